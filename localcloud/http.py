@@ -1,0 +1,57 @@
+"""Runs an ASGI application on a port of this machine, in a thread with an event loop of its own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import uvicorn
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+HOST = "127.0.0.1"
+
+
+class HttpServer:
+    """An ASGI application behind ``http://127.0.0.1:PORT``.
+
+    The socket is bound at once, so ``port`` and ``url`` are known before ``start``.
+    """
+
+    def __init__(self, app: ASGIApp, *, port: int = 0, name: str = "http") -> None:
+        """Bind ``port`` (0: a free one). Raises ``OSError`` if it is taken."""
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((HOST, port))
+        self.port: int = self._socket.getsockname()[1]
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="off", timeout_keep_alive=600, backlog=4096
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name=name, daemon=True
+        )
+
+    @property
+    def url(self) -> str:
+        """The address without a trailing slash."""
+        return f"http://{HOST}:{self.port}"
+
+    def start(self) -> None:
+        """Serve, and return once connections are accepted."""
+        self._socket.listen(4096)  # from here on connections queue up, so nobody is refused
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving; requests under way get a moment to end."""
+        self._server.should_exit = True
+        self._server.force_exit = True
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+        self._socket.close()

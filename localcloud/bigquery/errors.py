@@ -1,0 +1,98 @@
+"""What can go wrong in BigQuery: one exception, with the reason that clients branch on.
+
+    QueryError          any reason of the table below
+    └── NotFound        a dataset, table, model, job or routine that is not there
+
+The reasons and their HTTP status: https://cloud.google.com/bigquery/docs/error-messages
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+STATUS_BY_REASON: dict[str, int] = {
+    "accessDenied": 403,
+    "backendError": 500,
+    "billingTierLimitExceeded": 400,
+    "bytesBilledLimitExceeded": 400,
+    "duplicate": 409,
+    "internalError": 500,
+    "invalid": 400,
+    "invalidQuery": 400,
+    "jobBackendError": 400,
+    "jobInternalError": 400,
+    "jobRateLimitExceeded": 400,
+    "notFound": 404,
+    "notImplemented": 501,
+    "outOfRange": 400,
+    "quotaExceeded": 403,
+    "rateLimitExceeded": 403,
+    "resourceInUse": 400,
+    "resourcesExceeded": 400,
+    "responseTooLarge": 403,
+    "stopped": 200,
+    "timeout": 400,
+}
+
+CANONICAL_STATUS: dict[int, str] = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ALREADY_EXISTS",
+    412: "FAILED_PRECONDITION",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+}
+
+
+class QueryError(Exception):
+    """An error that a client is told of, in a job's ``errorResult`` or as the answer to a call.
+
+    Attributes:
+        message: What went wrong, in BigQuery's words where they are known.
+        reason: One of ``STATUS_BY_REASON``.
+        location: What the error is about (``query``, a table, an object's name), or None.
+        status: The HTTP status when it is the answer to a call.
+    """
+
+    def __init__(
+        self, message: str, *, reason: str = "invalidQuery", location: str | None = None, status: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
+        self.location = location
+        self.status: int = status if status is not None else STATUS_BY_REASON.get(reason, 400)
+
+    def error_proto(self) -> dict[str, Any]:
+        """Return the ``ErrorProto`` of a job's status.
+
+        https://cloud.google.com/bigquery/docs/reference/rest/v2/ErrorProto
+        """
+        proto = {"reason": self.reason, "message": self.message}
+        if self.location is not None:
+            proto["location"] = self.location
+        return proto
+
+    def body(self) -> dict[str, Any]:
+        """Return the body of an HTTP answer that reports this error."""
+        detail: dict[str, Any] = {"domain": "global", "reason": self.reason, "message": self.message}
+        if self.location is not None:
+            detail |= {"location": self.location, "locationType": "parameter"}
+        return {
+            "error": {
+                "code": self.status,
+                "message": self.message,
+                "errors": [detail],
+                "status": CANONICAL_STATUS.get(self.status, "UNKNOWN"),
+            }
+        }
+
+
+class NotFound(QueryError):
+    """Something named is not there."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="notFound")

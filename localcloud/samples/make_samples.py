@@ -1,0 +1,114 @@
+"""Makes the files of the sample tables.
+
+    python -m localcloud.samples.make_samples
+
+Stories, comments and their authors are invented. The stories' titles are those of ``examples/titles.csv`` that are held
+out and further ones in the same three manners, so that no classifier trained on the others has seen any of them. The
+host of a story's ``url`` names the publisher; it ends in ``.example`` and so leads nowhere (RFC 2606).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from examples.make_titles import SEED, Title, endless_titles, make_rows
+from localcloud.samples.tables import FOLDER
+
+STORIES = 1500
+COMMENTS = 20
+FIRST_ID = 46_000_000
+FIRST_TIME = int(datetime(2026, 1, 5, 8, tzinfo=UTC).timestamp())
+AUTHORS = ("hollowpine", "tessel", "mkoru", "paperlane", "vint", "obsid", "quaymaster", "ninebark", "dorrit", "elmer_w")
+REMARKS = (
+    "I have run this for a year and would choose it again.",
+    "Has anyone compared it with the previous version?",
+    "The numbers in the second half do not match the first.",
+    "This is the part that everybody forgets.",
+    "We tried the same at work, and it took a weekend.",
+)
+
+IMAGES = "gs://cloud-samples-data/generative-ai/image"
+# (what is asked, the file it is asked about, that file's type)
+QUESTIONS = (
+    ("Which objects stand on the table? Answer with a list.", f"{IMAGES}/office-desk.jpeg", "image/jpeg"),
+    ("What kind of room is this, and how do you know?", f"{IMAGES}/living-room.png", "image/png"),
+    ("Write a caption of at most ten words.", f"{IMAGES}/croissant.jpeg", "image/jpeg"),
+    ("Name three questions a child might ask about this picture.", f"{IMAGES}/a-man-and-a-dog.png", "image/png"),
+    ("Explain in two sentences what a model registry is for.", None, None),
+    ("Classify this headline as news, software or business: Mayor Delays Vote on Public Transit", None, None),
+)
+
+
+def make_hacker_news() -> Iterator[dict[str, Any]]:
+    """Yield the items of ``hacker_news.full``, oldest first: stories, and among them a few comments without a title."""
+    chooser = random.Random(SEED + 2)
+    comment_places = set(chooser.sample(range(10, STORIES + COMMENTS), COMMENTS))
+    titles = unseen_titles()
+    stories: list[int] = []
+    moment = FIRST_TIME
+    for place in range(STORIES + COMMENTS):
+        moment += chooser.randrange(60, 7200)
+        item: dict[str, Any] = {
+            "id": FIRST_ID + 37 * place,
+            "by": chooser.choice(AUTHORS),
+            "time": moment,
+            "timestamp": datetime.fromtimestamp(moment, UTC).isoformat(),
+        }
+        if place in comment_places:
+            yield item | {"type": "comment", "parent": chooser.choice(stories), "text": chooser.choice(REMARKS)}
+            continue
+        stories.append(item["id"])
+        yield item | _story(next(titles), chooser)
+
+
+def unseen_titles() -> Iterator[Title]:
+    """Yield titles that are not among the training titles: those held out, then those the generator goes on with."""
+    shipped = make_rows()
+    yield from (Title(row["title"], row["publisher"]) for row in shipped if row["split"] == "heldout")
+    yield from islice(endless_titles(SEED), len(shipped), None)
+
+
+def _story(title: Title, chooser: random.Random) -> dict[str, Any]:
+    slug = re.sub(r"[^a-z0-9]+", "-", title.title.lower()).strip("-")
+    story = {
+        "type": "story",
+        "title": title.title,
+        "url": f"https://{title.publisher}.example/{slug}",
+        "score": int(chooser.paretovariate(0.8)),
+        "descendants": int(chooser.paretovariate(0.9)) - 1,
+    }
+    return story | ({"dead": True} if chooser.random() < 0.02 else {})
+
+
+def make_batch_requests() -> Iterator[dict[str, Any]]:
+    """Yield rows whose ``request`` is a GenerateContentRequest: text alone, or text about a file in Cloud Storage."""
+    for number, (question, uri, mime_type) in enumerate(QUESTIONS, start=1):
+        parts: list[dict[str, Any]] = [{"text": question}]
+        if uri:
+            parts.append({"fileData": {"fileUri": uri, "mimeType": mime_type}})
+        contents = [{"role": "user", "parts": parts}]
+        yield {"id": number, "request": {"contents": contents, "generationConfig": {"temperature": 0.4}}}
+
+
+def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write ``rows`` to ``path`` as compressed lines of JSON."""
+    lines = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    path.write_bytes(gzip.compress(lines.encode(), mtime=0))
+
+
+def write_samples(folder: Path) -> None:
+    """Write the files of all sample tables into ``folder``."""
+    write_lines(folder / "hacker_news.jsonl.gz", make_hacker_news())
+    write_lines(folder / "batch_requests.jsonl.gz", make_batch_requests())
+
+
+if __name__ == "__main__":
+    write_samples(FOLDER)

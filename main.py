@@ -1,0 +1,23 @@
+"""From the name of an entry point to the module that has it.
+
+Each function is deployed from this same source with its own entry point. The module is imported when the name is asked
+for, so that `predict` never pays for what only `submit_batch` needs.
+"""
+
+from importlib import import_module
+from typing import Any
+
+ENTRY_POINTS = {
+    "import_model": "functions.import_model",
+    "predict": "functions.predict",
+    "submit_batch": "functions.submit_batch",
+    "submit_batch_message": "functions.submit_batch",
+    "poll_jobs": "functions.poll_jobs",
+    "manage_model": "functions.manage_model",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ENTRY_POINTS:
+        raise AttributeError(f"there is no entry point {name!r}; there are {', '.join(ENTRY_POINTS)}")
+    return getattr(import_module(ENTRY_POINTS[name]), name)

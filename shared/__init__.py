@@ -1,0 +1,1 @@
+"""What the functions share. Nothing here knows where Google Cloud's endpoints are: settings and the clients say so."""

@@ -1,0 +1,140 @@
+"""The batch request: what is asked of Gemini, checked as far as it can be without asking a service.
+
+https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/capabilities/batch-inference
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.errors import Rejected
+from shared.identifiers import DatasetName, TableName, check_bucket, parse_dataset
+from shared.json_fields import Fields
+from shared.predict_request import LONGEST_QUERY, check_allowed, labels, request_id
+from shared.query_guard import check_query
+from shared.settings import Settings
+
+# A publisher's model by its id, or a resource name of either kind.
+_MODEL = re.compile(
+    r"[a-z0-9][a-z0-9._-]{0,127}"
+    r"|(?:projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/)?publishers/[a-z0-9-]+/models/[A-Za-z0-9._@-]+"
+    r"|projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/models/[A-Za-z0-9_@-]+"
+)
+_OBJECT_NAME = re.compile(r"[^\x00-\x1f\x7f*?\[\]]{1,1024}")
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Requests that are still to be built from the rows of a query, which has a column ``prompt``."""
+
+    query: str
+    system_instruction: str | None
+    generation_config: str | None
+    """JSON text of Gemini's GenerationConfig."""
+
+
+@dataclass(frozen=True)
+class ObjectUri:
+    """An object, or a prefix of objects, of Cloud Storage."""
+
+    bucket: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"gs://{self.bucket}/{self.name}"
+
+
+@dataclass(frozen=True)
+class BatchRequest:
+    """One Gemini batch."""
+
+    model: str
+    """The model's resource name, as Vertex AI takes it."""
+    input: TableName | ObjectUri | Prompts
+    output: TableName | DatasetName | ObjectUri | None
+    """Where answers go; None: the default, which is settled when the batch is claimed."""
+    request_id: str | None
+    display_name: str
+    labels: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def parse(cls, payload: Mapping[str, object], settings: Settings, published: datetime) -> BatchRequest:
+        """Read a request that was made at ``published``; raise ``Rejected`` with the first wrong field."""
+        fields = Fields(payload)
+        model = fields.text("model", longest=512)
+        if not _MODEL.fullmatch(model):
+            raise fields.wrong("model", f"is {model[:80]!r}; write gemini-2.5-flash or a model's resource name")
+        request = cls(
+            model=model if "/" in model else f"publishers/google/models/{model}",
+            input=_input(fields, settings),
+            output=_output(fields, settings),
+            request_id=request_id(fields, published),
+            display_name=fields.optional_text("display_name", longest=128) or "modeldrop",
+            labels=labels(fields),
+        )
+        fields.done()
+        return request
+
+
+def _input(fields: Fields, settings: Settings) -> TableName | ObjectUri | Prompts:
+    if not fields.has("input") or isinstance(fields.plain_or_text("input"), str):
+        text = fields.text("input", longest=2048)
+        if text.startswith("bq://"):
+            return TableName.parse(text.removeprefix("bq://"), project=settings.google_cloud_project, field="input")
+        return _object_uri(text, "input")
+    inputs = fields.object("input")
+    prompts = inputs.object("prompts")
+    inputs.done()
+    query = prompts.text("query", longest=LONGEST_QUERY)
+    check_query(
+        query,
+        field="input.prompts.query",
+        allow_external=settings.allow_external_query,
+        allow_ai=settings.allow_ai_functions,
+    )
+    generation_config = prompts.plain("generation_config")
+    instruction = prompts.optional_text("system_instruction", longest=100_000)
+    prompts.done()
+    return Prompts(query, instruction, json.dumps(generation_config, sort_keys=True) if generation_config else None)
+
+
+def _output(fields: Fields, settings: Settings) -> TableName | DatasetName | ObjectUri | None:
+    text = fields.optional_text("output", longest=2048)
+    if text is None:
+        return None
+    if not text.startswith("bq://"):
+        uri = _object_uri(text, "output")
+        if uri.bucket in {settings.model_bucket, settings.state_bucket}:
+            raise fields.wrong("output", f"is in the bucket {uri.bucket}, which Modeldrop keeps for itself")
+        return uri
+    name = text.removeprefix("bq://")
+    project = settings.google_cloud_project
+    output: TableName | DatasetName
+    # A project with a domain (example.com:project) has dots of its own before the colon.
+    match name.rpartition(":")[2].count("."):
+        case 1:
+            output = parse_dataset(name, project=project, field="output")
+        case 2:
+            output = TableName.parse(name, project=project, field="output")
+        case _:
+            raise fields.wrong("output", "must be bq://project.dataset, bq://project.dataset.table or gs://bucket/path")
+    check_allowed(output.project, output.dataset, settings.writable_datasets, "output", "written")
+    return output
+
+
+def _object_uri(text: str, field: str) -> ObjectUri:
+    bucket, _, name = text.removeprefix("gs://").partition("/")
+    if not text.startswith("gs://"):
+        raise Rejected(
+            f"{field} is {text[:80]!r}; it must begin with bq:// or gs://", field=field, code="invalid_field"
+        )
+    check_bucket(bucket, field)
+    if field == "input" and (not _OBJECT_NAME.fullmatch(name) or "//" in name):
+        raise Rejected(f"{field} must name one JSONL file: gs://bucket/path/file.jsonl", field=field, code="invalid_field")
+    if field == "output" and name and (not _OBJECT_NAME.fullmatch(name) or "//" in name):
+        raise Rejected(f"{field} must be a folder: gs://bucket/path", field=field, code="invalid_field")
+    return ObjectUri(bucket, name)

@@ -1,0 +1,251 @@
+"""BigQuery's jobs: submitted under ids of our own, so that submitting one twice is submitting it once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from google.api_core import exceptions
+from google.auth import exceptions as auth_exceptions
+from google.cloud import bigquery
+from google.cloud.bigquery.retry import DEFAULT_RETRY
+
+from shared.errors import Problem, Rejected, TryLater
+from shared.identifiers import DatasetName, TableName
+from shared.states import BIGQUERY_STATES, Consequence, Progress, consequence_of_call
+from shared.work import Job, System
+
+CALL_SECONDS = 20.0
+_RETRY = DEFAULT_RETRY.with_timeout(CALL_SECONDS)
+PAYLOAD_LABEL = "modeldrop_payload"
+
+_WRITE_DISPOSITIONS = {"empty": "WRITE_EMPTY", "truncate": "WRITE_TRUNCATE", "append": "WRITE_APPEND"}
+# https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/data-types
+_PARAMETER_TYPES = {bool: "BOOL", int: "INT64", float: "FLOAT64", str: "STRING"}
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query job that is to be submitted."""
+
+    sql: str
+    labels: Mapping[str, str]
+    destination: TableName | None = None
+    write: str = "empty"
+    parameters: tuple[tuple[str, Any], ...] = ()
+    priority: str = "interactive"
+    maximum_bytes_billed: int | None = None
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What a dry run told."""
+
+    statement: str
+    columns: tuple[Mapping[str, Any], ...]
+    """The result's columns as TableFieldSchema."""
+    tables: tuple[TableName, ...]
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a job stands."""
+
+    progress: Progress
+    reason: str | None
+    """Of a job that failed."""
+    message: str | None
+    resource: Mapping[str, Any]
+    """The job as the service tells it."""
+
+
+class BigQueryJobs:
+    """The calls to BigQuery that the functions make."""
+
+    def __init__(self, client: bigquery.Client) -> None:
+        self._client = client
+        self._locations: dict[DatasetName, str] = {}
+
+    def location_of(self, dataset: DatasetName, field: str | None = None) -> str:
+        """Return where ``dataset`` is; raise ``Rejected`` if there is no such dataset. Asked once per process."""
+        if dataset not in self._locations:
+            with _refusals(field):
+                found = self._client.get_dataset(str(dataset), retry=_RETRY, timeout=CALL_SECONDS)
+            self._locations[dataset] = str(found.location)
+        return self._locations[dataset]
+
+    def ensure_dataset(self, dataset: DatasetName, location: str) -> None:
+        """Create ``dataset`` in ``location`` if there is none."""
+        resource = bigquery.Dataset(str(dataset))
+        resource.location = location
+        with _refusals("output"):
+            self._client.create_dataset(resource, exists_ok=True, retry=_RETRY, timeout=CALL_SECONDS)
+
+    def columns_of(self, table: TableName, field: str) -> tuple[Mapping[str, Any], ...]:
+        """Return a table's columns as TableFieldSchema; raise ``Rejected`` if there is no such table."""
+        with _refusals(field):
+            found = self._client.get_table(str(table), retry=_RETRY, timeout=CALL_SECONDS)
+        return tuple(column.to_api_repr() for column in found.schema)
+
+    def model_exists(self, model: str) -> bool:
+        """Return whether there is a model of this name."""
+        try:
+            with _refusals(None):
+                self._client.get_model(model, retry=_RETRY, timeout=CALL_SECONDS)
+        except Rejected as error:
+            if error.problem.code == "notFound":
+                return False
+            raise
+        return True
+
+    def model_columns(self, model: str) -> dict[str, Any]:
+        """Return what an event tells of a model: its type, and its input and output columns."""
+        with _refusals(None):
+            resource = self._client.get_model(model, retry=_RETRY, timeout=CALL_SECONDS).to_api_repr()
+        return {
+            "model_type": resource.get("modelType"),
+            "input_columns": [_standard_column(column) for column in resource.get("featureColumns", [])],
+            "output_columns": [_standard_column(column) for column in resource.get("labelColumns", [])],
+        }
+
+    def analyse(self, query: Query, location: str, field: str) -> Analysis:
+        """Dry-run ``query``; raise ``Rejected`` about ``field`` if BigQuery would not run it."""
+        config = _configuration(query)
+        config.dry_run = True
+        config.use_query_cache = False
+        with _refusals(field):
+            job = self._client.query(
+                query.sql, job_config=config, location=location, retry=_RETRY, timeout=CALL_SECONDS, job_retry=None
+            )
+        statistics = job.to_api_repr().get("statistics", {})
+        about = statistics.get("query", {})
+        return Analysis(
+            statement=about.get("statementType", ""),
+            columns=tuple(about.get("schema", {}).get("fields", ())),
+            tables=tuple(
+                TableName(table["projectId"], table["datasetId"], table["tableId"])
+                for table in about.get("referencedTables", ())
+            ),
+            bytes=int(about.get("totalBytesProcessed") or statistics.get("totalBytesProcessed") or 0),
+        )
+
+    def submit(self, query: Query, job_id: str, location: str, field: str | None = None) -> Job:
+        """Submit ``query`` under ``job_id``, or adopt the job that has the id already.
+
+        Raises ``Rejected`` if BigQuery refuses it or if the id belongs to another request, ``TryLater`` if it may be
+        submitted again later, under the same id.
+        https://docs.cloud.google.com/bigquery/docs/managing-jobs
+        """
+        try:
+            with _refusals(field):
+                self._client.query(
+                    query.sql,
+                    job_config=_configuration(query),
+                    job_id=job_id,
+                    location=location,
+                    retry=_RETRY,
+                    timeout=CALL_SECONDS,
+                    job_retry=None,
+                )
+        except _AlreadyThere:
+            self._adopt(query, job_id, location)
+        return Job(System.BIGQUERY, job_id, location)
+
+    def look(self, job: Job) -> Report | None:
+        """Return how ``job`` stands; None if there is no such job. Raises ``TryLater`` if the service does not tell."""
+        try:
+            with _refusals(None):
+                found = self._client.get_job(job.id, location=job.location, retry=_RETRY, timeout=CALL_SECONDS)
+        except Rejected as error:
+            if error.problem.code == "notFound":
+                return None
+            raise TryLater(error.problem.message) from error
+        resource = found.to_api_repr()
+        status = resource.get("status", {})
+        progress = BIGQUERY_STATES.get(status.get("state", ""), Progress.UNKNOWN)
+        failure = status.get("errorResult")
+        if progress is Progress.SUCCEEDED and failure:
+            return Report(Progress.FAILED, failure.get("reason", ""), failure.get("message", ""), resource)
+        return Report(progress, None, None, resource)
+
+    def active(self, since: datetime) -> set[str]:
+        """Return the ids of all jobs created since then that wait or run, a page of 1,000 a call."""
+        ids: set[str] = set()
+        with _refusals(None):
+            for state in ("pending", "running"):
+                for job in self._client.list_jobs(
+                    state_filter=state, min_creation_time=since, page_size=1000, retry=_RETRY, timeout=CALL_SECONDS
+                ):
+                    ids.add(job.job_id)
+        return ids
+
+    def _adopt(self, query: Query, job_id: str, location: str) -> None:
+        report = self.look(Job(System.BIGQUERY, job_id, location))
+        if report is None:
+            # Just after a 409 the job may not be there to read yet.
+            raise TryLater(f"BigQuery has the job {job_id}, and does not show it yet")
+        theirs = report.resource.get("configuration", {}).get("labels", {}).get(PAYLOAD_LABEL)
+        if theirs != query.labels.get(PAYLOAD_LABEL):
+            raise Rejected(f"the job id {job_id} is taken by another request", code="job_id_taken")
+
+
+class _AlreadyThere(Exception):  # noqa: N818
+    """The job id is used."""
+
+
+@contextmanager
+def _refusals(field: str | None) -> Iterator[None]:
+    """Turn what BigQuery refuses into what it leads to."""
+    try:
+        yield
+    except exceptions.Conflict as error:
+        raise _AlreadyThere from error
+    except exceptions.GoogleAPICallError as error:
+        reason = next((each.get("reason") for each in error.errors if isinstance(each, Mapping)), None)
+        message = error.message or str(error)
+        if consequence_of_call(error.code or 500, reason) is Consequence.REJECT:
+            code = reason or ("notFound" if error.code == 404 else "invalid")
+            raise Rejected(f"BigQuery: {message}", field=field, code=code) from error
+        raise TryLater(f"BigQuery: {reason or error.code}: {message}"[:300]) from error
+    except (exceptions.RetryError, auth_exceptions.GoogleAuthError, OSError) as error:
+        raise TryLater(f"BigQuery did not answer: {error}"[:300]) from error
+
+
+def _configuration(query: Query) -> bigquery.QueryJobConfig:
+    config = bigquery.QueryJobConfig(use_legacy_sql=False, labels=dict(query.labels))
+    config.priority = query.priority.upper()
+    if query.maximum_bytes_billed is not None:
+        config.maximum_bytes_billed = query.maximum_bytes_billed
+    if query.destination is not None:
+        config.destination = bigquery.TableReference.from_string(str(query.destination))
+        config.write_disposition = _WRITE_DISPOSITIONS[query.write]
+        config.create_disposition = "CREATE_IF_NEEDED"
+    if query.parameters:
+        config.query_parameters = [_parameter(name, value) for name, value in query.parameters]
+    return config
+
+
+def _parameter(name: str, value: Any) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
+    if isinstance(value, list):
+        return bigquery.ArrayQueryParameter(name, _PARAMETER_TYPES[type(value[0])], value)
+    return bigquery.ScalarQueryParameter(name, _PARAMETER_TYPES[type(value)], value)
+
+
+def _standard_column(column: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": column.get("name", ""), "type": _standard_type(column.get("type", {}))}
+
+
+def _standard_type(kind: Mapping[str, Any]) -> str:
+    name = str(kind.get("typeKind", ""))
+    if name == "ARRAY":
+        return f"ARRAY<{_standard_type(kind.get('arrayElementType', {}))}>"
+    return name
+
+
+def problem_of(report: Report) -> Problem:
+    """Return what an event tells of a job that failed: the service's own reason and words."""
+    return Problem(report.reason or "failed", report.message or "the job failed and BigQuery did not say why")

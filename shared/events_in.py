@@ -1,0 +1,112 @@
+"""Events as they come in, read once at the edge.
+
+Cloud Storage and Pub/Sub events come as CloudEvents over HTTP: https://docs.cloud.google.com/eventarc/docs/cloudevents.
+They may come twice, late and out of order.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cloudevents.http import CloudEvent
+
+from shared.errors import Rejected
+
+
+@dataclass(frozen=True)
+class FinalizedObject:
+    """An object that was written to a bucket."""
+
+    bucket: str
+    name: str
+    generation: int
+
+    @classmethod
+    def from_event(cls, event: CloudEvent) -> FinalizedObject | None:
+        """Read a ``google.cloud.storage.object.v1.finalized`` event; None if it is not one."""
+        data = event.data
+        if not isinstance(data, Mapping):
+            return None
+        bucket, name = data.get("bucket"), data.get("name")
+        if not isinstance(bucket, str) or not isinstance(name, str):
+            return None
+        try:
+            # int64 fields come as strings.
+            return cls(bucket, name, int(data.get("generation", 0)))
+        except (TypeError, ValueError):
+            return None
+
+
+@dataclass(frozen=True)
+class Message:
+    """A Pub/Sub message."""
+
+    id: str
+    data: bytes
+    attributes: Mapping[str, str]
+    published: datetime
+
+    @classmethod
+    def from_event(cls, event: CloudEvent) -> Message:
+        """Read a ``google.cloud.pubsub.topic.v1.messagePublished`` event.
+
+        Whatever is missing is left empty: that the message is not what was expected is told by ``payload``, to whoever
+        published it.
+        """
+        wrapped = event.data.get("message") if isinstance(event.data, Mapping) else None
+        message: Mapping[str, Any] = wrapped if isinstance(wrapped, Mapping) else {}
+        attributes = message.get("attributes")
+        return cls(
+            # Both spellings come, and either may be missing: https://cloud.google.com/pubsub/docs/push
+            id=str(message.get("messageId") or message.get("message_id") or event["id"]),
+            data=_decoded(message.get("data")),
+            attributes=attributes if isinstance(attributes, Mapping) else {},
+            published=_moment(message.get("publishTime") or message.get("publish_time") or event.get("time")),
+        )
+
+    def payload(self) -> Mapping[str, Any]:
+        """Return the JSON object that the message holds; raise ``Rejected`` if it holds none."""
+        return json_object(self.data)
+
+
+def json_object(data: bytes) -> Mapping[str, Any]:
+    """Return the JSON object in ``data``; raise ``Rejected`` if there is none."""
+    try:
+        value = json.loads(data, parse_constant=_refuse_constant)
+        # Half of a surrogate pair is JSON, but no text that a service would take.
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise Rejected(f"the message is not JSON: {error}"[:200], code="invalid_json") from error
+    if not isinstance(value, dict):
+        raise Rejected("the message must be a JSON object", code="invalid_json")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _decoded(data: object) -> bytes:
+    if isinstance(data, bytes):
+        return data
+    if not isinstance(data, str):
+        return b""
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        return data.encode()
+
+
+def _moment(text: object) -> datetime:
+    if isinstance(text, datetime):
+        return text.astimezone(UTC)
+    try:
+        return datetime.fromisoformat(str(text)).astimezone(UTC)
+    except ValueError:
+        return datetime.now(UTC)

@@ -1,0 +1,181 @@
+"""Names from outside: checked against a pattern and quoted, here and nowhere else.
+
+BigQuery's query parameters cannot stand for names, so a name becomes part of a statement. What has not gone through
+this module never does. https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/lexical
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from shared.errors import Rejected
+
+# https://docs.cloud.google.com/resource-manager/docs/creating-managing-projects, with an optional domain before it.
+_PROJECT = re.compile(r"(?:[a-z0-9][a-z0-9.-]*:)?[a-z][a-z0-9-]{2,61}[a-z0-9]")
+# https://docs.cloud.google.com/bigquery/docs/datasets#dataset-naming
+_DATASET = re.compile(r"[A-Za-z0-9_]{1,1024}")
+# Narrower than BigQuery's rule, which also takes spaces and other letters; a partition may be named after a `$`.
+_TABLE = re.compile(r"[A-Za-z0-9_-]{1,1024}(?:\$[A-Za-z0-9_]{1,20})?")
+# https://docs.cloud.google.com/bigquery/docs/reference/rest/v2/models#ModelReference
+_MODEL = re.compile(r"[A-Za-z0-9_]{1,1024}")
+# Models made elsewhere may have a hyphen, as Google's own tutorials do.
+_EXISTING_MODEL = re.compile(r"[A-Za-z0-9_-]{1,1024}")
+# https://docs.cloud.google.com/bigquery/docs/schemas#column_names
+_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
+_PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+# https://docs.cloud.google.com/bigquery/docs/labels-intro#requirements
+_LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
+# https://docs.cloud.google.com/storage/docs/buckets#naming
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+
+
+def _check(pattern: re.Pattern[str], text: str, what: str, allowed: str, field: str | None) -> str:
+    if not pattern.fullmatch(text):
+        shown = text if len(text) <= 80 else text[:77] + "..."
+        raise Rejected(f"{shown!r} is no {what}: {allowed}", field=field, code="invalid_name")
+    return text
+
+
+def check_column(text: str, field: str | None = None) -> str:
+    """Return ``text`` if it can name a column; raise ``Rejected`` if not."""
+    return _check(_COLUMN, text, "column name", "letters, digits and underscores, not beginning with a digit", field)
+
+
+def check_parameter(text: str, field: str | None = None) -> str:
+    """Return ``text`` if it can name a query parameter; raise ``Rejected`` if not."""
+    return _check(_PARAMETER, text, "parameter name", "letters, digits and underscores", field)
+
+
+def check_bucket(text: str, field: str | None = None) -> str:
+    """Return ``text`` if it can name a bucket; raise ``Rejected`` if not."""
+    return _check(_BUCKET, text, "bucket name", "lower-case letters, digits, dots, hyphens and underscores", field)
+
+
+def check_label(key: str, value: str, field: str) -> None:
+    """Raise ``Rejected`` unless ``key: value`` can be a label."""
+    _check(_LABEL_KEY, key, "label key", "up to 63 of a-z, 0-9, _ and -, beginning with a letter", field)
+    _check(_LABEL_VALUE, value, "label value", "up to 63 of a-z, 0-9, _ and -", f"{field}.{key}")
+
+
+@dataclass(frozen=True)
+class DatasetName:
+    """A dataset of a project."""
+
+    project: str
+    dataset: str
+
+    def __str__(self) -> str:
+        return f"{self.project}.{self.dataset}"
+
+
+@dataclass(frozen=True)
+class TableName:
+    """A table or view, with its project."""
+
+    project: str
+    dataset: str
+    table: str
+
+    @classmethod
+    def parse(cls, text: str, *, project: str, field: str | None = None) -> TableName:
+        """Read ``dataset.table`` or ``project.dataset.table``; raise ``Rejected`` if it is neither."""
+        return cls(*_three_parts(text, project, _TABLE, "table", field))
+
+    @property
+    def dataset_name(self) -> DatasetName:
+        return DatasetName(self.project, self.dataset)
+
+    @property
+    def sql(self) -> str:
+        """The name as a statement holds it."""
+        return f"`{self}`"
+
+    def __str__(self) -> str:
+        return f"{self.project}.{self.dataset}.{self.table}"
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """A BigQuery ML model, with its project."""
+
+    project: str
+    dataset: str
+    model: str
+
+    @classmethod
+    def parse(cls, text: str, *, project: str, field: str | None = None) -> ModelName:
+        """Read the name of a model that is used: ``dataset.model`` or ``project.dataset.model``."""
+        return cls(*_three_parts(text, project, _EXISTING_MODEL, "model", field))
+
+    @classmethod
+    def parse_new(cls, text: str, *, project: str, field: str | None = None) -> ModelName:
+        """Read the name of a model that is to be created, for which the rule is narrower."""
+        return cls(*_three_parts(text, project, _MODEL, "model", field))
+
+    @property
+    def dataset_name(self) -> DatasetName:
+        return DatasetName(self.project, self.dataset)
+
+    @property
+    def sql(self) -> str:
+        """The name as a statement holds it."""
+        return f"`{self}`"
+
+    def __str__(self) -> str:
+        return f"{self.project}.{self.dataset}.{self.model}"
+
+
+def parse_dataset(text: str, *, project: str, field: str | None = None) -> DatasetName:
+    """Read ``dataset`` or ``project.dataset``; raise ``Rejected`` if it is neither."""
+    head, _, dataset = text.rpartition(".")
+    _check(_DATASET, dataset, "dataset name", "letters, digits and underscores", field)
+    if head:
+        _check(_PROJECT, head, "project", "lower-case letters, digits and hyphens", field)
+    return DatasetName(head or project, dataset)
+
+
+def is_drop_folder(dataset: str, model: str) -> bool:
+    """Return whether these two folders of a drop's path can name a dataset and a new model."""
+    return bool(_DATASET.fullmatch(dataset) and _MODEL.fullmatch(model))
+
+
+def _three_parts(
+    text: str, project: str, last: re.Pattern[str], what: str, field: str | None
+) -> tuple[str, str, str]:
+    # A project with a domain holds dots itself, so the two names are taken from the end.
+    parts = text.rsplit(".", 2)
+    if len(parts) == 2:
+        parts = [project, *parts]
+    if len(parts) != 3:
+        raise Rejected(
+            f"{text[:80]!r} names no {what}: write dataset.{what} or project.dataset.{what}",
+            field=field,
+            code="invalid_name",
+        )
+    _check(_PROJECT, parts[0], "project", "lower-case letters, digits and hyphens", field)
+    _check(_DATASET, parts[1], "dataset name", "letters, digits and underscores", field)
+    _check(last, parts[2], f"{what} name", "letters, digits and underscores", field)
+    return parts[0], parts[1], parts[2]
+
+
+_ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def string_literal(text: str) -> str:
+    """Return ``text`` as a GoogleSQL string literal."""
+
+    def escape(character: str) -> str:
+        if character in _ESCAPES:
+            return _ESCAPES[character]
+        if character.isprintable():
+            return character
+        return f"\\U{ord(character):08x}"
+
+    return "'" + "".join(map(escape, text)) + "'"
+
+
+def column_sql(column: str) -> str:
+    """Return a column's name as a statement holds it, whatever BigQuery called it."""
+    return "`" + column.replace("\\", "\\\\").replace("`", "\\`") + "`"

@@ -1,0 +1,266 @@
+"""The ledger: what is under way and what was done, as objects of one bucket.
+
+    ledger/items/<kind>/<key>.json     the only truth about a piece of work; changed only under its generation
+    ledger/pending/<kind>/<key>        an empty index object: metadata says what the poller needs to know of it
+    ledger/models/<hash>.json          which version of a model is current, being imported, pinned
+
+The index object is written before the item and removed after it is final. So there may be an index without open work,
+which does no harm, but never open work without an index, which nobody would find.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from google.api_core import exceptions
+from google.cloud import storage
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+from shared.clock import Clock
+from shared.errors import LostRace, TryLater
+from shared.work import Claim, Item, Kind, StepState, item_from_json, item_to_json
+
+ITEMS = "ledger/items/"
+PENDING = "ledger/pending/"
+MODELS = "ledger/models/"
+
+# How long one call to the ledger may take with all its retries: well inside a lease and a push's deadline.
+CALL_SECONDS = 20.0
+_RETRY = DEFAULT_RETRY.with_timeout(CALL_SECONDS)
+_LIST_FIELDS = "nextPageToken,items(name,metadata,timeCreated,updated)"
+
+
+@dataclass(frozen=True)
+class Pending:
+    """What an index object tells about open work."""
+
+    kind: Kind
+    key: str
+    written: datetime
+    """When the index object was last written."""
+    created: datetime
+    system: str = ""
+    job_id: str = ""
+    location: str = ""
+    step: str = ""
+    state: str = ""
+    waits_for: str = ""
+    subject: str = ""
+    """What the work is about: a model, for drops and imports."""
+    due: datetime | None = None
+    """Not worth a look before."""
+    deadline: datetime | None = None
+    """Past it, it is reported as stuck."""
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """The answer to a claim."""
+
+    item: Item
+    mine: bool
+    """Whether this call holds the claim; if not, the item is as somebody else wrote it."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A JSON object of the ledger that is no item, with the generation that it was read at."""
+
+    value: Mapping[str, Any]
+    generation: int
+
+
+class Ledger:
+    """The ledger in one bucket. Safe to use from several threads, each with items of its own."""
+
+    def __init__(self, client: storage.Client, bucket: str, *, clock: Clock, lease_seconds: float) -> None:
+        self._client = client
+        self._bucket = client.bucket(bucket)
+        self._clock = clock
+        self._lease = timedelta(seconds=lease_seconds)
+
+    def claim(self, item: Item) -> Claimed:
+        """Write ``item`` if there is none of its key yet, with a claim of this call's own.
+
+        The poller leaves it alone until the claim has run out.
+        Returns the item as it now stands, and whether the claim is this call's. Raises ``TryLater`` if the ledger could
+        not be written: then nothing is known to be claimed, and the event must come again.
+        """
+        claim = self._new_claim()
+        item = replace(item, claim=claim)
+        started = self._clock()
+        self.index(item, due=claim.until)
+        try:
+            written = self._write_item(item, generation=0)
+        except LostRace:
+            stands = self.read(item.kind, item.key)
+            if stands is None:
+                raise TryLater(f"the ledger's item {item.key} came and went") from None
+            # A retried write meets the object that its first try made: the owner's id tells that it was this call's own.
+            mine = stands.claim is not None and stands.claim.owner == claim.owner
+            if not mine and stands.final:
+                self.unindex(stands)
+            return Claimed(stands, mine)
+        if self._clock() - started > self._lease / 2:
+            # The poller removes an index object without an item once it is older than a lease.
+            self.index(written, due=claim.until)
+        return Claimed(written, True)
+
+    def take_over(self, item: Item) -> Item:
+        """Claim an item that stands in the ledger.
+
+        Raises ``LostRace`` if somebody else holds a claim that has not run out, or changes it at the same time.
+        """
+        if item.claimed_by_another("", self._clock()):
+            raise LostRace(f"{item.kind} {item.key} is being worked on")
+        return self._write_item(replace(item, claim=self._new_claim()), generation=item.generation)
+
+    def write(self, item: Item) -> Item:
+        """Write a new state of an item that was read or written before; raise ``LostRace`` if it was changed since."""
+        return self._write_item(item, generation=item.generation)
+
+    def read(self, kind: Kind, key: str) -> Item | None:
+        """Return the item, or None if there is none."""
+        record = self._read(f"{ITEMS}{kind.value}/{key}.json")
+        return item_from_json(record.value, record.generation) if record else None
+
+    def index(self, item: Item, *, due: datetime | None = None, deadline: datetime | None = None) -> None:
+        """Write the index object of ``item``."""
+        step = item.current
+        metadata = {
+            "created": item.created.isoformat(),
+            "step": step.name if step else "",
+            "state": step.state.value if step else "",
+            "system": step.system.value if step else "",
+            "job_id": step.job.id if step and step.job else "",
+            "location": (step.job.location if step and step.job else item.location) or "",
+            "waits_for": item.waits_for or "",
+            "subject": str(item.request.get("model", "")) if item.kind in {Kind.DROP, Kind.IMPORT} else "",
+            "due": due.isoformat() if due else "",
+            "deadline": deadline.isoformat() if deadline else "",
+        }
+        blob = self._bucket.blob(f"{PENDING}{item.kind.value}/{item.key}")
+        blob.metadata = {name: value for name, value in metadata.items() if value}
+        with _storage_errors():
+            blob.upload_from_string(b"", content_type="text/plain", checksum=None, retry=_RETRY, timeout=CALL_SECONDS)
+
+    def unindex(self, item: Item | Pending) -> None:
+        """Remove the index object of work that is done; it does not matter whether it is there."""
+        blob = self._bucket.blob(f"{PENDING}{item.kind.value}/{item.key}")
+        with _storage_errors():
+            try:
+                blob.delete(retry=_RETRY, timeout=CALL_SECONDS)
+            except exceptions.NotFound:
+                return
+
+    def pending(self, kind: Kind | None = None) -> Iterator[Pending]:
+        """Yield all open work, or all of one kind, a page of 1,000 a call."""
+        prefix = f"{PENDING}{kind.value}/" if kind else PENDING
+        with _storage_errors():
+            for blob in self._client.list_blobs(
+                self._bucket, prefix=prefix, page_size=1000, fields=_LIST_FIELDS, retry=_RETRY, timeout=CALL_SECONDS
+            ):
+                if found := _pending_from(blob):
+                    yield found
+
+    def read_record(self, name: str) -> Record | None:
+        """Return a JSON object of the ledger, or None if there is none."""
+        return self._read(name)
+
+    def write_record(self, name: str, value: Mapping[str, Any], *, generation: int) -> Record:
+        """Write a JSON object under the generation it was read at (0: there is none); ``LostRace`` if it has changed."""
+        blob = self._bucket.blob(name)
+        with _storage_errors():
+            try:
+                blob.upload_from_string(
+                    json.dumps(value, sort_keys=True),
+                    content_type="application/json",
+                    if_generation_match=generation,
+                    retry=_RETRY,
+                    timeout=CALL_SECONDS,
+                )
+            except exceptions.PreconditionFailed as error:
+                raise LostRace(f"{name} was changed by somebody else") from error
+        return Record(value, int(blob.generation))
+
+    def expire(self, before: datetime) -> int:
+        """Remove final items that were last changed before then; return how many."""
+        removed = 0
+        with _storage_errors():
+            for blob in self._client.list_blobs(self._bucket, prefix=ITEMS, page_size=1000, fields=_LIST_FIELDS, retry=_RETRY):
+                if blob.updated is None or blob.updated >= before:
+                    continue
+                kind, _, name = blob.name.removeprefix(ITEMS).partition("/")
+                item = self.read(Kind(kind), name.removesuffix(".json"))
+                if item is not None and item.final:
+                    blob.delete(if_generation_match=item.generation, retry=_RETRY)
+                    removed += 1
+        return removed
+
+    def _new_claim(self) -> Claim:
+        return Claim(secrets.token_hex(8), self._clock() + self._lease)
+
+    def _write_item(self, item: Item, *, generation: int) -> Item:
+        name = f"{ITEMS}{item.kind.value}/{item.key}.json"
+        try:
+            record = self.write_record(name, item_to_json(item), generation=generation)
+        except LostRace:
+            # The answer to this very write may have been lost, and its retry met what it had written itself.
+            stands = self._read(name)
+            if stands is not None and generation and stands.value == json.loads(json.dumps(item_to_json(item))):
+                return replace(item, generation=stands.generation)
+            raise
+        return replace(item, generation=record.generation)
+
+    def _read(self, name: str) -> Record | None:
+        blob = self._bucket.blob(name)
+        with _storage_errors():
+            try:
+                text = blob.download_as_bytes(raw_download=True, retry=_RETRY, timeout=CALL_SECONDS)
+            except exceptions.NotFound:
+                return None
+        return Record(json.loads(text), int(blob.generation or 0))
+
+
+def _pending_from(blob: storage.Blob) -> Pending | None:
+    kind, _, key = blob.name.removeprefix(PENDING).partition("/")
+    if kind not in set(Kind) or not key:
+        return None
+    metadata = blob.metadata or {}
+
+    def moment(name: str) -> datetime | None:
+        return datetime.fromisoformat(metadata[name]) if metadata.get(name) else None
+
+    return Pending(
+        kind=Kind(kind),
+        key=key,
+        written=blob.updated,
+        created=moment("created") or blob.updated,
+        due=moment("due"),
+        deadline=moment("deadline"),
+        **{name: metadata.get(name, "") for name in ("system", "job_id", "location", "step", "state", "waits_for", "subject")},
+    )
+
+
+class _storage_errors:  # noqa: N801
+    """Turns what Cloud Storage raises into ``TryLater``; what means something to the caller passes."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        match error:
+            case None | LostRace() | TryLater() | exceptions.NotFound() | exceptions.PreconditionFailed():
+                return
+            case exceptions.GoogleAPIError() | OSError():
+                raise TryLater(f"Cloud Storage did not take a call of the ledger: {error}"[:300]) from error
+
+
+def is_submitted(pending: Pending) -> bool:
+    """Return whether an index object tells of a job that was submitted."""
+    return pending.state == StepState.SUBMITTED.value

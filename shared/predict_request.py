@@ -1,0 +1,177 @@
+"""The predict message: what is asked for, checked as far as it can be without asking a service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.errors import Rejected
+from shared.identifiers import ModelName, TableName, check_column, check_label, check_parameter
+from shared.json_fields import Fields
+from shared.query_guard import check_condition, check_query
+from shared.settings import Settings
+
+WRITES = ("empty", "truncate", "append", "merge")
+PRIORITIES = ("interactive", "batch")
+# The table functions that a message may name; those but ML.PREDICT ask a language model for every row.
+FUNCTIONS = ("ML.PREDICT", "ML.GENERATE_TEXT", "AI.GENERATE_TEXT", "AI.GENERATE_TABLE")
+
+# https://docs.cloud.google.com/bigquery/quotas#query_jobs: a query's text ends at 1 MB.
+LONGEST_QUERY = 1_000_000
+MOST_LABELS = 32
+
+
+@dataclass(frozen=True)
+class TableInput:
+    """A whole table as input, with columns renamed to what the model calls its inputs."""
+
+    table: TableName
+    columns: tuple[tuple[str, str], ...]
+    """Pairs of the model's input and the table's column."""
+    where: str | None
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """One predict message."""
+
+    model: ModelName
+    query: str | None
+    """The query whose rows are predicted, or None if ``table`` says it."""
+    table: TableInput | None
+    output: TableName
+    write: str
+    key: tuple[str, ...]
+    """With ``write`` merge: the columns that tell rows apart."""
+    request_id: str | None
+    maximum_bytes_billed: int | None
+    priority: str
+    labels: tuple[tuple[str, str], ...]
+    parameters: tuple[tuple[str, Any], ...]
+    function: str
+    options: tuple[tuple[str, Any], ...]
+    maximum_rows: int | None
+
+    @classmethod
+    def parse(cls, payload: Mapping[str, Any], settings: Settings, published: datetime) -> PredictRequest:
+        """Read a message that was published at ``published``; raise ``Rejected`` with the first wrong field."""
+        fields = Fields(payload)
+        project = settings.google_cloud_project
+        model = ModelName.parse(fields.text("model"), project=project, field="model")
+        query, table = _input(fields.object("input"), settings)
+        output, write, key = _output(fields.object("output"), settings)
+        function = fields.choice("function", FUNCTIONS, "ML.PREDICT")
+        options = fields.plain("options")
+        for name in options:
+            check_column(name, f"options.{name}"[:80])
+        maximum_rows = fields.optional_whole("max_rows", most=10_000_000)
+        request = cls(
+            model=model,
+            query=query,
+            table=table,
+            output=output,
+            write=write,
+            key=key,
+            request_id=request_id(fields, published),
+            maximum_bytes_billed=fields.optional_whole("max_bytes_billed"),
+            priority=fields.choice("priority", PRIORITIES, "interactive"),
+            labels=labels(fields),
+            parameters=_parameters(fields),
+            function=function,
+            options=tuple(sorted(options.items())),
+            maximum_rows=maximum_rows if function == "ML.PREDICT" else maximum_rows or 10_000,
+        )
+        fields.done()
+        return request
+
+
+def request_id(fields: Fields, published: datetime) -> str | None:
+    """Return the caller's id with ``{date}`` and ``{hour}`` filled in from when the message was published, in UTC."""
+    text = fields.optional_text("request_id", longest=256)
+    if text is None:
+        return None
+    filled = text.replace("{date}", f"{published:%Y-%m-%d}").replace("{hour}", f"{published:%Y-%m-%dT%H}")
+    if "{" in filled or "}" in filled:
+        raise fields.wrong("request_id", "may hold {date} or {hour}, and no other brace")
+    if not filled.isprintable():
+        raise fields.wrong("request_id", "must be printable")
+    return filled
+
+
+def labels(fields: Fields) -> tuple[tuple[str, str], ...]:
+    """Return the caller's labels, sorted; raise ``Rejected`` for one that Google Cloud would refuse or that is ours."""
+    given = fields.text_map("labels")
+    if len(given) > MOST_LABELS:
+        raise fields.wrong("labels", f"must be at most {MOST_LABELS}, not {len(given)}")
+    for name, value in given.items():
+        check_label(name, value, fields.path("labels"))
+        if name.startswith("modeldrop_"):
+            raise fields.wrong(f"labels.{name}", "begins with modeldrop_, which is kept for Modeldrop's own labels")
+    return tuple(sorted(given.items()))
+
+
+def check_allowed(project: str, dataset: str, allowed: tuple[str, ...], field: str, verb: str) -> None:
+    """Raise ``Rejected`` unless ``allowed`` is empty or names the dataset."""
+    if allowed and dataset not in allowed and f"{project}.{dataset}" not in allowed:
+        raise Rejected(
+            f"{field} is in {project}.{dataset}, which may not be {verb}; allowed are {', '.join(allowed)}",
+            field=field,
+            code="dataset_not_allowed",
+        )
+
+
+def _input(fields: Fields, settings: Settings) -> tuple[str | None, TableInput | None]:
+    if fields.has("query") == fields.has("table"):
+        raise fields.wrong("", "must have either query or table", code="missing_field")
+    if fields.has("query"):
+        query = fields.text("query", longest=LONGEST_QUERY)
+        fields.done()
+        check_query(
+            query,
+            field="input.query",
+            allow_external=settings.allow_external_query,
+            allow_ai=settings.allow_ai_functions,
+        )
+        return query, None
+    table = TableName.parse(fields.text("table"), project=settings.google_cloud_project, field="input.table")
+    columns = fields.text_map("columns")
+    for name, column in columns.items():
+        check_column(name, f"input.columns.{name}"[:80])
+        check_column(column, f"input.columns.{name}"[:80])
+    where = fields.optional_text("where", longest=LONGEST_QUERY)
+    fields.done()
+    if where is not None:
+        check_condition(
+            where,
+            field="input.where",
+            allow_external=settings.allow_external_query,
+            allow_ai=settings.allow_ai_functions,
+        )
+    return None, TableInput(table, tuple(columns.items()), where)
+
+
+def _output(fields: Fields, settings: Settings) -> tuple[TableName, str, tuple[str, ...]]:
+    table = TableName.parse(fields.text("table"), project=settings.google_cloud_project, field="output.table")
+    write = fields.choice("write", WRITES, "empty")
+    key = fields.texts("key")
+    fields.done()
+    for index, column in enumerate(key):
+        check_column(column, f"output.key[{index}]")
+    if (write == "merge") != bool(key):
+        raise fields.wrong("key", "goes with write: merge, and is needed for it", code="missing_field")
+    check_allowed(table.project, table.dataset, settings.writable_datasets, "output.table", "written")
+    return table, write, key
+
+
+def _parameters(fields: Fields) -> tuple[tuple[str, Any], ...]:
+    given = fields.plain("parameters")
+    for name, value in given.items():
+        where = f"parameters.{name}"[:80]
+        check_parameter(name, where)
+        values = value if isinstance(value, list) else [value]
+        kinds = {type(each) for each in values}
+        if not values or len(kinds) != 1 or not kinds <= {str, int, float, bool}:
+            raise fields.wrong(where, "must be a text, a number, true or false, or a list of one of these")
+    return tuple(sorted(given.items()))

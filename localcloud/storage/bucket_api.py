@@ -1,0 +1,96 @@
+"""The JSON API's buckets: https://cloud.google.com/storage/docs/json_api/v1/buckets."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from localcloud.storage.call import Call, Route
+from localcloud.storage.errors import InvalidRequest, Required
+from localcloud.storage.fields import BUCKET_SETTINGS
+from localcloud.storage.resources import PROJECT_NUMBER
+from localcloud.storage.store import ObjectStore
+
+_LARGEST_PAGE = 1000
+
+
+class BucketApi:
+    """Handlers for buckets and for what is asked about them."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def routes(self) -> list[Route]:
+        """Return the routes of the handlers."""
+        bucket = "/storage/v1/b/{bucket}"
+        return [
+            Route("POST", "/storage/v1/b", self.insert),
+            Route("GET", "/storage/v1/b", self.list),
+            Route("GET", bucket, self.get),
+            Route("PATCH", bucket, self.patch),
+            Route("PUT", bucket, self.update),
+            Route("DELETE", bucket, self.delete),
+            Route("GET", f"{bucket}/storageLayout", self.storage_layout),
+            Route("GET", f"{bucket}/notificationConfigs", self.notification_configs),
+            Route("GET", "/storage/v1/projects/{project}/serviceAccount", self.service_account),
+        ]
+
+    async def insert(self, call: Call) -> Response:
+        resource = await call.resource()
+        location = resource.get("location") or "US"
+        if not isinstance(location, str):
+            raise InvalidRequest("Invalid value for field location")
+        if not resource.get("name"):
+            raise Required("Required")
+        settings = {name: value for name, value in resource.items() if name in BUCKET_SETTINGS}
+        bucket = self._store.create_bucket(resource["name"], location=location, settings=settings)
+        return call.answer(bucket.resource(call.host))
+
+    async def list(self, call: Call) -> Response:
+        buckets = self._store.buckets(call.parameters.get("prefix", ""))
+        # The token is the name at which the next page begins.
+        following = [bucket for bucket in buckets if bucket.name >= call.parameters.get("pageToken", "")]
+        size = min(max(call.integer("maxResults") or _LARGEST_PAGE, 1), _LARGEST_PAGE)
+        answer = {
+            "kind": "storage#buckets",
+            "items": [bucket.resource(call.host) for bucket in following[:size]],
+        }
+        if len(following) > size:
+            answer["nextPageToken"] = following[size].name
+        return call.answer(answer)
+
+    async def get(self, call: Call) -> Response:
+        bucket = self._store.bucket(call.ids["bucket"])
+        call.preconditions.check_read(bucket)
+        return call.answer(bucket.resource(call.host))
+
+    async def patch(self, call: Call) -> Response:
+        changed = self._store.patch_bucket(call.ids["bucket"], await call.resource(), call.preconditions)
+        return call.answer(changed.resource(call.host))
+
+    async def update(self, call: Call) -> Response:
+        changed = self._store.patch_bucket(
+            call.ids["bucket"], await call.resource(), call.preconditions, replace_all=True
+        )
+        return call.answer(changed.resource(call.host))
+
+    async def delete(self, call: Call) -> Response:
+        self._store.delete_bucket(call.ids["bucket"], call.preconditions)
+        return Response(status_code=204)
+
+    async def storage_layout(self, call: Call) -> Response:
+        bucket = self._store.bucket(call.ids["bucket"])
+        layout = {
+            "kind": "storage#storageLayout",
+            "bucket": bucket.name,
+            "location": bucket.location,
+            "locationType": bucket.location_type,
+        }
+        return call.answer(layout)
+
+    async def notification_configs(self, call: Call) -> Response:
+        self._store.bucket(call.ids["bucket"])
+        return call.answer({"kind": "storage#notifications"})
+
+    async def service_account(self, call: Call) -> Response:
+        address = f"service-{PROJECT_NUMBER}@gs-project-accounts.iam.gserviceaccount.com"
+        return call.answer({"kind": "storage#serviceAccount", "email_address": address})

@@ -1,0 +1,70 @@
+"""The two checksums of a content, and holding an upload to those its sender announced."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import google_crc32c
+
+from localcloud.storage.errors import InvalidRequest
+
+
+class RunningChecksums:
+    """CRC32C and MD5 of bytes that come piece by piece."""
+
+    def __init__(self) -> None:
+        self._crc32c = 0
+        self._md5 = hashlib.md5(usedforsecurity=False)
+
+    def update(self, piece: bytes) -> None:
+        self._crc32c = google_crc32c.extend(self._crc32c, piece)
+        self._md5.update(piece)
+
+    @property
+    def crc32c(self) -> str:
+        """The CRC32C so far: base64 of its four bytes, big-endian."""
+        return base64.b64encode(self._crc32c.to_bytes(4, "big")).decode()
+
+    @property
+    def md5(self) -> str:
+        """The MD5 so far, in base64."""
+        return base64.b64encode(self._md5.digest()).decode()
+
+
+@dataclass(frozen=True)
+class AnnouncedChecksums:
+    """What a sender says its content will have; ``None`` where it says nothing.
+
+    Rules: https://cloud.google.com/storage/docs/data-validation
+    """
+
+    crc32c: str | None = None
+    md5: str | None = None
+
+    @classmethod
+    def from_resource(cls, resource: Mapping[str, Any]) -> AnnouncedChecksums:
+        """Read the ``crc32c`` and ``md5Hash`` of an object resource."""
+        return cls(resource.get("crc32c"), resource.get("md5Hash"))
+
+    @classmethod
+    def from_header(cls, header: str | None) -> AnnouncedChecksums:
+        """Read an ``X-Goog-Hash`` header: ``crc32c=...,md5=...``."""
+        pairs = (pair.strip().partition("=") for pair in (header or "").split(","))
+        values = {name: value for name, _, value in pairs}
+        return cls(values.get("crc32c"), values.get("md5"))
+
+    def overlaid_with(self, later: AnnouncedChecksums) -> AnnouncedChecksums:
+        """Return these checksums where ``later`` says nothing, else those of ``later``."""
+        return AnnouncedChecksums(later.crc32c or self.crc32c, later.md5 or self.md5)
+
+    def check(self, crc32c: str, md5: str) -> None:
+        """Raise ``InvalidRequest`` if the content's own checksums are others."""
+        for kind, announced, actual in (("CRC32C", self.crc32c, crc32c), ("MD5 hash", self.md5, md5)):
+            if announced is not None and announced != actual:
+                raise InvalidRequest(
+                    f'Provided {kind} "{announced}" doesn\'t match calculated {kind} "{actual}".',
+                )

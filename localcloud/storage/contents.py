@@ -1,0 +1,105 @@
+"""The bytes of objects, in files under generated names."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import secrets
+from collections.abc import Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from localcloud.storage.checksums import RunningChecksums
+
+
+@dataclass(frozen=True)
+class Content:
+    """Bytes that are completely written; ``id`` is empty when there are none."""
+
+    id: str
+    size: int
+    crc32c: str
+    md5: str
+
+
+class ContentWriter:
+    """Takes the bytes of one content; the file is made with the first of them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._checksums = RunningChecksums()
+        self.size = 0
+
+    def write(self, piece: bytes) -> None:
+        """Add ``piece`` at the end."""
+        if not piece:
+            return
+        if self._file is None:
+            self._file = self._path.open("xb", buffering=0)
+        self._file.write(piece)
+        self._checksums.update(piece)
+        self.size += len(piece)
+
+    def finish(self) -> Content:
+        """End the content."""
+        if self._file is not None:
+            self._file.close()
+        return Content(self._path.name if self.size else "", self.size, self._checksums.crc32c, self._checksums.md5)
+
+    def discard(self) -> None:
+        """Take back what was written."""
+        if self._file is not None:
+            self._file.close()
+            self._path.unlink(missing_ok=True)
+
+
+class ContentDirectory:
+    """A directory of contents. A file that is open can still be read after its content was removed."""
+
+    _SUBDIRECTORIES = 64
+
+    def __init__(self, directory: Path) -> None:
+        """Use ``directory``, which is made if it is not there."""
+        self._directory = directory
+        for number in range(self._SUBDIRECTORIES):
+            (directory / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+        # Names of another run never come again, so that no content is ever taken for another.
+        self._run = secrets.token_hex(6)
+        self._numbers = itertools.count()
+
+    def create(self) -> ContentWriter:
+        """Begin a content."""
+        return ContentWriter(self._new_path())
+
+    def open(self, content: str) -> BinaryIO:
+        """Open a content to read it. Raises ``FileNotFoundError`` if it was removed."""
+        return self._path(content).open("rb") if content else io.BytesIO()
+
+    def link(self, content: str) -> str:
+        """Return the name of a second content with the same bytes, which take no more room."""
+        if not content:
+            return content
+        copy = self._new_path()
+        os.link(self._path(content), copy)
+        return copy.name
+
+    def remove(self, content: str) -> None:
+        """Remove a content."""
+        if content:
+            self._path(content).unlink(missing_ok=True)
+
+    def sweep(self, kept: Set[str]) -> None:
+        """Remove every content that is not among ``kept``: uploads that were never completed."""
+        for path in self._directory.glob("*/*"):
+            if path.name not in kept:
+                path.unlink()
+
+    def _new_path(self) -> Path:
+        number = next(self._numbers)
+        return self._path(f"{number % self._SUBDIRECTORIES:02x}-{self._run}-{number:x}")
+
+    def _path(self, content: str) -> Path:
+        return self._directory / content[:2] / content

@@ -1,0 +1,69 @@
+"""Makes objects out of objects: copies and compositions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from localcloud.storage.errors import InvalidRequest
+from localcloud.storage.fields import ObjectFields
+from localcloud.storage.preconditions import NO_PRECONDITIONS, Preconditions
+from localcloud.storage.resources import StoredObject
+from localcloud.storage.store import ObjectStore, fields_of
+
+MOST_SOURCES = 32
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Source:
+    """An object that another one is made of."""
+
+    bucket: str
+    name: str
+    generation: int | None = None
+    conditions: Preconditions = NO_PRECONDITIONS
+
+    def find(self, store: ObjectStore) -> StoredObject:
+        """Return the live object. Raises ``NotFound`` or ``PreconditionFailed``."""
+        stored = store.get(self.bucket, self.name, self.generation)
+        self.conditions.check_write(stored)
+        return stored
+
+
+def copy(
+    store: ObjectStore, source: Source, bucket: str, name: str, overrides: ObjectFields, conditions: Preconditions
+) -> StoredObject:
+    """Copy ``source`` to ``bucket`` and ``name`` and return the copy.
+
+    ``overrides``, if any is set, are the copy's fields; else it has those of the source.
+    Source: https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite
+    """
+    stored = source.find(store)
+    fields = overrides.over_type(stored.content_type) if overrides else fields_of(stored)
+    content = store.copy_content(stored)
+    return store.finalize(bucket, name, content, fields, conditions, component_count=stored.component_count)
+
+
+def compose(
+    store: ObjectStore, sources: list[Source], bucket: str, name: str, fields: ObjectFields, conditions: Preconditions
+) -> StoredObject:
+    """Write the contents of ``sources``, one after the other, to one object, and return it.
+
+    Source: https://cloud.google.com/storage/docs/composite-objects
+    """
+    if not 1 <= len(sources) <= MOST_SOURCES:
+        raise InvalidRequest(
+            f"The number of source components provided ({len(sources)}) is not in 1 to {MOST_SOURCES}."
+        )
+    components = [source.find(store) for source in sources]
+    writer = store.begin_content()
+    try:
+        for component in components:
+            with store.open(component) as content:
+                while piece := content.read(_PIECE):
+                    writer.write(piece)
+    except BaseException:
+        writer.discard()
+        raise
+    count = sum(component.component_count or 1 for component in components)
+    return store.finalize(bucket, name, writer.finish(), fields, conditions, component_count=count)

@@ -1,0 +1,122 @@
+"""Hands out the content of an object, or a range of it.
+
+Headers: https://cloud.google.com/storage/docs/json_api/v1/objects/get and https://cloud.google.com/storage/docs/transcoding
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import AsyncIterator
+from email.utils import format_datetime
+from typing import BinaryIO
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response, StreamingResponse
+
+from localcloud.storage.call import Call
+from localcloud.storage.errors import RangeNotSatisfiable
+from localcloud.storage.fields import HEADER_OF_FIELD
+from localcloud.storage.resources import StoredObject
+
+_PIECE = 1 << 20
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+async def download(call: Call, stored: StoredObject, content: BinaryIO) -> Response:
+    """Answer with ``content``, which is closed afterwards.
+
+    Raises ``PreconditionFailed``, ``NotModified`` or ``RangeNotSatisfiable``.
+    """
+    try:
+        call.preconditions.check_read(stored)
+        headers = _headers(stored)
+        if _is_to_be_unpacked(call, stored):
+            headers |= {
+                "x-guploader-response-body-transformations": "gunzipped",
+                "warning": "214 UploadServer gunzipped",
+            }
+            del headers["content-encoding"]
+            return StreamingResponse(_unpack(content), headers=headers)
+        byte_range = _requested_range(call.request.headers.get("range"), stored.size)
+        first, length, status = 0, stored.size, 200
+        if byte_range is not None:
+            first, length, status = byte_range.start, len(byte_range), 206
+            headers["content-range"] = f"bytes {first}-{byte_range.stop - 1}/{stored.size}"
+        content.seek(first)
+        if length > _PIECE:
+            headers["content-length"] = str(length)
+            return StreamingResponse(_stream(content, length), status, headers)
+        with content:
+            return Response(content.read(length), status, headers)
+    except BaseException:
+        content.close()
+        raise
+
+
+def _headers(stored: StoredObject) -> dict[str, str]:
+    hashes = [f"crc32c={stored.crc32c}", *([f"md5={stored.md5}"] if stored.md5 else [])]
+    return {
+        "content-type": _header(stored.content_type),
+        "etag": stored.etag,
+        "last-modified": format_datetime(stored.updated, usegmt=True),
+        "accept-ranges": "bytes",
+        "x-goog-hash": ",".join(hashes),
+        "x-goog-generation": str(stored.generation),
+        "x-goog-metageneration": str(stored.metageneration),
+        "x-goog-storage-class": stored.storage_class,
+        "x-goog-stored-content-length": str(stored.size),
+        "x-goog-stored-content-encoding": stored.headers.get("contentEncoding", "identity"),
+        **{HEADER_OF_FIELD[name]: _header(value) for name, value in stored.headers.items()},
+    }
+
+
+def _header(value: str) -> str:
+    """Return ``value`` so that it goes out as UTF-8: the server writes a header's characters as Latin-1."""
+    return value.encode().decode("latin-1")
+
+
+def _is_to_be_unpacked(call: Call, stored: StoredObject) -> bool:
+    """Whether the caller gets the content of a gzip: it is stored as one, and the caller does not take one."""
+    return (
+        stored.headers.get("contentEncoding") == "gzip"
+        and "gzip" not in call.request.headers.get("accept-encoding", "")
+        and "no-transform" not in stored.headers.get("cacheControl", "")
+    )
+
+
+def _requested_range(header: str | None, size: int) -> range | None:
+    """Return the positions that a ``Range`` header asks for, ``None`` if it is all of them.
+
+    Several ranges, or anything that is no range of bytes, are answered with everything, as HTTP allows.
+    Raises ``RangeNotSatisfiable``.
+    """
+    matched = _RANGE.fullmatch((header or "").strip())
+    if matched is None or matched[0] == "bytes=-":
+        return None
+    first, last = matched.groups()
+    if not first:
+        asked = range(max(size - int(last), 0), size)
+    else:
+        asked = range(int(first), min(int(last) + 1, size) if last else size)
+        if last and int(last) < int(first):
+            return None
+    if not asked:
+        raise RangeNotSatisfiable(size)
+    return asked
+
+
+async def _stream(content: BinaryIO, length: int) -> AsyncIterator[bytes]:
+    with content:
+        while length and (piece := await run_in_threadpool(content.read, min(length, _PIECE))):
+            length -= len(piece)
+            yield piece
+
+
+async def _unpack(content: BinaryIO) -> AsyncIterator[bytes]:
+    unpacker = zlib.decompressobj(_GZIP)
+    with content:
+        while piece := await run_in_threadpool(content.read, _PIECE):
+            yield unpacker.decompress(piece)
+        yield unpacker.flush()

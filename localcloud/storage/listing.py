@@ -1,0 +1,133 @@
+"""Lists a bucket's objects page by page.
+
+Rules: https://cloud.google.com/storage/docs/json_api/v1/objects/list
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+
+from sortedcontainers import SortedDict
+
+from localcloud.storage.errors import InvalidRequest
+from localcloud.storage.resources import StoredObject
+
+LARGEST_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class ListQuery:
+    """Which names are asked for. Names from ``start_offset`` on and before ``end_offset``, both optional."""
+
+    prefix: str = ""
+    delimiter: str = ""
+    start_offset: str = ""
+    end_offset: str = ""
+    match_glob: str = ""
+    include_trailing_delimiter: bool = False
+    page_token: str = ""
+    max_results: int = LARGEST_PAGE
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page; the next one is asked for with ``next_page_token``, which is empty on the last."""
+
+    items: list[StoredObject]
+    prefixes: list[str]
+    next_page_token: str
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An object, or (``stored`` is ``None``) a common prefix; the next entry's name is at least ``following``."""
+
+    name: str
+    stored: StoredObject | None
+    following: str
+
+
+def list_page(objects: SortedDict, query: ListQuery) -> Page:
+    """Return the page of ``objects`` (by name, sorted) that ``query`` asks for.
+
+    Raises ``InvalidRequest`` if the page token or the glob is malformed.
+    """
+    entries = list(islice(_entries(objects, query), query.max_results + 1))
+    page = entries[: query.max_results]
+    more = len(entries) > len(page)
+    return Page(
+        items=[entry.stored for entry in page if entry.stored is not None],
+        prefixes=[entry.name for entry in page if entry.stored is None],
+        next_page_token=_token(page[-1].following) if more else "",
+    )
+
+
+def _entries(objects: SortedDict, query: ListQuery) -> Iterator[_Entry]:
+    glob = _glob_pattern(query.match_glob) if query.match_glob else None
+    position: str | None = max(query.prefix, query.start_offset, _position(query.page_token))
+    while position is not None:
+        names, position = objects.irange(position), None
+        for name in names:
+            if not name.startswith(query.prefix) or (query.end_offset and name >= query.end_offset):
+                return
+            cut = name.find(query.delimiter, len(query.prefix)) if query.delimiter else -1
+            folder = name[: cut + len(query.delimiter)] if cut >= 0 else None
+            is_item = folder is None or (query.include_trailing_delimiter and name == folder)
+            if is_item and (glob is None or glob.fullmatch(name)):
+                yield _Entry(name, objects[name], name + "\0")
+            if folder is not None:
+                position = _after_all_with_prefix(folder)
+                if glob is None or glob.fullmatch(folder):
+                    yield _Entry(folder, None, position)
+                break
+
+
+def _after_all_with_prefix(prefix: str) -> str:
+    """Return the smallest text that is above all that begin with ``prefix``."""
+    stem = prefix.rstrip(chr(0x10FFFF))
+    return stem[:-1] + chr(ord(stem[-1]) + 1)
+
+
+def _token(position: str) -> str:
+    return base64.urlsafe_b64encode(position.encode("utf-8", "surrogatepass")).decode()
+
+
+def _position(token: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(token).decode("utf-8", "surrogatepass")
+    except (binascii.Error, ValueError):
+        raise InvalidRequest("Invalid argument: pageToken") from None
+
+
+_GLOB_TOKENS = re.compile(r"\*\*/|\*\*|\*|\?|\[!?[^\]]+\]|[{},]|\\.|.", re.DOTALL)
+_MEANING = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]", "{": "(?:", "}": ")"}
+
+
+@lru_cache(maxsize=256)
+def _glob_pattern(glob: str) -> re.Pattern[str]:
+    """Return the regular expression of a glob: https://cloud.google.com/storage/docs/json_api/v1/objects/list#list-object-glob."""
+    parts: list[str] = []
+    depth = 0
+    for token in _GLOB_TOKENS.findall(glob):
+        depth += (token == "{") - (token == "}")
+        if token in _MEANING:
+            parts.append(_MEANING[token])
+        elif token == "," and depth:
+            parts.append("|")
+        elif token.startswith("[") and len(token) > 1:
+            members = token[1:-1].replace("\\", "\\\\").replace("^", "\\^").replace("[", "\\[")
+            parts.append(f"[^{members[1:]}]" if members.startswith("!") else f"[{members}]")
+        elif token.startswith("\\") and len(token) == 2:
+            parts.append(re.escape(token[1]))
+        else:
+            parts.append(re.escape(token))
+    try:
+        return re.compile("".join(parts), re.DOTALL)
+    except re.error:
+        raise InvalidRequest(f"Invalid glob pattern: {glob}") from None

@@ -1,0 +1,52 @@
+"""Which names buckets and objects may have.
+
+Rules: https://cloud.google.com/storage/docs/buckets#naming and https://cloud.google.com/storage/docs/objects#naming
+"""
+
+from __future__ import annotations
+
+import re
+
+from localcloud.storage.errors import InvalidRequest, Required
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]*[a-z0-9]")
+_IP_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
+_LONGEST_BUCKET_LABEL = 63
+_LONGEST_DOTTED_BUCKET = 222
+_LONGEST_OBJECT_BYTES = 1024
+
+
+def check_bucket_name(name: object) -> str:
+    """Return ``name`` if a bucket may have it; raises ``Required`` or ``InvalidRequest``."""
+    if not name:
+        raise Required("Required")
+    well_formed = (
+        isinstance(name, str)
+        and _BUCKET.fullmatch(name)
+        and 3 <= len(name) <= _LONGEST_DOTTED_BUCKET
+        and all(0 < len(label) <= _LONGEST_BUCKET_LABEL for label in name.split("."))
+        and not _IP_ADDRESS.fullmatch(name)
+        and not name.startswith("goog")
+    )
+    if not well_formed:
+        raise InvalidRequest(f"Invalid bucket name: '{name}'")
+    return str(name)
+
+
+def check_object_name(name: object) -> str:
+    """Return ``name`` if an object may have it; raises ``Required`` or ``InvalidRequest``."""
+    if name is None or name == "":
+        raise Required("Required")
+    if not isinstance(name, str):
+        raise InvalidRequest("Invalid object name: not a string")
+    try:
+        length = len(name.encode())
+    except UnicodeEncodeError:
+        raise InvalidRequest("Invalid object name: not valid Unicode") from None
+    if length > _LONGEST_OBJECT_BYTES:
+        raise InvalidRequest(
+            f"The maximum object length is {_LONGEST_OBJECT_BYTES} characters, but got a name with {length} characters."
+        )
+    if name in (".", "..") or "\n" in name or "\r" in name or name.startswith(".well-known/acme-challenge/"):
+        raise InvalidRequest(f"Disallowed object name: {name!r}")
+    return name

@@ -1,0 +1,184 @@
+"""The JSON API's objects, apart from their contents: https://cloud.google.com/storage/docs/json_api/v1/objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from localcloud.storage.call import Call, Route
+from localcloud.storage.copying import Source, compose, copy
+from localcloud.storage.downloads import download
+from localcloud.storage.errors import InvalidRequest, Required
+from localcloud.storage.fields import ObjectFields
+from localcloud.storage.listing import LARGEST_PAGE, ListQuery
+from localcloud.storage.preconditions import Preconditions
+from localcloud.storage.resources import StoredObject
+from localcloud.storage.store import ObjectStore
+
+
+class ObjectApi:
+    """Handlers for objects."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def routes(self) -> list[Route]:
+        """Return the routes of the handlers."""
+        objects = "/storage/v1/b/{bucket}/o"
+        source = f"{objects}/{{object}}"
+        destination = "b/{destinationBucket}/o/{destinationObject}"
+        return [
+            Route("GET", objects, self.list),
+            Route("GET", source, self.get),
+            Route("GET", f"/download{source}", self.download),
+            Route("PATCH", source, self.patch),
+            Route("PUT", source, self.update),
+            Route("DELETE", source, self.delete),
+            Route("POST", f"{source}/compose", self.compose),
+            Route("POST", f"{source}/rewriteTo/{destination}", self.rewrite),
+            Route("POST", f"{source}/copyTo/{destination}", self.copy),
+            Route("POST", f"{source}/moveTo/o/{{destinationObject}}", self.move),
+        ]
+
+    async def list(self, call: Call) -> Response:
+        asked = call.parameters
+        size = call.integer("maxResults")
+        if size is not None and size < 0:
+            raise InvalidRequest("Invalid value for parameter maxResults")
+        query = ListQuery(
+            prefix=asked.get("prefix", ""),
+            delimiter=asked.get("delimiter", ""),
+            start_offset=asked.get("startOffset", ""),
+            end_offset=asked.get("endOffset", ""),
+            match_glob=asked.get("matchGlob", ""),
+            include_trailing_delimiter=call.boolean("includeTrailingDelimiter"),
+            page_token=asked.get("pageToken", ""),
+            max_results=min(size or LARGEST_PAGE, LARGEST_PAGE),
+        )
+        if call.boolean("softDeleted"):
+            return call.answer({"kind": "storage#objects"})  # what is deleted is gone at once
+        page = self._store.page(call.ids["bucket"], query)
+        answer: dict[str, Any] = {"kind": "storage#objects"}
+        if page.next_page_token:
+            answer["nextPageToken"] = page.next_page_token
+        if page.prefixes:
+            answer["prefixes"] = page.prefixes
+        if page.items:
+            answer["items"] = [stored.resource(call.host) for stored in page.items]
+        return call.answer(answer)
+
+    async def get(self, call: Call) -> Response:
+        if call.parameters.get("alt") == "media":
+            return await self.download(call)
+        stored = self._store.get(call.ids["bucket"], call.ids["object"], call.generation)
+        call.preconditions.check_read(stored)
+        return self._answer(call, stored)
+
+    async def download(self, call: Call) -> Response:
+        stored, content = self._store.open_live(call.ids["bucket"], call.ids["object"], call.generation)
+        return await download(call, stored, content)
+
+    async def patch(self, call: Call) -> Response:
+        return self._answer(call, self._update(call, await call.resource(), replace_all=False))
+
+    async def update(self, call: Call) -> Response:
+        return self._answer(call, self._update(call, await call.resource(), replace_all=True))
+
+    def _update(self, call: Call, resource: dict[str, Any], *, replace_all: bool) -> StoredObject:
+        return self._store.update_fields(
+            call.ids["bucket"],
+            call.ids["object"],
+            resource,
+            call.preconditions,
+            generation=call.generation,
+            replace_all=replace_all,
+        )
+
+    async def delete(self, call: Call) -> Response:
+        self._store.delete(call.ids["bucket"], call.ids["object"], call.preconditions, generation=call.generation)
+        return Response(status_code=204)
+
+    async def compose(self, call: Call) -> Response:
+        request = await call.resource()
+        bucket, name = call.ids["bucket"], call.ids["object"]
+        sources = [_component(bucket, component) for component in _list_of_objects(request, "sourceObjects")]
+        fields = ObjectFields.from_resource(_object(request, "destination"))
+        # It reads and writes everything anew, which would hold up all other requests here.
+        composed = await run_in_threadpool(compose, self._store, sources, bucket, name, fields, call.preconditions)
+        if request.get("deleteSourceObjects") is True:
+            for source in sources:
+                if source.name != name:
+                    self._store.delete(bucket, source.name, source.conditions, generation=source.generation)
+        return self._answer(call, composed)
+
+    async def rewrite(self, call: Call) -> Response:
+        copied = await self._copy(call)
+        answer = {
+            "kind": "storage#rewriteResponse",
+            "totalBytesRewritten": str(copied.size),
+            "objectSize": str(copied.size),
+            "done": True,
+            "resource": copied.resource(call.host),
+        }
+        return call.answer(answer)
+
+    async def copy(self, call: Call) -> Response:
+        return self._answer(call, await self._copy(call))
+
+    async def _copy(self, call: Call) -> StoredObject:
+        source = Source(
+            call.ids["bucket"],
+            call.ids["object"],
+            call.integer("sourceGeneration"),
+            Preconditions.from_parameters(call.parameters, prefix="ifSource"),
+        )
+        overrides = ObjectFields.from_resource(await call.resource())
+        destination = call.ids["destinationBucket"], call.ids["destinationObject"]
+        return copy(self._store, source, *destination, overrides, call.preconditions)
+
+    async def move(self, call: Call) -> Response:
+        moved = self._store.move(
+            call.ids["bucket"],
+            call.ids["object"],
+            call.ids["destinationObject"],
+            Preconditions.from_parameters(call.parameters, prefix="ifSource"),
+            call.preconditions,
+        )
+        return self._answer(call, moved)
+
+    def _answer(self, call: Call, stored: StoredObject) -> Response:
+        return call.answer(stored.resource(call.host), {"etag": stored.etag})
+
+
+def _component(bucket: str, component: dict[str, Any]) -> Source:
+    """Return one of a composition's sources. Raises ``Required`` or ``InvalidRequest``."""
+    name = component.get("name")
+    if not isinstance(name, str) or not name:
+        raise Required("Required: sourceObjects.name")
+    generation = component.get("generation")
+    expected = _object(component, "objectPreconditions").get("ifGenerationMatch")
+    try:
+        return Source(
+            bucket,
+            name,
+            None if generation is None else int(generation),
+            Preconditions(generation_match=None if expected is None else int(expected)),
+        )
+    except (TypeError, ValueError):
+        raise InvalidRequest("Invalid value for field sourceObjects: a generation is not an integer") from None
+
+
+def _object(resource: dict[str, Any], name: str) -> dict[str, Any]:
+    value = resource.get(name) or {}
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"Invalid value for field {name}")
+    return value
+
+
+def _list_of_objects(resource: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    value = resource.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(member, dict) for member in value):
+        raise InvalidRequest(f"Invalid value for field {name}")
+    return value

@@ -1,0 +1,183 @@
+"""Buckets and objects as they are kept, and as the JSON API shows them.
+
+Fields: https://cloud.google.com/storage/docs/json_api/v1/objects and https://cloud.google.com/storage/docs/json_api/v1/buckets
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote
+
+from localcloud.clock import rfc3339
+
+FINALIZED = "google.cloud.storage.object.v1.finalized"
+DELETED = "google.cloud.storage.object.v1.deleted"
+METADATA_UPDATED = "google.cloud.storage.object.v1.metadataUpdated"
+
+GOOGLE_HOST = "https://storage.googleapis.com"
+# Nothing here depends on a project's number, but buckets have to show one.
+PROJECT_NUMBER = "100000000001"
+
+_MULTI_REGIONS = ("US", "EU", "ASIA")
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket; ``settings`` are those of its fields that its owner may set, as the resource has them."""
+
+    name: str
+    location: str
+    metageneration: int
+    created: datetime
+    updated: datetime
+    generation: int
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def etag(self) -> str:
+        return _etag(self.generation, self.metageneration)
+
+    @property
+    def location_type(self) -> str:
+        """``region`` or ``multi-region``."""
+        return "multi-region" if self.location in _MULTI_REGIONS else "region"
+
+    def resource(self, host: str = GOOGLE_HOST) -> dict[str, Any]:
+        """Return the JSON API's resource, whose links begin with ``host``."""
+        return {
+            "kind": "storage#bucket",
+            "selfLink": f"{host}/storage/v1/b/{self.name}",
+            "id": self.name,
+            "name": self.name,
+            "projectNumber": PROJECT_NUMBER,
+            "generation": str(self.generation),
+            "metageneration": str(self.metageneration),
+            "location": self.location,
+            "locationType": self.location_type,
+            "storageClass": "STANDARD",
+            "etag": self.etag,
+            "timeCreated": rfc3339(self.created),
+            "updated": rfc3339(self.updated),
+            # There are no access control lists here, which is what uniform access means.
+            "iamConfiguration": {
+                "bucketPolicyOnly": {"enabled": True},
+                "uniformBucketLevelAccess": {"enabled": True},
+                "publicAccessPrevention": "inherited",
+            },
+            **self.settings,
+        }
+
+    def record(self) -> str:
+        """Return the bucket as text from which ``from_record`` makes it again."""
+        return json.dumps(
+            {**vars(self), "created": self.created.isoformat(), "updated": self.updated.isoformat()},
+        )
+
+    @classmethod
+    def from_record(cls, record: str) -> Bucket:
+        return cls(**_with_moments(json.loads(record)))
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One generation of an object.
+
+    ``headers`` are the optional fields that are also headers of a download, by their names in the resource.
+    ``content`` is the name under which its bytes are kept, empty if there are none.
+    """
+
+    bucket: str
+    name: str
+    generation: int
+    metageneration: int
+    size: int
+    content_type: str
+    crc32c: str
+    md5: str | None
+    created: datetime
+    updated: datetime
+    content: str
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    storage_class: str = "STANDARD"
+    component_count: int | None = None
+    custom_time: str | None = None
+    deleted: datetime | None = None
+
+    @cached_property
+    def etag(self) -> str:
+        return _etag(self.generation, self.metageneration)
+
+    def resource(self, host: str = GOOGLE_HOST) -> dict[str, Any]:
+        """Return the JSON API's resource, whose links begin with ``host``."""
+        path = f"b/{self.bucket}/o/{quote(self.name, safe='')}"
+        optional = {
+            "md5Hash": self.md5,
+            "componentCount": self.component_count,
+            "customTime": self.custom_time,
+            "metadata": dict(self.metadata) or None,
+            "timeDeleted": rfc3339(self.deleted) if self.deleted else None,
+        }
+        created = rfc3339(self.created)
+        return {
+            "kind": "storage#object",
+            "id": f"{self.bucket}/{self.name}/{self.generation}",
+            "selfLink": f"{host}/storage/v1/{path}",
+            "mediaLink": f"{host}/download/storage/v1/{path}?generation={self.generation}&alt=media",
+            "name": self.name,
+            "bucket": self.bucket,
+            "generation": str(self.generation),
+            "metageneration": str(self.metageneration),
+            "contentType": self.content_type,
+            "storageClass": self.storage_class,
+            "size": str(self.size),
+            "crc32c": self.crc32c,
+            "etag": self.etag,
+            "timeCreated": created,
+            "updated": created if self.updated == self.created else rfc3339(self.updated),
+            "timeStorageClassUpdated": created,
+            "timeFinalized": created,
+            **self.headers,
+            **{name: value for name, value in optional.items() if value is not None},
+        }
+
+    def record(self) -> str:
+        """Return the object as text from which ``from_record`` makes it again."""
+        return json.dumps(
+            {
+                **{name: getattr(self, name) for name in self.__dataclass_fields__},
+                "created": self.created.isoformat(),
+                "updated": self.updated.isoformat(),
+            }
+        )
+
+    @classmethod
+    def from_record(cls, record: str) -> StoredObject:
+        return cls(**_with_moments(json.loads(record)))
+
+
+@dataclass(frozen=True)
+class StorageEvent:
+    """Something that happened to an object; its resource is the data of the CloudEvent that tells of it.
+
+    ``type`` is one of ``FINALIZED``, ``DELETED`` and ``METADATA_UPDATED``.
+    Types: https://cloud.google.com/eventarc/docs/reference/supported-events#cloud-storage
+    """
+
+    type: str
+    stored: StoredObject
+
+
+def _with_moments(record: dict[str, Any]) -> dict[str, Any]:
+    moments = {name: datetime.fromisoformat(record[name]) for name in ("created", "updated")}
+    return {**record, **moments}
+
+
+def _etag(generation: int, metageneration: int) -> str:
+    return base64.b64encode(generation.to_bytes(8, "big") + metageneration.to_bytes(4, "big")).decode()

@@ -1,0 +1,168 @@
+"""The three ways to upload an object: https://cloud.google.com/storage/docs/uploads-downloads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+
+from localcloud.storage.call import Call, Route, parse_resource
+from localcloud.storage.checksums import AnnouncedChecksums
+from localcloud.storage.contents import ContentWriter
+from localcloud.storage.errors import Conflict, InvalidRequest, StorageError
+from localcloud.storage.fields import ObjectFields
+from localcloud.storage.multipart import RelatedParts, boundary_of
+from localcloud.storage.resources import StoredObject
+from localcloud.storage.store import ObjectStore
+from localcloud.storage.uploads import ContentRange, Upload, UploadSession, UploadSessions
+
+_RESUME_INCOMPLETE = 308
+_CANCELLED = 499
+
+
+class UploadApi:
+    """Handlers for uploads. Nothing is left behind by one that fails."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._sessions = UploadSessions()
+        self._ways = {"media": self._upload_media, "multipart": self._upload_multipart, "resumable": self._begin}
+
+    def routes(self) -> list[Route]:
+        """Return the routes of the handlers."""
+        objects = "/upload/storage/v1/b/{bucket}/o"
+        return [
+            Route(method, path, handler)
+            for path in (objects, f"/resumable{objects}")
+            for method, handler in (("POST", self.insert), ("PUT", self.resume), ("DELETE", self.cancel))
+        ]
+
+    async def insert(self, call: Call) -> Response:
+        if "upload_id" in call.parameters:
+            return await self.resume(call)
+        way = self._ways.get(call.parameters.get("uploadType", ""))
+        if way is None:
+            raise InvalidRequest("Upload requests must have an uploadType of media, multipart or resumable.")
+        return await way(call)
+
+    async def _upload_media(self, call: Call) -> Response:
+        upload = self._upload(call, {}, call.request.headers.get("content-type", ""))
+        writer = self._store.begin_content()
+        try:
+            async for piece in call.request.stream():
+                writer.write(piece)
+        except BaseException:
+            writer.discard()
+            raise
+        return _answer(call, self._complete(upload, writer))
+
+    async def _upload_multipart(self, call: Call) -> Response:
+        boundary = boundary_of(call.request.headers.get("content-type", ""))
+        parts = RelatedParts(boundary, call.request.stream())
+        resource = parse_resource(await parts.read_resource())
+        content_type = await parts.read_content_type()
+        upload = self._upload(call, resource, content_type)
+        writer = self._store.begin_content()
+        try:
+            await parts.read_content(writer.write)
+        except BaseException:
+            writer.discard()
+            raise
+        return _answer(call, self._complete(upload, writer))
+
+    async def _begin(self, call: Call) -> Response:
+        headers = call.request.headers
+        upload = self._upload(call, await call.resource(), headers.get("x-upload-content-type", ""))
+        session = UploadSession(upload, self._store.begin_content())
+        if "x-upload-content-length" in headers:
+            session.expect(ContentRange.parse(f"bytes */{headers['x-upload-content-length']}").total)
+        self._sessions.add(session)
+        query = urlencode({**call.parameters, "uploadType": "resumable", "upload_id": session.id})
+        location = f"{call.host}{call.request.url.path}?{query}"
+        return Response(headers={"location": location, "x-guploader-uploadid": session.id})
+
+    async def resume(self, call: Call) -> Response:
+        """Take the next bytes of a resumable upload, or tell how many came."""
+        session = self._sessions.get(call.parameters.get("upload_id", ""))
+        if session.stored is not None:
+            return _answer(call, session.stored)
+        header = call.request.headers.get("content-range")
+        try:
+            if header is None:
+                await _append(call, session, 0)
+                session.expect(session.writer.size)
+            else:
+                content_range = ContentRange.parse(header)
+                session.expect(content_range.total)
+                if content_range.first is not None:
+                    await _append(call, session, content_range.first)
+            if session.total is None or session.writer.size < session.total:
+                return _incomplete(session)
+            announced = AnnouncedChecksums.from_header(call.request.headers.get("x-goog-hash"))
+            upload = replace(session.upload, announced=session.upload.announced.overlaid_with(announced))
+            stored = self._complete(upload, session.writer)
+        except StorageError as refusal:
+            if not isinstance(refusal, Conflict):
+                self._sessions.forget(session)
+            raise
+        self._sessions.finish(session, stored)
+        return _answer(call, stored)
+
+    async def cancel(self, call: Call) -> Response:
+        """Give a resumable upload up."""
+        self._sessions.forget(self._sessions.get(call.parameters.get("upload_id", "")))
+        return Response(status_code=_CANCELLED)
+
+    def _upload(self, call: Call, resource: dict[str, object], content_type: str) -> Upload:
+        """Return what the upload is to become; ``content_type`` is meant if ``resource`` has none.
+
+        Raises what the store would raise now, so that an upload in vain is refused before its bytes come.
+        """
+        if "contentEncoding" in call.parameters:
+            resource = {**resource, "contentEncoding": call.parameters["contentEncoding"]}
+        fields = ObjectFields.from_resource({"contentType": content_type, **resource})
+        name = call.parameters.get("name") or resource.get("name")
+        announced = AnnouncedChecksums.from_resource(resource).overlaid_with(
+            AnnouncedChecksums.from_header(call.request.headers.get("x-goog-hash"))
+        )
+        self._store.check_write(call.ids["bucket"], name, call.preconditions)
+        return Upload(call.ids["bucket"], str(name), fields, call.preconditions, announced)
+
+    def _complete(self, upload: Upload, writer: ContentWriter) -> StoredObject:
+        """Make an object of what was written, if it is what its sender says it is."""
+        content = writer.finish()
+        try:
+            upload.announced.check(content.crc32c, content.md5)
+        except InvalidRequest:
+            writer.discard()
+            raise
+        return self._store.finalize(upload.bucket, upload.name, content, upload.fields, upload.conditions)
+
+
+async def _append(call: Call, session: UploadSession, first: int) -> None:
+    """Add the body, whose first byte belongs at ``first``, to what came before.
+
+    What is there already is passed over. If the connection breaks, what came is kept.
+    Raises ``InvalidRequest`` if bytes are missing between, ``Conflict`` if a later request took the upload over.
+    """
+    session.turn += 1
+    turn = session.turn
+    known = session.writer.size - first
+    if known < 0:
+        raise InvalidRequest(f"Bytes {session.writer.size} to {first - 1} are missing.")
+    async for piece in call.request.stream():
+        if session.turn != turn:
+            raise Conflict("The upload was resumed by another request.")
+        session.writer.write(piece[known:])
+        known = max(known - len(piece), 0)
+
+
+def _incomplete(session: UploadSession) -> Response:
+    size = session.writer.size
+    headers = {"range": f"bytes=0-{size - 1}"} if size else {}
+    return Response(status_code=_RESUME_INCOMPLETE, headers={**headers, "x-guploader-uploadid": session.id})
+
+
+def _answer(call: Call, stored: StoredObject) -> Response:
+    return call.answer(stored.resource(call.host), {"etag": stored.etag})

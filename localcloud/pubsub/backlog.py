@@ -1,0 +1,254 @@
+"""The messages that one subscription still has to deliver: what is ready, what rests, what is out.
+
+Nothing here waits, locks or looks at a clock: the moment is handed in (seconds since 1970), so that every rule can be
+tested as a plain calculation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import math
+import secrets
+from collections import deque
+from dataclasses import dataclass, field
+
+from localcloud.pubsub.messages import Message
+from localcloud.pubsub.resources import Subscription
+
+MAXIMUM_TAKEN_BYTES = 10_000_000
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """One message on its way to one subscription."""
+
+    sequence: int
+    """The place in the order of publishing."""
+    message: Message
+    failures: int = 0
+    """How many deliveries were refused or not answered in time."""
+    ack_id: str | None = None
+    """Set while the message is out with a subscriber."""
+    deadline: float = 0.0
+    """Until when it is out."""
+    ready_at: float = 0.0
+    """When it may go out (again)."""
+    lane: Lane | None = None
+    gone: bool = False
+    """It was acknowledged, dead-lettered or dropped."""
+
+    @property
+    def attempt(self) -> int:
+        """The number of the delivery that is under way or comes next, from 1."""
+        return self.failures + 1
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """The messages of one ordering key, which never overtake each other."""
+
+    waiting: deque[Delivery] = field(default_factory=deque)
+    out: list[Delivery] = field(default_factory=list)
+
+
+class Backlog:
+    """The undelivered and unacknowledged messages of a subscription, in order."""
+
+    def __init__(self, settings: Subscription) -> None:
+        self.settings = settings
+        self._sequence = itertools.count()
+        self._pending: dict[int, Delivery] = {}
+        self._ages: deque[tuple[float, int]] = deque()
+        self._acked: dict[int, Delivery] = {}
+        self._out: dict[str, Delivery] = {}
+        self._ready: list[tuple[float, int, Delivery]] = []
+        self._deadlines: list[tuple[float, int, str]] = []
+        self._lanes: dict[str, Lane] = {}
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    @property
+    def out(self) -> int:
+        """The number of messages that are with a subscriber just now."""
+        return len(self._out)
+
+    def is_out(self, ack_id: str) -> bool:
+        """Tell whether the delivery ``ack_id`` still waits for its acknowledgement."""
+        return ack_id in self._out
+
+    def add(self, message: Message, now: float, *, failures: int = 0) -> Delivery:
+        """Append ``message``; ``failures`` counts the deliveries that it had before a restart."""
+        delivery = Delivery(next(self._sequence), message, failures, ready_at=now)
+        self._pending[delivery.sequence] = delivery
+        self._ages.append((message.published.timestamp(), delivery.sequence))
+        if self.settings.enable_message_ordering and message.ordering_key:
+            lane = self._lanes.setdefault(message.ordering_key, Lane())
+            delivery.lane = lane
+            lane.waiting.append(delivery)
+            if len(lane.waiting) == 1 and not lane.out:
+                self._schedule(delivery)
+        else:
+            self._schedule(delivery)
+        return delivery
+
+    def take(self, limit: int, now: float, lease_seconds: float, *, in_lane: int | None = None) -> list[Delivery]:
+        """Hand out up to ``limit`` messages that are ready, each for ``lease_seconds``.
+
+        Of one ordering key up to ``in_lane`` go out together (None: no bound); more of it follow only once all these
+        are acknowledged.
+        """
+        taken: list[Delivery] = []
+        size = 0
+        while self._ready and len(taken) < limit and size < MAXIMUM_TAKEN_BYTES:
+            if self._ready[0][0] > now:
+                break
+            due, _, delivery = heapq.heappop(self._ready)
+            if self._is_stale(due, delivery):
+                continue
+            for each in self._with_followers(delivery, min(limit - len(taken), in_lane or limit)):
+                self._lease(each, now + lease_seconds)
+                taken.append(each)
+                size += each.message.size
+        return taken
+
+    def acknowledge(self, ack_id: str) -> Delivery | None:
+        """Finish the delivery ``ack_id``; return it, or None if it is no longer out."""
+        delivery = self._out.get(ack_id)
+        if delivery is None:
+            return None
+        self._remove(delivery)
+        self._retain(delivery)
+        return delivery
+
+    def extend(self, ack_id: str, deadline: float) -> bool:
+        """Leave the delivery ``ack_id`` with its subscriber until ``deadline``; return whether it was still out."""
+        delivery = self._out.get(ack_id)
+        if delivery is None:
+            return False
+        delivery.deadline = deadline
+        if deadline < math.inf:
+            heapq.heappush(self._deadlines, (deadline, delivery.sequence, ack_id))
+        return True
+
+    def refuse(self, ack_id: str, now: float) -> Delivery | None:
+        """Count a failed delivery and let the message rest; return it if it is still pending.
+
+        A message that has used up its deliveries is handed back with ``gone`` set: it belongs to the dead letters.
+        """
+        delivery = self._out.get(ack_id)
+        return None if delivery is None else self._fail(delivery, now)
+
+    def expire(self, now: float) -> list[Delivery]:
+        """Take back what was not acknowledged in time; return the deliveries that failed so."""
+        failed: list[Delivery] = []
+        while self._deadlines and self._deadlines[0][0] <= now:
+            deadline, _, ack_id = heapq.heappop(self._deadlines)
+            delivery = self._out.get(ack_id)
+            if delivery is not None and delivery.deadline == deadline:
+                failed.append(self._fail(delivery, now))
+        return failed
+
+    def drop_older(self, moment: float) -> list[Delivery]:
+        """Drop and return the messages that were published before ``moment``."""
+        dropped: list[Delivery] = []
+        while self._ages and self._ages[0][0] < moment:
+            delivery = self._pending.get(self._ages.popleft()[1])
+            if delivery is not None:
+                self._remove(delivery)
+                dropped.append(delivery)
+        return dropped
+
+    def seek(self, moment: float, now: float) -> tuple[list[Delivery], list[Delivery]]:
+        """Treat what was published before ``moment`` as acknowledged, the rest as not; return (dropped, restored)."""
+        retained = dict(self._acked)
+        dropped = [
+            delivery for delivery in list(self._pending.values()) if delivery.message.published.timestamp() < moment
+        ]
+        for delivery in dropped:
+            self._remove(delivery)
+            self._retain(delivery)
+        restored: list[Delivery] = []
+        for sequence, delivery in retained.items():
+            if delivery.message.published.timestamp() >= moment:
+                del self._acked[sequence]
+                restored.append(self.add(delivery.message, now))
+        return dropped, restored
+
+    def next_change(self) -> float | None:
+        """Return when the next message becomes ready or the next deadline passes; None if nothing is awaited."""
+        while self._ready and self._is_stale(self._ready[0][0], self._ready[0][2]):
+            heapq.heappop(self._ready)
+        moments = [heap[0][0] for heap in (self._ready, self._deadlines) if heap]
+        return min(moments, default=None)
+
+    def _retain(self, delivery: Delivery) -> None:
+        if self.settings.retain_acked_messages:
+            self._acked[delivery.sequence] = delivery
+
+    def _schedule(self, delivery: Delivery) -> None:
+        heapq.heappush(self._ready, (delivery.ready_at, delivery.sequence, delivery))
+
+    def _is_stale(self, due: float, delivery: Delivery) -> bool:
+        """Tell whether an entry of the heap no longer says anything: things have moved on since it was made."""
+        lane = delivery.lane
+        not_its_turn = lane is not None and (bool(lane.out) or not lane.waiting or lane.waiting[0] is not delivery)
+        return delivery.gone or delivery.ack_id is not None or due != delivery.ready_at or not_its_turn
+
+    def _with_followers(self, first: Delivery, limit: int) -> list[Delivery]:
+        if first.lane is None:
+            return [first]
+        waiting = first.lane.waiting
+        return [waiting.popleft() for _ in range(min(limit, len(waiting)))]
+
+    def _lease(self, delivery: Delivery, deadline: float) -> None:
+        delivery.ack_id = f"{delivery.sequence:x}-{delivery.attempt:x}-{secrets.token_hex(8)}"
+        self._out[delivery.ack_id] = delivery
+        if delivery.lane is not None:
+            delivery.lane.out.append(delivery)
+        self.extend(delivery.ack_id, deadline)
+
+    def _take_back(self, delivery: Delivery) -> None:
+        if delivery.ack_id is not None:
+            del self._out[delivery.ack_id]
+            delivery.ack_id = None
+        if delivery.lane is not None and delivery in delivery.lane.out:
+            delivery.lane.out.remove(delivery)
+
+    def _remove(self, delivery: Delivery) -> None:
+        self._take_back(delivery)
+        delivery.gone = True
+        del self._pending[delivery.sequence]
+        lane = delivery.lane
+        if lane is None:
+            return
+        with contextlib.suppress(ValueError):
+            lane.waiting.remove(delivery)
+        if lane.waiting and not lane.out:
+            self._schedule(lane.waiting[0])
+        elif not lane.waiting and not lane.out:
+            del self._lanes[delivery.message.ordering_key]
+
+    def _fail(self, delivery: Delivery, now: float) -> Delivery:
+        delivery.failures += 1
+        dead_letter = self.settings.dead_letter
+        if dead_letter is not None and delivery.failures >= dead_letter.maximum_delivery_attempts:
+            self._remove(delivery)
+            return delivery
+        backoff = self.settings.backoff
+        delivery.ready_at = now + (backoff.seconds(delivery.failures) if backoff else 0.0)
+        lane = delivery.lane
+        if lane is None:
+            self._take_back(delivery)
+            self._schedule(delivery)
+            return delivery
+        # Later messages of the key that are out would overtake this one: their deliveries no longer count.
+        for each in sorted(lane.out, key=lambda other: other.sequence, reverse=True):
+            if each.sequence >= delivery.sequence:
+                self._take_back(each)
+                lane.waiting.appendleft(each)
+        if not lane.out:
+            self._schedule(lane.waiting[0])
+        return delivery

@@ -1,0 +1,129 @@
+"""The filter of a subscription: which messages it wants, by their attributes.
+
+    filter     = condition { "AND" condition } | condition { "OR" condition }
+    condition  = [ "NOT" | "-" ] ( "(" filter ")" | comparison )
+    comparison = "attributes" ":" key
+               | "attributes" "." key ( "=" | "!=" ) string
+               | "hasPrefix" "(" "attributes" "." key "," string ")"
+
+https://cloud.google.com/pubsub/docs/subscription-message-filter
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+
+from localcloud.pubsub.errors import InvalidArgument
+
+Filter = Callable[[Mapping[str, str]], bool]
+
+MAXIMUM_LENGTH = 256
+TOKEN = re.compile(r'\s*(?:(?P<string>"(?:[^"\\]|\\.)*")|(?P<word>[A-Za-z_][\w-]*)|(?P<sign>!=|[()=:.,-]))')
+
+
+def parse_filter(text: str) -> Filter:
+    """Return the test that ``text`` stands for; the empty filter takes everything. Raises ``InvalidArgument``."""
+    if not text.strip():
+        return lambda attributes: True
+    if len(text.encode()) > MAXIMUM_LENGTH:
+        raise InvalidArgument(f"The filter is longer than {MAXIMUM_LENGTH} bytes.")
+    parser = _Parser(text)
+    wanted = parser.parse_filter()
+    parser.expect_end()
+    return wanted
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = self._split(text)
+
+    def parse_filter(self) -> Filter:
+        conditions = [self._parse_condition()]
+        joint = self._next if self._next in ("AND", "OR") else ""
+        while joint and self._next == joint:
+            self._take()
+            conditions.append(self._parse_condition())
+        if self._next in ("AND", "OR"):
+            raise self._wrong("AND and OR need parentheses to be combined")
+        if joint == "OR":
+            return lambda attributes: any(condition(attributes) for condition in conditions)
+        return lambda attributes: all(condition(attributes) for condition in conditions)
+
+    def expect_end(self) -> None:
+        if self._next:
+            raise self._wrong(f"unexpected {self._next}")
+
+    def _parse_condition(self) -> Filter:
+        match self._take():
+            case "NOT" | "-":
+                condition = self._parse_condition()
+                return lambda attributes: not condition(attributes)
+            case "(":
+                condition = self.parse_filter()
+                self._expect(")")
+                return condition
+            case "hasPrefix":
+                self._expect("(")
+                self._expect("attributes")
+                self._expect(".")
+                key = self._take_text()
+                self._expect(",")
+                prefix = self._take_text()
+                self._expect(")")
+                return lambda attributes: attributes.get(key, "").startswith(prefix) and key in attributes
+            case "attributes":
+                return self._parse_comparison()
+            case other:
+                raise self._wrong(f"unexpected {other or 'end'}")
+
+    def _parse_comparison(self) -> Filter:
+        if self._take() == ":":
+            present = self._take_text()
+            return lambda attributes: present in attributes
+        key = self._take_text()
+        match self._take():
+            case "=":
+                value = self._take_text()
+                return lambda attributes: attributes.get(key) == value
+            case "!=":
+                value = self._take_text()
+                return lambda attributes: attributes.get(key) != value
+            case other:
+                raise self._wrong(f"unexpected {other or 'end'} after attributes.{key}")
+
+    @property
+    def _next(self) -> str:
+        return self._tokens[0] if self._tokens else ""
+
+    def _take(self) -> str:
+        return self._tokens.pop(0) if self._tokens else ""
+
+    def _take_text(self) -> str:
+        token = self._take()
+        if token.startswith('"'):
+            return str(json.loads(token))
+        if not token or not re.match(r"\w", token):
+            raise self._wrong(f"unexpected {token or 'end'}")
+        return token
+
+    def _expect(self, token: str) -> None:
+        found = self._take()
+        if found != token:
+            raise self._wrong(f"expected {token}, found {found or 'end'}")
+
+    def _wrong(self, why: str) -> InvalidArgument:
+        return InvalidArgument(f"Invalid filter {self._text!r}: {why}.")
+
+    def _split(self, text: str) -> list[str]:
+        tokens: list[str] = []
+        position = 0
+        while position < len(text.rstrip()):
+            match = TOKEN.match(text, position)
+            if match is None:
+                raise self._wrong(f"cannot read {text[position:]!r}")
+            tokens.append(match.group().strip())
+            position = match.end()
+        return tokens

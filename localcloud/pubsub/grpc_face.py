@@ -1,0 +1,150 @@
+"""Pub/Sub over gRPC: what the official client libraries speak when PUBSUB_EMULATOR_HOST is set."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from google.protobuf import empty_pb2
+from google.pubsub_v1 import types
+
+from localcloud.http import HOST
+from localcloud.pubsub.errors import PubSubError
+from localcloud.pubsub.methods import PULL_WAIT_SECONDS, Methods, Patience
+from localcloud.pubsub.streaming import stream_messages
+
+# Each open stream and each waiting pull holds one thread, two for a stream; idle ones cost next to nothing.
+THREADS = 256
+ANSWER_RESERVE_SECONDS = 0.5
+"""How long before its caller's deadline a pull that found nothing answers, so that the caller sees an empty answer."""
+
+OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 0),
+    # The subscriber client pings every 30 seconds; by default a server hangs up on whoever does so.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 1000),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+]
+
+EMPTY = empty_pb2.Empty
+
+PUBLISHER = "google.pubsub.v1.Publisher"
+SUBSCRIBER = "google.pubsub.v1.Subscriber"
+
+# service, method, type of the request, type of the response, name in Methods
+UNARY: list[tuple[str, str, Any, Any, str]] = [
+    (PUBLISHER, "CreateTopic", types.Topic.pb(), types.Topic.pb(), "create_topic"),
+    (PUBLISHER, "UpdateTopic", types.UpdateTopicRequest.pb(), types.Topic.pb(), "update_topic"),
+    (PUBLISHER, "Publish", types.PublishRequest.pb(), types.PublishResponse.pb(), "publish"),
+    (PUBLISHER, "GetTopic", types.GetTopicRequest.pb(), types.Topic.pb(), "get_topic"),
+    (PUBLISHER, "ListTopics", types.ListTopicsRequest.pb(), types.ListTopicsResponse.pb(), "list_topics"),
+    (
+        PUBLISHER,
+        "ListTopicSubscriptions",
+        types.ListTopicSubscriptionsRequest.pb(),
+        types.ListTopicSubscriptionsResponse.pb(),
+        "list_topic_subscriptions",
+    ),
+    (PUBLISHER, "DeleteTopic", types.DeleteTopicRequest.pb(), EMPTY, "delete_topic"),
+    (
+        PUBLISHER,
+        "DetachSubscription",
+        types.DetachSubscriptionRequest.pb(),
+        types.DetachSubscriptionResponse.pb(),
+        "detach_subscription",
+    ),
+    (SUBSCRIBER, "CreateSubscription", types.Subscription.pb(), types.Subscription.pb(), "create_subscription"),
+    (SUBSCRIBER, "GetSubscription", types.GetSubscriptionRequest.pb(), types.Subscription.pb(), "get_subscription"),
+    (
+        SUBSCRIBER,
+        "UpdateSubscription",
+        types.UpdateSubscriptionRequest.pb(),
+        types.Subscription.pb(),
+        "update_subscription",
+    ),
+    (
+        SUBSCRIBER,
+        "ListSubscriptions",
+        types.ListSubscriptionsRequest.pb(),
+        types.ListSubscriptionsResponse.pb(),
+        "list_subscriptions",
+    ),
+    (SUBSCRIBER, "DeleteSubscription", types.DeleteSubscriptionRequest.pb(), EMPTY, "delete_subscription"),
+    (SUBSCRIBER, "Pull", types.PullRequest.pb(), types.PullResponse.pb(), "pull"),
+    (SUBSCRIBER, "Acknowledge", types.AcknowledgeRequest.pb(), EMPTY, "acknowledge"),
+    (SUBSCRIBER, "ModifyAckDeadline", types.ModifyAckDeadlineRequest.pb(), EMPTY, "modify_ack_deadline"),
+    (SUBSCRIBER, "ModifyPushConfig", types.ModifyPushConfigRequest.pb(), EMPTY, "modify_push_config"),
+    (SUBSCRIBER, "Seek", types.SeekRequest.pb(), types.SeekResponse.pb(), "seek"),
+]
+
+
+class GrpcServer:
+    """Both services on one insecure port of this machine."""
+
+    def __init__(self, methods: Methods, *, port: int = 0, interceptors: Sequence[grpc.ServerInterceptor] = ()) -> None:
+        """Bind ``port`` (0: a free one). Raises ``RuntimeError`` if it is taken."""
+        self._methods = methods
+        executor = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="pubsub-grpc")
+        self._server = grpc.server(executor, options=OPTIONS, interceptors=list(interceptors))
+        self._server.add_generic_rpc_handlers(self._handlers())
+        self.port: int = self._server.add_insecure_port(f"{HOST}:{port}")
+
+    def start(self) -> None:
+        """Serve."""
+        self._server.start()
+
+    def stop(self) -> None:
+        """Stop serving and cut open streams off; they end with UNAVAILABLE or CANCELLED."""
+        self._server.stop(grace=0.2).wait(timeout=5)
+
+    def _handlers(self) -> list[grpc.GenericRpcHandler]:
+        handlers: dict[str, dict[str, grpc.RpcMethodHandler]] = {PUBLISHER: {}, SUBSCRIBER: {}}
+        for service, method, request, response, name in UNARY:
+            handlers[service][method] = grpc.unary_unary_rpc_method_handler(
+                self._unary(getattr(self._methods, name)),
+                request_deserializer=request.FromString,
+                response_serializer=response.SerializeToString,
+            )
+        handlers[SUBSCRIBER]["StreamingPull"] = grpc.stream_stream_rpc_method_handler(
+            self._streaming_pull,
+            request_deserializer=types.StreamingPullRequest.pb().FromString,
+            response_serializer=types.StreamingPullResponse.pb().SerializeToString,
+        )
+        return [grpc.method_handlers_generic_handler(service, table) for service, table in handlers.items()]
+
+    def _unary(self, method: Callable[[Any, Patience], Any]) -> Callable[[Any, grpc.ServicerContext], Any]:
+        def answer(request: Any, context: grpc.ServicerContext) -> Any:
+            try:
+                return method(request, self._patience(request, context))
+            except PubSubError as error:
+                context.abort(grpc.StatusCode[error.status], error.message)
+
+        return answer
+
+    def _patience(self, request: Any, context: grpc.ServicerContext) -> Patience:
+        """A pull waits no longer than its caller does."""
+        interrupted = threading.Event()
+        subscription = getattr(request, "subscription", None)
+        if not isinstance(subscription, str):
+            return Patience()
+
+        def interrupt() -> None:
+            interrupted.set()
+            self._methods.broker.wake(subscription)
+
+        context.add_callback(interrupt)
+        left = context.time_remaining()
+        if left is None:
+            return Patience(PULL_WAIT_SECONDS, interrupted)
+        return Patience(max(0.0, min(PULL_WAIT_SECONDS, left - ANSWER_RESERVE_SECONDS)), interrupted)
+
+    def _streaming_pull(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+        try:
+            yield from stream_messages(self._methods, requests, context)
+        except PubSubError as error:
+            context.abort(grpc.StatusCode[error.status], error.message)

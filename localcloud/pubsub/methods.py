@@ -1,0 +1,212 @@
+"""The methods of the Publisher and Subscriber services, free of transport: a protobuf message in, one out.
+
+gRPC and REST both call these, so that they cannot differ.
+https://cloud.google.com/pubsub/docs/reference/rpc/google.pubsub.v1
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from google.protobuf import empty_pb2
+from google.pubsub_v1 import types
+
+from localcloud.pubsub.broker import Broker
+from localcloud.pubsub.errors import FailedPrecondition, InvalidArgument, Unimplemented
+from localcloud.pubsub.resources import Subscription, Topic
+from localcloud.pubsub.wire import (
+    MAXIMUM_MESSAGES,
+    MAXIMUM_REQUEST_BYTES,
+    check_name,
+    message_from_wire,
+    moment_from_wire,
+    push_from_wire,
+    received_to_wire,
+    subscription_from_wire,
+    subscription_to_wire,
+    topic_from_wire,
+    topic_to_wire,
+)
+
+PULL_WAIT_SECONDS = 10.0
+"""How long a pull waits for its first message; the documentation only says that it is bounded."""
+MAXIMUM_PAGE = 1000
+UPDATABLE_TOPIC = frozenset({"labels", "message_retention_duration"})
+UPDATABLE_SUBSCRIPTION = frozenset(
+    {
+        "ack_deadline_seconds",
+        "dead_letter_policy",
+        "enable_exactly_once_delivery",
+        "expiration_policy",
+        "labels",
+        "message_retention_duration",
+        "push_config",
+        "retain_acked_messages",
+        "retry_policy",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the caller of a method will wait, and how it takes back its call."""
+
+    seconds: float = PULL_WAIT_SECONDS
+    interrupted: threading.Event | None = None
+
+
+class Methods:
+    """Both services over one broker; every method raises ``PubSubError``."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+
+    # Publisher
+
+    def create_topic(self, request: Any, patience: Patience) -> Any:
+        return topic_to_wire(self.broker.put_new_topic(topic_from_wire(request)))
+
+    def update_topic(self, request: Any, patience: Patience) -> Any:
+        known = topic_to_wire(self.broker.topic(request.topic.name))
+        _merge(known, request.topic, request.update_mask, UPDATABLE_TOPIC)
+        return topic_to_wire(self.broker.replace_topic(topic_from_wire(known)))
+
+    def publish(self, request: Any, patience: Patience) -> Any:
+        if not 0 < len(request.messages) <= MAXIMUM_MESSAGES:
+            raise InvalidArgument(
+                f"The value for message_count is out of range. You passed {len(request.messages)} in the request, "
+                f"but the value must be in the range of [1, {MAXIMUM_MESSAGES}]."
+            )
+        if request.ByteSize() > MAXIMUM_REQUEST_BYTES:
+            raise InvalidArgument(f"Request payload size exceeds the limit: {MAXIMUM_REQUEST_BYTES} bytes.")
+        messages = [message_from_wire(message) for message in request.messages]
+        return types.PublishResponse.pb()(message_ids=self.broker.publish(request.topic, messages))
+
+    def get_topic(self, request: Any, patience: Patience) -> Any:
+        return topic_to_wire(self.broker.topic(request.topic))
+
+    def list_topics(self, request: Any, patience: Patience) -> Any:
+        found = [topic for topic in self.broker.topics() if topic.name.startswith(f"{request.project}/")]
+        page, token = _page(found, request)
+        return types.ListTopicsResponse.pb()(topics=[topic_to_wire(topic) for topic in page], next_page_token=token)
+
+    def list_topic_subscriptions(self, request: Any, patience: Patience) -> Any:
+        topic: Topic = self.broker.topic(request.topic)
+        found = [each.name for each in self.broker.subscriptions() if each.topic == topic.name and not each.detached]
+        page, token = _page(found, request)
+        return types.ListTopicSubscriptionsResponse.pb()(subscriptions=page, next_page_token=token)
+
+    def delete_topic(self, request: Any, patience: Patience) -> Any:
+        self.broker.delete_topic(request.topic)
+        return empty_pb2.Empty()
+
+    def detach_subscription(self, request: Any, patience: Patience) -> Any:
+        self.broker.detach_subscription(request.subscription)
+        return types.DetachSubscriptionResponse.pb()()
+
+    # Subscriber
+
+    def create_subscription(self, request: Any, patience: Patience) -> Any:
+        settings = subscription_from_wire(request)
+        check_name(settings.topic, "topics")
+        if settings.dead_letter is not None:
+            self.broker.topic(settings.dead_letter.topic)
+        return subscription_to_wire(self.broker.create_subscription(settings))
+
+    def get_subscription(self, request: Any, patience: Patience) -> Any:
+        return subscription_to_wire(self.broker.subscription(request.subscription))
+
+    def update_subscription(self, request: Any, patience: Patience) -> Any:
+        former = self.broker.subscription(request.subscription.name)
+        known = subscription_to_wire(former)
+        _merge(known, request.subscription, request.update_mask, UPDATABLE_SUBSCRIPTION)
+        wanted = subscription_from_wire(known)
+        if wanted.push is not None and former.push is not None:
+            wanted = replace(wanted, push=replace(wanted.push, envelope=former.push.envelope))
+        return subscription_to_wire(self.broker.update_subscription(wanted))
+
+    def list_subscriptions(self, request: Any, patience: Patience) -> Any:
+        found = [each for each in self.broker.subscriptions() if each.name.startswith(f"{request.project}/")]
+        page, token = _page(found, request)
+        return types.ListSubscriptionsResponse.pb()(
+            subscriptions=[subscription_to_wire(each) for each in page], next_page_token=token
+        )
+
+    def delete_subscription(self, request: Any, patience: Patience) -> Any:
+        self.broker.delete_subscription(request.subscription)
+        return empty_pb2.Empty()
+
+    def pull(self, request: Any, patience: Patience) -> Any:
+        if request.max_messages <= 0:
+            raise InvalidArgument("max_messages must be greater than 0.")
+        self.pullable(request.subscription)
+        received = self.broker.pull(
+            request.subscription,
+            request.max_messages,
+            wait_seconds=0.0 if request.return_immediately else patience.seconds,
+            interrupted=patience.interrupted,
+        )
+        return types.PullResponse.pb()(received_messages=[received_to_wire(each) for each in received])
+
+    def acknowledge(self, request: Any, patience: Patience) -> Any:
+        if not request.ack_ids:
+            raise InvalidArgument("No ack ids specified.")
+        self.broker.acknowledge(request.subscription, request.ack_ids)
+        return empty_pb2.Empty()
+
+    def modify_ack_deadline(self, request: Any, patience: Patience) -> Any:
+        if not request.ack_ids:
+            raise InvalidArgument("No ack ids specified.")
+        if not 0 <= request.ack_deadline_seconds <= 600:
+            raise InvalidArgument(f"Invalid ack deadline given ({request.ack_deadline_seconds}): must be 0 to 600.")
+        self.broker.modify_ack_deadline(request.subscription, request.ack_ids, request.ack_deadline_seconds)
+        return empty_pb2.Empty()
+
+    def modify_push_config(self, request: Any, patience: Patience) -> Any:
+        settings = self.broker.subscription(request.subscription)
+        self.broker.update_subscription(replace(settings, push=push_from_wire(request.push_config)))
+        return empty_pb2.Empty()
+
+    def seek(self, request: Any, patience: Patience) -> Any:
+        if request.WhichOneof("target") != "time":
+            raise Unimplemented("Snapshots are not supported by the local Pub/Sub.")
+        self.broker.seek(request.subscription, moment_from_wire(request.time))
+        return types.SeekResponse.pb()()
+
+    def pullable(self, subscription: str) -> Subscription:
+        """Return the settings of a subscription that can be pulled. Raises ``FailedPrecondition``."""
+        settings = self.broker.subscription(subscription)
+        if settings.push is not None:
+            raise FailedPrecondition(f"{subscription.rsplit('/', 1)[-1]} is a push subscription and cannot be pulled.")
+        return settings
+
+
+def _page(found: Sequence[Any], request: Any) -> tuple[Sequence[Any], str]:
+    """Return the page that is asked for and the token of the next one; a token is the offset of its page."""
+    if request.page_token and not request.page_token.isdecimal():
+        raise InvalidArgument(f"Invalid page token given ({request.page_token}).")
+    start = int(request.page_token or 0)
+    end = start + min(request.page_size or MAXIMUM_PAGE, MAXIMUM_PAGE)
+    return found[start:end], str(end) if end < len(found) else ""
+
+
+def _merge(known: Any, wanted: Any, mask: Any, updatable: frozenset[str]) -> None:
+    """Copy the fields of ``mask`` from ``wanted`` to ``known``; a field that is not set there is cleared."""
+    if not mask.paths:
+        raise InvalidArgument("The update_mask in the request is empty.")
+    for path in mask.paths:
+        field, _, rest = path.partition(".")
+        if field not in updatable:
+            raise InvalidArgument(f"Invalid update_mask provided in the request: {path} is not a known update path.")
+        if rest:
+            raise InvalidArgument(f"Invalid update_mask provided in the request: {path} is not a top-level field.")
+        known.ClearField(field)
+        if known.DESCRIPTOR.fields_by_name[field].message_type is None:
+            setattr(known, field, getattr(wanted, field))
+        elif known.DESCRIPTOR.fields_by_name[field].message_type.GetOptions().map_entry:
+            getattr(known, field).update(getattr(wanted, field))
+        elif wanted.HasField(field):
+            getattr(known, field).CopyFrom(getattr(wanted, field))

@@ -1,0 +1,55 @@
+"""The local Pub/Sub as one service: a broker behind gRPC and REST, with push delivery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+
+from localcloud.clock import Clock
+from localcloud.http import ASGIApp
+from localcloud.pubsub.broker import Broker
+from localcloud.pubsub.delivery import DeliveryFaults, PushDeliverer, Undisturbed
+from localcloud.pubsub.grpc_face import GrpcServer
+from localcloud.pubsub.journal import DiskJournal
+from localcloud.pubsub.methods import Methods
+from localcloud.pubsub.rest_face import rest_face
+
+
+class PubSub:
+    """Pub/Sub on this machine.
+
+    ``broker`` is what other local services use, ``app`` the REST face, ``port`` that of gRPC once it is started.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        project: str,
+        directory: Path | None = None,
+        delivery_faults: DeliveryFaults | None = None,
+    ) -> None:
+        """Open what is kept in ``directory`` (None: nothing is kept). ``delivery_faults`` disturbs push deliveries."""
+        self.project = project
+        self.broker = Broker(clock=clock, journal=DiskJournal(directory) if directory else None)
+        self.deliverer = PushDeliverer(self.broker, clock=clock, faults=delivery_faults or Undisturbed())
+        self._methods = Methods(self.broker)
+        self.app: ASGIApp = rest_face(self._methods)
+        self.port = 0
+        self._server: GrpcServer | None = None
+
+    def start(self, port: int = 0, interceptors: Sequence[grpc.ServerInterceptor] = ()) -> None:
+        """Serve gRPC on ``port`` (0: a free one) and begin to push. Raises ``RuntimeError`` if the port is taken."""
+        self._server = GrpcServer(self._methods, port=port, interceptors=interceptors)
+        self.port = self._server.port
+        self._server.start()
+        self.deliverer.start()
+
+    def stop(self) -> None:
+        """Stop pushing and serving, and write out what is kept."""
+        self.deliverer.stop()
+        if self._server is not None:
+            self._server.stop()
+        self.broker.close()

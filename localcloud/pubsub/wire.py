@@ -1,0 +1,216 @@
+"""How topics, subscriptions and messages look in Google's protocol.
+
+The edge of the service: what comes in is checked here against the documented limits.
+https://cloud.google.com/pubsub/quotas#resource_limits
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from google.pubsub_v1 import types
+
+from localcloud.pubsub.envelopes import wrap_message
+from localcloud.pubsub.errors import InvalidArgument, Unimplemented
+from localcloud.pubsub.messages import Message, PublishedMessage, ReceivedMessage
+from localcloud.pubsub.resources import DAY, Backoff, DeadLetterPolicy, PushTarget, Subscription, Topic
+
+# The classes of google-cloud-pubsub are wrappers; these are the protobuf messages inside.
+TopicMessage: Any = types.Topic.pb()
+SubscriptionMessage: Any = types.Subscription.pb()
+PushConfigMessage: Any = types.PushConfig.pb()
+PubsubMessage: Any = types.PubsubMessage.pb()
+ReceivedMessageMessage: Any = types.ReceivedMessage.pb()
+
+RESOURCE_NAME = re.compile(r"projects/[^/]+/(?P<kind>topics|subscriptions|snapshots)/(?P<id>[^/]+)")
+RESOURCE_ID = re.compile(r"[A-Za-z][A-Za-z0-9._~%+-]{2,254}")
+
+MAXIMUM_REQUEST_BYTES = 10_485_760
+MAXIMUM_MESSAGES = 1000
+MAXIMUM_ATTRIBUTES = 100
+MAXIMUM_KEY_BYTES = 256
+MAXIMUM_VALUE_BYTES = 1024
+MAXIMUM_ORDERING_KEY_BYTES = 1024
+
+# Settings of the real service that would change what happens to a message, and that are not built here.
+UNSUPPORTED_TOPIC = ("schema_settings", "ingestion_data_source_settings", "message_transforms")
+UNSUPPORTED_SUBSCRIPTION = ("bigquery_config", "cloud_storage_config", "bigtable_config", "message_transforms")
+
+
+def check_name(name: str, kind: str) -> str:
+    """Return ``name`` if it is a full name of ``kind`` (``topics``, ``subscriptions``). Raises ``InvalidArgument``."""
+    match = RESOURCE_NAME.fullmatch(name)
+    if match and match["kind"] == kind and RESOURCE_ID.fullmatch(match["id"]) and not match["id"].startswith("goog"):
+        return name
+    raise InvalidArgument(
+        f"Invalid resource name given (name={name}). "
+        "Refer to https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names for more information."
+    )
+
+
+def topic_from_wire(message: Any) -> Topic:
+    """Return the topic that a message asks for. Raises ``InvalidArgument``, ``Unimplemented``."""
+    _refuse(message, UNSUPPORTED_TOPIC)
+    retention = message.message_retention_duration.seconds if message.HasField("message_retention_duration") else None
+    return Topic(check_name(message.name, "topics"), dict(message.labels), retention)
+
+
+def topic_to_wire(topic: Topic) -> Any:
+    """Return the protobuf message of a topic."""
+    message = TopicMessage(name=topic.name, labels=dict(topic.labels))
+    if topic.message_retention_seconds is not None:
+        message.message_retention_duration.seconds = topic.message_retention_seconds
+    return message
+
+
+def push_from_wire(message: Any) -> PushTarget | None:
+    """Return where a push config pushes to; None if it makes the subscription one that is pulled."""
+    if not message.push_endpoint:
+        return None
+    if not message.push_endpoint.startswith(("http://", "https://")):
+        raise InvalidArgument(f"Invalid push endpoint given (endpoint={message.push_endpoint}).")
+    _refuse(message, ("no_wrapper",))
+    token = message.oidc_token
+    return PushTarget(
+        message.push_endpoint, dict(message.attributes), token.service_account_email, token.audience, wrap_message
+    )
+
+
+def subscription_from_wire(message: Any) -> Subscription:
+    """Return the subscription that a message asks for. Raises ``InvalidArgument``, ``Unimplemented``."""
+    _refuse(message, UNSUPPORTED_SUBSCRIPTION)
+    return Subscription(
+        name=check_name(message.name, "subscriptions"),
+        topic=message.topic,
+        ack_deadline_seconds=_within("ack deadline", message.ack_deadline_seconds or 10, 10, 600),
+        push=push_from_wire(message.push_config),
+        backoff=_backoff_from_wire(message),
+        dead_letter=_dead_letter_from_wire(message),
+        enable_message_ordering=message.enable_message_ordering,
+        enable_exactly_once_delivery=message.enable_exactly_once_delivery,
+        filter=message.filter,
+        message_retention_seconds=_retention_from_wire(message),
+        retain_acked_messages=message.retain_acked_messages,
+        expiration_seconds=_expiration_from_wire(message),
+        labels=dict(message.labels),
+        detached=message.detached,
+    )
+
+
+def subscription_to_wire(settings: Subscription) -> Any:
+    """Return the protobuf message of a subscription."""
+    message = SubscriptionMessage(
+        name=settings.name,
+        topic=settings.topic,
+        ack_deadline_seconds=settings.ack_deadline_seconds,
+        enable_message_ordering=settings.enable_message_ordering,
+        enable_exactly_once_delivery=settings.enable_exactly_once_delivery,
+        filter=settings.filter,
+        retain_acked_messages=settings.retain_acked_messages,
+        labels=dict(settings.labels),
+        detached=settings.detached,
+        state="ACTIVE",
+    )
+    message.message_retention_duration.seconds = settings.message_retention_seconds
+    message.push_config.SetInParent()
+    message.expiration_policy.SetInParent()
+    if settings.expiration_seconds is not None:
+        message.expiration_policy.ttl.seconds = settings.expiration_seconds
+    if settings.push is not None:
+        message.push_config.push_endpoint = settings.push.endpoint
+        message.push_config.attributes.update(settings.push.attributes)
+        if settings.push.oidc_service_account:
+            message.push_config.oidc_token.service_account_email = settings.push.oidc_service_account
+            message.push_config.oidc_token.audience = settings.push.oidc_audience
+    if settings.backoff is not None:
+        policy = message.retry_policy
+        policy.minimum_backoff.FromTimedelta(timedelta(seconds=settings.backoff.minimum_seconds))
+        policy.maximum_backoff.FromTimedelta(timedelta(seconds=settings.backoff.maximum_seconds))
+    if settings.dead_letter is not None:
+        message.dead_letter_policy.dead_letter_topic = settings.dead_letter.topic
+        message.dead_letter_policy.max_delivery_attempts = settings.dead_letter.maximum_delivery_attempts
+    return message
+
+
+def message_from_wire(message: Any) -> PublishedMessage:
+    """Return a message to be published. Raises ``InvalidArgument`` if it is empty or beyond the limits."""
+    attributes = dict(message.attributes)
+    if not message.data and not attributes:
+        raise InvalidArgument(
+            "One or more messages in the publish request is empty. "
+            "Each message must contain either non-empty data, or at least one attribute."
+        )
+    if len(attributes) > MAXIMUM_ATTRIBUTES:
+        raise InvalidArgument(f"A message in the publish request has more than {MAXIMUM_ATTRIBUTES} attributes.")
+    for key, value in attributes.items():
+        if not key or len(key.encode()) > MAXIMUM_KEY_BYTES or key.startswith("goog"):
+            raise InvalidArgument(f"Invalid attribute key: {key[:MAXIMUM_KEY_BYTES]!r}.")
+        if len(value.encode()) > MAXIMUM_VALUE_BYTES:
+            raise InvalidArgument(f"The value of attribute {key!r} is longer than {MAXIMUM_VALUE_BYTES} bytes.")
+    if len(message.ordering_key.encode()) > MAXIMUM_ORDERING_KEY_BYTES:
+        raise InvalidArgument(f"The ordering key is longer than {MAXIMUM_ORDERING_KEY_BYTES} bytes.")
+    return PublishedMessage(message.data, attributes, message.ordering_key)
+
+
+def received_to_wire(received: ReceivedMessage) -> Any:
+    """Return the protobuf message of a delivery."""
+    message: Message = received.message
+    wire = ReceivedMessageMessage(ack_id=received.ack_id, delivery_attempt=received.delivery_attempt or 0)
+    wire.message.data = message.data
+    wire.message.attributes.update(message.attributes)
+    wire.message.message_id = message.id
+    wire.message.ordering_key = message.ordering_key
+    wire.message.publish_time.FromDatetime(message.published.replace(tzinfo=None))
+    return wire
+
+
+def moment_from_wire(timestamp: Any) -> datetime:
+    """Return a protobuf timestamp as a moment in UTC."""
+    moment: datetime = timestamp.ToDatetime(tzinfo=UTC)
+    return moment
+
+
+def _refuse(message: Any, unsupported: tuple[str, ...]) -> None:
+    for field, _ in message.ListFields():
+        if field.name in unsupported:
+            raise Unimplemented(f"{field.name} is not supported by the local Pub/Sub.")
+
+
+def _within(what: str, value: int, lowest: int, highest: int) -> int:
+    if not lowest <= value <= highest:
+        raise InvalidArgument(f"Invalid {what} given ({value}): must be between {lowest} and {highest}.")
+    return value
+
+
+def _retention_from_wire(message: Any) -> int:
+    if not message.HasField("message_retention_duration"):
+        return 7 * DAY
+    return _within("message retention duration in seconds", message.message_retention_duration.seconds, 600, 31 * DAY)
+
+
+def _expiration_from_wire(message: Any) -> int | None:
+    if not message.HasField("expiration_policy"):
+        return 31 * DAY
+    return message.expiration_policy.ttl.seconds or None
+
+
+def _backoff_from_wire(message: Any) -> Backoff | None:
+    """An empty retry policy means 10 and 600 seconds. https://cloud.google.com/pubsub/docs/reference/rest/v1/RetryPolicy"""
+    if not message.HasField("retry_policy"):
+        return None
+    policy = message.retry_policy
+    minimum = policy.minimum_backoff.ToTimedelta().total_seconds() if policy.HasField("minimum_backoff") else 10.0
+    maximum = policy.maximum_backoff.ToTimedelta().total_seconds() if policy.HasField("maximum_backoff") else 600.0
+    if not 0 <= minimum <= maximum <= 600:
+        raise InvalidArgument(f"Invalid retry policy given (minimum={minimum}s, maximum={maximum}s).")
+    return Backoff(minimum, maximum)
+
+
+def _dead_letter_from_wire(message: Any) -> DeadLetterPolicy | None:
+    policy = message.dead_letter_policy
+    if not policy.dead_letter_topic:
+        return None
+    attempts = _within("maximum number of delivery attempts", policy.max_delivery_attempts or 5, 5, 100)
+    return DeadLetterPolicy(check_name(policy.dead_letter_topic, "topics"), attempts)

@@ -6,12 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
 from shared.errors import Problem
-
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Kind(StrEnum):
@@ -66,7 +63,7 @@ class Step:
     """How often the step was tried since the request was sent (again)."""
     job: Job | None = None
     sent: datetime | None = None
-    result: Mapping[str, Any] = NOTHING
+    result: Mapping[str, Any] = field(default_factory=dict)
     """What the job told when it had ended."""
 
 
@@ -98,7 +95,7 @@ class Item:
     claim: Claim | None = None
     waits_for: str | None = None
     """Why nothing is submitted yet: `model`, `quota`, `turn`, `settling`; None if nothing is waited for."""
-    facts: Mapping[str, Any] = NOTHING
+    facts: Mapping[str, Any] = field(default_factory=dict)
     """What was found out on the way and belongs into the event."""
     reported: tuple[str, ...] = ()
     """The steps that were reported as stuck."""

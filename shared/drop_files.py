@@ -1,0 +1,111 @@
+"""Lists a drop in its bucket, and reads the two files of it that say what the rest must be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from google.api_core import exceptions
+from google.cloud import storage
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+from shared.drops import Drop, DropFile, DropPath, listed_files
+from shared.errors import Rejected, TryLater
+from shared.manifest import LARGEST_BYTES, read_manifest
+from shared.saved_model import Graph, read_graph
+
+CALL_SECONDS = 20.0
+_RETRY = DEFAULT_RETRY.with_timeout(CALL_SECONDS)
+_FIELDS = "nextPageToken,items(name,generation,crc32c,size,updated)"
+
+# BigQuery takes no larger TensorFlow model, so no larger graph is worth reading:
+# https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-tensorflow
+LARGEST_GRAPH_BYTES = 450 * 1024 * 1024
+
+
+class DropFiles:
+    """The model bucket."""
+
+    def __init__(self, client: storage.Client, bucket: str, project: str) -> None:
+        self._client = client
+        self._bucket = client.bucket(bucket)
+        self._project = project
+        # Read once per generation: a graph may be large, and a drop is looked at several times.
+        self._graphs: dict[tuple[str, int], Graph] = {}
+
+    @property
+    def bucket(self) -> str:
+        return str(self._bucket.name)
+
+    def read(self, path: DropPath) -> Drop:
+        """Return the drop as it is now; it has no files if there is none.
+
+        Raises ``Rejected`` if its `modeldrop.yaml` or its graph cannot be read, ``TryLater`` if Cloud Storage does not
+        answer.
+        """
+        drop = self.list(path)
+        try:
+            if drop.manifest_file is not None:
+                if drop.manifest_file.size > LARGEST_BYTES:
+                    raise Rejected(f"modeldrop.yaml is larger than {LARGEST_BYTES} bytes", code="invalid_manifest")
+                drop = replace(drop, manifest=read_manifest(self._content(path, drop.manifest_file), self._project))
+            if drop.graph_file is not None:
+                drop = replace(drop, graph=self._graph(path, drop.graph_file))
+        except exceptions.NotFound as error:
+            raise TryLater(f"{path.prefix} changed while it was read") from error
+        return drop
+
+    def list(self, path: DropPath) -> Drop:
+        """Return the drop's files alone, one call for every 1,000."""
+        try:
+            listed = self._client.list_blobs(
+                self._bucket, prefix=path.prefix, page_size=1000, fields=_FIELDS, retry=_RETRY, timeout=CALL_SECONDS
+            )
+            objects = [(blob.name, int(blob.generation), blob.crc32c, int(blob.size), blob.updated) for blob in listed]
+        except (exceptions.GoogleAPIError, OSError) as error:
+            raise TryLater(f"Cloud Storage did not list {path.prefix}: {error}"[:300]) from error
+        return Drop(path, listed_files(path.prefix, objects))
+
+    def versions(self) -> list[DropPath]:
+        """Return every folder of the bucket that is a drop."""
+        try:
+            listed = self._client.list_blobs(
+                self._bucket, page_size=1000, fields="nextPageToken,items(name)", retry=_RETRY, timeout=CALL_SECONDS
+            )
+            paths = {DropPath.of_object(blob.name) for blob in listed}
+        except (exceptions.GoogleAPIError, OSError) as error:
+            raise TryLater(f"Cloud Storage did not list the drops: {error}"[:300]) from error
+        return sorted((path for path in paths if path is not None), key=lambda path: path.prefix)
+
+    def any_of_model(self, dataset: str, model: str) -> bool:
+        """Return whether there is a drop for a model."""
+        try:
+            listed = self._client.list_blobs(
+                self._bucket,
+                prefix=f"{dataset}/{model}/",
+                max_results=20,
+                fields="nextPageToken,items(name)",
+                retry=_RETRY,
+                timeout=CALL_SECONDS,
+            )
+            return any(DropPath.of_object(blob.name) for blob in listed)
+        except (exceptions.GoogleAPIError, OSError) as error:
+            raise TryLater(f"Cloud Storage did not list {dataset}/{model}: {error}"[:300]) from error
+
+    def _graph(self, path: DropPath, file: DropFile) -> Graph:
+        known = (path.prefix, file.generation)
+        if known not in self._graphs:
+            if file.size > LARGEST_GRAPH_BYTES:
+                raise Rejected("saved_model.pb is larger than the 450 MB that BigQuery imports", code="too_large")
+            if len(self._graphs) > 1000:
+                self._graphs.clear()
+            self._graphs[known] = read_graph(self._content(path, file))
+        return self._graphs[known]
+
+    def _content(self, path: DropPath, file: DropFile) -> bytes:
+        blob = self._bucket.blob(path.prefix + file.name, generation=file.generation)
+        try:
+            return bytes(blob.download_as_bytes(raw_download=True, retry=_RETRY, timeout=CALL_SECONDS))
+        except exceptions.NotFound:
+            raise
+        except (exceptions.GoogleAPIError, OSError) as error:
+            raise TryLater(f"Cloud Storage did not give {path.prefix}{file.name}: {error}"[:300]) from error

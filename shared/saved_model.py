@@ -1,0 +1,84 @@
+"""What a SavedModel's graph says that it needs beside it: read from `saved_model.pb` without TensorFlow.
+
+Only the few fields that are looked at are declared; the rest of the message is skipped while parsing.
+https://github.com/tensorflow/tensorflow/tree/master/tensorflow/core/protobuf (saved_model.proto, meta_graph.proto)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+
+from shared.errors import Rejected
+
+# message: {field: (number, type, is repeated)}; a type that is a name here is a message.
+_MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
+    "SavedModel": {"meta_graphs": (2, "MetaGraphDef", True)},
+    "MetaGraphDef": {
+        "graph_def": (2, "GraphDef", False),
+        "asset_file_def": (6, "AssetFileDef", True),
+        "object_graph_def": (7, "SavedObjectGraph", False),
+    },
+    "GraphDef": {"node": (1, "NodeDef", True), "library": (2, "FunctionDefLibrary", False)},
+    "NodeDef": {"op": (2, "string", False)},
+    "FunctionDefLibrary": {"function": (1, "FunctionDef", True)},
+    "FunctionDef": {"node_def": (3, "NodeDef", True)},
+    "AssetFileDef": {"filename": (2, "string", False)},
+    "SavedObjectGraph": {"nodes": (2, "SavedObject", True)},
+    "SavedObject": {"variable": (7, "SavedVariable", False)},
+    "SavedVariable": {"name": (6, "string", False)},
+}
+
+# The operations whose values a checkpoint keeps.
+_VARIABLE_OPERATIONS = frozenset({b"Variable", b"VariableV2", b"VarHandleOp"})
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What the graph of a SavedModel needs beside it."""
+
+    assets: tuple[str, ...]
+    """Paths within the drop's folder, such as `assets/vocabulary.txt`."""
+    has_variables: bool
+
+
+def read_graph(saved_model: bytes) -> Graph:
+    """Return what the graph in `saved_model.pb` needs; raise ``Rejected`` if it is no SavedModel."""
+    parsed: Any = _message_class()()
+    try:
+        parsed.ParseFromString(saved_model)
+    except message.DecodeError as error:
+        raise Rejected("saved_model.pb is no SavedModel", code="wrong_format") from error
+    if not parsed.meta_graphs:
+        raise Rejected("saved_model.pb holds no graph", code="wrong_format")
+    assets = {f"assets/{asset.filename.decode()}" for graph in parsed.meta_graphs for asset in graph.asset_file_def}
+    return Graph(tuple(sorted(assets)), any(map(_has_variables, parsed.meta_graphs)))
+
+
+def _has_variables(meta_graph: Any) -> bool:
+    if any(node.HasField("variable") for node in meta_graph.object_graph_def.nodes):
+        return True
+    functions = meta_graph.graph_def.library.function
+    nodes = [meta_graph.graph_def.node, *(function.node_def for function in functions)]
+    return any(node.op in _VARIABLE_OPERATIONS for each in nodes for node in each)
+
+
+@cache
+def _message_class() -> type[message.Message]:
+    package = "modeldrop.saved_model"
+    file = descriptor_pb2.FileDescriptorProto(name="modeldrop/saved_model.proto", package=package, syntax="proto3")
+    for name, fields in _MESSAGES.items():
+        declared = file.message_type.add(name=name)
+        for field_name, (number, kind, repeated) in fields.items():
+            field = declared.field.add(name=field_name, number=number)
+            field.label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
+            if kind in _MESSAGES:
+                field.type, field.type_name = field.TYPE_MESSAGE, f".{package}.{kind}"
+            else:
+                field.type = field.TYPE_BYTES
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.SavedModel"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -16,6 +19,24 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HOST = "127.0.0.1"
+
+
+@dataclass(eq=False)
+class Connection:
+    """The connection that a request came by: ``scope["state"]["connection"]``."""
+
+    transport: asyncio.Transport
+    caller: str | None = None
+    """Who calls, once somebody has found out."""
+    caller_is_known: bool = False
+
+
+class _ConnectionProtocol(HttpToolsProtocol):
+    """Uvicorn's own protocol, which also tells the application the connection that it serves."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "connection": Connection(transport)}
 
 
 class HttpServer:
@@ -31,7 +52,13 @@ class HttpServer:
         self._socket.bind((HOST, port))
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", timeout_keep_alive=600, backlog=4096
+            app,
+            http=_ConnectionProtocol,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_keep_alive=600,
+            backlog=4096,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(

@@ -1,0 +1,70 @@
+"""The local cloud's own endpoints: what goes wrong (``/faults``), what was called (``/calls``), what runs (``/``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from localcloud.calls import Calls
+from localcloud.fault_rules import RuleError
+from localcloud.faults import Faults
+from localcloud.http import ASGIApp
+from localcloud.http_effects import error_body
+
+
+class Control:
+    """The endpoints that Google does not have."""
+
+    def __init__(self, faults: Faults, calls: Calls, describe: Callable[[], dict[str, Any]]) -> None:
+        """``describe`` tells the state and the addresses of everything."""
+        self._faults = faults
+        self._calls = calls
+        self._describe = describe
+        self.app: ASGIApp = Starlette(
+            routes=[
+                Route("/", self._tell_state, methods=["GET"]),
+                Route("/faults", self._add_faults, methods=["POST"]),
+                Route("/faults", self._list_faults, methods=["GET"]),
+                Route("/faults", self._clear_faults, methods=["DELETE"]),
+                Route("/calls", self._list_calls, methods=["GET"]),
+                Route("/calls", self._begin_counting, methods=["DELETE"]),
+            ]
+        )
+
+    async def _tell_state(self, request: Request) -> Response:
+        return JSONResponse(self._describe())
+
+    async def _add_faults(self, request: Request) -> Response:
+        try:
+            given = json.loads(await request.body())
+            ids = self._faults.add(given if isinstance(given, list) else [given])
+        except RuleError as error:
+            return _bad_request(str(error))
+        except ValueError as error:
+            return _bad_request(f"The body is not JSON: {error}")
+        return JSONResponse({"ids": ids})
+
+    async def _list_faults(self, request: Request) -> Response:
+        return JSONResponse({"faults": self._faults.describe()})
+
+    async def _clear_faults(self, request: Request) -> Response:
+        self._faults.clear(request.query_params.get("id"))
+        return JSONResponse({"faults": self._faults.describe()})
+
+    async def _list_calls(self, request: Request) -> Response:
+        calls = self._calls.describe(request.query_params.get("caller"))
+        return JSONResponse({"counting": self._calls.counting, "calls": calls})
+
+    async def _begin_counting(self, request: Request) -> Response:
+        self._calls.begin()
+        return JSONResponse({"counting": True, "calls": []})
+
+
+def _bad_request(message: str) -> Response:
+    return JSONResponse(error_body(400, "invalid", message), status_code=400)

@@ -1,0 +1,42 @@
+"""Lets the deliveries of events meet the rules that are about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from localcloud.fault_rules import Delay, Drop, Duplicate, LoseAcknowledgement, Reorder
+from localcloud.faults import Faults
+from localcloud.pubsub import Message, delivery
+
+# The method that a rule names for each way of delivery.
+EVENTARC_METHOD = "eventarc.deliver"
+PUSH_METHOD = "pubsub.push"
+
+
+class OrderedDeliveryFaults:
+    """What is to happen to each delivery, by the rules in force."""
+
+    def __init__(self, faults: Faults, receiver_of: Callable[[str], str | None]) -> None:
+        """``receiver_of`` tells which function a subscription of Eventarc's delivers to; None: it is not Eventarc's."""
+        self._faults = faults
+        self._receiver_of = receiver_of
+
+    def before(self, subscription: str, message: Message, attempt: int) -> Sequence[delivery.Disturbance]:
+        """Return what happens to the next delivery by ``subscription``."""
+        if not self._faults:
+            return ()
+        receiver = self._receiver_of(subscription)
+        service, method = ("eventarc", EVENTARC_METHOD) if receiver is not None else ("pubsub", PUSH_METHOD)
+        rule = self._faults.of_delivery(service, method, receiver)
+        match rule and rule.effect:
+            case Duplicate():
+                return (delivery.Duplicate(),)
+            case Delay(seconds=seconds):
+                return (delivery.Delay(seconds),)
+            case Reorder(places=places):
+                return (delivery.Reorder(places),)
+            case LoseAcknowledgement():
+                return (delivery.LoseAcknowledgement(),)
+            case Drop():
+                return (delivery.Drop(),)
+        return ()

@@ -1,0 +1,174 @@
+"""Google's published API descriptions: which method a call is, and what its request and answer look like.
+
+The documents lie in google-api-python-client. One is read when a call of its service first has to be named.
+https://developers.google.com/discovery/v1/reference/apis
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+# The documents of each service by the first segment that tells its versions apart.
+DOCUMENTS: Mapping[str, Mapping[str, str]] = {
+    "storage": {"": "storage.v1"},
+    "bigquery": {"": "bigquery.v2"},
+    "vertex": {"v1beta1": "aiplatform.v1beta1", "": "aiplatform.v1"},
+    "pubsub": {"": "pubsub.v1"},
+    "scheduler": {"v1beta1": "cloudscheduler.v1beta1", "": "cloudscheduler.v1"},
+}
+
+# How a call uses its method: the call itself, or one part of moving its media.
+CALL, UPLOAD, UPLOAD_PART, DOWNLOAD = "call", "upload", "upload part", "download"
+
+
+@dataclass(frozen=True)
+class Document:
+    """One API description."""
+
+    schemas: Mapping[str, Mapping[str, Any]]
+    parameters: Mapping[str, Mapping[str, Any]]
+    """Query parameters that every method takes."""
+    methods: tuple[Method, ...]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method of an API."""
+
+    id: str
+    """Its name, such as ``storage.objects.insert``."""
+    verb: str
+    path: str
+    """The template of its path, from the root of the host."""
+    parameters: Mapping[str, Mapping[str, Any]]
+    request: str | None
+    """Name of the schema of its body, if it has one."""
+    response: str | None
+    """Name of the schema of its answer, if that has a body."""
+    media_paths: tuple[str, ...]
+    """Where it takes uploads."""
+    downloads_media: bool
+
+
+@dataclass(frozen=True)
+class Call:
+    """A method, and how it is called."""
+
+    method: Method
+    document: Document
+    kind: str = CALL
+
+
+@dataclass
+class _Node:
+    """One segment of the paths that are known, and what may come after it."""
+
+    literals: dict[str, _Node] = field(default_factory=dict)
+    wildcard: _Node | None = None
+    ends: dict[tuple[str, str], Call] = field(default_factory=dict)
+    """What a path that ends here is, by verb and by what stands behind a colon (``:cancel``)."""
+
+
+class Discovery:
+    """Names the method of a call by its verb and path."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._trees: dict[str, _Node] = {}
+
+    def find(self, service: str, verb: str, path: str) -> Call | None:
+        """Return what ``verb`` on ``path`` (as sent, percent-encoded) calls at ``service``; None if nothing known."""
+        segments = path.strip("/").split("/")
+        documents = DOCUMENTS.get(service)
+        if documents is None:
+            return None
+        tree = self._tree(documents.get(segments[0]) or documents[""])
+        *folders, last = segments
+        name, colon, custom = last.rpartition(":")
+        # A colon may begin a custom method, or belong to a name.
+        endings = [(name, custom), (last, "")] if colon else [(last, "")]
+        for ending, custom_verb in endings:
+            for node in _walk(tree, [*folders, ending], 0):
+                if (call := node.ends.get((verb, custom_verb))) is not None:
+                    return call
+        return None
+
+    def _tree(self, name: str) -> _Node:
+        tree = self._trees.get(name)
+        if tree is None:
+            with self._lock:
+                tree = self._trees.setdefault(name, _build_tree(read_document(name)))
+        return tree
+
+
+def read_document(name: str) -> Document:
+    """Read the API description ``name``, such as ``storage.v1``."""
+    folder = resources.files("googleapiclient") / "discovery_cache" / "documents"
+    raw = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    return Document(raw["schemas"], raw["parameters"], tuple(_methods(raw, raw["servicePath"])))
+
+
+def _methods(resource: Mapping[str, Any], prefix: str) -> Iterator[Method]:
+    for method in resource.get("methods", {}).values():
+        protocols = method.get("mediaUpload", {}).get("protocols", {})
+        yield Method(
+            id=method["id"],
+            verb=method["httpMethod"],
+            path=prefix + method.get("flatPath", method["path"]),
+            parameters=method.get("parameters", {}),
+            request=method.get("request", {}).get("$ref"),
+            response=method.get("response", {}).get("$ref"),
+            media_paths=tuple(protocol["path"] for protocol in protocols.values()),
+            downloads_media=method.get("supportsMediaDownload", False),
+        )
+    for inner in resource.get("resources", {}).values():
+        yield from _methods(inner, prefix)
+
+
+def _build_tree(document: Document) -> _Node:
+    root = _Node()
+    for method in document.methods:
+        _plant(root, method.path, method.verb, Call(method, document))
+        if method.downloads_media:
+            _plant(root, f"download/{method.path}", method.verb, Call(method, document, DOWNLOAD))
+        for path in method.media_paths:
+            _plant(root, path, method.verb, Call(method, document, UPLOAD))
+            # A resumable upload goes on with PUT and is given up with DELETE, on the same path.
+            _plant(root, path, "PUT", Call(method, document, UPLOAD_PART))
+            _plant(root, path, "DELETE", Call(method, document, UPLOAD_PART))
+    return root
+
+
+def _plant(root: _Node, template: str, verb: str, call: Call) -> None:
+    node = root
+    *folders, last = template.strip("/").split("/")
+    name, custom = _split_custom_verb(last)
+    for segment in (*folders, name):
+        if segment.startswith("{"):
+            node.wildcard = node.wildcard or _Node()
+            node = node.wildcard
+        else:
+            node = node.literals.setdefault(segment, _Node())
+    node.ends.setdefault((verb, custom), call)
+
+
+def _split_custom_verb(segment: str) -> tuple[str, str]:
+    """Split ``{name}:cancel`` and ``models:upload`` at the colon."""
+    name, colon, custom = segment.rpartition(":")
+    return (name, custom) if colon and "}" not in custom else (segment, "")
+
+
+def _walk(node: _Node, segments: list[str], index: int) -> Iterator[_Node]:
+    """Yield the nodes that ``segments`` lead to, literal ones first."""
+    if index == len(segments):
+        yield node
+        return
+    if (literal := node.literals.get(segments[index])) is not None:
+        yield from _walk(literal, segments, index + 1)
+    if node.wildcard is not None and segments[index]:
+        yield from _walk(node.wildcard, segments, index + 1)

@@ -1,0 +1,125 @@
+"""The variables that lead clients and functions to a local cloud instead of Google's."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcloud.config import CloudConfig
+from localcloud.declaration import Declaration
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the services of a running local cloud are; URLs have no trailing slash."""
+
+    http: str
+    """URL of everything that is not named below."""
+    bigquery: str
+    """URL of BigQuery's REST API."""
+    pubsub: str
+    """``host:port`` of Pub/Sub's gRPC API."""
+    storage_read: str
+    """``host:port`` of the BigQuery Storage API's gRPC."""
+
+
+def function_environment(
+    config: CloudConfig, declaration: Declaration, addresses: Addresses, key_file: Path
+) -> dict[str, str]:
+    """Return what every function is told: where the services are, its credentials, its resources and its settings.
+
+    A declared setting comes from the declaration, from the caller's own variable of that name, or from the config,
+    the later before the earlier.
+    """
+    declared = {name: value for name, value in declaration.settings.items() if value is not None}
+    given = {name: os.environ[name] for name in declaration.settings if name in os.environ}
+    return {
+        **_services(config, addresses, key_file),
+        **_resources(config.project, declaration),
+        **declared,
+        "SETTLE_SECONDS": os.environ.get("SETTLE_SECONDS", f"{config.settle_seconds:g}"),
+        **given,
+        **config.function_environment,
+    }
+
+
+def client_environment(
+    config: CloudConfig,
+    declaration: Declaration,
+    addresses: Addresses,
+    key_file: Path,
+    *,
+    function_urls: Mapping[str, str],
+    gcloud_folder: Path,
+) -> dict[str, str]:
+    """Return what a person's shell, the official clients, ``gcloud`` and ``bq`` are told."""
+    urls = {
+        function.env: function_urls[function.name]
+        for function in declaration.functions.values()
+        if function.env is not None and function.name in function_urls
+    }
+    return {
+        **_services(config, addresses, key_file),
+        **_resources(config.project, declaration),
+        **urls,
+        "LOCALCLOUD_URL": addresses.http,
+        "BIGQUERY_STORAGE_ENDPOINT": addresses.storage_read,
+        **_gcloud(config.project, addresses, gcloud_folder),
+    }
+
+
+def export_lines(environment: Mapping[str, str]) -> str:
+    """Return ``environment`` as lines that a shell can read."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+
+
+def _services(config: CloudConfig, addresses: Addresses, key_file: Path) -> dict[str, str]:
+    return {
+        "GOOGLE_CLOUD_PROJECT": config.project,
+        "GOOGLE_CLOUD_LOCATION": config.location,
+        "GOOGLE_APPLICATION_CREDENTIALS": str(key_file),
+        "STORAGE_EMULATOR_HOST": addresses.http,
+        "BIGQUERY_EMULATOR_HOST": addresses.bigquery,
+        # The one client that wants no scheme.
+        "PUBSUB_EMULATOR_HOST": addresses.pubsub,
+        "VERTEX_ENDPOINT": addresses.http,
+        "VERTEX_LOCATION": config.location,
+        # google-genai's own name for another address of Vertex AI.
+        "GOOGLE_VERTEX_BASE_URL": addresses.http,
+        # Says nothing about forks and closed channels, which a killed function leaves behind.
+        "GRPC_VERBOSITY": "NONE",
+    }
+
+
+def _resources(project: str, declaration: Declaration) -> dict[str, str]:
+    buckets = {bucket.env: bucket.name for bucket in declaration.buckets.values()}
+    topics = {topic.env: f"projects/{project}/topics/{topic.name}" for topic in declaration.topics.values()}
+    return {**buckets, **topics}
+
+
+def _gcloud(project: str, addresses: Addresses, folder: Path) -> dict[str, str]:
+    """Return the settings of the Google Cloud SDK: a configuration of its own, without an account.
+
+    An override is refused unless it ends with a slash.
+    """
+    services = {
+        "STORAGE": addresses.http,
+        "PUBSUB": addresses.http,
+        "AIPLATFORM": addresses.http,
+        "CLOUDSCHEDULER": addresses.http,
+        "BIGQUERY": addresses.bigquery,
+    }
+    return {
+        **{f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name}": f"{url}/" for name, url in services.items()},
+        "CLOUDSDK_CONFIG": str(folder),
+        "CLOUDSDK_CORE_PROJECT": project,
+        "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
+        "CLOUDSDK_CORE_DISABLE_PROMPTS": "true",
+        "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
+        "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
+        # bq's own settings file, so that the person's is left alone.
+        "BIGQUERYRC": str(folder / "bigqueryrc"),
+    }

@@ -1,0 +1,52 @@
+"""EXPORT MODEL: the files of an imported TensorFlow model, written back into a bucket.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-export-model
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.ml.catalog import Model
+from localcloud.bigquery.ml.importing import split_uri
+from localcloud.bigquery.ml.statements import OptionValue
+from localcloud.storage.errors import NotFound as NoObject
+
+if TYPE_CHECKING:
+    from localcloud.storage import ObjectStore
+
+
+def export(model: Model, options: Mapping[str, OptionValue], store: ObjectStore, *, dry_run: bool) -> None:
+    """Write a model's files under the URI of the options.
+
+    Raises:
+        QueryError: The options are wrong, the bucket is missing, or a model of that type can't be exported.
+    """
+    for name in options:
+        if name not in ("URI", "TRIAL_ID", "ADD_SERVING_DEFAULT_SIGNATURE"):
+            raise QueryError(f"Unknown option: {name}", location="query")
+    uri = options.get("URI")
+    if not isinstance(uri, str):
+        raise QueryError("Missing required option: URI", location="query")
+    export_to(model, uri, store, dry_run=dry_run)
+
+
+def export_to(model: Model, uri: str, store: ObjectStore, *, dry_run: bool = False) -> None:
+    """Write a model's files under ``uri``, as an extract job does. Raises ``QueryError``."""
+    if model.type != "TENSORFLOW":
+        raise QueryError(
+            f"Exporting the model {model.reference} is not supported: of imported models only TENSORFLOW ones "
+            "can be exported.",
+            location="query",
+        )
+    bucket, folder = split_uri(uri)
+    prefix = folder.removesuffix("*").rstrip("/")
+    try:
+        store.list(bucket, prefix)
+        for file in sorted(path for path in model.files.rglob("*") if path.is_file() and not dry_run):
+            with file.open("rb") as content:
+                store.write(bucket, f"{prefix}/{file.relative_to(model.files)}".lstrip("/"), content)
+    except NoObject as error:
+        raise QueryError(f"Not found: Bucket {bucket}", reason="notFound") from error

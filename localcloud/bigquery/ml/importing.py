@@ -1,0 +1,270 @@
+"""CREATE MODEL for imported models: options checked, files copied out of the bucket, the model looked at.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.ml.changes import check_vertex_id
+from localcloud.bigquery.ml.signature import Feature, Signature
+from localcloud.bigquery.ml.statements import CreateModel, FieldDeclaration, OptionValue
+from localcloud.storage import ObjectStore, StoredObject
+from localcloud.storage.errors import NotFound as NoObject
+
+_MEGABYTE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Format:
+    """What BigQuery imports as one model type.
+
+    Attributes:
+        limit: The most bytes that a model may have.
+        suffixes: How the one file of the model ends; empty if a model is a folder.
+        declarable: Whether INPUT and OUTPUT clauses may name its columns.
+    """
+
+    limit: int
+    suffixes: tuple[str, ...] = ()
+    declarable: bool = False
+
+
+# The limits are of the pages about each type: bigqueryml-syntax-create-tensorflow, -onnx, -tflite, -xgboost.
+FORMATS: dict[str, Format] = {
+    "TENSORFLOW": Format(450 * _MEGABYTE),
+    "ONNX": Format(450 * _MEGABYTE, (".onnx",)),
+    "TENSORFLOW_LITE": Format(450 * _MEGABYTE, (".tflite",)),
+    "XGBOOST": Format(250 * _MEGABYTE, (".bst", ".json"), declarable=True),
+}
+
+_STRINGS = ("MODEL_TYPE", "MODEL_PATH", "KMS_KEY_NAME", "MODEL_REGISTRY", "VERTEX_AI_MODEL_ID")
+_ALIASES = "VERTEX_AI_MODEL_VERSION_ALIASES"
+_KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
+_NUMBERS = {"INT64": "INT64", "INTEGER": "INT64", "INT": "INT64", "FLOAT64": "FLOAT64", "FLOAT": "FLOAT64"}
+_NUMBERS |= {"NUMERIC": "FLOAT64", "BIGNUMERIC": "FLOAT64", "DECIMAL": "FLOAT64", "BIGDECIMAL": "FLOAT64"}
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """The options of an import, checked.
+
+    Attributes:
+        type: The model type.
+        path: The Cloud Storage URI.
+        kms_key: The name of the encryption key, or None.
+        vertex_id: The id to register the model under, or None to leave it out of the registry.
+        aliases: The version aliases in the registry.
+        declared: The inputs and outputs that INPUT and OUTPUT clauses name, or None.
+    """
+
+    type: str
+    path: str
+    kms_key: str | None = None
+    vertex_id: str | None = None
+    aliases: tuple[str, ...] = ()
+    declared: Signature | None = None
+
+
+def import_options(statement: CreateModel) -> ImportOptions:
+    """Return the checked options of a statement that imports a model.
+
+    Raises:
+        QueryError: An option is missing, unknown or has a value that it can't have.
+    """
+    options = statement.options
+    if "MODEL_TYPE" not in options and not statement.trained:
+        raise QueryError("Missing required option: MODEL_TYPE", location="query")
+    model_type = str(options.get("MODEL_TYPE", "LINEAR_REG")).upper()
+    if statement.trained or model_type not in FORMATS:
+        raise QueryError(
+            f"MODEL_TYPE '{model_type}' is not available: the local BigQuery does not train models. It imports "
+            f"{', '.join(FORMATS)}, and creates remote models.",
+            reason="notImplemented",
+            location="query",
+        )
+    for name, value in options.items():
+        _check_option(name, value)
+    path = options.get("MODEL_PATH")
+    if not path:
+        raise QueryError(f"Missing required option: MODEL_PATH, for MODEL_TYPE '{model_type}'", location="query")
+    vertex_id, aliases = _registry(statement)
+    return ImportOptions(
+        model_type, str(path), _text(options.get("KMS_KEY_NAME")), vertex_id, aliases, _declared(statement, model_type)
+    )
+
+
+def _check_option(name: str, value: OptionValue) -> None:
+    if name == _ALIASES:
+        if not isinstance(value, list) or not all(isinstance(alias, str) for alias in value):
+            raise QueryError(f"Option {name} must be an array of strings.", location="query")
+        return
+    if name not in _STRINGS:
+        raise QueryError(f"Unknown option: {name}", location="query")
+    if not isinstance(value, str):
+        raise QueryError(f"Option {name} must be a string.", location="query")
+    if name == "KMS_KEY_NAME" and not _KMS_KEY.fullmatch(value):
+        raise QueryError(
+            f"Invalid KMS_KEY_NAME '{value}'; it has the form projects/P/locations/L/keyRings/R/cryptoKeys/K.",
+            location="query",
+        )
+
+
+def _text(value: OptionValue) -> str | None:
+    return None if value is None else str(value)
+
+
+def _registry(statement: CreateModel) -> tuple[str | None, tuple[str, ...]]:
+    options = statement.options
+    registry = options.get("MODEL_REGISTRY")
+    if registry is None:
+        for name in ("VERTEX_AI_MODEL_ID", _ALIASES):
+            if name in options:
+                raise QueryError(f"Option {name} is only allowed with MODEL_REGISTRY='VERTEX_AI'.", location="query")
+        return None, ()
+    if str(registry).upper() != "VERTEX_AI":
+        raise QueryError(f"Invalid MODEL_REGISTRY '{registry}'; the only value is 'VERTEX_AI'.", location="query")
+    aliases = options.get(_ALIASES) or []
+    names = tuple(str(alias) for alias in aliases) if isinstance(aliases, list) else ()
+    # Without an id the model's own name is used, which must be fit for one.
+    return check_vertex_id(options.get("VERTEX_AI_MODEL_ID", statement.reference.model)), names
+
+
+def _declared(statement: CreateModel, model_type: str) -> Signature | None:
+    if statement.inputs is None or statement.outputs is None:
+        return None
+    if not FORMATS[model_type].declarable:
+        raise QueryError(f"INPUT and OUTPUT are not supported for MODEL_TYPE '{model_type}'.", location="query")
+    names = [field.name.lower() for field in (*statement.inputs, *statement.outputs)]
+    if len(set(names)) < len(names):
+        raise QueryError("INPUT and OUTPUT name a field twice.", location="query")
+    if len(statement.outputs) != 1:
+        raise QueryError("An XGBoost model has one output: OUTPUT must name one field.", location="query")
+    output = statement.outputs[0]
+    if output.type not in ("FLOAT64", "ARRAY<FLOAT64>"):
+        raise QueryError(
+            f"Output field {output.name} of an XGBoost model must be FLOAT64, not {output.type}.", location="query"
+        )
+    inputs = tuple(Feature(field.name, _number(field)) for field in statement.inputs)
+    return Signature(inputs, (Feature(output.name, "FLOAT64"),))
+
+
+def _number(field: FieldDeclaration) -> str:
+    kind = re.sub(r"\(.*\)", "", field.type)
+    if kind not in _NUMBERS:
+        raise QueryError(
+            f"Input field {field.name} of an XGBoost model must be numeric (INT64, FLOAT64, NUMERIC or BIGNUMERIC), "
+            f"not {field.type}.",
+            location="query",
+        )
+    return _NUMBERS[kind]
+
+
+# Files
+
+
+def fetch(options: ImportOptions, store: ObjectStore, target: Path, check: Callable[[], None]) -> None:
+    """Copy the model's files into ``target``.
+
+    Args:
+        options: What to import.
+        store: Where the bucket is.
+        target: An empty folder. A model of one file gets the name ``model`` with its suffix.
+        check: Called before each file; raises when the job was told to stop.
+
+    Raises:
+        QueryError: There is nothing there, too much, or it is no model of that type by its name.
+    """
+    bucket, pattern = split_uri(options.path)
+    kind = FORMATS[options.type]
+    chosen = _folder(store, bucket, pattern) if not kind.suffixes else _single(store, bucket, pattern, options)
+    if not chosen:
+        raise QueryError(f"Not found: URI {options.path}", reason="notFound")
+    size = sum(stored.size for stored in chosen.values())
+    if size > kind.limit:
+        raise QueryError(
+            f"The model at {options.path} has {size} bytes, more than the {kind.limit // _MEGABYTE} MB allowed for "
+            f"MODEL_TYPE '{options.type}'."
+        )
+    for name, stored in chosen.items():
+        check()
+        file = target / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with store.open(stored) as source, file.open("wb") as copy:
+                shutil.copyfileobj(source, copy, _MEGABYTE)
+        except NoObject as error:
+            raise QueryError(
+                f"gs://{bucket}/{stored.name} changed while the model was imported.", reason="invalid"
+            ) from error
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Return the bucket and the object name or pattern of a URI.
+
+    https://cloud.google.com/bigquery/docs/batch-loading-data#load-wildcards
+
+    Raises:
+        QueryError: It is no URI that a model can be imported from.
+    """
+    match = re.fullmatch(r"gs://([^/*]+)(?:/(.*))?", uri, re.DOTALL)
+    if match is None:
+        raise QueryError(
+            f"Invalid MODEL_PATH '{uri}'; it is a Cloud Storage URI such as gs://bucket/folder/*.", reason="invalid"
+        )
+    pattern = match[2] or ""
+    if "*" in pattern[:-1]:
+        raise QueryError(f"Invalid MODEL_PATH '{uri}'; it may hold one wildcard (*), at its end.", reason="invalid")
+    return match[1], pattern
+
+
+def _matching(store: ObjectStore, bucket: str, pattern: str) -> tuple[list[StoredObject], str]:
+    """Return the objects under a pattern, and the folder that their relative names start from."""
+    prefix = pattern.removesuffix("*")
+    if prefix == pattern and prefix and not prefix.endswith("/"):
+        prefix += "/"
+    folder = prefix[: prefix.rfind("/") + 1]
+    try:
+        found = store.list(bucket, prefix)
+    except NoObject as error:
+        raise QueryError(f"Not found: Bucket {bucket}", reason="notFound") from error
+    return [stored for stored in found if not stored.name.endswith("/")], folder
+
+
+def _folder(store: ObjectStore, bucket: str, pattern: str) -> dict[str, StoredObject]:
+    found, folder = _matching(store, bucket, pattern)
+    return {name: stored for stored in found if _inside(name := stored.name[len(folder) :])}
+
+
+def _inside(name: str) -> bool:
+    """Tell whether a relative object name stays in its folder when it becomes a file's name."""
+    parts = PurePosixPath(name).parts
+    return bool(parts) and ".." not in parts and not name.startswith("/")
+
+
+def _single(store: ObjectStore, bucket: str, pattern: str, options: ImportOptions) -> dict[str, StoredObject]:
+    suffixes = FORMATS[options.type].suffixes
+    try:
+        # A path may name the file itself.
+        found = [store.get(bucket, pattern)] if pattern and not pattern.endswith(("*", "/")) else []
+    except NoObject:
+        found = []
+    if not found:
+        found, _ = _matching(store, bucket, pattern)
+    models = [stored for stored in found if stored.name.endswith(suffixes)]
+    if found and not models:
+        raise QueryError(
+            f"No {' or '.join(suffixes)} file was found at {options.path} for MODEL_TYPE '{options.type}'."
+        )
+    if len(models) > 1:
+        raise QueryError(
+            f"More than one model file was found at {options.path}: {', '.join(stored.name for stored in models[:3])}. "
+            "Give the path of one file."
+        )
+    return {f"model{PurePosixPath(stored.name).suffix}": stored for stored in models}

@@ -1,0 +1,230 @@
+"""From Arrow columns to a model and back: the same for every runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.ml.runtimes import Runtime
+from localcloud.bigquery.ml.signature import ARROW_TYPES, Feature
+
+
+class Predictor:
+    """Runs a loaded model over Arrow columns."""
+
+    def __init__(self, runtime: Runtime, model: str) -> None:
+        self.runtime = runtime
+        self.model = model
+
+    def predict(self, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
+        """Return the model's outputs for columns of the same length, one per input, of the inputs' Arrow types.
+
+        Raises:
+            QueryError: A value does not fit the model's input, or the model failed on it.
+        """
+        signature = self.runtime.signature
+        rows = len(next(iter(columns.values())))
+        if rows == 0:
+            return {output.name: pa.array([], output.arrow_type) for output in signature.outputs}
+        feeds = {feature.name: feed(feature, columns[feature.name]) for feature in signature.inputs}
+        groups = list(_groups(feeds, rows))
+        if len(groups) == 1:
+            return self._run(feeds_of(feeds, groups[0]), rows)
+        parts = [self._run(feeds_of(feeds, group), len(group)) for group in groups]
+        back = np.argsort(np.concatenate(groups), kind="stable")
+        return {
+            output.name: pa.concat_arrays([part[output.name] for part in parts]).take(pa.array(back))
+            for output in signature.outputs
+        }
+
+    def _run(self, feeds: dict[str, np.ndarray], rows: int) -> dict[str, pa.Array]:
+        size = self.runtime.batch or rows
+        parts = []
+        for start in range(0, rows, size):
+            batch = {name: values[start : start + size] for name, values in feeds.items()}
+            parts.append(self._convert(self._call(batch), min(size, rows - start)))
+        if len(parts) == 1:
+            return parts[0]
+        return {name: pa.concat_arrays([part[name] for part in parts]) for name in parts[0]}
+
+    def _call(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        try:
+            return self.runtime.run(feeds)
+        except QueryError:
+            raise
+        except Exception as error:
+            # Whatever the library raises says what it did not like about the rows; there is no common type of it.
+            raise QueryError(
+                f"Model {self.model} failed to predict: {_first_line(error)}", reason="invalidQuery"
+            ) from error
+
+    def _convert(self, outputs: dict[str, np.ndarray], rows: int) -> dict[str, pa.Array]:
+        return {
+            feature.name: column(feature, np.asarray(outputs[feature.name]), rows, self.model)
+            for feature in self.runtime.signature.outputs
+        }
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0] or type(error).__name__
+
+
+class Ragged:
+    """Rows of an input whose sizes the model leaves open and the data does not have in common."""
+
+    def __init__(self, values: np.ndarray, offsets: np.ndarray, shape: tuple[int | None, ...], name: str) -> None:
+        self.values = values
+        self.offsets = offsets
+        self.shape = shape
+        self.name = name
+        self.lengths = np.diff(offsets)
+
+    def rows(self, rows: np.ndarray) -> np.ndarray:
+        """Return some rows, which have one length, as one array."""
+        length = int(self.lengths[rows[0]])
+        index = self.offsets[rows][:, None] + np.arange(length)[None, :]
+        return shaped(self.values[index], self.shape, length, self.name)
+
+
+def shaped(values: np.ndarray, shape: tuple[int | None, ...], length: int, name: str) -> np.ndarray:
+    """Return rows of ``length`` elements each in the shape that the model wants.
+
+    Raises:
+        QueryError: That many elements do not fit the shape.
+    """
+    known = int(np.prod([size for size in shape if size is not None], dtype=np.int64))
+    open_sizes = shape.count(None)
+    if open_sizes == 0 and length != known:
+        raise QueryError(
+            f"Input column {name} of ML.PREDICT must hold arrays of {known} elements to fit the model's shape "
+            f"{list(shape)}, but one has {length}."
+        )
+    if open_sizes == 1 and (known == 0 or length % known):
+        raise QueryError(
+            f"Input column {name} of ML.PREDICT: {length} elements do not fit the model's shape {list(shape)}."
+        )
+    if open_sizes > 1:
+        side = round((length / max(known, 1)) ** (1 / open_sizes))
+        if side**open_sizes * known != length:
+            raise QueryError(
+                f"Input column {name} of ML.PREDICT: {length} elements do not tell the sizes of the model's "
+                f"shape {list(shape)}."
+            )
+        sizes = [side if size is None else size for size in shape]
+    else:
+        sizes = [length // known if size is None else size for size in shape]
+    return values.reshape(-1, *sizes)
+
+
+def feed(feature: Feature, values: pa.Array) -> np.ndarray | Ragged:
+    """Return the rows of an Arrow column as the model takes them.
+
+    Raises:
+        QueryError: A value is NULL, or an array has the wrong length.
+    """
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    if values.null_count and not feature.nullable:
+        raise QueryError(
+            f"Input column {feature.name} of ML.PREDICT has NULL values, which the model does not take. Filter them "
+            "out or replace them, for example with COALESCE."
+        )
+    if not feature.array:
+        return flat(values).reshape(-1, *feature.shape)
+    offsets = np.asarray(values.offsets).astype(np.int64)
+    inner = values.values.slice(offsets[0], offsets[-1] - offsets[0])
+    offsets = offsets - offsets[0]
+    if inner.null_count:
+        raise QueryError(
+            f"Input column {feature.name} of ML.PREDICT has arrays with NULL elements, which the model does not take."
+        )
+    lengths = np.diff(offsets)
+    if (lengths == lengths[0]).all():
+        return shaped(flat(inner).reshape(len(values), -1), feature.shape, int(lengths[0]), feature.name)
+    if feature.size is not None:
+        wrong = int(lengths[lengths != feature.size][0])
+        return shaped(np.empty(0), feature.shape, wrong, feature.name)
+    return Ragged(flat(inner), offsets, feature.shape, feature.name)
+
+
+def flat(values: pa.Array) -> np.ndarray:
+    """Return an Arrow array without NULLs as a NumPy array; strings become objects holding bytes."""
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        return np.array(
+            values.cast(pa.binary() if pa.types.is_string(values.type) else pa.large_binary()), dtype=object
+        )
+    return values.to_numpy(zero_copy_only=False)
+
+
+def feeds_of(feeds: dict[str, np.ndarray | Ragged], rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return some rows of every input."""
+    return {
+        name: values.rows(rows) if isinstance(values, Ragged) else _take(values, rows) for name, values in feeds.items()
+    }
+
+
+def _take(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return values if len(rows) == len(values) else values[rows]
+
+
+def _groups(feeds: dict[str, np.ndarray | Ragged], rows: int) -> Iterator[np.ndarray]:
+    """Give the row numbers in groups whose ragged inputs have the same lengths."""
+    ragged = [values.lengths for values in feeds.values() if isinstance(values, Ragged)]
+    if not ragged:
+        yield np.arange(rows)
+        return
+    keys, group_of = np.unique(np.stack(ragged, axis=1), axis=0, return_inverse=True)
+    for group in range(len(keys)):
+        yield np.flatnonzero(group_of.reshape(-1) == group)
+
+
+def column(feature: Feature, values: np.ndarray, rows: int, model: str) -> pa.Array:
+    """Return one output of a model as an Arrow array of ``rows`` values.
+
+    Raises:
+        QueryError: The model gave another number of rows, or text that is no UTF-8.
+    """
+    if values.ndim == 0:
+        values = np.repeat(values.reshape(1), rows, axis=0)
+    if values.shape[0] != rows:
+        raise QueryError(
+            f"Model {model} gave {values.shape[0]} rows of output {feature.name} for {rows} rows of input."
+        )
+    flattened = values.reshape(-1)
+    if not feature.array and flattened.size != rows:
+        raise QueryError(f"Model {model} gave arrays for output {feature.name}, which is a scalar.")
+    elements = elements_of(feature, flattened, model)
+    if not feature.array:
+        return elements
+    width = flattened.size // rows
+    return pa.ListArray.from_arrays(pa.array(np.arange(rows + 1, dtype=np.int32) * width), elements)
+
+
+def elements_of(feature: Feature, values: np.ndarray, model: str) -> pa.Array:
+    """Return the elements of an output in their BigQuery type."""
+    match feature.type:
+        case "STRING":
+            if values.dtype.kind == "U":
+                return pa.array(values, pa.string())
+            try:
+                return pc.cast(pa.array(values, pa.binary(), from_pandas=False), pa.string())
+            except (pa.ArrowInvalid, pa.ArrowTypeError):
+                return _strings(feature, values, model)
+        case "FLOAT64":
+            return pa.array(values.astype(np.float64, copy=False))
+        case "INT64":
+            return pa.array(values.astype(np.int64, copy=False))
+        case _:
+            return pa.array(values.astype(bool, copy=False), ARROW_TYPES["BOOL"])
+
+
+def _strings(feature: Feature, values: np.ndarray, model: str) -> pa.Array:
+    try:
+        texts = [value.decode() if isinstance(value, bytes) else str(value) for value in values]
+    except UnicodeDecodeError as error:
+        raise QueryError(f"Output {feature.name} of model {model} holds bytes that are no UTF-8 text.") from error
+    return pa.array(texts, pa.string())

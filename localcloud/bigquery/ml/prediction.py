@@ -1,0 +1,115 @@
+"""ML.PREDICT turned into a subquery over the model's function.
+
+    ML.PREDICT(MODEL m, (q))
+    -> (SELECT p.out1, ..., q's columns FROM (SELECT ml_predict_<version>(in1, ...) AS p, q.* FROM (q) AS q))
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-predict
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.ml.catalog import Model
+from localcloud.bigquery.ml.lexer import position
+from localcloud.bigquery.ml.signature import ColumnType, Feature, fits
+
+if TYPE_CHECKING:
+    from localcloud.bigquery.session import Column
+
+_ROW, _PREDICTED = "__input", "__predicted"
+
+# The third argument of ML.PREDICT, and the type of each of its fields.
+PREDICT_OPTIONS = {"threshold": "number", "keep_original_columns": "boolean", "trial_id": "number"}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A checked ML.PREDICT.
+
+    Attributes:
+        model: The model.
+        query: The GoogleSQL of its input, without ML functions.
+        arguments: The function's arguments, expressions over the query's columns.
+    """
+
+    model: Model
+    query: str
+    arguments: tuple[str, ...]
+
+    def sql(self, function: str) -> str:
+        """Return the subquery that stands for it, given the name of the model's function."""
+        outputs = ", ".join(
+            f"{_PREDICTED}.{quoted(feature.name)} AS {quoted(feature.name)}" for feature in self.outputs
+        )
+        return (
+            f"(SELECT {outputs}, * EXCEPT ({_PREDICTED}) FROM "
+            f"(SELECT {function}({', '.join(self.arguments)}) AS {_PREDICTED}, {_ROW}.* FROM ({self.query}) AS {_ROW}))"
+        )
+
+    @property
+    def outputs(self) -> tuple[Feature, ...]:
+        """The model's outputs."""
+        return self.model.signature.outputs if self.model.signature is not None else ()
+
+
+def quoted(name: str) -> str:
+    """Return a name as an identifier of GoogleSQL."""
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def prepare(model: Model, query: str, columns: Sequence[Column], *, sql: str, offset: int) -> Prediction:
+    """Return the prediction over a query whose columns are known.
+
+    Args:
+        model: An imported model.
+        query: The GoogleSQL of the input.
+        columns: The query's columns.
+        sql: The statement, and ``offset`` where ML.PREDICT stands in it, for messages.
+
+    Raises:
+        QueryError: A column is missing or has a type that does not fit.
+    """
+    if model.signature is None:
+        raise QueryError(f"ML.PREDICT is not supported for the remote model {model.reference}.", location="query")
+    where = position(sql, offset)
+    by_name = {column.name.lower(): column for column in columns}
+    arguments = []
+    for feature in model.signature.inputs:
+        column = by_name.get(feature.name.lower())
+        if column is None:
+            raise QueryError(
+                "Invalid table-valued function ML.PREDICT\n"
+                f"Column {feature.name} is not found in the input data to the PREDICT function. at {where}",
+                location="query",
+            )
+        arguments.append(_argument(model, feature, column, where))
+    return Prediction(model, query, tuple(arguments))
+
+
+def _argument(model: Model, feature: Feature, column: Column, where: str) -> str:
+    kind = ColumnType.of(column.field)
+    if not fits(feature, kind, castable=model.type != "TENSORFLOW"):
+        expected = "an image or " + feature.sql_type if feature.image else feature.sql_type
+        raise QueryError(
+            "Invalid table-valued function ML.PREDICT\n"
+            f"Column {column.name} in the input data to the PREDICT function has type {kind.sql}, but the model "
+            f"expects {expected}. at {where}",
+            location="query",
+        )
+    value = f"{_ROW}.{quoted(column.name)}"
+    if kind.is_image:
+        height, width, channels = (0 if size is None else size for size in feature.shape)
+        return f"CAST(ml_image_values({value}, {height}, {width}, {channels}) AS {feature.sql_type})"
+    if feature.array and not kind.array:
+        value = f"[{value}]"
+    elif kind.array and not feature.array:
+        value = (
+            f"IF(ARRAY_LENGTH({value}) = 1, {value}[OFFSET(0)], ERROR('Column {column.name} must hold one element.'))"
+        )
+    if kind.name != feature.type:
+        return f"CAST({value} AS {feature.sql_type})"
+    return value

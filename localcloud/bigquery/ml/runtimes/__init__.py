@@ -1,0 +1,74 @@
+"""The libraries that run models, each behind the same small face and imported only when a model of its kind is used.
+
+tensorflow.py       SavedModel
+onnx.py             ONNX, by onnxruntime
+tensorflow_lite.py  .tflite
+xgboost.py          .bst and .json
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from localcloud.bigquery.ml.signature import Feature, Signature
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class ModelRefused(Exception):  # noqa: N818 (a decision, not a fault)
+    """A model file that BigQuery would not import; the text says why."""
+
+
+class Runtime(Protocol):
+    """A loaded model.
+
+    Attributes:
+        signature: Its inputs and outputs.
+        batch: How many rows one call takes, or None for any number.
+    """
+
+    signature: Signature
+    batch: int | None
+
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the outputs for a batch of inputs, each with the rows in its first dimension.
+
+        Strings are arrays of objects holding bytes. Called by several threads at once.
+        """
+        ...
+
+
+def load(model_type: str, directory: Path, *, declared: Signature | None = None) -> Runtime:
+    """Load the model whose files lie in ``directory``.
+
+    Args:
+        model_type: ``TENSORFLOW``, ``ONNX``, ``TENSORFLOW_LITE`` or ``XGBOOST``.
+        directory: Where the files are.
+        declared: The inputs and outputs that an INPUT and OUTPUT clause named, for XGBoost.
+
+    Raises:
+        ModelRefused: The files are no model of that type that BigQuery imports.
+    """
+    match model_type:
+        case "TENSORFLOW":
+            from localcloud.bigquery.ml.runtimes.tensorflow import SavedModel
+
+            return SavedModel(directory)
+        case "ONNX":
+            from localcloud.bigquery.ml.runtimes.onnx import OnnxModel
+
+            return OnnxModel(directory)
+        case "TENSORFLOW_LITE":
+            from localcloud.bigquery.ml.runtimes.tensorflow_lite import LiteModel
+
+            return LiteModel(directory)
+        case "XGBOOST":
+            from localcloud.bigquery.ml.runtimes.xgboost import Booster
+
+            return Booster(directory, declared)
+    raise ValueError(model_type)
+
+
+__all__ = ["Feature", "ModelRefused", "Runtime", "Signature", "load"]

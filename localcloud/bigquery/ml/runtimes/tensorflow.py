@@ -1,0 +1,229 @@
+"""SavedModels, run by TensorFlow through their serving signature.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-tensorflow
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from localcloud.bigquery.ml.runtimes import ModelRefused
+from localcloud.bigquery.ml.signature import Feature, Signature
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+from tensorflow.core.protobuf.saved_object_graph_pb2 import SavedObject
+
+SIGNATURE = "serving_default"
+OLDEST_GRAPH = 20
+_SHARD = re.compile(r"variables\.data-\d{5}-of-(\d{5})")
+_VARIABLE_OPS = frozenset({"VarHandleOp", "VariableV2", "Variable"})
+
+_TYPES: dict[tf.DType, str] = {
+    **dict.fromkeys(
+        (tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint16, tf.uint32, tf.uint64),
+        "INT64",
+    ),
+    **dict.fromkeys((tf.float16, tf.bfloat16, tf.float32, tf.float64), "FLOAT64"),
+    tf.bool: "BOOL",
+    tf.string: "STRING",
+}
+
+
+class SavedModel:
+    """A SavedModel, ready to predict."""
+
+    def __init__(self, directory: Path) -> None:
+        graph = serving_graph(directory)
+        check_files(directory, graph)
+        definition = signature_of(graph)
+        self._dtypes = {name: tf.dtypes.as_dtype(info.dtype) for name, info in definition.inputs.items()}
+        self._scalars = {name for name, info in definition.inputs.items() if rank(info) == 0}
+        self.batch = batch_size(definition)
+        inputs = tuple(feature(name, definition.inputs[name], "input") for name in sorted(definition.inputs))
+        try:
+            self._loaded = tf.saved_model.load(str(directory))
+            self._function = self._loaded.signatures[SIGNATURE]
+        except Exception as error:
+            # TensorFlow raises whatever its depths raise; each means that the files can't be loaded.
+            raise ModelRefused(f"The SavedModel can't be loaded: {_first_line(error)}") from error
+        outputs = tuple(feature(name, definition.outputs[name], "output") for name in sorted(definition.outputs))
+        self.signature = Signature(inputs, self._measured(inputs, outputs, definition))
+
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        tensors = {name: self._tensor(name, values) for name, values in feeds.items()}
+        results = {name: value.numpy() for name, value in self._function(**tensors).items()}
+        if len(self._scalars) == len(tensors):
+            # The signature knows no batch at all: one row is one call.
+            return {name: np.expand_dims(value, 0) for name, value in results.items()}
+        return results
+
+    def _tensor(self, name: str, values: np.ndarray) -> tf.Tensor:
+        if name in self._scalars:
+            values = values[0]
+        dtype = self._dtypes[name]
+        if dtype == tf.string:
+            return tf.constant(values, tf.string)
+        return tf.constant(narrowed(name, np.asarray(values), dtype.as_numpy_dtype))
+
+    def _measured(
+        self, inputs: tuple[Feature, ...], outputs: tuple[Feature, ...], definition: meta_graph_pb2.SignatureDef
+    ) -> tuple[Feature, ...]:
+        """Return the outputs, with the rank of those that the graph leaves open found by trying."""
+        unknown = {name for name, info in definition.outputs.items() if info.tensor_shape.unknown_rank}
+        if not unknown:
+            return outputs
+        feeds = {f.name: blank(f) for f in inputs}
+        try:
+            results = self.run(feeds)
+        except (tf.errors.OpError, ValueError, TypeError):
+            return outputs
+        return tuple(
+            Feature.as_output(f.name, f.type, results[f.name].shape[1:]) if f.name in unknown else f for f in outputs
+        )
+
+
+def narrowed(name: str, values: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
+    """Return numbers in the model's own type.
+
+    Raises:
+        ValueError: A whole number is too large for it.
+    """
+    result = values.astype(dtype, copy=False)
+    if values.dtype.kind == "i" and np.dtype(dtype).kind in "iu" and not np.array_equal(result, values):
+        raise ValueError(f"a value of input {name} is out of range of {np.dtype(dtype).name}")
+    return result
+
+
+def blank(f: Feature) -> np.ndarray:
+    """Return one row of an input that holds nothing in particular."""
+    shape = (1, *(1 if size is None else size for size in f.shape))
+    if f.type == "STRING":
+        return np.full(shape, b"", dtype=object)
+    return np.zeros(shape, {"INT64": np.int64, "FLOAT64": np.float64, "BOOL": np.bool_}[f.type])
+
+
+def serving_graph(directory: Path) -> meta_graph_pb2.MetaGraphDef:
+    """Return the graph for serving of the SavedModel in ``directory``.
+
+    Raises:
+        ModelRefused: There is none.
+    """
+    file = directory / "saved_model.pb"
+    if not file.is_file():
+        raise ModelRefused("The path holds no saved_model.pb. A TensorFlow model is imported from a SavedModel folder.")
+    saved = saved_model_pb2.SavedModel()
+    try:
+        saved.ParseFromString(file.read_bytes())
+    except Exception as error:
+        # The decode error's class differs between implementations of protobuf.
+        raise ModelRefused("saved_model.pb is no SavedModel: it can't be parsed.") from error
+    for graph in saved.meta_graphs:
+        if "serve" in graph.meta_info_def.tags:
+            producer = graph.graph_def.versions.producer
+            if 0 < producer < OLDEST_GRAPH:
+                raise ModelRefused(
+                    f"The GraphDef version {producer} is not supported; it must be {OLDEST_GRAPH} or higher."
+                )
+            return graph
+    raise ModelRefused("saved_model.pb holds no graph with the tag 'serve'.")
+
+
+def check_files(directory: Path, graph: meta_graph_pb2.MetaGraphDef) -> None:
+    """Make sure that the files which the graph needs are there.
+
+    Raises:
+        ModelRefused: One is missing; the text names it.
+    """
+    for asset in graph.asset_file_def:
+        if not (directory / "assets" / asset.filename).is_file():
+            raise ModelRefused(f"The SavedModel is incomplete: assets/{asset.filename} is missing.")
+    if not _has_variables(graph):
+        return
+    variables = directory / "variables"
+    if not (variables / "variables.index").is_file():
+        raise ModelRefused("The SavedModel is incomplete: variables/variables.index is missing.")
+    present = {file.name for file in variables.iterdir()}
+    counts = {int(match[1]) for name in present if (match := _SHARD.fullmatch(name))} or {1}
+    for count in counts:
+        for shard in range(count):
+            name = f"variables.data-{shard:05d}-of-{count:05d}"
+            if name not in present:
+                raise ModelRefused(f"The SavedModel is incomplete: variables/{name} is missing.")
+
+
+def _has_variables(graph: meta_graph_pb2.MetaGraphDef) -> bool:
+    nodes: list[SavedObject] = list(graph.object_graph_def.nodes)
+    if any(node.WhichOneof("kind") == "variable" for node in nodes):
+        return True
+    return any(node.op in _VARIABLE_OPS for node in graph.graph_def.node)
+
+
+def signature_of(graph: meta_graph_pb2.MetaGraphDef) -> meta_graph_pb2.SignatureDef:
+    """Return the serving signature.
+
+    Raises:
+        ModelRefused: There is none, or it has no inputs or outputs.
+    """
+    if SIGNATURE not in graph.signature_def:
+        names = sorted(name for name in graph.signature_def if not name.startswith("__"))
+        raise ModelRefused(
+            f"The SavedModel has no signature '{SIGNATURE}'; it has: {', '.join(names) if names else 'none'}."
+        )
+    definition = graph.signature_def[SIGNATURE]
+    for kind, tensors in (("inputs", definition.inputs), ("outputs", definition.outputs)):
+        if not tensors:
+            raise ModelRefused(f"The signature '{SIGNATURE}' has no {kind}.")
+    return definition
+
+
+def rank(info: meta_graph_pb2.TensorInfo) -> int | None:
+    """Return the number of dimensions of a tensor, the batch included, or None if it is open."""
+    return None if info.tensor_shape.unknown_rank else len(info.tensor_shape.dim)
+
+
+def batch_size(definition: meta_graph_pb2.SignatureDef) -> int | None:
+    """Return how many rows one call takes, or None for any number.
+
+    Raises:
+        ModelRefused: The batch dimension is fixed at something else than 1.
+    """
+    firsts = {name: info.tensor_shape.dim[0].size for name, info in definition.inputs.items() if rank(info)}
+    for name, size in firsts.items():
+        if size > 1:
+            raise ModelRefused(
+                f"Input '{name}' has a first dimension of {size}; it is the batch dimension and must be open or 1."
+            )
+    return 1 if 1 in firsts.values() or any(rank(info) == 0 for info in definition.inputs.values()) else None
+
+
+def feature(name: str, info: meta_graph_pb2.TensorInfo, kind: str) -> Feature:
+    """Return an input or output of the signature as BigQuery sees it.
+
+    Raises:
+        ModelRefused: BigQuery has no type for it.
+    """
+    encoding = info.WhichOneof("encoding")
+    if encoding == "composite_tensor":
+        raise ModelRefused(
+            f"The {kind} '{name}' is a RaggedTensor or another composite tensor, which is not supported."
+        )
+    if encoding == "coo_sparse" and kind == "output":
+        raise ModelRefused(f"The output '{name}' is a SparseTensor, which is not supported.")
+    dtype = tf.dtypes.as_dtype(info.dtype)
+    if dtype not in _TYPES:
+        raise ModelRefused(f"The {kind} '{name}' has the type {dtype.name}, which is not supported.")
+    shape: tuple[Any, ...] = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim[1:])
+    make = Feature.as_input if kind == "input" else Feature.as_output
+    return make(name, _TYPES[dtype], shape)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0] or type(error).__name__

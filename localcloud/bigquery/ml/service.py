@@ -1,0 +1,210 @@
+"""BigQuery ML: model statements carried out, ML functions rewritten."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.ml.catalog import Model, ModelCatalog, already_exists, milliseconds
+from localcloud.bigquery.ml.changes import altered
+from localcloud.bigquery.ml.exporting import export
+from localcloud.bigquery.ml.functions import Functions, function_error
+from localcloud.bigquery.ml.importing import ImportOptions, fetch, import_options
+from localcloud.bigquery.ml.rewriting import Rewriter, mentions_functions
+from localcloud.bigquery.ml.runtimes import ModelRefused, load
+from localcloud.bigquery.ml.statements import (
+    AlterModel,
+    CreateMode,
+    CreateModel,
+    DropModel,
+    ExportModel,
+    Expression,
+    ModelStatement,
+    OptionValue,
+    parse_statement,
+)
+from localcloud.clock import Clock, rfc3339
+
+if TYPE_CHECKING:
+    from localcloud.bigquery.session import Session
+    from localcloud.storage import ObjectStore
+    from localcloud.vertex.backends import ModelBackend
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """What a model statement did.
+
+    Attributes:
+        statement_type: BigQuery's ``statementType``.
+        ddl_operation: ``CREATE``, ``REPLACE``, ``SKIP``, ``DROP`` or ``ALTER``; None where nothing is defined.
+        destination: The ``ModelReference`` of what was made, or None.
+        statistics: What to merge into the job's ``statistics.query``.
+    """
+
+    statement_type: str
+    ddl_operation: str | None = None
+    destination: dict[str, str] | None = None
+    statistics: dict[str, Any] = field(default_factory=dict)
+
+
+class MachineLearning:
+    """The part of BigQuery that knows models."""
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        clock: Clock,
+        directory: Path | None,
+        backend: ModelBackend | None,
+        project: str,
+    ) -> None:
+        """Open the models in ``directory``; None keeps them until the process ends."""
+        self.models = ModelCatalog(directory, clock)
+        self._store = store
+        self._clock = clock
+        self._backend = backend
+        self._project = project
+        self._functions = Functions()
+
+    # Statements
+
+    def parse(self, sql: str, *, project: str, default_dataset: str | None) -> ModelStatement | None:
+        """Return the model statement that ``sql`` is, or None if it is another. Raises ``QueryError``."""
+        return parse_statement(sql, project=project, default_dataset=default_dataset)
+
+    def execute(self, statement: ModelStatement, session: Session, *, dry_run: bool) -> ModelResult:
+        """Carry out a model statement; in a dry run only check it. Raises ``QueryError``."""
+        match statement:
+            case CreateModel():
+                return self._create(statement, session, dry_run=dry_run)
+            case DropModel():
+                return self._drop(statement, dry_run=dry_run)
+            case AlterModel():
+                return self._alter(statement, session, dry_run=dry_run)
+            case ExportModel():
+                return self._export(statement, session, dry_run=dry_run)
+
+    def _create(self, statement: CreateModel, session: Session, *, dry_run: bool) -> ModelResult:
+        reference = statement.reference
+        options = import_options(statement)
+        location = session.dataset_location(reference.project, reference.dataset)
+        present = self.models.find(reference)
+        if present is not None and statement.mode is CreateMode.IF_NOT_EXISTS:
+            return ModelResult("CREATE_MODEL", "SKIP", reference.resource())
+        if present is not None and statement.mode is CreateMode.CREATE:
+            raise already_exists(reference)
+        operation = "CREATE" if present is None else "REPLACE"
+        if not dry_run:
+            self._import(statement, options, session, location)
+        training = {"modelType": options.type, "trainingType": "SINGLE_TRAINING"}
+        return ModelResult("CREATE_MODEL", operation, reference.resource(), {"mlStatistics": training})
+
+    def _import(self, statement: CreateModel, options: ImportOptions, session: Session, location: str) -> None:
+        started = self._clock.now()
+        version, files = self.models.begin()
+        try:
+            fetch(options, self._store, files, lambda: _check_running(session))
+            runtime = load(options.type, files, declared=options.declared)
+            _check_running(session)
+            resource: dict[str, Any] = {
+                "modelReference": statement.reference.resource(),
+                "modelType": options.type,
+                "location": location,
+                "creationTime": str(milliseconds(self._clock.now())),
+                "lastModifiedTime": str(milliseconds(self._clock.now())),
+                "featureColumns": [feature.standard_sql_field() for feature in runtime.signature.inputs],
+                "labelColumns": [feature.standard_sql_field() for feature in runtime.signature.outputs],
+                "trainingRuns": [_training_run(options, started)],
+            }
+            if options.kms_key is not None:
+                resource["encryptionConfiguration"] = {"kmsKeyName": options.kms_key}
+            model = Model(statement.reference, version, options.type, resource, files, runtime.signature)
+            self.models.commit(model, replacing=statement.mode is CreateMode.REPLACE)
+        except ModelRefused as error:
+            self.models.discard(version)
+            raise QueryError(str(error), location="query") from error
+        except BaseException:
+            self.models.discard(version)
+            raise
+
+    def _drop(self, statement: DropModel, *, dry_run: bool) -> ModelResult:
+        reference = statement.reference
+        if statement.if_exists and self.models.find(reference) is None:
+            return ModelResult("DROP_MODEL", "SKIP")
+        self.models.require(reference)
+        if not dry_run:
+            self.models.delete(reference.project, reference.dataset, reference.model)
+        return ModelResult("DROP_MODEL", "DROP")
+
+    def _alter(self, statement: AlterModel, session: Session, *, dry_run: bool) -> ModelResult:
+        if statement.if_exists and self.models.find(statement.reference) is None:
+            return ModelResult("ALTER_MODEL", "SKIP")
+        model = self.models.require(statement.reference)
+        options = {name: _evaluated(value, session) for name, value in statement.options.items()}
+        if dry_run:
+            altered(dict(model.resource), options)
+        else:
+            self.models.update(statement.reference, lambda resource: altered(resource, options))
+        return ModelResult("ALTER_MODEL", "ALTER")
+
+    def _export(self, statement: ExportModel, session: Session, *, dry_run: bool) -> ModelResult:
+        export(self.models.require(statement.reference), statement.options, self._store, dry_run=dry_run)
+        return ModelResult("EXPORT_MODEL")
+
+    # Functions
+
+    def uses_models(self, sql: str) -> bool:
+        """Tell whether ``sql`` may hold an ML function, by a quick look."""
+        return mentions_functions(sql)
+
+    def rewrite(self, sql: str, session: Session, *, dry_run: bool) -> str:
+        """Return a statement with its ML functions replaced by GoogleSQL that DuckDB can run.
+
+        Args:
+            sql: One statement of GoogleSQL.
+            session: The job that runs it.
+            dry_run: Whether it is only looked at; no model is loaded or asked then.
+
+        Raises:
+            QueryError: A model is missing, or an input does not fit it.
+        """
+        return Rewriter(sql, session, self.models, self._functions).rewritten()
+
+    def stream(self, sql: str, session: Session) -> pa.RecordBatchReader | None:
+        """Return the rows of a query on top of one ML.PREDICT as a stream, or None where that is not possible."""
+        return None
+
+    def failure(self, error: BaseException) -> QueryError | None:
+        """Return what an ML function raised inside DuckDB, or None if ``error`` comes from elsewhere."""
+        return error if isinstance(error, QueryError) else function_error(str(error))
+
+
+def _check_running(session: Session) -> None:
+    if session.cancelled.is_set():
+        raise QueryError("Job execution was cancelled: User requested cancellation", reason="stopped")
+
+
+def _training_run(options: ImportOptions, started: datetime) -> dict[str, Any]:
+    run: dict[str, Any] = {"startTime": rfc3339(started), "trainingOptions": {"modelUri": options.path}}
+    if options.vertex_id is not None:
+        run["vertexAiModelId"] = options.vertex_id
+        run["trainingOptions"]["modelRegistry"] = "VERTEX_AI"
+        if options.aliases:
+            run["trainingOptions"]["vertexAiModelVersionAliases"] = list(options.aliases)
+    return run
+
+
+def _evaluated(value: OptionValue, session: Session) -> OptionValue | datetime:
+    """Return the value of an option, computed if it is an expression."""
+    if not isinstance(value, Expression):
+        return value
+    row = session.connection.execute(session.translate(f"SELECT {value.sql}")).fetchone()
+    result: OptionValue | datetime = None if row is None else row[0]
+    return result

@@ -1,0 +1,72 @@
+"""Vertex AI on one machine: batch prediction over the local BigQuery and Cloud Storage, and a model behind it all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from localcloud.clock import Clock
+from localcloud.http import ASGIApp
+from localcloud.vertex.backends import BackendError, ModelBackend, backend_from
+from localcloud.vertex.batches import BatchRunner
+from localcloud.vertex.errors import RequestError
+from localcloud.vertex.generation import Generation
+from localcloud.vertex.job_routes import JobRoutes
+from localcloud.vertex.jobs import Jobs, Pace
+from localcloud.vertex.moments import UniqueMoments
+from localcloud.vertex.operations import Operations
+from localcloud.vertex.rest import PATHS, Rest
+
+if TYPE_CHECKING:
+    from localcloud.bigquery import Tables
+    from localcloud.storage import ObjectStore
+
+__all__ = ["PATHS", "BackendError", "ModelBackend", "Pace", "RequestError", "Vertex", "backend_from"]
+
+
+class Vertex:
+    """The service.
+
+    Attributes:
+        app: Its REST face, to be served on the paths that ``PATHS`` matches.
+        jobs: The batch prediction jobs.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        project: str,
+        tables: Tables,
+        store: ObjectStore,
+        backend: ModelBackend,
+        pace: Pace | None = None,
+    ) -> None:
+        """Build the service; no job runs before ``start``.
+
+        Args:
+            clock: The time of states, queues and limits.
+            project: The project whose models are registered here; jobs of every project are taken.
+            tables: The local BigQuery's tables.
+            store: The local Cloud Storage's objects.
+            backend: Who answers requests to models.
+            pace: How long states last, and how many jobs run at a time.
+        """
+        moments = UniqueMoments(clock)
+        self._operations = Operations(clock=clock, moments=moments)
+        runner = BatchRunner(tables=tables, store=store, backend=backend, clock=clock)
+        self.jobs = Jobs(runner, self._operations, clock=clock, moments=moments, pace=pace or Pace())
+        self._rest = Rest([*JobRoutes(self.jobs).routes(), *Generation(backend).routes()])
+        self.app: ASGIApp = self._rest.app
+
+    def start(self) -> None:
+        """Begin to run jobs."""
+        self.jobs.start()
+
+    def stop(self) -> None:
+        """Stop running jobs; those under way end with what they have."""
+        self.jobs.stop()
+        self._rest.stop()
+
+    def force_state(self, job_name: str, state: str | None) -> dict[str, Any]:
+        """Put a job into a state and keep it there; see ``Jobs.force_state``. Raises ``RequestError``."""
+        return self.jobs.force_state(job_name, state)

@@ -1,0 +1,167 @@
+"""Runs one batch: reads the requests, asks the model, writes the answers."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from localcloud.clock import Clock
+from localcloud.vertex.backends import BackendError, ModelBackend
+from localcloud.vertex.contents import as_list, camel_keys
+from localcloud.vertex.destinations import Answer, destination_of
+from localcloud.vertex.job_requests import JobRequest
+from localcloud.vertex.sources import source_of
+
+if TYPE_CHECKING:
+    from localcloud.bigquery import Tables
+    from localcloud.storage import ObjectStore
+
+PARALLEL_REQUESTS = 8
+MAX_PARTIAL_FAILURES = 20
+# Where the files of a batch may be.
+# https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-from-bigquery
+FILE_ADDRESSES = ("gs://", "https://www.youtube.com/", "https://youtube.com/", "https://youtu.be/")
+
+
+class BatchError(Exception):
+    """Why a batch fails as a whole: a google.rpc.Status.
+
+    Attributes:
+        code: The number in google.rpc.Code.
+        message: What is wrong, for the caller.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass
+class Outcome:
+    """What became of a batch's requests.
+
+    Attributes:
+        total: How many there were.
+        succeeded: How many have a response.
+        failed: How many have a status instead.
+        output: The job's ``outputInfo``.
+        partial_failures: The first failures, as google.rpc.Status.
+    """
+
+    total: int
+    succeeded: int = 0
+    failed: int = 0
+    output: dict[str, str] = field(default_factory=dict)
+    partial_failures: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def incomplete(self) -> int:
+        """How many were not answered."""
+        return self.total - self.succeeded - self.failed
+
+    def statistics(self) -> dict[str, str]:
+        """Return the job's ``completionStats``."""
+        counts = {"successfulCount": self.succeeded, "failedCount": self.failed, "incompleteCount": self.incomplete}
+        return {name: str(count) for name, count in counts.items()}
+
+
+class BatchRunner:
+    """Runs batches over the local BigQuery and Cloud Storage."""
+
+    def __init__(self, *, tables: Tables, store: ObjectStore, backend: ModelBackend, clock: Clock) -> None:
+        self._tables = tables
+        self._store = store
+        self._backend = backend
+        self._clock = clock
+
+    def run(self, request: JobRequest, created: datetime, should_stop: Callable[[], bool]) -> Outcome:
+        """Run a batch to its end, or until ``should_stop`` says so; what is answered by then is written.
+
+        Raises:
+            BatchError: The batch as a whole cannot be done: the input is not as it must be (3), or the output cannot
+                be written (13).
+        """
+        source = source_of(request, self._tables, self._store)
+        destination = destination_of(request, created, self._tables, self._store)
+        with _phase(3, "Failed to import data."):
+            outcome = Outcome(source.open())
+        with _phase(13, "Failed to export data."):
+            destination.check()
+            answers = self._answers(request.model, source.rows(), should_stop)
+            destination.write(source.columns, _counted(answers, outcome))
+        outcome.output = destination.info()
+        return outcome
+
+    def _answers(self, model: str, rows: Iterator[dict[str, Any]], should_stop: Callable[[], bool]) -> Iterator[Answer]:
+        """Return the answers in the order of the requests, with a bounded number of them under way."""
+        pool = ThreadPoolExecutor(PARALLEL_REQUESTS, thread_name_prefix="batch-request")
+        waiting: deque[Future[Answer]] = deque()
+        try:
+            for row in rows:
+                if should_stop():
+                    break
+                waiting.append(pool.submit(self._answer, model, row))
+                if len(waiting) >= 2 * PARALLEL_REQUESTS:
+                    yield waiting.popleft().result()
+            while waiting:
+                answer = waiting.popleft()
+                if not (should_stop() and answer.cancel()):
+                    yield answer.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _answer(self, model: str, row: dict[str, Any]) -> Answer:
+        request = row.get("request")
+        response: dict[str, Any] | None = None
+        failure: BackendError | None = None
+        try:
+            request = _parse_request(request)
+            response = self._backend.generate(model, request)
+        except BackendError as error:
+            failure = error
+        return Answer(row, request, response, failure, self._clock.now())
+
+
+@contextmanager
+def _phase(code: int, what: str) -> Iterator[None]:
+    """Turn whatever goes wrong within a part of the run, in any service underneath, into the end of the batch."""
+    try:
+        yield
+    except Exception as error:
+        raise BatchError(code, f"{what} {error}") from error
+
+
+def _counted(answers: Iterator[Answer], outcome: Outcome) -> Iterator[Answer]:
+    for answer in answers:
+        if answer.failure is None:
+            outcome.succeeded += 1
+        else:
+            outcome.failed += 1
+            if len(outcome.partial_failures) < MAX_PARTIAL_FAILURES:
+                outcome.partial_failures.append({"code": answer.failure.rpc_code, "message": answer.failure.message})
+        yield answer
+
+
+def _parse_request(given: Any) -> dict[str, Any]:
+    """Return the request of a row as JSON. Raises ``BackendError`` (400) if it is none."""
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except ValueError as error:
+            raise BackendError(400, f"Invalid JSON in the request: {error}") from None
+    if not isinstance(given, dict):
+        raise BackendError(400, "Invalid JSON in the request: it is no object.")
+    for content in as_list(camel_keys(given).get("contents")):
+        for part in as_list(camel_keys(content).get("parts")):
+            file = camel_keys(part).get("fileData")
+            uri = str(camel_keys(file).get("fileUri", "")) if file else ""
+            if uri and not uri.startswith(FILE_ADDRESSES):
+                raise BackendError(400, f"Only Cloud Storage and public YouTube URIs are supported in batches: {uri}")
+    return given

@@ -1,0 +1,151 @@
+"""Where a batch's answers go: a BigQuery table, or a JSONL file in Cloud Storage."""
+
+from __future__ import annotations
+
+import base64
+import json
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
+
+from localcloud.vertex.errors import BackendError
+from localcloud.vertex.job_requests import FileOutput, JobRequest, TableOutput
+from localcloud.vertex.sources import DataError, check_location
+
+if TYPE_CHECKING:
+    from localcloud.bigquery import Tables
+    from localcloud.storage import ObjectStore
+
+OUTPUT_COLUMNS = [
+    {"name": "response", "type": "JSON", "mode": "NULLABLE"},
+    {"name": "status", "type": "STRING", "mode": "NULLABLE"},
+]
+IN_MEMORY_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One request of a batch, answered.
+
+    Attributes:
+        row: The request and what stood beside it.
+        request: The request as JSON.
+        response: The model's response; None if the request failed.
+        failure: Why it failed.
+        processed: When it was answered.
+    """
+
+    row: dict[str, Any]
+    request: Any
+    response: dict[str, Any] | None
+    failure: BackendError | None
+    processed: datetime
+
+    @property
+    def status(self) -> str:
+        """What stands in the column ``status``: nothing, or the failure with its HTTP status in words."""
+        return f"{self.failure.phrase}: {json.dumps(self.failure.body())}" if self.failure else ""
+
+
+class Destination(Protocol):
+    """The place of a batch's answers."""
+
+    def check(self) -> None:
+        """See whether it can be written. Raises ``DataError``, or what the service underneath raises."""
+        ...
+
+    def write(self, columns: list[dict[str, Any]], answers: Iterable[Answer]) -> None:
+        """Write all answers; ``columns`` are those of the input."""
+        ...
+
+    def info(self) -> dict[str, str]:
+        """Return the job's ``outputInfo``."""
+        ...
+
+
+def destination_of(request: JobRequest, created: datetime, tables: Tables, store: ObjectStore) -> Destination:
+    """Return the destination of a job that was created at ``created``."""
+    match request.output:
+        case TableOutput() as output:
+            return TableDestination(output, request.location, created, tables)
+        case FileOutput() as output:
+            return FileDestination(output, created, store)
+
+
+class TableDestination:
+    """A table with the input's columns, ``response`` and ``status``; made anew if it is there already."""
+
+    def __init__(self, output: TableOutput, location: str, created: datetime, tables: Tables) -> None:
+        self._dataset = output.dataset
+        self._table = f"{output.dataset}.{output.table or f'predictions_{created:%Y%m%d%H%M%S%f}'}"
+        self._location = location
+        self._tables = tables
+
+    def check(self) -> None:
+        check_location(self._dataset, self._location, self._tables)
+
+    def write(self, columns: list[dict[str, Any]], answers: Iterable[Answer]) -> None:
+        # A column that was required may hold no value for an answer that has none: the output promises nothing.
+        taken_over = [{**column, "mode": "NULLABLE"} for column in columns]
+        rows = ({**answer.row, "response": answer.response, "status": answer.status} for answer in answers)
+        self._tables.write(self._table, taken_over + OUTPUT_COLUMNS, rows)
+
+    def info(self) -> dict[str, str]:
+        # Documented as a table's name, but the official notebook queries it as it is: it is the whole address.
+        return {"bigqueryOutputDataset": f"bq://{self._dataset}", "bigqueryOutputTable": f"bq://{self._table}"}
+
+
+class FileDestination:
+    """``predictions.jsonl`` in a folder that is named after the job's creation."""
+
+    def __init__(self, output: FileOutput, created: datetime, store: ObjectStore) -> None:
+        folder = f"prediction-model-{created.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        self._bucket = output.bucket
+        self._folder = f"{output.prefix}/{folder}" if output.prefix else folder
+        self._store = store
+
+    def check(self) -> None:
+        self._store.bucket(self._bucket)
+
+    def write(self, columns: list[dict[str, Any]], answers: Iterable[Answer]) -> None:
+        with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as file:
+            for answer in answers:
+                file.write(_line(answer))
+            file.seek(0)
+            self._store.write(
+                self._bucket,
+                f"{self._folder}/predictions.jsonl",
+                cast(BinaryIO, file),
+                content_type="application/jsonl",
+            )
+
+    def info(self) -> dict[str, str]:
+        return {"gcsOutputDirectory": f"gs://{self._bucket}/{self._folder}"}
+
+
+def _line(answer: Answer) -> bytes:
+    beside = {key: value for key, value in answer.row.items() if key != "request"}
+    line = {
+        "status": answer.status,
+        "processed_time": answer.processed.astimezone(UTC).isoformat(timespec="milliseconds"),
+        "request": answer.request,
+        "response": answer.response or {},
+        **beside,
+    }
+    return json.dumps(line, ensure_ascii=False, default=_json_value).encode() + b"\n"
+
+
+def _json_value(value: Any) -> Any:
+    """Return a value of a BigQuery column as JSON has it."""
+    match value:
+        case datetime() | date() | time():
+            return value.isoformat()
+        case bytes():
+            return base64.b64encode(value).decode()
+        case Decimal():
+            return str(value)
+        case _:
+            raise DataError(f"A {type(value).__name__} cannot be written as JSON.")

@@ -1,0 +1,255 @@
+"""What a client asks for when it creates a batch prediction job, checked.
+
+https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/batch-prediction-api
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from localcloud.vertex.contents import as_list, camel_keys
+from localcloud.vertex.errors import BackendError, RequestError
+
+# The fields of the BatchPredictionJob resource that a client may set.
+SETTABLE = frozenset(
+    {
+        "displayName",
+        "model",
+        "inputConfig",
+        "outputConfig",
+        "labels",
+        "instanceConfig",
+        "modelParameters",
+        "unmanagedContainerModel",
+        "dedicatedResources",
+        "manualBatchTuningParameters",
+        "generateExplanation",
+        "explanationSpec",
+        "encryptionSpec",
+        "serviceAccount",
+        "disableContainerLogging",
+    }
+)
+# Those that only the service sets; what a client puts there is not looked at.
+OUTPUT_ONLY = frozenset(
+    {
+        "name",
+        "state",
+        "error",
+        "partialFailures",
+        "completionStats",
+        "outputInfo",
+        "createTime",
+        "startTime",
+        "endTime",
+        "updateTime",
+        "modelVersionId",
+        "resourcesConsumed",
+        "satisfiesPzs",
+        "satisfiesPzi",
+    }
+)
+
+LONGEST_DISPLAY_NAME = 128
+MOST_LABELS = 64
+LABEL_KEY = re.compile(r"[^\W\dA-Z_][^\WA-Z]*(?:-[^\WA-Z]*)*")
+LABEL_VALUE = re.compile(r"[^\WA-Z]*(?:-[^\WA-Z]*)*")
+
+MODEL = re.compile(
+    r"(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/models/[^/]+|projects/[^/]+/locations/[^/]+/models/[^/]+"
+)
+TABLE_URI = re.compile(r"bq://(?P<project>[^./\s]+)\.(?P<dataset>\w+)\.(?P<table>[^./\s]+)")
+DATASET_URI = re.compile(r"bq://(?P<project>[^./\s]+)\.(?P<dataset>\w+)(?:\.(?P<table>[^./\s]+))?")
+OBJECT_URI = re.compile(r"gs://(?P<bucket>[^/\s]+)/(?P<name>[^\r\n]+)")
+PREFIX_URI = re.compile(r"gs://(?P<bucket>[^/\s]+)(?:/(?P<prefix>[^\r\n]*))?")
+
+
+@dataclass(frozen=True)
+class TableInput:
+    """A BigQuery table of requests: ``project.dataset.table``."""
+
+    dataset: str
+    table: str
+
+
+@dataclass(frozen=True)
+class FileInput:
+    """JSONL files in Cloud Storage: pairs of bucket and name; a name may have ``*`` in it."""
+
+    files: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class TableOutput:
+    """A BigQuery dataset, and the table in it if one was named."""
+
+    dataset: str
+    table: str | None
+
+
+@dataclass(frozen=True)
+class FileOutput:
+    """A folder in Cloud Storage, without a slash at its end."""
+
+    bucket: str
+    prefix: str
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """A batch prediction job as it was asked for.
+
+    Attributes:
+        model: The model's name as the client wrote it.
+        location: The region of the job.
+        input: Where the requests are.
+        output: Where the answers go.
+        given: The fields of the resource that the client set, as it gets them back.
+    """
+
+    model: str
+    location: str
+    input: TableInput | FileInput
+    output: TableOutput | FileOutput
+    given: dict[str, Any]
+
+
+@dataclass
+class _Violations:
+    """Collects what is wrong with a request, field by field, and tells it as Vertex AI does."""
+
+    found: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, name: str, message: str = "Required field is not set.") -> None:
+        self.found.append((f"batch_prediction_job.{name}", message))
+
+    def error(self) -> RequestError:
+        listed = "\t".join(
+            f"{number}.Field: {name}; Message: {message}" for number, (name, message) in enumerate(self.found, 1)
+        )
+        return RequestError("INVALID_ARGUMENT", f"List of found errors:\t{listed}\t")
+
+
+def parse_job(body: dict[str, Any], location: str) -> JobRequest:
+    """Check the body of a create call and return what it asks for.
+
+    What can only be seen in the data (a missing table, a wrong region) is not looked at: that fails the job, not the
+    call.
+
+    Raises:
+        RequestError: INVALID_ARGUMENT, with every field that is wrong.
+    """
+    given = _object(body, "batch_prediction_job")
+    for name in given:
+        if name not in SETTABLE and name not in OUTPUT_ONLY:
+            raise RequestError(
+                "INVALID_ARGUMENT",
+                f"Invalid JSON payload received. Unknown name \"{name}\" at 'batch_prediction_job': Cannot find field.",
+            )
+    given = {name: value for name, value in given.items() if name in SETTABLE}
+    violations = _Violations()
+    display_name = given.get("displayName")
+    if not display_name:
+        violations.add("display_name")
+    elif len(str(display_name)) > LONGEST_DISPLAY_NAME:
+        violations.add("display_name", f"The name is longer than {LONGEST_DISPLAY_NAME} characters.")
+    model = given.get("model")
+    if not model:
+        violations.add("model")
+    elif not MODEL.fullmatch(str(model)):
+        violations.add("model", f"{model!r} is no model: publishers/*/models/* or projects/*/locations/*/models/*.")
+    _check_labels(given.get("labels"), violations)
+    source = _input(given, violations)
+    destination = _output(given, violations)
+    if violations.found or source is None or destination is None:
+        raise violations.error()
+    return JobRequest(str(model), location, source, destination, given)
+
+
+def _check_labels(labels: Any, violations: _Violations) -> None:
+    if labels is None:
+        return
+    if not isinstance(labels, dict):
+        violations.add("labels", "It must be a map of strings.")
+        return
+    if len(labels) > MOST_LABELS:
+        violations.add("labels", f"There are more than {MOST_LABELS} labels.")
+    for key, value in labels.items():
+        if len(key) > 64 or not LABEL_KEY.fullmatch(key):
+            violations.add("labels", f"{key!r} is no label key: lowercase letters, digits, _ and -, at most 64.")
+        if not isinstance(value, str) or len(value) > 64 or not LABEL_VALUE.fullmatch(value):
+            violations.add("labels", f"{value!r} is no label value: lowercase letters, digits, _ and -, at most 64.")
+
+
+def _input(given: dict[str, Any], violations: _Violations) -> TableInput | FileInput | None:
+    if not given.get("inputConfig"):
+        violations.add("input_config")
+        return None
+    config = _object(given["inputConfig"], "batch_prediction_job.input_config")
+    match config.get("instancesFormat"):
+        case "bigquery":
+            source = _object(config.get("bigquerySource") or {}, "batch_prediction_job.input_config.bigquery_source")
+            uri = str(source.get("inputUri") or "")
+            found = TABLE_URI.fullmatch(uri)
+            if found:
+                dataset = f"{found['project']}.{found['dataset']}"
+                return TableInput(dataset, f"{dataset}.{found['table']}")
+            where = "input_config.bigquery_source.input_uri"
+            violations.add(where, f"{uri!r} is no table: bq://project.dataset.table.") if uri else violations.add(where)
+        case "jsonl":
+            source = _object(config.get("gcsSource") or {}, "batch_prediction_job.input_config.gcs_source")
+            uris = [str(uri) for uri in as_list(source.get("uris"))]
+            files = [OBJECT_URI.fullmatch(uri) for uri in uris]
+            if files and all(files):
+                return FileInput(tuple((file["bucket"], file["name"]) for file in files if file))
+            where = "input_config.gcs_source.uris"
+            violations.add(where, f"{uris} are no files: gs://bucket/name.") if uris else violations.add(where)
+        case None | "":
+            violations.add("input_config.instances_format")
+        case other:
+            violations.add("input_config.instances_format", f"{other!r} is not supported: bigquery or jsonl.")
+    return None
+
+
+def _output(given: dict[str, Any], violations: _Violations) -> TableOutput | FileOutput | None:
+    if not given.get("outputConfig"):
+        violations.add("output_config")
+        return None
+    config = _object(given["outputConfig"], "batch_prediction_job.output_config")
+    match config.get("predictionsFormat"):
+        case "bigquery":
+            where = "output_config.bigquery_destination"
+            target = _object(config.get("bigqueryDestination") or {}, f"batch_prediction_job.{where}")
+            uri = str(target.get("outputUri") or "")
+            found = DATASET_URI.fullmatch(uri)
+            if found:
+                return TableOutput(f"{found['project']}.{found['dataset']}", found["table"])
+            where += ".output_uri"
+            violations.add(where, f"{uri!r} is no dataset or table: bq://project.dataset[.table].") if uri else (
+                violations.add(where)
+            )
+        case "jsonl":
+            where = "output_config.gcs_destination"
+            target = _object(config.get("gcsDestination") or {}, f"batch_prediction_job.{where}")
+            uri = str(target.get("outputUriPrefix") or "")
+            found = PREFIX_URI.fullmatch(uri)
+            if found:
+                return FileOutput(found["bucket"], (found["prefix"] or "").rstrip("/"))
+            where += ".output_uri_prefix"
+            violations.add(where, f"{uri!r} is no folder: gs://bucket/prefix.") if uri else violations.add(where)
+        case None | "":
+            violations.add("output_config.predictions_format")
+        case other:
+            violations.add("output_config.predictions_format", f"{other!r} is not supported: bigquery or jsonl.")
+    return None
+
+
+def _object(value: Any, where: str) -> dict[str, Any]:
+    try:
+        return camel_keys(value)
+    except BackendError:
+        raise RequestError(
+            "INVALID_ARGUMENT", f"Invalid JSON payload received. Expected an object at '{where}'."
+        ) from None

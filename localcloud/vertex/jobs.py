@@ -1,0 +1,304 @@
+"""Batch prediction jobs: created, queued, run, cancelled, listed and deleted.
+
+    QUEUED -> PENDING -> RUNNING -> SUCCEEDED | FAILED
+    any of the first three -> CANCELLING -> CANCELLED, and QUEUED -> EXPIRED
+
+The states: https://cloud.google.com/vertex-ai/docs/reference/rest/v1/JobState
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from localcloud.clock import Clock
+from localcloud.vertex.batches import BatchError, BatchRunner, Outcome
+from localcloud.vertex.enums import JOB_STATES
+from localcloud.vertex.errors import RequestError
+from localcloud.vertex.filters import EQUALITY, ORDER, WILDCARD, Field, compile_filter, parse_moment
+from localcloud.vertex.job_requests import JobRequest, parse_job
+from localcloud.vertex.moments import UniqueMoments, rfc3339_micros, serial
+from localcloud.vertex.operations import EMPTY, Operations
+from localcloud.vertex.pages import page
+
+FINAL_STATES = frozenset(
+    f"JOB_STATE_{name}" for name in ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED")
+)
+CANCELLED_ERROR = {"code": 1, "message": "CANCELED"}
+FORCED_ERRORS = {
+    "JOB_STATE_FAILED": {"code": 13, "message": "INTERNAL"},
+    "JOB_STATE_CANCELLED": CANCELLED_ERROR,
+}
+
+
+def parse_state(name: str) -> str:
+    """Return the name of a state. Raises ``ValueError`` if there is none of that name."""
+    if name not in JOB_STATES:
+        raise ValueError(f"{name} is no job state")
+    return name
+
+
+FILTER_FIELDS = {
+    "display_name": Field("displayName", WILDCARD),
+    "model_display_name": Field("modelDisplayName", EQUALITY),
+    "state": Field("state", EQUALITY, parse_state),
+    "create_time": Field("createTime", ORDER, parse_moment),
+}
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long things take, in seconds, and how many jobs run at the same time.
+
+    The limits are the documented ones: https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-gemini
+    """
+
+    pending_seconds: float = 0.2
+    longest_queue_seconds: float = 72 * 3600.0
+    longest_run_seconds: float = 24 * 3600.0
+    concurrent_jobs: int = 4
+
+
+@dataclass
+class _Job:
+    name: str
+    request: JobRequest
+    created: datetime
+    updated: datetime
+    state: str = "JOB_STATE_QUEUED"
+    started: datetime | None = None
+    ended: datetime | None = None
+    error: dict[str, Any] | None = None
+    outcome: Outcome | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+    # Whose run this is: a run that finds another number here has been given up, and changes nothing any more.
+    run: int = 0
+
+    def resource(self) -> dict[str, Any]:
+        answer = {
+            "name": self.name,
+            **self.request.given,
+            "modelVersionId": "1",
+            "state": self.state,
+            "createTime": rfc3339_micros(self.created),
+            "updateTime": rfc3339_micros(self.updated),
+        }
+        if self.started:
+            answer["startTime"] = rfc3339_micros(self.started)
+        if self.ended:
+            answer["endTime"] = rfc3339_micros(self.ended)
+        if self.error:
+            answer["error"] = self.error
+        if self.outcome:
+            answer["completionStats"] = self.outcome.statistics()
+            answer["outputInfo"] = self.outcome.output
+            if self.outcome.partial_failures:
+                answer["partialFailures"] = self.outcome.partial_failures
+        return answer
+
+
+class Jobs:
+    """The batch prediction jobs of the service; at most so many run at a time, the others wait their turn."""
+
+    def __init__(
+        self, runner: BatchRunner, operations: Operations, *, clock: Clock, moments: UniqueMoments, pace: Pace
+    ) -> None:
+        self._runner = runner
+        self._operations = operations
+        self._clock = clock
+        self._moments = moments
+        self._pace = pace
+        self._jobs: dict[str, _Job] = {}
+        self._queue: list[_Job] = []
+        self._threads: set[threading.Thread] = set()
+        self._started = False
+        self._lock = threading.RLock()
+
+    def start(self) -> None:
+        """Begin to run jobs; those created before have waited."""
+        with self._lock:
+            self._started = True
+            self._admit()
+
+    def stop(self) -> None:
+        """Stop running jobs: those under way end with what they have."""
+        with self._lock:
+            self._started = False
+            for job in self._jobs.values():
+                job.stop.set()
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(timeout=10)
+
+    def create(self, parent: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Create a job below ``projects/P/locations/L`` and return its resource.
+
+        Raises:
+            RequestError: INVALID_ARGUMENT.
+        """
+        request = parse_job(body, parent.rsplit("/", 1)[-1])
+        with self._lock:
+            created = self._moments.next()
+            # As long as Vertex AI's own; clients take only digits for an id.
+            number = 10**18 + secrets.randbelow(9 * 10**18)
+            job = _Job(f"{parent}/batchPredictionJobs/{number}", request, created, created)
+            self._jobs[job.name] = job
+            self._queue.append(job)
+            self._admit()
+            return job.resource()
+
+    def get(self, name: str) -> dict[str, Any]:
+        """Return a job's resource. Raises ``RequestError`` (NOT_FOUND)."""
+        with self._lock:
+            return self._find(name).resource()
+
+    def list(self, parent: str, text: str = "", page_size: int = 0, page_token: str = "") -> dict[str, Any]:
+        """Return a page of the jobs of a location that pass a filter, newest first. Raises ``RequestError``."""
+        passes = compile_filter(text, FILTER_FIELDS)
+        with self._lock:
+            self._expire()
+            found = [
+                (serial(job.created), job.resource())
+                for name, job in self._jobs.items()
+                if name.startswith(f"{parent}/")
+            ]
+        jobs, token = page((item for item in found if passes(item[1])), page_size, page_token)
+        return {"batchPredictionJobs": jobs, **({"nextPageToken": token} if token else {})}
+
+    def cancel(self, name: str) -> None:
+        """Ask a job to end; what is answered already is written. Nothing happens to a job that has ended.
+
+        Raises:
+            RequestError: NOT_FOUND.
+        """
+        with self._lock:
+            job = self._find(name)
+            if job.state in FINAL_STATES:
+                return
+            if job.run and not job.stop.is_set():
+                self._enter(job, "JOB_STATE_CANCELLING")
+                job.stop.set()
+            elif not job.run:
+                self._leave_queue(job)
+                self._enter(job, "JOB_STATE_CANCELLED", CANCELLED_ERROR)
+
+    def delete(self, name: str) -> dict[str, Any]:
+        """Delete a job that has ended, and return the operation. What it wrote stays.
+
+        Raises:
+            RequestError: NOT_FOUND, or FAILED_PRECONDITION for a job that has not ended.
+        """
+        with self._lock:
+            job = self._find(name)
+            if job.state not in FINAL_STATES:
+                raise RequestError(
+                    "FAILED_PRECONDITION",
+                    f"The BatchPredictionJob {name} is in the state {job.state}; only a job that has ended can be "
+                    "deleted. Cancel it first.",
+                )
+            del self._jobs[name]
+            parent = name.partition("/batchPredictionJobs/")[0]
+            return self._operations.begin(parent, "DeleteOperationMetadata", lambda: {"@type": EMPTY})
+
+    def force_state(self, name: str, state: str | None) -> dict[str, Any]:
+        """Put a job into a state, whatever it was doing, and return its resource. Vertex AI has no such call.
+
+        The job's own run is given up, and the job stays in that state until it is forced into another one, is
+        cancelled, or None lets it go: then it queues up and runs from its beginning.
+
+        Raises:
+            RequestError: NOT_FOUND, or INVALID_ARGUMENT if there is no such state.
+        """
+        if state is not None and state not in JOB_STATES:
+            raise RequestError("INVALID_ARGUMENT", f"There is no job state {state!r}.")
+        with self._lock:
+            job = self._find(name)
+            job.stop.set()
+            job.run = 0
+            self._leave_queue(job)
+            self._enter(job, state or "JOB_STATE_QUEUED", FORCED_ERRORS.get(state or ""))
+            if state is None:
+                job.outcome, job.started = None, None
+                self._queue.append(job)
+                self._admit()
+            return job.resource()
+
+    def _find(self, name: str) -> _Job:
+        self._expire()
+        if name not in self._jobs:
+            raise RequestError("NOT_FOUND", f"The BatchPredictionJob {name} does not exist.")
+        return self._jobs[name]
+
+    def _leave_queue(self, job: _Job) -> None:
+        if job in self._queue:
+            self._queue.remove(job)
+
+    def _expire(self) -> None:
+        """End the jobs that have waited for too long; called whenever somebody looks."""
+        oldest = self._clock.now() - timedelta(seconds=self._pace.longest_queue_seconds)
+        for job in [job for job in self._queue if job.created <= oldest]:
+            self._queue.remove(job)
+            self._enter(job, "JOB_STATE_EXPIRED")
+
+    def _admit(self) -> None:
+        """Start the jobs that there is room for, in the order of their creation."""
+        self._expire()
+        while self._started and self._queue and len(self._threads) < self._pace.concurrent_jobs:
+            job = self._queue.pop(0)
+            job.run = secrets.randbits(63) + 1
+            job.stop = threading.Event()
+            self._enter(job, "JOB_STATE_PENDING")
+            thread = threading.Thread(
+                target=self._work, args=(job, job.run, job.stop), name=f"batch-{serial(job.created)}", daemon=True
+            )
+            self._threads.add(thread)
+            thread.start()
+
+    def _enter(self, job: _Job, state: str, error: dict[str, Any] | None = None) -> None:
+        job.state = state
+        job.error = error
+        job.updated = max(self._clock.now(), job.updated)
+        job.ended = job.updated if state in FINAL_STATES else None
+
+    def _work(self, job: _Job, run: int, stop: threading.Event) -> None:
+        try:
+            self._clock.wait(stop, self._pace.pending_seconds)
+            self._run(job, run, stop)
+        finally:
+            with self._lock:
+                self._threads.discard(threading.current_thread())
+                self._admit()
+
+    def _run(self, job: _Job, run: int, stop: threading.Event) -> None:
+        with self._lock:
+            if job.run != run:
+                return
+            if stop.is_set():
+                self._end(job, "JOB_STATE_CANCELLED", CANCELLED_ERROR)
+                return
+            self._enter(job, "JOB_STATE_RUNNING")
+            job.started = job.updated
+            deadline = job.started + timedelta(seconds=self._pace.longest_run_seconds)
+        outcome: Outcome | None = None
+        error: dict[str, Any] | None = None
+        try:
+            outcome = self._runner.run(job.request, job.created, lambda: stop.is_set() or self._clock.now() >= deadline)
+        except BatchError as failure:
+            error = {"code": failure.code, "message": failure.message}
+        with self._lock:
+            if job.run != run:
+                return
+            job.outcome = outcome
+            if outcome is None:
+                self._end(job, "JOB_STATE_FAILED", error)
+            elif outcome.incomplete:
+                self._end(job, "JOB_STATE_CANCELLED", CANCELLED_ERROR)
+            else:
+                self._end(job, "JOB_STATE_SUCCEEDED")
+
+    def _end(self, job: _Job, state: str, error: dict[str, Any] | None = None) -> None:
+        job.run = 0
+        self._enter(job, state, error)

@@ -1,0 +1,42 @@
+"""Lists in pages: newest first, and a token that stays good while resources come and go."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+from typing import TypeVar
+
+from localcloud.vertex.errors import RequestError
+
+MAX_PAGE_SIZE = 100
+
+Item = TypeVar("Item")
+
+
+def page(items: Iterable[tuple[int, Item]], page_size: int, page_token: str) -> tuple[list[Item], str]:
+    """Return one page of ``items`` and the token of the next one, which is empty at the end.
+
+    Args:
+        items: Serial numbers, which never repeat, and what is listed.
+        page_size: At most so many; 0 for the greatest page.
+        page_token: What the page before ended with; empty for the first.
+
+    Raises:
+        RequestError: INVALID_ARGUMENT for a negative size or a token that is none.
+    """
+    if page_size < 0:
+        raise RequestError("INVALID_ARGUMENT", "Page size must not be negative.")
+    size = min(page_size or MAX_PAGE_SIZE, MAX_PAGE_SIZE)
+    before = _serial(page_token) if page_token else None
+    ordered = sorted(items, key=lambda item: -item[0])
+    rest = [item for item in ordered if before is None or item[0] < before]
+    token = base64.urlsafe_b64encode(str(rest[size - 1][0]).encode()).decode() if len(rest) > size else ""
+    return [item for _, item in rest[:size]], token
+
+
+def _serial(token: str) -> int:
+    try:
+        return int(base64.urlsafe_b64decode(token))
+    except (ValueError, binascii.Error):
+        raise RequestError("INVALID_ARGUMENT", "The page token is invalid.") from None

@@ -1,0 +1,183 @@
+"""Where a batch's requests come from: a BigQuery table, or JSONL files in Cloud Storage.
+
+The rules for tables: https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-from-bigquery
+and for files: https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-from-cloud-storage
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol
+
+from localcloud.vertex.job_requests import FileInput, JobRequest, TableInput
+
+if TYPE_CHECKING:
+    from localcloud.bigquery import Tables
+    from localcloud.storage import ObjectStore, StoredObject
+
+MAX_REQUESTS = 200_000
+MAX_FILE_BYTES = 1 << 30
+RESERVED_COLUMNS = ("response", "status")
+REQUEST_TYPES = ("JSON", "STRING")
+# ARRAY is a mode, not a type, in BigQuery's REST API.
+UNSUPPORTED_TYPES = {
+    "STRUCT": "STRUCT",
+    "RECORD": "STRUCT",
+    "RANGE": "RANGE",
+    "DATETIME": "DATETIME",
+    "GEOGRAPHY": "GEOGRAPHY",
+}
+MULTI_REGIONS = ("US", "EU")
+TYPE_OF_VALUE = {bool: "BOOL", int: "INT64", float: "FLOAT64", str: "STRING"}
+
+
+class DataError(Exception):
+    """Input or output that a batch cannot work with, in words for the caller."""
+
+
+class Source(Protocol):
+    """The requests of a batch."""
+
+    def open(self) -> int:
+        """Check the input, and return how many requests there are. Raises ``DataError``."""
+        ...
+
+    @property
+    def columns(self) -> list[dict[str, Any]]:
+        """The columns that the output takes over, as BigQuery's REST API describes them. Known after ``open``."""
+        ...
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Return the requests one by one: ``request`` and whatever stands beside it."""
+        ...
+
+
+def source_of(request: JobRequest, tables: Tables, store: ObjectStore) -> Source:
+    """Return the source that a job reads."""
+    match request.input:
+        case TableInput() as table:
+            return TableSource(table, request.location, tables)
+        case FileInput() as files:
+            return FileSource(files, store)
+
+
+def check_location(dataset: str, location: str, tables: Tables) -> None:
+    """Check that a dataset is where the job is. The location ``global`` takes any single region.
+
+    Raises:
+        DataError: The dataset is elsewhere, or in a multi-region.
+        Exception: What ``tables`` raises for a dataset that is not there.
+    """
+    found = tables.location(dataset)
+    name = dataset.replace(".", ":", 1)
+    if found.upper() in MULTI_REGIONS:
+        raise DataError(f"Dataset {name} is in the multi-region {found}, which batch prediction does not support.")
+    if location != "global" and found.lower() != location.lower():
+        raise DataError(f"Not found: Dataset {name} was not found in location {location}")
+
+
+class TableSource:
+    """A BigQuery table with a column ``request``; its other columns go into the output."""
+
+    def __init__(self, table: TableInput, location: str, tables: Tables) -> None:
+        self._table = table
+        self._location = location
+        self._tables = tables
+        self.columns: list[dict[str, Any]] = []
+
+    def open(self) -> int:
+        check_location(self._table.dataset, self._location, self._tables)
+        self.columns = self._tables.schema(self._table.table)
+        _check_columns(self.columns, self._table.table)
+        return _check_count(sum(1 for _ in islice(self.rows(), MAX_REQUESTS + 1)))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        return self._tables.read(self._table.table)
+
+
+class FileSource:
+    """JSONL files: on each line an object with ``request``; what stands beside it goes into the output."""
+
+    def __init__(self, files: FileInput, store: ObjectStore) -> None:
+        self._files = files
+        self._store = store
+        self._objects: list[StoredObject] = []
+        self.columns: list[dict[str, Any]] = []
+
+    def open(self) -> int:
+        self._objects = [stored for bucket, name in self._files.files for stored in self._find(bucket, name)]
+        types: dict[str, str] = {}
+        count = 0
+        for row in islice(self.rows(), MAX_REQUESTS + 1):
+            count += 1
+            for key, value in row.items():
+                kind = TYPE_OF_VALUE.get(type(value), "JSON")
+                if value is not None and types.setdefault(key, kind) != kind:
+                    types[key] = "FLOAT64" if {types[key], kind} == {"INT64", "FLOAT64"} else "JSON"
+        types["request"] = "JSON"
+        self.columns = [{"name": key, "type": kind, "mode": "NULLABLE"} for key, kind in types.items()]
+        _check_columns(self.columns, "the input file")
+        return _check_count(count)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        for stored in self._objects:
+            with self._store.open(stored) as lines:
+                for number, line in enumerate(lines, 1):
+                    if line.strip():
+                        yield _parse_line(line, number, stored)
+
+    def _find(self, bucket: str, name: str) -> list[StoredObject]:
+        if "*" in name:
+            found = [
+                stored
+                for stored in self._store.list(bucket, name.partition("*")[0])
+                if fnmatch.fnmatchcase(stored.name, name.replace("[", "[[]").replace("?", "[?]"))
+            ]
+            if not found:
+                raise DataError(f"Not found: gs://{bucket}/{name} matches no files")
+        else:
+            found = [self._store.get(bucket, name)]
+        for stored in found:
+            if stored.size > MAX_FILE_BYTES:
+                raise DataError(f"gs://{bucket}/{stored.name} has {stored.size} bytes; at most 1 GB are supported.")
+        return found
+
+
+def _parse_line(line: bytes, number: int, stored: StoredObject) -> dict[str, Any]:
+    where = f"line {number} of gs://{stored.bucket}/{stored.name}"
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"Error while reading data, error message: JSON parsing error in {where}: {error}") from None
+    if not isinstance(row, dict):
+        raise DataError(f"Error while reading data, error message: {where} is no JSON object")
+    return row
+
+
+def _check_columns(columns: list[dict[str, Any]], where: str) -> None:
+    by_name = {str(column["name"]).lower(): column for column in columns}
+    request = by_name.get("request")
+    if request is None:
+        raise DataError(f"Column `request` is not found in {where}.")
+    if _is_array(request) or request["type"].upper() not in REQUEST_TYPES:
+        raise DataError(f"Column `request` of {where} must be of type JSON or STRING, not {request['type']}.")
+    for name in RESERVED_COLUMNS:
+        if name in by_name:
+            raise DataError(f"Column `{name}` of {where} has a name that is reserved for the output.")
+    for name, column in by_name.items():
+        kind = "ARRAY" if _is_array(column) else UNSUPPORTED_TYPES.get(column["type"].upper())
+        if kind is not None:
+            raise DataError(f"Column `{name}` of {where} is of type {kind}, which is not supported.")
+
+
+def _is_array(column: dict[str, Any]) -> bool:
+    return str(column.get("mode", "")).upper() == "REPEATED"
+
+
+def _check_count(count: int) -> int:
+    if count > MAX_REQUESTS:
+        raise DataError(f"The input has more than {MAX_REQUESTS:,} requests, the most that one batch may have.")
+    return count

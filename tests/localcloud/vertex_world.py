@@ -1,0 +1,260 @@
+"""A running local Vertex AI for tests: its clients, its tables, and a check of every answer against Google's."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import googleapiclient
+from google.auth.credentials import AnonymousCredentials
+from google.oauth2.credentials import Credentials
+
+from localcloud.clock import Clock, SystemClock
+from localcloud.http import ASGIApp, HttpServer, Message, Receive, Scope, Send
+from localcloud.storage import ObjectStore
+from localcloud.vertex import ModelBackend, Pace, Vertex
+from localcloud.vertex.backends import EchoBackend
+
+PROJECT = "local-project"
+LOCATION = "us-central1"
+PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
+FINAL = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED")
+
+
+class MemoryTables:
+    """Tables in memory, with the methods that local Vertex AI uses of the local BigQuery's."""
+
+    def __init__(self) -> None:
+        self.locations: dict[str, str] = {}
+        self.schemas: dict[str, list[dict[str, Any]]] = {}
+        self.contents: dict[str, list[dict[str, Any]]] = {}
+
+    def schema(self, table: str) -> list[dict[str, Any]]:
+        if table not in self.schemas:
+            raise LookupError(f"Not found: Table {table.replace('.', ':', 1)}")
+        return self.schemas[table]
+
+    def read(self, table: str) -> Iterator[dict[str, Any]]:
+        return iter(list(self.contents[table]))
+
+    def write(self, table: str, schema: list[dict[str, Any]], rows: Iterable[dict[str, Any]]) -> int:
+        written = list(rows)
+        self.schemas[table] = schema
+        self.contents[table] = written
+        return len(written)
+
+    def location(self, dataset: str) -> str:
+        if dataset not in self.locations:
+            raise LookupError(f"Not found: Dataset {dataset.replace('.', ':', 1)}")
+        return self.locations[dataset]
+
+
+@dataclass
+class Recorder:
+    """An ASGI application that keeps every exchange of the one behind it."""
+
+    app: ASGIApp
+    exchanges: list[tuple[str, str, int, bytes]] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer: dict[str, Any] = {"status": 0, "body": b""}
+
+        async def keep(message: Message) -> None:
+            answer["status"] = message.get("status", answer["status"])
+            answer["body"] += message.get("body", b"")
+            await send(message)
+
+        await self.app(scope, receive, keep)
+        self.exchanges.append((scope["method"], scope["path"], answer["status"], answer["body"]))
+
+
+class Discovery:
+    """Google's description of the Vertex AI API, which answers are held to."""
+
+    def __init__(self) -> None:
+        folder = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents"
+        document = json.loads((folder / "aiplatform.v1.json").read_text())
+        self._schemas = document["schemas"]
+        self._methods: list[tuple[str, re.Pattern[str], str]] = []
+        self._collect(document)
+
+    def _collect(self, node: dict[str, Any]) -> None:
+        for method in node.get("methods", {}).values():
+            path = re.sub(r"\\{\w+\\}", "[^/:]+", re.escape("/" + method["flatPath"]))
+            self._methods.append((method["httpMethod"], re.compile(path), method["response"]["$ref"]))
+        for child in node.get("resources", {}).values():
+            self._collect(child)
+
+    def check(self, method: str, path: str, body: Any) -> None:
+        """Assert that an answer is what the document says of the method."""
+        versioned = path.replace("/v1beta1/", "/v1/", 1)
+        schemas = [schema for verb, pattern, schema in self._methods if verb == method and pattern.fullmatch(versioned)]
+        assert schemas, f"the document knows no method {method} {path}"
+        self.conform(body, {"$ref": schemas[0]}, path)
+
+    def conform(self, value: Any, schema: dict[str, Any], where: str) -> None:
+        if "$ref" in schema:
+            schema = self._schemas[schema["$ref"]]
+        match schema.get("type"):
+            case "object":
+                assert isinstance(value, dict), f"{where}: {value!r} is no object"
+                for key, inner in value.items():
+                    part = schema.get("properties", {}).get(key) or schema.get("additionalProperties")
+                    assert part is not None, f"{where}.{key} is not documented"
+                    self.conform(inner, part, f"{where}.{key}")
+            case "array":
+                assert isinstance(value, list), f"{where}: {value!r} is no array"
+                for inner in value:
+                    self.conform(inner, schema["items"], f"{where}[]")
+            case "string":
+                # Enums are numbers for the clients that ask for it.
+                allowed = (str, int) if "enum" in schema else str
+                assert isinstance(value, allowed) and not isinstance(value, bool), f"{where}: {value!r} is no string"
+                assert not isinstance(value, str) or value in schema.get("enum", [value]), f"{where}: {value!r}"
+            case "integer":
+                assert isinstance(value, int) and not isinstance(value, bool), f"{where}: {value!r} is no integer"
+            case "number":
+                assert isinstance(value, int | float) and not isinstance(value, bool), f"{where}: {value!r}"
+            case "boolean":
+                assert isinstance(value, bool), f"{where}: {value!r} is no boolean"
+
+
+@dataclass
+class World:
+    """A running local Vertex AI and what stands around it."""
+
+    vertex: Vertex
+    tables: MemoryTables
+    store: ObjectStore
+    recorder: Recorder
+    url: str
+
+    def job_client(self) -> Any:
+        """Return the official client of the job service, over REST."""
+        from google.cloud import aiplatform_v1
+
+        return aiplatform_v1.JobServiceClient(
+            transport="rest", client_options={"api_endpoint": self.url}, credentials=AnonymousCredentials()
+        )
+
+    def genai_client(self) -> Any:
+        """Return Google's Gen AI SDK, pointed here."""
+        from google import genai
+        from google.genai.types import HttpOptions
+
+        return genai.Client(
+            vertexai=True,
+            project=PROJECT,
+            location=LOCATION,
+            credentials=Credentials("local"),
+            http_options=HttpOptions(base_url=self.url),
+        )
+
+    def add_requests(self, requests: list[Any], *, table: str = "local-project.batches.requests") -> str:
+        """Make a table of requests, with an ``id`` beside each, in a dataset in the jobs' region; return its URI."""
+        self.tables.locations[table.rsplit(".", 1)[0]] = LOCATION
+        self.tables.schemas[table] = [
+            {"name": "id", "type": "INTEGER", "mode": "REQUIRED"},
+            {"name": "request", "type": "JSON", "mode": "NULLABLE"},
+        ]
+        self.tables.contents[table] = [{"id": number, "request": request} for number, request in enumerate(requests)]
+        return f"bq://{table}"
+
+    def check_answers(self) -> None:
+        """Assert that every answer so far is what Google's document says of it."""
+        discovery = Discovery()
+        for method, path, status, body in self.recorder.exchanges:
+            if not path.startswith("/localcloud/"):
+                _check_answer(discovery, method, path, status, body)
+
+
+def _check_answer(discovery: Discovery, method: str, path: str, status: int, body: bytes) -> None:
+    if status != 200:
+        error = json.loads(body)["error"]
+        assert error.keys() == {"code", "message", "status"}
+        assert error["code"] == status
+        return
+    if body.startswith(b"data: "):
+        answers = [json.loads(line.removeprefix(b"data: ")) for line in body.split(b"\r\n\r\n") if line]
+    else:
+        answer = json.loads(body)
+        answers = answer if isinstance(answer, list) else [answer]
+    for answer in answers:
+        discovery.check(method, path, answer)
+
+
+@contextmanager
+def vertex_world(
+    directory: Path,
+    *,
+    backend: ModelBackend | None = None,
+    clock: Clock | None = None,
+    pace: Pace | None = None,
+    **options: Any,
+) -> Iterator[World]:
+    """Run a local Vertex AI; at the end, hold every answer that it gave to Google's document."""
+    clock = clock or SystemClock()
+    tables = MemoryTables()
+    store = ObjectStore(directory, clock=clock)
+    vertex = Vertex(
+        clock=clock,
+        project=PROJECT,
+        tables=tables,
+        store=store,
+        backend=backend or EchoBackend(),
+        pace=pace or Pace(pending_seconds=0.02),
+        **options,
+    )
+    recorder = Recorder(vertex.app)
+    server = HttpServer(recorder)
+    server.start()
+    vertex.start()
+    world = World(vertex, tables, store, recorder, server.url)
+    try:
+        yield world
+        world.check_answers()
+    finally:
+        vertex.stop()
+        server.stop()
+        store.close()
+
+
+def text_request(text: str, **generation: Any) -> dict[str, Any]:
+    """Return a request with one message of the user."""
+    request: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": text}]}]}
+    return request | ({"generationConfig": generation} if generation else {})
+
+
+def job_body(source: str, destination: str, **more: Any) -> dict[str, Any]:
+    """Return the body of a create call; ``bq://`` and ``gs://`` decide the formats."""
+    table_in, table_out = source.startswith("bq://"), destination.startswith("bq://")
+    return {
+        "displayName": "posters",
+        "model": "publishers/google/models/gemini-2.5-flash",
+        "inputConfig": {"instancesFormat": "bigquery", "bigquerySource": {"inputUri": source}}
+        if table_in
+        else {"instancesFormat": "jsonl", "gcsSource": {"uris": [source]}},
+        "outputConfig": {"predictionsFormat": "bigquery", "bigqueryDestination": {"outputUri": destination}}
+        if table_out
+        else {"predictionsFormat": "jsonl", "gcsDestination": {"outputUriPrefix": destination}},
+        **more,
+    }
+
+
+def wait_until(condition: Callable[[], Any], *, seconds: float = 20.0) -> Any:
+    """Return what ``condition`` returns once that is true; fail if it has not come to be within ``seconds``."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while time.monotonic() < deadline:
+        result = condition()
+        if result:
+            return result
+        pause.wait(0.01)
+    raise AssertionError("it did not come to be in time")

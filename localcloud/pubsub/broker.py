@@ -178,7 +178,7 @@ class Broker:
         self._tell_watchers(name)
 
     def watch(self, watcher: Callable[[str], None]) -> None:
-        """Call ``watcher`` with the name of each subscription there is, and of each that is created, changed, deleted."""
+        """Call ``watcher`` with the name of each subscription there is, and of each that is made, changed, deleted."""
         with self._lock:
             self._watchers.append(watcher)
             names = list(self._lines)

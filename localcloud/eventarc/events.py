@@ -1,0 +1,65 @@
+"""Events as functions get them: CloudEvents 1.0 over HTTP in binary mode.
+
+https://cloud.google.com/eventarc/docs/cloudevents
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from urllib.parse import quote
+
+from localcloud.clock import rfc3339
+from localcloud.pubsub.envelopes import PushedMessage, PushRequest, wrapped_message
+from localcloud.pubsub.messages import PublishedMessage
+from localcloud.storage import StorageEvent
+
+MESSAGE_PUBLISHED = "google.cloud.pubsub.topic.v1.messagePublished"
+
+# The characters that may stand in a header as they are. A percent sign may not, or nothing could be told from what was
+# encoded. https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md#3132-http-header-values
+PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+
+
+def storage_message(event: StorageEvent) -> PublishedMessage:
+    """Return the message that carries a storage event from the bucket to the triggers.
+
+    The event's attributes travel as the message's and its data as the message's data, so that in the dead letters it
+    is still the event that it was.
+    """
+    stored = event.stored
+    identity = f"{event.type}/{stored.bucket}/{stored.name}/{stored.generation}/{stored.metageneration}"
+    attributes = {
+        "ce-id": str(int.from_bytes(hashlib.sha256(identity.encode()).digest()[:7], "big")),
+        "ce-source": f"//storage.googleapis.com/projects/_/buckets/{stored.bucket}",
+        "ce-specversion": "1.0",
+        "ce-type": event.type,
+        "ce-time": rfc3339(stored.updated),
+        "ce-subject": f"objects/{stored.name}",
+        "ce-bucket": stored.bucket,
+        "content-type": "application/json",
+    }
+    return PublishedMessage(json.dumps(stored.resource()).encode(), attributes)
+
+
+def storage_event(pushed: PushedMessage) -> PushRequest:
+    """Return the request that brings a storage event, carried by ``storage_message``, to a function."""
+    attributes = pushed.message.attributes
+    headers = {name: quote(value, safe=PLAIN) for name, value in attributes.items() if name.startswith("ce-")}
+    return PushRequest(headers | {"Content-Type": "application/json"}, pushed.message.data)
+
+
+def message_event(pushed: PushedMessage) -> PushRequest:
+    """Return the request that brings a message published to a topic to a function.
+
+    https://github.com/googleapis/google-cloudevents/blob/main/proto/google/events/cloud/pubsub/v1/data.proto
+    """
+    headers = {
+        "ce-id": pushed.message.id,
+        "ce-source": f"//pubsub.googleapis.com/{pushed.topic}",
+        "ce-specversion": "1.0",
+        "ce-type": MESSAGE_PUBLISHED,
+        "ce-time": rfc3339(pushed.message.published),
+        "Content-Type": "application/json",
+    }
+    return PushRequest(headers, json.dumps(wrapped_message(pushed)).encode())

@@ -1,0 +1,91 @@
+"""Makes cloudbuild.yaml from the declaration: the tests, then every function with its trigger, then what calls it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from deploy.declaration import Declaration
+from deploy.plan import Planner
+from deploy.steps import shell_lines
+
+HEADER = """\
+# Made from deploy/functions.yaml by `python -m deploy cloudbuild > cloudbuild.yaml`; a test holds it to that.
+# Run by hand: gcloud builds submit --region={region} --config=cloudbuild.yaml
+# `python -m deploy apply` must have made accounts, buckets and topics before the first build.
+"""
+# Cloud Build puts its own project in place of this, wherever it stands:
+# https://cloud.google.com/build/docs/configuring-builds/substitute-variable-values
+PROJECT = "$PROJECT_ID"
+TEST_IMAGE = "python:3.12"
+GCLOUD_IMAGE = "gcr.io/google.com/cloudsdktool/cloud-sdk:slim"
+
+
+def cloudbuild_yaml(declaration: Declaration) -> str:
+    """Return the text of cloudbuild.yaml."""
+    build = yaml.dump(cloudbuild(declaration), Dumper=_Dumper, sort_keys=False, width=1000)
+    return HEADER.format(region=declaration.region) + build
+
+
+def cloudbuild(declaration: Declaration) -> dict[str, Any]:
+    """Return the build as data.
+
+    A build that runs as an account of one's own must say where it logs:
+    https://cloud.google.com/build/docs/securing-builds/configure-user-specified-service-accounts
+    """
+    build_account = declaration.accounts["build"].email(PROJECT)
+    return {
+        "steps": [
+            {"id": "test", "name": TEST_IMAGE, "entrypoint": "make", "args": ["test"]},
+            *_functions(declaration),
+            _callers(declaration),
+        ],
+        "timeout": "3600s",
+        "serviceAccount": f"projects/{PROJECT}/serviceAccounts/{build_account}",
+        "options": {"logging": "CLOUD_LOGGING_ONLY", "machineType": "E2_HIGHCPU_8"},
+    }
+
+
+def _functions(declaration: Declaration) -> list[dict[str, Any]]:
+    planner = Planner(declaration, PROJECT)
+    return [
+        {
+            "id": function.service,
+            "name": GCLOUD_IMAGE,
+            "entrypoint": "gcloud",
+            "args": list(planner.function(function).create[1:]),
+            # Only the tests: the functions are deployed side by side.
+            "waitFor": ["test"],
+        }
+        for function in declaration.functions.values()
+    ]
+
+
+def _callers(declaration: Declaration) -> dict[str, Any]:
+    planner = Planner(declaration, PROJECT)
+    functions = {planner.function(function) for function in declaration.functions.values()}
+    others = [step for step in planner.deployment() if step not in functions]
+    script = "\n".join(["set -euo pipefail", *shell_lines(others, planner.questions())]) + "\n"
+    return {
+        "id": "callers-retry-schedules",
+        "name": GCLOUD_IMAGE,
+        "entrypoint": "bash",
+        # Cloud Build reads `$` as the beginning of a name of its own; doubled it is the shell's.
+        "args": ["-c", script.replace("$", "$$").replace(f"${PROJECT}", PROJECT)],
+        "waitFor": [function.service for function in declaration.functions.values()],
+    }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as blocks, and lists indented."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent_text)

@@ -1,0 +1,330 @@
+"""From the declaration to steps: what has to be there on Google Cloud, and by which gcloud commands.
+
+``foundation`` is what an owner of the project makes once: APIs, accounts, buckets, topics, roles. ``deployment`` is
+what every new version needs, and what Cloud Build does: functions with their triggers, retry, dead letters, schedules.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from deploy.declaration import Account, Declaration, Function, HttpTrigger, Schedule, StorageTrigger, TopicTrigger
+from deploy.steps import Plan, Step, Words
+
+SERVICES = (
+    "aiplatform.googleapis.com",
+    "artifactregistry.googleapis.com",
+    "bigquery.googleapis.com",
+    "cloudbuild.googleapis.com",
+    "cloudfunctions.googleapis.com",
+    "cloudscheduler.googleapis.com",
+    "eventarc.googleapis.com",
+    "iam.googleapis.com",
+    "logging.googleapis.com",
+    "pubsub.googleapis.com",
+    "run.googleapis.com",
+    "storage.googleapis.com",
+)
+# Relative to the source: of the repository a function gets what it runs, and nothing else.
+IGNORE_FILE = "deploy/gcloudignore"
+HOLD_RETENTION = "7d"
+
+
+def plan(declaration: Declaration, project: str) -> Plan:
+    """Return all that makes ``declaration`` so in ``project``, in the order in which it can be made."""
+    return Planner(declaration, project).plan()
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Makes steps from a declaration for one project."""
+
+    declaration: Declaration
+    project: str
+
+    def plan(self) -> Plan:
+        """Return foundation and deployment."""
+        return Plan((*self.foundation(), *self.deployment()), self.questions())
+
+    def foundation(self) -> Iterator[Step]:
+        """Yield the steps that need an owner of the project, once."""
+        yield Step("APIs", self._gcloud("services", "enable", *SERVICES))
+        for account in self.declaration.accounts.values():
+            yield self._account(account)
+        yield from self._buckets()
+        yield from self._topics()
+        for account in self.declaration.accounts.values():
+            yield from self._roles(account)
+        yield from self._service_agents()
+
+    def deployment(self) -> Iterator[Step]:
+        """Yield the steps that deploy the functions with all that calls them."""
+        for function in self.declaration.functions.values():
+            yield self.function(function)
+        for function in self.declaration.functions.values():
+            if self._is_called_by_invoker(function):
+                yield self._invoker(function)
+        for function in self.declaration.functions.values():
+            if not isinstance(function.trigger, HttpTrigger):
+                yield self._retry(function)
+        for schedule in self.declaration.schedules.values():
+            yield self._schedule(schedule)
+
+    def questions(self) -> dict[str, Words]:
+        """Return the questions whose answers the steps use: what Google Cloud names by itself."""
+        questions = {
+            "PROJECT_NUMBER": self._gcloud("projects", "describe", self.project, "--format=value(projectNumber)"),
+            "STORAGE_AGENT": self._gcloud("storage", "service-agent"),
+        }
+        for function in self.declaration.functions.values():
+            describe = self._gcloud("functions", "describe", function.service, "--v2", self._region)
+            questions[_variable(function, "URL")] = (*describe, "--format=value(serviceConfig.uri)")
+            questions[_variable(function, "TRIGGER")] = (*describe, "--format=value(eventTrigger.trigger)")
+            questions[_variable(function, "SUBSCRIPTION")] = self._gcloud(
+                "eventarc",
+                "triggers",
+                "describe",
+                f"${{{_variable(function, 'TRIGGER')}}}",
+                "--format=value(transport.pubsub.subscription)",
+            )
+        return questions
+
+    def function(self, function: Function) -> Step:
+        """Return the step that deploys ``function`` with its trigger.
+
+        Whatever the trigger, nobody may call the function without authentication: given explicitly, the flag also takes
+        the permission away from one that had it.
+        """
+        words = [
+            *("functions", "deploy", function.service, "--gen2", self._region),
+            f"--runtime={self.declaration.runtime}",
+            "--source=.",
+            f"--ignore-file={IGNORE_FILE}",
+            f"--entry-point={function.entry_point}",
+            *self._trigger(function),
+            "--no-allow-unauthenticated",
+            f"--service-account={self._email('runtime')}",
+            f"--build-service-account=projects/{self.project}/serviceAccounts/{self._email('build')}",
+            f"--memory={function.memory}",
+            f"--timeout={function.timeout_seconds}s",
+            f"--concurrency={function.concurrency}",
+            f"--set-env-vars={_joined(self.environment())}",
+        ]
+        if function.cpu is not None:
+            words.append(f"--cpu={function.cpu}")
+        if function.maximum_instances is not None:
+            words.append(f"--max-instances={function.maximum_instances}")
+        return Step(
+            f"function {function.entry_point}",
+            create=self._gcloud(*words),
+            exists=self._gcloud("functions", "describe", function.service, "--v2", self._region),
+            # One command creates and updates.
+            update=self._gcloud(*words),
+            delete=self._gcloud("functions", "delete", function.service, self._region),
+        )
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that every function gets."""
+        return {
+            "GOOGLE_CLOUD_PROJECT": self.project,
+            "VERTEX_LOCATION": self.declaration.region,
+            **{bucket.env: bucket.name(self.project) for bucket in self.declaration.buckets.values()},
+            **{topic.env: self._topic(topic.name) for topic in self.declaration.topics.values()},
+            **self.declaration.settings,
+        }
+
+    def _trigger(self, function: Function) -> Iterator[str]:
+        match function.trigger:
+            case HttpTrigger():
+                yield "--trigger-http"
+                return
+            case StorageTrigger(event_type=event_type, bucket=bucket):
+                yield f"--trigger-event-filters=type={event_type}"
+                yield f"--trigger-event-filters=bucket={self.declaration.buckets[bucket].name(self.project)}"
+                # It must be the bucket's own: https://cloud.google.com/eventarc/docs/understand-locations
+                yield f"--trigger-location={self.declaration.region}"
+            case TopicTrigger(topic=topic):
+                yield f"--trigger-topic={self.declaration.topics[topic].name}"
+        # Without this an event that a function did not take is dropped:
+        # https://cloud.google.com/functions/docs/bestpractices/retries
+        yield "--retry"
+        yield f"--trigger-service-account={self._email('invoker')}"
+
+    def _account(self, account: Account) -> Step:
+        email = account.email(self.project)
+        return Step(
+            f"account {account.id}",
+            create=self._gcloud("iam", "service-accounts", "create", account.id),
+            exists=self._gcloud("iam", "service-accounts", "describe", email),
+            delete=self._gcloud("iam", "service-accounts", "delete", email),
+        )
+
+    def _buckets(self) -> Iterator[Step]:
+        for bucket in self.declaration.buckets.values():
+            url = f"gs://{bucket.name(self.project)}"
+            soft_delete = () if bucket.soft_delete_seconds is None else (f"{bucket.soft_delete_seconds}s",)
+            yield Step(
+                f"bucket {url}",
+                create=self._gcloud(
+                    *("storage", "buckets", "create", url, f"--location={self.declaration.region}"),
+                    "--uniform-bucket-level-access",
+                    "--public-access-prevention",
+                    *(f"--soft-delete-duration={duration}" for duration in soft_delete),
+                ),
+                exists=self._gcloud("storage", "buckets", "describe", url),
+                delete=self._gcloud("storage", "rm", "--recursive", url),
+                holds_data=True,
+            )
+
+    def _topics(self) -> Iterator[Step]:
+        for topic in self.declaration.topics.values():
+            yield Step(
+                f"topic {topic.name}",
+                create=self._gcloud("pubsub", "topics", "create", topic.name),
+                exists=self._gcloud("pubsub", "topics", "describe", topic.name),
+                delete=self._gcloud("pubsub", "topics", "delete", topic.name),
+                # A subscription outlives its topic and never gets another, so both go or stay.
+                holds_data=topic.hold is not None,
+            )
+            if topic.hold:
+                yield Step(
+                    f"subscription {topic.hold}, which holds what comes to {topic.name}",
+                    create=self._gcloud(
+                        *("pubsub", "subscriptions", "create", topic.hold, f"--topic={topic.name}"),
+                        "--ack-deadline=600",
+                        f"--message-retention-duration={HOLD_RETENTION}",
+                        "--expiration-period=never",
+                    ),
+                    exists=self._gcloud("pubsub", "subscriptions", "describe", topic.hold),
+                    delete=self._gcloud("pubsub", "subscriptions", "delete", topic.hold),
+                    holds_data=True,
+                )
+
+    def _roles(self, account: Account) -> Iterator[Step]:
+        member = f"serviceAccount:{account.email(self.project)}"
+        for role in account.roles:
+            yield self._binding(account.id, ("projects",), self.project, member, role, "--condition=None")
+        for key, roles in account.bucket_roles.items():
+            url = f"gs://{self.declaration.buckets[key].name(self.project)}"
+            for role in roles:
+                yield self._binding(account.id, ("storage", "buckets"), url, member, role)
+        for key, roles in account.topic_roles.items():
+            for role in roles:
+                topic = self.declaration.topics[key].name
+                yield self._binding(account.id, ("pubsub", "topics"), topic, member, role)
+        for key, roles in account.account_roles.items():
+            for role in roles:
+                yield self._binding(account.id, ("iam", "service-accounts"), self._email(key), member, role)
+
+    def _binding(self, who: str, group: Words, target: str, member: str, role: str, *more: str) -> Step:
+        words = (target, f"--member={member}", f"--role={role}", *more)
+        return Step(
+            f"{role} on {target} for {who}",
+            create=self._gcloud(*group, "add-iam-policy-binding", *words),
+            delete=self._gcloud(*group, "remove-iam-policy-binding", *words),
+        )
+
+    def _service_agents(self) -> Iterator[Step]:
+        """Yield what Google's own accounts need; it is never taken away, because other triggers may live on it."""
+        dead_letters = self.declaration.topics[self.declaration.retry.dead_letter_topic].name
+        pubsub = "serviceAccount:service-${PROJECT_NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
+        # https://cloud.google.com/eventarc/docs/roles-permissions
+        publish = ("--member=serviceAccount:${STORAGE_AGENT}", "--role=roles/pubsub.publisher", "--condition=None")
+        yield Step(
+            "Cloud Storage may publish its events",
+            create=self._gcloud("projects", "add-iam-policy-binding", self.project, *publish),
+        )
+        # https://cloud.google.com/pubsub/docs/handling-failures#grant_forwarding_permissions
+        forward = (f"--member={pubsub}", "--role=roles/pubsub.publisher")
+        yield Step(
+            "Pub/Sub may forward dead letters",
+            create=self._gcloud("pubsub", "topics", "add-iam-policy-binding", dead_letters, *forward),
+        )
+        # Eventarc names the subscriptions itself and may make new ones, so this one holds on the project.
+        acknowledge = (f"--member={pubsub}", "--role=roles/pubsub.subscriber", "--condition=None")
+        yield Step(
+            "Pub/Sub may take dead letters out of their subscriptions",
+            create=self._gcloud("projects", "add-iam-policy-binding", self.project, *acknowledge),
+        )
+
+    def _is_called_by_invoker(self, function: Function) -> bool:
+        scheduled = {schedule.function for schedule in self.declaration.schedules.values()}
+        return not isinstance(function.trigger, HttpTrigger) or function.entry_point in scheduled
+
+    def _invoker(self, function: Function) -> Step:
+        member = f"--member=serviceAccount:{self._email('invoker')}"
+        return Step(
+            f"{self.declaration.accounts['invoker'].id} may call {function.entry_point}",
+            create=self._gcloud("functions", "add-invoker-policy-binding", function.service, self._region, member),
+        )
+
+    def _retry(self, function: Function) -> Step:
+        """Return the step that sets backoff and dead letters on the subscription that Eventarc made."""
+        retry = self.declaration.retry
+        return Step(
+            f"retry and dead letters of {function.entry_point}",
+            create=self._gcloud(
+                *("pubsub", "subscriptions", "update", f"${{{_variable(function, 'SUBSCRIPTION')}}}"),
+                f"--min-retry-delay={retry.minimum_backoff_seconds}s",
+                f"--max-retry-delay={retry.maximum_backoff_seconds}s",
+                f"--dead-letter-topic={self._topic(self.declaration.topics[retry.dead_letter_topic].name)}",
+                f"--max-delivery-attempts={retry.maximum_delivery_attempts}",
+            ),
+        )
+
+    def _schedule(self, schedule: Schedule) -> Step:
+        url = f"${{{_variable(self.declaration.functions[schedule.function], 'URL')}}}"
+        location = f"--location={self.declaration.region}"
+        settings = (
+            f"--schedule={schedule.cron}",
+            "--time-zone=Etc/UTC",
+            f"--uri={url}",
+            "--http-method=POST",
+            f"--message-body={json.dumps(schedule.body)}",
+            f"--oidc-service-account-email={self._email('invoker')}",
+            # Cloud Run looks for its own URL in the token: https://cloud.google.com/run/docs/authenticating/service-to-service
+            f"--oidc-token-audience={url}",
+            f"--attempt-deadline={schedule.attempt_deadline_seconds}s",
+        )
+        job = ("scheduler", "jobs")
+        json_header = "Content-Type=application/json"
+        return Step(
+            f"schedule {schedule.key}",
+            create=self._gcloud(*job, "create", "http", schedule.job, location, *settings, f"--headers={json_header}"),
+            exists=self._gcloud(*job, "describe", schedule.job, location),
+            update=self._gcloud(
+                *job, "update", "http", schedule.job, location, *settings, f"--update-headers={json_header}"
+            ),
+            delete=self._gcloud(*job, "delete", schedule.job, location),
+        )
+
+    def _gcloud(self, *words: str) -> Words:
+        return ("gcloud", *words, f"--project={self.project}", "--quiet")
+
+    def _email(self, account: str) -> str:
+        return self.declaration.accounts[account].email(self.project)
+
+    def _topic(self, name: str) -> str:
+        return f"projects/{self.project}/topics/{name}"
+
+    @property
+    def _region(self) -> str:
+        return f"--region={self.declaration.region}"
+
+
+def _variable(function: Function, what: str) -> str:
+    return f"{function.entry_point.upper()}_{what}"
+
+
+def _joined(variables: dict[str, str]) -> str:
+    """Return ``variables`` as gcloud reads them.
+
+    Where a value has a comma another separator is named first: https://cloud.google.com/sdk/gcloud/reference/topic/escaping
+    """
+    pairs = [f"{name}={value}" for name, value in variables.items()]
+    if any("," in pair for pair in pairs):
+        separator = next(each for each in "|;@#" if not any(each in pair for pair in pairs))
+        return f"^{separator}^{separator.join(pairs)}"
+    return ",".join(pairs)

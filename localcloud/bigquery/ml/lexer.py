@@ -14,8 +14,9 @@ from localcloud.bigquery.errors import QueryError
 
 # What GoogleSQL's own messages call a keyword in the statements that are parsed here; other words are identifiers.
 _KEYWORDS = frozenset(
-    """ALTER AS BY CONNECTION CREATE DEFAULT DROP EXISTS EXPORT FALSE FROM IF INPUT INTO MODEL NOT NULL OPTIONS OR OUTPUT
-    REMOTE REPLACE SELECT SET STRUCT TABLE TEMP TEMPORARY TRANSFORM TRUE WITH""".split()  # noqa: SIM905 (a list of words)
+    # A list of words reads better than one of strings.
+    """ALTER AS BY CONNECTION CREATE DEFAULT DROP EXISTS EXPORT FALSE FROM IF INPUT INTO MODEL NOT NULL OPTIONS OR
+    OUTPUT REMOTE REPLACE SELECT SET STRUCT TABLE TEMP TEMPORARY TRANSFORM TRUE WITH""".split()  # noqa: SIM905
 )
 _STRINGS = frozenset({TokenType.STRING, TokenType.RAW_STRING, TokenType.HEREDOC_STRING})
 _BYTES = frozenset({TokenType.BYTE_STRING, TokenType.HEX_STRING})

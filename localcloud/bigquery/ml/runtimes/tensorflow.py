@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from localcloud.bigquery.ml.runtimes import ModelRefused
+from localcloud.bigquery.ml.runtimes.numbers import narrowed, zeros
 from localcloud.bigquery.ml.signature import Feature, Signature
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -80,7 +81,7 @@ class SavedModel:
         unknown = {name for name, info in definition.outputs.items() if info.tensor_shape.unknown_rank}
         if not unknown:
             return outputs
-        feeds = {f.name: blank(f) for f in inputs}
+        feeds = {f.name: zeros(f) for f in inputs}
         try:
             results = self.run(feeds)
         except (tf.errors.OpError, ValueError, TypeError):
@@ -88,26 +89,6 @@ class SavedModel:
         return tuple(
             Feature.as_output(f.name, f.type, results[f.name].shape[1:]) if f.name in unknown else f for f in outputs
         )
-
-
-def narrowed(name: str, values: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
-    """Return numbers in the model's own type.
-
-    Raises:
-        ValueError: A whole number is too large for it.
-    """
-    result = values.astype(dtype, copy=False)
-    if values.dtype.kind == "i" and np.dtype(dtype).kind in "iu" and not np.array_equal(result, values):
-        raise ValueError(f"a value of input {name} is out of range of {np.dtype(dtype).name}")
-    return result
-
-
-def blank(f: Feature) -> np.ndarray:
-    """Return one row of an input that holds nothing in particular."""
-    shape = (1, *(1 if size is None else size for size in f.shape))
-    if f.type == "STRING":
-        return np.full(shape, b"", dtype=object)
-    return np.zeros(shape, {"INT64": np.int64, "FLOAT64": np.float64, "BOOL": np.bool_}[f.type])
 
 
 def serving_graph(directory: Path) -> meta_graph_pb2.MetaGraphDef:

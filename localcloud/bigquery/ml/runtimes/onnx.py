@@ -1,0 +1,185 @@
+"""ONNX models, run by onnxruntime within what BigQuery's ONNX Runtime 1.12 accepts.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-onnx
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, TypeProto, ValueInfoProto
+from onnxruntime.capi import onnxruntime_pybind11_state
+
+from localcloud.bigquery.ml.runtimes import ModelRefused
+from localcloud.bigquery.ml.runtimes.numbers import narrowed, zeros
+from localcloud.bigquery.ml.signature import Feature, Signature
+
+# What ONNX Runtime 1.12 knows: https://onnxruntime.ai/docs/reference/compatibility.html
+NEWEST_IR = 8
+NEWEST_OPSETS = {"": 17, "ai.onnx": 17, "ai.onnx.ml": 3}
+
+_TYPES: dict[int, tuple[str, type[np.generic] | str]] = {
+    TensorProto.INT8: ("INT64", np.int8),
+    TensorProto.INT16: ("INT64", np.int16),
+    TensorProto.INT32: ("INT64", np.int32),
+    TensorProto.INT64: ("INT64", np.int64),
+    TensorProto.UINT8: ("INT64", np.uint8),
+    TensorProto.UINT16: ("INT64", np.uint16),
+    TensorProto.UINT32: ("INT64", np.uint32),
+    TensorProto.UINT64: ("INT64", np.uint64),
+    TensorProto.FLOAT16: ("FLOAT64", np.float16),
+    TensorProto.FLOAT: ("FLOAT64", np.float32),
+    TensorProto.DOUBLE: ("FLOAT64", np.float64),
+    TensorProto.BOOL: ("BOOL", np.bool_),
+    TensorProto.STRING: ("STRING", "text"),
+}
+_KINDS = {
+    "sequence_type": "ONNX_TYPE_SEQUENCE",
+    "map_type": "ONNX_TYPE_MAP",
+    "optional_type": "ONNX_TYPE_OPTIONAL",
+    "sparse_tensor_type": "ONNX_TYPE_SPARSETENSOR",
+    "opaque_type": "ONNX_TYPE_OPAQUE",
+}
+_RAISED = tuple(
+    error
+    for name in dir(onnxruntime_pybind11_state)
+    if isinstance(error := getattr(onnxruntime_pybind11_state, name), type) and issubclass(error, Exception)
+)
+
+
+class OnnxModel:
+    """An ONNX model, ready to predict."""
+
+    def __init__(self, directory: Path) -> None:
+        file = directory / "model.onnx"
+        graph = checked_graph(file)
+        # Weights of old models are named among the inputs too.
+        weights = {tensor.name for tensor in graph.initializer}
+        values = [value for value in graph.input if value.name not in weights]
+        self._dtypes = {value.name: _dtype(value, "input") for value in values}
+        self._scalars = {value.name for value in values if _rank(value) == 0}
+        self.batch = _batch(values)
+        inputs = tuple(_feature(value, "input") for value in values)
+        outputs = tuple(_feature(value, "output") for value in graph.output)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        try:
+            self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        except _RAISED as error:
+            raise ModelRefused(f"The ONNX model can't be loaded: {error}") from error
+        self._names = [output.name for output in outputs]
+        self.signature = Signature(inputs, self._measured(inputs, outputs, graph.output))
+
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        prepared = {name: self._prepared(name, values) for name, values in feeds.items()}
+        results = self._session.run(self._names, prepared)
+        if len(self._scalars) == len(prepared):
+            results = [np.expand_dims(result, 0) for result in results]
+        return dict(zip(self._names, results, strict=True))
+
+    def _prepared(self, name: str, values: np.ndarray) -> np.ndarray:
+        if name in self._scalars:
+            values = np.asarray(values[0])
+        dtype = self._dtypes[name]
+        if isinstance(dtype, str):
+            texts = [value.decode() for value in values.reshape(-1)]
+            return np.array(texts, dtype=object).reshape(values.shape)
+        return np.ascontiguousarray(narrowed(name, values, dtype))
+
+    def _measured(
+        self, inputs: tuple[Feature, ...], outputs: tuple[Feature, ...], values: list[ValueInfoProto]
+    ) -> tuple[Feature, ...]:
+        """Return the outputs, with the rank of those that the graph leaves open found by trying."""
+        unknown = {value.name for value in values if _rank(value) is None}
+        if not unknown:
+            return outputs
+        try:
+            results = self.run({feature.name: zeros(feature) for feature in inputs})
+        except _RAISED:
+            return outputs
+        return tuple(
+            Feature.as_output(f.name, f.type, results[f.name].shape[1:]) if f.name in unknown else f for f in outputs
+        )
+
+
+def checked_graph(file: Path) -> onnx.GraphProto:
+    """Return the graph of an ONNX file.
+
+    Raises:
+        ModelRefused: It is no ONNX model, or one that ONNX Runtime 1.12 does not know.
+    """
+    try:
+        model = onnx.load(str(file), load_external_data=False)
+    except Exception as error:
+        # The decode error's class differs between implementations of protobuf.
+        raise ModelRefused("The file is no ONNX model: it can't be parsed.") from error
+    if not model.graph.output:
+        raise ModelRefused("The file is no ONNX model: its graph has no outputs.")
+    if model.ir_version > NEWEST_IR:
+        raise ModelRefused(
+            f"The ONNX model has IR version {model.ir_version}; the newest that is supported is {NEWEST_IR} (ONNX "
+            "Runtime 1.12). Export it with an older one."
+        )
+    for opset in model.opset_import:
+        newest = NEWEST_OPSETS.get(opset.domain)
+        if newest is not None and opset.version > newest:
+            raise ModelRefused(
+                f"The ONNX model uses opset {opset.version} of domain '{opset.domain or 'ai.onnx'}'; the newest that "
+                f"is supported is {newest} (ONNX Runtime 1.12). Export it with an older one."
+            )
+    external = [t.name for t in model.graph.initializer if t.data_location == TensorProto.EXTERNAL]
+    if external:
+        raise ModelRefused(
+            f"The ONNX model keeps tensors in other files ('{external[0]}'); all must be in the one .onnx file."
+        )
+    return model.graph
+
+
+def _rank(value: ValueInfoProto) -> int | None:
+    tensor = value.type.tensor_type
+    return len(tensor.shape.dim) if tensor.HasField("shape") else None
+
+
+def _batch(values: list[ValueInfoProto]) -> int | None:
+    """Return how many rows one call takes, or None for any number. Raises ``ModelRefused``."""
+    fixed = None
+    for value in values:
+        if _rank(value) == 0:
+            fixed = 1
+        elif _rank(value):
+            first = value.type.tensor_type.shape.dim[0]
+            size = first.dim_value if first.HasField("dim_value") and first.dim_value > 0 else None
+            if size not in (None, 1):
+                raise ModelRefused(
+                    f"ONNX model input '{value.name}' has a first dimension of {size}; it is the batch dimension and "
+                    "must be open or 1."
+                )
+            fixed = size or fixed
+    return fixed
+
+
+def _dtype(value: ValueInfoProto, kind: str) -> type[np.generic] | str:
+    return _tensor_type(value.name, value.type, kind)[1]
+
+
+def _tensor_type(name: str, kind_of_value: TypeProto, kind: str) -> tuple[str, type[np.generic] | str]:
+    which = kind_of_value.WhichOneof("value")
+    if which != "tensor_type":
+        raise ModelRefused(
+            f"ONNX model {kind} '{name}' has unsupported ONNX type: {_KINDS.get(which or '', 'ONNX_TYPE_UNKNOWN')}."
+        )
+    element = kind_of_value.tensor_type.elem_type
+    if element not in _TYPES:
+        unsupported = TensorProto.DataType.Name(element)
+        raise ModelRefused(f"ONNX model {kind} '{name}' has unsupported ONNX tensor element type: {unsupported}.")
+    return _TYPES[element]
+
+
+def _feature(value: ValueInfoProto, kind: str) -> Feature:
+    dims = value.type.tensor_type.shape.dim
+    shape = tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in dims[1:])
+    make = Feature.as_input if kind == "input" else Feature.as_output
+    return make(value.name, _tensor_type(value.name, value.type, kind)[0], shape)

@@ -1,0 +1,127 @@
+"""XGBoost boosters, in the binary format and in JSON.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-xgboost
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xgboost
+
+from localcloud.bigquery.ml.runtimes import ModelRefused
+from localcloud.bigquery.ml.signature import Feature, Signature
+
+OUTPUT = "predicted_label"
+# XGBoost's names of feature types; a categorical feature is given as an integer.
+_TYPES = {"int": "INT64", "i": "INT64", "c": "INT64", "float": "FLOAT64", "q": "FLOAT64"}
+
+
+class Booster:
+    """A booster, ready to predict."""
+
+    batch = None
+
+    def __init__(self, directory: Path, declared: Signature | None) -> None:
+        """Load the one file in ``directory``.
+
+        Args:
+            directory: Where ``model.bst`` or ``model.json`` is.
+            declared: What INPUT and OUTPUT clauses name; without it the names and types must be in the file.
+        """
+        file = next(directory.iterdir())
+        check_format(file)
+        self._booster = xgboost.Booster()
+        try:
+            self._booster.load_model(str(file))
+        except xgboost.core.XGBoostError as error:
+            raise ModelRefused(f"The XGBoost model can't be loaded: {_reason(error)}") from error
+        inputs = features_of(self._booster, declared)
+        if len(inputs) != self._booster.num_features():
+            raise ModelRefused(
+                f"INPUT names {len(inputs)} fields, but the XGBoost model has {self._booster.num_features()} features."
+            )
+        self._names = [feature.name for feature in inputs]
+        self._in_place = _kind(self._booster) == "gbtree"
+        probe = self._predict(np.zeros((1, len(inputs)), np.float32))
+        output = declared.outputs[0].name if declared is not None else OUTPUT
+        self.signature = Signature(inputs, (Feature.as_output(output, "FLOAT64", probe.shape[1:]),))
+
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        rows = np.column_stack([feeds[name].reshape(-1).astype(np.float32) for name in self._names])
+        return {self.signature.outputs[0].name: self._predict(rows)}
+
+    def _predict(self, rows: np.ndarray) -> np.ndarray:
+        if self._in_place:
+            return self._booster.inplace_predict(rows, validate_features=False)
+        return self._booster.predict(xgboost.DMatrix(rows, nthread=1), validate_features=False)
+
+
+def check_format(file: Path) -> None:
+    """Make sure that a file begins as a booster.
+
+    Raises:
+        ModelRefused: It does not, or it is in the newer UBJSON format.
+    """
+    content = file.read_bytes()
+    if not content:
+        raise ModelRefused("The file is empty; it is no XGBoost model.")
+    if file.suffix == ".json":
+        try:
+            parsed = json.loads(content)
+        except ValueError as error:
+            raise ModelRefused("The file is no XGBoost model: it can't be parsed as JSON.") from error
+        if not isinstance(parsed, dict) or "learner" not in parsed:
+            raise ModelRefused("The JSON file is no XGBoost model: it has no 'learner'.")
+        _check_targets(parsed["learner"])
+    elif content[:1] == b"{" and content[1:2] not in b'"} \t\r\n':
+        raise ModelRefused(
+            "The file is in XGBoost's UBJ format, which is not supported. Save the booster as JSON, or in the binary "
+            "format with an XGBoost older than 2.1."
+        )
+
+
+def _check_targets(learner: dict[str, Any]) -> None:
+    targets = int(learner.get("learner_model_param", {}).get("num_target", "1"))
+    if targets > 1:
+        raise ModelRefused(f"The XGBoost model has {targets} outputs; models with several outputs are not supported.")
+
+
+def _kind(booster: xgboost.Booster) -> str:
+    config = json.loads(booster.save_config())
+    name: str = config["learner"]["gradient_booster"]["name"]
+    return name
+
+
+def features_of(booster: xgboost.Booster, declared: Signature | None) -> tuple[Feature, ...]:
+    """Return the booster's inputs.
+
+    Raises:
+        ModelRefused: They are neither in the file nor declared, or the two differ.
+    """
+    names, types = booster.feature_names, booster.feature_types
+    if declared is not None:
+        given = [feature.name for feature in declared.inputs]
+        if names and names != given:
+            raise ModelRefused(
+                f"The fields of INPUT must be the XGBoost model's feature names, in order: {', '.join(names)}; they "
+                f"are {', '.join(given)}."
+            )
+        return declared.inputs
+    if not names or not types:
+        raise ModelRefused(
+            "The XGBoost model does not hold feature_names and feature_types, so INPUT and OUTPUT must be specified."
+        )
+    unknown = [kind for kind in types if kind not in _TYPES]
+    if unknown:
+        raise ModelRefused(f"The XGBoost model has the feature type '{unknown[0]}', which is not supported.")
+    return tuple(Feature(name, _TYPES[kind]) for name, kind in zip(names, types, strict=True))
+
+
+def _reason(error: Exception) -> str:
+    """Return the line of an XGBoost error that says something, without its stack."""
+    first = str(error).strip().split("\n", 1)[0]
+    return first.rpartition(": ")[2] if first.startswith("[") else first

@@ -27,28 +27,49 @@ PREDICT_OPTIONS = {"threshold": "number", "keep_original_columns": "boolean", "t
 
 
 @dataclass(frozen=True)
+class InputValue:
+    """What a model's input is given.
+
+    Attributes:
+        sql: An expression over the columns of the row ``__input``.
+        column: The column that it is made of.
+        plain: Whether it is just that column.
+    """
+
+    sql: str
+    column: str
+    plain: bool
+
+
+@dataclass(frozen=True)
 class Prediction:
     """A checked ML.PREDICT.
 
     Attributes:
         model: The model.
         query: The GoogleSQL of its input, without ML functions.
-        arguments: The function's arguments, expressions over the query's columns.
+        arguments: What each of the model's inputs is given, in their order.
     """
 
     model: Model
     query: str
-    arguments: tuple[str, ...]
+    arguments: tuple[InputValue, ...]
 
     def sql(self, function: str) -> str:
         """Return the subquery that stands for it, given the name of the model's function."""
         outputs = ", ".join(
             f"{_PREDICTED}.{quoted(feature.name)} AS {quoted(feature.name)}" for feature in self.outputs
         )
+        given = ", ".join(argument.sql for argument in self.arguments)
         return (
             f"(SELECT {outputs}, * EXCEPT ({_PREDICTED}) FROM "
-            f"(SELECT {function}({', '.join(self.arguments)}) AS {_PREDICTED}, {_ROW}.* FROM ({self.query}) AS {_ROW}))"
+            f"(SELECT {function}({given}) AS {_PREDICTED}, {_ROW}.* FROM ({self.query}) AS {_ROW}))"
         )
+
+    @property
+    def inputs(self) -> tuple[Feature, ...]:
+        """The model's inputs."""
+        return self.model.signature.inputs if self.model.signature is not None else ()
 
     @property
     def outputs(self) -> tuple[Feature, ...]:
@@ -59,6 +80,12 @@ class Prediction:
 def quoted(name: str) -> str:
     """Return a name as an identifier of GoogleSQL."""
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def string_literal(text: str) -> str:
+    """Return a text as a string literal of GoogleSQL."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r")
+    return f"'{escaped}'"
 
 
 def prepare(model: Model, query: str, columns: Sequence[Column], *, sql: str, offset: int) -> Prediction:
@@ -90,7 +117,7 @@ def prepare(model: Model, query: str, columns: Sequence[Column], *, sql: str, of
     return Prediction(model, query, tuple(arguments))
 
 
-def _argument(model: Model, feature: Feature, column: Column, where: str) -> str:
+def _argument(model: Model, feature: Feature, column: Column, where: str) -> InputValue:
     kind = ColumnType.of(column.field)
     if not fits(feature, kind, castable=model.type != "TENSORFLOW"):
         expected = "an image or " + feature.sql_type if feature.image else feature.sql_type
@@ -100,16 +127,16 @@ def _argument(model: Model, feature: Feature, column: Column, where: str) -> str
             f"expects {expected}. at {where}",
             location="query",
         )
-    value = f"{_ROW}.{quoted(column.name)}"
+    value = plain = f"{_ROW}.{quoted(column.name)}"
     if kind.is_image:
         height, width, channels = (0 if size is None else size for size in feature.shape)
-        return f"CAST(ml_image_values({value}, {height}, {width}, {channels}) AS {feature.sql_type})"
+        value = f"CAST(ml_image_values({value}, {height}, {width}, {channels}) AS {feature.sql_type})"
+        return InputValue(value, column.name, plain=False)
     if feature.array and not kind.array:
         value = f"[{value}]"
     elif kind.array and not feature.array:
-        value = (
-            f"IF(ARRAY_LENGTH({value}) = 1, {value}[OFFSET(0)], ERROR('Column {column.name} must hold one element.'))"
-        )
+        message = f"Column {column.name} must hold arrays of one element."
+        value = f"IF(ARRAY_LENGTH({value}) = 1, {value}[OFFSET(0)], ERROR({string_literal(message)}))"
     if kind.name != feature.type:
-        return f"CAST({value} AS {feature.sql_type})"
-    return value
+        value = f"CAST({value} AS {feature.sql_type})"
+    return InputValue(value, column.name, plain=value == plain)

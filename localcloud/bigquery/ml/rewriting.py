@@ -14,10 +14,10 @@ from localcloud.bigquery.ml.prediction import PREDICT_OPTIONS, Prediction, prepa
 from localcloud.bigquery.ml.statements import resolve_model
 
 if TYPE_CHECKING:
-    from localcloud.bigquery.session import Session
+    from localcloud.bigquery.session import Column, Session
 
 _MENTIONED = re.compile(r"\b(?:ML|AI)\s*\.\s*[A-Z_]+\s*\(", re.IGNORECASE)
-_REWRITTEN = frozenset({"ML.PREDICT"})
+REWRITTEN = frozenset({"ML.PREDICT"})
 
 
 def mentions_functions(sql: str) -> bool:
@@ -44,18 +44,22 @@ class Rewriter:
         """Return a piece of the statement without ML functions."""
         if span not in self._known:
             parts, at = [], span.start
-            for call in find_calls(self.sql, _REWRITTEN, span):
+            for call in find_calls(self.sql, REWRITTEN, span):
                 parts += [self.sql[at : call.span.start], self._call(call)]
                 at = call.span.end
             self._known[span] = "".join([*parts, self.sql[at : span.end]])
         return self._known[span]
 
     def _call(self, call: Call) -> str:
-        prediction = self.prediction(call)
+        prediction, _ = self.prediction(call)
         return prediction.sql(self._functions.register_model(self.session.connection, prediction.model))
 
-    def prediction(self, call: Call) -> Prediction:
-        """Return an ML.PREDICT with its model found and its input checked. Raises ``QueryError``."""
+    def prediction(self, call: Call) -> tuple[Prediction, list[Column]]:
+        """Return an ML.PREDICT with its model found and its input checked, and the columns of its input.
+
+        Raises:
+            QueryError: The model is missing, or the input does not fit it.
+        """
         if not 2 <= len(call.arguments) <= 3:
             raise self._invalid(call, "it takes a model, a table or a query, and optionally a STRUCT.")
         model = self._model(call)
@@ -63,7 +67,7 @@ class Rewriter:
         if len(call.arguments) == 3:
             self._check_options(call, call.arguments[2], model)
         columns = self.session.describe(self.with_tables(query, call.span.start))
-        return prepare(model, query, columns, sql=self.sql, offset=call.span.start)
+        return prepare(model, query, columns, sql=self.sql, offset=call.span.start), columns
 
     def with_tables(self, query: str, offset: int) -> str:
         """Return a query with the common table expressions before it that are seen at ``offset``."""

@@ -28,6 +28,7 @@ from localcloud.bigquery.ml.statements import (
     OptionValue,
     parse_statement,
 )
+from localcloud.bigquery.ml.streaming import open_stream
 from localcloud.clock import Clock, rfc3339
 
 if TYPE_CHECKING:
@@ -179,7 +180,8 @@ class MachineLearning:
 
     def stream(self, sql: str, session: Session) -> pa.RecordBatchReader | None:
         """Return the rows of a query on top of one ML.PREDICT as a stream, or None where that is not possible."""
-        return None
+        rewriter = Rewriter(sql, session, self.models, self._functions)
+        return open_stream(sql, session, rewriter, self._functions)
 
     def failure(self, error: BaseException) -> QueryError | None:
         """Return what an ML function raised inside DuckDB, or None if ``error`` comes from elsewhere."""

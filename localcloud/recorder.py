@@ -71,7 +71,8 @@ def read_exchanges(path: Path) -> Iterator[Exchange]:
     """Yield the exchanges of the file ``path`` in the order of their answers."""
     with path.open(encoding="utf-8") as lines:
         for line in lines:
-            yield Exchange(**json.loads(line))
+            fields = json.loads(line)
+            yield Exchange(**{**fields, "query": [(name, value) for name, value in fields["query"]]})
 
 
 @dataclass

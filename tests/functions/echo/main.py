@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
-import sys
 from typing import Any
 
 import flask
@@ -14,7 +14,7 @@ import functions_framework
 @functions_framework.http
 def echo(request: flask.Request) -> dict[str, Any]:
     """Tell who answers, with what environment, and what was asked."""
-    print(f"asked for {request.path}", file=sys.stderr)
+    logging.warning("asked for %s", request.path)
     return {"pid": os.getpid(), "environment": dict(os.environ), "body": request.get_data(as_text=True)}
 
 

@@ -13,7 +13,8 @@ from localcloud.bigquery.errors import QueryError
 from localcloud.bigquery.ml.catalog import Model, ModelCatalog, already_exists, milliseconds
 from localcloud.bigquery.ml.changes import altered
 from localcloud.bigquery.ml.exporting import export
-from localcloud.bigquery.ml.functions import Functions, function_error
+from localcloud.bigquery.ml.function_errors import function_error
+from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.importing import ImportOptions, fetch, import_options
 from localcloud.bigquery.ml.rewriting import Rewriter, mentions_functions
 from localcloud.bigquery.ml.runtimes import ModelRefused, load

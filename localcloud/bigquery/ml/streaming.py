@@ -10,6 +10,7 @@ gives to a function. A bounded number of batches is under way, so memory does no
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -21,7 +22,8 @@ import pyarrow as pa
 
 from localcloud.bigquery.errors import QueryError
 from localcloud.bigquery.ml.calls import Call, Span, find_calls
-from localcloud.bigquery.ml.functions import FunctionError, Functions
+from localcloud.bigquery.ml.function_errors import FunctionError
+from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.lexer import tokens
 from localcloud.bigquery.ml.prediction import Prediction
 from localcloud.bigquery.ml.rewriting import REWRITTEN, Rewriter
@@ -59,7 +61,7 @@ def open_stream(sql: str, session: Session, rewriter: Rewriter, functions: Funct
     reader = session.connection.cursor()
     try:
         # What only the job's own connection sees, such as its temporary tables, is left to the ordinary way.
-        source = reader.execute(session.translate(query)).to_arrow_reader(BATCH_ROWS)
+        source = reader.execute(*session.bind(session.translate(query))).to_arrow_reader(BATCH_ROWS)
     except (duckdb.Error, QueryError):
         return None
     predict = functions.predictor(prediction.model).predict
@@ -76,8 +78,6 @@ def _only_call(sql: str) -> Call | None:
         return None
     depth = 0
     for before, token in zip((None, *tokens(sql)), tokens(sql), strict=False):
-        if token.is_symbol("@"):
-            return None
         if token.start == calls[0].span.start:
             stands_in_from = before is not None and (before.is_word("FROM", "JOIN") or before.is_symbol(","))
             return calls[0] if depth == 0 and stands_in_from else None
@@ -155,11 +155,10 @@ def _outer(sql: str, call: Call, stream: pa.RecordBatchReader, session: Session)
     name = f"ml_stream_{uuid.uuid4().hex}"
     # A table function's name is left alone by everything that looks for tables to give a dataset to.
     outer = session.translate(f"{sql[: call.span.start]}{name}(){sql[call.span.end :]}")
+    bound, values = session.bind(re.sub(rf"\b{name}\(\)", name, outer, flags=re.IGNORECASE))
     connection = session.connection.cursor()
     connection.register(name, stream)
     try:
-        return connection.execute(outer.replace(f"{name}()", name).replace(f"{name.upper()}()", name)).to_arrow_reader(
-            BATCH_ROWS
-        )
+        return connection.execute(bound, values).to_arrow_reader(BATCH_ROWS)
     except duckdb.Error:
         return None

@@ -12,7 +12,7 @@ from localcloud.bigquery.errors import NotFound
 if TYPE_CHECKING:
     import duckdb
 
-    from localcloud.bigquery.engine import Statements
+    from localcloud.bigquery.statements import Statements
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,16 @@ class Session:
         self._locate = locate
 
     def translate(self, sql: str) -> str:
-        """Return the DuckDB SQL that one statement of GoogleSQL without ML functions becomes, with table names resolved.
+        """Return the DuckDB SQL that one statement of GoogleSQL without ML functions becomes, table names resolved.
 
         Raises:
             QueryError: The statement can't be parsed or translated.
         """
         return self._statements.translate(sql)
+
+    def bind(self, duckdb_sql: str) -> tuple[str, list[Any] | None]:
+        """Return translated SQL, and the values of the job's query parameters in it."""
+        return self._statements.bind(duckdb_sql)
 
     def describe(self, sql: str) -> list[Column]:
         """Return the result columns of a GoogleSQL query without running it.

@@ -1,0 +1,232 @@
+"""bqemulator's DuckDB engine, made fit for threads: every thread has a cursor of its own.
+
+bqemulator keeps one connection for the whole process and relies on one event loop to take turns on it. Here jobs run in
+threads, so ``connection`` answers with the calling thread's cursor. DuckDB keeps the cursors apart by snapshots (MVCC);
+where two transactions collide, the one that lost is run again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+from bqemulator.api.dependencies import AppContext
+from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
+from bqemulator.catalog.memory_repository import MemoryCatalogRepository
+from bqemulator.config import PersistenceMode, Settings
+from bqemulator.domain.events import EventBus
+from bqemulator.observability.metrics import MetricsRegistry
+from bqemulator.row_access.policy import RowAccessPolicyManager
+from bqemulator.storage.engine import DuckDBEngine
+from bqemulator.udf.runtime import UDFRegistry
+from bqemulator.versioning.materialized_views import hydrate_subscriptions
+from bqemulator.versioning.snapshots import SnapshotManager
+from duckdb_extensions import import_extension
+
+from localcloud.bigquery.errors import QueryError
+from localcloud.clock import Clock
+
+T = TypeVar("T")
+
+CONFLICT_SECONDS = 120.0
+# A snapshot for time travel is a copy of the table: only small ones are worth it.
+SNAPSHOT_ROWS = 10_000
+
+
+class Cancelled(Exception):  # noqa: N818 (an order that is carried out, no error)
+    """Raised inside a job that was told to stop."""
+
+
+def complete(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run one of bqemulator's coroutines to its end, here and now.
+
+    They are declared ``async`` but wait for nothing except the write lock, and ours does not suspend: no event loop is
+    needed. Raises ``RuntimeError`` should one ever wait for something else.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    coroutine.close()
+    raise RuntimeError("a statement of the engine waited for an event loop")
+
+
+class Engine(DuckDBEngine):
+    """One DuckDB database, a cursor per thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._threads = threading.local()
+        self._making = threading.Lock()
+        self._writing = threading.RLock()
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The calling thread's cursor."""
+        cursor = getattr(self._threads, "cursor", None)
+        if cursor is None:
+            cursor = self._threads.cursor = self.cursor()
+        return cursor
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """Open another cursor on the database."""
+        with self._making:
+            return super().connection.cursor()
+
+    @contextmanager
+    def use(self, cursor: duckdb.DuckDBPyConnection, stopped: threading.Event | None = None) -> Iterator[None]:
+        """Make ``cursor`` the calling thread's own for a while; nothing new is begun on it once ``stopped`` is set."""
+        before = getattr(self._threads, "cursor", None), getattr(self._threads, "stopped", None)
+        self._threads.cursor, self._threads.stopped = cursor, stopped
+        try:
+            yield
+        finally:
+            self._threads.cursor, self._threads.stopped = before
+
+    def execute(self, sql: str, parameters: list[Any] | None = None) -> duckdb.DuckDBPyConnection:
+        """Run a statement on the calling thread's cursor, again if another transaction got in its way.
+
+        Raises:
+            Cancelled: The thread's job was told to stop.
+            duckdb.Error: The statement failed.
+        """
+        deadline = time.monotonic() + CONFLICT_SECONDS
+        pause = 0.002
+        while True:
+            stopped = getattr(self._threads, "stopped", None)
+            if stopped is not None and stopped.is_set():
+                raise Cancelled
+            try:
+                return super().execute(sql, parameters)
+            except (duckdb.TransactionException, duckdb.ConstraintException) as error:
+                if not is_conflict(error) or time.monotonic() > deadline or self.in_transaction:
+                    raise
+            time.sleep(pause)
+            pause = min(pause * 1.6, 0.25)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the calling thread has begun a transaction of its own, which is repeated as a whole or not at all."""
+        return bool(getattr(self._threads, "transaction", False))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Run what is inside as one transaction: all of it, or on an exception nothing."""
+        self.execute("BEGIN")
+        self._threads.transaction = True
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            stopped, self._threads.stopped = getattr(self._threads, "stopped", None), None
+            try:
+                self.connection.execute("ROLLBACK")
+            except duckdb.TransactionException:
+                pass  # a failed COMMIT has already rolled back
+            finally:
+                self._threads.stopped = stopped
+            raise
+        finally:
+            self._threads.transaction = False
+
+    @asynccontextmanager
+    async def write_lock(self) -> AsyncIterator[None]:
+        """bqemulator's lock around short writes; between threads, so it never suspends a coroutine."""
+        with self._writing:
+            yield
+
+
+def is_conflict(error: Exception) -> bool:
+    """Return whether a DuckDB error means that two transactions collided."""
+    return isinstance(error, duckdb.TransactionException) and "onflict" in str(error)
+
+
+class Snapshots(SnapshotManager):
+    """Time travel for tables of up to ``SNAPSHOT_ROWS`` rows; larger ones are read as they are now."""
+
+    def capture(self, project_id: str, dataset_id: str, table_id: str, *, kind: str = "AUTO") -> Any:
+        if kind == "AUTO":
+            count = self._engine.execute(f'SELECT count(*) FROM "{project_id}__{dataset_id}"."{table_id}"').fetchone()
+            if count is not None and count[0] > SNAPSHOT_ROWS:
+                self.drop_snapshots_for_table(project_id, dataset_id, table_id, include_user=False)
+                return None
+        return super().capture(project_id, dataset_id, table_id, kind=kind)
+
+
+class Catalog:
+    """bqemulator's catalog with one lock around every call, because it was made for one thread."""
+
+    def __init__(self, repository: MemoryCatalogRepository | DuckDBCatalogRepository) -> None:
+        self._repository = repository
+        self._lock = threading.RLock()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._repository, name)
+
+        def locked(*args: Any, **options: Any) -> Any:
+            with self._lock:
+                return method(*args, **options)
+
+        self.__dict__[name] = locked
+        return locked
+
+
+def open_context(directory: Path | None, clock: Clock, project: str) -> AppContext:
+    """Open the database and put bqemulator's parts together around it, as its own server does.
+
+    Args:
+        directory: Where the database lives; None keeps it in memory.
+        clock: What tells the time to bqemulator.
+        project: The project of names that leave it out.
+    """
+    for extension in ("spatial", "avro"):
+        import_extension(extension)
+    settings = Settings(
+        rest_port=0,
+        grpc_port=0,
+        default_project_id=project,
+        persistence_mode=PersistenceMode.EPHEMERAL if directory is None else PersistenceMode.PERSISTENT,
+        data_dir=directory,
+    )
+    engine = Engine(settings)
+    asyncio.run(engine.start())
+    # Session settings are not handed on to cursors.
+    engine.execute("SET GLOBAL TimeZone = 'UTC'")
+    repository = MemoryCatalogRepository(engine) if directory is None else DuckDBCatalogRepository(engine)
+    if isinstance(repository, DuckDBCatalogRepository):
+        repository.ensure_ready()
+    catalog: Any = Catalog(repository)
+    events = EventBus()
+    udf_registry = UDFRegistry(settings)
+    context = AppContext(
+        settings=settings,
+        clock=clock,
+        engine=engine,
+        catalog=catalog,
+        metrics=MetricsRegistry(),
+        events=events,
+        udf_registry=udf_registry,
+        snapshots=Snapshots(engine, catalog, clock, events, retention_days=settings.time_travel_retention_days),
+        row_access=RowAccessPolicyManager(catalog=catalog, clock=clock),
+    )
+    udf_registry.hydrate(repository, engine)  # looks inside the repository for the datasets
+    hydrate_subscriptions(context)
+    return context
+
+
+def close_context(context: AppContext) -> None:
+    """Close the database."""
+    asyncio.run(context.engine.stop())
+
+
+def engine_of(context: AppContext) -> Engine:
+    """Return the context's engine, which is always ours. Raises ``QueryError`` if it is not."""
+    if not isinstance(context.engine, Engine):
+        raise QueryError("the engine is not one for threads", reason="internalError")
+    return context.engine

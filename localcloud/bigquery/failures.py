@@ -1,0 +1,108 @@
+"""How the engine's own errors read to a client: BigQuery's reason, and its wording where it is known."""
+
+from __future__ import annotations
+
+import re
+
+import duckdb
+from bqemulator.domain.errors import DomainError
+from bqemulator.jobs.error_mapper import translate_runtime_error
+
+from localcloud.bigquery.errors import STATUS_BY_REASON, NotFound, QueryError
+from localcloud.bigquery.ml.function_errors import function_error
+
+_MISSING_COLUMN = re.compile(
+    r'Referenced column "(?P<name>[^"]+)" not found|does not have a column named "(?P<of>[^"]+)"'
+)
+_MISSING_TABLE = re.compile(r'Table with name "?(?P<table>[^"\s]+?)"? does not exist')
+_MISSING_SCHEMA = re.compile(r'schema "(?P<schema>[^"]+)" does not exist')
+_MISSING_FUNCTION = re.compile(
+    r'(?:Scalar|Table|Aggregate|Macro)? ?Function with name "?(?P<name>[\w.]+)"? does not exist'
+)
+_NAMED_TABLE = re.compile(r'"(?P<schema>[A-Za-z0-9_\-]+__[A-Za-z0-9_\-]+)"\."(?P<table>[^"]+)"')
+_EMULATOR_NAME = re.compile(r"(?P<kind>dataset|table|model|routine|job):(?P<name>[\w\-.$]+)")
+_KIND = {"dataset": "Dataset", "table": "Table", "model": "Model", "routine": "Routine", "job": "Job"}
+
+
+def query_error(
+    error: BaseException, *, sql: str = "", duckdb_sql: str | None = None, location: str = "US"
+) -> QueryError:
+    """Return what a client is told of an exception raised while a statement ran.
+
+    Args:
+        error: A DuckDB error, one of bqemulator's, or any other.
+        sql: The statement as the client wrote it, to point at a place in it.
+        duckdb_sql: What DuckDB was given.
+        location: Where the job ran.
+    """
+    if isinstance(error, QueryError):
+        return error
+    text = str(error)
+    if isinstance(error, DomainError):
+        cause = error.__cause__
+        if isinstance(cause, duckdb.Error):
+            error, text = cause, str(cause)
+        else:
+            return _from_domain(error)
+    raised = function_error(text)
+    if raised is not None:
+        return raised
+    if isinstance(error, duckdb.Error):
+        known = _from_duckdb(text, sql=sql, duckdb_sql=duckdb_sql, location=location)
+        if known is not None:
+            return known
+        if isinstance(error, duckdb.OutOfMemoryException):
+            return QueryError(f"Resources exceeded during query execution: {text}", reason="resourcesExceeded")
+        return _from_domain(translate_runtime_error(error, duckdb_sql=duckdb_sql))
+    return QueryError(f"{type(error).__name__}: {error}", reason="jobInternalError")
+
+
+def _from_domain(error: DomainError) -> QueryError:
+    reason = error.bq_reason if error.bq_reason in STATUS_BY_REASON else "invalidQuery"
+    message = error.message.removeprefix("Query execution failed: ").split("\n\nLINE ")[0]
+    return QueryError(plain_names(message), reason=reason, location=error.location, status=error.http_status)
+
+
+def plain_names(message: str) -> str:
+    """Return a message of bqemulator with resources named as BigQuery does: ``Table p:d.t`` for ``table:p.d.t``."""
+
+    def named(match: re.Match[str]) -> str:
+        project, _, rest = match["name"].partition(".")
+        return f"{_KIND[match['kind']]} {project}:{rest}" if rest else match[0]
+
+    return _EMULATOR_NAME.sub(named, message) if message.startswith(("Not found", "Already Exists")) else message
+
+
+def _from_duckdb(text: str, *, sql: str, duckdb_sql: str | None, location: str) -> QueryError | None:
+    if match := _MISSING_SCHEMA.search(text):
+        project, separator, dataset = match["schema"].partition("__")
+        if separator:
+            return NotFound(f"Not found: Dataset {project}:{dataset} was not found in location {location}")
+    if match := _MISSING_TABLE.search(text):
+        return NotFound(
+            f"Not found: Table {_full_name(match['table'], duckdb_sql)} was not found in location {location}"
+        )
+    if match := _MISSING_COLUMN.search(text):
+        name = match["name"] or match["of"]
+        return QueryError(f"Unrecognized name: {name}{_place(name, sql)}", location="query")
+    if match := _MISSING_FUNCTION.search(text):
+        return QueryError(f"Function not found: {match['name']}{_place(match['name'], sql)}", location="query")
+    return None
+
+
+def _full_name(table: str, duckdb_sql: str | None) -> str:
+    table = table.rpartition(".")[2].strip('"')
+    for match in _NAMED_TABLE.finditer(duckdb_sql or ""):
+        if match["table"].lower() == table.lower():
+            project, _, dataset = match["schema"].partition("__")
+            return f"{project}:{dataset}.{match['table']}"
+    return f'"{table}" must be qualified with a dataset (e.g. dataset.table)'
+
+
+def _place(name: str, sql: str) -> str:
+    """Return `` at [line:column]`` of the first use of ``name``, counted from 1, as BigQuery points at it."""
+    match = re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE)
+    if match is None:
+        return ""
+    before = sql[: match.start()]
+    return f" at [{before.count(chr(10)) + 1}:{match.start() - before.rfind(chr(10))}]"

@@ -1,0 +1,12 @@
+"""Lets bqemulator log errors only. It has to be imported before any part of it, because importing already logs.
+
+Its own set-up is not used: it would replace the handlers of this process's root logger.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import structlog
+
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR), cache_logger_on_first_use=True)

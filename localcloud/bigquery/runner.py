@@ -1,0 +1,123 @@
+"""Runs jobs in threads, and stops those that are cancelled or out of time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+
+import duckdb
+
+from localcloud.bigquery.engine import Engine
+from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.failures import query_error
+from localcloud.bigquery.jobs import DONE, PENDING, Job
+from localcloud.clock import Clock
+
+# BigQuery runs that many interactive queries at once in a small project; the rest waits as PENDING.
+WORKERS = 128
+# An interrupt that meets DuckDB between two statements is lost, so it is repeated.
+INTERRUPT_SECONDS = 0.02
+
+
+class Runner:
+    """A pool of threads, each running one job on a cursor of its own."""
+
+    def __init__(self, engine: Engine, clock: Clock, work: Callable[[Job], None]) -> None:
+        """``work`` does what the job is there for; an exception of it becomes the job's error."""
+        self._engine = engine
+        self._clock = clock
+        self._work = work
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="bigquery-job")
+        self._watched: dict[Job, float | None] = {}
+        self._changed = threading.Condition()
+        self._ended = False
+        self._watcher = threading.Thread(target=self._watch, name="bigquery-job-watcher", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch for time limits and cancellations."""
+        self._watcher.start()
+
+    def stop(self) -> None:
+        """Stop all jobs and threads."""
+        with self._changed:
+            self._ended = True
+            jobs = list(self._watched)
+            self._changed.notify_all()
+        for job in jobs:
+            self._interrupt(job)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def submit(self, job: Job, *, timeout_ms: int | None) -> None:
+        """Run the job as soon as a thread is free, for at most ``timeout_ms`` counted from its creation."""
+        if timeout_ms:
+            self._watch_for(job, timeout_ms)
+        self._pool.submit(self._run, job)
+
+    def cancel(self, job: Job) -> None:
+        """Ask the job to stop; it is DONE a moment later, at once if it has not begun."""
+        self._stop(job, QueryError("Job execution was cancelled: User requested cancellation", reason="stopped"))
+
+    def _stop(self, job: Job, error: QueryError) -> None:
+        with job.lock:
+            if job.state == DONE or job.stop_error is not None:
+                return
+            job.stop_error = error
+            pending = job.state == PENDING
+        job.stopped.set()
+        if pending:
+            job.finish(self._clock.now(), error)
+            return
+        self._interrupt(job)
+        self._watch_for(job, None)
+
+    def _run(self, job: Job) -> None:
+        if not job.begin(self._clock.now()):
+            return
+        cursor = self._engine.cursor()
+        job.cursor = cursor
+        error: QueryError | None = None
+        try:
+            with self._engine.use(cursor, job.stopped):
+                self._work(job)
+        except BaseException as failure:  # whatever it is, the job has to end
+            error = job.stop_error or query_error(failure)
+        finally:
+            job.cursor = None
+            cursor.close()
+            job.finish(self._clock.now(), error)
+            with self._changed:
+                self._watched.pop(job, None)
+
+    def _watch_for(self, job: Job, timeout_ms: int | None) -> None:
+        with self._changed:
+            self._watched[job] = timeout_ms
+            self._changed.notify_all()
+
+    def _watch(self) -> None:
+        while True:
+            with self._changed:
+                if self._ended:
+                    return
+                if not self._watched:
+                    self._changed.wait()
+                else:
+                    self._changed.wait(INTERRUPT_SECONDS)
+                watched = list(self._watched.items())
+            for job, timeout_ms in watched:
+                if job.state == DONE:
+                    with self._changed:
+                        self._watched.pop(job, None)
+                elif job.stopped.is_set():
+                    self._interrupt(job)
+                elif timeout_ms and self._clock.now() >= job.created + timedelta(milliseconds=timeout_ms):
+                    self._stop(job, QueryError(f"Job timed out after {timeout_ms} ms.", reason="timeout"))
+
+    @staticmethod
+    def _interrupt(job: Job) -> None:
+        cursor = job.cursor
+        if cursor is not None:
+            with suppress(duckdb.ConnectionException):  # closed a moment ago
+                cursor.interrupt()

@@ -1,0 +1,186 @@
+"""Types and values between DuckDB, Arrow and BigQuery's REST resources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from bqemulator.api.routes.tabledata import _build_arrow_schema
+from bqemulator.storage.arrow_bridge import arrow_table_to_bq_rows, bq_rows_to_arrow
+from bqemulator.storage.type_map import bq_schema_to_duckdb_columns
+from bqemulator.types.range_type import detect_range_element
+
+Field = dict[str, Any]
+
+# DuckDB's type ids, and the type names of TableFieldSchema.
+# https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#TableFieldSchema
+_BIGQUERY_TYPE: dict[str, str] = {
+    "tinyint": "INTEGER",
+    "smallint": "INTEGER",
+    "integer": "INTEGER",
+    "bigint": "INTEGER",
+    "hugeint": "INTEGER",
+    "utinyint": "INTEGER",
+    "usmallint": "INTEGER",
+    "uinteger": "INTEGER",
+    "ubigint": "INTEGER",
+    "uhugeint": "INTEGER",
+    "float": "FLOAT",
+    "double": "FLOAT",
+    "boolean": "BOOLEAN",
+    "varchar": "STRING",
+    "enum": "STRING",
+    "uuid": "STRING",
+    "blob": "BYTES",
+    "bit": "STRING",
+    "date": "DATE",
+    "time": "TIME",
+    "time with time zone": "TIME",
+    "timestamp": "DATETIME",
+    "timestamp_s": "DATETIME",
+    "timestamp_ms": "DATETIME",
+    "timestamp_ns": "DATETIME",
+    "timestamp with time zone": "TIMESTAMP",
+    "interval": "INTERVAL",
+    "geometry": "GEOGRAPHY",
+}
+
+# What a column of that BigQuery type is stored as.
+_STORED_TYPE: dict[str, str] = {
+    "INTEGER": "BIGINT",
+    "FLOAT": "DOUBLE",
+    "BOOLEAN": "BOOLEAN",
+    "STRING": "VARCHAR",
+    "BYTES": "BLOB",
+    "DATE": "DATE",
+    "TIME": "TIME",
+    "DATETIME": "TIMESTAMP",
+    "TIMESTAMP": "TIMESTAMPTZ",
+    "INTERVAL": "INTERVAL",
+    "GEOGRAPHY": "GEOMETRY",
+    "JSON": "JSON",
+}
+
+# Bytes of one value: https://cloud.google.com/bigquery/pricing#data
+_VALUE_BYTES: dict[str, int] = {
+    "INTEGER": 8,
+    "FLOAT": 8,
+    "NUMERIC": 16,
+    "BIGNUMERIC": 32,
+    "BOOLEAN": 1,
+    "DATE": 8,
+    "TIME": 8,
+    "DATETIME": 8,
+    "TIMESTAMP": 8,
+    "INTERVAL": 16,
+}
+_LEGACY_NAME = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
+
+
+def legacy_type(name: str) -> str:
+    """Return the REST name of a type that may be given in its SQL name, as ``INTEGER`` for ``INT64``."""
+    return _LEGACY_NAME.get(name.upper(), name.upper())
+
+
+def field_of(name: str, duckdb_type: Any) -> Field:
+    """Return the REST field of a DuckDB column.
+
+    Args:
+        name: The column's name.
+        duckdb_type: A ``DuckDBPyType``, or a type's name as ``DESCRIBE`` prints it.
+    """
+    kind = duckdb.sqltype(duckdb_type) if isinstance(duckdb_type, str) else duckdb_type
+    mode = "NULLABLE"
+    while kind.id in ("list", "array"):
+        mode, kind = "REPEATED", dict(kind.children)["child"]
+    text = str(kind)
+    if kind.id == "struct":
+        ranged = detect_range_element(text)
+        if ranged is not None:
+            return {"name": name, "type": "RANGE", "mode": mode, "rangeElementType": {"type": ranged[0]}}
+        return {"name": name, "type": "RECORD", "mode": mode, "fields": [field_of(*child) for child in kind.children]}
+    if kind.id == "map":
+        return {"name": name, "type": "RECORD", "mode": "REPEATED", "fields": [field_of(*c) for c in kind.children]}
+    if kind.id == "decimal":
+        scale = dict(kind.children)["scale"]
+        return {"name": name, "type": "BIGNUMERIC" if scale > 9 else "NUMERIC", "mode": mode}
+    return {"name": name, "type": "JSON" if text == "JSON" else _BIGQUERY_TYPE.get(kind.id, "STRING"), "mode": mode}
+
+
+def stored_type(duckdb_type: Any) -> str:
+    """Return the DuckDB type that a table keeps such values in: the one of the column's BigQuery type."""
+    kind = duckdb.sqltype(duckdb_type) if isinstance(duckdb_type, str) else duckdb_type
+    if kind.id in ("list", "array"):
+        return f"{stored_type(dict(kind.children)['child'])}[]"
+    if kind.id == "struct":
+        return "STRUCT(" + ", ".join(f"{quote(n)} {stored_type(child)}" for n, child in kind.children) + ")"
+    if kind.id in ("map", "decimal"):
+        return str(kind)
+    return _STORED_TYPE[field_of("", kind)["type"]]
+
+
+def columns_of(fields: Sequence[Field]) -> list[tuple[str, str]]:
+    """Return name and DuckDB type of the columns of a REST schema."""
+    return bq_schema_to_duckdb_columns([dict(field) for field in fields])
+
+
+def quote(name: str) -> str:
+    """Return ``name`` as a quoted DuckDB identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def value_bytes(field: Field) -> int | None:
+    """Return the logical size of a value in bytes, None where it depends on the value (STRING, BYTES, RECORD, ...)."""
+    return _VALUE_BYTES.get(legacy_type(field["type"])) if field.get("mode") != "REPEATED" else None
+
+
+def rest_rows(table: pa.Table, *, int64_timestamps: bool = True) -> list[dict[str, Any]]:
+    """Return rows as ``{"f": [{"v": ...}]}``.
+
+    Args:
+        table: The rows.
+        int64_timestamps: Whether TIMESTAMP is microseconds (``formatOptions.useInt64Timestamp``) or else seconds.
+    """
+    rows = arrow_table_to_bq_rows(table)
+    if not int64_timestamps:
+        for index, column in enumerate(table.schema):
+            if pa.types.is_timestamp(column.type) and column.type.tz:
+                for row in rows:
+                    cell = row["f"][index]
+                    if cell["v"] is not None:
+                        cell["v"] = _seconds(int(cell["v"]))
+    return rows
+
+
+def _seconds(microseconds: int) -> str:
+    """Return microseconds as BigQuery writes a TIMESTAMP by default: seconds in scientific notation."""
+    sign = "-" if microseconds < 0 else ""
+    digits = str(abs(microseconds))
+    if len(digits) <= 6:
+        return f"{microseconds / 1e6}"
+    mantissa = f"{digits[0]}.{digits[1:].rstrip('0') or '0'}"
+    return f"{sign}{mantissa}E{len(digits) - 7}"
+
+
+def arrow_schema_of(fields: Sequence[Field]) -> pa.Schema:
+    """Return the Arrow schema whose values have the Python types of a REST schema's rows."""
+    return _build_arrow_schema([dict(field) for field in fields])
+
+
+def batches_of(fields: Sequence[Field], rows: Iterable[dict[str, Any]], size: int = 8192) -> Iterator[pa.RecordBatch]:
+    """Yield rows of Python values as Arrow record batches of up to ``size`` rows."""
+    schema = arrow_schema_of(fields)
+    pending: list[dict[str, Any]] = []
+    for row in rows:
+        pending.append({"json": row})
+        if len(pending) == size:
+            yield from _batches(pending, schema)
+            pending = []
+    if pending:
+        yield from _batches(pending, schema)
+
+
+def _batches(rows: list[dict[str, Any]], schema: pa.Schema) -> Iterable[pa.RecordBatch]:
+    return bq_rows_to_arrow(rows, schema).combine_chunks().to_batches()

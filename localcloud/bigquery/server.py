@@ -1,0 +1,151 @@
+"""The local BigQuery, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+from bqemulator.versioning.materialized_views import clear_subscriptions_for_context
+
+from localcloud.bigquery.app import BigQueryApp
+from localcloud.bigquery.delegate import Delegate
+from localcloud.bigquery.destinations import Destinations
+from localcloud.bigquery.engine import close_context, engine_of, open_context
+from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.jobs import JobHistory
+from localcloud.bigquery.ml import MachineLearning
+from localcloud.bigquery.models import ModelMethods
+from localcloud.bigquery.queries import QueryJobs
+from localcloud.bigquery.quotas import Quotas
+from localcloud.bigquery.results import AnonymousTables
+from localcloud.bigquery.schema import Field
+from localcloud.bigquery.service import JobService
+from localcloud.bigquery.sizes import Sizes
+from localcloud.bigquery.storage_api import serve_storage_api
+from localcloud.bigquery.tables import Tables
+from localcloud.bigquery.transfers import TransferJobs
+from localcloud.bigquery.uploads import Uploads
+from localcloud.clock import Clock
+from localcloud.http import ASGIApp, HttpServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from localcloud.storage import ObjectStore
+    from localcloud.vertex.backends import ModelBackend
+
+
+def _as_it_is(app: ASGIApp) -> ASGIApp:
+    return app
+
+
+class BigQuery:
+    """BigQuery on this machine: REST on ``url``, the Storage API over gRPC on ``storage_api_port``."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        project: str,
+        store: ObjectStore,
+        directory: Path | None = None,
+        backend: ModelBackend | None = None,
+        wrap: Callable[[ASGIApp], ASGIApp] = _as_it_is,
+    ) -> None:
+        """Open the database; nothing is served before ``start``.
+
+        Args:
+            clock: Tells the time.
+            project: The project of names without one.
+            store: Cloud Storage, for models, load and extract jobs.
+            directory: Where tables, datasets and models are kept; None keeps them until the process ends.
+            backend: What answers for Gemini.
+            wrap: Put around the HTTP application, as for faults.
+        """
+        if directory is not None:
+            directory.mkdir(parents=True, exist_ok=True)
+        self._context = open_context(directory, clock, project)
+        self._engine = engine_of(self._context)
+        destinations = Destinations(self._context)
+        self._anonymous = AnonymousTables(destinations)
+        sizes = Sizes(self._context)
+        self.learning = MachineLearning(
+            store=store,
+            clock=clock,
+            directory=directory / "models" if directory is not None else None,
+            backend=backend,
+            project=project,
+        )
+        self._quotas = Quotas(clock)
+        queries = QueryJobs(self._context, self.learning, destinations, self._anonymous, sizes, store)
+        self._jobs = JobService(
+            self._engine,
+            clock,
+            queries,
+            TransferJobs(destinations, store, queries),
+            JobHistory(),
+            self._quotas,
+        )
+        self._delegate = Delegate(self._context, sizes)
+        self._uploads = Uploads()
+        self._app = BigQueryApp(
+            self._jobs,
+            self._delegate,
+            ModelMethods(self._context, self.learning),
+            self._anonymous,
+            self._uploads,
+            default_user=f"local-sa@{project}.iam.gserviceaccount.com",
+        )
+        self.app: ASGIApp = wrap(self._app)
+        self.tables = Tables(destinations, self._anonymous)
+        self._http: HttpServer | None = None
+        self._grpc: grpc.Server | None = None
+        self.storage_api_port = 0
+
+    @property
+    def url(self) -> str:
+        """The address of the REST API, without a trailing slash. Raises ``QueryError`` before ``start``."""
+        if self._http is None:
+            raise QueryError("BigQuery is not started", reason="internalError")
+        return self._http.url
+
+    def start(self, port: int = 0) -> None:
+        """Serve on ``port`` (0: a free one), and the Storage API on a free one."""
+        self._jobs.runner.start()
+        self._grpc, self.storage_api_port = serve_storage_api(self._context, self._anonymous)
+        self._http = HttpServer(self.app, port=port, name="bigquery")
+        self._http.start()
+
+    def stop(self) -> None:
+        """Stop serving, end the jobs and close the database."""
+        if self._http is not None:
+            self._http.stop()
+        if self._grpc is not None:
+            self._grpc.stop(grace=None).wait(5)
+        self._jobs.runner.stop()
+        self._delegate.stop()
+        self._app.stop()
+        self._uploads.close()
+        clear_subscriptions_for_context(self._context)
+        close_context(self._context)
+
+    def seed_table(
+        self, table: str, schema: list[Field], rows: Iterable[dict[str, Any]], *, location: str = "US"
+    ) -> None:
+        """Make a table (``project.dataset.table``) with its dataset, unless it is there already."""
+        project, dataset, name = table.split(".")
+        if self._context.catalog.get_table(project, dataset, name) is None:
+            self.tables.write(table, schema, rows, location=location)
+
+    def limit(self, *, queued_interactive: int | None = None, table_modifications_per_day: int | None = None) -> None:
+        """Switch quotas on, or with None off.
+
+        Args:
+            queued_interactive: How many interactive queries a project may have that are not done.
+            table_modifications_per_day: How many load, copy and query jobs may write one table in 24 hours.
+        """
+        self._quotas.queued_interactive = queued_interactive
+        self._quotas.table_modifications_per_day = table_modifications_per_day

@@ -1,0 +1,270 @@
+"""GoogleSQL inside one job: made ready, translated, described, run.
+
+The way of a statement: names without a dataset get the default one, views that use models are put in their place,
+ML functions are rewritten, bqemulator translates to DuckDB's SQL, table names become DuckDB's. Scripts go the same way
+statement by statement, so that what an earlier statement made is known to the next.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import sqlglot
+from bqemulator.api.dependencies import AppContext
+from bqemulator.domain.errors import DomainError, InvalidQueryError
+from bqemulator.jobs.executor import JOB_RESULTS, JOB_SCHEMAS, execute_query_job
+from bqemulator.row_access.identity import CallerIdentity
+from bqemulator.scripting.exceptions import ReturnSignal
+from bqemulator.scripting.interpreter import ScriptInterpreter
+from bqemulator.sql.inner_query import rewrite_and_translate_statement
+from bqemulator.sql.parameters import bind_parameters
+from bqemulator.sql.table_rewriter import rewrite_table_refs
+from bqemulator.sql.translator import SQLTranslator
+from sqlglot import exp
+
+from localcloud.bigquery.engine import Engine, complete, engine_of
+from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.failures import query_error
+from localcloud.bigquery.schema import Field, field_of
+from localcloud.bigquery.statement import TableName, mentioned_names, possible_tables, read_statement
+
+if TYPE_CHECKING:
+    from bqemulator.catalog.models import RoutineMeta
+
+    from localcloud.bigquery.ml import MachineLearning
+    from localcloud.bigquery.session import Session
+
+_TRANSLATOR = SQLTranslator()
+
+
+class Statements:
+    """The statements of one job."""
+
+    def __init__(
+        self,
+        context: AppContext,
+        learning: MachineLearning,
+        *,
+        project: str,
+        default_dataset: str | None,
+        location: str,
+        parameters: list[dict[str, Any]] | None,
+        user: str,
+        dry_run: bool = False,
+    ) -> None:
+        self.context = context
+        self.engine: Engine = engine_of(context)
+        self.learning = learning
+        self.project = project
+        self.location = location
+        self.parameters = parameters
+        self.dry_run = dry_run
+        self.caller = CallerIdentity(principal=f"serviceAccount:{user}")
+        self.session: Session | None = None
+        self.default_dataset = default_dataset
+        self._default = _split_dataset(default_dataset, project)
+
+    def require_session(self) -> Session:
+        """Return the job's session. Raises ``QueryError`` outside a job."""
+        if self.session is None:
+            raise QueryError("no job is running", reason="jobInternalError")
+        return self.session
+
+    # Making ready
+
+    def prepare(self, sql: str) -> str:
+        """Return GoogleSQL that bqemulator can translate: default dataset filled in, model views and ML functions gone.
+
+        Raises:
+            QueryError: An ML function is used wrongly.
+        """
+        sql = self.qualify(sql)
+        sql = self._inline_model_views(sql)
+        if self.session is not None and self.learning.uses_models(sql):
+            sql = self.learning.rewrite(sql, self.session, dry_run=self.dry_run)
+        return sql
+
+    def qualify(self, sql: str) -> str:
+        """Return ``sql`` with the default dataset before table names that have none."""
+        if self._default is None:
+            return sql
+        names = read_statement(sql, project=self.project).unqualified
+        if not names:
+            return sql
+        temporary = {
+            row[0].lower()
+            for row in self.engine.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
+        }
+        prefix = "`{}`.`{}`.".format(*self._default)
+        for name in sorted(names, key=lambda found: found.start, reverse=True):
+            if name.name.lower() not in temporary:
+                sql = sql[: name.start] + prefix + sql[name.start :]
+        return sql
+
+    def _inline_model_views(self, sql: str) -> str:
+        """Put the queries of views that use models in the views' place, so that they meet the model as it is now."""
+        views = {name: query for name, query in self._mentioned_views(sql) if self.learning.uses_models(query)}
+        if not views:
+            return sql
+        tree = read_statement(sql, project=self.project).tree
+        if tree is None:
+            return sql
+        found = False
+        for node in list(tree.find_all(exp.Table)):
+            query = views.get(TableName(node.catalog or self.project, node.db, node.name))
+            if query is None or isinstance(node.parent, exp.Create):
+                continue
+            body = sqlglot.parse_one(query, read="bigquery")
+            # TABLE name, as an argument of a table function, takes a query in brackets instead.
+            argument = isinstance(node.parent, exp.Predict)
+            node.replace(body.subquery() if argument else body.subquery(node.alias or node.name))
+            found = True
+        return self._inline_model_views(tree.sql(dialect="bigquery")) if found else sql
+
+    def _mentioned_views(self, sql: str) -> Iterator[tuple[TableName, str]]:
+        for parts in mentioned_names(sql):
+            for name in possible_tables(parts, self.project):
+                meta = self.context.catalog.get_table(name.project, name.dataset, name.table)
+                if meta is not None and meta.table_type == "VIEW" and meta.view_query:
+                    yield name, meta.view_query
+
+    # Translating
+
+    def translate(self, sql: str) -> str:
+        """Return the DuckDB SQL of one statement without ML functions. Raises ``QueryError``."""
+        return self._translate(self.qualify(sql), sql)
+
+    def translate_prepared(self, sql: str, original: str) -> str:
+        """Return the DuckDB SQL of a statement that ``prepare`` gave; errors point at places in ``original``."""
+        return self._translate(sql, original)
+
+    def _translate(self, sql: str, original: str) -> str:
+        try:
+            translated = complete(
+                rewrite_and_translate_statement(
+                    sql,
+                    project_id=self.project,
+                    ctx=self.context,
+                    caller=self.caller,
+                    translator=_TRANSLATOR,
+                )
+            )
+            return rewrite_table_refs(translated, self.project)
+        except DomainError as error:
+            raise query_error(error, sql=original, location=self.location) from error
+
+    def bind(self, duckdb_sql: str) -> tuple[str, list[Any] | None]:
+        """Return the SQL and the values for the job's query parameters in it."""
+        bound, values = bind_parameters(duckdb_sql, self.parameters)
+        return bound, values or None
+
+    # Describing and running
+
+    def describe(self, sql: str) -> list[Field]:
+        """Return the fields of a query's result without running it. Raises ``QueryError``."""
+        prepared = self.prepare(sql)
+        return self.describe_translated(self._translate(prepared, sql), sql)
+
+    def describe_translated(self, duckdb_sql: str, original: str) -> list[Field]:
+        """Return the fields of a translated query's result without running it. Raises ``QueryError``."""
+        return [field_of(name, kind) for name, kind in self.columns(duckdb_sql, original)]
+
+    def columns(self, duckdb_sql: str, original: str) -> list[tuple[str, str]]:
+        """Return names and DuckDB types of a translated query's result without running it. Raises ``QueryError``."""
+        bound, values = self.bind(duckdb_sql)
+        try:
+            return [(row[0], row[1]) for row in self.engine.execute(f"DESCRIBE {bound}", values).fetchall()]
+        except Exception as error:
+            raise query_error(error, sql=original, duckdb_sql=duckdb_sql, location=self.location) from error
+
+    def run(self, sql: str) -> None:
+        """Run one statement for what it does. Raises ``QueryError``."""
+        self.execute(self.prepare(sql), sql)
+
+    def execute(self, prepared: str, original: str) -> tuple[pa.Table, list[Field], dict[str, Any]]:
+        """Run one prepared statement by bqemulator's executor.
+
+        Returns its rows, their fields, and the ``statistics.query`` that bqemulator gives. Raises ``QueryError``.
+        """
+        # bqemulator keeps results by job id alone, whatever the project and location.
+        job_id = uuid.uuid4().hex
+        try:
+            meta = complete(
+                execute_query_job(self.project, job_id, prepared, self.parameters, self.context, caller=self.caller)
+            )
+            table = JOB_RESULTS.pop(job_id)
+            return table, JOB_SCHEMAS.pop(job_id, []), dict(meta.statistics.get("query", {}))
+        except Exception as error:
+            raise query_error(error, sql=original, duckdb_sql=self._named(prepared), location=self.location) from error
+        finally:
+            JOB_RESULTS.pop(job_id, None)
+            JOB_SCHEMAS.pop(job_id, None)
+
+    def _named(self, sql: str) -> str:
+        """Return the full names of the statement's tables as DuckDB writes them, to complete its messages."""
+        return " ".join(name.quoted for name in read_statement(sql, project=self.project).tables)
+
+    def run_script(self, source: str) -> tuple[pa.Table, int]:
+        """Run a script; return the rows of its last statement, and how many statements ran. Raises ``QueryError``."""
+        try:
+            result = complete(Script(self).run(source))
+        except Exception as error:
+            raise query_error(error, sql=source, duckdb_sql=self._named(source), location=self.location) from error
+        return result.final_table if result.final_table is not None else pa.table({}), result.statements_executed
+
+
+class Script(ScriptInterpreter):
+    """bqemulator's interpreter, with each statement made ready just before it is translated.
+
+    These methods are the seam: every statement of a script, dynamic SQL and expressions included, comes through one of
+    them with its temporary tables already made.
+    """
+
+    def __init__(self, statements: Statements) -> None:
+        super().__init__(statements.context, statements.project, caller=statements.caller)
+        self._statements = statements
+
+    async def _exec_sql(self, sql: str) -> None:
+        model = self._statements.learning.parse(
+            sql, project=self._statements.project, default_dataset=self._default_dataset
+        )
+        if model is not None:
+            self._statements.learning.execute(model, self._statements.require_session(), dry_run=False)
+            self._final_table = None
+            return
+        await super()._exec_sql(self._statements.prepare(sql))
+
+    async def _run_query(self, bq_sql: str) -> pa.Table:
+        return await super()._run_query(self._statements.prepare(bq_sql))
+
+    async def _run_statement_with_params(self, bq_sql: str, using_values: list[Any]) -> None:
+        await super()._run_statement_with_params(self._statements.prepare(bq_sql), using_values)
+
+    async def _run_query_with_params(self, bq_sql: str, using_values: list[Any]) -> pa.Table:
+        return await super()._run_query_with_params(self._statements.prepare(bq_sql), using_values)
+
+    async def _invoke_procedure(self, routine: RoutineMeta, args: list[Any]) -> dict[str, Any] | None:
+        if len(args) != len(routine.arguments):
+            raise InvalidQueryError(f"Procedure {routine.routine_id} expects {len(routine.arguments)} arguments")
+        nested = Script(self._statements)
+        for parameter, value in zip(routine.arguments, args, strict=True):
+            nested._frames.declare(parameter.name, "ANY", value)
+        with suppress(ReturnSignal):
+            await nested.run(routine.definition_body)
+        self._final_table = nested._final_table
+        return nested._frames.snapshot_current()
+
+    @property
+    def _default_dataset(self) -> str | None:
+        return self._statements.default_dataset
+
+
+def _split_dataset(name: str | None, project: str) -> tuple[str, str] | None:
+    if not name:
+        return None
+    parts = name.split(".")
+    return (parts[0], parts[1]) if len(parts) > 1 else (project, parts[0])

@@ -26,7 +26,7 @@ class BatchApi:
 
     def routes(self) -> list[Route]:
         """Return the routes of the handler."""
-        return [Route("POST", "/batch/storage/v1", self.run), Route("POST", "/batch", self.run)]
+        return [Route("POST", "/batch/storage/v1", self.run)]
 
     async def run(self, call: Call) -> Response:
         """Answer every call of a batch, in their order."""

@@ -6,7 +6,6 @@ from starlette.responses import Response
 
 from localcloud.storage.call import Call, Route
 from localcloud.storage.errors import InvalidRequest, Required
-from localcloud.storage.fields import BUCKET_SETTINGS
 from localcloud.storage.resources import PROJECT_NUMBER
 from localcloud.storage.store import ObjectStore
 
@@ -31,6 +30,7 @@ class BucketApi:
             Route("DELETE", bucket, self.delete),
             Route("GET", f"{bucket}/storageLayout", self.storage_layout),
             Route("GET", f"{bucket}/notificationConfigs", self.notification_configs),
+            Route("GET", f"{bucket}/managedFolders", self.managed_folders),
             Route("GET", "/storage/v1/projects/{project}/serviceAccount", self.service_account),
         ]
 
@@ -41,8 +41,7 @@ class BucketApi:
             raise InvalidRequest("Invalid value for field location")
         if not resource.get("name"):
             raise Required("Required")
-        settings = {name: value for name, value in resource.items() if name in BUCKET_SETTINGS}
-        bucket = self._store.create_bucket(resource["name"], location=location, settings=settings)
+        bucket = self._store.create_bucket(resource["name"], location=location, settings=resource)
         return call.answer(bucket.resource(call.host))
 
     async def list(self, call: Call) -> Response:
@@ -90,6 +89,10 @@ class BucketApi:
     async def notification_configs(self, call: Call) -> Response:
         self._store.bucket(call.ids["bucket"])
         return call.answer({"kind": "storage#notifications"})
+
+    async def managed_folders(self, call: Call) -> Response:
+        self._store.bucket(call.ids["bucket"])
+        return call.answer({"kind": "storage#managedFolders"})
 
     async def service_account(self, call: Call) -> Response:
         address = f"service-{PROJECT_NUMBER}@gs-project-accounts.iam.gserviceaccount.com"

@@ -25,7 +25,10 @@ class Content:
 
 
 class ContentWriter:
-    """Takes the bytes of one content; the file is made with the first of them."""
+    """Takes the bytes of one content; the file is made with the first of them.
+
+    As a context it takes everything back if it is left by an exception.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -44,7 +47,7 @@ class ContentWriter:
         self.size += len(piece)
 
     def finish(self) -> Content:
-        """End the content."""
+        """End the content and return it; called again, return it again."""
         if self._file is not None:
             self._file.close()
         return Content(self._path.name if self.size else "", self.size, self._checksums.crc32c, self._checksums.md5)
@@ -54,6 +57,13 @@ class ContentWriter:
         if self._file is not None:
             self._file.close()
             self._path.unlink(missing_ok=True)
+
+    def __enter__(self) -> ContentWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.discard()
 
 
 class ContentDirectory:

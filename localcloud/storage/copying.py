@@ -8,7 +8,7 @@ from localcloud.storage.errors import InvalidRequest
 from localcloud.storage.fields import ObjectFields
 from localcloud.storage.preconditions import NO_PRECONDITIONS, Preconditions
 from localcloud.storage.resources import StoredObject
-from localcloud.storage.store import ObjectStore, fields_of
+from localcloud.storage.store import ObjectStore
 
 MOST_SOURCES = 32
 _PIECE = 1 << 20
@@ -39,9 +39,9 @@ def copy(
     Source: https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite
     """
     stored = source.find(store)
-    fields = overrides.over_type(stored.content_type) if overrides else fields_of(stored)
-    content = store.copy_content(stored)
-    return store.finalize(bucket, name, content, fields, conditions, component_count=stored.component_count)
+    fields = overrides.over_type(stored.content_type) if overrides else ObjectFields.of(stored)
+    with store.copied_content(stored) as content:
+        return store.finalize(bucket, name, content, fields, conditions, component_count=stored.component_count)
 
 
 def compose(
@@ -56,14 +56,10 @@ def compose(
             f"The number of source components provided ({len(sources)}) is not in 1 to {MOST_SOURCES}."
         )
     components = [source.find(store) for source in sources]
-    writer = store.begin_content()
-    try:
+    count = sum(component.component_count or 1 for component in components)
+    with store.begin_content() as writer:
         for component in components:
             with store.open(component) as content:
                 while piece := content.read(_PIECE):
                     writer.write(piece)
-    except BaseException:
-        writer.discard()
-        raise
-    count = sum(component.component_count or 1 for component in components)
-    return store.finalize(bucket, name, writer.finish(), fields, conditions, component_count=count)
+        return store.finalize(bucket, name, writer.finish(), fields, conditions, component_count=count)

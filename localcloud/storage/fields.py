@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
+from localcloud.clock import rfc3339
 from localcloud.storage.errors import InvalidRequest
+from localcloud.storage.resources import StoredObject
 
 # The optional fields of an object that its downloads have as headers.
 HEADER_OF_FIELD = {
@@ -55,6 +58,17 @@ class ObjectFields:
         """Read an object resource. Raises ``InvalidRequest`` if a field has the wrong type."""
         return cls().patched(resource)
 
+    @classmethod
+    def of(cls, stored: StoredObject) -> ObjectFields:
+        """Return the fields that the writer of ``stored`` set."""
+        return cls(
+            content_type=stored.content_type,
+            metadata=stored.metadata,
+            headers=stored.headers,
+            storage_class=stored.storage_class,
+            custom_time=stored.custom_time,
+        )
+
     def patched(self, resource: Mapping[str, Any]) -> ObjectFields:
         """Return these fields with those of ``resource`` over them; ``null`` takes a field or a metadata key away.
 
@@ -68,7 +82,7 @@ class ObjectFields:
         if "contentType" in resource:
             patched = replace(patched, content_type=_text(resource, "contentType") or None)
         if "customTime" in resource:
-            patched = replace(patched, custom_time=_text(resource, "customTime") or None)
+            patched = replace(patched, custom_time=_moment(resource, "customTime"))
         if resource.get("storageClass"):
             patched = replace(patched, storage_class=_storage_class(resource))
         if "metadata" in resource:
@@ -87,23 +101,23 @@ class ObjectFields:
 def patched_settings(settings: Mapping[str, Any], resource: Mapping[str, Any]) -> dict[str, Any]:
     """Return a bucket's ``settings`` with those of ``resource`` over them.
 
-    ``null`` takes a setting away; labels are merged key by key. Raises ``InvalidRequest`` if one has the wrong type.
+    Objects are merged key by key, and ``null`` takes a key away. Raises ``InvalidRequest`` if one has the wrong type.
     """
-    patched = dict(settings)
-    for name, kind in BUCKET_SETTINGS.items():
-        if name not in resource:
-            continue
-        value = resource[name]
-        if value is None:
-            patched.pop(name, None)
-        elif not isinstance(value, kind):
+    changes = {name: value for name, value in resource.items() if name in BUCKET_SETTINGS}
+    for name, value in changes.items():
+        if value is not None and not isinstance(value, BUCKET_SETTINGS[name]):
             raise InvalidRequest(f"Invalid value for field {name}")
-        elif name == "labels":
-            labels = {**settings.get("labels", {}), **value}
-            patched["labels"] = {key: text for key, text in labels.items() if text is not None}
+    return _merged(settings, changes)
+
+
+def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(settings)
+    for name, change in changes.items():
+        if isinstance(change, dict):
+            merged[name] = _merged(merged.get(name) or {}, change)
         else:
-            patched[name] = value
-    return {name: value for name, value in patched.items() if name != "labels" or value}
+            merged[name] = change
+    return {name: value for name, value in merged.items() if value not in (None, {})}
 
 
 def _text(resource: Mapping[str, Any], name: str) -> str:
@@ -113,6 +127,14 @@ def _text(resource: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value.isprintable():
         raise InvalidRequest(f"Invalid value for field {name}")
     return value
+
+
+def _moment(resource: Mapping[str, Any], name: str) -> str | None:
+    text = _text(resource, name)
+    try:
+        return rfc3339(datetime.fromisoformat(text)) if text else None
+    except ValueError:
+        raise InvalidRequest(f"Invalid value for field {name}: {text!r} is no RFC 3339 time") from None
 
 
 def _storage_class(resource: Mapping[str, Any]) -> str:

@@ -21,6 +21,9 @@ def boundary_of(content_type: str) -> bytes:
     boundary = message.get_boundary()
     if message.get_content_maintype() != "multipart" or not boundary:
         raise InvalidRequest("Multipart must have a Content-Type of multipart/related and a boundary.")
+    # gcloud puts it into single quotes, which mean nothing in MIME, but which Cloud Storage takes for quotes.
+    if len(boundary) > 2 and boundary[0] == boundary[-1] == "'":
+        boundary = boundary[1:-1]
     return boundary.encode("latin-1")
 
 

@@ -20,11 +20,17 @@ FINALIZED = "google.cloud.storage.object.v1.finalized"
 DELETED = "google.cloud.storage.object.v1.deleted"
 METADATA_UPDATED = "google.cloud.storage.object.v1.metadataUpdated"
 
-GOOGLE_HOST = "https://storage.googleapis.com"
+# Where Google's own links lead; an answer has links that lead here, an event has Google's.
+_SELF_LINKS = "https://www.googleapis.com"
+_MEDIA_LINKS = "https://storage.googleapis.com"
 # Nothing here depends on a project's number, but buckets have to show one.
 PROJECT_NUMBER = "100000000001"
 
-_MULTI_REGIONS = ("US", "EU", "ASIA")
+# https://cloud.google.com/storage/docs/locations
+_LOCATION_TYPES = {
+    **dict.fromkeys(("US", "EU", "ASIA"), "multi-region"),
+    **dict.fromkeys(("ASIA1", "EUR4", "EUR5", "EUR7", "EUR8", "NAM4"), "dual-region"),
+}
 
 
 @dataclass(frozen=True)
@@ -45,14 +51,14 @@ class Bucket:
 
     @property
     def location_type(self) -> str:
-        """``region`` or ``multi-region``."""
-        return "multi-region" if self.location in _MULTI_REGIONS else "region"
+        """``region``, ``dual-region`` or ``multi-region``."""
+        return _LOCATION_TYPES.get(self.location, "region")
 
-    def resource(self, host: str = GOOGLE_HOST) -> dict[str, Any]:
-        """Return the JSON API's resource, whose links begin with ``host``."""
+    def resource(self, host: str | None = None) -> dict[str, Any]:
+        """Return the JSON API's resource, whose links begin with ``host``, or else as Google's do."""
         return {
             "kind": "storage#bucket",
-            "selfLink": f"{host}/storage/v1/b/{self.name}",
+            "selfLink": f"{host or _SELF_LINKS}/storage/v1/b/{self.name}",
             "id": self.name,
             "name": self.name,
             "projectNumber": PROJECT_NUMBER,
@@ -114,22 +120,35 @@ class StoredObject:
     def etag(self) -> str:
         return _etag(self.generation, self.metageneration)
 
-    def resource(self, host: str = GOOGLE_HOST) -> dict[str, Any]:
-        """Return the JSON API's resource, whose links begin with ``host``."""
-        path = f"b/{self.bucket}/o/{quote(self.name, safe='')}"
+    def resource(self, host: str | None = None) -> dict[str, Any]:
+        """Return the JSON API's resource, whose links begin with ``host``, or else as Google's do."""
+        resource = {
+            **self._resource_without_links,
+            "selfLink": f"{host or _SELF_LINKS}/storage/v1/{self._path}",
+            "mediaLink": f"{host or _MEDIA_LINKS}/download/storage/v1/{self._path}"
+            f"?generation={self.generation}&alt=media",
+        }
+        if self.metadata:
+            resource["metadata"] = dict(self.metadata)
+        return resource
+
+    @cached_property
+    def _path(self) -> str:
+        return f"b/{self.bucket}/o/{quote(self.name, safe='')}"
+
+    @cached_property
+    def _resource_without_links(self) -> dict[str, Any]:
+        """The part of the resource that is the same for every caller; a list needs a thousand of them at once."""
+        created = rfc3339(self.created)
         optional = {
             "md5Hash": self.md5,
             "componentCount": self.component_count,
             "customTime": self.custom_time,
-            "metadata": dict(self.metadata) or None,
             "timeDeleted": rfc3339(self.deleted) if self.deleted else None,
         }
-        created = rfc3339(self.created)
         return {
             "kind": "storage#object",
             "id": f"{self.bucket}/{self.name}/{self.generation}",
-            "selfLink": f"{host}/storage/v1/{path}",
-            "mediaLink": f"{host}/download/storage/v1/{path}?generation={self.generation}&alt=media",
             "name": self.name,
             "bucket": self.bucket,
             "generation": str(self.generation),

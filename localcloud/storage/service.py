@@ -28,7 +28,8 @@ class Storage:
         calls = [*BucketApi(self.store).routes(), *ObjectApi(self.store).routes()]
         # A batch can hold no upload and no other batch.
         batches = BatchApi(JsonApi(calls))
-        self.app: ASGIApp = JsonApi([*calls, *UploadApi(self.store).routes(), *batches.routes()])
+        self._uploads = UploadApi(self.store)
+        self.app: ASGIApp = JsonApi([*calls, *self._uploads.routes(), *batches.routes()])
 
     def limit_writes(self, per_second: float | None) -> None:
         """Refuse more than ``per_second`` writes a second to one object name with a 429; ``None``: refuse none.
@@ -38,5 +39,6 @@ class Storage:
         self.store.limit_writes(per_second)
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files; uploads under way are given up."""
+        self._uploads.close()
         self.store.close()

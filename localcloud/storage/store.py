@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -179,21 +180,17 @@ class ObjectStore:
     ) -> StoredObject:
         """Write an object in one go. Raises ``NotFound`` if there is no such bucket."""
         self.bucket(bucket)
-        writer = self.begin_content()
-        try:
+        fields = ObjectFields(content_type=content_type, metadata=metadata or {})
+        with self.begin_content() as writer:
             if isinstance(data, bytes):
                 writer.write(data)
             else:
                 while piece := data.read(_PIECE):
                     writer.write(piece)
-        except BaseException:
-            writer.discard()
-            raise
-        fields = ObjectFields(content_type=content_type, metadata=metadata or {})
-        return self.finalize(bucket, name, writer.finish(), fields)
+            return self.finalize(bucket, name, writer.finish(), fields)
 
     def begin_content(self) -> ContentWriter:
-        """Begin a content, to be made an object with ``finalize`` or to be discarded."""
+        """Begin a content, to be made an object by ``finalize`` or to be discarded."""
         return self._contents.create()
 
     def check_write(self, bucket: str, name: object, conditions: Preconditions) -> None:
@@ -214,16 +211,12 @@ class ObjectStore:
     ) -> StoredObject:
         """Make ``content`` the live object of that name. An object with ``component_count`` is a composed one.
 
-        Raises ``NotFound``, ``InvalidRequest``, ``PreconditionFailed`` or ``RateLimited``; the content is gone then.
+        Raises ``NotFound``, ``InvalidRequest``, ``PreconditionFailed`` or ``RateLimited``.
         """
         check_object_name(name)
-        try:
-            with self._lock:
-                conditions.check_write(self._live(bucket, name))
-                stored = self._put(bucket, name, content, fields, component_count)
-        except BaseException:
-            self._contents.remove(content.id)
-            raise
+        with self._lock:
+            conditions.check_write(self._live(bucket, name))
+            stored = self._put(bucket, name, content, fields, component_count)
         self._announcer.tell()
         return stored
 
@@ -246,7 +239,9 @@ class ObjectStore:
             source = self.get(bucket, name)
             source_conditions.check_write(source)
             conditions.check_write(self._live(bucket, destination))
-            moved = self._put(bucket, destination, self.copy_content(source), fields_of(source), source.component_count)
+            with self.copied_content(source) as content:
+                fields = ObjectFields.of(source)
+                moved = self._put(bucket, destination, content, fields, source.component_count)
             self._remove(source)
         self._announcer.tell()
         return moved
@@ -268,7 +263,7 @@ class ObjectStore:
         with self._lock:
             stored = self.get(bucket, name, generation)
             conditions.check_write(stored)
-            before = ObjectFields() if replace_all else fields_of(stored)
+            before = ObjectFields() if replace_all else ObjectFields.of(stored)
             fields = before.patched(resource)
             now = self._clock.now()
             self._quota.take(bucket, name, now)
@@ -302,12 +297,21 @@ class ObjectStore:
             self._remove(stored)
         self._announcer.tell()
 
-    def copy_content(self, stored: StoredObject) -> Content:
-        """Return a second content with the bytes of ``stored``. Raises ``NotFound`` if that generation is gone."""
+    @contextmanager
+    def copied_content(self, stored: StoredObject) -> Iterator[Content]:
+        """Give a second content with the bytes of ``stored``, to be made an object by ``finalize``.
+
+        It is taken back if the context is left by an exception. Raises ``NotFound`` if that generation is gone.
+        """
         try:
-            return Content(self._contents.link(stored.content), stored.size, stored.crc32c, stored.md5 or "")
+            copied = self._contents.link(stored.content)
         except FileNotFoundError:
             raise NotFound(f"No such object: {stored.bucket}/{stored.name}") from None
+        try:
+            yield Content(copied, stored.size, stored.crc32c, stored.md5 or "")
+        except BaseException:
+            self._contents.remove(copied)
+            raise
 
     # Being told
 
@@ -381,14 +385,3 @@ class ObjectStore:
         """
         self._contents.remove(stored.content)
         self._announcer.note(StorageEvent(DELETED, replace(stored, deleted=self._clock.now())))
-
-
-def fields_of(stored: StoredObject) -> ObjectFields:
-    """Return the fields of ``stored`` that its writer could set."""
-    return ObjectFields(
-        content_type=stored.content_type,
-        metadata=stored.metadata,
-        headers=stored.headers,
-        storage_class=stored.storage_class,
-        custom_time=stored.custom_time,
-    )

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from localcloud.storage.call import Call, Route, parse_resource
 from localcloud.storage.checksums import AnnouncedChecksums
 from localcloud.storage.contents import ContentWriter
-from localcloud.storage.errors import Conflict, InvalidRequest, StorageError
+from localcloud.storage.errors import Conflict, InvalidRequest, RateLimited, StorageError
 from localcloud.storage.fields import ObjectFields
 from localcloud.storage.multipart import RelatedParts, boundary_of
 from localcloud.storage.resources import StoredObject
@@ -38,6 +38,10 @@ class UploadApi:
             for method, handler in (("POST", self.insert), ("PUT", self.resume), ("DELETE", self.cancel))
         ]
 
+    def close(self) -> None:
+        """Give up the uploads that are under way."""
+        self._sessions.close()
+
     async def insert(self, call: Call) -> Response:
         if "upload_id" in call.parameters:
             return await self.resume(call)
@@ -48,14 +52,10 @@ class UploadApi:
 
     async def _upload_media(self, call: Call) -> Response:
         upload = self._upload(call, {}, call.request.headers.get("content-type", ""))
-        writer = self._store.begin_content()
-        try:
+        with self._store.begin_content() as writer:
             async for piece in call.request.stream():
                 writer.write(piece)
-        except BaseException:
-            writer.discard()
-            raise
-        return _answer(call, self._complete(upload, writer))
+            return _answer(call, self._complete(upload, writer))
 
     async def _upload_multipart(self, call: Call) -> Response:
         boundary = boundary_of(call.request.headers.get("content-type", ""))
@@ -63,13 +63,9 @@ class UploadApi:
         resource = parse_resource(await parts.read_resource())
         content_type = await parts.read_content_type()
         upload = self._upload(call, resource, content_type)
-        writer = self._store.begin_content()
-        try:
+        with self._store.begin_content() as writer:
             await parts.read_content(writer.write)
-        except BaseException:
-            writer.discard()
-            raise
-        return _answer(call, self._complete(upload, writer))
+            return _answer(call, self._complete(upload, writer))
 
     async def _begin(self, call: Call) -> Response:
         headers = call.request.headers
@@ -88,23 +84,21 @@ class UploadApi:
         if session.stored is not None:
             return _answer(call, session.stored)
         header = call.request.headers.get("content-range")
+        content_range = ContentRange(0, None, None) if header is None else ContentRange.parse(header)
+        session.expect(content_range.total)
+        if content_range.first is not None:
+            await _append(call, session, content_range.first)
+        session.expect(session.writer.size if header is None else session.total)
+        if session.total is None or session.writer.size < session.total:
+            return _incomplete(session)
+        announced = AnnouncedChecksums.from_header(call.request.headers.get("x-goog-hash"))
+        upload = replace(session.upload, announced=session.upload.announced.overlaid_with(announced))
         try:
-            if header is None:
-                await _append(call, session, 0)
-                session.expect(session.writer.size)
-            else:
-                content_range = ContentRange.parse(header)
-                session.expect(content_range.total)
-                if content_range.first is not None:
-                    await _append(call, session, content_range.first)
-            if session.total is None or session.writer.size < session.total:
-                return _incomplete(session)
-            announced = AnnouncedChecksums.from_header(call.request.headers.get("x-goog-hash"))
-            upload = replace(session.upload, announced=session.upload.announced.overlaid_with(announced))
             stored = self._complete(upload, session.writer)
-        except StorageError as refusal:
-            if not isinstance(refusal, Conflict):
-                self._sessions.forget(session)
+        except RateLimited:
+            raise  # the caller comes again
+        except StorageError:
+            self._sessions.forget(session)
             raise
         self._sessions.finish(session, stored)
         return _answer(call, stored)
@@ -132,11 +126,7 @@ class UploadApi:
     def _complete(self, upload: Upload, writer: ContentWriter) -> StoredObject:
         """Make an object of what was written, if it is what its sender says it is."""
         content = writer.finish()
-        try:
-            upload.announced.check(content.crc32c, content.md5)
-        except InvalidRequest:
-            writer.discard()
-            raise
+        upload.announced.check(content.crc32c, content.md5)
         return self._store.finalize(upload.bucket, upload.name, content, upload.fields, upload.conditions)
 
 

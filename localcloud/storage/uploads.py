@@ -96,6 +96,11 @@ class UploadSessions:
         if len(self._finished) > _MOST_FINISHED:
             self._finished.popitem(last=False)
 
+    def close(self) -> None:
+        """Give up all that are under way."""
+        for session in tuple(self._open.values()):
+            self.forget(session)
+
     def forget(self, session: UploadSession) -> None:
         """Give an upload up; its bytes are gone."""
         if self._open.pop(session.id, None) is not None:

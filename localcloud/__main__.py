@@ -1,0 +1,168 @@
+"""Google Cloud on one machine.
+
+python -m localcloud start    start every service and the functions, and run until stopped
+python -m localcloud env      print the variables of the one that runs, for `eval`
+python -m localcloud stop     stop it
+python -m localcloud demo     tell the whole story
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from localcloud.clock import monotonic
+from localcloud.config import DEFAULT_LOCATION, DEFAULT_PROJECT, CloudConfig
+
+STATE_FILE = Path(".localcloud") / "state.json"
+STOP_TIMEOUT_SECONDS = 30
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what the command line says and return the exit code."""
+    options = _parser().parse_args(arguments)
+    return options.run(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m localcloud", description="Google Cloud on one machine.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    start = commands.add_parser("start", help="start every service and the functions, and run until stopped")
+    start.add_argument("--data-dir", type=Path, help="keep everything here; without it nothing is kept")
+    start.add_argument("--env-file", type=Path, help="write `export KEY=VALUE` lines here once everything answers")
+    start.add_argument("--no-functions", action="store_true", help="start the services only")
+    start.add_argument("--project", default=DEFAULT_PROJECT, help="the project's id (%(default)s)")
+    start.add_argument("--location", default=DEFAULT_LOCATION, help="Vertex AI's and the Scheduler's (%(default)s)")
+    start.add_argument("--port", type=int, default=0, help="port of Storage, Vertex AI and the rest (a free one)")
+    start.add_argument("--bigquery-port", type=int, default=0, help="port of BigQuery (a free one)")
+    start.add_argument("--pubsub-port", type=int, default=0, help="port of Pub/Sub's gRPC (a free one)")
+    start.add_argument("--record", type=Path, help="write every exchange with a service to this folder")
+    start.set_defaults(run=_start)
+
+    env = commands.add_parser("env", help="print the variables of the local cloud that runs")
+    env.set_defaults(run=_print_environment)
+    stop = commands.add_parser("stop", help="stop the local cloud that runs")
+    stop.set_defaults(run=_stop)
+    demo = commands.add_parser("demo", help="tell the whole story, from a model's training to its predictions")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _start(options: argparse.Namespace) -> int:
+    begun = monotonic()
+    from localcloud.cloud import LocalCloud
+    from localcloud.declaration import DeclarationError
+    from localcloud.environment import export_lines
+    from localcloud.functions import FunctionStartError
+
+    config = CloudConfig(
+        project=options.project,
+        location=options.location,
+        http_port=options.port,
+        bigquery_port=options.bigquery_port,
+        pubsub_port=options.pubsub_port,
+        data_dir=options.data_dir,
+        with_functions=not options.no_functions,
+        gemini_backend=os.environ.get("GEMINI_BACKEND") or "echo",
+        record_to=options.record,
+    )
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stopped.set())
+    try:
+        cloud = LocalCloud(config)
+        cloud.start()
+    except (DeclarationError, FunctionStartError, OSError, RuntimeError, ValueError) as error:
+        print(f"The local cloud did not start: {error}", file=sys.stderr)
+        return 1
+    state_file = _state_file()
+    try:
+        environment = cloud.environment()
+        _write_at_once(state_file, json.dumps({"pid": os.getpid(), "environment": environment}))
+        description = cloud.describe()
+        for name, address in description["services"].items():
+            print(f"{name:<22}{address}")
+        for name, function in description["functions"].items():
+            print(f"{name:<22}{function['url']}")
+        print(f"The local cloud runs after {monotonic() - begun:.1f} s; Ctrl-C stops it.", flush=True)
+        if options.env_file is not None:
+            _write_at_once(options.env_file, export_lines(environment))
+        stopped.wait()
+    finally:
+        print("The local cloud stops.", flush=True)
+        state_file.unlink(missing_ok=True)
+        cloud.stop()
+    return 0
+
+
+def _print_environment(options: argparse.Namespace) -> int:
+    from localcloud.environment import export_lines
+
+    state = _running()
+    if state is None:
+        return _nothing_runs()
+    print(export_lines(state["environment"]), end="")
+    return 0
+
+
+def _stop(options: argparse.Namespace) -> int:
+    state = _running()
+    if state is None:
+        return _nothing_runs()
+    os.kill(state["pid"], signal.SIGTERM)
+    gone = threading.Event()
+    deadline = monotonic() + STOP_TIMEOUT_SECONDS
+    while _runs(state["pid"]) and monotonic() < deadline:
+        gone.wait(0.05)
+    return 1 if _runs(state["pid"]) else 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from localcloud import demo
+
+    return demo.run() or 0
+
+
+def _state_file() -> Path:
+    """Return the file that tells the other commands which local cloud runs."""
+    return Path(os.environ.get("LOCALCLOUD_STATE", STATE_FILE))
+
+
+def _running() -> dict[str, Any] | None:
+    try:
+        state = json.loads(_state_file().read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    return state if _runs(state["pid"]) else None
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+def _nothing_runs() -> int:
+    print(f"No local cloud runs, by {_state_file()}; `python -m localcloud start` starts one.", file=sys.stderr)
+    return 1
+
+
+def _write_at_once(path: Path, text: str) -> None:
+    """Write ``text`` so that whoever waits for the file never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

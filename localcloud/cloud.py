@@ -1,0 +1,247 @@
+"""The local cloud as a whole: builds the services, leads calls to them, and starts and stops everything in order."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+from localcloud import provisioning
+from localcloud.bigquery import BigQuery
+from localcloud.callers import Callers
+from localcloud.calls import Calls
+from localcloud.config import CloudConfig
+from localcloud.control import Control
+from localcloud.credentials import Credentials
+from localcloud.declaration import read_declaration
+from localcloud.delivery_faults import OrderedDeliveryFaults
+from localcloud.environment import Addresses, client_environment, function_environment
+from localcloud.eventarc import Eventarc
+from localcloud.faults import Faults
+from localcloud.front import Front
+from localcloud.functions import Functions
+from localcloud.http import HOST, ASGIApp, HttpServer, Receive, Scope, Send
+from localcloud.http_effects import error_body
+from localcloud.janitor import Janitor
+from localcloud.pubsub import PubSub
+from localcloud.recorder import Recorder
+from localcloud.scheduler import Scheduler
+from localcloud.storage import Storage
+from localcloud.vertex import Vertex, backend_from
+
+# Which service a path of the shared HTTP port belongs to: the first pattern that fits. BigQuery has a port of its own.
+ROUTES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), service)
+    for pattern, service in (
+        (r"/((upload|download|batch|resumable)/)?storage(/|$)|/resumable", "storage"),
+        (r"/v1(beta1)?/projects/[^/]+/locations/[^/]+/jobs(/|$)", "scheduler"),
+        (r"/v1/projects/[^/]+/(topics|subscriptions|snapshots|schemas)(/|:|$)", "pubsub"),
+        (r"/(upload/)?v1(beta1)?/", "vertex"),
+        (r"/token$", "token"),
+        (r"/(faults|calls)?$", "control"),
+    )
+)
+
+
+class LocalCloud:
+    """Google Cloud on one machine: every service, the declared resources and, if asked for, the functions."""
+
+    def __init__(self, config: CloudConfig) -> None:
+        """Read the declaration. Raises ``DeclarationError`` if it cannot be meant."""
+        self.config = config
+        self.declaration = read_declaration(config.declaration, project=config.project)
+        self.state = "stopped"
+        self.faults = Faults()
+        self.calls = Calls()
+        self._undo = contextlib.ExitStack()
+        self._apps: dict[str, ASGIApp] = {}
+
+    def start(self) -> None:
+        """Start everything and return once every service and function answers.
+
+        Raises ``FunctionStartError`` if a function does not start and ``OSError`` if a port is taken; then nothing
+        is left running.
+        """
+        self.state = "starting"
+        with contextlib.ExitStack() as undo:
+            # What is started is stopped in reverse order, also when something later does not start.
+            self._build(undo)
+            self._start(undo)
+            self._undo = undo.pop_all()
+        self.state = "running"
+
+    def stop(self) -> None:
+        """Stop everything; without a data directory nothing is left."""
+        self.state = "stopping"
+        self._undo.close()
+        self.state = "stopped"
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that lead clients here: what `python -m localcloud env` prints."""
+        return client_environment(
+            self.config,
+            self.declaration,
+            self.addresses,
+            self._key_file,
+            function_urls=self.functions.urls(),
+            gcloud_folder=self.data_dir / "gcloud",
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return the state and the addresses of all services and functions."""
+        return {
+            "state": self.state,
+            "project": self.config.project,
+            "services": {
+                "storage": self.addresses.http,
+                "pubsub": self.addresses.pubsub,
+                "bigquery": self.addresses.bigquery,
+                "bigquery-storage": self.addresses.storage_read,
+                "vertex": self.addresses.http,
+                "scheduler": self.addresses.http,
+            },
+            "functions": {
+                name: {"url": process.url, "pid": process.pid} for name, process in self.functions.processes.items()
+            },
+        }
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where the services are."""
+        return Addresses(
+            http=self._server.url,
+            bigquery=self.bigquery.url,
+            pubsub=f"{HOST}:{self.pubsub.port}",
+            storage_read=f"{HOST}:{self.bigquery.storage_api_port}",
+        )
+
+    def _build(self, undo: contextlib.ExitStack) -> None:
+        """Make everything, without serving anything yet."""
+        config = self.config
+        clock, project = config.clock, config.project
+        janitor = Janitor()
+        undo.callback(janitor.close)
+        self.data_dir = self._make_data_dir(janitor)
+        kept = self.data_dir if config.data_dir is not None else None
+        self.functions = Functions(
+            self.declaration.functions.values() if config.with_functions else (),
+            source=config.source,
+            data_dir=self.data_dir,
+            clock=clock,
+            janitor=janitor,
+        )
+        self.recorder = Recorder(config.record_to) if config.record_to is not None else None
+        if self.recorder is not None:
+            undo.callback(self.recorder.close)
+        self.front = Front(
+            faults=self.faults,
+            calls=self.calls,
+            callers=Callers(self.functions.pids),
+            kill=self.functions.kill,
+            clock=clock,
+            recorder=self.recorder,
+        )
+        undo.callback(self.front.stop)
+        self._server = HttpServer(self._serve, port=config.http_port, name="services")
+        self.credentials = Credentials(
+            project=project,
+            account=self.declaration.runtime_account,
+            token_uri=f"{self._server.url}/token",
+            clock=clock,
+        )
+        self._key_file = self.data_dir / "service-account.json"
+        self.credentials.write(self._key_file)
+        (self.data_dir / "gcloud").mkdir(exist_ok=True)
+
+        backend = backend_from(config.gemini_backend)
+        self.storage = Storage(self.data_dir / "storage", clock=clock, project=project)
+        undo.callback(self.storage.close)
+        self.pubsub = PubSub(
+            clock=clock,
+            project=project,
+            directory=kept and kept / "pubsub",
+            delivery_faults=OrderedDeliveryFaults(self.faults, self._receiver_of),
+        )
+        undo.callback(self.pubsub.stop)
+        self.bigquery = BigQuery(
+            clock=clock,
+            project=project,
+            store=self.storage.store,
+            directory=kept and kept / "bigquery",
+            backend=backend,
+            wrap=lambda app: self.front.wrap(app, "bigquery"),
+        )
+        undo.callback(self.bigquery.stop)
+        self.vertex = Vertex(
+            clock=clock, project=project, tables=self.bigquery.tables, store=self.storage.store, backend=backend
+        )
+        self.eventarc = Eventarc(
+            self.pubsub.broker, self.storage.store, clock=clock, project=project, location=config.location
+        )
+        self.scheduler = Scheduler(self.pubsub.broker, clock=clock, project=project, location=config.location)
+        control = Control(self.faults, self.calls, self.describe)
+        self._apps = {
+            service: self.front.wrap(app, service)
+            for service, app in {
+                "storage": self.storage.app,
+                "scheduler": self.scheduler.app,
+                "pubsub": self.pubsub.app,
+                "vertex": self.vertex.app,
+                "token": self.credentials.app,
+                "control": control.app,
+            }.items()
+        }
+
+    def _start(self, undo: contextlib.ExitStack) -> None:
+        """Serve, make the declared resources, and run the functions last."""
+        config, declaration = self.config, self.declaration
+        self.pubsub.start(config.pubsub_port, interceptors=[self.front.interceptor()])
+        self.bigquery.start(config.bigquery_port)
+        self.vertex.start()
+        undo.callback(self.vertex.stop)
+        self._server.start()
+        undo.callback(self._server.stop)
+
+        provisioning.make_buckets(declaration, self.storage.store, location=config.location)
+        provisioning.make_topics(declaration, self.pubsub.broker, project=config.project)
+        if config.with_functions:
+            urls = self.functions.urls()
+            provisioning.connect_triggers(declaration, config, self.eventarc, urls)
+            provisioning.make_schedules(declaration, config, self.scheduler, urls)
+            environment = function_environment(config, declaration, self.addresses, self._key_file)
+            undo.callback(self.functions.stop)
+            self.functions.start(environment)
+        if config.with_samples:
+            provisioning.make_sample_tables(self.bigquery)
+        self.functions.wait_until_ready()
+        if config.with_schedules:
+            self.scheduler.start()
+            undo.callback(self.scheduler.stop)
+
+    def _make_data_dir(self, janitor: Janitor) -> Path:
+        if self.config.data_dir is not None:
+            self.config.data_dir.mkdir(parents=True, exist_ok=True)
+            return self.config.data_dir.resolve()
+        folder = Path(tempfile.mkdtemp(prefix="localcloud-"))
+        janitor.remove(folder)
+        return folder
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lead a call to the service whose path it has."""
+        for pattern, service in ROUTES:
+            if pattern.match(scope["path"]):
+                await self._apps[service](scope, receive, send)
+                return
+        body = error_body(404, "notFound", f"No service here has the path {scope['path']}.")
+        await JSONResponse(body, status_code=404)(scope, receive, send)
+
+    def _receiver_of(self, subscription: str) -> str | None:
+        """Return the function that Eventarc delivers to by ``subscription``."""
+        for function in self.declaration.functions.values():
+            if subscription == self.eventarc.subscription_name(function.service):
+                return function.name
+        return None

@@ -1,0 +1,100 @@
+"""Makes the declared resources in the local services, as `python -m deploy` makes them on the cloud."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+
+from localcloud.bigquery import BigQuery
+from localcloud.config import CloudConfig
+from localcloud.declaration import Declaration, HttpTrigger, Schedule, StorageTrigger, TopicTrigger
+from localcloud.eventarc import Eventarc
+from localcloud.pubsub import Broker
+from localcloud.pubsub.resources import RetryPolicy, Subscription
+from localcloud.samples import sample_tables
+from localcloud.scheduler import Scheduler
+from localcloud.storage import ObjectStore
+
+
+def make_buckets(declaration: Declaration, store: ObjectStore, *, location: str) -> None:
+    """Create the declared buckets that are not there yet."""
+    for bucket in declaration.buckets.values():
+        store.ensure_bucket(bucket.name, location=location.upper())
+
+
+def make_topics(declaration: Declaration, broker: Broker, *, project: str) -> None:
+    """Create the declared topics, and the subscriptions that hold what comes, where they are not there yet."""
+    for topic in declaration.topics.values():
+        name = topic_name(project, topic.name)
+        broker.ensure_topic(name)
+        if topic.hold is not None:
+            hold = f"projects/{project}/subscriptions/{topic.hold}"
+            broker.put_subscription(Subscription(name=hold, topic=name, expiration_seconds=None))
+
+
+def connect_triggers(
+    declaration: Declaration, config: CloudConfig, eventarc: Eventarc, urls: Mapping[str, str]
+) -> None:
+    """Lead the events that each function is declared to get to its URL."""
+    retry = retry_policy(declaration, config)
+    for function in declaration.functions.values():
+        url = urls[function.name]
+        match function.trigger:
+            case StorageTrigger(event_type=event_type, bucket=bucket):
+                name = declaration.buckets[bucket].name
+                eventarc.connect_storage(function.service, event_type=event_type, bucket=name, url=url, retry=retry)
+            case TopicTrigger(topic=topic):
+                name = topic_name(config.project, declaration.topics[topic].name)
+                eventarc.connect_topic(function.service, topic=name, url=url, retry=retry)
+            case HttpTrigger():
+                pass  # whoever calls it knows its URL
+
+
+def make_schedules(
+    declaration: Declaration, config: CloudConfig, scheduler: Scheduler, urls: Mapping[str, str]
+) -> None:
+    """Create the declared schedules' jobs."""
+    for schedule in declaration.schedules.values():
+        scheduler.create_job(schedule_job(schedule, config, urls[schedule.function]))
+
+
+def schedule_job(schedule: Schedule, config: CloudConfig, url: str) -> dict[str, object]:
+    """Return the Cloud Scheduler job of ``schedule`` as its REST resource.
+
+    https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs
+    """
+    return {
+        "name": f"projects/{config.project}/locations/{config.location}/jobs/{schedule.name}",
+        "schedule": schedule.cron,
+        "timeZone": "Etc/UTC",
+        "attemptDeadline": f"{schedule.attempt_deadline_seconds}s",
+        "httpTarget": {
+            "uri": url,
+            "httpMethod": "POST",
+            "headers": {"Content-Type": "application/json"},
+            "body": base64.b64encode(json.dumps(schedule.body).encode()).decode(),
+        },
+    }
+
+
+def make_sample_tables(bigquery: BigQuery) -> None:
+    """Fill the small tables that stand for public ones, where they are not there yet."""
+    for sample in sample_tables():
+        bigquery.seed_table(sample.table, sample.schema, sample.rows, location=sample.location)
+
+
+def retry_policy(declaration: Declaration, config: CloudConfig) -> RetryPolicy:
+    """Return the declared retry with the local cloud's shorter pauses; deliveries are counted as declared."""
+    dead_letters = declaration.retry.dead_letter_topic
+    return RetryPolicy(
+        minimum_backoff_seconds=config.minimum_backoff_seconds,
+        maximum_backoff_seconds=config.maximum_backoff_seconds,
+        maximum_delivery_attempts=declaration.retry.maximum_delivery_attempts,
+        dead_letter_topic=dead_letters and topic_name(config.project, declaration.topics[dead_letters].name),
+    )
+
+
+def topic_name(project: str, topic: str) -> str:
+    """Return the full name of ``topic``."""
+    return f"projects/{project}/topics/{topic}"

@@ -1,0 +1,175 @@
+"""The world that tests stand in: a running local cloud, started once when a test first asks, and clients of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery, pubsub_v1, storage
+
+    from localcloud.cloud import LocalCloud
+    from tests.received_events import ReceivedEvents
+
+# What leads a client to Google, or to another local cloud than the test's own.
+LEADING_VARIABLES = ("GOOGLE_", "CLOUDSDK_", "GCLOUD_", "BIGQUERY", "VERTEX_", "LOCALCLOUD_", "GEMINI_", "GCE_")
+LEADING_SUFFIXES = ("_EMULATOR_HOST", "_BUCKET", "_TOPIC", "_JOBS_URL", "_BATCH_URL")
+LAST_MODULE = "test_recorded_exchanges.py"
+
+
+class Eventually(Protocol):
+    def __call__(self, probe: Callable[[], Any], timeout: float = 30) -> Any: ...
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the contract check of what the whole session said last."""
+    items.sort(key=lambda item: item.path.name == LAST_MODULE)
+
+
+@contextlib.contextmanager
+def variables(environment: Mapping[str, str]) -> Iterator[None]:
+    """Set ``environment`` in place of every variable that leads a client anywhere."""
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith(LEADING_VARIABLES) or name.endswith(LEADING_SUFFIXES):
+            del os.environ[name]
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def scrubbed_environment(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test sees the person's own Google settings; one that uses the cloud sees the cloud's."""
+    uses_cloud = "cloud" in request.fixturenames
+    with variables(request.getfixturevalue("environment") if uses_cloud else {}):
+        yield
+
+
+@pytest.fixture(scope="session")
+def exchanges(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that everything said to and by the session's cloud is recorded in."""
+    return tmp_path_factory.mktemp("exchanges")
+
+
+@pytest.fixture(scope="session")
+def cloud(exchanges: Path) -> Iterator[LocalCloud]:
+    """A local cloud with the functions, for the whole session."""
+    from localcloud.cloud import LocalCloud
+    from localcloud.config import CloudConfig
+
+    with variables({}):
+        cloud = LocalCloud(CloudConfig(record_to=exchanges))
+        cloud.start()
+    yield cloud
+    cloud.stop()
+
+
+@pytest.fixture(scope="session")
+def environment(cloud: LocalCloud) -> dict[str, str]:
+    """The variables that lead clients to the cloud; a test that uses the cloud has them set."""
+    return cloud.environment()
+
+
+@pytest.fixture(scope="session")
+def project(environment: dict[str, str]) -> str:
+    return environment["GOOGLE_CLOUD_PROJECT"]
+
+
+@pytest.fixture(scope="session")
+def storage_client(environment: dict[str, str]) -> storage.Client:
+    from google.cloud import storage
+
+    with variables(environment):
+        return storage.Client()
+
+
+@pytest.fixture(scope="session")
+def bigquery_client(environment: dict[str, str]) -> bigquery.Client:
+    from google.cloud import bigquery
+
+    with variables(environment):
+        return bigquery.Client()
+
+
+@pytest.fixture(scope="session")
+def publisher(environment: dict[str, str]) -> pubsub_v1.PublisherClient:
+    from google.cloud import pubsub_v1
+
+    with variables(environment):
+        return pubsub_v1.PublisherClient()
+
+
+@pytest.fixture(scope="session")
+def subscriber(environment: dict[str, str]) -> Iterator[pubsub_v1.SubscriberClient]:
+    from google.cloud import pubsub_v1
+
+    with variables(environment):
+        client = pubsub_v1.SubscriberClient()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def model_bucket(storage_client: storage.Client, environment: dict[str, str]) -> storage.Bucket:
+    """Where model drops arrive."""
+    return storage_client.bucket(environment["MODEL_BUCKET"])
+
+
+@pytest.fixture(scope="session")
+def state_bucket(storage_client: storage.Client, environment: dict[str, str]) -> storage.Bucket:
+    """Where the ledger is."""
+    return storage_client.bucket(environment["STATE_BUCKET"])
+
+
+@pytest.fixture(scope="session")
+def output_bucket(storage_client: storage.Client, environment: dict[str, str]) -> storage.Bucket:
+    return storage_client.bucket(environment["OUTPUT_BUCKET"])
+
+
+@pytest.fixture(scope="session")
+def received_events(subscriber: pubsub_v1.SubscriberClient, project: str) -> Iterator[ReceivedEvents]:
+    """Every completion event of the session, from the subscription that holds them."""
+    from tests.received_events import ReceivedEvents
+
+    events = ReceivedEvents(subscriber, f"projects/{project}/subscriptions/modeldrop-events-log")
+    yield events
+    events.stop()
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Eventually:
+    """Waits for the thing itself: calls ``probe`` until it returns something true, and returns that."""
+
+    def wait(probe: Callable[[], Any], timeout: float = 30) -> Any:
+        deadline, pause, between = time.monotonic() + timeout, threading.Event(), 0.01
+        while not (found := probe()):
+            assert time.monotonic() < deadline, f"it did not happen in {timeout} s"
+            pause.wait(between)
+            between = min(between * 1.5, 0.25)
+        return found
+
+    return wait
+
+
+@pytest.fixture
+def order_faults(cloud: LocalCloud) -> Iterator[Callable[..., None]]:
+    """Puts fault rules into force, in place of others, until the test ends."""
+
+    def order(*rules: dict[str, Any]) -> None:
+        cloud.faults.clear()
+        cloud.faults.add(rules)
+
+    yield order
+    cloud.faults.clear()
+    cloud.functions.wait_until_ready()

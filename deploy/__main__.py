@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.apply import CommandFailedError, apply, destroy
 from deploy.cloudbuild import cloudbuild_yaml
@@ -14,6 +15,9 @@ from deploy.declaration import DECLARATION, Declaration, read_declaration
 from deploy.plan import plan
 from deploy.section import DeclarationError
 from deploy.steps import shell_script
+
+if TYPE_CHECKING:
+    from deploy.dead_letters import DeadLetters
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +53,35 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("cloudbuild", help="print cloudbuild.yaml")
     command.set_defaults(run=_cloudbuild)
+
+    _add_dead_letters(
+        commands.add_parser("dead-letters", help="events that no function took: show them, send them again")
+    )
     return parser
+
+
+def _add_dead_letters(group: argparse.ArgumentParser) -> None:
+    commands = group.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("list", help="show what is held, and leave it there")
+    _add_reading(command)
+    command.set_defaults(run=_list_dead_letters)
+
+    command = commands.add_parser(
+        "replay",
+        help="send messages to their topic again, and uploads as an import of their drop",
+    )
+    _add_reading(command)
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("ids", nargs="*", default=[], metavar="ID", help="as `list` shows them")
+    which.add_argument("--all", action="store_true", help="all that is held")
+    command.set_defaults(run=_replay_dead_letters)
+
+
+def _add_reading(command: argparse.ArgumentParser) -> None:
+    _add_project(command)
+    command.add_argument("--limit", type=int, default=1000, help="read at most so many (%(default)s)")
+    command.add_argument("--wait", type=float, default=5, help="seconds without another one that end it (%(default)s)")
 
 
 def _add_project(command: argparse.ArgumentParser) -> None:
@@ -83,6 +115,48 @@ def _destroy(declaration: Declaration, options: argparse.Namespace) -> int:
 def _cloudbuild(declaration: Declaration, options: argparse.Namespace) -> int:
     print(cloudbuild_yaml(declaration), end="")
     return 0
+
+
+def _list_dead_letters(declaration: Declaration, options: argparse.Namespace) -> int:
+    dead_letters = _dead_letters(declaration, options)
+    letters = dead_letters.take(limit=options.limit, wait_seconds=options.wait)
+    dead_letters.release(letters)
+    for letter in letters:
+        print(letter.describe())
+    print(f"{len(letters)} held{_and_more(letters, options)}")
+    return 0
+
+
+def _replay_dead_letters(declaration: Declaration, options: argparse.Namespace) -> int:
+    dead_letters = _dead_letters(declaration, options)
+    letters = dead_letters.take(limit=options.limit, wait_seconds=options.wait)
+    wanted = [letter for letter in letters if options.all or letter.id in options.ids]
+    dead_letters.release(letter for letter in letters if letter not in wanted)
+    missing = set(options.ids) - {letter.id for letter in wanted}
+    for name in sorted(missing):
+        print(f"{name} is not held", file=sys.stderr)
+    sent = 0
+    for letter, outcome in dead_letters.replay(wanted):
+        if isinstance(outcome, str):
+            print(f"{letter.id} sent to {outcome}")
+            sent += 1
+        else:
+            print(f"{letter.id} is held on: {outcome}", file=sys.stderr)
+    print(f"{sent} sent again{_and_more(letters, options)}")
+    return 0 if sent == len(wanted) and not missing else 1
+
+
+def _and_more(letters: Sequence[object], options: argparse.Namespace) -> str:
+    return f", and perhaps more: --limit is {options.limit}" if len(letters) == options.limit else ""
+
+
+def _dead_letters(declaration: Declaration, options: argparse.Namespace) -> DeadLetters:
+    # Pub/Sub's client takes a moment to import, and the other commands do without it.
+    from deploy.dead_letters import DeadLetters
+
+    hold = declaration.dead_letters.hold
+    assert hold is not None, "read_declaration refuses dead letters that nobody holds"
+    return DeadLetters(project=options.project, hold=hold, models_topic=declaration.topics["models"].name)
 
 
 if __name__ == "__main__":

@@ -144,6 +144,11 @@ class Declaration:
     settings: Mapping[str, str]
     """Further variables of the functions."""
 
+    @property
+    def dead_letters(self) -> Topic:
+        """The topic of what was never taken; it has a ``hold``."""
+        return self.topics[self.retry.dead_letter_topic]
+
 
 def read_declaration(path: Path = DECLARATION) -> Declaration:
     """Return the declaration in ``path``; raise ``DeclarationError`` that names the field if it cannot be deployed."""
@@ -270,6 +275,10 @@ def _schedule(key: str, section: Section) -> Schedule:
 def _check_references(declaration: Declaration) -> None:
     """Raise ``DeclarationError`` where a field names something that is not declared."""
     _must_be_in(declaration.topics, declaration.retry.dead_letter_topic, "retry.dead_letter_topic")
+    if declaration.dead_letters.hold is None:
+        raise DeclarationError("functions.yaml.retry.dead_letter_topic: without `hold` the topic drops everything")
+    # What was never taken of the uploads is sent there, to be imported by name.
+    _must_be_in(declaration.topics, "models", "topics")
     for key in REQUIRED_ACCOUNTS:
         _must_be_in(declaration.accounts, key, "accounts")
     for function in declaration.functions.values():

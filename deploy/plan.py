@@ -228,7 +228,7 @@ class Planner:
 
     def _service_agents(self) -> Iterator[Step]:
         """Yield what Google's own accounts need; it is never taken away, because other triggers may live on it."""
-        dead_letters = self.declaration.topics[self.declaration.retry.dead_letter_topic].name
+        dead_letters = self.declaration.dead_letters.name
         pubsub = "serviceAccount:service-${PROJECT_NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
         # https://cloud.google.com/eventarc/docs/roles-permissions
         publish = ("--member=serviceAccount:${STORAGE_AGENT}", "--role=roles/pubsub.publisher", "--condition=None")
@@ -269,7 +269,7 @@ class Planner:
                 *("pubsub", "subscriptions", "update", f"${{{_variable(function, 'SUBSCRIPTION')}}}"),
                 f"--min-retry-delay={retry.minimum_backoff_seconds}s",
                 f"--max-retry-delay={retry.maximum_backoff_seconds}s",
-                f"--dead-letter-topic={self._topic(self.declaration.topics[retry.dead_letter_topic].name)}",
+                f"--dead-letter-topic={self._topic(self.declaration.dead_letters.name)}",
                 f"--max-delivery-attempts={retry.maximum_delivery_attempts}",
             ),
         )

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from localcloud.pubsub.messages import Message
 from localcloud.pubsub.resources import Subscription
 
-MAXIMUM_TAKEN_BYTES = 10_000_000
+# The client libraries make their channel to an emulator without options, so that it takes answers of up to 4 MiB.
+MAXIMUM_TAKEN_BYTES = 3_500_000
 
 
 @dataclass(slots=True, eq=False)
@@ -102,13 +103,17 @@ class Backlog:
         """
         taken: list[Delivery] = []
         size = 0
-        while self._ready and len(taken) < limit and size < MAXIMUM_TAKEN_BYTES:
+        while self._ready and len(taken) < limit:
             if self._ready[0][0] > now:
                 break
             due, _, delivery = heapq.heappop(self._ready)
             if self._is_stale(due, delivery):
                 continue
-            for each in self._with_followers(delivery, min(limit - len(taken), in_lane or limit)):
+            if taken and size + delivery.message.size > MAXIMUM_TAKEN_BYTES:
+                self._schedule(delivery)
+                break
+            room = MAXIMUM_TAKEN_BYTES - size
+            for each in self._with_followers(delivery, min(limit - len(taken), in_lane or limit), room):
                 self._lease(each, now + lease_seconds)
                 taken.append(each)
                 size += each.message.size
@@ -197,11 +202,17 @@ class Backlog:
         not_its_turn = lane is not None and (bool(lane.out) or not lane.waiting or lane.waiting[0] is not delivery)
         return delivery.gone or delivery.ack_id is not None or due != delivery.ready_at or not_its_turn
 
-    def _with_followers(self, first: Delivery, limit: int) -> list[Delivery]:
+    def _with_followers(self, first: Delivery, limit: int, maximum_bytes: int) -> list[Delivery]:
+        """Return ``first`` and as many of those behind it in its lane as may go out with it."""
         if first.lane is None:
             return [first]
         waiting = first.lane.waiting
-        return [waiting.popleft() for _ in range(min(limit, len(waiting)))]
+        together = [waiting.popleft()]
+        size = first.message.size
+        while waiting and len(together) < limit and size + waiting[0].message.size <= maximum_bytes:
+            size += waiting[0].message.size
+            together.append(waiting.popleft())
+        return together
 
     def _lease(self, delivery: Delivery, deadline: float) -> None:
         delivery.ack_id = f"{delivery.sequence:x}-{delivery.attempt:x}-{secrets.token_hex(8)}"

@@ -86,8 +86,8 @@ def _input(fields: Fields, settings: Settings) -> TableName | ObjectUri | Prompt
         if text.startswith("bq://"):
             return TableName.parse(text.removeprefix("bq://"), project=settings.google_cloud_project, field="input")
         return _object_uri(text, "input")
-    inputs = fields.object("input")
-    prompts = inputs.object("prompts")
+    inputs = fields.nested("input")
+    prompts = inputs.nested("prompts")
     inputs.done()
     query = prompts.text("query", longest=LONGEST_QUERY)
     check_query(
@@ -134,7 +134,9 @@ def _object_uri(text: str, field: str) -> ObjectUri:
         )
     check_bucket(bucket, field)
     if field == "input" and (not _OBJECT_NAME.fullmatch(name) or "//" in name):
-        raise Rejected(f"{field} must name one JSONL file: gs://bucket/path/file.jsonl", field=field, code="invalid_field")
+        raise Rejected(
+            f"{field} must name one JSONL file: gs://bucket/path/file.jsonl", field=field, code="invalid_field"
+        )
     if field == "output" and name and (not _OBJECT_NAME.fullmatch(name) or "//" in name):
         raise Rejected(f"{field} must be a folder: gs://bucket/path", field=field, code="invalid_field")
     return ObjectUri(bucket, name)

@@ -164,7 +164,7 @@ class BigQueryJobs:
             if error.problem.code == "notFound":
                 return None
             raise TryLater(error.problem.message) from error
-        resource = found.to_api_repr()
+        resource: Mapping[str, Any] = found.to_api_repr()  # type: ignore[no-untyped-call]
         status = resource.get("status", {})
         progress = BIGQUERY_STATES.get(status.get("state", ""), Progress.UNKNOWN)
         failure = status.get("errorResult")
@@ -193,7 +193,7 @@ class BigQueryJobs:
             raise Rejected(f"the job id {job_id} is taken by another request", code="job_id_taken")
 
 
-class _AlreadyThere(Exception):  # noqa: N818
+class _AlreadyThere(Exception):
     """The job id is used."""
 
 

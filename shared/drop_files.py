@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from google.api_core import exceptions
 from google.cloud import storage
@@ -47,7 +48,9 @@ class DropFiles:
             if drop.manifest_file is not None:
                 if drop.manifest_file.size > LARGEST_BYTES:
                     raise Rejected(f"modeldrop.yaml is larger than {LARGEST_BYTES} bytes", code="invalid_manifest")
-                drop = replace(drop, manifest=read_manifest(self._content(path, drop.manifest_file), self._project))
+                text = self._content(path, drop.manifest_file)
+                manifest = read_manifest(text, self._project)
+                drop = replace(drop, manifest=manifest, manifest_text=text.decode(errors="replace"))
             if drop.graph_file is not None:
                 drop = replace(drop, graph=self._graph(path, drop.graph_file))
         except exceptions.NotFound as error:
@@ -65,31 +68,23 @@ class DropFiles:
             raise TryLater(f"Cloud Storage did not list {path.prefix}: {error}"[:300]) from error
         return Drop(path, listed_files(path.prefix, objects))
 
-    def versions(self) -> list[DropPath]:
-        """Return every folder of the bucket that is a drop."""
+    def versions(self, prefix: str = "") -> dict[DropPath, datetime]:
+        """Return every folder below ``prefix`` that is a drop, with the time of its newest object."""
+        newest: dict[DropPath, datetime] = {}
         try:
-            listed = self._client.list_blobs(
-                self._bucket, page_size=1000, fields="nextPageToken,items(name)", retry=_RETRY, timeout=CALL_SECONDS
-            )
-            paths = {DropPath.of_object(blob.name) for blob in listed}
-        except (exceptions.GoogleAPIError, OSError) as error:
-            raise TryLater(f"Cloud Storage did not list the drops: {error}"[:300]) from error
-        return sorted((path for path in paths if path is not None), key=lambda path: path.prefix)
-
-    def any_of_model(self, dataset: str, model: str) -> bool:
-        """Return whether there is a drop for a model."""
-        try:
-            listed = self._client.list_blobs(
+            for blob in self._client.list_blobs(
                 self._bucket,
-                prefix=f"{dataset}/{model}/",
-                max_results=20,
-                fields="nextPageToken,items(name)",
+                prefix=prefix,
+                page_size=1000,
+                fields="nextPageToken,items(name,updated)",
                 retry=_RETRY,
                 timeout=CALL_SECONDS,
-            )
-            return any(DropPath.of_object(blob.name) for blob in listed)
+            ):
+                if path := DropPath.of_object(blob.name):
+                    newest[path] = max(newest.get(path, blob.updated), blob.updated)
         except (exceptions.GoogleAPIError, OSError) as error:
-            raise TryLater(f"Cloud Storage did not list {dataset}/{model}: {error}"[:300]) from error
+            raise TryLater(f"Cloud Storage did not list the drops: {error}"[:300]) from error
+        return newest
 
     def _graph(self, path: DropPath, file: DropFile) -> Graph:
         known = (path.prefix, file.generation)

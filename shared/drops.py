@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared import manifest
@@ -122,7 +122,8 @@ class Drop:
 
     path: DropPath
     files: tuple[DropFile, ...]
-    manifest: Manifest = Manifest()
+    manifest: Manifest = field(default_factory=Manifest)
+    manifest_text: str = ""
     graph: Graph | None = None
     """Of a SavedModel; None as long as its graph is not there."""
 
@@ -165,7 +166,9 @@ class Drop:
         if self.manifest.files is not None:
             lacking = self.manifest.files - len(self.payload)
             if lacking > 0:
-                return NotReady((f"{lacking} of {self.manifest.files} files ({manifest.NAME} says files)",), now + settle)
+                return NotReady(
+                    (f"{lacking} of {self.manifest.files} files ({manifest.NAME} says files)",), now + settle
+                )
             return Ready(model_type, self.fingerprint, file)
         settled = (self.newest or now) + settle
         return NotReady((), settled) if settled > now else Ready(model_type, self.fingerprint, file)
@@ -188,7 +191,11 @@ class Drop:
                 code="several_models",
             )
         if not files:
-            wanted = f"a file of type {declared}" if declared else "saved_model.pb, or one .onnx, .tflite, .bst or .json file"
+            wanted = (
+                f"a file of type {declared}"
+                if declared
+                else "saved_model.pb, or one .onnx, .tflite, .bst or .json file"
+            )
             return declared or "", None, (wanted,)
         return next(kind for kind, each in found.items() if each) or "", files[0], ()
 

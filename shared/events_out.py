@@ -143,7 +143,8 @@ def publish_data(
     client: pubsub_v1.PublisherClient, topic: str, data: bytes, attributes: Mapping[str, str] | None = None
 ) -> None:
     """Publish a message and wait until Pub/Sub has it; raise ``TryLater`` if it does not confirm in time."""
+    named: dict[str, Any] = dict(attributes or {})
     try:
-        client.publish(topic, data, timeout=PUBLISH_SECONDS, **(attributes or {})).result(timeout=PUBLISH_SECONDS)
+        client.publish(topic, data, timeout=PUBLISH_SECONDS, **named).result(timeout=PUBLISH_SECONDS)
     except (exceptions.GoogleAPIError, futures.TimeoutError, OSError) as error:
         raise TryLater(f"Pub/Sub did not confirm an event: {error}"[:300]) from error

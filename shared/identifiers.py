@@ -141,9 +141,7 @@ def is_drop_folder(dataset: str, model: str) -> bool:
     return bool(_DATASET.fullmatch(dataset) and _MODEL.fullmatch(model))
 
 
-def _three_parts(
-    text: str, project: str, last: re.Pattern[str], what: str, field: str | None
-) -> tuple[str, str, str]:
+def _three_parts(text: str, project: str, last: re.Pattern[str], what: str, field: str | None) -> tuple[str, str, str]:
     # A project with a domain holds dots itself, so the two names are taken from the end.
     parts = text.rsplit(".", 2)
     if len(parts) == 2:

@@ -70,13 +70,13 @@ class Fields:
         """Return true or false, or None if the field is missing or null."""
         return bool(self._required(name, bool)) if self._ask(name) else None
 
-    def object(self, name: str) -> Fields:
+    def nested(self, name: str) -> Fields:
         """Return a required object, to be read in turn."""
         return Fields(self._required(name, dict), self.path(name))
 
-    def optional_object(self, name: str) -> Fields | None:
+    def optional_nested(self, name: str) -> Fields | None:
         """Return an object, to be read in turn, or None if the field is missing or null."""
-        return self.object(name) if self._ask(name) else None
+        return self.nested(name) if self._ask(name) else None
 
     def plain(self, name: str) -> dict[str, Any]:
         """Return an object as it stands, empty if the field is missing or null."""

@@ -32,7 +32,7 @@ MODELS = "ledger/models/"
 # How long one call to the ledger may take with all its retries: well inside a lease and a push's deadline.
 CALL_SECONDS = 20.0
 _RETRY = DEFAULT_RETRY.with_timeout(CALL_SECONDS)
-_LIST_FIELDS = "nextPageToken,items(name,metadata,timeCreated,updated)"
+_LIST_FIELDS = "nextPageToken,items(name,generation,metadata,timeCreated,updated)"
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Pending:
 
     kind: Kind
     key: str
+    generation: int
+    """Of the index object."""
     written: datetime
     """When the index object was last written."""
     created: datetime
@@ -92,9 +94,9 @@ class Ledger:
         not be written: then nothing is known to be claimed, and the event must come again.
         """
         claim = self._new_claim()
-        item = replace(item, claim=claim)
+        item = replace(item, claim=claim, not_before=claim.until)
+        indexed = self._write_index(item, None, only_if_missing=True)
         started = self._clock()
-        self.index(item, due=claim.until)
         try:
             written = self._write_item(item, generation=0)
         except LostRace:
@@ -103,13 +105,21 @@ class Ledger:
                 raise TryLater(f"the ledger's item {item.key} came and went") from None
             # A retried write meets the object that its first try made: the owner's id tells that it was this call's own.
             mine = stands.claim is not None and stands.claim.owner == claim.owner
-            if not mine and stands.final:
+            if not mine and stands.final and indexed:
                 self.unindex(stands)
             return Claimed(stands, mine)
-        if self._clock() - started > self._lease / 2:
-            # The poller removes an index object without an item once it is older than a lease.
-            self.index(written, due=claim.until)
+        if not indexed or self._clock() - started > self._lease / 2:
+            # The poller removes an index object that is older than a lease and has no item: this one must be seen as new.
+            self.index(written)
         return Claimed(written, True)
+
+    def create(self, item: Item) -> Item | None:
+        """Write ``item``, unclaimed, if there is none of its key yet; return it, or None if there is one."""
+        self._write_index(item, None, only_if_missing=True)
+        try:
+            return self._write_item(item, generation=0)
+        except LostRace:
+            return None
 
     def take_over(self, item: Item) -> Item:
         """Claim an item that stands in the ledger.
@@ -120,6 +130,11 @@ class Ledger:
             raise LostRace(f"{item.kind} {item.key} is being worked on")
         return self._write_item(replace(item, claim=self._new_claim()), generation=item.generation)
 
+    def renew(self, item: Item) -> Item:
+        """Write a new state of an item whose claim this call holds, and hold it for another lease."""
+        claim = replace(item.claim, until=self._clock() + self._lease) if item.claim else self._new_claim()
+        return self._write_item(replace(item, claim=claim), generation=item.generation)
+
     def write(self, item: Item) -> Item:
         """Write a new state of an item that was read or written before; raise ``LostRace`` if it was changed since."""
         return self._write_item(item, generation=item.generation)
@@ -129,44 +144,28 @@ class Ledger:
         record = self._read(f"{ITEMS}{kind.value}/{key}.json")
         return item_from_json(record.value, record.generation) if record else None
 
-    def index(self, item: Item, *, due: datetime | None = None, deadline: datetime | None = None) -> None:
-        """Write the index object of ``item``."""
-        step = item.current
-        metadata = {
-            "created": item.created.isoformat(),
-            "step": step.name if step else "",
-            "state": step.state.value if step else "",
-            "system": step.system.value if step else "",
-            "job_id": step.job.id if step and step.job else "",
-            "location": (step.job.location if step and step.job else item.location) or "",
-            "waits_for": item.waits_for or "",
-            "subject": str(item.request.get("model", "")) if item.kind in {Kind.DROP, Kind.IMPORT} else "",
-            "due": due.isoformat() if due else "",
-            "deadline": deadline.isoformat() if deadline else "",
-        }
-        blob = self._bucket.blob(f"{PENDING}{item.kind.value}/{item.key}")
-        blob.metadata = {name: value for name, value in metadata.items() if value}
-        with _storage_errors():
-            blob.upload_from_string(b"", content_type="text/plain", checksum=None, retry=_RETRY, timeout=CALL_SECONDS)
+    def index(self, item: Item, *, deadline: datetime | None = None) -> None:
+        """Write the index object of ``item``; past ``deadline`` the poller reports it as stuck."""
+        self._write_index(item, deadline, only_if_missing=False)
 
     def unindex(self, item: Item | Pending) -> None:
-        """Remove the index object of work that is done; it does not matter whether it is there."""
+        """Remove the index object of work that is done; it does not matter whether it is there.
+
+        Of a listed index object, only what was listed is removed, not what was written since.
+        """
         blob = self._bucket.blob(f"{PENDING}{item.kind.value}/{item.key}")
+        generation = item.generation if isinstance(item, Pending) else None
         with _storage_errors():
             try:
-                blob.delete(retry=_RETRY, timeout=CALL_SECONDS)
-            except exceptions.NotFound:
+                blob.delete(if_generation_match=generation, retry=_RETRY, timeout=CALL_SECONDS)
+            except (exceptions.NotFound, exceptions.PreconditionFailed):
                 return
 
     def pending(self, kind: Kind | None = None) -> Iterator[Pending]:
         """Yield all open work, or all of one kind, a page of 1,000 a call."""
-        prefix = f"{PENDING}{kind.value}/" if kind else PENDING
-        with _storage_errors():
-            for blob in self._client.list_blobs(
-                self._bucket, prefix=prefix, page_size=1000, fields=_LIST_FIELDS, retry=_RETRY, timeout=CALL_SECONDS
-            ):
-                if found := _pending_from(blob):
-                    yield found
+        for blob in self._listed(f"{PENDING}{kind.value}/" if kind else PENDING):
+            if found := _pending_from(blob):
+                yield found
 
     def read_record(self, name: str) -> Record | None:
         """Return a JSON object of the ledger, or None if there is none."""
@@ -188,19 +187,63 @@ class Ledger:
                 raise LostRace(f"{name} was changed by somebody else") from error
         return Record(value, int(blob.generation))
 
+    def last_changes(self, kind: Kind) -> dict[str, datetime]:
+        """Return the keys of all items of one kind, with the time when each was last written."""
+        prefix = f"{ITEMS}{kind.value}/"
+        return {blob.name.removeprefix(prefix).removesuffix(".json"): blob.updated for blob in self._listed(prefix)}
+
     def expire(self, before: datetime) -> int:
-        """Remove final items that were last changed before then; return how many."""
+        """Remove final items that were last changed before then; return how many.
+
+        Watches stay: without its watch, a drop that still lies there would be taken for a new one.
+        """
         removed = 0
-        with _storage_errors():
-            for blob in self._client.list_blobs(self._bucket, prefix=ITEMS, page_size=1000, fields=_LIST_FIELDS, retry=_RETRY):
-                if blob.updated is None or blob.updated >= before:
-                    continue
-                kind, _, name = blob.name.removeprefix(ITEMS).partition("/")
-                item = self.read(Kind(kind), name.removesuffix(".json"))
+        for kind in Kind:
+            old = [key for key, changed in self.last_changes(kind).items() if changed < before]
+            for key in [] if kind is Kind.DROP else old:
+                item = self.read(kind, key)
                 if item is not None and item.final:
-                    blob.delete(if_generation_match=item.generation, retry=_RETRY)
+                    blob = self._bucket.blob(f"{ITEMS}{kind.value}/{key}.json")
+                    with _storage_errors():
+                        blob.delete(if_generation_match=item.generation, retry=_RETRY, timeout=CALL_SECONDS)
                     removed += 1
         return removed
+
+    def _listed(self, prefix: str) -> Iterator[storage.Blob]:
+        with _storage_errors():
+            yield from self._client.list_blobs(
+                self._bucket, prefix=prefix, page_size=1000, fields=_LIST_FIELDS, retry=_RETRY, timeout=CALL_SECONDS
+            )
+
+    def _write_index(self, item: Item, deadline: datetime | None, *, only_if_missing: bool) -> bool:
+        """Write the index object; return whether it was written."""
+        step = item.current
+        metadata = {
+            "created": item.created.isoformat(),
+            "step": step.name if step else "",
+            "state": step.state.value if step else "",
+            "system": step.system.value if step else "",
+            "job_id": step.job.id if step and step.job else "",
+            "location": (step.job.location if step and step.job else item.location) or "",
+            "waits_for": item.waits_for or "",
+            "subject": str(item.request.get("model", "")) if item.kind in {Kind.DROP, Kind.IMPORT} else "",
+            "due": item.not_before.isoformat() if item.not_before else "",
+            "deadline": deadline.isoformat() if deadline else "",
+        }
+        blob = self._bucket.blob(f"{PENDING}{item.kind.value}/{item.key}")
+        blob.metadata = {name: value for name, value in metadata.items() if value}
+        with _storage_errors():
+            try:
+                blob.upload_from_string(
+                    b"",
+                    content_type="text/plain",
+                    if_generation_match=0 if only_if_missing else None,
+                    retry=_RETRY,
+                    timeout=CALL_SECONDS,
+                )
+            except exceptions.PreconditionFailed:
+                return False
+        return True
 
     def _new_claim(self) -> Claim:
         return Claim(secrets.token_hex(8), self._clock() + self._lease)
@@ -239,11 +282,15 @@ def _pending_from(blob: storage.Blob) -> Pending | None:
     return Pending(
         kind=Kind(kind),
         key=key,
+        generation=int(blob.generation),
         written=blob.updated,
         created=moment("created") or blob.updated,
         due=moment("due"),
         deadline=moment("deadline"),
-        **{name: metadata.get(name, "") for name in ("system", "job_id", "location", "step", "state", "waits_for", "subject")},
+        **{
+            name: metadata.get(name, "")
+            for name in ("system", "job_id", "location", "step", "state", "waits_for", "subject")
+        },
     )
 
 

@@ -11,5 +11,9 @@ import sys
 
 def log(severity: str, message: str, **keys: str | int | float | None) -> None:
     """Write one record: ``severity`` as Cloud Logging names it, a sentence, and the keys to find it by."""
-    record = {"severity": severity, "message": message, **{name: value for name, value in keys.items() if value is not None}}
+    record = {
+        "severity": severity,
+        "message": message,
+        **{name: value for name, value in keys.items() if value is not None},
+    }
     print(json.dumps(record), file=sys.stderr, flush=True)  # noqa: T201

@@ -71,7 +71,7 @@ def read_manifest(text: bytes, project: str) -> Manifest:
 
 def _manifest(fields: Fields, project: str) -> Manifest:
     target = fields.optional_text("target")
-    registry = fields.optional_object("registry")
+    registry = fields.optional_nested("registry")
     manifest = Manifest(
         target=ModelName.parse_new(target, project=project, field=f"{NAME}.target") if target else None,
         model_type=fields.choice("type", MODEL_TYPES, "TENSORFLOW") if fields.has("type") else None,

@@ -60,8 +60,8 @@ class PredictRequest:
         fields = Fields(payload)
         project = settings.google_cloud_project
         model = ModelName.parse(fields.text("model"), project=project, field="model")
-        query, table = _input(fields.object("input"), settings)
-        output, write, key = _output(fields.object("output"), settings)
+        query, table = _input(fields.nested("input"), settings)
+        output, write, key = _output(fields.nested("output"), settings)
         function = fields.choice("function", FUNCTIONS, "ML.PREDICT")
         options = fields.plain("options")
         for name in options:

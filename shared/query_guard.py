@@ -83,9 +83,7 @@ def _tokens(query: str, field: str) -> Iterator[_Token]:
         found = _TOKEN.match(query, at)
         if found is None:
             what = "an unclosed string, name or comment" if query[at] in "\"'`/" else f"{query[at]!r}"
-            raise Rejected(
-                f"the query holds {what} at {_position(query, at)}", field=field, code="invalid_query"
-            )
+            raise Rejected(f"the query holds {what} at {_position(query, at)}", field=field, code="invalid_query")
         if found.lastgroup == "symbol" and found.group() == "/" and query.startswith("/*", at):
             raise Rejected(
                 f"a comment that begins at {_position(query, at)} does not end", field=field, code="invalid_query"

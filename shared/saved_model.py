@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+from google.protobuf import descriptor_pool, message, message_factory
+from google.protobuf.descriptor_pb2 import FileDescriptorProto  # type: ignore[attr-defined]
 
 from shared.errors import Rejected
 
@@ -67,9 +68,9 @@ def _has_variables(meta_graph: Any) -> bool:
 
 
 @cache
-def _message_class() -> type[message.Message]:
+def _message_class() -> Any:
     package = "modeldrop.saved_model"
-    file = descriptor_pb2.FileDescriptorProto(name="modeldrop/saved_model.proto", package=package, syntax="proto3")
+    file = FileDescriptorProto(name="modeldrop/saved_model.proto", package=package, syntax="proto3")
     for name, fields in _MESSAGES.items():
         declared = file.message_type.add(name=name)
         for field_name, (number, kind, repeated) in fields.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from shared import clients
@@ -66,12 +66,7 @@ class Services:
         return EventPublisher(clients.publisher_client(), self.settings.events_topic, source)
 
 
-_SERVICES: Services | None = None
-
-
+@cache
 def services() -> Services:
     """Return this process's services."""
-    global _SERVICES
-    if _SERVICES is None:
-        _SERVICES = Services(settings())
-    return _SERVICES
+    return Services(settings())

@@ -44,7 +44,9 @@ class Settings:
     google_cloud_project: str = setting(_text, "The project that jobs run in.")
     model_bucket: str = setting(_text, "Where model drops arrive.")
     state_bucket: str = setting(_text, "Where the ledger is.")
-    output_bucket: str = setting(_text, "Where a batch with a Cloud Storage input writes when the request names no output.")
+    output_bucket: str = setting(
+        _text, "Where a batch with a Cloud Storage input writes when the request names no output."
+    )
     events_topic: str = setting(_text, "Where events go: `projects/P/topics/T`.")
     predict_topic: str = setting(_text, "Where a drop's own `predict` is published.", "")
     vertex_location: str = setting(_text, "The region of Gemini batches.", "us-central1")
@@ -92,11 +94,7 @@ class Settings:
                     values[each.name] = each.metadata["read"](text)
                 except ValueError as error:
                     raise SettingError(f"the setting {name} is {text!r}, which is no {each.type}") from error
-        missing = [
-            each.name.upper()
-            for each in fields(cls)
-            if each.name not in values and each.default is MISSING
-        ]
+        missing = [each.name.upper() for each in fields(cls) if each.name not in values and each.default is MISSING]
         if missing:
             raise SettingError(f"the setting {missing[0]} is missing; required are {', '.join(missing)}")
         return cls(**values)

@@ -22,6 +22,7 @@ from shared.states import HTTP_STATUSES, VERTEX_STATES, Consequence, Progress
 
 CALL_SECONDS = 20.0
 KEY_LABEL = "modeldrop_key"
+ATTEMPT_LABEL = "modeldrop_attempt"
 PAGE = 100
 
 _READ_RETRY = Retry(
@@ -101,9 +102,11 @@ class VertexJobs:
             except exceptions.NotFound:
                 return None
 
-    def of_key(self, key: str) -> list[BatchReport]:
-        """Return the jobs that carry the key of a piece of work, oldest first."""
-        found = [report for report in self._listed(f'labels.{KEY_LABEL}="{key}"') if report.labels.get(KEY_LABEL) == key]
+    def of_attempt(self, key: str, attempt: int) -> list[BatchReport]:
+        """Return the jobs that carry the key and the attempt of a piece of work, oldest first."""
+        wanted = {KEY_LABEL: key, ATTEMPT_LABEL: str(attempt)}
+        reports = self._listed(f'labels.{KEY_LABEL}="{key}"')
+        found = [report for report in reports if wanted.items() <= report.labels.items()]
         return sorted(found, key=lambda report: (report.created is None, report.created, report.name))
 
     def ours(self, since: datetime) -> dict[str, BatchReport]:

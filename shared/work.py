@@ -94,7 +94,9 @@ class Item:
     steps: tuple[Step, ...] = ()
     claim: Claim | None = None
     waits_for: str | None = None
-    """Why nothing is submitted yet: `model`, `quota`, `turn`, `settling`; None if nothing is waited for."""
+    """Why nothing is submitted: `model`, `quota`, `turn`, `answer`, `settling`; None if nothing is waited for."""
+    not_before: datetime | None = None
+    """When it is worth another look; None: at any time."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What was found out on the way and belongs into the event."""
     reported: tuple[str, ...] = ()
@@ -148,6 +150,7 @@ def item_to_json(item: Item) -> dict[str, Any]:
         "steps": [_step_to_json(step) for step in item.steps],
         "claim": item.claim and {"owner": item.claim.owner, "until": item.claim.until.isoformat()},
         "waits_for": item.waits_for,
+        "not_before": item.not_before and item.not_before.isoformat(),
         "facts": dict(item.facts),
         "reported": list(item.reported),
         "outcome": item.outcome,
@@ -158,7 +161,8 @@ def item_to_json(item: Item) -> dict[str, Any]:
 
 def item_from_json(value: Mapping[str, Any], generation: int) -> Item:
     """Return the item that an object of the ledger holds."""
-    claim, problem, finished = value["claim"], value["problem"], value["finished"]
+    claim, problem = value["claim"], value["problem"]
+    finished, not_before = value["finished"], value["not_before"]
     return Item(
         kind=Kind(value["kind"]),
         key=value["key"],
@@ -172,6 +176,7 @@ def item_from_json(value: Mapping[str, Any], generation: int) -> Item:
         steps=tuple(map(_step_from_json, value["steps"])),
         claim=Claim(claim["owner"], datetime.fromisoformat(claim["until"])) if claim else None,
         waits_for=value["waits_for"],
+        not_before=datetime.fromisoformat(not_before) if not_before else None,
         facts=value["facts"],
         reported=tuple(value["reported"]),
         outcome=value["outcome"],

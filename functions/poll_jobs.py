@@ -1,0 +1,34 @@
+"""Cloud Scheduler calls every minute: open work goes on, and what has ended is told."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import flask
+import functions_framework
+
+from shared.errors import LostRace, TryLater
+from shared.log import log
+from shared.poller import reconcile, tick
+from shared.services import services
+
+
+@functions_framework.http
+def poll_jobs(request: flask.Request) -> flask.typing.ResponseReturnValue:
+    """Go on with everything that is open.
+
+    Answers 200 with how much there was, how much was handled and how much is left for the next tick; 503 if the ledger
+    does not answer, so that Cloud Scheduler tries again.
+    """
+    if request.method != "POST":
+        return {"error": {"code": "method_not_allowed", "message": "send a POST", "field": None}}, 405
+    try:
+        found = reconcile(services())
+    except (LostRace, TryLater) as error:
+        # The drops are looked for with a later tick; the jobs must not wait for that.
+        log("WARNING", "drops could not be looked for", reason=str(error)[:200])
+        found = 0
+    try:
+        return {**asdict(tick(services())), "drops_found": found}, 200
+    except TryLater as error:
+        return {"error": {"code": "try_later", "message": str(error), "field": None}}, 503

@@ -1,0 +1,67 @@
+"""Takes note of a drop's files, and imports the drop when it is complete and has settled.
+
+Files come in any order, one event each, some twice, some again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from shared import imports, watches
+from shared.claims import claim_once
+from shared.drops import Drop, DropPath, NotReady, Ready
+from shared.errors import Problem, Rejected
+from shared.imports import Imports
+from shared.progress import record, submit
+from shared.services import Services
+from shared.work import Item, Kind
+
+
+def notice(path: DropPath, services: Services) -> None:
+    """Take note of a new file of the drop: import the drop if it is ready, watch it if it is not."""
+    watch = services.ledger.read(Kind.DROP, path.key)
+    if watch is None or not watches.is_young(watch, services.now()):
+        look(path, watch, services)
+
+
+def look(path: DropPath, watch: Item | None, services: Services) -> None:
+    """List the drop and decide: import it, or watch it further. ``watch`` is its watch as the ledger has it."""
+    drop, problem = _read(path, services)
+    if not drop.files:
+        if watch is not None and not watch.final:
+            watches.end(watch, "gone", "", services)
+        return
+    if watch is not None and watch.final and watch.facts.get("fingerprint") == drop.fingerprint:
+        return
+    settle = timedelta(seconds=services.settings.settle_seconds)
+    match _decide(drop, problem, services.now(), settle):
+        case NotReady() as decision:
+            watches.begin_or_go_on(path, drop, decision, watch, services)
+            return
+        case Ready() as ready:
+            item = imports.plan(drop, ready, services)
+        case Problem() as refusal:
+            item = imports.refuse(path, drop.fingerprint, refusal, services)
+    claim = claim_once(item, services)
+    if claim.mine:
+        record(submit(claim.item, Imports(), services), Imports(), services)
+    target = drop.target(services.settings.google_cloud_project)
+    watches.end(watch or watches.new(path, target, services), "settled", drop.fingerprint, services)
+
+
+def _read(path: DropPath, services: Services) -> tuple[Drop, Problem | None]:
+    try:
+        return services.drop_files.read(path), None
+    except Rejected as error:
+        return services.drop_files.list(path), error.problem
+
+
+def _decide(drop: Drop, problem: Problem | None, now: datetime, settle: timedelta) -> Ready | NotReady | Problem:
+    if problem is None:
+        try:
+            return drop.look(now, settle)
+        except Rejected as error:
+            problem = error.problem
+    # What is wrong may be put right by the file that is just being uploaded: only a settled drop is refused.
+    settled = (drop.newest or now) + settle
+    return problem if settled <= now else NotReady((), settled)

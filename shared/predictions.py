@@ -1,0 +1,173 @@
+"""Predictions: a message becomes one job that writes ML.PREDICT's rows into a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from shared import statements
+from shared.bigquery_jobs import Query
+from shared.errors import Rejected
+from shared.events_in import Message
+from shared.identifiers import ModelName
+from shared.keys import hash_of, hash_of_json
+from shared.model_records import ModelRecords
+from shared.predict_request import PredictRequest, check_allowed
+from shared.progress import WaitFor
+from shared.services import Services
+from shared.settings import Settings
+from shared.vertex_jobs import Batch
+from shared.work import Item, Kind, Step, System
+
+# How long before a message that waits for its model is looked at again.
+MODEL_SECONDS = 10.0
+
+
+def plan(request: PredictRequest, payload: Mapping[str, Any], message: Message, now: datetime) -> Item:
+    """Return the work that a message asks for: a first step may count or make the table, the last one writes the rows."""
+    names = ["count"] if request.maximum_rows is not None else []
+    names += ["table", "merge"] if request.write == "merge" else ["predict"]
+    origin = ("request", request.request_id) if request.request_id is not None else ("message", message.id)
+    return Item(
+        kind=Kind.PREDICT,
+        key=hash_of("predict", *origin),
+        payload=hash_of_json(payload),
+        # The publish time fills in {date} and {hour} again when the message is read from the ledger.
+        request={"message": dict(payload), "published": message.published.isoformat()},
+        created=now,
+        request_id=request.request_id,
+        sources=(message.id,),
+        steps=tuple(Step(name, System.BIGQUERY) for name in names),
+    )
+
+
+class Predictions:
+    """What the work on a prediction does of its own."""
+
+    refused = "rejected"
+
+    def prepare(self, item: Item, services: Services) -> Item:
+        request = _request(item, services.settings)
+        location = services.bigquery.location_of(request.output.dataset_name, "output.table")
+        self._check_model(request.model, item, services)
+        query = _prediction(request)
+        analysis = services.bigquery.analyse(replace(query, destination=None), location, "input")
+        if analysis.statement not in {"", "SELECT"}:
+            raise Rejected(
+                f"the query must be one SELECT, not {analysis.statement}", field="input.query", code="invalid_query"
+            )
+        for table in analysis.tables:
+            check_allowed(table.project, table.dataset, services.settings.readable_datasets, "input", "read")
+        columns = [_column(column) for column in analysis.columns]
+        _check_columns(columns, request)
+        version = ModelRecords(services.ledger).read(request.model).current or {}
+        return replace(item, location=location).with_facts(
+            model=str(request.model),
+            model_version=version.get("version"),
+            model_fingerprint=version.get("fingerprint"),
+            output_table=str(request.output),
+            output_columns=columns,
+        )
+
+    def query(self, item: Item, step: Step, services: Services) -> Query:
+        request = _request(item, services.settings)
+        columns: list[dict[str, Any]] = list(item.facts["output_columns"])
+        query = _prediction(request)
+        match step.name:
+            case "count":
+                return replace(query, sql=statements.count_rows(request), destination=None)
+            case "table":
+                return replace(
+                    query, sql=statements.create_output(request.output, columns), destination=None, parameters=()
+                )
+            case "merge":
+                names = [column["name"] for column in columns]
+                return replace(query, sql=statements.merge(request, names), destination=None)
+            case _:
+                return query
+
+    def batch(self, item: Item, step: Step, services: Services) -> Batch:
+        raise NotImplementedError("a prediction has no step on Vertex AI")
+
+    def deadline_seconds(self, item: Item, services: Services) -> float:
+        return services.settings.query_deadline_seconds
+
+    def conclude(self, item: Item, services: Services) -> Item:
+        result = item.steps[-1].result
+        failed = int(result.get("failed_rows") or 0)
+        item = item.with_facts(
+            rows_written=result.get("rows_written"),
+            bytes_processed=result.get("bytes_processed"),
+            slot_ms=result.get("slot_ms"),
+            failed_rows=failed,
+        )
+        return replace(item, outcome="partially_succeeded" if failed else "succeeded")
+
+    def close(self, item: Item, services: Services) -> Item:
+        return item
+
+    def _check_model(self, model: ModelName, item: Item, services: Services) -> None:
+        """Raise ``WaitFor`` if the model is not there and a drop for it is being imported, ``Rejected`` if there is none."""
+        if services.bigquery.model_exists(str(model)):
+            return
+        waited = (services.now() - item.created).total_seconds()
+        if waited < services.settings.model_wait_seconds and _is_coming(model, services):
+            raise WaitFor("model", MODEL_SECONDS)
+        raise Rejected(
+            f"there is no model {model}, and no drop of it is being imported", field="model", code="model_not_found"
+        )
+
+
+def _is_coming(model: ModelName, services: Services) -> bool:
+    """Return whether a drop of ``model`` is watched, is being imported, or lies there and its event is still to come."""
+    for kind in (Kind.DROP, Kind.IMPORT):
+        if any(pending.subject == str(model) for pending in services.ledger.pending(kind)):
+            return True
+    if model.project != services.settings.google_cloud_project:
+        return False
+    paths = services.drop_files.versions(f"{model.dataset}/{model.model}/")
+    return any(services.ledger.read(Kind.DROP, path.key) is None for path in paths)
+
+
+def _request(item: Item, settings: Settings) -> PredictRequest:
+    published = datetime.fromisoformat(item.request["published"])
+    return PredictRequest.parse(item.request["message"], settings, published)
+
+
+def _prediction(request: PredictRequest) -> Query:
+    return Query(
+        sql=statements.predict(request),
+        labels=dict(request.labels),
+        destination=request.output if request.write != "merge" else None,
+        write=request.write,
+        parameters=request.parameters,
+        priority=request.priority,
+        maximum_bytes_billed=request.maximum_bytes_billed,
+    )
+
+
+def _column(field: Mapping[str, Any]) -> dict[str, Any]:
+    column = {"name": field["name"], "type": field["type"], "mode": field.get("mode", "NULLABLE")}
+    if field.get("fields"):
+        column["fields"] = [_column(each) for each in field["fields"]]
+    return column
+
+
+def _check_columns(columns: list[dict[str, Any]], request: PredictRequest) -> None:
+    names = [column["name"].lower() for column in columns]
+    for name in names:
+        if names.count(name) > 1:
+            raise Rejected(
+                f"two columns of the predictions are called {name}: rename the one of the query",
+                field="input",
+                code="duplicate_column",
+            )
+    for index, key in enumerate(request.key):
+        if columns and key.lower() not in names:
+            raise Rejected(
+                f"the key column {key} is none of the predictions' columns, {', '.join(names)}",
+                field=f"output.key[{index}]",
+                code="unknown_column",
+            )

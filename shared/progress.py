@@ -1,0 +1,244 @@
+"""How a piece of work goes on: the same whether a function has just claimed it or the poller comes by.
+
+A function takes a new item as far as it goes without waiting; the poller looks at its job and takes it further. Both do
+it here, so that what a crash leaves behind is finished just as it would have been.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from shared.bigquery_jobs import PAYLOAD_LABEL, Query, Report, problem_of
+from shared.errors import ModeldropError, Problem, Rejected, TryLater, Unknown
+from shared.events_out import completion_event, stuck_event
+from shared.log import log
+from shared.services import Services
+from shared.states import MAXIMUM_ATTEMPTS, Consequence, Progress, consequence_of_job
+from shared.work import Item, Job, Step, StepState, System
+
+if TYPE_CHECKING:
+    from shared.vertex_jobs import Batch, BatchReport
+
+# How long work that a service refused for its quota is left alone.
+QUOTA_SECONDS = 30.0
+
+
+class WaitFor(ModeldropError):
+    """The work cannot go on yet, for a reason that is none of its own: it waits in the ledger."""
+
+    def __init__(self, what: str, seconds: float = 0.0) -> None:
+        """Wait for ``what``, and do not look again before ``seconds`` have passed."""
+        super().__init__(what)
+        self.what = what
+        self.seconds = seconds
+
+
+class Handler(Protocol):
+    """What one kind of work does of its own; one module each."""
+
+    refused: str
+    """The outcome of work that a service refuses: `rejected` or `failed`."""
+
+    def prepare(self, item: Item, services: Services) -> Item:
+        """Find out what must be known before the first step, and set the item's location.
+
+        Raises ``Rejected``, ``TryLater`` or ``WaitFor``. Called again until the location is set and nothing is waited for.
+        """
+        ...
+
+    def query(self, item: Item, step: Step, services: Services) -> Query:
+        """Return the query job of a BigQuery step."""
+        ...
+
+    def batch(self, item: Item, step: Step, services: Services) -> Batch:
+        """Return the job of a Vertex AI step; raise ``WaitFor`` if there are too many."""
+        ...
+
+    def deadline_seconds(self, item: Item, services: Services) -> float:
+        """Return how long the current step may take before it is reported as stuck."""
+        ...
+
+    def conclude(self, item: Item, services: Services) -> Item:
+        """Set the outcome of an item whose steps have all succeeded, and the facts that its event tells."""
+        ...
+
+    def close(self, item: Item, services: Services) -> Item:
+        """Do what has to be done once the outcome is known, before it is told. It may come to be done twice."""
+        ...
+
+
+def advance(item: Item, handler: Handler, services: Services) -> Item:
+    """Take an item whose claim this call holds as far as it goes without waiting for a job, and write what came of it."""
+    if not item.final:
+        item = submit(item, handler, services)
+    return record(item, handler, services)
+
+
+def submit(item: Item, handler: Handler, services: Services) -> Item:
+    """Submit the current step's job of an item whose claim this call holds; return the item as it now is.
+
+    What a service refuses for good ends the item; what it does not take now is left as it is, for the poller.
+    """
+    try:
+        if item.location is None or item.waits_for is not None:
+            item = replace(handler.prepare(item, services), waits_for=None)
+        item = replace(item, not_before=None)
+        step = item.current
+        if step is None:
+            return replace(handler.conclude(item, services), finished=services.now())
+        if step.state is StepState.SUBMITTED:
+            return item
+        if step.system is System.BIGQUERY:
+            return _submit_query(item, step, handler, services)
+        return _submit_batch(item, step, handler, services)
+    except Rejected as error:
+        return _end(item, handler.refused, error.problem, services)
+    except WaitFor as wait:
+        return _wait(item, wait.what, wait.seconds, services)
+    except TryLater as error:
+        log("WARNING", "a service did not take a call; the poller goes on", key=item.key, reason=str(error)[:200])
+        return replace(item, not_before=None)
+
+
+def record(item: Item, handler: Handler, services: Services) -> Item:
+    """Write what became of an item; if it has ended, tell it before it is marked as done.
+
+    Raises ``TryLater`` if the ledger or Pub/Sub does not take it, and ``LostRace`` if somebody else has gone on with it:
+    then the poller, or they, complete it.
+    """
+    if not item.final:
+        item = services.ledger.write(replace(item, claim=None))
+        services.ledger.index(item, deadline=_deadline(item, handler, services))
+        return item
+    item = handler.close(item, services)
+    services.events.publish(completion_event(item))
+    log("INFO", f"{item.kind.value} {item.outcome}", key=item.key, code=item.problem.code if item.problem else None)
+    item = services.ledger.write(replace(item, claim=None, waits_for=None, not_before=None))
+    services.ledger.unindex(item)
+    return item
+
+
+def report_stuck(item: Item, problem: Problem, about: str, services: Services) -> Item:
+    """Tell once that an item takes too long, for the reason ``about``; it is watched all the same."""
+    if about in item.reported:
+        return item
+    item = services.ledger.take_over(item)
+    services.events.publish(stuck_event(item, services.now(), problem, about))
+    log("WARNING", "stuck", key=item.key, kind=item.kind.value, about=about)
+    item = services.ledger.write(replace(item, claim=None, reported=(*item.reported, about)))
+    services.ledger.index(item)
+    return item
+
+
+def settle_query(item: Item, step: Step, report: Report | None, handler: Handler, services: Services) -> Item:
+    """Return what became of an item whose query job has ended; None for a report says that there is no such job."""
+    if report is None:
+        # The insert was never taken, or the job is not to be found: the same id is submitted again.
+        return item.with_step(replace(step, state=StepState.PENDING, job=None))
+    if report.progress is Progress.SUCCEEDED:
+        return item.with_step(replace(step, state=StepState.SUCCEEDED, result=_query_result(report)))
+    again = consequence_of_job(report.reason or "") is Consequence.NEXT_ATTEMPT and step.tries < MAXIMUM_ATTEMPTS
+    if again:
+        return item.with_step(
+            replace(step, state=StepState.PENDING, job=None, attempt=step.attempt + 1, tries=step.tries + 1)
+        )
+    return _end(item, "failed", problem_of(report), services)
+
+
+def settle_batch(item: Item, step: Step, report: BatchReport | None, services: Services) -> Item:
+    """Return what became of an item whose batch job has ended; None for a report says that there is no such job."""
+    if report is None:
+        problem = Problem("job_not_found", "the batch prediction job is gone: somebody deleted it", None)
+        return _end(item, "failed", problem, services)
+    counts = {"succeeded": report.succeeded, "failed": report.failed, "incomplete": report.incomplete}
+    item = item.with_facts(state=report.state, counts=counts, output=report.output or item.facts.get("output"))
+    if report.progress in {Progress.SUCCEEDED, Progress.PARTIALLY_SUCCEEDED}:
+        return item.with_step(replace(step, state=StepState.SUCCEEDED, result={"state": report.state, **counts}))
+    problem = report.problem or Problem(report.progress.value, f"Vertex AI ended the job as {report.state}")
+    return _end(item, report.progress.value, problem, services)
+
+
+def _submit_query(item: Item, step: Step, handler: Handler, services: Services) -> Item:
+    query = handler.query(item, step, services)
+    query = replace(query, labels={**query.labels, **_own_labels(item)})
+    job = services.bigquery.submit(query, item.job_id(step), str(item.location))
+    return item.with_step(replace(step, state=StepState.SUBMITTED, job=job, sent=services.now()))
+
+
+def _submit_batch(item: Item, step: Step, handler: Handler, services: Services) -> Item:
+    """Create a batch job, unless there may be one already.
+
+    The ledger says ``sending`` before the call is made. So whoever comes later knows that there may be a job, looks for it
+    by its label once it must be visible, and creates one only if there is none.
+    """
+    from shared.vertex_jobs import ATTEMPT_LABEL
+
+    settings, vertex = services.settings, services.vertex
+    unanswered = settings.lease_seconds + settings.vertex_settle
+    if step.state is StepState.SENDING and step.sent is not None:
+        left = (step.sent + timedelta(seconds=unanswered) - services.now()).total_seconds()
+        if left > 0:
+            raise WaitFor("answer", left)
+        if jobs := vertex.of_attempt(item.key, step.attempt):
+            for extra in jobs[1:]:
+                vertex.cancel(extra.name)
+            if jobs[1:]:
+                item = item.with_facts(cancelled_duplicates=[extra.name for extra in jobs[1:]])
+            job = Job(System.VERTEX, jobs[0].name, settings.vertex_location)
+            return item.with_step(replace(step, state=StepState.SUBMITTED, job=job))
+    batch = handler.batch(item, step, services)
+    batch = replace(batch, labels={**batch.labels, **_own_labels(item), ATTEMPT_LABEL: str(step.attempt)})
+    sending = replace(step, state=StepState.SENDING, sent=services.now())
+    # From here on the item has a new generation, so every way out returns it instead of raising.
+    item = services.ledger.renew(item.with_step(sending))
+    try:
+        name = vertex.create(batch, timeout=settings.lease_seconds / 2)
+    except Rejected as error:
+        return _end(item, handler.refused, error.problem, services)
+    except Unknown as error:
+        log("WARNING", "a submission was not answered", key=item.key, reason=str(error)[:200])
+        return _wait(item, "answer", unanswered, services)
+    except TryLater:
+        return _wait(item.with_step(replace(step, state=StepState.PENDING)), "quota", QUOTA_SECONDS, services)
+    job = Job(System.VERTEX, name, settings.vertex_location)
+    return item.with_step(replace(sending, state=StepState.SUBMITTED, job=job))
+
+
+def _own_labels(item: Item) -> dict[str, str]:
+    return {"modeldrop_key": item.key, "modeldrop_kind": item.kind.value, PAYLOAD_LABEL: item.payload}
+
+
+def _end(item: Item, outcome: str, problem: Problem, services: Services) -> Item:
+    return replace(item, outcome=outcome, problem=problem, finished=services.now())
+
+
+def _wait(item: Item, what: str, seconds: float, services: Services) -> Item:
+    return replace(item, waits_for=what, not_before=services.now() + timedelta(seconds=seconds))
+
+
+def _deadline(item: Item, handler: Handler, services: Services) -> datetime | None:
+    step = item.current
+    about = item.waits_for or (step.name if step else "")
+    if about in item.reported:
+        return None
+    since = step.sent if step and step.sent else item.created
+    return since + timedelta(seconds=handler.deadline_seconds(item, services))
+
+
+def _query_result(report: Report) -> dict[str, int | str | None]:
+    """Return what is worth keeping of a finished query: https://docs.cloud.google.com/bigquery/docs/reference/rest/v2/Job"""
+    statistics = report.resource.get("statistics", {})
+    query = statistics.get("query", {})
+    stages = query.get("queryPlan") or []
+    rows = query.get("numDmlAffectedRows")
+    if rows is None and stages:
+        rows = stages[-1].get("recordsWritten")
+    functions = (query.get("genAiStats") or {}).get("functionStats") or []
+    return {
+        "rows_written": None if rows is None else int(rows),
+        "bytes_processed": int(query.get("totalBytesProcessed") or statistics.get("totalBytesProcessed") or 0),
+        "slot_ms": int(statistics.get("totalSlotMs") or query.get("totalSlotMs") or 0),
+        "failed_rows": sum(int((each.get("errorStats") or {}).get("numFailedRows") or 0) for each in functions),
+    }

@@ -5,10 +5,11 @@ Files come in any order, one event each, some twice, some again.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared import imports, watches
-from shared.claims import claim_once
+from shared.claims import claim_once, claim_request
 from shared.drops import Drop, DropPath, NotReady, Ready
 from shared.errors import Problem, Rejected
 from shared.imports import Imports
@@ -33,20 +34,37 @@ def look(path: DropPath, watch: Item | None, services: Services) -> None:
         return
     if watch is not None and watch.final and watch.facts.get("fingerprint") == drop.fingerprint:
         return
+    _import_or_watch(drop, problem, watch, services)
+
+
+def import_again(path: DropPath, source: str, services: Services) -> None:
+    """Import a drop because somebody asks for it in the message ``source``, even if its import has failed before.
+
+    A drop that is not complete or has not settled is watched. Raises ``Rejected`` if there is no such drop.
+    """
+    drop, problem = _read(path, services)
+    if not drop.files:
+        raise Rejected(f"there is no drop in {path.prefix}", field="path", code="not_found")
+    _import_or_watch(drop, problem, services.ledger.read(Kind.DROP, path.key), services, source=source)
+
+
+def _import_or_watch(
+    drop: Drop, problem: Problem | None, watch: Item | None, services: Services, *, source: str | None = None
+) -> None:
     settle = timedelta(seconds=services.settings.settle_seconds)
     match _decide(drop, problem, services.now(), settle):
         case NotReady() as decision:
-            watches.begin_or_go_on(path, drop, decision, watch, services)
+            watches.begin_or_go_on(drop.path, drop, decision, watch, services)
             return
         case Ready() as ready:
             item = imports.plan(drop, ready, services)
         case Problem() as refusal:
-            item = imports.refuse(path, drop.fingerprint, refusal, services)
-    claim = claim_once(item, services)
+            item = imports.refuse(drop.path, drop.fingerprint, refusal, services)
+    claim = claim_request(replace(item, sources=(source,)), services) if source else claim_once(item, services)
     if claim.mine:
         record(submit(claim.item, Imports(), services), Imports(), services)
     target = drop.target(services.settings.google_cloud_project)
-    watches.end(watch or watches.new(path, target, services), "settled", drop.fingerprint, services)
+    watches.end(watch or watches.new(drop.path, target, services), "settled", drop.fingerprint, services)
 
 
 def _read(path: DropPath, services: Services) -> tuple[Drop, Problem | None]:

@@ -1,0 +1,30 @@
+"""A message asks for something to be done with a model: to import its drop, or to import it again."""
+
+from __future__ import annotations
+
+import functions_framework
+from cloudevents.http import CloudEvent
+
+from shared.answers import rejections
+from shared.drop_watch import import_again
+from shared.errors import LostRace
+from shared.events_in import Message
+from shared.manage_request import ManageRequest
+from shared.services import services
+from shared.work import Kind
+
+
+@functions_framework.cloud_event
+def manage_model(event: CloudEvent) -> None:
+    """Do what a message asks for.
+
+    A wrong message is acknowledged and told by a rejection event. Raises ``TryLater`` if the ledger or the bucket does not
+    answer: then the message comes again.
+    """
+    message = Message.from_event(event)
+    with rejections(Kind.MANAGE, message, services()):
+        request = ManageRequest.parse(message.payload(), services().settings)
+        try:
+            import_again(request.path, message.id, services())
+        except LostRace:
+            return

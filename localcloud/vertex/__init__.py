@@ -8,27 +8,33 @@ from localcloud.clock import Clock
 from localcloud.http import ASGIApp
 from localcloud.vertex.backends import BackendError, ModelBackend, backend_from
 from localcloud.vertex.batches import BatchRunner
+from localcloud.vertex.endpoints import Endpoints
 from localcloud.vertex.errors import RequestError
 from localcloud.vertex.generation import Generation
 from localcloud.vertex.job_routes import JobRoutes
-from localcloud.vertex.jobs import Jobs, Pace
+from localcloud.vertex.jobs import Jobs
+from localcloud.vertex.model_routes import ModelRoutes
 from localcloud.vertex.moments import UniqueMoments
 from localcloud.vertex.operations import Operations
-from localcloud.vertex.rest import PATHS, Rest
+from localcloud.vertex.pace import Pace
+from localcloud.vertex.registry import Registry
+from localcloud.vertex.rest import Rest
 
 if TYPE_CHECKING:
     from localcloud.bigquery import Tables
     from localcloud.storage import ObjectStore
 
-__all__ = ["PATHS", "BackendError", "ModelBackend", "Pace", "RequestError", "Vertex", "backend_from"]
+__all__ = ["BackendError", "ModelBackend", "Pace", "Registry", "RequestError", "Vertex", "backend_from"]
 
 
 class Vertex:
     """The service.
 
     Attributes:
-        app: Its REST face, to be served on the paths that ``PATHS`` matches.
+        app: Its REST face: ``/v1/...``, ``/v1beta1/...``, and ``/localcloud/vertex/{job}:setState``, which is no part
+            of Google's API.
         jobs: The batch prediction jobs.
+        registry: The model registry, where BigQuery ML registers its models.
     """
 
     def __init__(
@@ -51,11 +57,20 @@ class Vertex:
             backend: Who answers requests to models.
             pace: How long states last, and how many jobs run at a time.
         """
+        pace = pace or Pace()
         moments = UniqueMoments(clock)
-        self._operations = Operations(clock=clock, moments=moments)
+        operations = Operations(clock=clock, moments=moments)
         runner = BatchRunner(tables=tables, store=store, backend=backend, clock=clock)
-        self.jobs = Jobs(runner, self._operations, clock=clock, moments=moments, pace=pace or Pace())
-        self._rest = Rest([*JobRoutes(self.jobs).routes(), *Generation(backend).routes()])
+        self.jobs = Jobs(runner, operations, clock=clock, moments=moments, pace=pace)
+        self.registry = Registry(project, moments=moments)
+        endpoints = Endpoints(self.registry, operations, moments=moments, operation_seconds=pace.operation_seconds)
+        self._rest = Rest(
+            [
+                *JobRoutes(self.jobs).routes(),
+                *Generation(backend).routes(),
+                *ModelRoutes(self.registry, endpoints, operations).routes(),
+            ]
+        )
         self.app: ASGIApp = self._rest.app
 
     def start(self) -> None:

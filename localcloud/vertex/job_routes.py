@@ -26,7 +26,7 @@ class JobRoutes:
             Route("GET", JOB, self._get),
             Route("DELETE", JOB, self._delete),
             Route("POST", f"{JOB}:cancel", self._cancel),
-            Route("POST", f"vertex/{JOB}:setState", self._set_state),
+            Route("POST", f"/localcloud/vertex/{JOB}:setState", self._set_state),
         ]
 
     def _create(self, call: Call, **names: str) -> dict[str, Any]:

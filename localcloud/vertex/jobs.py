@@ -22,6 +22,7 @@ from localcloud.vertex.filters import EQUALITY, ORDER, WILDCARD, Field, compile_
 from localcloud.vertex.job_requests import JobRequest, parse_job
 from localcloud.vertex.moments import UniqueMoments, rfc3339_micros, serial
 from localcloud.vertex.operations import EMPTY, Operations
+from localcloud.vertex.pace import Pace
 from localcloud.vertex.pages import page
 
 FINAL_STATES = frozenset(
@@ -47,19 +48,6 @@ FILTER_FIELDS = {
     "state": Field("state", EQUALITY, parse_state),
     "create_time": Field("createTime", ORDER, parse_moment),
 }
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How long things take, in seconds, and how many jobs run at the same time.
-
-    The limits are the documented ones: https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-gemini
-    """
-
-    pending_seconds: float = 0.2
-    longest_queue_seconds: float = 72 * 3600.0
-    longest_run_seconds: float = 24 * 3600.0
-    concurrent_jobs: int = 4
 
 
 @dataclass
@@ -201,7 +189,7 @@ class Jobs:
                 )
             del self._jobs[name]
             parent = name.partition("/batchPredictionJobs/")[0]
-            return self._operations.begin(parent, "DeleteOperationMetadata", lambda: {"@type": EMPTY})
+            return self._operations.begin(parent, "DeleteOperationMetadata", lambda: EMPTY)
 
     def force_state(self, name: str, state: str | None) -> dict[str, Any]:
         """Put a job into a state, whatever it was doing, and return its resource. Vertex AI has no such call.

@@ -12,16 +12,27 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from localcloud.clock import Clock
-from localcloud.vertex.errors import RequestError
+from localcloud.vertex.errors import CODES, RequestError
 from localcloud.vertex.moments import UniqueMoments, rfc3339_micros, serial
 
 TYPE_PREFIX = "type.googleapis.com/"
-EMPTY = f"{TYPE_PREFIX}google.protobuf.Empty"
+VERTEX_TYPES = f"{TYPE_PREFIX}google.cloud.aiplatform.v1."
+EMPTY = {"@type": f"{TYPE_PREFIX}google.protobuf.Empty"}
 
 
-def vertex_type(message: str) -> str:
-    """Return the type URL of a message of the Vertex AI API in version 1, as ``DeployModelResponse``."""
-    return f"{TYPE_PREFIX}google.cloud.aiplatform.v1.{message}"
+def vertex_message(kind: str, content: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return a message of the Vertex AI API with its type, as ``DeployModelResponse``."""
+    return {"@type": VERTEX_TYPES + kind, **(content or {})}
+
+
+def in_version(answer: dict[str, Any], version: str) -> dict[str, Any]:
+    """Return an operation with the types of the API version that it was asked through."""
+    typed = {
+        key: value | {"@type": value["@type"].replace(VERTEX_TYPES, VERTEX_TYPES.replace(".v1.", f".{version}."))}
+        for key, value in answer.items()
+        if key in ("metadata", "response") and isinstance(value, dict) and "@type" in value
+    }
+    return answer | typed
 
 
 @dataclass
@@ -29,31 +40,44 @@ class _Operation:
     name: str
     created: datetime
     due: datetime
-    metadata_type: str
+    metadata: str
     finish: Callable[[], dict[str, Any]]
+    ended: bool = False
     response: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+    def close(self) -> None:
+        try:
+            self.response = self.finish()
+        except RequestError as error:
+            self.error = {"code": CODES[error.status][0], "message": error.message}
+        self.ended = True
 
     def resource(self) -> dict[str, Any]:
-        times = {"createTime": rfc3339_micros(self.created), "updateTime": rfc3339_micros(self.created)}
+        updated = self.due if self.ended else self.created
+        times = {"createTime": rfc3339_micros(self.created), "updateTime": rfc3339_micros(updated)}
         answer: dict[str, Any] = {
             "name": self.name,
-            "metadata": {"@type": vertex_type(self.metadata_type), "genericMetadata": times},
+            "metadata": vertex_message(self.metadata, {"genericMetadata": times}),
         }
-        if self.response is not None:
-            times["updateTime"] = rfc3339_micros(self.due)
-            answer |= {"done": True, "response": self.response}
+        if self.ended:
+            answer["done"] = True
+        if self.ended and self.error is not None:
+            answer["error"] = self.error
+        elif self.ended:
+            answer["response"] = self.response
         return answer
 
 
 class Operations:
-    """The operations of the service. An operation takes its effect when it is due, whether or not anyone looks."""
+    """The operations of the service. One that is due takes its effect before anything else is read."""
 
     def __init__(self, *, clock: Clock, moments: UniqueMoments) -> None:
         self._clock = clock
         self._moments = moments
         self._operations: dict[str, _Operation] = {}
         self._open: list[_Operation] = []
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
 
     def begin(
         self, parent: str, metadata: str, finish: Callable[[], dict[str, Any]], *, seconds: float = 0.0
@@ -63,41 +87,51 @@ class Operations:
         Args:
             parent: The resource below which it is named.
             metadata: The message type of its metadata, as ``DeleteOperationMetadata``.
-            finish: Takes the effect and returns the response, with its ``@type``.
+            finish: Takes the effect and returns the response, with its ``@type``; or raises ``RequestError``.
             seconds: How long it takes; 0: it is done at once.
         """
+        created = self._moments.next()
+        due = created + timedelta(seconds=seconds)
+        operation = _Operation(f"{parent}/operations/{serial(created)}", created, due, metadata, finish)
+        if seconds <= 0:
+            operation.close()
         with self._lock:
-            created = self._moments.next()
-            due = created + timedelta(seconds=seconds)
-            operation = _Operation(f"{parent}/operations/{serial(created)}", created, due, metadata, finish)
             self._operations[operation.name] = operation
-            self._open.append(operation)
-            if seconds <= 0:
-                self._close(operation)
-            return operation.resource()
+            if not operation.ended:
+                self._open.append(operation)
+        return operation.resource()
 
     def settle(self) -> None:
-        """Let every operation that is due take its effect; called before anything is read."""
+        """Let every operation that is due take its effect. Effects run without a lock: they take their own."""
         with self._lock:
             now = self._clock.now()
-            for operation in [operation for operation in self._open if operation.due <= now]:
-                self._close(operation)
+            due = [operation for operation in self._open if operation.due <= now]
+            self._open = [operation for operation in self._open if operation.due > now]
+        for operation in due:
+            operation.close()
 
     def get(self, name: str) -> dict[str, Any]:
         """Return an operation. Raises ``RequestError`` (NOT_FOUND)."""
+        self.settle()
         with self._lock:
-            self.settle()
-            if name not in self._operations:
-                raise RequestError("NOT_FOUND", f"Operation {name} does not exist.")
-            return self._operations[name].resource()
+            operation = self._operations.get(name)
+        if operation is None:
+            raise RequestError("NOT_FOUND", f"Operation {name} does not exist.")
+        return operation.resource()
 
     def list(self, parent: str) -> list[dict[str, Any]]:
         """Return the operations of a resource, oldest first."""
+        self.settle()
         with self._lock:
-            self.settle()
-            prefix = f"{parent}/operations/"
-            return [operation.resource() for name, operation in self._operations.items() if name.startswith(prefix)]
+            found = [operation for name, operation in self._operations.items() if name.startswith(f"{parent}/oper")]
+        return [operation.resource() for operation in found]
 
-    def _close(self, operation: _Operation) -> None:
-        self._open.remove(operation)
-        operation.response = operation.finish()
+    def wait(self, name: str, seconds: float) -> dict[str, Any]:
+        """Return an operation once it is done, or as it is after ``seconds``. Raises ``RequestError`` (NOT_FOUND)."""
+        answer = self.get(name)
+        if not answer.get("done"):
+            with self._lock:
+                left = (self._operations[name].due - self._clock.now()).total_seconds()
+            self._clock.wait(threading.Event(), min(max(left, 0), seconds))
+            answer = self.get(name)
+        return answer

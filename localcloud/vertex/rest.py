@@ -21,13 +21,10 @@ from starlette.routing import Route as StarletteRoute
 from localcloud.http import ASGIApp
 from localcloud.vertex.enums import encode_enums
 from localcloud.vertex.errors import BackendError, RequestError
+from localcloud.vertex.operations import in_version
 
-# Which paths of the shared port are Vertex AI's; Cloud Scheduler and Pub/Sub have other collections below /v1/projects.
-PATHS = re.compile(
-    r"/v1(?:beta1)?/(?:projects/[^/]+/locations/[^/]+/)?"
-    r"(?:(?:batchPredictionJobs|models|endpoints|operations)(?:[/:].*)?|publishers/.+)"
-    r"|/localcloud/vertex/.+"
-)
+# First segment of the path: the API version that it means. Google's clients ask for operations below /ui/.
+VERSIONS = {"v1": "v1", "v1beta1": "v1beta1", "ui": "v1"}
 
 METHODS = ["GET", "POST", "PATCH", "DELETE"]
 CALLS_AT_A_TIME = 32
@@ -38,12 +35,10 @@ class Call:
     """A request to the API.
 
     Attributes:
-        version: ``v1`` or ``v1beta1``.
         query: The query's parameters.
         body: The body's JSON; empty if there is none.
     """
 
-    version: str
     query: dict[str, str]
     body: dict[str, Any]
 
@@ -64,7 +59,8 @@ class Route:
 
     Attributes:
         method: The HTTP method.
-        path: The path after the version, with ``{names}`` that go to the handler; ``{name*}`` goes across slashes.
+        path: The path after the version, or from its first slash if it is no part of Google's API. ``{names}`` go to
+            the handler; ``{name*}`` goes across slashes.
         handle: Answers the call; raises ``RequestError`` or ``BackendError``.
     """
 
@@ -74,7 +70,7 @@ class Route:
 
     def pattern(self) -> re.Pattern[str]:
         """Return what matches the paths of this method."""
-        across = re.sub(r"\\{(\w+)\\\*\\}", r"(?P<\1>.+)", re.escape(self.path))
+        across = re.sub(r"\\{(\w+)\\\*\\}", r"(?P<\1>[^:]+)", re.escape(self.path))
         return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/:]+)", across))
 
 
@@ -114,12 +110,14 @@ class Rest:
         return _json(list(pieces))
 
     def _handle(self, request: Request, content: bytes) -> dict[str, Any] | Stream:
-        version, _, path = request.url.path.removeprefix("/").partition("/")
+        first, _, path = request.url.path.removeprefix("/").partition("/")
+        version = VERSIONS.get(first)
         for method, pattern, handle in self._routes:
-            found = pattern.fullmatch(path) if method == request.method else None
-            if found and (version in ("v1", "v1beta1") or (version == "localcloud" and path.startswith("vertex/"))):
-                call = Call(version, dict(request.query_params), _parse_body(content))
-                return handle(call, **found.groupdict())
+            found = pattern.fullmatch(path if version else request.url.path) if method == request.method else None
+            if found:
+                call = Call(dict(request.query_params), _parse_body(content))
+                answer = handle(call, **found.groupdict())
+                return in_version(answer, version) if version and isinstance(answer, dict) else answer
         raise RequestError("NOT_FOUND", f"The requested URL {request.url.path} was not found on this server.")
 
 

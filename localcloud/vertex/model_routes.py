@@ -1,0 +1,110 @@
+"""The calls of the model registry, of endpoints and of operations."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NoReturn
+
+from localcloud.vertex.endpoints import Endpoints
+from localcloud.vertex.job_routes import LOCATION, page_size
+from localcloud.vertex.operations import Operations
+from localcloud.vertex.registry import Registry
+from localcloud.vertex.rest import Call, Route
+
+MODEL = f"{LOCATION}/models/{{model}}"
+ENDPOINT = f"{LOCATION}/endpoints/{{endpoint}}"
+LONGEST_WAIT_SECONDS = 60.0
+
+
+class ModelRoutes:
+    """Answers the calls of ``projects.locations.models``, ``.endpoints`` and ``.operations``."""
+
+    def __init__(self, registry: Registry, endpoints: Endpoints, operations: Operations) -> None:
+        self._registry = registry
+        self._endpoints = endpoints
+        self._operations = operations
+
+    def routes(self) -> list[Route]:
+        """Return the calls."""
+        return [
+            *self._operation_routes(),
+            Route("GET", f"{LOCATION}/models", self._list_models),
+            Route("GET", MODEL, lambda call, **names: self._registry.get(MODEL.format(**names))),
+            Route("GET", f"{MODEL}:listVersions", self._list_versions),
+            Route("PATCH", MODEL, self._patch_model),
+            Route("POST", f"{MODEL}:mergeVersionAliases", self._merge_aliases),
+            Route("DELETE", MODEL, self._delete_model),
+            Route("DELETE", f"{MODEL}:deleteVersion", self._delete_model),
+            Route("POST", f"{LOCATION}/endpoints", self._create_endpoint),
+            Route("GET", f"{LOCATION}/endpoints", self._list_endpoints),
+            Route("GET", ENDPOINT, lambda call, **names: self._endpoints.get(ENDPOINT.format(**names))),
+            Route("PATCH", ENDPOINT, self._patch_endpoint),
+            Route("DELETE", ENDPOINT, lambda call, **names: self._endpoints.delete(ENDPOINT.format(**names))),
+            Route("POST", f"{ENDPOINT}:deployModel", self._deploy),
+            Route("POST", f"{ENDPOINT}:undeployModel", self._undeploy),
+            Route("POST", f"{ENDPOINT}:predict", self._predict),
+        ]
+
+    def _operation_routes(self) -> list[Route]:
+        """Return the calls of operations, which may be below any resource."""
+        operation = "projects/{parent*}/operations/{number}"
+        return [
+            Route("GET", operation, lambda call, **names: self._operations.get(operation_name(names))),
+            Route("POST", f"{operation}:wait", self._wait),
+            Route("GET", "projects/{parent*}/operations", self._list_operations),
+        ]
+
+    def _list_operations(self, call: Call, parent: str) -> dict[str, Any]:
+        return {"operations": self._operations.list(f"projects/{parent}")}
+
+    def _wait(self, call: Call, **names: str) -> dict[str, Any]:
+        seconds = float(call.query.get("timeout", str(LONGEST_WAIT_SECONDS)).rstrip("s"))
+        return self._operations.wait(operation_name(names), min(seconds, LONGEST_WAIT_SECONDS))
+
+    def _list_models(self, call: Call, **names: str) -> dict[str, Any]:
+        return self._registry.list(LOCATION.format(**names), *_list_options(call))
+
+    def _list_versions(self, call: Call, **names: str) -> dict[str, Any]:
+        return self._registry.versions(MODEL.format(**names), *_list_options(call))
+
+    def _patch_model(self, call: Call, **names: str) -> dict[str, Any]:
+        return self._registry.patch(MODEL.format(**names), call.body, _mask(call))
+
+    def _merge_aliases(self, call: Call, **names: str) -> dict[str, Any]:
+        return self._registry.merge_aliases(MODEL.format(**names), call.body.get("versionAliases", []))
+
+    def _delete_model(self, call: Call, **names: str) -> NoReturn:
+        self._registry.refuse_delete(MODEL.format(**names))
+
+    def _create_endpoint(self, call: Call, **names: str) -> dict[str, Any]:
+        return self._endpoints.create(LOCATION.format(**names), call.body)
+
+    def _list_endpoints(self, call: Call, **names: str) -> dict[str, Any]:
+        return self._endpoints.list(LOCATION.format(**names), *_list_options(call))
+
+    def _patch_endpoint(self, call: Call, **names: str) -> dict[str, Any]:
+        return self._endpoints.patch(ENDPOINT.format(**names), call.body, _mask(call))
+
+    def _deploy(self, call: Call, **names: str) -> dict[str, Any]:
+        return self._endpoints.deploy(ENDPOINT.format(**names), call.body)
+
+    def _undeploy(self, call: Call, **names: str) -> dict[str, Any]:
+        return self._endpoints.undeploy(ENDPOINT.format(**names), call.body)
+
+    def _predict(self, call: Call, **names: str) -> dict[str, Any]:
+        return self._endpoints.predict(ENDPOINT.format(**names), call.body)
+
+
+def operation_name(names: dict[str, str]) -> str:
+    """Return the name of an operation from the parts of its path."""
+    return f"projects/{names['parent']}/operations/{names['number']}"
+
+
+def _list_options(call: Call) -> tuple[str, int, str]:
+    return call.query.get("filter", ""), page_size(call), call.query.get("pageToken", "")
+
+
+def _mask(call: Call) -> list[str]:
+    """Return the fields of an update mask in camelCase, whichever way they are written."""
+    paths = call.query.get("updateMask", "").split(",")
+    return [re.sub(r"_([a-z])", lambda match: match[1].upper(), path) for path in paths if path]

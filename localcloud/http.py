@@ -53,6 +53,7 @@ class HttpServer:
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
             app,
+            interface="asgi3",
             http=_ConnectionProtocol,
             log_config=None,
             access_log=False,

@@ -113,6 +113,9 @@ class JsonApi:
             response = json_response(refusal.code, refusal.body())
         except ClientDisconnect:
             return  # nobody is there to be answered
+        except RecursionError:
+            refusal = InvalidRequest("The request is nested too deeply.")
+            response = json_response(refusal.code, refusal.body())
         await response(scope, receive, send)
 
     def _find(self, method: str, path: str) -> tuple[Handler, dict[str, str]]:

@@ -15,7 +15,6 @@ those of Google's client library.
 
 Statuses and reasons: https://cloud.google.com/storage/docs/json_api/v1/status-codes
 """
-# ruff: noqa: N818
 
 from __future__ import annotations
 

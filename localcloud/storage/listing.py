@@ -46,10 +46,10 @@ class Page:
 
 @dataclass(frozen=True)
 class _Entry:
-    """An object, or (``stored`` is ``None``) a common prefix; the next entry's name is at least ``following``."""
+    """An object, a common prefix, or both of one name; the next entry's name is at least ``following``."""
 
-    name: str
     stored: StoredObject | None
+    prefix: str | None
     following: str
 
 
@@ -63,7 +63,7 @@ def list_page(objects: SortedDict, query: ListQuery) -> Page:
     more = len(entries) > len(page)
     return Page(
         items=[entry.stored for entry in page if entry.stored is not None],
-        prefixes=[entry.name for entry in page if entry.stored is None],
+        prefixes=[entry.prefix for entry in page if entry.prefix is not None],
         next_page_token=_token(page[-1].following) if more else "",
     )
 
@@ -78,14 +78,17 @@ def _entries(objects: SortedDict, query: ListQuery) -> Iterator[_Entry]:
                 return
             cut = name.find(query.delimiter, len(query.prefix)) if query.delimiter else -1
             folder = name[: cut + len(query.delimiter)] if cut >= 0 else None
-            is_item = folder is None or (query.include_trailing_delimiter and name == folder)
-            if is_item and (glob is None or glob.fullmatch(name)):
-                yield _Entry(name, objects[name], name + "\0")
-            if folder is not None:
-                position = _after_all_with_prefix(folder)
-                if glob is None or glob.fullmatch(folder):
-                    yield _Entry(folder, None, position)
-                break
+            matches = glob is None or glob.fullmatch(folder or name)
+            if folder is None:
+                if matches:
+                    yield _Entry(objects[name], None, name + "\0")
+                continue
+            # What else the folder holds is passed over.
+            position = _after_all_with_prefix(folder)
+            if matches:
+                both = query.include_trailing_delimiter and name == folder
+                yield _Entry(objects[name] if both else None, folder, position)
+            break
 
 
 def _after_all_with_prefix(prefix: str) -> str:

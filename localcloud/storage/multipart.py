@@ -39,7 +39,7 @@ class RelatedParts:
     async def read_resource(self) -> bytes:
         """Return the first part. Raises ``InvalidRequest`` if it is no multipart body."""
         while (start := self._buffer.find(self._delimiter)) < 0 or not self._has_line_after(start):
-            await self._read_more()
+            await self._read_more_of_head()
         rest = self._buffer[start + len(self._delimiter) :]
         # Some clients end their lines with a bare line feed.
         self._newline = b"\r\n" if rest.lstrip(b" \t").startswith(b"\r\n") else b"\n"
@@ -67,9 +67,7 @@ class RelatedParts:
         """Read the rest of a boundary's line, and a part's headers up to the empty line."""
         blank_line = self._newline * 2
         while (end := self._buffer.find(blank_line)) < 0:
-            if len(self._buffer) > _LONGEST_HEAD:
-                raise InvalidRequest("Malformed multipart body: the headers of a part do not end.")
-            await self._read_more()
+            await self._read_more_of_head()
         head, self._buffer = self._buffer[:end], self._buffer[end + len(blank_line) :]
         return BytesHeaderParser().parsebytes(head.partition(b"\n")[2] + b"\n\n")
 
@@ -85,6 +83,11 @@ class RelatedParts:
             await self._read_more()
         write(self._buffer[:end])
         self._buffer = self._buffer[end + len(end_mark) :]
+
+    async def _read_more_of_head(self) -> None:
+        if len(self._buffer) > _LONGEST_HEAD:
+            raise InvalidRequest("Malformed multipart body: the head of a part does not end.")
+        await self._read_more()
 
     async def _read_more(self) -> None:
         async for piece in self._pieces:

@@ -146,6 +146,11 @@ class Backlog:
         delivery = self._out.get(ack_id)
         return None if delivery is None else self._fail(delivery, now)
 
+    def give_back(self, ack_id: str) -> None:
+        """Take back a delivery that was never tried, without counting it; nothing happens if it is no longer out."""
+        if ack_id in self._out:
+            self._return(self._out[ack_id])
+
     def expire(self, now: float) -> list[Delivery]:
         """Take back what was not acknowledged in time; return the deliveries that failed so."""
         failed: list[Delivery] = []
@@ -250,11 +255,16 @@ class Backlog:
             return delivery
         backoff = self.settings.backoff
         delivery.ready_at = now + (backoff.seconds(delivery.failures) if backoff else 0.0)
+        self._return(delivery)
+        return delivery
+
+    def _return(self, delivery: Delivery) -> None:
+        """Put a delivery that is out back into its place, to go out again when it is ready."""
         lane = delivery.lane
         if lane is None:
             self._take_back(delivery)
             self._schedule(delivery)
-            return delivery
+            return
         # Later messages of the key that are out would overtake this one: their deliveries no longer count.
         for each in sorted(lane.out, key=lambda other: other.sequence, reverse=True):
             if each.sequence >= delivery.sequence:
@@ -262,4 +272,3 @@ class Backlog:
                 lane.waiting.appendleft(each)
         if not lane.out:
             self._schedule(lane.waiting[0])
-        return delivery

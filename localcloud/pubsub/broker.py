@@ -215,9 +215,9 @@ class Broker:
                 wakeup.clear()
                 now = self._settle(line)
                 seconds = line.settings.ack_deadline_seconds if lease_seconds is None else lease_seconds
-                limit = maximum if room is None else min(maximum, room())
-                taken = line.backlog.take(limit, now, seconds, in_lane=in_lane)
                 ended = self._closed or (interrupted is not None and interrupted.is_set())
+                limit = 0 if ended else maximum if room is None else min(maximum, room())
+                taken = line.backlog.take(limit, now, seconds, in_lane=in_lane)
                 if taken or now >= until or ended:
                     line.waiting.discard(wakeup)
                     return [self._received(line, delivery) for delivery in taken]
@@ -255,6 +255,14 @@ class Broker:
             self._after_failures(line, [delivery for delivery in refused.values() if delivery])
             line.wake()
             return [ack_id for ack_id, delivery in refused.items() if delivery is None]
+
+    def give_back(self, subscription: str, ack_ids: Iterable[str]) -> None:
+        """Return messages that their subscriber never tried; the deliveries do not count."""
+        with self._lock:
+            line = self._line(subscription)
+            for ack_id in ack_ids:
+                line.backlog.give_back(ack_id)
+            line.wake()
 
     def unanswered(self, subscription: str, ack_ids: Iterable[str]) -> list[str]:
         """Return those of ``ack_ids`` that are still with their subscriber."""

@@ -10,8 +10,6 @@ PubSubError
 Codes: https://cloud.google.com/pubsub/docs/reference/error-codes
 """
 
-# ruff: noqa: N818 (the names are those of google.rpc.Code)
-
 from __future__ import annotations
 
 

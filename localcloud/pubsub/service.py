@@ -10,10 +10,11 @@ import grpc
 from localcloud.clock import Clock
 from localcloud.http import ASGIApp
 from localcloud.pubsub.broker import Broker
-from localcloud.pubsub.delivery import DeliveryFaults, PushDeliverer, Undisturbed
+from localcloud.pubsub.delivery import DeliveryFaults, Undisturbed
 from localcloud.pubsub.grpc_face import GrpcServer
 from localcloud.pubsub.journal import DiskJournal
 from localcloud.pubsub.methods import Methods
+from localcloud.pubsub.push import PushDeliverer
 from localcloud.pubsub.rest_face import rest_face
 
 

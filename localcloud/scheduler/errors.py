@@ -7,8 +7,6 @@ SchedulerError
 └── FailedPrecondition  the job is not in the state for this
 """
 
-# ruff: noqa: N818 (the names are those of google.rpc.Code)
-
 from __future__ import annotations
 
 

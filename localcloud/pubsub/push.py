@@ -1,0 +1,282 @@
+"""Push delivery: each message of a push subscription becomes a POST, and its answer the acknowledgement.
+
+Per subscription one thread takes messages and a few send them, so that a slow or failing message never holds up the
+others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import queue
+import threading
+from dataclasses import dataclass
+
+import urllib3
+
+from localcloud.clock import Clock
+from localcloud.pubsub.broker import Broker
+from localcloud.pubsub.delivery import Delay, DeliveryFaults, Drop, Duplicate, LoseAcknowledgement, Reorder
+from localcloud.pubsub.envelopes import PushedMessage
+from localcloud.pubsub.errors import PubSubError
+from localcloud.pubsub.messages import ReceivedMessage
+from localcloud.pubsub.resources import PushTarget, Subscription
+
+log = logging.getLogger(__name__)
+
+# https://cloud.google.com/pubsub/docs/push#receive_push
+SUCCESS = frozenset({102, 200, 201, 202, 204})
+CONCURRENCY = 16
+"""How many requests of one subscription are under way at most."""
+CONNECT_SECONDS = 5.0
+IDLE_SECONDS = 60.0
+
+
+@dataclass(eq=False)
+class _Parcel:
+    """A message on its way out, with what is to happen to it."""
+
+    received: ReceivedMessage
+    copies: int = 1
+    keep_acknowledgement: bool = True
+    not_before: float = -math.inf
+    later_messages: int = 0
+    at_latest: float = -math.inf
+    unanswered: int = 0
+    accepted: bool = False
+
+    def is_due(self, now: float) -> bool:
+        return now >= self.not_before and (self.later_messages <= 0 or now >= self.at_latest)
+
+    def next_look(self) -> float:
+        return max(self.not_before, self.at_latest)
+
+
+class PushDeliverer:
+    """Delivers the messages of every push subscription of a broker; ``faults`` may be replaced at any time."""
+
+    def __init__(self, broker: Broker, *, clock: Clock, faults: DeliveryFaults) -> None:
+        self.faults = faults
+        self._broker = broker
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._routes: dict[str, _Route] = {}
+        self._stopped = False
+
+    def start(self) -> None:
+        """Begin to deliver, for the subscriptions there are and those that will come."""
+        self._broker.watch(self.follow)
+
+    def stop(self) -> None:
+        """Stop delivering; a message whose answer is still out stays unacknowledged."""
+        with self._lock:
+            self._stopped = True
+            routes = list(self._routes.values())
+            self._routes.clear()
+        for route in routes:
+            route.stop()
+
+    def follow(self, name: str) -> None:
+        """Start or stop the delivery of a subscription that was created, changed or deleted."""
+        with self._lock:
+            pushed = not self._stopped and _push_target(self._broker, name) is not None
+            route = self._routes.get(name)
+            if route is not None and (not pushed or route.is_stopped):
+                del self._routes[name]
+                route.stop()
+            if pushed and name not in self._routes:
+                self._routes[name] = _Route(name, self, self._broker, self._clock)
+                self._routes[name].start()
+
+
+class _Route:
+    """The way from one subscription to its endpoint."""
+
+    def __init__(self, name: str, deliverer: PushDeliverer, broker: Broker, clock: Clock) -> None:
+        self._name = name
+        self._deliverer = deliverer
+        self._broker = broker
+        self._clock = clock
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._held: list[_Parcel] = []
+        self._under_way = 0
+        self._outbox: queue.SimpleQueue[_Parcel | None] = queue.SimpleQueue()
+        self._senders = 0
+        self._connections = urllib3.PoolManager(num_pools=4, maxsize=CONCURRENCY, retries=False)
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._stopped.is_set()
+
+    def start(self) -> None:
+        threading.Thread(target=self._feed, name=f"push {self._name}", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._broker.wake(self._name)
+        with self._lock:
+            for _ in range(self._senders):
+                self._outbox.put(None)
+
+    def _feed(self) -> None:
+        """Take messages as long as there is room for them, and send off what is due."""
+        while not self._stopped.is_set():
+            try:
+                received = self._broker.pull(
+                    self._name,
+                    CONCURRENCY,
+                    wait_seconds=self._until_next_release(),
+                    lease_seconds=math.inf,  # every request ends with an answer or a timeout, which ends the lease
+                    interrupted=self._stopped,
+                    in_lane=1,
+                    room=self._room,
+                )
+            except PubSubError:
+                self.stop()  # the subscription was deleted or detached; by now there may be one of that name again
+                self._deliverer.follow(self._name)
+                continue
+            for each in received:
+                self._take_over(each)
+            self._release()
+        with self._lock:
+            held, self._held = self._held, []
+        for parcel in held:
+            self._give_back(parcel)
+
+    def _room(self) -> int:
+        with self._lock:
+            return CONCURRENCY - self._under_way
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
+
+    def _until_next_release(self) -> float:
+        with self._lock:
+            moments = [parcel.next_look() for parcel in self._held]
+        return max(0.0, min(moments) - self._now()) if moments else IDLE_SECONDS
+
+    def _take_over(self, received: ReceivedMessage) -> None:
+        """Ask what is to go wrong, and send, hold or drop the message accordingly."""
+        parcel = _Parcel(received)
+        now = self._now()
+        for disturbance in self._deliverer.faults.before(self._name, received.message, received.attempt):
+            match disturbance:
+                case Duplicate():
+                    parcel.copies += 1
+                case Delay(seconds):
+                    parcel.not_before = max(parcel.not_before, now) + seconds
+                case Reorder(after, at_most_seconds):
+                    parcel.later_messages, parcel.at_latest = after, now + at_most_seconds
+                case LoseAcknowledgement():
+                    parcel.keep_acknowledgement = False
+                case Drop():
+                    self._broker.acknowledge(self._name, [received.ack_id])
+                    return
+        if parcel.is_due(now):
+            self._send_off(parcel)
+        else:
+            with self._lock:
+                self._held.append(parcel)
+
+    def _release(self) -> None:
+        """Send off what was held back long enough."""
+        now = self._now()
+        with self._lock:
+            due = [parcel for parcel in self._held if parcel.is_due(now)]
+            self._held = [parcel for parcel in self._held if parcel not in due]
+        for parcel in due:
+            self._send_off(parcel)
+
+    def _send_off(self, parcel: _Parcel) -> None:
+        # The broker is never called under this lock, because it asks for room under its own.
+        with self._lock:
+            stopped = self._stopped.is_set()
+            missing = 0
+            if not stopped:
+                parcel.unanswered = parcel.copies
+                self._under_way += parcel.copies
+                for _ in range(parcel.copies):
+                    self._outbox.put(parcel)
+                missing = max(0, self._under_way - self._senders)
+                self._senders += missing
+        if stopped:
+            self._give_back(parcel)
+        for _ in range(missing):
+            threading.Thread(target=self._send_all, name=f"send {self._name}", daemon=True).start()
+
+    def _send_all(self) -> None:
+        """Send parcel after parcel; the work of one sender's thread."""
+        while True:
+            parcel = self._outbox.get()
+            if parcel is None:
+                return
+            if self._stopped.is_set():
+                self._give_back(parcel)
+            else:
+                self._answered(parcel, self._send(parcel.received))
+
+    def _give_back(self, parcel: _Parcel) -> None:
+        """Leave a message to whoever delivers for the subscription from now on."""
+        with contextlib.suppress(PubSubError):
+            self._broker.give_back(self._name, [parcel.received.ack_id])
+
+    def _send(self, received: ReceivedMessage) -> bool:
+        """POST one message and return whether the endpoint took it."""
+        try:
+            settings = self._broker.subscription(self._name)
+            if settings.push is None:
+                return False
+            return self._post(settings, settings.push, received)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            log.info("push of %s by %s failed: %s", received.message.id, self._name, type(error).__name__)
+        except PubSubError:
+            log.info("push of %s came to nothing: %s is gone", received.message.id, self._name)
+        except Exception:
+            # An envelope that cannot be made is a mistake of ours; the message is treated as any other that failed.
+            log.exception("push of %s by %s could not be made", received.message.id, self._name)
+        return False
+
+    def _post(self, settings: Subscription, target: PushTarget, received: ReceivedMessage) -> bool:
+        pushed = PushedMessage(self._name, settings.topic, received.message, received.delivery_attempt)
+        request = target.envelope(pushed)
+        response = self._connections.request(
+            "POST",
+            target.endpoint,
+            body=request.body,
+            headers=dict(request.headers),
+            redirect=False,
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, total=settings.ack_deadline_seconds),
+        )
+        log.debug("push of %s by %s: %s", received.message.id, self._name, response.status)
+        return response.status in SUCCESS
+
+    def _answered(self, parcel: _Parcel, accepted: bool) -> None:
+        """Settle a message once all its copies are answered: one that was taken is enough."""
+        with self._lock:
+            self._under_way -= 1
+            parcel.unanswered -= 1
+            parcel.accepted = parcel.accepted or accepted
+            if parcel.unanswered == 0:
+                for held in self._held:
+                    held.later_messages -= 1
+        if parcel.unanswered > 0:
+            return
+        ack_ids = [parcel.received.ack_id]
+        try:
+            if parcel.accepted and parcel.keep_acknowledgement:
+                self._broker.acknowledge(self._name, ack_ids)
+            else:
+                self._broker.modify_ack_deadline(self._name, ack_ids, 0)
+        except PubSubError:
+            log.info("answer to %s ignored: %s is gone", parcel.received.message.id, self._name)
+        self._release()
+
+
+def _push_target(broker: Broker, name: str) -> PushTarget | None:
+    try:
+        settings = broker.subscription(name)
+    except PubSubError:
+        return None
+    return None if settings.detached else settings.push

@@ -88,17 +88,17 @@ def _input(fields: Fields, settings: Settings) -> TableName | ObjectUri | Prompt
         return _object_uri(text, "input")
     inputs = fields.nested("input")
     prompts = inputs.nested("prompts")
-    inputs.done()
     query = prompts.text("query", longest=LONGEST_QUERY)
+    prompts.done()
     check_query(
         query,
         field="input.prompts.query",
         allow_external=settings.allow_external_query,
         allow_ai=settings.allow_ai_functions,
     )
-    generation_config = prompts.plain("generation_config")
-    instruction = prompts.optional_text("system_instruction", longest=100_000)
-    prompts.done()
+    generation_config = inputs.plain("generation_config")
+    instruction = inputs.optional_text("system_instruction", longest=100_000)
+    inputs.done()
     return Prompts(query, instruction, json.dumps(generation_config, sort_keys=True) if generation_config else None)
 
 

@@ -64,7 +64,8 @@ class Batches:
                 source = f"bq://{table}"
             case Prompts() as prompts:
                 table = _request_table(output, item, settings)
-                self._check_prompts(prompts, table, services)
+                columns = self._check_prompts(prompts, table, services)
+                item = item.with_facts(prompt_columns=columns)
                 source = f"bq://{table}"
             case ObjectUri() as uri:
                 source = str(uri)
@@ -79,7 +80,7 @@ class Batches:
         table = TableName.parse(
             item.facts["input"].removeprefix("bq://"), project=services.settings.google_cloud_project
         )
-        columns = item.facts.get("prompt_columns") or []
+        columns = item.facts["prompt_columns"]
         return Query(
             sql=statements.batch_requests(request.input, columns),
             labels=dict(request.labels),
@@ -127,7 +128,8 @@ class Batches:
             services.bigquery.ensure_dataset(output.dataset_name, services.settings.vertex_location)
         self._check_location(output.dataset_name, "output", services)
 
-    def _check_prompts(self, prompts: Prompts, table: TableName, services: Services) -> None:
+    def _check_prompts(self, prompts: Prompts, table: TableName, services: Services) -> list[str]:
+        """Raise ``Rejected`` unless requests can be built from the query; return the names of its columns."""
         settings = services.settings
         dataset = table.dataset_name
         if dataset == DatasetName(settings.google_cloud_project, DEFAULT_DATASET):
@@ -140,6 +142,7 @@ class Batches:
         for read in analysis.tables:
             check_allowed(read.project, read.dataset, settings.readable_datasets, field, "read")
         _check_columns(analysis.columns, field, needs="prompt")
+        return [column["name"] for column in analysis.columns]
 
     def _check_location(self, dataset: DatasetName, field: str, services: Services) -> None:
         """Raise ``Rejected`` unless the dataset is in the job's own region; multi-regions are not taken."""

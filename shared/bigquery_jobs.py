@@ -121,7 +121,7 @@ class BigQueryJobs:
             job = self._client.query(
                 query.sql, job_config=config, location=location, retry=_RETRY, timeout=CALL_SECONDS, job_retry=None
             )
-        statistics = job.to_api_repr().get("statistics", {})
+        statistics = _resource(job).get("statistics", {})
         about = statistics.get("query", {})
         return Analysis(
             statement=about.get("statementType", ""),
@@ -164,7 +164,7 @@ class BigQueryJobs:
             if error.problem.code == "notFound":
                 return None
             raise TryLater(error.problem.message) from error
-        resource: Mapping[str, Any] = found.to_api_repr()  # type: ignore[no-untyped-call]
+        resource = _resource(found)
         status = resource.get("status", {})
         progress = BIGQUERY_STATES.get(status.get("state", ""), Progress.UNKNOWN)
         failure = status.get("errorResult")
@@ -205,8 +205,10 @@ def _refusals(field: str | None) -> Iterator[None]:
     except exceptions.Conflict as error:
         raise _AlreadyThere from error
     except exceptions.GoogleAPICallError as error:
-        reason = next((each.get("reason") for each in error.errors if isinstance(each, Mapping)), None)
-        message = error.message or str(error)
+        told = next((each for each in error.errors if isinstance(each, Mapping)), {})
+        reason = told.get("reason")
+        # The error's own text begins with the address that was called, which is nobody's business.
+        message = told.get("message") or error.message or str(error)
         if consequence_of_call(error.code or 500, reason) is Consequence.REJECT:
             code = reason or ("notFound" if error.code == 404 else "invalid")
             raise Rejected(f"BigQuery: {message}", field=field, code=code) from error
@@ -233,6 +235,12 @@ def _parameter(name: str, value: Any) -> bigquery.ScalarQueryParameter | bigquer
     if isinstance(value, list):
         return bigquery.ArrayQueryParameter(name, _PARAMETER_TYPES[type(value[0])], value)
     return bigquery.ScalarQueryParameter(name, _PARAMETER_TYPES[type(value)], value)
+
+
+def _resource(job: Any) -> Mapping[str, Any]:
+    """Return a job as the service told it; ``to_api_repr`` gives only what was asked of the service."""
+    properties: Mapping[str, Any] = job._properties
+    return properties
 
 
 def _standard_column(column: Mapping[str, Any]) -> dict[str, Any]:

@@ -133,15 +133,16 @@ def batch_requests(prompts: Prompts, columns: Sequence[str]) -> str:
     Every column of the query stays beside its request, and comes back beside the answer.
     https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference
     """
-    fields = ["[STRUCT('user' AS role, [STRUCT(CAST(prompt AS STRING) AS text)] AS parts)] AS contents"]
+    # Built with JSON_OBJECT, whose keys are texts: Gemini's field names must keep their case.
+    part = "JSON_OBJECT('text', CAST(prompt AS STRING))"
+    fields = [f"'contents', [JSON_OBJECT('role', 'user', 'parts', [{part}])]"]
     if prompts.system_instruction is not None:
-        text = string_literal(prompts.system_instruction)
-        fields.append(f"STRUCT([STRUCT({text} AS text)] AS parts) AS systemInstruction")
+        instruction = json.dumps({"parts": [{"text": prompts.system_instruction}]})
+        fields.append(f"'systemInstruction', PARSE_JSON({string_literal(instruction)})")
     if prompts.generation_config is not None:
-        # Its fields have types of their own, so it goes in as JSON.
-        fields.append(f"PARSE_JSON({string_literal(prompts.generation_config)}) AS generationConfig")
+        fields.append(f"'generationConfig', PARSE_JSON({string_literal(prompts.generation_config)})")
     kept = "".join(f"{column_sql(column)}, " for column in columns if column != "prompt")
-    request = f"TO_JSON_STRING(STRUCT({', '.join(fields)})) AS request"
+    request = f"TO_JSON_STRING(JSON_OBJECT({', '.join(fields)})) AS request"
     return f"SELECT {kept}{request}\nFROM (\n{prompts.query}\n)"
 
 

@@ -39,7 +39,7 @@ CONFLICT_SECONDS = 120.0
 SNAPSHOT_ROWS = 10_000
 
 
-class Cancelled(Exception):  # noqa: N818 (an order that is carried out, no error)
+class Cancelled(Exception):
     """Raised inside a job that was told to stop."""
 
 

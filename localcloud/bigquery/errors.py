@@ -91,7 +91,7 @@ class QueryError(Exception):
         }
 
 
-class NotFound(QueryError):  # noqa: N818 (the name that the other local services catch)
+class NotFound(QueryError):
     """Something named is not there."""
 
     def __init__(self, message: str) -> None:

@@ -1,32 +1,43 @@
-"""Query jobs: what BigQuery does with each kind of statement, and what it says of it afterwards."""
+"""Query jobs: what BigQuery does with each kind of statement."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from bqemulator.api.dependencies import AppContext
-from bqemulator.catalog.ddl_sync import sync_created_table, sync_created_view
 from bqemulator.domain.errors import DomainError
+from bqemulator.jobs.executor import build_response_schema, parse_export_data
 from bqemulator.scripting.ast import SqlStmt
 from bqemulator.scripting.parser import parse_script
 from sqlglot import exp
 
+from localcloud.bigquery.accounting import Accounting
+from localcloud.bigquery.definitions import (
+    create_model_view,
+    created_table,
+    enter_table,
+    operation_on,
+    outcome_of,
+    query_of,
+)
 from localcloud.bigquery.destinations import Destinations, Disposition, Source, refuse_duplicates
 from localcloud.bigquery.engine import Cancelled, Engine
 from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.exporting import Export, export
 from localcloud.bigquery.failures import query_error
-from localcloud.bigquery.jobs import Job, milliseconds
+from localcloud.bigquery.jobs import Job
+from localcloud.bigquery.previews import Previews
 from localcloud.bigquery.results import NO_ROWS, AnonymousTables, Rows, RowsInMemory, RowsInTable
-from localcloud.bigquery.schema import Field, field_of
+from localcloud.bigquery.schema import field_of
 from localcloud.bigquery.session import Session
-from localcloud.bigquery.sizes import Sizes, billed
-from localcloud.bigquery.statement import DDL_OPERATIONS, DML_TYPES, Statement, TableName, read_statement
+from localcloud.bigquery.statement import DDL_OPERATIONS, Statement, TableName, read_statement
 from localcloud.bigquery.statements import Statements
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from localcloud.bigquery.ml import MachineLearning
     from localcloud.storage import ObjectStore
 
@@ -37,17 +48,27 @@ _DML_COUNTER = {
     "DELETE": "deletedRowCount",
     "TRUNCATE_TABLE": "deletedRowCount",
 }
+# What bqemulator makes with types of its own.
+_TIDIED = frozenset({"CREATE_TABLE", "CREATE_TABLE_AS_SELECT", "ALTER_TABLE"})
 
 
 @dataclass
 class Outcome:
-    """What a query job came to: its rows, where they are, and its ``statistics.query``."""
+    """What a query job came to.
+
+    Attributes:
+        rows: Its rows.
+        destination: The table that they are in, or the model that was made.
+        written: How many rows it wrote into a table, or None.
+        statistics: What its ``statistics.query`` says.
+        script: Whether it was a script.
+    """
 
     rows: Rows = NO_ROWS
     destination: TableName | None = None
     written: int | None = None
     statistics: dict[str, Any] = field(default_factory=dict)
-    script_statements: int | None = None
+    script: bool = False
 
 
 class QueryJobs:
@@ -59,14 +80,15 @@ class QueryJobs:
         learning: MachineLearning,
         destinations: Destinations,
         anonymous: AnonymousTables,
-        sizes: Sizes,
+        accounting: Accounting,
         store: ObjectStore,
     ) -> None:
         self._context = context
         self._learning = learning
         self._destinations = destinations
         self._anonymous = anonymous
-        self._sizes = sizes
+        self._accounting = accounting
+        self._previews = Previews(destinations, accounting)
         self._store = store
         self._engine: Engine = destinations.engine
 
@@ -77,12 +99,18 @@ class QueryJobs:
             QueryError: The query failed.
         """
         query = job.configuration["query"]
-        statements, session = self._prepare(job, dry_run=False)
-        outcome = Outcome()
+        outcome = Outcome(statistics={"statementType": read_statement(query["query"], project="").kind})
         try:
-            outcome = self._perform(job, query, statements, session)
+            with self._session(job) as session:
+                outcome = self._perform(job, session)
         finally:
-            job.statistics = self._statistics(job, query, outcome)
+            job.statistics = self._accounting.of_job(
+                job,
+                self._context.clock.now(),
+                {key: value for key, value in outcome.statistics.items() if value != ""},
+                written=outcome.written,
+                script=outcome.script,
+            )
         job.result = outcome.rows
         if outcome.destination is not None:
             query.setdefault("destinationTable", outcome.destination.reference())
@@ -94,69 +122,34 @@ class QueryJobs:
             QueryError: It is not valid, or names what is not there.
         """
         query = job.configuration["query"]
-        statements, session = self._prepare(job, dry_run=True)
         sql = job.dialect_sql or query["query"]
-        model = self._learning.parse(sql, project=statements.project, default_dataset=statements.default_dataset)
-        found: dict[str, Any]
-        if model is not None:
-            result = self._learning.execute(model, session, dry_run=True)
-            found = {"statementType": result.statement_type, "totalBytesProcessed": "0"} | result.statistics
-        elif is_script(sql):
-            found = {"statementType": "SCRIPT", "totalBytesProcessed": "0", "totalBytesProcessedAccuracy": "UNKNOWN"}
-        else:
-            found = self._look_at(sql, query, statements)
-        job.statistics = {"totalBytesProcessed": found.get("totalBytesProcessed", "0"), "query": found}
-
-    def _look_at(self, sql: str, query: dict[str, Any], statements: Statements) -> dict[str, Any]:
-        prepared = statements.prepare(sql)
-        statement = read_statement(prepared, project=statements.project)
-        found = self._described(statement)
-        found["totalBytesProcessedAccuracy"] = "PRECISE"
-        schema = self._schema_of(statement, statements, sql)
-        if schema is not None:
-            found["schema"] = {"fields": schema}
-        if statement.target is not None and statement.kind in DDL_OPERATIONS:
-            found["ddlOperationPerformed"] = DDL_OPERATIONS[statement.kind]
-            found["ddlTargetTable"] = statement.target.reference()
-        if query.get("destinationTable") and statement.is_query:
-            target = TableName.of(query["destinationTable"], statements.project)
-            self._destinations.check_target(target, Disposition.of(query), statements.location)
-        self._check_billing(query, statement)
-        return found
-
-    def _schema_of(self, statement: Statement, statements: Statements, original: str) -> list[Field] | None:
-        """Return the schema that a statement's result or target has, finding out whether it is valid on the way."""
-        if statement.is_query:
-            duckdb_sql = statements.translate_prepared(statement.sql, original)
-            columns = _named(statements.columns(duckdb_sql, original), statement)
-            refuse_duplicates(columns)
-            return [field_of(*column) for column in columns]
-        body = statement.tree.args.get("expression") if statement.tree is not None else None
-        if statement.kind in ("CREATE_TABLE_AS_SELECT", "CREATE_VIEW") and isinstance(body, exp.Query):
-            query = read_statement(body.sql(dialect="bigquery"), project=statements.project)
-            return self._schema_of(query, statements, original)
-        if statement.kind in DML_TYPES and statement.kind != "TRUNCATE_TABLE":
-            duckdb_sql = statements.translate_prepared(statement.sql, original)
-            bound, values = statements.bind(duckdb_sql)
-            try:
-                self._engine.execute(f"EXPLAIN {bound}", values).fetchall()
-            except Exception as error:
-                raise query_error(error, sql=original, duckdb_sql=duckdb_sql, location=statements.location) from error
-        return None
-
-    # Running
+        found: dict[str, Any] = {"totalBytesProcessed": "0"}
+        with self._session(job, dry_run=True) as session:
+            statements = session.statements
+            if is_script(sql):
+                found |= {"statementType": script_type(sql), "totalBytesProcessedAccuracy": "UNKNOWN"}
+            elif (model := statements.model_statement(sql)) is not None:
+                result = self._learning.execute(model, session, dry_run=True)
+                found |= {"statementType": result.statement_type} | result.statistics
+            else:
+                found |= self._previews.look_at(sql, query, statements)
+        job.statistics = {"totalBytesProcessed": found["totalBytesProcessed"], "query": found}
 
     def export_model(self, job: Job, model: dict[str, str], uri: str) -> None:
         """Write a model's files to a bucket, as EXPORT MODEL does. Raises ``QueryError``."""
         name = f"`{model.get('projectId') or job.key.project}.{model['datasetId']}.{model['modelId']}`"
-        statements, session = self._prepare(job, dry_run=False)
-        export = self._learning.parse(
-            f"EXPORT MODEL {name} OPTIONS(URI = '{uri}')", project=statements.project, default_dataset=None
-        )
-        if export is not None:
-            self._learning.execute(export, session, dry_run=False)
+        with self._session(job) as session:
+            statement = session.statements.model_statement(f"EXPORT MODEL {name} OPTIONS(URI = '{uri}')")
+            if statement is not None:
+                self._learning.execute(statement, session, dry_run=False)
 
-    def _prepare(self, job: Job, *, dry_run: bool) -> tuple[Statements, Session]:
+    def location_of(self, project: str, dataset: str) -> str | None:
+        """Return where a dataset is, or None."""
+        meta = self._context.catalog.get_dataset(project, dataset)
+        return meta.location if meta is not None else None
+
+    @contextmanager
+    def _session(self, job: Job, *, dry_run: bool = False) -> Iterator[Session]:
         query = job.configuration.get("query", {})
         self._anonymous.materialise_mentioned(query.get("query", ""))
         default = query.get("defaultDataset") or {}
@@ -164,7 +157,7 @@ class QueryJobs:
         if default.get("datasetId"):
             default_dataset = f"{default.get('projectId') or job.key.project}.{default['datasetId']}"
         statements = Statements(
-            self._context,
+            self._destinations,
             self._learning,
             project=job.key.project,
             default_dataset=default_dataset,
@@ -184,258 +177,179 @@ class QueryJobs:
             cancelled=job.stopped,
         )
         statements.session = session
-        return statements, session
+        try:
+            yield session
+        finally:
+            # The two hold each other, and with them the cursor.
+            statements.session = None
 
-    def location_of(self, project: str, dataset: str) -> str | None:
-        """Return where a dataset is, or None."""
-        meta = self._context.catalog.get_dataset(project, dataset)
-        return meta.location if meta is not None else None
+    # Each kind of statement
 
-    def _perform(self, job: Job, query: dict[str, Any], statements: Statements, session: Session) -> Outcome:
+    def _perform(self, job: Job, session: Session) -> Outcome:
+        query = job.configuration["query"]
         sql = job.dialect_sql or query["query"]
-        model = self._learning.parse(sql, project=statements.project, default_dataset=statements.default_dataset)
-        if model is not None:
-            return self._run_model_statement(model, session)
+        statements = session.statements
         if is_script(sql):
             return self._run_script(job, sql, statements)
+        model = statements.model_statement(sql)
+        if model is not None:
+            return self._run_model_statement(model, session)
         original = read_statement(statements.qualify(sql), project=statements.project)
-        self._check_locations(original, job.key.location)
+        statements.check_locations(original)
         if original.is_query:
-            return self._run_select(job, query, statements, original)
-        if original.kind == "CREATE_TABLE_AS_SELECT" and _plain_target(original) is not None:
-            return self._run_create_as(query, statements, original)
+            if query.get("destinationTable"):
+                return self._run_select_into(query, session, original)
+            return self._run_select(job, statements, original)
+        if created_table(original) is not None:
+            return self._run_create_as(query, session, original)
         if original.kind == "CREATE_VIEW" and self._learning.uses_models(original.sql):
-            return self._run_create_view(statements, original)
+            operation, view = create_model_view(original, statements, self._destinations)
+            return Outcome(statistics=self._accounting.described(original) | outcome_of(operation, view))
+        if original.kind == "EXPORT_DATA":
+            return self._run_export(query, statements, original)
         return self._run_other(query, statements, original)
 
     def _run_model_statement(self, model: Any, session: Session) -> Outcome:
         result = self._learning.execute(model, session, dry_run=False)
-        statistics = {"statementType": result.statement_type, "totalBytesProcessed": "0"} | result.statistics
+        statistics = {"statementType": result.statement_type} | result.statistics
         if result.ddl_operation:
             statistics["ddlOperationPerformed"] = result.ddl_operation
         destination = None
         if result.destination:
             # The job's destination is the model, in the shape of a table reference.
-            model_reference = result.destination
-            destination = TableName(
-                model_reference["projectId"], model_reference["datasetId"], model_reference["modelId"]
-            )
+            reference = result.destination
+            destination = TableName(reference["projectId"], reference["datasetId"], reference["modelId"])
         return Outcome(destination=destination, statistics=statistics)
 
     def _run_script(self, job: Job, sql: str, statements: Statements) -> Outcome:
-        table, count = statements.run_script(sql)
-        rows = self._hold(job, table)
-        statistics = {"statementType": script_type(sql), "totalBytesProcessed": "0"}
+        table = statements.run_script(sql)
         name = self._anonymous.name_for(job.key)
-        return Outcome(rows, name, statistics=statistics, script_statements=count)
+        rows: Rows = NO_ROWS
+        if table.num_columns:
+            rows = self._anonymous.hold(name, RowsInMemory(build_response_schema(table.schema), table))
+        return Outcome(rows, name, statistics={"statementType": script_type(sql)}, script=True)
 
-    def _run_select(self, job: Job, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
-        target = query.get("destinationTable")
-        if target:
-            name = TableName.of(target, statements.project)
-            disposition = Disposition.of(query)
-            # Before the query runs: it may be long.
-            self._destinations.check_target(name, disposition, job.key.location)
-            statement, written = self._write(query, statements, original, name, disposition)
-            fields = [field_of(*row[:2]) for row in self._engine.execute(f"DESCRIBE {name.quoted}").fetchall()]
-            return Outcome(RowsInTable(fields, self._engine, name), name, written, self._described(statement))
+    def _run_select(self, job: Job, statements: Statements, original: Statement) -> Outcome:
         statement = read_statement(statements.prepare(original.sql), project=statements.project)
-        self._check_billing(query, statement)
+        self._accounting.check_billing(job.configuration["query"], statement)
         duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
         bound, values = statements.bind(duckdb_sql)
         name = self._anonymous.name_for(job.key)
-        try:
+        with _told(original.sql, duckdb_sql, job.key.location):
             names = original.column_names()
-            described = None
             if names is None:
-                described = [column for column, _ in statements.columns(duckdb_sql, original.sql)]
-            refuse_duplicates([(column, None) for column in names or described or []])
+                columns = statements.columns(duckdb_sql, original.sql)
+                refuse_duplicates(columns)
+            else:
+                refuse_duplicates([(column, None) for column in names])
             rows = self._anonymous.keep(name, bound, values, names, job.key.location)
-        except Cancelled:
-            raise
-        except Exception as error:
-            raise query_error(error, sql=original.sql, duckdb_sql=duckdb_sql, location=job.key.location) from error
-        return Outcome(rows, name, statistics=self._described(statement))
+        return Outcome(rows, name, statistics=self._accounting.described(statement))
+
+    def _run_select_into(self, query: dict[str, Any], session: Session, original: Statement) -> Outcome:
+        name = TableName.of(query["destinationTable"], session.project)
+        disposition = Disposition.of(query)
+        # Looked at before the query runs, which may take long, and again when it writes.
+        self._destinations.check_target(name, disposition, session.location)
+        statement, written = self._write(query, session, original, name, disposition)
+        fields = [field_of(*row[:2]) for row in self._engine.execute(f"DESCRIBE {name.quoted}").fetchall()]
+        rows = RowsInTable(fields, self._engine, name)
+        return Outcome(rows, name, written, self._accounting.described(statement))
+
+    def _run_create_as(self, query: dict[str, Any], session: Session, original: Statement) -> Outcome:
+        """The query of a CREATE TABLE AS goes the way of a destination table, which is made or replaced by it."""
+        create, target = original.tree, original.target
+        assert isinstance(create, exp.Create)
+        assert target is not None
+        operation = operation_on(create, target, self._destinations)
+        if operation == "SKIP":
+            return Outcome(statistics=self._accounting.described(original) | outcome_of(operation, target))
+        select = query_of(original, create, session.project)
+        statement, written = self._write(query, session, select, target, Disposition(write="WRITE_TRUNCATE"))
+        enter_table(create, target, session.statements, self._destinations)
+        statistics = self._accounting.described(statement) | {"statementType": original.kind}
+        return Outcome(NO_ROWS, target, written, statistics | outcome_of(operation, target))
 
     def _write(
-        self,
-        query: dict[str, Any],
-        statements: Statements,
-        original: Statement,
-        name: TableName,
-        disposition: Disposition,
+        self, query: dict[str, Any], session: Session, original: Statement, name: TableName, disposition: Disposition
     ) -> tuple[Statement, int]:
-        """Write a query's rows into a table; return the statement that was run and the number of rows."""
-        session = statements.require_session()
-        stream = self._learning.stream(original.sql, session) if self._learning.uses_models(original.sql) else None
-        if stream is not None:
-            return original, self._write_stream(stream, name, disposition, session)
+        """Write a query's rows into a table; return the statement as it was run, and the number of rows."""
+        statements = session.statements
+        if self._learning.uses_models(original.sql):
+            stream = self._learning.stream(original.sql, session)
+            if stream is not None:
+                self._accounting.check_billing(query, original)
+                return original, self._write_stream(stream, name, disposition, session)
         statement = read_statement(statements.prepare(original.sql), project=statements.project)
-        self._check_billing(query, statement)
+        self._accounting.check_billing(query, statement)
         duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
         bound, values = statements.bind(duckdb_sql)
-        columns = _named(statements.columns(duckdb_sql, original.sql), original)
-        try:
-            written = self._destinations.write(
-                name, Source(bound, values, tuple(columns)), disposition, location=session.location
-            )
-        except Cancelled:
-            raise
-        except Exception as error:
-            raise query_error(error, sql=original.sql, duckdb_sql=duckdb_sql, location=session.location) from error
-        return statement, written
+        columns = original.named(statements.columns(duckdb_sql, original.sql))
+        with _told(original.sql, duckdb_sql, session.location):
+            source = Source(bound, values, tuple(columns))
+            return statement, self._destinations.write(name, source, disposition, location=session.location)
 
     def _write_stream(
         self, stream: pa.RecordBatchReader, name: TableName, disposition: Disposition, session: Session
     ) -> int:
         self._engine.connection.register(_STREAM, stream)
         try:
-            described = self._engine.execute(f"DESCRIBE SELECT * FROM {_STREAM}").fetchall()
-            source = Source(f"SELECT * FROM {_STREAM}", None, tuple((row[0], row[1]) for row in described))
-            return self._destinations.write(name, source, disposition, location=session.location)
-        except Cancelled:
-            raise
-        except Exception as error:
-            raise query_error(error, location=session.location) from error
+            with _told("", None, session.location):
+                described = self._engine.execute(f"DESCRIBE SELECT * FROM {_STREAM}").fetchall()
+                source = Source(f"SELECT * FROM {_STREAM}", None, tuple((row[0], row[1]) for row in described))
+                return self._destinations.write(name, source, disposition, location=session.location)
         finally:
             self._engine.connection.unregister(_STREAM)
 
-    def _run_create_as(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
-        """CREATE TABLE AS SELECT: the query goes the way of a destination table, which is made or replaced by it."""
-        create = original.tree
-        target = original.target
-        assert isinstance(create, exp.Create) and target is not None
-        existing = self._destinations.get(target)
-        operation = "CREATE"
-        if existing is not None:
-            if create.args.get("exists"):
-                return Outcome(statistics=self._described(original) | _ddl("SKIP", target))
-            if not create.args.get("replace"):
-                raise QueryError(f"Already Exists: Table {target}", reason="duplicate")
-            operation = "REPLACE"
-        body = create.expression
-        start = _body_start(original.sql, body)
-        inner_sql = original.sql[start:] if start is not None else body.sql(dialect="bigquery")
-        inner = read_statement(inner_sql, project=statements.project)
-        statement, written = self._write(query, statements, inner, target, Disposition(write="WRITE_TRUNCATE"))
-        # bqemulator reads description, partitioning and the like from the statement's head.
-        head = create.copy()
-        head.set("expression", exp.select("1"))
-        sync_created_table(head.sql(dialect="bigquery"), statements.project, self._context)
-        self._destinations.tidy(target)
-        statistics = self._described(statement) | {"statementType": "CREATE_TABLE_AS_SELECT"} | _ddl(operation, target)
-        return Outcome(NO_ROWS, target, written, statistics)
-
-    def _run_create_view(self, statements: Statements, original: Statement) -> Outcome:
-        """A view over a model: DuckDB gets a table of its columns to know them by; its query is put in its place."""
-        create = original.tree
-        target = original.target
-        if not isinstance(create, exp.Create) or target is None:
-            raise QueryError("Syntax error: CREATE VIEW needs a dataset-qualified name and a query")
-        existing = self._destinations.get(target)
-        if existing is not None and create.args.get("exists"):
-            return Outcome(statistics=self._described(original) | _ddl("SKIP", target))
-        if existing is not None and not create.args.get("replace"):
-            raise QueryError(f"Already Exists: Table {target}", reason="duplicate")
-        fields = statements.describe(create.expression.sql(dialect="bigquery"))
-        selected = ", ".join(f"CAST(NULL AS {_type(f)}) AS `{f['name']}`" for f in fields)
-        head = create.copy()
-        head.set("expression", exp.maybe_parse(f"SELECT {selected}", dialect="bigquery"))
-        statements.execute(head.sql(dialect="bigquery"), original.sql)
-        sync_created_view(original.sql, statements.project, self._context)
-        self._destinations.describe_view(target, fields)
-        operation = "CREATE" if existing is None else "REPLACE"
-        return Outcome(statistics=self._described(original) | _ddl(operation, target))
+    def _run_export(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
+        """EXPORT DATA: https://cloud.google.com/bigquery/docs/reference/standard-sql/export-statements"""
+        try:
+            request = parse_export_data(original.sql)
+        except DomainError as error:
+            raise query_error(error, sql=original.sql) from error
+        if request is None:
+            raise QueryError("Syntax error in EXPORT DATA", location="query")
+        statement = read_statement(statements.prepare(request.select_sql), project=statements.project)
+        self._accounting.check_billing(query, statement)
+        duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
+        bound, values = statements.bind(duckdb_sql)
+        options = request.options
+        what = Export(options.uri, options.format, options.compression, options.header, options.field_delimiter or ",")
+        with _told(original.sql, duckdb_sql, statements.location):
+            rows = export(self._engine, self._store, bound, values, what)
+        exported = {"fileCount": "1", "rowCount": str(rows)}
+        statistics = self._accounting.described(statement) | {"statementType": original.kind}
+        return Outcome(statistics=statistics | {"exportDataStatistics": exported})
 
     def _run_other(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
+        """DML and the rest of DDL: bqemulator's executor does it."""
         prepared = statements.prepare(original.sql)
         statement = read_statement(prepared, project=statements.project)
-        self._check_billing(query, statement)
+        self._accounting.check_billing(query, statement)
         with self._destinations.writing(statement.target):
-            table, fields, statistics = statements.execute(prepared, original.sql)
-            if statement.target is not None and statement.kind in (
-                "CREATE_TABLE",
-                "CREATE_TABLE_AS_SELECT",
-                "ALTER_TABLE",
-            ):
+            table, fields, told = statements.execute(prepared, original.sql)
+            if statement.target is not None and statement.kind in _TIDIED:
                 self._destinations.tidy(statement.target)
-        statistics.pop("totalRows", None)
-        described = statistics | self._described(statement)
+        told.pop("totalRows", None)
+        statistics = told | self._accounting.described(statement)
         if statement.kind in DDL_OPERATIONS and statement.target is not None:
-            described |= _ddl(statistics.get("ddlOperationPerformed", DDL_OPERATIONS[statement.kind]), statement.target)
-        affected = statistics.get("numDmlAffectedRows")
+            operation = told.get("ddlOperationPerformed") or DDL_OPERATIONS[statement.kind]
+            statistics |= outcome_of(operation, statement.target)
+        affected = told.get("numDmlAffectedRows")
         if affected is not None and statement.kind in _DML_COUNTER:
-            described["dmlStats"] = {_DML_COUNTER[statement.kind]: affected}
+            statistics["dmlStats"] = {_DML_COUNTER[statement.kind]: affected}
         written = int(affected) if affected is not None else None
-        return Outcome(RowsInMemory(fields, table), statement.target, written, described)
+        return Outcome(RowsInMemory(fields, table), statement.target, written, statistics)
 
-    def _hold(self, job: Job, table: pa.Table) -> Rows:
-        from bqemulator.jobs.executor import build_response_schema
 
-        if not table.num_columns:
-            return NO_ROWS
-        return self._anonymous.hold(
-            self._anonymous.name_for(job.key), RowsInMemory(build_response_schema(table.schema), table)
-        )
-
-    # Checking and telling
-
-    def _check_locations(self, statement: Statement, location: str) -> None:
-        """Refuse datasets that are somewhere else than the job. Raises ``QueryError``."""
-        for name in statement.tables:
-            place = self.location_of(name.project, name.dataset)
-            if place is not None and place.upper() != location.upper():
-                raise QueryError(
-                    f"Not found: Dataset {name.project}:{name.dataset} was not found in location {location}",
-                    reason="notFound",
-                )
-
-    def _check_billing(self, query: dict[str, Any], statement: Statement) -> None:
-        """Refuse a query that would read more than it may. Raises ``QueryError``."""
-        limit = query.get("maximumBytesBilled")
-        if limit is None:
-            return
-        needed = billed(self._sizes.query(statement), len(statement.tables))
-        if needed > int(limit):
-            raise QueryError(
-                f"Query exceeded limit for bytes billed: {limit}. {needed} or higher required.",
-                reason="bytesBilledLimitExceeded",
-            )
-
-    def _described(self, statement: Statement) -> dict[str, Any]:
-        """Return what ``statistics.query`` says of any statement."""
-        read = [name for name in statement.tables if name != statement.target or statement.kind in DML_TYPES]
-        processed = self._sizes.query(statement)
-        described: dict[str, Any] = {
-            "totalBytesProcessed": str(processed),
-            "totalBytesBilled": str(billed(processed, len(read))),
-            "cacheHit": False,
-        }
-        if statement.kind:
-            described["statementType"] = statement.kind
-        if read:
-            described["referencedTables"] = [name.reference() for name in read]
-        return described
-
-    def _statistics(self, job: Job, query: dict[str, Any], outcome: Outcome) -> dict[str, Any]:
-        """Return the job's ``statistics``: https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobStatistics"""
-        now = self._context.clock.now()
-        started = job.started or now
-        elapsed = max(1, milliseconds(now) - milliseconds(started))
-        details = {"totalBytesProcessed": "0", "totalBytesBilled": "0", "cacheHit": False} | outcome.statistics
-        details["totalSlotMs"] = str(elapsed)
-        details["totalPartitionsProcessed"] = "0"
-        details["billingTier"] = 1
-        if outcome.written is not None:
-            details["queryPlan"] = [_stage(outcome.written, started, now, elapsed)]
-        statistics: dict[str, Any] = {
-            "totalBytesProcessed": details["totalBytesProcessed"],
-            "totalSlotMs": str(elapsed),
-            "query": details,
-        }
-        if outcome.script_statements is not None:
-            statistics["numChildJobs"] = "0"
-        return statistics
+@contextmanager
+def _told(sql: str, duckdb_sql: str | None, location: str) -> Iterator[None]:
+    """Turn what goes wrong inside into what the client is told. Raises ``QueryError``."""
+    try:
+        yield
+    except Cancelled:
+        raise
+    except Exception as error:
+        raise query_error(error, sql=sql, duckdb_sql=duckdb_sql, location=location) from error
 
 
 def is_script(sql: str) -> bool:
@@ -445,72 +359,12 @@ def is_script(sql: str) -> bool:
     except DomainError as error:
         raise query_error(error, sql=sql) from error
     if not parsed:
-        raise QueryError("Syntax error: Unexpected end of statement")
+        raise QueryError("Syntax error: Unexpected end of statement", location="query")
     return len(parsed) != 1 or not isinstance(parsed[0], SqlStmt)
 
 
 def script_type(sql: str) -> str:
     """Return the ``statementType`` of what runs as a script: SCRIPT, or what its only statement makes."""
     kind = read_statement(sql, project="").kind
-    return kind if kind in ("CREATE_FUNCTION", "CREATE_TABLE_FUNCTION", "CREATE_PROCEDURE") else "SCRIPT"
-
-
-def _named(columns: list[tuple[str, str]], statement: Statement) -> list[tuple[str, str]]:
-    names = statement.column_names()
-    if names is None or len(names) != len(columns):
-        return columns
-    return [(name or column, kind) for name, (column, kind) in zip(names, columns, strict=True)]
-
-
-def _plain_target(statement: Statement) -> TableName | None:
-    """Return the table that a CREATE TABLE AS makes, unless it is temporary or has its columns declared."""
-    create = statement.tree
-    if not isinstance(create, exp.Create) or not isinstance(create.this, exp.Table):
-        return None
-    properties = create.args.get("properties")
-    if properties is not None and properties.find(exp.TemporaryProperty):
-        return None
-    return statement.target
-
-
-def _body_start(sql: str, body: exp.Expression) -> int | None:
-    """Return where the query of a CREATE TABLE AS begins in its text, which is kept as the client wrote it."""
-    import re
-
-    for match in re.finditer(r"\bAS\s+(?=[(]|SELECT\b|WITH\b|FROM\b)", sql, re.IGNORECASE):
-        rest = read_statement(sql[match.end() :], project="")
-        if rest.tree is not None and rest.tree.sql(dialect="bigquery") == body.sql(dialect="bigquery"):
-            return match.end()
-    return None
-
-
-def _type(f: Field) -> str:
-    """Return the GoogleSQL type of a field."""
-    names = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
-    inner = names.get(f["type"], f["type"])
-    if f["type"] == "RECORD":
-        inner = "STRUCT<" + ", ".join(f"`{child['name']}` {_type(child)}" for child in f["fields"]) + ">"
-    return f"ARRAY<{inner}>" if f.get("mode") == "REPEATED" else inner
-
-
-def _ddl(operation: str, target: TableName) -> dict[str, Any]:
-    return {"ddlOperationPerformed": operation, "ddlTargetTable": target.reference()}
-
-
-def _stage(written: int, started: Any, ended: Any, elapsed: int) -> dict[str, Any]:
-    """Return the one stage of our query plans, whose ``recordsWritten`` is the number of rows written."""
-    return {
-        "name": "S00: Output",
-        "id": "0",
-        "status": "COMPLETE",
-        "startMs": str(milliseconds(started)),
-        "endMs": str(milliseconds(ended)),
-        "recordsRead": str(written),
-        "recordsWritten": str(written),
-        "parallelInputs": "1",
-        "completedParallelInputs": "1",
-        "shuffleOutputBytes": "0",
-        "shuffleOutputBytesSpilled": "0",
-        "slotMs": str(elapsed),
-        "steps": [],
-    }
+    alone = len(parse_script(sql).statements) == 1
+    return kind if alone and kind in ("CREATE_FUNCTION", "CREATE_TABLE_FUNCTION", "CREATE_PROCEDURE") else "SCRIPT"

@@ -76,17 +76,19 @@ class Runner:
     def _run(self, job: Job) -> None:
         if not job.begin(self._clock.now()):
             return
-        cursor = self._engine.cursor()
-        job.cursor = cursor
+        # Never closed, but let go of: closing it would close the cursors made from it, and with them take away
+        # functions that other jobs use.
+        job.cursor = self._engine.cursor()
         error: QueryError | None = None
         try:
-            with self._engine.use(cursor, job.stopped):
+            with self._engine.use(job.cursor, job.stopped):
                 self._work(job)
         except BaseException as failure:  # whatever it is, the job has to end
             error = job.stop_error or query_error(failure)
+            # The frames behind it hold the cursor, and the job is kept long.
+            error.__traceback__ = error.__cause__ = error.__context__ = None
         finally:
             job.cursor = None
-            cursor.close()
             job.finish(self._clock.now(), error)
             with self._changed:
                 self._watched.pop(job, None)

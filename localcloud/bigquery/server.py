@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import grpc
 from bqemulator.versioning.materialized_views import clear_subscriptions_for_context
 
+from localcloud.bigquery.accounting import Accounting
 from localcloud.bigquery.app import BigQueryApp
 from localcloud.bigquery.delegate import Delegate
 from localcloud.bigquery.destinations import Destinations
@@ -80,7 +81,7 @@ class BigQuery:
             project=project,
         )
         self._quotas = Quotas(clock)
-        queries = QueryJobs(self._context, self.learning, destinations, self._anonymous, sizes, store)
+        queries = QueryJobs(self._context, self.learning, destinations, self._anonymous, Accounting(sizes), store)
         self._jobs = JobService(
             self._engine,
             clock,

@@ -92,14 +92,10 @@ class JobService:
     def dry_run(self, project: str, body: dict[str, Any], user: str) -> Job:
         """Look at a job without running or keeping it. Raises ``QueryError`` where it would fail."""
         job = self._make(project, body, user)
-        cursor = self.engine.cursor()
-        try:
-            with self.engine.use(cursor):
-                if "query" in job.configuration:
-                    self._settle_dialect(job)
-                    self.queries.dry_run(job)
-        finally:
-            cursor.close()
+        with self.engine.use(self.engine.cursor()):
+            if "query" in job.configuration:
+                self._settle_dialect(job)
+                self.queries.dry_run(job)
         now = self.clock.now()
         job.begin(now)
         job.finish(now)

@@ -32,6 +32,7 @@ class Session:
         job_id: The job's id.
         location: Where it runs, as ``US``.
         connection: The job's own DuckDB cursor. Interrupting it ends what it runs.
+        statements: What translates and runs statements for the job.
         cancelled: Set when the job was cancelled or ran out of time; long work outside DuckDB looks at it.
     """
 
@@ -53,7 +54,7 @@ class Session:
         self.location = location
         self.connection = connection
         self.cancelled = cancelled or threading.Event()
-        self._statements = statements
+        self.statements = statements
         self._locate = locate
 
     def translate(self, sql: str) -> str:
@@ -62,11 +63,11 @@ class Session:
         Raises:
             QueryError: The statement can't be parsed or translated.
         """
-        return self._statements.translate(sql)
+        return self.statements.translate(sql)
 
     def bind(self, duckdb_sql: str) -> tuple[str, list[Any] | None]:
         """Return translated SQL, and the values of the job's query parameters in it."""
-        return self._statements.bind(duckdb_sql)
+        return self.statements.bind(duckdb_sql)
 
     def describe(self, sql: str) -> list[Column]:
         """Return the result columns of a GoogleSQL query without running it.
@@ -74,7 +75,7 @@ class Session:
         Raises:
             QueryError: It is no valid query, or names what is not there.
         """
-        return [Column(field["name"], field) for field in self._statements.describe(sql)]
+        return [Column(field["name"], field) for field in self.statements.describe(sql)]
 
     def run(self, sql: str) -> None:
         """Run a GoogleSQL statement through the ordinary pipeline, inside this job.
@@ -82,7 +83,7 @@ class Session:
         Raises:
             QueryError: It failed.
         """
-        self._statements.run(sql)
+        self.statements.run(sql)
 
     def dataset_location(self, project: str, dataset: str) -> str:
         """Return where a dataset is, as ``US``. Raises ``NotFound``."""

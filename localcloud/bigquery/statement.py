@@ -130,18 +130,18 @@ class Statement:
     def is_query(self) -> bool:
         return self.kind == "SELECT"
 
-    def column_names(self) -> list[str | None] | None:
-        """Return the names a query's columns get where the text decides them, None for each that it leaves open.
+    def column_names(self) -> list[str] | None:
+        """Return the names of a query's columns; None where the text does not tell their number (``*``).
 
-        BigQuery calls a column without a name ``f0_``, ``f1_``, ...: https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#implicit_aliases
-        Returns None where the number of columns can't be told from the text (``*``).
+        BigQuery calls a column without a name ``f0_``, ``f1_``, ...:
+        https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#implicit_aliases
         """
         select = self.tree
         while isinstance(select, (exp.SetOperation, exp.Subquery)):
             select = select.this
         if not isinstance(select, exp.Select) or select.args.get("kind") or any(p.is_star for p in select.expressions):
             return None
-        names: list[str | None] = []
+        names: list[str] = []
         nameless = 0
         for projection in select.expressions:
             name = projection.alias_or_name if isinstance(projection, (exp.Alias, exp.Column, exp.Dot)) else ""
@@ -150,6 +150,13 @@ class Statement:
                 nameless += 1
             names.append(name)
         return names
+
+    def named(self, columns: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return a query's columns (name, DuckDB type) under the names that the text gives them."""
+        names = self.column_names()
+        if names is None or len(names) != len(columns):
+            return columns
+        return [(name, kind) for name, (_, kind) in zip(names, columns, strict=True)]
 
 
 def read_statement(sql: str, *, project: str) -> Statement:

@@ -26,16 +26,18 @@ from bqemulator.sql.table_rewriter import rewrite_table_refs
 from bqemulator.sql.translator import SQLTranslator
 from sqlglot import exp
 
-from localcloud.bigquery.engine import Engine, complete, engine_of
-from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.definitions import create_model_view
+from localcloud.bigquery.engine import Engine, complete
+from localcloud.bigquery.errors import NotFound, QueryError
 from localcloud.bigquery.failures import query_error
 from localcloud.bigquery.schema import Field, field_of
-from localcloud.bigquery.statement import TableName, mentioned_names, possible_tables, read_statement
+from localcloud.bigquery.statement import Statement, TableName, mentioned_names, possible_tables, read_statement
 
 if TYPE_CHECKING:
     from bqemulator.catalog.models import RoutineMeta
 
-    from localcloud.bigquery.ml import MachineLearning
+    from localcloud.bigquery.destinations import Destinations
+    from localcloud.bigquery.ml import MachineLearning, ModelStatement
     from localcloud.bigquery.session import Session
 
 _TRANSLATOR = SQLTranslator()
@@ -46,7 +48,7 @@ class Statements:
 
     def __init__(
         self,
-        context: AppContext,
+        destinations: Destinations,
         learning: MachineLearning,
         *,
         project: str,
@@ -56,8 +58,9 @@ class Statements:
         user: str,
         dry_run: bool = False,
     ) -> None:
-        self.context = context
-        self.engine: Engine = engine_of(context)
+        self.destinations = destinations
+        self.context: AppContext = destinations.context
+        self.engine: Engine = destinations.engine
         self.learning = learning
         self.project = project
         self.location = location
@@ -73,6 +76,19 @@ class Statements:
         if self.session is None:
             raise QueryError("no job is running", reason="jobInternalError")
         return self.session
+
+    def model_statement(self, sql: str) -> ModelStatement | None:
+        """Return the statement about a model that ``sql`` is, or None. Raises ``QueryError``."""
+        return self.learning.parse(sql, project=self.project, default_dataset=self.default_dataset)
+
+    def check_locations(self, statement: Statement) -> None:
+        """Refuse datasets that are somewhere else than the job. Raises ``NotFound``."""
+        for name in statement.tables:
+            dataset = self.context.catalog.get_dataset(name.project, name.dataset)
+            if dataset is not None and dataset.location.upper() != self.location.upper():
+                raise NotFound(
+                    f"Not found: Dataset {name.project}:{name.dataset} was not found in location {self.location}"
+                )
 
     # Making ready
 
@@ -208,13 +224,13 @@ class Statements:
         """Return the full names of the statement's tables as DuckDB writes them, to complete its messages."""
         return " ".join(name.quoted for name in read_statement(sql, project=self.project).tables)
 
-    def run_script(self, source: str) -> tuple[pa.Table, int]:
-        """Run a script; return the rows of its last statement, and how many statements ran. Raises ``QueryError``."""
+    def run_script(self, source: str) -> pa.Table:
+        """Run a script; return the rows of its last statement. Raises ``QueryError``."""
         try:
             result = complete(Script(self).run(source))
         except Exception as error:
             raise query_error(error, sql=source, duckdb_sql=self._named(source), location=self.location) from error
-        return result.final_table if result.final_table is not None else pa.table({}), result.statements_executed
+        return result.final_table if result.final_table is not None else pa.table({})
 
 
 class Script(ScriptInterpreter):
@@ -229,14 +245,20 @@ class Script(ScriptInterpreter):
         self._statements = statements
 
     async def _exec_sql(self, sql: str) -> None:
-        model = self._statements.learning.parse(
-            sql, project=self._statements.project, default_dataset=self._default_dataset
-        )
+        statements = self._statements
+        model = statements.model_statement(sql)
         if model is not None:
-            self._statements.learning.execute(model, self._statements.require_session(), dry_run=False)
+            statements.learning.execute(model, statements.require_session(), dry_run=False)
             self._final_table = None
             return
-        await super()._exec_sql(self._statements.prepare(sql))
+        statement = read_statement(statements.qualify(sql), project=statements.project)
+        if statement.kind == "CREATE_VIEW" and statements.learning.uses_models(sql):
+            create_model_view(statement, statements, statements.destinations)
+            self._final_table = None
+            return
+        await super()._exec_sql(statements.prepare(sql))
+        if statement.target is not None and statement.kind.startswith("CREATE_TABLE"):
+            statements.destinations.tidy(statement.target)
 
     async def _run_query(self, bq_sql: str) -> pa.Table:
         return await super()._run_query(self._statements.prepare(bq_sql))
@@ -257,10 +279,6 @@ class Script(ScriptInterpreter):
             await nested.run(routine.definition_body)
         self._final_table = nested._final_table
         return nested._frames.snapshot_current()
-
-    @property
-    def _default_dataset(self) -> str | None:
-        return self._statements.default_dataset
 
 
 def _split_dataset(name: str | None, project: str) -> tuple[str, str] | None:

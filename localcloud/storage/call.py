@@ -23,7 +23,7 @@ from localcloud.storage.errors import (
     StorageError,
 )
 from localcloud.storage.partial_response import parse_fields, select
-from localcloud.storage.preconditions import Preconditions
+from localcloud.storage.preconditions import Preconditions, integer_parameter
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,8 @@ class Call:
         )
 
     def integer(self, name: str) -> int | None:
-        """Return a parameter as a number. Raises ``InvalidRequest`` if it is none."""
-        text = self.parameters.get(name)
-        if text is None:
-            return None
-        try:
-            return int(text)
-        except ValueError:
-            raise InvalidRequest(f"Invalid value for parameter {name}: {text!r}") from None
+        """Return a parameter as a number, ``None`` if it is not given. Raises ``InvalidRequest`` if it is no number."""
+        return integer_parameter(self.parameters, name)
 
     def boolean(self, name: str) -> bool:
         """Return whether a parameter is ``true``."""
@@ -108,14 +102,13 @@ class JsonApi:
         except NotModified:
             response = Response(status_code=304)
         except RangeNotSatisfiable as refusal:
-            response = json_response(416, refusal.body(), {"content-range": f"bytes */{refusal.size}"})
+            response = _refuse(refusal, {"content-range": f"bytes */{refusal.size}"})
         except StorageError as refusal:
-            response = json_response(refusal.code, refusal.body())
+            response = _refuse(refusal)
         except ClientDisconnect:
             return  # nobody is there to be answered
         except RecursionError:
-            refusal = InvalidRequest("The request is nested too deeply.")
-            response = json_response(refusal.code, refusal.body())
+            response = _refuse(InvalidRequest("The request is nested too deeply."))
         await response(scope, receive, send)
 
     def _find(self, method: str, path: str) -> tuple[Handler, dict[str, str]]:
@@ -154,6 +147,10 @@ def json_response(status: int, body: Mapping[str, Any], headers: Mapping[str, st
     """Return an answer with a JSON body."""
     content = json.dumps(body, separators=(",", ":")).encode()
     return Response(content, status, headers, media_type="application/json; charset=UTF-8")
+
+
+def _refuse(refusal: StorageError, headers: Mapping[str, str] | None = None) -> Response:
+    return json_response(refusal.code, refusal.body(), headers)
 
 
 def _raw_path(scope: Scope) -> str:

@@ -38,8 +38,8 @@ class Catalog:
         self._database.executescript(_SCHEMA)
         self.buckets: SortedDict = SortedDict()
         self._objects: dict[str, SortedDict] = {}
-        (self._reserved,) = self._database.execute("SELECT reserved FROM generations").fetchone()
-        self._generation = self._reserved
+        self._reserved: int = self._database.execute("SELECT reserved FROM generations").fetchone()[0]
+        self._generation: int = self._reserved
         for name, record in self._database.execute("SELECT name, record FROM buckets"):
             self.buckets[name] = Bucket.from_record(record)
             self._objects[name] = SortedDict()

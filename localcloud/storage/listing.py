@@ -16,9 +16,11 @@ from itertools import islice
 from sortedcontainers import SortedDict
 
 from localcloud.storage.errors import InvalidRequest
+from localcloud.storage.naming import LONGEST_OBJECT_NAME
 from localcloud.storage.resources import StoredObject
 
 LARGEST_PAGE = 1000
+_LAST_CHARACTER = chr(0x10FFFF)
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,9 @@ def _entries(objects: SortedDict, query: ListQuery) -> Iterator[_Entry]:
 
 
 def _after_all_with_prefix(prefix: str) -> str:
-    """Return the smallest text that is above all that begin with ``prefix``."""
-    stem = prefix.rstrip(chr(0x10FFFF))
-    return stem[:-1] + chr(ord(stem[-1]) + 1)
+    """Return the smallest text that is above all names that begin with ``prefix``."""
+    stem = prefix.rstrip(_LAST_CHARACTER)
+    return stem[:-1] + chr(ord(stem[-1]) + 1) if stem else _LAST_CHARACTER * LONGEST_OBJECT_NAME
 
 
 def _token(position: str) -> str:

@@ -13,7 +13,7 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]*[a-z0-9]")
 _IP_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 _LONGEST_BUCKET_LABEL = 63
 _LONGEST_DOTTED_BUCKET = 222
-_LONGEST_OBJECT_BYTES = 1024
+LONGEST_OBJECT_NAME = 1024  # bytes of UTF-8
 
 
 def check_bucket_name(name: object) -> str:
@@ -43,9 +43,9 @@ def check_object_name(name: object) -> str:
         length = len(name.encode())
     except UnicodeEncodeError:
         raise InvalidRequest("Invalid object name: not valid Unicode") from None
-    if length > _LONGEST_OBJECT_BYTES:
+    if length > LONGEST_OBJECT_NAME:
         raise InvalidRequest(
-            f"The maximum object length is {_LONGEST_OBJECT_BYTES} characters, but got a name with {length} characters."
+            f"The maximum object length is {LONGEST_OBJECT_NAME} characters, but got a name with {length} characters."
         )
     if name in (".", "..") or "\n" in name or "\r" in name or name.startswith(".well-known/acme-challenge/"):
         raise InvalidRequest(f"Disallowed object name: {name!r}")

@@ -50,10 +50,10 @@ class Preconditions:
         Raises ``InvalidRequest`` if one is no integer.
         """
         return cls(
-            generation_match=_integer(parameters, f"{prefix}GenerationMatch"),
-            generation_not_match=_integer(parameters, f"{prefix}GenerationNotMatch"),
-            metageneration_match=_integer(parameters, f"{prefix}MetagenerationMatch"),
-            metageneration_not_match=_integer(parameters, f"{prefix}MetagenerationNotMatch"),
+            generation_match=integer_parameter(parameters, f"{prefix}GenerationMatch"),
+            generation_not_match=integer_parameter(parameters, f"{prefix}GenerationNotMatch"),
+            metageneration_match=integer_parameter(parameters, f"{prefix}MetagenerationMatch"),
+            metageneration_not_match=integer_parameter(parameters, f"{prefix}MetagenerationNotMatch"),
             etag_match=etag_match,
             etag_not_match=etag_not_match,
         )
@@ -96,7 +96,8 @@ class Preconditions:
 NO_PRECONDITIONS = Preconditions()
 
 
-def _integer(parameters: Mapping[str, str], name: str) -> int | None:
+def integer_parameter(parameters: Mapping[str, str], name: str) -> int | None:
+    """Return a parameter as a number, ``None`` if it is not given. Raises ``InvalidRequest`` if it is no number."""
     text = parameters.get(name)
     if text is None:
         return None

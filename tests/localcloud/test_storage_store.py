@@ -371,7 +371,7 @@ def expected_list(names: list[str], query: ListQuery) -> tuple[list[str], list[s
 @given(
     names=NAMES,
     prefix=PIECES,
-    delimiter=st.sampled_from(["", "/", "b", "a/"]),
+    delimiter=st.sampled_from(["", "/", "b", "a/", "\U0010ffff"]),
     start=PIECES,
     end=PIECES,
     trailing=st.booleans(),

@@ -47,6 +47,10 @@ class Receiver:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the port back, whether it was served or not."""
         self._server.stop()
 
     def wait_for(self, count: int, timeout: float = 10) -> list[Received]:

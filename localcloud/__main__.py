@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.clock import monotonic
-from localcloud.config import DEFAULT_LOCATION, DEFAULT_PROJECT, CloudConfig
+from localcloud.config import DEFAULT_LOCATION, DEFAULT_PROJECT, REPOSITORY, CloudConfig
 
 STATE_FILE = Path(".localcloud") / "state.json"
 STOP_TIMEOUT_SECONDS = 30
@@ -43,6 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--port", type=int, default=0, help="port of Storage, Vertex AI and the rest (a free one)")
     start.add_argument("--bigquery-port", type=int, default=0, help="port of BigQuery (a free one)")
     start.add_argument("--pubsub-port", type=int, default=0, help="port of Pub/Sub's gRPC (a free one)")
+    start.add_argument("--source", type=Path, default=REPOSITORY, help="folder of the functions' main.py (%(default)s)")
+    start.add_argument("--declaration", type=Path, help="what is deployed (SOURCE/deploy/functions.yaml)")
     start.add_argument("--record", type=Path, help="write every exchange with a service to this folder")
     start.set_defaults(run=_start)
 
@@ -69,6 +71,8 @@ def _start(options: argparse.Namespace) -> int:
         bigquery_port=options.bigquery_port,
         pubsub_port=options.pubsub_port,
         data_dir=options.data_dir,
+        source=options.source,
+        declaration=options.declaration or options.source / "deploy" / "functions.yaml",
         with_functions=not options.no_functions,
         gemini_backend=os.environ.get("GEMINI_BACKEND") or "echo",
         record_to=options.record,
@@ -97,8 +101,8 @@ def _start(options: argparse.Namespace) -> int:
         stopped.wait()
     finally:
         print("The local cloud stops.", flush=True)
-        state_file.unlink(missing_ok=True)
         cloud.stop()
+        state_file.unlink(missing_ok=True)
     return 0
 
 
@@ -117,11 +121,11 @@ def _stop(options: argparse.Namespace) -> int:
     if state is None:
         return _nothing_runs()
     os.kill(state["pid"], signal.SIGTERM)
-    gone = threading.Event()
+    pause = threading.Event()
     deadline = monotonic() + STOP_TIMEOUT_SECONDS
-    while _runs(state["pid"]) and monotonic() < deadline:
-        gone.wait(0.05)
-    return 1 if _runs(state["pid"]) else 0
+    while (still := _running()) == state and monotonic() < deadline:
+        pause.wait(0.05)
+    return 1 if still == state else 0
 
 
 def _demo(options: argparse.Namespace) -> int:

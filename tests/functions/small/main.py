@@ -1,0 +1,38 @@
+"""Functions of every trigger that only keep what reaches them, as objects in a bucket."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from typing import Any
+
+import flask
+import functions_framework
+from cloudevents.http import CloudEvent
+from google.cloud import storage
+
+
+def keep(folder: str, what: Any) -> None:
+    """Write ``what`` as a new object in ``folder`` of the kept bucket."""
+    bucket = storage.Client().bucket(os.environ["KEPT_BUCKET"])
+    bucket.blob(f"{folder}/{uuid.uuid4()}.json").upload_from_string(json.dumps(what))
+
+
+@functions_framework.cloud_event
+def keep_object(event: CloudEvent) -> None:
+    """Keep the event of an object."""
+    keep("objects", {"type": event["type"], "subject": event["subject"], "data": event.data})
+
+
+@functions_framework.cloud_event
+def keep_message(event: CloudEvent) -> None:
+    """Keep the event of a message."""
+    keep("messages", {"type": event["type"], "source": event["source"], "data": event.data})
+
+
+@functions_framework.http
+def keep_call(request: flask.Request) -> str:
+    """Keep a call, with the setting that the caller of the local cloud gave."""
+    keep("calls", {"body": request.get_json(force=True), "greeting": os.environ.get("GREETING")})
+    return "kept"

@@ -1,0 +1,223 @@
+"""`python -m localcloud` as a person runs it: start, what it leads to, what it keeps, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+from google.cloud import bigquery, pubsub_v1, storage
+
+from tests.conftest import Eventually, variables
+
+SMALL = Path(__file__).parent.parent / "functions" / "small"
+PROJECT = "start-project"
+
+
+class Started:
+    """A local cloud in a process of its own, with the functions of tests/functions/small."""
+
+    def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
+        self.folder = folder
+        self.env_file = folder / "env"
+        self.env_file.unlink(missing_ok=True)
+        self.state = {"LOCALCLOUD_STATE": str(folder / "state.json")}
+        start = ["start", "--project", PROJECT, "--env-file", str(self.env_file), "--source", str(SMALL), *arguments]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "localcloud", *start],
+            env={**os.environ, **self.state, **settings},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def is_up(self) -> bool:
+        """Return whether the variables are written; fail if the process ended before."""
+        assert self.process.poll() is None, self.process.communicate()[0]
+        return self.env_file.exists()
+
+    def environment(self) -> dict[str, str]:
+        lines = self.env_file.read_text().splitlines()
+        assert all(line.startswith("export ") for line in lines)
+        pairs = [shlex.split(line.removeprefix("export "))[0].partition("=") for line in lines]
+        return {name: value for name, _, value in pairs}
+
+    def command(self, name: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "localcloud", name]
+        return subprocess.run(command, env={**os.environ, **self.state}, capture_output=True, text=True, timeout=60)
+
+    def function_processes(self) -> list[psutil.Process]:
+        described = requests.get(self.environment()["LOCALCLOUD_URL"], timeout=10).json()
+        leaders = [psutil.Process(function["pid"]) for function in described["functions"].values()]
+        return leaders + [worker for leader in leaders for worker in leader.children(recursive=True)]
+
+    def kept(self, folder: str) -> list[Any]:
+        """Return what the functions kept in ``folder``."""
+        with variables(self.environment()):
+            client = storage.Client()
+            blobs = client.list_blobs(f"{PROJECT}-kept", prefix=f"{folder}/")
+            return [json.loads(blob.download_as_bytes()) for blob in blobs]
+
+
+def have_ended(processes: list[psutil.Process]) -> bool:
+    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory, eventually: Eventually) -> Iterator[Callable[..., Started]]:
+    """Starts local clouds and waits for them; whatever still runs in the end is killed."""
+    made: list[Started] = []
+
+    def make(*arguments: str, wait: bool = True, **settings: str) -> Started:
+        started = Started(tmp_path_factory.mktemp("start"), *arguments, **settings)
+        made.append(started)
+        if wait:
+            eventually(started.is_up, timeout=60)
+        return started
+
+    yield make
+    for started in made:
+        if started.process.poll() is None:
+            started.process.kill()
+        started.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def started(start: Callable[..., Started], data_dir: Path) -> Started:
+    return start("--data-dir", str(data_dir), GREETING="good day")
+
+
+def test_the_variables_lead_to_everything(started: Started) -> None:
+    environment = started.environment()
+    assert environment["GOOGLE_CLOUD_PROJECT"] == PROJECT
+    assert environment["WATCHED_BUCKET"] == f"{PROJECT}-watched"
+    assert environment["WATCHED_TOPIC"] == f"projects/{PROJECT}/topics/watched"
+    http = environment["LOCALCLOUD_URL"]
+    assert http == environment["STORAGE_EMULATOR_HOST"] == environment["VERTEX_ENDPOINT"]
+    assert environment["PUBSUB_EMULATOR_HOST"].startswith("127.0.0.1:")
+    for service in ("STORAGE", "PUBSUB", "AIPLATFORM", "CLOUDSCHEDULER"):
+        assert environment[f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{service}"] == f"{http}/"
+    key = json.loads(Path(environment["GOOGLE_APPLICATION_CREDENTIALS"]).read_text())
+    assert key["client_email"] == f"small-runtime@{PROJECT}.iam.gserviceaccount.com"
+    assert key["token_uri"] == f"{http}/token"
+    described = requests.get(http, timeout=10).json()
+    assert described["state"] == "running"
+    assert described["services"]["bigquery"] == environment["BIGQUERY_EMULATOR_HOST"]
+    assert described["functions"]["keep_call"]["url"] == environment["KEEP_CALL_URL"]
+
+
+def test_another_shell_is_led_to_it_too(started: Started) -> None:
+    assert started.command("env").stdout == started.env_file.read_text()
+
+
+def test_an_upload_reaches_the_function_that_watches_the_bucket(started: Started, eventually: Eventually) -> None:
+    with variables(started.environment()):
+        storage.Client().bucket(f"{PROJECT}-watched").blob("a folder/ä.txt").upload_from_string("x")
+    [event] = eventually(lambda: started.kept("objects"))
+    assert event["type"] == "google.cloud.storage.object.v1.finalized"
+    assert event["data"]["name"] == "a folder/ä.txt"
+    assert event["data"]["size"] == "1"
+
+
+def test_a_message_reaches_the_function_that_watches_the_topic(started: Started, eventually: Eventually) -> None:
+    with variables(started.environment()):
+        pubsub_v1.PublisherClient().publish(f"projects/{PROJECT}/topics/watched", b"hello", key="value").result(10)
+    [event] = eventually(lambda: started.kept("messages"))
+    assert event["type"] == "google.cloud.pubsub.topic.v1.messagePublished"
+    assert event["data"]["message"]["attributes"] == {"key": "value"}
+
+
+def test_the_schedule_can_be_run_now(started: Started, eventually: Eventually) -> None:
+    http = started.environment()["LOCALCLOUD_URL"]
+    job = f"{http}/v1/projects/{PROJECT}/locations/us-central1/jobs/call"
+    assert requests.get(job, timeout=10).json()["schedule"] == "0 0 1 1 *"
+    requests.post(f"{job}:run", json={}, timeout=10).raise_for_status()
+    [call] = eventually(lambda: started.kept("calls"))
+    assert call == {"body": {"from": "the schedule"}, "greeting": "good day"}
+
+
+def test_a_path_of_no_service_is_not_found(started: Started) -> None:
+    answer = requests.get(f"{started.environment()['LOCALCLOUD_URL']}/nowhere", timeout=10)
+    assert answer.status_code == 404
+    assert answer.json()["error"]["status"] == "NOT_FOUND"
+
+
+def test_what_was_there_is_there_after_a_restart(
+    started: Started, start: Callable[..., Started], data_dir: Path, eventually: Eventually
+) -> None:
+    with variables(started.environment()):
+        bigquery.Client().query("CREATE SCHEMA kept; CREATE TABLE kept.numbers AS SELECT 7 AS n").result()
+        pubsub_v1.PublisherClient().publish(f"projects/{PROJECT}/topics/dead", b"held").result(10)
+    processes = started.function_processes()
+    assert started.command("stop").returncode == 0
+    assert started.process.wait(timeout=20) == 0
+    assert have_ended(processes)
+    assert started.command("env").returncode == 1
+
+    again = start("--data-dir", str(data_dir))
+    with variables(again.environment()):
+        [row] = bigquery.Client().query("SELECT n FROM kept.numbers").result()
+        assert row["n"] == 7
+        assert storage.Client().bucket(f"{PROJECT}-watched").blob("a folder/ä.txt").download_as_bytes() == b"x"
+        with pubsub_v1.SubscriberClient() as subscriber:
+            hold = subscriber.subscription_path(PROJECT, "dead-hold")
+            [received] = subscriber.pull(subscription=hold, max_messages=1, timeout=10).received_messages
+            assert received.message.data == b"held"
+    again.process.send_signal(signal.SIGINT)
+    assert again.process.wait(timeout=20) == 0
+
+
+def test_a_killed_local_cloud_leaves_nothing_behind(start: Callable[..., Started], eventually: Eventually) -> None:
+    started = start()
+    folder = Path(started.environment()["GOOGLE_APPLICATION_CREDENTIALS"]).parent
+    processes = started.function_processes()
+    assert folder.exists()
+    started.process.kill()
+    eventually(lambda: have_ended(processes) and not folder.exists())
+
+
+def test_it_does_not_start_on_a_taken_port(start: Callable[..., Started]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        refused = start("--no-functions", "--port", str(taken.getsockname()[1]), wait=False)
+        told = refused.process.communicate(timeout=60)[0]
+    assert refused.process.returncode == 1
+    assert "The local cloud did not start" in told
+    assert not refused.env_file.exists()
+
+
+def test_it_does_not_start_with_a_declaration_that_cannot_be_meant(
+    start: Callable[..., Started], tmp_path: Path
+) -> None:
+    wrong = (SMALL / "deploy" / "functions.yaml").read_text().replace("topic: watched", "topic: wacthed")
+    (tmp_path / "wrong.yaml").write_text(wrong)
+    refused = start("--declaration", str(tmp_path / "wrong.yaml"), wait=False)
+    told = refused.process.communicate(timeout=60)[0]
+    assert refused.process.returncode == 1
+    assert "functions.keep_message: topic `wacthed` is not declared; there are: watched, dead" in told
+
+
+def test_two_local_clouds_run_side_by_side(start: Callable[..., Started]) -> None:
+    with ThreadPoolExecutor() as threads:
+        first, second = threads.map(lambda _: start("--no-functions"), range(2))
+    assert first.environment()["LOCALCLOUD_URL"] != second.environment()["LOCALCLOUD_URL"]
+    assert "KEEP_CALL_URL" not in first.environment()
+    for started in (first, second):
+        assert started.command("stop").returncode == 0

@@ -2,9 +2,10 @@
 
     python -m localcloud.samples.make_samples
 
-Stories, comments and their authors are invented. The stories' titles are those of ``examples/titles.csv`` that are held
+Stories and their authors are invented. The stories' titles are those of ``examples/titles.csv`` that are held
 out and further ones in the same three manners, so that no classifier trained on the others has seen any of them. The
-host of a story's ``url`` names the publisher; it ends in ``.example`` and so leads nowhere (RFC 2606).
+host of a story's ``url`` names the publisher; it ends in ``.example`` and so leads nowhere (RFC 2606). There are no
+comments: they have no title, and the tutorial's statement predicts on every row.
 """
 
 from __future__ import annotations
@@ -23,17 +24,9 @@ from examples.make_titles import SEED, Title, endless_titles, make_rows
 from localcloud.samples.tables import FOLDER
 
 STORIES = 1500
-COMMENTS = 20
 FIRST_ID = 46_000_000
 FIRST_TIME = int(datetime(2026, 1, 5, 8, tzinfo=UTC).timestamp())
 AUTHORS = ("hollowpine", "tessel", "mkoru", "paperlane", "vint", "obsid", "quaymaster", "ninebark", "dorrit", "elmer_w")
-REMARKS = (
-    "I have run this for a year and would choose it again.",
-    "Has anyone compared it with the previous version?",
-    "The numbers in the second half do not match the first.",
-    "This is the part that everybody forgets.",
-    "We tried the same at work, and it took a weekend.",
-)
 
 IMAGES = "gs://cloud-samples-data/generative-ai/image"
 # (what is asked, the file it is asked about, that file's type)
@@ -48,25 +41,18 @@ QUESTIONS = (
 
 
 def make_hacker_news() -> Iterator[dict[str, Any]]:
-    """Yield the items of ``hacker_news.full``, oldest first: stories, and among them a few comments without a title."""
+    """Yield the stories of ``hacker_news.full``, oldest first."""
     chooser = random.Random(SEED + 2)
-    comment_places = set(chooser.sample(range(10, STORIES + COMMENTS), COMMENTS))
-    titles = unseen_titles()
-    stories: list[int] = []
     moment = FIRST_TIME
-    for place in range(STORIES + COMMENTS):
+    for place, title in enumerate(islice(unseen_titles(), STORIES)):
         moment += chooser.randrange(60, 7200)
-        item: dict[str, Any] = {
+        yield {
             "id": FIRST_ID + 37 * place,
             "by": chooser.choice(AUTHORS),
             "time": moment,
             "timestamp": datetime.fromtimestamp(moment, UTC).isoformat(),
+            **_story(title, chooser),
         }
-        if place in comment_places:
-            yield item | {"type": "comment", "parent": chooser.choice(stories), "text": chooser.choice(REMARKS)}
-            continue
-        stories.append(item["id"])
-        yield item | _story(next(titles), chooser)
 
 
 def unseen_titles() -> Iterator[Title]:

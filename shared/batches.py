@@ -89,10 +89,14 @@ class Batches:
         )
 
     def batch(self, item: Item, step: Step, services: Services) -> Batch:
+        # Of those that are only announced, the older ones go first.
+        mine = (item.created, item.key)
         running = sum(
-            pending.step == step.name and pending.state in {StepState.SUBMITTED, StepState.SENDING}
+            pending.state == StepState.SUBMITTED or (pending.created, pending.key) < mine
             for pending in services.ledger.pending(Kind.BATCH)
             if pending.key != item.key
+            and pending.step == step.name
+            and pending.state in {StepState.SUBMITTED, StepState.SENDING}
         )
         if running >= services.settings.max_concurrent_batches:
             raise WaitFor("quota", QUOTA_SECONDS)

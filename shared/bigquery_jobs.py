@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from shared.work import Job, System
 
 CALL_SECONDS = 20.0
 _RETRY = DEFAULT_RETRY.with_timeout(CALL_SECONDS)
+# How long a dataset's location is taken as known: one that was made anew elsewhere must not be wrong for good.
+LOCATION_SECONDS = 300.0
 PAYLOAD_LABEL = "modeldrop_payload"
 
 _WRITE_DISPOSITIONS = {"empty": "WRITE_EMPTY", "truncate": "WRITE_TRUNCATE", "append": "WRITE_APPEND"}
@@ -68,15 +71,16 @@ class BigQueryJobs:
 
     def __init__(self, client: bigquery.Client) -> None:
         self._client = client
-        self._locations: dict[DatasetName, str] = {}
+        self._locations: dict[DatasetName, tuple[str, float]] = {}
 
     def location_of(self, dataset: DatasetName, field: str | None = None) -> str:
-        """Return where ``dataset`` is; raise ``Rejected`` if there is no such dataset. Asked once per process."""
-        if dataset not in self._locations:
+        """Return where ``dataset`` is; raise ``Rejected`` if there is no such dataset. Asked once in five minutes."""
+        location, asked = self._locations.get(dataset, ("", 0.0))
+        if not location or time.monotonic() - asked > LOCATION_SECONDS:
             with _refusals(field):
-                found = self._client.get_dataset(str(dataset), retry=_RETRY, timeout=CALL_SECONDS)
-            self._locations[dataset] = str(found.location)
-        return self._locations[dataset]
+                location = str(self._client.get_dataset(str(dataset), retry=_RETRY, timeout=CALL_SECONDS).location)
+            self._locations[dataset] = (location, time.monotonic())
+        return location
 
     def ensure_dataset(self, dataset: DatasetName, location: str) -> None:
         """Create ``dataset`` in ``location`` if there is none."""

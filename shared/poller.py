@@ -7,6 +7,7 @@ whoever claims an item first goes on with it.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -221,4 +222,6 @@ def _guarded(work: Callable[[], None], key: str) -> None:
     except ModeldropError as error:
         log("WARNING", "left for the next tick", key=key, reason=str(error)[:200])
     except Exception as error:
-        log("ERROR", f"a bug: {type(error).__name__}: {error}"[:500], key=key)
+        # Where it happened, but not what it says: a text could hold somebody's data.
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        log("ERROR", f"a bug: {type(error).__name__} in {frame.name}, line {frame.lineno}", key=key)

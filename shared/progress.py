@@ -44,7 +44,7 @@ class Handler(Protocol):
     def prepare(self, item: Item, services: Services) -> Item:
         """Find out what must be known before the first step, and set the item's location.
 
-        Raises ``Rejected``, ``TryLater`` or ``WaitFor``. Called again until the location is set and nothing is waited for.
+        Raises ``Rejected``, ``TryLater`` or ``WaitFor``. Called again until it returns.
         """
         ...
 
@@ -82,9 +82,9 @@ def submit(item: Item, handler: Handler, services: Services) -> Item:
     What a service refuses for good ends the item; what it does not take now is left as it is, for the poller.
     """
     try:
-        if item.location is None or item.waits_for is not None:
-            item = replace(handler.prepare(item, services), waits_for=None)
-        item = replace(item, not_before=None)
+        if item.location is None:
+            item = handler.prepare(item, services)
+        item = replace(item, waits_for=None, not_before=None)
         step = item.current
         if step is None:
             return replace(handler.conclude(item, services), finished=services.now())
@@ -188,9 +188,11 @@ def _submit_batch(item: Item, step: Step, handler: Handler, services: Services) 
                 item = item.with_facts(cancelled_duplicates=[extra.name for extra in jobs[1:]])
             job = Job(System.VERTEX, jobs[0].name, settings.vertex_location)
             return item.with_step(replace(step, state=StepState.SUBMITTED, job=job))
+    sending = replace(step, state=StepState.SENDING, sent=services.now())
+    # Announced before it is counted how many run: of two that come at once, each sees the other.
+    services.ledger.index(item.with_step(sending))
     batch = handler.batch(item, step, services)
     batch = replace(batch, labels={**batch.labels, **_own_labels(item), ATTEMPT_LABEL: str(step.attempt)})
-    sending = replace(step, state=StepState.SENDING, sent=services.now())
     # From here on the item has a new generation, so every way out returns it instead of raising.
     item = services.ledger.renew(item.with_step(sending))
     try:

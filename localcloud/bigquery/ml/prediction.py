@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from localcloud.bigquery.errors import QueryError
 from localcloud.bigquery.ml.catalog import Model
+from localcloud.bigquery.ml.image_fields import DIMENSIONS, VALUES
 from localcloud.bigquery.ml.lexer import position
 from localcloud.bigquery.ml.signature import ColumnType, Feature, fits
 
@@ -129,8 +130,7 @@ def _argument(model: Model, feature: Feature, column: Column, where: str) -> Inp
         )
     value = plain = f"{_ROW}.{quoted(column.name)}"
     if kind.is_image:
-        height, width, channels = (0 if size is None else size for size in feature.shape)
-        value = f"CAST(ml_image_values({value}, {height}, {width}, {channels}) AS {feature.sql_type})"
+        value = f"CAST({_image_values(feature, column.name, value)} AS {feature.sql_type})"
         return InputValue(value, column.name, plain=False)
     if feature.array and not kind.array:
         value = f"[{value}]"
@@ -140,3 +140,14 @@ def _argument(model: Model, feature: Feature, column: Column, where: str) -> Inp
     if kind.name != feature.type:
         value = f"CAST({value} AS {feature.sql_type})"
     return InputValue(value, column.name, plain=value == plain)
+
+
+def _image_values(feature: Feature, name: str, image: str) -> str:
+    """Return the values of an image whose dimensions are the model's."""
+    sizes = [(index, size) for index, size in enumerate(feature.shape) if size is not None]
+    fit = " AND ".join(f"{image}.{DIMENSIONS}[OFFSET({index})] = {size}" for index, size in sizes) or "TRUE"
+    message = string_literal(
+        f"Column {name} must hold images of the model's dimensions {list(feature.shape)} (height, width, channels). Use "
+        "ML.RESIZE_IMAGE."
+    )
+    return f"IF({image} IS NULL OR ({fit}), {image}.{VALUES}, ERROR({message}))"

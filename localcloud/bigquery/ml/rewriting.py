@@ -1,23 +1,31 @@
-"""A statement of GoogleSQL with its ML functions put into other words."""
+"""A statement of GoogleSQL with its ML functions and object tables put into other words."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from localcloud.bigquery.errors import QueryError
 from localcloud.bigquery.ml.calls import Argument, Call, Span, common_tables, find_calls
 from localcloud.bigquery.ml.catalog import Model, ModelCatalog
 from localcloud.bigquery.ml.functions import Functions
+from localcloud.bigquery.ml.generated import SCALAR_FUNCTION, TABLE_FUNCTIONS, GeneratedCalls, request_of
+from localcloud.bigquery.ml.generation import DEFAULT_ENDPOINT
+from localcloud.bigquery.ml.images import DECODE_AND_RESIZE, IMAGE_FUNCTIONS, ImageFunction
 from localcloud.bigquery.ml.lexer import Cursor, position, syntax_error
+from localcloud.bigquery.ml.object_tables import ObjectTables
 from localcloud.bigquery.ml.prediction import PREDICT_OPTIONS, Prediction, prepare, quoted
-from localcloud.bigquery.ml.statements import resolve_model
+from localcloud.bigquery.ml.references import mentions_data, object_table_references
+from localcloud.bigquery.ml.remote import model_name
+from localcloud.bigquery.ml.statements import Expression, OptionValue, parse_value, resolve_model
 
 if TYPE_CHECKING:
     from localcloud.bigquery.session import Column, Session
+    from localcloud.vertex.backends import ModelBackend
 
 _MENTIONED = re.compile(r"\b(?:ML|AI)\s*\.\s*[A-Z_]+\s*\(", re.IGNORECASE)
-REWRITTEN = frozenset({"ML.PREDICT"})
+REWRITTEN = frozenset({"ML.PREDICT", SCALAR_FUNCTION, *TABLE_FUNCTIONS, *IMAGE_FUNCTIONS})
 
 
 def mentions_functions(sql: str) -> bool:
@@ -28,31 +36,162 @@ def mentions_functions(sql: str) -> bool:
 class Rewriter:
     """Rewrites one statement."""
 
-    def __init__(self, sql: str, session: Session, models: ModelCatalog, functions: Functions) -> None:
+    def __init__(
+        self,
+        sql: str,
+        session: Session,
+        *,
+        models: ModelCatalog,
+        functions: Functions,
+        objects: ObjectTables,
+        backend: ModelBackend | None,
+    ) -> None:
         self.sql = sql
         self.session = session
         self._models = models
         self._functions = functions
+        self._generated = GeneratedCalls(backend, functions, session.connection)
         self._tables = common_tables(sql)
         self._known: dict[Span, str] = {}
+        self._references = list(self._object_tables(objects))
+
+    def _object_tables(self, objects: ObjectTables) -> Iterator[tuple[Span, str]]:
+        if not objects.mentioned(self.sql):
+            return iter(())
+        with_data = mentions_data(self.sql)
+        return object_table_references(
+            self.sql,
+            objects.present(self.session),
+            lambda uris: objects.query(uris, self.session, with_data=with_data),
+            project=self.session.project,
+            default_dataset=self.session.default_dataset,
+        )
 
     def rewritten(self) -> str:
         """Return the whole statement without ML functions. Raises ``QueryError``."""
         return self._piece(Span(0, len(self.sql)))
 
     def _piece(self, span: Span) -> str:
-        """Return a piece of the statement without ML functions."""
+        """Return a piece of the statement without ML functions and object tables."""
         if span not in self._known:
             parts, at = [], span.start
-            for call in find_calls(self.sql, REWRITTEN, span):
-                parts += [self.sql[at : call.span.start], self._call(call)]
-                at = call.span.end
+            for place, text in self._replacements(span):
+                parts += [self.sql[at : place.start], text]
+                at = place.end
             self._known[span] = "".join([*parts, self.sql[at : span.end]])
         return self._known[span]
 
+    def _replacements(self, span: Span) -> list[tuple[Span, str]]:
+        calls = [(call.span, self._call(call)) for call in find_calls(self.sql, REWRITTEN, span)]
+        tables = [
+            (place, text)
+            for place, text in self._references
+            if span.start <= place.start < span.end
+            and not any(within.start <= place.start < within.end for within, _ in calls)
+        ]
+        return sorted(calls + tables, key=lambda replacement: replacement[0].start)
+
     def _call(self, call: Call) -> str:
+        if call.name in IMAGE_FUNCTIONS:
+            return self._image(call)
+        if call.name in TABLE_FUNCTIONS:
+            return self._generated_table(call)
+        if call.name == SCALAR_FUNCTION:
+            return self._generated_value(call)
         prediction, _ = self.prediction(call)
         return prediction.sql(self._functions.register_model(self.session.connection, prediction.model))
+
+    # Images
+
+    def _image(self, call: Call) -> str:
+        function, arguments = IMAGE_FUNCTIONS[call.name], list(call.arguments)
+        if call.name == "ML.RESIZE_IMAGE" and arguments:
+            inner = self._whole_call(arguments[0], "ML.DECODE_IMAGE")
+            if inner is not None and len(inner.arguments) == 1:
+                function, arguments[0] = DECODE_AND_RESIZE, inner.arguments[0]
+        if len(arguments) != len(function.parameters):
+            raise self._invalid(call, f"it takes {len(IMAGE_FUNCTIONS[call.name].parameters)} arguments.")
+        given = ", ".join(self._piece(argument.span) for argument in arguments)
+        return f"{self._register(function)}({given})"
+
+    def _whole_call(self, argument: Argument, name: str) -> Call | None:
+        """Return the call that an argument is as a whole, or None if it is anything else."""
+        calls = list(find_calls(self.sql, frozenset({name}), argument.span))
+        return calls[0] if len(calls) == 1 and calls[0].span == argument.span else None
+
+    def _register(self, function: ImageFunction) -> str:
+        return self._functions.register(
+            self.session.connection, function.name, function.function, list(function.parameters), function.returns
+        )
+
+    # Generated text
+
+    def _generated_table(self, call: Call) -> str:
+        if not 2 <= len(call.arguments) <= 3:
+            raise self._invalid(call, "it takes a model, a table or a query, and a STRUCT.")
+        model = self._model(call)
+        if model.endpoint is None:
+            raise self._invalid(call, f"model {model.reference} is not a remote model.")
+        query = self._query(call, call.arguments[1])
+        options = self._options(call, call.arguments[2]) if len(call.arguments) == 3 else {}
+        request = request_of(call.name, model_name(model.endpoint), options)
+        columns = self.session.describe(self.with_tables(query, call.span.start))
+        return self._generated.table(request, query, columns, options.get("prompt"))
+
+    def _generated_value(self, call: Call) -> str:
+        options: dict[str, OptionValue] = {}
+        prompt: Argument | None = None
+        for argument in call.arguments:
+            cursor = Cursor(self.sql, argument.first, argument.last)
+            name, arrow = cursor.peek(), cursor.peek(1)
+            if name is None or arrow is None or not arrow.is_symbol("=>"):
+                prompt = prompt or argument
+                continue
+            value = cursor.peek(2)
+            if value is None:
+                raise cursor.expected("an expression")
+            if name.text.lower() == "prompt":
+                prompt = Argument(argument.first + 2, argument.last, Span(value.start, argument.span.end))
+            else:
+                options[name.text.lower()] = self._constant(Span(value.start, argument.span.end))
+        if prompt is None:
+            raise self._invalid(call, "it takes a prompt.")
+        options.pop("connection_id", None)
+        endpoint = model_name(str(options.pop("endpoint", None) or DEFAULT_ENDPOINT))
+        text, struct = self._prompt(prompt)
+        return self._generated.scalar(request_of(call.name, endpoint, options), text, struct=struct)
+
+    def _prompt(self, prompt: Argument) -> tuple[str, bool]:
+        """Return the GoogleSQL of a prompt, and whether it is a STRUCT. ``(a, b)`` is one."""
+        cursor = Cursor(self.sql, prompt.first, prompt.last)
+        struct = cursor.take_words("STRUCT")
+        opening = cursor.peek()
+        if opening is None or not opening.is_symbol("("):
+            return self._piece(prompt.span), False
+        inside = Span(*cursor.skip_group())
+        items = list(split_items(self.sql, inside))
+        if cursor.peek() is not None or (len(items) == 1 and not struct):
+            return self._piece(prompt.span), False
+        fields = ", ".join(f"{self._piece(item)} AS part{index}" for index, item in enumerate(items))
+        return f"STRUCT({fields})", True
+
+    def _options(self, call: Call, argument: Argument) -> dict[str, OptionValue]:
+        cursor = Cursor(self.sql, argument.first, argument.last)
+        if not cursor.take_words("STRUCT"):
+            raise self._invalid(call, "its third argument must be a STRUCT.")
+        return {name.lower(): self._constant(value) for name, value in struct_fields(cursor)}
+
+    def _constant(self, span: Span) -> OptionValue:
+        """Return the value of an argument that is the same for all rows."""
+        text = span.of(self.sql)
+        value = parse_value(re.sub(r"^JSON\s+(?=['\"r])", "", text, flags=re.IGNORECASE))
+        if not isinstance(value, Expression):
+            return value
+        bound = self.session.bind(self.session.translate(f"SELECT {value.sql}"))
+        row = self.session.connection.execute(*bound).fetchone()
+        return None if row is None else row[0]
+
+    # Predictions
 
     def prediction(self, call: Call) -> tuple[Prediction, list[Column]]:
         """Return an ML.PREDICT with its model found and its input checked, and the columns of its input.
@@ -112,7 +251,7 @@ class Rewriter:
             cursor.take_path()
             if cursor.peek() is not None or start is None:
                 raise cursor.expected('")" or ","')
-            return f"SELECT * FROM {self.sql[start.start : argument.span.end]}"
+            return f"SELECT * FROM {self._piece(Span(start.start, argument.span.end))}"
         if first is not None and first.is_word("SELECT", "WITH"):
             raise syntax_error(
                 self.sql,
@@ -140,6 +279,26 @@ class Rewriter:
         return QueryError(
             f"Invalid table-valued function {call.name}\n{why[0].upper()}{why[1:]} at {where}", location="query"
         )
+
+
+def split_items(sql: str, inside: Span) -> Iterator[Span]:
+    """Give the items of a list between brackets."""
+    cursor = Cursor(sql)
+    while (token := cursor.peek()) and token.start < inside.start:
+        cursor.take()
+    start, end = inside.start, inside.start
+    while (token := cursor.peek()) and token.start < inside.end:
+        if token.is_symbol(","):
+            yield Span(start, end)
+            cursor.take()
+            start = end = token.end
+        elif token.is_symbol("(", "[", "{"):
+            cursor.skip_group()
+            end = cursor.all[cursor.index - 1].end
+        else:
+            end = cursor.take().end
+    if end > start:
+        yield Span(start, end)
 
 
 def struct_fields(cursor: Cursor) -> list[tuple[str, Span]]:

@@ -16,6 +16,8 @@ from localcloud.bigquery.ml.exporting import export
 from localcloud.bigquery.ml.function_errors import function_error
 from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.importing import ImportOptions, fetch, import_options
+from localcloud.bigquery.ml.object_tables import CreateObjectTable, ObjectTables, parse_object_table
+from localcloud.bigquery.ml.remote import remote_model_info
 from localcloud.bigquery.ml.rewriting import Rewriter, mentions_functions
 from localcloud.bigquery.ml.runtimes import ModelRefused, load
 from localcloud.bigquery.ml.statements import (
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from localcloud.bigquery.session import Session
     from localcloud.storage import ObjectStore
     from localcloud.vertex.backends import ModelBackend
+
+
+OBJECT_TABLES = "object_tables.json"
 
 
 @dataclass(frozen=True)
@@ -74,16 +79,23 @@ class MachineLearning:
         self._backend = backend
         self._project = project
         self._functions = Functions()
+        self._objects = ObjectTables(store, self._functions, None if directory is None else directory / OBJECT_TABLES)
 
     # Statements
 
-    def parse(self, sql: str, *, project: str, default_dataset: str | None) -> ModelStatement | None:
-        """Return the model statement that ``sql`` is, or None if it is another. Raises ``QueryError``."""
-        return parse_statement(sql, project=project, default_dataset=default_dataset)
+    def parse(
+        self, sql: str, *, project: str, default_dataset: str | None
+    ) -> ModelStatement | CreateObjectTable | None:
+        """Return the statement about a model or an object table that ``sql`` is, or None. Raises ``QueryError``."""
+        return parse_statement(sql, project=project, default_dataset=default_dataset) or parse_object_table(
+            sql, project=project, default_dataset=default_dataset
+        )
 
-    def execute(self, statement: ModelStatement, session: Session, *, dry_run: bool) -> ModelResult:
-        """Carry out a model statement; in a dry run only check it. Raises ``QueryError``."""
+    def execute(self, statement: ModelStatement | CreateObjectTable, session: Session, *, dry_run: bool) -> ModelResult:
+        """Carry out a statement that ``parse`` gave; in a dry run only check it. Raises ``QueryError``."""
         match statement:
+            case CreateObjectTable():
+                return self._create_object_table(statement, session, dry_run=dry_run)
             case CreateModel():
                 return self._create(statement, session, dry_run=dry_run)
             case DropModel():
@@ -95,18 +107,49 @@ class MachineLearning:
 
     def _create(self, statement: CreateModel, session: Session, *, dry_run: bool) -> ModelResult:
         reference = statement.reference
-        options = import_options(statement)
+        remote = statement.connection is not None
+        options = None if remote else import_options(statement)
         location = session.dataset_location(reference.project, reference.dataset)
+        info = remote_model_info(statement, location) if remote else {}
         present = self.models.find(reference)
         if present is not None and statement.mode is CreateMode.IF_NOT_EXISTS:
             return ModelResult("CREATE_MODEL", "SKIP", reference.resource())
         if present is not None and statement.mode is CreateMode.CREATE:
             raise already_exists(reference)
         operation = "CREATE" if present is None else "REPLACE"
-        if not dry_run:
+        if not dry_run and options is None:
+            self._connect(statement, info, location)
+        elif not dry_run and options is not None:
             self._import(statement, options, session, location)
-        training = {"modelType": options.type, "trainingType": "SINGLE_TRAINING"}
+        kind = "MODEL_TYPE_UNSPECIFIED" if options is None else options.type
+        training = {"modelType": kind, "trainingType": "SINGLE_TRAINING"}
         return ModelResult("CREATE_MODEL", operation, reference.resource(), {"mlStatistics": training})
+
+    def _connect(self, statement: CreateModel, info: dict[str, Any], location: str) -> None:
+        """Make a remote model."""
+        version, files = self.models.begin()
+        now = str(milliseconds(self._clock.now()))
+        resource: dict[str, Any] = {
+            "modelReference": statement.reference.resource(),
+            "modelType": "MODEL_TYPE_UNSPECIFIED",
+            "location": location,
+            "creationTime": now,
+            "lastModifiedTime": now,
+            "remoteModelInfo": info,
+        }
+        try:
+            model = Model(statement.reference, version, "", resource, files)
+            self.models.commit(model, replacing=statement.mode is CreateMode.REPLACE)
+        except QueryError:
+            self.models.discard(version)
+            raise
+
+    def _create_object_table(self, statement: CreateObjectTable, session: Session, *, dry_run: bool) -> ModelResult:
+        path = statement.path
+        session.dataset_location(path.project, path.dataset)
+        operation = "CREATE" if dry_run else self._objects.create(statement, session)
+        table = {"projectId": path.project, "datasetId": path.dataset, "tableId": path.table}
+        return ModelResult("CREATE_EXTERNAL_TABLE", operation, None, {"ddlTargetTable": table})
 
     def _import(self, statement: CreateModel, options: ImportOptions, session: Session, location: str) -> None:
         started = self._clock.now()
@@ -163,8 +206,8 @@ class MachineLearning:
     # Functions
 
     def uses_models(self, sql: str) -> bool:
-        """Tell whether ``sql`` may hold an ML function, by a quick look."""
-        return mentions_functions(sql)
+        """Tell whether ``sql`` may hold an ML function or an object table, by a quick look."""
+        return mentions_functions(sql) or self._objects.mentioned(sql)
 
     def rewrite(self, sql: str, session: Session, *, dry_run: bool) -> str:
         """Return a statement with its ML functions replaced by GoogleSQL that DuckDB can run.
@@ -177,12 +220,21 @@ class MachineLearning:
         Raises:
             QueryError: A model is missing, or an input does not fit it.
         """
-        return Rewriter(sql, session, self.models, self._functions).rewritten()
+        return self._rewriter(sql, session).rewritten()
 
     def stream(self, sql: str, session: Session) -> pa.RecordBatchReader | None:
         """Return the rows of a query on top of one ML.PREDICT as a stream, or None where that is not possible."""
-        rewriter = Rewriter(sql, session, self.models, self._functions)
-        return open_stream(sql, session, rewriter, self._functions)
+        return open_stream(sql, session, self._rewriter(sql, session), self._functions)
+
+    def _rewriter(self, sql: str, session: Session) -> Rewriter:
+        return Rewriter(
+            sql,
+            session,
+            models=self.models,
+            functions=self._functions,
+            objects=self._objects,
+            backend=self._backend,
+        )
 
     def failure(self, error: BaseException) -> QueryError | None:
         """Return what an ML function raised inside DuckDB, or None if ``error`` comes from elsewhere."""

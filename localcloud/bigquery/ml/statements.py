@@ -158,7 +158,7 @@ class _Parser:
             cursor.expect_word("WITH")
             cursor.expect_word("CONNECTION")
             connection = "DEFAULT" if cursor.take_words("DEFAULT") else ".".join(cursor.take_path()[0])
-        options = self._options() if cursor.take_words("OPTIONS") else {}
+        options = take_options(cursor) if cursor.take_words("OPTIONS") else {}
         trained = transformed or cursor.take_words("AS")
         if not trained:
             cursor.expect_end()
@@ -175,13 +175,13 @@ class _Parser:
         name = self.cursor.take_path()
         self.cursor.expect_word("SET")
         self.cursor.expect_word("OPTIONS")
-        options = self._options()
+        options = take_options(self.cursor)
         self.cursor.expect_end()
         return AlterModel(self._resolve(name), if_exists, options)
 
     def export(self) -> ExportModel:
         name = self.cursor.take_path()
-        options = self._options() if self.cursor.take_words("OPTIONS") else {}
+        options = take_options(self.cursor) if self.cursor.take_words("OPTIONS") else {}
         self.cursor.expect_end()
         return ExportModel(self._resolve(name), options)
 
@@ -224,7 +224,22 @@ class _Parser:
             end = self.cursor.take().end
         return re.sub(r"\s+", "", self.cursor.sql[start.start : end]).upper()
 
-    def _options(self) -> dict[str, OptionValue]:
+
+def take_options(cursor: Cursor) -> dict[str, OptionValue]:
+    """Take the bracketed list of an OPTIONS clause; names come out in upper case. Raises ``QueryError``."""
+    return _Options(cursor).take()
+
+
+def parse_value(sql: str) -> OptionValue:
+    """Return the value of a literal, or the ``Expression`` that ``sql`` is. Raises ``QueryError``."""
+    return _Options(Cursor(sql)).value()
+
+
+class _Options:
+    def __init__(self, cursor: Cursor) -> None:
+        self.cursor = cursor
+
+    def take(self) -> dict[str, OptionValue]:
         cursor = self.cursor
         cursor.expect_symbol("(")
         options: dict[str, OptionValue] = {}
@@ -238,7 +253,7 @@ class _Parser:
             cursor.expect_symbol("=")
             if name.text.upper() in options:
                 raise QueryError(f"Duplicate option specified for '{name.text}'", location="query")
-            options[name.text.upper()] = self._value()
+            options[name.text.upper()] = self.value()
             if not cursor.take_symbol(","):
                 cursor.expect_symbol(")")
                 return options
@@ -248,7 +263,7 @@ class _Parser:
             return self.cursor.expected('")"')
         return syntax_error(self.cursor.sql, f"Unexpected {token.named()}", token.start)
 
-    def _value(self) -> OptionValue:
+    def value(self) -> OptionValue:
         start = self.cursor.index
         literal, found = self._literal()
         following = self.cursor.peek()

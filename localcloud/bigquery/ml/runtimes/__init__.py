@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class ModelRefused(Exception):  # noqa: N818 (a decision, not a fault)
+class ModelRefused(Exception):
     """A model file that BigQuery would not import; the text says why."""
 
 

@@ -1,0 +1,143 @@
+"""Calls of the functions that ask a remote model, turned into subqueries over functions of DuckDB.
+
+ML.GENERATE_TEXT(MODEL m, (q), STRUCT(...))
+-> (SELECT g.result, ..., q's columns FROM (SELECT ml_generate_<hash>(prompt) AS g, q.* FROM (q) AS q))
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.ml.generation import GenerationRequest, Generator, OutputColumn, generation_request
+from localcloud.bigquery.ml.output_schema import parse_output_schema
+from localcloud.bigquery.ml.prediction import quoted, string_literal
+from localcloud.bigquery.ml.signature import ColumnType
+from localcloud.bigquery.ml.statements import OptionValue
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from localcloud.bigquery.ml.functions import Functions
+    from localcloud.bigquery.session import Column
+    from localcloud.vertex.backends import ModelBackend
+
+TABLE_FUNCTIONS = frozenset({"ML.GENERATE_TEXT", "AI.GENERATE_TEXT", "AI.GENERATE_TABLE"})
+SCALAR_FUNCTION = "AI.GENERATE"
+_ROW, _GENERATED = "__input", "__generated"
+
+
+def request_of(function: str, endpoint: str, options: Mapping[str, OptionValue]) -> GenerationRequest:
+    """Return the request that a call's options ask for. Raises ``QueryError``."""
+    remaining = {name: value for name, value in options.items() if name not in ("prompt", "output_schema")}
+    schema = options.get("output_schema")
+    if function == "AI.GENERATE_TABLE" and schema is None:
+        raise QueryError(f"Invalid arguments of {function}: output_schema is required.", location="query")
+    if schema is not None and function not in ("AI.GENERATE_TABLE", SCALAR_FUNCTION):
+        raise QueryError(f"Invalid arguments of {function}: Unknown argument output_schema.", location="query")
+    parsed = None if schema is None else parse_output_schema(str(schema))
+    return generation_request(function, endpoint, remaining, parsed)
+
+
+class GeneratedCalls:
+    """Makes subqueries of calls, and the functions that they use."""
+
+    def __init__(
+        self, backend: ModelBackend | None, functions: Functions, connection: duckdb.DuckDBPyConnection
+    ) -> None:
+        self._backend = backend
+        self._functions = functions
+        self._connection = connection
+
+    def table(
+        self, request: GenerationRequest, query: str, columns: Sequence[Column], prompt: OptionValue = None
+    ) -> str:
+        """Return the subquery for a table function.
+
+        Args:
+            request: What is asked for every row.
+            query: The GoogleSQL of the input.
+            columns: Its columns.
+            prompt: The prompt about each object, if the input is an object table.
+
+        Raises:
+            QueryError: The input has no prompt.
+        """
+        about_objects = prompt is not None
+        value = self._of_objects(request, columns, str(prompt)) if about_objects else self._of_prompts(request, columns)
+        selected = ", ".join(_selected(column) for column in request.columns())
+        return (
+            f"(SELECT {selected}, * EXCEPT ({_GENERATED}) FROM "
+            f"(SELECT {value} AS {_GENERATED}, {_ROW}.* FROM ({query}) AS {_ROW}))"
+        )
+
+    def _of_objects(self, request: GenerationRequest, columns: Sequence[Column], prompt: str) -> str:
+        names = {column.name.lower() for column in columns}
+        if not {"uri", "content_type"} <= names:
+            raise QueryError(
+                f"Invalid table-valued function {request.function}\nA prompt in the STRUCT is for an object table; the "
+                "input has no columns uri and content_type. Give the prompt as a column named prompt instead.",
+                location="query",
+            )
+        function = self._function(request, "objects", 3)
+        return f"{function}({_ROW}.uri, {_ROW}.content_type, {string_literal(prompt)})"
+
+    def _of_prompts(self, request: GenerationRequest, columns: Sequence[Column]) -> str:
+        column = next((column for column in columns if column.name.lower() == "prompt"), None)
+        if column is None:
+            raise QueryError(
+                f"Invalid table-valued function {request.function}\nColumn prompt is not found in the input data to the "
+                f"{request.function.partition('.')[2]} function.",
+                location="query",
+            )
+        kind = ColumnType.of(column.field)
+        value = f"{_ROW}.{quoted(column.name)}"
+        if kind.name == "STRUCT" and not kind.array:
+            return f"{self._function(request, 'structs', 1)}(TO_JSON_STRING({value}))"
+        if kind.sql != "STRING":
+            raise QueryError(
+                f"Invalid table-valued function {request.function}\nColumn prompt must be a STRING or a STRUCT, not "
+                f"{kind.sql}.",
+                location="query",
+            )
+        return f"{self._function(request, 'texts', 1)}({value})"
+
+    def scalar(self, request: GenerationRequest, prompt: str, *, struct: bool) -> str:
+        """Return the expression for the scalar function.
+
+        Args:
+            request: What is asked for every row.
+            prompt: The GoogleSQL of the prompt.
+            struct: Whether the prompt is a STRUCT.
+        """
+        function = self._function(request, "structs" if struct else "texts", 1)
+        value = f"TO_JSON_STRING({prompt})" if struct else prompt
+        fields = ", ".join(f"{quoted(column.name)} {column.sql_type}" for column in request.columns())
+        return f"CAST({function}({value}) AS STRUCT<{fields}>)"
+
+    def _function(self, request: GenerationRequest, kind: str, parameters: int) -> str:
+        """Return the name of the function that answers this request; equal requests share one."""
+        backend = self._backend
+        if backend is None:
+            raise QueryError(f"{request.function} needs a model backend, and there is none.", reason="notImplemented")
+        generator = Generator(backend, request)
+        call = {"texts": generator.texts, "structs": generator.structs, "objects": generator.objects}[kind]
+        known = json.dumps([kind, asdict(request)], sort_keys=True, default=str).encode()
+        name = f"ml_generate_{hashlib.sha256(known).hexdigest()[:24]}"
+        fields = ", ".join(f'"{column.name}" {column.duckdb_type}' for column in request.columns())
+
+        def answer(*columns: pa.Array) -> pa.Array:
+            return call(*columns)
+
+        return self._functions.register(self._connection, name, answer, ["VARCHAR"] * parameters, f"STRUCT({fields})")
+
+
+def _selected(column: OutputColumn) -> str:
+    value = f"{_GENERATED}.{quoted(column.name)}"
+    return f"{f'PARSE_JSON({value})' if column.sql_type == 'JSON' else value} AS {quoted(column.name)}"

@@ -1,0 +1,299 @@
+"""The functions that ask a remote model for text: what each takes, asks and gives.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-generate-text
+https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-ai-generate-text
+https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-generate-table
+https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-ai-generate
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.ml.output_schema import OutputType
+from localcloud.bigquery.ml.statements import OptionValue
+
+if TYPE_CHECKING:
+    from localcloud.vertex.backends import ModelBackend
+
+REQUESTS_AT_ONCE = 16
+DEFAULT_ENDPOINT = "gemini-2.5-flash"
+
+# The options of each function besides the prompt, with the lowest and highest value of numbers.
+_SAMPLING: dict[str, tuple[float, float]] = {"temperature": (0, 1), "top_p": (0, 1), "max_output_tokens": (1, 8192)}
+_TABLE_SAMPLING = _SAMPLING | {"temperature": (0, 2)}
+_OTHERS = frozenset({"stop_sequences", "safety_settings", "ground_with_google_search", "request_type", "model_params"})
+_GENERATION_FIELDS = {
+    "temperature": "temperature",
+    "top_p": "topP",
+    "max_output_tokens": "maxOutputTokens",
+    "stop_sequences": "stopSequences",
+}
+_DEFAULTS = {"temperature": 0, "top_p": 0.95, "max_output_tokens": 1024}
+_REQUEST_TYPES = ("DEDICATED", "SHARED", "UNSPECIFIED")
+
+
+@dataclass(frozen=True)
+class OutputColumn:
+    """A column that a function adds: its name, its type in GoogleSQL, in DuckDB and in Arrow."""
+
+    name: str
+    sql_type: str
+    duckdb_type: str = "VARCHAR"
+    arrow_type: pa.DataType = field(default_factory=pa.string)
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """One use of a function, with everything that is the same for all rows.
+
+    Attributes:
+        function: ``ML.GENERATE_TEXT``, ``AI.GENERATE_TEXT``, ``AI.GENERATE_TABLE`` or ``AI.GENERATE``.
+        endpoint: The model to ask.
+        body: The request without its contents.
+        flatten: Whether ML.GENERATE_TEXT gives the text instead of the whole answer.
+        schema: The output schema, or None.
+    """
+
+    function: str
+    endpoint: str
+    body: dict[str, Any]
+    flatten: bool = False
+    schema: OutputType | None = None
+
+    def columns(self) -> list[OutputColumn]:
+        """Return the columns that the function adds, in order."""
+        match self.function:
+            case "ML.GENERATE_TEXT":
+                return self._old_columns()
+            case "AI.GENERATE_TEXT":
+                return [
+                    OutputColumn("result", "STRING"),
+                    *(_json(name) for name in ("rai_result", "grounding_result", "statistics", "full_response")),
+                    OutputColumn("status", "STRING"),
+                ]
+            case _ if self.schema is not None:
+                generated = [
+                    OutputColumn(f.name, f.type.sql(), f.type.duckdb(), f.type.arrow()) for f in self.schema.fields
+                ]
+                return [*generated, _json("full_response"), OutputColumn("status", "STRING")]
+        return [OutputColumn("result", "STRING"), _json("full_response"), OutputColumn("status", "STRING")]
+
+    def _old_columns(self) -> list[OutputColumn]:
+        status = OutputColumn("ml_generate_text_status", "STRING")
+        if not self.flatten:
+            return [_json("ml_generate_text_result"), status]
+        columns = [OutputColumn("ml_generate_text_llm_result", "STRING")]
+        if "safetySettings" in self.body:
+            columns.append(_json("ml_generate_text_rai_result"))
+        if "tools" in self.body:
+            columns.append(_json("ml_generate_text_grounding_result"))
+        return [*columns, status]
+
+
+def _json(name: str) -> OutputColumn:
+    return OutputColumn(name, "JSON")
+
+
+def generation_request(
+    function: str, endpoint: str, options: Mapping[str, OptionValue], schema: OutputType | None
+) -> GenerationRequest:
+    """Return the request that options ask for.
+
+    Args:
+        function: The function's name.
+        endpoint: The model.
+        options: The function's options, names in lower case, without ``prompt`` and ``output_schema``.
+        schema: The parsed ``output_schema``.
+
+    Raises:
+        QueryError: An option is unknown or out of its range.
+    """
+    remaining = dict(options)
+    flatten = bool(remaining.pop("flatten_json_output", False)) if function == "ML.GENERATE_TEXT" else False
+    sampling = _TABLE_SAMPLING if function == "AI.GENERATE_TABLE" else _SAMPLING
+    for name, value in remaining.items():
+        _check(function, name, value, sampling)
+    if "model_params" in remaining:
+        individual = remaining.keys() - {"model_params", "request_type"}
+        if individual:
+            raise _invalid(function, f"{', '.join(sorted(individual))} can't be given together with model_params.")
+        body = _model_params(function, remaining["model_params"])
+    else:
+        body = _body(remaining, {} if function in ("AI.GENERATE", "AI.GENERATE_TABLE") else _DEFAULTS)
+    if schema is not None:
+        generation = body.setdefault("generationConfig", {})
+        generation |= {"responseMimeType": "application/json", "responseSchema": schema.json_schema()}
+    return GenerationRequest(function, endpoint, body, flatten, schema)
+
+
+def _check(function: str, name: str, value: OptionValue, sampling: Mapping[str, tuple[float, float]]) -> None:
+    if name in sampling:
+        low, high = sampling[name]
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            raise _invalid(function, f"{name} must be a number from {low} to {high}.")
+    elif name not in _OTHERS:
+        raise _invalid(function, f"unknown argument {name}.")
+    elif name == "request_type" and str(value).upper() not in _REQUEST_TYPES:
+        raise _invalid(function, f"request_type must be one of {', '.join(_REQUEST_TYPES)}.")
+
+
+def _body(options: Mapping[str, OptionValue], defaults: Mapping[str, OptionValue]) -> dict[str, Any]:
+    generation = {
+        _GENERATION_FIELDS[name]: value
+        for name, value in {**defaults, **options}.items()
+        if name in _GENERATION_FIELDS and value is not None
+    }
+    body: dict[str, Any] = {"generationConfig": generation} if generation else {}
+    settings = options.get("safety_settings")
+    if isinstance(settings, list):
+        body["safetySettings"] = [
+            {"category": item[0], "threshold": item[1]} for item in settings if isinstance(item, tuple)
+        ]
+    if options.get("ground_with_google_search") is True:
+        body["tools"] = [{"googleSearch": {}}]
+    return body
+
+
+def _model_params(function: str, value: OptionValue) -> dict[str, Any]:
+    try:
+        params = json.loads(str(value))
+    except ValueError as error:
+        raise _invalid(function, "model_params is no valid JSON.") from error
+    if not isinstance(params, dict) or "contents" in params:
+        raise _invalid(function, "model_params must be a JSON object without contents.")
+    camel: dict[str, Any] = _camel_case(params)
+    return camel
+
+
+def _camel_case(value: Any) -> Any:
+    """Return JSON with its names as the REST API writes them: both spellings are allowed in ``model_params``."""
+    if isinstance(value, list):
+        return [_camel_case(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    renamed = {}
+    for name, inner in value.items():
+        head, *tail = name.split("_")
+        renamed[head + "".join(part.capitalize() for part in tail)] = _camel_case(inner)
+    return renamed
+
+
+def _invalid(function: str, why: str) -> QueryError:
+    return QueryError(f"Invalid arguments of {function}: {why[0].upper()}{why[1:]}", location="query")
+
+
+class Generator:
+    """Asks a model backend once per row, several rows at a time; a row that fails says so in its status."""
+
+    def __init__(self, backend: ModelBackend, request: GenerationRequest) -> None:
+        self._backend = backend
+        self._request = request
+        self._columns = request.columns()
+
+    def texts(self, prompts: pa.Array) -> pa.Array:
+        """Return the answers to prompts, each a text."""
+        return self._answers([None if prompt is None else [{"text": prompt}] for prompt in prompts.to_pylist()])
+
+    def structs(self, prompts: pa.Array) -> pa.Array:
+        """Return the answers to prompts, each a STRUCT of texts and ObjectRefs as JSON."""
+        return self._answers([None if prompt is None else _parts(prompt) for prompt in prompts.to_pylist()])
+
+    def objects(self, uris: pa.Array, types: pa.Array, prompts: pa.Array) -> pa.Array:
+        """Return the answers to one prompt about each object."""
+        rows = zip(uris.to_pylist(), types.to_pylist(), prompts.to_pylist(), strict=True)
+        return self._answers([[{"text": prompt}, file_part(uri, kind)] for uri, kind, prompt in rows])
+
+    def _answers(self, rows: list[list[dict[str, Any]] | None]) -> pa.Array:
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="generate") as pool:
+            answers = list(pool.map(self._answer, rows))
+        kind = pa.struct([pa.field(column.name, column.arrow_type) for column in self._columns])
+        return pa.array(answers, kind)
+
+    def _answer(self, parts: list[dict[str, Any]] | None) -> dict[str, Any]:
+        if parts is None:
+            return self._row({}, "The prompt is NULL.")
+        body = {**self._request.body, "contents": [{"role": "user", "parts": parts}]}
+        try:
+            response = self._backend.generate(self._request.endpoint, body)
+        except Exception as error:
+            # Whatever happens to one row is told in its status; the other rows go on.
+            return self._row({}, _status(error, self._request.endpoint))
+        return self._row(response, "")
+
+    def _row(self, response: Mapping[str, Any], status: str) -> dict[str, Any]:
+        text = text_of(response)
+        generated: dict[str, Any] = {}
+        if self._request.schema is not None and not status:
+            try:
+                generated = self._request.schema.value(json.loads(text or "null")) or {}
+            except (ValueError, TypeError) as error:
+                status = f"The model's answer does not fit output_schema: {error}"
+        whole = json.dumps(response) if response else None
+        candidate = (response.get("candidates") or [{}])[0]
+        known = {
+            "ml_generate_text_result": whole,
+            "ml_generate_text_llm_result": text,
+            "ml_generate_text_rai_result": _dumped(candidate.get("safetyRatings")),
+            "ml_generate_text_grounding_result": _dumped(candidate.get("groundingMetadata")),
+            "ml_generate_text_status": status,
+            "result": text,
+            "rai_result": _dumped(candidate.get("safetyRatings")),
+            "grounding_result": _dumped(candidate.get("groundingMetadata")),
+            "statistics": _dumped(response.get("usageMetadata")),
+            "full_response": whole,
+            "status": status,
+        }
+        return {column.name: generated.get(column.name, known.get(column.name)) for column in self._columns}
+
+
+def text_of(response: Mapping[str, Any]) -> str | None:
+    """Return the text of a response's first candidate, or None if it has none."""
+    for candidate in response.get("candidates") or []:
+        parts = candidate.get("content", {}).get("parts") or []
+        texts = [part["text"] for part in parts if "text" in part and not part.get("thought")]
+        return "".join(texts) if texts else None
+    return None
+
+
+def _dumped(value: Any) -> str | None:
+    return None if value is None else json.dumps(value)
+
+
+def _status(error: Exception, endpoint: str) -> str:
+    if getattr(error, "code", None) == 429:
+        return f"A retryable error occurred: RESOURCE EXHAUSTED error from {endpoint}"
+    return str(error) or type(error).__name__
+
+
+def file_part(uri: str, mime_type: str | None) -> dict[str, Any]:
+    """Return the part of a request that is a file in Cloud Storage."""
+    return {"fileData": {"fileUri": uri, "mimeType": mime_type or "application/octet-stream"}}
+
+
+def _parts(prompt: str) -> list[dict[str, Any]]:
+    """Return the parts of a STRUCT prompt: its values in order, or those in them if they are arrays."""
+    parts: list[dict[str, Any]] = []
+    for value in json.loads(prompt).values():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, str):
+                parts.append({"text": item})
+            elif isinstance(item, dict) and item.get("uri"):
+                parts.append(file_part(item["uri"], _content_type(item)))
+    return parts
+
+
+def _content_type(reference: Mapping[str, Any]) -> str | None:
+    """Return the content type that an ObjectRef's details tell."""
+    details = reference.get("details")
+    if isinstance(details, str):
+        details = json.loads(details)
+    content_type: str | None = (details or {}).get("gcs_metadata", {}).get("content_type")
+    return content_type

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import pickle
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -90,8 +91,17 @@ class TableDestination:
     def write(self, columns: list[dict[str, Any]], answers: Iterable[Answer]) -> None:
         # A column that was required may hold no value for an answer that has none: the output promises nothing.
         taken_over = [{**column, "mode": "NULLABLE"} for column in columns]
-        rows = ({**answer.row, "response": answer.response, "status": answer.status} for answer in answers)
-        self._tables.write(self._table, taken_over + OUTPUT_COLUMNS, rows)
+        with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as file:
+            # The answers are kept aside until all are there: a database is not held open while a model thinks.
+            count = 0
+            for answer in answers:
+                pickle.dump(_row(answer), file)
+                count += 1
+            file.seek(0)
+            rows = (pickle.load(file) for _ in range(count))
+            written = self._tables.write(self._table, taken_over + OUTPUT_COLUMNS, rows)
+        if written != count:
+            raise DataError(f"Only {written} of {count} rows were written to {self._table}.")
 
     def info(self) -> dict[str, str]:
         # Documented as a table's name, but the official notebook queries it as it is: it is the whole address.
@@ -112,8 +122,9 @@ class FileDestination:
 
     def write(self, columns: list[dict[str, Any]], answers: Iterable[Answer]) -> None:
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as file:
+            texts = {column["name"] for column in columns if column["type"] == "JSON"}
             for answer in answers:
-                file.write(_line(answer))
+                file.write(_line(answer, texts))
             file.seek(0)
             self._store.write(
                 self._bucket,
@@ -126,8 +137,18 @@ class FileDestination:
         return {"gcsOutputDirectory": f"gs://{self._bucket}/{self._folder}"}
 
 
-def _line(answer: Answer) -> bytes:
-    beside = {key: value for key, value in answer.row.items() if key != "request"}
+def _row(answer: Answer) -> dict[str, Any]:
+    response = None if answer.response is None else json.dumps(answer.response, ensure_ascii=False)
+    return {**answer.row, "response": response, "status": answer.status}
+
+
+def _line(answer: Answer, texts: set[str]) -> bytes:
+    """Return an answer as a line of JSON; ``texts`` are the columns whose values are JSON already."""
+    beside = {
+        key: json.loads(value) if key in texts and value is not None else value
+        for key, value in answer.row.items()
+        if key != "request"
+    }
     line = {
         "status": answer.status,
         "processed_time": answer.processed.astimezone(UTC).isoformat(timespec="milliseconds"),

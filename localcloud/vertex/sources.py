@@ -51,7 +51,7 @@ class Source(Protocol):
         ...
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Return the requests one by one: ``request`` and whatever stands beside it."""
+        """Return the requests one by one: ``request`` and whatever stands beside it; JSON columns as their text."""
         ...
 
 
@@ -105,24 +105,31 @@ class FileSource:
         self._files = files
         self._store = store
         self._objects: list[StoredObject] = []
-        self.columns: list[dict[str, Any]] = []
+        self._types: dict[str, str | None] = {}  # None while only null was seen
+
+    @property
+    def columns(self) -> list[dict[str, Any]]:
+        return [{"name": key, "type": kind or "STRING", "mode": "NULLABLE"} for key, kind in self._types.items()]
 
     def open(self) -> int:
         self._objects = [stored for bucket, name in self._files.files for stored in self._find(bucket, name)]
-        types: dict[str, str] = {}
         count = 0
-        for row in islice(self.rows(), MAX_REQUESTS + 1):
+        for line in islice(self._lines(), MAX_REQUESTS + 1):
             count += 1
-            for key, value in row.items():
-                kind = TYPE_OF_VALUE.get(type(value), "JSON")
-                if value is not None and types.setdefault(key, kind) != kind:
-                    types[key] = "FLOAT64" if {types[key], kind} == {"INT64", "FLOAT64"} else "JSON"
-        types["request"] = "JSON"
-        self.columns = [{"name": key, "type": kind, "mode": "NULLABLE"} for key, kind in types.items()]
+            for key, value in line.items():
+                self._types[key] = _joint_type(self._types.get(key), value)
+        self._types["request"] = "JSON"
         _check_columns(self.columns, "the input file")
         return _check_count(count)
 
     def rows(self) -> Iterator[dict[str, Any]]:
+        for line in self._lines():
+            yield {
+                key: json.dumps(line[key]) if kind == "JSON" and key in line else line.get(key)
+                for key, kind in self._types.items()
+            }
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
         for stored in self._objects:
             with self._store.open(stored) as lines:
                 for number, line in enumerate(lines, 1):
@@ -155,6 +162,16 @@ def _parse_line(line: bytes, number: int, stored: StoredObject) -> dict[str, Any
     if not isinstance(row, dict):
         raise DataError(f"Error while reading data, error message: {where} is no JSON object")
     return row
+
+
+def _joint_type(known: str | None, value: Any) -> str | None:
+    """Return the type of a column that held values of the type ``known`` and now holds ``value`` as well."""
+    if value is None:
+        return known
+    kind = TYPE_OF_VALUE.get(type(value), "JSON")
+    if known in (None, kind):
+        return kind
+    return "FLOAT64" if {known, kind} == {"INT64", "FLOAT64"} else "JSON"
 
 
 def _check_columns(columns: list[dict[str, Any]], where: str) -> None:

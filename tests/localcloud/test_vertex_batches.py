@@ -15,11 +15,10 @@ from google.api_core import exceptions
 
 from localcloud.vertex import BackendError, Pace
 from localcloud.vertex.backends import EchoBackend
-from tests.localcloud.vertex_world import FINAL, LOCATION, PARENT, PROJECT, World, job_body, text_request, vertex_world
+from tests.localcloud.vertex_world import FINAL, PARENT, PROJECT, World, job_body, text_request, vertex_world
 from tests.localcloud.vertex_world import wait_until as wait
 
 OUTPUT = "bq://local-project.batches.responses"
-OUTPUT_TABLE = "local-project.batches.responses"
 
 
 @pytest.fixture
@@ -67,9 +66,10 @@ class TestFromTableToTable:
         assert job["labels"] == {"team": "films"}
         assert job["createTime"] < job["startTime"] <= job["endTime"] == job["updateTime"]
         assert "error" not in job and "partialFailures" not in job
-        names = [(column["name"], column["type"]) for column in world.tables.schemas[OUTPUT_TABLE]]
+        names = world.columns(OUTPUT)
         assert names == [("id", "INTEGER"), ("request", "JSON"), ("response", "JSON"), ("status", "STRING")]
-        rows = world.tables.contents[OUTPUT_TABLE]
+        rows = world.rows(OUTPUT)
+        assert [row["request"] for row in rows] == [text_request(f"poster {number}") for number in range(40)]
         assert [row["id"] for row in rows] == list(range(40))
         texts = [row["response"]["candidates"][0]["content"]["parts"][0]["text"] for row in rows]
         assert texts == [f"Echo: poster {number}" for number in range(40)]
@@ -77,32 +77,31 @@ class TestFromTableToTable:
         assert rows[0]["response"]["modelVersion"] == "localcloud-echo (stand-in for gemini-2.5-flash)"
 
     def test_a_request_column_of_strings_is_read_as_json(self, world: World) -> None:
-        source = world.add_requests([json.dumps(text_request("hello"))])
-        world.tables.schemas["local-project.batches.requests"][1]["type"] = "STRING"
+        source = world.add_requests([text_request("hello")], kind="STRING")
         run(world, job_body(source, OUTPUT))
-        (row,) = world.tables.contents[OUTPUT_TABLE]
+        (row,) = world.rows(OUTPUT)
         assert row["request"] == json.dumps(text_request("hello"))
         assert row["response"]["candidates"][0]["content"]["parts"] == [{"text": "Echo: hello"}]
 
     def test_a_dataset_as_output_gets_a_table_named_after_the_time(self, world: World) -> None:
         source = world.add_requests([text_request("hello")])
         job = run(world, job_body(source, "bq://local-project.batches"))
-        table = job["outputInfo"]["bigqueryOutputTable"].removeprefix("bq://")
+        table = job["outputInfo"]["bigqueryOutputTable"]
         created = datetime.fromisoformat(job["createTime"]).astimezone(UTC)
-        assert table == f"local-project.batches.predictions_{created:%Y%m%d%H%M%S%f}"
-        assert len(world.tables.contents[table]) == 1
+        assert table == f"bq://local-project.batches.predictions_{created:%Y%m%d%H%M%S%f}"
+        assert len(world.rows(table)) == 1
 
     def test_rows_that_fail_say_why_and_the_job_goes_on(self, world: World) -> None:
         bad_role = {"contents": [{"role": "robot", "parts": [{"text": "x"}]}]}
         elsewhere = {
             "contents": [{"parts": [{"fileData": {"fileUri": "https://example.com/a.png", "mimeType": "image/png"}}]}]
         }
-        source = world.add_requests([text_request("good"), {"contents": []}, bad_role, "no json", None, elsewhere])
+        source = world.add_requests([text_request("good"), {"contents": []}, bad_role, "words", None, elsewhere])
         job = run(world, job_body(source, OUTPUT))
         assert job["state"] == "JOB_STATE_SUCCEEDED"
         assert job["completionStats"] == {"successfulCount": "1", "failedCount": "5", "incompleteCount": "0"}
         assert [failed["code"] for failed in job["partialFailures"]] == [3] * 5
-        rows = world.tables.contents[OUTPUT_TABLE]
+        rows = world.rows(OUTPUT)
         assert [row["response"] is None for row in rows] == [False, True, True, True, True, True]
         for row in rows[1:]:
             prefix, _, told = row["status"].partition(": ")
@@ -125,7 +124,7 @@ class TestFromTableToTable:
 
         with vertex_world(tmp_path, backend=Overloaded()) as world:
             job = run(world, job_body(world.add_requests([text_request("x")]), OUTPUT))
-            (row,) = world.tables.contents[OUTPUT_TABLE]
+            (row,) = world.rows(OUTPUT)
         body = {"error": {"code": 429, "message": "Resource exhausted.", "status": "RESOURCE_EXHAUSTED"}}
         assert row["status"] == f"Too Many Requests: {json.dumps(body)}"
         assert job["partialFailures"] == [{"code": 8, "message": "Resource exhausted."}]
@@ -152,34 +151,48 @@ class TestFiles:
 
     def test_a_table_to_jsonl(self, world: World) -> None:
         world.store.create_bucket("answers")
-        source = world.add_requests([text_request("one")])
-        world.tables.schemas["local-project.batches.requests"].append({"name": "at", "type": "TIMESTAMP"})
-        world.tables.contents["local-project.batches.requests"][0]["at"] = datetime(2026, 1, 2, tzinfo=UTC)
+        source = world.add_selected(
+            f"JSON '{json.dumps(text_request('one'))}' AS request, TIMESTAMP '2026-01-02 00:00:00+00' AS at, "
+            "DATE '2026-01-03' AS day, NUMERIC '1.5' AS price, b'ab' AS raw, JSON '[1]' AS json, 2.5 AS share, 7 AS n"
+        )
         (line,) = self.lines(world, run(world, job_body(source, "gs://answers")))
-        assert (line["id"], line["at"], line["status"]) == (0, "2026-01-02T00:00:00+00:00", "")
+        assert line["status"] == ""
+        assert line["request"] == text_request("one")
+        assert line["response"]["candidates"][0]["content"]["parts"] == [{"text": "Echo: one"}]
+        assert {key: line[key] for key in ("at", "day", "price", "raw", "json", "share", "n")} == {
+            "at": "2026-01-02T00:00:00+00:00",
+            "day": "2026-01-03",
+            "price": "1.500000000",
+            "raw": "YWI=",
+            "json": [1],
+            "share": 2.5,
+            "n": 7,
+        }
 
     def test_jsonl_to_a_table_whose_columns_follow_the_keys(self, world: World) -> None:
         world.store.create_bucket("asked")
-        world.tables.locations["local-project.batches"] = LOCATION
+        world.add_dataset("batches")
         lines = [
-            {"n": 1, "x": 1, "ok": True, "any": [1], "request": text_request("one")},
+            {"n": 1, "x": 1, "ok": True, "any": [1], "void": None, "request": text_request("one")},
             {"n": 2, "x": 1.5, "ok": None, "any": "a", "request": text_request("two")},
         ]
         world.store.write("asked", "part-1.jsonl", json.dumps(lines[0]).encode())
         world.store.write("asked", "part-2.jsonl", json.dumps(lines[1]).encode())
         job = run(world, job_body("gs://asked/part-*.jsonl", OUTPUT))
         assert job["state"] == "JOB_STATE_SUCCEEDED", job
-        types = {column["name"]: column["type"] for column in world.tables.schemas[OUTPUT_TABLE]}
-        assert types == {
-            "n": "INT64",
-            "x": "FLOAT64",
-            "ok": "BOOL",
+        assert dict(world.columns(OUTPUT)) == {
+            "n": "INTEGER",
+            "x": "FLOAT",
+            "ok": "BOOLEAN",
             "any": "JSON",
+            "void": "STRING",
             "request": "JSON",
             "response": "JSON",
             "status": "STRING",
         }
-        assert [row["n"] for row in world.tables.contents[OUTPUT_TABLE]] == [1, 2]
+        rows = sorted(world.rows(OUTPUT), key=lambda row: row["n"])
+        assert [(row["x"], row["ok"], row["any"]) for row in rows] == [(1.0, True, [1]), (1.5, None, "a")]
+        assert [row["request"] for row in rows] == [text_request("one"), text_request("two")]
 
     def test_a_line_that_is_no_json_fails_the_import(self, world: World) -> None:
         world.store.create_bucket("asked")
@@ -203,7 +216,7 @@ class TestFiles:
 
 class TestWhatDataMustBeLike:
     def test_a_table_that_is_not_there(self, world: World) -> None:
-        world.tables.locations["local-project.batches"] = LOCATION
+        world.add_dataset("batches")
         error = failure(world, job_body("bq://local-project.batches.none", OUTPUT))
         assert error == {
             "code": 3,
@@ -212,58 +225,52 @@ class TestWhatDataMustBeLike:
 
     @pytest.mark.parametrize("location", ["US", "EU", "europe-west4"])
     def test_a_dataset_elsewhere(self, world: World, location: str) -> None:
-        source = world.add_requests([text_request("x")])
-        world.tables.locations["local-project.batches"] = location
-        error = failure(world, job_body(source, "bq://local-project.elsewhere.t"))
+        source = world.add_requests([text_request("x")], location=location)
+        error = failure(world, job_body(source, OUTPUT))
         assert error["code"] == 3
         assert "Dataset local-project:batches" in error["message"]
-        assert not any("elsewhere" in table for table in world.tables.contents)
+        assert world.table_names() == ["requests"]
 
     def test_an_output_dataset_elsewhere_or_missing(self, world: World) -> None:
         source = world.add_requests([text_request("x")])
-        world.tables.locations["local-project.far"] = "US"
+        world.add_dataset("far", "US")
         for dataset in ("far", "none"):
             error = failure(world, job_body(source, f"bq://local-project.{dataset}.t"))
             assert error["code"] == 13
             assert f"Dataset local-project:{dataset}" in error["message"]
-        assert f"local-project.{dataset}.t" not in world.tables.contents
+        assert world.table_names("far") == []
+        assert {found.dataset_id for found in world.bigquery.list_datasets()} == {"batches", "far"}
 
     @pytest.mark.parametrize(
         ("column", "said"),
         [
-            ({"name": "tags", "type": "STRING", "mode": "REPEATED"}, "ARRAY"),
-            ({"name": "inner", "type": "RECORD", "fields": []}, "STRUCT"),
-            ({"name": "inner", "type": "STRUCT", "fields": []}, "STRUCT"),
-            ({"name": "span", "type": "RANGE"}, "RANGE"),
-            ({"name": "at", "type": "DATETIME"}, "DATETIME"),
-            ({"name": "where", "type": "GEOGRAPHY"}, "GEOGRAPHY"),
-            ({"name": "response", "type": "STRING"}, "reserved"),
-            ({"name": "Status", "type": "STRING"}, "reserved"),
+            ("['a'] AS tags", "ARRAY"),
+            ("STRUCT(1 AS a) AS inside", "STRUCT"),
+            ("RANGE(DATE '2026-01-01', DATE '2026-01-02') AS span", "RANGE"),
+            ("DATETIME '2026-01-01 00:00:00' AS at", "DATETIME"),
+            ("ST_GEOGPOINT(1, 2) AS place", "GEOGRAPHY"),
+            ("'x' AS response", "reserved"),
+            ("'x' AS Status", "reserved"),
         ],
     )
-    def test_columns_that_are_not_supported(self, world: World, column: dict[str, Any], said: str) -> None:
-        source = world.add_requests([text_request("x")])
-        world.tables.schemas["local-project.batches.requests"].append(column)
+    def test_columns_that_are_not_supported(self, world: World, column: str, said: str) -> None:
+        source = world.add_selected(f"JSON '{{}}' AS request, {column}")
         error = failure(world, job_body(source, OUTPUT))
         assert error["code"] == 3
         assert said in error["message"]
-        assert OUTPUT_TABLE not in world.tables.contents
+        assert world.table_names() == ["requests"]
 
-    @pytest.mark.parametrize("request_column", [None, {"name": "request", "type": "BYTES"}])
-    def test_the_request_column_must_be_there_and_json_or_string(
-        self, world: World, request_column: dict[str, Any] | None
-    ) -> None:
-        source = world.add_requests([text_request("x")])
-        world.tables.schemas["local-project.batches.requests"][1:] = [request_column] if request_column else []
-        error = failure(world, job_body(source, OUTPUT))
+    @pytest.mark.parametrize("columns", ["1 AS id", "b'{}' AS request", "['{}'] AS request"])
+    def test_the_request_column_must_be_there_and_json_or_string(self, world: World, columns: str) -> None:
+        error = failure(world, job_body(world.add_selected(columns), OUTPUT))
+        assert error["code"] == 3
         assert "Column `request`" in error["message"]
 
     def test_more_than_two_hundred_thousand_requests(self, world: World) -> None:
-        source = world.add_requests([])
-        world.tables.contents["local-project.batches.requests"] = [{"id": 1, "request": None}] * 200_001
+        source = world.add_selected("JSON '{}' AS request FROM UNNEST(GENERATE_ARRAY(1, 200001))")
         error = failure(world, job_body(source, OUTPUT))
         assert "200,000" in error["message"]
-        assert OUTPUT_TABLE not in world.tables.contents
+        assert world.table_names() == ["requests"]
 
     def test_the_global_location_takes_any_single_region(self, world: World) -> None:
         source = world.add_requests([text_request("x")])
@@ -330,7 +337,7 @@ class TestMalformedRequests:
         source = world.add_requests([text_request("x")])
         job = run(world, job_body(source, OUTPUT) | {"model": model})
         assert job["model"] == model
-        version = world.tables.contents[OUTPUT_TABLE][0]["response"]["modelVersion"]
+        version = world.rows(OUTPUT)[0]["response"]["modelVersion"]
         assert version == f"localcloud-echo (stand-in for {model.rsplit('/', 1)[-1]})"
 
     def test_unknown_jobs_and_paths(self, world: World) -> None:
@@ -386,7 +393,7 @@ class TestStates:
             ended = finish(world, job)
             assert ended["state"] == "JOB_STATE_CANCELLED"
             assert ended["error"] == {"code": 1, "message": "CANCELED"}
-            rows = world.tables.contents[OUTPUT_TABLE]
+            rows = world.rows(OUTPUT)
             assert 20 <= len(rows) < 100
             assert all(row["response"] for row in rows)
             assert ended["completionStats"] == {
@@ -406,7 +413,7 @@ class TestStates:
             self.cancel(world, waiting)
             assert self.state(world, waiting) == "JOB_STATE_CANCELLED"
             gate.opened.set()
-            assert OUTPUT_TABLE not in world.tables.contents
+            assert "responses" not in world.table_names()
 
     @pytest.mark.parametrize(
         "state",
@@ -431,7 +438,7 @@ class TestStates:
             url = f"{world.url}/localcloud/vertex/{job['name']}:setState"
             assert requests.post(url, json={"state": state}, timeout=10).json()["state"] == state
             gate.opened.set()
-            wait(lambda: world.tables.contents.get(OUTPUT_TABLE))  # the run that was given up has ended, unheard
+            wait(lambda: "responses" in world.table_names())  # the run that was given up has ended, unheard
             assert self.state(world, job) == state
             shown = requests.get(f"{world.url}/v1/{job['name']}", timeout=10).json()
             assert ("error" in shown) == (state in ("JOB_STATE_FAILED", "JOB_STATE_CANCELLED"))
@@ -485,7 +492,7 @@ class TestJobServiceClient:
         operation.result(timeout=5)
         with pytest.raises(exceptions.NotFound):
             client.get_batch_prediction_job(name=created.name)
-        assert len(world.tables.contents[OUTPUT_TABLE]) == 2
+        assert len(world.rows(OUTPUT)) == 2
 
     def test_a_malformed_request_is_an_invalid_argument(self, world: World) -> None:
         with pytest.raises(exceptions.BadRequest, match="display_name"):

@@ -56,7 +56,9 @@ class TestNotebook:
         wait(lambda: job.refresh().has_ended)
         assert job.has_succeeded
         assert job.output_location == OUTPUT
-        assert len(world.tables.contents[job.output_location.replace("bq://", "")]) == 2
+        rows = world.rows(job.output_location)
+        assert sorted(row["request"]["contents"][0]["parts"][0]["text"] for row in rows) == ["one", "two"]
+        assert all(row["response"]["candidates"] for row in rows)
         assert BatchPredictionJob(job.resource_name).has_succeeded
         assert [found.resource_name for found in BatchPredictionJob.list()] == [job.resource_name]
         job.delete()
@@ -66,8 +68,7 @@ class TestNotebook:
     def test_a_failed_job_tells_its_error(self, world: World) -> None:
         from vertexai.batch_prediction import BatchPredictionJob
 
-        source = world.add_requests([text_request("one")])
-        world.tables.locations["local-project.batches"] = "US"
+        source = world.add_requests([text_request("one")], location="US")
         job = BatchPredictionJob.submit(source_model=MODEL, input_dataset=source, output_uri_prefix=OUTPUT)
         wait(lambda: job.refresh().has_ended)
         assert not job.has_succeeded

@@ -176,7 +176,7 @@ class TestTime:
             source = world.add_requests([text_request("x")] * 100)
             job = world.vertex.jobs.create(PARENT, job_body(source, "bq://local-project.batches.o"))
             ended = wait_until(lambda: (found := world.vertex.jobs.get(job["name"])) and "endTime" in found and found)
-            rows = world.tables.contents["local-project.batches.o"]
+            rows = world.rows("local-project.batches.o")
             assert ended["state"] == "JOB_STATE_CANCELLED"
             assert 0 < len(rows) < 100
             assert ended["completionStats"]["incompleteCount"] == str(100 - len(rows))

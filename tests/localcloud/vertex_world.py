@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import re
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import googleapiclient
 from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
 from google.oauth2.credentials import Credentials
 
+from localcloud.bigquery import BigQuery, Tables
 from localcloud.clock import Clock, SystemClock
 from localcloud.http import ASGIApp, HttpServer, Message, Receive, Scope, Send
 from localcloud.storage import ObjectStore
@@ -28,39 +33,24 @@ PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
 FINAL = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED")
 
 
-class MemoryTables:
-    """Tables in memory, with the methods that local Vertex AI uses of the local BigQuery's."""
-
-    def __init__(self) -> None:
-        self.locations: dict[str, str] = {}
-        self.schemas: dict[str, list[dict[str, Any]]] = {}
-        self.contents: dict[str, list[dict[str, Any]]] = {}
-
-    def schema(self, table: str) -> list[dict[str, Any]]:
-        if table not in self.schemas:
-            raise LookupError(f"Not found: Table {table.replace('.', ':', 1)}")
-        return self.schemas[table]
-
-    def read(self, table: str) -> Iterator[dict[str, Any]]:
-        return iter(list(self.contents[table]))
-
-    def write(self, table: str, schema: list[dict[str, Any]], rows: Iterable[dict[str, Any]]) -> int:
-        written = list(rows)
-        self.schemas[table] = schema
-        self.contents[table] = written
-        return len(written)
-
-    def location(self, dataset: str) -> str:
-        if dataset not in self.locations:
-            raise LookupError(f"Not found: Dataset {dataset.replace('.', ':', 1)}")
-        return self.locations[dataset]
+@cache
+def local_bigquery() -> tuple[BigQuery, bigquery.Client]:
+    """Return one local BigQuery for all tests, and its official client; each world leaves it empty."""
+    store = ObjectStore(Path(tempfile.mkdtemp(prefix="bigquery-store-")), clock=SystemClock())
+    running = BigQuery(clock=SystemClock(), project=PROJECT, store=store)
+    running.start()
+    atexit.register(running.stop)
+    client = bigquery.Client(
+        project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": running.url}
+    )
+    return running, client
 
 
 @dataclass
 class Recorder:
-    """An ASGI application that keeps every exchange of the one behind it."""
+    """An ASGI application that keeps every exchange of the one behind it, which may change."""
 
-    app: ASGIApp
+    app: ASGIApp | None = None
     exchanges: list[tuple[str, str, int, bytes]] = field(default_factory=list)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,8 +61,19 @@ class Recorder:
             answer["body"] += message.get("body", b"")
             await send(message)
 
+        assert self.app is not None
         await self.app(scope, receive, keep)
         self.exchanges.append((scope["method"], scope["path"], answer["status"], answer["body"]))
+
+
+@cache
+def local_server() -> tuple[HttpServer, Recorder]:
+    """Return one HTTP server for all tests; each world puts its service behind it."""
+    recorder = Recorder()
+    server = HttpServer(recorder)
+    server.start()
+    atexit.register(server.stop)
+    return server, recorder
 
 
 class Discovery:
@@ -127,12 +128,19 @@ class Discovery:
                 assert isinstance(value, bool), f"{where}: {value!r} is no boolean"
 
 
+@cache
+def discovery_document() -> Discovery:
+    """Return the description, read once."""
+    return Discovery()
+
+
 @dataclass
 class World:
     """A running local Vertex AI and what stands around it."""
 
     vertex: Vertex
-    tables: MemoryTables
+    bigquery: bigquery.Client
+    tables: Tables
     store: ObjectStore
     recorder: Recorder
     url: str
@@ -158,19 +166,49 @@ class World:
             http_options=HttpOptions(base_url=self.url),
         )
 
-    def add_requests(self, requests: list[Any], *, table: str = "local-project.batches.requests") -> str:
-        """Make a table of requests, with an ``id`` beside each, in a dataset in the jobs' region; return its URI."""
-        self.tables.locations[table.rsplit(".", 1)[0]] = LOCATION
-        self.tables.schemas[table] = [
-            {"name": "id", "type": "INTEGER", "mode": "REQUIRED"},
-            {"name": "request", "type": "JSON", "mode": "NULLABLE"},
+    def add_dataset(self, name: str, location: str = LOCATION) -> None:
+        """Make a dataset, by default in the jobs' region."""
+        dataset = bigquery.Dataset(f"{PROJECT}.{name}")
+        dataset.location = location
+        self.bigquery.create_dataset(dataset, exists_ok=True)
+
+    def add_requests(self, requests: list[Any], *, kind: str = "JSON", location: str = LOCATION) -> str:
+        """Make the table ``batches.requests``, with an ``id`` beside each request, and return its URI."""
+        self.add_dataset("batches", location)
+        columns = [
+            {"name": "id", "type": "INTEGER", "mode": "NULLABLE"},
+            {"name": "request", "type": kind, "mode": "NULLABLE"},
         ]
-        self.tables.contents[table] = [{"id": number, "request": request} for number, request in enumerate(requests)]
-        return f"bq://{table}"
+        rows = [
+            {"id": number, "request": request if request is None else json.dumps(request)}
+            for number, request in enumerate(requests)
+        ]
+        self.tables.write(f"{PROJECT}.batches.requests", columns, rows)
+        return f"bq://{PROJECT}.batches.requests"
+
+    def add_selected(self, columns: str) -> str:
+        """Make the table ``batches.requests`` from what a SELECT has, and return its URI."""
+        self.add_dataset("batches")
+        self.bigquery.query(f"CREATE TABLE batches.requests AS SELECT {columns}", location=LOCATION).result()
+        return f"bq://{PROJECT}.batches.requests"
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """Return a table's rows as the official client reads them, by ``id`` if they have one."""
+        rows = [dict(row) for row in self.bigquery.list_rows(table.removeprefix("bq://"))]
+        return sorted(rows, key=lambda row: row.get("id", 0))
+
+    def columns(self, table: str) -> list[tuple[str, str]]:
+        """Return the names and types of a table's columns."""
+        found = self.bigquery.get_table(table.removeprefix("bq://"))
+        return [(column.name, column.field_type) for column in found.schema]
+
+    def table_names(self, dataset: str = "batches") -> list[str]:
+        """Return the names of a dataset's tables."""
+        return sorted(table.table_id for table in self.bigquery.list_tables(dataset))
 
     def check_answers(self) -> None:
         """Assert that every answer so far is what Google's document says of it."""
-        discovery = Discovery()
+        discovery = discovery_document()
         for method, path, status, body in self.recorder.exchanges:
             if not path.startswith("/localcloud/"):
                 _check_answer(discovery, method, path, status, body)
@@ -202,29 +240,29 @@ def vertex_world(
 ) -> Iterator[World]:
     """Run a local Vertex AI; at the end, hold every answer that it gave to Google's document."""
     clock = clock or SystemClock()
-    tables = MemoryTables()
+    warehouse, client = local_bigquery()
     store = ObjectStore(directory, clock=clock)
     vertex = Vertex(
         clock=clock,
         project=PROJECT,
-        tables=tables,
+        tables=warehouse.tables,
         store=store,
         backend=backend or EchoBackend(),
         pace=pace or Pace(pending_seconds=0.02),
         **options,
     )
-    recorder = Recorder(vertex.app)
-    server = HttpServer(recorder)
-    server.start()
+    server, recorder = local_server()
+    recorder.app, recorder.exchanges = vertex.app, []
     vertex.start()
-    world = World(vertex, tables, store, recorder, server.url)
+    world = World(vertex, client, warehouse.tables, store, recorder, server.url)
     try:
         yield world
         world.check_answers()
     finally:
         vertex.stop()
-        server.stop()
         store.close()
+        for dataset in client.list_datasets():
+            client.delete_dataset(dataset.reference, delete_contents=True)
 
 
 def text_request(text: str, **generation: Any) -> dict[str, Any]:

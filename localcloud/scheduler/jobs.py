@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from croniter import croniter
 
 from localcloud.scheduler.errors import InvalidArgument
+from localcloud.scheduler.shape import SETTINGS, check_shape
 
 NAME = re.compile(r"projects/[A-Za-z0-9:.-]+/locations/[a-z0-9-]+/jobs/[A-Za-z0-9_-]{1,500}")
 TOPIC = re.compile(r"projects/[^/]+/topics/[^/]+")
@@ -24,10 +25,7 @@ DURATION = re.compile(r"(\d+(?:\.\d{1,9})?)s")
 BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 METHODS = BODY_METHODS | {"GET", "HEAD", "DELETE", "OPTIONS"}
 
-# What a caller may set in a job; what stands beside it in a resource is the service's to say.
 TARGETS = ("httpTarget", "pubsubTarget")
-SETTINGS = ("name", "description", "schedule", "timeZone", "attemptDeadline", "retryConfig", *TARGETS)
-OUTPUT_ONLY = ("userUpdateTime", "state", "status", "scheduleTime", "lastAttemptTime", "satisfiesPzs")
 
 
 @dataclass(frozen=True)
@@ -107,9 +105,7 @@ class Job:
 
 def parse_job(resource: Mapping[str, Any]) -> Job:
     """Return the job that ``resource`` describes. Raises ``InvalidArgument``."""
-    unknown = sorted(set(resource) - set(SETTINGS) - set(OUTPUT_ONLY))
-    if unknown:
-        raise InvalidArgument(f"Invalid JSON payload received. Unknown name {unknown[0]!r} at 'job'.")
+    check_shape(resource)
     name = resource.get("name", "")
     if not NAME.fullmatch(name):
         raise InvalidArgument(f"Job name must be formatted: 'projects/<p>/locations/<l>/jobs/<j>', not {name!r}.")
@@ -202,7 +198,7 @@ def _parse_deadline(resource: Mapping[str, Any]) -> float:
 
 
 def _parse_retry(config: Mapping[str, Any]) -> RetryConfig:
-    retries = int(config.get("retryCount", 0))
+    retries = config.get("retryCount", 0)
     if not 0 <= retries <= 5:
         raise InvalidArgument(f"RetryConfig.retryCount must be between 0 and 5, not {retries}.")
     return RetryConfig(
@@ -210,7 +206,7 @@ def _parse_retry(config: Mapping[str, Any]) -> RetryConfig:
         maximum_seconds=_duration(config.get("maxRetryDuration", "0s"), "retryConfig.maxRetryDuration"),
         minimum_backoff_seconds=_duration(config.get("minBackoffDuration", "5s"), "retryConfig.minBackoffDuration"),
         maximum_backoff_seconds=_duration(config.get("maxBackoffDuration", "3600s"), "retryConfig.maxBackoffDuration"),
-        doublings=int(config.get("maxDoublings", 5)),
+        doublings=config.get("maxDoublings", 5),
     )
 
 

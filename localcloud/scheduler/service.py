@@ -13,8 +13,9 @@ from localcloud.http import ASGIApp
 from localcloud.pubsub import Broker
 from localcloud.scheduler.attempts import Attempts, Outcome
 from localcloud.scheduler.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
-from localcloud.scheduler.jobs import SETTINGS, Job, parse_job
+from localcloud.scheduler.jobs import Job, parse_job
 from localcloud.scheduler.rest_face import rest_face
+from localcloud.scheduler.shape import SETTINGS
 
 IDLE_SECONDS = 3600.0
 

@@ -1,0 +1,60 @@
+"""Which fields a job's resource has and of what type, before anything is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from localcloud.scheduler.errors import InvalidArgument
+
+Shape = Mapping[str, Any]
+"""By field: a type, a shape of its own, or ``TEXTS``."""
+
+TEXTS = {"*": str}
+"""Any names with texts as values."""
+
+# What a caller may set; what stands beside it in a resource is the service's to say.
+# https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs#Job
+SETTINGS: Shape = {
+    "name": str,
+    "description": str,
+    "schedule": str,
+    "timeZone": str,
+    "attemptDeadline": str,
+    "retryConfig": {
+        "retryCount": int,
+        "maxRetryDuration": str,
+        "minBackoffDuration": str,
+        "maxBackoffDuration": str,
+        "maxDoublings": int,
+    },
+    "httpTarget": {
+        "uri": str,
+        "httpMethod": str,
+        "headers": TEXTS,
+        "body": str,
+        "oauthToken": {"serviceAccountEmail": str, "scope": str},
+        "oidcToken": {"serviceAccountEmail": str, "audience": str},
+    },
+    "pubsubTarget": {"topicName": str, "data": str, "attributes": TEXTS},
+}
+OUTPUT_ONLY = frozenset({"userUpdateTime", "state", "status", "scheduleTime", "lastAttemptTime", "satisfiesPzs"})
+
+
+def check_shape(resource: Mapping[str, Any]) -> None:
+    """Raise ``InvalidArgument`` if ``resource`` has an unknown field or one of another type."""
+    _check({name: value for name, value in resource.items() if name not in OUTPUT_ONLY}, SETTINGS, "job")
+
+
+def _check(value: object, shape: Any, path: str) -> None:
+    if not isinstance(shape, Mapping):
+        if not isinstance(value, shape) or isinstance(value, bool):
+            raise InvalidArgument(f"Invalid value at '{path}': {value!r}.")
+        return
+    if not isinstance(value, Mapping):
+        raise InvalidArgument(f"Invalid value at '{path}': {value!r}.")
+    for name, inner in value.items():
+        expected = shape.get(name, shape.get("*"))
+        if expected is None:
+            raise InvalidArgument(f"Invalid JSON payload received. Unknown name {name!r} at '{path}'.")
+        _check(inner, expected, f"{path}.{name}")

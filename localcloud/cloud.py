@@ -19,7 +19,7 @@ from localcloud.control import Control
 from localcloud.credentials import Credentials
 from localcloud.declaration import read_declaration
 from localcloud.delivery_faults import OrderedDeliveryFaults
-from localcloud.environment import Addresses, client_environment, function_environment
+from localcloud.environment import ACCESS_TOKEN_FILE, Addresses, client_environment, function_environment
 from localcloud.eventarc import Eventarc
 from localcloud.faults import Faults
 from localcloud.front import Front
@@ -40,7 +40,7 @@ ROUTES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"/((upload|download|batch|resumable)/)?storage(/|$)|/resumable", "storage"),
         (r"/v1(beta1)?/projects/[^/]+/locations/[^/]+/jobs(/|$)", "scheduler"),
         (r"/v1/projects/[^/]+/(topics|subscriptions|snapshots|schemas)(/|:|$)", "pubsub"),
-        (r"/(upload/)?v1(beta1)?/", "vertex"),
+        (r"/((upload/)?v1(beta1)?|ui|localcloud/vertex)/", "vertex"),
         (r"/token$", "token"),
         (r"/(faults|calls)?$", "control"),
     )
@@ -88,7 +88,7 @@ class LocalCloud:
             self.addresses,
             self._key_file,
             function_urls=self.functions.urls(),
-            gcloud_folder=self.data_dir / "gcloud",
+            gcloud_folder=self._gcloud_folder,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -155,7 +155,9 @@ class LocalCloud:
         )
         self._key_file = self.data_dir / "service-account.json"
         self.credentials.write(self._key_file)
-        (self.data_dir / "gcloud").mkdir(exist_ok=True)
+        self._gcloud_folder = self.data_dir / "gcloud"
+        self._gcloud_folder.mkdir(exist_ok=True)
+        (self._gcloud_folder / ACCESS_TOKEN_FILE).write_text("local\n", encoding="utf-8")
 
         backend = backend_from(config.gemini_backend)
         self.storage = Storage(self.data_dir / "storage", clock=clock, project=project)

@@ -11,6 +11,8 @@ from pathlib import Path
 from localcloud.config import CloudConfig
 from localcloud.declaration import Declaration
 
+ACCESS_TOKEN_FILE = "access-token"
+
 
 @dataclass(frozen=True)
 class Addresses:
@@ -120,6 +122,8 @@ def _gcloud(project: str, addresses: Addresses, folder: Path) -> dict[str, str]:
         "CLOUDSDK_CORE_DISABLE_PROMPTS": "true",
         "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
         "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
+        # bq asks for an account all the same, unless it is handed a token.
+        "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(folder / ACCESS_TOKEN_FILE),
         # bq's own settings file, so that the person's is left alone.
         "BIGQUERYRC": str(folder / "bigqueryrc"),
     }

@@ -149,8 +149,9 @@ class _Body:
         parsed = Headers()
         parsed["content-type"] = headers.get("content-type", "")
         if parsed.get_content_type() == "multipart/related":
-            boundary = str(parsed.get_param("boundary")).encode()
-            part = content.split(b"--" + boundary, 2)[1]
+            # It begins with its boundary, which clients quote in the header in different ways.
+            boundary, _, parts = content.lstrip().partition(b"\n")
+            part = parts.split(boundary.strip(), 1)[0]
             content = part.replace(b"\r\n", b"\n").partition(b"\n\n")[2]
         elif parsed.get_content_type() != "application/json":
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -150,6 +151,25 @@ def test_the_schedule_can_be_run_now(started: Started, eventually: Eventually) -
     requests.post(f"{job}:run", json={}, timeout=10).raise_for_status()
     [call] = eventually(lambda: started.kept("calls"))
     assert call == {"body": {"from": "the schedule"}, "greeting": "good day"}
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("gcloud storage ls", f"gs://{PROJECT}-watched/"),
+        ("gcloud pubsub topics list", f"projects/{PROJECT}/topics/watched"),
+        ("gcloud scheduler jobs list --location us-central1", "0 0 1 1 *"),
+        ("gcloud ai models list --region us-central1", ""),
+        ("bq ls --project_id bigquery-public-data", "hacker_news"),
+    ],
+)
+def test_the_cloud_sdk_is_led_here_where_it_is_installed(started: Started, command: str, told: str) -> None:
+    program, *arguments = command.split()
+    if (path := shutil.which(program)) is not None:
+        with variables(started.environment()):
+            done = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert told in done.stdout
 
 
 def test_a_path_of_no_service_is_not_found(started: Started) -> None:

@@ -28,6 +28,7 @@ from localcloud.http import HOST, ASGIApp, HttpServer, Receive, Scope, Send
 from localcloud.http_effects import error_body
 from localcloud.janitor import Janitor
 from localcloud.pubsub import PubSub
+from localcloud.quotas import Quotas
 from localcloud.recorder import Recorder
 from localcloud.scheduler import Scheduler
 from localcloud.storage import Storage
@@ -42,7 +43,7 @@ ROUTES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"/v1/projects/[^/]+/(topics|subscriptions|snapshots|schemas)(/|:|$)", "pubsub"),
         (r"/((upload/)?v1(beta1)?|ui|localcloud/vertex)/", "vertex"),
         (r"/token$", "token"),
-        (r"/(faults|calls)?$", "control"),
+        (r"/(faults|quotas|calls)?$", "control"),
     )
 )
 
@@ -134,6 +135,7 @@ class LocalCloud:
             clock=clock,
             janitor=janitor,
         )
+        undo.callback(self.functions.stop)
         self.recorder = Recorder(config.record_to) if config.record_to is not None else None
         if self.recorder is not None:
             undo.callback(self.recorder.close)
@@ -147,6 +149,7 @@ class LocalCloud:
         )
         undo.callback(self.front.stop)
         self._server = HttpServer(self._serve, port=config.http_port, name="services")
+        undo.callback(self._server.stop)
         self.credentials = Credentials(
             project=project,
             account=self.declaration.runtime_account,
@@ -185,7 +188,8 @@ class LocalCloud:
             self.pubsub.broker, self.storage.store, clock=clock, project=project, location=config.location
         )
         self.scheduler = Scheduler(self.pubsub.broker, clock=clock, project=project, location=config.location)
-        control = Control(self.faults, self.calls, self.describe)
+        self.quotas = Quotas(self.storage, self.bigquery)
+        control = Control(self.faults, self.calls, self.quotas, self.describe)
         self._apps = {
             service: self.front.wrap(app, service)
             for service, app in {
@@ -206,7 +210,7 @@ class LocalCloud:
         self.vertex.start()
         undo.callback(self.vertex.stop)
         self._server.start()
-        undo.callback(self._server.stop)
+        undo.callback(self._server.stop)  # before the services that it leads to
 
         provisioning.make_buckets(declaration, self.storage.store, location=config.location)
         provisioning.make_topics(declaration, self.pubsub.broker, project=config.project)

@@ -41,6 +41,12 @@ class CloudConfig:
     """``echo``, ``openai:<base-url>`` or ``gemini``."""
     settle_seconds: float = 2
     """``SETTLE_SECONDS`` of the functions: 20 in the cloud, short here so that a story does not wait."""
+    lease_seconds: float = 10
+    """``LEASE_SECONDS`` of the functions: 120 in the cloud."""
+    vertex_settle: float = 3
+    """``VERTEX_SETTLE`` of the functions: 120 in the cloud; here a job is listed as soon as it is there."""
+    reconcile_seconds: float = 10
+    """``RECONCILE_SECONDS`` of the functions: an hour in the cloud."""
     minimum_backoff_seconds: float = 0.2
     """Pause before the first redelivery, in place of the declared one; deliveries are counted as declared."""
     maximum_backoff_seconds: float = 5

@@ -1,4 +1,5 @@
-"""The local cloud's own endpoints: what goes wrong (``/faults``), what was called (``/calls``), what runs (``/``)."""
+"""The local cloud's own endpoints: what goes wrong (``/faults``), what is limited (``/quotas``), what was called
+(``/calls``), what runs (``/``)."""
 
 from __future__ import annotations
 
@@ -16,15 +17,17 @@ from localcloud.fault_rules import RuleError
 from localcloud.faults import Faults
 from localcloud.http import ASGIApp
 from localcloud.http_effects import error_body
+from localcloud.quotas import QuotaError, Quotas
 
 
 class Control:
     """The endpoints that Google does not have."""
 
-    def __init__(self, faults: Faults, calls: Calls, describe: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, faults: Faults, calls: Calls, quotas: Quotas, describe: Callable[[], dict[str, Any]]) -> None:
         """``describe`` tells the state and the addresses of everything."""
         self._faults = faults
         self._calls = calls
+        self._quotas = quotas
         self._describe = describe
         self.app: ASGIApp = Starlette(
             routes=[
@@ -32,6 +35,9 @@ class Control:
                 Route("/faults", self._add_faults, methods=["POST"]),
                 Route("/faults", self._list_faults, methods=["GET"]),
                 Route("/faults", self._clear_faults, methods=["DELETE"]),
+                Route("/quotas", self._set_quotas, methods=["POST"]),
+                Route("/quotas", self._list_quotas, methods=["GET"]),
+                Route("/quotas", self._lift_quotas, methods=["DELETE"]),
                 Route("/calls", self._list_calls, methods=["GET"]),
                 Route("/calls", self._begin_counting, methods=["DELETE"]),
             ]
@@ -56,6 +62,22 @@ class Control:
     async def _clear_faults(self, request: Request) -> Response:
         self._faults.clear(request.query_params.get("id"))
         return JSONResponse({"faults": self._faults.describe()})
+
+    async def _set_quotas(self, request: Request) -> Response:
+        try:
+            self._quotas.limit(json.loads(await request.body()))
+        except QuotaError as error:
+            return _bad_request(str(error))
+        except ValueError as error:
+            return _bad_request(f"The body is not JSON: {error}")
+        return JSONResponse(self._quotas.describe())
+
+    async def _list_quotas(self, request: Request) -> Response:
+        return JSONResponse(self._quotas.describe())
+
+    async def _lift_quotas(self, request: Request) -> Response:
+        self._quotas.lift()
+        return JSONResponse(self._quotas.describe())
 
     async def _list_calls(self, request: Request) -> Response:
         calls = self._calls.describe(request.query_params.get("caller"))

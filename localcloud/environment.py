@@ -42,7 +42,7 @@ def function_environment(
         **_services(config, addresses, key_file),
         **_resources(config.project, declaration),
         **declared,
-        "SETTLE_SECONDS": os.environ.get("SETTLE_SECONDS", f"{config.settle_seconds:g}"),
+        **_short_settings(config),
         **given,
         **config.function_environment,
     }
@@ -91,9 +91,22 @@ def _services(config: CloudConfig, addresses: Addresses, key_file: Path) -> dict
         "VERTEX_LOCATION": config.location,
         # google-genai's own name for another address of Vertex AI.
         "GOOGLE_VERTEX_BASE_URL": addresses.http,
+        # gcsfs otherwise asks every bucket, over gRPC and TLS, whether it is a hierarchical one.
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
         # Says nothing about forks and closed channels, which a killed function leaves behind.
         "GRPC_VERBOSITY": "NONE",
     }
+
+
+def _short_settings(config: CloudConfig) -> dict[str, str]:
+    """Return the settings that are shorter here than in the cloud, unless the caller has variables of their names."""
+    settings = {
+        "SETTLE_SECONDS": config.settle_seconds,
+        "LEASE_SECONDS": config.lease_seconds,
+        "VERTEX_SETTLE": config.vertex_settle,
+        "RECONCILE_SECONDS": config.reconcile_seconds,
+    }
+    return {name: os.environ.get(name, f"{seconds:g}") for name, seconds in settings.items()}
 
 
 def _resources(project: str, declaration: Declaration) -> dict[str, str]:

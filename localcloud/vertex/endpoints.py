@@ -28,7 +28,6 @@ NEW_MODEL = "0"
 FILTER_FIELDS = {
     "endpoint": Field("name", EQUALITY, last_segment),
     "display_name": Field("displayName", EQUALITY),
-    "displayName": Field("displayName", EQUALITY),
 }
 
 

@@ -75,7 +75,8 @@ def compile_filter(text: str, fields: Mapping[str, Field]) -> Predicate:
 
     Args:
         text: The filter.
-        fields: The fields that can be compared, by the names that filters use; ``labels`` always can.
+        fields: The fields that can be compared, by their names in snake_case; camelCase means the same, and ``labels``
+            can always be compared.
 
     Raises:
         RequestError: INVALID_ARGUMENT, with what is wrong in the filter.
@@ -152,9 +153,11 @@ class _Parser:
                 return self._comparison(token["field"], token["operator"], _unquote(token["value"]))
 
     def _comparison(self, name: str, sign: str, value: str) -> Predicate:
+        if name == "labels" and sign == ":":
+            return self._label(value, sign, "*")
         if name.startswith("labels."):
             return self._label(name.removeprefix("labels.").strip('"'), sign, value)
-        field = self._fields.get(name)
+        field = self._fields.get(re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", name))
         if field is None:
             raise self._invalid(f"no such field: {name}")
         if sign not in field.operators:

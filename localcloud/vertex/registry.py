@@ -35,7 +35,6 @@ def last_segment(name: str) -> str:
 FILTER_FIELDS = {
     "model": Field("name", EQUALITY, last_segment),
     "display_name": Field("displayName", EQUALITY),
-    "displayName": Field("displayName", EQUALITY),
 }
 
 

@@ -38,6 +38,8 @@ class TestFilter:
             ("", [0, 1, 2]),
             ('display_name="titles"', [2]),
             ("display_name=titles", [2]),
+            ("displayName=titles", [2]),
+            ("labels:team", [0]),
             ('display_name!="titles"', [0, 1]),
             ('display_name:"posters*"', [0, 1]),
             ('display_name:"*t*o*"', [0, 1]),

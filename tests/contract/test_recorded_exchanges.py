@@ -1,0 +1,97 @@
+"""Everything that was said in this session between clients and the local cloud, held against Google's API descriptions.
+
+This module runs last (tests/conftest.py). Its first test says at least the commonest things, so that the check has
+something to look at when it runs alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import requests
+from google.cloud import aiplatform_v1, bigquery, pubsub_v1, storage
+
+from localcloud.contract import Contract
+from localcloud.recorder import FILE_NAME, Exchange, read_exchanges
+
+# What only the local cloud has.
+LOCAL_SERVICES = {"control": "faults, counted calls and the state: `/faults`, `/calls`, `/`"}
+# What Google has, and describes elsewhere than in the API descriptions.
+DESCRIBED_ELSEWHERE = {
+    "token": "the token endpoint: https://developers.google.com/identity/protocols/oauth2/service-account",
+    "/$discovery/rest": "the API description itself: https://developers.google.com/discovery/v1/reference/apis/getRest",
+    "/discovery/v1/apis": "the same, on its older path",
+    "/batch/storage/v1": "several calls in one: https://cloud.google.com/storage/docs/batch",
+}
+
+
+@pytest.fixture(scope="module")
+def said(exchanges: Path) -> list[Exchange]:
+    """The exchanges with Google's APIs so far."""
+    return [
+        exchange
+        for exchange in read_exchanges(exchanges / FILE_NAME)
+        # gRPC's messages are made by Google's own classes, which hold nothing that is not allowed.
+        if exchange.kind != "rpc" and not is_described_elsewhere(exchange)
+    ]
+
+
+def is_described_elsewhere(exchange: Exchange) -> bool:
+    return (
+        exchange.service in LOCAL_SERVICES
+        or exchange.service in DESCRIBED_ELSEWHERE
+        or any(path in exchange.path for path in DESCRIBED_ELSEWHERE if path.startswith("/"))
+    )
+
+
+def test_the_commonest_calls_are_answered(
+    cloud: object,
+    environment: dict[str, str],
+    project: str,
+    storage_client: storage.Client,
+    bigquery_client: bigquery.Client,
+    publisher: pubsub_v1.PublisherClient,
+) -> None:
+    bucket = storage_client.bucket(environment["OUTPUT_BUCKET"])
+    blob = bucket.blob("contract/one")
+    blob.upload_from_string("x")
+    blob.reload()
+    assert blob.download_as_bytes() == b"x"
+    assert [each.name for each in storage_client.list_blobs(bucket, prefix="contract/")] == ["contract/one"]
+    blob.delete()
+    bigquery_client.create_dataset("contract", exists_ok=True)
+    rows = bigquery_client.query("CREATE OR REPLACE TABLE contract.t AS SELECT 1 AS n; SELECT * FROM contract.t")
+    assert [row["n"] for row in rows.result()] == [1]
+    assert bigquery_client.get_table("contract.t").num_rows == 1
+    bigquery_client.delete_dataset("contract", delete_contents=True)
+    jobs = aiplatform_v1.JobServiceClient(
+        transport="rest", client_options={"api_endpoint": environment["VERTEX_ENDPOINT"]}
+    )
+    list(jobs.list_batch_prediction_jobs(parent=f"projects/{project}/locations/us-central1"))
+    publisher.publish(environment["DEAD_LETTERS_TOPIC"], b"contract").result(10)
+    http = environment["LOCALCLOUD_URL"]
+    for path in (f"projects/{project}/topics", f"projects/{project}/locations/us-central1/jobs"):
+        requests.get(f"{http}/v1/{path}", timeout=10).raise_for_status()
+
+
+def test_the_functions_only_ask_what_google_allows(said: list[Exchange]) -> None:
+    contract = Contract()
+    breaches = Counter(
+        f"{exchange.caller}: {exchange.method}: {breach}"
+        for exchange in said
+        if exchange.caller is not None
+        for breach in contract.breaches_of_request(exchange)
+    )
+    assert not breaches
+
+
+def test_the_local_cloud_only_answers_what_google_answers(said: list[Exchange]) -> None:
+    contract = Contract()
+    breaches = Counter(
+        f"{exchange.method or exchange.path}: {breach}"
+        for exchange in said
+        for breach in contract.breaches_of_answer(exchange)
+    )
+    assert not breaches

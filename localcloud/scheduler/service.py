@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +16,6 @@ from localcloud.scheduler.attempts import Attempts, Outcome
 from localcloud.scheduler.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from localcloud.scheduler.jobs import Job, parse_job
 from localcloud.scheduler.rest_face import rest_face
-from localcloud.scheduler.shape import SETTINGS
 
 IDLE_SECONDS = 3600.0
 
@@ -99,15 +99,16 @@ class Scheduler:
             return [entry.resource() for name, entry in sorted(self._entries.items()) if name.startswith(prefix)]
 
     def update_job(self, name: str, changes: Mapping[str, Any], fields: list[str]) -> dict[str, Any]:
-        """Replace the top-level ``fields`` of a job by those of ``changes``. Raises ``InvalidArgument``."""
-        changed = {field.split(".")[0] for field in fields}
-        if unknown := changed - set(SETTINGS):
-            raise InvalidArgument(f"Invalid update mask: {sorted(unknown)[0]!r} cannot be set.")
+        """Replace ``fields`` of a job (``schedule``, ``httpTarget.uri``) by those of ``changes``.
+
+        A field that ``changes`` lacks is taken away. Raises ``InvalidArgument``.
+        """
         now = self._clock.now()
         with self._lock:
             entry = self._entry(name)
-            resource = {field: value for field, value in entry.job.resource.items() if field not in changed}
-            resource |= {field: changes[field] for field in changed if field in changes}
+            resource: dict[str, Any] = copy.deepcopy(dict(entry.job.resource))
+            for field_path in fields:
+                _replace(resource, changes, field_path.split("."))
             entry.job = parse_job({**resource, "name": name})
             entry.due, entry.updated = entry.job.next_after(now), now
             self._changed.set()
@@ -193,3 +194,17 @@ class Scheduler:
             with self._lock:
                 entry.running -= 1
             self._changed.set()
+
+
+def _replace(resource: dict[str, Any], changes: Mapping[str, Any], path: Sequence[str]) -> None:
+    """Set the field at ``path`` in ``resource`` to what it is in ``changes``, or take it away."""
+    name, *rest = path
+    if rest:
+        inner = changes.get(name, {})
+        if not isinstance(inner, Mapping):
+            raise InvalidArgument(f"Invalid value at 'job.{name}': {inner!r}.")
+        _replace(resource.setdefault(name, {}), inner, rest)
+    elif name in changes:
+        resource[name] = changes[name]
+    else:
+        resource.pop(name, None)

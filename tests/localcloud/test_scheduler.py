@@ -334,6 +334,9 @@ def test_the_rest_face_speaks_to_googles_client(url, scheduler, function):
     patched = jobs.patch(name=POLL, body={"schedule": "0 * * * *"}, updateMask="schedule").execute()
     assert (patched["schedule"], patched["scheduleTime"]) == ("0 * * * *", "2026-11-20T10:00:00.000Z")
     assert patched["httpTarget"] == created["httpTarget"]
+    target = {"httpTarget": {"uri": f"{function.url}/other"}}
+    moved = jobs.patch(name=POLL, body=target, updateMask="httpTarget.uri").execute()
+    assert moved["httpTarget"] == {**created["httpTarget"], "uri": f"{function.url}/other"}
     assert jobs.pause(name=POLL, body={}).execute()["state"] == "PAUSED"
     assert jobs.resume(name=POLL, body={}).execute()["state"] == "ENABLED"
     jobs.run(name=POLL, body={}).execute()

@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from google.api_core import exceptions
-from google.auth import exceptions as auth_exceptions
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
 from shared.errors import Problem, Rejected, TryLater
 from shared.identifiers import DatasetName, TableName
+from shared.outages import OUTAGES
 from shared.states import BIGQUERY_STATES, Consequence, Progress, consequence_of_call
 from shared.work import Job, System
 
@@ -217,7 +217,7 @@ def _refusals(field: str | None) -> Iterator[None]:
             code = reason or ("notFound" if error.code == 404 else "invalid")
             raise Rejected(f"BigQuery: {message}", field=field, code=code) from error
         raise TryLater(f"BigQuery: {reason or error.code}: {message}"[:300]) from error
-    except (exceptions.RetryError, auth_exceptions.GoogleAuthError, OSError) as error:
+    except OUTAGES as error:
         raise TryLater(f"BigQuery did not answer: {error}"[:300]) from error
 
 

@@ -12,6 +12,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from shared.drops import Drop, DropFile, DropPath, listed_files
 from shared.errors import Rejected, TryLater
 from shared.manifest import LARGEST_BYTES, read_manifest
+from shared.outages import OUTAGES
 from shared.saved_model import Graph, read_graph
 
 CALL_SECONDS = 20.0
@@ -64,7 +65,7 @@ class DropFiles:
                 self._bucket, prefix=path.prefix, page_size=1000, fields=_FIELDS, retry=_RETRY, timeout=CALL_SECONDS
             )
             objects = [(blob.name, int(blob.generation), blob.crc32c, int(blob.size), blob.updated) for blob in listed]
-        except (exceptions.GoogleAPIError, OSError) as error:
+        except OUTAGES as error:
             raise TryLater(f"Cloud Storage did not list {path.prefix}: {error}"[:300]) from error
         return Drop(path, listed_files(path.prefix, objects))
 
@@ -82,7 +83,7 @@ class DropFiles:
             ):
                 if path := DropPath.of_object(blob.name):
                     newest[path] = max(newest.get(path, blob.updated), blob.updated)
-        except (exceptions.GoogleAPIError, OSError) as error:
+        except OUTAGES as error:
             raise TryLater(f"Cloud Storage did not list the drops: {error}"[:300]) from error
         return newest
 
@@ -102,5 +103,5 @@ class DropFiles:
             return bytes(blob.download_as_bytes(raw_download=True, retry=_RETRY, timeout=CALL_SECONDS))
         except exceptions.NotFound:
             raise
-        except (exceptions.GoogleAPIError, OSError) as error:
+        except OUTAGES as error:
             raise TryLater(f"Cloud Storage did not give {path.prefix}{file.name}: {error}"[:300]) from error

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from google.api_core import exceptions
 from google.cloud import pubsub_v1
 
 from shared.errors import Problem, TryLater
 from shared.keys import hash_of
+from shared.outages import OUTAGES
 from shared.work import Item, Job, Kind
 
 PUBLISH_SECONDS = 20.0
@@ -146,5 +146,5 @@ def publish_data(
     named: dict[str, Any] = dict(attributes or {})
     try:
         client.publish(topic, data, timeout=PUBLISH_SECONDS, **named).result(timeout=PUBLISH_SECONDS)
-    except (exceptions.GoogleAPIError, futures.TimeoutError, OSError) as error:
+    except (*OUTAGES, futures.TimeoutError) as error:
         raise TryLater(f"Pub/Sub did not confirm an event: {error}"[:300]) from error

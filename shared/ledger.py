@@ -23,6 +23,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 
 from shared.clock import Clock
 from shared.errors import LostRace, TryLater
+from shared.outages import OUTAGES
 from shared.work import Claim, Item, Kind, StepState, item_from_json, item_to_json
 
 ITEMS = "ledger/items/"
@@ -304,7 +305,7 @@ class _storage_errors:  # noqa: N801
         match error:
             case None | LostRace() | TryLater() | exceptions.NotFound() | exceptions.PreconditionFailed():
                 return
-            case exceptions.GoogleAPIError() | OSError():
+            case _ if isinstance(error, OUTAGES):
                 raise TryLater(f"Cloud Storage did not take a call of the ledger: {error}"[:300]) from error
 
 

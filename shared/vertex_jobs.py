@@ -18,6 +18,7 @@ from google.auth import exceptions as auth_exceptions
 from google.cloud import aiplatform_v1 as vertex
 
 from shared.errors import Problem, Rejected, TryLater, Unknown
+from shared.outages import OUTAGES
 from shared.states import HTTP_STATUSES, VERTEX_STATES, Consequence, Progress
 
 CALL_SECONDS = 20.0
@@ -88,7 +89,7 @@ class VertexJobs:
                     raise TryLater(f"Vertex AI: {error.message}"[:300]) from error
                 case _:
                     raise Unknown(f"Vertex AI: {error}"[:300]) from error
-        except (auth_exceptions.GoogleAuthError, exceptions.RetryError, OSError) as error:
+        except OUTAGES as error:
             raise Unknown(f"Vertex AI did not answer: {error}"[:300]) from error
         return str(created.name)
 
@@ -134,7 +135,7 @@ class VertexJobs:
 def _reads() -> Iterator[None]:
     try:
         yield
-    except (exceptions.GoogleAPIError, auth_exceptions.GoogleAuthError, OSError) as error:
+    except OUTAGES as error:
         raise TryLater(f"Vertex AI did not answer: {error}"[:300]) from error
 
 

@@ -20,6 +20,7 @@ from shared.outages import OUTAGES
 from shared.work import Item, Job, Kind
 
 PUBLISH_SECONDS = 20.0
+UNCONFIRMED: tuple[type[Exception], ...] = (*OUTAGES, futures.TimeoutError)
 
 # Every type of event there is, by kind of work and outcome. The README's table is tested against this.
 EVENT_TYPES: dict[tuple[Kind, str], str] = {
@@ -146,5 +147,5 @@ def publish_data(
     named: dict[str, Any] = dict(attributes or {})
     try:
         client.publish(topic, data, timeout=PUBLISH_SECONDS, **named).result(timeout=PUBLISH_SECONDS)
-    except (*OUTAGES, futures.TimeoutError) as error:
+    except UNCONFIRMED as error:
         raise TryLater(f"Pub/Sub did not confirm an event: {error}"[:300]) from error

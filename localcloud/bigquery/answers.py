@@ -8,7 +8,7 @@ from localcloud.bigquery.errors import QueryError
 from localcloud.bigquery.jobs import DONE, Job
 from localcloud.bigquery.messages import Call
 from localcloud.bigquery.results import NO_ROWS, Rows
-from localcloud.bigquery.schema import rest_rows
+from localcloud.bigquery.rows import rest_rows
 from localcloud.bigquery.service import page_token, position_of
 
 # BigQuery ends a page at about 10 MB (https://cloud.google.com/bigquery/docs/paging-results); this is about as much.

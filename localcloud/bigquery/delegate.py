@@ -46,6 +46,7 @@ class Delegate:
             self._app.include_router(module.router)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="bigquery-tables")
         self._threads = threading.local()
+        self._runners: list[asyncio.Runner] = []
         self._amendments: tuple[tuple[re.Pattern[str], Amendment], ...] = (
             (_TABLE, self._amend_table),
             (_TABLES, self._amend_tables),
@@ -53,8 +54,10 @@ class Delegate:
         )
 
     def stop(self) -> None:
-        """Let the threads go."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """End the threads and their event loops."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for runner in self._runners:
+            runner.close()
 
     async def answer(self, call: Call) -> Answer:
         """Return bqemulator's answer, amended."""
@@ -65,6 +68,7 @@ class Delegate:
         runner = getattr(self._threads, "runner", None)
         if runner is None:
             runner = self._threads.runner = asyncio.Runner()
+            self._runners.append(runner)
         status, content = runner.run(self._call(call))
         if not content:
             return Answer(status, content=b"")

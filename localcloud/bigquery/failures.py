@@ -21,6 +21,7 @@ _MISSING_FUNCTION = re.compile(
 )
 _NAMED_TABLE = re.compile(r'"(?P<schema>[A-Za-z0-9_\-]+__[A-Za-z0-9_\-]+)"\."(?P<table>[^"]+)"')
 _EMULATOR_NAME = re.compile(r"(?P<kind>dataset|table|model|routine|job):(?P<name>[\w\-.$]+)")
+_WORDING = {"Unterminated string literal": "Syntax error: Unclosed string literal"}
 _KIND = {"dataset": "Dataset", "table": "Table", "model": "Model", "routine": "Routine", "job": "Job"}
 
 
@@ -60,6 +61,7 @@ def query_error(
 def _from_domain(error: DomainError) -> QueryError:
     reason = error.bq_reason if error.bq_reason in STATUS_BY_REASON else "invalidQuery"
     message = error.message.removeprefix("Query execution failed: ").split("\n\nLINE ")[0]
+    message = _WORDING.get(message, message)
     return QueryError(plain_names(message), reason=reason, location=error.location, status=error.http_status)
 
 
@@ -86,7 +88,9 @@ def _from_duckdb(text: str, *, sql: str, duckdb_sql: str | None, location: str) 
         name = match["name"] or match["of"]
         return QueryError(f"Unrecognized name: {name}{_place(name, sql)}", location="query")
     if match := _MISSING_FUNCTION.search(text):
-        return QueryError(f"Function not found: {match['name']}{_place(match['name'], sql)}", location="query")
+        found = re.search(rf"\b{re.escape(match['name'])}\b", sql, re.IGNORECASE)
+        name = found.group(0) if found else match["name"]  # DuckDB makes it lower-case
+        return QueryError(f"Function not found: {name}{_place(name, sql)}", location="query")
     return None
 
 

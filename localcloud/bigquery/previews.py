@@ -40,7 +40,7 @@ class Previews:
         """
         prepared = statements.prepare(sql)
         statement = read_statement(prepared, project=statements.project)
-        statements.check_locations(statement)
+        statements.check(statement)
         # Estimates count rows that are there, which are as many as the query reads.
         found = self._accounting.described(statement) | {"totalBytesProcessedAccuracy": "PRECISE"}
         schema = self._schema_of(statement, statements, read_statement(sql, project=statements.project))
@@ -67,6 +67,9 @@ class Previews:
             return self._schema_of(query, statements, query)
         if statement.kind in DML_TYPES and statement.kind != "TRUNCATE_TABLE":
             self._plan(statement, statements, original.sql)
+        if not statement.kind:
+            # Nothing that is known here: the translator says what is wrong with it.
+            statements.translate_prepared(statement.sql, original.sql)
         return None
 
     def _plan(self, statement: Statement, statements: Statements, original: str) -> None:

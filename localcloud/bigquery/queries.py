@@ -195,7 +195,7 @@ class QueryJobs:
         if model is not None:
             return self._run_model_statement(model, session)
         original = read_statement(statements.qualify(sql), project=statements.project)
-        statements.check_locations(original)
+        statements.check(original)
         if original.is_query:
             if query.get("destinationTable"):
                 return self._run_select_into(query, session, original)

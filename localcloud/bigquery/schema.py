@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 from bqemulator.api.routes.tabledata import _build_arrow_schema
-from bqemulator.storage.arrow_bridge import arrow_table_to_bq_rows, bq_rows_to_arrow
+from bqemulator.storage.arrow_bridge import bq_rows_to_arrow
 from bqemulator.storage.type_map import bq_schema_to_duckdb_columns
 from bqemulator.types.range_type import detect_range_element
 
@@ -134,34 +134,6 @@ def quote(name: str) -> str:
 def value_bytes(field: Field) -> int | None:
     """Return the logical size of a value in bytes, None where it depends on the value (STRING, BYTES, RECORD, ...)."""
     return _VALUE_BYTES.get(legacy_type(field["type"])) if field.get("mode") != "REPEATED" else None
-
-
-def rest_rows(table: pa.Table, *, int64_timestamps: bool = True) -> list[dict[str, Any]]:
-    """Return rows as ``{"f": [{"v": ...}]}``.
-
-    Args:
-        table: The rows.
-        int64_timestamps: Whether TIMESTAMP is microseconds (``formatOptions.useInt64Timestamp``) or else seconds.
-    """
-    rows = arrow_table_to_bq_rows(table)
-    if not int64_timestamps:
-        for index, column in enumerate(table.schema):
-            if pa.types.is_timestamp(column.type) and column.type.tz:
-                for row in rows:
-                    cell = row["f"][index]
-                    if cell["v"] is not None:
-                        cell["v"] = _seconds(int(cell["v"]))
-    return rows
-
-
-def _seconds(microseconds: int) -> str:
-    """Return microseconds as BigQuery writes a TIMESTAMP by default: seconds in scientific notation."""
-    sign = "-" if microseconds < 0 else ""
-    digits = str(abs(microseconds))
-    if len(digits) <= 6:
-        return f"{microseconds / 1e6}"
-    mantissa = f"{digits[0]}.{digits[1:].rstrip('0') or '0'}"
-    return f"{sign}{mantissa}E{len(digits) - 7}"
 
 
 def arrow_schema_of(fields: Sequence[Field]) -> pa.Schema:

@@ -46,7 +46,7 @@ class Sizes:
         if not rows:
             return 0
         widths = self._width_of(name, meta)
-        return int(rows * sum(width for column, width in widths.items() if columns is None or column in columns))
+        return round(rows * sum(width for column, width in widths.items() if columns is None or column in columns))
 
     def query(self, statement: Statement) -> int:
         """Return the bytes that a statement is taken to read."""

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import TokenType, exp
 
 _ENDPOINT = re.compile(r"^\s*(?:--[^\n]*\n\s*|#[^\n]*\n\s*|/\*.*?\*/\s*)*", re.DOTALL)
 
@@ -50,6 +51,108 @@ _TYPE_BY_NODE: tuple[tuple[type[exp.Expression], str], ...] = (
     (exp.TruncateTable, "TRUNCATE_TABLE"),
     (exp.Alter, "ALTER_TABLE"),
 )
+# https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#reserved_keywords
+_RESERVED = frozenset(
+    [
+        "ALL",
+        "AND",
+        "ANY",
+        "ARRAY",
+        "AS",
+        "ASC",
+        "ASSERT_ROWS_MODIFIED",
+        "AT",
+        "BETWEEN",
+        "BY",
+        "CASE",
+        "CAST",
+        "COLLATE",
+        "CONTAINS",
+        "CREATE",
+        "CROSS",
+        "CUBE",
+        "CURRENT",
+        "DEFAULT",
+        "DEFINE",
+        "DESC",
+        "DISTINCT",
+        "ELSE",
+        "END",
+        "ENUM",
+        "ESCAPE",
+        "EXCEPT",
+        "EXCLUDE",
+        "EXISTS",
+        "EXTRACT",
+        "FALSE",
+        "FETCH",
+        "FOLLOWING",
+        "FOR",
+        "FROM",
+        "FULL",
+        "GROUP",
+        "GROUPING",
+        "GROUPS",
+        "HASH",
+        "HAVING",
+        "IF",
+        "IGNORE",
+        "IN",
+        "INNER",
+        "INTERSECT",
+        "INTERVAL",
+        "INTO",
+        "IS",
+        "JOIN",
+        "LATERAL",
+        "LEFT",
+        "LIKE",
+        "LIMIT",
+        "LOOKUP",
+        "MERGE",
+        "NATURAL",
+        "NEW",
+        "NO",
+        "NOT",
+        "NULL",
+        "NULLS",
+        "OF",
+        "ON",
+        "OR",
+        "ORDER",
+        "OUTER",
+        "OVER",
+        "PARTITION",
+        "PRECEDING",
+        "PROTO",
+        "QUALIFY",
+        "RANGE",
+        "RECURSIVE",
+        "RESPECT",
+        "RIGHT",
+        "ROLLUP",
+        "ROWS",
+        "SELECT",
+        "SET",
+        "SOME",
+        "STRUCT",
+        "TABLESAMPLE",
+        "THEN",
+        "TO",
+        "TREAT",
+        "TRUE",
+        "UNBOUNDED",
+        "UNION",
+        "UNNEST",
+        "USING",
+        "WHEN",
+        "WHERE",
+        "WINDOW",
+        "WITH",
+        "WITHIN",
+    ]
+)
+_FUNCTION_NAMESPACES = frozenset({"AEAD", "AI", "HLL_COUNT", "KEYS", "ML", "NET", "SAFE"})
 DML_TYPES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE"})
 
 # Statements that leave a table or view behind or remove one.
@@ -159,15 +262,20 @@ class Statement:
         return [(name, kind) for name, (_, kind) in zip(names, columns, strict=True)]
 
 
+@lru_cache(maxsize=512)
 def read_statement(sql: str, *, project: str) -> Statement:
-    """Look at one statement. Two-part names are of ``project``. Never raises: what can't be parsed has no tree."""
+    """Look at one statement. Two-part names are of ``project``. Never raises: what can't be parsed has no tree.
+
+    What is returned is shared: whoever changes the tree copies it first.
+    """
     kind = _kind_by_words(sql)
-    try:
-        tree = sqlglot.parse_one(sql, read="bigquery")
-    except Exception:  # sqlglot raises many kinds; the engine reports the syntax error
-        return Statement(sql, kind)
+    tree = _parse(sql)
     if tree is None:
-        return Statement(sql, kind)
+        quoted = quote_names(sql)
+        tree = _parse(quoted) if quoted != sql else None
+        if tree is None:
+            return Statement(sql, kind)
+        sql = quoted
     kind = kind or _kind_by_tree(tree)
     shadowed = {cte.alias_or_name.lower() for cte in tree.find_all(exp.CTE)}
     tables: dict[TableName, None] = {}
@@ -184,6 +292,35 @@ def read_statement(sql: str, *, project: str) -> Statement:
     if not any(True for _ in tree.find_all(exp.Star)):
         columns = frozenset(node.name.lower() for node in tree.find_all(exp.Identifier))
     return Statement(sql, kind, tree, tuple(tables), tuple(unqualified), _target(tree, kind, project), columns)
+
+
+def _parse(sql: str) -> exp.Expression | None:
+    try:
+        return sqlglot.parse_one(sql, read="bigquery")
+    except Exception:  # sqlglot raises many kinds; the engine reports the syntax error
+        return None
+
+
+def quote_names(sql: str) -> str:
+    """Return ``sql`` with names in backticks that sqlglot takes for keywords and GoogleSQL does not.
+
+    After a dot and after AS a keyword is a name there, reserved ones apart in the second case:
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#path_expressions
+    """
+    try:
+        tokens = sqlglot.tokenize(sql, read="bigquery")
+    except sqlglot.errors.TokenError:
+        return sql
+    for index in range(len(tokens) - 1, 0, -1):
+        token, before = tokens[index], tokens[index - 1].token_type
+        word = token.text.isidentifier() and token.token_type not in (TokenType.VAR, TokenType.IDENTIFIER)
+        if before is TokenType.DOT:
+            named = index < 2 or tokens[index - 2].text.upper() not in _FUNCTION_NAMESPACES
+        else:
+            named = before is TokenType.ALIAS and token.text.upper() not in _RESERVED
+        if word and named:
+            sql = f"{sql[: token.start]}`{sql[token.start : token.end + 1]}`{sql[token.end + 1 :]}"
+    return sql
 
 
 def _kind_by_words(sql: str) -> str:

@@ -81,8 +81,15 @@ class Statements:
         """Return the statement about a model that ``sql`` is, or None. Raises ``QueryError``."""
         return self.learning.parse(sql, project=self.project, default_dataset=self.default_dataset)
 
-    def check_locations(self, statement: Statement) -> None:
-        """Refuse datasets that are somewhere else than the job. Raises ``NotFound``."""
+    def check(self, statement: Statement) -> None:
+        """Refuse what the translation would let pass.
+
+        Raises:
+            NotFound: A dataset is somewhere else than the job.
+            QueryError: A SELECT has no columns.
+        """
+        if isinstance(statement.tree, exp.Select) and not statement.tree.expressions:
+            raise QueryError("Syntax error: SELECT list must not be empty", location="query")
         for name in statement.tables:
             dataset = self.context.catalog.get_dataset(name.project, name.dataset)
             if dataset is not None and dataset.location.upper() != self.location.upper():
@@ -105,11 +112,10 @@ class Statements:
         return sql
 
     def qualify(self, sql: str) -> str:
-        """Return ``sql`` with the default dataset before table names that have none."""
-        if self._default is None:
-            return sql
-        names = read_statement(sql, project=self.project).unqualified
-        if not names:
+        """Return ``sql`` as sqlglot can read it, with the default dataset before table names that have none."""
+        statement = read_statement(sql, project=self.project)
+        sql, names = statement.sql, statement.unqualified
+        if self._default is None or not names:
             return sql
         temporary = {
             row[0].lower()
@@ -129,6 +135,7 @@ class Statements:
         tree = read_statement(sql, project=self.project).tree
         if tree is None:
             return sql
+        tree = tree.copy()
         found = False
         for node in list(tree.find_all(exp.Table)):
             query = views.get(TableName(node.catalog or self.project, node.db, node.name))

@@ -1,0 +1,64 @@
+"""Rows as REST has them: ``{"f": [{"v": "1"}, {"v": "text"}]}``.
+
+https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/list
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from bqemulator.storage.arrow_bridge import arrow_table_to_bq_rows
+
+# Columns of these types are written as a whole; bqemulator writes the others value by value.
+_WHOLE: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.ChunkedArray], list[Any]]], ...] = (
+    (pa.types.is_integer, lambda column: pc.cast(column, pa.string()).to_pylist()),
+    (pa.types.is_boolean, lambda column: pc.cast(column, pa.string()).to_pylist()),
+    (pa.types.is_string, lambda column: column.to_pylist()),
+    (pa.types.is_large_string, lambda column: column.to_pylist()),
+    (pa.types.is_floating, lambda column: [_float(value) for value in column.to_pylist()]),
+)
+_NAMES_OF_FLOATS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+
+
+def rest_rows(table: pa.Table, *, int64_timestamps: bool = True) -> list[dict[str, Any]]:
+    """Return the rows of ``table``.
+
+    Args:
+        table: The rows.
+        int64_timestamps: Whether TIMESTAMP is microseconds (``formatOptions.useInt64Timestamp``) or else seconds.
+    """
+    if not table.num_columns:
+        return []
+    columns = [_cells(table.select([index]), int64_timestamps) for index in range(table.num_columns)]
+    return [{"f": [{"v": value} for value in row]} for row in zip(*columns, strict=True)]
+
+
+def _cells(table: pa.Table, int64_timestamps: bool) -> list[Any]:
+    kind = table.schema.field(0).type
+    for is_kind, write in _WHOLE:
+        if is_kind(kind):
+            return write(table.column(0))
+    cells = [row["f"][0]["v"] for row in arrow_table_to_bq_rows(table)]
+    if pa.types.is_timestamp(kind) and kind.tz and not int64_timestamps:
+        return [None if cell is None else seconds(int(cell)) for cell in cells]
+    return cells
+
+
+def _float(value: float | None) -> str | None:
+    if value is None:
+        return None
+    text = repr(value)
+    return _NAMES_OF_FLOATS.get(text, text)
+
+
+def seconds(microseconds: int) -> str:
+    """Return microseconds as BigQuery writes a TIMESTAMP by default: seconds in scientific notation."""
+    sign = "-" if microseconds < 0 else ""
+    digits = str(abs(microseconds))
+    if len(digits) <= 6:
+        return str(microseconds / 1e6)
+    mantissa = f"{digits[0]}.{digits[1:].rstrip('0') or '0'}"
+    return f"{sign}{mantissa}E{len(digits) - 7}"

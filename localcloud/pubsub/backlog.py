@@ -164,11 +164,15 @@ class Backlog:
     def drop_older(self, moment: float) -> list[Delivery]:
         """Drop and return the messages that were published before ``moment``."""
         dropped: list[Delivery] = []
-        while self._ages and self._ages[0][0] < moment:
-            delivery = self._pending.get(self._ages.popleft()[1])
+        while self._ages:
+            published, sequence = self._ages[0]
+            delivery = self._pending.get(sequence)
             if delivery is not None:
+                if published >= moment:
+                    break
                 self._remove(delivery)
                 dropped.append(delivery)
+            self._ages.popleft()
         return dropped
 
     def seek(self, moment: float, now: float) -> tuple[list[Delivery], list[Delivery]]:
@@ -253,7 +257,7 @@ class Backlog:
         if dead_letter is not None and delivery.failures >= dead_letter.maximum_delivery_attempts:
             self._remove(delivery)
             return delivery
-        backoff = self.settings.backoff
+        backoff = self.settings.backoff_in_force
         delivery.ready_at = now + (backoff.seconds(delivery.failures) if backoff else 0.0)
         self._return(delivery)
         return delivery

@@ -9,32 +9,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import datetime
 
-from localcloud.clock import Clock, monotonic, rfc3339
-from localcloud.pubsub.backlog import Backlog, Delivery
+from localcloud.clock import Clock, monotonic
+from localcloud.pubsub.backlog import Delivery
 from localcloud.pubsub.errors import AlreadyExists, FailedPrecondition, NotFound
-from localcloud.pubsub.filters import Filter, parse_filter
 from localcloud.pubsub.journal import Journal, NoJournal
+from localcloud.pubsub.line import Line
 from localcloud.pubsub.messages import Message, PublishedMessage, ReceivedMessage
 from localcloud.pubsub.resources import DELETED_TOPIC, Subscription, Topic
 
 LONGEST_WAIT_SECONDS = 3600.0
-
-
-@dataclass(eq=False)
-class _Line:
-    """A subscription at work: its settings, its messages, and who waits for them."""
-
-    settings: Subscription
-    backlog: Backlog
-    accepts: Filter
-    waiting: set[threading.Event] = field(default_factory=set)
-
-    def wake(self) -> None:
-        for event in self.waiting:
-            event.set()
 
 
 class Broker:
@@ -50,7 +36,7 @@ class Broker:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._topics: dict[str, Topic] = {}
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, Line] = {}
         self._watchers: list[Callable[[str], None]] = []
         # An id must never come again, not even after a restart, so it is taken from the machine's own time.
         self._last_id = time.time_ns() // 1000
@@ -102,7 +88,7 @@ class Broker:
             self._journal.forget(name)
             for line in self._lines.values():
                 if line.settings.topic == name:
-                    self._configure(line, replace(line.settings, topic=DELETED_TOPIC))
+                    line.configure(replace(line.settings, topic=DELETED_TOPIC))
 
     def publish(self, topic: str, messages: Iterable[PublishedMessage]) -> list[str]:
         """Accept ``messages`` for every subscription of ``topic`` and return their ids, in order."""
@@ -111,13 +97,8 @@ class Broker:
             now = self._clock.now()
             accepted = [self._stamp(message, now) for message in messages]
             for line in self._lines.values():
-                if line.settings.topic != topic or line.settings.detached:
-                    continue
-                wanted = [message for message in accepted if line.accepts(message.attributes)]
-                self._journal.add([line.settings.name], wanted)
-                for message in wanted:
-                    line.backlog.add(message, now.timestamp())
-                line.wake()
+                if line.settings.topic == topic and not line.settings.detached:
+                    line.accept(accepted, now.timestamp())
             return [message.id for message in accepted]
 
     # Subscriptions
@@ -135,15 +116,17 @@ class Broker:
             self.topic(settings.topic)
             line = self._lines.get(settings.name)
             if line is None:
-                line = self._lines[settings.name] = _Line(settings, Backlog(settings), parse_filter(settings.filter))
-            self._configure(line, settings)
+                line = self._lines[settings.name] = Line(settings, self._journal)
+            line.configure(settings)
+            self._changed.notify_all()
         self._tell_watchers(settings.name)
         return settings
 
     def update_subscription(self, settings: Subscription) -> Subscription:
         """Give an existing subscription other settings."""
         with self._lock:
-            self._configure(self._line(settings.name), settings)
+            self._line(settings.name).configure(settings)
+            self._changed.notify_all()
         self._tell_watchers(settings.name)
         return settings
 
@@ -161,10 +144,8 @@ class Broker:
         """Cut the subscription off its topic: its messages are dropped, and it gets no more."""
         with self._lock:
             line = self._line(name)
-            self._journal.forget(name)
-            line.backlog = Backlog(line.settings)
-            self._configure(line, replace(line.settings, detached=True))
-            line.wake()
+            line.detach(replace(line.settings, detached=True))
+            self._changed.notify_all()
         self._tell_watchers(name)
 
     def delete_subscription(self, name: str) -> None:
@@ -214,17 +195,16 @@ class Broker:
                     raise FailedPrecondition(f"Subscription {subscription} is detached from its topic.")
                 wakeup.clear()
                 now = self._settle(line)
-                seconds = line.settings.ack_deadline_seconds if lease_seconds is None else lease_seconds
                 ended = self._closed or (interrupted is not None and interrupted.is_set())
                 limit = 0 if ended else maximum if room is None else min(maximum, room())
-                taken = line.backlog.take(limit, now, seconds, in_lane=in_lane)
+                taken = line.take(limit, now, lease_seconds, in_lane)
                 if taken or now >= until or ended:
-                    line.waiting.discard(wakeup)
-                    return [self._received(line, delivery) for delivery in taken]
+                    line.leave(wakeup)
+                    return taken
                 # Without room a message that is ready is no reason to look again; an acknowledgement is.
                 change = line.backlog.next_change() if limit > 0 else None
                 pause = min(until, now + LONGEST_WAIT_SECONDS if change is None else change) - now
-                line.waiting.add(wakeup)
+                line.wait_on(wakeup)
             self._clock.wait(wakeup, max(pause, 0.0))
 
     def wake(self, subscription: str) -> None:
@@ -238,11 +218,9 @@ class Broker:
         with self._lock:
             line = self._line(subscription)
             self._settle(line)
-            done = {ack_id: line.backlog.acknowledge(ack_id) for ack_id in ack_ids}
-            self._journal.remove(subscription, [delivery.message.id for delivery in done.values() if delivery])
-            line.wake()
+            invalid = line.acknowledge(ack_ids)
             self._changed.notify_all()
-            return [ack_id for ack_id, delivery in done.items() if delivery is None]
+            return invalid
 
     def modify_ack_deadline(self, subscription: str, ack_ids: Iterable[str], seconds: float) -> list[str]:
         """Leave messages with their subscriber for ``seconds`` from now; 0 refuses them. Returns invalid ack ids."""
@@ -251,10 +229,9 @@ class Broker:
             now = self._settle(line)
             if seconds > 0:
                 return [ack_id for ack_id in ack_ids if not line.backlog.extend(ack_id, now + seconds)]
-            refused = {ack_id: line.backlog.refuse(ack_id, now) for ack_id in ack_ids}
-            self._after_failures(line, [delivery for delivery in refused.values() if delivery])
-            line.wake()
-            return [ack_id for ack_id, delivery in refused.items() if delivery is None]
+            invalid, exhausted = line.refuse(ack_ids, now)
+            self._bury(line, exhausted, now)
+            return invalid
 
     def give_back(self, subscription: str, ack_ids: Iterable[str]) -> None:
         """Return messages that their subscriber never tried; the deliveries do not count."""
@@ -274,11 +251,7 @@ class Broker:
     def seek(self, subscription: str, moment: datetime) -> None:
         """Treat messages published before ``moment`` as acknowledged, and retained later ones as not acknowledged."""
         with self._lock:
-            line = self._line(subscription)
-            dropped, restored = line.backlog.seek(moment.timestamp(), self._clock.now().timestamp())
-            self._journal.remove(subscription, [delivery.message.id for delivery in dropped])
-            self._journal.add([subscription], [delivery.message for delivery in restored])
-            line.wake()
+            self._line(subscription).seek(moment, self._clock.now().timestamp())
             self._changed.notify_all()
 
     def backlog_size(self, subscription: str) -> int:
@@ -305,10 +278,11 @@ class Broker:
         """Wake everyone who waits and write out what is kept."""
         with self._lock:
             self._closed = True
-            for line in self._lines.values():
-                line.wake()
             self._journal.close()
             self._journal = NoJournal()
+            for line in self._lines.values():
+                line.journal = self._journal
+                line.wake()
 
     # Under the lock
 
@@ -319,17 +293,10 @@ class Broker:
             if (name in subscriptions if subscriptions is not None else line.settings.push is not None)
         )
 
-    def _line(self, name: str) -> _Line:
+    def _line(self, name: str) -> Line:
         if name not in self._lines:
             raise NotFound.resource(name)
         return self._lines[name]
-
-    def _configure(self, line: _Line, settings: Subscription) -> None:
-        line.settings = line.backlog.settings = settings
-        line.accepts = parse_filter(settings.filter)
-        self._journal.save(settings.name, settings.record())
-        line.wake()
-        self._changed.notify_all()
 
     def _tell_watchers(self, name: str) -> None:
         for watcher in list(self._watchers):
@@ -339,52 +306,27 @@ class Broker:
         self._last_id += 1
         return Message(str(self._last_id), message.data, dict(message.attributes), message.ordering_key, now)
 
-    def _received(self, line: _Line, delivery: Delivery) -> ReceivedMessage:
-        assert delivery.ack_id is not None
-        counted = delivery.attempt if line.settings.dead_letter else None
-        return ReceivedMessage(delivery.ack_id, delivery.message, delivery.attempt, counted)
-
-    def _settle(self, line: _Line) -> float:
+    def _settle(self, line: Line) -> float:
         """Let the time that has passed take its effect on a subscription; return the present moment."""
         now = self._clock.now().timestamp()
-        too_old = line.backlog.drop_older(now - line.settings.message_retention_seconds)
-        if too_old:
-            self._journal.remove(line.settings.name, [delivery.message.id for delivery in too_old])
+        size = len(line.backlog)
+        self._bury(line, line.settle(now), now)
+        if len(line.backlog) < size:
             self._changed.notify_all()
-        self._after_failures(line, line.backlog.expire(now))
         return now
 
-    def _after_failures(self, line: _Line, failed: Sequence[Delivery]) -> None:
-        if not failed:
-            return
-        exhausted = [delivery for delivery in failed if delivery.gone]
-        resting = [(delivery.message.id, delivery.failures) for delivery in failed if not delivery.gone]
-        self._journal.count_failures(line.settings.name, resting)
+    def _bury(self, line: Line, exhausted: Sequence[Delivery], now: float) -> None:
+        """Forward what has used up its deliveries to the dead-letter topic."""
         for delivery in exhausted:
-            self._dead_letter(line, delivery)
-        self._changed.notify_all()
-
-    def _dead_letter(self, line: _Line, delivery: Delivery) -> None:
-        """Forward a message that failed too often, with the attributes that tell where it came from.
-
-        https://cloud.google.com/pubsub/docs/handling-failures#track_delivery_attempts
-        """
-        policy, message = line.settings.dead_letter, delivery.message
-        if policy is None or policy.topic not in self._topics:
-            # As in the real service a message is not lost because its dead-letter topic is: it stays and is tried on.
-            rest = line.settings.backoff.seconds(delivery.failures) if line.settings.backoff else 0.0
-            line.backlog.add(message, self._clock.now().timestamp() + rest, failures=delivery.failures)
-            return
-        _, project, _, name = line.settings.name.split("/", 3)
-        attributes = {
-            **message.attributes,
-            "CloudPubSubDeadLetterSourceSubscription": name,
-            "CloudPubSubDeadLetterSourceSubscriptionProject": project,
-            "CloudPubSubDeadLetterSourceDeliveryCount": str(delivery.failures),
-            "CloudPubSubDeadLetterSourceTopicPublishTime": rfc3339(message.published),
-        }
-        self.publish(policy.topic, [PublishedMessage(message.data, attributes, message.ordering_key)])
-        self._journal.remove(line.settings.name, [message.id])
+            policy = line.settings.dead_letter
+            if policy is None or policy.topic not in self._topics:
+                # As in the real service a message is not lost because its dead-letter topic is.
+                line.keep_trying(delivery, now)
+            else:
+                self.publish(policy.topic, [line.dead_letter(delivery)])
+                line.bury(delivery)
+        if exhausted:
+            self._changed.notify_all()
 
     def _restore(self) -> None:
         now = self._clock.now().timestamp()
@@ -392,8 +334,7 @@ class Broker:
             if "/topics/" in name:
                 self._topics[name] = Topic(**resource)
             else:
-                settings = Subscription.from_record(resource)
-                self._lines[name] = _Line(settings, Backlog(settings), parse_filter(settings.filter))
+                self._lines[name] = Line(Subscription.from_record(resource), self._journal)
         for kept in self._journal.messages():
             if line := self._lines.get(kept.subscription):
                 line.backlog.add(kept.message, now, failures=kept.failures)

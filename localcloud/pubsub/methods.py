@@ -16,7 +16,7 @@ from google.pubsub_v1 import types
 
 from localcloud.pubsub.broker import Broker
 from localcloud.pubsub.errors import FailedPrecondition, InvalidArgument, Unimplemented
-from localcloud.pubsub.resources import Subscription, Topic
+from localcloud.pubsub.resources import PushTarget, Subscription, Topic
 from localcloud.pubsub.wire import (
     MAXIMUM_MESSAGES,
     MAXIMUM_REQUEST_BYTES,
@@ -124,8 +124,7 @@ class Methods:
         known = subscription_to_wire(former)
         _merge(known, request.subscription, request.update_mask, UPDATABLE_SUBSCRIPTION)
         wanted = subscription_from_wire(known)
-        if wanted.push is not None and former.push is not None:
-            wanted = replace(wanted, push=replace(wanted.push, envelope=former.push.envelope))
+        wanted = replace(wanted, push=_in_former_envelope(wanted.push, former.push))
         return subscription_to_wire(self.broker.update_subscription(wanted))
 
     def list_subscriptions(self, request: Any, patience: Patience) -> Any:
@@ -167,7 +166,8 @@ class Methods:
 
     def modify_push_config(self, request: Any, patience: Patience) -> Any:
         settings = self.broker.subscription(request.subscription)
-        self.broker.update_subscription(replace(settings, push=push_from_wire(request.push_config)))
+        push = _in_former_envelope(push_from_wire(request.push_config), settings.push)
+        self.broker.update_subscription(replace(settings, push=push))
         return empty_pb2.Empty()
 
     def seek(self, request: Any, patience: Patience) -> Any:
@@ -182,6 +182,13 @@ class Methods:
         if settings.push is not None:
             raise FailedPrecondition(f"{subscription.rsplit('/', 1)[-1]} is a push subscription and cannot be pulled.")
         return settings
+
+
+def _in_former_envelope(wanted: PushTarget | None, former: PushTarget | None) -> PushTarget | None:
+    """Return ``wanted`` with the form that pushes had before: what Eventarc sends stays a CloudEvent."""
+    if wanted is None or former is None:
+        return wanted
+    return replace(wanted, envelope=former.envelope)
 
 
 def _page(found: Sequence[Any], request: Any) -> tuple[Sequence[Any], str]:

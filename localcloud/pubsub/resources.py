@@ -40,6 +40,9 @@ class Backoff:
         return min(self.minimum_seconds * 2.0 ** min(failures - 1, 64), self.maximum_seconds)
 
 
+PUSH_BACKOFF = Backoff(0.1, 60.0)
+
+
 @dataclass(frozen=True)
 class DeadLetterPolicy:
     """Where a message goes that failed too often."""
@@ -106,6 +109,14 @@ class Subscription:
     expiration_seconds: int | None = 31 * DAY
     labels: Mapping[str, str] = field(default_factory=dict)
     detached: bool = False
+
+    @property
+    def backoff_in_force(self) -> Backoff | None:
+        """How a refused message rests; pushed ones rest without a retry policy too, or one would hammer its endpoint.
+
+        https://cloud.google.com/pubsub/docs/push#push_backoff
+        """
+        return self.backoff or (PUSH_BACKOFF if self.push is not None else None)
 
     def record(self) -> dict[str, Any]:
         """Return what of it is kept on disk: whoever pushes in an envelope of its own has to connect again."""

@@ -1,0 +1,136 @@
+"""A subscription at work: its settings, its messages, who waits for them, and what of it is kept on disk.
+
+The broker's lock guards it. What happened to a message is written down before anyone is told.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from localcloud.clock import rfc3339
+from localcloud.pubsub.backlog import Backlog, Delivery
+from localcloud.pubsub.filters import parse_filter
+from localcloud.pubsub.journal import Journal
+from localcloud.pubsub.messages import Message, PublishedMessage, ReceivedMessage
+from localcloud.pubsub.resources import Subscription
+
+
+class Line:
+    """The messages of one subscription on their way; moments are seconds since 1970."""
+
+    def __init__(self, settings: Subscription, journal: Journal) -> None:
+        self.settings = settings
+        self.journal = journal
+        self.backlog = Backlog(settings)
+        self._accepts = parse_filter(settings.filter)
+        self._waiting: set[threading.Event] = set()
+
+    def configure(self, settings: Subscription) -> None:
+        """Go on with other settings."""
+        self._accepts = parse_filter(settings.filter)
+        self.settings = self.backlog.settings = settings
+        self.journal.save(settings.name, settings.record())
+        self.wake()
+
+    def detach(self, settings: Subscription) -> None:
+        """Drop all messages and go on with ``settings``."""
+        self.journal.forget(settings.name)
+        self.backlog = Backlog(settings)
+        self.configure(settings)
+
+    def accept(self, messages: Iterable[Message], now: float) -> None:
+        """Take in those of ``messages`` that the filter wants."""
+        wanted = [message for message in messages if self._accepts(message.attributes)]
+        if not wanted:
+            return
+        self.journal.add([self.settings.name], wanted)
+        for message in wanted:
+            self.backlog.add(message, now)
+        self.wake()
+
+    def take(self, limit: int, now: float, lease_seconds: float | None, in_lane: int | None) -> list[ReceivedMessage]:
+        """Hand out up to ``limit`` messages that are ready."""
+        seconds = self.settings.ack_deadline_seconds if lease_seconds is None else lease_seconds
+        return [self._received(each) for each in self.backlog.take(limit, now, seconds, in_lane=in_lane)]
+
+    def settle(self, now: float) -> list[Delivery]:
+        """Let the time that has passed take its effect; return what has used up its deliveries by that."""
+        too_old = self.backlog.drop_older(now - self.settings.message_retention_seconds)
+        self._forget(too_old)
+        return self._note_failures(self.backlog.expire(now))
+
+    def acknowledge(self, ack_ids: Iterable[str]) -> list[str]:
+        """Finish deliveries; return the ack ids that were not valid."""
+        done = {ack_id: self.backlog.acknowledge(ack_id) for ack_id in ack_ids}
+        self._forget([delivery for delivery in done.values() if delivery])
+        self.wake()
+        return [ack_id for ack_id, delivery in done.items() if delivery is None]
+
+    def refuse(self, ack_ids: Iterable[str], now: float) -> tuple[list[str], list[Delivery]]:
+        """Count failed deliveries; return the ack ids that were not valid, and what has used up its deliveries."""
+        refused = {ack_id: self.backlog.refuse(ack_id, now) for ack_id in ack_ids}
+        exhausted = self._note_failures([delivery for delivery in refused.values() if delivery])
+        self.wake()
+        return [ack_id for ack_id, delivery in refused.items() if delivery is None], exhausted
+
+    def seek(self, moment: datetime, now: float) -> None:
+        """Treat messages published before ``moment`` as acknowledged, and retained later ones as not acknowledged."""
+        dropped, restored = self.backlog.seek(moment.timestamp(), now)
+        self._forget(dropped)
+        self.journal.add([self.settings.name], [delivery.message for delivery in restored])
+        self.wake()
+
+    def keep_trying(self, delivery: Delivery, now: float) -> None:
+        """Take back a message that has used up its deliveries while there is no place for dead letters."""
+        backoff = self.settings.backoff_in_force
+        rest = backoff.seconds(delivery.failures) if backoff else 0.0
+        self.backlog.add(delivery.message, now + rest, failures=delivery.failures)
+
+    def dead_letter(self, delivery: Delivery) -> PublishedMessage:
+        """Return the message that a dead letter becomes: itself, with attributes that tell where it came from.
+
+        https://cloud.google.com/pubsub/docs/handling-failures#track_delivery_attempts
+        """
+        message = delivery.message
+        _, project, _, name = self.settings.name.split("/", 3)
+        attributes = {
+            **message.attributes,
+            "CloudPubSubDeadLetterSourceSubscription": name,
+            "CloudPubSubDeadLetterSourceSubscriptionProject": project,
+            "CloudPubSubDeadLetterSourceDeliveryCount": str(delivery.failures),
+            "CloudPubSubDeadLetterSourceTopicPublishTime": rfc3339(message.published),
+        }
+        return PublishedMessage(message.data, attributes, message.ordering_key)
+
+    def bury(self, delivery: Delivery) -> None:
+        """Forget a message that now lies in the dead letters."""
+        self._forget([delivery])
+
+    def wait_on(self, event: threading.Event) -> None:
+        """Set ``event`` whenever a message may have become deliverable, until ``leave``."""
+        self._waiting.add(event)
+
+    def leave(self, event: threading.Event) -> None:
+        self._waiting.discard(event)
+
+    def wake(self) -> None:
+        """Let everyone who waits look again."""
+        for event in self._waiting:
+            event.set()
+
+    def _received(self, delivery: Delivery) -> ReceivedMessage:
+        assert delivery.ack_id is not None
+        counted = delivery.attempt if self.settings.dead_letter else None
+        return ReceivedMessage(delivery.ack_id, delivery.message, delivery.attempt, counted)
+
+    def _note_failures(self, failed: Sequence[Delivery]) -> list[Delivery]:
+        if failed:
+            resting = [(delivery.message.id, delivery.failures) for delivery in failed if not delivery.gone]
+            self.journal.count_failures(self.settings.name, resting)
+        return [delivery for delivery in failed if delivery.gone]
+
+    def _forget(self, done: Sequence[Delivery]) -> None:
+        if done:
+            self.journal.remove(self.settings.name, [delivery.message.id for delivery in done])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud.vertex.errors import BackendError
-from localcloud.vertex.schemas import json_schema
+from localcloud.vertex.schemas import InvalidSchemaError, json_schema
 
 CHARACTERS_PER_TOKEN = 4
 # An image of up to 384 pixels a side; larger ones and other media are not measured here.
@@ -224,10 +224,15 @@ def _generation(config: Any) -> Generation:
 
 
 def _schema(config: dict[str, Any]) -> dict[str, Any] | None:
-    if config.get("responseJsonSchema") is not None:
-        return dict(config["responseJsonSchema"])
-    schema = config.get("responseSchema")
-    return None if schema is None else json_schema(schema)
+    given = [config[key] for key in ("responseJsonSchema", "responseSchema") if config.get(key) is not None]
+    if not given:
+        return None
+    if len(given) > 1:
+        raise BackendError(400, "Only one of responseSchema and responseJsonSchema may be set.")
+    try:
+        return json_schema(given[0])
+    except InvalidSchemaError as error:
+        raise BackendError(400, f"Unable to submit request because the response schema is invalid: {error}") from None
 
 
 def _number(given: dict[str, Any], name: str, low: float | None = None, high: float | None = None) -> float | None:
@@ -238,10 +243,10 @@ def _number(given: dict[str, Any], name: str, low: float | None = None, high: fl
         number = float(value)
     except (TypeError, ValueError):
         raise BackendError(400, f"Invalid value at 'generation_config.{name}': {value!r} is no number.") from None
-    if (low is not None and number < low) or (high is not None and number > high):
+    if not math.isfinite(number) or (low is not None and number < low) or (high is not None and number > high):
         limits = f"from {low} to {high}" if high is not None else f"of at least {low}"
         raise BackendError(
-            400, f"Unable to submit request because {name} has the value {value}; it must be a value {limits}."
+            400, f"Unable to submit request because {name} has the value {value}; it must be a number {limits}."
         )
     return number
 

@@ -121,7 +121,7 @@ class Endpoints:
                     raise RequestError("INVALID_ARGUMENT", f"The field {path} of an endpoint cannot be updated.")
             for path in mask:
                 if path == "trafficSplit":
-                    endpoint.traffic = _traffic(changes.get(path, {}), endpoint.deployments)
+                    endpoint.traffic = _traffic(changes.get(path), endpoint.deployments)
                 else:
                     endpoint.fields[path] = changes.get(path, {} if path == "labels" else "")
             endpoint.updated = self._moments.next()
@@ -151,15 +151,13 @@ class Endpoints:
                 not support, or a traffic split that makes no sense.
         """
         self._operations.settle()
-        given = body.get("deployedModel") or {}
+        given = _object(body.get("deployedModel"), "deployed_model")
         with self._lock:
             endpoint = self._find(name)
             version = self._registry.version(str(given.get("model", "")))
             _check_deployable(version, given)
             identity = str(given.get("id") or secrets.randbelow(9 * 10**18) + 10**18)
-            split = {str(key): share for key, share in body.get("trafficSplit", {}).items()}
-            if split:
-                _traffic(split, {**endpoint.deployments, NEW_MODEL: None})
+            split = _traffic(body.get("trafficSplit"), [*endpoint.deployments, NEW_MODEL])
 
         def finish() -> dict[str, Any]:
             with self._lock:
@@ -197,8 +195,7 @@ class Endpoints:
             if identity not in endpoint.deployments:
                 raise RequestError("NOT_FOUND", f"The Endpoint {name} has no deployed model {identity!r}.")
             others = {key: one for key, one in endpoint.deployments.items() if key != identity}
-            split = {str(key): int(share) for key, share in body.get("trafficSplit", {}).items() if int(share)}
-            left = _traffic(split, others) if split else endpoint.traffic
+            left = _traffic(body.get("trafficSplit"), endpoint.deployments) or endpoint.traffic
             if others and left.get(identity):
                 raise RequestError(
                     "FAILED_PRECONDITION", f"The deployed model {identity} has traffic. Give it to another one first."
@@ -250,8 +247,9 @@ class Endpoints:
 def _check_deployable(version: Version, given: dict[str, Any]) -> None:
     if not version.deployable:
         raise RequestError("INVALID_ARGUMENT", f"The Model {version.name} cannot be deployed.")
-    resources = given.get("dedicatedResources") or {}
-    if not resources.get("machineSpec", {}).get("machineType") or int(resources.get("minReplicaCount", 0)) < 1:
+    resources = _object(given.get("dedicatedResources"), "dedicated_resources")
+    machine = _object(resources.get("machineSpec"), "machine_spec")
+    if not machine.get("machineType") or _whole_number(resources.get("minReplicaCount", 0)) < 1:
         raise RequestError(
             "INVALID_ARGUMENT",
             f"The Model {version.name} supports dedicated resources only: dedicatedResources must have a "
@@ -259,12 +257,26 @@ def _check_deployable(version: Version, given: dict[str, Any]) -> None:
         )
 
 
-def _traffic(split: dict[str, Any], deployments: Iterable[str]) -> dict[str, int]:
+def _traffic(split: Any, deployments: Iterable[str]) -> dict[str, int]:
     """Return a traffic split with its shares as numbers. Raises ``RequestError`` if it makes no sense."""
-    shares = {str(key): int(share) for key, share in split.items()}
+    shares = {key: _whole_number(share) for key, share in _object(split, "traffic_split").items()}
     unknown = shares.keys() - set(deployments)
     if unknown:
         raise RequestError("INVALID_ARGUMENT", f"The traffic split names models that are not there: {sorted(unknown)}.")
-    if shares and sum(shares.values()) != 100:
+    if shares and (sum(shares.values()) != 100 or min(shares.values()) < 0):
         raise RequestError("INVALID_ARGUMENT", "The traffic split must add up to 100.")
     return shares
+
+
+def _object(value: Any, where: str) -> dict[str, Any]:
+    """Return a message that may be absent. Raises ``RequestError`` if it is something else."""
+    if value is not None and not isinstance(value, dict):
+        raise RequestError("INVALID_ARGUMENT", f"Invalid JSON payload received. Expected an object at '{where}'.")
+    return value or {}
+
+
+def _whole_number(value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise RequestError("INVALID_ARGUMENT", f"Invalid value: {value!r} is no whole number.") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NoReturn
 
+from localcloud.vertex.contents import as_list
 from localcloud.vertex.endpoints import Endpoints
 from localcloud.vertex.job_routes import LOCATION, page_size
 from localcloud.vertex.operations import Operations
@@ -14,6 +15,7 @@ from localcloud.vertex.rest import Call, Route
 MODEL = f"{LOCATION}/models/{{model}}"
 ENDPOINT = f"{LOCATION}/endpoints/{{endpoint}}"
 LONGEST_WAIT_SECONDS = 60.0
+DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
 
 
 class ModelRoutes:
@@ -58,8 +60,9 @@ class ModelRoutes:
         return {"operations": self._operations.list(f"projects/{parent}")}
 
     def _wait(self, call: Call, **names: str) -> dict[str, Any]:
-        seconds = float(call.query.get("timeout", str(LONGEST_WAIT_SECONDS)).rstrip("s"))
-        return self._operations.wait(operation_name(names), min(seconds, LONGEST_WAIT_SECONDS))
+        given = DURATION.fullmatch(call.query.get("timeout", ""))
+        seconds = min(float(given[1]), LONGEST_WAIT_SECONDS) if given else LONGEST_WAIT_SECONDS
+        return self._operations.wait(operation_name(names), seconds)
 
     def _list_models(self, call: Call, **names: str) -> dict[str, Any]:
         return self._registry.list(LOCATION.format(**names), *_list_options(call))
@@ -71,7 +74,8 @@ class ModelRoutes:
         return self._registry.patch(MODEL.format(**names), call.body, _mask(call))
 
     def _merge_aliases(self, call: Call, **names: str) -> dict[str, Any]:
-        return self._registry.merge_aliases(MODEL.format(**names), call.body.get("versionAliases", []))
+        aliases = [str(alias) for alias in as_list(call.body.get("versionAliases"))]
+        return self._registry.merge_aliases(MODEL.format(**names), aliases)
 
     def _delete_model(self, call: Call, **names: str) -> NoReturn:
         self._registry.refuse_delete(MODEL.format(**names))

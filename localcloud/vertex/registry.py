@@ -249,13 +249,13 @@ class Registry:
         return version.resource(versions[0], max(versions, key=lambda one: one.updated or one.created))
 
     def _move_aliases(self, version: Version, aliases: Iterable[str]) -> None:
-        wanted = list(dict.fromkeys(aliases))
+        wanted = list(aliases)
         for alias in wanted:
             if not ALIAS.fullmatch(alias):
                 raise RequestError("INVALID_ARGUMENT", f"{alias!r} is no version alias: {ALIAS.pattern}.")
         for other in self._models[version.model]:
             other.aliases = [alias for alias in other.aliases if alias not in wanted]
-        version.aliases.extend(wanted)
+        version.aliases.extend(dict.fromkeys(wanted))
 
 
 def _refuse_deployed(version: Version) -> None:

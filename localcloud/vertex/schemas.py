@@ -6,17 +6,16 @@ The message: https://cloud.google.com/vertex-ai/docs/reference/rest/v1/Schema
 from __future__ import annotations
 
 import hashlib
+import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 # In the order of their numbers: clients over REST may send the number instead of the name.
 TYPES = ("TYPE_UNSPECIFIED", "STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", "NULL")
 
-KEPT_AS_THEY_ARE = ("title", "description", "enum", "format", "pattern", "default", "example", "required")
-BOUNDS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
-NUMERIC_BOUNDS = ("minimum", "maximum")
-
 DEEPEST = 12
+MOST_REQUIRED = 10_000
 
 VALUE_BY_FORMAT = {
     "date-time": "2026-01-01T00:00:00Z",
@@ -26,27 +25,113 @@ VALUE_BY_FORMAT = {
 }
 
 
-def json_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return Google's Schema as a JSON Schema: types in lower case, ``nullable`` as a second type."""
-    given = {re.sub(r"_([a-z])", lambda match: match[1].upper(), key): value for key, value in schema.items()}
-    result: dict[str, Any] = {}
-    kind = given.get("type")
-    if kind is not None:
-        name = TYPES[kind] if isinstance(kind, int) else str(kind)
-        result["type"] = [name.lower(), "null"] if given.get("nullable") else name.lower()
-    result |= {key: given[key] for key in KEPT_AS_THEY_ARE if key in given}
-    result |= {key: int(given[key]) for key in BOUNDS if key in given}  # int64: strings in JSON
-    result |= {key: given[key] for key in NUMERIC_BOUNDS if key in given}
-    if "items" in given:
-        result["items"] = json_schema(given["items"])
-    if "anyOf" in given:
-        result["anyOf"] = [json_schema(option) for option in given["anyOf"]]
-    if "properties" in given:
-        properties = given["properties"]
-        names = [name for name in given.get("propertyOrdering", ()) if name in properties]
-        names += [name for name in properties if name not in names]
-        result["properties"] = {name: json_schema(properties[name]) for name in names}
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_list_of_text(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(element, str) for element in value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: Any) -> bool:
+    """Return whether a value is an int64 as JSON has it: a number, or a string of digits."""
+    return (_is_number(value) and value >= 0) or (
+        isinstance(value, str) and re.fullmatch("[0-9]{1,18}", value) is not None
+    )
+
+
+def _is_type(value: Any) -> bool:
+    names = value if isinstance(value, list) and value else [value]
+    return all(
+        (isinstance(name, str) and name.upper() in TYPES)
+        or (isinstance(name, int) and not isinstance(name, bool) and 0 <= name < len(TYPES))
+        for name in names
+    )
+
+
+# What the value of a keyword must be. A keyword that is not here may be anything, and changes nothing.
+SHAPES: dict[str, Callable[[Any], bool]] = {
+    "type": _is_type,
+    "title": _is_text,
+    "description": _is_text,
+    "format": _is_text,
+    "pattern": _is_text,
+    "$ref": _is_text,
+    "ref": _is_text,
+    "enum": lambda value: isinstance(value, list),
+    "nullable": lambda value: isinstance(value, bool),
+    "required": _is_list_of_text,
+    "propertyOrdering": _is_list_of_text,
+    "minimum": _is_number,
+    "maximum": _is_number,
+    "minItems": lambda value: _is_count(value) and int(value) <= MOST_REQUIRED,
+    "maxItems": _is_count,
+    "minLength": lambda value: _is_count(value) and int(value) <= MOST_REQUIRED,
+    "maxLength": _is_count,
+    "minProperties": _is_count,
+    "maxProperties": _is_count,
+}
+COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
+# Where schemas are within a schema: one, several, or several by name.
+ONE = ("items",)
+SEVERAL = ("anyOf", "oneOf")
+NAMED = ("properties", "$defs", "definitions")
+# Google's own keywords, which a JSON Schema has no use for.
+DROPPED = ("nullable", "propertyOrdering")
+
+
+class InvalidSchemaError(ValueError):
+    """A response schema that makes no sense, in words for the caller."""
+
+
+def json_schema(schema: Any) -> dict[str, Any]:
+    """Return Google's Schema as a JSON Schema: types in lower case, ``nullable`` as a second type.
+
+    What is a JSON Schema already comes back as it is.
+
+    Raises:
+        InvalidSchemaError: It is neither.
+    """
+    if not isinstance(schema, dict):
+        raise InvalidSchemaError("A schema must be an object.")
+    given = {
+        re.sub(r"_([a-z])", lambda match: match[1].upper(), str(key)): value
+        for key, value in schema.items()
+        if value is not None
+    }
+    for key, value in given.items():
+        if key in SHAPES and not SHAPES[key](value):
+            raise InvalidSchemaError(f"The {key} of a schema cannot be {str(value)[:80]}.")
+    if given.get("minimum", -math.inf) > given.get("maximum", math.inf):
+        raise InvalidSchemaError("The minimum of a schema is greater than its maximum.")
+    result = {key: value for key, value in given.items() if key not in DROPPED}
+    result |= {key: int(given[key]) for key in COUNTS if key in given}
+    if "type" in given:
+        names = given["type"] if isinstance(given["type"], list) else [given["type"]]
+        kinds = [(TYPES[name] if isinstance(name, int) else name).lower() for name in names]
+        kinds += ["null"] if given.get("nullable") else []
+        result["type"] = kinds[0] if len(kinds) == 1 else kinds
+    result |= {key: json_schema(given[key]) for key in ONE if key in given}
+    for key in SEVERAL:
+        if key in given:
+            if not isinstance(given[key], list):
+                raise InvalidSchemaError(f"The {key} of a schema must be a list of schemas.")
+            result[key] = [json_schema(option) for option in given[key]]
+    for key in NAMED:
+        if key in given:
+            if not isinstance(given[key], dict):
+                raise InvalidSchemaError(f"The {key} of a schema must be an object of schemas.")
+            result[key] = {name: json_schema(given[key][name]) for name in _ordered(given[key], given)}
     return result
+
+
+def _ordered(properties: dict[str, Any], schema: dict[str, Any]) -> list[str]:
+    first = [name for name in dict.fromkeys(schema.get("propertyOrdering", ())) if name in properties]
+    return first + [name for name in properties if name not in first]
 
 
 def conforming_value(schema: dict[str, Any], words: str) -> Any:
@@ -59,6 +144,8 @@ def conforming_value(schema: dict[str, Any], words: str) -> Any:
 
 def _value(schema: dict[str, Any], words: str, path: str, root: dict[str, Any], depth: int) -> Any:
     schema = _resolve(schema, root)
+    if depth > 3 * DEEPEST:  # options that refer to each other without end
+        return None
     if "const" in schema:
         return schema["const"]
     if schema.get("enum"):
@@ -71,14 +158,13 @@ def _value(schema: dict[str, Any], words: str, path: str, root: dict[str, Any], 
         case "object":
             return _object(schema, words, path, root, depth)
         case "array":
-            length = max(int(schema.get("minItems", 1)), 0)
-            length = min(length, int(schema.get("maxItems", length)))
+            length = min(schema.get("minItems", 1), schema.get("maxItems", MOST_REQUIRED))
             if depth >= DEEPEST:
                 return []
             items = schema.get("items", {})
             return [_value(items, words, f"{path}[{index}]", root, depth + 1) for index in range(length)]
         case "integer":
-            return int(_number(schema, words, path))
+            return math.ceil(_number(schema, words, path))
         case "number":
             return _number(schema, words, path) + 0.5 * ("maximum" not in schema)
         case "boolean":
@@ -102,8 +188,8 @@ def _resolve(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
         return schema
     target: Any = root
     for step in reference.removeprefix("#").strip("/").split("/"):
-        target = target.get(step, {}) if step else target
-    return dict(target)
+        target = target.get(step) if step and isinstance(target, dict) else target
+    return target if isinstance(target, dict) else {}
 
 
 def _pick(words: str, path: str) -> int:
@@ -115,7 +201,8 @@ def _number(schema: dict[str, Any], words: str, path: str) -> float:
     high = schema.get("maximum")
     low = (0 if high is None else min(0, high)) if low is None else low
     high = low + 100 if high is None else high
-    return low + _pick(words, path) % (int(high - low) + 1)
+    span = high - low
+    return low + _pick(words, path) % (int(span) + 1) if math.isfinite(span) else low
 
 
 def _string(schema: dict[str, Any], words: str, path: str) -> str:
@@ -123,5 +210,4 @@ def _string(schema: dict[str, Any], words: str, path: str) -> str:
         return VALUE_BY_FORMAT[schema["format"]]
     name = path.rsplit(".", 1)[-1]
     text = f"{name}: {words}" if name else words
-    text = text[: int(schema["maxLength"])] if "maxLength" in schema else text
-    return text.ljust(int(schema.get("minLength", 0)), ".")
+    return text[: schema.get("maxLength")].ljust(schema.get("minLength", 0), ".")

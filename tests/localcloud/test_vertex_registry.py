@@ -221,6 +221,20 @@ class TestEndpoints:
         with pytest.raises(exceptions.BadRequest):
             endpoints.create_endpoint(parent=PARENT, endpoint={})
 
+    def test_what_is_of_the_wrong_type_is_refused(self, world: World, endpoints: api.EndpointServiceClient) -> None:
+        register(world)
+        endpoint = endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": "e"}).result(timeout=10).name
+        model = {"model": MODEL, "dedicatedResources": {"machineSpec": {"machineType": "n"}, "minReplicaCount": 1}}
+        for body in (
+            {"deployedModel": 1},
+            {"deployedModel": {**model, "dedicatedResources": "many"}},
+            {"deployedModel": model, "trafficSplit": [100]},
+            {"deployedModel": model, "trafficSplit": {"0": "all"}},
+            {"deployedModel": model, "trafficSplit": {"0": None}},
+        ):
+            answer = requests.post(f"{world.url}/v1/{endpoint}:deployModel", json=body, timeout=10)
+            assert answer.status_code == 400, body
+
     def test_endpoints_are_listed_by_filter(self, endpoints: api.EndpointServiceClient) -> None:
         names = [
             endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": name}).result(timeout=10).name

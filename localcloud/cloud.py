@@ -10,8 +10,6 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from localcloud import provisioning
-from localcloud.bigquery import BigQuery
 from localcloud.callers import Callers
 from localcloud.calls import Calls
 from localcloud.config import CloudConfig
@@ -20,19 +18,16 @@ from localcloud.credentials import Credentials
 from localcloud.declaration import read_declaration
 from localcloud.delivery_faults import OrderedDeliveryFaults
 from localcloud.environment import ACCESS_TOKEN_FILE, Addresses, client_environment, function_environment
-from localcloud.eventarc import Eventarc
 from localcloud.faults import Faults
 from localcloud.front import Front
 from localcloud.functions import Functions
-from localcloud.http import HOST, ASGIApp, HttpServer, Receive, Scope, Send
+from localcloud.http import HOST, ASGIApp, HttpServer, Receive, ReservedPort, Scope, Send
 from localcloud.http_effects import error_body
 from localcloud.janitor import Janitor
 from localcloud.pubsub import PubSub
 from localcloud.quotas import Quotas
 from localcloud.recorder import Recorder
-from localcloud.scheduler import Scheduler
 from localcloud.storage import Storage
-from localcloud.vertex import Vertex, backend_from
 
 # Which service a path of the shared HTTP port belongs to: the first pattern that fits. BigQuery has a port of its own.
 ROUTES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -70,8 +65,12 @@ class LocalCloud:
         self.state = "starting"
         with contextlib.ExitStack() as undo:
             # What is started is stopped in reverse order, also when something later does not start.
-            self._build(undo)
-            self._start(undo)
+            self._lay_foundations(undo)
+            # The functions take longest to load; they do so while the services are loaded here.
+            self.functions.start(function_environment(self.config, self.declaration, self.addresses, self._key_file))
+            self._build_services(undo)
+            self._provision()
+            self._serve_all(undo)
             self._undo = undo.pop_all()
         self.state = "running"
 
@@ -88,6 +87,7 @@ class LocalCloud:
             self.declaration,
             self.addresses,
             self._key_file,
+            storage_read=f"{HOST}:{self.bigquery.storage_api_port}",
             function_urls=self.functions.urls(),
             gcloud_folder=self._gcloud_folder,
         )
@@ -101,7 +101,7 @@ class LocalCloud:
                 "storage": self.addresses.http,
                 "pubsub": self.addresses.pubsub,
                 "bigquery": self.addresses.bigquery,
-                "bigquery-storage": self.addresses.storage_read,
+                "bigquery-storage": f"{HOST}:{self.bigquery.storage_api_port}",
                 "vertex": self.addresses.http,
                 "scheduler": self.addresses.http,
             },
@@ -110,32 +110,53 @@ class LocalCloud:
             },
         }
 
-    @property
-    def addresses(self) -> Addresses:
-        """Where the services are."""
-        return Addresses(
-            http=self._server.url,
-            bigquery=self.bigquery.url,
-            pubsub=f"{HOST}:{self.pubsub.port}",
-            storage_read=f"{HOST}:{self.bigquery.storage_api_port}",
-        )
-
-    def _build(self, undo: contextlib.ExitStack) -> None:
-        """Make everything, without serving anything yet."""
+    def _lay_foundations(self, undo: contextlib.ExitStack) -> None:
+        """Settle what everything else is told: where it lies, which ports it has, and who sees to calls."""
         config = self.config
-        clock, project = config.clock, config.project
         janitor = Janitor()
         undo.callback(janitor.close)
         self.data_dir = self._make_data_dir(janitor)
-        kept = self.data_dir if config.data_dir is not None else None
+        bigquery_port, pubsub_port = ReservedPort(config.bigquery_port), ReservedPort(config.pubsub_port)
+        undo.callback(bigquery_port.release)
+        undo.callback(pubsub_port.release)
+        self._server = HttpServer(self._lead, port=config.http_port, name="services")
+        undo.callback(self._server.stop)
+        self.addresses = Addresses(
+            http=self._server.url,
+            bigquery=f"http://{HOST}:{bigquery_port.number}",
+            pubsub=f"{HOST}:{pubsub_port.number}",
+        )
+        self._ports = {"bigquery": bigquery_port.number, "pubsub": pubsub_port.number}
+        self.credentials = Credentials(
+            project=config.project,
+            account=self.declaration.runtime_account,
+            token_uri=f"{self.addresses.http}/token",
+            clock=config.clock,
+        )
+        self._key_file = self.data_dir / "service-account.json"
+        self.credentials.write(self._key_file)
+        self._gcloud_folder = self.data_dir / "gcloud"
+        self._gcloud_folder.mkdir(exist_ok=True)
+        (self._gcloud_folder / ACCESS_TOKEN_FILE).write_text("local\n", encoding="utf-8")
         self.functions = Functions(
             self.declaration.functions.values() if config.with_functions else (),
             source=config.source,
             data_dir=self.data_dir,
-            clock=clock,
+            clock=config.clock,
             janitor=janitor,
         )
         undo.callback(self.functions.stop)
+
+    def _build_services(self, undo: contextlib.ExitStack) -> None:
+        """Make the services; none is served yet."""
+        from localcloud.bigquery import BigQuery
+        from localcloud.eventarc import Eventarc
+        from localcloud.scheduler import Scheduler
+        from localcloud.vertex import Vertex, backend_from
+
+        config = self.config
+        clock, project = config.clock, config.project
+        kept = self.data_dir if config.data_dir is not None else None
         self.recorder = Recorder(config.record_to) if config.record_to is not None else None
         if self.recorder is not None:
             undo.callback(self.recorder.close)
@@ -148,20 +169,6 @@ class LocalCloud:
             recorder=self.recorder,
         )
         undo.callback(self.front.stop)
-        self._server = HttpServer(self._serve, port=config.http_port, name="services")
-        undo.callback(self._server.stop)
-        self.credentials = Credentials(
-            project=project,
-            account=self.declaration.runtime_account,
-            token_uri=f"{self._server.url}/token",
-            clock=clock,
-        )
-        self._key_file = self.data_dir / "service-account.json"
-        self.credentials.write(self._key_file)
-        self._gcloud_folder = self.data_dir / "gcloud"
-        self._gcloud_folder.mkdir(exist_ok=True)
-        (self._gcloud_folder / ACCESS_TOKEN_FILE).write_text("local\n", encoding="utf-8")
-
         backend = backend_from(config.gemini_backend)
         self.storage = Storage(self.data_dir / "storage", clock=clock, project=project)
         undo.callback(self.storage.close)
@@ -202,29 +209,31 @@ class LocalCloud:
             }.items()
         }
 
-    def _start(self, undo: contextlib.ExitStack) -> None:
-        """Serve, make the declared resources, and run the functions last."""
-        config, declaration = self.config, self.declaration
-        self.pubsub.start(config.pubsub_port, interceptors=[self.front.interceptor()])
-        self.bigquery.start(config.bigquery_port)
-        self.vertex.start()
-        undo.callback(self.vertex.stop)
-        self._server.start()
-        undo.callback(self._server.stop)  # before the services that it leads to
+    def _provision(self) -> None:
+        """Make the declared resources, before anything can ask for them."""
+        from localcloud import provisioning
 
+        config, declaration = self.config, self.declaration
         provisioning.make_buckets(declaration, self.storage.store, location=config.location)
         provisioning.make_topics(declaration, self.pubsub.broker, project=config.project)
         if config.with_functions:
             urls = self.functions.urls()
             provisioning.connect_triggers(declaration, config, self.eventarc, urls)
             provisioning.make_schedules(declaration, config, self.scheduler, urls)
-            environment = function_environment(config, declaration, self.addresses, self._key_file)
-            undo.callback(self.functions.stop)
-            self.functions.start(environment)
         if config.with_samples:
             provisioning.make_sample_tables(self.bigquery)
+
+    def _serve_all(self, undo: contextlib.ExitStack) -> None:
+        """Serve, and wait for the functions before anything comes to them."""
+        self.bigquery.start(self._ports["bigquery"])
+        self.vertex.start()
+        undo.callback(self.vertex.stop)
+        self._server.start()
+        undo.callback(self._server.stop)  # before the services that it leads to
+        undo.callback(self.functions.stop)  # before everything that they call
         self.functions.wait_until_ready()
-        if config.with_schedules:
+        self.pubsub.start(self._ports["pubsub"], interceptors=[self.front.interceptor()])
+        if self.config.with_schedules:
             self.scheduler.start()
             undo.callback(self.scheduler.stop)
 
@@ -236,7 +245,7 @@ class LocalCloud:
         janitor.remove(folder)
         return folder
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _lead(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lead a call to the service whose path it has."""
         for pattern, service in ROUTES:
             if pattern.match(scope["path"]):

@@ -24,8 +24,6 @@ class Addresses:
     """URL of BigQuery's REST API."""
     pubsub: str
     """``host:port`` of Pub/Sub's gRPC API."""
-    storage_read: str
-    """``host:port`` of the BigQuery Storage API's gRPC."""
 
 
 def function_environment(
@@ -54,10 +52,14 @@ def client_environment(
     addresses: Addresses,
     key_file: Path,
     *,
+    storage_read: str,
     function_urls: Mapping[str, str],
     gcloud_folder: Path,
 ) -> dict[str, str]:
-    """Return what a person's shell, the official clients, ``gcloud`` and ``bq`` are told."""
+    """Return what a person's shell, the official clients, ``gcloud`` and ``bq`` are told.
+
+    ``storage_read`` is the ``host:port`` of the BigQuery Storage API, whose client has no variable of its own.
+    """
     urls = {
         function.env: function_urls[function.name]
         for function in declaration.functions.values()
@@ -68,7 +70,7 @@ def client_environment(
         **_resources(config.project, declaration),
         **urls,
         "LOCALCLOUD_URL": addresses.http,
-        "BIGQUERY_STORAGE_ENDPOINT": addresses.storage_read,
+        "BIGQUERY_STORAGE_ENDPOINT": storage_read,
         **_gcloud(config.project, addresses, gcloud_folder),
     }
 

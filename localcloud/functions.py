@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,11 +14,12 @@ from pathlib import Path
 
 from localcloud.clock import Clock
 from localcloud.declaration import Function
-from localcloud.http import HOST
+from localcloud.http import HOST, ReservedPort
 from localcloud.janitor import Janitor
 
 START_TIMEOUT_SECONDS = 60
-STOP_TIMEOUT_SECONDS = 3
+# gunicorn takes seconds to end by itself, long after its last answer.
+STOP_TIMEOUT_SECONDS = 1
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10
 LOG_LINES_SHOWN = 30
@@ -45,7 +45,7 @@ class FunctionProcess:
         self._home = data_dir / "home" / function.name
         self._clock = clock
         self._janitor = janitor
-        self.port, self._reservation = _reserve_port()
+        self._port = ReservedPort()
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
         self._settled = threading.Condition()
@@ -57,7 +57,7 @@ class FunctionProcess:
     @property
     def url(self) -> str:
         """Where the function is called."""
-        return f"http://{HOST}:{self.port}"
+        return f"http://{HOST}:{self._port.number}"
 
     @property
     def pid(self) -> int | None:
@@ -109,7 +109,7 @@ class FunctionProcess:
         if (pid := self.pid) is not None:
             _signal_group(pid, signal.SIGKILL)
             self._thread.join(STOP_TIMEOUT_SECONDS)
-        self._reservation.close()
+        self._port.release()
 
     def last_log_lines(self, count: int = LOG_LINES_SHOWN) -> str:
         """Return the last ``count`` lines that the function wrote."""
@@ -135,7 +135,7 @@ class FunctionProcess:
                     *("--target", self.function.name),
                     *("--source", "main.py"),
                     *("--signature-type", self.function.signature_type),
-                    *("--host", HOST, "--port", str(self.port)),
+                    *("--host", HOST, "--port", str(self._port.number)),
                 ],
                 cwd=self._source,
                 env=dict(self._environment),
@@ -164,7 +164,7 @@ class FunctionProcess:
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> bool:
         waited = threading.Event()
         while process.poll() is None:
-            if _answers(self.port):
+            if _answers(self._port.number):
                 return True
             waited.wait(0.02)
         return False
@@ -210,21 +210,6 @@ class Functions:
             thread.start()
         for thread in stopping:
             thread.join()
-
-
-def _reserve_port() -> tuple[int, socket.socket]:
-    """Return a free port of this machine, and a socket that keeps it from being given to anybody else.
-
-    The socket is bound and does not listen. On Linux the function's own server can bind the port all the same, because
-    both ask to reuse the address and only one listens; elsewhere it could not, so there the port is only likely free.
-    """
-    held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    held.bind((HOST, 0))
-    port = held.getsockname()[1]
-    if sys.platform != "linux":
-        held.close()
-    return port, held
 
 
 def _answers(port: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -39,6 +40,32 @@ class _ConnectionProtocol(HttpToolsProtocol):
         self.app_state = {**self.app_state, "connection": Connection(transport)}
 
 
+class ReservedPort:
+    """A port of this machine that nobody else is given, and that a server here or in a child process can bind.
+
+    It is held by a socket that is bound and does not listen. On Linux a server that asks to reuse the address, as
+    uvicorn, gunicorn and gRPC do, can bind it all the same; elsewhere it could not, so there the port is let go at once
+    and only likely to stay free.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        """Reserve ``port`` (0: a free one). Raises ``OSError`` if it is taken."""
+        self._held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._held.bind((HOST, port))
+        except OSError:
+            self._held.close()
+            raise
+        self.number: int = self._held.getsockname()[1]
+        if sys.platform != "linux":
+            self._held.close()
+
+    def release(self) -> None:
+        """Let go of the port; a server that listens on it is not disturbed."""
+        self._held.close()
+
+
 class HttpServer:
     """An ASGI application behind ``http://127.0.0.1:PORT``.
 
@@ -49,7 +76,11 @@ class HttpServer:
         """Bind ``port`` (0: a free one). Raises ``OSError`` if it is taken."""
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((HOST, port))
+        try:
+            self._socket.bind((HOST, port))
+        except OSError:
+            self._socket.close()
+            raise
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
             app,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from localcloud.bigquery import BigQuery
-from localcloud.storage import Storage
+if TYPE_CHECKING:
+    from localcloud.bigquery import BigQuery
+    from localcloud.storage import Storage
 
 QUOTAS = ("storage_writes_per_second", "bigquery_queued_interactive", "bigquery_table_modifications_per_day")
 

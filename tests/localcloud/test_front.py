@@ -34,6 +34,7 @@ from localcloud.functions import Functions
 from localcloud.http import HttpServer, Receive, Scope, Send
 from localcloud.janitor import Janitor
 from localcloud.pubsub import PubSub, Subscription
+from localcloud.quotas import Quotas
 from localcloud.recorder import Recorder, read_exchanges
 from localcloud.storage import NotFound, Storage
 
@@ -111,7 +112,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     pubsub.broker.ensure_topic(TOPIC)
     pubsub.broker.put_subscription(Subscription(HOLD, TOPIC))
     fronted = front.wrap(service.app, "storage")
-    control = Control(faults, calls, dict).app
+    control = Control(faults, calls, Quotas(service, bigquery=None), dict).app
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         await (fronted if "storage" in scope["path"] else control)(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Google's description of the BigQuery API, with this server in the place of theirs. ``bq`` begins by fetching it."""
+"""Google's description of the BigQuery API: served, because ``bq`` begins by fetching it, and used for what it says."""
 
 from __future__ import annotations
 
@@ -23,3 +23,33 @@ def described_at(url: str) -> dict[str, Any]:
         "baseUrl": f"{url}/bigquery/v2/",
         "mtlsRootUrl": f"{url}/",
     }
+
+
+def canonical(value: Any, schema: str) -> Any:
+    """Return a JSON value with numbers and booleans written as its schema has them.
+
+    Clients may send ``"1"`` for 1 and the other way round; what is answered has one form.
+    https://developers.google.com/discovery/v1/type-format
+    """
+    return _canonical(value, {"$ref": schema})
+
+
+def _canonical(value: Any, schema: dict[str, Any]) -> Any:
+    if "$ref" in schema:
+        schema = _document()["schemas"][schema["$ref"]]
+    match schema.get("type"), value:
+        case "object", dict():
+            known = schema.get("properties", {})
+            other = schema.get("additionalProperties", {})
+            return {name: _canonical(inner, known.get(name, other)) for name, inner in value.items()}
+        case "array", list():
+            return [_canonical(inner, schema["items"]) for inner in value]
+        case "integer", str() if value.lstrip("-").isdigit():
+            return int(value)
+        case "string", bool():
+            return str(value).lower()
+        case "string", int() | float():
+            return str(value)
+        case "boolean", str() if value.lower() in ("true", "false"):
+            return value.lower() == "true"
+    return value

@@ -14,6 +14,7 @@ from typing import Any
 
 from bqemulator.sql.rewriter.legacy_sql import rewrite_legacy_to_standard
 
+from localcloud.bigquery.discovery import canonical
 from localcloud.bigquery.engine import Engine
 from localcloud.bigquery.errors import QueryError
 from localcloud.bigquery.jobs import DONE, Job, JobHistory, JobKey, canonical_location
@@ -102,12 +103,11 @@ class JobService:
         return job
 
     def _make(self, project: str, body: dict[str, Any], user: str) -> Job:
-        configuration = dict(body.get("configuration") or {})
+        configuration = canonical(body.get("configuration") or {}, "JobConfiguration")
         kinds = [kind for kind in JOB_KINDS if kind in configuration]
         if len(kinds) != 1:
             raise QueryError("Required parameter is missing: one of query, load, extract, copy", reason="required")
         configuration["jobType"] = kinds[0].upper()
-        configuration[kinds[0]] = dict(configuration[kinds[0]])
         if kinds[0] == "query" and not str(configuration["query"].get("query") or "").strip():
             raise QueryError("Required parameter is missing: query", reason="required")
         check_labels(configuration.get("labels") or {})

@@ -52,105 +52,14 @@ _TYPE_BY_NODE: tuple[tuple[type[exp.Expression], str], ...] = (
     (exp.Alter, "ALTER_TABLE"),
 )
 # https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#reserved_keywords
-_RESERVED = frozenset(
-    [
-        "ALL",
-        "AND",
-        "ANY",
-        "ARRAY",
-        "AS",
-        "ASC",
-        "ASSERT_ROWS_MODIFIED",
-        "AT",
-        "BETWEEN",
-        "BY",
-        "CASE",
-        "CAST",
-        "COLLATE",
-        "CONTAINS",
-        "CREATE",
-        "CROSS",
-        "CUBE",
-        "CURRENT",
-        "DEFAULT",
-        "DEFINE",
-        "DESC",
-        "DISTINCT",
-        "ELSE",
-        "END",
-        "ENUM",
-        "ESCAPE",
-        "EXCEPT",
-        "EXCLUDE",
-        "EXISTS",
-        "EXTRACT",
-        "FALSE",
-        "FETCH",
-        "FOLLOWING",
-        "FOR",
-        "FROM",
-        "FULL",
-        "GROUP",
-        "GROUPING",
-        "GROUPS",
-        "HASH",
-        "HAVING",
-        "IF",
-        "IGNORE",
-        "IN",
-        "INNER",
-        "INTERSECT",
-        "INTERVAL",
-        "INTO",
-        "IS",
-        "JOIN",
-        "LATERAL",
-        "LEFT",
-        "LIKE",
-        "LIMIT",
-        "LOOKUP",
-        "MERGE",
-        "NATURAL",
-        "NEW",
-        "NO",
-        "NOT",
-        "NULL",
-        "NULLS",
-        "OF",
-        "ON",
-        "OR",
-        "ORDER",
-        "OUTER",
-        "OVER",
-        "PARTITION",
-        "PRECEDING",
-        "PROTO",
-        "QUALIFY",
-        "RANGE",
-        "RECURSIVE",
-        "RESPECT",
-        "RIGHT",
-        "ROLLUP",
-        "ROWS",
-        "SELECT",
-        "SET",
-        "SOME",
-        "STRUCT",
-        "TABLESAMPLE",
-        "THEN",
-        "TO",
-        "TREAT",
-        "TRUE",
-        "UNBOUNDED",
-        "UNION",
-        "UNNEST",
-        "USING",
-        "WHEN",
-        "WHERE",
-        "WINDOW",
-        "WITH",
-        "WITHIN",
-    ]
+_RESERVED = re.compile(
+    r"""ALL|AND|ANY|ARRAY|AS|ASC|ASSERT_ROWS_MODIFIED|AT|BETWEEN|BY|CASE|CAST|COLLATE|CONTAINS|CREATE|CROSS|CUBE
+    |CURRENT|DEFAULT|DEFINE|DESC|DISTINCT|ELSE|END|ENUM|ESCAPE|EXCEPT|EXCLUDE|EXISTS|EXTRACT|FALSE|FETCH|FOLLOWING|FOR
+    |FROM|FULL|GROUP|GROUPING|GROUPS|HASH|HAVING|IF|IGNORE|IN|INNER|INTERSECT|INTERVAL|INTO|IS|JOIN|LATERAL|LEFT|LIKE
+    |LIMIT|LOOKUP|MERGE|NATURAL|NEW|NO|NOT|NULL|NULLS|OF|ON|OR|ORDER|OUTER|OVER|PARTITION|PRECEDING|PROTO|QUALIFY|RANGE
+    |RECURSIVE|RESPECT|RIGHT|ROLLUP|ROWS|SELECT|SET|SOME|STRUCT|TABLESAMPLE|THEN|TO|TREAT|TRUE|UNBOUNDED|UNION|UNNEST
+    |USING|WHEN|WHERE|WINDOW|WITH|WITHIN""",
+    re.VERBOSE | re.IGNORECASE,
 )
 _FUNCTION_NAMESPACES = frozenset({"AEAD", "AI", "HLL_COUNT", "KEYS", "ML", "NET", "SAFE"})
 DML_TYPES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE"})
@@ -317,7 +226,7 @@ def quote_names(sql: str) -> str:
         if before is TokenType.DOT:
             named = index < 2 or tokens[index - 2].text.upper() not in _FUNCTION_NAMESPACES
         else:
-            named = before is TokenType.ALIAS and token.text.upper() not in _RESERVED
+            named = before is TokenType.ALIAS and not _RESERVED.fullmatch(token.text)
         if word and named:
             sql = f"{sql[: token.start]}`{sql[token.start : token.end + 1]}`{sql[token.end + 1 :]}"
     return sql

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from localcloud.storage import ObjectStore
 
 
+_GZIP = b"\x1f\x8b"
+
+
 class TransferJobs:
     """Moves rows between tables and files."""
 
@@ -107,10 +110,15 @@ class TransferJobs:
     def _files(self, job: Job, options: dict[str, Any]) -> Iterator[tuple[Path, ...]]:
         """Give the job's files as paths: the one that was uploaded, or copies of those in the buckets."""
         if job.upload is not None:
+            path = job.upload
+            with path.open("rb") as content:
+                compressed = content.read(2) == _GZIP
+            if compressed:  # DuckDB goes by the name
+                path = path.rename(path.with_suffix(".gz"))
             try:
-                yield (job.upload,)
+                yield (path,)
             finally:
-                job.upload.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
             return
         uris = options.get("sourceUris") or []
         if not uris:

@@ -6,7 +6,6 @@ tested as a plain calculation.
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import itertools
 import math
@@ -60,13 +59,7 @@ class Backlog:
     def __init__(self, settings: Subscription) -> None:
         self.settings = settings
         self._sequence = itertools.count()
-        self._pending: dict[int, Delivery] = {}
-        self._ages: deque[tuple[float, int]] = deque()
-        self._acked: dict[int, Delivery] = {}
-        self._out: dict[str, Delivery] = {}
-        self._ready: list[tuple[float, int, Delivery]] = []
-        self._deadlines: list[tuple[float, int, str]] = []
-        self._lanes: dict[str, Lane] = {}
+        self._clear()
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -106,8 +99,8 @@ class Backlog:
         while self._ready and len(taken) < limit:
             if self._ready[0][0] > now:
                 break
-            due, _, delivery = heapq.heappop(self._ready)
-            if self._is_stale(due, delivery):
+            _, _, delivery = heapq.heappop(self._ready)
+            if delivery.gone:
                 continue
             if taken and size + delivery.message.size > MAXIMUM_TAKEN_BYTES:
                 self._schedule(delivery)
@@ -125,7 +118,8 @@ class Backlog:
         if delivery is None:
             return None
         self._remove(delivery)
-        self._retain(delivery)
+        if self.settings.retain_acked_messages:
+            self._acked.append(delivery.message)
         return delivery
 
     def extend(self, ack_id: str, deadline: float) -> bool:
@@ -175,41 +169,44 @@ class Backlog:
             self._ages.popleft()
         return dropped
 
-    def seek(self, moment: float, now: float) -> tuple[list[Delivery], list[Delivery]]:
-        """Treat what was published before ``moment`` as acknowledged, the rest as not; return (dropped, restored)."""
-        retained = dict(self._acked)
-        dropped = [
-            delivery for delivery in list(self._pending.values()) if delivery.message.published.timestamp() < moment
-        ]
-        for delivery in dropped:
-            self._remove(delivery)
-            self._retain(delivery)
-        restored: list[Delivery] = []
-        for sequence, delivery in retained.items():
-            if delivery.message.published.timestamp() >= moment:
-                del self._acked[sequence]
-                restored.append(self.add(delivery.message, now))
-        return dropped, restored
+    def seek(self, moment: float, now: float) -> tuple[list[Message], list[Message]]:
+        """Treat what was published before ``moment`` as acknowledged, the rest as not; return (dropped, restored).
+
+        What is out comes back; in the end everything lies in the order of publishing again.
+        """
+        pending = [delivery.message for delivery in self._pending.values()]
+        acked = list(self._acked)
+        failures = {delivery.message.id: delivery.failures for delivery in self._pending.values()}
+        self._clear()
+        for message in sorted(pending + acked, key=lambda each: int(each.id)):
+            if message.published.timestamp() >= moment:
+                self.add(message, now, failures=failures.get(message.id, 0))
+            elif self.settings.retain_acked_messages:
+                self._acked.append(message)
+        return (
+            [message for message in pending if message.published.timestamp() < moment],
+            [message for message in acked if message.published.timestamp() >= moment],
+        )
 
     def next_change(self) -> float | None:
         """Return when the next message becomes ready or the next deadline passes; None if nothing is awaited."""
-        while self._ready and self._is_stale(self._ready[0][0], self._ready[0][2]):
+        while self._ready and self._ready[0][2].gone:
             heapq.heappop(self._ready)
         moments = [heap[0][0] for heap in (self._ready, self._deadlines) if heap]
         return min(moments, default=None)
 
-    def _retain(self, delivery: Delivery) -> None:
-        if self.settings.retain_acked_messages:
-            self._acked[delivery.sequence] = delivery
+    def _clear(self) -> None:
+        self._pending: dict[int, Delivery] = {}
+        self._ages: deque[tuple[float, int]] = deque()
+        self._acked: list[Message] = []
+        self._out: dict[str, Delivery] = {}
+        # Each message that waits for nothing but its moment is in here once; of a lane only the first is.
+        self._ready: list[tuple[float, int, Delivery]] = []
+        self._deadlines: list[tuple[float, int, str]] = []
+        self._lanes: dict[str, Lane] = {}
 
     def _schedule(self, delivery: Delivery) -> None:
         heapq.heappush(self._ready, (delivery.ready_at, delivery.sequence, delivery))
-
-    def _is_stale(self, due: float, delivery: Delivery) -> bool:
-        """Tell whether an entry of the heap no longer says anything: things have moved on since it was made."""
-        lane = delivery.lane
-        not_its_turn = lane is not None and (bool(lane.out) or not lane.waiting or lane.waiting[0] is not delivery)
-        return delivery.gone or delivery.ack_id is not None or due != delivery.ready_at or not_its_turn
 
     def _with_followers(self, first: Delivery, limit: int, maximum_bytes: int) -> list[Delivery]:
         """Return ``first`` and as many of those behind it in its lane as may go out with it."""
@@ -234,21 +231,26 @@ class Backlog:
         if delivery.ack_id is not None:
             del self._out[delivery.ack_id]
             delivery.ack_id = None
-        if delivery.lane is not None and delivery in delivery.lane.out:
-            delivery.lane.out.remove(delivery)
+            if delivery.lane is not None:
+                delivery.lane.out.remove(delivery)
 
     def _remove(self, delivery: Delivery) -> None:
+        was_out = delivery.ack_id is not None
         self._take_back(delivery)
         delivery.gone = True
         del self._pending[delivery.sequence]
-        lane = delivery.lane
-        if lane is None:
+        if delivery.lane is not None:
+            self._leave(delivery.lane, delivery, was_out=was_out)
+
+    def _leave(self, lane: Lane, delivery: Delivery, *, was_out: bool) -> None:
+        """Take a delivery out of its lane for good, and let the next one have its turn."""
+        if not was_out:
+            lane.waiting.popleft()  # only the oldest is ever dropped from among those that wait
+        if lane.out:
             return
-        with contextlib.suppress(ValueError):
-            lane.waiting.remove(delivery)
-        if lane.waiting and not lane.out:
+        if lane.waiting:
             self._schedule(lane.waiting[0])
-        elif not lane.waiting and not lane.out:
+        else:
             del self._lanes[delivery.message.ordering_key]
 
     def _fail(self, delivery: Delivery, now: float) -> Delivery:

@@ -78,8 +78,8 @@ class Line:
     def seek(self, moment: datetime, now: float) -> None:
         """Treat messages published before ``moment`` as acknowledged, and retained later ones as not acknowledged."""
         dropped, restored = self.backlog.seek(moment.timestamp(), now)
-        self._forget(dropped)
-        self.journal.add([self.settings.name], [delivery.message for delivery in restored])
+        self.journal.remove(self.settings.name, [message.id for message in dropped])
+        self.journal.add([self.settings.name], restored)
         self.wake()
 
     def keep_trying(self, delivery: Delivery, now: float) -> None:

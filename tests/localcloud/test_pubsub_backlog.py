@@ -21,6 +21,7 @@ steps = st.lists(
         st.tuples(st.just("refuse"), st.integers(0, 9)),
         st.tuples(st.just("give back"), st.integers(0, 9)),
         st.tuples(st.just("extend"), st.integers(0, 9)),
+        st.tuples(st.just("drop older"), st.sampled_from([3.0, 8.0])),
         st.tuples(st.just("wait"), st.sampled_from([1.0, 5.0, 11.0])),
     ),
     max_size=60,
@@ -67,6 +68,15 @@ class World:
             self.unacknowledged = [message for message in self.unacknowledged if message.id != done]
         self.notice()
 
+    def drop_older(self, seconds: float) -> None:
+        self.notice()
+        moment = self.now - seconds
+        kept = [message for message in self.unacknowledged if message.published.timestamp() >= moment]
+        dropped = self.backlog.drop_older(moment)
+        assert [each.message for each in dropped] == self.unacknowledged[: len(self.unacknowledged) - len(kept)]
+        self.unacknowledged = kept
+        self.notice()
+
     def notice(self) -> None:
         """See what is no longer out, by its deadline or because an earlier one of its key came back."""
         self.backlog.expire(self.now)
@@ -89,6 +99,8 @@ def test_nothing_is_lost_or_out_twice_and_no_key_is_overtaken(steps):
                 world.publish(value)
             case "take":
                 world.take(value)
+            case "drop older":
+                world.drop_older(value)
             case "wait":
                 world.now += value
                 world.notice()
@@ -123,6 +135,10 @@ def test_the_next_change_is_never_later_than_what_can_be_taken(steps):
             world.publish(value)
         elif step == "take":
             world.take(value)
+        elif step == "drop older":
+            world.drop_older(value)
+        elif step == "wait":
+            world.now += value
         elif step == "refuse" and (ack_id := world.nth_out(value)):
             world.backlog.refuse(ack_id, world.now)
             world.notice()

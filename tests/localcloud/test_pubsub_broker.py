@@ -178,6 +178,17 @@ def test_a_message_is_kept_while_its_dead_letter_topic_is_missing(broker):
     assert texts(pull(broker, subscription=HOLD)) == ["poison"]
 
 
+def test_after_a_seek_messages_come_in_their_first_order(broker, clock):
+    subscribe(broker, retain_acked_messages=True, enable_message_ordering=True)
+    start = clock.now()
+    publish(broker, "a1", "a2", "a3", "a4", key="a")
+    one, two = pull(broker, 2)
+    broker.acknowledge(SUBSCRIPTION, [one.ack_id])
+    broker.seek(SUBSCRIPTION, start)
+    assert broker.acknowledge(SUBSCRIPTION, [two.ack_id]) == [two.ack_id]
+    assert texts(pull(broker)) == ["a1", "a2", "a3", "a4"]
+
+
 class TestOrderingKeys:
     @pytest.fixture(autouse=True)
     def ordered(self, broker):
@@ -207,6 +218,15 @@ class TestOrderingKeys:
         publish(broker, "b1", key="b")
         broker.modify_ack_deadline(SUBSCRIPTION, [pull(broker, 1)[0].ack_id], 0)
         assert texts(pull(broker)) == ["b1"]
+
+    def test_a_message_whose_retention_ends_lets_its_key_go_on(self, broker, clock):
+        settings = Subscription(SUBSCRIPTION, TOPIC, enable_message_ordering=True, message_retention_seconds=600)
+        broker.update_subscription(settings)
+        publish(broker, "old", key="a")
+        clock.advance(300)
+        publish(broker, "young", key="a")
+        clock.advance(301)
+        assert texts(pull(broker)) == ["young"]
 
     def test_a_dead_lettered_message_lets_its_key_go_on(self, broker, clock):
         broker.create_topic(DEAD)

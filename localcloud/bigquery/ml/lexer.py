@@ -99,6 +99,16 @@ def _tokens(sql: str, found: list) -> Iterator[Token]:
         yield Token(kind, token.text if kind in ("quoted", "string", "bytes") else written, start, end)
 
 
+def without_comments(sql: str) -> str:
+    """Return ``sql`` with a space in the place of each comment."""
+    pieces, at = [], 0
+    for token in tokens(sql):
+        between = sql[at : token.start]
+        pieces += [" " if between.strip() else between, sql[token.start : token.end]]
+        at = token.end
+    return "".join(pieces)
+
+
 def position(sql: str, offset: int) -> str:
     """Return ``[line:column]`` of an offset, both counted from 1, as BigQuery's messages do."""
     before = sql[:offset]

@@ -45,7 +45,7 @@ def object_table_references(
         if token.kind not in ("word", "quoted"):
             index += 1
             continue
-        before = found[index - 1] if index else None
+        before = _before(found, index)
         cursor = Cursor(sql, index)
         try:
             parts, _ = cursor.take_path()
@@ -68,8 +68,16 @@ def _path(parts: tuple[str, ...], project: str, default_dataset: str | None) -> 
         return None
 
 
+def _before(found: tuple[Token, ...], index: int) -> Token | None:
+    """Return the token before a name. An argument ``TABLE name`` begins with TABLE, a statement does not."""
+    before = found[index - 1] if index else None
+    if before is not None and before.is_word("TABLE"):
+        return found[index - 2] if index > 1 and found[index - 2].is_symbol(",") else None
+    return before
+
+
 def _is_source(before: Token | None) -> bool:
-    return before is not None and (before.is_word("FROM", "JOIN", "TABLE") or before.is_symbol(","))
+    return before is not None and (before.is_word("FROM", "JOIN") or before.is_symbol(","))
 
 
 def _alias(cursor: Cursor, path: TablePath) -> str:

@@ -24,7 +24,7 @@ from localcloud.bigquery.errors import QueryError
 from localcloud.bigquery.ml.calls import Call, Span, find_calls
 from localcloud.bigquery.ml.function_errors import FunctionError
 from localcloud.bigquery.ml.functions import Functions
-from localcloud.bigquery.ml.lexer import tokens
+from localcloud.bigquery.ml.lexer import tokens, without_comments
 from localcloud.bigquery.ml.prediction import Prediction
 from localcloud.bigquery.ml.rewriting import REWRITTEN, Rewriter
 
@@ -57,7 +57,7 @@ def open_stream(sql: str, session: Session, rewriter: Rewriter, functions: Funct
     prediction, columns = rewriter.prediction(call)
     if any(_lossy(column.field) for column in columns):
         return None
-    query = rewriter.with_tables(_source(prediction, columns), call.span.start)
+    query = without_comments(rewriter.with_tables(_source(prediction, columns), call.span.start))
     reader = session.connection.cursor()
     try:
         # What only the job's own connection sees, such as its temporary tables, is left to the ordinary way.
@@ -154,7 +154,7 @@ def _outer(sql: str, call: Call, stream: pa.RecordBatchReader, session: Session)
     """Return the rows of the query around the call, with ``stream`` in the call's place."""
     name = f"ml_stream_{uuid.uuid4().hex}"
     # A table function's name is left alone by everything that looks for tables to give a dataset to.
-    outer = session.translate(f"{sql[: call.span.start]}{name}(){sql[call.span.end :]}")
+    outer = session.translate(without_comments(f"{sql[: call.span.start]}{name}(){sql[call.span.end :]}"))
     bound, values = session.bind(re.sub(rf"\b{name}\(\)", name, outer, flags=re.IGNORECASE))
     connection = session.connection.cursor()
     connection.register(name, stream)

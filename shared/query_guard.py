@@ -16,6 +16,7 @@ from shared.errors import Rejected
 # A lone carriage return and Unicode's line ends may or may not end a comment: nobody needs them in a query.
 _UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029\ufeff]|\r(?!\n)")
 
+# A name in backticks may hold escapes for BigQuery, behind which a function's name could hide: such a name is no token here.
 _TOKEN = re.compile(
     r"""
       (?P<space>\s+)
@@ -26,7 +27,7 @@ _TOKEN = re.compile(
         | \"(?!\"\")(?:\\.|[^\\"\n])*\"
         | '(?!'')(?:\\.|[^\\'\n])*'
       ))
-    | (?P<quoted>`(?:\\.|[^\\`\n])+`)
+    | (?P<quoted>`[^\\`\n]+`)
     | (?P<name>@{0,2}[A-Za-z_][A-Za-z0-9_]*)
     | (?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|0[xX][0-9a-fA-F]+)
     | (?P<symbol>[()\[\]{}.,;:=<>+\-*/%&|^~!?@$])
@@ -35,6 +36,19 @@ _TOKEN = re.compile(
 )
 
 _CLOSES = {")": "(", "]": "[", "}": "{"}
+
+# What may follow a query in brackets at the beginning of a query. Anything else (an alias, a join, a comma, an operator)
+# would make it a table or an expression, which means something else between our brackets.
+# https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#sql_syntax
+_GOES_ON = frozenset({"UNION", "INTERSECT", "EXCEPT", "ORDER", "LIMIT"})
+_BEFORE_SET_OPERATOR = frozenset({"FULL", "LEFT", "INNER", "OUTER"})
+
+# https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/pipe-syntax
+_WRITING_PIPES = frozenset({"INSERT", "CREATE", "EXPORT"})
+
+# Functions beside AI.* and ML.GENERATE_* that pay another service for each row:
+# https://docs.cloud.google.com/bigquery/docs/generative-ai-overview#task-specific_functions
+_PAID_FUNCTIONS = frozenset({"TRANSLATE", "UNDERSTAND_TEXT", "ANNOTATE_IMAGE", "PROCESS_DOCUMENT", "TRANSCRIBE"})
 
 
 @dataclass(frozen=True)
@@ -47,13 +61,12 @@ class _Token:
 def check_query(query: str, *, field: str, allow_external: bool = False, allow_ai: bool = False) -> None:
     """Raise ``Rejected`` unless ``query`` is one query expression that may stand between parentheses.
 
-    ``allow_external`` lets ``EXTERNAL_QUERY`` through; ``allow_ai`` lets functions through that call a language model for
-    each row, whose cost ``max_bytes_billed`` does not bound. The query must be put on lines of its own, since it may end
-    in a comment.
+    ``allow_external`` lets ``EXTERNAL_QUERY`` through; ``allow_ai`` lets functions through that call a model of another
+    service for each row, whose cost ``max_bytes_billed`` does not bound. The query must be put on lines of its own, since
+    it may end in a comment.
     """
     tokens = _checked_tokens(query, field, allow_external, allow_ai)
-    if tokens[0].text.upper() not in {"SELECT", "WITH", "FROM", "("}:
-        raise _refusal("a query begins with SELECT, WITH, FROM or a bracket", query, tokens[0], field)
+    _check_beginning(query, tokens, field)
 
 
 def check_condition(condition: str, *, field: str, allow_external: bool = False, allow_ai: bool = False) -> None:
@@ -66,6 +79,7 @@ def _checked_tokens(text: str, field: str, allow_external: bool, allow_ai: bool)
     if not tokens:
         raise Rejected(f"{field} is empty", field=field, code="invalid_query")
     _check_brackets(text, tokens, field)
+    _check_pipes(text, tokens, field)
     _check_calls(text, tokens, field, allow_external, allow_ai)
     return tokens
 
@@ -82,7 +96,8 @@ def _tokens(query: str, field: str) -> Iterator[_Token]:
     while at < len(query):
         found = _TOKEN.match(query, at)
         if found is None:
-            what = "an unclosed string, name or comment" if query[at] in "\"'`/" else f"{query[at]!r}"
+            unclosed = "an unclosed string, name or comment, or a name with a backslash"
+            what = unclosed if query[at] in "\"'`/" else f"{query[at]!r}"
             raise Rejected(f"the query holds {what} at {_position(query, at)}", field=field, code="invalid_query")
         if found.lastgroup == "symbol" and found.group() == "/" and query.startswith("/*", at):
             raise Rejected(
@@ -108,11 +123,39 @@ def _check_brackets(query: str, tokens: list[_Token], field: str) -> None:
         raise _refusal("the query does not close a bracket", query, open_brackets[-1], field)
 
 
+def _check_beginning(query: str, tokens: list[_Token], field: str) -> None:
+    """Raise ``Rejected`` unless the text is a query: after its leading brackets, and after each of them closes."""
+    words = [token.text.upper() for token in tokens]
+    leading = next(index for index, word in enumerate(words) if word != "(")
+    begins = words[leading] in {"SELECT", "FROM"} or (words[leading] == "WITH" and words[leading + 1 :][:1] != ["("])
+    if not begins:
+        raise _refusal("a query begins with SELECT, WITH, FROM or a bracket", query, tokens[leading], field)
+    depth = 0
+    for index, word in enumerate(words):
+        depth += (word == "(") - (word == ")")
+        if word == ")" and depth < leading:
+            leading = depth
+            if not _goes_on(words[index + 1 : index + 5]):
+                raise _refusal("the query in brackets is followed by something else", query, tokens[index + 1], field)
+
+
+def _goes_on(words: list[str]) -> bool:
+    """Return whether ``words`` may follow a query in brackets."""
+    match words[:2]:
+        case [] | [")", *_] | ["|", ">"]:
+            return True
+    return next((word for word in words if word not in _BEFORE_SET_OPERATOR), "") in _GOES_ON
+
+
+def _check_pipes(query: str, tokens: list[_Token], field: str) -> None:
+    for bar, arrow, operator in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if bar.text == "|" and arrow.text == ">" and operator.text.upper() in _WRITING_PIPES:
+            raise _refusal("a query may only read", query, operator, field)
+
+
 def _check_calls(query: str, tokens: list[_Token], field: str, allow_external: bool, allow_ai: bool) -> None:
     for index, token in enumerate(tokens):
-        if token.text != "(" or index == 0 or tokens[index - 1].kind not in {"name", "quoted"}:
-            continue
-        path = _path_before(tokens, index)
+        path = _path_before(tokens, index) if token.text == "(" else []
         if path[-1:] == ["EXTERNAL_QUERY"] and not allow_external:
             raise _refusal(
                 "EXTERNAL_QUERY is not allowed in a message (the setting ALLOW_EXTERNAL_QUERY allows it)",
@@ -120,10 +163,9 @@ def _check_calls(query: str, tokens: list[_Token], field: str, allow_external: b
                 tokens[index - 1],
                 field,
             )
-        calls_a_model = path[:1] == ["AI"] or (path[:1] == ["ML"] and path[-1].startswith("GENERATE_"))
-        if len(path) > 1 and calls_a_model and not allow_ai:
+        if _asks_a_model(path) and not allow_ai:
             raise _refusal(
-                f"{'.'.join(path)} calls a language model for each row and is not allowed in a message's query "
+                f"{'.'.join(path)} calls a model of another service for each row and is not allowed in a message's query "
                 "(the setting ALLOW_AI_FUNCTIONS allows it)",
                 query,
                 tokens[index - 1],
@@ -131,10 +173,25 @@ def _check_calls(query: str, tokens: list[_Token], field: str, allow_external: b
             )
 
 
+def _asks_a_model(path: list[str]) -> bool:
+    match path:
+        case ["SAFE", *rest] if len(rest) > 1:
+            return _asks_a_model(rest)
+        case ["AI", _, *_]:
+            return True
+        case ["ML", *_, function]:
+            return function.startswith("GENERATE_") or function in _PAID_FUNCTIONS
+        case _:
+            return False
+
+
 def _path_before(tokens: list[_Token], index: int) -> list[str]:
-    """Return the dotted name that ends just before ``tokens[index]``, in upper case and without its quotes."""
+    """Return the dotted name that is called with ``tokens[index]``, in upper case and without its quotes."""
     names: list[str] = []
     at = index - 1
+    if at > 0 and tokens[at].text == ")":
+        # The chained form of a name of several parts: argument.(AI.GENERATE)(...)
+        at -= 1
     while at >= 0 and tokens[at].kind in {"name", "quoted"}:
         names[:0] = tokens[at].text.strip("`").upper().split(".")
         if at < 2 or tokens[at - 1].text != ".":

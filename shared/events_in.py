@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,11 @@ from typing import Any
 from cloudevents.http import CloudEvent
 
 from shared.errors import Rejected
+
+FINALIZED = "google.cloud.storage.object.v1.finalized"
+
+# Far more than any message needs, and far less than what Python can read but not write again.
+DEEPEST_JSON = 50
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class FinalizedObject:
     def from_event(cls, event: CloudEvent) -> FinalizedObject | None:
         """Read a ``google.cloud.storage.object.v1.finalized`` event; None if it is not one."""
         data = event.data
-        if not isinstance(data, Mapping):
+        if event["type"] != FINALIZED or not isinstance(data, Mapping):
             return None
         bucket, name = data.get("bucket"), data.get("name")
         if not isinstance(bucket, str) or not isinstance(name, str):
@@ -39,7 +45,7 @@ class FinalizedObject:
         try:
             # int64 fields come as strings.
             return cls(bucket, name, int(data.get("generation", 0)))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
 
 
@@ -78,13 +84,32 @@ class Message:
 def json_object(data: bytes) -> Mapping[str, Any]:
     """Return the JSON object in ``data``; raise ``Rejected`` if there is none."""
     try:
-        value = json.loads(data, parse_constant=_refuse_constant)
+        value = json.loads(data, parse_constant=_refuse_constant, parse_float=_finite)
         # Half of a surrogate pair is JSON, but no text that a service would take.
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise Rejected(f"the message is not JSON: {error}"[:200], code="invalid_json") from error
     if not isinstance(value, dict):
         raise Rejected("the message must be a JSON object", code="invalid_json")
+    if _deeper_than(value, DEEPEST_JSON):
+        raise Rejected(f"the message is nested more than {DEEPEST_JSON} deep", code="invalid_json")
+    return value
+
+
+def _deeper_than(value: object, limit: int) -> bool:
+    inner: list[object] = []
+    match value:
+        case Mapping():
+            inner = list(value.values())
+        case list():
+            inner = value
+    return bool(inner) and (limit == 0 or any(_deeper_than(each, limit - 1) for each in inner))
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is too large for a number")
     return value
 
 
@@ -100,7 +125,7 @@ def _decoded(data: object) -> bytes:
     try:
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
-        return data.encode()
+        return data.encode(errors="replace")
 
 
 def _moment(text: object) -> datetime:
@@ -108,5 +133,5 @@ def _moment(text: object) -> datetime:
         return text.astimezone(UTC)
     try:
         return datetime.fromisoformat(str(text)).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         return datetime.now(UTC)

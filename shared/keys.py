@@ -12,7 +12,8 @@ def hash_of(*parts: str) -> str:
     """Return the hash of ``parts``: 32 hexadecimal digits, which fit into a job id, an object name and a label."""
     digest = hashlib.sha256()
     for part in parts:
-        encoded = part.encode()
+        # Half of a surrogate pair is no text, but it may stand in an event's id all the same.
+        encoded = part.encode(errors="surrogatepass")
         # The length goes in first, so that ("ab", "c") and ("a", "bc") differ.
         digest.update(len(encoded).to_bytes(8, "big"))
         digest.update(encoded)

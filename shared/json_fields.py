@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from shared.errors import Rejected
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NAMES = {str: "a text", int: "a whole number", bool: "true or false", dict: "an object", list: "a list"}
 
 
@@ -44,6 +46,8 @@ class Fields:
             raise self.wrong(name, "must not be empty")
         if len(value) > longest:
             raise self.wrong(name, f"must be at most {longest} characters long, not {len(value)}")
+        if _SURROGATE.search(value):
+            raise self.wrong(name, "holds half of a surrogate pair, which is no text")
         return str(value)
 
     def optional_text(self, name: str, *, longest: int = 1024) -> str | None:
@@ -101,6 +105,8 @@ class Fields:
         """Return an object whose values are texts, empty if the field is missing or null."""
         values = self.plain(name)
         for key, value in values.items():
+            if not isinstance(key, str):
+                raise self.wrong(name, f"holds the name {str(key)[:80]}, which must be a text: put it in quotes")
             if not isinstance(value, str):
                 raise self.wrong(f"{name}.{key[:80]}", f"must be a text, not {_told(value)}")
         return values

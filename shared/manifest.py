@@ -18,6 +18,7 @@ from shared.predict_request import labels
 NAME = "modeldrop.yaml"
 MODEL_TYPES = ("TENSORFLOW", "ONNX", "TENSORFLOW_LITE", "XGBOOST")
 LARGEST_BYTES = 64 * 1024
+DEEPEST_YAML = 10
 
 # What BigQuery takes for XGBoost: https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-xgboost
 _INPUT_TYPES = ("INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC")
@@ -28,6 +29,13 @@ _KMS_KEY = re.compile(
 # https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-glm#model_registry
 _REGISTRY_ID = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
 _ALIAS = re.compile(r"[a-z][a-z0-9-]{0,126}[a-z0-9]")
+_OPENING = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 _DURATION = re.compile(r"(\d{1,5})\s*(h|d)")
 
 
@@ -55,11 +63,9 @@ def read_manifest(text: bytes, project: str) -> Manifest:
     if len(text) > LARGEST_BYTES:
         raise Rejected(f"{NAME} is larger than {LARGEST_BYTES} bytes", field=NAME, code="invalid_manifest")
     try:
-        # The composer that needs no C library refuses nothing that we use; aliases could blow a small file up.
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise Rejected(f"{NAME} uses an alias (*name), which is not taken", field=NAME, code="invalid_manifest")
+        _check_tokens(text)
         value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         told = " ".join(str(error).split())[:200]
         raise Rejected(f"{NAME} is no YAML: {told}", field=NAME, code="invalid_manifest") from error
     if value is None:
@@ -67,6 +73,20 @@ def read_manifest(text: bytes, project: str) -> Manifest:
     if isinstance(value, Mapping) and not all(isinstance(name, str) for name in value):
         raise Rejected(f"{NAME} has a field whose name is no text", field=NAME, code="invalid_manifest")
     return _manifest(Fields(value, NAME), project)
+
+
+def _check_tokens(text: bytes) -> None:
+    """Raise ``Rejected`` for what YAML can do and nobody needs here, before anything is made of it.
+
+    An alias can blow a small file up, a tag can make the reader stumble, and nesting costs time that grows with its square.
+    """
+    depth = 0
+    for token in yaml.scan(text):
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if isinstance(token, (yaml.AliasToken, yaml.TagToken)):
+            raise Rejected(f"{NAME} uses an alias (*name) or a tag (!name)", field=NAME, code="invalid_manifest")
+        if depth > DEEPEST_YAML:
+            raise Rejected(f"{NAME} is nested more than {DEEPEST_YAML} deep", field=NAME, code="invalid_manifest")
 
 
 def _manifest(fields: Fields, project: str) -> Manifest:

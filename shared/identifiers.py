@@ -158,22 +158,21 @@ def _three_parts(text: str, project: str, last: re.Pattern[str], what: str, fiel
     return parts[0], parts[1], parts[2]
 
 
-_ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_ESCAPES = {"\\": "\\\\", "'": "\\'", "`": "\\`", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def string_literal(text: str) -> str:
     """Return ``text`` as a GoogleSQL string literal."""
-
-    def escape(character: str) -> str:
-        if character in _ESCAPES:
-            return _ESCAPES[character]
-        if character.isprintable():
-            return character
-        return f"\\U{ord(character):08x}"
-
-    return "'" + "".join(map(escape, text)) + "'"
+    return "'" + "".join(map(_escaped, text)) + "'"
 
 
 def column_sql(column: str) -> str:
     """Return a column's name as a statement holds it, whatever BigQuery called it."""
-    return "`" + column.replace("\\", "\\\\").replace("`", "\\`") + "`"
+    return "`" + "".join(map(_escaped, column)) + "`"
+
+
+def _escaped(character: str) -> str:
+    # The same escapes hold in texts and in quoted names.
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    return character if character.isprintable() else f"\\U{ord(character):08x}"

@@ -11,6 +11,7 @@ from shared.events_in import Message
 from shared.events_out import rejection_event
 from shared.keys import hash_of
 from shared.log import log
+from shared.predict_request import fill_in
 from shared.services import Services
 from shared.work import Item, Kind
 
@@ -56,4 +57,5 @@ def _request_id(message: Message) -> str | None:
     except (ValueError, RecursionError):
         return None
     found = value.get("request_id") if isinstance(value, dict) else None
-    return found[:256] if isinstance(found, str) and found.isprintable() else None
+    # Filled in, so that what is refused today is not taken for a repeat of what was refused yesterday.
+    return fill_in(found, message.published)[:256] if isinstance(found, str) and found.isprintable() else None

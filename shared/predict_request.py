@@ -88,16 +88,21 @@ class PredictRequest:
 
 
 def request_id(fields: Fields, published: datetime) -> str | None:
-    """Return the caller's id with ``{date}`` and ``{hour}`` filled in from when the message was published, in UTC."""
+    """Return the caller's id, filled in by ``fill_in``; None if there is none."""
     text = fields.optional_text("request_id", longest=256)
     if text is None:
         return None
-    filled = text.replace("{date}", f"{published:%Y-%m-%d}").replace("{hour}", f"{published:%Y-%m-%dT%H}")
+    filled = fill_in(text, published)
     if "{" in filled or "}" in filled:
         raise fields.wrong("request_id", "may hold {date} or {hour}, and no other brace")
     if not filled.isprintable():
         raise fields.wrong("request_id", "must be printable")
     return filled
+
+
+def fill_in(request_id: str, published: datetime) -> str:
+    """Return an id with ``{date}`` and ``{hour}`` filled in from when the message was published, in UTC."""
+    return request_id.replace("{date}", f"{published:%Y-%m-%d}").replace("{hour}", f"{published:%Y-%m-%dT%H}")
 
 
 def labels(fields: Fields) -> tuple[tuple[str, str], ...]:

@@ -45,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--pubsub-port", type=int, default=0, help="port of Pub/Sub's gRPC (a free one)")
     start.add_argument("--source", type=Path, default=REPOSITORY, help="folder of the functions' main.py (%(default)s)")
     start.add_argument("--declaration", type=Path, help="what is deployed (SOURCE/deploy/functions.yaml)")
+    start.add_argument(
+        "--set", action="append", default=[], type=_setting, metavar="NAME=VALUE", help="a setting of the functions"
+    )
     start.add_argument("--record", type=Path, help="write every exchange with a service to this folder")
     start.set_defaults(run=_start)
 
@@ -75,6 +78,7 @@ def _start(options: argparse.Namespace) -> int:
         declaration=options.declaration or options.source / "deploy" / "functions.yaml",
         with_functions=not options.no_functions,
         gemini_backend=os.environ.get("GEMINI_BACKEND") or "echo",
+        function_environment=dict(options.set),
         record_to=options.record,
     )
     stopped = threading.Event()
@@ -132,6 +136,13 @@ def _demo(options: argparse.Namespace) -> int:
     from localcloud import demo
 
     return demo.run() or 0
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
 
 
 def _state_file() -> Path:

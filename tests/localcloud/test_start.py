@@ -101,7 +101,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def started(start: Callable[..., Started], data_dir: Path) -> Started:
-    return start("--data-dir", str(data_dir), GREETING="good day")
+    return start("--data-dir", str(data_dir), "--set", "FAREWELL=bye", GREETING="good day")
 
 
 def test_the_variables_lead_to_everything(started: Started) -> None:
@@ -150,7 +150,7 @@ def test_the_schedule_can_be_run_now(started: Started, eventually: Eventually) -
     assert requests.get(job, timeout=10).json()["schedule"] == "0 0 1 1 *"
     requests.post(f"{job}:run", json={}, timeout=10).raise_for_status()
     [call] = eventually(lambda: started.kept("calls"))
-    assert call == {"body": {"from": "the schedule"}, "greeting": "good day"}
+    assert call == {"body": {"from": "the schedule"}, "greeting": "good day", "farewell": "bye"}
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def keep_message(event: CloudEvent) -> None:
 
 @functions_framework.http
 def keep_call(request: flask.Request) -> str:
-    """Keep a call, with the setting that the caller of the local cloud gave."""
-    keep("calls", {"body": request.get_json(force=True), "greeting": os.environ.get("GREETING")})
+    """Keep a call, with the settings that the caller of the local cloud gave."""
+    settings = {name.lower(): os.environ.get(name) for name in ("GREETING", "FAREWELL")}
+    keep("calls", {"body": request.get_json(force=True), **settings})
     return "kept"

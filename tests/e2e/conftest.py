@@ -1,0 +1,88 @@
+"""A local cloud of their own for the tests of the whole chain: they kill functions and break services."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import variables
+
+if TYPE_CHECKING:
+    from tests.e2e.world import World
+
+# Nothing happens but what a test does: the poller is called by hand. What is waited for is short.
+SETTINGS = {
+    "SETTLE_SECONDS": "1",
+    "LEASE_SECONDS": "3",
+    "VERTEX_SETTLE": "1",
+    "RECONCILE_SECONDS": "0",
+    "DROP_STUCK_SECONDS": "3600",
+}
+
+
+@pytest.fixture(scope="session")
+def saved_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the tests' own SavedModels, `shifter` and `judge`."""
+    folder = tmp_path_factory.mktemp("saved-models")
+    command = [sys.executable, "-m", "tests.e2e.saved_models", "make", str(folder)]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def start_world(saved_models: Path, exchanges: Path) -> Callable[..., AbstractContextManager[World]]:
+    """Starts further worlds whose functions have other settings."""
+    from localcloud.cloud import LocalCloud
+    from localcloud.config import CloudConfig
+    from tests.e2e.world import World
+
+    @contextmanager
+    def start(name: str, **settings: str) -> Iterator[World]:
+        with variables({}):
+            cloud = LocalCloud(
+                CloudConfig(
+                    with_schedules=False,
+                    with_samples=False,
+                    function_environment={**SETTINGS, **settings},
+                    record_to=exchanges / name,
+                )
+            )
+            cloud.start()
+        world = World(cloud, saved_models / "shifter")
+        try:
+            yield world
+        finally:
+            world.close()
+            cloud.stop()
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def session_world(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
+    with start_world("e2e") as world:
+        yield world
+
+
+@pytest.fixture
+def world(session_world: World) -> Iterator[World]:
+    """The running world. A test finds it with every function up and nothing open, and leaves it so."""
+    session_world.ready()
+    yield session_world
+    session_world.cloud.faults.clear()
+    session_world.quotas_lifted()
+    session_world.ready()
+
+
+@pytest.fixture(scope="session")
+def shifter(session_world: World) -> str:
+    """A model that adds 7, in the world's dataset."""
+    session_world.drop(session_world.shifter(7), "seven")
+    session_world.event("model.imported", model=f"{session_world.project}.{session_world.dataset}.seven")
+    return "seven"

@@ -261,6 +261,13 @@ class Broker:
             self._settle(line)
             return len(line.backlog)
 
+    def outstanding(self, subscription: str) -> int:
+        """Return how many messages are with a subscriber just now."""
+        with self._lock:
+            line = self._line(subscription)
+            self._settle(line)
+            return line.backlog.out
+
     def wait_until_idle(self, timeout: float, subscriptions: Sequence[str] | None = None) -> bool:
         """Wait up to ``timeout`` seconds of real time until every push subscription (or each of ``subscriptions``) is
         empty; return whether it came to that.

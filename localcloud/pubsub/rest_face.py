@@ -13,12 +13,13 @@ from google.protobuf import empty_pb2, json_format
 from google.pubsub_v1 import types
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localcloud.http import ASGIApp
-from localcloud.pubsub.errors import InvalidArgument, PubSubError
+from localcloud.pubsub.errors import InvalidArgument, PubSubError, Unimplemented
 from localcloud.pubsub.methods import Methods, Patience
 
 
@@ -98,13 +99,19 @@ SYSTEM_PARAMETERS = frozenset({"alt", "prettyPrint", "key", "quotaUser", "fields
 
 def rest_face(methods: Methods) -> ASGIApp:
     """Return the application that serves ``/v1/projects/P/topics...`` and ``/v1/projects/P/subscriptions...``."""
-    return Starlette(routes=[_route(methods, binding) for binding in BINDINGS])
+    routes = [_route(methods, binding) for binding in BINDINGS]
+    return Starlette(routes=routes, exception_handlers={HTTPException: _no_such_method})
 
 
 def error_response(error: PubSubError) -> Response:
     """Return ``error`` as Google's JSON APIs show it."""
     body = {"code": error.code, "message": error.message, "status": error.status}
     return JSONResponse({"error": body}, status_code=error.code)
+
+
+async def _no_such_method(request: Request, error: Exception) -> Response:
+    """Answer a path that is none of the service's, or that has not this verb."""
+    return error_response(Unimplemented(f"{request.method} {request.url.path} is not served by the local Pub/Sub."))
 
 
 def _route(methods: Methods, binding: Binding) -> Route:

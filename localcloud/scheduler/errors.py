@@ -4,7 +4,8 @@ SchedulerError
 ├── NotFound            there is no such job
 ├── AlreadyExists       the name is taken
 ├── InvalidArgument     the job can never work
-└── FailedPrecondition  the job is not in the state for this
+├── FailedPrecondition  the job is not in the state for this
+└── Unimplemented       the real service can do this, this one cannot
 """
 
 from __future__ import annotations
@@ -47,3 +48,10 @@ class FailedPrecondition(SchedulerError):
 
     status = "FAILED_PRECONDITION"
     code = 400
+
+
+class Unimplemented(SchedulerError):
+    """The real service can do this, the local one cannot."""
+
+    status = "UNIMPLEMENTED"
+    code = 501

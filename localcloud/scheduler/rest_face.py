@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localcloud.http import ASGIApp
-from localcloud.scheduler.errors import InvalidArgument, SchedulerError
+from localcloud.scheduler.errors import InvalidArgument, SchedulerError, Unimplemented
 
 if TYPE_CHECKING:
     from localcloud.scheduler.service import Scheduler
@@ -30,7 +31,8 @@ Operation = Callable[["Scheduler", Request, Body], Body]
 
 def rest_face(scheduler: Scheduler) -> ASGIApp:
     """Return the application that serves ``/v1/projects/P/locations/L/jobs...``."""
-    return Starlette(routes=[_route(scheduler, *operation) for operation in OPERATIONS])
+    routes = [_route(scheduler, *operation) for operation in OPERATIONS]
+    return Starlette(routes=routes, exception_handlers={HTTPException: _no_such_method})
 
 
 def _create(scheduler: Scheduler, request: Request, body: Body) -> Body:
@@ -94,10 +96,20 @@ def _route(scheduler: Scheduler, verb: str, path: str, operation: Operation) -> 
         try:
             return JSONResponse(operation(scheduler, request, _parse(await request.body())))
         except SchedulerError as error:
-            body = {"code": error.code, "message": error.message, "status": error.status}
-            return JSONResponse({"error": body}, status_code=error.code)
+            return _error_response(error)
 
     return Route(path, endpoint, methods=[verb])
+
+
+async def _no_such_method(request: Request, error: Exception) -> Response:
+    """Answer a path that is none of the service's, or that has not this verb."""
+    return _error_response(Unimplemented(f"{request.method} {request.url.path} is not served by the local Scheduler."))
+
+
+def _error_response(error: SchedulerError) -> Response:
+    """Return ``error`` as Google's JSON APIs show it."""
+    body = {"code": error.code, "message": error.message, "status": error.status}
+    return JSONResponse({"error": body}, status_code=error.code)
 
 
 def _parse(body: bytes) -> Body:

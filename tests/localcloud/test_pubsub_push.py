@@ -134,26 +134,41 @@ def test_a_message_that_is_not_answered_in_time_is_delivered_again(pubsub, recei
     go_on.set()
 
 
-def test_refused_messages_rest_as_the_retry_policy_says(receiver):
-    clock = ManualClock()
-    pubsub = PubSub(clock=clock, project="local-project")
-    pubsub.broker.create_topic(TOPIC)
-    pubsub.start()
+@pytest.fixture
+def stopped_clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def timeless(stopped_clock):
+    """Pub/Sub for which time passes only on request."""
+    service = PubSub(clock=stopped_clock, project="local-project")
+    service.broker.create_topic(TOPIC)
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.mark.parametrize(
+    ("backoff", "seconds"),
+    [
+        pytest.param(Backoff(10, 600), 10, id="retry policy"),
+        # https://cloud.google.com/pubsub/docs/push#push_backoff
+        pytest.param(None, 0.1, id="none: push backoff"),
+    ],
+)
+def test_refused_messages_rest_longer_each_time(timeless, stopped_clock, receiver, backoff, seconds):
     receiver.answer = lambda request: 500
-    push_to(pubsub, receiver, backoff=Backoff(10, 600), dead_letter=DeadLetterPolicy(TOPIC + "-dead", 3))
-    publish(pubsub, "a")
-    receiver.wait_for(1)
-    clock.advance(9)
-    assert not pubsub.broker.wait_until_idle(0.2)
-    assert len(receiver.requests) == 1
-    wait_until(lambda: not pubsub.broker.unanswered(SUBSCRIPTION, []) and advance(clock, 0.5, receiver, 2))
-    assert [request.json["deliveryAttempt"] for request in receiver.requests] == [1, 2]
-    pubsub.stop()
-
-
-def advance(clock: ManualClock, seconds: float, receiver: Receiver, count: int) -> bool:
-    clock.advance(seconds)
-    return len(receiver.requests) >= count
+    push_to(timeless, receiver, backoff=backoff)
+    publish(timeless, "a")
+    for count in (1, 2, 3):
+        receiver.wait_for(count)
+        wait_until(lambda: timeless.broker.outstanding(SUBSCRIPTION) == 0)
+        rest = seconds * 2 ** (count - 1)
+        stopped_clock.advance(rest * 0.9)
+        assert not timeless.broker.wait_until_idle(0.1)
+        assert len(receiver.requests) == count
+        stopped_clock.advance(rest * 0.1)
 
 
 def wait_until(condition, timeout: float = 10) -> None:
@@ -287,18 +302,14 @@ class TestFaults:
         assert pubsub.broker.wait_until_idle(10)
         assert len(receiver.requests) == 2
 
-    def test_a_delay_holds_one_message_and_no_other(self, receiver):
-        clock = ManualClock()
-        pubsub = PubSub(clock=clock, project="local-project", delivery_faults=Disturbed({"late": [Delay(30)]}))
-        pubsub.broker.create_topic(TOPIC)
-        pubsub.start()
-        push_to(pubsub, receiver)
-        publish(pubsub, "late", *(f"{number}" for number in range(40)))
+    def test_a_delay_holds_one_message_and_no_other(self, timeless, stopped_clock, receiver):
+        timeless.deliverer.faults = Disturbed({"late": [Delay(30)]})
+        push_to(timeless, receiver)
+        publish(timeless, "late", *(f"{number}" for number in range(40)))
         assert "late" not in texts(receiver.wait_for(40))
-        clock.advance(30)
+        stopped_clock.advance(30)
         assert texts(receiver.wait_for(41))[-1] == "late"
-        assert pubsub.broker.wait_until_idle(5)
-        pubsub.stop()
+        assert timeless.broker.wait_until_idle(5)
 
     def test_a_reordered_message_goes_after_later_ones(self, pubsub, receiver):
         pubsub.deliverer.faults = Disturbed({"a": [Reorder(3)]})

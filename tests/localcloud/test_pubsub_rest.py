@@ -131,8 +131,9 @@ def test_changes_and_deletions(projects):
             400,
             "INVALID_ARGUMENT",
         ),
+        (lambda projects: projects.schemas().list(parent=PROJECT), 501, "UNIMPLEMENTED"),
     ],
-    ids=["missing", "bad name", "unknown field", "not base64"],
+    ids=["missing", "bad name", "unknown field", "not base64", "not built"],
 )
 def test_refusals_have_googles_form(projects, call, status, name):
     with pytest.raises(googleapiclient.errors.HttpError) as refused:

@@ -5,6 +5,7 @@ PubSubError
 ├── AlreadyExists       the name is taken
 ├── InvalidArgument     the request can never work
 ├── FailedPrecondition  the request does not fit the resource's present state
+│   └── InvalidAckIds   deliveries of an exactly-once subscription are no longer the caller's
 └── Unimplemented       the real service can do this, this one cannot
 
 Codes: https://cloud.google.com/pubsub/docs/reference/error-codes
@@ -60,6 +61,17 @@ class FailedPrecondition(PubSubError):
 
     status = "FAILED_PRECONDITION"
     code = 400
+
+
+class InvalidAckIds(FailedPrecondition):
+    """Deliveries of a subscription with exactly-once delivery that are no longer the caller's to acknowledge.
+
+    https://cloud.google.com/pubsub/docs/exactly-once-delivery
+    """
+
+    def __init__(self, ack_ids: list[str]) -> None:
+        super().__init__("Some acknowledgement ids in the request were invalid.")
+        self.reasons = dict.fromkeys(ack_ids, "PERMANENT_FAILURE_INVALID_ACK_ID")
 
 
 class Unimplemented(PubSubError):

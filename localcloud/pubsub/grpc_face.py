@@ -10,9 +10,11 @@ from typing import Any
 import grpc
 from google.protobuf import empty_pb2
 from google.pubsub_v1 import types
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
 
 from localcloud.http import HOST
-from localcloud.pubsub.errors import PubSubError
+from localcloud.pubsub.errors import InvalidAckIds, PubSubError
 from localcloud.pubsub.methods import PULL_WAIT_SECONDS, Methods, Patience
 from localcloud.pubsub.streaming import stream_messages
 
@@ -121,6 +123,8 @@ class GrpcServer:
         def answer(request: Any, context: grpc.ServicerContext) -> Any:
             try:
                 return method(request, self._patience(request, context))
+            except InvalidAckIds as error:
+                context.abort_with_status(_with_reasons(error))
             except PubSubError as error:
                 context.abort(grpc.StatusCode[error.status], error.message)
 
@@ -148,3 +152,10 @@ class GrpcServer:
             yield from stream_messages(self._methods, requests, context)
         except PubSubError as error:
             context.abort(grpc.StatusCode[error.status], error.message)
+
+
+def _with_reasons(error: InvalidAckIds) -> grpc.Status:
+    """Return the status that tells the client library which of its acknowledgements were void."""
+    status = status_pb2.Status(code=grpc.StatusCode[error.status].value[0], message=error.message)
+    status.details.add().Pack(error_details_pb2.ErrorInfo(domain="pubsub.googleapis.com", metadata=error.reasons))
+    return rpc_status.to_status(status)

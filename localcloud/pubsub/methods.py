@@ -15,7 +15,7 @@ from google.protobuf import empty_pb2
 from google.pubsub_v1 import types
 
 from localcloud.pubsub.broker import Broker
-from localcloud.pubsub.errors import FailedPrecondition, InvalidArgument, Unimplemented
+from localcloud.pubsub.errors import FailedPrecondition, InvalidAckIds, InvalidArgument, Unimplemented
 from localcloud.pubsub.resources import PushTarget, Subscription, Topic
 from localcloud.pubsub.wire import (
     MAXIMUM_MESSAGES,
@@ -153,7 +153,7 @@ class Methods:
     def acknowledge(self, request: Any, patience: Patience) -> Any:
         if not request.ack_ids:
             raise InvalidArgument("No ack ids specified.")
-        self.broker.acknowledge(request.subscription, request.ack_ids)
+        self._tell_invalid(request.subscription, self.broker.acknowledge(request.subscription, request.ack_ids))
         return empty_pb2.Empty()
 
     def modify_ack_deadline(self, request: Any, patience: Patience) -> Any:
@@ -161,7 +161,9 @@ class Methods:
             raise InvalidArgument("No ack ids specified.")
         if not 0 <= request.ack_deadline_seconds <= 600:
             raise InvalidArgument(f"Invalid ack deadline given ({request.ack_deadline_seconds}): must be 0 to 600.")
-        self.broker.modify_ack_deadline(request.subscription, request.ack_ids, request.ack_deadline_seconds)
+        seconds = request.ack_deadline_seconds
+        invalid = self.broker.modify_ack_deadline(request.subscription, request.ack_ids, seconds)
+        self._tell_invalid(request.subscription, invalid)
         return empty_pb2.Empty()
 
     def modify_push_config(self, request: Any, patience: Patience) -> Any:
@@ -175,6 +177,11 @@ class Methods:
             raise Unimplemented("Snapshots are not supported by the local Pub/Sub.")
         self.broker.seek(request.subscription, moment_from_wire(request.time))
         return types.SeekResponse.pb()()
+
+    def _tell_invalid(self, subscription: str, ack_ids: list[str]) -> None:
+        """Raise ``InvalidAckIds`` where subscribers are promised to hear of them."""
+        if ack_ids and self.broker.subscription(subscription).enable_exactly_once_delivery:
+            raise InvalidAckIds(ack_ids)
 
     def pullable(self, subscription: str) -> Subscription:
         """Return the settings of a subscription that can be pulled. Raises ``FailedPrecondition``."""

@@ -14,6 +14,7 @@ import grpc
 import pytest
 from google.api_core import exceptions
 from google.cloud import pubsub_v1
+from google.cloud.pubsub_v1.subscriber.exceptions import AcknowledgeStatus
 from google.cloud.pubsub_v1.types import BatchSettings, FlowControl, PublisherOptions
 from google.protobuf import field_mask_pb2
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
@@ -342,6 +343,31 @@ def test_a_detached_subscription_cannot_be_pulled(publisher, subscriber, topic, 
     assert list(publisher.list_topic_subscriptions(topic=topic)) == []
     with pytest.raises(exceptions.FailedPrecondition):
         subscriber.pull(subscription=subscription, max_messages=1, timeout=5)
+
+
+def test_with_exactly_once_delivery_a_subscriber_hears_whether_its_acknowledgement_counted(
+    publisher, subscriber, topic
+):
+    subscription = topic.replace("/topics/", "/subscriptions/")
+    settings = {"name": subscription, "topic": topic, "enable_exactly_once_delivery": True}
+    subscriber.create_subscription(request=settings)
+    publisher.publish(topic, b"x").result(timeout=5)
+    outcomes: list = []
+    told = threading.Event()
+
+    def take(message):
+        outcomes.append(message.ack_with_response().result(timeout=5))
+        request = {"subscription": subscription, "ack_ids": [message.ack_id]}
+        with pytest.raises(exceptions.FailedPrecondition) as refused:
+            subscriber.acknowledge(request=request)
+        outcomes.append(dict(refused.value.details[0].metadata) == {message.ack_id: "PERMANENT_FAILURE_INVALID_ACK_ID"})
+        told.set()
+
+    streaming = subscriber.subscribe(subscription, take)
+    assert told.wait(10)
+    streaming.cancel()
+    streaming.result(timeout=10)
+    assert outcomes == [AcknowledgeStatus.SUCCESS, True]
 
 
 def test_a_stream_ends_with_its_subscription(subscriber, topic, subscription):

@@ -27,6 +27,7 @@ from localcloud.bigquery.models import ModelMethods
 from localcloud.bigquery.results import AnonymousTables
 from localcloud.bigquery.service import JobService, page_token, position_of
 from localcloud.bigquery.statement import TableName
+from localcloud.bigquery.table_methods import TableMethods
 from localcloud.bigquery.uploads import Uploaded, Uploads
 from localcloud.http import Receive, Scope, Send
 
@@ -34,7 +35,9 @@ Handler = Callable[[Call, dict[str, str]], Awaitable[Answer]]
 
 _P = r"/bigquery/v2/projects/(?P<project>[^/]+)"
 _JOB = r"(?P<job>[^/]+)"
-_MODELS = r"/datasets/(?P<dataset>[^/]+)/models"
+_DATASET = r"/datasets/(?P<dataset>[^/]+)"
+_TABLE = r"/tables/(?P<table>[^/]+)"
+_MODELS = _DATASET + r"/models"
 _ANONYMOUS = re.compile(
     r"/projects/(?P<project>[^/]+)/datasets/(?P<dataset>_anonymous_[^/]+)/tables/(?P<table>anon[0-9a-f]+)"
 )
@@ -52,6 +55,7 @@ class BigQueryApp:
         service: JobService,
         delegate: Delegate,
         models: ModelMethods,
+        tables: TableMethods,
         anonymous: AnonymousTables,
         uploads: Uploads,
         *,
@@ -77,6 +81,13 @@ class BigQueryApp:
             ("GET", _P + _MODELS + r"/(?P<model>[^/]+)", self._get_model),
             ("PATCH", _P + _MODELS + r"/(?P<model>[^/]+)", self._patch_model),
             ("DELETE", _P + _MODELS + r"/(?P<model>[^/]+)", self._delete_model),
+            ("GET", r"/bigquery/v2/projects", self._by(tables.list_projects)),
+            ("DELETE", _P + _DATASET, self._by(tables.delete_dataset)),
+            ("GET", _P + _DATASET + r"/tables", self._by(tables.list_tables)),
+            ("POST", _P + _DATASET + r"/tables", self._by(tables.insert_table)),
+            ("PATCH|PUT", _P + _DATASET + _TABLE, self._by(tables.update_table)),
+            ("DELETE", _P + _DATASET + _TABLE, self._by(tables.delete_table)),
+            ("POST", _P + _DATASET + _TABLE + r"/insertAll", self._by(tables.insert_all)),
             ("GET", r"/\$discovery/rest|/discovery/v1/apis/bigquery/v2/rest", self._discovery),
         )
         self._routes = [(frozenset(method.split("|")), re.compile(path), handler) for method, path, handler in routes]
@@ -107,6 +118,14 @@ class BigQueryApp:
         if hidden is not None:
             await self._in_thread(self._make_anonymous, TableName(*hidden.group("project", "dataset", "table")))
         return await self._delegate.answer(call)
+
+    def _by(self, method: Callable[[Call, dict[str, str]], Answer]) -> Handler:
+        """Return a handler that has ``method`` answer on a thread."""
+
+        async def handle(call: Call, names: dict[str, str]) -> Answer:
+            return await self._delegate.in_thread(method, call, names)
+
+        return handle
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)

@@ -20,6 +20,7 @@ from bqemulator.api.routes import datasets, projects, routines, row_access_polic
 from fastapi import FastAPI
 
 from localcloud.bigquery.failures import plain_names
+from localcloud.bigquery.jobs import milliseconds
 from localcloud.bigquery.messages import Answer, Call
 from localcloud.bigquery.sizes import Sizes
 from localcloud.bigquery.statement import TableName
@@ -27,6 +28,7 @@ from localcloud.bigquery.statement import TableName
 _THREADS = 32
 _TABLE = re.compile(r"/bigquery/v2/projects/(?P<project>[^/]+)/datasets/(?P<dataset>[^/]+)/tables/(?P<table>[^/]+)")
 _TABLES = re.compile(r"/bigquery/v2/projects/(?P<project>[^/]+)/datasets/(?P<dataset>[^/]+)/tables")
+_ROUTINES = re.compile(r"/bigquery/v2/projects/(?P<project>[^/]+)/datasets/(?P<dataset>[^/]+)/routines")
 _DATASETS = re.compile(r"/bigquery/v2/projects/(?P<project>[^/]+)/datasets")
 # https://cloud.google.com/bigquery/docs/reference/rest/v2/datasets/list (the fields of an entry)
 _DATASET_ENTRY = ("kind", "id", "datasetReference", "labels", "friendlyName", "location")
@@ -50,6 +52,7 @@ class Delegate:
         self._amendments: tuple[tuple[re.Pattern[str], Amendment], ...] = (
             (_TABLE, self._amend_table),
             (_TABLES, self._amend_tables),
+            (_ROUTINES, self._amend_routines),
             (_DATASETS, self._amend_datasets),
         )
 
@@ -61,7 +64,11 @@ class Delegate:
 
     async def answer(self, call: Call) -> Answer:
         """Return bqemulator's answer, amended."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self.answer_now, call)
+        return await self.in_thread(self.answer_now, call)
+
+    async def in_thread(self, work: Callable[..., Answer], *arguments: Any) -> Answer:
+        """Return what ``work`` answers on one of the threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
     def answer_now(self, call: Call) -> Answer:
         """Return bqemulator's answer, amended, on the calling thread."""
@@ -138,6 +145,8 @@ class Delegate:
             body["location"] = dataset.location
         if meta is None:
             return
+        if meta.expiration_time is not None:
+            body["expirationTime"] = str(milliseconds(meta.expiration_time))
         if meta.table_type == "VIEW":
             for key in [key for key in body if key.startswith("num")]:
                 body.pop(key)
@@ -149,11 +158,13 @@ class Delegate:
             body[key] = str(size)
 
     def _amend_tables(self, call: Call, match: re.Match[str], body: dict[str, Any]) -> None:
-        if call.method != "GET":
-            name = TableName(match["project"], match["dataset"], body["tableReference"]["tableId"])
-            self.complete_table(name, body)
-            return
-        _paginate(call, body, "tables")
+        if call.method == "GET":
+            _paginate(call, body, "tables")
+
+    def _amend_routines(self, call: Call, match: re.Match[str], body: dict[str, Any]) -> None:
+        if call.method == "GET":
+            body.pop("kind", None)
+            body.pop("totalItems", None)
 
     def _amend_datasets(self, call: Call, match: re.Match[str], body: dict[str, Any]) -> None:
         if call.method != "GET":

@@ -28,7 +28,7 @@ def described_at(url: str) -> dict[str, Any]:
 def canonical(value: Any, schema: str) -> Any:
     """Return a JSON value with numbers and booleans written as its schema has them.
 
-    Clients may send ``"1"`` for 1 and the other way round; what is answered has one form.
+    Clients may send ``"1"`` for 1 and the other way round, and null for what they leave out; answers have one form.
     https://developers.google.com/discovery/v1/type-format
     """
     return _canonical(value, {"$ref": schema})
@@ -41,7 +41,9 @@ def _canonical(value: Any, schema: dict[str, Any]) -> Any:
         case "object", dict():
             known = schema.get("properties", {})
             other = schema.get("additionalProperties", {})
-            return {name: _canonical(inner, known.get(name, other)) for name, inner in value.items()}
+            return {
+                name: _canonical(inner, known.get(name, other)) for name, inner in value.items() if inner is not None
+            }
         case "array", list():
             return [_canonical(inner, schema["items"]) for inner in value]
         case "integer", str() if value.lstrip("-").isdigit():

@@ -37,6 +37,7 @@ T = TypeVar("T")
 CONFLICT_SECONDS = 120.0
 # A snapshot for time travel is a copy of the table: only small ones are worth it.
 SNAPSHOT_ROWS = 10_000
+SNAPSHOTS_KEPT = 20
 
 
 class Cancelled(Exception):
@@ -148,7 +149,10 @@ def is_conflict(error: Exception) -> bool:
 
 
 class Snapshots(SnapshotManager):
-    """Time travel for tables of up to ``SNAPSHOT_ROWS`` rows; larger ones are read as they are now."""
+    """Time travel over the last changes by DML of tables of up to ``SNAPSHOT_ROWS`` rows.
+
+    Larger tables, and those that were written in another way since, are read as they are now.
+    """
 
     def capture(self, project_id: str, dataset_id: str, table_id: str, *, kind: str = "AUTO") -> Any:
         if kind == "AUTO":
@@ -156,7 +160,11 @@ class Snapshots(SnapshotManager):
             if count is not None and count[0] > SNAPSHOT_ROWS:
                 self.drop_snapshots_for_table(project_id, dataset_id, table_id, include_user=False)
                 return None
-        return super().capture(project_id, dataset_id, table_id, kind=kind)
+        captured = super().capture(project_id, dataset_id, table_id, kind=kind)
+        kept = [s for s in self._catalog.list_snapshots_for_table(project_id, dataset_id, table_id) if s.kind == "AUTO"]
+        for old in sorted(kept, key=lambda snapshot: snapshot.snapshot_time)[:-SNAPSHOTS_KEPT]:
+            self.drop_snapshot(old)
+        return captured
 
 
 class Catalog:

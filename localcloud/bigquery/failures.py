@@ -52,6 +52,9 @@ def query_error(
         known = _from_duckdb(text, sql=sql, duckdb_sql=duckdb_sql, location=location)
         if known is not None:
             return known
+        if isinstance(error, duckdb.ParserException):
+            what = text.removeprefix("Parser Error: ").removeprefix("syntax error ").split("\n")[0]
+            return QueryError(f"Syntax error: {what}", location="query")
         if isinstance(error, duckdb.OutOfMemoryException):
             return QueryError(f"Resources exceeded during query execution: {text}", reason="resourcesExceeded")
         return _from_domain(translate_runtime_error(error, duckdb_sql=duckdb_sql))

@@ -1,6 +1,7 @@
-"""Lets bqemulator log errors only. It has to be imported before any part of it, because importing already logs.
+"""Lets bqemulator log nothing but disasters. It has to be imported before any part of it, because importing already logs.
 
-Its own set-up is not used: it would replace the handlers of this process's root logger.
+What goes wrong in it is told to the client. Its own set-up is not used: it would replace the handlers of this process's
+root logger.
 """
 
 from __future__ import annotations
@@ -9,4 +10,6 @@ import logging
 
 import structlog
 
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR), cache_logger_on_first_use=True)
+structlog.configure(
+    wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), cache_logger_on_first_use=True
+)

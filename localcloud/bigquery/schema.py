@@ -141,18 +141,30 @@ def arrow_schema_of(fields: Sequence[Field]) -> pa.Schema:
     return _build_arrow_schema([dict(field) for field in fields])
 
 
+def table_of(fields: Sequence[Field], rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """Return rows of Python or JSON values as Arrow. Raises ``ValueError`` or ``TypeError`` for values that don't fit."""
+    return bq_rows_to_arrow([{"json": row} for row in rows], arrow_schema_of(fields))
+
+
+def select_rows(fields: Sequence[Field], source: str) -> str:
+    """Return a query of the columns of Arrow rows that DuckDB knows as ``source``.
+
+    A GEOGRAPHY comes as hexadecimal WKB, because Arrow has no type for it.
+    """
+    parts = []
+    for f in fields:
+        name = quote(f["name"])
+        parts.append(f"ST_GeomFromHEXWKB({name}) AS {name}" if f["type"].upper() == "GEOGRAPHY" else name)
+    return f"SELECT {', '.join(parts)} FROM {source}"
+
+
 def batches_of(fields: Sequence[Field], rows: Iterable[dict[str, Any]], size: int = 8192) -> Iterator[pa.RecordBatch]:
     """Yield rows of Python values as Arrow record batches of up to ``size`` rows."""
-    schema = arrow_schema_of(fields)
     pending: list[dict[str, Any]] = []
     for row in rows:
-        pending.append({"json": row})
+        pending.append(row)
         if len(pending) == size:
-            yield from _batches(pending, schema)
+            yield from table_of(fields, pending).combine_chunks().to_batches()
             pending = []
     if pending:
-        yield from _batches(pending, schema)
-
-
-def _batches(rows: list[dict[str, Any]], schema: pa.Schema) -> Iterable[pa.RecordBatch]:
-    return bq_rows_to_arrow(rows, schema).combine_chunks().to_batches()
+        yield from table_of(fields, pending).combine_chunks().to_batches()

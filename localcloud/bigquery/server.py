@@ -25,6 +25,7 @@ from localcloud.bigquery.schema import Field
 from localcloud.bigquery.service import JobService
 from localcloud.bigquery.sizes import Sizes
 from localcloud.bigquery.storage_api import serve_storage_api
+from localcloud.bigquery.table_methods import TableMethods
 from localcloud.bigquery.tables import Tables
 from localcloud.bigquery.transfers import TransferJobs
 from localcloud.bigquery.uploads import Uploads
@@ -96,6 +97,7 @@ class BigQuery:
             self._jobs,
             self._delegate,
             ModelMethods(self._context, self.learning),
+            TableMethods(self._delegate, destinations, queries, self.learning, project),
             self._anonymous,
             self._uploads,
             default_user=f"local-sa@{project}.iam.gserviceaccount.com",

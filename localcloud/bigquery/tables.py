@@ -11,7 +11,7 @@ from bqemulator.api.routes.tables import _table_to_rest
 from localcloud.bigquery.destinations import Destinations, Disposition, Source
 from localcloud.bigquery.errors import NotFound
 from localcloud.bigquery.results import AnonymousTables
-from localcloud.bigquery.schema import Field, arrow_schema_of, batches_of, legacy_type
+from localcloud.bigquery.schema import Field, arrow_schema_of, batches_of, legacy_type, select_rows
 from localcloud.bigquery.statement import TableName
 
 _READ_ROWS = 8192
@@ -72,10 +72,9 @@ class Tables:
         try:
             cursor.register("table_rows", reader)
             with self._engine.use(cursor):
-                described = self._engine.execute("DESCRIBE SELECT * FROM table_rows").fetchall()
-                source = Source(
-                    "SELECT * FROM table_rows", None, tuple((row[0], row[1]) for row in described), tuple(fields)
-                )
+                sql = select_rows(fields, "table_rows")
+                described = self._engine.execute(f"DESCRIBE {sql}").fetchall()
+                source = Source(sql, None, tuple((row[0], row[1]) for row in described), tuple(fields))
                 place = self.location(f"{name.project}.{name.dataset}")
                 return self._destinations.write(name, source, Disposition(write="WRITE_TRUNCATE"), location=place)
         finally:

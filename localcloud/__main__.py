@@ -106,7 +106,8 @@ def _start(options: argparse.Namespace) -> int:
     finally:
         print("The local cloud stops.", flush=True)
         cloud.stop()
-        state_file.unlink(missing_ok=True)
+        if (state := _running()) is not None and state["pid"] == os.getpid():  # else a later one has taken the place
+            state_file.unlink(missing_ok=True)
     return 0
 
 

@@ -28,6 +28,12 @@ PARAMETERS: Mapping[str, re.Pattern[str]] = {
     "integer": INTEGER,
     "boolean": re.compile(r"true|false", re.IGNORECASE),
 }
+# Parameters that Google's own clients send and the descriptions leave out.
+UNDESCRIBED_PARAMETERS = {
+    # https://github.com/googleapis/python-bigquery/blob/main/google/cloud/bigquery/client.py (get_job, cancel_job)
+    ("bigquery.jobs.get", "projection"),
+    ("bigquery.jobs.cancel", "projection"),
+}
 ERROR_FIELDS = {"code", "message", "errors", "status", "details"}
 ERROR_DETAIL_FIELDS = {"domain", "reason", "message", "location", "locationType", "debugInfo", "extendedHelp"}
 
@@ -67,15 +73,20 @@ def _check_parameters(call: Call, exchange: Exchange) -> Iterator[str]:
         # System parameters also go by their name with a dollar: https://cloud.google.com/apis/docs/system-parameters
         parameter = known.get(name) or call.document.parameters.get(name.removeprefix("$"))
         if parameter is None:
-            if not (name == "upload_id" and call.kind in (UPLOAD, UPLOAD_PART)):
+            continues_upload = name == "upload_id" and call.kind in (UPLOAD, UPLOAD_PART)
+            if not continues_upload and (call.method.id, name) not in UNDESCRIBED_PARAMETERS:
                 yield f"there is no parameter {name}"
-        elif not PARAMETERS.get(parameter["type"], re.compile(".*", re.DOTALL)).fullmatch(text):
-            yield f"the parameter {name} is no {parameter['type']}: {text}"
+        elif (form := _form_of(parameter)) is not None and not form.fullmatch(text):
+            yield f"the parameter {name} is no {parameter.get('format', parameter['type'])}: {text}"
         elif "enum" in parameter and text not in parameter["enum"] and name.removeprefix("$") != "alt":
             yield f"the parameter {name} is none of {parameter['enum']}: {text}"
     for name, parameter in call.method.parameters.items():
         if parameter.get("required") and parameter["location"] == "query" and name not in given:
             yield f"the parameter {name} is required"
+
+
+def _form_of(parameter: Mapping[str, Any]) -> re.Pattern[str] | None:
+    return PARAMETERS.get(parameter["type"]) or FORMATS.get(parameter.get("format", ""))
 
 
 def _check_request(call: Call, exchange: Exchange) -> Iterator[str]:

@@ -160,16 +160,3 @@ def eventually() -> Eventually:
         return found
 
     return wait
-
-
-@pytest.fixture
-def order_faults(cloud: LocalCloud) -> Iterator[Callable[..., None]]:
-    """Puts fault rules into force, in place of others, until the test ends."""
-
-    def order(*rules: dict[str, Any]) -> None:
-        cloud.faults.clear()
-        cloud.faults.add(rules)
-
-    yield order
-    cloud.faults.clear()
-    cloud.functions.wait_until_ready()

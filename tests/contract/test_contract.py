@@ -79,7 +79,7 @@ def test_what_is_allowed_is_no_breach(contract: Contract, exchange: Exchange) ->
         (replace(INSERT_JOB, request={"configuration": []}), "request.configuration is no object: []"),
         (replace(INSERT_JOB, request={"configuration": {"dryRun": "yes"}}), "dryRun is no boolean: 'yes'"),
         (replace(INSERT_JOB, request={"configuration": {"jobTimeoutMs": "1 s"}}), "jobTimeoutMs is no int64: '1 s'"),
-        (replace(GET_OBJECT, query=[("generation", "x")]), ""),
+        (replace(GET_OBJECT, query=[("generation", "x")]), "the parameter generation is no int64: x"),
         (replace(GET_OBJECT, query=[("projection", "none")]), "the parameter projection is none of ['full', 'noAcl']"),
         (replace(GET_OBJECT, query=[("softDeleted", "perhaps")]), "the parameter softDeleted is no boolean: perhaps"),
         (replace(GET_OBJECT, request={"name": "x"}), "the method takes no body"),
@@ -91,7 +91,7 @@ def test_what_is_allowed_is_no_breach(contract: Contract, exchange: Exchange) ->
     ],
 )
 def test_a_request_that_is_not_allowed_is_found(contract: Contract, exchange: Exchange, breach: str) -> None:
-    assert any(breach in each for each in contract.breaches_of_request(exchange)) or not breach
+    assert any(breach in each for each in contract.breaches_of_request(exchange))
 
 
 @pytest.mark.parametrize(

@@ -29,10 +29,11 @@ DESCRIBED_ELSEWHERE = {
 
 @pytest.fixture(scope="module")
 def said(exchanges: Path) -> list[Exchange]:
-    """The exchanges with Google's APIs so far."""
+    """The exchanges with Google's APIs so far, of every cloud of the session."""
     return [
         exchange
-        for exchange in read_exchanges(exchanges / FILE_NAME)
+        for file in sorted(exchanges.rglob(FILE_NAME))
+        for exchange in read_exchanges(file)
         # gRPC's messages are made by Google's own classes, which hold nothing that is not allowed.
         if exchange.kind != "rpc" and not is_described_elsewhere(exchange)
     ]

@@ -1,0 +1,55 @@
+"""Requests, settings and moments that tests of the functions' side begin with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from shared.services import Services
+from shared.settings import Settings
+
+NOW = datetime(2026, 11, 20, 9, 41, 17, 318000, UTC)
+PROJECT = "local-project"
+
+SETTINGS = Settings(
+    google_cloud_project=PROJECT,
+    model_bucket="local-project-modeldrop-models",
+    state_bucket="local-project-modeldrop-state",
+    output_bucket="local-project-modeldrop-output",
+    events_topic="projects/local-project/topics/modeldrop-events",
+)
+
+# As section 2.2 of the design has it.
+PREDICT_MESSAGE: dict[str, Any] = {
+    "model": "bqml_tutorial.imported_tf_model",
+    "input": {"query": "SELECT title AS input FROM `bigquery-public-data.hacker_news.full`"},
+    "output": {"table": "bqml_tutorial.predictions", "write": "truncate"},
+    "request_id": "nightly-{date}",
+    "max_bytes_billed": 100000000000,
+    "priority": "batch",
+    "labels": {"team": "news"},
+    "parameters": {"min_score": 10},
+}
+
+# As section 2.3 has it.
+BATCH_REQUEST: dict[str, Any] = {
+    "model": "gemini-2.5-flash",
+    "input": "bq://my-project.my_dataset.requests",
+    "output": "bq://my-project.my_dataset.responses",
+    "request_id": "posters-42",
+    "display_name": "posters",
+    "labels": {"team": "films"},
+}
+
+MANAGE_MESSAGE: dict[str, Any] = {"action": "import", "path": "gs://local-project-modeldrop-models/films/genres/2/"}
+
+
+def services_at(now: datetime = NOW, **settings: Any) -> Services:
+    """Return services that stand at one moment and call nobody as long as no client is asked for."""
+    return Services(replace(SETTINGS, **settings), clock=lambda: now)
+
+
+def without(message: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return ``message`` without some of its fields."""
+    return {name: value for name, value in message.items() if name not in names}

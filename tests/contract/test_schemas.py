@@ -1,0 +1,493 @@
+"""The JSON Schemas say what the code does: what parsers take, and every event that can be built."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from shared import batches, imports, predictions, watches
+from shared.batch_request import BatchRequest
+from shared.batches import Batches
+from shared.bigquery_jobs import Report
+from shared.drops import Drop, DropFile, DropPath, Ready
+from shared.errors import Problem, Rejected
+from shared.events_in import Message, json_object
+from shared.events_out import EVENT_TYPES, REJECTED, STUCK, Event, completion_event, rejection_event, stuck_event
+from shared.identifiers import ModelName
+from shared.imports import Imports
+from shared.manage_request import ACTIONS, ManageRequest
+from shared.predict_request import FUNCTIONS, PRIORITIES, WRITES, PredictRequest
+from shared.predictions import Predictions
+from shared.progress import settle_batch, settle_query, submit
+from shared.states import Progress
+from shared.vertex_jobs import BatchReport
+from shared.work import Item, Job, Kind, StepState, System
+from tests.contract.schemas import FOLDER, faults, schema
+from tests.example_requests import BATCH_REQUEST, MANAGE_MESSAGE, NOW, PREDICT_MESSAGE, SETTINGS, services_at, without
+
+MESSAGES = ("predict_message.json", "batch_request.json", "manage_message.json")
+PARTS = ("event_data.json", "message_fields.json")
+
+Parser = Callable[[Mapping[str, Any]], object]
+PARSERS: dict[str, Parser] = {
+    "predict_message.json": lambda value: PredictRequest.parse(value, SETTINGS, NOW),
+    "batch_request.json": lambda value: BatchRequest.parse(value, SETTINGS, NOW),
+    "manage_message.json": lambda value: ManageRequest.parse(value, SETTINGS),
+}
+
+
+# --- the files ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_event_type_has_a_schema_and_every_schema_an_event_type_or_message() -> None:
+    types = {*EVENT_TYPES.values(), STUCK, REJECTED}
+    assert {path.name for path in FOLDER.iterdir()} == {f"{each}.json" for each in types} | {*MESSAGES, *PARTS}
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.glob("*.json")))
+def test_each_schema_is_one_and_describes_itself_and_every_property(name: str) -> None:
+    body = schema(name)
+    Draft202012Validator.check_schema(body)
+    assert body["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
+    assert body["title"] and body["description"]
+    assert list(_undescribed(body)) == []
+
+
+@pytest.mark.parametrize("event_type", sorted({*EVENT_TYPES.values(), STUCK, REJECTED}))
+def test_an_events_schema_is_titled_with_its_type(event_type: str) -> None:
+    assert schema(f"{event_type}.json")["title"] == event_type
+
+
+def _undescribed(body: Any, path: str = "") -> Iterator[str]:
+    if isinstance(body, list):
+        for index, each in enumerate(body):
+            yield from _undescribed(each, f"{path}[{index}]")
+    if isinstance(body, dict):
+        # What stands in a condition names a property that is described elsewhere.
+        for name, each in {} if path.endswith((".if", ".then", ".else")) else body.get("properties", {}).items():
+            if not each.get("description"):
+                yield f"{path}.{name}"
+        for name, each in body.items():
+            yield from _undescribed(each, f"{path}.{name}")
+
+
+# --- messages ----------------------------------------------------------------------------------------------------------
+
+
+def _predict(**changes: Any) -> dict[str, Any]:
+    return {**PREDICT_MESSAGE, **changes}
+
+
+def _batch(**changes: Any) -> dict[str, Any]:
+    return {**BATCH_REQUEST, **changes}
+
+
+def _output(**changes: Any) -> dict[str, Any]:
+    return _predict(output={"table": "d.t", **changes})
+
+
+TABLE_INPUT = {"table": "news.titles", "columns": {"input": "title"}, "where": "score > @min_score"}
+PROMPTS = {
+    "prompts": {"query": "SELECT id, text AS prompt FROM `p-project.d.t`"},
+    "system_instruction": "Answer in one word.",
+    "generation_config": {"temperature": 0.5, "responseMimeType": "application/json"},
+}
+
+ACCEPTED: list[tuple[str, dict[str, Any]]] = [
+    ("predict_message.json", PREDICT_MESSAGE),
+    ("predict_message.json", without(PREDICT_MESSAGE, "request_id", "max_bytes_billed", "priority", "labels")),
+    ("predict_message.json", _predict(input=TABLE_INPUT)),
+    ("predict_message.json", _predict(input={"table": "p-project.news.titles-2"})),
+    ("predict_message.json", _predict(input={"table": "a.b", "columns": None, "where": None})),
+    ("predict_message.json", _predict(model="example.com:my-project.d.gemini-vision")),
+    (
+        "predict_message.json",
+        dict.fromkeys(PREDICT_MESSAGE) | {k: PREDICT_MESSAGE[k] for k in ("model", "input", "output")},
+    ),
+    ("predict_message.json", _output()),
+    ("predict_message.json", _output(write="append", key=[])),
+    ("predict_message.json", _output(write="merge", key=["id", "day"])),
+    ("predict_message.json", _output(table="d.t$20261120", write="truncate")),
+    ("predict_message.json", _predict(parameters={"a": "x", "b": 1.5, "c": True, "d": ["x", "y"], "e": [1, 2]})),
+    ("predict_message.json", _predict(function="AI.GENERATE_TEXT", options={"temperature": 0.2}, max_rows=500)),
+    ("predict_message.json", _predict(request_id="at {hour} and on {date}", max_bytes_billed=2**63 - 1)),
+    ("batch_request.json", BATCH_REQUEST),
+    ("batch_request.json", {"model": "gemini-2.5-flash", "input": "bq://d.requests"}),
+    ("batch_request.json", _batch(input="gs://bucket-1/folder/requests.jsonl", output="gs://bucket-1/answers/")),
+    ("batch_request.json", _batch(input=PROMPTS, output="bq://my-project.films")),
+    ("batch_request.json", _batch(input={"prompts": PROMPTS["prompts"]}, output="gs://bucket-1")),
+    ("batch_request.json", _batch(output=None, display_name=None, labels=None, request_id=None)),
+    ("batch_request.json", _batch(model="publishers/google/models/gemini-2.5-pro")),
+    ("batch_request.json", _batch(model="projects/p-1/locations/us-central1/models/123@2")),
+    ("manage_message.json", MANAGE_MESSAGE),
+    ("manage_message.json", {"action": "import", "path": MANAGE_MESSAGE["path"].rstrip("/"), "request_id": "again-1"}),
+]
+
+REFUSED: list[tuple[str, dict[str, Any], str | None]] = [
+    ("predict_message.json", {}, "model"),
+    ("predict_message.json", without(PREDICT_MESSAGE, "model"), "model"),
+    ("predict_message.json", without(PREDICT_MESSAGE, "input"), "input"),
+    ("predict_message.json", without(PREDICT_MESSAGE, "output"), "output"),
+    ("predict_message.json", _predict(model=None), "model"),
+    ("predict_message.json", _predict(model=7), "model"),
+    ("predict_message.json", _predict(model=" "), "model"),
+    ("predict_message.json", _predict(model="model"), "model"),
+    ("predict_message.json", _predict(model="d.m`; DROP TABLE x"), "model"),
+    ("predict_message.json", _predict(model="Project.d.m"), "model"),
+    ("predict_message.json", _predict(input={}), "input"),
+    ("predict_message.json", _predict(input="SELECT 1"), "input"),
+    ("predict_message.json", _predict(input={"query": ""}), "input.query"),
+    ("predict_message.json", _predict(input={"query": "SELECT 1", "table": "d.t"}), "input"),
+    ("predict_message.json", _predict(input={"query": "SELECT 1", "where": "x"}), "input.where"),
+    ("predict_message.json", _predict(input={"table": "t"}), "input.table"),
+    ("predict_message.json", _predict(input={"table": "d.t", "columns": {"a": "b c"}}), "input.columns.a"),
+    ("predict_message.json", _predict(input={"table": "d.t", "columns": {"a`": "b"}}), "input.columns.a`"),
+    ("predict_message.json", _predict(input={"table": "d.t", "columns": {"a": 1}}), "input.columns.a"),
+    ("predict_message.json", _predict(output={"write": "append"}), "output.table"),
+    ("predict_message.json", _output(write="replace"), "output.write"),
+    ("predict_message.json", _output(write="merge"), "output.key"),
+    ("predict_message.json", _output(write="merge", key=["1"]), "output.key[0]"),
+    ("predict_message.json", _output(write="append", key=["id"]), "output.key"),
+    ("predict_message.json", _output(key="id"), "output.key"),
+    ("predict_message.json", _output(tabel="d.t"), "output.tabel"),
+    ("predict_message.json", _predict(modle="d.m"), "modle"),
+    ("predict_message.json", _predict(request_id=""), "request_id"),
+    ("predict_message.json", _predict(request_id="{week}"), "request_id"),
+    ("predict_message.json", _predict(request_id="x" * 257), "request_id"),
+    ("predict_message.json", _predict(max_bytes_billed=0), "max_bytes_billed"),
+    ("predict_message.json", _predict(max_bytes_billed="1"), "max_bytes_billed"),
+    ("predict_message.json", _predict(max_bytes_billed=True), "max_bytes_billed"),
+    ("predict_message.json", _predict(max_bytes_billed=2**63), "max_bytes_billed"),
+    ("predict_message.json", _predict(max_rows=10_000_001), "max_rows"),
+    ("predict_message.json", _predict(priority="BATCH"), "priority"),
+    ("predict_message.json", _predict(function="ML.EVALUATE"), "function"),
+    ("predict_message.json", _predict(options={"a b": 1}), "options.a b"),
+    ("predict_message.json", _predict(options=[]), "options"),
+    ("predict_message.json", _predict(labels={"Team": "x"}), "labels"),
+    ("predict_message.json", _predict(labels={"team": "X"}), "labels.team"),
+    ("predict_message.json", _predict(labels={"team": 1}), "labels.team"),
+    ("predict_message.json", _predict(labels={"modeldrop_key": "x"}), "labels.modeldrop_key"),
+    ("predict_message.json", _predict(labels={f"l{n}": "x" for n in range(33)}), "labels"),
+    ("predict_message.json", _predict(parameters={"a-b": 1}), "parameters.a-b"),
+    ("predict_message.json", _predict(parameters={"a": None}), "parameters.a"),
+    ("predict_message.json", _predict(parameters={"a": []}), "parameters.a"),
+    ("predict_message.json", _predict(parameters={"a": ["x", 1]}), "parameters.a"),
+    ("predict_message.json", _predict(parameters={"a": {"b": 1}}), "parameters.a"),
+    ("batch_request.json", {}, "model"),
+    ("batch_request.json", without(BATCH_REQUEST, "input"), "input"),
+    ("batch_request.json", _batch(model="Gemini Flash"), "model"),
+    ("batch_request.json", _batch(model="projects/p/models/x"), "model"),
+    ("batch_request.json", _batch(input=None), "input"),
+    ("batch_request.json", _batch(input=7), "input"),
+    ("batch_request.json", _batch(input="my_dataset.requests"), "input"),
+    ("batch_request.json", _batch(input="bq://requests"), "input"),
+    ("batch_request.json", _batch(input="bq://p.d.t`"), "input"),
+    ("batch_request.json", _batch(input="gs://bucket-1"), "input"),
+    ("batch_request.json", _batch(input="gs://bucket-1/a//b.jsonl"), "input"),
+    ("batch_request.json", _batch(input="gs://bucket-1/*.jsonl"), "input"),
+    ("batch_request.json", _batch(input="gs://B/x.jsonl"), "input"),
+    ("batch_request.json", _batch(input={"query": "SELECT 1 AS prompt"}), "input.prompts"),
+    ("batch_request.json", _batch(input={"prompts": "SELECT 1 AS prompt"}), "input.prompts"),
+    ("batch_request.json", _batch(input={**PROMPTS, "temperature": 1}), "input.temperature"),
+    ("batch_request.json", _batch(input={**PROMPTS, "generation_config": "{}"}), "input.generation_config"),
+    ("batch_request.json", _batch(output="bq://responses"), "output"),
+    ("batch_request.json", _batch(output="films.responses"), "output"),
+    ("batch_request.json", _batch(output="gs://bucket-1/a//b"), "output"),
+    ("batch_request.json", _batch(display_name="x" * 129), "display_name"),
+    ("batch_request.json", _batch(priority="batch"), "priority"),
+    ("manage_message.json", {}, "action"),
+    ("manage_message.json", {"action": "import"}, "path"),
+    ("manage_message.json", {**MANAGE_MESSAGE, "action": "explode"}, "action"),
+    ("manage_message.json", {**MANAGE_MESSAGE, "path": "films/genres/2"}, "path"),
+    ("manage_message.json", {**MANAGE_MESSAGE, "path": f"{MANAGE_MESSAGE['path']}saved_model.pb"}, "path"),
+    ("manage_message.json", {**MANAGE_MESSAGE, "path": MANAGE_MESSAGE["path"].replace("films", "_films")}, "path"),
+    ("manage_message.json", {**MANAGE_MESSAGE, "version": "2"}, "version"),
+]
+
+# What a schema cannot know: queries, settings, and one field that depends on another's text.
+REFUSED_BY_THE_PARSER_ALONE: list[tuple[str, dict[str, Any], str]] = [
+    ("predict_message.json", _predict(input={"query": "SELECT (1"}), "input.query"),
+    ("predict_message.json", _predict(input={"query": "DROP TABLE d.t"}), "input.query"),
+    ("predict_message.json", _predict(input={"table": "d.t", "where": "a) OR (b; c"}), "input.where"),
+    ("predict_message.json", _predict(request_id="a\nb"), "request_id"),
+    ("batch_request.json", _batch(output="gs://local-project-modeldrop-models/x"), "output"),
+    ("batch_request.json", _batch(output="gs://local-project-modeldrop-state"), "output"),
+    ("manage_message.json", {**MANAGE_MESSAGE, "path": "gs://another-bucket/films/genres/2/"}, "path"),
+]
+
+
+@pytest.mark.parametrize(("name", "message"), ACCEPTED)
+def test_parser_and_schema_accept(name: str, message: dict[str, Any]) -> None:
+    PARSERS[name](json_object(json.dumps(message).encode()))
+    assert faults(name, message) == []
+
+
+@pytest.mark.parametrize(("name", "message", "field"), REFUSED)
+def test_parser_and_schema_refuse(name: str, message: dict[str, Any], field: str | None) -> None:
+    with pytest.raises(Rejected) as refusal:
+        PARSERS[name](json_object(json.dumps(message).encode()))
+    assert refusal.value.problem.field == field
+    assert faults(name, message) != []
+
+
+@pytest.mark.parametrize(("name", "message", "field"), REFUSED_BY_THE_PARSER_ALONE)
+def test_parser_refuses_what_a_schema_cannot_know(name: str, message: dict[str, Any], field: str) -> None:
+    with pytest.raises(Rejected) as refusal:
+        PARSERS[name](message)
+    assert refusal.value.problem.field == field
+    assert faults(name, message) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "nested", "definition"),
+    [
+        ("predict_message.json", PREDICT_MESSAGE, (), ()),
+        ("predict_message.json", PREDICT_MESSAGE, ("input",), ("$defs", "query_input")),
+        ("predict_message.json", _predict(input=TABLE_INPUT), ("input",), ("$defs", "table_input")),
+        ("predict_message.json", PREDICT_MESSAGE, ("output",), ("$defs", "output")),
+        ("batch_request.json", _batch(input=PROMPTS), (), ()),
+        ("batch_request.json", _batch(input=PROMPTS), ("input",), ("$defs", "prompts")),
+        (
+            "batch_request.json",
+            _batch(input=PROMPTS),
+            ("input", "prompts"),
+            ("$defs", "prompts", "properties", "prompts"),
+        ),
+        ("manage_message.json", MANAGE_MESSAGE, (), ()),
+    ],
+)
+def test_the_parser_knows_the_fields_that_the_schema_describes(
+    name: str, message: dict[str, Any], nested: tuple[str, ...], definition: tuple[str, ...]
+) -> None:
+    misspelt = json.loads(json.dumps(message))
+    inner = misspelt
+    for each in nested:
+        inner = inner[each]
+    inner["misspelt_field"] = 1
+    with pytest.raises(Rejected) as refusal:
+        PARSERS[name](misspelt)
+    known = re.search(r"known here are (.*)", refusal.value.problem.message)
+    described = schema(name)
+    for each in definition:
+        described = described[each]
+    assert refusal.value.problem.code == "unknown_field"
+    assert known and set(known[1].split(", ")) == set(described["properties"])
+
+
+def test_choices_in_the_schemas_are_those_of_the_code() -> None:
+    predict = schema("predict_message.json")
+    assert predict["properties"]["function"]["enum"] == [*FUNCTIONS, None]
+    assert predict["properties"]["priority"]["enum"] == [*PRIORITIES, None]
+    assert predict["$defs"]["output"]["properties"]["write"]["enum"] == [*WRITES, None]
+    assert schema("manage_message.json")["properties"]["action"]["enum"] == list(ACTIONS)
+
+
+# --- events ------------------------------------------------------------------------------------------------------------
+
+SERVICES = services_at()
+LATER = NOW + timedelta(minutes=5)
+QUERY_STATISTICS = {
+    "statistics": {
+        "totalSlotMs": "1200",
+        "query": {"totalBytesProcessed": "4096", "queryPlan": [{"recordsWritten": "7"}, {"recordsWritten": "500"}]},
+    }
+}
+COLUMNS = [
+    {"name": "dense_1", "type": "FLOAT", "mode": "REPEATED"},
+    {
+        "name": "meta",
+        "type": "RECORD",
+        "mode": "NULLABLE",
+        "fields": [{"name": "a", "type": "STRING", "mode": "NULLABLE"}],
+    },
+]
+JOB = Job(System.BIGQUERY, "abc-predict-1", "US")
+VERTEX_JOB = Job(System.VERTEX, "projects/p/locations/us-central1/batchPredictionJobs/1", "us-central1")
+PATH = DropPath("films", "genres", "2")
+DROP = Drop(PATH, (DropFile("saved_model.pb", 1, "AAAAAA==", 10, NOW),))
+
+
+def _planned_prediction() -> Item:
+    message = Message("123", json.dumps(PREDICT_MESSAGE).encode(), {}, NOW)
+    return predictions.plan(PredictRequest.parse(PREDICT_MESSAGE, SETTINGS, NOW), PREDICT_MESSAGE, message, NOW)
+
+
+def _prepared_prediction() -> Item:
+    return replace(_planned_prediction(), location="US").with_facts(
+        model="local-project.bqml_tutorial.imported_tf_model",
+        model_version="3",
+        model_fingerprint=None,
+        output_table="local-project.bqml_tutorial.predictions",
+        output_columns=COLUMNS,
+    )
+
+
+def _submitted(item: Item, job: Job) -> Item:
+    for step in item.steps:
+        state = StepState.SUBMITTED if step.system is job.system else StepState.SUCCEEDED
+        item = item.with_step(replace(step, state=state, job=job if step.system is job.system else JOB, sent=NOW))
+    return item
+
+
+def _finished_prediction(statistics: dict[str, Any]) -> Item:
+    item = _submitted(_prepared_prediction(), JOB)
+    assert item.current is not None
+    report = Report(Progress.SUCCEEDED, None, None, statistics)
+    item = settle_query(item, item.current, report, Predictions(), SERVICES)
+    return submit(item, Predictions(), SERVICES)
+
+
+def _failed_prediction() -> Item:
+    item = _submitted(_prepared_prediction(), JOB)
+    assert item.current is not None
+    report = Report(Progress.FAILED, "invalidQuery", "Division by zero", {})
+    return settle_query(item, item.current, report, Predictions(), SERVICES)
+
+
+def _refused_prediction() -> Item:
+    problem = Problem("model_not_found", "there is no model d.m", "model")
+    return replace(_planned_prediction(), outcome="rejected", problem=problem, finished=NOW)
+
+
+def _prepared_batch(**changes: Any) -> Item:
+    value = _batch(**changes)
+    item = batches.plan(BatchRequest.parse(value, SETTINGS, NOW), value, "123", NOW, NOW)
+    item = replace(item, location="us-central1").with_facts(
+        model="publishers/google/models/gemini-2.5-flash", input="bq://p.d.requests", output="bq://p.d.responses"
+    )
+    return _submitted(item, VERTEX_JOB)
+
+
+def _ended_batch(progress: Progress, counts: tuple[int | None, int | None, int | None], **changes: Any) -> Item:
+    item = _prepared_batch(**changes)
+    if "input" in changes:
+        item = item.with_facts(prompt_columns=["id", "prompt"])
+    assert item.current is not None
+    report = BatchReport(
+        name=VERTEX_JOB.id,
+        state=f"JOB_STATE_{progress.name}",
+        progress=progress,
+        created=NOW,
+        labels={},
+        succeeded=counts[0],
+        failed=counts[1],
+        incomplete=counts[2],
+        output="bq://p.d.responses",
+        problem=None,
+    )
+    item = settle_batch(item, item.current, report, SERVICES)
+    return item if item.final else submit(item, Batches(), SERVICES)
+
+
+def _import(**facts: Any) -> Item:
+    item = imports.plan(DROP, Ready("TENSORFLOW", DROP.fingerprint, None), SERVICES)
+    return _submitted(replace(item, location="US").with_facts(**facts), JOB)
+
+
+IMPORTED = {
+    "model_type": "TENSORFLOW",
+    "input_columns": [{"name": "input", "type": "STRING"}],
+    "output_columns": [{"name": "dense_1", "type": "ARRAY<FLOAT64>"}],
+}
+
+
+def _refused_import() -> Item:
+    refusal = Problem("several_models", "the drop holds 2 model files (a.onnx, b.onnx); one folder is one model")
+    return submit(imports.refuse(PATH, "f" * 32, refusal, SERVICES), Imports(), SERVICES)
+
+
+def _managed(outcome: str) -> Item:
+    return Item(Kind.MANAGE, "a" * 32, "b" * 32, {}, NOW, request_id="r-1", outcome=outcome, finished=LATER)
+
+
+COMPLETED: list[tuple[str, Callable[[], Item]]] = [
+    ("modeldrop.prediction.succeeded.v1", lambda: _finished_prediction(QUERY_STATISTICS)),
+    ("modeldrop.prediction.succeeded.v1", lambda: _finished_prediction({})),
+    (
+        "modeldrop.prediction.partially_succeeded.v1",
+        lambda: _finished_prediction(
+            {"statistics": {"query": {"genAiStats": {"functionStats": [{"errorStats": {"numFailedRows": "3"}}]}}}}
+        ),
+    ),
+    ("modeldrop.prediction.failed.v1", _failed_prediction),
+    (REJECTED, _refused_prediction),
+    ("modeldrop.batch.succeeded.v1", lambda: _ended_batch(Progress.SUCCEEDED, (5, 0, None))),
+    ("modeldrop.batch.succeeded.v1", lambda: _ended_batch(Progress.SUCCEEDED, (None, None, None), input=PROMPTS)),
+    ("modeldrop.batch.partially_succeeded.v1", lambda: _ended_batch(Progress.SUCCEEDED, (4, 1, 0))),
+    ("modeldrop.batch.partially_succeeded.v1", lambda: _ended_batch(Progress.PARTIALLY_SUCCEEDED, (4, 0, 1))),
+    ("modeldrop.batch.failed.v1", lambda: _ended_batch(Progress.FAILED, (None, None, None))),
+    ("modeldrop.batch.failed.v1", lambda: _ended_batch(Progress.SUCCEEDED, (0, 5, 0))),
+    ("modeldrop.batch.cancelled.v1", lambda: _ended_batch(Progress.CANCELLED, (2, 0, 3))),
+    ("modeldrop.batch.expired.v1", lambda: _ended_batch(Progress.EXPIRED, (None, None, None))),
+    ("modeldrop.model.imported.v1", lambda: replace(_import(**IMPORTED), outcome="succeeded", finished=LATER)),
+    (
+        "modeldrop.model.import_failed.v1",
+        lambda: replace(_import(), outcome="failed", problem=Problem("invalidQuery", "no op"), finished=LATER),
+    ),
+    ("modeldrop.model.import_failed.v1", _refused_import),
+    ("modeldrop.model.registered.v1", lambda: _managed("registered")),
+    ("modeldrop.model.deployed.v1", lambda: _managed("deployed")),
+    ("modeldrop.model.undeployed.v1", lambda: _managed("undeployed")),
+    ("modeldrop.model.deleted.v1", lambda: _managed("deleted")),
+    ("modeldrop.model.described.v1", lambda: _managed("described")),
+]
+
+
+def _check(event: Event, event_type: str) -> None:
+    data = json.loads(json.dumps(event.data))
+    assert event.type == event_type
+    assert faults(f"{event_type}.json", data, closed=True) == []
+    assert all(datetime.fromisoformat(data[name]).tzinfo for name in ("created", "finished") if data[name])
+
+
+@pytest.mark.parametrize(("event_type", "ended"), COMPLETED)
+def test_a_completion_event_fits_its_schema(event_type: str, ended: Callable[[], Item]) -> None:
+    _check(completion_event(ended()), event_type)
+
+
+def test_every_type_of_event_was_built() -> None:
+    assert {event_type for event_type, _ in COMPLETED} == {*EVENT_TYPES.values(), REJECTED}
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        _planned_prediction(),
+        _submitted(_prepared_prediction(), JOB),
+        _prepared_batch(),
+        _import(),
+        watches.new(PATH, ModelName("p-1", "films", "genres"), SERVICES).with_facts(
+            missing=["saved_model.pb"], files=None
+        ),
+    ],
+    ids=lambda item: item.kind,
+)
+def test_a_stuck_event_fits_its_schema(item: Item) -> None:
+    _check(stuck_event(item, LATER, Problem("deadline", "it has been at predict for 300 s"), "predict"), STUCK)
+
+
+@pytest.mark.parametrize("kind", [Kind.PREDICT, Kind.BATCH, Kind.MANAGE])
+@pytest.mark.parametrize("request_id", [None, "nightly-2026-11-20"])
+def test_a_rejection_event_fits_its_schema(kind: Kind, request_id: str | None) -> None:
+    with pytest.raises(Rejected) as refusal:
+        PredictRequest.parse({}, SETTINGS, NOW)
+    _check(rejection_event(kind, "a" * 32, request_id, LATER, refusal.value.problem, NOW), REJECTED)
+
+
+def test_what_no_schema_describes_is_found() -> None:
+    data = dict(completion_event(_failed_prediction()).data)
+    assert faults("modeldrop.prediction.failed.v1.json", {**data, "secret": 1}, closed=True) != []
+    assert faults("modeldrop.prediction.failed.v1.json", {**data, "error": None}) != []
+    assert faults("modeldrop.prediction.failed.v1.json", without(data, "key")) != []
+
+
+def test_no_event_holds_the_request() -> None:
+    assert "request" not in completion_event(_failed_prediction()).data
+    assert "SELECT" not in json.dumps(dict(completion_event(_failed_prediction()).data))

@@ -22,6 +22,10 @@ DOCUMENTS: Mapping[str, Mapping[str, str]] = {
     "scheduler": {"v1beta1": "cloudscheduler.v1beta1", "": "cloudscheduler.v1"},
 }
 
+# The Vertex AI clients ask for operations on this path as well, by the service's own HTTP rules:
+# https://github.com/googleapis/googleapis/blob/master/google/cloud/aiplatform/v1/aiplatform_v1.yaml
+SAME_AS = {"ui": "v1"}
+
 # How a call uses its method: the call itself, or one part of moving its media.
 CALL, UPLOAD, UPLOAD_PART, DOWNLOAD = "call", "upload", "upload part", "download"
 
@@ -87,6 +91,7 @@ class Discovery:
         documents = DOCUMENTS.get(service)
         if documents is None:
             return None
+        segments[0] = SAME_AS.get(segments[0], segments[0])
         tree = self._tree(documents.get(segments[0]) or documents[""])
         *folders, last = segments
         name, colon, custom = last.rpartition(":")

@@ -15,7 +15,7 @@ from google.protobuf.json_format import MessageToDict
 from localcloud.callers import Callers
 from localcloud.calls import Calls
 from localcloud.clock import Clock
-from localcloud.discovery import Discovery
+from localcloud.discovery import CALL, Discovery
 from localcloud.fault_rules import Rule
 from localcloud.faults import Faults
 from localcloud.http import ASGIApp, Connection, Receive, Scope, Send
@@ -84,15 +84,17 @@ class Front:
         rule = self._decide(service, method or f"{service}.unknown", caller)
         tape = None
         if self._recorder is not None:
-            tape = Tape()
-            receive, send = tape.hear_request(receive), tape.hear_answer(send)
-        if rule is None:
-            await app(scope, receive, send)
-        else:
-            await self._effects.meet(rule, caller, app, scope, receive, send)
-        if self._recorder is not None and tape is not None:
-            kind = call.kind if call is not None else "call"
-            self._recorder.write(tape.exchange(scope, service=service, method=method, kind=kind, caller=caller()))
+            kind = call.kind if call is not None else CALL
+            tape = Tape(self._recorder, scope, service=service, method=method, kind=kind, caller=caller)
+            receive, send = tape.hear(receive, send)
+        try:
+            if rule is None:
+                await app(scope, receive, send)
+            else:
+                await self._effects.meet(rule, caller, app, scope, receive, send)
+        finally:
+            if tape is not None:
+                tape.keep()  # if it was never answered
 
     def _decide(self, service: str, method: str, caller: Caller) -> Rule | None:
         if self._calls.counting and (function := caller()) is not None:

@@ -88,6 +88,7 @@ class HttpServer:
             http=_ConnectionProtocol,
             log_config=None,
             access_log=False,
+            proxy_headers=False,
             lifespan="off",
             timeout_keep_alive=600,
             backlog=4096,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from email.message import Message as Headers
 from pathlib import Path
@@ -79,49 +79,57 @@ def read_exchanges(path: Path) -> Iterator[Exchange]:
 class Tape:
     """Listens to one HTTP exchange while it passes by."""
 
-    request: _Body = field(default_factory=lambda: _Body())
-    answer: _Body = field(default_factory=lambda: _Body())
-    status: int | None = None
-    answer_headers: dict[str, str] = field(default_factory=dict)
+    recorder: Recorder
+    scope: Scope
+    service: str
+    method: str | None
+    kind: str
+    caller: Callable[[], str | None]
+    _request: _Body = field(default_factory=lambda: _Body())
+    _answer: _Body = field(default_factory=lambda: _Body())
+    _status: int | None = None
+    _answer_headers: dict[str, str] = field(default_factory=dict)
+    _is_kept: bool = False
 
-    def hear_request(self, receive: Receive) -> Receive:
-        """Return ``receive`` with this tape listening."""
+    def hear(self, receive: Receive, send: Send) -> tuple[Receive, Send]:
+        """Return ``receive`` and ``send`` with this tape listening; it is kept before the answer's last part is sent."""
 
-        async def heard() -> Message:
+        async def heard_receive() -> Message:
             message = await receive()
-            self.request.add(message.get("body", b""))
+            self._request.add(message.get("body", b""))
             return message
 
-        return heard
-
-    def hear_answer(self, send: Send) -> Send:
-        """Return ``send`` with this tape listening."""
-
-        async def heard(message: Message) -> None:
+        async def heard_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self.status = message["status"]
-                self.answer_headers = read_headers(message.get("headers", ()))
-            self.answer.add(message.get("body", b""))
+                self._status = message["status"]
+                self._answer_headers = read_headers(message.get("headers", ()))
+            self._answer.add(message.get("body", b""))
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                self.keep()
             await send(message)
 
-        return heard
+        return heard_receive, heard_send
 
-    def exchange(self, scope: Scope, *, service: str, method: str | None, kind: str, caller: str | None) -> Exchange:
-        """Return what was heard."""
-        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    def keep(self) -> None:
+        """Write down what was heard, once."""
+        if not self._is_kept:
+            self._is_kept = True
+            self.recorder.write(self._exchange())
+
+    def _exchange(self) -> Exchange:
         return Exchange(
-            service=service,
-            method=method,
-            kind=kind,
-            caller=caller,
-            verb=scope["method"],
-            path=scope["raw_path"].decode("latin-1"),
-            query=query,
-            request=self.request.json(read_headers(scope["headers"])),
-            status=self.status,
-            answer_type=self.answer_headers.get("content-type", "").partition(";")[0],
-            answer=self.answer.json(self.answer_headers),
-            cut=self.request.cut or self.answer.cut,
+            service=self.service,
+            method=self.method,
+            kind=self.kind,
+            caller=self.caller(),
+            verb=self.scope["method"],
+            path=self.scope["raw_path"].decode("latin-1"),
+            query=parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True),
+            request=self._request.json(read_headers(self.scope["headers"])),
+            status=self._status,
+            answer_type=self._answer_headers.get("content-type", "").partition(";")[0],
+            answer=self._answer.json(self._answer_headers),
+            cut=self._request.cut or self._answer.cut,
         )
 
 

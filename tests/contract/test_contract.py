@@ -174,6 +174,13 @@ def test_media_is_not_taken_for_a_resource(contract: Contract) -> None:
             "aiplatform.projects.locations.publishers.models.generateContent",
             CALL,
         ),
+        (
+            "vertex",
+            "GET",
+            "/ui/projects/p/locations/l/operations/1",
+            "aiplatform.projects.locations.operations.get",
+            CALL,
+        ),
         ("pubsub", "POST", "/v1/projects/p/topics/t:publish", "pubsub.projects.topics.publish", CALL),
         (
             "scheduler",

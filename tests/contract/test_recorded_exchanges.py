@@ -16,9 +16,11 @@ from google.cloud import aiplatform_v1, bigquery, pubsub_v1, storage
 from localcloud.contract import Contract
 from localcloud.recorder import FILE_NAME, Exchange, read_exchanges
 
-# What only the local cloud has.
-LOCAL_SERVICES = {"control": "faults, counted calls and the state: `/faults`, `/calls`, `/`"}
-# What Google has, and describes elsewhere than in the API descriptions.
+# What no API description has, by service or path: what is local only, and what Google describes elsewhere.
+LOCAL_ONLY = {
+    "control": "faults, quotas, counted calls and the state: `/faults`, `/quotas`, `/calls`, `/`",
+    "/localcloud/": "what a test orders from one service, such as the state of a job",
+}
 DESCRIBED_ELSEWHERE = {
     "token": "the token endpoint: https://developers.google.com/identity/protocols/oauth2/service-account",
     "/$discovery/rest": "the API description itself: https://developers.google.com/discovery/v1/reference/apis/getRest",
@@ -35,15 +37,15 @@ def said(exchanges: Path) -> list[Exchange]:
         for file in sorted(exchanges.rglob(FILE_NAME))
         for exchange in read_exchanges(file)
         # gRPC's messages are made by Google's own classes, which hold nothing that is not allowed.
-        if exchange.kind != "rpc" and not is_described_elsewhere(exchange)
+        if exchange.kind != "rpc" and has_description(exchange)
     ]
 
 
-def is_described_elsewhere(exchange: Exchange) -> bool:
-    return (
-        exchange.service in LOCAL_SERVICES
-        or exchange.service in DESCRIBED_ELSEWHERE
-        or any(path in exchange.path for path in DESCRIBED_ELSEWHERE if path.startswith("/"))
+def has_description(exchange: Exchange) -> bool:
+    """Return whether the exchange is with one of Google's APIs, which are described."""
+    undescribed = LOCAL_ONLY | DESCRIBED_ELSEWHERE
+    return exchange.service not in undescribed and not any(
+        path in exchange.path for path in undescribed if path.startswith("/")
     )
 
 

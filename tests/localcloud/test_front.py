@@ -206,6 +206,8 @@ def test_a_conditional_write_whose_answer_is_lost_meets_its_own_object(stage: St
     with pytest.raises(exceptions.PreconditionFailed):
         blob.upload_from_string("x", if_generation_match=0)
     assert stage.has(name)
+    attempts = [each for each in read_exchanges(stage.record) if each.request and each.request.get("name") == name]
+    assert [attempt.status for attempt in attempts] == [None, 412]
 
 
 @pytest.mark.parametrize(("when", "written"), [("before", False), ("after", True)])
@@ -355,6 +357,16 @@ def test_exchanges_are_recorded_with_who_called(stage: Stage) -> None:
     requests.get(f"{stage.url}/storage/v1/b/{BUCKET}/o/{name}?fields=name", timeout=10)
     own = [each for each in read_exchanges(stage.record) if ("fields", "name") in each.query][-1]
     assert (own.caller, own.answer) == (None, {"name": name})
+
+
+def test_a_multipart_upload_is_recorded_however_its_boundary_is_quoted(stage: Stage) -> None:
+    parts = "--=x=\r\nContent-Type: application/json\r\n\r\n{}\r\n--=x=\r\nContent-Type: text/plain\r\n\r\nhi\r\n--=x=--\r\n"
+    for quote in ("", "'", '"'):
+        url = f"{stage.url}/upload/storage/v1/b/{BUCKET}/o?uploadType=multipart"
+        body = parts.format('{"name": "quoted"}')
+        headers = {"Content-Type": f"multipart/related; boundary={quote}=x={quote}"}
+        requests.post(url, data=body, headers=headers, timeout=10).raise_for_status()
+        assert list(read_exchanges(stage.record))[-1].request == {"name": "quoted"}
 
 
 def test_a_front_that_watches_nothing_costs_next_to_nothing() -> None:

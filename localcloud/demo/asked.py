@@ -1,0 +1,77 @@
+"""What the story asks for: the messages, the question to BigQuery, and the commands that do the same on Google Cloud."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from examples.train_classifier import publishers
+from localcloud.config import DEFAULT_PROJECT
+
+NEWS = "bigquery-public-data.hacker_news.full"
+DATASET = "bqml_tutorial"
+MODEL = f"{DATASET}.imported_tf_model"
+PREDICTIONS = f"{DATASET}.predictions"
+PREDICT = {
+    "model": MODEL,
+    "input": {"query": f"SELECT title AS input FROM `{NEWS}`"},
+    "output": {"table": PREDICTIONS, "write": "truncate"},
+    "request_id": "demo",
+}
+NIGHTLY = {
+    "model": MODEL,
+    "input": {"table": NEWS, "columns": {"input": "title"}, "where": "score >= 10"},
+    "output": {"table": f"{DATASET}.nightly", "write": "truncate"},
+    "request_id": "nightly-{date}",
+}
+
+PROMPTS = "headlines"
+PROMPTED_TITLES = 12
+BATCH_LOCATION = "us-central1"
+BATCH = {
+    "model": "gemini-2.5-flash",
+    "input": {
+        "prompts": {
+            "query": 'SELECT id, title, CONCAT("Which of github, nytimes and techcrunch would publish: ", title) AS prompt '
+            f"FROM {PROMPTS}.titles"
+        },
+        "system_instruction": "Answer with one word.",
+        "generation_config": {"temperature": 0, "maxOutputTokens": 40},
+    },
+    "output": f"bq://{DEFAULT_PROJECT}.{PROMPTS}.answers",
+    "request_id": "headlines",
+}
+
+# The most probable of the classifier's three answers, against the publisher whose host is in the url.
+ACCURACY = f"""\
+SELECT publisher, COUNT(*) AS titles, COUNTIF(guess = publisher) AS correct
+FROM (
+  SELECT
+    REGEXP_EXTRACT(story.url, r'^https://([a-z]+)\\.example/') AS publisher,
+    CASE (SELECT place FROM UNNEST(dense_1) AS share WITH OFFSET AS place ORDER BY share DESC LIMIT 1)
+      {" ".join(f"WHEN {place} THEN '{name}'" for place, name in enumerate(publishers()))}
+    END AS guess
+  FROM {PREDICTIONS} AS prediction
+  JOIN `{NEWS}` AS story ON story.title = prediction.input
+)
+GROUP BY publisher
+ORDER BY publisher"""
+
+
+def commands(project: str, folder: str) -> str:
+    """Return the shell commands that do the same in ``project``, with the SavedModel of ``folder``."""
+    batch = {**BATCH, "output": f"bq://{project}.{PROMPTS}.answers"}
+    predict, nightly, prompts = (shlex.quote(json.dumps(message)) for message in (PREDICT, NIGHTLY, batch))
+    return f"""\
+gcloud config set project {project}
+python -m deploy apply --project {project}
+bq --location=US mk --dataset {DATASET}
+gcloud storage cp --recursive {folder}/* gs://{project}-modeldrop-models/{MODEL.replace(".", "/")}/1/
+gcloud pubsub topics publish modeldrop-predict --message={predict}
+bq query --use_legacy_sql=false 'SELECT dense_1, input FROM {PREDICTIONS} LIMIT 5'
+bq --location={BATCH_LOCATION} mk --dataset {PROMPTS}
+bq --location={BATCH_LOCATION} load --source_format=NEWLINE_DELIMITED_JSON --autodetect {PROMPTS}.titles titles.jsonl
+gcloud pubsub topics publish modeldrop-batch --message={prompts}
+gcloud scheduler jobs create pubsub nightly-predictions --location={BATCH_LOCATION} --schedule='0 3 * * *' \\
+    --topic=modeldrop-predict --message-body={nightly}
+gcloud pubsub subscriptions pull modeldrop-events-log --auto-ack --limit=10"""

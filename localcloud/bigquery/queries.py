@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ from localcloud.bigquery.previews import Previews
 from localcloud.bigquery.results import NO_ROWS, AnonymousTables, Rows, RowsInMemory, RowsInTable
 from localcloud.bigquery.schema import field_of
 from localcloud.bigquery.session import Session
+from localcloud.bigquery.sessions import Sessions
 from localcloud.bigquery.statement import DDL_OPERATIONS, Statement, TableName, read_statement
 from localcloud.bigquery.statements import Statements
 
@@ -48,6 +50,7 @@ _DML_COUNTER = {
     "DELETE": "deletedRowCount",
     "TRUNCATE_TABLE": "deletedRowCount",
 }
+_ABORT_SESSION = re.compile(r"\s*CALL\s+BQ\.ABORT_SESSION\s*\(", re.IGNORECASE)
 # What bqemulator makes with types of its own.
 _TIDIED = frozenset({"CREATE_TABLE", "CREATE_TABLE_AS_SELECT", "ALTER_TABLE"})
 
@@ -81,6 +84,7 @@ class QueryJobs:
         destinations: Destinations,
         anonymous: AnonymousTables,
         accounting: Accounting,
+        sessions: Sessions,
         store: ObjectStore,
     ) -> None:
         self._context = context
@@ -89,6 +93,7 @@ class QueryJobs:
         self._anonymous = anonymous
         self._accounting = accounting
         self._previews = Previews(destinations, accounting)
+        self._sessions = sessions
         self._store = store
         self._engine: Engine = destinations.engine
 
@@ -164,6 +169,7 @@ class QueryJobs:
             location=job.key.location,
             parameters=query.get("queryParameters"),
             user=job.user,
+            session_dataset=self._session_dataset(job),
             dry_run=dry_run,
         )
         session = Session(
@@ -183,12 +189,28 @@ class QueryJobs:
             # The two hold each other, and with them the cursor.
             statements.session = None
 
+    def _session_dataset(self, job: Job) -> str | None:
+        """Return the hidden dataset of the job's session, made where the job speaks of it."""
+        if job.session_id is None:
+            return None
+        dataset = f"_session_{job.session_id}"
+        if "_SESSION" in job.configuration["query"]["query"]:
+            self._anonymous.ensure_dataset(job.key.project, dataset, job.key.location)
+        return dataset
+
     # Each kind of statement
 
     def _perform(self, job: Job, session: Session) -> Outcome:
         query = job.configuration["query"]
         sql = job.dialect_sql or query["query"]
         statements = session.statements
+        if _ABORT_SESSION.match(sql):
+            self._sessions.end(job.session_id)
+            if job.session_id is not None:
+                statements.execute(
+                    f"DROP SCHEMA IF EXISTS `{job.key.project}`.`_session_{job.session_id}` CASCADE", sql
+                )
+            return Outcome(statistics={"statementType": "CALL"})
         if is_script(sql):
             return self._run_script(job, sql, statements)
         model = statements.model_statement(sql)

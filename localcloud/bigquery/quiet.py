@@ -13,3 +13,6 @@ import structlog
 structlog.configure(
     wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), cache_logger_on_first_use=True
 )
+
+# It warns of what DuckDB has no use for, as CLUSTER BY.
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)

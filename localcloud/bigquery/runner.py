@@ -14,6 +14,7 @@ from localcloud.bigquery.engine import Engine
 from localcloud.bigquery.errors import QueryError
 from localcloud.bigquery.failures import query_error
 from localcloud.bigquery.jobs import DONE, PENDING, Job
+from localcloud.bigquery.sessions import Sessions
 from localcloud.clock import Clock
 
 # BigQuery runs that many interactive queries at once in a small project; the rest waits as PENDING.
@@ -25,10 +26,11 @@ INTERRUPT_SECONDS = 0.02
 class Runner:
     """A pool of threads, each running one job on a cursor of its own."""
 
-    def __init__(self, engine: Engine, clock: Clock, work: Callable[[Job], None]) -> None:
+    def __init__(self, engine: Engine, clock: Clock, sessions: Sessions, work: Callable[[Job], None]) -> None:
         """``work`` does what the job is there for; an exception of it becomes the job's error."""
         self._engine = engine
         self._clock = clock
+        self._sessions = sessions
         self._work = work
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="bigquery-job")
         self._watched: dict[Job, float | None] = {}
@@ -76,13 +78,15 @@ class Runner:
     def _run(self, job: Job) -> None:
         if not job.begin(self._clock.now()):
             return
-        # Never closed, but let go of: closing it would close the cursors made from it, and with them take away
-        # functions that other jobs use.
-        job.cursor = self._engine.cursor()
+        # Its cursor is never closed, but let go of: closing it would close the cursors made from it, and with them take
+        # away functions that other jobs use.
+        session = self._sessions.get(job.session_id)
         error: QueryError | None = None
         try:
-            with self._engine.use(job.cursor, job.stopped):
-                self._work(job)
+            with session.lock:
+                job.cursor = session.cursor
+                with self._engine.use(session.cursor, job.stopped):
+                    self._work(job)
         except BaseException as failure:  # whatever it is, the job has to end
             error = job.stop_error or query_error(failure)
             # The frames behind it hold the cursor, and the job is kept long.

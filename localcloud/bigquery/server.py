@@ -23,6 +23,7 @@ from localcloud.bigquery.quotas import Quotas
 from localcloud.bigquery.results import AnonymousTables
 from localcloud.bigquery.schema import Field
 from localcloud.bigquery.service import JobService
+from localcloud.bigquery.sessions import Sessions
 from localcloud.bigquery.sizes import Sizes
 from localcloud.bigquery.storage_api import serve_storage_api
 from localcloud.bigquery.table_methods import TableMethods
@@ -82,7 +83,10 @@ class BigQuery:
             project=project,
         )
         self._quotas = Quotas(clock)
-        queries = QueryJobs(self._context, self.learning, destinations, self._anonymous, Accounting(sizes), store)
+        sessions = Sessions(self._engine)
+        queries = QueryJobs(
+            self._context, self.learning, destinations, self._anonymous, Accounting(sizes), sessions, store
+        )
         self._jobs = JobService(
             self._engine,
             clock,
@@ -90,6 +94,7 @@ class BigQuery:
             TransferJobs(destinations, store, queries),
             JobHistory(),
             self._quotas,
+            sessions,
         )
         self._delegate = Delegate(self._context, sizes)
         self._uploads = Uploads()

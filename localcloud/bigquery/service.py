@@ -21,6 +21,7 @@ from localcloud.bigquery.jobs import DONE, Job, JobHistory, JobKey, canonical_lo
 from localcloud.bigquery.queries import QueryJobs
 from localcloud.bigquery.quotas import Quotas
 from localcloud.bigquery.runner import Runner
+from localcloud.bigquery.sessions import Sessions
 from localcloud.bigquery.statement import mentioned_names, possible_datasets
 from localcloud.bigquery.transfers import TransferJobs
 from localcloud.clock import Clock
@@ -58,6 +59,7 @@ class JobService:
         transfers: TransferJobs,
         history: JobHistory,
         quotas: Quotas,
+        sessions: Sessions,
     ) -> None:
         self.engine = engine
         self.clock = clock
@@ -65,7 +67,8 @@ class JobService:
         self.transfers = transfers
         self.history = history
         self.quotas = quotas
-        self.runner = Runner(engine, clock, self._work)
+        self.sessions = sessions
+        self.runner = Runner(engine, clock, sessions, self._work)
         self._requests: dict[tuple[str, str], Request] = {}
         self._requests_lock = threading.Lock()
 
@@ -124,8 +127,7 @@ class JobService:
         job = Job(JobKey(project, location, job_id), configuration, user=user, created=self.clock.now())
         if kinds[0] == "query":
             configuration["query"].setdefault("priority", "INTERACTIVE")
-            if configuration["query"].get("createSession"):
-                job.session_id = uuid.uuid4().hex
+            job.session_id = self.sessions.of_job(configuration["query"])
         return job
 
     def _infer_location(self, project: str, kind: str, details: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ statement by statement, so that what an earlier statement made is known to the n
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,7 +25,7 @@ from bqemulator.sql.inner_query import rewrite_and_translate_statement
 from bqemulator.sql.parameters import bind_parameters
 from bqemulator.sql.table_rewriter import rewrite_table_refs
 from bqemulator.sql.translator import SQLTranslator
-from sqlglot import exp
+from sqlglot import TokenType, exp
 
 from localcloud.bigquery.definitions import create_model_view
 from localcloud.bigquery.engine import Engine, complete
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
     from localcloud.bigquery.session import Session
 
 _TRANSLATOR = SQLTranslator()
+# A session's temporary tables may be called by this dataset; they are then tables of a hidden one, as BigQuery's are.
+_SESSION_TABLE = re.compile(r"(?<![\w`.])`?_SESSION`?\s*\.\s*", re.IGNORECASE)
+_TEMPORARY_OF_SESSION = re.compile(
+    r"\b(CREATE\s+(?:OR\s+REPLACE\s+)?)TEMP(?:ORARY)?\s+(?=TABLE\s+`?_SESSION\b)", re.IGNORECASE
+)
 
 
 class Statements:
@@ -56,6 +62,7 @@ class Statements:
         location: str,
         parameters: list[dict[str, Any]] | None,
         user: str,
+        session_dataset: str | None = None,
         dry_run: bool = False,
     ) -> None:
         self.destinations = destinations
@@ -69,6 +76,7 @@ class Statements:
         self.caller = CallerIdentity(principal=f"serviceAccount:{user}")
         self.session: Session | None = None
         self.default_dataset = default_dataset
+        self._session_dataset = session_dataset
         self._default = _split_dataset(default_dataset, project)
 
     def require_session(self) -> Session:
@@ -113,6 +121,10 @@ class Statements:
 
     def qualify(self, sql: str) -> str:
         """Return ``sql`` as sqlglot can read it, with the default dataset before table names that have none."""
+        if self._session_dataset is not None:
+            sql = _SESSION_TABLE.sub(
+                f"`{self.project}`.`{self._session_dataset}`.", _TEMPORARY_OF_SESSION.sub(r"\1", sql)
+            )
         statement = read_statement(sql, project=self.project)
         sql, names = statement.sql, statement.unqualified
         if self._default is None or not names:
@@ -176,7 +188,7 @@ class Statements:
                     translator=_TRANSLATOR,
                 )
             )
-            return rewrite_table_refs(translated, self.project)
+            return _without_alias_traps(rewrite_table_refs(translated, self.project))
         except DomainError as error:
             raise query_error(error, sql=original, location=self.location) from error
 
@@ -293,3 +305,13 @@ def _split_dataset(name: str | None, project: str) -> tuple[str, str] | None:
         return None
     parts = name.split(".")
     return (parts[0], parts[1]) if len(parts) > 1 else (project, parts[0])
+
+
+def _without_alias_traps(duckdb_sql: str) -> str:
+    """Return the SQL with ``now()`` for CURRENT_TIMESTAMP, which DuckDB takes for a column where an alias is called so."""
+    if "CURRENT_TIMESTAMP" not in duckdb_sql:
+        return duckdb_sql
+    for token in reversed(sqlglot.tokenize(duckdb_sql, read="duckdb")):
+        if token.token_type is TokenType.CURRENT_TIMESTAMP:
+            duckdb_sql = f"{duckdb_sql[: token.start]}now(){duckdb_sql[token.end + 1 :].removeprefix('()')}"
+    return duckdb_sql

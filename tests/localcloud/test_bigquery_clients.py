@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import bigframes
 import pytest
 import requests
 from google.api_core import exceptions
+from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
 from tests.localcloud.bigquery_world import BUCKET, PROJECT, BigQueryWorld, bigquery_world
@@ -206,3 +208,47 @@ def test_a_model_bucket_and_a_query_live_side_by_side(world: BigQueryWorld, data
     config = bigquery.LoadJobConfig(source_format="PARQUET")
     world.client().load_table_from_uri(uri, f"{dataset}.back", job_config=config).result()
     assert world.client().get_table(f"{dataset}.back").num_rows == 100
+
+
+def test_lists_come_in_pages(world: BigQueryWorld, dataset: str) -> None:
+    client = world.client()
+    for number in range(5):
+        client.create_table(
+            bigquery.Table(f"{PROJECT}.{dataset}.t{number}", schema=[bigquery.SchemaField("x", "STRING")])
+        )
+    pages = [[table.table_id for table in page] for page in client.list_tables(dataset, page_size=2).pages]
+    assert [len(page) for page in pages] == [2, 2, 2]
+    assert sorted(name for page in pages for name in page) == ["t0", "t1", "t2", "t3", "t4", "titles"]
+    first = client.list_datasets(page_size=1)
+    assert len(list(next(first.pages))) == 1
+    assert first.next_page_token
+
+
+def test_jobs_of_a_session_share_temporary_tables(world: BigQueryWorld, dataset: str) -> None:
+    client = world.client()
+    opened = client.query("SELECT 1", job_config=bigquery.QueryJobConfig(create_session=True))
+    opened.result()
+    session = [bigquery.ConnectionProperty("session_id", opened.session_info.session_id)]
+    config = bigquery.QueryJobConfig(connection_properties=session)
+    client.query(f"CREATE TEMP TABLE few AS SELECT * FROM {dataset}.titles WHERE score < 3", job_config=config).result()
+    assert next(iter(client.query("SELECT COUNT(*) FROM few", job_config=config).result()))[0] == 3
+    made = client.query("CREATE TEMP TABLE `_SESSION`.`kept` (x INT64)", job_config=config)
+    made.result()
+    client.query("INSERT INTO _SESSION.kept (x) VALUES (5)", job_config=config).result()
+    assert [tuple(row) for row in client.list_rows(client.get_table(made.destination))] == [(5,)]
+    with pytest.raises(exceptions.NotFound):
+        client.query("SELECT * FROM few").result()
+    client.query(f"CALL BQ.ABORT_SESSION('{session[0].value}')", job_config=config).result()
+    with pytest.raises(exceptions.BadRequest, match="Invalid input session id"):
+        client.query("SELECT 1", job_config=config).result()
+
+
+def test_bigquery_dataframes(world: BigQueryWorld, dataset: str) -> None:
+    endpoints = {"bqclient": world.url, "bqstoragereadclient": f"127.0.0.1:{world.bigquery.storage_api_port}"}
+    options = bigframes.BigQueryOptions(
+        project=PROJECT, location="US", credentials=AnonymousCredentials(), client_endpoints_override=endpoints
+    )
+    session = bigframes.connect(options)
+    frame = session.read_gbq(f"SELECT title, score FROM {dataset}.titles WHERE score < 5")
+    assert sorted(frame.to_pandas()["score"].tolist()) == [0, 1, 2, 3, 4]
+    assert session.read_gbq(f"{PROJECT}.{dataset}.titles")["score"].sum() == 4950

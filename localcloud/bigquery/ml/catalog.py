@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import threading
 import uuid
+import weakref
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -81,10 +82,12 @@ class ModelCatalog:
 
     def __init__(self, directory: Path | None, clock: Clock) -> None:
         """Open the catalog in ``directory``, which is made if it is not there; None keeps it until the process ends."""
-        # A folder that goes with the process, if nobody asked for one that stays.
-        self._temporary = tempfile.TemporaryDirectory(prefix="models-") if directory is None else None
-        self._directory = Path(self._temporary.name) if self._temporary is not None else Path(directory or "")
-        self._directory.mkdir(parents=True, exist_ok=True)
+        if directory is None:
+            directory = Path(tempfile.mkdtemp(prefix="models-"))
+            # It goes with the catalog, or at the latest with the process.
+            weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
         self._clock = clock
         self._lock = threading.RLock()
         self._models: dict[ModelReference, Model] = {}

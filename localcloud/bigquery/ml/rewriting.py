@@ -19,6 +19,7 @@ from localcloud.bigquery.ml.prediction import PREDICT_OPTIONS, Prediction, prepa
 from localcloud.bigquery.ml.references import mentions_data, object_table_references
 from localcloud.bigquery.ml.remote import model_name
 from localcloud.bigquery.ml.statements import Expression, OptionValue, parse_value, resolve_model
+from localcloud.bigquery.ml.streaming import open_stream, source_query
 
 if TYPE_CHECKING:
     from localcloud.bigquery.session import Column, Session
@@ -45,6 +46,7 @@ class Rewriter:
         functions: Functions,
         objects: ObjectTables,
         backend: ModelBackend | None,
+        dry_run: bool,
     ) -> None:
         self.sql = sql
         self.session = session
@@ -52,7 +54,8 @@ class Rewriter:
         self._functions = functions
         self._generated = GeneratedCalls(backend, functions, session.connection)
         self._tables = common_tables(sql)
-        self._known: dict[Span, str] = {}
+        self._known: dict[tuple[Span, bool], str] = {}
+        self._dry_run = dry_run
         self._references = list(self._object_tables(objects))
 
     def _object_tables(self, objects: ObjectTables) -> Iterator[tuple[Span, str]]:
@@ -70,20 +73,26 @@ class Rewriter:
     def rewritten(self) -> str:
         """Return the whole statement without ML functions. Raises ``QueryError``."""
         # bqemulator refuses a text that names an ML function, be it in a comment.
-        return without_comments(self._piece(Span(0, len(self.sql))))
+        return without_comments(self._piece(Span(0, len(self.sql)), streamed=not self._dry_run))
 
-    def _piece(self, span: Span) -> str:
-        """Return a piece of the statement without ML functions and object tables."""
-        if span not in self._known:
+    def _piece(self, span: Span, *, streamed: bool = False) -> str:
+        """Return a piece of the statement without ML functions and object tables.
+
+        Args:
+            span: The piece.
+            streamed: Whether predictions may be streams, which only the job's own connection can read. The input of a
+                stream is read by another one.
+        """
+        if (span, streamed) not in self._known:
             parts, at = [], span.start
-            for place, text in self._replacements(span):
+            for place, text in self._replacements(span, streamed=streamed):
                 parts += [self.sql[at : place.start], text]
                 at = place.end
-            self._known[span] = "".join([*parts, self.sql[at : span.end]])
-        return self._known[span]
+            self._known[span, streamed] = "".join([*parts, self.sql[at : span.end]])
+        return self._known[span, streamed]
 
-    def _replacements(self, span: Span) -> list[tuple[Span, str]]:
-        calls = [(call.span, self._call(call)) for call in find_calls(self.sql, REWRITTEN, span)]
+    def _replacements(self, span: Span, *, streamed: bool) -> list[tuple[Span, str]]:
+        calls = [(call.span, self._call(call, streamed=streamed)) for call in find_calls(self.sql, REWRITTEN, span)]
         tables = [
             (place, text)
             for place, text in self._references
@@ -92,15 +101,23 @@ class Rewriter:
         ]
         return sorted(calls + tables, key=lambda replacement: replacement[0].start)
 
-    def _call(self, call: Call) -> str:
+    def _call(self, call: Call, *, streamed: bool) -> str:
         if call.name in IMAGE_FUNCTIONS:
             return self._image(call)
         if call.name in TABLE_FUNCTIONS:
             return self._generated_table(call)
         if call.name == SCALAR_FUNCTION:
             return self._generated_value(call)
-        prediction, _ = self.prediction(call)
-        return prediction.sql(self._functions.register_model(self.session.connection, prediction.model))
+        prediction, columns = self._prediction(call)
+        subquery = prediction.sql(self._functions.register_model(self.session.connection, prediction.model))
+        if not streamed:
+            return subquery
+        query = self._with_tables(source_query(prediction), call.span.start)
+        stream = open_stream(prediction, columns, query, self.session, self._functions)
+        if stream is None:
+            return subquery
+        # The second half gives no rows; it is there so that the statement still names every table that it reads.
+        return f"(SELECT * FROM {stream} UNION ALL SELECT * FROM {subquery} WHERE FALSE)"
 
     # Images
 
@@ -136,7 +153,7 @@ class Rewriter:
         query = self._query(call, call.arguments[1])
         options = self._options(call, call.arguments[2]) if len(call.arguments) == 3 else {}
         request = request_of(call.name, model_name(model.endpoint), options)
-        columns = self.session.describe(self.with_tables(query, call.span.start))
+        columns = self.session.describe(self._with_tables(query, call.span.start))
         return self._generated.table(request, query, columns, options.get("prompt"))
 
     def _generated_value(self, call: Call) -> str:
@@ -194,7 +211,7 @@ class Rewriter:
 
     # Predictions
 
-    def prediction(self, call: Call) -> tuple[Prediction, list[Column]]:
+    def _prediction(self, call: Call) -> tuple[Prediction, list[Column]]:
         """Return an ML.PREDICT with its model found and its input checked, and the columns of its input.
 
         Raises:
@@ -206,10 +223,10 @@ class Rewriter:
         query = self._query(call, call.arguments[1])
         if len(call.arguments) == 3:
             self._check_options(call, call.arguments[2], model)
-        columns = self.session.describe(self.with_tables(query, call.span.start))
+        columns = self.session.describe(self._with_tables(query, call.span.start))
         return prepare(model, query, columns, sql=self.sql, offset=call.span.start), columns
 
-    def with_tables(self, query: str, offset: int) -> str:
+    def _with_tables(self, query: str, offset: int) -> str:
         """Return a query with the common table expressions before it that are seen at ``offset``."""
         visible = [
             t

@@ -31,7 +31,6 @@ from localcloud.bigquery.ml.statements import (
     OptionValue,
     parse_statement,
 )
-from localcloud.bigquery.ml.streaming import open_stream
 from localcloud.clock import Clock, rfc3339
 
 if TYPE_CHECKING:
@@ -220,21 +219,19 @@ class MachineLearning:
         Raises:
             QueryError: A model is missing, or an input does not fit it.
         """
-        return self._rewriter(sql, session).rewritten()
-
-    def stream(self, sql: str, session: Session) -> pa.RecordBatchReader | None:
-        """Return the rows of a query on top of one ML.PREDICT as a stream, or None where that is not possible."""
-        return open_stream(sql, session, self._rewriter(sql, session), self._functions)
-
-    def _rewriter(self, sql: str, session: Session) -> Rewriter:
-        return Rewriter(
+        rewriter = Rewriter(
             sql,
             session,
             models=self.models,
             functions=self._functions,
             objects=self._objects,
             backend=self._backend,
+            dry_run=dry_run,
         )
+        return rewriter.rewritten()
+
+    def stream(self, sql: str, session: Session) -> pa.RecordBatchReader | None:
+        return None
 
     def failure(self, error: BaseException) -> QueryError | None:
         """Return what an ML function raised inside DuckDB, or None if ``error`` comes from elsewhere."""

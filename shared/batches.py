@@ -17,7 +17,7 @@ from shared.predict_request import check_allowed
 from shared.progress import QUOTA_SECONDS, WaitFor
 from shared.services import Services
 from shared.settings import Settings
-from shared.vertex_jobs import Batch
+from shared.vertex_batch import Batch
 from shared.work import Item, Kind, Step, StepState, System
 
 DEFAULT_DATASET = "gen_ai_batch_prediction"

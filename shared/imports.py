@@ -15,7 +15,7 @@ from shared.model_records import ModelRecords
 from shared.predict_request import check_allowed
 from shared.progress import WaitFor
 from shared.services import Services
-from shared.vertex_jobs import Batch
+from shared.vertex_batch import Batch
 from shared.work import Item, Kind, Step, System
 
 TURN_SECONDS = 5.0

@@ -26,7 +26,7 @@ from shared.predictions import Predictions
 from shared.progress import Handler, advance, report_stuck, settle_batch, settle_query
 from shared.services import Services
 from shared.states import Progress
-from shared.vertex_jobs import BatchReport
+from shared.vertex_batch import BatchReport
 from shared.work import Item, Kind, StepState, System
 
 HANDLERS: Mapping[Kind, Handler] = {

@@ -18,7 +18,7 @@ from shared.predict_request import PredictRequest, check_allowed
 from shared.progress import WaitFor
 from shared.services import Services
 from shared.settings import Settings
-from shared.vertex_jobs import Batch
+from shared.vertex_batch import Batch
 from shared.work import Item, Kind, Step, System
 
 # How long before a message that waits for its model is looked at again.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from shared.bigquery_jobs import PAYLOAD_LABEL, Query, Report, problem_of
 from shared.errors import ModeldropError, Problem, Rejected, TryLater, Unknown
@@ -16,10 +16,8 @@ from shared.events_out import completion_event, stuck_event
 from shared.log import log
 from shared.services import Services
 from shared.states import MAXIMUM_ATTEMPTS, Consequence, Progress, consequence_of_job
+from shared.vertex_batch import ATTEMPT_LABEL, KEY_LABEL, Batch, BatchReport
 from shared.work import Item, Job, Step, StepState, System
-
-if TYPE_CHECKING:
-    from shared.vertex_jobs import Batch, BatchReport
 
 # How long work that a service refused for its quota is left alone.
 QUOTA_SECONDS = 30.0
@@ -173,8 +171,6 @@ def _submit_batch(item: Item, step: Step, handler: Handler, services: Services) 
     The ledger says ``sending`` before the call is made. So whoever comes later knows that there may be a job, looks for it
     by its label once it must be visible, and creates one only if there is none.
     """
-    from shared.vertex_jobs import ATTEMPT_LABEL
-
     settings, vertex = services.settings, services.vertex
     unanswered = settings.lease_seconds + settings.vertex_settle
     if step.state is StepState.SENDING and step.sent is not None:
@@ -209,7 +205,7 @@ def _submit_batch(item: Item, step: Step, handler: Handler, services: Services) 
 
 
 def _own_labels(item: Item) -> dict[str, str]:
-    return {"modeldrop_key": item.key, "modeldrop_kind": item.kind.value, PAYLOAD_LABEL: item.payload}
+    return {KEY_LABEL: item.key, "modeldrop_kind": item.kind.value, PAYLOAD_LABEL: item.payload}
 
 
 def _end(item: Item, outcome: str, problem: Problem, services: Services) -> Item:

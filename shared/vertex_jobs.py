@@ -6,9 +6,8 @@ https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/batch-pred
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,10 +19,9 @@ from google.cloud import aiplatform_v1 as vertex
 from shared.errors import Problem, Rejected, TryLater, Unknown
 from shared.outages import OUTAGES
 from shared.states import HTTP_STATUSES, VERTEX_STATES, Consequence, Progress
+from shared.vertex_batch import ATTEMPT_LABEL, KEY_LABEL, Batch, BatchReport
 
 CALL_SECONDS = 20.0
-KEY_LABEL = "modeldrop_key"
-ATTEMPT_LABEL = "modeldrop_attempt"
 PAGE = 100
 
 _READ_RETRY = Retry(
@@ -32,36 +30,6 @@ _READ_RETRY = Retry(
     ),
     timeout=CALL_SECONDS,
 )
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A batch prediction job that is to be created."""
-
-    display_name: str
-    model: str
-    input: str
-    """``bq://project.dataset.table`` or ``gs://bucket/file.jsonl``."""
-    output: str
-    """``bq://project.dataset.table`` or ``gs://bucket/folder``."""
-    labels: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class BatchReport:
-    """How a batch prediction job stands."""
-
-    name: str
-    state: str
-    """As the service names it."""
-    progress: Progress
-    created: datetime | None
-    labels: Mapping[str, str]
-    succeeded: int | None
-    failed: int | None
-    incomplete: int | None
-    output: str | None
-    problem: Problem | None
 
 
 class VertexJobs:

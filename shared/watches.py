@@ -91,17 +91,18 @@ def stuck_problem(watch: Item, services: Services) -> tuple[Problem, str] | None
 def new(path: DropPath, target: ModelName, services: Services) -> Item:
     """Return the watch of a drop that is not watched yet."""
     now = services.now()
+    uri = f"gs://{services.settings.model_bucket}/{path.prefix}"
     return Item(
         kind=Kind.DROP,
         key=path.key,
         payload=hash_of(path.prefix),
         request={
             "model": str(target),
-            "path": f"gs://{services.settings.model_bucket}/{path.prefix}",
+            "path": uri,
             "dataset": path.dataset,
             "folder": path.model,
             "version": path.version,
         },
         created=now,
-        facts={"since": now.isoformat()},
+        facts={"since": now.isoformat(), "model": str(target), "path": uri},
     )

@@ -18,25 +18,37 @@ if TYPE_CHECKING:
 
 # Nothing happens but what a test does: the poller is called by hand. What is waited for is short.
 SETTINGS = {
-    "SETTLE_SECONDS": "1",
+    "SETTLE_SECONDS": "2",
     "LEASE_SECONDS": "3",
     "VERTEX_SETTLE": "1",
-    "RECONCILE_SECONDS": "0",
+    # Drops are looked for when a test says so: ``World.reconcile``.
+    "RECONCILE_SECONDS": "3600",
     "DROP_STUCK_SECONDS": "3600",
 }
 
 
 @pytest.fixture(scope="session")
-def saved_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the tests' own SavedModels, `shifter` and `judge`."""
+def making_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
+    """The folder that the tests' own SavedModels come into, and the process that makes them."""
     folder = tmp_path_factory.mktemp("saved-models")
     command = [sys.executable, "-m", "tests.e2e.saved_models", "make", str(folder)]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        yield folder, process
+        process.kill()
+
+
+@pytest.fixture(scope="session")
+def saved_models(making_models: tuple[Path, subprocess.Popen[bytes]]) -> Path:
+    """The folder with the tests' own SavedModels, `shifter` and `judge`."""
+    folder, process = making_models
+    assert process.wait(timeout=120) == 0
     return folder
 
 
 @pytest.fixture(scope="session")
-def start_world(saved_models: Path, exchanges: Path) -> Callable[..., AbstractContextManager[World]]:
+def start_world(
+    making_models: tuple[Path, subprocess.Popen[bytes]], request: pytest.FixtureRequest, exchanges: Path
+) -> Callable[..., AbstractContextManager[World]]:
     """Starts further worlds whose functions have other settings."""
     from localcloud.cloud import LocalCloud
     from localcloud.config import CloudConfig
@@ -54,6 +66,8 @@ def start_world(saved_models: Path, exchanges: Path) -> Callable[..., AbstractCo
                 )
             )
             cloud.start()
+        # They are made while the cloud starts.
+        saved_models: Path = request.getfixturevalue("saved_models")
         world = World(cloud, saved_models / "shifter")
         try:
             yield world

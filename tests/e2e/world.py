@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -137,6 +138,12 @@ class World:
                 return told
         return {}
 
+    def reconcile(self) -> dict[str, Any]:
+        """Call the poller when it is time to look for drops whose events were lost."""
+        with suppress(NotFound):
+            self.state.blob("ledger/reconciled.json").delete()
+        return self.tick()
+
     # What happened
 
     def until(self, probe: Callable[[], Found], timeout: float = 60, *, ticking: bool = True) -> Found:
@@ -220,6 +227,17 @@ class World:
             if not isinstance(function.trigger, HttpTrigger)
         ]
         assert self.cloud.pubsub.broker.wait_until_idle(timeout, subscriptions)
+
+    def keys(self, kind: str) -> set[str]:
+        """Return the keys of all items of a kind in the ledger."""
+        prefix = f"ledger/items/{kind}/"
+        names = [blob.name for blob in self.storage.list_blobs(self.state, prefix=prefix)]
+        return {name.removeprefix(prefix).removesuffix(".json") for name in names}
+
+    def age_of_drop(self, prefix: str) -> float:
+        """Return how many seconds ago the newest object below ``prefix`` was written."""
+        newest = max(blob.updated for blob in self.storage.list_blobs(self.models, prefix=prefix))
+        return (datetime.now(UTC) - newest).total_seconds()
 
     # What goes wrong, and what was called
 

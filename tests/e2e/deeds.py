@@ -1,0 +1,216 @@
+"""What can be interrupted: each deed makes one function make its calls, and says what must have come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import requests
+
+from tests.e2e.conftest import SETTINGS
+from tests.e2e.world import World, fresh, shifted
+
+SHIFT = 5
+SETTLE_SECONDS = float(SETTINGS["SETTLE_SECONDS"])
+NO_MORE_EVENTS = {"service": "eventarc", "receiver": "import_model", "do": {"drop": True}}
+
+
+@dataclass(frozen=True)
+class Deed:
+    """One thing that somebody does once, and how to see that it was done once."""
+
+    function: str
+    """The function that works because of it."""
+    prepare: Callable[[World, str], None]
+    """Bring the world to just before it, under a fresh name."""
+    do: Callable[[World, str], None]
+    check: Callable[[World, str], None]
+    """Assert that exactly what was asked for is there."""
+    by_event: bool = True
+    """Whether an event makes the function work; otherwise somebody calls it and may call again."""
+    lost: Callable[[World, str], bool] = lambda world, name: False
+    """Whether nothing can be known of it: the function had written nothing when it ended, and is not asked again."""
+
+
+def nothing(world: World, name: str) -> None:
+    """Do nothing."""
+
+
+# Imports
+
+FILES_COUNTED = b"files: 5\n"
+
+
+def upload_all_but_one(world: World, name: str, *, counted: bool) -> None:
+    files = dict(world.shifter(SHIFT))
+    del files["fingerprint.pb"]
+    if counted:
+        files["modeldrop.yaml"] = FILES_COUNTED
+    with world.faults(NO_MORE_EVENTS):
+        world.drop(files, name)
+        world.delivered()
+
+
+def upload_the_last(world: World, name: str) -> None:
+    world.drop({"fingerprint.pb": world.shifter(SHIFT)["fingerprint.pb"]}, name)
+
+
+def check_import(world: World, name: str) -> None:
+    model = f"{world.project}.{world.dataset}.{name}"
+    assert [job.error_result for job in world.imports_of(name)] == [None]
+    assert world.shift_of(name) == SHIFT
+    assert len(world.ids("model.imported", "model.import_failed", model=model)) == 1
+    assert world.ids("model.import_failed", model=model) == set()
+
+
+def settled(world: World, name: str) -> None:
+    """Bring a drop to where the poller finds it settled."""
+    upload_all_but_one(world, name, counted=False)
+    upload_the_last(world, name)
+    world.delivered()
+    prefix = f"{world.dataset}/{name}/1/"
+    world.until(lambda: world.age_of_drop(prefix) > SETTLE_SECONDS, ticking=False)
+
+
+def importing(world: World, name: str) -> None:
+    """Bring a drop to where its CREATE MODEL has ended and nobody has noticed."""
+    upload_all_but_one(world, name, counted=True)
+    upload_the_last(world, name)
+    world.delivered()
+    world.until(lambda: all(job.state == "DONE" for job in world.imports_of(name)), ticking=False)
+
+
+def unseen(world: World, name: str) -> None:
+    """Bring a drop to where it lies in the bucket settled, and no event of it ever came."""
+    with world.faults(NO_MORE_EVENTS):
+        world.drop(world.shifter(SHIFT), name)
+        world.delivered()
+    world.until(lambda: world.age_of_drop(f"{world.dataset}/{name}/1/") > SETTLE_SECONDS, ticking=False)
+
+
+# Predictions
+
+
+def ask(world: World, name: str) -> None:
+    # Appended: a second job would show as more rows.
+    world.ask("seven", name, name, output={"write": "append"})
+
+
+def asked_and_done(world: World, name: str) -> None:
+    """Bring a prediction to where its job has ended and nobody has noticed."""
+    ask(world, name)
+    world.delivered()
+    item = world.item("predict", "request", name)
+    assert item is not None
+    world.until(lambda: [job.state for job in world.jobs(item["key"])] == ["DONE"], ticking=False)
+
+
+def check_prediction(world: World, name: str) -> None:
+    item = world.item("predict", "request", name)
+    assert item is not None
+    assert item["outcome"] == "succeeded"
+    rows = world.rows(f"{world.dataset}.{name}")
+    assert len(rows) == 10
+    assert shifted(rows) == {7}
+    assert len(world.jobs(item["key"])) == 1
+    assert len(world.ids("prediction.succeeded", "prediction.failed", "request.rejected", request_id=name)) == 1
+
+
+# Batches
+
+
+def post(world: World, name: str) -> None:
+    with suppress(requests.ConnectionError):
+        world.post_batch(world.batch(name, name))
+
+
+def publish_batch(world: World, name: str) -> None:
+    world.publish("BATCH_TOPIC", world.batch(name, name))
+
+
+def with_requests(world: World, name: str) -> None:
+    """Bring a batch to where the table of its requests is made and nobody has noticed."""
+    publish_batch(world, name)
+    world.delivered()
+    item = world.item("batch", "request", name)
+    assert item is not None
+    world.until(lambda: [job.state for job in world.jobs(item["key"])] == ["DONE"], ticking=False)
+
+
+def answered(world: World, name: str) -> None:
+    """Bring a batch to where all is answered and nobody has noticed."""
+    with_requests(world, name)
+    item = world.item("batch", "request", name)
+    assert item is not None
+    key = item["key"]
+    world.until(lambda: world.batches(key))
+    world.until(lambda: [job["state"] for job in world.batches(key)] == ["JOB_STATE_SUCCEEDED"], ticking=False)
+
+
+def check_batch(world: World, name: str) -> None:
+    item = world.item("batch", "request", name)
+    assert item is not None
+    assert item["outcome"] == "succeeded"
+    paid = [job for job in world.batches(item["key"]) if job["state"] != "JOB_STATE_CANCELLED"]
+    assert [job["state"] for job in paid] == ["JOB_STATE_SUCCEEDED"]
+    assert len(world.rows(f"{world.regional}.{name}")) == 3
+    types = ("batch.succeeded", "batch.failed", "batch.cancelled", "batch.expired", "request.rejected")
+    assert len(world.ids(*types, request_id=name)) == 1
+
+
+def tick(world: World, name: str) -> None:
+    world.tick()
+
+
+def look_for_drops(world: World, name: str) -> None:
+    world.reconcile()
+
+
+DEEDS = {
+    "watching a drop": Deed(
+        "import_model",
+        lambda world, name: upload_all_but_one(world, name, counted=False),
+        upload_the_last,
+        check_import,
+    ),
+    "importing a counted drop": Deed(
+        "import_model",
+        lambda world, name: upload_all_but_one(world, name, counted=True),
+        upload_the_last,
+        check_import,
+    ),
+    "predicting": Deed(
+        "predict",
+        nothing,
+        ask,
+        check_prediction,
+        lost=lambda world, name: world.item("predict", "request", name) is None,
+    ),
+    "submitting a batch by message": Deed(
+        "submit_batch_message",
+        nothing,
+        publish_batch,
+        check_batch,
+        lost=lambda world, name: world.item("batch", "request", name) is None,
+    ),
+    "submitting a batch over HTTP": Deed(
+        "submit_batch",
+        nothing,
+        post,
+        check_batch,
+        by_event=False,
+        lost=lambda world, name: world.item("batch", "request", name) is None,
+    ),
+    "polling a settled drop": Deed("poll_jobs", settled, tick, check_import, by_event=False),
+    "polling an ended import": Deed("poll_jobs", importing, tick, check_import, by_event=False),
+    "polling an ended prediction": Deed("poll_jobs", asked_and_done, tick, check_prediction, by_event=False),
+    "polling a batch with its requests": Deed("poll_jobs", with_requests, tick, check_batch, by_event=False),
+    "polling an ended batch": Deed("poll_jobs", answered, tick, check_batch, by_event=False),
+    "looking for lost drops": Deed("poll_jobs", unseen, look_for_drops, check_import, by_event=False),
+}
+
+
+def name_of(deed: str) -> str:
+    """Return a fresh name for one time that ``deed`` is done."""
+    return fresh(deed.split()[-1])

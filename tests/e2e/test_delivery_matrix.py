@@ -1,0 +1,272 @@
+"""Events come twice, late, in another order; answers get lost; requests meet: the outcome is as if none of it had been."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from tests.e2e.deeds import (
+    SHIFT,
+    answered,
+    ask,
+    asked_and_done,
+    check_batch,
+    check_import,
+    check_prediction,
+    importing,
+    publish_batch,
+    settled,
+    upload_all_but_one,
+    upload_the_last,
+    with_requests,
+)
+from tests.e2e.world import World, fresh, shifted, together
+
+
+def drop_all(world: World, name: str) -> None:
+    world.drop(world.shifter(SHIFT), name, seed=5)
+
+
+# function: what makes it work by an event, and how to see that it was done once
+WORKS: dict[str, tuple[Callable[[World, str], None], Callable[[World, str], None]]] = {
+    "import_model": (drop_all, check_import),
+    "predict": (ask, check_prediction),
+    "submit_batch_message": (publish_batch, check_batch),
+}
+EVERY_FUNCTION = pytest.mark.parametrize("function", WORKS)
+
+
+def done(world: World, function: str, name: str) -> None:
+    """Let the poller finish, look at drops once more, and check what came of it."""
+    world.delivered()
+    world.quiet()
+    world.reconcile()
+    world.quiet()
+    WORKS[function][1](world, name)
+
+
+@EVERY_FUNCTION
+@pytest.mark.parametrize("disturbance", ["duplicate", "lose_acknowledgement"])
+def test_an_event_that_comes_twice_is_worked_on_once(
+    world: World, shifter: str, function: str, disturbance: str
+) -> None:
+    name = fresh("twice")
+    with world.faults({"service": "eventarc", "receiver": function, "times": 5, "do": {disturbance: True}}):
+        WORKS[function][0](world, name)
+        world.delivered()
+        assert world.faults_met() != [0]
+    done(world, function, name)
+
+
+@pytest.mark.parametrize("function", ["predict", "submit_batch_message"])
+def test_a_request_that_many_send_at_once_is_worked_on_once(world: World, shifter: str, function: str) -> None:
+    name = fresh("crowd")
+    together(*[partial(WORKS[function][0], world, name)] * 4)
+    done(world, function, name)
+
+
+def test_an_event_that_comes_after_the_import_has_ended_changes_nothing(world: World) -> None:
+    name = fresh("late")
+    # One file's event is held up for longer than the whole import takes.
+    with world.faults({"service": "eventarc", "receiver": "import_model", "nth": 2, "do": {"delay_seconds": 6}}):
+        drop_all(world, name)
+        world.event("model.imported", model=f"{world.project}.{world.dataset}.{name}")
+        assert world.faults_met() == [1]
+        world.delivered()
+    done(world, "import_model", name)
+    assert len(world.events.all("model.imported", model=f"{world.project}.{world.dataset}.{name}")) == 1
+
+
+@pytest.mark.parametrize("function", ["predict", "submit_batch_message"])
+def test_a_message_that_comes_after_the_jobs_end_is_told_again_under_the_same_id(
+    world: World, shifter: str, function: str
+) -> None:
+    name = fresh("again")
+    WORKS[function][0](world, name)
+    world.delivered()
+    world.quiet()
+    (first,) = world.until(lambda: world.events.all(request_id=name), ticking=False)
+
+    WORKS[function][0](world, name)
+    world.until(lambda: len(world.events.all(request_id=name)) == 2, ticking=False)
+
+    done(world, function, name)
+    assert world.ids(first.type, request_id=name) == {first.id}
+
+
+def test_messages_in_reverse_order_are_all_worked_on(world: World, shifter: str) -> None:
+    names = [fresh("reverse") for _ in range(4)]
+    with world.faults(
+        {"service": "eventarc", "receiver": "predict", "nth": 1, "do": {"reorder": 3}},
+        {"service": "eventarc", "receiver": "predict", "nth": 2, "do": {"reorder": 2}},
+        {"service": "eventarc", "receiver": "predict", "nth": 3, "do": {"reorder": 1}},
+    ):
+        for name in names:
+            ask(world, name)
+        world.delivered()
+    for name in names:
+        done(world, "predict", name)
+
+
+def test_a_drops_events_in_reverse_order_are_one_import(world: World) -> None:
+    name = fresh("backwards")
+    count = len(world.shifter(SHIFT))
+    with world.faults(
+        *[
+            {"service": "eventarc", "receiver": "import_model", "nth": n, "do": {"reorder": count - n}}
+            for n in range(1, count)
+        ]
+    ):
+        drop_all(world, name)
+        world.delivered()
+    done(world, "import_model", name)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "check"),
+    [
+        (settled, check_import),
+        (importing, check_import),
+        (asked_and_done, check_prediction),
+        (with_requests, check_batch),
+        (answered, check_batch),
+    ],
+)
+def test_two_ticks_at_once_do_everything_once(
+    world: World, shifter: str, prepare: Callable[[World, str], None], check: Callable[[World, str], None]
+) -> None:
+    name = fresh("ticks")
+    prepare(world, name)
+    together(world.tick, world.tick, world.tick)
+    world.quiet()
+    check(world, name)
+
+
+@pytest.mark.parametrize("function", ["predict", "submit_batch_message"])
+def test_the_same_request_id_with_another_payload_is_rejected_and_the_first_unaffected(
+    world: World, shifter: str, function: str
+) -> None:
+    name = fresh("reused")
+    WORKS[function][0](world, name)
+    world.delivered()
+    if function == "predict":
+        world.ask("seven", name, name, output={"write": "truncate"})
+    else:
+        world.publish("BATCH_TOPIC", world.batch(name, name, model="gemini-2.5-pro"))
+    rejected = world.until(lambda: world.events.all("request.rejected", request_id=name))
+    world.delivered()
+    world.quiet()
+
+    assert [event.data["error"]["field"] for event in rejected] == ["request_id"]
+    types = ("prediction.succeeded", "batch.succeeded")
+    assert len(world.ids(*types, request_id=name)) == 1
+    assert len(world.events.all("request.rejected", request_id=name)) == 1
+    table = f"{world.dataset if function == 'predict' else world.regional}.{name}"
+    assert len(world.rows(table)) == (10 if function == "predict" else 3)
+
+
+@pytest.mark.parametrize("versions", [("1", "2"), ("10", "9"), ("b", "a"), ("7", "z")])
+def test_of_versions_that_come_at_once_the_higher_one_stands_in_the_end(
+    world: World, versions: tuple[str, str]
+) -> None:
+    name = fresh("versions")
+    model = f"{world.project}.{world.dataset}.{name}"
+    higher = {"1": "2", "10": "10", "b": "b", "7": "7"}[versions[0]]
+    shifts = {version: 20 + number for number, version in enumerate(versions)}
+
+    together(*[partial(world.drop, world.shifter(shifts[each]), name, each, seed=1) for each in versions])
+    world.event("model.imported", model=model, version=higher)
+    world.delivered()
+    world.quiet()
+
+    assert world.shift_of(name) == shifts[higher]
+    (lower,) = set(versions) - {higher}
+    assert len(world.ids("model.imported", "model.import_failed", model=model, version=lower)) == 1
+
+
+def test_a_drop_that_is_overwritten_while_it_is_imported_is_imported_again(world: World) -> None:
+    name = fresh("overwritten")
+    model = f"{world.project}.{world.dataset}.{name}"
+    importing(world, name)
+    world.drop({"assets/shift.txt": b"shift\t77\n"}, name)
+    failed = world.event("model.import_failed", model=model)
+    imported = world.event("model.imported", model=model)
+    world.delivered()
+    world.quiet()
+
+    assert failed.data["error"]["code"] == "drop_changed"
+    assert failed.data["fingerprint"] != imported.data["fingerprint"]
+    assert world.shift_of(name) == 77
+    assert len(world.imports_of(name)) == 2
+    assert len(world.events.all(model=model)) == 2
+
+
+def test_a_drop_that_is_overwritten_and_whose_event_is_lost_is_imported_again(world: World) -> None:
+    name = fresh("overwritten")
+    model = f"{world.project}.{world.dataset}.{name}"
+    importing(world, name)
+    with world.faults({"service": "eventarc", "receiver": "import_model", "do": {"drop": True}}):
+        world.drop({"assets/shift.txt": b"shift\t78\n"}, name)
+        world.delivered()
+    world.event("model.imported", model=model)
+    world.quiet()
+    assert world.shift_of(name) == 78
+
+
+def test_a_prediction_waits_for_a_model_whose_drop_is_being_uploaded(world: World) -> None:
+    name = fresh("early")
+    upload_all_but_one(world, name, counted=False)
+    request_id = fresh("early")
+    world.ask(name, request_id, request_id)
+    world.delivered()
+    item = world.item("predict", "request", request_id)
+    assert item is not None
+    assert item["waits_for"] == "model"
+
+    upload_the_last(world, name)
+    world.event("prediction.succeeded", request_id=request_id)
+    world.quiet()
+
+    assert shifted(world.rows(f"{world.dataset}.{request_id}")) == {SHIFT}
+    assert len(world.events.all(request_id=request_id)) == 1
+
+
+LOST_ANSWERS = (
+    ("storage.objects.insert", (1, 2, 3, 4, 5)),
+    ("storage.objects.delete", (1,)),
+    ("bigquery.jobs.insert", (1, 2)),
+    ("aiplatform.projects.locations.batchPredictionJobs.create", (1,)),
+    ("pubsub.projects.topics.publish", (1,)),
+)
+
+
+@EVERY_FUNCTION
+@pytest.mark.parametrize(("method", "nth"), LOST_ANSWERS)
+def test_a_call_whose_answer_is_lost_takes_effect_once(
+    world: World, shifter: str, function: str, method: str, nth: tuple[int, ...]
+) -> None:
+    name = fresh("unanswered")
+    with world.faults(
+        *[
+            {"caller": caller, "method": method, "nth": list(nth), "do": {"lose_answer": True}}
+            for caller in (function, "poll_jobs")
+        ]
+    ):
+        WORKS[function][0](world, name)
+        world.delivered()
+        world.quiet()
+    done(world, function, name)
+
+
+def test_one_write_a_second_to_one_object_is_enough(world: World, shifter: str) -> None:
+    names = {function: fresh("slow") for function in WORKS}
+    world.limit(storage_writes_per_second=1)
+    for function, name in names.items():
+        WORKS[function][0](world, name)
+    world.delivered()
+    world.quiet(timeout=120)
+    world.quotas_lifted()
+    for function, name in names.items():
+        done(world, function, name)

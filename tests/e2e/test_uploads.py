@@ -1,0 +1,103 @@
+"""Partial and large uploads: nothing is imported before it is whole, what is missing is told, and files cost few calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+
+import pytest
+
+from tests.e2e.world import World, fresh
+
+
+@pytest.fixture(scope="module")
+def impatient(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
+    """A world in which a drop is reported as stuck after a second."""
+    with start_world("impatient", DROP_STUCK_SECONDS="1", SETTLE_SECONDS="0.5") as world:
+        yield world
+
+
+def without(world: World, *names: str, **more: bytes) -> dict[str, bytes]:
+    """Return the files of a drop without these."""
+    files = {**world.shifter(3), **{name.replace("__", "."): content for name, content in more.items()}}
+    return {name: content for name, content in files.items() if name not in names}
+
+
+PARTIAL_DROPS: dict[str, tuple[Callable[[World], dict[str, bytes]], str]] = {
+    "no graph": (lambda world: without(world, "saved_model.pb"), "saved_model.pb"),
+    "no asset": (lambda world: without(world, "assets/shift.txt"), "assets/shift.txt"),
+    "no index": (lambda world: without(world, "variables/variables.index"), "variables/variables.index"),
+    "no shard": (
+        lambda world: without(world, "variables/variables.data-00000-of-00001"),
+        "variables/variables.data-00000-of-?????",
+    ),
+    "one of three shards": (
+        lambda world: {
+            **without(world, "variables/variables.data-00000-of-00001"),
+            "variables/variables.data-00001-of-00003": b"x",
+        },
+        "variables/variables.data-00000-of-00003, variables/variables.data-00002-of-00003",
+    ),
+    "fewer files than said": (lambda world: without(world, modeldrop__yaml=b"files: 8\n"), "3 of 8 files"),
+    "no model at all": (lambda world: {"assets/notes.txt": b"x"}, "saved_model.pb, or one .onnx"),
+}
+
+
+@pytest.mark.parametrize("name", PARTIAL_DROPS)
+def test_a_drop_that_lacks_something_is_not_imported_and_told_as_stuck_once(impatient: World, name: str) -> None:
+    files, missing = PARTIAL_DROPS[name]
+    model = fresh("partial")
+    path = impatient.drop(files(impatient), model)
+    stuck = impatient.event("job.stuck", path=path)
+    for _ in range(3):
+        impatient.tick()
+
+    assert missing in stuck.data["error"]["message"]
+    assert stuck.data["error"]["code"] == "drop_incomplete"
+    assert impatient.imports_of(model) == []
+    assert len(impatient.events.all(path=path)) == 1
+
+
+def test_a_drop_that_was_told_as_stuck_is_imported_when_it_is_whole(impatient: World) -> None:
+    model = fresh("late")
+    path = impatient.drop(without(impatient, "assets/shift.txt"), model)
+    impatient.event("job.stuck", path=path)
+
+    impatient.drop({"assets/shift.txt": b"shift\t3\n"}, model)
+    impatient.event("model.imported", path=path)
+
+    assert impatient.shift_of(model) == 3
+    assert len(impatient.events.all(path=path)) == 2
+
+
+def test_a_drop_of_counted_files_is_imported_with_its_last_one_without_the_poller(world: World) -> None:
+    model = fresh("counted")
+    world.drop(without(world, modeldrop__yaml=b"files: 5\n"), model, seed=4)
+    world.until(lambda: world.imports_of(model), ticking=False)
+    world.delivered()
+    world.quiet()
+    assert len(world.imports_of(model)) == 1
+    assert world.shift_of(model) == 3
+
+
+@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.matrix)])
+@pytest.mark.timeout(900)
+def test_a_drop_of_many_files_is_one_import_and_costs_at_most_two_calls_an_event(world: World, count: int) -> None:
+    model = fresh("large")
+    prefix = f"{world.dataset}/{model}/1/"
+    files = world.shifter(9)
+    extra = {f"assets.extra/{number:05d}": b"x" for number in range(count - len(files))}
+    store, bucket = world.cloud.storage.store, world.models.name
+    world.count_calls()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda file: store.write(bucket, prefix + file[0], file[1]), {**files, **extra}.items()))
+    world.until(lambda: world.events.all("model.imported", path=f"gs://{bucket}/{prefix}"), timeout=600)
+    world.delivered(timeout=600)
+    world.quiet(timeout=600)
+
+    calls = len(world.calls("import_model")) + len(world.calls("poll_jobs"))
+    assert calls <= 2 * count, f"{calls} calls for {count} events"
+    assert len(world.imports_of(model)) == 1
+    assert world.shift_of(model) == 9

@@ -117,7 +117,7 @@ def shaped(values: np.ndarray, shape: tuple[int | None, ...], length: int, name:
         sizes = [side if size is None else size for size in shape]
     else:
         sizes = [length // known if size is None else size for size in shape]
-    return values.reshape(-1, *sizes)
+    return values.reshape(len(values), *sizes)
 
 
 def feed(feature: Feature, values: pa.Array) -> np.ndarray | Ragged:
@@ -144,10 +144,11 @@ def feed(feature: Feature, values: pa.Array) -> np.ndarray | Ragged:
         )
     lengths = np.diff(offsets)
     if (lengths == lengths[0]).all():
-        return shaped(flat(inner).reshape(len(values), -1), feature.shape, int(lengths[0]), feature.name)
+        length = int(lengths[0])
+        return shaped(flat(inner).reshape(len(values), length), feature.shape, length, feature.name)
     if feature.size is not None:
         wrong = int(lengths[lengths != feature.size][0])
-        return shaped(np.empty(0), feature.shape, wrong, feature.name)
+        return shaped(np.empty((0, wrong)), feature.shape, wrong, feature.name)
     return Ragged(flat(inner), offsets, feature.shape, feature.name)
 
 

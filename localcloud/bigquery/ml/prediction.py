@@ -105,6 +105,7 @@ def prepare(model: Model, query: str, columns: Sequence[Column], *, sql: str, of
         raise QueryError(f"ML.PREDICT is not supported for the remote model {model.reference}.", location="query")
     where = position(sql, offset)
     by_name = {column.name.lower(): column for column in columns}
+    names = [column.name.lower() for column in columns]
     arguments = []
     for feature in model.signature.inputs:
         column = by_name.get(feature.name.lower())
@@ -114,6 +115,8 @@ def prepare(model: Model, query: str, columns: Sequence[Column], *, sql: str, of
                 f"Column {feature.name} is not found in the input data to the PREDICT function. at {where}",
                 location="query",
             )
+        if names.count(feature.name.lower()) > 1:
+            raise QueryError(f"Column name {feature.name} is ambiguous at {where}", location="query")
         arguments.append(_argument(model, feature, column, where))
     return Prediction(model, query, tuple(arguments))
 

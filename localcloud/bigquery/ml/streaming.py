@@ -63,6 +63,7 @@ class PredictionStream:
         self._connection = session.connection
         self._cancelled = session.cancelled
         self._source = self._read(f"SELECT * FROM ({query}) LIMIT 0", 1)[1].schema
+        self._columns = {field.name.lower(): index for index, field in reversed(list(enumerate(self._source)))}
         self._kept = [index for index, field in enumerate(self._source) if not field.name.startswith(_INPUT)]
         outputs = [pa.field(feature.name, feature.arrow_type) for feature in prediction.outputs]
         self.schema = pa.schema([*outputs, *(self._source.field(index) for index in self._kept)])
@@ -80,11 +81,10 @@ class PredictionStream:
     def _batches(self) -> Iterator[pa.RecordBatch]:
         try:
             yield from self._predicted()
-        except QueryError as error:
-            raise FunctionError(error) from error
-        except duckdb.Error as error:
+        except Exception as error:
             from localcloud.bigquery.failures import query_error
 
+            # DuckDB hands on no exception, only text: whatever it is, what a client is told of it is decided here.
             raise FunctionError(query_error(error)) from error
 
     def _predicted(self) -> Iterator[pa.RecordBatch]:
@@ -118,8 +118,7 @@ class PredictionStream:
 
     def _position(self, index: int) -> int:
         argument = self._prediction.arguments[index]
-        position: int = self._source.get_field_index(argument.column if argument.plain else f"{_INPUT}{index}")
-        return position
+        return self._columns[argument.column.lower() if argument.plain else f"{_INPUT}{index}"]
 
     def _batch_rows(self) -> int:
         values = sum(feature.size or 1 for feature in self._prediction.inputs)

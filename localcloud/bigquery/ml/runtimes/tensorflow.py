@@ -20,7 +20,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
-from tensorflow.core.protobuf.saved_object_graph_pb2 import SavedObject
 
 SIGNATURE = "serving_default"
 OLDEST_GRAPH = 20
@@ -48,14 +47,17 @@ class SavedModel:
         self._dtypes = {name: tf.dtypes.as_dtype(info.dtype) for name, info in definition.inputs.items()}
         self._scalars = {name for name, info in definition.inputs.items() if rank(info) == 0}
         self.batch = batch_size(definition)
+        batched = len(self._scalars) < len(definition.inputs)
         inputs = tuple(feature(name, definition.inputs[name], "input") for name in sorted(definition.inputs))
         try:
             self._loaded = tf.saved_model.load(str(directory))
             self._function = self._loaded.signatures[SIGNATURE]
         except Exception as error:
             # TensorFlow raises whatever its depths raise; each means that the files can't be loaded.
-            raise ModelRefused(f"The SavedModel can't be loaded: {_first_line(error)}") from error
-        outputs = tuple(feature(name, definition.outputs[name], "output") for name in sorted(definition.outputs))
+            raise ModelRefused(f"The SavedModel can't be loaded: {_reason(error, directory)}") from error
+        outputs = tuple(
+            feature(name, definition.outputs[name], "output", batched=batched) for name in sorted(definition.outputs)
+        )
         self.signature = Signature(inputs, self._measured(inputs, outputs, definition))
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -126,7 +128,8 @@ def check_files(directory: Path, graph: meta_graph_pb2.MetaGraphDef) -> None:
     for asset in graph.asset_file_def:
         if not (directory / "assets" / asset.filename).is_file():
             raise ModelRefused(f"The SavedModel is incomplete: assets/{asset.filename} is missing.")
-    if not _has_variables(graph):
+    # A model of TensorFlow 2 keeps its objects with its variables, and is loaded with them even if it has none.
+    if not graph.object_graph_def.nodes and not any(node.op in _VARIABLE_OPS for node in graph.graph_def.node):
         return
     variables = directory / "variables"
     if not (variables / "variables.index").is_file():
@@ -138,13 +141,6 @@ def check_files(directory: Path, graph: meta_graph_pb2.MetaGraphDef) -> None:
             name = f"variables.data-{shard:05d}-of-{count:05d}"
             if name not in present:
                 raise ModelRefused(f"The SavedModel is incomplete: variables/{name} is missing.")
-
-
-def _has_variables(graph: meta_graph_pb2.MetaGraphDef) -> bool:
-    nodes: list[SavedObject] = list(graph.object_graph_def.nodes)
-    if any(node.WhichOneof("kind") == "variable" for node in nodes):
-        return True
-    return any(node.op in _VARIABLE_OPS for node in graph.graph_def.node)
 
 
 def signature_of(graph: meta_graph_pb2.MetaGraphDef) -> meta_graph_pb2.SignatureDef:
@@ -185,8 +181,8 @@ def batch_size(definition: meta_graph_pb2.SignatureDef) -> int | None:
     return 1 if 1 in firsts.values() or any(rank(info) == 0 for info in definition.inputs.values()) else None
 
 
-def feature(name: str, info: meta_graph_pb2.TensorInfo, kind: str) -> Feature:
-    """Return an input or output of the signature as BigQuery sees it.
+def feature(name: str, info: meta_graph_pb2.TensorInfo, kind: str, *, batched: bool = True) -> Feature:
+    """Return an input or output of the signature as BigQuery sees it; without a batch, all dimensions are of one row.
 
     Raises:
         ModelRefused: BigQuery has no type for it.
@@ -201,10 +197,11 @@ def feature(name: str, info: meta_graph_pb2.TensorInfo, kind: str) -> Feature:
     dtype = tf.dtypes.as_dtype(info.dtype)
     if dtype not in _TYPES:
         raise ModelRefused(f"The {kind} '{name}' has the type {dtype.name}, which is not supported.")
-    shape: tuple[Any, ...] = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim[1:])
+    shape: tuple[Any, ...] = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim[batched:])
     make = Feature.as_input if kind == "input" else Feature.as_output
     return make(name, _TYPES[dtype], shape)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0] or type(error).__name__
+def _reason(error: Exception, directory: Path) -> str:
+    """Return the first line of an error, without the folder that the files lie in here."""
+    return str(error).strip().split("\n", 1)[0].replace(f"{directory}/", "") or type(error).__name__

@@ -82,14 +82,15 @@ def _common(job: Job, kind: str) -> dict[str, Any]:
 
 def _add_rows(answer: dict[str, Any], job: Job, *, start: int, size: int | None, int64_timestamps: bool) -> None:
     rows: Rows = job.result or NO_ROWS
-    if not rows.fields:
+    fields = rows.fields
+    if not fields:
         # A statement without rows; to clients an absent total means just that.
         if "numDmlAffectedRows" not in answer:
             answer["totalRows"] = "0"
         answer["schema"] = {"fields": []}
         return
     total = rows.total
-    answer["schema"] = {"fields": rows.fields}
+    answer["schema"] = {"fields": fields}
     answer["totalRows"] = str(total)
     wanted = ROWS_PER_PAGE if size is None else min(size, ROWS_PER_PAGE)
     if wanted > 0 and start < total:

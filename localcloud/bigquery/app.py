@@ -212,7 +212,7 @@ class BigQueryApp:
     async def _page(self, job: Job, build: Callable[[], dict[str, Any]]) -> Answer:
         """Return a page of rows; what takes long is written in a thread."""
         rows = job.result
-        if rows is not None and getattr(rows, "small", False):
+        if rows is None or rows.small:
             return Answer(200, build())
         return Answer(200, await self._in_thread(build))
 

@@ -12,11 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from localcloud.bigquery.errors import NotFound, QueryError
+
+if TYPE_CHECKING:
+    from localcloud.bigquery.results import Rows
 
 PENDING, RUNNING, DONE = "PENDING", "RUNNING", "DONE"
 # Without a location a job is looked for in the multi-regions only:
@@ -74,7 +77,7 @@ class Job:
         self.ended: datetime | None = None
         self.error: QueryError | None = None
         self.statistics: dict[str, Any] = {}
-        self.result: Any = None
+        self.result: Rows | None = None
         self.dialect_sql: str | None = None
         self.session_id: str | None = None
         self.upload: Path | None = None

@@ -347,10 +347,13 @@ class QueryJobs:
         prepared = statements.prepare(original.sql)
         statement = read_statement(prepared, project=statements.project)
         self._accounting.check_billing(query, statement)
+        dropped = self._dropped_models(statement, statements.project)
         with self._destinations.writing(statement.target):
             table, fields, told = statements.execute(prepared, original.sql)
             if statement.target is not None and statement.kind in _TIDIED:
                 self._destinations.tidy(statement.target)
+        for reference in dropped:
+            self._learning.models.delete(reference["projectId"], reference["datasetId"], reference["modelId"])
         told.pop("totalRows", None)
         statistics = told | self._accounting.described(statement)
         if statement.kind in DDL_OPERATIONS and statement.target is not None:
@@ -361,6 +364,17 @@ class QueryJobs:
             statistics["dmlStats"] = {_DML_COUNTER[statement.kind]: affected}
         written = int(affected) if affected is not None else None
         return Outcome(RowsInMemory(fields, table), statement.target, written, statistics)
+
+    def _dropped_models(self, statement: Statement, project: str) -> list[dict[str, str]]:
+        """Return the models that go with the dataset of a DROP SCHEMA. Raises ``QueryError`` if that is not allowed."""
+        drop = statement.tree
+        if statement.kind != "DROP_SCHEMA" or not isinstance(drop, exp.Drop) or not isinstance(drop.this, exp.Table):
+            return []
+        owner, dataset = drop.this.catalog or project, drop.this.db or drop.this.name
+        models = [model["modelReference"] for model in self._learning.models.list(owner, dataset)]
+        if models and not drop.args.get("cascade"):
+            raise QueryError(f"Dataset {owner}:{dataset} is still in use", reason="resourceInUse")
+        return models
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from bqemulator.catalog.models import DatasetMeta
 
 from localcloud.bigquery.destinations import Destinations, Disposition, Source
 from localcloud.bigquery.engine import Engine
+from localcloud.bigquery.errors import NotFound
 from localcloud.bigquery.jobs import JobKey
 from localcloud.bigquery.schema import Field, columns_of, field_of, quote
 from localcloud.bigquery.statement import TableName
@@ -27,7 +28,10 @@ from localcloud.bigquery.statement import TableName
 # Results of up to that many rows stay in memory as they are.
 ROWS_IN_MEMORY = 20_000
 BYTES_KEPT = 256 * 1024 * 1024
+RESULTS_KEPT = 2000
 TABLES_KEPT = 500
+# Results and temporary tables of sessions, which nobody finds again after a restart.
+HIDDEN_DATASETS = ("_anonymous_", "_session_")
 _BATCH = 32_768
 _ANONYMOUS = re.compile(r"(_anonymous_\w+)`?\.`?(anon[0-9a-f]+)")
 
@@ -72,7 +76,36 @@ class RowsInTable:
         return self.engine.fetch_arrow(f"SELECT * FROM {self.name.quoted} LIMIT {size} OFFSET {start}")
 
 
-Rows = RowsInMemory | RowsInTable
+@dataclass(frozen=True)
+class KeptRows:
+    """A small result that is kept for as long as there is room."""
+
+    name: TableName
+    keeper: AnonymousTables
+
+    @property
+    def rows(self) -> RowsInMemory:
+        """The rows. Raises ``NotFound`` once they are gone."""
+        return self.keeper.kept(self.name)
+
+    @property
+    def fields(self) -> list[Field]:
+        return self.rows.fields
+
+    @property
+    def total(self) -> int:
+        return self.rows.total
+
+    @property
+    def small(self) -> bool:
+        return self.rows.small
+
+    def page(self, start: int, size: int) -> pa.Table:
+        """Return up to ``size`` rows from row ``start`` on. Raises ``NotFound``."""
+        return self.rows.page(start, size)
+
+
+Rows = RowsInMemory | RowsInTable | KeptRows
 NO_ROWS = RowsInMemory([], pa.table({}))
 
 
@@ -87,6 +120,14 @@ class AnonymousTables:
         self._locations: dict[str, str] = {}
         self._bytes = 0
         self._tables: OrderedDict[TableName, str] = OrderedDict()
+
+    def clear(self) -> None:
+        """Remove what an earlier process has left of such tables."""
+        context = self._destinations.context
+        for dataset in context.catalog.list_all_datasets():
+            if dataset.dataset_id.startswith(HIDDEN_DATASETS):
+                self._engine.execute(f'DROP SCHEMA IF EXISTS "{dataset.project_id}__{dataset.dataset_id}" CASCADE')
+                context.catalog.delete_dataset(dataset.project_id, dataset.dataset_id, delete_contents=True)
 
     def name_for(self, key: JobKey) -> TableName:
         """Return the anonymous table of a job."""
@@ -144,14 +185,22 @@ class AnonymousTables:
             writer.close()
         return RowsInTable([field_of(*column) for column in columns], self._engine, name)
 
-    def hold(self, name: TableName, rows: RowsInMemory) -> RowsInMemory:
+    def hold(self, name: TableName, rows: RowsInMemory) -> KeptRows:
         """Keep a small result."""
         with self._lock:
             self._small[name] = rows
             self._bytes += rows.table.nbytes
-            while self._bytes > BYTES_KEPT and len(self._small) > 1:
+            while (self._bytes > BYTES_KEPT or len(self._small) > RESULTS_KEPT) and len(self._small) > 1:
                 _, old = self._small.popitem(last=False)
                 self._bytes -= old.table.nbytes
+        return KeptRows(name, self)
+
+    def kept(self, name: TableName) -> RowsInMemory:
+        """Return a small result. Raises ``NotFound`` if others have taken its place."""
+        with self._lock:
+            rows = self._small.get(name)
+        if rows is None:
+            raise NotFound(f"Not found: Table {name}")
         return rows
 
     def materialise_mentioned(self, sql: str) -> None:

@@ -94,6 +94,7 @@ class Runner:
         finally:
             job.cursor = None
             job.finish(self._clock.now(), error)
+            job.list_item(full=True)  # written here, so that a list of a thousand keeps nobody waiting
             with self._changed:
                 self._watched.pop(job, None)
 

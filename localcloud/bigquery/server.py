@@ -74,6 +74,7 @@ class BigQuery:
         self._engine = engine_of(self._context)
         destinations = Destinations(self._context)
         self._anonymous = AnonymousTables(destinations)
+        self._anonymous.clear()
         sizes = Sizes(self._context)
         self.learning = MachineLearning(
             store=store,

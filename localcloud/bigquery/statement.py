@@ -193,6 +193,8 @@ def read_statement(sql: str, *, project: str) -> Statement:
     for node in tree.find_all(exp.Table):
         if not isinstance(node.this, exp.Identifier) or id(node) in models:
             continue
+        if "INFORMATION_SCHEMA" in (node.db.upper(), node.name.upper()):
+            continue
         if node.db:
             tables[TableName(node.catalog or project, node.db, node.name)] = None
         elif "start" in node.this.meta and node.name.lower() not in shadowed:

@@ -190,10 +190,16 @@ class ModelCatalog:
             for model in [m for r, m in self._models.items() if (r.project, r.dataset) == (project, dataset)]:
                 self._forget(model)
 
-    def copy(self, source: ModelReference, target: ModelReference, *, replacing: bool) -> Model:
+    def copy(self, source: ModelReference, target: ModelReference, *, replacing: bool, location: str) -> Model:
         """Copy a model under another name; the copy is in no registry.
 
         https://cloud.google.com/bigquery/docs/managing-models#copy_a_model
+
+        Args:
+            source: The model.
+            target: The copy's name.
+            replacing: Whether a model of that name may be replaced.
+            location: Where the copy's dataset is.
 
         Raises:
             QueryError: There is no such model, or one of the new name is there and ``replacing`` is False.
@@ -204,7 +210,8 @@ class ModelCatalog:
             shutil.copytree(original.files, files, dirs_exist_ok=True)
             now = str(milliseconds(self._clock.now()))
             resource = dict(original.resource)
-            resource |= {"modelReference": target.resource(), "creationTime": now, "lastModifiedTime": now}
+            resource |= {"modelReference": target.resource(), "location": location}
+            resource |= {"creationTime": now, "lastModifiedTime": now}
             resource["trainingRuns"] = [
                 {name: value for name, value in run.items() if not name.startswith("vertexAi")}
                 for run in resource.get("trainingRuns", [])

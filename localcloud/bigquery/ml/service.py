@@ -27,6 +27,7 @@ from localcloud.bigquery.ml.statements import (
     DropModel,
     ExportModel,
     Expression,
+    ModelReference,
     ModelStatement,
     OptionValue,
     parse_statement,
@@ -108,7 +109,7 @@ class MachineLearning:
         reference = statement.reference
         remote = statement.connection is not None
         options = None if remote else import_options(statement)
-        location = session.dataset_location(reference.project, reference.dataset)
+        location = _location(statement.reference, session)
         info = remote_model_info(statement, location) if remote else {}
         present = self.models.find(reference)
         if present is not None and statement.mode is CreateMode.IF_NOT_EXISTS:
@@ -236,6 +237,13 @@ class MachineLearning:
     def failure(self, error: BaseException) -> QueryError | None:
         """Return what an ML function raised inside DuckDB, or None if ``error`` comes from elsewhere."""
         return error if isinstance(error, QueryError) else function_error(str(error))
+
+
+def _location(reference: ModelReference, session: Session) -> str:
+    """Return where a model's dataset is; the hidden ones, which hold query results, are where the job is."""
+    if reference.dataset.startswith("_"):
+        return session.location
+    return session.dataset_location(reference.project, reference.dataset)
 
 
 def _check_running(session: Session) -> None:

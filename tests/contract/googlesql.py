@@ -1,0 +1,69 @@
+"""Google's own GoogleSQL parser, and what a test asks of its parse trees.
+
+The parser is compiled from WebAssembly when it is first asked, which takes some ten seconds: once in a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Any
+
+from zetasql.api import Parser
+from zetasql.core.exceptions import ServerError
+from zetasql.types import LanguageOptions
+
+
+@cache
+def _options() -> LanguageOptions:
+    return LanguageOptions.maximum_features()
+
+
+def parse(sql: str) -> Any:
+    """Return the parse tree of ``sql``, which is one statement; raise ``ServerError`` if it is not."""
+    return Parser.parse_statement_static(sql, _options())
+
+
+def parses(sql: str) -> Any | None:
+    """Return the parse tree of ``sql``, or None if it is not one statement."""
+    try:
+        return parse(sql)
+    except (ServerError, UnicodeDecodeError):
+        # The text of an error may be cut within a character, which the library does not expect.
+        return None
+
+
+def kind(node: Any) -> str:
+    """Return the kind of a node, such as ASTQueryStatement."""
+    return type(node).__name__
+
+
+def nodes(tree: Any) -> Iterator[Any]:
+    """Yield every node of a tree."""
+    if is_dataclass(tree) and not isinstance(tree, type):
+        if kind(tree).startswith("AST"):
+            yield tree
+        for each in fields(tree):
+            yield from nodes(getattr(tree, each.name))
+    if isinstance(tree, (list, tuple)):
+        for each in tree:
+            yield from nodes(each)
+
+
+def names(tree: Any) -> list[str]:
+    """Return every dotted name of a tree as BigQuery reads it: unquoted, unescaped, in the order of the text."""
+    paths = (node for node in nodes(tree) if kind(node) == "ASTPathExpression")
+    return [".".join(name.id_string for name in path.names) for path in paths]
+
+
+def calls(tree: Any) -> list[str]:
+    """Return the dotted name of every function and table function that is called, in the order of the tree."""
+    called = {"ASTFunctionCall": "function", "ASTTVF": "name"}
+    paths = (getattr(node, called[kind(node)]) for node in nodes(tree) if kind(node) in called)
+    return [".".join(name.id_string for name in path.names) for path in paths]
+
+
+def strings(tree: Any) -> list[str]:
+    """Return the value of every string literal."""
+    return [node.string_value for node in nodes(tree) if kind(node) == "ASTStringLiteral"]

@@ -163,7 +163,8 @@ def _check_calls(query: str, tokens: list[_Token], field: str, allow_external: b
                 tokens[index - 1],
                 field,
             )
-        if _asks_a_model(path) and not allow_ai:
+        # After an expression the last name alone is called: (x).field.`AI.GENERATE`()
+        if not allow_ai and (_asks_a_model(path) or (path and _asks_a_model(_parts(tokens[index - 1])))):
             raise _refusal(
                 f"{'.'.join(path)} calls a model of another service for each row and is not allowed in a message's query "
                 "(the setting ALLOW_AI_FUNCTIONS allows it)",
@@ -193,11 +194,15 @@ def _path_before(tokens: list[_Token], index: int) -> list[str]:
         # The chained form of a name of several parts: argument.(AI.GENERATE)(...)
         at -= 1
     while at >= 0 and tokens[at].kind in {"name", "quoted"}:
-        names[:0] = tokens[at].text.strip("`").upper().split(".")
+        names[:0] = _parts(tokens[at])
         if at < 2 or tokens[at - 1].text != ".":
             break
         at -= 2
     return names
+
+
+def _parts(name: _Token) -> list[str]:
+    return name.text.strip("`").upper().split(".")
 
 
 def _refusal(what: str, query: str, token: _Token, field: str) -> Rejected:

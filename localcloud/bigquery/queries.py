@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 from bqemulator.api.dependencies import AppContext
 from bqemulator.domain.errors import DomainError
 from bqemulator.jobs.executor import build_response_schema, parse_export_data
@@ -27,10 +26,11 @@ from localcloud.bigquery.definitions import (
 )
 from localcloud.bigquery.destinations import Destinations, Disposition, Source, refuse_duplicates
 from localcloud.bigquery.engine import Cancelled, Engine
-from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.errors import NotFound, QueryError
 from localcloud.bigquery.exporting import Export, export
 from localcloud.bigquery.failures import query_error
 from localcloud.bigquery.jobs import Job
+from localcloud.bigquery.ml.statements import ModelReference
 from localcloud.bigquery.previews import Previews
 from localcloud.bigquery.results import NO_ROWS, AnonymousTables, Rows, RowsInMemory, RowsInTable
 from localcloud.bigquery.schema import field_of
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from localcloud.bigquery.ml import MachineLearning
     from localcloud.storage import ObjectStore
 
-_STREAM = "model_stream"
 _DML_COUNTER = {
     "INSERT": "insertedRowCount",
     "UPDATE": "updatedRowCount",
@@ -147,6 +146,23 @@ class QueryJobs:
             statement = session.statements.model_statement(f"EXPORT MODEL {name} OPTIONS(URI = '{uri}')")
             if statement is not None:
                 self._learning.execute(statement, session, dry_run=False)
+
+    def copy_model(self, job: Job, source: TableName, target: TableName, *, replacing: bool) -> bool:
+        """Copy a model, as a copy job that names one does; return whether ``source`` is one.
+
+        Raises:
+            QueryError: The target's dataset is not there, or a model of that name is and may not be replaced.
+        """
+        models = self._learning.models
+        reference = ModelReference(source.project, source.dataset, source.table)
+        if models.find(reference) is None:
+            return False
+        location = self.location_of(target.project, target.dataset)
+        if location is None:
+            raise NotFound(f"Not found: Dataset {target.project}:{target.dataset}")
+        copied = ModelReference(target.project, target.dataset, target.table)
+        models.copy(reference, copied, replacing=replacing, location=location)
+        return True
 
     def location_of(self, project: str, dataset: str) -> str | None:
         """Return where a dataset is, or None."""
@@ -296,11 +312,6 @@ class QueryJobs:
     ) -> tuple[Statement, int]:
         """Write a query's rows into a table; return the statement as it was run, and the number of rows."""
         statements = session.statements
-        if self._learning.uses_models(original.sql):
-            stream = self._learning.stream(original.sql, session)
-            if stream is not None:
-                self._accounting.check_billing(query, original)
-                return original, self._write_stream(stream, name, disposition, session)
         statement = read_statement(statements.prepare(original.sql), project=statements.project)
         self._accounting.check_billing(query, statement)
         duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
@@ -309,18 +320,6 @@ class QueryJobs:
         with _told(original.sql, duckdb_sql, session.location):
             source = Source(bound, values, tuple(columns))
             return statement, self._destinations.write(name, source, disposition, location=session.location)
-
-    def _write_stream(
-        self, stream: pa.RecordBatchReader, name: TableName, disposition: Disposition, session: Session
-    ) -> int:
-        self._engine.connection.register(_STREAM, stream)
-        try:
-            with _told("", None, session.location):
-                described = self._engine.execute(f"DESCRIBE SELECT * FROM {_STREAM}").fetchall()
-                source = Source(f"SELECT * FROM {_STREAM}", None, tuple((row[0], row[1]) for row in described))
-                return self._destinations.write(name, source, disposition, location=session.location)
-        finally:
-            self._engine.connection.unregister(_STREAM)
 
     def _run_export(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
         """EXPORT DATA: https://cloud.google.com/bigquery/docs/reference/standard-sql/export-statements"""

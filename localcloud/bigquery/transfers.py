@@ -187,10 +187,14 @@ class TransferJobs:
         from bqemulator.api.routes.tables import _table_to_rest
 
         sources = [TableName.of(reference, job.key.project) for reference in references]
+        target = TableName.of(options["destinationTable"], job.key.project)
+        replacing = Disposition.of(options).write == "WRITE_TRUNCATE"
+        if len(sources) == 1 and self._queries.copy_model(job, sources[0], target, replacing=replacing):
+            job.statistics = {"copy": {"copiedRows": "0", "copiedLogicalBytes": "0"}}
+            return
         for source in sources:
             if self._destinations.get(source) is None:
                 raise NotFound(f"Not found: Table {source} was not found in location {job.key.location}")
-        target = TableName.of(options["destinationTable"], job.key.project)
         first = self._destinations.get(sources[0])
         fields = tuple(_table_to_rest(first).get("schema", {}).get("fields", [])) if first is not None else ()
         sql = " UNION ALL BY NAME ".join(f"SELECT * FROM {source.quoted}" for source in sources)

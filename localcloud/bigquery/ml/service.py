@@ -7,8 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from localcloud.bigquery.errors import QueryError
 from localcloud.bigquery.ml.catalog import Model, ModelCatalog, already_exists, milliseconds
 from localcloud.bigquery.ml.changes import altered
@@ -230,9 +228,6 @@ class MachineLearning:
             dry_run=dry_run,
         )
         return rewriter.rewritten()
-
-    def stream(self, sql: str, session: Session) -> pa.RecordBatchReader | None:
-        return None
 
     def failure(self, error: BaseException) -> QueryError | None:
         """Return what an ML function raised inside DuckDB, or None if ``error`` comes from elsewhere."""

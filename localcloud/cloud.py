@@ -24,6 +24,7 @@ from localcloud.functions import Functions
 from localcloud.http import HOST, ASGIApp, HttpServer, Receive, ReservedPort, Scope, Send
 from localcloud.http_effects import error_body
 from localcloud.janitor import Janitor
+from localcloud.job_faults import JobFaults
 from localcloud.pubsub import PubSub
 from localcloud.quotas import Quotas
 from localcloud.recorder import Recorder
@@ -186,6 +187,7 @@ class LocalCloud:
             directory=kept and kept / "bigquery",
             backend=backend,
             wrap=lambda app: self.front.wrap(app, "bigquery"),
+            before_job=JobFaults(self.faults, clock).before,
         )
         undo.callback(self.bigquery.stop)
         self.vertex = Vertex(

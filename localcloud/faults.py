@@ -90,6 +90,17 @@ class Faults:
                 hit = self._meet(active, hit)
         return hit
 
+    def of_job(self, service: str, method: str) -> Rule | None:
+        """Count a job that begins, for every rule that names ``method`` itself, and return the first that hits it.
+
+        A pattern is never about jobs: who orders errors of all calls does not mean that no job may succeed.
+        """
+        hit: Rule | None = None
+        for active in self._matching(CallEffect, service, method):
+            if active.rule.method == method:
+                hit = self._meet(active, hit)
+        return hit
+
     def _matching(self, kinds: Any, service: str, method: str) -> list[_Active]:
         with self._lock:
             return [

@@ -15,7 +15,7 @@ from localcloud.bigquery.delegate import Delegate
 from localcloud.bigquery.destinations import Destinations
 from localcloud.bigquery.engine import close_context, engine_of, open_context
 from localcloud.bigquery.errors import QueryError
-from localcloud.bigquery.jobs import JobHistory
+from localcloud.bigquery.jobs import Job, JobHistory
 from localcloud.bigquery.ml import MachineLearning
 from localcloud.bigquery.models import ModelMethods
 from localcloud.bigquery.queries import QueryJobs
@@ -45,6 +45,10 @@ def _as_it_is(app: ASGIApp) -> ASGIApp:
     return app
 
 
+def _let_it_run(job: Job) -> None:
+    return None
+
+
 class BigQuery:
     """BigQuery on this machine: REST on ``url``, the Storage API over gRPC on ``storage_api_port``."""
 
@@ -57,6 +61,7 @@ class BigQuery:
         directory: Path | None = None,
         backend: ModelBackend | None = None,
         wrap: Callable[[ASGIApp], ASGIApp] = _as_it_is,
+        before_job: Callable[[Job], None] = _let_it_run,
     ) -> None:
         """Open the database; nothing is served before ``start``.
 
@@ -67,6 +72,7 @@ class BigQuery:
             directory: Where tables, datasets and models are kept; None keeps them until the process ends.
             backend: What answers for Gemini.
             wrap: Put around the HTTP application, as for faults.
+            before_job: Called in a job's own thread when it begins to run; a ``QueryError`` of it becomes the job's error.
         """
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
@@ -96,6 +102,7 @@ class BigQuery:
             JobHistory(),
             self._quotas,
             sessions,
+            before_job,
         )
         self._delegate = Delegate(self._context, sizes)
         self._uploads = Uploads()

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -60,6 +61,7 @@ class JobService:
         history: JobHistory,
         quotas: Quotas,
         sessions: Sessions,
+        before_job: Callable[[Job], None],
     ) -> None:
         self.engine = engine
         self.clock = clock
@@ -68,6 +70,7 @@ class JobService:
         self.history = history
         self.quotas = quotas
         self.sessions = sessions
+        self._before_job = before_job
         self.runner = Runner(engine, clock, sessions, self._work)
         self._requests: dict[tuple[str, str], Request] = {}
         self._requests_lock = threading.Lock()
@@ -147,6 +150,7 @@ class JobService:
         return "US"
 
     def _work(self, job: Job) -> None:
+        self._before_job(job)
         if "query" in job.configuration:
             self._settle_dialect(job)
             self.queries.run(job)

@@ -1,0 +1,29 @@
+"""Lets BigQuery's jobs meet the rules that are about them: a job that takes long, or that ends with an error."""
+
+from __future__ import annotations
+
+from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.jobs import Job
+from localcloud.clock import Clock
+from localcloud.fault_rules import Delay, Status
+from localcloud.faults import Faults
+
+# The method that a rule names: it is none of the API's.
+RUN_METHOD = "bigquery.jobs.run"
+
+
+class JobFaults:
+    """What is to happen to each job of BigQuery, by the rules in force."""
+
+    def __init__(self, faults: Faults, clock: Clock) -> None:
+        self._faults = faults
+        self._clock = clock
+
+    def before(self, job: Job) -> None:
+        """Hold ``job`` up, or end it by a ``QueryError`` with the reason of its rule."""
+        rule = self._faults.of_job("bigquery", RUN_METHOD) if self._faults else None
+        match rule and rule.effect:
+            case Delay(seconds=seconds):
+                self._clock.wait(job.stopped, seconds)
+            case Status(reason=reason):
+                raise QueryError("This was ordered by a fault rule.", reason=reason)

@@ -121,6 +121,7 @@ def test_a_cancelled_prediction_ends_and_leaves_nothing(world: MlWorld) -> None:
 
     with pytest.raises(GoogleAPICallError):
         job.result(timeout=30)
+    job.reload()
     assert job.error_result["reason"] == "stopped"
     assert "endless" not in {table.table_id for table in world.client.list_tables(world.dataset)}
     assert total(world, "d.add1") == 1.0

@@ -1,0 +1,177 @@
+"""The README says what the code says: its tables are the code's own, and its examples are taken."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import MISSING, Field, fields
+from datetime import UTC, datetime
+
+import pytest
+import yaml
+
+import main
+from examples.train_classifier import read_titles
+from localcloud.samples import sample_tables
+from shared.batch_request import BatchRequest
+from shared.errors import Rejected
+from shared.events_out import EVENT_TYPES, REJECTED, STUCK
+from shared.manage_request import ManageRequest
+from shared.manifest import MODEL_TYPES, Manifest, read_manifest
+from shared.predict_request import PredictRequest
+from shared.settings import Settings
+from tests.readme import README, ROOT, blocks, rows
+
+PROJECT = "my-project"
+SETTINGS = Settings(
+    google_cloud_project=PROJECT,
+    model_bucket=f"{PROJECT}-modeldrop-models",
+    state_bucket=f"{PROJECT}-modeldrop-state",
+    output_bucket=f"{PROJECT}-modeldrop-output",
+    events_topic=f"projects/{PROJECT}/topics/modeldrop-events",
+)
+NOW = datetime(2026, 1, 5, 8, tzinfo=UTC)
+
+MESSAGES = {"Predict": "predict_message.json", "Batch": "batch_request.json", "Manage": "manage_message.json"}
+
+# What a modeldrop.yaml may say of each field.
+MANIFEST = {
+    "target": "other.model",
+    "type": "ONNX",
+    "description": "Tells publishers apart.",
+    "labels": {"team": "news"},
+    "expires_after": "30d",
+    "kms_key": "projects/my-project/locations/us/keyRings/ring/cryptoKeys/key",
+    "input": {"age": "INT64"},
+    "output": {"score": "FLOAT64"},
+    "files": 4,
+    "registry": {"id": "publisher"},
+}
+TOGETHER = {"input": "output", "output": "input"}
+
+
+def default_of(field: Field[object]) -> str:
+    if field.default is MISSING:
+        return "required"
+    match field.default:
+        case bool() as value:
+            return f"`{int(value)}`"
+        case float() as value:
+            return f"`{value:g}`"
+        case "" | ():
+            return "empty"
+        case value:
+            return f"`{value}`"
+
+
+def test_every_setting_stands_with_its_default_and_meaning() -> None:
+    assert rows("Settings") == [
+        [f"`{field.name.upper()}`", default_of(field), field.metadata["meaning"]] for field in fields(Settings)
+    ]
+
+
+def test_every_type_of_event_stands_once() -> None:
+    told = [name.strip("`") for name, _ in rows("Events")]
+
+    assert len(told) == len(set(told))
+    assert set(told) == {*EVENT_TYPES.values(), STUCK, REJECTED}
+
+
+def test_every_function_stands_with_the_topic_that_it_is_declared_to_hear() -> None:
+    declared = yaml.safe_load((ROOT / "deploy" / "functions.yaml").read_text())
+    told = {name.strip("`"): trigger for name, trigger, _ in rows("Functions")}
+
+    assert list(told) == list(main.ENTRY_POINTS)
+    assert set(told) == set(declared["functions"])
+    for name, function in declared["functions"].items():
+        if topic := function["trigger"].get("topic"):
+            assert f"`{declared['topics'][topic]['name']}`" in told[name]
+        else:
+            assert "`" not in told[name]
+
+
+@pytest.mark.parametrize(("heading", "schema"), MESSAGES.items())
+def test_every_field_of_a_message_stands(heading: str, schema: str) -> None:
+    properties = json.loads((ROOT / "shared" / "schemas" / schema).read_text())["properties"]
+
+    assert {name.strip("`") for name, _ in rows(heading)} == set(properties)
+
+
+def test_examples_of_messages_are_taken() -> None:
+    predict, batch, manage = (json.loads(blocks("json", heading)[0]) for heading in MESSAGES)
+
+    assert PredictRequest.parse(predict, SETTINGS, NOW).request_id == "nightly-2026-01-05"
+    assert BatchRequest.parse(batch, SETTINGS, NOW).request_id == "summaries-2026-01-05"
+    assert ManageRequest.parse(manage, SETTINGS).path.prefix == "news/publisher/1/"
+
+
+def test_every_type_of_drop_stands() -> None:
+    assert [kind for kind, *_ in rows("Model drops") if kind.isupper()] == list(MODEL_TYPES)
+
+
+def test_fields_of_the_file_beside_a_drop_are_taken_and_no_others() -> None:
+    told = [name for cell, *_ in rows("Model drops") for name in re.findall(r"`(\w+)`", cell)]
+
+    assert told == list(MANIFEST)
+    for name in told:
+        given = {name: MANIFEST[name], **({TOGETHER[name]: MANIFEST[TOGETHER[name]]} if name in TOGETHER else {})}
+        assert read_manifest(yaml.safe_dump(given).encode(), PROJECT) != Manifest()
+
+
+@pytest.mark.parametrize("name", ["check", "predict", "remote"])
+def test_fields_that_are_told_to_come_are_refused_so_far(name: str) -> None:
+    assert f"`{name}`" in "".join(README.read_text().partition("## Limits")[2])
+    with pytest.raises(Rejected, match=name):
+        read_manifest(f"{name}: x".encode(), PROJECT)
+
+
+def test_every_make_target_stands() -> None:
+    targets = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
+
+    assert {command.split()[1].strip("`") for command, _ in rows("Commands") if "`make" in command} == set(targets)
+
+
+@pytest.mark.parametrize("command", [command.strip("`") for command, _ in rows("Commands") if "python -m" in command])
+def test_commands_are_there_with_their_options(command: str) -> None:
+    told = next(told for cell, told in rows("Commands") if cell == f"`{command}`")
+    words = command.removeprefix("python ").split(" --project")[0].split()
+    asked = subprocess.run(
+        [sys.executable, *words, "--help"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert asked.returncode == 0, asked.stderr
+    for option in re.findall(r"--[a-z-]+", f"{command} {told}"):
+        assert option in asked.stdout
+
+
+def test_session_asks_for_what_it_then_shows() -> None:
+    session = "\n".join(blocks("console", "A session"))
+    commands = re.findall(r"^\$ (.+(?:\n    .+)*)", session, re.MULTILINE)
+    words = [shlex.split(command, comments=True) for command in commands]
+    message = next(json.loads(word.partition("=")[2]) for each in words for word in each if word[:10] == "--message=")
+    request = PredictRequest.parse(message, SETTINGS, NOW)
+
+    assert str(request.model) == "my-project.news.publisher"
+    assert next(each[-1] for each in words if each[:2] == ["bq", "query"]) == "SELECT * FROM news.predictions LIMIT 3"
+    assert any("$MODEL_BUCKET/news/publisher/1/" in word for each in words for word in each)
+    titles = {row["title"] for sample in sample_tables() for row in sample.rows if "title" in row}
+    for title, _ in read_titles("heldout")[:3]:
+        assert title in titles
+        assert title in session
+
+
+def test_links_lead_somewhere() -> None:
+    for path in [README, *(ROOT / "docs").glob("*.md")]:
+        links = re.findall(r"\]\((?!https?://)([^)#]+)\)", path.read_text())
+        assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_modules_that_the_architecture_names_are_there() -> None:
+    named = re.findall(r"`((?:\w+/)*\w+\.py)`", (ROOT / "docs" / "architecture.md").read_text())
+    sources = [f"/{path.relative_to(ROOT)}" for path in ROOT.glob("*/**/*.py")] + ["/main.py"]
+
+    assert named
+    assert [name for name in named if not any(path.endswith(f"/{name}") for path in sources)] == []

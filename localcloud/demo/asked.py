@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import shlex
+from typing import Any
 
 from examples.train_classifier import publishers
 from localcloud.config import DEFAULT_PROJECT
+
+Message = dict[str, Any]
 
 NEWS = "bigquery-public-data.hacker_news.full"
 DATASET = "bqml_tutorial"
 MODEL = f"{DATASET}.imported_tf_model"
 PREDICTIONS = f"{DATASET}.predictions"
-PREDICT = {
+PREDICT: Message = {
     "model": MODEL,
     "input": {"query": f"SELECT title AS input FROM `{NEWS}`"},
     "output": {"table": PREDICTIONS, "write": "truncate"},
     "request_id": "demo",
 }
-NIGHTLY = {
+NIGHTLY: Message = {
     "model": MODEL,
     "input": {"table": NEWS, "columns": {"input": "title"}, "where": "score >= 10"},
     "output": {"table": f"{DATASET}.nightly", "write": "truncate"},
@@ -28,7 +31,7 @@ NIGHTLY = {
 PROMPTS = "headlines"
 PROMPTED_TITLES = 12
 BATCH_LOCATION = "us-central1"
-BATCH = {
+BATCH: Message = {
     "model": "gemini-2.5-flash",
     "input": {
         "prompts": {

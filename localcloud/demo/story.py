@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,7 @@ def _train(stage: Stage) -> Path:
     titles = len(read_titles("train"))
     what = f"Trained before on the same {titles} titles" if known else f"TensorFlow trains on {titles} titles"
     with stage.working(f"{what} of {', '.join(publishers())}"):
-        try:
-            folder = saved_model()
-        except RuntimeError as error:
-            raise StoryError(str(error)) from error
+        folder = saved_model()
     stage.say(f"A SavedModel: string input `input`, softmax output `dense_1`. It stays in {_relative(folder)}.")
     return folder
 
@@ -98,7 +96,7 @@ def _predict(stage: Stage, world: World) -> None:
     stage.say("One message to modeldrop-predict:")
     stage.code(json.dumps(PREDICT, indent=2), "json")
     with stage.working("BigQuery runs ML.PREDICT, with TensorFlow doing the work") as report:
-        event = world.wait_for("the prediction", lambda event: event.data["request_id"] == "demo", report)
+        event = world.wait_for("the prediction", _answers(PREDICT), report)
     table = world.bigquery.get_table(PREDICTIONS)
     stories = world.bigquery.get_table(NEWS).num_rows
     if not table.num_rows == event.data["rows_written"] == stories:
@@ -147,7 +145,7 @@ def _ask_gemini(stage: Stage, world: World) -> None:
     answer = world.post(world.environment["SUBMIT_BATCH_URL"], BATCH)
     stage.say(f"It answers 202: key {answer['key']}, state {answer['state']}.")
     with stage.working("A query builds the requests, and Vertex AI answers them") as report:
-        event = world.wait_for("the batch", lambda event: event.data["request_id"] == "headlines", report)
+        event = world.wait_for("the batch", _answers(BATCH), report)
     _tell_answers(stage, world, event)
 
 
@@ -188,18 +186,14 @@ def _schedule(stage: Stage, world: World) -> None:
         "A job of Cloud Scheduler publishes this message every night. Its request_id gets the date, so it runs once a day:"
     )
     stage.code(json.dumps(NIGHTLY, indent=2), "json")
-
-    def nightly(event: ReceivedEvent) -> bool:
-        return str(event.data["request_id"]).startswith("nightly-")
-
     world.run_scheduled(job)
     with stage.working("Run now, a first time") as report:
-        first = world.wait_for("the scheduled prediction", nightly, report)
+        first = world.wait_for("the scheduled prediction", _answers(NIGHTLY), report)
     world.wait_until_done()
     heard = len(world.events.all())
     world.run_scheduled(job)
     with stage.working("Run now, a second time") as report:
-        second = world.wait_for("the repeated prediction", nightly, report, after=heard)
+        second = world.wait_for("the repeated prediction", _answers(NIGHTLY), report, after=heard)
     if (first.id, first.job) != (second.id, second.job):
         raise StoryError(f"The repeated message made a second prediction: {second.job} after {first.job}.")
     stage.say(
@@ -236,6 +230,12 @@ def tell_real_project(stage: Stage) -> None:
     stage.say("With gcloud logged in as an owner of the project; the real table has tens of millions of titles:")
     stage.code(commands("my-project", str(_relative(CACHE / fingerprint()))), "bash")
     stage.say("docs/deploy.md says what is deployed, and `python -m deploy destroy` takes it back.")
+
+
+def _answers(message: dict[str, Any]) -> Callable[[ReceivedEvent], bool]:
+    """Return whether an event is about ``message``, whose request_id may still have the date to be filled in."""
+    begins = message["request_id"].removesuffix("{date}")
+    return lambda event: str(event.data["request_id"]).startswith(begins)
 
 
 def _columns(columns: list[dict[str, Any]]) -> str:

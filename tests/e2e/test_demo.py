@@ -26,7 +26,7 @@ def story() -> str:
     """What the demo tells when everything goes well; training the model belongs to the set-up."""
     saved_model()
     begun = time.monotonic()
-    demo = subprocess.run(DEMO, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    demo = subprocess.run(DEMO, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
     assert (demo.returncode, demo.stderr) == (0, "")
     assert time.monotonic() - begun < 60
     return demo.stdout

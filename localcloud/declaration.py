@@ -224,7 +224,7 @@ def _trigger(place: _Place) -> Trigger:
 
 def _schedule(key: str, place: _Place) -> Schedule:
     return Schedule(
-        name=key,
+        name=place.text("job", key),
         cron=place.text("cron"),
         function=place.text("function"),
         body=place.value("body", None),

@@ -25,6 +25,7 @@ def test_the_projects_own_declaration_is_read() -> None:
     assert declaration.functions["predict"].signature_type == "cloudevent"
     assert declaration.functions["submit_batch"].signature_type == "http"
     assert declaration.schedules["poll"].function == "poll_jobs"
+    assert declaration.schedules["poll"].name == "modeldrop-poll"
 
 
 @pytest.mark.parametrize(

@@ -128,10 +128,11 @@ def test_a_cancelled_prediction_ends_and_leaves_nothing(world: MlWorld) -> None:
 
 
 def test_a_transaction_sees_its_own_rows(world: MlWorld) -> None:
+    world.import_model("unused", "ONNX", "add1/*")
     world.run("CREATE OR REPLACE TABLE d.some AS SELECT 1.0 AS x")
     world.run(
         "BEGIN TRANSACTION; INSERT INTO d.some (x) VALUES (2.0); "
-        "CREATE OR REPLACE TABLE d.seen AS SELECT y FROM ML.PREDICT(MODEL d.add1, TABLE d.some); COMMIT TRANSACTION;"
+        "CREATE OR REPLACE TABLE d.seen AS SELECT y FROM ML.PREDICT(MODEL d.unused, TABLE d.some); COMMIT TRANSACTION;"
     )
 
     assert sorted(row["y"] for row in world.rows("SELECT y FROM d.seen")) == [2.0, 3.0]

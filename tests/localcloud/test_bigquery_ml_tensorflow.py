@@ -301,6 +301,43 @@ def test_a_name_that_is_taken_is_refused(world: MlWorld) -> None:
     assert (reason, message) == ("duplicate", f"Already Exists: Model {PROJECT}:learning.m")
 
 
+def test_a_name_that_a_table_has_is_refused(world: MlWorld) -> None:
+    reason, message = world.refusal(
+        "CREATE OR REPLACE MODEL d.t OPTIONS(MODEL_TYPE='TENSORFLOW', MODEL_PATH='gs://bucket/classifier/1/*')"
+    )
+
+    assert (reason, message) == ("duplicate", f"Already Exists: Table {PROJECT}:learning.t")
+
+
+PASSED_THROUGH = {
+    "a_date": "DATE '2024-02-29'",
+    "a_datetime": "DATETIME '2024-02-29 12:30:00.123456'",
+    "a_time": "TIME '12:30:00.123456'",
+    "a_timestamp": "TIMESTAMP '2024-02-29 12:30:00.123456+00'",
+    "a_number": "NUMERIC '12345678901234567890.123456789'",
+    "some_bytes": "FROM_BASE64('AP8=')",
+    "a_struct": "STRUCT(1 AS a, ['x', 'y'] AS b)",
+    "some_structs": "[STRUCT(1 AS a), STRUCT(2 AS a)]",
+    "nothing": "CAST(NULL AS STRING)",
+    "json": "JSON '{\"a\": [1, 2]}'",
+    "large": "BIGNUMERIC '0.12345678901234567890123456789'",
+}
+
+
+@pytest.mark.parametrize("name", PASSED_THROUGH)
+def test_columns_of_every_type_pass_through(world: MlWorld, name: str) -> None:
+    value = f"{PASSED_THROUGH[name]} AS kept"
+    query = f"SELECT 'two' AS text, [1.0, 2.0, 3.0] AS vector, 1 AS number, {value}"
+
+    passed = world.rows(f"SELECT kept FROM ML.PREDICT(MODEL d.m, ({query}))")
+
+    assert passed == world.rows(f"SELECT {value}")
+
+
+def test_no_rows_give_no_rows(world: MlWorld) -> None:
+    assert world.rows("SELECT * FROM ML.PREDICT(MODEL d.m, (SELECT * FROM d.t WHERE FALSE))") == []
+
+
 def test_a_model_is_frozen_when_it_is_made(world: MlWorld, saved_model: Path) -> None:
     world.upload_folder("gone", saved_model)
     world.import_model("frozen", "TENSORFLOW", "gone/*")

@@ -140,6 +140,15 @@ def _uris(options: dict[str, OptionValue]) -> tuple[str, ...]:
     return tuple(str(uri) for uri in uris)
 
 
+def table_exists(path: TablePath, session: Session) -> bool:
+    """Tell whether there is a table or view of that name."""
+    found = session.connection.execute(
+        "SELECT count(*) FROM information_schema.tables WHERE table_schema = ? AND table_name = ?",
+        [f"{path.project}__{path.dataset}", path.table],
+    ).fetchone()
+    return bool(found and found[0])
+
+
 class ObjectTables:
     """The object tables of a database, over the local Cloud Storage."""
 
@@ -172,7 +181,7 @@ class ObjectTables:
         """Make an object table; return what was done: ``CREATE``, ``REPLACE`` or ``SKIP``. Raises ``QueryError``."""
         path = statement.path
         session.dataset_location(path.project, path.dataset)
-        there = self._exists(path, session)
+        there = table_exists(path, session)
         if there and statement.mode is CreateMode.IF_NOT_EXISTS:
             return "SKIP"
         if there and statement.mode is CreateMode.CREATE:
@@ -183,13 +192,6 @@ class ObjectTables:
         session.connection.execute(f"COMMENT ON TABLE {path.duckdb} IS '{_MARK}{kept}'")
         self._remember(path.table)
         return "REPLACE" if there else "CREATE"
-
-    def _exists(self, path: TablePath, session: Session) -> bool:
-        found = session.connection.execute(
-            "SELECT count(*) FROM information_schema.tables WHERE table_schema = ? AND table_name = ?",
-            [f"{path.project}__{path.dataset}", path.table],
-        ).fetchone()
-        return bool(found and found[0])
 
     def present(self, session: Session) -> dict[TablePath, tuple[str, ...]]:
         """Return the object tables there are, and their URIs."""

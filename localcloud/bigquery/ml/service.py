@@ -14,7 +14,13 @@ from localcloud.bigquery.ml.exporting import export
 from localcloud.bigquery.ml.function_errors import function_error
 from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.importing import ImportOptions, fetch, import_options
-from localcloud.bigquery.ml.object_tables import CreateObjectTable, ObjectTables, parse_object_table
+from localcloud.bigquery.ml.object_tables import (
+    CreateObjectTable,
+    ObjectTables,
+    TablePath,
+    parse_object_table,
+    table_exists,
+)
 from localcloud.bigquery.ml.remote import remote_model_info
 from localcloud.bigquery.ml.rewriting import Rewriter, mentions_functions
 from localcloud.bigquery.ml.runtimes import ModelRefused, load
@@ -109,6 +115,9 @@ class MachineLearning:
         options = None if remote else import_options(statement)
         location = _location(statement.reference, session)
         info = remote_model_info(statement, location) if remote else {}
+        # Models share their names with tables and views.
+        if table_exists(TablePath(reference.project, reference.dataset, reference.model), session):
+            raise QueryError(f"Already Exists: Table {reference}", reason="duplicate")
         present = self.models.find(reference)
         if present is not None and statement.mode is CreateMode.IF_NOT_EXISTS:
             return ModelResult("CREATE_MODEL", "SKIP", reference.resource())

@@ -192,8 +192,8 @@ def feature(name: str, info: meta_graph_pb2.TensorInfo, kind: str, *, batched: b
         raise ModelRefused(
             f"The {kind} '{name}' is a RaggedTensor or another composite tensor, which is not supported."
         )
-    if encoding == "coo_sparse" and kind == "output":
-        raise ModelRefused(f"The output '{name}' is a SparseTensor, which is not supported.")
+    if encoding == "coo_sparse":
+        raise ModelRefused(f"The {kind} '{name}' is a SparseTensor, which is not supported locally.")
     dtype = tf.dtypes.as_dtype(info.dtype)
     if dtype not in _TYPES:
         raise ModelRefused(f"The {kind} '{name}' has the type {dtype.name}, which is not supported.")

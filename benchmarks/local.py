@@ -1,0 +1,69 @@
+"""A local cloud in a process of its own, for whoever measures it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+START_SECONDS = 120
+MEGABYTE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Running:
+    """A local cloud that runs; its variables are this process's as well."""
+
+    pid: int
+    environment: dict[str, str]
+
+    @contextmanager
+    def peak_memory(self) -> Iterator[list[float]]:
+        """Give a list that holds, after the block, the most memory in MB that the process had within it."""
+        process, ended, peak = psutil.Process(self.pid), threading.Event(), [0.0]
+
+        def watch() -> None:
+            while not ended.wait(0.02):
+                peak[0] = max(peak[0], process.memory_info().rss / MEGABYTE)
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield peak
+        finally:
+            ended.set()
+            watcher.join()
+
+
+@contextmanager
+def local_cloud(*options: str) -> Iterator[Running]:
+    """Start a local cloud, put its variables into this process's environment, and stop it afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        env_file = Path(folder) / "env"
+        command = [sys.executable, "-m", "localcloud", "start", "--env-file", str(env_file), *options]
+        environment = {**os.environ, "LOCALCLOUD_STATE": f"{folder}/state.json"}
+        with subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            try:
+                deadline = time.monotonic() + START_SECONDS
+                while not env_file.exists():
+                    if process.poll() is not None or time.monotonic() > deadline:
+                        raise RuntimeError("the local cloud did not start")
+                    time.sleep(0.05)
+                lines = env_file.read_text().splitlines()
+                variables = dict(shlex.split(line.removeprefix("export "))[0].split("=", 1) for line in lines)
+                os.environ.update(variables)
+                yield Running(process.pid, variables)
+            finally:
+                process.terminate()

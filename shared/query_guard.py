@@ -188,17 +188,17 @@ def _asks_a_model(path: list[str]) -> bool:
 
 def _path_before(tokens: list[_Token], index: int) -> list[str]:
     """Return the dotted name that is called with ``tokens[index]``, in upper case and without its quotes."""
-    names: list[str] = []
+    names: list[str] = []  # from the last to the first
     at = index - 1
     if at > 0 and tokens[at].text == ")":
         # The chained form of a name of several parts: argument.(AI.GENERATE)(...)
         at -= 1
     while at >= 0 and tokens[at].kind in {"name", "quoted"}:
-        names[:0] = _parts(tokens[at])
+        names += reversed(_parts(tokens[at]))
         if at < 2 or tokens[at - 1].text != ".":
             break
         at -= 2
-    return names
+    return names[::-1]
 
 
 def _parts(name: _Token) -> list[str]:

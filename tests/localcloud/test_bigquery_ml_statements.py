@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.ml.calls import Span, common_tables, find_calls
+from localcloud.bigquery.ml.object_tables import parse_object_table
+from localcloud.bigquery.ml.output_schema import parse_output_schema
+from localcloud.bigquery.ml.rewriting import REWRITTEN
 from localcloud.bigquery.ml.statements import (
     AlterModel,
     CreateMode,
@@ -160,3 +168,57 @@ def test_what_googlesql_refuses_is_refused_in_its_words(sql: str, message: str) 
 def test_names_that_no_model_can_have_are_refused(name: str, part: str) -> None:
     with pytest.raises(QueryError, match=part):
         parse(f"CREATE MODEL {name} OPTIONS(MODEL_TYPE='ONNX')")
+
+
+WHOLE = (
+    "CREATE OR REPLACE MODEL `a.b`.c INPUT(x INT64, y ARRAY<FLOAT64>) OUTPUT(z FLOAT64) REMOTE WITH CONNECTION `us.c` "
+    "OPTIONS(a='x', b=[('k','v'), STRUCT('a','b')], c=-1.5, d=TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 DAY));",
+    "ALTER MODEL IF EXISTS p-x.d.m SET OPTIONS(x=1e3, y=NULL)",
+    "WITH RECURSIVE a AS (SELECT 1), b AS (WITH c AS (SELECT 2) SELECT * FROM c) SELECT AI.GENERATE(('a', b)) FROM "
+    "ML.PREDICT(MODEL d.m, (SELECT * FROM a JOIN ML.PREDICT(MODEL d.n, TABLE b, STRUCT(1 AS x)))) -- c",
+    "CREATE EXTERNAL TABLE d.t WITH CONNECTION `us.c` OPTIONS(object_metadata='SIMPLE', uris=['gs://b/*'])",
+    "title STRING, parts ARRAY<STRUCT<a INT64, b FLOAT64>> OPTIONS(a='x')",
+)
+PIECES = (
+    "(",
+    ")",
+    "[",
+    "]",
+    "'",
+    '"',
+    "`",
+    ",",
+    ";",
+    "=",
+    "MODEL",
+    "AS",
+    "WITH",
+    "@",
+    "\\",
+    "/*",
+    "-- ",
+    "\n",
+    ".",
+    "é",
+    "\x00",
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(WHOLE), st.lists(st.tuples(st.integers(0, 400), st.sampled_from(("", *PIECES)), st.integers(0, 9)))
+)
+def test_broken_text_is_refused_and_breaks_nothing(whole: str, breaks: list[tuple[int, str, int]]) -> None:
+    for place, piece, removed in breaks:
+        whole = whole[:place] + piece + whole[place + removed :]
+    readers = (
+        parse,
+        lambda sql: parse_object_table(sql, project="home", default_dataset=None),
+        lambda sql: list(find_calls(sql, REWRITTEN, Span(0, len(sql)))),
+        common_tables,
+        parse_output_schema,
+    )
+
+    for read in readers:
+        with suppress(QueryError):
+            read(whole)

@@ -324,7 +324,10 @@ class _Options:
 
 
 def _number(text: str) -> int | float:
-    return int(text) if text.isdigit() else float(text)
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError as error:
+        raise QueryError(f'Syntax error: Invalid number "{text}"', location="query") from error
 
 
 def resolve_model(

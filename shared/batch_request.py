@@ -133,10 +133,11 @@ def _object_uri(text: str, field: str) -> ObjectUri:
             f"{field} is {text[:80]!r}; it must begin with bq:// or gs://", field=field, code="invalid_field"
         )
     check_bucket(bucket, field)
-    if field == "input" and (not _OBJECT_NAME.fullmatch(name) or "//" in name):
+    doubled = "//" in f"/{name}"
+    if field == "input" and (not _OBJECT_NAME.fullmatch(name) or doubled):
         raise Rejected(
             f"{field} must name one JSONL file: gs://bucket/path/file.jsonl", field=field, code="invalid_field"
         )
-    if field == "output" and name and (not _OBJECT_NAME.fullmatch(name) or "//" in name):
+    if field == "output" and name and (not _OBJECT_NAME.fullmatch(name) or doubled):
         raise Rejected(f"{field} must be a folder: gs://bucket/path", field=field, code="invalid_field")
     return ObjectUri(bucket, name)

@@ -19,7 +19,7 @@ from shared.saved_model import Graph
 
 SAVED_MODEL = "saved_model.pb"
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_SHARD = re.compile(r"variables/variables\.data-(\d{5})-of-(\d{5})")
+_SHARD = re.compile(r"variables/variables\.data-([0-9]{5})-of-([0-9]{5})")
 
 # Command line tools write parts of large uploads there.
 _TEMPORARY = ("gcloud/tmp/", "gsutil/tmp/")
@@ -214,7 +214,7 @@ class Drop:
 
 
 def _missing_shards(names: set[str]) -> list[str]:
-    shards = [found for name in names if (found := _SHARD.fullmatch(name))]
+    shards = [found for name in names if (found := _SHARD.fullmatch(name)) and int(found[2])]
     if not shards:
         return ["variables/variables.data-00000-of-?????"]
     # A folder that was written twice may hold the shards of both: one complete set is enough.

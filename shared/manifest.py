@@ -36,7 +36,7 @@ _OPENING = (
     yaml.FlowSequenceStartToken,
 )
 _CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
-_DURATION = re.compile(r"(\d{1,5})\s*(h|d)")
+_DURATION = re.compile(r"([0-9]{1,5})\s*(h|d)")
 
 
 @dataclass(frozen=True)

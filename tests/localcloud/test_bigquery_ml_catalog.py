@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,21 @@ def test_files_of_former_and_half_made_versions_go_at_the_next_start(tmp_path: P
 
     assert contents(again, ONE) == "second"
     assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1
+
+
+def test_of_two_versions_that_a_crash_left_the_newer_one_stays(tmp_path: Path) -> None:
+    catalog = ModelCatalog(tmp_path, ManualClock())
+    first = put(catalog, ONE, "first")
+    record = (first.files.parent / "model.json").read_text()
+    put(catalog, ONE, "second")
+    # As it is after a crash between keeping the new version and forgetting the former one.
+    former = first.files.parent / "model.json"
+    former.write_text(record)
+    os.utime(former, (1, 1))
+
+    for _ in range(2):
+        assert contents(ModelCatalog(tmp_path, ManualClock()), ONE) == "second"
+    assert not former.exists()
 
 
 def test_two_statements_that_make_one_name_make_one_model() -> None:

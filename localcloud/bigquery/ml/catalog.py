@@ -262,16 +262,20 @@ class ModelCatalog:
         registry = self._directory / _REGISTRY
         if registry.is_file():
             self._registry = json.loads(registry.read_text())
-        for folder in self._directory.iterdir():
-            if not folder.is_dir():
-                continue
-            record = folder / _RECORD
-            if not record.is_file():
+        folders = [folder for folder in self._directory.iterdir() if folder.is_dir()]
+        for folder in folders:
+            if not (folder / _RECORD).is_file():
                 shutil.rmtree(folder)
-                continue
+        # Whoever died while replacing a model may have left two versions of it: the newer one is meant.
+        records = [folder / _RECORD for folder in folders if folder.is_dir()]
+        for record in sorted(records, key=lambda record: record.stat().st_mtime_ns):
+            folder = record.parent
             kept = json.loads(record.read_text())
             named = kept["reference"]
             reference = ModelReference(named["projectId"], named["datasetId"], named["modelId"])
+            former = self._models.get(reference)
+            if former is not None:
+                self.discard(former.version)
             signature = None if kept["signature"] is None else Signature.from_json(kept["signature"])
             self._models[reference] = Model(
                 reference, folder.name, kept["type"], kept["resource"], folder / "files", signature

@@ -1,14 +1,18 @@
 """BigQuery on this machine: a layer of jobs, models and clients' ways in front of bqemulator and DuckDB.
 
-server                      everything put together
-app, messages, answers      HTTP: which call goes where, and how answers read
-service, jobs, runner       the job methods, what is known of jobs, the threads that run them
-queries, statements         what each kind of statement does; GoogleSQL on its way to DuckDB
-statement, schema, sizes    reading one statement; types; bytes
-destinations, results       tables that are written; rows that are kept
-transfers, loading, exporting   load, extract and copy jobs
-delegate, engine            bqemulator's HTTP methods and its engine, fit for threads
-ml/                         BigQuery ML
+server                           everything put together
+app, messages, answers, rows     HTTP: which call goes where, how answers and rows read
+uploads, discovery               files that come in pieces; Google's description of the API
+service, jobs, runner, sessions  the job methods, what is known of jobs, the threads and cursors that they run on
+quotas                           what is refused once it is asked for
+queries, previews, definitions   what each kind of statement does, run or only looked at
+statements, statement, failures  GoogleSQL on its way to DuckDB; reading one statement; DuckDB's errors in our words
+accounting, sizes                what is said of a query afterwards; bytes
+destinations, results, schema    tables that are written, rows that are kept, types
+transfers, loading, exporting    load, extract and copy jobs
+table_methods, models, delegate  datasets, tables, models; and what bqemulator's own methods answer
+engine, storage_api, tables      bqemulator's engine fit for threads; gRPC; the face for other local services
+ml/                              BigQuery ML
 """
 
 from localcloud.bigquery import quiet as quiet

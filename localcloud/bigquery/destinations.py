@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,12 +77,14 @@ class Source:
     """Rows to write: a DuckDB query, the values for its placeholders, and its columns (name, DuckDB type).
 
     ``fields`` are the columns' REST fields where the client gave them (a load job's schema); else the types decide.
+    ``once`` says that the rows can be read only once.
     """
 
     sql: str
     values: list[Any] | None
     columns: tuple[tuple[str, str], ...]
     fields: tuple[Field, ...] | None = None
+    once: bool = False
 
     def schema(self) -> list[Field]:
         """Return the REST fields of the rows."""
@@ -167,12 +169,18 @@ class Destinations:
             keeps = existing is not None and existing.schema_.fields and disposition.write != "WRITE_TRUNCATE"
             if existing is None or not keeps:
                 return self._replace(table, source, disposition, existing)
-            return self._insert(table, source, disposition, existing)
+            try:
+                return self._insert(table, source, disposition, existing)
+            except duckdb.OutOfMemoryException:
+                with self.engine.more_memory():
+                    return self._insert(table, source, disposition, existing)
 
     def _replace(self, table: TableName, source: Source, disposition: Disposition, existing: TableMeta | None) -> int:
-        row = self.engine.execute(
-            f"CREATE OR REPLACE TABLE {table.quoted} AS {source.select()}", source.values
-        ).fetchone()
+        # Inside a transaction a statement is not run again, which rows that can be read only once would not stand.
+        with self.engine.transaction() if source.once else nullcontext():
+            row = self.engine.execute(
+                f"CREATE OR REPLACE TABLE {table.quoted} AS {source.select()}", source.values
+            ).fetchone()
         rows = int(row[0]) if row else 0
         self.register(table, source.schema(), rows, layout=disposition.layout, existing=existing)
         return rows

@@ -8,10 +8,12 @@ where two transactions collide, the one that lost is run again.
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +37,11 @@ from localcloud.clock import Clock
 T = TypeVar("T")
 
 CONFLICT_SECONDS = 120.0
+_M_MMAP_THRESHOLD, _MMAP_THRESHOLD = -3, 128 * 1024
+# What DuckDB keeps in memory, tables included; the rest lies in files, so that ten million rows take no more than one.
+MEMORY = "256MB"
+# What one statement at a time may take that can't do with that.
+MORE_MEMORY = "3GB"
 # A snapshot for time travel is a copy of the table: only small ones are worth it.
 SNAPSHOT_ROWS = 10_000
 SNAPSHOTS_KEPT = 20
@@ -63,9 +70,11 @@ class Engine(DuckDBEngine):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
+        self.spill = tempfile.TemporaryDirectory(prefix="bigquery-")
         self._threads = threading.local()
         self._making = threading.Lock()
         self._writing = threading.RLock()
+        self._scarce = threading.RLock()
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -91,12 +100,34 @@ class Engine(DuckDBEngine):
             self._threads.cursor, self._threads.stopped = before
 
     def execute(self, sql: str, parameters: list[Any] | None = None) -> duckdb.DuckDBPyConnection:
-        """Run a statement on the calling thread's cursor, again if another transaction got in its way.
+        """Run a statement on the calling thread's cursor, again if another transaction or lack of memory got in its way.
 
         Raises:
             Cancelled: The thread's job was told to stop.
             duckdb.Error: The statement failed.
         """
+        try:
+            return self._execute(sql, parameters)
+        except duckdb.OutOfMemoryException:
+            if self.in_transaction:
+                raise
+        with self.more_memory():
+            return self._execute(sql, parameters)
+
+    @contextmanager
+    def more_memory(self) -> Iterator[None]:
+        """Let DuckDB take more memory while what is inside runs, one at a time."""
+        with self._scarce:
+            self.connection.execute(f"SET GLOBAL memory_limit = '{MORE_MEMORY}'")
+            try:
+                yield
+            finally:
+                with suppress(
+                    duckdb.OutOfMemoryException
+                ):  # what is in use can't be taken back; the next one tries again
+                    self.cursor().execute(f"SET GLOBAL memory_limit = '{MEMORY}'")
+
+    def _execute(self, sql: str, parameters: list[Any] | None) -> duckdb.DuckDBPyConnection:
         deadline = time.monotonic() + CONFLICT_SECONDS
         pause = 0.002
         while True:
@@ -193,6 +224,7 @@ def open_context(directory: Path | None, clock: Clock, project: str) -> AppConte
         clock: What tells the time to bqemulator.
         project: The project of names that leave it out.
     """
+    _return_freed_blocks()
     for extension in ("spatial", "avro"):
         import_extension(extension)
     settings = Settings(
@@ -206,6 +238,8 @@ def open_context(directory: Path | None, clock: Clock, project: str) -> AppConte
     asyncio.run(engine.start())
     # Session settings are not handed on to cursors.
     engine.execute("SET GLOBAL TimeZone = 'UTC'")
+    engine.execute(f"SET GLOBAL memory_limit = '{MEMORY}'")
+    engine.execute("SET GLOBAL temp_directory = '{}'".format(engine.spill.name.replace("'", "''")))
     repository = MemoryCatalogRepository(engine) if directory is None else DuckDBCatalogRepository(engine)
     if isinstance(repository, DuckDBCatalogRepository):
         repository.ensure_ready()
@@ -228,9 +262,22 @@ def open_context(directory: Path | None, clock: Clock, project: str) -> AppConte
     return context
 
 
+def _return_freed_blocks() -> None:
+    """Have the C library give DuckDB's blocks back to the system as they are freed.
+
+    It learns from the first large block that is freed to keep such blocks, and their pieces add up to hundreds of
+    megabytes while tables move between memory and files. With a threshold set it no longer learns:
+    https://man7.org/linux/man-pages/man3/mallopt.3.html . Other systems' libraries have no such call, nor the habit.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD)
+
+
 def close_context(context: AppContext) -> None:
     """Close the database."""
     asyncio.run(context.engine.stop())
+    engine_of(context).spill.cleanup()
 
 
 def engine_of(context: AppContext) -> Engine:

@@ -14,6 +14,10 @@ from localcloud.bigquery.engine import Engine
 from localcloud.bigquery.errors import QueryError
 from localcloud.bigquery.schema import Field, columns_of, legacy_type, quote
 
+_MEBIBYTE = 1024 * 1024
+# Four of them have to fit into what DuckDB keeps in memory.
+_LONGEST_ROW = 24 * _MEBIBYTE
+
 
 def literal(text: str) -> str:
     """Return ``text`` as a DuckDB string literal."""
@@ -86,19 +90,26 @@ class Files:
         return f"SELECT * FROM read_csv({self._list()}, {', '.join(arguments)})"
 
     def _json(self, engine: Engine) -> str:
-        # One row is one object of up to 100 MB: https://cloud.google.com/bigquery/quotas#load_jobs
-        arguments = "format = 'newline_delimited', maximum_object_size = 104857600"
+        arguments = f"format = 'newline_delimited', maximum_object_size = {self._longest_object()}"
         if self.fields is None:
             return f"SELECT * FROM read_json({self._list()}, {arguments}, sample_size = -1)"
         if not self.options.get("ignoreUnknownValues"):
             self._refuse_unknown_fields(engine)
         return f"SELECT * FROM read_json({self._list()}, {arguments}, columns = {self._columns()})"
 
+    def _longest_object(self) -> int:
+        """Return how many bytes a row may have; DuckDB reserves a multiple of it.
+
+        BigQuery takes rows of up to 100 MB (https://cloud.google.com/bigquery/quotas#load_jobs), this one less.
+        """
+        longest = max(path.stat().st_size * (16 if path.suffix == ".gz" else 1) for path in self.paths)
+        return min(_LONGEST_ROW, max(_MEBIBYTE, longest))
+
     def _refuse_unknown_fields(self, engine: Engine) -> None:
         assert self.fields is not None
         rows = engine.execute(
             f"SELECT DISTINCT unnest(json_keys(json)) FROM read_ndjson_objects({self._list()}, "
-            "maximum_object_size = 104857600)"
+            f"maximum_object_size = {self._longest_object()})"
         ).fetchall()
         known = {f["name"].lower() for f in self.fields}
         for (name,) in rows:

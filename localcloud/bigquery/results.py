@@ -180,7 +180,7 @@ class AnonymousTables:
         try:
             writer.register("query_result", reader)
             with self._engine.use(writer):
-                self._write(name, Source("SELECT * FROM query_result", None, columns), location)
+                self._write(name, Source("SELECT * FROM query_result", None, columns, once=True), location)
         finally:
             writer.close()
         return RowsInTable([field_of(*column) for column in columns], self._engine, name)

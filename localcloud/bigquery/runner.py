@@ -21,6 +21,7 @@ from localcloud.clock import Clock
 WORKERS = 128
 # An interrupt that meets DuckDB between two statements is lost, so it is repeated.
 INTERRUPT_SECONDS = 0.02
+STOP_SECONDS = 5.0
 
 
 class Runner:
@@ -34,6 +35,7 @@ class Runner:
         self._work = work
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="bigquery-job")
         self._watched: dict[Job, float | None] = {}
+        self._unfinished: set[Job] = set()
         self._changed = threading.Condition()
         self._ended = False
         self._watcher = threading.Thread(target=self._watch, name="bigquery-job-watcher", daemon=True)
@@ -43,17 +45,22 @@ class Runner:
         self._watcher.start()
 
     def stop(self) -> None:
-        """Stop all jobs and threads."""
+        """End all jobs and threads."""
+        with self._changed:
+            jobs = list(self._unfinished)
+        for job in jobs:
+            self._stop(job, QueryError("Job execution was cancelled: BigQuery was stopped", reason="stopped"))
+        for job in jobs:
+            job.wait(STOP_SECONDS)
         with self._changed:
             self._ended = True
-            jobs = list(self._watched)
             self._changed.notify_all()
-        for job in jobs:
-            self._interrupt(job)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def submit(self, job: Job, *, timeout_ms: int | None) -> None:
         """Run the job as soon as a thread is free, for at most ``timeout_ms`` counted from its creation."""
+        with self._changed:
+            self._unfinished.add(job)
         if timeout_ms:
             self._watch_for(job, timeout_ms)
         self._pool.submit(self._run, job)
@@ -77,6 +84,8 @@ class Runner:
 
     def _run(self, job: Job) -> None:
         if not job.begin(self._clock.now()):
+            with self._changed:
+                self._unfinished.discard(job)
             return
         # Its cursor is never closed, but let go of: closing it would close the cursors made from it, and with them take
         # away functions that other jobs use.
@@ -97,6 +106,7 @@ class Runner:
             job.list_item(full=True)  # written here, so that a list of a thousand keeps nobody waiting
             with self._changed:
                 self._watched.pop(job, None)
+                self._unfinished.discard(job)
 
     def _watch_for(self, job: Job, timeout_ms: int | None) -> None:
         with self._changed:

@@ -74,7 +74,7 @@ class Tables:
             with self._engine.use(cursor):
                 sql = select_rows(fields, "table_rows")
                 described = self._engine.execute(f"DESCRIBE {sql}").fetchall()
-                source = Source(sql, None, tuple((row[0], row[1]) for row in described), tuple(fields))
+                source = Source(sql, None, tuple((row[0], row[1]) for row in described), tuple(fields), once=True)
                 place = self.location(f"{name.project}.{name.dataset}")
                 return self._destinations.write(name, source, Disposition(write="WRITE_TRUNCATE"), location=place)
         finally:

@@ -339,6 +339,17 @@ def test_a_query_over_its_limit_of_bytes_fails(world: BigQueryWorld) -> None:
     assert world.client().query(sql, job_config=config).result().total_rows == 100
 
 
+def test_heavy_queries_at_once_find_enough_memory(world: BigQueryWorld) -> None:
+    dataset = world.dataset()
+    world.rows(
+        f"CREATE TABLE {dataset}.heavy AS "
+        "SELECT CONCAT(REPEAT('long text ', 20), CAST(n AS STRING)) AS text FROM UNNEST(GENERATE_ARRAY(1, 200000)) AS n"
+    )
+    sql = f"SELECT COUNT(*) FROM (SELECT text, COUNT(*) AS n FROM {dataset}.heavy GROUP BY text)"
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda _: world.rows(sql), range(8))) == [[(200000,)]] * 8
+
+
 def test_quotas_refuse_jobs_once_they_are_switched_on(world: BigQueryWorld, endless: bigquery.QueryJob) -> None:
     dataset = world.dataset()
     target = {"projectId": PROJECT, "datasetId": dataset, "tableId": "daily"}

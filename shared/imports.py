@@ -103,7 +103,9 @@ class Imports:
         request = item.request
         match step.name:
             case "candidate":
-                sql = statements.create_model(candidate, request["model_type"], request["uri"], manifest)
+                # A candidate must not appear in the registry.
+                unregistered = replace(manifest, registry_id=None, registry_aliases=())
+                sql = statements.create_model(candidate, request["model_type"], request["uri"], unregistered)
             case "drop_candidate":
                 sql = statements.drop_model(candidate)
             case "describe":

@@ -55,7 +55,10 @@ def read_graph(saved_model: bytes) -> Graph:
         raise Rejected("saved_model.pb is no SavedModel", code="wrong_format") from error
     if not parsed.meta_graphs:
         raise Rejected("saved_model.pb holds no graph", code="wrong_format")
-    assets = {f"assets/{asset.filename.decode()}" for graph in parsed.meta_graphs for asset in graph.asset_file_def}
+    try:
+        assets = {f"assets/{asset.filename.decode()}" for graph in parsed.meta_graphs for asset in graph.asset_file_def}
+    except UnicodeDecodeError as error:
+        raise Rejected("saved_model.pb names an asset by what is no text", code="wrong_format") from error
     return Graph(tuple(sorted(assets)), any(map(_has_variables, parsed.meta_graphs)))
 
 

@@ -17,11 +17,18 @@ def create_model(model: ModelName, model_type: str, uri: str, manifest: Manifest
     """Return the statement that imports the files at ``uri``.
 
     https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-tensorflow and the pages
-    of the other types. The registry is left to ``alter_model``: the types' own pages do not list its options.
+    of the other types. Version aliases can only be given here, with the registry's other options, which the page of all
+    types lists and the types' own pages do not: without aliases the registry is left to ``alter_model``.
+    https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create
     """
     options = {"MODEL_TYPE": string_literal(model_type), "MODEL_PATH": string_literal(uri)}
     if manifest.kms_key:
         options["KMS_KEY_NAME"] = string_literal(manifest.kms_key)
+    if manifest.registry_id and manifest.registry_aliases:
+        options["MODEL_REGISTRY"] = string_literal("VERTEX_AI")
+        options["VERTEX_AI_MODEL_ID"] = string_literal(manifest.registry_id)
+        aliases = ", ".join(map(string_literal, manifest.registry_aliases))
+        options["VERTEX_AI_MODEL_VERSION_ALIASES"] = f"[{aliases}]"
     clauses = [f"CREATE OR REPLACE MODEL {model.sql}"]
     if manifest.inputs:
         clauses.append(f"INPUT ({_typed(manifest.inputs)})")
@@ -43,7 +50,7 @@ def alter_model(model: ModelName, manifest: Manifest, now: datetime) -> str | No
         options["labels"] = f"[{', '.join(pairs)}]"
     if manifest.expires_after is not None:
         options["expiration_timestamp"] = f"TIMESTAMP {string_literal((now + manifest.expires_after).isoformat())}"
-    if manifest.registry_id is not None:
+    if manifest.registry_id is not None and not manifest.registry_aliases:
         options["vertex_ai_model_id"] = string_literal(manifest.registry_id)
     return f"ALTER MODEL {model.sql}\nSET OPTIONS ({_assignments(options)})" if options else None
 

@@ -339,6 +339,42 @@ def test_boosters_that_bigquery_refuses_are_refused(
     assert part in message
 
 
+def broken_boosters(content: bytes) -> dict[str, bytes]:
+    return {"half": content[: len(content) // 2], "text": b"no booster at all " * 20, "empty": b""}
+
+
+@pytest.mark.parametrize("what", ["half", "text", "empty"])
+def test_a_broken_booster_is_refused_and_breaks_nothing(
+    world: MlWorld, iris: tuple[np.ndarray, np.ndarray], tmp_path: Path, what: str
+) -> None:
+    content = saved(booster("reg:squarederror", *iris, named=False), tmp_path, "deprecated")
+    world.upload(f"broken-{what}", {"model.bst": broken_boosters(content)[what]})
+
+    _, message = world.refusal(
+        "CREATE MODEL d.r INPUT(a FLOAT64, b FLOAT64, c FLOAT64, e FLOAT64) OUTPUT(y FLOAT64) "
+        f"OPTIONS(MODEL_TYPE='XGBOOST', MODEL_PATH='gs://bucket/broken-{what}/*')"
+    )
+
+    assert "no XGBoost model" in message
+    assert len(world.rows("SELECT n FROM d.iris")) == 150
+
+
+def test_a_booster_of_several_outputs_is_refused(
+    world: MlWorld, iris: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    features, _ = iris
+    model = xgboost.train({"objective": "reg:squarederror"}, xgboost.DMatrix(features, features[:, :2]), 2)
+    clauses = "INPUT(a FLOAT64, b FLOAT64, c FLOAT64, e FLOAT64) OUTPUT(y FLOAT64)"
+    for suffix, name in (("json", "model.json"), ("deprecated", "model.bst")):
+        world.upload(f"several-{suffix}", {name: saved(model, tmp_path, suffix)})
+
+        _, message = world.refusal(
+            f"CREATE MODEL d.r {clauses} OPTIONS(MODEL_TYPE='XGBOOST', MODEL_PATH='gs://bucket/several-{suffix}/*')"
+        )
+
+        assert message == "The XGBoost model has 2 outputs; models with several outputs are not supported."
+
+
 def test_json_that_is_no_booster_is_refused(world: MlWorld) -> None:
     world.upload("other-json", {"m.json": json.dumps({"a": 1}).encode()})
 

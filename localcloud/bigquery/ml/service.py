@@ -23,7 +23,7 @@ from localcloud.bigquery.ml.object_tables import (
 )
 from localcloud.bigquery.ml.remote import remote_model_info
 from localcloud.bigquery.ml.rewriting import Rewriter, mentions_functions
-from localcloud.bigquery.ml.runtimes import ModelRefused, load
+from localcloud.bigquery.ml.runtimes import ModelRefused, load, verify
 from localcloud.bigquery.ml.statements import (
     AlterModel,
     CreateMode,
@@ -163,6 +163,7 @@ class MachineLearning:
         version, files = self.models.begin()
         try:
             fetch(options, self._store, files, lambda: _check_running(session))
+            verify(options.type, files)
             runtime = load(options.type, files, declared=options.declared)
             _check_running(session)
             resource: dict[str, Any] = {

@@ -71,4 +71,17 @@ def load(model_type: str, directory: Path, *, declared: Signature | None = None)
     raise ValueError(model_type)
 
 
-__all__ = ["Feature", "ModelRefused", "Runtime", "Signature", "load"]
+def verify(model_type: str, directory: Path) -> None:
+    """Make sure that loading a file from somewhere else can't bring this process down.
+
+    Raises:
+        ModelRefused: It would.
+    """
+    binary = directory / "model.bst"
+    if model_type == "XGBOOST" and binary.is_file():
+        from localcloud.bigquery.ml.runtimes.verification import verify_booster
+
+        verify_booster(binary)
+
+
+__all__ = ["Feature", "ModelRefused", "Runtime", "Signature", "load", "verify"]

@@ -38,14 +38,17 @@ class Booster:
         try:
             self._booster.load_model(str(file))
         except xgboost.core.XGBoostError as error:
-            raise ModelRefused(f"The XGBoost model can't be loaded: {_reason(error)}") from error
+            raise ModelRefused(f"The file can't be loaded as an XGBoost model: {_reason(error)}") from error
+        learner = json.loads(self._booster.save_config())["learner"]
+        _check_targets(learner)
         inputs = features_of(self._booster, declared)
         if len(inputs) != self._booster.num_features():
             raise ModelRefused(
                 f"INPUT names {len(inputs)} fields, but the XGBoost model has {self._booster.num_features()} features."
             )
         self._names = [feature.name for feature in inputs]
-        self._in_place = _kind(self._booster) == "gbtree"
+        # The other kinds of boosters can't predict on an array as it is.
+        self._in_place = learner["gradient_booster"]["name"] == "gbtree"
         probe = self._predict(np.zeros((1, len(inputs)), np.float32))
         output = declared.outputs[0].name if declared is not None else OUTPUT
         self.signature = Signature(inputs, (Feature.as_output(output, "FLOAT64", probe.shape[1:]),))
@@ -76,7 +79,6 @@ def check_format(file: Path) -> None:
             raise ModelRefused("The file is no XGBoost model: it can't be parsed as JSON.") from error
         if not isinstance(parsed, dict) or "learner" not in parsed:
             raise ModelRefused("The JSON file is no XGBoost model: it has no 'learner'.")
-        _check_targets(parsed["learner"])
     elif content[:1] == b"{" and content[1:2] not in b'"} \t\r\n':
         raise ModelRefused(
             "The file is in XGBoost's UBJ format, which is not supported. Save the booster as JSON, or in the binary "
@@ -85,15 +87,9 @@ def check_format(file: Path) -> None:
 
 
 def _check_targets(learner: dict[str, Any]) -> None:
-    targets = int(learner.get("learner_model_param", {}).get("num_target", "1"))
+    targets = int(learner["learner_model_param"].get("num_target", "1"))
     if targets > 1:
         raise ModelRefused(f"The XGBoost model has {targets} outputs; models with several outputs are not supported.")
-
-
-def _kind(booster: xgboost.Booster) -> str:
-    config = json.loads(booster.save_config())
-    name: str = config["learner"]["gradient_booster"]["name"]
-    return name
 
 
 def features_of(booster: xgboost.Booster, declared: Signature | None) -> tuple[Feature, ...]:

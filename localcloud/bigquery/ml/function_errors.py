@@ -43,6 +43,9 @@ def raising(function: Callable[..., pa.Array], parameters: int) -> Callable[...,
             return function(*columns)
         except QueryError as error:
             raise FunctionError(error) from error
+        except Exception as error:
+            # Without a mark DuckDB would tell the client of files and lines of this process.
+            raise FunctionError(QueryError(f"{type(error).__name__}: {error}", reason="jobInternalError")) from error
 
     # DuckDB counts the parameters that a function declares.
     declared = [inspect.Parameter(f"column{i}", inspect.Parameter.POSITIONAL_ONLY) for i in range(parameters)]

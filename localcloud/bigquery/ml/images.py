@@ -43,7 +43,7 @@ def decode(content: bytes) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             pixels = np.asarray(opened.convert("RGB"), dtype=np.float32) / np.float32(255)
-    except (UnidentifiedImageError, OSError, ValueError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
         raise QueryError("ML.DECODE_IMAGE: the bytes are no JPEG, PNG or BMP image.") from error
     too_large = pixels.size * _VALUE_BYTES / LARGEST_IMAGE
     if too_large > 1:

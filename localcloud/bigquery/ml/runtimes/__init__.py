@@ -51,6 +51,17 @@ def load(model_type: str, directory: Path, *, declared: Signature | None = None)
     Raises:
         ModelRefused: The files are no model of that type that BigQuery imports.
     """
+    try:
+        return _load(model_type, directory, declared)
+    except ModelRefused:
+        raise
+    except Exception as error:
+        # Of broken files the libraries raise whatever their depths meet.
+        reason = str(error).strip().split("\n", 1)[0].replace(f"{directory}/", "")
+        raise ModelRefused(f"The model can't be loaded: {reason or type(error).__name__}") from error
+
+
+def _load(model_type: str, directory: Path, declared: Signature | None) -> Runtime:
     match model_type:
         case "TENSORFLOW":
             from localcloud.bigquery.ml.runtimes.tensorflow import SavedModel

@@ -66,10 +66,7 @@ class OnnxModel:
         outputs = tuple(_feature(value, "output") for value in graph.output)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
-        try:
-            self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-        except _RAISED as error:
-            raise ModelRefused(f"The ONNX model can't be loaded: {error}") from error
+        self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         self._names = [output.name for output in outputs]
         self.signature = Signature(inputs, self._measured(inputs, outputs, graph.output))
 

@@ -49,12 +49,8 @@ class SavedModel:
         self.batch = batch_size(definition)
         batched = len(self._scalars) < len(definition.inputs)
         inputs = tuple(feature(name, definition.inputs[name], "input") for name in sorted(definition.inputs))
-        try:
-            self._loaded = tf.saved_model.load(str(directory))
-            self._function = self._loaded.signatures[SIGNATURE]
-        except Exception as error:
-            # TensorFlow raises whatever its depths raise; each means that the files can't be loaded.
-            raise ModelRefused(f"The SavedModel can't be loaded: {_reason(error, directory)}") from error
+        self._loaded = tf.saved_model.load(str(directory))
+        self._function = self._loaded.signatures[SIGNATURE]
         outputs = tuple(
             feature(name, definition.outputs[name], "output", batched=batched) for name in sorted(definition.outputs)
         )
@@ -200,8 +196,3 @@ def feature(name: str, info: meta_graph_pb2.TensorInfo, kind: str, *, batched: b
     shape: tuple[Any, ...] = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim[batched:])
     make = Feature.as_input if kind == "input" else Feature.as_output
     return make(name, _TYPES[dtype], shape)
-
-
-def _reason(error: Exception, directory: Path) -> str:
-    """Return the first line of an error, without the folder that the files lie in here."""
-    return str(error).strip().split("\n", 1)[0].replace(f"{directory}/", "") or type(error).__name__

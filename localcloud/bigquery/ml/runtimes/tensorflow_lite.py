@@ -44,14 +44,11 @@ class LiteModel:
             raise ModelRefused("The file is no TensorFlow Lite model.")
         self._lock = threading.Lock()
         self._rows = 0
-        try:
-            with warnings.catch_warnings():
-                # TensorFlow announces that the interpreter will move to another package.
-                warnings.simplefilter("ignore")
-                self._interpreter = tf.lite.Interpreter(model_content=content)
-            self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise ModelRefused(f"The TensorFlow Lite model can't be loaded: {error}") from error
+        with warnings.catch_warnings():
+            # TensorFlow announces that the interpreter will move to another package.
+            warnings.simplefilter("ignore")
+            self._interpreter = tf.lite.Interpreter(model_content=content)
+        self._interpreter.allocate_tensors()
         self._inputs, self._outputs = self._tensors()
         inputs = tuple(_feature(name, details, "input") for name, details in self._inputs.items())
         self.batch = _batch(self._inputs)

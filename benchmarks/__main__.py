@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...]`: measures all, or the named ones, and prints one table. Ends with 1 if a limit is broken."""
+"""`python -m benchmarks [NAME ...]`: measures all, or the named ones, and prints one table; 1 if a limit is broken."""
 
 from __future__ import annotations
 

@@ -45,6 +45,8 @@ class CloudConfig:
     """``LEASE_SECONDS`` of the functions: 120 in the cloud."""
     vertex_settle: float = 3
     """``VERTEX_SETTLE`` of the functions: 120 in the cloud; here a job is listed as soon as it is there."""
+    wait_seconds: float = 2
+    """``WAIT_SECONDS`` of the functions: 30 in the cloud."""
     reconcile_seconds: float = 10
     """``RECONCILE_SECONDS`` of the functions: an hour in the cloud."""
     minimum_backoff_seconds: float = 0.2

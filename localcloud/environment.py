@@ -106,6 +106,7 @@ def _short_settings(config: CloudConfig) -> dict[str, str]:
         "SETTLE_SECONDS": config.settle_seconds,
         "LEASE_SECONDS": config.lease_seconds,
         "VERTEX_SETTLE": config.vertex_settle,
+        "WAIT_SECONDS": config.wait_seconds,
         "RECONCILE_SECONDS": config.reconcile_seconds,
     }
     return {name: os.environ.get(name, f"{seconds:g}") for name, seconds in settings.items()}

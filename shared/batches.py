@@ -14,7 +14,7 @@ from shared.errors import Problem, Rejected
 from shared.identifiers import DatasetName, TableName
 from shared.keys import hash_of, hash_of_json
 from shared.predict_request import check_allowed
-from shared.progress import QUOTA_SECONDS, WaitFor
+from shared.progress import WaitFor
 from shared.services import Services
 from shared.settings import Settings
 from shared.vertex_batch import Batch
@@ -99,7 +99,7 @@ class Batches:
             and pending.state in {StepState.SUBMITTED, StepState.SENDING}
         )
         if running >= services.settings.max_concurrent_batches:
-            raise WaitFor("quota", QUOTA_SECONDS)
+            raise WaitFor("quota", services.settings.wait_seconds)
         request = _request(item, services.settings)
         return Batch(
             display_name=request.display_name,
@@ -118,7 +118,7 @@ class Batches:
         partly = failed or (result.get("incomplete") or 0) or result["state"] == "JOB_STATE_PARTIALLY_SUCCEEDED"
         if not partly:
             return replace(item, outcome="succeeded")
-        if not succeeded:
+        if failed and not succeeded:
             # A job may be told as succeeded with every row failed: https://github.com/googleapis/python-genai/issues/2693
             problem = Problem("all_rows_failed", f"all {failed} rows failed; the column status of the output says why")
             return replace(item, outcome="failed", problem=problem)

@@ -21,9 +21,6 @@ from shared.settings import Settings
 from shared.vertex_batch import Batch
 from shared.work import Item, Kind, Step, System
 
-# How long before a message that waits for its model is looked at again.
-MODEL_SECONDS = 10.0
-
 
 def plan(request: PredictRequest, payload: Mapping[str, Any], message: Message, now: datetime) -> Item:
     """Return the work that a message asks for: a first step may count or make the table, the last one writes the rows."""
@@ -114,7 +111,7 @@ class Predictions:
             return
         waited = (services.now() - item.created).total_seconds()
         if waited < services.settings.model_wait_seconds and _is_coming(model, services):
-            raise WaitFor("model", MODEL_SECONDS)
+            raise WaitFor("model", services.settings.wait_seconds)
         raise Rejected(
             f"there is no model {model}, and no drop of it is being imported", field="model", code="model_not_found"
         )

@@ -19,9 +19,6 @@ from shared.states import MAXIMUM_ATTEMPTS, Consequence, Progress, consequence_o
 from shared.vertex_batch import ATTEMPT_LABEL, KEY_LABEL, Batch, BatchReport
 from shared.work import Item, Job, Step, StepState, System
 
-# How long work that a service refused for its quota is left alone.
-QUOTA_SECONDS = 30.0
-
 
 class WaitFor(ModeldropError):
     """The work cannot go on yet, for a reason that is none of its own: it waits in the ledger."""
@@ -199,7 +196,7 @@ def _submit_batch(item: Item, step: Step, handler: Handler, services: Services) 
         log("WARNING", "a submission was not answered", key=item.key, reason=str(error)[:200])
         return _wait(item, "answer", unanswered, services)
     except TryLater:
-        return _wait(item.with_step(replace(step, state=StepState.PENDING)), "quota", QUOTA_SECONDS, services)
+        return _wait(item.with_step(replace(step, state=StepState.PENDING)), "quota", settings.wait_seconds, services)
     job = Job(System.VERTEX, name, settings.vertex_location)
     return item.with_step(replace(sending, state=StepState.SUBMITTED, job=job))
 

@@ -67,6 +67,9 @@ class Settings:
     vertex_settle: float = setting(
         float, "Seconds to wait past a lease before an unanswered batch submission is looked for.", 120.0
     )
+    wait_seconds: float = setting(
+        float, "How long work that waits for a quota or its model is left alone before it is looked at again.", 30.0
+    )
     model_wait_seconds: float = setting(
         float, "How long a predict message waits for a model whose drop is being imported.", 86400.0
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ SETTINGS = {
     "SETTLE_SECONDS": "2",
     "LEASE_SECONDS": "3",
     "VERTEX_SETTLE": "1",
+    "WAIT_SECONDS": "1",
     # Drops are looked for when a test says so: ``World.reconcile``.
     "RECONCILE_SECONDS": "3600",
     "DROP_STUCK_SECONDS": "3600",
@@ -66,14 +67,13 @@ def start_world(
                 )
             )
             cloud.start()
-        # They are made while the cloud starts.
-        saved_models: Path = request.getfixturevalue("saved_models")
-        world = World(cloud, saved_models / "shifter")
-        try:
+        with ExitStack() as undo:
+            undo.callback(cloud.stop)
+            # They are made while the cloud starts.
+            saved_models: Path = request.getfixturevalue("saved_models")
+            world = World(cloud, saved_models / "shifter")
+            undo.callback(world.close)
             yield world
-        finally:
-            world.close()
-            cloud.stop()
 
     return start
 

@@ -55,7 +55,8 @@ def all_points(calls: Sequence[str]) -> Iterator[tuple[int, str]]:
 def interrupt(world: World, deed: Deed, name: str, n: int, when: str, *, again: bool) -> None:
     """Do the deed, and kill its function at the n-th call; its event comes ``again`` or is lost."""
     deed.prepare(world, name)
-    if deed.function == "poll_jobs":
+    if again or deed.function == "poll_jobs":
+        # It may have worked since it was last killed.
         start_anew(world, deed)
     rules = [{"caller": deed.function, "nth": n, "when": when, "do": {"kill": True}}]
     if deed.by_event and not again:

@@ -44,13 +44,14 @@ class World:
             self.bigquery = bigquery.Client()
             self.publisher = pubsub_v1.PublisherClient()
             self._subscriber = pubsub_v1.SubscriberClient()
-        self.events = ReceivedEvents(self._subscriber, f"projects/{self.project}/subscriptions/modeldrop-events-log")
         self.models = self.storage.bucket(self.environment["MODEL_BUCKET"])
         self.state = self.storage.bucket(self.environment["STATE_BUCKET"])
         self.dataset = self.make_dataset("chain", "US")
         self.regional = self.make_dataset("regional", REGION)
         self.load(f"{self.dataset}.{SHIFTED_TABLE}", [{"x": float(n)} for n in range(10)])
         self.load(f"{self.regional}.{PROMPT_TABLE}", [{"id": n, "prompt": f"What is {n}?"} for n in range(3)])
+        # Last, because it reads in a thread of its own until `close`.
+        self.events = ReceivedEvents(self._subscriber, f"projects/{self.project}/subscriptions/modeldrop-events-log")
 
     def close(self) -> None:
         """Let go of the clients."""

@@ -1,0 +1,202 @@
+"""Services refuse, break and fail: nothing is lost, and every state and reason leads to what the table says of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+
+import pytest
+
+from shared.states import BIGQUERY_CALL_REASONS, BIGQUERY_JOB_REASONS, Consequence
+from tests.e2e.deeds import SHIFT, ask, check_batch, check_import, check_prediction, post, publish_batch
+from tests.e2e.world import World, fresh, together
+
+FUNCTIONS = ("import_model", "predict", "submit_batch", "submit_batch_message", "poll_jobs")
+# Together they hit three calls in ten.
+BROKEN = ({"status": 503}, {"status": 429}, {"reset": True}, {"lose_answer": True})
+SHARE = 0.085
+
+
+def everything_breaks() -> Iterator[dict[str, object]]:
+    for seed, (function, effect) in enumerate(itertools.product(FUNCTIONS, BROKEN)):
+        yield {"caller": function, "rate": SHARE, "seed": seed, "do": effect}
+
+
+def test_with_three_calls_in_ten_failing_nothing_is_lost_and_nothing_done_twice(world: World, shifter: str) -> None:
+    drops = [fresh("storm") for _ in range(3)]
+    messages = [fresh("storm") for _ in range(8)]
+    batches = [fresh("storm") for _ in range(3)]
+    with world.faults(*everything_breaks()):
+        for name in drops:
+            world.drop(world.shifter(SHIFT), name, seed=1)
+        for name in messages:
+            ask(world, name)
+        for name in batches:
+            publish_batch(world, name)
+        world.until(lambda: len(world.ids("batch.succeeded")) >= len(batches) and not world.pending(), timeout=240)
+        assert sum(world.faults_met()) > 50
+    world.delivered()
+    world.reconcile()
+    world.quiet()
+    for names, check in ((drops, check_import), (messages, check_prediction), (batches, check_batch)):
+        for name in names:
+            check(world, name)
+
+
+# Vertex AI's states: what an event tells, or None for a state that is waited on.
+STATES = {
+    "JOB_STATE_QUEUED": None,
+    "JOB_STATE_PENDING": None,
+    "JOB_STATE_RUNNING": None,
+    "JOB_STATE_CANCELLING": None,
+    "JOB_STATE_UPDATING": None,
+    "JOB_STATE_SUCCEEDED": "batch.succeeded",
+    "JOB_STATE_PARTIALLY_SUCCEEDED": "batch.partially_succeeded",
+    "JOB_STATE_FAILED": "batch.failed",
+    "JOB_STATE_CANCELLED": "batch.cancelled",
+    "JOB_STATE_EXPIRED": "batch.expired",
+    "JOB_STATE_PAUSED": "job.stuck",
+    "JOB_STATE_UNSPECIFIED": "job.stuck",
+}
+
+
+def submitted_batch(world: World) -> tuple[str, str]:
+    """Return the request id of a batch that runs, and its job."""
+    name = fresh("state")
+    post(world, name)
+    item = world.item("batch", "request", name)
+    assert item is not None
+    (job,) = world.until(lambda: world.batches(item["key"]))
+    return name, job["name"]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_of_a_batch_leads_to_what_the_table_says(world: World, state: str) -> None:
+    name, job = submitted_batch(world)
+    world.cloud.vertex.force_state(job, state)
+    for _ in range(3):
+        world.tick()
+
+    expected = STATES[state]
+    told = world.until(lambda: world.events.all(request_id=name), ticking=False) if expected else []
+    assert [event.type for event in told] == ([f"modeldrop.{expected}.v1"] if expected else [])
+    if expected in {None, "job.stuck"}:
+        # It is watched all the same.
+        world.cloud.vertex.force_state(job, "JOB_STATE_SUCCEEDED")
+        world.event("batch.succeeded", request_id=name)
+    world.quiet()
+    assert len(world.events.all(request_id=name)) == (2 if expected == "job.stuck" else 1)
+
+
+def test_a_batch_that_somebody_deleted_is_told_as_failed(world: World) -> None:
+    name, job = submitted_batch(world)
+    world.cloud.vertex.force_state(job, "JOB_STATE_CANCELLED")
+    world.cloud.vertex.jobs.delete(job)
+    failed = world.event("batch.failed", request_id=name)
+    assert failed.data["error"]["code"] == "job_not_found"
+
+
+@pytest.mark.parametrize("reason", BIGQUERY_CALL_REASONS)
+def test_every_reason_of_a_refused_call_leads_to_what_the_table_says(world: World, shifter: str, reason: str) -> None:
+    name = fresh("call")
+    status = {Consequence.REJECT: 400, Consequence.TRY_LATER: 503, Consequence.WAIT_FOR_QUOTA: 403}
+    consequence = BIGQUERY_CALL_REASONS[reason]
+    rule = {"caller": "predict", "method": "bigquery.jobs.insert", "nth": 2}
+    with world.faults({**rule, "do": {"status": status[consequence], "reason": reason}}):
+        ask(world, name)
+        world.delivered()
+        assert world.faults_met() == [1]
+    if consequence is Consequence.REJECT:
+        rejected = world.event("request.rejected", request_id=name)
+        world.quiet()
+        assert rejected.data["error"]["code"] == reason
+        assert world.rows(f"{world.dataset}.{name}") == []
+    else:
+        world.quiet()
+        check_prediction(world, name)
+
+
+@pytest.mark.parametrize("reason", [*BIGQUERY_JOB_REASONS, "aReasonOfTomorrow"])
+def test_every_reason_of_a_failed_job_leads_to_what_the_table_says(world: World, shifter: str, reason: str) -> None:
+    name = fresh("job")
+    with world.faults({"method": "bigquery.jobs.run", "times": 1, "do": {"status": 500, "reason": reason}}):
+        ask(world, name)
+        world.delivered()
+        world.quiet()
+    item = world.item("predict", "request", name)
+    assert item is not None
+    if BIGQUERY_JOB_REASONS.get(reason) is Consequence.NEXT_ATTEMPT:
+        assert item["outcome"] == "succeeded"
+        assert sorted(job.job_id for job in world.jobs(item["key"])) == [
+            f"{item['key']}-predict-1",
+            f"{item['key']}-predict-2",
+        ]
+        assert len(world.rows(f"{world.dataset}.{name}")) == 10
+    else:
+        assert item["outcome"] == "failed"
+        assert world.events.all(request_id=name)[0].data["error"]["code"] == reason
+        assert len(world.jobs(item["key"])) == 1
+
+
+def test_a_job_that_fails_for_no_fault_of_its_own_is_tried_three_times(world: World, shifter: str) -> None:
+    name = fresh("thrice")
+    with world.faults({"method": "bigquery.jobs.run", "do": {"status": 500, "reason": "jobBackendError"}}):
+        ask(world, name)
+        failed = world.event("prediction.failed", request_id=name)
+        world.quiet()
+    assert failed.data["error"]["code"] == "jobBackendError"
+    assert len(world.jobs(failed.data["key"])) == 3
+
+
+def test_no_more_batches_run_at_once_than_is_set(
+    start_world: Callable[..., AbstractContextManager[World]],
+) -> None:
+    with start_world("two-batches", MAX_CONCURRENT_BATCHES="2") as world:
+        names = [fresh("many") for _ in range(6)]
+        together(*[partial(publish_batch, world, name) for name in names])
+        world.delivered()
+        for _ in range(4):
+            world.tick()
+        keys = [item["key"] for name in names if (item := world.item("batch", "request", name))]
+        assert len(keys) == 6
+        waiting = [name for name in names if (world.item("batch", "request", name) or {})["waits_for"] == "quota"]
+        assert len(waiting) >= 4 - len(world.ids("batch.succeeded"))
+        world.quiet(timeout=240)
+        for name in names:
+            check_batch(world, name)
+
+
+def test_what_is_past_its_deadline_is_told_once_and_still_watched(
+    start_world: Callable[..., AbstractContextManager[World]],
+) -> None:
+    with start_world(
+        "hasty", BATCH_DEADLINE_SECONDS="0.5", QUERY_DEADLINE_SECONDS="0.5", CREATE_MODEL_DEADLINE_SECONDS="0.5"
+    ) as world:
+        world.drop(world.shifter(7), "seven")
+        world.event("model.imported", model=f"{world.project}.{world.dataset}.seven")
+        name, model = fresh("slow"), fresh("slow")
+        with world.faults({"method": "bigquery.jobs.run", "do": {"delay_seconds": 4}}):
+            ask(world, name)
+            world.drop(world.shifter(SHIFT), model)
+            stuck = world.event("job.stuck", request_id=name)
+            stuck_import = world.event("job.stuck", model=f"{world.project}.{world.dataset}.{model}")
+            for _ in range(3):
+                world.tick()
+        batch, job = submitted_batch(world)
+        world.cloud.vertex.force_state(job, "JOB_STATE_RUNNING")
+        stuck_batch = world.event("job.stuck", request_id=batch)
+        for _ in range(3):
+            world.tick()
+        world.cloud.vertex.force_state(job, "JOB_STATE_SUCCEEDED")
+        world.quiet()
+
+        assert [event.data["step"] for event in (stuck, stuck_import, stuck_batch)] == ["predict", "create", "submit"]
+        assert {event.data["error"]["code"] for event in (stuck, stuck_import, stuck_batch)} == {"deadline"}
+        assert [event.type.split(".", 1)[1] for event in world.events.all(request_id=name)] == [
+            "job.stuck.v1",
+            "prediction.succeeded.v1",
+        ]
+        assert [event.type.split(".", 1)[1] for event in world.events.all(request_id=batch)][-1] == "batch.succeeded.v1"
+        assert world.shift_of(model) == SHIFT

@@ -1,0 +1,108 @@
+"""Whatever an event holds, it is ignored, rejected or accepted: one of them, and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from cloudevents.http import CloudEvent, from_http
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from shared.drops import DropPath
+from shared.errors import Rejected
+from shared.events_in import FinalizedObject, Message
+from shared.predict_request import PredictRequest
+from tests.example_requests import SETTINGS
+from tests.fuzz.mutations import PREDICT_EXAMPLES, TEXTS, as_json, messages, mostly, mutated
+
+EVENTS = Path(__file__).resolve().parents[1] / "events"
+
+
+def _events(prefix: str) -> list[dict[str, Any]]:
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(EVENTS.glob(f"{prefix}*.json"))]
+    return [each for each in found if "ce-id" in each["headers"]]
+
+
+def _bodies(events: list[dict[str, Any]]) -> st.SearchStrategy[bytes]:
+    return mostly(as_json(mutated(tuple(each["body"] for each in events))))
+
+
+STORAGE_EVENTS, MESSAGE_EVENTS = _events("storage_"), _events("pubsub_")
+STORAGE_HEADERS, MESSAGE_HEADERS = STORAGE_EVENTS[0]["headers"], MESSAGE_EVENTS[0]["headers"]
+
+
+def decision_about_object(arrived: CloudEvent) -> DropPath | None:
+    """Return the drop that an event is about, or None if it is ignored, as import_model decides it."""
+    file = FinalizedObject.from_event(arrived)
+    return DropPath.of_object(file.name) if file else None
+
+
+@given(_bodies(STORAGE_EVENTS), st.sampled_from(["finalized", "finalized", "deleted", "metadataUpdated"]))
+def test_storage_events(body: bytes, what: str) -> None:
+    headers = {**STORAGE_HEADERS, "ce-type": f"google.cloud.storage.object.v1.{what}"}
+    drop = decision_about_object(from_http(headers, body))
+    event("accepted" if drop else "ignored")
+    if drop:
+        assert what == "finalized"
+        assert json.loads(body)["name"].startswith(drop.prefix)
+
+
+@given(_bodies(MESSAGE_EVENTS))
+def test_message_events(body: bytes) -> None:
+    message = Message.from_event(from_http(MESSAGE_HEADERS, body))
+    assert message.id
+    assert message.published.tzinfo is not None
+    try:
+        PredictRequest.parse(message.payload(), SETTINGS, message.published)
+        event("accepted")
+    except Rejected:
+        event("rejected")
+
+
+@given(messages(PREDICT_EXAMPLES))
+def test_what_is_published_is_what_is_read(data: bytes) -> None:
+    body = json.dumps({"message": {"data": base64.b64encode(data).decode(), "messageId": "1"}}).encode()
+    assert Message.from_event(from_http(MESSAGE_HEADERS, body)).data == data
+
+
+SEGMENTS = st.one_of(
+    st.sampled_from(
+        ["films", "genres", "1", "v2", "saved_model.pb", "variables", "_x", ".x", "gcloud", "tmp", "gsutil"]
+    ),
+    TEXTS,
+    st.from_regex(r"[A-Za-z0-9_]{1,8}", fullmatch=True),
+)
+OBJECT_NAMES = st.one_of(
+    st.lists(SEGMENTS, min_size=2, max_size=6).map("/".join),
+    st.lists(SEGMENTS, max_size=3).map("films/genres/2/{}".format),
+    TEXTS,
+)
+
+
+@given(OBJECT_NAMES)
+def test_object_names(name: str) -> None:
+    drop = DropPath.of_object(name)
+    event("accepted" if drop else "ignored")
+    if drop is None:
+        return
+    assert re.fullmatch(r"[A-Za-z0-9]\w*/[A-Za-z0-9]\w*/[A-Za-z0-9][\w.-]{0,127}/", drop.prefix, re.ASCII)
+    assert name.startswith(drop.prefix)
+    rest = name.removeprefix(drop.prefix).split("/")
+    assert all(rest) and not {".", ".."} & set(rest) and rest[-1][0] not in "._"
+    assert not name.startswith(("gcloud/tmp/", "gsutil/tmp/"))
+    assert DropPath.parse(f"gs://models/{drop.prefix}", "models", "path") == drop
+
+
+@given(OBJECT_NAMES.map(lambda name: f"gs://models/{name}") | TEXTS)
+def test_paths_in_messages(path: str) -> None:
+    try:
+        drop = DropPath.parse(path, "models", "path")
+    except Rejected:
+        event("rejected")
+        return
+    event("accepted")
+    assert path.rstrip("/") == f"gs://models/{drop.prefix}".rstrip("/")

@@ -1,0 +1,223 @@
+"""The functions as they are deployed, over HTTP: whatever comes in, none breaks, and each refusal is told once."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from localcloud.cloud import LocalCloud
+from shared.drops import DropPath
+from shared.errors import Rejected
+from shared.events_in import json_object
+from shared.keys import hash_of
+from tests.contract.schemas import faults
+from tests.example_requests import MANAGE_MESSAGE, without
+from tests.fuzz.mutations import (
+    BATCH_EXAMPLES,
+    PREDICT_EXAMPLES,
+    SCALARS,
+    TABLE_MESSAGE,
+    TEXT_MESSAGE,
+    as_json,
+    messages,
+    mostly,
+    mutated,
+)
+from tests.fuzz.test_events import MESSAGE_EVENTS, OBJECT_NAMES, STORAGE_EVENTS
+from tests.received_events import ReceivedEvents
+
+REJECTED = "modeldrop.request.rejected.v1"
+
+# Each example is a call to a process, and may be calls from there to services: fewer of them than of those in one process.
+FEWER = settings(settings.default, max_examples=max(30, settings.default.max_examples // 10))
+
+
+def _anonymous(examples: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """Return ``examples`` without the sender's ids, so that each is its own work, and about datasets that nobody has."""
+    texts = [json.dumps(without(each, "request_id")) for each in examples]
+    return tuple(json.loads(re.sub("bqml_tutorial|films|news|my_dataset", "nobody_has_this", text)) for text in texts)
+
+
+PREDICT = messages(_anonymous(PREDICT_EXAMPLES))
+BATCH = messages(_anonymous(BATCH_EXAMPLES[:2]))
+MANAGE = messages(_anonymous((MANAGE_MESSAGE,)))
+
+
+class Functions:
+    """Calls the functions of the local cloud as Eventarc and other callers do."""
+
+    def __init__(self, cloud: LocalCloud) -> None:
+        self._urls = cloud.functions.urls()
+        self._session = requests.Session()
+
+    def post(self, function: str, body: bytes, headers: Mapping[str, str]) -> requests.Response:
+        return self._session.post(self._urls[function], data=body, headers=dict(headers), timeout=60)
+
+    def deliver(self, function: str, data: bytes, message_id: str) -> int:
+        """Deliver a message; return the status that the function answers with."""
+        message = {
+            "data": base64.b64encode(data).decode(),
+            "messageId": message_id,
+            "publishTime": "2026-11-20T09:41:17Z",
+        }
+        headers = {**MESSAGE_EVENTS[0]["headers"], "ce-id": message_id}
+        return self.post(function, json.dumps({"message": message}).encode(), headers).status_code
+
+
+@pytest.fixture(scope="module")
+def functions(cloud: LocalCloud) -> Functions:
+    return Functions(cloud)
+
+
+def _is_json_object(data: bytes) -> bool:
+    try:
+        return bool(json_object(data))
+    except Rejected:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "examples"),
+    [
+        ("predict", "predict", PREDICT),
+        ("submit_batch_message", "batch", BATCH),
+        ("manage_model", "manage", MANAGE),
+    ],
+    ids=["predict", "submit_batch_message", "manage_model"],
+)
+def test_every_message_is_acknowledged_and_each_refusal_is_told_once(
+    functions: Functions,
+    received_events: ReceivedEvents,
+    function: str,
+    kind: str,
+    examples: st.SearchStrategy[bytes],
+) -> None:
+    delivered: dict[str, bytes] = {}
+
+    @FEWER
+    @given(examples)
+    def deliver(data: bytes) -> None:
+        message_id = uuid.uuid4().hex
+        assert functions.deliver(function, data, message_id) == 200
+        if b"request_id" not in data:
+            delivered[hash_of(kind, "message", message_id)] = data
+
+    deliver()
+    # Nobody has the datasets, models and drops that the examples name: none of them can end but by a refusal.
+    for key, data in delivered.items():
+        event = received_events.wait_for(key=key)
+        assert event.type == REJECTED, data
+        assert faults(f"{REJECTED}.json", event.data) == [], data
+    for key, data in delivered.items():
+        assert len(received_events.all(key=key)) == 1, data
+
+
+def test_every_http_request_is_answered_with_what_became_of_it(
+    functions: Functions, received_events: ReceivedEvents
+) -> None:
+    refused: dict[str, bytes] = {}
+
+    @FEWER
+    @given(BATCH)
+    def post(data: bytes) -> None:
+        request_id = f"fuzz-{uuid.uuid4().hex}"
+        if _is_json_object(data):
+            data = json.dumps({**json_object(data), "request_id": request_id}).encode()
+        response = functions.post("submit_batch", data, {"Content-Type": "application/json"})
+        answer = response.json()
+        assert response.status_code in {202, 400}, response.text
+        assert ("error" in answer) == (response.status_code == 400)
+        if response.status_code == 400:
+            assert set(answer["error"]) == {"code", "message", "field"}
+        if _is_json_object(data):
+            refused[hash_of("batch", "request", request_id)] = data
+
+    post()
+    for key in refused:
+        assert received_events.wait_for(key=key).type == REJECTED
+    for key, data in refused.items():
+        assert len(received_events.all(key=key)) == 1, data
+
+
+def test_the_same_refused_message_delivered_again_is_told_under_the_same_id(
+    functions: Functions, received_events: ReceivedEvents, eventually: Callable[..., Any]
+) -> None:
+    message_id = uuid.uuid4().hex
+    key = hash_of("predict", "message", message_id)
+    for _ in range(2):
+        assert functions.deliver("predict", b'{"model": "d.m"}', message_id) == 200
+    told = eventually(lambda: len(found := received_events.all(REJECTED, key=key)) == 2 and found)
+    assert len({event.id for event in told}) == 1
+    assert told[0].data["error"] == {"code": "missing_field", "message": "input is missing", "field": "input"}
+
+
+def test_what_is_refused_today_is_no_repeat_of_what_was_refused_yesterday(
+    functions: Functions, received_events: ReceivedEvents
+) -> None:
+    nightly = f"{uuid.uuid4().hex}-{{date}}"
+    body = json.dumps({"model": "d.m", "request_id": nightly}).encode()
+    for day in ("2026-11-20", "2026-11-21"):
+        message = {
+            "data": base64.b64encode(body).decode(),
+            "messageId": f"{nightly}{day}",
+            "publishTime": f"{day}T01:00:00Z",
+        }
+        headers = MESSAGE_EVENTS[0]["headers"]
+        assert functions.post("predict", json.dumps({"message": message}).encode(), headers).status_code == 200
+    filled = [nightly.replace("{date}", day) for day in ("2026-11-20", "2026-11-21")]
+    events = [received_events.wait_for(REJECTED, request_id=each) for each in filled]
+    assert [event.data["key"] for event in events] == [hash_of("predict", "request", each) for each in filled]
+    assert events[0].id != events[1].id
+
+
+@FEWER
+@given(mostly(as_json(mutated(tuple(each["body"] for each in MESSAGE_EVENTS)))))
+def test_no_damaged_event_breaks_a_function(functions: Functions, body: bytes) -> None:
+    headers = {**MESSAGE_EVENTS[0]["headers"], "ce-id": uuid.uuid4().hex}
+    assert functions.post("predict", body, headers).status_code < 500
+
+
+@FEWER
+@given(mostly(as_json(mutated(tuple(each["body"] for each in STORAGE_EVENTS)))))
+def test_no_damaged_storage_event_breaks_import_model(functions: Functions, body: bytes) -> None:
+    headers = {**STORAGE_EVENTS[0]["headers"], "ce-id": uuid.uuid4().hex}
+    assert functions.post("import_model", body, headers).status_code < 500
+
+
+def test_what_is_no_drop_is_ignored_without_a_call(cloud: LocalCloud, functions: Functions) -> None:
+    cloud.calls.begin()
+    posted: list[str] = []
+
+    @FEWER
+    @given(OBJECT_NAMES.filter(lambda name: DropPath.of_object(name) is None), SCALARS)
+    def post(name: str, generation: Any) -> None:
+        body = {**STORAGE_EVENTS[0]["body"], "name": name, "generation": generation}
+        response = functions.post("import_model", json.dumps(body).encode(), STORAGE_EVENTS[0]["headers"])
+        assert response.status_code == 200
+        posted.append(name)
+
+    post()
+    assert posted
+    assert cloud.calls.describe("import_model") == []
+
+
+def test_deeply_nested_messages_are_refused(functions: Functions, received_events: ReceivedEvents) -> None:
+    for depth in (60, 300, 900, 990, 5_000):
+        message_id = uuid.uuid4().hex
+        nested = "[" * depth + "]" * depth
+        for message in (TABLE_MESSAGE, TEXT_MESSAGE):
+            data = json.dumps({**without(message, "request_id"), "options": {"a": "NESTED"}}).replace(
+                '"NESTED"', nested
+            )
+            assert functions.deliver("predict", data.encode(), message_id) == 200
+        event = received_events.wait_for(REJECTED, key=hash_of("predict", "message", message_id))
+        assert event.data["error"]["code"] == "invalid_json"

@@ -1,0 +1,110 @@
+"""Whatever a message holds, it is accepted or rejected, and what is accepted holds nothing that was not checked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+
+from hypothesis import event, given
+
+from shared import batches, predictions, statements
+from shared.batch_request import BatchRequest, ObjectUri, Prompts
+from shared.errors import Rejected
+from shared.events_in import Message, json_object
+from shared.identifiers import DatasetName, TableName
+from shared.manage_request import ManageRequest
+from shared.predict_request import PredictRequest
+from shared.work import Item, item_from_json, item_to_json
+from tests.contract.schemas import faults
+from tests.example_requests import NOW, SETTINGS
+from tests.fuzz.mutations import BATCH_EXAMPLES, MANAGE_EXAMPLES, PREDICT_EXAMPLES, messages
+
+# Written down once more, so that a pattern that is loosened by mistake is found.
+TABLE = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]+\.[A-Za-z0-9_]+\.[A-Za-z0-9_-]+(\$[A-Za-z0-9_]+)?")
+DATASET = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]+\.[A-Za-z0-9_]+")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+LABEL = re.compile(r"[a-z][a-z0-9_-]*=[a-z0-9_-]*")
+URI = re.compile(r"gs://[a-z0-9._-]+/[^\x00-\x1f\x7f*?\[\]]*")
+
+
+def _all_match(pattern: re.Pattern[str], texts: Iterable[object]) -> None:
+    for text in texts:
+        assert pattern.fullmatch(str(text)), text
+
+
+def _accepted(data: bytes, parse: Callable[[dict[str, object]], object]) -> object | None:
+    """Return the request in ``data``, or None if it is rejected; anything but a rejection is a failure."""
+    try:
+        return parse(dict(json_object(data)))
+    except Rejected as refusal:
+        problem = refusal.problem
+        assert re.fullmatch(r"[a-z_]+", problem.code)
+        assert 0 < len(problem.message) < 1500
+        assert json.loads(json.dumps(problem.as_json())) == problem.as_json()
+        event(problem.code)
+        return None
+
+
+def _can_be_kept(item: Item) -> None:
+    """Check that the ledger can keep an item, and that it comes back the same."""
+    stored = json.dumps(item_to_json(item), sort_keys=True)
+    assert item_from_json(json.loads(stored), 0) == item
+    stored.encode()
+
+
+@given(messages(PREDICT_EXAMPLES))
+def test_predict_messages(data: bytes) -> None:
+    request = _accepted(data, lambda value: PredictRequest.parse(value, SETTINGS, NOW))
+    if request is None:
+        return
+    assert isinstance(request, PredictRequest)
+    event("accepted")
+    payload = json_object(data)
+    assert faults("predict_message.json", payload) == []
+    _all_match(TABLE, [request.model, request.output])
+    _all_match(NAME, [*request.key, *(name for name, _ in (*request.options, *request.parameters))])
+    _all_match(LABEL, [f"{name}={value}" for name, value in request.labels])
+    if request.table is not None:
+        _all_match(TABLE, [request.table.table])
+        _all_match(NAME, [name for pair in request.table.columns for name in pair])
+    for sql in (statements.predict(request), statements.count_rows(request), statements.merge(request, ["a`b", "c"])):
+        assert f"`{request.model}`" in sql or "COUNT(*) >" in sql
+        sql.encode()
+    _can_be_kept(predictions.plan(request, payload, Message("1", data, {}, NOW), NOW))
+
+
+@given(messages(BATCH_EXAMPLES))
+def test_batch_requests(data: bytes) -> None:
+    request = _accepted(data, lambda value: BatchRequest.parse(value, SETTINGS, NOW))
+    if request is None:
+        return
+    assert isinstance(request, BatchRequest)
+    event("accepted")
+    payload = json_object(data)
+    assert faults("batch_request.json", payload) == []
+    _all_match(re.compile(r"[A-Za-z0-9._@:/-]+"), [request.model])
+    _all_match(LABEL, [f"{name}={value}" for name, value in request.labels])
+    for place in (request.input, request.output):
+        match place:
+            case TableName():
+                _all_match(TABLE, [place])
+            case DatasetName():
+                _all_match(DATASET, [place])
+            case ObjectUri():
+                _all_match(URI, [place])
+                assert place.bucket not in {SETTINGS.model_bucket, SETTINGS.state_bucket} or place is request.input
+            case Prompts():
+                statements.batch_requests(place, ["prompt", "a`b"]).encode()
+    _can_be_kept(batches.plan(request, payload, "1", NOW, NOW))
+
+
+@given(messages(MANAGE_EXAMPLES))
+def test_manage_messages(data: bytes) -> None:
+    request = _accepted(data, lambda value: ManageRequest.parse(value, SETTINGS))
+    if request is None:
+        return
+    assert isinstance(request, ManageRequest)
+    event("accepted")
+    assert faults("manage_message.json", json_object(data)) == []
+    _all_match(re.compile(r"[A-Za-z0-9]\w*/[A-Za-z0-9]\w*/[A-Za-z0-9][\w.-]*/", re.ASCII), [request.path.prefix])

@@ -7,6 +7,7 @@ service, jobs, runner, sessions  the job methods, what is known of jobs, the thr
 quotas                           what is refused once it is asked for
 queries, previews, definitions   what each kind of statement does, run or only looked at
 statements, statement, failures  GoogleSQL on its way to DuckDB; reading one statement; DuckDB's errors in our words
+names, subscripts, translation   what sqlglot and bqemulator would misread or lose, put into other words for them
 accounting, sizes                what is said of a query afterwards; bytes
 destinations, results, schema    tables that are written, rows that are kept, types
 transfers, loading, exporting    load, extract and copy jobs
@@ -16,6 +17,7 @@ ml/                              BigQuery ML
 """
 
 from localcloud.bigquery import quiet as quiet
+from localcloud.bigquery import translation as translation
 from localcloud.bigquery.errors import NotFound, QueryError
 from localcloud.bigquery.server import BigQuery
 from localcloud.bigquery.session import Column, Session

@@ -32,6 +32,7 @@ from bqemulator.versioning.snapshots import SnapshotManager
 from duckdb_extensions import import_extension
 
 from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.subscripts import MACROS
 from localcloud.clock import Clock
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ T = TypeVar("T")
 CONFLICT_SECONDS = 120.0
 _M_MMAP_THRESHOLD, _MMAP_THRESHOLD = -3, 128 * 1024
 # What DuckDB keeps in memory, tables included; the rest lies in files, so that ten million rows take no more than one.
-MEMORY = "256MB"
+MEMORY = "400MB"
 # What one statement at a time may take that can't do with that.
 MORE_MEMORY = "3GB"
 # A snapshot for time travel is a copy of the table: only small ones are worth it.
@@ -239,6 +240,8 @@ def open_context(directory: Path | None, clock: Clock, project: str) -> AppConte
     # Session settings are not handed on to cursors.
     engine.execute("SET GLOBAL TimeZone = 'UTC'")
     engine.execute(f"SET GLOBAL memory_limit = '{MEMORY}'")
+    for macro in MACROS:
+        engine.execute(macro)
     engine.execute("SET GLOBAL temp_directory = '{}'".format(engine.spill.name.replace("'", "''")))
     repository = MemoryCatalogRepository(engine) if directory is None else DuckDBCatalogRepository(engine)
     if isinstance(repository, DuckDBCatalogRepository):

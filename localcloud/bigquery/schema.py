@@ -123,7 +123,14 @@ def stored_type(duckdb_type: Any) -> str:
 
 def columns_of(fields: Sequence[Field]) -> list[tuple[str, str]]:
     """Return name and DuckDB type of the columns of a REST schema."""
-    return bq_schema_to_duckdb_columns([dict(field) for field in fields])
+    return [(field["name"], _declared_type(field)) for field in fields]
+
+
+def _declared_type(field: Field) -> str:
+    if legacy_type(field["type"]) != "RECORD":
+        return bq_schema_to_duckdb_columns([dict(field)])[0][1]
+    children = ", ".join(f"{quote(name)} {kind}" for name, kind in columns_of(field.get("fields") or ()))
+    return f"STRUCT({children})" + ("[]" if field.get("mode") == "REPEATED" else "")
 
 
 def quote(name: str) -> str:

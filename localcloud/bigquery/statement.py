@@ -11,7 +11,9 @@ from functools import lru_cache
 from typing import Any
 
 import sqlglot
-from sqlglot import TokenType, exp
+from sqlglot import exp
+
+from localcloud.bigquery.names import quote_dashed, quote_keywords
 
 _ENDPOINT = re.compile(r"^\s*(?:--[^\n]*\n\s*|#[^\n]*\n\s*|/\*.*?\*/\s*)*", re.DOTALL)
 
@@ -51,17 +53,6 @@ _TYPE_BY_NODE: tuple[tuple[type[exp.Expression], str], ...] = (
     (exp.TruncateTable, "TRUNCATE_TABLE"),
     (exp.Alter, "ALTER_TABLE"),
 )
-# https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#reserved_keywords
-_RESERVED = re.compile(
-    r"""ALL|AND|ANY|ARRAY|AS|ASC|ASSERT_ROWS_MODIFIED|AT|BETWEEN|BY|CASE|CAST|COLLATE|CONTAINS|CREATE|CROSS|CUBE
-    |CURRENT|DEFAULT|DEFINE|DESC|DISTINCT|ELSE|END|ENUM|ESCAPE|EXCEPT|EXCLUDE|EXISTS|EXTRACT|FALSE|FETCH|FOLLOWING|FOR
-    |FROM|FULL|GROUP|GROUPING|GROUPS|HASH|HAVING|IF|IGNORE|IN|INNER|INTERSECT|INTERVAL|INTO|IS|JOIN|LATERAL|LEFT|LIKE
-    |LIMIT|LOOKUP|MERGE|NATURAL|NEW|NO|NOT|NULL|NULLS|OF|ON|OR|ORDER|OUTER|OVER|PARTITION|PRECEDING|PROTO|QUALIFY|RANGE
-    |RECURSIVE|RESPECT|RIGHT|ROLLUP|ROWS|SELECT|SET|SOME|STRUCT|TABLESAMPLE|THEN|TO|TREAT|TRUE|UNBOUNDED|UNION|UNNEST
-    |USING|WHEN|WHERE|WINDOW|WITH|WITHIN""",
-    re.VERBOSE | re.IGNORECASE,
-)
-_FUNCTION_NAMESPACES = frozenset({"AEAD", "AI", "HLL_COUNT", "KEYS", "ML", "NET", "SAFE"})
 DML_TYPES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE"})
 
 # Statements that leave a table or view behind or remove one.
@@ -121,7 +112,7 @@ class Statement:
     """One statement, looked at.
 
     Attributes:
-        sql: Its text.
+        sql: Its text, with names in backticks where sqlglot wants them.
         kind: BigQuery's ``statementType``; empty for what has none.
         tree: sqlglot's reading of it, or None where it has none.
         tables: Every table named with a dataset, in order, once.
@@ -156,7 +147,8 @@ class Statement:
         names: list[str] = []
         nameless = 0
         for projection in select.expressions:
-            name = projection.alias_or_name if isinstance(projection, (exp.Alias, exp.Column, exp.Dot)) else ""
+            path = isinstance(projection, exp.Dot) and isinstance(projection.expression, exp.Identifier)
+            name = projection.alias_or_name if path or isinstance(projection, (exp.Alias, exp.Column)) else ""
             if not name:
                 name = f"f{nameless}_"
                 nameless += 1
@@ -177,10 +169,11 @@ def read_statement(sql: str, *, project: str) -> Statement:
 
     What is returned is shared: whoever changes the tree copies it first.
     """
+    sql = quote_dashed(sql)
     kind = _kind_by_words(sql)
     tree = _parse(sql)
     if tree is None:
-        quoted = quote_names(sql)
+        quoted = quote_keywords(sql)
         tree = _parse(quoted) if quoted != sql else None
         if tree is None:
             return Statement(sql, kind)
@@ -210,28 +203,6 @@ def _parse(sql: str) -> exp.Expression | None:
         return sqlglot.parse_one(sql, read="bigquery")
     except Exception:  # sqlglot raises many kinds; the engine reports the syntax error
         return None
-
-
-def quote_names(sql: str) -> str:
-    """Return ``sql`` with names in backticks that sqlglot takes for keywords and GoogleSQL does not.
-
-    After a dot and after AS a keyword is a name there, reserved ones apart in the second case:
-    https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#path_expressions
-    """
-    try:
-        tokens = sqlglot.tokenize(sql, read="bigquery")
-    except sqlglot.errors.TokenError:
-        return sql
-    for index in range(len(tokens) - 1, 0, -1):
-        token, before = tokens[index], tokens[index - 1].token_type
-        word = token.text.isidentifier() and token.token_type not in (TokenType.VAR, TokenType.IDENTIFIER)
-        if before is TokenType.DOT:
-            named = index < 2 or tokens[index - 2].text.upper() not in _FUNCTION_NAMESPACES
-        else:
-            named = before is TokenType.ALIAS and not _RESERVED.fullmatch(token.text)
-        if word and named:
-            sql = f"{sql[: token.start]}`{sql[token.start : token.end + 1]}`{sql[token.end + 1 :]}"
-    return sql
 
 
 def _kind_by_words(sql: str) -> str:

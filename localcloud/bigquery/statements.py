@@ -24,15 +24,16 @@ from bqemulator.scripting.interpreter import ScriptInterpreter
 from bqemulator.sql.inner_query import rewrite_and_translate_statement
 from bqemulator.sql.parameters import bind_parameters
 from bqemulator.sql.table_rewriter import rewrite_table_refs
-from bqemulator.sql.translator import SQLTranslator
 from sqlglot import TokenType, exp
 
 from localcloud.bigquery.definitions import create_model_view
 from localcloud.bigquery.engine import Engine, complete
 from localcloud.bigquery.errors import NotFound, QueryError
 from localcloud.bigquery.failures import query_error
+from localcloud.bigquery.names import quote_dashed
 from localcloud.bigquery.schema import Field, field_of
 from localcloud.bigquery.statement import Statement, TableName, mentioned_names, possible_tables, read_statement
+from localcloud.bigquery.translation import Translator
 
 if TYPE_CHECKING:
     from bqemulator.catalog.models import RoutineMeta
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from localcloud.bigquery.ml import MachineLearning, ModelStatement
     from localcloud.bigquery.session import Session
 
-_TRANSLATOR = SQLTranslator()
+_TRANSLATOR = Translator()
 # A session's temporary tables may be called by this dataset; they are then tables of a hidden one, as BigQuery's are.
 _SESSION_TABLE = re.compile(r"(?<![\w`.])`?_SESSION`?\s*\.\s*", re.IGNORECASE)
 _TEMPORARY_OF_SESSION = re.compile(
@@ -87,7 +88,7 @@ class Statements:
 
     def model_statement(self, sql: str) -> ModelStatement | None:
         """Return the statement about a model that ``sql`` is, or None. Raises ``QueryError``."""
-        return self.learning.parse(sql, project=self.project, default_dataset=self.default_dataset)
+        return self.learning.parse(quote_dashed(sql), project=self.project, default_dataset=self.default_dataset)
 
     def check(self, statement: Statement) -> None:
         """Refuse what the translation would let pass.
@@ -276,6 +277,7 @@ class Script(ScriptInterpreter):
             self._final_table = None
             return
         await super()._exec_sql(statements.prepare(sql))
+        self._name_columns(statement)
         if statement.target is not None and statement.kind.startswith("CREATE_TABLE"):
             statements.destinations.tidy(statement.target)
 
@@ -284,9 +286,16 @@ class Script(ScriptInterpreter):
 
     async def _run_statement_with_params(self, bq_sql: str, using_values: list[Any]) -> None:
         await super()._run_statement_with_params(self._statements.prepare(bq_sql), using_values)
+        self._name_columns(read_statement(bq_sql, project=self._statements.project))
 
     async def _run_query_with_params(self, bq_sql: str, using_values: list[Any]) -> pa.Table:
         return await super()._run_query_with_params(self._statements.prepare(bq_sql), using_values)
+
+    def _name_columns(self, statement: Statement) -> None:
+        """Call the columns of the result what the text calls them; DuckDB takes the names from its own SQL."""
+        names = statement.column_names() if statement.is_query else None
+        if self._final_table is not None and names is not None and len(names) == self._final_table.num_columns:
+            self._final_table = self._final_table.rename_columns(names)
 
     async def _invoke_procedure(self, routine: RoutineMeta, args: list[Any]) -> dict[str, Any] | None:
         if len(args) != len(routine.arguments):

@@ -58,6 +58,11 @@ class Faults:
                 self._active.append(_Active(ids[-1], rule, document, random.Random(rule.seed)))
             return ids
 
+    def has(self, rule: Rule) -> bool:
+        """Return whether ``rule`` is still in force."""
+        with self._lock:
+            return any(each.rule is rule for each in self._active)
+
     def clear(self, rule_id: str | None = None) -> None:
         """Take the rule with ``rule_id`` out of force, or all."""
         with self._lock:

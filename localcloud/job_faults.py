@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from localcloud.bigquery.errors import QueryError
 from localcloud.bigquery.jobs import Job
 from localcloud.clock import Clock
@@ -10,10 +12,11 @@ from localcloud.faults import Faults
 
 # The method that a rule names: it is none of the API's.
 RUN_METHOD = "bigquery.jobs.run"
+LONGEST_PAUSE_SECONDS = 0.5
 
 
 class JobFaults:
-    """What is to happen to each job of BigQuery, by the rules in force."""
+    """What is to happen to each job of BigQuery, by the rules in force. A job is held up no longer than its rule is."""
 
     def __init__(self, faults: Faults, clock: Clock) -> None:
         self._faults = faults
@@ -23,7 +26,10 @@ class JobFaults:
         """Hold ``job`` up, or end it by a ``QueryError`` with the reason of its rule."""
         rule = self._faults.of_job("bigquery", RUN_METHOD) if self._faults else None
         match rule and rule.effect:
-            case Delay(seconds=seconds):
-                self._clock.wait(job.stopped, seconds)
+            case Delay(seconds=seconds) if rule is not None:
+                until = self._clock.now() + timedelta(seconds=seconds)
+                while (left := (until - self._clock.now()).total_seconds()) > 0 and self._faults.has(rule):
+                    if self._clock.wait(job.stopped, min(left, LONGEST_PAUSE_SECONDS)):
+                        return
             case Status(reason=reason):
                 raise QueryError("This was ordered by a fault rule.", reason=reason)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -50,13 +50,13 @@ def saved_models(making_models: tuple[Path, subprocess.Popen[bytes]]) -> Path:
 def start_world(
     making_models: tuple[Path, subprocess.Popen[bytes]], request: pytest.FixtureRequest, exchanges: Path
 ) -> Callable[..., AbstractContextManager[World]]:
-    """Starts further worlds whose functions have other settings."""
+    """Starts further worlds whose functions have other settings, or whose cloud is another."""
     from localcloud.cloud import LocalCloud
     from localcloud.config import CloudConfig
     from tests.e2e.world import World
 
     @contextmanager
-    def start(name: str, **settings: str) -> Iterator[World]:
+    def start(name: str, *, settings: Mapping[str, str] = {}, **config: Any) -> Iterator[World]:
         with variables({}):
             cloud = LocalCloud(
                 CloudConfig(
@@ -64,6 +64,7 @@ def start_world(
                     with_samples=False,
                     function_environment={**SETTINGS, **settings},
                     record_to=exchanges / name,
+                    **config,
                 )
             )
             cloud.start()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -25,9 +26,9 @@ def everything_breaks() -> Iterator[dict[str, object]]:
 
 
 def test_with_three_calls_in_ten_failing_nothing_is_lost_and_nothing_done_twice(world: World, shifter: str) -> None:
-    drops = [fresh("storm") for _ in range(3)]
-    messages = [fresh("storm") for _ in range(8)]
-    batches = [fresh("storm") for _ in range(3)]
+    drops = [fresh("storm") for _ in range(2)]
+    messages = [fresh("storm") for _ in range(5)]
+    batches = [fresh("storm") for _ in range(2)]
     with world.faults(*everything_breaks()):
         for name in drops:
             world.drop(world.shifter(SHIFT), name, seed=1)
@@ -98,7 +99,14 @@ def test_a_batch_that_somebody_deleted_is_told_as_failed(world: World) -> None:
     assert failed.data["error"]["code"] == "job_not_found"
 
 
-@pytest.mark.parametrize("reason", BIGQUERY_CALL_REASONS)
+def short_and_full(reasons: Iterable[str], *short: str) -> list[Any]:
+    """Return ``reasons`` as parameters; `make test` has those of ``short``, the others are alike."""
+    return [pytest.param(each, marks=() if each in short else pytest.mark.matrix) for each in reasons]
+
+
+@pytest.mark.parametrize(
+    "reason", short_and_full(BIGQUERY_CALL_REASONS, "accessDenied", "invalidQuery", "backendError", "quotaExceeded")
+)
 def test_every_reason_of_a_refused_call_leads_to_what_the_table_says(world: World, shifter: str, reason: str) -> None:
     name = fresh("call")
     status = {Consequence.REJECT: 400, Consequence.TRY_LATER: 503, Consequence.WAIT_FOR_QUOTA: 403}
@@ -118,7 +126,13 @@ def test_every_reason_of_a_refused_call_leads_to_what_the_table_says(world: Worl
         check_prediction(world, name)
 
 
-@pytest.mark.parametrize("reason", [*BIGQUERY_JOB_REASONS, "aReasonOfTomorrow"])
+@pytest.mark.parametrize(
+    "reason",
+    short_and_full(
+        [*BIGQUERY_JOB_REASONS, "aReasonOfTomorrow"],
+        *("jobBackendError", "jobRateLimitExceeded", "quotaExceeded", "stopped", "aReasonOfTomorrow"),
+    ),
+)
 def test_every_reason_of_a_failed_job_leads_to_what_the_table_says(world: World, shifter: str, reason: str) -> None:
     name = fresh("job")
     with world.faults({"method": "bigquery.jobs.run", "times": 1, "do": {"status": 500, "reason": reason}}):
@@ -153,7 +167,7 @@ def test_a_job_that_fails_for_no_fault_of_its_own_is_tried_three_times(world: Wo
 def test_no_more_batches_run_at_once_than_is_set(
     start_world: Callable[..., AbstractContextManager[World]],
 ) -> None:
-    with start_world("two-batches", MAX_CONCURRENT_BATCHES="2") as world:
+    with start_world("two-batches", settings={"MAX_CONCURRENT_BATCHES": "2"}) as world:
         names = [fresh("many") for _ in range(6)]
         together(*[partial(publish_batch, world, name) for name in names])
         world.delivered()
@@ -171,9 +185,10 @@ def test_no_more_batches_run_at_once_than_is_set(
 def test_what_is_past_its_deadline_is_told_once_and_still_watched(
     start_world: Callable[..., AbstractContextManager[World]],
 ) -> None:
-    with start_world(
-        "hasty", BATCH_DEADLINE_SECONDS="0.5", QUERY_DEADLINE_SECONDS="0.5", CREATE_MODEL_DEADLINE_SECONDS="0.5"
-    ) as world:
+    deadlines = dict.fromkeys(
+        ("BATCH_DEADLINE_SECONDS", "QUERY_DEADLINE_SECONDS", "CREATE_MODEL_DEADLINE_SECONDS"), "0.5"
+    )
+    with start_world("hasty", settings=deadlines) as world:
         world.drop(world.shifter(7), "seven")
         world.event("model.imported", model=f"{world.project}.{world.dataset}.seven")
         name, model = fresh("slow"), fresh("slow")

@@ -14,7 +14,7 @@ from tests.e2e.world import World, fresh
 @pytest.fixture(scope="module")
 def impatient(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
     """A world in which a drop is reported as stuck after a second."""
-    with start_world("impatient", DROP_STUCK_SECONDS="1", SETTLE_SECONDS="0.5") as world:
+    with start_world("impatient", settings={"DROP_STUCK_SECONDS": "1", "SETTLE_SECONDS": "0.5"}) as world:
         yield world
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import threading
 import time
@@ -281,6 +282,10 @@ class World:
         """Return the methods that the function ``caller`` has called since counting began."""
         answer = requests.get(f"{self.environment['LOCALCLOUD_URL']}/calls", {"caller": caller}, timeout=10)
         return [call["method"] for call in answer.json()["calls"]]
+
+    def shell(self) -> dict[str, str]:
+        """Return the variables of a person's shell that is led here."""
+        return {**self.environment, "PATH": os.environ["PATH"]}
 
     def ready(self) -> None:
         """Wait until every function answers."""

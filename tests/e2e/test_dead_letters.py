@@ -1,0 +1,61 @@
+"""What a function cannot take ends in the dead letters after the declared deliveries, and is sent again from there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+
+from tests.e2e.deeds import SHIFT, check_import, publish_batch
+from tests.e2e.world import World, fresh
+
+OUTAGE = {"service": "storage", "method": "storage.objects.*", "do": {"status": 403}}
+
+
+@pytest.fixture(scope="module")
+def restless(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
+    """A world that delivers again soon."""
+    with start_world("restless", minimum_backoff_seconds=0.05, maximum_backoff_seconds=0.1) as world:
+        world.drop(world.shifter(7), "seven")
+        world.event("model.imported", model=f"{world.project}.{world.dataset}.seven")
+        yield world
+
+
+def dead_letters(world: World, *arguments: str) -> str:
+    """Run `python -m deploy dead-letters` with these arguments; return what it prints."""
+    command = [sys.executable, "-m", "deploy", "dead-letters", *arguments, "--wait", "1"]
+    done = subprocess.run(command, env=world.shell(), capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout
+
+
+def test_events_that_no_function_took_are_held_and_sent_again(restless: World) -> None:
+    world = restless
+    name, request_id, batch = fresh("dead"), fresh("dead"), fresh("alive")
+    attempts = world.cloud.declaration.retry.maximum_delivery_attempts
+    with world.faults({**OUTAGE, "caller": "predict"}, {**OUTAGE, "caller": "import_model"}):
+        world.ask("seven", request_id, request_id, output={"write": "append"})
+        world.drop(world.shifter(SHIFT), name)
+        # What the other functions take flows on meanwhile.
+        publish_batch(world, batch)
+        world.event("batch.succeeded", request_id=batch)
+        world.delivered()
+    assert world.item("predict", "request", request_id) is None
+    assert world.imports_of(name) == []
+
+    listed = dead_letters(world, "list")
+    assert "6 held" in listed
+    assert str(attempts) in listed
+    assert "modeldrop-predict" in listed
+    assert f"{world.dataset}/{name}/1/saved_model.pb" in listed
+    assert "6 sent again" in dead_letters(world, "replay", "--all")
+
+    world.event("prediction.succeeded", request_id=request_id)
+    world.event("model.imported", model=f"{world.project}.{world.dataset}.{name}")
+    world.delivered()
+    world.quiet()
+    check_import(world, name)
+    assert len(world.rows(f"{world.dataset}.{request_id}")) == 10
+    assert "0 held" in dead_letters(world, "list")

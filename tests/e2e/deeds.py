@@ -129,6 +129,15 @@ def publish_batch(world: World, name: str) -> None:
     world.publish("BATCH_TOPIC", world.batch(name, name))
 
 
+def publish_requests(world: World, name: str) -> None:
+    world.publish("BATCH_TOPIC", world.batch_of_requests(name, name))
+
+
+def post_requests(world: World, name: str) -> None:
+    with suppress(requests.ConnectionError):
+        world.post_batch(world.batch_of_requests(name, name))
+
+
 def with_requests(world: World, name: str) -> None:
     """Bring a batch to where the table of its requests is made and nobody has noticed."""
     publish_batch(world, name)
@@ -194,10 +203,25 @@ DEEDS = {
         check_batch,
         lost=lambda world, name: world.item("batch", "request", name) is None,
     ),
+    "submitting requests by message": Deed(
+        "submit_batch_message",
+        nothing,
+        publish_requests,
+        check_batch,
+        lost=lambda world, name: world.item("batch", "request", name) is None,
+    ),
     "submitting a batch over HTTP": Deed(
         "submit_batch",
         nothing,
         post,
+        check_batch,
+        by_event=False,
+        lost=lambda world, name: world.item("batch", "request", name) is None,
+    ),
+    "submitting requests over HTTP": Deed(
+        "submit_batch",
+        nothing,
+        post_requests,
         check_batch,
         by_event=False,
         lost=lambda world, name: world.item("batch", "request", name) is None,

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from shared.keys import hash_of
 from tests.e2e.deeds import (
     SHIFT,
     answered,
@@ -274,6 +275,54 @@ def test_a_call_whose_answer_is_lost_takes_effect_once(
         world.delivered()
         world.quiet()
     done(world, function, name)
+
+
+def test_a_claim_whose_answer_is_lost_is_known_as_the_calls_own(world: World, shifter: str) -> None:
+    name = fresh("owner")
+    # The index object is the first thing that is written, the item with the claim the second.
+    with world.faults({"caller": "predict", "method": "storage.objects.insert", "nth": 2, "do": {"lose_answer": True}}):
+        ask(world, name)
+        world.delivered()
+        assert world.faults_met() == [1]
+    item = world.item("predict", "request", name)
+
+    # Nobody had to wait until the claim ran out: the very call that made it went on.
+    assert item is not None
+    assert item["steps"][0]["state"] == "submitted"
+    done(world, "predict", name)
+
+
+def test_a_job_id_that_is_taken_by_another_request_is_not_adopted(world: World, shifter: str) -> None:
+    name = fresh("taken")
+    job_id = f"{hash_of('predict', 'request', name)}-predict-1"
+    world.bigquery.query("SELECT 1", job_id=job_id, location="US", job_retry=None).result()
+    ask(world, name)
+    rejected = world.event("request.rejected", request_id=name)
+    world.quiet()
+    assert rejected.data["error"]["code"] == "job_id_taken"
+    assert world.rows(f"{world.dataset}.{name}") == []
+
+
+@pytest.mark.parametrize("function", WORKS)
+def test_an_event_that_pubsub_does_not_take_is_published_later(world: World, shifter: str, function: str) -> None:
+    name = fresh("unpublished")
+    with world.faults(
+        {"caller": "poll_jobs", "method": "pubsub.projects.topics.publish", "times": 1, "do": {"status": 403}}
+    ):
+        WORKS[function][0](world, name)
+        world.until(lambda: world.faults_met() == [1])
+    done(world, function, name)
+
+
+def test_a_rejection_that_pubsub_does_not_take_is_published_with_the_next_delivery(world: World) -> None:
+    name = fresh("unpublished")
+    with world.faults(
+        {"caller": "predict", "method": "pubsub.projects.topics.publish", "times": 1, "do": {"status": 403}}
+    ):
+        world.publish("PREDICT_TOPIC", {"request_id": name})
+        world.delivered()
+        assert world.faults_met() == [1]
+    world.until(lambda: world.events.all("request.rejected", request_id=name), ticking=False)
 
 
 def test_one_write_a_second_to_one_object_is_enough(world: World, shifter: str) -> None:

@@ -71,6 +71,20 @@ def test_a_drop_that_was_told_as_stuck_is_imported_when_it_is_whole(impatient: W
     assert len(impatient.events.all(path=path)) == 2
 
 
+def test_a_file_that_the_graph_does_not_name_and_that_comes_last_belongs_to_the_drop(world: World) -> None:
+    model = fresh("last")
+    path = world.drop(without(world, "fingerprint.pb"), model)
+    world.delivered()
+    world.tick()
+    world.drop({"fingerprint.pb": world.shifter(3)["fingerprint.pb"]}, model)
+    world.event("model.imported", path=path)
+    world.delivered()
+    world.quiet()
+
+    assert len(world.imports_of(model)) == 1
+    assert len(world.events.all(path=path)) == 1
+
+
 def test_a_drop_of_counted_files_is_imported_with_its_last_one_without_the_poller(world: World) -> None:
     model = fresh("counted")
     world.drop(without(world, modeldrop__yaml=b"files: 5\n"), model, seed=4)

@@ -29,6 +29,7 @@ Found = TypeVar("Found")
 REGION = "us-central1"
 SHIFTED_TABLE = "numbers"
 PROMPT_TABLE = "prompts"
+REQUEST_TABLE = "requests"
 
 
 class World:
@@ -51,6 +52,9 @@ class World:
         self.regional = self.make_dataset("regional", REGION)
         self.load(f"{self.dataset}.{SHIFTED_TABLE}", [{"x": float(n)} for n in range(10)])
         self.load(f"{self.regional}.{PROMPT_TABLE}", [{"id": n, "prompt": f"What is {n}?"} for n in range(3)])
+        self.load(
+            f"{self.regional}.{REQUEST_TABLE}", [{"id": n, "request": _asking(f"What is {n}?")} for n in range(3)]
+        )
         # Last, because it reads in a thread of its own until `close`.
         self.events = ReceivedEvents(self._subscriber, f"projects/{self.project}/subscriptions/modeldrop-events-log")
 
@@ -126,6 +130,10 @@ class World:
             "request_id": request_id,
             **more,
         }
+
+    def batch_of_requests(self, table: str, request_id: str) -> dict[str, Any]:
+        """Return the request of a batch whose requests stand in a table already, so that it has no other step."""
+        return self.batch(table, request_id, input=f"bq://{self.project}.{self.regional}.{REQUEST_TABLE}")
 
     def post_batch(self, request: Mapping[str, Any]) -> requests.Response:
         """Send the request of a batch over HTTP."""
@@ -290,6 +298,10 @@ class World:
     def ready(self) -> None:
         """Wait until every function answers."""
         self.cloud.functions.wait_until_ready()
+
+
+def _asking(question: str) -> str:
+    return json.dumps({"contents": [{"role": "user", "parts": [{"text": question}]}]})
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

@@ -39,7 +39,8 @@ T = TypeVar("T")
 
 CONFLICT_SECONDS = 120.0
 _M_MMAP_THRESHOLD, _MMAP_THRESHOLD = -3, 128 * 1024
-# What DuckDB keeps in memory, tables included; the rest lies in files, so that ten million rows take no more than one.
+# What DuckDB keeps in memory, tables included; the rest lies in files, so that ten million rows take no more than 300 MB
+# beyond what one million take.
 MEMORY = "400MB"
 # What one statement at a time may take that can't do with that.
 MORE_MEMORY = "3GB"

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 import duckdb
-from bqemulator.domain.errors import DomainError
+from bqemulator.domain.errors import DomainError, InvalidQueryError
 from bqemulator.jobs.error_mapper import translate_runtime_error
+from bqemulator.scripting.exceptions import ScriptRaise
 
 from localcloud.bigquery.errors import STATUS_BY_REASON, NotFound, QueryError
 from localcloud.bigquery.ml.function_errors import function_error
+from localcloud.bigquery.syntax import syntax_failure
+from localcloud.bigquery.wording import plain, worded
+from localcloud.storage.errors import StorageError
 
 _MISSING_COLUMN = re.compile(
     r'Referenced column "(?P<name>[^"]+)" not found|does not have a column named "(?P<of>[^"]+)"'
@@ -21,8 +26,17 @@ _MISSING_FUNCTION = re.compile(
 )
 _NAMED_TABLE = re.compile(r'"(?P<schema>[A-Za-z0-9_\-]+__[A-Za-z0-9_\-]+)"\."(?P<table>[^"]+)"')
 _EMULATOR_NAME = re.compile(r"(?P<kind>dataset|table|model|routine|job):(?P<name>[\w\-.$]+)")
+_LOGGER = logging.getLogger(__name__)
 _WORDING = {"Unterminated string literal": "Syntax error: Unclosed string literal"}
 _KIND = {"dataset": "Dataset", "table": "Table", "model": "Model", "routine": "Routine", "job": "Job"}
+
+
+class ScriptFailure(InvalidQueryError):
+    """What went wrong in a script's statement, as bqemulator's interpreter catches and shows it."""
+
+    def __init__(self, error: QueryError) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 def query_error(
@@ -38,13 +52,20 @@ def query_error(
     """
     if isinstance(error, QueryError):
         return error
+    if isinstance(error, ScriptFailure):
+        return error.error
+    if isinstance(error, ScriptRaise):
+        return QueryError(error.message, location="query")
+    if isinstance(error, StorageError):
+        reason = error.reason if error.reason in STATUS_BY_REASON else "invalid"
+        return QueryError(str(error), reason=reason, status=error.code)
     text = str(error)
     if isinstance(error, DomainError):
         cause = error.__cause__
         if isinstance(cause, duckdb.Error):
             error, text = cause, str(cause)
         else:
-            return _from_domain(error)
+            return _from_domain(error, sql)
     raised = function_error(text)
     if raised is not None:
         return raised
@@ -53,19 +74,32 @@ def query_error(
         if known is not None:
             return known
         if isinstance(error, duckdb.ParserException):
-            what = text.removeprefix("Parser Error: ").removeprefix("syntax error ").split("\n")[0]
-            return QueryError(f"Syntax error: {what}", location="query")
+            return syntax_failure(sql) or QueryError(_unsupported(sql, text), location="query")
         if isinstance(error, duckdb.OutOfMemoryException):
-            return QueryError(f"Resources exceeded during query execution: {text}", reason="resourcesExceeded")
-        return _from_domain(translate_runtime_error(error, duckdb_sql=duckdb_sql))
-    return QueryError(f"{type(error).__name__}: {error}", reason="jobInternalError")
+            return QueryError("Resources exceeded during query execution: out of memory.", reason="resourcesExceeded")
+        found = translate_runtime_error(error, duckdb_sql=duckdb_sql)
+        if found.bq_reason != "invalidQuery":
+            return _from_domain(found, sql)
+        return QueryError(worded(text), location="query")
+    _LOGGER.error("a job failed in a way that it should not", exc_info=error)
+    return QueryError("An internal error occurred and the request could not be completed.", reason="jobInternalError")
 
 
-def _from_domain(error: DomainError) -> QueryError:
+def _from_domain(error: DomainError, sql: str) -> QueryError:
     reason = error.bq_reason if error.bq_reason in STATUS_BY_REASON else "invalidQuery"
-    message = error.message.removeprefix("Query execution failed: ").split("\n\nLINE ")[0]
-    message = _WORDING.get(message, message)
+    message = error.message.removeprefix("Query execution failed: ")
+    if message.startswith("Syntax error") and (failure := syntax_failure(sql)) is not None:
+        return failure
+    message = _WORDING.get(message, worded(message))
     return QueryError(plain_names(message), reason=reason, location=error.location, status=error.http_status)
+
+
+def _unsupported(sql: str, text: str) -> str:
+    """Return the message for GoogleSQL that is read but that DuckDB has nothing for."""
+    near = re.search(r'at or near ("[^"]*")', text)
+    verb = re.search(r"[A-Za-z]+", sql)
+    where = f" near {near[1]}" if near else ""
+    return f"This {verb[0].upper() if verb else ''} statement is not supported by the local BigQuery{where}"
 
 
 def plain_names(message: str) -> str:
@@ -75,7 +109,7 @@ def plain_names(message: str) -> str:
         project, _, rest = match["name"].partition(".")
         return f"{_KIND[match['kind']]} {project}:{rest}" if rest else match[0]
 
-    return _EMULATOR_NAME.sub(named, message) if message.startswith(("Not found", "Already Exists")) else message
+    return _EMULATOR_NAME.sub(named, message) if message.startswith(("Not found", "Already Exists")) else plain(message)
 
 
 def _from_duckdb(text: str, *, sql: str, duckdb_sql: str | None, location: str) -> QueryError | None:

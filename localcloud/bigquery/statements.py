@@ -10,34 +10,30 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import sqlglot
 from bqemulator.api.dependencies import AppContext
-from bqemulator.domain.errors import DomainError, InvalidQueryError
+from bqemulator.domain.errors import DomainError
 from bqemulator.jobs.executor import JOB_RESULTS, JOB_SCHEMAS, execute_query_job
 from bqemulator.row_access.identity import CallerIdentity
-from bqemulator.scripting.exceptions import ReturnSignal
-from bqemulator.scripting.interpreter import ScriptInterpreter
 from bqemulator.sql.inner_query import rewrite_and_translate_statement
 from bqemulator.sql.parameters import bind_parameters
 from bqemulator.sql.table_rewriter import rewrite_table_refs
 from sqlglot import TokenType, exp
 
-from localcloud.bigquery.definitions import create_model_view
 from localcloud.bigquery.engine import Engine, complete
 from localcloud.bigquery.errors import NotFound, QueryError
 from localcloud.bigquery.failures import query_error
 from localcloud.bigquery.names import quote_dashed
 from localcloud.bigquery.schema import Field, field_of
+from localcloud.bigquery.scripts import Script
 from localcloud.bigquery.statement import Statement, TableName, mentioned_names, possible_tables, read_statement
+from localcloud.bigquery.syntax import refuse_functions_left
 from localcloud.bigquery.translation import Translator
 
 if TYPE_CHECKING:
-    from bqemulator.catalog.models import RoutineMeta
-
     from localcloud.bigquery.destinations import Destinations
     from localcloud.bigquery.ml import MachineLearning, ModelStatement
     from localcloud.bigquery.session import Session
@@ -112,12 +108,13 @@ class Statements:
         """Return GoogleSQL that bqemulator can translate: default dataset filled in, model views and ML functions gone.
 
         Raises:
-            QueryError: An ML function is used wrongly.
+            QueryError: An ML function is used wrongly, or not known here.
         """
         sql = self.qualify(sql)
         sql = self._inline_model_views(sql)
         if self.session is not None and self.learning.uses_models(sql):
             sql = self.learning.rewrite(sql, self.session, dry_run=self.dry_run)
+            refuse_functions_left(sql)
         return sql
 
     def qualify(self, sql: str) -> str:
@@ -235,12 +232,14 @@ class Statements:
             table = JOB_RESULTS.pop(job_id)
             return table, JOB_SCHEMAS.pop(job_id, []), dict(meta.statistics.get("query", {}))
         except Exception as error:
-            raise query_error(error, sql=original, duckdb_sql=self._named(prepared), location=self.location) from error
+            raise query_error(
+                error, sql=original, duckdb_sql=self.names_in_engine(prepared), location=self.location
+            ) from error
         finally:
             JOB_RESULTS.pop(job_id, None)
             JOB_SCHEMAS.pop(job_id, None)
 
-    def _named(self, sql: str) -> str:
+    def names_in_engine(self, sql: str) -> str:
         """Return the full names of the statement's tables as DuckDB writes them, to complete its messages."""
         return " ".join(name.quoted for name in read_statement(sql, project=self.project).tables)
 
@@ -249,64 +248,10 @@ class Statements:
         try:
             result = complete(Script(self).run(source))
         except Exception as error:
-            raise query_error(error, sql=source, duckdb_sql=self._named(source), location=self.location) from error
+            raise query_error(
+                error, sql=source, duckdb_sql=self.names_in_engine(source), location=self.location
+            ) from error
         return result.final_table if result.final_table is not None else pa.table({})
-
-
-class Script(ScriptInterpreter):
-    """bqemulator's interpreter, with each statement made ready just before it is translated.
-
-    These methods are the seam: every statement of a script, dynamic SQL and expressions included, comes through one of
-    them with its temporary tables already made.
-    """
-
-    def __init__(self, statements: Statements) -> None:
-        super().__init__(statements.context, statements.project, caller=statements.caller)
-        self._statements = statements
-
-    async def _exec_sql(self, sql: str) -> None:
-        statements = self._statements
-        model = statements.model_statement(sql)
-        if model is not None:
-            statements.learning.execute(model, statements.require_session(), dry_run=False)
-            self._final_table = None
-            return
-        statement = read_statement(statements.qualify(sql), project=statements.project)
-        if statement.kind == "CREATE_VIEW" and statements.learning.uses_models(sql):
-            create_model_view(statement, statements, statements.destinations)
-            self._final_table = None
-            return
-        await super()._exec_sql(statements.prepare(sql))
-        self._name_columns(statement)
-        if statement.target is not None and statement.kind.startswith("CREATE_TABLE"):
-            statements.destinations.tidy(statement.target)
-
-    async def _run_query(self, bq_sql: str) -> pa.Table:
-        return await super()._run_query(self._statements.prepare(bq_sql))
-
-    async def _run_statement_with_params(self, bq_sql: str, using_values: list[Any]) -> None:
-        await super()._run_statement_with_params(self._statements.prepare(bq_sql), using_values)
-        self._name_columns(read_statement(bq_sql, project=self._statements.project))
-
-    async def _run_query_with_params(self, bq_sql: str, using_values: list[Any]) -> pa.Table:
-        return await super()._run_query_with_params(self._statements.prepare(bq_sql), using_values)
-
-    def _name_columns(self, statement: Statement) -> None:
-        """Call the columns of the result what the text calls them; DuckDB takes the names from its own SQL."""
-        names = statement.column_names() if statement.is_query else None
-        if self._final_table is not None and names is not None and len(names) == self._final_table.num_columns:
-            self._final_table = self._final_table.rename_columns(names)
-
-    async def _invoke_procedure(self, routine: RoutineMeta, args: list[Any]) -> dict[str, Any] | None:
-        if len(args) != len(routine.arguments):
-            raise InvalidQueryError(f"Procedure {routine.routine_id} expects {len(routine.arguments)} arguments")
-        nested = Script(self._statements)
-        for parameter, value in zip(routine.arguments, args, strict=True):
-            nested._frames.declare(parameter.name, "ANY", value)
-        with suppress(ReturnSignal):
-            await nested.run(routine.definition_body)
-        self._final_table = nested._final_table
-        return nested._frames.snapshot_current()
 
 
 def _split_dataset(name: str | None, project: str) -> tuple[str, str] | None:

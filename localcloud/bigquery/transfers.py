@@ -21,6 +21,7 @@ from localcloud.bigquery.failures import query_error
 from localcloud.bigquery.jobs import Job
 from localcloud.bigquery.loading import Files, schema_of
 from localcloud.bigquery.statement import TableName
+from localcloud.bigquery.wording import plain
 
 if TYPE_CHECKING:
     from bqemulator.catalog.models import TableMeta
@@ -74,7 +75,11 @@ class TransferJobs:
                 if isinstance(error, duckdb.InterruptException):
                     raise
                 message = str(error).split("\n")[0]
-                raise QueryError(f"Error while reading data, error message: {message}", reason="invalid") from error
+                for path in paths:
+                    message = message.replace(str(path), path.name.partition("-")[2] or "the file")
+                raise QueryError(
+                    f"Error while reading data, error message: {plain(message)}", reason="invalid"
+                ) from error
             sizes = [path.stat().st_size for path in paths]
         job.statistics = {
             "load": {

@@ -1,0 +1,110 @@
+"""Scripts: statement by statement on the way of single statements."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import duckdb
+import pyarrow as pa
+from bqemulator.domain.errors import InvalidQueryError
+from bqemulator.scripting.exceptions import ReturnSignal
+from bqemulator.scripting.interpreter import ScriptInterpreter
+
+from localcloud.bigquery.definitions import create_model_view
+from localcloud.bigquery.engine import Cancelled
+from localcloud.bigquery.failures import ScriptFailure, query_error
+from localcloud.bigquery.statement import Statement, read_statement
+
+if TYPE_CHECKING:
+    from bqemulator.catalog.models import RoutineMeta
+
+    from localcloud.bigquery.statements import Statements
+
+T = TypeVar("T")
+
+# In a handler: https://cloud.google.com/bigquery/docs/reference/standard-sql/procedural-language#beginexceptionend
+_ERROR_MESSAGE = re.compile(r"@@error\.message\b", re.IGNORECASE)
+_ERROR_VARIABLE = "__error_message__"
+
+
+class Script(ScriptInterpreter):
+    """bqemulator's interpreter, with each statement made ready just before it is translated.
+
+    These methods are the seam: every statement of a script, dynamic SQL and expressions included, comes through one of
+    them with its temporary tables already made.
+    """
+
+    def __init__(self, statements: Statements) -> None:
+        super().__init__(statements.context, statements.project, caller=statements.caller)
+        self._statements = statements
+
+    async def _exec_sql(self, sql: str) -> None:
+        await self._told(self._exec_statement_of_sql(sql), sql)
+
+    async def _exec_statement_of_sql(self, sql: str) -> None:
+        statements = self._statements
+        model = statements.model_statement(sql)
+        if model is not None:
+            statements.learning.execute(model, statements.require_session(), dry_run=False)
+            self._final_table = None
+            return
+        statement = read_statement(statements.qualify(sql), project=statements.project)
+        if statement.kind == "CREATE_VIEW" and statements.learning.uses_models(sql):
+            create_model_view(statement, statements, statements.destinations)
+            self._final_table = None
+            return
+        await super()._exec_sql(self._prepared(sql))
+        self._name_columns(statement)
+        if statement.target is not None and statement.kind.startswith("CREATE_TABLE"):
+            statements.destinations.tidy(statement.target)
+
+    async def _run_query(self, bq_sql: str) -> pa.Table:
+        return await self._told(super()._run_query(self._prepared(bq_sql)), bq_sql)
+
+    async def _run_statement_with_params(self, bq_sql: str, using_values: list[Any]) -> None:
+        await self._told(super()._run_statement_with_params(self._prepared(bq_sql), using_values), bq_sql)
+        self._name_columns(read_statement(bq_sql, project=self._statements.project))
+
+    async def _run_query_with_params(self, bq_sql: str, using_values: list[Any]) -> pa.Table:
+        return await self._told(super()._run_query_with_params(self._prepared(bq_sql), using_values), bq_sql)
+
+    def _prepared(self, sql: str) -> str:
+        return self._statements.prepare(_ERROR_MESSAGE.sub(_ERROR_VARIABLE, sql))
+
+    async def _told(self, work: Awaitable[T], sql: str) -> T:
+        """Return what comes of ``work``; what goes wrong in it is told in a client's words, which a handler may read.
+
+        Raises:
+            ScriptFailure: It went wrong.
+            Cancelled: The job was told to stop, which no handler is for.
+        """
+        statements = self._statements
+        try:
+            return await work
+        except (Cancelled, ScriptFailure):
+            raise
+        except Exception as error:
+            if isinstance(error, duckdb.InterruptException) or statements.require_session().cancelled.is_set():
+                raise Cancelled from error
+            names = statements.names_in_engine(sql)
+            raise ScriptFailure(query_error(error, sql=sql, duckdb_sql=names, location=statements.location)) from error
+
+    def _name_columns(self, statement: Statement) -> None:
+        """Call the columns of the result what the text calls them; DuckDB takes the names from its own SQL."""
+        names = statement.column_names() if statement.is_query else None
+        if self._final_table is not None and names is not None and len(names) == self._final_table.num_columns:
+            self._final_table = self._final_table.rename_columns(names)
+
+    async def _invoke_procedure(self, routine: RoutineMeta, args: list[Any]) -> dict[str, Any] | None:
+        if len(args) != len(routine.arguments):
+            raise InvalidQueryError(f"Procedure {routine.routine_id} expects {len(routine.arguments)} arguments")
+        nested = Script(self._statements)
+        for parameter, value in zip(routine.arguments, args, strict=True):
+            nested._frames.declare(parameter.name, "ANY", value)
+        with suppress(ReturnSignal):
+            await nested.run(routine.definition_body)
+        self._final_table = nested._final_table
+        return nested._frames.snapshot_current()

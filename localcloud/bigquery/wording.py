@@ -1,0 +1,136 @@
+"""DuckDB's messages in GoogleSQL's words, and no message that names what is behind the local BigQuery."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+# DuckDB's types and those of its literals, by the names that GoogleSQL has for them.
+_TYPE_BY_DUCKDBS = {
+    "STRING_LITERAL": "STRING",
+    "VARCHAR": "STRING",
+    "INTEGER_LITERAL": "INT64",
+    "TINYINT": "INT64",
+    "SMALLINT": "INT64",
+    "INTEGER": "INT64",
+    "BIGINT": "INT64",
+    "HUGEINT": "INT64",
+    "INT32": "INT64",
+    "INT128": "INT64",
+    "FLOAT": "FLOAT64",
+    "DOUBLE": "FLOAT64",
+    "BOOLEAN": "BOOL",
+    "BLOB": "BYTES",
+    "TIMESTAMP WITH TIME ZONE": "TIMESTAMP",
+    "TIMESTAMP": "DATETIME",
+    "GEOMETRY": "GEOGRAPHY",
+}
+_TYPE = re.compile("|".join(sorted((rf"\b{name}\b" for name in _TYPE_BY_DUCKDBS), key=len, reverse=True)))
+_DECIMAL = re.compile(r"DECIMAL\(\d+,\s*(\d+)\)")
+
+
+def _types(text: str) -> str:
+    text = _DECIMAL.sub(lambda match: "NUMERIC" if int(match[1]) <= 9 else "BIGNUMERIC", text)
+    return _TYPE.sub(lambda match: _TYPE_BY_DUCKDBS[match[0]], text)
+
+
+def _signature(match: re.Match[str]) -> str:
+    what = match["name"].upper() if match["name"].replace("_", "").isalnum() else match["name"]
+    kind = "function" if what[:1].isalpha() else "operator"
+    types = f"for argument types: {_types(match['types'])}" if match["types"] else "with no arguments"
+    return f"No matching signature for {kind} {what} {types}"
+
+
+def _bad_value(match: re.Match[str]) -> str:
+    kind = _types(match["type"])
+    match kind:
+        case "INT64" | "BOOL" | "NUMERIC" | "BIGNUMERIC":
+            return f"Bad {kind.lower()} value: {match['value']}"
+        case "FLOAT64":
+            return f"Bad double value: {match['value']}"
+        case _:
+            return f"Invalid {kind.lower()}: '{match['value']}'"
+
+
+def _invalid_time(match: re.Match[str]) -> str:
+    return f"Invalid {'timestamp' if match['kind'] == 'timestamp' else match['kind']}: '{match['value']}'"
+
+
+# The first that fits. BigQuery's own wordings, as its clients and forums quote them.
+_WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
+    (re.compile(pattern, re.DOTALL), wording)
+    for pattern, wording in (
+        (r"Array index -?\d+ is out of bounds \(\w+\)", lambda match: match[0]),
+        (r"Could not convert string ['\"](?P<value>.*?)['\"] to (?P<type>[A-Z]\w*(?:\(\d+,\s*\d+\))?)", _bad_value),
+        (r"(?P<kind>date|time|timestamp) field value out of range: \"(?P<value>[^\"]*)\"", _invalid_time),
+        (r"invalid (?P<kind>date|time|timestamp) field format: \"(?P<value>[^\"]*)\"", _invalid_time),
+        (r"Could not parse string \"(?P<value>[^\"]*)\" according to", r'Failed to parse input string "\g<value>"'),
+        (r"Overflow in \w+ of INT\d+ \((?P<what>.*?)\)!", r"int64 overflow: \g<what>"),
+        (r"[Dd]ivision by zero", "division by zero"),
+        (
+            r'column "(?P<name>[^"]+)" must appear in the GROUP BY clause',
+            r"SELECT list expression references column \g<name> which is neither grouped nor aggregated",
+        ),
+        (
+            r"(?P<clause>\w+) clause cannot contain aggregates",
+            r"Aggregate functions are not allowed in \g<clause> clause",
+        ),
+        (
+            r'duplicate alias "(?:.*?\.)?(?P<name>\w+)", explicitly',
+            r"Duplicate table alias \g<name> in the same FROM clause",
+        ),
+        (r'Ambiguous reference to column name "(?P<name>[^"]+)"', r"Column name \g<name> is ambiguous"),
+        (
+            r'Table "(?P<table>[^"]+)" does not have a column with name "(?P<name>[^"]+)"',
+            r"Column \g<name> is not present in table \g<table>",
+        ),
+        (
+            r'Column "(?P<name>[^"]+)" in EXCLUDE list not found',
+            r"Column \g<name> in SELECT * EXCEPT list does not exist",
+        ),
+        (r"Column with name (?P<name>\S+) already exists", r"Column already exists: \g<name>"),
+        (r"UNNEST requires a single list", "Values referenced in UNNEST must be arrays"),
+        (r"Set operations can only apply", "Queries in a set operation have mismatched column count"),
+        (r"More than one row returned by a subquery", "Scalar subquery produced more than one element"),
+        (
+            r"Cannot extract field '(?P<name>[^']+)' from expression \"(?P<of>.*?)\"",
+            r"Cannot access field \g<name> on \g<of>",
+        ),
+        (r"as base64", "Failed to decode invalid base64 string"),
+        (r"LIMIT/OFFSET cannot be negative", "LIMIT and OFFSET expect non-negative integers"),
+        (r"Unknown TimeZone '(?P<zone>[^']+)'", r"Invalid time zone: \g<zone>"),
+        (r"function call \"(?P<name>[^\"(]+)\((?P<types>[^\"]*)\)\"", _signature),
+        (r"name and argument types '(?P<name>[^'(]+)\((?P<types>[^']*)\)'", _signature),
+        (r"JavaScript UDFs require", "Functions in JavaScript are not supported by the local BigQuery"),
+    )
+)
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_CLASS = re.compile(
+    r"^(?:(?:Query execution|Script SQL execution|EXECUTE IMMEDIATE) failed: |Unexpected translation error: "
+    r"|(?:[A-Z][\w-]*(?: [\w-]+){0,3} (?:Error|Exception)): )+"
+)
+_ASIDE = re.compile(
+    r"\s*\((?:sqlglot|DuckDB|emulator|(?:Binder|Catalog|Conversion|Invalid Input|Out of Range) Error)\b.*$"
+    r"|\n+LINE \d+:.*$|\n+\s*Candidate.*$|\n+Did you mean.*$|\n+Use \"SET.*$|\n+Either add it.*$|\s*See docs/\S+.*$",
+    re.DOTALL,
+)
+_SCHEMA = re.compile(r'(?:"?\w+"?\.)?"([a-zA-Z][\w-]*?)__(\w+)"\."?([\w-]+)"?')
+_BEHIND = re.compile(r"\b(?:bqemulator|DuckDB|SQLGlot)\b")
+_PYTHON = re.compile(r"<(?:class|Token)\b[^>]*>|\b(?:duckdb|sqlglot|pyarrow)\.[\w.]+")
+
+
+def worded(text: str) -> str:
+    """Return one of DuckDB's messages as BigQuery says it, or at least without what no client of BigQuery knows."""
+    for pattern, wording in _WORDINGS:
+        match = pattern.search(text)
+        if match is not None:
+            return match.expand(wording) if isinstance(wording, str) else wording(match)
+    # What a query raises by itself is a person's text.
+    return plain(text) if text.startswith("Invalid Input Error") else _types(plain(text))
+
+
+def plain(text: str) -> str:
+    """Return a message without colours, exception classes, second thoughts and names of what is behind."""
+    text = _ASIDE.sub("", _ANSI.sub("", text))
+    text = _SCHEMA.sub(r"\1:\2.\3", _PYTHON.sub("", _CLASS.sub("", text)))
+    return _BEHIND.sub("the local BigQuery", text).strip()

@@ -41,7 +41,7 @@ LATER_DELIVERIES = list(range(2, 200))
 
 
 def start_anew(world: World, deed: Deed) -> None:
-    """Let the deed's function begin with nothing known: it fetches tokens and locations first, which are calls too."""
+    """Let the deed's function begin with nothing known: it asks where datasets are first, which are calls too."""
     world.cloud.functions.kill(deed.function)
     world.ready()
 

@@ -19,12 +19,12 @@ def chain(world: World) -> Iterator[Chain]:
 
 
 def test_many_models_are_imported_each_once(chain: Chain) -> None:
-    assert [figure for figure in many_models(chain, 10) if figure.holds is False] == []
+    assert [figure for figure in many_models(chain, 6) if figure.holds is False] == []
 
 
 def test_many_messages_at_once_are_predicted_each_once(chain: Chain) -> None:
-    assert [figure for figure in many_messages(chain, 60, 10) if figure.holds is False] == []
+    assert [figure for figure in many_messages(chain, 40, 8) if figure.holds is False] == []
 
 
 def test_a_tick_over_many_running_jobs_makes_few_calls(chain: Chain) -> None:
-    assert [figure for figure in many_running_jobs(chain, 60, 10) if figure.holds is False] == []
+    assert [figure for figure in many_running_jobs(chain, 50, 8) if figure.holds is False] == []

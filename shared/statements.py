@@ -78,7 +78,7 @@ def predict(request: PredictRequest) -> str:
     # The input stands on lines of its own, since it may end in a comment.
     arguments = [f"MODEL {request.model.sql}", f"(\n{input_query(request)}\n)"]
     if request.options:
-        values = ", ".join(f"{_value(value)} AS {check_column(name)}" for name, value in request.options)
+        values = ", ".join(f"{_value(value)} AS {column_sql(check_column(name))}" for name, value in request.options)
         arguments.append(f"STRUCT({values})")
     return f"SELECT *\nFROM {request.function}({', '.join(arguments)})"
 

@@ -188,6 +188,7 @@ class LocalCloud:
             backend=backend,
             wrap=lambda app: self.front.wrap(app, "bigquery"),
             before_job=JobFaults(self.faults, clock).before,
+            account_of=self.credentials.account_of,
         )
         undo.callback(self.bigquery.stop)
         self.vertex = Vertex(

@@ -1,6 +1,7 @@
 """A service-account key file whose token endpoint is the local cloud, so that clients sign in as they do at Google.
 
-The key is real and made anew at each start; the tokens are opaque strings that no local service asks for.
+The key is real and made anew at each start; the tokens are opaque strings that no local service asks for. They only
+tell BigQuery whose a job is.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from localcloud.http import ASGIApp
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TOKEN_LIFETIME_SECONDS = 3600
+TOKEN_PREFIX = "ya29.local-"
 
 
 class Credentials:
@@ -64,6 +66,10 @@ class Credentials:
         path.touch(mode=0o600)
         path.write_text(json.dumps(self.key, indent=2) + "\n", encoding="utf-8")
 
+    def account_of(self, token: str) -> str | None:
+        """Return the e-mail address of the account that a token was made for; None if it is not from here."""
+        return self.email if token.startswith(TOKEN_PREFIX) else None
+
     async def _token(self, request: Request) -> JSONResponse:
         """Answer the JWT bearer grant (RFC 7523), as https://developers.google.com/identity/protocols/oauth2 tells."""
         form = parse_qs((await request.body()).decode("utf-8", "replace"))
@@ -81,7 +87,7 @@ class Credentials:
             return JSONResponse({"id_token": self._id_token(audience)})
         return JSONResponse(
             {
-                "access_token": f"ya29.local-{secrets.token_urlsafe(32)}",
+                "access_token": f"{TOKEN_PREFIX}{secrets.token_urlsafe(32)}",
                 "expires_in": TOKEN_LIFETIME_SECONDS,
                 "token_type": "Bearer",
             }

@@ -59,6 +59,7 @@ class BigQueryApp:
         anonymous: AnonymousTables,
         uploads: Uploads,
         *,
+        account_of: Callable[[str], str | None],
         default_user: str,
     ) -> None:
         self._service = service
@@ -66,6 +67,7 @@ class BigQueryApp:
         self._models = models
         self._anonymous = anonymous
         self._uploads = uploads
+        self._account_of = account_of
         self._default_user = default_user
         self._pool = ThreadPoolExecutor(32, thread_name_prefix="bigquery-answer")
         routes: tuple[tuple[str, str, Handler], ...] = (
@@ -270,8 +272,10 @@ class BigQueryApp:
         return f"http://{call.headers.get('host', '127.0.0.1')}"
 
     def _user(self, call: Call) -> str:
-        """Return whose call it is: the e-mail address in a JSON web token, else the default service account."""
+        """Return whose call it is: whom the token was made for or names, else the default service account."""
         token = call.headers.get("authorization", "").removeprefix("Bearer ").strip()
+        if (account := self._account_of(token)) is not None:
+            return account
         parts = token.split(".")
         if len(parts) == 3:
             try:

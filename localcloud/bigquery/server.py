@@ -49,6 +49,10 @@ def _let_it_run(job: Job) -> None:
     return None
 
 
+def _nobody(token: str) -> str | None:
+    return None
+
+
 class BigQuery:
     """BigQuery on this machine: REST on ``url``, the Storage API over gRPC on ``storage_api_port``."""
 
@@ -62,6 +66,7 @@ class BigQuery:
         backend: ModelBackend | None = None,
         wrap: Callable[[ASGIApp], ASGIApp] = _as_it_is,
         before_job: Callable[[Job], None] = _let_it_run,
+        account_of: Callable[[str], str | None] = _nobody,
     ) -> None:
         """Open the database; nothing is served before ``start``.
 
@@ -73,6 +78,7 @@ class BigQuery:
             backend: What answers for Gemini.
             wrap: Put around the HTTP application, as for faults.
             before_job: Called in a job's own thread when it begins to run; a ``QueryError`` of it becomes the job's error.
+            account_of: Gives the e-mail address of the account that an access token was made for, where it is known.
         """
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
@@ -113,6 +119,7 @@ class BigQuery:
             TableMethods(self._delegate, destinations, queries, self.learning, project),
             self._anonymous,
             self._uploads,
+            account_of=account_of,
             default_user=f"local-sa@{project}.iam.gserviceaccount.com",
         )
         self.app: ASGIApp = wrap(self._app)

@@ -151,7 +151,7 @@ def test_calls_that_fail_say_why(world: BigQueryWorld) -> None:
         ("POST", "/datasets/d/tables/t/insertAll", {"rows": 5}),
         ("PATCH", "/datasets/d/models/none", {}),
         ("POST", "/queries", {"query": 5}),
-        ("POST", "/jobs", {"configuration": {"load": {"destinationTable": {}}}}),
+        ("POST", "/jobs", {"configuration": {}}),
         ("GET", "/nothing", None),
     )
     for method, path, body in calls:

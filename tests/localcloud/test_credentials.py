@@ -12,6 +12,7 @@ import google.auth
 import pytest
 import requests
 from google.auth import jwt
+from google.auth.credentials import AnonymousCredentials
 from google.auth.transport.requests import Request
 from google.cloud import aiplatform_v1, bigquery, storage
 from google.oauth2 import service_account
@@ -108,8 +109,24 @@ def test_the_default_credentials_are_found_and_refreshed(signed_in: LocalCloud) 
 
 
 def test_bigquery_signs_in(signed_in: LocalCloud) -> None:
-    [row] = bigquery.Client().query("SELECT 1 AS n").result()
-    assert row["n"] == 1
+    client = bigquery.Client()
+    job = client.query("SELECT 1 AS n")
+    assert [row["n"] for row in job.result()] == [1]
+    assert client.get_job(job.job_id).user_email == ACCOUNT
+    assert [row[0] for row in client.query("SELECT SESSION_USER()").result()] == [ACCOUNT]
+
+
+def test_jobs_of_others_are_listed_when_asked_for(signed_in: LocalCloud) -> None:
+    client = bigquery.Client()
+    mine = client.query("SELECT 1")
+    mine.result()
+    stranger = bigquery.Client(project="local-project", credentials=AnonymousCredentials())
+    others = stranger.query("SELECT 2")
+    others.result()
+    assert others.user_email != mine.user_email
+    listed = {job.job_id for job in client.list_jobs()}
+    assert (mine.job_id in listed, others.job_id in listed) == (True, False)
+    assert {mine.job_id, others.job_id} <= {job.job_id for job in client.list_jobs(all_users=True)}
 
 
 def test_storage_signs_in_at_its_own_endpoint_too(signed_in: LocalCloud) -> None:

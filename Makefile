@@ -20,7 +20,7 @@ test: setup
 	$(BIN)/python -m pytest -m "not matrix"
 
 test-all: setup
-	$(BIN)/python -m pytest
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest
 
 bench: setup
 	$(BIN)/python -m benchmarks

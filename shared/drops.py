@@ -185,6 +185,10 @@ class Drop:
             return "TENSORFLOW", None, self._missing_of_saved_model(names)
         found = {declared: singles[declared]} if declared else {kind: each for kind, each in singles.items() if each}
         files = [name for each in found.values() for name in each]
+        if any(not name.endswith(".json") for name in files):
+            # Many tools leave a JSON file beside the model: it is the booster only where nothing else can be.
+            found = {kind: [name for name in each if not name.endswith(".json")] for kind, each in found.items()}
+            files = [name for each in found.values() for name in each]
         if len(files) > 1:
             raise Rejected(
                 f"the drop holds {len(files)} model files ({', '.join(sorted(files)[:5])}); one folder is one model",

@@ -132,6 +132,7 @@ def _moment(text: object) -> datetime:
     if isinstance(text, datetime):
         return text.astimezone(UTC)
     try:
-        return datetime.fromisoformat(str(text)).astimezone(UTC)
+        moment = datetime.fromisoformat(str(text))
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return datetime.now(UTC)

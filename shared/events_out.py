@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from concurrent import futures
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -65,7 +65,8 @@ def completion_event(item: Item) -> Event:
 
 def stuck_event(item: Item, now: datetime, problem: Problem, about: str) -> Event:
     """Return the event that tells that ``item`` takes too long; ``about`` is the step, or what is waited for."""
-    return _event(item, STUCK, "stuck", problem, None, {**item.facts, "step": about, "noticed": now.isoformat()}, about)
+    facts = {**item.facts, "step": about, "noticed": now.isoformat()}
+    return replace(_event(item, STUCK, "stuck", problem, None, facts, about), time=now)
 
 
 def rejection_event(

@@ -177,6 +177,9 @@ def _parameters(fields: Fields) -> tuple[tuple[str, Any], ...]:
         check_parameter(name, where)
         values = value if isinstance(value, list) else [value]
         kinds = {type(each) for each in values}
+        if kinds == {int, float}:
+            # JSON does not tell 1.0 from 1: a list with one fraction is a list of fractions.
+            given[name], kinds = [float(each) for each in values], {float}
         if not values or len(kinds) != 1 or not kinds <= {str, int, float, bool}:
             raise fields.wrong(where, "must be a text, a number, true or false, or a list of one of these")
     return tuple(sorted(given.items()))

@@ -61,7 +61,9 @@ class Settings:
         _names, "Datasets that jobs may write, `project.dataset` or `dataset`, with commas. Empty: all.", ()
     )
     allow_external_query: bool = setting(_yes, "Allow `EXTERNAL_QUERY` in a message's query.", False)
-    allow_ai_functions: bool = setting(_yes, "Allow `AI.*` functions in a message's query.", False)
+    allow_ai_functions: bool = setting(
+        _yes, "Allow functions in a message's query that call a model for every row, such as `AI.*`.", False
+    )
     max_concurrent_batches: int = setting(int, "How many Gemini batches run at once; more wait in the ledger.", 8)
     lease_seconds: float = setting(float, "How long a claim holds before another may take it over.", 120.0)
     vertex_settle: float = setting(

@@ -186,7 +186,7 @@ def test_a_saved_model_excludes_the_other_formats() -> None:
     assert _missing(_drop("variables/variables.index", "genres.onnx")) == ("saved_model.pb",)
 
 
-@pytest.mark.parametrize("files", [("a.onnx", "b.onnx"), ("a.onnx", "b.tflite"), ("a.bst", "a.json")])
+@pytest.mark.parametrize("files", [("a.onnx", "b.onnx"), ("a.onnx", "b.tflite"), ("a.json", "b.json")])
 def test_two_models_in_one_folder_are_refused(files: tuple[str, ...]) -> None:
     with pytest.raises(Rejected) as refusal:
         _drop(*files).look(NOW, SETTLE)

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from localcloud.bigquery.answers import query_answer, results_answer
 from localcloud.bigquery.delegate import Delegate
-from localcloud.bigquery.discovery import described_at
+from localcloud.bigquery.discovery import canonical, described_at
 from localcloud.bigquery.errors import QueryError
 from localcloud.bigquery.failures import query_error
 from localcloud.bigquery.jobs import DONE, Job, JobFilter
@@ -253,7 +253,9 @@ class BigQueryApp:
         return Answer(200, await self._in_thread(self._models.get, names["project"], names["dataset"], names["model"]))
 
     async def _patch_model(self, call: Call, names: dict[str, str]) -> Answer:
-        body = call.json()
+        given = call.json()
+        # Here null is what takes something away.
+        body = canonical(given, "Model") | {name: None for name, value in given.items() if value is None}
         return Answer(
             200, await self._in_thread(self._models.patch, names["project"], names["dataset"], names["model"], body)
         )

@@ -26,9 +26,10 @@ def described_at(url: str) -> dict[str, Any]:
 
 
 def canonical(value: Any, schema: str) -> Any:
-    """Return a JSON value with numbers and booleans written as its schema has them.
+    """Return a JSON value with names, numbers and booleans written as its schema has them.
 
-    Clients may send ``"1"`` for 1 and the other way round, and null for what they leave out; answers have one form.
+    Clients may send ``"1"`` for 1 and the other way round, ``model_id`` for ``modelId``, and null for what they leave
+    out; answers have one form.
     https://developers.google.com/discovery/v1/type-format
     """
     return _canonical(value, {"$ref": schema})
@@ -41,8 +42,13 @@ def _canonical(value: Any, schema: dict[str, Any]) -> Any:
         case "object", dict():
             known = schema.get("properties", {})
             other = schema.get("additionalProperties", {})
+            names = {
+                _camel_case(name) if name not in known and _camel_case(name) in known else name: name for name in value
+            }
             return {
-                name: _canonical(inner, known.get(name, other)) for name, inner in value.items() if inner is not None
+                name: _canonical(value[given], known.get(name, other))
+                for name, given in names.items()
+                if value[given] is not None
             }
         case "array", list():
             return [_canonical(inner, schema["items"]) for inner in value]
@@ -55,3 +61,8 @@ def _canonical(value: Any, schema: dict[str, Any]) -> Any:
         case "boolean", str() if value.lower() in ("true", "false"):
             return value.lower() == "true"
     return value
+
+
+def _camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)

@@ -33,9 +33,7 @@ def test_the_notebook_runs_as_printed(
 
     # What is not printed there: the address, which is Google's unless it is said, and rows over REST, because the
     # Storage API's client has no variable for its address.
-    vertexai.init(
-        project=project, location=LOCATION, api_endpoint=environment["VERTEX_ENDPOINT"], api_transport="rest"
-    )
+    vertexai.init(project=project, location=LOCATION, api_endpoint=environment["VERTEX_ENDPOINT"], api_transport="rest")
     GenerativeModel(MODEL_ID)
 
     bq_client = bigquery.Client(project=project)

@@ -16,11 +16,21 @@ $(VENV)/.installed: requirements.txt requirements-local.txt constraints.txt
 demo: setup
 	$(BIN)/python -m localcloud demo
 
+# The tests run in several processes, since many of them wait for something; what all of them said is checked at last.
+EXCHANGES := $(CURDIR)/.cache/exchanges
+CONTRACT := tests/contract/test_recorded_exchanges.py
+WORKERS ?= 3
+RUN_TESTS = MODELDROP_EXCHANGES=$(EXCHANGES) $(BIN)/python -m pytest
+
 test: setup
-	$(BIN)/python -m pytest -m "not matrix"
+	rm -rf $(EXCHANGES)
+	$(RUN_TESTS) --numprocesses $(WORKERS) --dist loadfile -m "not matrix" --ignore $(CONTRACT)
+	$(RUN_TESTS) $(CONTRACT)
 
 test-all: setup
-	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest
+	rm -rf $(EXCHANGES)
+	HYPOTHESIS_PROFILE=long $(RUN_TESTS) --numprocesses $(WORKERS) --dist loadfile --ignore $(CONTRACT)
+	$(RUN_TESTS) $(CONTRACT)
 
 bench: setup
 	$(BIN)/python -m benchmarks

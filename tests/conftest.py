@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LEADING_VARIABLES = ("GOOGLE_", "CLOUDSDK_", "GCLOUD_", "BIGQUERY", "VERTEX_", "LOCALCLOUD_", "GEMINI_", "GCE_")
 LEADING_SUFFIXES = ("_EMULATOR_HOST", "_BUCKET", "_TOPIC", "_JOBS_URL", "_BATCH_URL")
 LAST_MODULE = "test_recorded_exchanges.py"
+EXCHANGES_VARIABLE = "MODELDROP_EXCHANGES"
 
 
 class Eventually(Protocol):
@@ -58,8 +59,16 @@ def scrubbed_environment(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def exchanges(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that everything said to and by the session's cloud is recorded in."""
-    return tmp_path_factory.mktemp("exchanges")
+    """The folder that everything said to and by the session's cloud is recorded in.
+
+    `make test` runs several sessions side by side and names one folder for all, so that what each said is checked at last.
+    """
+    together = os.environ.get(EXCHANGES_VARIABLE)
+    if together is None:
+        return tmp_path_factory.mktemp("exchanges")
+    folder = Path(together).absolute() / os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ something to look at when it runs alone.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -31,10 +32,10 @@ DESCRIBED_ELSEWHERE = {
 
 @pytest.fixture(scope="module")
 def said(exchanges: Path) -> list[Exchange]:
-    """The exchanges with Google's APIs so far, of every cloud of the session."""
+    """The exchanges with Google's APIs so far, of every cloud of the session, or of all sessions of `make test`."""
     return [
         exchange
-        for file in sorted(exchanges.rglob(FILE_NAME))
+        for file in sorted(Path(os.environ.get("MODELDROP_EXCHANGES", exchanges)).rglob(FILE_NAME))
         for exchange in read_exchanges(file)
         # gRPC's messages are made by Google's own classes, which hold nothing that is not allowed.
         if exchange.kind != "rpc" and has_description(exchange)

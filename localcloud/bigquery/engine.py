@@ -237,6 +237,14 @@ def open_context(directory: Path | None, clock: Clock, project: str) -> AppConte
         data_dir=directory,
     )
     engine = Engine(settings)
+    try:
+        return _opened(engine, settings, directory, clock)
+    except BaseException:
+        engine.spill.cleanup()
+        raise
+
+
+def _opened(engine: Engine, settings: Settings, directory: Path | None, clock: Clock) -> AppContext:
     asyncio.run(engine.start())
     # Session settings are not handed on to cursors.
     engine.execute("SET GLOBAL TimeZone = 'UTC'")
@@ -280,8 +288,10 @@ def _return_freed_blocks() -> None:
 
 def close_context(context: AppContext) -> None:
     """Close the database."""
-    asyncio.run(context.engine.stop())
-    engine_of(context).spill.cleanup()
+    try:
+        asyncio.run(context.engine.stop())
+    finally:
+        engine_of(context).spill.cleanup()
 
 
 def engine_of(context: AppContext) -> Engine:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from tests.localcloud.bigquery_world import PROJECT, BigQueryWorld, bigquery_world, wait_until
@@ -158,3 +162,16 @@ def test_calls_that_fail_say_why(world: BigQueryWorld) -> None:
         answer = world.call(method, path, json=body)
         assert answer.status_code >= 400, (path, answer.text)
         assert BEHIND.search(answer.json()["error"]["message"]) is None, (path, answer.text)
+
+
+def test_a_broken_database_leaves_nothing_behind(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    with bigquery_world(tmp_path / "storage", kept=kept):
+        database = next(kept.rglob("*.duckdb"))
+    database.write_bytes(b"no database")
+    with pytest.raises(duckdb.Error), bigquery_world(tmp_path / "storage", kept=kept):
+        raise AssertionError("it must not start")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert [str(warning.message) for warning in caught if "TemporaryDirectory" in str(warning.message)] == []

@@ -253,9 +253,7 @@ class BigQueryApp:
         return Answer(200, await self._in_thread(self._models.get, names["project"], names["dataset"], names["model"]))
 
     async def _patch_model(self, call: Call, names: dict[str, str]) -> Answer:
-        given = call.json()
-        # Here null is what takes something away.
-        body = canonical(given, "Model") | {name: None for name, value in given.items() if value is None}
+        body = canonical(call.json(), "Model", nulls=True)
         return Answer(
             200, await self._in_thread(self._models.patch, names["project"], names["dataset"], names["model"], body)
         )

@@ -25,17 +25,17 @@ def described_at(url: str) -> dict[str, Any]:
     }
 
 
-def canonical(value: Any, schema: str) -> Any:
+def canonical(value: Any, schema: str, *, nulls: bool = False) -> Any:
     """Return a JSON value with names, numbers and booleans written as its schema has them.
 
     Clients may send ``"1"`` for 1 and the other way round, ``model_id`` for ``modelId``, and null for what they leave
-    out; answers have one form.
+    out; answers have one form. In a patch null takes something away, so ``nulls`` are kept there.
     https://developers.google.com/discovery/v1/type-format
     """
-    return _canonical(value, {"$ref": schema})
+    return _canonical(value, {"$ref": schema}, nulls=nulls)
 
 
-def _canonical(value: Any, schema: dict[str, Any]) -> Any:
+def _canonical(value: Any, schema: dict[str, Any], *, nulls: bool) -> Any:
     if "$ref" in schema:
         schema = _document()["schemas"][schema["$ref"]]
     match schema.get("type"), value:
@@ -46,12 +46,12 @@ def _canonical(value: Any, schema: dict[str, Any]) -> Any:
                 _camel_case(name) if name not in known and _camel_case(name) in known else name: name for name in value
             }
             return {
-                name: _canonical(value[given], known.get(name, other))
+                name: _canonical(value[given], known.get(name, other), nulls=nulls)
                 for name, given in names.items()
-                if value[given] is not None
+                if nulls or value[given] is not None
             }
         case "array", list():
-            return [_canonical(inner, schema["items"]) for inner in value]
+            return [_canonical(inner, schema["items"], nulls=nulls) for inner in value]
         case "integer", str() if value.lstrip("-").isdigit():
             return int(value)
         case "string", bool():

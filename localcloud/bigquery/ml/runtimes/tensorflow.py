@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from localcloud.bigquery.ml.runtimes import ModelRefused
+from localcloud.bigquery.ml.runtimes.chatter import without_chatter
 from localcloud.bigquery.ml.runtimes.numbers import narrowed, zeros
 from localcloud.bigquery.ml.signature import Feature, Signature
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import tensorflow as tf
+with without_chatter():
+    import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 SIGNATURE = "serving_default"

@@ -6,7 +6,8 @@ uploads, discovery               files that come in pieces; Google's description
 service, jobs, runner, sessions  the job methods, what is known of jobs, the threads and cursors that they run on
 quotas                           what is refused once it is asked for
 queries, previews, definitions   what each kind of statement does, run or only looked at
-statements, scripts, statement   GoogleSQL on its way to DuckDB; scripts on the same way; reading one statement
+statements, statement            GoogleSQL on its way to DuckDB; reading one statement
+scripts, children                scripts, statement by statement on the same way, and the child jobs that they leave
 failures, syntax, wording        what went wrong, in BigQuery's words
 names, subscripts, translation   what sqlglot and bqemulator would misread or lose, put into other words for them
 accounting, sizes                what is said of a query afterwards; bytes

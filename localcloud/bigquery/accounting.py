@@ -49,7 +49,9 @@ class Accounting:
             )
 
     @staticmethod
-    def of_job(job: Job, now: datetime, query: dict[str, Any], *, written: int | None, script: bool) -> dict[str, Any]:
+    def of_job(
+        job: Job, now: datetime, query: dict[str, Any], *, written: int | None, children: int | None
+    ) -> dict[str, Any]:
         """Return a finished query job's ``statistics``.
 
         Args:
@@ -57,7 +59,7 @@ class Accounting:
             now: When it ended.
             query: What ``statistics.query`` says beside the times.
             written: The number of rows it wrote into a table, or None.
-            script: Whether it was a script.
+            children: How many child jobs a script had; None for other jobs.
         """
         started = job.started or now
         # One thread works on it, so slot time is time; BigQuery never reports none.
@@ -70,9 +72,8 @@ class Accounting:
             "totalSlotMs": elapsed,
             "query": details,
         }
-        if script:
-            # The statements run inside the script's own job.
-            statistics["numChildJobs"] = "0"
+        if children is not None:
+            statistics["numChildJobs"] = str(children)
         return statistics
 
 

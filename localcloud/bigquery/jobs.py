@@ -61,6 +61,7 @@ class Job:
         upload: The file that came with a load job.
         stopped: Set when the job has to end; ``stop_error`` is then why.
         cursor: The DuckDB cursor that it runs on, while it runs.
+        children: What a script ran, as jobs.
         number: Its place among all jobs.
     """
 
@@ -85,6 +86,7 @@ class Job:
         self.stopped = threading.Event()
         self.stop_error: QueryError | None = None
         self.cursor: duckdb.DuckDBPyConnection | None = None
+        self.children: list[Job] = []
         self.number = 0
         self._waiters: list[Callable[[], None]] = []
         self._finished = threading.Event()
@@ -254,7 +256,9 @@ class JobHistory:
             for index in range(end - 1, -1, -1):
                 job = order[index]
                 if wanted.created_from is not None and milliseconds(job.created) < wanted.created_from:
-                    break  # created in this order
+                    if job.parent is None:
+                        break  # created in this order, but for children, which come when all is done
+                    continue
                 if wanted.holds(job):
                     if len(found) == size:
                         return found, found[-1].number

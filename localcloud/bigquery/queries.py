@@ -16,6 +16,7 @@ from bqemulator.scripting.parser import parse_script
 from sqlglot import exp
 
 from localcloud.bigquery.accounting import Accounting
+from localcloud.bigquery.children import Step, child_jobs
 from localcloud.bigquery.definitions import (
     create_model_view,
     created_table,
@@ -113,7 +114,7 @@ class QueryJobs:
                 self._context.clock.now(),
                 {key: value for key, value in outcome.statistics.items() if value != ""},
                 written=outcome.written,
-                script=outcome.script,
+                children=len(job.children) if outcome.script or job.children else None,
             )
         job.result = outcome.rows
         if outcome.destination is not None:
@@ -260,7 +261,11 @@ class QueryJobs:
         return Outcome(destination=destination, statistics=statistics)
 
     def _run_script(self, job: Job, sql: str, statements: Statements) -> Outcome:
-        table = statements.run_script(sql)
+        steps: list[Step] = []
+        try:
+            table = statements.run_script(sql, steps)
+        finally:
+            job.children = child_jobs(job, sql, steps, self._anonymous, self._accounting)
         name = self._anonymous.name_for(job.key)
         rows: Rows = NO_ROWS
         if table.num_columns:

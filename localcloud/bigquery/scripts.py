@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable
 from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
@@ -13,10 +14,12 @@ from bqemulator.domain.errors import InvalidQueryError
 from bqemulator.scripting.exceptions import ReturnSignal
 from bqemulator.scripting.interpreter import ScriptInterpreter
 
+from localcloud.bigquery.children import Step
 from localcloud.bigquery.definitions import create_model_view
 from localcloud.bigquery.engine import Cancelled
+from localcloud.bigquery.errors import QueryError
 from localcloud.bigquery.failures import ScriptFailure, query_error
-from localcloud.bigquery.statement import Statement, read_statement
+from localcloud.bigquery.statement import DML_TYPES, Statement, read_statement
 
 if TYPE_CHECKING:
     from bqemulator.catalog.models import RoutineMeta
@@ -37,12 +40,15 @@ class Script(ScriptInterpreter):
     them with its temporary tables already made.
     """
 
-    def __init__(self, statements: Statements) -> None:
+    def __init__(self, statements: Statements, steps: list[Step]) -> None:
+        """What the script runs is added to ``steps``."""
         super().__init__(statements.context, statements.project, caller=statements.caller)
         self._statements = statements
+        self._steps = steps
+        self._affected: int | None = None
 
     async def _exec_sql(self, sql: str) -> None:
-        await self._told(self._exec_statement_of_sql(sql), sql)
+        await self._step(self._exec_statement_of_sql(sql), sql)
 
     async def _exec_statement_of_sql(self, sql: str) -> None:
         statements = self._statements
@@ -62,10 +68,16 @@ class Script(ScriptInterpreter):
             statements.destinations.tidy(statement.target)
 
     async def _run_query(self, bq_sql: str) -> pa.Table:
-        return await self._told(super()._run_query(self._prepared(bq_sql)), bq_sql)
+        table = await self._told(super()._run_query(self._prepared(bq_sql)), bq_sql)
+        # What DuckDB answers to DML.
+        self._affected = table.column(0)[0].as_py() if table.column_names == ["Count"] and table.num_rows == 1 else None
+        return table
 
     async def _run_statement_with_params(self, bq_sql: str, using_values: list[Any]) -> None:
-        await self._told(super()._run_statement_with_params(self._prepared(bq_sql), using_values), bq_sql)
+        await self._step(self._run_dynamic(bq_sql, using_values), bq_sql)
+
+    async def _run_dynamic(self, bq_sql: str, using_values: list[Any]) -> None:
+        await super()._run_statement_with_params(self._prepared(bq_sql), using_values)
         self._name_columns(read_statement(bq_sql, project=self._statements.project))
 
     async def _run_query_with_params(self, bq_sql: str, using_values: list[Any]) -> pa.Table:
@@ -73,6 +85,23 @@ class Script(ScriptInterpreter):
 
     def _prepared(self, sql: str) -> str:
         return self._statements.prepare(_ERROR_MESSAGE.sub(_ERROR_VARIABLE, sql))
+
+    async def _step(self, work: Awaitable[None], sql: str) -> None:
+        """Do one statement, and note that it was done."""
+        began = self._ctx.clock.now()
+        self._affected = None
+        try:
+            await self._told(work, sql)
+        except ScriptFailure as failure:
+            self._note(sql, began, failure.error)
+            raise
+        self._note(sql, began, None)
+
+    def _note(self, sql: str, began: datetime, error: QueryError | None) -> None:
+        statement = read_statement(self._statements.qualify(sql), project=self._statements.project)
+        rows = self._final_table if statement.is_query and error is None else None
+        affected = self._affected if statement.kind in DML_TYPES and error is None else None
+        self._steps.append(Step(sql.strip(), statement, began, self._ctx.clock.now(), rows, affected, error))
 
     async def _told(self, work: Awaitable[T], sql: str) -> T:
         """Return what comes of ``work``; what goes wrong in it is told in a client's words, which a handler may read.
@@ -101,7 +130,7 @@ class Script(ScriptInterpreter):
     async def _invoke_procedure(self, routine: RoutineMeta, args: list[Any]) -> dict[str, Any] | None:
         if len(args) != len(routine.arguments):
             raise InvalidQueryError(f"Procedure {routine.routine_id} expects {len(routine.arguments)} arguments")
-        nested = Script(self._statements)
+        nested = Script(self._statements, self._steps)
         for parameter, value in zip(routine.arguments, args, strict=True):
             nested._frames.declare(parameter.name, "ANY", value)
         with suppress(ReturnSignal):

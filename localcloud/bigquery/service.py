@@ -153,7 +153,11 @@ class JobService:
         self._before_job(job)
         if "query" in job.configuration:
             self._settle_dialect(job)
-            self.queries.run(job)
+            try:
+                self.queries.run(job)
+            finally:
+                for child in job.children:
+                    self.history.add(child)
         else:
             self.transfers.run(job)
 

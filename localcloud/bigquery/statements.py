@@ -34,6 +34,7 @@ from localcloud.bigquery.syntax import refuse_functions_left
 from localcloud.bigquery.translation import Translator
 
 if TYPE_CHECKING:
+    from localcloud.bigquery.children import Step
     from localcloud.bigquery.destinations import Destinations
     from localcloud.bigquery.ml import MachineLearning, ModelStatement
     from localcloud.bigquery.session import Session
@@ -243,10 +244,10 @@ class Statements:
         """Return the full names of the statement's tables as DuckDB writes them, to complete its messages."""
         return " ".join(name.quoted for name in read_statement(sql, project=self.project).tables)
 
-    def run_script(self, source: str) -> pa.Table:
-        """Run a script; return the rows of its last statement. Raises ``QueryError``."""
+    def run_script(self, source: str, steps: list[Step]) -> pa.Table:
+        """Run a script; return the rows of its last statement. What it ran is then in ``steps``. Raises ``QueryError``."""
         try:
-            result = complete(Script(self).run(source))
+            result = complete(Script(self, steps).run(source))
         except Exception as error:
             raise query_error(
                 error, sql=source, duckdb_sql=self.names_in_engine(source), location=self.location

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared import imports, watches
+from shared import imports, manifest, watches
 from shared.claims import claim_once, claim_request
 from shared.drops import Drop, DropPath, NotReady, Ready
 from shared.errors import Problem, Rejected
@@ -18,10 +18,13 @@ from shared.services import Services
 from shared.work import Item, Kind
 
 
-def notice(path: DropPath, services: Services) -> None:
-    """Take note of a new file of the drop: import the drop if it is ready, watch it if it is not."""
+def notice(path: DropPath, file: str, services: Services) -> None:
+    """Take note of a new file of the drop, by its object's name: import the drop if it is ready, watch it if it is not.
+
+    A drop that is watched already is left to the poller; but `modeldrop.yaml` may say that nothing has to be waited for.
+    """
     watch = services.ledger.read(Kind.DROP, path.key)
-    if watch is None or not watches.is_young(watch, services.now()):
+    if watch is None or file == path.prefix + manifest.NAME or not watches.is_enough(watch):
         look(path, watch, services)
 
 
@@ -61,10 +64,12 @@ def _import_or_watch(
         case Problem() as refusal:
             item = imports.refuse(drop.path, drop.fingerprint, refusal, services)
     claim = claim_request(replace(item, sources=(source,)), services) if source else claim_once(item, services)
-    if claim.mine:
-        record(submit(claim.item, Imports(), services), Imports(), services)
+    item = record(submit(claim.item, Imports(), services), Imports(), services) if claim.mine else claim.item
     target = drop.target(services.settings.google_cloud_project)
     watches.end(watch or watches.new(drop.path, target, services), "settled", drop.fingerprint, services)
+    if item.outcome == "failed":
+        # A file that came since the drop was listed found it watched.
+        watches.begin_again(drop.path, drop.fingerprint, services)
 
 
 def _read(path: DropPath, services: Services) -> tuple[Drop, Problem | None]:

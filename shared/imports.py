@@ -136,8 +136,9 @@ class Imports:
             imported = {"version": item.request["version"], "fingerprint": item.request["fingerprint"]}
         if item.location is not None:
             ModelRecords(services.ledger).leave_turn(_target(item, services), item.key, imported)
-        if item.problem is not None and item.problem.code == "drop_changed":
-            watches.begin_again(path_of(item), services)
+        if item.outcome == "failed":
+            # A file that came meanwhile may be what was lacking, and its event found the drop watched.
+            watches.begin_again(path_of(item), item.request["fingerprint"], services)
         return item
 
     def _unchanged(self, item: Item, services: Services) -> bool:

@@ -1,6 +1,6 @@
 """Watches: items of the ledger that keep an eye on a drop until it has settled.
 
-While a watch is young, an event of the drop costs the one call that reads it; the poller looks when the watch is due.
+While a drop is watched, an event of it costs the one call that reads the watch; the poller looks when the watch is due.
 """
 
 from __future__ import annotations
@@ -19,32 +19,44 @@ from shared.work import Item, Kind
 # is imported with its last file instead of when it has settled.
 COUNTED_FILES = 1000
 
+_ROUNDS = 5
 
-def is_young(watch: Item, now: datetime) -> bool:
-    """Return whether a new file of the drop needs no look: the poller looks in time."""
-    if watch.final or watch.not_before is None or watch.not_before <= now:
-        return False
+
+def is_enough(watch: Item) -> bool:
+    """Return whether a new file of the drop needs no look, because the poller looks at the drop when it is due."""
     files = watch.facts.get("files")
-    return files is None or files > COUNTED_FILES
+    return not watch.final and (files is None or files > COUNTED_FILES)
 
 
 def begin_or_go_on(path: DropPath, drop: Drop, decision: NotReady, watch: Item | None, services: Services) -> None:
-    """Write that the drop is watched, and when to look again. Somebody else's write at the same time is as good."""
+    """Write that the drop is watched, and when to look again.
+
+    Somebody else's write at the same time is as good, unless only this one knows how many files there must be.
+    """
     found = {"missing": list(decision.missing), "files": drop.manifest.files}
-    begins = watch is None or watch.final
-    item = (
-        new(path, drop.target(services.settings.google_cloud_project), services) if begins or watch is None else watch
-    )
-    item = replace(item, not_before=decision.due, waits_for="settling").with_facts(**found)
+    for _ in range(_ROUNDS):
+        if watch is None or watch.final:
+            item = new(path, drop.target(services.settings.google_cloud_project), services)
+        else:
+            item = watch
+        item = replace(item, not_before=decision.due, waits_for="settling").with_facts(**found)
+        if _written(item, watch, services):
+            return
+        watch = services.ledger.read(Kind.DROP, path.key)
+        if watch is not None and (drop.manifest.files is None or watch.facts.get("files") == drop.manifest.files):
+            return
+
+
+def _written(item: Item, watch: Item | None, services: Services) -> bool:
     if watch is None:
-        services.ledger.create(item)
-        return
+        return services.ledger.create(item) is not None
     try:
         item = replace(item, generation=watch.generation)
         services.ledger.index(item)
         services.ledger.write(item)
     except LostRace:
-        return
+        return False
+    return True
 
 
 def end(watch: Item, outcome: str, fingerprint: str, services: Services) -> None:
@@ -63,8 +75,8 @@ def end(watch: Item, outcome: str, fingerprint: str, services: Services) -> None
     services.ledger.unindex(ended)
 
 
-def begin_again(path: DropPath, services: Services) -> None:
-    """Watch a drop whose files were found changed after it had settled, even if no event of theirs should come."""
+def begin_again(path: DropPath, fingerprint: str, services: Services) -> None:
+    """Watch a drop again if its files are no longer the ones of ``fingerprint``, even if no event of theirs should come."""
     watch = services.ledger.read(Kind.DROP, path.key)
     if watch is None or not watch.final:
         return
@@ -72,7 +84,7 @@ def begin_again(path: DropPath, services: Services) -> None:
         drop = services.drop_files.read(path)
     except Rejected:
         drop = services.drop_files.list(path)
-    if drop.files:
+    if drop.files and drop.fingerprint != fingerprint:
         due = (drop.newest or services.now()) + timedelta(seconds=services.settings.settle_seconds)
         begin_or_go_on(path, drop, NotReady((), due), watch, services)
 

@@ -30,24 +30,18 @@ def test_a_new_watch_says_what_it_watches_and_since_when() -> None:
 
 
 @pytest.mark.parametrize(
-    ("due", "outcome", "files", "young"),
+    ("outcome", "files", "enough"),
     [
-        (timedelta(seconds=5), None, None, True),
-        (timedelta(seconds=0), None, None, False),
-        (timedelta(seconds=-5), None, None, False),
-        (None, None, None, False),
-        (timedelta(seconds=5), "settled", None, False),
+        (None, None, True),
+        ("settled", None, False),
         # One that counts its files is looked at with each of them, unless that would take more than a page.
-        (timedelta(seconds=5), None, 3, False),
-        (timedelta(seconds=5), None, watches.COUNTED_FILES, False),
-        (timedelta(seconds=5), None, watches.COUNTED_FILES + 1, True),
+        (None, 3, False),
+        (None, watches.COUNTED_FILES, False),
+        (None, watches.COUNTED_FILES + 1, True),
     ],
 )
-def test_when_a_new_file_needs_no_look(
-    due: timedelta | None, outcome: str | None, files: int | None, young: bool
-) -> None:
-    watch = replace(_watch(files=files), not_before=NOW + due if due is not None else None, outcome=outcome)
-    assert watches.is_young(watch, NOW) is young
+def test_when_a_new_file_needs_no_look(outcome: str | None, files: int | None, enough: bool) -> None:
+    assert watches.is_enough(replace(_watch(files=files), outcome=outcome)) is enough
 
 
 @pytest.mark.parametrize(

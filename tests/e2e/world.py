@@ -56,7 +56,8 @@ class World:
             f"{self.regional}.{REQUEST_TABLE}", [{"id": n, "request": _asking(f"What is {n}?")} for n in range(3)]
         )
         # Last, because it reads in a thread of its own until `close`.
-        self.events = ReceivedEvents(self._subscriber, f"projects/{self.project}/subscriptions/modeldrop-events-log")
+        self._events_log = f"projects/{self.project}/subscriptions/modeldrop-events-log"
+        self.events = ReceivedEvents(self._subscriber, self._events_log)
 
     def close(self) -> None:
         """Let go of the clients."""
@@ -181,8 +182,9 @@ class World:
         return {blob.name.removeprefix(prefix) for blob in self.storage.list_blobs(self.state, prefix=prefix)}
 
     def quiet(self, timeout: float = 60) -> None:
-        """Tick until nothing is open."""
+        """Tick until nothing is open, and every event that was published has come."""
         self.until(lambda: not self.pending(), timeout)
+        self.until(lambda: not self.cloud.pubsub.broker.backlog_size(self._events_log), timeout, ticking=False)
 
     def item(self, kind: str, *origin: str) -> dict[str, Any] | None:
         """Return what the ledger has of the work that came from ``origin``."""

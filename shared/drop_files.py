@@ -10,7 +10,7 @@ from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from shared.drops import Drop, DropFile, DropPath, listed_files
-from shared.errors import Rejected, TryLater
+from shared.errors import Problem, Rejected, TryLater
 from shared.manifest import LARGEST_BYTES, read_manifest
 from shared.outages import OUTAGES
 from shared.saved_model import Graph, read_graph
@@ -57,6 +57,13 @@ class DropFiles:
         except exceptions.NotFound as error:
             raise TryLater(f"{path.prefix} changed while it was read") from error
         return drop
+
+    def read_or_list(self, path: DropPath) -> tuple[Drop, Problem | None]:
+        """Return the drop as it is now, and what is wrong with it if it cannot be read: then it has its files alone."""
+        try:
+            return self.read(path), None
+        except Rejected as error:
+            return self.list(path), error.problem
 
     def list(self, path: DropPath) -> Drop:
         """Return the drop's files alone, one call for every 1,000."""

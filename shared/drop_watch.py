@@ -30,7 +30,7 @@ def notice(path: DropPath, file: str, services: Services) -> None:
 
 def look(path: DropPath, watch: Item | None, services: Services) -> None:
     """List the drop and decide: import it, or watch it further. ``watch`` is its watch as the ledger has it."""
-    drop, problem = _read(path, services)
+    drop, problem = services.drop_files.read_or_list(path)
     if not drop.files:
         if watch is not None and not watch.final:
             watches.end(watch, "gone", "", services)
@@ -45,7 +45,7 @@ def import_again(path: DropPath, source: str, services: Services) -> None:
 
     A drop that is not complete or has not settled is watched. Raises ``Rejected`` if there is no such drop.
     """
-    drop, problem = _read(path, services)
+    drop, problem = services.drop_files.read_or_list(path)
     if not drop.files:
         raise Rejected(f"there is no drop in {path.prefix}", field="path", code="not_found")
     _import_or_watch(drop, problem, services.ledger.read(Kind.DROP, path.key), services, source=source)
@@ -70,13 +70,6 @@ def _import_or_watch(
     if item.outcome == "failed":
         # A file that came since the drop was listed found it watched.
         watches.begin_again(drop.path, drop.fingerprint, services)
-
-
-def _read(path: DropPath, services: Services) -> tuple[Drop, Problem | None]:
-    try:
-        return services.drop_files.read(path), None
-    except Rejected as error:
-        return services.drop_files.list(path), error.problem
 
 
 def _decide(drop: Drop, problem: Problem | None, now: datetime, settle: timedelta) -> Ready | NotReady | Problem:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.drops import Drop, DropPath, NotReady
-from shared.errors import LostRace, Problem, Rejected
+from shared.errors import LostRace, Problem
 from shared.identifiers import ModelName
 from shared.keys import hash_of
 from shared.services import Services
@@ -80,10 +80,7 @@ def begin_again(path: DropPath, fingerprint: str, services: Services) -> None:
     watch = services.ledger.read(Kind.DROP, path.key)
     if watch is None or not watch.final:
         return
-    try:
-        drop = services.drop_files.read(path)
-    except Rejected:
-        drop = services.drop_files.list(path)
+    drop, _ = services.drop_files.read_or_list(path)
     if drop.files and drop.fingerprint != fingerprint:
         due = (drop.newest or services.now()) + timedelta(seconds=services.settings.settle_seconds)
         begin_or_go_on(path, drop, NotReady((), due), watch, services)

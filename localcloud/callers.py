@@ -20,9 +20,13 @@ class Callers:
         self._families: dict[int, list[int]] = {}
         self._lock = threading.Lock()
 
-    def of_port(self, port: int) -> str | None:
-        """Return the function that a connection from local TCP port ``port`` comes from; None: no function."""
-        holds = _holder_of(port)
+    def of_connection(self, port: int, server_port: int) -> str | None:
+        """Return the function that the TCP connection from ``port`` to ``server_port``, both here, comes from.
+
+        None: no function. The calling port alone does not tell: the kernel gives one to several connections at once, if
+        they lead to different servers.
+        """
+        holds = _holder_of(port, server_port)
         for function, leader in self._leaders().items():
             if any(holds(pid) for pid in self._family(leader)):
                 return function
@@ -47,24 +51,27 @@ def _children(leader: int) -> Iterator[int]:
         return
 
 
-def _holder_of(port: int) -> Callable[[int], bool]:
-    """Return a test whether a process holds the local end ``port`` of a TCP connection."""
+def _holder_of(port: int, server_port: int) -> Callable[[int], bool]:
+    """Return a test whether a process holds the end ``port`` of a TCP connection to ``server_port``."""
     if sys.platform == "linux":
         # Two orders of magnitude faster than asking psutil, which reads the table again for each process.
-        names = {f"socket:[{inode}]" for inode in _inodes(port)}
+        names = {f"socket:[{inode}]" for inode in _inodes(port, server_port)}
         return lambda pid: any(name in names for name in _open_files(pid))
-    return lambda pid: port in _local_ports(pid)
+    return lambda pid: (port, server_port) in _connections(pid)
 
 
-def _inodes(port: int) -> Iterator[str]:
-    """Yield the sockets on ``port`` of this machine, by https://docs.kernel.org/networking/proc_net_tcp.html ."""
+def _inodes(port: int, server_port: int) -> Iterator[str]:
+    """Yield the sockets on ``port`` of this machine whose connection leads to ``server_port``.
+
+    https://docs.kernel.org/networking/proc_net_tcp.html
+    """
+    local_end, remote_end = f":{port:04X}", f":{server_port:04X}"
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         if not Path(table).exists():
             continue
-        ending = f":{port:04X}"
         for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
             fields = line.split(None, 10)
-            if fields[1].endswith(ending) and fields[9] != "0":
+            if fields[1].endswith(local_end) and fields[2].endswith(remote_end) and fields[9] != "0":
                 yield fields[9]
 
 
@@ -75,8 +82,10 @@ def _open_files(pid: int) -> Iterator[str]:
                 yield str(file.readlink())
 
 
-def _local_ports(pid: int) -> set[int]:
+def _connections(pid: int) -> set[tuple[int, int]]:
+    """Return the ports, here and there, of a process's TCP connections."""
     try:
-        return {connection.laddr.port for connection in psutil.Process(pid).net_connections("tcp") if connection.laddr}
+        connections = psutil.Process(pid).net_connections("tcp")
     except psutil.Error:
         return set()
+    return {(each.laddr.port, each.raddr.port) for each in connections if each.laddr and each.raddr}

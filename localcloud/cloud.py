@@ -199,17 +199,18 @@ class LocalCloud:
         )
         self.scheduler = Scheduler(self.pubsub.broker, clock=clock, project=project, location=config.location)
         self.quotas = Quotas(self.storage, self.bigquery)
+        fronted = {
+            "storage": self.storage.app,
+            "scheduler": self.scheduler.app,
+            "pubsub": self.pubsub.app,
+            "vertex": self.vertex.app,
+            "token": self.credentials.app,
+        }
+        # What orders faults meets none, or they could not be taken back.
         control = Control(self.faults, self.calls, self.quotas, self.describe)
         self._apps = {
-            service: self.front.wrap(app, service)
-            for service, app in {
-                "storage": self.storage.app,
-                "scheduler": self.scheduler.app,
-                "pubsub": self.pubsub.app,
-                "vertex": self.vertex.app,
-                "token": self.credentials.app,
-                "control": control.app,
-            }.items()
+            "control": control.app,
+            **{service: self.front.wrap(app, service) for service, app in fronted.items()},
         }
 
     def _provision(self) -> None:
@@ -235,7 +236,7 @@ class LocalCloud:
         undo.callback(self._server.stop)  # before the services that it leads to
         undo.callback(self.functions.stop)  # before everything that they call
         self.functions.wait_until_ready()
-        self.pubsub.start(self._ports["pubsub"], interceptors=[self.front.interceptor()])
+        self.pubsub.start(self._ports["pubsub"], interceptors=[self.front.interceptor(lambda: self.pubsub.port)])
         if self.config.with_schedules:
             self.scheduler.start()
             undo.callback(self.scheduler.stop)

@@ -64,10 +64,15 @@ class Front:
 
         return fronted
 
-    def interceptor(self) -> grpc.ServerInterceptor:
-        """Return the front as gRPC servers take it; it is Pub/Sub's."""
+    def interceptor(self, port: Callable[[], int]) -> grpc.ServerInterceptor:
+        """Return the front as gRPC servers take it; it is Pub/Sub's. ``port`` tells where that serves, once it does."""
+
+        def caller_at(calling_port: int) -> str | None:
+            return self._callers.of_connection(calling_port, port())
+
         return FrontInterceptor(
             watching=self._watching,
+            caller_at=caller_at,
             decide=self._decide_rpc,
             listen=self._record_rpc,
             waiting=self._waiting,
@@ -104,22 +109,21 @@ class Front:
     def _caller_of(self, scope: Scope) -> str | None:
         connection: Connection = scope["state"]["connection"]
         if not connection.caller_is_known:
-            connection.caller = self._callers.of_port(scope["client"][1])
+            connection.caller = self._callers.of_connection(scope["client"][1], scope["server"][1])
             connection.caller_is_known = True
         return connection.caller
 
-    def _decide_rpc(self, method: str, port: int) -> tuple[Rule | None, Caller]:
-        caller = partial(self._callers.of_port, port)
-        return self._decide("pubsub", method, caller), caller
+    def _decide_rpc(self, method: str, caller: Caller) -> Rule | None:
+        return self._decide("pubsub", method, caller)
 
-    def _record_rpc(self, method: str, port: int, request: Any, answer: Any) -> None:
+    def _record_rpc(self, method: str, caller: Caller, request: Any, answer: Any) -> None:
         if self._recorder is not None:
             self._recorder.write(
                 Exchange(
                     service="pubsub",
                     method=method,
                     kind="rpc",
-                    caller=self._callers.of_port(port),
+                    caller=caller(),
                     verb="POST",
                     path=method,
                     query=[],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import grpc
@@ -62,9 +63,10 @@ METHODS = {
     for rpc, name in rpcs.items()
 } | {"/google.pubsub.v1.Publisher/DetachSubscription": "pubsub.projects.subscriptions.detach"}
 
-Decide = Callable[[str, int], tuple[Rule | None, Callable[[], str | None]]]
+Caller = Callable[[], str | None]
+Decide = Callable[[str, Caller], Rule | None]
 Behaviour = Callable[[Any, grpc.ServicerContext], Any]
-Listen = Callable[[str, int, Any, Any], None]
+Listen = Callable[[str, Caller, Any, Any], None]
 
 
 class FrontInterceptor(grpc.ServerInterceptor):
@@ -74,13 +76,17 @@ class FrontInterceptor(grpc.ServerInterceptor):
         self,
         *,
         watching: Callable[[], bool],
+        caller_at: Callable[[int], str | None],
         decide: Decide,
         listen: Listen,
         waiting: Waiting,
         kill: Callable[[str], None],
     ) -> None:
-        """``decide`` names the rule that a call of a method from a port meets; ``listen`` is told what was said."""
+        """``caller_at`` tells which function calls from a port, ``decide`` the rule that a call of a method meets;
+        ``listen`` is told what was said.
+        """
         self._watching = watching
+        self._caller_at = caller_at
         self._decide = decide
         self._listen = listen
         self._waiting = waiting
@@ -107,8 +113,8 @@ class FrontInterceptor(grpc.ServerInterceptor):
 
     def _unary(self, method: str, behaviour: Behaviour) -> Behaviour:
         def watched(request: Any, context: grpc.ServicerContext) -> Any:
-            port = _port(context)
-            rule, caller = self._decide(method, port)
+            caller = self._caller_of(context)
+            rule = self._decide(method, caller)
             if rule is None:
                 answer = behaviour(request, context)
             elif rule.when == "before":
@@ -117,7 +123,7 @@ class FrontInterceptor(grpc.ServerInterceptor):
             else:
                 answer = behaviour(request, context)
                 self._meet(rule, caller, context, size=answer.ByteSize())
-            self._listen(method, port, request, answer)
+            self._listen(method, caller, request, answer)
             return answer
 
         return watched
@@ -126,7 +132,8 @@ class FrontInterceptor(grpc.ServerInterceptor):
         """Watch a stream: what comes before takes effect when it opens, what comes after at its first answer."""
 
         def watched(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
-            rule, caller = self._decide(method, _port(context))
+            caller = self._caller_of(context)
+            rule = self._decide(method, caller)
             if rule is not None and rule.when == "before":
                 self._meet(rule, caller, context)
             answers = behaviour(requests, context)
@@ -139,9 +146,11 @@ class FrontInterceptor(grpc.ServerInterceptor):
 
         return watched
 
-    def _meet(
-        self, rule: Rule, caller: Callable[[], str | None], context: grpc.ServicerContext, *, size: int = 0
-    ) -> None:
+    def _caller_of(self, context: grpc.ServicerContext) -> Caller:
+        # The caller's address reads ``ipv4:127.0.0.1:43210``.
+        return partial(self._caller_at, int(context.peer().rpartition(":")[2]))
+
+    def _meet(self, rule: Rule, caller: Caller, context: grpc.ServicerContext, *, size: int = 0) -> None:
         """Let the call meet ``rule``; a call that gets no answer of its own ends here with an exception."""
         match rule.effect:
             case Status(status=status, reason=reason):
@@ -157,8 +166,3 @@ class FrontInterceptor(grpc.ServerInterceptor):
             case Reset() | LoseAnswer():
                 # A server cannot break one call's connection; this is what the client's end makes of a broken one.
                 context.abort(grpc.StatusCode.UNAVAILABLE, "recvmsg:Connection reset by peer")
-
-
-def _port(context: grpc.ServicerContext) -> int:
-    """Return the caller's port; its address reads ``ipv4:127.0.0.1:43210``."""
-    return int(context.peer().rpartition(":")[2])

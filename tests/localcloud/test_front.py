@@ -108,7 +108,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     service = Storage(folder / "storage", clock=SystemClock(), project=PROJECT)
     service.store.ensure_bucket(BUCKET)
     pubsub = PubSub(clock=SystemClock(), project=PROJECT)
-    pubsub.start(interceptors=[front.interceptor()])
+    pubsub.start(interceptors=[front.interceptor(lambda: pubsub.port)])
     pubsub.broker.ensure_topic(TOPIC)
     pubsub.broker.put_subscription(Subscription(HOLD, TOPIC))
     fronted = front.wrap(service.app, "storage")

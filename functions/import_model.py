@@ -24,6 +24,6 @@ def import_model(event: CloudEvent) -> None:
     if file is None or drop is None or file.bucket != services().settings.model_bucket:
         return
     try:
-        notice(drop, file.name, services())
+        notice(drop, file, services())
     except LostRace:
         return

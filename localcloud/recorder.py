@@ -6,7 +6,7 @@ import gzip
 import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from email.message import Message as Headers
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class Recorder:
 
     def write(self, exchange: Exchange) -> None:
         """Write ``exchange`` down."""
-        line = json.dumps(asdict(exchange), ensure_ascii=False)
+        line = json.dumps(vars(exchange), ensure_ascii=False)
         with self._lock:
             if not self._file.closed:
                 self._file.write(f"{line}\n")

@@ -12,19 +12,21 @@ from shared import imports, manifest, watches
 from shared.claims import claim_once, claim_request
 from shared.drops import Drop, DropPath, NotReady, Ready
 from shared.errors import Problem, Rejected
+from shared.events_in import FinalizedObject
 from shared.imports import Imports
 from shared.progress import record, submit
 from shared.services import Services
 from shared.work import Item, Kind
 
 
-def notice(path: DropPath, file: str, services: Services) -> None:
-    """Take note of a new file of the drop, by its object's name: import the drop if it is ready, watch it if it is not.
+def notice(path: DropPath, file: FinalizedObject, services: Services) -> None:
+    """Take note of a new file of the drop: import the drop if it is ready, watch it if it is not.
 
     A drop that is watched already is left to the poller; but `modeldrop.yaml` may say that nothing has to be waited for.
+    A file whose event comes after the drop was imported with it is no reason to look again.
     """
     watch = services.ledger.read(Kind.DROP, path.key)
-    if watch is None or file == path.prefix + manifest.NAME or not watches.is_enough(watch):
+    if watch is None or file.name == path.prefix + manifest.NAME or not watches.is_enough(watch, file.created):
         look(path, watch, services)
 
 
@@ -33,7 +35,7 @@ def look(path: DropPath, watch: Item | None, services: Services) -> None:
     drop, problem = services.drop_files.read_or_list(path)
     if not drop.files:
         if watch is not None and not watch.final:
-            watches.end(watch, "gone", "", services)
+            watches.end(watch, "gone", None, services)
         return
     if watch is not None and watch.final and watch.facts.get("fingerprint") == drop.fingerprint:
         return
@@ -66,7 +68,7 @@ def _import_or_watch(
     claim = claim_request(replace(item, sources=(source,)), services) if source else claim_once(item, services)
     item = record(submit(claim.item, Imports(), services), Imports(), services) if claim.mine else claim.item
     target = drop.target(services.settings.google_cloud_project)
-    watches.end(watch or watches.new(drop.path, target, services), "settled", drop.fingerprint, services)
+    watches.end(watch or watches.new(drop.path, target, services), "settled", drop, services)
     if item.outcome == "failed":
         # A file that came since the drop was listed found it watched.
         watches.begin_again(drop.path, drop.fingerprint, services)

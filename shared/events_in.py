@@ -32,6 +32,8 @@ class FinalizedObject:
     bucket: str
     name: str
     generation: int
+    created: datetime | None
+    """When it was written; None if the event does not tell."""
 
     @classmethod
     def from_event(cls, event: CloudEvent) -> FinalizedObject | None:
@@ -44,7 +46,7 @@ class FinalizedObject:
             return None
         try:
             # int64 fields come as strings.
-            return cls(bucket, name, int(data.get("generation", 0)))
+            return cls(bucket, name, int(data.get("generation", 0)), _moment(data.get("timeCreated")))
         except (TypeError, ValueError, OverflowError):
             return None
 
@@ -73,7 +75,8 @@ class Message:
             id=str(message.get("messageId") or message.get("message_id") or event["id"]),
             data=_decoded(message.get("data")),
             attributes=attributes if isinstance(attributes, Mapping) else {},
-            published=_moment(message.get("publishTime") or message.get("publish_time") or event.get("time")),
+            published=_moment(message.get("publishTime") or message.get("publish_time") or event.get("time"))
+            or datetime.now(UTC),
         )
 
     def payload(self) -> Mapping[str, Any]:
@@ -128,11 +131,11 @@ def _decoded(data: object) -> bytes:
         return data.encode(errors="replace")
 
 
-def _moment(text: object) -> datetime:
+def _moment(text: object) -> datetime | None:
     if isinstance(text, datetime):
         return text.astimezone(UTC)
     try:
         moment = datetime.fromisoformat(str(text))
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        return datetime.now(UTC)
+        return None

@@ -22,10 +22,17 @@ COUNTED_FILES = 1000
 _ROUNDS = 5
 
 
-def is_enough(watch: Item) -> bool:
-    """Return whether a new file of the drop needs no look, because the poller looks at the drop when it is due."""
+def is_enough(watch: Item, created: datetime | None) -> bool:
+    """Return whether a file of the drop, written at ``created``, needs no look.
+
+    The poller looks at an open drop when it is due. And a drop that was imported was listed with all that was written
+    before its newest file: events of a large drop come for minutes after that.
+    """
+    if watch.final:
+        listed_until = watch.facts.get("listed_until")
+        return created is not None and listed_until is not None and created <= datetime.fromisoformat(listed_until)
     files = watch.facts.get("files")
-    return not watch.final and (files is None or files > COUNTED_FILES)
+    return files is None or files > COUNTED_FILES
 
 
 def begin_or_go_on(path: DropPath, drop: Drop, decision: NotReady, watch: Item | None, services: Services) -> None:
@@ -59,10 +66,13 @@ def _written(item: Item, watch: Item | None, services: Services) -> bool:
     return True
 
 
-def end(watch: Item, outcome: str, fingerprint: str, services: Services) -> None:
-    """End a watch: the drop is imported (`settled`), or `gone`."""
+def end(watch: Item, outcome: str, drop: Drop | None, services: Services) -> None:
+    """End a watch: the drop is imported as it was listed (`settled`), or `gone`."""
+    newest = drop.newest if drop else None
     ended = replace(
-        watch.with_facts(fingerprint=fingerprint),
+        watch.with_facts(
+            fingerprint=drop.fingerprint if drop else "", listed_until=newest.isoformat() if newest else None
+        ),
         outcome=outcome,
         finished=services.now(),
         waits_for=None,

@@ -95,10 +95,9 @@ def test_a_drop_of_counted_files_is_imported_with_its_last_one_without_the_polle
     assert world.shift_of(model) == 3
 
 
-@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.matrix)])
 @pytest.mark.timeout(900)
-def test_a_drop_of_many_files_is_one_import_and_costs_at_most_two_calls_an_event(world: World, count: int) -> None:
-    model = fresh("large")
+def test_a_drop_of_10000_files_is_one_import_and_costs_at_most_two_calls_an_event(world: World) -> None:
+    model, count = fresh("large"), 10_000
     prefix = f"{world.dataset}/{model}/1/"
     files = world.shifter(9)
     extra = {f"assets.extra/{number:05d}": b"x" for number in range(count - len(files))}

@@ -62,7 +62,14 @@ DROP = "bqml_tutorial/imported_tf_model/1"
 )
 def test_a_finalized_object(event: str, name: str, generation: int, structured: bool) -> None:
     read = FinalizedObject.from_event(_arrived(event, structured=structured))
-    assert read == FinalizedObject(MODELS, name, generation)
+    assert read is not None
+    assert (read.bucket, read.name, read.generation) == (MODELS, name, generation)
+
+
+def test_a_finalized_object_tells_when_it_was_written() -> None:
+    read = FinalizedObject.from_event(_arrived("storage_finalized_asset"))
+    assert read is not None
+    assert read.created == datetime(2026, 11, 20, 9, 35, 2, 295000, UTC)
 
 
 def test_a_deleted_object_is_no_finalized_one() -> None:
@@ -95,7 +102,14 @@ def test_a_damaged_storage_event_is_none(changes: dict[str, Any]) -> None:
 def test_a_missing_generation_is_no_reason_to_ignore_a_file() -> None:
     headers = json.loads((EVENTS / "storage_finalized_saved_model.json").read_text(encoding="utf-8"))["headers"]
     read = FinalizedObject.from_event(from_http(headers, b'{"bucket": "b", "name": "d/m/1/saved_model.pb"}'))
-    assert read == FinalizedObject("b", "d/m/1/saved_model.pb", 0)
+    assert read == FinalizedObject("b", "d/m/1/saved_model.pb", 0, None)
+
+
+@pytest.mark.parametrize("created", [None, 7, "soon", ["2026"], "0001-01-01T00:00:00+14:00"])
+def test_a_time_that_is_none_is_no_reason_to_ignore_a_file(created: object) -> None:
+    read = FinalizedObject.from_event(_changed("storage_finalized_saved_model", timeCreated=created))
+    assert read is not None
+    assert read.created is None
 
 
 @pytest.mark.parametrize("body", [b"", b"not JSON", b"[]", b"null", b'"text"', b"\xff"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -30,18 +30,33 @@ def test_a_new_watch_says_what_it_watches_and_since_when() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "files", "enough"),
+    ("files", "enough"),
     [
-        (None, None, True),
-        ("settled", None, False),
+        (None, True),
         # One that counts its files is looked at with each of them, unless that would take more than a page.
-        (None, 3, False),
-        (None, watches.COUNTED_FILES, False),
-        (None, watches.COUNTED_FILES + 1, True),
+        (3, False),
+        (watches.COUNTED_FILES, False),
+        (watches.COUNTED_FILES + 1, True),
     ],
 )
-def test_when_a_new_file_needs_no_look(outcome: str | None, files: int | None, enough: bool) -> None:
-    assert watches.is_enough(replace(_watch(files=files), outcome=outcome)) is enough
+def test_when_a_new_file_of_an_open_drop_needs_no_look(files: int | None, enough: bool) -> None:
+    assert watches.is_enough(_watch(files=files), NOW) is enough
+
+
+@pytest.mark.parametrize(
+    ("outcome", "listed_until", "created", "enough"),
+    [
+        ("settled", NOW, NOW, True),
+        ("settled", NOW, NOW + timedelta(microseconds=1), False),
+        ("settled", NOW, None, False),
+        ("gone", None, NOW, False),
+    ],
+)
+def test_a_file_needs_no_look_only_if_the_drop_was_imported_with_it(
+    outcome: str, listed_until: datetime | None, created: datetime | None, enough: bool
+) -> None:
+    watch = replace(_watch(listed_until=listed_until and listed_until.isoformat()), outcome=outcome)
+    assert watches.is_enough(watch, created) is enough
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,9 @@ def _after_query(item: Item, handler: Handler, services: Services) -> Item:
     assert step is not None and step.job is not None
     report = services.bigquery.look(step.job)
     if report is not None and report.progress is Progress.UNKNOWN:
-        problem = Problem("unknown_state", f"BigQuery tells a state of the job {step.job.id} that is not known here")
+        problem = Problem(
+            report.progress.value, f"BigQuery tells a state of the job {step.job.id} that is not known here"
+        )
         return report_stuck(item, problem, f"{step.name}-unknown", services)
     if report is not None and not report.progress.ended:
         return item

@@ -22,7 +22,7 @@ class Progress(Enum):
     EXPIRED = "expired"
     PAUSED = "paused"
     """Stopped, can be resumed by a person: reported as stuck, and still watched."""
-    UNKNOWN = "unknown"
+    UNKNOWN = "unknown_state"
     """A state that this code does not know: reported as stuck, and still watched."""
 
     @property

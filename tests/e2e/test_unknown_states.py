@@ -1,0 +1,101 @@
+"""A service tells a state that did not exist when the code was written: it is reported once, and watched on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+import requests
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from localcloud.http import HttpServer
+from tests.e2e.deeds import ask, check_batch, check_prediction, post_requests
+from tests.e2e.world import World, fresh
+
+# What each service tells of a job that has ended, and what is told instead. Vertex AI's client asks for states as numbers.
+ENDED = {"BIGQUERY_EMULATOR_HOST": rb'"state": ?"DONE"', "VERTEX_ENDPOINT": rb'"state": ?4\b'}
+UNKNOWN = {"BIGQUERY_EMULATOR_HOST": b'"state": "HIBERNATING"', "VERTEX_ENDPOINT": b'"state": 77'}
+NOT_PASSED_ON = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding"}
+
+
+class Retelling:
+    """Stands between the functions and a service, and tells another state of a job that has ended."""
+
+    def __init__(self, variable: str) -> None:
+        """``variable`` leads functions to the service."""
+        self.service = ""
+        """The service's address, once it is known."""
+        self.begun = False
+        self._ended, self._unknown = re.compile(ENDED[variable]), UNKNOWN[variable]
+        methods = ["GET", "POST", "PATCH", "DELETE"]
+        self.server = HttpServer(Starlette(routes=[Route("/{path:path}", self._pass_on, methods=methods)]))
+        self.server.start()
+
+    async def _pass_on(self, request: Request) -> Response:
+        answer = await run_in_threadpool(
+            requests.request,
+            request.method,
+            f"{self.service}{request.url.path}?{request.url.query}",
+            data=await request.body(),
+            headers={name: value for name, value in request.headers.items() if name not in NOT_PASSED_ON},
+            timeout=60,
+        )
+        content = self._ended.sub(self._unknown, answer.content) if self.begun else answer.content
+        return Response(content, answer.status_code, media_type=answer.headers.get("content-type"))
+
+
+@pytest.fixture(scope="module")
+def retelling() -> Iterator[dict[str, Retelling]]:
+    """One for each service, by the variable that leads functions to it."""
+    between = {variable: Retelling(variable) for variable in ENDED}
+    yield between
+    for each in between.values():
+        each.server.stop()
+
+
+@pytest.fixture(scope="module")
+def retold(
+    start_world: Callable[..., AbstractContextManager[World]], retelling: dict[str, Retelling]
+) -> Iterator[World]:
+    """A world whose functions reach BigQuery and Vertex AI through these."""
+    settings = {variable: between.server.url for variable, between in retelling.items()}
+    with start_world("retold", settings=settings) as world:
+        for variable, between in retelling.items():
+            between.service = world.environment[variable]
+        world.drop(world.shifter(7), "seven")
+        world.event("model.imported", model=f"{world.project}.{world.dataset}.seven")
+        yield world
+
+
+@pytest.mark.parametrize(
+    ("variable", "do", "check"),
+    [("BIGQUERY_EMULATOR_HOST", ask, check_prediction), ("VERTEX_ENDPOINT", post_requests, check_batch)],
+)
+def test_a_state_that_nobody_knows_is_told_once_and_the_job_is_watched_on(
+    retold: World,
+    retelling: dict[str, Retelling],
+    variable: str,
+    do: Callable[[World, str], None],
+    check: Callable[[World, str], None],
+) -> None:
+    name = fresh("unknown")
+    retelling[variable].begun = True
+    do(retold, name)
+    stuck = retold.event("job.stuck", request_id=name)
+    for _ in range(3):
+        retold.tick()
+    assert len(retold.events.all(request_id=name)) == 1
+    assert stuck.data["error"]["code"] == "unknown_state"
+    assert stuck.data["job"]["id"] in stuck.data["error"]["message"]
+
+    retelling[variable].begun = False
+    retold.quiet()
+
+    check(retold, name)
+    assert len(retold.events.all(request_id=name)) == 2

@@ -97,6 +97,21 @@ def test_a_message_that_comes_after_the_jobs_end_is_told_again_under_the_same_id
     assert world.ids(first.type, request_id=name) == {first.id}
 
 
+def test_a_message_that_takes_long_holds_up_no_other(world: World, shifter: str) -> None:
+    slow, others = fresh("slow"), [fresh("quick") for _ in range(6)]
+    first_write = {"caller": "predict", "method": "storage.objects.insert", "nth": 1}
+    with world.faults({**first_write, "do": {"delay_seconds": 15}}):
+        ask(world, slow)
+        world.until(lambda: world.faults_met() == [1], ticking=False)
+        for name in others:
+            ask(world, name)
+        world.until(lambda: all(world.ids("prediction.succeeded", request_id=name) for name in others))
+        assert world.item("predict", "request", slow) is None
+        world.delivered()
+    for name in [slow, *others]:
+        done(world, "predict", name)
+
+
 def test_messages_in_reverse_order_are_all_worked_on(world: World, shifter: str) -> None:
     names = [fresh("reverse") for _ in range(4)]
     with world.faults(
@@ -190,11 +205,22 @@ def test_of_versions_that_come_at_once_the_higher_one_stands_in_the_end(
     assert len(world.ids("model.imported", "model.import_failed", model=model, version=lower)) == 1
 
 
-def test_a_drop_that_is_overwritten_while_it_is_imported_is_imported_again(world: World) -> None:
+@pytest.mark.parametrize("running", [True, False], ids=["running", "ended and not yet polled"])
+def test_a_drop_that_is_overwritten_while_it_is_imported_is_imported_again(world: World, running: bool) -> None:
     name = fresh("overwritten")
     model = f"{world.project}.{world.dataset}.{name}"
-    importing(world, name)
-    world.drop({"assets/shift.txt": b"shift\t77\n"}, name)
+    if running:
+        upload_all_but_one(world, name, counted=True)
+        with world.faults({"method": "bigquery.jobs.run", "do": {"delay_seconds": 60}}):
+            upload_the_last(world, name)
+            world.delivered()
+            world.drop({"assets/shift.txt": b"shift\t77\n"}, name)
+            world.delivered()
+            world.tick()
+            assert [job.state for job in world.imports_of(name)] == ["RUNNING"]
+    else:
+        importing(world, name)
+        world.drop({"assets/shift.txt": b"shift\t77\n"}, name)
     failed = world.event("model.import_failed", model=model)
     imported = world.event("model.imported", model=model)
     world.delivered()

@@ -202,7 +202,7 @@ class World:
     def imports_of(self, model: str) -> list[bigquery.QueryJob]:
         """Return the CREATE MODEL jobs of a model of the world's dataset."""
         queries = [job for job in self.all_jobs() if isinstance(job, bigquery.QueryJob)]
-        return [job for job in queries if job.statement_type == "CREATE_MODEL" and f"{model}`" in job.query]
+        return [job for job in queries if job.query.startswith("CREATE OR REPLACE MODEL") and f"{model}`" in job.query]
 
     def all_jobs(self) -> Iterator[Any]:
         """Yield all of BigQuery's jobs."""

@@ -204,12 +204,12 @@ class LocalCloud:
             "scheduler": self.scheduler.app,
             "pubsub": self.pubsub.app,
             "vertex": self.vertex.app,
-            "token": self.credentials.app,
         }
-        # What orders faults meets none, or they could not be taken back.
+        # What orders faults meets none, or they could not be taken back; and asking for a token is no call to a service.
         control = Control(self.faults, self.calls, self.quotas, self.describe)
         self._apps = {
             "control": control.app,
+            "token": self.credentials.app,
             **{service: self.front.wrap(app, service) for service, app in fronted.items()},
         }
 

@@ -22,16 +22,25 @@ BROKEN = ({"status": 503}, {"status": 429}, {"reset": True}, {"lose_answer": Tru
 SHARE = 0.085
 
 
-def everything_breaks() -> Iterator[dict[str, object]]:
+def in_four_ways() -> Iterator[dict[str, object]]:
     for seed, (function, effect) in enumerate(itertools.product(FUNCTIONS, BROKEN)):
         yield {"caller": function, "rate": SHARE, "seed": seed, "do": effect}
 
 
-def test_with_three_calls_in_ten_failing_nothing_is_lost_and_nothing_done_twice(world: World, shifter: str) -> None:
+STORMS = {
+    "every call, whoever makes it": [{"rate": 0.3, "seed": 7, "do": {"status": 503}}],
+    "in four ways": [*in_four_ways()],
+}
+
+
+@pytest.mark.parametrize("storm", STORMS)
+def test_with_three_calls_in_ten_failing_nothing_is_lost_and_nothing_done_twice(
+    world: World, shifter: str, storm: str
+) -> None:
     drops = [fresh("storm") for _ in range(2)]
     messages = [fresh("storm") for _ in range(5)]
     batches = [fresh("storm") for _ in range(2)]
-    with world.faults(*everything_breaks()):
+    with world.faults(*STORMS[storm]):
         for name in drops:
             world.drop(world.shifter(SHIFT), name, seed=1)
         for name in messages:

@@ -32,7 +32,8 @@ def reject(kind: Kind, message: Message, error: Rejected, services: Services) ->
     """Publish the event that says why ``message`` is refused."""
     request_id = _request_id(message)
     key = hash_of(kind.value, "request", request_id) if request_id else hash_of(kind.value, "message", message.id)
-    log("NOTICE", "rejected", key=key, kind=kind.value, code=error.problem.code, field=error.problem.field)
+    # The field's name may be the text of whoever sent it: the event tells it.
+    log("NOTICE", "rejected", key=key, kind=kind.value, code=error.problem.code)
     event = rejection_event(kind, key, request_id, services.now(), error.problem, message.published)
     services.events.publish(event)
 

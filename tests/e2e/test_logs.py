@@ -1,0 +1,78 @@
+"""What the functions log: keys to find work by, and nothing of what messages, rows, manifests and credentials hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from shared.keys import hash_of
+from tests.e2e.world import World, fresh
+
+SECRET = "Rumpelstiltskin"
+STORM = {"rate": 0.3, "seed": 3, "do": {"status": 503}}
+# The ledger cannot be written: the function raises, and what it raised is logged by whoever runs it.
+NO_LEDGER = {"caller": "predict", "method": "storage.objects.insert", "times": 1, "do": {"status": 403}}
+
+
+@pytest.fixture(scope="module")
+def logged(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
+    with start_world("logged", minimum_backoff_seconds=0.05, maximum_backoff_seconds=0.5) as world:
+        world.drop(world.shifter(7), "seven")
+        world.event("model.imported", model=f"{world.project}.{world.dataset}.seven")
+        yield world
+
+
+def send_everything(world: World) -> tuple[str, str]:
+    """Send good and bad messages and drops that hold the secret; return the request ids of the good ones."""
+    good, batch = fresh("good"), fresh("batch")
+    text = f"SELECT x, '{SECRET}' AS note FROM {world.dataset}.numbers"
+    world.ask("seven", good, good, input={"query": text})
+    world.ask("seven", "bad", fresh("bad"), input={"query": f"SELECT x, '{SECRET}' AS note, FROM FROM numbers"})
+    world.ask("seven", "bad", fresh("bad"), input={"query": f"SELECT ERROR('{SECRET}') AS x"})
+    world.ask("seven", "bad", fresh("bad"), input={"query": f"SELECT CAST('{SECRET}' AS FLOAT64) AS x"})
+    world.publish("PREDICT_TOPIC", {"request_id": fresh("bad"), SECRET: 1})
+    world.publish("PREDICT_TOPIC", f"no JSON {SECRET}".encode())
+    world.publish("MODELS_TOPIC", {"action": SECRET, "path": SECRET})
+    world.publish("MODELS_TOPIC", f"no JSON {SECRET}".encode())
+    prompts = {"prompts": {"query": f"SELECT 1 AS id, 'What is {SECRET}?' AS prompt", "system_instruction": SECRET}}
+    world.publish("BATCH_TOPIC", world.batch(batch, batch, input=prompts))
+    world.publish("BATCH_TOPIC", world.batch("bad", fresh("bad"), input={"prompts": {"query": f"SELEC '{SECRET}'"}}))
+    assert world.post_batch({**world.batch("bad", fresh("bad")), SECRET: SECRET}).status_code == 400
+    world.drop({**world.shifter(1), "modeldrop.yaml": f"description: {SECRET}\n".encode()}, fresh("described"))
+    world.drop({**world.shifter(1), "modeldrop.yaml": f"{SECRET}: [\n".encode()}, fresh("wrong"))
+    world.drop({"model.onnx": f"no network {SECRET}".encode()}, fresh("broken"))
+    return good, batch
+
+
+def test_logs_hold_keys_and_nothing_of_what_was_sent(logged: World) -> None:
+    world = logged
+    with world.faults(NO_LEDGER):
+        calm = send_everything(world)
+        world.delivered()
+        assert world.faults_met() == [1]
+        world.quiet(timeout=120)
+    with world.faults(STORM):
+        stormy = send_everything(world)
+        world.until(lambda: not world.pending(), timeout=120)
+    world.delivered()
+    world.quiet()
+
+    logs = {file.stem: file.read_text(encoding="utf-8") for file in Path(world.cloud.data_dir, "logs").iterdir()}
+    everything = "\n".join(logs.values())
+    for good, batch in (calm, stormy):
+        assert [row["note"] for row in world.rows(f"{world.dataset}.{good}")] == [SECRET] * 10
+        assert hash_of("predict", "request", good) in everything
+        assert hash_of("batch", "request", batch) in everything
+    assert "rejected" in logs["predict"]
+    assert "Traceback" in logs["predict"]
+    told = [name for name, log in logs.items() if SECRET.lower() in log.lower()]
+    assert told == []
+
+    key = json.loads(Path(world.environment["GOOGLE_APPLICATION_CREDENTIALS"]).read_text(encoding="utf-8"))
+    assert key["private_key_id"] not in everything
+    assert key["private_key"].splitlines()[1] not in everything
+    assert "Bearer" not in everything

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import requests
+from google.cloud.bigquery import QueryJob
 
 from tests.e2e.conftest import SETTINGS
 from tests.e2e.world import World, fresh, shifted
@@ -81,6 +82,58 @@ def importing(world: World, name: str) -> None:
     world.until(lambda: all(job.state == "DONE" for job in world.imports_of(name)), ticking=False)
 
 
+DESCRIBED = b"files: 5\ndescription: adds a number\n"
+
+
+def created(world: World, name: str) -> None:
+    """Bring a drop with a description to where its CREATE MODEL has ended, and its ALTER MODEL is next."""
+    with world.faults(NO_MORE_EVENTS):
+        world.drop({**world.shifter(SHIFT), "modeldrop.yaml": DESCRIBED}, name)
+        world.delivered()
+    ask_for_import(world, name)
+    world.delivered()
+    world.until(lambda: [job.state for job in world.imports_of(name)] == ["DONE"], ticking=False)
+
+
+def ask_for_import(world: World, name: str) -> None:
+    path = f"gs://{world.models.name}/{world.dataset}/{name}/1/"
+    world.publish("MODELS_TOPIC", {"action": "import", "path": path})
+
+
+def check_described(world: World, name: str) -> None:
+    check_import(world, name)
+    assert world.bigquery.get_model(f"{world.dataset}.{name}").description == "adds a number"
+
+
+def jobs_of_import(world: World, name: str) -> list[QueryJob]:
+    """Return all jobs that made or removed a model or its candidate."""
+    jobs = [job for job in world.all_jobs() if isinstance(job, QueryJob) and f".{name}" in job.query]
+    return [job for job in jobs if job.query.startswith(("CREATE OR REPLACE MODEL", "DROP MODEL"))]
+
+
+def candidate_made(world: World, name: str) -> None:
+    """Bring a drop to where its candidate is made and nobody has noticed."""
+    upload_all_but_one(world, name, counted=True)
+    upload_the_last(world, name)
+    world.delivered()
+    world.until(lambda: [job.state for job in jobs_of_import(world, name)] == ["DONE"], ticking=False)
+
+
+def promoted(world: World, name: str) -> None:
+    """Bring a drop to where its candidate was good, and the model itself is made."""
+    candidate_made(world, name)
+    world.until(lambda: len(jobs_of_import(world, name)) == 2)
+    world.until(lambda: all(job.state == "DONE" for job in jobs_of_import(world, name)), ticking=False)
+
+
+def check_safe_import(world: World, name: str) -> None:
+    check_import(world, name)
+    # The candidate, the model, and the end of the candidate.
+    assert len(jobs_of_import(world, name)) == 3
+    models = [model.model_id for model in world.bigquery.list_models(world.dataset)]
+    assert [model for model in models if model.startswith(name)] == [name]
+
+
 def unseen(world: World, name: str) -> None:
     """Bring a drop to where it lies in the bucket settled, and no event of it ever came."""
     with world.faults(NO_MORE_EVENTS):
@@ -106,15 +159,33 @@ def asked_and_done(world: World, name: str) -> None:
     world.until(lambda: [job.state for job in world.jobs(item["key"])] == ["DONE"], ticking=False)
 
 
-def check_prediction(world: World, name: str) -> None:
+def ask_to_merge(world: World, name: str) -> None:
+    world.ask("seven", name, name, output={"write": "merge", "key": ["x"]})
+
+
+def merge_prepared(world: World, name: str) -> None:
+    """Bring a merge to where its table is made and nobody has noticed."""
+    ask_to_merge(world, name)
+    world.delivered()
+    item = world.item("predict", "request", name)
+    assert item is not None
+    world.until(lambda: [job.state for job in world.jobs(item["key"])] == ["DONE"], ticking=False)
+
+
+def check_prediction(world: World, name: str, *, jobs: int = 1) -> None:
     item = world.item("predict", "request", name)
     assert item is not None
     assert item["outcome"] == "succeeded"
     rows = world.rows(f"{world.dataset}.{name}")
     assert len(rows) == 10
     assert shifted(rows) == {7}
-    assert len(world.jobs(item["key"])) == 1
+    assert len(world.jobs(item["key"])) == jobs
     assert len(world.ids("prediction.succeeded", "prediction.failed", "request.rejected", request_id=name)) == 1
+
+
+def check_merge(world: World, name: str) -> None:
+    # One that makes the table, one that fills it.
+    check_prediction(world, name, jobs=2)
 
 
 # Batches
@@ -196,6 +267,14 @@ DEEDS = {
         check_prediction,
         lost=lambda world, name: world.item("predict", "request", name) is None,
     ),
+    "predicting into a merge": Deed(
+        "predict",
+        nothing,
+        ask_to_merge,
+        check_merge,
+        lost=lambda world, name: world.item("predict", "request", name) is None,
+    ),
+    "asking for an import": Deed("manage_model", unseen, ask_for_import, check_import),
     "submitting a batch by message": Deed(
         "submit_batch_message",
         nothing,
@@ -229,9 +308,24 @@ DEEDS = {
     "polling a settled drop": Deed("poll_jobs", settled, tick, check_import, by_event=False),
     "polling an ended import": Deed("poll_jobs", importing, tick, check_import, by_event=False),
     "polling an ended prediction": Deed("poll_jobs", asked_and_done, tick, check_prediction, by_event=False),
+    "polling a prepared merge": Deed("poll_jobs", merge_prepared, tick, check_merge, by_event=False),
+    "polling a created model": Deed("poll_jobs", created, tick, check_described, by_event=False),
     "polling a batch with its requests": Deed("poll_jobs", with_requests, tick, check_batch, by_event=False),
     "polling an ended batch": Deed("poll_jobs", answered, tick, check_batch, by_event=False),
     "looking for lost drops": Deed("poll_jobs", unseen, look_for_drops, check_import, by_event=False),
+}
+
+
+# In a world in which a drop is imported as a candidate first.
+SAFE_DEEDS = {
+    "importing a candidate": Deed(
+        "import_model",
+        lambda world, name: upload_all_but_one(world, name, counted=True),
+        upload_the_last,
+        check_safe_import,
+    ),
+    "polling a candidate": Deed("poll_jobs", candidate_made, tick, check_safe_import, by_event=False),
+    "polling a promoted model": Deed("poll_jobs", promoted, tick, check_safe_import, by_event=False),
 }
 
 

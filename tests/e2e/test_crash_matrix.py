@@ -6,12 +6,13 @@ all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 
-from tests.e2e.deeds import DEEDS, Deed, name_of
+from tests.e2e.deeds import DEEDS, SAFE_DEEDS, Deed, name_of
 from tests.e2e.world import World
 
 INSERT_JOB = "bigquery.jobs.insert"
@@ -96,12 +97,9 @@ def test_a_kill_at_the_sharpest_points_changes_nothing(
         DEEDS[deed_name].check(world, name)
 
 
-@pytest.mark.matrix
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("again", [True, False], ids=["delivered again", "never delivered again"])
-@pytest.mark.parametrize("deed_name", DEEDS)
-def test_a_kill_at_any_call_changes_nothing(world: World, shifter: str, deed_name: str, again: bool) -> None:
-    deed, first = DEEDS[deed_name], name_of(deed_name)
+def kill_at_every_call(world: World, deed_name: str, deed: Deed, *, again: bool) -> None:
+    """Do the deed once undisturbed, and once for each call before and after which its function can be killed."""
+    first = name_of(deed_name)
     calls = counted(world, deed, first)
     world.quiet()
     deed.check(world, first)
@@ -121,3 +119,29 @@ def test_a_kill_at_any_call_changes_nothing(world: World, shifter: str, deed_nam
                 deed.check(world, name)
             except AssertionError as error:
                 raise AssertionError(f"{deed_name}, killed {when} call {n}, as {name}: {error}") from error
+
+
+AGAIN = pytest.mark.parametrize("again", [True, False], ids=["delivered again", "never delivered again"])
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(1800)
+@AGAIN
+@pytest.mark.parametrize("deed_name", DEEDS)
+def test_a_kill_at_any_call_changes_nothing(world: World, shifter: str, deed_name: str, again: bool) -> None:
+    kill_at_every_call(world, deed_name, DEEDS[deed_name], again=again)
+
+
+@pytest.fixture(scope="module")
+def cautious(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
+    """A world in which a drop is imported as a candidate first."""
+    with start_world("cautious", settings={"SAFE_IMPORT": "1"}) as world:
+        yield world
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(1800)
+@AGAIN
+@pytest.mark.parametrize("deed_name", SAFE_DEEDS)
+def test_a_kill_at_any_call_of_a_safe_import_changes_nothing(cautious: World, deed_name: str, again: bool) -> None:
+    kill_at_every_call(cautious, deed_name, SAFE_DEEDS[deed_name], again=again)

@@ -233,6 +233,18 @@ def test_a_drop_that_is_overwritten_while_it_is_imported_is_imported_again(world
     assert len(world.events.all(model=model)) == 2
 
 
+def test_a_drop_that_is_overwritten_after_its_import_is_imported_again(world: World) -> None:
+    name = fresh("overwritten")
+    model = f"{world.project}.{world.dataset}.{name}"
+    drop_all(world, name)
+    done(world, "import_model", name)
+    world.drop({"assets/shift.txt": b"shift\t79\n"}, name)
+    world.until(lambda: len(world.ids("model.imported", model=model)) == 2)
+    world.quiet()
+    assert world.shift_of(name) == 79
+    assert len(world.imports_of(name)) == 2
+
+
 def test_a_drop_that_is_overwritten_and_whose_event_is_lost_is_imported_again(world: World) -> None:
     name = fresh("overwritten")
     model = f"{world.project}.{world.dataset}.{name}"

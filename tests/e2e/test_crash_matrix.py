@@ -63,8 +63,11 @@ def all_points(calls: Sequence[str]) -> Iterator[tuple[int, str]]:
         yield n, "after"
 
 
-def interrupt(world: World, deed: Deed, name: str, kill: dict[str, Any], *, again: bool) -> None:
-    """Do the deed, and kill its function where the rule ``kill`` says; its event comes ``again`` or is lost."""
+def interrupt(world: World, deed: Deed, name: str, kill: dict[str, Any], *, again: bool) -> bool:
+    """Do the deed, and kill its function where the rule ``kill`` says; its event comes ``again`` or is lost.
+
+    Return whether the function came to that call.
+    """
     deed.prepare(world, name)
     if "method" not in kill and (again or deed.function == "poll_jobs"):
         # It may have worked since it was last killed.
@@ -74,11 +77,12 @@ def interrupt(world: World, deed: Deed, name: str, kill: dict[str, Any], *, agai
         rules.append({"service": "eventarc", "receiver": deed.function, "nth": LATER_DELIVERIES, "do": {"drop": True}})
     with world.faults(*rules):
         deed.do(world, name)
-        world.until(lambda: world.faults_met()[0] == 1, ticking=False)
-        world.ready()
         world.delivered()
+        world.ready()
+        killed = world.faults_met()[0] == 1
     if again and not deed.by_event:
         deed.do(world, name)
+    return killed
 
 
 @pytest.mark.parametrize(("deed_name", "method", "nth", "when"), SHARPEST)
@@ -86,7 +90,7 @@ def test_a_kill_at_the_sharpest_points_changes_nothing(
     world: World, shifter: str, deed_name: str, method: str, nth: int, when: str
 ) -> None:
     name = name_of(deed_name)
-    interrupt(world, DEEDS[deed_name], name, {"method": method, "nth": nth, "when": when}, again=False)
+    assert interrupt(world, DEEDS[deed_name], name, {"method": method, "nth": nth, "when": when}, again=False)
     world.reconcile()
     world.quiet()
     if method == WRITE and deed_name == "predicting":
@@ -104,15 +108,18 @@ def kill_at_every_call(world: World, deed_name: str, deed: Deed, *, again: bool)
     world.quiet()
     deed.check(world, first)
     done: dict[str, tuple[int, str]] = {}
+    missed = 0
     for n, when in all_points(calls):
         name = name_of(deed_name)
-        interrupt(world, deed, name, {"nth": n, "when": when}, again=again)
+        # A job that runs longer than the first one did leaves less to do.
+        missed += not interrupt(world, deed, name, {"nth": n, "when": when}, again=again)
         done[name] = (n, when)
         if deed.function != "import_model":
             # What is still open would be among the calls of the next tick, or among the batches that run at once.
             world.quiet()
     world.reconcile()
     world.quiet()
+    assert missed <= len(done) / 3, f"{missed} of {len(done)} kills never happened"
     for name, (n, when) in done.items():
         if again or not deed.lost(world, name):
             try:

@@ -7,9 +7,8 @@ from dataclasses import asdict
 import flask
 import functions_framework
 
-from shared.errors import LostRace, TryLater
-from shared.log import log
-from shared.poller import reconcile, tick
+from shared.errors import TryLater
+from shared.poller import guarded, reconcile, tick
 from shared.services import services
 
 
@@ -22,12 +21,8 @@ def poll_jobs(request: flask.Request) -> flask.typing.ResponseReturnValue:
     """
     if request.method != "POST":
         return {"error": {"code": "method_not_allowed", "message": "send a POST", "field": None}}, 405
-    try:
-        found = reconcile(services())
-    except (LostRace, TryLater) as error:
-        # The drops are looked for with a later tick; the jobs must not wait for that.
-        log("WARNING", "drops could not be looked for", reason=str(error)[:200])
-        found = 0
+    # What goes wrong while drops are looked for must not hold up the jobs: a later tick looks again.
+    found = guarded(lambda: reconcile(services()), "reconcile") or 0
     try:
         return {**asdict(tick(services())), "drops_found": found}, 200
     except TryLater as error:

@@ -44,10 +44,11 @@ def submit_batch(request: flask.Request) -> flask.typing.ResponseReturnValue:
     # Without a request_id of the caller's, every request is one of its own.
     message = Message(id=uuid.uuid4().hex, data=request.get_data(), attributes={}, published=at.now())
     try:
-        item = _submit(message)
-    except Rejected as error:
-        reject(Kind.BATCH, message, error, at)
-        return {"error": error.problem.as_json()}, 400
+        try:
+            item = _submit(message)
+        except Rejected as error:
+            reject(Kind.BATCH, message, error, at)
+            return {"error": error.problem.as_json()}, 400
     except TryLater as error:
         return {"error": {"code": "try_later", "message": str(error), "field": None}}, 503
     if item.outcome == "rejected" and item.problem is not None:

@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from google.api_core import exceptions
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
-from shared.errors import Problem, Rejected, TryLater
+from shared.errors import ModeldropError, Problem, Rejected, TryLater
 from shared.identifiers import DatasetName, TableName
 from shared.outages import OUTAGES
 from shared.states import BIGQUERY_STATES, Consequence, Progress, consequence_of_call
@@ -24,6 +24,8 @@ _RETRY = DEFAULT_RETRY.with_timeout(CALL_SECONDS)
 # How long a dataset's location is taken as known: one that was made anew elsewhere must not be wrong for good.
 LOCATION_SECONDS = 300.0
 PAYLOAD_LABEL = "modeldrop_payload"
+# By how much BigQuery's clock and a function's may differ; the ledger remembers for days.
+_CLOCKS_APART = timedelta(hours=1)
 
 _WRITE_DISPOSITIONS = {"empty": "WRITE_EMPTY", "truncate": "WRITE_TRUNCATE", "append": "WRITE_APPEND"}
 # https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/data-types
@@ -137,15 +139,16 @@ class BigQueryJobs:
             bytes=int(about.get("totalBytesProcessed") or statistics.get("totalBytesProcessed") or 0),
         )
 
-    def submit(self, query: Query, job_id: str, location: str, field: str | None = None) -> Job:
+    def submit(self, query: Query, job_id: str, location: str, *, since: datetime) -> Job:
         """Submit ``query`` under ``job_id``, or adopt the job that has the id already.
 
-        Raises ``Rejected`` if BigQuery refuses it or if the id belongs to another request, ``TryLater`` if it may be
-        submitted again later, under the same id.
+        Raises ``Rejected`` if BigQuery refuses it or if the id belongs to another request, ``OldJob`` if it belongs to a
+        job that was there before ``since``, when the work began, and ``TryLater`` if it may be submitted again later,
+        under the same id.
         https://docs.cloud.google.com/bigquery/docs/managing-jobs
         """
         try:
-            with _refusals(field):
+            with _refusals(None):
                 self._client.query(
                     query.sql,
                     job_config=_configuration(query),
@@ -156,7 +159,7 @@ class BigQueryJobs:
                     job_retry=None,
                 )
         except _AlreadyThere:
-            self._adopt(query, job_id, location)
+            self._adopt(query, job_id, location, since)
         return Job(System.BIGQUERY, job_id, location)
 
     def look(self, job: Job) -> Report | None:
@@ -187,7 +190,12 @@ class BigQueryJobs:
                     ids.add(job.job_id)
         return ids
 
-    def _adopt(self, query: Query, job_id: str, location: str) -> None:
+    def delete_model(self, model: str) -> None:
+        """Delete a model; it does not matter whether it is there."""
+        with _refusals(None):
+            self._client.delete_model(model, not_found_ok=True, retry=_RETRY, timeout=CALL_SECONDS)
+
+    def _adopt(self, query: Query, job_id: str, location: str, since: datetime) -> None:
         report = self.look(Job(System.BIGQUERY, job_id, location))
         if report is None:
             # Just after a 409 the job may not be there to read yet.
@@ -195,6 +203,13 @@ class BigQueryJobs:
         theirs = report.resource.get("configuration", {}).get("labels", {}).get(PAYLOAD_LABEL)
         if theirs != query.labels.get(PAYLOAD_LABEL):
             raise Rejected(f"the job id {job_id} is taken by another request", code="job_id_taken")
+        created = int(report.resource.get("statistics", {}).get("creationTime") or 0) / 1000
+        if created and created < (since - _CLOCKS_APART).timestamp():
+            raise OldJob(job_id)
+
+
+class OldJob(ModeldropError):
+    """The job id belongs to the same request, sent so long ago that the ledger no longer knows it."""
 
 
 class _AlreadyThere(Exception):

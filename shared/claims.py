@@ -71,9 +71,8 @@ def _next_attempt(failed: Item, item: Item, services: Services) -> Claimed:
         steps=tuple(_after(step, failed) for step in item.steps),
         generation=failed.generation,
     )
-    services.ledger.index(again)
     try:
-        return Claimed(services.ledger.take_over(again), True)
+        return Claimed(services.ledger.reopen(again, claimed=True), True)
     except LostRace:
         return Claimed(failed, False)
 

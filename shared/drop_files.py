@@ -11,7 +11,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 
 from shared.drops import Drop, DropFile, DropPath, listed_files
 from shared.errors import Problem, Rejected, TryLater
-from shared.manifest import LARGEST_BYTES, read_manifest
+from shared.manifest import LARGEST_BYTES, decode, read_manifest
 from shared.outages import OUTAGES
 from shared.saved_model import Graph, read_graph
 
@@ -51,7 +51,7 @@ class DropFiles:
                     raise Rejected(f"modeldrop.yaml is larger than {LARGEST_BYTES} bytes", code="invalid_manifest")
                 text = self._content(path, drop.manifest_file)
                 manifest = read_manifest(text, self._project)
-                drop = replace(drop, manifest=manifest, manifest_text=text.decode(errors="replace"))
+                drop = replace(drop, manifest=manifest, manifest_text=decode(text))
             if drop.graph_file is not None:
                 drop = replace(drop, graph=self._graph(path, drop.graph_file))
         except exceptions.NotFound as error:

@@ -66,12 +66,10 @@ def _import_or_watch(
         case Problem() as refusal:
             item = imports.refuse(drop.path, drop.fingerprint, refusal, services)
     claim = claim_request(replace(item, sources=(source,)), services) if source else claim_once(item, services)
-    item = record(submit(claim.item, Imports(), services), Imports(), services) if claim.mine else claim.item
+    if claim.mine:
+        record(submit(claim.item, Imports(), services), Imports(), services)
     target = drop.target(services.settings.google_cloud_project)
     watches.end(watch or watches.new(drop.path, target, services), "settled", drop, services)
-    if item.outcome == "failed":
-        # A file that came since the drop was listed found it watched.
-        watches.begin_again(drop.path, drop.fingerprint, services)
 
 
 def _decide(drop: Drop, problem: Problem | None, now: datetime, settle: timedelta) -> Ready | NotReady | Problem:

@@ -16,7 +16,7 @@ from shared.predict_request import check_allowed
 from shared.progress import WaitFor
 from shared.services import Services
 from shared.vertex_batch import Batch
-from shared.work import Item, Kind, Step, System
+from shared.work import Item, Kind, Step, StepState, System
 
 TURN_SECONDS = 5.0
 
@@ -99,7 +99,7 @@ class Imports:
 
     def query(self, item: Item, step: Step, services: Services) -> Query:
         target, manifest = _target(item, services), _manifest(item, services)
-        candidate = replace(target, model=f"{target.model}__candidate_{item.key[:8]}")
+        candidate = _candidate(item, services)
         request = item.request
         match step.name:
             case "candidate":
@@ -134,24 +134,21 @@ class Imports:
         imported = None
         if item.outcome == "succeeded":
             imported = {"version": item.request["version"], "fingerprint": item.request["fingerprint"]}
+        elif any(step.name == "candidate" and step.state is StepState.SUCCEEDED for step in item.steps):
+            services.bigquery.delete_model(str(_candidate(item, services)))
         if item.location is not None:
             ModelRecords(services.ledger).leave_turn(_target(item, services), item.key, imported)
         if item.outcome == "failed":
             # A file that came meanwhile may be what was lacking, and its event found the drop watched.
-            watches.begin_again(path_of(item), item.request["fingerprint"], services)
+            watches.begin_again(watches.path_of(item), item.request["fingerprint"], services)
         return item
 
     def _unchanged(self, item: Item, services: Services) -> bool:
         try:
-            drop = services.drop_files.read(path_of(item))
+            drop = services.drop_files.read(watches.path_of(item))
         except Rejected:
             return False
         return bool(drop.fingerprint == item.request["fingerprint"])
-
-
-def path_of(item: Item) -> DropPath:
-    """Return the drop that an import or a watch is about."""
-    return DropPath(item.request["dataset"], item.request["folder"], item.request["version"])
 
 
 def _facts(model: str, path: str, version: str, fingerprint: str, model_type: str | None) -> dict[str, str | None]:
@@ -160,6 +157,11 @@ def _facts(model: str, path: str, version: str, fingerprint: str, model_type: st
 
 def _target(item: Item, services: Services) -> ModelName:
     return ModelName.parse_new(item.request["model"], project=services.settings.google_cloud_project)
+
+
+def _candidate(item: Item, services: Services) -> ModelName:
+    target = _target(item, services)
+    return replace(target, model=f"{target.model}__candidate_{item.key[:8]}")
 
 
 def _manifest(item: Item, services: Services) -> Manifest:

@@ -5,7 +5,8 @@
     ledger/models/<hash>.json          which version of a model is current, being imported, pinned
 
 The index object is written before the item and removed after it is final. So there may be an index without open work,
-which does no harm, but never open work without an index, which nobody would find.
+which does no harm, but never open work without an index, which nobody would find. Whoever removes an index removes the
+one that it knows, by its generation, and not one that was written since for work that has begun again.
 """
 
 from __future__ import annotations
@@ -96,8 +97,7 @@ class Ledger:
         """
         claim = self._new_claim()
         item = replace(item, claim=claim, not_before=claim.until)
-        indexed = self._write_index(item, None, only_if_missing=True)
-        started = self._clock()
+        started, indexed = self._clock(), self._write_index(item, None, only_if_missing=True)
         try:
             written = self._write_item(item, generation=0)
         except LostRace:
@@ -105,22 +105,31 @@ class Ledger:
             if stands is None:
                 raise TryLater(f"the ledger's item {item.key} came and went") from None
             # A retried write meets the object that its first try made: the owner's id tells that it was this call's own.
-            mine = stands.claim is not None and stands.claim.owner == claim.owner
-            if not mine and stands.final and indexed:
-                self.unindex(stands)
-            return Claimed(stands, mine)
-        if not indexed or self._clock() - started > self._lease / 2:
-            # The poller removes an index object that is older than a lease and has no item: this one must be seen as new.
-            self.index(written)
-        return Claimed(written, True)
+            if stands.claim is None or stands.claim.owner != claim.owner:
+                if stands.final and indexed is not None:
+                    self._remove_index(stands, indexed)
+                return Claimed(stands, False)
+            written = stands
+        return Claimed(self._indexed(written, indexed, started), True)
 
     def create(self, item: Item) -> Item | None:
         """Write ``item``, unclaimed, if there is none of its key yet; return it, or None if there is one."""
-        self._write_index(item, None, only_if_missing=True)
+        started, indexed = self._clock(), self._write_index(item, None, only_if_missing=True)
         try:
-            return self._write_item(item, generation=0)
+            written = self._write_item(item, generation=0)
         except LostRace:
             return None
+        return self._indexed(written, indexed, started)
+
+    def reopen(self, item: Item, *, claimed: bool) -> Item:
+        """Write ``item`` in place of one that has ended, or of a watch; ``claimed``: with a claim of this call's own.
+
+        Raises ``LostRace`` if somebody else has changed it since it was read.
+        """
+        started, indexed = self._clock(), self._write_index(item, None, only_if_missing=False)
+        if claimed:
+            item = replace(item, claim=self._new_claim())
+        return self._indexed(self._write_item(item, generation=item.generation), indexed, started)
 
     def take_over(self, item: Item) -> Item:
         """Claim an item that stands in the ledger.
@@ -145,22 +154,27 @@ class Ledger:
         record = self._read(f"{ITEMS}{kind.value}/{key}.json")
         return item_from_json(record.value, record.generation) if record else None
 
-    def index(self, item: Item, *, deadline: datetime | None = None) -> None:
-        """Write the index object of ``item``; past ``deadline`` the poller reports it as stuck."""
-        self._write_index(item, deadline, only_if_missing=False)
+    def index(self, item: Item, *, deadline: datetime | None = None) -> Item:
+        """Write the index object of ``item`` and return the item that knows it; past ``deadline`` it is reported as stuck."""
+        return replace(item, index_generation=self._write_index(item, deadline, only_if_missing=False))
 
-    def unindex(self, item: Item | Pending) -> None:
-        """Remove the index object of work that is done; it does not matter whether it is there.
+    def finish(self, item: Item) -> Item:
+        """Write an item with which nothing more is to be done, and remove its index object.
 
-        Of a listed index object, only what was listed is removed, not what was written since.
+        Raises ``LostRace`` if somebody else has changed it; then the index object stays too.
         """
-        blob = self._bucket.blob(f"{PENDING}{item.kind.value}/{item.key}")
-        generation = item.generation if isinstance(item, Pending) else None
-        with _storage_errors():
-            try:
-                blob.delete(if_generation_match=generation, retry=_RETRY, timeout=CALL_SECONDS)
-            except (exceptions.NotFound, exceptions.PreconditionFailed):
-                return
+        known = item.index_generation
+        if known is None:
+            # Asked for before the item is written: one that comes later belongs to whoever begins the work again.
+            known = self._index_generation(item)
+        item = self.write(item)
+        if known is not None:
+            self._remove_index(item, known)
+        return replace(item, index_generation=None)
+
+    def unindex(self, pending: Pending) -> None:
+        """Remove a listed index object, unless it was written again since."""
+        self._remove_index(pending, pending.generation)
 
     def pending(self, kind: Kind | None = None) -> Iterator[Pending]:
         """Yield all open work, or all of one kind, a page of 1,000 a call."""
@@ -204,10 +218,7 @@ class Ledger:
             for key in [] if kind is Kind.DROP else old:
                 item = self.read(kind, key)
                 if item is not None and item.final:
-                    blob = self._bucket.blob(f"{ITEMS}{kind.value}/{key}.json")
-                    with _storage_errors():
-                        blob.delete(if_generation_match=item.generation, retry=_RETRY, timeout=CALL_SECONDS)
-                    removed += 1
+                    removed += self._remove(f"{ITEMS}{kind.value}/{key}.json", item.generation)
         return removed
 
     def _listed(self, prefix: str) -> Iterator[storage.Blob]:
@@ -216,8 +227,39 @@ class Ledger:
                 self._bucket, prefix=prefix, page_size=1000, fields=_LIST_FIELDS, retry=_RETRY, timeout=CALL_SECONDS
             )
 
-    def _write_index(self, item: Item, deadline: datetime | None, *, only_if_missing: bool) -> bool:
-        """Write the index object; return whether it was written."""
+    def _indexed(self, item: Item, indexed: int | None, started: datetime) -> Item:
+        """Return an item that was just written and knows its index object, which was written before it at ``started``.
+
+        The poller removes an index object that is older than a lease and has no open item: one that was not written now,
+        or too long ago, is written again.
+        """
+        if indexed is None or self._clock() - started > self._lease / 2:
+            return self.index(item)
+        return replace(item, index_generation=indexed)
+
+    def _index_generation(self, item: Item) -> int | None:
+        blob = self._bucket.blob(f"{PENDING}{item.kind.value}/{item.key}")
+        with _storage_errors():
+            try:
+                blob.reload(retry=_RETRY, timeout=CALL_SECONDS)
+            except exceptions.NotFound:
+                return None
+        return int(blob.generation)
+
+    def _remove_index(self, work: Item | Pending, generation: int) -> None:
+        self._remove(f"{PENDING}{work.kind.value}/{work.key}", generation)
+
+    def _remove(self, name: str, generation: int) -> bool:
+        """Remove an object of this generation; return whether it was there."""
+        with _storage_errors():
+            try:
+                self._bucket.blob(name).delete(if_generation_match=generation, retry=_RETRY, timeout=CALL_SECONDS)
+            except (exceptions.NotFound, exceptions.PreconditionFailed):
+                return False
+        return True
+
+    def _write_index(self, item: Item, deadline: datetime | None, *, only_if_missing: bool) -> int | None:
+        """Write the index object; return its generation, or None if there was one that had to stay."""
         step = item.current
         metadata = {
             "created": item.created.isoformat(),
@@ -243,8 +285,8 @@ class Ledger:
                     timeout=CALL_SECONDS,
                 )
             except exceptions.PreconditionFailed:
-                return False
-        return True
+                return None
+        return int(blob.generation)
 
     def _new_claim(self) -> Claim:
         return Claim(secrets.token_hex(8), self._clock() + self._lease)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -63,8 +64,9 @@ def read_manifest(text: bytes, project: str) -> Manifest:
     if len(text) > LARGEST_BYTES:
         raise Rejected(f"{NAME} is larger than {LARGEST_BYTES} bytes", field=NAME, code="invalid_manifest")
     try:
-        _check_tokens(text)
-        value = yaml.safe_load(text)
+        decoded = decode(text)
+        _check_tokens(decoded)
+        value = yaml.safe_load(decoded)
     except (yaml.YAMLError, ValueError) as error:
         told = " ".join(str(error).split())[:200]
         raise Rejected(f"{NAME} is no YAML: {told}", field=NAME, code="invalid_manifest") from error
@@ -75,7 +77,12 @@ def read_manifest(text: bytes, project: str) -> Manifest:
     return _manifest(Fields(value, NAME), project)
 
 
-def _check_tokens(text: bytes) -> None:
+def decode(text: bytes) -> str:
+    """Return the text of a `modeldrop.yaml`; raise ``ValueError`` if it is none. https://yaml.org/spec/1.2.2/#52-character-encodings"""
+    return text.decode("utf-16" if text.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
+
+
+def _check_tokens(text: str) -> None:
     """Raise ``Rejected`` for what YAML can do and nobody needs here, before anything is made of it.
 
     An alias can blow a small file up, a tag can make the reader stumble, and nesting costs time that grows with its square.

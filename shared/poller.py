@@ -8,26 +8,29 @@ whoever claims an item first goes on with it.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 from shared import watches
 from shared.batches import Batches
 from shared.drop_watch import look
 from shared.drops import DropPath
-from shared.errors import LostRace, ModeldropError, Problem
-from shared.imports import Imports, path_of
-from shared.ledger import Pending, is_submitted
+from shared.errors import LostRace, ModeldropError, Problem, TryLater
+from shared.imports import Imports
+from shared.ledger import Pending, Record, is_submitted
 from shared.log import log
 from shared.predictions import Predictions
-from shared.progress import Handler, advance, report_stuck, settle_batch, settle_query
+from shared.progress import Handler, advance, deadline_of, report_late, report_stuck, settle_batch, settle_query
 from shared.services import Services
 from shared.states import Progress
 from shared.vertex_batch import BatchReport
 from shared.work import Item, Kind, StepState, System
+
+Done = TypeVar("Done")
 
 HANDLERS: Mapping[Kind, Handler] = {
     Kind.IMPORT: Imports(),
@@ -71,41 +74,64 @@ def tick(services: Services) -> Tick:
     pending = sorted(services.ledger.pending(), key=lambda each: each.created)
     listed = _list_jobs(pending, services)
     due = [each for each in pending if _is_due(each, listed, started)]
-    done: list[bool] = []
-
-    def handle(each: Pending) -> None:
-        if services.now() < until:
-            done.append(True)
-            _guarded(partial(_handle, each, listed, services), each.key)
-
-    # What waits for its turn comes in the order in which it came, so that turns are taken in that order too.
-    with ThreadPoolExecutor(max_workers=services.settings.poll_threads) as threads:
-        list(threads.map(handle, due))
-    return Tick(pending=len(pending), handled=len(done), left=len(due) - len(done))
+    handled = _side_by_side(
+        [(each.key, partial(_handle, each, listed, services)) for each in due], services, until=until
+    )
+    return Tick(pending=len(pending), handled=handled, left=len(due) - handled)
 
 
 def reconcile(services: Services) -> int:
     """Once in a while, look at drops that the ledger has not seen as they are, and remove what it need not know any more.
 
-    Their events were lost, or they were dropped before deployment. Returns how many drops were looked at.
+    Their events were lost, or they were dropped before deployment. Returns how many drops were looked at. What a crash or
+    the end of the time leaves is done by a later call.
     """
-    ledger, now = services.ledger, services.now()
+    ledger, settings, now = services.ledger, services.settings, services.now()
     stored = ledger.read_record(RECONCILED)
-    last = datetime.fromisoformat(stored.value["at"]) if stored else None
-    if last is not None and now - last < timedelta(seconds=services.settings.reconcile_seconds):
+    done, begun = (_moment(stored, name) for name in ("done", "begun"))
+    budget = timedelta(seconds=settings.poll_budget_seconds / 2)
+    if done is not None and now - done < timedelta(seconds=settings.reconcile_seconds):
+        return 0
+    if begun is not None and now - begun < min(2 * budget, timedelta(seconds=settings.reconcile_seconds)):
         return 0
     # Whoever writes this first does it; an overlapping tick loses.
-    ledger.write_record(RECONCILED, {"at": now.isoformat()}, generation=stored.generation if stored else 0)
+    told = {"done": done.isoformat() if done else None}
+    generation = stored.generation if stored else 0
+    mark = ledger.write_record(RECONCILED, {**told, "begun": now.isoformat()}, generation=generation)
     known = ledger.last_changes(Kind.DROP)
     unseen = [
         path
         for path, newest in services.drop_files.versions().items()
         if path.key not in known or known[path.key] < newest
     ]
-    for path in unseen:
-        _guarded(partial(_look_again, path, services), path.key)
-    ledger.expire(now - timedelta(days=services.settings.ledger_retention_days))
-    return len(unseen)
+    looked = _side_by_side(
+        [(path.key, partial(_look_again, path, services)) for path in unseen], services, until=now + budget
+    )
+    ledger.expire(now - timedelta(days=settings.ledger_retention_days))
+    whole = looked == len(unseen)
+    told = {"done": now.isoformat()} if whole else told
+    ledger.write_record(RECONCILED, {**told, "begun": None}, generation=mark.generation)
+    return looked
+
+
+def _moment(record: Record | None, name: str) -> datetime | None:
+    told = record.value.get(name) if record else None
+    return datetime.fromisoformat(told) if told else None
+
+
+def _side_by_side(work: Sequence[tuple[str, Callable[[], None]]], services: Services, *, until: datetime) -> int:
+    """Do each piece of work, given with its key, begun before ``until``; return how many were."""
+    begun: list[str] = []
+
+    def do(key: str, piece: Callable[[], None]) -> None:
+        if services.now() < until:
+            begun.append(key)
+            guarded(piece, key)
+
+    # What waits for its turn comes in the order in which it came, so that turns are taken in that order too.
+    with ThreadPoolExecutor(max_workers=services.settings.poll_threads) as threads:
+        list(threads.map(lambda each: do(*each), work))
+    return len(begun)
 
 
 def _list_jobs(pending: Iterable[Pending], services: Services) -> _Listed:
@@ -147,33 +173,39 @@ def _is_due(pending: Pending, listed: _Listed, now: datetime) -> bool:
 def _handle(pending: Pending, listed: _Listed, services: Services) -> None:
     item = services.ledger.read(pending.kind, pending.key)
     now = services.now()
-    if item is None:
-        # Written before an item that never came; a young one's item may be on its way.
+    if item is None or item.final:
+        # Written before an item that never came, or left behind by one that ended. A young one's item may be on its way.
         if now - pending.written > timedelta(seconds=services.settings.lease_seconds):
             services.ledger.unindex(pending)
         return
-    if item.final:
-        services.ledger.unindex(pending)
-        return
     if item.claimed_by_another("", now):
         return
+    item = replace(item, index_generation=pending.generation)
     if item.kind is Kind.DROP:
         _look_at_drop(item, services)
         return
     handler = HANDLERS[item.kind]
+    try:
+        item = _go_on(item, listed, handler, services)
+    except TryLater:
+        # What cannot be looked at may be late all the same.
+        stands = services.ledger.read(pending.kind, pending.key)
+        if stands is not None:
+            report_late(stands, handler, services)
+        raise
+    item = report_late(item, handler, services)
+    if not item.ended and pending.deadline is None and (deadline := deadline_of(item, handler, services)):
+        # Whoever wrote the item did not come to write its index object.
+        services.ledger.index(item, deadline=deadline)
+
+
+def _go_on(item: Item, listed: _Listed, handler: Handler, services: Services) -> Item:
     step = item.current
-    if step is not None and step.state is StepState.SUBMITTED and step.job is not None:
-        if step.system is System.BIGQUERY:
-            item = _after_query(item, handler, services)
-        else:
-            item = _after_batch(item, listed, handler, services)
-    else:
-        item = advance(services.ledger.take_over(item), handler, services)
-    if not item.final and pending.deadline is not None and pending.deadline <= now:
-        about = item.waits_for or (item.current.name if item.current else "end")
-        waited = now - item.created
-        problem = Problem("deadline", f"{item.kind.value} has been at {about} for {waited.total_seconds():.0f} s")
-        report_stuck(item, problem, about, services)
+    if item.ended or step is None or step.state is not StepState.SUBMITTED or step.job is None:
+        return advance(services.ledger.take_over(item), handler, services)
+    if step.system is System.BIGQUERY:
+        return _after_query(item, handler, services)
+    return _after_batch(item, listed, handler, services)
 
 
 def _after_query(item: Item, handler: Handler, services: Services) -> Item:
@@ -184,7 +216,8 @@ def _after_query(item: Item, handler: Handler, services: Services) -> Item:
         problem = Problem(
             report.progress.value, f"BigQuery tells a state of the job {step.job.id} that is not known here"
         )
-        return report_stuck(item, problem, f"{step.name}-unknown", services)
+        deadline = deadline_of(item, handler, services)
+        return report_stuck(item, problem, f"{step.name}-unknown", services, deadline=deadline)
     if report is not None and not report.progress.ended:
         return item
     item = services.ledger.take_over(item)
@@ -197,7 +230,8 @@ def _after_batch(item: Item, listed: _Listed, handler: Handler, services: Servic
     report = (listed.batches or {}).get(step.job.id) or services.vertex.look(step.job.id)
     if report is not None and report.progress in {Progress.UNKNOWN, Progress.PAUSED}:
         problem = Problem(report.progress.value, f"Vertex AI tells {report.state} of the job {step.job.id}")
-        return report_stuck(item, problem, f"{step.name}-{report.state}", services)
+        deadline = deadline_of(item, handler, services)
+        return report_stuck(item, problem, f"{step.name}-{report.state}", services, deadline=deadline)
     if report is not None and not report.progress.ended:
         return item
     item = services.ledger.take_over(item)
@@ -205,25 +239,35 @@ def _after_batch(item: Item, listed: _Listed, handler: Handler, services: Servic
 
 
 def _look_at_drop(watch: Item, services: Services) -> None:
-    look(path_of(watch), watch, services)
+    try:
+        look(watches.path_of(watch), watch, services)
+    except TryLater:
+        _report_incomplete(watch, services)
+        raise
     after = services.ledger.read(Kind.DROP, watch.key)
-    if after is not None and not after.final and (stuck := watches.stuck_problem(after, services)):
-        report_stuck(after, *stuck, services)
+    if after is not None and not after.final:
+        _report_incomplete(after, services)
+
+
+def _report_incomplete(watch: Item, services: Services) -> None:
+    if stuck := watches.stuck_problem(watch, services):
+        report_stuck(watch, *stuck, services)
 
 
 def _look_again(path: DropPath, services: Services) -> None:
     look(path, services.ledger.read(Kind.DROP, path.key), services)
 
 
-def _guarded(work: Callable[[], None], key: str) -> None:
-    """Do ``work``; whatever goes wrong with one piece must not hold up the others."""
+def guarded(work: Callable[[], Done], key: str) -> Done | None:
+    """Do ``work`` and return what it returns; whatever goes wrong with one piece must not hold up the others."""
     try:
-        work()
+        return work()
     except LostRace:
-        return
+        return None
     except ModeldropError as error:
         log("WARNING", "left for the next tick", key=key, reason=str(error)[:200])
     except Exception as error:
         # Where it happened, but not what it says: a text could hold somebody's data.
         frame = traceback.extract_tb(error.__traceback__)[-1]
         log("ERROR", f"a bug: {type(error).__name__} in {frame.name}, line {frame.lineno}", key=key)
+    return None

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from shared import statements
+from shared import statements, watches
 from shared.bigquery_jobs import Query
 from shared.errors import Rejected
 from shared.events_in import Message
@@ -112,6 +112,9 @@ class Predictions:
         waited = (services.now() - item.created).total_seconds()
         if waited < services.settings.model_wait_seconds and _is_coming(model, services):
             raise WaitFor("model", services.settings.wait_seconds)
+        if services.bigquery.model_exists(str(model)):
+            # Its import came to an end while it was looked for.
+            return
         raise Rejected(
             f"there is no model {model}, and no drop of it is being imported", field="model", code="model_not_found"
         )
@@ -124,8 +127,11 @@ def _is_coming(model: ModelName, services: Services) -> bool:
             return True
     if model.project != services.settings.google_cloud_project:
         return False
-    paths = services.drop_files.versions(f"{model.dataset}/{model.model}/")
-    return any(services.ledger.read(Kind.DROP, path.key) is None for path in paths)
+    for path, newest in services.drop_files.versions(f"{model.dataset}/{model.model}/").items():
+        watch = services.ledger.read(Kind.DROP, path.key)
+        if watch is None or not watches.is_enough(watch, newest):
+            return True
+    return False
 
 
 def _request(item: Item, settings: Settings) -> PredictRequest:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from shared.bigquery_jobs import PAYLOAD_LABEL, Query, Report, problem_of
+from shared.bigquery_jobs import PAYLOAD_LABEL, OldJob, Query, Report, problem_of
 from shared.errors import ModeldropError, Problem, Rejected, TryLater, Unknown
 from shared.events_out import completion_event, stuck_event
 from shared.log import log
@@ -66,16 +66,17 @@ class Handler(Protocol):
 
 def advance(item: Item, handler: Handler, services: Services) -> Item:
     """Take an item whose claim this call holds as far as it goes without waiting for a job, and write what came of it."""
-    if not item.final:
-        item = submit(item, handler, services)
-    return record(item, handler, services)
+    return record(submit(item, handler, services), handler, services)
 
 
 def submit(item: Item, handler: Handler, services: Services) -> Item:
     """Submit the current step's job of an item whose claim this call holds; return the item as it now is.
 
-    What a service refuses for good ends the item; what it does not take now is left as it is, for the poller.
+    One that has ended is returned as it is. What a service refuses for good ends the item; what it does not take now is
+    left as it is, for the poller.
     """
+    if item.ended:
+        return item
     try:
         if item.location is None:
             item = handler.prepare(item, services)
@@ -100,31 +101,44 @@ def submit(item: Item, handler: Handler, services: Services) -> Item:
 def record(item: Item, handler: Handler, services: Services) -> Item:
     """Write what became of an item; if it has ended, tell it before it is marked as done.
 
+    How it ended is written before it is told: whoever tells it after a crash does not decide anew.
     Raises ``TryLater`` if the ledger or Pub/Sub does not take it, and ``LostRace`` if somebody else has gone on with it:
     then the poller, or they, complete it.
     """
-    if not item.final:
+    if not item.ended:
         item = services.ledger.write(replace(item, claim=None))
-        services.ledger.index(item, deadline=_deadline(item, handler, services))
-        return item
+        return services.ledger.index(item, deadline=deadline_of(item, handler, services))
+    item = services.ledger.renew(replace(item, waits_for=None, not_before=None))
     item = handler.close(item, services)
     services.events.publish(completion_event(item))
     log("INFO", f"{item.kind.value} {item.outcome}", key=item.key, code=item.problem.code if item.problem else None)
-    item = services.ledger.write(replace(item, claim=None, waits_for=None, not_before=None))
-    services.ledger.unindex(item)
-    return item
+    return services.ledger.finish(replace(item, claim=None, told=True))
 
 
-def report_stuck(item: Item, problem: Problem, about: str, services: Services) -> Item:
-    """Tell once that an item takes too long, for the reason ``about``; it is watched all the same."""
+def report_stuck(
+    item: Item, problem: Problem, about: str, services: Services, *, deadline: datetime | None = None
+) -> Item:
+    """Tell once that an item takes too long, for the reason ``about``; it is watched all the same, until ``deadline``.
+
+    No claim is needed: whoever tells it at the same time tells it under the same id.
+    """
     if about in item.reported:
         return item
-    item = services.ledger.take_over(item)
     services.events.publish(stuck_event(item, services.now(), problem, about))
     log("WARNING", "stuck", key=item.key, kind=item.kind.value, about=about)
-    item = services.ledger.write(replace(item, claim=None, reported=(*item.reported, about)))
-    services.ledger.index(item)
-    return item
+    item = services.ledger.write(replace(item, reported=(*item.reported, about)))
+    return services.ledger.index(item, deadline=deadline)
+
+
+def report_late(item: Item, handler: Handler, services: Services) -> Item:
+    """Tell once that an open item's step, or what it waits for, is past its deadline."""
+    deadline = deadline_of(item, handler, services)
+    if item.final or deadline is None or deadline > services.now():
+        return item
+    about = _about(item)
+    waited = (services.now() - item.created).total_seconds()
+    problem = Problem("deadline", f"{item.kind.value} has been at {about} for {waited:.0f} s")
+    return report_stuck(item, problem, about, services)
 
 
 def settle_query(item: Item, step: Step, report: Report | None, handler: Handler, services: Services) -> Item:
@@ -158,8 +172,13 @@ def settle_batch(item: Item, step: Step, report: BatchReport | None, services: S
 def _submit_query(item: Item, step: Step, handler: Handler, services: Services) -> Item:
     query = handler.query(item, step, services)
     query = replace(query, labels={**query.labels, **_own_labels(item)})
-    job = services.bigquery.submit(query, item.job_id(step), str(item.location))
-    return item.with_step(replace(step, state=StepState.SUBMITTED, job=job, sent=services.now()))
+    while True:
+        try:
+            job = services.bigquery.submit(query, item.job_id(step), str(item.location), since=item.created)
+            return item.with_step(replace(step, state=StepState.SUBMITTED, job=job, sent=services.now()))
+        except OldJob:
+            # The ledger has forgotten that the request was done before; BigQuery has not.
+            step = replace(step, attempt=step.attempt + 1)
 
 
 def _submit_batch(item: Item, step: Step, handler: Handler, services: Services) -> Item:
@@ -183,7 +202,8 @@ def _submit_batch(item: Item, step: Step, handler: Handler, services: Services) 
             return item.with_step(replace(step, state=StepState.SUBMITTED, job=job))
     sending = replace(step, state=StepState.SENDING, sent=services.now())
     # Announced before it is counted how many run: of two that come at once, each sees the other.
-    services.ledger.index(item.with_step(sending))
+    announced = services.ledger.index(item.with_step(sending))
+    item = replace(item, index_generation=announced.index_generation)
     batch = handler.batch(item, step, services)
     batch = replace(batch, labels={**batch.labels, **_own_labels(item), ATTEMPT_LABEL: str(step.attempt)})
     # From here on the item has a new generation, so every way out returns it instead of raising.
@@ -213,13 +233,18 @@ def _wait(item: Item, what: str, seconds: float, services: Services) -> Item:
     return replace(item, waits_for=what, not_before=services.now() + timedelta(seconds=seconds))
 
 
-def _deadline(item: Item, handler: Handler, services: Services) -> datetime | None:
-    step = item.current
-    about = item.waits_for or (step.name if step else "")
-    if about in item.reported:
+def deadline_of(item: Item, handler: Handler, services: Services) -> datetime | None:
+    """Return when an open item is to be reported as stuck; None if it was, where it now is."""
+    if _about(item) in item.reported:
         return None
+    step = item.current
     since = step.sent if step and step.sent else item.created
     return since + timedelta(seconds=handler.deadline_seconds(item, services))
+
+
+def _about(item: Item) -> str:
+    step = item.current
+    return item.waits_for or (step.name if step else "end")
 
 
 def _query_result(report: Report) -> dict[str, int | str | None]:

@@ -5,6 +5,7 @@ While a drop is watched, an event of it costs the one call that reads the watch;
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -42,10 +43,14 @@ def begin_or_go_on(path: DropPath, drop: Drop, decision: NotReady, watch: Item |
     """
     found = {"missing": list(decision.missing), "files": drop.manifest.files}
     for _ in range(_ROUNDS):
+        target = drop.target(services.settings.google_cloud_project)
         if watch is None or watch.final:
-            item = new(path, drop.target(services.settings.google_cloud_project), services)
+            item = new(path, target, services)
+        elif _is_young(watch, drop, services):
+            return
         else:
-            item = watch
+            # `modeldrop.yaml` may have come since, and name another model.
+            item = replace(watch, request={**watch.request, "model": str(target)}).with_facts(model=str(target))
         item = replace(item, not_before=decision.due, waits_for="settling").with_facts(**found)
         if _written(item, watch, services):
             return
@@ -54,13 +59,22 @@ def begin_or_go_on(path: DropPath, drop: Drop, decision: NotReady, watch: Item |
             return
 
 
+def _is_young(watch: Item, drop: Drop, services: Services) -> bool:
+    """Return whether an open watch says all that is to be said before it is due."""
+    project = services.settings.google_cloud_project
+    return (
+        watch.not_before is not None
+        and watch.not_before > services.now()
+        and watch.facts.get("files") == drop.manifest.files
+        and watch.request["model"] == str(drop.target(project))
+    )
+
+
 def _written(item: Item, watch: Item | None, services: Services) -> bool:
     if watch is None:
         return services.ledger.create(item) is not None
     try:
-        item = replace(item, generation=watch.generation)
-        services.ledger.index(item)
-        services.ledger.write(item)
+        services.ledger.reopen(replace(item, generation=watch.generation), claimed=False)
     except LostRace:
         return False
     return True
@@ -74,15 +88,15 @@ def end(watch: Item, outcome: str, drop: Drop | None, services: Services) -> Non
             fingerprint=drop.fingerprint if drop else "", listed_until=newest.isoformat() if newest else None
         ),
         outcome=outcome,
+        told=True,
         finished=services.now(),
         waits_for=None,
         not_before=None,
     )
-    try:
-        services.ledger.write(ended)
-    except LostRace:
-        return
-    services.ledger.unindex(ended)
+    with suppress(LostRace):
+        services.ledger.finish(ended)
+    # A file that came since the drop was listed found it watched.
+    begin_again(path_of(watch), ended.facts["fingerprint"], services)
 
 
 def begin_again(path: DropPath, fingerprint: str, services: Services) -> None:
@@ -94,6 +108,11 @@ def begin_again(path: DropPath, fingerprint: str, services: Services) -> None:
     if drop.files and drop.fingerprint != fingerprint:
         due = (drop.newest or services.now()) + timedelta(seconds=services.settings.settle_seconds)
         begin_or_go_on(path, drop, NotReady((), due), watch, services)
+
+
+def path_of(item: Item) -> DropPath:
+    """Return the drop that a watch or an import is about."""
+    return DropPath(item.request["dataset"], item.request["folder"], item.request["version"])
 
 
 def stuck_problem(watch: Item, services: Services) -> tuple[Problem, str] | None:

@@ -103,15 +103,24 @@ class Item:
     """The steps that were reported as stuck."""
     outcome: str | None = None
     """How it ended; None while it has not."""
+    told: bool = False
+    """Whether its end was told; what has ended is written down before, so that it is told the same way by whoever does."""
     problem: Problem | None = None
     finished: datetime | None = None
     generation: int = field(default=0, compare=False)
     """The generation of the object that this was read from; 0 if there is none yet."""
+    index_generation: int | None = field(default=None, compare=False)
+    """The generation of the index object that is known to be this item's; None if it is not known."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is known how it ended."""
+        return self.outcome is not None
 
     @property
     def final(self) -> bool:
         """Whether nothing more is to be done."""
-        return self.outcome is not None
+        return self.ended and self.told
 
     @property
     def current(self) -> Step | None:
@@ -154,6 +163,7 @@ def item_to_json(item: Item) -> dict[str, Any]:
         "facts": dict(item.facts),
         "reported": list(item.reported),
         "outcome": item.outcome,
+        "told": item.told,
         "problem": item.problem and item.problem.as_json(),
         "finished": item.finished and item.finished.isoformat(),
     }
@@ -180,6 +190,7 @@ def item_from_json(value: Mapping[str, Any], generation: int) -> Item:
         facts=value["facts"],
         reported=tuple(value["reported"]),
         outcome=value["outcome"],
+        told=value["told"],
         problem=Problem(problem["code"], problem["message"], problem["field"]) if problem else None,
         finished=datetime.fromisoformat(finished) if finished else None,
         generation=generation,

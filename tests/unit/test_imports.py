@@ -10,9 +10,10 @@ import pytest
 from shared.drops import Drop, DropFile, DropPath, Ready
 from shared.errors import Problem
 from shared.identifiers import ModelName
-from shared.imports import Imports, path_of, plan, refuse
+from shared.imports import Imports, plan, refuse
 from shared.manifest import Manifest
 from shared.progress import submit
+from shared.watches import path_of
 from shared.work import Item, Kind, System
 from tests.example_requests import NOW, services_at
 

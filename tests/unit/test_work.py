@@ -52,6 +52,7 @@ ITEMS = st.builds(
     facts=OBJECTS,
     reported=st.lists(TEXTS, max_size=3).map(tuple),
     outcome=st.none() | TEXTS,
+    told=st.booleans(),
     problem=st.none() | st.builds(Problem, code=TEXTS, message=TEXTS, field=st.none() | TEXTS),
     finished=st.none() | MOMENTS,
     generation=st.integers(0),
@@ -78,7 +79,7 @@ def test_an_item_reads_back_as_it_was_written(item: Item) -> None:
 
 @given(ITEMS)
 def test_nothing_of_an_item_is_left_out_of_what_is_stored(item: Item) -> None:
-    assert set(item_to_json(item)) == set(Item.__dataclass_fields__) - {"generation"}
+    assert set(item_to_json(item)) == set(Item.__dataclass_fields__) - {"generation", "index_generation"}
 
 
 def test_the_generation_is_not_part_of_what_an_item_is() -> None:
@@ -127,6 +128,9 @@ def test_a_claim_keeps_others_off_until_it_runs_out(claim: Claim | None, owner: 
     assert replace(ITEM, claim=claim).claimed_by_another(owner, NOW) is held
 
 
-def test_an_item_is_final_once_it_has_an_outcome() -> None:
+def test_an_item_is_final_once_its_end_was_told() -> None:
     assert not ITEM.final
-    assert replace(ITEM, outcome="failed").final
+    ended = replace(ITEM, outcome="failed")
+    assert ended.ended
+    assert not ended.final
+    assert replace(ended, told=True).final

@@ -14,7 +14,7 @@ from datetime import datetime
 from shared.errors import Rejected
 from shared.identifiers import DatasetName, TableName, check_bucket, parse_dataset
 from shared.json_fields import Fields
-from shared.predict_request import LONGEST_QUERY, check_allowed, labels, request_id
+from shared.predict_request import LONGEST_QUERY, check_writable, labels, request_id
 from shared.query_guard import check_query
 from shared.settings import Settings
 
@@ -85,7 +85,10 @@ def _input(fields: Fields, settings: Settings) -> TableName | ObjectUri | Prompt
         text = fields.text("input", longest=2048)
         if text.startswith("bq://"):
             return TableName.parse(text.removeprefix("bq://"), project=settings.google_cloud_project, field="input")
-        return _object_uri(text, "input")
+        uri = _object_uri(text, "input")
+        if uri.bucket == settings.state_bucket:
+            raise fields.wrong("input", f"is in the bucket {uri.bucket}, which Modeldrop keeps for itself")
+        return uri
     inputs = fields.nested("input")
     prompts = inputs.nested("prompts")
     query = prompts.text("query", longest=LONGEST_QUERY)
@@ -95,6 +98,7 @@ def _input(fields: Fields, settings: Settings) -> TableName | ObjectUri | Prompt
         field="input.prompts.query",
         allow_external=settings.allow_external_query,
         allow_ai=settings.allow_ai_functions,
+        allow_catalog=not settings.readable_datasets,
     )
     generation_config = inputs.plain("generation_config")
     instruction = inputs.optional_text("system_instruction", longest=100_000)
@@ -122,7 +126,7 @@ def _output(fields: Fields, settings: Settings) -> TableName | DatasetName | Obj
             output = TableName.parse(name, project=project, field="output")
         case _:
             raise fields.wrong("output", "must be bq://project.dataset, bq://project.dataset.table or gs://bucket/path")
-    check_allowed(output.project, output.dataset, settings.writable_datasets, "output", "written")
+    check_writable(output.project, output.dataset, settings, "output")
     return output
 
 

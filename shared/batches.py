@@ -13,7 +13,7 @@ from shared.bigquery_jobs import Query
 from shared.errors import Problem, Rejected
 from shared.identifiers import DatasetName, TableName
 from shared.keys import hash_of, hash_of_json
-from shared.predict_request import check_allowed
+from shared.predict_request import check_readable, check_writable
 from shared.progress import WaitFor
 from shared.services import Services
 from shared.settings import Settings
@@ -58,7 +58,7 @@ class Batches:
             self._check_output(request, output, services)
         match request.input:
             case TableName() as table:
-                check_allowed(table.project, table.dataset, settings.readable_datasets, "input", "read")
+                check_readable(table.project, table.dataset, settings, "input")
                 self._check_location(table.dataset_name, "input", services)
                 _check_columns(services.bigquery.columns_of(table, "input"), "input", needs="request")
                 source = f"bq://{table}"
@@ -89,14 +89,18 @@ class Batches:
         )
 
     def batch(self, item: Item, step: Step, services: Services) -> Batch:
-        # Of those that are only announced, the older ones go first.
-        mine = (item.created, item.key)
-        running = sum(
-            pending.state == StepState.SUBMITTED or (pending.created, pending.key) < mine
+        announced = [
+            pending
             for pending in services.ledger.pending(Kind.BATCH)
-            if pending.key != item.key
-            and pending.step == step.name
-            and pending.state in {StepState.SUBMITTED, StepState.SENDING}
+            if pending.step == step.name and pending.state in {StepState.SUBMITTED, StepState.SENDING}
+        ]
+        # Of those that are only announced, the one that was first goes first: it may not have seen the others.
+        places = {pending.key: (pending.written, pending.key) for pending in announced}
+        mine = places.get(item.key, (services.now(), item.key))
+        running = sum(
+            pending.state == StepState.SUBMITTED or pending.waits_for == "answer" or places[pending.key] < mine
+            for pending in announced
+            if pending.key != item.key and pending.waits_for != "quota"
         )
         if running >= services.settings.max_concurrent_batches:
             raise WaitFor("quota", services.settings.wait_seconds)
@@ -128,6 +132,7 @@ class Batches:
         return item
 
     def _check_output(self, request: BatchRequest, output: TableName, services: Services) -> None:
+        check_writable(output.project, output.dataset, services.settings, "output")
         if request.output is None:
             services.bigquery.ensure_dataset(output.dataset_name, services.settings.vertex_location)
         self._check_location(output.dataset_name, "output", services)
@@ -136,6 +141,7 @@ class Batches:
         """Raise ``Rejected`` unless requests can be built from the query; return the names of its columns."""
         settings = services.settings
         dataset = table.dataset_name
+        check_writable(dataset.project, dataset.dataset, settings, "output")
         if dataset == DatasetName(settings.google_cloud_project, DEFAULT_DATASET):
             services.bigquery.ensure_dataset(dataset, settings.vertex_location)
         self._check_location(dataset, "output", services)
@@ -144,7 +150,7 @@ class Batches:
         if analysis.statement not in {"", "SELECT"}:
             raise Rejected(f"the query must be one SELECT, not {analysis.statement}", field=field, code="invalid_query")
         for read in analysis.tables:
-            check_allowed(read.project, read.dataset, settings.readable_datasets, field, "read")
+            check_readable(read.project, read.dataset, settings, field)
         _check_columns(analysis.columns, field, needs="prompt")
         return [column["name"] for column in analysis.columns]
 

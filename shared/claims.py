@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared.errors import LostRace, Rejected
+from shared.errors import LostRace, Rejected, TryLater
 from shared.events_out import completion_event
 from shared.ledger import Claimed
 from shared.services import Services
@@ -53,12 +53,15 @@ def claim_request(item: Item, services: Services) -> Claimed:
             field="request_id",
             code="request_id_reused",
         )
+    again = not set(item.sources) <= set(stands.sources)
+    if stands.ended and not stands.final and again and stands.outcome not in _SUCCESSES:
+        raise TryLater(f"the end of {stands.key} is just being told; it can be sent again after that")
     if not stands.final:
         return claimed
     if stands.outcome in _SUCCESSES:
         services.events.publish(completion_event(stands))
         return claimed
-    if set(item.sources) <= set(stands.sources):
+    if not again:
         return claimed
     return _next_attempt(stands, item, services)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime
 
@@ -22,6 +23,12 @@ _FIELDS = "nextPageToken,items(name,generation,crc32c,size,updated)"
 # BigQuery takes no larger TensorFlow model, so no larger graph is worth reading:
 # https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-tensorflow
 LARGEST_GRAPH_BYTES = 450 * 1024 * 1024
+
+# How XGBoost begins a model in JSON: https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html
+BOOSTER = re.compile(rb'\s*\{\s*"(learner|version)"\s*:')
+BOOSTER_BYTES = 256
+# Of more than one that is a booster, none is imported: there is no need to look at many.
+MOST_JSON_FILES = 5
 
 
 class DropFiles:
@@ -54,6 +61,9 @@ class DropFiles:
                 drop = replace(drop, manifest=manifest, manifest_text=decode(text))
             if drop.graph_file is not None:
                 drop = replace(drop, graph=self._graph(path, drop.graph_file))
+            else:
+                others = {file.name for file in drop.json_files[:MOST_JSON_FILES] if not self._is_booster(path, file)}
+                drop = replace(drop, other_json=frozenset(others))
         except exceptions.NotFound as error:
             raise TryLater(f"{path.prefix} changed while it was read") from error
         return drop
@@ -104,10 +114,14 @@ class DropFiles:
             self._graphs[known] = read_graph(self._content(path, file))
         return self._graphs[known]
 
-    def _content(self, path: DropPath, file: DropFile) -> bytes:
+    def _is_booster(self, path: DropPath, file: DropFile) -> bool:
+        return file.size > 0 and BOOSTER.match(self._content(path, file, first_bytes=BOOSTER_BYTES)) is not None
+
+    def _content(self, path: DropPath, file: DropFile, *, first_bytes: int | None = None) -> bytes:
         blob = self._bucket.blob(path.prefix + file.name, generation=file.generation)
+        end = None if first_bytes is None else first_bytes - 1
         try:
-            return bytes(blob.download_as_bytes(raw_download=True, retry=_RETRY, timeout=CALL_SECONDS))
+            return bytes(blob.download_as_bytes(end=end, raw_download=True, retry=_RETRY, timeout=CALL_SECONDS))
         except exceptions.NotFound:
             raise
         except OUTAGES as error:

@@ -126,6 +126,8 @@ class Drop:
     manifest_text: str = ""
     graph: Graph | None = None
     """Of a SavedModel; None as long as its graph is not there."""
+    other_json: frozenset[str] = frozenset()
+    """JSON files that do not begin as a booster."""
 
     @property
     def newest(self) -> datetime | None:
@@ -138,6 +140,13 @@ class Drop:
     @property
     def manifest_file(self) -> DropFile | None:
         return self._file(manifest.NAME)
+
+    @property
+    def json_files(self) -> tuple[DropFile, ...]:
+        """The files that may be a booster in JSON."""
+        return tuple(
+            file for file in self.files if not file.hidden and "/" not in file.name and file.name.endswith(".json")
+        )
 
     @property
     def payload(self) -> tuple[DropFile, ...]:
@@ -175,7 +184,7 @@ class Drop:
 
     def _completeness(self) -> tuple[str, str | None, tuple[str, ...]]:
         """Return the type, the file that is the model, and what is missing."""
-        names = {file.name for file in self.payload}
+        names = {file.name for file in self.payload} - self.other_json
         declared = self.manifest.model_type
         singles = {
             model_type: sorted(name for name in names if "/" not in name and name.endswith(endings))
@@ -201,6 +210,10 @@ class Drop:
                 else "saved_model.pb, or one .onnx, .tflite, .bst or .json file"
             )
             return declared or "", None, (wanted,)
+        if "*" in files[0]:
+            raise Rejected(
+                f"the name of {files[0][:120]!r} holds a *, which BigQuery takes for any text", code="wrong_name"
+            )
         return next(kind for kind, each in found.items() if each) or "", files[0], ()
 
     def _missing_of_saved_model(self, names: set[str]) -> tuple[str, ...]:

@@ -12,13 +12,14 @@ from shared.identifiers import ModelName
 from shared.keys import hash_of
 from shared.manifest import Manifest, read_manifest
 from shared.model_records import ModelRecords
-from shared.predict_request import check_allowed
+from shared.predict_request import check_writable
 from shared.progress import WaitFor
 from shared.services import Services
 from shared.vertex_batch import Batch
 from shared.work import Item, Kind, Step, StepState, System
 
 TURN_SECONDS = 5.0
+DROP_CHANGED = "drop_changed"
 
 
 def plan(drop: Drop, ready: Ready, services: Services) -> Item:
@@ -28,7 +29,7 @@ def plan(drop: Drop, ready: Ready, services: Services) -> Item:
     target = drop.target(services.settings.google_cloud_project)
     steps = ["create"]
     if services.settings.safe_import:
-        steps = ["candidate", "create", "drop_candidate"]
+        steps = ["candidate", "create"]
     if statements.alter_model(target, drop.manifest, services.now()):
         steps.append("describe")
     return Item(
@@ -84,9 +85,7 @@ class Imports:
         if refusal := item.request.get("refusal"):
             raise Rejected(refusal["message"], field=refusal["field"], code=refusal["code"])
         target = _target(item, services)
-        check_allowed(
-            target.project, target.dataset, services.settings.writable_datasets, "the drop's model", "written"
-        )
+        check_writable(target.project, target.dataset, services.settings, "the drop's model")
         location = services.bigquery.location_of(target.dataset_name)
         version = item.request["version"]
         record = ModelRecords(services.ledger).take_turn(target, version, item.key)
@@ -106,8 +105,6 @@ class Imports:
                 # A candidate must not appear in the registry.
                 unregistered = replace(manifest, registry_id=None, registry_aliases=())
                 sql = statements.create_model(candidate, request["model_type"], request["uri"], unregistered)
-            case "drop_candidate":
-                sql = statements.drop_model(candidate)
             case "describe":
                 sql = statements.alter_model(target, manifest, item.created) or ""
             case _:
@@ -123,7 +120,7 @@ class Imports:
     def conclude(self, item: Item, services: Services) -> Item:
         if not self._unchanged(item, services):
             problem = Problem(
-                "drop_changed",
+                DROP_CHANGED,
                 "the drop's files changed while it was imported; it is imported again when it has settled",
             )
             return replace(item, outcome="failed", problem=problem)
@@ -131,10 +128,12 @@ class Imports:
         return replace(item.with_facts(**columns), outcome="succeeded")
 
     def close(self, item: Item, services: Services) -> Item:
+        done = {step.name for step in item.steps if step.state is StepState.SUCCEEDED}
         imported = None
-        if item.outcome == "succeeded":
+        if "create" in done and (item.problem is None or item.problem.code != DROP_CHANGED):
+            # Even if the model could not be described: a lower version must not replace it.
             imported = {"version": item.request["version"], "fingerprint": item.request["fingerprint"]}
-        elif any(step.name == "candidate" and step.state is StepState.SUCCEEDED for step in item.steps):
+        if "candidate" in done:
             services.bigquery.delete_model(str(_candidate(item, services)))
         if item.location is not None:
             ModelRecords(services.ledger).leave_turn(_target(item, services), item.key, imported)

@@ -67,7 +67,9 @@ class Fields:
             return None
         value = self._required(name, int)
         if not least <= value <= most:
-            raise self.wrong(name, f"must be from {least} to {most}, not {value}")
+            # Python writes no number of thousands of digits.
+            told = value if abs(value) <= 2**64 else "a larger number"
+            raise self.wrong(name, f"must be from {least} to {most}, not {told}")
         return int(value)
 
     def optional_yes(self, name: str) -> bool | None:

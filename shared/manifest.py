@@ -67,7 +67,7 @@ def read_manifest(text: bytes, project: str) -> Manifest:
         decoded = decode(text)
         _check_tokens(decoded)
         value = yaml.safe_load(decoded)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
         told = " ".join(str(error).split())[:200]
         raise Rejected(f"{NAME} is no YAML: {told}", field=NAME, code="invalid_manifest") from error
     if value is None:

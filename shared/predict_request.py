@@ -117,9 +117,22 @@ def labels(fields: Fields) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(given.items()))
 
 
-def check_allowed(project: str, dataset: str, allowed: tuple[str, ...], field: str, verb: str) -> None:
-    """Raise ``Rejected`` unless ``allowed`` is empty or names the dataset."""
-    if allowed and dataset not in allowed and f"{project}.{dataset}" not in allowed:
+def check_readable(project: str, dataset: str, settings: Settings, field: str) -> None:
+    """Raise ``Rejected`` unless ``READABLE_DATASETS`` is empty or names the dataset that ``field`` reads."""
+    _check_allowed(project, dataset, settings.readable_datasets, settings, field, "read")
+
+
+def check_writable(project: str, dataset: str, settings: Settings, field: str) -> None:
+    """Raise ``Rejected`` unless ``WRITABLE_DATASETS`` is empty or names the dataset that ``field`` writes."""
+    _check_allowed(project, dataset, settings.writable_datasets, settings, field, "written")
+
+
+def _check_allowed(
+    project: str, dataset: str, allowed: tuple[str, ...], settings: Settings, field: str, verb: str
+) -> None:
+    # One without a project is of the project that jobs run in: datasets of the same name elsewhere are others.
+    full = {name if "." in name else f"{settings.google_cloud_project}.{name}" for name in allowed}
+    if allowed and f"{project}.{dataset}" not in full:
         raise Rejected(
             f"{field} is in {project}.{dataset}, which may not be {verb}; allowed are {', '.join(allowed)}",
             field=field,
@@ -138,6 +151,7 @@ def _input(fields: Fields, settings: Settings) -> tuple[str | None, TableInput |
             field="input.query",
             allow_external=settings.allow_external_query,
             allow_ai=settings.allow_ai_functions,
+            allow_catalog=not settings.readable_datasets,
         )
         return query, None
     table = TableName.parse(fields.text("table"), project=settings.google_cloud_project, field="input.table")
@@ -153,6 +167,7 @@ def _input(fields: Fields, settings: Settings) -> tuple[str | None, TableInput |
             field="input.where",
             allow_external=settings.allow_external_query,
             allow_ai=settings.allow_ai_functions,
+            allow_catalog=not settings.readable_datasets,
         )
     return None, TableInput(table, tuple(columns.items()), where)
 
@@ -166,7 +181,7 @@ def _output(fields: Fields, settings: Settings) -> tuple[TableName, str, tuple[s
         check_column(column, f"output.key[{index}]")
     if (write == "merge") != bool(key):
         raise fields.wrong("key", "goes with write: merge, and is needed for it", code="missing_field")
-    check_allowed(table.project, table.dataset, settings.writable_datasets, "output.table", "written")
+    check_writable(table.project, table.dataset, settings, "output.table")
     return table, write, key
 
 

@@ -14,7 +14,7 @@ from shared.events_in import Message
 from shared.identifiers import ModelName
 from shared.keys import hash_of, hash_of_json
 from shared.model_records import ModelRecords
-from shared.predict_request import PredictRequest, check_allowed
+from shared.predict_request import PredictRequest, check_readable
 from shared.progress import WaitFor
 from shared.services import Services
 from shared.settings import Settings
@@ -56,7 +56,7 @@ class Predictions:
                 f"the query must be one SELECT, not {analysis.statement}", field="input.query", code="invalid_query"
             )
         for table in analysis.tables:
-            check_allowed(table.project, table.dataset, services.settings.readable_datasets, "input", "read")
+            check_readable(table.project, table.dataset, services.settings, "input")
         columns = [_column(column) for column in analysis.columns]
         _check_columns(columns, request)
         version = ModelRecords(services.ledger).read(request.model).current or {}

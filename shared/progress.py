@@ -80,6 +80,7 @@ def submit(item: Item, handler: Handler, services: Services) -> Item:
     try:
         if item.location is None:
             item = handler.prepare(item, services)
+        waited_for = item.waits_for
         item = replace(item, waits_for=None, not_before=None)
         step = item.current
         if step is None:
@@ -88,7 +89,7 @@ def submit(item: Item, handler: Handler, services: Services) -> Item:
             return item
         if step.system is System.BIGQUERY:
             return _submit_query(item, step, handler, services)
-        return _submit_batch(item, step, handler, services)
+        return _submit_batch(item, step, handler, services, waited_for)
     except Rejected as error:
         return _end(item, handler.refused, error.problem, services)
     except WaitFor as wait:
@@ -181,7 +182,7 @@ def _submit_query(item: Item, step: Step, handler: Handler, services: Services) 
             step = replace(step, attempt=step.attempt + 1)
 
 
-def _submit_batch(item: Item, step: Step, handler: Handler, services: Services) -> Item:
+def _submit_batch(item: Item, step: Step, handler: Handler, services: Services, waited_for: str | None) -> Item:
     """Create a batch job, unless there may be one already.
 
     The ledger says ``sending`` before the call is made. So whoever comes later knows that there may be a job, looks for it
@@ -191,7 +192,8 @@ def _submit_batch(item: Item, step: Step, handler: Handler, services: Services) 
     unanswered = settings.lease_seconds + settings.vertex_settle
     if step.state is StepState.SENDING and step.sent is not None:
         left = (step.sent + timedelta(seconds=unanswered) - services.now()).total_seconds()
-        if left > 0:
+        # One that was refused for quota is there only if the refusal was wrong.
+        if left > 0 and waited_for != "quota":
             raise WaitFor("answer", left)
         if jobs := vertex.of_attempt(item.key, step.attempt):
             for extra in jobs[1:]:
@@ -216,7 +218,7 @@ def _submit_batch(item: Item, step: Step, handler: Handler, services: Services) 
         log("WARNING", "a submission was not answered", key=item.key, reason=str(error)[:200])
         return _wait(item, "answer", unanswered, services)
     except TryLater:
-        return _wait(item.with_step(replace(step, state=StepState.PENDING)), "quota", settings.wait_seconds, services)
+        return _wait(item, "quota", settings.wait_seconds, services)
     job = Job(System.VERTEX, name, settings.vertex_location)
     return item.with_step(replace(sending, state=StepState.SUBMITTED, job=job))
 

@@ -58,29 +58,37 @@ class _Token:
     offset: int
 
 
-def check_query(query: str, *, field: str, allow_external: bool = False, allow_ai: bool = False) -> None:
+def check_query(
+    query: str, *, field: str, allow_external: bool = False, allow_ai: bool = False, allow_catalog: bool = True
+) -> None:
     """Raise ``Rejected`` unless ``query`` is one query expression that may stand between parentheses.
 
     ``allow_external`` lets ``EXTERNAL_QUERY`` through; ``allow_ai`` lets functions through that call a model of another
-    service for each row, whose cost ``max_bytes_billed`` does not bound. The query must be put on lines of its own, since
+    service for each row, whose cost ``max_bytes_billed`` does not bound; without ``allow_catalog`` a query may not read
+    INFORMATION_SCHEMA, of which no dry run tells which datasets it is about. The query must be put on lines of its own, since
     it may end in a comment.
     """
-    tokens = _checked_tokens(query, field, allow_external, allow_ai)
+    tokens = _checked_tokens(query, field, allow_external, allow_ai, allow_catalog)
     _check_beginning(query, tokens, field)
 
 
-def check_condition(condition: str, *, field: str, allow_external: bool = False, allow_ai: bool = False) -> None:
+def check_condition(
+    condition: str, *, field: str, allow_external: bool = False, allow_ai: bool = False, allow_catalog: bool = True
+) -> None:
     """Raise ``Rejected`` unless ``condition`` is closed in itself, so that it may stand between parentheses after WHERE."""
-    _checked_tokens(condition, field, allow_external, allow_ai)
+    _checked_tokens(condition, field, allow_external, allow_ai, allow_catalog)
 
 
-def _checked_tokens(text: str, field: str, allow_external: bool, allow_ai: bool) -> list[_Token]:
+def _checked_tokens(text: str, field: str, allow_external: bool, allow_ai: bool, allow_catalog: bool) -> list[_Token]:
     tokens = list(_tokens(text, field))
     if not tokens:
         raise Rejected(f"{field} is empty", field=field, code="invalid_query")
     _check_brackets(text, tokens, field)
     _check_pipes(text, tokens, field)
     _check_calls(text, tokens, field, allow_external, allow_ai)
+    for token in tokens if not allow_catalog else ():
+        if token.kind in {"name", "quoted"} and "INFORMATION_SCHEMA" in token.text.upper():
+            raise _refusal("INFORMATION_SCHEMA is not allowed while READABLE_DATASETS is set", text, token, field)
     return tokens
 
 

@@ -37,6 +37,10 @@ _MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
 _VARIABLE_OPERATIONS = frozenset({b"Variable", b"VariableV2", b"VarHandleOp"})
 
 
+# https://docs.cloud.google.com/storage/docs/objects#naming
+LONGEST_NAME_BYTES = 1024
+
+
 @dataclass(frozen=True)
 class Graph:
     """What the graph of a SavedModel needs beside it."""
@@ -59,6 +63,8 @@ def read_graph(saved_model: bytes) -> Graph:
         assets = {f"assets/{asset.filename.decode()}" for graph in parsed.meta_graphs for asset in graph.asset_file_def}
     except UnicodeDecodeError as error:
         raise Rejected("saved_model.pb names an asset by what is no text", code="wrong_format") from error
+    if any(len(asset.encode()) > LONGEST_NAME_BYTES for asset in assets):
+        raise Rejected("saved_model.pb names an asset by more than the name of an object can hold", code="wrong_format")
     return Graph(tuple(sorted(assets)), any(map(_has_variables, parsed.meta_graphs)))
 
 

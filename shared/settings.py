@@ -55,10 +55,14 @@ class Settings:
     drop_stuck_seconds: float = setting(float, "After how long an incomplete drop is reported as stuck.", 3600.0)
     safe_import: bool = setting(_yes, "Import every drop as a candidate first, even one without a check.", False)
     readable_datasets: tuple[str, ...] = setting(
-        _names, "Datasets that queries may read, `project.dataset` or `dataset`, with commas. Empty: all.", ()
+        _names,
+        "Datasets that queries may read, `project.dataset`, or `dataset` of the own project, with commas. Empty: all.",
+        (),
     )
     writable_datasets: tuple[str, ...] = setting(
-        _names, "Datasets that jobs may write, `project.dataset` or `dataset`, with commas. Empty: all.", ()
+        _names,
+        "Datasets that jobs may write, `project.dataset`, or `dataset` of the own project, with commas. Empty: all.",
+        (),
     )
     allow_external_query: bool = setting(_yes, "Allow `EXTERNAL_QUERY` in a message's query.", False)
     allow_ai_functions: bool = setting(

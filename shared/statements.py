@@ -55,11 +55,6 @@ def alter_model(model: ModelName, manifest: Manifest, now: datetime) -> str | No
     return f"ALTER MODEL {model.sql}\nSET OPTIONS ({_assignments(options)})" if options else None
 
 
-def drop_model(model: ModelName) -> str:
-    """Return the statement that removes ``model`` if it is there."""
-    return f"DROP MODEL IF EXISTS {model.sql}"
-
-
 def input_query(request: PredictRequest) -> str:
     """Return the query whose rows a predict message asks to have predicted."""
     if request.table is None:

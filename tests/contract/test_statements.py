@@ -63,7 +63,6 @@ COLUMNS: list[dict[str, Any]] = [
 MERGE = {"table": "films.answers", "write": "merge", "key": ["id", "title"]}
 
 STATEMENTS: list[tuple[str, Callable[[], str | None], list[str]]] = [
-    ("ASTDropStatement", lambda: statements.drop_model(MODEL), [str(MODEL)]),
     ("ASTAlterModelStatement", lambda: statements.alter_model(MODEL, FULL_MANIFEST, NOW), [str(MODEL)]),
     ("ASTCreateTableStatement", lambda: statements.create_output(TABLE, COLUMNS), [str(TABLE)]),
     ("ASTQueryStatement", lambda: statements.predict(_predict()), ["ML.PREDICT"]),

@@ -236,3 +236,40 @@ def test_what_is_past_its_deadline_is_told_once_and_still_watched(strict: World)
     ]
     assert [event.type.split(".", 1)[1] for event in world.events.all(request_id=batch)][-1] == "batch.succeeded.v1"
     assert world.shift_of(model) == SHIFT
+
+
+def test_what_is_past_its_deadline_is_told_even_if_its_job_cannot_be_looked_at(strict: World) -> None:
+    world, name = strict, fresh("unseen")
+    world.drop(world.shifter(7), "eight")
+    world.event("model.imported", model=f"{world.project}.{world.dataset}.eight")
+    with world.faults({"caller": "poll_jobs", "method": "bigquery.jobs.get", "do": {"status": 403}}):
+        world.ask("eight", name, name)
+        stuck = world.event("job.stuck", request_id=name)
+        world.tick()
+    world.event("prediction.succeeded", request_id=name)
+    world.quiet()
+    assert stuck.data["error"]["code"] == "deadline"
+    assert len(world.events.all("job.stuck", request_id=name)) == 1
+
+
+def test_what_is_past_its_deadline_is_told_even_if_its_function_died_before_it_wrote_the_deadline(
+    strict: World,
+) -> None:
+    world, name = strict, fresh("undated")
+    world.drop(world.shifter(7), "nine")
+    world.event("model.imported", model=f"{world.project}.{world.dataset}.nine")
+    index, nth = "storage.objects.insert", 4
+    with world.faults(
+        {"caller": "predict", "method": index, "nth": nth, "do": {"kill": True}},
+        {"service": "eventarc", "receiver": "predict", "nth": [*range(2, 50)], "do": {"drop": True}},
+        {"method": "bigquery.jobs.run", "do": {"delay_seconds": 60}},
+    ):
+        world.ask("nine", name, name)
+        world.delivered()
+        assert world.faults_met()[0] == 1
+        world.ready()
+        world.event("job.stuck", request_id=name)
+        world.tick()
+    world.event("prediction.succeeded", request_id=name)
+    world.quiet()
+    assert len(world.events.all("job.stuck", request_id=name)) == 1

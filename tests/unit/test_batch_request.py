@@ -143,7 +143,12 @@ def test_outputs_lie_where_they_may_be_written() -> None:
         "output",
         "dataset_not_allowed",
     )
-    assert _parse(BATCH_REQUEST, writable_datasets=("my_dataset",)).output
+    assert _refusal({}, writable_datasets=("my_dataset",)) == ("output", "dataset_not_allowed")
+    assert _parse(BATCH_REQUEST, writable_datasets=("my-project.my_dataset",)).output
+
+
+def test_the_ledger_is_no_input() -> None:
+    assert _refusal({"input": f"gs://{SETTINGS.state_bucket}/ledger/items/x.jsonl"}) == ("input", "invalid_field")
 
 
 def test_queries_of_prompts_need_leave_too() -> None:

@@ -32,8 +32,8 @@ def _plan(manifest: Manifest | None = None, generation: int = 1, **settings: Any
         (Manifest(files=1), {}, ["create"]),
         (Manifest(description="Tells genres apart"), {}, ["create", "describe"]),
         (Manifest(expires_after=timedelta(days=1)), {}, ["create", "describe"]),
-        (Manifest(), {"safe_import": True}, ["candidate", "create", "drop_candidate"]),
-        (Manifest(labels=(("a", "b"),)), {"safe_import": True}, ["candidate", "create", "drop_candidate", "describe"]),
+        (Manifest(), {"safe_import": True}, ["candidate", "create"]),
+        (Manifest(labels=(("a", "b"),)), {"safe_import": True}, ["candidate", "create", "describe"]),
     ],
 )
 def test_the_steps_of_a_drop(manifest: Manifest, settings: dict[str, Any], steps: list[str]) -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from localcloud.clock import SystemClock
-from localcloud.http import HttpServer
-from localcloud.storage import Storage
 from shared.errors import LostRace
 from shared.keys import hash_of
 from shared.ledger import PENDING, Ledger
@@ -20,18 +16,6 @@ from shared.work import Item, Kind
 from tests.example_requests import NOW
 
 LEASE_SECONDS = 60.0
-
-
-@pytest.fixture(scope="module")
-def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[storage.Bucket]:
-    service = Storage(tmp_path_factory.mktemp("storage"), clock=SystemClock(), project="ledgers")
-    service.store.ensure_bucket("ledgers-state")
-    server = HttpServer(service.app)
-    server.start()
-    client = storage.Client("ledgers", AnonymousCredentials(), client_options={"api_endpoint": server.url})
-    yield client.bucket("ledgers-state")
-    server.stop()
-    service.close()
 
 
 @pytest.fixture

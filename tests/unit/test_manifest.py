@@ -141,6 +141,8 @@ def test_what_is_wrong_is_refused_with_its_field(text: str, field: str) -> None:
         (b"a: \x00", "no YAML"),
         (b"files: 2026-99-99", "no YAML"),
         (b"files: " + b"9" * 5000, "no YAML"),
+        (b"description: 1" + b":1" * 200 + b".0", "no YAML"),
+        (b'description: "\\UFFFFFFFF"', "no YAML"),
         (b"--- {}\n--- {}\n", "no YAML"),
         (b"? [a]\n: b\n", "no YAML"),
         (b"a: &x 1\nb: *x\n", "alias"),
@@ -165,6 +167,13 @@ def test_yaml_that_is_none_or_does_what_nobody_needs(text: bytes, told: str) -> 
     assert told in message
     assert len(message) < 300
     assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize("number", ["0x" + "f" * 5000, "0b" + "1" * 20_000, "1" + ":1" * 4000])
+def test_a_number_that_cannot_be_written_is_refused(number: str) -> None:
+    field, message = _refusal(f"files: {number}")
+    assert field == "modeldrop.yaml.files"
+    assert message.endswith("not a larger number")
 
 
 def test_a_laughing_file_is_refused_before_it_grows() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import Rejected
 from shared.identifiers import ModelName, TableName
-from shared.predict_request import PredictRequest, TableInput, check_allowed, fill_in
+from shared.predict_request import PredictRequest, TableInput, check_readable, fill_in
 from tests.example_requests import NOW, PREDICT_MESSAGE, PROJECT, SETTINGS, without
 
 SMALLEST = {"model": "d.m", "input": {"table": "d.t"}, "output": {"table": "d.out"}}
@@ -153,10 +153,22 @@ def test_outputs_lie_where_they_may_be_written(allowed: tuple[str, ...]) -> None
 
 def test_a_dataset_of_another_project_is_another_dataset() -> None:
     other = {**SMALLEST, "output": {"table": "other-project.films.out"}}
-    assert _refusal(other, writable_datasets=("local-project.films",)) == ("output.table", "dataset_not_allowed")
-    check_allowed("other-project", "films", (), "f", "read")
+    for allowed in ("local-project.films", "films"):
+        assert _refusal(other, writable_datasets=(allowed,)) == ("output.table", "dataset_not_allowed")
+    assert _parse(other, writable_datasets=("other-project.films",)).output.dataset == "films"
+    check_readable("other-project", "films", SETTINGS, "f")
     with pytest.raises(Rejected, match="may not be read; allowed are news"):
-        check_allowed("p", "films", ("news",), "f", "read")
+        check_readable(PROJECT, "films", replace(SETTINGS, readable_datasets=("news",)), "f")
+
+
+def test_a_catalog_is_read_only_where_everything_may_be() -> None:
+    for query in (
+        "SELECT schema_name AS x FROM INFORMATION_SCHEMA.SCHEMATA",
+        "SELECT 1 AS x FROM `p.region-us.information_schema.T`",
+    ):
+        message = {**SMALLEST, "input": {"query": query}}
+        assert _parse(message).query == query
+        assert _refusal(message, readable_datasets=("d",)) == ("input.query", "invalid_query")
 
 
 @pytest.mark.parametrize("index", range(3))

@@ -128,6 +128,15 @@ def test_every_asset_that_tensorflow_wrote_is_named(saved: dict[str, bytes], tf:
     assert {f"assets/{name}" for name in names} == set(read_graph(saved["weighted"]).assets)
 
 
+def test_an_asset_that_no_object_can_be_called_is_refused(saved: dict[str, bytes], tf: Any) -> None:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    theirs = saved_model_pb2.SavedModel.FromString(saved["weighted"])
+    theirs.meta_graphs[0].asset_file_def[0].filename = "x" * 1024
+    with pytest.raises(Rejected, match="more than the name of an object can hold"):
+        read_graph(theirs.SerializeToString())
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [

@@ -1,0 +1,244 @@
+"""Something comes between two calls of a function: nothing is lost by it, and nothing is decided twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+
+from tests.e2e.deeds import (
+    SHIFT,
+    ask,
+    check_batch,
+    check_prediction,
+    importing,
+    publish_requests,
+    settled,
+    upload_all_but_one,
+)
+from tests.e2e.world import World, fresh, together
+
+TOLD_AND_KILLED = {
+    "method": "pubsub.projects.topics.publish",
+    "nth": 1,
+    "when": "after",
+    "do": {"kill": True},
+}
+LATE_REMOVAL = {"caller": "poll_jobs", "method": "storage.objects.delete", "nth": 1, "do": {"delay_seconds": 4}}
+
+
+def model_of(world: World, name: str) -> str:
+    return f"{world.project}.{world.dataset}.{name}"
+
+
+def test_an_end_that_was_told_before_a_crash_is_not_decided_anew(world: World) -> None:
+    name = fresh("told")
+    importing(world, name)
+    with world.faults({"caller": "poll_jobs", **TOLD_AND_KILLED}):
+        world.tick()
+        assert world.faults_met() == [1]
+    world.ready()
+    # Now the files are no longer the ones that were imported.
+    world.drop({"assets/shift.txt": b"shift\t41\n"}, name)
+    world.until(lambda: world.shift_of(name) == 41)
+    world.quiet()
+    assert world.ids("model.import_failed", model=model_of(world, name)) == set()
+    assert len(world.ids("model.imported", model=model_of(world, name))) == 2
+
+
+def test_a_refusal_that_was_told_before_a_crash_stands_even_if_the_model_comes(world: World) -> None:
+    name = fresh("refused")
+    with world.faults(
+        {"caller": "predict", **TOLD_AND_KILLED},
+        {"service": "eventarc", "receiver": "predict", "nth": [*range(2, 50)], "do": {"drop": True}},
+    ):
+        world.ask(name, name, name)
+        world.delivered()
+        assert world.faults_met()[0] == 1
+    world.ready()
+    world.drop(world.shifter(SHIFT), name)
+    world.event("model.imported", model=model_of(world, name))
+    world.quiet()
+    assert world.ids("prediction.succeeded", request_id=name) == set()
+    assert len(world.ids("request.rejected", request_id=name)) == 1
+    assert world.rows(f"{world.dataset}.{name}") == []
+
+
+def test_a_drop_that_is_overwritten_while_its_watch_is_put_away_is_imported_again(world: World) -> None:
+    name = fresh("put_away")
+    settled(world, name)
+    with world.faults(LATE_REMOVAL):
+        together(
+            world.tick,
+            lambda: (
+                world.until(lambda: world.faults_met() == [1], ticking=False),
+                world.drop({"assets/shift.txt": b"shift\t42\n"}, name),
+                world.delivered(),
+            ),
+        )
+    world.until(lambda: world.shift_of(name) == 42)
+    world.quiet()
+
+
+def test_a_failed_request_that_is_sent_again_while_it_is_put_away_is_done(world: World, shifter: str) -> None:
+    name = fresh("sent_again")
+    fails = {"method": "bigquery.jobs.run", "times": 1, "do": {"status": 400, "reason": "invalidQuery"}}
+    with world.faults(fails, LATE_REMOVAL):
+        ask(world, name)
+        world.delivered()
+
+        def send_again() -> None:
+            world.until(lambda: world.faults_met() == [1, 1], ticking=False)
+            ask(world, name)
+            world.delivered()
+
+        together(lambda: world.until(lambda: world.ids("prediction.failed", request_id=name)), send_again)
+    world.event("prediction.succeeded", request_id=name)
+    world.quiet()
+    assert len(world.rows(f"{world.dataset}.{name}")) == 10
+
+
+def test_a_failed_request_that_is_sent_again_while_its_end_is_told_is_done(world: World, shifter: str) -> None:
+    name = fresh("sent_again")
+    fails = {"method": "bigquery.jobs.run", "times": 1, "do": {"status": 400, "reason": "invalidQuery"}}
+    # The poller has told it, and has still to write that it was told.
+    slow = {"caller": "poll_jobs", "method": "storage.objects.insert", "nth": 3, "do": {"delay_seconds": 2}}
+    with world.faults(fails, slow):
+        ask(world, name)
+        world.delivered()
+
+        def send_again() -> None:
+            world.until(lambda: world.ids("prediction.failed", request_id=name), ticking=False)
+            ask(world, name)
+            world.delivered()
+
+        together(lambda: world.until(lambda: world.faults_met() == [1, 1]), send_again)
+    world.event("prediction.succeeded", request_id=name)
+    world.quiet()
+    assert len(world.rows(f"{world.dataset}.{name}")) == 10
+
+
+def test_the_index_object_of_work_that_may_just_begin_again_is_left_for_a_lease(world: World, shifter: str) -> None:
+    name = fresh("index")
+    ask(world, name)
+    world.quiet()
+    check_prediction(world, name)
+    item = world.item("predict", "request", name)
+    assert item is not None
+    world.state.blob(f"ledger/pending/predict/{item['key']}").upload_from_string(b"")
+    world.tick()
+    assert world.pending() == {f"predict/{item['key']}"}
+    world.quiet()
+
+
+def test_a_prediction_waits_for_a_target_that_the_manifest_names_last(world: World) -> None:
+    name, target, request_id = fresh("path"), fresh("target"), fresh("asked")
+    upload_all_but_one(world, name, counted=False)
+    world.drop({"modeldrop.yaml": f"target: {world.dataset}.{target}\n".encode()}, name)
+    world.delivered()
+    world.ask(target, request_id, request_id)
+    world.event("prediction.succeeded", request_id=request_id)
+    world.quiet()
+    assert len(world.rows(f"{world.dataset}.{request_id}")) == 10
+
+
+def test_a_prediction_waits_for_what_replaces_a_drop_that_failed(world: World) -> None:
+    name, request_id = fresh("mended"), fresh("mended")
+    world.drop({**world.shifter(SHIFT), "modeldrop.yaml": b"files: 5\nlabels: 7\n"}, name)
+    world.event("model.import_failed", model=model_of(world, name))
+    world.quiet()
+    with world.faults({"service": "eventarc", "receiver": "import_model", "do": {"delay_seconds": 4}}):
+        world.drop({"modeldrop.yaml": b"files: 5\n"}, name)
+        world.ask(name, request_id, request_id)
+        world.until(lambda: world.item("predict", "request", request_id), ticking=False)
+    world.event("prediction.succeeded", request_id=request_id)
+    world.quiet()
+    assert len(world.rows(f"{world.dataset}.{request_id}")) == 10
+
+
+def test_a_refusal_for_quota_that_was_none_leads_to_one_batch(world: World) -> None:
+    name = fresh("quota")
+    create = "aiplatform.projects.locations.batchPredictionJobs.create"
+    with world.faults({"method": create, "nth": 1, "when": "after", "do": {"status": 429}}):
+        publish_requests(world, name)
+        world.delivered()
+        world.event("batch.succeeded", request_id=name)
+    world.quiet()
+    check_batch(world, name)
+
+
+@pytest.fixture(scope="module")
+def cautious(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
+    """A world in which a drop is imported as a candidate first."""
+    with start_world("cautious-failures", settings={"SAFE_IMPORT": "1"}) as world:
+        yield world
+
+
+def drop_described(world: World, name: str, version: str, shift: int) -> None:
+    files = {**world.shifter(shift), "modeldrop.yaml": b"files: 5\ndescription: adds\n"}
+    world.drop(files, name, version)
+
+
+@pytest.mark.parametrize(("step", "nth", "stands"), [("candidate", 1, 3), ("create", 2, 3), ("describe", 3, 9)])
+def test_an_import_that_fails_half_way_leaves_no_candidate_and_lets_no_lower_version_in(
+    cautious: World, step: str, nth: int, stands: int
+) -> None:
+    world, name = cautious, fresh("half_way")
+    with world.faults({"method": "bigquery.jobs.run", "nth": nth, "do": {"status": 403, "reason": "accessDenied"}}):
+        drop_described(world, name, "9", 9)
+        failed = world.event("model.import_failed", model=model_of(world, name))
+    drop_described(world, name, "3", 3)
+    world.until(lambda: world.ids("model.imported", "model.import_failed", model=model_of(world, name), version="3"))
+    world.quiet()
+
+    assert failed.data["error"]["code"] == "accessDenied"
+    # Version 3 came after: it may stand only if version 9 does not.
+    assert world.shift_of(name) == stands
+    models = [model.model_id for model in world.bigquery.list_models(world.dataset)]
+    assert [model for model in models if model.startswith(name)] == [name]
+
+
+@pytest.fixture(scope="module")
+def forgetful(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
+    """A world whose ledger keeps nothing that has ended, and that looks for drops again soon if it could not."""
+    settings = {"LEDGER_RETENTION_DAYS": "0.00001", "POLL_BUDGET_SECONDS": "4"}
+    with start_world("forgetful", settings=settings) as world:
+        yield world
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"method": "storage.objects.insert", "nth": 1, "do": {"lose_answer": True}},
+        {"method": "storage.objects.list", "nth": 1, "do": {"status": 403}},
+        {"method": "storage.objects.list", "nth": 2, "do": {"kill": True}},
+    ],
+)
+def test_drops_that_could_not_be_looked_for_are_looked_for_again_soon(
+    forgetful: World, fault: dict[str, object]
+) -> None:
+    world, name = forgetful, fresh("unseen")
+    with world.faults({"service": "eventarc", "receiver": "import_model", "do": {"drop": True}}):
+        world.drop(world.shifter(SHIFT), name)
+        world.delivered()
+    with world.faults({"caller": "poll_jobs", **fault}):
+        world.reconcile()
+        assert world.faults_met() == [1]
+    world.ready()
+    world.event("model.imported", model=model_of(world, name))
+    world.quiet()
+
+
+def test_what_was_forgotten_while_the_answer_is_lost_does_not_stop_the_poller(forgetful: World) -> None:
+    world, name = forgetful, fresh("forgotten")
+    world.drop(world.shifter(7), name, seed=1)
+    world.event("model.imported", model=model_of(world, name))
+    world.ask(name, name, name)
+    world.event("prediction.succeeded", request_id=name)
+    world.quiet()
+    with world.faults(
+        {"caller": "poll_jobs", "method": "storage.objects.delete", "times": 1, "do": {"lose_answer": True}}
+    ):
+        world.until(lambda: "pending" in world.reconcile() and world.item("predict", "request", name) is None)
+        assert world.faults_met() == [1]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import functions_framework
 from cloudevents.http import CloudEvent
 
 from shared.drop_watch import notice
 from shared.drops import DropPath
+from shared.edge import cloud_event
 from shared.errors import LostRace
 from shared.events_in import FinalizedObject
 from shared.services import services
 
 
-@functions_framework.cloud_event
+@cloud_event
 def import_model(event: CloudEvent) -> None:
     """Take note of a finalized object.
 

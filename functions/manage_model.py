@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functions_framework
 from cloudevents.http import CloudEvent
 
 from shared.answers import rejections
 from shared.drop_watch import import_again
+from shared.edge import cloud_event
 from shared.errors import LostRace
 from shared.events_in import Message
 from shared.manage_request import ManageRequest
@@ -14,7 +14,7 @@ from shared.services import services
 from shared.work import Kind
 
 
-@functions_framework.cloud_event
+@cloud_event
 def manage_model(event: CloudEvent) -> None:
     """Do what a message asks for.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functions_framework
 from cloudevents.http import CloudEvent
 
 from shared.answers import left_to_the_poller, rejections
 from shared.claims import claim_request
+from shared.edge import cloud_event
 from shared.events_in import Message
 from shared.predict_request import PredictRequest
 from shared.predictions import Predictions, plan
@@ -15,7 +15,7 @@ from shared.services import services
 from shared.work import Kind
 
 
-@functions_framework.cloud_event
+@cloud_event
 def predict(event: CloudEvent) -> None:
     """Start the prediction that a message asks for.
 

@@ -12,6 +12,7 @@ from shared.answers import left_to_the_poller, reject, rejections
 from shared.batch_request import BatchRequest
 from shared.batches import Batches, plan
 from shared.claims import claim_request
+from shared.edge import cloud_event
 from shared.errors import Rejected, TryLater
 from shared.events_in import Message
 from shared.progress import record, submit
@@ -19,7 +20,7 @@ from shared.services import services
 from shared.work import Item, Kind, System
 
 
-@functions_framework.cloud_event
+@cloud_event
 def submit_batch_message(event: CloudEvent) -> None:
     """Submit the batch that a message asks for.
 

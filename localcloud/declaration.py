@@ -83,7 +83,10 @@ class Function:
 
     @property
     def signature_type(self) -> str:
-        """What functions-framework calls the kind of function: ``http`` or ``cloudevent``."""
+        """What functions-framework calls the kind of function, ``http`` or ``cloudevent``.
+
+        It is what a deployment with this trigger asks for; a function's own decorator counts for more.
+        """
         return "http" if isinstance(self.trigger, HttpTrigger) else "cloudevent"
 
 

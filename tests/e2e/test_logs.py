@@ -11,8 +11,10 @@ import pytest
 
 from shared.keys import hash_of
 from tests.e2e.world import World, fresh
+from tests.no_events import no_events
 
 SECRET = "Rumpelstiltskin"
+EVENT_FUNCTIONS = ("import_model", "predict", "submit_batch_message", "manage_model")
 STORM = {"rate": 0.3, "seed": 3, "do": {"status": 503}}
 # The ledger cannot be written: the function raises, and what it raised is logged by whoever runs it.
 NO_LEDGER = {"caller": "predict", "method": "storage.objects.insert", "times": 1, "do": {"status": 403}}
@@ -42,6 +44,9 @@ def send_everything(world: World) -> tuple[str, str]:
     world.publish("BATCH_TOPIC", world.batch(batch, batch, input=prompts))
     world.publish("BATCH_TOPIC", world.batch("bad", fresh("bad"), input={"prompts": {"query": f"SELEC '{SECRET}'"}}))
     assert world.post_batch({**world.batch("bad", fresh("bad")), SECRET: SECRET}).status_code == 400
+    for function in EVENT_FUNCTIONS:
+        for wrong, (headers, body) in no_events(SECRET).items():
+            assert world.post_event(function, headers, body).status_code == 400, (function, wrong)
     world.drop({**world.shifter(1), "modeldrop.yaml": f"description: {SECRET}\n".encode()}, fresh("described"))
     world.drop({**world.shifter(1), "modeldrop.yaml": f"{SECRET}: [\n".encode()}, fresh("wrong"))
     world.drop({"model.onnx": f"no network {SECRET}".encode()}, fresh("broken"))

@@ -140,6 +140,10 @@ class World:
         """Send the request of a batch over HTTP."""
         return requests.post(self.environment["SUBMIT_BATCH_URL"], json=request, timeout=60)
 
+    def post_event(self, function: str, headers: Mapping[str, str], body: bytes) -> requests.Response:
+        """Send an event, or what is none, to the function's own URL."""
+        return requests.post(self.cloud.functions.urls()[function], data=body, headers=dict(headers), timeout=60)
+
     def tick(self) -> dict[str, Any]:
         """Call the poller as Cloud Scheduler does; return what it told, nothing if it did not answer."""
         with suppress(requests.ConnectionError):

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import io
 import json
 import re
 from pathlib import Path
 from typing import Any
 
+import flask
 from cloudevents.http import CloudEvent, from_http
 from hypothesis import event, given
 from hypothesis import strategies as st
+from werkzeug.test import EnvironBuilder
 
 from shared.drops import DropPath
+from shared.edge import cloud_event
 from shared.errors import Rejected
 from shared.events_in import FinalizedObject, Message
 from shared.predict_request import PredictRequest
 from tests.example_requests import SETTINGS
+from tests.fuzz.event_requests import event_requests
 from tests.fuzz.mutations import PREDICT_EXAMPLES, TEXTS, as_json, messages, mostly, mutated
+from tests.no_events import PostedRequest
 
 EVENTS = Path(__file__).resolve().parents[1] / "events"
 
@@ -61,6 +68,32 @@ def test_message_events(body: bytes) -> None:
         event("accepted")
     except Rejected:
         event("rejected")
+
+
+@given(event_requests())
+def test_requests(posted: PostedRequest) -> None:
+    taken: list[CloudEvent] = []
+
+    @cloud_event
+    def take(arrived: CloudEvent) -> None:
+        taken.append(arrived)
+
+    environ = EnvironBuilder("/", method="POST", headers=posted.headers, data=posted.body).get_environ()
+    log = io.StringIO()
+    with contextlib.redirect_stderr(log):
+        _, status = take(flask.Request(environ))
+    event("accepted" if taken else "refused")
+    assert (status, len(taken), log.getvalue().count("\n")) in {(200, 1, 0), (400, 0, 1)}
+    for arrived in taken:
+        message = Message.from_event(arrived)
+        assert message.id
+        assert message.published.tzinfo is not None
+        FinalizedObject.from_event(arrived)
+        with contextlib.suppress(Rejected):
+            PredictRequest.parse(message.payload(), SETTINGS, message.published)
+    if not taken:
+        assert set(json.loads(log.getvalue())) == {"severity", "message", "reason"}
+        assert re.fullmatch(r"[A-Za-z0-9]+", json.loads(log.getvalue())["reason"])
 
 
 @given(messages(PREDICT_EXAMPLES))

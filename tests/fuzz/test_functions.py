@@ -21,6 +21,7 @@ from shared.events_in import json_object
 from shared.keys import hash_of
 from tests.contract.schemas import faults
 from tests.example_requests import MANAGE_MESSAGE, without
+from tests.fuzz.event_requests import event_requests
 from tests.fuzz.mutations import (
     BATCH_EXAMPLES,
     PREDICT_EXAMPLES,
@@ -33,6 +34,7 @@ from tests.fuzz.mutations import (
     mutated,
 )
 from tests.fuzz.test_events import MESSAGE_EVENTS, OBJECT_NAMES, STORAGE_EVENTS
+from tests.no_events import PostedRequest
 from tests.received_events import ReceivedEvents
 
 REJECTED = "modeldrop.request.rejected.v1"
@@ -59,7 +61,7 @@ class Functions:
         self._urls = cloud.functions.urls()
         self._session = requests.Session()
 
-    def post(self, function: str, body: bytes, headers: Mapping[str, str]) -> requests.Response:
+    def post(self, function: str, body: bytes, headers: Mapping[str, str | bytes]) -> requests.Response:
         return self._session.post(self._urls[function], data=body, headers=dict(headers), timeout=60)
 
     def deliver(self, function: str, data: bytes, message_id: str) -> int:
@@ -191,6 +193,17 @@ def test_no_damaged_event_breaks_a_function(functions: Functions, body: bytes) -
 def test_no_damaged_storage_event_breaks_import_model(functions: Functions, body: bytes) -> None:
     headers = {**STORAGE_EVENTS[0]["headers"], "ce-id": uuid.uuid4().hex}
     assert functions.post("import_model", body, headers).status_code < 500
+
+
+@pytest.mark.parametrize("function", ["import_model", "predict", "submit_batch_message", "manage_model"])
+def test_no_request_breaks_a_function(functions: Functions, function: str) -> None:
+    @FEWER
+    @given(event_requests())
+    def post(posted: PostedRequest) -> None:
+        headers = {name: value.encode("latin-1") for name, value in posted.headers.items()}
+        assert functions.post(function, posted.body, headers).status_code < 500
+
+    post()
 
 
 def test_what_is_no_drop_is_ignored_without_a_call(cloud: LocalCloud, functions: Functions) -> None:

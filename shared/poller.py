@@ -107,6 +107,8 @@ def reconcile(services: Services) -> int:
     looked = _side_by_side(
         [(path.key, partial(_look_again, path, services)) for path in unseen], services, until=now + budget
     )
+    if indexed := ledger.index_again():
+        log("ERROR", "open work had no index object", count=indexed)
     ledger.expire(now - timedelta(days=settings.ledger_retention_days))
     whole = looked == len(unseen)
     told = {"done": now.isoformat()} if whole else told

@@ -132,6 +132,26 @@ def test_the_index_object_of_work_that_may_just_begin_again_is_left_for_a_lease(
     world.quiet()
 
 
+def test_open_work_that_has_lost_its_index_object_is_found(world: World, shifter: str) -> None:
+    name = fresh("index")
+    ask(world, name)
+    world.delivered()
+    item = world.item("predict", "request", name)
+    assert item is not None
+    world.state.blob(f"ledger/pending/predict/{item['key']}").delete()
+    world.tick()
+    assert world.events.all(request_id=name) == []
+
+    def is_found() -> bool:
+        world.reconcile()
+        return bool(world.events.all(request_id=name))
+
+    # What was written less than a lease ago is left alone.
+    world.until(is_found)
+    world.quiet()
+    check_prediction(world, name)
+
+
 def test_a_prediction_waits_for_a_target_that_the_manifest_names_last(world: World) -> None:
     name, target, request_id = fresh("path"), fresh("target"), fresh("asked")
     upload_all_but_one(world, name, counted=False)

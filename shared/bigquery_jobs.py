@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.api_core import exceptions
@@ -97,16 +97,16 @@ class BigQueryJobs:
             found = self._client.get_table(str(table), retry=_RETRY, timeout=CALL_SECONDS)
         return tuple(column.to_api_repr() for column in found.schema)
 
-    def model_exists(self, model: str) -> bool:
-        """Return whether there is a model of this name."""
+    def model_created(self, model: str) -> datetime | None:
+        """Return when the model of this name was created (or replaced); None if there is none."""
         try:
             with _refusals(None):
-                self._client.get_model(model, retry=_RETRY, timeout=CALL_SECONDS)
+                found = self._client.get_model(model, retry=_RETRY, timeout=CALL_SECONDS)
         except Rejected as error:
             if error.problem.code == "notFound":
-                return False
+                return None
             raise
-        return True
+        return found.created or datetime.min.replace(tzinfo=UTC)
 
     def model_columns(self, model: str) -> dict[str, Any]:
         """Return what an event tells of a model: its type, and its input and output columns."""

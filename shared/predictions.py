@@ -48,7 +48,7 @@ class Predictions:
     def prepare(self, item: Item, services: Services) -> Item:
         request = _request(item, services.settings)
         location = services.bigquery.location_of(request.output.dataset_name, "output.table")
-        self._check_model(request.model, item, services)
+        version = self._version_of(request.model, item, services)
         query = _prediction(request)
         analysis = services.bigquery.analyse(replace(query, destination=None), location, "input")
         if analysis.statement not in {"", "SELECT"}:
@@ -59,7 +59,6 @@ class Predictions:
             check_readable(table.project, table.dataset, services.settings, "input")
         columns = [_column(column) for column in analysis.columns]
         _check_columns(columns, request)
-        version = ModelRecords(services.ledger).read(request.model).current or {}
         return replace(item, location=location).with_facts(
             model=str(request.model),
             model_version=version.get("version"),
@@ -105,16 +104,26 @@ class Predictions:
     def close(self, item: Item, services: Services) -> Item:
         return item
 
-    def _check_model(self, model: ModelName, item: Item, services: Services) -> None:
-        """Raise ``WaitFor`` if the model is not there and a drop for it is being imported, ``Rejected`` if there is none."""
-        if services.bigquery.model_exists(str(model)):
-            return
+    def _version_of(self, model: ModelName, item: Item, services: Services) -> Mapping[str, str]:
+        """Return `version` and `fingerprint` of the drop that the model came from; nothing if it came from none.
+
+        Raises ``WaitFor`` if the model is not there and a drop for it is being imported, ``Rejected`` if there is none.
+        """
+        created = services.bigquery.model_created(str(model)) or self._created_meanwhile(model, item, services)
+        record = ModelRecords(services.ledger).read(model)
+        coming = services.ledger.read(Kind.IMPORT, record.in_flight["key"]) if record.in_flight else None
+        if coming is not None and coming.created <= created:
+            # It has replaced the model already, and the poller has not noticed yet.
+            return coming.request
+        return record.current or {}
+
+    def _created_meanwhile(self, model: ModelName, item: Item, services: Services) -> datetime:
         waited = (services.now() - item.created).total_seconds()
         if waited < services.settings.model_wait_seconds and _is_coming(model, services):
             raise WaitFor("model", services.settings.wait_seconds)
-        if services.bigquery.model_exists(str(model)):
-            # Its import came to an end while it was looked for.
-            return
+        # Its import may have come to an end while it was looked for.
+        if created := services.bigquery.model_created(str(model)):
+            return created
         raise Rejected(
             f"there is no model {model}, and no drop of it is being imported", field="model", code="model_not_found"
         )

@@ -17,7 +17,7 @@ from tests.e2e.deeds import (
     settled,
     upload_all_but_one,
 )
-from tests.e2e.world import World, fresh, together
+from tests.e2e.world import World, fresh, shifted, together
 
 TOLD_AND_KILLED = {
     "method": "pubsub.projects.topics.publish",
@@ -161,6 +161,25 @@ def test_a_prediction_waits_for_a_target_that_the_manifest_names_last(world: Wor
     world.event("prediction.succeeded", request_id=request_id)
     world.quiet()
     assert len(world.rows(f"{world.dataset}.{request_id}")) == 10
+
+
+def test_a_prediction_tells_the_version_that_made_its_rows(world: World) -> None:
+    name, first, second = fresh("versions"), fresh("by_1"), fresh("by_2")
+    world.drop(world.shifter(1), name, "1")
+    world.event("model.imported", model=model_of(world, name))
+    world.quiet()
+    world.ask(name, first, first)
+    world.drop({**world.shifter(2), "modeldrop.yaml": b"files: 5\n"}, name, "2")
+    world.delivered()
+    world.until(lambda: world.shift_of(name) == 2, ticking=False)
+    # Nobody has noticed yet that its import has ended.
+    world.ask(name, second, second)
+    world.delivered()
+    told = [world.event("prediction.succeeded", request_id=each).data["model_version"] for each in (first, second)]
+    world.quiet()
+
+    assert [shifted(world.rows(f"{world.dataset}.{each}")) for each in (first, second)] == [{1}, {2}]
+    assert told == ["1", "2"]
 
 
 def test_a_prediction_waits_for_what_replaces_a_drop_that_failed(world: World) -> None:

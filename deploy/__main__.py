@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,8 +82,29 @@ def _add_dead_letters(group: argparse.ArgumentParser) -> None:
 
 def _add_reading(command: argparse.ArgumentParser) -> None:
     _add_project(command)
-    command.add_argument("--limit", type=int, default=1000, help="read at most so many (%(default)s)")
-    command.add_argument("--wait", type=float, default=5, help="seconds without another one that end it (%(default)s)")
+    command.add_argument("--limit", type=_count, default=1000, help="read at most so many (%(default)s)")
+    command.add_argument(
+        "--wait", type=_seconds, default=5, help="seconds without another one that end it (%(default)s)"
+    )
+    command.add_argument(
+        "--timeout", type=_seconds, default=60, help="seconds that Pub/Sub has to answer (%(default)s)"
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1, not {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {text!r}")
+    return seconds
 
 
 def _add_project(command: argparse.ArgumentParser) -> None:
@@ -118,31 +141,31 @@ def _cloudbuild(declaration: Declaration, options: argparse.Namespace) -> int:
 
 
 def _list_dead_letters(declaration: Declaration, options: argparse.Namespace) -> int:
-    dead_letters = _dead_letters(declaration, options)
-    letters = dead_letters.take(limit=options.limit, wait_seconds=options.wait)
-    dead_letters.release(letters)
-    for letter in letters:
-        print(letter.describe())
-    print(f"{len(letters)} held{_and_more(letters, options)}")
+    with _dead_letters(declaration, options) as dead_letters:
+        with dead_letters.taken(limit=options.limit, wait_seconds=options.wait) as letters:
+            for letter in letters:
+                print(letter.describe())
+        print(f"{len(letters)} held{_and_more(letters, options)}")
     return 0
 
 
 def _replay_dead_letters(declaration: Declaration, options: argparse.Namespace) -> int:
-    dead_letters = _dead_letters(declaration, options)
-    letters = dead_letters.take(limit=options.limit, wait_seconds=options.wait)
-    wanted = [letter for letter in letters if options.all or letter.id in options.ids]
-    dead_letters.release(letter for letter in letters if letter not in wanted)
-    missing = set(options.ids) - {letter.id for letter in wanted}
-    for name in sorted(missing):
-        print(f"{name} is not held", file=sys.stderr)
     sent = 0
-    for letter, outcome in dead_letters.replay(wanted):
-        if isinstance(outcome, str):
-            print(f"{letter.id} sent to {outcome}")
-            sent += 1
-        else:
-            print(f"{letter.id} is held on: {outcome}", file=sys.stderr)
-    print(f"{sent} sent again{_and_more(letters, options)}")
+    with (
+        _dead_letters(declaration, options) as dead_letters,
+        dead_letters.taken(limit=options.limit, wait_seconds=options.wait) as letters,
+    ):
+        wanted = [letter for letter in letters if options.all or letter.id in options.ids]
+        missing = set(options.ids) - {letter.id for letter in wanted}
+        for name in sorted(missing):
+            print(f"{name} is not held", file=sys.stderr)
+        for letter, outcome in dead_letters.replay(wanted):
+            if isinstance(outcome, str):
+                print(f"{letter.id} sent to {outcome}")
+                sent += 1
+            else:
+                print(f"{letter.id} is held on: {outcome}", file=sys.stderr)
+        print(f"{sent} sent again{_and_more(letters, options)}")
     return 0 if sent == len(wanted) and not missing else 1
 
 
@@ -150,13 +173,24 @@ def _and_more(letters: Sequence[object], options: argparse.Namespace) -> str:
     return f", and perhaps more: --limit is {options.limit}" if len(letters) == options.limit else ""
 
 
-def _dead_letters(declaration: Declaration, options: argparse.Namespace) -> DeadLetters:
+@contextmanager
+def _dead_letters(declaration: Declaration, options: argparse.Namespace) -> Iterator[DeadLetters]:
     # Pub/Sub's client takes a moment to import, and the other commands do without it.
+    from google.api_core.exceptions import GoogleAPIError
+
     from deploy.dead_letters import DeadLetters
 
     hold = declaration.dead_letters.hold
     assert hold is not None, "read_declaration refuses dead letters that nobody holds"
-    return DeadLetters(project=options.project, hold=hold, models_topic=declaration.topics["models"].name)
+    try:
+        yield DeadLetters(
+            project=options.project,
+            hold=hold,
+            models_topic=declaration.topics["models"].name,
+            answer_seconds=options.timeout,
+        )
+    except GoogleAPIError as error:
+        raise CommandFailedError(f"Pub/Sub failed at {hold}: {error}") from error
 
 
 if __name__ == "__main__":

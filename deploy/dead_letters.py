@@ -1,7 +1,7 @@
 """Events that no function took: what is held of them, and sending them again.
 
 Plain Pub/Sub, so it is the same on the cloud and on the local one (``PUBSUB_EMULATOR_HOST``). A dead letter is
-acknowledged only after its replay is confirmed: whatever fails, it is held on.
+acknowledged only after its replay is confirmed: whatever fails, it is held on, and given back to whoever looks next.
 
 Pub/Sub adds where a dead letter came from as attributes:
 https://cloud.google.com/pubsub/docs/handling-failures#track_delivery_attempts
@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from google.api_core.exceptions import DeadlineExceeded, GoogleAPICallError
+from google.api_core.exceptions import DeadlineExceeded, GoogleAPIError, RetryError
+from google.api_core.retry import Retry
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 from google.cloud.pubsub_v1.types import PubsubMessage, ReceivedMessage
 from google.pubsub_v1 import PublisherClient as UnbatchedPublisher
@@ -28,12 +30,19 @@ DELETED_TOPIC = "_deleted-topic_"
 
 PULLED_AT_ONCE = 100
 LEASE_SECONDS = 600
-CONFIRMATION_SECONDS = 60
 SHOWN_CHARACTERS = 100
 
 
 class CannotReplayError(ValueError):
     """A dead letter cannot be sent again; the message says why."""
+
+
+class OutageError(CannotReplayError):
+    """Pub/Sub does not answer, so that no other dead letter can be sent either."""
+
+
+class NotGivenBackError(GoogleAPIError):
+    """Pub/Sub did not take back what was taken; the message says how long that is kept from others."""
 
 
 @dataclass(frozen=True)
@@ -130,55 +139,78 @@ def _shown(text: str) -> str:
 class DeadLetters:
     """What the subscription of the dead-letter topic holds."""
 
-    def __init__(self, *, project: str, hold: str, models_topic: str) -> None:
-        """Read from the subscription ``hold``; imports go to ``models_topic`` (both names without ``projects/...``)."""
+    def __init__(self, *, project: str, hold: str, models_topic: str, answer_seconds: float) -> None:
+        """Read from the subscription ``hold``; imports go to ``models_topic`` (both names without ``projects/...``).
+
+        Pub/Sub has ``answer_seconds`` to answer each call, however often the client tries.
+        """
         self._project = project
         self._hold = f"projects/{project}/subscriptions/{hold}"
         self._models_topic = f"projects/{project}/topics/{models_topic}"
+        self._answer_seconds = answer_seconds
+        # The client's own policies go on for up to ten minutes, whatever timeout a call has.
+        self._retry = Retry(initial=0.1, maximum=10, timeout=answer_seconds)
         self._subscriber = SubscriberClient()
         self._publisher = PublisherClient()
+        self._leased: dict[str, DeadLetter] = {}
 
-    def take(self, *, limit: int, wait_seconds: float) -> list[DeadLetter]:
-        """Return up to ``limit`` dead letters, oldest first, and keep them from others until ``release``.
+    @contextmanager
+    def taken(self, *, limit: int, wait_seconds: float) -> Iterator[list[DeadLetter]]:
+        """Give up to ``limit`` dead letters, oldest first, and keep them from others within the block.
 
-        All that is held has been seen when nothing more comes for ``wait_seconds``.
+        All that is held has been seen when nothing more comes for ``wait_seconds``. However the block ends, those that
+        were not sent are given back. Raises ``GoogleAPIError`` if Pub/Sub fails.
         """
-        taken: dict[str, DeadLetter] = {}
-        while len(taken) < limit:
-            wanted = min(PULLED_AT_ONCE, limit - len(taken))
-            request = {"subscription": self._hold, "max_messages": wanted}
-            try:
-                received = self._subscriber.pull(request=request, timeout=wait_seconds).received_messages
-            except DeadlineExceeded:
-                break
-            if not received:
-                break
-            letters = [DeadLetter.parse(each, self._project) for each in received]
-            # The subscription's own deadline may be too short for a person.
-            self._extend(letters, LEASE_SECONDS)
-            taken |= {letter.id: letter for letter in letters}
-        return sorted(taken.values(), key=lambda letter: letter.died)
-
-    def release(self, letters: Iterable[DeadLetter]) -> None:
-        """Give ``letters`` back, so that whoever looks next finds them."""
-        self._extend(letters, 0)
+        try:
+            self._take(limit, wait_seconds)
+            yield sorted(self._leased.values(), key=lambda letter: letter.died)
+        finally:
+            self._give_back()
 
     def replay(self, letters: Iterable[DeadLetter]) -> Iterator[tuple[DeadLetter, str | CannotReplayError]]:
         """Send each of ``letters`` again, and yield it with the topic that it was sent to, or why it was not.
 
-        What was sent is acknowledged once Pub/Sub has confirmed it, the others are given back. Several events of one
-        model drop become one import.
+        What was sent is acknowledged once Pub/Sub has confirmed it. Several events of one model drop become one import.
+        In an outage one dead letter is tried and the others are not.
         """
         imported: set[str] = set()
+        outage = False
         for letter in letters:
             try:
+                if outage:
+                    raise OutageError("not tried, because Pub/Sub did not answer before")
                 topic = self._import(letter, imported) if letter.is_storage_event else self._publish_again(letter)
+                self._acknowledge(letter, topic)
             except CannotReplayError as error:
-                self.release([letter])
+                outage = isinstance(error, OutageError)
                 yield letter, error
-                continue
-            self._subscriber.acknowledge(request={"subscription": self._hold, "ack_ids": [letter.ack_id]})
-            yield letter, topic
+            else:
+                yield letter, topic
+
+    def _take(self, limit: int, wait_seconds: float) -> None:
+        while len(self._leased) < limit:
+            wanted = min(PULLED_AT_ONCE, limit - len(self._leased))
+            request = {"subscription": self._hold, "max_messages": wanted}
+            try:
+                pulled = self._subscriber.pull(request=request, retry=self._retry, timeout=wait_seconds)
+            except DeadlineExceeded:
+                break
+            if not pulled.received_messages:
+                break
+            letters = [DeadLetter.parse(each, self._project) for each in pulled.received_messages]
+            self._leased |= {letter.id: letter for letter in letters}
+            # The subscription's own deadline may be too short for a person.
+            self._extend(letters, LEASE_SECONDS)
+
+    def _give_back(self) -> None:
+        letters = list(self._leased.values())
+        self._leased.clear()
+        try:
+            for start in range(0, len(letters), PULLED_AT_ONCE):
+                self._extend(letters[start : start + PULLED_AT_ONCE], 0)
+        except GoogleAPIError as error:
+            until = f"what was taken is held, but shows only after {LEASE_SECONDS} seconds"
+            raise NotGivenBackError(f"{until}: {error}") from error
 
     def _import(self, letter: DeadLetter, imported: set[str]) -> str:
         drop = letter.drop()
@@ -191,10 +223,10 @@ class DeadLetters:
     def _publish_again(self, letter: DeadLetter) -> str:
         if not letter.subscription:
             raise CannotReplayError("it does not say which subscription it comes from")
-        try:
-            topic = self._subscriber.get_subscription(request={"subscription": letter.subscription}).topic
-        except GoogleAPICallError as error:
-            raise CannotReplayError(f"{letter.subscription}: {error.message}") from error
+        with _told_as(letter.subscription):
+            topic = self._subscriber.get_subscription(
+                request={"subscription": letter.subscription}, retry=self._retry, timeout=self._answer_seconds
+            ).topic
         if topic == DELETED_TOPIC:
             raise CannotReplayError(f"the topic of {letter.subscription} was deleted")
         self._publish(topic, letter.data, letter.attributes, letter.ordering_key)
@@ -202,16 +234,40 @@ class DeadLetters:
 
     def _publish(self, topic: str, data: bytes, attributes: dict[str, str], ordering_key: str) -> None:
         message = PubsubMessage(data=data, attributes=attributes, ordering_key=ordering_key)
-        try:
+        with _told_as(f"{topic} did not confirm"):
             # The batching client's own `publish` takes attributes as keyword arguments, so that none can be called
             # `data` or `topic`. The one that it is built on is a single call, whose answer is the confirmation.
-            UnbatchedPublisher.publish(self._publisher, topic=topic, messages=[message], timeout=CONFIRMATION_SECONDS)
-        except GoogleAPICallError as error:
-            raise CannotReplayError(f"{topic} did not confirm: {error.message}") from error
+            UnbatchedPublisher.publish(
+                self._publisher, topic=topic, messages=[message], retry=self._retry, timeout=self._answer_seconds
+            )
+
+    def _acknowledge(self, letter: DeadLetter, topic: str) -> None:
+        with _told_as(f"it was sent to {topic}, but {self._hold} did not confirm that it can go"):
+            self._subscriber.acknowledge(
+                request={"subscription": self._hold, "ack_ids": [letter.ack_id]},
+                retry=self._retry,
+                timeout=self._answer_seconds,
+            )
+        del self._leased[letter.id]
 
     def _extend(self, letters: Iterable[DeadLetter], seconds: int) -> None:
-        ack_ids = [letter.ack_id for letter in letters]
-        if ack_ids:
-            self._subscriber.modify_ack_deadline(
-                request={"subscription": self._hold, "ack_ids": ack_ids, "ack_deadline_seconds": seconds}
-            )
+        self._subscriber.modify_ack_deadline(
+            request={
+                "subscription": self._hold,
+                "ack_ids": [letter.ack_id for letter in letters],
+                "ack_deadline_seconds": seconds,
+            },
+            retry=self._retry,
+            timeout=self._answer_seconds,
+        )
+
+
+@contextmanager
+def _told_as(what: str) -> Iterator[None]:
+    """Make a failure of Pub/Sub a ``CannotReplayError`` that begins with ``what``."""
+    try:
+        yield
+    except (RetryError, DeadlineExceeded) as error:
+        raise OutageError(f"{what}: {error}") from error
+    except GoogleAPIError as error:
+        raise CannotReplayError(f"{what}: {error}") from error

@@ -19,9 +19,14 @@ from pathlib import Path
 import pytest
 from google.cloud.pubsub_v1.types import PubsubMessage, ReceivedMessage
 
+from deploy.__main__ import main
 from deploy.dead_letters import CannotReplayError, DeadLetter
+from localcloud.callers import Callers
+from localcloud.calls import Calls
 from localcloud.clock import SystemClock
 from localcloud.eventarc import Eventarc, RetryPolicy
+from localcloud.faults import Faults
+from localcloud.front import Front
 from localcloud.http import HttpServer, Receive, Scope, Send
 from localcloud.pubsub import Broker, PublishedMessage, PubSub, Subscription
 from localcloud.pubsub import ReceivedMessage as LocalMessage
@@ -52,6 +57,8 @@ class World:
     pubsub: PubSub
     store: ObjectStore
     function: Function
+    faults: Faults
+    """What goes wrong with the commands' own calls."""
 
     @property
     def broker(self) -> Broker:
@@ -78,6 +85,12 @@ class World:
         command = [sys.executable, "-m", "deploy", "dead-letters", *arguments[:1], *limits, *arguments[1:]]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
+    def refuse(self, method: str, status: int, **when: object) -> None:
+        """Answer calls of ``method`` with ``status``."""
+        self.faults.add(
+            [{"service": "pubsub", "method": f"pubsub.projects.{method}", "do": {"status": status}, **when}]
+        )
+
     def held(self) -> int:
         """Return how many dead letters are held and free to be taken."""
         return len(self.broker.pull(subscription_name("modeldrop-dead-letters-hold"), 100, lease_seconds=0))
@@ -96,7 +109,8 @@ def world(tmp_path: Path) -> Iterator[World]:
     clock = SystemClock()
     pubsub = PubSub(clock=clock, project=PROJECT)
     storage = Storage(tmp_path / "storage", clock=clock, project=PROJECT)
-    function = Function()
+    function, faults = Function(), Faults()
+    front = Front(faults=faults, calls=Calls(), callers=Callers(dict), kill=lambda _: None, clock=clock)
     server = HttpServer(function)
     for topic in ("modeldrop-predict", "modeldrop-models", "modeldrop-dead-letters"):
         pubsub.broker.create_topic(topic_name(topic))
@@ -118,10 +132,11 @@ def world(tmp_path: Path) -> Iterator[World]:
         retry=retry,
     )
     server.start()
-    pubsub.start()
-    yield World(pubsub, storage.store, function)
+    pubsub.start(interceptors=[front.interceptor(lambda: pubsub.port)])
+    yield World(pubsub, storage.store, function, faults)
     pubsub.stop()
     server.stop()
+    front.stop()
 
 
 def test_list_tells_where_a_message_died_and_not_what_it_carries(world: World) -> None:
@@ -240,6 +255,96 @@ def test_dead_letter_is_held_on_when_its_topic_is_gone_and_the_others_go(world: 
     assert "was deleted" in replayed.stderr
     world.published("modeldrop-models", 1)
     assert world.held() == 1
+
+
+def test_in_an_outage_of_publishing_all_is_held_on_and_told_soon(world: World) -> None:
+    for number in range(2):
+        world.publish("modeldrop-predict", PublishedMessage(str(number).encode()))
+    world.published("modeldrop-dead-letters", 2)
+    world.published("modeldrop-predict", 2)
+    world.refuse("topics.publish", 503)
+
+    replayed = world.dead_letters("replay", "--all", "--timeout", "1", expect=2)
+
+    assert replayed.returncode == 1
+    first, second = replayed.stderr.splitlines()
+    assert f"is held on: {topic_name('modeldrop-predict')} did not confirm: Timeout of 1.0s exceeded" in first
+    assert "is held on: not tried, because Pub/Sub did not answer before" in second
+    assert replayed.stdout.startswith("0 sent again")
+    assert world.held() == 2
+
+
+@pytest.mark.parametrize("command", [["list"], ["replay", "--all"]], ids=" ".join)
+def test_in_an_outage_of_reading_the_reason_is_told_soon(world: World, command: list[str]) -> None:
+    world.refuse("subscriptions.pull", 503)
+
+    done = world.dead_letters(*command, "--timeout", "1", expect=1)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Pub/Sub failed at modeldrop-dead-letters-hold: Timeout of 1.0s exceeded")
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_what_was_taken_is_given_back_when_something_fails_on_the_way(world: World) -> None:
+    world.publish("modeldrop-predict", PublishedMessage(b"0"))
+    world.published("modeldrop-dead-letters", 1)
+    world.refuse("subscriptions.modifyAckDeadline", 403, nth=1)
+
+    listed = world.dead_letters("list", expect=1)
+
+    assert listed.returncode == 1
+    assert listed.stderr.startswith("Pub/Sub failed at modeldrop-dead-letters-hold: 403")
+    assert world.held() == 1
+
+
+def test_what_could_not_be_given_back_is_told(world: World) -> None:
+    world.publish("modeldrop-predict", PublishedMessage(b"0"))
+    world.published("modeldrop-dead-letters", 1)
+    world.refuse("subscriptions.modifyAckDeadline", 403, nth=2)
+
+    listed = world.dead_letters("list", expect=1)
+
+    assert listed.returncode == 1
+    assert "what was taken is held, but shows only after 600 seconds: 403" in listed.stderr
+    assert "Traceback" not in listed.stderr
+
+
+def test_sent_dead_letter_that_cannot_be_acknowledged_is_held_on_and_told(world: World) -> None:
+    world.publish("modeldrop-predict", PublishedMessage(b"0"))
+    world.published("modeldrop-dead-letters", 1)
+    world.function.status = HTTPStatus.NO_CONTENT
+    world.refuse("subscriptions.acknowledge", 403)
+
+    replayed = world.dead_letters("replay", "--all", expect=1)
+
+    assert replayed.returncode == 1
+    assert f"is held on: it was sent to {topic_name('modeldrop-predict')}, but" in replayed.stderr
+    assert len(world.published("modeldrop-predict", 2)) == 2
+    assert world.held() == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--limit=0", "argument --limit: a whole number from 1, not '0'"),
+        ("--limit=-1", "argument --limit: a whole number from 1, not '-1'"),
+        ("--limit=1.5", "argument --limit: a whole number from 1, not '1.5'"),
+        ("--wait=0", "argument --wait: a number of seconds above 0, not '0'"),
+        ("--wait=nan", "argument --wait: a number of seconds above 0, not 'nan'"),
+        ("--timeout=inf", "argument --timeout: a number of seconds above 0, not 'inf'"),
+        ("--timeout=soon", "argument --timeout: a number of seconds above 0, not 'soon'"),
+    ],
+)
+@pytest.mark.parametrize("command", [["list"], ["replay", "--all"]], ids=" ".join)
+def test_option_that_cannot_be_meant_is_refused(
+    command: list[str], option: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["dead-letters", *command, "--project", PROJECT, option])
+
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def received(attributes: dict[str, str], data: bytes = b"") -> ReceivedMessage:

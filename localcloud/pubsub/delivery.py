@@ -39,7 +39,12 @@ class Drop:
     """Never send it."""
 
 
-Disturbance = Duplicate | Delay | Reorder | LoseAcknowledgement | Drop
+@dataclass(frozen=True)
+class Refuse:
+    """Go on as if it was sent, and answered with an error."""
+
+
+Disturbance = Duplicate | Delay | Reorder | LoseAcknowledgement | Drop | Refuse
 
 
 class DeliveryFaults(Protocol):

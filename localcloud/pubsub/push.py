@@ -17,7 +17,7 @@ import urllib3
 
 from localcloud.clock import Clock
 from localcloud.pubsub.broker import Broker
-from localcloud.pubsub.delivery import Delay, DeliveryFaults, Drop, Duplicate, LoseAcknowledgement, Reorder
+from localcloud.pubsub.delivery import Delay, DeliveryFaults, Drop, Duplicate, LoseAcknowledgement, Refuse, Reorder
 from localcloud.pubsub.envelopes import PushedMessage
 from localcloud.pubsub.errors import PubSubError
 from localcloud.pubsub.messages import ReceivedMessage
@@ -40,6 +40,7 @@ class _Parcel:
     received: ReceivedMessage
     copies: int = 1
     keep_acknowledgement: bool = True
+    is_sent: bool = True
     not_before: float = -math.inf
     later_messages: int = 0
     at_latest: float = -math.inf
@@ -171,6 +172,8 @@ class _Route:
                     parcel.later_messages, parcel.at_latest = after, now + at_most_seconds
                 case LoseAcknowledgement():
                     parcel.keep_acknowledgement = False
+                case Refuse():
+                    parcel.is_sent = False
                 case Drop():
                     self._broker.acknowledge(self._name, [received.ack_id])
                     return
@@ -215,7 +218,7 @@ class _Route:
             if self._stopped.is_set():
                 self._give_back(parcel)
             else:
-                self._answered(parcel, self._send(parcel.received))
+                self._answered(parcel, parcel.is_sent and self._send(parcel.received))
 
     def _give_back(self, parcel: _Parcel) -> None:
         """Leave a message to whoever delivers for the subscription from now on."""

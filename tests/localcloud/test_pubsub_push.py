@@ -12,7 +12,7 @@ import pytest
 
 from localcloud.clock import ManualClock, SystemClock
 from localcloud.pubsub import Backoff, DeadLetterPolicy, Message, PublishedMessage, PubSub, PushTarget, Subscription
-from localcloud.pubsub.delivery import Delay, Disturbance, Drop, Duplicate, LoseAcknowledgement, Reorder
+from localcloud.pubsub.delivery import Delay, Disturbance, Drop, Duplicate, LoseAcknowledgement, Refuse, Reorder
 from tests.localcloud.receiver import Received, Receiver
 
 TOPIC = "projects/local-project/topics/orders"
@@ -353,6 +353,13 @@ class TestFaults:
         publish(pubsub, "a", "b")
         assert pubsub.broker.wait_until_idle(5)
         assert texts(receiver.requests) == ["b"]
+
+    def test_a_refused_message_does_not_reach_the_endpoint_and_comes_again(self, pubsub, receiver):
+        pubsub.deliverer.faults = Disturbed({"a": [Refuse()]})
+        push_to(pubsub, receiver, dead_letter=DeadLetterPolicy(TOPIC, 5))
+        publish(pubsub, "a")
+        assert pubsub.broker.wait_until_idle(5)
+        assert [request.json["deliveryAttempt"] for request in receiver.requests] == [2]
 
     def test_disturbances_add_up(self, pubsub, receiver):
         pubsub.deliverer.faults = Disturbed({"a": [Delay(0.05), Duplicate(), LoseAcknowledgement()]})

@@ -15,7 +15,7 @@ from localcloud.calls import Calls
 from localcloud.config import CloudConfig
 from localcloud.control import Control
 from localcloud.credentials import Credentials
-from localcloud.declaration import read_declaration
+from localcloud.declaration import HttpTrigger, read_declaration
 from localcloud.delivery_faults import OrderedDeliveryFaults
 from localcloud.environment import ACCESS_TOKEN_FILE, Addresses, client_environment, function_environment
 from localcloud.faults import Faults
@@ -52,7 +52,11 @@ class LocalCloud:
         self.config = config
         self.declaration = read_declaration(config.declaration, project=config.project)
         self.state = "stopped"
-        self.faults = Faults()
+        functions = self.declaration.functions.values() if config.with_functions else ()
+        self.faults = Faults(
+            callers=[function.name for function in functions],
+            receivers=[function.name for function in functions if not isinstance(function.trigger, HttpTrigger)],
+        )
         self.calls = Calls()
         self._undo = contextlib.ExitStack()
         self._apps: dict[str, ASGIApp] = {}

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from localcloud.fault_rules import Delay, Drop, Duplicate, LoseAcknowledgement, Reorder
+from localcloud.fault_rules import Delay, Drop, Duplicate, LoseAcknowledgement, Reorder, Status
 from localcloud.faults import Faults
 from localcloud.pubsub import Message, delivery
-
-# The method that a rule names for each way of delivery.
-EVENTARC_METHOD = "eventarc.deliver"
-PUSH_METHOD = "pubsub.push"
 
 
 class OrderedDeliveryFaults:
@@ -26,8 +22,7 @@ class OrderedDeliveryFaults:
         if not self._faults:
             return ()
         receiver = self._receiver_of(subscription)
-        service, method = ("eventarc", EVENTARC_METHOD) if receiver is not None else ("pubsub", PUSH_METHOD)
-        rule = self._faults.of_delivery(service, method, receiver)
+        rule = self._faults.of_event(receiver) if receiver is not None else self._faults.of_push()
         match rule and rule.effect:
             case Duplicate():
                 return (delivery.Duplicate(),)
@@ -39,4 +34,6 @@ class OrderedDeliveryFaults:
                 return (delivery.LoseAcknowledgement(),)
             case Drop():
                 return (delivery.Drop(),)
+            case Status():
+                return (delivery.Refuse(),)
         return ()

@@ -78,6 +78,11 @@ class _Node:
     """What a path that ends here is, by verb and by what stands behind a colon (``:cancel``)."""
 
 
+def unknown_method(service: str) -> str:
+    """Return what a call of ``service`` is named whose path no method has."""
+    return f"{service}.unknown"
+
+
 class Discovery:
     """Names the method of a call by its verb and path."""
 

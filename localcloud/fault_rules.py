@@ -36,7 +36,7 @@ class RuleError(ValueError):
 
 @dataclass(frozen=True)
 class Status:
-    """Answer with this HTTP status, or what it is called in gRPC."""
+    """Answer with this HTTP status, or what it is called in gRPC; instead of the function, if it is a delivery."""
 
     status: int
     reason: str
@@ -93,13 +93,14 @@ class Drop:
     """Never deliver: the event is lost for good."""
 
 
-CallEffect = Status | Reset | LoseAnswer | Delay | Slow | Kill
-DeliveryEffect = Delay | Duplicate | Reorder | LoseAcknowledgement | Drop
-Effect = CallEffect | DeliveryEffect
+Effect = Status | Reset | LoseAnswer | Delay | Slow | Kill | Duplicate | Reorder | LoseAcknowledgement | Drop
 
 When = Literal["before", "after"]
 # What is about the answer, so that it can only come after the effect.
-_ONLY_AFTER = (LoseAnswer, Slow, LoseAcknowledgement)
+_ONLY_AFTER = (LoseAnswer, Slow)
+
+LONGEST_DELAY_SECONDS = 365 * 24 * 3600
+MOST = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Rule:
     """The share of the matching calls that it hits."""
     seed: int = 0
     when: When = "before"
-    """Before the call takes effect (which then it does not), or after."""
+    """Before the call takes effect (which then it does not), or after; for calls only."""
 
     def matches(self, service: str, method: str) -> bool:
         """Return whether a call of ``method`` of ``service`` counts for this rule, whoever calls."""
@@ -130,12 +131,13 @@ class Rule:
 
 
 def parse_rule(document: Any) -> Rule:
-    """Make a rule of its JSON. Raises ``RuleError``."""
+    """Make a rule of its JSON, each field by itself. Raises ``RuleError``."""
     if not isinstance(document, dict):
         raise RuleError(f"A rule is an object, not {document!r}.")
     fields = {"service", "method", "caller", "receiver", "nth", "times", "rate", "seed", "when", "do"}
     if unknown := sorted(set(document) - fields):
-        raise RuleError(f"A rule has no field `{unknown[0]}`; it has {', '.join(sorted(fields))}.")
+        shown = unknown[0].encode("ascii", "backslashreplace").decode()
+        raise RuleError(f"A rule has no field `{shown}`; it has {', '.join(sorted(fields))}.")
     effect = _parse_effect(document.get("do"))
     usual = "after" if isinstance(effect, _ONLY_AFTER) else "before"
     when = _one_of("when", document.get("when", usual), ("before", "after"))
@@ -150,7 +152,7 @@ def parse_rule(document: Any) -> Rule:
         nth=_parse_nth(document.get("nth")),
         times=None if document.get("times") is None else _whole("times", document["times"]),
         rate=_number("rate", document.get("rate", 1), at_most=1),
-        seed=int(_number("seed", document.get("seed", 0), at_most=None)),
+        seed=_whole("seed", document.get("seed", 0), at_least=0),
         when=when,
     )
 
@@ -188,7 +190,9 @@ _EFFECTS: Mapping[str, Callable[[str, Mapping[str, Any]], Effect]] = {
     "status": _status,
     "reset": _switch(Reset()),
     "lose_answer": _switch(LoseAnswer()),
-    "delay_seconds": lambda place, document: Delay(_number(place, document["delay_seconds"], at_most=None)),
+    "delay_seconds": lambda place, document: Delay(
+        _number(place, document["delay_seconds"], at_most=LONGEST_DELAY_SECONDS)
+    ),
     "slow_bytes_per_second": lambda place, document: Slow(_whole(place, document["slow_bytes_per_second"])),
     "kill": _switch(Kill()),
     "duplicate": _switch(Duplicate()),
@@ -201,12 +205,14 @@ _EFFECTS: Mapping[str, Callable[[str, Mapping[str, Any]], Effect]] = {
 def _parse_nth(value: Any) -> frozenset[int]:
     if value is None:
         return frozenset()
+    if value == []:
+        raise RuleError("`nth` is a number or several, not none.")
     numbers = value if isinstance(value, list) else [value]
     return frozenset(_whole("nth", number) for number in numbers)
 
 
 def _text(place: str, value: Any) -> str:
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or not value.isprintable():
         raise RuleError(f"`{place}` is a text, not {value!r}.")
     return value
 
@@ -217,15 +223,14 @@ def _one_of(place: str, value: Any, choices: tuple[Any, ...]) -> Any:
     return value
 
 
-def _whole(place: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise RuleError(f"`{place}` is a whole number from 1, not {value!r}.")
+def _whole(place: str, value: Any, *, at_least: int = 1) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not at_least <= value <= MOST:
+        raise RuleError(f"`{place}` is a whole number from {at_least} to {MOST}, not {value!r}.")
     return value
 
 
-def _number(place: str, value: Any, *, at_most: float | None) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
-        raise RuleError(f"`{place}` is a number from 0, not {value!r}.")
-    if at_most is not None and value > at_most:
-        raise RuleError(f"`{place}` is at most {at_most:g}, not {value!r}.")
+def _number(place: str, value: Any, *, at_most: int) -> float:
+    # Infinity is above every limit, and NaN is between none.
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= at_most:
+        raise RuleError(f"`{place}` is a number from 0 to {at_most}, not {value!r}.")
     return value

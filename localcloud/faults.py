@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from localcloud.fault_rules import CallEffect, DeliveryEffect, Kill, Rule, parse_rule
+from localcloud.fault_aims import CALLS, EVENTS, JOBS, PUSHES, Aims, aims_of
+from localcloud.fault_rules import Kill, Rule, parse_rule
 
 
 @dataclass
@@ -17,6 +18,7 @@ class _Active:
 
     id: str
     rule: Rule
+    aims: Aims
     document: Mapping[str, Any]
     chance: random.Random
     matched: int = 0
@@ -39,6 +41,10 @@ class _Active:
 class Faults:
     """The rules in force."""
 
+    callers: Collection[str] = ()
+    """The functions that a rule can be about."""
+    receivers: Collection[str] = ()
+    """Those of them that events are delivered to."""
     _active: list[_Active] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _made: int = 0
@@ -49,13 +55,13 @@ class Faults:
 
     def add(self, documents: Iterable[Any]) -> list[str]:
         """Put the rules of ``documents`` into force and return their ids. Raises ``RuleError``; then none is."""
-        parsed = [(parse_rule(document), document) for document in documents]
+        parsed = [(*self._parse(document), document) for document in documents]
         with self._lock:
             ids = []
-            for rule, document in parsed:
+            for rule, aims, document in parsed:
                 self._made += 1
                 ids.append(str(self._made))
-                self._active.append(_Active(ids[-1], rule, document, random.Random(rule.seed)))
+                self._active.append(_Active(ids[-1], rule, aims, document, random.Random(rule.seed)))
             return ids
 
     def has(self, rule: Rule) -> bool:
@@ -82,37 +88,40 @@ class Faults:
         ``caller`` finds out which function calls; it is only asked if a rule wants to know.
         """
         hit: Rule | None = None
-        for active in self._matching(CallEffect, service, method):
+        for active in self._matching(CALLS, service, method):
             if _concerns(active.rule, caller):
                 hit = self._meet(active, hit)
         return hit
 
-    def of_delivery(self, service: str, method: str, receiver: str | None) -> Rule | None:
+    def of_event(self, receiver: str) -> Rule | None:
         """Count a delivery of an event to the function ``receiver`` and return the first rule that hits it."""
         hit: Rule | None = None
-        for active in self._matching(DeliveryEffect, service, method):
-            if active.rule.caller is None and active.rule.receiver in (None, receiver):
+        for active in self._matching(EVENTS, "eventarc", EVENTS):
+            if active.rule.receiver in (None, receiver):
                 hit = self._meet(active, hit)
         return hit
 
-    def of_job(self, service: str, method: str) -> Rule | None:
-        """Count a job that begins, for every rule that names ``method`` itself, and return the first that hits it.
-
-        A pattern is never about jobs: who orders errors of all calls does not mean that no job may succeed.
-        """
+    def of_push(self) -> Rule | None:
+        """Count a delivery of a message to a push subscription and return the first rule that hits it."""
         hit: Rule | None = None
-        for active in self._matching(CallEffect, service, method):
-            if active.rule.method == method:
-                hit = self._meet(active, hit)
+        for active in self._matching(PUSHES, "pubsub", PUSHES):
+            hit = self._meet(active, hit)
         return hit
 
-    def _matching(self, kinds: Any, service: str, method: str) -> list[_Active]:
+    def of_job(self) -> Rule | None:
+        """Count a job of BigQuery that begins and return the first rule that hits it."""
+        hit: Rule | None = None
+        for active in self._matching(JOBS, "bigquery", JOBS):
+            hit = self._meet(active, hit)
+        return hit
+
+    def _parse(self, document: Any) -> tuple[Rule, Aims]:
+        rule = parse_rule(document)
+        return rule, aims_of(rule, document, callers=self.callers, receivers=self.receivers)
+
+    def _matching(self, aim: str, service: str, method: str) -> list[_Active]:
         with self._lock:
-            return [
-                each
-                for each in self._active
-                if isinstance(each.rule.effect, kinds) and each.rule.matches(service, method)
-            ]
+            return [each for each in self._active if aim in each.aims and each.rule.matches(service, method)]
 
     def _meet(self, active: _Active, hit: Rule | None) -> Rule | None:
         with self._lock:
@@ -121,8 +130,6 @@ class Faults:
 
 def _concerns(rule: Rule, caller: Callable[[], str | None]) -> bool:
     """Return whether ``rule`` is about calls of this caller."""
-    if rule.receiver is not None:
-        return False
     if rule.caller is not None:
         return caller() == rule.caller
     # Only functions can be killed, so a `kill` that names none is about any of them and nobody else.

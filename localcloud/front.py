@@ -15,7 +15,7 @@ from google.protobuf.json_format import MessageToDict
 from localcloud.callers import Callers
 from localcloud.calls import Calls
 from localcloud.clock import Clock
-from localcloud.discovery import CALL, Discovery
+from localcloud.discovery import CALL, Discovery, unknown_method
 from localcloud.fault_rules import Rule
 from localcloud.faults import Faults
 from localcloud.http import ASGIApp, Connection, Receive, Scope, Send
@@ -86,7 +86,7 @@ class Front:
         call = self._discovery.find(service, scope["method"], scope["raw_path"].decode("latin-1"))
         method = call.method.id if call is not None else None
         caller = partial(self._caller_of, scope)
-        rule = self._decide(service, method or f"{service}.unknown", caller)
+        rule = self._decide(service, method or unknown_method(service), caller)
         tape = None
         if self._recorder is not None:
             kind = call.kind if call is not None else CALL

@@ -10,8 +10,6 @@ from localcloud.clock import Clock
 from localcloud.fault_rules import Delay, Status
 from localcloud.faults import Faults
 
-# The method that a rule names: it is none of the API's.
-RUN_METHOD = "bigquery.jobs.run"
 LONGEST_PAUSE_SECONDS = 0.5
 
 
@@ -24,7 +22,7 @@ class JobFaults:
 
     def before(self, job: Job) -> None:
         """Hold ``job`` up, or end it by a ``QueryError`` with the reason of its rule."""
-        rule = self._faults.of_job("bigquery", RUN_METHOD) if self._faults else None
+        rule = self._faults.of_job() if self._faults else None
         match rule and rule.effect:
             case Delay(seconds=seconds) if rule is not None:
                 until = self._clock.now() + timedelta(seconds=seconds)

@@ -96,7 +96,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         clock=SystemClock(),
         janitor=janitor,
     )
-    faults, calls, recorder = Faults(), Calls(), Recorder(folder / "record")
+    faults, calls, recorder = Faults(callers=["work"]), Calls(), Recorder(folder / "record")
     front = Front(
         faults=faults,
         calls=calls,

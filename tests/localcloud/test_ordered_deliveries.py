@@ -132,6 +132,57 @@ def test_a_dropped_event_never_comes(
     assert delivered() == ["kept"]
 
 
+def test_an_event_that_is_answered_with_a_status_does_not_reach_the_function_and_comes_again(
+    order: Callable[..., None],
+    publish: Callable[[str], None],
+    delivered: Callable[[], list[str]],
+    eventually: Eventually,
+    small: LocalCloud,
+) -> None:
+    order({**TO_MESSAGES, "times": 2, "do": {"status": 503}})
+    publish("refused")
+    eventually(lambda: delivered() == ["refused"])
+    assert small.pubsub.broker.wait_until_idle(10)
+    assert delivered() == ["refused"]
+    assert small.faults.describe()[0]["matched"] == 3
+
+
+def test_an_event_that_is_always_answered_with_a_status_goes_to_the_dead_letters(
+    order: Callable[..., None],
+    publish: Callable[[str], None],
+    delivered: Callable[[], list[str]],
+    small: LocalCloud,
+    eventually: Eventually,
+) -> None:
+    order({**TO_MESSAGES, "do": {"status": 500}})
+    publish("never taken")
+    hold = f"projects/{PROJECT}/subscriptions/dead-hold"
+    [received] = eventually(lambda: small.pubsub.broker.pull(hold, 1, wait_seconds=0), timeout=60)
+    assert received.message.data == b"never taken"
+    assert small.faults.describe()[0]["applied"] == 5
+    assert delivered() == []
+    small.pubsub.broker.acknowledge(hold, [received.ack_id])
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ('{"caller": "nobody", "do": {"kill": true}}', "`caller` is one of keep_object, keep_message, keep_call, not"),
+        ('{"receiver": "keep_call", "do": {"drop": true}}', "`receiver` is one of keep_object, keep_message, not"),
+        ('{"rate": NaN, "do": {"status": 503}}', "`rate` is a number from 0 to 1, not nan"),
+        ('{"do": {"delay_seconds": Infinity}}', "`do.delay_seconds` is a number from 0 to"),
+    ],
+)
+def test_a_rule_that_cannot_be_meant_is_refused_and_the_others_can_be_read(
+    small: LocalCloud, rule: str, message: str
+) -> None:
+    url = f"{small.addresses.http}/faults"
+    refused = requests.post(url, data=rule, timeout=10)
+    assert refused.status_code == 400
+    assert message in refused.json()["error"]["message"]
+    assert requests.get(url, timeout=10).json() == {"faults": []}
+
+
 def test_a_rule_about_one_receiver_leaves_the_others_alone(
     order: Callable[..., None], small: LocalCloud, eventually: Eventually
 ) -> None:

@@ -75,8 +75,8 @@ def test_a_wrong_quota_is_refused_by_its_name(
 def test_a_pattern_is_never_about_jobs() -> None:
     faults = Faults()
     faults.add([{"service": "bigquery", "do": {"status": 500}}, {"method": "bigquery.*", "do": {"status": 500}}])
-    assert faults.of_job("bigquery", "bigquery.jobs.run") is None
+    assert faults.of_job() is None
 
     faults.add([{"method": "bigquery.jobs.run", "nth": 2, "do": {"status": 500, "reason": "jobBackendError"}}])
-    assert faults.of_job("bigquery", "bigquery.jobs.run") is None
-    assert faults.of_job("bigquery", "bigquery.jobs.run") is not None
+    assert faults.of_job() is None
+    assert faults.of_job() is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import pyarrow as pa
@@ -13,7 +14,7 @@ from localcloud.bigquery.errors import QueryError
 from localcloud.bigquery.ml.catalog import Model
 from localcloud.bigquery.ml.function_errors import raising
 from localcloud.bigquery.ml.inference import Predictor
-from localcloud.bigquery.ml.runtimes import ModelRefused, load
+from localcloud.bigquery.ml.runtimes import ModelRefused, Runtime, load
 
 # How many models stay loaded: each may take hundreds of megabytes.
 LOADED_MODELS = 8
@@ -100,7 +101,7 @@ class Functions:
             if known is not None:
                 return known
             try:
-                runtime = load(model.type, model.files, declared=model.signature)
+                runtime = _loaded(model)
             except ModelRefused as error:
                 raise QueryError(f"Model {model.reference} can't be loaded: {error}", reason="internalError") from error
             predictor = Predictor(runtime, str(model.reference))
@@ -110,6 +111,16 @@ class Functions:
                     self._predictors.popitem(last=False)
                 self._loading.pop(model.version, None)
             return predictor
+
+
+def _loaded(model: Model) -> Runtime:
+    """Load a model in a thread of its own. Raises ``ModelRefused``.
+
+    Who asks may be one of DuckDB's threads, which Python knows only while it runs in them. TensorFlow keeps hold of what
+    Python knew of the thread that first imported it, and takes the process down when that thread comes again.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="model-loading") as thread:
+        return thread.submit(load, model.type, model.files, declared=model.signature).result()
 
 
 def _quoted(name: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -166,41 +166,56 @@ class Destinations:
         with self.writing(table):
             self.check_target(table, disposition, location)
             existing = self.get(table)
-            keeps = existing is not None and existing.schema_.fields and disposition.write != "WRITE_TRUNCATE"
-            if existing is None or not keeps:
-                return self._replace(table, source, disposition, existing)
-            try:
-                return self._insert(table, source, disposition, existing)
-            except duckdb.OutOfMemoryException:
-                with self.engine.more_memory():
-                    return self._insert(table, source, disposition, existing)
+            entry, rows = self._written(table, source, disposition, existing)
+            self._enter(entry, existing)
+            return rows
 
-    def _replace(self, table: TableName, source: Source, disposition: Disposition, existing: TableMeta | None) -> int:
-        # Inside a transaction a statement is not run again, which rows that can be read only once would not stand.
-        with self.engine.transaction() if source.once else nullcontext():
-            row = self.engine.execute(
-                f"CREATE OR REPLACE TABLE {table.quoted} AS {source.select()}", source.values
-            ).fetchone()
+    def _written(
+        self, table: TableName, source: Source, disposition: Disposition, existing: TableMeta | None
+    ) -> tuple[TableMeta, int]:
+        """Write the rows and the table's entry on the disk; return the entry and the number of rows."""
+
+        def write() -> tuple[TableMeta, int]:
+            with self.engine.transaction():
+                if existing is None or not existing.schema_.fields or disposition.write == "WRITE_TRUNCATE":
+                    entry, rows = self._replace(table, source, disposition, existing)
+                else:
+                    entry, rows = self._insert(table, source, disposition, existing)
+                self.context.catalog.write(entry)
+                self.engine.wrote(rows)
+            return entry, rows
+
+        if source.once:
+            return write()
+        try:
+            return self.engine.again(write)
+        except duckdb.OutOfMemoryException:
+            with self.engine.more_memory():
+                return self.engine.again(write)
+
+    def _replace(
+        self, table: TableName, source: Source, disposition: Disposition, existing: TableMeta | None
+    ) -> tuple[TableMeta, int]:
+        row = self.engine.execute(
+            f"CREATE OR REPLACE TABLE {table.quoted} AS {source.select()}", source.values
+        ).fetchone()
         rows = int(row[0]) if row else 0
-        self.register(table, source.schema(), rows, layout=disposition.layout, existing=existing)
-        return rows
+        return self._entry(table, source.schema(), rows, layout=disposition.layout, existing=existing), rows
 
-    def _insert(self, table: TableName, source: Source, disposition: Disposition, existing: TableMeta) -> int:
+    def _insert(
+        self, table: TableName, source: Source, disposition: Disposition, existing: TableMeta
+    ) -> tuple[TableMeta, int]:
         fields = [dict(f) for f in _table_to_rest(existing).get("schema", {}).get("fields", [])]
         fields = updated_schema(table, fields, source.schema(), disposition.updates)
         known = {f["name"].lower() for f in _table_to_rest(existing)["schema"]["fields"]}
         columns = ", ".join(quote(name) for name, _ in source.columns)
-        with self.engine.transaction():
-            for name, kind in columns_of(fields):
-                if name.lower() not in known:
-                    self.engine.execute(f"ALTER TABLE {table.quoted} ADD COLUMN {quote(name)} {kind}")
-            if disposition.write == "WRITE_TRUNCATE_DATA":
-                self.engine.execute(f"DELETE FROM {table.quoted}")
-            row = self.engine.execute(
-                f"INSERT INTO {table.quoted} ({columns}) {source.select()}", source.values
-            ).fetchone()
-        self.register(table, fields, self.count(table), existing=existing)
-        return int(row[0]) if row else 0
+        for name, kind in columns_of(fields):
+            if name.lower() not in known:
+                self.engine.execute(f"ALTER TABLE {table.quoted} ADD COLUMN {quote(name)} {kind}")
+        if disposition.write == "WRITE_TRUNCATE_DATA":
+            self.engine.execute(f"DELETE FROM {table.quoted}")
+        row = self.engine.execute(f"INSERT INTO {table.quoted} ({columns}) {source.select()}", source.values).fetchone()
+        return self._entry(table, fields, self.count(table), existing=existing), int(row[0]) if row else 0
 
     def register(
         self,
@@ -213,37 +228,54 @@ class Destinations:
         description: str | None = None,
     ) -> None:
         """Enter a table that DuckDB now holds into the catalog, or bring its entry up to date."""
+        entry = self._entry(table, fields, rows, layout=layout, existing=existing, description=description)
+        self._enter(entry, existing)
+
+    def _entry(
+        self,
+        table: TableName,
+        fields: Sequence[Field],
+        rows: int,
+        *,
+        layout: dict[str, Any] | None = None,
+        existing: TableMeta | None = None,
+        description: str | None = None,
+    ) -> TableMeta:
+        """Return a table's entry for the catalog."""
         now = self.context.clock.now()
         schema = TableSchema(fields=_parse_schema_fields([dict(f) for f in fields]))
         etag = generate_etag(table.project, table.dataset, table.table, str(now))
-        catalog = self.context.catalog
         if existing is not None:
             changes: dict[str, Any] = {"schema_": schema, "num_rows": rows, "last_modified_time": now, "etag": etag}
             if layout is not None:
                 changes["time_partitioning"] = _rest_to_time_partitioning(layout.get("timePartitioning"), existing)
                 changes["clustering"] = _rest_to_clustering(layout.get("clustering"), existing)
-            catalog.update_table(existing.model_copy(update=changes))
+            return existing.model_copy(update=changes)
+        layout = layout or {}
+        return TableMeta(
+            project_id=table.project,
+            dataset_id=table.dataset,
+            table_id=table.table,
+            table_type="TABLE",
+            schema=schema,
+            description=description,
+            time_partitioning=_rest_to_time_partitioning(layout.get("timePartitioning"), None),
+            clustering=_rest_to_clustering(layout.get("clustering"), None),
+            creation_time=now,
+            last_modified_time=now,
+            num_rows=rows,
+            etag=etag,
+        )
+
+    def _enter(self, entry: TableMeta, existing: TableMeta | None) -> None:
+        if existing is not None:
+            self.context.catalog.update_table(entry)
         else:
-            layout = layout or {}
-            catalog.create_table(
-                TableMeta(
-                    project_id=table.project,
-                    dataset_id=table.dataset,
-                    table_id=table.table,
-                    table_type="TABLE",
-                    schema=schema,
-                    description=description,
-                    time_partitioning=_rest_to_time_partitioning(layout.get("timePartitioning"), None),
-                    clustering=_rest_to_clustering(layout.get("clustering"), None),
-                    creation_time=now,
-                    last_modified_time=now,
-                    num_rows=rows,
-                    etag=etag,
-                )
-            )
+            self.context.catalog.create_table(entry)
         # What time travel has kept is older than what was just written, and would be read instead of it.
-        self.context.snapshots.drop_snapshots_for_table(table.project, table.dataset, table.table, include_user=False)
-        self.context.events.publish(TableDataChanged(table.project, table.dataset, table.table))
+        name = entry.project_id, entry.dataset_id, entry.table_id
+        self.context.snapshots.drop_snapshots_for_table(*name, include_user=False)
+        self.context.events.publish(TableDataChanged(*name))
 
     def tidy(self, table: TableName) -> None:
         """Bring a table that bqemulator made from SQL into our types, and its entry in the catalog with it."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import json
+import re
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +23,7 @@ import duckdb
 from bqemulator.api.dependencies import AppContext
 from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
 from bqemulator.catalog.memory_repository import MemoryCatalogRepository
+from bqemulator.catalog.models import TableMeta
 from bqemulator.config import PersistenceMode, Settings
 from bqemulator.domain.events import EventBus
 from bqemulator.observability.metrics import MetricsRegistry
@@ -32,6 +35,8 @@ from bqemulator.versioning.snapshots import SnapshotManager
 from duckdb_extensions import import_extension
 
 from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.job_records import record_of
+from localcloud.bigquery.jobs import Job
 from localcloud.bigquery.subscripts import MACROS
 from localcloud.clock import Clock
 
@@ -47,6 +52,13 @@ MORE_MEMORY = "3GB"
 # A snapshot for time travel is a copy of the table: only small ones are worth it.
 SNAPSHOT_ROWS = 10_000
 SNAPSHOTS_KEPT = 20
+# Jobs whose changes are in the database: written in the transaction of the changes, so that it tells after a kill what
+# became of a job that is not in the journal.
+_MARKS = '"_localcloud"."changed_by"'
+# A statement that changes rows of a dataset's table, as the translation writes it.
+_CHANGES_ROWS = re.compile(
+    r'\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO|TRUNCATE(?:\s+TABLE)?)\s+"[^"]*__[^"]*"\.', re.IGNORECASE
+)
 
 
 class Cancelled(Exception):
@@ -77,6 +89,7 @@ class Engine(DuckDBEngine):
         self._making = threading.Lock()
         self._writing = threading.RLock()
         self._scarce = threading.RLock()
+        self._marking = False
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -92,14 +105,21 @@ class Engine(DuckDBEngine):
             return super().connection.cursor()
 
     @contextmanager
-    def use(self, cursor: duckdb.DuckDBPyConnection, stopped: threading.Event | None = None) -> Iterator[None]:
-        """Make ``cursor`` the calling thread's own for a while; nothing new is begun on it once ``stopped`` is set."""
-        before = getattr(self._threads, "cursor", None), getattr(self._threads, "stopped", None)
-        self._threads.cursor, self._threads.stopped = cursor, stopped
+    def use(self, cursor: duckdb.DuckDBPyConnection, job: Job | None = None) -> Iterator[None]:
+        """Make ``cursor`` the calling thread's own for a while, on behalf of ``job``.
+
+        Nothing new is begun on it once the job is stopped, and what it changes is marked as the job's.
+        """
+        before = getattr(self._threads, "cursor", None), self._job
+        self._threads.cursor, self._threads.job = cursor, job
         try:
             yield
         finally:
-            self._threads.cursor, self._threads.stopped = before
+            self._threads.cursor, self._threads.job = before
+
+    @property
+    def _job(self) -> Job | None:
+        return getattr(self._threads, "job", None)
 
     def execute(self, sql: str, parameters: list[Any] | None = None) -> duckdb.DuckDBPyConnection:
         """Run a statement on the calling thread's cursor, again if another transaction or lack of memory got in its way.
@@ -108,13 +128,15 @@ class Engine(DuckDBEngine):
             Cancelled: The thread's job was told to stop.
             duckdb.Error: The statement failed.
         """
+        marked = self._marking and self._job is not None and not self.in_transaction and _CHANGES_ROWS.match(sql)
+        run = self._change if marked else self._execute
         try:
-            return self._execute(sql, parameters)
+            return run(sql, parameters)
         except duckdb.OutOfMemoryException:
             if self.in_transaction:
                 raise
         with self.more_memory():
-            return self._execute(sql, parameters)
+            return run(sql, parameters)
 
     @contextmanager
     def more_memory(self) -> Iterator[None]:
@@ -130,14 +152,38 @@ class Engine(DuckDBEngine):
                     self.cursor().execute(f"SET GLOBAL memory_limit = '{MEMORY}'")
 
     def _execute(self, sql: str, parameters: list[Any] | None) -> duckdb.DuckDBPyConnection:
+        return self.again(lambda: super(Engine, self).execute(sql, parameters))
+
+    def _change(self, sql: str, parameters: list[Any] | None) -> duckdb.DuckDBPyConnection:
+        """Run a statement that changes rows, in one transaction with its job's mark."""
+        job = self._job
+        assert job is not None
+        before = job.written or 0
+
+        def change() -> int:
+            with self.transaction():
+                row = self._execute(sql, parameters).fetchone()
+                count = int(row[0]) if row else 0
+                job.written = before + count
+            return count
+
+        # What the statement answered, in the place of what COMMIT did.
+        return super().execute('SELECT CAST(? AS BIGINT) AS "Count"', [self.again(change)])
+
+    def again(self, work: Callable[[], T]) -> T:
+        """Return what ``work`` returns; where another transaction gets in the way of it, it is done again.
+
+        Raises:
+            Cancelled: The thread's job was told to stop.
+        """
         deadline = time.monotonic() + CONFLICT_SECONDS
         pause = 0.002
         while True:
-            stopped = getattr(self._threads, "stopped", None)
-            if stopped is not None and stopped.is_set():
+            job = self._job
+            if job is not None and job.stopped.is_set():
                 raise Cancelled
             try:
-                return super().execute(sql, parameters)
+                return work()
             except (duckdb.TransactionException, duckdb.ConstraintException) as error:
                 if not is_conflict(error) or time.monotonic() > deadline or self.in_transaction:
                     raise
@@ -151,23 +197,54 @@ class Engine(DuckDBEngine):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run what is inside as one transaction: all of it, or on an exception nothing."""
+        """Run what is inside as one transaction: all of it, or on an exception nothing.
+
+        A job that was stopped before the end of it changes nothing; from then on it is not stopped any more, and so
+        never says that it was although its changes are there. Only a script goes on to a next step.
+
+        Raises:
+            Cancelled: The thread's job was told to stop.
+        """
         self.execute("BEGIN")
         self._threads.transaction = True
+        job = self._job
         try:
             yield
-            self.execute("COMMIT")
+            if job is not None:
+                if not job.hold():
+                    raise Cancelled
+                self._mark(job)
+            self.connection.execute("COMMIT")
         except BaseException:
-            stopped, self._threads.stopped = getattr(self._threads, "stopped", None), None
-            try:
+            with suppress(duckdb.TransactionException):  # a failed COMMIT has already rolled back
                 self.connection.execute("ROLLBACK")
-            except duckdb.TransactionException:
-                pass  # a failed COMMIT has already rolled back
-            finally:
-                self._threads.stopped = stopped
+            if job is not None:
+                job.release()
             raise
         finally:
             self._threads.transaction = False
+        if job is not None and job.scripted:
+            job.release()
+
+    def wrote(self, rows: int) -> None:
+        """Note how many rows the thread's job writes in this transaction."""
+        if self._job is not None:
+            self._job.written = rows
+
+    def begin_marks(self) -> list[dict[str, Any]]:
+        """Mark from now on what jobs change; return the marks of an earlier process, as the jobs' records."""
+        self.execute('CREATE SCHEMA IF NOT EXISTS "_localcloud"')
+        self.execute(f"CREATE TABLE IF NOT EXISTS {_MARKS} (record VARCHAR)")
+        self._marking = True
+        return [json.loads(record) for (record,) in self.execute(f"SELECT record FROM {_MARKS}").fetchall()]
+
+    def clear_marks(self) -> None:
+        """Forget the marks of an earlier process."""
+        self.execute(f"DELETE FROM {_MARKS}")
+
+    def _mark(self, job: Job) -> None:
+        if self._marking:
+            self.connection.execute(f"INSERT INTO {_MARKS} VALUES (?)", [json.dumps(record_of(job))])
 
     @asynccontextmanager
     async def write_lock(self) -> AsyncIterator[None]:
@@ -206,6 +283,14 @@ class Catalog:
     def __init__(self, repository: MemoryCatalogRepository | DuckDBCatalogRepository) -> None:
         self._repository = repository
         self._lock = threading.RLock()
+
+    def write(self, table: TableMeta) -> None:
+        """Write a table's entry to the disk alone, as a part of the caller's transaction.
+
+        Nobody sees it before ``create_table`` or ``update_table``, which have to follow when that is committed.
+        """
+        if isinstance(self._repository, DuckDBCatalogRepository):
+            self._repository._write_table(table)
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._repository, name)

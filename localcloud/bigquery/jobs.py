@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -56,10 +56,13 @@ class Job:
 
     Attributes:
         result: The rows of a query, once there are some.
+        written: How many rows it has written into tables, where that is known.
+        scripted: Whether it is a script, which changes tables in more than one step.
         dialect_sql: The GoogleSQL of a query that was sent in legacy SQL.
         session_id: The session that the job opened.
         upload: The file that came with a load job.
         stopped: Set when the job has to end; ``stop_error`` is then why.
+        held: Whether its changes are being committed, or are: it is not stopped any more then.
         cursor: The DuckDB cursor that it runs on, while it runs.
         children: What a script ran, as jobs.
         number: Its place among all jobs.
@@ -79,12 +82,15 @@ class Job:
         self.error: QueryError | None = None
         self.statistics: dict[str, Any] = {}
         self.result: Rows | None = None
+        self.written: int | None = None
+        self.scripted = False
         self.dialect_sql: str | None = None
         self.session_id: str | None = None
         self.upload: Path | None = None
         self.lock = threading.Lock()
         self.stopped = threading.Event()
         self.stop_error: QueryError | None = None
+        self.held = False
         self.cursor: duckdb.DuckDBPyConnection | None = None
         self.children: list[Job] = []
         self.number = 0
@@ -95,22 +101,47 @@ class Job:
     def begin(self, now: datetime) -> bool:
         """Go from PENDING to RUNNING; return False if the job was stopped before."""
         with self.lock:
-            if self.state != PENDING:
+            if self.state != PENDING or self.stop_error is not None:
                 return False
             self.state, self.started = RUNNING, now
             return True
 
-    def finish(self, now: datetime, error: QueryError | None = None) -> None:
-        """Go to DONE, with the error that ended the job, if one did. A job that is DONE stays as it is."""
+    def finish(
+        self, now: datetime, error: QueryError | None = None, *, keep: Callable[[Job], None] | None = None
+    ) -> None:
+        """Go to DONE, with the error that ended the job, if one did. A job that has ended stays as it is.
+
+        Args:
+            now: When it ended.
+            error: Why it failed.
+            keep: Called before anybody can see that the job is DONE.
+        """
         with self.lock:
-            if self.state == DONE:
+            if self.ended is not None:
                 return
             self.started = self.started or now
-            self.ended, self.error, self.state = now, error, DONE
+            self.ended, self.error = now, error
+        if keep is not None:
+            keep(self)
+        with self.lock:
+            self.state = DONE
             waiters, self._waiters = self._waiters, []
         self._finished.set()
         for waiter in waiters:
             waiter()
+
+    def hold(self) -> bool:
+        """Let the job's changes be committed without a stop coming in between; return False if one has come before."""
+        with self.lock:
+            self.held = self.stop_error is None
+            return self.held
+
+    def release(self) -> None:
+        """Let the job be stopped again, because nothing was committed, or because more is to come."""
+        with self.lock:
+            self.held = False
+            if self.stop_error is not None:
+                self.stopped.set()
 
     def when_done(self, waiter: Callable[[], None]) -> None:
         """Call ``waiter`` once the job is DONE, at once if it is."""
@@ -141,7 +172,7 @@ class Job:
         statistics: dict[str, Any] = {"creationTime": str(milliseconds(self.created))}
         if self.started is not None:
             statistics["startTime"] = str(milliseconds(self.started))
-        if self.ended is not None:
+        if self.state == DONE and self.ended is not None:
             statistics["endTime"] = str(milliseconds(self.ended))
             statistics["finalExecutionDurationMs"] = str(
                 milliseconds(self.ended) - milliseconds(self.started or self.ended)
@@ -202,11 +233,14 @@ class JobFilter:
 class JobHistory:
     """Every job of this BigQuery, newest last."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Iterable[Job] = ()) -> None:
+        """Begin with ``kept``, the jobs of an earlier process in the order of their creation."""
         self._lock = threading.Lock()
         self._by_key: dict[JobKey, Job] = {}
         self._order: dict[str, list[Job]] = {}
         self._numbers = 0
+        for job in kept:
+            self.add(job)
 
     def add(self, job: Job) -> None:
         """Enter a new job.
@@ -231,14 +265,16 @@ class JobHistory:
         where = f"{location}." if location else ""
         raise NotFound(f"Not found: Job {project}:{where}{job_id}")
 
-    def remove(self, job: Job) -> None:
-        """Forget a job and its children. Its id stays taken no longer."""
+    def remove(self, job: Job) -> list[Job]:
+        """Forget a job and its children, and return them. Their ids stay taken no longer."""
         with self._lock:
             order = self._order[job.key.project]
             gone = {id(job)} | {id(child) for child in order if child.parent == job.key.id}
-            for child in [found for found in order if id(found) in gone]:
-                self._by_key.pop(child.key, None)
+            forgotten = [found for found in order if id(found) in gone]
+            for found in forgotten:
+                self._by_key.pop(found.key, None)
             order[:] = [kept for kept in order if id(kept) not in gone]
+            return forgotten
 
     def page(self, project: str, wanted: JobFilter, *, size: int, before: int | None) -> tuple[list[Job], int | None]:
         """Return up to ``size`` jobs, newest first, and the number to go on from, if there are more.

@@ -262,6 +262,7 @@ class QueryJobs:
 
     def _run_script(self, job: Job, sql: str, statements: Statements) -> Outcome:
         steps: list[Step] = []
+        job.scripted = True
         try:
             table = statements.run_script(sql, steps)
         finally:

@@ -27,12 +27,29 @@ STOP_SECONDS = 5.0
 class Runner:
     """A pool of threads, each running one job on a cursor of its own."""
 
-    def __init__(self, engine: Engine, clock: Clock, sessions: Sessions, work: Callable[[Job], None]) -> None:
-        """``work`` does what the job is there for; an exception of it becomes the job's error."""
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        sessions: Sessions,
+        work: Callable[[Job], None],
+        keep: Callable[[Job], None],
+    ) -> None:
+        """Make the pool.
+
+        Args:
+            engine: Gives the cursors.
+            clock: Tells when jobs begin, end and are out of time.
+            sessions: The sessions that jobs may run in.
+            work: Does what the job is there for; an exception of it becomes the job's error.
+            keep: Called with a job that has ended, before anybody can see that; not for jobs that ``stop`` ended.
+        """
         self._engine = engine
         self._clock = clock
         self._sessions = sessions
         self._work = work
+        self._keep = keep
+        self._farewell = QueryError("Job execution was cancelled: BigQuery was stopped", reason="stopped")
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="bigquery-job")
         self._watched: dict[Job, float | None] = {}
         self._unfinished: set[Job] = set()
@@ -45,11 +62,11 @@ class Runner:
         self._watcher.start()
 
     def stop(self) -> None:
-        """End all jobs and threads."""
+        """End all jobs and threads. A job that ends only by this was never there: its id may be used again."""
         with self._changed:
             jobs = list(self._unfinished)
         for job in jobs:
-            self._stop(job, QueryError("Job execution was cancelled: BigQuery was stopped", reason="stopped"))
+            self._stop(job, self._farewell)
         for job in jobs:
             job.wait(STOP_SECONDS)
         with self._changed:
@@ -74,10 +91,12 @@ class Runner:
             if job.state == DONE or job.stop_error is not None:
                 return
             job.stop_error = error
+            if job.held:
+                return
             pending = job.state == PENDING
         job.stopped.set()
         if pending:
-            job.finish(self._clock.now(), error)
+            self._finish(job, error)
             return
         self._interrupt(job)
         self._watch_for(job, None)
@@ -94,7 +113,7 @@ class Runner:
         try:
             with session.lock:
                 job.cursor = session.cursor
-                with self._engine.use(session.cursor, job.stopped):
+                with self._engine.use(session.cursor, job):
                     self._work(job)
         except BaseException as failure:  # whatever it is, the job has to end
             error = job.stop_error or query_error(failure)
@@ -102,11 +121,14 @@ class Runner:
             error.__traceback__ = error.__cause__ = error.__context__ = None
         finally:
             job.cursor = None
-            job.finish(self._clock.now(), error)
+            self._finish(job, error)
             job.list_item(full=True)  # written here, so that a list of a thousand keeps nobody waiting
             with self._changed:
                 self._watched.pop(job, None)
                 self._unfinished.discard(job)
+
+    def _finish(self, job: Job, error: QueryError | None) -> None:
+        job.finish(self._clock.now(), error, keep=None if error is self._farewell else self._keep)
 
     def _watch_for(self, job: Job, timeout_ms: int | None) -> None:
         with self._changed:
@@ -134,7 +156,8 @@ class Runner:
 
     @staticmethod
     def _interrupt(job: Job) -> None:
-        cursor = job.cursor
-        if cursor is not None:
-            with suppress(duckdb.ConnectionException):  # closed a moment ago
-                cursor.interrupt()
+        with job.lock:
+            cursor = None if job.held else job.cursor
+            if cursor is not None:
+                with suppress(duckdb.ConnectionException):  # closed a moment ago
+                    cursor.interrupt()

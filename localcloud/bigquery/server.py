@@ -15,7 +15,8 @@ from localcloud.bigquery.delegate import Delegate
 from localcloud.bigquery.destinations import Destinations
 from localcloud.bigquery.engine import close_context, engine_of, open_context
 from localcloud.bigquery.errors import QueryError
-from localcloud.bigquery.jobs import Job, JobHistory
+from localcloud.bigquery.job_journal import open_journal
+from localcloud.bigquery.jobs import Job
 from localcloud.bigquery.ml import MachineLearning
 from localcloud.bigquery.models import ModelMethods
 from localcloud.bigquery.queries import QueryJobs
@@ -74,7 +75,8 @@ class BigQuery:
             clock: Tells the time.
             project: The project of names without one.
             store: Cloud Storage, for models, load and extract jobs.
-            directory: Where tables, datasets and models are kept; None keeps them until the process ends.
+            directory: Where tables, datasets, models and the jobs that have ended are kept; None keeps them until the
+                process ends.
             backend: What answers for Gemini.
             wrap: Put around the HTTP application, as for faults.
             before_job: Called in a job's own thread when it begins to run; a ``QueryError`` of it becomes the job's error.
@@ -95,6 +97,7 @@ class BigQuery:
             backend=backend,
             project=project,
         )
+        self._journal = open_journal(directory, self._engine, self._anonymous)
         self._quotas = Quotas(clock)
         sessions = Sessions(self._engine)
         queries = QueryJobs(
@@ -105,7 +108,7 @@ class BigQuery:
             clock,
             queries,
             TransferJobs(destinations, store, queries),
-            JobHistory(),
+            self._journal,
             self._quotas,
             sessions,
             before_job,
@@ -152,6 +155,7 @@ class BigQuery:
         self._delegate.stop()
         self._app.stop()
         self._uploads.close()
+        self._journal.close()
         clear_subscriptions_for_context(self._context)
         close_context(self._context)
 

@@ -18,6 +18,7 @@ from bqemulator.sql.rewriter.legacy_sql import rewrite_legacy_to_standard
 from localcloud.bigquery.discovery import canonical
 from localcloud.bigquery.engine import Engine
 from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.job_journal import JobJournal
 from localcloud.bigquery.jobs import DONE, Job, JobHistory, JobKey, canonical_location
 from localcloud.bigquery.queries import QueryJobs
 from localcloud.bigquery.quotas import Quotas
@@ -58,7 +59,7 @@ class JobService:
         clock: Clock,
         queries: QueryJobs,
         transfers: TransferJobs,
-        history: JobHistory,
+        journal: JobJournal,
         quotas: Quotas,
         sessions: Sessions,
         before_job: Callable[[Job], None],
@@ -67,11 +68,12 @@ class JobService:
         self.clock = clock
         self.queries = queries
         self.transfers = transfers
-        self.history = history
+        self.history = JobHistory(journal.jobs(clock.now()))
         self.quotas = quotas
         self.sessions = sessions
+        self._journal = journal
         self._before_job = before_job
-        self.runner = Runner(engine, clock, sessions, self._work)
+        self.runner = Runner(engine, clock, sessions, self._work, lambda job: journal.save([job, *job.children]))
         self._requests: dict[tuple[str, str], Request] = {}
         self._requests_lock = threading.Lock()
 
@@ -241,7 +243,7 @@ class JobService:
         job = self.history.get(project, job_id, location)
         if job.state != DONE:
             raise QueryError(f"Cannot delete job {job.key}: it is still running.", reason="invalid")
-        self.history.remove(job)
+        self._journal.remove(self.history.remove(job))
 
 
 def check_labels(labels: dict[str, str]) -> None:

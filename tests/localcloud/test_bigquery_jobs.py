@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
 
 import pytest
 from google.api_core import exceptions
 from google.cloud import bigquery
 
+from localcloud.clock import SystemClock
 from tests.localcloud.bigquery_world import ENDLESS, PROJECT, BigQueryWorld, bigquery_world, wait_until
 
 
@@ -134,6 +138,37 @@ def test_cancelling_a_finished_job_changes_nothing(world: BigQueryWorld) -> None
     job.reload()
     assert job.state == "DONE"
     assert job.error_result is None
+
+
+class CancellingClock(SystemClock):
+    """Cancels the job ``late`` when that looks at the clock for the n-th time."""
+
+    def __init__(self, looks: int) -> None:
+        self._left = looks
+        self.world: BigQueryWorld | None = None
+
+    def now(self) -> datetime:
+        if self.world is not None and threading.current_thread().name.startswith("bigquery-job"):
+            self._left -= 1
+            if not self._left:
+                self.world.call("POST", "/jobs/late/cancel")
+        return super().now()
+
+
+@pytest.mark.parametrize(("looks", "cancelled"), [(2, True), (3, False)], ids=["before", "after"])
+def test_a_job_is_cancelled_before_its_rows_are_there_or_not_at_all(
+    tmp_path: Path, looks: int, cancelled: bool
+) -> None:
+    clock = CancellingClock(looks)
+    with bigquery_world(tmp_path, clock=clock) as world:
+        dataset = world.dataset()
+        table = {"projectId": PROJECT, "datasetId": dataset, "tableId": "titles"}
+        clock.world = world
+        world.insert("SELECT 'new' AS title", job_id="late", destinationTable=table, writeDisposition="WRITE_APPEND")
+        wait_until(lambda: world.call("GET", "/jobs/late").json()["status"]["state"] == "DONE")
+        status = world.call("GET", "/jobs/late").json()["status"]
+        assert ("errorResult" in status) is cancelled
+        assert world.rows(f"SELECT COUNT(*) FROM {dataset}.titles") == [(100 if cancelled else 101,)]
 
 
 def test_a_job_out_of_time_ends(world: BigQueryWorld) -> None:

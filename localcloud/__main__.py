@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
 
     start = commands.add_parser("start", help="start every service and the functions, and run until stopped")
-    start.add_argument("--data-dir", type=Path, help="keep everything here; without it nothing is kept")
+    start.add_argument("--data-dir", type=Path, help="keep data and jobs here; without it nothing is kept")
     start.add_argument("--env-file", type=Path, help="write `export KEY=VALUE` lines here once everything answers")
     start.add_argument("--no-functions", action="store_true", help="start the services only")
     start.add_argument("--project", default=DEFAULT_PROJECT, help="the project's id (%(default)s)")

@@ -196,7 +196,12 @@ class LocalCloud:
         )
         undo.callback(self.bigquery.stop)
         self.vertex = Vertex(
-            clock=clock, project=project, tables=self.bigquery.tables, store=self.storage.store, backend=backend
+            clock=clock,
+            project=project,
+            tables=self.bigquery.tables,
+            store=self.storage.store,
+            backend=backend,
+            directory=kept and kept / "vertex",
         )
         self.eventarc = Eventarc(
             self.pubsub.broker, self.storage.store, clock=clock, project=project, location=config.location

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localcloud.clock import Clock
@@ -13,6 +14,7 @@ from localcloud.vertex.errors import RequestError
 from localcloud.vertex.generation import Generation
 from localcloud.vertex.job_routes import JobRoutes
 from localcloud.vertex.jobs import Jobs
+from localcloud.vertex.journal import DiskJournal, NoJournal
 from localcloud.vertex.model_routes import ModelRoutes
 from localcloud.vertex.moments import UniqueMoments
 from localcloud.vertex.operations import Operations
@@ -46,6 +48,7 @@ class Vertex:
         store: ObjectStore,
         backend: ModelBackend,
         pace: Pace | None = None,
+        directory: Path | None = None,
     ) -> None:
         """Build the service; no job runs before ``start``.
 
@@ -56,12 +59,14 @@ class Vertex:
             store: The local Cloud Storage's objects.
             backend: Who answers requests to models.
             pace: How long states last, and how many jobs run at a time.
+            directory: Where jobs are kept; None keeps them until the process ends.
         """
         pace = pace or Pace()
         moments = UniqueMoments(clock)
         operations = Operations(clock=clock, moments=moments)
         runner = BatchRunner(tables=tables, store=store, backend=backend, clock=clock)
-        self.jobs = Jobs(runner, operations, clock=clock, moments=moments, pace=pace)
+        journal = NoJournal() if directory is None else DiskJournal(directory)
+        self.jobs = Jobs(runner, operations, journal, clock=clock, moments=moments, pace=pace)
         self.registry = Registry(project, moments=moments)
         endpoints = Endpoints(self.registry, operations, moments=moments, operation_seconds=pace.operation_seconds)
         self._rest = Rest(
@@ -78,7 +83,7 @@ class Vertex:
         self.jobs.start()
 
     def stop(self) -> None:
-        """Stop running jobs; those under way end with what they have."""
+        """Stop running jobs; see ``Jobs.stop``."""
         self.jobs.stop()
         self._rest.stop()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from localcloud.vertex.enums import JOB_STATES
 from localcloud.vertex.errors import RequestError
 from localcloud.vertex.filters import EQUALITY, ORDER, WILDCARD, Field, compile_filter, parse_moment
 from localcloud.vertex.job_requests import JobRequest, parse_job
+from localcloud.vertex.journal import Journal
 from localcloud.vertex.moments import UniqueMoments, rfc3339_micros, serial
 from localcloud.vertex.operations import EMPTY, Operations
 from localcloud.vertex.pace import Pace
@@ -28,7 +29,7 @@ from localcloud.vertex.pages import page
 FINAL_STATES = frozenset(
     f"JOB_STATE_{name}" for name in ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED")
 )
-CANCELLED_ERROR = {"code": 1, "message": "CANCELED"}
+CANCELLED_ERROR: dict[str, Any] = {"code": 1, "message": "CANCELED"}
 FORCED_ERRORS = {
     "JOB_STATE_FAILED": {"code": 13, "message": "INTERNAL"},
     "JOB_STATE_CANCELLED": CANCELLED_ERROR,
@@ -50,6 +51,9 @@ FILTER_FIELDS = {
 }
 
 
+_TIMES = ("created", "updated", "started", "ended")
+
+
 @dataclass
 class _Job:
     name: str
@@ -64,6 +68,22 @@ class _Job:
     stop: threading.Event = field(default_factory=threading.Event)
     # Whose run this is: a run that finds another number here has been given up, and changes nothing any more.
     run: int = 0
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> _Job:
+        """Return the job of a record."""
+        location = record["name"].split("/")[3]
+        times = {name: record[name] and datetime.fromisoformat(record[name]) for name in _TIMES}
+        outcome = Outcome(**record["outcome"]) if record["outcome"] else None
+        request = parse_job(record["given"], location)
+        return cls(record["name"], request, state=record["state"], error=record["error"], outcome=outcome, **times)
+
+    def record(self) -> dict[str, Any]:
+        """Return what is known of the job as JSON."""
+        times = {name: getattr(self, name) and getattr(self, name).isoformat() for name in _TIMES}
+        outcome = asdict(self.outcome) if self.outcome else None
+        known = {"name": self.name, "given": self.request.given, "state": self.state, "error": self.error}
+        return {**known, "outcome": outcome, **times}
 
     def resource(self) -> dict[str, Any]:
         answer = {
@@ -92,8 +112,17 @@ class Jobs:
     """The batch prediction jobs of the service; at most so many run at a time, the others wait their turn."""
 
     def __init__(
-        self, runner: BatchRunner, operations: Operations, *, clock: Clock, moments: UniqueMoments, pace: Pace
+        self,
+        runner: BatchRunner,
+        operations: Operations,
+        journal: Journal,
+        *,
+        clock: Clock,
+        moments: UniqueMoments,
+        pace: Pace,
     ) -> None:
+        """Take up the jobs in ``journal``: those that had not ended are to run from their beginning."""
+        self._journal = journal
         self._runner = runner
         self._operations = operations
         self._clock = clock
@@ -104,6 +133,12 @@ class Jobs:
         self._threads: set[threading.Thread] = set()
         self._started = False
         self._lock = threading.RLock()
+        for job in map(_Job.of, journal.records()):
+            self._jobs[job.name] = job
+            if job.state == "JOB_STATE_CANCELLING":
+                self._enter(job, "JOB_STATE_CANCELLED", CANCELLED_ERROR)
+            elif job.state not in FINAL_STATES:
+                self._begin_again(job)
 
     def start(self) -> None:
         """Begin to run jobs; those created before have waited."""
@@ -112,7 +147,7 @@ class Jobs:
             self._admit()
 
     def stop(self) -> None:
-        """Stop running jobs: those under way end with what they have."""
+        """Stop running jobs: those under way are given up and write nothing, unless they are at their end."""
         with self._lock:
             self._started = False
             for job in self._jobs.values():
@@ -120,6 +155,10 @@ class Jobs:
             threads = list(self._threads)
         for thread in threads:
             thread.join(timeout=10)
+        with self._lock:
+            for job in self._jobs.values():
+                job.run = 0
+            self._journal.close()
 
     def create(self, parent: str, body: dict[str, Any]) -> dict[str, Any]:
         """Create a job below ``projects/P/locations/L`` and return its resource.
@@ -135,6 +174,7 @@ class Jobs:
             job = _Job(f"{parent}/batchPredictionJobs/{number}", request, created, created)
             self._jobs[job.name] = job
             self._queue.append(job)
+            self._save(job)
             self._admit()
             return job.resource()
 
@@ -188,6 +228,7 @@ class Jobs:
                     "deleted. Cancel it first.",
                 )
             del self._jobs[name]
+            self._journal.remove(name)
             parent = name.partition("/batchPredictionJobs/")[0]
             return self._operations.begin(parent, "DeleteOperationMetadata", lambda: EMPTY)
 
@@ -207,11 +248,11 @@ class Jobs:
             job.stop.set()
             job.run = 0
             self._leave_queue(job)
-            self._enter(job, state or "JOB_STATE_QUEUED", FORCED_ERRORS.get(state or ""))
             if state is None:
-                job.outcome, job.started = None, None
-                self._queue.append(job)
+                self._begin_again(job)
                 self._admit()
+            else:
+                self._enter(job, state, FORCED_ERRORS.get(state))
             return job.resource()
 
     def _find(self, name: str) -> _Job:
@@ -219,6 +260,12 @@ class Jobs:
         if name not in self._jobs:
             raise RequestError("NOT_FOUND", f"The BatchPredictionJob {name} does not exist.")
         return self._jobs[name]
+
+    def _begin_again(self, job: _Job) -> None:
+        """Have a job wait for a run from its beginning."""
+        job.outcome, job.started = None, None
+        self._queue.append(job)
+        self._enter(job, "JOB_STATE_QUEUED")
 
     def _leave_queue(self, job: _Job) -> None:
         if job in self._queue:
@@ -250,6 +297,10 @@ class Jobs:
         job.error = error
         job.updated = max(self._clock.now(), job.updated)
         job.ended = job.updated if state in FINAL_STATES else None
+        self._save(job)
+
+    def _save(self, job: _Job) -> None:
+        self._journal.save(job.name, serial(job.created), job.record())
 
     def _work(self, job: _Job, run: int, stop: threading.Event) -> None:
         try:
@@ -262,7 +313,7 @@ class Jobs:
 
     def _run(self, job: _Job, run: int, stop: threading.Event) -> None:
         with self._lock:
-            if job.run != run:
+            if job.run != run or not self._started:
                 return
             if stop.is_set():
                 self._end(job, "JOB_STATE_CANCELLED", CANCELLED_ERROR)
@@ -273,11 +324,12 @@ class Jobs:
         outcome: Outcome | None = None
         error: dict[str, Any] | None = None
         try:
-            outcome = self._runner.run(job.request, job.created, lambda: stop.is_set() or self._clock.now() >= deadline)
+            outcome = self._runner.run(job.request, job.created, lambda: self._should_stop(stop, deadline))
         except BatchError as failure:
             error = {"code": failure.code, "message": failure.message}
         with self._lock:
-            if job.run != run:
+            given_up = not self._started and (outcome is None or outcome.incomplete)
+            if job.run != run or given_up:
                 return
             job.outcome = outcome
             if outcome is None:
@@ -286,6 +338,12 @@ class Jobs:
                 self._end(job, "JOB_STATE_CANCELLED", CANCELLED_ERROR)
             else:
                 self._end(job, "JOB_STATE_SUCCEEDED")
+
+    def _should_stop(self, stop: threading.Event, deadline: datetime) -> bool:
+        """Tell whether a run has to end with what it has. Raises ``BatchError`` if it is not to write even that."""
+        if not self._started:
+            raise BatchError(CANCELLED_ERROR["code"], "The service was stopped.")
+        return stop.is_set() or self._clock.now() >= deadline
 
     def _end(self, job: _Job, state: str, error: dict[str, Any] | None = None) -> None:
         job.run = 0

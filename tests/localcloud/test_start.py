@@ -24,6 +24,12 @@ from tests.conftest import Eventually, variables
 
 SMALL = Path(__file__).parent.parent / "functions" / "small"
 PROJECT = "start-project"
+BATCH = {
+    "displayName": "kept",
+    "model": "publishers/google/models/gemini-2.5-flash",
+    "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": ["gs://nowhere/in.jsonl"]}},
+    "outputConfig": {"predictionsFormat": "jsonl", "gcsDestination": {"outputUriPrefix": "gs://nowhere/out"}},
+}
 
 
 class Started:
@@ -179,8 +185,11 @@ def test_what_was_there_is_there_after_a_restart(
     started: Started, start: Callable[..., Started], data_dir: Path, eventually: Eventually
 ) -> None:
     with variables(started.environment()):
-        bigquery.Client().query("CREATE SCHEMA kept; CREATE TABLE kept.numbers AS SELECT 7 AS n").result()
+        job = bigquery.Client().query("CREATE SCHEMA kept; CREATE TABLE kept.numbers AS SELECT 7 AS n")
+        job.result()
         pubsub_v1.PublisherClient().publish(f"projects/{PROJECT}/topics/dead", b"held").result(10)
+    batches = f"/v1/projects/{PROJECT}/locations/us-central1/batchPredictionJobs"
+    asked = requests.post(f"{started.environment()['LOCALCLOUD_URL']}{batches}", json=BATCH, timeout=10).json()
     processes = started.function_processes()
     assert started.command("stop").returncode == 0
     assert started.process.wait(timeout=20) == 0
@@ -191,11 +200,16 @@ def test_what_was_there_is_there_after_a_restart(
     with variables(again.environment()):
         [row] = bigquery.Client().query("SELECT n FROM kept.numbers").result()
         assert row["n"] == 7
+        assert bigquery.Client().get_job(job.job_id).state == "DONE"
         assert storage.Client().bucket(f"{PROJECT}-watched").blob("a folder/ä.txt").download_as_bytes() == b"x"
         with pubsub_v1.SubscriberClient() as subscriber:
             hold = subscriber.subscription_path(PROJECT, "dead-hold")
             [received] = subscriber.pull(subscription=hold, max_messages=1, timeout=10).received_messages
             assert received.message.data == b"held"
+    [batch] = requests.get(f"{again.environment()['LOCALCLOUD_URL']}{batches}", timeout=10).json()[
+        "batchPredictionJobs"
+    ]
+    assert (batch["name"], batch["createTime"]) == (asked["name"], asked["createTime"])
     again.process.send_signal(signal.SIGINT)
     assert again.process.wait(timeout=20) == 0
 

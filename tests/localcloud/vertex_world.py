@@ -236,9 +236,12 @@ def vertex_world(
     backend: ModelBackend | None = None,
     clock: Clock | None = None,
     pace: Pace | None = None,
-    **options: Any,
+    kept: Path | None = None,
 ) -> Iterator[World]:
-    """Run a local Vertex AI; at the end, hold every answer that it gave to Google's document."""
+    """Run a local Vertex AI with files in ``directory``, its jobs in ``kept`` if given.
+
+    At the end, hold every answer that it gave to Google's document.
+    """
     clock = clock or SystemClock()
     warehouse, client = local_bigquery()
     store = ObjectStore(directory, clock=clock)
@@ -249,7 +252,7 @@ def vertex_world(
         store=store,
         backend=backend or EchoBackend(),
         pace=pace or Pace(pending_seconds=0.02),
-        **options,
+        directory=kept,
     )
     server, recorder = local_server()
     recorder.app, recorder.exchanges = vertex.app, []

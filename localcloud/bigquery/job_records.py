@@ -22,6 +22,7 @@ def record_of(job: Job) -> dict[str, Any]:
         "ended": job.ended.isoformat() if job.ended is not None else None,
         "parent": job.parent,
         "session": job.session_id,
+        "request": job.request,
         "statistics": job.statistics,
         "error": vars(job.error) if job.error is not None else None,
         "written": job.written,
@@ -35,6 +36,7 @@ def job_of(record: dict[str, Any]) -> Job:
     created = datetime.fromisoformat(record["created"])
     job = Job(key, record["configuration"], user=record["user"], created=created, parent=record["parent"])
     job.session_id = record["session"]
+    job.request = (record["request"][0], record["request"][1]) if record["request"] is not None else None
     job.statistics = record["statistics"]
     job.written = record["written"]
     job.scripted = record["scripted"]

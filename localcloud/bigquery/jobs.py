@@ -60,6 +60,7 @@ class Job:
         scripted: Whether it is a script, which changes tables in more than one step.
         dialect_sql: The GoogleSQL of a query that was sent in legacy SQL.
         session_id: The session that the job opened.
+        request: The ``requestId`` of the ``jobs.query`` that it came with, and what that asked for.
         upload: The file that came with a load job.
         stopped: Set when the job has to end; ``stop_error`` is then why.
         held: Whether its changes are being committed, or are: it is not stopped any more then.
@@ -86,6 +87,7 @@ class Job:
         self.scripted = False
         self.dialect_sql: str | None = None
         self.session_id: str | None = None
+        self.request: tuple[str, str] | None = None
         self.upload: Path | None = None
         self.lock = threading.Lock()
         self.stopped = threading.Event()

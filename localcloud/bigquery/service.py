@@ -8,8 +8,7 @@ import re
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +40,6 @@ _STANDARD_SQL = re.compile(r"^\s*#standardSQL\b", re.IGNORECASE)
 _LEGACY_SQL = re.compile(r"^\s*#legacySQL\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Request:
-    """One ``jobs.query`` that carried a ``requestId``."""
-
-    job: Job
-    payload: str
-    at: datetime
-
-
 class JobService:
     """What the job methods do."""
 
@@ -68,18 +58,27 @@ class JobService:
         self.clock = clock
         self.queries = queries
         self.transfers = transfers
-        self.history = JobHistory(journal.jobs(clock.now()))
+        kept = journal.jobs(clock.now())
+        self.history = JobHistory(kept)
         self.quotas = quotas
         self.sessions = sessions
         self._journal = journal
         self._before_job = before_job
         self.runner = Runner(engine, clock, sessions, self._work, lambda job: journal.save([job, *job.children]))
-        self._requests: dict[tuple[str, str], Request] = {}
+        self._requests = {(job.key.project, job.request[0]): job for job in kept if job.request is not None}
         self._requests_lock = threading.Lock()
 
     # Starting jobs
 
-    def insert(self, project: str, body: dict[str, Any], user: str, *, upload: Path | None = None) -> Job:
+    def insert(
+        self,
+        project: str,
+        body: dict[str, Any],
+        user: str,
+        *,
+        upload: Path | None = None,
+        request: tuple[str, str] | None = None,
+    ) -> Job:
         """Enter a job and have it run; it comes back PENDING or RUNNING.
 
         Args:
@@ -87,12 +86,14 @@ class JobService:
             body: The REST ``Job``; ``configuration`` and perhaps ``jobReference``.
             user: Who asked.
             upload: The file that came with a load job; it is removed when the job has read it.
+            request: The ``requestId`` of a ``jobs.query``, and what it asked for.
 
         Raises:
             QueryError: The request is not valid, the id is taken, or a quota is exceeded.
         """
         job = self._make(project, body, user)
         job.upload = upload
+        job.request = request
         self.quotas.check(job, self.history)
         self.history.add(job)
         self.runner.submit(job, timeout_ms=_integer(job.configuration.get("jobTimeoutMs")))
@@ -222,12 +223,12 @@ class JobService:
         payload = json.dumps(job_body, sort_keys=True)
         with self._requests_lock:
             now = self.clock.now()
-            self._requests = {k: r for k, r in self._requests.items() if now - r.at < REQUEST_ID_LIFE}
+            self._requests = {k: job for k, job in self._requests.items() if now - job.created < REQUEST_ID_LIFE}
             known = self._requests.get((project, request_id))
-            if known is not None and known.payload == payload:
-                return known.job
-            job = self.insert(project, job_body, user)
-            self._requests[(project, request_id)] = Request(job, payload, now)
+            if known is not None and known.request == (request_id, payload):
+                return known
+            job = self.insert(project, job_body, user, request=(request_id, payload))
+            self._requests[(project, request_id)] = job
             return job
 
     # Ending

@@ -82,6 +82,16 @@ def test_rows_without_a_destination_are_gone(start: Start) -> None:
         assert world.call("GET", "/queries/select").status_code == 404
 
 
+def test_a_request_that_comes_again_is_not_done_again(start: Start) -> None:
+    with start() as world:
+        world.rows("CREATE SCHEMA numbers; CREATE TABLE numbers.all AS SELECT 1 AS n")
+        request = {"query": "INSERT INTO numbers.all (n) VALUES (2)", "useLegacySql": False, "requestId": "once"}
+        first = world.call("POST", "/queries", json=request).json()
+    with start() as world:
+        assert world.call("POST", "/queries", json=request).json() == first
+        assert world.rows("SELECT n FROM numbers.all ORDER BY n") == [(1,), (2,)]
+
+
 def test_a_deleted_job_stays_deleted(start: Start) -> None:
     with start() as world:
         world.insert("SELECT 1 AS x", job_id="select")

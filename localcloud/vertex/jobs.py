@@ -73,7 +73,7 @@ class _Job:
     def of(cls, record: dict[str, Any]) -> _Job:
         """Return the job of a record."""
         location = record["name"].split("/")[3]
-        times = {name: record[name] and datetime.fromisoformat(record[name]) for name in _TIMES}
+        times: dict[str, Any] = {name: record[name] and datetime.fromisoformat(record[name]) for name in _TIMES}
         outcome = Outcome(**record["outcome"]) if record["outcome"] else None
         request = parse_job(record["given"], location)
         return cls(record["name"], request, state=record["state"], error=record["error"], outcome=outcome, **times)

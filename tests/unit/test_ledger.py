@@ -91,6 +91,16 @@ def test_what_somebody_else_has_changed_keeps_its_index_object(
     assert index_of(bucket, item) is not None
 
 
+def test_a_write_whose_answer_was_lost_is_known_as_the_calls_own(at: Callable[..., Ledger], item: Item) -> None:
+    claimed = at().claim(item).item
+    changed = replace(claimed, claim=None, location="US")
+    written = at().write(changed)
+    # The client sends it again, under the generation that it was read at.
+    assert at().write(changed).generation == written.generation
+    with pytest.raises(LostRace):
+        at().write(replace(changed, location="EU"))
+
+
 @pytest.mark.parametrize("begin", ["claim", "create"])
 def test_an_index_object_that_was_left_behind_is_written_again(
     bucket: storage.Bucket, at: Callable[..., Ledger], item: Item, begin: str

@@ -31,6 +31,7 @@ from localcloud.bigquery.errors import NotFound, QueryError
 from localcloud.bigquery.exporting import Export, export
 from localcloud.bigquery.failures import query_error
 from localcloud.bigquery.jobs import Job
+from localcloud.bigquery.literals import plain_literals
 from localcloud.bigquery.ml.statements import ModelReference
 from localcloud.bigquery.previews import Previews
 from localcloud.bigquery.results import NO_ROWS, AnonymousTables, Rows, RowsInMemory, RowsInTable
@@ -127,7 +128,7 @@ class QueryJobs:
             QueryError: It is not valid, or names what is not there.
         """
         query = job.configuration["query"]
-        sql = job.dialect_sql or query["query"]
+        sql = plain_literals(job.dialect_sql or query["query"])
         found: dict[str, Any] = {"totalBytesProcessed": "0"}
         with self._session(job, dry_run=True) as session:
             statements = session.statements
@@ -219,7 +220,7 @@ class QueryJobs:
 
     def _perform(self, job: Job, session: Session) -> Outcome:
         query = job.configuration["query"]
-        sql = job.dialect_sql or query["query"]
+        sql = plain_literals(job.dialect_sql or query["query"])
         statements = session.statements
         if _ABORT_SESSION.match(sql):
             self._sessions.end(job.session_id)

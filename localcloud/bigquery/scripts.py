@@ -19,6 +19,7 @@ from localcloud.bigquery.definitions import create_model_view
 from localcloud.bigquery.engine import Cancelled
 from localcloud.bigquery.errors import QueryError
 from localcloud.bigquery.failures import ScriptFailure, query_error
+from localcloud.bigquery.literals import plain_literals
 from localcloud.bigquery.statement import DML_TYPES, Statement, read_statement
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Script(ScriptInterpreter):
 
     async def _exec_statement_of_sql(self, sql: str) -> None:
         statements = self._statements
+        sql = plain_literals(sql)
         model = statements.model_statement(sql)
         if model is not None:
             statements.learning.execute(model, statements.require_session(), dry_run=False)
@@ -84,7 +86,7 @@ class Script(ScriptInterpreter):
         return await self._told(super()._run_query_with_params(self._prepared(bq_sql), using_values), bq_sql)
 
     def _prepared(self, sql: str) -> str:
-        return self._statements.prepare(_ERROR_MESSAGE.sub(_ERROR_VARIABLE, sql))
+        return self._statements.prepare(_ERROR_MESSAGE.sub(_ERROR_VARIABLE, plain_literals(sql)))
 
     async def _step(self, work: Awaitable[None], sql: str) -> None:
         """Do one statement, and note that it was done."""

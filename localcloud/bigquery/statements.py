@@ -26,6 +26,7 @@ from sqlglot import TokenType, exp
 from localcloud.bigquery.engine import Engine, complete
 from localcloud.bigquery.errors import NotFound, QueryError
 from localcloud.bigquery.failures import query_error
+from localcloud.bigquery.literals import plain_literals
 from localcloud.bigquery.names import quote_dashed
 from localcloud.bigquery.schema import Field, field_of
 from localcloud.bigquery.scripts import Script
@@ -164,7 +165,7 @@ class Statements:
             for name in possible_tables(parts, self.project):
                 meta = self.context.catalog.get_table(name.project, name.dataset, name.table)
                 if meta is not None and meta.table_type == "VIEW" and meta.view_query:
-                    yield name, meta.view_query
+                    yield name, plain_literals(meta.view_query)
 
     # Translating
 

@@ -5,6 +5,7 @@ https://cloud.google.com/bigquery/docs/reference/rest/v2/tables
 
 from __future__ import annotations
 
+import json
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from localcloud.bigquery.destinations import Destinations, updated_schema
 from localcloud.bigquery.discovery import canonical
 from localcloud.bigquery.errors import NotFound, QueryError
 from localcloud.bigquery.jobs import Job, JobKey
+from localcloud.bigquery.literals import plain_literals
 from localcloud.bigquery.messages import Answer, Call
 from localcloud.bigquery.queries import QueryJobs
 from localcloud.bigquery.schema import Field, arrow_schema_of, columns_of, quote, select_rows, table_of
@@ -169,7 +171,12 @@ class TableMethods:
     def _described(self, call: Call, name: TableName, body: dict[str, Any]) -> Answer:
         """Have bqemulator note what else is said of a table, and return the table."""
         path = f"/bigquery/v2/projects/{name.project}/datasets/{name.dataset}/tables/{name.table}"
-        answer = self._delegate.answer_now(replace(call, method="PATCH", path=path))
+        content = call.content
+        if (body.get("view") or {}).get("query"):
+            # bqemulator puts this text in the place of the view.
+            view = body["view"] | {"query": plain_literals(body["view"]["query"])}
+            content = json.dumps({**call.json(), "view": view}).encode()
+        answer = self._delegate.answer_now(replace(call, method="PATCH", path=path, content=content))
         self._keep_expiry(name, body)
         return self._get(call, name) if answer.status < 300 else answer
 

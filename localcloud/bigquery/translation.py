@@ -10,11 +10,13 @@ from typing import Any
 
 import sqlglot
 from bqemulator.domain.errors import InvalidQueryError, UnsupportedFeatureError
-from bqemulator.domain.result import Ok, Result
+from bqemulator.domain.result import Err, Ok, Result
 from bqemulator.sql import translator
 from bqemulator.sql.translator import SQLTranslator
 from sqlglot import exp
 
+from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.literals import plain_literals
 from localcloud.bigquery.names import quote_dashed
 from localcloud.bigquery.subscripts import call_subscripts
 
@@ -30,7 +32,11 @@ class Translator(SQLTranslator):
         self, bq_sql: str, *, schema: dict[str, Any] | None = None, **options: Any
     ) -> Result[str, InvalidQueryError | UnsupportedFeatureError]:
         """Return the DuckDB SQL, or what is wrong. The arguments are bqemulator's."""
-        translated = super().translate(call_subscripts(quote_dashed(bq_sql)), schema=schema, **options)
+        try:
+            sql = quote_dashed(plain_literals(bq_sql))
+        except QueryError as error:
+            return Err(InvalidQueryError(error.message))
+        translated = super().translate(call_subscripts(sql), schema=schema, **options)
         if isinstance(translated, Ok) and ")." in translated.value:
             return Ok(_with_names_of_fields(translated.value))
         return translated

@@ -164,3 +164,9 @@ def test_a_model_that_loses_rows_is_found_out() -> None:
 
     with pytest.raises(QueryError, match="gave 2 rows of output y for 3 rows of input"):
         Predictor(Forgetful(), "p:d.m").predict({"x": pa.array([1.0, 2.0, 3.0])})
+
+
+def test_a_models_file_may_have_any_name(world: MlWorld) -> None:
+    world.upload("it's` \u2028", {"a`\u2028b.onnx": adding(5)})
+    world.import_model("named", "ONNX", r"it\'s\` \U00002028/a\`\u2028b.onnx")
+    assert total(world, "d.named") == 5

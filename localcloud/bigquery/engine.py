@@ -333,6 +333,8 @@ def _opened(engine: Engine, settings: Settings, directory: Path | None, clock: C
     asyncio.run(engine.start())
     # Session settings are not handed on to cursors.
     engine.execute("SET GLOBAL TimeZone = 'UTC'")
+    # Else a name that is no table's would be looked for among the variables of this program.
+    engine.execute("SET GLOBAL python_enable_replacements = false")
     engine.execute(f"SET GLOBAL memory_limit = '{MEMORY}'")
     for macro in MACROS:
         engine.execute(macro)

@@ -10,6 +10,7 @@ from bqemulator.domain.errors import DomainError, InvalidQueryError
 from bqemulator.jobs.error_mapper import translate_runtime_error
 from bqemulator.scripting.exceptions import ScriptRaise
 
+from localcloud.bigquery.depth import too_deep
 from localcloud.bigquery.errors import STATUS_BY_REASON, NotFound, QueryError
 from localcloud.bigquery.ml.function_errors import function_error
 from localcloud.bigquery.syntax import syntax_failure
@@ -22,7 +23,8 @@ _MISSING_COLUMN = re.compile(
 _MISSING_TABLE = re.compile(r'Table with name "?(?P<table>[^"\s]+?)"? does not exist')
 _MISSING_SCHEMA = re.compile(r'schema "(?P<schema>[^"]+)" does not exist')
 _MISSING_FUNCTION = re.compile(
-    r'(?:Scalar|Table|Aggregate|Macro)? ?Function with name "?(?P<name>[\w.]+)"? does not exist'
+    r'(?:Scalar|Table|Aggregate|Macro)? ?Function (?:with name "?(?P<name>[\w.]+)"? does not exist'
+    r'|"(?P<of_tables>[\w.]+)" is a table function but it was used as a scalar function)'
 )
 _NAMED_TABLE = re.compile(r'"(?P<schema>[A-Za-z0-9_\-]+__[A-Za-z0-9_\-]+)"\."(?P<table>[^"]+)"')
 _EMULATOR_NAME = re.compile(r"(?P<kind>dataset|table|model|routine|job):(?P<name>[\w\-.$]+)")
@@ -60,6 +62,8 @@ def query_error(
         reason = error.reason if error.reason in STATUS_BY_REASON else "invalid"
         return QueryError(str(error), reason=reason, status=error.code)
     text = str(error)
+    if (deep := too_deep(error)) is not None:
+        return deep
     if isinstance(error, DomainError):
         cause = error.__cause__
         if isinstance(cause, duckdb.Error):
@@ -125,8 +129,9 @@ def _from_duckdb(text: str, *, sql: str, duckdb_sql: str | None, location: str) 
         name = match["name"] or match["of"]
         return QueryError(f"Unrecognized name: {name}{_place(name, sql)}", location="query")
     if match := _MISSING_FUNCTION.search(text):
-        found = re.search(rf"\b{re.escape(match['name'])}\b", sql, re.IGNORECASE)
-        name = found.group(0) if found else match["name"]  # DuckDB makes it lower-case
+        name = match["name"] or match["of_tables"]
+        found = re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE)
+        name = found.group(0) if found else name  # DuckDB makes it lower-case
         return QueryError(f"Function not found: {name}{_place(name, sql)}", location="query")
     return None
 

@@ -12,6 +12,7 @@ from bqemulator.versioning.materialized_views import clear_subscriptions_for_con
 from localcloud.bigquery.accounting import Accounting
 from localcloud.bigquery.app import BigQueryApp
 from localcloud.bigquery.delegate import Delegate
+from localcloud.bigquery.depth import allow_depth
 from localcloud.bigquery.destinations import Destinations
 from localcloud.bigquery.engine import close_context, engine_of, open_context
 from localcloud.bigquery.errors import QueryError
@@ -140,6 +141,7 @@ class BigQuery:
 
     def start(self, port: int = 0) -> None:
         """Serve on ``port`` (0: a free one), and the Storage API on a free one."""
+        allow_depth()
         self._jobs.runner.start()
         self._grpc, self.storage_api_port = serve_storage_api(self._context, self._anonymous)
         self._http = HttpServer(self.app, port=port, name="bigquery")

@@ -11,7 +11,7 @@ from localcloud.bigquery.ml.lexer import Token, position, syntax_error, tokens
 from localcloud.bigquery.names import RESERVED
 
 # https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax and what its neighbours in the index begin with
-_STATEMENTS = re.compile(
+STATEMENTS = re.compile(
     r"""ALTER|ASSERT|BEGIN|BREAK|CALL|COMMIT|CONTINUE|CREATE|DECLARE|DELETE|DESCRIBE|DROP|EXECUTE|EXPLAIN|EXPORT|FOR|FROM
     |GRANT|IF|INSERT|ITERATE|LEAVE|LOAD|LOOP|MERGE|RAISE|REPEAT|RETURN|REVOKE|ROLLBACK|SELECT|SET|SHOW|TABLE|TRUNCATE
     |UNDROP|UPDATE|WHILE|WITH""",
@@ -27,7 +27,7 @@ def syntax_failure(sql: str) -> QueryError | None:
         return error
     if not found:
         return QueryError("Syntax error: Unexpected end of script", location="query")
-    if found[0].kind == "word" and not _STATEMENTS.fullmatch(found[0].text.partition(" ")[0]):
+    if found[0].kind == "word" and not STATEMENTS.fullmatch(found[0].text.partition(" ")[0]):
         return syntax_error(sql, f"Unexpected {_named(found[0])}", found[0].start)
     try:
         sqlglot.parse(sql, read="bigquery")

@@ -16,6 +16,7 @@ from bqemulator.sql.translator import SQLTranslator
 from sqlglot import exp
 
 from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.foreign import refuse_foreign
 from localcloud.bigquery.literals import plain_literals
 from localcloud.bigquery.names import quote_dashed
 from localcloud.bigquery.subscripts import call_subscripts
@@ -34,6 +35,7 @@ class Translator(SQLTranslator):
         """Return the DuckDB SQL, or what is wrong. The arguments are bqemulator's."""
         try:
             sql = quote_dashed(plain_literals(bq_sql))
+            refuse_foreign(sql)
         except QueryError as error:
             return Err(InvalidQueryError(error.message))
         translated = super().translate(call_subscripts(sql), schema=schema, **options)

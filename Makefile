@@ -19,7 +19,7 @@ demo: setup
 # The tests run in several processes, since many of them wait for something; what all of them said is checked at last.
 EXCHANGES := $(CURDIR)/.cache/exchanges
 CONTRACT := tests/contract/test_recorded_exchanges.py
-WORKERS ?= 3
+WORKERS ?= 4
 RUN_TESTS = MODELDROP_EXCHANGES=$(EXCHANGES) $(BIN)/python -m pytest
 
 test: setup

@@ -33,7 +33,9 @@ STORMS = {
 }
 
 
-@pytest.mark.parametrize("storm", STORMS)
+@pytest.mark.parametrize(
+    "storm", ["every call, whoever makes it", pytest.param("in four ways", marks=pytest.mark.matrix)]
+)
 def test_with_three_calls_in_ten_failing_nothing_is_lost_and_nothing_done_twice(
     world: World, shifter: str, storm: str
 ) -> None:

@@ -39,6 +39,9 @@ def small() -> Iterator[LocalCloud]:
 def order(small: LocalCloud) -> Iterator[Callable[..., None]]:
     """Orders faults over HTTP until the test ends."""
 
+    # One that another test has killed would have its deliveries repeated, in an order of their own.
+    small.functions.wait_until_ready()
+
     def order(*rules: dict[str, Any]) -> None:
         requests.post(f"{small.addresses.http}/faults", json=list(rules), timeout=10).raise_for_status()
 

@@ -171,6 +171,7 @@ def test_a_prediction_tells_the_version_that_made_its_rows(world: World) -> None
     world.ask(name, first, first)
     world.drop({**world.shifter(2), "modeldrop.yaml": b"files: 5\n"}, name, "2")
     world.delivered()
+    world.until(lambda: len(world.imports_of(name)) == 2)
     world.until(lambda: world.shift_of(name) == 2, ticking=False)
     # Nobody has noticed yet that its import has ended.
     world.ask(name, second, second)

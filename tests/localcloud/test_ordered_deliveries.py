@@ -39,8 +39,9 @@ def small() -> Iterator[LocalCloud]:
 def order(small: LocalCloud) -> Iterator[Callable[..., None]]:
     """Orders faults over HTTP until the test ends."""
 
-    # One that another test has killed would have its deliveries repeated, in an order of their own.
+    # What another test has left to be delivered again would be counted here.
     small.functions.wait_until_ready()
+    assert small.pubsub.broker.wait_until_idle(30)
 
     def order(*rules: dict[str, Any]) -> None:
         requests.post(f"{small.addresses.http}/faults", json=list(rules), timeout=10).raise_for_status()

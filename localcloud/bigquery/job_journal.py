@@ -8,10 +8,9 @@ it, and the job is entered as the one that made them. A job without a mark has c
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -33,6 +32,7 @@ from localcloud.bigquery.results import (
 )
 from localcloud.bigquery.schema import field_of
 from localcloud.bigquery.statement import DML_TYPES, TableName, read_statement
+from localcloud.sqlite_file import open_database, transaction
 
 if TYPE_CHECKING:
     from localcloud.bigquery.engine import Engine
@@ -96,11 +96,7 @@ class DiskJournal:
         self._engine = engine
         self._anonymous = anonymous
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(directory / "jobs.sqlite", isolation_level=None, check_same_thread=False)
-        # With a write-ahead log a killed process loses nothing, and no commit has to wait for the disk.
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = NORMAL")
-        self._database.executescript(_TABLE)
+        self._database = open_database(directory / "jobs.sqlite", _TABLE)
 
     def jobs(self, now: datetime) -> list[Job]:
         self._database.execute("DELETE FROM jobs WHERE created < ?", (milliseconds(now - HISTORY),))
@@ -115,11 +111,11 @@ class DiskJournal:
             (*_key(job), milliseconds(job.created), json.dumps(record_of(job) | {"rows": _described(job.result)}))
             for job in jobs
         ]
-        with self._transaction():
+        with self._lock, transaction(self._database):
             self._database.executemany("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?)", rows)
 
     def remove(self, jobs: Iterable[Job]) -> None:
-        with self._transaction():
+        with self._lock, transaction(self._database):
             self._database.executemany(
                 "DELETE FROM jobs WHERE project = ? AND location = ? AND id = ?", map(_key, jobs)
             )
@@ -127,17 +123,6 @@ class DiskJournal:
     def close(self) -> None:
         with self._lock:
             self._database.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock:
-            self._database.execute("BEGIN")
-            try:
-                yield
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
-            self._database.execute("COMMIT")
 
     def _records(self, sql: str) -> Iterable[str]:
         return (record for (record,) in self._database.execute(sql))

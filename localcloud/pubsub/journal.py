@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from localcloud.pubsub.messages import Message
+from localcloud.sqlite_file import open_database, transaction
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS resources (
@@ -102,11 +101,7 @@ class DiskJournal:
     def __init__(self, directory: Path) -> None:
         """Open or create the file in ``directory``."""
         directory.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(directory / "pubsub.sqlite", isolation_level=None, check_same_thread=False)
-        # With a write-ahead log a killed process loses nothing, and no commit has to wait for the disk.
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = NORMAL")
-        self._database.executescript(TABLES)
+        self._database = open_database(directory / "pubsub.sqlite", TABLES)
 
     def resources(self) -> dict[str, dict[str, Any]]:
         rows = self._database.execute("SELECT name, resource FROM resources")
@@ -126,7 +121,7 @@ class DiskJournal:
         self._database.execute("INSERT OR REPLACE INTO resources VALUES (?, ?)", (name, json.dumps(resource)))
 
     def forget(self, name: str) -> None:
-        with self._transaction():
+        with transaction(self._database):
             self._database.execute("DELETE FROM resources WHERE name = ?", (name,))
             self._database.execute("DELETE FROM unacked WHERE subscription = ?", (name,))
 
@@ -142,30 +137,20 @@ class DiskJournal:
             for message in messages
         ]
         rows = [(subscription, *columns, 0) for subscription in subscriptions for columns in kept]
-        with self._transaction():
+        with transaction(self._database):
             self._database.executemany("INSERT OR REPLACE INTO unacked VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def remove(self, subscription: str, message_ids: Iterable[str]) -> None:
         rows = [(subscription, int(message_id)) for message_id in message_ids]
-        with self._transaction():
+        with transaction(self._database):
             self._database.executemany("DELETE FROM unacked WHERE subscription = ? AND message_id = ?", rows)
 
     def count_failures(self, subscription: str, failures: Iterable[tuple[str, int]]) -> None:
         rows = [(count, subscription, int(message_id)) for message_id, count in failures]
-        with self._transaction():
+        with transaction(self._database):
             self._database.executemany(
                 "UPDATE unacked SET failures = ? WHERE subscription = ? AND message_id = ?", rows
             )
 
     def close(self) -> None:
         self._database.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN")
-        try:
-            yield
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")

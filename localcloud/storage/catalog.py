@@ -5,13 +5,13 @@ Nothing here is locked or judged; that is the store's part.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 from sortedcontainers import SortedDict
 
+from localcloud.sqlite_file import open_database
 from localcloud.storage.resources import Bucket, StoredObject
 
 _SCHEMA = """
@@ -31,11 +31,8 @@ class Catalog:
 
     def __init__(self, path: Path) -> None:
         """Open the database file ``path``, which is made if it is not there."""
-        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._database.execute("PRAGMA journal_mode = WAL")
         # What was written outlives this process, though not a power cut: enough here, and ten times faster.
-        self._database.execute("PRAGMA synchronous = OFF")
-        self._database.executescript(_SCHEMA)
+        self._database = open_database(path, _SCHEMA, synchronous="OFF")
         self.buckets: SortedDict = SortedDict()
         self._objects: dict[str, SortedDict] = {}
         self._reserved: int = self._database.execute("SELECT reserved FROM generations").fetchone()[0]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any, Protocol
+
+from localcloud.sqlite_file import open_database
 
 _TABLE = "CREATE TABLE IF NOT EXISTS jobs (name TEXT PRIMARY KEY, created INTEGER NOT NULL, record TEXT NOT NULL)"
 
@@ -52,11 +53,7 @@ class DiskJournal:
     def __init__(self, directory: Path) -> None:
         """Open or create the file in ``directory``."""
         directory.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(directory / "jobs.sqlite", isolation_level=None, check_same_thread=False)
-        # With a write-ahead log a killed process loses nothing, and no commit has to wait for the disk.
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = NORMAL")
-        self._database.execute(_TABLE)
+        self._database = open_database(directory / "jobs.sqlite", _TABLE)
 
     def records(self) -> list[dict[str, Any]]:
         rows = self._database.execute("SELECT record FROM jobs ORDER BY created")

@@ -98,6 +98,5 @@ def world(session_world: World) -> Iterator[World]:
 @pytest.fixture(scope="session")
 def shifter(session_world: World) -> str:
     """A model that adds 7, in the world's dataset."""
-    session_world.drop(session_world.shifter(7), "seven")
-    session_world.event("model.imported", model=f"{session_world.project}.{session_world.dataset}.seven")
+    session_world.import_shifter("seven", 7)
     return "seven"

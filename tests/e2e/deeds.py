@@ -38,6 +38,14 @@ def nothing(world: World, name: str) -> None:
     """Do nothing."""
 
 
+def wait_for_its_job(world: World, kind: str, name: str) -> None:
+    """Wait until the one BigQuery job of a request that was sent has ended, which nobody is to notice."""
+    world.delivered()
+    item = world.item(kind, "request", name)
+    assert item is not None
+    world.until(lambda: [job.state for job in world.jobs(item["key"])] == ["DONE"], ticking=False)
+
+
 # Imports
 
 FILES_COUNTED = b"files: 5\n"
@@ -152,10 +160,7 @@ def ask(world: World, name: str) -> None:
 def asked_and_done(world: World, name: str) -> None:
     """Bring a prediction to where its job has ended and nobody has noticed."""
     ask(world, name)
-    world.delivered()
-    item = world.item("predict", "request", name)
-    assert item is not None
-    world.until(lambda: [job.state for job in world.jobs(item["key"])] == ["DONE"], ticking=False)
+    wait_for_its_job(world, "predict", name)
 
 
 def ask_to_merge(world: World, name: str) -> None:
@@ -165,10 +170,7 @@ def ask_to_merge(world: World, name: str) -> None:
 def merge_prepared(world: World, name: str) -> None:
     """Bring a merge to where its table is made and nobody has noticed."""
     ask_to_merge(world, name)
-    world.delivered()
-    item = world.item("predict", "request", name)
-    assert item is not None
-    world.until(lambda: [job.state for job in world.jobs(item["key"])] == ["DONE"], ticking=False)
+    wait_for_its_job(world, "predict", name)
 
 
 def check_prediction(world: World, name: str, *, jobs: int = 1) -> None:
@@ -211,10 +213,7 @@ def post_requests(world: World, name: str) -> None:
 def with_requests(world: World, name: str) -> None:
     """Bring a batch to where the table of its requests is made and nobody has noticed."""
     publish_batch(world, name)
-    world.delivered()
-    item = world.item("batch", "request", name)
-    assert item is not None
-    world.until(lambda: [job.state for job in world.jobs(item["key"])] == ["DONE"], ticking=False)
+    wait_for_its_job(world, "batch", name)
 
 
 def answered(world: World, name: str) -> None:

@@ -19,8 +19,7 @@ OUTAGE = {"service": "storage", "method": "storage.objects.*", "do": {"status": 
 def restless(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
     """A world that delivers again soon."""
     with start_world("restless", minimum_backoff_seconds=0.05, maximum_backoff_seconds=0.1) as world:
-        world.drop(world.shifter(7), "seven")
-        world.event("model.imported", model=f"{world.project}.{world.dataset}.seven")
+        world.import_shifter("seven", 7)
         yield world
 
 

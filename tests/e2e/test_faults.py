@@ -212,8 +212,7 @@ def test_no_more_batches_run_at_once_than_is_set(strict: World) -> None:
 
 def test_what_is_past_its_deadline_is_told_once_and_still_watched(strict: World) -> None:
     world = strict
-    world.drop(world.shifter(7), "seven")
-    world.event("model.imported", model=f"{world.project}.{world.dataset}.seven")
+    world.import_shifter("seven", 7)
     name, model = fresh("slow"), fresh("slow")
     with world.faults({"method": "bigquery.jobs.run", "do": {"delay_seconds": 3}}):
         ask(world, name)
@@ -242,8 +241,7 @@ def test_what_is_past_its_deadline_is_told_once_and_still_watched(strict: World)
 
 def test_what_is_past_its_deadline_is_told_even_if_its_job_cannot_be_looked_at(strict: World) -> None:
     world, name = strict, fresh("unseen")
-    world.drop(world.shifter(7), "eight")
-    world.event("model.imported", model=f"{world.project}.{world.dataset}.eight")
+    world.import_shifter("eight", 7)
     with world.faults({"caller": "poll_jobs", "method": "bigquery.jobs.get", "do": {"status": 403}}):
         world.ask("eight", name, name)
         stuck = world.event("job.stuck", request_id=name)
@@ -258,8 +256,7 @@ def test_what_is_past_its_deadline_is_told_even_if_its_function_died_before_it_w
     strict: World,
 ) -> None:
     world, name = strict, fresh("undated")
-    world.drop(world.shifter(7), "nine")
-    world.event("model.imported", model=f"{world.project}.{world.dataset}.nine")
+    world.import_shifter("nine", 7)
     index, nth = "storage.objects.insert", 4
     with world.faults(
         {"caller": "predict", "method": index, "nth": nth, "do": {"kill": True}},

@@ -23,8 +23,7 @@ NO_LEDGER = {"caller": "predict", "method": "storage.objects.insert", "times": 1
 @pytest.fixture(scope="module")
 def logged(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
     with start_world("logged", minimum_backoff_seconds=0.05, maximum_backoff_seconds=0.5) as world:
-        world.drop(world.shifter(7), "seven")
-        world.event("model.imported", model=f"{world.project}.{world.dataset}.seven")
+        world.import_shifter("seven", 7)
         yield world
 
 

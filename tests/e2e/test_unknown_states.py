@@ -68,8 +68,7 @@ def retold(
     with start_world("retold", settings=settings) as world:
         for variable, between in retelling.items():
             between.service = world.environment[variable]
-        world.drop(world.shifter(7), "seven")
-        world.event("model.imported", model=f"{world.project}.{world.dataset}.seven")
+        world.import_shifter("seven", 7)
         yield world
 
 

@@ -103,6 +103,11 @@ class World:
             self.models.blob(prefix + name).upload_from_string(files[name])
         return f"gs://{self.models.name}/{prefix}"
 
+    def import_shifter(self, model: str, shift: int) -> None:
+        """Have a model of the world's dataset that adds ``shift``."""
+        self.drop(self.shifter(shift), model)
+        self.event("model.imported", model=f"{self.project}.{self.dataset}.{model}")
+
     def publish(self, topic: str, message: Mapping[str, Any] | bytes, **attributes: str) -> str:
         """Publish a message to the topic that the variable ``topic`` names; return the message's id."""
         data = message if isinstance(message, bytes) else json.dumps(message).encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from werkzeug.test import Client, EnvironBuilder
 from shared.edge import cloud_event
 from shared.errors import TryLater
 from shared.events_in import FinalizedObject, Message
+from tests.conftest import variables
 from tests.no_events import BINARY, STRUCTURED, PostedRequest, no_events, structured
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,15 +53,16 @@ def taken(headers: dict[str, str], body: bytes) -> CloudEvent:
 
 
 @pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Client]:
+def serve() -> Iterator[Callable[[str], Client]]:
     """Serves a function of main.py in this process, as it is deployed with an event trigger."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = list(sys.path)  # functions-framework adds to it
 
     def served(function: str) -> Client:
-        monkeypatch.setenv("FUNCTION_SIGNATURE_TYPE", "cloudevent")
         return Client(functions_framework.create_app(function, str(ROOT / "main.py"), "cloudevent"))
 
-    return served
+    with variables({"FUNCTION_SIGNATURE_TYPE": "cloudevent"}):
+        yield served
+    sys.path[:] = before
 
 
 @pytest.mark.parametrize("function", EVENT_FUNCTIONS)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -85,10 +85,7 @@ def _input(fields: Fields, settings: Settings) -> TableName | ObjectUri | Prompt
         text = fields.text("input", longest=2048)
         if text.startswith("bq://"):
             return TableName.parse(text.removeprefix("bq://"), project=settings.google_cloud_project, field="input")
-        uri = _object_uri(text, "input")
-        if uri.bucket == settings.state_bucket:
-            raise fields.wrong("input", f"is in the bucket {uri.bucket}, which Modeldrop keeps for itself")
-        return uri
+        return _object_uri(text, fields, "input", kept={settings.state_bucket})
     inputs = fields.nested("input")
     prompts = inputs.nested("prompts")
     query = prompts.text("query", longest=LONGEST_QUERY)
@@ -111,10 +108,7 @@ def _output(fields: Fields, settings: Settings) -> TableName | DatasetName | Obj
     if text is None:
         return None
     if not text.startswith("bq://"):
-        uri = _object_uri(text, "output")
-        if uri.bucket in {settings.model_bucket, settings.state_bucket}:
-            raise fields.wrong("output", f"is in the bucket {uri.bucket}, which Modeldrop keeps for itself")
-        return uri
+        return _object_uri(text, fields, "output", kept={settings.model_bucket, settings.state_bucket})
     name = text.removeprefix("bq://")
     project = settings.google_cloud_project
     output: TableName | DatasetName
@@ -130,7 +124,8 @@ def _output(fields: Fields, settings: Settings) -> TableName | DatasetName | Obj
     return output
 
 
-def _object_uri(text: str, field: str) -> ObjectUri:
+def _object_uri(text: str, fields: Fields, field: str, *, kept: Set[str]) -> ObjectUri:
+    """Read the `gs://` address in ``field``, which may not lie in the buckets that are ``kept`` for Modeldrop."""
     bucket, _, name = text.removeprefix("gs://").partition("/")
     if not text.startswith("gs://"):
         raise Rejected(
@@ -144,4 +139,6 @@ def _object_uri(text: str, field: str) -> ObjectUri:
         )
     if field == "output" and name and (not _OBJECT_NAME.fullmatch(name) or doubled):
         raise Rejected(f"{field} must be a folder: gs://bucket/path", field=field, code="invalid_field")
+    if bucket in kept:
+        raise fields.wrong(field, f"is in the bucket {bucket}, which Modeldrop keeps for itself")
     return ObjectUri(bucket, name)

@@ -23,7 +23,10 @@ class Delay:
 
 @dataclass(frozen=True)
 class Reorder:
-    """Send it only after ``after`` later messages were answered, or ``at_most_seconds`` have passed."""
+    """Send it only after ``after`` later messages were taken, or ``at_most_seconds`` have passed.
+
+    A later message that failed and comes again is not counted before it is taken.
+    """
 
     after: int
     at_most_seconds: float = 10.0

@@ -38,6 +38,8 @@ class _Parcel:
     """A message on its way out, with what is to happen to it."""
 
     received: ReceivedMessage
+    number: int
+    """Which of the route's it is; a later one has a higher number."""
     copies: int = 1
     keep_acknowledgement: bool = True
     is_sent: bool = True
@@ -102,6 +104,7 @@ class _Route:
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._held: list[_Parcel] = []
+        self._taken_over = 0
         self._under_way = 0
         self._outbox: queue.SimpleQueue[_Parcel | None] = queue.SimpleQueue()
         self._senders = 0
@@ -160,7 +163,8 @@ class _Route:
 
     def _take_over(self, received: ReceivedMessage) -> None:
         """Ask what is to go wrong, and send, hold or drop the message accordingly."""
-        parcel = _Parcel(received)
+        self._taken_over += 1
+        parcel = _Parcel(received, self._taken_over)
         now = self._now()
         for disturbance in self._deliverer.faults.before(self._name, received.message, received.attempt):
             match disturbance:
@@ -248,7 +252,8 @@ class _Route:
             "POST",
             target.endpoint,
             body=request.body,
-            headers=dict(request.headers),
+            # A server may close a connection that is idle just when it is used again, which would look like a failure.
+            headers={**request.headers, "Connection": "close"},
             redirect=False,
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, total=settings.ack_deadline_seconds),
         )
@@ -261,14 +266,15 @@ class _Route:
             self._under_way -= 1
             parcel.unanswered -= 1
             parcel.accepted = parcel.accepted or accepted
-            if parcel.unanswered == 0:
+            is_settled = parcel.unanswered == 0 and parcel.accepted and parcel.keep_acknowledgement
+            if is_settled:
                 for held in self._held:
-                    held.later_messages -= 1
+                    held.later_messages -= held.number < parcel.number
         if parcel.unanswered > 0:
             return
         ack_ids = [parcel.received.ack_id]
         try:
-            if parcel.accepted and parcel.keep_acknowledgement:
+            if is_settled:
                 self._broker.acknowledge(self._name, ack_ids)
             else:
                 self._broker.modify_ack_deadline(self._name, ack_ids, 0)

@@ -323,6 +323,17 @@ class TestFaults:
         assert texts(receiver.wait_for(4))[-1] == "a"
         assert pubsub.broker.wait_until_idle(5)
 
+    def test_a_later_message_that_fails_is_not_one_that_went_first(self, pubsub, receiver):
+        answers = {"b": [503, 200], "c": [200], "a": [200]}
+        receiver.answer = lambda request: answers[text(request)].pop(0)
+        pubsub.deliverer.faults = Disturbed({"a": [Reorder(2)]})
+        push_to(pubsub, receiver)
+        publish(pubsub, "a", "b")
+        receiver.wait_for(1)
+        publish(pubsub, "c")
+        assert pubsub.broker.wait_until_idle(10)
+        assert texts(receiver.requests)[-1] == "a"
+
     def test_a_whole_sequence_can_be_turned_round(self, pubsub, receiver):
         names = [str(number) for number in range(6)]
         pubsub.deliverer.faults = Disturbed(

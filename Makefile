@@ -24,7 +24,7 @@ RUN_TESTS = MODELDROP_EXCHANGES=$(EXCHANGES) $(BIN)/python -m pytest
 
 test: setup
 	rm -rf $(EXCHANGES)
-	$(RUN_TESTS) --numprocesses $(WORKERS) --dist loadfile -m "not matrix" --ignore $(CONTRACT)
+	$(RUN_TESTS) --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not matrix" --ignore $(CONTRACT)
 	$(RUN_TESTS) $(CONTRACT)
 
 test-all: setup

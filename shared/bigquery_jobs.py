@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -124,8 +125,15 @@ class BigQueryJobs:
         config.dry_run = True
         config.use_query_cache = False
         with _refusals(field):
+            # With an id of its own a conflict is told at once; the client looks long for the job of an id that it made.
             job = self._client.query(
-                query.sql, job_config=config, location=location, retry=_RETRY, timeout=CALL_SECONDS, job_retry=None
+                query.sql,
+                job_config=config,
+                job_id=str(uuid.uuid4()),
+                location=location,
+                retry=_RETRY,
+                timeout=CALL_SECONDS,
+                job_retry=None,
             )
         statistics = _resource(job).get("statistics", {})
         about = statistics.get("query", {})
@@ -147,8 +155,8 @@ class BigQueryJobs:
         under the same id.
         https://docs.cloud.google.com/bigquery/docs/managing-jobs
         """
-        try:
-            with _refusals(None):
+        with _refusals(None):
+            try:
                 self._client.query(
                     query.sql,
                     job_config=_configuration(query),
@@ -158,9 +166,29 @@ class BigQueryJobs:
                     timeout=CALL_SECONDS,
                     job_retry=None,
                 )
-        except _AlreadyThere:
-            self._adopt(query, job_id, location, since)
+            except exceptions.Conflict:
+                payload = query.labels.get(PAYLOAD_LABEL, "")
+                if self.find(job_id, location, payload=payload, since=since) is None:
+                    # Just after a 409 the job may not be there to read yet.
+                    raise TryLater(f"BigQuery has the job {job_id}, and does not show it yet") from None
         return Job(System.BIGQUERY, job_id, location)
+
+    def find(self, job_id: str, location: str, *, payload: str, since: datetime) -> Job | None:
+        """Return the job of this id if there is one, of the request whose hash is ``payload``.
+
+        Raises ``Rejected`` if the id belongs to another request, ``OldJob`` if the job was there before ``since``, and
+        ``TryLater`` if the service does not tell.
+        """
+        job = Job(System.BIGQUERY, job_id, location)
+        report = self.look(job)
+        if report is None:
+            return None
+        if report.resource.get("configuration", {}).get("labels", {}).get(PAYLOAD_LABEL) != payload:
+            raise Rejected(f"the job id {job_id} is taken by another request", code="job_id_taken")
+        created = int(report.resource.get("statistics", {}).get("creationTime") or 0) / 1000
+        if created and created < (since - _CLOCKS_APART).timestamp():
+            raise OldJob(job_id)
+        return job
 
     def look(self, job: Job) -> Report | None:
         """Return how ``job`` stands; None if there is no such job. Raises ``TryLater`` if the service does not tell."""
@@ -195,25 +223,9 @@ class BigQueryJobs:
         with _refusals(None):
             self._client.delete_model(model, not_found_ok=True, retry=_RETRY, timeout=CALL_SECONDS)
 
-    def _adopt(self, query: Query, job_id: str, location: str, since: datetime) -> None:
-        report = self.look(Job(System.BIGQUERY, job_id, location))
-        if report is None:
-            # Just after a 409 the job may not be there to read yet.
-            raise TryLater(f"BigQuery has the job {job_id}, and does not show it yet")
-        theirs = report.resource.get("configuration", {}).get("labels", {}).get(PAYLOAD_LABEL)
-        if theirs != query.labels.get(PAYLOAD_LABEL):
-            raise Rejected(f"the job id {job_id} is taken by another request", code="job_id_taken")
-        created = int(report.resource.get("statistics", {}).get("creationTime") or 0) / 1000
-        if created and created < (since - _CLOCKS_APART).timestamp():
-            raise OldJob(job_id)
-
 
 class OldJob(ModeldropError):
     """The job id belongs to the same request, sent so long ago that the ledger no longer knows it."""
-
-
-class _AlreadyThere(Exception):
-    """The job id is used."""
 
 
 @contextmanager
@@ -222,7 +234,7 @@ def _refusals(field: str | None) -> Iterator[None]:
     try:
         yield
     except exceptions.Conflict as error:
-        raise _AlreadyThere from error
+        raise TryLater(f"BigQuery: a conflict with another call: {error.message}"[:300]) from error
     except exceptions.GoogleAPICallError as error:
         told = next((each for each in error.errors if isinstance(each, Mapping)), {})
         reason = told.get("reason")

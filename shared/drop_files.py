@@ -12,7 +12,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 
 from shared.drops import Drop, DropFile, DropPath, listed_files
 from shared.errors import Problem, Rejected, TryLater
-from shared.manifest import LARGEST_BYTES, decode, read_manifest
+from shared.manifest import LARGEST_BYTES, NAME, decode, read_manifest
 from shared.outages import OUTAGES
 from shared.saved_model import Graph, read_graph
 
@@ -88,15 +88,22 @@ class DropFiles:
 
     def versions(self, prefix: str = "") -> dict[DropPath, datetime]:
         """Return every folder below ``prefix`` that is a drop, with the time of its newest object."""
+        return self._drops(prefix=prefix)
+
+    def described(self) -> dict[DropPath, datetime]:
+        """Return every drop that has a `modeldrop.yaml`, with the time of that."""
+        return self._drops(match_glob=f"*/*/*/{NAME}")
+
+    def _drops(self, **chosen: str) -> dict[DropPath, datetime]:
         newest: dict[DropPath, datetime] = {}
         try:
             for blob in self._client.list_blobs(
                 self._bucket,
-                prefix=prefix,
                 page_size=1000,
                 fields="nextPageToken,items(name,updated)",
                 retry=_RETRY,
                 timeout=CALL_SECONDS,
+                **chosen,
             ):
                 if path := DropPath.of_object(blob.name):
                     newest[path] = max(newest.get(path, blob.updated), blob.updated)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared import statements, watches
-from shared.bigquery_jobs import Query
+from shared.bigquery_jobs import OldJob, Query
+from shared.drops import DropPath
 from shared.errors import Rejected
 from shared.events_in import Message
 from shared.identifiers import ModelName
@@ -19,7 +21,7 @@ from shared.progress import WaitFor
 from shared.services import Services
 from shared.settings import Settings
 from shared.vertex_batch import Batch
-from shared.work import Item, Kind, Step, System
+from shared.work import Item, Kind, Step, StepState, System
 
 
 def plan(request: PredictRequest, payload: Mapping[str, Any], message: Message, now: datetime) -> Item:
@@ -48,6 +50,17 @@ class Predictions:
     def prepare(self, item: Item, services: Services) -> Item:
         request = _request(item, services.settings)
         location = services.bigquery.location_of(request.output.dataset_name, "output.table")
+        try:
+            return self._analysed(item, request, location, services)
+        except (Rejected, WaitFor):
+            # What was right when the job was submitted may be gone by now.
+            if (submitted := _submitted_before(item, location, services)) is None:
+                raise
+            return replace(submitted, location=location).with_facts(
+                model=str(request.model), output_table=str(request.output)
+            )
+
+    def _analysed(self, item: Item, request: PredictRequest, location: str, services: Services) -> Item:
         version = self._version_of(request.model, item, services)
         query = _prediction(request)
         analysis = services.bigquery.analyse(replace(query, destination=None), location, "input")
@@ -129,18 +142,48 @@ class Predictions:
         )
 
 
+def _submitted_before(item: Item, location: str, services: Services) -> Item | None:
+    """Return ``item`` with the job that writes its rows, if a call submitted it and was killed before it could write so."""
+    step = item.steps[0]
+    if step.name != "predict":
+        return None
+    with suppress(Rejected, OldJob):
+        job = services.bigquery.find(item.job_id(step), location, payload=item.payload, since=item.created)
+        if job is not None:
+            return item.with_step(replace(step, state=StepState.SUBMITTED, job=job, sent=services.now()))
+    return None
+
+
 def _is_coming(model: ModelName, services: Services) -> bool:
     """Return whether a drop of ``model`` is watched, is being imported, or lies there and its event is still to come."""
     for kind in (Kind.DROP, Kind.IMPORT):
         if any(pending.subject == str(model) for pending in services.ledger.pending(kind)):
             return True
+    return _lies_in_its_folder(model, services) or _is_a_target(model, services)
+
+
+def _lies_in_its_folder(model: ModelName, services: Services) -> bool:
     if model.project != services.settings.google_cloud_project:
         return False
-    for path, newest in services.drop_files.versions(f"{model.dataset}/{model.model}/").items():
-        watch = services.ledger.read(Kind.DROP, path.key)
-        if watch is None or not watches.is_enough(watch, newest):
-            return True
-    return False
+    versions = services.drop_files.versions(f"{model.dataset}/{model.model}/")
+    return any(_is_unnoticed(path, newest, services) for path, newest in versions.items())
+
+
+def _is_a_target(model: ModelName, services: Services) -> bool:
+    """Return whether a drop in another folder names ``model``; one that nobody noticed for long is for reconciliation."""
+    settings = services.settings
+    oldest = services.now() - timedelta(seconds=settings.reconcile_seconds)
+    return any(
+        written > oldest
+        and _is_unnoticed(path, written, services)
+        and services.drop_files.read_or_list(path)[0].target(settings.google_cloud_project) == model
+        for path, written in services.drop_files.described().items()
+    )
+
+
+def _is_unnoticed(path: DropPath, newest: datetime, services: Services) -> bool:
+    watch = services.ledger.read(Kind.DROP, path.key)
+    return watch is None or not watches.is_enough(watch, newest)
 
 
 def _request(item: Item, settings: Settings) -> PredictRequest:

@@ -163,6 +163,43 @@ def test_a_prediction_waits_for_a_target_that_the_manifest_names_last(world: Wor
     assert len(world.rows(f"{world.dataset}.{request_id}")) == 10
 
 
+def test_a_prediction_waits_for_a_target_that_nobody_has_noticed_yet(world: World) -> None:
+    name, target, request_id = fresh("path"), fresh("target"), fresh("asked")
+    files = {**world.shifter(SHIFT), "modeldrop.yaml": f"files: 5\ntarget: {world.dataset}.{target}\n".encode()}
+    with world.faults({"service": "eventarc", "receiver": "import_model", "do": {"drop": True}}):
+        world.drop(files, name)
+        world.ask(target, request_id, request_id)
+        world.delivered()
+    item = world.item("predict", "request", request_id)
+    assert item is not None
+    assert item["waits_for"] == "model"
+    world.reconcile()
+    world.event("prediction.succeeded", request_id=request_id)
+    world.quiet()
+    assert len(world.rows(f"{world.dataset}.{request_id}")) == 10
+
+
+def test_a_prediction_whose_input_is_gone_when_a_crash_is_mended_is_told_as_it_ended(
+    world: World, shifter: str
+) -> None:
+    name = fresh("gone")
+    world.bigquery.query(f"CREATE TABLE {world.dataset}.{name}_input AS SELECT 1.0 AS x").result()
+    with world.faults(
+        {"caller": "predict", "method": "bigquery.jobs.insert", "nth": 2, "when": "after", "do": {"kill": True}},
+        {"service": "eventarc", "receiver": "predict", "nth": [*range(2, 50)], "do": {"drop": True}},
+    ):
+        world.ask("seven", name, name, input={"table": f"{world.dataset}.{name}_input"})
+        world.delivered()
+        assert world.faults_met()[0] == 1
+    world.until(lambda: len(world.rows(f"{world.dataset}.{name}")) == 1, ticking=False)
+    world.bigquery.delete_table(f"{world.dataset}.{name}_input")
+    world.ready()
+    world.event("prediction.succeeded", request_id=name)
+    world.quiet()
+    assert world.ids("request.rejected", request_id=name) == set()
+    assert len(world.rows(f"{world.dataset}.{name}")) == 1
+
+
 def test_a_prediction_tells_the_version_that_made_its_rows(world: World) -> None:
     name, first, second = fresh("versions"), fresh("by_1"), fresh("by_2")
     world.drop(world.shifter(1), name, "1")

@@ -67,6 +67,18 @@ def test_while_every_service_refuses_all_calls_the_faults_can_be_read_and_taken_
     assert requests.get(bucket, timeout=10).status_code == 200
 
 
+def test_a_conflict_that_says_nothing_of_the_request_does_not_end_it(world: World, shifter: str) -> None:
+    name = fresh("conflict")
+    # The first is the dry run.
+    with world.faults({"caller": "predict", "method": "bigquery.jobs.insert", "nth": 1, "do": {"status": 409}}):
+        ask(world, name)
+        world.delivered()
+        assert world.faults_met() == [1]
+    world.event("prediction.succeeded", request_id=name)
+    world.quiet()
+    check_prediction(world, name)
+
+
 # Vertex AI's states: what an event tells, or None for a state that is waited on.
 STATES = {
     "JOB_STATE_QUEUED": None,

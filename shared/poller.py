@@ -189,8 +189,10 @@ def _handle(pending: Pending, listed: _Listed, services: Services) -> None:
     handler = HANDLERS[item.kind]
     try:
         item = _go_on(item, listed, handler, services)
-    except TryLater:
-        # What cannot be looked at may be late all the same.
+    except LostRace:
+        raise
+    except Exception:
+        # What cannot be looked at, or not be worked on for a mistake of ours, may be late all the same.
         stands = services.ledger.read(pending.kind, pending.key)
         if stands is not None:
             report_late(stands, handler, services)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
@@ -13,7 +14,17 @@ import requests
 
 from shared.keys import hash_of
 from shared.states import BIGQUERY_CALL_REASONS, BIGQUERY_JOB_REASONS, Consequence
-from tests.e2e.deeds import SHIFT, ask, check_batch, check_import, check_prediction, post, publish_batch
+from tests.e2e.deeds import (
+    SHIFT,
+    ask,
+    check_batch,
+    check_import,
+    check_prediction,
+    post,
+    publish_batch,
+    upload_all_but_one,
+    upload_the_last,
+)
 from tests.e2e.world import World, fresh, together
 
 FUNCTIONS = ("import_model", "predict", "submit_batch", "submit_batch_message", "poll_jobs")
@@ -262,6 +273,31 @@ def test_what_is_past_its_deadline_is_told_even_if_its_job_cannot_be_looked_at(s
     world.quiet()
     assert stuck.data["error"]["code"] == "deadline"
     assert len(world.events.all("job.stuck", request_id=name)) == 1
+
+
+def test_what_is_past_its_deadline_is_told_even_if_a_mistake_keeps_it_from_being_worked_on(strict: World) -> None:
+    world, name = strict, fresh("odd")
+    upload_all_but_one(world, name, counted=False)
+    world.ask(name, name, name)
+    world.delivered()
+    stored = f"ledger/items/predict/{hash_of('predict', 'request', name)}.json"
+
+    def replace_request(request: dict[str, Any]) -> dict[str, Any]:
+        item = json.loads(world.state.blob(stored).download_as_bytes())
+        world.state.blob(stored).upload_from_string(json.dumps({**item, "request": request}))
+        return dict(item["request"])
+
+    # No version of Modeldrop can work on that.
+    request = replace_request({})
+    stuck = world.event("job.stuck", request_id=name)
+    world.tick()
+    replace_request(request)
+    upload_the_last(world, name)
+    world.event("prediction.succeeded", request_id=name)
+    world.quiet()
+    assert stuck.data["error"]["code"] == "deadline"
+    assert len(world.events.all("job.stuck", request_id=name)) == 1
+    assert len(world.rows(f"{world.dataset}.{name}")) == 10
 
 
 def test_what_is_past_its_deadline_is_told_even_if_its_function_died_before_it_wrote_the_deadline(

@@ -68,10 +68,10 @@ class _Listed:
 
 
 def tick(services: Services) -> Tick:
-    """Go on with open work, the oldest first, until it is done or the time is over."""
+    """Go on with open work, what waits longest first, until it is done or the time is over."""
     started = services.now()
     until = started + timedelta(seconds=services.settings.poll_budget_seconds)
-    pending = sorted(services.ledger.pending(), key=lambda each: each.created)
+    pending = sorted(services.ledger.pending(), key=_waits_since)
     listed = _list_jobs(pending, services)
     due = [each for each in pending if _is_due(each, listed, started)]
     handled = _side_by_side(
@@ -156,6 +156,16 @@ def _list_jobs(pending: Iterable[Pending], services: Services) -> _Listed:
         batches = None
         log("WARNING", "Vertex AI's jobs could not be listed", reason=str(error)[:200])
     return _Listed(queries, batches)
+
+
+def _waits_since(pending: Pending) -> datetime:
+    """Return since when open work waits for the poller.
+
+    What was tried in vain, and is not known to wait for something, goes behind what came before that: a service that fails
+    slowly must not take up the time of every tick.
+    """
+    was_tried = not is_submitted(pending) and not pending.waits_for
+    return max(pending.created, pending.written) if was_tried else pending.created
 
 
 def _is_due(pending: Pending, listed: _Listed, now: datetime) -> bool:

@@ -208,6 +208,29 @@ def test_a_job_that_fails_for_no_fault_of_its_own_is_tried_three_times(world: Wo
     assert len(world.jobs(failed.data["key"])) == 3
 
 
+@pytest.mark.matrix
+def test_what_fails_slowly_holds_up_nothing_that_came_later(
+    start_world: Callable[..., AbstractContextManager[World]],
+) -> None:
+    with start_world("slow", settings={"POLL_BUDGET_SECONDS": "1", "POLL_THREADS": "1"}) as world:
+        world.tick()
+        failing, name = fresh("failing"), fresh("later")
+        located = {"method": "bigquery.datasets.get"}
+        with world.faults(
+            {**located, "caller": "predict", "do": {"status": 401}},
+            # The client tries again for longer than a tick may take.
+            {**located, "caller": "poll_jobs", "do": {"status": 503}},
+        ):
+            world.ask(name, failing, failing)
+            world.delivered()
+            world.drop(world.shifter(SHIFT), name)
+            world.delivered()
+            world.until(lambda: any(each.startswith("import/") for each in world.pending()), timeout=120)
+        world.event("prediction.succeeded", request_id=failing)
+        world.quiet()
+        assert world.shift_of(name) == SHIFT
+
+
 @pytest.fixture(scope="module")
 def strict(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
     """A world in which two batches run at once at most, and everything is past its deadline soon."""

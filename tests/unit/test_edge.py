@@ -56,12 +56,16 @@ def taken(headers: dict[str, str], body: bytes) -> CloudEvent:
 def serve() -> Iterator[Callable[[str], Client]]:
     """Serves a function of main.py in this process, as it is deployed with an event trigger."""
     before = list(sys.path)  # functions-framework adds to it
+    # As deep as a function goes; libraries that other tests import have Python go deeper.
+    depth = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
 
     def served(function: str) -> Client:
         return Client(functions_framework.create_app(function, str(ROOT / "main.py"), "cloudevent"))
 
     with variables({"FUNCTION_SIGNATURE_TYPE": "cloudevent"}):
         yield served
+    sys.setrecursionlimit(depth)
     sys.path[:] = before
 
 

@@ -105,6 +105,7 @@ class Predictions:
 
     def conclude(self, item: Item, services: Services) -> Item:
         result = item.steps[-1].result
+        item = item.with_facts(**self._version_at_start(item, int(result.get("started_ms") or 0), services))
         failed = int(result.get("failed_rows") or 0)
         item = item.with_facts(
             rows_written=result.get("rows_written"),
@@ -123,12 +124,26 @@ class Predictions:
         Raises ``WaitFor`` if the model is not there and a drop for it is being imported, ``Rejected`` if there is none.
         """
         created = services.bigquery.model_created(str(model)) or self._created_meanwhile(model, item, services)
+        return _version_since(model, created, services)
+
+    def _version_at_start(self, item: Item, started_ms: int, services: Services) -> Mapping[str, str | None]:
+        """Return the facts to change if the model was replaced after it was looked at and before the job began.
+
+        ``started_ms`` is when it did, in milliseconds since 1970; 0 if BigQuery did not tell.
+        """
+        if not started_ms:
+            return {}
+        model = _request(item, services.settings).model
         record = ModelRecords(services.ledger).read(model)
-        coming = services.ledger.read(Kind.IMPORT, record.in_flight["key"]) if record.in_flight else None
-        if coming is not None and coming.created <= created:
-            # It has replaced the model already, and the poller has not noticed yet.
-            return coming.request
-        return record.current or {}
+        looked_at = item.facts.get("model_fingerprint")
+        if record.in_flight is None and (record.current or {}).get("fingerprint") == looked_at:
+            return {}
+        with suppress(Rejected):
+            created = services.bigquery.model_created(str(model))
+            if created is not None and created.timestamp() * 1000 <= started_ms:
+                version = _version_since(model, created, services)
+                return {"model_version": version.get("version"), "model_fingerprint": version.get("fingerprint")}
+        return {}
 
     def _created_meanwhile(self, model: ModelName, item: Item, services: Services) -> datetime:
         waited = (services.now() - item.created).total_seconds()
@@ -140,6 +155,16 @@ class Predictions:
         raise Rejected(
             f"there is no model {model}, and no drop of it is being imported", field="model", code="model_not_found"
         )
+
+
+def _version_since(model: ModelName, created: datetime, services: Services) -> Mapping[str, str]:
+    """Return `version` and `fingerprint` of the drop that a model created then came from; nothing if from none."""
+    record = ModelRecords(services.ledger).read(model)
+    coming = services.ledger.read(Kind.IMPORT, record.in_flight["key"]) if record.in_flight else None
+    if coming is not None and coming.created <= created:
+        # It has replaced the model already, and the poller has not noticed yet.
+        return coming.request
+    return record.current or {}
 
 
 def _submitted_before(item: Item, location: str, services: Services) -> Item | None:

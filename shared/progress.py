@@ -259,6 +259,7 @@ def _query_result(report: Report) -> dict[str, int | str | None]:
         rows = stages[-1].get("recordsWritten")
     functions = (query.get("genAiStats") or {}).get("functionStats") or []
     return {
+        "started_ms": int(statistics.get("startTime") or 0),
         "rows_written": None if rows is None else int(rows),
         "bytes_processed": int(query.get("totalBytesProcessed") or statistics.get("totalBytesProcessed") or 0),
         "slot_ms": int(statistics.get("totalSlotMs") or query.get("totalSlotMs") or 0),

@@ -16,6 +16,7 @@ from tests.e2e.deeds import (
     publish_requests,
     settled,
     upload_all_but_one,
+    wait_for_its_job,
 )
 from tests.e2e.world import World, fresh, shifted, together
 
@@ -206,6 +207,7 @@ def test_a_prediction_tells_the_version_that_made_its_rows(world: World) -> None
     world.event("model.imported", model=model_of(world, name))
     world.quiet()
     world.ask(name, first, first)
+    wait_for_its_job(world, "predict", first)
     world.drop({**world.shifter(2), "modeldrop.yaml": b"files: 5\n"}, name, "2")
     world.delivered()
     world.until(lambda: len(world.imports_of(name)) == 2)
@@ -218,6 +220,27 @@ def test_a_prediction_tells_the_version_that_made_its_rows(world: World) -> None
 
     assert [shifted(world.rows(f"{world.dataset}.{each}")) for each in (first, second)] == [{1}, {2}]
     assert told == ["1", "2"]
+
+
+def test_a_prediction_tells_the_version_that_came_before_its_job(world: World) -> None:
+    name, request_id = fresh("versions"), fresh("asked")
+    world.drop(world.shifter(1), name, "1")
+    world.event("model.imported", model=model_of(world, name))
+    world.quiet()
+    # The first is the dry run.
+    late = {"caller": "predict", "method": "bigquery.jobs.insert", "nth": 2, "do": {"delay_seconds": 10}}
+    with world.faults(late):
+        world.ask(name, request_id, request_id)
+        world.until(lambda: world.faults_met() == [1], ticking=False)
+        world.drop({**world.shifter(2), "modeldrop.yaml": b"files: 5\n"}, name, "2")
+        world.until(lambda: world.shift_of(name) == 2, ticking=False)
+        assert world.rows(f"{world.dataset}.{request_id}") == []
+        world.delivered()
+    told = world.event("prediction.succeeded", request_id=request_id)
+    world.quiet()
+
+    assert shifted(world.rows(f"{world.dataset}.{request_id}")) == {2}
+    assert told.data["model_version"] == "2"
 
 
 def test_a_prediction_waits_for_what_replaces_a_drop_that_failed(world: World) -> None:

@@ -101,9 +101,11 @@ def test_a_job_that_is_not_there_is_submitted_again_under_its_id() -> None:
 def test_what_a_finished_query_told_is_kept(
     statistics: dict[str, Any], rows: int | None, read: int, slots: int, failed: int
 ) -> None:
+    statistics = {"startTime": "1700000000000", **statistics}
     item = _settle(Report(Progress.SUCCEEDED, None, None, {"statistics": statistics}))
     assert item.steps[0].state is StepState.SUCCEEDED
     assert item.steps[0].result == {
+        "started_ms": 1_700_000_000_000,
         "rows_written": rows,
         "bytes_processed": read,
         "slot_ms": slots,

@@ -96,7 +96,6 @@ def test_a_drop_of_counted_files_is_imported_with_its_last_one_without_the_polle
 
 
 @pytest.mark.timeout(900)
-# From two pages of a listing on, to list the drop with every event would cost more.
 @pytest.mark.parametrize("count", [2_000, pytest.param(10_000, marks=pytest.mark.matrix)])
 def test_a_drop_of_many_files_is_one_import_and_costs_at_most_two_calls_an_event(world: World, count: int) -> None:
     model = fresh("large")
@@ -113,6 +112,7 @@ def test_a_drop_of_many_files_is_one_import_and_costs_at_most_two_calls_an_event
     world.quiet(timeout=600)
 
     calls = len(world.calls("import_model")) + len(world.calls("poll_jobs"))
-    assert calls <= 2 * count, f"{calls} calls for {count} events"
+    # Two are promised. If only the events that come after the import listed the drop, it would be more than this.
+    assert calls <= 1.5 * count, f"{calls} calls for {count} events"
     assert len(world.imports_of(model)) == 1
     assert world.shift_of(model) == 9

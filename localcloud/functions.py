@@ -14,6 +14,7 @@ from pathlib import Path
 
 from localcloud.clock import Clock
 from localcloud.declaration import Function
+from localcloud.deployed_packages import LAUNCH, left_out
 from localcloud.http import HOST, ReservedPort
 from localcloud.janitor import Janitor
 
@@ -41,6 +42,7 @@ class FunctionProcess:
         self.function = function
         self.log = data_dir / "logs" / f"{function.name}.log"
         self._source = source
+        self._left_out = left_out(source).as_argument()
         # A home of its own: nothing of the person's own Google configuration can reach the function.
         self._home = data_dir / "home" / function.name
         self._clock = clock
@@ -131,7 +133,7 @@ class FunctionProcess:
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "functions_framework"),
+                    *(sys.executable, "-c", LAUNCH, self._left_out),
                     *("--target", self.function.name),
                     *("--source", "main.py"),
                     *("--signature-type", self.function.signature_type),

@@ -69,6 +69,64 @@ def test_a_function_gets_what_it_is_given_and_nothing_of_the_person(supervise: C
     assert "PYTEST_CURRENT_TEST" not in environment
 
 
+IMPORTING = """\
+import importlib
+
+import functions_framework
+
+@functions_framework.http
+def importing(request):
+    name = request.get_data(as_text=True)
+    try:
+        return str(importlib.import_module(name) is not None)
+    except ImportError as error:
+        return type(error).__name__
+"""
+LEAST = "functions-framework==3.10.2  # with its events\ngoogle-cloud-storage==3.17.1\n"
+
+
+@pytest.mark.parametrize(
+    ("requirements", "absent"),
+    [
+        (LEAST, {"pandas", "yaml", "hypothesis"}),
+        (f"# More.\n\n{LEAST}PyYAML==6.0.3\npandas>=2; python_version < '4'\n", {"hypothesis"}),
+        (None, set()),
+    ],
+)
+def test_a_function_has_the_packages_that_it_is_deployed_with(
+    supervise: Callable[..., Functions], tmp_path: Path, requirements: str | None, absent: set[str]
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "main.py").write_text(IMPORTING)
+    if requirements is not None:
+        (source / "requirements.txt").write_text(requirements)
+    functions = supervise(source, "importing")
+    functions.start({})
+    functions.wait_until_ready()
+    url = functions.urls()["importing"]
+    imported = {
+        name: requests.post(url, data=name, timeout=30).text
+        for name in ("pandas", "numpy", "yaml", "hypothesis", "flask", "google.cloud.storage")
+    }
+    absent = absent | ({"numpy"} if "pandas" in absent else set())
+    assert imported == {name: "ModuleNotFoundError" if name in absent else "True" for name in imported}
+
+
+def test_a_module_of_the_functions_own_is_there_whatever_packages_bring_it(
+    supervise: Callable[..., Functions], tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "main.py").write_text(IMPORTING)
+    (source / "requirements.txt").write_text(LEAST)
+    (source / "rich.py").write_text("")
+    functions = supervise(source, "importing")
+    functions.start({})
+    functions.wait_until_ready()
+    assert requests.post(functions.urls()["importing"], data="rich", timeout=30).text == "True"
+
+
 def test_a_function_is_one_gunicorn_master_with_one_worker(supervise: Callable[..., Functions]) -> None:
     functions = supervise(FUNCTIONS / "echo", "echo")
     functions.start({})

@@ -1,0 +1,109 @@
+"""What a function can import: the packages that it is deployed with, and not the many more that the local cloud needs.
+
+A function that imports one of those would work here and fail in the cloud; and Google's clients import some of them
+wherever they are, which takes longer than all the rest of a function's start.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
+
+REQUIREMENTS = "requirements.txt"
+
+# The first argument is what is left out, then come functions-framework's own. A module that is None cannot be imported:
+# https://docs.python.org/3/reference/import.html#the-module-cache
+LAUNCH = """\
+import json, runpy, sys, types
+left_out = json.loads(sys.argv.pop(1))
+sys.modules.update(dict.fromkeys(left_out["absent"]))
+for name, folder in left_out["overwritten"].items():
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [folder]
+runpy.run_module("functions_framework", run_name="__main__", alter_sys=True)
+"""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What a function does not find of this environment."""
+
+    absent: tuple[str, ...] = ()
+    """Top-level modules."""
+    overwritten: dict[str, str] = field(default_factory=dict)
+    """The folders of packages, by name, whose `__init__` is not the one that would be deployed: it is not run."""
+
+    def as_argument(self) -> str:
+        """Return what ``LAUNCH`` takes."""
+        return json.dumps(asdict(self))
+
+
+@cache
+def left_out(source: Path) -> LeftOut:
+    """Return what a function that is deployed from ``source`` would not have: what its `requirements.txt` does not draw in.
+
+    That is nothing if there is no such file. Of modules that several packages share, such as `google`, all are there.
+    """
+    requirements = source / REQUIREMENTS
+    if not requirements.exists():
+        return LeftOut()
+    lines = (line.partition(" #")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines())
+    deployed = _with_dependencies([Requirement(line) for line in lines if line and not line.startswith("#")])
+    absent, others = [], set()
+    for module, packages in packages_distributions().items():
+        names = set(map(canonicalize_name, packages))
+        if names & set(deployed):
+            others |= names - set(deployed)
+        elif module.isidentifier() and not (source / module).exists() and not (source / f"{module}.py").exists():
+            absent.append(module)
+    return LeftOut(tuple(sorted(absent)), _overwritten(deployed, others))
+
+
+def _with_dependencies(requirements: list[Requirement]) -> dict[NormalizedName, Distribution]:
+    """Return the packages that ``requirements`` ask for, and those that these need in turn."""
+    todo = list(requirements)
+    asked: set[tuple[NormalizedName, frozenset[str]]] = set()
+    found: dict[NormalizedName, Distribution] = {}
+    while todo:
+        requirement = todo.pop()
+        name = canonicalize_name(requirement.name)
+        if (name, frozenset(requirement.extras)) in asked:
+            continue
+        asked.add((name, frozenset(requirement.extras)))
+        try:
+            found[name] = distribution(name)
+        except PackageNotFoundError:
+            # Whoever imports it will be told.
+            continue
+        environments = [{"extra": extra} for extra in ("", *requirement.extras)]
+        todo += [
+            each
+            for each in map(Requirement, found[name].requires or ())
+            if each.marker is None or any(each.marker.evaluate(environment) for environment in environments)
+        ]
+    return found
+
+
+def _overwritten(deployed: dict[NormalizedName, Distribution], others: set[NormalizedName]) -> dict[str, str]:
+    """Return the packages of which one of ``deployed`` and one of ``others`` bring an `__init__`.
+
+    Whichever was installed last stands there: functions-framework brings a small `google.cloud.functions`, and
+    google-cloud-functions a large one.
+    """
+    theirs = {path for name in others for path in _initial_files(distribution(name))}
+    return {
+        ".".join(path.parts[:-1]): str(Path(str(each.locate_file(path))).parent)
+        for each in deployed.values()
+        for path in _initial_files(each)
+        if path in theirs
+    }
+
+
+def _initial_files(package: Distribution) -> set[Path]:
+    return {Path(file) for file in package.files or () if file.name == "__init__.py"}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -15,6 +18,9 @@ from tests.conftest import variables
 
 if TYPE_CHECKING:
     from tests.e2e.world import World
+
+# The file that says that all SavedModels are there.
+MADE = "made"
 
 # Nothing happens but what a test does: the poller is called by hand. What is waited for is short.
 SETTINGS = {
@@ -29,26 +35,37 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="session")
-def making_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
-    """The folder that the tests' own SavedModels come into, and the process that makes them."""
-    folder = tmp_path_factory.mktemp("saved-models")
+def making_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder that the tests' own SavedModels come into, made by a process of its own.
+
+    Of sessions that run side by side for one `make test`, the first makes them for all.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "saved-models"
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        yield folder
+        return
     command = [sys.executable, "-m", "tests.e2e.saved_models", "make", str(folder)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        yield folder, process
+        yield folder
         process.kill()
 
 
 @pytest.fixture(scope="session")
-def saved_models(making_models: tuple[Path, subprocess.Popen[bytes]]) -> Path:
+def saved_models(making_models: Path) -> Path:
     """The folder with the tests' own SavedModels, `shifter` and `judge`."""
-    folder, process = making_models
-    assert process.wait(timeout=120) == 0
-    return folder
+    deadline, pause = time.monotonic() + 120, threading.Event()
+    while not (making_models / MADE).exists():
+        assert time.monotonic() < deadline, "the SavedModels were not made in time"
+        pause.wait(0.05)
+    return making_models
 
 
 @pytest.fixture(scope="session")
 def start_world(
-    making_models: tuple[Path, subprocess.Popen[bytes]], request: pytest.FixtureRequest, exchanges: Path
+    making_models: Path, request: pytest.FixtureRequest, exchanges: Path
 ) -> Callable[..., AbstractContextManager[World]]:
     """Starts further worlds whose functions have other settings, or whose cloud is another."""
     from localcloud.cloud import LocalCloud

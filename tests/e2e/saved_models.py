@@ -16,6 +16,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 
+from tests.e2e.conftest import MADE
+
 WORDS = ("ham", "spam", "eggs", "bacon")
 
 
@@ -75,12 +77,13 @@ class Judge(tf.Module):
 
 
 def make(folder: Path) -> None:
-    """Save every model in a subfolder of ``folder``."""
+    """Save every model in a subfolder of ``folder``, and the file ``MADE`` in it when all are there."""
     for name, kind in {"shifter": Shifter, "judge": Judge}.items():
         sources = folder / f"{name}-sources"
         sources.mkdir(parents=True)
         model = kind(sources)
         tf.saved_model.save(model, str(folder / name), signatures={"serving_default": model.serve})
+    (folder / MADE).touch()
 
 
 def predict(folder: Path, inputs: dict[str, list[Any]]) -> dict[str, list[Any]]:

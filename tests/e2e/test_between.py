@@ -332,7 +332,7 @@ def test_drops_that_could_not_be_looked_for_are_looked_for_again_soon(
 
 def test_what_was_forgotten_while_the_answer_is_lost_does_not_stop_the_poller(forgetful: World) -> None:
     world, name = forgetful, fresh("forgotten")
-    world.drop(world.shifter(7), name, seed=1)
+    world.drop(world.shifter(7), name, seed=2)
     world.event("model.imported", model=model_of(world, name))
     world.ask(name, name, name)
     world.event("prediction.succeeded", request_id=name)

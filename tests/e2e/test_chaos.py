@@ -41,13 +41,13 @@ def drop_in_any_order(world: World, name: str) -> None:
 
 def drop_two_versions(world: World, name: str) -> None:
     together(
-        partial(world.drop, world.shifter(SHIFT), name, "12", seed=1),
+        partial(world.drop, world.shifter(SHIFT), name, "12", seed=5),
         partial(world.drop, world.shifter(SHIFT + 1), name, "3", seed=2),
     )
 
 
 def drop_and_ask_for_it(world: World, name: str) -> None:
-    path = world.drop(world.shifter(SHIFT), name, seed=3)
+    path = world.drop(world.shifter(SHIFT), name, seed=6)
     world.publish("MODELS_TOPIC", {"action": "import", "path": path})
 
 

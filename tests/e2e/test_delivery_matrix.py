@@ -195,7 +195,7 @@ def test_of_versions_that_come_at_once_the_higher_one_stands_in_the_end(
     higher = {"1": "2", "10": "10", "b": "b", "7": "7"}[versions[0]]
     shifts = {version: 20 + number for number, version in enumerate(versions)}
 
-    together(*[partial(world.drop, world.shifter(shifts[each]), name, each, seed=1) for each in versions])
+    together(*[partial(world.drop, world.shifter(shifts[each]), name, each, seed=2) for each in versions])
     world.event("model.imported", model=model, version=higher)
     world.delivered()
     world.quiet()

@@ -55,7 +55,7 @@ def test_with_three_calls_in_ten_failing_nothing_is_lost_and_nothing_done_twice(
     batches = [fresh("storm") for _ in range(2)]
     with world.faults(*STORMS[storm]):
         for name in drops:
-            world.drop(world.shifter(SHIFT), name, seed=1)
+            world.drop(world.shifter(SHIFT), name)
         for name in messages:
             ask(world, name)
         for name in batches:

@@ -94,7 +94,12 @@ class World:
         dataset: str | None = None,
         seed: int | None = None,
     ) -> str:
-        """Upload the files of a drop one by one, shuffled by ``seed``; return the drop's path."""
+        """Upload the files of a drop one by one, shuffled by ``seed``; return the drop's path.
+
+        One whose last file the graph does not name is rightly imported without it, and again with it, if that file comes
+        later than the drop takes to settle: on a busy machine, or while calls fail. Without a seed, and with 2, 5, 6 or 7,
+        the last file of a shifter is one that it needs.
+        """
         names = sorted(files)
         if seed is not None:
             random.Random(seed).shuffle(names)

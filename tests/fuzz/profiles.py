@@ -1,4 +1,4 @@
-"""How hard properties are tried: two hundred examples each, or ten thousand.
+"""How hard properties are tried: a few hundred examples each, or ten thousand.
 
 `pytest tests/fuzz --hypothesis-profile=long` or the variable HYPOTHESIS_PROFILE=long choose the second.
 """
@@ -15,6 +15,6 @@ PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 def load() -> None:
     """Make the profiles known, and use the one that HYPOTHESIS_PROFILE names."""
-    settings.register_profile("default", PATIENT, max_examples=200)
+    settings.register_profile("default", PATIENT, max_examples=300)
     settings.register_profile("long", PATIENT, max_examples=10_000)
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

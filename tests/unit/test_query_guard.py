@@ -101,25 +101,25 @@ def test_conditions_that_are_refused(condition: str) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        "(" * 100_000,
-        "(" * 30_000 + "SELECT 1" + ")" * 30_000,
-        "SELECT " + "f(" * 20_000 + ")" * 20_000,
-        "SELECT '" + "\\'" * 49_000,
-        "SELECT " + "'''" * 33_300,
-        "SELECT " + '"" ' * 33_300,
-        "SELECT " + "/*" * 49_000,
-        "SELECT " + "a." * 49_000 + "f(1)",
-        "SELECT " + "`a`." * 24_000 + "f(1)",
-        "SELECT " + "-- \n" * 24_000,
-        "SELECT " + "1" * 99_000,
+        "(" * 1_000_000,
+        "(" * 300_000 + "SELECT 1" + ")" * 300_000,
+        "SELECT " + "f(" * 200_000 + ")" * 200_000,
+        "SELECT '" + "\\'" * 490_000,
+        "SELECT " + "'''" * 333_000,
+        "SELECT " + '"" ' * 333_000,
+        "SELECT " + "/*" * 490_000,
+        "SELECT " + "a." * 490_000 + "f(1)",
+        "SELECT " + "`a`." * 240_000 + "f(1)",
+        "SELECT " + "-- \n" * 240_000,
+        "SELECT " + "1" * 990_000,
     ],
     ids=lambda query: query[:14],
 )
-def test_a_long_query_takes_no_time_to_speak_of(query: str) -> None:
+def test_the_longest_query_takes_no_time_to_speak_of(query: str) -> None:
     begun = time.process_time()
     try:
         check_query(query, field="input.query")
     except Rejected as refusal:
         assert len(refusal.problem.message) < 1_000
-    # Ten times what it takes: only time that grows faster than the text would come near.
-    assert time.process_time() - begun < 3
+    # Twenty times what it takes: only time that grows faster than the text would come near.
+    assert time.process_time() - begun < 20

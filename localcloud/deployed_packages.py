@@ -58,8 +58,8 @@ def left_out(source: Path) -> LeftOut:
     absent, others = [], set()
     for module, packages in packages_distributions().items():
         names = set(map(canonicalize_name, packages))
-        if names & set(deployed):
-            others |= names - set(deployed)
+        if names & deployed.keys():
+            others |= names - deployed.keys()
         elif module.isidentifier() and not (source / module).exists() and not (source / f"{module}.py").exists():
             absent.append(module)
     return LeftOut(tuple(sorted(absent)), _overwritten(deployed, others))

@@ -14,7 +14,7 @@ $(VENV)/.installed: requirements.txt requirements-local.txt constraints.txt
 	touch $@
 
 demo: setup
-	$(BIN)/python -m localcloud demo
+	$(BIN)/python -m demo
 
 # The tests run in several processes, since many of them wait for something; what all of them said is checked at last.
 EXCHANGES := $(CURDIR)/.cache/exchanges

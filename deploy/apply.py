@@ -5,7 +5,14 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping
 
-from deploy.steps import Plan, Step, Words, fill, placeholders, shell_command
+from deploy.steps import (
+    Plan,
+    Step,
+    Words,
+    fill,
+    placeholders,
+    shell_command,
+)
 
 
 class CommandFailedError(RuntimeError):

@@ -10,7 +10,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from deploy.declaration import Account, Declaration, Function, HttpTrigger, Schedule, StorageTrigger, TopicTrigger
+from deploy.declaration import (
+    Account,
+    Declaration,
+    Function,
+    HttpTrigger,
+    Schedule,
+    StorageTrigger,
+    TopicTrigger,
+)
 from deploy.steps import Plan, Step, Words
 
 SERVICES = (

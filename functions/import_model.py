@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from cloudevents.http import CloudEvent
 
-from shared.drop_watch import notice
-from shared.drops import DropPath
-from shared.edge import cloud_event
+from shared.drops.drop import DropPath
+from shared.drops.intake import notice
+from shared.engine.services import services
 from shared.errors import LostRace
-from shared.events_in import FinalizedObject
-from shared.services import services
+from shared.events.edge import cloud_event
+from shared.events.incoming import FinalizedObject
 
 
 @cloud_event

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from cloudevents.http import CloudEvent
 
-from shared.answers import rejections
-from shared.drop_watch import import_again
-from shared.edge import cloud_event
+from shared.drops.intake import import_again
+from shared.engine.answers import rejections
+from shared.engine.services import services
 from shared.errors import LostRace
-from shared.events_in import Message
-from shared.manage_request import ManageRequest
-from shared.services import services
+from shared.events.edge import cloud_event
+from shared.events.incoming import Message
+from shared.models.request import ManageRequest
 from shared.work import Kind
 
 

@@ -7,9 +7,9 @@ from dataclasses import asdict
 import flask
 import functions_framework
 
+from shared.engine.services import services
 from shared.errors import TryLater
 from shared.poller import guarded, reconcile, tick
-from shared.services import services
 
 
 @functions_framework.http

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from cloudevents.http import CloudEvent
 
-from shared.answers import left_to_the_poller, rejections
-from shared.claims import claim_request
-from shared.edge import cloud_event
-from shared.events_in import Message
-from shared.predict_request import PredictRequest
-from shared.predictions import Predictions, plan
-from shared.progress import record, submit
-from shared.services import services
+from shared.engine.answers import left_to_the_poller, rejections
+from shared.engine.claims import claim_request
+from shared.engine.services import services
+from shared.engine.steps import record, submit
+from shared.events.edge import cloud_event
+from shared.events.incoming import Message
+from shared.predictions.predicting import Predictions, plan
+from shared.predictions.request import PredictRequest
 from shared.work import Kind
 
 

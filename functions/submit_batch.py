@@ -8,15 +8,15 @@ import flask
 import functions_framework
 from cloudevents.http import CloudEvent
 
-from shared.answers import left_to_the_poller, reject, rejections
-from shared.batch_request import BatchRequest
-from shared.batches import Batches, plan
-from shared.claims import claim_request
-from shared.edge import cloud_event
+from shared.batches.batching import Batches, plan
+from shared.batches.request import BatchRequest
+from shared.engine.answers import left_to_the_poller, reject, rejections
+from shared.engine.claims import claim_request
+from shared.engine.services import services
+from shared.engine.steps import record, submit
 from shared.errors import Rejected, TryLater
-from shared.events_in import Message
-from shared.progress import record, submit
-from shared.services import services
+from shared.events.edge import cloud_event
+from shared.events.incoming import Message
 from shared.work import Item, Kind, System
 
 

@@ -3,7 +3,6 @@
 python -m localcloud start    start every service and the functions, and run until stopped
 python -m localcloud env      print the variables of the one that runs, for `eval`
 python -m localcloud stop     stop it
-python -m localcloud demo     tell the whole story
 """
 
 from __future__ import annotations
@@ -17,8 +16,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from localcloud.clock import monotonic
-from localcloud.config import DEFAULT_LOCATION, DEFAULT_PROJECT, REPOSITORY, CloudConfig
+from localcloud.base.clock import monotonic
+from localcloud.config import (
+    DEFAULT_LOCATION,
+    DEFAULT_PROJECT,
+    REPOSITORY,
+    CloudConfig,
+)
 
 STATE_FILE = Path(".localcloud") / "state.json"
 STOP_TIMEOUT_SECONDS = 30
@@ -55,8 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     env.set_defaults(run=_print_environment)
     stop = commands.add_parser("stop", help="stop the local cloud that runs")
     stop.set_defaults(run=_stop)
-    demo = commands.add_parser("demo", help="tell the whole story, from a model's training to its predictions")
-    demo.set_defaults(run=_demo)
     return parser
 
 
@@ -65,7 +67,7 @@ def _start(options: argparse.Namespace) -> int:
     from localcloud.cloud import LocalCloud
     from localcloud.declaration import DeclarationError
     from localcloud.environment import export_lines
-    from localcloud.functions import FunctionStartError
+    from localcloud.functions.processes import FunctionStartError
 
     config = CloudConfig(
         project=options.project,
@@ -131,12 +133,6 @@ def _stop(options: argparse.Namespace) -> int:
     while (still := _running()) == state and monotonic() < deadline:
         pause.wait(0.05)
     return 1 if still == state else 0
-
-
-def _demo(options: argparse.Namespace) -> int:
-    from localcloud import demo
-
-    return demo.run() or 0
 
 
 def _setting(text: str) -> tuple[str, str]:

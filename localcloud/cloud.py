@@ -10,25 +10,38 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from localcloud.callers import Callers
-from localcloud.calls import Calls
+from localcloud.apis.recorder import Recorder
+from localcloud.base.credentials import Credentials
+from localcloud.base.http import (
+    HOST,
+    ASGIApp,
+    HttpServer,
+    Receive,
+    ReservedPort,
+    Scope,
+    Send,
+)
 from localcloud.config import CloudConfig
 from localcloud.control import Control
-from localcloud.credentials import Credentials
 from localcloud.declaration import HttpTrigger, read_declaration
-from localcloud.delivery_faults import OrderedDeliveryFaults
-from localcloud.environment import ACCESS_TOKEN_FILE, Addresses, client_environment, function_environment
-from localcloud.faults import Faults
-from localcloud.front import Front
-from localcloud.functions import Functions
-from localcloud.http import HOST, ASGIApp, HttpServer, Receive, ReservedPort, Scope, Send
-from localcloud.http_effects import error_body
-from localcloud.janitor import Janitor
-from localcloud.job_faults import JobFaults
-from localcloud.pubsub import PubSub
-from localcloud.quotas import Quotas
-from localcloud.recorder import Recorder
-from localcloud.storage import Storage
+from localcloud.environment import (
+    ACCESS_TOKEN_FILE,
+    Addresses,
+    client_environment,
+    function_environment,
+)
+from localcloud.faults.active import Faults
+from localcloud.faults.deliveries import OrderedDeliveryFaults
+from localcloud.faults.jobs import JobFaults
+from localcloud.faults.quotas import Quotas
+from localcloud.front.call_log import Calls
+from localcloud.front.callers import Callers
+from localcloud.front.front import Front
+from localcloud.front.http_effects import error_body
+from localcloud.functions.janitor import Janitor
+from localcloud.functions.processes import Functions
+from localcloud.pubsub.service import PubSub
+from localcloud.storage.service import Storage
 
 # Which service a path of the shared HTTP port belongs to: the first pattern that fits. BigQuery has a port of its own.
 ROUTES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -154,10 +167,11 @@ class LocalCloud:
 
     def _build_services(self, undo: contextlib.ExitStack) -> None:
         """Make the services; none is served yet."""
-        from localcloud.bigquery import BigQuery
-        from localcloud.eventarc import Eventarc
-        from localcloud.scheduler import Scheduler
-        from localcloud.vertex import Vertex, backend_from
+        from localcloud.bigquery.server import BigQuery
+        from localcloud.eventarc.service import Eventarc
+        from localcloud.gemini.backends import backend_from
+        from localcloud.scheduler.service import Scheduler
+        from localcloud.vertex.service import Vertex
 
         config = self.config
         clock, project = config.clock, config.project

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from localcloud.clock import Clock, SystemClock
+from localcloud.base.clock import Clock, SystemClock
 
 DEFAULT_PROJECT = "local-project"
 DEFAULT_LOCATION = "us-central1"

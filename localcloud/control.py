@@ -12,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localcloud.calls import Calls
-from localcloud.fault_rules import RuleError
-from localcloud.faults import Faults
-from localcloud.http import ASGIApp
-from localcloud.http_effects import error_body
-from localcloud.quotas import QuotaError, Quotas
+from localcloud.base.http import ASGIApp
+from localcloud.faults.active import Faults
+from localcloud.faults.quotas import QuotaError, Quotas
+from localcloud.faults.rules import RuleError
+from localcloud.front.call_log import Calls
+from localcloud.front.http_effects import error_body
 
 
 class Control:

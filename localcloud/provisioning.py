@@ -6,15 +6,21 @@ import base64
 import json
 from collections.abc import Mapping
 
-from localcloud.bigquery import BigQuery
+from localcloud.bigquery.server import BigQuery
 from localcloud.config import CloudConfig
-from localcloud.declaration import Declaration, HttpTrigger, Schedule, StorageTrigger, TopicTrigger
-from localcloud.eventarc import Eventarc
-from localcloud.pubsub import Broker
+from localcloud.declaration import (
+    Declaration,
+    HttpTrigger,
+    Schedule,
+    StorageTrigger,
+    TopicTrigger,
+)
+from localcloud.eventarc.service import Eventarc
+from localcloud.pubsub.broker import Broker
 from localcloud.pubsub.resources import RetryPolicy, Subscription
-from localcloud.samples import sample_tables
-from localcloud.scheduler import Scheduler
-from localcloud.storage import ObjectStore
+from localcloud.samples.tables import sample_tables
+from localcloud.scheduler.service import Scheduler
+from localcloud.storage.store import ObjectStore
 
 
 def make_buckets(declaration: Declaration, store: ObjectStore, *, location: str) -> None:

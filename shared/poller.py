@@ -15,20 +15,38 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from shared import watches
-from shared.batches import Batches
-from shared.drop_watch import look
-from shared.drops import DropPath
-from shared.errors import LostRace, ModeldropError, Problem, TryLater
-from shared.imports import Imports
-from shared.ledger import Pending, Record, is_submitted
+from shared.batches.batching import Batches
+from shared.cloud.batch_jobs import BatchReport
+from shared.cloud.states import Progress
+from shared.drops import watches
+from shared.drops.drop import DropPath
+from shared.drops.importing import Imports
+from shared.drops.intake import look
+from shared.engine.ledger import Pending, Record, is_submitted
+from shared.engine.services import Services
+from shared.engine.steps import (
+    Handler,
+    advance,
+    deadline_of,
+    report_late,
+    report_stuck,
+    settle_batch,
+    settle_query,
+)
+from shared.errors import (
+    LostRace,
+    ModeldropError,
+    Problem,
+    TryLater,
+)
 from shared.log import log
-from shared.predictions import Predictions
-from shared.progress import Handler, advance, deadline_of, report_late, report_stuck, settle_batch, settle_query
-from shared.services import Services
-from shared.states import Progress
-from shared.vertex_batch import BatchReport
-from shared.work import Item, Kind, StepState, System
+from shared.predictions.predicting import Predictions
+from shared.work import (
+    Item,
+    Kind,
+    StepState,
+    System,
+)
 
 Done = TypeVar("Done")
 

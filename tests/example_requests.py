@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.services import Services
+from shared.engine.services import Services
 from shared.settings import Settings
 
 NOW = datetime(2026, 11, 20, 9, 41, 17, 318000, UTC)

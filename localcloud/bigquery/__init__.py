@@ -18,11 +18,6 @@ engine, storage_api, tables      bqemulator's engine fit for threads; gRPC; the 
 ml/                              BigQuery ML
 """
 
-from localcloud.bigquery import quiet as quiet
-from localcloud.bigquery import translation as translation
-from localcloud.bigquery.errors import NotFound, QueryError
-from localcloud.bigquery.server import BigQuery
-from localcloud.bigquery.session import Column, Session
-from localcloud.bigquery.tables import Tables
-
-__all__ = ["BigQuery", "Column", "NotFound", "QueryError", "Session", "Tables"]
+# Both must be imported before any part of bqemulator: importing it already logs, and copies its translator.
+from localcloud.bigquery.base import quiet as quiet
+from localcloud.bigquery.sql import translation as translation

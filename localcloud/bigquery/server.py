@@ -9,38 +9,38 @@ from typing import TYPE_CHECKING
 import grpc
 from bqemulator.versioning.materialized_views import clear_subscriptions_for_context
 
-from localcloud.bigquery.accounting import Accounting
-from localcloud.bigquery.app import BigQueryApp
-from localcloud.bigquery.delegate import Delegate
-from localcloud.bigquery.depth import allow_depth
-from localcloud.bigquery.destinations import Destinations
-from localcloud.bigquery.engine import close_context, engine_of, open_context
-from localcloud.bigquery.errors import QueryError
-from localcloud.bigquery.job_journal import open_journal
-from localcloud.bigquery.jobs import Job
-from localcloud.bigquery.ml import MachineLearning
-from localcloud.bigquery.models import ModelMethods
-from localcloud.bigquery.queries import QueryJobs
-from localcloud.bigquery.quotas import Quotas
-from localcloud.bigquery.results import AnonymousTables
-from localcloud.bigquery.schema import Field
-from localcloud.bigquery.service import JobService
-from localcloud.bigquery.sessions import Sessions
-from localcloud.bigquery.sizes import Sizes
-from localcloud.bigquery.storage_api import serve_storage_api
-from localcloud.bigquery.table_methods import TableMethods
-from localcloud.bigquery.tables import Tables
-from localcloud.bigquery.transfers import TransferJobs
-from localcloud.bigquery.uploads import Uploads
-from localcloud.clock import Clock
-from localcloud.http import ASGIApp, HttpServer
+from localcloud.base.clock import Clock
+from localcloud.base.http import ASGIApp, HttpServer
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.schema import Field
+from localcloud.bigquery.job.jobs import Job
+from localcloud.bigquery.ml.service import MachineLearning
+from localcloud.bigquery.queries.accounting import Accounting
+from localcloud.bigquery.queries.queries import QueryJobs
+from localcloud.bigquery.queries.transfers import TransferJobs
+from localcloud.bigquery.rest.app import BigQueryApp
+from localcloud.bigquery.rest.delegate import Delegate
+from localcloud.bigquery.rest.model_methods import ModelMethods
+from localcloud.bigquery.rest.storage_api import serve_storage_api
+from localcloud.bigquery.rest.table_methods import TableMethods
+from localcloud.bigquery.rest.uploads import Uploads
+from localcloud.bigquery.running.job_journal import open_journal
+from localcloud.bigquery.running.quotas import Quotas
+from localcloud.bigquery.running.service import JobService
+from localcloud.bigquery.sql.depth import allow_depth
+from localcloud.bigquery.tables.destinations import Destinations
+from localcloud.bigquery.tables.engine import close_context, engine_of, open_context
+from localcloud.bigquery.tables.facade import Tables
+from localcloud.bigquery.tables.results import AnonymousTables
+from localcloud.bigquery.tables.sessions import Sessions
+from localcloud.bigquery.tables.sizes import Sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from localcloud.storage import ObjectStore
-    from localcloud.vertex.backends import ModelBackend
+    from localcloud.gemini.backends import ModelBackend
+    from localcloud.storage.store import ObjectStore
 
 
 def _as_it_is(app: ASGIApp) -> ASGIApp:

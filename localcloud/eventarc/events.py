@@ -9,10 +9,10 @@ import hashlib
 import json
 from urllib.parse import quote
 
-from localcloud.clock import rfc3339
+from localcloud.base.clock import rfc3339
 from localcloud.pubsub.envelopes import PushedMessage, PushRequest, wrapped_message
 from localcloud.pubsub.messages import PublishedMessage
-from localcloud.storage import StorageEvent
+from localcloud.storage.resources import StorageEvent
 
 MESSAGE_PUBLISHED = "google.cloud.pubsub.topic.v1.messagePublished"
 

@@ -10,12 +10,13 @@ import threading
 import zlib
 from collections import defaultdict
 
-from localcloud.clock import Clock
+from localcloud.base.clock import Clock
 from localcloud.eventarc.events import message_event, storage_event, storage_message
-from localcloud.pubsub import Broker, PushTarget, RetryPolicy, Subscription
+from localcloud.pubsub.broker import Broker
 from localcloud.pubsub.envelopes import Envelope
-from localcloud.pubsub.resources import DAY
-from localcloud.storage import ObjectStore, StorageEvent
+from localcloud.pubsub.resources import DAY, PushTarget, RetryPolicy, Subscription
+from localcloud.storage.resources import StorageEvent
+from localcloud.storage.store import ObjectStore
 
 ACK_DEADLINE_SECONDS = 600
 """How long a function may take over an event; Pub/Sub's longest."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 
-from localcloud.clock import Clock, monotonic
+from localcloud.base.clock import Clock, monotonic
 from localcloud.pubsub.backlog import Delivery
 from localcloud.pubsub.errors import AlreadyExists, FailedPrecondition, NotFound
 from localcloud.pubsub.journal import Journal, NoJournal

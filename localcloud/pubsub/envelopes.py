@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from localcloud.clock import rfc3339
+from localcloud.base.clock import rfc3339
 from localcloud.pubsub.messages import Message
 
 

@@ -13,7 +13,7 @@ from google.pubsub_v1 import types
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from localcloud.http import HOST
+from localcloud.base.http import HOST
 from localcloud.pubsub.errors import InvalidAckIds, PubSubError
 from localcloud.pubsub.methods import PULL_WAIT_SECONDS, Methods, Patience
 from localcloud.pubsub.streaming import stream_messages

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from localcloud.base.sqlite_file import open_database, transaction
 from localcloud.pubsub.messages import Message
-from localcloud.sqlite_file import open_database, transaction
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS resources (

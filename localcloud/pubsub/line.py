@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from localcloud.clock import rfc3339
+from localcloud.base.clock import rfc3339
 from localcloud.pubsub.backlog import Backlog, Delivery
 from localcloud.pubsub.filters import parse_filter
 from localcloud.pubsub.journal import Journal

@@ -15,7 +15,12 @@ from google.protobuf import empty_pb2
 from google.pubsub_v1 import types
 
 from localcloud.pubsub.broker import Broker
-from localcloud.pubsub.errors import FailedPrecondition, InvalidAckIds, InvalidArgument, Unimplemented
+from localcloud.pubsub.errors import (
+    FailedPrecondition,
+    InvalidAckIds,
+    InvalidArgument,
+    Unimplemented,
+)
 from localcloud.pubsub.resources import PushTarget, Subscription, Topic
 from localcloud.pubsub.wire import (
     MAXIMUM_MESSAGES,

@@ -15,9 +15,17 @@ from dataclasses import dataclass
 
 import urllib3
 
-from localcloud.clock import Clock
+from localcloud.base.clock import Clock
 from localcloud.pubsub.broker import Broker
-from localcloud.pubsub.delivery import Delay, DeliveryFaults, Drop, Duplicate, LoseAcknowledgement, Refuse, Reorder
+from localcloud.pubsub.delivery import (
+    Delay,
+    DeliveryFaults,
+    Drop,
+    Duplicate,
+    LoseAcknowledgement,
+    Refuse,
+    Reorder,
+)
 from localcloud.pubsub.envelopes import PushedMessage
 from localcloud.pubsub.errors import PubSubError
 from localcloud.pubsub.messages import ReceivedMessage

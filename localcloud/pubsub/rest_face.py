@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localcloud.http import ASGIApp
+from localcloud.base.http import ASGIApp
 from localcloud.pubsub.errors import InvalidArgument, PubSubError, Unimplemented
 from localcloud.pubsub.methods import Methods, Patience
 

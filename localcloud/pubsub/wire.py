@@ -15,7 +15,14 @@ from google.pubsub_v1 import types
 from localcloud.pubsub.envelopes import wrap_message
 from localcloud.pubsub.errors import InvalidArgument, Unimplemented
 from localcloud.pubsub.messages import Message, PublishedMessage, ReceivedMessage
-from localcloud.pubsub.resources import DAY, Backoff, DeadLetterPolicy, PushTarget, Subscription, Topic
+from localcloud.pubsub.resources import (
+    DAY,
+    Backoff,
+    DeadLetterPolicy,
+    PushTarget,
+    Subscription,
+    Topic,
+)
 
 # The classes of google-cloud-pubsub are wrappers; these are the protobuf messages inside.
 TopicMessage: Any = types.Topic.pb()

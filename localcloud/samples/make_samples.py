@@ -20,7 +20,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from examples.make_titles import SEED, Title, endless_titles, make_rows
+from examples.make_titles import (
+    SEED,
+    Title,
+    endless_titles,
+    make_rows,
+)
 from localcloud.samples.tables import FOLDER
 
 STORIES = 1500

@@ -9,9 +9,10 @@ from typing import Any
 
 import urllib3
 
-from localcloud.clock import rfc3339
-from localcloud.pubsub import Broker, PublishedMessage
+from localcloud.base.clock import rfc3339
+from localcloud.pubsub.broker import Broker
 from localcloud.pubsub.errors import PubSubError
+from localcloud.pubsub.messages import PublishedMessage
 from localcloud.scheduler.jobs import HttpTarget, Job, PubSubTarget
 
 # google.rpc.Code of what went wrong. https://cloud.google.com/apis/design/errors#handling_errors

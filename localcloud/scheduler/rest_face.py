@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localcloud.http import ASGIApp
+from localcloud.base.http import ASGIApp
 from localcloud.scheduler.errors import InvalidArgument, SchedulerError, Unimplemented
 
 if TYPE_CHECKING:

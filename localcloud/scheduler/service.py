@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from localcloud.clock import Clock, rfc3339
-from localcloud.http import ASGIApp
-from localcloud.pubsub import Broker
+from localcloud.base.clock import Clock, rfc3339
+from localcloud.base.http import ASGIApp
+from localcloud.pubsub.broker import Broker
 from localcloud.scheduler.attempts import Attempts, Outcome
-from localcloud.scheduler.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from localcloud.scheduler.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+)
 from localcloud.scheduler.jobs import Job, parse_job
 from localcloud.scheduler.rest_face import rest_face
 

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
-from localcloud.http import ASGIApp
-from localcloud.http import Message as AsgiMessage
+from localcloud.base.http import ASGIApp
+from localcloud.base.http import Message as AsgiMessage
 from localcloud.storage.call import Call, Route
 from localcloud.storage.errors import InvalidRequest
 

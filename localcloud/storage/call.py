@@ -13,7 +13,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from localcloud.http import Receive, Scope, Send
+from localcloud.base.http import Receive, Scope, Send
 from localcloud.storage.errors import (
     InvalidRequest,
     MethodNotAllowed,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sortedcontainers import SortedDict
 
-from localcloud.sqlite_file import open_database
+from localcloud.base.sqlite_file import open_database
 from localcloud.storage.resources import Bucket, StoredObject
 
 _SCHEMA = """

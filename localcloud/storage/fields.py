@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from localcloud.clock import rfc3339
+from localcloud.base.clock import rfc3339
 from localcloud.storage.errors import InvalidRequest
 from localcloud.storage.resources import StoredObject
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from localcloud.clock import Clock
-from localcloud.http import ASGIApp
+from localcloud.base.clock import Clock
+from localcloud.base.http import ASGIApp
 from localcloud.storage.batch_api import BatchApi
 from localcloud.storage.bucket_api import BucketApi
 from localcloud.storage.call import JsonApi

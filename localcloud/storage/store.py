@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from localcloud.clock import Clock
+from localcloud.base.clock import Clock
 from localcloud.storage.catalog import Catalog
 from localcloud.storage.contents import Content, ContentDirectory, ContentWriter
 from localcloud.storage.errors import Conflict, InvalidRequest, NotFound

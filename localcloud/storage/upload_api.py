@@ -10,12 +10,22 @@ from starlette.responses import Response
 from localcloud.storage.call import Call, Route, parse_resource
 from localcloud.storage.checksums import AnnouncedChecksums
 from localcloud.storage.contents import ContentWriter
-from localcloud.storage.errors import Conflict, InvalidRequest, RateLimited, StorageError
+from localcloud.storage.errors import (
+    Conflict,
+    InvalidRequest,
+    RateLimited,
+    StorageError,
+)
 from localcloud.storage.fields import ObjectFields
 from localcloud.storage.multipart import RelatedParts, boundary_of
 from localcloud.storage.resources import StoredObject
 from localcloud.storage.store import ObjectStore
-from localcloud.storage.uploads import ContentRange, Upload, UploadSession, UploadSessions
+from localcloud.storage.uploads import (
+    ContentRange,
+    Upload,
+    UploadSession,
+    UploadSessions,
+)
 
 _RESUME_INCOMPLETE = 308
 _CANCELLED = 499

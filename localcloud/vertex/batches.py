@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from localcloud.clock import Clock
-from localcloud.vertex.backends import BackendError, ModelBackend
-from localcloud.vertex.contents import as_list, camel_keys
+from localcloud.base.clock import Clock
+from localcloud.gemini.backends import BackendError, ModelBackend
+from localcloud.gemini.contents import as_list, camel_keys
 from localcloud.vertex.destinations import Answer, destination_of
 from localcloud.vertex.job_requests import JobRequest
 from localcloud.vertex.sources import source_of
 
 if TYPE_CHECKING:
-    from localcloud.bigquery import Tables
-    from localcloud.storage import ObjectStore
+    from localcloud.bigquery.tables.facade import Tables
+    from localcloud.storage.store import ObjectStore
 
 PARALLEL_REQUESTS = 8
 MAX_PARTIAL_FAILURES = 20

@@ -12,13 +12,13 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
-from localcloud.vertex.errors import BackendError
+from localcloud.gemini.errors import BackendError
 from localcloud.vertex.job_requests import FileOutput, JobRequest, TableOutput
 from localcloud.vertex.sources import DataError, check_location
 
 if TYPE_CHECKING:
-    from localcloud.bigquery import Tables
-    from localcloud.storage import ObjectStore
+    from localcloud.bigquery.tables.facade import Tables
+    from localcloud.storage.store import ObjectStore
 
 OUTPUT_COLUMNS = [
     {"name": "response", "type": "JSON", "mode": "NULLABLE"},

@@ -12,13 +12,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from localcloud.vertex.contents import as_list
-from localcloud.vertex.errors import RequestError
+from localcloud.gemini.contents import as_list
+from localcloud.gemini.errors import RequestError
 from localcloud.vertex.filters import EQUALITY, Field, compile_filter
 from localcloud.vertex.moments import UniqueMoments, rfc3339_micros, serial
 from localcloud.vertex.operations import EMPTY, Operations, vertex_message
 from localcloud.vertex.pages import page
-from localcloud.vertex.registry import Predictor, Registry, Version, last_segment
+from localcloud.vertex.registry import (
+    Predictor,
+    Registry,
+    Version,
+    last_segment,
+)
 
 SETTABLE = ("displayName", "description", "labels", "encryptionSpec", "network", "dedicatedEndpointEnabled")
 PATCHABLE = ("displayName", "description", "labels", "trafficSplit")

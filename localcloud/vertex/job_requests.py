@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from localcloud.vertex.contents import as_list, camel_keys
-from localcloud.vertex.errors import BackendError, RequestError
+from localcloud.gemini.contents import as_list, camel_keys
+from localcloud.gemini.errors import BackendError, RequestError
 
 # The fields of the BatchPredictionJob resource that a client may set.
 SETTABLE = frozenset(

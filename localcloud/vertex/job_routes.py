@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from localcloud.vertex.errors import RequestError
+from localcloud.gemini.errors import RequestError
 from localcloud.vertex.jobs import Jobs
 from localcloud.vertex.rest import Call, Route
 

@@ -14,11 +14,18 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from localcloud.clock import Clock
+from localcloud.base.clock import Clock
+from localcloud.gemini.errors import RequestError
 from localcloud.vertex.batches import BatchError, BatchRunner, Outcome
 from localcloud.vertex.enums import JOB_STATES
-from localcloud.vertex.errors import RequestError
-from localcloud.vertex.filters import EQUALITY, ORDER, WILDCARD, Field, compile_filter, parse_moment
+from localcloud.vertex.filters import (
+    EQUALITY,
+    ORDER,
+    WILDCARD,
+    Field,
+    compile_filter,
+    parse_moment,
+)
 from localcloud.vertex.job_requests import JobRequest, parse_job
 from localcloud.vertex.journal import Journal
 from localcloud.vertex.moments import UniqueMoments, rfc3339_micros, serial

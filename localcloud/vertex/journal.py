@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
-from localcloud.sqlite_file import open_database
+from localcloud.base.sqlite_file import open_database
 
 _TABLE = "CREATE TABLE IF NOT EXISTS jobs (name TEXT PRIMARY KEY, created INTEGER NOT NULL, record TEXT NOT NULL)"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NoReturn
 
-from localcloud.vertex.contents import as_list
+from localcloud.gemini.contents import as_list
 from localcloud.vertex.endpoints import Endpoints
 from localcloud.vertex.job_routes import LOCATION, page_size
 from localcloud.vertex.operations import Operations

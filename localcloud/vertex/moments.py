@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime, timedelta
 
-from localcloud.clock import Clock
+from localcloud.base.clock import Clock
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from localcloud.clock import Clock
-from localcloud.vertex.errors import CODES, RequestError
+from localcloud.base.clock import Clock
+from localcloud.gemini.errors import CODES, RequestError
 from localcloud.vertex.moments import UniqueMoments, rfc3339_micros, serial
 
 TYPE_PREFIX = "type.googleapis.com/"

@@ -18,9 +18,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route as StarletteRoute
 
-from localcloud.http import ASGIApp
+from localcloud.base.http import ASGIApp
+from localcloud.gemini.errors import BackendError, RequestError
 from localcloud.vertex.enums import encode_enums
-from localcloud.vertex.errors import BackendError, RequestError
 from localcloud.vertex.operations import in_version
 
 # First segment of the path: the API version that it means. Google's clients ask for operations below /ui/.

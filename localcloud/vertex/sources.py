@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from localcloud.vertex.job_requests import FileInput, JobRequest, TableInput
 
 if TYPE_CHECKING:
-    from localcloud.bigquery import Tables
-    from localcloud.storage import ObjectStore, StoredObject
+    from localcloud.bigquery.tables.facade import Tables
+    from localcloud.storage.resources import StoredObject
+    from localcloud.storage.store import ObjectStore
 
 MAX_REQUESTS = 200_000
 MAX_FILE_BYTES = 1 << 30

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-FOLDER = Path(__file__).resolve().parents[2] / "shared" / "schemas"
+from tests.paths import ROOT
+
+FOLDER = ROOT / "shared" / "schemas"
 
 
 @cache

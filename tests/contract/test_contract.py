@@ -7,9 +7,15 @@ from typing import Any
 
 import pytest
 
-from localcloud.contract import Contract
-from localcloud.discovery import CALL, DOWNLOAD, UPLOAD, UPLOAD_PART, Discovery
-from localcloud.recorder import Exchange
+from localcloud.apis.contract import Contract
+from localcloud.apis.discovery import (
+    CALL,
+    DOWNLOAD,
+    UPLOAD,
+    UPLOAD_PART,
+    Discovery,
+)
+from localcloud.apis.recorder import Exchange
 
 INSERT_JOB = Exchange(
     service="bigquery",

@@ -14,8 +14,8 @@ import pytest
 import requests
 from google.cloud import aiplatform_v1, bigquery, pubsub_v1, storage
 
-from localcloud.contract import Contract
-from localcloud.recorder import FILE_NAME, Exchange, read_exchanges
+from localcloud.apis.contract import Contract
+from localcloud.apis.recorder import FILE_NAME, Exchange, read_exchanges
 
 # What no API description has, by service or path: what is local only, and what Google describes elsewhere.
 LOCAL_ONLY = {

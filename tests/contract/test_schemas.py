@@ -12,25 +12,59 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from shared import batches, imports, predictions, watches
-from shared.batch_request import BatchRequest
-from shared.batches import Batches
-from shared.bigquery_jobs import Report
-from shared.drops import Drop, DropFile, DropPath, Ready
+from shared.batches import batching
+from shared.batches.batching import Batches
+from shared.batches.request import BatchRequest
+from shared.checks.identifiers import ModelName
+from shared.cloud.bigquery import Report
+from shared.cloud.states import Progress
+from shared.cloud.vertex import BatchReport
+from shared.drops import importing, watches
+from shared.drops.drop import (
+    Drop,
+    DropFile,
+    DropPath,
+    Ready,
+)
+from shared.drops.importing import Imports
+from shared.engine.steps import settle_batch, settle_query, submit
 from shared.errors import Problem, Rejected
-from shared.events_in import Message, json_object
-from shared.events_out import EVENT_TYPES, REJECTED, STUCK, Event, completion_event, rejection_event, stuck_event
-from shared.identifiers import ModelName
-from shared.imports import Imports
-from shared.manage_request import ACTIONS, ManageRequest
-from shared.predict_request import FUNCTIONS, PRIORITIES, WRITES, PredictRequest
-from shared.predictions import Predictions
-from shared.progress import settle_batch, settle_query, submit
-from shared.states import Progress
-from shared.vertex_jobs import BatchReport
-from shared.work import Item, Job, Kind, StepState, System
+from shared.events.incoming import Message, json_object
+from shared.events.outgoing import (
+    EVENT_TYPES,
+    REJECTED,
+    STUCK,
+    Event,
+    completion_event,
+    rejection_event,
+    stuck_event,
+)
+from shared.models.request import ACTIONS, ManageRequest
+from shared.predictions import predicting
+from shared.predictions.predicting import Predictions
+from shared.predictions.request import (
+    FUNCTIONS,
+    PRIORITIES,
+    WRITES,
+    PredictRequest,
+)
+from shared.work import (
+    Item,
+    Job,
+    Kind,
+    StepState,
+    System,
+)
 from tests.contract.schemas import FOLDER, faults, schema
-from tests.example_requests import BATCH_REQUEST, MANAGE_MESSAGE, NOW, PREDICT_MESSAGE, SETTINGS, services_at, without
+from tests.example_requests import (
+    BATCH_REQUEST,
+    MANAGE_MESSAGE,
+    NOW,
+    PREDICT_MESSAGE,
+    SETTINGS,
+    services_at,
+    without,
+)
 
 MESSAGES = ("predict_message.json", "batch_request.json", "manage_message.json")
 PARTS = ("event_data.json", "message_fields.json")
@@ -316,7 +350,7 @@ DROP = Drop(PATH, (DropFile("saved_model.pb", 1, "AAAAAA==", 10, NOW),))
 
 def _planned_prediction() -> Item:
     message = Message("123", json.dumps(PREDICT_MESSAGE).encode(), {}, NOW)
-    return predictions.plan(PredictRequest.parse(PREDICT_MESSAGE, SETTINGS, NOW), PREDICT_MESSAGE, message, NOW)
+    return predicting.plan(PredictRequest.parse(PREDICT_MESSAGE, SETTINGS, NOW), PREDICT_MESSAGE, message, NOW)
 
 
 def _prepared_prediction() -> Item:
@@ -358,7 +392,7 @@ def _refused_prediction() -> Item:
 
 def _prepared_batch(**changes: Any) -> Item:
     value = _batch(**changes)
-    item = batches.plan(BatchRequest.parse(value, SETTINGS, NOW), value, "123", NOW, NOW)
+    item = batching.plan(BatchRequest.parse(value, SETTINGS, NOW), value, "123", NOW, NOW)
     item = replace(item, location="us-central1").with_facts(
         model="publishers/google/models/gemini-2.5-flash", input="bq://p.d.requests", output="bq://p.d.responses"
     )
@@ -387,7 +421,7 @@ def _ended_batch(progress: Progress, counts: tuple[int | None, int | None, int |
 
 
 def _import(**facts: Any) -> Item:
-    item = imports.plan(DROP, Ready("TENSORFLOW", DROP.fingerprint, None), SERVICES)
+    item = importing.plan(DROP, Ready("TENSORFLOW", DROP.fingerprint, None), SERVICES)
     return _submitted(replace(item, location="US").with_facts(**facts), JOB)
 
 
@@ -400,7 +434,7 @@ IMPORTED = {
 
 def _refused_import() -> Item:
     refusal = Problem("several_models", "the drop holds 2 model files (a.onnx, b.onnx); one folder is one model")
-    return submit(imports.refuse(PATH, "f" * 32, refusal, SERVICES), Imports(), SERVICES)
+    return submit(importing.refuse(PATH, "f" * 32, refusal, SERVICES), Imports(), SERVICES)
 
 
 def _managed(outcome: str) -> Item:

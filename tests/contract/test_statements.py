@@ -15,15 +15,35 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from shared import statements
-from shared.batch_request import BatchRequest, Prompts
+from shared.batches import statements as batches_sql
+from shared.batches.request import BatchRequest, Prompts
+from shared.checks.identifiers import (
+    ModelName,
+    TableName,
+    column_sql,
+    string_literal,
+)
+from shared.checks.query_guard import check_condition, check_query
+from shared.drops import statements as drops_sql
+from shared.drops.manifest import MODEL_TYPES, Manifest
 from shared.errors import Rejected
-from shared.identifiers import ModelName, TableName, column_sql, string_literal
-from shared.manifest import MODEL_TYPES, Manifest
-from shared.predict_request import FUNCTIONS, PredictRequest, TableInput
-from shared.query_guard import check_condition, check_query
-from tests.contract.googlesql import calls, kind, names, nodes, parse, parses, strings
-from tests.example_requests import BATCH_REQUEST, NOW, PREDICT_MESSAGE, SETTINGS
+from shared.predictions import statements as predictions_sql
+from shared.predictions.request import FUNCTIONS, PredictRequest, TableInput
+from tests.contract.googlesql import (
+    calls,
+    kind,
+    names,
+    nodes,
+    parse,
+    parses,
+    strings,
+)
+from tests.example_requests import (
+    BATCH_REQUEST,
+    NOW,
+    PREDICT_MESSAGE,
+    SETTINGS,
+)
 
 MODEL = ModelName("example.com:my-project", "films", "genres_2")
 TABLE = TableName("my-project", "films", "titles-2026")
@@ -63,30 +83,40 @@ COLUMNS: list[dict[str, Any]] = [
 MERGE = {"table": "films.answers", "write": "merge", "key": ["id", "title"]}
 
 STATEMENTS: list[tuple[str, Callable[[], str | None], list[str]]] = [
-    ("ASTAlterModelStatement", lambda: statements.alter_model(MODEL, FULL_MANIFEST, NOW), [str(MODEL)]),
-    ("ASTCreateTableStatement", lambda: statements.create_output(TABLE, COLUMNS), [str(TABLE)]),
-    ("ASTQueryStatement", lambda: statements.predict(_predict()), ["ML.PREDICT"]),
+    ("ASTAlterModelStatement", lambda: drops_sql.alter_model(MODEL, FULL_MANIFEST, NOW), [str(MODEL)]),
+    ("ASTCreateTableStatement", lambda: predictions_sql.create_output(TABLE, COLUMNS), [str(TABLE)]),
+    ("ASTQueryStatement", lambda: predictions_sql.predict(_predict()), ["ML.PREDICT"]),
     (
         "ASTQueryStatement",
-        lambda: statements.predict(_predict(input={"table": "a.b-c", "columns": {"x": "y"}, "where": "y > 1 -- so"})),
+        lambda: predictions_sql.predict(
+            _predict(input={"table": "a.b-c", "columns": {"x": "y"}, "where": "y > 1 -- so"})
+        ),
         ["local-project.a.b-c", "y"],
     ),
-    ("ASTQueryStatement", lambda: statements.predict(_predict(input={"table": "a.b"})), ["local-project.a.b"]),
-    ("ASTQueryStatement", lambda: statements.count_rows(_predict(max_rows=7)), ["ERROR", "COUNT"]),
-    (
-        "ASTMergeStatement",
-        lambda: statements.merge(_predict(output=MERGE), ["dense_1", "title", "id"]),
-        ["local-project.films.answers", "source.dense_1", "target.id"],
-    ),
-    ("ASTMergeStatement", lambda: statements.merge(_predict(output=MERGE), ["title", "id"]), ["source.id"]),
     (
         "ASTQueryStatement",
-        lambda: statements.batch_requests(
+        lambda: predictions_sql.predict(_predict(input={"table": "a.b"})),
+        ["local-project.a.b"],
+    ),
+    ("ASTQueryStatement", lambda: predictions_sql.count_rows(_predict(max_rows=7)), ["ERROR", "COUNT"]),
+    (
+        "ASTMergeStatement",
+        lambda: predictions_sql.merge(_predict(output=MERGE), ["dense_1", "title", "id"]),
+        ["local-project.films.answers", "source.dense_1", "target.id"],
+    ),
+    ("ASTMergeStatement", lambda: predictions_sql.merge(_predict(output=MERGE), ["title", "id"]), ["source.id"]),
+    (
+        "ASTQueryStatement",
+        lambda: batches_sql.batch_requests(
             Prompts(MARK, "Be `kind`; it's 'you'", '{"temperature": 1e3}'), ["id", "prompt"]
         ),
         ["id", "prompt"],
     ),
-    ("ASTQueryStatement", lambda: statements.batch_requests(Prompts(MARK, None, None), ["prompt"]), ["JSON_OBJECT"]),
+    (
+        "ASTQueryStatement",
+        lambda: batches_sql.batch_requests(Prompts(MARK, None, None), ["prompt"]),
+        ["JSON_OBJECT"],
+    ),
 ]
 
 
@@ -103,7 +133,7 @@ def test_a_statement_is_of_its_kind_and_names_what_was_meant(
 def test_an_import_names_its_model_and_its_files(model_type: str) -> None:
     manifest = replace(FULL_MANIFEST, inputs=(("f1", "INT64"), ("select", "FLOAT64")), outputs=(("label", "FLOAT64"),))
     uri = "gs://models/films/genres/2/it's a\\model`.onnx"
-    tree = parse(statements.create_model(MODEL, model_type, uri, manifest))
+    tree = parse(drops_sql.create_model(MODEL, model_type, uri, manifest))
     assert kind(tree) == "ASTCreateModelStatement"
     assert tree.is_or_replace
     assert names(tree)[0] == str(MODEL)
@@ -112,13 +142,13 @@ def test_an_import_names_its_model_and_its_files(model_type: str) -> None:
 
 def test_an_import_without_aliases_says_nothing_of_the_registry() -> None:
     manifest = replace(FULL_MANIFEST, registry_aliases=())
-    tree = parse(statements.create_model(MODEL, "ONNX", "gs://models/films/genres/2/g.onnx", manifest))
+    tree = parse(drops_sql.create_model(MODEL, "ONNX", "gs://models/films/genres/2/g.onnx", manifest))
     assert strings(tree) == ["ONNX", "gs://models/films/genres/2/g.onnx", manifest.kms_key]
-    assert strings(parse(str(statements.alter_model(MODEL, manifest, NOW))))[-1] == "genres"
+    assert strings(parse(str(drops_sql.alter_model(MODEL, manifest, NOW))))[-1] == "genres"
 
 
 def test_what_a_manifest_says_stands_in_the_statement_as_it_was_said() -> None:
-    tree = parse(str(statements.alter_model(MODEL, FULL_MANIFEST, NOW)))
+    tree = parse(str(drops_sql.alter_model(MODEL, FULL_MANIFEST, NOW)))
     assert strings(tree) == [
         FULL_MANIFEST.description,
         "stage",
@@ -130,7 +160,7 @@ def test_what_a_manifest_says_stands_in_the_statement_as_it_was_said() -> None:
 
 
 def test_a_manifest_that_says_nothing_more_needs_no_statement() -> None:
-    assert statements.alter_model(MODEL, Manifest(registry_aliases=(), files=3), NOW) is None
+    assert drops_sql.alter_model(MODEL, Manifest(registry_aliases=(), files=3), NOW) is None
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -146,7 +176,7 @@ def test_options_stand_in_the_statement_as_they_were_given(function: str) -> Non
         "temperature": 0.25,
         "top_p": -1e-30,
     }
-    tree = parse(statements.predict(_predict(function=function, options=options)))
+    tree = parse(predictions_sql.predict(_predict(function=function, options=options)))
     assert calls(tree)[0] == function
     aliases = [node.identifier.id_string for node in nodes(tree) if kind(node) == "ASTAlias"]
     assert aliases[1:] == sorted(options)
@@ -162,7 +192,7 @@ def test_options_stand_in_the_statement_as_they_were_given(function: str) -> Non
 def test_the_designs_batch_request_needs_no_statement_and_its_prompts_need_one() -> None:
     request = BatchRequest.parse({**BATCH_REQUEST, "input": {"prompts": {"query": MARK}}}, SETTINGS, NOW)
     assert isinstance(request.input, Prompts)
-    assert kind(parse(statements.batch_requests(request.input, ["prompt"]))) == "ASTQueryStatement"
+    assert kind(parse(batches_sql.batch_requests(request.input, ["prompt"]))) == "ASTQueryStatement"
 
 
 # --- names and texts ---------------------------------------------------------------------------------------------------
@@ -200,7 +230,7 @@ def test_every_name_that_is_let_through_is_one_name(
         output={"table": f"{project}.{dataset}.{table}", "write": "merge", "key": [column]},
         options={column: 1},
     )
-    tree = parse(statements.merge(request, [column, "other"]))
+    tree = parse(predictions_sql.merge(request, [column, "other"]))
     assert kind(tree) == "ASTMergeStatement"
     assert {f"{project}.{dataset}.{model}", f"{project}.{dataset}.{table}", f"target.{column}"} <= set(names(tree))
 
@@ -209,10 +239,12 @@ def test_every_name_that_is_let_through_is_one_name(
 
 _OPTIONS = {"threshold": 0.5, "label": "it's"}
 QUERY_STATEMENTS: dict[str, Callable[[str], str]] = {
-    "predict": lambda query: statements.predict(_with_query(query, options=_OPTIONS)),
-    "count_rows": lambda query: statements.count_rows(_with_query(query, max_rows=7)),
-    "merge": lambda query: statements.merge(_with_query(query, output=MERGE, options=_OPTIONS), ["title", "id", "x"]),
-    "batch_requests": lambda query: statements.batch_requests(Prompts(query, "Be kind", None), ["id", "prompt"]),
+    "predict": lambda query: predictions_sql.predict(_with_query(query, options=_OPTIONS)),
+    "count_rows": lambda query: predictions_sql.count_rows(_with_query(query, max_rows=7)),
+    "merge": lambda query: predictions_sql.merge(
+        _with_query(query, output=MERGE, options=_OPTIONS), ["title", "id", "x"]
+    ),
+    "batch_requests": lambda query: batches_sql.batch_requests(Prompts(query, "Be kind", None), ["id", "prompt"]),
 }
 
 
@@ -222,7 +254,7 @@ def _with_query(query: str, **changes: Any) -> PredictRequest:
 
 def _with_condition(condition: str) -> str:
     table = TableInput(TABLE, (("input", "title"),), condition)
-    return statements.predict(replace(_predict(options=_OPTIONS), query=None, table=table))
+    return predictions_sql.predict(replace(_predict(options=_OPTIONS), query=None, table=table))
 
 
 def _frame(tree: Any, sql: str, start: int, end: int) -> list[tuple[str, str, str]]:

@@ -18,7 +18,12 @@ from tests.e2e.deeds import (
     upload_all_but_one,
     wait_for_its_job,
 )
-from tests.e2e.world import World, fresh, shifted, together
+from tests.e2e.world import (
+    World,
+    fresh,
+    shifted,
+    together,
+)
 
 TOLD_AND_KILLED = {
     "method": "pubsub.projects.topics.publish",

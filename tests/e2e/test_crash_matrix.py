@@ -12,7 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.deeds import DEEDS, SAFE_DEEDS, Deed, name_of
+from tests.e2e.deeds import (
+    DEEDS,
+    SAFE_DEEDS,
+    Deed,
+    name_of,
+)
 from tests.e2e.world import World
 
 INSERT_JOB = "bigquery.jobs.insert"

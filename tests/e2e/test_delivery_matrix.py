@@ -23,7 +23,12 @@ from tests.e2e.deeds import (
     upload_the_last,
     with_requests,
 )
-from tests.e2e.world import World, fresh, shifted, together
+from tests.e2e.world import (
+    World,
+    fresh,
+    shifted,
+    together,
+)
 
 
 def drop_all(world: World, name: str) -> None:

@@ -9,16 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
 
 from examples.train_classifier import saved_model
-from localcloud.samples import sample_tables
+from localcloud.samples.tables import sample_tables
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
-DEMO = [sys.executable, "-m", "localcloud", "demo"]
+DEMO = [sys.executable, "-m", "demo"]
 
 
 @pytest.fixture(scope="module")

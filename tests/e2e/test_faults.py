@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import requests
 
+from shared.cloud.states import BIGQUERY_CALL_REASONS, BIGQUERY_JOB_REASONS, Consequence
 from shared.keys import hash_of
-from shared.states import BIGQUERY_CALL_REASONS, BIGQUERY_JOB_REASONS, Consequence
 from tests.e2e.deeds import (
     SHIFT,
     ask,

@@ -6,7 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.load import Chain, many_messages, many_models, many_running_jobs
+from benchmarks.load import (
+    Chain,
+    many_messages,
+    many_models,
+    many_running_jobs,
+)
 from tests.conftest import variables
 from tests.e2e.world import World
 

@@ -14,8 +14,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from localcloud.http import HttpServer
-from tests.e2e.deeds import ask, check_batch, check_prediction, post_requests
+from localcloud.base.http import HttpServer
+from tests.e2e.deeds import (
+    ask,
+    check_batch,
+    check_prediction,
+    post_requests,
+)
 from tests.e2e.world import World, fresh
 
 # What each service tells of a job that has ended, and what is told instead. Vertex AI's client asks for states as numbers.

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 
 from tests.fuzz.mutations import ANYTHING, damaged, mutated
-from tests.no_events import ATTRIBUTES, BINARY, PostedRequest, deep
+from tests.no_events import (
+    ATTRIBUTES,
+    BINARY,
+    PostedRequest,
+    deep,
+)
+from tests.paths import EVENTS
 
-EVENTS = Path(__file__).resolve().parents[1] / "events"
 STORAGE_TYPE = "google.cloud.storage.object.v1.finalized"
 BODIES: tuple[dict[str, Any], ...] = tuple(
     json.loads(path.read_text(encoding="utf-8"))["body"]

@@ -8,7 +8,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.example_requests import BATCH_REQUEST, MANAGE_MESSAGE, PREDICT_MESSAGE, without
+from tests.example_requests import (
+    BATCH_REQUEST,
+    MANAGE_MESSAGE,
+    PREDICT_MESSAGE,
+    without,
+)
 
 # What could mean something to SQL, to paths, to YAML, to JSON, or to whoever compares texts.
 NASTY = (

@@ -7,7 +7,6 @@ import contextlib
 import io
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import flask
@@ -16,17 +15,23 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 
-from shared.drops import DropPath
-from shared.edge import cloud_event
+from shared.drops.drop import DropPath
 from shared.errors import Rejected
-from shared.events_in import FinalizedObject, Message
-from shared.predict_request import PredictRequest
+from shared.events.edge import cloud_event
+from shared.events.incoming import FinalizedObject, Message
+from shared.predictions.request import PredictRequest
 from tests.example_requests import SETTINGS
 from tests.fuzz.event_requests import event_requests
-from tests.fuzz.mutations import PREDICT_EXAMPLES, TEXTS, as_json, messages, mostly, mutated
+from tests.fuzz.mutations import (
+    PREDICT_EXAMPLES,
+    TEXTS,
+    as_json,
+    messages,
+    mostly,
+    mutated,
+)
 from tests.no_events import PostedRequest
-
-EVENTS = Path(__file__).resolve().parents[1] / "events"
+from tests.paths import EVENTS
 
 
 def _events(prefix: str) -> list[dict[str, Any]]:

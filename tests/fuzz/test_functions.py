@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localcloud.cloud import LocalCloud
-from shared.drops import DropPath
+from shared.drops.drop import DropPath
 from shared.errors import Rejected
-from shared.events_in import json_object
+from shared.events.incoming import json_object
 from shared.keys import hash_of
 from tests.contract.schemas import faults
 from tests.example_requests import MANAGE_MESSAGE, without

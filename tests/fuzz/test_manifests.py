@@ -10,12 +10,18 @@ import yaml
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from shared import statements
+from shared.checks.identifiers import ModelName
+from shared.drops import statements as drops_sql
+from shared.drops.manifest import MODEL_TYPES, Manifest, read_manifest
 from shared.errors import Rejected
-from shared.identifiers import ModelName
-from shared.manifest import MODEL_TYPES, Manifest, read_manifest
 from tests.example_requests import NOW, PROJECT
-from tests.fuzz.mutations import ANYTHING, TEXTS, as_json, damaged, mutated
+from tests.fuzz.mutations import (
+    ANYTHING,
+    TEXTS,
+    as_json,
+    damaged,
+    mutated,
+)
 
 EXAMPLES: tuple[dict[str, Any], ...] = (
     {
@@ -142,5 +148,5 @@ def _check(manifest: Manifest) -> None:
         assert kind in {"INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC"}
     for name, value in manifest.labels:
         assert re.fullmatch(r"[a-z][a-z0-9_-]*=[a-z0-9_-]*", f"{name}={value}")
-    statements.create_model(model, manifest.model_type or "ONNX", "gs://b/films/genres/2/g.onnx", manifest).encode()
-    (statements.alter_model(model, manifest, NOW) or "").encode()
+    drops_sql.create_model(model, manifest.model_type or "ONNX", "gs://b/films/genres/2/g.onnx", manifest).encode()
+    (drops_sql.alter_model(model, manifest, NOW) or "").encode()

@@ -8,17 +8,25 @@ from collections.abc import Callable, Iterable
 
 from hypothesis import event, given
 
-from shared import batches, predictions, statements
-from shared.batch_request import BatchRequest, ObjectUri, Prompts
+from shared.batches import batching
+from shared.batches import statements as batches_sql
+from shared.batches.request import BatchRequest, ObjectUri, Prompts
+from shared.checks.identifiers import DatasetName, TableName
 from shared.errors import Rejected
-from shared.events_in import Message, json_object
-from shared.identifiers import DatasetName, TableName
-from shared.manage_request import ManageRequest
-from shared.predict_request import PredictRequest
+from shared.events.incoming import Message, json_object
+from shared.models.request import ManageRequest
+from shared.predictions import predicting
+from shared.predictions import statements as predictions_sql
+from shared.predictions.request import PredictRequest
 from shared.work import Item, item_from_json, item_to_json
 from tests.contract.schemas import faults
 from tests.example_requests import NOW, SETTINGS
-from tests.fuzz.mutations import BATCH_EXAMPLES, MANAGE_EXAMPLES, PREDICT_EXAMPLES, messages
+from tests.fuzz.mutations import (
+    BATCH_EXAMPLES,
+    MANAGE_EXAMPLES,
+    PREDICT_EXAMPLES,
+    messages,
+)
 
 # Written down once more, so that a pattern that is loosened by mistake is found.
 TABLE = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]+\.[A-Za-z0-9_]+\.[A-Za-z0-9_-]+(\$[A-Za-z0-9_]+)?")
@@ -68,10 +76,14 @@ def test_predict_messages(data: bytes) -> None:
     if request.table is not None:
         _all_match(TABLE, [request.table.table])
         _all_match(NAME, [name for pair in request.table.columns for name in pair])
-    for sql in (statements.predict(request), statements.count_rows(request), statements.merge(request, ["a`b", "c"])):
+    for sql in (
+        predictions_sql.predict(request),
+        predictions_sql.count_rows(request),
+        predictions_sql.merge(request, ["a`b", "c"]),
+    ):
         assert f"`{request.model}`" in sql or "COUNT(*) >" in sql
         sql.encode()
-    _can_be_kept(predictions.plan(request, payload, Message("1", data, {}, NOW), NOW))
+    _can_be_kept(predicting.plan(request, payload, Message("1", data, {}, NOW), NOW))
 
 
 @given(messages(BATCH_EXAMPLES))
@@ -95,8 +107,8 @@ def test_batch_requests(data: bytes) -> None:
                 _all_match(URI, [place])
                 assert place.bucket not in {SETTINGS.model_bucket, SETTINGS.state_bucket} or place is request.input
             case Prompts():
-                statements.batch_requests(place, ["prompt", "a`b"]).encode()
-    _can_be_kept(batches.plan(request, payload, "1", NOW, NOW))
+                batches_sql.batch_requests(place, ["prompt", "a`b"]).encode()
+    _can_be_kept(batching.plan(request, payload, "1", NOW, NOW))
 
 
 @given(messages(MANAGE_EXAMPLES))

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from localcloud.http import HttpServer
+from localcloud.base.http import HttpServer
 
 
 @dataclass(frozen=True)

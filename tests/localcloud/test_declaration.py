@@ -7,9 +7,16 @@ from pathlib import Path
 import pytest
 
 from localcloud.config import REPOSITORY
-from localcloud.declaration import DeclarationError, HttpTrigger, StorageTrigger, TopicTrigger, read_declaration
+from localcloud.declaration import (
+    DeclarationError,
+    HttpTrigger,
+    StorageTrigger,
+    TopicTrigger,
+    read_declaration,
+)
+from tests.paths import SAMPLE_FUNCTIONS
 
-SMALL = Path(__file__).parent.parent / "functions" / "small" / "deploy" / "functions.yaml"
+SMALL = SAMPLE_FUNCTIONS / "small" / "deploy" / "functions.yaml"
 
 
 def test_the_projects_own_declaration_is_read() -> None:

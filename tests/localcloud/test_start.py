@@ -21,8 +21,9 @@ import requests
 from google.cloud import bigquery, pubsub_v1, storage
 
 from tests.conftest import Eventually, variables
+from tests.paths import SAMPLE_FUNCTIONS
 
-SMALL = Path(__file__).parent.parent / "functions" / "small"
+SMALL = SAMPLE_FUNCTIONS / "small"
 PROJECT = "start-project"
 BATCH = {
     "displayName": "kept",

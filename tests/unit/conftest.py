@@ -8,9 +8,9 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from localcloud.clock import SystemClock
-from localcloud.http import HttpServer
-from localcloud.storage import Storage
+from localcloud.base.clock import SystemClock
+from localcloud.base.http import HttpServer
+from localcloud.storage.service import Storage
 from tests.fuzz import profiles
 
 profiles.load()

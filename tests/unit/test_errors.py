@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from shared.errors import LostRace, ModeldropError, Problem, Rejected, TryLater, Unknown
-from shared.progress import WaitFor
+from shared.engine.steps import WaitFor
+from shared.errors import (
+    LostRace,
+    ModeldropError,
+    Problem,
+    Rejected,
+    TryLater,
+    Unknown,
+)
 
 
 @pytest.mark.parametrize("error", [Rejected, TryLater, Unknown, LostRace, WaitFor])

@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from examples.make_titles import PUBLISHERS, TITLES, TITLES_PER_PUBLISHER, endless_titles, write_titles
+from examples.make_titles import (
+    PUBLISHERS,
+    TITLES,
+    TITLES_PER_PUBLISHER,
+    endless_titles,
+    write_titles,
+)
 from examples.train_classifier import publishers, read_titles, saved_model
 
 # Loaded in another process, as whoever is given the SavedModel would do.

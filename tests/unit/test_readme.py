@@ -15,15 +15,20 @@ import yaml
 
 import main
 from examples.train_classifier import read_titles
-from localcloud.samples import sample_tables
-from shared.batch_request import BatchRequest
+from localcloud.samples.tables import sample_tables
+from shared.batches.request import BatchRequest
+from shared.drops.manifest import MODEL_TYPES, Manifest, read_manifest
 from shared.errors import Rejected
-from shared.events_out import EVENT_TYPES, REJECTED, STUCK
-from shared.manage_request import ManageRequest
-from shared.manifest import MODEL_TYPES, Manifest, read_manifest
-from shared.predict_request import PredictRequest
+from shared.events.outgoing import EVENT_TYPES, REJECTED, STUCK
+from shared.models.request import ManageRequest
+from shared.predictions.request import PredictRequest
 from shared.settings import Settings
-from tests.readme import README, ROOT, blocks, rows
+from tests.readme import (
+    README,
+    ROOT,
+    blocks,
+    rows,
+)
 
 PROJECT = "my-project"
 SETTINGS = Settings(
@@ -171,7 +176,7 @@ def test_links_lead_somewhere() -> None:
 
 def test_modules_that_the_architecture_names_are_there() -> None:
     named = re.findall(r"`((?:\w+/)*\w+\.py)`", (ROOT / "docs" / "architecture.md").read_text())
-    folders = ("functions", "shared", "localcloud", "deploy")
+    folders = ("functions", "shared", "localcloud", "deploy", "demo")
     sources = [
         "/main.py",
         *(f"/{path.relative_to(ROOT)}" for folder in folders for path in (ROOT / folder).rglob("*.py")),

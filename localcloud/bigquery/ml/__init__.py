@@ -23,8 +23,3 @@ Where Google's pages are silent, it is so here:
 - ``threshold``, ``keep_original_columns`` and ``trial_id`` are refused for imported models.
 - SparseTensor inputs and serialized ``tf.train.Example`` features are not taken apart.
 """
-
-from localcloud.bigquery.ml.service import MachineLearning, ModelResult
-from localcloud.bigquery.ml.statements import ModelStatement
-
-__all__ = ["MachineLearning", "ModelResult", "ModelStatement"]

@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from localcloud.bigquery.ml.lexer import Cursor, Token, syntax_error, tokens
+from localcloud.bigquery.sql.tokens import (
+    Cursor,
+    Token,
+    syntax_error,
+    tokens,
+)
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from localcloud.bigquery.errors import NotFound, QueryError
+from localcloud.base.clock import Clock
+from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.ml.signature import Signature
 from localcloud.bigquery.ml.statements import ModelReference
-from localcloud.clock import Clock
 
 _RECORD = "model.json"
 _REGISTRY = "registry.json"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.statements import OptionValue
 
 # https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-glm#vertex_ai_model_id

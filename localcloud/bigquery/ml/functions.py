@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 import duckdb
 import pyarrow as pa
 
-from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.catalog import Model
-from localcloud.bigquery.ml.function_errors import raising
 from localcloud.bigquery.ml.inference import Predictor
-from localcloud.bigquery.ml.runtimes import ModelRefused, Runtime, load
+from localcloud.bigquery.ml.runtimes.base import ModelRefused, Runtime
+from localcloud.bigquery.ml.runtimes.loading import load
+from localcloud.bigquery.sql.function_errors import raising
 
 # How many models stay loaded: each may take hundreds of megabytes.
 LOADED_MODELS = 8

@@ -14,8 +14,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from localcloud.bigquery.errors import QueryError
-from localcloud.bigquery.ml.generation import GenerationRequest, Generator, OutputColumn, generation_request
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.ml.generation import (
+    GenerationRequest,
+    Generator,
+    OutputColumn,
+    generation_request,
+)
 from localcloud.bigquery.ml.output_schema import parse_output_schema
 from localcloud.bigquery.ml.prediction import quoted, string_literal
 from localcloud.bigquery.ml.signature import ColumnType
@@ -24,9 +29,9 @@ from localcloud.bigquery.ml.statements import OptionValue
 if TYPE_CHECKING:
     import duckdb
 
+    from localcloud.bigquery.base.session import Column
     from localcloud.bigquery.ml.functions import Functions
-    from localcloud.bigquery.session import Column
-    from localcloud.vertex.backends import ModelBackend
+    from localcloud.gemini.backends import ModelBackend
 
 TABLE_FUNCTIONS = frozenset({"ML.GENERATE_TEXT", "AI.GENERATE_TEXT", "AI.GENERATE_TABLE"})
 SCALAR_FUNCTION = "AI.GENERATE"

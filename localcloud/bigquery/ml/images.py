@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
-from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.image_fields import DIMENSIONS, VALUES
 
 FORMATS = ("JPEG", "PNG", "BMP")

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.changes import check_vertex_id
 from localcloud.bigquery.ml.signature import Feature, Signature
 from localcloud.bigquery.ml.statements import CreateModel, FieldDeclaration, OptionValue
-from localcloud.storage import ObjectStore, StoredObject
 from localcloud.storage.errors import NotFound as NoObject
+from localcloud.storage.resources import StoredObject
+from localcloud.storage.store import ObjectStore
 
 _MEGABYTE = 1024 * 1024
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from localcloud.bigquery.errors import QueryError
-from localcloud.bigquery.ml.runtimes import Runtime
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.ml.runtimes.base import Runtime
 from localcloud.bigquery.ml.signature import ARROW_TYPES, Feature
 
 

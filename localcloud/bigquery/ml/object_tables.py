@@ -20,16 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.importing import split_uri
-from localcloud.bigquery.ml.lexer import Cursor
 from localcloud.bigquery.ml.statements import CreateMode, OptionValue, take_options
+from localcloud.bigquery.sql.tokens import Cursor
 from localcloud.storage.errors import NotFound as NoObject
 
 if TYPE_CHECKING:
+    from localcloud.bigquery.base.session import Session
     from localcloud.bigquery.ml.functions import Functions
-    from localcloud.bigquery.session import Session
-    from localcloud.storage import ObjectStore, StoredObject
+    from localcloud.storage.resources import StoredObject
+    from localcloud.storage.store import ObjectStore
 
 COLUMNS = {
     "uri": "STRING",

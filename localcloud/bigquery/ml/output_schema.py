@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from localcloud.bigquery.errors import QueryError
-from localcloud.bigquery.ml.lexer import Cursor
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.tokens import Cursor
 
 # GoogleSQL's name: the names in a JSON schema of the Gemini API, in DuckDB, and the Arrow type.
 _SCALARS: dict[str, tuple[str, str, pa.DataType]] = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.calls import Span
-from localcloud.bigquery.ml.lexer import Cursor, Token, tokens
 from localcloud.bigquery.ml.object_tables import TablePath, table_path
+from localcloud.bigquery.sql.tokens import Cursor, Token, tokens
 
 # Words that may follow a table in a FROM clause and are not its alias.
 _NO_ALIAS = frozenset(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from localcloud.bigquery.errors import QueryError
+from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.statements import CreateModel
 
 _ALLOWED = frozenset({"ENDPOINT", "MAX_BATCHING_ROWS", "REMOTE_SERVICE_TYPE"})

@@ -6,24 +6,50 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from localcloud.bigquery.errors import QueryError
-from localcloud.bigquery.ml.calls import Argument, Call, Span, common_tables, find_calls
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.ml.calls import (
+    Argument,
+    Call,
+    Span,
+    common_tables,
+    find_calls,
+)
 from localcloud.bigquery.ml.catalog import Model, ModelCatalog
 from localcloud.bigquery.ml.functions import Functions
-from localcloud.bigquery.ml.generated import SCALAR_FUNCTION, TABLE_FUNCTIONS, GeneratedCalls, request_of
+from localcloud.bigquery.ml.generated import (
+    SCALAR_FUNCTION,
+    TABLE_FUNCTIONS,
+    GeneratedCalls,
+    request_of,
+)
 from localcloud.bigquery.ml.generation import DEFAULT_ENDPOINT
 from localcloud.bigquery.ml.images import DECODE_AND_RESIZE, IMAGE_FUNCTIONS, ImageFunction
-from localcloud.bigquery.ml.lexer import Cursor, position, syntax_error, without_comments
 from localcloud.bigquery.ml.object_tables import ObjectTables
-from localcloud.bigquery.ml.prediction import PREDICT_OPTIONS, Prediction, prepare, quoted
+from localcloud.bigquery.ml.prediction import (
+    PREDICT_OPTIONS,
+    Prediction,
+    prepare,
+    quoted,
+)
 from localcloud.bigquery.ml.references import mentions_data, object_table_references
 from localcloud.bigquery.ml.remote import model_name
-from localcloud.bigquery.ml.statements import Expression, OptionValue, parse_value, resolve_model
+from localcloud.bigquery.ml.statements import (
+    Expression,
+    OptionValue,
+    parse_value,
+    resolve_model,
+)
 from localcloud.bigquery.ml.streaming import open_stream, source_query
+from localcloud.bigquery.sql.tokens import (
+    Cursor,
+    position,
+    syntax_error,
+    without_comments,
+)
 
 if TYPE_CHECKING:
-    from localcloud.bigquery.session import Column, Session
-    from localcloud.vertex.backends import ModelBackend
+    from localcloud.bigquery.base.session import Column, Session
+    from localcloud.gemini.backends import ModelBackend
 
 _MENTIONED = re.compile(r"\b(?:ML|AI)\s*\.\s*[A-Z_]+\s*\(", re.IGNORECASE)
 REWRITTEN = frozenset({"ML.PREDICT", SCALAR_FUNCTION, *TABLE_FUNCTIONS, *IMAGE_FUNCTIONS})

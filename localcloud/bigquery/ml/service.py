@@ -7,11 +7,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from localcloud.bigquery.errors import QueryError
-from localcloud.bigquery.ml.catalog import Model, ModelCatalog, already_exists, milliseconds
+from localcloud.base.clock import Clock, rfc3339
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.ml.catalog import (
+    Model,
+    ModelCatalog,
+    already_exists,
+    milliseconds,
+)
 from localcloud.bigquery.ml.changes import altered
 from localcloud.bigquery.ml.exporting import export
-from localcloud.bigquery.ml.function_errors import function_error
 from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.importing import ImportOptions, fetch, import_options
 from localcloud.bigquery.ml.object_tables import (
@@ -23,7 +28,8 @@ from localcloud.bigquery.ml.object_tables import (
 )
 from localcloud.bigquery.ml.remote import remote_model_info
 from localcloud.bigquery.ml.rewriting import Rewriter, mentions_functions
-from localcloud.bigquery.ml.runtimes import ModelRefused, load, verify
+from localcloud.bigquery.ml.runtimes.base import ModelRefused
+from localcloud.bigquery.ml.runtimes.loading import load, verify
 from localcloud.bigquery.ml.statements import (
     AlterModel,
     CreateMode,
@@ -36,12 +42,12 @@ from localcloud.bigquery.ml.statements import (
     OptionValue,
     parse_statement,
 )
-from localcloud.clock import Clock, rfc3339
+from localcloud.bigquery.sql.function_errors import function_error
 
 if TYPE_CHECKING:
-    from localcloud.bigquery.session import Session
-    from localcloud.storage import ObjectStore
-    from localcloud.vertex.backends import ModelBackend
+    from localcloud.bigquery.base.session import Session
+    from localcloud.gemini.backends import ModelBackend
+    from localcloud.storage.store import ObjectStore
 
 
 OBJECT_TABLES = "object_tables.json"

@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from localcloud.bigquery.errors import QueryError
-from localcloud.bigquery.ml.lexer import Cursor, Token, position, syntax_error
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.tokens import (
+    Cursor,
+    Token,
+    position,
+    syntax_error,
+)
 
 # https://cloud.google.com/bigquery/docs/reference/rest/v2/ModelReference
 _MODEL_ID = re.compile(r"\w{1,1024}", re.ASCII)

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
-from localcloud.bigquery.errors import QueryError
-from localcloud.bigquery.ml.function_errors import FunctionError
+from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.functions import Functions
-from localcloud.bigquery.ml.lexer import without_comments
 from localcloud.bigquery.ml.prediction import Prediction
+from localcloud.bigquery.sql.function_errors import FunctionError
+from localcloud.bigquery.sql.tokens import without_comments
 
 if TYPE_CHECKING:
-    from localcloud.bigquery.session import Column, Session
+    from localcloud.bigquery.base.session import Column, Session
 
 WORKERS = max(2, min(4, os.cpu_count() or 2))
 BATCH_ROWS = 16_384
@@ -82,7 +82,7 @@ class PredictionStream:
         try:
             yield from self._predicted()
         except Exception as error:
-            from localcloud.bigquery.failures import query_error
+            from localcloud.bigquery.sql.failures import query_error
 
             # DuckDB hands on no exception, only text: whatever it is, what a client is told of it is decided here.
             raise FunctionError(query_error(error)) from error

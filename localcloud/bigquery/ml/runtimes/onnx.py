@@ -13,7 +13,7 @@ import onnxruntime
 from onnx import TensorProto, TypeProto, ValueInfoProto
 from onnxruntime.capi import onnxruntime_pybind11_state
 
-from localcloud.bigquery.ml.runtimes import ModelRefused
+from localcloud.bigquery.ml.runtimes.base import ModelRefused
 from localcloud.bigquery.ml.runtimes.numbers import narrowed, zeros
 from localcloud.bigquery.ml.signature import Feature, Signature
 

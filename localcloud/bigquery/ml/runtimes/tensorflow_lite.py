@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from localcloud.bigquery.ml.runtimes import ModelRefused
+from localcloud.bigquery.ml.runtimes.base import ModelRefused
 from localcloud.bigquery.ml.runtimes.chatter import without_chatter
 from localcloud.bigquery.ml.runtimes.numbers import narrowed, zeros
 from localcloud.bigquery.ml.signature import Feature, Signature

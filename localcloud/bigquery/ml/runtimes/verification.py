@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from localcloud.bigquery.ml.runtimes import ModelRefused
+from localcloud.bigquery.ml.runtimes.base import ModelRefused
 
 TIMEOUT_SECONDS = 120.0
 

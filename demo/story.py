@@ -1,0 +1,264 @@
+"""The story: a model is trained, dropped and asked, a language model is asked, schedules run, and all of it is told."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from google.cloud import bigquery
+
+from demo.asked import (
+    ACCURACY,
+    BATCH,
+    BATCH_LOCATION,
+    DATASET,
+    MODEL,
+    NEWS,
+    NIGHTLY,
+    PREDICT,
+    PREDICTIONS,
+    PROMPTED_TITLES,
+    PROMPTS,
+    commands,
+)
+from demo.received import ReceivedEvent
+from demo.stage import Stage
+from demo.world import StoryError, World
+from examples.train_classifier import (
+    CACHE,
+    fingerprint,
+    publishers,
+    read_titles,
+    saved_model,
+)
+
+# Chance alone is right on a third of the titles; this classifier on about nine in ten.
+LEAST_SHARE = 0.8
+SHOWN = 5
+EVENTS = {
+    "modeldrop.model.imported.v1": 1,
+    "modeldrop.prediction.succeeded.v1": 2,
+    "modeldrop.batch.succeeded.v1": 1,
+}
+
+
+def tell(stage: Stage, world: World) -> None:
+    """Tell the whole story; raise ``StoryError`` at the first thing that does not happen."""
+    _drop(stage, world, _train(stage))
+    _predict(stage, world)
+    _ask_gemini(stage, world)
+    _schedule(stage, world)
+    _tell_events(stage, world)
+
+
+def _train(stage: Stage) -> Path:
+    stage.heading("1. A model")
+    known = (CACHE / fingerprint()).is_dir()
+    titles = len(read_titles("train"))
+    what = f"Trained before on the same {titles} titles" if known else f"TensorFlow trains on {titles} titles"
+    with stage.working(f"{what} of {', '.join(publishers())}"):
+        folder = saved_model()
+    stage.say(f"A SavedModel: string input `input`, softmax output `dense_1`. It stays in {_relative(folder)}.")
+    return folder
+
+
+def _drop(stage: Stage, world: World, folder: Path) -> None:
+    stage.heading("2. The drop")
+    world.bigquery.create_dataset(DATASET, exists_ok=True)
+    bucket = world.storage.bucket(world.environment["MODEL_BUCKET"])
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    uploaded = []
+    with stage.working(f"Uploaded with google-cloud-storage to gs://{bucket.name}", total=len(files)) as report:
+        for file in files:
+            blob = bucket.blob(f"{MODEL.replace('.', '/')}/1/{file.relative_to(folder).as_posix()}")
+            blob.upload_from_filename(str(file))
+            uploaded.append((blob.name, f"{blob.size:,}", blob.generation))
+            report(file.name)
+    stage.table(["object", "bytes ", "generation"], uploaded)
+    stage.say("Every file is a finalize event to import_model, which waits until the drop is whole and left alone.")
+
+    with stage.working("The drop settles, and BigQuery imports it") as report:
+        event = world.wait_for("the import", lambda event: event.data["kind"] == "import", report)
+    statement = world.bigquery.get_job(event.job, location=event.data["job"]["location"]).query
+    imports = [job for job in world.bigquery.list_jobs() if "CREATE OR REPLACE MODEL" in getattr(job, "query", "")]
+    if len(imports) != 1:
+        raise StoryError(f"The drop was imported {len(imports)} times, not once.")
+    stage.say(f"{len(files)} files, one job:")
+    stage.code(statement, "sql")
+    stage.say(f"The event {event.type} tells:")
+    data = event.data
+    told = ("model", "model_type", "version", "fingerprint")
+    columns = [(name, _columns(data[name])) for name in ("input_columns", "output_columns")]
+    stage.table(["field", "value"], [(name, data[name]) for name in told] + columns + [("job.id", event.job)])
+
+
+def _predict(stage: Stage, world: World) -> None:
+    stage.heading("3. Predictions")
+    world.publish(world.environment["PREDICT_TOPIC"], json.dumps(PREDICT).encode())
+    stage.say("One message to modeldrop-predict:")
+    stage.code(json.dumps(PREDICT, indent=2), "json")
+    with stage.working("BigQuery runs ML.PREDICT, with TensorFlow doing the work") as report:
+        event = world.wait_for("the prediction", _answers(PREDICT), report)
+    table = world.bigquery.get_table(PREDICTIONS)
+    stories = world.bigquery.get_table(NEWS).num_rows
+    if not table.num_rows == event.data["rows_written"] == stories:
+        raise StoryError(
+            f"{PREDICTIONS} has {table.num_rows} rows and the event tells {event.data['rows_written']}, not {stories}."
+        )
+    stage.say(f"{table.num_rows} rows in {PREDICTIONS}, written by the job {event.job}:")
+    rows = world.bigquery.query_and_wait(f"SELECT dense_1, input FROM {PREDICTIONS} LIMIT {SHOWN}")
+    stage.table(
+        [f"dense_1 ({', '.join(publishers())})", "input"],
+        [("  ".join(f"{share:.4f}" for share in row["dense_1"]), row["input"]) for row in rows],
+    )
+    _tell_accuracy(stage, world)
+
+
+def _tell_accuracy(stage: Stage, world: World) -> None:
+    stage.say("No title of that table was trained on, and the host of a story's url names its publisher. So, in SQL:")
+    stage.code(ACCURACY, "sql")
+    rows = list(world.bigquery.query_and_wait(ACCURACY))
+    titles, correct = (sum(row[name] for row in rows) for name in ("titles", "correct"))
+    share = correct / titles if titles else 0.0
+    counted = [
+        (row["publisher"], row["titles"], row["correct"], f"{row['correct'] / row['titles']:.1%}") for row in rows
+    ]
+    stage.table(["publisher", "titles ", "right ", "share "], [*counted, ("all", titles, correct, f"{share:.1%}")])
+    if share < LEAST_SHARE:
+        raise StoryError(f"Only {share:.1%} of the predictions are right; at least {LEAST_SHARE:.0%} should be.")
+
+
+def _ask_gemini(stage: Stage, world: World) -> None:
+    stage.heading("4. A batch for Gemini")
+    dataset = bigquery.Dataset(f"{world.project}.{PROMPTS}")
+    dataset.location = BATCH_LOCATION
+    world.bigquery.create_dataset(dataset, exists_ok=True)
+    titles = world.bigquery.query_and_wait(f"SELECT id, title FROM `{NEWS}` ORDER BY id LIMIT {PROMPTED_TITLES}")
+    copies = [dict(row) for row in titles]
+    stage.say(
+        f"A Gemini batch reads and writes datasets of one region only, and `{NEWS}` lies in the multi-region US. So "
+        f"{PROMPTED_TITLES} titles are copied to the dataset {PROMPTS} in {BATCH_LOCATION} first."
+    )
+    with stage.working(f"A load job writes {PROMPTS}.titles"):
+        world.bigquery.load_table_from_json(copies, f"{PROMPTS}.titles", location=BATCH_LOCATION).result()
+
+    stage.say("One POST to submit_batch:")
+    stage.code(json.dumps(BATCH, indent=2), "json")
+    answer = world.post(world.environment["SUBMIT_BATCH_URL"], BATCH)
+    stage.say(f"It answers 202: key {answer['key']}, state {answer['state']}.")
+    with stage.working("A query builds the requests, and Vertex AI answers them") as report:
+        event = world.wait_for("the batch", _answers(BATCH), report)
+    _tell_answers(stage, world, event)
+
+
+def _tell_answers(stage: Stage, world: World, event: ReceivedEvent) -> None:
+    rows = list(
+        world.bigquery.query_and_wait(
+            "SELECT title, status, JSON_VALUE(response, '$.modelVersion') AS version, "
+            "JSON_VALUE(response, '$.candidates[0].content.parts[0].text') AS answer "
+            f"FROM {PROMPTS}.answers ORDER BY id",
+            location=BATCH_LOCATION,
+        )
+    )
+    answered = sum(not row["status"] and bool(row["answer"]) for row in rows)
+    if not answered == event.data["counts"]["succeeded"] == PROMPTED_TITLES:
+        raise StoryError(
+            f"{answered} of {PROMPTED_TITLES} requests were answered, and the event tells {event.data['counts']}."
+        )
+    stage.say(f"{answered} rows in {PROMPTS}.answers:")
+    stage.table(["title", "answer"], [(row["title"], row["answer"]) for row in rows[:SHOWN]])
+    version = rows[0]["version"]
+    stage.say(f"Their modelVersion is: {version}.")
+    if "stand-in" in version:
+        stage.say(
+            "So no language model has answered. No weights ship with this project, and the stand-in says the prompt back; "
+            "everything around it is what would run. GEMINI_BACKEND=openai:<base-url> asks a model of your own.",
+            style="yellow",
+        )
+
+
+def _schedule(stage: Stage, world: World) -> None:
+    stage.heading("5. Schedules and events")
+    target = {
+        "topicName": world.environment["PREDICT_TOPIC"],
+        "data": base64.b64encode(json.dumps(NIGHTLY).encode()).decode(),
+    }
+    job = world.schedule("nightly-predictions", {"schedule": "0 3 * * *", "pubsubTarget": target})
+    stage.say(
+        "A job of Cloud Scheduler publishes this message every night. Its request_id gets the date, so it runs once a day:"
+    )
+    stage.code(json.dumps(NIGHTLY, indent=2), "json")
+    world.run_scheduled(job)
+    with stage.working("Run now, a first time") as report:
+        first = world.wait_for("the scheduled prediction", _answers(NIGHTLY), report)
+    world.wait_until_done()
+    heard = len(world.events.all())
+    world.run_scheduled(job)
+    with stage.working("Run now, a second time") as report:
+        second = world.wait_for("the repeated prediction", _answers(NIGHTLY), report, after=heard)
+    if (first.id, first.job) != (second.id, second.job):
+        raise StoryError(f"The repeated message made a second prediction: {second.job} after {first.job}.")
+    stage.say(
+        f"Two messages, one job, {first.data['rows_written']} rows: the repeat is told the same event, with the same ce-id."
+    )
+    stage.table(
+        ["job of Cloud Scheduler", "schedule", "calls", "last run"],
+        [
+            (each["name"].rpartition("/")[2], each["schedule"], _target(each), each.get("lastAttemptTime", ""))
+            for each in world.scheduled_jobs()
+        ],
+    )
+
+
+def _tell_events(stage: Stage, world: World) -> None:
+    events = world.events.all()
+    stage.say(f"Every event that came to modeldrop-events, after {world.polls} calls of the poller:")
+    stage.table(
+        ["ce-type", "outcome", "ce-subject", "job", "ce-id"],
+        [
+            (event.type, event.data["outcome"], _brief(event.subject), _brief(event.job), _brief(event.id))
+            for event in events
+        ],
+    )
+    # An event may come more than once; then it has the same ce-id.
+    came = Counter({event.id: event.type for event in events}.values())
+    if came != EVENTS:
+        raise StoryError(f"{EVENTS} events were to come, not {dict(came)}.")
+
+
+def tell_real_project(stage: Stage) -> None:
+    """Tell how to do the same on Google Cloud."""
+    stage.heading("The same on Google Cloud")
+    stage.say("With gcloud logged in as an owner of the project; the real table has tens of millions of titles:")
+    stage.code(commands("my-project", str(_relative(CACHE / fingerprint()))), "bash")
+    stage.say("docs/deploy.md says what is deployed, and `python -m deploy destroy` takes it back.")
+
+
+def _answers(message: dict[str, Any]) -> Callable[[ReceivedEvent], bool]:
+    """Return whether an event is about ``message``, whose request_id may still have the date to be filled in."""
+    begins = message["request_id"].removesuffix("{date}")
+    return lambda event: str(event.data["request_id"]).startswith(begins)
+
+
+def _columns(columns: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{column['name']} {column['type']}" for column in columns)
+
+
+def _target(job: dict[str, Any]) -> str:
+    return job["pubsubTarget"]["topicName"] if "pubsubTarget" in job else job["httpTarget"]["uri"]
+
+
+def _brief(name: str) -> str:
+    """Return the last part of a long name, with only the beginning of the hash in it."""
+    kind, slash, rest = name.rpartition("/")
+    first, dash, step = rest.partition("-")
+    kind = kind.rpartition("/")[2]
+    return f"{kind}{slash}{first[:8]}{'…' if len(first) > 8 else ''}{dash}{step}"
+
+
+def _relative(folder: Path) -> Path:
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder

@@ -1,0 +1,179 @@
+"""Writes down what is said between clients and services, so that it can be held against Google's API descriptions."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from email.message import Message as Headers
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from localcloud.base.http import (
+    Message,
+    Receive,
+    Scope,
+    Send,
+)
+
+MOST_BYTES = 1 << 20
+FILE_NAME = "exchanges.jsonl"
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One call and its answer."""
+
+    service: str
+    method: str | None
+    """The API's name of the method; None: no method of the API."""
+    kind: str
+    """How the method was called: ``call``, ``upload``, ``upload part``, ``download`` or ``rpc``."""
+    caller: str | None
+    """The function that called, if one did."""
+    verb: str
+    path: str
+    query: list[tuple[str, str]]
+    request: Any
+    """The request's JSON; None if it had none."""
+    status: int | None
+    """None: the call was never answered."""
+    answer_type: str
+    answer: Any
+    """The answer's JSON; None if it had none."""
+    cut: bool = False
+    """Whether a body was too long to be kept."""
+
+
+class Recorder:
+    """A file of exchanges, one JSON object a line."""
+
+    def __init__(self, folder: Path) -> None:
+        """Record to ``folder``, which is created; what is there already is kept."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / FILE_NAME
+        self._file = self.path.open("a", encoding="utf-8")
+        self._lock = threading.Lock()
+
+    def write(self, exchange: Exchange) -> None:
+        """Write ``exchange`` down."""
+        line = json.dumps(vars(exchange), ensure_ascii=False)
+        with self._lock:
+            if not self._file.closed:
+                self._file.write(f"{line}\n")
+                self._file.flush()
+
+    def close(self) -> None:
+        """End the recording."""
+        with self._lock:
+            self._file.close()
+
+
+def read_exchanges(path: Path) -> Iterator[Exchange]:
+    """Yield the exchanges of the file ``path`` in the order of their answers."""
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            fields = json.loads(line)
+            yield Exchange(**{**fields, "query": [(name, value) for name, value in fields["query"]]})
+
+
+@dataclass
+class Tape:
+    """Listens to one HTTP exchange while it passes by."""
+
+    recorder: Recorder
+    scope: Scope
+    service: str
+    method: str | None
+    kind: str
+    caller: Callable[[], str | None]
+    _request: _Body = field(default_factory=lambda: _Body())
+    _answer: _Body = field(default_factory=lambda: _Body())
+    _status: int | None = None
+    _answer_headers: dict[str, str] = field(default_factory=dict)
+    _is_kept: bool = False
+
+    def hear(self, receive: Receive, send: Send) -> tuple[Receive, Send]:
+        """Return ``receive`` and ``send`` with this tape listening; it is kept before the answer's last part is sent."""
+
+        async def heard_receive() -> Message:
+            message = await receive()
+            self._request.add(message.get("body", b""))
+            return message
+
+        async def heard_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._status = message["status"]
+                self._answer_headers = read_headers(message.get("headers", ()))
+            self._answer.add(message.get("body", b""))
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                self.keep()
+            await send(message)
+
+        return heard_receive, heard_send
+
+    def keep(self) -> None:
+        """Write down what was heard, once."""
+        if not self._is_kept:
+            self._is_kept = True
+            self.recorder.write(self._exchange())
+
+    def _exchange(self) -> Exchange:
+        return Exchange(
+            service=self.service,
+            method=self.method,
+            kind=self.kind,
+            caller=self.caller(),
+            verb=self.scope["method"],
+            path=self.scope["raw_path"].decode("latin-1"),
+            query=parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True),
+            request=self._request.json(read_headers(self.scope["headers"])),
+            status=self._status,
+            answer_type=self._answer_headers.get("content-type", "").partition(";")[0],
+            answer=self._answer.json(self._answer_headers),
+            cut=self._request.cut or self._answer.cut,
+        )
+
+
+@dataclass
+class _Body:
+    """A body, as far as it is worth keeping."""
+
+    content: bytearray = field(default_factory=bytearray)
+    cut: bool = False
+
+    def add(self, data: bytes) -> None:
+        if self.cut or len(self.content) + len(data) > MOST_BYTES:
+            self.cut = True
+            self.content.clear()
+        else:
+            self.content += data
+
+    def json(self, headers: dict[str, str]) -> Any:
+        """Return the body's JSON: all of it, or the first part of a multipart/related one."""
+        content = bytes(self.content)
+        if self.cut or not content:
+            return None
+        if headers.get("content-encoding") == "gzip":
+            content = gzip.decompress(content)
+        parsed = Headers()
+        parsed["content-type"] = headers.get("content-type", "")
+        if parsed.get_content_type() == "multipart/related":
+            # It begins with its boundary, which clients quote in the header in different ways.
+            boundary, _, parts = content.lstrip().partition(b"\n")
+            part = parts.split(boundary.strip(), 1)[0]
+            content = part.replace(b"\r\n", b"\n").partition(b"\n\n")[2]
+        elif parsed.get_content_type() != "application/json":
+            return None
+        try:
+            return json.loads(content)
+        except ValueError:
+            return None
+
+
+def read_headers(headers: Any) -> dict[str, str]:
+    """Return ASGI ``headers`` by their names in lower case."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}

@@ -1,0 +1,1 @@
+"""What every local service is built on: an HTTP server, a clock, SQLite files and credentials."""

@@ -1,0 +1,112 @@
+"""A service-account key file whose token endpoint is the local cloud, so that clients sign in as they do at Google.
+
+The key is real and made anew at each start; the tokens are opaque strings that no local service asks for. They only
+tell BigQuery whose a job is.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import uuid
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from google.auth import crypt, jwt
+from google.auth import exceptions as auth_exceptions
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from localcloud.base.clock import Clock
+from localcloud.base.http import ASGIApp
+
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+TOKEN_LIFETIME_SECONDS = 3600
+TOKEN_PREFIX = "ya29.local-"
+
+
+class Credentials:
+    """The runtime account's key, and the endpoint that turns what is signed with it into tokens."""
+
+    def __init__(self, *, project: str, account: str, token_uri: str, clock: Clock) -> None:
+        """Make a fresh key for ``account`` (its id, without the domain) of ``project``.
+
+        ``token_uri`` is the address that clients ask for tokens: where ``app`` is served.
+        """
+        private_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        private_pem = private_key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        self._public_pem = private_key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        key_id = secrets.token_hex(20)
+        self._signer = crypt.RSASigner.from_string(private_pem, key_id)
+        self._clock = clock
+        self.email = f"{account}@{project}.iam.gserviceaccount.com"
+        self.key: dict[str, str] = {
+            "type": "service_account",
+            "project_id": project,
+            "private_key_id": key_id,
+            "private_key": private_pem.decode(),
+            "client_email": self.email,
+            "client_id": str(uuid.uuid4().int)[:21],
+            "token_uri": token_uri,
+            "universe_domain": "googleapis.com",
+        }
+        self.app: ASGIApp = Starlette(routes=[Route("/token", self._token, methods=["POST"])])
+
+    def write(self, path: Path) -> None:
+        """Write the key file, readable by its owner only."""
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(self.key, indent=2) + "\n", encoding="utf-8")
+
+    def account_of(self, token: str) -> str | None:
+        """Return the e-mail address of the account that a token was made for; None if it is not from here."""
+        return self.email if token.startswith(TOKEN_PREFIX) else None
+
+    async def _token(self, request: Request) -> JSONResponse:
+        """Answer the JWT bearer grant (RFC 7523), as https://developers.google.com/identity/protocols/oauth2 tells."""
+        form = parse_qs((await request.body()).decode("utf-8", "replace"))
+        grant = form.get("grant_type", [""])[0]
+        if grant != JWT_BEARER:
+            return _refusal("unsupported_grant_type", f"Invalid grant_type: {grant}")
+        try:
+            # Clients name Google's own token endpoint as the audience, so that is not compared.
+            claims = jwt.decode(form.get("assertion", [""])[0], certs=self._public_pem)
+        except (ValueError, auth_exceptions.GoogleAuthError) as error:
+            return _refusal("invalid_grant", f"Invalid JWT: {error}")
+        if claims.get("iss") != self.email:
+            return _refusal("invalid_grant", "Invalid grant: account not found")
+        if audience := claims.get("target_audience"):
+            return JSONResponse({"id_token": self._id_token(audience)})
+        return JSONResponse(
+            {
+                "access_token": f"{TOKEN_PREFIX}{secrets.token_urlsafe(32)}",
+                "expires_in": TOKEN_LIFETIME_SECONDS,
+                "token_type": "Bearer",
+            }
+        )
+
+    def _id_token(self, audience: str) -> str:
+        issued = int(self._clock.now().timestamp())
+        claims: dict[str, Any] = {
+            "iss": "https://accounts.google.com",
+            "aud": audience,
+            "azp": self.email,
+            "sub": self.key["client_id"],
+            "email": self.email,
+            "email_verified": True,
+            "iat": issued,
+            "exp": issued + TOKEN_LIFETIME_SECONDS,
+        }
+        return jwt.encode(self._signer, claims).decode()
+
+
+def _refusal(error: str, description: str) -> JSONResponse:
+    return JSONResponse({"error": error, "error_description": description}, status_code=400)

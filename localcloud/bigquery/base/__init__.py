@@ -1,0 +1,1 @@
+"""Errors, schemas, sessions and discovery: what all of the local BigQuery uses."""

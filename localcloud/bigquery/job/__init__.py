@@ -1,0 +1,1 @@
+"""Jobs and the records that are kept of them."""

@@ -1,0 +1,1 @@
+"""What each kind of statement, script and transfer does."""

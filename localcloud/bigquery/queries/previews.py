@@ -1,0 +1,87 @@
+"""Dry runs: what a query would give and cost, found out without running it.
+
+https://cloud.google.com/bigquery/docs/running-queries#dry-run
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlglot import exp
+
+from localcloud.bigquery.base.schema import Field, field_of
+from localcloud.bigquery.queries.accounting import Accounting
+from localcloud.bigquery.queries.definitions import outcome_of
+from localcloud.bigquery.sql.failures import query_error
+from localcloud.bigquery.sql.statement import (
+    DDL_OPERATIONS,
+    DML_TYPES,
+    Statement,
+    TableName,
+    read_statement,
+)
+from localcloud.bigquery.tables.destinations import Destinations, Disposition, refuse_duplicates
+
+if TYPE_CHECKING:
+    from localcloud.bigquery.queries.statements import Statements
+
+
+class Previews:
+    """Looks at single statements."""
+
+    def __init__(self, destinations: Destinations, accounting: Accounting) -> None:
+        self._destinations = destinations
+        self._accounting = accounting
+
+    def look_at(self, sql: str, query: dict[str, Any], statements: Statements) -> dict[str, Any]:
+        """Return the ``statistics.query`` of a dry run.
+
+        Args:
+            sql: The statement.
+            query: The REST ``JobConfigurationQuery``.
+            statements: Translates it.
+
+        Raises:
+            QueryError: It is not valid, or names what is not there.
+        """
+        prepared = statements.prepare(sql)
+        statement = read_statement(prepared, project=statements.project)
+        statements.check(statement)
+        # Estimates count rows that are there, which are as many as the query reads.
+        found = self._accounting.described(statement) | {"totalBytesProcessedAccuracy": "PRECISE"}
+        schema = self._schema_of(statement, statements, read_statement(sql, project=statements.project))
+        if schema is not None:
+            found["schema"] = {"fields": schema}
+        if statement.target is not None and statement.kind in DDL_OPERATIONS:
+            found |= outcome_of(DDL_OPERATIONS[statement.kind], statement.target)
+        if query.get("destinationTable") and statement.is_query:
+            target = TableName.of(query["destinationTable"], statements.project)
+            self._destinations.check_target(target, Disposition.of(query), statements.location)
+        self._accounting.check_billing(query, statement)
+        return found
+
+    def _schema_of(self, statement: Statement, statements: Statements, original: Statement) -> list[Field] | None:
+        """Return the schema that a statement's result or target has; it is bound to the catalog on the way."""
+        if statement.is_query:
+            duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
+            columns = original.named(statements.columns(duckdb_sql, original.sql))
+            refuse_duplicates(columns)
+            return [field_of(*column) for column in columns]
+        body = statement.tree.args.get("expression") if statement.tree is not None else None
+        if statement.kind in ("CREATE_TABLE_AS_SELECT", "CREATE_VIEW") and isinstance(body, exp.Query):
+            query = read_statement(body.sql(dialect="bigquery"), project=statements.project)
+            return self._schema_of(query, statements, query)
+        if statement.kind in DML_TYPES and statement.kind != "TRUNCATE_TABLE":
+            self._plan(statement, statements, original.sql)
+        if not statement.kind:
+            # Nothing that is known here: the translator says what is wrong with it.
+            statements.translate_prepared(statement.sql, original.sql)
+        return None
+
+    def _plan(self, statement: Statement, statements: Statements, original: str) -> None:
+        duckdb_sql = statements.translate_prepared(statement.sql, original)
+        bound, values = statements.bind(duckdb_sql)
+        try:
+            self._destinations.engine.execute(f"EXPLAIN {bound}", values).fetchall()
+        except Exception as error:
+            raise query_error(error, sql=original, duckdb_sql=duckdb_sql, location=statements.location) from error

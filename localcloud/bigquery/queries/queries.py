@@ -1,0 +1,428 @@
+"""Query jobs: what BigQuery does with each kind of statement."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bqemulator.api.dependencies import AppContext
+from bqemulator.domain.errors import DomainError
+from bqemulator.jobs.executor import build_response_schema, parse_export_data
+from bqemulator.scripting.ast import SqlStmt
+from bqemulator.scripting.parser import parse_script
+from sqlglot import exp
+
+from localcloud.bigquery.base.errors import NotFound, QueryError
+from localcloud.bigquery.base.schema import field_of
+from localcloud.bigquery.base.session import Session
+from localcloud.bigquery.job.jobs import Job
+from localcloud.bigquery.ml.statements import ModelReference
+from localcloud.bigquery.queries.accounting import Accounting
+from localcloud.bigquery.queries.children import Step, child_jobs
+from localcloud.bigquery.queries.definitions import (
+    create_model_view,
+    created_table,
+    enter_table,
+    operation_on,
+    outcome_of,
+    query_of,
+)
+from localcloud.bigquery.queries.previews import Previews
+from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.sql.failures import query_error
+from localcloud.bigquery.sql.literals import plain_literals
+from localcloud.bigquery.sql.statement import (
+    DDL_OPERATIONS,
+    Statement,
+    TableName,
+    read_statement,
+)
+from localcloud.bigquery.tables.destinations import (
+    Destinations,
+    Disposition,
+    Source,
+    refuse_duplicates,
+)
+from localcloud.bigquery.tables.engine import Cancelled, Engine
+from localcloud.bigquery.tables.exporting import Export, export
+from localcloud.bigquery.tables.results import (
+    NO_ROWS,
+    AnonymousTables,
+    Rows,
+    RowsInMemory,
+    RowsInTable,
+)
+from localcloud.bigquery.tables.sessions import Sessions
+
+if TYPE_CHECKING:
+    from localcloud.bigquery.ml.service import MachineLearning
+    from localcloud.storage.store import ObjectStore
+
+_DML_COUNTER = {
+    "INSERT": "insertedRowCount",
+    "UPDATE": "updatedRowCount",
+    "DELETE": "deletedRowCount",
+    "TRUNCATE_TABLE": "deletedRowCount",
+}
+_ABORT_SESSION = re.compile(r"\s*CALL\s+BQ\.ABORT_SESSION\s*\(", re.IGNORECASE)
+# What bqemulator makes with types of its own.
+_TIDIED = frozenset({"CREATE_TABLE", "CREATE_TABLE_AS_SELECT", "ALTER_TABLE"})
+
+
+@dataclass
+class Outcome:
+    """What a query job came to.
+
+    Attributes:
+        rows: Its rows.
+        destination: The table that they are in, or the model that was made.
+        written: How many rows it wrote into a table, or None.
+        statistics: What its ``statistics.query`` says.
+        script: Whether it was a script.
+    """
+
+    rows: Rows = NO_ROWS
+    destination: TableName | None = None
+    written: int | None = None
+    statistics: dict[str, Any] = field(default_factory=dict)
+    script: bool = False
+
+
+class QueryJobs:
+    """Runs query jobs and dry runs."""
+
+    def __init__(
+        self,
+        context: AppContext,
+        learning: MachineLearning,
+        destinations: Destinations,
+        anonymous: AnonymousTables,
+        accounting: Accounting,
+        sessions: Sessions,
+        store: ObjectStore,
+    ) -> None:
+        self._context = context
+        self._learning = learning
+        self._destinations = destinations
+        self._anonymous = anonymous
+        self._accounting = accounting
+        self._previews = Previews(destinations, accounting)
+        self._sessions = sessions
+        self._store = store
+        self._engine: Engine = destinations.engine
+
+    def run(self, job: Job) -> None:
+        """Run a query job on the calling thread's cursor; its rows and statistics are then in the job.
+
+        Raises:
+            QueryError: The query failed.
+        """
+        query = job.configuration["query"]
+        outcome = Outcome(statistics={"statementType": read_statement(query["query"], project="").kind})
+        try:
+            with self._session(job) as session:
+                outcome = self._perform(job, session)
+        finally:
+            job.statistics = self._accounting.of_job(
+                job,
+                self._context.clock.now(),
+                {key: value for key, value in outcome.statistics.items() if value != ""},
+                written=outcome.written,
+                children=len(job.children) if outcome.script or job.children else None,
+            )
+        job.result = outcome.rows
+        if outcome.destination is not None:
+            query.setdefault("destinationTable", outcome.destination.reference())
+
+    def dry_run(self, job: Job) -> None:
+        """Look at a query without running it; what is found is then in the job's statistics.
+
+        Raises:
+            QueryError: It is not valid, or names what is not there.
+        """
+        query = job.configuration["query"]
+        sql = plain_literals(job.dialect_sql or query["query"])
+        found: dict[str, Any] = {"totalBytesProcessed": "0"}
+        with self._session(job, dry_run=True) as session:
+            statements = session.statements
+            if is_script(sql):
+                found |= {"statementType": script_type(sql), "totalBytesProcessedAccuracy": "UNKNOWN"}
+            elif (model := statements.model_statement(sql)) is not None:
+                result = self._learning.execute(model, session, dry_run=True)
+                found |= {"statementType": result.statement_type} | result.statistics
+            else:
+                found |= self._previews.look_at(sql, query, statements)
+        job.statistics = {"totalBytesProcessed": found["totalBytesProcessed"], "query": found}
+
+    def export_model(self, job: Job, model: dict[str, str], uri: str) -> None:
+        """Write a model's files to a bucket, as EXPORT MODEL does. Raises ``QueryError``."""
+        name = f"`{model.get('projectId') or job.key.project}.{model['datasetId']}.{model['modelId']}`"
+        with self._session(job) as session:
+            statement = session.statements.model_statement(f"EXPORT MODEL {name} OPTIONS(URI = '{uri}')")
+            if statement is not None:
+                self._learning.execute(statement, session, dry_run=False)
+
+    def copy_model(self, job: Job, source: TableName, target: TableName, *, replacing: bool) -> bool:
+        """Copy a model, as a copy job that names one does; return whether ``source`` is one.
+
+        Raises:
+            QueryError: The target's dataset is not there, or a model of that name is and may not be replaced.
+        """
+        models = self._learning.models
+        reference = ModelReference(source.project, source.dataset, source.table)
+        if models.find(reference) is None:
+            return False
+        location = self.location_of(target.project, target.dataset)
+        if location is None:
+            raise NotFound(f"Not found: Dataset {target.project}:{target.dataset}")
+        copied = ModelReference(target.project, target.dataset, target.table)
+        models.copy(reference, copied, replacing=replacing, location=location)
+        return True
+
+    def location_of(self, project: str, dataset: str) -> str | None:
+        """Return where a dataset is, or None."""
+        meta = self._context.catalog.get_dataset(project, dataset)
+        return meta.location if meta is not None else None
+
+    @contextmanager
+    def _session(self, job: Job, *, dry_run: bool = False) -> Iterator[Session]:
+        query = job.configuration.get("query", {})
+        self._anonymous.materialise_mentioned(query.get("query", ""))
+        default = query.get("defaultDataset") or {}
+        default_dataset = None
+        if default.get("datasetId"):
+            default_dataset = f"{default.get('projectId') or job.key.project}.{default['datasetId']}"
+        statements = Statements(
+            self._destinations,
+            self._learning,
+            project=job.key.project,
+            default_dataset=default_dataset,
+            location=job.key.location,
+            parameters=query.get("queryParameters"),
+            user=job.user,
+            session_dataset=self._session_dataset(job),
+            dry_run=dry_run,
+        )
+        session = Session(
+            project=job.key.project,
+            default_dataset=default_dataset,
+            job_id=job.key.id,
+            location=job.key.location,
+            connection=self._engine.connection,
+            statements=statements,
+            locate=self.location_of,
+            cancelled=job.stopped,
+        )
+        statements.session = session
+        try:
+            yield session
+        finally:
+            # The two hold each other, and with them the cursor.
+            statements.session = None
+
+    def _session_dataset(self, job: Job) -> str | None:
+        """Return the hidden dataset of the job's session, made where the job speaks of it."""
+        if job.session_id is None:
+            return None
+        dataset = f"_session_{job.session_id}"
+        if "_SESSION" in job.configuration["query"]["query"]:
+            self._anonymous.ensure_dataset(job.key.project, dataset, job.key.location)
+        return dataset
+
+    # Each kind of statement
+
+    def _perform(self, job: Job, session: Session) -> Outcome:
+        query = job.configuration["query"]
+        sql = plain_literals(job.dialect_sql or query["query"])
+        statements = session.statements
+        if _ABORT_SESSION.match(sql):
+            self._sessions.end(job.session_id)
+            if job.session_id is not None:
+                statements.execute(
+                    f"DROP SCHEMA IF EXISTS `{job.key.project}`.`_session_{job.session_id}` CASCADE", sql
+                )
+            return Outcome(statistics={"statementType": "CALL"})
+        if is_script(sql):
+            return self._run_script(job, sql, statements)
+        model = statements.model_statement(sql)
+        if model is not None:
+            return self._run_model_statement(model, session)
+        original = read_statement(statements.qualify(sql), project=statements.project)
+        statements.check(original)
+        if original.is_query:
+            if query.get("destinationTable"):
+                return self._run_select_into(query, session, original)
+            return self._run_select(job, statements, original)
+        if created_table(original) is not None:
+            return self._run_create_as(query, session, original)
+        if original.kind == "CREATE_VIEW" and self._learning.uses_models(original.sql):
+            operation, view = create_model_view(original, statements, self._destinations)
+            return Outcome(statistics=self._accounting.described(original) | outcome_of(operation, view))
+        if original.kind == "EXPORT_DATA":
+            return self._run_export(query, statements, original)
+        return self._run_other(query, statements, original)
+
+    def _run_model_statement(self, model: Any, session: Session) -> Outcome:
+        result = self._learning.execute(model, session, dry_run=False)
+        statistics = {"statementType": result.statement_type} | result.statistics
+        if result.ddl_operation:
+            statistics["ddlOperationPerformed"] = result.ddl_operation
+        destination = None
+        if result.destination:
+            # The job's destination is the model, in the shape of a table reference.
+            reference = result.destination
+            destination = TableName(reference["projectId"], reference["datasetId"], reference["modelId"])
+        return Outcome(destination=destination, statistics=statistics)
+
+    def _run_script(self, job: Job, sql: str, statements: Statements) -> Outcome:
+        steps: list[Step] = []
+        job.scripted = True
+        try:
+            table = statements.run_script(sql, steps)
+        finally:
+            job.children = child_jobs(job, sql, steps, self._anonymous, self._accounting)
+        name = self._anonymous.name_for(job.key)
+        rows: Rows = NO_ROWS
+        if table.num_columns:
+            rows = self._anonymous.hold(name, RowsInMemory(build_response_schema(table.schema), table))
+        return Outcome(rows, name, statistics={"statementType": script_type(sql)}, script=True)
+
+    def _run_select(self, job: Job, statements: Statements, original: Statement) -> Outcome:
+        statement = read_statement(statements.prepare(original.sql), project=statements.project)
+        self._accounting.check_billing(job.configuration["query"], statement)
+        duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
+        bound, values = statements.bind(duckdb_sql)
+        name = self._anonymous.name_for(job.key)
+        with _told(original.sql, duckdb_sql, job.key.location):
+            names = original.column_names()
+            if names is None:
+                columns = statements.columns(duckdb_sql, original.sql)
+                refuse_duplicates(columns)
+            else:
+                refuse_duplicates([(column, None) for column in names])
+            rows = self._anonymous.keep(name, bound, values, names, job.key.location)
+        return Outcome(rows, name, statistics=self._accounting.described(statement))
+
+    def _run_select_into(self, query: dict[str, Any], session: Session, original: Statement) -> Outcome:
+        name = TableName.of(query["destinationTable"], session.project)
+        disposition = Disposition.of(query)
+        # Looked at before the query runs, which may take long, and again when it writes.
+        self._destinations.check_target(name, disposition, session.location)
+        statement, written = self._write(query, session, original, name, disposition)
+        fields = [field_of(*row[:2]) for row in self._engine.execute(f"DESCRIBE {name.quoted}").fetchall()]
+        rows = RowsInTable(fields, self._engine, name)
+        return Outcome(rows, name, written, self._accounting.described(statement))
+
+    def _run_create_as(self, query: dict[str, Any], session: Session, original: Statement) -> Outcome:
+        """The query of a CREATE TABLE AS goes the way of a destination table, which is made or replaced by it."""
+        create, target = original.tree, original.target
+        assert isinstance(create, exp.Create)
+        assert target is not None
+        operation = operation_on(create, target, self._destinations)
+        if operation == "SKIP":
+            return Outcome(statistics=self._accounting.described(original) | outcome_of(operation, target))
+        select = query_of(original, create, session.project)
+        statement, written = self._write(query, session, select, target, Disposition(write="WRITE_TRUNCATE"))
+        enter_table(create, target, session.statements, self._destinations)
+        statistics = self._accounting.described(statement) | {"statementType": original.kind}
+        return Outcome(NO_ROWS, target, written, statistics | outcome_of(operation, target))
+
+    def _write(
+        self, query: dict[str, Any], session: Session, original: Statement, name: TableName, disposition: Disposition
+    ) -> tuple[Statement, int]:
+        """Write a query's rows into a table; return the statement as it was run, and the number of rows."""
+        statements = session.statements
+        statement = read_statement(statements.prepare(original.sql), project=statements.project)
+        self._accounting.check_billing(query, statement)
+        duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
+        bound, values = statements.bind(duckdb_sql)
+        columns = original.named(statements.columns(duckdb_sql, original.sql))
+        with _told(original.sql, duckdb_sql, session.location):
+            source = Source(bound, values, tuple(columns))
+            return statement, self._destinations.write(name, source, disposition, location=session.location)
+
+    def _run_export(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
+        """EXPORT DATA: https://cloud.google.com/bigquery/docs/reference/standard-sql/export-statements"""
+        try:
+            request = parse_export_data(original.sql)
+        except DomainError as error:
+            raise query_error(error, sql=original.sql) from error
+        if request is None:
+            raise QueryError("Syntax error in EXPORT DATA", location="query")
+        statement = read_statement(statements.prepare(request.select_sql), project=statements.project)
+        self._accounting.check_billing(query, statement)
+        duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
+        bound, values = statements.bind(duckdb_sql)
+        options = request.options
+        what = Export(options.uri, options.format, options.compression, options.header, options.field_delimiter or ",")
+        with _told(original.sql, duckdb_sql, statements.location):
+            rows = export(self._engine, self._store, bound, values, what)
+        exported = {"fileCount": "1", "rowCount": str(rows)}
+        statistics = self._accounting.described(statement) | {"statementType": original.kind}
+        return Outcome(statistics=statistics | {"exportDataStatistics": exported})
+
+    def _run_other(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
+        """DML and the rest of DDL: bqemulator's executor does it."""
+        prepared = statements.prepare(original.sql)
+        statement = read_statement(prepared, project=statements.project)
+        self._accounting.check_billing(query, statement)
+        dropped = self._dropped_models(statement, statements.project)
+        with self._destinations.writing(statement.target):
+            table, fields, told = statements.execute(prepared, original.sql)
+            if statement.target is not None and statement.kind in _TIDIED:
+                self._destinations.tidy(statement.target)
+        for reference in dropped:
+            self._learning.models.delete(reference["projectId"], reference["datasetId"], reference["modelId"])
+        told.pop("totalRows", None)
+        statistics = told | self._accounting.described(statement)
+        if statement.kind in DDL_OPERATIONS and statement.target is not None:
+            operation = told.get("ddlOperationPerformed") or DDL_OPERATIONS[statement.kind]
+            statistics |= outcome_of(operation, statement.target)
+        affected = told.get("numDmlAffectedRows")
+        if affected is not None and statement.kind in _DML_COUNTER:
+            statistics["dmlStats"] = {_DML_COUNTER[statement.kind]: affected}
+        written = int(affected) if affected is not None else None
+        return Outcome(RowsInMemory(fields, table), statement.target, written, statistics)
+
+    def _dropped_models(self, statement: Statement, project: str) -> list[dict[str, str]]:
+        """Return the models that go with the dataset of a DROP SCHEMA. Raises ``QueryError`` if that is not allowed."""
+        drop = statement.tree
+        if statement.kind != "DROP_SCHEMA" or not isinstance(drop, exp.Drop) or not isinstance(drop.this, exp.Table):
+            return []
+        owner, dataset = drop.this.catalog or project, drop.this.db or drop.this.name
+        models = [model["modelReference"] for model in self._learning.models.list(owner, dataset)]
+        if models and not drop.args.get("cascade"):
+            raise QueryError(f"Dataset {owner}:{dataset} is still in use", reason="resourceInUse")
+        return models
+
+
+@contextmanager
+def _told(sql: str, duckdb_sql: str | None, location: str) -> Iterator[None]:
+    """Turn what goes wrong inside into what the client is told. Raises ``QueryError``."""
+    try:
+        yield
+    except Cancelled:
+        raise
+    except Exception as error:
+        raise query_error(error, sql=sql, duckdb_sql=duckdb_sql, location=location) from error
+
+
+def is_script(sql: str) -> bool:
+    """Return whether ``sql`` is more than one plain statement. Raises ``QueryError`` if it can't be read."""
+    try:
+        parsed = parse_script(sql).statements
+    except DomainError as error:
+        raise query_error(error, sql=sql) from error
+    if not parsed:
+        raise QueryError("Syntax error: Unexpected end of statement", location="query")
+    return len(parsed) != 1 or not isinstance(parsed[0], SqlStmt)
+
+
+def script_type(sql: str) -> str:
+    """Return the ``statementType`` of what runs as a script: SCRIPT, or what its only statement makes."""
+    kind = read_statement(sql, project="").kind
+    alone = len(parse_script(sql).statements) == 1
+    return kind if alone and kind in ("CREATE_FUNCTION", "CREATE_TABLE_FUNCTION", "CREATE_PROCEDURE") else "SCRIPT"

@@ -1,0 +1,280 @@
+"""GoogleSQL inside one job: made ready, translated, described, run.
+
+The way of a statement: names without a dataset get the default one, views that use models are put in their place,
+ML functions are rewritten, bqemulator translates to DuckDB's SQL, table names become DuckDB's. Scripts go the same way
+statement by statement, so that what an earlier statement made is known to the next.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import sqlglot
+from bqemulator.api.dependencies import AppContext
+from bqemulator.domain.errors import DomainError
+from bqemulator.jobs.executor import JOB_RESULTS, JOB_SCHEMAS, execute_query_job
+from bqemulator.row_access.identity import CallerIdentity
+from bqemulator.sql.inner_query import rewrite_and_translate_statement
+from bqemulator.sql.parameters import bind_parameters
+from bqemulator.sql.table_rewriter import rewrite_table_refs
+from sqlglot import TokenType, exp
+
+from localcloud.bigquery.base.errors import NotFound, QueryError
+from localcloud.bigquery.base.schema import Field, field_of
+from localcloud.bigquery.queries.scripts import Script
+from localcloud.bigquery.sql.failures import query_error
+from localcloud.bigquery.sql.literals import plain_literals
+from localcloud.bigquery.sql.names import quote_dashed
+from localcloud.bigquery.sql.statement import (
+    Statement,
+    TableName,
+    mentioned_names,
+    possible_tables,
+    read_statement,
+)
+from localcloud.bigquery.sql.syntax import refuse_functions_left
+from localcloud.bigquery.sql.translation import Translator
+from localcloud.bigquery.tables.engine import Engine, complete
+
+if TYPE_CHECKING:
+    from localcloud.bigquery.base.session import Session
+    from localcloud.bigquery.ml.service import MachineLearning
+    from localcloud.bigquery.ml.statements import ModelStatement
+    from localcloud.bigquery.queries.children import Step
+    from localcloud.bigquery.tables.destinations import Destinations
+
+_TRANSLATOR = Translator()
+# A session's temporary tables may be called by this dataset; they are then tables of a hidden one, as BigQuery's are.
+_SESSION_TABLE = re.compile(r"(?<![\w`.])`?_SESSION`?\s*\.\s*", re.IGNORECASE)
+_TEMPORARY_OF_SESSION = re.compile(
+    r"\b(CREATE\s+(?:OR\s+REPLACE\s+)?)TEMP(?:ORARY)?\s+(?=TABLE\s+`?_SESSION\b)", re.IGNORECASE
+)
+
+
+class Statements:
+    """The statements of one job."""
+
+    def __init__(
+        self,
+        destinations: Destinations,
+        learning: MachineLearning,
+        *,
+        project: str,
+        default_dataset: str | None,
+        location: str,
+        parameters: list[dict[str, Any]] | None,
+        user: str,
+        session_dataset: str | None = None,
+        dry_run: bool = False,
+    ) -> None:
+        self.destinations = destinations
+        self.context: AppContext = destinations.context
+        self.engine: Engine = destinations.engine
+        self.learning = learning
+        self.project = project
+        self.location = location
+        self.parameters = parameters
+        self.dry_run = dry_run
+        self.caller = CallerIdentity(principal=f"serviceAccount:{user}")
+        self.session: Session | None = None
+        self.default_dataset = default_dataset
+        self._session_dataset = session_dataset
+        self._default = _split_dataset(default_dataset, project)
+
+    def require_session(self) -> Session:
+        """Return the job's session. Raises ``QueryError`` outside a job."""
+        if self.session is None:
+            raise QueryError("no job is running", reason="jobInternalError")
+        return self.session
+
+    def model_statement(self, sql: str) -> ModelStatement | None:
+        """Return the statement about a model that ``sql`` is, or None. Raises ``QueryError``."""
+        return self.learning.parse(quote_dashed(sql), project=self.project, default_dataset=self.default_dataset)
+
+    def check(self, statement: Statement) -> None:
+        """Refuse what the translation would let pass.
+
+        Raises:
+            NotFound: A dataset is somewhere else than the job.
+            QueryError: A SELECT has no columns.
+        """
+        if isinstance(statement.tree, exp.Select) and not statement.tree.expressions:
+            raise QueryError("Syntax error: SELECT list must not be empty", location="query")
+        for name in statement.tables:
+            dataset = self.context.catalog.get_dataset(name.project, name.dataset)
+            if dataset is not None and dataset.location.upper() != self.location.upper():
+                raise NotFound(
+                    f"Not found: Dataset {name.project}:{name.dataset} was not found in location {self.location}"
+                )
+
+    # Making ready
+
+    def prepare(self, sql: str) -> str:
+        """Return GoogleSQL that bqemulator can translate: default dataset filled in, model views and ML functions gone.
+
+        Raises:
+            QueryError: An ML function is used wrongly, or not known here.
+        """
+        sql = self.qualify(sql)
+        sql = self._inline_model_views(sql)
+        if self.session is not None and self.learning.uses_models(sql):
+            sql = self.learning.rewrite(sql, self.session, dry_run=self.dry_run)
+            refuse_functions_left(sql)
+        return sql
+
+    def qualify(self, sql: str) -> str:
+        """Return ``sql`` as sqlglot can read it, with the default dataset before table names that have none."""
+        if self._session_dataset is not None:
+            sql = _SESSION_TABLE.sub(
+                f"`{self.project}`.`{self._session_dataset}`.", _TEMPORARY_OF_SESSION.sub(r"\1", sql)
+            )
+        statement = read_statement(sql, project=self.project)
+        sql, names = statement.sql, statement.unqualified
+        if self._default is None or not names:
+            return sql
+        temporary = {
+            row[0].lower()
+            for row in self.engine.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
+        }
+        prefix = "`{}`.`{}`.".format(*self._default)
+        for name in sorted(names, key=lambda found: found.start, reverse=True):
+            if name.name.lower() not in temporary:
+                sql = sql[: name.start] + prefix + sql[name.start :]
+        return sql
+
+    def _inline_model_views(self, sql: str) -> str:
+        """Put the queries of views that use models in the views' place, so that they meet the model as it is now."""
+        views = {name: query for name, query in self._mentioned_views(sql) if self.learning.uses_models(query)}
+        if not views:
+            return sql
+        tree = read_statement(sql, project=self.project).tree
+        if tree is None:
+            return sql
+        tree = tree.copy()
+        found = False
+        for node in list(tree.find_all(exp.Table)):
+            query = views.get(TableName(node.catalog or self.project, node.db, node.name))
+            if query is None or isinstance(node.parent, exp.Create):
+                continue
+            body = sqlglot.parse_one(query, read="bigquery")
+            # TABLE name, as an argument of a table function, takes a query in brackets instead.
+            argument = isinstance(node.parent, exp.Predict)
+            node.replace(body.subquery() if argument else body.subquery(node.alias or node.name))
+            found = True
+        return self._inline_model_views(tree.sql(dialect="bigquery")) if found else sql
+
+    def _mentioned_views(self, sql: str) -> Iterator[tuple[TableName, str]]:
+        for parts in mentioned_names(sql):
+            for name in possible_tables(parts, self.project):
+                meta = self.context.catalog.get_table(name.project, name.dataset, name.table)
+                if meta is not None and meta.table_type == "VIEW" and meta.view_query:
+                    yield name, plain_literals(meta.view_query)
+
+    # Translating
+
+    def translate(self, sql: str) -> str:
+        """Return the DuckDB SQL of one statement without ML functions. Raises ``QueryError``."""
+        return self._translate(self.qualify(sql), sql)
+
+    def translate_prepared(self, sql: str, original: str) -> str:
+        """Return the DuckDB SQL of a statement that ``prepare`` gave; errors point at places in ``original``."""
+        return self._translate(sql, original)
+
+    def _translate(self, sql: str, original: str) -> str:
+        try:
+            translated = complete(
+                rewrite_and_translate_statement(
+                    sql,
+                    project_id=self.project,
+                    ctx=self.context,
+                    caller=self.caller,
+                    translator=_TRANSLATOR,
+                )
+            )
+            return _without_alias_traps(rewrite_table_refs(translated, self.project))
+        except DomainError as error:
+            raise query_error(error, sql=original, location=self.location) from error
+
+    def bind(self, duckdb_sql: str) -> tuple[str, list[Any] | None]:
+        """Return the SQL and the values for the job's query parameters in it."""
+        bound, values = bind_parameters(duckdb_sql, self.parameters)
+        return bound, values or None
+
+    # Describing and running
+
+    def describe(self, sql: str) -> list[Field]:
+        """Return the fields of a query's result without running it. Raises ``QueryError``."""
+        prepared = self.prepare(sql)
+        return self.describe_translated(self._translate(prepared, sql), sql)
+
+    def describe_translated(self, duckdb_sql: str, original: str) -> list[Field]:
+        """Return the fields of a translated query's result without running it. Raises ``QueryError``."""
+        return [field_of(name, kind) for name, kind in self.columns(duckdb_sql, original)]
+
+    def columns(self, duckdb_sql: str, original: str) -> list[tuple[str, str]]:
+        """Return names and DuckDB types of a translated query's result without running it. Raises ``QueryError``."""
+        bound, values = self.bind(duckdb_sql)
+        try:
+            return [(row[0], row[1]) for row in self.engine.execute(f"DESCRIBE {bound}", values).fetchall()]
+        except Exception as error:
+            raise query_error(error, sql=original, duckdb_sql=duckdb_sql, location=self.location) from error
+
+    def run(self, sql: str) -> None:
+        """Run one statement for what it does. Raises ``QueryError``."""
+        self.execute(self.prepare(sql), sql)
+
+    def execute(self, prepared: str, original: str) -> tuple[pa.Table, list[Field], dict[str, Any]]:
+        """Run one prepared statement by bqemulator's executor.
+
+        Returns its rows, their fields, and the ``statistics.query`` that bqemulator gives. Raises ``QueryError``.
+        """
+        # bqemulator keeps results by job id alone, whatever the project and location.
+        job_id = uuid.uuid4().hex
+        try:
+            meta = complete(
+                execute_query_job(self.project, job_id, prepared, self.parameters, self.context, caller=self.caller)
+            )
+            table = JOB_RESULTS.pop(job_id)
+            return table, JOB_SCHEMAS.pop(job_id, []), dict(meta.statistics.get("query", {}))
+        except Exception as error:
+            raise query_error(
+                error, sql=original, duckdb_sql=self.names_in_engine(prepared), location=self.location
+            ) from error
+        finally:
+            JOB_RESULTS.pop(job_id, None)
+            JOB_SCHEMAS.pop(job_id, None)
+
+    def names_in_engine(self, sql: str) -> str:
+        """Return the full names of the statement's tables as DuckDB writes them, to complete its messages."""
+        return " ".join(name.quoted for name in read_statement(sql, project=self.project).tables)
+
+    def run_script(self, source: str, steps: list[Step]) -> pa.Table:
+        """Run a script; return the rows of its last statement. What it ran is then in ``steps``. Raises ``QueryError``."""
+        try:
+            result = complete(Script(self, steps).run(source))
+        except Exception as error:
+            raise query_error(
+                error, sql=source, duckdb_sql=self.names_in_engine(source), location=self.location
+            ) from error
+        return result.final_table if result.final_table is not None else pa.table({})
+
+
+def _split_dataset(name: str | None, project: str) -> tuple[str, str] | None:
+    if not name:
+        return None
+    parts = name.split(".")
+    return (parts[0], parts[1]) if len(parts) > 1 else (project, parts[0])
+
+
+def _without_alias_traps(duckdb_sql: str) -> str:
+    """Return the SQL with ``now()`` for CURRENT_TIMESTAMP, which DuckDB takes for a column where an alias is called so."""
+    if "CURRENT_TIMESTAMP" not in duckdb_sql:
+        return duckdb_sql
+    for token in reversed(sqlglot.tokenize(duckdb_sql, read="duckdb")):
+        if token.token_type is TokenType.CURRENT_TIMESTAMP:
+            duckdb_sql = f"{duckdb_sql[: token.start]}now(){duckdb_sql[token.end + 1 :].removeprefix('()')}"
+    return duckdb_sql

@@ -1,0 +1,1 @@
+"""BigQuery's REST and gRPC methods."""

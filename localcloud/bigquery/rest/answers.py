@@ -1,0 +1,102 @@
+"""The bodies that carry a query's rows: jobs.query and jobs.getQueryResults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.job.jobs import DONE, Job
+from localcloud.bigquery.rest.messages import Call
+from localcloud.bigquery.rest.rows import rest_rows
+from localcloud.bigquery.running.service import page_token, position_of
+from localcloud.bigquery.tables.results import NO_ROWS, Rows
+
+# BigQuery ends a page at about 10 MB (https://cloud.google.com/bigquery/docs/paging-results); this is about as much.
+ROWS_PER_PAGE = 50_000
+# HTTP has no status for it; Google's clients know 499 as "cancelled".
+_CANCELLED = 499
+
+
+def raise_failure(job: Job) -> None:
+    """Raise a failed job's error as the answer to a call for its rows."""
+    if job.error is None:
+        return
+    status = {"stopped": _CANCELLED}.get(job.error.reason, job.error.status)
+    raise QueryError(job.error.message, reason=job.error.reason, location=job.error.location, status=status)
+
+
+def query_answer(job: Job, body: dict[str, Any], *, rows: bool = True) -> dict[str, Any]:
+    """Return the answer of jobs.query: https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs/query
+
+    Raises:
+        QueryError: The query failed.
+    """
+    answer = _common(job, "bigquery#queryResponse")
+    if job.session_id is not None:
+        answer["sessionInfo"] = {"sessionId": job.session_id}
+    if body.get("dryRun"):
+        answer.pop("jobReference")
+        answer["jobReference"] = {"projectId": job.key.project, "location": job.key.location}
+        answer["schema"] = job.statistics.get("query", {}).get("schema", {"fields": []})
+        return answer
+    if rows and job.state == DONE:
+        options = body.get("formatOptions") or {}
+        maximum = body.get("maxResults")
+        _add_rows(
+            answer,
+            job,
+            start=0,
+            size=int(maximum) if maximum is not None else None,
+            int64_timestamps=bool(options.get("useInt64Timestamp")),
+        )
+    return answer
+
+
+def results_answer(job: Job, call: Call) -> dict[str, Any]:
+    """Return the answer of jobs.getQueryResults for the page that is asked for. Raises ``QueryError``."""
+    answer = _common(job, "bigquery#getQueryResultsResponse")
+    if job.state == DONE:
+        token = call.query.get("pageToken")
+        _add_rows(
+            answer,
+            job,
+            start=position_of(token) if token else call.integer("startIndex") or 0,
+            size=call.integer("maxResults"),
+            int64_timestamps=call.flag("formatOptions.useInt64Timestamp"),
+        )
+    return answer
+
+
+def _common(job: Job, kind: str) -> dict[str, Any]:
+    answer: dict[str, Any] = {"kind": kind, "jobReference": job.reference(), "jobComplete": job.state == DONE}
+    if job.state != DONE:
+        return answer
+    raise_failure(job)
+    query = job.statistics.get("query", {})
+    answer["totalBytesProcessed"] = query.get("totalBytesProcessed", "0")
+    answer["cacheHit"] = query.get("cacheHit", False)
+    if query.get("numDmlAffectedRows") is not None:
+        answer["numDmlAffectedRows"] = query["numDmlAffectedRows"]
+    return answer
+
+
+def _add_rows(answer: dict[str, Any], job: Job, *, start: int, size: int | None, int64_timestamps: bool) -> None:
+    rows: Rows = job.result or NO_ROWS
+    fields = rows.fields
+    if not fields:
+        # A statement without rows; to clients an absent total means just that.
+        if "numDmlAffectedRows" not in answer:
+            answer["totalRows"] = "0"
+        answer["schema"] = {"fields": []}
+        return
+    total = rows.total
+    answer["schema"] = {"fields": fields}
+    answer["totalRows"] = str(total)
+    wanted = ROWS_PER_PAGE if size is None else min(size, ROWS_PER_PAGE)
+    if wanted > 0 and start < total:
+        page = rest_rows(rows.page(start, wanted), int64_timestamps=int64_timestamps)
+        answer["rows"] = page
+        if start + len(page) < total:
+            answer["pageToken"] = page_token(start + len(page))
+    elif start < total:
+        answer["pageToken"] = page_token(start)

@@ -1,0 +1,290 @@
+"""The HTTP face of the local BigQuery: which call goes where.
+
+Jobs, queries, models, uploads and the discovery document are answered here, everything else by bqemulator (see
+``delegate``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import re
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import unquote
+
+from localcloud.base.http import Receive, Scope, Send
+from localcloud.bigquery.base.discovery import canonical, described_at
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.job.jobs import DONE, Job, JobFilter
+from localcloud.bigquery.rest.answers import query_answer, results_answer
+from localcloud.bigquery.rest.delegate import Delegate
+from localcloud.bigquery.rest.messages import Answer, Call, read_call
+from localcloud.bigquery.rest.model_methods import ModelMethods
+from localcloud.bigquery.rest.table_methods import TableMethods
+from localcloud.bigquery.rest.uploads import Uploaded, Uploads
+from localcloud.bigquery.running.service import JobService, page_token, position_of
+from localcloud.bigquery.sql.failures import query_error
+from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.tables.results import AnonymousTables
+
+Handler = Callable[[Call, dict[str, str]], Awaitable[Answer]]
+
+_P = r"/bigquery/v2/projects/(?P<project>[^/]+)"
+_JOB = r"(?P<job>[^/]+)"
+_DATASET = r"/datasets/(?P<dataset>[^/]+)"
+_TABLE = r"/tables/(?P<table>[^/]+)"
+_MODELS = _DATASET + r"/models"
+_ANONYMOUS = re.compile(
+    r"/projects/(?P<project>[^/]+)/datasets/(?P<dataset>_anonymous_[^/]+)/tables/(?P<table>anon[0-9a-f]+)"
+)
+PAGE = 1000
+# https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs/getQueryResults (timeoutMs)
+WAIT_MS, LONGEST_WAIT_MS = 10_000, 200_000
+SHORT_JOB_MS = 40
+
+
+class BigQueryApp:
+    """An ASGI application."""
+
+    def __init__(
+        self,
+        service: JobService,
+        delegate: Delegate,
+        models: ModelMethods,
+        tables: TableMethods,
+        anonymous: AnonymousTables,
+        uploads: Uploads,
+        *,
+        account_of: Callable[[str], str | None],
+        default_user: str,
+    ) -> None:
+        self._service = service
+        self._delegate = delegate
+        self._models = models
+        self._anonymous = anonymous
+        self._uploads = uploads
+        self._account_of = account_of
+        self._default_user = default_user
+        self._pool = ThreadPoolExecutor(32, thread_name_prefix="bigquery-answer")
+        routes: tuple[tuple[str, str, Handler], ...] = (
+            ("POST", _P + r"/jobs", self._insert),
+            ("GET", _P + r"/jobs", self._list),
+            ("GET", _P + rf"/jobs/{_JOB}", self._get),
+            ("POST", _P + rf"/jobs/{_JOB}/cancel", self._cancel),
+            ("DELETE", _P + rf"/jobs/{_JOB}(?:/delete)?", self._delete),
+            ("POST", _P + r"/queries", self._query),
+            ("GET", _P + rf"/queries/{_JOB}", self._results),
+            ("POST|PUT", r"(?:/resumable)?/upload" + _P + r"/jobs", self._upload),
+            ("GET", _P + _MODELS, self._list_models),
+            ("GET", _P + _MODELS + r"/(?P<model>[^/]+)", self._get_model),
+            ("PATCH", _P + _MODELS + r"/(?P<model>[^/]+)", self._patch_model),
+            ("DELETE", _P + _MODELS + r"/(?P<model>[^/]+)", self._delete_model),
+            ("GET", r"/bigquery/v2/projects", self._by(tables.list_projects)),
+            ("DELETE", _P + _DATASET, self._by(tables.delete_dataset)),
+            ("GET", _P + _DATASET + r"/tables", self._by(tables.list_tables)),
+            ("POST", _P + _DATASET + r"/tables", self._by(tables.insert_table)),
+            ("PATCH|PUT", _P + _DATASET + _TABLE, self._by(tables.update_table)),
+            ("DELETE", _P + _DATASET + _TABLE, self._by(tables.delete_table)),
+            ("POST", _P + _DATASET + _TABLE + r"/insertAll", self._by(tables.insert_all)),
+            ("GET", r"/\$discovery/rest|/discovery/v1/apis/bigquery/v2/rest", self._discovery),
+        )
+        self._routes = [(frozenset(method.split("|")), re.compile(path), handler) for method, path, handler in routes]
+
+    def stop(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        try:
+            answer = await self._answer(await read_call(scope, receive))
+        except QueryError as error:
+            answer = Answer(error.status, error.body())
+        except Exception as error:  # one call's failure must not end the connection without an answer
+            failure = query_error(error)
+            failure.status = 500 if failure.reason == "jobInternalError" else failure.status
+            answer = Answer(failure.status, failure.body())
+        await answer.send(send)
+
+    async def _answer(self, call: Call) -> Answer:
+        for methods, pattern, handler in self._routes:
+            match = pattern.fullmatch(call.path)
+            if match is not None and call.method in methods:
+                return await handler(call, {name: unquote(value) for name, value in match.groupdict().items()})
+        hidden = _ANONYMOUS.search(call.path)
+        if hidden is not None:
+            await self._in_thread(self._make_anonymous, TableName(*hidden.group("project", "dataset", "table")))
+        return await self._delegate.answer(call)
+
+    def _by(self, method: Callable[[Call, dict[str, str]], Answer]) -> Handler:
+        """Return a handler that has ``method`` answer on a thread."""
+
+        async def handle(call: Call, names: dict[str, str]) -> Answer:
+            return await self._delegate.in_thread(method, call, names)
+
+        return handle
+
+    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+    def _make_anonymous(self, name: TableName) -> None:
+        self._anonymous.materialise(name)
+
+    # Jobs
+
+    async def _insert(self, call: Call, names: dict[str, str]) -> Answer:
+        body = call.json()
+        user = self._user(call)
+        if (body.get("configuration") or {}).get("dryRun"):
+            return Answer(200, (await self._in_thread(self._service.dry_run, names["project"], body, user)).resource())
+        return await self._accepted(self._service.insert(names["project"], body, user))
+
+    async def _accepted(self, job: Job) -> Answer:
+        """Answer that a job was taken; those that clients poll for get a moment before.
+
+        A client that finds a load job running looks again after a second, and most are done sooner.
+        """
+        resource = job.resource()
+        if "query" not in job.configuration:
+            await self._wait(job, SHORT_JOB_MS)
+        return Answer(200, resource)
+
+    async def _get(self, call: Call, names: dict[str, str]) -> Answer:
+        job = self._service.history.get(names["project"], names["job"], call.query.get("location"))
+        return Answer(200, job.resource())
+
+    async def _list(self, call: Call, names: dict[str, str]) -> Answer:
+        size = call.integer("maxResults")
+        token = call.query.get("pageToken")
+        wanted = JobFilter(
+            user=None if call.flag("allUsers") else self._user(call),
+            states=frozenset(state.upper() for state in call.repeated.get("stateFilter", [])),
+            created_from=call.integer("minCreationTime"),
+            created_to=call.integer("maxCreationTime"),
+            parent=call.query.get("parentJobId") or None,
+        )
+        jobs, following = self._service.history.page(
+            names["project"],
+            wanted,
+            size=min(PAGE, size if size else 50),
+            before=position_of(token) if token else None,
+        )
+        full = call.query.get("projection", "").lower() == "full"
+        content = b'{"kind":"bigquery#jobList","etag":"%d"' % len(jobs)
+        if following is not None:
+            content += b',"nextPageToken":' + json.dumps(page_token(following)).encode()
+        if jobs:
+            content += b',"jobs":[' + b",".join(job.list_item(full=full) for job in jobs) + b"]"
+        return Answer(200, content=content + b"}")
+
+    async def _cancel(self, call: Call, names: dict[str, str]) -> Answer:
+        job = self._service.cancel(names["project"], names["job"], call.query.get("location"))
+        return Answer(200, {"kind": "bigquery#jobCancelResponse", "job": job.resource()})
+
+    async def _delete(self, call: Call, names: dict[str, str]) -> Answer:
+        self._service.delete(names["project"], names["job"], call.query.get("location"))
+        return Answer(204, content=b"")
+
+    # Queries
+
+    async def _query(self, call: Call, names: dict[str, str]) -> Answer:
+        body = call.json()
+        user = self._user(call)
+        if body.get("dryRun"):
+            job = await self._in_thread(self._service.query, names["project"], body, user)
+            return Answer(200, query_answer(job, body, rows=False))
+        job = self._service.query(names["project"], body, user)
+        await self._wait(job, _wait_ms(body.get("timeoutMs")))
+        if job.state != DONE:
+            return Answer(200, query_answer(job, body, rows=False))
+        return await self._page(job, lambda: query_answer(job, body))
+
+    async def _results(self, call: Call, names: dict[str, str]) -> Answer:
+        job = self._service.history.get(names["project"], names["job"], call.query.get("location"))
+        if "query" not in job.configuration:
+            raise QueryError(f"Cannot return query results for a job that is no query: {job.key}", reason="invalid")
+        await self._wait(job, _wait_ms(call.integer("timeoutMs")))
+        return await self._page(job, lambda: results_answer(job, call))
+
+    async def _page(self, job: Job, build: Callable[[], dict[str, Any]]) -> Answer:
+        """Return a page of rows; what takes long is written in a thread."""
+        rows = job.result
+        if rows is None or rows.small:
+            return Answer(200, build())
+        return Answer(200, await self._in_thread(build))
+
+    @staticmethod
+    async def _wait(job: Job, timeout_ms: int) -> None:
+        if job.state == DONE or timeout_ms <= 0:
+            return
+        loop = asyncio.get_running_loop()
+        done = asyncio.Event()
+        job.when_done(lambda: loop.call_soon_threadsafe(done.set))
+        try:
+            await asyncio.wait_for(done.wait(), timeout_ms / 1000)
+        except TimeoutError:
+            return
+
+    # Uploads, models, discovery
+
+    async def _upload(self, call: Call, names: dict[str, str]) -> Answer:
+        taken = await self._in_thread(self._uploads.take, call, self._address(call))
+        if not isinstance(taken, Uploaded):
+            return taken  # type: ignore[no-any-return]
+        job = self._service.insert(names["project"], taken.body, self._user(call), upload=taken.path)
+        return await self._accepted(job)
+
+    async def _list_models(self, call: Call, names: dict[str, str]) -> Answer:
+        body = await self._in_thread(
+            self._models.list,
+            names["project"],
+            names["dataset"],
+            call.integer("maxResults"),
+            call.query.get("pageToken"),
+        )
+        return Answer(200, body)
+
+    async def _get_model(self, call: Call, names: dict[str, str]) -> Answer:
+        return Answer(200, await self._in_thread(self._models.get, names["project"], names["dataset"], names["model"]))
+
+    async def _patch_model(self, call: Call, names: dict[str, str]) -> Answer:
+        body = canonical(call.json(), "Model", nulls=True)
+        return Answer(
+            200, await self._in_thread(self._models.patch, names["project"], names["dataset"], names["model"], body)
+        )
+
+    async def _delete_model(self, call: Call, names: dict[str, str]) -> Answer:
+        await self._in_thread(self._models.delete, names["project"], names["dataset"], names["model"])
+        return Answer(204, content=b"")
+
+    async def _discovery(self, call: Call, names: dict[str, str]) -> Answer:
+        return Answer(200, described_at(self._address(call)))
+
+    # Who and where
+
+    @staticmethod
+    def _address(call: Call) -> str:
+        return f"http://{call.headers.get('host', '127.0.0.1')}"
+
+    def _user(self, call: Call) -> str:
+        """Return whose call it is: whom the token was made for or names, else the default service account."""
+        token = call.headers.get("authorization", "").removeprefix("Bearer ").strip()
+        if (account := self._account_of(token)) is not None:
+            return account
+        parts = token.split(".")
+        if len(parts) == 3:
+            try:
+                claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+                return str(claims.get("email") or claims.get("sub") or self._default_user)
+            except (ValueError, binascii.Error):
+                return self._default_user
+        return self._default_user
+
+
+def _wait_ms(asked: int | str | None) -> int:
+    return min(LONGEST_WAIT_MS, WAIT_MS if asked is None else int(asked))

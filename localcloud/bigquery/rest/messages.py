@@ -1,0 +1,107 @@
+"""HTTP requests and answers of the BigQuery API, between ASGI and plain values."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from localcloud.base.http import Receive, Scope, Send
+from localcloud.bigquery.base.errors import QueryError
+
+JSON_TYPE = b"application/json; charset=UTF-8"
+
+
+@dataclass
+class Answer:
+    """What is answered: a status, a JSON value or bytes, and further headers."""
+
+    status: int = 200
+    body: Any = None
+    content: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    async def send(self, send: Send) -> None:
+        """Answer with it."""
+        content = self.content
+        if content is None:
+            content = b"" if self.body is None else json.dumps(self.body, separators=(",", ":")).encode()
+        headers = [(b"content-type", JSON_TYPE), (b"content-length", str(len(content)).encode())]
+        headers += [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request.
+
+    Attributes:
+        method: ``GET`` and so on.
+        path: The path without the query string.
+        query: The query string's parameters; of repeated ones the last.
+        headers: Lower-case names.
+        content: The body, decompressed.
+        repeated: The query string's parameters with every value.
+    """
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    content: bytes
+    repeated: dict[str, list[str]]
+
+    def json(self) -> dict[str, Any]:
+        """Return the body as a JSON object. Raises ``QueryError`` if it is none."""
+        if not self.content:
+            return {}
+        try:
+            value = json.loads(self.content)
+        except ValueError as error:
+            raise QueryError(f"Invalid JSON payload received. {error}", reason="parseError") from error
+        if not isinstance(value, dict):
+            raise QueryError("Invalid JSON payload received. It must be an object.", reason="parseError")
+        return value
+
+    def integer(self, name: str) -> int | None:
+        """Return a query parameter as an integer, None where it is missing. Raises ``QueryError``."""
+        text = self.query.get(name)
+        if text is None or text == "":
+            return None
+        try:
+            return int(text)
+        except ValueError as error:
+            raise QueryError(f"Invalid value for {name}: {text}", reason="invalid") from error
+
+    def flag(self, name: str) -> bool:
+        """Return a boolean query parameter, False where it is missing."""
+        return self.query.get(name, "").lower() in ("true", "1")
+
+
+async def read_call(scope: Scope, receive: Receive) -> Call:
+    """Read a whole request. Raises ``QueryError`` for a body that can't be decompressed."""
+    chunks: list[bytes] = []
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            break
+        chunks.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    content = b"".join(chunks)
+    if headers.get("content-encoding", "").lower() == "gzip":
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise QueryError(f"Malformed gzip request body: {error}", reason="badRequest") from error
+        headers.pop("content-encoding")
+    pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    repeated: dict[str, list[str]] = {}
+    for name, value in pairs:
+        repeated.setdefault(name, []).append(value)
+    return Call(scope["method"], scope["path"], dict(pairs), headers, content, repeated)

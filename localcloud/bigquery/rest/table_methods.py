@@ -1,0 +1,269 @@
+"""The methods of datasets, tables and rows where bqemulator's are not BigQuery's; the rest stays with ``delegate``.
+
+https://cloud.google.com/bigquery/docs/reference/rest/v2/tables
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from bqemulator.api.routes.tables import _table_to_rest
+from bqemulator.domain.events import TableDataChanged
+
+from localcloud.bigquery.base.discovery import canonical
+from localcloud.bigquery.base.errors import NotFound, QueryError
+from localcloud.bigquery.base.schema import (
+    Field,
+    arrow_schema_of,
+    columns_of,
+    quote,
+    select_rows,
+    table_of,
+)
+from localcloud.bigquery.job.jobs import Job, JobKey
+from localcloud.bigquery.queries.queries import QueryJobs
+from localcloud.bigquery.rest.delegate import Delegate
+from localcloud.bigquery.rest.messages import Answer, Call
+from localcloud.bigquery.sql.literals import plain_literals
+from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.tables.destinations import Destinations, updated_schema
+
+if TYPE_CHECKING:
+    from localcloud.bigquery.ml.service import MachineLearning
+
+_UPDATES = frozenset({"ALLOW_FIELD_ADDITION", "ALLOW_FIELD_RELAXATION"})
+_SERVICE = "bigquery-service"
+
+
+class TableMethods:
+    """Answers calls about datasets, tables and rows, on the calling thread."""
+
+    def __init__(
+        self,
+        delegate: Delegate,
+        destinations: Destinations,
+        queries: QueryJobs,
+        learning: MachineLearning,
+        project: str,
+    ) -> None:
+        self._delegate = delegate
+        self._destinations = destinations
+        self._engine = destinations.engine
+        self._catalog = destinations.context.catalog
+        self._queries = queries
+        self._models = learning.models
+        self._project = project
+
+    # Projects and datasets
+
+    def list_projects(self, call: Call, names: dict[str, str]) -> Answer:
+        """Return the cloud's own project and those that have datasets here."""
+        found = sorted({self._project} | {dataset.project_id for dataset in self._catalog.list_all_datasets()})
+        projects = [
+            {
+                "kind": "bigquery#project",
+                "id": name,
+                "numericId": str(uuid.uuid5(uuid.NAMESPACE_DNS, name).int % 10**12),
+                "projectReference": {"projectId": name},
+                "friendlyName": name,
+            }
+            for name in found
+        ]
+        return Answer(200, {"kind": "bigquery#projectList", "projects": projects, "totalItems": len(projects)})
+
+    def delete_dataset(self, call: Call, names: dict[str, str]) -> Answer:
+        """Delete a dataset, with what is in it if that is asked for.
+
+        Raises:
+            QueryError: Something is in it.
+        """
+        project, dataset = names["project"], names["dataset"]
+        self._check_dataset(project, dataset)
+        models = [model["modelReference"]["modelId"] for model in self._models.list(project, dataset)]
+        tables = self._catalog.list_tables(project, dataset)
+        if not call.flag("deleteContents") and (models or tables or self._catalog.list_routines(project, dataset)):
+            raise QueryError(f"Dataset {project}:{dataset} is still in use", reason="resourceInUse")
+        for model in models:
+            self._models.delete(project, dataset, model)
+        return self._delegate.answer_now(call)
+
+    # Tables
+
+    def list_tables(self, call: Call, names: dict[str, str]) -> Answer:
+        """Return a dataset's tables. Raises ``NotFound`` without the dataset."""
+        self._check_dataset(names["project"], names["dataset"])
+        return self._delegate.answer_now(call)
+
+    def insert_table(self, call: Call, names: dict[str, str]) -> Answer:
+        """Make a table or a view. Raises ``QueryError`` if it is there."""
+        body = canonical(call.json(), "Table")
+        table_id = (body.get("tableReference") or {}).get("tableId")
+        if not table_id:
+            raise QueryError("Required parameter is missing: tableReference.tableId", reason="required")
+        name = TableName(names["project"], names["dataset"], table_id)
+        self._check_dataset(name.project, name.dataset)
+        if self._destinations.get(name) is not None:
+            raise QueryError(f"Already Exists: Table {name}", reason="duplicate")
+        if (body.get("view") or {}).get("query"):
+            self._define_view(name, body["view"])
+            return self._described(call, name, body)
+        with self._destinations.writing(name):
+            answer = self._delegate.answer_now(call)
+        self._keep_expiry(name, body)
+        return self._get(call, name) if answer.status < 300 else answer
+
+    def update_table(self, call: Call, names: dict[str, str]) -> Answer:
+        """Change a table: its columns in DuckDB too. Raises ``QueryError`` for a change that a schema can't take."""
+        name = TableName(names["project"], names["dataset"], names["table"])
+        existing = self._destinations.get(name)
+        if existing is None:
+            raise NotFound(f"Not found: Table {name}")
+        body = canonical(call.json(), "Table")
+        fields = (body.get("schema") or {}).get("fields")
+        if (body.get("view") or {}).get("query"):
+            self._define_view(name, body["view"])
+        elif fields and existing.table_type == "TABLE":
+            with self._destinations.writing(name):
+                self._change_columns(name, _table_to_rest(existing).get("schema", {}).get("fields", []), fields)
+        return self._described(call, name, body)
+
+    def delete_table(self, call: Call, names: dict[str, str]) -> Answer:
+        """Delete a table or view. Raises ``NotFound``."""
+        name = TableName(names["project"], names["dataset"], names["table"])
+        with self._destinations.writing(name):
+            existing = self._destinations.get(name)
+            if existing is None:
+                raise NotFound(f"Not found: Table {name}")
+            if existing.table_type == "VIEW":
+                self._engine.execute(f"DROP VIEW IF EXISTS {name.quoted}")
+                self._catalog.delete_table(name.project, name.dataset, name.table)
+                return Answer(204, content=b"")
+            return self._delegate.answer_now(call)
+
+    def _check_dataset(self, project: str, dataset: str) -> None:
+        if self._catalog.get_dataset(project, dataset) is None:
+            raise NotFound(f"Not found: Dataset {project}:{dataset}")
+
+    def _define_view(self, name: TableName, view: dict[str, Any]) -> None:
+        location = self._queries.location_of(name.project, name.dataset) or "US"
+        sql = f"CREATE OR REPLACE VIEW `{name.project}`.`{name.dataset}`.`{name.table}` AS {view['query']}"
+        configuration = {"jobType": "QUERY", "query": {"query": sql, "useLegacySql": False}}
+        key = JobKey(name.project, location, uuid.uuid4().hex)
+        job = Job(key, configuration, user=_SERVICE, created=self._destinations.context.clock.now())
+        with self._engine.use(self._engine.cursor()):
+            self._queries.run(job)
+
+    def _change_columns(self, name: TableName, existing: list[Field], fields: list[Field]) -> None:
+        if not existing:
+            columns = ", ".join(f"{quote(column)} {kind}" for column, kind in columns_of(fields))
+            self._engine.execute(f"CREATE OR REPLACE TABLE {name.quoted} ({columns})")
+            return
+        given = {f["name"].lower() for f in fields}
+        for old in existing:
+            if old["name"].lower() not in given:
+                raise QueryError(
+                    f"Provided Schema does not match Table {name}. Field {old['name']} is missing in new schema",
+                    reason="invalid",
+                )
+        known = {f["name"].lower() for f in existing}
+        for column, kind in columns_of(updated_schema(name, existing, fields, _UPDATES)):
+            if column.lower() not in known:
+                self._engine.execute(f"ALTER TABLE {name.quoted} ADD COLUMN {quote(column)} {kind}")
+
+    def _described(self, call: Call, name: TableName, body: dict[str, Any]) -> Answer:
+        """Have bqemulator note what else is said of a table, and return the table."""
+        path = f"/bigquery/v2/projects/{name.project}/datasets/{name.dataset}/tables/{name.table}"
+        content = call.content
+        if (body.get("view") or {}).get("query"):
+            # bqemulator puts this text in the place of the view.
+            view = body["view"] | {"query": plain_literals(body["view"]["query"])}
+            content = json.dumps({**call.json(), "view": view}).encode()
+        answer = self._delegate.answer_now(replace(call, method="PATCH", path=path, content=content))
+        self._keep_expiry(name, body)
+        return self._get(call, name) if answer.status < 300 else answer
+
+    def _keep_expiry(self, name: TableName, body: dict[str, Any]) -> None:
+        existing = self._destinations.get(name)
+        if existing is not None and body.get("expirationTime"):
+            moment = datetime.fromtimestamp(int(body["expirationTime"]) / 1000, UTC)
+            self._catalog.update_table(existing.model_copy(update={"expiration_time": moment}))
+
+    def _get(self, call: Call, name: TableName) -> Answer:
+        path = f"/bigquery/v2/projects/{name.project}/datasets/{name.dataset}/tables/{name.table}"
+        return self._delegate.answer_now(replace(call, method="GET", path=path, content=b""))
+
+    # Rows
+
+    def insert_all(self, call: Call, names: dict[str, str]) -> Answer:
+        """Stream rows into a table: https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/insertAll"""
+        name = TableName(names["project"], names["dataset"], names["table"])
+        existing = self._destinations.get(name)
+        if existing is None:
+            raise NotFound(f"Not found: Table {name}")
+        body = call.json()
+        rows = [row.get("json") or {} for row in body.get("rows", [])]
+        if not rows:
+            raise QueryError("No rows present in the request.", reason="invalid")
+        fields = _table_to_rest(existing).get("schema", {}).get("fields", [])
+        errors = _row_errors(fields, rows, ignore_unknown=bool(body.get("ignoreUnknownValues")))
+        if errors and not body.get("skipInvalidRows"):
+            stopped = {"reason": "stopped", "location": "", "debugInfo": "", "message": ""}
+            told = [{"index": index, "errors": errors.get(index, [stopped])} for index in range(len(rows))]
+        else:
+            told = [{"index": index, "errors": found} for index, found in errors.items()]
+            self._insert(name, fields, [row for index, row in enumerate(rows) if index not in errors])
+        answer: dict[str, Any] = {"kind": "bigquery#tableDataInsertAllResponse"}
+        if told:
+            answer["insertErrors"] = told
+        return Answer(200, answer)
+
+    def _insert(self, name: TableName, fields: list[Field], rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        columns = ", ".join(quote(f["name"]) for f in fields)
+        cursor = self._engine.cursor()
+        cursor.register("streamed_rows", table_of(fields, rows))
+        with self._destinations.writing(name), self._engine.use(cursor):
+            self._engine.execute(f"INSERT INTO {name.quoted} ({columns}) {select_rows(fields, 'streamed_rows')}")
+        context = self._destinations.context
+        context.snapshots.drop_snapshots_for_table(name.project, name.dataset, name.table, include_user=False)
+        context.events.publish(TableDataChanged(name.project, name.dataset, name.table))
+
+
+def _row_errors(
+    fields: list[Field], rows: list[dict[str, Any]], *, ignore_unknown: bool
+) -> dict[int, list[dict[str, Any]]]:
+    """Return what is wrong with each row that can't be stored, by its index."""
+    known = {f["name"]: f for f in fields}
+    errors: dict[int, list[dict[str, Any]]] = {}
+
+    def note(index: int, location: str, message: str) -> None:
+        error = {"reason": "invalid", "location": location, "debugInfo": "", "message": message}
+        errors.setdefault(index, []).append(error)
+
+    for index, row in enumerate(rows):
+        for column in row.keys() - known.keys():
+            if not ignore_unknown:
+                note(index, column, f"no such field: {column}.")
+        for f in fields:
+            if f.get("mode") == "REQUIRED" and row.get(f["name"]) is None:
+                note(index, f["name"], f"Missing required field: {f['name']}.")
+    try:
+        table_of(fields, rows)
+    except (ValueError, TypeError, pa.ArrowException):
+        schema = arrow_schema_of(fields)
+        for index, row in enumerate(rows):
+            for column in row.keys() & known.keys():
+                try:
+                    table_of([known[column]], [row])
+                except (ValueError, TypeError, pa.ArrowException):
+                    kind = known[column]["type"].lower()
+                    note(index, column, f"Cannot convert value to {kind} (bad value): {row[column]}")
+        if not errors:
+            note(0, "", f"Cannot convert the rows to {schema.names}")
+    return errors

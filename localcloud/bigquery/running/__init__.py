@@ -1,0 +1,1 @@
+"""Jobs from insert to done: threads, cursors, the journal and quotas."""

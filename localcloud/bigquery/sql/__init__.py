@@ -1,0 +1,1 @@
+"""GoogleSQL on its way to DuckDB: tokens, names, literals, translation and errors."""

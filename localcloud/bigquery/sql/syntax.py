@@ -1,0 +1,102 @@
+"""What is wrong with a text that is no GoogleSQL, as BigQuery says it."""
+
+from __future__ import annotations
+
+import re
+
+import sqlglot
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.names import RESERVED
+from localcloud.bigquery.sql.tokens import (
+    Token,
+    position,
+    syntax_error,
+    tokens,
+)
+
+# https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax and what its neighbours in the index begin with
+STATEMENTS = re.compile(
+    r"""ALTER|ASSERT|BEGIN|BREAK|CALL|COMMIT|CONTINUE|CREATE|DECLARE|DELETE|DESCRIBE|DROP|EXECUTE|EXPLAIN|EXPORT|FOR|FROM
+    |GRANT|IF|INSERT|ITERATE|LEAVE|LOAD|LOOP|MERGE|RAISE|REPEAT|RETURN|REVOKE|ROLLBACK|SELECT|SET|SHOW|TABLE|TRUNCATE
+    |UNDROP|UPDATE|WHILE|WITH""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def syntax_failure(sql: str) -> QueryError | None:
+    """Return the syntax error in ``sql``, or None where it can be read."""
+    try:
+        found = tokens(sql)
+    except QueryError as error:
+        return error
+    if not found:
+        return QueryError("Syntax error: Unexpected end of script", location="query")
+    if found[0].kind == "word" and not STATEMENTS.fullmatch(found[0].text.partition(" ")[0]):
+        return syntax_error(sql, f"Unexpected {_named(found[0])}", found[0].start)
+    try:
+        sqlglot.parse(sql, read="bigquery")
+    except sqlglot.errors.ParseError as error:
+        return _told(sql, found, error.errors[0] if error.errors else {})
+    except Exception:  # it fails in many ways over what it does not know
+        return None
+    return None
+
+
+def _told(sql: str, found: tuple[Token, ...], error: dict[str, object]) -> QueryError:
+    description = str(error.get("description") or "")
+    index = _index_at(sql, found, error)
+    if "Required keyword" in description and found[index].is_symbol(")") and (name := _called(found, index)):
+        return QueryError(f"No matching signature for function {name.upper()}", location="query")
+    expects = description.startswith(("Expect", "Required", "No expression"))
+    if index == len(found) - 1 and expects and (_open_brackets(found) or not found[index].is_symbol(")")):
+        what = 'Expected ")" but got end of script' if _open_brackets(found) else "Unexpected end of script"
+        return syntax_error(sql, what, len(sql.rstrip()))
+    got = _named(found[index])
+    what = f'Expected ")" but got {got}' if description.startswith("Expecting )") else f"Unexpected {got}"
+    return syntax_error(sql, what, found[index].start)
+
+
+def _index_at(sql: str, found: tuple[Token, ...], error: dict[str, object]) -> int:
+    """Return the index of the token that sqlglot points at, by the line and the column of its last character."""
+    lines = sql.split("\n")
+    line = int(str(error.get("line") or 1))
+    offset = sum(len(text) + 1 for text in lines[: line - 1]) + int(str(error.get("col") or 1)) - 1
+    return next((index for index, token in enumerate(found) if token.end > offset), len(found) - 1)
+
+
+def _called(found: tuple[Token, ...], closing: int) -> str | None:
+    """Return the name of the function whose call ends with a bracket."""
+    depth = 0
+    for index in range(closing, 0, -1):
+        depth += found[index].is_symbol(")") - found[index].is_symbol("(")
+        if not depth:
+            before = found[index - 1]
+            return before.text if before.kind == "word" else None
+    return None
+
+
+def _open_brackets(found: tuple[Token, ...]) -> int:
+    return sum(token.is_symbol("(", "[", "{") - token.is_symbol(")", "]", "}") for token in found)
+
+
+def _named(token: Token) -> str:
+    if token.kind == "word" and RESERVED.fullmatch(token.text):
+        return f"keyword {token.text.upper()}"
+    return token.named()
+
+
+def refuse_functions_left(sql: str) -> None:
+    """Refuse the functions of BigQuery ML that are still called in ``sql`` once those known here are rewritten.
+
+    Raises:
+        QueryError: One is.
+    """
+    found = tokens(sql)
+    for space, dot, name, bracket in zip(found, found[1:], found[2:], found[3:], strict=False):
+        if space.is_word("ML", "AI") and dot.is_symbol(".") and name.kind == "word" and bracket.is_symbol("("):
+            raise QueryError(
+                f"{space.text.upper()}.{name.text.upper()} is not supported by the local BigQuery "
+                f"at {position(sql, space.start)}",
+                location="query",
+            )

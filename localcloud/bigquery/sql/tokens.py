@@ -1,0 +1,236 @@
+"""GoogleSQL as tokens: enough to find model statements and ML functions without touching the rest of the text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sqlglot.dialects import BigQuery
+from sqlglot.errors import TokenError
+from sqlglot.tokens import TokenType
+
+from localcloud.bigquery.base.errors import QueryError
+
+# What GoogleSQL's own messages call a keyword in the statements that are parsed here; other words are identifiers.
+_KEYWORDS = frozenset(
+    # A list of words reads better than one of strings.
+    """ALTER AS BY CONNECTION CREATE DEFAULT DROP EXISTS EXPORT FALSE FROM IF INPUT INTO MODEL NOT NULL OPTIONS OR
+    OUTPUT REMOTE REPLACE SELECT SET STRUCT TABLE TEMP TEMPORARY TRANSFORM TRUE WITH""".split()  # noqa: SIM905
+)
+_STRINGS = frozenset({TokenType.STRING, TokenType.RAW_STRING, TokenType.HEREDOC_STRING})
+_BYTES = frozenset({TokenType.BYTE_STRING, TokenType.HEX_STRING})
+
+
+@dataclass(frozen=True)
+class Token:
+    """One token.
+
+    Attributes:
+        kind: ``word``, ``quoted`` (an identifier in backticks), ``string``, ``bytes``, ``number`` or ``symbol``.
+        text: The word as written, or the value of a string without its quotes.
+        start: The offset of its first character.
+        end: The offset behind its last character.
+    """
+
+    kind: str
+    text: str
+    start: int
+    end: int
+
+    def is_word(self, *words: str) -> bool:
+        """Tell whether it is one of ``words``, given in upper case."""
+        return self.kind == "word" and self.text.upper() in words
+
+    def is_symbol(self, *symbols: str) -> bool:
+        """Tell whether it is one of ``symbols``."""
+        return self.kind == "symbol" and self.text in symbols
+
+    def named(self) -> str:
+        """Return the token as GoogleSQL's syntax errors name it."""
+        match self.kind:
+            case "word" if self.text.upper() in _KEYWORDS:
+                return f"keyword {self.text.upper()}"
+            case "word":
+                return f'identifier "{self.text}"'
+            case "quoted":
+                return f"identifier `{self.text}`"
+            case "string":
+                return f"string literal '{self.text}'"
+            case "bytes":
+                return f"bytes literal '{self.text}'"
+            case "number":
+                kind = "integer" if self.text.isdigit() else "floating point"
+                return f'{kind} literal "{self.text}"'
+            case _:
+                return f'"{self.text}"'
+
+
+@lru_cache(maxsize=256)
+def tokens(sql: str) -> tuple[Token, ...]:
+    """Return the tokens of ``sql``, without comments.
+
+    Raises:
+        QueryError: A string, an identifier or a comment is not closed.
+    """
+    try:
+        found = BigQuery().tokenize(sql)
+    except TokenError as error:
+        raise QueryError("Syntax error: Unclosed string literal, identifier or comment", location="query") from error
+    return tuple(_tokens(sql, found))
+
+
+def _tokens(sql: str, found: list) -> Iterator[Token]:
+    for token in found:
+        start, end = token.start, token.end + 1
+        written = sql[start:end]
+        match token.token_type:
+            case TokenType.IDENTIFIER:
+                kind = "quoted"
+            case kind_of_token if kind_of_token in _STRINGS:
+                kind = "string"
+            case kind_of_token if kind_of_token in _BYTES:
+                kind = "bytes"
+            case TokenType.NUMBER:
+                kind = "number"
+            case _:
+                kind = "word" if written[:1].isalpha() or written[:1] == "_" else "symbol"
+        # One token of sqlglot may be several words ("GROUP BY") or a word with a symbol: harmless here.
+        yield Token(kind, token.text if kind in ("quoted", "string", "bytes") else written, start, end)
+
+
+def without_comments(sql: str) -> str:
+    """Return ``sql`` with a space in the place of each comment."""
+    pieces, at = [], 0
+    for token in tokens(sql):
+        between = sql[at : token.start]
+        pieces += [" " if between.strip() else between, sql[token.start : token.end]]
+        at = token.end
+    return "".join(pieces)
+
+
+def position(sql: str, offset: int) -> str:
+    """Return ``[line:column]`` of an offset, both counted from 1, as BigQuery's messages do."""
+    before = sql[:offset]
+    line = before.count("\n") + 1
+    return f"[{line}:{offset - (before.rfind(chr(10)) + 1) + 1}]"
+
+
+def syntax_error(sql: str, what: str, offset: int) -> QueryError:
+    """Return a syntax error that says ``what`` is wrong and where."""
+    return QueryError(f"Syntax error: {what} at {position(sql, offset)}", location="query")
+
+
+class Cursor:
+    """Walks over the tokens of one statement."""
+
+    def __init__(self, sql: str, start: int = 0, end: int | None = None) -> None:
+        self.sql = sql
+        self.all = tokens(sql)
+        self.index = start
+        self.limit = len(self.all) if end is None else end
+
+    def peek(self, ahead: int = 0) -> Token | None:
+        """Return the token ``ahead`` of the present one, or None behind the last."""
+        index = self.index + ahead
+        return self.all[index] if index < self.limit else None
+
+    def take(self) -> Token:
+        """Return the present token and go on to the next; a missing one is a syntax error."""
+        token = self.peek()
+        if token is None:
+            raise syntax_error(self.sql, "Unexpected end of statement", len(self.sql.rstrip()))
+        self.index += 1
+        return token
+
+    def take_words(self, *words: str) -> bool:
+        """Skip the words if they all come next, and tell whether they did."""
+        for ahead, word in enumerate(words):
+            token = self.peek(ahead)
+            if token is None or not token.is_word(word):
+                return False
+        self.index += len(words)
+        return True
+
+    def take_symbol(self, symbol: str) -> bool:
+        """Skip the symbol if it comes next, and tell whether it did."""
+        token = self.peek()
+        if token is None or not token.is_symbol(symbol):
+            return False
+        self.index += 1
+        return True
+
+    def expect_symbol(self, symbol: str) -> Token:
+        """Return the symbol that must come next."""
+        token = self.peek()
+        if token is None or not token.is_symbol(symbol):
+            raise self.expected(f'"{symbol}"')
+        self.index += 1
+        return token
+
+    def expect_word(self, word: str) -> Token:
+        """Return the word that must come next."""
+        token = self.peek()
+        if token is None or not token.is_word(word):
+            raise self.expected(f"keyword {word}")
+        self.index += 1
+        return token
+
+    def expect_end(self) -> None:
+        """Make sure that nothing but a semicolon follows."""
+        self.take_symbol(";")
+        if self.peek() is not None:
+            raise self.expected("end of input")
+
+    def expected(self, what: str) -> QueryError:
+        """Return the syntax error that ``what`` was expected and something else was found."""
+        token = self.peek()
+        found = "end of statement" if token is None else token.named()
+        offset = len(self.sql.rstrip()) if token is None else token.start
+        return syntax_error(self.sql, f"Expected {what} but got {found}", offset)
+
+    def take_path(self) -> tuple[tuple[str, ...], Token]:
+        """Return the parts of a name as ``project.dataset.model``, and its first token.
+
+        Parts may be in backticks, one by one or together, and a project's name may hold hyphens.
+        """
+        first = self.peek()
+        if first is None:
+            raise syntax_error(self.sql, "Unexpected end of statement", len(self.sql.rstrip()))
+        parts: list[str] = []
+        while True:
+            token = self.take()
+            if token.kind == "quoted":
+                parts.extend(token.text.split("."))
+            elif token.kind == "word":
+                parts.append(token.text + self._hyphenated(token))
+            else:
+                raise syntax_error(self.sql, f"Unexpected {token.named()}", token.start)
+            if not self.take_symbol("."):
+                return tuple(parts), first
+
+    def _hyphenated(self, word: Token) -> str:
+        text, end = "", word.end
+        while (dash := self.peek()) and dash.is_symbol("-") and dash.start == end:
+            part = self.peek(1)
+            if part is None or part.kind not in ("word", "number") or part.start != dash.end:
+                break
+            text += "-" + part.text
+            end = part.end
+            self.index += 2
+        return text
+
+    def skip_group(self) -> tuple[int, int]:
+        """Skip a group in brackets; return the offsets of what is inside them."""
+        opening = self.take()
+        depth = 1
+        while depth:
+            token = self.peek()
+            if token is None:
+                raise self.expected('")"')
+            self.index += 1
+            if token.is_symbol("(", "[", "{"):
+                depth += 1
+            elif token.is_symbol(")", "]", "}"):
+                depth -= 1
+        return opening.end, self.all[self.index - 1].start

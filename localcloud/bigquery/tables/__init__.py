@@ -1,0 +1,1 @@
+"""The engine, and tables as they are written, read, loaded and exported."""

@@ -1,0 +1,370 @@
+"""Writing a query's rows into a table: dispositions, schema updates, all of it or nothing.
+
+https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationQuery (createDisposition, writeDisposition)
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+from bqemulator.api.dependencies import AppContext
+from bqemulator.api.routes.tables import (
+    _parse_schema_fields,
+    _rest_to_clustering,
+    _rest_to_time_partitioning,
+    _table_to_rest,
+)
+from bqemulator.catalog.etag import generate_etag
+from bqemulator.catalog.models import TableMeta, TableSchema
+from bqemulator.domain.events import TableDataChanged
+
+from localcloud.bigquery.base.errors import NotFound, QueryError
+from localcloud.bigquery.base.schema import (
+    Field,
+    columns_of,
+    field_of,
+    legacy_type,
+    quote,
+    stored_type,
+)
+from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.tables.engine import Engine, engine_of
+
+
+@dataclass(frozen=True)
+class Disposition:
+    """How a job writes its table.
+
+    Attributes:
+        create: ``CREATE_IF_NEEDED`` or ``CREATE_NEVER``.
+        write: ``WRITE_EMPTY``, ``WRITE_TRUNCATE``, ``WRITE_TRUNCATE_DATA`` or ``WRITE_APPEND``.
+        updates: ``ALLOW_FIELD_ADDITION``, ``ALLOW_FIELD_RELAXATION``.
+        layout: ``timePartitioning`` and ``clustering`` for a table that is made, as in the REST resource.
+    """
+
+    create: str = "CREATE_IF_NEEDED"
+    write: str = "WRITE_EMPTY"
+    updates: frozenset[str] = frozenset()
+    layout: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, configuration: dict[str, Any], *, write: str = "WRITE_EMPTY") -> Disposition:
+        """Return the disposition in a job's configuration, whose default for ``writeDisposition`` is ``write``.
+
+        Raises:
+            QueryError: A disposition is none, or schema updates are asked for without appending.
+        """
+        chosen = cls(
+            configuration.get("createDisposition") or "CREATE_IF_NEEDED",
+            configuration.get("writeDisposition") or write,
+            frozenset(configuration.get("schemaUpdateOptions") or ()),
+            {key: configuration[key] for key in ("timePartitioning", "clustering") if configuration.get(key)},
+        )
+        if chosen.create not in ("CREATE_IF_NEEDED", "CREATE_NEVER"):
+            raise QueryError(f"Invalid value for createDisposition: {chosen.create}", reason="invalid")
+        if chosen.write not in ("WRITE_EMPTY", "WRITE_TRUNCATE", "WRITE_TRUNCATE_DATA", "WRITE_APPEND"):
+            raise QueryError(f"Invalid value for writeDisposition: {chosen.write}", reason="invalid")
+        if chosen.updates and chosen.write != "WRITE_APPEND":
+            raise QueryError(
+                "Schema update options should only be specified with WRITE_APPEND disposition, or with WRITE_TRUNCATE "
+                "disposition on a table partition.",
+                reason="invalid",
+            )
+        return chosen
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows to write: a DuckDB query, the values for its placeholders, and its columns (name, DuckDB type).
+
+    ``fields`` are the columns' REST fields where the client gave them (a load job's schema); else the types decide.
+    ``once`` says that the rows can be read only once.
+    """
+
+    sql: str
+    values: list[Any] | None
+    columns: tuple[tuple[str, str], ...]
+    fields: tuple[Field, ...] | None = None
+    once: bool = False
+
+    def schema(self) -> list[Field]:
+        """Return the REST fields of the rows."""
+        return [dict(f) for f in self.fields] if self.fields else [field_of(*column) for column in self.columns]
+
+    def select(self) -> str:
+        """Return a query of the columns by position, each in the type that tables keep it in."""
+        aliases = ", ".join(f"c{index}" for index in range(len(self.columns)))
+        declared = dict(columns_of(self.fields)) if self.fields else {}
+        parts = []
+        for index, (name, kind) in enumerate(self.columns):
+            parts.append(f"CAST(c{index} AS {declared.get(name) or stored_type(kind)}) AS {quote(name)}")
+        return f"SELECT {', '.join(parts)} FROM ({self.sql}) AS source({aliases})"
+
+
+class Destinations:
+    """Writes tables, one writer at a time for each."""
+
+    def __init__(self, context: AppContext) -> None:
+        self.context = context
+        self.engine: Engine = engine_of(context)
+        self._locks: defaultdict[TableName, threading.RLock] = defaultdict(threading.RLock)
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def writing(self, table: TableName | None) -> Iterator[None]:
+        """Keep other writers of ``table`` out."""
+        if table is None:
+            yield
+            return
+        with self._guard:
+            lock = self._locks[table]
+        with lock:
+            yield
+
+    def get(self, table: TableName) -> TableMeta | None:
+        """Return the table's metadata, or None."""
+        return self.context.catalog.get_table(table.project, table.dataset, table.table)
+
+    def check_target(self, table: TableName, disposition: Disposition, location: str) -> None:
+        """Refuse a destination that can't be written, before anything runs.
+
+        Raises:
+            NotFound: Its dataset is not there, or not in ``location``; or the table is not and must not be created.
+            QueryError: It is a partition, a view, or not empty although it has to be.
+        """
+        if "$" in table.table:
+            raise QueryError(
+                f"Writing to a partition is not supported by the local BigQuery: {table}", reason="notImplemented"
+            )
+        dataset = self.context.catalog.get_dataset(table.project, table.dataset)
+        if dataset is None:
+            raise NotFound(f"Not found: Dataset {table.project}:{table.dataset}")
+        if dataset.location.upper() != location.upper():
+            raise NotFound(f"Not found: Dataset {table.project}:{table.dataset} was not found in location {location}")
+        existing = self.get(table)
+        if existing is None:
+            if disposition.create == "CREATE_NEVER":
+                raise NotFound(f"Not found: Table {table}")
+            return
+        if existing.table_type != "TABLE":
+            raise QueryError(
+                f"{table} is not allowed for this operation because it is currently a {existing.table_type}.",
+                reason="invalid",
+            )
+        if disposition.write == "WRITE_EMPTY" and self.count(table):
+            raise QueryError(f"Already Exists: Table {table}", reason="duplicate")
+
+    def write(self, table: TableName, source: Source, disposition: Disposition, *, location: str) -> int:
+        """Write the source's rows; return how many there were.
+
+        Nothing of it is seen before all of it is there, and nothing is left of it when it fails.
+
+        Raises:
+            QueryError: The destination can't be written (``check_target``), or the rows' schema does not fit it.
+            duckdb.Error: The query itself failed.
+        """
+        refuse_duplicates(source.columns)
+        with self.writing(table):
+            self.check_target(table, disposition, location)
+            existing = self.get(table)
+            entry, rows = self._written(table, source, disposition, existing)
+            self._enter(entry, existing)
+            return rows
+
+    def _written(
+        self, table: TableName, source: Source, disposition: Disposition, existing: TableMeta | None
+    ) -> tuple[TableMeta, int]:
+        """Write the rows and the table's entry on the disk; return the entry and the number of rows."""
+
+        def write() -> tuple[TableMeta, int]:
+            with self.engine.transaction():
+                if existing is None or not existing.schema_.fields or disposition.write == "WRITE_TRUNCATE":
+                    entry, rows = self._replace(table, source, disposition, existing)
+                else:
+                    entry, rows = self._insert(table, source, disposition, existing)
+                self.context.catalog.write(entry)
+                self.engine.wrote(rows)
+            return entry, rows
+
+        if source.once:
+            return write()
+        try:
+            return self.engine.again(write)
+        except duckdb.OutOfMemoryException:
+            with self.engine.more_memory():
+                return self.engine.again(write)
+
+    def _replace(
+        self, table: TableName, source: Source, disposition: Disposition, existing: TableMeta | None
+    ) -> tuple[TableMeta, int]:
+        row = self.engine.execute(
+            f"CREATE OR REPLACE TABLE {table.quoted} AS {source.select()}", source.values
+        ).fetchone()
+        rows = int(row[0]) if row else 0
+        return self._entry(table, source.schema(), rows, layout=disposition.layout, existing=existing), rows
+
+    def _insert(
+        self, table: TableName, source: Source, disposition: Disposition, existing: TableMeta
+    ) -> tuple[TableMeta, int]:
+        fields = [dict(f) for f in _table_to_rest(existing).get("schema", {}).get("fields", [])]
+        fields = updated_schema(table, fields, source.schema(), disposition.updates)
+        known = {f["name"].lower() for f in _table_to_rest(existing)["schema"]["fields"]}
+        columns = ", ".join(quote(name) for name, _ in source.columns)
+        for name, kind in columns_of(fields):
+            if name.lower() not in known:
+                self.engine.execute(f"ALTER TABLE {table.quoted} ADD COLUMN {quote(name)} {kind}")
+        if disposition.write == "WRITE_TRUNCATE_DATA":
+            self.engine.execute(f"DELETE FROM {table.quoted}")
+        row = self.engine.execute(f"INSERT INTO {table.quoted} ({columns}) {source.select()}", source.values).fetchone()
+        return self._entry(table, fields, self.count(table), existing=existing), int(row[0]) if row else 0
+
+    def register(
+        self,
+        table: TableName,
+        fields: Sequence[Field],
+        rows: int,
+        *,
+        layout: dict[str, Any] | None = None,
+        existing: TableMeta | None = None,
+        description: str | None = None,
+    ) -> None:
+        """Enter a table that DuckDB now holds into the catalog, or bring its entry up to date."""
+        entry = self._entry(table, fields, rows, layout=layout, existing=existing, description=description)
+        self._enter(entry, existing)
+
+    def _entry(
+        self,
+        table: TableName,
+        fields: Sequence[Field],
+        rows: int,
+        *,
+        layout: dict[str, Any] | None = None,
+        existing: TableMeta | None = None,
+        description: str | None = None,
+    ) -> TableMeta:
+        """Return a table's entry for the catalog."""
+        now = self.context.clock.now()
+        schema = TableSchema(fields=_parse_schema_fields([dict(f) for f in fields]))
+        etag = generate_etag(table.project, table.dataset, table.table, str(now))
+        if existing is not None:
+            changes: dict[str, Any] = {"schema_": schema, "num_rows": rows, "last_modified_time": now, "etag": etag}
+            if layout is not None:
+                changes["time_partitioning"] = _rest_to_time_partitioning(layout.get("timePartitioning"), existing)
+                changes["clustering"] = _rest_to_clustering(layout.get("clustering"), existing)
+            return existing.model_copy(update=changes)
+        layout = layout or {}
+        return TableMeta(
+            project_id=table.project,
+            dataset_id=table.dataset,
+            table_id=table.table,
+            table_type="TABLE",
+            schema=schema,
+            description=description,
+            time_partitioning=_rest_to_time_partitioning(layout.get("timePartitioning"), None),
+            clustering=_rest_to_clustering(layout.get("clustering"), None),
+            creation_time=now,
+            last_modified_time=now,
+            num_rows=rows,
+            etag=etag,
+        )
+
+    def _enter(self, entry: TableMeta, existing: TableMeta | None) -> None:
+        if existing is not None:
+            self.context.catalog.update_table(entry)
+        else:
+            self.context.catalog.create_table(entry)
+        # What time travel has kept is older than what was just written, and would be read instead of it.
+        name = entry.project_id, entry.dataset_id, entry.table_id
+        self.context.snapshots.drop_snapshots_for_table(*name, include_user=False)
+        self.context.events.publish(TableDataChanged(*name))
+
+    def tidy(self, table: TableName) -> None:
+        """Bring a table that bqemulator made from SQL into our types, and its entry in the catalog with it."""
+        existing = self.get(table)
+        if existing is None or existing.table_type != "TABLE":
+            return
+        rows = self.engine.execute(f"DESCRIBE {table.quoted}").fetchall()
+        required = {f.name for f in existing.schema_.fields if f.mode == "REQUIRED"}
+        fields = []
+        for name, kind, *_ in rows:
+            if str(duckdb.sqltype(stored_type(kind))) != kind:
+                self.engine.execute(
+                    f"ALTER TABLE {table.quoted} ALTER COLUMN {quote(name)} SET DATA TYPE {stored_type(kind)}"
+                )
+            fields.append(field_of(name, kind) | ({"mode": "REQUIRED"} if name in required else {}))
+        self.register(table, fields, self.count(table), existing=existing)
+
+    def describe_view(self, view: TableName, fields: Sequence[Field]) -> None:
+        """Enter a view's columns into the catalog."""
+        existing = self.get(view)
+        if existing is not None:
+            schema = TableSchema(fields=_parse_schema_fields([dict(f) for f in fields]))
+            self.context.catalog.update_table(existing.model_copy(update={"schema_": schema}))
+
+    def count(self, table: TableName) -> int:
+        """Return the number of rows of a table that is there."""
+        row = self.engine.execute(f"SELECT count(*) FROM {table.quoted}").fetchone()
+        return int(row[0]) if row else 0
+
+
+def refuse_duplicates(columns: Sequence[tuple[str, Any]]) -> None:
+    """Refuse a result two of whose columns have one name. Raises ``QueryError``."""
+    seen: set[str] = set()
+    double = sorted({name for name, _ in columns if name.lower() in seen or seen.add(name.lower())})  # type: ignore[func-returns-value]
+    if double:
+        raise QueryError(
+            f"Duplicate column names in the result are not supported. Found duplicate(s): {', '.join(double)}"
+        )
+
+
+def updated_schema(
+    table: TableName, existing: list[Field], new: Sequence[Field], updates: frozenset[str]
+) -> list[Field]:
+    """Return the schema of a table after rows of another schema were added to it.
+
+    Args:
+        table: The table, for messages.
+        existing: Its fields.
+        new: The fields of the rows.
+        updates: The ``schemaUpdateOptions`` of the job.
+
+    Raises:
+        QueryError: They do not fit. https://cloud.google.com/bigquery/docs/managing-table-schemas
+    """
+    by_name = {f["name"].lower(): f for f in new}
+    fields = []
+    for old in existing:
+        other = by_name.pop(old["name"].lower(), None)
+        mode = old.get("mode", "NULLABLE")
+        if other is None:
+            if mode == "REQUIRED":
+                raise _mismatch(table, f"Field {old['name']} is missing in new schema")
+        else:
+            before, after = legacy_type(old["type"]), legacy_type(other["type"])
+            if before != after:
+                raise _mismatch(table, f"Field {old['name']} has changed type from {before} to {after}")
+            changed = other.get("mode") or "NULLABLE"
+            if changed != mode and not (mode == "NULLABLE" and changed == "REQUIRED"):
+                relaxes = mode == "REQUIRED" and changed == "NULLABLE" and "ALLOW_FIELD_RELAXATION" in updates
+                if not relaxes:
+                    raise _mismatch(table, f"Field {old['name']} has changed mode from {mode} to {changed}")
+                old = old | {"mode": "NULLABLE"}
+        fields.append(old)
+    for added in by_name.values():
+        if "ALLOW_FIELD_ADDITION" not in updates:
+            raise QueryError(
+                f"Provided Schema does not match Table {table}. Cannot add fields (field: {added['name']})",
+                reason="invalid",
+            )
+        fields.append(added | {"mode": "REPEATED" if added.get("mode") == "REPEATED" else "NULLABLE"})
+    return fields
+
+
+def _mismatch(table: TableName, what: str) -> QueryError:
+    return QueryError(f"Provided Schema does not match Table {table}. {what}", reason="invalid")

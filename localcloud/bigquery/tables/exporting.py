@@ -1,0 +1,103 @@
+"""Rows into files of a bucket, for extract jobs and EXPORT DATA."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.schema import field_of, quote
+from localcloud.bigquery.tables.engine import Engine
+from localcloud.bigquery.tables.loading import literal
+
+if TYPE_CHECKING:
+    from localcloud.storage.store import ObjectStore
+
+_CONTENT_TYPE = {
+    "CSV": "text/csv",
+    "NEWLINE_DELIMITED_JSON": "application/json",
+    "PARQUET": "application/vnd.apache.parquet",
+    "AVRO": "application/octet-stream",
+}
+_TEXT = {"CSV", "NEWLINE_DELIMITED_JSON"}
+
+
+@dataclass(frozen=True)
+class Export:
+    """What to write where.
+
+    Attributes:
+        uri: ``gs://bucket/name``, where a ``*`` in the name becomes the file's number.
+        format: ``CSV``, ``NEWLINE_DELIMITED_JSON``, ``PARQUET`` or ``AVRO``.
+        compression: ``GZIP``, ``SNAPPY``, ``ZSTD``, ``DEFLATE`` or None.
+        header: Whether a CSV file begins with the columns' names.
+        delimiter: What separates the values of a CSV file.
+    """
+
+    uri: str
+    format: str = "CSV"
+    compression: str | None = None
+    header: bool = True
+    delimiter: str = ","
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Return bucket and object name of a ``gs://`` URI. Raises ``QueryError``."""
+    bucket, _, name = uri.removeprefix("gs://").partition("/")
+    if not uri.startswith("gs://") or not bucket or not name:
+        raise QueryError(f"Invalid Cloud Storage URI: {uri}", reason="invalid")
+    return bucket, name
+
+
+def export(engine: Engine, store: ObjectStore, sql: str, values: list[Any] | None, what: Export) -> int:
+    """Write a DuckDB query's rows into one object; return how many.
+
+    Raises:
+        QueryError: The URI, the format or a column's type can't be exported.
+    """
+    bucket, name = split_uri(what.uri)
+    if what.format not in _CONTENT_TYPE:
+        raise QueryError(f"Invalid value for destinationFormat: {what.format}", reason="invalid")
+    columns = [(row[0], row[1]) for row in engine.execute(f"DESCRIBE {sql}", values).fetchall()]
+    selected = ", ".join(_written(column, kind, what.format) for column, kind in columns)
+    with tempfile.TemporaryDirectory(prefix="export-") as folder:
+        path = Path(folder) / "rows"
+        row = engine.execute(
+            f"COPY (SELECT {selected} FROM ({sql})) TO {literal(str(path))} ({_options(what)})", values
+        ).fetchone()
+        with path.open("rb") as content:
+            store.write(bucket, name.replace("*", "000000000000"), content, content_type=_CONTENT_TYPE[what.format])
+    return int(row[0]) if row else 0
+
+
+def _options(what: Export) -> str:
+    compression = (what.compression or "NONE").upper()
+    options = [f"FORMAT {'JSON' if what.format == 'NEWLINE_DELIMITED_JSON' else what.format}"]
+    if what.format == "CSV":
+        options += [f"HEADER {str(what.header).lower()}", f"DELIMITER {literal(what.delimiter)}"]
+    if compression != "NONE" and what.format != "AVRO":
+        options.append(f"COMPRESSION {compression.lower()}")
+    return ", ".join(options)
+
+
+def _written(column: str, kind: str, file_format: str) -> str:
+    """Return how a column is written: https://cloud.google.com/bigquery/docs/exporting-data#export_formats_and_compression_types"""
+    name = quote(column)
+    if file_format not in _TEXT:
+        return name
+    field = field_of(column, kind)
+    if field["mode"] == "REPEATED" or field["type"] == "RECORD":
+        if file_format == "CSV":
+            raise QueryError("Operation cannot be performed on a nested schema. Field: " + column, reason="invalid")
+        return name
+    match field["type"]:
+        case "TIMESTAMP":
+            return f"strftime({name}, '%Y-%m-%d %H:%M:%S.%f') || ' UTC' AS {name}"
+        case "BYTES":
+            return f"to_base64({name}) AS {name}"
+        case "INTEGER" if file_format != "CSV":
+            return f"CAST({name} AS VARCHAR) AS {name}"
+        case _:
+            return name

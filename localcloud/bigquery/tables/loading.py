@@ -1,0 +1,177 @@
+"""Files into rows: DuckDB queries that read a load job's files as BigQuery would.
+
+https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationLoad
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.schema import (
+    Field,
+    columns_of,
+    legacy_type,
+    quote,
+)
+from localcloud.bigquery.tables.engine import Engine
+
+_MEBIBYTE = 1024 * 1024
+# Four of them have to fit into what DuckDB keeps in memory.
+_LONGEST_ROW = 24 * _MEBIBYTE
+
+
+def literal(text: str) -> str:
+    """Return ``text`` as a DuckDB string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a load job and how to read them.
+
+    Attributes:
+        paths: The files.
+        format: ``CSV``, ``NEWLINE_DELIMITED_JSON``, ``PARQUET`` or ``AVRO``.
+        options: The REST ``JobConfigurationLoad``.
+        fields: The schema that the rows have to have; None to find it in the files.
+    """
+
+    paths: tuple[Path, ...]
+    format: str
+    options: dict[str, Any]
+    fields: tuple[Field, ...] | None
+
+    def query(self, engine: Engine) -> str:
+        """Return a query of the files' rows.
+
+        Raises:
+            QueryError: The format is not known, or a file has fields that the schema lacks.
+        """
+        readers = {
+            "CSV": self._csv,
+            "NEWLINE_DELIMITED_JSON": self._json,
+            "PARQUET": lambda _: f"SELECT * FROM read_parquet({self._list()}, union_by_name = true)",
+            "AVRO": lambda _: f"SELECT * FROM read_avro({self._list()})",
+        }
+        reader = readers.get(self.format)
+        if reader is None:
+            raise QueryError(f"Loading {self.format} is not supported by the local BigQuery.", reason="notImplemented")
+        return self._arranged(reader(engine), engine)
+
+    def _list(self) -> str:
+        return "[" + ", ".join(literal(str(path)) for path in self.paths) + "]"
+
+    def _columns(self) -> str:
+        """Return the ``columns`` argument of DuckDB's readers: what a file's text is first read as."""
+        assert self.fields is not None
+        read_as = [
+            (name, _read_as(f, kind)) for f, (name, kind) in zip(self.fields, columns_of(self.fields), strict=True)
+        ]
+        return "{" + ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in read_as) + "}"
+
+    def _csv(self, engine: Engine) -> str:
+        options = self.options
+        arguments = [
+            f"delim = {literal(_delimiter(options.get('fieldDelimiter')))}",
+            f"quote = {literal(options['quote'])}" if options.get("quote") is not None else "quote = '\"'",
+            "escape = '\"'",
+            "strict_mode = false" if options.get("allowJaggedRows") else "strict_mode = true",
+            f"null_padding = {'true' if options.get('allowJaggedRows') else 'false'}",
+        ]
+        if options.get("nullMarker"):
+            arguments.append(f"nullstr = {literal(options['nullMarker'])}")
+        skipped = int(options.get("skipLeadingRows") or 0)
+        if self.fields is None:
+            header = "header = true" if skipped else "auto_detect = true"
+            arguments.append(header)
+            if skipped > 1:
+                arguments.append(f"skip = {skipped - 1}")
+        else:
+            arguments += ["header = false", f"skip = {skipped}", f"columns = {self._columns()}", "auto_detect = false"]
+        return f"SELECT * FROM read_csv({self._list()}, {', '.join(arguments)})"
+
+    def _json(self, engine: Engine) -> str:
+        arguments = f"format = 'newline_delimited', maximum_object_size = {self._longest_object()}"
+        if self.fields is None:
+            return f"SELECT * FROM read_json({self._list()}, {arguments}, sample_size = -1)"
+        if not self.options.get("ignoreUnknownValues"):
+            self._refuse_unknown_fields(engine)
+        return f"SELECT * FROM read_json({self._list()}, {arguments}, columns = {self._columns()})"
+
+    def _longest_object(self) -> int:
+        """Return how many bytes a row may have; DuckDB reserves a multiple of it.
+
+        BigQuery takes rows of up to 100 MB (https://cloud.google.com/bigquery/quotas#load_jobs), this one less.
+        """
+        longest = max(path.stat().st_size * (16 if path.suffix == ".gz" else 1) for path in self.paths)
+        return min(_LONGEST_ROW, max(_MEBIBYTE, longest))
+
+    def _refuse_unknown_fields(self, engine: Engine) -> None:
+        assert self.fields is not None
+        rows = engine.execute(
+            f"SELECT DISTINCT unnest(json_keys(json)) FROM read_ndjson_objects({self._list()}, "
+            f"maximum_object_size = {self._longest_object()})"
+        ).fetchall()
+        known = {f["name"].lower() for f in self.fields}
+        for (name,) in rows:
+            if name.lower() not in known:
+                raise QueryError(
+                    "Error while reading data, error message: JSON parsing error in row starting at position 0: "
+                    f"No such field: {name}.",
+                    reason="invalid",
+                )
+
+    def _arranged(self, sql: str, engine: Engine) -> str:
+        """Return the query with the schema's columns in its order and types; without a schema, as it is."""
+        if self.fields is None:
+            return sql
+        present = {row[0].lower(): row[1] for row in engine.execute(f"DESCRIBE {sql}").fetchall()}
+        parts = []
+        for f, (name, kind) in zip(self.fields, columns_of(self.fields), strict=True):
+            if name.lower() not in present:
+                if f.get("mode") == "REQUIRED":
+                    raise QueryError(
+                        f"Error while reading data, error message: Required field {name} is missing.", reason="invalid"
+                    )
+                parts.append(f"CAST(NULL AS {kind}) AS {quote(name)}")
+                continue
+            value = _converted(f, quote(name), present[name.lower()])
+            if f.get("mode") == "REQUIRED":
+                problem = literal(f"Required field {name} cannot be null")
+                value = f"CASE WHEN {quote(name)} IS NULL THEN error({problem}) ELSE {value} END"
+            parts.append(f"CAST({value} AS {kind}) AS {quote(name)}")
+        return f"SELECT {', '.join(parts)} FROM ({sql})"
+
+
+def _delimiter(name: str | None) -> str:
+    return {None: ",", "": ",", "tab": "\t", "\\t": "\t"}.get(name, name or ",")
+
+
+def _read_as(f: Field, kind: str) -> str:
+    """Return the DuckDB type that a value is read as from text, before it is converted to the column's own."""
+    many = "[]" if f.get("mode") == "REPEATED" else ""
+    return f"VARCHAR{many}" if legacy_type(f["type"]) in ("BYTES", "GEOGRAPHY") else kind
+
+
+def _converted(f: Field, value: str, present: str) -> str:
+    """Return the expression that turns a value as read into one of the field's type."""
+    if not present.startswith("VARCHAR"):
+        return value
+    converter = {"BYTES": "from_base64({})", "GEOGRAPHY": "ST_GeomFromText({})"}.get(legacy_type(f["type"]))
+    if converter is None:
+        return value
+    if f.get("mode") == "REPEATED":
+        return f"list_transform({value}, item -> {converter.format('item')})"
+    return converter.format(value)
+
+
+def schema_of(options: dict[str, Any]) -> Sequence[Field] | None:
+    """Return the schema in a load job's configuration, or None."""
+    fields = (options.get("schema") or {}).get("fields")
+    if not fields:
+        return None
+    return [dict(f, type=legacy_type(f["type"]), mode=(f.get("mode") or "NULLABLE").upper()) for f in fields]

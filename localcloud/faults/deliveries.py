@@ -1,0 +1,47 @@
+"""Lets the deliveries of events meet the rules that are about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from localcloud.faults.active import Faults
+from localcloud.faults.rules import (
+    Delay,
+    Drop,
+    Duplicate,
+    LoseAcknowledgement,
+    Reorder,
+    Status,
+)
+from localcloud.pubsub import delivery
+from localcloud.pubsub.messages import Message
+
+
+class OrderedDeliveryFaults:
+    """What is to happen to each delivery, by the rules in force."""
+
+    def __init__(self, faults: Faults, receiver_of: Callable[[str], str | None]) -> None:
+        """``receiver_of`` tells which function a subscription of Eventarc's delivers to; None: it is not Eventarc's."""
+        self._faults = faults
+        self._receiver_of = receiver_of
+
+    def before(self, subscription: str, message: Message, attempt: int) -> Sequence[delivery.Disturbance]:
+        """Return what happens to the next delivery by ``subscription``."""
+        if not self._faults:
+            return ()
+        receiver = self._receiver_of(subscription)
+        rule = self._faults.of_event(receiver) if receiver is not None else self._faults.of_push()
+        match rule and rule.effect:
+            case Duplicate():
+                return (delivery.Duplicate(),)
+            case Delay(seconds=seconds):
+                return (delivery.Delay(seconds),)
+            case Reorder(places=places):
+                return (delivery.Reorder(places),)
+            case LoseAcknowledgement():
+                return (delivery.LoseAcknowledgement(),)
+            case Drop():
+                return (delivery.Drop(),)
+            case Status():
+                return (delivery.Refuse(),)
+        return ()

@@ -1,0 +1,1 @@
+"""What every call to a service passes: naming, callers, faults and recording."""

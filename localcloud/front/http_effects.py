@@ -1,0 +1,169 @@
+"""Lets an HTTP call meet its fault: a wrong status, a broken connection, a wait, or the caller's end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from localcloud.base.clock import Clock
+from localcloud.base.http import (
+    ASGIApp,
+    Connection,
+    Message,
+    Receive,
+    Scope,
+    Send,
+)
+from localcloud.faults.rules import (
+    Delay,
+    Kill,
+    LoseAnswer,
+    Reset,
+    Rule,
+    Slow,
+    Status,
+)
+
+MOST_WAITING_CALLS = 1000
+SLICES_PER_SECOND = 10
+
+# What google.rpc.Code calls an HTTP status. https://cloud.google.com/apis/design/errors#handling_errors
+CODE_NAMES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ALREADY_EXISTS",
+    412: "FAILED_PRECONDITION",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+class Waiting:
+    """Waits by the cloud's own clock, until the cloud stops."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._threads = ThreadPoolExecutor(MOST_WAITING_CALLS, thread_name_prefix="waiting")
+
+    def wait(self, seconds: float) -> None:
+        """Hold up this thread for ``seconds``."""
+        self._clock.wait(self._stopping, seconds)
+
+    async def wait_aside(self, seconds: float) -> None:
+        """Hold up this task for ``seconds`` and nothing else."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, self.wait, seconds)
+
+    def stop(self) -> None:
+        """End all waiting."""
+        self._stopping.set()
+        self._threads.shutdown()
+
+
+class HttpEffects:
+    """Applies rules to calls of ASGI applications."""
+
+    def __init__(self, waiting: Waiting, kill: Callable[[str], None]) -> None:
+        """``kill`` ends a function's processes at once."""
+        self._waiting = waiting
+        self._kill = kill
+
+    async def meet(
+        self, rule: Rule, caller: Callable[[], str | None], app: ASGIApp, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Have ``app`` serve the call as far as ``rule`` lets it."""
+        answer: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            answer.append(message)
+
+        if rule.when == "after" and not isinstance(rule.effect, Slow):
+            # The call takes effect, and its answer is kept from the caller.
+            await app(scope, receive, keep)
+        match rule.effect:
+            case Slow(bytes_per_second=rate):
+                await app(scope, receive, self._trickle(send, rate))
+            case Delay(seconds=seconds):
+                await self._waiting.wait_aside(seconds)
+                if rule.when == "before":
+                    await app(scope, receive, send)
+                for message in answer:
+                    await send(message)
+            case Status() as effect:
+                if rule.when == "before":
+                    await _read_to_the_end(receive)
+                await _send_error(effect, send)
+            case Kill():
+                if (function := caller()) is not None:
+                    self._kill(function)
+                await _hang_up(scope, receive, reset=False)
+            case Reset():
+                await _hang_up(scope, receive, reset=True)
+            case LoseAnswer():
+                await _hang_up(scope, receive, reset=False)
+
+    def _trickle(self, send: Send, bytes_per_second: float) -> Send:
+        step = max(1, int(bytes_per_second / SLICES_PER_SECOND))
+
+        async def trickle(message: Message) -> None:
+            body = message.get("body", b"")
+            if message["type"] != "http.response.body" or not body:
+                await send(message)
+                return
+            for start in range(0, len(body), step):
+                await self._waiting.wait_aside(min(step, len(body) - start) / bytes_per_second)
+                more = message.get("more_body", False) or start + step < len(body)
+                await send({"type": message["type"], "body": body[start : start + step], "more_body": more})
+
+        return trickle
+
+
+def error_body(status: int, reason: str, message: str) -> dict[str, Any]:
+    """Return an error as Google's JSON APIs write it: https://cloud.google.com/apis/design/errors#http_mapping ."""
+    error: dict[str, Any] = {
+        "code": status,
+        "message": message,
+        "errors": [{"domain": "global", "reason": reason, "message": message}],
+    }
+    if status in CODE_NAMES:
+        error["status"] = CODE_NAMES[status]
+    return {"error": error}
+
+
+async def _send_error(effect: Status, send: Send) -> None:
+    body = json.dumps(error_body(effect.status, effect.reason, "This was ordered by a fault rule.")).encode()
+    headers = [(b"content-type", b"application/json; charset=UTF-8"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": effect.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _read_to_the_end(receive: Receive) -> None:
+    """Take the whole request in: a client that is still sending would see a broken connection and not the status."""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            return
+
+
+async def _hang_up(scope: Scope, receive: Receive, *, reset: bool) -> None:
+    """Close the call's connection without a word, or with a TCP reset, and wait until it is closed."""
+    connection: Connection = scope["state"]["connection"]
+    if reset:
+        # Closing a socket that lingers for no time sends a reset instead of an end.
+        lingering = struct.pack("ii", 1, 0)
+        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering)
+    connection.transport.abort()
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,1 @@
+"""The functions' processes, and the packages that they can import."""

@@ -1,0 +1,1 @@
+"""The models behind the local Gemini: backends, and the requests and answers that they share."""

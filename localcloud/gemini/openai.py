@@ -1,0 +1,144 @@
+"""Sends Gemini requests to a server that speaks OpenAI's chat completions protocol, and its answers back.
+
+Ollama, llama.cpp, vLLM and others serve it: https://platform.openai.com/docs/api-reference/chat/create
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import requests
+
+from localcloud.gemini.contents import (
+    Generation,
+    Part,
+    Prompt,
+    Turn,
+    parse_request,
+)
+from localcloud.gemini.errors import BackendError
+
+TIMEOUT_SECONDS = 600.0
+
+ROLE_BY_ROLE = {"user": "user", "model": "assistant"}
+
+FINISH_REASONS = {"stop": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"}
+
+
+class OpenAIBackend:
+    """A model behind ``<base-url>/v1/chat/completions``.
+
+    A request names the Gemini model that was asked for, unless the address ends with ``#<model>``: then that one.
+    The key in ``OPENAI_API_KEY``, if there is one, goes along.
+    """
+
+    def __init__(self, address: str) -> None:
+        """Keep the address: ``http://host:port``, with or without ``/v1``, optionally with ``#<model>``."""
+        base, _, self._model = address.partition("#")
+        self._url = base.rstrip("/").removesuffix("/v1") + "/v1/chat/completions"
+
+    def generate(self, model: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the server's answer as a GenerateContentResponse.
+
+        Raises:
+            BackendError: 400 for a request that is invalid or that the protocol has no words for, 503 if the server
+                cannot be reached, 502 if its answer makes no sense, and the server's own status otherwise.
+        """
+        body = chat_request(self._model or model.rsplit("/", 1)[-1], parse_request(request))
+        key = os.environ.get("OPENAI_API_KEY")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        try:
+            answer = requests.post(self._url, json=body, headers=headers, timeout=TIMEOUT_SECONDS)
+        except requests.RequestException as error:
+            raise BackendError(503, f"The model server at {self._url} cannot be reached: {error}") from error
+        if answer.status_code != 200:
+            raise BackendError(answer.status_code, _error_message(answer))
+        try:
+            return content_response(answer.json())
+        except (ValueError, KeyError, TypeError) as error:
+            raise BackendError(502, f"The model server at {self._url} gave no chat completion.") from error
+
+
+def chat_request(model: str, prompt: Prompt) -> dict[str, Any]:
+    """Return a prompt as a chat completions request. Raises ``BackendError`` (400) for what that has no words for."""
+    if prompt.has_tools:
+        raise BackendError(400, "Tools are not supported by the OpenAI-compatible backend.")
+    messages: list[dict[str, Any]] = []
+    if prompt.system:
+        messages.append({"role": "system", "content": prompt.system})
+    messages += [_message(turn) for turn in prompt.turns]
+    return {"model": model, "messages": messages, **_options(prompt.generation)}
+
+
+def content_response(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return a chat completion as a GenerateContentResponse. Raises ``KeyError`` or ``TypeError`` if it is none."""
+    candidates = [
+        {
+            "content": {"role": "model", "parts": [{"text": choice["message"].get("content") or ""}]},
+            "finishReason": FINISH_REASONS.get(choice.get("finish_reason") or "stop", "OTHER"),
+            "index": index,
+        }
+        for index, choice in enumerate(answer["choices"])
+    ]
+    usage = answer.get("usage") or {}
+    response: dict[str, Any] = {
+        "candidates": candidates,
+        "usageMetadata": {
+            "promptTokenCount": int(usage.get("prompt_tokens", 0)),
+            "candidatesTokenCount": int(usage.get("completion_tokens", 0)),
+            "totalTokenCount": int(usage.get("total_tokens", 0)),
+        },
+        "modelVersion": str(answer.get("model", "")),
+    }
+    if answer.get("id"):
+        response["responseId"] = str(answer["id"])
+    return response
+
+
+def _message(turn: Turn) -> dict[str, Any]:
+    if turn.role not in ROLE_BY_ROLE:
+        raise BackendError(400, f"Turns of the role {turn.role} are not supported by the OpenAI-compatible backend.")
+    if all(not part.mime_type for part in turn.parts):
+        return {"role": ROLE_BY_ROLE[turn.role], "content": turn.text}
+    return {"role": ROLE_BY_ROLE[turn.role], "content": [_piece(part) for part in turn.parts]}
+
+
+def _piece(part: Part) -> dict[str, Any]:
+    if not part.mime_type:
+        return {"type": "text", "text": part.text}
+    if part.modality == "IMAGE" and part.data:
+        return {"type": "image_url", "image_url": {"url": f"data:{part.mime_type};base64,{part.data}"}}
+    if part.modality == "IMAGE" and part.uri.startswith(("http://", "https://")):
+        return {"type": "image_url", "image_url": {"url": part.uri}}
+    what = f"a file at {part.uri}" if part.uri else f"data of the type {part.mime_type}"
+    raise BackendError(400, f"The OpenAI-compatible backend takes images in the request or by URL, not {what}.")
+
+
+def _options(generation: Generation) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "temperature": generation.temperature,
+        "top_p": generation.top_p,
+        "max_tokens": generation.max_output_tokens,
+        "n": generation.candidate_count if generation.candidate_count > 1 else None,
+        "stop": list(generation.stop_sequences) or None,
+        "seed": generation.seed,
+        "presence_penalty": generation.presence_penalty,
+        "frequency_penalty": generation.frequency_penalty,
+    }
+    if generation.schema is not None:
+        options["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "response", "schema": generation.schema},
+        }
+    elif generation.mime_type == "application/json":
+        options["response_format"] = {"type": "json_object"}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _error_message(answer: requests.Response) -> str:
+    try:
+        error = answer.json()["error"]
+        return str(error["message"] if isinstance(error, dict) else error)
+    except (ValueError, KeyError, TypeError):
+        return answer.text[:1000] or answer.reason

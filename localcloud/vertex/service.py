@@ -1,0 +1,92 @@
+"""Vertex AI on one machine: batch prediction over the local BigQuery and Cloud Storage, and a model behind it all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from localcloud.base.clock import Clock
+from localcloud.base.http import ASGIApp
+from localcloud.gemini.backends import BackendError, ModelBackend, backend_from
+from localcloud.gemini.errors import RequestError
+from localcloud.vertex.batches import BatchRunner
+from localcloud.vertex.endpoints import Endpoints
+from localcloud.vertex.generation import Generation
+from localcloud.vertex.job_routes import JobRoutes
+from localcloud.vertex.jobs import Jobs
+from localcloud.vertex.journal import DiskJournal, NoJournal
+from localcloud.vertex.model_routes import ModelRoutes
+from localcloud.vertex.moments import UniqueMoments
+from localcloud.vertex.operations import Operations
+from localcloud.vertex.pace import Pace
+from localcloud.vertex.registry import Registry
+from localcloud.vertex.rest import Rest
+
+if TYPE_CHECKING:
+    from localcloud.bigquery.tables.facade import Tables
+    from localcloud.storage.store import ObjectStore
+
+__all__ = ["BackendError", "ModelBackend", "Pace", "Registry", "RequestError", "Vertex", "backend_from"]
+
+
+class Vertex:
+    """The service.
+
+    Attributes:
+        app: Its REST face: ``/v1/...``, ``/v1beta1/...``, and ``/localcloud/vertex/{job}:setState``, which is no part
+            of Google's API.
+        jobs: The batch prediction jobs.
+        registry: The model registry, where BigQuery ML registers its models.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        project: str,
+        tables: Tables,
+        store: ObjectStore,
+        backend: ModelBackend,
+        pace: Pace | None = None,
+        directory: Path | None = None,
+    ) -> None:
+        """Build the service; no job runs before ``start``.
+
+        Args:
+            clock: The time of states, queues and limits.
+            project: The project whose models are registered here; jobs of every project are taken.
+            tables: The local BigQuery's tables.
+            store: The local Cloud Storage's objects.
+            backend: Who answers requests to models.
+            pace: How long states last, and how many jobs run at a time.
+            directory: Where jobs are kept; None keeps them until the process ends.
+        """
+        pace = pace or Pace()
+        moments = UniqueMoments(clock)
+        operations = Operations(clock=clock, moments=moments)
+        runner = BatchRunner(tables=tables, store=store, backend=backend, clock=clock)
+        journal = NoJournal() if directory is None else DiskJournal(directory)
+        self.jobs = Jobs(runner, operations, journal, clock=clock, moments=moments, pace=pace)
+        self.registry = Registry(project, moments=moments)
+        endpoints = Endpoints(self.registry, operations, moments=moments, operation_seconds=pace.operation_seconds)
+        self._rest = Rest(
+            [
+                *JobRoutes(self.jobs).routes(),
+                *Generation(backend).routes(),
+                *ModelRoutes(self.registry, endpoints, operations).routes(),
+            ]
+        )
+        self.app: ASGIApp = self._rest.app
+
+    def start(self) -> None:
+        """Begin to run jobs."""
+        self.jobs.start()
+
+    def stop(self) -> None:
+        """Stop running jobs; see ``Jobs.stop``."""
+        self.jobs.stop()
+        self._rest.stop()
+
+    def force_state(self, job_name: str, state: str | None) -> dict[str, Any]:
+        """Put a job into a state and keep it there; see ``Jobs.force_state``. Raises ``RequestError``."""
+        return self.jobs.force_state(job_name, state)

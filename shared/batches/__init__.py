@@ -1,0 +1,1 @@
+"""Gemini batches: the request, the work that it becomes, and the SQL that builds its requests."""

@@ -1,0 +1,154 @@
+"""The batch request: what is asked of Gemini, checked as far as it can be without asking a service.
+
+https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/capabilities/batch-inference
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.checks.fields import Fields
+from shared.checks.identifiers import (
+    DatasetName,
+    TableName,
+    check_bucket,
+    parse_dataset,
+)
+from shared.checks.query_guard import check_query
+from shared.errors import Rejected
+from shared.predictions.request import (
+    LONGEST_QUERY,
+    check_writable,
+    labels,
+    request_id,
+)
+from shared.settings import Settings
+
+# A publisher's model by its id, or a resource name of either kind.
+_MODEL = re.compile(
+    r"[a-z0-9][a-z0-9._-]{0,127}"
+    r"|(?:projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/)?publishers/[a-z0-9-]+/models/[A-Za-z0-9._@-]+"
+    r"|projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/models/[A-Za-z0-9_@-]+"
+)
+_OBJECT_NAME = re.compile(r"[^\x00-\x1f\x7f*?\[\]]{1,1024}")
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Requests that are still to be built from the rows of a query, which has a column ``prompt``."""
+
+    query: str
+    system_instruction: str | None
+    generation_config: str | None
+    """JSON text of Gemini's GenerationConfig."""
+
+
+@dataclass(frozen=True)
+class ObjectUri:
+    """An object, or a prefix of objects, of Cloud Storage."""
+
+    bucket: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"gs://{self.bucket}/{self.name}"
+
+
+@dataclass(frozen=True)
+class BatchRequest:
+    """One Gemini batch."""
+
+    model: str
+    """The model's resource name, as Vertex AI takes it."""
+    input: TableName | ObjectUri | Prompts
+    output: TableName | DatasetName | ObjectUri | None
+    """Where answers go; None: the default, which is settled when the batch is claimed."""
+    request_id: str | None
+    display_name: str
+    labels: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def parse(cls, payload: Mapping[str, object], settings: Settings, published: datetime) -> BatchRequest:
+        """Read a request that was made at ``published``; raise ``Rejected`` with the first wrong field."""
+        fields = Fields(payload)
+        model = fields.text("model", longest=512)
+        if not _MODEL.fullmatch(model):
+            raise fields.wrong("model", f"is {model[:80]!r}; write gemini-2.5-flash or a model's resource name")
+        request = cls(
+            model=model if "/" in model else f"publishers/google/models/{model}",
+            input=_input(fields, settings),
+            output=_output(fields, settings),
+            request_id=request_id(fields, published),
+            display_name=fields.optional_text("display_name", longest=128) or "modeldrop",
+            labels=labels(fields),
+        )
+        fields.done()
+        return request
+
+
+def _input(fields: Fields, settings: Settings) -> TableName | ObjectUri | Prompts:
+    if not fields.has("input") or isinstance(fields.plain_or_text("input"), str):
+        text = fields.text("input", longest=2048)
+        if text.startswith("bq://"):
+            return TableName.parse(text.removeprefix("bq://"), project=settings.google_cloud_project, field="input")
+        return _object_uri(text, fields, "input", kept={settings.state_bucket})
+    inputs = fields.nested("input")
+    prompts = inputs.nested("prompts")
+    query = prompts.text("query", longest=LONGEST_QUERY)
+    prompts.done()
+    check_query(
+        query,
+        field="input.prompts.query",
+        allow_external=settings.allow_external_query,
+        allow_ai=settings.allow_ai_functions,
+        allow_catalog=not settings.readable_datasets,
+    )
+    generation_config = inputs.plain("generation_config")
+    instruction = inputs.optional_text("system_instruction", longest=100_000)
+    inputs.done()
+    return Prompts(query, instruction, json.dumps(generation_config, sort_keys=True) if generation_config else None)
+
+
+def _output(fields: Fields, settings: Settings) -> TableName | DatasetName | ObjectUri | None:
+    text = fields.optional_text("output", longest=2048)
+    if text is None:
+        return None
+    if not text.startswith("bq://"):
+        return _object_uri(text, fields, "output", kept={settings.model_bucket, settings.state_bucket})
+    name = text.removeprefix("bq://")
+    project = settings.google_cloud_project
+    output: TableName | DatasetName
+    # A project with a domain (example.com:project) has dots of its own before the colon.
+    match name.rpartition(":")[2].count("."):
+        case 1:
+            output = parse_dataset(name, project=project, field="output")
+        case 2:
+            output = TableName.parse(name, project=project, field="output")
+        case _:
+            raise fields.wrong("output", "must be bq://project.dataset, bq://project.dataset.table or gs://bucket/path")
+    check_writable(output.project, output.dataset, settings, "output")
+    return output
+
+
+def _object_uri(text: str, fields: Fields, field: str, *, kept: Set[str]) -> ObjectUri:
+    """Read the `gs://` address in ``field``, which may not lie in the buckets that are ``kept`` for Modeldrop."""
+    bucket, _, name = text.removeprefix("gs://").partition("/")
+    if not text.startswith("gs://"):
+        raise Rejected(
+            f"{field} is {text[:80]!r}; it must begin with bq:// or gs://", field=field, code="invalid_field"
+        )
+    check_bucket(bucket, field)
+    doubled = "//" in f"/{name}"
+    if field == "input" and (not _OBJECT_NAME.fullmatch(name) or doubled):
+        raise Rejected(
+            f"{field} must name one JSONL file: gs://bucket/path/file.jsonl", field=field, code="invalid_field"
+        )
+    if field == "output" and name and (not _OBJECT_NAME.fullmatch(name) or doubled):
+        raise Rejected(f"{field} must be a folder: gs://bucket/path", field=field, code="invalid_field")
+    if bucket in kept:
+        raise fields.wrong(field, f"is in the bucket {bucket}, which Modeldrop keeps for itself")
+    return ObjectUri(bucket, name)

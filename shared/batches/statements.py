@@ -1,0 +1,28 @@
+"""The SQL of a batch. Names come in checked, texts are quoted here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from shared.batches.request import Prompts
+from shared.checks.identifiers import column_sql, string_literal
+
+
+def batch_requests(prompts: Prompts, columns: Sequence[str]) -> str:
+    """Return the query that makes Gemini requests out of prompts.
+
+    Every column of the query stays beside its request, and comes back beside the answer.
+    https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference
+    """
+    # Built with JSON_OBJECT, whose keys are texts: Gemini's field names must keep their case.
+    part = "JSON_OBJECT('text', CAST(prompt AS STRING))"
+    fields = [f"'contents', [JSON_OBJECT('role', 'user', 'parts', [{part}])]"]
+    if prompts.system_instruction is not None:
+        instruction = json.dumps({"parts": [{"text": prompts.system_instruction}]})
+        fields.append(f"'systemInstruction', PARSE_JSON({string_literal(instruction)})")
+    if prompts.generation_config is not None:
+        fields.append(f"'generationConfig', PARSE_JSON({string_literal(prompts.generation_config)})")
+    kept = "".join(f"{column_sql(column)}, " for column in columns if column != "prompt")
+    request = f"TO_JSON_STRING(JSON_OBJECT({', '.join(fields)})) AS request"
+    return f"SELECT {kept}{request}\nFROM (\n{prompts.query}\n)"

@@ -1,0 +1,1 @@
+"""Checks of names, fields and queries that come from outside."""

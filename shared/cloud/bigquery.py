@@ -1,0 +1,300 @@
+"""BigQuery's jobs: submitted under ids of our own, so that submitting one twice is submitting it once."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from google.api_core import exceptions
+from google.cloud import bigquery
+from google.cloud.bigquery.retry import DEFAULT_RETRY
+
+from shared.checks.identifiers import DatasetName, TableName
+from shared.cloud.outages import OUTAGES
+from shared.cloud.states import (
+    BIGQUERY_STATES,
+    Consequence,
+    Progress,
+    consequence_of_call,
+)
+from shared.errors import (
+    ModeldropError,
+    Problem,
+    Rejected,
+    TryLater,
+)
+from shared.work import Job, System
+
+CALL_SECONDS = 20.0
+_RETRY = DEFAULT_RETRY.with_timeout(CALL_SECONDS)
+# How long a dataset's location is taken as known: one that was made anew elsewhere must not be wrong for good.
+LOCATION_SECONDS = 300.0
+PAYLOAD_LABEL = "modeldrop_payload"
+# By how much BigQuery's clock and a function's may differ; the ledger remembers for days.
+_CLOCKS_APART = timedelta(hours=1)
+
+_WRITE_DISPOSITIONS = {"empty": "WRITE_EMPTY", "truncate": "WRITE_TRUNCATE", "append": "WRITE_APPEND"}
+# https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/data-types
+_PARAMETER_TYPES = {bool: "BOOL", int: "INT64", float: "FLOAT64", str: "STRING"}
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query job that is to be submitted."""
+
+    sql: str
+    labels: Mapping[str, str]
+    destination: TableName | None = None
+    write: str = "empty"
+    parameters: tuple[tuple[str, Any], ...] = ()
+    priority: str = "interactive"
+    maximum_bytes_billed: int | None = None
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What a dry run told."""
+
+    statement: str
+    columns: tuple[Mapping[str, Any], ...]
+    """The result's columns as TableFieldSchema."""
+    tables: tuple[TableName, ...]
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a job stands."""
+
+    progress: Progress
+    reason: str | None
+    """Of a job that failed."""
+    message: str | None
+    resource: Mapping[str, Any]
+    """The job as the service tells it."""
+
+
+class BigQueryJobs:
+    """The calls to BigQuery that the functions make."""
+
+    def __init__(self, client: bigquery.Client) -> None:
+        self._client = client
+        self._locations: dict[DatasetName, tuple[str, float]] = {}
+
+    def location_of(self, dataset: DatasetName, field: str | None = None) -> str:
+        """Return where ``dataset`` is; raise ``Rejected`` if there is no such dataset. Asked once in five minutes."""
+        location, asked = self._locations.get(dataset, ("", 0.0))
+        if not location or time.monotonic() - asked > LOCATION_SECONDS:
+            with _refusals(field):
+                location = str(self._client.get_dataset(str(dataset), retry=_RETRY, timeout=CALL_SECONDS).location)
+            self._locations[dataset] = (location, time.monotonic())
+        return location
+
+    def ensure_dataset(self, dataset: DatasetName, location: str) -> None:
+        """Create ``dataset`` in ``location`` if there is none."""
+        resource = bigquery.Dataset(str(dataset))
+        resource.location = location
+        with _refusals("output"):
+            self._client.create_dataset(resource, exists_ok=True, retry=_RETRY, timeout=CALL_SECONDS)
+
+    def columns_of(self, table: TableName, field: str) -> tuple[Mapping[str, Any], ...]:
+        """Return a table's columns as TableFieldSchema; raise ``Rejected`` if there is no such table."""
+        with _refusals(field):
+            found = self._client.get_table(str(table), retry=_RETRY, timeout=CALL_SECONDS)
+        return tuple(column.to_api_repr() for column in found.schema)
+
+    def model_created(self, model: str) -> datetime | None:
+        """Return when the model of this name was created (or replaced); None if there is none."""
+        try:
+            with _refusals(None):
+                found = self._client.get_model(model, retry=_RETRY, timeout=CALL_SECONDS)
+        except Rejected as error:
+            if error.problem.code == "notFound":
+                return None
+            raise
+        return found.created or datetime.min.replace(tzinfo=UTC)
+
+    def model_columns(self, model: str) -> dict[str, Any]:
+        """Return what an event tells of a model: its type, and its input and output columns."""
+        with _refusals(None):
+            resource = self._client.get_model(model, retry=_RETRY, timeout=CALL_SECONDS).to_api_repr()
+        return {
+            "model_type": resource.get("modelType"),
+            "input_columns": [_standard_column(column) for column in resource.get("featureColumns", [])],
+            "output_columns": [_standard_column(column) for column in resource.get("labelColumns", [])],
+        }
+
+    def analyse(self, query: Query, location: str, field: str) -> Analysis:
+        """Dry-run ``query``; raise ``Rejected`` about ``field`` if BigQuery would not run it."""
+        config = _configuration(query)
+        config.dry_run = True
+        config.use_query_cache = False
+        with _refusals(field):
+            # With an id of its own a conflict is told at once; the client looks long for the job of an id that it made.
+            job = self._client.query(
+                query.sql,
+                job_config=config,
+                job_id=str(uuid.uuid4()),
+                location=location,
+                retry=_RETRY,
+                timeout=CALL_SECONDS,
+                job_retry=None,
+            )
+        statistics = _resource(job).get("statistics", {})
+        about = statistics.get("query", {})
+        return Analysis(
+            statement=about.get("statementType", ""),
+            columns=tuple(about.get("schema", {}).get("fields", ())),
+            tables=tuple(
+                TableName(table["projectId"], table["datasetId"], table["tableId"])
+                for table in about.get("referencedTables", ())
+            ),
+            bytes=int(about.get("totalBytesProcessed") or statistics.get("totalBytesProcessed") or 0),
+        )
+
+    def submit(self, query: Query, job_id: str, location: str, *, since: datetime) -> Job:
+        """Submit ``query`` under ``job_id``, or adopt the job that has the id already.
+
+        Raises ``Rejected`` if BigQuery refuses it or if the id belongs to another request, ``OldJob`` if it belongs to a
+        job that was there before ``since``, when the work began, and ``TryLater`` if it may be submitted again later,
+        under the same id.
+        https://docs.cloud.google.com/bigquery/docs/managing-jobs
+        """
+        with _refusals(None):
+            try:
+                self._client.query(
+                    query.sql,
+                    job_config=_configuration(query),
+                    job_id=job_id,
+                    location=location,
+                    retry=_RETRY,
+                    timeout=CALL_SECONDS,
+                    job_retry=None,
+                )
+            except exceptions.Conflict:
+                payload = query.labels.get(PAYLOAD_LABEL, "")
+                if self.find(job_id, location, payload=payload, since=since) is None:
+                    # Just after a 409 the job may not be there to read yet.
+                    raise TryLater(f"BigQuery has the job {job_id}, and does not show it yet") from None
+        return Job(System.BIGQUERY, job_id, location)
+
+    def find(self, job_id: str, location: str, *, payload: str, since: datetime) -> Job | None:
+        """Return the job of this id if there is one, of the request whose hash is ``payload``.
+
+        Raises ``Rejected`` if the id belongs to another request, ``OldJob`` if the job was there before ``since``, and
+        ``TryLater`` if the service does not tell.
+        """
+        job = Job(System.BIGQUERY, job_id, location)
+        report = self.look(job)
+        if report is None:
+            return None
+        if report.resource.get("configuration", {}).get("labels", {}).get(PAYLOAD_LABEL) != payload:
+            raise Rejected(f"the job id {job_id} is taken by another request", code="job_id_taken")
+        created = int(report.resource.get("statistics", {}).get("creationTime") or 0) / 1000
+        if created and created < (since - _CLOCKS_APART).timestamp():
+            raise OldJob(job_id)
+        return job
+
+    def look(self, job: Job) -> Report | None:
+        """Return how ``job`` stands; None if there is no such job. Raises ``TryLater`` if the service does not tell."""
+        try:
+            with _refusals(None):
+                found = self._client.get_job(job.id, location=job.location, retry=_RETRY, timeout=CALL_SECONDS)
+        except Rejected as error:
+            if error.problem.code == "notFound":
+                return None
+            raise TryLater(error.problem.message) from error
+        resource = _resource(found)
+        status = resource.get("status", {})
+        progress = BIGQUERY_STATES.get(status.get("state", ""), Progress.UNKNOWN)
+        failure = status.get("errorResult")
+        if progress is Progress.SUCCEEDED and failure:
+            return Report(Progress.FAILED, failure.get("reason", ""), failure.get("message", ""), resource)
+        return Report(progress, None, None, resource)
+
+    def active(self, since: datetime) -> set[str]:
+        """Return the ids of all jobs created since then that wait or run, a page of 1,000 a call."""
+        ids: set[str] = set()
+        with _refusals(None):
+            for state in ("pending", "running"):
+                for job in self._client.list_jobs(
+                    state_filter=state, min_creation_time=since, page_size=1000, retry=_RETRY, timeout=CALL_SECONDS
+                ):
+                    ids.add(job.job_id)
+        return ids
+
+    def delete_model(self, model: str) -> None:
+        """Delete a model; it does not matter whether it is there."""
+        with _refusals(None):
+            self._client.delete_model(model, not_found_ok=True, retry=_RETRY, timeout=CALL_SECONDS)
+
+
+class OldJob(ModeldropError):
+    """The job id belongs to the same request, sent so long ago that the ledger no longer knows it."""
+
+
+@contextmanager
+def _refusals(field: str | None) -> Iterator[None]:
+    """Turn what BigQuery refuses into what it leads to."""
+    try:
+        yield
+    except exceptions.Conflict as error:
+        raise TryLater(f"BigQuery: a conflict with another call: {error.message}"[:300]) from error
+    except exceptions.GoogleAPICallError as error:
+        told = next((each for each in error.errors if isinstance(each, Mapping)), {})
+        reason = told.get("reason")
+        # The error's own text begins with the address that was called, which is nobody's business.
+        message = told.get("message") or error.message or str(error)
+        if consequence_of_call(error.code or 500, reason) is Consequence.REJECT:
+            code = reason or ("notFound" if error.code == 404 else "invalid")
+            raise Rejected(f"BigQuery: {message}", field=field, code=code) from error
+        raise TryLater(f"BigQuery: {reason or error.code}: {message}"[:300]) from error
+    except OUTAGES as error:
+        raise TryLater(f"BigQuery did not answer: {error}"[:300]) from error
+
+
+def _configuration(query: Query) -> bigquery.QueryJobConfig:
+    config = bigquery.QueryJobConfig(use_legacy_sql=False, labels=dict(query.labels))
+    config.priority = query.priority.upper()
+    if query.maximum_bytes_billed is not None:
+        config.maximum_bytes_billed = query.maximum_bytes_billed
+    if query.destination is not None:
+        config.destination = bigquery.TableReference.from_string(str(query.destination))
+        config.write_disposition = _WRITE_DISPOSITIONS[query.write]
+        config.create_disposition = "CREATE_IF_NEEDED"
+    if query.parameters:
+        config.query_parameters = [_parameter(name, value) for name, value in query.parameters]
+    return config
+
+
+def _parameter(name: str, value: Any) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
+    if isinstance(value, list):
+        return bigquery.ArrayQueryParameter(name, _PARAMETER_TYPES[type(value[0])], value)
+    return bigquery.ScalarQueryParameter(name, _PARAMETER_TYPES[type(value)], value)
+
+
+def _resource(job: Any) -> Mapping[str, Any]:
+    """Return a job as the service told it; ``to_api_repr`` gives only what was asked of the service."""
+    properties: Mapping[str, Any] = job._properties
+    return properties
+
+
+def _standard_column(column: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": column.get("name", ""), "type": _standard_type(column.get("type", {}))}
+
+
+def _standard_type(kind: Mapping[str, Any]) -> str:
+    name = str(kind.get("typeKind", ""))
+    if name == "ARRAY":
+        return f"ARRAY<{_standard_type(kind.get('arrayElementType', {}))}>"
+    return name
+
+
+def problem_of(report: Report) -> Problem:
+    """Return what an event tells of a job that failed: the service's own reason and words."""
+    return Problem(report.reason or "failed", report.message or "the job failed and BigQuery did not say why")

@@ -1,0 +1,277 @@
+"""Model drops: which objects are one, whether it is complete and settled, and which version comes after which.
+
+Everything here is pure: a listing and a time go in, a decision comes out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from shared.checks.identifiers import ModelName, is_drop_folder
+from shared.drops import manifest
+from shared.drops.formats.saved_model import Graph
+from shared.drops.manifest import Manifest
+from shared.errors import Rejected
+from shared.keys import hash_of
+
+SAVED_MODEL = "saved_model.pb"
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_SHARD = re.compile(r"variables/variables\.data-([0-9]{5})-of-([0-9]{5})")
+
+# Command line tools write parts of large uploads there.
+_TEMPORARY = ("gcloud/tmp/", "gsutil/tmp/")
+
+# What a file at the drop's top must end in to be the model, and by how many bytes BigQuery takes it.
+# https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-onnx (and the pages of the others)
+_SINGLE_FILES: dict[str, tuple[str, ...]] = {
+    "ONNX": (".onnx",),
+    "TENSORFLOW_LITE": (".tflite",),
+    "XGBOOST": (".bst", ".json"),
+}
+
+
+@dataclass(frozen=True)
+class DropPath:
+    """The folder of one drop: `<dataset>/<model>/<version>/`."""
+
+    dataset: str
+    model: str
+    version: str
+
+    @classmethod
+    def of_object(cls, name: str) -> DropPath | None:
+        """Return the drop that the object ``name`` belongs to, or None if it is to be ignored."""
+        if name.startswith(_TEMPORARY) or name.endswith("/"):
+            return None
+        parts = name.split("/")
+        if len(parts) < 4 or any(part in {"", ".", ".."} for part in parts) or parts[-1][0] in "._":
+            return None
+        dataset, model, version = parts[:3]
+        if not is_drop_folder(dataset, model) or not _VERSION.fullmatch(version):
+            return None
+        # A dataset and a model beginning with an underscore are hidden, as files are.
+        return None if dataset[0] == "_" or model[0] == "_" else cls(dataset, model, version)
+
+    @classmethod
+    def parse(cls, path: str, bucket: str, field: str) -> DropPath:
+        """Read `gs://bucket/dataset/model/version/`; raise ``Rejected`` if it is no drop of this bucket."""
+        name = path.removeprefix(f"gs://{bucket}/")
+        drop = cls.of_object(f"{name.rstrip('/')}/{SAVED_MODEL}") if name != path else None
+        if drop is None or drop.prefix != f"{name.rstrip('/')}/":
+            raise Rejected(
+                f"{field} is {path[:120]!r}; it must be gs://{bucket}/<dataset>/<model>/<version>/",
+                field=field,
+                code="invalid_field",
+            )
+        return drop
+
+    @property
+    def prefix(self) -> str:
+        """What the names of the drop's objects begin with."""
+        return f"{self.dataset}/{self.model}/{self.version}/"
+
+    @property
+    def key(self) -> str:
+        """The key under which the drop is watched."""
+        return hash_of("drop", self.prefix)
+
+
+@dataclass(frozen=True)
+class DropFile:
+    """One object of a drop."""
+
+    name: str
+    """Within the drop's folder."""
+    generation: int
+    crc32c: str
+    size: int
+    updated: datetime
+
+    @property
+    def hidden(self) -> bool:
+        """Whether it is no part of a drop unless the graph names it."""
+        return self.name.rsplit("/", 1)[-1][:1] in {"", ".", "_"}
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The drop may be imported."""
+
+    model_type: str
+    fingerprint: str
+    file: str | None
+    """The one file that is the model; None for a SavedModel, which is all of them."""
+
+
+@dataclass(frozen=True)
+class NotReady:
+    """The drop may not be imported yet."""
+
+    missing: tuple[str, ...]
+    """What it still lacks, in words; empty if it is complete and has not settled."""
+    due: datetime
+    """When to look again."""
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A drop as it was listed."""
+
+    path: DropPath
+    files: tuple[DropFile, ...]
+    manifest: Manifest = field(default_factory=Manifest)
+    manifest_text: str = ""
+    graph: Graph | None = None
+    """Of a SavedModel; None as long as its graph is not there."""
+    other_json: frozenset[str] = frozenset()
+    """JSON files that do not begin as a booster."""
+
+    @property
+    def newest(self) -> datetime | None:
+        return max((file.updated for file in self.files), default=None)
+
+    @property
+    def graph_file(self) -> DropFile | None:
+        return self._file(SAVED_MODEL)
+
+    @property
+    def manifest_file(self) -> DropFile | None:
+        return self._file(manifest.NAME)
+
+    @property
+    def json_files(self) -> tuple[DropFile, ...]:
+        """The files that may be a booster in JSON."""
+        return tuple(
+            file for file in self.files if not file.hidden and "/" not in file.name and file.name.endswith(".json")
+        )
+
+    @property
+    def payload(self) -> tuple[DropFile, ...]:
+        """The files that count: not hidden ones, but for those that the graph names, and not `modeldrop.yaml`."""
+        named = set(self.graph.assets) if self.graph else set()
+        return tuple(
+            file for file in self.files if (not file.hidden or file.name in named) and file.name != manifest.NAME
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash of what was dropped: it changes with any file, and with `modeldrop.yaml`."""
+        counted = [*self.payload, *([self.manifest_file] if self.manifest_file else [])]
+        parts = sorted(f"{file.name}\n{file.generation}\n{file.crc32c}" for file in counted)
+        return hash_of("fingerprint", *parts)
+
+    def target(self, project: str) -> ModelName:
+        """The model that the drop becomes."""
+        return self.manifest.target or ModelName(project, self.path.dataset, self.path.model)
+
+    def look(self, now: datetime, settle: timedelta) -> Ready | NotReady:
+        """Decide whether the drop may be imported; raise ``Rejected`` if it never can as it is."""
+        model_type, file, missing = self._completeness()
+        if missing:
+            return NotReady(missing, now + settle)
+        if self.manifest.files is not None:
+            lacking = self.manifest.files - len(self.payload)
+            if lacking > 0:
+                return NotReady(
+                    (f"{lacking} of {self.manifest.files} files ({manifest.NAME} says files)",), now + settle
+                )
+            return Ready(model_type, self.fingerprint, file)
+        settled = (self.newest or now) + settle
+        return NotReady((), settled) if settled > now else Ready(model_type, self.fingerprint, file)
+
+    def _completeness(self) -> tuple[str, str | None, tuple[str, ...]]:
+        """Return the type, the file that is the model, and what is missing."""
+        names = {file.name for file in self.payload} - self.other_json
+        declared = self.manifest.model_type
+        singles = {
+            model_type: sorted(name for name in names if "/" not in name and name.endswith(endings))
+            for model_type, endings in _SINGLE_FILES.items()
+        }
+        if SAVED_MODEL in names or declared == "TENSORFLOW" or any(name.startswith("variables/") for name in names):
+            return "TENSORFLOW", None, self._missing_of_saved_model(names)
+        found = {declared: singles[declared]} if declared else {kind: each for kind, each in singles.items() if each}
+        files = [name for each in found.values() for name in each]
+        if any(not name.endswith(".json") for name in files):
+            # Many tools leave a JSON file beside the model: it is the booster only where nothing else can be.
+            found = {kind: [name for name in each if not name.endswith(".json")] for kind, each in found.items()}
+            files = [name for each in found.values() for name in each]
+        if len(files) > 1:
+            raise Rejected(
+                f"the drop holds {len(files)} model files ({', '.join(sorted(files)[:5])}); one folder is one model",
+                code="several_models",
+            )
+        if not files:
+            wanted = (
+                f"a file of type {declared}"
+                if declared
+                else "saved_model.pb, or one .onnx, .tflite, .bst or .json file"
+            )
+            return declared or "", None, (wanted,)
+        if "*" in files[0]:
+            raise Rejected(
+                f"the name of {files[0][:120]!r} holds a *, which BigQuery takes for any text", code="wrong_name"
+            )
+        return next(kind for kind, each in found.items() if each) or "", files[0], ()
+
+    def _missing_of_saved_model(self, names: set[str]) -> tuple[str, ...]:
+        if self.graph is None:
+            return (SAVED_MODEL,)
+        missing = [asset for asset in self.graph.assets if asset not in names]
+        if self.graph.has_variables:
+            if "variables/variables.index" not in names:
+                missing.append("variables/variables.index")
+            missing += _missing_shards(names)
+        return tuple(missing)
+
+    def _file(self, name: str) -> DropFile | None:
+        return next((file for file in self.files if file.name == name), None)
+
+
+def _missing_shards(names: set[str]) -> list[str]:
+    shards = [found for name in names if (found := _SHARD.fullmatch(name)) and int(found[2])]
+    if not shards:
+        return ["variables/variables.data-00000-of-?????"]
+    # A folder that was written twice may hold the shards of both: one complete set is enough.
+    counts = {int(shard[2]) for shard in shards}
+    lacking = [
+        [name for index in range(count) if (name := _shard_name(index, count)) not in names] for count in sorted(counts)
+    ]
+    return min(lacking, key=len)
+
+
+def _shard_name(index: int, count: int) -> str:
+    return f"variables/variables.data-{index:05d}-of-{count:05d}"
+
+
+def version_order(version: str) -> tuple[int, int, str]:
+    """Return what versions sort by: numbers by their value and above all others, which sort by code points."""
+    return (1, int(version), "") if version.isascii() and version.isdigit() else (0, 0, version)
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """What the ledger knows of one model: the versions that are current, being imported and pinned."""
+
+    current: Mapping[str, str] | None = None
+    """`version` and `fingerprint` of what was imported last; None if nothing was."""
+    in_flight: Mapping[str, str] | None = None
+    """`key` and `version` of the import under way."""
+    pinned: str | None = None
+
+    def superseded(self, version: str) -> bool:
+        """Whether a higher version was imported already, so that ``version`` comes too late."""
+        if self.pinned is not None:
+            return version_order(version) < version_order(self.pinned)
+        return self.current is not None and version_order(version) < version_order(self.current["version"])
+
+
+def listed_files(prefix: str, objects: Sequence[tuple[str, int, str, int, datetime]]) -> tuple[DropFile, ...]:
+    """Return the files of a drop out of a listing's (name, generation, crc32c, size, updated)."""
+    return tuple(
+        DropFile(name.removeprefix(prefix), generation, crc32c, size, updated)
+        for name, generation, crc32c, size, updated in objects
+        if not name.endswith("/")
+    )

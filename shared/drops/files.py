@@ -1,0 +1,145 @@
+"""Lists a drop in its bucket, and reads the two files of it that say what the rest must be."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime
+
+from google.api_core import exceptions
+from google.cloud import storage
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+from shared.cloud.outages import OUTAGES
+from shared.drops.drop import (
+    Drop,
+    DropFile,
+    DropPath,
+    listed_files,
+)
+from shared.drops.formats.saved_model import Graph, read_graph
+from shared.drops.manifest import (
+    LARGEST_BYTES,
+    NAME,
+    decode,
+    read_manifest,
+)
+from shared.errors import Problem, Rejected, TryLater
+
+CALL_SECONDS = 20.0
+_RETRY = DEFAULT_RETRY.with_timeout(CALL_SECONDS)
+_FIELDS = "nextPageToken,items(name,generation,crc32c,size,updated)"
+
+# BigQuery takes no larger TensorFlow model, so no larger graph is worth reading:
+# https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-tensorflow
+LARGEST_GRAPH_BYTES = 450 * 1024 * 1024
+
+# How XGBoost begins a model in JSON: https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html
+BOOSTER = re.compile(rb'\s*\{\s*"(learner|version)"\s*:')
+BOOSTER_BYTES = 256
+# Of more than one that is a booster, none is imported: there is no need to look at many.
+MOST_JSON_FILES = 5
+
+
+class DropFiles:
+    """The model bucket."""
+
+    def __init__(self, client: storage.Client, bucket: str, project: str) -> None:
+        self._client = client
+        self._bucket = client.bucket(bucket)
+        self._project = project
+        # Read once per generation: a graph may be large, and a drop is looked at several times.
+        self._graphs: dict[tuple[str, int], Graph] = {}
+
+    @property
+    def bucket(self) -> str:
+        return str(self._bucket.name)
+
+    def read(self, path: DropPath) -> Drop:
+        """Return the drop as it is now; it has no files if there is none.
+
+        Raises ``Rejected`` if its `modeldrop.yaml` or its graph cannot be read, ``TryLater`` if Cloud Storage does not
+        answer.
+        """
+        drop = self.list(path)
+        try:
+            if drop.manifest_file is not None:
+                if drop.manifest_file.size > LARGEST_BYTES:
+                    raise Rejected(f"modeldrop.yaml is larger than {LARGEST_BYTES} bytes", code="invalid_manifest")
+                text = self._content(path, drop.manifest_file)
+                manifest = read_manifest(text, self._project)
+                drop = replace(drop, manifest=manifest, manifest_text=decode(text))
+            if drop.graph_file is not None:
+                drop = replace(drop, graph=self._graph(path, drop.graph_file))
+            else:
+                others = {file.name for file in drop.json_files[:MOST_JSON_FILES] if not self._is_booster(path, file)}
+                drop = replace(drop, other_json=frozenset(others))
+        except exceptions.NotFound as error:
+            raise TryLater(f"{path.prefix} changed while it was read") from error
+        return drop
+
+    def read_or_list(self, path: DropPath) -> tuple[Drop, Problem | None]:
+        """Return the drop as it is now, and what is wrong with it if it cannot be read: then it has its files alone."""
+        try:
+            return self.read(path), None
+        except Rejected as error:
+            return self.list(path), error.problem
+
+    def list(self, path: DropPath) -> Drop:
+        """Return the drop's files alone, one call for every 1,000."""
+        try:
+            listed = self._client.list_blobs(
+                self._bucket, prefix=path.prefix, page_size=1000, fields=_FIELDS, retry=_RETRY, timeout=CALL_SECONDS
+            )
+            objects = [(blob.name, int(blob.generation), blob.crc32c, int(blob.size), blob.updated) for blob in listed]
+        except OUTAGES as error:
+            raise TryLater(f"Cloud Storage did not list {path.prefix}: {error}"[:300]) from error
+        return Drop(path, listed_files(path.prefix, objects))
+
+    def versions(self, prefix: str = "") -> dict[DropPath, datetime]:
+        """Return every folder below ``prefix`` that is a drop, with the time of its newest object."""
+        return self._drops(prefix=prefix)
+
+    def described(self) -> dict[DropPath, datetime]:
+        """Return every drop that has a `modeldrop.yaml`, with the time of that."""
+        return self._drops(match_glob=f"*/*/*/{NAME}")
+
+    def _drops(self, **chosen: str) -> dict[DropPath, datetime]:
+        newest: dict[DropPath, datetime] = {}
+        try:
+            for blob in self._client.list_blobs(
+                self._bucket,
+                page_size=1000,
+                fields="nextPageToken,items(name,updated)",
+                retry=_RETRY,
+                timeout=CALL_SECONDS,
+                **chosen,
+            ):
+                if path := DropPath.of_object(blob.name):
+                    newest[path] = max(newest.get(path, blob.updated), blob.updated)
+        except OUTAGES as error:
+            raise TryLater(f"Cloud Storage did not list the drops: {error}"[:300]) from error
+        return newest
+
+    def _graph(self, path: DropPath, file: DropFile) -> Graph:
+        known = (path.prefix, file.generation)
+        if known not in self._graphs:
+            if file.size > LARGEST_GRAPH_BYTES:
+                raise Rejected("saved_model.pb is larger than the 450 MB that BigQuery imports", code="too_large")
+            if len(self._graphs) > 1000:
+                self._graphs.clear()
+            self._graphs[known] = read_graph(self._content(path, file))
+        return self._graphs[known]
+
+    def _is_booster(self, path: DropPath, file: DropFile) -> bool:
+        return file.size > 0 and BOOSTER.match(self._content(path, file, first_bytes=BOOSTER_BYTES)) is not None
+
+    def _content(self, path: DropPath, file: DropFile, *, first_bytes: int | None = None) -> bytes:
+        blob = self._bucket.blob(path.prefix + file.name, generation=file.generation)
+        end = None if first_bytes is None else first_bytes - 1
+        try:
+            return bytes(blob.download_as_bytes(end=end, raw_download=True, retry=_RETRY, timeout=CALL_SECONDS))
+        except exceptions.NotFound:
+            raise
+        except OUTAGES as error:
+            raise TryLater(f"Cloud Storage did not give {path.prefix}{file.name}: {error}"[:300]) from error

@@ -1,0 +1,162 @@
+"""`modeldrop.yaml`, the optional file beside a drop's files that says more than the path does."""
+
+from __future__ import annotations
+
+import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import yaml
+
+from shared.checks.fields import Fields
+from shared.checks.identifiers import ModelName, check_column
+from shared.errors import Rejected
+from shared.predictions.request import labels
+
+NAME = "modeldrop.yaml"
+MODEL_TYPES = ("TENSORFLOW", "ONNX", "TENSORFLOW_LITE", "XGBOOST")
+LARGEST_BYTES = 64 * 1024
+DEEPEST_YAML = 10
+
+# What BigQuery takes for XGBoost: https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-xgboost
+_INPUT_TYPES = ("INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC")
+_OUTPUT_TYPES = ("FLOAT64",)
+_KMS_KEY = re.compile(
+    r"projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/keyRings/[A-Za-z0-9_-]{1,63}/cryptoKeys/[A-Za-z0-9_-]{1,63}"
+)
+# https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-glm#model_registry
+_REGISTRY_ID = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
+_ALIAS = re.compile(r"[a-z][a-z0-9-]{0,126}[a-z0-9]")
+_OPENING = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+_DURATION = re.compile(r"([0-9]{1,5})\s*(h|d)")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a `modeldrop.yaml` says; everything may be left out."""
+
+    target: ModelName | None = None
+    """The model that the drop becomes, if not the one of the path."""
+    model_type: str | None = None
+    description: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    expires_after: timedelta | None = None
+    kms_key: str | None = None
+    inputs: tuple[tuple[str, str], ...] = ()
+    outputs: tuple[tuple[str, str], ...] = ()
+    files: int | None = None
+    """How many files the drop has, `modeldrop.yaml` not counted: then it need not settle."""
+    registry_id: str | None = None
+    registry_aliases: tuple[str, ...] = ()
+
+
+def read_manifest(text: bytes, project: str) -> Manifest:
+    """Read a `modeldrop.yaml`; raise ``Rejected`` with the first wrong field."""
+    if len(text) > LARGEST_BYTES:
+        raise Rejected(f"{NAME} is larger than {LARGEST_BYTES} bytes", field=NAME, code="invalid_manifest")
+    try:
+        decoded = decode(text)
+        _check_tokens(decoded)
+        value = yaml.safe_load(decoded)
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        told = " ".join(str(error).split())[:200]
+        raise Rejected(f"{NAME} is no YAML: {told}", field=NAME, code="invalid_manifest") from error
+    if value is None:
+        return Manifest()
+    if isinstance(value, Mapping) and not all(isinstance(name, str) for name in value):
+        raise Rejected(f"{NAME} has a field whose name is no text", field=NAME, code="invalid_manifest")
+    return _manifest(Fields(value, NAME), project)
+
+
+def decode(text: bytes) -> str:
+    """Return the text of a `modeldrop.yaml`; raise ``ValueError`` if it is none. https://yaml.org/spec/1.2.2/#52-character-encodings"""
+    return text.decode("utf-16" if text.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
+
+
+def _check_tokens(text: str) -> None:
+    """Raise ``Rejected`` for what YAML can do and nobody needs here, before anything is made of it.
+
+    An alias can blow a small file up, a tag can make the reader stumble, and nesting costs time that grows with its square.
+    """
+    depth = 0
+    for token in yaml.scan(text):
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if isinstance(token, (yaml.AliasToken, yaml.TagToken)):
+            raise Rejected(f"{NAME} uses an alias (*name) or a tag (!name)", field=NAME, code="invalid_manifest")
+        if depth > DEEPEST_YAML:
+            raise Rejected(f"{NAME} is nested more than {DEEPEST_YAML} deep", field=NAME, code="invalid_manifest")
+
+
+def _manifest(fields: Fields, project: str) -> Manifest:
+    target = fields.optional_text("target")
+    registry = fields.optional_nested("registry")
+    manifest = Manifest(
+        target=ModelName.parse_new(target, project=project, field=f"{NAME}.target") if target else None,
+        model_type=fields.choice("type", MODEL_TYPES, "TENSORFLOW") if fields.has("type") else None,
+        description=fields.optional_text("description", longest=16_384),
+        labels=labels(fields),
+        expires_after=_duration(fields),
+        kms_key=_matching(fields, "kms_key", _KMS_KEY, "projects/P/locations/L/keyRings/R/cryptoKeys/K"),
+        inputs=_columns(fields, "input", _INPUT_TYPES),
+        outputs=_columns(fields, "output", _OUTPUT_TYPES),
+        files=fields.optional_whole("files", most=1_000_000),
+        registry_id=_registry_id(registry),
+        registry_aliases=_aliases(registry),
+    )
+    fields.optional_text("type")
+    if bool(manifest.inputs) != bool(manifest.outputs):
+        raise fields.wrong("input", "goes with output: give both or neither")
+    if registry is not None:
+        registry.done()
+    fields.done()
+    return manifest
+
+
+def _columns(fields: Fields, name: str, types: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    columns = fields.text_map(name)
+    for column, kind in columns.items():
+        check_column(column, fields.path(f"{name}.{column}")[:120])
+        if kind.upper() not in types:
+            raise fields.wrong(f"{name}.{column}", f"must be {' or '.join(types)}, not {kind[:40]!r}")
+    return tuple((column, kind.upper()) for column, kind in columns.items())
+
+
+def _duration(fields: Fields) -> timedelta | None:
+    text = fields.optional_text("expires_after")
+    if text is None:
+        return None
+    found = _DURATION.fullmatch(text)
+    if not found or not int(found[1]):
+        raise fields.wrong("expires_after", f"must be hours or days such as 12h or 30d, not {text[:40]!r}")
+    return timedelta(hours=int(found[1])) if found[2] == "h" else timedelta(days=int(found[1]))
+
+
+def _matching(fields: Fields, name: str, pattern: re.Pattern[str], form: str) -> str | None:
+    text = fields.optional_text(name)
+    if text is not None and not pattern.fullmatch(text):
+        raise fields.wrong(name, f"must have the form {form}")
+    return text
+
+
+def _registry_id(registry: Fields | None) -> str | None:
+    if registry is None:
+        return None
+    registry.text("id")
+    return _matching(registry, "id", _REGISTRY_ID, "up to 63 of a-z, 0-9, _ and -, beginning with a letter or _")
+
+
+def _aliases(registry: Fields | None) -> tuple[str, ...]:
+    aliases: tuple[Any, ...] = registry.texts("aliases") if registry else ()
+    for index, alias in enumerate(aliases):
+        if registry and not _ALIAS.fullmatch(alias):
+            raise registry.wrong(f"aliases[{index}]", "must be of a-z, 0-9 and -, beginning with a letter")
+    return aliases

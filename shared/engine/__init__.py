@@ -1,0 +1,1 @@
+"""What all kinds of work share: the ledger, claims, steps, and the services that they use."""

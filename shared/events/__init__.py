@@ -1,0 +1,1 @@
+"""CloudEvents that come in and go out."""

@@ -1,0 +1,152 @@
+"""Events as they go out: CloudEvents 1.0 over Pub/Sub in binary mode.
+
+https://github.com/googleapis/google-cloudevents/blob/main/docs/spec/pubsub.md
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from concurrent import futures
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from google.cloud import pubsub_v1
+
+from shared.cloud.outages import OUTAGES
+from shared.errors import Problem, TryLater
+from shared.keys import hash_of
+from shared.work import Item, Job, Kind
+
+PUBLISH_SECONDS = 20.0
+UNCONFIRMED: tuple[type[Exception], ...] = (*OUTAGES, futures.TimeoutError)
+
+# Every type of event there is, by kind of work and outcome. The README's table is tested against this.
+EVENT_TYPES: dict[tuple[Kind, str], str] = {
+    (Kind.IMPORT, "succeeded"): "modeldrop.model.imported.v1",
+    (Kind.IMPORT, "failed"): "modeldrop.model.import_failed.v1",
+    (Kind.PREDICT, "succeeded"): "modeldrop.prediction.succeeded.v1",
+    (Kind.PREDICT, "partially_succeeded"): "modeldrop.prediction.partially_succeeded.v1",
+    (Kind.PREDICT, "failed"): "modeldrop.prediction.failed.v1",
+    (Kind.BATCH, "succeeded"): "modeldrop.batch.succeeded.v1",
+    (Kind.BATCH, "partially_succeeded"): "modeldrop.batch.partially_succeeded.v1",
+    (Kind.BATCH, "failed"): "modeldrop.batch.failed.v1",
+    (Kind.BATCH, "cancelled"): "modeldrop.batch.cancelled.v1",
+    (Kind.BATCH, "expired"): "modeldrop.batch.expired.v1",
+    (Kind.MANAGE, "registered"): "modeldrop.model.registered.v1",
+    (Kind.MANAGE, "deployed"): "modeldrop.model.deployed.v1",
+    (Kind.MANAGE, "undeployed"): "modeldrop.model.undeployed.v1",
+    (Kind.MANAGE, "deleted"): "modeldrop.model.deleted.v1",
+    (Kind.MANAGE, "described"): "modeldrop.model.described.v1",
+}
+STUCK = "modeldrop.job.stuck.v1"
+REJECTED = "modeldrop.request.rejected.v1"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event, ready to be published."""
+
+    id: str
+    """A function of what it tells, so that a consumer can drop repeats."""
+    type: str
+    subject: str
+    time: datetime
+    data: Mapping[str, Any]
+
+
+def completion_event(item: Item) -> Event:
+    """Return the event that tells how ``item`` ended; a request that was refused after its claim is a rejection."""
+    outcome = str(item.outcome)
+    kind = REJECTED if outcome == "rejected" else EVENT_TYPES[(item.kind, outcome)]
+    return _event(item, kind, outcome, item.problem, item.finished, dict(item.facts))
+
+
+def stuck_event(item: Item, now: datetime, problem: Problem, about: str) -> Event:
+    """Return the event that tells that ``item`` takes too long; ``about`` is the step, or what is waited for."""
+    facts = {**item.facts, "step": about, "noticed": now.isoformat()}
+    return replace(_event(item, STUCK, "stuck", problem, None, facts, about), time=now)
+
+
+def rejection_event(
+    kind: Kind, key: str, request_id: str | None, now: datetime, problem: Problem, created: datetime
+) -> Event:
+    """Return the event that tells that a request was refused before there was an item."""
+    data = {
+        "key": key,
+        "kind": kind.value,
+        "request_id": request_id,
+        "job": None,
+        "created": created.isoformat(),
+        "finished": now.isoformat(),
+        "outcome": "rejected",
+        "error": problem.as_json(),
+    }
+    event_id = hash_of(kind.value, key, REJECTED, problem.code, problem.field or "", problem.message)
+    return Event(event_id, REJECTED, f"{kind.value}/{key}", now, data)
+
+
+def _event(
+    item: Item,
+    kind: str,
+    outcome: str,
+    problem: Problem | None,
+    finished: datetime | None,
+    facts: dict[str, Any],
+    about: str = "",
+) -> Event:
+    data = {
+        **facts,
+        "key": item.key,
+        "kind": item.kind.value,
+        "request_id": item.request_id,
+        "job": _last_job(item),
+        "created": item.created.isoformat(),
+        "finished": finished.isoformat() if finished else None,
+        "outcome": outcome,
+        "error": problem.as_json() if problem else None,
+    }
+    event_id = hash_of(item.kind.value, item.key, kind, outcome, str(item.run), about)
+    return Event(event_id, kind, f"{item.kind.value}/{item.key}", finished or item.created, data)
+
+
+def _last_job(item: Item) -> dict[str, str] | None:
+    jobs = [step.job for step in item.steps if step.job is not None]
+    if not jobs:
+        return None
+    job: Job = jobs[-1]
+    return {"system": job.system.value, "id": job.id, "location": job.location}
+
+
+class EventPublisher:
+    """Publishes events to one topic, each confirmed before the call returns."""
+
+    def __init__(self, client: pubsub_v1.PublisherClient, topic: str, source: str) -> None:
+        self._client = client
+        self._topic = topic
+        self._source = source
+
+    def publish(self, event: Event) -> None:
+        """Publish ``event`` and wait until Pub/Sub has it; raise ``TryLater`` if it does not confirm in time."""
+        attributes = {
+            "ce-id": event.id,
+            "ce-type": event.type,
+            "ce-source": self._source,
+            "ce-time": event.time.isoformat().replace("+00:00", "Z"),
+            "ce-subject": event.subject,
+            "ce-specversion": "1.0",
+            "content-type": "application/json",
+        }
+        publish_data(self._client, self._topic, json.dumps(event.data).encode(), attributes)
+
+
+def publish_data(
+    client: pubsub_v1.PublisherClient, topic: str, data: bytes, attributes: Mapping[str, str] | None = None
+) -> None:
+    """Publish a message and wait until Pub/Sub has it; raise ``TryLater`` if it does not confirm in time."""
+    named: dict[str, Any] = dict(attributes or {})
+    try:
+        client.publish(topic, data, timeout=PUBLISH_SECONDS, **named).result(timeout=PUBLISH_SECONDS)
+    except UNCONFIRMED as error:
+        raise TryLater(f"Pub/Sub did not confirm an event: {error}"[:300]) from error

@@ -1,0 +1,1 @@
+"""What a message can ask to be done with a model."""

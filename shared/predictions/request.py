@@ -1,0 +1,206 @@
+"""The predict message: what is asked for, checked as far as it can be without asking a service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.checks.fields import Fields
+from shared.checks.identifiers import (
+    ModelName,
+    TableName,
+    check_column,
+    check_label,
+    check_parameter,
+)
+from shared.checks.query_guard import check_condition, check_query
+from shared.errors import Rejected
+from shared.settings import Settings
+
+WRITES = ("empty", "truncate", "append", "merge")
+PRIORITIES = ("interactive", "batch")
+# The table functions that a message may name; those but ML.PREDICT ask a language model for every row.
+FUNCTIONS = ("ML.PREDICT", "ML.GENERATE_TEXT", "AI.GENERATE_TEXT", "AI.GENERATE_TABLE")
+
+# https://docs.cloud.google.com/bigquery/quotas#query_jobs: a query's text ends at 1 MB.
+LONGEST_QUERY = 1_000_000
+MOST_LABELS = 32
+
+
+@dataclass(frozen=True)
+class TableInput:
+    """A whole table as input, with columns renamed to what the model calls its inputs."""
+
+    table: TableName
+    columns: tuple[tuple[str, str], ...]
+    """Pairs of the model's input and the table's column."""
+    where: str | None
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """One predict message."""
+
+    model: ModelName
+    query: str | None
+    """The query whose rows are predicted, or None if ``table`` says it."""
+    table: TableInput | None
+    output: TableName
+    write: str
+    key: tuple[str, ...]
+    """With ``write`` merge: the columns that tell rows apart."""
+    request_id: str | None
+    maximum_bytes_billed: int | None
+    priority: str
+    labels: tuple[tuple[str, str], ...]
+    parameters: tuple[tuple[str, Any], ...]
+    function: str
+    options: tuple[tuple[str, Any], ...]
+    maximum_rows: int | None
+
+    @classmethod
+    def parse(cls, payload: Mapping[str, Any], settings: Settings, published: datetime) -> PredictRequest:
+        """Read a message that was published at ``published``; raise ``Rejected`` with the first wrong field."""
+        fields = Fields(payload)
+        project = settings.google_cloud_project
+        model = ModelName.parse(fields.text("model"), project=project, field="model")
+        query, table = _input(fields.nested("input"), settings)
+        output, write, key = _output(fields.nested("output"), settings)
+        function = fields.choice("function", FUNCTIONS, "ML.PREDICT")
+        options = fields.plain("options")
+        for name in options:
+            check_column(name, f"options.{name}"[:80])
+        maximum_rows = fields.optional_whole("max_rows", most=10_000_000)
+        request = cls(
+            model=model,
+            query=query,
+            table=table,
+            output=output,
+            write=write,
+            key=key,
+            request_id=request_id(fields, published),
+            maximum_bytes_billed=fields.optional_whole("max_bytes_billed"),
+            priority=fields.choice("priority", PRIORITIES, "interactive"),
+            labels=labels(fields),
+            parameters=_parameters(fields),
+            function=function,
+            options=tuple(sorted(options.items())),
+            maximum_rows=maximum_rows if function == "ML.PREDICT" else maximum_rows or 10_000,
+        )
+        fields.done()
+        return request
+
+
+def request_id(fields: Fields, published: datetime) -> str | None:
+    """Return the caller's id, filled in by ``fill_in``; None if there is none."""
+    text = fields.optional_text("request_id", longest=256)
+    if text is None:
+        return None
+    filled = fill_in(text, published)
+    if "{" in filled or "}" in filled:
+        raise fields.wrong("request_id", "may hold {date} or {hour}, and no other brace")
+    if not filled.isprintable():
+        raise fields.wrong("request_id", "must be printable")
+    return filled
+
+
+def fill_in(request_id: str, published: datetime) -> str:
+    """Return an id with ``{date}`` and ``{hour}`` filled in from when the message was published, in UTC."""
+    return request_id.replace("{date}", f"{published:%Y-%m-%d}").replace("{hour}", f"{published:%Y-%m-%dT%H}")
+
+
+def labels(fields: Fields) -> tuple[tuple[str, str], ...]:
+    """Return the caller's labels, sorted; raise ``Rejected`` for one that Google Cloud would refuse or that is ours."""
+    given = fields.text_map("labels")
+    if len(given) > MOST_LABELS:
+        raise fields.wrong("labels", f"must be at most {MOST_LABELS}, not {len(given)}")
+    for name, value in given.items():
+        check_label(name, value, fields.path("labels"))
+        if name.startswith("modeldrop_"):
+            raise fields.wrong(f"labels.{name}", "begins with modeldrop_, which is kept for Modeldrop's own labels")
+    return tuple(sorted(given.items()))
+
+
+def check_readable(project: str, dataset: str, settings: Settings, field: str) -> None:
+    """Raise ``Rejected`` unless ``READABLE_DATASETS`` is empty or names the dataset that ``field`` reads."""
+    _check_allowed(project, dataset, settings.readable_datasets, settings, field, "read")
+
+
+def check_writable(project: str, dataset: str, settings: Settings, field: str) -> None:
+    """Raise ``Rejected`` unless ``WRITABLE_DATASETS`` is empty or names the dataset that ``field`` writes."""
+    _check_allowed(project, dataset, settings.writable_datasets, settings, field, "written")
+
+
+def _check_allowed(
+    project: str, dataset: str, allowed: tuple[str, ...], settings: Settings, field: str, verb: str
+) -> None:
+    # One without a project is of the project that jobs run in: datasets of the same name elsewhere are others.
+    full = {name if "." in name else f"{settings.google_cloud_project}.{name}" for name in allowed}
+    if allowed and f"{project}.{dataset}" not in full:
+        raise Rejected(
+            f"{field} is in {project}.{dataset}, which may not be {verb}; allowed are {', '.join(allowed)}",
+            field=field,
+            code="dataset_not_allowed",
+        )
+
+
+def _input(fields: Fields, settings: Settings) -> tuple[str | None, TableInput | None]:
+    if fields.has("query") == fields.has("table"):
+        raise fields.wrong("", "must have either query or table", code="missing_field")
+    if fields.has("query"):
+        query = fields.text("query", longest=LONGEST_QUERY)
+        fields.done()
+        check_query(
+            query,
+            field="input.query",
+            allow_external=settings.allow_external_query,
+            allow_ai=settings.allow_ai_functions,
+            allow_catalog=not settings.readable_datasets,
+        )
+        return query, None
+    table = TableName.parse(fields.text("table"), project=settings.google_cloud_project, field="input.table")
+    columns = fields.text_map("columns")
+    for name, column in columns.items():
+        check_column(name, f"input.columns.{name}"[:80])
+        check_column(column, f"input.columns.{name}"[:80])
+    where = fields.optional_text("where", longest=LONGEST_QUERY)
+    fields.done()
+    if where is not None:
+        check_condition(
+            where,
+            field="input.where",
+            allow_external=settings.allow_external_query,
+            allow_ai=settings.allow_ai_functions,
+            allow_catalog=not settings.readable_datasets,
+        )
+    return None, TableInput(table, tuple(columns.items()), where)
+
+
+def _output(fields: Fields, settings: Settings) -> tuple[TableName, str, tuple[str, ...]]:
+    table = TableName.parse(fields.text("table"), project=settings.google_cloud_project, field="output.table")
+    write = fields.choice("write", WRITES, "empty")
+    key = fields.texts("key")
+    fields.done()
+    for index, column in enumerate(key):
+        check_column(column, f"output.key[{index}]")
+    if (write == "merge") != bool(key):
+        raise fields.wrong("key", "goes with write: merge, and is needed for it", code="missing_field")
+    check_writable(table.project, table.dataset, settings, "output.table")
+    return table, write, key
+
+
+def _parameters(fields: Fields) -> tuple[tuple[str, Any], ...]:
+    given = fields.plain("parameters")
+    for name, value in given.items():
+        where = f"parameters.{name}"[:80]
+        check_parameter(name, where)
+        values = value if isinstance(value, list) else [value]
+        kinds = {type(each) for each in values}
+        if kinds == {int, float}:
+            # JSON does not tell 1.0 from 1: a list with one fraction is a list of fractions.
+            given[name], kinds = [float(each) for each in values], {float}
+        if not values or len(kinds) != 1 or not kinds <= {str, int, float, bool}:
+            raise fields.wrong(where, "must be a text, a number, true or false, or a list of one of these")
+    return tuple(sorted(given.items()))

@@ -1,0 +1,229 @@
+"""Object tables and images: the wildlife lab's statements over a small network, and the image functions one by one."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.ml.images import (
+    convert_color,
+    decode,
+    resize,
+    to_whole_numbers,
+)
+from tests.localcloud.bigquery.ml.world import MlWorld, ml_world
+
+COLORS = {"fox": (250, 60, 10), "frog": (10, 200, 30), "whale": (20, 40, 230)}
+
+
+def picture(color: tuple[int, int, int], size: tuple[int, int], kind: str) -> bytes:
+    """A picture of one colour with some noise, the same every time."""
+    noise = np.random.default_rng(sum(color)).integers(-5, 5, (size[1], size[0], 3))
+    pixels = np.clip(np.array(color) + noise, 0, 255).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind)
+    return file.getvalue()
+
+
+def network() -> bytes:
+    """A network that tells whether a picture is mostly red, green or blue."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["input"], ["means"], axes=[1, 2], keepdims=0),
+            helper.make_node("ArgMax", ["means"], ["class_label"], axis=1, keepdims=0),
+        ],
+        "colours",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 16, 24, 3])],
+        [helper.make_tensor_value_info("class_label", TensorProto.INT64, ["N"])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    content: bytes = model.SerializeToString()
+    return content
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[MlWorld]:
+    with ml_world() as running:
+        for name, color in COLORS.items():
+            running.store.write(
+                "models",
+                f"images/{name}.png",
+                picture(color, (31, 20), "PNG"),
+                content_type="image/png",
+                metadata={"animal": name},
+            )
+        running.upload("net", {"resnet.onnx": network()})
+        running.run(
+            "CREATE OR REPLACE EXTERNAL TABLE `d.wildlife` WITH CONNECTION `us.onnx_conn` "
+            "OPTIONS(object_metadata = 'SIMPLE', uris = ['gs://bucket/images/*'])"
+        )
+        running.run(
+            "CREATE OR REPLACE MODEL d.model OPTIONS(MODEL_TYPE='ONNX', MODEL_PATH='gs://bucket/net/resnet.onnx')"
+        )
+        running.run(
+            "CREATE TABLE d.classifier AS SELECT * FROM UNNEST([STRUCT(1 AS ID, 'red' AS Classification), STRUCT(2, 'green'), "
+            "STRUCT(3, 'blue'), STRUCT(4, 'none')])"
+        )
+        yield running
+
+
+def test_an_object_table_shows_the_objects(world: MlWorld) -> None:
+    rows = sorted(world.rows("SELECT * FROM d.wildlife"), key=lambda row: row["uri"])
+
+    stored = world.store.list("models", "images/")
+    assert list(rows[0]) == ["uri", "generation", "content_type", "size", "md5_hash", "updated", "metadata"]
+    assert [(row["uri"], row["generation"], row["size"]) for row in rows] == [
+        (f"gs://models/{one.name}", one.generation, one.size) for one in stored
+    ]
+    assert rows[0]["metadata"] == [{"name": "animal", "value": "fox"}]
+    assert rows[0]["content_type"] == "image/png"
+
+
+def test_the_wildlife_lab_classifies_its_pictures(world: MlWorld) -> None:
+    rows = world.rows(
+        "SELECT uri, Classification FROM (SELECT uri, class_label FROM ML.PREDICT(MODEL `d.model`, (SELECT uri, "
+        "ML.RESIZE_IMAGE(ML.DECODE_IMAGE(DATA), 16, 24, FALSE) AS input FROM `d.wildlife`))) JOIN d.classifier "
+        "ON class_label = ID - 1"
+    )
+    labs_own = world.rows(
+        "SELECT Classification FROM d.classifier WHERE EXISTS (SELECT class_label FROM ML.PREDICT(MODEL `d.model`, "
+        "(SELECT ML.RESIZE_IMAGE(ML.DECODE_IMAGE(DATA), 16, 24, FALSE) AS input FROM d.wildlife)) "
+        "WHERE class_label = ID - 1)"
+    )
+
+    assert {row["uri"].rpartition("/")[2]: row["Classification"] for row in rows} == {
+        "fox.png": "red",
+        "frog.png": "green",
+        "whale.png": "blue",
+    }
+    assert sorted(row["Classification"] for row in labs_own) == ["blue", "green", "red"]
+
+
+def test_a_network_gets_the_very_pixels(world: MlWorld) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["input"], ["seen"])],
+        "seen",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 20, 31, 3])],
+        [helper.make_tensor_value_info("seen", TensorProto.FLOAT, ["N", 20, 31, 3])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    world.upload("seen", {"m.onnx": model.SerializeToString()})
+    world.import_model("seen", "ONNX", "seen/*")
+
+    rows = world.rows(
+        "SELECT uri, seen FROM ML.PREDICT(MODEL d.seen, (SELECT uri, ML.DECODE_IMAGE(data) AS input FROM d.wildlife))"
+    )
+
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    for row in rows:
+        with Image.open(io.BytesIO(world.store.read("models", row["uri"].removeprefix("gs://models/")))) as opened:
+            pixels = np.asarray(opened, np.float32)[None] / 255
+        np.testing.assert_allclose(row["seen"], session.run(None, {"input": pixels})[0].reshape(-1), atol=1e-6)
+
+
+def test_an_object_table_follows_the_bucket(world: MlWorld) -> None:
+    world.upload("moving", {"a.txt": b"a", "b.txt": b"bb"})
+    world.run(
+        "CREATE EXTERNAL TABLE d.moving WITH CONNECTION `us.c` "
+        "OPTIONS(object_metadata='SIMPLE', uris=['gs://bucket/moving/*'])"
+    )
+    before = world.rows("SELECT size, TO_BASE64(data) AS content FROM d.moving AS m ORDER BY uri")
+    world.store.delete("models", "moving/a.txt")
+    world.upload("moving", {"c.txt": b"ccc"})
+
+    assert before == [{"size": 1, "content": "YQ=="}, {"size": 2, "content": "YmI="}]
+    assert world.rows("SELECT size FROM d.moving") == [{"size": 2}, {"size": 3}]
+    world.run("DROP TABLE d.moving")
+    assert world.refusal("SELECT * FROM d.moving")[0] == "notFound"
+    world.run("CREATE TABLE d.moving AS SELECT 1 AS size")
+    assert world.rows("SELECT * FROM d.moving") == [{"size": 1}]
+
+
+@pytest.mark.parametrize(
+    ("statement", "part"),
+    [
+        ("WITH CONNECTION `us.c` OPTIONS(object_metadata='FULL', uris=['gs://bucket/*'])", "only value"),
+        ("WITH CONNECTION `us.c` OPTIONS(object_metadata='SIMPLE')", "uris must be an array"),
+        ("WITH CONNECTION `us.c` OPTIONS(object_metadata='SIMPLE', uris=['/tmp/*'])", "Cloud Storage URI"),
+        ("WITH CONNECTION `us.c` OPTIONS(object_metadata='SIMPLE', uris=['gs://bucket/*'], foo=1)", "Unknown option"),
+        ("OPTIONS(object_metadata='SIMPLE', uris=['gs://bucket/*'])", "WITH CONNECTION is missing"),
+    ],
+)
+def test_object_tables_that_bigquery_refuses_are_refused(world: MlWorld, statement: str, part: str) -> None:
+    assert part in world.refusal(f"CREATE EXTERNAL TABLE d.refused {statement}")[1]
+
+
+def test_images_are_converted_in_sql(world: MlWorld) -> None:
+    rows = world.rows(
+        "SELECT ML.CONVERT_IMAGE_TYPE(ML.RESIZE_IMAGE(ML.DECODE_IMAGE(data), 1, 1, FALSE)) AS whole, "
+        "ML.CONVERT_COLOR_SPACE(ML.RESIZE_IMAGE(ML.DECODE_IMAGE(data), 4, 6, TRUE), 'GRAYSCALE') AS grey, "
+        "ML.DECODE_IMAGE(CAST(NULL AS BYTES)) AS nothing FROM d.wildlife WHERE uri LIKE '%fox%'"
+    )
+
+    assert rows[0]["whole"]["_field_1"] == [1, 1, 3]
+    np.testing.assert_allclose(rows[0]["whole"]["_field_2"], COLORS["fox"], atol=6)
+    assert rows[0]["grey"]["_field_1"] == [4, 6, 1]
+    assert len(rows[0]["grey"]["_field_2"]) == 24
+    assert rows[0]["nothing"] is None
+
+
+def test_wrong_images_are_told_from_right_ones(world: MlWorld) -> None:
+    world.upload("broken", {"x.png": b"no picture"})
+    world.run(
+        "CREATE EXTERNAL TABLE d.broken WITH CONNECTION `us.c` "
+        "OPTIONS(object_metadata='SIMPLE', uris=['gs://bucket/broken/*'])"
+    )
+
+    assert "no JPEG, PNG or BMP" in world.refusal("SELECT ML.DECODE_IMAGE(data) AS i FROM d.broken")[1]
+    assert (
+        "images of the model's dimensions [16, 24, 3]"
+        in (
+            world.refusal(
+                "SELECT * FROM ML.PREDICT(MODEL d.model, (SELECT ML.DECODE_IMAGE(data) AS input FROM d.wildlife))"
+            )[1]
+        )
+    )
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP"])
+def test_decoding_gives_the_pixels_from_0_to_1(kind: str) -> None:
+    content = picture((250, 60, 10), (7, 5), kind)
+
+    with Image.open(io.BytesIO(content)) as opened:
+        expected = np.asarray(opened.convert("RGB")) / 255
+    np.testing.assert_allclose(decode(content), expected, atol=1e-6)
+
+
+def test_resizing_is_tensorflows_bilinear_interpolation() -> None:
+    import tensorflow as tf
+
+    image = np.random.default_rng(1).random((13, 29, 3)).astype(np.float32)
+
+    for height, width, preserve in ((5, 8, False), (40, 31, False), (10, 10, True)):
+        expected = tf.image.resize(image, [height, width], preserve_aspect_ratio=preserve).numpy()
+        np.testing.assert_allclose(resize(image, height, width, preserve_aspect_ratio=preserve), expected, atol=1e-5)
+
+
+def test_colors_are_converted_as_tensorflow_does() -> None:
+    import tensorflow as tf
+
+    image = np.random.default_rng(2).random((4, 5, 3)).astype(np.float32)
+    image[0] = 0.5
+
+    np.testing.assert_allclose(convert_color(image, "HSV"), tf.image.rgb_to_hsv(image), atol=1e-5)
+    np.testing.assert_allclose(convert_color(image, "YIQ"), tf.image.rgb_to_yiq(image), atol=1e-4)
+    np.testing.assert_allclose(convert_color(image, "YUV"), tf.image.rgb_to_yuv(image), atol=1e-4)
+    np.testing.assert_allclose(convert_color(image, "grayscale"), tf.image.rgb_to_grayscale(image), atol=1e-3)
+    expected = tf.image.convert_image_dtype(image, tf.uint8, saturate=True)
+    np.testing.assert_array_equal(to_whole_numbers(image), expected)
+    with pytest.raises(QueryError, match="unknown color space"):
+        convert_color(image, "CMYK")

@@ -1,0 +1,237 @@
+"""Remote models: the functions that ask one, over tables, queries and object tables, and what a failed row does."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.ml.output_schema import parse_output_schema
+from localcloud.gemini.backends import BackendError
+from localcloud.gemini.echo import EchoBackend
+from tests.localcloud.bigquery.ml.world import PROJECT, MlWorld, ml_world
+
+
+class PickyBackend:
+    """The stand-in, which keeps what it was asked and refuses some prompts."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self._echo = EchoBackend()
+        self._lock = threading.Lock()
+
+    def generate(self, model: str, request: dict[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            self.asked.append((model, request))
+        text = request["contents"][0]["parts"][0]["text"]
+        if "busy" in text:
+            raise BackendError(429, "Resource exhausted")
+        if "bad" in text:
+            raise BackendError(400, "The prompt is bad.")
+        return self._echo.generate(model, request)
+
+
+@pytest.fixture(scope="module")
+def backend() -> PickyBackend:
+    return PickyBackend()
+
+
+@pytest.fixture(scope="module")
+def world(backend: PickyBackend) -> Iterator[MlWorld]:
+    with ml_world(backend=backend) as running:
+        running.run(
+            "CREATE OR REPLACE MODEL `d.gemini` REMOTE WITH CONNECTION `us.gemini_conn` "
+            "OPTIONS(endpoint = 'gemini-2.0-flash-001')"
+        )
+        for name in ("jaws", "psycho"):
+            running.store.write("models", f"posters/{name}.jpg", name.encode(), content_type="image/jpeg")
+        running.run(
+            "CREATE OR REPLACE EXTERNAL TABLE `d.movie_posters` WITH CONNECTION `us.gemini_conn` "
+            "OPTIONS(object_metadata = 'SIMPLE', uris = ['gs://bucket/posters/*'])"
+        )
+        running.run(
+            "CREATE TABLE d.prompts AS SELECT * FROM UNNEST("
+            "[STRUCT(1 AS id, 'say one' AS prompt), STRUCT(2, 'busy'), STRUCT(3, 'bad'), "
+            "STRUCT(4, NULL)])"
+        )
+        yield running
+
+
+def by_id(rows: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    return {row["id"]: row for row in rows}
+
+
+def test_the_model_tells_its_connection_and_endpoint(world: MlWorld) -> None:
+    model = world.model("gemini")
+
+    assert model["remoteModelInfo"] == {
+        "connection": f"{PROJECT}.us.gemini_conn",
+        "endpoint": f"https://us-central1-aiplatform.googleapis.com/v1/projects/{PROJECT}/locations/us-central1"
+        "/publishers/google/models/gemini-2.0-flash-001",
+    }
+    assert "trainingRuns" not in model
+
+
+def test_the_movie_posters_lab_asks_about_each_poster(world: MlWorld, backend: PickyBackend) -> None:
+    backend.asked.clear()
+    world.run(
+        """CREATE OR REPLACE TABLE `d.movie_posters_results` AS (
+        SELECT uri, ml_generate_text_llm_result
+        FROM ML.GENERATE_TEXT(MODEL `d.gemini`, TABLE `d.movie_posters`,
+          STRUCT(0.2 AS temperature,
+            'For the movie represented by this poster, what is the movie title and year of release? '
+            AS PROMPT, TRUE AS FLATTEN_JSON_OUTPUT)))"""
+    )
+
+    rows = sorted(world.rows("SELECT * FROM d.movie_posters_results"), key=lambda row: row["uri"])
+    assert [row["uri"] for row in rows] == ["gs://models/posters/jaws.jpg", "gs://models/posters/psycho.jpg"]
+    assert "what is the movie title" in rows[0]["ml_generate_text_llm_result"]
+    assert {model for model, _ in backend.asked} == {"gemini-2.0-flash-001"}
+    request = next(r for _, r in backend.asked if "jaws" in json.dumps(r))
+    assert request["contents"][0]["parts"][1] == {
+        "fileData": {"fileUri": "gs://models/posters/jaws.jpg", "mimeType": "image/jpeg"}
+    }
+    assert request["generationConfig"] == {"temperature": 0.2, "topP": 0.95, "maxOutputTokens": 1024}
+
+
+def test_a_row_that_fails_says_so_and_the_others_go_on(world: MlWorld) -> None:
+    rows = by_id(
+        world.rows(
+            "SELECT * FROM ML.GENERATE_TEXT(MODEL d.gemini, TABLE d.prompts, STRUCT(TRUE AS flatten_json_output))"
+        )
+    )
+
+    assert rows[1]["ml_generate_text_llm_result"] == "Echo: say one"
+    assert {number: row["ml_generate_text_status"] for number, row in rows.items()} == {
+        1: "",
+        2: "A retryable error occurred: RESOURCE EXHAUSTED error from gemini-2.0-flash-001",
+        3: "The prompt is bad.",
+        4: "The prompt is NULL.",
+    }
+    assert [rows[number]["ml_generate_text_llm_result"] for number in (2, 3, 4)] == [None, None, None]
+
+
+def test_without_flattening_the_whole_answer_is_json(world: MlWorld) -> None:
+    rows = world.rows(
+        "SELECT ml_generate_text_status AS status, "
+        "JSON_VALUE(ml_generate_text_result, '$.candidates[0].content.parts[0].text') AS text "
+        "FROM ML.GENERATE_TEXT(MODEL d.gemini, (SELECT CONCAT('a ', 'b') AS prompt))"
+    )
+
+    assert rows == [{"status": "", "text": "Echo: a b"}]
+    assert world.dry_run("SELECT * FROM ML.GENERATE_TEXT(MODEL d.gemini, TABLE d.prompts)")[:2] == [
+        ("ml_generate_text_result", "JSON", "NULLABLE"),
+        ("ml_generate_text_status", "STRING", "NULLABLE"),
+    ]
+
+
+def test_ai_generate_text_gives_its_columns(world: MlWorld) -> None:
+    rows = world.rows("SELECT * FROM AI.GENERATE_TEXT(MODEL d.gemini, (SELECT 'hello' AS prompt, 7 AS id))")
+
+    assert (rows[0]["result"], rows[0]["status"], rows[0]["id"]) == ("Echo: hello", "", 7)
+    assert rows[0]["full_response"]["modelVersion"].startswith("localcloud-echo")
+    assert rows[0]["statistics"]["totalTokenCount"] > 0
+
+
+def test_ai_generate_table_gives_typed_columns(world: MlWorld, backend: PickyBackend) -> None:
+    backend.asked.clear()
+    rows = world.rows(
+        "SELECT * FROM AI.GENERATE_TABLE(MODEL d.gemini, (SELECT 'Jaws' AS prompt, 7 AS id), STRUCT("
+        "'title STRING, year INT64, tags ARRAY<STRING>, cast_ ARRAY<STRUCT<name STRING, paid FLOAT64>>, good BOOL' "
+        "AS output_schema, 512 AS max_output_tokens))"
+    )
+
+    row = rows[0]
+    told = json.loads(row["full_response"]["candidates"][0]["content"]["parts"][0]["text"])
+    assert {name: row[name] for name in ("title", "year", "tags", "cast_", "good")} == told
+    assert isinstance(row["year"], int)
+    assert (row["status"], row["id"]) == ("", 7)
+    generation = backend.asked[0][1]["generationConfig"]
+    assert generation["maxOutputTokens"] == 512
+    assert generation["responseSchema"]["properties"]["cast_"]["items"]["properties"]["paid"] == {"type": "NUMBER"}
+
+
+def test_ai_generate_is_a_value_in_any_place(world: MlWorld, backend: PickyBackend) -> None:
+    backend.asked.clear()
+    rows = by_id(
+        world.rows(
+            "SELECT id, AI.GENERATE(('Tell: ', prompt), endpoint => 'gemini-2.5-pro', connection_id => 'us.c').result AS r, "
+            "AI.GENERATE(prompt, output_schema => 'answer STRING, n INT64') AS typed FROM d.prompts WHERE id IN (1, 3)"
+        )
+    )
+
+    assert rows[1]["r"] == "Echo: Tell: \nsay one"
+    assert rows[1]["typed"]["status"] == ""
+    assert isinstance(rows[1]["typed"]["n"], int)
+    assert rows[3]["typed"]["status"] == "The prompt is bad."
+    assert sorted({model for model, _ in backend.asked}) == ["gemini-2.5-flash", "gemini-2.5-pro"]
+
+
+def test_model_params_are_the_requests_own(world: MlWorld, backend: PickyBackend) -> None:
+    backend.asked.clear()
+    world.rows(
+        "SELECT * FROM AI.GENERATE_TEXT(MODEL d.gemini, (SELECT 'x' AS prompt), STRUCT("
+        'JSON \'{"generation_config": {"thinking_config": {"thinking_budget": 0}}}\' AS model_params))'
+    )
+
+    assert backend.asked[0][1]["generationConfig"] == {"thinkingConfig": {"thinkingBudget": 0}}
+
+
+@pytest.mark.parametrize(
+    ("call", "part"),
+    [
+        ("ML.GENERATE_TEXT(MODEL d.gemini, (SELECT 1 AS a))", "Column prompt is not found"),
+        ("ML.GENERATE_TEXT(MODEL d.gemini, (SELECT 1 AS prompt))", "must be a STRING or a STRUCT, not INT64"),
+        ("ML.GENERATE_TEXT(MODEL d.gemini, TABLE d.prompts, STRUCT(3 AS temperature))", "from 0 to 1"),
+        ("ML.GENERATE_TEXT(MODEL d.gemini, TABLE d.prompts, STRUCT(3 AS warmth))", "nknown argument warmth"),
+        ("ML.GENERATE_TEXT(MODEL d.gemini, TABLE d.prompts, STRUCT('x' AS prompt))", "is for an object table"),
+        (
+            "AI.GENERATE_TEXT(MODEL d.gemini, TABLE d.prompts, STRUCT(TRUE AS flatten_json_output))",
+            "nknown argument flatten",
+        ),
+        ("AI.GENERATE_TABLE(MODEL d.gemini, TABLE d.prompts)", "output_schema is required"),
+        ("AI.GENERATE_TABLE(MODEL d.gemini, TABLE d.prompts, STRUCT('a DATE' AS output_schema))", "type DATE is not"),
+        (
+            "AI.GENERATE_TEXT(MODEL d.gemini, TABLE d.prompts, STRUCT('{}' AS model_params, 0.5 AS temperature))",
+            "can't be given together",
+        ),
+        ("ML.PREDICT(MODEL d.gemini, TABLE d.prompts)", "not supported for the remote model"),
+        ("ML.GENERATE_TEXT(MODEL d.none, TABLE d.prompts)", f"Not found: Model {PROJECT}:learning.none"),
+    ],
+)
+def test_wrong_calls_are_refused_before_anything_is_asked(
+    world: MlWorld, backend: PickyBackend, call: str, part: str
+) -> None:
+    backend.asked.clear()
+
+    assert part in world.refusal(f"SELECT * FROM {call}", dry_run=True)[1]
+    assert backend.asked == []
+
+
+@pytest.mark.parametrize(
+    ("clauses", "part"),
+    [
+        ("REMOTE WITH CONNECTION `us.c` OPTIONS()", "Missing required option: ENDPOINT"),
+        ("REMOTE WITH CONNECTION `us.c` OPTIONS(ENDPOINT='x', KMS_KEY_NAME='k')", "Unknown option: KMS_KEY_NAME"),
+        ("REMOTE WITH CONNECTION `c` OPTIONS(ENDPOINT='x')", "Invalid connection 'c'"),
+        ("REMOTE WITH CONNECTION `us.c` OPTIONS(REMOTE_SERVICE_TYPE='CLOUD_AI_VISION_V1')", "not available"),
+    ],
+)
+def test_remote_models_that_bigquery_refuses_are_refused(world: MlWorld, clauses: str, part: str) -> None:
+    assert part in world.refusal(f"CREATE MODEL d.refused {clauses}")[1]
+
+
+def test_a_remote_model_is_in_no_registry(world: MlWorld) -> None:
+    message = world.refusal("ALTER MODEL d.gemini SET OPTIONS(vertex_ai_model_id='x')")[1]
+
+    assert message == "Remote models can't be registered in the Vertex AI Model Registry."
+
+
+@pytest.mark.parametrize("text", ["", "a", "a STRING b STRING", "a ARRAY<STRING", "a STRING,"])
+def test_output_schemas_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(QueryError, match="Invalid output_schema"):
+        parse_output_schema(text)

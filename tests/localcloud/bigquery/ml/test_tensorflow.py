@@ -1,0 +1,500 @@
+"""A SavedModel from the bucket to rows in tables: imported, predicted with everywhere, managed, refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from google.api_core.exceptions import Conflict, NotFound
+from google.cloud import bigquery
+
+from tests.localcloud.bigquery.ml.world import (
+    BUCKET,
+    PROJECT,
+    MlWorld,
+    ml_world,
+)
+
+TEXTS = ["one", "two", "three", "Füße", "", "one two"]
+
+
+@pytest.fixture(scope="module")
+def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with three inputs, four outputs, a variable and a vocabulary."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    home = tmp_path_factory.mktemp("saved")
+    vocabulary = home / "vocabulary.txt"
+    vocabulary.write_text("one\ntwo\n")
+
+    class Classifier(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = tf.Variable(np.linspace(-1, 1, 6, dtype=np.float32).reshape(3, 2))
+            words = tf.lookup.TextFileInitializer(
+                str(vocabulary),
+                tf.string,
+                tf.lookup.TextFileIndex.WHOLE_LINE,
+                tf.int64,
+                tf.lookup.TextFileIndex.LINE_NUMBER,
+            )
+            self.table = tf.lookup.StaticVocabularyTable(words, 1)
+
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([None], tf.string, name="text"),
+                tf.TensorSpec([None, 3], tf.float32, name="vector"),
+                tf.TensorSpec([None], tf.int32, name="number"),
+            ]
+        )
+        def serve(self, text: Any, vector: Any, number: Any) -> dict[str, Any]:
+            return {
+                "scores": tf.nn.softmax(vector @ self.weights),
+                "word": self.table.lookup(text) + tf.cast(number, tf.int64),
+                "shout": tf.strings.upper(text, encoding="utf-8"),
+                "large": number > 2,
+            }
+
+    module = Classifier()
+    folder = home / "model"
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def world(saved_model: Path) -> Iterator[MlWorld]:
+    with ml_world() as running:
+        running.upload_folder("classifier/1", saved_model)
+        running.import_model("m", "TENSORFLOW", "classifier/1/*")
+        rows = ", ".join(
+            f"STRUCT('{text}' AS text, [{i}.5, {i * 2}.0, 0.25] AS vector, {i} AS number, 'k{i}' AS key_)"
+            for i, text in enumerate(TEXTS)
+        )
+        running.run(f"CREATE TABLE d.t AS SELECT * FROM UNNEST([{rows}])")
+        yield running
+
+
+def expected(saved_model: Path) -> dict[str, list[Any]]:
+    """What TensorFlow itself makes of the rows of ``d.t``."""
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(str(saved_model)).signatures["serving_default"]
+    outputs = serve(
+        text=tf.constant(TEXTS),
+        vector=tf.constant([[i + 0.5, i * 2.0, 0.25] for i in range(len(TEXTS))], tf.float32),
+        number=tf.constant(list(range(len(TEXTS))), tf.int32),
+    )
+    values = {name: value.numpy().tolist() for name, value in outputs.items()}
+    values["shout"] = [value.decode() for value in values["shout"]]
+    return values
+
+
+def test_rows_in_the_table_are_what_tensorflow_gives(world: MlWorld, saved_model: Path) -> None:
+    rows = sorted(world.rows("SELECT * FROM ML.PREDICT(MODEL d.m, TABLE d.t)"), key=lambda row: row["key_"])
+
+    assert list(rows[0]) == ["large", "scores", "shout", "word", "text", "vector", "number", "key_"]
+    direct = expected(saved_model)
+    assert [row["text"] for row in rows] == TEXTS
+    for name in ("word", "shout", "large"):
+        assert [row[name] for row in rows] == direct[name]
+    np.testing.assert_allclose([row["scores"] for row in rows], direct["scores"], rtol=1e-6)
+
+
+INPUT = "(SELECT * FROM d.t WHERE number > 2)"
+EVERYWHERE = {
+    "a CTE": f"WITH p AS (SELECT * FROM ML.PREDICT(MODEL d.m, {INPUT})) SELECT key_, shout FROM p",
+    "a CTE as input": "WITH s AS (SELECT * FROM d.t WHERE number > 2) SELECT key_, shout FROM ML.PREDICT(MODEL d.m, TABLE s)",
+    "nested CTEs": "WITH s AS (SELECT * FROM d.t), u AS (WITH v AS (SELECT * FROM s WHERE number > 2) "
+    "SELECT * FROM ML.PREDICT(MODEL d.m, (SELECT * FROM v))) SELECT key_, shout FROM u",
+    "a join": f"SELECT t.key_, p.shout FROM d.t AS t JOIN ML.PREDICT(MODEL d.m, {INPUT}) AS p ON t.key_ = p.key_",
+    "a subquery": f"SELECT * FROM (SELECT key_, shout FROM (SELECT * FROM ML.PREDICT(MODEL d.m, {INPUT})))",
+    "a filter": "SELECT key_, shout FROM ML.PREDICT(MODEL d.m, TABLE d.t) WHERE large",
+    "another prediction": "SELECT key_, UPPER(shout) AS shout FROM ML.PREDICT(MODEL d.m, "
+    f"(SELECT shout AS text, vector, number, key_ FROM ML.PREDICT(MODEL d.m, {INPUT})))",
+    "other cases": f"select key_, Shout from ml.predict(model d.m, (select TEXT, Vector, NUMBER, key_ from {INPUT}))",
+    "a set operation": "SELECT key_, shout FROM ML.PREDICT(MODEL d.m, (SELECT * FROM d.t WHERE number = 3)) UNION ALL "
+    "SELECT key_, shout FROM ML.PREDICT(MODEL d.m, (SELECT * FROM d.t WHERE number > 3))",
+    "comments and strings": f"SELECT key_, shout /* ML.PREDICT( */ FROM ML.PREDICT(MODEL d.m, {INPUT}) "
+    "WHERE key_ != 'AI.GENERATE(' -- ML.PREDICT(",
+}
+
+
+@pytest.mark.parametrize("place", EVERYWHERE)
+def test_it_stands_anywhere_in_a_query(world: MlWorld, place: str) -> None:
+    rows = world.rows(EVERYWHERE[place])
+
+    shouted = sorted((row["key_"], row.get("shout", row.get("Shout"))) for row in rows)
+    assert shouted == [("k3", "FÜSSE"), ("k4", ""), ("k5", "ONE TWO")]
+
+
+def test_it_stands_in_a_view_which_follows_the_model(world: MlWorld, saved_model: Path) -> None:
+    world.upload_folder("viewed", saved_model)
+    world.import_model("viewed", "TENSORFLOW", "viewed/*")
+    world.run("CREATE VIEW d.v AS SELECT key_, word FROM ML.PREDICT(MODEL d.viewed, TABLE d.t)")
+
+    before = world.rows("SELECT * FROM d.v")
+    world.upload("viewed/assets", {"vocabulary.txt": b"three\none\n"})
+    world.import_model("viewed", "TENSORFLOW", "viewed/*")
+    after = world.rows("SELECT * FROM d.v")
+
+    assert {row["key_"]: row["word"] for row in before} == {"k0": 0, "k1": 2, "k2": 4, "k3": 5, "k4": 6, "k5": 7}
+    assert {row["key_"]: row["word"] for row in after} == {"k0": 1, "k1": 3, "k2": 2, "k3": 5, "k4": 6, "k5": 7}
+
+
+def test_it_stands_in_create_insert_merge_and_scripts(world: MlWorld) -> None:
+    world.run(
+        "CREATE OR REPLACE TABLE d.o AS SELECT key_, shout FROM ML.PREDICT(MODEL d.m, (SELECT * FROM d.t LIMIT 3))"
+    )
+    inserted = world.run(
+        "INSERT INTO d.o SELECT key_, shout FROM ML.PREDICT(MODEL d.m, (SELECT * FROM d.t WHERE number = 5))"
+    )
+    world.run(
+        "MERGE d.o AS o USING (SELECT key_, shout FROM ML.PREDICT(MODEL d.m, TABLE d.t)) AS p ON o.key_ = p.key_ "
+        "WHEN MATCHED THEN UPDATE SET shout = CONCAT(p.shout, '!') "
+        "WHEN NOT MATCHED THEN INSERT (key_, shout) VALUES (p.key_, p.shout)"
+    )
+    world.run(
+        "DECLARE wanted INT64 DEFAULT 4; CREATE TEMP TABLE some AS SELECT * FROM d.t WHERE number >= wanted; "
+        "INSERT INTO d.o SELECT 'script', shout FROM ML.PREDICT(MODEL d.m, (SELECT * FROM some)) WHERE number > wanted;"
+    )
+
+    assert inserted.num_dml_affected_rows == 1
+    rows = sorted((row["key_"], row["shout"]) for row in world.rows("SELECT * FROM d.o"))
+    assert len(rows) == 7
+    assert [row for row in rows if not row[1].endswith("!")] == [("k3", "FÜSSE"), ("k4", ""), ("script", "ONE TWO")]
+
+
+def test_query_parameters_reach_the_input(world: MlWorld) -> None:
+    job = world.run(
+        "CREATE OR REPLACE TABLE d.some AS SELECT key_ FROM ML.PREDICT(MODEL d.m, (SELECT * FROM d.t WHERE number = @n))",
+        [bigquery.ScalarQueryParameter("n", "INT64", 3)],
+    )
+
+    assert job.statement_type == "CREATE_TABLE_AS_SELECT"
+    assert world.rows("SELECT * FROM d.some") == [{"key_": "k3"}]
+
+
+def test_a_dry_run_gives_the_schema_and_finds_a_missing_column(world: MlWorld) -> None:
+    schema = world.dry_run("SELECT *\nFROM ML.PREDICT(MODEL d.m, (SELECT text, vector, number FROM d.t))")
+    missing = world.refusal("SELECT *\nFROM ML.PREDICT(MODEL d.m, (SELECT text, number FROM d.t))", dry_run=True)
+
+    assert schema == [
+        ("large", "BOOLEAN", "NULLABLE"),
+        ("scores", "FLOAT", "REPEATED"),
+        ("shout", "STRING", "NULLABLE"),
+        ("word", "INTEGER", "NULLABLE"),
+        ("text", "STRING", "NULLABLE"),
+        ("vector", "FLOAT", "REPEATED"),
+        ("number", "INTEGER", "NULLABLE"),
+    ]
+    assert missing == (
+        "invalidQuery",
+        "Invalid table-valued function ML.PREDICT\n"
+        "Column vector is not found in the input data to the PREDICT function. at [2:6]",
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "part"),
+    [
+        (
+            "SELECT 1 AS text, vector, number FROM d.t",
+            "Column text in the input data to the PREDICT function has type INT64",
+        ),
+        ("SELECT text, vector, '1' AS number FROM d.t", "Column number in the input data"),
+        ("SELECT text, vector, 1.5 AS number FROM d.t", "Column number in the input data"),
+        ("SELECT text, 1.5 AS vector, number FROM d.t", "Column vector in the input data"),
+    ],
+)
+def test_types_are_coerced_and_never_cast(world: MlWorld, query: str, part: str) -> None:
+    reason, message = world.refusal(f"SELECT * FROM ML.PREDICT(MODEL d.m, ({query}))", dry_run=True)
+
+    assert reason == "invalidQuery"
+    assert part in message
+
+
+def test_whole_numbers_are_coerced_to_floats(world: MlWorld) -> None:
+    query = "SELECT scores FROM ML.PREDICT(MODEL d.m, (SELECT 'a' AS text, [{}] AS vector, 1 AS number))"
+
+    assert world.rows(query.format("1, 2, 3")) == world.rows(query.format("1.0, 2.0, 3.0"))
+
+
+@pytest.mark.parametrize("destination", [True, False])
+@pytest.mark.parametrize(
+    ("query", "part"),
+    [
+        (
+            "SELECT NULLIF(text, 'two') AS text, vector, number FROM d.t",
+            "Input column text of ML.PREDICT has NULL values",
+        ),
+        (
+            "SELECT text, vector, NULLIF(number, 3) AS number FROM d.t",
+            "Input column number of ML.PREDICT has NULL values",
+        ),
+        ("SELECT text, [1.0, 2.0] AS vector, number FROM d.t", "must hold arrays of 3 elements"),
+        ("SELECT text, vector, 3000000000 AS number FROM d.t", "a value of input number is out of the range of int32"),
+    ],
+)
+def test_rows_that_do_not_fit_the_model_are_named(world: MlWorld, query: str, part: str, destination: bool) -> None:
+    sql = f"SELECT shout FROM ML.PREDICT(MODEL d.m, ({query}))"
+    reason, message = world.refusal(f"CREATE TABLE d.never AS {sql}" if destination else sql)
+
+    assert reason == "invalidQuery"
+    assert part in message
+    assert "never" not in {table.table_id for table in world.client.list_tables(world.dataset)}
+
+
+@pytest.mark.parametrize(
+    ("call", "part"),
+    [
+        ("ML.PREDICT(MODEL d.nothing, TABLE d.t)", f"Not found: Model {PROJECT}:learning.nothing"),
+        ("ML.PREDICT(MODEL d.m, SELECT 1)", "Each subquery argument for table-valued function calls must be enclosed"),
+        ("ML.PREDICT(MODEL d.m)", "It takes a model, a table or a query"),
+        ("ML.PREDICT(d.m, TABLE d.t)", "Its first argument must be MODEL"),
+        ("ML.PREDICT(MODEL d.m, TABLE d.t, STRUCT(0.5 AS threshold))", "option threshold is not supported"),
+        ("ML.PREDICT(MODEL d.m, TABLE d.t, STRUCT(1 AS other))", "Unknown option other"),
+    ],
+)
+def test_wrong_calls_are_refused(world: MlWorld, call: str, part: str) -> None:
+    _, message = world.refusal(f"SELECT * FROM {call}", dry_run=True)
+
+    assert part.lower() in message.lower()
+
+
+def test_the_resource_tells_inputs_outputs_and_origin(world: MlWorld) -> None:
+    model = world.model("m")
+
+    assert model["modelType"] == "TENSORFLOW"
+    assert model["location"] == "US"
+    assert {column["name"]: column["type"]["typeKind"] for column in model["featureColumns"]} == {
+        "number": "INT64",
+        "text": "STRING",
+        "vector": "ARRAY",
+    }
+    assert model["labelColumns"][1] == {
+        "name": "scores",
+        "type": {"typeKind": "ARRAY", "arrayElementType": {"typeKind": "FLOAT64"}},
+    }
+    assert model["trainingRuns"][0]["trainingOptions"]["modelUri"] == f"gs://{BUCKET}/classifier/1/*"
+
+
+def test_the_job_tells_what_it_made(world: MlWorld) -> None:
+    options = "OPTIONS(MODEL_TYPE='TENSORFLOW', MODEL_PATH='gs://bucket/classifier/1')"
+
+    made = world.run(f"CREATE MODEL d.told {options}")
+    skipped = world.run(f"CREATE MODEL IF NOT EXISTS d.told {options}")
+    replaced = world.run(f"CREATE OR REPLACE MODEL d.told {options}")
+    dropped = world.run("DROP MODEL d.told")
+
+    assert [job.statement_type for job in (made, dropped)] == ["CREATE_MODEL", "DROP_MODEL"]
+    operations = [job.ddl_operation_performed for job in (made, skipped, replaced, dropped)]
+    assert operations == ["CREATE", "SKIP", "REPLACE", "DROP"]
+    statistics = made._properties["statistics"]["query"]["mlStatistics"]
+    assert statistics == {"modelType": "TENSORFLOW", "trainingType": "SINGLE_TRAINING"}
+
+
+def test_a_name_that_is_taken_is_refused(world: MlWorld) -> None:
+    reason, message = world.refusal(
+        "CREATE MODEL d.m OPTIONS(MODEL_TYPE='TENSORFLOW', MODEL_PATH='gs://bucket/classifier/1/*')"
+    )
+
+    assert (reason, message) == ("duplicate", f"Already Exists: Model {PROJECT}:learning.m")
+
+
+def test_a_name_that_a_table_has_is_refused(world: MlWorld) -> None:
+    reason, message = world.refusal(
+        "CREATE OR REPLACE MODEL d.t OPTIONS(MODEL_TYPE='TENSORFLOW', MODEL_PATH='gs://bucket/classifier/1/*')"
+    )
+
+    assert (reason, message) == ("duplicate", f"Already Exists: Table {PROJECT}:learning.t")
+
+
+PASSED_THROUGH = {
+    "a_date": "DATE '2024-02-29'",
+    "a_datetime": "DATETIME '2024-02-29 12:30:00.123456'",
+    "a_time": "TIME '12:30:00.123456'",
+    "a_timestamp": "TIMESTAMP '2024-02-29 12:30:00.123456+00'",
+    "a_number": "NUMERIC '12345678901234567890.123456789'",
+    "some_bytes": "FROM_BASE64('AP8=')",
+    "a_struct": "STRUCT(1 AS a, ['x', 'y'] AS b)",
+    "some_structs": "[STRUCT(1 AS a), STRUCT(2 AS a)]",
+    "nothing": "CAST(NULL AS STRING)",
+    "json": "JSON '{\"a\": [1, 2]}'",
+    "large": "BIGNUMERIC '0.12345678901234567890123456789'",
+}
+
+
+@pytest.mark.parametrize("name", PASSED_THROUGH)
+def test_columns_of_every_type_pass_through(world: MlWorld, name: str) -> None:
+    value = f"{PASSED_THROUGH[name]} AS kept"
+    query = f"SELECT 'two' AS text, [1.0, 2.0, 3.0] AS vector, 1 AS number, {value}"
+
+    passed = world.rows(f"SELECT kept FROM ML.PREDICT(MODEL d.m, ({query}))")
+
+    assert passed == world.rows(f"SELECT {value}")
+
+
+def test_no_rows_give_no_rows(world: MlWorld) -> None:
+    assert world.rows("SELECT * FROM ML.PREDICT(MODEL d.m, (SELECT * FROM d.t WHERE FALSE))") == []
+
+
+def test_a_model_is_frozen_when_it_is_made(world: MlWorld, saved_model: Path) -> None:
+    world.upload_folder("gone", saved_model)
+    world.import_model("frozen", "TENSORFLOW", "gone/*")
+    for stored in world.store.list(BUCKET, "gone/"):
+        world.store.delete(BUCKET, stored.name)
+
+    assert len(world.rows("SELECT word FROM ML.PREDICT(MODEL d.frozen, TABLE d.t)")) == len(TEXTS)
+
+
+def test_a_query_that_failed_to_replace_leaves_the_model(world: MlWorld) -> None:
+    world.import_model("kept", "TENSORFLOW", "classifier/1/*")
+    world.refusal("CREATE OR REPLACE MODEL d.kept OPTIONS(MODEL_TYPE='TENSORFLOW', MODEL_PATH='gs://bucket/nowhere/*')")
+
+    assert len(world.rows("SELECT word FROM ML.PREDICT(MODEL d.kept, TABLE d.t)")) == len(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("missing", "part"),
+    [
+        ("variables/variables.data-00000-of-00001", "variables/variables.data-00000-of-00001 is missing"),
+        ("variables/variables.index", "variables/variables.index is missing"),
+        ("assets/vocabulary.txt", "assets/vocabulary.txt is missing"),
+        ("saved_model.pb", "holds no saved_model.pb"),
+    ],
+)
+def test_an_incomplete_model_is_refused_by_what_is_missing(
+    world: MlWorld, saved_model: Path, missing: str, part: str
+) -> None:
+    prefix = f"partial/{missing}"
+    world.upload_folder(prefix, saved_model)
+    world.store.delete(BUCKET, f"{prefix}/{missing}")
+
+    _, message = world.refusal(
+        f"CREATE MODEL d.partial OPTIONS(MODEL_TYPE='TENSORFLOW', MODEL_PATH='gs://bucket/{prefix}/*')"
+    )
+
+    assert part in message
+    with pytest.raises(NotFound):
+        world.model("partial")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason", "part"),
+    [
+        ("MODEL_PATH='gs://bucket/x/*'", "invalidQuery", "Missing required option: MODEL_TYPE"),
+        ("MODEL_TYPE='TENSORFLOW'", "invalidQuery", "Missing required option: MODEL_PATH"),
+        ("MODEL_TYPE='KMEANS'", "notImplemented", "does not train models"),
+        ("MODEL_TYPE='TENSORFLOW', MODEL_PATH='gs://bucket/x/*', FOO=1", "invalidQuery", "Unknown option: FOO"),
+        ("MODEL_TYPE='TENSORFLOW', MODEL_PATH='gs://bucket/x/*'", "notFound", "Not found: URI"),
+        ("MODEL_TYPE='TENSORFLOW', MODEL_PATH='gs://no-such-bucket/*'", "notFound", "no-such-bucket"),
+        ("MODEL_TYPE='TENSORFLOW', MODEL_PATH='/tmp/model'", "invalid", "Invalid MODEL_PATH"),
+        ("MODEL_TYPE='TENSORFLOW', MODEL_PATH='gs://bucket/*/x/*'", "invalid", "one wildcard"),
+        ("MODEL_TYPE='TENSORFLOW', MODEL_PATH='gs://bucket/x', KMS_KEY_NAME='k'", "invalidQuery", "KMS_KEY_NAME"),
+        (
+            "MODEL_TYPE='TENSORFLOW', MODEL_PATH='gs://bucket/x', VERTEX_AI_MODEL_ID='k'",
+            "invalidQuery",
+            "only allowed with MODEL_REGISTRY",
+        ),
+        (
+            "MODEL_TYPE='TENSORFLOW', MODEL_PATH='gs://bucket/x', MODEL_REGISTRY='VERTEX_AI', VERTEX_AI_MODEL_ID='1K'",
+            "invalidQuery",
+            "Invalid VERTEX_AI_MODEL_ID '1K'",
+        ),
+    ],
+)
+def test_options_that_bigquery_refuses_are_refused(world: MlWorld, options: str, reason: str, part: str) -> None:
+    found, message = world.refusal(f"CREATE MODEL d.refused OPTIONS({options})")
+
+    assert found == reason
+    assert part in message
+
+
+def test_a_model_is_registered_when_it_is_made_or_later(world: MlWorld) -> None:
+    world.run(
+        "CREATE MODEL d.registered OPTIONS(MODEL_TYPE='TENSORFLOW', MODEL_PATH='gs://bucket/classifier/1/*', "
+        "MODEL_REGISTRY='VERTEX_AI', VERTEX_AI_MODEL_ID='titles', VERTEX_AI_MODEL_VERSION_ALIASES=['best'])"
+    )
+    world.import_model("later", "TENSORFLOW", "classifier/1/*")
+    world.run("ALTER MODEL d.later SET OPTIONS(vertex_ai_model_id='titles')")
+
+    first, second = (world.model(name)["trainingRuns"][0] for name in ("registered", "later"))
+    assert (first["vertexAiModelId"], first["vertexAiModelVersion"]) == ("titles", "1")
+    assert first["trainingOptions"]["vertexAiModelVersionAliases"] == ["best"]
+    assert (second["vertexAiModelId"], second["vertexAiModelVersion"]) == ("titles", "2")
+    _, message = world.refusal("ALTER MODEL d.later SET OPTIONS(vertex_ai_model_id='other')")
+    assert "can't be changed" in message
+
+
+def test_a_model_is_altered_by_statement_and_by_patch(world: MlWorld) -> None:
+    world.import_model("altered", "TENSORFLOW", "classifier/1/*")
+    world.run(
+        "ALTER MODEL d.altered SET OPTIONS(description='said', labels=[('team', 'news'), ('a', 'b')], "
+        "expiration_timestamp=TIMESTAMP '2100-01-01 00:00:00+00')"
+    )
+    model = world.client.get_model(f"{PROJECT}.{world.dataset}.altered")
+    model.description = "patched"
+    model.labels = {"team": "films", "a": None}
+    world.client.update_model(model, ["description", "labels"])
+
+    resource = world.model("altered")
+    assert resource["description"] == "patched"
+    assert resource["labels"] == {"team": "films"}
+    assert resource["expirationTime"] == "4102444800000"
+    assert world.run("ALTER MODEL IF EXISTS d.none SET OPTIONS(description='x')").ddl_operation_performed == "SKIP"
+    assert world.refusal("ALTER MODEL d.altered SET OPTIONS(friendly_name='x')")[1] == "Unknown option: friendly_name"
+
+
+def test_models_are_listed_and_deleted(world: MlWorld) -> None:
+    world.import_model("listed", "TENSORFLOW", "classifier/1/*")
+
+    listed = {model.model_id: model for model in world.client.list_models(world.dataset)}
+    assert listed["listed"].model_type == "TENSORFLOW"
+    assert "featureColumns" not in listed["listed"].to_api_repr()
+    world.client.delete_model(f"{world.dataset}.listed")
+    assert "listed" not in {model.model_id for model in world.client.list_models(world.dataset)}
+    assert world.refusal("DROP MODEL d.listed") == ("notFound", f"Not found: Model {PROJECT}:learning.listed")
+    assert world.run("DROP MODEL IF EXISTS d.listed").ddl_operation_performed == "SKIP"
+
+
+def test_export_writes_the_very_files(world: MlWorld, saved_model: Path) -> None:
+    world.run("EXPORT MODEL d.m OPTIONS(URI='gs://bucket/exported/m/')")
+
+    files = {str(file.relative_to(saved_model)): file.read_bytes() for file in saved_model.rglob("*") if file.is_file()}
+    assert "assets/vocabulary.txt" in files
+    exported = {stored.name: stored for stored in world.store.list(BUCKET, "exported/m/")}
+    assert {name: world.store.read(BUCKET, f"exported/m/{name}") for name in files} == files
+    assert len(exported) == len(files)
+
+
+def test_a_model_survives_a_restart(saved_model: Path, tmp_path: Path) -> None:
+    with ml_world(tmp_path) as first:
+        first.upload_folder("m", saved_model)
+        first.import_model("m", "TENSORFLOW", "m/*")
+        before = first.model("m")
+
+    with ml_world(tmp_path) as second:
+        assert second.model("m") == before
+        query = "SELECT 'two' AS text, [1.0, 2.0, 3.0] AS vector, 5 AS number"
+        assert second.rows(f"SELECT word, shout FROM ML.PREDICT(MODEL d.m, ({query}))") == [{"word": 6, "shout": "TWO"}]
+        with pytest.raises(Conflict):
+            second.run("CREATE MODEL d.m OPTIONS(MODEL_TYPE='TENSORFLOW', MODEL_PATH='gs://bucket/m/*')")
+
+
+def test_many_rows_of_many_lengths_keep_their_order(world: MlWorld, saved_model: Path) -> None:
+    world.run(
+        "CREATE OR REPLACE TABLE d.many AS SELECT FORMAT('row %d', n) AS text, [n / 10.0, 1.0, 2.0] AS vector, "
+        "MOD(n, 7) AS number, n FROM UNNEST(GENERATE_ARRAY(1, 40000)) AS n"
+    )
+    world.run("CREATE OR REPLACE TABLE d.predicted AS SELECT * FROM ML.PREDICT(MODEL d.m, TABLE d.many)")
+
+    wrong = world.rows(
+        "SELECT COUNT(*) AS rows_, COUNTIF(shout != UPPER(text) OR word != 2 + number OR large != (number > 2)) AS wrong "
+        "FROM d.predicted"
+    )
+    assert wrong == [{"rows_": 40000, "wrong": 0}]

@@ -1,0 +1,259 @@
+"""The local BigQuery as Google's other clients see it: bq, the Storage API's, and the table methods of the Python client."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import bigframes
+import pytest
+import requests
+from google.api_core import exceptions
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
+
+from tests.localcloud.bigquery.world import (
+    BUCKET,
+    PROJECT,
+    BigQueryWorld,
+    bigquery_world,
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
+    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
+        yield running
+
+
+@pytest.fixture
+def dataset(world: BigQueryWorld) -> str:
+    return world.dataset()
+
+
+class Bq:
+    """The command line tool, pointed at a local BigQuery."""
+
+    def __init__(self, world: BigQueryWorld, folder: Path) -> None:
+        self._base = ["bq", "--quiet", "--oauth_access_token=local", f"--project_id={PROJECT}", "--api", world.url]
+        self._environment = {**os.environ, "CLOUDSDK_CONFIG": str(folder / "gcloud"), "HOME": str(folder)}
+
+    def __call__(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [*self._base, *arguments], capture_output=True, text=True, env=self._environment, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+def test_bq_makes_loads_queries_shows_and_removes(world: BigQueryWorld, tmp_path: Path) -> None:
+    if shutil.which("bq") is None:
+        # Without the Google Cloud SDK what it begins with is looked at, which the next test does in any case.
+        return
+    bq = Bq(world, tmp_path)
+    bq("mk", "--dataset", "--location=EU", "made_by_bq")
+    file = tmp_path / "rows.json"
+    file.write_text('{"a": 1, "b": "x"}\n{"a": 2, "b": "y"}\n')
+    bq("load", "--source_format=NEWLINE_DELIMITED_JSON", "--autodetect", "made_by_bq.loaded", str(file))
+    shown = json.loads(bq("show", "--format=json", "made_by_bq.loaded"))
+    assert (shown["numRows"], shown["location"]) == ("2", "EU")
+    options = ("query", "--nouse_legacy_sql", "--format=json", "--location=EU")
+    assert json.loads(bq(*options, "SELECT SUM(a) AS total FROM made_by_bq.loaded")) == [{"total": "3"}]
+    bq(*options, "--destination_table=made_by_bq.written", "SELECT b FROM made_by_bq.loaded WHERE a = 2")
+    assert world.rows("SELECT b FROM made_by_bq.written") == [("y",)]
+    assert "SUCCESS" in bq("ls", "-j", "-n", "5")
+    bq("rm", "-f", "-r", "-d", "made_by_bq")
+    assert "made_by_bq" not in bq("ls")
+
+
+def test_the_discovery_document_leads_here(world: BigQueryWorld) -> None:
+    for path in ("/$discovery/rest?version=v2", "/discovery/v1/apis/bigquery/v2/rest"):
+        document = requests.get(f"{world.url}{path}", timeout=10).json()
+        assert document["rootUrl"] == f"{world.url}/"
+        assert document["baseUrl"] == f"{world.url}/bigquery/v2/"
+        assert "jobs" in document["resources"]
+
+
+def test_the_storage_read_api_gives_tables_and_results(world: BigQueryWorld, dataset: str) -> None:
+    reader = world.read_client()
+    client = world.client()
+    table = client.list_rows(f"{PROJECT}.{dataset}.titles").to_arrow(bqstorage_client=reader)
+    assert sorted(table.column("score").to_pylist()) == list(range(100))
+    small = client.query(f"SELECT title, score * 2 AS twice FROM {dataset}.titles").result()
+    assert sum(small.to_arrow(bqstorage_client=reader).column("twice").to_pylist()) == 9900
+    sql = "SELECT number, [number] AS several FROM UNNEST(GENERATE_ARRAY(1, 50000)) AS number"
+    large = client.query(sql).result().to_dataframe(bqstorage_client=reader)
+    assert (len(large), int(large["number"].sum())) == (50000, 1_250_025_000)
+    with pytest.raises(exceptions.NotFound):
+        schema = client.get_table(f"{dataset}.titles").schema
+        client.list_rows(f"{PROJECT}.{dataset}.nothing", selected_fields=schema).to_arrow(bqstorage_client=reader)
+
+
+def test_results_over_rest_are_the_same(world: BigQueryWorld) -> None:
+    sql = """
+        SELECT n AS i, n / 4 AS f, MOD(n, 2) = 0 AS b, IF(n = 3, NULL, CAST(n AS STRING)) AS s,
+          TIMESTAMP_SECONDS(1700000000 + n) AS ts, CAST(n AS NUMERIC) AS x, [n, n + 1] AS a, STRUCT(n AS y) AS r
+        FROM UNNEST(GENERATE_ARRAY(1, 5)) AS n ORDER BY n"""
+    rows = world.client().query(sql).result()
+    over_rest = world.client().query(sql).to_arrow(create_bqstorage_client=False).to_pylist()
+    assert [dict(row) for row in rows] == over_rest
+    assert over_rest[2]["s"] is None
+    assert over_rest[0]["ts"] == datetime(2023, 11, 14, 22, 13, 21, tzinfo=UTC)
+
+
+def test_timestamps_come_in_seconds_unless_microseconds_are_asked_for(world: BigQueryWorld) -> None:
+    body = {"query": "SELECT TIMESTAMP '2023-11-14 22:13:20.5 UTC' AS ts", "useLegacySql": False}
+    plain = world.call("POST", "/queries", json=body).json()
+    exact = world.call("POST", "/queries", json=body | {"formatOptions": {"useInt64Timestamp": True}}).json()
+    assert plain["rows"][0]["f"][0]["v"] == "1.7000000005E9"
+    assert exact["rows"][0]["f"][0]["v"] == "1700000000500000"
+
+
+def test_views_can_be_made_changed_and_deleted(world: BigQueryWorld, dataset: str) -> None:
+    client = world.client()
+    view = bigquery.Table(f"{PROJECT}.{dataset}.high")
+    view.view_query = f"SELECT title FROM {dataset}.titles WHERE score > 97"
+    view.labels = {"kind": "view"}
+    client.create_table(view)
+    found = client.get_table(f"{dataset}.high")
+    assert (found.table_type, found.labels, [field.name for field in found.schema]) == (
+        "VIEW",
+        {"kind": "view"},
+        ["title"],
+    )
+    assert len(world.rows(f"SELECT * FROM {dataset}.high")) == 2
+    found.view_query = f"SELECT title, score FROM {dataset}.titles WHERE score > 98"
+    client.update_table(found, ["view_query"])
+    assert world.rows(f"SELECT * FROM {dataset}.high") == [("title 99", 99)]
+    client.delete_table(f"{dataset}.high")
+    with pytest.raises(exceptions.NotFound):
+        world.rows(f"SELECT * FROM {dataset}.high")
+
+
+def test_a_schema_grows_and_keeps_its_rows(world: BigQueryWorld, dataset: str) -> None:
+    client = world.client()
+    table = client.get_table(f"{dataset}.titles")
+    table.schema = [*table.schema, bigquery.SchemaField("extra", "FLOAT")]
+    table.description = "grown"
+    client.update_table(table, ["schema", "description"])
+    assert world.rows(f"SELECT COUNT(*), COUNT(extra) FROM {dataset}.titles") == [(100, 0)]
+    assert client.get_table(f"{dataset}.titles").description == "grown"
+    table.schema = table.schema[:1]
+    with pytest.raises(exceptions.BadRequest, match="Field score is missing in new schema"):
+        client.update_table(table, ["schema"])
+
+
+def test_rows_that_do_not_fit_are_told_one_by_one(world: BigQueryWorld, dataset: str) -> None:
+    client = world.client()
+    rows = [{"title": "good", "score": 1}, {"title": "bad", "score": "x"}, {"title": "odd", "nope": 1}]
+    errors = client.insert_rows_json(f"{PROJECT}.{dataset}.titles", rows)
+    assert [(error["index"], error["errors"][0]["reason"]) for error in errors] == [
+        (0, "stopped"),
+        (1, "invalid"),
+        (2, "invalid"),
+    ]
+    assert client.get_table(f"{dataset}.titles").num_rows == 100
+    errors = client.insert_rows_json(
+        f"{PROJECT}.{dataset}.titles", rows, skip_invalid_rows=True, ignore_unknown_values=True
+    )
+    assert [error["index"] for error in errors] == [1]
+    assert client.get_table(f"{dataset}.titles").num_rows == 102
+
+
+def test_datasets_with_something_in_them_stay(world: BigQueryWorld, dataset: str) -> None:
+    client = world.client()
+    with pytest.raises(exceptions.BadRequest, match="is still in use"):
+        client.delete_dataset(dataset)
+    client.delete_dataset(dataset, delete_contents=True)
+    with pytest.raises(exceptions.NotFound):
+        client.get_dataset(dataset)
+    with pytest.raises(exceptions.NotFound):
+        list(client.list_tables(dataset))
+    with pytest.raises(exceptions.NotFound):
+        client.create_table(bigquery.Table(f"{PROJECT}.{dataset}.late", schema=[bigquery.SchemaField("x", "STRING")]))
+
+
+def test_datasets_keep_their_location_and_labels(world: BigQueryWorld) -> None:
+    client = world.client()
+    made = bigquery.Dataset(f"{PROJECT}.placed")
+    made.location = "asia-south1"
+    made.labels = {"team": "news"}
+    client.create_dataset(made)
+    assert client.get_dataset("placed").location == "asia-south1"
+    assert client.create_dataset("unplaced").location == "US"
+    assert [found.dataset_id for found in client.list_datasets(filter="labels.team:news")] == ["placed"]
+    with pytest.raises(exceptions.Conflict, match=f"Already Exists: Dataset {PROJECT}:placed"):
+        client.create_dataset(made)
+
+
+def test_requests_may_be_compressed(world: BigQueryWorld) -> None:
+
+    body = gzip.compress(json.dumps({"query": "SELECT 7", "useLegacySql": False}).encode())
+    headers = {"content-encoding": "gzip", "content-type": "application/json"}
+    assert world.call("POST", "/queries", data=body, headers=headers).json()["rows"] == [{"f": [{"v": "7"}]}]
+    assert world.call("POST", "/queries", data=b"no gzip", headers=headers).status_code == 400
+
+
+def test_what_is_no_method_is_not_found(world: BigQueryWorld) -> None:
+    answer = world.call("GET", "/nothing")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["errors"][0]["reason"] == "notFound"
+
+
+def test_a_model_bucket_and_a_query_live_side_by_side(world: BigQueryWorld, dataset: str) -> None:
+    """Objects that a query exports can be read back by another job at once."""
+    uri = f"gs://{BUCKET}/{dataset}/round-*.parquet"
+    world.rows(f"EXPORT DATA OPTIONS(uri='{uri}', format='PARQUET') AS SELECT title FROM {dataset}.titles")
+    config = bigquery.LoadJobConfig(source_format="PARQUET")
+    world.client().load_table_from_uri(uri, f"{dataset}.back", job_config=config).result()
+    assert world.client().get_table(f"{dataset}.back").num_rows == 100
+
+
+def test_lists_come_in_pages(world: BigQueryWorld, dataset: str) -> None:
+    client = world.client()
+    for number in range(5):
+        client.create_table(
+            bigquery.Table(f"{PROJECT}.{dataset}.t{number}", schema=[bigquery.SchemaField("x", "STRING")])
+        )
+    pages = [[table.table_id for table in page] for page in client.list_tables(dataset, page_size=2).pages]
+    assert [len(page) for page in pages] == [2, 2, 2]
+    assert sorted(name for page in pages for name in page) == ["t0", "t1", "t2", "t3", "t4", "titles"]
+    first = client.list_datasets(page_size=1)
+    assert len(list(next(first.pages))) == 1
+    assert first.next_page_token
+
+
+def test_jobs_of_a_session_share_temporary_tables(world: BigQueryWorld, dataset: str) -> None:
+    client = world.client()
+    opened = client.query("SELECT 1", job_config=bigquery.QueryJobConfig(create_session=True))
+    opened.result()
+    session = [bigquery.ConnectionProperty("session_id", opened.session_info.session_id)]
+    config = bigquery.QueryJobConfig(connection_properties=session)
+    client.query(f"CREATE TEMP TABLE few AS SELECT * FROM {dataset}.titles WHERE score < 3", job_config=config).result()
+    assert next(iter(client.query("SELECT COUNT(*) FROM few", job_config=config).result()))[0] == 3
+    made = client.query("CREATE TEMP TABLE `_SESSION`.`kept` (x INT64)", job_config=config)
+    made.result()
+    client.query("INSERT INTO _SESSION.kept (x) VALUES (5)", job_config=config).result()
+    assert [tuple(row) for row in client.list_rows(client.get_table(made.destination))] == [(5,)]
+    with pytest.raises(exceptions.NotFound):
+        client.query("SELECT * FROM few").result()
+    client.query(f"CALL BQ.ABORT_SESSION('{session[0].value}')", job_config=config).result()
+    with pytest.raises(exceptions.BadRequest, match="Invalid input session id"):
+        client.query("SELECT 1", job_config=config).result()
+
+
+def test_bigquery_dataframes(world: BigQueryWorld, dataset: str) -> None:
+    endpoints = {"bqclient": world.url, "bqstoragereadclient": f"127.0.0.1:{world.bigquery.storage_api_port}"}
+    options = bigframes.BigQueryOptions(
+        project=PROJECT, location="US", credentials=AnonymousCredentials(), client_endpoints_override=endpoints
+    )
+    session = bigframes.connect(options)
+    frame = session.read_gbq(f"SELECT title, score FROM {dataset}.titles WHERE score < 5")
+    assert sorted(frame.to_pandas()["score"].tolist()) == [0, 1, 2, 3, 4]
+    assert session.read_gbq(f"{PROJECT}.{dataset}.titles")["score"].sum() == 4950

@@ -1,0 +1,182 @@
+"""What clients are told when something goes wrong: BigQuery's words, and nothing of what is behind it here."""
+
+from __future__ import annotations
+
+import gc
+import json
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.localcloud.bigquery.world import (
+    PROJECT,
+    BigQueryWorld,
+    bigquery_world,
+    wait_until,
+)
+
+# Engines, their exceptions, Python's, escapes of a terminal, and paths of this machine.
+BEHIND = re.compile(
+    r"bqemulator|duckdb|sqlglot|\x1b|\[4m|<class|<Token|Traceback|(Binder|Catalog|Parser|Conversion|Input) Error"
+    r"|VARCHAR|BIGINT|(?<![\w:/])/\w+/\w+|__d\b|TypeError|ValueError|KeyError|docs/reference/out",
+    re.IGNORECASE,
+)
+
+TOLD = {
+    # Syntax
+    "SELECT n FROM": "Syntax error: Unexpected end of script at [1:14]",
+    "SELECT n FROM d.t WHERE": "Syntax error: Unexpected end of script at [1:24]",
+    "SELECT (1 + 2": 'Syntax error: Expected ")" but got end of script at [1:14]',
+    "SELECT 1 1": 'Syntax error: Unexpected integer literal "1" at [1:10]',
+    "SELECT 1,\n  BAD SYNTAX HERE": 'Syntax error: Unexpected identifier "HERE" at [2:14]',
+    "SELEC 1": 'Syntax error: Unexpected identifier "SELEC" at [1:1]',
+    "CREATE TABLE d.u (a INT64": 'Syntax error: Expected ")" but got end of script at [1:26]',
+    "SELECT 'open": "Syntax error: Unclosed string literal",
+    "GRANT SELECT ON TABLE d.t TO 'user:x'": 'This GRANT statement is not supported by the local BigQuery near "GRANT"',
+    # Names and types
+    "SELECT nope FROM d.t": "Unrecognized name: nope at [1:8]",
+    "SELECT NO_SUCH(1)": "Function not found: NO_SUCH at [1:8]",
+    "SELECT ABS('x')": "No matching signature for function ABS for argument types: STRING",
+    "SELECT 'a' + 1": "No matching signature for operator + for argument types: STRING, INT64",
+    "SELECT SAFE_DIVIDE(1)": "No matching signature for function SAFE_DIVIDE",
+    "SELECT * EXCEPT (nope) FROM d.t": "Column nope in SELECT * EXCEPT list does not exist",
+    "INSERT INTO d.t (nope) VALUES (1)": "Column nope is not present in table t",
+    "ALTER TABLE d.t ADD COLUMN n INT64": "Column already exists: n",
+    "SELECT * FROM d.t, d.t": "Duplicate table alias t in the same FROM clause",
+    "SELECT n FROM d.t a, d.t b": "Column name n is ambiguous",
+    "SELECT n FROM d.t GROUP BY s": "SELECT list expression references column n which is neither grouped nor aggregated",
+    "SELECT n FROM d.t WHERE SUM(n) > 1": "Aggregate functions are not allowed in WHERE clause",
+    "SELECT * FROM UNNEST(5)": "Values referenced in UNNEST must be arrays",
+    "SELECT s.x FROM d.t": "Cannot access field x on s",
+    # Values
+    "SELECT CAST(s AS INT64) FROM d.t": "Bad int64 value: x",
+    "SELECT CAST(s AS FLOAT64) FROM d.t": "Bad double value: x",
+    "SELECT CAST(s AS NUMERIC) FROM d.t": "Bad numeric value: x",
+    "SELECT CAST(s AS DATE) FROM d.t": "Invalid date: 'x'",
+    "SELECT DATE '2024-13-01'": "Invalid date: '2024-13-01'",
+    "SELECT TIMESTAMP(s) FROM d.t": "Invalid timestamp: 'x'",
+    "SELECT PARSE_DATE('%Y', s) FROM d.t": 'Failed to parse input string "x"',
+    "SELECT 1 / (n - 1) FROM d.t": "division by zero",
+    "SELECT 9223372036854775807 + n FROM d.t": "int64 overflow: 9223372036854775807 + 1",
+    "SELECT (SELECT x FROM UNNEST([1, 2]) AS x)": "Scalar subquery produced more than one element",
+    "SELECT ERROR('a FLOAT of my own')": "a FLOAT of my own",
+    "SELECT FROM_BASE64('#')": "Failed to decode invalid base64 string",
+    "RAISE USING MESSAGE = 'as asked'": "as asked",
+    # What is not here
+    "SELECT * FROM ML.EVALUATE(MODEL d.m)": "ML.EVALUATE is not supported by the local BigQuery at [1:15]",
+    "SELECT * FROM ML.EXPLAIN_PREDICT(MODEL d.m, (SELECT 1))": (
+        "ML.EXPLAIN_PREDICT is not supported by the local BigQuery at [1:15]"
+    ),
+    "SELECT AI.FORECAST(1)": "AI.FORECAST is not supported by the local BigQuery at [1:8]",
+    "CREATE FUNCTION d.f() RETURNS INT64 LANGUAGE js AS 'return 1'": (
+        "Functions in JavaScript are not supported by the local BigQuery"
+    ),
+    "EXPORT DATA OPTIONS(uri='gs://no-bucket/x*.csv', format='CSV') AS SELECT 1": "The specified bucket does not exist.",
+}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
+    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
+        fields = [{"name": "n", "type": "INT64"}, {"name": "s", "type": "STRING"}]
+        running.bigquery.tables.write(f"{PROJECT}.d.t", fields, [{"n": 1, "s": "x"}])
+        yield running
+
+
+def failure(world: BigQueryWorld, sql: str) -> dict[str, Any]:
+    answer = world.call("POST", "/queries", json={"query": sql, "useLegacySql": False})
+    assert answer.status_code >= 400, answer.text
+    error: dict[str, Any] = answer.json()["error"]
+    return error
+
+
+@pytest.mark.parametrize(("sql", "message"), TOLD.items())
+def test_a_statement_that_fails_says_why_as_bigquery_does(world: BigQueryWorld, sql: str, message: str) -> None:
+    error = failure(world, sql)
+    assert error["message"] == message
+    assert error["errors"][0]["reason"] in ("invalidQuery", "notFound")
+    assert BEHIND.search(json.dumps(error)) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "format"),
+    [
+        (b"a,b\n1,2,3\n", "CSV"),
+        (b'"open\n', "CSV"),
+        (b'{"a": "x"}', "NEWLINE_DELIMITED_JSON"),
+        (b"{broken", "NEWLINE_DELIMITED_JSON"),
+        (b"no parquet", "PARQUET"),
+        (b"no avro", "AVRO"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_why(world: BigQueryWorld, content: bytes, format: str) -> None:  # noqa: A002
+    world.storage.store.write("transfers", "broken", content)
+    load = {
+        "sourceUris": ["gs://transfers/broken"],
+        "sourceFormat": format,
+        "schema": {"fields": [{"name": "a", "type": "INTEGER"}]},
+        "destinationTable": {"projectId": PROJECT, "datasetId": "d", "tableId": "loaded"},
+    }
+    inserted = world.call("POST", "/jobs", json={"configuration": {"load": load}}).json()
+    reference = inserted["jobReference"]
+    path = f"/jobs/{reference['jobId']}"
+    wait_until(lambda: world.call("GET", path).json()["status"]["state"] == "DONE")
+    error = world.call("GET", path).json()["status"]["errorResult"]
+    assert error["message"].startswith("Error while reading data, error message: ")
+    assert BEHIND.search(error["message"].replace("gs://transfers/broken", "")) is None
+
+
+def test_a_handler_reads_the_same_message(world: BigQueryWorld) -> None:
+    handled = "BEGIN {}; EXCEPTION WHEN ERROR THEN SELECT @@error.message AS told; END"
+    for statement, message in (
+        ("SELECT 1 / 0", "division by zero"),
+        ("SELECT [1][OFFSET(3)]", "Array index 3 is out of bounds (overflow)"),
+        ("SELECT * FROM ML.PREDICT(MODEL d.none, (SELECT 1 AS x))", f"Not found: Model {PROJECT}:d.none"),
+        ("RAISE USING MESSAGE = 'as asked'", "as asked"),
+    ):
+        assert world.rows(handled.format(statement)) == [(message,)]
+
+
+def test_texts_that_speak_of_functions_are_only_texts(world: BigQueryWorld) -> None:
+    assert world.rows("SELECT 'ML.EVALUATE(MODEL m)', 'bqemulator' -- ML.FORECAST") == [
+        ("ML.EVALUATE(MODEL m)", "bqemulator")
+    ]
+
+
+def test_calls_that_fail_say_why(world: BigQueryWorld) -> None:
+    calls = (
+        ("GET", "/datasets/none", None),
+        ("GET", "/datasets/d/tables/none", None),
+        ("GET", "/datasets/d/routines/none", None),
+        ("POST", "/datasets", {"datasetReference": {"datasetId": "no good"}}),
+        ("POST", "/datasets", {"datasetReference": 5}),
+        ("POST", "/datasets/d/tables", {"tableReference": {"tableId": "x"}, "schema": {"fields": 7}}),
+        ("GET", "/datasets/d/tables/t/data?startIndex=x", None),
+        ("POST", "/datasets/d/tables/t/insertAll", {"rows": 5}),
+        ("PATCH", "/datasets/d/models/none", {}),
+        ("POST", "/queries", {"query": 5}),
+        ("POST", "/jobs", {"configuration": {}}),
+        ("GET", "/nothing", None),
+    )
+    for method, path, body in calls:
+        answer = world.call(method, path, json=body)
+        assert answer.status_code >= 400, (path, answer.text)
+        assert BEHIND.search(answer.json()["error"]["message"]) is None, (path, answer.text)
+
+
+def test_a_broken_database_leaves_nothing_behind(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    with bigquery_world(tmp_path / "storage", kept=kept):
+        database = next(kept.rglob("*.duckdb"))
+    database.write_bytes(b"no database")
+    with pytest.raises(duckdb.Error), bigquery_world(tmp_path / "storage", kept=kept):
+        raise AssertionError("it must not start")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert [str(warning.message) for warning in caught if "TemporaryDirectory" in str(warning.message)] == []

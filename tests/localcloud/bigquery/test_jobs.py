@@ -1,0 +1,430 @@
+"""Jobs of the local BigQuery: their ids, states, ends, lists and quotas."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from google.api_core import exceptions
+from google.cloud import bigquery
+
+from localcloud.base.clock import SystemClock
+from tests.localcloud.bigquery.world import (
+    ENDLESS,
+    PROJECT,
+    BigQueryWorld,
+    bigquery_world,
+    wait_until,
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
+    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
+        yield running
+
+
+@pytest.fixture
+def endless(world: BigQueryWorld) -> Iterator[bigquery.QueryJob]:
+    """A job that runs until it is stopped."""
+    job = world.client().query(ENDLESS)
+    wait_until(lambda: _state(world, job) == "RUNNING")
+    yield job
+    job.cancel()
+    wait_until(lambda: _state(world, job) == "DONE")
+
+
+def _state(world: BigQueryWorld, job: bigquery.QueryJob) -> str:
+    return world.client().get_job(job.job_id, location=job.location).state
+
+
+def test_insert_answers_before_the_query_has_run(world: BigQueryWorld) -> None:
+    began = time.monotonic()
+    answer = world.insert(ENDLESS).json()
+    took = time.monotonic() - began
+    assert answer["status"]["state"] in ("PENDING", "RUNNING")
+    assert took < 2
+    world.client().cancel_job(answer["jobReference"]["jobId"])
+
+
+def test_a_running_job_is_seen_running_and_no_other_call_waits_for_it(
+    world: BigQueryWorld, endless: bigquery.QueryJob
+) -> None:
+    assert world.rows("SELECT 1 + 1") == [(2,)]
+    began = time.monotonic()
+    list(world.client().list_datasets())
+    assert time.monotonic() - began < 3
+    assert _state(world, endless) == "RUNNING"
+
+
+def test_many_jobs_run_side_by_side(world: BigQueryWorld) -> None:
+    dataset = world.dataset()
+    client = world.client()
+    endless = [client.query(ENDLESS) for _ in range(6)]
+    wait_until(lambda: all(_state(world, job) == "RUNNING" for job in endless))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda n: world.rows(f"SELECT score FROM {dataset}.titles WHERE score = {n}"), range(16)))
+    assert found == [[(n,)] for n in range(16)]
+    for job in endless:
+        job.cancel()
+    wait_until(lambda: all(_state(world, job) == "DONE" for job in endless))
+
+
+def test_a_used_id_is_refused_and_the_first_job_stays(world: BigQueryWorld) -> None:
+    job_id = f"once-{uuid.uuid4().hex}"
+    first = world.insert("SELECT 1 AS first", job_id=job_id)
+    second = world.insert("SELECT 2 AS second", job_id=job_id)
+    assert first.status_code == 200
+    assert second.status_code == 409
+    error = second.json()["error"]
+    assert error["errors"][0]["reason"] == "duplicate"
+    assert error["message"] == f"Already Exists: Job {PROJECT}:US.{job_id}"
+    assert world.client().get_job(job_id).query == "SELECT 1 AS first"
+
+
+def test_an_id_stays_taken_when_its_job_has_failed(world: BigQueryWorld) -> None:
+    job_id = f"burned-{uuid.uuid4().hex}"
+    world.insert("SELECT * FROM nowhere.nothing", job_id=job_id)
+    wait_until(lambda: world.client().get_job(job_id).state == "DONE")
+    assert world.insert("SELECT 1", job_id=job_id).status_code == 409
+
+
+def test_ids_are_unique_within_a_location_only(world: BigQueryWorld) -> None:
+    job_id = f"both-{uuid.uuid4().hex}"
+    assert world.insert("SELECT 1", job_id=job_id, location="US").status_code == 200
+    assert world.insert("SELECT 2", job_id=job_id, location="europe-west1").status_code == 200
+    assert world.client().get_job(job_id, location="europe-west1").query == "SELECT 2"
+    assert world.client().get_job(job_id).query == "SELECT 1"
+
+
+def test_a_job_runs_where_its_datasets_are_and_is_not_found_elsewhere(world: BigQueryWorld) -> None:
+    dataset = world.dataset(location="asia-south1")
+    job = world.client().query(f"SELECT COUNT(*) FROM {dataset}.titles")
+    job.result()
+    assert job.location == "asia-south1"
+    for elsewhere in ("US", None):
+        with pytest.raises(exceptions.NotFound, match="Not found: Job"):
+            world.client().get_job(job.job_id, location=elsewhere)
+
+
+def test_a_dataset_of_another_location_is_not_found(world: BigQueryWorld) -> None:
+    dataset = world.dataset(location="EU")
+    with pytest.raises(exceptions.NotFound, match=f"Dataset {PROJECT}:{dataset} was not found in location US"):
+        world.client().query(f"SELECT 1 FROM {dataset}.titles", location="US").result()
+
+
+def test_a_destination_decides_the_location(world: BigQueryWorld) -> None:
+    dataset = world.dataset(location="us-central1")
+    answer = world.insert(
+        "SELECT 1 AS x", destinationTable={"projectId": PROJECT, "datasetId": dataset, "tableId": "one"}
+    ).json()
+    assert answer["jobReference"]["location"] == "us-central1"
+
+
+def test_cancel_ends_a_running_job(world: BigQueryWorld, endless: bigquery.QueryJob) -> None:
+    assert endless.cancel()
+    wait_until(lambda: _state(world, endless) == "DONE")
+    endless.reload()
+    assert endless.error_result is not None
+    assert endless.error_result["reason"] == "stopped"
+    with pytest.raises(exceptions.GoogleAPICallError, match="cancelled"):
+        endless.result()
+
+
+def test_cancelling_a_finished_job_changes_nothing(world: BigQueryWorld) -> None:
+    job = world.client().query("SELECT 1")
+    job.result()
+    job.cancel()
+    job.reload()
+    assert job.state == "DONE"
+    assert job.error_result is None
+
+
+class CancellingClock(SystemClock):
+    """Cancels the job ``late`` when that looks at the clock for the n-th time."""
+
+    def __init__(self, looks: int) -> None:
+        self._left = looks
+        self.world: BigQueryWorld | None = None
+
+    def now(self) -> datetime:
+        if self.world is not None and threading.current_thread().name.startswith("bigquery-job"):
+            self._left -= 1
+            if not self._left:
+                self.world.call("POST", "/jobs/late/cancel")
+        return super().now()
+
+
+@pytest.mark.parametrize(("looks", "cancelled"), [(2, True), (3, False)], ids=["before", "after"])
+def test_a_job_is_cancelled_before_its_rows_are_there_or_not_at_all(
+    tmp_path: Path, looks: int, cancelled: bool
+) -> None:
+    clock = CancellingClock(looks)
+    with bigquery_world(tmp_path, clock=clock) as world:
+        dataset = world.dataset()
+        table = {"projectId": PROJECT, "datasetId": dataset, "tableId": "titles"}
+        clock.world = world
+        world.insert("SELECT 'new' AS title", job_id="late", destinationTable=table, writeDisposition="WRITE_APPEND")
+        wait_until(lambda: world.call("GET", "/jobs/late").json()["status"]["state"] == "DONE")
+        status = world.call("GET", "/jobs/late").json()["status"]
+        assert ("errorResult" in status) is cancelled
+        assert world.rows(f"SELECT COUNT(*) FROM {dataset}.titles") == [(100 if cancelled else 101,)]
+
+
+def test_a_job_out_of_time_ends(world: BigQueryWorld) -> None:
+    job = world.client().query(ENDLESS, job_config=bigquery.QueryJobConfig(job_timeout_ms=200))
+    wait_until(lambda: _state(world, job) == "DONE")
+    job.reload()
+    assert job.error_result is not None
+    assert job.error_result["reason"] == "timeout"
+
+
+def test_a_failed_job_says_why(world: BigQueryWorld) -> None:
+    job = world.client().query("SELECT nope FROM UNNEST([1]) AS x")
+    with pytest.raises(exceptions.BadRequest, match=r"Unrecognized name: nope at \[1:8\]"):
+        job.result()
+    found = world.client().get_job(job.job_id)
+    assert found.state == "DONE"
+    assert found.error_result == found.errors[0]
+    assert found.error_result["reason"] == "invalidQuery"
+
+
+def test_a_job_tells_who_what_and_when(world: BigQueryWorld) -> None:
+    dataset = world.dataset()
+    config = bigquery.QueryJobConfig(labels={"team": "news"}, priority="BATCH")
+    job = world.client().query(f"SELECT title FROM {dataset}.titles", job_config=config)
+    job.result()
+    found = world.client().get_job(job.job_id)
+    assert found.labels == {"team": "news"}
+    assert found.priority == "BATCH"
+    assert found.user_email == f"local-sa@{PROJECT}.iam.gserviceaccount.com"
+    assert found.statement_type == "SELECT"
+    assert found.created <= found.started <= found.ended
+    assert [table.table_id for table in found.referenced_tables] == ["titles"]
+    assert found.total_bytes_processed > 0
+    assert found.destination.dataset_id.startswith("_")
+
+
+def test_labels_that_bigquery_refuses_are_refused(world: BigQueryWorld) -> None:
+    for labels in ({"Team": "news"}, {"team": "News"}, {"1st": "x"}, {f"l{n}": "x" for n in range(65)}):
+        answer = world.call("POST", "/jobs", json={"configuration": {"labels": labels, "query": {"query": "SELECT 1"}}})
+        assert answer.status_code == 400, labels
+
+
+def test_a_job_id_that_bigquery_refuses_is_refused(world: BigQueryWorld) -> None:
+    assert world.insert("SELECT 1", job_id="no spaces").status_code == 400
+    assert world.insert("SELECT 1", job_id="x" * 1025).status_code == 400
+    assert world.insert("SELECT 1", job_id="x" * 1000 + uuid.uuid4().hex[:24]).status_code == 200
+
+
+def test_a_dry_run_tells_schema_bytes_and_tables_and_leaves_no_job(world: BigQueryWorld) -> None:
+    dataset = world.dataset()
+    config = bigquery.QueryJobConfig(dry_run=True)
+    job = world.client().query(f"SELECT title, score * 2 AS twice FROM {dataset}.titles", job_config=config)
+    assert [(field.name, field.field_type) for field in job.schema] == [("title", "STRING"), ("twice", "INTEGER")]
+    assert job.statement_type == "SELECT"
+    assert job.total_bytes_processed == 100 * 8 + 100 * 2 + sum(len(f"title {n}") for n in range(100))
+    assert [str(table) for table in job.referenced_tables] == [f"{PROJECT}.{dataset}.titles"]
+    with pytest.raises(exceptions.NotFound):
+        world.client().get_job(job.job_id)
+
+
+def test_a_dry_run_runs_nothing(world: BigQueryWorld) -> None:
+    dataset = world.dataset()
+    config = bigquery.QueryJobConfig(dry_run=True)
+    began = time.monotonic()
+    world.client().query(ENDLESS, job_config=config)
+    world.client().query(f"CREATE TABLE {dataset}.made AS SELECT 1 AS x", job_config=config)
+    world.client().query(f"DELETE FROM {dataset}.titles WHERE TRUE", job_config=config)
+    assert time.monotonic() - began < 5
+    assert world.rows(f"SELECT COUNT(*) FROM {dataset}.titles") == [(100,)]
+    assert [table.table_id for table in world.client().list_tables(dataset)] == ["titles"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind", "message"),
+    [
+        ("SELECT nope FROM {d}.titles", exceptions.BadRequest, r"Unrecognized name: nope at \[1:8\]"),
+        ("SELECT * FROM {d}.nothing", exceptions.NotFound, r"Not found: Table local-project:\S+.nothing"),
+        ("SELECT * FROM no_such.table", exceptions.NotFound, "Not found: Dataset local-project:no_such"),
+        ("SELECT NO_SUCH(1)", exceptions.BadRequest, "Function not found: NO_SUCH"),
+        ("SELECT FROM WHERE", exceptions.BadRequest, "Syntax error"),
+        ("INSERT INTO {d}.titles (nope) VALUES (1)", exceptions.BadRequest, "nope"),
+    ],
+)
+def test_a_dry_run_finds_errors(world: BigQueryWorld, sql: str, kind: type[Exception], message: str) -> None:
+    sql = sql.replace("{d}", world.dataset())
+    with pytest.raises(kind, match=message):
+        world.client().query(sql, job_config=bigquery.QueryJobConfig(dry_run=True))
+
+
+def test_a_list_has_the_newest_first_in_pages_and_by_state(world: BigQueryWorld, endless: bigquery.QueryJob) -> None:
+    client = world.client()
+    ids = [client.query(f"SELECT {n}").job_id for n in range(5)]
+    wait_until(lambda: all(client.get_job(job_id).state == "DONE" for job_id in ids))
+    listed = [job.job_id for job in client.list_jobs(max_results=5)]
+    assert listed == ids[::-1]
+    pages = client.list_jobs(page_size=2)
+    first = [job.job_id for job in next(pages.pages)]
+    assert first == ids[:-3:-1]
+    assert pages.next_page_token
+    assert endless.job_id in [job.job_id for job in client.list_jobs(state_filter="running")]
+    assert endless.job_id not in [job.job_id for job in client.list_jobs(state_filter="done")]
+
+
+def test_a_list_shows_status_and_user_only_in_full(world: BigQueryWorld) -> None:
+    world.rows("SELECT 1")
+    full = world.call("GET", "/jobs?maxResults=1&projection=full").json()["jobs"][0]
+    minimal = world.call("GET", "/jobs?maxResults=1").json()["jobs"][0]
+    assert full["status"]["state"] == full["state"]
+    assert "configuration" in full
+    assert "user_email" in full
+    assert minimal["state"] in ("PENDING", "RUNNING", "DONE")
+    assert not {"status", "configuration", "user_email"} & minimal.keys()
+
+
+def test_a_list_goes_by_creation_time(world: BigQueryWorld) -> None:
+    client = world.client()
+    before, after = client.query("SELECT 1"), None
+    before.result()
+    moment = before.created
+    wait_until(lambda: time.time() > moment.timestamp() + 0.01)
+    after = client.query("SELECT 2")
+    after.result()
+    since = [job.job_id for job in client.list_jobs(min_creation_time=after.created)]
+    until = [job.job_id for job in client.list_jobs(max_creation_time=before.created)]
+    assert after.job_id in since
+    assert before.job_id not in since
+    assert before.job_id in until
+    assert after.job_id not in until
+
+
+def test_thousands_of_jobs_are_listed_quickly(world: BigQueryWorld) -> None:
+    """A poller reads a thousand jobs per call."""
+    label = {"labels": {"kind": "flood"}}
+    job_ids = set()
+    for _ in range(1500):
+        body = {"configuration": {**label, "query": {"query": "SELECT 1", "useLegacySql": False}}}
+        job_ids.add(world.bigquery._jobs.insert(PROJECT, body, "someone@example.com").key.id)
+    found, token, calls, slowest = set(), "", 0, 0.0
+    while True:
+        began = time.monotonic()
+        page = world.call("GET", f"/jobs?allUsers=true&projection=full&maxResults=1000&pageToken={token}")
+        slowest = max(slowest, time.monotonic() - began)
+        body = page.json()
+        found |= {job["jobReference"]["jobId"] for job in body["jobs"]}
+        calls += 1
+        token = body.get("nextPageToken")
+        if not token:
+            break
+    assert job_ids <= found
+    assert calls <= 4
+    assert slowest < 2
+    own = [job.user_email for job in world.client().list_jobs(max_results=20)]
+    assert "someone@example.com" not in own
+
+
+def test_a_deleted_job_is_gone(world: BigQueryWorld) -> None:
+    job = world.client().query("SELECT 1")
+    job.result()
+    world.client().delete_job_metadata(job.job_id, location="US")
+    with pytest.raises(exceptions.NotFound):
+        world.client().get_job(job.job_id)
+
+
+def test_results_come_in_pages(world: BigQueryWorld) -> None:
+    sql = "SELECT number FROM UNNEST(GENERATE_ARRAY(1, 1000)) AS number ORDER BY number"
+    rows = world.client().query(sql).result(page_size=300)
+    pages = [[row.number for row in page] for page in rows.pages]
+    assert [len(page) for page in pages] == [300, 300, 300, 100]
+    assert [number for page in pages for number in page] == list(range(1, 1001))
+
+
+def test_large_results_come_in_pages_too(world: BigQueryWorld) -> None:
+    sql = "SELECT number, CAST(number AS STRING) AS text FROM UNNEST(GENERATE_ARRAY(1, 60000)) AS number"
+    job = world.client().query(sql)
+    numbers = [row.number for row in job.result()]
+    assert sorted(numbers) == list(range(1, 60001))
+    assert world.client().get_table(job.destination).num_rows == 60000
+
+
+def test_a_query_that_is_not_done_says_so(world: BigQueryWorld) -> None:
+    answer = world.call("POST", "/queries", json={"query": ENDLESS, "useLegacySql": False, "timeoutMs": 50}).json()
+    assert answer["jobComplete"] is False
+    assert "rows" not in answer
+    world.client().cancel_job(answer["jobReference"]["jobId"])
+
+
+def test_the_same_request_id_gives_the_same_job(world: BigQueryWorld) -> None:
+    body = {"query": "SELECT 1", "useLegacySql": False, "requestId": uuid.uuid4().hex}
+    first = world.call("POST", "/queries", json=body).json()["jobReference"]["jobId"]
+    again = world.call("POST", "/queries", json=body).json()["jobReference"]["jobId"]
+    other = world.call("POST", "/queries", json=body | {"query": "SELECT 2"}).json()["jobReference"]["jobId"]
+    assert first == again != other
+
+
+def test_a_query_over_its_limit_of_bytes_fails(world: BigQueryWorld) -> None:
+    dataset = world.dataset()
+    sql = f"SELECT * FROM {dataset}.titles"
+    with pytest.raises(exceptions.GoogleAPICallError) as failed:
+        world.client().query(sql, job_config=bigquery.QueryJobConfig(maximum_bytes_billed=1_000_000)).result()
+    expected = "Query exceeded limit for bytes billed: 1000000. 10485760 or higher required."
+    assert expected in str(failed.value)
+    config = bigquery.QueryJobConfig(maximum_bytes_billed=10_485_760)
+    assert world.client().query(sql, job_config=config).result().total_rows == 100
+
+
+def test_heavy_queries_at_once_find_enough_memory(world: BigQueryWorld) -> None:
+    dataset = world.dataset()
+    world.rows(
+        f"CREATE TABLE {dataset}.heavy AS "
+        "SELECT CONCAT(REPEAT('long text ', 20), CAST(n AS STRING)) AS text FROM UNNEST(GENERATE_ARRAY(1, 200000)) AS n"
+    )
+    sql = f"SELECT COUNT(*) FROM (SELECT text, COUNT(*) AS n FROM {dataset}.heavy GROUP BY text)"
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda _: world.rows(sql), range(8))) == [[(200000,)]] * 8
+
+
+def test_quotas_refuse_jobs_once_they_are_switched_on(world: BigQueryWorld, endless: bigquery.QueryJob) -> None:
+    dataset = world.dataset()
+    target = {"projectId": PROJECT, "datasetId": dataset, "tableId": "daily"}
+    try:
+        world.bigquery.limit(queued_interactive=1)
+        refused = world.insert("SELECT 1")
+        assert refused.status_code == 403
+        assert refused.json()["error"]["errors"][0]["reason"] == "quotaExceeded"
+        assert world.insert("SELECT 1", priority="BATCH").status_code == 200
+        world.bigquery.limit(table_modifications_per_day=2)
+        answers = [
+            world.insert("SELECT 1 AS x", destinationTable=target, writeDisposition="WRITE_APPEND") for _ in range(3)
+        ]
+        assert [answer.status_code for answer in answers] == [200, 200, 403]
+    finally:
+        world.bigquery.limit()
+    assert world.insert("SELECT 1", destinationTable=target, writeDisposition="WRITE_APPEND").status_code == 200
+
+
+def test_legacy_sql_is_the_default_of_rest_and_refuses_what_it_cannot(world: BigQueryWorld) -> None:
+    answer = world.call("POST", "/jobs", json={"configuration": {"query": {"query": "CREATE MODEL d.m OPTIONS()"}}})
+    job_id = answer.json()["jobReference"]["jobId"]
+    wait_until(lambda: world.client().get_job(job_id).state == "DONE")
+    error = world.client().get_job(job_id).error_result
+    assert error is not None
+    assert error["reason"] == "invalidQuery"
+    assert "standard SQL" in error["message"]
+    dataset = world.dataset()
+    sql = f"SELECT COUNT(*) AS n FROM [{PROJECT}:{dataset}.titles]"
+    assert world.rows(sql, job_config=bigquery.QueryJobConfig(use_legacy_sql=True)) == [(100,)]
+
+
+def test_a_body_that_is_no_job_is_refused(world: BigQueryWorld) -> None:
+    for body in ("{", "[]", "{}", '{"configuration": {}}', '{"configuration": {"query": {"query": " "}}}'):
+        answer = world.call("POST", "/jobs", data=body, headers={"content-type": "application/json"})
+        assert answer.status_code == 400, body
+        assert answer.json()["error"]["code"] == 400

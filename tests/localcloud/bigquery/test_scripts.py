@@ -1,0 +1,75 @@
+"""Scripts as jobs: their children, one for each statement, and what each came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from google.api_core import exceptions
+from google.cloud import bigquery
+
+from tests.localcloud.bigquery.world import BigQueryWorld, bigquery_world
+
+SCRIPT = """
+DECLARE most INT64 DEFAULT 98;
+CREATE TEMP TABLE few AS SELECT * FROM {d}.titles WHERE score >= most;
+UPDATE {d}.titles SET title = 'changed' WHERE score >= most;
+EXECUTE IMMEDIATE "SELECT 'dynamic' AS what";
+SELECT COUNT(*) AS n FROM few;"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
+    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
+        yield running
+
+
+def children(world: BigQueryWorld, job: bigquery.QueryJob) -> list[Any]:
+    """Return a script's child jobs, oldest first."""
+    return list(world.client().list_jobs(parent_job=job.job_id))[::-1]
+
+
+def test_each_statement_is_a_child_job(world: BigQueryWorld) -> None:
+    job = world.client().query(SCRIPT.replace("{d}", world.dataset()))
+    assert [tuple(row) for row in job.result()] == [(2,)]
+    found = children(world, job)
+    assert [child.statement_type for child in found] == ["CREATE_TABLE_AS_SELECT", "UPDATE", "SELECT", "SELECT"]
+    assert (world.client().get_job(job.job_id).num_child_jobs, job.statement_type) == (4, "SCRIPT")
+    assert {child.parent_job_id for child in found} == {job.job_id}
+    assert {child.state for child in found} == {"DONE"}
+    assert found[1].num_dml_affected_rows == 2
+    assert [dict(row) for row in found[2].result()] == [{"what": "dynamic"}]
+    assert [dict(row) for row in found[3].result()] == [{"n": 2}]
+    statistics = found[1].script_statistics
+    assert (statistics.evaluation_kind, statistics.stack_frames[0].start_line) == ("STATEMENT", 4)
+    assert statistics.stack_frames[0].text.startswith("UPDATE")
+
+
+def test_children_are_listed_with_their_script_only(world: BigQueryWorld) -> None:
+    job = world.client().query("SELECT 1; SELECT 2;")
+    job.result()
+    listed = {found.job_id for found in world.client().list_jobs()}
+    assert job.job_id in listed
+    assert not listed & {child.job_id for child in children(world, job)}
+    world.client().delete_job_metadata(job)
+    assert children(world, job) == []
+
+
+def test_the_statement_that_failed_is_the_last_child(world: BigQueryWorld) -> None:
+    job = world.client().query("SELECT 1 AS x; SELECT [1][OFFSET(3)]; SELECT 2 AS never;")
+    with pytest.raises(exceptions.BadRequest, match="Array index 3 is out of bounds"):
+        job.result()
+    found = children(world, job)
+    assert [child.error_result and child.error_result["reason"] for child in found] == [None, "invalidQuery"]
+    assert [tuple(row) for row in found[0].result()] == [(1,)]
+
+
+def test_what_a_procedure_runs_is_a_child_too(world: BigQueryWorld) -> None:
+    dataset = world.dataset()
+    body = f"BEGIN INSERT INTO {dataset}.titles (title, score) VALUES (name, 1000); SELECT name AS added; END"
+    world.rows(f"CREATE PROCEDURE {dataset}.add(name STRING) {body}")
+    job = world.client().query(f"CALL {dataset}.add('new')")
+    assert [dict(row) for row in job.result()] == [{"added": "new"}]
+    assert [child.statement_type for child in children(world, job)] == ["INSERT", "SELECT"]
+    assert world.rows(f"SELECT title FROM {dataset}.titles WHERE score = 1000") == [("new",)]

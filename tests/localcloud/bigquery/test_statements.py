@@ -1,0 +1,214 @@
+"""Statements of every kind, as jobs of the local BigQuery."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from google.api_core import exceptions
+from google.cloud import bigquery
+
+from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
+    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
+        yield running
+
+
+@pytest.fixture
+def dataset(world: BigQueryWorld) -> str:
+    return world.dataset()
+
+
+def run(world: BigQueryWorld, sql: str, **options: object) -> bigquery.QueryJob:
+    """Run a query and wait for its end."""
+    job = world.client().query(sql, job_config=bigquery.QueryJobConfig(**options))
+    job.result()
+    return job
+
+
+def test_columns_without_a_name_get_bigquerys(world: BigQueryWorld) -> None:
+    rows = list(world.client().query_and_wait("SELECT 1, 'x' AS named, 2 + 3, COUNT(*)"))
+    assert list(rows[0].keys()) == ["f0_", "named", "f1_", "f2_"]
+
+
+def test_parameters_of_every_kind(world: BigQueryWorld, dataset: str) -> None:
+    named = [
+        bigquery.ScalarQueryParameter("least", "INT64", 97),
+        bigquery.ArrayQueryParameter("titles", "STRING", ["title 98", "title 1"]),
+    ]
+    sql = f"SELECT score FROM {dataset}.titles WHERE score > @least AND title IN UNNEST(@titles)"
+    assert [tuple(row) for row in run(world, sql, query_parameters=named).result()] == [(98,)]
+    positional = [bigquery.ScalarQueryParameter(None, "INT64", 5), bigquery.ScalarQueryParameter(None, "STRING", "a")]
+    assert [tuple(row) for row in run(world, "SELECT ? * 2, ?", query_parameters=positional).result()] == [(10, "a")]
+
+
+def test_parameters_reach_a_destination(world: BigQueryWorld, dataset: str) -> None:
+    parameters = [bigquery.ScalarQueryParameter("most", "INT64", 4)]
+    sql = f"SELECT score FROM {dataset}.titles WHERE score < @most"
+    run(world, sql, query_parameters=parameters, destination=f"{PROJECT}.{dataset}.few")
+    assert world.rows(f"SELECT COUNT(*) FROM {dataset}.few") == [(4,)]
+
+
+def test_the_default_dataset_completes_names(world: BigQueryWorld, dataset: str) -> None:
+    sql = "WITH high AS (SELECT * FROM titles WHERE score >= 98) SELECT COUNT(*) FROM high JOIN titles USING (score)"
+    job = run(world, sql, default_dataset=f"{PROJECT}.{dataset}")
+    assert [tuple(row) for row in job.result()] == [(2,)]
+    run(
+        world,
+        "CREATE TABLE made AS SELECT 1 AS x; INSERT INTO made (x) VALUES (2);",
+        default_dataset=f"{PROJECT}.{dataset}",
+    )
+    assert world.rows(f"SELECT SUM(x) FROM {dataset}.made") == [(3,)]
+
+
+def test_create_table_as_tells_operation_and_target(world: BigQueryWorld, dataset: str) -> None:
+    sql = f"CREATE TABLE {dataset}.made AS SELECT title, score FROM {dataset}.titles"
+    job = run(world, sql)
+    assert job.statement_type == "CREATE_TABLE_AS_SELECT"
+    assert job.ddl_operation_performed == "CREATE"
+    assert job.ddl_target_table.table_id == "made"
+    assert world.client().get_table(f"{dataset}.made").num_rows == 100
+    assert run(world, sql.replace("CREATE TABLE", "CREATE OR REPLACE TABLE")).ddl_operation_performed == "REPLACE"
+    assert run(world, sql.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS")).ddl_operation_performed == "SKIP"
+    with pytest.raises(exceptions.Conflict, match=f"Already Exists: Table {PROJECT}:{dataset}.made"):
+        run(world, sql)
+
+
+def test_create_table_as_keeps_what_its_head_says(world: BigQueryWorld, dataset: str) -> None:
+    run(
+        world,
+        f"CREATE TABLE {dataset}.made PARTITION BY day OPTIONS(description='as told') AS "
+        "SELECT DATE '2024-01-01' AS day, 1 AS x",
+    )
+    table = world.client().get_table(f"{dataset}.made")
+    assert table.description == "as told"
+    assert table.time_partitioning.field == "day"
+    assert [field.field_type for field in table.schema] == ["DATE", "INTEGER"]
+
+
+def test_create_table_with_columns_and_drop(world: BigQueryWorld, dataset: str) -> None:
+    run(world, f"CREATE TABLE {dataset}.made (a INT64 NOT NULL, b ARRAY<STRING>, c STRUCT<x FLOAT64, y DATE>)")
+    schema = {
+        field.name: (field.field_type, field.mode) for field in world.client().get_table(f"{dataset}.made").schema
+    }
+    assert schema == {"a": ("INTEGER", "REQUIRED"), "b": ("STRING", "REPEATED"), "c": ("RECORD", "NULLABLE")}
+    job = run(world, f"DROP TABLE {dataset}.made")
+    assert (job.statement_type, job.ddl_operation_performed) == ("DROP_TABLE", "DROP")
+    with pytest.raises(exceptions.NotFound):
+        world.client().get_table(f"{dataset}.made")
+
+
+def test_alter_table_changes_the_catalog(world: BigQueryWorld, dataset: str) -> None:
+    run(world, f"ALTER TABLE {dataset}.titles ADD COLUMN extra FLOAT64")
+    assert [field.name for field in world.client().get_table(f"{dataset}.titles").schema] == ["title", "score", "extra"]
+
+
+def test_dml_tells_how_many_rows_it_touched(world: BigQueryWorld, dataset: str) -> None:
+    insert = run(world, f"INSERT INTO {dataset}.titles (title, score) VALUES ('a', 1000), ('b', 1001)")
+    assert insert.num_dml_affected_rows == 2
+    assert insert.dml_stats.inserted_row_count == 2
+    assert run(world, f"UPDATE {dataset}.titles SET score = 0 WHERE score >= 1000").num_dml_affected_rows == 2
+    delete = run(world, f"DELETE FROM {dataset}.titles WHERE score = 0")
+    assert delete.num_dml_affected_rows == 3
+    assert delete.statement_type == "DELETE"
+    assert world.client().get_table(f"{dataset}.titles").num_rows == 99
+
+
+def test_merge(world: BigQueryWorld, dataset: str) -> None:
+    job = run(
+        world,
+        f"MERGE {dataset}.titles AS target "
+        "USING (SELECT 'title 1' AS title, -1 AS score UNION ALL SELECT 'new', 7) AS source "
+        "ON target.title = source.title "
+        "WHEN MATCHED THEN UPDATE SET score = source.score "
+        "WHEN NOT MATCHED THEN INSERT (title, score) VALUES (source.title, source.score)",
+    )
+    assert job.num_dml_affected_rows == 2
+    rows = world.rows(f"SELECT title, score FROM {dataset}.titles WHERE title IN ('title 1', 'new') ORDER BY title")
+    assert rows == [("new", 7), ("title 1", -1)]
+
+
+def test_a_script_gives_its_last_rows(world: BigQueryWorld, dataset: str) -> None:
+    job = run(
+        world,
+        f"""
+        DECLARE wanted INT64 DEFAULT 95;
+        CREATE TEMP TABLE high AS SELECT title, score FROM {dataset}.titles WHERE score > wanted;
+        CREATE TABLE {dataset}.kept AS SELECT SUM(score) AS total FROM high;
+        SELECT COUNT(*) AS n FROM high;
+        """,
+    )
+    assert job.statement_type == "SCRIPT"
+    assert [tuple(row) for row in job.result()] == [(4,)]
+    assert world.client().get_table(f"{dataset}.kept").schema[0].field_type == "INTEGER"
+    with pytest.raises(exceptions.NotFound):
+        world.rows("SELECT * FROM high")
+
+
+def test_views_have_their_query_and_no_rows_of_their_own(world: BigQueryWorld, dataset: str) -> None:
+    job = run(world, f"CREATE VIEW {dataset}.high AS SELECT title FROM {dataset}.titles WHERE score > 97")
+    assert (job.statement_type, job.ddl_operation_performed) == ("CREATE_VIEW", "CREATE")
+    view = world.client().get_table(f"{dataset}.high")
+    assert view.table_type == "VIEW"
+    assert "WHERE score > 97" in view.view_query
+    assert world.rows(f"SELECT * FROM {dataset}.high ORDER BY title") == [("title 98",), ("title 99",)]
+
+
+def test_functions_and_procedures(world: BigQueryWorld, dataset: str) -> None:
+    run(world, f"CREATE FUNCTION {dataset}.twice(x INT64) RETURNS INT64 AS (x * 2)")
+    assert world.rows(f"SELECT {dataset}.twice(21)") == [(42,)]
+    run(world, f"CREATE PROCEDURE {dataset}.add_one() BEGIN INSERT INTO {dataset}.titles (title) VALUES ('x'); END")
+    run(world, f"CALL {dataset}.add_one()")
+    assert world.client().get_table(f"{dataset}.titles").num_rows == 101
+
+
+def test_schemas_by_sql(world: BigQueryWorld) -> None:
+    run(world, "CREATE SCHEMA made_by_sql")
+    run(world, "CREATE TABLE made_by_sql.t AS SELECT 1 AS x")
+    assert world.client().get_dataset("made_by_sql").location == "US"
+    with pytest.raises(exceptions.BadRequest, match="still in use"):
+        run(world, "DROP SCHEMA made_by_sql")
+    run(world, "DROP SCHEMA made_by_sql CASCADE")
+    with pytest.raises(exceptions.NotFound):
+        world.client().get_dataset("made_by_sql")
+
+
+def test_set_operations_and_ctes_are_queries(world: BigQueryWorld, dataset: str) -> None:
+    job = run(world, "(SELECT 1 AS x) UNION ALL SELECT 2 ORDER BY x", destination=f"{PROJECT}.{dataset}.both")
+    assert job.statement_type == "SELECT"
+    assert world.rows(f"SELECT x FROM {dataset}.both ORDER BY x") == [(1,), (2,)]
+    job = run(world, "WITH a AS (SELECT 1 AS x) SELECT x + 1 AS y FROM a")
+    assert job.statement_type == "SELECT"
+    assert [tuple(row) for row in job.result()] == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind", "message"),
+    [
+        ("SELEC 1", exceptions.BadRequest, "Syntax error"),
+        ("SELECT 'open", exceptions.BadRequest, "Syntax error: Unclosed string literal"),
+        ("SELECT * FROM {d}.missing", exceptions.NotFound, r"Not found: Table local-project:\S+.missing was not found"),
+        ("SELECT * FROM unqualified", exceptions.NotFound, "must be qualified with a dataset"),
+        ("SELECT 1 / 0", exceptions.BadRequest, "division by zero"),
+        ("DROP TABLE {d}.missing", exceptions.NotFound, "Not found"),
+        ("INSERT INTO {d}.missing (x) VALUES (1)", exceptions.NotFound, "Not found: Table"),
+    ],
+)
+def test_what_goes_wrong_is_told_in_bigquerys_words(
+    world: BigQueryWorld, dataset: str, sql: str, kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        run(world, sql.replace("{d}", dataset))
+
+
+def test_session_user_is_the_caller(world: BigQueryWorld) -> None:
+    assert world.rows("SELECT SESSION_USER()") == [(f"local-sa@{PROJECT}.iam.gserviceaccount.com",)]
+
+
+def test_time_travel_never_shows_what_was_overwritten(world: BigQueryWorld, dataset: str) -> None:
+    run(world, f"INSERT INTO {dataset}.titles (title, score) VALUES ('a', 1000)")
+    run(world, "SELECT 1 AS x", destination=f"{PROJECT}.{dataset}.titles", write_disposition="WRITE_TRUNCATE")
+    assert world.rows(f"SELECT x FROM {dataset}.titles FOR SYSTEM_TIME AS OF CURRENT_TIMESTAMP()") == [(1,)]

@@ -1,0 +1,286 @@
+"""Rows into tables and out of them: load, extract and copy jobs, uploads, streaming inserts, and the Python face."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import requests
+from google.api_core import exceptions
+from google.cloud import bigquery
+
+from localcloud.bigquery.base.errors import NotFound
+from tests.localcloud.bigquery.world import (
+    BUCKET,
+    PROJECT,
+    BigQueryWorld,
+    bigquery_world,
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
+    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
+        yield running
+
+
+@pytest.fixture
+def dataset(world: BigQueryWorld) -> str:
+    return world.dataset()
+
+
+def load(world: BigQueryWorld, content: bytes, table: str, **options: object) -> bigquery.LoadJob:
+    """Load a file that is uploaded with the job, and wait for its end."""
+    config = bigquery.LoadJobConfig(**options)
+    job = world.client().load_table_from_file(io.BytesIO(content), f"{PROJECT}.{table}", job_config=config)
+    job.result()
+    return job
+
+
+def content_of(world: BigQueryWorld, table: str) -> list[tuple[object, ...]]:
+    return [tuple(row) for row in world.client().list_rows(f"{PROJECT}.{table}")]
+
+
+def test_rows_from_json(world: BigQueryWorld, dataset: str) -> None:
+    job = world.client().load_table_from_json([{"a": 1, "b": "x"}, {"a": 2, "b": None}], f"{dataset}.loaded")
+    job.result()
+    assert job.output_rows == 2
+    assert job.input_files == 1
+    assert content_of(world, f"{dataset}.loaded") == [(1, "x"), (2, None)]
+
+
+def test_rows_from_a_dataframe(world: BigQueryWorld, dataset: str) -> None:
+    frame = pd.DataFrame(
+        {"a": [1, 2], "f": [1.5, 2.5], "s": ["x", "y"], "t": pd.to_datetime(["2024-01-01", "2024-01-02"], utc=True)}
+    )
+    world.client().load_table_from_dataframe(frame, f"{dataset}.loaded").result()
+    schema = {field.name: field.field_type for field in world.client().get_table(f"{dataset}.loaded").schema}
+    assert schema == {"a": "INTEGER", "f": "FLOAT", "s": "STRING", "t": "TIMESTAMP"}
+    rows = world.client().list_rows(f"{dataset}.loaded").to_dataframe(create_bqstorage_client=False)
+    assert rows["s"].tolist() == ["x", "y"]
+
+
+def test_rows_with_a_schema_keep_its_types(world: BigQueryWorld, dataset: str) -> None:
+    line = {"i": "5", "f": 1, "y": "YWJj", "d": "2024-01-02", "ts": "2024-01-02T03:04:05Z", "r": {"x": [1, 2]}, "n": 2}
+    schema = [
+        bigquery.SchemaField("i", "INTEGER", mode="REQUIRED"),
+        bigquery.SchemaField("f", "FLOAT"),
+        bigquery.SchemaField("y", "BYTES"),
+        bigquery.SchemaField("d", "DATE"),
+        bigquery.SchemaField("ts", "TIMESTAMP"),
+        bigquery.SchemaField("r", "RECORD", fields=[bigquery.SchemaField("x", "INTEGER", mode="REPEATED")]),
+        bigquery.SchemaField("n", "NUMERIC"),
+        bigquery.SchemaField("left_out", "STRING"),
+    ]
+    content = json.dumps(line).encode()
+    load(world, content, f"{dataset}.loaded", source_format="NEWLINE_DELIMITED_JSON", schema=schema)
+    (row,) = world.client().list_rows(f"{dataset}.loaded")
+    assert (row.i, row.f, row.y, row.d.isoformat(), row.r, row.left_out) == (
+        5,
+        1.0,
+        b"abc",
+        "2024-01-02",
+        {"x": [1, 2]},
+        None,
+    )
+    assert world.client().get_table(f"{dataset}.loaded").schema[0].mode == "REQUIRED"
+
+
+def test_csv_with_and_without_header(world: BigQueryWorld, dataset: str) -> None:
+    content = b'a,b\n1,"x, y"\n2,\n'
+    load(world, content, f"{dataset}.found", source_format="CSV", skip_leading_rows=1, autodetect=True)
+    assert content_of(world, f"{dataset}.found") == [(1, "x, y"), (2, None)]
+    schema = [bigquery.SchemaField("n", "INTEGER"), bigquery.SchemaField("s", "STRING")]
+    load(world, b"7|z\n", f"{dataset}.given", source_format="CSV", field_delimiter="|", schema=schema)
+    assert content_of(world, f"{dataset}.given") == [(7, "z")]
+
+
+def test_parquet_and_avro_from_a_bucket(world: BigQueryWorld, dataset: str) -> None:
+    for number in range(3):
+        buffer = io.BytesIO()
+        pa.parquet.write_table(pa.table({"n": [number, number + 10], "tags": [["a"], ["b", "c"]]}), buffer)
+        world.storage.store.write(BUCKET, f"{dataset}/part-{number}.parquet", buffer.getvalue())
+    config = bigquery.LoadJobConfig(source_format="PARQUET")
+    uri = f"gs://{BUCKET}/{dataset}/part-*.parquet"
+    job = world.client().load_table_from_uri(uri, f"{dataset}.loaded", job_config=config)
+    job.result()
+    assert (job.output_rows, job.input_files) == (6, 3)
+    assert world.rows(f"SELECT SUM(n), COUNT(DISTINCT tag) FROM {dataset}.loaded, UNNEST(tags) AS tag") == [(69, 3)]
+    to_avro = bigquery.ExtractJobConfig(destination_format="AVRO")
+    world.client().extract_table(f"{dataset}.loaded", f"gs://{BUCKET}/{dataset}/all.avro", job_config=to_avro).result()
+    config = bigquery.LoadJobConfig(source_format="AVRO")
+    uri = f"gs://{BUCKET}/{dataset}/all.avro"
+    world.client().load_table_from_uri(uri, f"{dataset}.again", job_config=config).result()
+    assert world.rows(f"SELECT COUNT(*), SUM(n) FROM {dataset}.again") == [(6, 36)]
+
+
+def test_a_compressed_file(world: BigQueryWorld, dataset: str) -> None:
+    world.storage.store.write(BUCKET, f"{dataset}/rows.json.gz", gzip.compress(b'{"a": 1}\n{"a": 2}\n'))
+    config = bigquery.LoadJobConfig(source_format="NEWLINE_DELIMITED_JSON", autodetect=True)
+    uri = f"gs://{BUCKET}/{dataset}/rows.json.gz"
+    world.client().load_table_from_uri(uri, f"{dataset}.loaded", job_config=config).result()
+    assert content_of(world, f"{dataset}.loaded") == [(1,), (2,)]
+    load(world, gzip.compress(b'{"a": 3}\n'), f"{dataset}.loaded", source_format="NEWLINE_DELIMITED_JSON")
+    assert world.rows(f"SELECT SUM(a) FROM {dataset}.loaded") == [(6,)]
+
+
+def test_loads_append_unless_told_otherwise(world: BigQueryWorld, dataset: str) -> None:
+    options = {"source_format": "NEWLINE_DELIMITED_JSON"}
+    load(world, b'{"a": 1}', f"{dataset}.loaded", autodetect=True, **options)
+    load(world, b'{"a": 2}', f"{dataset}.loaded", **options)
+    assert content_of(world, f"{dataset}.loaded") == [(1,), (2,)]
+    load(world, b'{"a": 3}', f"{dataset}.loaded", autodetect=True, write_disposition="WRITE_TRUNCATE", **options)
+    assert content_of(world, f"{dataset}.loaded") == [(3,)]
+    with pytest.raises(exceptions.Conflict, match="Already Exists"):
+        load(world, b'{"a": 4}', f"{dataset}.loaded", write_disposition="WRITE_EMPTY", **options)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"a": "no number"}', "Error while reading data"),
+        (b'{"a": 1, "more": 2}', "No such field: more"),
+        (b"{no json", "Error while reading data"),
+        (b'{"b": 1}', "a"),
+    ],
+)
+def test_a_file_that_does_not_fit_leaves_the_table_alone(
+    world: BigQueryWorld, dataset: str, content: bytes, message: str
+) -> None:
+    schema = [bigquery.SchemaField("a", "INTEGER", mode="REQUIRED")]
+    load(world, b'{"a": 1}', f"{dataset}.loaded", source_format="NEWLINE_DELIMITED_JSON", schema=schema)
+    with pytest.raises(exceptions.BadRequest, match=message):
+        load(world, b'{"a": 5}\n' + content, f"{dataset}.loaded", source_format="NEWLINE_DELIMITED_JSON", schema=schema)
+    assert content_of(world, f"{dataset}.loaded") == [(1,)]
+
+
+def test_a_missing_file_is_not_found(world: BigQueryWorld, dataset: str) -> None:
+    for name in ("missing.json", "none-*.json"):
+        with pytest.raises(exceptions.NotFound, match="Not found"):
+            world.client().load_table_from_uri(f"gs://{BUCKET}/{name}", f"{dataset}.loaded").result()
+
+
+def test_an_upload_in_pieces(world: BigQueryWorld, dataset: str) -> None:
+    """As a client does whose connection breaks: it asks how much has come, and goes on from there."""
+    configuration = {
+        "load": {
+            "destinationTable": {"projectId": PROJECT, "datasetId": dataset, "tableId": "pieces"},
+            "sourceFormat": "NEWLINE_DELIMITED_JSON",
+            "autodetect": True,
+        }
+    }
+    content = b"".join(b'{"n": %d}\n' % number for number in range(100_000))
+    begun = requests.post(
+        f"{world.url}/upload/bigquery/v2/projects/{PROJECT}/jobs?uploadType=resumable",
+        json={"configuration": configuration},
+        timeout=20,
+    )
+    session = begun.headers["Location"]
+    half = 262_144 * 2
+    first = requests.put(
+        session, data=content[:half], headers={"Content-Range": f"bytes 0-{half - 1}/{len(content)}"}, timeout=20
+    )
+    assert (first.status_code, first.headers["Range"]) == (308, f"bytes=0-{half - 1}")
+    asked = requests.put(session, headers={"Content-Range": f"bytes */{len(content)}"}, timeout=20)
+    assert (asked.status_code, asked.headers["Range"]) == (308, f"bytes=0-{half - 1}")
+    span = f"bytes {half}-{len(content) - 1}/{len(content)}"
+    last = requests.put(session, data=content[half:], headers={"Content-Range": span}, timeout=20)
+    job = world.client().get_job(last.json()["jobReference"]["jobId"])
+    job.result()
+    assert job.output_rows == 100_000
+    assert world.rows(f"SELECT SUM(n) FROM {dataset}.pieces") == [(4_999_950_000,)]
+
+
+def test_streaming_inserts(world: BigQueryWorld, dataset: str) -> None:
+    assert world.client().insert_rows_json(f"{PROJECT}.{dataset}.titles", [{"title": "new", "score": 7}]) == []
+    assert world.rows(f"SELECT COUNT(*) FROM {dataset}.titles WHERE title = 'new'") == [(1,)]
+    assert world.client().get_table(f"{dataset}.titles").num_rows == 101
+
+
+def test_extract_writes_objects(world: BigQueryWorld, dataset: str) -> None:
+    client = world.client()
+    config = bigquery.ExtractJobConfig(destination_format="NEWLINE_DELIMITED_JSON")
+    uri = f"gs://{BUCKET}/{dataset}/out-*.json"
+    client.extract_table(f"{dataset}.titles", uri, job_config=config).result()
+    lines = world.storage.store.read(BUCKET, f"{dataset}/out-000000000000.json").splitlines()
+    assert len(lines) == 100
+    assert json.loads(lines[0]).keys() == {"title", "score"}
+    client.extract_table(f"{dataset}.titles", f"gs://{BUCKET}/{dataset}/out.csv").result()
+    assert world.storage.store.read(BUCKET, f"{dataset}/out.csv").startswith(b"title,score\n")
+    sql = f"EXPORT DATA OPTIONS(uri='gs://{BUCKET}/{dataset}/sql-*.csv', format='CSV') AS SELECT 1 AS x"
+    job = client.query(sql)
+    job.result()
+    assert job.statement_type == "EXPORT_DATA"
+    assert world.storage.store.read(BUCKET, f"{dataset}/sql-000000000000.csv") == b"x\n1\n"
+
+
+def test_copies(world: BigQueryWorld, dataset: str) -> None:
+    client = world.client()
+    client.copy_table(f"{PROJECT}.{dataset}.titles", f"{PROJECT}.{dataset}.copy").result()
+    assert client.get_table(f"{dataset}.copy").num_rows == 100
+    with pytest.raises(exceptions.Conflict):
+        client.copy_table(f"{PROJECT}.{dataset}.titles", f"{PROJECT}.{dataset}.copy").result()
+    config = bigquery.CopyJobConfig(write_disposition="WRITE_APPEND")
+    sources = [f"{PROJECT}.{dataset}.titles", f"{PROJECT}.{dataset}.copy"]
+    client.copy_table(sources, f"{PROJECT}.{dataset}.copy", job_config=config).result()
+    assert client.get_table(f"{dataset}.copy").num_rows == 300
+
+
+def test_tables_for_other_services(world: BigQueryWorld, dataset: str) -> None:
+    tables = world.bigquery.tables
+    schema = [
+        {"name": "id", "type": "INTEGER", "mode": "REQUIRED"},
+        {"name": "text", "type": "STRING", "mode": "NULLABLE"},
+        {"name": "tags", "type": "STRING", "mode": "REPEATED"},
+        {"name": "response", "type": "JSON", "mode": "NULLABLE"},
+    ]
+    rows = [
+        {"id": 1, "text": "a", "tags": ["x", "y"], "response": '{"k": [1]}'},
+        {"id": 2, "text": None, "tags": [], "response": None},
+    ]
+    name = f"{PROJECT}.{dataset}.written"
+    assert tables.write(name, schema, iter(rows)) == 2
+    assert tables.schema(name) == schema
+    assert list(tables.read(name)) == rows
+    assert world.rows(f"SELECT id, JSON_VALUE(response, '$.k[0]') FROM {dataset}.written ORDER BY id") == [
+        (1, "1"),
+        (2, None),
+    ]
+    assert tables.write(name, schema[:1], iter([{"id": 3}])) == 1
+    assert list(tables.read(name)) == [{"id": 3}]
+    assert tables.location(f"{PROJECT}.{dataset}") == "US"
+    for missing in (lambda: tables.schema(f"{name}x"), lambda: tables.location(f"{PROJECT}.nowhere")):
+        with pytest.raises(NotFound):
+            missing()
+    with pytest.raises(NotFound):
+        list(tables.read(f"{name}x"))
+
+
+def test_rows_can_be_read_while_they_are_written(world: BigQueryWorld, dataset: str) -> None:
+    name = f"{PROJECT}.{dataset}.titles"
+    reader = world.bigquery.tables.read(name)
+    first = next(reader)
+    world.rows(f"DELETE FROM {dataset}.titles WHERE TRUE")
+    assert first["title"].startswith("title")
+    assert len(list(reader)) == 99
+
+
+def test_what_is_kept_is_there_again_after_a_restart(tmp_path: Path) -> None:
+    with bigquery_world(tmp_path / "first", kept=tmp_path / "kept") as world:
+        dataset = world.dataset(location="asia-south1")
+        world.rows(f"CREATE TABLE {dataset}.made AS SELECT [1, 2] AS a, 'x' AS b")
+        world.rows(f"CREATE VIEW {dataset}.seen AS SELECT b FROM {dataset}.made")
+    with bigquery_world(tmp_path / "second", kept=tmp_path / "kept") as world:
+        assert world.client().get_dataset(dataset).location == "asia-south1"
+        assert world.rows(f"SELECT a, b FROM {dataset}.made") == [([1, 2], "x")]
+        assert world.rows(f"SELECT b FROM {dataset}.seen") == [("x",)]
+        assert world.client().get_table(f"{dataset}.titles").num_rows == 100
+        world.rows(f"INSERT INTO {dataset}.made (b) VALUES ('y')")
+        assert world.client().get_table(f"{dataset}.made").num_rows == 2

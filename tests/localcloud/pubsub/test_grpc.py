@@ -1,0 +1,472 @@
+"""The official client libraries over gRPC."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import google.pubsub_v1
+import grpc
+import pytest
+from google.api_core import exceptions
+from google.cloud import pubsub_v1
+from google.cloud.pubsub_v1.subscriber.exceptions import AcknowledgeStatus
+from google.cloud.pubsub_v1.types import BatchSettings, FlowControl, PublisherOptions
+from google.protobuf import field_mask_pb2
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+from localcloud.base.clock import SystemClock
+from localcloud.pubsub.service import PubSub
+
+PROJECT = "projects/local-project"
+
+
+@pytest.fixture(scope="module")
+def pubsub():
+    service = PubSub(clock=SystemClock(), project="local-project")
+    service.start()
+    yield service
+    service.stop()
+
+
+@contextmanager
+def led_to(pubsub: PubSub) -> Iterator[None]:
+    """Clients made inside talk to ``pubsub``: they read the variable when they are made."""
+    os.environ["PUBSUB_EMULATOR_HOST"] = f"127.0.0.1:{pubsub.port}"
+    try:
+        yield
+    finally:
+        del os.environ["PUBSUB_EMULATOR_HOST"]
+
+
+@pytest.fixture(scope="module")
+def publisher(pubsub):
+    with led_to(pubsub):
+        client = pubsub_v1.PublisherClient()
+    yield client
+    client.stop()
+
+
+@pytest.fixture(scope="module")
+def subscriber(pubsub):
+    with led_to(pubsub):
+        client = pubsub_v1.SubscriberClient()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def channel(pubsub):
+    """A channel without the limits on sizes that the clients' own channel to an emulator has."""
+    with grpc.insecure_channel(f"127.0.0.1:{pubsub.port}", [("grpc.max_receive_message_length", -1)]) as channel:
+        yield channel
+
+
+@pytest.fixture(scope="module")
+def plain_publisher(channel):
+    """The generated client, which sends a request as it is instead of making batches."""
+    return google.pubsub_v1.PublisherClient(transport=PublisherGrpcTransport(channel=channel))
+
+
+@pytest.fixture
+def topic(publisher, request):
+    name = f"{PROJECT}/topics/{request.node.name[:200].replace('[', '-').replace(']', '')}"
+    publisher.create_topic(name=name)
+    return name
+
+
+@pytest.fixture
+def subscription(subscriber, topic):
+    name = topic.replace("/topics/", "/subscriptions/")
+    subscriber.create_subscription(name=name, topic=topic)
+    return name
+
+
+def pull_all(subscriber, subscription, count: int) -> list:
+    """Pull until ``count`` messages are there, and acknowledge them."""
+    received = []
+    until = time.monotonic() + 15
+    while len(received) < count and time.monotonic() < until:
+        answer = subscriber.pull(subscription=subscription, max_messages=1000, timeout=5)
+        received += answer.received_messages
+        if answer.received_messages:
+            ack_ids = [each.ack_id for each in answer.received_messages]
+            subscriber.acknowledge(subscription=subscription, ack_ids=ack_ids)
+    return received
+
+
+def test_published_messages_can_be_pulled_with_all_that_belongs_to_them(publisher, subscriber, topic, subscription):
+    before = datetime.now(UTC)
+    identity = publisher.publish(topic, b"\x00binary\xff", colour="grün", empty="").result(timeout=5)
+    (received,) = pull_all(subscriber, subscription, 1)
+    assert received.message.data == b"\x00binary\xff"
+    assert dict(received.message.attributes) == {"colour": "grün", "empty": ""}
+    assert received.message.message_id == identity
+    assert before - timedelta(seconds=1) < received.message.publish_time < datetime.now(UTC) + timedelta(seconds=1)
+    assert received.delivery_attempt == 0
+
+
+def test_two_thousand_messages_published_in_batches_come_once_each(publisher, subscriber, topic, subscription):
+    began = time.monotonic()
+    futures = [publisher.publish(topic, str(number).encode()) for number in range(2000)]
+    ids = {future.result(timeout=10) for future in futures}
+    assert time.monotonic() - began < 2
+    received = pull_all(subscriber, subscription, 2000)
+    assert {each.message.message_id for each in received} == ids
+    assert sorted(int(each.message.data) for each in received) == list(range(2000))
+
+
+def test_a_pull_that_finds_nothing_waits_and_answers_before_its_callers_deadline(subscriber, subscription):
+    began = time.monotonic()
+    assert not subscriber.pull(subscription=subscription, max_messages=1, timeout=1.5).received_messages
+    assert 0.5 < time.monotonic() - began < 1.5
+
+
+def test_a_pull_can_be_asked_not_to_wait(subscriber, subscription):
+    began = time.monotonic()
+    request = {"subscription": subscription, "max_messages": 1, "return_immediately": True}
+    with pytest.warns(DeprecationWarning):
+        assert not subscriber.pull(request=request, timeout=5).received_messages
+    assert time.monotonic() - began < 0.5
+
+
+def test_a_waiting_pull_is_answered_as_soon_as_a_message_comes(publisher, subscriber, topic, subscription):
+    answers = []
+    pulling = threading.Thread(
+        target=lambda: answers.append(subscriber.pull(subscription=subscription, max_messages=1, timeout=10))
+    )
+    pulling.start()
+    published = time.monotonic()
+    publisher.publish(topic, b"x").result(timeout=5)
+    pulling.join(timeout=5)
+    assert answers[0].received_messages[0].message.data == b"x"
+    assert time.monotonic() - published < 2
+
+
+def test_a_callback_gets_every_message_and_its_acknowledgements_count(
+    pubsub, publisher, subscriber, topic, subscription
+):
+    seen: list[str] = []
+    complete = threading.Event()
+
+    def take(message):
+        seen.append(message.message_id)
+        message.ack()
+        if len(seen) == 300:
+            complete.set()
+
+    streaming = subscriber.subscribe(subscription, take)
+    ids = [publisher.publish(topic, b"x") for _ in range(300)]
+    assert complete.wait(15)
+    streaming.cancel()
+    streaming.result(timeout=10)
+    assert sorted(seen) == sorted(future.result() for future in ids)
+    # The client sends what is left of its acknowledgements before the stream ends.
+    assert pubsub.broker.wait_until_idle(10, [subscription])
+
+
+def test_a_callback_that_refuses_gets_the_message_again(publisher, subscriber, topic, subscription):
+    seen: list[str] = []
+    taken = threading.Event()
+
+    def refuse_once(message):
+        seen.append(message.message_id)
+        if len(seen) == 1:
+            message.nack()
+        else:
+            message.ack()
+            taken.set()
+
+    streaming = subscriber.subscribe(subscription, refuse_once)
+    identity = publisher.publish(topic, b"x").result(timeout=5)
+    assert taken.wait(10)
+    streaming.cancel()
+    streaming.result(timeout=10)
+    assert seen == [identity, identity]
+
+
+def test_a_stream_sends_no_more_than_its_subscriber_lets_out(pubsub, publisher, subscriber, topic, subscription):
+    first, go_on, complete = threading.Event(), threading.Event(), threading.Event()
+    seen: list[str] = []
+
+    def take(message):
+        seen.append(message.message_id)
+        first.set()
+        go_on.wait(10)
+        message.ack()
+        if len(seen) == 20:
+            complete.set()
+
+    for future in [publisher.publish(topic, b"x") for _ in range(20)]:
+        future.result(timeout=5)
+    streaming = subscriber.subscribe(subscription, take, flow_control=FlowControl(max_messages=3))
+    assert first.wait(10)
+    # What another subscriber can still have is what the stream has not taken.
+    others = subscriber.pull(subscription=subscription, max_messages=100, timeout=5).received_messages
+    assert len(others) >= 17
+    ack_ids = [each.ack_id for each in others]
+    subscriber.modify_ack_deadline(subscription=subscription, ack_ids=ack_ids, ack_deadline_seconds=0)
+    go_on.set()
+    assert complete.wait(10)
+    streaming.cancel()
+    streaming.result(timeout=10)
+
+
+def test_ordering_keys_keep_their_order_from_publisher_to_callback(pubsub, subscriber):
+    options = PublisherOptions(enable_message_ordering=True)
+    with led_to(pubsub), pubsub_v1.PublisherClient(publisher_options=options) as publisher:
+        topic = f"{PROJECT}/topics/ordered"
+        subscription = f"{PROJECT}/subscriptions/ordered"
+        publisher.create_topic(name=topic)
+        subscriber.create_subscription(request={"name": subscription, "topic": topic, "enable_message_ordering": True})
+        for number in range(60):
+            publisher.publish(topic, str(number).encode(), ordering_key=f"key-{number % 3}")
+        seen: dict[str, list[int]] = {"key-0": [], "key-1": [], "key-2": []}
+        complete = threading.Event()
+        refused: set[str] = set()
+
+        def take(message):
+            number = int(message.data)
+            if number in (15, 31) and message.data not in refused:
+                refused.add(message.data)
+                message.nack()
+                return
+            seen[message.ordering_key].append(number)
+            message.ack()
+            if sum(len(set(numbers)) for numbers in seen.values()) == 60:
+                complete.set()
+
+        streaming = subscriber.subscribe(subscription, take)
+        assert complete.wait(20)
+        streaming.cancel()
+        streaming.result(timeout=10)
+    assert refused == {b"15", b"31"}
+    # After a refusal the client goes on with what it holds of the key already, and what was refused comes again.
+    for remainder in range(3):
+        assert set(seen[f"key-{remainder}"]) == set(range(remainder, 60, 3))
+    assert seen["key-2"] == [*range(2, 60, 3)]
+
+
+def test_a_dead_letter_policy_counts_attempts(publisher, subscriber, topic):
+    dead = topic + "-dead"
+    publisher.create_topic(name=dead)
+    subscriber.create_subscription(name=dead.replace("/topics/", "/subscriptions/"), topic=dead)
+    subscription = topic.replace("/topics/", "/subscriptions/")
+    policy = {"dead_letter_topic": dead, "max_delivery_attempts": 5}
+    subscriber.create_subscription(request={"name": subscription, "topic": topic, "dead_letter_policy": policy})
+    publisher.publish(topic, b"poison").result(timeout=5)
+    attempts = []
+    for _ in range(5):
+        (received,) = subscriber.pull(subscription=subscription, max_messages=1, timeout=5).received_messages
+        attempts.append(received.delivery_attempt)
+        subscriber.modify_ack_deadline(subscription=subscription, ack_ids=[received.ack_id], ack_deadline_seconds=0)
+    (letter,) = pull_all(subscriber, dead.replace("/topics/", "/subscriptions/"), 1)
+    assert attempts == [1, 2, 3, 4, 5]
+    assert letter.message.data == b"poison"
+    assert letter.message.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] == "5"
+
+
+def test_a_subscription_shows_the_settings_it_was_given(subscriber, topic):
+    name = topic.replace("/topics/", "/subscriptions/")
+    subscriber.create_subscription(
+        request={
+            "name": name,
+            "topic": topic,
+            "ack_deadline_seconds": 60,
+            "filter": "attributes:colour",
+            "labels": {"team": "news"},
+            "retry_policy": {"minimum_backoff": {"seconds": 1}},
+            "push_config": {"push_endpoint": "http://127.0.0.1:9/push"},
+            "message_retention_duration": {"seconds": 3600},
+        }
+    )
+    shown = subscriber.get_subscription(subscription=name)
+    assert shown.ack_deadline_seconds == 60
+    assert shown.filter == "attributes:colour"
+    assert dict(shown.labels) == {"team": "news"}
+    assert shown.retry_policy.minimum_backoff == timedelta(seconds=1)
+    assert shown.retry_policy.maximum_backoff == timedelta(seconds=600)
+    assert shown.push_config.push_endpoint == "http://127.0.0.1:9/push"
+    assert shown.message_retention_duration == timedelta(hours=1)
+    with pytest.raises(exceptions.FailedPrecondition):
+        subscriber.pull(subscription=name, max_messages=1, timeout=5)
+
+    subscriber.modify_push_config(subscription=name, push_config={})
+    changed = subscriber.update_subscription(
+        subscription={"name": name, "ack_deadline_seconds": 30, "labels": {"team": "films"}},
+        update_mask=field_mask_pb2.FieldMask(paths=["ack_deadline_seconds", "labels", "retry_policy"]),
+    )
+    assert changed.ack_deadline_seconds == 30
+    assert dict(changed.labels) == {"team": "films"}
+    assert not changed.push_config.push_endpoint
+    assert "retry_policy" not in changed
+    assert changed.filter == "attributes:colour"
+
+
+def test_topics_and_subscriptions_are_listed_and_deleted(publisher, subscriber, topic, subscription):
+    project = "projects/another-project"
+    for number in range(5):
+        publisher.create_topic(name=f"{project}/topics/listed-{number}")
+    names = [each.name for each in publisher.list_topics(request={"project": project, "page_size": 2})]
+    assert names == [f"{project}/topics/listed-{number}" for number in range(5)]
+    assert list(publisher.list_topic_subscriptions(topic=topic)) == [subscription]
+    assert subscription in {each.name for each in subscriber.list_subscriptions(project=PROJECT)}
+
+    publisher.update_topic(
+        topic={"name": topic, "labels": {"team": "news"}}, update_mask=field_mask_pb2.FieldMask(paths=["labels"])
+    )
+    assert dict(publisher.get_topic(topic=topic).labels) == {"team": "news"}
+    publisher.delete_topic(topic=topic)
+    assert subscriber.get_subscription(subscription=subscription).topic == "_deleted-topic_"
+    subscriber.delete_subscription(subscription=subscription)
+    with pytest.raises(exceptions.NotFound):
+        publisher.get_topic(topic=topic)
+    with pytest.raises(exceptions.NotFound):
+        subscriber.get_subscription(subscription=subscription)
+
+
+def test_a_subscription_can_be_emptied_by_seeking(publisher, subscriber, topic, subscription):
+    publisher.publish(topic, b"old").result(timeout=5)
+    subscriber.seek(request={"subscription": subscription, "time": datetime.now(UTC) + timedelta(seconds=1)})
+    publisher.publish(topic, b"new").result(timeout=5)
+    assert [each.message.data for each in pull_all(subscriber, subscription, 1)] == [b"new"]
+
+
+def test_a_detached_subscription_cannot_be_pulled(publisher, subscriber, topic, subscription):
+    publisher.detach_subscription(request={"subscription": subscription})
+    assert subscriber.get_subscription(subscription=subscription).detached
+    assert list(publisher.list_topic_subscriptions(topic=topic)) == []
+    with pytest.raises(exceptions.FailedPrecondition):
+        subscriber.pull(subscription=subscription, max_messages=1, timeout=5)
+
+
+def test_with_exactly_once_delivery_a_subscriber_hears_whether_its_acknowledgement_counted(
+    publisher, subscriber, topic
+):
+    subscription = topic.replace("/topics/", "/subscriptions/")
+    settings = {"name": subscription, "topic": topic, "enable_exactly_once_delivery": True}
+    subscriber.create_subscription(request=settings)
+    publisher.publish(topic, b"x").result(timeout=5)
+    outcomes: list = []
+    told = threading.Event()
+
+    def take(message):
+        outcomes.append(message.ack_with_response().result(timeout=5))
+        request = {"subscription": subscription, "ack_ids": [message.ack_id]}
+        with pytest.raises(exceptions.FailedPrecondition) as refused:
+            subscriber.acknowledge(request=request)
+        outcomes.append(dict(refused.value.details[0].metadata) == {message.ack_id: "PERMANENT_FAILURE_INVALID_ACK_ID"})
+        told.set()
+
+    streaming = subscriber.subscribe(subscription, take)
+    assert told.wait(10)
+    streaming.cancel()
+    streaming.result(timeout=10)
+    assert outcomes == [AcknowledgeStatus.SUCCESS, True]
+
+
+def test_a_stream_ends_with_its_subscription(subscriber, topic, subscription):
+    streaming = subscriber.subscribe(subscription, lambda message: message.ack())
+    subscriber.delete_subscription(subscription=subscription)
+    with pytest.raises(exceptions.NotFound):
+        streaming.result(timeout=10)
+
+
+def test_a_message_of_nearly_ten_megabytes_goes_through(publisher, channel, topic, subscription):
+    data = b"x" * 9_900_000
+    publisher.publish(topic, data).result(timeout=10)
+    subscriber = google.pubsub_v1.SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
+    (received,) = pull_all(subscriber, subscription, 1)
+    assert received.message.data == data
+
+
+def test_many_large_messages_come_in_answers_that_the_client_can_take(publisher, subscriber, topic, subscription):
+    for _ in range(8):
+        publisher.publish(topic, b"x" * 1_000_000).result(timeout=10)
+    assert len(pull_all(subscriber, subscription, 8)) == 8
+
+
+def test_a_request_beyond_ten_megabytes_is_refused(plain_publisher, topic):
+    with pytest.raises(exceptions.InvalidArgument, match="payload size exceeds the limit"):
+        plain_publisher.publish(topic=topic, messages=[{"data": b"x" * 10_600_000}])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param({}, id="empty"),
+        pytest.param({"attributes": {"k" * 257: "v"}}, id="long key"),
+        pytest.param({"attributes": {"k": "v" * 1025}}, id="long value"),
+        pytest.param({"attributes": {f"k{number}": "v" for number in range(101)}}, id="many attributes"),
+        pytest.param({"data": b"x", "ordering_key": "k" * 1025}, id="long ordering key"),
+    ],
+)
+def test_a_message_beyond_the_limits_is_refused(publisher, plain_publisher, message):
+    topic = f"{PROJECT}/topics/limits"
+    if topic not in {each.name for each in publisher.list_topics(project=PROJECT)}:
+        publisher.create_topic(name=topic)
+    with pytest.raises(exceptions.InvalidArgument):
+        plain_publisher.publish(topic=topic, messages=[message])
+
+
+def test_what_is_there_or_not_there_is_told_as_the_service_tells_it(publisher, subscriber, topic, subscription):
+    missing = topic + "-missing"
+    with pytest.raises(exceptions.AlreadyExists, match=r"Resource already exists in the project \(resource="):
+        publisher.create_topic(name=topic)
+    with pytest.raises(exceptions.AlreadyExists):
+        subscriber.create_subscription(name=subscription, topic=topic)
+    with pytest.raises(exceptions.NotFound, match=r"Resource not found \(resource=.*-missing\)"):
+        publisher.publish(missing, b"x").result(timeout=5)
+    with pytest.raises(exceptions.NotFound):
+        subscriber.create_subscription(name=subscription + "-2", topic=missing)
+    with pytest.raises(exceptions.NotFound):
+        subscriber.pull(subscription=subscription + "-2", max_messages=1, timeout=5)
+    with pytest.raises(exceptions.NotFound):
+        subscriber.acknowledge(subscription=subscription + "-2", ack_ids=["1"])
+
+
+@pytest.mark.parametrize("identity", ["ab", "1abc", "goog-topic", "a" * 256, "a b c"])
+def test_a_name_against_the_rules_is_refused(publisher, identity):
+    with pytest.raises(exceptions.InvalidArgument, match="Invalid resource name given"):
+        publisher.create_topic(name=f"{PROJECT}/topics/{identity}")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"ack_deadline_seconds": 5},
+        {"ack_deadline_seconds": 601},
+        {"filter": "colour is green"},
+        {"retry_policy": {"minimum_backoff": {"seconds": 20}, "maximum_backoff": {"seconds": 10}}},
+        {"dead_letter_policy": {"dead_letter_topic": f"{PROJECT}/topics/any", "max_delivery_attempts": 4}},
+        {"push_config": {"push_endpoint": "not a url"}},
+        {"message_retention_duration": {"seconds": 60}},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_a_subscription_against_the_rules_is_refused(subscriber, topic, settings):
+    name = f"{PROJECT}/subscriptions/never"
+    with pytest.raises(exceptions.InvalidArgument):
+        subscriber.create_subscription(request={"name": name, "topic": topic, **settings})
+
+
+def test_batches_of_many_publishers_all_arrive(pubsub, subscriber, topic, subscription):
+    def publish(client):
+        for future in [client.publish(topic, b"x") for _ in range(100)]:
+            future.result(timeout=10)
+
+    with led_to(pubsub):
+        clients = [pubsub_v1.PublisherClient(BatchSettings(max_messages=7)) for _ in range(4)]
+    threads = [threading.Thread(target=publish, args=(client,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for client in clients:
+        client.stop()
+    assert len({each.message.message_id for each in pull_all(subscriber, subscription, 400)}) == 400

@@ -1,0 +1,172 @@
+"""The REST face, through Google's discovery-based client and through gcloud itself."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import googleapiclient.discovery
+import googleapiclient.errors
+import pytest
+from google.auth.credentials import AnonymousCredentials
+
+from localcloud.base.clock import SystemClock
+from localcloud.base.http import HttpServer
+from localcloud.pubsub.service import PubSub
+
+PROJECT = "projects/local-project"
+TOPIC = f"{PROJECT}/topics/orders"
+SUBSCRIPTION = f"{PROJECT}/subscriptions/all"
+
+
+@pytest.fixture
+def url():
+    pubsub = PubSub(clock=SystemClock(), project="local-project")
+    server = HttpServer(pubsub.app)
+    server.start()
+    yield server.url
+    server.stop()
+    pubsub.stop()
+
+
+@pytest.fixture
+def projects(url):
+    options = {"api_endpoint": url}
+    service = googleapiclient.discovery.build(
+        "pubsub", "v1", credentials=AnonymousCredentials(), client_options=options, static_discovery=True
+    )
+    yield service.projects()
+    service.close()
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def test_the_way_of_a_message(projects):
+    projects.topics().create(name=TOPIC, body={"labels": {"team": "news"}}).execute()
+    projects.subscriptions().create(name=SUBSCRIPTION, body={"topic": TOPIC, "ackDeadlineSeconds": 20}).execute()
+    message = {"data": encoded("hello"), "attributes": {"colour": "green"}}
+    published = projects.topics().publish(topic=TOPIC, body={"messages": [message]}).execute()
+
+    pulled = projects.subscriptions().pull(subscription=SUBSCRIPTION, body={"maxMessages": 10}).execute()
+    (received,) = pulled["receivedMessages"]
+    assert received["message"]["data"] == encoded("hello")
+    assert received["message"]["attributes"] == {"colour": "green"}
+    assert published["messageIds"] == [received["message"]["messageId"]]
+    assert received["message"]["publishTime"].endswith("Z")
+
+    subscriptions = projects.subscriptions()
+    refusal = {"ackIds": [received["ackId"]], "ackDeadlineSeconds": 0}
+    assert subscriptions.modifyAckDeadline(subscription=SUBSCRIPTION, body=refusal).execute() == {}
+    (again,) = subscriptions.pull(subscription=SUBSCRIPTION, body={"maxMessages": 1}).execute()["receivedMessages"]
+    body = {"ackIds": [again["ackId"]]}
+    assert subscriptions.acknowledge(subscription=SUBSCRIPTION, body=body).execute() == {}
+    now = {"maxMessages": 1, "returnImmediately": True}
+    assert subscriptions.pull(subscription=SUBSCRIPTION, body=now).execute() == {}
+
+
+def test_resources_are_shown_as_documented(projects):
+    assert projects.topics().create(name=TOPIC, body={"labels": {"a": "b"}}).execute() == {
+        "name": TOPIC,
+        "labels": {"a": "b"},
+    }
+    body = {
+        "topic": TOPIC,
+        "pushConfig": {"pushEndpoint": "https://example.com/push"},
+        "retryPolicy": {"minimumBackoff": "1s", "maximumBackoff": "30s"},
+    }
+    projects.subscriptions().create(name=SUBSCRIPTION, body=body).execute()
+    assert projects.subscriptions().get(subscription=SUBSCRIPTION).execute() == {
+        "name": SUBSCRIPTION,
+        "topic": TOPIC,
+        "pushConfig": {"pushEndpoint": "https://example.com/push"},
+        "retryPolicy": {"minimumBackoff": "1s", "maximumBackoff": "30s"},
+        "ackDeadlineSeconds": 10,
+        "messageRetentionDuration": "604800s",
+        "expirationPolicy": {"ttl": "2678400s"},
+        "state": "ACTIVE",
+    }
+
+
+def test_lists_come_in_pages(projects):
+    for number in range(3):
+        projects.topics().create(name=f"{TOPIC}-{number}", body={}).execute()
+    request = projects.topics().list(project=PROJECT, pageSize=2)
+    first = request.execute()
+    second = projects.topics().list_next(request, first).execute()
+    names = [topic["name"] for topic in first["topics"] + second["topics"]]
+    assert names == [f"{TOPIC}-{number}" for number in range(3)]
+    assert "nextPageToken" not in second
+
+
+def test_changes_and_deletions(projects):
+    projects.topics().create(name=TOPIC, body={}).execute()
+    projects.subscriptions().create(name=SUBSCRIPTION, body={"topic": TOPIC}).execute()
+    assert projects.topics().subscriptions().list(topic=TOPIC).execute() == {"subscriptions": [SUBSCRIPTION]}
+    change = {"subscription": {"ackDeadlineSeconds": 99}, "updateMask": "ackDeadlineSeconds"}
+    assert projects.subscriptions().patch(name=SUBSCRIPTION, body=change).execute()["ackDeadlineSeconds"] == 99
+    body = {"pushConfig": {"pushEndpoint": "https://example.com/"}}
+    projects.subscriptions().modifyPushConfig(subscription=SUBSCRIPTION, body=body).execute()
+    projects.subscriptions().seek(subscription=SUBSCRIPTION, body={"time": "2030-01-01T00:00:00Z"}).execute()
+    projects.subscriptions().detach(subscription=SUBSCRIPTION).execute()
+    assert projects.subscriptions().get(subscription=SUBSCRIPTION).execute()["detached"]
+    projects.subscriptions().delete(subscription=SUBSCRIPTION).execute()
+    projects.topics().delete(topic=TOPIC).execute()
+    assert projects.topics().list(project=PROJECT).execute() == {}
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "name"),
+    [
+        (lambda projects: projects.topics().get(topic=TOPIC), 404, "NOT_FOUND"),
+        (lambda projects: projects.topics().create(name=f"{PROJECT}/topics/x", body={}), 400, "INVALID_ARGUMENT"),
+        (lambda projects: projects.topics().create(name=TOPIC, body={"colour": "red"}), 400, "INVALID_ARGUMENT"),
+        (
+            lambda projects: projects.topics().publish(topic=TOPIC, body={"messages": [{"data": "%"}]}),
+            400,
+            "INVALID_ARGUMENT",
+        ),
+        (lambda projects: projects.schemas().list(parent=PROJECT), 501, "UNIMPLEMENTED"),
+    ],
+    ids=["missing", "bad name", "unknown field", "not base64", "not built"],
+)
+def test_refusals_have_googles_form(projects, call, status, name):
+    with pytest.raises(googleapiclient.errors.HttpError) as refused:
+        call(projects).execute()
+    assert refused.value.status_code == status
+    error = json.loads(refused.value.content)["error"]
+    assert (error["code"], error["status"]) == (status, name)
+    assert error["message"]
+
+
+@pytest.mark.skipif(shutil.which("gcloud") is None, reason="needs gcloud: install the Google Cloud SDK to run it")
+def test_gcloud_creates_publishes_pulls_and_deletes(url, tmp_path: Path):
+    environment = os.environ | {
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB": f"{url}/",
+        "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
+        "CLOUDSDK_CORE_PROJECT": "local-project",
+        "CLOUDSDK_CORE_DISABLE_PROMPTS": "true",
+        "CLOUDSDK_CONFIG": str(tmp_path),
+    }
+
+    def gcloud(*arguments: str):
+        command = ["gcloud", "pubsub", *arguments, "--format=json"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout or "null")
+
+    gcloud("topics", "create", "orders")
+    gcloud("subscriptions", "create", "all", "--topic=orders", "--ack-deadline=60")
+    published = gcloud("topics", "publish", "orders", "--message=hello", "--attribute=colour=green")
+    (received,) = gcloud("subscriptions", "pull", "all", "--auto-ack")
+    assert received["message"]["messageId"] == published["messageIds"][0]
+    assert base64.b64decode(received["message"]["data"]) == b"hello"
+    assert received["message"]["attributes"] == {"colour": "green"}
+    assert gcloud("subscriptions", "describe", "all")["ackDeadlineSeconds"] == 60
+    gcloud("topics", "delete", "orders")
+    assert gcloud("topics", "list") == []

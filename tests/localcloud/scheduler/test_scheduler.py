@@ -1,0 +1,395 @@
+"""Jobs, when they run and what they do; the time passes only when a test says so."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import googleapiclient.discovery
+import googleapiclient.errors
+import pytest
+from google.auth.credentials import AnonymousCredentials
+
+from localcloud.base.clock import ManualClock, SystemClock
+from localcloud.base.http import HttpServer
+from localcloud.pubsub.broker import Broker
+from localcloud.pubsub.resources import Subscription
+from localcloud.scheduler.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+)
+from localcloud.scheduler.jobs import RetryConfig, parse_job
+from localcloud.scheduler.service import Scheduler
+from tests.localcloud.receiver import Receiver
+
+PARENT = "projects/local-project/locations/us-central1"
+POLL = f"{PARENT}/jobs/poll"
+TOPIC = "projects/local-project/topics/predict"
+SUBSCRIPTION = "projects/local-project/subscriptions/predict"
+
+
+@pytest.fixture
+def clock():
+    return ManualClock(datetime(2026, 11, 20, 9, 30, 20, tzinfo=UTC))
+
+
+@pytest.fixture
+def broker(clock):
+    broker = Broker(clock=clock)
+    broker.create_topic(TOPIC)
+    broker.create_subscription(Subscription(SUBSCRIPTION, TOPIC))
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def scheduler(broker, clock):
+    scheduler = Scheduler(broker, clock=clock, project="local-project", location="us-central1")
+    scheduler.start()
+    yield scheduler
+    scheduler.stop()
+
+
+@pytest.fixture
+def function():
+    with Receiver() as receiver:
+        yield receiver
+
+
+def http_job(function: Receiver, **settings: Any) -> dict[str, Any]:
+    target = {
+        "uri": f"{function.url}/poll",
+        "headers": {"Content-Type": "application/json"},
+        "body": base64.b64encode(b'{"tick": 1}').decode(),
+    }
+    return {"name": POLL, "schedule": "* * * * *", "httpTarget": target} | settings
+
+
+def message_job(**settings: Any) -> dict[str, Any]:
+    target = {
+        "topicName": TOPIC,
+        "data": base64.b64encode(b'{"model": "m"}').decode(),
+        "attributes": {"source": "nightly"},
+    }
+    return {"name": f"{PARENT}/jobs/nightly", "schedule": "0 3 * * *", "pubsubTarget": target} | settings
+
+
+def wait_until(condition: Callable[[], Any], timeout: float = 10) -> None:
+    until = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < until, "it never came to that"
+        threading.Event().wait(0.005)
+
+
+def test_a_due_job_makes_the_documented_request(scheduler, clock, function):
+    scheduler.create_job(http_job(function))
+    clock.advance(39)
+    assert function.requests == []
+    clock.advance(1)
+    (request,) = function.wait_for(1)
+    assert (request.method, request.path, request.body) == ("POST", "/poll", b'{"tick": 1}')
+    assert request.headers["user-agent"] == "Google-Cloud-Scheduler"
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["x-cloudscheduler"] == "true"
+    assert request.headers["x-cloudscheduler-jobname"] == "poll"
+    assert request.headers["x-cloudscheduler-scheduletime"] == "2026-11-20T09:31:00.000Z"
+
+
+def test_a_due_job_publishes_its_message(scheduler, broker, clock):
+    scheduler.create_job(message_job())
+    clock.advance(18 * 3600)
+    wait_until(lambda: broker.backlog_size(SUBSCRIPTION))
+    (received,) = broker.pull(SUBSCRIPTION, 10)
+    assert received.message.data == b'{"model": "m"}'
+    assert received.message.attributes == {"source": "nightly"}
+
+
+def test_a_job_runs_once_each_time_it_is_due(scheduler, clock, function):
+    scheduler.create_job(http_job(function))
+    for count in range(1, 4):
+        clock.advance(60)
+        function.wait_for(count)
+        wait_until(lambda: scheduler.job(POLL).get("status") == {})
+    times = [request.headers["x-cloudscheduler-scheduletime"] for request in function.requests]
+    assert times == [f"2026-11-20T09:{minute}:00.000Z" for minute in (31, 32, 33)]
+
+
+def test_times_that_were_slept_through_are_made_up_for_once(scheduler, clock, function):
+    scheduler.create_job(http_job(function))
+    clock.advance(3600)
+    function.wait_for(1)
+    wait_until(lambda: scheduler.job(POLL)["scheduleTime"] == "2026-11-20T10:31:00.000Z")
+    clock.advance(30)
+    assert len(function.requests) == 1
+
+
+def test_a_job_shows_what_happened_to_it(scheduler, clock, function):
+    created = scheduler.create_job(http_job(function))
+    assert created["state"] == "ENABLED"
+    assert created["scheduleTime"] == "2026-11-20T09:31:00.000Z"
+    assert created["userUpdateTime"] == "2026-11-20T09:30:20.000Z"
+    assert "lastAttemptTime" not in created
+    scheduler.run_job(POLL)
+    wait_until(lambda: "status" in scheduler.job(POLL))
+    assert scheduler.job(POLL)["lastAttemptTime"] == "2026-11-20T09:30:20.000Z"
+    assert scheduler.job(POLL)["status"] == {}
+
+
+@pytest.mark.parametrize(("answer", "code"), [(404, 5), (403, 7), (500, 13), (503, 14), (418, 2), (302, 2)])
+def test_a_failure_is_shown_as_a_google_rpc_code(scheduler, function, answer, code):
+    function.answer = lambda request: answer
+    scheduler.create_job(http_job(function))
+    scheduler.run_job(POLL)
+    wait_until(lambda: scheduler.job(POLL).get("status", {}).get("code") == code)
+    assert len(function.requests) == 1
+
+
+def test_an_endpoint_that_is_not_there_is_unavailable(scheduler):
+    absent = Receiver()
+    scheduler.create_job(http_job(absent))
+    absent.close()
+    scheduler.run_job(POLL)
+    wait_until(lambda: scheduler.job(POLL).get("status", {}).get("code") == 14)
+
+
+def test_a_topic_that_is_not_there_is_not_found(scheduler, broker):
+    scheduler.create_job(message_job())
+    broker.delete_topic(TOPIC)
+    scheduler.run_job(f"{PARENT}/jobs/nightly")
+    wait_until(lambda: scheduler.job(f"{PARENT}/jobs/nightly").get("status", {}).get("code") == 5)
+
+
+def test_a_failed_attempt_is_made_again_as_the_retry_config_says(scheduler, clock, function):
+    function.answer = lambda request: 500 if len(function.requests) < 3 else 200
+    scheduler.create_job(
+        http_job(function, schedule="0 3 * * *", retryConfig={"retryCount": 3, "minBackoffDuration": "10s"})
+    )
+    scheduler.run_job(POLL)
+    function.wait_for(1)
+    wait_until(lambda: "status" in scheduler.job(POLL))
+    clock.advance(9)
+    assert len(function.requests) == 1
+    wait_until(lambda: clock.advance(0.2) or len(function.requests) == 2)
+    wait_until(lambda: clock.advance(0.2) or len(function.requests) == 3)
+    wait_until(lambda: scheduler.job(POLL)["status"] == {})
+    times = {request.headers["x-cloudscheduler-scheduletime"] for request in function.requests}
+    assert times == {"2026-11-20T09:30:20.000Z"}
+
+
+def test_a_job_that_is_still_running_is_late_rather_than_doubled(scheduler, clock, function):
+    go_on = threading.Event()
+    function.answer = lambda request: 200 if go_on.wait(10) else 500
+    scheduler.create_job(http_job(function))
+    clock.advance(60)
+    function.wait_for(1)
+    clock.advance(60)
+    clock.advance(60)
+    assert len(function.requests) == 1
+    go_on.set()
+    function.wait_for(2)
+    wait_until(lambda: scheduler.job(POLL)["scheduleTime"] == "2026-11-20T09:34:00.000Z")
+    assert len(function.requests) == 2
+
+
+def test_a_paused_job_rests_and_catches_up_on_nothing(scheduler, clock, function):
+    scheduler.create_job(http_job(function))
+    paused = scheduler.pause_job(POLL)
+    assert paused["state"] == "PAUSED"
+    assert "scheduleTime" not in paused
+    clock.advance(3600)
+    resumed = scheduler.resume_job(POLL)
+    assert (resumed["state"], resumed["scheduleTime"]) == ("ENABLED", "2026-11-20T10:31:00.000Z")
+    assert function.requests == []
+    clock.advance(40)
+    function.wait_for(1)
+    with pytest.raises(FailedPrecondition):
+        scheduler.resume_job(POLL)
+
+
+def test_a_paused_job_can_be_run_now(scheduler, function):
+    scheduler.create_job(http_job(function))
+    scheduler.pause_job(POLL)
+    scheduler.run_job(POLL)
+    function.wait_for(1)
+
+
+def test_two_runs_now_are_two_requests_at_the_same_time(scheduler, function):
+    meeting = threading.Barrier(2)
+    function.answer = lambda request: 200 if meeting.wait(10) >= 0 else 500
+    scheduler.create_job(http_job(function))
+    scheduler.run_job(POLL)
+    scheduler.run_job(POLL)
+    function.wait_for(2)
+    wait_until(lambda: scheduler.job(POLL).get("status") == {})
+
+
+def test_a_deleted_job_does_not_run(scheduler, clock, function):
+    scheduler.create_job(http_job(function))
+    scheduler.create_job(http_job(function, name=f"{PARENT}/jobs/other"))
+    scheduler.delete_job(POLL)
+    clock.advance(60)
+    (request,) = function.wait_for(1)
+    assert request.headers["x-cloudscheduler-jobname"] == "other"
+    with pytest.raises(NotFound):
+        scheduler.job(POLL)
+
+
+def test_reserved_headers_cannot_be_set(scheduler, function):
+    job = http_job(function)
+    job["httpTarget"]["headers"] = {"X-CloudScheduler-JobName": "forged", "user-agent": "curl", "X-Own": "kept"}
+    scheduler.create_job(job)
+    scheduler.run_job(POLL)
+    (request,) = function.wait_for(1)
+    assert request.headers["x-cloudscheduler-jobname"] == "poll"
+    assert request.headers["user-agent"] == "Google-Cloud-Scheduler"
+    assert request.headers["x-own"] == "kept"
+    assert request.headers["content-type"] == "application/octet-stream"
+
+
+def test_a_name_is_taken_once(scheduler, function):
+    scheduler.create_job(http_job(function))
+    with pytest.raises(AlreadyExists):
+        scheduler.create_job(http_job(function))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"name": "poll"},
+        {"name": f"{PARENT}/jobs/with space"},
+        {"schedule": "every now and then"},
+        {"schedule": "61 * * * *"},
+        {"schedule": "* * * * * *"},
+        {"timeZone": "Mars/Olympus"},
+        {"attemptDeadline": "14s"},
+        {"attemptDeadline": "1801s"},
+        {"attemptDeadline": "3 minutes"},
+        {"retryConfig": {"retryCount": 6}},
+        {"httpTarget": {"uri": "ftp://example.com"}},
+        {"httpTarget": {"uri": "http://example.com", "httpMethod": "GET", "body": "eA=="}},
+        {"httpTarget": {"uri": "http://example.com", "body": "not base64"}},
+        {"pubsubTarget": {"topicName": TOPIC, "data": "eA=="}},
+        {"colour": "green"},
+        {"schedule": 5},
+        {"httpTarget": "http://example.com"},
+        {"retryConfig": {"retryCount": "many"}},
+    ],
+    ids=str,
+)
+def test_a_job_against_the_rules_is_refused(scheduler, settings):
+    job = {"name": POLL, "schedule": "* * * * *", "httpTarget": {"uri": "http://example.com"}} | settings
+    with pytest.raises(InvalidArgument):
+        scheduler.create_job(job)
+    assert scheduler.jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("schedule", "time_zone", "moment", "due"),
+    [
+        ("*/15 * * * *", "", "2026-11-20T09:30:00Z", "2026-11-20T09:45:00+00:00"),
+        ("0 3 * * *", "Europe/Berlin", "2026-11-20T09:30:00Z", "2026-11-21T02:00:00+00:00"),
+        # The night in which summer time begins: three o'clock in Berlin is one hour earlier than the day before.
+        ("0 3 * * *", "Europe/Berlin", "2026-03-28T09:30:00Z", "2026-03-29T01:00:00+00:00"),
+        ("0 9 * * 1-5", "America/New_York", "2026-11-20T15:00:00Z", "2026-11-23T14:00:00+00:00"),
+    ],
+)
+def test_a_schedule_is_read_in_its_time_zone(schedule, time_zone, moment, due):
+    job = parse_job(
+        {"name": POLL, "schedule": schedule, "timeZone": time_zone, "httpTarget": {"uri": "http://example.com"}}
+    )
+    assert job.next_after(datetime.fromisoformat(moment)).isoformat() == due
+
+
+def test_retry_intervals_double_and_then_grow_evenly():
+    # The example of https://cloud.google.com/scheduler/docs/configuring/retry-jobs#max-doublings
+    config = RetryConfig(minimum_backoff_seconds=10, maximum_backoff_seconds=300, doublings=3)
+    assert [config.backoff_seconds(failures) for failures in range(1, 9)] == [10, 20, 40, 80, 160, 240, 300, 300]
+
+
+@pytest.fixture
+def url(scheduler):
+    server = HttpServer(scheduler.app)
+    server.start()
+    yield server.url
+    server.stop()
+
+
+def test_the_rest_face_speaks_to_googles_client(url, scheduler, function):
+    options = {"api_endpoint": url}
+    service = googleapiclient.discovery.build(
+        "cloudscheduler", "v1", credentials=AnonymousCredentials(), client_options=options, static_discovery=True
+    )
+    jobs = service.projects().locations().jobs()
+    created = jobs.create(parent=PARENT, body=http_job(function)).execute()
+    assert created == jobs.get(name=POLL).execute() == scheduler.job(POLL)
+    jobs.create(parent=PARENT, body=message_job()).execute()
+    first = jobs.list(parent=PARENT, pageSize=1).execute()
+    second = jobs.list(parent=PARENT, pageSize=1, pageToken=first["nextPageToken"]).execute()
+    assert [job["name"] for job in first["jobs"] + second["jobs"]] == [f"{PARENT}/jobs/nightly", POLL]
+    patched = jobs.patch(name=POLL, body={"schedule": "0 * * * *"}, updateMask="schedule").execute()
+    assert (patched["schedule"], patched["scheduleTime"]) == ("0 * * * *", "2026-11-20T10:00:00.000Z")
+    assert patched["httpTarget"] == created["httpTarget"]
+    target = {"httpTarget": {"uri": f"{function.url}/other"}}
+    moved = jobs.patch(name=POLL, body=target, updateMask="httpTarget.uri").execute()
+    assert moved["httpTarget"] == {**created["httpTarget"], "uri": f"{function.url}/other"}
+    assert jobs.pause(name=POLL, body={}).execute()["state"] == "PAUSED"
+    assert jobs.resume(name=POLL, body={}).execute()["state"] == "ENABLED"
+    jobs.run(name=POLL, body={}).execute()
+    function.wait_for(1)
+    assert jobs.delete(name=POLL).execute() == {}
+    with pytest.raises(googleapiclient.errors.HttpError) as missing:
+        jobs.get(name=POLL).execute()
+    assert json.loads(missing.value.content)["error"]["status"] == "NOT_FOUND"
+    service.close()
+
+
+@pytest.mark.skipif(shutil.which("gcloud") is None, reason="needs gcloud: install the Google Cloud SDK to run it")
+def test_gcloud_creates_and_runs_jobs(broker, function, tmp_path: Path):
+    scheduler = Scheduler(broker, clock=SystemClock(), project="local-project", location="us-central1")
+    server = HttpServer(scheduler.app)
+    server.start()
+    environment = os.environ | {
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDSCHEDULER": f"{server.url}/",
+        "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
+        "CLOUDSDK_CORE_PROJECT": "local-project",
+        "CLOUDSDK_CORE_DISABLE_PROMPTS": "true",
+        "CLOUDSDK_CONFIG": str(tmp_path),
+    }
+
+    def gcloud(*arguments: str):
+        command = ["gcloud", "scheduler", "jobs", *arguments, "--location=us-central1", "--format=json"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout or "null")
+
+    created = gcloud(
+        "create",
+        "http",
+        "poll",
+        "--schedule=0 3 * * *",
+        f"--uri={function.url}/poll",
+        "--headers=Content-Type=application/json",
+        "--message-body={}",
+        "--attempt-deadline=300s",
+    )
+    assert created == scheduler.job(POLL)
+    gcloud("run", "poll")
+    (request,) = function.wait_for(1)
+    assert (request.method, request.body, request.headers["content-type"]) == ("POST", b"{}", "application/json")
+    gcloud("create", "pubsub", "nightly", "--schedule=0 3 * * *", f"--topic={TOPIC}", "--message-body=hello")
+    gcloud("run", "nightly")
+    wait_until(lambda: broker.backlog_size(SUBSCRIPTION))
+    assert broker.pull(SUBSCRIPTION, 1)[0].message.data == b"hello"
+    assert [job["name"] for job in gcloud("list")] == [f"{PARENT}/jobs/nightly", POLL]
+    server.stop()

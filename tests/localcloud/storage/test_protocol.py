@@ -1,0 +1,489 @@
+"""Cloud Storage's JSON API on the wire: what clients meet when something is refused, broken off or resumed."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import google_crc32c
+import pytest
+import requests
+
+from tests.localcloud.storage.world import (
+    BUCKET,
+    Stage,
+    StorageWorld,
+    running_stage,
+    storage_world,
+    wait_until,
+)
+
+OBJECTS = f"/storage/v1/b/{BUCKET}/o"
+UPLOAD = f"/upload/storage/v1/b/{BUCKET}/o"
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with running_stage() as running:
+        yield running
+
+
+@pytest.fixture
+def world(stage: Stage, tmp_path: Path) -> Iterator[StorageWorld]:
+    with storage_world(stage, tmp_path / "storage") as running:
+        yield running
+
+
+def upload(world: StorageWorld, name: str, content: bytes, **options: Any) -> requests.Response:
+    """Upload with uploadType=media."""
+    parameters = {"uploadType": "media", "name": name, **options.pop("params", {})}
+    return world.call("POST", UPLOAD, params=parameters, data=content, **options)
+
+
+def begin(world: StorageWorld, name: str, *, resource: dict[str, Any] | None = None, **options: Any) -> str:
+    """Begin a resumable upload and return its path."""
+    parameters = {"uploadType": "resumable", "name": name, **options.pop("params", {})}
+    answer = world.call("POST", UPLOAD, params=parameters, json=resource or {}, **options)
+    assert answer.status_code == 200, answer.text
+    return answer.headers["location"].removeprefix(world.url)
+
+
+def assert_refused(answer: requests.Response, code: int, reason: str) -> None:
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["errors"][0]["reason"]) == (code, code, reason)
+    assert error["message"]
+
+
+def crc32c_of(content: bytes) -> str:
+    return base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
+
+
+def md5_of(content: bytes) -> str:
+    return base64.b64encode(hashlib.md5(content).digest()).decode()
+
+
+# Preconditions
+
+PRECONDITIONS = [
+    # what is asked, of an object whose generation is G and whose metageneration is 1: write over it, read it
+    ("ifGenerationMatch", "G", 200, 200),
+    ("ifGenerationMatch", "1", 412, 412),
+    ("ifGenerationMatch", "0", 412, 412),
+    ("ifGenerationNotMatch", "G", 412, 304),
+    ("ifGenerationNotMatch", "1", 200, 200),
+    ("ifGenerationNotMatch", "0", 200, 200),
+    ("ifMetagenerationMatch", "1", 200, 200),
+    ("ifMetagenerationMatch", "2", 412, 412),
+    ("ifMetagenerationNotMatch", "1", 412, 304),
+    ("ifMetagenerationNotMatch", "2", 200, 200),
+    ("ifGenerationMatch", "one", 400, 400),
+]
+
+
+@pytest.mark.parametrize(("condition", "value", "write", "read"), PRECONDITIONS)
+def test_precondition_decides(world: StorageWorld, condition: str, value: str, write: int, read: int) -> None:
+    def conditions(name: str) -> dict[str, str]:
+        return {condition: value.replace("G", upload(world, name, b"first").json()["generation"])}
+
+    read_only = conditions("read")
+    for path in (f"{OBJECTS}/read", f"{OBJECTS}/read?alt=media", f"/download{OBJECTS}/read?alt=media"):
+        assert world.call("GET", path, params=read_only).status_code == read
+    assert upload(world, "written", b"second", params=conditions("written")).status_code == write
+    assert world.store.read(BUCKET, "written") == (b"second" if write == 200 else b"first")
+    patched = world.call("PATCH", f"{OBJECTS}/patched", params=conditions("patched"), json={"metadata": {"k": "v"}})
+    assert patched.status_code == write
+    assert world.store.get(BUCKET, "patched").metadata == ({"k": "v"} if write == 200 else {})
+    deleted = world.call("DELETE", f"{OBJECTS}/deleted", params=conditions("deleted"))
+    assert deleted.status_code == (204 if write == 200 else write)
+    assert bool(world.store.list(BUCKET, "deleted")) == (write != 200)
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "status"),
+    [
+        ("ifGenerationMatch", "0", 200),
+        ("ifGenerationMatch", "5", 412),
+        ("ifGenerationNotMatch", "0", 412),
+        ("ifMetagenerationMatch", "1", 412),
+    ],
+)
+def test_precondition_on_what_is_not_there(world: StorageWorld, condition: str, value: str, status: int) -> None:
+    assert upload(world, "new", b"x", params={condition: value}).status_code == status
+    session = world.call(
+        "POST", UPLOAD, params={"uploadType": "resumable", "name": "resumed", condition: value}, json={}
+    )
+    assert session.status_code == status
+    for method in ("GET", "DELETE", "PATCH"):
+        answer = world.call(method, f"{OBJECTS}/absent", params={condition: value}, json={})
+        assert_refused(answer, 404, "notFound")
+    assert len(world.events) == (1 if status == 200 else 0)
+
+
+def test_failed_precondition_says_so_as_google_does(world: StorageWorld) -> None:
+    upload(world, "object", b"x")
+    answer = upload(world, "object", b"y", params={"ifGenerationMatch": "0"})
+    assert_refused(answer, 412, "conditionNotMet")
+    assert answer.json()["error"]["status"] == "FAILED_PRECONDITION"
+
+
+def test_etag_headers_are_conditions_too(world: StorageWorld) -> None:
+    etag = upload(world, "object", b"x").json()["etag"]
+    assert world.call("GET", f"{OBJECTS}/object", headers={"if-none-match": etag}).status_code == 304
+    assert world.call("GET", f"{OBJECTS}/object", headers={"if-match": "other"}).status_code == 412
+    assert world.call("DELETE", f"{OBJECTS}/object", headers={"if-match": etag}).status_code == 204
+
+
+def test_generation_that_is_not_live_is_not_found(world: StorageWorld) -> None:
+    first = upload(world, "object", b"1").json()["generation"]
+    second = upload(world, "object", b"2").json()["generation"]
+    assert int(second) > int(first)
+    for method in ("GET", "DELETE", "PATCH"):
+        answer = world.call(method, f"{OBJECTS}/object?generation={first}", json={})
+        assert_refused(answer, 404, "notFound")
+    assert world.call("GET", f"{OBJECTS}/object?generation={second}&alt=media").content == b"2"
+
+
+# Checksums
+
+
+@pytest.mark.parametrize("kind", ["crc32c", "md5"])
+@pytest.mark.parametrize("right", [True, False])
+def test_checksum_in_the_header_is_held_to(world: StorageWorld, kind: str, right: bool) -> None:
+    announced = {"crc32c": crc32c_of, "md5": md5_of}[kind](b"content" if right else b"other")
+    answer = upload(world, "object", b"content", headers={"x-goog-hash": f"{kind}={announced}"})
+    assert answer.status_code == (200 if right else 400)
+    assert len(world.store.list(BUCKET)) == len(world.events) == len(world.files()) == (1 if right else 0)
+
+
+@pytest.mark.parametrize("field", ["crc32c", "md5Hash"])
+@pytest.mark.parametrize("right", [True, False])
+def test_checksum_in_the_resource_is_held_to(world: StorageWorld, field: str, right: bool) -> None:
+    announced = {"crc32c": crc32c_of, "md5Hash": md5_of}[field](b"content" if right else b"other")
+    resource = json.dumps({"name": "object", field: announced}).encode()
+    body = (
+        b"--b\r\nContent-Type: application/json\r\n\r\n" + resource
+        + b"\r\n--b\r\nContent-Type: text/plain\r\n\r\ncontent\r\n--b--"
+    )  # fmt: skip
+    headers = {"content-type": "multipart/related; boundary=b"}
+    answer = world.call("POST", UPLOAD, params={"uploadType": "multipart"}, data=body, headers=headers)
+    assert answer.status_code == (200 if right else 400)
+
+    session = begin(world, "resumed", resource={field: announced})
+    answer = world.call("PUT", session, data=b"content")
+    assert answer.status_code == (200 if right else 400)
+    assert len(world.store.list(BUCKET)) == len(world.events) == len(world.files()) == (2 if right else 0)
+
+
+# Multipart uploads
+
+
+@pytest.mark.parametrize("newline", [b"\r\n", b"\n"])
+@pytest.mark.parametrize("content", [b"", b"\r\n", b"--b", b"\r\n--", b"line\r\n--c\r\nline", bytes(range(256)) * 2000])
+def test_multipart_content_arrives_as_it_was_sent(world: StorageWorld, newline: bytes, content: bytes) -> None:
+    parts = [
+        b"--boundary", b"Content-Type: application/json", b"", b'{"name": "object", "metadata": {"k": "v"}}',
+        b"--boundary", b"Content-Type: text/x-own", b"", content, b"--boundary--", b"",
+    ]  # fmt: skip
+    body = newline.join(parts)
+    pieces = (body[start : start + 1000] for start in range(0, len(body), 1000))
+    headers = {"content-type": "multipart/related; boundary='boundary'"}
+    answer = world.call("POST", UPLOAD, params={"uploadType": "multipart"}, data=pieces, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["contentType"], answer.json()["metadata"]) == ("text/x-own", {"k": "v"})
+    assert world.store.read(BUCKET, "object") == content
+
+
+MALFORMED = [
+    b"",
+    b"no boundary at all",
+    b"--b\r\n\r\n{}\r\n--b--",
+    b'--b\r\n\r\n{"name": "object"}\r\n--b\r\n\r\nnever ends',
+    b'--b\r\n\r\n{"name": "object"\r\n--b\r\n\r\nx\r\n--b--',
+    b'--b\r\n\r\n["name"]\r\n--b\r\n\r\nx\r\n--b--',
+    b'--b\r\n\r\n{"name": 7}\r\n--b\r\n\r\nx\r\n--b--',
+    b'--b\r\n\r\n{"name": "object", "metadata": {"k": 1}}\r\n--b\r\n\r\nx\r\n--b--',
+    b'--b\r\n\r\n{"name": "object", "contentType": ["a"]}\r\n--b\r\n\r\nx\r\n--b--',
+    b'--b\r\n\r\n{"name": "\\ud800"}\r\n--b\r\n\r\nx\r\n--b--',
+]
+
+
+@pytest.mark.parametrize("body", MALFORMED, ids=range(len(MALFORMED)))
+def test_malformed_multipart_leaves_nothing(world: StorageWorld, body: bytes) -> None:
+    headers = {"content-type": "multipart/related; boundary=b"}
+    answer = world.call("POST", UPLOAD, params={"uploadType": "multipart"}, data=body, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == 400
+    assert (world.store.list(BUCKET), world.events, world.files()) == ([], [], [])
+
+
+# Resumable uploads
+
+
+def test_resumable_upload_goes_on_where_it_stopped(world: StorageWorld) -> None:
+    content = bytes(range(256)) * 4096
+    session = begin(world, "object", headers={"x-upload-content-type": "application/x-own"})
+    cut = 512 * 1024
+    answer = world.call("PUT", session, headers={"content-range": "bytes */*"})
+    assert (answer.status_code, "range" in answer.headers) == (308, False)
+    first = world.call(
+        "PUT", session, data=content[:cut], headers={"content-range": f"bytes 0-{cut - 1}/{len(content)}"}
+    )
+    assert (first.status_code, first.headers["range"]) == (308, f"bytes=0-{cut - 1}")
+    status = world.call("PUT", session, headers={"content-range": f"bytes */{len(content)}"})
+    assert (status.status_code, status.headers["range"]) == (308, f"bytes=0-{cut - 1}")
+    assert (world.store.list(BUCKET), world.events) == ([], [])
+
+    # What came already may come again.
+    back = cut - 1000
+    last = world.call(
+        "PUT",
+        session,
+        data=content[back:],
+        headers={"content-range": f"bytes {back}-{len(content) - 1}/{len(content)}"},
+    )
+    assert (last.status_code, last.json()["contentType"]) == (200, "application/x-own")
+    assert world.store.read(BUCKET, "object") == content
+    # The answer may have been lost: it is given again, and nothing happens twice.
+    again = world.call("PUT", session, headers={"content-range": "bytes */*"})
+    assert again.json()["generation"] == last.json()["generation"]
+    assert world.told() == [("finalized", "object")]
+
+
+def test_resumable_upload_of_unknown_length(world: StorageWorld) -> None:
+    session = begin(world, "object")
+    assert world.call("PUT", session, data=b"abc", headers={"content-range": "bytes 0-2/*"}).status_code == 308
+    assert world.call("PUT", session, data=b"de", headers={"content-range": "bytes 3-4/5"}).status_code == 200
+    assert world.store.read(BUCKET, "object") == b"abcde"
+    session = begin(world, "second")
+    assert world.call("PUT", session, data=b"abc", headers={"content-range": "bytes 0-2/*"}).status_code == 308
+    assert world.call("PUT", session, headers={"content-range": "bytes */3"}).status_code == 200
+    session = begin(world, "empty")
+    assert world.call("PUT", session, headers={"content-range": "bytes */0"}).json()["size"] == "0"
+
+
+@pytest.mark.parametrize("content_range", ["bytes 7-9/*", "bytes 0-2/2", "bytes 2-0/9", "bytes x", "items 0-2/3"])
+def test_content_range_that_makes_no_sense_is_refused(world: StorageWorld, content_range: str) -> None:
+    session = begin(world, "object")
+    answer = world.call("PUT", session, data=b"abc", headers={"content-range": content_range})
+    assert_refused(answer, 400, "invalid")
+    # The upload itself is as it was.
+    assert world.call("PUT", session, data=b"abc", headers={"content-range": "bytes 0-2/3"}).status_code == 200
+
+
+def test_announced_length_is_held_to(world: StorageWorld) -> None:
+    session = begin(world, "object", headers={"x-upload-content-length": "5"})
+    assert_refused(world.call("PUT", session, data=b"abc"), 400, "invalid")
+    session = begin(world, "object", headers={"x-upload-content-length": "5"})
+    assert_refused(world.call("PUT", session, data=b"abcdefg"), 400, "invalid")
+    assert (world.store.list(BUCKET), world.events) == ([], [])
+
+
+def test_resumable_upload_checks_its_condition_at_the_end(world: StorageWorld) -> None:
+    session = begin(world, "object", params={"ifGenerationMatch": "0"})
+    upload(world, "object", b"quicker")
+    assert_refused(world.call("PUT", session, data=b"late"), 412, "conditionNotMet")
+    assert_refused(world.call("PUT", session, data=b"late"), 404, "notFound")
+    assert world.store.read(BUCKET, "object") == b"quicker"
+    assert (len(world.events), len(world.files())) == (1, 1)
+
+
+def test_cancelled_upload_is_gone(world: StorageWorld) -> None:
+    session = begin(world, "object")
+    world.call("PUT", session, data=b"abc", headers={"content-range": "bytes 0-2/9"})
+    assert len(world.files()) == 1
+    assert world.call("DELETE", session).status_code == 499
+    assert_refused(world.call("PUT", session, data=b"abc"), 404, "notFound")
+    assert (world.store.list(BUCKET), world.events, world.files()) == ([], [], [])
+
+
+def send_part_of_a_request(world: StorageWorld, head: str, sent: bytes) -> socket.socket:
+    """Send a request whose body is longer than what is sent of it."""
+    address = urlsplit(world.url)
+    connection = socket.create_connection((address.hostname, address.port))
+    connection.sendall(f"{head}\r\nHost: {address.netloc}\r\nContent-Length: 1000000\r\n\r\n".encode() + sent)
+    return connection
+
+
+@pytest.mark.parametrize("way", ["media", "multipart"])
+def test_upload_that_breaks_off_leaves_nothing(world: StorageWorld, way: str) -> None:
+    head = f"POST {UPLOAD}?uploadType={way}&name=object HTTP/1.1\r\nContent-Type: multipart/related; boundary=b"
+    connection = send_part_of_a_request(world, head, b'--b\r\n\r\n{"name": "object"}\r\n--b\r\n\r\n' + b"x" * 5000)
+    wait_until(lambda: len(world.files()) == 1)
+    connection.close()
+    wait_until(lambda: world.files() == [])
+    assert (world.store.list(BUCKET), world.events) == ([], [])
+
+
+def test_resumable_upload_that_breaks_off_keeps_what_came(world: StorageWorld) -> None:
+    session = begin(world, "object")
+    content = b"0123456789" * 100_000
+    head = f"PUT {session} HTTP/1.1\r\nContent-Range: bytes 0-999999/1000000"
+    connection = send_part_of_a_request(world, head, content[:5000])
+    connection.close()
+
+    def status() -> requests.Response:
+        return world.call("PUT", session, headers={"content-range": "bytes */1000000"})
+
+    wait_until(lambda: status().headers.get("range") == "bytes=0-4999")
+    rest = {"content-range": "bytes 5000-999999/1000000"}
+    assert world.call("PUT", session, data=content[5000:], headers=rest).status_code == 200
+    assert world.store.read(BUCKET, "object") == content
+
+
+def test_later_request_takes_an_upload_over_from_one_that_hangs(world: StorageWorld) -> None:
+    session = begin(world, "object")
+    head = f"PUT {session} HTTP/1.1\r\nContent-Range: bytes 0-999999/1000000"
+    hanging = send_part_of_a_request(world, head, b"a" * 10)
+    wait_until(lambda: len(world.files()) == 1)
+    rest = {"content-range": "bytes 10-999999/1000000"}
+    assert world.call("PUT", session, data=b"b" * 999_990, headers=rest).status_code == 200
+    hanging.sendall(b"c" * 10)
+    assert b" 409 " in hanging.recv(1000)
+    hanging.close()
+    assert world.store.read(BUCKET, "object") == b"a" * 10 + b"b" * 999_990
+
+
+def test_upload_needs_a_name_a_way_and_a_bucket(world: StorageWorld) -> None:
+    assert_refused(upload(world, "", b"x"), 400, "required")
+    assert_refused(world.call("POST", UPLOAD, params={"name": "object"}, data=b"x"), 400, "invalid")
+    other = world.call("POST", "/upload/storage/v1/b/absent/o?uploadType=media&name=object", data=b"x")
+    assert_refused(other, 404, "notFound")
+    assert world.events == []
+
+
+@pytest.mark.parametrize("name", [".", "..", "line\nbreak", ".well-known/acme-challenge/x", "x" * 1025])
+def test_name_that_is_not_allowed_is_refused(world: StorageWorld, name: str) -> None:
+    assert_refused(upload(world, name, b"x"), 400, "invalid")
+    assert (world.events, world.files()) == ([], [])
+
+
+# Downloads
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "content", "content_range"),
+    [
+        ("bytes=0-3", 206, b"0123", "bytes 0-3/10"),
+        ("bytes=4-", 206, b"456789", "bytes 4-9/10"),
+        ("bytes=-3", 206, b"789", "bytes 7-9/10"),
+        ("bytes=8-100", 206, b"89", "bytes 8-9/10"),
+        ("bytes=-100", 206, b"0123456789", "bytes 0-9/10"),
+        ("bytes=10-", 416, None, "bytes */10"),
+        ("bytes=-0", 416, None, "bytes */10"),
+        ("bytes=5-2", 200, b"0123456789", None),
+        ("bytes=0-1,3-4", 200, b"0123456789", None),
+        ("lines=0-1", 200, b"0123456789", None),
+    ],
+)
+def test_range_of_a_download(
+    world: StorageWorld, asked: str, status: int, content: bytes | None, content_range: str | None
+) -> None:
+    upload(world, "digits", b"0123456789")
+    answer = world.call("GET", f"/download{OBJECTS}/digits?alt=media", headers={"range": asked})
+    assert (answer.status_code, answer.headers.get("content-range")) == (status, content_range)
+    if content is None:
+        assert_refused(answer, 416, "requestedRangeNotSatisfiable")
+    else:
+        assert answer.content == content
+
+
+def test_range_of_an_empty_object_is_refused(world: StorageWorld) -> None:
+    upload(world, "empty", b"")
+    answer = world.call("GET", f"{OBJECTS}/empty?alt=media", headers={"range": "bytes=0-0"})
+    assert answer.status_code == 416
+    assert world.call("GET", f"{OBJECTS}/empty?alt=media").content == b""
+
+
+def test_download_has_the_headers_of_the_object(world: StorageWorld) -> None:
+    resource = upload(world, "object", b"content", headers={"content-type": "text/plain"}).json()
+    answer = world.call("GET", f"{OBJECTS}/object?alt=media")
+    assert answer.headers["content-type"] == "text/plain"
+    assert answer.headers["content-length"] == "7"
+    assert answer.headers["x-goog-hash"] == f"crc32c={crc32c_of(b'content')},md5={md5_of(b'content')}"
+    assert answer.headers["x-goog-generation"] == resource["generation"]
+    assert answer.headers["x-goog-metageneration"] == "1"
+    assert answer.headers["etag"] == resource["etag"]
+    assert requests.get(resource["mediaLink"], timeout=10).content == b"content"
+    assert requests.get(resource["selfLink"], timeout=10).json() == resource
+
+
+def test_download_under_way_is_not_disturbed_by_an_overwrite(world: StorageWorld) -> None:
+    content = bytes(range(256)) * 40_000
+    upload(world, "object", content)
+    with requests.get(f"{world.url}{OBJECTS}/object?alt=media", stream=True, timeout=10) as answer:
+        start = answer.raw.read(1000)
+        upload(world, "object", b"new")
+        world.call("DELETE", f"{OBJECTS}/object")
+        assert start + answer.raw.read() == content
+    assert world.files() == []
+
+
+# Everything else
+
+
+def test_fields_cut_an_answer_down(world: StorageWorld) -> None:
+    upload(world, "a", b"x")
+    upload(world, "b/c", b"x")
+    answer = world.call("GET", f"{OBJECTS}?fields=items(name,size),prefixes&delimiter=/").json()
+    assert answer == {"items": [{"name": "a", "size": "1"}], "prefixes": ["b/"]}
+    assert world.call("GET", f"{OBJECTS}?fields=items/name").json()["items"] == [{"name": "a"}, {"name": "b/c"}]
+    assert world.call("GET", f"{OBJECTS}/a?fields=name,size").json() == {"name": "a", "size": "1"}
+    everything = world.call("GET", f"{OBJECTS}/a").json()
+    assert world.call("GET", f"{OBJECTS}/a?fields=*").json() == everything
+    for malformed in ("items(", "items)", ",", "a,,b", "a//b", "(", "a;b"):
+        assert_refused(world.call("GET", f"{OBJECTS}", params={"fields": malformed}), 400, "invalid")
+
+
+def test_paths_and_methods_that_are_not_known(world: StorageWorld) -> None:
+    assert_refused(world.call("GET", "/storage/v1/nothing"), 404, "notFound")
+    assert_refused(world.call("POST", f"{OBJECTS}/a", json={}), 405, "httpMethodNotAllowed")
+    assert_refused(world.call("GET", "/storage/v1/b/absent/o"), 404, "notFound")
+    assert_refused(world.call("GET", f"{OBJECTS}?pageToken=%00%ff"), 400, "invalid")
+    assert_refused(world.call("GET", f"{OBJECTS}?maxResults=many"), 400, "invalid")
+    assert_refused(world.call("PATCH", f"{OBJECTS}/a", data=b"{"), 400, "invalid")
+
+
+def test_batch_answers_each_call_on_its_own(world: StorageWorld) -> None:
+    upload(world, "here", b"x")
+    calls = [
+        f"GET {OBJECTS}/here HTTP/1.1\r\n\r\n",
+        f"DELETE {OBJECTS}/absent HTTP/1.1\r\n\r\n",
+        f"POST {UPLOAD}?uploadType=media&name=x HTTP/1.1\r\n\r\nabc",
+    ]
+    parts = [
+        f"--b\r\nContent-Type: application/http\r\nContent-ID: <c+{number}>\r\n\r\n{call}\r\n"
+        for number, call in enumerate(calls)
+    ]
+    headers = {"content-type": "multipart/mixed; boundary=b"}
+
+    refused = world.call("POST", "/batch/storage/v1", data="".join(parts) + "--b--", headers=headers)
+    assert_refused(refused, 400, "invalid")
+    answer = world.call("POST", "/batch/storage/v1", data="".join(parts[:2]) + "--b--", headers=headers)
+    assert answer.status_code == 200
+    assert answer.text.count("HTTP/1.1 200 OK") == answer.text.count("HTTP/1.1 404 Not Found") == 1
+    assert answer.text.index("<response-c+0>") < answer.text.index("<response-c+1>")
+    assert_refused(world.call("POST", "/batch/storage/v1", data=b"{}"), 400, "invalid")
+
+
+def test_more_than_one_write_a_second_to_one_object_is_refused_when_asked_for(world: StorageWorld) -> None:
+    world.storage.limit_writes(1)
+    assert upload(world, "hot", b"1").status_code == 200
+    assert_refused(upload(world, "hot", b"2"), 429, "rateLimitExceeded")
+    assert_refused(world.call("PATCH", f"{OBJECTS}/hot", json={"metadata": {"k": "v"}}), 429, "rateLimitExceeded")
+    assert_refused(world.call("DELETE", f"{OBJECTS}/hot"), 429, "rateLimitExceeded")
+    assert upload(world, "other", b"1").status_code == 200
+    # A lost race is told as one, however quickly it came.
+    assert_refused(upload(world, "hot", b"3", params={"ifGenerationMatch": "0"}), 412, "conditionNotMet")
+    session = begin(world, "hot")
+    assert_refused(world.call("PUT", session, data=b"4"), 429, "rateLimitExceeded")
+    assert (world.store.read(BUCKET, "hot"), len(world.events)) == (b"1", 2)
+
+    world.storage.limit_writes(None)
+    assert world.call("PUT", session, headers={"content-range": "bytes */1"}).status_code == 200
+    assert world.store.read(BUCKET, "hot") == b"4"

@@ -1,0 +1,285 @@
+"""The model registry and endpoints of local Vertex AI, through Google's clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from google.api_core import exceptions
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import aiplatform_v1 as api
+
+from localcloud.base.clock import ManualClock
+from localcloud.gemini.errors import RequestError
+from localcloud.vertex.pace import Pace
+from tests.localcloud.vertex.world import PARENT, World, vertex_world
+
+BIGQUERY_MODEL = "local-project.bqml_tutorial.imported_tf_model"
+MODEL = f"{PARENT}/models/imported_tf_model"
+RESOURCES = {"machine_spec": {"machine_type": "n1-standard-2"}, "min_replica_count": 1}
+
+
+def shout(instances: list[Any]) -> list[Any]:
+    return [{"dense_1": [len(instance["input"])]} for instance in instances]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with vertex_world(tmp_path, pace=Pace(operation_seconds=0.05)) as running:
+        yield running
+
+
+@pytest.fixture
+def models(world: World) -> api.ModelServiceClient:
+    return api.ModelServiceClient(
+        transport="rest", client_options={"api_endpoint": world.url}, credentials=AnonymousCredentials()
+    )
+
+
+@pytest.fixture
+def endpoints(world: World) -> api.EndpointServiceClient:
+    return api.EndpointServiceClient(
+        transport="rest", client_options={"api_endpoint": world.url}, credentials=AnonymousCredentials()
+    )
+
+
+def register(world: World, **options: Any) -> str:
+    return world.vertex.registry.register(
+        "imported_tf_model",
+        **{"bigquery_model": BIGQUERY_MODEL, "location": "US", "predict": shout} | options,
+    )
+
+
+class TestModels:
+    def test_a_registered_model_is_found(self, world: World, models: api.ModelServiceClient) -> None:
+        assert register(world, aliases=["champion"]) == "1"
+        model = models.get_model(name=MODEL)
+        assert (model.name, model.version_id, model.display_name) == (MODEL, "1", "imported_tf_model")
+        assert sorted(model.version_aliases) == ["champion", "default"]
+        assert model.model_source_info.source_type == api.ModelSourceInfo.ModelSourceType.BQML
+        assert models.get_model(name=f"{MODEL}@champion").version_id == "1"
+        assert models.get_model(name=f"{MODEL}@1").version_id == "1"
+        for name in (f"{MODEL}@2", f"{MODEL}@nobody", f"{PARENT}/models/other"):
+            with pytest.raises(exceptions.NotFound):
+                models.get_model(name=name)
+
+    @pytest.mark.parametrize(("location", "region"), [("EU", "europe-west4"), ("us-east1", "us-east1")])
+    def test_a_dataset_location_decides_the_region(
+        self, world: World, models: api.ModelServiceClient, location: str, region: str
+    ) -> None:
+        register(world, location=location)
+        name = f"projects/local-project/locations/{region}/models/imported_tf_model"
+        assert [model.name for model in models.list_models(parent=name.partition("/models/")[0])] == [name]
+
+    def test_a_replaced_model_gets_a_new_version_and_loses_the_old_one(
+        self, world: World, models: api.ModelServiceClient
+    ) -> None:
+        register(world)
+        assert register(world) == "2"
+        assert [model.name for model in models.list_model_versions(name=MODEL)] == [f"{MODEL}@2"]
+        assert "default" in models.get_model(name=MODEL).version_aliases
+
+    def test_another_model_under_the_same_id_is_another_version(
+        self, world: World, models: api.ModelServiceClient
+    ) -> None:
+        register(world)
+        register(world, bigquery_model="local-project.bqml_tutorial.other", aliases=["next"])
+        versions = {model.version_id: list(model.version_aliases) for model in models.list_model_versions(name=MODEL)}
+        assert versions == {"2": ["next"], "1": ["default"]}
+        assert models.get_model(name=MODEL).version_id == "1"
+
+    def test_aliases_move_and_default_stays_somewhere(self, world: World, models: api.ModelServiceClient) -> None:
+        register(world, aliases=["champion"])
+        register(world, bigquery_model="local-project.bqml_tutorial.other")
+        moved = models.merge_version_aliases(name=f"{MODEL}@2", version_aliases=["champion", "default"])
+        assert sorted(moved.version_aliases) == ["champion", "default"]
+        assert models.get_model(name=MODEL).version_id == "2"
+        assert list(models.get_model(name=f"{MODEL}@1").version_aliases) == []
+        assert (
+            "champion"
+            not in models.merge_version_aliases(name=f"{MODEL}@2", version_aliases=["-champion"]).version_aliases
+        )
+        for aliases in (["-default"], ["Not An Alias"], ["7"]):
+            with pytest.raises(exceptions.BadRequest):
+                models.merge_version_aliases(name=f"{MODEL}@2", version_aliases=aliases)
+
+    def test_models_are_listed_by_filter(self, world: World, models: api.ModelServiceClient) -> None:
+        register(world)
+        world.vertex.registry.register("other", bigquery_model="p.d.other", location="US")
+        listed = models.list_models(request={"parent": PARENT, "filter": "model=other"})
+        assert [model.name for model in listed] == [f"{PARENT}/models/other"]
+        assert len(list(models.list_models(request={"parent": PARENT, "page_size": 1}))) == 2
+
+    def test_a_description_is_changed(self, world: World, models: api.ModelServiceClient) -> None:
+        register(world)
+        changed = {"name": MODEL, "description": "titles", "labels": {"team": "news"}, "display_name": "ignored"}
+        models.update_model(model=changed, update_mask={"paths": ["description", "labels"]})
+        model = models.get_model(name=MODEL)
+        assert (model.description, dict(model.labels)) == ("titles", {"team": "news"})
+        assert model.display_name == "imported_tf_model"
+        assert model.update_time > model.create_time
+        with pytest.raises(exceptions.BadRequest):
+            models.update_model(model=changed, update_mask={"paths": ["metadata"]})
+
+    def test_a_bigquery_model_goes_only_with_bigquery(self, world: World, models: api.ModelServiceClient) -> None:
+        register(world)
+        for delete in (models.delete_model, models.delete_model_version):
+            with pytest.raises(exceptions.BadRequest, match=f"drop {BIGQUERY_MODEL}"):
+                delete(name=MODEL)
+        world.vertex.registry.unregister(BIGQUERY_MODEL)
+        with pytest.raises(exceptions.NotFound):
+            models.get_model(name=MODEL)
+        assert register(world) == "2"  # numbers are not used again
+
+
+class TestEndpoints:
+    def test_a_model_is_deployed_asked_and_taken_down(
+        self, world: World, models: api.ModelServiceClient, endpoints: api.EndpointServiceClient
+    ) -> None:
+        register(world)
+        endpoint = endpoints.create_endpoint(
+            parent=PARENT, endpoint={"display_name": "titles", "labels": {"team": "news"}}
+        ).result(timeout=10)
+        deploying = endpoints.deploy_model(
+            endpoint=endpoint.name,
+            deployed_model={"model": MODEL, "display_name": "first", "dedicated_resources": RESOURCES},
+            traffic_split={"0": 100},
+        )
+        assert not deploying.done()
+        deployed = deploying.result(timeout=10).deployed_model
+        assert (deployed.model, deployed.model_version_id, deployed.display_name) == (MODEL, "1", "first")
+        shown = endpoints.get_endpoint(name=endpoint.name)
+        assert dict(shown.traffic_split) == {deployed.id: 100}
+        assert [one.id for one in shown.deployed_models] == [deployed.id]
+        (reference,) = models.get_model(name=MODEL).deployed_models
+        assert (reference.endpoint, reference.deployed_model_id) == (endpoint.name, deployed.id)
+
+        answer = requests.post(
+            f"{world.url}/v1/{endpoint.name}:predict", json={"instances": [{"input": "four"}]}, timeout=10
+        ).json()
+        assert answer["predictions"] == [{"dense_1": [4]}]
+        assert (answer["deployedModelId"], answer["modelVersionId"]) == (deployed.id, "1")
+
+        with pytest.raises(RequestError, match="Undeploy it first"):
+            world.vertex.registry.unregister(BIGQUERY_MODEL)
+        with pytest.raises(exceptions.BadRequest, match="Undeploy them first"):
+            endpoints.delete_endpoint(name=endpoint.name)
+        endpoints.undeploy_model(endpoint=endpoint.name, deployed_model_id=deployed.id).result(timeout=10)
+        assert not models.get_model(name=MODEL).deployed_models
+        assert not endpoints.get_endpoint(name=endpoint.name).traffic_split
+        endpoints.delete_endpoint(name=endpoint.name).result(timeout=10)
+        assert list(endpoints.list_endpoints(parent=PARENT)) == []
+
+    def test_traffic_moves_to_a_new_version(self, world: World, endpoints: api.EndpointServiceClient) -> None:
+        register(world)
+        register(world, bigquery_model="local-project.bqml_tutorial.other")
+        endpoint = endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": "titles"}).result(timeout=10).name
+
+        def deploy(version: int, split: dict[str, int]) -> str:
+            model = {"model": f"{MODEL}@{version}", "dedicated_resources": RESOURCES}
+            operation = endpoints.deploy_model(endpoint=endpoint, deployed_model=model, traffic_split=split)
+            return str(operation.result(timeout=10).deployed_model.id)
+
+        first = deploy(1, {"0": 100})
+        second = deploy(2, {first: 40, "0": 60})
+        assert dict(endpoints.get_endpoint(name=endpoint).traffic_split) == {first: 40, second: 60}
+        with pytest.raises(exceptions.BadRequest, match="has traffic"):
+            endpoints.undeploy_model(endpoint=endpoint, deployed_model_id=first)
+        endpoints.update_endpoint(
+            endpoint={"name": endpoint, "traffic_split": {second: 100}}, update_mask={"paths": ["traffic_split"]}
+        )
+        endpoints.undeploy_model(endpoint=endpoint, deployed_model_id=first).result(timeout=10)
+        shown = endpoints.get_endpoint(name=endpoint)
+        assert (dict(shown.traffic_split), [one.model_version_id for one in shown.deployed_models]) == (
+            {second: 100},
+            ["2"],
+        )
+
+    def test_what_cannot_be_deployed_is_refused(self, world: World, endpoints: api.EndpointServiceClient) -> None:
+        register(world)
+        world.vertex.registry.register("booster", bigquery_model="p.d.booster", location="US", deployable=False)
+        endpoint = endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": "e"}).result(timeout=10).name
+        booster = f"{PARENT}/models/booster"
+        cases: list[tuple[dict[str, Any], dict[str, int]]] = [
+            ({"model": booster, "dedicated_resources": RESOURCES}, {"0": 100}),
+            ({"model": MODEL, "automatic_resources": {"min_replica_count": 1}}, {"0": 100}),
+            ({"model": MODEL, "dedicated_resources": {"min_replica_count": 1}}, {"0": 100}),
+            ({"model": MODEL, "dedicated_resources": RESOURCES}, {"0": 50}),
+            ({"model": MODEL, "dedicated_resources": RESOURCES}, {"nobody": 100}),
+        ]
+        for model, split in cases:
+            with pytest.raises(exceptions.BadRequest):
+                endpoints.deploy_model(endpoint=endpoint, deployed_model=model, traffic_split=split)
+        with pytest.raises(exceptions.NotFound):
+            endpoints.deploy_model(
+                endpoint=endpoint, deployed_model={"model": f"{MODEL}@9", "dedicated_resources": RESOURCES}
+            )
+        assert not endpoints.get_endpoint(name=endpoint).deployed_models
+        with pytest.raises(exceptions.BadRequest):
+            endpoints.create_endpoint(parent=PARENT, endpoint={})
+
+    def test_what_is_of_the_wrong_type_is_refused(self, world: World, endpoints: api.EndpointServiceClient) -> None:
+        register(world)
+        endpoint = endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": "e"}).result(timeout=10).name
+        model = {"model": MODEL, "dedicatedResources": {"machineSpec": {"machineType": "n"}, "minReplicaCount": 1}}
+        for body in (
+            {"deployedModel": 1},
+            {"deployedModel": {**model, "dedicatedResources": "many"}},
+            {"deployedModel": model, "trafficSplit": [100]},
+            {"deployedModel": model, "trafficSplit": {"0": "all"}},
+            {"deployedModel": model, "trafficSplit": {"0": None}},
+        ):
+            answer = requests.post(f"{world.url}/v1/{endpoint}:deployModel", json=body, timeout=10)
+            assert answer.status_code == 400, body
+
+    def test_endpoints_are_listed_by_filter(self, endpoints: api.EndpointServiceClient) -> None:
+        names = [
+            endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": name}).result(timeout=10).name
+            for name in ("one", "two")
+        ]
+        assert [found.name for found in endpoints.list_endpoints(parent=PARENT)] == names[::-1]
+        listed = endpoints.list_endpoints(request={"parent": PARENT, "filter": 'display_name="one"'})
+        assert [found.name for found in listed] == names[:1]
+
+
+class TestOperations:
+    def test_an_operation_is_done_when_its_time_has_come(self, tmp_path: Path) -> None:
+        clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
+        with vertex_world(tmp_path, clock=clock, pace=Pace(operation_seconds=60)) as world:
+            url = f"{world.url}/v1/{PARENT}/endpoints"
+            begun = requests.post(url, json={"displayName": "e"}, timeout=10).json()
+            assert "done" not in begun
+            clock.advance(59)
+            assert requests.get(url, timeout=10).json() == {"endpoints": []}
+            assert "done" not in requests.get(f"{world.url}/v1/{begun['name']}", timeout=10).json()
+            clock.advance(1)
+            (endpoint,) = requests.get(url, timeout=10).json()["endpoints"]
+            done = requests.get(f"{world.url}/v1beta1/{begun['name']}", timeout=10).json()
+            assert done["done"] is True
+            assert done["response"]["name"] == endpoint["name"]
+            assert done["response"]["@type"].endswith("google.cloud.aiplatform.v1beta1.Endpoint")
+            listed = requests.get(f"{world.url}/v1/{endpoint['name']}/operations", timeout=10).json()
+            assert [operation["name"] for operation in listed["operations"]] == [begun["name"]]
+
+    def test_one_that_fails_late_says_so(self, world: World) -> None:
+        register(world)
+        url = f"{world.url}/v1/{PARENT}/endpoints"
+        created = requests.post(url, json={"displayName": "e"}, timeout=10).json()
+        endpoint = requests.post(f"{world.url}/v1/{created['name']}:wait", timeout=10).json()["response"]["name"]
+        resources = {"machineSpec": {"machineType": "n1-standard-2"}, "minReplicaCount": 1}
+        deploying = requests.post(
+            f"{world.url}/v1/{endpoint}:deployModel",
+            json={"deployedModel": {"model": MODEL, "dedicatedResources": resources}},
+            timeout=10,
+        ).json()
+        requests.delete(f"{world.url}/v1/{endpoint}", timeout=10)
+        ended = requests.post(f"{world.url}/v1/{deploying['name']}:wait?timeout=5s", timeout=10).json()
+        assert ended["error"]["code"] == 5
+        assert "response" not in ended
+
+    def test_one_that_does_not_exist(self, world: World) -> None:
+        assert requests.get(f"{world.url}/v1/{PARENT}/operations/1", timeout=10).status_code == 404

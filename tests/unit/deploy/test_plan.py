@@ -1,0 +1,230 @@
+"""The plan: exact commands, in an order that works, least rights, and no way in without authentication."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploy.declaration import Declaration, HttpTrigger, read_declaration
+from deploy.plan import Planner, plan
+from deploy.steps import (
+    Plan,
+    Step,
+    placeholders,
+    shell_command,
+    shell_script,
+)
+from shared.settings import Settings
+
+PROJECT = "films"
+FUNCTIONS = sorted(read_declaration().functions)
+
+
+@pytest.fixture(scope="module")
+def declaration() -> Declaration:
+    return read_declaration()
+
+
+@pytest.fixture(scope="module")
+def films(declaration: Declaration) -> Plan:
+    return plan(declaration, PROJECT)
+
+
+def step(made: Plan, about: str) -> Step:
+    return next(each for each in made.steps if each.about == about)
+
+
+def all_words(made: Plan) -> list[str]:
+    return [word for each in made.steps for words in (each.create, each.update) for word in words]
+
+
+def test_event_function_is_deployed_with_its_bucket_as_trigger(films: Plan) -> None:
+    words = step(films, "function import_model").create
+
+    assert words[:7] == (
+        *("gcloud", "functions", "deploy", "modeldrop-import-model", "--gen2"),
+        *("--region=us-central1", "--runtime=python312"),
+    )
+    assert {
+        "--entry-point=import_model",
+        "--trigger-event-filters=type=google.cloud.storage.object.v1.finalized",
+        "--trigger-event-filters=bucket=films-modeldrop-models",
+        "--trigger-location=us-central1",
+        "--retry",
+        "--trigger-service-account=modeldrop-invoker@films.iam.gserviceaccount.com",
+        "--service-account=modeldrop-runtime@films.iam.gserviceaccount.com",
+        "--build-service-account=projects/films/serviceAccounts/modeldrop-build@films.iam.gserviceaccount.com",
+        "--memory=512Mi",
+        "--cpu=1",
+        "--timeout=60s",
+        "--concurrency=16",
+        "--project=films",
+    } < set(words)
+
+
+def test_topic_function_is_deployed_with_its_topic_as_trigger(films: Plan) -> None:
+    assert {"--trigger-topic=modeldrop-predict", "--retry"} < set(step(films, "function predict").create)
+
+
+def test_http_function_has_no_retry(films: Plan) -> None:
+    words = step(films, "function poll_jobs").create
+
+    assert {"--trigger-http", "--max-instances=1"} < set(words)
+    assert "--retry" not in words
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_no_function_can_be_called_without_authentication(films: Plan, name: str) -> None:
+    for words in (step(films, f"function {name}").create, step(films, f"function {name}").update):
+        assert "--no-allow-unauthenticated" in words
+        assert "--allow-unauthenticated" not in words
+
+
+def test_nothing_is_granted_to_everybody(films: Plan) -> None:
+    assert not [word for word in all_words(films) if "allUsers" in word or "allAuthenticatedUsers" in word]
+    members = {word for word in all_words(films) if word.startswith("--member=")}
+    assert members
+    assert all(member.startswith("--member=serviceAccount:") for member in members)
+
+
+def test_environment_is_enough_for_the_functions_to_start(declaration: Declaration) -> None:
+    settings = Settings.from_environment(Planner(declaration, PROJECT).environment())
+
+    assert settings.google_cloud_project == PROJECT
+    assert settings.model_bucket == "films-modeldrop-models"
+    assert settings.events_topic == "projects/films/topics/modeldrop-events"
+    assert settings.vertex_location == "us-central1"
+
+
+def test_every_function_gets_every_variable(films: Plan, declaration: Declaration) -> None:
+    expected = Planner(declaration, PROJECT).environment()
+
+    for name in FUNCTIONS:
+        (flag,) = [word for word in step(films, f"function {name}").create if word.startswith("--set-env-vars=")]
+        assert dict(pair.split("=") for pair in flag.removeprefix("--set-env-vars=").split(",")) == expected
+
+
+def test_value_with_a_comma_gets_another_separator(declaration: Declaration) -> None:
+    made = plan(replace(declaration, settings={"READABLE_DATASETS": "a.b,c.d"}), PROJECT)
+
+    (flag,) = [word for word in step(made, "function predict").create if word.startswith("--set-env-vars=")]
+    assert flag.startswith("--set-env-vars=^|^GOOGLE_CLOUD_PROJECT=films|")
+    assert flag.endswith("|READABLE_DATASETS=a.b,c.d")
+
+
+def test_what_a_step_needs_is_made_before_it(films: Plan) -> None:
+    order = [each.about for each in films.steps]
+
+    def before(first: str, then: str) -> bool:
+        return order.index(first) < order.index(then)
+
+    assert order[0] == "APIs"
+    assert before("account modeldrop-runtime", "roles/bigquery.jobUser on films for modeldrop-runtime")
+    assert before("bucket gs://films-modeldrop-models", "function import_model")
+    assert before("Cloud Storage may publish its events", "function import_model")
+    assert before("topic modeldrop-predict", "function predict")
+    assert before("topic modeldrop-dead-letters", "Pub/Sub may forward dead letters")
+    assert before("function predict", "modeldrop-invoker may call predict")
+    assert before("function predict", "retry and dead letters of predict")
+    assert before("modeldrop-invoker may call poll_jobs", "schedule poll")
+
+
+def test_invoker_may_call_what_it_calls_and_nothing_else(films: Plan) -> None:
+    called = {
+        each.about.removeprefix("modeldrop-invoker may call ") for each in films.steps if "may call" in each.about
+    }
+
+    assert called == set(FUNCTIONS) - {"submit_batch"}
+    assert not [word for word in all_words(films) if word == "--role=roles/run.invoker"]
+
+
+def test_storage_and_topic_roles_hold_on_single_buckets_and_topics(films: Plan) -> None:
+    runtime = "--member=serviceAccount:modeldrop-runtime@films.iam.gserviceaccount.com"
+    on_project = {
+        word for each in films.steps if runtime in each.create and each.create[1] == "projects" for word in each.create
+    }
+
+    assert not [word for word in on_project if "roles/storage" in word or "roles/pubsub" in word]
+    bound = step(films, "roles/storage.objectUser on gs://films-modeldrop-state for modeldrop-runtime").create
+    assert bound[1:5] == ("storage", "buckets", "add-iam-policy-binding", "gs://films-modeldrop-state")
+
+
+def test_every_event_function_gets_backoff_and_dead_letters(films: Plan, declaration: Declaration) -> None:
+    for name, function in declaration.functions.items():
+        if isinstance(function.trigger, HttpTrigger):
+            continue
+        words = step(films, f"retry and dead letters of {name}").create
+        assert words[:5] == ("gcloud", "pubsub", "subscriptions", "update", f"${{{name.upper()}_SUBSCRIPTION}}")
+        assert {
+            "--min-retry-delay=10s",
+            "--max-retry-delay=600s",
+            "--dead-letter-topic=projects/films/topics/modeldrop-dead-letters",
+            "--max-delivery-attempts=20",
+        } < set(words)
+
+
+def test_pubsub_may_forward_and_acknowledge_dead_letters(films: Plan) -> None:
+    agent = "--member=serviceAccount:service-${PROJECT_NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
+
+    forward = step(films, "Pub/Sub may forward dead letters").create
+    assert {agent, "--role=roles/pubsub.publisher", "modeldrop-dead-letters"} < set(forward)
+    acknowledge = step(films, "Pub/Sub may take dead letters out of their subscriptions").create
+    assert {agent, "--role=roles/pubsub.subscriber"} < set(acknowledge)
+
+
+def test_schedule_calls_with_the_invokers_token_for_the_functions_own_url(films: Plan) -> None:
+    words = step(films, "schedule poll").create
+
+    assert words[:6] == ("gcloud", "scheduler", "jobs", "create", "http", "modeldrop-poll")
+    assert {
+        "--schedule=* * * * *",
+        "--uri=${POLL_JOBS_URL}",
+        "--oidc-token-audience=${POLL_JOBS_URL}",
+        "--oidc-service-account-email=modeldrop-invoker@films.iam.gserviceaccount.com",
+        "--message-body={}",
+    } < set(words)
+
+
+def test_buckets_are_closed_to_the_public(films: Plan) -> None:
+    buckets = [each for each in films.steps if each.about.startswith("bucket ")]
+
+    assert len(buckets) == 3
+    assert all("--public-access-prevention" in each.create for each in buckets)
+    assert all("--uniform-bucket-level-access" in each.create for each in buckets)
+
+
+def test_every_answer_used_has_its_question(films: Plan) -> None:
+    commands = [words for each in films.steps for words in (each.create, each.update, each.exists, each.delete)]
+    used = {name for words in [*commands, *films.questions.values()] for name in placeholders(words)}
+
+    assert used <= set(films.questions)
+
+
+def test_plan_is_printed_as_a_script_that_bash_understands(films: Plan, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "deploy", "plan", "--project", PROJECT]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert printed == shell_script(films)
+    (tmp_path / "plan.sh").write_text(printed, encoding="utf-8")
+    assert subprocess.run(["bash", "-n", str(tmp_path / "plan.sh")], check=False).returncode == 0
+
+
+def test_command_in_the_script_is_the_command_that_apply_runs() -> None:
+    words = ("gcloud", "scheduler", "--schedule=* * * * *", '--body={"a": "it\'s $5"}', "x" * 100, "--project=films")
+
+    assert tuple(shlex.split(shell_command(words).replace("\\\n", ""))) == words
+
+
+def test_question_is_asked_before_its_first_use(films: Plan) -> None:
+    lines = shell_script(films).splitlines()
+
+    for name in films.questions:
+        uses = [number for number, line in enumerate(lines) if f"${{{name}}}" in line]
+        asked = [number for number, line in enumerate(lines) if line.startswith(f"{name}=$(")]
+        assert len(asked) == (1 if uses else 0)
+        assert not uses or asked[0] < uses[0]

@@ -1,0 +1,77 @@
+"""Batches: the steps of a request, its key, and how it ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from shared.batches.batching import Batches, plan
+from shared.batches.request import BatchRequest
+from shared.work import (
+    Item,
+    Kind,
+    Step,
+    StepState,
+    System,
+)
+from tests.example_requests import (
+    BATCH_REQUEST,
+    NOW,
+    SETTINGS,
+    services_at,
+    without,
+)
+
+PROMPTS = {"prompts": {"query": "SELECT 'x' AS prompt"}}
+
+
+def _plan(request: dict[str, Any] = BATCH_REQUEST, source: str = "1") -> Item:
+    return plan(BatchRequest.parse(request, SETTINGS, NOW), request, source, NOW, NOW)
+
+
+def test_a_table_of_requests_is_one_step() -> None:
+    assert _plan().steps == (Step("submit", System.VERTEX),)
+
+
+def test_requests_are_built_before_they_are_submitted() -> None:
+    item = _plan({**BATCH_REQUEST, "input": PROMPTS})
+    assert item.steps == (Step("requests", System.BIGQUERY), Step("submit", System.VERTEX))
+
+
+def test_what_is_planned_is_what_the_ledger_needs() -> None:
+    item = _plan()
+    assert (item.kind, item.request_id, item.sources, item.created) == (Kind.BATCH, "posters-42", ("1",), NOW)
+    assert item.request == {"message": BATCH_REQUEST, "published": NOW.isoformat()}
+
+
+def test_keys() -> None:
+    assert _plan(source="1").key == _plan(source="2").key
+    message = without(BATCH_REQUEST, "request_id")
+    assert _plan(message, "1").key != _plan(message, "2").key
+    assert _plan({**BATCH_REQUEST, "display_name": "x"}).payload != _plan().payload
+
+
+@pytest.mark.parametrize(
+    ("state", "succeeded", "failed", "incomplete", "outcome"),
+    [
+        ("JOB_STATE_SUCCEEDED", 5, 0, 0, "succeeded"),
+        ("JOB_STATE_SUCCEEDED", 5, 0, None, "succeeded"),
+        ("JOB_STATE_SUCCEEDED", None, None, None, "succeeded"),
+        ("JOB_STATE_SUCCEEDED", 4, 1, 0, "partially_succeeded"),
+        ("JOB_STATE_SUCCEEDED", 4, 0, 1, "partially_succeeded"),
+        ("JOB_STATE_PARTIALLY_SUCCEEDED", 5, 0, 0, "partially_succeeded"),
+        # A job may be told as succeeded with every row failed.
+        ("JOB_STATE_SUCCEEDED", 0, 5, 0, "failed"),
+    ],
+)
+def test_counts_tell_more_than_the_state(
+    state: str, succeeded: int | None, failed: int | None, incomplete: int | None, outcome: str
+) -> None:
+    item = _plan()
+    result = {"state": state, "succeeded": succeeded, "failed": failed, "incomplete": incomplete}
+    item = item.with_step(replace(item.steps[0], state=StepState.SUCCEEDED, result=result))
+    concluded = Batches().conclude(item, services_at())
+    assert concluded.outcome == outcome
+    assert (concluded.problem is not None) is (outcome == "failed")

@@ -1,0 +1,162 @@
+"""Batch requests: what each field becomes, and what is refused with its field."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from shared.batches.request import BatchRequest, ObjectUri, Prompts
+from shared.checks.identifiers import DatasetName, TableName
+from shared.errors import Rejected
+from tests.example_requests import (
+    BATCH_REQUEST,
+    NOW,
+    PROJECT,
+    SETTINGS,
+)
+
+QUERY = "SELECT id, text AS prompt FROM `news.titles`"
+
+
+def _parse(message: dict[str, Any], **settings: Any) -> BatchRequest:
+    return BatchRequest.parse(message, replace(SETTINGS, **settings), NOW)
+
+
+def _refusal(changes: dict[str, Any], **settings: Any) -> tuple[str | None, str]:
+    with pytest.raises(Rejected) as refusal:
+        _parse({**BATCH_REQUEST, **changes}, **settings)
+    return refusal.value.problem.field, refusal.value.problem.code
+
+
+def test_the_designs_request() -> None:
+    assert _parse(BATCH_REQUEST) == BatchRequest(
+        model="publishers/google/models/gemini-2.5-flash",
+        input=TableName("my-project", "my_dataset", "requests"),
+        output=TableName("my-project", "my_dataset", "responses"),
+        request_id="posters-42",
+        display_name="posters",
+        labels=(("team", "films"),),
+    )
+
+
+def test_what_may_be_left_out() -> None:
+    parsed = _parse({"model": "gemini-2.5-flash", "input": "bq://films.requests"})
+    assert parsed.input == TableName(PROJECT, "films", "requests")
+    assert (parsed.output, parsed.request_id, parsed.display_name, parsed.labels) == (None, None, "modeldrop", ())
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "publishers/google/models/gemini-2.5-pro",
+        "projects/p-12/locations/us-central1/publishers/google/models/gemini-2.5-pro",
+        "projects/123/locations/us-central1/models/456",
+        "publishers/anthropic/models/claude@20260101",
+    ],
+)
+def test_a_resource_name_is_taken_as_it_is(model: str) -> None:
+    assert _parse({**BATCH_REQUEST, "model": model}).model == model
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["Gemini", "gemini 2.5", "models/x", "projects/p/models/x", "publishers/google/models/", "../x", "x" * 129, "x\n"],
+)
+def test_what_names_no_model(model: str) -> None:
+    assert _refusal({"model": model}) == ("model", "invalid_field")
+
+
+def test_prompts() -> None:
+    value = {"prompts": {"query": QUERY}, "system_instruction": "Be kind", "generation_config": {"b": 1, "a": [0.5]}}
+    assert _parse({**BATCH_REQUEST, "input": value}).input == Prompts(QUERY, "Be kind", '{"a": [0.5], "b": 1}')
+    assert _parse({**BATCH_REQUEST, "input": {"prompts": {"query": QUERY}}}).input == Prompts(QUERY, None, None)
+    assert _parse({**BATCH_REQUEST, "input": {**value, "generation_config": {}}}).input == Prompts(
+        QUERY, "Be kind", None
+    )
+
+
+@pytest.mark.parametrize(
+    ("uri", "file"),
+    [
+        ("gs://bucket-1/a/b.jsonl", ObjectUri("bucket-1", "a/b.jsonl")),
+        ("gs://bucket-1/é b.jsonl", ObjectUri("bucket-1", "é b.jsonl")),
+    ],
+)
+def test_a_file_of_requests(uri: str, file: ObjectUri) -> None:
+    assert _parse({**BATCH_REQUEST, "input": uri}).input == file
+    assert str(file) == uri
+
+
+@pytest.mark.parametrize(
+    ("uri", "output"),
+    [
+        ("bq://my-project.films", DatasetName("my-project", "films")),
+        ("bq://my-project.films.answers", TableName("my-project", "films", "answers")),
+        ("bq://example.com:my-project.films", DatasetName("example.com:my-project", "films")),
+        ("bq://example.com:my-project.films.answers", TableName("example.com:my-project", "films", "answers")),
+        ("gs://bucket-1", ObjectUri("bucket-1", "")),
+        ("gs://bucket-1/a/b/", ObjectUri("bucket-1", "a/b/")),
+    ],
+)
+def test_outputs(uri: str, output: object) -> None:
+    assert _parse({**BATCH_REQUEST, "output": uri}).output == output
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "code"),
+    [
+        ({"input": None}, "input", "missing_field"),
+        ({"input": ""}, "input", "invalid_field"),
+        ({"input": []}, "input", "invalid_field"),
+        ({"input": "https://bucket/x.jsonl"}, "input", "invalid_field"),
+        ({"input": "bq://t"}, "input", "invalid_name"),
+        ({"input": "bq://my-project.d.t`; DROP"}, "input", "invalid_name"),
+        ({"input": "gs://bucket-1/"}, "input", "invalid_field"),
+        ({"input": "gs://bucket-1/a*.jsonl"}, "input", "invalid_field"),
+        ({"input": "gs://bucket-1/a\n.jsonl"}, "input", "invalid_field"),
+        ({"input": "gs://bucket-1//a.jsonl"}, "input", "invalid_field"),
+        ({"input": "gs:///a.jsonl"}, "input", "invalid_name"),
+        ({"input": {}}, "input.prompts", "missing_field"),
+        ({"input": {"prompts": {}}}, "input.prompts.query", "missing_field"),
+        ({"input": {"prompts": {"query": "SELECT 1;"}}}, "input.prompts.query", "invalid_query"),
+        (
+            {"input": {"prompts": {"query": QUERY}, "system_instruction": ""}},
+            "input.system_instruction",
+            "invalid_field",
+        ),
+        ({"output": "bq://answers"}, "output", "invalid_field"),
+        ({"output": "bq://a.b.c.d"}, "output", "invalid_field"),
+        ({"output": "bq://My-Project.films"}, "output", "invalid_name"),
+        ({"output": "gs://bucket-1/a?b"}, "output", "invalid_field"),
+        ({"output": "gs://bucket-1/" + "x" * 1025}, "output", "invalid_field"),
+        ({"output": "gs://local-project-modeldrop-models"}, "output", "invalid_field"),
+        ({"output": "gs://local-project-modeldrop-state/x"}, "output", "invalid_field"),
+        ({"request_id": "{week}"}, "request_id", "invalid_field"),
+        ({"labels": {"modeldrop_key": "x"}}, "labels.modeldrop_key", "invalid_field"),
+        ({"inptu": "x"}, "inptu", "unknown_field"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_its_field(changes: dict[str, Any], field: str, code: str) -> None:
+    assert _refusal(changes) == (field, code)
+
+
+def test_outputs_lie_where_they_may_be_written() -> None:
+    assert _refusal({}, writable_datasets=("films",)) == ("output", "dataset_not_allowed")
+    assert _refusal({"output": "bq://my-project.news"}, writable_datasets=("films",)) == (
+        "output",
+        "dataset_not_allowed",
+    )
+    assert _refusal({}, writable_datasets=("my_dataset",)) == ("output", "dataset_not_allowed")
+    assert _parse(BATCH_REQUEST, writable_datasets=("my-project.my_dataset",)).output
+
+
+def test_the_ledger_is_no_input() -> None:
+    assert _refusal({"input": f"gs://{SETTINGS.state_bucket}/ledger/items/x.jsonl"}) == ("input", "invalid_field")
+
+
+def test_queries_of_prompts_need_leave_too() -> None:
+    asks = {"input": {"prompts": {"query": "SELECT AI.GENERATE('x').result AS prompt"}}}
+    assert _refusal(asks) == ("input.prompts.query", "invalid_query")
+    assert _parse({**BATCH_REQUEST, **asks}, allow_ai_functions=True).input

@@ -1,0 +1,137 @@
+"""Fields of a request, read one by one: what is right comes back, what is wrong is refused with its path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shared.checks.fields import Fields
+from shared.errors import Rejected
+
+VALUES: dict[str, Any] = {
+    "text": "some text",
+    "number": 7,
+    "zero": 0,
+    "yes": True,
+    "no": False,
+    "half": 0.5,
+    "nothing": None,
+    "empty": "",
+    "blank": " \t",
+    "object": {"inner": {"deep": "x"}, "wrong": 1},
+    "list": ["a", "b"],
+    "mixed": ["a", 1],
+    "map": {"a": "b"},
+    "mixed_map": {"a": 1},
+    "odd_map": {1: "a"},
+    "half_a_pair": "\ud800",
+}
+
+
+def _read(read: Callable[[Fields], Any]) -> Any:
+    return read(Fields(VALUES))
+
+
+@pytest.mark.parametrize(
+    ("read", "value"),
+    [
+        (lambda f: f.text("text"), "some text"),
+        (lambda f: f.optional_text("text"), "some text"),
+        (lambda f: f.optional_text("nothing"), None),
+        (lambda f: f.optional_text("missing"), None),
+        (lambda f: f.choice("text", ("some text", "other"), "other"), "some text"),
+        (lambda f: f.choice("missing", ("a", "b"), "b"), "b"),
+        (lambda f: f.optional_whole("number"), 7),
+        (lambda f: f.optional_whole("zero", least=0), 0),
+        (lambda f: f.optional_whole("missing"), None),
+        (lambda f: f.optional_yes("yes"), True),
+        (lambda f: f.optional_yes("no"), False),
+        (lambda f: f.optional_yes("nothing"), None),
+        (lambda f: f.nested("object").nested("inner").text("deep"), "x"),
+        (lambda f: f.optional_nested("missing"), None),
+        (lambda f: f.plain("map"), {"a": "b"}),
+        (lambda f: f.plain("missing"), {}),
+        (lambda f: f.plain_or_text("text"), "some text"),
+        (lambda f: f.plain_or_text("map"), {"a": "b"}),
+        (lambda f: f.texts("list"), ("a", "b")),
+        (lambda f: f.texts("nothing"), ()),
+        (lambda f: f.text_map("map"), {"a": "b"}),
+        (lambda f: f.text_map("missing"), {}),
+        (lambda f: f.has("text"), True),
+        (lambda f: f.has("no"), True),
+        (lambda f: f.has("nothing"), False),
+        (lambda f: f.has("missing"), False),
+    ],
+)
+def test_what_is_right_is_returned(read: Callable[[Fields], Any], value: Any) -> None:
+    assert _read(read) == value
+
+
+@pytest.mark.parametrize(
+    ("read", "field", "code", "told"),
+    [
+        (lambda f: f.text("missing"), "missing", "missing_field", "is missing"),
+        (lambda f: f.text("nothing"), "nothing", "missing_field", "is missing"),
+        (lambda f: f.text("empty"), "empty", "invalid_field", "must not be empty"),
+        (lambda f: f.text("blank"), "blank", "invalid_field", "must not be empty"),
+        (lambda f: f.text("number"), "number", "invalid_field", "must be a text, not a whole number"),
+        (lambda f: f.text("text", longest=4), "text", "invalid_field", "at most 4 characters long, not 9"),
+        (lambda f: f.text("half_a_pair"), "half_a_pair", "invalid_field", "surrogate"),
+        (lambda f: f.optional_text("object"), "object", "invalid_field", "must be a text, not an object"),
+        (lambda f: f.choice("text", ("a", "b"), "a"), "text", "invalid_field", "must be one of a, b, not 'some text'"),
+        (lambda f: f.optional_whole("half"), "half", "invalid_field", "must be a whole number, not a number"),
+        (lambda f: f.optional_whole("yes"), "yes", "invalid_field", "must be a whole number, not true or false"),
+        (lambda f: f.optional_whole("zero"), "zero", "invalid_field", "must be from 1 to"),
+        (lambda f: f.optional_whole("number", most=6), "number", "invalid_field", "must be from 1 to 6, not 7"),
+        (lambda f: f.optional_yes("number"), "number", "invalid_field", "must be true or false, not a whole number"),
+        (lambda f: f.nested("missing"), "missing", "missing_field", "is missing"),
+        (lambda f: f.nested("list"), "list", "invalid_field", "must be an object, not a list"),
+        (lambda f: f.nested("object").text("wrong"), "object.wrong", "invalid_field", "must be a text"),
+        (lambda f: f.nested("object").nested("inner").text("x"), "object.inner.x", "missing_field", "is missing"),
+        (lambda f: f.plain("text"), "text", "invalid_field", "must be an object, not a text"),
+        (lambda f: f.texts("text"), "text", "invalid_field", "must be a list"),
+        (lambda f: f.texts("mixed"), "mixed[1]", "invalid_field", "must be a text, not a whole number"),
+        (lambda f: f.text_map("mixed_map"), "mixed_map.a", "invalid_field", "must be a text, not a whole number"),
+        (lambda f: f.text_map("odd_map"), "odd_map", "invalid_field", "the name 1, which must be a text"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_its_path(
+    read: Callable[[Fields], Any], field: str, code: str, told: str
+) -> None:
+    with pytest.raises(Rejected) as refusal:
+        _read(read)
+    assert (refusal.value.problem.field, refusal.value.problem.code) == (field, code)
+    assert told in refusal.value.problem.message
+    assert refusal.value.problem.message.startswith(field)
+
+
+@pytest.mark.parametrize("values", [None, "text", 1, [], True, 0.5])
+def test_what_is_no_object_is_refused(values: object) -> None:
+    with pytest.raises(Rejected, match="the message must be an object"):
+        Fields(values)
+    with pytest.raises(Rejected, match=r"input must be an object"):
+        Fields(values, "input")
+
+
+def test_a_field_that_nobody_asked_for_is_refused_and_the_known_ones_are_told() -> None:
+    fields = Fields({"model": "m", "modle": "m"})
+    fields.text("model")
+    fields.optional_text("request_id")
+    with pytest.raises(Rejected, match="modle is not known; known here are model, request_id") as refusal:
+        fields.done()
+    assert refusal.value.problem.code == "unknown_field"
+
+
+def test_all_fields_asked_for_is_well() -> None:
+    fields = Fields({"model": "m", "labels": None})
+    fields.text("model")
+    fields.plain("labels")
+    fields.done()
+
+
+def test_a_very_long_name_is_not_told_in_full() -> None:
+    with pytest.raises(Rejected) as refusal:
+        Fields({"x" * 10_000: 1}).done()
+    assert len(refusal.value.problem.message) < 200

@@ -1,0 +1,125 @@
+"""The guard of queries, by itself: what it lets through, what it refuses, and how it tells where.
+
+That nothing that it lets through changes a statement is shown with Google's parser in tests/contract/test_statements.py.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from shared.checks.query_guard import check_condition, check_query
+from shared.errors import Rejected
+
+
+def _refusal(query: str) -> str:
+    with pytest.raises(Rejected) as refusal:
+        check_query(query, field="input.query")
+    assert refusal.value.problem.field == "input.query"
+    assert refusal.value.problem.code == "invalid_query"
+    return refusal.value.problem.message
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT 1",
+        "select title as input from `bigquery-public-data.hacker_news.full`",
+        "  \n WITH a AS (SELECT 1) SELECT * FROM a",
+        "FROM t |> WHERE a > 1",
+        "(SELECT 1) UNION ALL (SELECT 2)",
+        "/* a */ SELECT 1 # b",
+        "SELECT ';', \")\", '''\n'''';''', r'\\'', b'(', rB\"\"\";\"\"\", `;`",
+        "SELECT 'it\\'s'",
+        "SELECT '' || \"\" || '''''' || \"\"\"\"\"\"",
+        "SELECT x[0], STRUCT<a INT64>(1), {d}, @p, @@error.message, ?",
+        "SELECT 1e10, .5, 0xFF, 1.5e-3, a->b, c=>d, e!=f, g<<2, h||i, ~j^k&l|m",
+        "SELECT * FROM my-project.d.t",
+        "SELECT\u3000'\u200b'",
+    ],
+)
+def test_queries_that_are_let_through(query: str) -> None:
+    check_query(query, field="input.query")
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("", "input.query is empty"),
+        ("-- SELECT 1", "input.query is empty"),
+        ("SELECT 1;", "more than one statement, at line 1, column 9"),
+        ("SELECT 1\n;\nDROP TABLE t", "more than one statement, at line 2, column 1"),
+        ("SELECT (1", "does not close a bracket, at line 1, column 8"),
+        ("SELECT 1)", "closes a bracket that is not open, at line 1, column 9"),
+        ("SELECT [1)", "closes a bracket that is not open, at line 1, column 10"),
+        ("SELECT 'a", "an unclosed string, name or comment, or a name with a backslash at line 1, column 8"),
+        ("SELECT `a", "an unclosed string, name or comment, or a name with a backslash at line 1, column 8"),
+        ("SELECT `a\\`b`", "a name with a backslash at line 1, column 8"),
+        ("SELECT 1\n  /* a", "a comment that begins at line 2, column 3 does not end"),
+        ("SELECT 1 \\", "the query holds '\\\\' at line 1, column 10"),
+        ("SELECT é", "the query holds 'é' at line 1, column 8"),
+        ("SELECT 1\r", "the character U+000D at line 1, column 9"),
+        ("SELECT '\u2028'", "the character U+2028 at line 1, column 9"),
+        ("DROP TABLE t", "a query begins with SELECT, WITH, FROM or a bracket, at line 1, column 1"),
+        ("\n\n  ((DROP))", "a query begins with SELECT, WITH, FROM or a bracket, at line 3, column 5"),
+        ("(SELECT 1) AS a", "the query in brackets is followed by something else, at line 1, column 12"),
+        ("SELECT 1 |> INSERT INTO t", "a query may only read, at line 1, column 13"),
+        ("SELECT AI.GENERATE('x')", "AI.GENERATE calls a model of another service for each row"),
+        ("SELECT * FROM EXTERNAL_QUERY('a', 'b')", "EXTERNAL_QUERY is not allowed in a message"),
+    ],
+)
+def test_a_refusal_says_what_and_where(query: str, told: str) -> None:
+    assert told in _refusal(query)
+
+
+def test_a_setting_gives_leave_for_one_thing_only() -> None:
+    external, ai = "SELECT * FROM EXTERNAL_QUERY('a', 'b')", "SELECT AI.GENERATE('x')"
+    check_query(external, field="f", allow_external=True)
+    check_query(ai, field="f", allow_ai=True)
+    with pytest.raises(Rejected, match="ALLOW_EXTERNAL_QUERY"):
+        check_query(external, field="f", allow_ai=True)
+    with pytest.raises(Rejected, match="ALLOW_AI_FUNCTIONS"):
+        check_query(ai, field="f", allow_external=True)
+
+
+@pytest.mark.parametrize("condition", ["a > 1", "a IN (1, 2) -- so", "EXISTS (SELECT 1)", "(a OR b) AND c", "x = ')'"])
+def test_conditions_that_are_let_through(condition: str) -> None:
+    check_condition(condition, field="input.where")
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["", "--", "a)", "a) OR (b", "a; b", "'a", "a /*", "AI.IF(a)", "EXISTS (SELECT 1 FROM EXTERNAL_QUERY('a', 'b'))"],
+)
+def test_conditions_that_are_refused(condition: str) -> None:
+    with pytest.raises(Rejected) as refusal:
+        check_condition(condition, field="input.where")
+    assert refusal.value.problem.field == "input.where"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "(" * 1_000_000,
+        "(" * 300_000 + "SELECT 1" + ")" * 300_000,
+        "SELECT " + "f(" * 200_000 + ")" * 200_000,
+        "SELECT '" + "\\'" * 490_000,
+        "SELECT " + "'''" * 333_000,
+        "SELECT " + '"" ' * 333_000,
+        "SELECT " + "/*" * 490_000,
+        "SELECT " + "a." * 490_000 + "f(1)",
+        "SELECT " + "`a`." * 240_000 + "f(1)",
+        "SELECT " + "-- \n" * 240_000,
+        "SELECT " + "1" * 990_000,
+    ],
+    ids=lambda query: query[:14],
+)
+def test_the_longest_query_takes_no_time_to_speak_of(query: str) -> None:
+    begun = time.process_time()
+    try:
+        check_query(query, field="input.query")
+    except Rejected as refusal:
+        assert len(refusal.problem.message) < 1_000
+    # Twenty times what it takes: only time that grows faster than the text would come near.
+    assert time.process_time() - begun < 20

@@ -1,0 +1,52 @@
+"""A JSON file beside a model is no second model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from shared.drops.drop import (
+    Drop,
+    DropFile,
+    DropPath,
+    NotReady,
+    Ready,
+)
+from shared.errors import Rejected
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def drop_of(*names: str) -> Drop:
+    files = (DropFile(name, 1, "AAAAAA==", 10, NOW - timedelta(hours=1)) for name in names)
+    return Drop(DropPath("news", "titles", "1"), tuple(files))
+
+
+@pytest.mark.parametrize(
+    ("names", "model_type", "file"),
+    [
+        (("config.json", "network.onnx"), "ONNX", "network.onnx"),
+        (("labels.json", "model.tflite"), "TENSORFLOW_LITE", "model.tflite"),
+        (("features.json", "model.bst"), "XGBOOST", "model.bst"),
+        (("booster.json",), "XGBOOST", "booster.json"),
+    ],
+)
+def test_json_is_the_model_only_where_nothing_else_is(names: tuple[str, ...], model_type: str, file: str) -> None:
+    found = drop_of(*names).look(NOW, timedelta(seconds=20))
+
+    assert isinstance(found, Ready)
+    assert (found.model_type, found.file) == (model_type, file)
+
+
+def test_json_that_is_no_booster_is_no_model() -> None:
+    drop = replace(drop_of("config.json"), other_json=frozenset({"config.json"}))
+    found = drop.look(NOW, timedelta(seconds=20))
+    assert isinstance(found, NotReady)
+    assert "or one .onnx, .tflite, .bst or .json file" in found.missing[0]
+
+
+def test_a_name_that_bigquery_would_take_for_several_is_refused() -> None:
+    with pytest.raises(Rejected, match="holds a"):
+        drop_of("net*.onnx").look(NOW, timedelta(seconds=20))

@@ -1,0 +1,91 @@
+"""Imports: the steps of a drop, its key, and what is refused before anything runs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.checks.identifiers import ModelName
+from shared.drops.drop import (
+    Drop,
+    DropFile,
+    DropPath,
+    Ready,
+)
+from shared.drops.importing import Imports, plan, refuse
+from shared.drops.manifest import Manifest
+from shared.drops.watches import path_of
+from shared.engine.steps import submit
+from shared.errors import Problem
+from shared.work import Item, Kind, System
+from tests.example_requests import NOW, services_at
+
+PATH = DropPath("films", "genres", "2")
+
+
+def _plan(manifest: Manifest | None = None, generation: int = 1, **settings: Any) -> Item:
+    drop = Drop(PATH, (DropFile("genres.onnx", generation, "AAAAAA==", 7, NOW),), manifest=manifest or Manifest())
+    return plan(drop, Ready("ONNX", drop.fingerprint, "genres.onnx"), services_at(**settings))
+
+
+@pytest.mark.parametrize(
+    ("manifest", "settings", "steps"),
+    [
+        (Manifest(), {}, ["create"]),
+        (Manifest(files=1), {}, ["create"]),
+        (Manifest(description="Tells genres apart"), {}, ["create", "describe"]),
+        (Manifest(expires_after=timedelta(days=1)), {}, ["create", "describe"]),
+        (Manifest(), {"safe_import": True}, ["candidate", "create"]),
+        (Manifest(labels=(("a", "b"),)), {"safe_import": True}, ["candidate", "create", "describe"]),
+    ],
+)
+def test_the_steps_of_a_drop(manifest: Manifest, settings: dict[str, Any], steps: list[str]) -> None:
+    item = _plan(manifest, **settings)
+    assert [step.name for step in item.steps] == steps
+    assert {step.system for step in item.steps} == {System.BIGQUERY}
+
+
+def test_what_is_planned_is_what_the_ledger_needs() -> None:
+    item = _plan()
+    assert item.kind is Kind.IMPORT
+    assert item.request["uri"] == "gs://local-project-modeldrop-models/films/genres/2/genres.onnx"
+    assert item.request["model"] == "local-project.films.genres"
+    assert path_of(item) == PATH
+    assert item.facts == {
+        "model": "local-project.films.genres",
+        "path": "gs://local-project-modeldrop-models/films/genres/2/",
+        "version": "2",
+        "fingerprint": item.payload,
+        "model_type": "ONNX",
+    }
+
+
+def test_a_saved_model_is_imported_with_all_that_is_in_its_folder() -> None:
+    drop = Drop(PATH, (DropFile("saved_model.pb", 1, "AAAAAA==", 7, NOW),))
+    item = plan(drop, Ready("TENSORFLOW", drop.fingerprint, None), services_at())
+    assert item.request["uri"] == "gs://local-project-modeldrop-models/films/genres/2/*"
+
+
+def test_the_manifests_target_is_the_model() -> None:
+    item = _plan(Manifest(target=ModelName("p-12", "other", "model")))
+    assert item.request["model"] == item.facts["model"] == "p-12.other.model"
+
+
+def test_one_fingerprint_is_imported_once() -> None:
+    assert _plan().key == _plan().key
+    assert _plan().key != _plan(generation=2).key
+
+
+def test_a_drop_that_cannot_be_imported_ends_at_once_with_the_reason() -> None:
+    problem = Problem("invalid_manifest", "modeldrop.yaml is no YAML", "modeldrop.yaml")
+    item = submit(refuse(PATH, "f" * 32, problem, services_at()), Imports(), services_at())
+    assert (item.outcome, item.problem, item.finished) == ("failed", problem, NOW)
+    assert item.steps == ()
+    assert item.facts["model_type"] is None
+
+
+def test_what_was_refused_has_the_key_of_what_would_have_been_imported() -> None:
+    fingerprint = _plan().payload
+    assert refuse(PATH, fingerprint, Problem("x", "y"), services_at()).key == _plan().key

@@ -1,0 +1,186 @@
+"""modeldrop.yaml: what each line means, and what is refused with its field."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import yaml
+
+from shared.checks.identifiers import ModelName
+from shared.drops.manifest import LARGEST_BYTES, Manifest, read_manifest
+from shared.errors import Rejected
+
+FULL = b"""
+target: films.genres_2          # another model than the path's
+type: XGBOOST
+description: |
+  Tells genres apart: "drama", 'comedy'.
+labels: {team: films, stage: test}
+expires_after: 30d
+kms_key: projects/p-12/locations/us/keyRings/ring/cryptoKeys/key
+input: {f1: INT64, f2: float64}
+output: {predicted_label: FLOAT64}
+files: 12
+registry:
+  id: genres
+  aliases: [champion, v-2]
+"""
+
+
+def _read(text: str | bytes) -> Manifest:
+    return read_manifest(text if isinstance(text, bytes) else text.encode(), "local-project")
+
+
+def _refusal(text: str | bytes) -> tuple[str | None, str]:
+    with pytest.raises(Rejected) as refusal:
+        _read(text)
+    return refusal.value.problem.field, refusal.value.problem.message
+
+
+def test_everything_that_can_be_said() -> None:
+    assert _read(FULL) == Manifest(
+        target=ModelName("local-project", "films", "genres_2"),
+        model_type="XGBOOST",
+        description="Tells genres apart: \"drama\", 'comedy'.\n",
+        labels=(("stage", "test"), ("team", "films")),
+        expires_after=timedelta(days=30),
+        kms_key="projects/p-12/locations/us/keyRings/ring/cryptoKeys/key",
+        inputs=(("f1", "INT64"), ("f2", "FLOAT64")),
+        outputs=(("predicted_label", "FLOAT64"),),
+        files=12,
+        registry_id="genres",
+        registry_aliases=("champion", "v-2"),
+    )
+
+
+@pytest.mark.parametrize("text", [b"", b"\n# nothing to say\n", b"---\n", b"null", b"{}", b"target: null\nfiles: ~\n"])
+def test_nothing_said(text: bytes) -> None:
+    assert _read(text) == Manifest()
+
+
+def test_json_is_yaml_too() -> None:
+    assert _read('{"files": 3, "labels": {"team": "films"}}') == Manifest(files=3, labels=(("team", "films"),))
+
+
+def test_other_encodings_of_yaml() -> None:
+    assert _read("description: Fürchte nichts".encode("utf-16")) == Manifest(description="Fürchte nichts")
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [("12h", timedelta(hours=12)), ("1 d", timedelta(days=1)), ("99999h", timedelta(hours=99999))],
+)
+def test_durations(text: str, duration: timedelta) -> None:
+    assert _read(f"expires_after: {text}").expires_after == duration
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("target: genres", "modeldrop.yaml.target"),
+        ("target: films.genres-2", "modeldrop.yaml.target"),
+        ("target: 'films.g`; DROP'", "modeldrop.yaml.target"),
+        ("target: [films, genres]", "modeldrop.yaml.target"),
+        ("type: PYTORCH", "modeldrop.yaml.type"),
+        ("type: tensorflow", "modeldrop.yaml.type"),
+        ("description: 7", "modeldrop.yaml.description"),
+        (f"description: {'x' * 16_385}", "modeldrop.yaml.description"),
+        ('description: "\\ud800"', "modeldrop.yaml.description"),
+        ("labels: {Team: films}", "modeldrop.yaml.labels"),
+        ("labels: {team: 7}", "modeldrop.yaml.labels.team"),
+        ("labels: {1: films}", "modeldrop.yaml.labels"),
+        ("labels: [a]", "modeldrop.yaml.labels"),
+        ("labels: {modeldrop_x: a}", "modeldrop.yaml.labels.modeldrop_x"),
+        ("expires_after: 30", "modeldrop.yaml.expires_after"),
+        ("expires_after: 0d", "modeldrop.yaml.expires_after"),
+        ("expires_after: 100000d", "modeldrop.yaml.expires_after"),
+        ("expires_after: 2026-12-01", "modeldrop.yaml.expires_after"),
+        ("expires_after: ٣d", "modeldrop.yaml.expires_after"),
+        ("kms_key: key", "modeldrop.yaml.kms_key"),
+        ("input: {f1: INT64}", "modeldrop.yaml.input"),
+        ("output: {f1: FLOAT64}", "modeldrop.yaml.input"),
+        ("input: {f1: STRING}\noutput: {l: FLOAT64}", "modeldrop.yaml.input.f1"),
+        ("input: {f1: INT64}\noutput: {l: INT64}", "modeldrop.yaml.output.l"),
+        ("input: {'f`': INT64}\noutput: {l: FLOAT64}", "modeldrop.yaml.input.f`"),
+        ("input: {2: INT64}\noutput: {l: FLOAT64}", "modeldrop.yaml.input"),
+        ("files: many", "modeldrop.yaml.files"),
+        ("files: 0", "modeldrop.yaml.files"),
+        ("files: -1", "modeldrop.yaml.files"),
+        ("files: 1.0", "modeldrop.yaml.files"),
+        ("files: yes", "modeldrop.yaml.files"),
+        ("files: 1000001", "modeldrop.yaml.files"),
+        ("registry: genres", "modeldrop.yaml.registry"),
+        ("registry: {}", "modeldrop.yaml.registry.id"),
+        ("registry: {id: Genres}", "modeldrop.yaml.registry.id"),
+        ("registry: {id: 2genres}", "modeldrop.yaml.registry.id"),
+        ("registry: {id: a, aliases: champion}", "modeldrop.yaml.registry.aliases"),
+        ("registry: {id: a, aliases: [1]}", "modeldrop.yaml.registry.aliases[0]"),
+        ("registry: {id: a, aliases: [ok, 'not ok']}", "modeldrop.yaml.registry.aliases[1]"),
+        ("registry: {id: a, alias: b}", "modeldrop.yaml.registry.alias"),
+        ("modell: films.genres", "modeldrop.yaml.modell"),
+        ("1: 2", "modeldrop.yaml"),
+        ("- files", "modeldrop.yaml"),
+        ("just a text", "modeldrop.yaml"),
+        ("2026-11-20", "modeldrop.yaml"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_its_field(text: str, field: str) -> None:
+    assert _refusal(text)[0] == field
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"files: [1", "no YAML"),
+        (b"files: 1\n files: 2", "no YAML"),
+        (b"\tfiles: 1", "no YAML"),
+        (b"a: \xff", "no YAML"),
+        (b"a: \x00", "no YAML"),
+        (b"files: 2026-99-99", "no YAML"),
+        (b"files: " + b"9" * 5000, "no YAML"),
+        (b"description: 1" + b":1" * 200 + b".0", "no YAML"),
+        (b'description: "\\UFFFFFFFF"', "no YAML"),
+        (b"--- {}\n--- {}\n", "no YAML"),
+        (b"? [a]\n: b\n", "no YAML"),
+        (b"a: &x 1\nb: *x\n", "alias"),
+        (b"a: &x [*x]", "alias"),
+        (b"!!python/object/apply:os.system ['true']", "tag"),
+        (b"files: !!int ''", "tag"),
+        (b"files: !!timestamp x", "tag"),
+        (b"files: !!bool x", "tag"),
+        (b"files: !!binary x", "tag"),
+        (b"[" * 60_000, "nested"),
+        (b"{a: " * 15_000, "nested"),
+        (b"- " * 30_000, "nested"),
+        (b"\n".join(b" " * depth + b"a:" for depth in range(300)), "nested"),
+        (b"#" * (LARGEST_BYTES + 1), f"larger than {LARGEST_BYTES} bytes"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_yaml_that_is_none_or_does_what_nobody_needs(text: bytes, told: str) -> None:
+    begun = time.process_time()
+    field, message = _refusal(text)
+    assert field == "modeldrop.yaml"
+    assert told in message
+    assert len(message) < 300
+    assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize("number", ["0x" + "f" * 5000, "0b" + "1" * 20_000, "1" + ":1" * 4000])
+def test_a_number_that_cannot_be_written_is_refused(number: str) -> None:
+    field, message = _refusal(f"files: {number}")
+    assert field == "modeldrop.yaml.files"
+    assert message.endswith("not a larger number")
+
+
+def test_a_laughing_file_is_refused_before_it_grows() -> None:
+    lines: list[Any] = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 20)]
+    assert "alias" in _refusal("\n".join(["a0: &a0 x", *lines]))[1]
+
+
+def test_a_written_manifest_reads_back() -> None:
+    text = yaml.safe_dump({"files": 3, "description": "Ünïcode: 'x'\n", "labels": {"a": ""}})
+    assert _read(text) == Manifest(files=3, description="Ünïcode: 'x'\n", labels=(("a", ""),))

@@ -1,0 +1,258 @@
+"""Events as they come over HTTP, through the library that the functions framework reads them with."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from cloudevents.http import CloudEvent, from_http
+
+from shared.errors import Rejected
+from shared.events.incoming import (
+    DEEPEST_JSON,
+    FinalizedObject,
+    Message,
+    json_object,
+)
+from tests.example_requests import PREDICT_MESSAGE
+from tests.paths import EVENTS
+
+PUBLISHED = datetime(2026, 11, 20, 9, 41, 17, 318000, UTC)
+
+
+def _arrived(name: str, *, structured: bool = False) -> CloudEvent:
+    """Return an event of tests/events as it is handed to a function."""
+    event = json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))
+    if not structured:
+        return from_http(event["headers"], json.dumps(event["body"]).encode())
+    attributes = {header[3:]: value for header, value in event["headers"].items() if header.startswith("ce-")}
+    body = {**attributes, "datacontenttype": "application/json", "data": event["body"]}
+    return from_http({"Content-Type": "application/cloudevents+json"}, json.dumps(body).encode())
+
+
+def _changed(event_name: str, /, **changes: Any) -> CloudEvent:
+    event = json.loads((EVENTS / f"{event_name}.json").read_text(encoding="utf-8"))
+    return from_http(event["headers"], json.dumps({**event["body"], **changes}).encode())
+
+
+# --- Cloud Storage -----------------------------------------------------------------------------------------------------
+
+MODELS = "local-project-modeldrop-models"
+DROP = "bqml_tutorial/imported_tf_model/1"
+
+
+@pytest.mark.parametrize("structured", [False, True])
+@pytest.mark.parametrize(
+    ("event", "name", "generation"),
+    [
+        ("storage_finalized_saved_model", f"{DROP}/saved_model.pb", 1795167301442817),
+        ("storage_finalized_numbers_not_strings", f"{DROP}/saved_model.pb", 1795167301442817),
+        ("storage_finalized_overwrite_with_metadata", f"{DROP}/saved_model.pb", 1795170911008325),
+        (
+            "storage_finalized_variables_data_composite",
+            f"{DROP}/variables/variables.data-00000-of-00001",
+            1795167302100046,
+        ),
+        ("storage_finalized_variables_index", f"{DROP}/variables/variables.index", 1795167301603175),
+        ("storage_finalized_fingerprint", f"{DROP}/fingerprint.pb", 1795167302477519),
+        ("storage_finalized_asset", f"{DROP}/assets/vocabulary.txt", 1795167302290664),
+        ("storage_finalized_placeholder", f"{DROP}/", 1795167300812604),
+        ("storage_finalized_outside_layout", "notes/read me.txt", 1795167303114880),
+        ("storage_finalized_non_ascii_name", "bqml_tutorial/modéle/1/saved_model.pb", 1795167303330218),
+    ],
+)
+def test_a_finalized_object(event: str, name: str, generation: int, structured: bool) -> None:
+    read = FinalizedObject.from_event(_arrived(event, structured=structured))
+    assert read is not None
+    assert (read.bucket, read.name, read.generation) == (MODELS, name, generation)
+
+
+def test_a_finalized_object_tells_when_it_was_written() -> None:
+    read = FinalizedObject.from_event(_arrived("storage_finalized_asset"))
+    assert read is not None
+    assert read.created == datetime(2026, 11, 20, 9, 35, 2, 295000, UTC)
+
+
+def test_a_deleted_object_is_no_finalized_one() -> None:
+    assert FinalizedObject.from_event(_arrived("storage_deleted")) is None
+
+
+def test_a_message_is_no_finalized_object() -> None:
+    assert FinalizedObject.from_event(_arrived("pubsub_predict")) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": None},
+        {"bucket": None},
+        {"name": 7},
+        {"bucket": ["b"]},
+        {"generation": "soon"},
+        {"generation": None},
+        {"generation": [1]},
+        {"generation": {}},
+        {"generation": "9" * 5000},
+        {"generation": 1e999},
+    ],
+)
+def test_a_damaged_storage_event_is_none(changes: dict[str, Any]) -> None:
+    assert FinalizedObject.from_event(_changed("storage_finalized_saved_model", **changes)) is None
+
+
+def test_a_missing_generation_is_no_reason_to_ignore_a_file() -> None:
+    headers = json.loads((EVENTS / "storage_finalized_saved_model.json").read_text(encoding="utf-8"))["headers"]
+    read = FinalizedObject.from_event(from_http(headers, b'{"bucket": "b", "name": "d/m/1/saved_model.pb"}'))
+    assert read == FinalizedObject("b", "d/m/1/saved_model.pb", 0, None)
+
+
+@pytest.mark.parametrize("created", [None, 7, "soon", ["2026"], "0001-01-01T00:00:00+14:00"])
+def test_a_time_that_is_none_is_no_reason_to_ignore_a_file(created: object) -> None:
+    read = FinalizedObject.from_event(_changed("storage_finalized_saved_model", timeCreated=created))
+    assert read is not None
+    assert read.created is None
+
+
+@pytest.mark.parametrize("body", [b"", b"not JSON", b"[]", b"null", b'"text"', b"\xff"])
+def test_a_storage_event_without_an_object_is_none(body: bytes) -> None:
+    headers = json.loads((EVENTS / "storage_finalized_saved_model.json").read_text(encoding="utf-8"))["headers"]
+    assert FinalizedObject.from_event(from_http(headers, body)) is None
+
+
+# --- Pub/Sub -----------------------------------------------------------------------------------------------------------
+
+NIGHTLY = {name: PREDICT_MESSAGE[name] for name in ("model", "input", "output", "request_id")}
+
+
+@pytest.mark.parametrize("structured", [False, True])
+@pytest.mark.parametrize(
+    ("event", "attributes"),
+    [
+        ("pubsub_predict", {}),
+        ("pubsub_predict_camel_case_only", {"source": "nightly"}),
+        ("pubsub_predict_snake_case_only", {"source": "nightly"}),
+        ("pubsub_predict_ordering_key", {}),
+        ("pubsub_predict_third_delivery", {}),
+    ],
+)
+def test_a_message_in_every_spelling(event: str, attributes: dict[str, str], structured: bool) -> None:
+    message = Message.from_event(_arrived(event, structured=structured))
+    assert message.id == "9471350642518230"
+    assert message.published == PUBLISHED
+    assert message.attributes == attributes
+    assert message.payload() == NIGHTLY
+
+
+@pytest.mark.parametrize("event", ["pubsub_batch", "pubsub_manage_describe"])
+def test_messages_to_the_other_topics(event: str) -> None:
+    message = Message.from_event(_arrived(event))
+    assert message.published == PUBLISHED
+    assert message.payload()
+
+
+def test_a_message_of_attributes_only_is_refused_when_it_is_read() -> None:
+    message = Message.from_event(_arrived("pubsub_attributes_only"))
+    assert (message.id, message.data, message.attributes) == ("9471350642518231", b"", {"source": "console"})
+    with pytest.raises(Rejected, match="the message is not JSON"):
+        message.payload()
+
+
+@pytest.mark.parametrize("event", ["pubsub_not_json", "pubsub_not_base64"])
+def test_a_message_that_is_not_json_is_refused_when_it_is_read(event: str) -> None:
+    message = Message.from_event(_arrived(event))
+    with pytest.raises(Rejected) as refusal:
+        message.payload()
+    assert refusal.value.problem.code == "invalid_json"
+    assert refusal.value.problem.field is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not JSON",
+        b"[]",
+        b"{}",
+        b'{"message": null}',
+        b'{"message": "text"}',
+        b'{"message": {}}',
+        b'{"message": {"data": 7, "attributes": [], "messageId": null, "publishTime": "noon"}}',
+        b'{"message": {"data": {"a": 1}, "publishTime": 17}}',
+        b'{"message": {"data": "\\ud800", "publishTime": "0001-01-01T00:00:00+14:00"}}',
+    ],
+)
+def test_a_damaged_message_event_is_a_message_that_is_refused(body: bytes) -> None:
+    headers = json.loads((EVENTS / "pubsub_predict.json").read_text(encoding="utf-8"))["headers"]
+    message = Message.from_event(from_http(headers, body))
+    assert message.id == headers["ce-id"]
+    assert message.published.tzinfo is not None
+    with pytest.raises(Rejected):
+        message.payload()
+
+
+def test_without_a_publish_time_the_events_own_time_counts() -> None:
+    event = _changed("pubsub_predict", message={"data": base64.b64encode(b"{}").decode()})
+    assert Message.from_event(event).published == PUBLISHED
+
+
+def test_a_number_for_an_id_is_an_id() -> None:
+    assert Message.from_event(_changed("pubsub_predict", message={"messageId": 42})).id == "42"
+
+
+# --- JSON --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b"{}", {}),
+        (b' {"a": [1, 1.5, true, null, "\\u00e9"]} ', {"a": [1, 1.5, True, None, "é"]}),
+        ('{"é": "\U0001f600"}'.encode(), {"é": "\U0001f600"}),
+        (b'{"a": "\\ud83d\\ude00"}', {"a": "\U0001f600"}),
+        ('{"a": 1}'.encode("utf-16"), {"a": 1}),
+        (b'{"a": 1, "a": 2}', {"a": 2}),
+    ],
+)
+def test_json_objects(text: bytes, value: dict[str, Any]) -> None:
+    assert json_object(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"", "is not JSON"),
+        (b"{", "is not JSON"),
+        (b"{'a': 1}", "is not JSON"),
+        (b'{"a": 1} {"b": 2}', "is not JSON"),
+        (b"\xff\xfe\xfd", "is not JSON"),
+        (b'{"a": NaN}', "NaN is no JSON number"),
+        (b'{"a": -Infinity}', "-Infinity is no JSON number"),
+        (b'{"a": 1e999}', "1e999 is too large"),
+        (b'{"a": -1e999}', "-1e999 is too large"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "is not JSON"),
+        (b'{"a": "\\ud800"}', "is not JSON"),
+        (b'{"\\udfff": 1}', "is not JSON"),
+        (b"[]", "must be a JSON object"),
+        (b"null", "must be a JSON object"),
+        (b'"{}"', "must be a JSON object"),
+        (b"7", "must be a JSON object"),
+        (b'{"a": ' + b"[" * 900 + b"]" * 900 + b"}", "nested more than 50 deep"),
+        (b'{"a": ' * 60 + b"1" + b"}" * 60, "nested more than 50 deep"),
+        (b"[" * 1_000_000, "is not JSON"),
+    ],
+)
+def test_what_is_no_json_object_is_refused(text: bytes, told: str) -> None:
+    with pytest.raises(Rejected, match=told) as refusal:
+        json_object(text)
+    assert refusal.value.problem.code == "invalid_json"
+    assert len(refusal.value.problem.message) <= 200
+
+
+@pytest.mark.parametrize("opening, closing", [("[", "]"), ('{"a":', "}")])
+def test_what_is_not_too_deep_can_be_written_again(opening: str, closing: str) -> None:
+    depth = DEEPEST_JSON
+    text = '{"a":' + opening * (depth - 1) + "1" + closing * (depth - 1) + "}"
+    assert json.dumps(json_object(text.encode()), separators=(",", ":")) == text

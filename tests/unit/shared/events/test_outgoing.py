@@ -1,0 +1,157 @@
+"""Events: their ids say what they tell, and their attributes are a CloudEvent's."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from shared.errors import Problem
+from shared.events.outgoing import (
+    EVENT_TYPES,
+    REJECTED,
+    STUCK,
+    completion_event,
+    rejection_event,
+    stuck_event,
+)
+from shared.work import (
+    Item,
+    Job,
+    Kind,
+    Step,
+    StepState,
+    System,
+)
+from tests.example_requests import NOW
+
+LATER = NOW + timedelta(minutes=5)
+PROBLEM = Problem("invalidQuery", "Division by zero")
+DONE = Item(
+    kind=Kind.PREDICT,
+    key="a" * 32,
+    payload="b" * 32,
+    request={"message": {"secret": "of the sender"}},
+    created=NOW,
+    request_id="nightly-2026-11-20",
+    steps=(
+        Step("count", System.BIGQUERY, StepState.SUCCEEDED, job=Job(System.BIGQUERY, "a-count-1", "US")),
+        Step("predict", System.BIGQUERY, StepState.SUCCEEDED, job=Job(System.BIGQUERY, "a-predict-2", "EU")),
+    ),
+    facts={"rows_written": 500},
+    outcome="succeeded",
+    finished=LATER,
+)
+
+
+def test_a_completion_tells_what_is_always_told_and_the_facts() -> None:
+    event = completion_event(DONE)
+    assert event.type == "modeldrop.prediction.succeeded.v1"
+    assert event.subject == f"predict/{'a' * 32}"
+    assert event.time == LATER
+    assert event.data == {
+        "key": "a" * 32,
+        "kind": "predict",
+        "request_id": "nightly-2026-11-20",
+        "job": {"system": "bigquery", "id": "a-predict-2", "location": "EU"},
+        "created": "2026-11-20T09:41:17.318000+00:00",
+        "finished": "2026-11-20T09:46:17.318000+00:00",
+        "outcome": "succeeded",
+        "error": None,
+        "rows_written": 500,
+    }
+
+
+def test_facts_cannot_hide_what_is_always_told() -> None:
+    event = completion_event(DONE.with_facts(key="x", outcome="failed", error="none", kind="batch"))
+    assert (event.data["key"], event.data["outcome"], event.data["error"]) == ("a" * 32, "succeeded", None)
+
+
+def test_work_without_a_job_says_so() -> None:
+    assert completion_event(replace(DONE, steps=(Step("predict", System.BIGQUERY),))).data["job"] is None
+
+
+@pytest.mark.parametrize(("kind", "outcome"), EVENT_TYPES)
+def test_every_outcome_has_a_type(kind: Kind, outcome: str) -> None:
+    event = completion_event(replace(DONE, kind=kind, outcome=outcome, problem=PROBLEM))
+    assert event.type == EVENT_TYPES[(kind, outcome)]
+    assert re.fullmatch(r"modeldrop\.(model|prediction|batch)\.[a-z_]+\.v1", event.type)
+    assert event.data["error"] == {"code": "invalidQuery", "message": "Division by zero", "field": None}
+
+
+def test_types_are_as_many_as_outcomes() -> None:
+    assert len({*EVENT_TYPES.values(), STUCK, REJECTED}) == len(EVENT_TYPES) + 2
+
+
+def test_a_request_that_was_refused_after_its_claim_is_a_rejection() -> None:
+    event = completion_event(replace(DONE, outcome="rejected", problem=PROBLEM))
+    assert event.type == REJECTED
+    assert event.data["outcome"] == "rejected"
+
+
+def test_the_same_told_again_has_the_same_id() -> None:
+    again = replace(
+        DONE,
+        created=LATER,
+        finished=LATER + timedelta(days=1),
+        generation=7,
+        sources=("1", "2"),
+        facts={"rows_written": 1},
+    )
+    assert completion_event(again).id == completion_event(DONE).id
+
+
+def test_anything_else_has_another_id() -> None:
+    def rejection(problem: Problem, kind: Kind = Kind.PREDICT, key: str = "a" * 32) -> str:
+        return rejection_event(kind, key, None, NOW, problem, NOW).id
+
+    ids = [
+        completion_event(DONE).id,
+        completion_event(replace(DONE, run=2)).id,
+        completion_event(replace(DONE, outcome="failed")).id,
+        completion_event(replace(DONE, outcome="partially_succeeded")).id,
+        completion_event(replace(DONE, outcome="rejected")).id,
+        completion_event(replace(DONE, key="c" * 32)).id,
+        completion_event(replace(DONE, kind=Kind.BATCH)).id,
+        stuck_event(DONE, NOW, PROBLEM, "count").id,
+        stuck_event(DONE, NOW, PROBLEM, "predict").id,
+        rejection(PROBLEM),
+        rejection(replace(PROBLEM, message="Overflow")),
+        rejection(replace(PROBLEM, field="input")),
+        rejection(replace(PROBLEM, code="invalid")),
+        rejection(PROBLEM, kind=Kind.BATCH),
+        rejection(PROBLEM, key="c" * 32),
+    ]
+    assert all(one != other for one, other in itertools.combinations(ids, 2))
+    assert all(re.fullmatch(r"[0-9a-f]{32}", each) for each in ids)
+
+
+def test_stuck_work_says_what_it_is_at_and_has_not_ended() -> None:
+    waiting = replace(DONE, outcome=None, finished=None)
+    event = stuck_event(waiting, LATER, Problem("deadline", "it has been at count for 300 s"), "count")
+    assert event.type == STUCK
+    assert event.data["finished"] is None
+    assert event.data["outcome"] == "stuck"
+    assert event.data["step"] == "count"
+    assert event.data["noticed"] == "2026-11-20T09:46:17.318000+00:00"
+    assert event.data["rows_written"] == 500
+
+
+def test_a_rejection_before_there_is_an_item() -> None:
+    problem = Problem("missing_field", "model is missing", "model")
+    event = rejection_event(Kind.BATCH, "k" * 32, "posters-42", LATER, problem, NOW)
+    assert event.type == REJECTED
+    assert event.subject == f"batch/{'k' * 32}"
+    assert event.data == {
+        "key": "k" * 32,
+        "kind": "batch",
+        "request_id": "posters-42",
+        "job": None,
+        "created": "2026-11-20T09:41:17.318000+00:00",
+        "finished": "2026-11-20T09:46:17.318000+00:00",
+        "outcome": "rejected",
+        "error": {"code": "missing_field", "message": "model is missing", "field": "model"},
+    }

@@ -1,0 +1,43 @@
+"""Manage messages: which action, on which drop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shared.drops.drop import DropPath
+from shared.errors import Rejected
+from shared.models.request import ManageRequest
+from tests.example_requests import MANAGE_MESSAGE, SETTINGS
+
+
+def test_a_drop_is_to_be_imported() -> None:
+    expected = ManageRequest("import", DropPath("films", "genres", "2"))
+    assert ManageRequest.parse(MANAGE_MESSAGE, SETTINGS) == expected
+    assert ManageRequest.parse({**MANAGE_MESSAGE, "request_id": "again"}, SETTINGS) == expected
+    assert ManageRequest.parse({**MANAGE_MESSAGE, "path": MANAGE_MESSAGE["path"].rstrip("/")}, SETTINGS) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "code"),
+    [
+        ({"action": None}, "action", "missing_field"),
+        ({"action": ""}, "action", "invalid_field"),
+        ({"action": "explode"}, "action", "invalid_field"),
+        ({"path": None}, "path", "missing_field"),
+        ({"path": "films/genres/2/"}, "path", "invalid_field"),
+        ({"path": "gs://other-bucket/films/genres/2/"}, "path", "invalid_field"),
+        ({"path": "gs://local-project-modeldrop-models/films/genres/"}, "path", "invalid_field"),
+        ({"path": "gs://local-project-modeldrop-models/films/genres/2/assets/"}, "path", "invalid_field"),
+        ({"path": "gs://local-project-modeldrop-models/films/../2/"}, "path", "invalid_field"),
+        ({"path": "gs://local-project-modeldrop-models/films/gen`res/2/"}, "path", "invalid_field"),
+        ({"path": "gs://local-project-modeldrop-models/gcloud/tmp/2/"}, "path", "invalid_field"),
+        ({"request_id": 7}, "request_id", "invalid_field"),
+        ({"version": "2"}, "version", "unknown_field"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_its_field(changes: dict[str, Any], field: str, code: str) -> None:
+    with pytest.raises(Rejected) as refusal:
+        ManageRequest.parse({**MANAGE_MESSAGE, **changes}, SETTINGS)
+    assert (refusal.value.problem.field, refusal.value.problem.code) == (field, code)

@@ -1,0 +1,189 @@
+"""Predict messages: what each field becomes, and what is refused with its field."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from shared.checks.identifiers import ModelName, TableName
+from shared.errors import Rejected
+from shared.predictions.request import (
+    PredictRequest,
+    TableInput,
+    check_readable,
+    fill_in,
+)
+from tests.example_requests import (
+    NOW,
+    PREDICT_MESSAGE,
+    PROJECT,
+    SETTINGS,
+    without,
+)
+
+SMALLEST = {"model": "d.m", "input": {"table": "d.t"}, "output": {"table": "d.out"}}
+
+
+def _parse(message: dict[str, Any], **settings: Any) -> PredictRequest:
+    return PredictRequest.parse(message, replace(SETTINGS, **settings), NOW)
+
+
+def _refusal(message: dict[str, Any], **settings: Any) -> tuple[str | None, str]:
+    with pytest.raises(Rejected) as refusal:
+        _parse(message, **settings)
+    return refusal.value.problem.field, refusal.value.problem.code
+
+
+def test_the_designs_message() -> None:
+    assert _parse(PREDICT_MESSAGE) == PredictRequest(
+        model=ModelName(PROJECT, "bqml_tutorial", "imported_tf_model"),
+        query=PREDICT_MESSAGE["input"]["query"],
+        table=None,
+        output=TableName(PROJECT, "bqml_tutorial", "predictions"),
+        write="truncate",
+        key=(),
+        request_id="nightly-2026-11-20",
+        maximum_bytes_billed=100000000000,
+        priority="batch",
+        labels=(("team", "news"),),
+        parameters=(("min_score", 10),),
+        function="ML.PREDICT",
+        options=(),
+        maximum_rows=None,
+    )
+
+
+def test_what_is_left_out_has_bigquerys_defaults() -> None:
+    assert _parse(SMALLEST) == PredictRequest(
+        model=ModelName(PROJECT, "d", "m"),
+        query=None,
+        table=TableInput(TableName(PROJECT, "d", "t"), (), None),
+        output=TableName(PROJECT, "d", "out"),
+        write="empty",
+        key=(),
+        request_id=None,
+        maximum_bytes_billed=None,
+        priority="interactive",
+        labels=(),
+        parameters=(),
+        function="ML.PREDICT",
+        options=(),
+        maximum_rows=None,
+    )
+
+
+def test_a_table_with_its_columns_and_condition() -> None:
+    table = {"table": "p-12.news.titles", "columns": {"input": "title", "n": "score"}, "where": "score > @min_score"}
+    assert _parse({**SMALLEST, "input": table}).table == TableInput(
+        TableName("p-12", "news", "titles"), (("input", "title"), ("n", "score")), "score > @min_score"
+    )
+
+
+def test_null_is_as_good_as_left_out() -> None:
+    nulls = dict.fromkeys(PREDICT_MESSAGE, None) | {"function": None, "options": None, "max_rows": None}
+    assert _parse({**nulls, **SMALLEST}) == _parse(SMALLEST)
+
+
+@pytest.mark.parametrize(
+    ("request_id", "filled"),
+    [
+        ("nightly-{date}", "nightly-2026-11-20"),
+        ("{hour}", "2026-11-20T09"),
+        ("{date}/{hour}/{date}", "2026-11-20/2026-11-20T09/2026-11-20"),
+        ("plain", "plain"),
+        ("mit Umlaut ä", "mit Umlaut ä"),
+    ],
+)
+def test_dates_and_hours_are_those_of_the_publish_time(request_id: str, filled: str) -> None:
+    assert _parse({**SMALLEST, "request_id": request_id}).request_id == filled
+    assert fill_in(request_id, NOW) == filled
+
+
+def test_a_fixed_message_is_another_request_on_another_day() -> None:
+    days = [datetime(2026, 11, day, 0, 0, tzinfo=UTC) for day in (20, 21)]
+    ids = {PredictRequest.parse(PREDICT_MESSAGE, SETTINGS, day).request_id for day in days}
+    assert ids == {"nightly-2026-11-20", "nightly-2026-11-21"}
+
+
+def test_another_function_is_counted_before() -> None:
+    request = {**SMALLEST, "function": "AI.GENERATE_TEXT", "options": {"temperature": 0.2, "max_output_tokens": 100}}
+    parsed = _parse(request)
+    assert parsed.maximum_rows == 10_000
+    assert parsed.options == (("max_output_tokens", 100), ("temperature", 0.2))
+    assert _parse({**request, "max_rows": 7}).maximum_rows == 7
+    assert _parse({**SMALLEST, "max_rows": 7}).maximum_rows == 7
+
+
+def test_parameters_of_every_type() -> None:
+    given = {"text": "x", "whole": 1, "real": 1.5, "yes": True, "texts": ["a", "b"], "wholes": [1, 2]}
+    assert dict(_parse({**SMALLEST, "parameters": given}).parameters) == given
+
+
+def test_merge_names_the_columns_that_tell_rows_apart() -> None:
+    output = {"table": "d.out", "write": "merge", "key": ["id", "day"]}
+    assert _parse({**SMALLEST, "output": output}).key == ("id", "day")
+
+
+@pytest.mark.parametrize("missing", ["model", "input", "output"])
+def test_what_is_required(missing: str) -> None:
+    assert _refusal(without(PREDICT_MESSAGE, missing)) == (missing, "missing_field")
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("SELECT 1; DROP TABLE d.t", "invalid_query"),
+        ("SELECT 1) UNION ALL (SELECT 2", "invalid_query"),
+        ("DELETE FROM d.t WHERE TRUE", "invalid_query"),
+        ("SELECT * FROM EXTERNAL_QUERY('c', 'q')", "invalid_query"),
+        ("SELECT AI.GENERATE('x') AS input", "invalid_query"),
+        ("x" * 1_000_001, "invalid_field"),
+    ],
+)
+def test_a_query_that_may_not_run(query: str, code: str) -> None:
+    assert _refusal({**SMALLEST, "input": {"query": query}}) == ("input.query", code)
+
+
+def test_settings_give_leave() -> None:
+    external = {**SMALLEST, "input": {"query": "SELECT * FROM EXTERNAL_QUERY('c', 'q')"}}
+    model = {**SMALLEST, "input": {"table": "d.t", "where": "AI.IF(title)"}}
+    assert _parse(external, allow_external_query=True).query
+    assert _parse(model, allow_ai_functions=True).table
+    assert _refusal(model) == ("input.where", "invalid_query")
+
+
+@pytest.mark.parametrize("allowed", [("films",), ("local-project.films",), ("news", "films")])
+def test_outputs_lie_where_they_may_be_written(allowed: tuple[str, ...]) -> None:
+    inside = {**SMALLEST, "output": {"table": "films.out"}}
+    assert _parse(inside, writable_datasets=allowed).output.dataset == "films"
+    assert _refusal(SMALLEST, writable_datasets=allowed) == ("output.table", "dataset_not_allowed")
+
+
+def test_a_dataset_of_another_project_is_another_dataset() -> None:
+    other = {**SMALLEST, "output": {"table": "other-project.films.out"}}
+    for allowed in ("local-project.films", "films"):
+        assert _refusal(other, writable_datasets=(allowed,)) == ("output.table", "dataset_not_allowed")
+    assert _parse(other, writable_datasets=("other-project.films",)).output.dataset == "films"
+    check_readable("other-project", "films", SETTINGS, "f")
+    with pytest.raises(Rejected, match="may not be read; allowed are news"):
+        check_readable(PROJECT, "films", replace(SETTINGS, readable_datasets=("news",)), "f")
+
+
+def test_a_catalog_is_read_only_where_everything_may_be() -> None:
+    for query in (
+        "SELECT schema_name AS x FROM INFORMATION_SCHEMA.SCHEMATA",
+        "SELECT 1 AS x FROM `p.region-us.information_schema.T`",
+    ):
+        message = {**SMALLEST, "input": {"query": query}}
+        assert _parse(message).query == query
+        assert _refusal(message, readable_datasets=("d",)) == ("input.query", "invalid_query")
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_the_first_wrong_field_is_told(index: int) -> None:
+    wrong = [("model", "no name"), ("input", {"table": "no name"}), ("output", {"table": "no name"})]
+    message = {**SMALLEST, **dict(wrong[index:])}
+    assert _refusal(message)[0] == ["model", "input.table", "output.table"][index]

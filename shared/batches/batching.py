@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.batches import statements
 from shared.batches.request import BatchRequest, ObjectUri, Prompts
+from shared.checks.access import check_readable, check_writable
 from shared.checks.identifiers import DatasetName, TableName
 from shared.cloud.batch_jobs import Batch
 from shared.cloud.bigquery import Query
@@ -16,7 +17,6 @@ from shared.engine.services import Services
 from shared.engine.steps import WaitFor
 from shared.errors import Problem, Rejected
 from shared.keys import hash_of, hash_of_json
-from shared.predictions.request import check_readable, check_writable
 from shared.settings import Settings
 from shared.work import (
     Item,

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.checks.access import check_writable
 from shared.checks.fields import Fields
 from shared.checks.identifiers import (
     DatasetName,
@@ -18,14 +19,9 @@ from shared.checks.identifiers import (
     check_bucket,
     parse_dataset,
 )
-from shared.checks.query_guard import check_query
+from shared.checks.labels import read_labels, read_request_id
+from shared.checks.query_guard import LONGEST_QUERY, check_query
 from shared.errors import Rejected
-from shared.predictions.request import (
-    LONGEST_QUERY,
-    check_writable,
-    labels,
-    request_id,
-)
 from shared.settings import Settings
 
 # A publisher's model by its id, or a resource name of either kind.
@@ -82,9 +78,9 @@ class BatchRequest:
             model=model if "/" in model else f"publishers/google/models/{model}",
             input=_input(fields, settings),
             output=_output(fields, settings),
-            request_id=request_id(fields, published),
+            request_id=read_request_id(fields, published),
             display_name=fields.optional_text("display_name", longest=128) or "modeldrop",
-            labels=labels(fields),
+            labels=read_labels(fields),
         )
         fields.done()
         return request

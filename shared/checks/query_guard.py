@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 from shared.errors import Rejected
 
+# https://docs.cloud.google.com/bigquery/quotas#query_jobs: a query's text ends at 1 MB.
+LONGEST_QUERY = 1_000_000
+
 # A lone carriage return and Unicode's line ends may or may not end a comment: nobody needs them in a query.
 _UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029\ufeff]|\r(?!\n)")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from shared.checks.access import check_writable
 from shared.checks.identifiers import ModelName
 from shared.cloud.batch_jobs import Batch
 from shared.cloud.bigquery import Query
@@ -15,7 +16,6 @@ from shared.engine.services import Services
 from shared.engine.steps import WaitFor
 from shared.errors import Problem, Rejected
 from shared.keys import hash_of
-from shared.predictions.request import check_writable
 from shared.work import (
     Item,
     Kind,

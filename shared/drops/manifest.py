@@ -13,8 +13,8 @@ import yaml
 
 from shared.checks.fields import Fields
 from shared.checks.identifiers import ModelName, check_column
+from shared.checks.labels import read_labels
 from shared.errors import Rejected
-from shared.predictions.request import labels
 
 NAME = "modeldrop.yaml"
 MODEL_TYPES = ("TENSORFLOW", "ONNX", "TENSORFLOW_LITE", "XGBOOST")
@@ -103,7 +103,7 @@ def _manifest(fields: Fields, project: str) -> Manifest:
         target=ModelName.parse_new(target, project=project, field=f"{NAME}.target") if target else None,
         model_type=fields.choice("type", MODEL_TYPES, "TENSORFLOW") if fields.has("type") else None,
         description=fields.optional_text("description", longest=16_384),
-        labels=labels(fields),
+        labels=read_labels(fields),
         expires_after=_duration(fields),
         kms_key=_matching(fields, "kms_key", _KMS_KEY, "projects/P/locations/L/keyRings/R/cryptoKeys/K"),
         inputs=_columns(fields, "input", _INPUT_TYPES),

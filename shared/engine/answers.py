@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from shared.checks.labels import fill_in_time
 from shared.engine.services import Services
 from shared.errors import LostRace, Rejected, TryLater
 from shared.events.incoming import Message
 from shared.events.outgoing import rejection_event
 from shared.keys import hash_of
 from shared.log import log
-from shared.predictions.request import fill_in
 from shared.work import Item, Kind
 
 
@@ -59,4 +59,4 @@ def _request_id(message: Message) -> str | None:
         return None
     found = value.get("request_id") if isinstance(value, dict) else None
     # Filled in, so that what is refused today is not taken for a repeat of what was refused yesterday.
-    return fill_in(found, message.published)[:256] if isinstance(found, str) and found.isprintable() else None
+    return fill_in_time(found, message.published)[:256] if isinstance(found, str) and found.isprintable() else None

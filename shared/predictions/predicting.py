@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.checks.access import check_readable
 from shared.checks.identifiers import ModelName
 from shared.cloud.batch_jobs import Batch
 from shared.cloud.bigquery import OldJob, Query
@@ -20,7 +21,7 @@ from shared.errors import Rejected
 from shared.events.incoming import Message
 from shared.keys import hash_of, hash_of_json
 from shared.predictions import statements
-from shared.predictions.request import PredictRequest, check_readable
+from shared.predictions.request import PredictRequest
 from shared.settings import Settings
 from shared.work import (
     Item,

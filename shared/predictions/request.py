@@ -7,26 +7,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from shared.checks.access import check_writable
 from shared.checks.fields import Fields
 from shared.checks.identifiers import (
     ModelName,
     TableName,
     check_column,
-    check_label,
     check_parameter,
 )
-from shared.checks.query_guard import check_condition, check_query
-from shared.errors import Rejected
+from shared.checks.labels import read_labels, read_request_id
+from shared.checks.query_guard import (
+    LONGEST_QUERY,
+    check_condition,
+    check_query,
+)
 from shared.settings import Settings
 
 WRITES = ("empty", "truncate", "append", "merge")
 PRIORITIES = ("interactive", "batch")
 # The table functions that a message may name; those but ML.PREDICT ask a language model for every row.
 FUNCTIONS = ("ML.PREDICT", "ML.GENERATE_TEXT", "AI.GENERATE_TEXT", "AI.GENERATE_TABLE")
-
-# https://docs.cloud.google.com/bigquery/quotas#query_jobs: a query's text ends at 1 MB.
-LONGEST_QUERY = 1_000_000
-MOST_LABELS = 32
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,10 @@ class PredictRequest:
             output=output,
             write=write,
             key=key,
-            request_id=request_id(fields, published),
+            request_id=read_request_id(fields, published),
             maximum_bytes_billed=fields.optional_whole("max_bytes_billed"),
             priority=fields.choice("priority", PRIORITIES, "interactive"),
-            labels=labels(fields),
+            labels=read_labels(fields),
             parameters=_parameters(fields),
             function=function,
             options=tuple(sorted(options.items())),
@@ -91,59 +91,6 @@ class PredictRequest:
         )
         fields.done()
         return request
-
-
-def request_id(fields: Fields, published: datetime) -> str | None:
-    """Return the caller's id, filled in by ``fill_in``; None if there is none."""
-    text = fields.optional_text("request_id", longest=256)
-    if text is None:
-        return None
-    filled = fill_in(text, published)
-    if "{" in filled or "}" in filled:
-        raise fields.wrong("request_id", "may hold {date} or {hour}, and no other brace")
-    if not filled.isprintable():
-        raise fields.wrong("request_id", "must be printable")
-    return filled
-
-
-def fill_in(request_id: str, published: datetime) -> str:
-    """Return an id with ``{date}`` and ``{hour}`` filled in from when the message was published, in UTC."""
-    return request_id.replace("{date}", f"{published:%Y-%m-%d}").replace("{hour}", f"{published:%Y-%m-%dT%H}")
-
-
-def labels(fields: Fields) -> tuple[tuple[str, str], ...]:
-    """Return the caller's labels, sorted; raise ``Rejected`` for one that Google Cloud would refuse or that is ours."""
-    given = fields.text_map("labels")
-    if len(given) > MOST_LABELS:
-        raise fields.wrong("labels", f"must be at most {MOST_LABELS}, not {len(given)}")
-    for name, value in given.items():
-        check_label(name, value, fields.path("labels"))
-        if name.startswith("modeldrop_"):
-            raise fields.wrong(f"labels.{name}", "begins with modeldrop_, which is kept for Modeldrop's own labels")
-    return tuple(sorted(given.items()))
-
-
-def check_readable(project: str, dataset: str, settings: Settings, field: str) -> None:
-    """Raise ``Rejected`` unless ``READABLE_DATASETS`` is empty or names the dataset that ``field`` reads."""
-    _check_allowed(project, dataset, settings.readable_datasets, settings, field, "read")
-
-
-def check_writable(project: str, dataset: str, settings: Settings, field: str) -> None:
-    """Raise ``Rejected`` unless ``WRITABLE_DATASETS`` is empty or names the dataset that ``field`` writes."""
-    _check_allowed(project, dataset, settings.writable_datasets, settings, field, "written")
-
-
-def _check_allowed(
-    project: str, dataset: str, allowed: tuple[str, ...], settings: Settings, field: str, verb: str
-) -> None:
-    # One without a project is of the project that jobs run in: datasets of the same name elsewhere are others.
-    full = {name if "." in name else f"{settings.google_cloud_project}.{name}" for name in allowed}
-    if allowed and f"{project}.{dataset}" not in full:
-        raise Rejected(
-            f"{field} is in {project}.{dataset}, which may not be {verb}; allowed are {', '.join(allowed)}",
-            field=field,
-            code="dataset_not_allowed",
-        )
 
 
 def _input(fields: Fields, settings: Settings) -> tuple[str | None, TableInput | None]:

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from localcloud.apis.discovery import DOCUMENTS, read_document, unknown_method
+from localcloud.apis.rpc_names import METHODS
 from localcloud.faults.rules import (
     ANY,
     SERVICES,
@@ -25,7 +26,6 @@ from localcloud.faults.rules import (
     Slow,
     Status,
 )
-from localcloud.front.grpc import METHODS
 
 CALLS = "calls"
 # What is no call has one method, which is in none of Google's descriptions.

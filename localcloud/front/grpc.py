@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from localcloud.apis.rpc_names import METHODS
 from localcloud.faults.rules import (
     Delay,
     Kill,
@@ -34,42 +35,6 @@ STATUS_CODES = {
     503: grpc.StatusCode.UNAVAILABLE,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
-
-# The name that the REST API gives each RPC: its method ids are what rules and records are written in.
-_PREFIXES = {
-    "/google.pubsub.v1.Publisher/": "pubsub.projects.topics",
-    "/google.pubsub.v1.Subscriber/": "pubsub.projects.subscriptions",
-}
-METHODS = {
-    f"{service}{rpc}": f"{_PREFIXES[service]}.{name}"
-    for service, rpcs in {
-        "/google.pubsub.v1.Publisher/": {
-            "CreateTopic": "create",
-            "UpdateTopic": "patch",
-            "Publish": "publish",
-            "GetTopic": "get",
-            "ListTopics": "list",
-            "ListTopicSubscriptions": "subscriptions.list",
-            "ListTopicSnapshots": "snapshots.list",
-            "DeleteTopic": "delete",
-        },
-        "/google.pubsub.v1.Subscriber/": {
-            "CreateSubscription": "create",
-            "GetSubscription": "get",
-            "UpdateSubscription": "patch",
-            "ListSubscriptions": "list",
-            "DeleteSubscription": "delete",
-            "ModifyAckDeadline": "modifyAckDeadline",
-            "Acknowledge": "acknowledge",
-            "Pull": "pull",
-            # REST has no such method; this is the name that it would have.
-            "StreamingPull": "streamingPull",
-            "ModifyPushConfig": "modifyPushConfig",
-            "Seek": "seek",
-        },
-    }.items()
-    for rpc, name in rpcs.items()
-} | {"/google.pubsub.v1.Publisher/DetachSubscription": "pubsub.projects.subscriptions.detach"}
 
 Caller = Callable[[], str | None]
 Decide = Callable[[str, Caller], Rule | None]

@@ -16,9 +16,9 @@ from localcloud.base.clock import Clock, monotonic
 from localcloud.pubsub.backlog import Delivery
 from localcloud.pubsub.errors import AlreadyExists, FailedPrecondition, NotFound
 from localcloud.pubsub.journal import Journal, NoJournal
-from localcloud.pubsub.line import Line
 from localcloud.pubsub.messages import Message, PublishedMessage, ReceivedMessage
 from localcloud.pubsub.resources import DELETED_TOPIC, Subscription, Topic
+from localcloud.pubsub.subscription_queue import SubscriptionQueue
 
 LONGEST_WAIT_SECONDS = 3600.0
 
@@ -36,7 +36,7 @@ class Broker:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._topics: dict[str, Topic] = {}
-        self._lines: dict[str, Line] = {}
+        self._queues: dict[str, SubscriptionQueue] = {}
         self._watchers: list[Callable[[str], None]] = []
         # An id must never come again, not even after a restart, so it is taken from the machine's own time.
         self._last_id = time.time_ns() // 1000
@@ -86,9 +86,9 @@ class Broker:
             self.topic(name)
             del self._topics[name]
             self._journal.forget(name)
-            for line in self._lines.values():
-                if line.settings.topic == name:
-                    line.configure(replace(line.settings, topic=DELETED_TOPIC))
+            for queue in self._queues.values():
+                if queue.settings.topic == name:
+                    queue.configure(replace(queue.settings, topic=DELETED_TOPIC))
 
     def publish(self, topic: str, messages: Iterable[PublishedMessage]) -> list[str]:
         """Accept ``messages`` for every subscription of ``topic`` and return their ids, in order."""
@@ -96,9 +96,9 @@ class Broker:
             self.topic(topic)
             now = self._clock.now()
             accepted = [self._stamp(message, now) for message in messages]
-            for line in self._lines.values():
-                if line.settings.topic == topic and not line.settings.detached:
-                    line.accept(accepted, now.timestamp())
+            for queue in self._queues.values():
+                if queue.settings.topic == topic and not queue.settings.detached:
+                    queue.accept(accepted, now.timestamp())
             return [message.id for message in accepted]
 
     # Subscriptions
@@ -106,7 +106,7 @@ class Broker:
     def create_subscription(self, settings: Subscription) -> Subscription:
         """Create a subscription. Raises ``AlreadyExists``, and ``NotFound`` if its topic is not there."""
         with self._lock:
-            if settings.name in self._lines:
+            if settings.name in self._queues:
                 raise AlreadyExists.resource(settings.name)
             return self.put_subscription(settings)
 
@@ -114,55 +114,55 @@ class Broker:
         """Create the subscription ``settings.name``, or give it these settings and keep its messages."""
         with self._lock:
             self.topic(settings.topic)
-            line = self._lines.get(settings.name)
-            if line is None:
-                line = self._lines[settings.name] = Line(settings, self._journal)
-            line.configure(settings)
+            queue = self._queues.get(settings.name)
+            if queue is None:
+                queue = self._queues[settings.name] = SubscriptionQueue(settings, self._journal)
+            queue.configure(settings)
             self._changed.notify_all()
-        self._tell_watchers(settings.name)
+        self._notify_watchers(settings.name)
         return settings
 
     def update_subscription(self, settings: Subscription) -> Subscription:
         """Give an existing subscription other settings."""
         with self._lock:
-            self._line(settings.name).configure(settings)
+            self._queue(settings.name).configure(settings)
             self._changed.notify_all()
-        self._tell_watchers(settings.name)
+        self._notify_watchers(settings.name)
         return settings
 
     def subscription(self, name: str) -> Subscription:
         """Return the settings of the subscription ``name``."""
         with self._lock:
-            return self._line(name).settings
+            return self._queue(name).settings
 
     def subscriptions(self) -> list[Subscription]:
         """Return the settings of all subscriptions by name."""
         with self._lock:
-            return [self._lines[name].settings for name in sorted(self._lines)]
+            return [self._queues[name].settings for name in sorted(self._queues)]
 
     def detach_subscription(self, name: str) -> None:
         """Cut the subscription off its topic: its messages are dropped, and it gets no more."""
         with self._lock:
-            line = self._line(name)
-            line.detach(replace(line.settings, detached=True))
+            queue = self._queue(name)
+            queue.detach(replace(queue.settings, detached=True))
             self._changed.notify_all()
-        self._tell_watchers(name)
+        self._notify_watchers(name)
 
     def delete_subscription(self, name: str) -> None:
         """Delete the subscription and the messages in it."""
         with self._lock:
-            line = self._line(name)
-            del self._lines[name]
+            queue = self._queue(name)
+            del self._queues[name]
             self._journal.forget(name)
-            line.wake()
+            queue.wake()
             self._changed.notify_all()
-        self._tell_watchers(name)
+        self._notify_watchers(name)
 
     def watch(self, watcher: Callable[[str], None]) -> None:
         """Call ``watcher`` with the name of each subscription there is, and of each that is made, changed, deleted."""
         with self._lock:
             self._watchers.append(watcher)
-            names = list(self._lines)
+            names = list(self._queues)
         for name in names:
             watcher(name)
 
@@ -190,83 +190,83 @@ class Broker:
         wakeup = threading.Event()
         while True:
             with self._lock:
-                line = self._line(subscription)
-                if line.settings.detached:
+                queue = self._queue(subscription)
+                if queue.settings.detached:
                     raise FailedPrecondition(f"Subscription {subscription} is detached from its topic.")
                 wakeup.clear()
-                now = self._settle(line)
+                now = self._settle(queue)
                 ended = self._closed or (interrupted is not None and interrupted.is_set())
                 limit = 0 if ended else maximum if room is None else min(maximum, room())
-                taken = line.take(limit, now, lease_seconds, in_lane)
+                taken = queue.take(limit, now, lease_seconds, in_lane)
                 if taken or now >= until or ended:
-                    line.leave(wakeup)
+                    queue.remove_waiter(wakeup)
                     return taken
                 # Without room a message that is ready is no reason to look again; an acknowledgement is.
-                change = line.backlog.next_change() if limit > 0 else None
+                change = queue.backlog.next_change() if limit > 0 else None
                 pause = min(until, now + LONGEST_WAIT_SECONDS if change is None else change) - now
-                line.wait_on(wakeup)
+                queue.add_waiter(wakeup)
             self._clock.wait(wakeup, max(pause, 0.0))
 
     def wake(self, subscription: str) -> None:
         """Let everyone who waits for messages of ``subscription`` look again; no error if it is gone."""
         with self._lock:
-            if line := self._lines.get(subscription):
-                line.wake()
+            if queue := self._queues.get(subscription):
+                queue.wake()
 
     def acknowledge(self, subscription: str, ack_ids: Iterable[str]) -> list[str]:
         """Finish deliveries; return the ack ids that were no longer valid, whose messages may come again."""
         with self._lock:
-            line = self._line(subscription)
-            self._settle(line)
-            invalid = line.acknowledge(ack_ids)
+            queue = self._queue(subscription)
+            self._settle(queue)
+            invalid = queue.acknowledge(ack_ids)
             self._changed.notify_all()
             return invalid
 
     def modify_ack_deadline(self, subscription: str, ack_ids: Iterable[str], seconds: float) -> list[str]:
         """Leave messages with their subscriber for ``seconds`` from now; 0 refuses them. Returns invalid ack ids."""
         with self._lock:
-            line = self._line(subscription)
-            now = self._settle(line)
+            queue = self._queue(subscription)
+            now = self._settle(queue)
             if seconds > 0:
-                return [ack_id for ack_id in ack_ids if not line.backlog.extend(ack_id, now + seconds)]
-            invalid, exhausted = line.refuse(ack_ids, now)
-            self._bury(line, exhausted, now)
+                return [ack_id for ack_id in ack_ids if not queue.backlog.extend(ack_id, now + seconds)]
+            invalid, exhausted = queue.refuse(ack_ids, now)
+            self._forward_dead_letters(queue, exhausted, now)
             return invalid
 
     def give_back(self, subscription: str, ack_ids: Iterable[str]) -> None:
         """Return messages that their subscriber never tried; the deliveries do not count."""
         with self._lock:
-            line = self._line(subscription)
+            queue = self._queue(subscription)
             for ack_id in ack_ids:
-                line.backlog.give_back(ack_id)
-            line.wake()
+                queue.backlog.give_back(ack_id)
+            queue.wake()
 
     def unanswered(self, subscription: str, ack_ids: Iterable[str]) -> list[str]:
         """Return those of ``ack_ids`` that are still with their subscriber."""
         with self._lock:
-            line = self._line(subscription)
-            self._settle(line)
-            return [ack_id for ack_id in ack_ids if line.backlog.is_out(ack_id)]
+            queue = self._queue(subscription)
+            self._settle(queue)
+            return [ack_id for ack_id in ack_ids if queue.backlog.is_out(ack_id)]
 
     def seek(self, subscription: str, moment: datetime) -> None:
         """Treat messages published before ``moment`` as acknowledged, and retained later ones as not acknowledged."""
         with self._lock:
-            self._line(subscription).seek(moment, self._clock.now().timestamp())
+            self._queue(subscription).seek(moment, self._clock.now().timestamp())
             self._changed.notify_all()
 
     def backlog_size(self, subscription: str) -> int:
         """Return how many messages are not acknowledged yet, those with a subscriber included."""
         with self._lock:
-            line = self._line(subscription)
-            self._settle(line)
-            return len(line.backlog)
+            queue = self._queue(subscription)
+            self._settle(queue)
+            return len(queue.backlog)
 
     def outstanding(self, subscription: str) -> int:
         """Return how many messages are with a subscriber just now."""
         with self._lock:
-            line = self._line(subscription)
-            self._settle(line)
-            return line.backlog.out
+            queue = self._queue(subscription)
+            self._settle(queue)
+            return queue.backlog.out
 
     def wait_until_idle(self, timeout: float, subscriptions: Sequence[str] | None = None) -> bool:
         """Wait up to ``timeout`` seconds of real time until every push subscription (or each of ``subscriptions``) is
@@ -287,25 +287,25 @@ class Broker:
             self._closed = True
             self._journal.close()
             self._journal = NoJournal()
-            for line in self._lines.values():
-                line.journal = self._journal
-                line.wake()
+            for queue in self._queues.values():
+                queue.journal = self._journal
+                queue.wake()
 
     # Under the lock
 
     def _busy(self, subscriptions: Sequence[str] | None) -> bool:
         return any(
-            len(line.backlog) > 0 and not line.settings.detached
-            for name, line in self._lines.items()
-            if (name in subscriptions if subscriptions is not None else line.settings.push is not None)
+            len(queue.backlog) > 0 and not queue.settings.detached
+            for name, queue in self._queues.items()
+            if (name in subscriptions if subscriptions is not None else queue.settings.push is not None)
         )
 
-    def _line(self, name: str) -> Line:
-        if name not in self._lines:
+    def _queue(self, name: str) -> SubscriptionQueue:
+        if name not in self._queues:
             raise NotFound.resource(name)
-        return self._lines[name]
+        return self._queues[name]
 
-    def _tell_watchers(self, name: str) -> None:
+    def _notify_watchers(self, name: str) -> None:
         for watcher in list(self._watchers):
             watcher(name)
 
@@ -313,25 +313,25 @@ class Broker:
         self._last_id += 1
         return Message(str(self._last_id), message.data, dict(message.attributes), message.ordering_key, now)
 
-    def _settle(self, line: Line) -> float:
+    def _settle(self, queue: SubscriptionQueue) -> float:
         """Let the time that has passed take its effect on a subscription; return the present moment."""
         now = self._clock.now().timestamp()
-        size = len(line.backlog)
-        self._bury(line, line.settle(now), now)
-        if len(line.backlog) < size:
+        size = len(queue.backlog)
+        self._forward_dead_letters(queue, queue.settle(now), now)
+        if len(queue.backlog) < size:
             self._changed.notify_all()
         return now
 
-    def _bury(self, line: Line, exhausted: Sequence[Delivery], now: float) -> None:
+    def _forward_dead_letters(self, queue: SubscriptionQueue, exhausted: Sequence[Delivery], now: float) -> None:
         """Forward what has used up its deliveries to the dead-letter topic."""
         for delivery in exhausted:
-            policy = line.settings.dead_letter
+            policy = queue.settings.dead_letter
             if policy is None or policy.topic not in self._topics:
                 # As in the real service a message is not lost because its dead-letter topic is.
-                line.keep_trying(delivery, now)
+                queue.keep_trying(delivery, now)
             else:
-                self.publish(policy.topic, [line.dead_letter(delivery)])
-                line.bury(delivery)
+                self.publish(policy.topic, [queue.dead_letter(delivery)])
+                queue.forget(delivery)
         if exhausted:
             self._changed.notify_all()
 
@@ -341,7 +341,7 @@ class Broker:
             if "/topics/" in name:
                 self._topics[name] = Topic(**resource)
             else:
-                self._lines[name] = Line(Subscription.from_record(resource), self._journal)
+                self._queues[name] = SubscriptionQueue(Subscription.from_record(resource), self._journal)
         for kept in self._journal.messages():
-            if line := self._lines.get(kept.subscription):
-                line.backlog.add(kept.message, now, failures=kept.failures)
+            if queue := self._queues.get(kept.subscription):
+                queue.backlog.add(kept.message, now, failures=kept.failures)

@@ -11,11 +11,11 @@ from localcloud.base.clock import Clock
 from localcloud.base.http import ASGIApp
 from localcloud.pubsub.broker import Broker
 from localcloud.pubsub.delivery import DeliveryFaults, Undisturbed
-from localcloud.pubsub.grpc_face import GrpcServer
+from localcloud.pubsub.grpc_api import GrpcServer
 from localcloud.pubsub.journal import DiskJournal
 from localcloud.pubsub.methods import Methods
 from localcloud.pubsub.push import PushDeliverer
-from localcloud.pubsub.rest_face import rest_face
+from localcloud.pubsub.rest_api import rest_api
 
 
 class PubSub:
@@ -37,7 +37,7 @@ class PubSub:
         self.broker = Broker(clock=clock, journal=DiskJournal(directory) if directory else None)
         self.deliverer = PushDeliverer(self.broker, clock=clock, faults=delivery_faults or Undisturbed())
         self._methods = Methods(self.broker)
-        self.app: ASGIApp = rest_face(self._methods)
+        self.app: ASGIApp = rest_api(self._methods)
         self.port = 0
         self._server: GrpcServer | None = None
 

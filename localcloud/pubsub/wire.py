@@ -27,7 +27,6 @@ from localcloud.pubsub.resources import (
 # The classes of google-cloud-pubsub are wrappers; these are the protobuf messages inside.
 TopicMessage: Any = types.Topic.pb()
 SubscriptionMessage: Any = types.Subscription.pb()
-PushConfigMessage: Any = types.PushConfig.pb()
 PubsubMessage: Any = types.PubsubMessage.pb()
 ReceivedMessageMessage: Any = types.ReceivedMessage.pb()
 

@@ -97,7 +97,7 @@ BINDINGS = [
 SYSTEM_PARAMETERS = frozenset({"alt", "prettyPrint", "key", "quotaUser", "fields", "$alt", "$.xgafv"})
 
 
-def rest_face(methods: Methods) -> ASGIApp:
+def rest_api(methods: Methods) -> ASGIApp:
     """Return the application that serves ``/v1/projects/P/topics...`` and ``/v1/projects/P/subscriptions...``."""
     routes = [_route(methods, binding) for binding in BINDINGS]
     return Starlette(routes=routes, exception_handlers={HTTPException: _no_such_method})

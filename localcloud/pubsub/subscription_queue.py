@@ -17,7 +17,7 @@ from localcloud.pubsub.messages import Message, PublishedMessage, ReceivedMessag
 from localcloud.pubsub.resources import Subscription
 
 
-class Line:
+class SubscriptionQueue:
     """The messages of one subscription on their way; moments are seconds since 1970."""
 
     def __init__(self, settings: Subscription, journal: Journal) -> None:
@@ -104,15 +104,15 @@ class Line:
         }
         return PublishedMessage(message.data, attributes, message.ordering_key)
 
-    def bury(self, delivery: Delivery) -> None:
+    def forget(self, delivery: Delivery) -> None:
         """Forget a message that now lies in the dead letters."""
         self._forget([delivery])
 
-    def wait_on(self, event: threading.Event) -> None:
-        """Set ``event`` whenever a message may have become deliverable, until ``leave``."""
+    def add_waiter(self, event: threading.Event) -> None:
+        """Set ``event`` whenever a message may have become deliverable, until ``remove_waiter``."""
         self._waiting.add(event)
 
-    def leave(self, event: threading.Event) -> None:
+    def remove_waiter(self, event: threading.Event) -> None:
         self._waiting.discard(event)
 
     def wake(self) -> None:

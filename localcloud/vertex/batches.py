@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from localcloud.base.clock import Clock
-from localcloud.gemini.backends import BackendError, ModelBackend
+from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.contents import as_list, camel_keys
+from localcloud.gemini.errors import BackendError
 from localcloud.vertex.destinations import Answer, destination_of
 from localcloud.vertex.job_requests import JobRequest
 from localcloud.vertex.sources import source_of

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from localcloud.gemini.backends import BackendError, ModelBackend
+from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.contents import Prompt, camel_keys, parse_request
+from localcloud.gemini.errors import BackendError
 from localcloud.vertex.rest import Call, Route, Stream
 
 WORDS_PER_PIECE = 4

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from localcloud.base.clock import Clock
 from localcloud.base.http import ASGIApp
-from localcloud.gemini.backends import BackendError, ModelBackend, backend_from
-from localcloud.gemini.errors import RequestError
+from localcloud.gemini.backends import ModelBackend, backend_from
+from localcloud.gemini.errors import BackendError, RequestError
 from localcloud.vertex.batches import BatchRunner
 from localcloud.vertex.endpoints import Endpoints
 from localcloud.vertex.generation import Generation

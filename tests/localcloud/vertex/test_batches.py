@@ -13,7 +13,8 @@ import pytest
 import requests
 from google.api_core import exceptions
 
-from localcloud.gemini.backends import BackendError, EchoBackend
+from localcloud.gemini.echo import EchoBackend
+from localcloud.gemini.errors import BackendError
 from localcloud.vertex.pace import Pace
 from tests.localcloud.vertex.world import (
     FINAL,

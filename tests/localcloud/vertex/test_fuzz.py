@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localcloud.gemini.backends import BackendError, EchoBackend
-from localcloud.gemini.errors import RequestError
+from localcloud.gemini.echo import EchoBackend
+from localcloud.gemini.errors import BackendError, RequestError
 from localcloud.vertex.filters import compile_filter
 from localcloud.vertex.job_requests import parse_job
 from localcloud.vertex.jobs import FILTER_FIELDS

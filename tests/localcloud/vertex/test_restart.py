@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from google.api_core import exceptions
 
-from localcloud.gemini.backends import EchoBackend
+from localcloud.gemini.echo import EchoBackend
 from localcloud.vertex.pace import Pace
 from tests.localcloud.vertex.world import (
     FINAL,
@@ -119,7 +119,7 @@ def test_a_job_that_waits_when_all_is_stopped_waits_again(start: Start) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from localcloud.gemini.backends import EchoBackend
+from localcloud.gemini.echo import EchoBackend
 from tests.localcloud.vertex.test_restart import begin
 from tests.localcloud.vertex.world import vertex_world, wait_until
 

@@ -31,7 +31,8 @@ from localcloud.base.http import (
 )
 from localcloud.bigquery.server import BigQuery
 from localcloud.bigquery.tables.facade import Tables
-from localcloud.gemini.backends import EchoBackend, ModelBackend
+from localcloud.gemini.backends import ModelBackend
+from localcloud.gemini.echo import EchoBackend
 from localcloud.storage.store import ObjectStore
 from localcloud.vertex.pace import Pace
 from localcloud.vertex.service import Vertex

@@ -11,8 +11,8 @@ import pytest
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.output_schema import parse_output_schema
-from localcloud.gemini.backends import BackendError
 from localcloud.gemini.echo import EchoBackend
+from localcloud.gemini.errors import BackendError
 from tests.localcloud.bigquery.ml.world import PROJECT, MlWorld, ml_world
 
 

@@ -12,13 +12,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from localcloud.gemini.backends import (
-    BackendError,
-    EchoBackend,
-    GeminiBackend,
-    OpenAIBackend,
-    backend_from,
-)
+from localcloud.gemini.backends import backend_from
+from localcloud.gemini.developer_api import GeminiBackend
+from localcloud.gemini.echo import EchoBackend
+from localcloud.gemini.errors import BackendError
+from localcloud.gemini.openai import OpenAIBackend
 from localcloud.gemini.schemas import conforming_value, json_schema
 from localcloud.vertex.enums import ENUMS, JOB_STATES
 from tests.localcloud.vertex.world import text_request

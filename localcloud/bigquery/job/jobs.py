@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import duckdb
+import pyarrow as pa
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
-
-if TYPE_CHECKING:
-    from localcloud.bigquery.tables.results import Rows
+from localcloud.bigquery.base.schema import Field
 
 PENDING, RUNNING, DONE = "PENDING", "RUNNING", "DONE"
 # Without a location a job is looked for in the multi-regions only:
@@ -35,6 +34,33 @@ def milliseconds(moment: datetime) -> int:
 def canonical_location(location: str) -> str:
     """Return a location as BigQuery spells it: multi-regions in capitals, regions in small letters."""
     return location.upper() if location.upper() in DEFAULT_LOCATIONS else location.lower()
+
+
+class Rows(Protocol):
+    """The rows of a query's result, wherever they are kept."""
+
+    @property
+    def fields(self) -> list[Field]:
+        """The REST schema of the rows."""
+        ...
+
+    @property
+    def total(self) -> int:
+        """The number of rows."""
+        ...
+
+    @property
+    def small(self) -> bool:
+        """Whether a page takes so little time to write that other requests can wait for it."""
+        ...
+
+    def page(self, start: int, size: int) -> pa.Table:
+        """Return up to ``size`` rows from row ``start`` on.
+
+        Raises:
+            NotFound: The rows are no longer kept.
+        """
+        ...
 
 
 @dataclass(frozen=True)

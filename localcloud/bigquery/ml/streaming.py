@@ -22,6 +22,7 @@ import pyarrow as pa
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.prediction import Prediction
+from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.function_errors import FunctionError
 from localcloud.bigquery.sql.tokens import without_comments
 
@@ -82,8 +83,6 @@ class PredictionStream:
         try:
             yield from self._predicted()
         except Exception as error:
-            from localcloud.bigquery.sql.failures import query_error
-
             # DuckDB hands on no exception, only text: whatever it is, what a client is told of it is decided here.
             raise FunctionError(query_error(error)) from error
 

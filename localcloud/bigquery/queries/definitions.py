@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bqemulator.catalog.ddl_sync import sync_created_table, sync_created_view
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import Field
+from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.statement import Statement, TableName, read_statement
-
-if TYPE_CHECKING:
-    from localcloud.bigquery.queries.statements import Statements
-    from localcloud.bigquery.tables.destinations import Destinations
+from localcloud.bigquery.tables.destinations import Destinations
 
 _BODY = re.compile(r"\bAS\s+(?=[(]|SELECT\b|WITH\b|FROM\b)", re.IGNORECASE)
 _SQL_NAME = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
@@ -80,7 +78,7 @@ def create_model_view(
     operation = operation_on(create, statement.target, destinations)
     if operation != "SKIP":
         query = query_of(statement, create, statements.project)
-        fields = statements.describe(query.sql)
+        fields = [column.field for column in statements.describe(query.sql)]
         columns = ", ".join(f"CAST(NULL AS {_sql_type(f)}) AS `{f['name']}`" for f in fields)
         head = create.copy()
         head.set("expression", exp.maybe_parse(f"SELECT {columns} LIMIT 0", dialect="bigquery"))

@@ -5,13 +5,14 @@ https://cloud.google.com/bigquery/docs/running-queries#dry-run
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlglot import exp
 
 from localcloud.bigquery.base.schema import Field, field_of
 from localcloud.bigquery.queries.accounting import Accounting
 from localcloud.bigquery.queries.definitions import outcome_of
+from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.statement import (
     DDL_OPERATIONS,
@@ -21,9 +22,6 @@ from localcloud.bigquery.sql.statement import (
     read_statement,
 )
 from localcloud.bigquery.tables.destinations import Destinations, Disposition, refuse_duplicates
-
-if TYPE_CHECKING:
-    from localcloud.bigquery.queries.statements import Statements
 
 
 class Previews:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bqemulator.api.dependencies import AppContext
 from bqemulator.domain.errors import DomainError
@@ -17,9 +17,10 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import field_of
-from localcloud.bigquery.base.session import Session
-from localcloud.bigquery.job.jobs import Job
-from localcloud.bigquery.ml.statements import ModelReference
+from localcloud.bigquery.job.jobs import Job, Rows
+from localcloud.bigquery.ml.object_tables import CreateObjectTable
+from localcloud.bigquery.ml.service import MachineLearning
+from localcloud.bigquery.ml.statements import ModelReference, ModelStatement
 from localcloud.bigquery.queries.accounting import Accounting
 from localcloud.bigquery.queries.children import Step, child_jobs
 from localcloud.bigquery.queries.definitions import (
@@ -31,6 +32,7 @@ from localcloud.bigquery.queries.definitions import (
     query_of,
 )
 from localcloud.bigquery.queries.previews import Previews
+from localcloud.bigquery.queries.scripts import run_script
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.literals import plain_literals
@@ -51,15 +53,11 @@ from localcloud.bigquery.tables.exporting import Export, export
 from localcloud.bigquery.tables.results import (
     NO_ROWS,
     AnonymousTables,
-    Rows,
     RowsInMemory,
     RowsInTable,
 )
 from localcloud.bigquery.tables.sessions import Sessions
-
-if TYPE_CHECKING:
-    from localcloud.bigquery.ml.service import MachineLearning
-    from localcloud.storage.store import ObjectStore
+from localcloud.storage.store import ObjectStore
 
 _DML_COUNTER = {
     "INSERT": "insertedRowCount",
@@ -123,8 +121,7 @@ class QueryJobs:
         query = job.configuration["query"]
         outcome = Outcome(statistics={"statementType": read_statement(query["query"], project="").kind})
         try:
-            with self._session(job) as session:
-                outcome = self._perform(job, session)
+            outcome = self._perform(job, self._statements(job))
         finally:
             job.statistics = self._accounting.of_job(
                 job,
@@ -146,24 +143,23 @@ class QueryJobs:
         query = job.configuration["query"]
         sql = plain_literals(job.dialect_sql or query["query"])
         found: dict[str, Any] = {"totalBytesProcessed": "0"}
-        with self._session(job, dry_run=True) as session:
-            statements = session.statements
-            if is_script(sql):
-                found |= {"statementType": script_type(sql), "totalBytesProcessedAccuracy": "UNKNOWN"}
-            elif (model := statements.model_statement(sql)) is not None:
-                result = self._learning.execute(model, session, dry_run=True)
-                found |= {"statementType": result.statement_type} | result.statistics
-            else:
-                found |= self._previews.look_at(sql, query, statements)
+        statements = self._statements(job, dry_run=True)
+        if is_script(sql):
+            found |= {"statementType": script_type(sql), "totalBytesProcessedAccuracy": "UNKNOWN"}
+        elif (model := statements.model_statement(sql)) is not None:
+            result = self._learning.execute(model, statements, dry_run=True)
+            found |= {"statementType": result.statement_type} | result.statistics
+        else:
+            found |= self._previews.look_at(sql, query, statements)
         job.statistics = {"totalBytesProcessed": found["totalBytesProcessed"], "query": found}
 
     def export_model(self, job: Job, model: dict[str, str], uri: str) -> None:
         """Write a model's files to a bucket, as EXPORT MODEL does. Raises ``QueryError``."""
         name = f"`{model.get('projectId') or job.key.project}.{model['datasetId']}.{model['modelId']}`"
-        with self._session(job) as session:
-            statement = session.statements.model_statement(f"EXPORT MODEL {name} OPTIONS(URI = '{uri}')")
-            if statement is not None:
-                self._learning.execute(statement, session, dry_run=False)
+        statements = self._statements(job)
+        statement = statements.model_statement(f"EXPORT MODEL {name} OPTIONS(URI = '{uri}')")
+        if statement is not None:
+            self._learning.execute(statement, statements, dry_run=False)
 
     def copy_model(self, job: Job, source: TableName, target: TableName, *, replacing: bool) -> bool:
         """Copy a model, as a copy job that names one does; return whether ``source`` is one.
@@ -187,15 +183,14 @@ class QueryJobs:
         meta = self._context.catalog.get_dataset(project, dataset)
         return meta.location if meta is not None else None
 
-    @contextmanager
-    def _session(self, job: Job, *, dry_run: bool = False) -> Iterator[Session]:
+    def _statements(self, job: Job, *, dry_run: bool = False) -> Statements:
         query = job.configuration.get("query", {})
         self._anonymous.materialise_mentioned(query.get("query", ""))
         default = query.get("defaultDataset") or {}
         default_dataset = None
         if default.get("datasetId"):
             default_dataset = f"{default.get('projectId') or job.key.project}.{default['datasetId']}"
-        statements = Statements(
+        return Statements(
             self._destinations,
             self._learning,
             project=job.key.project,
@@ -203,25 +198,10 @@ class QueryJobs:
             location=job.key.location,
             parameters=query.get("queryParameters"),
             user=job.user,
+            cancelled=job.stopped,
             session_dataset=self._session_dataset(job),
             dry_run=dry_run,
         )
-        session = Session(
-            project=job.key.project,
-            default_dataset=default_dataset,
-            job_id=job.key.id,
-            location=job.key.location,
-            connection=self._engine.connection,
-            statements=statements,
-            locate=self.location_of,
-            cancelled=job.stopped,
-        )
-        statements.session = session
-        try:
-            yield session
-        finally:
-            # The two hold each other, and with them the cursor.
-            statements.session = None
 
     def _session_dataset(self, job: Job) -> str | None:
         """Return the hidden dataset of the job's session, made where the job speaks of it."""
@@ -234,10 +214,9 @@ class QueryJobs:
 
     # Each kind of statement
 
-    def _perform(self, job: Job, session: Session) -> Outcome:
+    def _perform(self, job: Job, statements: Statements) -> Outcome:
         query = job.configuration["query"]
         sql = plain_literals(job.dialect_sql or query["query"])
-        statements = session.statements
         if _ABORT_SESSION.match(sql):
             self._sessions.end(job.session_id)
             if job.session_id is not None:
@@ -249,15 +228,15 @@ class QueryJobs:
             return self._run_script(job, sql, statements)
         model = statements.model_statement(sql)
         if model is not None:
-            return self._run_model_statement(model, session)
+            return self._run_model_statement(model, statements)
         original = read_statement(statements.qualify(sql), project=statements.project)
         statements.check(original)
         if original.is_query:
             if query.get("destinationTable"):
-                return self._run_select_into(query, session, original)
+                return self._run_select_into(query, statements, original)
             return self._run_select(job, statements, original)
         if created_table(original) is not None:
-            return self._run_create_as(query, session, original)
+            return self._run_create_as(query, statements, original)
         if original.kind == "CREATE_VIEW" and self._learning.uses_models(original.sql):
             operation, view = create_model_view(original, statements, self._destinations)
             return Outcome(statistics=self._accounting.described(original) | outcome_of(operation, view))
@@ -265,8 +244,8 @@ class QueryJobs:
             return self._run_export(query, statements, original)
         return self._run_other(query, statements, original)
 
-    def _run_model_statement(self, model: Any, session: Session) -> Outcome:
-        result = self._learning.execute(model, session, dry_run=False)
+    def _run_model_statement(self, model: ModelStatement | CreateObjectTable, statements: Statements) -> Outcome:
+        result = self._learning.execute(model, statements, dry_run=False)
         statistics = {"statementType": result.statement_type} | result.statistics
         if result.ddl_operation:
             statistics["ddlOperationPerformed"] = result.ddl_operation
@@ -281,7 +260,7 @@ class QueryJobs:
         steps: list[Step] = []
         job.scripted = True
         try:
-            table = statements.run_script(sql, steps)
+            table = run_script(sql, statements, steps)
         finally:
             job.children = child_jobs(job, sql, steps, self._anonymous, self._accounting)
         name = self._anonymous.name_for(job.key)
@@ -306,17 +285,17 @@ class QueryJobs:
             rows = self._anonymous.keep(name, bound, values, names, job.key.location)
         return Outcome(rows, name, statistics=self._accounting.described(statement))
 
-    def _run_select_into(self, query: dict[str, Any], session: Session, original: Statement) -> Outcome:
-        name = TableName.of(query["destinationTable"], session.project)
+    def _run_select_into(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
+        name = TableName.of(query["destinationTable"], statements.project)
         disposition = Disposition.of(query)
         # Looked at before the query runs, which may take long, and again when it writes.
-        self._destinations.check_target(name, disposition, session.location)
-        statement, written = self._write(query, session, original, name, disposition)
+        self._destinations.check_target(name, disposition, statements.location)
+        statement, written = self._write(query, statements, original, name, disposition)
         fields = [field_of(*row[:2]) for row in self._engine.execute(f"DESCRIBE {name.quoted}").fetchall()]
         rows = RowsInTable(fields, self._engine, name)
         return Outcome(rows, name, written, self._accounting.described(statement))
 
-    def _run_create_as(self, query: dict[str, Any], session: Session, original: Statement) -> Outcome:
+    def _run_create_as(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
         """The query of a CREATE TABLE AS goes the way of a destination table, which is made or replaced by it."""
         create, target = original.tree, original.target
         assert isinstance(create, exp.Create)
@@ -324,25 +303,29 @@ class QueryJobs:
         operation = operation_on(create, target, self._destinations)
         if operation == "SKIP":
             return Outcome(statistics=self._accounting.described(original) | outcome_of(operation, target))
-        select = query_of(original, create, session.project)
-        statement, written = self._write(query, session, select, target, Disposition(write="WRITE_TRUNCATE"))
-        enter_table(create, target, session.statements, self._destinations)
+        select = query_of(original, create, statements.project)
+        statement, written = self._write(query, statements, select, target, Disposition(write="WRITE_TRUNCATE"))
+        enter_table(create, target, statements, self._destinations)
         statistics = self._accounting.described(statement) | {"statementType": original.kind}
         return Outcome(NO_ROWS, target, written, statistics | outcome_of(operation, target))
 
     def _write(
-        self, query: dict[str, Any], session: Session, original: Statement, name: TableName, disposition: Disposition
+        self,
+        query: dict[str, Any],
+        statements: Statements,
+        original: Statement,
+        name: TableName,
+        disposition: Disposition,
     ) -> tuple[Statement, int]:
         """Write a query's rows into a table; return the statement as it was run, and the number of rows."""
-        statements = session.statements
         statement = read_statement(statements.prepare(original.sql), project=statements.project)
         self._accounting.check_billing(query, statement)
         duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
         bound, values = statements.bind(duckdb_sql)
         columns = original.named(statements.columns(duckdb_sql, original.sql))
-        with _told(original.sql, duckdb_sql, session.location):
+        with _told(original.sql, duckdb_sql, statements.location):
             source = Source(bound, values, tuple(columns))
-            return statement, self._destinations.write(name, source, disposition, location=session.location)
+            return statement, self._destinations.write(name, source, disposition, location=statements.location)
 
     def _run_export(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
         """EXPORT DATA: https://cloud.google.com/bigquery/docs/reference/standard-sql/export-statements"""

@@ -17,15 +17,14 @@ from bqemulator.scripting.interpreter import ScriptInterpreter
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.queries.children import Step
 from localcloud.bigquery.queries.definitions import create_model_view
+from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.failures import ScriptFailure, query_error
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.statement import DML_TYPES, Statement, read_statement
-from localcloud.bigquery.tables.engine import Cancelled
+from localcloud.bigquery.tables.engine import Cancelled, complete
 
 if TYPE_CHECKING:
     from bqemulator.catalog.models import RoutineMeta
-
-    from localcloud.bigquery.queries.statements import Statements
 
 T = TypeVar("T")
 
@@ -56,7 +55,7 @@ class Script(ScriptInterpreter):
         sql = plain_literals(sql)
         model = statements.model_statement(sql)
         if model is not None:
-            statements.learning.execute(model, statements.require_session(), dry_run=False)
+            statements.learning.execute(model, statements, dry_run=False)
             self._final_table = None
             return
         statement = read_statement(statements.qualify(sql), project=statements.project)
@@ -118,7 +117,7 @@ class Script(ScriptInterpreter):
         except (Cancelled, ScriptFailure):
             raise
         except Exception as error:
-            if isinstance(error, duckdb.InterruptException) or statements.require_session().cancelled.is_set():
+            if isinstance(error, duckdb.InterruptException) or statements.cancelled.is_set():
                 raise Cancelled from error
             names = statements.names_in_engine(sql)
             raise ScriptFailure(query_error(error, sql=sql, duckdb_sql=names, location=statements.location)) from error
@@ -139,3 +138,22 @@ class Script(ScriptInterpreter):
             await nested.run(routine.definition_body)
         self._final_table = nested._final_table
         return nested._frames.snapshot_current()
+
+
+def run_script(source: str, statements: Statements, steps: list[Step]) -> pa.Table:
+    """Run a script and return the rows of its last statement.
+
+    Args:
+        source: The script, in GoogleSQL.
+        statements: The statements of the job.
+        steps: The list to which each statement is added when it ends, also when the script fails later.
+
+    Raises:
+        QueryError: A statement failed, and the script has no handler for it.
+    """
+    try:
+        result = complete(Script(statements, steps).run(source))
+    except Exception as error:
+        names = statements.names_in_engine(source)
+        raise query_error(error, sql=source, duckdb_sql=names, location=statements.location) from error
+    return result.final_table if result.final_table is not None else pa.table({})

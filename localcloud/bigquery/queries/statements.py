@@ -8,10 +8,12 @@ statement by statement, so that what an earlier statement made is known to the n
 from __future__ import annotations
 
 import re
+import threading
 import uuid
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import duckdb
 import pyarrow as pa
 import sqlglot
 from bqemulator.api.dependencies import AppContext
@@ -25,7 +27,10 @@ from sqlglot import TokenType, exp
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import Field, field_of
-from localcloud.bigquery.queries.scripts import Script
+from localcloud.bigquery.base.session import Column, Session
+from localcloud.bigquery.ml.object_tables import CreateObjectTable
+from localcloud.bigquery.ml.service import MachineLearning
+from localcloud.bigquery.ml.statements import ModelStatement
 from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.names import quote_dashed
@@ -38,14 +43,8 @@ from localcloud.bigquery.sql.statement import (
 )
 from localcloud.bigquery.sql.syntax import refuse_functions_left
 from localcloud.bigquery.sql.translation import Translator
+from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.engine import Engine, complete
-
-if TYPE_CHECKING:
-    from localcloud.bigquery.base.session import Session
-    from localcloud.bigquery.ml.service import MachineLearning
-    from localcloud.bigquery.ml.statements import ModelStatement
-    from localcloud.bigquery.queries.children import Step
-    from localcloud.bigquery.tables.destinations import Destinations
 
 _TRANSLATOR = Translator()
 # A session's temporary tables may be called by this dataset; they are then tables of a hidden one, as BigQuery's are.
@@ -55,7 +54,7 @@ _TEMPORARY_OF_SESSION = re.compile(
 )
 
 
-class Statements:
+class Statements(Session):
     """The statements of one job."""
 
     def __init__(
@@ -68,6 +67,7 @@ class Statements:
         location: str,
         parameters: list[dict[str, Any]] | None,
         user: str,
+        cancelled: threading.Event,
         session_dataset: str | None = None,
         dry_run: bool = False,
     ) -> None:
@@ -78,21 +78,27 @@ class Statements:
         self.project = project
         self.location = location
         self.parameters = parameters
+        self.cancelled = cancelled
         self.dry_run = dry_run
         self.caller = CallerIdentity(principal=f"serviceAccount:{user}")
-        self.session: Session | None = None
         self.default_dataset = default_dataset
         self._session_dataset = session_dataset
         self._default = _split_dataset(default_dataset, project)
 
-    def require_session(self) -> Session:
-        """Return the job's session. Raises ``QueryError`` outside a job."""
-        if self.session is None:
-            raise QueryError("no job is running", reason="jobInternalError")
-        return self.session
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The calling thread's cursor, which is the job's."""
+        return self.engine.connection
 
-    def model_statement(self, sql: str) -> ModelStatement | None:
-        """Return the statement about a model that ``sql`` is, or None. Raises ``QueryError``."""
+    def dataset_location(self, project: str, dataset: str) -> str:
+        """Return the location of a dataset, such as ``US``. Raises ``NotFound``."""
+        found = self.context.catalog.get_dataset(project, dataset)
+        if found is None:
+            raise NotFound(f"Not found: Dataset {project}:{dataset}")
+        return found.location
+
+    def model_statement(self, sql: str) -> ModelStatement | CreateObjectTable | None:
+        """Return the statement about a model or an object table that ``sql`` is, or None. Raises ``QueryError``."""
         return self.learning.parse(quote_dashed(sql), project=self.project, default_dataset=self.default_dataset)
 
     def check(self, statement: Statement) -> None:
@@ -121,8 +127,8 @@ class Statements:
         """
         sql = self.qualify(sql)
         sql = self._inline_model_views(sql)
-        if self.session is not None and self.learning.uses_models(sql):
-            sql = self.learning.rewrite(sql, self.session, dry_run=self.dry_run)
+        if self.learning.uses_models(sql):
+            sql = self.learning.rewrite(sql, self, dry_run=self.dry_run)
             refuse_functions_left(sql)
         return sql
 
@@ -206,14 +212,10 @@ class Statements:
 
     # Describing and running
 
-    def describe(self, sql: str) -> list[Field]:
-        """Return the fields of a query's result without running it. Raises ``QueryError``."""
-        prepared = self.prepare(sql)
-        return self.describe_translated(self._translate(prepared, sql), sql)
-
-    def describe_translated(self, duckdb_sql: str, original: str) -> list[Field]:
-        """Return the fields of a translated query's result without running it. Raises ``QueryError``."""
-        return [field_of(name, kind) for name, kind in self.columns(duckdb_sql, original)]
+    def describe(self, sql: str) -> list[Column]:
+        """Return the columns of a query's result without running it. Raises ``QueryError``."""
+        duckdb_sql = self._translate(self.prepare(sql), sql)
+        return [Column(name, field_of(name, kind)) for name, kind in self.columns(duckdb_sql, sql)]
 
     def columns(self, duckdb_sql: str, original: str) -> list[tuple[str, str]]:
         """Return names and DuckDB types of a translated query's result without running it. Raises ``QueryError``."""
@@ -251,16 +253,6 @@ class Statements:
     def names_in_engine(self, sql: str) -> str:
         """Return the full names of the statement's tables as DuckDB writes them, to complete its messages."""
         return " ".join(name.quoted for name in read_statement(sql, project=self.project).tables)
-
-    def run_script(self, source: str, steps: list[Step]) -> pa.Table:
-        """Run a script; return the rows of its last statement. What it ran is then in ``steps``. Raises ``QueryError``."""
-        try:
-            result = complete(Script(self, steps).run(source))
-        except Exception as error:
-            raise query_error(
-                error, sql=source, duckdb_sql=self.names_in_engine(source), location=self.location
-            ) from error
-        return result.final_table if result.final_table is not None else pa.table({})
 
 
 def _split_dataset(name: str | None, project: str) -> tuple[str, str] | None:

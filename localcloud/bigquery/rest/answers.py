@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.job.jobs import DONE, Job
+from localcloud.bigquery.job.jobs import DONE, Job, Rows
 from localcloud.bigquery.rest.messages import Call
 from localcloud.bigquery.rest.rows import rest_rows
 from localcloud.bigquery.running.service import page_token, position_of
-from localcloud.bigquery.tables.results import NO_ROWS, Rows
+from localcloud.bigquery.tables.results import NO_ROWS
 
 # BigQuery ends a page at about 10 MB (https://cloud.google.com/bigquery/docs/paging-results); this is about as much.
 ROWS_PER_PAGE = 50_000

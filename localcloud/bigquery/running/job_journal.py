@@ -21,7 +21,7 @@ from localcloud.base.sqlite_file import open_database, transaction
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import field_of
 from localcloud.bigquery.job.job_records import job_of, record_of
-from localcloud.bigquery.job.jobs import Job, milliseconds
+from localcloud.bigquery.job.jobs import Job, Rows, milliseconds
 from localcloud.bigquery.queries.accounting import Accounting
 from localcloud.bigquery.sql.statement import DML_TYPES, TableName, read_statement
 from localcloud.bigquery.tables.results import (
@@ -29,7 +29,6 @@ from localcloud.bigquery.tables.results import (
     NO_ROWS,
     AnonymousTables,
     KeptRows,
-    Rows,
     RowsInMemory,
     RowsInTable,
 )

@@ -25,7 +25,7 @@ from localcloud.bigquery.base.schema import (
     field_of,
     quote,
 )
-from localcloud.bigquery.job.jobs import JobKey
+from localcloud.bigquery.job.jobs import JobKey, Rows
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.destinations import Destinations, Disposition, Source
 from localcloud.bigquery.tables.engine import Engine
@@ -110,7 +110,6 @@ class KeptRows:
         return self.rows.page(start, size)
 
 
-Rows = RowsInMemory | RowsInTable | KeptRows
 NO_ROWS = RowsInMemory([], pa.table({}))
 
 

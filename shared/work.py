@@ -103,7 +103,7 @@ class Item:
     """The steps that were reported as stuck."""
     outcome: str | None = None
     """How it ended; None while it has not."""
-    told: bool = False
+    event_published: bool = False
     """Whether its end was told; what has ended is written down before, so that it is told the same way by whoever does."""
     problem: Problem | None = None
     finished: datetime | None = None
@@ -120,7 +120,7 @@ class Item:
     @property
     def final(self) -> bool:
         """Whether nothing more is to be done."""
-        return self.ended and self.told
+        return self.ended and self.event_published
 
     @property
     def current(self) -> Step | None:
@@ -163,7 +163,7 @@ def item_to_json(item: Item) -> dict[str, Any]:
         "facts": dict(item.facts),
         "reported": list(item.reported),
         "outcome": item.outcome,
-        "told": item.told,
+        "event_published": item.event_published,
         "problem": item.problem and item.problem.as_json(),
         "finished": item.finished and item.finished.isoformat(),
     }
@@ -190,7 +190,7 @@ def item_from_json(value: Mapping[str, Any], generation: int) -> Item:
         facts=value["facts"],
         reported=tuple(value["reported"]),
         outcome=value["outcome"],
-        told=value["told"],
+        event_published=value["event_published"],
         problem=Problem(problem["code"], problem["message"], problem["field"]) if problem else None,
         finished=datetime.fromisoformat(finished) if finished else None,
         generation=generation,

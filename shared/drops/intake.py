@@ -64,7 +64,7 @@ def _import_or_watch(
     settle = timedelta(seconds=services.settings.settle_seconds)
     match _decide(drop, problem, services.now(), settle):
         case NotReady() as decision:
-            watches.begin_or_go_on(drop.path, drop, decision, watch, services)
+            watches.open_or_update(drop.path, drop, decision, watch, services)
             if drop.manifest.files is not None and (watch is None or watch.facts.get("files") is None):
                 # Nobody knew before that files are counted: one that came meanwhile was left to the poller.
                 look(drop.path, services.ledger.read(Kind.DROP, drop.path.key), services)

@@ -36,7 +36,7 @@ def is_enough(watch: Item, created: datetime | None) -> bool:
     return files is None or files > COUNTED_FILES
 
 
-def begin_or_go_on(path: DropPath, drop: Drop, decision: NotReady, watch: Item | None, services: Services) -> None:
+def open_or_update(path: DropPath, drop: Drop, decision: NotReady, watch: Item | None, services: Services) -> None:
     """Write that the drop is watched, and when to look again.
 
     Somebody else's write at the same time is as good, unless only this one knows how many files there must be.
@@ -88,7 +88,7 @@ def end(watch: Item, outcome: str, drop: Drop | None, services: Services) -> Non
             fingerprint=drop.fingerprint if drop else "", listed_until=newest.isoformat() if newest else None
         ),
         outcome=outcome,
-        told=True,
+        event_published=True,
         finished=services.now(),
         waits_for=None,
         not_before=None,
@@ -107,7 +107,7 @@ def begin_again(path: DropPath, fingerprint: str, services: Services) -> None:
     drop, _ = services.drop_files.read_or_list(path)
     if drop.files and drop.fingerprint != fingerprint:
         due = (drop.newest or services.now()) + timedelta(seconds=services.settings.settle_seconds)
-        begin_or_go_on(path, drop, NotReady((), due), watch, services)
+        open_or_update(path, drop, NotReady((), due), watch, services)
 
 
 def path_of(item: Item) -> DropPath:

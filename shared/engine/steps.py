@@ -141,7 +141,7 @@ def record(item: Item, handler: Handler, services: Services) -> Item:
     item = handler.close(item, services)
     services.events.publish(completion_event(item))
     log("INFO", f"{item.kind.value} {item.outcome}", key=item.key, code=item.problem.code if item.problem else None)
-    return services.ledger.finish(replace(item, claim=None, told=True))
+    return services.ledger.finish(replace(item, claim=None, event_published=True))
 
 
 def report_stuck(

@@ -62,7 +62,7 @@ ITEMS = st.builds(
     facts=OBJECTS,
     reported=st.lists(TEXTS, max_size=3).map(tuple),
     outcome=st.none() | TEXTS,
-    told=st.booleans(),
+    event_published=st.booleans(),
     problem=st.none() | st.builds(Problem, code=TEXTS, message=TEXTS, field=st.none() | TEXTS),
     finished=st.none() | MOMENTS,
     generation=st.integers(0),
@@ -143,4 +143,4 @@ def test_an_item_is_final_once_its_end_was_told() -> None:
     ended = replace(ITEM, outcome="failed")
     assert ended.ended
     assert not ended.final
-    assert replace(ended, told=True).final
+    assert replace(ended, event_published=True).final

@@ -55,7 +55,9 @@ def test_when_a_new_file_of_an_open_drop_needs_no_look(files: int | None, enough
 def test_a_file_needs_no_look_only_if_the_drop_was_imported_with_it(
     outcome: str, listed_until: datetime | None, created: datetime | None, enough: bool
 ) -> None:
-    watch = replace(_watch(listed_until=listed_until and listed_until.isoformat()), outcome=outcome, told=True)
+    watch = replace(
+        _watch(listed_until=listed_until and listed_until.isoformat()), outcome=outcome, event_published=True
+    )
     assert watches.is_enough(watch, created) is enough
 
 

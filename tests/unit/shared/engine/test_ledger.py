@@ -45,7 +45,7 @@ def index_of(bucket: storage.Bucket, item: Item) -> storage.Blob | None:
 
 
 def ended(item: Item) -> Item:
-    return replace(item, outcome="succeeded", told=True, claim=None)
+    return replace(item, outcome="succeeded", event_published=True, claim=None)
 
 
 def test_what_is_finished_has_no_index_object(bucket: storage.Bucket, at: Callable[..., Ledger], item: Item) -> None:

@@ -1,53 +1,67 @@
-"""Every error that the functions raise on purpose, and what each leads to.
+"""The errors that the functions raise on purpose, and what each one leads to.
 
     ModeldropError
-     ├─ Rejected      the request is wrong and stays wrong: acknowledged, one modeldrop.request.rejected.v1
-     ├─ TryLater      the world is not ready: the event is refused and comes again, or the poller goes on
-     │   └─ Unknown   as above, and nobody knows whether a submission took effect
-     └─ LostRace      somebody else changed the ledger first: this call stops, the other one goes on
+     ├─ Rejected              The request is wrong and stays wrong. The message is acknowledged, and
+     │                        modeldrop.request.rejected.v1 is published.
+     ├─ TryLater              A service does not answer, fails, or has no quota left. The event is delivered again,
+     │   │                    or the poller continues the work.
+     │   └─ OutcomeUnknown    The same, and the call may have taken effect. It must not simply be repeated.
+     └─ LostRace              Another call changed the ledger first. This call stops, the other one continues.
 
-Any other exception is a bug: the event is refused, comes again, and ends in the dead letters after a few attempts.
+Every other exception is a bug: Pub/Sub delivers the event again, and after a few attempts it becomes a dead letter.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+LONGEST_REASON = 300
+
 
 @dataclass(frozen=True)
 class Problem:
-    """What went wrong, as events tell it."""
+    """What went wrong, as events publish it."""
 
     code: str
-    """A short name that programs can compare: `invalid_field`, `model_not_found`, or the service's own reason."""
+    """A short name for programs: `invalid_field`, `model_not_found`, or the reason that the service gives."""
     message: str
-    """What was wrong and what would be right, for a person."""
+    """What is wrong and what would be right, for people."""
     field: str | None = None
-    """The field of the request that it is about, as a dotted path."""
+    """The dotted path of the wrong field in the request."""
 
     def as_json(self) -> dict[str, str | None]:
+        """Return the problem as the ``error`` object of an event."""
         return {"code": self.code, "message": self.message, "field": self.field}
 
 
 class ModeldropError(Exception):
-    """The base of every error that is raised on purpose."""
+    """The base class of every error that is raised on purpose."""
 
 
 class Rejected(ModeldropError):
-    """The request is wrong: nothing is run, the sender is told, and it is not tried again."""
+    """The request is wrong: it is not run and not tried again, and its sender gets a rejection event."""
 
     def __init__(self, message: str, *, field: str | None = None, code: str = "invalid_request") -> None:
+        """Create the error with the problem that its event publishes."""
         super().__init__(message)
         self.problem = Problem(code, message, field)
 
 
 class TryLater(ModeldropError):
-    """A service did not answer, refused for its quota or failed: the same is done again later."""
+    """A service does not answer, fails, or has no quota left: the same call is made again later."""
 
 
-class Unknown(TryLater):
-    """A submission was sent and its outcome is not known: it may not simply be sent again."""
+class OutcomeUnknown(TryLater):
+    """A submission was sent and its outcome is unknown: it must not simply be sent again."""
 
 
 class LostRace(ModeldropError):
-    """The ledger was changed by somebody else since it was read: they go on, this call stops."""
+    """Another call changed the ledger since it was read: that call continues the work, this one stops."""
+
+
+def short_reason(error: BaseException | str) -> str:
+    """Return an error's text on one line of at most 300 characters, for a log or for an error of ours.
+
+    The texts of foreign errors may be as long as a page.
+    """
+    return " ".join(str(error).split())[:LONGEST_REASON]

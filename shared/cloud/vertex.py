@@ -30,10 +30,10 @@ from shared.cloud.states import (
     Progress,
 )
 from shared.errors import (
+    OutcomeUnknown,
     Problem,
     Rejected,
     TryLater,
-    Unknown,
 )
 
 CALL_SECONDS = 20.0
@@ -58,7 +58,7 @@ class VertexJobs:
         """Create the job, once, and return its resource name.
 
         Raises ``Rejected`` if Vertex AI refuses it for good, ``TryLater`` if it was refused for quota and may be sent
-        again, and ``Unknown`` if nobody knows whether there is a job now.
+        again, and ``OutcomeUnknown`` if nobody knows whether there is a job now.
         """
         try:
             created = self._client.create_batch_prediction_job(
@@ -71,9 +71,9 @@ class VertexJobs:
                 case Consequence.WAIT_FOR_QUOTA:
                     raise TryLater(f"Vertex AI: {error.message}"[:300]) from error
                 case _:
-                    raise Unknown(f"Vertex AI: {error}"[:300]) from error
+                    raise OutcomeUnknown(f"Vertex AI: {error}"[:300]) from error
         except OUTAGES as error:
-            raise Unknown(f"Vertex AI did not answer: {error}"[:300]) from error
+            raise OutcomeUnknown(f"Vertex AI did not answer: {error}"[:300]) from error
         return str(created.name)
 
     def look(self, name: str) -> BatchReport | None:

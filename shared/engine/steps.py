@@ -32,10 +32,10 @@ from shared.cloud.states import (
 from shared.engine.services import Services
 from shared.errors import (
     ModeldropError,
+    OutcomeUnknown,
     Problem,
     Rejected,
     TryLater,
-    Unknown,
 )
 from shared.events.outgoing import completion_event, stuck_event
 from shared.log import log
@@ -242,7 +242,7 @@ def _submit_batch(item: Item, step: Step, handler: Handler, services: Services, 
         name = vertex.create(batch, timeout=settings.lease_seconds / 2)
     except Rejected as error:
         return _end(item, handler.refused, error.problem, services)
-    except Unknown as error:
+    except OutcomeUnknown as error:
         log("WARNING", "a submission was not answered", key=item.key, reason=str(error)[:200])
         return _wait(item, "answer", unanswered, services)
     except TryLater:

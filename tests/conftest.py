@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,10 +21,6 @@ LEADING_VARIABLES = ("GOOGLE_", "CLOUDSDK_", "GCLOUD_", "BIGQUERY", "VERTEX_", "
 LEADING_SUFFIXES = ("_EMULATOR_HOST", "_BUCKET", "_TOPIC", "_JOBS_URL", "_BATCH_URL")
 LAST_MODULE = "test_recorded_exchanges.py"
 EXCHANGES_VARIABLE = "MODELDROP_EXCHANGES"
-
-
-class Eventually(Protocol):
-    def __call__(self, probe: Callable[[], Any], timeout: float = 30) -> Any: ...
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -154,18 +148,3 @@ def received_events(subscriber: pubsub_v1.SubscriberClient, project: str) -> Ite
     events = ReceivedEvents(subscriber, f"projects/{project}/subscriptions/modeldrop-events-log")
     yield events
     events.stop()
-
-
-@pytest.fixture(scope="session")
-def eventually() -> Eventually:
-    """Waits for the thing itself: calls ``probe`` until it returns something true, and returns that."""
-
-    def wait(probe: Callable[[], Any], timeout: float = 30) -> Any:
-        deadline, pause, between = time.monotonic() + timeout, threading.Event(), 0.01
-        while not (found := probe()):
-            assert time.monotonic() < deadline, f"it did not happen in {timeout} s"
-            pause.wait(between)
-            between = min(between * 1.5, 0.25)
-        return found
-
-    return wait

@@ -11,6 +11,8 @@ from typing import Any
 
 from google.cloud import pubsub_v1
 
+from tests.waiting import LAST_LIMIT
+
 
 @dataclass(frozen=True)
 class ReceivedEvent:
@@ -39,7 +41,7 @@ class ReceivedEvents:
         self._events: list[ReceivedEvent] = []
         self._stream = subscriber.subscribe(subscription, callback=self._keep)
 
-    def wait_for(self, type: str | None = None, *, timeout: float = 60, **fields: Any) -> ReceivedEvent:  # noqa: A002
+    def wait_for(self, type: str | None = None, *, timeout: float = LAST_LIMIT, **fields: Any) -> ReceivedEvent:  # noqa: A002
         """Return the first event of ``type`` whose data has ``fields``; wait at most ``timeout`` seconds for it.
 
         ``type`` is the whole type or without its prefix and version: ``model.imported``.

@@ -16,6 +16,7 @@ from google.cloud import aiplatform_v1, bigquery, pubsub_v1, storage
 
 from localcloud.apis.contract import Contract
 from localcloud.apis.recorder import FILE_NAME, Exchange, read_exchanges
+from tests.waiting import LAST_LIMIT
 
 # What no API description has, by service or path: what is local only, and what Google describes elsewhere.
 LOCAL_ONLY = {
@@ -74,10 +75,10 @@ def test_the_commonest_calls_are_answered(
         transport="rest", client_options={"api_endpoint": environment["VERTEX_ENDPOINT"]}
     )
     list(jobs.list_batch_prediction_jobs(parent=f"projects/{project}/locations/us-central1"))
-    publisher.publish(environment["DEAD_LETTERS_TOPIC"], b"contract").result(10)
+    publisher.publish(environment["DEAD_LETTERS_TOPIC"], b"contract").result(LAST_LIMIT)
     http = environment["LOCALCLOUD_URL"]
     for path in (f"projects/{project}/topics", f"projects/{project}/locations/us-central1/jobs"):
-        requests.get(f"{http}/v1/{path}", timeout=10).raise_for_status()
+        requests.get(f"{http}/v1/{path}", timeout=LAST_LIMIT).raise_for_status()
 
 
 def test_the_functions_only_ask_what_google_allows(said: list[Exchange]) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import variables
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.e2e.world import World
@@ -56,10 +55,7 @@ def making_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def saved_models(making_models: Path) -> Path:
     """The folder with the tests' own SavedModels, `shifter` and `judge`."""
-    deadline, pause = time.monotonic() + 120, threading.Event()
-    while not (making_models / MADE).exists():
-        assert time.monotonic() < deadline, "the SavedModels were not made in time"
-        pause.wait(0.05)
+    wait_until((making_models / MADE).exists)
     return making_models
 
 

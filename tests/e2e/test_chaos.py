@@ -111,9 +111,9 @@ def test_whatever_goes_wrong_all_is_done_once(world: World, shifter: str, seed: 
             world.tick()
         assert sum(world.faults_met()) > 25 * rounds
     world.ready()
-    world.delivered(timeout=120)
-    world.quiet(timeout=120)
+    world.delivered()
+    world.quiet()
     world.reconcile()
-    world.quiet(timeout=120)
+    world.quiet()
     for _, check, name in todo:
         check(world, name)

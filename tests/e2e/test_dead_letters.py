@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.deeds import SHIFT, check_import, publish_batch
 from tests.e2e.world import World, fresh
+from tests.waiting import LAST_LIMIT
 
 OUTAGE = {"service": "storage", "method": "storage.objects.*", "do": {"status": 403}}
 
@@ -26,7 +27,7 @@ def restless(start_world: Callable[..., AbstractContextManager[World]]) -> Itera
 def dead_letters(world: World, *arguments: str) -> str:
     """Run `python -m deploy dead-letters` with these arguments; return what it prints."""
     command = [sys.executable, "-m", "deploy", "dead-letters", *arguments, "--wait", "1"]
-    done = subprocess.run(command, env=world.shell(), capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, env=world.shell(), capture_output=True, text=True, timeout=LAST_LIMIT, check=True)
     return done.stdout
 
 

@@ -375,7 +375,7 @@ def test_one_write_a_second_to_one_object_is_enough(world: World, shifter: str) 
     for function, name in names.items():
         WORKS[function][0](world, name)
     world.delivered()
-    world.quiet(timeout=120)
+    world.quiet()
     world.quotas_lifted()
     for function, name in names.items():
         done(world, function, name)

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import psutil
@@ -16,6 +15,7 @@ import pytest
 from examples.train_classifier import saved_model
 from localcloud.samples.tables import sample_tables
 from tests.paths import ROOT
+from tests.waiting import LAST_LIMIT
 
 DEMO = [sys.executable, "-m", "demo"]
 
@@ -24,10 +24,8 @@ DEMO = [sys.executable, "-m", "demo"]
 def story() -> str:
     """What the demo tells when everything goes well; training the model belongs to the set-up."""
     saved_model()
-    begun = time.monotonic()
-    demo = subprocess.run(DEMO, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
+    demo = subprocess.run(DEMO, cwd=ROOT, capture_output=True, text=True, check=False, timeout=LAST_LIMIT)
     assert (demo.returncode, demo.stderr) == (0, "")
-    assert time.monotonic() - begun < 60
     return demo.stdout
 
 
@@ -98,8 +96,8 @@ def told_so_far() -> Iterator[subprocess.Popen[str]]:
 def test_interrupted_demo_leaves_nothing_running(told_so_far: subprocess.Popen[str]) -> None:
     processes = psutil.Process(told_so_far.pid).children(recursive=True)
     told_so_far.send_signal(signal.SIGINT)
-    _, errors = told_so_far.communicate(timeout=30)
+    _, errors = told_so_far.communicate(timeout=LAST_LIMIT)
 
     assert (told_so_far.returncode, errors) == (130, "Stopped.\n")
     assert processes
-    assert not psutil.wait_procs(processes, timeout=10)[1]
+    assert not psutil.wait_procs(processes, timeout=LAST_LIMIT)[1]

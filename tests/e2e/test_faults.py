@@ -26,6 +26,7 @@ from tests.e2e.deeds import (
     upload_the_last,
 )
 from tests.e2e.world import World, fresh, together
+from tests.waiting import LAST_LIMIT
 
 FUNCTIONS = ("import_model", "predict", "submit_batch", "submit_batch_message", "poll_jobs")
 # Together they hit three calls in ten.
@@ -60,7 +61,7 @@ def test_with_three_calls_in_ten_failing_nothing_is_lost_and_nothing_done_twice(
             ask(world, name)
         for name in batches:
             publish_batch(world, name)
-        world.until(lambda: len(world.ids("batch.succeeded")) >= len(batches) and not world.pending(), timeout=240)
+        world.until(lambda: len(world.ids("batch.succeeded")) >= len(batches) and not world.pending())
         assert sum(world.faults_met()) > 50
     world.delivered()
     world.reconcile()
@@ -73,9 +74,9 @@ def test_with_three_calls_in_ten_failing_nothing_is_lost_and_nothing_done_twice(
 def test_while_every_service_refuses_all_calls_the_faults_can_be_read_and_taken_back(world: World) -> None:
     with world.faults({"do": {"status": 503}}):
         bucket = f"{world.environment['STORAGE_EMULATOR_HOST']}/storage/v1/b/{world.models.name}"
-        assert requests.get(bucket, timeout=10).status_code == 503
+        assert requests.get(bucket, timeout=LAST_LIMIT).status_code == 503
         assert world.faults_met()[0] >= 1
-    assert requests.get(bucket, timeout=10).status_code == 200
+    assert requests.get(bucket, timeout=LAST_LIMIT).status_code == 200
 
 
 def test_a_conflict_that_says_nothing_of_the_request_does_not_end_it(world: World, shifter: str) -> None:
@@ -225,7 +226,7 @@ def test_what_fails_slowly_holds_up_nothing_that_came_later(
             world.delivered()
             world.drop(world.shifter(SHIFT), name)
             world.delivered()
-            world.until(lambda: any(each.startswith("import/") for each in world.pending()), timeout=120)
+            world.until(lambda: any(each.startswith("import/") for each in world.pending()))
         world.event("prediction.succeeded", request_id=failing)
         world.quiet()
         assert world.shift_of(name) == SHIFT
@@ -251,7 +252,7 @@ def test_no_more_batches_run_at_once_than_is_set(strict: World) -> None:
         assert sum(state in {"JOB_STATE_QUEUED", "JOB_STATE_PENDING", "JOB_STATE_RUNNING"} for state in states) <= 2
         return not world.pending()
 
-    world.until(all_done_and_never_more_than_two, timeout=240)
+    world.until(all_done_and_never_more_than_two)
     for name in names:
         check_batch(world, name)
 

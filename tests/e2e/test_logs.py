@@ -58,10 +58,10 @@ def test_logs_hold_keys_and_nothing_of_what_was_sent(logged: World) -> None:
         calm = send_everything(world)
         world.delivered()
         assert world.faults_met() == [1]
-        world.quiet(timeout=120)
+        world.quiet()
     with world.faults(STORM):
         stormy = send_everything(world)
-        world.until(lambda: not world.pending(), timeout=120)
+        world.until(lambda: not world.pending())
     world.delivered()
     world.quiet()
 

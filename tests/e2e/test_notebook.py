@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from tests.conftest import Eventually
+from tests.waiting import LAST_LIMIT, wait_until
 
 if TYPE_CHECKING:
     from localcloud.cloud import LocalCloud
@@ -23,9 +23,7 @@ INPUT_DATA = "bq://storage-samples.generative_ai.batch_requests_for_multimodal_i
 
 
 @pytest.mark.usefixtures("cloud")
-def test_the_notebook_runs_as_printed(
-    cloud: LocalCloud, environment: dict[str, str], project: str, eventually: Eventually
-) -> None:
+def test_the_notebook_runs_as_printed(cloud: LocalCloud, environment: dict[str, str], project: str) -> None:
     import vertexai
     from google.cloud import bigquery
     from vertexai.batch_prediction import BatchPredictionJob
@@ -53,7 +51,7 @@ def test_the_notebook_runs_as_printed(
     output_uri = f"bq://{project}.{bq_dataset_id}.{bq_table_id}"
     bq_dataset = bigquery.Dataset(f"{project}.{bq_dataset_id}")
     bq_dataset.location = "us-central1"
-    bq_dataset = bq_client.create_dataset(bq_dataset, exists_ok=True, timeout=30)
+    bq_dataset = bq_client.create_dataset(bq_dataset, exists_ok=True, timeout=LAST_LIMIT)
     assert bq_dataset.location == "us-central1"
 
     job = BatchPredictionJob.submit(source_model=MODEL_ID, input_dataset=INPUT_DATA, output_uri_prefix=output_uri)
@@ -63,7 +61,7 @@ def test_the_notebook_runs_as_printed(
         job.refresh()
         return bool(job.has_ended)
 
-    eventually(ended, timeout=60)
+    wait_until(ended)
     assert job.has_succeeded, job.error
     assert job.output_location == output_uri
 
@@ -84,5 +82,5 @@ def test_the_notebook_runs_as_printed(
 
     name = job.resource_name
     job.delete()
-    left = requests.get(f"{environment['VERTEX_ENDPOINT']}/v1/{name}", timeout=20)
+    left = requests.get(f"{environment['VERTEX_ENDPOINT']}/v1/{name}", timeout=LAST_LIMIT)
     assert left.status_code == 404

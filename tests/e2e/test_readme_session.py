@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import requests
 
 from tests.readme import ROOT, blocks
+from tests.waiting import LAST_LIMIT
 
 TICK_SECONDS = 0.5
 TIMEOUT_SECONDS = 90
@@ -26,7 +27,7 @@ def test_session_prints_what_the_readme_says(environment: Mapping[str, str]) -> 
                     output, errors = session.communicate(timeout=TICK_SECONDS)
                     break
                 # As Cloud Scheduler does every minute.
-                requests.post(environment["POLL_JOBS_URL"], json={}, timeout=60).raise_for_status()
+                requests.post(environment["POLL_JOBS_URL"], json={}, timeout=LAST_LIMIT).raise_for_status()
         finally:
             session.kill()
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.world import World, files_of, fresh
+from tests.waiting import LAST_LIMIT
 
 WORDS = ("ham", "spam", "eggs", "bacon", "tofu", "", "Спам", "egg\nplant")
 
@@ -38,7 +39,7 @@ def expected(saved_models: Path, rows: list[dict[str, Any]], tmp_path_factory: p
     inputs = tmp_path_factory.mktemp("judge") / "inputs.json"
     inputs.write_text(json.dumps({name: [row[name] for row in rows] for name in ("word", "place", "count")}))
     command = [sys.executable, "-m", "tests.e2e.saved_models", "predict", str(saved_models / "judge"), str(inputs)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, timeout=120).stdout)
+    return json.loads(subprocess.run(command, check=True, capture_output=True, timeout=LAST_LIMIT).stdout)
 
 
 def test_a_drop_in_any_order_is_one_import_and_a_message_sent_twice_one_prediction(

@@ -20,6 +20,7 @@ from google.api_core import exceptions
 
 from examples.train_classifier import saved_model
 from tests.e2e.world import files_of, fresh
+from tests.waiting import LAST_LIMIT
 
 if TYPE_CHECKING:
     from google.cloud import bigquery, storage
@@ -96,7 +97,7 @@ def expected(classifier: Path, titles: list[str], tmp_path_factory: pytest.TempP
     inputs = tmp_path_factory.mktemp("tutorial") / "inputs.json"
     inputs.write_text(json.dumps({"input": titles}))
     command = [sys.executable, "-m", "tests.e2e.saved_models", "predict", str(classifier), str(inputs)]
-    found = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=120).stdout)
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=LAST_LIMIT).stdout)
     return dict(zip(titles, found["dense_1"], strict=True))
 
 
@@ -177,7 +178,9 @@ print(json.dumps([{{"input": row["input"], "dense_1": list(row["dense_1"])}} for
 kept = imported_tensorflow_model.to_gbq("bqml_tutorial.from_dataframes", replace=True)
 kept.register("registered_from_dataframes")
 """
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=LAST_LIMIT, check=False
+        )
         assert done.returncode == 0, done.stderr[-3000:]
         rows = next(json.loads(line) for line in done.stdout.splitlines() if line.startswith("[{"))
         assert len(rows) == 5
@@ -218,7 +221,7 @@ class TestCommandLine:
             return None
 
         def run(*arguments: str) -> str:
-            done = subprocess.run(["bq", *arguments], capture_output=True, text=True, timeout=100, check=False)
+            done = subprocess.run(["bq", *arguments], capture_output=True, text=True, timeout=LAST_LIMIT, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
             return done.stdout
 

@@ -22,6 +22,7 @@ from tests.e2e.deeds import (
     post_requests,
 )
 from tests.e2e.world import World, fresh
+from tests.waiting import LAST_LIMIT
 
 # What each service tells of a job that has ended, and what is told instead. Vertex AI's client asks for states as numbers.
 ENDED = {"BIGQUERY_EMULATOR_HOST": rb'"state": ?"DONE"', "VERTEX_ENDPOINT": rb'"state": ?4\b'}
@@ -49,7 +50,7 @@ class Retelling:
             f"{self.service}{request.url.path}?{request.url.query}",
             data=await request.body(),
             headers={name: value for name, value in request.headers.items() if name not in NOT_PASSED_ON},
-            timeout=60,
+            timeout=LAST_LIMIT,
         )
         content = self._ended.sub(self._unknown, answer.content) if self.begun else answer.content
         return Response(content, answer.status_code, media_type=answer.headers.get("content-type"))

@@ -23,6 +23,7 @@ from localcloud.declaration import HttpTrigger
 from shared.keys import hash_of
 from tests.conftest import variables
 from tests.received_events import ReceivedEvent, ReceivedEvents
+from tests.waiting import LAST_LIMIT
 
 Found = TypeVar("Found")
 
@@ -116,7 +117,7 @@ class World:
     def publish(self, topic: str, message: Mapping[str, Any] | bytes, **attributes: str) -> str:
         """Publish a message to the topic that the variable ``topic`` names; return the message's id."""
         data = message if isinstance(message, bytes) else json.dumps(message).encode()
-        return str(self.publisher.publish(self.environment[topic], data, **attributes).result(timeout=60))
+        return str(self.publisher.publish(self.environment[topic], data, **attributes).result(timeout=LAST_LIMIT))
 
     def prediction(self, model: str, table: str, request_id: str, **more: Any) -> dict[str, Any]:
         """Return the message that asks ``model`` to shift the numbers into ``table`` of the world's dataset."""
@@ -148,16 +149,18 @@ class World:
 
     def post_batch(self, request: Mapping[str, Any]) -> requests.Response:
         """Send the request of a batch over HTTP."""
-        return requests.post(self.environment["SUBMIT_BATCH_URL"], json=request, timeout=60)
+        return requests.post(self.environment["SUBMIT_BATCH_URL"], json=request, timeout=LAST_LIMIT)
 
     def post_event(self, function: str, headers: Mapping[str, str], body: bytes) -> requests.Response:
         """Send an event, or what is none, to the function's own URL."""
-        return requests.post(self.cloud.functions.urls()[function], data=body, headers=dict(headers), timeout=60)
+        return requests.post(
+            self.cloud.functions.urls()[function], data=body, headers=dict(headers), timeout=LAST_LIMIT
+        )
 
     def tick(self) -> dict[str, Any]:
         """Call the poller as Cloud Scheduler does; return what it told, nothing if it did not answer."""
         with suppress(requests.ConnectionError):
-            answer = requests.post(self.environment["POLL_JOBS_URL"], json={}, timeout=300)
+            answer = requests.post(self.environment["POLL_JOBS_URL"], json={}, timeout=LAST_LIMIT)
             if answer.ok:
                 told: dict[str, Any] = answer.json()
                 return told
@@ -171,7 +174,7 @@ class World:
 
     # What happened
 
-    def until(self, probe: Callable[[], Found], timeout: float = 60, *, ticking: bool = True) -> Found:
+    def until(self, probe: Callable[[], Found], timeout: float = LAST_LIMIT, *, ticking: bool = True) -> Found:
         """Call the poller until ``probe`` returns something true, and return that."""
         deadline, pause = time.monotonic() + timeout, threading.Event()
         while not (found := probe()):
@@ -181,7 +184,7 @@ class World:
             pause.wait(0.1)
         return found
 
-    def event(self, type: str, *, timeout: float = 60, **fields: Any) -> ReceivedEvent:  # noqa: A002
+    def event(self, type: str, *, timeout: float = LAST_LIMIT, **fields: Any) -> ReceivedEvent:  # noqa: A002
         """Tick until an event of ``type`` with ``fields`` has come, and return the first."""
         found: list[ReceivedEvent] = self.until(lambda: self.events.all(type, **fields), timeout)
         return found[0]
@@ -195,7 +198,7 @@ class World:
         prefix = "ledger/pending/"
         return {blob.name.removeprefix(prefix) for blob in self.storage.list_blobs(self.state, prefix=prefix)}
 
-    def quiet(self, timeout: float = 60) -> None:
+    def quiet(self, timeout: float = LAST_LIMIT) -> None:
         """Tick until nothing is open, and every event that was published has come."""
         self.until(lambda: not self.pending(), timeout)
         self.until(lambda: not self.cloud.pubsub.broker.backlog_size(self._events_log), timeout, ticking=False)
@@ -225,7 +228,7 @@ class World:
     def batches(self, key: str) -> list[dict[str, Any]]:
         """Return Vertex AI's jobs of one piece of work."""
         url = f"{self.environment['VERTEX_ENDPOINT']}/v1/projects/{self.project}/locations/{REGION}/batchPredictionJobs"
-        answer = requests.get(url, {"filter": f'labels.modeldrop_key="{key}"'}, timeout=60)
+        answer = requests.get(url, {"filter": f'labels.modeldrop_key="{key}"'}, timeout=LAST_LIMIT)
         found: list[dict[str, Any]] = answer.json().get("batchPredictionJobs", [])
         return found
 
@@ -245,7 +248,7 @@ class World:
         except NotFound:
             return None
 
-    def delivered(self, timeout: float = 60) -> None:
+    def delivered(self, timeout: float = LAST_LIMIT) -> None:
         """Wait until every event was taken by its function, or given up."""
         subscriptions = [
             self.cloud.eventarc.subscription_name(function.service)
@@ -271,40 +274,40 @@ class World:
     def faults(self, *rules: Mapping[str, Any]) -> Iterator[None]:
         """Keep these rules in force, and no others."""
         url = f"{self.environment['LOCALCLOUD_URL']}/faults"
-        requests.delete(url, timeout=10).raise_for_status()
-        answer = requests.post(url, json=list(rules), timeout=10)
+        requests.delete(url, timeout=LAST_LIMIT).raise_for_status()
+        answer = requests.post(url, json=list(rules), timeout=LAST_LIMIT)
         assert answer.ok, answer.text
         try:
             yield
         finally:
-            requests.delete(url, timeout=10).raise_for_status()
+            requests.delete(url, timeout=LAST_LIMIT).raise_for_status()
 
     def faults_met(self) -> list[int]:
         """Return how often each rule in force has hit."""
-        answer = requests.get(f"{self.environment['LOCALCLOUD_URL']}/faults", timeout=10)
+        answer = requests.get(f"{self.environment['LOCALCLOUD_URL']}/faults", timeout=LAST_LIMIT)
         return [each["applied"] for each in answer.json()["faults"]]
 
     def faults_matched(self) -> list[int]:
         """Return how many calls or deliveries each rule in force was about, hit or not."""
-        answer = requests.get(f"{self.environment['LOCALCLOUD_URL']}/faults", timeout=10)
+        answer = requests.get(f"{self.environment['LOCALCLOUD_URL']}/faults", timeout=LAST_LIMIT)
         return [each["matched"] for each in answer.json()["faults"]]
 
     def limit(self, **quotas: float) -> None:
         """Put quotas into force."""
         url = f"{self.environment['LOCALCLOUD_URL']}/quotas"
-        requests.post(url, json=quotas, timeout=10).raise_for_status()
+        requests.post(url, json=quotas, timeout=LAST_LIMIT).raise_for_status()
 
     def quotas_lifted(self) -> None:
         """Take all quotas out of force."""
-        requests.delete(f"{self.environment['LOCALCLOUD_URL']}/quotas", timeout=10).raise_for_status()
+        requests.delete(f"{self.environment['LOCALCLOUD_URL']}/quotas", timeout=LAST_LIMIT).raise_for_status()
 
     def count_calls(self) -> None:
         """Count calls from now on."""
-        requests.delete(f"{self.environment['LOCALCLOUD_URL']}/calls", timeout=10).raise_for_status()
+        requests.delete(f"{self.environment['LOCALCLOUD_URL']}/calls", timeout=LAST_LIMIT).raise_for_status()
 
     def calls(self, caller: str) -> list[str]:
         """Return the methods that the function ``caller`` has called since counting began."""
-        answer = requests.get(f"{self.environment['LOCALCLOUD_URL']}/calls", {"caller": caller}, timeout=10)
+        answer = requests.get(f"{self.environment['LOCALCLOUD_URL']}/calls", {"caller": caller}, timeout=LAST_LIMIT)
         return [call["method"] for call in answer.json()["calls"]]
 
     def shell(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ import base64
 import json
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -36,6 +36,7 @@ from tests.fuzz.mutations import (
 from tests.fuzz.test_events import MESSAGE_EVENTS, OBJECT_NAMES, STORAGE_EVENTS
 from tests.no_events import PostedRequest
 from tests.received_events import ReceivedEvents
+from tests.waiting import LAST_LIMIT, wait_until
 
 REJECTED = "modeldrop.request.rejected.v1"
 
@@ -62,7 +63,7 @@ class Functions:
         self._session = requests.Session()
 
     def post(self, function: str, body: bytes, headers: Mapping[str, str | bytes]) -> requests.Response:
-        return self._session.post(self._urls[function], data=body, headers=dict(headers), timeout=60)
+        return self._session.post(self._urls[function], data=body, headers=dict(headers), timeout=LAST_LIMIT)
 
     def deliver(self, function: str, data: bytes, message_id: str) -> int:
         """Deliver a message; return the status that the function answers with."""
@@ -151,13 +152,13 @@ def test_every_http_request_is_answered_with_what_became_of_it(
 
 
 def test_the_same_refused_message_delivered_again_is_told_under_the_same_id(
-    functions: Functions, received_events: ReceivedEvents, eventually: Callable[..., Any]
+    functions: Functions, received_events: ReceivedEvents
 ) -> None:
     message_id = uuid.uuid4().hex
     key = hash_of("predict", "message", message_id)
     for _ in range(2):
         assert functions.deliver("predict", b'{"model": "d.m"}', message_id) == 200
-    told = eventually(lambda: len(found := received_events.all(REJECTED, key=key)) == 2 and found)
+    told = wait_until(lambda: len(found := received_events.all(REJECTED, key=key)) == 2 and found)
     assert len({event.id for event in told}) == 1
     assert told[0].data["error"] == {"code": "missing_field", "message": "input is missing", "field": "input"}
 

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from localcloud.base.http import HttpServer
+from tests.waiting import LAST_LIMIT
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Receiver:
         """Give the port back, whether it was served or not."""
         self._server.stop()
 
-    def wait_for(self, count: int, timeout: float = 10) -> list[Received]:
+    def wait_for(self, count: int, timeout: float = LAST_LIMIT) -> list[Received]:
         """Return the requests once there are ``count``. Raises ``TimeoutError``."""
         with self._arrived:
             if not self._arrived.wait_for(lambda: len(self.requests) >= count, timeout):

@@ -20,8 +20,9 @@ import pytest
 import requests
 from google.cloud import bigquery, pubsub_v1, storage
 
-from tests.conftest import Eventually, variables
+from tests.conftest import variables
 from tests.paths import SAMPLE_FUNCTIONS
+from tests.waiting import LAST_LIMIT, wait_until
 
 SMALL = SAMPLE_FUNCTIONS / "small"
 PROJECT = "start-project"
@@ -63,10 +64,12 @@ class Started:
 
     def command(self, name: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "localcloud", name]
-        return subprocess.run(command, env={**os.environ, **self.state}, capture_output=True, text=True, timeout=60)
+        return subprocess.run(
+            command, env={**os.environ, **self.state}, capture_output=True, text=True, timeout=LAST_LIMIT
+        )
 
     def function_processes(self) -> list[psutil.Process]:
-        described = requests.get(self.environment()["LOCALCLOUD_URL"], timeout=10).json()
+        described = requests.get(self.environment()["LOCALCLOUD_URL"], timeout=LAST_LIMIT).json()
         leaders = [psutil.Process(function["pid"]) for function in described["functions"].values()]
         return leaders + [worker for leader in leaders for worker in leader.children(recursive=True)]
 
@@ -83,7 +86,7 @@ def have_ended(processes: list[psutil.Process]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory, eventually: Eventually) -> Iterator[Callable[..., Started]]:
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Started]]:
     """Starts local clouds and waits for them; whatever still runs in the end is killed."""
     made: list[Started] = []
 
@@ -91,7 +94,7 @@ def start(tmp_path_factory: pytest.TempPathFactory, eventually: Eventually) -> I
         started = Started(tmp_path_factory.mktemp("start"), *arguments, **settings)
         made.append(started)
         if wait:
-            eventually(started.is_up, timeout=60)
+            wait_until(started.is_up)
         return started
 
     yield make
@@ -124,7 +127,7 @@ def test_the_variables_lead_to_everything(started: Started) -> None:
     key = json.loads(Path(environment["GOOGLE_APPLICATION_CREDENTIALS"]).read_text())
     assert key["client_email"] == f"small-runtime@{PROJECT}.iam.gserviceaccount.com"
     assert key["token_uri"] == f"{http}/token"
-    described = requests.get(http, timeout=10).json()
+    described = requests.get(http, timeout=LAST_LIMIT).json()
     assert described["state"] == "running"
     assert described["services"]["bigquery"] == environment["BIGQUERY_EMULATOR_HOST"]
     assert described["functions"]["keep_call"]["url"] == environment["KEEP_CALL_URL"]
@@ -134,29 +137,31 @@ def test_another_shell_is_led_to_it_too(started: Started) -> None:
     assert started.command("env").stdout == started.env_file.read_text()
 
 
-def test_an_upload_reaches_the_function_that_watches_the_bucket(started: Started, eventually: Eventually) -> None:
+def test_an_upload_reaches_the_function_that_watches_the_bucket(started: Started) -> None:
     with variables(started.environment()):
         storage.Client().bucket(f"{PROJECT}-watched").blob("a folder/ä.txt").upload_from_string("x")
-    [event] = eventually(lambda: started.kept("objects"))
+    [event] = wait_until(lambda: started.kept("objects"))
     assert event["type"] == "google.cloud.storage.object.v1.finalized"
     assert event["data"]["name"] == "a folder/ä.txt"
     assert event["data"]["size"] == "1"
 
 
-def test_a_message_reaches_the_function_that_watches_the_topic(started: Started, eventually: Eventually) -> None:
+def test_a_message_reaches_the_function_that_watches_the_topic(started: Started) -> None:
     with variables(started.environment()):
-        pubsub_v1.PublisherClient().publish(f"projects/{PROJECT}/topics/watched", b"hello", key="value").result(10)
-    [event] = eventually(lambda: started.kept("messages"))
+        pubsub_v1.PublisherClient().publish(f"projects/{PROJECT}/topics/watched", b"hello", key="value").result(
+            LAST_LIMIT
+        )
+    [event] = wait_until(lambda: started.kept("messages"))
     assert event["type"] == "google.cloud.pubsub.topic.v1.messagePublished"
     assert event["data"]["message"]["attributes"] == {"key": "value"}
 
 
-def test_the_schedule_can_be_run_now(started: Started, eventually: Eventually) -> None:
+def test_the_schedule_can_be_run_now(started: Started) -> None:
     http = started.environment()["LOCALCLOUD_URL"]
     job = f"{http}/v1/projects/{PROJECT}/locations/us-central1/jobs/call"
-    assert requests.get(job, timeout=10).json()["schedule"] == "0 0 1 1 *"
-    requests.post(f"{job}:run", json={}, timeout=10).raise_for_status()
-    [call] = eventually(lambda: started.kept("calls"))
+    assert requests.get(job, timeout=LAST_LIMIT).json()["schedule"] == "0 0 1 1 *"
+    requests.post(f"{job}:run", json={}, timeout=LAST_LIMIT).raise_for_status()
+    [call] = wait_until(lambda: started.kept("calls"))
     assert call == {"body": {"from": "the schedule"}, "greeting": "good day", "farewell": "bye"}
 
 
@@ -171,29 +176,29 @@ def test_the_cloud_sdk_is_led_here_where_it_is_installed(started: Started, comma
     program, *arguments = command.split()
     if (path := shutil.which(program)) is not None:
         with variables(started.environment()):
-            done = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=60)
+            done = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=LAST_LIMIT)
         assert done.returncode == 0, done.stderr
         assert told in done.stdout
 
 
 def test_a_path_of_no_service_is_not_found(started: Started) -> None:
-    answer = requests.get(f"{started.environment()['LOCALCLOUD_URL']}/nowhere", timeout=10)
+    answer = requests.get(f"{started.environment()['LOCALCLOUD_URL']}/nowhere", timeout=LAST_LIMIT)
     assert answer.status_code == 404
     assert answer.json()["error"]["status"] == "NOT_FOUND"
 
 
 def test_what_was_there_is_there_after_a_restart(
-    started: Started, start: Callable[..., Started], data_dir: Path, eventually: Eventually
+    started: Started, start: Callable[..., Started], data_dir: Path
 ) -> None:
     with variables(started.environment()):
         job = bigquery.Client().query("CREATE SCHEMA kept; CREATE TABLE kept.numbers AS SELECT 7 AS n")
         job.result()
-        pubsub_v1.PublisherClient().publish(f"projects/{PROJECT}/topics/dead", b"held").result(10)
+        pubsub_v1.PublisherClient().publish(f"projects/{PROJECT}/topics/dead", b"held").result(LAST_LIMIT)
     batches = f"/v1/projects/{PROJECT}/locations/us-central1/batchPredictionJobs"
-    asked = requests.post(f"{started.environment()['LOCALCLOUD_URL']}{batches}", json=BATCH, timeout=10).json()
+    asked = requests.post(f"{started.environment()['LOCALCLOUD_URL']}{batches}", json=BATCH, timeout=LAST_LIMIT).json()
     processes = started.function_processes()
     assert started.command("stop").returncode == 0
-    assert started.process.wait(timeout=20) == 0
+    assert started.process.wait(timeout=LAST_LIMIT) == 0
     assert have_ended(processes)
     assert started.command("env").returncode == 1
 
@@ -205,23 +210,23 @@ def test_what_was_there_is_there_after_a_restart(
         assert storage.Client().bucket(f"{PROJECT}-watched").blob("a folder/ä.txt").download_as_bytes() == b"x"
         with pubsub_v1.SubscriberClient() as subscriber:
             hold = subscriber.subscription_path(PROJECT, "dead-hold")
-            [received] = subscriber.pull(subscription=hold, max_messages=1, timeout=10).received_messages
+            [received] = subscriber.pull(subscription=hold, max_messages=1, timeout=LAST_LIMIT).received_messages
             assert received.message.data == b"held"
-    [batch] = requests.get(f"{again.environment()['LOCALCLOUD_URL']}{batches}", timeout=10).json()[
+    [batch] = requests.get(f"{again.environment()['LOCALCLOUD_URL']}{batches}", timeout=LAST_LIMIT).json()[
         "batchPredictionJobs"
     ]
     assert (batch["name"], batch["createTime"]) == (asked["name"], asked["createTime"])
     again.process.send_signal(signal.SIGINT)
-    assert again.process.wait(timeout=20) == 0
+    assert again.process.wait(timeout=LAST_LIMIT) == 0
 
 
-def test_a_killed_local_cloud_leaves_nothing_behind(start: Callable[..., Started], eventually: Eventually) -> None:
+def test_a_killed_local_cloud_leaves_nothing_behind(start: Callable[..., Started]) -> None:
     started = start()
     folder = Path(started.environment()["GOOGLE_APPLICATION_CREDENTIALS"]).parent
     processes = started.function_processes()
     assert folder.exists()
     started.process.kill()
-    eventually(lambda: have_ended(processes) and not folder.exists())
+    wait_until(lambda: have_ended(processes) and not folder.exists())
 
 
 def test_it_does_not_start_on_a_taken_port(start: Callable[..., Started]) -> None:
@@ -229,7 +234,7 @@ def test_it_does_not_start_on_a_taken_port(start: Callable[..., Started]) -> Non
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         refused = start("--no-functions", "--port", str(taken.getsockname()[1]), wait=False)
-        told = refused.process.communicate(timeout=60)[0]
+        told = refused.process.communicate(timeout=LAST_LIMIT)[0]
     assert refused.process.returncode == 1
     assert "The local cloud did not start" in told
     assert not refused.env_file.exists()
@@ -241,7 +246,7 @@ def test_it_does_not_start_with_a_declaration_that_cannot_be_meant(
     wrong = (SMALL / "deploy" / "functions.yaml").read_text().replace("topic: watched", "topic: wacthed")
     (tmp_path / "wrong.yaml").write_text(wrong)
     refused = start("--declaration", str(tmp_path / "wrong.yaml"), wait=False)
-    told = refused.process.communicate(timeout=60)[0]
+    told = refused.process.communicate(timeout=LAST_LIMIT)[0]
     assert refused.process.returncode == 1
     assert "functions.keep_message: topic `wacthed` is not declared; there are: watched, dead" in told
 

@@ -19,6 +19,7 @@ from examples.make_titles import (
     write_titles,
 )
 from examples.train_classifier import publishers, read_titles, saved_model
+from tests.waiting import LAST_LIMIT
 
 # Loaded in another process, as whoever is given the SavedModel would do.
 EVALUATE = """
@@ -72,7 +73,7 @@ def test_every_slot_of_every_title_is_filled() -> None:
 
 def test_classifier_has_the_tutorials_signature_and_is_good_but_not_perfect(trained: Path) -> None:
     evaluation = subprocess.run(
-        [sys.executable, "-c", EVALUATE, str(trained)], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", EVALUATE, str(trained)], capture_output=True, text=True, check=False, timeout=LAST_LIMIT
     )
 
     assert evaluation.returncode == 0, evaluation.stderr

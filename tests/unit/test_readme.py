@@ -29,6 +29,7 @@ from tests.readme import (
     blocks,
     rows,
 )
+from tests.waiting import LAST_LIMIT
 
 PROJECT = "my-project"
 SETTINGS = Settings(
@@ -144,7 +145,7 @@ def test_commands_are_there_with_their_options(command: str) -> None:
     told = next(told for cell, told in rows("Commands") if cell == f"`{command}`")
     words = command.removeprefix("python ").split(" --project")[0].split()
     asked = subprocess.run(
-        [sys.executable, *words, "--help"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, *words, "--help"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=LAST_LIMIT
     )
 
     assert asked.returncode == 0, asked.stderr

@@ -22,6 +22,7 @@ from localcloud.base.credentials import JWT_BEARER, Credentials
 from localcloud.cloud import LocalCloud
 from localcloud.config import CloudConfig
 from tests.conftest import variables
+from tests.waiting import LAST_LIMIT
 
 ACCOUNT = "modeldrop-runtime@local-project.iam.gserviceaccount.com"
 
@@ -51,7 +52,7 @@ def ask(services: LocalCloud, **claims: object) -> requests.Response:
     now = int(time.time())
     whole = {"iss": ACCOUNT, "aud": key._token_uri, "iat": now, "exp": now + 60, **claims}
     form = {"grant_type": JWT_BEARER, "assertion": jwt.encode(key.signer, whole).decode()}
-    return requests.post(f"{services.addresses.http}/token", data=form, timeout=10)
+    return requests.post(f"{services.addresses.http}/token", data=form, timeout=LAST_LIMIT)
 
 
 def test_the_key_file_is_a_service_accounts_and_the_owners_only(services: LocalCloud) -> None:
@@ -83,7 +84,7 @@ def test_another_key_is_refused(services: LocalCloud) -> None:
     now = int(time.time())
     assertion = jwt.encode(signer, {"iss": ACCOUNT, "iat": now, "exp": now + 60}).decode()
     form = {"grant_type": JWT_BEARER, "assertion": assertion}
-    answer = requests.post(f"{services.addresses.http}/token", data=form, timeout=10)
+    answer = requests.post(f"{services.addresses.http}/token", data=form, timeout=LAST_LIMIT)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
 
 
@@ -97,7 +98,7 @@ def test_a_wrong_assertion_is_refused(services: LocalCloud, claims: dict[str, ob
 
 
 def test_another_grant_is_refused(services: LocalCloud) -> None:
-    answer = requests.post(f"{services.addresses.http}/token", data={"grant_type": "password"}, timeout=10)
+    answer = requests.post(f"{services.addresses.http}/token", data={"grant_type": "password"}, timeout=LAST_LIMIT)
     assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
 
 
@@ -152,6 +153,6 @@ def test_google_genai_signs_in(signed_in: LocalCloud) -> None:
 
 def test_calls_without_credentials_are_let_in(services: LocalCloud) -> None:
     http, queries = services.addresses.http, f"{services.addresses.bigquery}/bigquery/v2/projects/local-project/queries"
-    requests.get(f"{http}/storage/v1/b?project=local-project", timeout=10).raise_for_status()
-    answer = requests.post(queries, json={"query": "SELECT 1", "useLegacySql": False}, timeout=10)
+    requests.get(f"{http}/storage/v1/b?project=local-project", timeout=LAST_LIMIT).raise_for_status()
+    answer = requests.post(queries, json={"query": "SELECT 1", "useLegacySql": False}, timeout=LAST_LIMIT)
     assert answer.status_code == 200

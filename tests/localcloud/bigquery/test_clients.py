@@ -24,6 +24,7 @@ from tests.localcloud.bigquery.world import (
     BigQueryWorld,
     bigquery_world,
 )
+from tests.waiting import LAST_LIMIT
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,12 @@ class Bq:
 
     def __call__(self, *arguments: str) -> str:
         done = subprocess.run(
-            [*self._base, *arguments], capture_output=True, text=True, env=self._environment, timeout=60, check=False
+            [*self._base, *arguments],
+            capture_output=True,
+            text=True,
+            env=self._environment,
+            timeout=LAST_LIMIT,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -74,7 +80,7 @@ def test_bq_makes_loads_queries_shows_and_removes(world: BigQueryWorld, tmp_path
 
 def test_the_discovery_document_leads_here(world: BigQueryWorld) -> None:
     for path in ("/$discovery/rest?version=v2", "/discovery/v1/apis/bigquery/v2/rest"):
-        document = requests.get(f"{world.url}{path}", timeout=10).json()
+        document = requests.get(f"{world.url}{path}", timeout=LAST_LIMIT).json()
         assert document["rootUrl"] == f"{world.url}/"
         assert document["baseUrl"] == f"{world.url}/bigquery/v2/"
         assert "jobs" in document["resources"]

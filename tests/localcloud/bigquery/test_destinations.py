@@ -10,13 +10,8 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import bigquery
 
-from tests.localcloud.bigquery.world import (
-    ENDLESS,
-    PROJECT,
-    BigQueryWorld,
-    bigquery_world,
-    wait_until,
-)
+from tests.localcloud.bigquery.world import ENDLESS, PROJECT, BigQueryWorld, bigquery_world
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.localcloud.bigquery.world import (
-    PROJECT,
-    BigQueryWorld,
-    bigquery_world,
-    wait_until,
-)
+from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
+from tests.waiting import wait_until
 
 # Engines, their exceptions, Python's, escapes of a terminal, and paths of this machine.
 BEHIND = re.compile(

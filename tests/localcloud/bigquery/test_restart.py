@@ -13,14 +13,9 @@ from typing import Any
 import pytest
 from google.api_core import exceptions
 
-from tests.localcloud.bigquery.world import (
-    ENDLESS,
-    PROJECT,
-    BigQueryWorld,
-    bigquery_world,
-    wait_until,
-)
+from tests.localcloud.bigquery.world import ENDLESS, PROJECT, BigQueryWorld, bigquery_world
 from tests.paths import ROOT
+from tests.waiting import LAST_LIMIT, wait_until
 
 Start = Callable[[], AbstractContextManager[BigQueryWorld]]
 
@@ -125,7 +120,8 @@ KILLED = """
 import os, signal, sys, threading
 from pathlib import Path
 from localcloud.base.clock import SystemClock
-from tests.localcloud.bigquery.world import bigquery_world, wait_until
+from tests.localcloud.bigquery.world import bigquery_world
+from tests.waiting import wait_until
 
 class DeadlyClock(SystemClock):
     left = 0
@@ -155,7 +151,7 @@ BEFORE, AFTER = 2, 3
 def kill(home: Path, moment: int, sql: str, options: dict[str, Any]) -> None:
     """Run the job ``once`` over ``home`` in a process that is killed when the job looks at the clock that many times."""
     command = [sys.executable, "-c", KILLED, str(home), str(moment), sql, repr(options)]
-    done = subprocess.run(command, cwd=ROOT, timeout=120, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, timeout=LAST_LIMIT, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 

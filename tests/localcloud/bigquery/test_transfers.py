@@ -23,6 +23,7 @@ from tests.localcloud.bigquery.world import (
     BigQueryWorld,
     bigquery_world,
 )
+from tests.waiting import LAST_LIMIT
 
 
 @pytest.fixture(scope="module")
@@ -180,18 +181,21 @@ def test_an_upload_in_pieces(world: BigQueryWorld, dataset: str) -> None:
     begun = requests.post(
         f"{world.url}/upload/bigquery/v2/projects/{PROJECT}/jobs?uploadType=resumable",
         json={"configuration": configuration},
-        timeout=20,
+        timeout=LAST_LIMIT,
     )
     session = begun.headers["Location"]
     half = 262_144 * 2
     first = requests.put(
-        session, data=content[:half], headers={"Content-Range": f"bytes 0-{half - 1}/{len(content)}"}, timeout=20
+        session,
+        data=content[:half],
+        headers={"Content-Range": f"bytes 0-{half - 1}/{len(content)}"},
+        timeout=LAST_LIMIT,
     )
     assert (first.status_code, first.headers["Range"]) == (308, f"bytes=0-{half - 1}")
-    asked = requests.put(session, headers={"Content-Range": f"bytes */{len(content)}"}, timeout=20)
+    asked = requests.put(session, headers={"Content-Range": f"bytes */{len(content)}"}, timeout=LAST_LIMIT)
     assert (asked.status_code, asked.headers["Range"]) == (308, f"bytes=0-{half - 1}")
     span = f"bytes {half}-{len(content) - 1}/{len(content)}"
-    last = requests.put(session, data=content[half:], headers={"Content-Range": span}, timeout=20)
+    last = requests.put(session, data=content[half:], headers={"Content-Range": span}, timeout=LAST_LIMIT)
     job = world.client().get_job(last.json()["jobReference"]["jobId"])
     job.result()
     assert job.output_rows == 100_000

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +30,7 @@ from localcloud.base.http import (
 )
 from localcloud.bigquery.server import BigQuery
 from localcloud.storage.service import Storage
+from tests.waiting import LAST_LIMIT
 
 PROJECT = "local-project"
 BUCKET = "transfers"
@@ -83,7 +83,11 @@ class BigQueryWorld:
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
         """Send a request by hand; ``path`` begins after ``/projects/PROJECT``."""
         return requests.request(
-            method, f"{self.url}/bigquery/v2/projects/{PROJECT}{path}", timeout=20, allow_redirects=False, **options
+            method,
+            f"{self.url}/bigquery/v2/projects/{PROJECT}{path}",
+            timeout=LAST_LIMIT,
+            allow_redirects=False,
+            **options,
         )
 
     def insert(self, query: str, *, job_id: str | None = None, location: str | None = None, **options: Any) -> Any:
@@ -159,11 +163,3 @@ def _recorded(app: ASGIApp, exchanges: list[Exchange]) -> ASGIApp:
             )
 
     return recorded
-
-
-def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
-    """Wait until ``condition`` holds; fail after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.005)

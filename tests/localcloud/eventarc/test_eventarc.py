@@ -17,6 +17,7 @@ from localcloud.storage.resources import DELETED, FINALIZED
 from localcloud.storage.service import Storage
 from tests.localcloud.receiver import Receiver
 from tests.paths import EVENTS
+from tests.waiting import LAST_LIMIT
 
 PROJECT = "local-project"
 TOPIC = f"projects/{PROJECT}/topics/modeldrop-predict"
@@ -90,7 +91,7 @@ def test_a_written_object_becomes_the_documented_event(world, function):
     }
     assert request.headers["content-type"] == "application/json"
     assert request.json == stored.resource()
-    assert world.broker.wait_until_idle(5)
+    assert world.broker.wait_until_idle(LAST_LIMIT)
 
 
 @pytest.mark.parametrize("capture", sorted(CAPTURES.glob("storage_finalized_s*.json")), ids=lambda path: path.stem)
@@ -128,7 +129,7 @@ def test_only_the_wanted_bucket_and_type_are_brought(world, function):
     world.store.write("outputs", "a", b"x")
     world.store.write("models", "b", b"x")
     world.store.write("models", "c", b"x")
-    assert world.broker.wait_until_idle(5)
+    assert world.broker.wait_until_idle(LAST_LIMIT)
     assert sorted(request.json["name"] for request in function.requests) == ["b", "c"]
 
 
@@ -138,7 +139,7 @@ def test_deletions_have_a_trigger_of_their_own(world, function):
     world.store.delete("models", "a")
     (request,) = function.wait_for(1)
     assert request.headers["ce-type"] == "google.cloud.storage.object.v1.deleted"
-    assert world.broker.wait_until_idle(5)
+    assert world.broker.wait_until_idle(LAST_LIMIT)
     assert len(function.requests) == 1
 
 
@@ -192,7 +193,7 @@ def test_an_event_that_is_not_taken_comes_again_as_the_same_event(world, functio
     function.answer = lambda request: 500 if len(function.requests) < 3 else 204
     connect_models(world, function)
     world.store.write("models", "a", b"x")
-    assert world.broker.wait_until_idle(5)
+    assert world.broker.wait_until_idle(LAST_LIMIT)
     assert len(function.requests) == 3
     assert len({request.headers["ce-id"] for request in function.requests}) == 1
 
@@ -201,7 +202,7 @@ def test_a_storage_event_can_be_told_and_replayed_from_the_dead_letters(world, f
     function.answer = lambda request: 500
     connect_models(world, function)
     stored = world.store.write("models", "shop/tagger/1/saved_model.pb", b"graph")
-    assert world.broker.wait_until_idle(5)
+    assert world.broker.wait_until_idle(LAST_LIMIT)
     assert len(function.requests) == 3
     (letter,) = world.broker.pull(HOLD, 10)
     attributes = letter.message.attributes
@@ -217,7 +218,7 @@ def test_a_message_in_the_dead_letters_is_as_it_was_published(world, function):
     function.answer = lambda request: 400
     connect_predict(world, function)
     world.broker.publish(TOPIC, [PublishedMessage(b"poison", {"source": "nightly"})])
-    assert world.broker.wait_until_idle(5)
+    assert world.broker.wait_until_idle(LAST_LIMIT)
     assert [request.json["deliveryAttempt"] for request in function.requests] == [1, 2, 3]
     (letter,) = world.broker.pull(HOLD, 10)
     assert letter.message.data == b"poison"
@@ -243,5 +244,5 @@ def test_events_that_were_not_delivered_before_a_restart_are_delivered_after_it(
         connect_predict(world, function)
         types = {request.headers["ce-type"] for request in function.wait_for(2)}
         assert types == {FINALIZED, "google.cloud.pubsub.topic.v1.messagePublished"}
-        assert world.broker.wait_until_idle(5)
+        assert world.broker.wait_until_idle(LAST_LIMIT)
     world.stop()

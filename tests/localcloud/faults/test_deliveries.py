@@ -14,8 +14,8 @@ import requests
 from localcloud.cloud import LocalCloud
 from localcloud.config import CloudConfig
 from localcloud.pubsub.messages import PublishedMessage
-from tests.conftest import Eventually
 from tests.paths import SAMPLE_FUNCTIONS
+from tests.waiting import LAST_LIMIT, wait_until
 
 SMALL = SAMPLE_FUNCTIONS / "small"
 PROJECT = "deliveries"
@@ -41,13 +41,13 @@ def order(small: LocalCloud) -> Iterator[Callable[..., None]]:
 
     # What another test has left to be delivered again would be counted here.
     small.functions.wait_until_ready()
-    assert small.pubsub.broker.wait_until_idle(30)
+    assert small.pubsub.broker.wait_until_idle(LAST_LIMIT)
 
     def order(*rules: dict[str, Any]) -> None:
-        requests.post(f"{small.addresses.http}/faults", json=list(rules), timeout=10).raise_for_status()
+        requests.post(f"{small.addresses.http}/faults", json=list(rules), timeout=LAST_LIMIT).raise_for_status()
 
     yield order
-    requests.delete(f"{small.addresses.http}/faults", timeout=10).raise_for_status()
+    requests.delete(f"{small.addresses.http}/faults", timeout=LAST_LIMIT).raise_for_status()
 
 
 @pytest.fixture
@@ -77,34 +77,31 @@ def test_a_duplicate_is_delivered_twice(
     order: Callable[..., None],
     publish: Callable[[str], None],
     delivered: Callable[[], list[str]],
-    eventually: Eventually,
 ) -> None:
     order({**TO_MESSAGES, "nth": 1, "do": {"duplicate": True}})
     publish("twice")
-    eventually(lambda: delivered() == ["twice", "twice"])
+    wait_until(lambda: delivered() == ["twice", "twice"])
 
 
 def test_a_lost_acknowledgement_brings_the_event_again(
     order: Callable[..., None],
     publish: Callable[[str], None],
     delivered: Callable[[], list[str]],
-    eventually: Eventually,
 ) -> None:
     order({**TO_MESSAGES, "times": 2, "do": {"lose_acknowledgement": True}})
     publish("again")
-    eventually(lambda: delivered() == ["again"] * 3)
+    wait_until(lambda: delivered() == ["again"] * 3)
 
 
 def test_a_delayed_event_comes_late(
     order: Callable[..., None],
     publish: Callable[[str], None],
     delivered: Callable[[], list[str]],
-    eventually: Eventually,
 ) -> None:
     order({**TO_MESSAGES, "nth": 1, "do": {"delay_seconds": 1}})
     begun = time.monotonic()
     publish("late")
-    eventually(lambda: delivered() == ["late"])
+    wait_until(lambda: delivered() == ["late"])
     assert time.monotonic() - begun >= 1
 
 
@@ -112,27 +109,25 @@ def test_a_reordered_event_lets_others_go_first(
     order: Callable[..., None],
     publish: Callable[[str], None],
     delivered: Callable[[], list[str]],
-    eventually: Eventually,
 ) -> None:
     order({**TO_MESSAGES, "nth": 1, "do": {"reorder": 2}})
     publish("first")
     publish("second")
     publish("third")
-    assert eventually(lambda: len(delivered()) == 3 and delivered())[-1] == "first"
+    assert wait_until(lambda: len(delivered()) == 3 and delivered())[-1] == "first"
 
 
 def test_a_dropped_event_never_comes(
     order: Callable[..., None],
     publish: Callable[[str], None],
     delivered: Callable[[], list[str]],
-    eventually: Eventually,
     small: LocalCloud,
 ) -> None:
     order({**TO_MESSAGES, "nth": 1, "do": {"drop": True}})
     publish("lost")
     publish("kept")
-    eventually(lambda: delivered() == ["kept"])
-    assert small.pubsub.broker.wait_until_idle(10)
+    wait_until(lambda: delivered() == ["kept"])
+    assert small.pubsub.broker.wait_until_idle(LAST_LIMIT)
     assert delivered() == ["kept"]
 
 
@@ -140,13 +135,12 @@ def test_an_event_that_is_answered_with_a_status_does_not_reach_the_function_and
     order: Callable[..., None],
     publish: Callable[[str], None],
     delivered: Callable[[], list[str]],
-    eventually: Eventually,
     small: LocalCloud,
 ) -> None:
     order({**TO_MESSAGES, "times": 2, "do": {"status": 503}})
     publish("refused")
-    eventually(lambda: delivered() == ["refused"])
-    assert small.pubsub.broker.wait_until_idle(10)
+    wait_until(lambda: delivered() == ["refused"])
+    assert small.pubsub.broker.wait_until_idle(LAST_LIMIT)
     assert delivered() == ["refused"]
     assert small.faults.describe()[0]["matched"] == 3
 
@@ -156,12 +150,11 @@ def test_an_event_that_is_always_answered_with_a_status_goes_to_the_dead_letters
     publish: Callable[[str], None],
     delivered: Callable[[], list[str]],
     small: LocalCloud,
-    eventually: Eventually,
 ) -> None:
     order({**TO_MESSAGES, "do": {"status": 500}})
     publish("never taken")
     hold = f"projects/{PROJECT}/subscriptions/dead-hold"
-    [received] = eventually(lambda: small.pubsub.broker.pull(hold, 1, wait_seconds=0), timeout=60)
+    [received] = wait_until(lambda: small.pubsub.broker.pull(hold, 1, wait_seconds=0))
     assert received.message.data == b"never taken"
     assert small.faults.describe()[0]["applied"] == 5
     assert delivered() == []
@@ -181,28 +174,26 @@ def test_a_rule_that_cannot_be_meant_is_refused_and_the_others_can_be_read(
     small: LocalCloud, rule: str, message: str
 ) -> None:
     url = f"{small.addresses.http}/faults"
-    refused = requests.post(url, data=rule, timeout=10)
+    refused = requests.post(url, data=rule, timeout=LAST_LIMIT)
     assert refused.status_code == 400
     assert message in refused.json()["error"]["message"]
-    assert requests.get(url, timeout=10).json() == {"faults": []}
+    assert requests.get(url, timeout=LAST_LIMIT).json() == {"faults": []}
 
 
-def test_a_rule_about_one_receiver_leaves_the_others_alone(
-    order: Callable[..., None], small: LocalCloud, eventually: Eventually
-) -> None:
+def test_a_rule_about_one_receiver_leaves_the_others_alone(order: Callable[..., None], small: LocalCloud) -> None:
     order({**TO_MESSAGES, "do": {"drop": True}})
     small.storage.store.write(f"{PROJECT}-watched", "an object", b"x")
-    eventually(lambda: small.storage.store.list(KEPT, "objects/"))
+    wait_until(lambda: small.storage.store.list(KEPT, "objects/"))
     assert small.faults.describe()[0]["applied"] == 0
 
 
 def test_a_function_that_is_killed_at_every_attempt_leaves_its_event_to_the_dead_letters(
-    order: Callable[..., None], publish: Callable[[str], None], small: LocalCloud, eventually: Eventually
+    order: Callable[..., None], publish: Callable[[str], None], small: LocalCloud
 ) -> None:
     order({"caller": "keep_message", "method": "storage.objects.insert", "do": {"kill": True}})
     publish("poison")
     hold = f"projects/{PROJECT}/subscriptions/dead-hold"
-    [received] = eventually(lambda: small.pubsub.broker.pull(hold, 1, wait_seconds=0), timeout=60)
+    [received] = wait_until(lambda: small.pubsub.broker.pull(hold, 1, wait_seconds=0))
     assert received.message.data == b"poison"
     # An attempt that finds the function still starting counts too, and meets no rule.
     assert 1 <= small.faults.describe()[0]["applied"] <= 5

@@ -11,6 +11,7 @@ from google.api_core.exceptions import Forbidden, TooManyRequests
 from google.cloud import bigquery, storage
 
 from localcloud.faults.active import Faults
+from tests.waiting import LAST_LIMIT
 
 NOTHING = {
     "storage_writes_per_second": None,
@@ -23,8 +24,8 @@ NOTHING = {
 def quotas(environment: dict[str, str]) -> Iterator[Callable[[Any], requests.Response]]:
     """Puts quotas into force, until the test ends."""
     url = f"{environment['LOCALCLOUD_URL']}/quotas"
-    yield lambda document: requests.post(url, json=document, timeout=10)
-    assert requests.delete(url, timeout=10).json() == NOTHING
+    yield lambda document: requests.post(url, json=document, timeout=LAST_LIMIT)
+    assert requests.delete(url, timeout=LAST_LIMIT).json() == NOTHING
 
 
 def test_an_object_is_written_so_often_and_no_more(

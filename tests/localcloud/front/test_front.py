@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -45,6 +44,7 @@ from localcloud.pubsub.service import PubSub
 from localcloud.storage.errors import NotFound
 from localcloud.storage.service import Storage
 from tests.paths import SAMPLE_FUNCTIONS
+from tests.waiting import LAST_LIMIT, wait_until
 
 PROJECT, BUCKET = "front-project", "front-bucket"
 TOPIC, HOLD = f"projects/{PROJECT}/topics/front", f"projects/{PROJECT}/subscriptions/front-hold"
@@ -68,12 +68,12 @@ class Stage:
 
     def order(self, *rules: dict[str, Any]) -> None:
         """Put ``rules`` into force in place of whatever was."""
-        requests.delete(f"{self.url}/faults", timeout=10).raise_for_status()
-        requests.post(f"{self.url}/faults", json=list(rules), timeout=10).raise_for_status()
+        requests.delete(f"{self.url}/faults", timeout=LAST_LIMIT).raise_for_status()
+        requests.post(f"{self.url}/faults", json=list(rules), timeout=LAST_LIMIT).raise_for_status()
 
     def applied(self) -> list[int]:
         """Return how often each rule was applied."""
-        return [rule["applied"] for rule in requests.get(f"{self.url}/faults", timeout=10).json()["faults"]]
+        return [rule["applied"] for rule in requests.get(f"{self.url}/faults", timeout=LAST_LIMIT).json()["faults"]]
 
     def has(self, name: str) -> bool:
         try:
@@ -90,7 +90,7 @@ class Stage:
 
     def work(self, name: str) -> requests.Response:
         """Have the function write the object ``name``, read it and publish it."""
-        return requests.post(self.functions.urls()["work"], params={"name": name}, timeout=30)
+        return requests.post(self.functions.urls()["work"], params={"name": name}, timeout=LAST_LIMIT)
 
 
 @pytest.fixture(scope="module")
@@ -178,13 +178,6 @@ def aside() -> Iterator[Callable[..., Future[Any]]]:
         yield threads.submit
 
 
-def wait_until(condition: Callable[[], bool], timeout: float = 10) -> None:
-    deadline, pause = time.monotonic() + timeout, threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        pause.wait(0.01)
-
-
 def test_a_status_before_the_effect_keeps_the_object_from_being_written(stage: Stage, bucket: storage.Bucket) -> None:
     stage.order({**ONLY_INSERT, "do": {"status": 503}})
     with pytest.raises(exceptions.ServiceUnavailable) as refused:
@@ -255,7 +248,7 @@ def test_a_slow_answer_comes_at_the_rate_that_was_ordered(
     stage.order({"service": "storage", "method": "storage.objects.get", "do": {"slow_bytes_per_second": 100}})
     begun = stage.clock.now()
     url = f"{stage.url}/download/storage/v1/b/{BUCKET}/o/{name}?alt=media"
-    download = aside(lambda: requests.get(url, timeout=30).content)
+    download = aside(lambda: requests.get(url, timeout=LAST_LIMIT).content)
     wait_until(lambda: stage.clock.advance(0.1) is None and download.done())
     assert download.result() == content
     assert (stage.clock.now() - begun).total_seconds() >= len(content) / 100
@@ -292,13 +285,13 @@ def test_a_delayed_publish_waits(stage: Stage, publisher: Any, aside: Callable[.
     wait_until(lambda: stage.applied() == [1])
     assert not publishing.done()
     stage.clock.advance(60)
-    assert publishing.result(timeout=10).message_ids
+    assert publishing.result(timeout=LAST_LIMIT).message_ids
 
 
 def test_the_calls_of_a_function_are_counted_in_their_order(stage: Stage) -> None:
-    requests.delete(f"{stage.url}/calls", timeout=10).raise_for_status()
+    requests.delete(f"{stage.url}/calls", timeout=LAST_LIMIT).raise_for_status()
     assert stage.work(next(NAMES)).text == "done"
-    counted = requests.get(f"{stage.url}/calls", params={"caller": "work"}, timeout=10).json()["calls"]
+    counted = requests.get(f"{stage.url}/calls", params={"caller": "work"}, timeout=LAST_LIMIT).json()["calls"]
     assert [call["n"] for call in counted] == list(range(1, len(counted) + 1))
     # The client looks at the bucket beside its work, whenever it comes to it.
     assert [call["method"] for call in counted if call["method"] != "storage.buckets.get"] == [
@@ -306,7 +299,7 @@ def test_the_calls_of_a_function_are_counted_in_their_order(stage: Stage) -> Non
         "storage.objects.get",
         "pubsub.projects.topics.publish",
     ]
-    assert requests.get(f"{stage.url}/calls", params={"caller": "predict"}, timeout=10).json()["calls"] == []
+    assert requests.get(f"{stage.url}/calls", params={"caller": "predict"}, timeout=LAST_LIMIT).json()["calls"] == []
 
 
 def test_a_rule_about_a_function_leaves_others_alone(stage: Stage, bucket: storage.Bucket) -> None:
@@ -343,10 +336,10 @@ def test_a_function_is_killed_at_a_call_to_pubsub(stage: Stage, when: str, publi
 
 
 def test_a_wrong_rule_is_told_to_a_person(stage: Stage) -> None:
-    answer = requests.post(f"{stage.url}/faults", json={"do": {"reset": True}, "nht": 3}, timeout=10)
+    answer = requests.post(f"{stage.url}/faults", json={"do": {"reset": True}, "nht": 3}, timeout=LAST_LIMIT)
     assert answer.status_code == 400
     assert answer.json()["error"]["message"].startswith("A rule has no field `nht`")
-    assert requests.post(f"{stage.url}/faults", data="{", timeout=10).status_code == 400
+    assert requests.post(f"{stage.url}/faults", data="{", timeout=LAST_LIMIT).status_code == 400
     assert not stage.faults
 
 
@@ -363,7 +356,7 @@ def test_exchanges_are_recorded_with_who_called(stage: Stage) -> None:
     assert insert.request["name"] == insert.answer["name"] == name
     assert ("uploadType", "multipart") in insert.query
     assert (get.method, get.caller, get.request) == ("storage.objects.get", "work", None)
-    requests.get(f"{stage.url}/storage/v1/b/{BUCKET}/o/{name}?fields=name", timeout=10)
+    requests.get(f"{stage.url}/storage/v1/b/{BUCKET}/o/{name}?fields=name", timeout=LAST_LIMIT)
     own = [each for each in read_exchanges(stage.record) if ("fields", "name") in each.query][-1]
     assert (own.caller, own.answer) == (None, {"name": name})
 
@@ -374,7 +367,7 @@ def test_a_multipart_upload_is_recorded_however_its_boundary_is_quoted(stage: St
         url = f"{stage.url}/upload/storage/v1/b/{BUCKET}/o?uploadType=multipart"
         body = parts.format('{"name": "quoted"}')
         headers = {"Content-Type": f"multipart/related; boundary={quote}=x={quote}"}
-        requests.post(url, data=body, headers=headers, timeout=10).raise_for_status()
+        requests.post(url, data=body, headers=headers, timeout=LAST_LIMIT).raise_for_status()
         assert list(read_exchanges(stage.record))[-1].request == {"name": "quoted"}
 
 
@@ -390,12 +383,13 @@ def test_a_front_that_watches_nothing_costs_next_to_nothing() -> None:
             pass
 
         scope = {"type": "http", "method": "GET", "path": "/storage/v1/b", "raw_path": b"/storage/v1/b"}
-        begun = time.perf_counter()
+        begun = time.thread_time()
         for _ in range(times):
             await app(scope, receive, send)
-        return (time.perf_counter() - begun) / times
+        return (time.thread_time() - begun) / times
 
     front = Front(faults=Faults(), calls=Calls(), callers=Callers(dict), kill=lambda _: None, clock=SystemClock())
     added = asyncio.run(call(front.wrap(answer, "storage"), 2000)) - asyncio.run(call(answer, 2000))
     front.stop()
-    assert added < 0.0001
+    # Ten times what it takes: the CPU time of this thread, which other processes hardly change.
+    assert added < 0.0005

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from localcloud.declaration import Function, HttpTrigger
 from localcloud.functions.janitor import Janitor
 from localcloud.functions.processes import Functions, FunctionStartError
 from tests.paths import SAMPLE_FUNCTIONS as FUNCTIONS
+from tests.waiting import LAST_LIMIT, wait_until
 
 
 def function(name: str) -> Function:
@@ -47,18 +46,11 @@ def supervise(tmp_path: Path, janitor: Janitor) -> Iterator[Callable[..., Functi
         functions.stop()
 
 
-def wait_until(condition: Callable[[], bool], timeout: float = 15) -> None:
-    deadline, pause = time.monotonic() + timeout, threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        pause.wait(0.02)
-
-
 def test_a_function_gets_what_it_is_given_and_nothing_of_the_person(supervise: Callable[..., Functions]) -> None:
     functions = supervise(FUNCTIONS / "echo", "echo")
     functions.start({"MODEL_BUCKET": "models"})
     functions.wait_until_ready()
-    told = requests.post(functions.urls()["echo"], data="hello", timeout=10).json()
+    told = requests.post(functions.urls()["echo"], data="hello", timeout=LAST_LIMIT).json()
     assert told["body"] == "hello"
     environment = told["environment"]
     assert environment["MODEL_BUCKET"] == "models"
@@ -105,7 +97,7 @@ def test_a_function_has_the_packages_that_it_is_deployed_with(
     functions.wait_until_ready()
     url = functions.urls()["importing"]
     imported = {
-        name: requests.post(url, data=name, timeout=30).text
+        name: requests.post(url, data=name, timeout=LAST_LIMIT).text
         for name in ("pandas", "numpy", "yaml", "hypothesis", "flask", "google.cloud.storage")
     }
     absent = absent | ({"numpy"} if "pandas" in absent else set())
@@ -123,7 +115,7 @@ def test_a_module_of_the_functions_own_is_there_whatever_packages_bring_it(
     functions = supervise(source, "importing")
     functions.start({})
     functions.wait_until_ready()
-    assert requests.post(functions.urls()["importing"], data="rich", timeout=30).text == "True"
+    assert requests.post(functions.urls()["importing"], data="rich", timeout=LAST_LIMIT).text == "True"
 
 
 def test_a_function_is_one_gunicorn_master_with_one_worker(supervise: Callable[..., Functions]) -> None:
@@ -131,7 +123,9 @@ def test_a_function_is_one_gunicorn_master_with_one_worker(supervise: Callable[.
     functions.start({})
     functions.wait_until_ready()
     workers = psutil.Process(functions.pids()["echo"]).children(recursive=True)
-    assert [worker.pid for worker in workers] == [requests.post(functions.urls()["echo"], timeout=10).json()["pid"]]
+    assert [worker.pid for worker in workers] == [
+        requests.post(functions.urls()["echo"], timeout=LAST_LIMIT).json()["pid"]
+    ]
 
 
 def test_functions_run_side_by_side_and_log_to_files_of_their_own(
@@ -141,7 +135,7 @@ def test_functions_run_side_by_side_and_log_to_files_of_their_own(
     functions.start({})
     functions.wait_until_ready()
     assert len(set(functions.urls().values())) == 2
-    requests.post(f"{functions.urls()['echo']}/somewhere", timeout=10).raise_for_status()
+    requests.post(f"{functions.urls()['echo']}/somewhere", timeout=LAST_LIMIT).raise_for_status()
     wait_until(lambda: "asked for /somewhere" in (tmp_path / "logs" / "echo.log").read_text())
     assert "somewhere" not in (tmp_path / "logs" / "crash.log").read_text()
 
@@ -152,10 +146,10 @@ def test_a_function_that_crashes_comes_back_at_the_same_address(supervise: Calla
     functions.wait_until_ready()
     crashing, echo = functions.pids()["crash"], functions.pids()["echo"]
     with pytest.raises(requests.ConnectionError):
-        requests.post(functions.urls()["crash"], timeout=10)
+        requests.post(functions.urls()["crash"], timeout=LAST_LIMIT)
     wait_until(lambda: functions.pids().get("crash") not in (None, crashing))
     functions.wait_until_ready()
-    assert requests.head(f"{functions.urls()['crash']}/robots.txt", timeout=10).status_code == 404
+    assert requests.head(f"{functions.urls()['crash']}/robots.txt", timeout=LAST_LIMIT).status_code == 404
     assert functions.pids()["echo"] == echo
 
 
@@ -163,10 +157,10 @@ def test_a_killed_function_is_down_before_it_is_ready_again(supervise: Callable[
     functions = supervise(FUNCTIONS / "echo", "echo")
     functions.start({})
     functions.wait_until_ready()
-    before = requests.post(functions.urls()["echo"], timeout=10).json()["pid"]
+    before = requests.post(functions.urls()["echo"], timeout=LAST_LIMIT).json()["pid"]
     functions.kill("echo")
     functions.wait_until_ready()
-    assert requests.post(functions.urls()["echo"], timeout=10).json()["pid"] != before
+    assert requests.post(functions.urls()["echo"], timeout=LAST_LIMIT).json()["pid"] != before
 
 
 def test_a_function_that_cannot_start_shows_its_last_log_lines(
@@ -209,7 +203,9 @@ janitor.remove(Path(sys.argv[1]))
 print(sleeper.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    told = subprocess.run([sys.executable, "-c", script, str(folder)], capture_output=True, text=True, timeout=30)
+    told = subprocess.run(
+        [sys.executable, "-c", script, str(folder)], capture_output=True, text=True, timeout=LAST_LIMIT
+    )
     assert told.returncode < 0
     sleeper = int(told.stdout)
     wait_until(lambda: not psutil.pid_exists(sleeper) or psutil.Process(sleeper).status() == "zombie")

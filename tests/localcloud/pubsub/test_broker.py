@@ -19,6 +19,7 @@ from localcloud.pubsub.errors import (
 from localcloud.pubsub.filters import parse_filter
 from localcloud.pubsub.messages import PublishedMessage
 from localcloud.pubsub.resources import Backoff, DeadLetterPolicy, Subscription
+from tests.waiting import LAST_LIMIT
 
 TOPIC = "projects/local-project/topics/orders"
 DEAD = "projects/local-project/topics/dead"
@@ -308,10 +309,10 @@ def test_a_pull_waits_for_the_message_that_comes():
     broker.create_topic(TOPIC)
     subscribe(broker)
     received = []
-    waiting = threading.Thread(target=lambda: received.extend(broker.pull(SUBSCRIPTION, 1, wait_seconds=10)))
+    waiting = threading.Thread(target=lambda: received.extend(broker.pull(SUBSCRIPTION, 1, wait_seconds=LAST_LIMIT)))
     waiting.start()
     publish(broker, "a")
-    waiting.join(timeout=5)
+    waiting.join(timeout=LAST_LIMIT)
     assert texts(received) == ["a"]
     broker.close()
 
@@ -321,10 +322,10 @@ def test_a_waiting_pull_gets_a_message_whose_rest_ends(broker, clock):
     publish(broker, "a")
     broker.modify_ack_deadline(SUBSCRIPTION, [pull(broker)[0].ack_id], 0)
     received = []
-    waiting = threading.Thread(target=lambda: received.extend(broker.pull(SUBSCRIPTION, 1, wait_seconds=60)))
+    waiting = threading.Thread(target=lambda: received.extend(broker.pull(SUBSCRIPTION, 1, wait_seconds=LAST_LIMIT)))
     waiting.start()
     clock.advance(10)
-    waiting.join(timeout=5)
+    waiting.join(timeout=LAST_LIMIT)
     assert texts(received) == ["a"]
 
 
@@ -345,13 +346,14 @@ def test_a_message_is_handed_to_one_of_many_who_pull(broker):
     assert sorted(taken, key=int) == [str(number) for number in range(500)]
 
 
-def test_two_thousand_messages_are_published_and_taken_in_far_less_than_two_seconds(broker):
+def test_two_thousand_messages_are_published_and_taken_with_little_work(broker):
     subscribe(broker)
-    began = time.monotonic()
+    begun = time.thread_time()
     publish(broker, *("x" * 1000 for _ in range(2000)))
     while received := pull(broker):
         broker.acknowledge(SUBSCRIPTION, [each.ack_id for each in received])
-    assert time.monotonic() - began < 2
+    # Many times the CPU time that it takes, so that only work that grows with the backlog comes near.
+    assert time.thread_time() - begun < 5
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from google.auth.credentials import AnonymousCredentials
 from localcloud.base.clock import SystemClock
 from localcloud.base.http import HttpServer
 from localcloud.pubsub.service import PubSub
+from tests.waiting import LAST_LIMIT
 
 PROJECT = "projects/local-project"
 TOPIC = f"{PROJECT}/topics/orders"
@@ -156,7 +157,7 @@ def test_gcloud_creates_publishes_pulls_and_deletes(url, tmp_path: Path):
 
     def gcloud(*arguments: str):
         command = ["gcloud", "pubsub", *arguments, "--format=json"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LAST_LIMIT, check=False)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout or "null")
 

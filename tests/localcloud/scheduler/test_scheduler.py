@@ -8,8 +8,6 @@ import os
 import shutil
 import subprocess
 import threading
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from localcloud.scheduler.errors import (
 from localcloud.scheduler.jobs import RetryConfig, parse_job
 from localcloud.scheduler.service import Scheduler
 from tests.localcloud.receiver import Receiver
+from tests.waiting import LAST_LIMIT, wait_until
 
 PARENT = "projects/local-project/locations/us-central1"
 POLL = f"{PARENT}/jobs/poll"
@@ -83,13 +82,6 @@ def message_job(**settings: Any) -> dict[str, Any]:
         "attributes": {"source": "nightly"},
     }
     return {"name": f"{PARENT}/jobs/nightly", "schedule": "0 3 * * *", "pubsubTarget": target} | settings
-
-
-def wait_until(condition: Callable[[], Any], timeout: float = 10) -> None:
-    until = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < until, "it never came to that"
-        threading.Event().wait(0.005)
 
 
 def test_a_due_job_makes_the_documented_request(scheduler, clock, function):
@@ -189,7 +181,7 @@ def test_a_failed_attempt_is_made_again_as_the_retry_config_says(scheduler, cloc
 
 def test_a_job_that_is_still_running_is_late_rather_than_doubled(scheduler, clock, function):
     go_on = threading.Event()
-    function.answer = lambda request: 200 if go_on.wait(10) else 500
+    function.answer = lambda request: 200 if go_on.wait(LAST_LIMIT) else 500
     scheduler.create_job(http_job(function))
     clock.advance(60)
     function.wait_for(1)
@@ -226,7 +218,7 @@ def test_a_paused_job_can_be_run_now(scheduler, function):
 
 def test_two_runs_now_are_two_requests_at_the_same_time(scheduler, function):
     meeting = threading.Barrier(2)
-    function.answer = lambda request: 200 if meeting.wait(10) >= 0 else 500
+    function.answer = lambda request: 200 if meeting.wait(LAST_LIMIT) >= 0 else 500
     scheduler.create_job(http_job(function))
     scheduler.run_job(POLL)
     scheduler.run_job(POLL)
@@ -369,7 +361,7 @@ def test_gcloud_creates_and_runs_jobs(broker, function, tmp_path: Path):
 
     def gcloud(*arguments: str):
         command = ["gcloud", "scheduler", "jobs", *arguments, "--location=us-central1", "--format=json"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LAST_LIMIT, check=False)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout or "null")
 

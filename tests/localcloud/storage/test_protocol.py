@@ -15,14 +15,8 @@ import google_crc32c
 import pytest
 import requests
 
-from tests.localcloud.storage.world import (
-    BUCKET,
-    Stage,
-    StorageWorld,
-    running_stage,
-    storage_world,
-    wait_until,
-)
+from tests.localcloud.storage.world import BUCKET, Stage, StorageWorld, running_stage, storage_world
+from tests.waiting import LAST_LIMIT, wait_until
 
 OBJECTS = f"/storage/v1/b/{BUCKET}/o"
 UPLOAD = f"/upload/storage/v1/b/{BUCKET}/o"
@@ -409,14 +403,14 @@ def test_download_has_the_headers_of_the_object(world: StorageWorld) -> None:
     assert answer.headers["x-goog-generation"] == resource["generation"]
     assert answer.headers["x-goog-metageneration"] == "1"
     assert answer.headers["etag"] == resource["etag"]
-    assert requests.get(resource["mediaLink"], timeout=10).content == b"content"
-    assert requests.get(resource["selfLink"], timeout=10).json() == resource
+    assert requests.get(resource["mediaLink"], timeout=LAST_LIMIT).content == b"content"
+    assert requests.get(resource["selfLink"], timeout=LAST_LIMIT).json() == resource
 
 
 def test_download_under_way_is_not_disturbed_by_an_overwrite(world: StorageWorld) -> None:
     content = bytes(range(256)) * 40_000
     upload(world, "object", content)
-    with requests.get(f"{world.url}{OBJECTS}/object?alt=media", stream=True, timeout=10) as answer:
+    with requests.get(f"{world.url}{OBJECTS}/object?alt=media", stream=True, timeout=LAST_LIMIT) as answer:
         start = answer.raw.read(1000)
         upload(world, "object", b"new")
         world.call("DELETE", f"{OBJECTS}/object")

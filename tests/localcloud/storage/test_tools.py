@@ -18,6 +18,7 @@ from tests.localcloud.storage.world import (
     running_stage,
     storage_world,
 )
+from tests.waiting import LAST_LIMIT
 
 Gcloud = Callable[..., str]
 
@@ -56,7 +57,7 @@ def gcloud(world: StorageWorld, tmp_path: Path) -> Gcloud:
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=LAST_LIMIT,
             check=False,
         )
         assert done.returncode == 0, done.stderr

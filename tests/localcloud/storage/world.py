@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,6 +27,7 @@ from localcloud.base.http import (
 from localcloud.storage.resources import StorageEvent
 from localcloud.storage.service import Storage
 from localcloud.storage.store import ObjectStore
+from tests.waiting import LAST_LIMIT
 
 PROJECT = "local-project"
 BUCKET = "drops"
@@ -63,7 +63,7 @@ class StorageWorld:
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
         """Send a request by hand."""
-        return requests.request(method, f"{self.url}{path}", timeout=10, allow_redirects=False, **options)
+        return requests.request(method, f"{self.url}{path}", timeout=LAST_LIMIT, allow_redirects=False, **options)
 
     def told(self) -> list[tuple[str, str]]:
         """Return the last word of each event's type, and the object's name."""
@@ -143,14 +143,6 @@ def _recorded(app: ASGIApp, answers: list[Answer]) -> ASGIApp:
             answers.append((scope["method"], scope["raw_path"].decode(), status, body))
 
     return recorded
-
-
-def wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
-    """Wait until ``condition`` holds; fail after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.005)
 
 
 def conform_to_object(resource: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from tests.localcloud.vertex.world import (
     text_request,
     vertex_world,
 )
-from tests.localcloud.vertex.world import wait_until as wait
+from tests.waiting import LAST_LIMIT, wait_until
 
 OUTPUT = "bq://local-project.batches.responses"
 
@@ -37,7 +37,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def create(world: World, body: dict[str, Any]) -> dict[str, Any]:
-    answer = requests.post(f"{world.url}/v1/{PARENT}/batchPredictionJobs", json=body, timeout=10)
+    answer = requests.post(f"{world.url}/v1/{PARENT}/batchPredictionJobs", json=body, timeout=LAST_LIMIT)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -46,10 +46,10 @@ def finish(world: World, job: dict[str, Any]) -> dict[str, Any]:
     """Wait for a job's end and return its resource."""
 
     def ended() -> dict[str, Any] | None:
-        found = requests.get(f"{world.url}/v1/{job['name']}", timeout=10).json()
+        found = requests.get(f"{world.url}/v1/{job['name']}", timeout=LAST_LIMIT).json()
         return found if found["state"] in FINAL else None
 
-    return dict(wait(ended))
+    return dict(wait_until(ended))
 
 
 def run(world: World, body: dict[str, Any]) -> dict[str, Any]:
@@ -284,7 +284,9 @@ class TestWhatDataMustBeLike:
     def test_the_global_location_takes_any_single_region(self, world: World) -> None:
         source = world.add_requests([text_request("x")])
         parent = f"projects/{PROJECT}/locations/global"
-        answer = requests.post(f"{world.url}/v1/{parent}/batchPredictionJobs", json=job_body(source, OUTPUT), timeout=9)
+        answer = requests.post(
+            f"{world.url}/v1/{parent}/batchPredictionJobs", json=job_body(source, OUTPUT), timeout=LAST_LIMIT
+        )
         assert finish(world, answer.json())["state"] == "JOB_STATE_SUCCEEDED"
 
 
@@ -320,18 +322,18 @@ class TestMalformedRequests:
     )
     def test_are_refused_with_the_field(self, world: World, change: dict[str, Any], said: str) -> None:
         body = job_body("bq://a.b.c", OUTPUT) | change
-        answer = requests.post(f"{world.url}/v1/{PARENT}/batchPredictionJobs", json=body, timeout=10)
+        answer = requests.post(f"{world.url}/v1/{PARENT}/batchPredictionJobs", json=body, timeout=LAST_LIMIT)
         assert answer.status_code == 400
         error = answer.json()["error"]
         assert error["status"] == "INVALID_ARGUMENT"
         assert said in error["message"]
-        assert requests.get(f"{world.url}/v1/{PARENT}/batchPredictionJobs", timeout=10).json() == {
+        assert requests.get(f"{world.url}/v1/{PARENT}/batchPredictionJobs", timeout=LAST_LIMIT).json() == {
             "batchPredictionJobs": []
         }
 
     @pytest.mark.parametrize("content", [b"{", b"[]"])
     def test_what_is_no_json_object_is_refused(self, world: World, content: bytes) -> None:
-        answer = requests.post(f"{world.url}/v1/{PARENT}/batchPredictionJobs", data=content, timeout=10)
+        answer = requests.post(f"{world.url}/v1/{PARENT}/batchPredictionJobs", data=content, timeout=LAST_LIMIT)
         assert answer.json()["error"]["status"] == "INVALID_ARGUMENT"
 
     @pytest.mark.parametrize(
@@ -352,7 +354,7 @@ class TestMalformedRequests:
     def test_unknown_jobs_and_paths(self, world: World) -> None:
         name = f"{PARENT}/batchPredictionJobs/1"
         for verb, path in [("GET", name), ("DELETE", name), ("POST", f"{name}:cancel"), ("GET", f"{PARENT}/nothing")]:
-            answer = requests.request(verb, f"{world.url}/v1/{path}", timeout=10)
+            answer = requests.request(verb, f"{world.url}/v1/{path}", timeout=LAST_LIMIT)
             assert (answer.status_code, answer.json()["error"]["status"]) == (404, "NOT_FOUND")
 
 
@@ -369,16 +371,16 @@ class Gate:
         with self._lock:
             self.asked += 1
         if not self._free.acquire(blocking=False):
-            self.opened.wait(30)
+            self.opened.wait(LAST_LIMIT)
         return EchoBackend().generate(model, request)
 
 
 class TestStates:
     def state(self, world: World, job: dict[str, Any]) -> str:
-        return str(requests.get(f"{world.url}/v1/{job['name']}", timeout=10).json()["state"])
+        return str(requests.get(f"{world.url}/v1/{job['name']}", timeout=LAST_LIMIT).json()["state"])
 
     def cancel(self, world: World, job: dict[str, Any]) -> None:
-        assert requests.post(f"{world.url}/v1/{job['name']}:cancel", json={}, timeout=10).json() == {}
+        assert requests.post(f"{world.url}/v1/{job['name']}:cancel", json={}, timeout=LAST_LIMIT).json() == {}
 
     def test_one_job_at_a_time_and_the_others_queue(self, tmp_path: Path) -> None:
         gate = Gate()
@@ -386,7 +388,7 @@ class TestStates:
             source = world.add_requests([text_request("x")])
             first, second = (create(world, job_body(source, f"{OUTPUT}_{number}")) for number in (1, 2))
             assert (first["state"], second["state"]) == ("JOB_STATE_PENDING", "JOB_STATE_QUEUED")
-            wait(lambda: self.state(world, first) == "JOB_STATE_RUNNING")
+            wait_until(lambda: self.state(world, first) == "JOB_STATE_RUNNING")
             assert self.state(world, second) == "JOB_STATE_QUEUED"
             gate.opened.set()
             assert [finish(world, job)["state"] for job in (first, second)] == ["JOB_STATE_SUCCEEDED"] * 2
@@ -395,7 +397,7 @@ class TestStates:
         gate = Gate(free=20)
         with vertex_world(tmp_path, backend=gate) as world:
             job = create(world, job_body(world.add_requests([text_request("x")] * 100), OUTPUT))
-            wait(lambda: gate.asked == 28)  # 20 answered, 8 under way
+            wait_until(lambda: gate.asked == 28)  # 20 answered, 8 under way
             self.cancel(world, job)
             assert self.state(world, job) == "JOB_STATE_CANCELLING"
             gate.opened.set()
@@ -443,27 +445,29 @@ class TestStates:
         gate = Gate()
         with vertex_world(tmp_path, backend=gate) as world:
             job = create(world, job_body(world.add_requests([text_request("x")]), OUTPUT))
-            wait(lambda: gate.asked)
+            wait_until(lambda: gate.asked)
             url = f"{world.url}/localcloud/vertex/{job['name']}:setState"
-            assert requests.post(url, json={"state": state}, timeout=10).json()["state"] == state
+            assert requests.post(url, json={"state": state}, timeout=LAST_LIMIT).json()["state"] == state
             gate.opened.set()
-            wait(lambda: "responses" in world.table_names())  # the run that was given up has ended, unheard
+            wait_until(lambda: "responses" in world.table_names())  # the run that was given up has ended, unheard
             assert self.state(world, job) == state
-            shown = requests.get(f"{world.url}/v1/{job['name']}", timeout=10).json()
+            shown = requests.get(f"{world.url}/v1/{job['name']}", timeout=LAST_LIMIT).json()
             assert ("error" in shown) == (state in ("JOB_STATE_FAILED", "JOB_STATE_CANCELLED"))
-            requests.post(url, json={"state": None}, timeout=10)
+            requests.post(url, json={"state": None}, timeout=LAST_LIMIT)
             assert finish(world, job)["state"] == "JOB_STATE_SUCCEEDED"
 
     def test_a_state_that_does_not_exist_is_refused(self, world: World) -> None:
         job = create(world, job_body(world.add_requests([text_request("x")]), OUTPUT))
         for body in ({"state": "JOB_STATE_DREAMING"}, {}):
-            answer = requests.post(f"{world.url}/localcloud/vertex/{job['name']}:setState", json=body, timeout=10)
+            answer = requests.post(
+                f"{world.url}/localcloud/vertex/{job['name']}:setState", json=body, timeout=LAST_LIMIT
+            )
             assert answer.status_code == 400
 
     def test_a_job_that_has_not_ended_is_not_deleted(self, world: World) -> None:
         job = create(world, job_body(world.add_requests([text_request("x")]), OUTPUT))
         world.vertex.force_state(job["name"], "JOB_STATE_RUNNING")
-        answer = requests.delete(f"{world.url}/v1/{job['name']}", timeout=10)
+        answer = requests.delete(f"{world.url}/v1/{job['name']}", timeout=LAST_LIMIT)
         assert (answer.status_code, answer.json()["error"]["status"]) == (400, "FAILED_PRECONDITION")
         assert self.state(world, job) == "JOB_STATE_RUNNING"
 
@@ -486,7 +490,7 @@ class TestJobServiceClient:
         )
         assert created.state == aiplatform_v1.JobState.JOB_STATE_PENDING
         succeeded = aiplatform_v1.JobState.JOB_STATE_SUCCEEDED
-        wait(lambda: client.get_batch_prediction_job(name=created.name).state == succeeded)
+        wait_until(lambda: client.get_batch_prediction_job(name=created.name).state == succeeded)
         job = client.get_batch_prediction_job(name=created.name)
         assert (job.completion_stats.successful_count, job.completion_stats.failed_count) == (1, 1)
         assert job.output_info.bigquery_output_table == OUTPUT
@@ -498,7 +502,7 @@ class TestJobServiceClient:
         client.cancel_batch_prediction_job(name=created.name)
         operation = client.delete_batch_prediction_job(name=created.name)
         assert operation.done()
-        operation.result(timeout=5)
+        operation.result(timeout=LAST_LIMIT)
         with pytest.raises(exceptions.NotFound):
             client.get_batch_prediction_job(name=created.name)
         assert len(world.rows(OUTPUT)) == 2

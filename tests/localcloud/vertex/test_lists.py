@@ -17,14 +17,8 @@ from localcloud.vertex.filters import compile_filter
 from localcloud.vertex.jobs import FILTER_FIELDS
 from localcloud.vertex.pace import Pace
 from localcloud.vertex.pages import page
-from tests.localcloud.vertex.world import (
-    PARENT,
-    World,
-    job_body,
-    text_request,
-    vertex_world,
-    wait_until,
-)
+from tests.localcloud.vertex.world import PARENT, World, job_body, text_request, vertex_world
+from tests.waiting import LAST_LIMIT, wait_until
 
 JOBS: list[dict[str, Any]] = [
     {
@@ -147,7 +141,7 @@ class TestService:
 
     def test_a_bad_filter_or_page_is_refused(self, world: World) -> None:
         for query in ("filter=x", "pageSize=-1", "pageSize=many", "pageToken=x"):
-            answer = requests.get(f"{world.url}/v1/{PARENT}/batchPredictionJobs?{query}", timeout=10)
+            answer = requests.get(f"{world.url}/v1/{PARENT}/batchPredictionJobs?{query}", timeout=LAST_LIMIT)
             assert answer.status_code == 400
 
 
@@ -158,7 +152,7 @@ class TestTime:
 
         class Stuck:
             def generate(self, model: str, request: dict[str, Any]) -> dict[str, Any]:
-                release.wait(20)
+                release.wait(LAST_LIMIT)
                 return {"candidates": []}
 
         with vertex_world(tmp_path, clock=clock, backend=Stuck(), pace=Pace(0, concurrent_jobs=1)) as world:
@@ -167,7 +161,7 @@ class TestTime:
             clock.advance(72 * 3600)
             assert world.vertex.jobs.get(waiting["name"])["state"] == "JOB_STATE_QUEUED"  # a microsecond younger
             clock.advance(0.000_001)
-            expired = requests.get(f"{world.url}/v1/{waiting['name']}", timeout=10).json()
+            expired = requests.get(f"{world.url}/v1/{waiting['name']}", timeout=LAST_LIMIT).json()
             release.set()
             assert expired["state"] == "JOB_STATE_EXPIRED"
             assert expired["endTime"] == "2026-01-04T00:00:00.000001Z"

@@ -17,6 +17,7 @@ from localcloud.base.clock import ManualClock
 from localcloud.gemini.errors import RequestError
 from localcloud.vertex.pace import Pace
 from tests.localcloud.vertex.world import PARENT, World, vertex_world
+from tests.waiting import LAST_LIMIT
 
 BIGQUERY_MODEL = "local-project.bqml_tutorial.imported_tf_model"
 MODEL = f"{PARENT}/models/imported_tf_model"
@@ -143,14 +144,14 @@ class TestEndpoints:
         register(world)
         endpoint = endpoints.create_endpoint(
             parent=PARENT, endpoint={"display_name": "titles", "labels": {"team": "news"}}
-        ).result(timeout=10)
+        ).result(timeout=LAST_LIMIT)
         deploying = endpoints.deploy_model(
             endpoint=endpoint.name,
             deployed_model={"model": MODEL, "display_name": "first", "dedicated_resources": RESOURCES},
             traffic_split={"0": 100},
         )
         assert not deploying.done()
-        deployed = deploying.result(timeout=10).deployed_model
+        deployed = deploying.result(timeout=LAST_LIMIT).deployed_model
         assert (deployed.model, deployed.model_version_id, deployed.display_name) == (MODEL, "1", "first")
         shown = endpoints.get_endpoint(name=endpoint.name)
         assert dict(shown.traffic_split) == {deployed.id: 100}
@@ -159,7 +160,7 @@ class TestEndpoints:
         assert (reference.endpoint, reference.deployed_model_id) == (endpoint.name, deployed.id)
 
         answer = requests.post(
-            f"{world.url}/v1/{endpoint.name}:predict", json={"instances": [{"input": "four"}]}, timeout=10
+            f"{world.url}/v1/{endpoint.name}:predict", json={"instances": [{"input": "four"}]}, timeout=LAST_LIMIT
         ).json()
         assert answer["predictions"] == [{"dense_1": [4]}]
         assert (answer["deployedModelId"], answer["modelVersionId"]) == (deployed.id, "1")
@@ -168,21 +169,25 @@ class TestEndpoints:
             world.vertex.registry.unregister(BIGQUERY_MODEL)
         with pytest.raises(exceptions.BadRequest, match="Undeploy them first"):
             endpoints.delete_endpoint(name=endpoint.name)
-        endpoints.undeploy_model(endpoint=endpoint.name, deployed_model_id=deployed.id).result(timeout=10)
+        endpoints.undeploy_model(endpoint=endpoint.name, deployed_model_id=deployed.id).result(timeout=LAST_LIMIT)
         assert not models.get_model(name=MODEL).deployed_models
         assert not endpoints.get_endpoint(name=endpoint.name).traffic_split
-        endpoints.delete_endpoint(name=endpoint.name).result(timeout=10)
+        endpoints.delete_endpoint(name=endpoint.name).result(timeout=LAST_LIMIT)
         assert list(endpoints.list_endpoints(parent=PARENT)) == []
 
     def test_traffic_moves_to_a_new_version(self, world: World, endpoints: api.EndpointServiceClient) -> None:
         register(world)
         register(world, bigquery_model="local-project.bqml_tutorial.other")
-        endpoint = endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": "titles"}).result(timeout=10).name
+        endpoint = (
+            endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": "titles"})
+            .result(timeout=LAST_LIMIT)
+            .name
+        )
 
         def deploy(version: int, split: dict[str, int]) -> str:
             model = {"model": f"{MODEL}@{version}", "dedicated_resources": RESOURCES}
             operation = endpoints.deploy_model(endpoint=endpoint, deployed_model=model, traffic_split=split)
-            return str(operation.result(timeout=10).deployed_model.id)
+            return str(operation.result(timeout=LAST_LIMIT).deployed_model.id)
 
         first = deploy(1, {"0": 100})
         second = deploy(2, {first: 40, "0": 60})
@@ -192,7 +197,7 @@ class TestEndpoints:
         endpoints.update_endpoint(
             endpoint={"name": endpoint, "traffic_split": {second: 100}}, update_mask={"paths": ["traffic_split"]}
         )
-        endpoints.undeploy_model(endpoint=endpoint, deployed_model_id=first).result(timeout=10)
+        endpoints.undeploy_model(endpoint=endpoint, deployed_model_id=first).result(timeout=LAST_LIMIT)
         shown = endpoints.get_endpoint(name=endpoint)
         assert (dict(shown.traffic_split), [one.model_version_id for one in shown.deployed_models]) == (
             {second: 100},
@@ -202,7 +207,9 @@ class TestEndpoints:
     def test_what_cannot_be_deployed_is_refused(self, world: World, endpoints: api.EndpointServiceClient) -> None:
         register(world)
         world.vertex.registry.register("booster", bigquery_model="p.d.booster", location="US", deployable=False)
-        endpoint = endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": "e"}).result(timeout=10).name
+        endpoint = (
+            endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": "e"}).result(timeout=LAST_LIMIT).name
+        )
         booster = f"{PARENT}/models/booster"
         cases: list[tuple[dict[str, Any], dict[str, int]]] = [
             ({"model": booster, "dedicated_resources": RESOURCES}, {"0": 100}),
@@ -224,7 +231,9 @@ class TestEndpoints:
 
     def test_what_is_of_the_wrong_type_is_refused(self, world: World, endpoints: api.EndpointServiceClient) -> None:
         register(world)
-        endpoint = endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": "e"}).result(timeout=10).name
+        endpoint = (
+            endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": "e"}).result(timeout=LAST_LIMIT).name
+        )
         model = {"model": MODEL, "dedicatedResources": {"machineSpec": {"machineType": "n"}, "minReplicaCount": 1}}
         for body in (
             {"deployedModel": 1},
@@ -233,12 +242,12 @@ class TestEndpoints:
             {"deployedModel": model, "trafficSplit": {"0": "all"}},
             {"deployedModel": model, "trafficSplit": {"0": None}},
         ):
-            answer = requests.post(f"{world.url}/v1/{endpoint}:deployModel", json=body, timeout=10)
+            answer = requests.post(f"{world.url}/v1/{endpoint}:deployModel", json=body, timeout=LAST_LIMIT)
             assert answer.status_code == 400, body
 
     def test_endpoints_are_listed_by_filter(self, endpoints: api.EndpointServiceClient) -> None:
         names = [
-            endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": name}).result(timeout=10).name
+            endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": name}).result(timeout=LAST_LIMIT).name
             for name in ("one", "two")
         ]
         assert [found.name for found in endpoints.list_endpoints(parent=PARENT)] == names[::-1]
@@ -251,35 +260,37 @@ class TestOperations:
         clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
         with vertex_world(tmp_path, clock=clock, pace=Pace(operation_seconds=60)) as world:
             url = f"{world.url}/v1/{PARENT}/endpoints"
-            begun = requests.post(url, json={"displayName": "e"}, timeout=10).json()
+            begun = requests.post(url, json={"displayName": "e"}, timeout=LAST_LIMIT).json()
             assert "done" not in begun
             clock.advance(59)
-            assert requests.get(url, timeout=10).json() == {"endpoints": []}
-            assert "done" not in requests.get(f"{world.url}/v1/{begun['name']}", timeout=10).json()
+            assert requests.get(url, timeout=LAST_LIMIT).json() == {"endpoints": []}
+            assert "done" not in requests.get(f"{world.url}/v1/{begun['name']}", timeout=LAST_LIMIT).json()
             clock.advance(1)
-            (endpoint,) = requests.get(url, timeout=10).json()["endpoints"]
-            done = requests.get(f"{world.url}/v1beta1/{begun['name']}", timeout=10).json()
+            (endpoint,) = requests.get(url, timeout=LAST_LIMIT).json()["endpoints"]
+            done = requests.get(f"{world.url}/v1beta1/{begun['name']}", timeout=LAST_LIMIT).json()
             assert done["done"] is True
             assert done["response"]["name"] == endpoint["name"]
             assert done["response"]["@type"].endswith("google.cloud.aiplatform.v1beta1.Endpoint")
-            listed = requests.get(f"{world.url}/v1/{endpoint['name']}/operations", timeout=10).json()
+            listed = requests.get(f"{world.url}/v1/{endpoint['name']}/operations", timeout=LAST_LIMIT).json()
             assert [operation["name"] for operation in listed["operations"]] == [begun["name"]]
 
     def test_one_that_fails_late_says_so(self, world: World) -> None:
         register(world)
         url = f"{world.url}/v1/{PARENT}/endpoints"
-        created = requests.post(url, json={"displayName": "e"}, timeout=10).json()
-        endpoint = requests.post(f"{world.url}/v1/{created['name']}:wait", timeout=10).json()["response"]["name"]
+        created = requests.post(url, json={"displayName": "e"}, timeout=LAST_LIMIT).json()
+        endpoint = requests.post(f"{world.url}/v1/{created['name']}:wait", timeout=LAST_LIMIT).json()["response"][
+            "name"
+        ]
         resources = {"machineSpec": {"machineType": "n1-standard-2"}, "minReplicaCount": 1}
         deploying = requests.post(
             f"{world.url}/v1/{endpoint}:deployModel",
             json={"deployedModel": {"model": MODEL, "dedicatedResources": resources}},
-            timeout=10,
+            timeout=LAST_LIMIT,
         ).json()
-        requests.delete(f"{world.url}/v1/{endpoint}", timeout=10)
-        ended = requests.post(f"{world.url}/v1/{deploying['name']}:wait?timeout=5s", timeout=10).json()
+        requests.delete(f"{world.url}/v1/{endpoint}", timeout=LAST_LIMIT)
+        ended = requests.post(f"{world.url}/v1/{deploying['name']}:wait?timeout=5s", timeout=LAST_LIMIT).json()
         assert ended["error"]["code"] == 5
         assert "response" not in ended
 
     def test_one_that_does_not_exist(self, world: World) -> None:
-        assert requests.get(f"{world.url}/v1/{PARENT}/operations/1", timeout=10).status_code == 404
+        assert requests.get(f"{world.url}/v1/{PARENT}/operations/1", timeout=LAST_LIMIT).status_code == 404

@@ -17,16 +17,9 @@ from google.api_core import exceptions
 
 from localcloud.gemini.echo import EchoBackend
 from localcloud.vertex.pace import Pace
-from tests.localcloud.vertex.world import (
-    FINAL,
-    PARENT,
-    World,
-    job_body,
-    text_request,
-    vertex_world,
-    wait_until,
-)
+from tests.localcloud.vertex.world import FINAL, PARENT, World, job_body, text_request, vertex_world
 from tests.paths import ROOT
+from tests.waiting import LAST_LIMIT, wait_until
 
 ROWS = 3000
 Start = Callable[..., AbstractContextManager[World]]
@@ -97,7 +90,7 @@ def test_a_job_that_runs_when_all_is_stopped_runs_again_and_writes_once(start: S
     backend = TellingBackend()
     with start(backend=backend) as world:
         name = begin(world, ROWS)
-        assert backend.asked.wait(20)
+        assert backend.asked.wait(LAST_LIMIT)
         created = world.vertex.jobs.get(name)["createTime"]
         world.vertex.stop()
         assert answered(world) == []
@@ -121,7 +114,8 @@ import os, signal, sys
 from pathlib import Path
 from localcloud.gemini.echo import EchoBackend
 from tests.localcloud.vertex.test_restart import begin
-from tests.localcloud.vertex.world import vertex_world, wait_until
+from tests.localcloud.vertex.world import vertex_world
+from tests.waiting import wait_until
 
 class DeadlyBackend(EchoBackend):
     def generate(self, model, request):
@@ -136,7 +130,7 @@ with vertex_world(home / "storage", kept=home / "vertex", backend=DeadlyBackend(
 
 def test_a_job_whose_process_is_killed_runs_again(start: Start, tmp_path: Path) -> None:
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, timeout=120, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, timeout=LAST_LIMIT, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     with start() as world:
         assert ended(world, done.stdout.strip())["state"] == "JOB_STATE_SUCCEEDED"

@@ -6,9 +6,7 @@ import atexit
 import json
 import re
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -298,15 +296,3 @@ def job_body(source: str, destination: str, **more: Any) -> dict[str, Any]:
         else {"predictionsFormat": "jsonl", "gcsDestination": {"outputUriPrefix": destination}},
         **more,
     }
-
-
-def wait_until(condition: Callable[[], Any], *, seconds: float = 20.0) -> Any:
-    """Return what ``condition`` returns once that is true; fail if it has not come to be within ``seconds``."""
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
-    while time.monotonic() < deadline:
-        result = condition()
-        if result:
-            return result
-        pause.wait(0.01)
-    raise AssertionError("it did not come to be in time")

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from deploy.declaration import read_declaration
+from tests.waiting import LAST_LIMIT
 
 GCLOUD = """\
 #!{python}
@@ -78,7 +79,7 @@ class Project:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"PATH": f"{self.folder}:{os.environ['PATH']}", "GOOGLE_CLOUD_PROJECT": "films"}
         command = [sys.executable, "-m", "deploy", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=LAST_LIMIT)
 
     def there(self) -> set[str]:
         return set(self._state()["there"])

@@ -40,6 +40,7 @@ from localcloud.pubsub.resources import RetryPolicy, Subscription
 from localcloud.pubsub.service import PubSub
 from localcloud.storage.service import Storage
 from localcloud.storage.store import ObjectStore
+from tests.waiting import LAST_LIMIT
 
 PROJECT = "films"
 MODEL_BUCKET = "films-modeldrop-models"
@@ -81,7 +82,7 @@ class World:
         seen = subscription_name(f"{topic}-seen")
         received: list[LocalMessage] = []
         while len(received) < count:
-            more = self.broker.pull(seen, 100, wait_seconds=20)
+            more = self.broker.pull(seen, 100, wait_seconds=LAST_LIMIT)
             assert more, f"{len(received)} messages came to {topic}, not {count}"
             self.broker.acknowledge(seen, [each.ack_id for each in more])
             received += more
@@ -92,7 +93,7 @@ class World:
         environment = os.environ | {"PUBSUB_EMULATOR_HOST": f"127.0.0.1:{self.pubsub.port}"}
         limits = ["--project", PROJECT, "--limit", str(expect), "--wait", str(wait)]
         command = [sys.executable, "-m", "deploy", "dead-letters", *arguments[:1], *limits, *arguments[1:]]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=LAST_LIMIT)
 
     def refuse(self, method: str, status: int, **when: object) -> None:
         """Answer calls of ``method`` with ``status``."""

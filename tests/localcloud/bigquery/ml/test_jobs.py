@@ -16,6 +16,7 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.inference import Predictor
 from localcloud.bigquery.ml.signature import Feature, Signature
 from tests.localcloud.bigquery.ml.world import MlWorld, ml_world
+from tests.waiting import LAST_LIMIT
 
 
 def adding(number: float) -> bytes:
@@ -119,7 +120,7 @@ def test_a_cancelled_prediction_ends_and_leaves_nothing(world: MlWorld) -> None:
     job.cancel()
 
     with pytest.raises(GoogleAPICallError):
-        job.result(timeout=30)
+        job.result(timeout=LAST_LIMIT)
     job.reload()
     assert job.error_result["reason"] == "stopped"
     assert "endless" not in {table.table_id for table in world.client.list_tables(world.dataset)}

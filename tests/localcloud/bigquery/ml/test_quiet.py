@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.waiting import LAST_LIMIT
+
 PROGRAM = """
 import sys
 from localcloud.bigquery.ml.runtimes.chatter import without_chatter
@@ -19,6 +21,8 @@ print("a line after it", file=sys.stderr)
 
 
 def test_tensorflow_is_imported_without_its_chatter_and_nothing_else_is_lost() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=LAST_LIMIT, check=True
+    )
     assert "tf.Tensor([2.]" in done.stdout
     assert done.stderr.splitlines() == ["a line of somebody else", "a line after it"]

@@ -11,6 +11,7 @@ import pytest
 
 from tests.localcloud.bigquery.ml.world import ml_world
 from tests.paths import ROOT
+from tests.waiting import LAST_LIMIT
 
 PROGRAM = """
 import sys
@@ -47,5 +48,5 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_model_after_the_other_predicts_after_a_restart(directory: Path) -> None:
     # Whoever loads a model first imports TensorFlow, and this process has done that: it takes a new one.
     command = [sys.executable, "-c", PROGRAM, str(directory)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LAST_LIMIT)
     assert (done.returncode, done.stdout) == (0, "[2.0]\n[3.0]\n"), done.stderr[-2000:]

@@ -1,16 +1,20 @@
-# make setup | demo | test | test-all | bench | fuzz | lint
+# make setup | demo | test | test-all | bench | fuzz | lint | format
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-all bench fuzz lint clean
+.PHONY: setup demo test test-all bench fuzz lint format clean
 
 setup: $(VENV)/.installed
 
-$(VENV)/.installed: requirements.txt requirements-local.txt constraints.txt
+# Dependency groups need pip 25.1 or newer.
+PIP := pip==26.3
+
+$(VENV)/.installed: requirements.txt requirements-local.txt constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Modeldrop needs Python 3.11 or newer: make setup PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-local.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-local.txt --group dev -c constraints.txt
 	touch $@
 
 demo: setup
@@ -42,6 +46,10 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache

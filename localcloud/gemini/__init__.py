@@ -1,1 +1,1 @@
-"""The models behind the local Gemini: backends, and the requests and answers that they share."""
+"""Backends that answer requests to Gemini, and the requests and responses that they share."""

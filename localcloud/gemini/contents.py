@@ -1,4 +1,4 @@
-"""A GenerateContentRequest as Python objects, and what one part of it counts in tokens.
+"""A GenerateContentRequest as Python objects, with an estimate of its tokens.
 
 The request: https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference
 """
@@ -15,7 +15,7 @@ from localcloud.gemini.errors import BackendError
 from localcloud.gemini.schemas import InvalidSchemaError, json_schema
 
 CHARACTERS_PER_TOKEN = 4
-# An image of up to 384 pixels a side; larger ones and other media are not measured here.
+# The tokens of an image of up to 384 pixels a side; an approximation for larger images and other media.
 # https://ai.google.dev/gemini-api/docs/tokens
 TOKENS_PER_FILE = 258
 MAX_CANDIDATES = 8
@@ -23,7 +23,7 @@ ROLES = ("user", "model", "function")
 
 MODALITY_BY_TYPE = {"image": "IMAGE", "video": "VIDEO", "audio": "AUDIO", "application": "DOCUMENT"}
 
-# The data that a part may hold; `text` is the only one that may be empty.
+# The fields of a part that can hold its data; each part has exactly one. Only `text` may be empty.
 PART_DATA = (
     "text",
     "inlineData",
@@ -40,10 +40,10 @@ class Part:
     """One piece of a message.
 
     Attributes:
-        text: The words, or the JSON of a function's call or response.
-        mime_type: What kind of file it is; empty for text.
-        data: The file itself, base64, if it came with the request.
-        uri: Where the file is, if it did not.
+        text: The text, or the JSON of a function call or function response.
+        mime_type: The MIME type of a file; empty for text.
+        data: The content of a file that the request includes, in base64.
+        uri: The URI of a file that the request does not include.
     """
 
     text: str = ""
@@ -53,12 +53,12 @@ class Part:
 
     @property
     def modality(self) -> str:
-        """The kind of content, as usage metadata names it."""
+        """The modality, as the usage metadata names it."""
         return MODALITY_BY_TYPE.get(self.mime_type.split("/")[0], "TEXT")
 
     @property
     def tokens(self) -> int:
-        """An estimate of the tokens that the part counts."""
+        """An estimate of the part's tokens."""
         return TOKENS_PER_FILE if self.mime_type else count_tokens(self.text)
 
 
@@ -71,13 +71,13 @@ class Turn:
 
     @property
     def text(self) -> str:
-        """The words of all parts."""
+        """The text of all parts."""
         return "\n".join(part.text for part in self.parts if part.text)
 
 
 @dataclass(frozen=True)
 class Generation:
-    """How the answer is to be made. None: the model's own default."""
+    """How to generate the response. None means the model's default."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -88,12 +88,12 @@ class Generation:
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     mime_type: str = "text/plain"
-    schema: dict[str, Any] | None = None  # a JSON Schema, whichever way it was given
+    schema: dict[str, Any] | None = None  # a JSON Schema, converted if the request has Google's Schema
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A checked request: instruction, conversation, and how to answer."""
+    """A validated request: the system instruction, the conversation, and how to generate the response."""
 
     system: str
     turns: tuple[Turn, ...]
@@ -101,7 +101,7 @@ class Prompt:
     has_tools: bool = False
 
     def tokens_by_modality(self) -> dict[str, int]:
-        """Return an estimate of the tokens that the request counts, by kind of content."""
+        """Return an estimate of the request's tokens by modality."""
         counts: Counter[str] = Counter()
         if self.system:
             counts["TEXT"] += count_tokens(self.system)
@@ -112,18 +112,18 @@ class Prompt:
 
 
 def count_tokens(text: str) -> int:
-    """Return an estimate of the tokens of ``text``: one for four characters, as Google's rule of thumb has it."""
+    """Return an estimate of the tokens of ``text``: one token per four characters, Google's rule of thumb."""
     return math.ceil(len(text) / CHARACTERS_PER_TOKEN)
 
 
 def parse_request(request: dict[str, Any]) -> Prompt:
-    """Check a GenerateContentRequest and return it as a prompt.
+    """Validate a GenerateContentRequest and return it as a prompt.
 
-    Field names may be written as ``systemInstruction`` or ``system_instruction``, and a repeated field that has one
-    element may be that element: Google's own JSON reader accepts both.
+    Like Google's JSON parser, this accepts both ``systemInstruction`` and ``system_instruction``, and a single element
+    in place of a list of one element.
 
     Raises:
-        BackendError: with code 400 and what is wrong.
+        BackendError: 400 if the request is invalid.
     """
     given = camel_keys(request)
     contents = as_list(given.get("contents"))
@@ -140,14 +140,18 @@ def parse_request(request: dict[str, Any]) -> Prompt:
 
 
 def camel_keys(message: Any) -> dict[str, Any]:
-    """Return a JSON object with its own keys in camelCase. Raises ``BackendError`` if it is no object."""
+    """Return a JSON object with its top-level keys in camelCase.
+
+    Raises:
+        BackendError: 400 if ``message`` is not an object.
+    """
     if not isinstance(message, dict):
         raise BackendError(400, f"Invalid JSON payload received. Expected an object, got {type(message).__name__}.")
     return {re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), key): value for key, value in message.items()}
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a repeated field as a list: absent is empty, one element stands for a list of it."""
+    """Return a repeated field as a list: an empty list for None, a list of one element for a single element."""
     if value is None:
         return []
     return value if isinstance(value, list) else [value]
@@ -162,7 +166,7 @@ def _turn(content: Any) -> Turn:
 
 
 def _content_parts(content: Any, where: str) -> tuple[str, tuple[Part, ...]]:
-    """Return a content's words and its parts."""
+    """Return the text and the parts of a content."""
     parts = tuple(_part(part) for part in as_list(camel_keys(content).get("parts")))
     if not parts:
         raise BackendError(
@@ -242,7 +246,7 @@ def _number(given: dict[str, Any], name: str, low: float | None = None, high: fl
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise BackendError(400, f"Invalid value at 'generation_config.{name}': {value!r} is no number.") from None
+        raise BackendError(400, f"Invalid value at 'generation_config.{name}': {value!r} is not a number.") from None
     if not math.isfinite(number) or (low is not None and number < low) or (high is not None and number > high):
         limits = f"from {low} to {high}" if high is not None else f"of at least {low}"
         raise BackendError(

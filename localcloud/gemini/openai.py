@@ -1,6 +1,6 @@
-"""Sends Gemini requests to a server that speaks OpenAI's chat completions protocol, and its answers back.
+"""A backend that sends requests to a server with OpenAI's chat completions API.
 
-Ollama, llama.cpp, vLLM and others serve it: https://platform.openai.com/docs/api-reference/chat/create
+Ollama, llama.cpp, vLLM and others provide it: https://platform.openai.com/docs/api-reference/chat/create
 """
 
 from __future__ import annotations
@@ -29,39 +29,47 @@ FINISH_REASONS = {"stop": "STOP", "length": "MAX_TOKENS", "content_filter": "SAF
 class OpenAIBackend:
     """A model behind ``<base-url>/v1/chat/completions``.
 
-    A request names the Gemini model that was asked for, unless the address ends with ``#<model>``: then that one.
-    The key in ``OPENAI_API_KEY``, if there is one, goes along.
+    Each request uses the model in the address (``#<model>``), or else the name of the requested Gemini model. It sends
+    the key in ``OPENAI_API_KEY``, if there is one.
     """
 
     def __init__(self, address: str) -> None:
-        """Keep the address: ``http://host:port``, with or without ``/v1``, optionally with ``#<model>``."""
+        """Create the backend.
+
+        Args:
+            address: ``http://host:port``, optionally followed by ``/v1`` and ``#<model>``.
+        """
         base, _, self._model = address.partition("#")
         self._url = base.rstrip("/").removesuffix("/v1") + "/v1/chat/completions"
 
     def generate(self, model: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the server's answer as a GenerateContentResponse.
+        """Return the server's response as a GenerateContentResponse.
 
         Raises:
-            BackendError: 400 for a request that is invalid or that the protocol has no words for, 503 if the server
-                cannot be reached, 502 if its answer makes no sense, and the server's own status otherwise.
+            BackendError: 400 for a request that is invalid or cannot be converted, 503 if the server cannot be
+                reached, 502 if its response is not a chat completion, and the server's own status otherwise.
         """
         body = chat_request(self._model or model.rsplit("/", 1)[-1], parse_request(request))
         key = os.environ.get("OPENAI_API_KEY")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            answer = requests.post(self._url, json=body, headers=headers, timeout=TIMEOUT_SECONDS)
+            response = requests.post(self._url, json=body, headers=headers, timeout=TIMEOUT_SECONDS)
         except requests.RequestException as error:
             raise BackendError(503, f"The model server at {self._url} cannot be reached: {error}") from error
-        if answer.status_code != 200:
-            raise BackendError(answer.status_code, _error_message(answer))
+        if response.status_code != 200:
+            raise BackendError(response.status_code, _error_message(response))
         try:
-            return content_response(answer.json())
+            return content_response(response.json())
         except (ValueError, KeyError, TypeError) as error:
-            raise BackendError(502, f"The model server at {self._url} gave no chat completion.") from error
+            raise BackendError(502, f"The model server at {self._url} did not return a chat completion.") from error
 
 
 def chat_request(model: str, prompt: Prompt) -> dict[str, Any]:
-    """Return a prompt as a chat completions request. Raises ``BackendError`` (400) for what that has no words for."""
+    """Return a prompt as the body of a chat completions request.
+
+    Raises:
+        BackendError: 400 if the prompt has tools, files or roles that the API does not support.
+    """
     if prompt.has_tools:
         raise BackendError(400, "Tools are not supported by the OpenAI-compatible backend.")
     messages: list[dict[str, Any]] = []
@@ -71,17 +79,21 @@ def chat_request(model: str, prompt: Prompt) -> dict[str, Any]:
     return {"model": model, "messages": messages, **_options(prompt.generation)}
 
 
-def content_response(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return a chat completion as a GenerateContentResponse. Raises ``KeyError`` or ``TypeError`` if it is none."""
+def content_response(completion: dict[str, Any]) -> dict[str, Any]:
+    """Return a chat completion as a GenerateContentResponse.
+
+    Raises:
+        KeyError, TypeError: ``completion`` is not a chat completion.
+    """
     candidates = [
         {
             "content": {"role": "model", "parts": [{"text": choice["message"].get("content") or ""}]},
             "finishReason": FINISH_REASONS.get(choice.get("finish_reason") or "stop", "OTHER"),
             "index": index,
         }
-        for index, choice in enumerate(answer["choices"])
+        for index, choice in enumerate(completion["choices"])
     ]
-    usage = answer.get("usage") or {}
+    usage = completion.get("usage") or {}
     response: dict[str, Any] = {
         "candidates": candidates,
         "usageMetadata": {
@@ -89,10 +101,10 @@ def content_response(answer: dict[str, Any]) -> dict[str, Any]:
             "candidatesTokenCount": int(usage.get("completion_tokens", 0)),
             "totalTokenCount": int(usage.get("total_tokens", 0)),
         },
-        "modelVersion": str(answer.get("model", "")),
+        "modelVersion": str(completion.get("model", "")),
     }
-    if answer.get("id"):
-        response["responseId"] = str(answer["id"])
+    if completion.get("id"):
+        response["responseId"] = str(completion["id"])
     return response
 
 
@@ -101,18 +113,18 @@ def _message(turn: Turn) -> dict[str, Any]:
         raise BackendError(400, f"Turns of the role {turn.role} are not supported by the OpenAI-compatible backend.")
     if all(not part.mime_type for part in turn.parts):
         return {"role": ROLE_BY_ROLE[turn.role], "content": turn.text}
-    return {"role": ROLE_BY_ROLE[turn.role], "content": [_piece(part) for part in turn.parts]}
+    return {"role": ROLE_BY_ROLE[turn.role], "content": [_content_part(part) for part in turn.parts]}
 
 
-def _piece(part: Part) -> dict[str, Any]:
+def _content_part(part: Part) -> dict[str, Any]:
     if not part.mime_type:
         return {"type": "text", "text": part.text}
     if part.modality == "IMAGE" and part.data:
         return {"type": "image_url", "image_url": {"url": f"data:{part.mime_type};base64,{part.data}"}}
     if part.modality == "IMAGE" and part.uri.startswith(("http://", "https://")):
         return {"type": "image_url", "image_url": {"url": part.uri}}
-    what = f"a file at {part.uri}" if part.uri else f"data of the type {part.mime_type}"
-    raise BackendError(400, f"The OpenAI-compatible backend takes images in the request or by URL, not {what}.")
+    file = f"a file at {part.uri}" if part.uri else f"data of the type {part.mime_type}"
+    raise BackendError(400, f"The OpenAI-compatible backend accepts images in the request or by URL, not {file}.")
 
 
 def _options(generation: Generation) -> dict[str, Any]:
@@ -136,9 +148,9 @@ def _options(generation: Generation) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _error_message(answer: requests.Response) -> str:
+def _error_message(response: requests.Response) -> str:
     try:
-        error = answer.json()["error"]
+        error = response.json()["error"]
         return str(error["message"] if isinstance(error, dict) else error)
     except (ValueError, KeyError, TypeError):
-        return answer.text[:1000] or answer.reason
+        return response.text[:1000] or response.reason

@@ -16,13 +16,13 @@ from google.api_core import exceptions
 from localcloud.gemini.echo import EchoBackend
 from localcloud.gemini.errors import BackendError
 from localcloud.vertex.pace import Pace
+from tests.localcloud.gemini.prompts import text_request
 from tests.localcloud.vertex.world import (
     FINAL,
     PARENT,
     PROJECT,
     World,
     job_body,
-    text_request,
     vertex_world,
 )
 from tests.waiting import LAST_LIMIT, wait_until

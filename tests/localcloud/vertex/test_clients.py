@@ -13,13 +13,13 @@ from google.auth.credentials import AnonymousCredentials
 from google.genai import errors, types
 from pydantic import BaseModel
 
+from tests.localcloud.gemini.prompts import text_request
 from tests.localcloud.vertex.world import (
     LOCATION,
     PARENT,
     PROJECT,
     World,
     job_body,
-    text_request,
     vertex_world,
 )
 from tests.waiting import LAST_LIMIT, wait_until

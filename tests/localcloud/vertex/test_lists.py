@@ -17,7 +17,8 @@ from localcloud.vertex.filters import compile_filter
 from localcloud.vertex.jobs import FILTER_FIELDS
 from localcloud.vertex.pace import Pace
 from localcloud.vertex.pages import page
-from tests.localcloud.vertex.world import PARENT, World, job_body, text_request, vertex_world
+from tests.localcloud.gemini.prompts import text_request
+from tests.localcloud.vertex.world import PARENT, World, job_body, vertex_world
 from tests.waiting import LAST_LIMIT, wait_until
 
 JOBS: list[dict[str, Any]] = [

@@ -17,7 +17,8 @@ from google.api_core import exceptions
 
 from localcloud.gemini.echo import EchoBackend
 from localcloud.vertex.pace import Pace
-from tests.localcloud.vertex.world import FINAL, PARENT, World, job_body, text_request, vertex_world
+from tests.localcloud.gemini.prompts import text_request
+from tests.localcloud.vertex.world import FINAL, PARENT, World, job_body, vertex_world
 from tests.paths import ROOT
 from tests.waiting import LAST_LIMIT, wait_until
 

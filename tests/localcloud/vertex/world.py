@@ -276,12 +276,6 @@ def vertex_world(
             client.delete_dataset(dataset.reference, delete_contents=True)
 
 
-def text_request(text: str, **generation: Any) -> dict[str, Any]:
-    """Return a request with one message of the user."""
-    request: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": text}]}]}
-    return request | ({"generationConfig": generation} if generation else {})
-
-
 def job_body(source: str, destination: str, **more: Any) -> dict[str, Any]:
     """Return the body of a create call; ``bq://`` and ``gs://`` decide the formats."""
     table_in, table_out = source.startswith("bq://"), destination.startswith("bq://")

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from declaration.model import Declaration
+from declaration.reading import DeclarationError
 from deploy.apply import CommandFailedError, apply, destroy
 from deploy.cloudbuild import cloudbuild_yaml
-from deploy.declaration import DECLARATION, Declaration, read_declaration
+from deploy.declared import DECLARATION, IMPORT_TOPIC, read
 from deploy.plan import plan
-from deploy.section import DeclarationError
 from deploy.steps import shell_script
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0, or 1 with the reason on stderr."""
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(read_declaration(options.declaration), options))
+        return int(options.run(read(options.declaration), options))
     except (DeclarationError, CommandFailedError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -180,13 +181,12 @@ def _dead_letters(declaration: Declaration, options: argparse.Namespace) -> Iter
 
     from deploy.dead_letters import DeadLetters
 
-    hold = declaration.dead_letters.hold
-    assert hold is not None, "read_declaration refuses dead letters that nobody holds"
+    hold = declaration.dead_letters_hold
     try:
         yield DeadLetters(
             project=options.project,
             hold=hold,
-            models_topic=declaration.topics["models"].name,
+            models_topic=declaration.topics[IMPORT_TOPIC].name,
             answer_seconds=options.timeout,
         )
     except GoogleAPIError as error:

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from deploy.declaration import Declaration
+from declaration.model import Declaration
 from deploy.plan import Planner
 from deploy.steps import shell_lines
 
@@ -37,7 +37,7 @@ def cloudbuild(declaration: Declaration) -> dict[str, Any]:
     build_account = declaration.accounts["build"].email(PROJECT)
     return {
         "steps": [
-            {"id": "test", "name": TEST_IMAGE, "entrypoint": "make", "args": ["test"]},
+            {"id": "test", "name": TEST_IMAGE, "entrypoint": "make", "args": ["lint", "test"]},
             *_functions(declaration),
             _callers(declaration),
         ],
@@ -54,17 +54,17 @@ def _functions(declaration: Declaration) -> list[dict[str, Any]]:
             "id": function.service,
             "name": GCLOUD_IMAGE,
             "entrypoint": "gcloud",
-            "args": list(planner.function(function).create[1:]),
+            "args": list(planner.function(name).create[1:]),
             # Only the tests: the functions are deployed side by side.
             "waitFor": ["test"],
         }
-        for function in declaration.functions.values()
+        for name, function in declaration.functions.items()
     ]
 
 
 def _callers(declaration: Declaration) -> dict[str, Any]:
     planner = Planner(declaration, PROJECT)
-    functions = {planner.function(function) for function in declaration.functions.values()}
+    functions = {planner.function(name) for name in declaration.functions}
     others = [step for step in planner.deployment() if step not in functions]
     script = "\n".join(["set -euo pipefail", *shell_lines(others, planner.questions())]) + "\n"
     return {

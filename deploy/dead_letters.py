@@ -18,8 +18,8 @@ from datetime import datetime
 from google.api_core.exceptions import DeadlineExceeded, GoogleAPIError, RetryError
 from google.api_core.retry import Retry
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
-from google.cloud.pubsub_v1.types import PubsubMessage, ReceivedMessage
 from google.pubsub_v1 import PublisherClient as UnbatchedPublisher
+from google.pubsub_v1.types import PubsubMessage, ReceivedMessage
 
 SOURCE = "CloudPubSubDeadLetterSource"
 """What the names of all attributes begin with that Pub/Sub adds to a dead letter."""

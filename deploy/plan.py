@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from deploy.declaration import (
+from declaration.model import (
     Account,
     Declaration,
     Function,
@@ -69,16 +69,18 @@ class Planner:
 
     def deployment(self) -> Iterator[Step]:
         """Yield the steps that deploy the functions with all that calls them."""
-        for function in self.declaration.functions.values():
-            yield self.function(function)
-        for function in self.declaration.functions.values():
-            if self._is_called_by_invoker(function):
-                yield self._invoker(function)
-        for function in self.declaration.functions.values():
-            if not isinstance(function.trigger, HttpTrigger):
-                yield self._retry(function)
-        for schedule in self.declaration.schedules.values():
-            yield self._schedule(schedule)
+        functions = self.declaration.functions
+        for name in functions:
+            yield self.function(name)
+        scheduled = {schedule.function for schedule in self.declaration.schedules.values()}
+        for name, function in functions.items():
+            if function.is_called_by_events or name in scheduled:
+                yield self._invoker(name, function)
+        for name, function in functions.items():
+            if function.is_called_by_events:
+                yield self._retry(name)
+        for key, schedule in self.declaration.schedules.items():
+            yield self._schedule(key, schedule)
 
     def questions(self) -> dict[str, Words]:
         """Return the questions whose answers the steps use: what Google Cloud names by itself."""
@@ -86,31 +88,32 @@ class Planner:
             "PROJECT_NUMBER": self._gcloud("projects", "describe", self.project, "--format=value(projectNumber)"),
             "STORAGE_AGENT": self._gcloud("storage", "service-agent"),
         }
-        for function in self.declaration.functions.values():
+        for name, function in self.declaration.functions.items():
             describe = self._gcloud("functions", "describe", function.service, "--v2", self._region)
-            questions[_variable(function, "URL")] = (*describe, "--format=value(serviceConfig.uri)")
-            questions[_variable(function, "TRIGGER")] = (*describe, "--format=value(eventTrigger.trigger)")
-            questions[_variable(function, "SUBSCRIPTION")] = self._gcloud(
+            questions[_variable(name, "URL")] = (*describe, "--format=value(serviceConfig.uri)")
+            questions[_variable(name, "TRIGGER")] = (*describe, "--format=value(eventTrigger.trigger)")
+            questions[_variable(name, "SUBSCRIPTION")] = self._gcloud(
                 "eventarc",
                 "triggers",
                 "describe",
-                f"${{{_variable(function, 'TRIGGER')}}}",
+                f"${{{_variable(name, 'TRIGGER')}}}",
                 "--format=value(transport.pubsub.subscription)",
             )
         return questions
 
-    def function(self, function: Function) -> Step:
-        """Return the step that deploys ``function`` with its trigger.
+    def function(self, name: str) -> Step:
+        """Return the step that deploys the function ``name`` with its trigger.
 
         Whatever the trigger, nobody may call the function without authentication: given explicitly, the flag also takes
         the permission away from one that had it.
         """
+        function = self.declaration.functions[name]
         words = [
             *("functions", "deploy", function.service, "--gen2", self._region),
             f"--runtime={self.declaration.runtime}",
             "--source=.",
             f"--ignore-file={IGNORE_FILE}",
-            f"--entry-point={function.entry_point}",
+            f"--entry-point={name}",
             *self._trigger(function),
             "--no-allow-unauthenticated",
             f"--service-account={self._email('runtime')}",
@@ -125,7 +128,7 @@ class Planner:
         if function.maximum_instances is not None:
             words.append(f"--max-instances={function.maximum_instances}")
         return Step(
-            f"function {function.entry_point}",
+            f"function {name}",
             create=self._gcloud(*words),
             exists=self._gcloud("functions", "describe", function.service, "--v2", self._region),
             # One command creates and updates.
@@ -138,8 +141,8 @@ class Planner:
         return {
             "GOOGLE_CLOUD_PROJECT": self.project,
             "VERTEX_LOCATION": self.declaration.region,
-            **{bucket.env: bucket.name(self.project) for bucket in self.declaration.buckets.values()},
-            **{topic.env: self._topic(topic.name) for topic in self.declaration.topics.values()},
+            **{bucket.env: bucket.name_in(self.project) for bucket in self.declaration.buckets.values()},
+            **{topic.env: topic.path(self.project) for topic in self.declaration.topics.values()},
             **self.declaration.settings,
         }
 
@@ -148,9 +151,9 @@ class Planner:
             case HttpTrigger():
                 yield "--trigger-http"
                 return
-            case StorageTrigger(event_type=event_type, bucket=bucket):
+            case StorageTrigger(storage=event_type, bucket=bucket):
                 yield f"--trigger-event-filters=type={event_type}"
-                yield f"--trigger-event-filters=bucket={self.declaration.buckets[bucket].name(self.project)}"
+                yield f"--trigger-event-filters=bucket={self.declaration.buckets[bucket].name_in(self.project)}"
                 # It must be the bucket's own: https://cloud.google.com/eventarc/docs/understand-locations
                 yield f"--trigger-location={self.declaration.region}"
             case TopicTrigger(topic=topic):
@@ -171,7 +174,7 @@ class Planner:
 
     def _buckets(self) -> Iterator[Step]:
         for bucket in self.declaration.buckets.values():
-            url = f"gs://{bucket.name(self.project)}"
+            url = f"gs://{bucket.name_in(self.project)}"
             soft_delete = () if bucket.soft_delete_seconds is None else (f"{bucket.soft_delete_seconds}s",)
             yield Step(
                 f"bucket {url}",
@@ -215,7 +218,7 @@ class Planner:
         for role in account.roles:
             yield self._binding(account.id, ("projects",), self.project, member, role, "--condition=None")
         for key, roles in account.bucket_roles.items():
-            url = f"gs://{self.declaration.buckets[key].name(self.project)}"
+            url = f"gs://{self.declaration.buckets[key].name_in(self.project)}"
             for role in roles:
                 yield self._binding(account.id, ("storage", "buckets"), url, member, role)
         for key, roles in account.topic_roles.items():
@@ -257,33 +260,29 @@ class Planner:
             create=self._gcloud("projects", "add-iam-policy-binding", self.project, *acknowledge),
         )
 
-    def _is_called_by_invoker(self, function: Function) -> bool:
-        scheduled = {schedule.function for schedule in self.declaration.schedules.values()}
-        return not isinstance(function.trigger, HttpTrigger) or function.entry_point in scheduled
-
-    def _invoker(self, function: Function) -> Step:
+    def _invoker(self, name: str, function: Function) -> Step:
         member = f"--member=serviceAccount:{self._email('invoker')}"
         return Step(
-            f"{self.declaration.accounts['invoker'].id} may call {function.entry_point}",
+            f"{self.declaration.accounts['invoker'].id} may call {name}",
             create=self._gcloud("functions", "add-invoker-policy-binding", function.service, self._region, member),
         )
 
-    def _retry(self, function: Function) -> Step:
+    def _retry(self, name: str) -> Step:
         """Return the step that sets backoff and dead letters on the subscription that Eventarc made."""
         retry = self.declaration.retry
         return Step(
-            f"retry and dead letters of {function.entry_point}",
+            f"retry and dead letters of {name}",
             create=self._gcloud(
-                *("pubsub", "subscriptions", "update", f"${{{_variable(function, 'SUBSCRIPTION')}}}"),
+                *("pubsub", "subscriptions", "update", f"${{{_variable(name, 'SUBSCRIPTION')}}}"),
                 f"--min-retry-delay={retry.minimum_backoff_seconds}s",
                 f"--max-retry-delay={retry.maximum_backoff_seconds}s",
-                f"--dead-letter-topic={self._topic(self.declaration.dead_letters.name)}",
+                f"--dead-letter-topic={self.declaration.dead_letters.path(self.project)}",
                 f"--max-delivery-attempts={retry.maximum_delivery_attempts}",
             ),
         )
 
-    def _schedule(self, schedule: Schedule) -> Step:
-        url = f"${{{_variable(self.declaration.functions[schedule.function], 'URL')}}}"
+    def _schedule(self, key: str, schedule: Schedule) -> Step:
+        url = f"${{{_variable(schedule.function, 'URL')}}}"
         location = f"--location={self.declaration.region}"
         settings = (
             f"--schedule={schedule.cron}",
@@ -299,7 +298,7 @@ class Planner:
         job = ("scheduler", "jobs")
         json_header = "Content-Type=application/json"
         return Step(
-            f"schedule {schedule.key}",
+            f"schedule {key}",
             create=self._gcloud(*job, "create", "http", schedule.job, location, *settings, f"--headers={json_header}"),
             exists=self._gcloud(*job, "describe", schedule.job, location),
             update=self._gcloud(
@@ -314,16 +313,13 @@ class Planner:
     def _email(self, account: str) -> str:
         return self.declaration.accounts[account].email(self.project)
 
-    def _topic(self, name: str) -> str:
-        return f"projects/{self.project}/topics/{name}"
-
     @property
     def _region(self) -> str:
         return f"--region={self.declaration.region}"
 
 
-def _variable(function: Function, what: str) -> str:
-    return f"{function.entry_point.upper()}_{what}"
+def _variable(function: str, what: str) -> str:
+    return f"{function.upper()}_{what}"
 
 
 def _joined(variables: dict[str, str]) -> str:

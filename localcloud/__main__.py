@@ -64,8 +64,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _start(options: argparse.Namespace) -> int:
     begun = monotonic()
+    from declaration.reading import DeclarationError
     from localcloud.cloud import LocalCloud
-    from localcloud.declaration import DeclarationError
     from localcloud.environment import export_lines
     from localcloud.functions.processes import FunctionStartError
 

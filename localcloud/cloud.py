@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
+from declaration.reading import read_declaration
 from localcloud.apis.recorder import Recorder
 from localcloud.base.credentials import Credentials
 from localcloud.base.http import (
@@ -23,7 +24,6 @@ from localcloud.base.http import (
 )
 from localcloud.config import CloudConfig
 from localcloud.control import Control
-from localcloud.declaration import HttpTrigger, read_declaration
 from localcloud.environment import (
     ACCESS_TOKEN_FILE,
     Addresses,
@@ -63,12 +63,12 @@ class LocalCloud:
     def __init__(self, config: CloudConfig) -> None:
         """Read the declaration. Raises ``DeclarationError`` if it cannot be meant."""
         self.config = config
-        self.declaration = read_declaration(config.declaration, project=config.project)
+        self.declaration = read_declaration(config.declaration)
         self.state = "stopped"
-        functions = self.declaration.functions.values() if config.with_functions else ()
+        self._functions_to_run = self.declaration.functions if config.with_functions else {}
         self.faults = Faults(
-            callers=[function.name for function in functions],
-            receivers=[function.name for function in functions if not isinstance(function.trigger, HttpTrigger)],
+            callers=list(self._functions_to_run),
+            receivers=[name for name, function in self._functions_to_run.items() if function.is_called_by_events],
         )
         self.calls = Calls()
         self._undo = contextlib.ExitStack()
@@ -147,7 +147,7 @@ class LocalCloud:
         self._ports = {"bigquery": bigquery_port.number, "pubsub": pubsub_port.number}
         self.credentials = Credentials(
             project=config.project,
-            account=self.declaration.runtime_account,
+            account=self.declaration.accounts["runtime"].id,
             token_uri=f"{self.addresses.http}/token",
             clock=config.clock,
         )
@@ -157,7 +157,7 @@ class LocalCloud:
         self._gcloud_folder.mkdir(exist_ok=True)
         (self._gcloud_folder / ACCESS_TOKEN_FILE).write_text("local\n", encoding="utf-8")
         self.functions = Functions(
-            self.declaration.functions.values() if config.with_functions else (),
+            self._functions_to_run,
             source=config.source,
             data_dir=self.data_dir,
             clock=config.clock,
@@ -241,7 +241,7 @@ class LocalCloud:
         from localcloud import provisioning
 
         config, declaration = self.config, self.declaration
-        provisioning.make_buckets(declaration, self.storage.store, location=config.location)
+        provisioning.make_buckets(declaration, self.storage.store, project=config.project, location=config.location)
         provisioning.make_topics(declaration, self.pubsub.broker, project=config.project)
         if config.with_functions:
             urls = self.functions.urls()
@@ -283,7 +283,7 @@ class LocalCloud:
 
     def _receiver_of(self, subscription: str) -> str | None:
         """Return the function that Eventarc delivers to by ``subscription``."""
-        for function in self.declaration.functions.values():
+        for name, function in self.declaration.functions.items():
             if subscription == self.eventarc.subscription_name(function.service):
-                return function.name
+                return name
         return None

@@ -39,16 +39,6 @@ class CloudConfig:
     """Whether the small tables named as public ones are there from the start."""
     gemini_backend: str = "echo"
     """``echo``, ``openai:<base-url>`` or ``gemini``."""
-    settle_seconds: float = 2
-    """``SETTLE_SECONDS`` of the functions: 20 in the cloud, short here so that a story does not wait."""
-    lease_seconds: float = 10
-    """``LEASE_SECONDS`` of the functions: 120 in the cloud."""
-    vertex_settle: float = 3
-    """``VERTEX_SETTLE`` of the functions: 120 in the cloud; here a job is listed as soon as it is there."""
-    wait_seconds: float = 2
-    """``WAIT_SECONDS`` of the functions: 30 in the cloud."""
-    reconcile_seconds: float = 10
-    """``RECONCILE_SECONDS`` of the functions: an hour in the cloud."""
     minimum_backoff_seconds: float = 0.2
     """Pause before the first redelivery, in place of the declared one; deliveries are counted as declared."""
     maximum_backoff_seconds: float = 5

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from declaration.model import Declaration
 from localcloud.config import CloudConfig
-from localcloud.declaration import Declaration
 
 ACCESS_TOKEN_FILE = "access-token"
 
@@ -29,19 +29,17 @@ class Addresses:
 def function_environment(
     config: CloudConfig, declaration: Declaration, addresses: Addresses, key_file: Path
 ) -> dict[str, str]:
-    """Return what every function is told: where the services are, its credentials, its resources and its settings.
+    """Return the variables of every function: services, credentials, resources and settings.
 
-    A declared setting comes from the declaration, from the caller's own variable of that name, or from the config,
-    the later before the earlier.
+    A setting has several sources. From the lowest to the highest precedence they are ``settings`` and
+    ``local_settings`` of the declaration, this process's variable of the same name, and the config.
     """
-    declared = {name: value for name, value in declaration.settings.items() if value is not None}
-    given = {name: os.environ[name] for name in declaration.settings if name in os.environ}
+    declared = {**declaration.settings, **declaration.local_settings}
     return {
         **_services(config, addresses, key_file),
+        **_places(config, declaration, addresses),
         **_resources(config.project, declaration),
-        **declared,
-        **_short_settings(config),
-        **given,
+        **{name: os.environ.get(name, value) for name, value in declared.items()},
         **config.function_environment,
     }
 
@@ -61,12 +59,13 @@ def client_environment(
     ``storage_read`` is the ``host:port`` of the BigQuery Storage API, whose client has no variable of its own.
     """
     urls = {
-        function.env: function_urls[function.name]
-        for function in declaration.functions.values()
-        if function.env is not None and function.name in function_urls
+        function.env: function_urls[name]
+        for name, function in declaration.functions.items()
+        if function.env is not None and name in function_urls
     }
     return {
         **_services(config, addresses, key_file),
+        **_places(config, declaration, addresses),
         **_resources(config.project, declaration),
         **urls,
         "LOCALCLOUD_URL": addresses.http,
@@ -89,8 +88,6 @@ def _services(config: CloudConfig, addresses: Addresses, key_file: Path) -> dict
         "BIGQUERY_EMULATOR_HOST": addresses.bigquery,
         # The one client that wants no scheme.
         "PUBSUB_EMULATOR_HOST": addresses.pubsub,
-        "VERTEX_ENDPOINT": addresses.http,
-        "VERTEX_LOCATION": config.location,
         # google-genai's own name for another address of Vertex AI.
         "GOOGLE_VERTEX_BASE_URL": addresses.http,
         # gcsfs otherwise asks every bucket, over gRPC and TLS, whether it is a hierarchical one.
@@ -100,21 +97,14 @@ def _services(config: CloudConfig, addresses: Addresses, key_file: Path) -> dict
     }
 
 
-def _short_settings(config: CloudConfig) -> dict[str, str]:
-    """Return the settings that are shorter here than in the cloud, unless the caller has variables of their names."""
-    settings = {
-        "SETTLE_SECONDS": config.settle_seconds,
-        "LEASE_SECONDS": config.lease_seconds,
-        "VERTEX_SETTLE": config.vertex_settle,
-        "WAIT_SECONDS": config.wait_seconds,
-        "RECONCILE_SECONDS": config.reconcile_seconds,
-    }
-    return {name: os.environ.get(name, f"{seconds:g}") for name, seconds in settings.items()}
+def _places(config: CloudConfig, declaration: Declaration, addresses: Addresses) -> dict[str, str]:
+    values = {"vertex_url": addresses.http, "location": config.location}
+    return {name: values[place] for name, place in declaration.local_places.items()}
 
 
 def _resources(project: str, declaration: Declaration) -> dict[str, str]:
-    buckets = {bucket.env: bucket.name for bucket in declaration.buckets.values()}
-    topics = {topic.env: f"projects/{project}/topics/{topic.name}" for topic in declaration.topics.values()}
+    buckets = {bucket.env: bucket.name_in(project) for bucket in declaration.buckets.values()}
+    topics = {topic.env: topic.path(project) for topic in declaration.topics.values()}
     return {**buckets, **topics}
 
 

@@ -6,15 +6,15 @@ import base64
 import json
 from collections.abc import Mapping
 
-from localcloud.bigquery.server import BigQuery
-from localcloud.config import CloudConfig
-from localcloud.declaration import (
+from declaration.model import (
     Declaration,
     HttpTrigger,
     Schedule,
     StorageTrigger,
     TopicTrigger,
 )
+from localcloud.bigquery.server import BigQuery
+from localcloud.config import CloudConfig
 from localcloud.eventarc.service import Eventarc
 from localcloud.pubsub.broker import Broker
 from localcloud.pubsub.resources import RetryPolicy, Subscription
@@ -23,16 +23,16 @@ from localcloud.scheduler.service import Scheduler
 from localcloud.storage.store import ObjectStore
 
 
-def make_buckets(declaration: Declaration, store: ObjectStore, *, location: str) -> None:
+def make_buckets(declaration: Declaration, store: ObjectStore, *, project: str, location: str) -> None:
     """Create the declared buckets that are not there yet."""
     for bucket in declaration.buckets.values():
-        store.ensure_bucket(bucket.name, location=location.upper())
+        store.ensure_bucket(bucket.name_in(project), location=location.upper())
 
 
 def make_topics(declaration: Declaration, broker: Broker, *, project: str) -> None:
     """Create the declared topics, and the subscriptions that hold what comes, where they are not there yet."""
     for topic in declaration.topics.values():
-        name = topic_name(project, topic.name)
+        name = topic.path(project)
         broker.ensure_topic(name)
         if topic.hold is not None:
             hold = f"projects/{project}/subscriptions/{topic.hold}"
@@ -44,17 +44,17 @@ def connect_triggers(
 ) -> None:
     """Lead the events that each function is declared to get to its URL."""
     retry = retry_policy(declaration, config)
-    for function in declaration.functions.values():
-        url = urls[function.name]
+    for name, function in declaration.functions.items():
+        url = urls[name]
         match function.trigger:
-            case StorageTrigger(event_type=event_type, bucket=bucket):
-                name = declaration.buckets[bucket].name
-                eventarc.connect_storage(function.service, event_type=event_type, bucket=name, url=url, retry=retry)
-            case TopicTrigger(topic=topic):
-                name = topic_name(config.project, declaration.topics[topic].name)
-                eventarc.connect_topic(function.service, topic=name, url=url, retry=retry)
+            case StorageTrigger(storage=event_type, bucket=key):
+                bucket = declaration.buckets[key].name_in(config.project)
+                eventarc.connect_storage(function.service, event_type=event_type, bucket=bucket, url=url, retry=retry)
+            case TopicTrigger(topic=key):
+                topic = declaration.topics[key].path(config.project)
+                eventarc.connect_topic(function.service, topic=topic, url=url, retry=retry)
             case HttpTrigger():
-                pass  # whoever calls it knows its URL
+                pass  # callers use its URL
 
 
 def make_schedules(
@@ -71,7 +71,7 @@ def schedule_job(schedule: Schedule, config: CloudConfig, url: str) -> dict[str,
     https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs
     """
     return {
-        "name": f"projects/{config.project}/locations/{config.location}/jobs/{schedule.name}",
+        "name": f"projects/{config.project}/locations/{config.location}/jobs/{schedule.job}",
         "schedule": schedule.cron,
         "timeZone": "Etc/UTC",
         "attemptDeadline": f"{schedule.attempt_deadline_seconds}s",
@@ -92,15 +92,9 @@ def make_sample_tables(bigquery: BigQuery) -> None:
 
 def retry_policy(declaration: Declaration, config: CloudConfig) -> RetryPolicy:
     """Return the declared retry with the local cloud's shorter pauses; deliveries are counted as declared."""
-    dead_letters = declaration.retry.dead_letter_topic
     return RetryPolicy(
         minimum_backoff_seconds=config.minimum_backoff_seconds,
         maximum_backoff_seconds=config.maximum_backoff_seconds,
         maximum_delivery_attempts=declaration.retry.maximum_delivery_attempts,
-        dead_letter_topic=dead_letters and topic_name(config.project, declaration.topics[dead_letters].name),
+        dead_letter_topic=declaration.dead_letters.path(config.project),
     )
-
-
-def topic_name(project: str, topic: str) -> str:
-    """Return the full name of ``topic``."""
-    return f"projects/{project}/topics/{topic}"

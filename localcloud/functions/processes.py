@@ -9,12 +9,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+from declaration.model import Function
 from localcloud.base.clock import Clock
 from localcloud.base.http import HOST, ReservedPort
-from localcloud.declaration import Function
 from localcloud.functions.deployed_packages import LAUNCH, left_out
 from localcloud.functions.janitor import Janitor
 
@@ -38,13 +38,16 @@ class FunctionStartError(RuntimeError):
 class FunctionProcess:
     """One function: a port that stays the same, and whichever process serves it at the moment."""
 
-    def __init__(self, function: Function, *, source: Path, data_dir: Path, clock: Clock, janitor: Janitor) -> None:
+    def __init__(
+        self, name: str, function: Function, *, source: Path, data_dir: Path, clock: Clock, janitor: Janitor
+    ) -> None:
+        self.name = name
         self.function = function
-        self.log = data_dir / "logs" / f"{function.name}.log"
+        self.log = data_dir / "logs" / f"{name}.log"
         self._source = source
         self._left_out = left_out(source).as_argument()
         # A home of its own: nothing of the person's own Google configuration can reach the function.
-        self._home = data_dir / "home" / function.name
+        self._home = data_dir / "home" / name
         self._clock = clock
         self._janitor = janitor
         self._port = ReservedPort()
@@ -53,7 +56,7 @@ class FunctionProcess:
         self._settled = threading.Condition()
         self._ready = False
         self._gave_up = False
-        self._thread = threading.Thread(target=self._keep_running, name=f"function-{function.name}", daemon=True)
+        self._thread = threading.Thread(target=self._keep_running, name=f"function-{name}", daemon=True)
         self._environment: Mapping[str, str] = {}
 
     @property
@@ -77,7 +80,7 @@ class FunctionProcess:
             **SERVER_VARIABLES,
             "HOME": str(self._home),
             "K_SERVICE": self.function.service,
-            "FUNCTION_TARGET": self.function.name,
+            "FUNCTION_TARGET": self.name,
             "CLOUD_RUN_TIMEOUT_SECONDS": str(self.function.timeout_seconds),
             **environment,
         }
@@ -91,7 +94,7 @@ class FunctionProcess:
         with self._settled:
             self._settled.wait_for(lambda: self._ready or self._gave_up, timeout)
             if not self._ready:
-                raise FunctionStartError(f"Function {self.function.name} did not start:\n{self.last_log_lines()}")
+                raise FunctionStartError(f"Function {self.name} did not start:\n{self.last_log_lines()}")
 
     def kill(self) -> None:
         """End the function's processes as a crash of its container would: with SIGKILL, whatever they are doing."""
@@ -134,9 +137,10 @@ class FunctionProcess:
             process = subprocess.Popen(
                 [
                     *(sys.executable, "-c", LAUNCH, self._left_out),
-                    *("--target", self.function.name),
+                    *("--target", self.name),
                     *("--source", "main.py"),
-                    *("--signature-type", self.function.signature_type),
+                    # A function's own decorator takes precedence over this.
+                    *("--signature-type", "cloudevent" if self.function.is_called_by_events else "http"),
                     *("--host", HOST, "--port", str(self._port.number)),
                 ],
                 cwd=self._source,
@@ -176,11 +180,11 @@ class Functions:
     """All functions of the declaration."""
 
     def __init__(
-        self, functions: Iterable[Function], *, source: Path, data_dir: Path, clock: Clock, janitor: Janitor
+        self, functions: Mapping[str, Function], *, source: Path, data_dir: Path, clock: Clock, janitor: Janitor
     ) -> None:
         self.processes: dict[str, FunctionProcess] = {
-            function.name: FunctionProcess(function, source=source, data_dir=data_dir, clock=clock, janitor=janitor)
-            for function in functions
+            name: FunctionProcess(name, function, source=source, data_dir=data_dir, clock=clock, janitor=janitor)
+            for name, function in functions.items()
         }
 
     def urls(self) -> dict[str, str]:

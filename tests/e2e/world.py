@@ -19,7 +19,6 @@ from google.api_core.exceptions import NotFound
 from google.cloud import bigquery, pubsub_v1, storage
 
 from localcloud.cloud import LocalCloud
-from localcloud.declaration import HttpTrigger
 from shared.keys import hash_of
 from tests.conftest import variables
 from tests.received_events import ReceivedEvent, ReceivedEvents
@@ -253,7 +252,7 @@ class World:
         subscriptions = [
             self.cloud.eventarc.subscription_name(function.service)
             for function in self.cloud.declaration.functions.values()
-            if not isinstance(function.trigger, HttpTrigger)
+            if function.is_called_by_events
         ]
         assert self.cloud.pubsub.broker.wait_until_idle(timeout, subscriptions)
 

@@ -248,7 +248,9 @@ def test_it_does_not_start_with_a_declaration_that_cannot_be_meant(
     refused = start("--declaration", str(tmp_path / "wrong.yaml"), wait=False)
     told = refused.process.communicate(timeout=LAST_LIMIT)[0]
     assert refused.process.returncode == 1
-    assert "functions.keep_message: topic `wacthed` is not declared; there are: watched, dead" in told
+    assert (
+        "wrong.yaml, line 31: functions.keep_message.trigger.topic names wacthed, which is not a declared topic" in told
+    )
 
 
 def test_two_local_clouds_run_side_by_side(start: Callable[..., Started]) -> None:

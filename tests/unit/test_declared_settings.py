@@ -1,28 +1,42 @@
-"""The declaration names every setting of the functions, so that any of them can be set where they are deployed."""
+"""The settings that functions.yaml gives a value are settings of the functions."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
-from pathlib import Path
 
-import yaml
+import pytest
 
+import main
+from deploy.declared import read
 from shared.settings import Settings
+from tests.paths import ROOT
 
-# These tell where things are; the declaration's buckets, topics and region say them.
-PLACES = {
-    "GOOGLE_CLOUD_PROJECT",
-    "MODEL_BUCKET",
-    "STATE_BUCKET",
-    "OUTPUT_BUCKET",
-    "EVENTS_TOPIC",
-    "PREDICT_TOPIC",
-    "VERTEX_LOCATION",
-    "VERTEX_ENDPOINT",
-}
+NAMES = {field.name.upper() for field in fields(Settings)}
+# The name is Google's own; the client libraries read it too.
+GOOGLES = "GOOGLE_CLOUD_PROJECT"
 
 
-def test_every_setting_is_declared() -> None:
-    declared = yaml.safe_load(Path("deploy/functions.yaml").read_text())["settings"]
+@pytest.mark.parametrize("section", ["settings", "local_settings", "local_places"])
+def test_every_declared_setting_is_one_of_the_functions(section: str) -> None:
+    assert set(getattr(read(), section)) <= NAMES
 
-    assert set(declared) == {field.name.upper() for field in fields(Settings)} - PLACES
+
+def test_every_required_setting_comes_from_the_declared_resources() -> None:
+    declaration = read()
+    resources = {each.env for each in [*declaration.buckets.values(), *declaration.topics.values()]}
+
+    assert {name for name in NAMES if name.endswith(("_BUCKET", "_TOPIC"))} <= resources
+
+
+def test_the_declared_functions_are_the_entry_points_of_main() -> None:
+    assert set(read().functions) == set(main.ENTRY_POINTS)
+
+
+def test_the_local_cloud_knows_no_setting_by_name() -> None:
+    source = "\n".join(path.read_text() for path in (ROOT / "localcloud").rglob("*.py"))
+    declaration = read()
+    resources = {each.env for each in [*declaration.buckets.values(), *declaration.topics.values()]}
+    urls = {function.env for function in declaration.functions.values() if function.env is not None}
+
+    assert [name for name in (NAMES | resources | urls) - {GOOGLES} if re.search(rf"\b{name}\b", source)] == []

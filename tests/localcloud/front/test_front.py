@@ -22,6 +22,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import pubsub_v1, storage
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
+from declaration.model import Function, HttpTrigger
 from localcloud.apis.recorder import Recorder, read_exchanges
 from localcloud.base.clock import ManualClock, SystemClock
 from localcloud.base.http import (
@@ -31,7 +32,6 @@ from localcloud.base.http import (
     Send,
 )
 from localcloud.control import Control
-from localcloud.declaration import Function, HttpTrigger
 from localcloud.faults.active import Faults
 from localcloud.faults.quotas import Quotas
 from localcloud.front.call_log import Calls
@@ -98,7 +98,15 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("front")
     clock, janitor = ManualClock(), Janitor()
     functions = Functions(
-        [Function("work", "work-service", HttpTrigger("POST"), 60, 1)],
+        {
+            "work": Function(
+                service="work-service",
+                trigger=HttpTrigger(http="POST"),
+                memory="512Mi",
+                timeout_seconds=60,
+                concurrency=1,
+            )
+        },
         source=WORKER,
         data_dir=folder,
         clock=SystemClock(),

@@ -12,8 +12,8 @@ import psutil
 import pytest
 import requests
 
+from declaration.model import Function, HttpTrigger
 from localcloud.base.clock import SystemClock
-from localcloud.declaration import Function, HttpTrigger
 from localcloud.functions.janitor import Janitor
 from localcloud.functions.processes import Functions, FunctionStartError
 from tests.paths import SAMPLE_FUNCTIONS as FUNCTIONS
@@ -21,7 +21,9 @@ from tests.waiting import LAST_LIMIT, wait_until
 
 
 def function(name: str) -> Function:
-    return Function(name, service=f"test-{name}", trigger=HttpTrigger("POST"), timeout_seconds=45, concurrency=1)
+    return Function(
+        service=f"test-{name}", trigger=HttpTrigger(http="POST"), memory="512Mi", timeout_seconds=45, concurrency=1
+    )
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def supervise(tmp_path: Path, janitor: Janitor) -> Iterator[Callable[..., Functi
     made: list[Functions] = []
 
     def make(folder: Path, *names: str) -> Functions:
-        chosen = [function(name) for name in names]
+        chosen = {name: function(name) for name in names}
         made.append(Functions(chosen, source=folder, data_dir=tmp_path, clock=SystemClock(), janitor=janitor))
         return made[-1]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.declaration import read_declaration
+from deploy.declared import read
 from tests.waiting import LAST_LIMIT
 
 GCLOUD = """\
@@ -118,10 +118,10 @@ def test_everything_is_made_changed_and_taken_back(project: Project) -> None:
 
     assert applied.returncode == 0, applied.stderr
     made = project.there()
-    declaration = read_declaration()
+    declaration = read()
     assert created(made) == {
         *(f"iam service-accounts {account.id}" for account in declaration.accounts.values()),
-        *(f"storage buckets gs://{bucket.name('films')}" for bucket in declaration.buckets.values()),
+        *(f"storage buckets gs://{bucket.name_in('films')}" for bucket in declaration.buckets.values()),
         *(f"pubsub topics {topic.name}" for topic in declaration.topics.values()),
         "pubsub subscriptions modeldrop-events-log",
         "pubsub subscriptions modeldrop-dead-letters-hold",
@@ -152,7 +152,7 @@ def test_everything_is_made_changed_and_taken_back(project: Project) -> None:
     assert destroyed.returncode == 0, destroyed.stderr
     kept = created(project.there())
     assert kept == {
-        *(f"storage buckets gs://{bucket.name('films')}" for bucket in declaration.buckets.values()),
+        *(f"storage buckets gs://{bucket.name_in('films')}" for bucket in declaration.buckets.values()),
         *(f"pubsub topics {name}" for name in ("modeldrop-events", "modeldrop-dead-letters")),
         *(f"pubsub subscriptions {name}" for name in ("modeldrop-events-log", "modeldrop-dead-letters-hold")),
     }
@@ -215,5 +215,5 @@ def test_wrong_declaration_is_refused_before_anything_is_run(project: Project, t
     refused = project.run("--declaration", str(tmp_path / "wrong.yaml"), "apply")
 
     assert refused.returncode == 1
-    assert "functions.yaml.region" in refused.stderr
+    assert "wrong.yaml, line 1: region is 'the moon'; expected a region" in refused.stderr
     assert project.commands() == []

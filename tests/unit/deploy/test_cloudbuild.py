@@ -11,25 +11,25 @@ import googleapiclient.discovery_cache
 import pytest
 import yaml
 
-from deploy.cloudbuild import cloudbuild_yaml
-from deploy.declaration import (
+from declaration.model import (
     Declaration,
     Function,
     HttpTrigger,
     StorageTrigger,
     TopicTrigger,
-    read_declaration,
 )
+from deploy.cloudbuild import cloudbuild_yaml
+from deploy.declared import read
 from tests.paths import ROOT
 
 FILE = ROOT / "cloudbuild.yaml"
 DISCOVERY = Path(googleapiclient.discovery_cache.__file__).parent / "documents" / "cloudbuild.v1.json"
-NAMES = sorted(read_declaration().functions)
+NAMES = sorted(read().functions)
 
 
 @pytest.fixture(scope="module")
 def declaration() -> Declaration:
-    return read_declaration()
+    return read()
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,8 @@ def trigger_arguments(function: Function, declaration: Declaration) -> list[str]
     match function.trigger:
         case HttpTrigger():
             return ["--trigger-http"]
-        case StorageTrigger(event_type=event_type, bucket=bucket):
-            name = declaration.buckets[bucket].name("$PROJECT_ID")
+        case StorageTrigger(storage=event_type, bucket=bucket):
+            name = declaration.buckets[bucket].name_in("$PROJECT_ID")
             return [
                 f"--trigger-event-filters=type={event_type}",
                 f"--trigger-event-filters=bucket={name}",
@@ -68,10 +68,10 @@ def test_committed_file_is_what_the_declaration_makes(declaration: Declaration) 
     assert FILE.read_text(encoding="utf-8") == cloudbuild_yaml(declaration)
 
 
-def test_tests_run_before_anything_is_deployed(build: dict[str, Any]) -> None:
+def test_lint_and_tests_run_before_anything_is_deployed(build: dict[str, Any]) -> None:
     first, *others = build["steps"]
 
-    assert (first["entrypoint"], first["args"]) == ("make", ["test"])
+    assert (first["entrypoint"], first["args"]) == ("make", ["lint", "test"])
     assert all(step["waitFor"] for step in others)
     ids = [step["id"] for step in build["steps"]]
     assert len(set(ids)) == len(ids)
@@ -111,7 +111,7 @@ def test_function_is_told_the_declared_names(build: dict[str, Any], declaration:
     variables = dict(pair.split("=") for pair in flag.removeprefix("--set-env-vars=").split(","))
 
     for bucket in declaration.buckets.values():
-        assert variables[bucket.env] == bucket.name("$PROJECT_ID")
+        assert variables[bucket.env] == bucket.name_in("$PROJECT_ID")
     for topic in declaration.topics.values():
         assert variables[topic.env] == f"projects/$PROJECT_ID/topics/{topic.name}"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from deploy.declaration import Declaration, HttpTrigger, read_declaration
+from declaration.model import Declaration
+from deploy.declared import read
 from deploy.plan import Planner, plan
 from deploy.steps import (
     Plan,
@@ -22,12 +22,12 @@ from deploy.steps import (
 from shared.settings import Settings
 
 PROJECT = "films"
-FUNCTIONS = sorted(read_declaration().functions)
+FUNCTIONS = sorted(read().functions)
 
 
 @pytest.fixture(scope="module")
 def declaration() -> Declaration:
-    return read_declaration()
+    return read()
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_every_function_gets_every_variable(films: Plan, declaration: Declaratio
 
 
 def test_value_with_a_comma_gets_another_separator(declaration: Declaration) -> None:
-    made = plan(replace(declaration, settings={"READABLE_DATASETS": "a.b,c.d"}), PROJECT)
+    made = plan(declaration.model_copy(update={"settings": {"READABLE_DATASETS": "a.b,c.d"}}), PROJECT)
 
     (flag,) = [word for word in step(made, "function predict").create if word.startswith("--set-env-vars=")]
     assert flag.startswith("--set-env-vars=^|^GOOGLE_CLOUD_PROJECT=films|")
@@ -156,7 +156,7 @@ def test_storage_and_topic_roles_hold_on_single_buckets_and_topics(films: Plan) 
 
 def test_every_event_function_gets_backoff_and_dead_letters(films: Plan, declaration: Declaration) -> None:
     for name, function in declaration.functions.items():
-        if isinstance(function.trigger, HttpTrigger):
+        if not function.is_called_by_events:
             continue
         words = step(films, f"retry and dead letters of {name}").create
         assert words[:5] == ("gcloud", "pubsub", "subscriptions", "update", f"${{{name.upper()}_SUBSCRIPTION}}")

@@ -1,0 +1,105 @@
+"""Rules that concern more than one field of a declaration."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from declaration.document import FieldPath
+from declaration.model import (
+    LONGEST_EVENT_SECONDS,
+    Declaration,
+    Function,
+    StorageTrigger,
+    TopicTrigger,
+)
+
+REQUIRED_ACCOUNTS = ("runtime", "invoker", "build")
+
+
+class Problem(NamedTuple):
+    """A field that is wrong."""
+
+    path: FieldPath
+    message: str
+    """The rest of a sentence that begins with the field."""
+
+
+def problems(declaration: Declaration, required_topics: Iterable[str]) -> Iterator[Problem]:
+    """Yield the problems of ``declaration``, which needs topics with the keys ``required_topics``."""
+    for section, declared, required in (
+        ("accounts", declaration.accounts, REQUIRED_ACCOUNTS),
+        ("topics", declaration.topics, required_topics),
+    ):
+        for key in required:
+            if key not in declared:
+                yield Problem((section,), f"has no {key}, which is required; {_there_are(declared)}")
+    yield from _retry(declaration)
+    for name, function in declaration.functions.items():
+        yield from _function(("functions", name), function, declaration)
+    called = {name: each for name, each in declaration.functions.items() if not each.is_called_by_events}
+    for key, schedule in declaration.schedules.items():
+        yield from _reference(("schedules", key, "function"), schedule.function, called, "HTTP function")
+    for key, account in declaration.accounts.items():
+        for field, roles, targets, kind in (
+            ("bucket_roles", account.bucket_roles, declaration.buckets, "bucket"),
+            ("topic_roles", account.topic_roles, declaration.topics, "topic"),
+            ("account_roles", account.account_roles, declaration.accounts, "account"),
+        ):
+            for target in roles:
+                yield from _reference(("accounts", key, field, target), target, targets, kind)
+
+
+def _retry(declaration: Declaration) -> Iterator[Problem]:
+    retry = declaration.retry
+    if retry.maximum_backoff_seconds < retry.minimum_backoff_seconds:
+        yield Problem(
+            ("retry", "maximum_backoff_seconds"),
+            f"is {retry.maximum_backoff_seconds}; expected at least minimum_backoff_seconds, "
+            f"which is {retry.minimum_backoff_seconds}",
+        )
+    path = ("retry", "dead_letter_topic")
+    if retry.dead_letter_topic in declaration.topics:
+        if declaration.dead_letters.hold is None:
+            yield Problem(
+                path, f"is {retry.dead_letter_topic}, a topic without `hold`: it would drop every dead letter"
+            )
+    else:
+        yield from _reference(path, retry.dead_letter_topic, declaration.topics, "topic")
+
+
+def _function(path: FieldPath, function: Function, declaration: Declaration) -> Iterator[Problem]:
+    match function.trigger:
+        case StorageTrigger(bucket=bucket):
+            yield from _reference((*path, "trigger", "bucket"), bucket, declaration.buckets, "bucket")
+        case TopicTrigger(topic=topic):
+            yield from _reference((*path, "trigger", "topic"), topic, declaration.topics, "topic")
+    if function.is_called_by_events and function.timeout_seconds > LONGEST_EVENT_SECONDS:
+        yield Problem(
+            (*path, "timeout_seconds"),
+            f"is {function.timeout_seconds}; expected a whole number from 1 to {LONGEST_EVENT_SECONDS}, "
+            "because events call the function",
+        )
+    if function.concurrency > 1 and function.cpu is None:
+        # https://cloud.google.com/run/docs/configuring/services/cpu
+        yield Problem(
+            (*path, "concurrency"),
+            f"is {function.concurrency}; expected 1, because a function without `cpu` has less than one CPU",
+        )
+
+
+def _reference(path: FieldPath, key: str, declared: Mapping[str, object], kind: str) -> Iterator[Problem]:
+    if key not in declared:
+        yield Problem(path, f"names {key}, which is not a declared {kind}; {did_you_mean(key, declared)}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return what could be meant by ``name``: the most similar of the ``known`` names, and all of them."""
+    names = list(known)
+    similar = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {similar[0]}? {_there_are(names).capitalize()}" if similar else _there_are(names)
+
+
+def _there_are(names: Iterable[str]) -> str:
+    return f"there are: {', '.join(names) or 'none'}"

@@ -1,0 +1,139 @@
+"""Reads a declaration from its file."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from declaration.checks import Problem, did_you_mean, problems
+from declaration.document import Document, DocumentError, FieldPath, dotted, parse_document
+from declaration.model import (
+    Account,
+    Bucket,
+    Declaration,
+    Function,
+    HttpTrigger,
+    Model,
+    Retry,
+    Schedule,
+    StorageTrigger,
+    Topic,
+    TopicTrigger,
+)
+
+SECTIONS: dict[str, type[Model]] = {
+    "accounts": Account,
+    "buckets": Bucket,
+    "topics": Topic,
+    "functions": Function,
+    "schedules": Schedule,
+}
+TRIGGERS: dict[str, type[Model]] = {each.__name__: each for each in (StorageTrigger, TopicTrigger, HttpTrigger)}
+SETTINGS = (("settings",), ("local_settings",))
+
+
+class DeclarationError(ValueError):
+    """The declaration is wrong; the message has a line for each problem, with the line and the field in the file."""
+
+
+def read_declaration(path: Path, *, required_topics: Iterable[str] = ()) -> Declaration:
+    """Read the declaration in ``path``.
+
+    Args:
+        path: A YAML file.
+        required_topics: Keys of topics that the caller needs.
+
+    Raises:
+        DeclarationError: The file cannot be read, or something in it is wrong.
+    """
+    name = _shown(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeclarationError(f"The declaration {name} cannot be read: {error}") from error
+    return parse_declaration(text, name, required_topics=required_topics)
+
+
+def parse_declaration(text: str, name: str = "functions.yaml", *, required_topics: Iterable[str] = ()) -> Declaration:
+    """Return the declaration in the YAML ``text``; errors call the file ``name``.
+
+    Raises:
+        DeclarationError: Something in the text is wrong.
+    """
+    try:
+        document = parse_document(text)
+    except DocumentError as error:
+        raise DeclarationError(f"{name}, line {error.line}: {error}") from error
+    try:
+        declaration = Declaration.model_validate(document.value)
+    except ValidationError as error:
+        raise _error(name, document, map(_problem, error.errors())) from error
+    if found := list(problems(declaration, required_topics)):
+        raise _error(name, document, found)
+    return declaration
+
+
+def _shown(path: Path) -> str:
+    """Return ``path`` as seen from the current folder, if it is in it."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _error(name: str, document: Document, found: Iterable[Problem]) -> DeclarationError:
+    lines = (
+        f"{name}, line {document.line(path)}: {dotted(path) or 'the document'} {message}" for path, message in found
+    )
+    return DeclarationError("\n".join(lines))
+
+
+def _problem(error: ErrorDetails) -> Problem:
+    """Return the problem that pydantic found."""
+    model, path = _model_at(error["loc"])
+    value = error["input"]
+    match error["type"]:
+        case "extra_forbidden":
+            return Problem(path, _unknown_field(str(path[-1]), model))
+        case "value_error":
+            reason = str(error["ctx"]["error"])
+        case "trigger":
+            reason = error["msg"]
+        case "literal_error":
+            reason = f"expected {error['ctx']['expected']}"
+        case "missing":
+            value = None
+            reason = ""
+        case "string_type":
+            reason = "expected text"
+        case "tuple_type":
+            reason = "expected a list"
+        case "model_type" | "model_attributes_type" | "mapping_type" | "dict_type":
+            reason = "expected fields"
+        case _:
+            reason = error["msg"]
+    if value is None and path[:1] not in SETTINGS:
+        return Problem(path, "is missing" if path else "is empty")
+    return Problem(path, f"is {reprlib.repr(value)}; {reason}")
+
+
+def _model_at(location: tuple[int | str, ...]) -> tuple[type[Model], FieldPath]:
+    """Return the model that the last part of ``location`` is a field of, and the path in the document."""
+    # A key that is not text is marked; a location within a trigger also has the trigger's model.
+    match tuple(part for part in location if part != "[key]"):
+        case ("functions", name, "trigger", str(kind), *rest) if kind in TRIGGERS:
+            return TRIGGERS[kind], ("functions", name, "trigger", *rest)
+        case ("retry", _, *_) as path:
+            return Retry, path
+        case (str(section), _, _, *_) as path if section in SECTIONS:
+            return SECTIONS[section], path
+        case path:
+            return Declaration, path
+
+
+def _unknown_field(name: str, model: type[Model]) -> str:
+    if re.search(r"auth|public|invoker|ingress", name):
+        return "is refused: functions are only ever deployed with authentication"
+    return f"is not a field; {did_you_mean(name, model.model_fields)}"

@@ -1,0 +1,21 @@
+"""The declaration that is deployed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from declaration.model import Declaration
+from declaration.reading import read_declaration
+
+DECLARATION = Path(__file__).with_name("functions.yaml")
+IMPORT_TOPIC = "models"
+"""The key of the topic that takes requests to import a drop: dead letters of uploads are replayed to it."""
+
+
+def read(path: Path = DECLARATION) -> Declaration:
+    """Return the declaration in ``path``.
+
+    Raises:
+        DeclarationError: The file cannot be read, or something in it is wrong.
+    """
+    return read_declaration(path, required_topics=[IMPORT_TOPIC])

@@ -1,0 +1,42 @@
+"""The files that every function is deployed with."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+from deploy.plan import IGNORE_FILE
+from tests.paths import ROOT
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """The files of a copy of the repository that deploy/gcloudignore leaves, as Git reads such a file.
+
+    The syntax is Git's: https://cloud.google.com/sdk/gcloud/reference/topic/gcloudignore
+    """
+    source = tmp_path_factory.mktemp("deployed") / "source"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*"))
+    subprocess.run(["git", "init", "--quiet", str(source)], check=True)
+    listed = subprocess.run(
+        ["git", "-C", str(source), "ls-files", "-z", "--others", f"--exclude-from={source / IGNORE_FILE}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return {name for name in listed.split("\0") if name}
+
+
+def modules(folder: str) -> set[str]:
+    return {str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob("*.py")}
+
+
+def test_a_function_is_deployed_with_its_modules_and_requirements_only(deployed: set[str]) -> None:
+    assert deployed - {"functions/py.typed", "shared/py.typed"} == {
+        "main.py",
+        "requirements.txt",
+        *modules("functions"),
+        *modules("shared"),
+    }

@@ -1,1 +1,1 @@
-"""Pub/Sub on this machine: topics, subscriptions, pull and push."""
+"""Local Pub/Sub: topics, subscriptions, pull and push delivery."""

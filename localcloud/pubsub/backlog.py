@@ -1,7 +1,7 @@
-"""The messages that one subscription still has to deliver: what is ready, what rests, what is out.
+"""The undelivered and unacknowledged messages of one subscription, and the rules for delivering them.
 
-Nothing here waits, locks or looks at a clock: the moment is handed in (seconds since 1970), so that every rule can be
-tested as a plain calculation.
+Nothing here waits, locks or reads a clock. Callers pass the current time in seconds since 1970, so that tests can check
+each rule as a plain calculation.
 """
 
 from __future__ import annotations
@@ -16,47 +16,50 @@ from dataclasses import dataclass, field
 from localcloud.pubsub.messages import Message
 from localcloud.pubsub.resources import Subscription
 
-# The client libraries make their channel to an emulator without options, so that it takes answers of up to 4 MiB.
+# The client libraries open their channel to an emulator without options, so it accepts responses of up to 4 MiB.
 MAXIMUM_TAKEN_BYTES = 3_500_000
 
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """One message on its way to one subscription."""
+    """The delivery of one message to one subscription."""
 
     sequence: int
-    """The place in the order of publishing."""
+    """The position in the order of publishing."""
     message: Message
     failures: int = 0
-    """How many deliveries were refused or not answered in time."""
+    """The number of deliveries that were refused or not acknowledged in time."""
     ack_id: str | None = None
-    """Set while the message is out with a subscriber."""
+    """Set while a subscriber holds the message."""
     deadline: float = 0.0
-    """Until when it is out."""
+    """When the subscriber's lease ends."""
     ready_at: float = 0.0
-    """When it may go out (again)."""
+    """The earliest time of the next delivery."""
     lane: Lane | None = None
+    """The lane of the message's ordering key; None without one."""
     gone: bool = False
-    """It was acknowledged, dead-lettered or dropped."""
+    """Whether the message was acknowledged, dead-lettered or dropped."""
 
     @property
     def attempt(self) -> int:
-        """The number of the delivery that is under way or comes next, from 1."""
+        """The number of the current or next delivery, counted from 1."""
         return self.failures + 1
 
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """The messages of one ordering key, which never overtake each other."""
+    """The messages of one ordering key, which are always delivered in order."""
 
     waiting: deque[Delivery] = field(default_factory=deque)
     out: list[Delivery] = field(default_factory=list)
+    """The messages that a subscriber holds."""
 
 
 class Backlog:
     """The undelivered and unacknowledged messages of a subscription, in order."""
 
     def __init__(self, settings: Subscription) -> None:
+        """Create an empty backlog."""
         self.settings = settings
         self._sequence = itertools.count()
         self._clear()
@@ -66,15 +69,15 @@ class Backlog:
 
     @property
     def out(self) -> int:
-        """The number of messages that are with a subscriber just now."""
+        """The number of messages that subscribers hold."""
         return len(self._out)
 
     def is_out(self, ack_id: str) -> bool:
-        """Tell whether the delivery ``ack_id`` still waits for its acknowledgement."""
+        """Return whether the delivery ``ack_id`` still waits for its acknowledgement."""
         return ack_id in self._out
 
     def add(self, message: Message, now: float, *, failures: int = 0) -> Delivery:
-        """Append ``message``; ``failures`` counts the deliveries that it had before a restart."""
+        """Append ``message``; ``failures`` is the number of its failed deliveries so far."""
         delivery = Delivery(next(self._sequence), message, failures, ready_at=now)
         self._pending[delivery.sequence] = delivery
         self._ages.append((message.published.timestamp(), delivery.sequence))
@@ -88,11 +91,11 @@ class Backlog:
             self._schedule(delivery)
         return delivery
 
-    def take(self, limit: int, now: float, lease_seconds: float, *, in_lane: int | None = None) -> list[Delivery]:
-        """Hand out up to ``limit`` messages that are ready, each for ``lease_seconds``.
+    def take(self, limit: int, now: float, lease_seconds: float, *, per_key: int | None = None) -> list[Delivery]:
+        """Lease up to ``limit`` messages that are ready, each for ``lease_seconds``.
 
-        Of one ordering key up to ``in_lane`` go out together (None: no bound); more of it follow only once all these
-        are acknowledged.
+        At most ``per_key`` messages of one ordering key are leased together (None: no limit). The next messages of that
+        key follow only after all of these are acknowledged.
         """
         taken: list[Delivery] = []
         size = 0
@@ -106,14 +109,14 @@ class Backlog:
                 self._schedule(delivery)
                 break
             room = MAXIMUM_TAKEN_BYTES - size
-            for each in self._with_followers(delivery, min(limit - len(taken), in_lane or limit), room):
+            for each in self._with_followers(delivery, min(limit - len(taken), per_key or limit), room):
                 self._lease(each, now + lease_seconds)
                 taken.append(each)
                 size += each.message.size
         return taken
 
     def acknowledge(self, ack_id: str) -> Delivery | None:
-        """Finish the delivery ``ack_id``; return it, or None if it is no longer out."""
+        """Finish and return the delivery ``ack_id``, or return None if its lease has ended."""
         delivery = self._out.get(ack_id)
         if delivery is None:
             return None
@@ -123,7 +126,7 @@ class Backlog:
         return delivery
 
     def extend(self, ack_id: str, deadline: float) -> bool:
-        """Leave the delivery ``ack_id`` with its subscriber until ``deadline``; return whether it was still out."""
+        """Extend the lease of the delivery ``ack_id`` to ``deadline``; return whether the lease was still valid."""
         delivery = self._out.get(ack_id)
         if delivery is None:
             return False
@@ -133,20 +136,20 @@ class Backlog:
         return True
 
     def refuse(self, ack_id: str, now: float) -> Delivery | None:
-        """Count a failed delivery and let the message rest; return it if it is still pending.
+        """Count a failed delivery and back off; return the delivery, or None if its lease has ended.
 
-        A message that has used up its deliveries is handed back with ``gone`` set: it belongs to the dead letters.
+        A message that has used up its delivery attempts is returned with ``gone`` set: it is a dead letter.
         """
         delivery = self._out.get(ack_id)
         return None if delivery is None else self._fail(delivery, now)
 
     def give_back(self, ack_id: str) -> None:
-        """Take back a delivery that was never tried, without counting it; nothing happens if it is no longer out."""
+        """Return an untried message to the backlog without counting a failure; ignore an ``ack_id`` that is not valid."""
         if ack_id in self._out:
             self._return(self._out[ack_id])
 
     def expire(self, now: float) -> list[Delivery]:
-        """Take back what was not acknowledged in time; return the deliveries that failed so."""
+        """End the leases whose deadline has passed; return these failed deliveries."""
         failed: list[Delivery] = []
         while self._deadlines and self._deadlines[0][0] <= now:
             deadline, _, ack_id = heapq.heappop(self._deadlines)
@@ -170,9 +173,12 @@ class Backlog:
         return dropped
 
     def seek(self, moment: float, now: float) -> tuple[list[Message], list[Message]]:
-        """Treat what was published before ``moment`` as acknowledged, the rest as not; return (dropped, restored).
+        """Treat messages published before ``moment`` as acknowledged and later ones as not acknowledged.
 
-        What is out comes back; in the end everything lies in the order of publishing again.
+        All leases end, and the backlog is in the order of publishing again.
+
+        Returns:
+            The messages that were dropped, and the retained ones that were restored.
         """
         pending = [delivery.message for delivery in self._pending.values()]
         acked = list(self._acked)
@@ -189,7 +195,7 @@ class Backlog:
         )
 
     def next_change(self) -> float | None:
-        """Return when the next message becomes ready or the next deadline passes; None if nothing is awaited."""
+        """Return when the next message becomes ready or the next deadline passes; None if neither will happen."""
         while self._ready and self._ready[0][2].gone:
             heapq.heappop(self._ready)
         moments = [heap[0][0] for heap in (self._ready, self._deadlines) if heap]
@@ -200,7 +206,7 @@ class Backlog:
         self._ages: deque[tuple[float, int]] = deque()
         self._acked: list[Message] = []
         self._out: dict[str, Delivery] = {}
-        # Each message that waits for nothing but its moment is in here once; of a lane only the first is.
+        # Each message that waits only for its time has one entry; a lane has one entry, for its first message.
         self._ready: list[tuple[float, int, Delivery]] = []
         self._deadlines: list[tuple[float, int, str]] = []
         self._lanes: dict[str, Lane] = {}
@@ -209,7 +215,7 @@ class Backlog:
         heapq.heappush(self._ready, (delivery.ready_at, delivery.sequence, delivery))
 
     def _with_followers(self, first: Delivery, limit: int, maximum_bytes: int) -> list[Delivery]:
-        """Return ``first`` and as many of those behind it in its lane as may go out with it."""
+        """Return ``first`` and as many of the next messages in its lane as fit into the limits."""
         if first.lane is None:
             return [first]
         waiting = first.lane.waiting
@@ -243,9 +249,9 @@ class Backlog:
             self._leave(delivery.lane, delivery, was_out=was_out)
 
     def _leave(self, lane: Lane, delivery: Delivery, *, was_out: bool) -> None:
-        """Take a delivery out of its lane for good, and let the next one have its turn."""
+        """Remove a delivery from its lane, and schedule the next one."""
         if not was_out:
-            lane.waiting.popleft()  # only the oldest is ever dropped from among those that wait
+            lane.waiting.popleft()  # Of the waiting messages, only the oldest is ever dropped.
         if lane.out:
             return
         if lane.waiting:
@@ -265,13 +271,13 @@ class Backlog:
         return delivery
 
     def _return(self, delivery: Delivery) -> None:
-        """Put a delivery that is out back into its place, to go out again when it is ready."""
+        """End the lease of a delivery and put it back into its place."""
         lane = delivery.lane
         if lane is None:
             self._take_back(delivery)
             self._schedule(delivery)
             return
-        # Later messages of the key that are out would overtake this one: their deliveries no longer count.
+        # Later leased messages of the key would overtake this one, so their leases end too.
         for each in sorted(lane.out, key=lambda other: other.sequence, reverse=True):
             if each.sequence >= delivery.sequence:
                 self._take_back(each)

@@ -1,7 +1,7 @@
-"""Topics, subscriptions and the messages between them: Pub/Sub without a network.
+"""The core of the local Pub/Sub, without a network: topics, subscriptions and their messages.
 
-One lock guards everything; no call is made under it that waits. Who waits for messages does so on an event of its own
-that is set whenever something may have become deliverable.
+One lock guards everything, and no blocking call is made while it is held. Each waiting caller has its own event, which
+is set whenever a message may have become deliverable.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ LONGEST_WAIT_SECONDS = 3600.0
 class Broker:
     """The thread-safe core of the local Pub/Sub. Names are full: ``projects/P/topics/T``.
 
-    Every method raises ``NotFound`` for a topic or subscription that is not there.
+    Every method raises ``NotFound`` if the topic or subscription does not exist.
     """
 
     def __init__(self, *, clock: Clock, journal: Journal | None = None) -> None:
-        """Start with what ``journal`` has kept; without one nothing is kept."""
+        """Restore topics, subscriptions and messages from ``journal``; without one the broker lives in memory."""
         self._clock = clock
         self._journal: Journal = journal or NoJournal()
         self._lock = threading.RLock()
@@ -38,7 +38,7 @@ class Broker:
         self._topics: dict[str, Topic] = {}
         self._queues: dict[str, SubscriptionQueue] = {}
         self._watchers: list[Callable[[str], None]] = []
-        # An id must never come again, not even after a restart, so it is taken from the machine's own time.
+        # Ids start from the system time, so that none repeats after a restart.
         self._last_id = time.time_ns() // 1000
         self._closed = False
         self._restore()
@@ -57,12 +57,12 @@ class Broker:
             return self.replace_topic(topic)
 
     def ensure_topic(self, name: str) -> Topic:
-        """Return the topic ``name``, creating it if it is not there."""
+        """Return the topic ``name``, creating it if it does not exist."""
         with self._lock:
             return self._topics.get(name) or self.create_topic(name)
 
     def replace_topic(self, topic: Topic) -> Topic:
-        """Set the settings of the topic ``topic.name``."""
+        """Create the topic ``topic.name``, or replace its settings."""
         with self._lock:
             self._topics[topic.name] = topic
             self._journal.save(topic.name, asdict(topic))
@@ -76,12 +76,12 @@ class Broker:
             return self._topics[name]
 
     def topics(self) -> list[Topic]:
-        """Return all topics by name."""
+        """Return all topics, sorted by name."""
         with self._lock:
             return [self._topics[name] for name in sorted(self._topics)]
 
     def delete_topic(self, name: str) -> None:
-        """Delete the topic; its subscriptions stay, with the topic ``_deleted-topic_`` and the messages they have."""
+        """Delete a topic. Its subscriptions keep their messages and show the topic ``_deleted-topic_``."""
         with self._lock:
             self.topic(name)
             del self._topics[name]
@@ -91,7 +91,7 @@ class Broker:
                     queue.configure(replace(queue.settings, topic=DELETED_TOPIC))
 
     def publish(self, topic: str, messages: Iterable[PublishedMessage]) -> list[str]:
-        """Accept ``messages`` for every subscription of ``topic`` and return their ids, in order."""
+        """Add ``messages`` to every subscription of ``topic``, and return their ids in order."""
         with self._lock:
             self.topic(topic)
             now = self._clock.now()
@@ -104,14 +104,14 @@ class Broker:
     # Subscriptions
 
     def create_subscription(self, settings: Subscription) -> Subscription:
-        """Create a subscription. Raises ``AlreadyExists``, and ``NotFound`` if its topic is not there."""
+        """Create a subscription. Raises ``AlreadyExists``, and ``NotFound`` if its topic does not exist."""
         with self._lock:
             if settings.name in self._queues:
                 raise AlreadyExists.resource(settings.name)
             return self.put_subscription(settings)
 
     def put_subscription(self, settings: Subscription) -> Subscription:
-        """Create the subscription ``settings.name``, or give it these settings and keep its messages."""
+        """Create the subscription ``settings.name``, or replace its settings and keep its messages."""
         with self._lock:
             self.topic(settings.topic)
             queue = self._queues.get(settings.name)
@@ -123,7 +123,7 @@ class Broker:
         return settings
 
     def update_subscription(self, settings: Subscription) -> Subscription:
-        """Give an existing subscription other settings."""
+        """Replace the settings of an existing subscription."""
         with self._lock:
             self._queue(settings.name).configure(settings)
             self._changed.notify_all()
@@ -136,12 +136,12 @@ class Broker:
             return self._queue(name).settings
 
     def subscriptions(self) -> list[Subscription]:
-        """Return the settings of all subscriptions by name."""
+        """Return the settings of all subscriptions, sorted by name."""
         with self._lock:
             return [self._queues[name].settings for name in sorted(self._queues)]
 
     def detach_subscription(self, name: str) -> None:
-        """Cut the subscription off its topic: its messages are dropped, and it gets no more."""
+        """Detach the subscription from its topic: its messages are dropped, and it receives no more."""
         with self._lock:
             queue = self._queue(name)
             queue.detach(replace(queue.settings, detached=True))
@@ -149,7 +149,7 @@ class Broker:
         self._notify_watchers(name)
 
     def delete_subscription(self, name: str) -> None:
-        """Delete the subscription and the messages in it."""
+        """Delete the subscription and its messages."""
         with self._lock:
             queue = self._queue(name)
             del self._queues[name]
@@ -159,7 +159,7 @@ class Broker:
         self._notify_watchers(name)
 
     def watch(self, watcher: Callable[[str], None]) -> None:
-        """Call ``watcher`` with the name of each subscription there is, and of each that is made, changed, deleted."""
+        """Call ``watcher`` with each subscription's name, now and whenever one is created, changed or deleted."""
         with self._lock:
             self._watchers.append(watcher)
             names = list(self._queues)
@@ -176,15 +176,22 @@ class Broker:
         wait_seconds: float = 0.0,
         lease_seconds: float | None = None,
         interrupted: threading.Event | None = None,
-        in_lane: int | None = None,
+        per_key: int | None = None,
         room: Callable[[], int] | None = None,
     ) -> list[ReceivedMessage]:
-        """Hand out up to ``maximum`` messages, waiting up to ``wait_seconds`` for the first.
+        """Lease up to ``maximum`` messages, waiting up to ``wait_seconds`` for the first.
 
-        Each is left to the caller for ``lease_seconds`` (None: the subscription's ack deadline). ``interrupted`` ends
-        the wait when it is set and ``wake`` is called. Of one ordering key at most ``in_lane`` messages are handed out.
-        ``room`` is asked at each look how many messages the caller can take just then. Raises ``FailedPrecondition``
-        if the subscription is detached.
+        Args:
+            subscription: The full name.
+            maximum: The largest number of messages to return.
+            wait_seconds: How long to wait for the first message.
+            lease_seconds: How long the caller keeps the messages; None means the subscription's ack deadline.
+            interrupted: Ends the wait once it is set and ``wake`` is called.
+            per_key: The largest number of messages of one ordering key; None means no limit.
+            room: Returns how many messages the caller can accept; called before each attempt.
+
+        Raises:
+            FailedPrecondition: The subscription is detached.
         """
         until = self._clock.now().timestamp() + wait_seconds
         wakeup = threading.Event()
@@ -197,24 +204,24 @@ class Broker:
                 now = self._settle(queue)
                 ended = self._closed or (interrupted is not None and interrupted.is_set())
                 limit = 0 if ended else maximum if room is None else min(maximum, room())
-                taken = queue.take(limit, now, lease_seconds, in_lane)
+                taken = queue.take(limit, now, lease_seconds, per_key)
                 if taken or now >= until or ended:
                     queue.remove_waiter(wakeup)
                     return taken
-                # Without room a message that is ready is no reason to look again; an acknowledgement is.
+                # Without room, only an acknowledgement is a reason to try again; a ready message is not.
                 change = queue.backlog.next_change() if limit > 0 else None
                 pause = min(until, now + LONGEST_WAIT_SECONDS if change is None else change) - now
                 queue.add_waiter(wakeup)
             self._clock.wait(wakeup, max(pause, 0.0))
 
     def wake(self, subscription: str) -> None:
-        """Let everyone who waits for messages of ``subscription`` look again; no error if it is gone."""
+        """Make every waiting ``pull`` of ``subscription`` try again; ignore a subscription that does not exist."""
         with self._lock:
             if queue := self._queues.get(subscription):
                 queue.wake()
 
     def acknowledge(self, subscription: str, ack_ids: Iterable[str]) -> list[str]:
-        """Finish deliveries; return the ack ids that were no longer valid, whose messages may come again."""
+        """Finish deliveries; return the ack ids that were not valid, whose messages may be delivered again."""
         with self._lock:
             queue = self._queue(subscription)
             self._settle(queue)
@@ -223,7 +230,7 @@ class Broker:
             return invalid
 
     def modify_ack_deadline(self, subscription: str, ack_ids: Iterable[str], seconds: float) -> list[str]:
-        """Leave messages with their subscriber for ``seconds`` from now; 0 refuses them. Returns invalid ack ids."""
+        """Set leases to end ``seconds`` from now; 0 refuses the messages. Return the ack ids that were not valid."""
         with self._lock:
             queue = self._queue(subscription)
             now = self._settle(queue)
@@ -234,7 +241,7 @@ class Broker:
             return invalid
 
     def give_back(self, subscription: str, ack_ids: Iterable[str]) -> None:
-        """Return messages that their subscriber never tried; the deliveries do not count."""
+        """End the leases of messages that the subscriber did not try, without counting failures."""
         with self._lock:
             queue = self._queue(subscription)
             for ack_id in ack_ids:
@@ -242,7 +249,7 @@ class Broker:
             queue.wake()
 
     def unanswered(self, subscription: str, ack_ids: Iterable[str]) -> list[str]:
-        """Return those of ``ack_ids`` that are still with their subscriber."""
+        """Return those of ``ack_ids`` whose leases are still valid."""
         with self._lock:
             queue = self._queue(subscription)
             self._settle(queue)
@@ -255,22 +262,25 @@ class Broker:
             self._changed.notify_all()
 
     def backlog_size(self, subscription: str) -> int:
-        """Return how many messages are not acknowledged yet, those with a subscriber included."""
+        """Return the number of unacknowledged messages, leased ones included."""
         with self._lock:
             queue = self._queue(subscription)
             self._settle(queue)
             return len(queue.backlog)
 
     def outstanding(self, subscription: str) -> int:
-        """Return how many messages are with a subscriber just now."""
+        """Return the number of leased messages."""
         with self._lock:
             queue = self._queue(subscription)
             self._settle(queue)
             return queue.backlog.out
 
     def wait_until_idle(self, timeout: float, subscriptions: Sequence[str] | None = None) -> bool:
-        """Wait up to ``timeout`` seconds of real time until every push subscription (or each of ``subscriptions``) is
-        empty; return whether it came to that.
+        """Wait until every push subscription, or each of ``subscriptions``, is empty; return whether they are.
+
+        Args:
+            timeout: The longest wait in seconds of real time, whatever the broker's clock shows.
+            subscriptions: Full names; None means all push subscriptions.
         """
         until = monotonic() + timeout
         with self._lock:
@@ -282,7 +292,7 @@ class Broker:
             return True
 
     def close(self) -> None:
-        """Wake everyone who waits and write out what is kept."""
+        """End all waiting calls and close the journal."""
         with self._lock:
             self._closed = True
             self._journal.close()
@@ -314,7 +324,7 @@ class Broker:
         return Message(str(self._last_id), message.data, dict(message.attributes), message.ordering_key, now)
 
     def _settle(self, queue: SubscriptionQueue) -> float:
-        """Let the time that has passed take its effect on a subscription; return the present moment."""
+        """Apply expired leases and retention to a subscription; return the current time."""
         now = self._clock.now().timestamp()
         size = len(queue.backlog)
         self._forward_dead_letters(queue, queue.settle(now), now)
@@ -323,11 +333,11 @@ class Broker:
         return now
 
     def _forward_dead_letters(self, queue: SubscriptionQueue, exhausted: Sequence[Delivery], now: float) -> None:
-        """Forward what has used up its deliveries to the dead-letter topic."""
+        """Publish messages that have used up their delivery attempts to the dead-letter topic."""
         for delivery in exhausted:
             policy = queue.settings.dead_letter
             if policy is None or policy.topic not in self._topics:
-                # As in the real service a message is not lost because its dead-letter topic is.
+                # As in the real service, a missing dead-letter topic does not lose the message.
                 queue.keep_trying(delivery, now)
             else:
                 self.publish(policy.topic, [queue.dead_letter(delivery)])

@@ -1,4 +1,4 @@
-"""What can go wrong with a push delivery in real life, to be ordered here: late, twice, out of order, lost."""
+"""Disturbances of push deliveries that a test can request: late, repeated, out of order or lost."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class Delay:
-    """Send it only after ``seconds``."""
+    """Send the message after ``seconds``."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Reorder:
-    """Send it only after ``after`` later messages were taken, or ``at_most_seconds`` have passed.
+    """Send the message after ``after`` later ones were acknowledged, or after ``at_most_seconds``.
 
-    A later message that failed and comes again is not counted before it is taken.
+    A later message that fails counts only once a retry succeeds.
     """
 
     after: int
@@ -34,35 +34,39 @@ class Reorder:
 
 @dataclass(frozen=True)
 class LoseAcknowledgement:
-    """Send it, ignore the answer, and deliver it again."""
+    """Send the message, ignore the response, and deliver it again."""
 
 
 @dataclass(frozen=True)
 class Drop:
-    """Never send it."""
+    """Never send the message."""
 
 
 @dataclass(frozen=True)
 class Refuse:
-    """Go on as if it was sent, and answered with an error."""
+    """Do not send the message, and treat it as answered with an error."""
 
 
 Disturbance = Duplicate | Delay | Reorder | LoseAcknowledgement | Drop | Refuse
 
 
 class DeliveryFaults(Protocol):
-    """Decides what goes wrong with a delivery."""
+    """Decides how deliveries are disturbed."""
 
     def before(self, subscription: str, message: Message, attempt: int) -> Sequence[Disturbance]:
-        """Return what is to happen to this delivery; called once before each, from several threads.
+        """Return the disturbances of a delivery. Called once before each delivery, from several threads.
 
-        ``subscription`` is the full name, ``attempt`` counts the deliveries of the message from 1.
+        Args:
+            subscription: The full name.
+            message: The message to deliver.
+            attempt: The number of this delivery of the message, counted from 1.
         """
         ...
 
 
 class Undisturbed:
-    """Lets everything through as it is."""
+    """Disturbs no delivery."""
 
     def before(self, subscription: str, message: Message, attempt: int) -> Sequence[Disturbance]:
+        """Return no disturbance."""
         return ()

@@ -1,4 +1,4 @@
-"""The form in which a pushed message travels: the HTTP request that is made of it."""
+"""The HTTP requests that carry pushed messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from localcloud.pubsub.messages import Message
 
 @dataclass(frozen=True)
 class PushedMessage:
-    """One message about to be pushed."""
+    """A message to push, with the names that its request shows."""
 
     subscription: str
     """``projects/P/subscriptions/S``."""
@@ -22,22 +22,23 @@ class PushedMessage:
     """``projects/P/topics/T``."""
     message: Message
     delivery_attempt: int | None
-    """The attempt, counted from 1, where the subscription has a dead-letter policy."""
+    """The number of the delivery, counted from 1; None without a dead-letter policy."""
 
 
 @dataclass(frozen=True)
 class PushRequest:
-    """The POST that carries a message."""
+    """The POST request that carries a message."""
 
     headers: Mapping[str, str]
     body: bytes
 
 
 Envelope = Callable[[PushedMessage], PushRequest]
+"""Builds the request of a message."""
 
 
 def message_resource(message: Message) -> dict[str, Any]:
-    """Return ``message`` as push requests show it, with the two names that some of its fields have.
+    """Return the JSON of ``message`` in a push request, where some fields appear under two names.
 
     https://cloud.google.com/pubsub/docs/push#receive_push
     """
@@ -58,7 +59,7 @@ def message_resource(message: Message) -> dict[str, Any]:
 
 
 def wrapped_message(pushed: PushedMessage) -> dict[str, Any]:
-    """Return the JSON object around a pushed message."""
+    """Return the JSON body of a standard push request."""
     wrapped: dict[str, Any] = {"message": message_resource(pushed.message), "subscription": pushed.subscription}
     if pushed.delivery_attempt is not None:
         wrapped["deliveryAttempt"] = pushed.delivery_attempt

@@ -1,12 +1,12 @@
-"""What can be wrong with a request, under the names that Google's APIs give it.
+"""The errors of Pub/Sub, named as in google.rpc.Code.
 
 PubSubError
-├── NotFound            the topic, subscription or project is not there
+├── NotFound            the topic, subscription or project does not exist
 ├── AlreadyExists       the name is taken
-├── InvalidArgument     the request can never work
-├── FailedPrecondition  the request does not fit the resource's present state
-│   └── InvalidAckIds   deliveries of an exactly-once subscription are no longer the caller's
-└── Unimplemented       the real service can do this, this one cannot
+├── InvalidArgument     the request can never succeed
+├── FailedPrecondition  the request does not fit the resource's current state
+│   └── InvalidAckIds   acknowledgement ids of an exactly-once subscription are not valid
+└── Unimplemented       the real service supports this, the local one does not
 
 Codes: https://cloud.google.com/pubsub/docs/reference/error-codes
 """
@@ -15,25 +15,28 @@ from __future__ import annotations
 
 
 class PubSubError(Exception):
-    """A request that was refused; ``status`` and ``code`` are those of google.rpc.Code and HTTP."""
+    """A rejected request."""
 
     status: str = "UNKNOWN"
+    """The name in google.rpc.Code."""
     code: int = 500
+    """The HTTP status."""
 
     def __init__(self, message: str) -> None:
+        """Create the error with the ``message`` that the caller sees."""
         super().__init__(message)
         self.message = message
 
 
 class NotFound(PubSubError):
-    """The resource is not there."""
+    """The resource does not exist."""
 
     status = "NOT_FOUND"
     code = 404
 
     @classmethod
     def resource(cls, name: str) -> NotFound:
-        """Return the error that names the missing topic or subscription as the service does."""
+        """Return the error for a missing topic or subscription, in the service's own wording."""
         return cls(f"Resource not found (resource={name.rsplit('/', 1)[-1]}).")
 
 
@@ -45,37 +48,38 @@ class AlreadyExists(PubSubError):
 
     @classmethod
     def resource(cls, name: str) -> AlreadyExists:
-        """Return the error that names the existing topic or subscription as the service does."""
+        """Return the error for an existing topic or subscription, in the service's own wording."""
         return cls(f"Resource already exists in the project (resource={name.rsplit('/', 1)[-1]}).")
 
 
 class InvalidArgument(PubSubError):
-    """The request can never work."""
+    """The request can never succeed."""
 
     status = "INVALID_ARGUMENT"
     code = 400
 
 
 class FailedPrecondition(PubSubError):
-    """The request does not fit the resource's present state."""
+    """The request does not fit the resource's current state."""
 
     status = "FAILED_PRECONDITION"
     code = 400
 
 
 class InvalidAckIds(FailedPrecondition):
-    """Deliveries of a subscription with exactly-once delivery that are no longer the caller's to acknowledge.
+    """Acknowledgement ids of a subscription with exactly-once delivery are not valid.
 
     https://cloud.google.com/pubsub/docs/exactly-once-delivery
     """
 
     def __init__(self, ack_ids: list[str]) -> None:
+        """Create the error for the invalid ``ack_ids``."""
         super().__init__("Some acknowledgement ids in the request were invalid.")
         self.reasons = dict.fromkeys(ack_ids, "PERMANENT_FAILURE_INVALID_ACK_ID")
 
 
 class Unimplemented(PubSubError):
-    """The real service can do this, the local one cannot."""
+    """The real service supports this, the local one does not."""
 
     status = "UNIMPLEMENTED"
     code = 501

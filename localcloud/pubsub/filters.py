@@ -1,4 +1,4 @@
-"""The filter of a subscription: which messages it wants, by their attributes.
+"""The filter language of subscriptions, which selects messages by their attributes.
 
     filter     = condition { "AND" condition } | condition { "OR" condition }
     condition  = [ "NOT" | "-" ] ( "(" filter ")" | comparison )
@@ -18,21 +18,22 @@ from collections.abc import Callable, Mapping
 from localcloud.pubsub.errors import InvalidArgument
 
 Filter = Callable[[Mapping[str, str]], bool]
+"""Returns whether a message with these attributes passes."""
 
 MAXIMUM_LENGTH = 256
 TOKEN = re.compile(r'\s*(?:(?P<string>"(?:[^"\\]|\\.)*")|(?P<word>[A-Za-z_][\w-]*)|(?P<sign>!=|[()=:.,-]))')
 
 
 def parse_filter(text: str) -> Filter:
-    """Return the test that ``text`` stands for; the empty filter takes everything. Raises ``InvalidArgument``."""
+    """Compile a filter; the empty filter accepts every message. Raises ``InvalidArgument``."""
     if not text.strip():
         return lambda attributes: True
     if len(text.encode()) > MAXIMUM_LENGTH:
         raise InvalidArgument(f"The filter is longer than {MAXIMUM_LENGTH} bytes.")
     parser = _Parser(text)
-    wanted = parser.parse_filter()
+    accepts = parser.parse_filter()
     parser.expect_end()
-    return wanted
+    return accepts
 
 
 class _Parser:
@@ -42,13 +43,13 @@ class _Parser:
 
     def parse_filter(self) -> Filter:
         conditions = [self._parse_condition()]
-        joint = self._next if self._next in ("AND", "OR") else ""
-        while joint and self._next == joint:
+        operator = self._next if self._next in ("AND", "OR") else ""
+        while operator and self._next == operator:
             self._take()
             conditions.append(self._parse_condition())
         if self._next in ("AND", "OR"):
             raise self._wrong("AND and OR need parentheses to be combined")
-        if joint == "OR":
+        if operator == "OR":
             return lambda attributes: any(condition(attributes) for condition in conditions)
         return lambda attributes: all(condition(attributes) for condition in conditions)
 

@@ -1,4 +1,4 @@
-"""Pub/Sub over gRPC: what the official client libraries speak when PUBSUB_EMULATOR_HOST is set."""
+"""Pub/Sub's gRPC API, which the official client libraries use when PUBSUB_EMULATOR_HOST is set."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from localcloud.pubsub.errors import InvalidAckIds, PubSubError
 from localcloud.pubsub.methods import PULL_WAIT_SECONDS, Methods, Patience
 from localcloud.pubsub.streaming import stream_messages
 
-# Each open stream and each waiting pull holds one thread, two for a stream; idle ones cost next to nothing.
+# A waiting pull holds one thread, an open stream two. Idle threads cost almost nothing.
 THREADS = 256
-ANSWER_RESERVE_SECONDS = 0.5
-"""How long before its caller's deadline a pull that found nothing answers, so that the caller sees an empty answer."""
+RESPONSE_RESERVE_SECONDS = 0.5
+"""How long before the caller's deadline an empty pull responds, so that the caller gets an empty response in time."""
 
 OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     ("grpc.so_reuseport", 0),
-    # The subscriber client pings every 30 seconds; by default a server hangs up on whoever does so.
+    # The subscriber client pings every 30 seconds; by default a server closes the connection of such a client.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 1000),
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -38,7 +38,7 @@ EMPTY = empty_pb2.Empty
 PUBLISHER = "google.pubsub.v1.Publisher"
 SUBSCRIBER = "google.pubsub.v1.Subscriber"
 
-# service, method, type of the request, type of the response, name in Methods
+# Service, method, type of the request, type of the response, name in Methods.
 UNARY: list[tuple[str, str, Any, Any, str]] = [
     (PUBLISHER, "CreateTopic", types.Topic.pb(), types.Topic.pb(), "create_topic"),
     (PUBLISHER, "UpdateTopic", types.UpdateTopicRequest.pb(), types.Topic.pb(), "update_topic"),
@@ -86,10 +86,10 @@ UNARY: list[tuple[str, str, Any, Any, str]] = [
 
 
 class GrpcServer:
-    """Both services on one insecure port of this machine."""
+    """Serves the Publisher and Subscriber services on one insecure local port."""
 
     def __init__(self, methods: Methods, *, port: int = 0, interceptors: Sequence[grpc.ServerInterceptor] = ()) -> None:
-        """Bind ``port`` (0: a free one). Raises ``RuntimeError`` if it is taken."""
+        """Bind ``port`` (0: a free one). Raises ``RuntimeError`` if the port is taken."""
         self._methods = methods
         executor = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="pubsub-grpc")
         self._server = grpc.server(executor, options=OPTIONS, interceptors=list(interceptors))
@@ -97,11 +97,11 @@ class GrpcServer:
         self.port: int = self._server.add_insecure_port(f"{HOST}:{port}")
 
     def start(self) -> None:
-        """Serve."""
+        """Start serving."""
         self._server.start()
 
     def stop(self) -> None:
-        """Stop serving and cut open streams off; they end with UNAVAILABLE or CANCELLED."""
+        """Stop serving; open streams end with UNAVAILABLE or CANCELLED."""
         self._server.stop(grace=0.2).wait(timeout=5)
 
     def _handlers(self) -> list[grpc.GenericRpcHandler]:
@@ -120,7 +120,7 @@ class GrpcServer:
         return [grpc.method_handlers_generic_handler(service, table) for service, table in handlers.items()]
 
     def _unary(self, method: Callable[[Any, Patience], Any]) -> Callable[[Any, grpc.ServicerContext], Any]:
-        def answer(request: Any, context: grpc.ServicerContext) -> Any:
+        def respond(request: Any, context: grpc.ServicerContext) -> Any:
             try:
                 return method(request, self._patience(request, context))
             except InvalidAckIds as error:
@@ -128,10 +128,10 @@ class GrpcServer:
             except PubSubError as error:
                 context.abort(grpc.StatusCode[error.status], error.message)
 
-        return answer
+        return respond
 
     def _patience(self, request: Any, context: grpc.ServicerContext) -> Patience:
-        """A pull waits no longer than its caller does."""
+        """Return how long a call may wait: no longer than its caller does."""
         interrupted = threading.Event()
         subscription = getattr(request, "subscription", None)
         if not isinstance(subscription, str):
@@ -145,7 +145,7 @@ class GrpcServer:
         left = context.time_remaining()
         if left is None:
             return Patience(PULL_WAIT_SECONDS, interrupted)
-        return Patience(max(0.0, min(PULL_WAIT_SECONDS, left - ANSWER_RESERVE_SECONDS)), interrupted)
+        return Patience(max(0.0, min(PULL_WAIT_SECONDS, left - RESPONSE_RESERVE_SECONDS)), interrupted)
 
     def _streaming_pull(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
         try:
@@ -155,7 +155,7 @@ class GrpcServer:
 
 
 def _with_reasons(error: InvalidAckIds) -> grpc.Status:
-    """Return the status that tells the client library which of its acknowledgements were void."""
+    """Return the status that shows the client library which of its acknowledgement ids were invalid."""
     status = status_pb2.Status(code=grpc.StatusCode[error.status].value[0], message=error.message)
     status.details.add().Pack(error_details_pb2.ErrorInfo(domain="pubsub.googleapis.com", metadata=error.reasons))
     return rpc_status.to_status(status)

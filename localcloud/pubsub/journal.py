@@ -1,4 +1,4 @@
-"""Keeps topics, subscriptions and undelivered messages on disk, so that they survive a restart."""
+"""Stores topics, subscriptions and unacknowledged messages on disk, so that they survive a restart."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class KeptMessage:
 
 
 class Journal(Protocol):
-    """What the broker tells whoever keeps its state. Names are full: ``projects/P/topics/T``."""
+    """Stores the state of a broker. Names are full: ``projects/P/topics/T``."""
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """Return the settings of all topics and subscriptions by name."""
@@ -43,7 +43,7 @@ class Journal(Protocol):
         ...
 
     def save(self, name: str, resource: dict[str, Any]) -> None:
-        """Keep a topic or a subscription."""
+        """Store the settings of a topic or a subscription."""
         ...
 
     def forget(self, name: str) -> None:
@@ -51,52 +51,54 @@ class Journal(Protocol):
         ...
 
     def add(self, subscriptions: Iterable[str], messages: Iterable[Message]) -> None:
-        """Keep ``messages`` for each of ``subscriptions``."""
+        """Store ``messages`` for each of ``subscriptions``."""
         ...
 
     def remove(self, subscription: str, message_ids: Iterable[str]) -> None:
-        """Forget messages that need no delivery any more."""
+        """Remove messages that need no further delivery."""
         ...
 
     def count_failures(self, subscription: str, failures: Iterable[tuple[str, int]]) -> None:
-        """Keep the number of failed deliveries of each message id."""
+        """Store the number of failed deliveries of each message id."""
         ...
 
     def close(self) -> None:
-        """Write out what is left."""
+        """Write pending data and close the journal."""
         ...
 
 
 class NoJournal:
-    """Keeps nothing: a broker that lives in memory."""
+    """Stores nothing, for a broker that lives in memory."""
 
     def resources(self) -> dict[str, dict[str, Any]]:
+        """Return nothing."""
         return {}
 
     def messages(self) -> Iterator[KeptMessage]:
+        """Yield nothing."""
         return iter(())
 
     def save(self, name: str, resource: dict[str, Any]) -> None:
-        pass
+        """Do nothing."""
 
     def forget(self, name: str) -> None:
-        pass
+        """Do nothing."""
 
     def add(self, subscriptions: Iterable[str], messages: Iterable[Message]) -> None:
-        pass
+        """Do nothing."""
 
     def remove(self, subscription: str, message_ids: Iterable[str]) -> None:
-        pass
+        """Do nothing."""
 
     def count_failures(self, subscription: str, failures: Iterable[tuple[str, int]]) -> None:
-        pass
+        """Do nothing."""
 
     def close(self) -> None:
-        pass
+        """Do nothing."""
 
 
 class DiskJournal:
-    """A SQLite file; each call is one transaction. The broker's lock sees to it that calls come one by one."""
+    """A SQLite file. Each call is one transaction; the broker's lock serializes the calls."""
 
     def __init__(self, directory: Path) -> None:
         """Open or create the file in ``directory``."""
@@ -104,10 +106,12 @@ class DiskJournal:
         self._database = open_database(directory / "pubsub.sqlite", TABLES)
 
     def resources(self) -> dict[str, dict[str, Any]]:
+        """Return the settings of all topics and subscriptions by name."""
         rows = self._database.execute("SELECT name, resource FROM resources")
         return {name: json.loads(resource) for name, resource in rows}
 
     def messages(self) -> Iterator[KeptMessage]:
+        """Yield the unacknowledged messages of every subscription in the order of publishing."""
         rows = self._database.execute(
             "SELECT subscription, message_id, data, attributes, ordering_key, published, failures"
             " FROM unacked ORDER BY message_id"
@@ -118,14 +122,17 @@ class DiskJournal:
             yield KeptMessage(subscription, message, failures)
 
     def save(self, name: str, resource: dict[str, Any]) -> None:
+        """Store the settings of a topic or a subscription."""
         self._database.execute("INSERT OR REPLACE INTO resources VALUES (?, ?)", (name, json.dumps(resource)))
 
     def forget(self, name: str) -> None:
+        """Remove a topic or a subscription with its messages."""
         with transaction(self._database):
             self._database.execute("DELETE FROM resources WHERE name = ?", (name,))
             self._database.execute("DELETE FROM unacked WHERE subscription = ?", (name,))
 
     def add(self, subscriptions: Iterable[str], messages: Iterable[Message]) -> None:
+        """Store ``messages`` for each of ``subscriptions``."""
         kept = [
             (
                 int(message.id),
@@ -141,11 +148,13 @@ class DiskJournal:
             self._database.executemany("INSERT OR REPLACE INTO unacked VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def remove(self, subscription: str, message_ids: Iterable[str]) -> None:
+        """Remove messages that need no further delivery."""
         rows = [(subscription, int(message_id)) for message_id in message_ids]
         with transaction(self._database):
             self._database.executemany("DELETE FROM unacked WHERE subscription = ? AND message_id = ?", rows)
 
     def count_failures(self, subscription: str, failures: Iterable[tuple[str, int]]) -> None:
+        """Store the number of failed deliveries of each message id."""
         rows = [(count, subscription, int(message_id)) for message_id, count in failures]
         with transaction(self._database):
             self._database.executemany(
@@ -153,4 +162,5 @@ class DiskJournal:
             )
 
     def close(self) -> None:
+        """Close the file."""
         self._database.close()

@@ -1,4 +1,4 @@
-"""A message on its way: as it is published, as it is kept, and as a subscriber gets it."""
+"""Messages: as published, as stored, and as received by a subscriber."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class PublishedMessage:
-    """What a publisher hands in."""
+    """A message from a publisher."""
 
     data: bytes = b""
     """The payload, up to 10 MB."""
     attributes: Mapping[str, str] = field(default_factory=dict)
-    """Names and values that travel beside the payload."""
+    """Names and values that accompany the payload."""
     ordering_key: str = ""
-    """Messages with the same key are delivered in the order of publishing, if the subscription asks for it."""
+    """Messages with the same key are delivered in the order of publishing, if the subscription enables it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A published message with what the service adds to it."""
+    """A published message with the fields that the service adds."""
 
     id: str
-    """Decimal digits, unique and growing."""
+    """Decimal digits, unique and increasing."""
     data: bytes
     attributes: Mapping[str, str]
     ordering_key: str
     published: datetime
-    """When it was accepted, in UTC."""
+    """The time of publishing, in UTC."""
 
     @property
     def size(self) -> int:
@@ -39,12 +39,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
-    """A message that was handed to a subscriber, who has to acknowledge it."""
+    """A message leased to a subscriber, who has to acknowledge it."""
 
     ack_id: str
-    """Names this one delivery; the next delivery of the same message has another."""
+    """Identifies this delivery; each delivery of the same message has its own."""
     message: Message
     attempt: int
     """1 for the first delivery, one more after each negative acknowledgement or missed deadline."""
     delivery_attempt: int | None
-    """``attempt`` where the subscription has a dead-letter policy; without one Pub/Sub does not tell."""
+    """``attempt`` if the subscription has a dead-letter policy, else None, as in the real service."""

@@ -1,6 +1,6 @@
-"""The methods of the Publisher and Subscriber services, free of transport: a protobuf message in, one out.
+"""The methods of the Publisher and Subscriber services, independent of transport: they map protobuf messages.
 
-gRPC and REST both call these, so that they cannot differ.
+The gRPC and REST APIs both call these methods, so their behaviour cannot differ.
 https://cloud.google.com/pubsub/docs/reference/rpc/google.pubsub.v1
 """
 
@@ -37,7 +37,7 @@ from localcloud.pubsub.wire import (
 )
 
 PULL_WAIT_SECONDS = 10.0
-"""How long a pull waits for its first message; the documentation only says that it is bounded."""
+"""How long a pull waits for its first message; the documentation says only that the wait is bounded."""
 MAXIMUM_PAGE = 1000
 UPDATABLE_TOPIC = frozenset({"labels", "message_retention_duration"})
 UPDATABLE_SUBSCRIPTION = frozenset(
@@ -57,29 +57,37 @@ UPDATABLE_SUBSCRIPTION = frozenset(
 
 @dataclass(frozen=True)
 class Patience:
-    """How long the caller of a method will wait, and how it takes back its call."""
+    """How long the caller of a method waits, and whether it has given up."""
 
     seconds: float = PULL_WAIT_SECONDS
     interrupted: threading.Event | None = None
+    """Set once the caller has given up; None if the transport does not report it."""
 
 
 class Methods:
-    """Both services over one broker; every method raises ``PubSubError``."""
+    """Both services over one broker.
+
+    Each method receives the protobuf request of its RPC, returns the protobuf response, and raises ``PubSubError``.
+    """
 
     def __init__(self, broker: Broker) -> None:
+        """Serve the topics and subscriptions of ``broker``."""
         self.broker = broker
 
     # Publisher
 
     def create_topic(self, request: Any, patience: Patience) -> Any:
+        """Create a topic."""
         return topic_to_wire(self.broker.put_new_topic(topic_from_wire(request)))
 
     def update_topic(self, request: Any, patience: Patience) -> Any:
+        """Change the fields of a topic that the update mask names."""
         known = topic_to_wire(self.broker.topic(request.topic.name))
         _merge(known, request.topic, request.update_mask, UPDATABLE_TOPIC)
         return topic_to_wire(self.broker.replace_topic(topic_from_wire(known)))
 
     def publish(self, request: Any, patience: Patience) -> Any:
+        """Publish messages to a topic."""
         if not 0 < len(request.messages) <= MAXIMUM_MESSAGES:
             raise InvalidArgument(
                 f"The value for message_count is out of range. You passed {len(request.messages)} in the request, "
@@ -91,30 +99,36 @@ class Methods:
         return types.PublishResponse.pb()(message_ids=self.broker.publish(request.topic, messages))
 
     def get_topic(self, request: Any, patience: Patience) -> Any:
+        """Return a topic."""
         return topic_to_wire(self.broker.topic(request.topic))
 
     def list_topics(self, request: Any, patience: Patience) -> Any:
+        """Return a page of the topics of a project."""
         found = [topic for topic in self.broker.topics() if topic.name.startswith(f"{request.project}/")]
         page, token = _page(found, request)
         return types.ListTopicsResponse.pb()(topics=[topic_to_wire(topic) for topic in page], next_page_token=token)
 
     def list_topic_subscriptions(self, request: Any, patience: Patience) -> Any:
+        """Return a page of the names of the subscriptions attached to a topic."""
         topic: Topic = self.broker.topic(request.topic)
         found = [each.name for each in self.broker.subscriptions() if each.topic == topic.name and not each.detached]
         page, token = _page(found, request)
         return types.ListTopicSubscriptionsResponse.pb()(subscriptions=page, next_page_token=token)
 
     def delete_topic(self, request: Any, patience: Patience) -> Any:
+        """Delete a topic."""
         self.broker.delete_topic(request.topic)
         return empty_pb2.Empty()
 
     def detach_subscription(self, request: Any, patience: Patience) -> Any:
+        """Detach a subscription from its topic."""
         self.broker.detach_subscription(request.subscription)
         return types.DetachSubscriptionResponse.pb()()
 
     # Subscriber
 
     def create_subscription(self, request: Any, patience: Patience) -> Any:
+        """Create a subscription."""
         settings = subscription_from_wire(request)
         check_name(settings.topic, "topics")
         if settings.dead_letter is not None:
@@ -122,17 +136,20 @@ class Methods:
         return subscription_to_wire(self.broker.create_subscription(settings))
 
     def get_subscription(self, request: Any, patience: Patience) -> Any:
+        """Return a subscription."""
         return subscription_to_wire(self.broker.subscription(request.subscription))
 
     def update_subscription(self, request: Any, patience: Patience) -> Any:
-        former = self.broker.subscription(request.subscription.name)
-        known = subscription_to_wire(former)
+        """Change the fields of a subscription that the update mask names."""
+        current = self.broker.subscription(request.subscription.name)
+        known = subscription_to_wire(current)
         _merge(known, request.subscription, request.update_mask, UPDATABLE_SUBSCRIPTION)
         wanted = subscription_from_wire(known)
-        wanted = replace(wanted, push=_in_former_envelope(wanted.push, former.push))
+        wanted = replace(wanted, push=_with_current_envelope(wanted.push, current.push))
         return subscription_to_wire(self.broker.update_subscription(wanted))
 
     def list_subscriptions(self, request: Any, patience: Patience) -> Any:
+        """Return a page of the subscriptions of a project."""
         found = [each for each in self.broker.subscriptions() if each.name.startswith(f"{request.project}/")]
         page, token = _page(found, request)
         return types.ListSubscriptionsResponse.pb()(
@@ -140,10 +157,12 @@ class Methods:
         )
 
     def delete_subscription(self, request: Any, patience: Patience) -> Any:
+        """Delete a subscription."""
         self.broker.delete_subscription(request.subscription)
         return empty_pb2.Empty()
 
     def pull(self, request: Any, patience: Patience) -> Any:
+        """Lease messages, waiting for the first one."""
         if request.max_messages <= 0:
             raise InvalidArgument("max_messages must be greater than 0.")
         self.pullable(request.subscription)
@@ -156,35 +175,39 @@ class Methods:
         return types.PullResponse.pb()(received_messages=[received_to_wire(each) for each in received])
 
     def acknowledge(self, request: Any, patience: Patience) -> Any:
+        """Acknowledge messages."""
         if not request.ack_ids:
             raise InvalidArgument("No ack ids specified.")
-        self._tell_invalid(request.subscription, self.broker.acknowledge(request.subscription, request.ack_ids))
+        self._report_invalid(request.subscription, self.broker.acknowledge(request.subscription, request.ack_ids))
         return empty_pb2.Empty()
 
     def modify_ack_deadline(self, request: Any, patience: Patience) -> Any:
+        """Extend the leases of messages, or refuse the messages with a deadline of 0."""
         if not request.ack_ids:
             raise InvalidArgument("No ack ids specified.")
         if not 0 <= request.ack_deadline_seconds <= 600:
             raise InvalidArgument(f"Invalid ack deadline given ({request.ack_deadline_seconds}): must be 0 to 600.")
         seconds = request.ack_deadline_seconds
         invalid = self.broker.modify_ack_deadline(request.subscription, request.ack_ids, seconds)
-        self._tell_invalid(request.subscription, invalid)
+        self._report_invalid(request.subscription, invalid)
         return empty_pb2.Empty()
 
     def modify_push_config(self, request: Any, patience: Patience) -> Any:
+        """Change the push endpoint of a subscription, or switch it to pull."""
         settings = self.broker.subscription(request.subscription)
-        push = _in_former_envelope(push_from_wire(request.push_config), settings.push)
+        push = _with_current_envelope(push_from_wire(request.push_config), settings.push)
         self.broker.update_subscription(replace(settings, push=push))
         return empty_pb2.Empty()
 
     def seek(self, request: Any, patience: Patience) -> Any:
+        """Treat messages published before a time as acknowledged, and later ones as not acknowledged."""
         if request.WhichOneof("target") != "time":
             raise Unimplemented("Snapshots are not supported by the local Pub/Sub.")
         self.broker.seek(request.subscription, moment_from_wire(request.time))
         return types.SeekResponse.pb()()
 
-    def _tell_invalid(self, subscription: str, ack_ids: list[str]) -> None:
-        """Raise ``InvalidAckIds`` where subscribers are promised to hear of them."""
+    def _report_invalid(self, subscription: str, ack_ids: list[str]) -> None:
+        """Raise ``InvalidAckIds`` if exactly-once delivery, which reports invalid ids, is enabled."""
         if ack_ids and self.broker.subscription(subscription).enable_exactly_once_delivery:
             raise InvalidAckIds(ack_ids)
 
@@ -196,15 +219,15 @@ class Methods:
         return settings
 
 
-def _in_former_envelope(wanted: PushTarget | None, former: PushTarget | None) -> PushTarget | None:
-    """Return ``wanted`` with the form that pushes had before: what Eventarc sends stays a CloudEvent."""
-    if wanted is None or former is None:
+def _with_current_envelope(wanted: PushTarget | None, current: PushTarget | None) -> PushTarget | None:
+    """Return ``wanted`` with the envelope of ``current``, so that Eventarc still sends CloudEvents."""
+    if wanted is None or current is None:
         return wanted
-    return replace(wanted, envelope=former.envelope)
+    return replace(wanted, envelope=current.envelope)
 
 
 def _page(found: Sequence[Any], request: Any) -> tuple[Sequence[Any], str]:
-    """Return the page that is asked for and the token of the next one; a token is the offset of its page."""
+    """Return the requested page and the token of the next one; a token is the offset of its page."""
     if request.page_token and not request.page_token.isdecimal():
         raise InvalidArgument(f"Invalid page token given ({request.page_token}).")
     start = int(request.page_token or 0)
@@ -213,7 +236,7 @@ def _page(found: Sequence[Any], request: Any) -> tuple[Sequence[Any], str]:
 
 
 def _merge(known: Any, wanted: Any, mask: Any, updatable: frozenset[str]) -> None:
-    """Copy the fields of ``mask`` from ``wanted`` to ``known``; a field that is not set there is cleared."""
+    """Copy the fields of ``mask`` from ``wanted`` to ``known``; fields that ``wanted`` does not set are cleared."""
     if not mask.paths:
         raise InvalidArgument("The update_mask in the request is empty.")
     for path in mask.paths:

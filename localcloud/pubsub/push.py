@@ -1,7 +1,7 @@
-"""Push delivery: each message of a push subscription becomes a POST, and its answer the acknowledgement.
+"""Push delivery: each message of a push subscription is sent as a POST, whose response acknowledges or refuses it.
 
-Per subscription one thread takes messages and a few send them, so that a slow or failing message never holds up the
-others.
+For each subscription one thread pulls messages and several send them, so that a slow or failing message does not delay
+the others.
 """
 
 from __future__ import annotations
@@ -36,31 +36,37 @@ log = logging.getLogger(__name__)
 # https://cloud.google.com/pubsub/docs/push#receive_push
 SUCCESS = frozenset({102, 200, 201, 202, 204})
 CONCURRENCY = 16
-"""How many requests of one subscription are under way at most."""
+"""The largest number of concurrent requests of one subscription."""
 CONNECT_SECONDS = 5.0
 IDLE_SECONDS = 60.0
 
 
 @dataclass(eq=False)
 class _Parcel:
-    """A message on its way out, with what is to happen to it."""
+    """A message to send, with its disturbances and its progress."""
 
     received: ReceivedMessage
     number: int
-    """Which of the route's it is; a later one has a higher number."""
+    """Counts the messages of a route in the order of delivery."""
     copies: int = 1
+    """How often the message is sent at the same time."""
     keep_acknowledgement: bool = True
     is_sent: bool = True
     not_before: float = -math.inf
+    """The earliest time of sending, in seconds since 1970."""
     later_messages: int = 0
+    """How many later messages are still to be acknowledged before this one is sent."""
     at_latest: float = -math.inf
+    """When to stop waiting for later messages, in seconds since 1970."""
     unanswered: int = 0
+    """The number of copies that have no response yet."""
     accepted: bool = False
+    """Whether the endpoint accepted a copy."""
 
     def is_due(self, now: float) -> bool:
         return now >= self.not_before and (self.later_messages <= 0 or now >= self.at_latest)
 
-    def next_look(self) -> float:
+    def latest_release(self) -> float:
         return max(self.not_before, self.at_latest)
 
 
@@ -68,6 +74,7 @@ class PushDeliverer:
     """Delivers the messages of every push subscription of a broker; ``faults`` may be replaced at any time."""
 
     def __init__(self, broker: Broker, *, clock: Clock, faults: DeliveryFaults) -> None:
+        """Create the deliverer; nothing is delivered before ``start``."""
         self.faults = faults
         self._broker = broker
         self._clock = clock
@@ -76,11 +83,11 @@ class PushDeliverer:
         self._stopped = False
 
     def start(self) -> None:
-        """Begin to deliver, for the subscriptions there are and those that will come."""
+        """Start delivering the messages of current and future push subscriptions."""
         self._broker.watch(self.follow)
 
     def stop(self) -> None:
-        """Stop delivering; a message whose answer is still out stays unacknowledged."""
+        """Stop delivering; messages without a response stay unacknowledged."""
         with self._lock:
             self._stopped = True
             routes = list(self._routes.values())
@@ -102,7 +109,7 @@ class PushDeliverer:
 
 
 class _Route:
-    """The way from one subscription to its endpoint."""
+    """Delivers the messages of one subscription to its endpoint."""
 
     def __init__(self, name: str, deliverer: PushDeliverer, broker: Broker, clock: Clock) -> None:
         self._name = name
@@ -133,20 +140,21 @@ class _Route:
                 self._outbox.put(None)
 
     def _feed(self) -> None:
-        """Take messages as long as there is room for them, and send off what is due."""
+        """Pull messages while there is room, and send those that are due, until the route stops."""
         while not self._stopped.is_set():
             try:
                 received = self._broker.pull(
                     self._name,
                     CONCURRENCY,
                     wait_seconds=self._until_next_release(),
-                    lease_seconds=math.inf,  # every request ends with an answer or a timeout, which ends the lease
+                    lease_seconds=math.inf,  # Every request ends with a response or a timeout, which ends the lease.
                     interrupted=self._stopped,
-                    in_lane=1,
+                    per_key=1,
                     room=self._room,
                 )
             except PubSubError:
-                self.stop()  # the subscription was deleted or detached; by now there may be one of that name again
+                # The subscription was deleted or detached. A new one of the same name may exist already.
+                self.stop()
                 self._deliverer.follow(self._name)
                 continue
             for each in received:
@@ -166,11 +174,11 @@ class _Route:
 
     def _until_next_release(self) -> float:
         with self._lock:
-            moments = [parcel.next_look() for parcel in self._held]
+            moments = [parcel.latest_release() for parcel in self._held]
         return max(0.0, min(moments) - self._now()) if moments else IDLE_SECONDS
 
     def _take_over(self, received: ReceivedMessage) -> None:
-        """Ask what is to go wrong, and send, hold or drop the message accordingly."""
+        """Send, hold or drop a message as its disturbances require."""
         self._taken_over += 1
         parcel = _Parcel(received, self._taken_over)
         now = self._now()
@@ -196,7 +204,7 @@ class _Route:
                 self._held.append(parcel)
 
     def _release(self) -> None:
-        """Send off what was held back long enough."""
+        """Send the held messages that are due."""
         now = self._now()
         with self._lock:
             due = [parcel for parcel in self._held if parcel.is_due(now)]
@@ -205,7 +213,7 @@ class _Route:
             self._send_off(parcel)
 
     def _send_off(self, parcel: _Parcel) -> None:
-        # The broker is never called under this lock, because it asks for room under its own.
+        # The broker is not called under this lock, because it calls ``_room`` under its own.
         with self._lock:
             stopped = self._stopped.is_set()
             missing = 0
@@ -222,7 +230,7 @@ class _Route:
             threading.Thread(target=self._send_all, name=f"send {self._name}", daemon=True).start()
 
     def _send_all(self) -> None:
-        """Send parcel after parcel; the work of one sender's thread."""
+        """Send parcels until the route stops; runs in a thread of its own."""
         while True:
             parcel = self._outbox.get()
             if parcel is None:
@@ -230,27 +238,27 @@ class _Route:
             if self._stopped.is_set():
                 self._give_back(parcel)
             else:
-                self._answered(parcel, parcel.is_sent and self._send(parcel.received))
+                self._record_response(parcel, parcel.is_sent and self._send(parcel.received))
 
     def _give_back(self, parcel: _Parcel) -> None:
-        """Leave a message to whoever delivers for the subscription from now on."""
+        """Return an unsent message to the subscription."""
         with contextlib.suppress(PubSubError):
             self._broker.give_back(self._name, [parcel.received.ack_id])
 
     def _send(self, received: ReceivedMessage) -> bool:
-        """POST one message and return whether the endpoint took it."""
+        """Send one message, and return whether the endpoint accepted it."""
         try:
             settings = self._broker.subscription(self._name)
             if settings.push is None:
                 return False
             return self._post(settings, settings.push, received)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            log.info("push of %s by %s failed: %s", received.message.id, self._name, type(error).__name__)
+            log.info("push of message %s by %s failed: %s", received.message.id, self._name, type(error).__name__)
         except PubSubError:
-            log.info("push of %s came to nothing: %s is gone", received.message.id, self._name)
+            log.info("push of message %s cancelled: %s does not exist any more", received.message.id, self._name)
         except Exception:
-            # An envelope that cannot be made is a mistake of ours; the message is treated as any other that failed.
-            log.exception("push of %s by %s could not be made", received.message.id, self._name)
+            # Only a bug in an envelope leads here. The message counts as refused.
+            log.exception("push of message %s by %s failed: cannot build the request", received.message.id, self._name)
         return False
 
     def _post(self, settings: Subscription, target: PushTarget, received: ReceivedMessage) -> bool:
@@ -260,16 +268,16 @@ class _Route:
             "POST",
             target.endpoint,
             body=request.body,
-            # A server may close a connection that is idle just when it is used again, which would look like a failure.
+            # A server may close an idle connection just when it is used again, which would look like a failure.
             headers={**request.headers, "Connection": "close"},
             redirect=False,
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, total=settings.ack_deadline_seconds),
         )
-        log.debug("push of %s by %s: %s", received.message.id, self._name, response.status)
+        log.debug("push of message %s by %s: status %s", received.message.id, self._name, response.status)
         return response.status in SUCCESS
 
-    def _answered(self, parcel: _Parcel, accepted: bool) -> None:
-        """Settle a message once all its copies are answered: one that was taken is enough."""
+    def _record_response(self, parcel: _Parcel, accepted: bool) -> None:
+        """Acknowledge or refuse a message once all its copies have a response; one accepted copy is enough."""
         with self._lock:
             self._under_way -= 1
             parcel.unanswered -= 1
@@ -287,7 +295,9 @@ class _Route:
             else:
                 self._broker.modify_ack_deadline(self._name, ack_ids, 0)
         except PubSubError:
-            log.info("answer to %s ignored: %s is gone", parcel.received.message.id, self._name)
+            log.info(
+                "response to message %s ignored: %s does not exist any more", parcel.received.message.id, self._name
+            )
         self._release()
 
 

@@ -1,4 +1,4 @@
-"""What a topic and a subscription are: the settings, not the messages in them."""
+"""The settings of topics and subscriptions."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from localcloud.pubsub.envelopes import Envelope, wrap_message
 
 DELETED_TOPIC = "_deleted-topic_"
-"""The topic that a subscription shows once its own was deleted."""
+"""The topic name of a subscription whose topic was deleted."""
 
 DAY = 24 * 60 * 60
 
 
 @dataclass(frozen=True)
 class Topic:
-    """A name to publish to."""
+    """A topic."""
 
     name: str
     """``projects/P/topics/T``."""
@@ -26,7 +26,7 @@ class Topic:
 
 @dataclass(frozen=True)
 class Backoff:
-    """How long a refused message rests: twice as long each time, between two bounds.
+    """How long a refused message waits for its next delivery: twice as long each time, between two bounds.
 
     https://cloud.google.com/pubsub/docs/handling-failures#exponential_backoff
     """
@@ -35,8 +35,8 @@ class Backoff:
     maximum_seconds: float
 
     def seconds(self, failures: int) -> float:
-        """Return the rest after the ``failures``-th failure (from 1) in seconds."""
-        # The exponent is bounded because a poisoned message may fail thousands of times.
+        """Return the wait in seconds after the ``failures``-th failure, counted from 1."""
+        # The exponent is bounded, because a message may fail thousands of times.
         return min(self.minimum_seconds * 2.0 ** min(failures - 1, 64), self.maximum_seconds)
 
 
@@ -45,7 +45,7 @@ PUSH_BACKOFF = Backoff(0.1, 60.0)
 
 @dataclass(frozen=True)
 class DeadLetterPolicy:
-    """Where a message goes that failed too often."""
+    """The topic for messages that failed too often."""
 
     topic: str
     """``projects/P/topics/T``."""
@@ -54,22 +54,22 @@ class DeadLetterPolicy:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How an event that its receiver did not take is delivered again, as ``deploy/functions.yaml`` says it."""
+    """How a refused event is delivered again, from ``deploy/functions.yaml``."""
 
     minimum_backoff_seconds: float
     maximum_backoff_seconds: float
     maximum_delivery_attempts: int
     dead_letter_topic: str | None
-    """``projects/P/topics/T``; None: an event is tried until its retention ends."""
+    """``projects/P/topics/T``; None: an event is retried until its retention ends."""
 
     @property
     def backoff(self) -> Backoff:
-        """The part of it that is a subscription's retry policy."""
+        """The retry policy of the subscription."""
         return Backoff(self.minimum_backoff_seconds, self.maximum_backoff_seconds)
 
     @property
     def dead_letter(self) -> DeadLetterPolicy | None:
-        """The part of it that is a subscription's dead-letter policy."""
+        """The dead-letter policy of the subscription."""
         if self.dead_letter_topic is None:
             return None
         return DeadLetterPolicy(self.dead_letter_topic, self.maximum_delivery_attempts)
@@ -77,27 +77,27 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class PushTarget:
-    """Where a subscription pushes its messages, and in what form."""
+    """The endpoint that a subscription pushes to, and the form of its requests."""
 
     endpoint: str
-    """The URL that gets a POST for each message."""
+    """The URL that receives a POST for each message."""
     attributes: Mapping[str, str] = field(default_factory=dict)
     oidc_service_account: str = ""
     oidc_audience: str = ""
     envelope: Envelope = wrap_message
-    """Makes the HTTP request of a message; only the standard one is kept across a restart."""
+    """Builds the HTTP request of a message. Only the standard envelope survives a restart."""
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """Who gets the messages of a topic, and how."""
+    """The settings of a subscription."""
 
     name: str
     """``projects/P/subscriptions/S``."""
     topic: str
     """``projects/P/topics/T``."""
     ack_deadline_seconds: int = 10
-    """How long a delivered message is left to its subscriber; for push, the timeout of the request."""
+    """How long a subscriber has to acknowledge a message; for push, the timeout of the request."""
     push: PushTarget | None = None
     backoff: Backoff | None = None
     dead_letter: DeadLetterPolicy | None = None
@@ -112,14 +112,14 @@ class Subscription:
 
     @property
     def backoff_in_force(self) -> Backoff | None:
-        """How a refused message rests; pushed ones rest without a retry policy too, or one would hammer its endpoint.
+        """The retry policy, or for push a default one, so that refused messages do not flood the endpoint.
 
         https://cloud.google.com/pubsub/docs/push#push_backoff
         """
         return self.backoff or (PUSH_BACKOFF if self.push is not None else None)
 
     def record(self) -> dict[str, Any]:
-        """Return what of it is kept on disk: whoever pushes in an envelope of its own has to connect again."""
+        """Return the settings as stored on disk; a push target with an envelope of its own is left out."""
         record = asdict(self)
         if self.push is not None:
             record["push"].pop("envelope")
@@ -129,7 +129,7 @@ class Subscription:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Subscription:
-        """Return the subscription that ``record`` was made of."""
+        """Return the subscription stored as ``record``."""
         parts = {"push": PushTarget, "backoff": Backoff, "dead_letter": DeadLetterPolicy}
-        built = {name: make(**record[name]) for name, make in parts.items() if record[name] is not None}
+        built = {name: build(**record[name]) for name, build in parts.items() if record[name] is not None}
         return cls(**{**record, **built})

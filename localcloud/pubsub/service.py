@@ -1,4 +1,4 @@
-"""The local Pub/Sub as one service: a broker behind gRPC and REST, with push delivery."""
+"""The local Pub/Sub service: a broker with gRPC and REST APIs and push delivery."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ from localcloud.pubsub.rest_api import rest_api
 
 
 class PubSub:
-    """Pub/Sub on this machine.
+    """The local Pub/Sub.
 
-    ``broker`` is what other local services use, ``app`` the REST face, ``port`` that of gRPC once it is started.
+    Attributes:
+        broker: The core, for other local services.
+        app: The REST API.
+        port: The port of the gRPC API; 0 before ``start``.
     """
 
     def __init__(
@@ -32,7 +35,7 @@ class PubSub:
         directory: Path | None = None,
         delivery_faults: DeliveryFaults | None = None,
     ) -> None:
-        """Open what is kept in ``directory`` (None: nothing is kept). ``delivery_faults`` disturbs push deliveries."""
+        """Restore the state in ``directory`` (None: keep everything in memory). ``delivery_faults`` disturbs pushes."""
         self.project = project
         self.broker = Broker(clock=clock, journal=DiskJournal(directory) if directory else None)
         self.deliverer = PushDeliverer(self.broker, clock=clock, faults=delivery_faults or Undisturbed())
@@ -42,14 +45,14 @@ class PubSub:
         self._server: GrpcServer | None = None
 
     def start(self, port: int = 0, interceptors: Sequence[grpc.ServerInterceptor] = ()) -> None:
-        """Serve gRPC on ``port`` (0: a free one) and begin to push. Raises ``RuntimeError`` if the port is taken."""
+        """Serve gRPC on ``port`` (0: a free one) and start pushing. Raises ``RuntimeError`` if the port is taken."""
         self._server = GrpcServer(self._methods, port=port, interceptors=interceptors)
         self.port = self._server.port
         self._server.start()
         self.deliverer.start()
 
     def stop(self) -> None:
-        """Stop pushing and serving, and write out what is kept."""
+        """Stop pushing and serving, and close the journal."""
         self.deliverer.stop()
         if self._server is not None:
             self._server.stop()

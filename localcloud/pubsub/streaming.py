@@ -1,4 +1,4 @@
-"""StreamingPull: a subscriber holds one stream open, messages flow down, acknowledgements flow up.
+"""StreamingPull: one open stream carries messages to a subscriber and acknowledgements back.
 
 https://cloud.google.com/pubsub/docs/reference/rpc/google.pubsub.v1#streamingpullrequest
 """
@@ -17,18 +17,24 @@ from localcloud.pubsub.methods import Methods
 from localcloud.pubsub.wire import received_to_wire
 
 BATCH = 100
-"""How many messages travel in one response at most."""
-LOOK_AGAIN_SECONDS = 5.0
-"""How often a stream that has nothing to send looks whether acknowledgements have made room."""
+"""The largest number of messages in one response."""
+CHECK_ROOM_SECONDS = 5.0
+"""How often an idle stream checks whether acknowledgements have made room."""
 
 StreamingPullResponse: Any = types.StreamingPullResponse.pb()
 
 
 class Stream:
-    """One open stream: what it may send, what is out on it, and why it ends."""
+    """One open stream, with its flow control.
+
+    Attributes:
+        subscription: The full name.
+        ended: Set once the stream is to end.
+        error: The error that ends the stream; None if it ends normally.
+    """
 
     def __init__(self, methods: Methods, first: Any) -> None:
-        """Take over the settings of the ``first`` request. Raises ``NotFound``, ``InvalidArgument``."""
+        """Read the settings in the ``first`` request. Raises ``NotFound``, ``InvalidArgument``."""
         self._broker = methods.broker
         self.subscription: str = first.subscription
         if not self.subscription:
@@ -44,18 +50,18 @@ class Stream:
         self.error: PubSubError | None = None
 
     def read(self, requests: Iterator[Any]) -> None:
-        """Take in what the subscriber sends until the stream ends; for a thread of its own."""
+        """Apply the subscriber's requests until the stream ends; runs in a thread of its own."""
         try:
             for request in requests:
                 self.accept(request)
         except PubSubError as error:
             self.error = error
         except grpc.RpcError:
-            pass  # the subscriber went away
+            pass  # The subscriber disconnected.
         self.end()
 
     def accept(self, request: Any) -> None:
-        """Apply one request: acknowledgements, deadlines, a new deadline for what is sent from now on."""
+        """Apply one request: acknowledgements, new deadlines, and the deadline of messages sent later."""
         if len(request.modify_deadline_ack_ids) != len(request.modify_deadline_seconds):
             raise InvalidArgument("modify_deadline_ack_ids and modify_deadline_seconds differ in length.")
         if request.stream_ack_deadline_seconds:
@@ -73,7 +79,7 @@ class Stream:
         self._broker.wake(self.subscription)
 
     def responses(self) -> Iterator[Any]:
-        """Yield responses until the stream ends. Raises what was wrong with a request, ``NotFound`` on deletion."""
+        """Yield responses until the stream ends. Raises the error of a request, or ``NotFound`` on deletion."""
         opening = StreamingPullResponse()
         opening.subscription_properties.message_ordering_enabled = self._settings.enable_message_ordering
         opening.subscription_properties.exactly_once_delivery_enabled = self._settings.enable_exactly_once_delivery
@@ -83,7 +89,7 @@ class Stream:
                 self.subscription,
                 BATCH,
                 room=self._room,
-                wait_seconds=LOOK_AGAIN_SECONDS,
+                wait_seconds=CHECK_ROOM_SECONDS,
                 lease_seconds=self._deadline_seconds,
                 interrupted=self.ended,
             )
@@ -97,7 +103,7 @@ class Stream:
             raise self.error
 
     def _room(self) -> int:
-        """Return how many messages may be sent now under the subscriber's flow control."""
+        """Return how many messages the subscriber's flow control allows now."""
         if self._maximum_messages <= 0 and self._maximum_bytes <= 0:
             return BATCH
         still_out = set(self._broker.unanswered(self.subscription, self._out))
@@ -110,7 +116,7 @@ class Stream:
 
 
 def stream_messages(methods: Methods, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
-    """Serve one stream: read ``requests`` beside, yield responses. Raises ``PubSubError``."""
+    """Serve one stream: apply ``requests`` in a thread, and yield responses. Raises ``PubSubError``."""
     first = next(requests, None)
     if first is None:
         return

@@ -1,6 +1,6 @@
-"""A subscription at work: its settings, its messages, who waits for them, and what of it is kept on disk.
+"""The queue of one subscription: its settings, its messages, its waiting callers and its journal.
 
-The broker's lock guards it. What happened to a message is written down before anyone is told.
+The broker's lock guards it. Changes are stored in the journal before a caller sees their result.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from localcloud.pubsub.resources import Subscription
 
 
 class SubscriptionQueue:
-    """The messages of one subscription on their way; moments are seconds since 1970."""
+    """The messages of one subscription. Times are in seconds since 1970."""
 
     def __init__(self, settings: Subscription, journal: Journal) -> None:
+        """Create an empty queue, which stores its changes in ``journal``."""
         self.settings = settings
         self.journal = journal
         self.backlog = Backlog(settings)
@@ -28,20 +29,20 @@ class SubscriptionQueue:
         self._waiting: set[threading.Event] = set()
 
     def configure(self, settings: Subscription) -> None:
-        """Go on with other settings."""
+        """Replace the settings and keep the messages."""
         self._accepts = parse_filter(settings.filter)
         self.settings = self.backlog.settings = settings
         self.journal.save(settings.name, settings.record())
         self.wake()
 
     def detach(self, settings: Subscription) -> None:
-        """Drop all messages and go on with ``settings``."""
+        """Drop all messages and replace the settings."""
         self.journal.forget(settings.name)
         self.backlog = Backlog(settings)
         self.configure(settings)
 
     def accept(self, messages: Iterable[Message], now: float) -> None:
-        """Take in those of ``messages`` that the filter wants."""
+        """Add those of ``messages`` that pass the filter."""
         wanted = [message for message in messages if self._accepts(message.attributes)]
         if not wanted:
             return
@@ -50,13 +51,13 @@ class SubscriptionQueue:
             self.backlog.add(message, now)
         self.wake()
 
-    def take(self, limit: int, now: float, lease_seconds: float | None, in_lane: int | None) -> list[ReceivedMessage]:
-        """Hand out up to ``limit`` messages that are ready."""
+    def take(self, limit: int, now: float, lease_seconds: float | None, per_key: int | None) -> list[ReceivedMessage]:
+        """Lease up to ``limit`` messages that are ready, at most ``per_key`` of one ordering key."""
         seconds = self.settings.ack_deadline_seconds if lease_seconds is None else lease_seconds
-        return [self._received(each) for each in self.backlog.take(limit, now, seconds, in_lane=in_lane)]
+        return [self._received(each) for each in self.backlog.take(limit, now, seconds, per_key=per_key)]
 
     def settle(self, now: float) -> list[Delivery]:
-        """Let the time that has passed take its effect; return what has used up its deliveries by that."""
+        """Apply expired leases and retention; return the messages that have used up their delivery attempts."""
         too_old = self.backlog.drop_older(now - self.settings.message_retention_seconds)
         self._forget(too_old)
         return self._note_failures(self.backlog.expire(now))
@@ -69,7 +70,11 @@ class SubscriptionQueue:
         return [ack_id for ack_id, delivery in done.items() if delivery is None]
 
     def refuse(self, ack_ids: Iterable[str], now: float) -> tuple[list[str], list[Delivery]]:
-        """Count failed deliveries; return the ack ids that were not valid, and what has used up its deliveries."""
+        """Count failed deliveries.
+
+        Returns:
+            The ack ids that were not valid, and the messages that have used up their delivery attempts.
+        """
         refused = {ack_id: self.backlog.refuse(ack_id, now) for ack_id in ack_ids}
         exhausted = self._note_failures([delivery for delivery in refused.values() if delivery])
         self.wake()
@@ -83,13 +88,13 @@ class SubscriptionQueue:
         self.wake()
 
     def keep_trying(self, delivery: Delivery, now: float) -> None:
-        """Take back a message that has used up its deliveries while there is no place for dead letters."""
+        """Deliver a message again that has used up its attempts while the dead-letter topic does not exist."""
         backoff = self.settings.backoff_in_force
-        rest = backoff.seconds(delivery.failures) if backoff else 0.0
-        self.backlog.add(delivery.message, now + rest, failures=delivery.failures)
+        pause = backoff.seconds(delivery.failures) if backoff else 0.0
+        self.backlog.add(delivery.message, now + pause, failures=delivery.failures)
 
     def dead_letter(self, delivery: Delivery) -> PublishedMessage:
-        """Return the message that a dead letter becomes: itself, with attributes that tell where it came from.
+        """Return the dead letter of a message: the message itself with attributes that name its source.
 
         https://cloud.google.com/pubsub/docs/handling-failures#track_delivery_attempts
         """
@@ -105,7 +110,7 @@ class SubscriptionQueue:
         return PublishedMessage(message.data, attributes, message.ordering_key)
 
     def forget(self, delivery: Delivery) -> None:
-        """Forget a message that now lies in the dead letters."""
+        """Forget a message that was published to the dead-letter topic."""
         self._forget([delivery])
 
     def add_waiter(self, event: threading.Event) -> None:
@@ -113,10 +118,11 @@ class SubscriptionQueue:
         self._waiting.add(event)
 
     def remove_waiter(self, event: threading.Event) -> None:
+        """Stop setting ``event``."""
         self._waiting.discard(event)
 
     def wake(self) -> None:
-        """Let everyone who waits look again."""
+        """Make all waiting callers try again."""
         for event in self._waiting:
             event.set()
 

@@ -1,6 +1,6 @@
-"""How topics, subscriptions and messages look in Google's protocol.
+"""Conversion of topics, subscriptions and messages from and to Google's protocol.
 
-The edge of the service: what comes in is checked here against the documented limits.
+Requests are checked here against the documented limits.
 https://cloud.google.com/pubsub/quotas#resource_limits
 """
 
@@ -24,7 +24,7 @@ from localcloud.pubsub.resources import (
     Topic,
 )
 
-# The classes of google-cloud-pubsub are wrappers; these are the protobuf messages inside.
+# The classes of google-cloud-pubsub wrap these protobuf messages.
 TopicMessage: Any = types.Topic.pb()
 SubscriptionMessage: Any = types.Subscription.pb()
 PubsubMessage: Any = types.PubsubMessage.pb()
@@ -40,13 +40,13 @@ MAXIMUM_KEY_BYTES = 256
 MAXIMUM_VALUE_BYTES = 1024
 MAXIMUM_ORDERING_KEY_BYTES = 1024
 
-# Settings of the real service that would change what happens to a message, and that are not built here.
+# Settings that change what happens to a message in the real service, and that the local one does not support.
 UNSUPPORTED_TOPIC = ("schema_settings", "ingestion_data_source_settings", "message_transforms")
 UNSUPPORTED_SUBSCRIPTION = ("bigquery_config", "cloud_storage_config", "bigtable_config", "message_transforms")
 
 
 def check_name(name: str, kind: str) -> str:
-    """Return ``name`` if it is a full name of ``kind`` (``topics``, ``subscriptions``). Raises ``InvalidArgument``."""
+    """Return ``name`` if it is a full name of a resource of ``kind`` (``topics``). Raises ``InvalidArgument``."""
     match = RESOURCE_NAME.fullmatch(name)
     if match and match["kind"] == kind and RESOURCE_ID.fullmatch(match["id"]) and not match["id"].startswith("goog"):
         return name
@@ -57,8 +57,8 @@ def check_name(name: str, kind: str) -> str:
 
 
 def topic_from_wire(message: Any) -> Topic:
-    """Return the topic that a message asks for. Raises ``InvalidArgument``, ``Unimplemented``."""
-    _refuse(message, UNSUPPORTED_TOPIC)
+    """Return the topic of a protobuf message. Raises ``InvalidArgument``, ``Unimplemented``."""
+    _reject(message, UNSUPPORTED_TOPIC)
     retention = message.message_retention_duration.seconds if message.HasField("message_retention_duration") else None
     return Topic(check_name(message.name, "topics"), dict(message.labels), retention)
 
@@ -72,12 +72,12 @@ def topic_to_wire(topic: Topic) -> Any:
 
 
 def push_from_wire(message: Any) -> PushTarget | None:
-    """Return where a push config pushes to; None if it makes the subscription one that is pulled."""
+    """Return the target of a push config; None for a pull subscription. Raises ``PubSubError``."""
     if not message.push_endpoint:
         return None
     if not message.push_endpoint.startswith(("http://", "https://")):
         raise InvalidArgument(f"Invalid push endpoint given (endpoint={message.push_endpoint}).")
-    _refuse(message, ("no_wrapper",))
+    _reject(message, ("no_wrapper",))
     token = message.oidc_token
     return PushTarget(
         message.push_endpoint, dict(message.attributes), token.service_account_email, token.audience, wrap_message
@@ -85,8 +85,8 @@ def push_from_wire(message: Any) -> PushTarget | None:
 
 
 def subscription_from_wire(message: Any) -> Subscription:
-    """Return the subscription that a message asks for. Raises ``InvalidArgument``, ``Unimplemented``."""
-    _refuse(message, UNSUPPORTED_SUBSCRIPTION)
+    """Return the subscription of a protobuf message. Raises ``InvalidArgument``, ``Unimplemented``."""
+    _reject(message, UNSUPPORTED_SUBSCRIPTION)
     return Subscription(
         name=check_name(message.name, "subscriptions"),
         topic=message.topic,
@@ -141,7 +141,7 @@ def subscription_to_wire(settings: Subscription) -> Any:
 
 
 def message_from_wire(message: Any) -> PublishedMessage:
-    """Return a message to be published. Raises ``InvalidArgument`` if it is empty or beyond the limits."""
+    """Return the message to publish. Raises ``InvalidArgument`` if it is empty or exceeds a limit."""
     attributes = dict(message.attributes)
     if not message.data and not attributes:
         raise InvalidArgument(
@@ -173,12 +173,12 @@ def received_to_wire(received: ReceivedMessage) -> Any:
 
 
 def moment_from_wire(timestamp: Any) -> datetime:
-    """Return a protobuf timestamp as a moment in UTC."""
+    """Return a protobuf timestamp as a time in UTC."""
     moment: datetime = timestamp.ToDatetime(tzinfo=UTC)
     return moment
 
 
-def _refuse(message: Any, unsupported: tuple[str, ...]) -> None:
+def _reject(message: Any, unsupported: tuple[str, ...]) -> None:
     for field, _ in message.ListFields():
         if field.name in unsupported:
             raise Unimplemented(f"{field.name} is not supported by the local Pub/Sub.")
@@ -203,7 +203,10 @@ def _expiration_from_wire(message: Any) -> int | None:
 
 
 def _backoff_from_wire(message: Any) -> Backoff | None:
-    """An empty retry policy means 10 and 600 seconds. https://cloud.google.com/pubsub/docs/reference/rest/v1/RetryPolicy"""
+    """Return the retry policy, whose bounds are 10 and 600 seconds by default.
+
+    https://cloud.google.com/pubsub/docs/reference/rest/v1/RetryPolicy
+    """
     if not message.HasField("retry_policy"):
         return None
     policy = message.retry_policy

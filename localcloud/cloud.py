@@ -31,7 +31,7 @@ from localcloud.environment import (
     function_environment,
 )
 from localcloud.faults.active import Faults
-from localcloud.faults.deliveries import OrderedDeliveryFaults
+from localcloud.faults.deliveries import RuleDeliveryFaults
 from localcloud.faults.jobs import JobFaults
 from localcloud.faults.quotas import Quotas
 from localcloud.front.call_log import Calls
@@ -195,7 +195,7 @@ class LocalCloud:
             clock=clock,
             project=project,
             directory=kept and kept / "pubsub",
-            delivery_faults=OrderedDeliveryFaults(self.faults, self._receiver_of),
+            delivery_faults=RuleDeliveryFaults(self.faults, self._receiver_of),
         )
         undo.callback(self.pubsub.stop)
         self.bigquery = BigQuery(

@@ -1,1 +1,1 @@
-"""Eventarc on this machine: what happens in the other services, brought to functions as CloudEvents."""
+"""Local Eventarc: delivers events of the other services to functions as CloudEvents."""

@@ -1,4 +1,4 @@
-"""Events as functions get them: CloudEvents 1.0 over HTTP in binary mode.
+"""The events that functions receive: CloudEvents 1.0 over HTTP in binary mode.
 
 https://cloud.google.com/eventarc/docs/cloudevents
 """
@@ -16,16 +16,16 @@ from localcloud.storage.resources import StorageEvent
 
 MESSAGE_PUBLISHED = "google.cloud.pubsub.topic.v1.messagePublished"
 
-# The characters that may stand in a header as they are. A percent sign may not, or nothing could be told from what was
-# encoded. https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md#3132-http-header-values
+# The characters that a header contains without encoding. The percent sign is encoded too, because it starts an encoded
+# character.
+# https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md#3132-http-header-values
 PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
 def storage_message(event: StorageEvent) -> PublishedMessage:
-    """Return the message that carries a storage event from the bucket to the triggers.
+    """Return the message that carries a storage event to a trigger.
 
-    The event's attributes travel as the message's and its data as the message's data, so that in the dead letters it
-    is still the event that it was.
+    The message has the event's attributes and data, so that a dead letter contains the whole event.
     """
     stored = event.stored
     identity = f"{event.type}/{stored.bucket}/{stored.name}/{stored.generation}/{stored.metageneration}"
@@ -43,14 +43,14 @@ def storage_message(event: StorageEvent) -> PublishedMessage:
 
 
 def storage_event(pushed: PushedMessage) -> PushRequest:
-    """Return the request that brings a storage event, carried by ``storage_message``, to a function."""
+    """Return the request that delivers a storage event, from a message of ``storage_message``, to a function."""
     attributes = pushed.message.attributes
     headers = {name: quote(value, safe=PLAIN) for name, value in attributes.items() if name.startswith("ce-")}
     return PushRequest(headers | {"Content-Type": "application/json"}, pushed.message.data)
 
 
 def message_event(pushed: PushedMessage) -> PushRequest:
-    """Return the request that brings a message published to a topic to a function.
+    """Return the request that delivers a message published to a topic to a function.
 
     https://github.com/googleapis/google-cloudevents/blob/main/proto/google/events/cloud/pubsub/v1/data.proto
     """

@@ -1,6 +1,6 @@
-"""Triggers: which events go to which function.
+"""Triggers, which route events to functions.
 
-As in the real service a trigger is a push subscription, so that retries, backoff and dead letters are Pub/Sub's.
+As in the real service, a trigger is a push subscription: Pub/Sub retries, backs off and publishes dead letters.
 https://cloud.google.com/eventarc/docs/retry-events
 """
 
@@ -19,25 +19,25 @@ from localcloud.storage.resources import StorageEvent
 from localcloud.storage.store import ObjectStore
 
 ACK_DEADLINE_SECONDS = 600
-"""How long a function may take over an event; Pub/Sub's longest."""
+"""The longest time that a function may process an event: Pub/Sub's maximum."""
 
 
 class Eventarc:
-    """Brings events of the local Cloud Storage and Pub/Sub to functions."""
+    """Delivers events of the local Cloud Storage and Pub/Sub to functions."""
 
     def __init__(self, broker: Broker, store: ObjectStore, *, clock: Clock, project: str, location: str) -> None:
-        """Listen to ``store``; events flow once something is connected and the Pub/Sub of ``broker`` is started."""
+        """Watch ``store``. Events are delivered once a trigger is connected and Pub/Sub is started."""
         self._broker = broker
         self._project = project
         self._location = location
         self._lock = threading.Lock()
         self._storage_topics: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-        store.watch(self._carry)
+        store.watch(self._publish)
 
     def connect_storage(self, trigger: str, *, event_type: str, bucket: str, url: str, retry: RetryPolicy) -> None:
-        """Bring events of ``event_type`` on objects of ``bucket`` to ``url``. Connecting again replaces the URL.
+        """Deliver events of ``event_type`` on objects of ``bucket`` to ``url``. Connecting again replaces the URL.
 
-        Events that a former run has not delivered are delivered too, if the broker has kept them.
+        Events that an earlier run did not deliver are delivered too, if the broker has stored them.
         """
         topic = f"projects/{self._project}/topics/{self._transport_name(trigger)}"
         self._broker.ensure_topic(topic)
@@ -48,17 +48,17 @@ class Eventarc:
                 topics.append(topic)
 
     def connect_topic(self, trigger: str, *, topic: str, url: str, retry: RetryPolicy) -> None:
-        """Bring messages published to ``topic`` (``projects/P/topics/T``) to ``url``. Raises ``NotFound``."""
+        """Deliver messages published to ``topic`` (``projects/P/topics/T``) to ``url``. Raises ``NotFound``."""
         self._subscribe(trigger, topic, url, retry, message_event)
 
     def subscription_name(self, trigger: str) -> str:
-        """Return the full name of the push subscription behind ``trigger``."""
+        """Return the full name of the push subscription of ``trigger``."""
         transport = self._transport_name(trigger)
         stem, _, number = transport.rpartition("-")
         return f"projects/{self._project}/subscriptions/{stem}-sub-{number}"
 
     def _transport_name(self, trigger: str) -> str:
-        # The real service ends its names in three digits of its own choice.
+        # The real service appends three digits to its names.
         return f"eventarc-{self._location}-{trigger}-{zlib.crc32(trigger.encode()) % 1000:03d}"
 
     def _subscribe(self, trigger: str, topic: str, url: str, retry: RetryPolicy, envelope: Envelope) -> None:
@@ -75,8 +75,8 @@ class Eventarc:
             )
         )
 
-    def _carry(self, event: StorageEvent) -> None:
-        """Publish a storage event to the triggers that want it."""
+    def _publish(self, event: StorageEvent) -> None:
+        """Publish a storage event to the triggers that match it."""
         with self._lock:
             topics = list(self._storage_topics.get((event.type, event.stored.bucket), ()))
         for topic in topics:

@@ -1,1 +1,1 @@
-"""Faults and quotas to order."""
+"""Faults and quotas that a test can turn on."""

@@ -1,4 +1,4 @@
-"""Lets the deliveries of events meet the rules that are about them."""
+"""Applies fault rules to the deliveries of events and pushed messages."""
 
 from __future__ import annotations
 
@@ -17,16 +17,22 @@ from localcloud.pubsub import delivery
 from localcloud.pubsub.messages import Message
 
 
-class OrderedDeliveryFaults:
-    """What is to happen to each delivery, by the rules in force."""
+class RuleDeliveryFaults:
+    """Disturbs each delivery as the active rules require."""
 
     def __init__(self, faults: Faults, receiver_of: Callable[[str], str | None]) -> None:
-        """``receiver_of`` tells which function a subscription of Eventarc's delivers to; None: it is not Eventarc's."""
+        """Apply the rules of ``faults``.
+
+        Args:
+            faults: The active rules.
+            receiver_of: Returns the function that an Eventarc subscription delivers to, or None for any other
+                subscription, by the subscription's full name.
+        """
         self._faults = faults
         self._receiver_of = receiver_of
 
     def before(self, subscription: str, message: Message, attempt: int) -> Sequence[delivery.Disturbance]:
-        """Return what happens to the next delivery by ``subscription``."""
+        """Return the disturbances of the next delivery of ``subscription``."""
         if not self._faults:
             return ()
         receiver = self._receiver_of(subscription)

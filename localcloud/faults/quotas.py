@@ -1,4 +1,4 @@
-"""The quotas of ``POST /quotas``: limits of Google's that a local cloud keeps only when asked to."""
+"""The quotas of ``POST /quotas``: limits of the real services, which are off by default in the local cloud."""
 
 from __future__ import annotations
 
@@ -13,45 +13,50 @@ QUOTAS = ("storage_writes_per_second", "bigquery_queued_interactive", "bigquery_
 
 
 class QuotaError(ValueError):
-    """A quota that cannot be meant; the message tells a person which field and why."""
+    """An invalid quota; the message names the field and the reason."""
 
 
 class Quotas:
-    """The limits in force; None where nothing is limited, as in the beginning."""
+    """The active limits. A limit of None is off; all are off at the start."""
 
     def __init__(self, storage: Storage, bigquery: BigQuery) -> None:
+        """Control the limits of ``storage`` and ``bigquery``."""
         self._storage = storage
         self._bigquery = bigquery
         self._limits: dict[str, float | None] = dict.fromkeys(QUOTAS)
         self._lock = threading.Lock()
 
     def limit(self, document: Any) -> None:
-        """Change the limits that ``document`` names; null lifts one. Raises ``QuotaError``; then none is changed.
+        """Change the limits that ``document`` names; null turns a limit off.
 
-        ``storage_writes_per_second`` is about one object, ``bigquery_queued_interactive`` about all interactive queries
-        that are not done, ``bigquery_table_modifications_per_day`` about one table.
+        ``storage_writes_per_second`` limits the writes of one object, ``bigquery_queued_interactive`` the interactive
+        queries that are not done, and ``bigquery_table_modifications_per_day`` the modifications of one table.
+
+        Raises:
+            QuotaError: The document is invalid; no limit is changed.
         """
         if not isinstance(document, dict):
-            raise QuotaError(f"Quotas are an object, not {document!r}.")
+            raise QuotaError(f"Quotas must be an object, not {document!r}.")
         for name, value in document.items():
             if name not in QUOTAS:
-                raise QuotaError(f"There is no quota `{name}`; there are {', '.join(QUOTAS)}.")
+                raise QuotaError(f"There is no quota `{name}`; the quotas are {', '.join(QUOTAS)}.")
             whole = name != "storage_writes_per_second"
             number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
             if value is not None and not (number and value > 0):
-                raise QuotaError(f"`{name}` is a {'whole ' if whole else ''}number above 0, or null, not {value!r}.")
+                kind = "an integer" if whole else "a number"
+                raise QuotaError(f"`{name}` must be {kind} above 0 or null, not {value!r}.")
         with self._lock:
             self._limits.update(document)
             self._apply()
 
     def lift(self) -> None:
-        """Limit nothing any more."""
+        """Turn all limits off."""
         with self._lock:
             self._limits = dict.fromkeys(QUOTAS)
             self._apply()
 
     def describe(self) -> dict[str, float | None]:
-        """Return every limit by its name."""
+        """Return all limits by name."""
         with self._lock:
             return dict(self._limits)
 

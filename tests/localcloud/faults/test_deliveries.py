@@ -1,4 +1,4 @@
-"""Deliveries of events to functions that come twice, late, out of order, again, or never, because a rule says so."""
+"""Fault rules on deliveries of events to functions: repeated, late, out of order, lost or refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TO_MESSAGES = {"service": "eventarc", "receiver": "keep_message"}
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[LocalCloud]:
-    """A local cloud with functions that keep what reaches them."""
+    """A local cloud whose functions store the events that they receive."""
     declaration = SMALL / "deploy" / "functions.yaml"
     small = LocalCloud(
         CloudConfig(project=PROJECT, source=SMALL, declaration=declaration, with_samples=False, with_schedules=False)
@@ -36,22 +36,24 @@ def small() -> Iterator[LocalCloud]:
 
 
 @pytest.fixture
-def order(small: LocalCloud) -> Iterator[Callable[..., None]]:
-    """Orders faults over HTTP until the test ends."""
+def add_rules(small: LocalCloud) -> Iterator[Callable[..., None]]:
+    """Adds fault rules over HTTP until the test ends."""
 
-    # What another test has left to be delivered again would be counted here.
+    # The rules must not count the retries of another test.
     small.functions.wait_until_ready()
     assert small.pubsub.broker.wait_until_idle(LAST_LIMIT)
 
-    def order(*rules: dict[str, Any]) -> None:
+    def add_rules(*rules: dict[str, Any]) -> None:
         requests.post(f"{small.addresses.http}/faults", json=list(rules), timeout=LAST_LIMIT).raise_for_status()
 
-    yield order
+    yield add_rules
     requests.delete(f"{small.addresses.http}/faults", timeout=LAST_LIMIT).raise_for_status()
 
 
 @pytest.fixture
 def publish(small: LocalCloud, request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Publishes a message of this test to the topic that the function receives."""
+
     def publish(text: str) -> None:
         topic = f"projects/{PROJECT}/topics/watched"
         small.pubsub.broker.publish(topic, [PublishedMessage(text.encode(), {"test": request.node.name})])
@@ -61,7 +63,7 @@ def publish(small: LocalCloud, request: pytest.FixtureRequest) -> Callable[[str]
 
 @pytest.fixture
 def delivered(small: LocalCloud, request: pytest.FixtureRequest) -> Callable[[], list[str]]:
-    """The data of the messages of this test that the function got, in the order that it kept them."""
+    """Returns the data of the messages of this test that the function received, in the order of storing them."""
 
     def delivered() -> list[str]:
         store = small.storage.store
@@ -74,56 +76,56 @@ def delivered(small: LocalCloud, request: pytest.FixtureRequest) -> Callable[[],
 
 
 def test_a_duplicate_is_delivered_twice(
-    order: Callable[..., None],
+    add_rules: Callable[..., None],
     publish: Callable[[str], None],
     delivered: Callable[[], list[str]],
 ) -> None:
-    order({**TO_MESSAGES, "nth": 1, "do": {"duplicate": True}})
+    add_rules({**TO_MESSAGES, "nth": 1, "do": {"duplicate": True}})
     publish("twice")
     wait_until(lambda: delivered() == ["twice", "twice"])
 
 
-def test_a_lost_acknowledgement_brings_the_event_again(
-    order: Callable[..., None],
+def test_an_event_whose_acknowledgement_is_lost_is_delivered_again(
+    add_rules: Callable[..., None],
     publish: Callable[[str], None],
     delivered: Callable[[], list[str]],
 ) -> None:
-    order({**TO_MESSAGES, "times": 2, "do": {"lose_acknowledgement": True}})
+    add_rules({**TO_MESSAGES, "times": 2, "do": {"lose_acknowledgement": True}})
     publish("again")
     wait_until(lambda: delivered() == ["again"] * 3)
 
 
-def test_a_delayed_event_comes_late(
-    order: Callable[..., None],
+def test_a_delayed_event_is_delivered_after_the_delay(
+    add_rules: Callable[..., None],
     publish: Callable[[str], None],
     delivered: Callable[[], list[str]],
 ) -> None:
-    order({**TO_MESSAGES, "nth": 1, "do": {"delay_seconds": 1}})
+    add_rules({**TO_MESSAGES, "nth": 1, "do": {"delay_seconds": 1}})
     begun = time.monotonic()
     publish("late")
     wait_until(lambda: delivered() == ["late"])
     assert time.monotonic() - begun >= 1
 
 
-def test_a_reordered_event_lets_others_go_first(
-    order: Callable[..., None],
+def test_a_reordered_event_is_delivered_after_later_ones(
+    add_rules: Callable[..., None],
     publish: Callable[[str], None],
     delivered: Callable[[], list[str]],
 ) -> None:
-    order({**TO_MESSAGES, "nth": 1, "do": {"reorder": 2}})
+    add_rules({**TO_MESSAGES, "nth": 1, "do": {"reorder": 2}})
     publish("first")
     publish("second")
     publish("third")
     assert wait_until(lambda: len(delivered()) == 3 and delivered())[-1] == "first"
 
 
-def test_a_dropped_event_never_comes(
-    order: Callable[..., None],
+def test_a_dropped_event_is_never_delivered(
+    add_rules: Callable[..., None],
     publish: Callable[[str], None],
     delivered: Callable[[], list[str]],
     small: LocalCloud,
 ) -> None:
-    order({**TO_MESSAGES, "nth": 1, "do": {"drop": True}})
+    add_rules({**TO_MESSAGES, "nth": 1, "do": {"drop": True}})
     publish("lost")
     publish("kept")
     wait_until(lambda: delivered() == ["kept"])
@@ -131,13 +133,13 @@ def test_a_dropped_event_never_comes(
     assert delivered() == ["kept"]
 
 
-def test_an_event_that_is_answered_with_a_status_does_not_reach_the_function_and_comes_again(
-    order: Callable[..., None],
+def test_an_event_that_a_status_rule_refuses_is_retried_until_it_reaches_the_function(
+    add_rules: Callable[..., None],
     publish: Callable[[str], None],
     delivered: Callable[[], list[str]],
     small: LocalCloud,
 ) -> None:
-    order({**TO_MESSAGES, "times": 2, "do": {"status": 503}})
+    add_rules({**TO_MESSAGES, "times": 2, "do": {"status": 503}})
     publish("refused")
     wait_until(lambda: delivered() == ["refused"])
     assert small.pubsub.broker.wait_until_idle(LAST_LIMIT)
@@ -145,13 +147,13 @@ def test_an_event_that_is_answered_with_a_status_does_not_reach_the_function_and
     assert small.faults.describe()[0]["matched"] == 3
 
 
-def test_an_event_that_is_always_answered_with_a_status_goes_to_the_dead_letters(
-    order: Callable[..., None],
+def test_an_event_that_a_status_rule_always_refuses_becomes_a_dead_letter(
+    add_rules: Callable[..., None],
     publish: Callable[[str], None],
     delivered: Callable[[], list[str]],
     small: LocalCloud,
 ) -> None:
-    order({**TO_MESSAGES, "do": {"status": 500}})
+    add_rules({**TO_MESSAGES, "do": {"status": 500}})
     publish("never taken")
     hold = f"projects/{PROJECT}/subscriptions/dead-hold"
     [received] = wait_until(lambda: small.pubsub.broker.pull(hold, 1, wait_seconds=0))
@@ -164,36 +166,39 @@ def test_an_event_that_is_always_answered_with_a_status_goes_to_the_dead_letters
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ('{"caller": "nobody", "do": {"kill": true}}', "`caller` is one of keep_object, keep_message, keep_call, not"),
-        ('{"receiver": "keep_call", "do": {"drop": true}}', "`receiver` is one of keep_object, keep_message, not"),
-        ('{"rate": NaN, "do": {"status": 503}}', "`rate` is a number from 0 to 1, not nan"),
-        ('{"do": {"delay_seconds": Infinity}}', "`do.delay_seconds` is a number from 0 to"),
+        (
+            '{"caller": "nobody", "do": {"kill": true}}',
+            "`caller` must be one of keep_object, keep_message, keep_call, not",
+        ),
+        ('{"receiver": "keep_call", "do": {"drop": true}}', "`receiver` must be one of keep_object, keep_message, not"),
+        ('{"rate": NaN, "do": {"status": 503}}', "`rate` must be a number from 0 to 1, not nan"),
+        ('{"do": {"delay_seconds": Infinity}}', "`do.delay_seconds` must be a number from 0 to"),
     ],
 )
-def test_a_rule_that_cannot_be_meant_is_refused_and_the_others_can_be_read(
+def test_an_invalid_rule_is_rejected_and_the_list_of_rules_stays_readable(
     small: LocalCloud, rule: str, message: str
 ) -> None:
     url = f"{small.addresses.http}/faults"
-    refused = requests.post(url, data=rule, timeout=LAST_LIMIT)
-    assert refused.status_code == 400
-    assert message in refused.json()["error"]["message"]
+    rejected = requests.post(url, data=rule, timeout=LAST_LIMIT)
+    assert rejected.status_code == 400
+    assert message in rejected.json()["error"]["message"]
     assert requests.get(url, timeout=LAST_LIMIT).json() == {"faults": []}
 
 
-def test_a_rule_about_one_receiver_leaves_the_others_alone(order: Callable[..., None], small: LocalCloud) -> None:
-    order({**TO_MESSAGES, "do": {"drop": True}})
+def test_a_rule_about_one_receiver_does_not_apply_to_others(add_rules: Callable[..., None], small: LocalCloud) -> None:
+    add_rules({**TO_MESSAGES, "do": {"drop": True}})
     small.storage.store.write(f"{PROJECT}-watched", "an object", b"x")
     wait_until(lambda: small.storage.store.list(KEPT, "objects/"))
     assert small.faults.describe()[0]["applied"] == 0
 
 
-def test_a_function_that_is_killed_at_every_attempt_leaves_its_event_to_the_dead_letters(
-    order: Callable[..., None], publish: Callable[[str], None], small: LocalCloud
+def test_an_event_whose_function_is_killed_at_every_attempt_becomes_a_dead_letter(
+    add_rules: Callable[..., None], publish: Callable[[str], None], small: LocalCloud
 ) -> None:
-    order({"caller": "keep_message", "method": "storage.objects.insert", "do": {"kill": True}})
+    add_rules({"caller": "keep_message", "method": "storage.objects.insert", "do": {"kill": True}})
     publish("poison")
     hold = f"projects/{PROJECT}/subscriptions/dead-hold"
     [received] = wait_until(lambda: small.pubsub.broker.pull(hold, 1, wait_seconds=0))
     assert received.message.data == b"poison"
-    # An attempt that finds the function still starting counts too, and meets no rule.
+    # An attempt while the function is still starting counts too, but no rule applies to it.
     assert 1 <= small.faults.describe()[0]["applied"] <= 5

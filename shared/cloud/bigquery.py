@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,12 +14,10 @@ from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
 from shared.checks.identifiers import DatasetName, TableName
-from shared.cloud.outages import OUTAGES
+from shared.cloud.calls import CALL_SECONDS, Service
 from shared.cloud.states import (
     BIGQUERY_STATES,
-    Consequence,
     Progress,
-    consequence_of_call,
 )
 from shared.errors import (
     ModeldropError,
@@ -30,8 +27,14 @@ from shared.errors import (
 )
 from shared.work import Job, System
 
-CALL_SECONDS = 20.0
-_RETRY = DEFAULT_RETRY.with_timeout(CALL_SECONDS)
+BIGQUERY = Service(
+    "BigQuery",
+    retry=DEFAULT_RETRY.with_timeout(CALL_SECONDS),
+    rejects=True,
+    gives_reasons=True,
+    # A conflict with another call, on a table or a job id, is over when that call is.
+    transient=(exceptions.Conflict,),
+)
 # How long a dataset's location is taken as known: one that was made anew elsewhere must not be wrong for good.
 LOCATION_SECONDS = 300.0
 PAYLOAD_LABEL = "modeldrop_payload"
@@ -90,8 +93,8 @@ class BigQueryJobs:
         """Return where ``dataset`` is; raise ``Rejected`` if there is no such dataset. Asked once in five minutes."""
         location, asked = self._locations.get(dataset, ("", 0.0))
         if not location or time.monotonic() - asked > LOCATION_SECONDS:
-            with _refusals(field):
-                location = str(self._client.get_dataset(str(dataset), retry=_RETRY, timeout=CALL_SECONDS).location)
+            with BIGQUERY.call(field=field) as options:
+                location = str(self._client.get_dataset(str(dataset), **options).location)
             self._locations[dataset] = (location, time.monotonic())
         return location
 
@@ -99,20 +102,20 @@ class BigQueryJobs:
         """Create ``dataset`` in ``location`` if there is none."""
         resource = bigquery.Dataset(str(dataset))
         resource.location = location
-        with _refusals("output"):
-            self._client.create_dataset(resource, exists_ok=True, retry=_RETRY, timeout=CALL_SECONDS)
+        with BIGQUERY.call(field="output") as options:
+            self._client.create_dataset(resource, exists_ok=True, **options)
 
     def columns_of(self, table: TableName, field: str) -> tuple[Mapping[str, Any], ...]:
         """Return a table's columns as TableFieldSchema; raise ``Rejected`` if there is no such table."""
-        with _refusals(field):
-            found = self._client.get_table(str(table), retry=_RETRY, timeout=CALL_SECONDS)
+        with BIGQUERY.call(field=field) as options:
+            found = self._client.get_table(str(table), **options)
         return tuple(column.to_api_repr() for column in found.schema)
 
     def model_created(self, model: str) -> datetime | None:
         """Return when the model of this name was created (or replaced); None if there is none."""
         try:
-            with _refusals(None):
-                found = self._client.get_model(model, retry=_RETRY, timeout=CALL_SECONDS)
+            with BIGQUERY.call() as options:
+                found = self._client.get_model(model, **options)
         except Rejected as error:
             if error.problem.code == "notFound":
                 return None
@@ -121,8 +124,8 @@ class BigQueryJobs:
 
     def model_columns(self, model: str) -> dict[str, Any]:
         """Return what an event tells of a model: its type, and its input and output columns."""
-        with _refusals(None):
-            resource = self._client.get_model(model, retry=_RETRY, timeout=CALL_SECONDS).to_api_repr()
+        with BIGQUERY.call() as options:
+            resource = self._client.get_model(model, **options).to_api_repr()
         return {
             "model_type": resource.get("modelType"),
             "input_columns": [_standard_column(column) for column in resource.get("featureColumns", [])],
@@ -134,16 +137,15 @@ class BigQueryJobs:
         config = _configuration(query)
         config.dry_run = True
         config.use_query_cache = False
-        with _refusals(field):
+        with BIGQUERY.call(field=field) as options:
             # With an id of its own a conflict is told at once; the client looks long for the job of an id that it made.
             job = self._client.query(
                 query.sql,
                 job_config=config,
                 job_id=str(uuid.uuid4()),
                 location=location,
-                retry=_RETRY,
-                timeout=CALL_SECONDS,
                 job_retry=None,
+                **options,
             )
         statistics = _resource(job).get("statistics", {})
         about = statistics.get("query", {})
@@ -165,22 +167,21 @@ class BigQueryJobs:
         under the same id.
         https://docs.cloud.google.com/bigquery/docs/managing-jobs
         """
-        with _refusals(None):
-            try:
+        try:
+            with BIGQUERY.call(passes=(exceptions.Conflict,)) as options:
                 self._client.query(
                     query.sql,
                     job_config=_configuration(query),
                     job_id=job_id,
                     location=location,
-                    retry=_RETRY,
-                    timeout=CALL_SECONDS,
                     job_retry=None,
+                    **options,
                 )
-            except exceptions.Conflict:
-                payload = query.labels.get(PAYLOAD_LABEL, "")
-                if self.find(job_id, location, payload=payload, since=since) is None:
-                    # Just after a 409 the job may not be there to read yet.
-                    raise TryLater(f"BigQuery has the job {job_id}, and does not show it yet") from None
+        except exceptions.Conflict:
+            payload = query.labels.get(PAYLOAD_LABEL, "")
+            if self.find(job_id, location, payload=payload, since=since) is None:
+                # Just after a 409 the job may not be visible yet.
+                raise TryLater(f"BigQuery has the job {job_id} and does not show it yet") from None
         return Job(System.BIGQUERY, job_id, location)
 
     def find(self, job_id: str, location: str, *, payload: str, since: datetime) -> Job | None:
@@ -203,8 +204,8 @@ class BigQueryJobs:
     def look(self, job: Job) -> Report | None:
         """Return how ``job`` stands; None if there is no such job. Raises ``TryLater`` if the service does not tell."""
         try:
-            with _refusals(None):
-                found = self._client.get_job(job.id, location=job.location, retry=_RETRY, timeout=CALL_SECONDS)
+            with BIGQUERY.call() as options:
+                found = self._client.get_job(job.id, location=job.location, **options)
         except Rejected as error:
             if error.problem.code == "notFound":
                 return None
@@ -220,42 +221,22 @@ class BigQueryJobs:
     def active(self, since: datetime) -> set[str]:
         """Return the ids of all jobs created since then that wait or run, a page of 1,000 a call."""
         ids: set[str] = set()
-        with _refusals(None):
+        with BIGQUERY.call() as options:
             for state in ("pending", "running"):
                 for job in self._client.list_jobs(
-                    state_filter=state, min_creation_time=since, page_size=1000, retry=_RETRY, timeout=CALL_SECONDS
+                    state_filter=state, min_creation_time=since, page_size=1000, **options
                 ):
                     ids.add(job.job_id)
         return ids
 
     def delete_model(self, model: str) -> None:
         """Delete a model; it does not matter whether it is there."""
-        with _refusals(None):
-            self._client.delete_model(model, not_found_ok=True, retry=_RETRY, timeout=CALL_SECONDS)
+        with BIGQUERY.call() as options:
+            self._client.delete_model(model, not_found_ok=True, **options)
 
 
 class OldJob(ModeldropError):
     """The job id belongs to the same request, sent so long ago that the ledger no longer knows it."""
-
-
-@contextmanager
-def _refusals(field: str | None) -> Iterator[None]:
-    """Turn what BigQuery refuses into what it leads to."""
-    try:
-        yield
-    except exceptions.Conflict as error:
-        raise TryLater(f"BigQuery: a conflict with another call: {error.message}"[:300]) from error
-    except exceptions.GoogleAPICallError as error:
-        told = next((each for each in error.errors if isinstance(each, Mapping)), {})
-        reason = told.get("reason")
-        # The error's own text begins with the address that was called, which is nobody's business.
-        message = told.get("message") or error.message or str(error)
-        if consequence_of_call(error.code or 500, reason) is Consequence.REJECT:
-            code = reason or ("notFound" if error.code == 404 else "invalid")
-            raise Rejected(f"BigQuery: {message}", field=field, code=code) from error
-        raise TryLater(f"BigQuery: {reason or error.code}: {message}"[:300]) from error
-    except OUTAGES as error:
-        raise TryLater(f"BigQuery did not answer: {error}"[:300]) from error
 
 
 def _configuration(query: Query) -> bigquery.QueryJobConfig:

@@ -7,7 +7,7 @@ https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/batch-pred
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -22,29 +22,22 @@ from shared.cloud.batch_jobs import (
     Batch,
     BatchReport,
 )
-from shared.cloud.outages import OUTAGES
-from shared.cloud.states import (
-    HTTP_STATUSES,
-    VERTEX_STATES,
-    Consequence,
-    Progress,
-)
-from shared.errors import (
-    OutcomeUnknown,
-    Problem,
-    Rejected,
-    TryLater,
-)
+from shared.cloud.calls import CALL_SECONDS, Service
+from shared.cloud.states import VERTEX_STATES, Progress
+from shared.errors import OutcomeUnknown, Problem
 
-CALL_SECONDS = 20.0
 PAGE = 100
 
-_READ_RETRY = Retry(
-    predicate=if_exception_type(
-        exceptions.ServerError, exceptions.TooManyRequests, ConnectionError, auth_exceptions.TransportError
+VERTEX = Service(
+    "Vertex AI",
+    retry=Retry(
+        predicate=if_exception_type(
+            exceptions.ServerError, exceptions.TooManyRequests, ConnectionError, auth_exceptions.TransportError
+        ),
+        timeout=CALL_SECONDS,
     ),
-    timeout=CALL_SECONDS,
 )
+VERTEX_CREATE = Service("Vertex AI", retry=None, rejects=True, failure=OutcomeUnknown)
 
 
 class VertexJobs:
@@ -60,31 +53,19 @@ class VertexJobs:
         Raises ``Rejected`` if Vertex AI refuses it for good, ``TryLater`` if it was refused for quota and may be sent
         again, and ``OutcomeUnknown`` if nobody knows whether there is a job now.
         """
-        try:
+        with VERTEX_CREATE.call(timeout=timeout) as options:
             created = self._client.create_batch_prediction_job(
-                parent=self._parent, batch_prediction_job=_resource(batch), retry=None, timeout=timeout
+                parent=self._parent, batch_prediction_job=_resource(batch), **options
             )
-        except exceptions.GoogleAPICallError as error:
-            match HTTP_STATUSES.get(error.code or 500):
-                case Consequence.REJECT:
-                    raise Rejected(f"Vertex AI: {error.message}", code=_code(error)) from error
-                case Consequence.WAIT_FOR_QUOTA:
-                    raise TryLater(f"Vertex AI: {error.message}"[:300]) from error
-                case _:
-                    raise OutcomeUnknown(f"Vertex AI: {error}"[:300]) from error
-        except OUTAGES as error:
-            raise OutcomeUnknown(f"Vertex AI did not answer: {error}"[:300]) from error
         return str(created.name)
 
     def look(self, name: str) -> BatchReport | None:
         """Return how the job stands; None if there is no such job."""
-        with _reads():
-            try:
-                return _report(
-                    self._client.get_batch_prediction_job(name=name, retry=_READ_RETRY, timeout=CALL_SECONDS)
-                )
-            except exceptions.NotFound:
-                return None
+        try:
+            with VERTEX.call(passes=(exceptions.NotFound,)) as options:
+                return _report(self._client.get_batch_prediction_job(name=name, **options))
+        except exceptions.NotFound:
+            return None
 
     def of_attempt(self, key: str, attempt: int) -> list[BatchReport]:
         """Return the jobs that carry the key and the attempt of a piece of work, oldest first."""
@@ -101,29 +82,15 @@ class VertexJobs:
 
     def cancel(self, name: str) -> None:
         """Ask for a job's end; it does not matter whether it has ended already."""
-        with _reads():
-            try:
-                self._client.cancel_batch_prediction_job(name=name, retry=_READ_RETRY, timeout=CALL_SECONDS)
-            except (exceptions.FailedPrecondition, exceptions.BadRequest, exceptions.NotFound):
-                return
+        already_ended = (exceptions.BadRequest, exceptions.NotFound)
+        with suppress(*already_ended), VERTEX.call(passes=already_ended) as options:
+            self._client.cancel_batch_prediction_job(name=name, **options)
 
     def _listed(self, filter_: str) -> Iterator[BatchReport]:
-        with _reads():
+        with VERTEX.call("list jobs") as options:
             request = {"parent": self._parent, "filter": filter_, "page_size": PAGE}
-            for job in self._client.list_batch_prediction_jobs(request, retry=_READ_RETRY, timeout=CALL_SECONDS):
+            for job in self._client.list_batch_prediction_jobs(request, **options):
                 yield _report(job)
-
-
-@contextmanager
-def _reads() -> Iterator[None]:
-    try:
-        yield
-    except OUTAGES as error:
-        raise TryLater(f"Vertex AI did not answer: {error}"[:300]) from error
-
-
-def _code(error: exceptions.GoogleAPICallError) -> str:
-    return {403: "accessDenied", 404: "notFound"}.get(error.code or 400, "invalid")
 
 
 def _resource(batch: Batch) -> vertex.BatchPredictionJob:

@@ -8,9 +8,8 @@ from datetime import datetime
 
 from google.api_core import exceptions
 from google.cloud import storage
-from google.cloud.storage.retry import DEFAULT_RETRY
 
-from shared.cloud.outages import OUTAGES
+from shared.cloud.storage import STORAGE
 from shared.drops.drop import (
     Drop,
     DropFile,
@@ -26,8 +25,6 @@ from shared.drops.manifest import (
 )
 from shared.errors import Problem, Rejected, TryLater
 
-CALL_SECONDS = 20.0
-_RETRY = DEFAULT_RETRY.with_timeout(CALL_SECONDS)
 _FIELDS = "nextPageToken,items(name,generation,crc32c,size,updated)"
 
 # BigQuery takes no larger TensorFlow model, so no larger graph is worth reading:
@@ -87,13 +84,11 @@ class DropFiles:
 
     def list(self, path: DropPath) -> Drop:
         """Return the drop's files alone, one call for every 1,000."""
-        try:
+        with STORAGE.call(f"list {path.prefix}") as options:
             listed = self._client.list_blobs(
-                self._bucket, prefix=path.prefix, page_size=1000, fields=_FIELDS, retry=_RETRY, timeout=CALL_SECONDS
+                self._bucket, prefix=path.prefix, page_size=1000, fields=_FIELDS, **options
             )
             objects = [(blob.name, int(blob.generation), blob.crc32c, int(blob.size), blob.updated) for blob in listed]
-        except OUTAGES as error:
-            raise TryLater(f"Cloud Storage did not list {path.prefix}: {error}"[:300]) from error
         return Drop(path, listed_files(path.prefix, objects))
 
     def versions(self, prefix: str = "") -> dict[DropPath, datetime]:
@@ -106,19 +101,12 @@ class DropFiles:
 
     def _drops(self, **chosen: str) -> dict[DropPath, datetime]:
         newest: dict[DropPath, datetime] = {}
-        try:
+        with STORAGE.call("list the drops") as options:
             for blob in self._client.list_blobs(
-                self._bucket,
-                page_size=1000,
-                fields="nextPageToken,items(name,updated)",
-                retry=_RETRY,
-                timeout=CALL_SECONDS,
-                **chosen,
+                self._bucket, page_size=1000, fields="nextPageToken,items(name,updated)", **options, **chosen
             ):
                 if path := DropPath.of_object(blob.name):
                     newest[path] = max(newest.get(path, blob.updated), blob.updated)
-        except OUTAGES as error:
-            raise TryLater(f"Cloud Storage did not list the drops: {error}"[:300]) from error
         return newest
 
     def _graph(self, path: DropPath, file: DropFile) -> Graph:
@@ -137,9 +125,5 @@ class DropFiles:
     def _content(self, path: DropPath, file: DropFile, *, first_bytes: int | None = None) -> bytes:
         blob = self._bucket.blob(path.prefix + file.name, generation=file.generation)
         end = None if first_bytes is None else first_bytes - 1
-        try:
-            return bytes(blob.download_as_bytes(end=end, raw_download=True, retry=_RETRY, timeout=CALL_SECONDS))
-        except exceptions.NotFound:
-            raise
-        except OUTAGES as error:
-            raise TryLater(f"Cloud Storage did not give {path.prefix}{file.name}: {error}"[:300]) from error
+        with STORAGE.call(f"return {path.prefix}{file.name}", passes=(exceptions.NotFound,)) as options:
+            return bytes(blob.download_as_bytes(end=end, raw_download=True, **options))

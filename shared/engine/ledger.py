@@ -15,16 +15,17 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from google.api_core import exceptions
 from google.cloud import storage
-from google.cloud.storage.retry import DEFAULT_RETRY
 
 from shared.clock import Clock
-from shared.cloud.outages import OUTAGES
+from shared.cloud.calls import CallOptions
+from shared.cloud.storage import STORAGE
 from shared.errors import LostRace, TryLater
 from shared.work import (
     Claim,
@@ -42,9 +43,8 @@ MODELS = "ledger/models/"
 # The metadata of an item's object.
 STATE, OPEN, FINAL = "state", "open", "final"
 
-# How long one call to the ledger may take with all its retries: well inside a lease and a push's deadline.
-CALL_SECONDS = 20.0
-_RETRY = DEFAULT_RETRY.with_timeout(CALL_SECONDS)
+# A missing object and a failed precondition mean something to each call.
+_KNOWN_ERRORS = (exceptions.NotFound, exceptions.PreconditionFailed)
 _LIST_FIELDS = "nextPageToken,items(name,generation,metadata,timeCreated,updated)"
 
 
@@ -203,17 +203,16 @@ class Ledger:
         """Write a JSON object under the generation it was read at (0: there is none); ``LostRace`` if it has changed."""
         blob = self._bucket.blob(name)
         blob.metadata = dict(metadata or {})
-        with _storage_errors():
-            try:
+        try:
+            with _storage_call(f"write {name}") as options:
                 blob.upload_from_string(
                     json.dumps(value, sort_keys=True),
                     content_type="application/json",
                     if_generation_match=generation,
-                    retry=_RETRY,
-                    timeout=CALL_SECONDS,
+                    **options,
                 )
-            except exceptions.PreconditionFailed as error:
-                raise LostRace(f"{name} was changed by somebody else") from error
+        except exceptions.PreconditionFailed as error:
+            raise LostRace(f"another call changed {name}") from error
         return Record(value, int(blob.generation))
 
     def last_changes(self, kind: Kind) -> dict[str, datetime]:
@@ -254,9 +253,9 @@ class Ledger:
         return removed
 
     def _listed(self, prefix: str) -> Iterator[storage.Blob]:
-        with _storage_errors():
+        with _storage_call(f"list {prefix}") as options:
             yield from self._client.list_blobs(
-                self._bucket, prefix=prefix, page_size=1000, fields=_LIST_FIELDS, retry=_RETRY, timeout=CALL_SECONDS
+                self._bucket, prefix=prefix, page_size=1000, fields=_LIST_FIELDS, **options
             )
 
     def _indexed(self, item: Item, indexed: int | None, started: datetime) -> Item:
@@ -271,11 +270,11 @@ class Ledger:
 
     def _index_generation(self, item: Item) -> int | None:
         blob = self._bucket.blob(f"{PENDING}{item.kind.value}/{item.key}")
-        with _storage_errors():
-            try:
-                blob.reload(retry=_RETRY, timeout=CALL_SECONDS)
-            except exceptions.NotFound:
-                return None
+        try:
+            with _storage_call(f"return the metadata of {blob.name}") as options:
+                blob.reload(**options)
+        except exceptions.NotFound:
+            return None
         return int(blob.generation)
 
     def _remove_index(self, work: Item | Pending, generation: int) -> None:
@@ -283,11 +282,11 @@ class Ledger:
 
     def _remove(self, name: str, generation: int) -> bool:
         """Remove an object of this generation; return whether it was there."""
-        with _storage_errors():
-            try:
-                self._bucket.blob(name).delete(if_generation_match=generation, retry=_RETRY, timeout=CALL_SECONDS)
-            except (exceptions.NotFound, exceptions.PreconditionFailed):
-                return False
+        try:
+            with _storage_call(f"delete {name}") as options:
+                self._bucket.blob(name).delete(if_generation_match=generation, **options)
+        except _KNOWN_ERRORS:
+            return False
         return True
 
     def _write_index(self, item: Item, deadline: datetime | None, *, only_if_missing: bool) -> int | None:
@@ -307,17 +306,16 @@ class Ledger:
         }
         blob = self._bucket.blob(f"{PENDING}{item.kind.value}/{item.key}")
         blob.metadata = {name: value for name, value in metadata.items() if value}
-        with _storage_errors():
-            try:
+        try:
+            with _storage_call(f"write {blob.name}") as options:
                 blob.upload_from_string(
                     b"",
                     content_type="text/plain",
                     if_generation_match=0 if only_if_missing else None,
-                    retry=_RETRY,
-                    timeout=CALL_SECONDS,
+                    **options,
                 )
-            except exceptions.PreconditionFailed:
-                return None
+        except exceptions.PreconditionFailed:
+            return None
         return int(blob.generation)
 
     def _new_claim(self) -> Claim:
@@ -338,11 +336,11 @@ class Ledger:
 
     def _read(self, name: str) -> Record | None:
         blob = self._bucket.blob(name)
-        with _storage_errors():
-            try:
-                text = blob.download_as_bytes(raw_download=True, retry=_RETRY, timeout=CALL_SECONDS)
-            except exceptions.NotFound:
-                return None
+        try:
+            with _storage_call(f"return {name}") as options:
+                text = blob.download_as_bytes(raw_download=True, **options)
+        except exceptions.NotFound:
+            return None
         return Record(json.loads(text), int(blob.generation or 0))
 
 
@@ -370,18 +368,8 @@ def _pending_from(blob: storage.Blob) -> Pending | None:
     )
 
 
-class _storage_errors:  # noqa: N801
-    """Turns what Cloud Storage raises into ``TryLater``; what means something to the caller passes."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        match error:
-            case None | LostRace() | TryLater() | exceptions.NotFound() | exceptions.PreconditionFailed():
-                return
-            case _ if isinstance(error, OUTAGES):
-                raise TryLater(f"Cloud Storage did not take a call of the ledger: {error}"[:300]) from error
+def _storage_call(action: str) -> AbstractContextManager[CallOptions]:
+    return STORAGE.call(action, passes=_KNOWN_ERRORS)
 
 
 def is_submitted(pending: Pending) -> bool:

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from concurrent import futures
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from google.api_core.gapic_v1.method import DEFAULT
 from google.cloud import pubsub_v1
 
-from shared.cloud.outages import OUTAGES
-from shared.errors import Problem, TryLater
+from shared.cloud.calls import Service
+from shared.errors import Problem
 from shared.keys import hash_of
 from shared.work import Item, Job, Kind
 
-PUBLISH_SECONDS = 20.0
-UNCONFIRMED: tuple[type[Exception], ...] = (*OUTAGES, futures.TimeoutError)
+PUBSUB = Service("Pub/Sub", retry=DEFAULT)
 
 # Every type of event there is, by kind of work and outcome. The README's table is tested against this.
 EVENT_TYPES: dict[tuple[Kind, str], str] = {
@@ -138,15 +137,6 @@ class EventPublisher:
             "ce-specversion": "1.0",
             "content-type": "application/json",
         }
-        publish_data(self._client, self._topic, json.dumps(event.data).encode(), attributes)
-
-
-def publish_data(
-    client: pubsub_v1.PublisherClient, topic: str, data: bytes, attributes: Mapping[str, str] | None = None
-) -> None:
-    """Publish a message and wait until Pub/Sub has it; raise ``TryLater`` if it does not confirm in time."""
-    named: dict[str, Any] = dict(attributes or {})
-    try:
-        client.publish(topic, data, timeout=PUBLISH_SECONDS, **named).result(timeout=PUBLISH_SECONDS)
-    except UNCONFIRMED as error:
-        raise TryLater(f"Pub/Sub did not confirm an event: {error}"[:300]) from error
+        data = json.dumps(event.data).encode()
+        with PUBSUB.call("confirm an event") as options:
+            self._client.publish(self._topic, data, **options, **attributes).result(timeout=options["timeout"])

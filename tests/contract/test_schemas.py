@@ -16,9 +16,9 @@ from shared.batches import batching
 from shared.batches.batching import Batches
 from shared.batches.request import BatchRequest
 from shared.checks.identifiers import ModelName
+from shared.cloud.batch_jobs import BatchReport
 from shared.cloud.bigquery import Report
 from shared.cloud.states import Progress
-from shared.cloud.vertex import BatchReport
 from shared.drops import importing, watches
 from shared.drops.drop import (
     Drop,

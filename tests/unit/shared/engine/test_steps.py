@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from shared.cloud.batch_jobs import Batch, BatchReport
 from shared.cloud.bigquery import Query, Report
 from shared.cloud.states import MAXIMUM_ATTEMPTS, Progress
-from shared.cloud.vertex import Batch, BatchReport
 from shared.engine.services import Services
 from shared.engine.steps import (
     WaitFor,

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 
 from declaration.reading import read_declaration
 from localcloud.apis.recorder import Recorder
+from localcloud.base.api_errors import error_body
 from localcloud.base.credentials import Credentials
 from localcloud.base.http import (
     HOST,
@@ -37,7 +38,6 @@ from localcloud.faults.quotas import Quotas
 from localcloud.front.call_log import Calls
 from localcloud.front.callers import Callers
 from localcloud.front.front import Front
-from localcloud.front.http_effects import error_body
 from localcloud.functions.janitor import Janitor
 from localcloud.functions.processes import Functions
 from localcloud.pubsub.service import PubSub
@@ -278,7 +278,7 @@ class LocalCloud:
             if pattern.match(scope["path"]):
                 await self._apps[service](scope, receive, send)
                 return
-        body = error_body(404, "notFound", f"No service here has the path {scope['path']}.")
+        body = error_body(404, f"No service here has the path {scope['path']}.", reason="notFound")
         await JSONResponse(body, status_code=404)(scope, receive, send)
 
     def _receiver_of(self, subscription: str) -> str | None:

@@ -12,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from localcloud.base.api_errors import error_body
 from localcloud.base.http import ASGIApp
 from localcloud.faults.active import Faults
 from localcloud.faults.quotas import QuotaError, Quotas
 from localcloud.faults.rules import RuleError
 from localcloud.front.call_log import Calls
-from localcloud.front.http_effects import error_body
 
 
 class Control:
@@ -89,4 +89,4 @@ class Control:
 
 
 def _bad_request(message: str) -> Response:
-    return JSONResponse(error_body(400, "invalid", message), status_code=400)
+    return JSONResponse(error_body(400, message, reason="invalid"), status_code=400)

@@ -62,7 +62,7 @@ def make_schedules(
 ) -> None:
     """Create the declared schedules' jobs."""
     for schedule in declaration.schedules.values():
-        scheduler.create_job(schedule_job(schedule, config, urls[schedule.function]))
+        scheduler.jobs.create(schedule_job(schedule, config, urls[schedule.function]))
 
 
 def schedule_job(schedule: Schedule, config: CloudConfig, url: str) -> dict[str, object]:

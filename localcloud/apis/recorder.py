@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from localcloud.base.api_errors import MalformedBody
 from localcloud.base.http import (
     Message,
     Receive,
     Scope,
     Send,
 )
+from localcloud.base.multipart import read_parts
 
 MOST_BYTES = 1 << 20
 FILE_NAME = "exchanges.jsonl"
@@ -162,10 +164,10 @@ class _Body:
         parsed = Headers()
         parsed["content-type"] = headers.get("content-type", "")
         if parsed.get_content_type() == "multipart/related":
-            # It begins with its boundary, which clients quote in the header in different ways.
-            boundary, _, parts = content.lstrip().partition(b"\n")
-            part = parts.split(boundary.strip(), 1)[0]
-            content = part.replace(b"\r\n", b"\n").partition(b"\n\n")[2]
+            try:
+                content = next(read_parts(headers["content-type"], content)).content
+            except MalformedBody:
+                return None
         elif parsed.get_content_type() != "application/json":
             return None
         try:

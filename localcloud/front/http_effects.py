@@ -9,8 +9,8 @@ import struct
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
+from localcloud.base.api_errors import error_body
 from localcloud.base.clock import Clock
 from localcloud.base.http import (
     ASGIApp,
@@ -32,22 +32,6 @@ from localcloud.faults.rules import (
 
 MOST_WAITING_CALLS = 1000
 SLICES_PER_SECOND = 10
-
-# What google.rpc.Code calls an HTTP status. https://cloud.google.com/apis/design/errors#handling_errors
-CODE_NAMES = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    409: "ALREADY_EXISTS",
-    412: "FAILED_PRECONDITION",
-    429: "RESOURCE_EXHAUSTED",
-    499: "CANCELLED",
-    500: "INTERNAL",
-    501: "UNIMPLEMENTED",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
 
 
 class Waiting:
@@ -130,20 +114,8 @@ class HttpEffects:
         return trickle
 
 
-def error_body(status: int, reason: str, message: str) -> dict[str, Any]:
-    """Return an error as Google's JSON APIs write it: https://cloud.google.com/apis/design/errors#http_mapping ."""
-    error: dict[str, Any] = {
-        "code": status,
-        "message": message,
-        "errors": [{"domain": "global", "reason": reason, "message": message}],
-    }
-    if status in CODE_NAMES:
-        error["status"] = CODE_NAMES[status]
-    return {"error": error}
-
-
 async def _send_error(effect: Status, send: Send) -> None:
-    body = json.dumps(error_body(effect.status, effect.reason, "This was ordered by a fault rule.")).encode()
+    body = json.dumps(error_body(effect.status, "This was ordered by a fault rule.", reason=effect.reason)).encode()
     headers = [(b"content-type", b"application/json; charset=UTF-8"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": effect.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -9,35 +9,11 @@ Codes and their HTTP status: https://cloud.google.com/apis/design/errors
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
 
-# Canonical name: (number in google.rpc.Code, HTTP status).
-CODES: dict[str, tuple[int, int]] = {
-    "CANCELLED": (1, 499),
-    "UNKNOWN": (2, 500),
-    "INVALID_ARGUMENT": (3, 400),
-    "DEADLINE_EXCEEDED": (4, 504),
-    "NOT_FOUND": (5, 404),
-    "ALREADY_EXISTS": (6, 409),
-    "PERMISSION_DENIED": (7, 403),
-    "RESOURCE_EXHAUSTED": (8, 429),
-    "FAILED_PRECONDITION": (9, 400),
-    "UNIMPLEMENTED": (12, 501),
-    "INTERNAL": (13, 500),
-    "UNAVAILABLE": (14, 503),
-    "UNAUTHENTICATED": (16, 401),
-}
-
-# Several canonical names share a status; these are the ones that a bare status stands for.
-NAME_BY_HTTP: dict[int, str] = {http: name for name, (_, http) in reversed(CODES.items())}
+from localcloud.base.api_errors import CODES, NAME_BY_HTTP_STATUS, ApiError
 
 
-def error_body(http: int, status: str, message: str) -> dict[str, Any]:
-    """Return the JSON body in which Google's APIs tell an error."""
-    return {"error": {"code": http, "message": message, "status": status}}
-
-
-class RequestError(Exception):
+class RequestError(ApiError):
     """A call that is refused.
 
     Attributes:
@@ -46,21 +22,13 @@ class RequestError(Exception):
     """
 
     def __init__(self, status: str, message: str) -> None:
+        """Create the error with the name that google.rpc.Code has for it, such as ``NOT_FOUND``."""
         super().__init__(message)
         self.status = status
-        self.message = message
-
-    @property
-    def http(self) -> int:
-        """The HTTP status of the answer."""
-        return CODES[self.status][1]
-
-    def body(self) -> dict[str, Any]:
-        """Return the JSON body of the answer."""
-        return error_body(self.http, self.status, self.message)
+        self.code = CODES[status][1]
 
 
-class BackendError(Exception):
+class BackendError(ApiError):
     """A request that a model refuses or cannot answer.
 
     Attributes:
@@ -69,14 +37,10 @@ class BackendError(Exception):
     """
 
     def __init__(self, code: int, message: str) -> None:
+        """Create the error with its HTTP status."""
         super().__init__(message)
         self.code = code
-        self.message = message
-
-    @property
-    def status(self) -> str:
-        """The canonical name of the error."""
-        return NAME_BY_HTTP.get(self.code, "UNKNOWN")
+        self.status = NAME_BY_HTTP_STATUS.get(code, "UNKNOWN")
 
     @property
     def rpc_code(self) -> int:
@@ -90,7 +54,3 @@ class BackendError(Exception):
             return HTTPStatus(self.code).phrase
         except ValueError:
             return f"HTTP {self.code}"
-
-    def body(self) -> dict[str, Any]:
-        """Return the JSON body of an answer that tells this error."""
-        return error_body(self.code, self.status, self.message)

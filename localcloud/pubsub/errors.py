@@ -13,19 +13,11 @@ Codes: https://cloud.google.com/pubsub/docs/reference/error-codes
 
 from __future__ import annotations
 
+from localcloud.base.api_errors import ApiError
 
-class PubSubError(Exception):
+
+class PubSubError(ApiError):
     """A rejected request."""
-
-    status: str = "UNKNOWN"
-    """The name in google.rpc.Code."""
-    code: int = 500
-    """The HTTP status."""
-
-    def __init__(self, message: str) -> None:
-        """Create the error with the ``message`` that the caller sees."""
-        super().__init__(message)
-        self.message = message
 
 
 class NotFound(PubSubError):

@@ -5,20 +5,16 @@ https://cloud.google.com/pubsub/docs/reference/rest
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf import empty_pb2, json_format
+from google.protobuf import json_format
 from google.pubsub_v1 import types
-from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
-from localcloud.base.http import ASGIApp
+from localcloud.base.json_api import Call, JsonApi, Route, json_response
 from localcloud.pubsub.errors import InvalidArgument, PubSubError, Unimplemented
 from localcloud.pubsub.methods import Methods, Patience
 
@@ -37,11 +33,10 @@ class Binding:
 
 
 TOPICS = "/v1/projects/{project}/topics"
-ONE_TOPIC = "/v1/projects/{project}/topics/{id}"
+ONE_TOPIC = "/v1/projects/{project}/topics/{topic}"
 SUBSCRIPTIONS = "/v1/projects/{project}/subscriptions"
-ONE_SUBSCRIPTION = "/v1/projects/{project}/subscriptions/{id}"
+ONE_SUBSCRIPTION = "/v1/projects/{project}/subscriptions/{subscription}"
 
-# A path with a verb after a colon stands before the one without, which would match it too.
 BINDINGS = [
     Binding("POST", f"{ONE_TOPIC}:publish", "topic", types.PublishRequest.pb(), "publish"),
     Binding(
@@ -97,57 +92,51 @@ BINDINGS = [
 SYSTEM_PARAMETERS = frozenset({"alt", "prettyPrint", "key", "quotaUser", "fields", "$alt", "$.xgafv"})
 
 
-def rest_api(methods: Methods) -> ASGIApp:
-    """Return the application that serves ``/v1/projects/P/topics...`` and ``/v1/projects/P/subscriptions...``."""
-    routes = [_route(methods, binding) for binding in BINDINGS]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _no_such_method})
+Handler = Callable[[Call], dict[str, Any]]
 
 
-def error_response(error: PubSubError) -> Response:
-    """Return ``error`` as Google's JSON APIs show it."""
-    body = {"code": error.code, "message": error.message, "status": error.status}
-    return JSONResponse({"error": body}, status_code=error.code)
+class PubSubApi(JsonApi[Handler]):
+    """The REST API as an ASGI application: ``/v1/projects/P/topics...`` and ``/v1/projects/P/subscriptions...``."""
+
+    def __init__(self, methods: Methods) -> None:
+        """Create the application that serves ``methods``."""
+        super().__init__(Route(binding.verb, binding.path, _handler(methods, binding)) for binding in BINDINGS)
+
+    async def answer(self, handler: Handler, call: Call) -> Response:
+        """Run ``handler`` in a thread, since a pull waits for messages. Raises ``PubSubError``."""
+        return json_response(await run_in_threadpool(handler, call))
+
+    def unknown_method(self, method: str, path: str, *, path_exists: bool) -> PubSubError:
+        """Return the error for a request that no route serves."""
+        return Unimplemented(f"{method} {path} is not served by the local Pub/Sub.")
 
 
-async def _no_such_method(request: Request, error: Exception) -> Response:
-    """Answer a path that is none of the service's, or that has not this verb."""
-    return error_response(Unimplemented(f"{request.method} {request.url.path} is not served by the local Pub/Sub."))
+def _handler(methods: Methods, binding: Binding) -> Handler:
+    method = getattr(methods, binding.method)
+
+    def handle(call: Call) -> dict[str, Any]:
+        return json_format.MessageToDict(method(_request_message(binding, call), Patience()))
+
+    return handle
 
 
-def _route(methods: Methods, binding: Binding) -> Route:
-    call = getattr(methods, binding.method)
-
-    async def endpoint(request: Request) -> Response:
-        try:
-            message = _parse(binding, request, await request.body())
-            answer = await run_in_threadpool(call, message, Patience())
-        except PubSubError as error:
-            return error_response(error)
-        if isinstance(answer, empty_pb2.Empty):
-            return JSONResponse({})
-        return JSONResponse(json_format.MessageToDict(answer))
-
-    return Route(binding.path, endpoint, methods=[binding.verb], name=binding.method)
-
-
-def _parse(binding: Binding, request: Request, body: bytes) -> Any:
-    """Return the protobuf message of a call: fields of the body or the query, and the name in the path."""
-    fields: dict[str, Any] = {key: value for key, value in request.query_params.items() if key not in SYSTEM_PARAMETERS}
+def _request_message(binding: Binding, call: Call) -> Any:
+    """Return the protobuf message of a call: fields of the query and the body, and the name in the path."""
+    fields: dict[str, Any] = {key: value for key, value in call.query.items() if key not in SYSTEM_PARAMETERS}
     message = binding.request()
     try:
-        if body:
-            fields |= json.loads(body)
-        json_format.ParseDict(fields, message)
+        json_format.ParseDict(fields | call.json(), message)
     except (json_format.ParseError, ValueError, TypeError) as error:
         raise InvalidArgument(f"Invalid JSON payload received. {error}") from error
-    project, name = request.path_params["project"], _full_name(request)
     owner, _, field = binding.named.rpartition(".")
-    setattr(getattr(message, owner) if owner else message, field, f"projects/{project}" if name is None else name)
+    setattr(getattr(message, owner) if owner else message, field, _full_name(**call.names))
     return message
 
 
-def _full_name(request: Request) -> str | None:
-    if "id" not in request.path_params:
-        return None
-    kind = "topics" if f"/topics/{request.path_params['id']}" in request.url.path else "subscriptions"
-    return f"projects/{request.path_params['project']}/{kind}/{request.path_params['id']}"
+def _full_name(project: str, topic: str | None = None, subscription: str | None = None) -> str:
+    """Return the name of the resource that a path is about."""
+    if topic is not None:
+        return f"projects/{project}/topics/{topic}"
+    if subscription is not None:
+        return f"projects/{project}/subscriptions/{subscription}"
+    return f"projects/{project}"

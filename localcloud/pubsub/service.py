@@ -15,7 +15,7 @@ from localcloud.pubsub.grpc_api import GrpcServer
 from localcloud.pubsub.journal import DiskJournal
 from localcloud.pubsub.methods import Methods
 from localcloud.pubsub.push import PushDeliverer
-from localcloud.pubsub.rest_api import rest_api
+from localcloud.pubsub.rest_api import PubSubApi
 
 
 class PubSub:
@@ -40,7 +40,7 @@ class PubSub:
         self.broker = Broker(clock=clock, journal=DiskJournal(directory) if directory else None)
         self.deliverer = PushDeliverer(self.broker, clock=clock, faults=delivery_faults or Undisturbed())
         self._methods = Methods(self.broker)
-        self.app: ASGIApp = rest_api(self._methods)
+        self.app: ASGIApp = PubSubApi(self._methods)
         self.port = 0
         self._server: GrpcServer | None = None
 

@@ -13,7 +13,7 @@ from localcloud.base.clock import rfc3339
 from localcloud.pubsub.broker import Broker
 from localcloud.pubsub.errors import PubSubError
 from localcloud.pubsub.messages import PublishedMessage
-from localcloud.scheduler.jobs import HttpTarget, Job, PubSubTarget
+from localcloud.scheduler.job import HttpTarget, Job, PubSubTarget
 
 # google.rpc.Code of what went wrong. https://cloud.google.com/apis/design/errors#handling_errors
 OK, UNKNOWN, DEADLINE_EXCEEDED, UNAVAILABLE = 0, 2, 4, 14

@@ -1,224 +1,204 @@
-"""A job: what is to happen and when, read from the REST resource and checked against its rules.
-
-https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs
-"""
+"""The jobs, when each is due, and the thread that sees to it."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+import copy
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from croniter import croniter
+from localcloud.base.api_errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from localcloud.base.clock import Clock, rfc3339
+from localcloud.pubsub.broker import Broker
+from localcloud.scheduler.attempts import Attempts, Outcome
+from localcloud.scheduler.job import Job, parse_job
 
-from localcloud.scheduler.errors import InvalidArgument
-from localcloud.scheduler.shape import SETTINGS, check_shape
-
-NAME = re.compile(r"projects/[A-Za-z0-9:.-]+/locations/[a-z0-9-]+/jobs/[A-Za-z0-9_-]{1,500}")
-TOPIC = re.compile(r"projects/[^/]+/topics/[^/]+")
-DURATION = re.compile(r"(\d+(?:\.\d{1,9})?)s")
-BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
-METHODS = BODY_METHODS | {"GET", "HEAD", "DELETE", "OPTIONS"}
-
-TARGETS = ("httpTarget", "pubsubTarget")
+IDLE_SECONDS = 3600.0
 
 
-@dataclass(frozen=True)
-class RetryConfig:
-    """How often and when an attempt that failed is made again."""
+@dataclass(eq=False)
+class _Entry:
+    """A job with what has happened to it."""
 
-    retries: int = 0
-    maximum_seconds: float = 0.0
-    """How long after the first attempt there may still be another; 0: any time."""
-    minimum_backoff_seconds: float = 5.0
-    maximum_backoff_seconds: float = 3600.0
-    doublings: int = 5
+    job: Job
+    due: datetime
+    updated: datetime
+    paused: bool = False
+    running: int = 0
+    last_attempt: datetime | None = None
+    last_outcome: Outcome | None = None
 
-    def backoff_seconds(self, failures: int) -> float:
-        """Return the pause after the ``failures``-th failure (from 1) in seconds.
-
-        It doubles ``doublings`` times, then grows by the last step.
-        https://cloud.google.com/scheduler/docs/configuring/retry-jobs#max-doublings
-        """
-        doubled = self.minimum_backoff_seconds * 2.0 ** min(failures - 1, self.doublings)
-        beyond = max(0, failures - 1 - self.doublings)
-        return min(doubled * (1 + beyond), self.maximum_backoff_seconds)
-
-    def allows(self, failures: int, elapsed_seconds: float) -> bool:
-        """Tell whether another attempt may follow ``failures`` ones, ``elapsed_seconds`` after the first."""
-        if self.retries == 0 and self.maximum_seconds == 0:
-            return False
-        # With both limits set, attempts go on until both are reached.
-        return failures <= self.retries or elapsed_seconds < self.maximum_seconds
-
-
-@dataclass(frozen=True)
-class HttpTarget:
-    """A request to be made."""
-
-    uri: str
-    method: str = "POST"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-
-@dataclass(frozen=True)
-class PubSubTarget:
-    """A message to be published."""
-
-    topic: str
-    """``projects/P/topics/T``."""
-    data: bytes = b""
-    attributes: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is to happen and when."""
-
-    name: str
-    """``projects/P/locations/L/jobs/J``."""
-    schedule: str
-    time_zone: tzinfo
-    target: HttpTarget | PubSubTarget
-    attempt_deadline_seconds: float
-    retry: RetryConfig
-    resource: Mapping[str, Any]
-    """The settings as the REST resource shows them."""
-
-    def next_after(self, moment: datetime) -> datetime:
-        """Return when the job is next due after ``moment``, in UTC."""
-        # The cron is laid over the job's own wall clock, so that a daily job stays at its hour through summer time.
-        due: datetime = croniter(self.schedule, moment.astimezone(self.time_zone)).get_next(datetime)
-        return due.astimezone(UTC)
-
-    @property
-    def id(self) -> str:
-        """The last part of the name."""
-        return self.name.rsplit("/", 1)[-1]
-
-
-def parse_job(resource: Mapping[str, Any]) -> Job:
-    """Return the job that ``resource`` describes. Raises ``InvalidArgument``."""
-    check_shape(resource)
-    name = resource.get("name", "")
-    if not NAME.fullmatch(name):
-        raise InvalidArgument(f"Job name must be formatted: 'projects/<p>/locations/<l>/jobs/<j>', not {name!r}.")
-    schedule = resource.get("schedule", "")
-    if len(schedule.split()) != 5 or not croniter.is_valid(schedule):
-        raise InvalidArgument(f"Schedule or time zone is invalid: {schedule!r} is not a cron of five fields.")
-    return Job(
-        name=name,
-        schedule=schedule,
-        time_zone=_parse_time_zone(resource.get("timeZone", "")),
-        target=_parse_target(resource),
-        attempt_deadline_seconds=_parse_deadline(resource),
-        retry=_parse_retry(resource.get("retryConfig", {})),
-        resource=_settings(resource),
-    )
-
-
-def _settings(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of ``resource`` with the defaults that the service fills in."""
-    settings = {name: resource[name] for name in SETTINGS if name in resource}
-    settings["timeZone"] = settings.get("timeZone") or "Etc/UTC"
-    settings["retryConfig"] = {
-        "maxRetryDuration": "0s",
-        "minBackoffDuration": "5s",
-        "maxBackoffDuration": "3600s",
-        "maxDoublings": 5,
-        **settings.get("retryConfig", {}),
-    }
-    if "httpTarget" in settings:
-        settings["attemptDeadline"] = settings.get("attemptDeadline", "180s")
-        settings["httpTarget"] = {"httpMethod": "POST", **settings["httpTarget"]}
-        settings["httpTarget"]["headers"] = {
-            "User-Agent": "Google-Cloud-Scheduler",
-            **settings["httpTarget"].get("headers", {}),
+    def resource(self) -> dict[str, Any]:
+        resource = {
+            **self.job.resource,
+            "userUpdateTime": rfc3339(self.updated),
+            "state": "PAUSED" if self.paused else "ENABLED",
         }
-    return settings
+        if not self.paused:
+            resource["scheduleTime"] = rfc3339(self.due)
+        if self.last_attempt is not None:
+            resource["lastAttemptTime"] = rfc3339(self.last_attempt)
+        if self.last_outcome is not None:
+            resource["status"] = self.last_outcome.resource()
+        return resource
 
 
-def _parse_time_zone(name: str) -> tzinfo:
-    if name.lower() in ("", "utc", "etc/utc"):
-        return UTC  # known without the time zone database, which a small machine may lack
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise InvalidArgument(f"Schedule or time zone is invalid: there is no time zone {name!r}.") from error
+class Jobs:
+    """The jobs, kept in memory. Every method that takes a job's name raises ``NotFound`` if there is no such job."""
+
+    def __init__(self, broker: Broker, *, clock: Clock, parent: str) -> None:
+        """Publish to ``broker``; nothing runs before ``start``. ``parent`` is ``projects/P/locations/L``."""
+        self._parent = parent
+        self._clock = clock
+        self._attempts = Attempts(broker)
+        self._lock = threading.Lock()
+        self._entries: dict[str, _Entry] = {}
+        self._changed = threading.Event()
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Begin to run what is due."""
+        threading.Thread(target=self._keep_time, name="scheduler", daemon=True).start()
+
+    def stop(self) -> None:
+        """Run nothing more; an attempt under way is left to itself."""
+        self._stopped.set()
+        self._changed.set()
+
+    def create(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        """Create the job that a REST resource describes and return its resource.
+
+        Raises ``AlreadyExists``, ``InvalidArgument``.
+        """
+        parsed = parse_job(job)
+        now = self._clock.now()
+        with self._lock:
+            if parsed.name in self._entries:
+                raise AlreadyExists(f"Job {parsed.id} already exists.")
+            entry = self._entries[parsed.name] = _Entry(parsed, parsed.next_after(now), now)
+            self._changed.set()
+            return entry.resource()
+
+    def get(self, name: str) -> dict[str, Any]:
+        """Return the resource of the job ``name``."""
+        with self._lock:
+            return self._entry(name).resource()
+
+    def list_all(self, parent: str | None = None) -> list[dict[str, Any]]:
+        """Return the resources of all jobs of ``parent`` (``projects/P/locations/L``; None: this one's) by name."""
+        prefix = f"{parent or self._parent}/jobs/"
+        with self._lock:
+            return [entry.resource() for name, entry in sorted(self._entries.items()) if name.startswith(prefix)]
+
+    def update(self, name: str, changes: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+        """Replace ``fields`` of a job (``schedule``, ``httpTarget.uri``) by those of ``changes``.
+
+        A field that ``changes`` lacks is taken away. Raises ``InvalidArgument``.
+        """
+        now = self._clock.now()
+        with self._lock:
+            entry = self._entry(name)
+            resource: dict[str, Any] = copy.deepcopy(dict(entry.job.resource))
+            for field_path in fields:
+                _replace(resource, changes, field_path.split("."))
+            entry.job = parse_job({**resource, "name": name})
+            entry.due, entry.updated = entry.job.next_after(now), now
+            self._changed.set()
+            return entry.resource()
+
+    def delete(self, name: str) -> None:
+        """Delete a job."""
+        with self._lock:
+            self._entry(name)
+            del self._entries[name]
+
+    def pause(self, name: str) -> dict[str, Any]:
+        """Let a job rest until it is resumed."""
+        with self._lock:
+            entry = self._entry(name)
+            entry.paused = True
+            return entry.resource()
+
+    def resume(self, name: str) -> dict[str, Any]:
+        """Let a paused job run again, from its next time on: what was due meanwhile is not caught up with."""
+        with self._lock:
+            entry = self._entry(name)
+            if not entry.paused:
+                raise FailedPrecondition(f"Job {entry.job.id} is not paused.")
+            entry.paused = False
+            entry.due = entry.job.next_after(self._clock.now())
+            self._changed.set()
+            return entry.resource()
+
+    def run(self, name: str) -> dict[str, Any]:
+        """Run a job now, beside its schedule, and return it without waiting for the end."""
+        with self._lock:
+            entry = self._entry(name)
+            self._launch(entry, self._clock.now())
+            return entry.resource()
+
+    def _entry(self, name: str) -> _Entry:
+        if name not in self._entries:
+            raise NotFound("Job not found.")
+        return self._entries[name]
+
+    def _keep_time(self) -> None:
+        while not self._stopped.is_set():
+            self._changed.clear()
+            with self._lock:
+                seconds = self._launch_due()
+            self._clock.wait(self._changed, seconds)
+
+    def _launch_due(self) -> float:
+        """Launch what is due; return the seconds until the next is."""
+        now = self._clock.now()
+        waiting: list[float] = []
+        for entry in self._entries.values():
+            # A job whose last execution goes on is late rather than doubled: the end of that one sets `_changed`.
+            if entry.paused or (entry.running and entry.due <= now):
+                continue
+            if entry.due <= now:
+                self._launch(entry, entry.due)
+                entry.due = entry.job.next_after(now)
+            waiting.append((entry.due - now).total_seconds())
+        return min(waiting, default=IDLE_SECONDS)
+
+    def _launch(self, entry: _Entry, scheduled: datetime) -> None:
+        entry.running += 1
+        threading.Thread(target=self._execute, args=(entry, scheduled), name=f"job {entry.job.id}", daemon=True).start()
+
+    def _execute(self, entry: _Entry, scheduled: datetime) -> None:
+        """Attempt a job until it succeeds or its retries are used up; the work of one execution's thread."""
+        job, began, failures = entry.job, self._clock.now(), 0
+        try:
+            while not self._stopped.is_set():
+                with self._lock:
+                    entry.last_attempt = self._clock.now()
+                outcome = self._attempts.make(job, scheduled)
+                with self._lock:
+                    entry.last_outcome = outcome
+                failures += 1
+                elapsed = (self._clock.now() - began).total_seconds()
+                if outcome.succeeded or not job.retry.allows(failures, elapsed):
+                    return
+                self._clock.wait(self._stopped, job.retry.backoff_seconds(failures))
+        finally:
+            with self._lock:
+                entry.running -= 1
+            self._changed.set()
 
 
-def _parse_target(resource: Mapping[str, Any]) -> HttpTarget | PubSubTarget:
-    match [name for name in TARGETS if name in resource]:
-        case ["httpTarget"]:
-            return _parse_http_target(resource["httpTarget"])
-        case ["pubsubTarget"]:
-            return _parse_pubsub_target(resource["pubsubTarget"])
-        case _:
-            raise InvalidArgument("A job needs one target: httpTarget or pubsubTarget.")
-
-
-def _parse_pubsub_target(target: Mapping[str, Any]) -> PubSubTarget:
-    topic = target.get("topicName", "")
-    if not TOPIC.fullmatch(topic):
-        raise InvalidArgument(f"PubsubTarget.topicName must be formatted: 'projects/<p>/topics/<t>', not {topic!r}.")
-    data = _decode(target.get("data", ""), "pubsubTarget.data")
-    attributes = dict(target.get("attributes", {}))
-    if not data and not attributes:
-        raise InvalidArgument("PubsubTarget must have data or at least one attribute.")
-    return PubSubTarget(topic, data, attributes)
-
-
-def _parse_http_target(target: Mapping[str, Any]) -> HttpTarget:
-    uri = target.get("uri", "")
-    if not uri.startswith(("http://", "https://")):
-        raise InvalidArgument(f"HttpTarget.uri must begin with http:// or https://, not be {uri!r}.")
-    method = target.get("httpMethod", "POST")
-    if method not in METHODS:
-        raise InvalidArgument(f"Invalid value at 'job.http_target.http_method': {method!r}.")
-    body = _decode(target.get("body", ""), "httpTarget.body")
-    if body and method not in BODY_METHODS:
-        raise InvalidArgument(f"HttpTarget.body is allowed only with POST, PUT or PATCH, not with {method}.")
-    headers = dict(target.get("headers", {}))
-    if body and "content-type" not in {name.lower() for name in headers}:
-        headers["Content-Type"] = "application/octet-stream"
-    return HttpTarget(uri, method, headers, body)
-
-
-def _parse_deadline(resource: Mapping[str, Any]) -> float:
-    seconds = _duration(resource.get("attemptDeadline", "180s"), "attemptDeadline")
-    if "httpTarget" in resource and not 15 <= seconds <= 1800:
-        raise InvalidArgument(f"AttemptDeadline must be between 15 seconds and 30 minutes, not {seconds} seconds.")
-    return seconds
-
-
-def _parse_retry(config: Mapping[str, Any]) -> RetryConfig:
-    retries = config.get("retryCount", 0)
-    if not 0 <= retries <= 5:
-        raise InvalidArgument(f"RetryConfig.retryCount must be between 0 and 5, not {retries}.")
-    return RetryConfig(
-        retries=retries,
-        maximum_seconds=_duration(config.get("maxRetryDuration", "0s"), "retryConfig.maxRetryDuration"),
-        minimum_backoff_seconds=_duration(config.get("minBackoffDuration", "5s"), "retryConfig.minBackoffDuration"),
-        maximum_backoff_seconds=_duration(config.get("maxBackoffDuration", "3600s"), "retryConfig.maxBackoffDuration"),
-        doublings=config.get("maxDoublings", 5),
-    )
-
-
-def _duration(text: str, field_name: str) -> float:
-    match = DURATION.fullmatch(text)
-    if match is None:
-        raise InvalidArgument(f"Invalid value at 'job.{field_name}': {text!r} is not a duration such as '180s'.")
-    return float(match[1])
-
-
-def _decode(text: str, field_name: str) -> bytes:
-    try:
-        return base64.b64decode(text, altchars=b"-_" if "-" in text or "_" in text else None, validate=True)
-    except binascii.Error as error:
-        raise InvalidArgument(f"Invalid value at 'job.{field_name}': Base64 decoding failed.") from error
+def _replace(resource: dict[str, Any], changes: Mapping[str, Any], path: Sequence[str]) -> None:
+    """Set the field at ``path`` in ``resource`` to what it is in ``changes``, or take it away."""
+    name, *rest = path
+    if rest:
+        inner = changes.get(name, {})
+        if not isinstance(inner, Mapping):
+            raise InvalidArgument(f"Invalid value at 'job.{name}': {inner!r}.")
+        _replace(resource.setdefault(name, {}), inner, rest)
+    elif name in changes:
+        resource[name] = changes[name]
+    else:
+        resource.pop(name, None)

@@ -1,215 +1,31 @@
-"""The jobs, when each is due, and the thread that sees to it."""
+"""The local Cloud Scheduler as one service: the jobs, and the REST API in front of them."""
 
 from __future__ import annotations
 
-import copy
-import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
-
-from localcloud.base.clock import Clock, rfc3339
+from localcloud.base.clock import Clock
 from localcloud.base.http import ASGIApp
 from localcloud.pubsub.broker import Broker
-from localcloud.scheduler.attempts import Attempts, Outcome
-from localcloud.scheduler.errors import (
-    AlreadyExists,
-    FailedPrecondition,
-    InvalidArgument,
-    NotFound,
-)
-from localcloud.scheduler.jobs import Job, parse_job
-from localcloud.scheduler.rest_face import rest_face
-
-IDLE_SECONDS = 3600.0
-
-
-@dataclass(eq=False)
-class _Entry:
-    """A job with what has happened to it."""
-
-    job: Job
-    due: datetime
-    updated: datetime
-    paused: bool = False
-    running: int = 0
-    last_attempt: datetime | None = None
-    last_outcome: Outcome | None = None
-
-    def resource(self) -> dict[str, Any]:
-        resource = {
-            **self.job.resource,
-            "userUpdateTime": rfc3339(self.updated),
-            "state": "PAUSED" if self.paused else "ENABLED",
-        }
-        if not self.paused:
-            resource["scheduleTime"] = rfc3339(self.due)
-        if self.last_attempt is not None:
-            resource["lastAttemptTime"] = rfc3339(self.last_attempt)
-        if self.last_outcome is not None:
-            resource["status"] = self.last_outcome.resource()
-        return resource
+from localcloud.scheduler.jobs import Jobs
+from localcloud.scheduler.rest_api import SchedulerApi
 
 
 class Scheduler:
-    """Cloud Scheduler on this machine; jobs live in memory.
+    """Cloud Scheduler on this machine.
 
-    ``app`` is the REST face. Every method raises ``NotFound`` for a job that is not there.
+    Attributes:
+        jobs: The jobs, kept in memory.
+        app: The REST API: ``/v1/projects/P/locations/L/jobs...``.
     """
 
     def __init__(self, broker: Broker, *, clock: Clock, project: str, location: str) -> None:
-        """Publish to ``broker``; nothing is due before ``start``."""
-        self._parent = f"projects/{project}/locations/{location}"
-        self._clock = clock
-        self._attempts = Attempts(broker)
-        self._lock = threading.Lock()
-        self._entries: dict[str, _Entry] = {}
-        self._changed = threading.Event()
-        self._stopped = threading.Event()
-        self.app: ASGIApp = rest_face(self)
+        """Create the service, which publishes to ``broker``; no job runs before ``start``."""
+        self.jobs = Jobs(broker, clock=clock, parent=f"projects/{project}/locations/{location}")
+        self.app: ASGIApp = SchedulerApi(self.jobs)
 
     def start(self) -> None:
-        """Begin to run what is due."""
-        threading.Thread(target=self._keep_time, name="scheduler", daemon=True).start()
+        """Begin to run jobs that are due."""
+        self.jobs.start()
 
     def stop(self) -> None:
-        """Run nothing more; an attempt under way is left to itself."""
-        self._stopped.set()
-        self._changed.set()
-
-    def create_job(self, job: Mapping[str, Any]) -> dict[str, Any]:
-        """Create the job that a REST resource describes and return its resource.
-
-        Raises ``AlreadyExists``, ``InvalidArgument``.
-        """
-        parsed = parse_job(job)
-        now = self._clock.now()
-        with self._lock:
-            if parsed.name in self._entries:
-                raise AlreadyExists(f"Job {parsed.id} already exists.")
-            entry = self._entries[parsed.name] = _Entry(parsed, parsed.next_after(now), now)
-            self._changed.set()
-            return entry.resource()
-
-    def job(self, name: str) -> dict[str, Any]:
-        """Return the resource of the job ``name``."""
-        with self._lock:
-            return self._entry(name).resource()
-
-    def jobs(self, parent: str | None = None) -> list[dict[str, Any]]:
-        """Return the resources of all jobs of ``parent`` (``projects/P/locations/L``; None: this one's) by name."""
-        prefix = f"{parent or self._parent}/jobs/"
-        with self._lock:
-            return [entry.resource() for name, entry in sorted(self._entries.items()) if name.startswith(prefix)]
-
-    def update_job(self, name: str, changes: Mapping[str, Any], fields: list[str]) -> dict[str, Any]:
-        """Replace ``fields`` of a job (``schedule``, ``httpTarget.uri``) by those of ``changes``.
-
-        A field that ``changes`` lacks is taken away. Raises ``InvalidArgument``.
-        """
-        now = self._clock.now()
-        with self._lock:
-            entry = self._entry(name)
-            resource: dict[str, Any] = copy.deepcopy(dict(entry.job.resource))
-            for field_path in fields:
-                _replace(resource, changes, field_path.split("."))
-            entry.job = parse_job({**resource, "name": name})
-            entry.due, entry.updated = entry.job.next_after(now), now
-            self._changed.set()
-            return entry.resource()
-
-    def delete_job(self, name: str) -> None:
-        """Delete a job."""
-        with self._lock:
-            self._entry(name)
-            del self._entries[name]
-
-    def pause_job(self, name: str) -> dict[str, Any]:
-        """Let a job rest until it is resumed."""
-        with self._lock:
-            entry = self._entry(name)
-            entry.paused = True
-            return entry.resource()
-
-    def resume_job(self, name: str) -> dict[str, Any]:
-        """Let a paused job run again, from its next time on: what was due meanwhile is not caught up with."""
-        with self._lock:
-            entry = self._entry(name)
-            if not entry.paused:
-                raise FailedPrecondition(f"Job {entry.job.id} is not paused.")
-            entry.paused = False
-            entry.due = entry.job.next_after(self._clock.now())
-            self._changed.set()
-            return entry.resource()
-
-    def run_job(self, name: str) -> dict[str, Any]:
-        """Run a job now, beside its schedule, and return it without waiting for the end."""
-        with self._lock:
-            entry = self._entry(name)
-            self._launch(entry, self._clock.now())
-            return entry.resource()
-
-    def _entry(self, name: str) -> _Entry:
-        if name not in self._entries:
-            raise NotFound("Job not found.")
-        return self._entries[name]
-
-    def _keep_time(self) -> None:
-        while not self._stopped.is_set():
-            self._changed.clear()
-            with self._lock:
-                seconds = self._launch_due()
-            self._clock.wait(self._changed, seconds)
-
-    def _launch_due(self) -> float:
-        """Launch what is due; return the seconds until the next is."""
-        now = self._clock.now()
-        waiting: list[float] = []
-        for entry in self._entries.values():
-            # A job whose last execution goes on is late rather than doubled: the end of that one sets `_changed`.
-            if entry.paused or (entry.running and entry.due <= now):
-                continue
-            if entry.due <= now:
-                self._launch(entry, entry.due)
-                entry.due = entry.job.next_after(now)
-            waiting.append((entry.due - now).total_seconds())
-        return min(waiting, default=IDLE_SECONDS)
-
-    def _launch(self, entry: _Entry, scheduled: datetime) -> None:
-        entry.running += 1
-        threading.Thread(target=self._execute, args=(entry, scheduled), name=f"job {entry.job.id}", daemon=True).start()
-
-    def _execute(self, entry: _Entry, scheduled: datetime) -> None:
-        """Attempt a job until it succeeds or its retries are used up; the work of one execution's thread."""
-        job, began, failures = entry.job, self._clock.now(), 0
-        try:
-            while not self._stopped.is_set():
-                with self._lock:
-                    entry.last_attempt = self._clock.now()
-                outcome = self._attempts.make(job, scheduled)
-                with self._lock:
-                    entry.last_outcome = outcome
-                failures += 1
-                elapsed = (self._clock.now() - began).total_seconds()
-                if outcome.succeeded or not job.retry.allows(failures, elapsed):
-                    return
-                self._clock.wait(self._stopped, job.retry.backoff_seconds(failures))
-        finally:
-            with self._lock:
-                entry.running -= 1
-            self._changed.set()
-
-
-def _replace(resource: dict[str, Any], changes: Mapping[str, Any], path: Sequence[str]) -> None:
-    """Set the field at ``path`` in ``resource`` to what it is in ``changes``, or take it away."""
-    name, *rest = path
-    if rest:
-        inner = changes.get(name, {})
-        if not isinstance(inner, Mapping):
-            raise InvalidArgument(f"Invalid value at 'job.{name}': {inner!r}.")
-        _replace(resource.setdefault(name, {}), inner, rest)
-    elif name in changes:
-        resource[name] = changes[name]
-    else:
-        resource.pop(name, None)
+        """Start no more attempts; those under way are not waited for."""
+        self.jobs.stop()

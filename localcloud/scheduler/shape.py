@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from localcloud.scheduler.errors import InvalidArgument
+from localcloud.base.api_errors import InvalidArgument
 
 Shape = Mapping[str, Any]
 """By field: a type, a shape of its own, or ``TEXTS``."""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import secrets
-from email.message import Message
-from email.parser import BytesParser, Parser
+from email.parser import BytesHeaderParser
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from starlette.responses import Response
 
 from localcloud.base.http import ASGIApp
 from localcloud.base.http import Message as AsgiMessage
-from localcloud.storage.call import Call, Route
+from localcloud.base.json_api import Call, Route
+from localcloud.base.multipart import Part, read_parts
+from localcloud.storage.api import Handler
 from localcloud.storage.errors import InvalidRequest
 
 MOST_CALLS = 1000
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
 
 class BatchApi:
@@ -24,17 +27,13 @@ class BatchApi:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Route[Handler]]:
         """Return the routes of the handler."""
         return [Route("POST", "/batch/storage/v1", self.run)]
 
     async def run(self, call: Call) -> Response:
         """Answer every call of a batch, in their order."""
-        head = f"Content-Type: {call.request.headers.get('content-type', '')}\r\n\r\n".encode("latin-1")
-        batch = BytesParser().parsebytes(head + await call.request.body())
-        if batch.get_content_maintype() != "multipart" or not batch.is_multipart():
-            raise InvalidRequest("The batch is not a multipart/mixed body.")
-        parts: list[Message] = batch.get_payload()  # type: ignore[assignment]
+        parts = list(read_parts(call.headers.get("content-type", ""), call.content))
         if len(parts) > MOST_CALLS:
             raise InvalidRequest(f"The batch has {len(parts)} calls; at most {MOST_CALLS} are allowed.")
         boundary = f"batch_{secrets.token_hex(16)}"
@@ -42,12 +41,12 @@ class BatchApi:
         body = b"".join(answers) + f"--{boundary}--\r\n".encode()
         return Response(body, media_type=f"multipart/mixed; boundary={boundary}")
 
-    async def _run_one(self, call: Call, part: Message) -> bytes:
+    async def _run_one(self, call: Call, part: Part) -> bytes:
         """Return the answer to one call as a part of the batch's answer."""
         status, headers, body = await self._send(call, part)
         lines = [
             "Content-Type: application/http",
-            f"Content-ID: <response-{part.get('content-id', '').strip('<> ')}>",
+            f"Content-ID: <response-{part.headers.get('content-id', '').strip('<> ')}>",
             "",
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
             *(f"{name}: {value}" for name, value in headers if name != "content-length"),
@@ -57,29 +56,29 @@ class BatchApi:
         ]
         return "\r\n".join(lines).encode("latin-1") + body + b"\r\n"
 
-    async def _send(self, call: Call, part: Message) -> tuple[int, list[tuple[str, str]], bytes]:
+    async def _send(self, call: Call, part: Part) -> tuple[int, list[tuple[str, str]], bytes]:
         """Pass the call that ``part`` holds to the application and return its status, headers and body."""
-        request_line, _, rest = str(part.get_payload()).lstrip().partition("\n")
-        method, _, target = request_line.strip().partition(" ")
+        head, _, body = _BLANK_LINE.sub(b"\n\n", part.content.lstrip(), count=1).partition(b"\n\n")
+        request_line, _, header_lines = head.partition(b"\n")
+        method, _, target = request_line.strip().decode("latin-1").partition(" ")
         url = urlsplit(target.removesuffix(" HTTP/1.1"))
         if not url.path.startswith("/storage/v1/") or "alt=media" in url.query:
-            raise InvalidRequest(f"A batch can't hold {request_line.strip()!r}.")
-        inner = Parser().parsestr(rest)
-        headers = {b"host": call.request.headers.get("host", "").encode("latin-1")}
+            raise InvalidRequest(f"A batch can't hold '{method} {target}'.")
+        inner = BytesHeaderParser().parsebytes(header_lines)
+        headers = {b"host": call.headers.get("host", "").encode("latin-1")}
         headers |= {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in inner.items()}
         scope = {
             **call.request.scope,
             "method": method,
-            "path": url.path,
+            "path": unquote(url.path),
             "raw_path": url.path.encode("latin-1"),
             "query_string": url.query.encode("latin-1"),
             "headers": list(headers.items()),
         }
-        body = str(inner.get_payload()).strip().encode()
         sent: list[AsgiMessage] = []
 
         async def receive() -> AsgiMessage:
-            return {"type": "http.request", "body": body, "more_body": False}
+            return {"type": "http.request", "body": body.strip(), "more_body": False}
 
         async def send(message: AsgiMessage) -> None:
             sent.append(message)

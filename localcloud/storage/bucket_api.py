@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from localcloud.storage.call import Call, Route
+from localcloud.base.json_api import Call, Route
+from localcloud.storage.api import Handler, preconditions_of, resource_response
 from localcloud.storage.errors import InvalidRequest, Required
+from localcloud.storage.preconditions import integer_parameter
 from localcloud.storage.resources import PROJECT_NUMBER
 from localcloud.storage.store import ObjectStore
 
@@ -18,7 +20,7 @@ class BucketApi:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Route[Handler]]:
         """Return the routes of the handlers."""
         bucket = "/storage/v1/b/{bucket}"
         return [
@@ -35,65 +37,63 @@ class BucketApi:
         ]
 
     async def insert(self, call: Call) -> Response:
-        resource = await call.resource()
+        resource = call.json()
         location = resource.get("location") or "US"
         if not isinstance(location, str):
             raise InvalidRequest("Invalid value for field location")
         if not resource.get("name"):
             raise Required("Required")
         bucket = self._store.create_bucket(resource["name"], location=location, settings=resource)
-        return call.answer(bucket.resource(call.host))
+        return resource_response(call, bucket.resource(call.host))
 
     async def list(self, call: Call) -> Response:
-        buckets = self._store.buckets(call.parameters.get("prefix", ""))
+        buckets = self._store.buckets(call.query.get("prefix", ""))
         # The token is the name at which the next page begins.
-        following = [bucket for bucket in buckets if bucket.name >= call.parameters.get("pageToken", "")]
-        size = min(max(call.integer("maxResults") or _LARGEST_PAGE, 1), _LARGEST_PAGE)
+        following = [bucket for bucket in buckets if bucket.name >= call.query.get("pageToken", "")]
+        size = min(max(integer_parameter(call.query, "maxResults") or _LARGEST_PAGE, 1), _LARGEST_PAGE)
         answer = {
             "kind": "storage#buckets",
             "items": [bucket.resource(call.host) for bucket in following[:size]],
         }
         if len(following) > size:
             answer["nextPageToken"] = following[size].name
-        return call.answer(answer)
+        return resource_response(call, answer)
 
     async def get(self, call: Call) -> Response:
-        bucket = self._store.bucket(call.ids["bucket"])
-        call.preconditions.check_read(bucket)
-        return call.answer(bucket.resource(call.host))
+        bucket = self._store.bucket(call.names["bucket"])
+        preconditions_of(call).check_read(bucket)
+        return resource_response(call, bucket.resource(call.host))
 
     async def patch(self, call: Call) -> Response:
-        changed = self._store.patch_bucket(call.ids["bucket"], await call.resource(), call.preconditions)
-        return call.answer(changed.resource(call.host))
+        changed = self._store.patch_bucket(call.names["bucket"], call.json(), preconditions_of(call))
+        return resource_response(call, changed.resource(call.host))
 
     async def update(self, call: Call) -> Response:
-        changed = self._store.patch_bucket(
-            call.ids["bucket"], await call.resource(), call.preconditions, replace_all=True
-        )
-        return call.answer(changed.resource(call.host))
+        changed = self._store.patch_bucket(call.names["bucket"], call.json(), preconditions_of(call), replace_all=True)
+        return resource_response(call, changed.resource(call.host))
 
     async def delete(self, call: Call) -> Response:
-        self._store.delete_bucket(call.ids["bucket"], call.preconditions)
+        self._store.delete_bucket(call.names["bucket"], preconditions_of(call))
         return Response(status_code=204)
 
     async def storage_layout(self, call: Call) -> Response:
-        bucket = self._store.bucket(call.ids["bucket"])
+        bucket = self._store.bucket(call.names["bucket"])
         layout = {
             "kind": "storage#storageLayout",
             "bucket": bucket.name,
             "location": bucket.location,
             "locationType": bucket.location_type,
         }
-        return call.answer(layout)
+        return resource_response(call, layout)
 
     async def notification_configs(self, call: Call) -> Response:
-        self._store.bucket(call.ids["bucket"])
-        return call.answer({"kind": "storage#notifications"})
+        self._store.bucket(call.names["bucket"])
+        return resource_response(call, {"kind": "storage#notifications"})
 
     async def managed_folders(self, call: Call) -> Response:
-        self._store.bucket(call.ids["bucket"])
-        return call.answer({"kind": "storage#managedFolders"})
+        self._store.bucket(call.names["bucket"])
+        return resource_response(call, {"kind": "storage#managedFolders"})
 
     async def service_account(self, call: Call) -> Response:
         address = f"service-{PROJECT_NUMBER}@gs-project-accounts.iam.gserviceaccount.com"
-        return call.answer({"kind": "storage#serviceAccount", "email_address": address})
+        return resource_response(call, {"kind": "storage#serviceAccount", "email_address": address})

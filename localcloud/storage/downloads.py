@@ -14,7 +14,8 @@ from typing import BinaryIO
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from localcloud.storage.call import Call
+from localcloud.base.json_api import Call
+from localcloud.storage.api import preconditions_of
 from localcloud.storage.errors import RangeNotSatisfiable
 from localcloud.storage.fields import HEADER_OF_FIELD
 from localcloud.storage.resources import StoredObject
@@ -30,7 +31,7 @@ async def download(call: Call, stored: StoredObject, content: BinaryIO) -> Respo
     Raises ``PreconditionFailed``, ``NotModified`` or ``RangeNotSatisfiable``.
     """
     try:
-        call.preconditions.check_read(stored)
+        preconditions_of(call).check_read(stored)
         headers = _headers(stored)
         if _is_to_be_unpacked(call, stored):
             headers |= {
@@ -39,7 +40,7 @@ async def download(call: Call, stored: StoredObject, content: BinaryIO) -> Respo
             }
             del headers["content-encoding"]
             return StreamingResponse(_unpack(content), headers=headers)
-        byte_range = _requested_range(call.request.headers.get("range"), stored.size)
+        byte_range = _requested_range(call.headers.get("range"), stored.size)
         first, length, status = 0, stored.size, 200
         if byte_range is not None:
             first, length, status = byte_range.start, len(byte_range), 206
@@ -81,7 +82,7 @@ def _is_to_be_unpacked(call: Call, stored: StoredObject) -> bool:
     """Whether the caller gets the content of a gzip: it is stored as one, and the caller does not take one."""
     return (
         stored.headers.get("contentEncoding") == "gzip"
-        and "gzip" not in call.request.headers.get("accept-encoding", "")
+        and "gzip" not in call.headers.get("accept-encoding", "")
         and "no-transform" not in stored.headers.get("cacheControl", "")
     )
 

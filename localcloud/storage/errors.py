@@ -20,22 +20,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from localcloud.base.api_errors import ApiError, error_body
 
-class StorageError(Exception):
+
+class StorageError(ApiError):
     """A request that Cloud Storage refuses."""
 
     code = 500
     reason = "internalError"
     status = "INTERNAL"
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
     def body(self) -> dict[str, Any]:
-        """Return the answer's JSON body."""
-        detail = {"message": self.message, "domain": "global", "reason": self.reason}
-        return {"error": {"code": self.code, "message": self.message, "errors": [detail], "status": self.status}}
+        """Return the JSON body of the answer."""
+        return error_body(self.code, self.message, status=self.status, reason=self.reason)
 
 
 class InvalidRequest(StorageError):
@@ -71,7 +68,7 @@ class RangeNotSatisfiable(StorageError):
     def __init__(self, size: int) -> None:
         """Refuse a range of a content that has ``size`` bytes."""
         super().__init__("Request range not satisfiable")
-        self.size = size
+        self.headers = {"content-range": f"bytes */{size}"}
 
 
 class RateLimited(StorageError):

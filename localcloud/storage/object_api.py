@@ -7,13 +7,14 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from localcloud.storage.call import Call, Route
+from localcloud.base.json_api import Call, Route
+from localcloud.storage.api import Handler, generation_of, is_true, preconditions_of, resource_response
 from localcloud.storage.copying import Source, compose, copy
 from localcloud.storage.downloads import download
 from localcloud.storage.errors import InvalidRequest, Required
 from localcloud.storage.fields import ObjectFields
 from localcloud.storage.listing import LARGEST_PAGE, ListQuery
-from localcloud.storage.preconditions import Preconditions
+from localcloud.storage.preconditions import Preconditions, integer_parameter
 from localcloud.storage.resources import StoredObject
 from localcloud.storage.store import ObjectStore
 
@@ -24,7 +25,7 @@ class ObjectApi:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Route[Handler]]:
         """Return the routes of the handlers."""
         objects = "/storage/v1/b/{bucket}/o"
         source = f"{objects}/{{object}}"
@@ -43,8 +44,8 @@ class ObjectApi:
         ]
 
     async def list(self, call: Call) -> Response:
-        asked = call.parameters
-        size = call.integer("maxResults")
+        asked = call.query
+        size = integer_parameter(call.query, "maxResults")
         if size is not None and size < 0:
             raise InvalidRequest("Invalid value for parameter maxResults")
         query = ListQuery(
@@ -53,13 +54,13 @@ class ObjectApi:
             start_offset=asked.get("startOffset", ""),
             end_offset=asked.get("endOffset", ""),
             match_glob=asked.get("matchGlob", ""),
-            include_trailing_delimiter=call.boolean("includeTrailingDelimiter"),
+            include_trailing_delimiter=is_true(call, "includeTrailingDelimiter"),
             page_token=asked.get("pageToken", ""),
             max_results=min(size or LARGEST_PAGE, LARGEST_PAGE),
         )
-        if call.boolean("softDeleted"):
-            return call.answer({"kind": "storage#objects"})  # what is deleted is gone at once
-        page = self._store.page(call.ids["bucket"], query)
+        if is_true(call, "softDeleted"):
+            return resource_response(call, {"kind": "storage#objects"})  # what is deleted is gone at once
+        page = self._store.page(call.names["bucket"], query)
         answer: dict[str, Any] = {"kind": "storage#objects"}
         if page.next_page_token:
             answer["nextPageToken"] = page.next_page_token
@@ -67,46 +68,48 @@ class ObjectApi:
             answer["prefixes"] = page.prefixes
         if page.items:
             answer["items"] = [stored.resource(call.host) for stored in page.items]
-        return call.answer(answer)
+        return resource_response(call, answer)
 
     async def get(self, call: Call) -> Response:
-        if call.parameters.get("alt") == "media":
+        if call.query.get("alt") == "media":
             return await self.download(call)
-        stored = self._store.get(call.ids["bucket"], call.ids["object"], call.generation)
-        call.preconditions.check_read(stored)
+        stored = self._store.get(call.names["bucket"], call.names["object"], generation_of(call))
+        preconditions_of(call).check_read(stored)
         return self._answer(call, stored)
 
     async def download(self, call: Call) -> Response:
-        stored, content = self._store.open_live(call.ids["bucket"], call.ids["object"], call.generation)
+        stored, content = self._store.open_live(call.names["bucket"], call.names["object"], generation_of(call))
         return await download(call, stored, content)
 
     async def patch(self, call: Call) -> Response:
-        return self._answer(call, self._update(call, await call.resource(), replace_all=False))
+        return self._answer(call, self._update(call, call.json(), replace_all=False))
 
     async def update(self, call: Call) -> Response:
-        return self._answer(call, self._update(call, await call.resource(), replace_all=True))
+        return self._answer(call, self._update(call, call.json(), replace_all=True))
 
     def _update(self, call: Call, resource: dict[str, Any], *, replace_all: bool) -> StoredObject:
         return self._store.update_fields(
-            call.ids["bucket"],
-            call.ids["object"],
+            call.names["bucket"],
+            call.names["object"],
             resource,
-            call.preconditions,
-            generation=call.generation,
+            preconditions_of(call),
+            generation=generation_of(call),
             replace_all=replace_all,
         )
 
     async def delete(self, call: Call) -> Response:
-        self._store.delete(call.ids["bucket"], call.ids["object"], call.preconditions, generation=call.generation)
+        self._store.delete(
+            call.names["bucket"], call.names["object"], preconditions_of(call), generation=generation_of(call)
+        )
         return Response(status_code=204)
 
     async def compose(self, call: Call) -> Response:
-        request = await call.resource()
-        bucket, name = call.ids["bucket"], call.ids["object"]
+        request = call.json()
+        bucket, name = call.names["bucket"], call.names["object"]
         sources = [_component(bucket, component) for component in _list_of_objects(request, "sourceObjects")]
         fields = ObjectFields.from_resource(_object(request, "destination"))
         # It reads and writes everything anew, which would hold up all other requests here.
-        composed = await run_in_threadpool(compose, self._store, sources, bucket, name, fields, call.preconditions)
+        composed = await run_in_threadpool(compose, self._store, sources, bucket, name, fields, preconditions_of(call))
         if request.get("deleteSourceObjects") is True:
             for source in sources:
                 if source.name != name:
@@ -122,34 +125,34 @@ class ObjectApi:
             "done": True,
             "resource": copied.resource(call.host),
         }
-        return call.answer(answer)
+        return resource_response(call, answer)
 
     async def copy(self, call: Call) -> Response:
         return self._answer(call, await self._copy(call))
 
     async def _copy(self, call: Call) -> StoredObject:
         source = Source(
-            call.ids["bucket"],
-            call.ids["object"],
-            call.integer("sourceGeneration"),
-            Preconditions.from_parameters(call.parameters, prefix="ifSource"),
+            call.names["bucket"],
+            call.names["object"],
+            integer_parameter(call.query, "sourceGeneration"),
+            Preconditions.from_parameters(call.query, prefix="ifSource"),
         )
-        overrides = ObjectFields.from_resource(await call.resource())
-        destination = call.ids["destinationBucket"], call.ids["destinationObject"]
-        return copy(self._store, source, *destination, overrides, call.preconditions)
+        overrides = ObjectFields.from_resource(call.json())
+        destination = call.names["destinationBucket"], call.names["destinationObject"]
+        return copy(self._store, source, *destination, overrides, preconditions_of(call))
 
     async def move(self, call: Call) -> Response:
         moved = self._store.move(
-            call.ids["bucket"],
-            call.ids["object"],
-            call.ids["destinationObject"],
-            Preconditions.from_parameters(call.parameters, prefix="ifSource"),
-            call.preconditions,
+            call.names["bucket"],
+            call.names["object"],
+            call.names["destinationObject"],
+            Preconditions.from_parameters(call.query, prefix="ifSource"),
+            preconditions_of(call),
         )
         return self._answer(call, moved)
 
     def _answer(self, call: Call, stored: StoredObject) -> Response:
-        return call.answer(stored.resource(call.host), {"etag": stored.etag})
+        return resource_response(call, stored.resource(call.host), {"etag": stored.etag})
 
 
 def _component(bucket: str, component: dict[str, Any]) -> Source:

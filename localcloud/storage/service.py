@@ -6,9 +6,9 @@ from pathlib import Path
 
 from localcloud.base.clock import Clock
 from localcloud.base.http import ASGIApp
+from localcloud.storage.api import StorageApi
 from localcloud.storage.batch_api import BatchApi
 from localcloud.storage.bucket_api import BucketApi
-from localcloud.storage.call import JsonApi
 from localcloud.storage.object_api import ObjectApi
 from localcloud.storage.store import ObjectStore
 from localcloud.storage.upload_api import UploadApi
@@ -27,9 +27,9 @@ class Storage:
         self.store = ObjectStore(directory, clock=clock)
         calls = [*BucketApi(self.store).routes(), *ObjectApi(self.store).routes()]
         # A batch can hold no upload and no other batch.
-        batches = BatchApi(JsonApi(calls))
+        batches = BatchApi(StorageApi(calls))
         self._uploads = UploadApi(self.store)
-        self.app: ASGIApp = JsonApi([*calls, *self._uploads.routes(), *batches.routes()])
+        self.app: ASGIApp = StorageApi([*calls, *self._uploads.routes(), *batches.routes()])
 
     def limit_writes(self, per_second: float | None) -> None:
         """Refuse more than ``per_second`` writes a second to one object name with a 429; ``None``: refuse none.

@@ -7,7 +7,9 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from localcloud.storage.call import Call, Route, parse_resource
+from localcloud.base.json_api import Call, Route, parse_json_object
+from localcloud.base.multipart import PartStream
+from localcloud.storage.api import Handler, preconditions_of, resource_response
 from localcloud.storage.checksums import AnnouncedChecksums
 from localcloud.storage.contents import ContentWriter
 from localcloud.storage.errors import (
@@ -17,7 +19,6 @@ from localcloud.storage.errors import (
     StorageError,
 )
 from localcloud.storage.fields import ObjectFields
-from localcloud.storage.multipart import RelatedParts, boundary_of
 from localcloud.storage.resources import StoredObject
 from localcloud.storage.store import ObjectStore
 from localcloud.storage.uploads import (
@@ -39,11 +40,11 @@ class UploadApi:
         self._sessions = UploadSessions()
         self._ways = {"media": self._upload_media, "multipart": self._upload_multipart, "resumable": self._begin}
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Route[Handler]]:
         """Return the routes of the handlers."""
         objects = "/upload/storage/v1/b/{bucket}/o"
         return [
-            Route(method, path, handler)
+            Route(method, path, handler, streams=True)
             for path in (objects, f"/resumable{objects}")
             for method, handler in (("POST", self.insert), ("PUT", self.resume), ("DELETE", self.cancel))
         ]
@@ -53,47 +54,48 @@ class UploadApi:
         self._sessions.close()
 
     async def insert(self, call: Call) -> Response:
-        if "upload_id" in call.parameters:
+        if "upload_id" in call.query:
             return await self.resume(call)
-        way = self._ways.get(call.parameters.get("uploadType", ""))
+        way = self._ways.get(call.query.get("uploadType", ""))
         if way is None:
             raise InvalidRequest("Upload requests must have an uploadType of media, multipart or resumable.")
         return await way(call)
 
     async def _upload_media(self, call: Call) -> Response:
-        upload = self._upload(call, {}, call.request.headers.get("content-type", ""))
+        upload = self._upload(call, {}, call.headers.get("content-type", ""))
         with self._store.begin_content() as writer:
-            async for piece in call.request.stream():
+            async for piece in call.stream():
                 writer.write(piece)
             return _answer(call, self._complete(upload, writer))
 
     async def _upload_multipart(self, call: Call) -> Response:
-        boundary = boundary_of(call.request.headers.get("content-type", ""))
-        parts = RelatedParts(boundary, call.request.stream())
-        resource = parse_resource(await parts.read_resource())
-        content_type = await parts.read_content_type()
+        parts = PartStream(call.headers.get("content-type", ""), call.stream())
+        await parts.next_headers()
+        resource = parse_json_object(await parts.read_content())
+        content_type = (await parts.next_headers()).get("content-type", "")
         upload = self._upload(call, resource, content_type)
         with self._store.begin_content() as writer:
-            await parts.read_content(writer.write)
+            await parts.copy_content(writer.write)
             return _answer(call, self._complete(upload, writer))
 
     async def _begin(self, call: Call) -> Response:
-        headers = call.request.headers
-        upload = self._upload(call, await call.resource(), headers.get("x-upload-content-type", ""))
+        headers = call.headers
+        resource = parse_json_object(await call.request.body())
+        upload = self._upload(call, resource, headers.get("x-upload-content-type", ""))
         session = UploadSession(upload, self._store.begin_content())
         if "x-upload-content-length" in headers:
             session.expect(ContentRange.parse(f"bytes */{headers['x-upload-content-length']}").total)
         self._sessions.add(session)
-        query = urlencode({**call.parameters, "uploadType": "resumable", "upload_id": session.id})
-        location = f"{call.host}{call.request.url.path}?{query}"
+        query = urlencode({**call.query, "uploadType": "resumable", "upload_id": session.id})
+        location = f"{call.host}{call.path}?{query}"
         return Response(headers={"location": location, "x-guploader-uploadid": session.id})
 
     async def resume(self, call: Call) -> Response:
         """Take the next bytes of a resumable upload, or tell how many came."""
-        session = self._sessions.get(call.parameters.get("upload_id", ""))
+        session = self._sessions.get(call.query.get("upload_id", ""))
         if session.stored is not None:
             return _answer(call, session.stored)
-        header = call.request.headers.get("content-range")
+        header = call.headers.get("content-range")
         content_range = ContentRange(0, None, None) if header is None else ContentRange.parse(header)
         session.expect(content_range.total)
         if content_range.first is not None:
@@ -101,7 +103,7 @@ class UploadApi:
         session.expect(session.writer.size if header is None else session.total)
         if session.total is None or session.writer.size < session.total:
             return _incomplete(session)
-        announced = AnnouncedChecksums.from_header(call.request.headers.get("x-goog-hash"))
+        announced = AnnouncedChecksums.from_header(call.headers.get("x-goog-hash"))
         upload = replace(session.upload, announced=session.upload.announced.overlaid_with(announced))
         try:
             stored = self._complete(upload, session.writer)
@@ -115,7 +117,7 @@ class UploadApi:
 
     async def cancel(self, call: Call) -> Response:
         """Give a resumable upload up."""
-        self._sessions.forget(self._sessions.get(call.parameters.get("upload_id", "")))
+        self._sessions.forget(self._sessions.get(call.query.get("upload_id", "")))
         return Response(status_code=_CANCELLED)
 
     def _upload(self, call: Call, resource: dict[str, object], content_type: str) -> Upload:
@@ -123,15 +125,16 @@ class UploadApi:
 
         Raises what the store would raise now, so that an upload in vain is refused before its bytes come.
         """
-        if "contentEncoding" in call.parameters:
-            resource = {**resource, "contentEncoding": call.parameters["contentEncoding"]}
+        if "contentEncoding" in call.query:
+            resource = {**resource, "contentEncoding": call.query["contentEncoding"]}
         fields = ObjectFields.from_resource({"contentType": content_type, **resource})
-        name = call.parameters.get("name") or resource.get("name")
+        name = call.query.get("name") or resource.get("name")
         announced = AnnouncedChecksums.from_resource(resource).overlaid_with(
-            AnnouncedChecksums.from_header(call.request.headers.get("x-goog-hash"))
+            AnnouncedChecksums.from_header(call.headers.get("x-goog-hash"))
         )
-        self._store.check_write(call.ids["bucket"], name, call.preconditions)
-        return Upload(call.ids["bucket"], str(name), fields, call.preconditions, announced)
+        bucket, preconditions = call.names["bucket"], preconditions_of(call)
+        self._store.check_write(bucket, name, preconditions)
+        return Upload(bucket, str(name), fields, preconditions, announced)
 
     def _complete(self, upload: Upload, writer: ContentWriter) -> StoredObject:
         """Make an object of what was written, if it is what its sender says it is."""
@@ -151,7 +154,7 @@ async def _append(call: Call, session: UploadSession, first: int) -> None:
     known = session.writer.size - first
     if known < 0:
         raise InvalidRequest(f"Bytes {session.writer.size} to {first - 1} are missing.")
-    async for piece in call.request.stream():
+    async for piece in call.stream():
         if session.turn != turn:
             raise Conflict("The upload was resumed by another request.")
         session.writer.write(piece[known:])
@@ -165,4 +168,4 @@ def _incomplete(session: UploadSession) -> Response:
 
 
 def _answer(call: Call, stored: StoredObject) -> Response:
-    return call.answer(stored.resource(call.host), {"etag": stored.etag})
+    return resource_response(call, stored.resource(call.host), {"etag": stored.etag})

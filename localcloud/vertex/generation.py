@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from localcloud.base.json_api import Call, Route
 from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.contents import Prompt, camel_keys, parse_request
 from localcloud.gemini.errors import BackendError
-from localcloud.vertex.rest import Call, Route, Stream
+from localcloud.vertex.rest import Handler, Stream
 
 WORDS_PER_PIECE = 4
 
@@ -26,9 +27,9 @@ class Generation:
     def __init__(self, backend: ModelBackend) -> None:
         self._backend = backend
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Route[Handler]]:
         """Return the calls: of Google's models, in express mode too, and of tuned ones behind an endpoint."""
-        methods = {
+        methods: dict[str, Handler] = {
             "generateContent": self._generate,
             "streamGenerateContent": self._stream,
             "countTokens": self._count,
@@ -39,14 +40,14 @@ class Generation:
             for method, handle in methods.items()
         ]
 
-    def _generate(self, call: Call, model: str, **_: str) -> dict[str, Any]:
-        return self._backend.generate(model, call.body)
+    def _generate(self, call: Call) -> dict[str, Any]:
+        return self._backend.generate(call.names["model"], call.json())
 
-    def _stream(self, call: Call, model: str, **_: str) -> Stream:
-        return Stream(_pieces(self._backend.generate(model, call.body)))
+    def _stream(self, call: Call) -> Stream:
+        return Stream(_pieces(self._backend.generate(call.names["model"], call.json())))
 
-    def _count(self, call: Call, model: str, **_: str) -> dict[str, Any]:
-        prompt = _countable(call.body)
+    def _count(self, call: Call) -> dict[str, Any]:
+        prompt = _countable(call.json())
         counts = prompt.tokens_by_modality()
         texts = [prompt.system, *(turn.text for turn in prompt.turns)]
         return {

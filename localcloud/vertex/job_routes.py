@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from localcloud.base.json_api import Call, Route
 from localcloud.gemini.errors import RequestError
 from localcloud.vertex.jobs import Jobs
-from localcloud.vertex.rest import Call, Route
+from localcloud.vertex.rest import Handler
 
 LOCATION = "projects/{project}/locations/{location}"
 JOB = f"{LOCATION}/batchPredictionJobs/{{job}}"
@@ -18,7 +19,7 @@ class JobRoutes:
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Route[Handler]]:
         """Return the calls."""
         return [
             Route("POST", f"{LOCATION}/batchPredictionJobs", self._create),
@@ -29,12 +30,12 @@ class JobRoutes:
             Route("POST", f"/localcloud/vertex/{JOB}:setState", self._set_state),
         ]
 
-    def _create(self, call: Call, **names: str) -> dict[str, Any]:
-        return self._jobs.create(LOCATION.format(**names), call.body)
+    def _create(self, call: Call) -> dict[str, Any]:
+        return self._jobs.create(LOCATION.format(**call.names), call.json())
 
-    def _list(self, call: Call, **names: str) -> dict[str, Any]:
+    def _list(self, call: Call) -> dict[str, Any]:
         answer = self._jobs.list(
-            LOCATION.format(**names),
+            LOCATION.format(**call.names),
             call.query.get("filter", ""),
             page_size(call),
             call.query.get("pageToken", ""),
@@ -45,21 +46,22 @@ class JobRoutes:
             answer["batchPredictionJobs"] = [{key: job[key] for key in mask if key in job} for job in jobs]
         return answer
 
-    def _get(self, call: Call, **names: str) -> dict[str, Any]:
-        return self._jobs.get(JOB.format(**names))
+    def _get(self, call: Call) -> dict[str, Any]:
+        return self._jobs.get(JOB.format(**call.names))
 
-    def _delete(self, call: Call, **names: str) -> dict[str, Any]:
-        return self._jobs.delete(JOB.format(**names))
+    def _delete(self, call: Call) -> dict[str, Any]:
+        return self._jobs.delete(JOB.format(**call.names))
 
-    def _cancel(self, call: Call, **names: str) -> dict[str, Any]:
-        self._jobs.cancel(JOB.format(**names))
+    def _cancel(self, call: Call) -> dict[str, Any]:
+        self._jobs.cancel(JOB.format(**call.names))
         return {}
 
-    def _set_state(self, call: Call, **names: str) -> dict[str, Any]:
+    def _set_state(self, call: Call) -> dict[str, Any]:
         """Put a job into ``{"state": "JOB_STATE_..."}``; with a null state it goes on from its beginning."""
-        if "state" not in call.body:
+        body = call.json()
+        if "state" not in body:
             raise RequestError("INVALID_ARGUMENT", "The body must have a state, which may be null.")
-        return self._jobs.force_state(JOB.format(**names), call.body["state"])
+        return self._jobs.force_state(JOB.format(**call.names), body["state"])
 
 
 def page_size(call: Call) -> int:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from typing import Any, NoReturn
 
+from localcloud.base.json_api import Call, Route
 from localcloud.gemini.contents import as_list
 from localcloud.vertex.endpoints import Endpoints
 from localcloud.vertex.job_routes import LOCATION, page_size
 from localcloud.vertex.operations import Operations
 from localcloud.vertex.registry import Registry
-from localcloud.vertex.rest import Call, Route
+from localcloud.vertex.rest import Handler
 
 MODEL = f"{LOCATION}/models/{{model}}"
 ENDPOINT = f"{LOCATION}/endpoints/{{endpoint}}"
+RESOURCE = f"{LOCATION}/{{kind}}/{{resource}}"
 LONGEST_WAIT_SECONDS = 60.0
 DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
 
@@ -26,12 +28,12 @@ class ModelRoutes:
         self._endpoints = endpoints
         self._operations = operations
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Route[Handler]]:
         """Return the calls."""
         return [
             *self._operation_routes(),
             Route("GET", f"{LOCATION}/models", self._list_models),
-            Route("GET", MODEL, lambda call, **names: self._registry.get(MODEL.format(**names))),
+            Route("GET", MODEL, lambda call: self._registry.get(MODEL.format(**call.names))),
             Route("GET", f"{MODEL}:listVersions", self._list_versions),
             Route("PATCH", MODEL, self._patch_model),
             Route("POST", f"{MODEL}:mergeVersionAliases", self._merge_aliases),
@@ -39,69 +41,76 @@ class ModelRoutes:
             Route("DELETE", f"{MODEL}:deleteVersion", self._delete_model),
             Route("POST", f"{LOCATION}/endpoints", self._create_endpoint),
             Route("GET", f"{LOCATION}/endpoints", self._list_endpoints),
-            Route("GET", ENDPOINT, lambda call, **names: self._endpoints.get(ENDPOINT.format(**names))),
+            Route("GET", ENDPOINT, lambda call: self._endpoints.get(ENDPOINT.format(**call.names))),
             Route("PATCH", ENDPOINT, self._patch_endpoint),
-            Route("DELETE", ENDPOINT, lambda call, **names: self._endpoints.delete(ENDPOINT.format(**names))),
+            Route("DELETE", ENDPOINT, lambda call: self._endpoints.delete(ENDPOINT.format(**call.names))),
             Route("POST", f"{ENDPOINT}:deployModel", self._deploy),
             Route("POST", f"{ENDPOINT}:undeployModel", self._undeploy),
             Route("POST", f"{ENDPOINT}:predict", self._predict),
         ]
 
-    def _operation_routes(self) -> list[Route]:
-        """Return the calls of operations, which may be below any resource."""
-        operation = "projects/{parent*}/operations/{number}"
-        return [
-            Route("GET", operation, lambda call, **names: self._operations.get(operation_name(names))),
-            Route("POST", f"{operation}:wait", self._wait),
-            Route("GET", "projects/{parent*}/operations", self._list_operations),
-        ]
+    def _operation_routes(self) -> list[Route[Handler]]:
+        """Return the calls of operations, which are below a location or below a resource."""
+        routes: list[Route[Handler]] = []
+        for parent in (LOCATION, RESOURCE):
+            operation = f"{parent}/operations/{{operation}}"
+            routes += [
+                Route("GET", operation, lambda call: self._operations.get(_operation_name(call))),
+                Route("POST", f"{operation}:wait", self._wait),
+                Route("GET", f"{parent}/operations", self._list_operations),
+            ]
+        return routes
 
-    def _list_operations(self, call: Call, parent: str) -> dict[str, Any]:
-        return {"operations": self._operations.list(f"projects/{parent}")}
+    def _list_operations(self, call: Call) -> dict[str, Any]:
+        return {"operations": self._operations.list(_parent_name(call))}
 
-    def _wait(self, call: Call, **names: str) -> dict[str, Any]:
+    def _wait(self, call: Call) -> dict[str, Any]:
         given = DURATION.fullmatch(call.query.get("timeout", ""))
         seconds = min(float(given[1]), LONGEST_WAIT_SECONDS) if given else LONGEST_WAIT_SECONDS
-        return self._operations.wait(operation_name(names), seconds)
+        return self._operations.wait(_operation_name(call), seconds)
 
-    def _list_models(self, call: Call, **names: str) -> dict[str, Any]:
-        return self._registry.list(LOCATION.format(**names), *_list_options(call))
+    def _list_models(self, call: Call) -> dict[str, Any]:
+        return self._registry.list(LOCATION.format(**call.names), *_list_options(call))
 
-    def _list_versions(self, call: Call, **names: str) -> dict[str, Any]:
-        return self._registry.versions(MODEL.format(**names), *_list_options(call))
+    def _list_versions(self, call: Call) -> dict[str, Any]:
+        return self._registry.versions(MODEL.format(**call.names), *_list_options(call))
 
-    def _patch_model(self, call: Call, **names: str) -> dict[str, Any]:
-        return self._registry.patch(MODEL.format(**names), call.body, _mask(call))
+    def _patch_model(self, call: Call) -> dict[str, Any]:
+        return self._registry.patch(MODEL.format(**call.names), call.json(), _mask(call))
 
-    def _merge_aliases(self, call: Call, **names: str) -> dict[str, Any]:
-        aliases = [str(alias) for alias in as_list(call.body.get("versionAliases"))]
-        return self._registry.merge_aliases(MODEL.format(**names), aliases)
+    def _merge_aliases(self, call: Call) -> dict[str, Any]:
+        aliases = [str(alias) for alias in as_list(call.json().get("versionAliases"))]
+        return self._registry.merge_aliases(MODEL.format(**call.names), aliases)
 
-    def _delete_model(self, call: Call, **names: str) -> NoReturn:
-        self._registry.refuse_delete(MODEL.format(**names))
+    def _delete_model(self, call: Call) -> NoReturn:
+        self._registry.refuse_delete(MODEL.format(**call.names))
 
-    def _create_endpoint(self, call: Call, **names: str) -> dict[str, Any]:
-        return self._endpoints.create(LOCATION.format(**names), call.body)
+    def _create_endpoint(self, call: Call) -> dict[str, Any]:
+        return self._endpoints.create(LOCATION.format(**call.names), call.json())
 
-    def _list_endpoints(self, call: Call, **names: str) -> dict[str, Any]:
-        return self._endpoints.list(LOCATION.format(**names), *_list_options(call))
+    def _list_endpoints(self, call: Call) -> dict[str, Any]:
+        return self._endpoints.list(LOCATION.format(**call.names), *_list_options(call))
 
-    def _patch_endpoint(self, call: Call, **names: str) -> dict[str, Any]:
-        return self._endpoints.patch(ENDPOINT.format(**names), call.body, _mask(call))
+    def _patch_endpoint(self, call: Call) -> dict[str, Any]:
+        return self._endpoints.patch(ENDPOINT.format(**call.names), call.json(), _mask(call))
 
-    def _deploy(self, call: Call, **names: str) -> dict[str, Any]:
-        return self._endpoints.deploy(ENDPOINT.format(**names), call.body)
+    def _deploy(self, call: Call) -> dict[str, Any]:
+        return self._endpoints.deploy(ENDPOINT.format(**call.names), call.json())
 
-    def _undeploy(self, call: Call, **names: str) -> dict[str, Any]:
-        return self._endpoints.undeploy(ENDPOINT.format(**names), call.body)
+    def _undeploy(self, call: Call) -> dict[str, Any]:
+        return self._endpoints.undeploy(ENDPOINT.format(**call.names), call.json())
 
-    def _predict(self, call: Call, **names: str) -> dict[str, Any]:
-        return self._endpoints.predict(ENDPOINT.format(**names), call.body)
+    def _predict(self, call: Call) -> dict[str, Any]:
+        return self._endpoints.predict(ENDPOINT.format(**call.names), call.json())
 
 
-def operation_name(names: dict[str, str]) -> str:
-    """Return the name of an operation from the parts of its path."""
-    return f"projects/{names['parent']}/operations/{names['number']}"
+def _parent_name(call: Call) -> str:
+    """Return the name of the location or resource whose operations a call is about."""
+    return (RESOURCE if "resource" in call.names else LOCATION).format(**call.names)
+
+
+def _operation_name(call: Call) -> str:
+    return f"{_parent_name(call)}/operations/{call.names['operation']}"
 
 
 def _list_options(call: Call) -> tuple[str, int, str]:

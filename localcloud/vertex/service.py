@@ -20,7 +20,7 @@ from localcloud.vertex.moments import UniqueMoments
 from localcloud.vertex.operations import Operations
 from localcloud.vertex.pace import Pace
 from localcloud.vertex.registry import Registry
-from localcloud.vertex.rest import Rest
+from localcloud.vertex.rest import VertexApi
 
 if TYPE_CHECKING:
     from localcloud.bigquery.tables.facade import Tables
@@ -69,14 +69,14 @@ class Vertex:
         self.jobs = Jobs(runner, operations, journal, clock=clock, moments=moments, pace=pace)
         self.registry = Registry(project, moments=moments)
         endpoints = Endpoints(self.registry, operations, moments=moments, operation_seconds=pace.operation_seconds)
-        self._rest = Rest(
+        self._api = VertexApi(
             [
                 *JobRoutes(self.jobs).routes(),
                 *Generation(backend).routes(),
                 *ModelRoutes(self.registry, endpoints, operations).routes(),
             ]
         )
-        self.app: ASGIApp = self._rest.app
+        self.app: ASGIApp = self._api
 
     def start(self) -> None:
         """Begin to run jobs."""
@@ -85,7 +85,7 @@ class Vertex:
     def stop(self) -> None:
         """Stop running jobs; see ``Jobs.stop``."""
         self.jobs.stop()
-        self._rest.stop()
+        self._api.stop()
 
     def force_state(self, job_name: str, state: str | None) -> dict[str, Any]:
         """Put a job into a state and keep it there; see ``Jobs.force_state``. Raises ``RequestError``."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from localcloud.base.api_errors import error_body
+
 STATUS_BY_REASON: dict[str, int] = {
     "accessDenied": 403,
     "backendError": 500,
@@ -32,18 +34,6 @@ STATUS_BY_REASON: dict[str, int] = {
     "responseTooLarge": 403,
     "stopped": 200,
     "timeout": 400,
-}
-
-CANONICAL_STATUS: dict[int, str] = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    409: "ALREADY_EXISTS",
-    412: "FAILED_PRECONDITION",
-    500: "INTERNAL",
-    501: "UNIMPLEMENTED",
-    503: "UNAVAILABLE",
 }
 
 
@@ -78,17 +68,7 @@ class QueryError(Exception):
 
     def body(self) -> dict[str, Any]:
         """Return the body of an HTTP answer that reports this error."""
-        detail: dict[str, Any] = {"domain": "global", "reason": self.reason, "message": self.message}
-        if self.location is not None:
-            detail |= {"location": self.location, "locationType": "parameter"}
-        return {
-            "error": {
-                "code": self.status,
-                "message": self.message,
-                "errors": [detail],
-                "status": CANONICAL_STATUS.get(self.status, "UNKNOWN"),
-            }
-        }
+        return error_body(self.status, self.message, reason=self.reason, location=self.location)
 
 
 class NotFound(QueryError):

@@ -20,6 +20,7 @@ from bqemulator.api.errors import install_exception_handlers
 from bqemulator.api.routes import datasets, projects, routines, row_access_policies, tabledata, tables
 from fastapi import FastAPI
 
+from localcloud.base.api_errors import error_body
 from localcloud.bigquery.job.jobs import milliseconds
 from localcloud.bigquery.rest.messages import Answer, Call
 from localcloud.bigquery.sql.failures import plain_names
@@ -212,13 +213,7 @@ def _plain_error(status: int, body: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(error, dict):
         message = str(body.get("detail", "Not Found"))
         reason = "notFound" if status == 404 else "invalid"
-        return {
-            "error": {
-                "code": status,
-                "message": message,
-                "errors": [{"domain": "global", "reason": reason, "message": message}],
-            }
-        }
+        return error_body(status, message, reason=reason)
     error["message"] = plain_names(error.get("message", ""))
     for detail in error.get("errors", []):
         detail["message"] = plain_names(detail.get("message", ""))

@@ -5,7 +5,6 @@ https://cloud.google.com/bigquery/docs/reference/api-uploads
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import tempfile
@@ -15,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from localcloud.base.api_errors import MalformedBody
+from localcloud.base.json_api import parse_json_object
+from localcloud.base.multipart import read_parts
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.rest.messages import Answer, Call
 
-_BOUNDARY = re.compile(r'boundary="?([^";]+)"?', re.IGNORECASE)
 _RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
 
@@ -60,7 +61,7 @@ class Uploads:
         kind = call.query.get("uploadType") or call.headers.get("x-goog-upload-protocol")
         match kind:
             case "multipart":
-                body, content = split_multipart(call)
+                body, content = _resource_and_content(call)
                 return Uploaded(body, self._save(content))
             case "media":
                 return Uploaded({}, self._save(call.content))
@@ -118,32 +119,15 @@ class Uploads:
         return Answer(308, content=b"", headers=headers)
 
 
-def split_multipart(call: Call) -> tuple[dict[str, Any], bytes]:
+def _resource_and_content(call: Call) -> tuple[dict[str, Any], bytes]:
     """Return the JSON and the content of a ``multipart/related`` request. Raises ``QueryError``."""
-    boundary = _BOUNDARY.search(call.headers.get("content-type", ""))
-    if boundary is None:
-        raise QueryError("Missing boundary in the multipart request", reason="badRequest")
-    delimiter = b"--" + boundary.group(1).encode("latin-1")
-    # The content itself may hold anything but the delimiter at the beginning of a line.
-    parts = (b"\r\n" + call.content.replace(b"\n" + delimiter, b"\r\n" + delimiter, 0)).split(b"\r\n" + delimiter)
-    if len(parts) < 3:
-        parts = (b"\n" + call.content).split(b"\n" + delimiter)
-    bodies = [_part_body(part) for part in parts[1:] if not part.startswith(b"--")]
-    if len(bodies) != 2:
+    try:
+        parts = list(read_parts(call.headers.get("content-type", ""), call.content))
+    except MalformedBody as error:
+        raise QueryError(str(error), reason="badRequest") from error
+    if len(parts) != 2:
         raise QueryError("A multipart upload has two parts", reason="badRequest")
     try:
-        return json.loads(bodies[0]), bodies[1]
-    except ValueError as error:
+        return parse_json_object(parts[0].content), parts[1].content
+    except MalformedBody as error:
         raise QueryError(f"Invalid JSON payload received. {error}", reason="parseError") from error
-
-
-def _part_body(part: bytes) -> bytes:
-    """Return a part's content, without its headers."""
-    part = part.lstrip(b" \t")
-    for newline in (b"\r\n", b"\n"):
-        if part.startswith(newline + newline):
-            return part[2 * len(newline) :]
-        head, found, body = part.partition(newline + newline)
-        if found and b"\x00" not in head:
-            return body
-    return part

@@ -17,17 +17,17 @@ import googleapiclient.errors
 import pytest
 from google.auth.credentials import AnonymousCredentials
 
-from localcloud.base.clock import ManualClock, SystemClock
-from localcloud.base.http import HttpServer
-from localcloud.pubsub.broker import Broker
-from localcloud.pubsub.resources import Subscription
-from localcloud.scheduler.errors import (
+from localcloud.base.api_errors import (
     AlreadyExists,
     FailedPrecondition,
     InvalidArgument,
     NotFound,
 )
-from localcloud.scheduler.jobs import RetryConfig, parse_job
+from localcloud.base.clock import ManualClock, SystemClock
+from localcloud.base.http import HttpServer
+from localcloud.pubsub.broker import Broker
+from localcloud.pubsub.resources import Subscription
+from localcloud.scheduler.job import RetryConfig, parse_job
 from localcloud.scheduler.service import Scheduler
 from tests.localcloud.receiver import Receiver
 from tests.waiting import LAST_LIMIT, wait_until
@@ -85,7 +85,7 @@ def message_job(**settings: Any) -> dict[str, Any]:
 
 
 def test_a_due_job_makes_the_documented_request(scheduler, clock, function):
-    scheduler.create_job(http_job(function))
+    scheduler.jobs.create(http_job(function))
     clock.advance(39)
     assert function.requests == []
     clock.advance(1)
@@ -99,7 +99,7 @@ def test_a_due_job_makes_the_documented_request(scheduler, clock, function):
 
 
 def test_a_due_job_publishes_its_message(scheduler, broker, clock):
-    scheduler.create_job(message_job())
+    scheduler.jobs.create(message_job())
     clock.advance(18 * 3600)
     wait_until(lambda: broker.backlog_size(SUBSCRIPTION))
     (received,) = broker.pull(SUBSCRIPTION, 10)
@@ -108,73 +108,73 @@ def test_a_due_job_publishes_its_message(scheduler, broker, clock):
 
 
 def test_a_job_runs_once_each_time_it_is_due(scheduler, clock, function):
-    scheduler.create_job(http_job(function))
+    scheduler.jobs.create(http_job(function))
     for count in range(1, 4):
         clock.advance(60)
         function.wait_for(count)
-        wait_until(lambda: scheduler.job(POLL).get("status") == {})
+        wait_until(lambda: scheduler.jobs.get(POLL).get("status") == {})
     times = [request.headers["x-cloudscheduler-scheduletime"] for request in function.requests]
     assert times == [f"2026-11-20T09:{minute}:00.000Z" for minute in (31, 32, 33)]
 
 
 def test_times_that_were_slept_through_are_made_up_for_once(scheduler, clock, function):
-    scheduler.create_job(http_job(function))
+    scheduler.jobs.create(http_job(function))
     clock.advance(3600)
     function.wait_for(1)
-    wait_until(lambda: scheduler.job(POLL)["scheduleTime"] == "2026-11-20T10:31:00.000Z")
+    wait_until(lambda: scheduler.jobs.get(POLL)["scheduleTime"] == "2026-11-20T10:31:00.000Z")
     clock.advance(30)
     assert len(function.requests) == 1
 
 
 def test_a_job_shows_what_happened_to_it(scheduler, clock, function):
-    created = scheduler.create_job(http_job(function))
+    created = scheduler.jobs.create(http_job(function))
     assert created["state"] == "ENABLED"
     assert created["scheduleTime"] == "2026-11-20T09:31:00.000Z"
     assert created["userUpdateTime"] == "2026-11-20T09:30:20.000Z"
     assert "lastAttemptTime" not in created
-    scheduler.run_job(POLL)
-    wait_until(lambda: "status" in scheduler.job(POLL))
-    assert scheduler.job(POLL)["lastAttemptTime"] == "2026-11-20T09:30:20.000Z"
-    assert scheduler.job(POLL)["status"] == {}
+    scheduler.jobs.run(POLL)
+    wait_until(lambda: "status" in scheduler.jobs.get(POLL))
+    assert scheduler.jobs.get(POLL)["lastAttemptTime"] == "2026-11-20T09:30:20.000Z"
+    assert scheduler.jobs.get(POLL)["status"] == {}
 
 
 @pytest.mark.parametrize(("answer", "code"), [(404, 5), (403, 7), (500, 13), (503, 14), (418, 2), (302, 2)])
 def test_a_failure_is_shown_as_a_google_rpc_code(scheduler, function, answer, code):
     function.answer = lambda request: answer
-    scheduler.create_job(http_job(function))
-    scheduler.run_job(POLL)
-    wait_until(lambda: scheduler.job(POLL).get("status", {}).get("code") == code)
+    scheduler.jobs.create(http_job(function))
+    scheduler.jobs.run(POLL)
+    wait_until(lambda: scheduler.jobs.get(POLL).get("status", {}).get("code") == code)
     assert len(function.requests) == 1
 
 
 def test_an_endpoint_that_is_not_there_is_unavailable(scheduler):
     absent = Receiver()
-    scheduler.create_job(http_job(absent))
+    scheduler.jobs.create(http_job(absent))
     absent.close()
-    scheduler.run_job(POLL)
-    wait_until(lambda: scheduler.job(POLL).get("status", {}).get("code") == 14)
+    scheduler.jobs.run(POLL)
+    wait_until(lambda: scheduler.jobs.get(POLL).get("status", {}).get("code") == 14)
 
 
 def test_a_topic_that_is_not_there_is_not_found(scheduler, broker):
-    scheduler.create_job(message_job())
+    scheduler.jobs.create(message_job())
     broker.delete_topic(TOPIC)
-    scheduler.run_job(f"{PARENT}/jobs/nightly")
-    wait_until(lambda: scheduler.job(f"{PARENT}/jobs/nightly").get("status", {}).get("code") == 5)
+    scheduler.jobs.run(f"{PARENT}/jobs/nightly")
+    wait_until(lambda: scheduler.jobs.get(f"{PARENT}/jobs/nightly").get("status", {}).get("code") == 5)
 
 
 def test_a_failed_attempt_is_made_again_as_the_retry_config_says(scheduler, clock, function):
     function.answer = lambda request: 500 if len(function.requests) < 3 else 200
-    scheduler.create_job(
+    scheduler.jobs.create(
         http_job(function, schedule="0 3 * * *", retryConfig={"retryCount": 3, "minBackoffDuration": "10s"})
     )
-    scheduler.run_job(POLL)
+    scheduler.jobs.run(POLL)
     function.wait_for(1)
-    wait_until(lambda: "status" in scheduler.job(POLL))
+    wait_until(lambda: "status" in scheduler.jobs.get(POLL))
     clock.advance(9)
     assert len(function.requests) == 1
     wait_until(lambda: clock.advance(0.2) or len(function.requests) == 2)
     wait_until(lambda: clock.advance(0.2) or len(function.requests) == 3)
-    wait_until(lambda: scheduler.job(POLL)["status"] == {})
+    wait_until(lambda: scheduler.jobs.get(POLL)["status"] == {})
     times = {request.headers["x-cloudscheduler-scheduletime"] for request in function.requests}
     assert times == {"2026-11-20T09:30:20.000Z"}
 
@@ -182,7 +182,7 @@ def test_a_failed_attempt_is_made_again_as_the_retry_config_says(scheduler, cloc
 def test_a_job_that_is_still_running_is_late_rather_than_doubled(scheduler, clock, function):
     go_on = threading.Event()
     function.answer = lambda request: 200 if go_on.wait(LAST_LIMIT) else 500
-    scheduler.create_job(http_job(function))
+    scheduler.jobs.create(http_job(function))
     clock.advance(60)
     function.wait_for(1)
     clock.advance(60)
@@ -190,58 +190,58 @@ def test_a_job_that_is_still_running_is_late_rather_than_doubled(scheduler, cloc
     assert len(function.requests) == 1
     go_on.set()
     function.wait_for(2)
-    wait_until(lambda: scheduler.job(POLL)["scheduleTime"] == "2026-11-20T09:34:00.000Z")
+    wait_until(lambda: scheduler.jobs.get(POLL)["scheduleTime"] == "2026-11-20T09:34:00.000Z")
     assert len(function.requests) == 2
 
 
 def test_a_paused_job_rests_and_catches_up_on_nothing(scheduler, clock, function):
-    scheduler.create_job(http_job(function))
-    paused = scheduler.pause_job(POLL)
+    scheduler.jobs.create(http_job(function))
+    paused = scheduler.jobs.pause(POLL)
     assert paused["state"] == "PAUSED"
     assert "scheduleTime" not in paused
     clock.advance(3600)
-    resumed = scheduler.resume_job(POLL)
+    resumed = scheduler.jobs.resume(POLL)
     assert (resumed["state"], resumed["scheduleTime"]) == ("ENABLED", "2026-11-20T10:31:00.000Z")
     assert function.requests == []
     clock.advance(40)
     function.wait_for(1)
     with pytest.raises(FailedPrecondition):
-        scheduler.resume_job(POLL)
+        scheduler.jobs.resume(POLL)
 
 
 def test_a_paused_job_can_be_run_now(scheduler, function):
-    scheduler.create_job(http_job(function))
-    scheduler.pause_job(POLL)
-    scheduler.run_job(POLL)
+    scheduler.jobs.create(http_job(function))
+    scheduler.jobs.pause(POLL)
+    scheduler.jobs.run(POLL)
     function.wait_for(1)
 
 
 def test_two_runs_now_are_two_requests_at_the_same_time(scheduler, function):
     meeting = threading.Barrier(2)
     function.answer = lambda request: 200 if meeting.wait(LAST_LIMIT) >= 0 else 500
-    scheduler.create_job(http_job(function))
-    scheduler.run_job(POLL)
-    scheduler.run_job(POLL)
+    scheduler.jobs.create(http_job(function))
+    scheduler.jobs.run(POLL)
+    scheduler.jobs.run(POLL)
     function.wait_for(2)
-    wait_until(lambda: scheduler.job(POLL).get("status") == {})
+    wait_until(lambda: scheduler.jobs.get(POLL).get("status") == {})
 
 
 def test_a_deleted_job_does_not_run(scheduler, clock, function):
-    scheduler.create_job(http_job(function))
-    scheduler.create_job(http_job(function, name=f"{PARENT}/jobs/other"))
-    scheduler.delete_job(POLL)
+    scheduler.jobs.create(http_job(function))
+    scheduler.jobs.create(http_job(function, name=f"{PARENT}/jobs/other"))
+    scheduler.jobs.delete(POLL)
     clock.advance(60)
     (request,) = function.wait_for(1)
     assert request.headers["x-cloudscheduler-jobname"] == "other"
     with pytest.raises(NotFound):
-        scheduler.job(POLL)
+        scheduler.jobs.get(POLL)
 
 
 def test_reserved_headers_cannot_be_set(scheduler, function):
     job = http_job(function)
     job["httpTarget"]["headers"] = {"X-CloudScheduler-JobName": "forged", "user-agent": "curl", "X-Own": "kept"}
-    scheduler.create_job(job)
-    scheduler.run_job(POLL)
+    scheduler.jobs.create(job)
+    scheduler.jobs.run(POLL)
     (request,) = function.wait_for(1)
     assert request.headers["x-cloudscheduler-jobname"] == "poll"
     assert request.headers["user-agent"] == "Google-Cloud-Scheduler"
@@ -250,9 +250,9 @@ def test_reserved_headers_cannot_be_set(scheduler, function):
 
 
 def test_a_name_is_taken_once(scheduler, function):
-    scheduler.create_job(http_job(function))
+    scheduler.jobs.create(http_job(function))
     with pytest.raises(AlreadyExists):
-        scheduler.create_job(http_job(function))
+        scheduler.jobs.create(http_job(function))
 
 
 @pytest.mark.parametrize(
@@ -282,8 +282,8 @@ def test_a_name_is_taken_once(scheduler, function):
 def test_a_job_against_the_rules_is_refused(scheduler, settings):
     job = {"name": POLL, "schedule": "* * * * *", "httpTarget": {"uri": "http://example.com"}} | settings
     with pytest.raises(InvalidArgument):
-        scheduler.create_job(job)
-    assert scheduler.jobs() == []
+        scheduler.jobs.create(job)
+    assert scheduler.jobs.list_all() == []
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_the_rest_face_speaks_to_googles_client(url, scheduler, function):
     )
     jobs = service.projects().locations().jobs()
     created = jobs.create(parent=PARENT, body=http_job(function)).execute()
-    assert created == jobs.get(name=POLL).execute() == scheduler.job(POLL)
+    assert created == jobs.get(name=POLL).execute() == scheduler.jobs.get(POLL)
     jobs.create(parent=PARENT, body=message_job()).execute()
     first = jobs.list(parent=PARENT, pageSize=1).execute()
     second = jobs.list(parent=PARENT, pageSize=1, pageToken=first["nextPageToken"]).execute()
@@ -375,7 +375,7 @@ def test_gcloud_creates_and_runs_jobs(broker, function, tmp_path: Path):
         "--message-body={}",
         "--attempt-deadline=300s",
     )
-    assert created == scheduler.job(POLL)
+    assert created == scheduler.jobs.get(POLL)
     gcloud("run", "poll")
     (request,) = function.wait_for(1)
     assert (request.method, request.body, request.headers["content-type"]) == ("POST", b"{}", "application/json")

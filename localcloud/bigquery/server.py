@@ -96,7 +96,6 @@ class BigQuery:
             clock=clock,
             directory=directory / "models" if directory is not None else None,
             backend=backend,
-            project=project,
         )
         self._journal = open_journal(directory, self._engine, self._anonymous)
         self._quotas = Quotas(clock)

@@ -23,6 +23,7 @@ from typing import Any
 
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import NotFound, QueryError
+from localcloud.bigquery.ml.changes import patched
 from localcloud.bigquery.ml.signature import Signature
 from localcloud.bigquery.ml.statements import ModelReference
 
@@ -175,7 +176,6 @@ class ModelCatalog:
             NotFound: There is no such model.
             QueryError: A field may not be changed.
         """
-        from localcloud.bigquery.ml.changes import patched
 
         return self.update(ModelReference(project, dataset, model), lambda resource: patched(resource, body)).public()
 
@@ -183,12 +183,6 @@ class ModelCatalog:
         """Delete a model, and its entry in the registry with it. Raises ``NotFound``."""
         with self._lock:
             self._forget(self.require(ModelReference(project, dataset, model)))
-
-    def delete_dataset(self, project: str, dataset: str) -> None:
-        """Delete all models of a dataset."""
-        with self._lock:
-            for model in [m for r, m in self._models.items() if (r.project, r.dataset) == (project, dataset)]:
-                self._forget(model)
 
     def copy(self, source: ModelReference, target: ModelReference, *, replacing: bool, location: str) -> Model:
         """Copy a model under another name; the copy is in no registry.

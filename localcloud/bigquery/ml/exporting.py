@@ -6,16 +6,13 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.catalog import Model
 from localcloud.bigquery.ml.importing import split_uri
 from localcloud.bigquery.ml.statements import OptionValue
 from localcloud.storage.errors import NotFound as NoObject
-
-if TYPE_CHECKING:
-    from localcloud.storage.store import ObjectStore
+from localcloud.storage.store import ObjectStore
 
 
 def export(model: Model, options: Mapping[str, OptionValue], store: ObjectStore, *, dry_run: bool) -> None:

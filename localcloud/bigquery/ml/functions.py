@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import pyarrow as pa
+from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.catalog import Model
@@ -57,10 +58,10 @@ class Functions:
                 self._connection.create_function(
                     name,
                     raising(function, len(parameters)),
-                    parameters,
+                    parameters,  # type: ignore[arg-type]  # the stubs want an invariant list of types
                     returns,
-                    type="arrow",
-                    null_handling="special",
+                    type=PythonUDFType.ARROW,
+                    null_handling=FunctionNullHandling.SPECIAL,
                     side_effects=True,
                 )
                 self._known.add(name)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
+import duckdb
 import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.session import Column
+from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.generation import (
     GenerationRequest,
     Generator,
@@ -25,13 +27,7 @@ from localcloud.bigquery.ml.output_schema import parse_output_schema
 from localcloud.bigquery.ml.prediction import quoted, string_literal
 from localcloud.bigquery.ml.signature import ColumnType
 from localcloud.bigquery.ml.statements import OptionValue
-
-if TYPE_CHECKING:
-    import duckdb
-
-    from localcloud.bigquery.base.session import Column
-    from localcloud.bigquery.ml.functions import Functions
-    from localcloud.gemini.backends import ModelBackend
+from localcloud.gemini.backends import ModelBackend
 
 TABLE_FUNCTIONS = frozenset({"ML.GENERATE_TEXT", "AI.GENERATE_TEXT", "AI.GENERATE_TABLE"})
 SCALAR_FUNCTION = "AI.GENERATE"
@@ -132,15 +128,17 @@ class GeneratedCalls:
         if backend is None:
             raise QueryError(f"{request.function} needs a model backend, and there is none.", reason="notImplemented")
         generator = Generator(backend, request)
-        call = {"texts": generator.texts, "structs": generator.structs, "objects": generator.objects}[kind]
         known = json.dumps([kind, asdict(request)], sort_keys=True, default=str).encode()
         name = f"ml_generate_{hashlib.sha256(known).hexdigest()[:24]}"
         fields = ", ".join(f'"{column.name}" {column.duckdb_type}' for column in request.columns())
-
-        def answer(*columns: pa.Array) -> pa.Array:
-            return call(*columns)
-
-        return self._functions.register(self._connection, name, answer, ["VARCHAR"] * parameters, f"STRUCT({fields})")
+        call: dict[str, Callable[..., pa.Array]] = {
+            "texts": generator.texts,
+            "structs": generator.structs,
+            "objects": generator.objects,
+        }
+        return self._functions.register(
+            self._connection, name, call[kind], ["VARCHAR"] * parameters, f"STRUCT({fields})"
+        )
 
 
 def _selected(column: OutputColumn) -> str:

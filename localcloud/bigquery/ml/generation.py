@@ -12,16 +12,14 @@ import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.output_schema import OutputType
 from localcloud.bigquery.ml.statements import OptionValue
-
-if TYPE_CHECKING:
-    from localcloud.gemini.backends import ModelBackend
+from localcloud.gemini.backends import ModelBackend
 
 REQUESTS_AT_ONCE = 16
 DEFAULT_ENDPOINT = "gemini-2.5-flash"

@@ -10,6 +10,7 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,9 +28,16 @@ _VALUE_BYTES = 8
 _FLOAT_IMAGE = f"STRUCT({DIMENSIONS} BIGINT[], {VALUES} DOUBLE[])"
 _WHOLE_IMAGE = f"STRUCT({DIMENSIONS} BIGINT[], {VALUES} BIGINT[])"
 
-_LUMA = np.array([0.2989, 0.5870, 0.1140])
-_YIQ = np.array([[0.299, 0.59590059, 0.21153661], [0.587, -0.27455667, -0.52273617], [0.114, -0.32134392, 0.31119955]])
-_YUV = np.array([[0.299, -0.14714119, 0.61497538], [0.587, -0.28886916, -0.51496512], [0.114, 0.43601035, -0.10001026]])
+# Color spaces that are a linear function of red, green and blue, as matrices.
+_LINEAR_COLOR_SPACES: dict[str, np.ndarray] = {
+    "GRAYSCALE": np.array([[0.2989], [0.5870], [0.1140]]),
+    "YIQ": np.array(
+        [[0.299, 0.59590059, 0.21153661], [0.587, -0.27455667, -0.52273617], [0.114, -0.32134392, 0.31119955]]
+    ),
+    "YUV": np.array(
+        [[0.299, -0.14714119, 0.61497538], [0.587, -0.28886916, -0.51496512], [0.114, 0.43601035, -0.10001026]]
+    ),
+}
 
 
 def decode(content: bytes) -> np.ndarray:
@@ -76,7 +84,8 @@ def resize(image: np.ndarray, height: int, width: int, *, preserve_aspect_ratio:
     top, bottom, down = _neighbours(image.shape[0], height)
     left, right, across = _neighbours(image.shape[1], width)
     rows = image[top] * (1 - down)[:, None, None] + image[bottom] * down[:, None, None]
-    return rows[:, left] * (1 - across)[None, :, None] + rows[:, right] * across[None, :, None]
+    resized: np.ndarray = rows[:, left] * (1 - across)[None, :, None] + rows[:, right] * across[None, :, None]
+    return resized
 
 
 def _neighbours(size: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -101,15 +110,11 @@ def convert_color(image: np.ndarray, space: str) -> np.ndarray:
     Raises:
         QueryError: There is no such color space.
     """
-    match space.upper():
-        case "HSV":
-            return _hsv(image)
-        case "GRAYSCALE":
-            return image @ _LUMA[:, None]
-        case "YIQ":
-            return image @ _YIQ
-        case "YUV":
-            return image @ _YUV
+    if space.upper() == "HSV":
+        return _hsv(image)
+    if space.upper() in _LINEAR_COLOR_SPACES:
+        converted: np.ndarray = image @ _LINEAR_COLOR_SPACES[space.upper()]
+        return converted
     raise QueryError(f"ML.CONVERT_COLOR_SPACE: unknown color space '{space}'; there are HSV, GRAYSCALE, YIQ and YUV.")
 
 
@@ -160,12 +165,12 @@ def _per_row(function: Callable[..., np.ndarray | None]) -> Callable[..., pa.Arr
     return over_columns
 
 
-def _values(column: pa.Array) -> list:
+def _values(column: pa.Array) -> list[Any]:
     """Return the values of a column, images as NumPy arrays."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if not pa.types.is_struct(column.type):
-        return column.to_pylist()
+        return list(column.to_pylist())
     shapes, values = column.field(0).to_pylist(), column.field(1)
     return [
         None if shape is None or not column[row].is_valid else _image(shape, values[row].values.to_numpy())

@@ -158,7 +158,8 @@ def flat(values: pa.Array) -> np.ndarray:
         return np.array(
             values.cast(pa.binary() if pa.types.is_string(values.type) else pa.large_binary()), dtype=object
         )
-    return values.to_numpy(zero_copy_only=False)
+    numbers: np.ndarray = values.to_numpy(zero_copy_only=False)
+    return numbers
 
 
 def feeds_of(feeds: dict[str, np.ndarray | Ragged], rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -16,21 +16,19 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.session import Session
+from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.importing import split_uri
 from localcloud.bigquery.ml.statements import CreateMode, OptionValue, take_options
 from localcloud.bigquery.sql.tokens import Cursor
 from localcloud.storage.errors import NotFound as NoObject
-
-if TYPE_CHECKING:
-    from localcloud.bigquery.base.session import Session
-    from localcloud.bigquery.ml.functions import Functions
-    from localcloud.storage.resources import StoredObject
-    from localcloud.storage.store import ObjectStore
+from localcloud.storage.resources import StoredObject
+from localcloud.storage.store import ObjectStore
 
 COLUMNS = {
     "uri": "STRING",
@@ -199,10 +197,11 @@ class ObjectTables:
         rows = session.connection.execute(
             "SELECT schema_name, table_name, comment FROM duckdb_tables() WHERE starts_with(comment, ?)", [_MARK]
         ).fetchall()
-        return {
-            TablePath(*schema.split("__", 1), table): tuple(json.loads(comment.removeprefix(_MARK))["uris"])
-            for schema, table, comment in rows
-        }
+        tables = {}
+        for schema, table, comment in rows:
+            project, _, dataset = schema.partition("__")
+            tables[TablePath(project, dataset, table)] = tuple(json.loads(comment.removeprefix(_MARK))["uris"])
+        return tables
 
     def query(self, uris: tuple[str, ...], session: Session, *, with_data: bool) -> str:
         """Return a subquery in GoogleSQL that gives the objects as they are when it runs.

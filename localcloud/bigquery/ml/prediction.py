@@ -10,16 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.session import Column
 from localcloud.bigquery.ml.catalog import Model
 from localcloud.bigquery.ml.image_fields import DIMENSIONS, VALUES
 from localcloud.bigquery.ml.signature import ColumnType, Feature, fits
 from localcloud.bigquery.sql.tokens import position
-
-if TYPE_CHECKING:
-    from localcloud.bigquery.base.session import Column
 
 _ROW, _PREDICTED = "__input", "__predicted"
 

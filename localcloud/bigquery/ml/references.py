@@ -54,7 +54,7 @@ def object_table_references(
             continue
         span = Span(token.start, found[cursor.index - 1].end)
         path = _path(parts, project, default_dataset)
-        if path in tables and _is_source(before):
+        if path is not None and path in tables and _is_source(before):
             yield span, subquery(tables[path]) + _alias(cursor, path)
         elif len(parts) > 2 and _path(parts[:-1], project, default_dataset) in tables and not _is_source(before):
             yield span, f"`{parts[-2]}`.`{parts[-1]}`"

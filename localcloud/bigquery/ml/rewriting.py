@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.session import Column, Session
 from localcloud.bigquery.ml.calls import (
     Argument,
     Call,
@@ -46,10 +46,7 @@ from localcloud.bigquery.sql.tokens import (
     syntax_error,
     without_comments,
 )
-
-if TYPE_CHECKING:
-    from localcloud.bigquery.base.session import Column, Session
-    from localcloud.gemini.backends import ModelBackend
+from localcloud.gemini.backends import ModelBackend
 
 _MENTIONED = re.compile(r"\b(?:ML|AI)\s*\.\s*[A-Z_]+\s*\(", re.IGNORECASE)
 REWRITTEN = frozenset({"ML.PREDICT", SCALAR_FUNCTION, *TABLE_FUNCTIONS, *IMAGE_FUNCTIONS})

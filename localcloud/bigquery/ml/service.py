@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localcloud.base.clock import Clock, rfc3339
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.session import Session
 from localcloud.bigquery.ml.catalog import (
     Model,
     ModelCatalog,
@@ -42,13 +43,8 @@ from localcloud.bigquery.ml.statements import (
     OptionValue,
     parse_statement,
 )
-from localcloud.bigquery.sql.function_errors import function_error
-
-if TYPE_CHECKING:
-    from localcloud.bigquery.base.session import Session
-    from localcloud.gemini.backends import ModelBackend
-    from localcloud.storage.store import ObjectStore
-
+from localcloud.gemini.backends import ModelBackend
+from localcloud.storage.store import ObjectStore
 
 OBJECT_TABLES = "object_tables.json"
 
@@ -80,14 +76,13 @@ class MachineLearning:
         clock: Clock,
         directory: Path | None,
         backend: ModelBackend | None,
-        project: str,
     ) -> None:
         """Open the models in ``directory``; None keeps them until the process ends."""
         self.models = ModelCatalog(directory, clock)
         self._store = store
         self._clock = clock
         self._backend = backend
-        self._project = project
+
         self._functions = Functions()
         self._objects = ObjectTables(store, self._functions, None if directory is None else directory / OBJECT_TABLES)
 
@@ -244,10 +239,6 @@ class MachineLearning:
             dry_run=dry_run,
         )
         return rewriter.rewritten()
-
-    def failure(self, error: BaseException) -> QueryError | None:
-        """Return what an ML function raised inside DuckDB, or None if ``error`` comes from elsewhere."""
-        return error if isinstance(error, QueryError) else function_error(str(error))
 
 
 def _location(reference: ModelReference, session: Session) -> str:

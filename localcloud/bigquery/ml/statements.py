@@ -6,6 +6,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
@@ -300,7 +301,7 @@ class _Options:
                 return self._items(")", tuple)
         return None, False
 
-    def _items(self, closing: str, collect: type[list] | type[tuple]) -> tuple[OptionValue, bool]:
+    def _items(self, closing: str, collect: Callable[[list[OptionValue]], OptionValue]) -> tuple[OptionValue, bool]:
         items: list[OptionValue] = []
         if self.cursor.take_symbol(closing):
             return collect(items), True
@@ -319,8 +320,8 @@ class _Options:
             token = cursor.take()
             raise syntax_error(cursor.sql, f"Unexpected {token.named()}", token.start)
         end = start.end
-        while (token := cursor.peek()) and not token.is_symbol(",", ")", ";"):
-            if token.is_symbol("(", "["):
+        while (following := cursor.peek()) and not following.is_symbol(",", ")", ";"):
+            if following.is_symbol("(", "["):
                 cursor.skip_group()
             else:
                 cursor.take()

@@ -14,26 +14,24 @@ import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.session import Column, Session
 from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.prediction import Prediction
 from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.function_errors import FunctionError
 from localcloud.bigquery.sql.tokens import without_comments
 
-if TYPE_CHECKING:
-    from localcloud.bigquery.base.session import Column, Session
-
 WORKERS = max(2, min(4, os.cpu_count() or 2))
 BATCH_ROWS = 16_384
 # So many values may go into the model at once: images are large.
 _BATCH_VALUES = 16_000_000
-_ROW, _INPUT = "__input", "__input_"
+_ROW, _COMPUTED = "__input", "__input_"
 
 # Types that do not come back from Arrow as they went in.
 _LOSSY_TYPES = frozenset({"JSON", "GEOGRAPHY", "INTERVAL", "BIGNUMERIC", "RANGE"})
@@ -64,8 +62,10 @@ class PredictionStream:
         self._connection = session.connection
         self._cancelled = session.cancelled
         self._source = self._read(f"SELECT * FROM ({query}) LIMIT 0", 1)[1].schema
-        self._columns = {field.name.lower(): index for index, field in reversed(list(enumerate(self._source)))}
-        self._kept = [index for index, field in enumerate(self._source) if not field.name.startswith(_INPUT)]
+        self._columns: dict[str, int] = {
+            field.name.lower(): index for index, field in reversed(list(enumerate(self._source)))
+        }
+        self._kept = [index for index, field in enumerate(self._source) if not field.name.startswith(_COMPUTED)]
         outputs = [pa.field(feature.name, feature.arrow_type) for feature in prediction.outputs]
         self.schema = pa.schema([*outputs, *(self._source.field(index) for index in self._kept)])
 
@@ -117,7 +117,7 @@ class PredictionStream:
 
     def _position(self, index: int) -> int:
         argument = self._prediction.arguments[index]
-        return self._columns[argument.column.lower() if argument.plain else f"{_INPUT}{index}"]
+        return self._columns[argument.column.lower() if argument.plain else f"{_COMPUTED}{index}"]
 
     def _batch_rows(self) -> int:
         values = sum(feature.size or 1 for feature in self._prediction.inputs)
@@ -154,7 +154,7 @@ def open_stream(
 def source_query(prediction: Prediction) -> str:
     """Return the GoogleSQL of the input's rows, and behind them what the model gets where it is not just a column."""
     values = enumerate(prediction.arguments)
-    computed = "".join(f", {value.sql} AS {_INPUT}{index}" for index, value in values if not value.plain)
+    computed = "".join(f", {value.sql} AS {_COMPUTED}{index}" for index, value in values if not value.plain)
     return f"SELECT {_ROW}.*{computed} FROM ({prediction.query}) AS {_ROW}"
 
 

@@ -5,12 +5,13 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import TensorProto, TypeProto, ValueInfoProto
+from onnx import TensorProto, TypeProto, ValueInfoProto, helper
 from onnxruntime.capi import onnxruntime_pybind11_state
 
 from localcloud.bigquery.ml.runtimes.base import ModelRefused
@@ -105,7 +106,7 @@ class OnnxModel:
         return np.ascontiguousarray(narrowed(name, values, dtype))
 
     def _measured(
-        self, inputs: tuple[Feature, ...], outputs: tuple[Feature, ...], values: list[ValueInfoProto]
+        self, inputs: tuple[Feature, ...], outputs: tuple[Feature, ...], values: Iterable[ValueInfoProto]
     ) -> tuple[Feature, ...]:
         """Return the outputs, with the rank of those that the graph leaves open found by trying."""
         unknown = {value.name for value in values if _rank(value) is None}
@@ -188,7 +189,7 @@ def _tensor_type(name: str, kind_of_value: TypeProto, kind: str) -> tuple[str, t
         )
     element = kind_of_value.tensor_type.elem_type
     if element not in _TYPES:
-        unsupported = TensorProto.DataType.Name(element)
+        unsupported = helper.tensor_dtype_to_string(element).removeprefix("TensorProto.")
         raise ModelRefused(f"ONNX model {kind} '{name}' has unsupported ONNX tensor element type: {unsupported}.")
     return _TYPES[element]
 

@@ -45,7 +45,7 @@ class LiteModel:
         if content[4:8] != _IDENTIFIER:
             raise ModelRefused("The file is no TensorFlow Lite model.")
         self._lock = threading.Lock()
-        self._rows = 0
+
         with warnings.catch_warnings():
             # TensorFlow announces that the interpreter will move to another package.
             warnings.simplefilter("ignore")

@@ -23,8 +23,6 @@ _TYPES = {"int": "INT64", "i": "INT64", "c": "INT64", "float": "FLOAT64", "q": "
 class Booster:
     """A booster, ready to predict."""
 
-    batch = None
-
     def __init__(self, directory: Path, declared: Signature | None) -> None:
         """Load the one file in ``directory``.
 
@@ -34,6 +32,7 @@ class Booster:
         """
         file = next(directory.iterdir())
         check_format(file)
+        self.batch: int | None = None
         self._booster = xgboost.Booster()
         try:
             self._booster.load_model(str(file))
@@ -58,9 +57,12 @@ class Booster:
         return {self.signature.outputs[0].name: self._predict(rows)}
 
     def _predict(self, rows: np.ndarray) -> np.ndarray:
-        if self._in_place:
-            return self._booster.inplace_predict(rows, validate_features=False)
-        return self._booster.predict(xgboost.DMatrix(rows, nthread=1), validate_features=False)
+        predictions: np.ndarray = (
+            self._booster.inplace_predict(rows, validate_features=False)
+            if self._in_place
+            else self._booster.predict(xgboost.DMatrix(rows, nthread=1), validate_features=False)
+        )
+        return predictions
 
 
 def check_format(file: Path) -> None:

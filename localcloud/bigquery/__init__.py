@@ -1,23 +1,19 @@
-"""BigQuery on this machine: a layer of jobs, models and clients' ways in front of bqemulator and DuckDB.
+"""BigQuery on this machine: jobs, models and BigQuery's REST and gRPC APIs on top of bqemulator and DuckDB.
 
-server                           everything put together
-app, messages, answers, rows     HTTP: which call goes where, how answers and rows read
-uploads, discovery               files that come in pieces; Google's description of the API
-service, jobs, runner, sessions  the job methods, what is known of jobs, the threads and cursors that they run on
-quotas                           what is refused once it is asked for
-queries, previews, definitions   what each kind of statement does, run or only looked at
-statements, statement            GoogleSQL on its way to DuckDB; reading one statement
-scripts, children                scripts, statement by statement on the same way, and the child jobs that they leave
-failures, syntax, wording        what went wrong, in BigQuery's words
-names, subscripts, translation   what sqlglot and bqemulator would misread or lose, put into other words for them
-accounting, sizes                what is said of a query afterwards; bytes
-destinations, results, schema    tables that are written, rows that are kept, types
-transfers, loading, exporting    load, extract and copy jobs
-table_methods, models, delegate  datasets, tables, models; and what bqemulator's own methods answer
-engine, storage_api, tables      bqemulator's engine fit for threads; gRPC; the face for other local services
-ml/                              BigQuery ML
+Each package imports only the packages below it:
+
+server.py    puts everything together
+rest/        the REST and Storage APIs: requests, responses, routes
+running/     the job methods, the threads that run jobs, the job journal, quotas
+queries/     what each kind of statement does; scripts, dry runs, load, extract and copy jobs
+ml/          BigQuery ML
+tables/      the DuckDB engine, written tables, kept results, sizes, sessions
+sql/         GoogleSQL: tokens, names, translation to DuckDB's SQL, error messages
+job/         jobs and their records
+base/        errors, schemas, Google's API description, the interface of a running job
 """
 
-# Both must be imported before any part of bqemulator: importing it already logs, and copies its translator.
+# Import both before any part of bqemulator: it already logs on import, and its modules copy the name of the translator
+# that `translation` replaces. Python runs this file before any module of the package, so the order always holds.
 from localcloud.bigquery.base import quiet as quiet
 from localcloud.bigquery.sql import translation as translation

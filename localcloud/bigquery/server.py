@@ -1,10 +1,10 @@
-"""The local BigQuery, put together."""
+"""The local BigQuery service: creates its parts and serves REST and gRPC."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import grpc
 from bqemulator.versioning.materialized_views import clear_subscriptions_for_context
@@ -28,35 +28,30 @@ from localcloud.bigquery.running.job_journal import open_journal
 from localcloud.bigquery.running.quotas import Quotas
 from localcloud.bigquery.running.service import JobService
 from localcloud.bigquery.sql.depth import allow_depth
+from localcloud.bigquery.tables.context import close_context, engine_of, open_context
 from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.engine import close_context, engine_of, open_context
 from localcloud.bigquery.tables.facade import Tables
 from localcloud.bigquery.tables.results import AnonymousTables
 from localcloud.bigquery.tables.sessions import Sessions
 from localcloud.bigquery.tables.sizes import Sizes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Any
-
-    from localcloud.gemini.backends import ModelBackend
-    from localcloud.storage.store import ObjectStore
+from localcloud.gemini.backends import ModelBackend
+from localcloud.storage.store import ObjectStore
 
 
-def _as_it_is(app: ASGIApp) -> ASGIApp:
+def _unwrapped(app: ASGIApp) -> ASGIApp:
     return app
 
 
-def _let_it_run(job: Job) -> None:
+def _no_fault(job: Job) -> None:
     return None
 
 
-def _nobody(token: str) -> str | None:
+def _unknown_account(token: str) -> str | None:
     return None
 
 
 class BigQuery:
-    """BigQuery on this machine: REST on ``url``, the Storage API over gRPC on ``storage_api_port``."""
+    """The local BigQuery: REST on ``url``, the Storage API over gRPC on ``storage_api_port``."""
 
     def __init__(
         self,
@@ -66,22 +61,21 @@ class BigQuery:
         store: ObjectStore,
         directory: Path | None = None,
         backend: ModelBackend | None = None,
-        wrap: Callable[[ASGIApp], ASGIApp] = _as_it_is,
-        before_job: Callable[[Job], None] = _let_it_run,
-        account_of: Callable[[str], str | None] = _nobody,
+        wrap: Callable[[ASGIApp], ASGIApp] = _unwrapped,
+        before_job: Callable[[Job], None] = _no_fault,
+        account_of: Callable[[str], str | None] = _unknown_account,
     ) -> None:
-        """Open the database; nothing is served before ``start``.
+        """Open the database. Nothing is served before ``start``.
 
         Args:
-            clock: Tells the time.
+            clock: The clock.
             project: The project of names without one.
-            store: Cloud Storage, for models, load and extract jobs.
-            directory: Where tables, datasets, models and the jobs that have ended are kept; None keeps them until the
-                process ends.
-            backend: What answers for Gemini.
-            wrap: Put around the HTTP application, as for faults.
-            before_job: Called in a job's own thread when it begins to run; a ``QueryError`` of it becomes the job's error.
-            account_of: Gives the e-mail address of the account that an access token was made for, where it is known.
+            store: The objects of Cloud Storage, for models, load and extract jobs.
+            directory: The folder of tables, datasets, models and ended jobs; None keeps them in memory.
+            backend: The backend that answers Gemini calls.
+            wrap: Wraps the HTTP application, for example to inject faults.
+            before_job: Called in a job's thread when the job starts; a ``QueryError`` becomes the job's error.
+            account_of: Returns the e-mail address of the account of an access token, or None.
         """
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
@@ -139,7 +133,7 @@ class BigQuery:
         return self._http.url
 
     def start(self, port: int = 0) -> None:
-        """Serve on ``port`` (0: a free one), and the Storage API on a free one."""
+        """Serve REST on ``port`` (0 for a free port) and the Storage API on a free port."""
         allow_depth()
         self._jobs.runner.start()
         self._grpc, self.storage_api_port = serve_storage_api(self._context, self._anonymous)
@@ -163,17 +157,17 @@ class BigQuery:
     def seed_table(
         self, table: str, schema: list[Field], rows: Iterable[dict[str, Any]], *, location: str = "US"
     ) -> None:
-        """Make a table (``project.dataset.table``) with its dataset, unless it is there already."""
+        """Create a table (``project.dataset.table``) and its dataset, unless the table exists."""
         project, dataset, name = table.split(".")
         if self._context.catalog.get_table(project, dataset, name) is None:
             self.tables.write(table, schema, rows, location=location)
 
     def limit(self, *, queued_interactive: int | None = None, table_modifications_per_day: int | None = None) -> None:
-        """Switch quotas on, or with None off.
+        """Set the quotas; None turns a quota off.
 
         Args:
-            queued_interactive: How many interactive queries a project may have that are not done.
-            table_modifications_per_day: How many load, copy and query jobs may write one table in 24 hours.
+            queued_interactive: The maximum number of unfinished interactive queries per project.
+            table_modifications_per_day: The maximum number of load, copy and query jobs that write one table in 24 hours.
         """
         self._quotas.queued_interactive = queued_interactive
         self._quotas.table_modifications_per_day = table_modifications_per_day

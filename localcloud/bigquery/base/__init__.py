@@ -1,1 +1,1 @@
-"""Errors, schemas, sessions and discovery: what all of the local BigQuery uses."""
+"""What all of the local BigQuery uses: errors, schemas, Google's API description, the interface of a running job."""

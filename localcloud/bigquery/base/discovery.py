@@ -1,4 +1,4 @@
-"""Google's description of the BigQuery API: served, because ``bq`` begins by fetching it, and used for what it says."""
+"""Google's description of the BigQuery API: served to ``bq``, which fetches it first, and used to read request bodies."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def _document() -> dict[str, Any]:
     return document
 
 
-def described_at(url: str) -> dict[str, Any]:
-    """Return the discovery document of a BigQuery that is at ``url`` (no trailing slash)."""
+def discovery_document(url: str) -> dict[str, Any]:
+    """Return the discovery document of a BigQuery at ``url`` (no trailing slash)."""
     return _document() | {
         "rootUrl": f"{url}/",
         "servicePath": "bigquery/v2/",
@@ -26,11 +26,15 @@ def described_at(url: str) -> dict[str, Any]:
 
 
 def canonical(value: Any, schema: str, *, nulls: bool = False) -> Any:
-    """Return a JSON value with names, numbers and booleans written as its schema has them.
+    """Return a JSON value with names, numbers and booleans in the form that its schema declares.
 
-    Clients may send ``"1"`` for 1 and the other way round, ``model_id`` for ``modelId``, and null for what they leave
-    out; answers have one form. In a patch null takes something away, so ``nulls`` are kept there.
-    https://developers.google.com/discovery/v1/type-format
+    Clients may send ``"1"`` for 1 and 1 for ``"1"``, ``model_id`` for ``modelId``, and null for a missing field.
+    Responses use one form. https://developers.google.com/discovery/v1/type-format
+
+    Args:
+        value: The JSON value.
+        schema: The name of its schema in the discovery document, such as ``Job``.
+        nulls: Whether to keep nulls, because in a patch null removes a field.
     """
     return _canonical(value, {"$ref": schema}, nulls=nulls)
 

@@ -1,7 +1,7 @@
-"""What can go wrong in BigQuery: one exception, with the reason that clients branch on.
+"""BigQuery's errors: one exception, with the reason that clients branch on.
 
     QueryError          any reason of the table below
-    └── NotFound        a dataset, table, model, job or routine that is not there
+    └── NotFound        a dataset, table, model, job or routine that does not exist
 
 The reasons and their HTTP status: https://cloud.google.com/bigquery/docs/error-messages
 """
@@ -38,18 +38,19 @@ STATUS_BY_REASON: dict[str, int] = {
 
 
 class QueryError(Exception):
-    """An error that a client is told of, in a job's ``errorResult`` or as the answer to a call.
+    """An error that is returned to a client, in a job's ``errorResult`` or as an HTTP response.
 
     Attributes:
-        message: What went wrong, in BigQuery's words where they are known.
-        reason: One of ``STATUS_BY_REASON``.
-        location: What the error is about (``query``, a table, an object's name), or None.
-        status: The HTTP status when it is the answer to a call.
+        message: The error message, in BigQuery's words where they are known.
+        reason: A key of ``STATUS_BY_REASON``.
+        location: Where the error is (``query``, a table, an object's name), or None.
+        status: The HTTP status of a response that reports this error.
     """
 
     def __init__(
         self, message: str, *, reason: str = "invalidQuery", location: str | None = None, status: int | None = None
     ) -> None:
+        """Create the error; the default ``status`` is the one of the ``reason``."""
         super().__init__(message)
         self.message = message
         self.reason = reason
@@ -67,12 +68,13 @@ class QueryError(Exception):
         return proto
 
     def body(self) -> dict[str, Any]:
-        """Return the body of an HTTP answer that reports this error."""
+        """Return the body of an HTTP response that reports this error."""
         return error_body(self.status, self.message, reason=self.reason, location=self.location)
 
 
 class NotFound(QueryError):
-    """Something named is not there."""
+    """A named resource does not exist."""
 
     def __init__(self, message: str) -> None:
+        """Create the error."""
         super().__init__(message, reason="notFound")

@@ -1,7 +1,7 @@
-"""Lets bqemulator log nothing but disasters. It has to be imported before any part of it, because importing already logs.
+"""Silences bqemulator's log up to critical messages, since its errors are returned to the client.
 
-What goes wrong in it is told to the client. Its own set-up is not used: it would replace the handlers of this process's
-root logger.
+Import this module before any part of bqemulator, which already logs on import. bqemulator's own logging set-up is not
+used: it would replace the handlers of this process's root logger.
 """
 
 from __future__ import annotations
@@ -14,5 +14,5 @@ structlog.configure(
     wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), cache_logger_on_first_use=True
 )
 
-# It warns of what DuckDB has no use for, as CLUSTER BY.
+# sqlglot warns about clauses that DuckDB does not have, such as CLUSTER BY.
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)

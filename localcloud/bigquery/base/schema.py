@@ -47,7 +47,7 @@ _BIGQUERY_TYPE: dict[str, str] = {
     "geometry": "GEOGRAPHY",
 }
 
-# What a column of that BigQuery type is stored as.
+# The DuckDB type that stores a column of a BigQuery type.
 _STORED_TYPE: dict[str, str] = {
     "INTEGER": "BIGINT",
     "FLOAT": "DOUBLE",
@@ -80,7 +80,7 @@ _LEGACY_NAME = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRU
 
 
 def legacy_type(name: str) -> str:
-    """Return the REST name of a type that may be given in its SQL name, as ``INTEGER`` for ``INT64``."""
+    """Return the REST name of a type that is given by its REST or SQL name, such as ``INTEGER`` for ``INT64``."""
     return _LEGACY_NAME.get(name.upper(), name.upper())
 
 
@@ -110,7 +110,7 @@ def field_of(name: str, duckdb_type: Any) -> Field:
 
 
 def stored_type(duckdb_type: Any) -> str:
-    """Return the DuckDB type that a table keeps such values in: the one of the column's BigQuery type."""
+    """Return the DuckDB type in which a table stores values of ``duckdb_type``: the one of the column's BigQuery type."""
     kind = duckdb.sqltype(duckdb_type) if isinstance(duckdb_type, str) else duckdb_type
     if kind.id in ("list", "array"):
         return f"{stored_type(dict(kind.children)['child'])}[]"
@@ -122,7 +122,7 @@ def stored_type(duckdb_type: Any) -> str:
 
 
 def columns_of(fields: Sequence[Field]) -> list[tuple[str, str]]:
-    """Return name and DuckDB type of the columns of a REST schema."""
+    """Return the name and DuckDB type of each column of a REST schema."""
     return [(field["name"], _declared_type(field)) for field in fields]
 
 
@@ -149,14 +149,19 @@ def arrow_schema_of(fields: Sequence[Field]) -> pa.Schema:
 
 
 def table_of(fields: Sequence[Field], rows: Sequence[dict[str, Any]]) -> pa.Table:
-    """Return rows of Python or JSON values as Arrow. Raises ``ValueError`` or ``TypeError`` for values that don't fit."""
+    """Return rows of Python or JSON values as an Arrow table.
+
+    Raises:
+        ValueError: A value does not fit its field.
+        TypeError: A value has the wrong type.
+    """
     return bq_rows_to_arrow([{"json": row} for row in rows], arrow_schema_of(fields))
 
 
 def select_rows(fields: Sequence[Field], source: str) -> str:
-    """Return a query of the columns of Arrow rows that DuckDB knows as ``source``.
+    """Return a query that selects the columns of Arrow rows, which DuckDB knows as ``source``.
 
-    A GEOGRAPHY comes as hexadecimal WKB, because Arrow has no type for it.
+    A GEOGRAPHY is hexadecimal WKB in Arrow, which has no type for it.
     """
     parts = []
     for f in fields:

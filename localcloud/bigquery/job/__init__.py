@@ -1,1 +1,1 @@
-"""Jobs and the records that are kept of them."""
+"""Jobs and their records."""

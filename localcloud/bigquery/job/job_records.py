@@ -1,4 +1,4 @@
-"""Jobs as they are written down, to be there again after a restart."""
+"""Jobs as JSON records, from which they are restored after a restart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from localcloud.bigquery.job.jobs import Job, JobKey
 
 
 def record_of(job: Job) -> dict[str, Any]:
-    """Return what is known of a job, but for its rows, as JSON."""
+    """Return a job without its rows as JSON."""
     return {
         "project": job.key.project,
         "location": job.key.location,
@@ -31,7 +31,7 @@ def record_of(job: Job) -> dict[str, Any]:
 
 
 def job_of(record: dict[str, Any]) -> Job:
-    """Return the job of a record, DONE if it had ended."""
+    """Return the job of a record; it is DONE if the record has an end time."""
     key = JobKey(record["project"], record["location"], record["id"])
     created = datetime.fromisoformat(record["created"])
     job = Job(key, record["configuration"], user=record["user"], created=created, parent=record["parent"])

@@ -1,4 +1,4 @@
-"""What is said of a query: bytes, referenced tables, the plan; and the limit on what may be billed.
+"""Computes the statistics of queries (bytes, referenced tables, the plan) and checks ``maximumBytesBilled``.
 
 https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobStatistics2
 """
@@ -17,13 +17,14 @@ _NOTHING_READ: dict[str, Any] = {"totalBytesProcessed": "0", "totalBytesBilled":
 
 
 class Accounting:
-    """Fills in the statistics of query jobs."""
+    """Computes the statistics of query jobs."""
 
     def __init__(self, sizes: Sizes) -> None:
+        """Create it with the sizes of tables."""
         self._sizes = sizes
 
-    def described(self, statement: Statement) -> dict[str, Any]:
-        """Return what ``statistics.query`` says of a statement, run or not."""
+    def describe(self, statement: Statement) -> dict[str, Any]:
+        """Return the part of ``statistics.query`` that depends on the statement only."""
         read = [name for name in statement.tables if name != statement.target or statement.kind in DML_TYPES]
         processed = self._sizes.query(statement)
         described: dict[str, Any] = _NOTHING_READ | {
@@ -37,7 +38,7 @@ class Accounting:
         return described
 
     def check_billing(self, query: dict[str, Any], statement: Statement) -> None:
-        """Refuse a query that would read more than its ``maximumBytesBilled``. Raises ``QueryError``."""
+        """Reject a query that reads more than its ``maximumBytesBilled``. Raises ``QueryError``."""
         limit = query.get("maximumBytesBilled")
         if limit is None:
             return
@@ -49,20 +50,20 @@ class Accounting:
             )
 
     @staticmethod
-    def of_job(
+    def job_statistics(
         job: Job, now: datetime, query: dict[str, Any], *, written: int | None, children: int | None
     ) -> dict[str, Any]:
         """Return a finished query job's ``statistics``.
 
         Args:
             job: The job.
-            now: When it ended.
-            query: What ``statistics.query`` says beside the times.
-            written: The number of rows it wrote into a table, or None.
-            children: How many child jobs a script had; None for other jobs.
+            now: When the job ended.
+            query: The ``statistics.query`` without times.
+            written: The number of rows that the job wrote into a table, or None.
+            children: The number of child jobs of a script; None for other jobs.
         """
         started = job.started or now
-        # One thread works on it, so slot time is time; BigQuery never reports none.
+        # One thread runs the job, so the slot time is the elapsed time. BigQuery never reports 0.
         elapsed = str(max(1, milliseconds(now) - milliseconds(started)))
         details = _NOTHING_READ | query | {"totalSlotMs": elapsed, "totalPartitionsProcessed": "0", "billingTier": 1}
         if written is not None:
@@ -78,7 +79,7 @@ class Accounting:
 
 
 def _stage(written: int, started: datetime, ended: datetime, elapsed: str) -> dict[str, Any]:
-    """Return the one stage of our query plans, whose ``recordsWritten`` is the number of rows written."""
+    """Return the single stage of our query plans; its ``recordsWritten`` is the number of written rows."""
     return {
         "name": "S00: Output",
         "id": "0",

@@ -1,4 +1,4 @@
-"""The child jobs of a script: one for each statement that it ran.
+"""Creates the child jobs of a script: one for each statement that it ran.
 
 https://cloud.google.com/bigquery/docs/multi-statement-queries#multi-statement-query-execution
 """
@@ -24,13 +24,13 @@ class Step:
     """One statement that a script ran.
 
     Attributes:
-        sql: The statement as the script has it, or as EXECUTE IMMEDIATE was given it.
-        statement: What it is about.
-        began: When it began.
-        ended: When it ended.
+        sql: The text of the statement in the script, or in EXECUTE IMMEDIATE.
+        statement: The statement.
+        began: When the statement started.
+        ended: When the statement ended.
         table: The rows of a query; None for other statements.
-        affected: How many rows a DML statement changed, where it is known.
-        error: What went wrong, or None.
+        affected: The number of rows that a DML statement changed, or None if it is not known.
+        error: The error of the statement, or None.
     """
 
     sql: str
@@ -45,14 +45,14 @@ class Step:
 def child_jobs(
     job: Job, source: str, steps: list[Step], anonymous: AnonymousTables, accounting: Accounting
 ) -> list[Job]:
-    """Return the children of a script's job, all DONE.
+    """Return the child jobs of a script. All of them are DONE.
 
     Args:
-        job: The script's job.
-        source: The script.
-        steps: What it ran.
-        anonymous: Keeps their rows.
-        accounting: Fills in their statistics.
+        job: The job of the script.
+        source: The text of the script.
+        steps: The statements that it ran.
+        anonymous: The anonymous tables, which keep the rows.
+        accounting: Computes the statistics.
     """
     return [_child(job, source, number, step, anonymous, accounting) for number, step in enumerate(steps)]
 
@@ -64,10 +64,10 @@ def _child(
     key = JobKey(parent.key.project, parent.key.location, f"script_job_{parent.key.id}_{number}")
     child = Job(key, {"jobType": "QUERY", "query": query}, user=parent.user, created=step.began, parent=parent.key.id)
     child.begin(step.began)
-    described = accounting.described(step.statement) if step.error is None else {"statementType": step.statement.kind}
+    described = accounting.describe(step.statement) if step.error is None else {"statementType": step.statement.kind}
     if step.affected is not None:
         described["numDmlAffectedRows"] = str(step.affected)
-    statistics = accounting.of_job(child, step.ended, described, written=step.affected, children=None)
+    statistics = accounting.job_statistics(child, step.ended, described, written=step.affected, children=None)
     child.statistics = statistics | {"scriptStatistics": _script_statistics(source, step.sql)}
     child.result = NO_ROWS
     if step.table is not None:
@@ -81,7 +81,7 @@ def _child(
 
 
 def _script_statistics(source: str, sql: str) -> dict[str, Any]:
-    """Return where in the script a statement stands; dynamic SQL and the bodies of procedures stand nowhere.
+    """Return the position of a statement in the script; dynamic SQL and the bodies of procedures have none.
 
     https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#ScriptStatistics
     """
@@ -96,6 +96,6 @@ def _script_statistics(source: str, sql: str) -> dict[str, Any]:
 
 
 def _place(source: str, offset: int) -> tuple[int, int]:
-    """Return line and column of an offset, counted from 1."""
+    """Return the line and column of an offset, both counted from 1."""
     before = source[:offset]
     return before.count("\n") + 1, offset - before.rfind("\n")

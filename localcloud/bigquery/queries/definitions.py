@@ -1,4 +1,4 @@
-"""CREATE TABLE AS and CREATE VIEW, as far as they go another way than bqemulator's."""
+"""CREATE TABLE AS, and CREATE VIEW over models, where they differ from bqemulator."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SQL_NAME = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 
 
 def created_table(statement: Statement) -> TableName | None:
-    """Return the table that a CREATE TABLE AS makes; None if it is temporary or its columns are declared."""
+    """Return the table that a CREATE TABLE AS creates; None if it is temporary or its columns are declared."""
     create = statement.tree
     if statement.kind != "CREATE_TABLE_AS_SELECT" or not isinstance(create, exp.Create):
         return None
@@ -29,10 +29,10 @@ def created_table(statement: Statement) -> TableName | None:
 
 
 def operation_on(create: exp.Create, target: TableName, destinations: Destinations) -> str:
-    """Return what a CREATE does to its target: ``CREATE``, ``REPLACE``, or ``SKIP`` because it is there.
+    """Return the operation of a CREATE: ``CREATE``, ``REPLACE``, or ``SKIP`` if the target exists.
 
     Raises:
-        QueryError: It is there, and the statement allows for neither.
+        QueryError: The target exists, and the statement has neither OR REPLACE nor IF NOT EXISTS.
     """
     if destinations.get(target) is None:
         return "CREATE"
@@ -44,7 +44,7 @@ def operation_on(create: exp.Create, target: TableName, destinations: Destinatio
 
 
 def query_of(statement: Statement, create: exp.Create, project: str) -> Statement:
-    """Return the query of a CREATE ... AS, as the client wrote it where it can be found in the text."""
+    """Return the query of a CREATE ... AS, in the client's own words if they can be found in the text."""
     body = create.expression.sql(dialect="bigquery")
     for match in _BODY.finditer(statement.sql):
         query = read_statement(statement.sql[match.end() :], project=project)
@@ -53,8 +53,8 @@ def query_of(statement: Statement, create: exp.Create, project: str) -> Statemen
     return read_statement(body, project=project)
 
 
-def enter_table(create: exp.Create, target: TableName, statements: Statements, destinations: Destinations) -> None:
-    """Enter into the catalog what the head of a CREATE TABLE AS says of its table: description, partitioning, ..."""
+def register_table(create: exp.Create, target: TableName, statements: Statements, destinations: Destinations) -> None:
+    """Write the options of a CREATE TABLE AS (description, partitioning, ...) into the catalog."""
     head = create.copy()
     head.set("expression", exp.select("1"))
     sync_created_table(head.sql(dialect="bigquery"), statements.project, statements.context)
@@ -64,13 +64,13 @@ def enter_table(create: exp.Create, target: TableName, statements: Statements, d
 def create_model_view(
     statement: Statement, statements: Statements, destinations: Destinations
 ) -> tuple[str, TableName]:
-    """Make a view whose query uses models; return the operation and the view.
+    """Create a view whose query uses models; return the operation and the view.
 
-    DuckDB gets a view of the same columns without rows, to know them by: whoever reads the view has its query put in
-    its place (``Statements.prepare``).
+    DuckDB gets a view with the same columns and without rows. A statement that reads the view has the view's query
+    inlined (``Statements.prepare``).
 
     Raises:
-        QueryError: The view is there already, or its query is not valid.
+        QueryError: The view exists, or its query is not valid.
     """
     create = statement.tree
     if not isinstance(create, exp.Create) or statement.target is None:
@@ -90,12 +90,13 @@ def create_model_view(
 
 def _sql_type(f: Field) -> str:
     """Return the GoogleSQL type of a field."""
-    name = _SQL_NAME.get(f["type"], f["type"])
+    kind = str(f["type"])
+    name = _SQL_NAME.get(kind, kind)
     if name == "RECORD":
         name = "STRUCT<" + ", ".join(f"`{child['name']}` {_sql_type(child)}" for child in f["fields"]) + ">"
     return f"ARRAY<{name}>" if f.get("mode") == "REPEATED" else name
 
 
-def outcome_of(operation: str, target: TableName) -> dict[str, Any]:
-    """Return what ``statistics.query`` says of a definition."""
+def definition_statistics(operation: str, target: TableName) -> dict[str, Any]:
+    """Return the part of ``statistics.query`` about a definition."""
     return {"ddlOperationPerformed": operation, "ddlTargetTable": target.reference()}

@@ -1,4 +1,4 @@
-"""Dry runs: what a query would give and cost, found out without running it.
+"""Dry runs: the schema and the cost of a query, without running it.
 
 https://cloud.google.com/bigquery/docs/running-queries#dry-run
 """
@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.schema import Field, field_of
 from localcloud.bigquery.queries.accounting import Accounting
-from localcloud.bigquery.queries.definitions import outcome_of
+from localcloud.bigquery.queries.definitions import definition_statistics
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.statement import (
@@ -21,37 +21,38 @@ from localcloud.bigquery.sql.statement import (
     TableName,
     read_statement,
 )
-from localcloud.bigquery.tables.destinations import Destinations, Disposition, refuse_duplicates
+from localcloud.bigquery.tables.destinations import Destinations, Disposition, reject_duplicates
 
 
 class Previews:
-    """Looks at single statements."""
+    """Makes dry runs of single statements."""
 
     def __init__(self, destinations: Destinations, accounting: Accounting) -> None:
+        """Create it with the catalog of ``destinations``."""
         self._destinations = destinations
         self._accounting = accounting
 
-    def look_at(self, sql: str, query: dict[str, Any], statements: Statements) -> dict[str, Any]:
+    def statistics(self, sql: str, query: dict[str, Any], statements: Statements) -> dict[str, Any]:
         """Return the ``statistics.query`` of a dry run.
 
         Args:
-            sql: The statement.
+            sql: One GoogleSQL statement.
             query: The REST ``JobConfigurationQuery``.
-            statements: Translates it.
+            statements: The statements of the job.
 
         Raises:
-            QueryError: It is not valid, or names what is not there.
+            QueryError: The statement is not valid, or names something that does not exist.
         """
         prepared = statements.prepare(sql)
         statement = read_statement(prepared, project=statements.project)
         statements.check(statement)
-        # Estimates count rows that are there, which are as many as the query reads.
-        found = self._accounting.described(statement) | {"totalBytesProcessedAccuracy": "PRECISE"}
+        # The estimate counts the rows that exist, which are the rows that the query would read.
+        found = self._accounting.describe(statement) | {"totalBytesProcessedAccuracy": "PRECISE"}
         schema = self._schema_of(statement, statements, read_statement(sql, project=statements.project))
         if schema is not None:
             found["schema"] = {"fields": schema}
         if statement.target is not None and statement.kind in DDL_OPERATIONS:
-            found |= outcome_of(DDL_OPERATIONS[statement.kind], statement.target)
+            found |= definition_statistics(DDL_OPERATIONS[statement.kind], statement.target)
         if query.get("destinationTable") and statement.is_query:
             target = TableName.of(query["destinationTable"], statements.project)
             self._destinations.check_target(target, Disposition.of(query), statements.location)
@@ -59,11 +60,11 @@ class Previews:
         return found
 
     def _schema_of(self, statement: Statement, statements: Statements, original: Statement) -> list[Field] | None:
-        """Return the schema that a statement's result or target has; it is bound to the catalog on the way."""
+        """Return the schema of a statement's result or target, or None. The statement is also checked against the catalog."""
         if statement.is_query:
             duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
-            columns = original.named(statements.columns(duckdb_sql, original.sql))
-            refuse_duplicates(columns)
+            columns = original.with_names(statements.columns(duckdb_sql, original.sql))
+            reject_duplicates(columns)
             return [field_of(*column) for column in columns]
         body = statement.tree.args.get("expression") if statement.tree is not None else None
         if statement.kind in ("CREATE_TABLE_AS_SELECT", "CREATE_VIEW") and isinstance(body, exp.Query):
@@ -72,7 +73,7 @@ class Previews:
         if statement.kind in DML_TYPES and statement.kind != "TRUNCATE_TABLE":
             self._plan(statement, statements, original.sql)
         if not statement.kind:
-            # Nothing that is known here: the translator says what is wrong with it.
+            # An unknown statement: the translator raises the error.
             statements.translate_prepared(statement.sql, original.sql)
         return None
 

@@ -1,4 +1,4 @@
-"""Query jobs: what BigQuery does with each kind of statement."""
+"""Runs query jobs: each kind of statement has a method."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from typing import Any
 from bqemulator.api.dependencies import AppContext
 from bqemulator.domain.errors import DomainError
 from bqemulator.jobs.executor import build_response_schema, parse_export_data
-from bqemulator.scripting.ast import SqlStmt
-from bqemulator.scripting.parser import parse_script
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
@@ -26,13 +24,13 @@ from localcloud.bigquery.queries.children import Step, child_jobs
 from localcloud.bigquery.queries.definitions import (
     create_model_view,
     created_table,
-    enter_table,
+    definition_statistics,
     operation_on,
-    outcome_of,
     query_of,
+    register_table,
 )
 from localcloud.bigquery.queries.previews import Previews
-from localcloud.bigquery.queries.scripts import run_script
+from localcloud.bigquery.queries.scripts import is_script, run_script, script_type
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.literals import plain_literals
@@ -46,7 +44,7 @@ from localcloud.bigquery.tables.destinations import (
     Destinations,
     Disposition,
     Source,
-    refuse_duplicates,
+    reject_duplicates,
 )
 from localcloud.bigquery.tables.engine import Cancelled, Engine
 from localcloud.bigquery.tables.exporting import Export, export
@@ -66,20 +64,20 @@ _DML_COUNTER = {
     "TRUNCATE_TABLE": "deletedRowCount",
 }
 _ABORT_SESSION = re.compile(r"\s*CALL\s+BQ\.ABORT_SESSION\s*\(", re.IGNORECASE)
-# What bqemulator makes with types of its own.
+# Statements whose tables bqemulator creates with its own column types.
 _TIDIED = frozenset({"CREATE_TABLE", "CREATE_TABLE_AS_SELECT", "ALTER_TABLE"})
 
 
 @dataclass
 class Outcome:
-    """What a query job came to.
+    """The outcome of a query job.
 
     Attributes:
-        rows: Its rows.
-        destination: The table that they are in, or the model that was made.
-        written: How many rows it wrote into a table, or None.
-        statistics: What its ``statistics.query`` says.
-        script: Whether it was a script.
+        rows: The rows of the result.
+        destination: The table of the rows, or the created model, or None.
+        written: The number of rows that the job wrote into a table, or None.
+        statistics: The ``statistics.query`` of the job.
+        script: Whether the job is a script.
     """
 
     rows: Rows = NO_ROWS
@@ -102,6 +100,7 @@ class QueryJobs:
         sessions: Sessions,
         store: ObjectStore,
     ) -> None:
+        """Create the runner with the parts of BigQuery that queries use."""
         self._context = context
         self._learning = learning
         self._destinations = destinations
@@ -113,7 +112,7 @@ class QueryJobs:
         self._engine: Engine = destinations.engine
 
     def run(self, job: Job) -> None:
-        """Run a query job on the calling thread's cursor; its rows and statistics are then in the job.
+        """Run a query job on the calling thread's cursor, and set its rows and statistics.
 
         Raises:
             QueryError: The query failed.
@@ -123,7 +122,7 @@ class QueryJobs:
         try:
             outcome = self._perform(job, self._statements(job))
         finally:
-            job.statistics = self._accounting.of_job(
+            job.statistics = self._accounting.job_statistics(
                 job,
                 self._context.clock.now(),
                 {key: value for key, value in outcome.statistics.items() if value != ""},
@@ -135,10 +134,10 @@ class QueryJobs:
             query.setdefault("destinationTable", outcome.destination.reference())
 
     def dry_run(self, job: Job) -> None:
-        """Look at a query without running it; what is found is then in the job's statistics.
+        """Check a query without running it, and set the statistics of the job.
 
         Raises:
-            QueryError: It is not valid, or names what is not there.
+            QueryError: The query is not valid, or names something that does not exist.
         """
         query = job.configuration["query"]
         sql = plain_literals(job.dialect_sql or query["query"])
@@ -150,11 +149,11 @@ class QueryJobs:
             result = self._learning.execute(model, statements, dry_run=True)
             found |= {"statementType": result.statement_type} | result.statistics
         else:
-            found |= self._previews.look_at(sql, query, statements)
+            found |= self._previews.statistics(sql, query, statements)
         job.statistics = {"totalBytesProcessed": found["totalBytesProcessed"], "query": found}
 
     def export_model(self, job: Job, model: dict[str, str], uri: str) -> None:
-        """Write a model's files to a bucket, as EXPORT MODEL does. Raises ``QueryError``."""
+        """Export a model to a bucket, like EXPORT MODEL. Raises ``QueryError``."""
         name = f"`{model.get('projectId') or job.key.project}.{model['datasetId']}.{model['modelId']}`"
         statements = self._statements(job)
         statement = statements.model_statement(f"EXPORT MODEL {name} OPTIONS(URI = '{uri}')")
@@ -162,10 +161,10 @@ class QueryJobs:
             self._learning.execute(statement, statements, dry_run=False)
 
     def copy_model(self, job: Job, source: TableName, target: TableName, *, replacing: bool) -> bool:
-        """Copy a model, as a copy job that names one does; return whether ``source`` is one.
+        """Copy a model, for a copy job; return False if ``source`` is not a model.
 
         Raises:
-            QueryError: The target's dataset is not there, or a model of that name is and may not be replaced.
+            QueryError: The dataset of the target does not exist, or the target exists and ``replacing`` is False.
         """
         models = self._learning.models
         reference = ModelReference(source.project, source.dataset, source.table)
@@ -179,7 +178,7 @@ class QueryJobs:
         return True
 
     def location_of(self, project: str, dataset: str) -> str | None:
-        """Return where a dataset is, or None."""
+        """Return the location of a dataset, or None if it does not exist."""
         meta = self._context.catalog.get_dataset(project, dataset)
         return meta.location if meta is not None else None
 
@@ -204,7 +203,7 @@ class QueryJobs:
         )
 
     def _session_dataset(self, job: Job) -> str | None:
-        """Return the hidden dataset of the job's session, made where the job speaks of it."""
+        """Return the hidden dataset of the job's session, and create it if the query names it."""
         if job.session_id is None:
             return None
         dataset = f"_session_{job.session_id}"
@@ -239,7 +238,7 @@ class QueryJobs:
             return self._run_create_as(query, statements, original)
         if original.kind == "CREATE_VIEW" and self._learning.uses_models(original.sql):
             operation, view = create_model_view(original, statements, self._destinations)
-            return Outcome(statistics=self._accounting.described(original) | outcome_of(operation, view))
+            return Outcome(statistics=self._accounting.describe(original) | definition_statistics(operation, view))
         if original.kind == "EXPORT_DATA":
             return self._run_export(query, statements, original)
         return self._run_other(query, statements, original)
@@ -275,39 +274,39 @@ class QueryJobs:
         duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
         bound, values = statements.bind(duckdb_sql)
         name = self._anonymous.name_for(job.key)
-        with _told(original.sql, duckdb_sql, job.key.location):
+        with _query_errors(original.sql, duckdb_sql, job.key.location):
             names = original.column_names()
             if names is None:
                 columns = statements.columns(duckdb_sql, original.sql)
-                refuse_duplicates(columns)
+                reject_duplicates(columns)
             else:
-                refuse_duplicates([(column, None) for column in names])
+                reject_duplicates([(column, None) for column in names])
             rows = self._anonymous.keep(name, bound, values, names, job.key.location)
-        return Outcome(rows, name, statistics=self._accounting.described(statement))
+        return Outcome(rows, name, statistics=self._accounting.describe(statement))
 
     def _run_select_into(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
         name = TableName.of(query["destinationTable"], statements.project)
         disposition = Disposition.of(query)
-        # Looked at before the query runs, which may take long, and again when it writes.
+        # Checked before the query runs, which may take long, and again before it writes.
         self._destinations.check_target(name, disposition, statements.location)
         statement, written = self._write(query, statements, original, name, disposition)
         fields = [field_of(*row[:2]) for row in self._engine.execute(f"DESCRIBE {name.quoted}").fetchall()]
         rows = RowsInTable(fields, self._engine, name)
-        return Outcome(rows, name, written, self._accounting.described(statement))
+        return Outcome(rows, name, written, self._accounting.describe(statement))
 
     def _run_create_as(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
-        """The query of a CREATE TABLE AS goes the way of a destination table, which is made or replaced by it."""
+        """Run a CREATE TABLE AS: write its query to a destination table, which it creates or replaces."""
         create, target = original.tree, original.target
         assert isinstance(create, exp.Create)
         assert target is not None
         operation = operation_on(create, target, self._destinations)
         if operation == "SKIP":
-            return Outcome(statistics=self._accounting.described(original) | outcome_of(operation, target))
+            return Outcome(statistics=self._accounting.describe(original) | definition_statistics(operation, target))
         select = query_of(original, create, statements.project)
         statement, written = self._write(query, statements, select, target, Disposition(write="WRITE_TRUNCATE"))
-        enter_table(create, target, statements, self._destinations)
-        statistics = self._accounting.described(statement) | {"statementType": original.kind}
-        return Outcome(NO_ROWS, target, written, statistics | outcome_of(operation, target))
+        register_table(create, target, statements, self._destinations)
+        statistics = self._accounting.describe(statement) | {"statementType": original.kind}
+        return Outcome(NO_ROWS, target, written, statistics | definition_statistics(operation, target))
 
     def _write(
         self,
@@ -317,18 +316,21 @@ class QueryJobs:
         name: TableName,
         disposition: Disposition,
     ) -> tuple[Statement, int]:
-        """Write a query's rows into a table; return the statement as it was run, and the number of rows."""
+        """Write a query's rows into a table; return the prepared statement and the number of rows."""
         statement = read_statement(statements.prepare(original.sql), project=statements.project)
         self._accounting.check_billing(query, statement)
         duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
         bound, values = statements.bind(duckdb_sql)
-        columns = original.named(statements.columns(duckdb_sql, original.sql))
-        with _told(original.sql, duckdb_sql, statements.location):
+        columns = original.with_names(statements.columns(duckdb_sql, original.sql))
+        with _query_errors(original.sql, duckdb_sql, statements.location):
             source = Source(bound, values, tuple(columns))
             return statement, self._destinations.write(name, source, disposition, location=statements.location)
 
     def _run_export(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
-        """EXPORT DATA: https://cloud.google.com/bigquery/docs/reference/standard-sql/export-statements"""
+        """Run EXPORT DATA.
+
+        https://cloud.google.com/bigquery/docs/reference/standard-sql/export-statements
+        """
         try:
             request = parse_export_data(original.sql)
         except DomainError as error:
@@ -340,38 +342,40 @@ class QueryJobs:
         duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
         bound, values = statements.bind(duckdb_sql)
         options = request.options
-        what = Export(options.uri, options.format, options.compression, options.header, options.field_delimiter or ",")
-        with _told(original.sql, duckdb_sql, statements.location):
-            rows = export(self._engine, self._store, bound, values, what)
+        target = Export(
+            options.uri, options.format, options.compression, options.header, options.field_delimiter or ","
+        )
+        with _query_errors(original.sql, duckdb_sql, statements.location):
+            rows = export(self._engine, self._store, bound, values, target)
         exported = {"fileCount": "1", "rowCount": str(rows)}
-        statistics = self._accounting.described(statement) | {"statementType": original.kind}
+        statistics = self._accounting.describe(statement) | {"statementType": original.kind}
         return Outcome(statistics=statistics | {"exportDataStatistics": exported})
 
     def _run_other(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
-        """DML and the rest of DDL: bqemulator's executor does it."""
+        """Run DML, or DDL without a method of its own, in bqemulator's executor."""
         prepared = statements.prepare(original.sql)
         statement = read_statement(prepared, project=statements.project)
         self._accounting.check_billing(query, statement)
         dropped = self._dropped_models(statement, statements.project)
         with self._destinations.writing(statement.target):
-            table, fields, told = statements.execute(prepared, original.sql)
+            table, fields, reported = statements.execute(prepared, original.sql)
             if statement.target is not None and statement.kind in _TIDIED:
                 self._destinations.tidy(statement.target)
         for reference in dropped:
             self._learning.models.delete(reference["projectId"], reference["datasetId"], reference["modelId"])
-        told.pop("totalRows", None)
-        statistics = told | self._accounting.described(statement)
+        reported.pop("totalRows", None)
+        statistics = reported | self._accounting.describe(statement)
         if statement.kind in DDL_OPERATIONS and statement.target is not None:
-            operation = told.get("ddlOperationPerformed") or DDL_OPERATIONS[statement.kind]
-            statistics |= outcome_of(operation, statement.target)
-        affected = told.get("numDmlAffectedRows")
+            operation = reported.get("ddlOperationPerformed") or DDL_OPERATIONS[statement.kind]
+            statistics |= definition_statistics(operation, statement.target)
+        affected = reported.get("numDmlAffectedRows")
         if affected is not None and statement.kind in _DML_COUNTER:
             statistics["dmlStats"] = {_DML_COUNTER[statement.kind]: affected}
         written = int(affected) if affected is not None else None
         return Outcome(RowsInMemory(fields, table), statement.target, written, statistics)
 
     def _dropped_models(self, statement: Statement, project: str) -> list[dict[str, str]]:
-        """Return the models that go with the dataset of a DROP SCHEMA. Raises ``QueryError`` if that is not allowed."""
+        """Return the models in the dataset of a DROP SCHEMA. Raises ``QueryError`` if there are some and it has no CASCADE."""
         drop = statement.tree
         if statement.kind != "DROP_SCHEMA" or not isinstance(drop, exp.Drop) or not isinstance(drop.this, exp.Table):
             return []
@@ -383,29 +387,11 @@ class QueryJobs:
 
 
 @contextmanager
-def _told(sql: str, duckdb_sql: str | None, location: str) -> Iterator[None]:
-    """Turn what goes wrong inside into what the client is told. Raises ``QueryError``."""
+def _query_errors(sql: str, duckdb_sql: str | None, location: str) -> Iterator[None]:
+    """Translate exceptions in the ``with`` block to BigQuery's errors. Raises ``QueryError``."""
     try:
         yield
     except Cancelled:
         raise
     except Exception as error:
         raise query_error(error, sql=sql, duckdb_sql=duckdb_sql, location=location) from error
-
-
-def is_script(sql: str) -> bool:
-    """Return whether ``sql`` is more than one plain statement. Raises ``QueryError`` if it can't be read."""
-    try:
-        parsed = parse_script(sql).statements
-    except DomainError as error:
-        raise query_error(error, sql=sql) from error
-    if not parsed:
-        raise QueryError("Syntax error: Unexpected end of statement", location="query")
-    return len(parsed) != 1 or not isinstance(parsed[0], SqlStmt)
-
-
-def script_type(sql: str) -> str:
-    """Return the ``statementType`` of what runs as a script: SCRIPT, or what its only statement makes."""
-    kind = read_statement(sql, project="").kind
-    alone = len(parse_script(sql).statements) == 1
-    return kind if alone and kind in ("CREATE_FUNCTION", "CREATE_TABLE_FUNCTION", "CREATE_PROCEDURE") else "SCRIPT"

@@ -1,4 +1,4 @@
-"""Scripts: statement by statement on the way of single statements."""
+"""Runs scripts, and prepares each of their statements like a single statement."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 import pyarrow as pa
-from bqemulator.domain.errors import InvalidQueryError
+from bqemulator.domain.errors import DomainError, InvalidQueryError
+from bqemulator.scripting.ast import SqlStmt
 from bqemulator.scripting.exceptions import ReturnSignal
 from bqemulator.scripting.interpreter import ScriptInterpreter
+from bqemulator.scripting.parser import parse_script
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.queries.children import Step
@@ -34,14 +36,14 @@ _ERROR_VARIABLE = "__error_message__"
 
 
 class Script(ScriptInterpreter):
-    """bqemulator's interpreter, with each statement made ready just before it is translated.
+    """bqemulator's interpreter, which prepares each statement just before its translation.
 
-    These methods are the seam: every statement of a script, dynamic SQL and expressions included, comes through one of
-    them with its temporary tables already made.
+    The overridden methods run each statement of a script, dynamic SQL and expressions included. At that time, the
+    temporary tables that a statement reads exist.
     """
 
     def __init__(self, statements: Statements, steps: list[Step]) -> None:
-        """What the script runs is added to ``steps``."""
+        """Create an interpreter that adds each statement to ``steps``."""
         super().__init__(statements.context, statements.project, caller=statements.caller)
         self._statements = statements
         self._steps = steps
@@ -69,8 +71,8 @@ class Script(ScriptInterpreter):
             statements.destinations.tidy(statement.target)
 
     async def _run_query(self, bq_sql: str) -> pa.Table:
-        table = await self._told(super()._run_query(self._prepared(bq_sql)), bq_sql)
-        # What DuckDB answers to DML.
+        table = await self._run_translating_errors(super()._run_query(self._prepared(bq_sql)), bq_sql)
+        # DuckDB's result of DML: the number of changed rows.
         self._affected = table.column(0)[0].as_py() if table.column_names == ["Count"] and table.num_rows == 1 else None
         return table
 
@@ -82,17 +84,19 @@ class Script(ScriptInterpreter):
         self._name_columns(read_statement(bq_sql, project=self._statements.project))
 
     async def _run_query_with_params(self, bq_sql: str, using_values: list[Any]) -> pa.Table:
-        return await self._told(super()._run_query_with_params(self._prepared(bq_sql), using_values), bq_sql)
+        return await self._run_translating_errors(
+            super()._run_query_with_params(self._prepared(bq_sql), using_values), bq_sql
+        )
 
     def _prepared(self, sql: str) -> str:
         return self._statements.prepare(_ERROR_MESSAGE.sub(_ERROR_VARIABLE, plain_literals(sql)))
 
     async def _step(self, work: Awaitable[None], sql: str) -> None:
-        """Do one statement, and note that it was done."""
+        """Run one statement and add it to the steps."""
         began = self._ctx.clock.now()
         self._affected = None
         try:
-            await self._told(work, sql)
+            await self._run_translating_errors(work, sql)
         except ScriptFailure as failure:
             self._note(sql, began, failure.error)
             raise
@@ -104,12 +108,12 @@ class Script(ScriptInterpreter):
         affected = self._affected if statement.kind in DML_TYPES and error is None else None
         self._steps.append(Step(sql.strip(), statement, began, self._ctx.clock.now(), rows, affected, error))
 
-    async def _told(self, work: Awaitable[T], sql: str) -> T:
-        """Return what comes of ``work``; what goes wrong in it is told in a client's words, which a handler may read.
+    async def _run_translating_errors(self, work: Awaitable[T], sql: str) -> T:
+        """Return the result of ``work``, or raise its error in BigQuery's words, which a handler can read.
 
         Raises:
-            ScriptFailure: It went wrong.
-            Cancelled: The job was told to stop, which no handler is for.
+            ScriptFailure: The statement failed.
+            Cancelled: The job is stopped. Handlers do not catch this.
         """
         statements = self._statements
         try:
@@ -123,7 +127,7 @@ class Script(ScriptInterpreter):
             raise ScriptFailure(query_error(error, sql=sql, duckdb_sql=names, location=statements.location)) from error
 
     def _name_columns(self, statement: Statement) -> None:
-        """Call the columns of the result what the text calls them; DuckDB takes the names from its own SQL."""
+        """Rename the columns of the result as in the statement, because DuckDB takes the names from its own SQL."""
         names = statement.column_names() if statement.is_query else None
         if self._final_table is not None and names is not None and len(names) == self._final_table.num_columns:
             self._final_table = self._final_table.rename_columns(names)
@@ -157,3 +161,21 @@ def run_script(source: str, statements: Statements, steps: list[Step]) -> pa.Tab
         names = statements.names_in_engine(source)
         raise query_error(error, sql=source, duckdb_sql=names, location=statements.location) from error
     return result.final_table if result.final_table is not None else pa.table({})
+
+
+def is_script(sql: str) -> bool:
+    """Return whether ``sql`` is a script and not a single statement. Raises ``QueryError`` if it can't be parsed."""
+    try:
+        parsed = parse_script(sql).statements
+    except DomainError as error:
+        raise query_error(error, sql=sql) from error
+    if not parsed:
+        raise QueryError("Syntax error: Unexpected end of statement", location="query")
+    return len(parsed) != 1 or not isinstance(parsed[0], SqlStmt)
+
+
+def script_type(sql: str) -> str:
+    """Return the ``statementType`` of a script: SCRIPT, or that of its only statement if it creates a routine."""
+    kind = read_statement(sql, project="").kind
+    alone = len(parse_script(sql).statements) == 1
+    return kind if alone and kind in ("CREATE_FUNCTION", "CREATE_TABLE_FUNCTION", "CREATE_PROCEDURE") else "SCRIPT"

@@ -1,8 +1,8 @@
-"""GoogleSQL inside one job: made ready, translated, described, run.
+"""Prepares, translates, describes and runs the GoogleSQL statements of one job.
 
-The way of a statement: names without a dataset get the default one, views that use models are put in their place,
-ML functions are rewritten, bqemulator translates to DuckDB's SQL, table names become DuckDB's. Scripts go the same way
-statement by statement, so that what an earlier statement made is known to the next.
+The steps for each statement: add the default dataset to table names without one, inline the views that use models,
+rewrite ML functions, translate to DuckDB's SQL (bqemulator), replace table names by DuckDB's. The statements of a script
+are prepared one by one, so that each one sees what earlier statements created.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from localcloud.bigquery.sql.statement import (
     possible_tables,
     read_statement,
 )
-from localcloud.bigquery.sql.syntax import refuse_functions_left
+from localcloud.bigquery.sql.syntax import reject_unknown_functions
 from localcloud.bigquery.sql.translation import Translator
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.engine import Engine, complete
 
 _TRANSLATOR = Translator()
-# A session's temporary tables may be called by this dataset; they are then tables of a hidden one, as BigQuery's are.
+# The dataset name of a session's temporary tables, which are in a hidden dataset, as in BigQuery.
 _SESSION_TABLE = re.compile(r"(?<![\w`.])`?_SESSION`?\s*\.\s*", re.IGNORECASE)
 _TEMPORARY_OF_SESSION = re.compile(
     r"\b(CREATE\s+(?:OR\s+REPLACE\s+)?)TEMP(?:ORARY)?\s+(?=TABLE\s+`?_SESSION\b)", re.IGNORECASE
@@ -55,7 +55,7 @@ _TEMPORARY_OF_SESSION = re.compile(
 
 
 class Statements(Session):
-    """The statements of one job."""
+    """The statements of one job, and the job's interface for BigQuery ML."""
 
     def __init__(
         self,
@@ -71,6 +71,20 @@ class Statements(Session):
         session_dataset: str | None = None,
         dry_run: bool = False,
     ) -> None:
+        """Create the statements of a job.
+
+        Args:
+            destinations: The tables.
+            learning: BigQuery ML.
+            project: The project of the job.
+            default_dataset: The dataset of names without one (``project.dataset`` or ``dataset``), or None.
+            location: The location of the job.
+            parameters: The REST ``QueryParameter`` values, or None.
+            user: The e-mail address of the caller.
+            cancelled: Set when the job is stopped.
+            session_dataset: The hidden dataset of the session's temporary tables, or None.
+            dry_run: Whether statements are described only, so that no model is loaded or called.
+        """
         self.destinations = destinations
         self.context: AppContext = destinations.context
         self.engine: Engine = destinations.engine
@@ -98,14 +112,14 @@ class Statements(Session):
         return found.location
 
     def model_statement(self, sql: str) -> ModelStatement | CreateObjectTable | None:
-        """Return the statement about a model or an object table that ``sql`` is, or None. Raises ``QueryError``."""
+        """Return ``sql`` as a statement about a model or an object table, or None. Raises ``QueryError``."""
         return self.learning.parse(quote_dashed(sql), project=self.project, default_dataset=self.default_dataset)
 
     def check(self, statement: Statement) -> None:
-        """Refuse what the translation would let pass.
+        """Reject errors that the translation does not find.
 
         Raises:
-            NotFound: A dataset is somewhere else than the job.
+            NotFound: A dataset is in another location than the job.
             QueryError: A SELECT has no columns.
         """
         if isinstance(statement.tree, exp.Select) and not statement.tree.expressions:
@@ -117,23 +131,23 @@ class Statements(Session):
                     f"Not found: Dataset {name.project}:{name.dataset} was not found in location {self.location}"
                 )
 
-    # Making ready
+    # Preparing
 
     def prepare(self, sql: str) -> str:
-        """Return GoogleSQL that bqemulator can translate: default dataset filled in, model views and ML functions gone.
+        """Return GoogleSQL that bqemulator can translate: qualified, without ML functions and views that use models.
 
         Raises:
-            QueryError: An ML function is used wrongly, or not known here.
+            QueryError: An ML function is not valid or not supported.
         """
         sql = self.qualify(sql)
         sql = self._inline_model_views(sql)
         if self.learning.uses_models(sql):
             sql = self.learning.rewrite(sql, self, dry_run=self.dry_run)
-            refuse_functions_left(sql)
+            reject_unknown_functions(sql)
         return sql
 
     def qualify(self, sql: str) -> str:
-        """Return ``sql`` as sqlglot can read it, with the default dataset before table names that have none."""
+        """Return ``sql`` in a form that sqlglot can parse, with the default dataset added to table names without one."""
         if self._session_dataset is not None:
             sql = _SESSION_TABLE.sub(
                 f"`{self.project}`.`{self._session_dataset}`.", _TEMPORARY_OF_SESSION.sub(r"\1", sql)
@@ -153,7 +167,7 @@ class Statements(Session):
         return sql
 
     def _inline_model_views(self, sql: str) -> str:
-        """Put the queries of views that use models in the views' place, so that they meet the model as it is now."""
+        """Replace views that use models by their queries, so that a query uses the current model."""
         views = {name: query for name, query in self._mentioned_views(sql) if self.learning.uses_models(query)}
         if not views:
             return sql
@@ -167,7 +181,9 @@ class Statements(Session):
             if query is None or isinstance(node.parent, exp.Create):
                 continue
             body = sqlglot.parse_one(query, read="bigquery")
-            # TABLE name, as an argument of a table function, takes a query in brackets instead.
+            if not isinstance(body, exp.Query):
+                continue
+            # In an argument of a table function, a query in brackets replaces TABLE name, without an alias.
             argument = isinstance(node.parent, exp.Predict)
             node.replace(body.subquery() if argument else body.subquery(node.alias or node.name))
             found = True
@@ -187,7 +203,7 @@ class Statements(Session):
         return self._translate(self.qualify(sql), sql)
 
     def translate_prepared(self, sql: str, original: str) -> str:
-        """Return the DuckDB SQL of a statement that ``prepare`` gave; errors point at places in ``original``."""
+        """Return the DuckDB SQL of a prepared statement. Errors have positions in ``original``. Raises ``QueryError``."""
         return self._translate(sql, original)
 
     def _translate(self, sql: str, original: str) -> str:
@@ -206,7 +222,7 @@ class Statements(Session):
             raise query_error(error, sql=original, location=self.location) from error
 
     def bind(self, duckdb_sql: str) -> tuple[str, list[Any] | None]:
-        """Return the SQL and the values for the job's query parameters in it."""
+        """Return translated SQL, and the values of the job's query parameters in it."""
         bound, values = bind_parameters(duckdb_sql, self.parameters)
         return bound, values or None
 
@@ -218,7 +234,7 @@ class Statements(Session):
         return [Column(name, field_of(name, kind)) for name, kind in self.columns(duckdb_sql, sql)]
 
     def columns(self, duckdb_sql: str, original: str) -> list[tuple[str, str]]:
-        """Return names and DuckDB types of a translated query's result without running it. Raises ``QueryError``."""
+        """Return the name and DuckDB type of each result column without running the query. Raises ``QueryError``."""
         bound, values = self.bind(duckdb_sql)
         try:
             return [(row[0], row[1]) for row in self.engine.execute(f"DESCRIBE {bound}", values).fetchall()]
@@ -226,15 +242,19 @@ class Statements(Session):
             raise query_error(error, sql=original, duckdb_sql=duckdb_sql, location=self.location) from error
 
     def run(self, sql: str) -> None:
-        """Run one statement for what it does. Raises ``QueryError``."""
+        """Run one statement and ignore its rows. Raises ``QueryError``."""
         self.execute(self.prepare(sql), sql)
 
     def execute(self, prepared: str, original: str) -> tuple[pa.Table, list[Field], dict[str, Any]]:
-        """Run one prepared statement by bqemulator's executor.
+        """Run one prepared statement in bqemulator's executor.
 
-        Returns its rows, their fields, and the ``statistics.query`` that bqemulator gives. Raises ``QueryError``.
+        Returns:
+            The rows, their REST fields, and bqemulator's ``statistics.query``.
+
+        Raises:
+            QueryError: The statement failed.
         """
-        # bqemulator keeps results by job id alone, whatever the project and location.
+        # bqemulator keeps results by job id alone, so the id has to be unique across projects and locations.
         job_id = uuid.uuid4().hex
         try:
             meta = complete(
@@ -251,7 +271,7 @@ class Statements(Session):
             JOB_SCHEMAS.pop(job_id, None)
 
     def names_in_engine(self, sql: str) -> str:
-        """Return the full names of the statement's tables as DuckDB writes them, to complete its messages."""
+        """Return DuckDB's full names of the statement's tables, to complete table names in its messages."""
         return " ".join(name.quoted for name in read_statement(sql, project=self.project).tables)
 
 
@@ -263,7 +283,7 @@ def _split_dataset(name: str | None, project: str) -> tuple[str, str] | None:
 
 
 def _without_alias_traps(duckdb_sql: str) -> str:
-    """Return the SQL with ``now()`` for CURRENT_TIMESTAMP, which DuckDB takes for a column where an alias is called so."""
+    """Return the SQL with ``now()`` for CURRENT_TIMESTAMP, which DuckDB reads as a column if there is an alias of that name."""
     if "CURRENT_TIMESTAMP" not in duckdb_sql:
         return duckdb_sql
     for token in reversed(sqlglot.tokenize(duckdb_sql, read="duckdb")):

@@ -8,13 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
+from bqemulator.api.routes.tables import _table_to_rest
+from bqemulator.catalog.models import TableMeta
 from bqemulator.jobs.executor import execute_copy_job
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
+from localcloud.bigquery.base.schema import Field
 from localcloud.bigquery.job.jobs import Job
+from localcloud.bigquery.queries.queries import QueryJobs
 from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.sql.wording import plain
@@ -22,23 +26,17 @@ from localcloud.bigquery.tables.destinations import Destinations, Disposition, S
 from localcloud.bigquery.tables.engine import Engine, complete
 from localcloud.bigquery.tables.exporting import Export, export, split_uri
 from localcloud.bigquery.tables.loading import Files, schema_of
-
-if TYPE_CHECKING:
-    from bqemulator.catalog.models import TableMeta
-
-    from localcloud.bigquery.base.schema import Field
-    from localcloud.bigquery.queries.queries import QueryJobs
-    from localcloud.storage.store import ObjectStore
-
+from localcloud.storage.errors import NotFound as NoObject
+from localcloud.storage.store import ObjectStore
 
 _GZIP = b"\x1f\x8b"
 
 
 class TransferJobs:
-    """Moves rows between tables and files."""
+    """Runs load, extract and copy jobs."""
 
     def __init__(self, destinations: Destinations, store: ObjectStore, queries: QueryJobs) -> None:
-        """``queries`` runs the EXPORT MODEL that an extract job of a model is."""
+        """Create the runner; ``queries`` exports and copies models."""
         self._destinations = destinations
         self._queries = queries
         self._engine: Engine = destinations.engine
@@ -95,9 +93,7 @@ class TransferJobs:
     def _fields(
         options: dict[str, Any], existing: TableMeta | None, disposition: Disposition
     ) -> tuple[Field, ...] | None:
-        """Return the schema of the rows: the job's, else the table's unless it is replaced or to be found out."""
-        from bqemulator.api.routes.tables import _table_to_rest
-
+        """Return the fields of the rows: those of the job, else of the table; None to detect them in the files."""
         given = schema_of(options)
         if given is not None:
             return tuple(given)
@@ -113,12 +109,12 @@ class TransferJobs:
 
     @contextmanager
     def _files(self, job: Job, options: dict[str, Any]) -> Iterator[tuple[Path, ...]]:
-        """Give the job's files as paths: the one that was uploaded, or copies of those in the buckets."""
+        """Yield the paths of the job's files: the uploaded file, or copies of the objects in the buckets."""
         if job.upload is not None:
             path = job.upload
             with path.open("rb") as content:
                 compressed = content.read(2) == _GZIP
-            if compressed:  # DuckDB goes by the name
+            if compressed:  # DuckDB recognises a compressed file by its name
                 path = path.rename(path.with_suffix(".gz"))
             try:
                 yield (path,)
@@ -132,8 +128,6 @@ class TransferJobs:
             yield tuple(self._fetch(uris, Path(folder)))
 
     def _fetch(self, uris: list[str], folder: Path) -> Iterator[Path]:
-        from localcloud.storage.errors import NotFound as NoObject
-
         for uri in uris:
             bucket, pattern = split_uri(uri)
             try:
@@ -167,7 +161,7 @@ class TransferJobs:
         source = TableName.of(options["sourceTable"], job.key.project)
         if self._destinations.get(source) is None:
             raise NotFound(f"Not found: Table {source} was not found in location {job.key.location}")
-        what = Export(
+        target = Export(
             uris[0],
             (options.get("destinationFormat") or "CSV").upper(),
             options.get("compression"),
@@ -175,7 +169,7 @@ class TransferJobs:
             options.get("fieldDelimiter") or ",",
         )
         try:
-            export(self._engine, self._store, f"SELECT * FROM {source.quoted}", None, what)
+            export(self._engine, self._store, f"SELECT * FROM {source.quoted}", None, target)
         except duckdb.Error as error:
             raise query_error(error, location=job.key.location) from error
         job.statistics = {"extract": {"destinationUriFileCounts": ["1"]}}
@@ -189,8 +183,6 @@ class TransferJobs:
         if options.get("operationType", "COPY") not in ("COPY", "OPERATION_TYPE_UNSPECIFIED"):
             complete(execute_copy_job(job.key.project, job.key.id, job.configuration, self._destinations.context))
             return
-        from bqemulator.api.routes.tables import _table_to_rest
-
         sources = [TableName.of(reference, job.key.project) for reference in references]
         target = TableName.of(options["destinationTable"], job.key.project)
         replacing = Disposition.of(options).write == "WRITE_TRUNCATE"

@@ -1,4 +1,4 @@
-"""The bodies that carry a query's rows: jobs.query and jobs.getQueryResults."""
+"""The response bodies with the rows of a query: jobs.query and jobs.getQueryResults."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from localcloud.bigquery.rest.rows import rest_rows
 from localcloud.bigquery.running.service import page_token, position_of
 from localcloud.bigquery.tables.results import NO_ROWS
 
-# BigQuery ends a page at about 10 MB (https://cloud.google.com/bigquery/docs/paging-results); this is about as much.
+# BigQuery ends a page at about 10 MB (https://cloud.google.com/bigquery/docs/paging-results), which is about this size.
 ROWS_PER_PAGE = 50_000
-# HTTP has no status for it; Google's clients know 499 as "cancelled".
+# HTTP has no status for a cancelled job. Google's clients read 499 as "cancelled".
 _CANCELLED = 499
 
 
-def raise_failure(job: Job) -> None:
-    """Raise a failed job's error as the answer to a call for its rows."""
+def _raise_failure(job: Job) -> None:
+    """Raise the error of a failed job as the response to a call for its rows."""
     if job.error is None:
         return
     status = {"stopped": _CANCELLED}.get(job.error.reason, job.error.status)
@@ -26,7 +26,14 @@ def raise_failure(job: Job) -> None:
 
 
 def query_answer(job: Job, body: dict[str, Any], *, rows: bool = True) -> dict[str, Any]:
-    """Return the answer of jobs.query: https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs/query
+    """Return the response body of jobs.query.
+
+    https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs/query
+
+    Args:
+        job: The query job.
+        body: The body of the request.
+        rows: Whether to add the rows of a job that is DONE.
 
     Raises:
         QueryError: The query failed.
@@ -53,7 +60,7 @@ def query_answer(job: Job, body: dict[str, Any], *, rows: bool = True) -> dict[s
 
 
 def results_answer(job: Job, call: Call) -> dict[str, Any]:
-    """Return the answer of jobs.getQueryResults for the page that is asked for. Raises ``QueryError``."""
+    """Return the response body of jobs.getQueryResults for the requested page. Raises ``QueryError``."""
     answer = _common(job, "bigquery#getQueryResultsResponse")
     if job.state == DONE:
         token = call.query.get("pageToken")
@@ -71,7 +78,7 @@ def _common(job: Job, kind: str) -> dict[str, Any]:
     answer: dict[str, Any] = {"kind": kind, "jobReference": job.reference(), "jobComplete": job.state == DONE}
     if job.state != DONE:
         return answer
-    raise_failure(job)
+    _raise_failure(job)
     query = job.statistics.get("query", {})
     answer["totalBytesProcessed"] = query.get("totalBytesProcessed", "0")
     answer["cacheHit"] = query.get("cacheHit", False)
@@ -84,7 +91,7 @@ def _add_rows(answer: dict[str, Any], job: Job, *, start: int, size: int | None,
     rows: Rows = job.result or NO_ROWS
     fields = rows.fields
     if not fields:
-        # A statement without rows; to clients an absent total means just that.
+        # A statement without rows. DML responses have no total, by which clients recognise them.
         if "numDmlAffectedRows" not in answer:
             answer["totalRows"] = "0"
         answer["schema"] = {"fields": []}

@@ -1,7 +1,6 @@
-"""The HTTP face of the local BigQuery: which call goes where.
+"""The REST API of the local BigQuery: the routes.
 
-Jobs, queries, models, uploads and the discovery document are answered here, everything else by bqemulator (see
-``delegate``).
+Jobs, queries, models, uploads and the discovery document are handled here, other calls by bqemulator (see ``delegate``).
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from localcloud.base.http import Receive, Scope, Send
-from localcloud.bigquery.base.discovery import canonical, described_at
+from localcloud.bigquery.base.discovery import canonical, discovery_document
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.job.jobs import DONE, Job, JobFilter
+from localcloud.bigquery.job.history import JobFilter
+from localcloud.bigquery.job.jobs import DONE, Job
 from localcloud.bigquery.rest.answers import query_answer, results_answer
 from localcloud.bigquery.rest.delegate import Delegate
 from localcloud.bigquery.rest.messages import Answer, Call, read_call
@@ -48,7 +48,7 @@ SHORT_JOB_MS = 40
 
 
 class BigQueryApp:
-    """An ASGI application."""
+    """The ASGI application of the REST API."""
 
     def __init__(
         self,
@@ -62,6 +62,18 @@ class BigQueryApp:
         account_of: Callable[[str], str | None],
         default_user: str,
     ) -> None:
+        """Create the application.
+
+        Args:
+            service: The job methods.
+            delegate: Handles the calls without a route of their own.
+            models: The model methods.
+            tables: The methods of datasets, tables and rows.
+            anonymous: The anonymous tables.
+            uploads: The files of load jobs.
+            account_of: Returns the e-mail address of the account of an access token, or None.
+            default_user: The e-mail address of callers without a known account.
+        """
         self._service = service
         self._delegate = delegate
         self._models = models
@@ -83,29 +95,30 @@ class BigQueryApp:
             ("GET", _P + _MODELS + r"/(?P<model>[^/]+)", self._get_model),
             ("PATCH", _P + _MODELS + r"/(?P<model>[^/]+)", self._patch_model),
             ("DELETE", _P + _MODELS + r"/(?P<model>[^/]+)", self._delete_model),
-            ("GET", r"/bigquery/v2/projects", self._by(tables.list_projects)),
-            ("DELETE", _P + _DATASET, self._by(tables.delete_dataset)),
-            ("GET", _P + _DATASET + r"/tables", self._by(tables.list_tables)),
-            ("POST", _P + _DATASET + r"/tables", self._by(tables.insert_table)),
-            ("PATCH|PUT", _P + _DATASET + _TABLE, self._by(tables.update_table)),
-            ("DELETE", _P + _DATASET + _TABLE, self._by(tables.delete_table)),
-            ("POST", _P + _DATASET + _TABLE + r"/insertAll", self._by(tables.insert_all)),
+            ("GET", r"/bigquery/v2/projects", self._threaded(tables.list_projects)),
+            ("DELETE", _P + _DATASET, self._threaded(tables.delete_dataset)),
+            ("GET", _P + _DATASET + r"/tables", self._threaded(tables.list_tables)),
+            ("POST", _P + _DATASET + r"/tables", self._threaded(tables.insert_table)),
+            ("PATCH|PUT", _P + _DATASET + _TABLE, self._threaded(tables.update_table)),
+            ("DELETE", _P + _DATASET + _TABLE, self._threaded(tables.delete_table)),
+            ("POST", _P + _DATASET + _TABLE + r"/insertAll", self._threaded(tables.insert_all)),
             ("GET", r"/\$discovery/rest|/discovery/v1/apis/bigquery/v2/rest", self._discovery),
         )
         self._routes = [(frozenset(method.split("|")), re.compile(path), handler) for method, path, handler in routes]
 
     def stop(self) -> None:
-        """Let the threads go."""
+        """End the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond to one HTTP request."""
         if scope["type"] != "http":
             return
         try:
             answer = await self._answer(await read_call(scope, receive))
         except QueryError as error:
             answer = Answer(error.status, error.body())
-        except Exception as error:  # one call's failure must not end the connection without an answer
+        except Exception as error:  # respond to the client, whatever fails
             failure = query_error(error)
             failure.status = 500 if failure.reason == "jobInternalError" else failure.status
             answer = Answer(failure.status, failure.body())
@@ -121,8 +134,8 @@ class BigQueryApp:
             await self._in_thread(self._make_anonymous, TableName(*hidden.group("project", "dataset", "table")))
         return await self._delegate.answer(call)
 
-    def _by(self, method: Callable[[Call, dict[str, str]], Answer]) -> Handler:
-        """Return a handler that has ``method`` answer on a thread."""
+    def _threaded(self, method: Callable[[Call, dict[str, str]], Answer]) -> Handler:
+        """Return a handler that calls ``method`` on a thread."""
 
         async def handle(call: Call, names: dict[str, str]) -> Answer:
             return await self._delegate.in_thread(method, call, names)
@@ -145,9 +158,9 @@ class BigQueryApp:
         return await self._accepted(self._service.insert(names["project"], body, user))
 
     async def _accepted(self, job: Job) -> Answer:
-        """Answer that a job was taken; those that clients poll for get a moment before.
+        """Return the response for a new job, for other jobs than queries after a short wait.
 
-        A client that finds a load job running looks again after a second, and most are done sooner.
+        A client polls a load job once per second, and most load jobs are done sooner.
         """
         resource = job.resource()
         if "query" not in job.configuration:
@@ -207,12 +220,12 @@ class BigQueryApp:
     async def _results(self, call: Call, names: dict[str, str]) -> Answer:
         job = self._service.history.get(names["project"], names["job"], call.query.get("location"))
         if "query" not in job.configuration:
-            raise QueryError(f"Cannot return query results for a job that is no query: {job.key}", reason="invalid")
+            raise QueryError(f"Cannot return query results for a job that is not a query: {job.key}", reason="invalid")
         await self._wait(job, _wait_ms(call.integer("timeoutMs")))
         return await self._page(job, lambda: results_answer(job, call))
 
     async def _page(self, job: Job, build: Callable[[], dict[str, Any]]) -> Answer:
-        """Return a page of rows; what takes long is written in a thread."""
+        """Return a page of rows. Large pages are written on a thread."""
         rows = job.result
         if rows is None or rows.small:
             return Answer(200, build())
@@ -263,16 +276,16 @@ class BigQueryApp:
         return Answer(204, content=b"")
 
     async def _discovery(self, call: Call, names: dict[str, str]) -> Answer:
-        return Answer(200, described_at(self._address(call)))
+        return Answer(200, discovery_document(self._address(call)))
 
-    # Who and where
+    # Address and caller
 
     @staticmethod
     def _address(call: Call) -> str:
         return f"http://{call.headers.get('host', '127.0.0.1')}"
 
     def _user(self, call: Call) -> str:
-        """Return whose call it is: whom the token was made for or names, else the default service account."""
+        """Return the caller: the account of the access token or in its claims, else the default service account."""
         token = call.headers.get("authorization", "").removeprefix("Bearer ").strip()
         if (account := self._account_of(token)) is not None:
             return account

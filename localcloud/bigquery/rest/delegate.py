@@ -1,7 +1,6 @@
-"""bqemulator's own HTTP methods (datasets, tables, rows, routines), called in-process, with their answers put right.
+"""Calls bqemulator's own HTTP methods (datasets, tables, rows, routines) in this process and corrects their responses.
 
-They run in threads with an event loop each, so that a long one keeps nobody waiting; the engine gives every thread a
-cursor.
+Each thread has an event loop and a cursor, so that a long call does not block others.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote_plus
 
 from bqemulator.api.dependencies import AppContext
 from bqemulator.api.errors import install_exception_handlers
@@ -43,6 +43,7 @@ class Delegate:
     """Calls bqemulator's FastAPI application without its middleware."""
 
     def __init__(self, context: AppContext, sizes: Sizes) -> None:
+        """Create bqemulator's application around ``context``; ``sizes`` estimates the sizes of tables."""
         self._context = context
         self._sizes = sizes
         self._app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
@@ -67,20 +68,20 @@ class Delegate:
             runner.close()
 
     async def answer(self, call: Call) -> Answer:
-        """Return bqemulator's answer, amended."""
+        """Return bqemulator's corrected response."""
         return await self.in_thread(self.answer_now, call)
 
     async def in_thread(self, work: Callable[..., Answer], *arguments: Any) -> Answer:
-        """Return what ``work`` answers on one of the threads."""
+        """Return the result of ``work`` on one of the threads."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
     def answer_now(self, call: Call) -> Answer:
-        """Return bqemulator's answer, amended, on the calling thread."""
+        """Return bqemulator's corrected response, on the calling thread."""
         runner = getattr(self._threads, "runner", None)
         if runner is None:
             runner = self._threads.runner = asyncio.Runner()
             self._runners.append(runner)
-        # bqemulator cuts its lists and does not go on; they are cut into pages here.
+        # bqemulator truncates its lists without a next page, so the pages are made here from the whole list.
         lists = call.method == "GET" and any(pattern.fullmatch(call.path) for pattern in _LISTS)
         status, content = runner.run(self._call(replace(call, repeated=_WHOLE) if lists else call))
         if not content:
@@ -118,7 +119,7 @@ class Delegate:
 
         headers = {**call.headers, "content-length": str(len(call.content))}
         query = "&".join(
-            f"{_quoted(name)}={_quoted(value)}" for name, values in call.repeated.items() for value in values
+            f"{quote_plus(name)}={quote_plus(value)}" for name, values in call.repeated.items() for value in values
         )
         scope: dict[str, Any] = {
             "type": "http",
@@ -137,14 +138,14 @@ class Delegate:
         await self._app(scope, receive, send)
         return status, b"".join(chunks)
 
-    # Putting right
+    # Corrections
 
     def _amend_table(self, call: Call, match: re.Match[str], body: dict[str, Any]) -> None:
         name = TableName(*match.group("project", "dataset", "table"))
         self.complete_table(name, body)
 
     def complete_table(self, name: TableName, body: dict[str, Any]) -> None:
-        """Fill in what bqemulator's table resource lacks: numbers of now, the location, a view's query."""
+        """Add what bqemulator's table resource lacks: the current number of rows and bytes, the location, a view's query."""
         meta = self._context.catalog.get_table(name.project, name.dataset, name.table)
         dataset = self._context.catalog.get_dataset(name.project, name.dataset)
         if dataset is not None:
@@ -199,7 +200,7 @@ def _paginate(call: Call, body: dict[str, Any], key: str) -> None:
 
 
 def _has_labels(entry: dict[str, Any], wanted: str | None) -> bool:
-    """Return whether a dataset has the labels of a filter as ``labels.key:value labels.other``."""
+    """Return whether a dataset has the labels of a filter such as ``labels.key:value labels.other``."""
     labels = entry.get("labels", {})
     for condition in (wanted or "").split():
         key, separator, value = condition.removeprefix("labels.").partition(":")
@@ -218,9 +219,3 @@ def _plain_error(status: int, body: dict[str, Any]) -> dict[str, Any]:
     for detail in error.get("errors", []):
         detail["message"] = plain_names(detail.get("message", ""))
     return body
-
-
-def _quoted(text: str) -> str:
-    from urllib.parse import quote_plus
-
-    return quote_plus(text)

@@ -1,4 +1,4 @@
-"""HTTP requests and answers of the BigQuery API, between ASGI and plain values."""
+"""HTTP requests and responses of the BigQuery API, between ASGI and plain values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ JSON_TYPE = b"application/json; charset=UTF-8"
 
 @dataclass
 class Answer:
-    """What is answered: a status, a JSON value or bytes, and further headers."""
+    """An HTTP response.
+
+    Attributes:
+        status: The HTTP status.
+        body: The JSON value of the body, or None.
+        content: The bytes of the body, in place of ``body``.
+        headers: Headers in addition to content type and length.
+    """
 
     status: int = 200
     body: Any = None
@@ -25,7 +32,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
     async def send(self, send: Send) -> None:
-        """Answer with it."""
+        """Send the response."""
         content = self.content
         if content is None:
             content = b"" if self.body is None else json.dumps(self.body, separators=(",", ":")).encode()
@@ -42,10 +49,10 @@ class Call:
     Attributes:
         method: ``GET`` and so on.
         path: The path without the query string.
-        query: The query string's parameters; of repeated ones the last.
-        headers: Lower-case names.
+        query: The query parameters, with the last value of repeated ones.
+        headers: The headers, with names in lower case.
         content: The body, decompressed.
-        repeated: The query string's parameters with every value.
+        repeated: The query parameters with all values.
     """
 
     method: str
@@ -56,7 +63,7 @@ class Call:
     repeated: dict[str, list[str]]
 
     def json(self) -> dict[str, Any]:
-        """Return the body as a JSON object. Raises ``QueryError`` if it is none."""
+        """Return the body as a JSON object, empty without a body. Raises ``QueryError`` if it is not a JSON object."""
         if not self.content:
             return {}
         try:
@@ -68,7 +75,7 @@ class Call:
         return value
 
     def integer(self, name: str) -> int | None:
-        """Return a query parameter as an integer, None where it is missing. Raises ``QueryError``."""
+        """Return a query parameter as an integer, or None if it is missing. Raises ``QueryError``."""
         text = self.query.get(name)
         if text is None or text == "":
             return None
@@ -78,12 +85,12 @@ class Call:
             raise QueryError(f"Invalid value for {name}: {text}", reason="invalid") from error
 
     def flag(self, name: str) -> bool:
-        """Return a boolean query parameter, False where it is missing."""
+        """Return a boolean query parameter, or False if it is missing."""
         return self.query.get(name, "").lower() in ("true", "1")
 
 
 async def read_call(scope: Scope, receive: Receive) -> Call:
-    """Read a whole request. Raises ``QueryError`` for a body that can't be decompressed."""
+    """Read a whole request. Raises ``QueryError`` if the body can't be decompressed."""
     chunks: list[bytes] = []
     more = True
     while more:

@@ -1,19 +1,17 @@
-"""The models methods of the API, answered from the models that BigQuery ML holds.
+"""The model methods of the REST API.
 
 https://cloud.google.com/bigquery/docs/reference/rest/v2/models
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bqemulator.api.dependencies import AppContext
 
 from localcloud.bigquery.base.errors import NotFound
+from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.running.service import page_token, position_of
-
-if TYPE_CHECKING:
-    from localcloud.bigquery.ml.service import MachineLearning
 
 _LISTED = (
     "modelReference",
@@ -30,9 +28,10 @@ _LISTED = (
 
 
 class ModelMethods:
-    """list, get, patch and delete."""
+    """Lists, returns, patches and deletes models."""
 
     def __init__(self, context: AppContext, learning: MachineLearning) -> None:
+        """Create the methods for the models of ``learning``."""
         self._context = context
         self._models = learning.models
 
@@ -54,13 +53,13 @@ class ModelMethods:
         return body
 
     def get(self, project: str, dataset: str, model: str) -> dict[str, Any]:
-        """Return a model. Raises ``QueryError`` 404."""
+        """Return a model. Raises ``NotFound``."""
         return self._models.get(project, dataset, model)
 
     def patch(self, project: str, dataset: str, model: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Change a model's description, labels, name or expiry. Raises ``QueryError``."""
+        """Change a model's description, labels, friendly name or expiration time. Raises ``QueryError``."""
         return self._models.patch(project, dataset, model, body)
 
     def delete(self, project: str, dataset: str, model: str) -> None:
-        """Delete a model. Raises ``QueryError`` 404."""
+        """Delete a model. Raises ``NotFound``."""
         self._models.delete(project, dataset, model)

@@ -1,4 +1,4 @@
-"""Rows as REST has them: ``{"f": [{"v": "1"}, {"v": "text"}]}``.
+"""Writes rows in REST's format: ``{"f": [{"v": "1"}, {"v": "text"}]}``.
 
 https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/list
 """
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from bqemulator.storage.arrow_bridge import arrow_table_to_bq_rows
 
-# Columns of these types are written as a whole; bqemulator writes the others value by value.
+# Columns of these types are converted as a whole, which is faster. bqemulator converts the others value by value.
 _WHOLE: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.ChunkedArray], list[Any]]], ...] = (
     (pa.types.is_integer, lambda column: pc.cast(column, pa.string()).to_pylist()),
     (pa.types.is_boolean, lambda column: pc.cast(column, pa.string()).to_pylist()),
@@ -24,11 +24,11 @@ _NAMES_OF_FLOATS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 def rest_rows(table: pa.Table, *, int64_timestamps: bool = True) -> list[dict[str, Any]]:
-    """Return the rows of ``table``.
+    """Return the REST rows of ``table``.
 
     Args:
         table: The rows.
-        int64_timestamps: Whether TIMESTAMP is microseconds (``formatOptions.useInt64Timestamp``) or else seconds.
+        int64_timestamps: Whether a TIMESTAMP is in microseconds (``formatOptions.useInt64Timestamp``), not in seconds.
     """
     if not table.num_columns:
         return []
@@ -55,7 +55,7 @@ def _float(value: float | None) -> str | None:
 
 
 def seconds(microseconds: int) -> str:
-    """Return microseconds as BigQuery writes a TIMESTAMP by default: seconds in scientific notation."""
+    """Return microseconds in BigQuery's default format of a TIMESTAMP: seconds in scientific notation."""
     sign = "-" if microseconds < 0 else ""
     digits = str(abs(microseconds))
     if len(digits) <= 6:

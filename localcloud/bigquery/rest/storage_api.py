@@ -1,8 +1,7 @@
-"""The Storage Read and Write API over gRPC, bqemulator's, on threads instead of an event loop."""
+"""Serves bqemulator's Storage Read and Write API over gRPC, on threads instead of an event loop."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -19,9 +18,10 @@ _MESSAGE_BYTES = 64 * 1024 * 1024
 
 
 class ReadHandler(BigQueryReadHandler):
-    """Reads anonymous result tables too."""
+    """bqemulator's read handler, which can also read anonymous tables."""
 
     def __init__(self, context: AppContext, anonymous: AnonymousTables) -> None:
+        """Create the handler."""
         super().__init__(context)
         self._anonymous = anonymous
 
@@ -35,14 +35,11 @@ class ReadHandler(BigQueryReadHandler):
         return super()._handle_create_read_session(request_bytes, context)
 
 
-def serve_storage_api(
-    context: AppContext, anonymous: AnonymousTables, interceptors: Sequence[grpc.ServerInterceptor] = ()
-) -> tuple[grpc.Server, int]:
-    """Start serving on a free port; return server and port."""
+def serve_storage_api(context: AppContext, anonymous: AnonymousTables) -> tuple[grpc.Server, int]:
+    """Serve the Storage API on a free port; return the server and the port."""
     server = grpc.server(
         ThreadPoolExecutor(_THREADS, thread_name_prefix="bigquery-storage-api"),
         handlers=[ReadHandler(context, anonymous), BigQueryWriteHandler(context)],
-        interceptors=tuple(interceptors),
         options=[
             ("grpc.max_send_message_length", _MESSAGE_BYTES),
             ("grpc.max_receive_message_length", _MESSAGE_BYTES),

@@ -1,4 +1,4 @@
-"""The methods of datasets, tables and rows where bqemulator's are not BigQuery's; the rest stays with ``delegate``.
+"""The methods of datasets, tables and rows where bqemulator differs from BigQuery; ``delegate`` has the others.
 
 https://cloud.google.com/bigquery/docs/reference/rest/v2/tables
 """
@@ -9,7 +9,7 @@ import json
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 from bqemulator.api.routes.tables import _table_to_rest
@@ -26,6 +26,7 @@ from localcloud.bigquery.base.schema import (
     table_of,
 )
 from localcloud.bigquery.job.jobs import Job, JobKey
+from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.queries.queries import QueryJobs
 from localcloud.bigquery.rest.delegate import Delegate
 from localcloud.bigquery.rest.messages import Answer, Call
@@ -33,15 +34,12 @@ from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.destinations import Destinations, updated_schema
 
-if TYPE_CHECKING:
-    from localcloud.bigquery.ml.service import MachineLearning
-
 _UPDATES = frozenset({"ALLOW_FIELD_ADDITION", "ALLOW_FIELD_RELAXATION"})
 _SERVICE = "bigquery-service"
 
 
 class TableMethods:
-    """Answers calls about datasets, tables and rows, on the calling thread."""
+    """The methods of datasets, tables and rows. They run on the calling thread."""
 
     def __init__(
         self,
@@ -51,6 +49,7 @@ class TableMethods:
         learning: MachineLearning,
         project: str,
     ) -> None:
+        """Create the methods; ``project`` is listed even without datasets."""
         self._delegate = delegate
         self._destinations = destinations
         self._engine = destinations.engine
@@ -62,7 +61,7 @@ class TableMethods:
     # Projects and datasets
 
     def list_projects(self, call: Call, names: dict[str, str]) -> Answer:
-        """Return the cloud's own project and those that have datasets here."""
+        """Return the cloud's own project and the projects with datasets."""
         found = sorted({self._project} | {dataset.project_id for dataset in self._catalog.list_all_datasets()})
         projects = [
             {
@@ -77,10 +76,10 @@ class TableMethods:
         return Answer(200, {"kind": "bigquery#projectList", "projects": projects, "totalItems": len(projects)})
 
     def delete_dataset(self, call: Call, names: dict[str, str]) -> Answer:
-        """Delete a dataset, with what is in it if that is asked for.
+        """Delete a dataset, with its contents if ``deleteContents`` is set.
 
         Raises:
-            QueryError: Something is in it.
+            QueryError: The dataset has contents, and ``deleteContents`` is not set.
         """
         project, dataset = names["project"], names["dataset"]
         self._check_dataset(project, dataset)
@@ -95,12 +94,12 @@ class TableMethods:
     # Tables
 
     def list_tables(self, call: Call, names: dict[str, str]) -> Answer:
-        """Return a dataset's tables. Raises ``NotFound`` without the dataset."""
+        """Return the tables of a dataset. Raises ``NotFound`` if the dataset does not exist."""
         self._check_dataset(names["project"], names["dataset"])
         return self._delegate.answer_now(call)
 
     def insert_table(self, call: Call, names: dict[str, str]) -> Answer:
-        """Make a table or a view. Raises ``QueryError`` if it is there."""
+        """Create a table or a view. Raises ``QueryError`` if it exists."""
         body = canonical(call.json(), "Table")
         table_id = (body.get("tableReference") or {}).get("tableId")
         if not table_id:
@@ -118,7 +117,7 @@ class TableMethods:
         return self._get(call, name) if answer.status < 300 else answer
 
     def update_table(self, call: Call, names: dict[str, str]) -> Answer:
-        """Change a table: its columns in DuckDB too. Raises ``QueryError`` for a change that a schema can't take."""
+        """Change a table, and its columns in DuckDB. Raises ``QueryError`` if the schema can't be changed so."""
         name = TableName(names["project"], names["dataset"], names["table"])
         existing = self._destinations.get(name)
         if existing is None:
@@ -176,11 +175,11 @@ class TableMethods:
                 self._engine.execute(f"ALTER TABLE {name.quoted} ADD COLUMN {quote(column)} {kind}")
 
     def _described(self, call: Call, name: TableName, body: dict[str, Any]) -> Answer:
-        """Have bqemulator note what else is said of a table, and return the table."""
+        """Pass the other fields of a table resource to bqemulator, and return the table."""
         path = f"/bigquery/v2/projects/{name.project}/datasets/{name.dataset}/tables/{name.table}"
         content = call.content
         if (body.get("view") or {}).get("query"):
-            # bqemulator puts this text in the place of the view.
+            # bqemulator inlines this text in queries that read the view.
             view = body["view"] | {"query": plain_literals(body["view"]["query"])}
             content = json.dumps({**call.json(), "view": view}).encode()
         answer = self._delegate.answer_now(replace(call, method="PATCH", path=path, content=content))
@@ -200,7 +199,10 @@ class TableMethods:
     # Rows
 
     def insert_all(self, call: Call, names: dict[str, str]) -> Answer:
-        """Stream rows into a table: https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/insertAll"""
+        """Insert rows into a table.
+
+        https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/insertAll
+        """
         name = TableName(names["project"], names["dataset"], names["table"])
         existing = self._destinations.get(name)
         if existing is None:
@@ -213,13 +215,13 @@ class TableMethods:
         errors = _row_errors(fields, rows, ignore_unknown=bool(body.get("ignoreUnknownValues")))
         if errors and not body.get("skipInvalidRows"):
             stopped = {"reason": "stopped", "location": "", "debugInfo": "", "message": ""}
-            told = [{"index": index, "errors": errors.get(index, [stopped])} for index in range(len(rows))]
+            entries = [{"index": index, "errors": errors.get(index, [stopped])} for index in range(len(rows))]
         else:
-            told = [{"index": index, "errors": found} for index, found in errors.items()]
+            entries = [{"index": index, "errors": found} for index, found in errors.items()]
             self._insert(name, fields, [row for index, row in enumerate(rows) if index not in errors])
         answer: dict[str, Any] = {"kind": "bigquery#tableDataInsertAllResponse"}
-        if told:
-            answer["insertErrors"] = told
+        if entries:
+            answer["insertErrors"] = entries
         return Answer(200, answer)
 
     def _insert(self, name: TableName, fields: list[Field], rows: list[dict[str, Any]]) -> None:
@@ -238,7 +240,7 @@ class TableMethods:
 def _row_errors(
     fields: list[Field], rows: list[dict[str, Any]], *, ignore_unknown: bool
 ) -> dict[int, list[dict[str, Any]]]:
-    """Return what is wrong with each row that can't be stored, by its index."""
+    """Return the errors of each row that can't be stored, by the index of the row."""
     known = {f["name"]: f for f in fields}
     errors: dict[int, list[dict[str, Any]]] = {}
 

@@ -1,4 +1,4 @@
-"""Files that come with a load job: in one request, or in pieces.
+"""Receives the uploaded files of load jobs, in one request or in parts.
 
 https://cloud.google.com/bigquery/docs/reference/api-uploads
 """
@@ -24,8 +24,14 @@ _RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
 
 @dataclass
-class Session:
-    """A resumable upload under way."""
+class ResumableUpload:
+    """A resumable upload that is not complete.
+
+    Attributes:
+        body: The REST ``Job``.
+        path: The file of the received content.
+        received: The number of received bytes.
+    """
 
     body: dict[str, Any]
     path: Path
@@ -34,29 +40,35 @@ class Session:
 
 @dataclass(frozen=True)
 class Uploaded:
-    """A load job's REST body and the file that came with it."""
+    """A complete upload.
+
+    Attributes:
+        body: The REST ``Job``.
+        path: The uploaded file.
+    """
 
     body: dict[str, Any]
     path: Path
 
 
 class Uploads:
-    """Takes uploads; a complete one comes out as the job's body and a file."""
+    """The uploads, whose files are in a temporary folder."""
 
     def __init__(self) -> None:
+        """Create the folder."""
         self._folder = Path(tempfile.mkdtemp(prefix="bigquery-uploads-"))
-        self._sessions: dict[str, Session] = {}
+        self._resumable: dict[str, ResumableUpload] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Remove the files."""
+        """Remove the folder."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def take(self, call: Call, address: str) -> Uploaded | Answer:
-        """Take one request of an upload: what is to be answered, or the whole upload if it is complete.
+        """Handle one request of an upload; return the upload if it is complete, else the response.
 
         Raises:
-            QueryError: The request is not one of an upload.
+            QueryError: The request is not a valid upload.
         """
         kind = call.query.get("uploadType") or call.headers.get("x-goog-upload-protocol")
         match kind:
@@ -82,18 +94,18 @@ class Uploads:
 
     def _begin(self, call: Call, address: str) -> Answer:
         upload_id = uuid.uuid4().hex
-        session = Session(call.json(), self._new_file())
-        session.path.touch()
+        upload = ResumableUpload(call.json(), self._new_file())
+        upload.path.touch()
         with self._lock:
-            self._sessions[upload_id] = session
+            self._resumable[upload_id] = upload
         location = f"{address}{call.path}?uploadType=resumable&upload_id={upload_id}"
         return Answer(200, content=b"", headers={"Location": location, "X-GUploader-UploadID": upload_id})
 
     def _continue(self, call: Call) -> Uploaded | Answer:
         upload_id = call.query.get("upload_id", "")
         with self._lock:
-            session = self._sessions.get(upload_id)
-        if session is None:
+            upload = self._resumable.get(upload_id)
+        if upload is None:
             raise NotFound(f"Not found: upload {upload_id}")
         span = _RANGE.fullmatch(call.headers.get("content-range", f"bytes 0-{len(call.content) - 1}/*").strip())
         if span is None and call.content:
@@ -101,21 +113,21 @@ class Uploads:
         total = call.headers.get("content-range", f"*/{len(call.content)}").rpartition("/")[2]
         if call.content:
             start = int(span.group(1)) if span is not None and span.group(1) else 0
-            if start > session.received:
-                return self._incomplete(session)
-            with session.path.open("r+b") as file:
+            if start > upload.received:
+                return self._incomplete(upload)
+            with upload.path.open("r+b") as file:
                 file.seek(start)
                 file.write(call.content)
-            session.received = max(session.received, start + len(call.content))
-        if total == "*" or session.received < int(total):
-            return self._incomplete(session)
+            upload.received = max(upload.received, start + len(call.content))
+        if total == "*" or upload.received < int(total):
+            return self._incomplete(upload)
         with self._lock:
-            self._sessions.pop(upload_id, None)
-        return Uploaded(session.body, session.path)
+            self._resumable.pop(upload_id, None)
+        return Uploaded(upload.body, upload.path)
 
     @staticmethod
-    def _incomplete(session: Session) -> Answer:
-        headers = {"Range": f"bytes=0-{session.received - 1}"} if session.received else {}
+    def _incomplete(upload: ResumableUpload) -> Answer:
+        headers = {"Range": f"bytes=0-{upload.received - 1}"} if upload.received else {}
         return Answer(308, content=b"", headers=headers)
 
 

@@ -1,8 +1,8 @@
-"""Keeps jobs on disk once they have ended, so that they survive a restart.
+"""Keeps ended jobs on disk, so that they survive a restart.
 
-A job is written down before anybody can see that it is DONE. If the process is killed before that, its changes may be in
-the database although nothing is written down here; the mark that was committed with them (``Engine.transaction``) tells
-it, and the job is entered as the one that made them. A job without a mark has changed nothing and is forgotten.
+A job is saved before its state is DONE. If the process is killed before that, the job's changes may be in the database
+while the journal has no record of the job. The mark that was committed with the changes (``Engine.transaction``) shows
+this after the restart: the job is then saved as DONE. A job without a mark has changed nothing and is dropped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import duckdb
 
@@ -24,6 +24,7 @@ from localcloud.bigquery.job.job_records import job_of, record_of
 from localcloud.bigquery.job.jobs import Job, Rows, milliseconds
 from localcloud.bigquery.queries.accounting import Accounting
 from localcloud.bigquery.sql.statement import DML_TYPES, TableName, read_statement
+from localcloud.bigquery.tables.engine import Engine
 from localcloud.bigquery.tables.results import (
     HIDDEN_DATASETS,
     NO_ROWS,
@@ -32,9 +33,6 @@ from localcloud.bigquery.tables.results import (
     RowsInMemory,
     RowsInTable,
 )
-
-if TYPE_CHECKING:
-    from localcloud.bigquery.tables.engine import Engine
 
 # https://cloud.google.com/bigquery/docs/managing-jobs
 HISTORY = timedelta(days=180)
@@ -46,51 +44,52 @@ CREATE TABLE IF NOT EXISTS jobs (
 
 
 class JobJournal(Protocol):
-    """What is told of jobs to whoever keeps them."""
+    """The store of ended jobs."""
 
     def jobs(self, now: datetime) -> list[Job]:
-        """Return the jobs that were kept, in the order of their creation."""
+        """Return the saved jobs of the last ``HISTORY``, in the order of their creation."""
         ...
 
     def save(self, jobs: Iterable[Job]) -> None:
-        """Keep jobs that have ended, all of them or none."""
+        """Save ended jobs in one transaction."""
         ...
 
     def remove(self, jobs: Iterable[Job]) -> None:
-        """Forget jobs."""
+        """Remove jobs."""
         ...
 
     def close(self) -> None:
-        """Write out what is left."""
+        """Close the store."""
         ...
 
 
-class NoJournal:
-    """Keeps nothing: jobs that live in memory."""
+class NoJournal(JobJournal):
+    """Keeps nothing: the jobs are in memory only."""
 
     def jobs(self, now: datetime) -> list[Job]:
+        """Return no jobs."""
         return []
 
     def save(self, jobs: Iterable[Job]) -> None:
-        pass
+        """Do nothing."""
 
     def remove(self, jobs: Iterable[Job]) -> None:
-        pass
+        """Do nothing."""
 
     def close(self) -> None:
-        pass
+        """Do nothing."""
 
 
-class DiskJournal:
+class DiskJournal(JobJournal):
     """A SQLite file; each call is one transaction."""
 
     def __init__(self, directory: Path, engine: Engine, anonymous: AnonymousTables) -> None:
         """Open or create the file in ``directory``.
 
         Args:
-            directory: Where the database is kept.
-            engine: Reads the rows of destination tables, and has the marks.
-            anonymous: Had the rows of other queries, which are gone after a restart.
+            directory: The folder of the file.
+            engine: Reads destination tables, and keeps the marks.
+            anonymous: The anonymous tables, whose rows do not survive a restart.
         """
         self._engine = engine
         self._anonymous = anonymous
@@ -98,14 +97,16 @@ class DiskJournal:
         self._database = open_database(directory / "jobs.sqlite", _TABLE)
 
     def jobs(self, now: datetime) -> list[Job]:
+        """Return the saved and the marked jobs of the last ``HISTORY``, in the order of their creation."""
         self._database.execute("DELETE FROM jobs WHERE created < ?", (milliseconds(now - HISTORY),))
-        self._enter_marked()
+        self._save_marked()
         return [
             self._with_rows(job_of(record), record["rows"])
             for record in map(json.loads, self._records("SELECT record FROM jobs ORDER BY created"))
         ]
 
     def save(self, jobs: Iterable[Job]) -> None:
+        """Save ended jobs in one transaction."""
         rows = [
             (*_key(job), milliseconds(job.created), json.dumps(record_of(job) | {"rows": _described(job.result)}))
             for job in jobs
@@ -114,21 +115,23 @@ class DiskJournal:
             self._database.executemany("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?)", rows)
 
     def remove(self, jobs: Iterable[Job]) -> None:
+        """Remove jobs in one transaction."""
         with self._lock, transaction(self._database):
             self._database.executemany(
                 "DELETE FROM jobs WHERE project = ? AND location = ? AND id = ?", map(_key, jobs)
             )
 
     def close(self) -> None:
+        """Close the file."""
         with self._lock:
             self._database.close()
 
     def _records(self, sql: str) -> Iterable[str]:
         return (record for (record,) in self._database.execute(sql))
 
-    def _enter_marked(self) -> None:
-        """Keep the jobs whose changes are there although the process ended before they were written down."""
-        marked = {_key(job): job for job in map(job_of, self._engine.begin_marks())}
+    def _save_marked(self) -> None:
+        """Save the jobs that committed changes in a process that was killed before it saved them."""
+        marked = {_key(job): job for job in map(job_of, self._engine.start_marking())}
         known = set(self._database.execute("SELECT project, location, id FROM jobs"))
         for key, job in marked.items():
             if key not in known:
@@ -137,7 +140,7 @@ class DiskJournal:
         self._engine.clear_marks()
 
     def _with_rows(self, job: Job, described: dict[str, Any] | None) -> Job:
-        """Give a job its rows back, as far as its destination table is kept."""
+        """Set the rows of a restored job, if its destination table still exists."""
         destination = job.configuration.get("query", {}).get("destinationTable") or {}
         match described:
             case {"kept": "table", "fields": fields} if not destination["datasetId"].startswith(HIDDEN_DATASETS):
@@ -154,7 +157,7 @@ def _key(job: Job) -> tuple[str, str, str]:
 
 
 def _described(rows: Rows | None) -> dict[str, Any] | None:
-    """Return how the rows of a job can be had again."""
+    """Return where the rows of a job are, so that ``_with_rows`` finds them again."""
     match rows:
         case None:
             return None
@@ -167,13 +170,14 @@ def _described(rows: Rows | None) -> dict[str, Any] | None:
 
 
 def _conclude(job: Job, engine: Engine) -> None:
-    """Make a job DONE of which only its mark is known, with what can be told of it."""
+    """Change a marked job to DONE, with the statistics that its mark allows."""
     ended = job.started or job.created
     kind = str(job.configuration["jobType"]).lower()
     details = job.configuration[kind]
     rows = str(job.written or 0)
     if job.scripted:
-        error = QueryError("The process ended while the script ran; what its statements did stays.", reason="stopped")
+        message = "The process ended while the script ran. The changes of its statements are kept."
+        error = QueryError(message, reason="stopped")
         job.finish(ended, error)
         return
     match kind:
@@ -186,7 +190,7 @@ def _conclude(job: Job, engine: Engine) -> None:
             query = {"statementType": statement.kind}
             if statement.kind in DML_TYPES:
                 query["numDmlAffectedRows"] = rows
-            job.statistics = Accounting.of_job(job, ended, query, written=job.written, children=None)
+            job.statistics = Accounting.job_statistics(job, ended, query, written=job.written, children=None)
             job.result = NO_ROWS
             if details.get("destinationTable"):
                 name = TableName.of(details["destinationTable"], job.key.project)
@@ -199,5 +203,5 @@ def _conclude(job: Job, engine: Engine) -> None:
 
 
 def open_journal(directory: Path | None, engine: Engine, anonymous: AnonymousTables) -> JobJournal:
-    """Return the journal in ``directory``; without one, what keeps nothing."""
+    """Return the journal in ``directory``, or one that keeps nothing without a directory."""
     return NoJournal() if directory is None else DiskJournal(directory, engine, anonymous)

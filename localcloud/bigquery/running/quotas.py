@@ -1,4 +1,4 @@
-"""Two of BigQuery's quotas, for those who want to meet them; without limits nothing is refused.
+"""Two of BigQuery's quotas, off by default.
 
 https://cloud.google.com/bigquery/quotas
 """
@@ -11,16 +11,23 @@ from datetime import datetime, timedelta
 
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.job.jobs import Job, JobHistory
+from localcloud.bigquery.job.history import JobHistory
+from localcloud.bigquery.job.jobs import Job
 from localcloud.bigquery.sql.statement import TableName
 
 DAY = timedelta(days=1)
 
 
 class Quotas:
-    """Counts what is limited."""
+    """Counts queued queries and table modifications.
+
+    Attributes:
+        queued_interactive: The maximum number of unfinished interactive queries per project; None for no limit.
+        table_modifications_per_day: The maximum number of jobs that write one table in 24 hours; None for no limit.
+    """
 
     def __init__(self, clock: Clock) -> None:
+        """Start without limits."""
         self._clock = clock
         self._lock = threading.Lock()
         self.queued_interactive: int | None = None
@@ -28,10 +35,10 @@ class Quotas:
         self._modified: dict[TableName, deque[datetime]] = {}
 
     def check(self, job: Job, history: JobHistory) -> None:
-        """Refuse a job that exceeds a quota, else count it.
+        """Reject a job that exceeds a quota, else count it.
 
-        A job counts as queued here until it is done, because hardly any waits for its turn on this machine. Table
-        modifications are load, copy and query jobs that write a destination table; DML does not count.
+        A job counts as queued until it is done, because jobs on this machine hardly ever wait for a thread. Load, copy
+        and query jobs with a destination table are table modifications; DML is not.
 
         Raises:
             QueryError: 403 ``quotaExceeded``.

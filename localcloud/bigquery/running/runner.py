@@ -1,4 +1,4 @@
-"""Runs jobs in threads, and stops those that are cancelled or out of time."""
+"""Runs jobs in threads, and stops jobs that are cancelled or time out."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.tables.engine import Engine
 from localcloud.bigquery.tables.sessions import Sessions
 
-# BigQuery runs that many interactive queries at once in a small project; the rest waits as PENDING.
+# As many jobs as interactive queries that BigQuery runs at once in a small project. Further jobs are PENDING.
 WORKERS = 128
-# An interrupt that meets DuckDB between two statements is lost, so it is repeated.
+# DuckDB loses an interrupt between two statements, so the interrupt is repeated at this interval.
 INTERRUPT_SECONDS = 0.02
 STOP_SECONDS = 5.0
 
 
 class Runner:
-    """A pool of threads, each running one job on a cursor of its own."""
+    """A pool of threads, each of which runs one job on its own cursor."""
 
     def __init__(
         self,
@@ -35,21 +35,21 @@ class Runner:
         work: Callable[[Job], None],
         keep: Callable[[Job], None],
     ) -> None:
-        """Make the pool.
+        """Create the pool.
 
         Args:
-            engine: Gives the cursors.
-            clock: Tells when jobs begin, end and are out of time.
+            engine: The database engine.
+            clock: The clock for start and end times and timeouts.
             sessions: The sessions that jobs may run in.
-            work: Does what the job is there for; an exception of it becomes the job's error.
-            keep: Called with a job that has ended, before anybody can see that; not for jobs that ``stop`` ended.
+            work: Does the work of a job; an exception becomes the job's error.
+            keep: Called with an ended job before its state is DONE; not for jobs that ``stop`` ended.
         """
         self._engine = engine
         self._clock = clock
         self._sessions = sessions
         self._work = work
         self._keep = keep
-        self._farewell = QueryError("Job execution was cancelled: BigQuery was stopped", reason="stopped")
+        self._shutdown_error = QueryError("Job execution was cancelled: BigQuery was stopped", reason="stopped")
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="bigquery-job")
         self._watched: dict[Job, float | None] = {}
         self._unfinished: set[Job] = set()
@@ -58,15 +58,15 @@ class Runner:
         self._watcher = threading.Thread(target=self._watch, name="bigquery-job-watcher", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch for time limits and cancellations."""
+        """Start to watch for timeouts and cancellations."""
         self._watcher.start()
 
     def stop(self) -> None:
-        """End all jobs and threads. A job that ends only by this was never there: its id may be used again."""
+        """End all jobs and threads. Jobs that end here are not kept, so after a restart their ids can be used again."""
         with self._changed:
             jobs = list(self._unfinished)
         for job in jobs:
-            self._stop(job, self._farewell)
+            self._stop(job, self._shutdown_error)
         for job in jobs:
             job.wait(STOP_SECONDS)
         with self._changed:
@@ -75,7 +75,7 @@ class Runner:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def submit(self, job: Job, *, timeout_ms: int | None) -> None:
-        """Run the job as soon as a thread is free, for at most ``timeout_ms`` counted from its creation."""
+        """Run the job when a thread is free, until ``timeout_ms`` after its creation at most."""
         with self._changed:
             self._unfinished.add(job)
         if timeout_ms:
@@ -83,7 +83,7 @@ class Runner:
         self._pool.submit(self._run, job)
 
     def cancel(self, job: Job) -> None:
-        """Ask the job to stop; it is DONE a moment later, at once if it has not begun."""
+        """Stop the job. A PENDING job is DONE immediately, a RUNNING job soon after."""
         self._stop(job, QueryError("Job execution was cancelled: User requested cancellation", reason="stopped"))
 
     def _stop(self, job: Job, error: QueryError) -> None:
@@ -106,8 +106,8 @@ class Runner:
             with self._changed:
                 self._unfinished.discard(job)
             return
-        # Its cursor is never closed, but let go of: closing it would close the cursors made from it, and with them take
-        # away functions that other jobs use.
+        # The cursor is dropped, never closed: closing it would also close the cursors created from it, and remove
+        # functions that other jobs use.
         session = self._sessions.get(job.session_id)
         error: QueryError | None = None
         try:
@@ -115,20 +115,20 @@ class Runner:
                 job.cursor = session.cursor
                 with self._engine.use(session.cursor, job):
                     self._work(job)
-        except BaseException as failure:  # whatever it is, the job has to end
+        except BaseException as failure:  # every failure has to end the job
             error = job.stop_error or query_error(failure)
-            # The frames behind it hold the cursor, and the job is kept long.
+            # The error lives as long as the job; the frames of its traceback would keep the cursor alive.
             error.__traceback__ = error.__cause__ = error.__context__ = None
         finally:
             job.cursor = None
             self._finish(job, error)
-            job.list_item(full=True)  # written here, so that a list of a thousand keeps nobody waiting
+            job.list_item(full=True)  # cached here, so that listing a thousand jobs does not block other requests
             with self._changed:
                 self._watched.pop(job, None)
                 self._unfinished.discard(job)
 
     def _finish(self, job: Job, error: QueryError | None) -> None:
-        job.finish(self._clock.now(), error, keep=None if error is self._farewell else self._keep)
+        job.finish(self._clock.now(), error, keep=None if error is self._shutdown_error else self._keep)
 
     def _watch_for(self, job: Job, timeout_ms: int | None) -> None:
         with self._changed:

@@ -1,4 +1,4 @@
-"""BigQuery's job methods, as far as they don't depend on HTTP: insert, query, cancel, results, list."""
+"""BigQuery's job methods without HTTP: insert, dry run, query, cancel, delete."""
 
 from __future__ import annotations
 
@@ -17,13 +17,8 @@ from bqemulator.sql.rewriter.legacy_sql import rewrite_legacy_to_standard
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.discovery import canonical
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.job.jobs import (
-    DONE,
-    Job,
-    JobHistory,
-    JobKey,
-    canonical_location,
-)
+from localcloud.bigquery.job.history import JobHistory
+from localcloud.bigquery.job.jobs import DONE, Job, JobKey, canonical_location
 from localcloud.bigquery.queries.queries import QueryJobs
 from localcloud.bigquery.queries.transfers import TransferJobs
 from localcloud.bigquery.running.job_journal import JobJournal
@@ -47,7 +42,7 @@ _LEGACY_SQL = re.compile(r"^\s*#legacySQL\b", re.IGNORECASE)
 
 
 class JobService:
-    """What the job methods do."""
+    """Inserts, cancels and deletes jobs."""
 
     def __init__(
         self,
@@ -60,6 +55,7 @@ class JobService:
         sessions: Sessions,
         before_job: Callable[[Job], None],
     ) -> None:
+        """Restore the jobs of the journal; ``before_job`` is called in a job's thread when it starts."""
         self.engine = engine
         self.clock = clock
         self.queries = queries
@@ -85,19 +81,19 @@ class JobService:
         upload: Path | None = None,
         request: tuple[str, str] | None = None,
     ) -> Job:
-        """Enter a job and have it run; it comes back PENDING or RUNNING.
+        """Create a job and start it; return it without waiting for its end.
 
         Args:
-            project: The project that runs it.
-            body: The REST ``Job``; ``configuration`` and perhaps ``jobReference``.
-            user: Who asked.
-            upload: The file that came with a load job; it is removed when the job has read it.
-            request: The ``requestId`` of a ``jobs.query``, and what it asked for.
+            project: The project that runs the job.
+            body: The REST ``Job``: ``configuration`` and optionally ``jobReference``.
+            user: The e-mail address of the caller.
+            upload: The uploaded file of a load job; the job removes it.
+            request: The ``requestId`` of a ``jobs.query`` call, and the body of that call.
 
         Raises:
             QueryError: The request is not valid, the id is taken, or a quota is exceeded.
         """
-        job = self._make(project, body, user)
+        job = self._new_job(project, body, user)
         job.upload = upload
         job.request = request
         self.quotas.check(job, self.history)
@@ -106,18 +102,22 @@ class JobService:
         return job
 
     def dry_run(self, project: str, body: dict[str, Any], user: str) -> Job:
-        """Look at a job without running or keeping it. Raises ``QueryError`` where it would fail."""
-        job = self._make(project, body, user)
+        """Return a job that is checked, but neither run nor kept.
+
+        Raises:
+            QueryError: The job would fail.
+        """
+        job = self._new_job(project, body, user)
         with self.engine.use(self.engine.cursor()):
             if "query" in job.configuration:
-                self._settle_dialect(job)
+                self._translate_legacy_sql(job)
                 self.queries.dry_run(job)
         now = self.clock.now()
         job.begin(now)
         job.finish(now)
         return job
 
-    def _make(self, project: str, body: dict[str, Any], user: str) -> Job:
+    def _new_job(self, project: str, body: dict[str, Any], user: str) -> Job:
         configuration = canonical(body.get("configuration") or {}, "JobConfiguration")
         kinds = [kind for kind in JOB_KINDS if kind in configuration]
         if len(kinds) != 1:
@@ -139,11 +139,11 @@ class JobService:
         job = Job(JobKey(project, location, job_id), configuration, user=user, created=self.clock.now())
         if kinds[0] == "query":
             configuration["query"].setdefault("priority", "INTERACTIVE")
-            job.session_id = self.sessions.of_job(configuration["query"])
+            job.session_id = self.sessions.open_or_find(configuration["query"])
         return job
 
     def _infer_location(self, project: str, kind: str, details: dict[str, Any]) -> str:
-        """Return where a job without a location runs: where the datasets are that it writes, or else reads."""
+        """Return the location of a job without one: that of a dataset that it writes, else of one that it reads."""
         references = [details.get("destinationTable"), details.get("sourceTable"), *(details.get("sourceTables") or ())]
         references.append(details.get("defaultDataset"))
         for reference in references:
@@ -161,7 +161,7 @@ class JobService:
     def _work(self, job: Job) -> None:
         self._before_job(job)
         if "query" in job.configuration:
-            self._settle_dialect(job)
+            self._translate_legacy_sql(job)
             try:
                 self.queries.run(job)
             finally:
@@ -170,8 +170,8 @@ class JobService:
         else:
             self.transfers.run(job)
 
-    def _settle_dialect(self, job: Job) -> None:
-        """Turn the small part of legacy SQL that is known here into GoogleSQL, which REST does not default to.
+    def _translate_legacy_sql(self, job: Job) -> None:
+        """Translate the part of legacy SQL that is supported here to GoogleSQL. In REST, legacy SQL is the default.
 
         https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationQuery (useLegacySql)
         """
@@ -203,7 +203,7 @@ class JobService:
     # jobs.query
 
     def query(self, project: str, body: dict[str, Any], user: str) -> Job:
-        """Begin what ``jobs.query`` asks for; the same ``requestId`` within 15 minutes gives the same job."""
+        """Start a ``jobs.query`` call; the same ``requestId`` and body within 15 minutes return the same job."""
         keys = (
             "query",
             "defaultDataset",
@@ -240,13 +240,13 @@ class JobService:
     # Ending
 
     def cancel(self, project: str, job_id: str, location: str | None) -> Job:
-        """Ask a job to stop. Raises ``NotFound``."""
+        """Stop a job. Raises ``NotFound``."""
         job = self.history.get(project, job_id, location)
         self.runner.cancel(job)
         return job
 
     def delete(self, project: str, job_id: str, location: str | None) -> None:
-        """Forget a job that is done. Raises ``NotFound``, or ``QueryError`` while it runs."""
+        """Delete a job that is DONE. Raises ``NotFound``, or ``QueryError`` if the job is not DONE."""
         job = self.history.get(project, job_id, location)
         if job.state != DONE:
             raise QueryError(f"Cannot delete job {job.key}: it is still running.", reason="invalid")
@@ -254,7 +254,7 @@ class JobService:
 
 
 def check_labels(labels: dict[str, str]) -> None:
-    """Refuse labels that BigQuery would. Raises ``QueryError``."""
+    """Check labels by BigQuery's rules. Raises ``QueryError``."""
     if len(labels) > LABELS:
         raise QueryError(f"A resource can have at most {LABELS} labels.", reason="invalid")
     for key, value in labels.items():
@@ -265,12 +265,12 @@ def check_labels(labels: dict[str, str]) -> None:
 
 
 def page_token(number: int) -> str:
-    """Return an opaque token for a position."""
+    """Return the opaque page token of a position in a list."""
     return base64.urlsafe_b64encode(f"from:{number}".encode()).decode().rstrip("=")
 
 
 def position_of(token: str) -> int:
-    """Return the position in a token. Raises ``QueryError`` for one that is not ours."""
+    """Return the position in a page token. Raises ``QueryError`` for an invalid token."""
     try:
         text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
         return int(text.removeprefix("from:"))

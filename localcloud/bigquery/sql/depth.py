@@ -1,4 +1,4 @@
-"""How deeply a query may be nested: sqlglot goes down one level of a query by some twenty calls in Python."""
+"""Limits how deeply a query may be nested: sqlglot makes about twenty nested Python calls per level of a query."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from bqemulator.domain.errors import DomainError
 
 from localcloud.bigquery.base.errors import QueryError
 
-# Two hundred levels or so; more cost a minute and more. Calls by way of C code take about half a kilobyte of the stack, of
-# which this leaves plenty, and what no call reaches is never given to a thread by the system.
+# About two hundred levels; deeper queries take a minute or more. Calls through C code take about half a kilobyte of stack
+# each, so the stack size is more than enough. The system allocates only the part of a stack that a thread uses.
 _CALLS = 4_000
 _STACK_BYTES = 64 * 2**20
 _TOO_DEEP = re.compile(
@@ -22,18 +22,18 @@ _TOO_DEEP = re.compile(
 
 
 def allow_depth() -> None:
-    """Let the threads that are begun from now on go that deep, and none deeper, whatever a library has allowed before."""
+    """Set the recursion limit, and the stack size of threads that start from now on, also if a library has changed them."""
     sys.setrecursionlimit(_CALLS)
     threading.stack_size(max(_STACK_BYTES, threading.stack_size()))
 
 
 def too_deep(error: BaseException) -> QueryError | None:
-    """Return what a client is told where ``error`` means that the query is nested too deeply, or None.
+    """Return BigQuery's error if ``error`` means that the query is nested too deeply, else None.
 
-    bqemulator hands on the text of some exceptions only.
+    bqemulator keeps only the text of some exceptions, so the text is searched too.
     """
-    told = isinstance(error, (DomainError, duckdb.Error, pa.ArrowException)) and _TOO_DEEP.search(str(error))
-    if not told and not isinstance(error, RecursionError):
+    described = isinstance(error, (DomainError, duckdb.Error, pa.ArrowException)) and _TOO_DEEP.search(str(error))
+    if not described and not isinstance(error, RecursionError):
         return None
     return QueryError(
         "Query is too complex: out of stack space due to deeply nested query expression during query resolution",

@@ -1,4 +1,4 @@
-"""How the engine's own errors read to a client: BigQuery's reason, and its wording where it is known."""
+"""Translates the engine's errors to BigQuery's: the reason, and BigQuery's wording where it is known."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ _KIND = {"dataset": "Dataset", "table": "Table", "model": "Model", "routine": "R
 
 
 class ScriptFailure(InvalidQueryError):
-    """What went wrong in a script's statement, as bqemulator's interpreter catches and shows it."""
+    """A ``QueryError`` of a script's statement, as an exception that handlers in bqemulator's interpreter catch."""
 
     def __init__(self, error: QueryError) -> None:
+        """Wrap ``error``."""
         super().__init__(error.message)
         self.error = error
 
@@ -44,13 +45,13 @@ class ScriptFailure(InvalidQueryError):
 def query_error(
     error: BaseException, *, sql: str = "", duckdb_sql: str | None = None, location: str = "US"
 ) -> QueryError:
-    """Return what a client is told of an exception raised while a statement ran.
+    """Return the error for the client after an exception while a statement ran.
 
     Args:
-        error: A DuckDB error, one of bqemulator's, or any other.
-        sql: The statement as the client wrote it, to point at a place in it.
-        duckdb_sql: What DuckDB was given.
-        location: Where the job ran.
+        error: The exception, from DuckDB, bqemulator or any other code.
+        sql: The statement as the client wrote it, to find the position of the error.
+        duckdb_sql: The SQL that DuckDB ran, to complete table names.
+        location: The location of the job.
     """
     if isinstance(error, QueryError):
         return error
@@ -85,7 +86,7 @@ def query_error(
         if found.bq_reason != "invalidQuery":
             return _from_domain(found, sql)
         return QueryError(worded(text), location="query")
-    _LOGGER.error("a job failed in a way that it should not", exc_info=error)
+    _LOGGER.error("unexpected exception in a BigQuery job", exc_info=error)
     return QueryError("An internal error occurred and the request could not be completed.", reason="jobInternalError")
 
 
@@ -99,7 +100,7 @@ def _from_domain(error: DomainError, sql: str) -> QueryError:
 
 
 def _unsupported(sql: str, text: str) -> str:
-    """Return the message for GoogleSQL that is read but that DuckDB has nothing for."""
+    """Return the message for valid GoogleSQL that DuckDB can't parse."""
     near = re.search(r'at or near ("[^"]*")', text)
     verb = re.search(r"[A-Za-z]+", sql)
     where = f" near {near[1]}" if near else ""
@@ -107,7 +108,7 @@ def _unsupported(sql: str, text: str) -> str:
 
 
 def plain_names(message: str) -> str:
-    """Return a message of bqemulator with resources named as BigQuery does: ``Table p:d.t`` for ``table:p.d.t``."""
+    """Return a message of bqemulator with BigQuery's resource names: ``Table p:d.t`` for ``table:p.d.t``."""
 
     def named(match: re.Match[str]) -> str:
         project, _, rest = match["name"].partition(".")
@@ -131,7 +132,7 @@ def _from_duckdb(text: str, *, sql: str, duckdb_sql: str | None, location: str) 
     if match := _MISSING_FUNCTION.search(text):
         name = match["name"] or match["of_tables"]
         found = re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE)
-        name = found.group(0) if found else name  # DuckDB makes it lower-case
+        name = found.group(0) if found else name  # DuckDB reports the name in lower case
         return QueryError(f"Function not found: {name}{_place(name, sql)}", location="query")
     return None
 
@@ -146,7 +147,7 @@ def _full_name(table: str, duckdb_sql: str | None) -> str:
 
 
 def _place(name: str, sql: str) -> str:
-    """Return `` at [line:column]`` of the first use of ``name``, counted from 1, as BigQuery points at it."""
+    """Return `` at [line:column]`` of the first use of ``name``, both counted from 1, as in BigQuery's messages."""
     match = re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE)
     if match is None:
         return ""

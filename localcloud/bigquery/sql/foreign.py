@@ -1,7 +1,7 @@
-"""What DuckDB would answer and BigQuery would not: its functions, statements and tables that reach beyond the query.
+"""Rejects functions, statements and tables that DuckDB has and BigQuery does not have.
 
-They read this machine's files and settings, and tables around the names by which a caller may read them. BigQuery knows
-none of them, and says so.
+They read this machine's files and settings, or tables without regard to a caller's access. BigQuery reports them as not
+found, and so does this module.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from localcloud.bigquery.sql.tokens import (
     tokens,
 )
 
-# https://cloud.google.com/bigquery/docs/reference/standard-sql/table-functions-built-in and what reads other services;
-# ML's functions are rewritten before, some of them to a stream of this layer's own.
+# BigQuery's table functions (https://cloud.google.com/bigquery/docs/reference/standard-sql/table-functions-built-in),
+# those that read other services, and the streams to which ML functions are rewritten before.
 _TABLE_FUNCTIONS = re.compile(
     r"""UNNEST|GAP_FILL|RANGE_SESSIONIZE|EXTERNAL_OBJECT_TRANSFORM|EXTERNAL_QUERY|VECTOR_SEARCH|SEARCH|APPENDS|CHANGES
     |ml_stream_[0-9a-f]{32}""",
     re.VERBOSE | re.IGNORECASE,
 )
-# DuckDB's table functions, for statements of which there is no tree to tell where a table stands.
+# DuckDB's table functions, for statements that sqlglot can't parse: there the tree does not show the tables.
 _FOREIGN_TABLES = re.compile(
     r"""(?:arrow|pandas|parquet|seq|sqlite|postgres|mysql|iceberg|delta)_scan\w*|(?:parquet|duckdb|pragma|sqlite|read)_\w+
     |(?:json_execute_serialized_sql|from_substrait\w*|st_read\w*|shapefile_meta|sniff_csv|glob|query|query_table
@@ -40,7 +40,7 @@ _FOREIGN_SCALARS = re.compile(
     # The process, its settings and its state.
     r"""getenv|current_setting|getvariable|setseed|sleep_ms|pg_sleep|write_log|parse_duckdb_log_message|get_block_size
     |nextval|currval|inet_(?:client|server)_(?:addr|port)|pg_postmaster_start_time|pg_conf_load_time
-    # Who asks, by which connection and with which statement.
+    # The caller, its connection and its statement.
     |current_(?:catalog|database|schemas?|role|query|query_id|connection_id|transaction_id)|txid_current|in_search_path
     # The catalog behind the datasets.
     |pg_get_\w+|pg_\w+_is_visible|(?:col|obj|shobj)_description|has_\w+_privilege|pg_has_role
@@ -54,26 +54,26 @@ _FOREIGN_VIEWS = re.compile(
     |prepared_statements|proc|sequences?|settings|tables|tablespace|type|views)""",
     re.VERBOSE | re.IGNORECASE,
 )
-# GoogleSQL has these, BigQuery has not.
+# GoogleSQL has these statements, BigQuery does not.
 _UNSUPPORTED = {"DESCRIBE": "DescribeStatement", "EXPLAIN": "ExplainStatement", "SHOW": "ShowStatement"}
-# A name behind one of these is being defined or written to, and the bracket opens a list of columns or parameters.
+# A name after one of these words is defined or written, and its bracket opens a list of columns or parameters.
 _BEFORE_A_DEFINITION = ("FUNCTION", "INTO", "TABLE", "EXISTS", "PROCEDURE")
 
 
-def refuse_foreign(sql: str) -> None:
-    """Refuse a statement that DuckDB would understand and BigQuery would not.
+def reject_foreign(sql: str) -> None:
+    """Reject a statement that uses something that only DuckDB has.
 
     Args:
-        sql: One statement of GoogleSQL, as it goes to the translation.
+        sql: One GoogleSQL statement, before its translation.
 
     Raises:
-        QueryError: It calls, reads or is something of DuckDB's.
+        QueryError: The statement, a function or a table is not BigQuery's.
     """
     try:
         found = tokens(sql)
     except QueryError:
-        return  # whoever parses it says what is wrong
-    _refuse_statement(sql, found)
+        return  # the parser reports the error
+    _reject_statement(sql, found)
     for token in _called(found):
         if _FOREIGN_SCALARS.fullmatch(token.text):
             raise QueryError(f"Function not found: {token.text} at {position(sql, token.start)}", location="query")
@@ -87,10 +87,10 @@ def refuse_foreign(sql: str) -> None:
                 if _FOREIGN_TABLES.fullmatch(token.text):
                     raise _no_table_function(sql, token.text)
         else:
-            _refuse_sources(sql, tree)
+            _reject_sources(sql, tree)
 
 
-def _refuse_statement(sql: str, found: tuple[Token, ...]) -> None:
+def _reject_statement(sql: str, found: tuple[Token, ...]) -> None:
     words = [token.text.upper() for token in found[:2]]
     first = words[0].partition(" ")[0] if words and found[0].kind == "word" else ""
     if first in _UNSUPPORTED:
@@ -102,7 +102,7 @@ def _refuse_statement(sql: str, found: tuple[Token, ...]) -> None:
 
 
 def _called(found: tuple[Token, ...]) -> Iterator[Token]:
-    """Give the names of one part that are called; ``SAFE.`` is no part of a name."""
+    """Yield the called names without a dot; a ``SAFE.`` prefix does not count."""
     for index, (token, bracket) in enumerate(itertools.pairwise(found)):
         if token.kind not in ("word", "quoted") or not bracket.is_symbol("("):
             continue
@@ -113,7 +113,7 @@ def _called(found: tuple[Token, ...]) -> Iterator[Token]:
             yield token
 
 
-def _refuse_sources(sql: str, tree: exp.Expression) -> None:
+def _reject_sources(sql: str, tree: exp.Expr) -> None:
     defined = {table.alias_or_name.lower() for table in tree.find_all(exp.CTE)}
     for node in tree.find_all(exp.Table, exp.Lateral):
         source = node.this

@@ -1,7 +1,6 @@
-"""Errors on their way from a Python function through DuckDB to a client.
+"""Passes a ``QueryError`` from a Python function through DuckDB to the client.
 
-DuckDB hands on an exception of a function as text only, wrapped in words of its own, so what a client is to read is
-marked in it.
+DuckDB keeps only the text of a function's exception and adds its own words, so the text contains the error between marks.
 """
 
 from __future__ import annotations
@@ -19,24 +18,25 @@ _MARKED = re.compile(r"\N{LEFT WHITE SQUARE BRACKET}(\{.*?\})\N{RIGHT WHITE SQUA
 
 
 class FunctionError(Exception):
-    """A ``QueryError`` on its way through DuckDB."""
+    """An exception whose text contains a ``QueryError``."""
 
     def __init__(self, error: QueryError) -> None:
-        told = json.dumps({"message": error.message, "reason": error.reason})
-        super().__init__(f"\N{LEFT WHITE SQUARE BRACKET}{told}\N{RIGHT WHITE SQUARE BRACKET}")
+        """Encode ``error``."""
+        encoded = json.dumps({"message": error.message, "reason": error.reason})
+        super().__init__(f"\N{LEFT WHITE SQUARE BRACKET}{encoded}\N{RIGHT WHITE SQUARE BRACKET}")
 
 
 def function_error(text: str) -> QueryError | None:
-    """Return the error that a function raised, from the text of DuckDB's error, or None if it is another's."""
+    """Return the ``QueryError`` in the text of DuckDB's error, or None if a function did not raise it."""
     match = _MARKED.search(text)
     if match is None:
         return None
-    told = json.loads(match[1])
-    return QueryError(told["message"], reason=told["reason"], location="query")
+    error = json.loads(match[1])
+    return QueryError(error["message"], reason=error["reason"], location="query")
 
 
 def raising(function: Callable[..., pa.Array], parameters: int) -> Callable[..., pa.Array]:
-    """Return a function of so many parameters whose ``QueryError`` survives DuckDB."""
+    """Return ``function`` with this number of parameters and with exceptions that pass through DuckDB."""
 
     def call(*columns: pa.Array) -> pa.Array:
         try:
@@ -44,10 +44,10 @@ def raising(function: Callable[..., pa.Array], parameters: int) -> Callable[...,
         except QueryError as error:
             raise FunctionError(error) from error
         except Exception as error:
-            # Without a mark DuckDB would tell the client of files and lines of this process.
+            # Without a mark, the client would get DuckDB's text with files and lines of this process.
             raise FunctionError(QueryError(f"{type(error).__name__}: {error}", reason="jobInternalError")) from error
 
-    # DuckDB counts the parameters that a function declares.
+    # DuckDB counts the parameters in the signature of the function.
     declared = [inspect.Parameter(f"column{i}", inspect.Parameter.POSITIONAL_ONLY) for i in range(parameters)]
     call.__signature__ = inspect.Signature(declared)  # type: ignore[attr-defined]
     return call

@@ -1,7 +1,7 @@
-r"""String and bytes literals of GoogleSQL, written so that sqlglot and bqemulator read them as GoogleSQL does.
+r"""Rewrites string and bytes literals of GoogleSQL so that sqlglot and bqemulator read the same values.
 
-Both know the escapes ``\\``, ``\n`` and their like, and the quote that a literal is in; the others they leave as they
-are, and a bytes literal with a backslash they change each time that they write it down again.
+Both decode the escapes ``\\``, ``\n`` and similar ones, and the quote of the literal. They do not decode other escapes,
+and they change a bytes literal with a backslash each time that they generate SQL.
 https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#escape_sequences
 """
 
@@ -34,7 +34,7 @@ _PLAIN = {
     "v": "\v",
     **{character: character for character in "\\?\"'`"},
 }
-# What a literal in single quotes is left with, and may hold from the start without being written anew.
+# The characters that need an escape in a rewritten literal, and the escapes that an original literal may keep.
 _KEPT = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNDERSTOOD = re.compile(r"(?:[^\\]|\\[\\'nrt])*+", re.DOTALL)
 _MAY_CONCERN = re.compile(r"\\|[bB][rR]?['\"]")
@@ -42,10 +42,10 @@ _LAST_CODE_POINT, _SURROGATES = 0x10FFFF, range(0xD800, 0xE000)
 
 
 def plain_literals(sql: str) -> str:
-    """Return ``sql`` with the same literals in fewer words.
+    """Return ``sql`` with the same literal values, but only with escapes that sqlglot and bqemulator decode.
 
     Raises:
-        QueryError: An escape sequence is none of GoogleSQL's.
+        QueryError: An escape sequence is not valid in GoogleSQL.
     """
     if _MAY_CONCERN.search(sql) is None:
         return sql
@@ -67,7 +67,7 @@ def _rewritten(match: re.Match[str]) -> str:
     if prefix or "\\" not in text or (match["quote"] == "'" and _UNDERSTOOD.fullmatch(text)):
         return match[0]
     pieces = [_quoted(piece) for piece in _unescaped(match, "text").split("\0")]
-    # DuckDB's parser takes the character 0 for the end of the statement.
+    # DuckDB's parser ends the statement at the character 0.
     return pieces[0] if len(pieces) == 1 else f"CONCAT({', CODE_POINTS_TO_STRING([0]), '.join(pieces)})"
 
 
@@ -92,7 +92,7 @@ def _unescaped(literal: re.Match[str], group: str) -> str:
 
 
 def _bytes(literal: re.Match[str]) -> bytes:
-    """Return the value of a bytes literal. What is not escaped stands for its UTF-8."""
+    """Return the value of a bytes literal. Characters without an escape are in UTF-8."""
     pieces, at = [], 0
     for escape in _ESCAPE.finditer(literal["text"]):
         pieces.append(literal["text"][at : escape.start()].encode())

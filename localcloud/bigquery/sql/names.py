@@ -1,4 +1,4 @@
-"""Names in GoogleSQL that need no backticks there, put into backticks because sqlglot or DuckDB would want them."""
+"""Adds backticks to names that need none in GoogleSQL, but do in sqlglot or DuckDB."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _FROM_INSIDE = frozenset({"EXTRACT", "SUBSTRING", "TRIM"})
 
 
 def quote_dashed(sql: str) -> str:
-    """Return ``sql`` with backticks around the names with dashes that may go without them.
+    """Return ``sql`` with backticks around table names whose first part has dashes.
 
-    That is the first part of a table's name, where a table is named; elsewhere ``a-b`` is a difference:
+    GoogleSQL allows such names without backticks where a table is expected; elsewhere ``a-b`` is a subtraction:
     https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#table_names
     """
     if _DASHED.search(sql) is None:
@@ -48,9 +48,9 @@ def quote_dashed(sql: str) -> str:
 
 
 def _dashed_tables(sql: str, found: tuple[Token, ...]) -> list[tuple[int, int]]:
-    """Return where names of tables stand whose first part has dashes."""
+    """Return the start and end offsets of the first parts of table names, where they have dashes."""
     places: list[tuple[int, int]] = []
-    # For each open bracket: whether its contents are at a list of tables, and whether FROM is an argument's in it.
+    # For each open bracket: whether the position is in a list of tables, and whether FROM is a word of a function call.
     tables, arguments = [False], [False]
     before = before_that = ""
     for token in found:
@@ -75,9 +75,9 @@ def _dashed_tables(sql: str, found: tuple[Token, ...]) -> list[tuple[int, int]]:
 
 
 def quote_keywords(sql: str) -> str:
-    """Return ``sql`` with names in backticks that sqlglot takes for keywords and GoogleSQL does not.
+    """Return ``sql`` with backticks around names that are keywords for sqlglot and not for GoogleSQL.
 
-    After a dot and after AS a keyword is a name there, reserved ones apart in the second case:
+    In GoogleSQL, each keyword after a dot is a name, and each keyword after AS that is not reserved:
     https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#path_expressions
     """
     try:

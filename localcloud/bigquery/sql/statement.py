@@ -1,6 +1,6 @@
-"""What one statement of GoogleSQL is about: its type, the tables it reads and writes, the names of its columns.
+"""Reads one GoogleSQL statement: its type, the tables that it reads and writes, the names of its columns.
 
-Read with sqlglot's BigQuery dialect. A statement that sqlglot can't parse still has a type, from its first words.
+sqlglot's BigQuery dialect parses it. The type of a statement that sqlglot can't parse is read from its first words.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _TYPE_BY_WORDS: tuple[tuple[str, str], ...] = (
 )
 _TYPE_PATTERNS = tuple((re.compile(words, re.IGNORECASE), kind) for words, kind in _TYPE_BY_WORDS)
 
-_TYPE_BY_NODE: tuple[tuple[type[exp.Expression], str], ...] = (
+_TYPE_BY_NODE: tuple[tuple[type[exp.Expr], str], ...] = (
     (exp.Query, "SELECT"),
     (exp.Insert, "INSERT"),
     (exp.Update, "UPDATE"),
@@ -55,7 +55,7 @@ _TYPE_BY_NODE: tuple[tuple[type[exp.Expression], str], ...] = (
 )
 DML_TYPES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE"})
 
-# Statements that leave a table or view behind or remove one.
+# Statements that create, change or drop a table or view.
 DDL_OPERATIONS: dict[str, str] = {
     "CREATE_TABLE": "CREATE",
     "CREATE_TABLE_AS_SELECT": "CREATE",
@@ -75,7 +75,7 @@ DDL_OPERATIONS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class TableName:
-    """A table's full name."""
+    """The full name of a table."""
 
     project: str
     dataset: str
@@ -90,18 +90,18 @@ class TableName:
 
     @property
     def quoted(self) -> str:
-        """The name as DuckDB knows it: one schema per dataset."""
+        """The name in DuckDB, which has one schema per dataset."""
         return f'"{self.project}__{self.dataset}"."{self.table}"'
 
     @classmethod
     def of(cls, reference: dict[str, Any], project: str) -> TableName:
-        """Return the name in a REST ``TableReference`` whose project may be left out."""
+        """Return the name in a REST ``TableReference``, with ``project`` as the default project."""
         return cls(reference.get("projectId") or project, reference["datasetId"], reference["tableId"])
 
 
 @dataclass(frozen=True)
 class Unqualified:
-    """A table name of one part, and where it begins in the statement's text."""
+    """A table name without a dataset, and its offset in the text of the statement."""
 
     name: str
     start: int
@@ -109,21 +109,21 @@ class Unqualified:
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement, looked at.
+    """One statement.
 
     Attributes:
-        sql: Its text, with names in backticks where sqlglot wants them.
-        kind: BigQuery's ``statementType``; empty for what has none.
-        tree: sqlglot's reading of it, or None where it has none.
-        tables: Every table named with a dataset, in order, once.
-        unqualified: Table names without a dataset that no CTE defines.
-        target: The table or view that it writes, creates or drops, or None.
-        identifiers: Lower-case names of the columns it mentions; None when it takes all (``*``).
+        sql: The text, with backticks where sqlglot needs them.
+        kind: BigQuery's ``statementType``, or an empty string if it is not known.
+        tree: sqlglot's syntax tree, or None if sqlglot can't parse the statement.
+        tables: The tables named with a dataset, in order and without duplicates.
+        unqualified: The table names without a dataset, except those of CTEs.
+        target: The table or view that the statement writes, creates or drops, or None.
+        identifiers: The identifiers in lower case, which include all column names; None if there is a ``*``.
     """
 
     sql: str
     kind: str
-    tree: exp.Expression | None = None
+    tree: exp.Expr | None = None
     tables: tuple[TableName, ...] = ()
     unqualified: tuple[Unqualified, ...] = ()
     target: TableName | None = None
@@ -131,12 +131,13 @@ class Statement:
 
     @property
     def is_query(self) -> bool:
+        """Whether the statement is a query."""
         return self.kind == "SELECT"
 
     def column_names(self) -> list[str] | None:
-        """Return the names of a query's columns; None where the text does not tell their number (``*``).
+        """Return the names of a query's columns, or None if the text does not show them (``*``).
 
-        BigQuery calls a column without a name ``f0_``, ``f1_``, ...:
+        BigQuery names columns without a name ``f0_``, ``f1_``, ...:
         https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#implicit_aliases
         """
         select = self.tree
@@ -155,8 +156,8 @@ class Statement:
             names.append(name)
         return names
 
-    def named(self, columns: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Return a query's columns (name, DuckDB type) under the names that the text gives them."""
+    def with_names(self, columns: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return a query's columns (name, DuckDB type) with the names from ``column_names``."""
         names = self.column_names()
         if names is None or len(names) != len(columns):
             return columns
@@ -165,9 +166,10 @@ class Statement:
 
 @lru_cache(maxsize=512)
 def read_statement(sql: str, *, project: str) -> Statement:
-    """Look at one statement. Two-part names are of ``project``. Never raises: what can't be parsed has no tree.
+    """Read one statement. ``project`` is the project of names without one.
 
-    What is returned is shared: whoever changes the tree copies it first.
+    The function does not raise: a statement that can't be parsed has no tree. The result is cached, so copy its tree
+    before you change it.
     """
     sql = quote_dashed(sql)
     kind = _kind_by_words(sql)
@@ -198,7 +200,7 @@ def read_statement(sql: str, *, project: str) -> Statement:
     return Statement(sql, kind, tree, tuple(tables), tuple(unqualified), _target(tree, kind, project), columns)
 
 
-def _parse(sql: str) -> exp.Expression | None:
+def _parse(sql: str) -> exp.Expr | None:
     try:
         return sqlglot.parse_one(sql, read="bigquery")
     except Exception:  # sqlglot raises many kinds; the engine reports the syntax error
@@ -210,7 +212,7 @@ def _kind_by_words(sql: str) -> str:
     return next((kind for pattern, kind in _TYPE_PATTERNS if pattern.match(text)), "")
 
 
-def _kind_by_tree(tree: exp.Expression) -> str:
+def _kind_by_tree(tree: exp.Expr) -> str:
     for node, kind in _TYPE_BY_NODE:
         if isinstance(tree, node):
             return kind
@@ -223,7 +225,7 @@ def _kind_by_tree(tree: exp.Expression) -> str:
     return ""
 
 
-def _target(tree: exp.Expression, kind: str, project: str) -> TableName | None:
+def _target(tree: exp.Expr, kind: str, project: str) -> TableName | None:
     if kind not in DML_TYPES and kind not in DDL_OPERATIONS:
         return None
     node = tree.expressions[0] if isinstance(tree, exp.TruncateTable) and tree.expressions else tree.this
@@ -238,9 +240,9 @@ _DOTTED = re.compile(r"`([^`]+)`((?:\.`[^`]+`|\.\w+)*)|((?<![\w.`])[A-Za-z_][\w-
 
 
 def mentioned_names(sql: str) -> list[list[str]]:
-    """Return every dotted name in ``sql`` as its parts, by a quick look that does not parse.
+    """Return the parts of each dotted name in ``sql``, found without parsing.
 
-    It may hold more than tables (columns, functions, words in strings): the caller keeps those that exist.
+    The names may be columns, functions or words in strings; the caller keeps those of existing tables.
     """
     names = []
     for match in _DOTTED.finditer(sql):
@@ -251,7 +253,7 @@ def mentioned_names(sql: str) -> list[list[str]]:
 
 
 def possible_tables(parts: list[str], project: str) -> list[TableName]:
-    """Return the tables that a dotted name may mean: the whole of it, or its beginning with columns after it."""
+    """Return the tables that a dotted name may refer to, as a whole or with columns at its end."""
     names = []
     if len(parts) >= 3:
         names.append(TableName(*parts[:3]))
@@ -261,5 +263,5 @@ def possible_tables(parts: list[str], project: str) -> list[TableName]:
 
 
 def possible_datasets(parts: list[str], project: str) -> list[tuple[str, str]]:
-    """Return the datasets, as project and id, that a dotted name may be in."""
+    """Return the datasets (project and id) that may contain a dotted name."""
     return [(parts[0], parts[1]), (project, parts[0])]

@@ -1,7 +1,7 @@
-"""Elements of arrays: ``a[OFFSET(i)]`` and its kin put as calls of functions that DuckDB knows.
+"""Rewrites array subscripts such as ``a[OFFSET(i)]`` as calls of DuckDB macros.
 
-DuckDB counts from 1, takes negative numbers from the end and has NULL for what is not there; and on the way to it a
-number that is not written out, or a query that is analysed for its types, would lose the difference of 1.
+DuckDB counts from 1, counts negative indexes from the end, and returns NULL for a missing element. bqemulator's own
+translation loses the difference of 1 for an index that is not a literal, and in a query that is analysed for types.
 https://cloud.google.com/bigquery/docs/reference/standard-sql/operators#array_subscript_operator
 """
 
@@ -18,7 +18,7 @@ _FUNCTION_BY_WORD = {
     "SAFE_ORDINAL": "_element_or_null_at_ordinal",
 }
 _PLAIN = "_element"
-# Reserved words that are called like functions, or are types before a literal.
+# Reserved words that are called like functions or are types.
 _CALLED = frozenset({"ARRAY", "CAST", "EXTRACT", "GROUPING", "IF", "LEFT", "RIGHT", "STRUCT"})
 _OPENING, _CLOSING = ("(", "[", "{"), (")", "]", "}")
 _LITERAL_TYPES = frozenset({"BIGNUMERIC", "DATE", "DATETIME", "JSON", "NUMERIC", "RANGE", "TIME", "TIMESTAMP"})
@@ -28,7 +28,7 @@ _ERROR = """error('Array index ' || place || ' is out of bounds (' ||
 _CHECKED = """CASE WHEN place < {first} OR place >= len(elements) + {first} THEN {error}
     ELSE elements[place + 1 - {first}] END"""
 _SAFE = "CASE WHEN place >= {first} THEN elements[place + 1 - {first}] END"
-# JSON has the same brackets, counts from 0, and has NULL for what is not there. DuckDB knows the type when it reads this.
+# JSON subscripts have the same brackets, count from 0, and return NULL for a missing element. DuckDB knows the type here.
 _EITHER = """CASE WHEN typeof(elements) LIKE '%]' AND (place < 0 OR place >= len(elements)) THEN {error}
     ELSE elements[CASE WHEN typeof(elements) LIKE '%]' THEN place + 1 WHEN place >= 0 THEN place END] END"""
 
@@ -45,16 +45,16 @@ MACROS: tuple[str, ...] = tuple(
 
 
 def call_subscripts(sql: str) -> str:
-    """Return GoogleSQL with calls of the functions in ``MACROS`` for its subscripts; keys of JSON stay as they are."""
+    """Return GoogleSQL with calls of ``MACROS`` in place of its subscripts; string keys of JSON do not change."""
     if "[" not in sql:
         return sql
     try:
         found = tokens(sql)
     except QueryError:
-        return sql  # whoever parses it says what is wrong
+        return sql  # the parser reports the error
     pairs = _pairs(found)
     edits: list[tuple[int, int, str]] = []
-    # Of two subscripts of one operand the later one is the outer call, and has to begin before the other.
+    # Of two subscripts of one operand, the later one is the outer call, so it starts first.
     for opening in sorted((index for index in pairs if found[index].text == "["), reverse=True):
         closing = pairs[opening]
         if closing < opening or not _is_operand(found, opening - 1):
@@ -63,7 +63,7 @@ def call_subscripts(sql: str) -> str:
         if last - first == 1 and found[first].kind == "string":
             literal = found[opening - 2 : opening]
             if literal[-1].kind == "string" and literal[0].is_word("JSON"):
-                # sqlglot takes the subscript for the literal's without its type.
+                # sqlglot would apply the subscript to the literal without its type.
                 edits.append((literal[0].start, literal[0].start, "("))
                 edits.append((literal[1].end, literal[1].end, ")"))
             continue
@@ -85,7 +85,7 @@ def call_subscripts(sql: str) -> str:
 
 
 def _pairs(found: tuple[Token, ...]) -> dict[int, int]:
-    """Return for each bracket the index of the one that it belongs to, both ways."""
+    """Return the index of the matching bracket for each opening and closing bracket."""
     pairs: dict[int, int] = {}
     open_indexes: list[int] = []
     for index, token in enumerate(found):
@@ -98,7 +98,7 @@ def _pairs(found: tuple[Token, ...]) -> dict[int, int]:
 
 
 def _is_operand(found: tuple[Token, ...], index: int) -> bool:
-    """Tell whether an expression ends with a token, so that a bracket behind it is a subscript and no array."""
+    """Return whether an expression ends with a token, so that a bracket after it is a subscript and not an array."""
     if index < 0:
         return False
     token = found[index]

@@ -1,4 +1,4 @@
-"""What is wrong with a text that is no GoogleSQL, as BigQuery says it."""
+"""Describes syntax errors in GoogleSQL in BigQuery's words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from localcloud.bigquery.sql.tokens import (
     tokens,
 )
 
-# https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax and what its neighbours in the index begin with
+# The first words of statements, from https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax and the
+# pages beside it.
 STATEMENTS = re.compile(
     r"""ALTER|ASSERT|BEGIN|BREAK|CALL|COMMIT|CONTINUE|CREATE|DECLARE|DELETE|DESCRIBE|DROP|EXECUTE|EXPLAIN|EXPORT|FOR|FROM
     |GRANT|IF|INSERT|ITERATE|LEAVE|LOAD|LOOP|MERGE|RAISE|REPEAT|RETURN|REVOKE|ROLLBACK|SELECT|SET|SHOW|TABLE|TRUNCATE
@@ -25,7 +26,7 @@ STATEMENTS = re.compile(
 
 
 def syntax_failure(sql: str) -> QueryError | None:
-    """Return the syntax error in ``sql``, or None where it can be read."""
+    """Return the syntax error in ``sql``, or None if sqlglot can parse it."""
     try:
         found = tokens(sql)
     except QueryError as error:
@@ -37,13 +38,13 @@ def syntax_failure(sql: str) -> QueryError | None:
     try:
         sqlglot.parse(sql, read="bigquery")
     except sqlglot.errors.ParseError as error:
-        return _told(sql, found, error.errors[0] if error.errors else {})
-    except Exception:  # it fails in many ways over what it does not know
+        return _error_from_sqlglot(sql, found, error.errors[0] if error.errors else {})
+    except Exception:  # sqlglot raises many kinds of exceptions on unknown syntax
         return None
     return None
 
 
-def _told(sql: str, found: tuple[Token, ...], error: dict[str, object]) -> QueryError:
+def _error_from_sqlglot(sql: str, found: tuple[Token, ...], error: dict[str, object]) -> QueryError:
     description = str(error.get("description") or "")
     index = _index_at(sql, found, error)
     if "Required keyword" in description and found[index].is_symbol(")") and (name := _called(found, index)):
@@ -58,7 +59,7 @@ def _told(sql: str, found: tuple[Token, ...], error: dict[str, object]) -> Query
 
 
 def _index_at(sql: str, found: tuple[Token, ...], error: dict[str, object]) -> int:
-    """Return the index of the token that sqlglot points at, by the line and the column of its last character."""
+    """Return the index of the token in sqlglot's error, which has the line and column of the token's last character."""
     lines = sql.split("\n")
     line = int(str(error.get("line") or 1))
     offset = sum(len(text) + 1 for text in lines[: line - 1]) + int(str(error.get("col") or 1)) - 1
@@ -66,7 +67,7 @@ def _index_at(sql: str, found: tuple[Token, ...], error: dict[str, object]) -> i
 
 
 def _called(found: tuple[Token, ...], closing: int) -> str | None:
-    """Return the name of the function whose call ends with a bracket."""
+    """Return the name of the function whose call ends at the token ``closing``, or None."""
     depth = 0
     for index in range(closing, 0, -1):
         depth += found[index].is_symbol(")") - found[index].is_symbol("(")
@@ -86,11 +87,11 @@ def _named(token: Token) -> str:
     return token.named()
 
 
-def refuse_functions_left(sql: str) -> None:
-    """Refuse the functions of BigQuery ML that are still called in ``sql`` once those known here are rewritten.
+def reject_unknown_functions(sql: str) -> None:
+    """Reject functions of BigQuery ML in ``sql``, from which the supported ones have been rewritten before.
 
     Raises:
-        QueryError: One is.
+        QueryError: A function of BigQuery ML is left.
     """
     found = tokens(sql)
     for space, dot, name, bracket in zip(found, found[1:], found[2:], found[3:], strict=False):

@@ -1,4 +1,4 @@
-"""GoogleSQL as tokens: enough to find model statements and ML functions without touching the rest of the text."""
+"""Splits GoogleSQL into tokens, to find model statements and ML functions without changing the rest of the text."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+import sqlglot
+from sqlglot import TokenType
 from sqlglot.dialects import BigQuery
 from sqlglot.errors import TokenError
-from sqlglot.tokens import TokenType
 
 from localcloud.bigquery.base.errors import QueryError
 
-# What GoogleSQL's own messages call a keyword in the statements that are parsed here; other words are identifiers.
+# The words that GoogleSQL's messages call keywords in the statements that are parsed here. Others are identifiers.
 _KEYWORDS = frozenset(
     # A list of words reads better than one of strings.
     """ALTER AS BY CONNECTION CREATE DEFAULT DROP EXISTS EXPORT FALSE FROM IF INPUT INTO MODEL NOT NULL OPTIONS OR
@@ -30,7 +31,7 @@ class Token:
         kind: ``word``, ``quoted`` (an identifier in backticks), ``string``, ``bytes``, ``number`` or ``symbol``.
         text: The word as written, or the value of a string without its quotes.
         start: The offset of its first character.
-        end: The offset behind its last character.
+        end: The offset after its last character.
     """
 
     kind: str
@@ -39,15 +40,15 @@ class Token:
     end: int
 
     def is_word(self, *words: str) -> bool:
-        """Tell whether it is one of ``words``, given in upper case."""
+        """Return whether the token is one of ``words``, which are in upper case."""
         return self.kind == "word" and self.text.upper() in words
 
     def is_symbol(self, *symbols: str) -> bool:
-        """Tell whether it is one of ``symbols``."""
+        """Return whether the token is one of ``symbols``."""
         return self.kind == "symbol" and self.text in symbols
 
     def named(self) -> str:
-        """Return the token as GoogleSQL's syntax errors name it."""
+        """Return the token as in GoogleSQL's syntax errors."""
         match self.kind:
             case "word" if self.text.upper() in _KEYWORDS:
                 return f"keyword {self.text.upper()}"
@@ -80,7 +81,7 @@ def tokens(sql: str) -> tuple[Token, ...]:
     return tuple(_tokens(sql, found))
 
 
-def _tokens(sql: str, found: list) -> Iterator[Token]:
+def _tokens(sql: str, found: list[sqlglot.Token]) -> Iterator[Token]:
     for token in found:
         start, end = token.start, token.end + 1
         written = sql[start:end]
@@ -95,12 +96,12 @@ def _tokens(sql: str, found: list) -> Iterator[Token]:
                 kind = "number"
             case _:
                 kind = "word" if written[:1].isalpha() or written[:1] == "_" else "symbol"
-        # One token of sqlglot may be several words ("GROUP BY") or a word with a symbol: harmless here.
+        # A token of sqlglot may be several words ("GROUP BY") or a word with a symbol, which does no harm here.
         yield Token(kind, token.text if kind in ("quoted", "string", "bytes") else written, start, end)
 
 
 def without_comments(sql: str) -> str:
-    """Return ``sql`` with a space in the place of each comment."""
+    """Return ``sql`` with a space in place of each comment."""
     pieces, at = [], 0
     for token in tokens(sql):
         between = sql[at : token.start]
@@ -110,14 +111,14 @@ def without_comments(sql: str) -> str:
 
 
 def position(sql: str, offset: int) -> str:
-    """Return ``[line:column]`` of an offset, both counted from 1, as BigQuery's messages do."""
+    """Return ``[line:column]`` of an offset, both counted from 1, as in BigQuery's messages."""
     before = sql[:offset]
     line = before.count("\n") + 1
     return f"[{line}:{offset - (before.rfind(chr(10)) + 1) + 1}]"
 
 
 def syntax_error(sql: str, what: str, offset: int) -> QueryError:
-    """Return a syntax error that says ``what`` is wrong and where."""
+    """Return the syntax error ``what`` at an offset of ``sql``."""
     return QueryError(f"Syntax error: {what} at {position(sql, offset)}", location="query")
 
 
@@ -125,18 +126,19 @@ class Cursor:
     """Walks over the tokens of one statement."""
 
     def __init__(self, sql: str, start: int = 0, end: int | None = None) -> None:
+        """Walk over the tokens from index ``start`` to index ``end``, or to the last token."""
         self.sql = sql
         self.all = tokens(sql)
         self.index = start
         self.limit = len(self.all) if end is None else end
 
     def peek(self, ahead: int = 0) -> Token | None:
-        """Return the token ``ahead`` of the present one, or None behind the last."""
+        """Return the current token or one ``ahead`` of it, or None after the last."""
         index = self.index + ahead
         return self.all[index] if index < self.limit else None
 
     def take(self) -> Token:
-        """Return the present token and go on to the next; a missing one is a syntax error."""
+        """Return the current token and move to the next. Raises ``QueryError`` after the last token."""
         token = self.peek()
         if token is None:
             raise syntax_error(self.sql, "Unexpected end of statement", len(self.sql.rstrip()))
@@ -144,7 +146,7 @@ class Cursor:
         return token
 
     def take_words(self, *words: str) -> bool:
-        """Skip the words if they all come next, and tell whether they did."""
+        """Skip ``words`` if all of them follow; return whether they do."""
         for ahead, word in enumerate(words):
             token = self.peek(ahead)
             if token is None or not token.is_word(word):
@@ -153,7 +155,7 @@ class Cursor:
         return True
 
     def take_symbol(self, symbol: str) -> bool:
-        """Skip the symbol if it comes next, and tell whether it did."""
+        """Skip the symbol if it follows; return whether it does."""
         token = self.peek()
         if token is None or not token.is_symbol(symbol):
             return False
@@ -161,7 +163,7 @@ class Cursor:
         return True
 
     def expect_symbol(self, symbol: str) -> Token:
-        """Return the symbol that must come next."""
+        """Return the next token. Raises ``QueryError`` if it is not ``symbol``."""
         token = self.peek()
         if token is None or not token.is_symbol(symbol):
             raise self.expected(f'"{symbol}"')
@@ -169,7 +171,7 @@ class Cursor:
         return token
 
     def expect_word(self, word: str) -> Token:
-        """Return the word that must come next."""
+        """Return the next token. Raises ``QueryError`` if it is not ``word``."""
         token = self.peek()
         if token is None or not token.is_word(word):
             raise self.expected(f"keyword {word}")
@@ -177,22 +179,22 @@ class Cursor:
         return token
 
     def expect_end(self) -> None:
-        """Make sure that nothing but a semicolon follows."""
+        """Raise ``QueryError`` if anything but a semicolon follows."""
         self.take_symbol(";")
         if self.peek() is not None:
             raise self.expected("end of input")
 
     def expected(self, what: str) -> QueryError:
-        """Return the syntax error that ``what`` was expected and something else was found."""
+        """Return the syntax error that ``what`` was expected instead of the current token."""
         token = self.peek()
         found = "end of statement" if token is None else token.named()
         offset = len(self.sql.rstrip()) if token is None else token.start
         return syntax_error(self.sql, f"Expected {what} but got {found}", offset)
 
     def take_path(self) -> tuple[tuple[str, ...], Token]:
-        """Return the parts of a name as ``project.dataset.model``, and its first token.
+        """Return the parts of a name such as ``project.dataset.model``, and the first token of the name.
 
-        Parts may be in backticks, one by one or together, and a project's name may hold hyphens.
+        The parts may be in backticks, one by one or together, and the project may contain hyphens.
         """
         first = self.peek()
         if first is None:
@@ -221,7 +223,7 @@ class Cursor:
         return text
 
     def skip_group(self) -> tuple[int, int]:
-        """Skip a group in brackets; return the offsets of what is inside them."""
+        """Skip a group in brackets; return the start and end offsets of its content."""
         opening = self.take()
         depth = 1
         while depth:

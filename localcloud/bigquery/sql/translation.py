@@ -1,7 +1,7 @@
-"""bqemulator's translator, with what it would lose on the way kept. It has to be imported before the rest of bqemulator.
+"""Replaces bqemulator's translator by one that keeps values and names which bqemulator's translator changes.
 
-Each part of bqemulator makes a translator of its own, from the name that is replaced at the end of this module: queries,
-scripts, functions, materialized views and the row restrictions of the Storage API all translate by it.
+Import this module before other parts of bqemulator. Queries, scripts, functions, materialized views and the row
+restrictions of the Storage API each import the name that the end of this module replaces.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from bqemulator.sql.translator import SQLTranslator
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.foreign import refuse_foreign
+from localcloud.bigquery.sql.foreign import reject_foreign
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.names import quote_dashed
 from localcloud.bigquery.sql.subscripts import call_subscripts
 
-# The types of their operands decide what bqemulator makes of these.
+# bqemulator translates these expressions by the types of their operands.
 _TYPED = (exp.Avg, exp.Div)
 _NUMBER = "typed"
 
@@ -32,10 +32,10 @@ class Translator(SQLTranslator):
     def translate(
         self, bq_sql: str, *, schema: dict[str, Any] | None = None, **options: Any
     ) -> Result[str, InvalidQueryError | UnsupportedFeatureError]:
-        """Return the DuckDB SQL, or what is wrong. The arguments are bqemulator's."""
+        """Return the DuckDB SQL or the error. The arguments are bqemulator's."""
         try:
             sql = quote_dashed(plain_literals(bq_sql))
-            refuse_foreign(sql)
+            reject_foreign(sql)
         except QueryError as error:
             return Err(InvalidQueryError(error.message))
         translated = super().translate(call_subscripts(sql), schema=schema, **options)
@@ -45,9 +45,9 @@ class Translator(SQLTranslator):
 
     @staticmethod
     def _annotate_tree(tree: exp.Expression, schema: dict[str, Any]) -> exp.Expression:
-        """Find out the types of operands, and leave everything else as it is.
+        """Annotate the operands with their types, and change nothing else.
 
-        bqemulator goes on with the tree that was analysed, in which names are qualified and have lost their capitals.
+        bqemulator's own method returns the analysed tree, in which names are qualified and in lower case.
         """
         typed = list(tree.find_all(*_TYPED))
         if not typed:
@@ -56,15 +56,15 @@ class Translator(SQLTranslator):
             node.meta[_NUMBER] = number
         annotated = SQLTranslator._annotate_tree(tree.copy(), schema)
         for found in annotated.find_all(*_TYPED):
-            number = found.meta.get(_NUMBER)
-            if number is not None:
+            index = found.meta.get(_NUMBER)
+            if index is not None:
                 for operand in ("this", "expression"):
-                    _copy_type(found.args.get(operand), typed[number].args.get(operand))
+                    _copy_type(found.args.get(operand), typed[index].args.get(operand))
         return tree
 
 
 def _with_names_of_fields(duckdb_sql: str) -> str:
-    """Return the SQL with columns like ``f(x).y`` called ``y``, as in GoogleSQL; DuckDB calls them by their text.
+    """Return the SQL with the name ``y`` for columns such as ``f(x).y``, as in GoogleSQL. DuckDB uses their text as name.
 
     https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#implicit_aliases
     """
@@ -83,6 +83,6 @@ def _copy_type(source: Any, target: Any) -> None:
         target.type = source.type
 
 
-# What it refuses by a look at the whole text, be it in a string, is refused before, where it is called.
+# bqemulator rejects these keywords anywhere in the text, even in a string. `reject_foreign` rejects calls only.
 translator._UNSUPPORTED_KEYWORDS = frozenset()
 translator.SQLTranslator = Translator  # type: ignore[misc]

@@ -1,11 +1,11 @@
-"""DuckDB's messages in GoogleSQL's words, and no message that names what is behind the local BigQuery."""
+"""Translates DuckDB's messages to GoogleSQL's words, without names of the libraries behind the local BigQuery."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
-# DuckDB's types and those of its literals, by the names that GoogleSQL has for them.
+# GoogleSQL's names of DuckDB's types and literal types.
 _TYPE_BY_DUCKDBS = {
     "STRING_LITERAL": "STRING",
     "VARCHAR": "STRING",
@@ -56,7 +56,7 @@ def _invalid_time(match: re.Match[str]) -> str:
     return f"Invalid {'timestamp' if match['kind'] == 'timestamp' else match['kind']}: '{match['value']}'"
 
 
-# The first that fits. BigQuery's own wordings, as its clients and forums quote them.
+# The first match is used. The wordings are BigQuery's, as its clients and forums quote them.
 _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
     (re.compile(pattern, re.DOTALL), wording)
     for pattern, wording in (
@@ -120,17 +120,17 @@ _PYTHON = re.compile(r"<(?:class|Token)\b[^>]*>|\b(?:duckdb|sqlglot|pyarrow)\.[\
 
 
 def worded(text: str) -> str:
-    """Return one of DuckDB's messages as BigQuery says it, or at least without what no client of BigQuery knows."""
+    """Return one of DuckDB's messages in BigQuery's words, or at least without the libraries' names."""
     for pattern, wording in _WORDINGS:
         match = pattern.search(text)
         if match is not None:
             return match.expand(wording) if isinstance(wording, str) else wording(match)
-    # What a query raises by itself is a person's text.
+    # The text is from the query itself (ERROR, RAISE), so types in it are not translated.
     return plain(text) if text.startswith("Invalid Input Error") else _types(plain(text))
 
 
 def plain(text: str) -> str:
-    """Return a message without colours, exception classes, second thoughts and names of what is behind."""
+    """Return a message without colours, exception classes, hints and the libraries' names."""
     text = _ASIDE.sub("", _ANSI.sub("", text))
     text = _SCHEMA.sub(r"\1:\2.\3", _PYTHON.sub("", _CLASS.sub("", text)))
     return _BEHIND.sub("the local BigQuery", text).strip()

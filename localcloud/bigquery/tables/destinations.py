@@ -1,4 +1,4 @@
-"""Writing a query's rows into a table: dispositions, schema updates, all of it or nothing.
+"""Writes a query's rows into a table in one transaction: dispositions, schema updates, the catalog entry.
 
 https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationQuery (createDisposition, writeDisposition)
 """
@@ -34,7 +34,8 @@ from localcloud.bigquery.base.schema import (
     stored_type,
 )
 from localcloud.bigquery.sql.statement import TableName
-from localcloud.bigquery.tables.engine import Engine, engine_of
+from localcloud.bigquery.tables.context import catalog_of, engine_of
+from localcloud.bigquery.tables.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Disposition:
     Attributes:
         create: ``CREATE_IF_NEEDED`` or ``CREATE_NEVER``.
         write: ``WRITE_EMPTY``, ``WRITE_TRUNCATE``, ``WRITE_TRUNCATE_DATA`` or ``WRITE_APPEND``.
-        updates: ``ALLOW_FIELD_ADDITION``, ``ALLOW_FIELD_RELAXATION``.
-        layout: ``timePartitioning`` and ``clustering`` for a table that is made, as in the REST resource.
+        updates: The ``schemaUpdateOptions``: ``ALLOW_FIELD_ADDITION``, ``ALLOW_FIELD_RELAXATION``.
+        layout: ``timePartitioning`` and ``clustering`` of a created table, as in the REST resource.
     """
 
     create: str = "CREATE_IF_NEEDED"
@@ -55,10 +56,14 @@ class Disposition:
 
     @classmethod
     def of(cls, configuration: dict[str, Any], *, write: str = "WRITE_EMPTY") -> Disposition:
-        """Return the disposition in a job's configuration, whose default for ``writeDisposition`` is ``write``.
+        """Return the disposition in a job's configuration.
+
+        Args:
+            configuration: The REST configuration of a query, load or copy job.
+            write: The default of ``writeDisposition``.
 
         Raises:
-            QueryError: A disposition is none, or schema updates are asked for without appending.
+            QueryError: A value is not valid, or ``schemaUpdateOptions`` are given without ``WRITE_APPEND``.
         """
         chosen = cls(
             configuration.get("createDisposition") or "CREATE_IF_NEEDED",
@@ -81,10 +86,14 @@ class Disposition:
 
 @dataclass(frozen=True)
 class Source:
-    """Rows to write: a DuckDB query, the values for its placeholders, and its columns (name, DuckDB type).
+    """Rows to write.
 
-    ``fields`` are the columns' REST fields where the client gave them (a load job's schema); else the types decide.
-    ``once`` says that the rows can be read only once.
+    Attributes:
+        sql: The DuckDB query of the rows.
+        values: The values of its placeholders, or None.
+        columns: The name and DuckDB type of each column.
+        fields: The REST fields from a load job's schema; None derives them from ``columns``.
+        once: Whether the query can run only once.
     """
 
     sql: str
@@ -98,7 +107,7 @@ class Source:
         return [dict(f) for f in self.fields] if self.fields else [field_of(*column) for column in self.columns]
 
     def select(self) -> str:
-        """Return a query of the columns by position, each in the type that tables keep it in."""
+        """Return a query of the columns by position, each cast to the type that the table stores."""
         aliases = ", ".join(f"c{index}" for index in range(len(self.columns)))
         declared = dict(columns_of(self.fields)) if self.fields else {}
         parts = []
@@ -108,9 +117,10 @@ class Source:
 
 
 class Destinations:
-    """Writes tables, one writer at a time for each."""
+    """Writes tables, with one writer at a time per table."""
 
     def __init__(self, context: AppContext) -> None:
+        """Create the writer of the tables in ``context``."""
         self.context = context
         self.engine: Engine = engine_of(context)
         self._locks: defaultdict[TableName, threading.RLock] = defaultdict(threading.RLock)
@@ -118,7 +128,7 @@ class Destinations:
 
     @contextmanager
     def writing(self, table: TableName | None) -> Iterator[None]:
-        """Keep other writers of ``table`` out."""
+        """Lock ``table`` against other writers inside the ``with`` block."""
         if table is None:
             yield
             return
@@ -132,11 +142,11 @@ class Destinations:
         return self.context.catalog.get_table(table.project, table.dataset, table.table)
 
     def check_target(self, table: TableName, disposition: Disposition, location: str) -> None:
-        """Refuse a destination that can't be written, before anything runs.
+        """Check before a query runs that its destination can be written.
 
         Raises:
-            NotFound: Its dataset is not there, or not in ``location``; or the table is not and must not be created.
-            QueryError: It is a partition, a view, or not empty although it has to be.
+            NotFound: The dataset does not exist in ``location``, or the table does not exist and must not be created.
+            QueryError: The destination is a partition, a view, or a table with rows that must be empty.
         """
         if "$" in table.table:
             raise QueryError(
@@ -161,26 +171,26 @@ class Destinations:
             raise QueryError(f"Already Exists: Table {table}", reason="duplicate")
 
     def write(self, table: TableName, source: Source, disposition: Disposition, *, location: str) -> int:
-        """Write the source's rows; return how many there were.
+        """Write the rows of ``source`` and return their number.
 
-        Nothing of it is seen before all of it is there, and nothing is left of it when it fails.
+        Readers see all rows or none, and a failure leaves the table unchanged.
 
         Raises:
-            QueryError: The destination can't be written (``check_target``), or the rows' schema does not fit it.
-            duckdb.Error: The query itself failed.
+            QueryError: The destination can't be written (``check_target``), or the schema of the rows does not fit.
+            duckdb.Error: The query failed.
         """
-        refuse_duplicates(source.columns)
+        reject_duplicates(source.columns)
         with self.writing(table):
             self.check_target(table, disposition, location)
             existing = self.get(table)
-            entry, rows = self._written(table, source, disposition, existing)
-            self._enter(entry, existing)
+            entry, rows = self._write_rows(table, source, disposition, existing)
+            self._publish(entry, existing)
             return rows
 
-    def _written(
+    def _write_rows(
         self, table: TableName, source: Source, disposition: Disposition, existing: TableMeta | None
     ) -> tuple[TableMeta, int]:
-        """Write the rows and the table's entry on the disk; return the entry and the number of rows."""
+        """Write the rows, and the table's entry on the disk; return the entry and the number of rows."""
 
         def write() -> tuple[TableMeta, int]:
             with self.engine.transaction():
@@ -188,17 +198,17 @@ class Destinations:
                     entry, rows = self._replace(table, source, disposition, existing)
                 else:
                     entry, rows = self._insert(table, source, disposition, existing)
-                self.context.catalog.write(entry)
-                self.engine.wrote(rows)
+                catalog_of(self.context).write(entry)
+                self.engine.note_written(rows)
             return entry, rows
 
         if source.once:
             return write()
         try:
-            return self.engine.again(write)
+            return self.engine.retry_conflicts(write)
         except duckdb.OutOfMemoryException:
             with self.engine.more_memory():
-                return self.engine.again(write)
+                return self.engine.retry_conflicts(write)
 
     def _replace(
         self, table: TableName, source: Source, disposition: Disposition, existing: TableMeta | None
@@ -234,9 +244,9 @@ class Destinations:
         existing: TableMeta | None = None,
         description: str | None = None,
     ) -> None:
-        """Enter a table that DuckDB now holds into the catalog, or bring its entry up to date."""
+        """Create or update the catalog entry of a table that exists in DuckDB."""
         entry = self._entry(table, fields, rows, layout=layout, existing=existing, description=description)
-        self._enter(entry, existing)
+        self._publish(entry, existing)
 
     def _entry(
         self,
@@ -274,18 +284,18 @@ class Destinations:
             etag=etag,
         )
 
-    def _enter(self, entry: TableMeta, existing: TableMeta | None) -> None:
+    def _publish(self, entry: TableMeta, existing: TableMeta | None) -> None:
         if existing is not None:
             self.context.catalog.update_table(entry)
         else:
             self.context.catalog.create_table(entry)
-        # What time travel has kept is older than what was just written, and would be read instead of it.
+        # Otherwise time travel would read a snapshot that is older than the new rows.
         name = entry.project_id, entry.dataset_id, entry.table_id
         self.context.snapshots.drop_snapshots_for_table(*name, include_user=False)
         self.context.events.publish(TableDataChanged(*name))
 
     def tidy(self, table: TableName) -> None:
-        """Bring a table that bqemulator made from SQL into our types, and its entry in the catalog with it."""
+        """Change a table that bqemulator created from SQL to our column types, and update its catalog entry."""
         existing = self.get(table)
         if existing is None or existing.table_type != "TABLE":
             return
@@ -301,20 +311,20 @@ class Destinations:
         self.register(table, fields, self.count(table), existing=existing)
 
     def describe_view(self, view: TableName, fields: Sequence[Field]) -> None:
-        """Enter a view's columns into the catalog."""
+        """Write a view's columns into the catalog."""
         existing = self.get(view)
         if existing is not None:
             schema = TableSchema(fields=_parse_schema_fields([dict(f) for f in fields]))
             self.context.catalog.update_table(existing.model_copy(update={"schema_": schema}))
 
     def count(self, table: TableName) -> int:
-        """Return the number of rows of a table that is there."""
+        """Return the number of rows of an existing table."""
         row = self.engine.execute(f"SELECT count(*) FROM {table.quoted}").fetchone()
         return int(row[0]) if row else 0
 
 
-def refuse_duplicates(columns: Sequence[tuple[str, Any]]) -> None:
-    """Refuse a result two of whose columns have one name. Raises ``QueryError``."""
+def reject_duplicates(columns: Sequence[tuple[str, Any]]) -> None:
+    """Reject a result with two columns of the same name. Raises ``QueryError``."""
     seen: set[str] = set()
     double = sorted({name for name, _ in columns if name.lower() in seen or seen.add(name.lower())})  # type: ignore[func-returns-value]
     if double:
@@ -326,16 +336,16 @@ def refuse_duplicates(columns: Sequence[tuple[str, Any]]) -> None:
 def updated_schema(
     table: TableName, existing: list[Field], new: Sequence[Field], updates: frozenset[str]
 ) -> list[Field]:
-    """Return the schema of a table after rows of another schema were added to it.
+    """Return the schema of a table after rows with the schema ``new`` are added.
 
     Args:
-        table: The table, for messages.
-        existing: Its fields.
+        table: The table, for error messages.
+        existing: The fields of the table.
         new: The fields of the rows.
         updates: The ``schemaUpdateOptions`` of the job.
 
     Raises:
-        QueryError: They do not fit. https://cloud.google.com/bigquery/docs/managing-table-schemas
+        QueryError: The rows do not fit. https://cloud.google.com/bigquery/docs/managing-table-schemas
     """
     by_name = {f["name"].lower(): f for f in new}
     fields = []

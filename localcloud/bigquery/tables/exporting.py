@@ -1,19 +1,17 @@
-"""Rows into files of a bucket, for extract jobs and EXPORT DATA."""
+"""Exports rows to objects in a bucket, for extract jobs and EXPORT DATA."""
 
 from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import field_of, quote
 from localcloud.bigquery.tables.engine import Engine
 from localcloud.bigquery.tables.loading import literal
-
-if TYPE_CHECKING:
-    from localcloud.storage.store import ObjectStore
+from localcloud.storage.store import ObjectStore
 
 _CONTENT_TYPE = {
     "CSV": "text/csv",
@@ -26,14 +24,14 @@ _TEXT = {"CSV", "NEWLINE_DELIMITED_JSON"}
 
 @dataclass(frozen=True)
 class Export:
-    """What to write where.
+    """The destination and format of an export.
 
     Attributes:
-        uri: ``gs://bucket/name``, where a ``*`` in the name becomes the file's number.
+        uri: ``gs://bucket/name``; a ``*`` in the name becomes the number of the file.
         format: ``CSV``, ``NEWLINE_DELIMITED_JSON``, ``PARQUET`` or ``AVRO``.
         compression: ``GZIP``, ``SNAPPY``, ``ZSTD``, ``DEFLATE`` or None.
-        header: Whether a CSV file begins with the columns' names.
-        delimiter: What separates the values of a CSV file.
+        header: Whether a CSV file starts with the column names.
+        delimiter: The separator of values in a CSV file.
     """
 
     uri: str
@@ -44,46 +42,49 @@ class Export:
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """Return bucket and object name of a ``gs://`` URI. Raises ``QueryError``."""
+    """Return the bucket and the object name of a ``gs://`` URI. Raises ``QueryError``."""
     bucket, _, name = uri.removeprefix("gs://").partition("/")
     if not uri.startswith("gs://") or not bucket or not name:
         raise QueryError(f"Invalid Cloud Storage URI: {uri}", reason="invalid")
     return bucket, name
 
 
-def export(engine: Engine, store: ObjectStore, sql: str, values: list[Any] | None, what: Export) -> int:
-    """Write a DuckDB query's rows into one object; return how many.
+def export(engine: Engine, store: ObjectStore, sql: str, values: list[Any] | None, target: Export) -> int:
+    """Write the rows of a DuckDB query to one object and return their number.
 
     Raises:
-        QueryError: The URI, the format or a column's type can't be exported.
+        QueryError: The URI or format is not valid, or the format can't hold a column.
     """
-    bucket, name = split_uri(what.uri)
-    if what.format not in _CONTENT_TYPE:
-        raise QueryError(f"Invalid value for destinationFormat: {what.format}", reason="invalid")
+    bucket, name = split_uri(target.uri)
+    if target.format not in _CONTENT_TYPE:
+        raise QueryError(f"Invalid value for destinationFormat: {target.format}", reason="invalid")
     columns = [(row[0], row[1]) for row in engine.execute(f"DESCRIBE {sql}", values).fetchall()]
-    selected = ", ".join(_written(column, kind, what.format) for column, kind in columns)
+    selected = ", ".join(_exported(column, kind, target.format) for column, kind in columns)
     with tempfile.TemporaryDirectory(prefix="export-") as folder:
         path = Path(folder) / "rows"
         row = engine.execute(
-            f"COPY (SELECT {selected} FROM ({sql})) TO {literal(str(path))} ({_options(what)})", values
+            f"COPY (SELECT {selected} FROM ({sql})) TO {literal(str(path))} ({_options(target)})", values
         ).fetchone()
         with path.open("rb") as content:
-            store.write(bucket, name.replace("*", "000000000000"), content, content_type=_CONTENT_TYPE[what.format])
+            store.write(bucket, name.replace("*", "000000000000"), content, content_type=_CONTENT_TYPE[target.format])
     return int(row[0]) if row else 0
 
 
-def _options(what: Export) -> str:
-    compression = (what.compression or "NONE").upper()
-    options = [f"FORMAT {'JSON' if what.format == 'NEWLINE_DELIMITED_JSON' else what.format}"]
-    if what.format == "CSV":
-        options += [f"HEADER {str(what.header).lower()}", f"DELIMITER {literal(what.delimiter)}"]
-    if compression != "NONE" and what.format != "AVRO":
+def _options(target: Export) -> str:
+    compression = (target.compression or "NONE").upper()
+    options = [f"FORMAT {'JSON' if target.format == 'NEWLINE_DELIMITED_JSON' else target.format}"]
+    if target.format == "CSV":
+        options += [f"HEADER {str(target.header).lower()}", f"DELIMITER {literal(target.delimiter)}"]
+    if compression != "NONE" and target.format != "AVRO":
         options.append(f"COMPRESSION {compression.lower()}")
     return ", ".join(options)
 
 
-def _written(column: str, kind: str, file_format: str) -> str:
-    """Return how a column is written: https://cloud.google.com/bigquery/docs/exporting-data#export_formats_and_compression_types"""
+def _exported(column: str, kind: str, file_format: str) -> str:
+    """Return the expression that exports a column.
+
+    https://cloud.google.com/bigquery/docs/exporting-data#export_formats_and_compression_types
+    """
     name = quote(column)
     if file_format not in _TEXT:
         return name

@@ -1,4 +1,4 @@
-"""Tables as other local services see them: schemas, and rows as Python values."""
+"""The tables for other local services: schemas, and rows as Python values."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ def _name(table: str) -> TableName:
 
 
 class Tables:
-    """The tables of the local BigQuery. Safe to use from any thread; names are ``project.dataset.table``."""
+    """The tables of the local BigQuery, by names of the form ``project.dataset.table``. Any thread can use it."""
 
     def __init__(self, destinations: Destinations, anonymous: AnonymousTables) -> None:
+        """Create the facade."""
         self._destinations = destinations
         self._anonymous = anonymous
         self._engine = destinations.engine
 
     def schema(self, table: str) -> list[Field]:
-        """Return a table's fields as REST ``TableFieldSchema``. Raises ``NotFound``."""
+        """Return the REST ``TableFieldSchema`` of each column of a table. Raises ``NotFound``."""
         name = _name(table)
         meta = self._destinations.get(name)
         if meta is None:
@@ -47,10 +48,10 @@ class Tables:
         return list(_table_to_rest(meta).get("schema", {}).get("fields", []))
 
     def read(self, table: str) -> Iterator[dict[str, Any]]:
-        """Yield a table's rows as they were when reading began, a few thousand in memory at a time.
+        """Yield the rows that the table has when reading starts, with a few thousand rows in memory at a time.
 
         Raises:
-            NotFound: There is no such table.
+            NotFound: The table does not exist.
         """
         self.schema(table)
         cursor = self._engine.cursor()
@@ -62,13 +63,13 @@ class Tables:
             cursor.close()
 
     def write(self, table: str, schema: list[Field], rows: Iterable[dict[str, Any]], *, location: str = "US") -> int:
-        """Create or replace a table and return the number of its rows. A dataset that is not there is made.
+        """Create or replace a table, and its dataset if needed; return the number of rows.
 
         Args:
-            table: Its name.
-            schema: REST ``TableFieldSchema`` dicts.
-            rows: Values by column name: Python's own types, or strings as ``insertAll`` takes them.
-            location: Where a dataset that has to be made is.
+            table: The name of the table.
+            schema: The REST ``TableFieldSchema`` of each column.
+            rows: The rows: values by column name, as Python values or as strings like those of ``insertAll``.
+            location: The location of a created dataset.
         """
         name = _name(table)
         fields = [f | {"type": legacy_type(f["type"]), "mode": f.get("mode", "NULLABLE")} for f in schema]
@@ -87,7 +88,7 @@ class Tables:
             cursor.close()
 
     def location(self, dataset: str) -> str:
-        """Return where a dataset (``project.dataset``) is, as ``US``. Raises ``NotFound``."""
+        """Return the location of a dataset (``project.dataset``), such as ``US``. Raises ``NotFound``."""
         project, _, name = dataset.partition(".")
         meta = self._destinations.context.catalog.get_dataset(project, name)
         if meta is None:

@@ -1,11 +1,11 @@
-"""Files into rows: DuckDB queries that read a load job's files as BigQuery would.
+"""Builds DuckDB queries that read the files of a load job as BigQuery does.
 
 https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationLoad
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from localcloud.bigquery.base.schema import (
 from localcloud.bigquery.tables.engine import Engine
 
 _MEBIBYTE = 1024 * 1024
-# Four of them have to fit into what DuckDB keeps in memory.
+# Four such rows have to fit into DuckDB's memory limit.
 _LONGEST_ROW = 24 * _MEBIBYTE
 
 
@@ -37,7 +37,7 @@ class Files:
         paths: The files.
         format: ``CSV``, ``NEWLINE_DELIMITED_JSON``, ``PARQUET`` or ``AVRO``.
         options: The REST ``JobConfigurationLoad``.
-        fields: The schema that the rows have to have; None to find it in the files.
+        fields: The schema of the rows; None detects it in the files.
     """
 
     paths: tuple[Path, ...]
@@ -46,16 +46,16 @@ class Files:
     fields: tuple[Field, ...] | None
 
     def query(self, engine: Engine) -> str:
-        """Return a query of the files' rows.
+        """Return the query of the files' rows.
 
         Raises:
-            QueryError: The format is not known, or a file has fields that the schema lacks.
+            QueryError: The format is not supported, or a file has fields that the schema does not have.
         """
-        readers = {
+        readers: dict[str, Callable[[Engine], str]] = {
             "CSV": self._csv,
             "NEWLINE_DELIMITED_JSON": self._json,
-            "PARQUET": lambda _: f"SELECT * FROM read_parquet({self._list()}, union_by_name = true)",
-            "AVRO": lambda _: f"SELECT * FROM read_avro({self._list()})",
+            "PARQUET": lambda engine: f"SELECT * FROM read_parquet({self._list()}, union_by_name = true)",
+            "AVRO": lambda engine: f"SELECT * FROM read_avro({self._list()})",
         }
         reader = readers.get(self.format)
         if reader is None:
@@ -66,7 +66,7 @@ class Files:
         return "[" + ", ".join(literal(str(path)) for path in self.paths) + "]"
 
     def _columns(self) -> str:
-        """Return the ``columns`` argument of DuckDB's readers: what a file's text is first read as."""
+        """Return the ``columns`` argument of DuckDB's readers: the types in which they read the text of a file."""
         assert self.fields is not None
         read_as = [
             (name, _read_as(f, kind)) for f, (name, kind) in zip(self.fields, columns_of(self.fields), strict=True)
@@ -99,18 +99,18 @@ class Files:
         if self.fields is None:
             return f"SELECT * FROM read_json({self._list()}, {arguments}, sample_size = -1)"
         if not self.options.get("ignoreUnknownValues"):
-            self._refuse_unknown_fields(engine)
+            self._reject_unknown_fields(engine)
         return f"SELECT * FROM read_json({self._list()}, {arguments}, columns = {self._columns()})"
 
     def _longest_object(self) -> int:
-        """Return how many bytes a row may have; DuckDB reserves a multiple of it.
+        """Return the maximum size of a row in bytes. DuckDB reserves a multiple of it, so it is no larger than needed.
 
-        BigQuery takes rows of up to 100 MB (https://cloud.google.com/bigquery/quotas#load_jobs), this one less.
+        BigQuery accepts rows of up to 100 MB (https://cloud.google.com/bigquery/quotas#load_jobs), this one fewer.
         """
         longest = max(path.stat().st_size * (16 if path.suffix == ".gz" else 1) for path in self.paths)
         return min(_LONGEST_ROW, max(_MEBIBYTE, longest))
 
-    def _refuse_unknown_fields(self, engine: Engine) -> None:
+    def _reject_unknown_fields(self, engine: Engine) -> None:
         assert self.fields is not None
         rows = engine.execute(
             f"SELECT DISTINCT unnest(json_keys(json)) FROM read_ndjson_objects({self._list()}, "
@@ -126,7 +126,7 @@ class Files:
                 )
 
     def _arranged(self, sql: str, engine: Engine) -> str:
-        """Return the query with the schema's columns in its order and types; without a schema, as it is."""
+        """Return the query with the columns in the order and types of the schema; without a schema, return it unchanged."""
         if self.fields is None:
             return sql
         present = {row[0].lower(): row[1] for row in engine.execute(f"DESCRIBE {sql}").fetchall()}
@@ -152,13 +152,13 @@ def _delimiter(name: str | None) -> str:
 
 
 def _read_as(f: Field, kind: str) -> str:
-    """Return the DuckDB type that a value is read as from text, before it is converted to the column's own."""
+    """Return the DuckDB type in which a value is read, before it is converted to the column's type."""
     many = "[]" if f.get("mode") == "REPEATED" else ""
     return f"VARCHAR{many}" if legacy_type(f["type"]) in ("BYTES", "GEOGRAPHY") else kind
 
 
 def _converted(f: Field, value: str, present: str) -> str:
-    """Return the expression that turns a value as read into one of the field's type."""
+    """Return the expression that converts a value from the type ``present`` to the field's type."""
     if not present.startswith("VARCHAR"):
         return value
     converter = {"BYTES": "from_base64({})", "GEOGRAPHY": "ST_GeomFromText({})"}.get(legacy_type(f["type"]))
@@ -170,7 +170,7 @@ def _converted(f: Field, value: str, present: str) -> str:
 
 
 def schema_of(options: dict[str, Any]) -> Sequence[Field] | None:
-    """Return the schema in a load job's configuration, or None."""
+    """Return the fields of the schema in a load job's configuration, or None."""
     fields = (options.get("schema") or {}).get("fields")
     if not fields:
         return None

@@ -1,8 +1,8 @@
-"""What queries gave: small results in memory, large ones and written tables in DuckDB.
+"""The results of queries: small ones in memory, large ones and destination tables in DuckDB.
 
-A query without a destination has an anonymous table as destination, in a hidden dataset, as BigQuery's do
-(https://cloud.google.com/bigquery/docs/cached-results). Small results become a real table there only when somebody asks
-for the table and not just for the job's rows.
+A query without a destination writes to an anonymous table in a hidden dataset, as in BigQuery
+(https://cloud.google.com/bigquery/docs/cached-results). A small result becomes a table only when a client reads the
+table; the rows of the job are read from memory.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.destinations import Destinations, Disposition, Source
 from localcloud.bigquery.tables.engine import Engine
 
-# Results of up to that many rows stay in memory as they are.
+# Results of up to this number of rows stay in memory.
 ROWS_IN_MEMORY = 20_000
 BYTES_KEPT = 256 * 1024 * 1024
 RESULTS_KEPT = 2000
 TABLES_KEPT = 500
-# Results and temporary tables of sessions, which nobody finds again after a restart.
+# Results and the temporary tables of sessions, which do not survive a restart.
 HIDDEN_DATASETS = ("_anonymous_", "_session_")
 _BATCH = 32_768
 _ANONYMOUS = re.compile(r"(_anonymous_\w+)`?\.`?(anon[0-9a-f]+)")
@@ -43,19 +43,20 @@ _ANONYMOUS = re.compile(r"(_anonymous_\w+)`?\.`?(anon[0-9a-f]+)")
 
 @dataclass(frozen=True)
 class RowsInMemory:
-    """A result held as Arrow."""
+    """A result in memory, as an Arrow table."""
 
     fields: list[Field]
     table: pa.Table
 
     @property
     def total(self) -> int:
-        return self.table.num_rows
+        """The number of rows."""
+        return int(self.table.num_rows)
 
     @property
     def small(self) -> bool:
-        """Whether its pages can be written without keeping others waiting."""
-        return self.table.num_rows * max(1, self.table.num_columns) <= 500
+        """Whether the result has at most 500 values."""
+        return self.total * max(1, int(self.table.num_columns)) <= 500
 
     def page(self, start: int, size: int) -> pa.Table:
         """Return up to ``size`` rows from row ``start`` on."""
@@ -64,7 +65,7 @@ class RowsInMemory:
 
 @dataclass(frozen=True)
 class RowsInTable:
-    """A result that is a table in DuckDB."""
+    """A result in a DuckDB table."""
 
     fields: list[Field]
     engine: Engine
@@ -73,6 +74,7 @@ class RowsInTable:
 
     @property
     def total(self) -> int:
+        """The number of rows that the table has now."""
         row = self.engine.execute(f"SELECT count(*) FROM {self.name.quoted}").fetchone()
         return int(row[0]) if row else 0
 
@@ -83,26 +85,29 @@ class RowsInTable:
 
 @dataclass(frozen=True)
 class KeptRows:
-    """A small result that is kept for as long as there is room."""
+    """A small result of an anonymous table, which newer results may displace."""
 
     name: TableName
     keeper: AnonymousTables
 
     @property
     def rows(self) -> RowsInMemory:
-        """The rows. Raises ``NotFound`` once they are gone."""
+        """The rows. Raises ``NotFound`` if newer results have displaced them."""
         return self.keeper.kept(self.name)
 
     @property
     def fields(self) -> list[Field]:
+        """The REST schema of the rows."""
         return self.rows.fields
 
     @property
     def total(self) -> int:
+        """The number of rows."""
         return self.rows.total
 
     @property
     def small(self) -> bool:
+        """Whether the result has at most 500 values."""
         return self.rows.small
 
     def page(self, start: int, size: int) -> pa.Table:
@@ -114,9 +119,10 @@ NO_ROWS = RowsInMemory([], pa.table({}))
 
 
 class AnonymousTables:
-    """The hidden tables that queries without a destination write to. The oldest go when there are too many."""
+    """The hidden tables of queries without a destination. The oldest are dropped when there are too many."""
 
     def __init__(self, destinations: Destinations) -> None:
+        """Start without results."""
         self._destinations = destinations
         self._engine = destinations.engine
         self._lock = threading.Lock()
@@ -126,7 +132,7 @@ class AnonymousTables:
         self._tables: OrderedDict[TableName, str] = OrderedDict()
 
     def clear(self) -> None:
-        """Remove what an earlier process has left of such tables."""
+        """Drop the anonymous tables and session tables of an earlier process."""
         context = self._destinations.context
         for dataset in context.catalog.list_all_datasets():
             if dataset.dataset_id.startswith(HIDDEN_DATASETS):
@@ -134,7 +140,7 @@ class AnonymousTables:
                 context.catalog.delete_dataset(dataset.project_id, dataset.dataset_id, delete_contents=True)
 
     def name_for(self, key: JobKey) -> TableName:
-        """Return the anonymous table of a job."""
+        """Return the name of a job's anonymous table."""
         dataset = "_anonymous_" + "".join(c if c.isalnum() else "_" for c in key.location.lower())
         self._locations[dataset] = key.location
         return TableName(key.project, dataset, "anon" + hashlib.sha256(str(key).encode()).hexdigest()[:40])
@@ -143,11 +149,11 @@ class AnonymousTables:
         """Run a query and keep its rows under ``name``.
 
         Args:
-            name: The anonymous table.
-            sql: DuckDB's SQL.
-            values: Values for its placeholders.
-            names: The columns' names, where they are not DuckDB's.
-            location: Where the table is.
+            name: The name of the anonymous table.
+            sql: The query in DuckDB's SQL.
+            values: The values of its placeholders, or None.
+            names: The names of the columns; None for DuckDB's names.
+            location: The location of the table.
         """
         cursor = self._engine.execute(sql, values)
         description = cursor.description or []
@@ -172,7 +178,7 @@ class AnonymousTables:
         rest: pa.RecordBatchReader,
         location: str,
     ) -> Rows:
-        """Write the rows seen so far and the rest of the stream into a table, while the query still runs."""
+        """Write the first batches and the rest of the stream into a table while the query still runs."""
 
         def batches() -> Iterator[pa.RecordBatch]:
             yield from first
@@ -190,7 +196,7 @@ class AnonymousTables:
         return RowsInTable([field_of(*column) for column in columns], self._engine, name)
 
     def hold(self, name: TableName, rows: RowsInMemory) -> KeptRows:
-        """Keep a small result."""
+        """Keep a small result in memory; displace the oldest results if there are too many."""
         with self._lock:
             self._small[name] = rows
             self._bytes += rows.table.nbytes
@@ -200,7 +206,7 @@ class AnonymousTables:
         return KeptRows(name, self)
 
     def kept(self, name: TableName) -> RowsInMemory:
-        """Return a small result. Raises ``NotFound`` if others have taken its place."""
+        """Return a small result. Raises ``NotFound`` if newer results have displaced it."""
         with self._lock:
             rows = self._small.get(name)
         if rows is None:
@@ -208,14 +214,14 @@ class AnonymousTables:
         return rows
 
     def materialise_mentioned(self, sql: str) -> None:
-        """Make the tables of small results that a statement reads."""
+        """Create the tables of the small results that a statement reads."""
         if "_anonymous_" in sql:
             for dataset, table in set(_ANONYMOUS.findall(sql)):
                 for name in [name for name in list(self._small) if (name.dataset, name.table) == (dataset, table)]:
                     self.materialise(name)
 
     def materialise(self, name: TableName) -> None:
-        """Make the table of a small result, if ``name`` is one and is not made yet."""
+        """Create the table of a small result, if ``name`` is one and its table does not exist."""
         with self._lock:
             rows = self._small.get(name)
             if rows is None or name in self._tables:
@@ -245,7 +251,7 @@ class AnonymousTables:
             self._destinations.context.catalog.delete_table(old.project, old.dataset, old.table, not_found_ok=True)
 
     def ensure_dataset(self, project: str, dataset: str, location: str) -> None:
-        """Make a dataset that is not there."""
+        """Create a dataset, unless it exists."""
         context = self._destinations.context
         with self._lock:
             if context.catalog.get_dataset(project, dataset) is not None:
@@ -265,7 +271,7 @@ class AnonymousTables:
 
 
 def _annotated(table: pa.Table, columns: tuple[tuple[str, str], ...]) -> pa.Table:
-    """Return the table under the columns' names, with DuckDB's types noted where bqemulator's REST rows need them."""
+    """Return the table with the columns' names, and DuckDB's types in the metadata from which bqemulator writes REST rows."""
     fields = [
         field.with_name(name).with_metadata((field.metadata or {}) | {b"bqemu.duckdb_type": kind.encode()})
         for field, (name, kind) in zip(table.schema, columns, strict=True)

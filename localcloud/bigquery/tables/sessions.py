@@ -1,4 +1,4 @@
-"""Sessions: jobs that follow each other on one cursor and so share temporary tables.
+"""Sessions: jobs that run one after another on one cursor and share temporary tables.
 
 https://cloud.google.com/bigquery/docs/sessions-intro
 """
@@ -18,25 +18,34 @@ from localcloud.bigquery.tables.engine import Engine
 
 @dataclass(frozen=True)
 class OpenSession:
-    """One session; whoever uses its cursor holds its lock."""
+    """One session.
+
+    Attributes:
+        cursor: The cursor of the session's jobs.
+        lock: Held by the job that uses the cursor.
+    """
 
     cursor: duckdb.DuckDBPyConnection
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Sessions:
-    """The sessions that are open."""
+    """The open sessions."""
 
     def __init__(self, engine: Engine) -> None:
+        """Start without sessions."""
         self._engine = engine
         self._lock = threading.Lock()
         self._open: dict[str, OpenSession] = {}
 
-    def of_job(self, query: dict[str, Any]) -> str | None:
-        """Return the id of the session that a job opens or goes on with, None without one.
+    def open_or_find(self, query: dict[str, Any]) -> str | None:
+        """Return the id of the session that a job creates or runs in, or None.
+
+        Args:
+            query: The REST ``JobConfigurationQuery``.
 
         Raises:
-            QueryError: It names a session that is not open.
+            QueryError: The session of the configuration is not open.
         """
         if query.get("createSession"):
             session_id = uuid.uuid4().hex
@@ -51,12 +60,12 @@ class Sessions:
         return None
 
     def get(self, session_id: str | None) -> OpenSession:
-        """Return an open session; for no id, or one that was ended meanwhile, a new one that nobody shares."""
+        """Return an open session; without an id, or if the session has ended since, return a new unshared one."""
         with self._lock:
             found = self._open.get(session_id) if session_id is not None else None
         return found or OpenSession(self._engine.cursor())
 
     def end(self, session_id: str | None) -> None:
-        """Let go of a session and its temporary tables."""
+        """End a session and drop its temporary tables."""
         with self._lock:
             self._open.pop(session_id or "", None)

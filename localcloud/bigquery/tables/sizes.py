@@ -1,8 +1,8 @@
-"""How many bytes a query is taken to read.
+"""Estimates how many bytes a query reads.
 
-BigQuery counts the logical size of the columns that a query names, whatever it does with them
-(https://cloud.google.com/bigquery/pricing#data). So do we, with one shortcut: of columns whose values differ in size
-(STRING, BYTES, arrays, structs), the size is that of the first ``SAMPLE_ROWS`` rows times the number of rows.
+BigQuery counts the logical size of the columns that a query names (https://cloud.google.com/bigquery/pricing#data). This
+module does the same, with one shortcut: the size of columns whose values differ in size (STRING, BYTES, arrays, structs)
+is the average size in the first ``SAMPLE_ROWS`` rows times the number of rows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bqemulator.catalog.models import TableMeta
 
 from localcloud.bigquery.base.schema import quote, value_bytes
 from localcloud.bigquery.sql.statement import Statement, TableName
-from localcloud.bigquery.tables.engine import engine_of
+from localcloud.bigquery.tables.context import engine_of
 
 SAMPLE_ROWS = 1000
 _MEBIBYTE = 1024 * 1024
@@ -27,6 +27,7 @@ class Sizes:
     """Estimates of table and query sizes, in bytes."""
 
     def __init__(self, context: AppContext) -> None:
+        """Create the estimates of the tables in ``context``."""
         self._context = context
         self._engine = engine_of(context)
         self._lock = threading.Lock()
@@ -38,7 +39,7 @@ class Sizes:
         return int(row[0]) if row else 0
 
     def table(self, name: TableName, columns: frozenset[str] | None = None) -> int:
-        """Return the bytes of a table, or of those of its columns whose lower-case names are given; 0 for a view."""
+        """Return the bytes of a table, or of the given columns (lower-case names); 0 for a view."""
         meta = self._context.catalog.get_table(name.project, name.dataset, name.table)
         if meta is None or meta.table_type not in ("TABLE", "SNAPSHOT", "MATERIALIZED_VIEW"):
             return 0
@@ -49,7 +50,7 @@ class Sizes:
         return round(rows * sum(width for column, width in widths.items() if columns is None or column in columns))
 
     def query(self, statement: Statement) -> int:
-        """Return the bytes that a statement is taken to read."""
+        """Return the estimated bytes that a statement reads."""
         return sum(self.table(name, statement.identifiers) for name in statement.tables)
 
     def _width_of(self, name: TableName, meta: TableMeta) -> dict[str, float]:
@@ -82,7 +83,7 @@ class Sizes:
 
 
 def billed(processed: int, tables: int) -> int:
-    """Return the bytes that a query is billed for: whole MiB, and a minimum per table."""
+    """Return the billed bytes of a query: whole MiB, and at least the minimum per table."""
     if not tables:
         return 0
     return max(MINIMUM_BILLED * tables, -(-processed // _MEBIBYTE) * _MEBIBYTE)

@@ -1,0 +1,189 @@
+"""Opens the database and creates bqemulator's application context around it, as bqemulator's own server does."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import threading
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bqemulator.api.dependencies import AppContext
+from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
+from bqemulator.catalog.memory_repository import MemoryCatalogRepository
+from bqemulator.catalog.models import TableMeta
+from bqemulator.config import PersistenceMode, Settings
+from bqemulator.domain.events import EventBus
+from bqemulator.observability.metrics import MetricsRegistry
+from bqemulator.row_access.policy import RowAccessPolicyManager
+from bqemulator.udf.runtime import UDFRegistry
+from bqemulator.versioning.materialized_views import hydrate_subscriptions
+from bqemulator.versioning.snapshots import SnapshotManager
+from duckdb_extensions import import_extension
+
+from localcloud.base.clock import Clock
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.subscripts import MACROS
+from localcloud.bigquery.tables.engine import MEMORY, Engine
+
+_M_MMAP_THRESHOLD, _MMAP_THRESHOLD = -3, 128 * 1024
+# A snapshot for time travel is a copy of the table, so only small tables have snapshots.
+SNAPSHOT_ROWS = 10_000
+SNAPSHOTS_KEPT = 20
+
+
+class EmulatorClock:
+    """A clock with the methods that bqemulator expects."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Wrap ``clock``."""
+        self._clock = clock
+
+    def now(self) -> datetime:
+        """Return the current time in UTC."""
+        return self._clock.now()
+
+    def now_ms(self) -> int:
+        """Return the current time in milliseconds since 1970."""
+        return int(self.now().timestamp() * 1000)
+
+
+class Snapshots(SnapshotManager):
+    """Time travel over the last DML changes of tables of up to ``SNAPSHOT_ROWS`` rows.
+
+    A query with time travel reads the current rows of larger tables, and of tables written in another way since.
+    """
+
+    def capture(self, project_id: str, dataset_id: str, table_id: str, *, kind: str = "AUTO") -> Any:
+        """Capture a snapshot, unless the table is too large; drop the oldest automatic snapshots."""
+        if kind == "AUTO":
+            count = self._engine.execute(f'SELECT count(*) FROM "{project_id}__{dataset_id}"."{table_id}"').fetchone()
+            if count is not None and count[0] > SNAPSHOT_ROWS:
+                self.drop_snapshots_for_table(project_id, dataset_id, table_id, include_user=False)
+                return None
+        captured = super().capture(project_id, dataset_id, table_id, kind=kind)
+        kept = [s for s in self._catalog.list_snapshots_for_table(project_id, dataset_id, table_id) if s.kind == "AUTO"]
+        for old in sorted(kept, key=lambda snapshot: snapshot.snapshot_time)[:-SNAPSHOTS_KEPT]:
+            self.drop_snapshot(old)
+        return captured
+
+
+class Catalog:
+    """bqemulator's catalog with one lock around each call, because bqemulator's own is for one thread."""
+
+    def __init__(self, repository: MemoryCatalogRepository | DuckDBCatalogRepository) -> None:
+        """Wrap ``repository``."""
+        self._repository = repository
+        self._lock = threading.RLock()
+
+    def write(self, table: TableMeta) -> None:
+        """Write a table's entry to the disk only, as a part of the caller's transaction.
+
+        Readers see the entry after ``create_table`` or ``update_table``, which have to follow after the commit.
+        """
+        if isinstance(self._repository, DuckDBCatalogRepository):
+            self._repository._write_table(table)
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._repository, name)
+
+        def locked(*args: Any, **options: Any) -> Any:
+            with self._lock:
+                return method(*args, **options)
+
+        self.__dict__[name] = locked
+        return locked
+
+
+def open_context(directory: Path | None, clock: Clock, project: str) -> AppContext:
+    """Open the database and return its context.
+
+    Args:
+        directory: The folder of the database; None keeps it in memory.
+        clock: The clock.
+        project: The project of names without one.
+    """
+    _return_freed_blocks()
+    for extension in ("spatial", "avro"):
+        import_extension(extension)
+    settings = Settings(
+        rest_port=0,
+        grpc_port=0,
+        default_project_id=project,
+        persistence_mode=PersistenceMode.EPHEMERAL if directory is None else PersistenceMode.PERSISTENT,
+        data_dir=directory,
+    )
+    engine = Engine(settings)
+    try:
+        return _context(engine, settings, directory, EmulatorClock(clock))
+    except BaseException:
+        engine.spill.cleanup()
+        raise
+
+
+def _context(engine: Engine, settings: Settings, directory: Path | None, clock: EmulatorClock) -> AppContext:
+    asyncio.run(engine.start())
+    # Cursors do not inherit session settings, so the settings are global.
+    engine.execute("SET GLOBAL TimeZone = 'UTC'")
+    # Otherwise DuckDB looks for unknown table names among the variables of this program.
+    engine.execute("SET GLOBAL python_enable_replacements = false")
+    engine.execute(f"SET GLOBAL memory_limit = '{MEMORY}'")
+    for macro in MACROS:
+        engine.execute(macro)
+    engine.execute("SET GLOBAL temp_directory = '{}'".format(engine.spill.name.replace("'", "''")))
+    repository = MemoryCatalogRepository(engine) if directory is None else DuckDBCatalogRepository(engine)
+    if isinstance(repository, DuckDBCatalogRepository):
+        repository.ensure_ready()
+    catalog: Any = Catalog(repository)
+    events = EventBus()
+    udf_registry = UDFRegistry(settings)
+    context = AppContext(
+        settings=settings,
+        clock=clock,
+        engine=engine,
+        catalog=catalog,
+        metrics=MetricsRegistry(),
+        events=events,
+        udf_registry=udf_registry,
+        snapshots=Snapshots(engine, catalog, clock, events, retention_days=settings.time_travel_retention_days),
+        row_access=RowAccessPolicyManager(catalog=catalog, clock=clock),
+    )
+    udf_registry.hydrate(repository, engine)  # reads private attributes of the repository
+    hydrate_subscriptions(context)
+    return context
+
+
+def _return_freed_blocks() -> None:
+    """Have the C library return freed blocks of DuckDB to the system immediately.
+
+    By default, glibc raises its threshold for such blocks when a large block is freed. The blocks that it then keeps add
+    up to hundreds of megabytes while tables move between memory and files. A fixed threshold prevents this:
+    https://man7.org/linux/man-pages/man3/mallopt.3.html . Other C libraries have neither the call nor the behaviour.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD)
+
+
+def close_context(context: AppContext) -> None:
+    """Close the database."""
+    try:
+        asyncio.run(context.engine.stop())
+    finally:
+        engine_of(context).spill.cleanup()
+
+
+def engine_of(context: AppContext) -> Engine:
+    """Return the context's engine. Raises ``QueryError`` if the context is not from ``open_context``."""
+    if not isinstance(context.engine, Engine):
+        raise QueryError("the engine is not for several threads", reason="internalError")
+    return context.engine
+
+
+def catalog_of(context: AppContext) -> Catalog:
+    """Return the context's catalog. Raises ``QueryError`` if the context is not from ``open_context``."""
+    catalog: Any = context.catalog
+    if not isinstance(catalog, Catalog):
+        raise QueryError("the catalog is not for several threads", reason="internalError")
+    return catalog

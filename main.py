@@ -1,7 +1,7 @@
-"""From the name of an entry point to the module that has it.
+"""The entry points of the functions, and the module of each.
 
-Each function is deployed from this same source with its own entry point. The module is imported when the name is asked
-for, so that `predict` never pays for what only `submit_batch` needs.
+Every function is deployed from this same source with its own entry point. A module is imported when its name is looked up,
+so that `predict` does not load what only `submit_batch` needs.
 """
 
 from importlib import import_module

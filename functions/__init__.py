@@ -1,1 +1,1 @@
-"""The deployed functions, one module each: parse, decide, claim, submit, record."""
+"""The deployed functions, one module each: parse the event, plan the work, claim it, advance it."""

@@ -1,4 +1,4 @@
-"""A message asks for something to be done with a model: to import its drop, or to import it again."""
+"""Does what a message asks for with a model: imports its drop, also if it was imported before."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from shared.work import Kind
 
 @cloud_event
 def manage_model(event: CloudEvent) -> None:
-    """Do what a message asks for.
+    """Do what a message asks for, or publish a rejection event.
 
-    A wrong message is acknowledged and told by a rejection event. Raises ``TryLater`` if the ledger or the bucket does not
-    answer: then the message comes again.
+    Raises:
+        TryLater: The ledger or the bucket did not answer; the message is delivered again.
     """
     message = Message.from_event(event)
     with rejections(Kind.MANAGE, message, services()):

@@ -1,4 +1,4 @@
-"""A message asks for predictions: one job writes ML.PREDICT's rows into a table."""
+"""Writes predictions into a table, as a message asks: one BigQuery job runs ML.PREDICT."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from cloudevents.http import CloudEvent
 from shared.engine.answers import left_to_the_poller, rejections
 from shared.engine.claims import claim_request
 from shared.engine.services import services
-from shared.engine.steps import record, submit
+from shared.engine.steps import advance
 from shared.events.edge import cloud_event
 from shared.events.incoming import Message
 from shared.predictions.predicting import Predictions, plan
@@ -17,24 +17,17 @@ from shared.work import Kind
 
 @cloud_event
 def predict(event: CloudEvent) -> None:
-    """Start the prediction that a message asks for.
+    """Start the prediction that a message asks for, or publish a rejection event.
 
-    A wrong message is acknowledged and told by a rejection event. Raises ``TryLater`` if the ledger does not answer: then
-    the message comes again.
+    Raises:
+        TryLater: The ledger did not answer; the message is delivered again.
     """
     at = services()
     message = Message.from_event(event)
     with rejections(Kind.PREDICT, message, at):
         payload = message.payload()
         request = PredictRequest.parse(payload, at.settings, message.published)
-
-        item = plan(request, payload, message, at.now())
-
-        claim = claim_request(item, at)
-        if not claim.mine:
-            return
-
-        with left_to_the_poller(claim.item):
-            submitted = submit(claim.item, Predictions(), at)
-
-            record(submitted, Predictions(), at)
+        claim = claim_request(plan(request, payload, message, at.now()), at)
+        if claim.mine:
+            with left_to_the_poller(claim.item):
+                advance(claim.item, Predictions(), at)

@@ -1,4 +1,4 @@
-"""A request, over HTTP or in a message, asks for a Gemini batch."""
+"""Submits a Gemini batch, as an HTTP request or a message asks."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import flask
 import functions_framework
 from cloudevents.http import CloudEvent
 
-from shared.batches.batching import Batches, plan
+from shared.batches.batching import Batches, output_of, plan
 from shared.batches.request import BatchRequest
 from shared.engine.answers import left_to_the_poller, reject, rejections
 from shared.engine.claims import claim_request
 from shared.engine.services import services
-from shared.engine.steps import record, submit
+from shared.engine.steps import advance
 from shared.errors import Rejected, TryLater
 from shared.events.edge import cloud_event
 from shared.events.incoming import Message
-from shared.work import Item, Kind, System
+from shared.work import Item, Kind, Outcome, System
 
 
 @cloud_event
 def submit_batch_message(event: CloudEvent) -> None:
-    """Submit the batch that a message asks for.
+    """Submit the batch that a message asks for, or publish a rejection event.
 
-    A wrong message is acknowledged and told by a rejection event. Raises ``TryLater`` if the ledger does not answer: then
-    the message comes again.
+    Raises:
+        TryLater: The ledger did not answer; the message is delivered again.
     """
     message = Message.from_event(event)
     with rejections(Kind.BATCH, message, services()):
@@ -36,13 +36,14 @@ def submit_batch_message(event: CloudEvent) -> None:
 def submit_batch(request: flask.Request) -> flask.typing.ResponseReturnValue:
     """Submit the batch that a POST asks for.
 
-    Answers 202 with the key, the state, and the job's resource name once there is one; 400 with what is wrong, which is
-    also told by a rejection event; 503 if the ledger does not answer, so that the caller may try again.
+    Returns:
+        202 with the key, the state, and the job's resource name once there is one; 400 with the problem, after a rejection
+        event is published; 503 if the ledger did not answer, so that the caller can try again.
     """
     if request.method != "POST":
         return {"error": {"code": "method_not_allowed", "message": "send a POST with JSON", "field": None}}, 405
     at = services()
-    # Without a request_id of the caller's, every request is one of its own.
+    # Without a request_id of the caller's, every request is a piece of work of its own.
     message = Message(id=uuid.uuid4().hex, data=request.get_data(), attributes={}, published=at.now())
     try:
         try:
@@ -52,38 +53,30 @@ def submit_batch(request: flask.Request) -> flask.typing.ResponseReturnValue:
             return {"error": error.problem.as_json()}, 400
     except TryLater as error:
         return {"error": {"code": "try_later", "message": str(error), "field": None}}, 503
-    if item.outcome == "rejected" and item.problem is not None:
+    if item.outcome is Outcome.REJECTED and item.problem is not None:
         return {"key": item.key, "error": item.problem.as_json()}, 400
-    return _told(item), 202
+    return _response_body(item), 202
 
 
 def _submit(message: Message) -> Item:
+    """Return the batch that ``message`` asks for, as far as it was submitted."""
     at = services()
     payload = message.payload()
     request = BatchRequest.parse(payload, at.settings, message.published)
-
-    item = plan(request, payload, message.id, message.published, at.now())
-
-    claim = claim_request(item, at)
-    if not claim.mine:
-        return claim.item
-
-    item = claim.item
-    with left_to_the_poller(item):
-        item = submit(item, Batches(), at)
-
-        return record(item, Batches(), at)
-    return item
+    claim = claim_request(plan(request, payload, message.id, message.published, at.now()), at)
+    if claim.mine:
+        with left_to_the_poller(claim.item):
+            return advance(claim.item, Batches(), at)
+    return claim.item
 
 
-def _told(item: Item) -> dict[str, str | None]:
+def _response_body(item: Item) -> dict[str, str | None]:
     job = next((step.job for step in item.steps if step.job and step.system is System.VERTEX), None)
     step = item.current
-    state = item.outcome or item.waits_for or (step.state.value if step else "finished")
     return {
         "key": item.key,
-        "state": state,
+        "state": item.outcome or item.waits_for or (step.state.value if step else "finished"),
         "job": job.id if job else None,
-        "output": item.facts.get("output"),
+        "output": output_of(item),
         "created": item.created.isoformat(),
     }

@@ -1,4 +1,4 @@
-"""A piece of work as the ledger keeps it: an item with its steps, and how it reads and writes as JSON."""
+"""A piece of work: an item of the ledger, its steps, what it asks for and what is known of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.errors import Problem
 
 
 class Kind(StrEnum):
-    """What a piece of work is; the name of its folder in the ledger."""
+    """The kind of a piece of work; also the name of its folder in the ledger."""
 
     DROP = "drop"
     """A drop that is watched until it has settled."""
@@ -20,6 +20,46 @@ class Kind(StrEnum):
     PREDICT = "predict"
     BATCH = "batch"
     MANAGE = "manage"
+
+
+class Outcome(StrEnum):
+    """How a piece of work ended."""
+
+    SUCCEEDED = "succeeded"
+    PARTIALLY_SUCCEEDED = "partially_succeeded"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    SETTLED = "settled"
+    """A watched drop was handed over to its import."""
+    GONE = "gone"
+    """The files of a watched drop were deleted."""
+    REGISTERED = "registered"
+    DEPLOYED = "deployed"
+    UNDEPLOYED = "undeployed"
+    DELETED = "deleted"
+    DESCRIBED = "described"
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the request was carried out, so that a repeat of it has nothing to do."""
+        return self not in {Outcome.FAILED, Outcome.REJECTED, Outcome.CANCELLED, Outcome.EXPIRED, Outcome.GONE}
+
+
+class WaitReason(StrEnum):
+    """Why an item waits in the ledger."""
+
+    MODEL = "model"
+    """The model does not exist yet, and a drop for it is being imported."""
+    QUOTA = "quota"
+    """Too many batches run, or the service refused one for its quota."""
+    TURN = "turn"
+    """Another import of the same model is under way."""
+    ANSWER = "answer"
+    """A job may have been created; it is looked for once it must be visible."""
+    SETTLING = "settling"
+    """More files of the drop may be uploaded."""
 
 
 class System(StrEnum):
@@ -30,7 +70,7 @@ class System(StrEnum):
 
 
 class StepState(StrEnum):
-    """How far a step is."""
+    """The state of a step."""
 
     PENDING = "pending"
     """Nothing was sent."""
@@ -38,6 +78,9 @@ class StepState(StrEnum):
     """It is about to be sent, or was sent and the answer is not known."""
     SUBMITTED = "submitted"
     SUCCEEDED = "succeeded"
+
+
+# Steps and their jobs
 
 
 @dataclass(frozen=True)
@@ -48,6 +91,31 @@ class Job:
     id: str
     """BigQuery's job id, or Vertex AI's resource name."""
     location: str
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """What BigQuery reports of a query that succeeded."""
+
+    started_ms: int = 0
+    """When the job began, in milliseconds since 1970; 0 if BigQuery did not say."""
+    rows_written: int | None = None
+    """None if BigQuery did not say."""
+    bytes_processed: int = 0
+    slot_ms: int = 0
+    failed_rows: int = 0
+    """Rows for which a language model gave no answer."""
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What Vertex AI reports of a batch that ended; a count is None if Vertex AI did not say."""
+
+    state: str
+    """As the service names it, such as JOB_STATE_SUCCEEDED."""
+    succeeded: int | None
+    failed: int | None
+    incomplete: int | None
 
 
 @dataclass(frozen=True)
@@ -63,13 +131,152 @@ class Step:
     """How often the step was tried since the request was sent (again)."""
     job: Job | None = None
     sent: datetime | None = None
-    result: Mapping[str, Any] = field(default_factory=dict)
-    """What the job told when it had ended."""
+    result: QueryResult | None = None
+    """The result of a query that succeeded. A batch's result belongs to its item (``BatchFacts``), however it ended."""
+
+
+# What an item asks for (its request) and what is known of it (its facts), for each kind
+
+
+@dataclass(frozen=True)
+class DropRequest:
+    """The drop to watch."""
+
+    model: str
+    """The model that the drop becomes: `project.dataset.model`."""
+    path: str
+    """The drop's folder: `gs://bucket/dataset/model/version/`."""
+    dataset: str
+    folder: str
+    """The second part of the path; the model's name, unless `modeldrop.yaml` names another."""
+    version: str
+
+
+@dataclass(frozen=True)
+class DropFacts:
+    """What is known of a watched drop."""
+
+    since: datetime
+    """When the watch began."""
+    missing: tuple[str, ...] = ()
+    """What the drop lacks, in words."""
+    files: int | None = None
+    """The number of files that `modeldrop.yaml` gives."""
+    fingerprint: str | None = None
+    """The fingerprint of the files that were imported; empty if the drop is gone."""
+    listed_until: datetime | None = None
+    """When the newest of the imported files was written."""
+
+
+@dataclass(frozen=True)
+class ImportRequest(DropRequest):
+    """The settled drop to import, or the reason why it cannot be imported."""
+
+    fingerprint: str
+    model_type: str | None = None
+    """None if the drop cannot be imported."""
+    uri: str = ""
+    """The model's file, or all files of the folder: `gs://.../model.onnx` or `gs://.../*`."""
+    manifest: str = ""
+    """The text of `modeldrop.yaml`."""
+    refusal: Problem | None = None
+
+
+@dataclass(frozen=True)
+class ModelColumn:
+    """An input or output of a model."""
+
+    name: str
+    type: str
+    """Its type in GoogleSQL, such as INT64 or ARRAY<FLOAT64>."""
+
+
+@dataclass(frozen=True)
+class ModelSignature:
+    """A model as BigQuery describes it."""
+
+    model_type: str | None
+    input_columns: tuple[ModelColumn, ...]
+    output_columns: tuple[ModelColumn, ...]
+
+
+@dataclass(frozen=True)
+class ImportFacts:
+    """What is known of an import."""
+
+    signature: ModelSignature | None = None
+    """None until the model was imported."""
+
+
+@dataclass(frozen=True)
+class PredictionMessage:
+    """The predict message, and the names in it that logs and events show."""
+
+    message: Mapping[str, Any]
+    published: datetime
+    """Fills in `{date}` and `{hour}` when the message is read again."""
+    model: str
+    """`project.dataset.model`."""
+    output_table: str
+    """`project.dataset.table`."""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """The drop that a model came from."""
+
+    version: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class PredictionFacts:
+    """What is known of a prediction."""
+
+    model_version: ModelVersion | None = None
+    """None if it is not known yet, or if the model came from no drop."""
+    output_columns: tuple[Mapping[str, Any], ...] | None = None
+    """Each as BigQuery's TableFieldSchema; None if the query was not analysed."""
+    result: QueryResult | None = None
+    """The result of the step that writes the rows."""
+
+
+@dataclass(frozen=True)
+class BatchMessage:
+    """The batch request, and the model in it, which logs and events show."""
+
+    message: Mapping[str, Any]
+    published: datetime
+    """Fills in `{date}` and `{hour}` when the request is read again."""
+    model: str
+    """The model's resource name."""
+
+
+@dataclass(frozen=True)
+class BatchFacts:
+    """What is known of a batch."""
+
+    input: str | None = None
+    """`bq://project.dataset.table` or `gs://bucket/file.jsonl`; None until it is checked."""
+    output: str | None = None
+    """`bq://project.dataset.table` or `gs://bucket/folder`; None until it is checked."""
+    prompt_columns: tuple[str, ...] | None = None
+    """The columns of the query that requests are built from; None if they are not built from a query."""
+    result: BatchResult | None = None
+    cancelled_duplicates: tuple[str, ...] = ()
+    """The resource names of jobs that were found beside the batch's own, and cancelled."""
+
+
+Request = DropRequest | ImportRequest | PredictionMessage | BatchMessage
+Facts = DropFacts | ImportFacts | PredictionFacts | BatchFacts
+
+
+# The item
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Who works on an item, and until when nobody else may."""
+    """Reserves an item for one call until the lease ends."""
 
     owner: str
     until: datetime
@@ -77,13 +284,14 @@ class Claim:
 
 @dataclass(frozen=True)
 class Item:
-    """A piece of work: the only truth about it is its object in the ledger."""
+    """A piece of work. Its object in the ledger is the only truth about it."""
 
     kind: Kind
     key: str
     payload: str
-    """The hash of what was asked for, to tell a repeat from another request under the same id."""
-    request: Mapping[str, Any]
+    """The hash of the request; it tells a repeat from another request under the same id."""
+    request: Request
+    facts: Facts
     created: datetime
     request_id: str | None = None
     sources: tuple[str, ...] = ()
@@ -91,35 +299,33 @@ class Item:
     run: int = 1
     """Grows when a request that failed is sent again."""
     location: str | None = None
+    """Where its jobs run; None until the work is prepared."""
     steps: tuple[Step, ...] = ()
     claim: Claim | None = None
-    waits_for: str | None = None
-    """Why nothing is submitted: `model`, `quota`, `turn`, `answer`, `settling`; None if nothing is waited for."""
+    waits_for: WaitReason | None = None
     not_before: datetime | None = None
-    """When it is worth another look; None: at any time."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """What was found out on the way and belongs into the event."""
+    """When to look at it again; None: at any time."""
     reported: tuple[str, ...] = ()
-    """The steps that were reported as stuck."""
-    outcome: str | None = None
-    """How it ended; None while it has not."""
+    """The steps and reasons that were reported as stuck."""
+    outcome: Outcome | None = None
+    """None while the work is open."""
     event_published: bool = False
-    """Whether its end was told; what has ended is written down before, so that it is told the same way by whoever does."""
+    """Whether the completion event was published. The outcome is stored before, so a retry cannot change it."""
     problem: Problem | None = None
     finished: datetime | None = None
     generation: int = field(default=0, compare=False)
     """The generation of the object that this was read from; 0 if there is none yet."""
     index_generation: int | None = field(default=None, compare=False)
-    """The generation of the index object that is known to be this item's; None if it is not known."""
+    """The generation of this item's index object; None if it is not known."""
 
     @property
     def ended(self) -> bool:
-        """Whether it is known how it ended."""
+        """Whether the outcome is known."""
         return self.outcome is not None
 
     @property
     def final(self) -> bool:
-        """Whether nothing more is to be done."""
+        """Whether nothing is left to do."""
         return self.ended and self.event_published
 
     @property
@@ -128,97 +334,33 @@ class Item:
         return next((step for step in self.steps if step.state is not StepState.SUCCEEDED), None)
 
     def job_id(self, step: Step) -> str:
-        """Return the id of the step's BigQuery job: the same for whoever submits it, so that it can be submitted twice."""
+        """Return the id of the step's BigQuery job. It is always the same, so that submitting twice makes one job."""
         return f"{self.key}-{step.name}-{step.attempt}"
 
     def with_step(self, step: Step) -> Item:
-        """Return this item with ``step`` in place of the one of its name."""
+        """Return this item with ``step`` in place of the step of that name."""
         return replace(self, steps=tuple(step if each.name == step.name else each for each in self.steps))
 
-    def with_facts(self, **facts: Any) -> Item:
-        """Return this item with more facts."""
-        return replace(self, facts={**self.facts, **facts})
+    def end(self, outcome: Outcome, now: datetime, problem: Problem | None = None) -> Item:
+        """Return this item with its outcome."""
+        return replace(self, outcome=outcome, problem=problem, finished=now)
+
+    def wait(self, reason: WaitReason, until: datetime) -> Item:
+        """Return this item waiting in the ledger; the poller does not look at it before ``until``."""
+        return replace(self, waits_for=reason, not_before=until)
 
     def claimed_by_another(self, owner: str, now: datetime) -> bool:
-        """Return whether somebody else holds a claim that has not run out."""
+        """Return whether another owner holds a claim whose lease has not ended."""
         return self.claim is not None and self.claim.owner != owner and self.claim.until > now
 
-
-def item_to_json(item: Item) -> dict[str, Any]:
-    """Return what the ledger stores of ``item``."""
-    return {
-        "kind": item.kind.value,
-        "key": item.key,
-        "payload": item.payload,
-        "request": dict(item.request),
-        "created": item.created.isoformat(),
-        "request_id": item.request_id,
-        "sources": list(item.sources),
-        "run": item.run,
-        "location": item.location,
-        "steps": [_step_to_json(step) for step in item.steps],
-        "claim": item.claim and {"owner": item.claim.owner, "until": item.claim.until.isoformat()},
-        "waits_for": item.waits_for,
-        "not_before": item.not_before and item.not_before.isoformat(),
-        "facts": dict(item.facts),
-        "reported": list(item.reported),
-        "outcome": item.outcome,
-        "event_published": item.event_published,
-        "problem": item.problem and item.problem.as_json(),
-        "finished": item.finished and item.finished.isoformat(),
-    }
-
-
-def item_from_json(value: Mapping[str, Any], generation: int) -> Item:
-    """Return the item that an object of the ledger holds."""
-    claim, problem = value["claim"], value["problem"]
-    finished, not_before = value["finished"], value["not_before"]
-    return Item(
-        kind=Kind(value["kind"]),
-        key=value["key"],
-        payload=value["payload"],
-        request=value["request"],
-        created=datetime.fromisoformat(value["created"]),
-        request_id=value["request_id"],
-        sources=tuple(value["sources"]),
-        run=value["run"],
-        location=value["location"],
-        steps=tuple(map(_step_from_json, value["steps"])),
-        claim=Claim(claim["owner"], datetime.fromisoformat(claim["until"])) if claim else None,
-        waits_for=value["waits_for"],
-        not_before=datetime.fromisoformat(not_before) if not_before else None,
-        facts=value["facts"],
-        reported=tuple(value["reported"]),
-        outcome=value["outcome"],
-        event_published=value["event_published"],
-        problem=Problem(problem["code"], problem["message"], problem["field"]) if problem else None,
-        finished=datetime.fromisoformat(finished) if finished else None,
-        generation=generation,
-    )
-
-
-def _step_to_json(step: Step) -> dict[str, Any]:
-    return {
-        "name": step.name,
-        "system": step.system.value,
-        "state": step.state.value,
-        "attempt": step.attempt,
-        "tries": step.tries,
-        "job": step.job and {"system": step.job.system.value, "id": step.job.id, "location": step.job.location},
-        "sent": step.sent and step.sent.isoformat(),
-        "result": dict(step.result),
-    }
-
-
-def _step_from_json(value: Mapping[str, Any]) -> Step:
-    job, sent = value["job"], value["sent"]
-    return Step(
-        name=value["name"],
-        system=System(value["system"]),
-        state=StepState(value["state"]),
-        attempt=value["attempt"],
-        tries=value["tries"],
-        job=Job(System(job["system"]), job["id"], job["location"]) if job else None,
-        sent=datetime.fromisoformat(sent) if sent else None,
-        result=value["result"],
-    )
+    def log_fields(self) -> dict[str, str | None]:
+        """Return the fields that log records about this item have: its key, its kind and the names that it is about."""
+        fields: dict[str, str | None] = {"key": self.key, "kind": self.kind.value, "model": self.request.model}
+        match self.request, self.facts:
+            case DropRequest(path=path), _:
+                fields["path"] = path
+            case PredictionMessage(output_table=table), _:
+                fields["output_table"] = table
+            case _, BatchFacts(output=output):
+                fields["output"] = output
+        return fields

@@ -8,6 +8,20 @@ from typing import Any
 
 from shared.engine.services import Services
 from shared.settings import Settings
+from shared.work import (
+    BatchFacts,
+    BatchMessage,
+    DropFacts,
+    DropRequest,
+    ImportFacts,
+    ImportRequest,
+    Item,
+    Kind,
+    PredictionFacts,
+    PredictionMessage,
+    Step,
+    System,
+)
 
 NOW = datetime(2026, 11, 20, 9, 41, 17, 318000, UTC)
 PROJECT = "local-project"
@@ -43,6 +57,66 @@ BATCH_REQUEST: dict[str, Any] = {
 }
 
 MANAGE_MESSAGE: dict[str, Any] = {"action": "import", "path": "gs://local-project-modeldrop-models/films/genres/2/"}
+
+
+def prediction_item(key: str = "a" * 32, **changes: Any) -> Item:
+    """Return the item of `PREDICT_MESSAGE`."""
+    model, table = "local-project.bqml_tutorial.imported_tf_model", "local-project.bqml_tutorial.predictions"
+    item = Item(
+        kind=Kind.PREDICT,
+        key=key,
+        payload="b" * 32,
+        request=PredictionMessage(PREDICT_MESSAGE, NOW, model, table),
+        facts=PredictionFacts(),
+        created=NOW,
+        steps=(Step("predict", System.BIGQUERY),),
+    )
+    return replace(item, **changes)
+
+
+def batch_item(key: str = "a" * 32, **changes: Any) -> Item:
+    """Return the item of `BATCH_REQUEST`."""
+    item = Item(
+        kind=Kind.BATCH,
+        key=key,
+        payload="b" * 32,
+        request=BatchMessage(BATCH_REQUEST, NOW, "publishers/google/models/gemini-2.5-flash"),
+        facts=BatchFacts(),
+        created=NOW,
+        steps=(Step("submit", System.VERTEX),),
+    )
+    return replace(item, **changes)
+
+
+def import_item(key: str = "a" * 32, **changes: Any) -> Item:
+    """Return the item of an import of `films/genres/2`."""
+    path = "gs://local-project-modeldrop-models/films/genres/2/"
+    item = Item(
+        kind=Kind.IMPORT,
+        key=key,
+        payload="f" * 32,
+        request=ImportRequest(
+            model="local-project.films.genres",
+            path=path,
+            dataset="films",
+            folder="genres",
+            version="2",
+            fingerprint="f" * 32,
+            model_type="ONNX",
+            uri=f"{path}genres.onnx",
+        ),
+        facts=ImportFacts(),
+        created=NOW,
+        steps=(Step("create", System.BIGQUERY),),
+    )
+    return replace(item, **changes)
+
+
+def watch_item(key: str = "a" * 32, **changes: Any) -> Item:
+    """Return the item of a watch of `films/genres/2`."""
+    path = "gs://local-project-modeldrop-models/films/genres/2/"
+    request = DropRequest("local-project.films.genres", path, "films", "genres", "2")
+    return replace(Item(Kind.DROP, key, "b" * 32, request, DropFacts(NOW), NOW), **changes)
 
 
 def services_at(now: datetime = NOW, **settings: Any) -> Services:

@@ -1,4 +1,4 @@
-"""Gemini batches: a request becomes one batch prediction job, whose answers are counted before anyone is told of success."""
+"""Gemini batches: a request becomes one batch prediction job. Its answers are counted before it counts as a success."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ from shared.checks.access import check_readable, check_writable
 from shared.checks.identifiers import DatasetName, TableName
 from shared.cloud.batch_jobs import Batch
 from shared.cloud.bigquery import Query
+from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
-from shared.engine.steps import WaitFor
 from shared.errors import Problem, Rejected
 from shared.keys import hash_of, hash_of_json
 from shared.settings import Settings
 from shared.work import (
+    BatchFacts,
+    BatchMessage,
     Item,
     Kind,
+    Outcome,
     Step,
     StepState,
     System,
+    WaitReason,
 )
 
 DEFAULT_DATASET = "gen_ai_batch_prediction"
@@ -34,7 +38,15 @@ FORBIDDEN_TYPES = frozenset({"STRUCT", "RECORD", "RANGE", "DATETIME", "GEOGRAPHY
 
 
 def plan(request: BatchRequest, payload: Mapping[str, Any], source: str, published: datetime, now: datetime) -> Item:
-    """Return the work that a request asks for; ``source`` is the id of the message it came in."""
+    """Return the work that a request asks for.
+
+    Args:
+        request: The request.
+        payload: The same as it was sent.
+        source: The id of the message that it came in.
+        published: When it was sent.
+        now: The current time.
+    """
     steps = [Step("submit", System.VERTEX)]
     if isinstance(request.input, Prompts):
         steps.insert(0, Step("requests", System.BIGQUERY))
@@ -43,7 +55,8 @@ def plan(request: BatchRequest, payload: Mapping[str, Any], source: str, publish
         kind=Kind.BATCH,
         key=hash_of("batch", *origin),
         payload=hash_of_json(payload),
-        request={"message": dict(payload), "published": published.isoformat()},
+        request=BatchMessage(dict(payload), published, request.model),
+        facts=BatchFacts(),
         created=now,
         request_id=request.request_id,
         sources=(source,),
@@ -51,130 +64,152 @@ def plan(request: BatchRequest, payload: Mapping[str, Any], source: str, publish
     )
 
 
-class Batches:
-    """What the work on a batch does of its own."""
+def output_of(item: Item) -> str | None:
+    """Return where the answers of a batch are, or will be; None until its output is checked."""
+    return _facts(item).output
 
-    refused = "rejected"
+
+class Batches(Handler):
+    """The handler of batches."""
+
+    refused = Outcome.REJECTED
 
     def prepare(self, item: Item, services: Services) -> Item:
+        """Check the input and the output."""
         settings = services.settings
         request = _request(item, settings)
         output = _output(request, item, settings)
         if isinstance(output, TableName):
-            self._check_output(request, output, services)
+            _check_output(request, output, services)
+        prompt_columns: tuple[str, ...] | None = None
         match request.input:
             case TableName() as table:
                 check_readable(table.project, table.dataset, settings, "input")
-                self._check_location(table.dataset_name, "input", services)
+                _check_location(table.dataset_name, "input", services)
                 _check_columns(services.bigquery.columns_of(table, "input"), "input", needs="request")
                 source = f"bq://{table}"
             case Prompts() as prompts:
                 table = _request_table(output, item, settings)
-                columns = self._check_prompts(prompts, table, services)
-                item = item.with_facts(prompt_columns=columns)
+                prompt_columns = _check_prompts(prompts, table, services)
                 source = f"bq://{table}"
             case ObjectUri() as uri:
                 source = str(uri)
         target = f"bq://{output}" if isinstance(output, TableName) else str(output)
-        return replace(item, location=settings.vertex_location).with_facts(
-            model=request.model, input=source, output=target
-        )
+        facts = BatchFacts(input=source, output=target, prompt_columns=prompt_columns)
+        return replace(item, location=settings.vertex_location, facts=facts)
 
-    def query(self, item: Item, step: Step, services: Services) -> Query:
+    def job(self, item: Item, step: Step, services: Services) -> Query | Batch:
+        """Return the query of the step `requests`, or the batch of the step `submit`."""
         request = _request(item, services.settings)
-        assert isinstance(request.input, Prompts)
-        table = TableName.parse(
-            item.facts["input"].removeprefix("bq://"), project=services.settings.google_cloud_project
-        )
-        columns = item.facts["prompt_columns"]
-        return Query(
-            sql=statements.batch_requests(request.input, columns),
-            labels=dict(request.labels),
-            destination=table,
-            write="truncate",
-        )
-
-    def batch(self, item: Item, step: Step, services: Services) -> Batch:
-        announced = [
-            pending
-            for pending in services.ledger.pending(Kind.BATCH)
-            if pending.step == step.name and pending.state in {StepState.SUBMITTED, StepState.SENDING}
-        ]
-        # Of those that are only announced, the one that was first goes first: it may not have seen the others.
-        places = {pending.key: (pending.written, pending.key) for pending in announced}
-        mine = places.get(item.key, (services.now(), item.key))
-        running = sum(
-            pending.state == StepState.SUBMITTED or pending.waits_for == "answer" or places[pending.key] < mine
-            for pending in announced
-            if pending.key != item.key and pending.waits_for != "quota"
-        )
-        if running >= services.settings.max_concurrent_batches:
-            raise WaitFor("quota", services.settings.wait_seconds)
-        request = _request(item, services.settings)
+        if step.system is System.BIGQUERY:
+            return _request_query(item, request, services.settings)
+        _wait_while_too_many_run(item, step, services)
+        facts = _facts(item)
         return Batch(
             display_name=request.display_name,
             model=request.model,
-            input=item.facts["input"],
-            output=item.facts["output"],
+            input=str(facts.input),
+            output=str(facts.output),
             labels=dict(request.labels),
         )
 
     def deadline_seconds(self, item: Item, services: Services) -> float:
+        """Return how long a batch may take."""
         return services.settings.batch_deadline_seconds
 
     def conclude(self, item: Item, services: Services) -> Item:
-        result = item.steps[-1].result
-        succeeded, failed = result.get("succeeded"), result.get("failed") or 0
-        partly = failed or (result.get("incomplete") or 0) or result["state"] == "JOB_STATE_PARTIALLY_SUCCEEDED"
-        if not partly:
-            return replace(item, outcome="succeeded")
-        if failed and not succeeded:
-            # A job may be told as succeeded with every row failed: https://github.com/googleapis/python-genai/issues/2693
+        """Succeed, partially or not, or fail, as the counts of answers say."""
+        result = _facts(item).result
+        assert result is not None
+        failed, incomplete = result.failed or 0, result.incomplete or 0
+        if failed and not result.succeeded:
+            # A job may be reported as succeeded with every row failed: https://github.com/googleapis/python-genai/issues/2693
             problem = Problem("all_rows_failed", f"all {failed} rows failed; the column status of the output says why")
-            return replace(item, outcome="failed", problem=problem)
-        return replace(item, outcome="partially_succeeded")
+            return replace(item, outcome=Outcome.FAILED, problem=problem)
+        if failed or incomplete or result.state == "JOB_STATE_PARTIALLY_SUCCEEDED":
+            return replace(item, outcome=Outcome.PARTIALLY_SUCCEEDED)
+        return replace(item, outcome=Outcome.SUCCEEDED)
 
-    def close(self, item: Item, services: Services) -> Item:
-        return item
 
-    def _check_output(self, request: BatchRequest, output: TableName, services: Services) -> None:
-        check_writable(output.project, output.dataset, services.settings, "output")
-        if request.output is None:
-            services.bigquery.ensure_dataset(output.dataset_name, services.settings.vertex_location)
-        self._check_location(output.dataset_name, "output", services)
+def _request_query(item: Item, request: BatchRequest, settings: Settings) -> Query:
+    """Return the query that builds the requests from prompts."""
+    facts = _facts(item)
+    assert isinstance(request.input, Prompts)
+    assert facts.input is not None and facts.prompt_columns is not None
+    return Query(
+        sql=statements.batch_requests(request.input, facts.prompt_columns),
+        labels=dict(request.labels),
+        destination=TableName.parse(facts.input.removeprefix("bq://"), project=settings.google_cloud_project),
+        write="truncate",
+    )
 
-    def _check_prompts(self, prompts: Prompts, table: TableName, services: Services) -> list[str]:
-        """Raise ``Rejected`` unless requests can be built from the query; return the names of its columns."""
-        settings = services.settings
-        dataset = table.dataset_name
-        check_writable(dataset.project, dataset.dataset, settings, "output")
-        if dataset == DatasetName(settings.google_cloud_project, DEFAULT_DATASET):
-            services.bigquery.ensure_dataset(dataset, settings.vertex_location)
-        self._check_location(dataset, "output", services)
-        field = "input.prompts.query"
-        analysis = services.bigquery.analyse(Query(f"(\n{prompts.query}\n)", {}), settings.vertex_location, field)
-        if analysis.statement not in {"", "SELECT"}:
-            raise Rejected(f"the query must be one SELECT, not {analysis.statement}", field=field, code="invalid_query")
-        for read in analysis.tables:
-            check_readable(read.project, read.dataset, settings, field)
-        _check_columns(analysis.columns, field, needs="prompt")
-        return [column["name"] for column in analysis.columns]
 
-    def _check_location(self, dataset: DatasetName, field: str, services: Services) -> None:
-        """Raise ``Rejected`` unless the dataset is in the job's own region; multi-regions are not taken."""
-        location = services.bigquery.location_of(dataset, field)
-        wanted = services.settings.vertex_location
-        if location.lower() != wanted.lower():
-            raise Rejected(
-                f"the dataset {dataset} is in {location}; Gemini batches run in {wanted} and take datasets of that region "
-                "only",
-                field=field,
-                code="wrong_location",
-            )
+def _wait_while_too_many_run(item: Item, step: Step, services: Services) -> None:
+    """Raise ``WaitFor`` if ``MAX_CONCURRENT_BATCHES`` others run, or are about to be created and were announced first."""
+    announced = [
+        pending
+        for pending in services.ledger.pending(Kind.BATCH)
+        if pending.step == step.name and pending.state in {StepState.SUBMITTED, StepState.SENDING}
+    ]
+    # Of the batches that are only announced, the first goes first: it may not have seen the others.
+    places = {pending.key: (pending.written, pending.key) for pending in announced}
+    own_place = places.get(item.key, (services.now(), item.key))
+    running = sum(
+        pending.state == StepState.SUBMITTED
+        or pending.waits_for == WaitReason.ANSWER
+        or places[pending.key] < own_place
+        for pending in announced
+        if pending.key != item.key and pending.waits_for != WaitReason.QUOTA
+    )
+    if running >= services.settings.max_concurrent_batches:
+        raise WaitFor(WaitReason.QUOTA, services.settings.wait_seconds)
+
+
+def _check_output(request: BatchRequest, output: TableName, services: Services) -> None:
+    check_writable(output.project, output.dataset, services.settings, "output")
+    if request.output is None:
+        services.bigquery.ensure_dataset(output.dataset_name, services.settings.vertex_location)
+    _check_location(output.dataset_name, "output", services)
+
+
+def _check_prompts(prompts: Prompts, table: TableName, services: Services) -> tuple[str, ...]:
+    """Return the columns of the query; raise ``Rejected`` unless requests can be built from it into ``table``."""
+    settings = services.settings
+    dataset = table.dataset_name
+    check_writable(dataset.project, dataset.dataset, settings, "output")
+    if dataset == DatasetName(settings.google_cloud_project, DEFAULT_DATASET):
+        services.bigquery.ensure_dataset(dataset, settings.vertex_location)
+    _check_location(dataset, "output", services)
+    field = "input.prompts.query"
+    analysis = services.bigquery.analyse(Query(f"(\n{prompts.query}\n)", {}), settings.vertex_location, field)
+    if analysis.statement not in {"", "SELECT"}:
+        raise Rejected(f"the query must be one SELECT, not {analysis.statement}", field=field, code="invalid_query")
+    for read in analysis.tables:
+        check_readable(read.project, read.dataset, settings, field)
+    _check_columns(analysis.columns, field, needs="prompt")
+    return tuple(column["name"] for column in analysis.columns)
+
+
+def _check_location(dataset: DatasetName, field: str, services: Services) -> None:
+    """Raise ``Rejected`` unless the dataset is in the job's own region; Vertex AI does not accept multi-regions."""
+    location = services.bigquery.location_of(dataset, field)
+    wanted = services.settings.vertex_location
+    if location.lower() != wanted.lower():
+        raise Rejected(
+            f"the dataset {dataset} is in {location}; Gemini batches run in {wanted} and take datasets of that region only",
+            field=field,
+            code="wrong_location",
+        )
 
 
 def _request(item: Item, settings: Settings) -> BatchRequest:
-    return BatchRequest.parse(item.request["message"], settings, datetime.fromisoformat(item.request["published"]))
+    assert isinstance(item.request, BatchMessage)
+    return BatchRequest.parse(item.request.message, settings, item.request.published)
+
+
+def _facts(item: Item) -> BatchFacts:
+    assert isinstance(item.facts, BatchFacts)
+    return item.facts
 
 
 def _output(request: BatchRequest, item: Item, settings: Settings) -> TableName | ObjectUri:
@@ -190,7 +225,7 @@ def _output(request: BatchRequest, item: Item, settings: Settings) -> TableName 
 
 
 def _request_table(output: TableName | ObjectUri, item: Item, settings: Settings) -> TableName:
-    """Return the table for requests that are built from prompts: beside the answers, named by the key."""
+    """Return the table for requests that are built from prompts: in the dataset of the answers, named by the key."""
     project, dataset = settings.google_cloud_project, DEFAULT_DATASET
     if isinstance(output, TableName):
         project, dataset = output.project, output.dataset
@@ -214,7 +249,7 @@ def _check_columns(columns: tuple[Mapping[str, Any], ...], field: str, *, needs:
         if name in RESERVED_COLUMNS or (needs == "prompt" and name == "request"):
             raise Rejected(f"the column {name} is reserved for the answers", field=field, code="reserved_column")
         if column["type"] in FORBIDDEN_TYPES or column.get("mode") == "REPEATED":
-            told = "ARRAY" if column.get("mode") == "REPEATED" else column["type"]
+            kind = "ARRAY" if column.get("mode") == "REPEATED" else column["type"]
             raise Rejected(
-                f"the column {name} is of type {told}, which a batch does not take", field=field, code="wrong_type"
+                f"the column {name} is of type {kind}, which a batch does not take", field=field, code="wrong_type"
             )

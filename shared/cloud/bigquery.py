@@ -25,7 +25,7 @@ from shared.errors import (
     Rejected,
     TryLater,
 )
-from shared.work import Job, System
+from shared.work import Job, ModelColumn, ModelSignature, System
 
 BIGQUERY = Service(
     "BigQuery",
@@ -122,15 +122,15 @@ class BigQueryJobs:
             raise
         return found.created or datetime.min.replace(tzinfo=UTC)
 
-    def model_columns(self, model: str) -> dict[str, Any]:
-        """Return what an event tells of a model: its type, and its input and output columns."""
+    def model_signature(self, model: str) -> ModelSignature:
+        """Return a model's type, and its input and output columns."""
         with BIGQUERY.call() as options:
             resource = self._client.get_model(model, **options).to_api_repr()
-        return {
-            "model_type": resource.get("modelType"),
-            "input_columns": [_standard_column(column) for column in resource.get("featureColumns", [])],
-            "output_columns": [_standard_column(column) for column in resource.get("labelColumns", [])],
-        }
+        return ModelSignature(
+            resource.get("modelType"),
+            tuple(_standard_column(column) for column in resource.get("featureColumns", [])),
+            tuple(_standard_column(column) for column in resource.get("labelColumns", [])),
+        )
 
     def analyse(self, query: Query, location: str, field: str) -> Analysis:
         """Dry-run ``query``; raise ``Rejected`` about ``field`` if BigQuery would not run it."""
@@ -265,8 +265,8 @@ def _resource(job: Any) -> Mapping[str, Any]:
     return properties
 
 
-def _standard_column(column: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": column.get("name", ""), "type": _standard_type(column.get("type", {}))}
+def _standard_column(column: Mapping[str, Any]) -> ModelColumn:
+    return ModelColumn(column.get("name", ""), _standard_type(column.get("type", {})))
 
 
 def _standard_type(kind: Mapping[str, Any]) -> str:

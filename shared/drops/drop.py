@@ -6,7 +6,7 @@ Everything here is pure: a listing and a time go in, a decision comes out.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -16,6 +16,7 @@ from shared.drops.formats.saved_model import Graph
 from shared.drops.manifest import Manifest
 from shared.errors import Rejected
 from shared.keys import hash_of
+from shared.work import DropRequest
 
 SAVED_MODEL = "saved_model.pb"
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -68,9 +69,18 @@ class DropPath:
             )
         return drop
 
+    @classmethod
+    def of_request(cls, request: DropRequest) -> DropPath:
+        """Return the drop that a watch or an import is about."""
+        return cls(request.dataset, request.folder, request.version)
+
+    def uri(self, bucket: str) -> str:
+        """Return the drop's folder as `gs://bucket/dataset/model/version/`."""
+        return f"gs://{bucket}/{self.prefix}"
+
     @property
     def prefix(self) -> str:
-        """What the names of the drop's objects begin with."""
+        """The beginning of the names of the drop's objects."""
         return f"{self.dataset}/{self.model}/{self.version}/"
 
     @property
@@ -167,7 +177,7 @@ class Drop:
         """The model that the drop becomes."""
         return self.manifest.target or ModelName(project, self.path.dataset, self.path.model)
 
-    def look(self, now: datetime, settle: timedelta) -> Ready | NotReady:
+    def readiness(self, now: datetime, settle: timedelta) -> Ready | NotReady:
         """Decide whether the drop may be imported; raise ``Rejected`` if it never can as it is."""
         model_type, file, missing = self._completeness()
         if missing:
@@ -249,23 +259,6 @@ def _shard_name(index: int, count: int) -> str:
 def version_order(version: str) -> tuple[int, int, str]:
     """Return what versions sort by: numbers by their value and above all others, which sort by code points."""
     return (1, int(version), "") if version.isascii() and version.isdigit() else (0, 0, version)
-
-
-@dataclass(frozen=True)
-class ModelRecord:
-    """What the ledger knows of one model: the versions that are current, being imported and pinned."""
-
-    current: Mapping[str, str] | None = None
-    """`version` and `fingerprint` of what was imported last; None if nothing was."""
-    in_flight: Mapping[str, str] | None = None
-    """`key` and `version` of the import under way."""
-    pinned: str | None = None
-
-    def superseded(self, version: str) -> bool:
-        """Whether a higher version was imported already, so that ``version`` comes too late."""
-        if self.pinned is not None:
-            return version_order(version) < version_order(self.pinned)
-        return self.current is not None and version_order(version) < version_order(self.current["version"])
 
 
 def listed_files(prefix: str, objects: Sequence[tuple[str, int, str, int, datetime]]) -> tuple[DropFile, ...]:

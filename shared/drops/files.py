@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 
 from google.api_core import exceptions
 from google.cloud import storage
 
+from shared.cloud import clients
 from shared.cloud.storage import STORAGE
 from shared.drops.drop import (
     Drop,
@@ -23,6 +25,7 @@ from shared.drops.manifest import (
     decode,
     read_manifest,
 )
+from shared.engine.services import Services
 from shared.errors import Problem, Rejected, TryLater
 
 _FIELDS = "nextPageToken,items(name,generation,crc32c,size,updated)"
@@ -127,3 +130,10 @@ class DropFiles:
         end = None if first_bytes is None else first_bytes - 1
         with STORAGE.call(f"return {path.prefix}{file.name}", passes=(exceptions.NotFound,)) as options:
             return bytes(blob.download_as_bytes(end=end, raw_download=True, **options))
+
+
+@cache
+def drop_files(services: Services) -> DropFiles:
+    """Return the model bucket of ``services``: one object for each process, which keeps the graphs that it has read."""
+    settings = services.settings
+    return DropFiles(clients.storage_client(), settings.model_bucket, settings.google_cloud_project)

@@ -1,4 +1,7 @@
-"""Imports: a settled drop becomes a model, one at a time per model, and what was meant is what was imported."""
+"""Imports: a settled drop becomes a model, one import at a time for each model.
+
+The drop's fingerprint is compared after the import, so that the model is made of the files that were meant.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,28 @@ from dataclasses import replace
 
 from shared.checks.access import check_writable
 from shared.checks.identifiers import ModelName
-from shared.cloud.batch_jobs import Batch
 from shared.cloud.bigquery import Query
-from shared.drops import statements, watches
+from shared.drops import statements
 from shared.drops.drop import Drop, DropPath, Ready
+from shared.drops.files import drop_files
 from shared.drops.manifest import Manifest, read_manifest
 from shared.drops.turns import ModelRecords
+from shared.drops.watches import watch_again_if_changed
+from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
-from shared.engine.steps import WaitFor
 from shared.errors import Problem, Rejected
 from shared.keys import hash_of
 from shared.work import (
+    ImportFacts,
+    ImportRequest,
     Item,
     Kind,
+    ModelVersion,
+    Outcome,
     Step,
     StepState,
     System,
+    WaitReason,
 )
 
 TURN_SECONDS = 5.0
@@ -30,138 +39,135 @@ DROP_CHANGED = "drop_changed"
 
 def plan(drop: Drop, ready: Ready, services: Services) -> Item:
     """Return the work of importing a drop that is ready."""
-    bucket = services.settings.model_bucket
-    prefix = drop.path.prefix
+    folder = drop.path.uri(services.settings.model_bucket)
     target = drop.target(services.settings.google_cloud_project)
-    steps = ["create"]
-    if services.settings.safe_import:
-        steps = ["candidate", "create"]
+    steps = ["candidate", "create"] if services.settings.safe_import else ["create"]
     if statements.alter_model(target, drop.manifest, services.now()):
         steps.append("describe")
-    return Item(
-        kind=Kind.IMPORT,
-        key=hash_of("import", prefix, ready.fingerprint),
-        payload=ready.fingerprint,
-        request={
-            "model": str(target),
-            "path": f"gs://{bucket}/{prefix}",
-            "dataset": drop.path.dataset,
-            "folder": drop.path.model,
-            "version": drop.path.version,
-            "fingerprint": ready.fingerprint,
-            "model_type": ready.model_type,
-            "uri": f"gs://{bucket}/{prefix}{ready.file or '*'}",
-            "manifest": drop.manifest_text,
-        },
-        created=services.now(),
-        steps=tuple(Step(name, System.BIGQUERY) for name in steps),
-        facts=_facts(str(target), f"gs://{bucket}/{prefix}", drop.path.version, ready.fingerprint, ready.model_type),
+    request = ImportRequest(
+        model=str(target),
+        path=folder,
+        dataset=drop.path.dataset,
+        folder=drop.path.model,
+        version=drop.path.version,
+        fingerprint=ready.fingerprint,
+        model_type=ready.model_type,
+        uri=f"{folder}{ready.file or '*'}",
+        manifest=drop.manifest_text,
     )
+    return _item(drop.path, request, services, tuple(Step(name, System.BIGQUERY) for name in steps))
 
 
-def refuse(path: DropPath, fingerprint: str, problem: Problem, services: Services) -> Item:
-    """Return the work of a drop that can't be imported as it is: it ends at once, with the reason."""
+def plan_refused(path: DropPath, fingerprint: str, problem: Problem, services: Services) -> Item:
+    """Return the work of a drop that cannot be imported: it fails at once, with the reason."""
     settings = services.settings
-    target = str(ModelName(settings.google_cloud_project, path.dataset, path.model))
-    uri = f"gs://{settings.model_bucket}/{path.prefix}"
+    request = ImportRequest(
+        model=str(ModelName(settings.google_cloud_project, path.dataset, path.model)),
+        path=path.uri(settings.model_bucket),
+        dataset=path.dataset,
+        folder=path.model,
+        version=path.version,
+        fingerprint=fingerprint,
+        refusal=problem,
+    )
+    return _item(path, request, services)
+
+
+def _item(path: DropPath, request: ImportRequest, services: Services, steps: tuple[Step, ...] = ()) -> Item:
     return Item(
         kind=Kind.IMPORT,
-        key=hash_of("import", path.prefix, fingerprint),
-        payload=fingerprint,
-        request={
-            "model": target,
-            "path": uri,
-            "dataset": path.dataset,
-            "folder": path.model,
-            "version": path.version,
-            "fingerprint": fingerprint,
-            "refusal": problem.as_json(),
-        },
+        key=hash_of("import", path.prefix, request.fingerprint),
+        payload=request.fingerprint,
+        request=request,
+        facts=ImportFacts(),
         created=services.now(),
-        facts=_facts(target, uri, path.version, fingerprint, None),
+        steps=steps,
     )
 
 
-class Imports:
-    """What the work on an import does of its own."""
+class Imports(Handler):
+    """The handler of imports."""
 
-    refused = "failed"
+    refused = Outcome.FAILED
 
     def prepare(self, item: Item, services: Services) -> Item:
-        if refusal := item.request.get("refusal"):
-            raise Rejected(refusal["message"], field=refusal["field"], code=refusal["code"])
+        """Take the model's turn, unless the drop cannot be imported or a higher version was."""
+        request = _request(item)
+        if (refusal := request.refusal) is not None:
+            raise Rejected(refusal.message, field=refusal.field, code=refusal.code)
         target = _target(item, services)
         check_writable(target.project, target.dataset, services.settings, "the drop's model")
         location = services.bigquery.location_of(target.dataset_name)
-        version = item.request["version"]
-        record = ModelRecords(services.ledger).take_turn(target, version, item.key)
-        if record.superseded(version):
-            above = record.pinned or (record.current or {}).get("version")
-            raise Rejected(f"version {version} comes after version {above}, which is higher", code="superseded")
-        if record.in_flight is None or record.in_flight["key"] != item.key:
-            raise WaitFor("turn", TURN_SECONDS)
+        record = ModelRecords(services.ledger).take_turn(target, request.version, item.key)
+        if record.superseded(request.version):
+            above = record.pinned or (record.current.version if record.current else None)
+            raise Rejected(f"version {request.version} comes after version {above}, which is higher", code="superseded")
+        if record.in_flight is None or record.in_flight.key != item.key:
+            raise WaitFor(WaitReason.TURN, TURN_SECONDS)
         return replace(item, location=location)
 
-    def query(self, item: Item, step: Step, services: Services) -> Query:
-        target, manifest = _target(item, services), _manifest(item, services)
-        candidate = _candidate(item, services)
-        request = item.request
+    def job(self, item: Item, step: Step, services: Services) -> Query:
+        """Return the statement of the step `candidate`, `create` or `describe`."""
+        request, target, manifest = _request(item), _target(item, services), _manifest(item, services)
+        model_type = request.model_type or ""
         match step.name:
             case "candidate":
                 # A candidate must not appear in the registry.
                 unregistered = replace(manifest, registry_id=None, registry_aliases=())
-                sql = statements.create_model(candidate, request["model_type"], request["uri"], unregistered)
+                sql = statements.create_model(_candidate(item, services), model_type, request.uri, unregistered)
             case "describe":
                 sql = statements.alter_model(target, manifest, item.created) or ""
             case _:
-                sql = statements.create_model(target, request["model_type"], request["uri"], manifest)
+                sql = statements.create_model(target, model_type, request.uri, manifest)
         return Query(sql=sql, labels=dict(manifest.labels))
 
-    def batch(self, item: Item, step: Step, services: Services) -> Batch:
-        raise NotImplementedError("an import has no step on Vertex AI")
-
     def deadline_seconds(self, item: Item, services: Services) -> float:
+        """Return how long CREATE MODEL may take."""
         return services.settings.create_model_deadline_seconds
 
     def conclude(self, item: Item, services: Services) -> Item:
-        if not self._unchanged(item, services):
+        """Fail if the drop changed during the import; otherwise add the model's columns."""
+        if not _is_unchanged(_request(item), services):
             problem = Problem(
                 DROP_CHANGED,
                 "the drop's files changed while it was imported; it is imported again when it has settled",
             )
-            return replace(item, outcome="failed", problem=problem)
-        columns = services.bigquery.model_columns(item.request["model"])
-        return replace(item.with_facts(**columns), outcome="succeeded")
+            return replace(item, outcome=Outcome.FAILED, problem=problem)
+        signature = services.bigquery.model_signature(item.request.model)
+        return replace(item, facts=ImportFacts(signature), outcome=Outcome.SUCCEEDED)
 
-    def close(self, item: Item, services: Services) -> Item:
+    def close(self, item: Item, services: Services) -> None:
+        """Leave the model's turn, delete the candidate, and watch a drop that failed if its files have changed."""
+        request = _request(item)
         done = {step.name for step in item.steps if step.state is StepState.SUCCEEDED}
         imported = None
         if "create" in done and (item.problem is None or item.problem.code != DROP_CHANGED):
             # Even if the model could not be described: a lower version must not replace it.
-            imported = {"version": item.request["version"], "fingerprint": item.request["fingerprint"]}
+            imported = ModelVersion(request.version, request.fingerprint)
         if "candidate" in done:
             services.bigquery.delete_model(str(_candidate(item, services)))
         if item.location is not None:
             ModelRecords(services.ledger).leave_turn(_target(item, services), item.key, imported)
-        if item.outcome == "failed":
-            # A file that came meanwhile may be what was lacking, and its event found the drop watched.
-            watches.begin_again(watches.path_of(item), item.request["fingerprint"], services)
-        return item
-
-    def _unchanged(self, item: Item, services: Services) -> bool:
-        try:
-            drop = services.drop_files.read(watches.path_of(item))
-        except Rejected:
-            return False
-        return bool(drop.fingerprint == item.request["fingerprint"])
+        if item.outcome is Outcome.FAILED:
+            # A file that was uploaded meanwhile may solve the problem; its event was skipped, because the drop was watched.
+            watch_again_if_changed(DropPath.of_request(request), request.fingerprint, services)
 
 
-def _facts(model: str, path: str, version: str, fingerprint: str, model_type: str | None) -> dict[str, str | None]:
-    return {"model": model, "path": path, "version": version, "fingerprint": fingerprint, "model_type": model_type}
+def _is_unchanged(request: ImportRequest, services: Services) -> bool:
+    try:
+        drop = drop_files(services).read(DropPath.of_request(request))
+    except Rejected:
+        return False
+    return drop.fingerprint == request.fingerprint
+
+
+def _request(item: Item) -> ImportRequest:
+    assert isinstance(item.request, ImportRequest)
+    return item.request
 
 
 def _target(item: Item, services: Services) -> ModelName:
-    return ModelName.parse_new(item.request["model"], project=services.settings.google_cloud_project)
+    return ModelName.parse_new(item.request.model, project=services.settings.google_cloud_project)
 
 
 def _candidate(item: Item, services: Services) -> ModelName:
@@ -170,5 +176,4 @@ def _candidate(item: Item, services: Services) -> ModelName:
 
 
 def _manifest(item: Item, services: Services) -> Manifest:
-    text: str = item.request.get("manifest") or ""
-    return read_manifest(text.encode(), services.settings.google_cloud_project)
+    return read_manifest(_request(item).manifest.encode(), services.settings.google_cloud_project)

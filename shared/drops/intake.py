@@ -1,6 +1,7 @@
-"""Takes note of a drop's files, and imports the drop when it is complete and has settled.
+"""The one door for drops: events, the poller, the reconciliation and requested imports all call this module.
 
-Files come in any order, one event each, some twice, some again.
+Files arrive in any order, one event each, some twice, some again. A drop is imported when it is complete and has settled;
+until then it is watched.
 """
 
 from __future__ import annotations
@@ -15,44 +16,47 @@ from shared.drops.drop import (
     NotReady,
     Ready,
 )
+from shared.drops.files import drop_files
 from shared.drops.importing import Imports
 from shared.engine.claims import claim_once, claim_request
 from shared.engine.services import Services
-from shared.engine.steps import record, submit
+from shared.engine.steps import advance
 from shared.errors import Problem, Rejected
 from shared.events.incoming import FinalizedObject
-from shared.work import Item, Kind
+from shared.work import Item, Kind, Outcome
 
 
-def notice(path: DropPath, file: FinalizedObject, services: Services) -> None:
-    """Take note of a new file of the drop: import the drop if it is ready, watch it if it is not.
+def notice_file(path: DropPath, file: FinalizedObject, services: Services) -> None:
+    """Examine the drop of a new file, unless its watch covers the file.
 
-    A drop that is watched already is left to the poller; but `modeldrop.yaml` may say that nothing has to be waited for.
-    A file whose event comes after the drop was imported with it is no reason to look again.
+    `modeldrop.yaml` is always a reason to examine the drop: it may say that there is no need to wait.
     """
     watch = services.ledger.read(Kind.DROP, path.key)
-    if watch is None or file.name == path.prefix + manifest.NAME or not watches.is_enough(watch, file.created):
-        look(path, watch, services)
+    if watch is None or file.name == path.prefix + manifest.NAME or not watches.covers(watch, file.created):
+        examine_drop(path, watch, services)
 
 
-def look(path: DropPath, watch: Item | None, services: Services) -> None:
-    """List the drop and decide: import it, or watch it further. ``watch`` is its watch as the ledger has it."""
-    drop, problem = services.drop_files.read_or_list(path)
+def examine_drop(path: DropPath, watch: Item | None, services: Services) -> None:
+    """List the drop, then import it or watch it further. ``watch`` is its watch as the ledger has it."""
+    drop, problem = drop_files(services).read_or_list(path)
     if not drop.files:
         if watch is not None and not watch.final:
-            watches.end(watch, "gone", None, services)
+            watches.end_watch(watch, Outcome.GONE, None, services)
         return
-    if watch is not None and watch.final and watch.facts.get("fingerprint") == drop.fingerprint:
+    if watch is not None and watch.final and watches.facts_of(watch).fingerprint == drop.fingerprint:
         return
     _import_or_watch(drop, problem, watch, services)
 
 
 def import_again(path: DropPath, source: str, services: Services) -> None:
-    """Import a drop because somebody asks for it in the message ``source``, even if its import has failed before.
+    """Import a drop because the message ``source`` asks for it, even if its import has failed before.
 
-    A drop that is not complete or has not settled is watched. Raises ``Rejected`` if there is no such drop.
+    A drop that is not complete or has not settled is watched.
+
+    Raises:
+        Rejected: There is no such drop.
     """
-    drop, problem = services.drop_files.read_or_list(path)
+    drop, problem = drop_files(services).read_or_list(path)
     if not drop.files:
         raise Rejected(f"there is no drop in {path.prefix}", field="path", code="not_found")
     _import_or_watch(drop, problem, services.ledger.read(Kind.DROP, path.key), services, source=source)
@@ -64,28 +68,28 @@ def _import_or_watch(
     settle = timedelta(seconds=services.settings.settle_seconds)
     match _decide(drop, problem, services.now(), settle):
         case NotReady() as decision:
-            watches.open_or_update(drop.path, drop, decision, watch, services)
-            if drop.manifest.files is not None and (watch is None or watch.facts.get("files") is None):
-                # Nobody knew before that files are counted: one that came meanwhile was left to the poller.
-                look(drop.path, services.ledger.read(Kind.DROP, drop.path.key), services)
+            watches.open_or_update(drop, decision, watch, services)
+            if drop.manifest.files is not None and (watch is None or watches.facts_of(watch).files is None):
+                # The file count is now known; check again, since earlier events were skipped.
+                examine_drop(drop.path, services.ledger.read(Kind.DROP, drop.path.key), services)
             return
         case Ready() as ready:
             item = importing.plan(drop, ready, services)
         case Problem() as refusal:
-            item = importing.refuse(drop.path, drop.fingerprint, refusal, services)
+            item = importing.plan_refused(drop.path, drop.fingerprint, refusal, services)
     claim = claim_request(replace(item, sources=(source,)), services) if source else claim_once(item, services)
     if claim.mine:
-        record(submit(claim.item, Imports(), services), Imports(), services)
+        advance(claim.item, Imports(), services)
     target = drop.target(services.settings.google_cloud_project)
-    watches.end(watch or watches.new(drop.path, target, services), "settled", drop, services)
+    watches.end_watch(watch or watches.new_watch(drop.path, target, services), Outcome.SETTLED, drop, services)
 
 
 def _decide(drop: Drop, problem: Problem | None, now: datetime, settle: timedelta) -> Ready | NotReady | Problem:
     if problem is None:
         try:
-            return drop.look(now, settle)
+            return drop.readiness(now, settle)
         except Rejected as error:
             problem = error.problem
-    # What is wrong may be put right by the file that is just being uploaded: only a settled drop is refused.
+    # A file that is still being uploaded may solve the problem: only a settled drop is refused.
     settled = (drop.newest or now) + settle
     return problem if settled <= now else NotReady((), settled)

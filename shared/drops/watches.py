@@ -1,6 +1,7 @@
-"""Watches: items of the ledger that keep an eye on a drop until it has settled.
+"""Watches: items of the ledger that watch a drop until it has settled.
 
-While a drop is watched, an event of it costs the one call that reads the watch; the poller looks when the watch is due.
+While a drop is watched, an event for one of its files costs the one call that reads the watch. The poller examines the
+drop when the watch is due.
 """
 
 from __future__ import annotations
@@ -11,62 +12,130 @@ from datetime import datetime, timedelta
 
 from shared.checks.identifiers import ModelName
 from shared.drops.drop import Drop, DropPath, NotReady
+from shared.drops.files import drop_files
 from shared.engine.services import Services
 from shared.errors import LostRace, Problem
 from shared.keys import hash_of
-from shared.work import Item, Kind
+from shared.work import DropFacts, DropRequest, Item, Kind, Outcome, WaitReason
 
-# A drop that says how many files it has, and has no more than one page of them, is looked at with every event, so that it
+# A drop that gives the number of its files, and has no more than one page of them, is examined at every event, so that it
 # is imported with its last file instead of when it has settled.
 COUNTED_FILES = 1000
 
 _ROUNDS = 5
 
 
-def is_enough(watch: Item, created: datetime | None) -> bool:
-    """Return whether a file of the drop, written at ``created``, needs no look.
+def new_watch(path: DropPath, target: ModelName, services: Services) -> Item:
+    """Return the watch of a drop that is not watched yet; ``target`` is the model that the drop becomes."""
+    now = services.now()
+    return Item(
+        kind=Kind.DROP,
+        key=path.key,
+        payload=hash_of(path.prefix),
+        request=DropRequest(
+            model=str(target),
+            path=path.uri(services.settings.model_bucket),
+            dataset=path.dataset,
+            folder=path.model,
+            version=path.version,
+        ),
+        facts=DropFacts(since=now),
+        created=now,
+    )
 
-    The poller looks at an open drop when it is due. And a drop that was imported was listed with all that was written
-    before its newest file: events of a large drop come for minutes after that.
+
+def request_of(watch: Item) -> DropRequest:
+    """Return what ``watch`` asks for."""
+    assert isinstance(watch.request, DropRequest)
+    return watch.request
+
+
+def facts_of(watch: Item) -> DropFacts:
+    """Return what is known of the drop that ``watch`` is about."""
+    assert isinstance(watch.facts, DropFacts)
+    return watch.facts
+
+
+def covers(watch: Item, created: datetime | None) -> bool:
+    """Return whether a file that was written at ``created`` is no reason to examine the drop.
+
+    The poller examines an open drop when it is due. A drop that was imported was listed with everything that was written
+    before its newest file: events of a large drop arrive for minutes after that.
     """
+    facts = facts_of(watch)
     if watch.final:
-        listed_until = watch.facts.get("listed_until")
-        return created is not None and listed_until is not None and created <= datetime.fromisoformat(listed_until)
-    files = watch.facts.get("files")
-    return files is None or files > COUNTED_FILES
+        return created is not None and facts.listed_until is not None and created <= facts.listed_until
+    return facts.files is None or facts.files > COUNTED_FILES
 
 
-def open_or_update(path: DropPath, drop: Drop, decision: NotReady, watch: Item | None, services: Services) -> None:
-    """Write that the drop is watched, and when to look again.
+def open_or_update(drop: Drop, decision: NotReady, watch: Item | None, services: Services) -> None:
+    """Store that the drop is watched, and when to examine it again.
 
-    Somebody else's write at the same time is as good, unless only this one knows how many files there must be.
+    A concurrent write by another call is as good, unless only this call knows the number of files.
     """
-    found = {"missing": list(decision.missing), "files": drop.manifest.files}
+    target = drop.target(services.settings.google_cloud_project)
     for _ in range(_ROUNDS):
-        target = drop.target(services.settings.google_cloud_project)
         if watch is None or watch.final:
-            item = new(path, target, services)
-        elif _is_young(watch, drop, services):
+            item = new_watch(drop.path, target, services)
+        elif _is_up_to_date(watch, drop, services):
             return
         else:
-            # `modeldrop.yaml` may have come since, and name another model.
-            item = replace(watch, request={**watch.request, "model": str(target)}).with_facts(model=str(target))
-        item = replace(item, not_before=decision.due, waits_for="settling").with_facts(**found)
+            # `modeldrop.yaml` may have been uploaded since, and may name another model.
+            item = replace(watch, request=replace(request_of(watch), model=str(target)))
+        facts = replace(facts_of(item), missing=decision.missing, files=drop.manifest.files)
+        item = replace(item, facts=facts).wait(WaitReason.SETTLING, decision.due)
         if _written(item, watch, services):
             return
-        watch = services.ledger.read(Kind.DROP, path.key)
-        if watch is not None and (drop.manifest.files is None or watch.facts.get("files") == drop.manifest.files):
+        watch = services.ledger.read(Kind.DROP, drop.path.key)
+        if watch is not None and (drop.manifest.files is None or facts_of(watch).files == drop.manifest.files):
             return
 
 
-def _is_young(watch: Item, drop: Drop, services: Services) -> bool:
-    """Return whether an open watch says all that is to be said before it is due."""
-    project = services.settings.google_cloud_project
+def end_watch(watch: Item, outcome: Outcome, drop: Drop | None, services: Services) -> None:
+    """End a watch: the drop is imported as it was listed (`SETTLED`), or its files are gone (`GONE`)."""
+    facts = replace(
+        facts_of(watch),
+        fingerprint=drop.fingerprint if drop else "",
+        listed_until=drop.newest if drop else None,
+    )
+    # A watch has no completion event of its own.
+    ended = replace(watch, facts=facts, event_published=True, waits_for=None, not_before=None)
+    with suppress(LostRace):
+        services.ledger.finish(ended.end(outcome, services.now()))
+    # The event of a file that was uploaded after the listing was skipped, because the drop was watched.
+    watch_again_if_changed(DropPath.of_request(request_of(watch)), facts.fingerprint or "", services)
+
+
+def watch_again_if_changed(path: DropPath, fingerprint: str, services: Services) -> None:
+    """Watch a drop again if its files no longer have ``fingerprint``, in case no further event arrives for them."""
+    watch = services.ledger.read(Kind.DROP, path.key)
+    if watch is None or not watch.final:
+        return
+    drop, _ = drop_files(services).read_or_list(path)
+    if drop.files and drop.fingerprint != fingerprint:
+        due = (drop.newest or services.now()) + timedelta(seconds=services.settings.settle_seconds)
+        open_or_update(drop, NotReady((), due), watch, services)
+
+
+def stuck_problem(watch: Item, services: Services) -> tuple[Problem, str] | None:
+    """Return the problem of a drop that has lacked files for ``DROP_STUCK_SECONDS``, and the name to report it under."""
+    facts = facts_of(watch)
+    waited = (services.now() - facts.since).total_seconds()
+    if not facts.missing or waited < services.settings.drop_stuck_seconds:
+        return None
+    more = len(facts.missing) - 20
+    shown = ", ".join(facts.missing[:20]) + (f" and {more} more" if more > 0 else "")
+    problem = Problem("drop_incomplete", f"the drop {request_of(watch).path} still lacks {shown}")
+    return problem, f"settling-{facts.since.isoformat()}"
+
+
+def _is_up_to_date(watch: Item, drop: Drop, services: Services) -> bool:
+    """Return whether an open watch is not due yet, and says of the drop what is to be said."""
     return (
         watch.not_before is not None
         and watch.not_before > services.now()
-        and watch.facts.get("files") == drop.manifest.files
-        and watch.request["model"] == str(drop.target(project))
+        and facts_of(watch).files == drop.manifest.files
+        and request_of(watch).model == str(drop.target(services.settings.google_cloud_project))
     )
 
 
@@ -78,69 +147,3 @@ def _written(item: Item, watch: Item | None, services: Services) -> bool:
     except LostRace:
         return False
     return True
-
-
-def end(watch: Item, outcome: str, drop: Drop | None, services: Services) -> None:
-    """End a watch: the drop is imported as it was listed (`settled`), or `gone`."""
-    newest = drop.newest if drop else None
-    ended = replace(
-        watch.with_facts(
-            fingerprint=drop.fingerprint if drop else "", listed_until=newest.isoformat() if newest else None
-        ),
-        outcome=outcome,
-        event_published=True,
-        finished=services.now(),
-        waits_for=None,
-        not_before=None,
-    )
-    with suppress(LostRace):
-        services.ledger.finish(ended)
-    # A file that came since the drop was listed found it watched.
-    begin_again(path_of(watch), ended.facts["fingerprint"], services)
-
-
-def begin_again(path: DropPath, fingerprint: str, services: Services) -> None:
-    """Watch a drop again if its files are no longer the ones of ``fingerprint``, even if no event of theirs should come."""
-    watch = services.ledger.read(Kind.DROP, path.key)
-    if watch is None or not watch.final:
-        return
-    drop, _ = services.drop_files.read_or_list(path)
-    if drop.files and drop.fingerprint != fingerprint:
-        due = (drop.newest or services.now()) + timedelta(seconds=services.settings.settle_seconds)
-        open_or_update(path, drop, NotReady((), due), watch, services)
-
-
-def path_of(item: Item) -> DropPath:
-    """Return the drop that a watch or an import is about."""
-    return DropPath(item.request["dataset"], item.request["folder"], item.request["version"])
-
-
-def stuck_problem(watch: Item, services: Services) -> tuple[Problem, str] | None:
-    """Return what to report of a drop that has lacked files for longer than ``DROP_STUCK_SECONDS``, and about what."""
-    missing = list(watch.facts.get("missing") or [])
-    waited = (services.now() - datetime.fromisoformat(watch.facts["since"])).total_seconds()
-    if not missing or waited < services.settings.drop_stuck_seconds:
-        return None
-    shown = ", ".join(missing[:20]) + (f" and {len(missing) - 20} more" if len(missing) > 20 else "")
-    problem = Problem("drop_incomplete", f"the drop {watch.request['path']} still lacks {shown}")
-    return problem, f"settling-{watch.facts['since']}"
-
-
-def new(path: DropPath, target: ModelName, services: Services) -> Item:
-    """Return the watch of a drop that is not watched yet."""
-    now = services.now()
-    uri = f"gs://{services.settings.model_bucket}/{path.prefix}"
-    return Item(
-        kind=Kind.DROP,
-        key=path.key,
-        payload=hash_of(path.prefix),
-        request={
-            "model": str(target),
-            "path": uri,
-            "dataset": path.dataset,
-            "folder": path.model,
-            "version": path.version,
-        },
-        created=now,
-        facts={"since": now.isoformat(), "model": str(target), "path": uri},
-    )

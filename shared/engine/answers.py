@@ -1,4 +1,4 @@
-"""The edge of every function: what an error leads to for whoever sent the event."""
+"""How a function answers the sender of an event when an error is raised."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from shared.checks.labels import fill_in_time
 from shared.engine.services import Services
-from shared.errors import LostRace, Rejected, TryLater
+from shared.errors import LostRace, Rejected, TryLater, short_reason
 from shared.events.incoming import Message
 from shared.events.outgoing import rejection_event
 from shared.keys import hash_of
@@ -18,9 +18,9 @@ from shared.work import Item, Kind
 
 @contextmanager
 def rejections(kind: Kind, message: Message, services: Services) -> Iterator[None]:
-    """Acknowledge a message that is refused, once its sender has been told by a rejection event.
+    """Acknowledge a message that is rejected, after the rejection event is published.
 
-    ``TryLater`` and bugs pass: the message is refused and comes again.
+    ``TryLater`` and bugs are raised further, so that the message is delivered again.
     """
     try:
         yield
@@ -29,27 +29,27 @@ def rejections(kind: Kind, message: Message, services: Services) -> Iterator[Non
 
 
 def reject(kind: Kind, message: Message, error: Rejected, services: Services) -> None:
-    """Publish the event that says why ``message`` is refused."""
+    """Publish the event that says why ``message`` is rejected."""
     request_id = _request_id(message)
     key = hash_of(kind.value, "request", request_id) if request_id else hash_of(kind.value, "message", message.id)
-    # The field's name may be the text of whoever sent it: the event tells it.
-    log("NOTICE", "rejected", key=key, kind=kind.value, code=error.problem.code)
+    # The problem's text and field can quote the message, so only the event has them.
+    log("NOTICE", "rejected", key=key, kind=kind.value, message_id=message.id, code=error.problem.code)
     event = rejection_event(kind, key, request_id, services.now(), error.problem, message.published)
     services.events.publish(event)
 
 
 @contextmanager
 def left_to_the_poller(item: Item) -> Iterator[None]:
-    """Acknowledge an event whose work stands in the ledger, even if it could not be taken further now.
+    """Acknowledge an event whose work is in the ledger, even if a service did not answer.
 
-    So the outage of a service cannot use up deliveries. The poller goes on when the claim has run out.
+    So the outage of a service cannot use up deliveries. The poller continues the work when the lease has ended.
     """
     try:
         yield
     except LostRace:
-        log("INFO", "somebody else goes on", key=item.key, kind=item.kind.value)
+        log("INFO", "another call continues the work", **item.log_fields())
     except TryLater as error:
-        log("WARNING", "left to the poller", key=item.key, kind=item.kind.value, reason=str(error)[:200])
+        log("WARNING", "left to the poller", **item.log_fields(), reason=short_reason(error))
 
 
 def _request_id(message: Message) -> str | None:
@@ -58,5 +58,5 @@ def _request_id(message: Message) -> str | None:
     except (ValueError, RecursionError):
         return None
     found = value.get("request_id") if isinstance(value, dict) else None
-    # Filled in, so that what is refused today is not taken for a repeat of what was refused yesterday.
+    # Filled in, so that a rejection of today is not taken for a repeat of yesterday's.
     return fill_in_time(found, message.published)[:256] if isinstance(found, str) and found.isprintable() else None

@@ -1,7 +1,8 @@
-"""Claims a piece of work, whatever its key has been through before.
+"""Claims a piece of work, whatever happened to its key before.
 
-A key that is new is claimed. One that is under way is left to whoever works on it. One that succeeded is told again, under
-the same event id. One that failed may be sent again, in another message, and becomes the next attempt.
+A new key is claimed. Work that is under way is left to the call that holds it, or to the poller. For work that succeeded,
+the event is published again, under the same event id. Work that failed may be requested again, in another message, and
+becomes the next attempt.
 """
 
 from __future__ import annotations
@@ -14,56 +15,56 @@ from shared.errors import LostRace, Rejected, TryLater
 from shared.events.outgoing import completion_event
 from shared.work import Item, Step, StepState
 
-# How many message ids an item remembers, to tell a message that comes again from one that was sent again.
+# How many message ids an item remembers, to tell a message that is delivered again from a request that is sent again.
 REMEMBERED_SOURCES = 50
-
-_SUCCESSES = frozenset(
-    {"succeeded", "partially_succeeded", "settled", "registered", "deployed", "undeployed", "deleted", "described"}
-)
 
 
 def claim_once(item: Item, services: Services) -> Claimed:
-    """Claim ``item`` if its key is new, or if whoever claimed it has not come back.
+    """Claim ``item`` if its key is new, or if the lease of its claim has ended.
 
-    Raises ``TryLater`` if the ledger does not answer: then the event must come again.
+    Raises:
+        TryLater: The ledger did not answer; the event must be delivered again.
     """
     claimed = services.ledger.claim(item)
-    stands = claimed.item
-    # What nobody holds a claim of was submitted, or waits for something: the poller goes on with it.
-    if claimed.mine or stands.final or stands.claim is None or stands.claim.until > services.now():
+    stored = claimed.item
+    # An open item without a claim was submitted, or waits for something: the poller continues it.
+    if claimed.mine or stored.final or stored.claim is None or stored.claim.until > services.now():
         return claimed
     try:
-        return Claimed(services.ledger.take_over(stands), True)
+        return Claimed(services.ledger.take_over(stored), True)
     except LostRace:
         return claimed
 
 
 def claim_request(item: Item, services: Services) -> Claimed:
-    """Claim the work that a caller's request asks for; ``item.sources`` holds the id of the message it came in.
+    """Claim the work that a caller's request asks for; ``item.sources`` holds the id of the message that it came in.
 
-    Raises ``Rejected`` if the same id was used for another request, and ``TryLater`` if the ledger does not answer.
+    Raises:
+        Rejected: The same request_id was used for another request.
+        TryLater: The ledger did not answer; the message must be delivered again.
     """
     claimed = claim_once(item, services)
     if claimed.mine:
         return claimed
-    stands = claimed.item
-    if stands.payload != item.payload:
+    stored = claimed.item
+    if stored.payload != item.payload:
         raise Rejected(
             f"the request_id {item.request_id} was used before, for another request; use a new one",
             field="request_id",
             code="request_id_reused",
         )
-    again = not set(item.sources) <= set(stands.sources)
-    if stands.ended and not stands.final and again and stands.outcome not in _SUCCESSES:
-        raise TryLater(f"the end of {stands.key} is just being told; it can be sent again after that")
-    if not stands.final:
+    if stored.outcome is None:
         return claimed
-    if stands.outcome in _SUCCESSES:
-        services.events.publish(completion_event(stands))
+    sent_again = not set(item.sources) <= set(stored.sources)
+    if stored.outcome.is_success:
+        if stored.final:
+            services.events.publish(completion_event(stored))
         return claimed
-    if not again:
+    if not sent_again:
         return claimed
-    return _next_attempt(stands, item, services)
+    if not stored.final:
+        raise TryLater(f"the failure of {stored.key} is being published; the request can be repeated after that")
+    return _next_attempt(stored, item, services)
 
 
 def _next_attempt(failed: Item, item: Item, services: Services) -> Claimed:
@@ -71,7 +72,7 @@ def _next_attempt(failed: Item, item: Item, services: Services) -> Claimed:
         item,
         run=failed.run + 1,
         sources=(*failed.sources, *item.sources)[-REMEMBERED_SOURCES:],
-        steps=tuple(_after(step, failed) for step in item.steps),
+        steps=tuple(_with_next_id(step, failed) for step in item.steps),
         generation=failed.generation,
     )
     try:
@@ -80,7 +81,8 @@ def _next_attempt(failed: Item, item: Item, services: Services) -> Claimed:
         return Claimed(failed, False)
 
 
-def _after(step: Step, failed: Item) -> Step:
+def _with_next_id(step: Step, failed: Item) -> Step:
+    """Return ``step`` with an attempt that was not used for a job yet."""
     before = next((each for each in failed.steps if each.name == step.name), None)
     if before is None or (before.state is StepState.PENDING and before.job is None):
         return step

@@ -26,14 +26,14 @@ from google.cloud import storage
 from shared.clock import Clock
 from shared.cloud.calls import CallOptions
 from shared.cloud.storage import STORAGE
+from shared.engine.stored_items import item_from_json, item_to_json
 from shared.errors import LostRace, TryLater
 from shared.work import (
     Claim,
+    DropRequest,
     Item,
     Kind,
     StepState,
-    item_from_json,
-    item_to_json,
 )
 
 ITEMS = "ledger/items/"
@@ -300,7 +300,7 @@ class Ledger:
             "job_id": step.job.id if step and step.job else "",
             "location": (step.job.location if step and step.job else item.location) or "",
             "waits_for": item.waits_for or "",
-            "subject": str(item.request.get("model", "")) if item.kind in {Kind.DROP, Kind.IMPORT} else "",
+            "subject": item.request.model if isinstance(item.request, DropRequest) else "",
             "due": item.not_before.isoformat() if item.not_before else "",
             "deadline": deadline.isoformat() if deadline else "",
         }

@@ -1,4 +1,7 @@
-"""What the work of a function reaches for: settings, the time, the ledger, the services. Each is made when first used."""
+"""The settings, the clock, the ledger and Google's services, each created when it is first used.
+
+Imports of clients are inside the properties, so that a function pays only for the clients that it uses.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,6 @@ from shared.settings import Settings, settings
 if TYPE_CHECKING:
     from shared.cloud.bigquery import BigQueryJobs
     from shared.cloud.vertex import VertexJobs
-    from shared.drops.files import DropFiles
     from shared.events.outgoing import EventPublisher
 
 
@@ -22,15 +24,17 @@ class Services:
     """The services of one process."""
 
     def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
+        """Use these settings and this clock."""
         self.settings = settings
         self.clock = clock
 
     def now(self) -> datetime:
-        """Return the present moment in UTC."""
+        """Return the current time in UTC."""
         return self.clock()
 
     @cached_property
     def ledger(self) -> Ledger:
+        """The ledger in the state bucket."""
         return Ledger(
             clients.storage_client(),
             self.settings.state_bucket,
@@ -39,19 +43,15 @@ class Services:
         )
 
     @cached_property
-    def drop_files(self) -> DropFiles:
-        from shared.drops.files import DropFiles
-
-        return DropFiles(clients.storage_client(), self.settings.model_bucket, self.settings.google_cloud_project)
-
-    @cached_property
     def bigquery(self) -> BigQueryJobs:
+        """BigQuery's jobs, datasets, tables and models."""
         from shared.cloud.bigquery import BigQueryJobs
 
         return BigQueryJobs(clients.bigquery_client())
 
     @cached_property
     def vertex(self) -> VertexJobs:
+        """Vertex AI's batch prediction jobs."""
         from shared.cloud.vertex import VertexJobs
 
         return VertexJobs(
@@ -60,6 +60,7 @@ class Services:
 
     @cached_property
     def events(self) -> EventPublisher:
+        """The topic for events."""
         from shared.events.outgoing import EventPublisher
 
         source = f"//modeldrop/projects/{self.settings.google_cloud_project}"

@@ -16,28 +16,29 @@ from google.cloud import pubsub_v1
 
 from shared.cloud.calls import Service
 from shared.errors import Problem
+from shared.events.data import data_of_kind
 from shared.keys import hash_of
-from shared.work import Item, Job, Kind
+from shared.work import Item, Job, Kind, Outcome
 
 PUBSUB = Service("Pub/Sub", retry=DEFAULT)
 
 # Every type of event there is, by kind of work and outcome. The README's table is tested against this.
-EVENT_TYPES: dict[tuple[Kind, str], str] = {
-    (Kind.IMPORT, "succeeded"): "modeldrop.model.imported.v1",
-    (Kind.IMPORT, "failed"): "modeldrop.model.import_failed.v1",
-    (Kind.PREDICT, "succeeded"): "modeldrop.prediction.succeeded.v1",
-    (Kind.PREDICT, "partially_succeeded"): "modeldrop.prediction.partially_succeeded.v1",
-    (Kind.PREDICT, "failed"): "modeldrop.prediction.failed.v1",
-    (Kind.BATCH, "succeeded"): "modeldrop.batch.succeeded.v1",
-    (Kind.BATCH, "partially_succeeded"): "modeldrop.batch.partially_succeeded.v1",
-    (Kind.BATCH, "failed"): "modeldrop.batch.failed.v1",
-    (Kind.BATCH, "cancelled"): "modeldrop.batch.cancelled.v1",
-    (Kind.BATCH, "expired"): "modeldrop.batch.expired.v1",
-    (Kind.MANAGE, "registered"): "modeldrop.model.registered.v1",
-    (Kind.MANAGE, "deployed"): "modeldrop.model.deployed.v1",
-    (Kind.MANAGE, "undeployed"): "modeldrop.model.undeployed.v1",
-    (Kind.MANAGE, "deleted"): "modeldrop.model.deleted.v1",
-    (Kind.MANAGE, "described"): "modeldrop.model.described.v1",
+EVENT_TYPES: dict[tuple[Kind, Outcome], str] = {
+    (Kind.IMPORT, Outcome.SUCCEEDED): "modeldrop.model.imported.v1",
+    (Kind.IMPORT, Outcome.FAILED): "modeldrop.model.import_failed.v1",
+    (Kind.PREDICT, Outcome.SUCCEEDED): "modeldrop.prediction.succeeded.v1",
+    (Kind.PREDICT, Outcome.PARTIALLY_SUCCEEDED): "modeldrop.prediction.partially_succeeded.v1",
+    (Kind.PREDICT, Outcome.FAILED): "modeldrop.prediction.failed.v1",
+    (Kind.BATCH, Outcome.SUCCEEDED): "modeldrop.batch.succeeded.v1",
+    (Kind.BATCH, Outcome.PARTIALLY_SUCCEEDED): "modeldrop.batch.partially_succeeded.v1",
+    (Kind.BATCH, Outcome.FAILED): "modeldrop.batch.failed.v1",
+    (Kind.BATCH, Outcome.CANCELLED): "modeldrop.batch.cancelled.v1",
+    (Kind.BATCH, Outcome.EXPIRED): "modeldrop.batch.expired.v1",
+    (Kind.MANAGE, Outcome.REGISTERED): "modeldrop.model.registered.v1",
+    (Kind.MANAGE, Outcome.DEPLOYED): "modeldrop.model.deployed.v1",
+    (Kind.MANAGE, Outcome.UNDEPLOYED): "modeldrop.model.undeployed.v1",
+    (Kind.MANAGE, Outcome.DELETED): "modeldrop.model.deleted.v1",
+    (Kind.MANAGE, Outcome.DESCRIBED): "modeldrop.model.described.v1",
 }
 STUCK = "modeldrop.job.stuck.v1"
 REJECTED = "modeldrop.request.rejected.v1"
@@ -57,15 +58,15 @@ class Event:
 
 def completion_event(item: Item) -> Event:
     """Return the event that tells how ``item`` ended; a request that was refused after its claim is a rejection."""
-    outcome = str(item.outcome)
-    kind = REJECTED if outcome == "rejected" else EVENT_TYPES[(item.kind, outcome)]
-    return _event(item, kind, outcome, item.problem, item.finished, dict(item.facts))
+    assert item.outcome is not None
+    kind = REJECTED if item.outcome is Outcome.REJECTED else EVENT_TYPES[(item.kind, item.outcome)]
+    return _event(item, kind, item.outcome.value, item.problem, item.finished, data_of_kind(item))
 
 
 def stuck_event(item: Item, now: datetime, problem: Problem, about: str) -> Event:
     """Return the event that tells that ``item`` takes too long; ``about`` is the step, or what is waited for."""
-    facts = {**item.facts, "step": about, "noticed": now.isoformat()}
-    return replace(_event(item, STUCK, "stuck", problem, None, facts, about), time=now)
+    data = {**data_of_kind(item), "step": about, "noticed": now.isoformat()}
+    return replace(_event(item, STUCK, "stuck", problem, None, data, about), time=now)
 
 
 def rejection_event(
@@ -92,11 +93,11 @@ def _event(
     outcome: str,
     problem: Problem | None,
     finished: datetime | None,
-    facts: dict[str, Any],
+    data_of_its_kind: dict[str, Any],
     about: str = "",
 ) -> Event:
     data = {
-        **facts,
+        **data_of_its_kind,
         "key": item.key,
         "kind": item.kind.value,
         "request_id": item.request_id,

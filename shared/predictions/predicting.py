@@ -10,13 +10,13 @@ from typing import Any
 
 from shared.checks.access import check_readable
 from shared.checks.identifiers import ModelName
-from shared.cloud.batch_jobs import Batch
 from shared.cloud.bigquery import OldJob, Query
 from shared.drops import watches
 from shared.drops.drop import DropPath
+from shared.drops.files import drop_files
 from shared.drops.turns import ModelRecords
+from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
-from shared.engine.steps import WaitFor
 from shared.errors import Rejected
 from shared.events.incoming import Message
 from shared.keys import hash_of, hash_of_json
@@ -24,16 +24,26 @@ from shared.predictions import statements
 from shared.predictions.request import PredictRequest
 from shared.settings import Settings
 from shared.work import (
+    ImportRequest,
     Item,
     Kind,
+    ModelVersion,
+    Outcome,
+    PredictionFacts,
+    PredictionMessage,
+    QueryResult,
     Step,
     StepState,
     System,
+    WaitReason,
 )
 
 
 def plan(request: PredictRequest, payload: Mapping[str, Any], message: Message, now: datetime) -> Item:
-    """Return the work that a message asks for: a first step may count or make the table, the last one writes the rows."""
+    """Return the work that a message asks for.
+
+    The last step writes the rows. Steps before it count the input's rows, or create the table of a merge.
+    """
     names = ["count"] if request.maximum_rows is not None else []
     names += ["table", "merge"] if request.write == "merge" else ["predict"]
     origin = ("request", request.request_id) if request.request_id is not None else ("message", message.id)
@@ -41,8 +51,8 @@ def plan(request: PredictRequest, payload: Mapping[str, Any], message: Message, 
         kind=Kind.PREDICT,
         key=hash_of("predict", *origin),
         payload=hash_of_json(payload),
-        # The publish time fills in {date} and {hour} again when the message is read from the ledger.
-        request={"message": dict(payload), "published": message.published.isoformat()},
+        request=PredictionMessage(dict(payload), message.published, str(request.model), str(request.output)),
+        facts=PredictionFacts(),
         created=now,
         request_id=request.request_id,
         sources=(message.id,),
@@ -50,133 +60,125 @@ def plan(request: PredictRequest, payload: Mapping[str, Any], message: Message, 
     )
 
 
-class Predictions:
-    """What the work on a prediction does of its own."""
+class Predictions(Handler):
+    """The handler of predictions."""
 
-    refused = "rejected"
+    refused = Outcome.REJECTED
 
     def prepare(self, item: Item, services: Services) -> Item:
+        """Find the model and analyse the query."""
         request = _request(item, services.settings)
         location = services.bigquery.location_of(request.output.dataset_name, "output.table")
         try:
-            return self._analysed(item, request, location, services)
+            facts = _analyse(item, request, location, services)
         except (Rejected, WaitFor):
-            # What was right when the job was submitted may be gone by now.
+            # The job may be submitted already, and what it needed may have been deleted since.
             if (submitted := _submitted_before(item, location, services)) is None:
                 raise
-            return replace(submitted, location=location).with_facts(
-                model=str(request.model), output_table=str(request.output)
-            )
+            return replace(submitted, location=location)
+        return replace(item, location=location, facts=facts)
 
-    def _analysed(self, item: Item, request: PredictRequest, location: str, services: Services) -> Item:
-        version = self._version_of(request.model, item, services)
-        query = _prediction(request)
-        analysis = services.bigquery.analyse(replace(query, destination=None), location, "input")
-        if analysis.statement not in {"", "SELECT"}:
-            raise Rejected(
-                f"the query must be one SELECT, not {analysis.statement}", field="input.query", code="invalid_query"
-            )
-        for table in analysis.tables:
-            check_readable(table.project, table.dataset, services.settings, "input")
-        columns = [_column(column) for column in analysis.columns]
-        _check_columns(columns, request)
-        return replace(item, location=location).with_facts(
-            model=str(request.model),
-            model_version=version.get("version"),
-            model_fingerprint=version.get("fingerprint"),
-            output_table=str(request.output),
-            output_columns=columns,
-        )
-
-    def query(self, item: Item, step: Step, services: Services) -> Query:
+    def job(self, item: Item, step: Step, services: Services) -> Query:
+        """Return the query of the step `count`, `table`, `merge` or `predict`."""
         request = _request(item, services.settings)
-        columns: list[dict[str, Any]] = list(item.facts["output_columns"])
+        columns = _facts(item).output_columns or ()
         query = _prediction(request)
         match step.name:
             case "count":
                 return replace(query, sql=statements.count_rows(request), destination=None)
             case "table":
-                return replace(
-                    query, sql=statements.create_output(request.output, columns), destination=None, parameters=()
-                )
+                sql = statements.create_output(request.output, columns)
+                return replace(query, sql=sql, destination=None, parameters=())
             case "merge":
                 names = [column["name"] for column in columns]
                 return replace(query, sql=statements.merge(request, names), destination=None)
             case _:
                 return query
 
-    def batch(self, item: Item, step: Step, services: Services) -> Batch:
-        raise NotImplementedError("a prediction has no step on Vertex AI")
-
     def deadline_seconds(self, item: Item, services: Services) -> float:
+        """Return how long a query may take."""
         return services.settings.query_deadline_seconds
 
     def conclude(self, item: Item, services: Services) -> Item:
-        result = item.steps[-1].result
-        item = item.with_facts(**self._version_at_start(item, int(result.get("started_ms") or 0), services))
-        failed = int(result.get("failed_rows") or 0)
-        item = item.with_facts(
-            rows_written=result.get("rows_written"),
-            bytes_processed=result.get("bytes_processed"),
-            slot_ms=result.get("slot_ms"),
-            failed_rows=failed,
-        )
-        return replace(item, outcome="partially_succeeded" if failed else "succeeded")
+        """Succeed, partially if a language model gave no answer for some rows."""
+        result = item.steps[-1].result or QueryResult()
+        facts = replace(_facts(item), result=result, model_version=_version_at_start(item, result, services))
+        outcome = Outcome.PARTIALLY_SUCCEEDED if result.failed_rows else Outcome.SUCCEEDED
+        return replace(item, facts=facts, outcome=outcome)
 
-    def close(self, item: Item, services: Services) -> Item:
-        return item
 
-    def _version_of(self, model: ModelName, item: Item, services: Services) -> Mapping[str, str]:
-        """Return `version` and `fingerprint` of the drop that the model came from; nothing if it came from none.
+def _analyse(item: Item, request: PredictRequest, location: str, services: Services) -> PredictionFacts:
+    """Return what a dry run of the prediction shows.
 
-        Raises ``WaitFor`` if the model is not there and a drop for it is being imported, ``Rejected`` if there is none.
-        """
-        created = services.bigquery.model_created(str(model)) or self._created_meanwhile(model, item, services)
-        return _version_since(model, created, services)
-
-    def _version_at_start(self, item: Item, started_ms: int, services: Services) -> Mapping[str, str | None]:
-        """Return the facts to change if the model was replaced after it was looked at and before the job began.
-
-        ``started_ms`` is when it did, in milliseconds since 1970; 0 if BigQuery did not tell.
-        """
-        if not started_ms:
-            return {}
-        model = _request(item, services.settings).model
-        record = ModelRecords(services.ledger).read(model)
-        looked_at = item.facts.get("model_fingerprint")
-        if record.in_flight is None and (record.current or {}).get("fingerprint") == looked_at:
-            return {}
-        with suppress(Rejected):
-            created = services.bigquery.model_created(str(model))
-            if created is not None and created.timestamp() * 1000 <= started_ms:
-                version = _version_since(model, created, services)
-                return {"model_version": version.get("version"), "model_fingerprint": version.get("fingerprint")}
-        return {}
-
-    def _created_meanwhile(self, model: ModelName, item: Item, services: Services) -> datetime:
-        waited = (services.now() - item.created).total_seconds()
-        if waited < services.settings.model_wait_seconds and _is_coming(model, services):
-            raise WaitFor("model", services.settings.wait_seconds)
-        # Its import may have come to an end while it was looked for.
-        if created := services.bigquery.model_created(str(model)):
-            return created
+    Raises:
+        Rejected: BigQuery would not run it, or it reads what it may not read.
+        WaitFor: The model does not exist yet, and a drop for it is being imported.
+    """
+    model = request.model
+    created = services.bigquery.model_created(str(model)) or _created_meanwhile(model, item, services)
+    version = _version_of(model, created, services)
+    analysis = services.bigquery.analyse(replace(_prediction(request), destination=None), location, "input")
+    if analysis.statement not in {"", "SELECT"}:
         raise Rejected(
-            f"there is no model {model}, and no drop of it is being imported", field="model", code="model_not_found"
+            f"the query must be one SELECT, not {analysis.statement}", field="input.query", code="invalid_query"
         )
+    for table in analysis.tables:
+        check_readable(table.project, table.dataset, services.settings, "input")
+    columns = tuple(map(_column, analysis.columns))
+    _check_columns(columns, request)
+    return PredictionFacts(model_version=version, output_columns=columns)
 
 
-def _version_since(model: ModelName, created: datetime, services: Services) -> Mapping[str, str]:
-    """Return `version` and `fingerprint` of the drop that a model created then came from; nothing if from none."""
+def _created_meanwhile(model: ModelName, item: Item, services: Services) -> datetime:
+    """Return when a model that did not exist a moment ago was created.
+
+    Raises:
+        Rejected: It does not exist, and no drop for it is being imported.
+        WaitFor: It does not exist, and a drop for it is being imported.
+    """
+    waited = (services.now() - item.created).total_seconds()
+    if waited < services.settings.model_wait_seconds and _is_coming(model, services):
+        raise WaitFor(WaitReason.MODEL, services.settings.wait_seconds)
+    # Its import may have ended while drops were looked for.
+    if created := services.bigquery.model_created(str(model)):
+        return created
+    raise Rejected(
+        f"there is no model {model}, and no drop of it is being imported", field="model", code="model_not_found"
+    )
+
+
+def _version_at_start(item: Item, result: QueryResult, services: Services) -> ModelVersion | None:
+    """Return the version that the model had when the job began: it may have been replaced since it was analysed."""
+    known = _facts(item).model_version
+    if not result.started_ms:
+        return known
+    model = _request(item, services.settings).model
     record = ModelRecords(services.ledger).read(model)
-    coming = services.ledger.read(Kind.IMPORT, record.in_flight["key"]) if record.in_flight else None
-    if coming is not None and coming.created <= created:
-        # It has replaced the model already, and the poller has not noticed yet.
-        return coming.request
-    return record.current or {}
+    if record.in_flight is None and _fingerprint(record.current) == _fingerprint(known):
+        return known
+    with suppress(Rejected):
+        created = services.bigquery.model_created(str(model))
+        if created is not None and created.timestamp() * 1000 <= result.started_ms:
+            return _version_of(model, created, services)
+    return known
+
+
+def _version_of(model: ModelName, created: datetime, services: Services) -> ModelVersion | None:
+    """Return the version of the model that was created at that time; None if it came from no drop."""
+    record = ModelRecords(services.ledger).read(model)
+    coming = services.ledger.read(Kind.IMPORT, record.in_flight.key) if record.in_flight else None
+    if coming is not None and coming.created <= created and isinstance(coming.request, ImportRequest):
+        # The import has replaced the model already, and the poller has not noticed yet.
+        return ModelVersion(coming.request.version, coming.request.fingerprint)
+    return record.current
+
+
+def _fingerprint(version: ModelVersion | None) -> str | None:
+    return version.fingerprint if version else None
 
 
 def _submitted_before(item: Item, location: str, services: Services) -> Item | None:
-    """Return ``item`` with the job that writes its rows, if a call submitted it and was killed before it could write so."""
+    """Return ``item`` with the job that writes its rows, if a call was killed between submitting and storing it."""
     step = item.steps[0]
     if step.name != "predict":
         return None
@@ -188,40 +190,46 @@ def _submitted_before(item: Item, location: str, services: Services) -> Item | N
 
 
 def _is_coming(model: ModelName, services: Services) -> bool:
-    """Return whether a drop of ``model`` is watched, is being imported, or lies there and its event is still to come."""
+    """Return whether a drop of ``model`` is watched or being imported, or was uploaded and not noticed yet."""
     for kind in (Kind.DROP, Kind.IMPORT):
         if any(pending.subject == str(model) for pending in services.ledger.pending(kind)):
             return True
-    return _lies_in_its_folder(model, services) or _is_a_target(model, services)
+    return _is_in_its_folder(model, services) or _is_a_target(model, services)
 
 
-def _lies_in_its_folder(model: ModelName, services: Services) -> bool:
+def _is_in_its_folder(model: ModelName, services: Services) -> bool:
+    """Return whether a drop in the folder of ``model`` was not noticed yet."""
     if model.project != services.settings.google_cloud_project:
         return False
-    versions = services.drop_files.versions(f"{model.dataset}/{model.model}/")
+    versions = drop_files(services).versions(f"{model.dataset}/{model.model}/")
     return any(_is_unnoticed(path, newest, services) for path, newest in versions.items())
 
 
 def _is_a_target(model: ModelName, services: Services) -> bool:
-    """Return whether a drop in another folder names ``model``; one that nobody noticed for long is for reconciliation."""
-    settings = services.settings
+    """Return whether a drop in another folder names ``model``. A drop that is older is left to the reconciliation."""
+    settings, files = services.settings, drop_files(services)
     oldest = services.now() - timedelta(seconds=settings.reconcile_seconds)
     return any(
         written > oldest
         and _is_unnoticed(path, written, services)
-        and services.drop_files.read_or_list(path)[0].target(settings.google_cloud_project) == model
-        for path, written in services.drop_files.described().items()
+        and files.read_or_list(path)[0].target(settings.google_cloud_project) == model
+        for path, written in files.described().items()
     )
 
 
 def _is_unnoticed(path: DropPath, newest: datetime, services: Services) -> bool:
     watch = services.ledger.read(Kind.DROP, path.key)
-    return watch is None or not watches.is_enough(watch, newest)
+    return watch is None or not watches.covers(watch, newest)
 
 
 def _request(item: Item, settings: Settings) -> PredictRequest:
-    published = datetime.fromisoformat(item.request["published"])
-    return PredictRequest.parse(item.request["message"], settings, published)
+    assert isinstance(item.request, PredictionMessage)
+    return PredictRequest.parse(item.request.message, settings, item.request.published)
+
+
+def _facts(item: Item) -> PredictionFacts:
+    assert isinstance(item.facts, PredictionFacts)
+    return item.facts
 
 
 def _prediction(request: PredictRequest) -> Query:
@@ -236,14 +244,16 @@ def _prediction(request: PredictRequest) -> Query:
     )
 
 
-def _column(field: Mapping[str, Any]) -> dict[str, Any]:
+def _column(field: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the parts of a TableFieldSchema that events show."""
     column = {"name": field["name"], "type": field["type"], "mode": field.get("mode", "NULLABLE")}
     if field.get("fields"):
         column["fields"] = [_column(each) for each in field["fields"]]
     return column
 
 
-def _check_columns(columns: list[dict[str, Any]], request: PredictRequest) -> None:
+def _check_columns(columns: tuple[Mapping[str, Any], ...], request: PredictRequest) -> None:
+    """Raise ``Rejected`` if two columns of the predictions have the same name, or a key column is missing."""
     names = [column["name"].lower() for column in columns]
     for name in names:
         if names.count(name) > 1:
@@ -255,7 +265,7 @@ def _check_columns(columns: list[dict[str, Any]], request: PredictRequest) -> No
     for index, key in enumerate(request.key):
         if columns and key.lower() not in names:
             raise Rejected(
-                f"the key column {key} is none of the predictions' columns, {', '.join(names)}",
+                f"the key column {key} is not a column of the predictions; these are {', '.join(names)}",
                 field=f"output.key[{index}]",
                 code="unknown_column",
             )

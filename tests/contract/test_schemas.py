@@ -49,9 +49,18 @@ from shared.predictions.request import (
     PredictRequest,
 )
 from shared.work import (
+    BatchFacts,
+    DropFacts,
+    DropRequest,
+    ImportFacts,
     Item,
     Job,
     Kind,
+    ModelColumn,
+    ModelSignature,
+    ModelVersion,
+    Outcome,
+    PredictionFacts,
     StepState,
     System,
 )
@@ -333,7 +342,7 @@ QUERY_STATISTICS = {
         "query": {"totalBytesProcessed": "4096", "queryPlan": [{"recordsWritten": "7"}, {"recordsWritten": "500"}]},
     }
 }
-COLUMNS = [
+COLUMNS: tuple[Mapping[str, Any], ...] = (
     {"name": "dense_1", "type": "FLOAT", "mode": "REPEATED"},
     {
         "name": "meta",
@@ -341,7 +350,7 @@ COLUMNS = [
         "mode": "NULLABLE",
         "fields": [{"name": "a", "type": "STRING", "mode": "NULLABLE"}],
     },
-]
+)
 JOB = Job(System.BIGQUERY, "abc-predict-1", "US")
 VERTEX_JOB = Job(System.VERTEX, "projects/p/locations/us-central1/batchPredictionJobs/1", "us-central1")
 PATH = DropPath("films", "genres", "2")
@@ -354,13 +363,7 @@ def _planned_prediction() -> Item:
 
 
 def _prepared_prediction() -> Item:
-    return replace(_planned_prediction(), location="US").with_facts(
-        model="local-project.bqml_tutorial.imported_tf_model",
-        model_version="3",
-        model_fingerprint=None,
-        output_table="local-project.bqml_tutorial.predictions",
-        output_columns=COLUMNS,
-    )
+    return replace(_planned_prediction(), location="US", facts=PredictionFacts(ModelVersion("3", "f" * 32), COLUMNS))
 
 
 def _submitted(item: Item, job: Job) -> Item:
@@ -374,7 +377,7 @@ def _finished_prediction(statistics: dict[str, Any]) -> Item:
     item = _submitted(_prepared_prediction(), JOB)
     assert item.current is not None
     report = Report(Progress.SUCCEEDED, None, None, statistics)
-    item = settle_query(item, item.current, report, Predictions(), SERVICES)
+    item = settle_query(item, item.current, report, LATER)
     return submit(item, Predictions(), SERVICES)
 
 
@@ -382,27 +385,27 @@ def _failed_prediction() -> Item:
     item = _submitted(_prepared_prediction(), JOB)
     assert item.current is not None
     report = Report(Progress.FAILED, "invalidQuery", "Division by zero", {})
-    return settle_query(item, item.current, report, Predictions(), SERVICES)
+    return settle_query(item, item.current, report, LATER)
 
 
 def _refused_prediction() -> Item:
     problem = Problem("model_not_found", "there is no model d.m", "model")
-    return replace(_planned_prediction(), outcome="rejected", problem=problem, finished=NOW)
+    return replace(_planned_prediction(), outcome=Outcome.REJECTED, problem=problem, finished=NOW)
 
 
 def _prepared_batch(**changes: Any) -> Item:
     value = _batch(**changes)
     item = batching.plan(BatchRequest.parse(value, SETTINGS, NOW), value, "123", NOW, NOW)
-    item = replace(item, location="us-central1").with_facts(
-        model="publishers/google/models/gemini-2.5-flash", input="bq://p.d.requests", output="bq://p.d.responses"
+    facts = BatchFacts(
+        input="bq://p.d.requests",
+        output="bq://p.d.responses",
+        prompt_columns=("id", "prompt") if "input" in changes else None,
     )
-    return _submitted(item, VERTEX_JOB)
+    return _submitted(replace(item, location="us-central1", facts=facts), VERTEX_JOB)
 
 
 def _ended_batch(progress: Progress, counts: tuple[int | None, int | None, int | None], **changes: Any) -> Item:
     item = _prepared_batch(**changes)
-    if "input" in changes:
-        item = item.with_facts(prompt_columns=["id", "prompt"])
     assert item.current is not None
     report = BatchReport(
         name=VERTEX_JOB.id,
@@ -416,29 +419,27 @@ def _ended_batch(progress: Progress, counts: tuple[int | None, int | None, int |
         output="bq://p.d.responses",
         problem=None,
     )
-    item = settle_batch(item, item.current, report, SERVICES)
+    item = settle_batch(item, item.current, report, LATER)
     return item if item.final else submit(item, Batches(), SERVICES)
 
 
-def _import(**facts: Any) -> Item:
+SIGNATURE = ModelSignature("TENSORFLOW", (ModelColumn("input", "STRING"),), (ModelColumn("dense_1", "ARRAY<FLOAT64>"),))
+
+
+def _import(signature: ModelSignature | None = None) -> Item:
     item = importing.plan(DROP, Ready("TENSORFLOW", DROP.fingerprint, None), SERVICES)
-    return _submitted(replace(item, location="US").with_facts(**facts), JOB)
-
-
-IMPORTED = {
-    "model_type": "TENSORFLOW",
-    "input_columns": [{"name": "input", "type": "STRING"}],
-    "output_columns": [{"name": "dense_1", "type": "ARRAY<FLOAT64>"}],
-}
+    return _submitted(replace(item, location="US", facts=ImportFacts(signature)), JOB)
 
 
 def _refused_import() -> Item:
     refusal = Problem("several_models", "the drop holds 2 model files (a.onnx, b.onnx); one folder is one model")
-    return submit(importing.refuse(PATH, "f" * 32, refusal, SERVICES), Imports(), SERVICES)
+    return submit(importing.plan_refused(PATH, "f" * 32, refusal, SERVICES), Imports(), SERVICES)
 
 
 def _managed(outcome: str) -> Item:
-    return Item(Kind.MANAGE, "a" * 32, "b" * 32, {}, NOW, request_id="r-1", outcome=outcome, finished=LATER)
+    request = DropRequest("p-1.films.genres", "gs://b/films/genres/2/", "films", "genres", "2")
+    item = Item(Kind.MANAGE, "a" * 32, "b" * 32, request, ImportFacts(), NOW, request_id="r-1")
+    return item.end(Outcome(outcome), LATER)
 
 
 COMPLETED: list[tuple[str, Callable[[], Item]]] = [
@@ -460,10 +461,10 @@ COMPLETED: list[tuple[str, Callable[[], Item]]] = [
     ("modeldrop.batch.failed.v1", lambda: _ended_batch(Progress.SUCCEEDED, (0, 5, 0))),
     ("modeldrop.batch.cancelled.v1", lambda: _ended_batch(Progress.CANCELLED, (2, 0, 3))),
     ("modeldrop.batch.expired.v1", lambda: _ended_batch(Progress.EXPIRED, (None, None, None))),
-    ("modeldrop.model.imported.v1", lambda: replace(_import(**IMPORTED), outcome="succeeded", finished=LATER)),
+    ("modeldrop.model.imported.v1", lambda: replace(_import(SIGNATURE), outcome=Outcome.SUCCEEDED, finished=LATER)),
     (
         "modeldrop.model.import_failed.v1",
-        lambda: replace(_import(), outcome="failed", problem=Problem("invalidQuery", "no op"), finished=LATER),
+        lambda: replace(_import(), outcome=Outcome.FAILED, problem=Problem("invalidQuery", "no op"), finished=LATER),
     ),
     ("modeldrop.model.import_failed.v1", _refused_import),
     ("modeldrop.model.registered.v1", lambda: _managed("registered")),
@@ -497,8 +498,9 @@ def test_every_type_of_event_was_built() -> None:
         _submitted(_prepared_prediction(), JOB),
         _prepared_batch(),
         _import(),
-        watches.new(PATH, ModelName("p-1", "films", "genres"), SERVICES).with_facts(
-            missing=["saved_model.pb"], files=None
+        replace(
+            watches.new_watch(PATH, ModelName("p-1", "films", "genres"), SERVICES),
+            facts=DropFacts(NOW, missing=("saved_model.pb",)),
         ),
     ],
     ids=lambda item: item.kind,

@@ -12,13 +12,14 @@ from shared.batches import batching
 from shared.batches import statements as batches_sql
 from shared.batches.request import BatchRequest, ObjectUri, Prompts
 from shared.checks.identifiers import DatasetName, TableName
+from shared.engine.stored_items import item_from_json, item_to_json
 from shared.errors import Rejected
 from shared.events.incoming import Message, json_object
 from shared.models.request import ManageRequest
 from shared.predictions import predicting
 from shared.predictions import statements as predictions_sql
 from shared.predictions.request import PredictRequest
-from shared.work import Item, item_from_json, item_to_json
+from shared.work import Item
 from tests.contract.schemas import faults
 from tests.example_requests import NOW, SETTINGS
 from tests.fuzz.mutations import (

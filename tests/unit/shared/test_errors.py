@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.engine.steps import WaitFor
+from shared.engine.handler import WaitFor
 from shared.errors import (
     LONGEST_REASON,
     LostRace,

@@ -1,107 +1,37 @@
-"""Items: what the ledger stores of them is all there is of them, and they never change in place."""
+"""Items: they never change in place, and say what is current, claimed, ended and final."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import FrozenInstanceError, replace
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from shared.errors import Problem
 from shared.work import (
+    BatchFacts,
     Claim,
     Item,
-    Job,
-    Kind,
+    Outcome,
     Step,
     StepState,
     System,
-    item_from_json,
-    item_to_json,
+    WaitReason,
 )
-from tests.example_requests import NOW
-
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-MOMENTS = st.datetimes(timezones=st.just(UTC))
-JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | TEXTS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
-    max_leaves=5,
-)
-OBJECTS = st.dictionaries(TEXTS, JSON, max_size=3)
-STEPS = st.builds(
-    Step,
-    name=TEXTS,
-    system=st.sampled_from(System),
-    state=st.sampled_from(StepState),
-    attempt=st.integers(1),
-    tries=st.integers(1),
-    job=st.none() | st.builds(Job, system=st.sampled_from(System), id=TEXTS, location=TEXTS),
-    sent=st.none() | MOMENTS,
-    result=OBJECTS,
-)
-ITEMS = st.builds(
-    Item,
-    kind=st.sampled_from(Kind),
-    key=TEXTS,
-    payload=TEXTS,
-    request=OBJECTS,
-    created=MOMENTS,
-    request_id=st.none() | TEXTS,
-    sources=st.lists(TEXTS, max_size=3).map(tuple),
-    run=st.integers(1),
-    location=st.none() | TEXTS,
-    steps=st.lists(STEPS, max_size=3).map(tuple),
-    claim=st.none() | st.builds(Claim, owner=TEXTS, until=MOMENTS),
-    waits_for=st.none() | TEXTS,
-    not_before=st.none() | MOMENTS,
-    facts=OBJECTS,
-    reported=st.lists(TEXTS, max_size=3).map(tuple),
-    outcome=st.none() | TEXTS,
-    event_published=st.booleans(),
-    problem=st.none() | st.builds(Problem, code=TEXTS, message=TEXTS, field=st.none() | TEXTS),
-    finished=st.none() | MOMENTS,
-    generation=st.integers(0),
-)
+from tests.example_requests import NOW, batch_item, import_item, prediction_item, watch_item
 
 STEP_NAMES = ("count", "table", "merge")
-ITEM = Item(
-    kind=Kind.PREDICT,
-    key="k" * 32,
-    payload="p" * 32,
-    request={},
-    created=NOW,
-    steps=tuple(Step(name, System.BIGQUERY) for name in STEP_NAMES),
-)
+ITEM = prediction_item("k" * 32, steps=tuple(Step(name, System.BIGQUERY) for name in STEP_NAMES))
 
 
-@given(ITEMS)
-def test_an_item_reads_back_as_it_was_written(item: Item) -> None:
-    stored = json.loads(json.dumps(item_to_json(item)))
-    read = item_from_json(stored, item.generation)
-    assert read == item
-    assert read.generation == item.generation
-
-
-@given(ITEMS)
-def test_nothing_of_an_item_is_left_out_of_what_is_stored(item: Item) -> None:
-    assert set(item_to_json(item)) == set(Item.__dataclass_fields__) - {"generation", "index_generation"}
-
-
-def test_the_generation_is_not_part_of_what_an_item_is() -> None:
+def test_the_generation_does_not_count_when_items_are_compared() -> None:
     assert replace(ITEM, generation=7) == ITEM
 
 
 def test_an_item_never_changes_in_place() -> None:
     with pytest.raises(FrozenInstanceError):
-        ITEM.outcome = "succeeded"  # type: ignore[misc]
-    assert ITEM.with_facts(rows=1).facts == {"rows": 1}
-    assert ITEM.with_facts(rows=1).with_facts(rows=2, bytes=3).facts == {"rows": 2, "bytes": 3}
-    assert ITEM.facts == {}
+        ITEM.outcome = Outcome.SUCCEEDED  # type: ignore[misc]
 
 
 def test_the_current_step_is_the_first_that_has_not_succeeded() -> None:
@@ -115,7 +45,7 @@ def test_the_current_step_is_the_first_that_has_not_succeeded() -> None:
     assert [step.name for step in item.steps] == list(STEP_NAMES)
 
 
-def test_a_job_id_is_the_same_whoever_submits_it_and_another_for_each_attempt() -> None:
+def test_a_job_id_depends_on_the_step_and_the_attempt_alone() -> None:
     step = ITEM.steps[0]
     assert ITEM.job_id(step) == f"{'k' * 32}-count-1"
     assert replace(ITEM, run=2, location="EU").job_id(step) == ITEM.job_id(step)
@@ -134,13 +64,67 @@ def test_a_job_id_is_the_same_whoever_submits_it_and_another_for_each_attempt() 
         (Claim("other", NOW + timedelta(seconds=1)), "", True),
     ],
 )
-def test_a_claim_keeps_others_off_until_it_runs_out(claim: Claim | None, owner: str, held: bool) -> None:
+def test_a_claim_excludes_other_owners_until_its_lease_ends(claim: Claim | None, owner: str, held: bool) -> None:
     assert replace(ITEM, claim=claim).claimed_by_another(owner, NOW) is held
 
 
-def test_an_item_is_final_once_its_end_was_told() -> None:
+def test_an_item_is_final_once_its_event_is_published() -> None:
     assert not ITEM.final
-    ended = replace(ITEM, outcome="failed")
+    ended = ITEM.end(Outcome.FAILED, NOW)
     assert ended.ended
     assert not ended.final
     assert replace(ended, event_published=True).final
+
+
+def test_an_item_that_ends_has_its_outcome_its_problem_and_the_time() -> None:
+    problem = Problem("invalidQuery", "Division by zero")
+    ended = ITEM.end(Outcome.FAILED, NOW, problem)
+    assert (ended.outcome, ended.problem, ended.finished) == (Outcome.FAILED, problem, NOW)
+
+
+def test_an_item_that_waits_has_its_reason_and_its_time() -> None:
+    waiting = ITEM.wait(WaitReason.MODEL, NOW)
+    assert (waiting.waits_for, waiting.not_before, waiting.ended) == (WaitReason.MODEL, NOW, False)
+
+
+@pytest.mark.parametrize(
+    ("item", "names"),
+    [
+        (
+            prediction_item(),
+            {
+                "kind": "predict",
+                "model": "local-project.bqml_tutorial.imported_tf_model",
+                "output_table": "local-project.bqml_tutorial.predictions",
+            },
+        ),
+        (
+            import_item(),
+            {
+                "kind": "import",
+                "model": "local-project.films.genres",
+                "path": "gs://local-project-modeldrop-models/films/genres/2/",
+            },
+        ),
+        (
+            watch_item(),
+            {
+                "kind": "drop",
+                "model": "local-project.films.genres",
+                "path": "gs://local-project-modeldrop-models/films/genres/2/",
+            },
+        ),
+        (
+            batch_item(facts=BatchFacts(output="bq://p.d.answers")),
+            {"kind": "batch", "model": "publishers/google/models/gemini-2.5-flash", "output": "bq://p.d.answers"},
+        ),
+    ],
+    ids=lambda value: value.kind.value if isinstance(value, Item) else "",
+)
+def test_log_fields_name_what_an_item_is_about(item: Item, names: dict[str, Any]) -> None:
+    assert item.log_fields() == {"key": "a" * 32, **names}
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_an_outcome_is_a_success_unless_the_request_was_not_carried_out(outcome: Outcome) -> None:
+    assert outcome.is_success is (outcome.value not in {"failed", "rejected", "cancelled", "expired", "gone"})

@@ -10,8 +10,12 @@ import pytest
 from shared.batches.batching import Batches, plan
 from shared.batches.request import BatchRequest
 from shared.work import (
+    BatchFacts,
+    BatchMessage,
+    BatchResult,
     Item,
     Kind,
+    Outcome,
     Step,
     StepState,
     System,
@@ -40,16 +44,22 @@ def test_requests_are_built_before_they_are_submitted() -> None:
     assert item.steps == (Step("requests", System.BIGQUERY), Step("submit", System.VERTEX))
 
 
-def test_what_is_planned_is_what_the_ledger_needs() -> None:
+def test_the_planned_item_has_the_request_and_its_model() -> None:
     item = _plan()
     assert (item.kind, item.request_id, item.sources, item.created) == (Kind.BATCH, "posters-42", ("1",), NOW)
-    assert item.request == {"message": BATCH_REQUEST, "published": NOW.isoformat()}
+    assert item.request == BatchMessage(BATCH_REQUEST, NOW, "publishers/google/models/gemini-2.5-flash")
 
 
-def test_keys() -> None:
+def test_one_request_id_is_one_key() -> None:
     assert _plan(source="1").key == _plan(source="2").key
+
+
+def test_without_a_request_id_each_message_has_its_own_key() -> None:
     message = without(BATCH_REQUEST, "request_id")
     assert _plan(message, "1").key != _plan(message, "2").key
+
+
+def test_another_request_has_another_payload() -> None:
     assert _plan({**BATCH_REQUEST, "display_name": "x"}).payload != _plan().payload
 
 
@@ -62,16 +72,16 @@ def test_keys() -> None:
         ("JOB_STATE_SUCCEEDED", 4, 1, 0, "partially_succeeded"),
         ("JOB_STATE_SUCCEEDED", 4, 0, 1, "partially_succeeded"),
         ("JOB_STATE_PARTIALLY_SUCCEEDED", 5, 0, 0, "partially_succeeded"),
-        # A job may be told as succeeded with every row failed.
+        # A job may be reported as succeeded with every row failed.
         ("JOB_STATE_SUCCEEDED", 0, 5, 0, "failed"),
     ],
 )
-def test_counts_tell_more_than_the_state(
+def test_the_outcome_depends_on_the_counts(
     state: str, succeeded: int | None, failed: int | None, incomplete: int | None, outcome: str
 ) -> None:
     item = _plan()
-    result = {"state": state, "succeeded": succeeded, "failed": failed, "incomplete": incomplete}
-    item = item.with_step(replace(item.steps[0], state=StepState.SUCCEEDED, result=result))
-    concluded = Batches().conclude(item, services_at())
-    assert concluded.outcome == outcome
+    result = BatchResult(state, succeeded, failed, incomplete)
+    item = item.with_step(replace(item.steps[0], state=StepState.SUCCEEDED))
+    concluded = Batches().conclude(replace(item, facts=BatchFacts(result=result)), services_at())
+    assert concluded.outcome is Outcome(outcome)
     assert (concluded.problem is not None) is (outcome == "failed")

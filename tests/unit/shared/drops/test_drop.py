@@ -15,7 +15,6 @@ from shared.drops.drop import (
     Drop,
     DropFile,
     DropPath,
-    ModelRecord,
     NotReady,
     Ready,
     listed_files,
@@ -51,7 +50,7 @@ def _drop(*names: str, graph: Graph | None = None, **manifest: Any) -> Drop:
 
 
 def _missing(drop: Drop) -> tuple[str, ...]:
-    decision = drop.look(NOW, SETTLE)
+    decision = drop.readiness(NOW, SETTLE)
     assert isinstance(decision, NotReady)
     assert decision.due == NOW + SETTLE
     return decision.missing
@@ -123,7 +122,7 @@ def test_a_listing_becomes_files_within_the_folder() -> None:
 
 def test_a_whole_saved_model_is_ready() -> None:
     drop = _drop(*SAVED_MODEL, graph=GRAPH)
-    assert drop.look(NOW, SETTLE) == Ready("TENSORFLOW", drop.fingerprint, None)
+    assert drop.readiness(NOW, SETTLE) == Ready("TENSORFLOW", drop.fingerprint, None)
 
 
 @pytest.mark.parametrize("lacking", SAVED_MODEL)
@@ -144,7 +143,7 @@ def test_all_that_is_lacking_is_named_at_once() -> None:
 
 def test_a_graph_without_variables_needs_none() -> None:
     drop = _drop("saved_model.pb", graph=Graph((), has_variables=False))
-    assert isinstance(drop.look(NOW, SETTLE), Ready)
+    assert isinstance(drop.readiness(NOW, SETTLE), Ready)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +161,7 @@ def test_a_graph_without_variables_needs_none() -> None:
 )
 def test_shards(shards: list[str], missing: tuple[str, ...]) -> None:
     names = ["saved_model.pb", "variables/variables.index", *(f"variables/variables.data-{shard}" for shard in shards)]
-    decision = _drop(*names, graph=Graph((), has_variables=True)).look(NOW, SETTLE)
+    decision = _drop(*names, graph=Graph((), has_variables=True)).readiness(NOW, SETTLE)
     assert (decision.missing if isinstance(decision, NotReady) else ()) == missing
 
 
@@ -176,27 +175,27 @@ def test_one_file_of_another_format_is_a_model(model_type: str, file: str) -> No
         _drop(file, "README.md", "notes/x.onnx", "notes/y.json"),
         _drop(file, model_type=model_type),
     ):
-        decision = drop.look(NOW, SETTLE)
+        decision = drop.readiness(NOW, SETTLE)
         assert decision == Ready(model_type, drop.fingerprint, file)
 
 
 def test_a_saved_model_excludes_the_other_formats() -> None:
     drop = _drop(*SAVED_MODEL, "genres.onnx", "keras_metadata.json", graph=GRAPH)
-    assert drop.look(NOW, SETTLE) == Ready("TENSORFLOW", drop.fingerprint, None)
+    assert drop.readiness(NOW, SETTLE) == Ready("TENSORFLOW", drop.fingerprint, None)
     assert _missing(_drop("variables/variables.index", "genres.onnx")) == ("saved_model.pb",)
 
 
 @pytest.mark.parametrize("files", [("a.onnx", "b.onnx"), ("a.onnx", "b.tflite"), ("a.json", "b.json")])
 def test_two_models_in_one_folder_are_refused(files: tuple[str, ...]) -> None:
     with pytest.raises(Rejected) as refusal:
-        _drop(*files).look(NOW, SETTLE)
+        _drop(*files).readiness(NOW, SETTLE)
     assert refusal.value.problem.code == "several_models"
     assert all(file in refusal.value.problem.message for file in files)
 
 
 def test_the_declared_type_chooses_among_formats() -> None:
     drop = _drop("genres.onnx", "labels.json", model_type="ONNX")
-    assert drop.look(NOW, SETTLE) == Ready("ONNX", drop.fingerprint, "genres.onnx")
+    assert drop.readiness(NOW, SETTLE) == Ready("ONNX", drop.fingerprint, "genres.onnx")
     assert _missing(_drop("genres.onnx", model_type="XGBOOST")) == ("a file of type XGBOOST",)
     assert _missing(_drop("genres.onnx", model_type="TENSORFLOW")) == ("saved_model.pb",)
 
@@ -210,7 +209,7 @@ def test_a_folder_without_a_model_lacks_one(names: tuple[str, ...]) -> None:
 def test_in_whatever_order_files_come_only_the_last_makes_it_complete(names: list[str]) -> None:
     for count in range(1, len(names) + 1):
         graph = GRAPH if "saved_model.pb" in names[:count] else None
-        decision = _drop(*names[:count], graph=graph).look(NOW, SETTLE)
+        decision = _drop(*names[:count], graph=graph).readiness(NOW, SETTLE)
         assert isinstance(decision, Ready) == (count == len(names))
 
 
@@ -220,14 +219,14 @@ def test_in_whatever_order_files_come_only_the_last_makes_it_complete(names: lis
 def test_a_complete_drop_settles() -> None:
     young = Drop(PATH, (_file("a.onnx"), _file("notes.txt", updated=NOW - timedelta(seconds=5))))
     assert young.newest == NOW - timedelta(seconds=5)
-    assert young.look(NOW, SETTLE) == NotReady((), NOW + timedelta(seconds=15))
-    assert isinstance(young.look(NOW + timedelta(seconds=15), SETTLE), Ready)
+    assert young.readiness(NOW, SETTLE) == NotReady((), NOW + timedelta(seconds=15))
+    assert isinstance(young.readiness(NOW + timedelta(seconds=15), SETTLE), Ready)
 
 
 def test_a_drop_whose_files_are_counted_need_not_settle() -> None:
     files = (_file("a.onnx", updated=NOW), _file("notes.txt", updated=NOW), _file("modeldrop.yaml", updated=NOW))
-    assert isinstance(Drop(PATH, files, manifest=Manifest(files=2)).look(NOW, SETTLE), Ready)
-    assert isinstance(Drop(PATH, files, manifest=Manifest(files=1)).look(NOW, SETTLE), Ready)
+    assert isinstance(Drop(PATH, files, manifest=Manifest(files=2)).readiness(NOW, SETTLE), Ready)
+    assert isinstance(Drop(PATH, files, manifest=Manifest(files=1)).readiness(NOW, SETTLE), Ready)
 
 
 def test_files_that_were_counted_and_are_not_there_are_missing() -> None:
@@ -302,25 +301,3 @@ def test_leading_zeros_do_not_matter() -> None:
 def test_any_two_versions_can_be_compared(versions: list[str]) -> None:
     ordered = sorted(versions, key=version_order)
     assert sorted(ordered, key=version_order) == ordered
-
-
-def _record(current: str | None, pinned: str | None = None) -> ModelRecord:
-    return ModelRecord(current={"version": current, "fingerprint": "f"} if current else None, pinned=pinned)
-
-
-@pytest.mark.parametrize(
-    ("record", "version", "superseded"),
-    [
-        (_record(None), "1", False),
-        (_record("2"), "1", True),
-        (_record("2"), "2", False),
-        (_record("2"), "10", False),
-        (_record("2"), "v10", True),
-        (_record("v2"), "1", False),
-        (_record("9", pinned="3"), "2", True),
-        (_record("9", pinned="3"), "3", False),
-        (_record("9", pinned="3"), "5", False),
-    ],
-)
-def test_which_version_comes_too_late(record: ModelRecord, version: str, superseded: bool) -> None:
-    assert record.superseded(version) is superseded

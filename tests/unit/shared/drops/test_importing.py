@@ -1,4 +1,4 @@
-"""Imports: the steps of a drop, its key, and what is refused before anything runs."""
+"""Imports: the steps of a drop, its key, and drops that are refused before anything runs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from shared.drops.drop import (
     DropPath,
     Ready,
 )
-from shared.drops.importing import Imports, plan, refuse
+from shared.drops.importing import Imports, plan, plan_refused
 from shared.drops.manifest import Manifest
-from shared.drops.watches import path_of
 from shared.engine.steps import submit
 from shared.errors import Problem
-from shared.work import Item, Kind, System
+from shared.work import ImportRequest, Item, Kind, Outcome, System
 from tests.example_requests import NOW, services_at
 
 PATH = DropPath("films", "genres", "2")
@@ -47,30 +46,36 @@ def test_the_steps_of_a_drop(manifest: Manifest, settings: dict[str, Any], steps
     assert {step.system for step in item.steps} == {System.BIGQUERY}
 
 
-def test_what_is_planned_is_what_the_ledger_needs() -> None:
+def _request(item: Item) -> ImportRequest:
+    assert isinstance(item.request, ImportRequest)
+    return item.request
+
+
+def test_the_planned_item_has_the_drop_and_its_file() -> None:
     item = _plan()
     assert item.kind is Kind.IMPORT
-    assert item.request["uri"] == "gs://local-project-modeldrop-models/films/genres/2/genres.onnx"
-    assert item.request["model"] == "local-project.films.genres"
-    assert path_of(item) == PATH
-    assert item.facts == {
-        "model": "local-project.films.genres",
-        "path": "gs://local-project-modeldrop-models/films/genres/2/",
-        "version": "2",
-        "fingerprint": item.payload,
-        "model_type": "ONNX",
-    }
+    assert DropPath.of_request(_request(item)) == PATH
+    assert item.request == ImportRequest(
+        model="local-project.films.genres",
+        path="gs://local-project-modeldrop-models/films/genres/2/",
+        dataset="films",
+        folder="genres",
+        version="2",
+        fingerprint=item.payload,
+        model_type="ONNX",
+        uri="gs://local-project-modeldrop-models/films/genres/2/genres.onnx",
+    )
 
 
-def test_a_saved_model_is_imported_with_all_that_is_in_its_folder() -> None:
+def test_a_saved_model_is_imported_with_all_files_of_its_folder() -> None:
     drop = Drop(PATH, (DropFile("saved_model.pb", 1, "AAAAAA==", 7, NOW),))
     item = plan(drop, Ready("TENSORFLOW", drop.fingerprint, None), services_at())
-    assert item.request["uri"] == "gs://local-project-modeldrop-models/films/genres/2/*"
+    assert _request(item).uri == "gs://local-project-modeldrop-models/films/genres/2/*"
 
 
 def test_the_manifests_target_is_the_model() -> None:
     item = _plan(Manifest(target=ModelName("p-12", "other", "model")))
-    assert item.request["model"] == item.facts["model"] == "p-12.other.model"
+    assert item.request.model == "p-12.other.model"
 
 
 def test_one_fingerprint_is_imported_once() -> None:
@@ -80,12 +85,12 @@ def test_one_fingerprint_is_imported_once() -> None:
 
 def test_a_drop_that_cannot_be_imported_ends_at_once_with_the_reason() -> None:
     problem = Problem("invalid_manifest", "modeldrop.yaml is no YAML", "modeldrop.yaml")
-    item = submit(refuse(PATH, "f" * 32, problem, services_at()), Imports(), services_at())
-    assert (item.outcome, item.problem, item.finished) == ("failed", problem, NOW)
+    item = submit(plan_refused(PATH, "f" * 32, problem, services_at()), Imports(), services_at())
+    assert (item.outcome, item.problem, item.finished) == (Outcome.FAILED, problem, NOW)
     assert item.steps == ()
-    assert item.facts["model_type"] is None
+    assert _request(item).model_type is None
 
 
-def test_what_was_refused_has_the_key_of_what_would_have_been_imported() -> None:
+def test_a_refused_drop_has_the_same_key_as_its_import() -> None:
     fingerprint = _plan().payload
-    assert refuse(PATH, fingerprint, Problem("x", "y"), services_at()).key == _plan().key
+    assert plan_refused(PATH, fingerprint, Problem("x", "y"), services_at()).key == _plan().key

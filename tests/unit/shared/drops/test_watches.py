@@ -1,4 +1,4 @@
-"""Watches: when a new file needs no look, and when a drop that lacks files is reported."""
+"""Watches: which files a watch covers, and when a drop that lacks files is reported."""
 
 from __future__ import annotations
 
@@ -11,68 +11,67 @@ import pytest
 from shared.checks.identifiers import ModelName
 from shared.drops import watches
 from shared.drops.drop import DropPath
-from shared.work import Item, Kind
+from shared.work import Item, Kind, Outcome
 from tests.example_requests import NOW, PROJECT, services_at
 
 PATH = DropPath("films", "genres", "2")
 
 
 def _watch(**facts: Any) -> Item:
-    return watches.new(PATH, ModelName(PROJECT, "films", "genres"), services_at()).with_facts(**facts)
+    watch = watches.new_watch(PATH, ModelName(PROJECT, "films", "genres"), services_at())
+    return replace(watch, facts=replace(watches.facts_of(watch), **facts))
 
 
-def test_a_new_watch_says_what_it_watches_and_since_when() -> None:
+def test_a_new_watch_has_its_drop_and_the_time_when_it_began() -> None:
     watch = _watch()
     assert (watch.kind, watch.key, watch.created) == (Kind.DROP, PATH.key, NOW)
-    assert watch.request["path"] == "gs://local-project-modeldrop-models/films/genres/2/"
-    assert watch.request["model"] == "local-project.films.genres"
-    assert watch.facts["since"] == NOW.isoformat()
+    assert watches.request_of(watch).path == "gs://local-project-modeldrop-models/films/genres/2/"
+    assert watches.request_of(watch).model == "local-project.films.genres"
+    assert watches.facts_of(watch).since == NOW
 
 
 @pytest.mark.parametrize(
-    ("files", "enough"),
+    ("files", "covered"),
     [
         (None, True),
-        # One that counts its files is looked at with each of them, unless that would take more than a page.
+        # A drop that counts its files is examined with each of them, unless that would take more than a page.
         (3, False),
         (watches.COUNTED_FILES, False),
         (watches.COUNTED_FILES + 1, True),
     ],
 )
-def test_when_a_new_file_of_an_open_drop_needs_no_look(files: int | None, enough: bool) -> None:
-    assert watches.is_enough(_watch(files=files), NOW) is enough
+def test_an_open_watch_covers_files_unless_a_page_of_them_is_counted(files: int | None, covered: bool) -> None:
+    assert watches.covers(_watch(files=files), NOW) is covered
 
 
 @pytest.mark.parametrize(
-    ("outcome", "listed_until", "created", "enough"),
+    ("outcome", "listed_until", "created", "covered"),
     [
-        ("settled", NOW, NOW, True),
-        ("settled", NOW, NOW + timedelta(microseconds=1), False),
-        ("settled", NOW, None, False),
-        ("gone", None, NOW, False),
+        (Outcome.SETTLED, NOW, NOW, True),
+        (Outcome.SETTLED, NOW, NOW + timedelta(microseconds=1), False),
+        (Outcome.SETTLED, NOW, None, False),
+        (Outcome.GONE, None, NOW, False),
     ],
 )
-def test_a_file_needs_no_look_only_if_the_drop_was_imported_with_it(
-    outcome: str, listed_until: datetime | None, created: datetime | None, enough: bool
+def test_an_ended_watch_covers_only_files_that_were_imported(
+    outcome: Outcome, listed_until: datetime | None, created: datetime | None, covered: bool
 ) -> None:
-    watch = replace(
-        _watch(listed_until=listed_until and listed_until.isoformat()), outcome=outcome, event_published=True
-    )
-    assert watches.is_enough(watch, created) is enough
+    watch = replace(_watch(listed_until=listed_until), outcome=outcome, event_published=True)
+    assert watches.covers(watch, created) is covered
 
 
 @pytest.mark.parametrize(
     ("waited", "missing", "is_stuck"),
-    [(3600, ["saved_model.pb"], True), (3599, ["saved_model.pb"], False), (7200, [], False)],
+    [(3600, ("saved_model.pb",), True), (3599, ("saved_model.pb",), False), (7200, (), False)],
 )
-def test_a_drop_that_lacks_files_for_too_long_is_stuck(waited: int, missing: list[str], is_stuck: bool) -> None:
+def test_a_drop_that_lacks_files_for_too_long_is_stuck(waited: int, missing: tuple[str, ...], is_stuck: bool) -> None:
     found = watches.stuck_problem(_watch(missing=missing), services_at(NOW + timedelta(seconds=waited)))
     assert (found is not None) is is_stuck
 
 
-def test_what_is_missing_is_named() -> None:
+def test_the_missing_files_are_named() -> None:
     services = services_at(NOW + timedelta(hours=2))
-    found = watches.stuck_problem(_watch(missing=["variables/variables.index", "assets/a.txt"]), services)
+    found = watches.stuck_problem(_watch(missing=("variables/variables.index", "assets/a.txt")), services)
     assert found is not None
     problem, about = found
     assert problem.code == "drop_incomplete"
@@ -81,7 +80,7 @@ def test_what_is_missing_is_named() -> None:
 
 
 def test_very_many_missing_files_are_counted() -> None:
-    missing = [f"variables/variables.data-{n:05d}-of-00100" for n in range(100)]
+    missing = tuple(f"variables/variables.data-{n:05d}-of-00100" for n in range(100))
     found = watches.stuck_problem(_watch(missing=missing), services_at(NOW + timedelta(hours=2)))
     assert found is not None
     assert "data-00019-of-00100 and 80 more" in found[0].message

@@ -12,8 +12,8 @@ from google.cloud import storage
 from shared.engine.ledger import PENDING, Ledger
 from shared.errors import LostRace
 from shared.keys import hash_of
-from shared.work import Item, Kind
-from tests.example_requests import NOW
+from shared.work import Item, Outcome
+from tests.example_requests import NOW, prediction_item
 
 LEASE_SECONDS = 60.0
 
@@ -37,7 +37,7 @@ def at(bucket: storage.Bucket) -> Callable[..., Ledger]:
 
 @pytest.fixture
 def item(request: pytest.FixtureRequest) -> Item:
-    return Item(Kind.PREDICT, hash_of(request.node.name), "payload", {}, NOW)
+    return prediction_item(hash_of(request.node.name))
 
 
 def index_of(bucket: storage.Bucket, item: Item) -> storage.Blob | None:
@@ -45,7 +45,7 @@ def index_of(bucket: storage.Bucket, item: Item) -> storage.Blob | None:
 
 
 def ended(item: Item) -> Item:
-    return replace(item, outcome="succeeded", event_published=True, claim=None)
+    return replace(item, outcome=Outcome.SUCCEEDED, event_published=True, claim=None)
 
 
 def test_what_is_finished_has_no_index_object(bucket: storage.Bucket, at: Callable[..., Ledger], item: Item) -> None:

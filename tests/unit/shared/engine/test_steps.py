@@ -1,4 +1,4 @@
-"""How work goes on, as far as nobody is called: what a job's end leads to, and what a handler's refusal leads to."""
+"""Steps: what follows when a job has ended, and when a handler refuses. No service is called."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ import pytest
 from shared.cloud.batch_jobs import Batch, BatchReport
 from shared.cloud.bigquery import Query, Report
 from shared.cloud.states import MAXIMUM_ATTEMPTS, Progress
+from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
-from shared.engine.steps import (
-    WaitFor,
-    settle_batch,
-    settle_query,
-    submit,
-)
+from shared.engine.steps import settle_batch, settle_query, submit
 from shared.errors import Problem, Rejected, TryLater
 from shared.work import (
+    BatchFacts,
+    BatchResult,
     Item,
     Job,
-    Kind,
+    Outcome,
+    QueryResult,
     Step,
     StepState,
     System,
+    WaitReason,
 )
-from tests.example_requests import NOW, services_at
+from tests.example_requests import NOW, batch_item, prediction_item, services_at
 
 SERVICES = services_at()
 JOB = Job(System.BIGQUERY, "k-predict-1", "US")
 VERTEX_JOB = Job(System.VERTEX, "projects/p/locations/us-central1/batchPredictionJobs/1", "us-central1")
 STEP = Step("predict", System.BIGQUERY, StepState.SUBMITTED, job=JOB, sent=NOW)
-ITEM = Item(Kind.PREDICT, "k" * 32, "p" * 32, {}, NOW, location="US", steps=(STEP,))
+ITEM = prediction_item("k" * 32, location="US", steps=(STEP,))
 BATCH_STEP = Step("submit", System.VERTEX, StepState.SUBMITTED, job=VERTEX_JOB, sent=NOW)
-BATCH = replace(ITEM, kind=Kind.BATCH, steps=(BATCH_STEP,)).with_facts(output="bq://p.d.asked_for")
+BATCH = batch_item("k" * 32, location="US", steps=(BATCH_STEP,), facts=BatchFacts(output="bq://p.d.requested"))
 
 
-class Plain:
-    """A handler that does what it is told to, and calls nobody."""
+class Plain(Handler):
+    """A handler whose work is prepared with a location, or with an error, and that calls no service."""
 
-    refused = "rejected"
+    refused = Outcome.REJECTED
 
     def __init__(self, prepared: Exception | str = "US") -> None:
         self.prepared = prepared
@@ -51,31 +51,25 @@ class Plain:
             raise self.prepared
         return replace(item, location=self.prepared)
 
-    def query(self, item: Item, step: Step, services: Services) -> Query:
-        raise NotImplementedError
-
-    def batch(self, item: Item, step: Step, services: Services) -> Batch:
-        raise NotImplementedError
+    def job(self, item: Item, step: Step, services: Services) -> Query | Batch:
+        raise AssertionError("no job is submitted in these tests")
 
     def deadline_seconds(self, item: Item, services: Services) -> float:
         return 60
 
     def conclude(self, item: Item, services: Services) -> Item:
-        return replace(item, outcome="succeeded")
-
-    def close(self, item: Item, services: Services) -> Item:
-        return item
+        return replace(item, outcome=Outcome.SUCCEEDED)
 
 
 def _settle(report: Report | None, item: Item = ITEM) -> Item:
     assert item.current is not None
-    return settle_query(item, item.current, report, Plain(), SERVICES)
+    return settle_query(item, item.current, report, NOW)
 
 
 # --- BigQuery's jobs ---------------------------------------------------------------------------------------------------
 
 
-def test_a_job_that_is_not_there_is_submitted_again_under_its_id() -> None:
+def test_a_job_that_does_not_exist_is_submitted_again_under_its_id() -> None:
     step = _settle(None).current
     assert step == replace(STEP, state=StepState.PENDING, job=None)
     assert ITEM.job_id(step) == ITEM.job_id(STEP)
@@ -110,24 +104,24 @@ def test_a_job_that_is_not_there_is_submitted_again_under_its_id() -> None:
         ),
     ],
 )
-def test_what_a_finished_query_told_is_kept(
+def test_the_statistics_of_a_finished_query_are_kept(
     statistics: dict[str, Any], rows: int | None, read: int, slots: int, failed: int
 ) -> None:
     statistics = {"startTime": "1700000000000", **statistics}
     item = _settle(Report(Progress.SUCCEEDED, None, None, {"statistics": statistics}))
     assert item.steps[0].state is StepState.SUCCEEDED
-    assert item.steps[0].result == {
-        "started_ms": 1_700_000_000_000,
-        "rows_written": rows,
-        "bytes_processed": read,
-        "slot_ms": slots,
-        "failed_rows": failed,
-    }
+    assert item.steps[0].result == QueryResult(
+        started_ms=1_700_000_000_000,
+        rows_written=rows,
+        bytes_processed=read,
+        slot_ms=slots,
+        failed_rows=failed,
+    )
     assert not item.final
 
 
 @pytest.mark.parametrize("reason", ["jobBackendError", "jobInternalError", "jobRateLimitExceeded"])
-def test_a_job_that_failed_for_no_fault_of_its_own_is_tried_under_new_ids_and_not_for_ever(reason: str) -> None:
+def test_a_job_that_failed_through_no_fault_of_its_own_is_tried_under_three_ids(reason: str) -> None:
     item, ids = ITEM, [ITEM.job_id(STEP)]
     for _ in range(MAXIMUM_ATTEMPTS - 1):
         item = _settle(Report(Progress.FAILED, reason, "again, please", {}), item)
@@ -143,13 +137,13 @@ def test_a_job_that_failed_for_no_fault_of_its_own_is_tried_under_new_ids_and_no
 @pytest.mark.parametrize(
     "reason", ["invalidQuery", "stopped", "backendError", "quotaExceeded", "somethingNew", "", None]
 )
-def test_any_other_failure_ends_the_work_with_the_services_own_words(reason: str | None) -> None:
+def test_any_other_failure_ends_the_work_with_the_services_own_message(reason: str | None) -> None:
     item = _settle(Report(Progress.FAILED, reason, "Division by zero: 1 / 0", {}))
     assert item.outcome == "failed"
     assert item.problem == Problem(reason or "failed", "Division by zero: 1 / 0")
 
 
-def test_a_failure_without_words_gets_some() -> None:
+def test_a_failure_without_a_message_gets_one() -> None:
     problem = _settle(Report(Progress.FAILED, None, None, {})).problem
     assert problem == Problem("failed", "the job failed and BigQuery did not say why")
 
@@ -175,22 +169,18 @@ def _report(progress: Progress, problem: Problem | None = None, **changes: Any) 
 
 
 def _settle_batch(report: BatchReport | None) -> Item:
-    return settle_batch(BATCH, BATCH_STEP, report, SERVICES)
+    return settle_batch(BATCH, BATCH_STEP, report, NOW)
 
 
 @pytest.mark.parametrize("progress", [Progress.SUCCEEDED, Progress.PARTIALLY_SUCCEEDED])
-def test_a_batch_that_ran_is_concluded_by_its_counts(progress: Progress) -> None:
+def test_a_batch_that_ran_has_its_counts_and_its_output(progress: Progress) -> None:
     item = _settle_batch(_report(progress))
     assert not item.final
     assert item.steps[0].state is StepState.SUCCEEDED
-    assert item.steps[0].result == {
-        "state": f"JOB_STATE_{progress.name}",
-        "succeeded": 4,
-        "failed": 1,
-        "incomplete": None,
-    }
-    assert item.facts["counts"] == {"succeeded": 4, "failed": 1, "incomplete": None}
-    assert item.facts["output"] == "bq://p.d.written"
+    assert item.facts == BatchFacts(
+        output="bq://p.d.written",
+        result=BatchResult(f"JOB_STATE_{progress.name}", succeeded=4, failed=1, incomplete=None),
+    )
 
 
 @pytest.mark.parametrize("progress", [Progress.FAILED, Progress.CANCELLED, Progress.EXPIRED])
@@ -198,27 +188,33 @@ def test_a_batch_that_did_not_run_ends_as_vertex_ai_says(progress: Progress) -> 
     item = _settle_batch(_report(progress))
     assert item.outcome == progress.value
     assert item.problem == Problem(progress.value, f"Vertex AI ended the job as JOB_STATE_{progress.name}")
-    assert item.facts["state"] == f"JOB_STATE_{progress.name}"
-    told = Problem("vertex_3", "Failed to import data")
-    assert _settle_batch(_report(progress, told)).problem == told
+    assert isinstance(item.facts, BatchFacts) and item.facts.result is not None
+    assert item.facts.result.state == f"JOB_STATE_{progress.name}"
 
 
-def test_an_output_that_is_not_told_is_the_one_that_was_asked_for() -> None:
-    assert _settle_batch(_report(Progress.SUCCEEDED, output=None)).facts["output"] == "bq://p.d.asked_for"
+def test_a_batch_that_failed_has_vertex_ais_own_message() -> None:
+    problem = Problem("vertex_3", "Failed to import data")
+    assert _settle_batch(_report(Progress.FAILED, problem)).problem == problem
 
 
-def test_a_batch_that_is_gone_has_failed() -> None:
+def test_the_requested_output_remains_if_vertex_ai_reports_none() -> None:
+    item = _settle_batch(_report(Progress.SUCCEEDED, output=None))
+    assert isinstance(item.facts, BatchFacts)
+    assert item.facts.output == "bq://p.d.requested"
+
+
+def test_a_batch_that_was_deleted_has_failed() -> None:
     item = _settle_batch(None)
     assert (item.outcome, item.problem and item.problem.code) == ("failed", "job_not_found")
 
 
-# --- what a handler's refusal leads to ---------------------------------------------------------------------------------
+# --- a handler's refusal ---------------------------------------------------------------------------------
 
 NEW = replace(ITEM, location=None, steps=(Step("predict", System.BIGQUERY),))
 
 
-@pytest.mark.parametrize("refused", ["rejected", "failed"])
-def test_what_is_refused_for_good_ends_as_its_kind_ends(refused: str) -> None:
+@pytest.mark.parametrize("refused", [Outcome.REJECTED, Outcome.FAILED])
+def test_refused_work_ends_with_the_outcome_of_its_handler(refused: Outcome) -> None:
     handler = Plain(Rejected("there is no model d.m", field="model", code="model_not_found"))
     handler.refused = refused
     item = submit(NEW, handler, SERVICES)
@@ -226,15 +222,15 @@ def test_what_is_refused_for_good_ends_as_its_kind_ends(refused: str) -> None:
     assert item.problem == Problem("model_not_found", "there is no model d.m", "model")
 
 
-def test_what_must_wait_waits_in_the_ledger() -> None:
-    item = submit(NEW, Plain(WaitFor("model", 10)), SERVICES)
+def test_work_that_must_wait_waits_in_the_ledger() -> None:
+    item = submit(NEW, Plain(WaitFor(WaitReason.MODEL, 10)), SERVICES)
     assert not item.final
     assert (item.waits_for, item.not_before, item.location) == ("model", NOW + timedelta(seconds=10), None)
 
 
-def test_what_waits_for_its_turn_is_prepared_again_and_then_waits_for_nothing() -> None:
-    waiting = replace(NEW, waits_for="turn", not_before=NOW, steps=(replace(STEP, state=StepState.SUCCEEDED),))
-    assert submit(waiting, Plain(WaitFor("turn", 5)), SERVICES).not_before == NOW + timedelta(seconds=5)
+def test_work_that_waits_is_prepared_again() -> None:
+    waiting = replace(NEW, waits_for=WaitReason.TURN, not_before=NOW, steps=(replace(STEP, state=StepState.SUCCEEDED),))
+    assert submit(waiting, Plain(WaitFor(WaitReason.TURN, 5)), SERVICES).not_before == NOW + timedelta(seconds=5)
     item = submit(waiting, Plain(), SERVICES)
     assert (item.location, item.waits_for, item.not_before, item.outcome) == ("US", None, None, "succeeded")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,10 @@ from shared.predictions.request import PredictRequest
 from shared.work import (
     Item,
     Kind,
+    Outcome,
+    PredictionFacts,
+    PredictionMessage,
+    QueryResult,
     StepState,
     System,
 )
@@ -44,14 +49,15 @@ def test_the_steps_of_a_message(changes: dict[str, Any], steps: list[str]) -> No
     assert {(step.system, step.state, step.job) for step in item.steps} == {(System.BIGQUERY, StepState.PENDING, None)}
 
 
-def test_what_is_planned_is_what_the_ledger_needs() -> None:
+def test_the_planned_item_has_the_message_and_its_names() -> None:
     item = _plan()
     assert (item.kind, item.request_id, item.sources, item.created) == (Kind.PREDICT, "nightly-2026-11-20", ("1",), NOW)
-    assert item.request == {"message": PREDICT_MESSAGE, "published": NOW.isoformat()}
+    model, table = "local-project.bqml_tutorial.imported_tf_model", "local-project.bqml_tutorial.predictions"
+    assert item.request == PredictionMessage(PREDICT_MESSAGE, NOW, model, table)
     assert (item.location, item.claim, item.outcome) == (None, None, None)
 
 
-def test_the_same_request_id_is_the_same_work_whatever_message_it_came_in() -> None:
+def test_one_request_id_is_the_same_work_in_every_message() -> None:
     assert _plan(message_id="1").key == _plan(message_id="2").key
     changed = {**PREDICT_MESSAGE, "priority": "interactive"}
     assert _plan(changed).key == _plan().key
@@ -65,12 +71,12 @@ def test_without_a_request_id_each_message_is_its_own_work() -> None:
     assert _plan({**message, "request_id": "1"}, "2").key != _plan(message, "1").key
 
 
-@pytest.mark.parametrize(("failed", "outcome"), [(0, "succeeded"), (None, "succeeded"), (3, "partially_succeeded")])
-def test_rows_that_a_language_model_did_not_answer_make_it_partial(failed: int | None, outcome: str) -> None:
+@pytest.mark.parametrize(("failed", "outcome"), [(0, "succeeded"), (3, "partially_succeeded")])
+def test_a_prediction_with_unanswered_rows_has_partially_succeeded(failed: int, outcome: str) -> None:
     item = _plan()
     step = item.steps[0]
-    result = {"rows_written": 500, "bytes_processed": 4096, "slot_ms": 1200, "failed_rows": failed}
-    item = item.with_step(type(step)(step.name, step.system, StepState.SUCCEEDED, result=result))
+    result = QueryResult(rows_written=500, bytes_processed=4096, slot_ms=1200, failed_rows=failed)
+    item = item.with_step(replace(step, state=StepState.SUCCEEDED, result=result))
     concluded = Predictions().conclude(item, services_at())
-    assert concluded.outcome == outcome
-    assert concluded.facts == {**result, "failed_rows": failed or 0}
+    assert concluded.outcome is Outcome(outcome)
+    assert concluded.facts == PredictionFacts(result=result)

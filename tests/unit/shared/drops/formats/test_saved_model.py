@@ -119,11 +119,11 @@ def test_what_tensorflow_saved_is_a_whole_drop_and_lacks_each_file_that_counts(
     graph = read_graph(saved[model])
     names = [str(path.relative_to(folder / model)) for path in (folder / model).rglob("*") if path.is_file()]
     files = tuple(DropFile(name, 1, "AAAAAA==", 1, NOW) for name in names)
-    assert isinstance(Drop(PATH, files, graph=graph).look(NOW, timedelta(0)), Ready)
+    assert isinstance(Drop(PATH, files, graph=graph).readiness(NOW, timedelta(0)), Ready)
     for file in files:
         if file.name not in {"saved_model.pb", "fingerprint.pb"} and graph != Graph((), has_variables=False):
             rest = tuple(each for each in files if each is not file)
-            assert isinstance(Drop(PATH, rest, graph=graph).look(NOW, timedelta(0)), NotReady), file.name
+            assert isinstance(Drop(PATH, rest, graph=graph).readiness(NOW, timedelta(0)), NotReady), file.name
 
 
 def test_every_asset_that_tensorflow_wrote_is_named(saved: dict[str, bytes], tf: Any) -> None:

@@ -1,0 +1,59 @@
+"""What each kind of work provides, so that the engine can do all kinds alike."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from shared.cloud.batch_jobs import Batch
+from shared.cloud.bigquery import Query
+from shared.engine.services import Services
+from shared.errors import ModeldropError
+from shared.work import Item, Outcome, Step, WaitReason
+
+
+class WaitFor(ModeldropError):
+    """The work cannot continue yet, through no fault of its own: it waits in the ledger."""
+
+    def __init__(self, reason: WaitReason, seconds: float = 0.0) -> None:
+        """Wait for ``reason``; the poller looks again after ``seconds``."""
+        super().__init__(reason)
+        self.reason = reason
+        self.seconds = seconds
+
+
+class Handler(ABC):
+    """One kind of work. A handler keeps no state: everything is in the item."""
+
+    refused: Outcome
+    """The outcome of work that a service refuses: `REJECTED` or `FAILED`."""
+
+    @abstractmethod
+    def prepare(self, item: Item, services: Services) -> Item:
+        """Check what must be known before the first step, and set the item's location.
+
+        The engine calls it again until it returns.
+
+        Raises:
+            Rejected: The request cannot be carried out.
+            TryLater: A service did not answer.
+            WaitFor: The work cannot begin yet.
+        """
+
+    @abstractmethod
+    def job(self, item: Item, step: Step, services: Services) -> Query | Batch:
+        """Return the job to submit for ``step``: a query for BigQuery, a batch for Vertex AI.
+
+        Raises:
+            WaitFor: Too many jobs run already.
+        """
+
+    @abstractmethod
+    def deadline_seconds(self, item: Item, services: Services) -> float:
+        """Return how long the current step may take before it is reported as stuck."""
+
+    @abstractmethod
+    def conclude(self, item: Item, services: Services) -> Item:
+        """Return an item whose steps have all succeeded with its outcome, and with the facts for its event."""
+
+    def close(self, item: Item, services: Services) -> None:  # noqa: B027
+        """Clean up once the outcome is stored, before the event is published. It may be called twice."""

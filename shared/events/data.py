@@ -1,0 +1,99 @@
+"""What the data of an event says about each kind of work, beside what every event says."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from shared.work import (
+    BatchFacts,
+    BatchMessage,
+    DropFacts,
+    DropRequest,
+    ImportFacts,
+    ImportRequest,
+    Item,
+    ModelSignature,
+    PredictionFacts,
+    PredictionMessage,
+)
+
+
+def data_of_kind(item: Item) -> dict[str, Any]:
+    """Return the properties of ``item`` that events of its kind show; what is not known yet is left out.
+
+    JSON Schemas of them are in `shared/schemas/event_data.json`.
+    """
+    # Until an item is prepared, the names in its request are not checked against any service.
+    prepared = item.location is not None
+    match item.request, item.facts:
+        case ImportRequest() as request, ImportFacts() as facts:
+            return _import(request, facts)
+        case DropRequest() as request, DropFacts() as facts:
+            return _drop(request, facts)
+        case PredictionMessage() as message, PredictionFacts() as facts:
+            return _prediction(message, facts) if prepared else {}
+        case BatchMessage() as message, BatchFacts() as facts:
+            return _batch(message, facts) if prepared else {}
+        case _:
+            return {}
+
+
+def _drop(request: DropRequest, facts: DropFacts) -> dict[str, Any]:
+    return {
+        "model": request.model,
+        "path": request.path,
+        "since": facts.since.isoformat(),
+        "missing": list(facts.missing),
+        "files": facts.files,
+    }
+
+
+def _import(request: ImportRequest, facts: ImportFacts) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "model": request.model,
+        "path": request.path,
+        "version": request.version,
+        "fingerprint": request.fingerprint,
+        "model_type": request.model_type,
+    }
+    match facts.signature:
+        case ModelSignature(model_type, inputs, outputs):
+            data["model_type"] = model_type
+            data["input_columns"] = [asdict(column) for column in inputs]
+            data["output_columns"] = [asdict(column) for column in outputs]
+    return data
+
+
+def _prediction(message: PredictionMessage, facts: PredictionFacts) -> dict[str, Any]:
+    version = facts.model_version
+    data: dict[str, Any] = {
+        "model": message.model,
+        "model_version": version.version if version else None,
+        "model_fingerprint": version.fingerprint if version else None,
+        "output_table": message.output_table,
+    }
+    if facts.output_columns is not None:
+        data["output_columns"] = [dict(column) for column in facts.output_columns]
+    if (result := facts.result) is not None:
+        data["rows_written"] = result.rows_written
+        data["bytes_processed"] = result.bytes_processed
+        data["slot_ms"] = result.slot_ms
+        data["failed_rows"] = result.failed_rows
+    return data
+
+
+def _batch(message: BatchMessage, facts: BatchFacts) -> dict[str, Any]:
+    data: dict[str, Any] = {"model": message.model, "input": facts.input, "output": facts.output}
+    if facts.prompt_columns is not None:
+        data["prompt_columns"] = list(facts.prompt_columns)
+    if (result := facts.result) is not None:
+        data["state"] = result.state
+        data["counts"] = {
+            "succeeded": result.succeeded,
+            "failed": result.failed,
+            "incomplete": result.incomplete,
+        }
+    if facts.cancelled_duplicates:
+        data["cancelled_duplicates"] = list(facts.cancelled_duplicates)
+    return data

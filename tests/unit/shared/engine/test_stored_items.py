@@ -1,0 +1,176 @@
+"""Items as JSON: the ledger stores all of an item, and reads back what it wrote."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.engine.stored_items import item_from_json, item_to_json
+from shared.errors import Problem
+from shared.work import (
+    BatchFacts,
+    BatchMessage,
+    BatchResult,
+    Claim,
+    DropFacts,
+    DropRequest,
+    ImportFacts,
+    ImportRequest,
+    Item,
+    Job,
+    Kind,
+    ModelColumn,
+    ModelSignature,
+    ModelVersion,
+    Outcome,
+    PredictionFacts,
+    PredictionMessage,
+    QueryResult,
+    Step,
+    StepState,
+    System,
+    WaitReason,
+)
+from tests.example_requests import prediction_item
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+MOMENTS = st.datetimes(timezones=st.just(UTC))
+COUNTS = st.none() | st.integers(0)
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=5,
+)
+OBJECTS = st.dictionaries(TEXTS, JSON, max_size=3)
+MANY_TEXTS = st.lists(TEXTS, max_size=3).map(tuple)
+PROBLEMS = st.none() | st.builds(Problem, code=TEXTS, message=TEXTS, field=st.none() | TEXTS)
+RESULTS = st.none() | st.builds(
+    QueryResult,
+    started_ms=st.integers(0),
+    rows_written=COUNTS,
+    bytes_processed=st.integers(0),
+    slot_ms=st.integers(0),
+    failed_rows=st.integers(0),
+)
+STEPS = st.builds(
+    Step,
+    name=TEXTS,
+    system=st.sampled_from(System),
+    state=st.sampled_from(StepState),
+    attempt=st.integers(1),
+    tries=st.integers(1),
+    job=st.none() | st.builds(Job, system=st.sampled_from(System), id=TEXTS, location=TEXTS),
+    sent=st.none() | MOMENTS,
+    result=RESULTS,
+)
+DROP = {"model": TEXTS, "path": TEXTS, "dataset": TEXTS, "folder": TEXTS, "version": TEXTS}
+COLUMNS = st.lists(st.builds(ModelColumn, TEXTS, TEXTS), max_size=2).map(tuple)
+CONTENTS: dict[Kind, tuple[st.SearchStrategy[Any], st.SearchStrategy[Any]]] = {
+    Kind.DROP: (
+        st.builds(DropRequest, **DROP),
+        st.builds(
+            DropFacts,
+            since=MOMENTS,
+            missing=MANY_TEXTS,
+            files=COUNTS,
+            fingerprint=st.none() | TEXTS,
+            listed_until=st.none() | MOMENTS,
+        ),
+    ),
+    Kind.IMPORT: (
+        st.builds(
+            ImportRequest,
+            **DROP,
+            fingerprint=TEXTS,
+            model_type=st.none() | TEXTS,
+            uri=TEXTS,
+            manifest=TEXTS,
+            refusal=PROBLEMS,
+        ),
+        st.builds(ImportFacts, st.none() | st.builds(ModelSignature, st.none() | TEXTS, COLUMNS, COLUMNS)),
+    ),
+    Kind.PREDICT: (
+        st.builds(PredictionMessage, message=OBJECTS, published=MOMENTS, model=TEXTS, output_table=TEXTS),
+        st.builds(
+            PredictionFacts,
+            model_version=st.none() | st.builds(ModelVersion, TEXTS, TEXTS),
+            output_columns=st.none() | st.lists(OBJECTS, max_size=2).map(tuple),
+            result=RESULTS,
+        ),
+    ),
+    Kind.BATCH: (
+        st.builds(BatchMessage, message=OBJECTS, published=MOMENTS, model=TEXTS),
+        st.builds(
+            BatchFacts,
+            input=st.none() | TEXTS,
+            output=st.none() | TEXTS,
+            prompt_columns=st.none() | MANY_TEXTS,
+            result=st.none() | st.builds(BatchResult, TEXTS, COUNTS, COUNTS, COUNTS),
+            cancelled_duplicates=MANY_TEXTS,
+        ),
+    ),
+}
+
+
+@st.composite
+def items(draw: st.DrawFn) -> Item:
+    """Draw an item of any kind that the ledger stores."""
+    kind = draw(st.sampled_from(list(CONTENTS)))
+    request, facts = CONTENTS[kind]
+    return draw(
+        st.builds(
+            Item,
+            kind=st.just(kind),
+            key=TEXTS,
+            payload=TEXTS,
+            request=request,
+            facts=facts,
+            created=MOMENTS,
+            request_id=st.none() | TEXTS,
+            sources=MANY_TEXTS,
+            run=st.integers(1),
+            location=st.none() | TEXTS,
+            steps=st.lists(STEPS, max_size=3).map(tuple),
+            claim=st.none() | st.builds(Claim, owner=TEXTS, until=MOMENTS),
+            waits_for=st.none() | st.sampled_from(WaitReason),
+            not_before=st.none() | MOMENTS,
+            reported=MANY_TEXTS,
+            outcome=st.none() | st.sampled_from(Outcome),
+            event_published=st.booleans(),
+            problem=PROBLEMS,
+            finished=st.none() | MOMENTS,
+            generation=st.integers(0),
+        )
+    )
+
+
+@given(items())
+def test_an_item_reads_back_as_it_was_written(item: Item) -> None:
+    stored = json.loads(json.dumps(item_to_json(item)))
+    read = item_from_json(stored, item.generation)
+    assert read == item
+    assert read.generation == item.generation
+
+
+@given(items())
+def test_everything_but_the_generations_is_stored(item: Item) -> None:
+    assert set(item_to_json(item)) == set(Item.__dataclass_fields__) - {"generation", "index_generation"}
+
+
+def test_outcomes_reasons_and_states_are_stored_as_their_texts() -> None:
+    item = prediction_item(outcome=Outcome.PARTIALLY_SUCCEEDED, waits_for=WaitReason.QUOTA)
+    stored = json.loads(json.dumps(item_to_json(item)))
+    assert (stored["kind"], stored["outcome"], stored["waits_for"]) == ("predict", "partially_succeeded", "quota")
+    assert (stored["steps"][0]["system"], stored["steps"][0]["state"]) == ("bigquery", "pending")
+
+
+def test_the_ledger_stores_no_item_of_kind_manage() -> None:
+    stored = item_to_json(replace(prediction_item(), kind=Kind.MANAGE))
+    with pytest.raises(ValueError, match="manage"):
+        item_from_json(stored, 1)

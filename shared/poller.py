@@ -74,7 +74,7 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class _JobList:
+class JobList:
     """All jobs that the services list."""
 
     queries: frozenset[str] | None
@@ -87,9 +87,9 @@ def tick(services: Services) -> Tick:
     """Continue open work, what waits longest first, until it is done or the time is over."""
     started = services.now()
     until = started + timedelta(seconds=services.settings.poll_budget_seconds)
-    pending = sorted(services.ledger.pending(), key=_waits_since)
+    pending = sorted(services.ledger.pending(), key=waits_since)
     jobs = _list_jobs(pending, services)
-    due = [each for each in pending if _is_due(each, jobs, started)]
+    due = [each for each in pending if is_due(each, jobs, started)]
     handled = _in_threads([(each.key, partial(_handle, each, jobs, services)) for each in due], services, until=until)
     return Tick(pending=len(pending), handled=handled, left=len(due) - handled)
 
@@ -175,7 +175,7 @@ def _in_threads(work: Sequence[tuple[str, Callable[[], None]]], services: Servic
     return len(begun)
 
 
-def _list_jobs(pending: Iterable[Pending], services: Services) -> _JobList:
+def _list_jobs(pending: Iterable[Pending], services: Services) -> JobList:
     def oldest(system: System) -> datetime | None:
         created = [each.created for each in pending if is_submitted(each) and each.system == system.value]
         return min(created) - _SLACK if created else None
@@ -194,10 +194,10 @@ def _list_jobs(pending: Iterable[Pending], services: Services) -> _JobList:
     except ModeldropError as error:
         batches = None
         log("WARNING", "Vertex AI's jobs could not be listed", reason=short_reason(error))
-    return _JobList(queries, batches)
+    return JobList(queries, batches)
 
 
-def _waits_since(pending: Pending) -> datetime:
+def waits_since(pending: Pending) -> datetime:
     """Return since when open work has waited for the poller.
 
     Work that was tried in vain, and has no reason to wait, goes behind work that came before that attempt: a service that
@@ -207,7 +207,7 @@ def _waits_since(pending: Pending) -> datetime:
     return max(pending.created, pending.written) if was_tried else pending.created
 
 
-def _is_due(pending: Pending, jobs: _JobList, now: datetime) -> bool:
+def is_due(pending: Pending, jobs: JobList, now: datetime) -> bool:
     """Return whether there may be something to do about this work now."""
     if pending.deadline is not None and pending.deadline <= now:
         return True
@@ -221,7 +221,7 @@ def _is_due(pending: Pending, jobs: _JobList, now: datetime) -> bool:
     return pending.due is None or pending.due <= now
 
 
-def _handle(pending: Pending, jobs: _JobList, services: Services) -> None:
+def _handle(pending: Pending, jobs: JobList, services: Services) -> None:
     item = services.ledger.read(pending.kind, pending.key)
     now = services.now()
     if item is None or item.final:
@@ -252,7 +252,7 @@ def _handle(pending: Pending, jobs: _JobList, services: Services) -> None:
         services.ledger.index(item, deadline=deadline)
 
 
-def _continue(item: Item, jobs: _JobList, handler: Handler, services: Services) -> Item:
+def _continue(item: Item, jobs: JobList, handler: Handler, services: Services) -> Item:
     step = item.current
     if item.ended or step is None or step.state is not StepState.SUBMITTED or step.job is None:
         return advance(services.ledger.take_over(item), handler, services)
@@ -275,7 +275,7 @@ def _after_query(item: Item, step: Step, job: Job, handler: Handler, services: S
     return advance(settle_query(item, step, report, services.now()), handler, services)
 
 
-def _after_batch(item: Item, step: Step, job: Job, jobs: _JobList, handler: Handler, services: Services) -> Item:
+def _after_batch(item: Item, step: Step, job: Job, jobs: JobList, handler: Handler, services: Services) -> Item:
     report = (jobs.batches or {}).get(job.id) or services.vertex.look(job.id)
     if report is not None and report.progress in {Progress.UNKNOWN, Progress.PAUSED}:
         problem = Problem(report.progress.value, f"Vertex AI reports {report.state} of the job {job.id}")

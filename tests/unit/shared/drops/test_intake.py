@@ -1,0 +1,197 @@
+"""Intake: what becomes of a drop's files, from the first one to the import.
+
+The drops that are imported here are refused before BigQuery is called: they hold two models, or a dataset is not allowed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from shared.drops.drop import DropPath
+from shared.drops.intake import examine_drop, import_again, notice_file
+from shared.drops.watches import facts_of, request_of
+from shared.errors import Rejected
+from shared.events.incoming import FinalizedObject
+from shared.work import Outcome, WaitReason
+from tests.unit.shared.conftest import World
+
+PATH = DropPath("films", "genres", "2")
+SETTLED = 30.0
+TWO_MODELS = ("a.onnx", "b.onnx")
+
+
+def notice(world: World, name: str, *, created: datetime | None = None) -> None:
+    """Let the event of a file arrive."""
+    bucket = world.services.settings.model_bucket
+    file = FinalizedObject(bucket, PATH.prefix + name, 1, created or world.services.now())
+    notice_file(PATH, file, world.services)
+
+
+def examine(world: World) -> None:
+    """Examine the drop as the poller does."""
+    examine_drop(PATH, world.watch_of(PATH), world.services)
+
+
+def test_the_first_file_of_a_drop_opens_a_watch(world: World) -> None:
+    world.upload(PATH, "variables/variables.index")
+    notice(world, "variables/variables.index")
+    watch = world.watch_of(PATH)
+    assert watch is not None
+    assert (watch.waits_for, watch.outcome, watch.claim) == (WaitReason.SETTLING, None, None)
+    assert facts_of(watch).missing == ("saved_model.pb",)
+    assert world.indexed() == {PATH.key}
+
+
+def test_another_file_of_a_watched_drop_is_left_to_the_poller(world: World) -> None:
+    world.upload(PATH, "variables/variables.index")
+    notice(world, "variables/variables.index")
+    before = world.watch_of(PATH)
+    world.pass_time(SETTLED)
+    world.upload(PATH, *TWO_MODELS)
+    notice(world, TWO_MODELS[0])
+    after = world.watch_of(PATH)
+    assert before is not None and after is not None
+    assert (after, after.generation) == (before, before.generation)
+
+
+def test_a_manifest_that_arrives_later_names_the_watched_model(world: World) -> None:
+    world.upload(PATH, "variables/variables.index")
+    notice(world, "variables/variables.index")
+    world.upload(PATH, "modeldrop.yaml", content=b"target: other.model")
+    notice(world, "modeldrop.yaml")
+    watch = world.watch_of(PATH)
+    assert watch is not None
+    assert request_of(watch).model == "local-project.other.model"
+
+
+def test_a_drop_with_all_its_counted_files_need_not_settle(world: World) -> None:
+    world.configure(writable_datasets=("others",))
+    world.upload(PATH, "modeldrop.yaml", content=b"files: 1")
+    world.upload(PATH, "genres.onnx")
+    notice(world, "modeldrop.yaml")
+    [item] = world.imports()
+    assert item.problem is not None and item.problem.code == "dataset_not_allowed"
+
+
+def test_files_before_the_manifest_that_counts_them_are_not_forgotten(world: World) -> None:
+    world.configure(writable_datasets=("others",))
+    world.upload(PATH, "genres.onnx")
+    notice(world, "genres.onnx")
+    assert world.imports() == []
+    world.upload(PATH, "modeldrop.yaml", content=b"files: 1")
+    notice(world, "modeldrop.yaml")
+    assert len(world.imports()) == 1
+
+
+def test_a_wrong_drop_that_has_not_settled_is_watched(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    notice(world, TWO_MODELS[0])
+    assert world.imports() == []
+    assert world.published() == []
+
+
+def test_a_wrong_drop_that_has_settled_fails_with_its_reason(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    world.pass_time(SETTLED)
+    notice(world, TWO_MODELS[0])
+    [event] = world.published()
+    assert event["type"] == "modeldrop.model.import_failed.v1"
+    assert event["error"]["code"] == "several_models"
+    assert event["path"] == PATH.uri(world.services.settings.model_bucket)
+
+
+def test_a_watch_ends_when_its_drop_is_imported(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    notice(world, TWO_MODELS[0])
+    world.pass_time(SETTLED)
+    examine(world)
+    watch = world.watch_of(PATH)
+    assert watch is not None
+    assert watch.final
+    assert watch.outcome is Outcome.SETTLED
+    assert [item.outcome for item in world.imports()] == [Outcome.FAILED]
+    assert world.indexed() == set()
+
+
+def test_a_drop_that_was_imported_is_not_imported_again(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    world.pass_time(SETTLED)
+    examine(world)
+    world.published()
+    examine(world)
+    notice(world, TWO_MODELS[0])
+    assert world.published() == []
+    assert len(world.imports()) == 1
+
+
+def test_a_late_event_of_an_imported_file_does_not_open_a_watch(world: World) -> None:
+    uploaded = world.services.now()
+    world.upload(PATH, *TWO_MODELS)
+    world.pass_time(SETTLED)
+    examine(world)
+    notice(world, TWO_MODELS[1], created=uploaded)
+    watch = world.watch_of(PATH)
+    assert watch is not None
+    assert watch.final
+
+
+def test_a_changed_drop_is_watched_and_imported_again(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    world.pass_time(SETTLED)
+    examine(world)
+    world.upload(PATH, TWO_MODELS[0], content=b"changed")
+    notice(world, TWO_MODELS[0])
+    assert world.indexed() == {PATH.key}
+    world.pass_time(SETTLED)
+    examine(world)
+    assert len(world.imports()) == 2
+
+
+def test_a_watch_ends_when_the_files_of_its_drop_are_deleted(world: World) -> None:
+    world.upload(PATH, "genres.onnx")
+    notice(world, "genres.onnx")
+    world.models.blob(PATH.prefix + "genres.onnx").delete()
+    examine(world)
+    watch = world.watch_of(PATH)
+    assert watch is not None
+    assert (watch.outcome, watch.final) == (Outcome.GONE, True)
+    assert world.indexed() == set()
+
+
+def test_an_event_of_a_folder_without_files_is_ignored(world: World) -> None:
+    notice(world, "genres.onnx")
+    assert world.watch_of(PATH) is None
+    assert world.indexed() == set()
+
+
+def test_a_requested_import_of_a_drop_that_has_failed_is_the_next_attempt(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    world.pass_time(SETTLED)
+    examine(world)
+    import_again(PATH, "message-1", world.services)
+    [item] = world.imports()
+    assert (item.run, item.sources) == (2, ("message-1",))
+    assert len(world.published()) == 2
+
+
+def test_a_requested_import_that_is_delivered_again_is_done_once(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    world.pass_time(SETTLED)
+    import_again(PATH, "message-1", world.services)
+    import_again(PATH, "message-1", world.services)
+    assert [item.run for item in world.imports()] == [1]
+
+
+def test_a_requested_import_of_a_drop_that_has_not_settled_is_watched(world: World) -> None:
+    world.upload(PATH, "genres.onnx")
+    import_again(PATH, "message-1", world.services)
+    assert world.imports() == []
+    assert world.indexed() == {PATH.key}
+
+
+def test_a_requested_import_without_a_drop_is_rejected(world: World) -> None:
+    with pytest.raises(Rejected, match="there is no drop in films/genres/2/") as refusal:
+        import_again(PATH, "message-1", world.services)
+    assert (refusal.value.problem.code, refusal.value.problem.field) == ("not_found", "path")

@@ -1,0 +1,89 @@
+"""Answers: which errors acknowledge an event, and what its sender learns."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from shared.engine.answers import left_to_the_poller, rejections
+from shared.errors import LostRace, Rejected, TryLater
+from shared.events.incoming import Message
+from shared.keys import hash_of
+from shared.work import Kind
+from tests.example_requests import NOW, prediction_item
+from tests.unit.shared.conftest import World
+
+ITEM = prediction_item()
+
+
+def message(data: object = None, *, message_id: str = "message-1") -> Message:
+    """Return a message of NOW with ``data`` as JSON, or as it is if it is bytes."""
+    return Message(message_id, data if isinstance(data, bytes) else json.dumps(data).encode(), {}, NOW)
+
+
+def reject(world: World, sent: Message, *, text: str = "model is missing") -> None:
+    """Handle a message as a function does that finds it wrong."""
+    with rejections(Kind.PREDICT, sent, world.services):
+        raise Rejected(text, field="model", code="missing_field")
+
+
+def test_a_rejected_message_is_acknowledged_after_its_event_is_published(world: World) -> None:
+    reject(world, message({"request_id": "nightly"}))
+    [event] = world.published()
+    assert event["type"] == "modeldrop.request.rejected.v1"
+    assert event["error"] == {"code": "missing_field", "message": "model is missing", "field": "model"}
+    assert (event["kind"], event["request_id"]) == ("predict", "nightly")
+
+
+def test_a_rejection_has_the_key_that_the_request_would_have(world: World) -> None:
+    reject(world, message({"request_id": "nightly-{date}"}))
+    [event] = world.published()
+    assert event["key"] == hash_of("predict", "request", "nightly-2026-11-20")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"not JSON", b"[" * 100_000, ["request_id"], {"request_id": 7}, {"request_id": "a\nb"}, {}],
+    ids=["no JSON", "too deep", "a list", "a number", "not printable", "missing"],
+)
+def test_a_message_without_a_readable_request_id_is_known_by_its_own_id(world: World, data: object) -> None:
+    reject(world, message(data, message_id="message-7"))
+    [event] = world.published()
+    assert (event["key"], event["request_id"]) == (hash_of("predict", "message", "message-7"), None)
+
+
+def test_the_log_of_a_rejection_has_its_code_but_not_its_text(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    reject(world, message({"request_id": "nightly"}), text="Rumpelstiltskin is wrong")
+    record = json.loads(capsys.readouterr().err)
+    assert (record["severity"], record["message"]) == ("NOTICE", "rejected")
+    assert (record["kind"], record["message_id"], record["code"]) == ("predict", "message-1", "missing_field")
+    assert "Rumpelstiltskin" not in str(record)
+
+
+@pytest.mark.parametrize("error", [TryLater("503"), ValueError("a bug")])
+def test_any_other_error_of_a_message_is_raised(world: World, error: Exception) -> None:
+    with pytest.raises(type(error)), rejections(Kind.PREDICT, message(), world.services):
+        raise error
+    assert world.published() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "severity", "reason"),
+    [(LostRace("changed"), "INFO", None), (TryLater("the ledger: 503"), "WARNING", "the ledger: 503")],
+)
+def test_an_event_whose_work_is_in_the_ledger_is_acknowledged(
+    capsys: pytest.CaptureFixture[str], error: Exception, severity: str, reason: str | None
+) -> None:
+    with left_to_the_poller(ITEM):
+        raise error
+    record = json.loads(capsys.readouterr().err)
+    assert (record["severity"], record.get("reason")) == (severity, reason)
+    assert record["key"] == ITEM.key
+    assert record["model"] == "local-project.bqml_tutorial.imported_tf_model"
+    assert record["output_table"] == "local-project.bqml_tutorial.predictions"
+
+
+def test_a_bug_is_raised_even_if_the_work_is_in_the_ledger() -> None:
+    with pytest.raises(ValueError, match="a bug"), left_to_the_poller(ITEM):
+        raise ValueError("a bug")

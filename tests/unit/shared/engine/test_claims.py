@@ -1,0 +1,140 @@
+"""Claims: what happens to a request whose key is new, under way, done or failed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from shared.engine.claims import REMEMBERED_SOURCES, claim_once, claim_request
+from shared.errors import Problem, Rejected, TryLater
+from shared.work import Item, Job, Kind, Outcome, Step, StepState, System
+from tests.example_requests import NOW, prediction_item
+from tests.unit.shared.conftest import World
+
+ITEM = prediction_item(request_id="nightly", sources=("message-1",))
+SENT_AGAIN = replace(ITEM, sources=("message-2",))
+STEP = Step("predict", System.BIGQUERY)
+SUBMITTED = replace(STEP, state=StepState.SUBMITTED, job=Job(System.BIGQUERY, "a-predict-1", "US"))
+
+
+def stored(world: World) -> Item:
+    """Return the item as the ledger has it."""
+    found = world.services.ledger.read(Kind.PREDICT, ITEM.key)
+    assert found is not None
+    return found
+
+
+def left(world: World, *, published: bool = True, **changes: object) -> None:
+    """Leave the item in the ledger as an earlier call left it."""
+    item = replace(world.services.ledger.claim(ITEM).item, claim=None, **changes)
+    ended = item.ended and published
+    write = world.services.ledger.finish if ended else world.services.ledger.write
+    write(replace(item, event_published=ended))
+
+
+def failed(world: World, *, published: bool = True) -> None:
+    """Leave the item in the ledger as one that failed."""
+    left(
+        world,
+        published=published,
+        outcome=Outcome.FAILED,
+        problem=Problem("stopped", "the job was stopped"),
+        finished=NOW,
+        steps=(SUBMITTED,),
+    )
+
+
+def test_a_new_key_is_claimed(world: World) -> None:
+    claim = claim_request(ITEM, world.services)
+    assert claim.mine
+    assert stored(world).claim == claim.item.claim is not None
+
+
+def test_work_that_another_call_holds_is_left_to_it(world: World) -> None:
+    first = claim_request(ITEM, world.services)
+    second = claim_request(ITEM, world.services)
+    assert not second.mine
+    assert stored(world).claim == first.item.claim
+
+
+def test_a_claim_whose_lease_has_ended_is_taken_over(world: World) -> None:
+    first = claim_request(ITEM, world.services)
+    world.pass_time(world.services.settings.lease_seconds + 1)
+    second = claim_request(ITEM, world.services)
+    assert second.mine
+    assert stored(world).claim == second.item.claim != first.item.claim
+
+
+def test_open_work_without_a_claim_is_left_to_the_poller(world: World) -> None:
+    left(world, steps=(SUBMITTED,))
+    claim = claim_request(ITEM, world.services)
+    assert not claim.mine
+    assert stored(world).claim is None
+
+
+def test_a_used_request_id_with_another_payload_is_rejected(world: World) -> None:
+    claim_request(ITEM, world.services)
+    with pytest.raises(Rejected, match="nightly was used before") as refusal:
+        claim_request(replace(ITEM, payload="c" * 32), world.services)
+    assert (refusal.value.problem.code, refusal.value.problem.field) == ("request_id_reused", "request_id")
+
+
+@pytest.mark.parametrize("item", [ITEM, SENT_AGAIN], ids=["delivered again", "sent again"])
+def test_the_event_of_work_that_succeeded_is_published_again(world: World, item: Item) -> None:
+    left(world, outcome=Outcome.SUCCEEDED, finished=NOW)
+    assert not claim_request(item, world.services).mine
+    assert [event["type"] for event in world.published()] == ["modeldrop.prediction.succeeded.v1"]
+
+
+def test_no_event_is_published_again_before_it_was_published(world: World) -> None:
+    left(world, published=False, outcome=Outcome.SUCCEEDED, finished=NOW)
+    assert not claim_request(SENT_AGAIN, world.services).mine
+    assert world.published() == []
+
+
+def test_a_message_of_failed_work_that_is_delivered_again_changes_nothing(world: World) -> None:
+    failed(world)
+    before = stored(world)
+    assert not claim_request(ITEM, world.services).mine
+    assert (stored(world), stored(world).generation) == (before, before.generation)
+    assert world.published() == []
+
+
+def test_failed_work_that_is_requested_again_becomes_the_next_attempt(world: World) -> None:
+    failed(world)
+    claim = claim_request(SENT_AGAIN, world.services)
+    assert claim.mine
+    again = stored(world)
+    assert (again.run, again.sources, again.outcome) == (2, ("message-1", "message-2"), None)
+    assert again.steps == (replace(STEP, attempt=2),)
+    assert world.indexed() == {ITEM.key}
+
+
+def test_a_step_that_was_never_submitted_keeps_its_attempt(world: World) -> None:
+    left(world, outcome=Outcome.REJECTED, finished=NOW)
+    claim_request(SENT_AGAIN, world.services)
+    assert stored(world).steps == (STEP,)
+
+
+def test_failed_work_cannot_be_requested_again_before_its_event_is_published(world: World) -> None:
+    failed(world, published=False)
+    with pytest.raises(TryLater, match="is being published"):
+        claim_request(SENT_AGAIN, world.services)
+
+
+def test_an_item_remembers_a_limited_number_of_messages(world: World) -> None:
+    left(
+        world,
+        outcome=Outcome.FAILED,
+        finished=NOW,
+        sources=tuple(f"old-{number}" for number in range(REMEMBERED_SOURCES)),
+    )
+    claim_request(SENT_AGAIN, world.services)
+    assert stored(world).sources == (*(f"old-{number}" for number in range(1, REMEMBERED_SOURCES)), "message-2")
+
+
+def test_claiming_once_never_starts_failed_work_again(world: World) -> None:
+    failed(world)
+    assert not claim_once(SENT_AGAIN, world.services).mine
+    assert stored(world).run == 1

@@ -1,0 +1,312 @@
+"""The poller: which work is due, and what a tick and a reconciliation do about it.
+
+Neither BigQuery nor Vertex AI is there: the work here is ended, waits, or is a drop.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.cloud.batch_jobs import BatchReport
+from shared.cloud.states import Progress
+from shared.drops.drop import DropPath
+from shared.drops.intake import examine_drop
+from shared.engine.ledger import PENDING, Pending
+from shared.errors import LostRace, Problem, TryLater
+from shared.poller import RECONCILED, JobList, Tick, guarded, is_due, reconcile, tick, waits_since
+from shared.work import Item, Kind, Outcome, StepState, System, WaitReason
+from tests.example_requests import NOW, import_item, prediction_item
+from tests.unit.shared.conftest import World
+
+PATH = DropPath("films", "genres", "2")
+SETTLED = 30.0
+TWO_MODELS = ("a.onnx", "b.onnx")
+MINUTE = timedelta(minutes=1)
+
+
+# --- which work is due -------------------------------------------------------------------------------------------------
+
+
+def pending(**changes: Any) -> Pending:
+    """Return an index object that was written at NOW."""
+    return replace(Pending(Kind.PREDICT, "a" * 32, generation=1, written=NOW, created=NOW), **changes)
+
+
+def query(**changes: Any) -> Pending:
+    """Return the index object of a query that was submitted."""
+    return pending(state=StepState.SUBMITTED.value, system=System.BIGQUERY.value, job_id="a-predict-1", **changes)
+
+
+def batch(**changes: Any) -> Pending:
+    """Return the index object of a batch that was submitted."""
+    return pending(state=StepState.SUBMITTED.value, system=System.VERTEX.value, job_id="jobs/1", **changes)
+
+
+def batch_report(progress: Progress) -> BatchReport:
+    """Return Vertex AI's report of that batch."""
+    return BatchReport("jobs/1", "STATE", progress, NOW, {}, None, None, None, None, None)
+
+
+NO_JOBS = JobList(frozenset(), {})
+NO_ANSWER = JobList(None, None)
+
+
+@pytest.mark.parametrize(
+    ("work", "due"),
+    [
+        (pending(), True),
+        (pending(due=NOW), True),
+        (pending(due=NOW + MINUTE), False),
+        (pending(due=NOW + MINUTE, deadline=NOW), True),
+        (pending(due=NOW + MINUTE, deadline=NOW + MINUTE), False),
+    ],
+)
+def test_work_is_due_at_its_time_or_at_its_deadline(work: Pending, due: bool) -> None:
+    assert is_due(work, NO_JOBS, NOW) is due
+
+
+@pytest.mark.parametrize(
+    ("jobs", "due"),
+    [(NO_JOBS, True), (JobList(frozenset({"a-predict-1"}), {}), False), (NO_ANSWER, False)],
+    ids=["not listed", "listed as active", "no answer"],
+)
+def test_a_query_is_due_when_bigquery_no_longer_lists_it_as_active(jobs: JobList, due: bool) -> None:
+    assert is_due(query(), jobs, NOW) is due
+
+
+@pytest.mark.parametrize("progress", Progress)
+def test_a_batch_is_due_unless_it_waits_or_runs(progress: Progress) -> None:
+    jobs = JobList(frozenset(), {"jobs/1": batch_report(progress)})
+    assert is_due(batch(), jobs, NOW) is (progress not in {Progress.WAITING, Progress.RUNNING})
+
+
+@pytest.mark.parametrize(("jobs", "due"), [(NO_JOBS, True), (NO_ANSWER, False)], ids=["not listed", "no answer"])
+def test_a_batch_that_is_not_listed_is_due_if_vertex_ai_answered(jobs: JobList, due: bool) -> None:
+    assert is_due(batch(), jobs, NOW) is due
+
+
+def test_an_outage_does_not_hide_a_deadline() -> None:
+    assert is_due(query(deadline=NOW), NO_ANSWER, NOW)
+
+
+def test_work_that_was_tried_in_vain_goes_behind_work_that_came_before_the_attempt() -> None:
+    tried = pending(key="tried", written=NOW + MINUTE)
+    others = [
+        pending(key="new", created=NOW + MINUTE / 2, written=NOW + MINUTE / 2),
+        query(key="submitted", created=NOW + MINUTE / 3, written=NOW + 2 * MINUTE),
+        pending(key="waits", created=NOW + MINUTE / 4, written=NOW + 2 * MINUTE, waits_for=WaitReason.TURN.value),
+    ]
+    ordered = sorted([tried, *others], key=waits_since)
+    assert [each.key for each in ordered] == ["waits", "submitted", "new", "tried"]
+
+
+# --- a tick ------------------------------------------------------------------------------------------------------------
+
+
+def ended_unpublished(world: World, key: str = "a" * 32) -> None:
+    """Leave work whose call was killed between storing its outcome and publishing its event."""
+    item = world.services.ledger.claim(prediction_item(key, location="US")).item
+    problem = Problem("invalidQuery", "Division by zero")
+    world.services.ledger.write(replace(item.end(Outcome.FAILED, NOW, problem), claim=None, not_before=None))
+    world.services.ledger.index(replace(item.end(Outcome.FAILED, NOW, problem), not_before=None))
+
+
+def prediction(world: World, key: str = "a" * 32) -> Item:
+    """Return the prediction as the ledger has it."""
+    item = world.services.ledger.read(Kind.PREDICT, key)
+    assert item is not None
+    return item
+
+
+def test_an_idle_tick_does_nothing(world: World) -> None:
+    assert tick(world.services) == Tick(pending=0, handled=0, left=0)
+
+
+def test_an_event_that_was_not_published_is_published(world: World) -> None:
+    ended_unpublished(world)
+    assert tick(world.services) == Tick(pending=1, handled=1, left=0)
+    assert [event["type"] for event in world.published()] == ["modeldrop.prediction.failed.v1"]
+    assert prediction(world).final
+    assert world.indexed() == set()
+
+
+def test_a_second_tick_publishes_nothing_again(world: World) -> None:
+    ended_unpublished(world)
+    tick(world.services)
+    world.published()
+    assert tick(world.services) == Tick(pending=0, handled=0, left=0)
+    assert world.published() == []
+
+
+def test_work_that_another_call_holds_is_left_to_it(world: World) -> None:
+    item = world.services.ledger.claim(prediction_item()).item
+    world.services.ledger.index(replace(item, not_before=None))
+    tick(world.services)
+    assert prediction(world).generation == item.generation
+
+
+def test_work_is_left_for_the_next_tick_when_the_time_is_over(world: World) -> None:
+    ended_unpublished(world)
+    world.configure(poll_budget_seconds=0.0)
+    assert tick(world.services) == Tick(pending=1, handled=0, left=1)
+    assert world.published() == []
+
+
+def test_an_index_object_without_an_item_is_removed_after_a_lease(world: World) -> None:
+    world.state.blob(f"{PENDING}predict/{'a' * 32}").upload_from_string(b"")
+    tick(world.services)
+    assert world.indexed() == {"a" * 32}
+    world.pass_time(world.services.settings.lease_seconds + 1)
+    tick(world.services)
+    assert world.indexed() == set()
+
+
+def test_a_drop_that_has_settled_is_handed_over_to_its_import(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    examine_drop(PATH, None, world.services)
+    tick(world.services)
+    assert world.imports() == []
+    world.pass_time(SETTLED)
+    tick(world.services)
+    assert [item.outcome for item in world.imports()] == [Outcome.FAILED]
+
+
+def test_a_drop_that_lacks_files_for_too_long_is_reported_once(world: World) -> None:
+    world.upload(PATH, "variables/variables.index")
+    examine_drop(PATH, None, world.services)
+    for _ in range(2):
+        world.pass_time(world.services.settings.drop_stuck_seconds + 1)
+        tick(world.services)
+    [event] = world.published()
+    assert (event["type"], event["error"]["code"]) == ("modeldrop.job.stuck.v1", "drop_incomplete")
+    assert event["missing"] == ["saved_model.pb"]
+
+
+def test_an_import_that_fails_names_its_model_path_and_reason_in_the_log(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    world.pass_time(SETTLED)
+    examine_drop(PATH, None, world.services)
+    records = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    [record] = [each for each in records if each["message"] == "import failed"]
+    assert (record["severity"], record["kind"], record["code"]) == ("INFO", "import", "several_models")
+    assert record["model"] == "local-project.films.genres"
+    assert record["path"] == PATH.uri(world.services.settings.model_bucket)
+    assert record["reason"].startswith("the drop holds 2 model files")
+
+
+# --- the reconciliation ------------------------------------------------------------------------------------------------
+
+
+def test_a_drop_whose_events_were_lost_is_examined(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    world.pass_time(SETTLED)
+    assert reconcile(world.services) == 1
+    assert len(world.imports()) == 1
+
+
+def test_the_reconciliation_runs_once_in_its_interval(world: World) -> None:
+    reconcile(world.services)
+    world.upload(PATH, *TWO_MODELS)
+    assert reconcile(world.services) == 0
+    world.pass_time(world.services.settings.reconcile_seconds)
+    assert reconcile(world.services) == 1
+
+
+def test_a_drop_that_has_not_changed_is_not_examined_again(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    world.pass_time(SETTLED)
+    reconcile(world.services)
+    world.pass_time(world.services.settings.reconcile_seconds)
+    assert reconcile(world.services) == 0
+
+
+def test_a_reconciliation_that_another_call_has_begun_is_left_to_it(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    begun = {"done": None, "begun": world.services.now().isoformat()}
+    world.services.ledger.write_record(RECONCILED, begun, generation=0)
+    assert reconcile(world.services) == 0
+    world.pass_time(world.services.settings.poll_budget_seconds)
+    assert reconcile(world.services) == 1
+
+
+def test_a_reconciliation_that_ran_out_of_time_is_repeated(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    world.configure(poll_budget_seconds=0.0)
+    assert reconcile(world.services) == 0
+    world.configure(poll_budget_seconds=240.0)
+    assert reconcile(world.services) == 1
+
+
+def test_open_work_that_lacks_its_index_object_gets_it_again(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    ended_unpublished(world)
+    world.state.blob(f"{PENDING}predict/{'a' * 32}").delete()
+    world.pass_time(world.services.settings.lease_seconds + 1)
+    reconcile(world.services)
+    assert world.indexed() == {"a" * 32}
+    assert json.loads(capsys.readouterr().err)["message"] == "open work had no index object"
+
+
+def test_finished_work_is_forgotten_after_its_retention(world: World) -> None:
+    ended_unpublished(world)
+    tick(world.services)
+    world.pass_time(timedelta(days=world.services.settings.ledger_retention_days).total_seconds())
+    reconcile(world.services)
+    assert prediction(world).final
+    world.pass_time(world.services.settings.reconcile_seconds)
+    reconcile(world.services)
+    assert world.services.ledger.read(Kind.PREDICT, "a" * 32) is None
+
+
+# --- errors ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_result_of_guarded_work_is_returned() -> None:
+    assert guarded(lambda: 7, "key") == 7
+
+
+def test_a_lost_race_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    def lose() -> None:
+        raise LostRace("changed")
+
+    guarded(lose, "key")
+    assert capsys.readouterr().err == ""
+
+
+def test_work_that_must_be_tried_later_is_left_for_the_next_tick(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise TryLater("BigQuery: 503")
+
+    guarded(fail, "key")
+    record = json.loads(capsys.readouterr().err)
+    assert record == {
+        "severity": "WARNING",
+        "message": "left for the next tick",
+        "key": "key",
+        "reason": "BigQuery: 503",
+    }
+
+
+def test_a_bug_is_logged_with_its_place_but_without_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+    def break_down() -> None:
+        raise ValueError("Rumpelstiltskin")
+
+    guarded(break_down, "key")
+    record = json.loads(capsys.readouterr().err)
+    assert record["severity"] == "ERROR"
+    assert record["message"].startswith("a bug: ValueError in break_down, line ")
+    assert "Rumpelstiltskin" not in str(record)
+
+
+def test_a_failed_piece_of_work_does_not_hold_up_the_others(world: World) -> None:
+    world.state.blob(f"ledger/items/import/{'b' * 32}.json").upload_from_string("not JSON")
+    world.services.ledger.index(import_item("b" * 32))
+    ended_unpublished(world)
+    assert tick(world.services).handled == 2
+    assert [event["type"] for event in world.published()] == ["modeldrop.prediction.failed.v1"]

@@ -1,1 +1,1 @@
-"""Google's published API descriptions, and the recorder and checks that hold calls against them."""
+"""Google's published API descriptions, and the recorder and the checks of calls against them."""

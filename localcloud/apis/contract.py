@@ -1,7 +1,7 @@
-"""Holds recorded exchanges against Google's API descriptions: fields, types, parameters, methods and error bodies.
+"""Checks recorded exchanges against Google's API descriptions: fields, types, parameters, methods and error bodies.
 
-What is sent is held to the schema of the method's request, what is answered to that of its response. The JSON of
-int64 and friends follows https://developers.google.com/discovery/v1/type-format .
+A request must match the request schema of its method, a response the response schema. The JSON formats, such as
+int64: https://developers.google.com/discovery/v1/type-format
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ FORMATS: Mapping[str, re.Pattern[str]] = {
     "google-datetime": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)"),
     "google-duration": re.compile(r"-?\d+(\.\d+)?s"),
 }
-# How a parameter of each type reads in a query.
+# The form of each type of parameter in a query.
 PARAMETERS: Mapping[str, re.Pattern[str]] = {
     "integer": INTEGER,
     "boolean": re.compile(r"true|false", re.IGNORECASE),
 }
-# Parameters that Google's own clients send and the descriptions leave out.
+# Parameters that Google's clients send and the descriptions omit.
 UNDESCRIBED_PARAMETERS = {
     # https://github.com/googleapis/python-bigquery/blob/main/google/cloud/bigquery/client.py (get_job, cancel_job)
     ("bigquery.jobs.get", "projection"),
@@ -47,27 +47,28 @@ ERROR_DETAIL_FIELDS = {"domain", "reason", "message", "location", "locationType"
 
 
 class Contract:
-    """What Google's API descriptions allow."""
+    """Google's API descriptions as a contract."""
 
     def __init__(self) -> None:
+        """Create the contract; each description is read when it is first needed."""
         self._discovery = Discovery()
 
     def breaches_of_request(self, exchange: Exchange) -> list[str]:
-        """Return what is wrong with the request of ``exchange``, a sentence each."""
+        """Return the errors in the request of ``exchange``, one sentence each."""
         call = self._find(exchange)
         if call is None:
-            return [f"{exchange.verb} {exchange.path} is no method of {exchange.service}"]
+            return [f"{exchange.verb} {exchange.path} is not a method of {exchange.service}"]
         return [*_check_parameters(call, exchange), *_check_request(call, exchange)]
 
     def breaches_of_answer(self, exchange: Exchange) -> list[str]:
-        """Return what is wrong with the answer to ``exchange``, a sentence each; none if there was no answer."""
+        """Return the errors in the response of ``exchange``, one sentence each; none without a response."""
         if exchange.status is None or exchange.cut:
             return []
         if exchange.status >= 400:
             return list(_check_error(exchange))
         call = self._find(exchange)
         if call is None:
-            return [f"{exchange.verb} {exchange.path} was answered, and is no method of {exchange.service}"]
+            return [f"{exchange.verb} {exchange.path} succeeded, but is not a method of {exchange.service}"]
         return list(_check_answer(call, exchange))
 
     def _find(self, exchange: Exchange) -> Call | None:
@@ -78,16 +79,16 @@ def _check_parameters(call: Call, exchange: Exchange) -> Iterator[str]:
     known = {**call.document.parameters, **call.method.parameters}
     given = dict(exchange.query)
     for name, text in exchange.query:
-        # System parameters also go by their name with a dollar: https://cloud.google.com/apis/docs/system-parameters
+        # System parameters may start with a dollar sign: https://cloud.google.com/apis/docs/system-parameters
         parameter = known.get(name) or call.document.parameters.get(name.removeprefix("$"))
         if parameter is None:
             continues_upload = name == "upload_id" and call.kind in (UPLOAD, UPLOAD_PART)
             if not continues_upload and (call.method.id, name) not in UNDESCRIBED_PARAMETERS:
                 yield f"there is no parameter {name}"
         elif (form := _form_of(parameter)) is not None and not form.fullmatch(text):
-            yield f"the parameter {name} is no {parameter.get('format', parameter['type'])}: {text}"
+            yield f"the parameter {name} is not of type {parameter.get('format', parameter['type'])}: {text}"
         elif "enum" in parameter and text not in parameter["enum"] and name.removeprefix("$") != "alt":
-            yield f"the parameter {name} is none of {parameter['enum']}: {text}"
+            yield f"the parameter {name} is not one of {parameter['enum']}: {text}"
     for name, parameter in call.method.parameters.items():
         if parameter.get("required") and parameter["location"] == "query" and name not in given:
             yield f"the parameter {name} is required"
@@ -115,13 +116,13 @@ def _check_answer(call: Call, exchange: Exchange) -> Iterator[str]:
     if exchange.answer is None:
         expected = call.kind == CALL and call.method.response is not None and exchange.status == 200
         if expected:
-            yield f"the answer has no JSON body, but is a {call.method.response}"
+            yield f"the response has no JSON body, but must be a {call.method.response}"
         return
     if call.method.response is None:
-        yield "the answer has a body, but the method has none"
+        yield "the response has a body, but the method returns none"
         return
     checker = _Checker(call.document, from_client=False, numbered_enums=_enums_are_numbered(exchange))
-    yield from checker.check({"$ref": call.method.response}, exchange.answer, "answer")
+    yield from checker.check({"$ref": call.method.response}, exchange.answer, "response")
 
 
 def _enums_are_numbered(exchange: Exchange) -> bool:
@@ -129,15 +130,18 @@ def _enums_are_numbered(exchange: Exchange) -> bool:
 
 
 def _check_error(exchange: Exchange) -> Iterator[str]:
-    """Check an error's body: https://cloud.google.com/apis/design/errors#http_mapping and the older list of errors."""
+    """Check an error body, which may also have the older list ``errors``.
+
+    https://cloud.google.com/apis/design/errors#http_mapping
+    """
     if ("alt", "media") in exchange.query or exchange.answer_type == "text/html":
-        return  # a refused download is told in plain words
+        return  # The error of a download is plain text.
     error = exchange.answer.get("error") if isinstance(exchange.answer, dict) else None
     if not isinstance(error, dict):
-        yield f"the {exchange.status} has no error in its body: {exchange.answer!r}"
+        yield f"the body of the {exchange.status} has no error: {exchange.answer!r}"
         return
     if error.get("code") != exchange.status:
-        yield f"error.code is {error.get('code')!r}, but the status {exchange.status}"
+        yield f"error.code is {error.get('code')!r}, but the status is {exchange.status}"
     if not isinstance(error.get("message"), str):
         yield f"error.message is {error.get('message')!r}"
     yield from (f"error has no field {name}" for name in error.keys() - ERROR_FIELDS)
@@ -155,7 +159,7 @@ class _Checker:
         self._numbered_enums = numbered_enums
 
     def check(self, schema: Mapping[str, Any], value: Any, place: str) -> Iterator[str]:
-        """Yield what is wrong with ``value``, which stands at ``place``."""
+        """Yield the errors in ``value``, which is at ``place``."""
         if "$ref" in schema:
             schema = self._schemas[schema["$ref"]]
         kind = schema["type"]
@@ -169,11 +173,11 @@ class _Checker:
         if kind in checks:
             yield from checks[kind](schema, value, place)
         elif not _SCALARS[kind](value):
-            yield f"{place} is no {kind}: {value!r}"
+            yield f"{place} is not of type {kind}: {value!r}"
 
     def _object(self, schema: Mapping[str, Any], value: Any, place: str) -> Iterator[str]:
         if not isinstance(value, dict):
-            yield f"{place} is no object: {value!r}"
+            yield f"{place} is not of type object: {value!r}"
             return
         properties, others = schema.get("properties", {}), schema.get("additionalProperties")
         for name, item in value.items():
@@ -186,7 +190,7 @@ class _Checker:
 
     def _array(self, schema: Mapping[str, Any], value: Any, place: str) -> Iterator[str]:
         if not isinstance(value, list):
-            yield f"{place} is no array: {value!r}"
+            yield f"{place} is not of type array: {value!r}"
             return
         for item in value:
             yield from self.check(schema["items"], item, f"{place}[]")
@@ -194,16 +198,16 @@ class _Checker:
     def _string(self, schema: Mapping[str, Any], value: Any, place: str) -> Iterator[str]:
         form = schema.get("format", "")
         if isinstance(value, int) and not isinstance(value, bool):
-            # A client may send these as numbers; a service sends them as text.
+            # A client may send these as numbers; a service sends strings.
             numeric = self._from_client and form in ("int64", "uint64")
             if numeric or ("enum" in schema and self._numbered_enums):
                 return
         if not isinstance(value, str):
-            yield f"{place} is no string: {value!r}"
+            yield f"{place} is not of type string: {value!r}"
         elif form in FORMATS and not FORMATS[form].fullmatch(value):
-            yield f"{place} is no {form}: {value!r}"
+            yield f"{place} is not of format {form}: {value!r}"
         elif "enum" in schema and value not in schema["enum"]:
-            yield f"{place} is none of {schema['enum']}: {value!r}"
+            yield f"{place} is not one of {schema['enum']}: {value!r}"
 
 
 def _is_number(value: Any) -> bool:

@@ -1,6 +1,6 @@
-"""Google's published API descriptions: which method a call is, and what its request and answer look like.
+"""Google's published API descriptions: the method of a call, and the schemas of its request and response.
 
-The documents lie in google-api-python-client. One is read when a call of its service first has to be named.
+The documents are part of google-api-python-client. Each is read when a call of its service is first named.
 https://developers.google.com/discovery/v1/reference/apis
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
-# The documents of each service by the first segment that tells its versions apart.
+# The documents of each service, by the first path segment of its versions.
 DOCUMENTS: Mapping[str, Mapping[str, str]] = {
     "storage": {"": "storage.v1"},
     "bigquery": {"": "bigquery.v2"},
@@ -22,11 +22,11 @@ DOCUMENTS: Mapping[str, Mapping[str, str]] = {
     "scheduler": {"v1beta1": "cloudscheduler.v1beta1", "": "cloudscheduler.v1"},
 }
 
-# The Vertex AI clients ask for operations on this path as well, by the service's own HTTP rules:
+# The Vertex AI clients request operations under this path too, as in the service's HTTP rules:
 # https://github.com/googleapis/googleapis/blob/master/google/cloud/aiplatform/v1/aiplatform_v1.yaml
 SAME_AS = {"ui": "v1"}
 
-# How a call uses its method: the call itself, or one part of moving its media.
+# The kinds of calls of a method: a plain call, or a part of a media transfer.
 CALL, UPLOAD, UPLOAD_PART, DOWNLOAD = "call", "upload", "upload part", "download"
 
 
@@ -36,7 +36,7 @@ class Document:
 
     schemas: Mapping[str, Mapping[str, Any]]
     parameters: Mapping[str, Mapping[str, Any]]
-    """Query parameters that every method takes."""
+    """The query parameters of every method."""
     methods: tuple[Method, ...]
 
 
@@ -45,23 +45,23 @@ class Method:
     """One method of an API."""
 
     id: str
-    """Its name, such as ``storage.objects.insert``."""
+    """The name, such as ``storage.objects.insert``."""
     verb: str
     path: str
-    """The template of its path, from the root of the host."""
+    """The template of the path, from the root of the host."""
     parameters: Mapping[str, Mapping[str, Any]]
     request: str | None
-    """Name of the schema of its body, if it has one."""
+    """The name of the schema of the request body, if there is one."""
     response: str | None
-    """Name of the schema of its answer, if that has a body."""
+    """The name of the schema of the response body, if there is one."""
     media_paths: tuple[str, ...]
-    """Where it takes uploads."""
+    """The paths for uploads."""
     downloads_media: bool
 
 
 @dataclass(frozen=True)
 class Call:
-    """A method, and how it is called."""
+    """A method, and the kind of its call."""
 
     method: Method
     document: Document
@@ -70,28 +70,29 @@ class Call:
 
 @dataclass
 class _Node:
-    """One segment of the paths that are known, and what may come after it."""
+    """One segment of the known paths, with the segments that may follow it."""
 
     literals: dict[str, _Node] = field(default_factory=dict)
     wildcard: _Node | None = None
     ends: dict[tuple[str, str], Call] = field(default_factory=dict)
-    """What a path that ends here is, by verb and by what stands behind a colon (``:cancel``)."""
+    """The calls whose path ends here, by verb and by the part after a colon (``:cancel``)."""
 
 
 def unknown_method(service: str) -> str:
-    """Return what a call of ``service`` is named whose path no method has."""
+    """Return the name of a call of ``service`` whose path matches no method."""
     return f"{service}.unknown"
 
 
 class Discovery:
-    """Names the method of a call by its verb and path."""
+    """Finds the method of a call by its verb and path."""
 
     def __init__(self) -> None:
+        """Create the finder; each description is read when it is first needed."""
         self._lock = threading.Lock()
         self._trees: dict[str, _Node] = {}
 
     def find(self, service: str, verb: str, path: str) -> Call | None:
-        """Return what ``verb`` on ``path`` (as sent, percent-encoded) calls at ``service``; None if nothing known."""
+        """Return the call of ``verb`` on ``path`` (percent-encoded, as sent) to ``service``, or None if unknown."""
         segments = path.strip("/").split("/")
         documents = DOCUMENTS.get(service)
         if documents is None:
@@ -100,7 +101,7 @@ class Discovery:
         tree = self._tree(documents.get(segments[0]) or documents[""])
         *folders, last = segments
         name, colon, custom = last.rpartition(":")
-        # A colon may begin a custom method, or belong to a name.
+        # A colon may start a custom method, or be part of a name.
         endings = [(name, custom), (last, "")] if colon else [(last, "")]
         for ending, custom_verb in endings:
             for node in _walk(tree, [*folders, ending], 0):
@@ -148,7 +149,7 @@ def _build_tree(document: Document) -> _Node:
             _plant(root, f"download/{method.path}", method.verb, Call(method, document, DOWNLOAD))
         for path in method.media_paths:
             _plant(root, path, method.verb, Call(method, document, UPLOAD))
-            # A resumable upload goes on with PUT and is given up with DELETE, on the same path.
+            # A resumable upload continues with PUT and is cancelled with DELETE, on the same path.
             _plant(root, path, "PUT", Call(method, document, UPLOAD_PART))
             _plant(root, path, "DELETE", Call(method, document, UPLOAD_PART))
     return root
@@ -174,7 +175,7 @@ def _split_custom_verb(segment: str) -> tuple[str, str]:
 
 
 def _walk(node: _Node, segments: list[str], index: int) -> Iterator[_Node]:
-    """Yield the nodes that ``segments`` lead to, literal ones first."""
+    """Yield the nodes that match ``segments``, literal ones first."""
     if index == len(segments):
         yield node
         return

@@ -1,4 +1,4 @@
-"""Writes down what is said between clients and services, so that it can be held against Google's API descriptions."""
+"""Records the exchanges between clients and services, which a test checks against Google's API descriptions."""
 
 from __future__ import annotations
 
@@ -21,47 +21,48 @@ from localcloud.base.http import (
 )
 from localcloud.base.multipart import read_parts
 
-MOST_BYTES = 1 << 20
+LARGEST_BODY_BYTES = 1 << 20
 FILE_NAME = "exchanges.jsonl"
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """One call and its answer."""
+    """One call and its response."""
 
     service: str
     method: str | None
-    """The API's name of the method; None: no method of the API."""
+    """The method's id; None if the API has no such method."""
     kind: str
-    """How the method was called: ``call``, ``upload``, ``upload part``, ``download`` or ``rpc``."""
+    """The kind of the call: ``call``, ``upload``, ``upload part``, ``download`` or ``rpc``."""
     caller: str | None
-    """The function that called, if one did."""
+    """The calling function; None for any other client."""
     verb: str
     path: str
     query: list[tuple[str, str]]
     request: Any
-    """The request's JSON; None if it had none."""
+    """The JSON of the request; None without JSON."""
     status: int | None
-    """None: the call was never answered."""
+    """The HTTP status; None without a response."""
     answer_type: str
+    """The media type of the response."""
     answer: Any
-    """The answer's JSON; None if it had none."""
+    """The JSON of the response; None without JSON."""
     cut: bool = False
-    """Whether a body was too long to be kept."""
+    """Whether a body was too long to record."""
 
 
 class Recorder:
-    """A file of exchanges, one JSON object a line."""
+    """A file of exchanges, one JSON object per line."""
 
     def __init__(self, folder: Path) -> None:
-        """Record to ``folder``, which is created; what is there already is kept."""
+        """Append to the file in ``folder``; create the folder if it does not exist."""
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE_NAME
         self._file = self.path.open("a", encoding="utf-8")
         self._lock = threading.Lock()
 
     def write(self, exchange: Exchange) -> None:
-        """Write ``exchange`` down."""
+        """Append ``exchange``; after ``close`` do nothing."""
         line = json.dumps(vars(exchange), ensure_ascii=False)
         with self._lock:
             if not self._file.closed:
@@ -69,13 +70,13 @@ class Recorder:
                 self._file.flush()
 
     def close(self) -> None:
-        """End the recording."""
+        """Close the file."""
         with self._lock:
             self._file.close()
 
 
 def read_exchanges(path: Path) -> Iterator[Exchange]:
-    """Yield the exchanges of the file ``path`` in the order of their answers."""
+    """Yield the exchanges of the file ``path`` in the order of their responses."""
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             fields = json.loads(line)
@@ -84,7 +85,7 @@ def read_exchanges(path: Path) -> Iterator[Exchange]:
 
 @dataclass
 class Tape:
-    """Listens to one HTTP exchange while it passes by."""
+    """Records one HTTP exchange while it takes place."""
 
     recorder: Recorder
     scope: Scope
@@ -98,15 +99,15 @@ class Tape:
     _answer_headers: dict[str, str] = field(default_factory=dict)
     _is_kept: bool = False
 
-    def hear(self, receive: Receive, send: Send) -> tuple[Receive, Send]:
-        """Return ``receive`` and ``send`` with this tape listening; it is kept before the answer's last part is sent."""
+    def listen(self, receive: Receive, send: Send) -> tuple[Receive, Send]:
+        """Return ``receive`` and ``send`` with recording; the exchange is kept before the response ends."""
 
-        async def heard_receive() -> Message:
+        async def recorded_receive() -> Message:
             message = await receive()
             self._request.add(message.get("body", b""))
             return message
 
-        async def heard_send(message: Message) -> None:
+        async def recorded_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._status = message["status"]
                 self._answer_headers = read_headers(message.get("headers", ()))
@@ -115,10 +116,10 @@ class Tape:
                 self.keep()
             await send(message)
 
-        return heard_receive, heard_send
+        return recorded_receive, recorded_send
 
     def keep(self) -> None:
-        """Write down what was heard, once."""
+        """Write the exchange; the second call does nothing."""
         if not self._is_kept:
             self._is_kept = True
             self.recorder.write(self._exchange())
@@ -142,20 +143,20 @@ class Tape:
 
 @dataclass
 class _Body:
-    """A body, as far as it is worth keeping."""
+    """The content of a body; none if it is too long."""
 
     content: bytearray = field(default_factory=bytearray)
     cut: bool = False
 
     def add(self, data: bytes) -> None:
-        if self.cut or len(self.content) + len(data) > MOST_BYTES:
+        if self.cut or len(self.content) + len(data) > LARGEST_BODY_BYTES:
             self.cut = True
             self.content.clear()
         else:
             self.content += data
 
     def json(self, headers: dict[str, str]) -> Any:
-        """Return the body's JSON: all of it, or the first part of a multipart/related one."""
+        """Return the JSON of the body, or of the first part of a multipart/related body."""
         content = bytes(self.content)
         if self.cut or not content:
             return None
@@ -177,5 +178,5 @@ class _Body:
 
 
 def read_headers(headers: Any) -> dict[str, str]:
-    """Return ASGI ``headers`` by their names in lower case."""
+    """Return ASGI ``headers`` by name in lower case."""
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}

@@ -1,1 +1,1 @@
-"""What every call to a service passes: naming, callers, faults and recording."""
+"""The layer in front of every service: it names calls, identifies callers, applies faults and records."""

@@ -1,4 +1,4 @@
-"""Counts the functions' calls, so that a test can order something for exactly the n-th."""
+"""The log of the functions' calls, so that a fault rule can name the n-th call."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from typing import Any
 
 
 class Calls:
-    """The calls of functions to services in their order, since counting began."""
+    """The calls of functions to services, in order, since counting began.
+
+    Attributes:
+        counting: Whether calls are counted; off at first, because counting slows each call slightly.
+    """
 
     def __init__(self) -> None:
+        """Create an empty log; counting is off."""
         self._lock = threading.Lock()
         self._counted: list[tuple[str, str, str]] = []
         self.counting = False
 
     def begin(self) -> None:
-        """Forget what was counted and count from now on. Until then nothing is, because it costs a little."""
+        """Empty the log, and count from now on."""
         with self._lock:
             self._counted = []
             self.counting = True
@@ -26,7 +31,7 @@ class Calls:
             self._counted.append((service, method, caller))
 
     def describe(self, caller: str | None = None) -> list[dict[str, Any]]:
-        """Return the calls, of ``caller`` or of all functions; ``n`` is what a rule about them has as ``nth``."""
+        """Return the calls of ``caller``, or of all functions; ``n`` is the ``nth`` of a fault rule."""
         with self._lock:
             chosen = [each for each in self._counted if caller in (None, each[2])]
         return [

@@ -1,4 +1,4 @@
-"""Finds out which function a call comes from: the process that holds the calling end of the connection."""
+"""Identifies the function that makes a call: its process holds the calling end of the connection."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ import psutil
 
 
 class Callers:
-    """Knows the functions' processes and their children by the connections that they hold."""
+    """Finds functions by the connections that their processes hold."""
 
     def __init__(self, leaders: Callable[[], Mapping[str, int]]) -> None:
-        """``leaders`` tells the process id that each running function was started with, by the function's name."""
+        """Look among the processes of ``leaders``: the first process id of each running function, by name."""
         self._leaders = leaders
         self._families: dict[int, list[int]] = {}
         self._lock = threading.Lock()
 
     def of_connection(self, port: int, server_port: int) -> str | None:
-        """Return the function that the TCP connection from ``port`` to ``server_port``, both here, comes from.
+        """Return the function that holds the local TCP connection from ``port`` to ``server_port``, or None.
 
-        None: no function. The calling port alone does not tell: the kernel gives one to several connections at once, if
-        they lead to different servers.
+        Both ports are needed: the kernel uses one calling port for several connections to different servers.
         """
         holds = _holder_of(port, server_port)
         for function, leader in self._leaders().items():
@@ -33,7 +32,7 @@ class Callers:
         return None
 
     def _family(self, leader: int) -> list[int]:
-        """Return ``leader`` and its children, looked for once: gunicorn's worker lives as long as its master."""
+        """Return ``leader`` and its children; cached, because gunicorn's worker lives as long as its master."""
         with self._lock:
             family = self._families.get(leader)
             if family is None or not all(map(psutil.pid_exists, family)):
@@ -54,14 +53,14 @@ def _children(leader: int) -> Iterator[int]:
 def _holder_of(port: int, server_port: int) -> Callable[[int], bool]:
     """Return a test whether a process holds the end ``port`` of a TCP connection to ``server_port``."""
     if sys.platform == "linux":
-        # Two orders of magnitude faster than asking psutil, which reads the table again for each process.
+        # A hundred times faster than psutil, which reads the table again for each process.
         names = {f"socket:[{inode}]" for inode in _inodes(port, server_port)}
         return lambda pid: any(name in names for name in _open_files(pid))
     return lambda pid: (port, server_port) in _connections(pid)
 
 
 def _inodes(port: int, server_port: int) -> Iterator[str]:
-    """Yield the sockets on ``port`` of this machine whose connection leads to ``server_port``.
+    """Yield the inodes of the local sockets on ``port`` that are connected to ``server_port``.
 
     https://docs.kernel.org/networking/proc_net_tcp.html
     """
@@ -76,14 +75,14 @@ def _inodes(port: int, server_port: int) -> Iterator[str]:
 
 
 def _open_files(pid: int) -> Iterator[str]:
-    with contextlib.suppress(OSError):  # the process ends meanwhile
+    with contextlib.suppress(OSError):  # The process may end meanwhile.
         for file in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(OSError):  # it is closed meanwhile
+            with contextlib.suppress(OSError):  # The file may be closed meanwhile.
                 yield str(file.readlink())
 
 
 def _connections(pid: int) -> set[tuple[int, int]]:
-    """Return the ports, here and there, of a process's TCP connections."""
+    """Return the local and remote ports of a process's TCP connections."""
     try:
         connections = psutil.Process(pid).net_connections("tcp")
     except psutil.Error:

@@ -1,6 +1,6 @@
-"""What stands before every service: it names each call, finds out who calls, lets faults happen and records.
+"""The layer in front of every service: it names each call, identifies the caller, applies faults and records.
 
-With no fault, no counting and no recording it stands aside, and a call costs one look at that.
+Without fault rules, counting and recording, it passes each call straight to the service.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Caller = Callable[[], str | None]
 
 
 class Front:
-    """The one place that every call passes."""
+    """Observes every call and applies faults to it."""
 
     def __init__(
         self,
@@ -45,7 +45,16 @@ class Front:
         clock: Clock,
         recorder: Recorder | None = None,
     ) -> None:
-        """``kill`` ends the processes of a function at once."""
+        """Create the front of all services.
+
+        Args:
+            faults: The active fault rules.
+            calls: The log of the functions' calls.
+            callers: Identifies the calling function.
+            kill: Kills the processes of a function, by its name.
+            clock: The clock of delays.
+            recorder: Records every exchange; None records nothing.
+        """
         self._faults = faults
         self._calls = calls
         self._callers = callers
@@ -56,11 +65,11 @@ class Front:
         self._effects = HttpEffects(self._waiting, kill)
 
     def stop(self) -> None:
-        """End what waits because of a rule."""
+        """End the waits of delayed calls."""
         self._waiting.stop()
 
     def wrap(self, app: ASGIApp, service: str) -> ASGIApp:
-        """Return ``app``, which serves the API of ``service``, with this front before it."""
+        """Return ``app``, the API of ``service``, behind this front."""
 
         async def fronted(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http" and self._watching():
@@ -71,7 +80,7 @@ class Front:
         return fronted
 
     def interceptor(self, port: Callable[[], int]) -> grpc.ServerInterceptor:
-        """Return the front as gRPC servers take it; it is Pub/Sub's. ``port`` tells where that serves, once it does."""
+        """Return the front as an interceptor of Pub/Sub's gRPC server; ``port`` returns that server's port."""
 
         def caller_at(calling_port: int) -> str | None:
             return self._callers.of_connection(calling_port, port())
@@ -80,7 +89,7 @@ class Front:
             watching=self._watching,
             caller_at=caller_at,
             decide=self._decide_rpc,
-            listen=self._record_rpc,
+            record=self._record_rpc,
             waiting=self._waiting,
             kill=self._kill,
         )
@@ -97,15 +106,15 @@ class Front:
         if self._recorder is not None:
             kind = call.kind if call is not None else CALL
             tape = Tape(self._recorder, scope, service=service, method=method, kind=kind, caller=caller)
-            receive, send = tape.hear(receive, send)
+            receive, send = tape.listen(receive, send)
         try:
             if rule is None:
                 await app(scope, receive, send)
             else:
-                await self._effects.meet(rule, caller, app, scope, receive, send)
+                await self._effects.apply(rule, caller, app, scope, receive, send)
         finally:
             if tape is not None:
-                tape.keep()  # if it was never answered
+                tape.keep()  # Keeps a call without a response too.
 
     def _decide(self, service: str, method: str, caller: Caller) -> Rule | None:
         if self._calls.counting and (function := caller()) is not None:

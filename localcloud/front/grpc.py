@@ -1,4 +1,4 @@
-"""Pub/Sub's gRPC calls as the front sees them: their names, who calls, and the faults that they meet."""
+"""The front of Pub/Sub's gRPC server: it names each RPC, identifies the caller, applies faults and records."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from localcloud.apis.rpc_names import METHODS
+from localcloud.base.api_errors import NAME_BY_HTTP_STATUS
 from localcloud.faults.rules import (
     Delay,
     Kill,
@@ -20,26 +21,12 @@ from localcloud.faults.rules import (
 )
 from localcloud.front.http_effects import Waiting
 
-# What gRPC calls an HTTP status. https://cloud.google.com/apis/design/errors#handling_errors
-STATUS_CODES = {
-    400: grpc.StatusCode.INVALID_ARGUMENT,
-    401: grpc.StatusCode.UNAUTHENTICATED,
-    403: grpc.StatusCode.PERMISSION_DENIED,
-    404: grpc.StatusCode.NOT_FOUND,
-    409: grpc.StatusCode.ALREADY_EXISTS,
-    412: grpc.StatusCode.FAILED_PRECONDITION,
-    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    499: grpc.StatusCode.CANCELLED,
-    500: grpc.StatusCode.INTERNAL,
-    501: grpc.StatusCode.UNIMPLEMENTED,
-    503: grpc.StatusCode.UNAVAILABLE,
-    504: grpc.StatusCode.DEADLINE_EXCEEDED,
-}
-
 Caller = Callable[[], str | None]
 Decide = Callable[[str, Caller], Rule | None]
+"""Returns the rule that applies to a call, by its method and its caller."""
 Behaviour = Callable[[Any, grpc.ServicerContext], Any]
-Listen = Callable[[str, Caller, Any, Any], None]
+Record = Callable[[str, Caller, Any, Any], None]
+"""Records a call: its method, its caller, the request and the response."""
 
 
 class FrontInterceptor(grpc.ServerInterceptor):
@@ -51,17 +38,24 @@ class FrontInterceptor(grpc.ServerInterceptor):
         watching: Callable[[], bool],
         caller_at: Callable[[int], str | None],
         decide: Decide,
-        listen: Listen,
+        record: Record,
         waiting: Waiting,
         kill: Callable[[str], None],
     ) -> None:
-        """``caller_at`` tells which function calls from a port, ``decide`` the rule that a call of a method meets;
-        ``listen`` is told what was said.
+        """Create the interceptor.
+
+        Args:
+            watching: Returns whether calls need attention; otherwise they pass untouched.
+            caller_at: Returns the function that calls from a port, or None.
+            decide: Returns the rule that applies to a call.
+            record: Records a call that has a response.
+            waiting: Waits for delayed calls.
+            kill: Kills the processes of a function, by its name.
         """
         self._watching = watching
         self._caller_at = caller_at
         self._decide = decide
-        self._listen = listen
+        self._record = record
         self._waiting = waiting
         self._kill = kill
 
@@ -70,6 +64,7 @@ class FrontInterceptor(grpc.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler | None],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler | None:
+        """Return the handler of an RPC, watched if calls need attention."""
         handler: Any = continuation(handler_call_details)
         if handler is None or not self._watching():
             return handler
@@ -89,45 +84,46 @@ class FrontInterceptor(grpc.ServerInterceptor):
             caller = self._caller_of(context)
             rule = self._decide(method, caller)
             if rule is None:
-                answer = behaviour(request, context)
+                response = behaviour(request, context)
             elif rule.when == "before":
-                self._meet(rule, caller, context)
-                answer = behaviour(request, context)
+                self._apply(rule, caller, context)
+                response = behaviour(request, context)
             else:
-                answer = behaviour(request, context)
-                self._meet(rule, caller, context, size=answer.ByteSize())
-            self._listen(method, caller, request, answer)
-            return answer
+                response = behaviour(request, context)
+                self._apply(rule, caller, context, size=response.ByteSize())
+            self._record(method, caller, request, response)
+            return response
 
         return watched
 
     def _stream(self, method: str, behaviour: Behaviour) -> Behaviour:
-        """Watch a stream: what comes before takes effect when it opens, what comes after at its first answer."""
+        """Watch a stream: a ``before`` rule applies when it opens, an ``after`` rule at its first response."""
 
         def watched(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
             caller = self._caller_of(context)
             rule = self._decide(method, caller)
             if rule is not None and rule.when == "before":
-                self._meet(rule, caller, context)
-            answers = behaviour(requests, context)
+                self._apply(rule, caller, context)
+            responses = behaviour(requests, context)
             if rule is not None and rule.when == "after":
-                for answer in answers:
-                    self._meet(rule, caller, context, size=answer.ByteSize())
-                    yield answer
+                for response in responses:
+                    self._apply(rule, caller, context, size=response.ByteSize())
+                    yield response
                     break
-            yield from answers
+            yield from responses
 
         return watched
 
     def _caller_of(self, context: grpc.ServicerContext) -> Caller:
-        # The caller's address reads ``ipv4:127.0.0.1:43210``.
+        # The caller's address is of the form ``ipv4:127.0.0.1:43210``.
         return partial(self._caller_at, int(context.peer().rpartition(":")[2]))
 
-    def _meet(self, rule: Rule, caller: Caller, context: grpc.ServicerContext, *, size: int = 0) -> None:
-        """Let the call meet ``rule``; a call that gets no answer of its own ends here with an exception."""
+    def _apply(self, rule: Rule, caller: Caller, context: grpc.ServicerContext, *, size: int = 0) -> None:
+        """Apply ``rule`` to a call; a call that must not get its own response ends here with an exception."""
         match rule.effect:
             case Status(status=status, reason=reason):
-                context.abort(STATUS_CODES.get(status, grpc.StatusCode.UNKNOWN), f"{reason}: ordered by a fault rule")
+                code = grpc.StatusCode[NAME_BY_HTTP_STATUS.get(status, "UNKNOWN")]
+                context.abort(code, f"{reason}: a fault rule caused this error")
             case Delay(seconds=seconds):
                 self._waiting.wait(seconds)
             case Slow(bytes_per_second=rate):
@@ -137,5 +133,5 @@ class FrontInterceptor(grpc.ServerInterceptor):
                     self._kill(function)
                 context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
             case Reset() | LoseAnswer():
-                # A server cannot break one call's connection; this is what the client's end makes of a broken one.
+                # A server cannot break the connection of one call, so send the error that a client sees then.
                 context.abort(grpc.StatusCode.UNAVAILABLE, "recvmsg:Connection reset by peer")

@@ -1,4 +1,4 @@
-"""Lets an HTTP call meet its fault: a wrong status, a broken connection, a wait, or the caller's end."""
+"""Applies fault rules to HTTP calls: an error status, a broken connection, a wait, or the death of the caller."""
 
 from __future__ import annotations
 
@@ -35,23 +35,24 @@ SLICES_PER_SECOND = 10
 
 
 class Waiting:
-    """Waits by the cloud's own clock, until the cloud stops."""
+    """Waits by the cloud's clock; every wait ends when the cloud stops."""
 
     def __init__(self, clock: Clock) -> None:
+        """Wait by ``clock``."""
         self._clock = clock
         self._stopping = threading.Event()
         self._threads = ThreadPoolExecutor(MOST_WAITING_CALLS, thread_name_prefix="waiting")
 
     def wait(self, seconds: float) -> None:
-        """Hold up this thread for ``seconds``."""
+        """Block this thread for ``seconds``."""
         self._clock.wait(self._stopping, seconds)
 
     async def wait_aside(self, seconds: float) -> None:
-        """Hold up this task for ``seconds`` and nothing else."""
+        """Suspend this task for ``seconds`` without blocking the event loop."""
         await asyncio.get_running_loop().run_in_executor(self._threads, self.wait, seconds)
 
     def stop(self) -> None:
-        """End all waiting."""
+        """End all waits."""
         self._stopping.set()
         self._threads.shutdown()
 
@@ -60,21 +61,21 @@ class HttpEffects:
     """Applies rules to calls of ASGI applications."""
 
     def __init__(self, waiting: Waiting, kill: Callable[[str], None]) -> None:
-        """``kill`` ends a function's processes at once."""
+        """Wait by ``waiting``; ``kill`` kills the processes of a function, by its name."""
         self._waiting = waiting
         self._kill = kill
 
-    async def meet(
+    async def apply(
         self, rule: Rule, caller: Callable[[], str | None], app: ASGIApp, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Have ``app`` serve the call as far as ``rule`` lets it."""
-        answer: list[Message] = []
+        """Serve a call by ``app``, with the effect of ``rule``."""
+        response: list[Message] = []
 
         async def keep(message: Message) -> None:
-            answer.append(message)
+            response.append(message)
 
         if rule.when == "after" and not isinstance(rule.effect, Slow):
-            # The call takes effect, and its answer is kept from the caller.
+            # The call takes effect, but its response is held back.
             await app(scope, receive, keep)
         match rule.effect:
             case Slow(bytes_per_second=rate):
@@ -83,7 +84,7 @@ class HttpEffects:
                 await self._waiting.wait_aside(seconds)
                 if rule.when == "before":
                     await app(scope, receive, send)
-                for message in answer:
+                for message in response:
                     await send(message)
             case Status() as effect:
                 if rule.when == "before":
@@ -115,14 +116,14 @@ class HttpEffects:
 
 
 async def _send_error(effect: Status, send: Send) -> None:
-    body = json.dumps(error_body(effect.status, "This was ordered by a fault rule.", reason=effect.reason)).encode()
+    body = json.dumps(error_body(effect.status, "A fault rule caused this error.", reason=effect.reason)).encode()
     headers = [(b"content-type", b"application/json; charset=UTF-8"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": effect.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
 async def _read_to_the_end(receive: Receive) -> None:
-    """Take the whole request in: a client that is still sending would see a broken connection and not the status."""
+    """Read the whole request: a client that is still sending would see a broken connection, not the status."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
@@ -130,10 +131,10 @@ async def _read_to_the_end(receive: Receive) -> None:
 
 
 async def _hang_up(scope: Scope, receive: Receive, *, reset: bool) -> None:
-    """Close the call's connection without a word, or with a TCP reset, and wait until it is closed."""
+    """Close the connection of a call, without a response or with a TCP reset, and wait until it is closed."""
     connection: Connection = scope["state"]["connection"]
     if reset:
-        # Closing a socket that lingers for no time sends a reset instead of an end.
+        # With a linger time of 0, closing the socket sends a reset.
         lingering = struct.pack("ii", 1, 0)
         connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering)
     connection.transport.abort()

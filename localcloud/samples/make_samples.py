@@ -1,11 +1,11 @@
-"""Makes the files of the sample tables.
+"""Creates the files of the sample tables.
 
     python -m localcloud.samples.make_samples
 
-Stories and their authors are invented. The stories' titles are those of ``examples/titles.csv`` that are held
-out and further ones in the same three manners, so that no classifier trained on the others has seen any of them. The
-host of a story's ``url`` names the publisher; it ends in ``.example`` and so leads nowhere (RFC 2606). There are no
-comments: they have no title, and the tutorial's statement predicts on every row.
+The stories and their authors are invented. Their titles are the held-out titles of ``examples/titles.csv`` and further
+ones from the same generator, so that no classifier trained on the other titles has seen them. The host of a story's
+``url`` names the publisher and ends in ``.example``, which never resolves (RFC 2606). There are no comments, because
+they have no title and the tutorial's statement predicts on every row.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FIRST_TIME = int(datetime(2026, 1, 5, 8, tzinfo=UTC).timestamp())
 AUTHORS = ("hollowpine", "tessel", "mkoru", "paperlane", "vint", "obsid", "quaymaster", "ninebark", "dorrit", "elmer_w")
 
 IMAGES = "gs://cloud-samples-data/generative-ai/image"
-# (what is asked, the file it is asked about, that file's type)
+# The question, the file that it is about, and the type of that file.
 QUESTIONS = (
     ("Which objects stand on the table? Answer with a list.", f"{IMAGES}/office-desk.jpeg", "image/jpeg"),
     ("What kind of room is this, and how do you know?", f"{IMAGES}/living-room.png", "image/png"),
@@ -61,7 +61,7 @@ def make_hacker_news() -> Iterator[dict[str, Any]]:
 
 
 def unseen_titles() -> Iterator[Title]:
-    """Yield titles that are not among the training titles: those held out, then those the generator goes on with."""
+    """Yield titles that are not training titles: first the held-out ones, then the generator's next ones."""
     shipped = make_rows()
     yield from (Title(row["title"], row["publisher"]) for row in shipped if row["split"] == "heldout")
     yield from islice(endless_titles(SEED), len(shipped), None)
@@ -80,7 +80,7 @@ def _story(title: Title, chooser: random.Random) -> dict[str, Any]:
 
 
 def make_batch_requests() -> Iterator[dict[str, Any]]:
-    """Yield rows whose ``request`` is a GenerateContentRequest: text alone, or text about a file in Cloud Storage."""
+    """Yield rows whose ``request`` is a GenerateContentRequest: text, or text about a file in Cloud Storage."""
     for number, (question, uri, mime_type) in enumerate(QUESTIONS, start=1):
         parts: list[dict[str, Any]] = [{"text": question}]
         if uri:
@@ -90,13 +90,13 @@ def make_batch_requests() -> Iterator[dict[str, Any]]:
 
 
 def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write ``rows`` to ``path`` as compressed lines of JSON."""
+    """Write ``rows`` to ``path`` as gzipped lines of JSON."""
     lines = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
     path.write_bytes(gzip.compress(lines.encode(), mtime=0))
 
 
 def write_samples(folder: Path) -> None:
-    """Write the files of all sample tables into ``folder``."""
+    """Write the files of all sample tables to ``folder``."""
     write_lines(folder / "hacker_news.jsonl.gz", make_hacker_news())
     write_lines(folder / "batch_requests.jsonl.gz", make_batch_requests())
 

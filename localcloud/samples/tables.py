@@ -1,4 +1,4 @@
-"""The sample tables: where each lies, what columns it has, and its rows, read from a file beside this."""
+"""The sample tables: their names, locations, columns and rows. The rows are in files of this package."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class SampleTable:
-    """A table that the local BigQuery starts with."""
+    """A table that the local BigQuery contains at the start."""
 
     table: str
-    """Its full name, ``project.dataset.table``."""
+    """The full name, ``project.dataset.table``."""
     location: str
-    """The location of its dataset."""
+    """The location of the dataset."""
     schema: list[dict[str, Any]]
-    """Its columns as the REST API's TableFieldSchema."""
+    """The columns, as the REST API's TableFieldSchema."""
     rows: tuple[dict[str, Any], ...]
-    """Its rows, every column of each: a TIMESTAMP is an aware datetime, JSON its text."""
+    """The rows with all columns: a TIMESTAMP is an aware datetime, JSON is text."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ _SHIPPED = (
         },
         "hacker_news.jsonl.gz",
     ),
-    # A Gemini batch reads its requests from a single region, so these do not lie in US:
+    # A Gemini batch reads its requests from a single region, so this table is not in US:
     # https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-from-bigquery
     _Shipped(
         "storage-samples.generative_ai.batch_requests_for_multimodal_input_2",
@@ -68,12 +68,12 @@ _SHIPPED = (
     ),
 )
 
-# How a value in the file becomes what a table is written with; all other types are in JSON what they are in Python.
+# How to convert a value of the file into a value of a row. Other types need no conversion.
 _FROM_JSON: dict[str, Callable[[Any], Any]] = {"TIMESTAMP": datetime.fromisoformat, "JSON": json.dumps}
 
 
 def sample_tables() -> Iterator[SampleTable]:
-    """Yield every sample table with all its rows."""
+    """Yield every sample table with its rows."""
     for shipped in _SHIPPED:
         yield SampleTable(
             table=shipped.table,

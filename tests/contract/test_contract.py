@@ -1,4 +1,4 @@
-"""The contract check finds what Google's API descriptions do not allow: each case is one exchange that breaks one rule."""
+"""The contract check finds breaches of Google's API descriptions: each case is an exchange that breaks one rule."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def contract() -> Contract:
 
 
 @pytest.mark.parametrize("exchange", [INSERT_JOB, GET_OBJECT, CREATE_BATCH], ids=lambda each: each.method)
-def test_what_is_allowed_is_no_breach(contract: Contract, exchange: Exchange) -> None:
+def test_an_allowed_exchange_has_no_breach(contract: Contract, exchange: Exchange) -> None:
     assert contract.breaches_of_request(exchange) == []
     assert contract.breaches_of_answer(exchange) == []
 
@@ -76,73 +76,83 @@ def test_what_is_allowed_is_no_breach(contract: Contract, exchange: Exchange) ->
 @pytest.mark.parametrize(
     ("exchange", "breach"),
     [
-        (replace(INSERT_JOB, path="/bigquery/v2/projects/p/job"), "POST /bigquery/v2/projects/p/job is no method of"),
+        (
+            replace(INSERT_JOB, path="/bigquery/v2/projects/p/job"),
+            "POST /bigquery/v2/projects/p/job is not a method of",
+        ),
         (replace(INSERT_JOB, query=[("dryRun", "true")]), "there is no parameter dryRun"),
         (
             replace(INSERT_JOB, request={"configuration": {"query": {"sql": ""}}}),
             "configuration.query has no field sql",
         ),
-        (replace(INSERT_JOB, request={"configuration": []}), "request.configuration is no object: []"),
-        (replace(INSERT_JOB, request={"configuration": {"dryRun": "yes"}}), "dryRun is no boolean: 'yes'"),
-        (replace(INSERT_JOB, request={"configuration": {"jobTimeoutMs": "1 s"}}), "jobTimeoutMs is no int64: '1 s'"),
-        (replace(GET_OBJECT, query=[("generation", "x")]), "the parameter generation is no int64: x"),
-        (replace(GET_OBJECT, query=[("projection", "none")]), "the parameter projection is none of ['full', 'noAcl']"),
-        (replace(GET_OBJECT, query=[("softDeleted", "perhaps")]), "the parameter softDeleted is no boolean: perhaps"),
+        (replace(INSERT_JOB, request={"configuration": []}), "request.configuration is not of type object: []"),
+        (replace(INSERT_JOB, request={"configuration": {"dryRun": "yes"}}), "dryRun is not of type boolean: 'yes'"),
+        (
+            replace(INSERT_JOB, request={"configuration": {"jobTimeoutMs": "1 s"}}),
+            "jobTimeoutMs is not of format int64: '1 s'",
+        ),
+        (replace(GET_OBJECT, query=[("generation", "x")]), "the parameter generation is not of type int64: x"),
+        (
+            replace(GET_OBJECT, query=[("projection", "none")]),
+            "the parameter projection is not one of ['full', 'noAcl']",
+        ),
+        (
+            replace(GET_OBJECT, query=[("softDeleted", "perhaps")]),
+            "the parameter softDeleted is not of type boolean: perhaps",
+        ),
         (replace(GET_OBJECT, request={"name": "x"}), "the method takes no body"),
         (
             replace(GET_OBJECT, verb="GET", path="/storage/v1/b", query=[]),
             "the parameter project is required",
         ),
-        (replace(CREATE_BATCH, request={"labels": {"a": 1}}), "request.labels.a is no string: 1"),
+        (replace(CREATE_BATCH, request={"labels": {"a": 1}}), "request.labels.a is not of type string: 1"),
     ],
 )
-def test_a_request_that_is_not_allowed_is_found(contract: Contract, exchange: Exchange, breach: str) -> None:
+def test_a_breach_in_a_request_is_found(contract: Contract, exchange: Exchange, breach: str) -> None:
     assert any(breach in each for each in contract.breaches_of_request(exchange))
 
 
 @pytest.mark.parametrize(
     ("exchange", "answer", "breach"),
     [
-        (INSERT_JOB, {"jobReference": {"jobid": "x"}}, "answer.jobReference has no field jobid in JobReference"),
-        (INSERT_JOB, {"statistics": {"creationTime": 1}}, "answer.statistics.creationTime is no string: 1"),
-        (INSERT_JOB, {"statistics": {"completionRatio": "0.5"}}, "completionRatio is no number: '0.5'"),
-        (INSERT_JOB, {"status": None}, "answer.status is no object: None"),
-        (INSERT_JOB, {"configuration": {"dryRun": 1}}, "answer.configuration.dryRun is no boolean: 1"),
-        (INSERT_JOB, None, "the answer has no JSON body, but is a Job"),
-        (GET_OBJECT, {"timeCreated": "yesterday"}, "answer.timeCreated is no date-time: 'yesterday'"),
-        (GET_OBJECT, {"acl": {}}, "answer.acl is no array: {}"),
-        (replace(CREATE_BATCH, query=[]), {"state": 2}, "answer.state is no string: 2"),
-        (CREATE_BATCH, {"state": "JOB_STATE_DONE"}, "answer.state is none of"),
+        (INSERT_JOB, {"jobReference": {"jobid": "x"}}, "response.jobReference has no field jobid in JobReference"),
+        (INSERT_JOB, {"statistics": {"creationTime": 1}}, "response.statistics.creationTime is not of type string: 1"),
+        (INSERT_JOB, {"statistics": {"completionRatio": "0.5"}}, "completionRatio is not of type number: '0.5'"),
+        (INSERT_JOB, {"status": None}, "response.status is not of type object: None"),
+        (INSERT_JOB, {"configuration": {"dryRun": 1}}, "response.configuration.dryRun is not of type boolean: 1"),
+        (INSERT_JOB, None, "the response has no JSON body, but must be a Job"),
+        (GET_OBJECT, {"timeCreated": "yesterday"}, "response.timeCreated is not of format date-time: 'yesterday'"),
+        (GET_OBJECT, {"acl": {}}, "response.acl is not of type array: {}"),
+        (replace(CREATE_BATCH, query=[]), {"state": 2}, "response.state is not of type string: 2"),
+        (CREATE_BATCH, {"state": "JOB_STATE_DONE"}, "response.state is not one of"),
     ],
 )
-def test_an_answer_that_is_not_allowed_is_found(
-    contract: Contract, exchange: Exchange, answer: Any, breach: str
-) -> None:
+def test_a_breach_in_a_response_is_found(contract: Contract, exchange: Exchange, answer: Any, breach: str) -> None:
     assert any(breach in each for each in contract.breaches_of_answer(replace(exchange, answer=answer)))
 
 
 @pytest.mark.parametrize(
     ("body", "breach"),
     [
-        (None, "the 404 has no error in its body"),
-        ({"detail": "Not Found"}, "the 404 has no error in its body"),
-        ({"error": {"code": "404", "message": "x"}}, "error.code is '404', but the status 404"),
+        (None, "the body of the 404 has no error"),
+        ({"detail": "Not Found"}, "the body of the 404 has no error"),
+        ({"error": {"code": "404", "message": "x"}}, "error.code is '404', but the status is 404"),
         ({"error": {"code": 404}}, "error.message is None"),
         ({"error": {"code": 404, "message": "x", "type": "y"}}, "error has no field type"),
         ({"error": {"code": 404, "message": "x", "errors": [{"message": "x"}]}}, "error.errors[] lacks reason"),
     ],
 )
-def test_an_error_that_is_not_in_googles_form_is_found(contract: Contract, body: Any, breach: str) -> None:
-    refused = replace(GET_OBJECT, status=404, answer=body)
-    assert any(breach in each for each in contract.breaches_of_answer(refused))
+def test_an_error_body_that_is_not_in_googles_form_is_found(contract: Contract, body: Any, breach: str) -> None:
+    rejected = replace(GET_OBJECT, status=404, answer=body)
+    assert any(breach in each for each in contract.breaches_of_answer(rejected))
 
 
-def test_a_refused_download_may_tell_in_plain_words(contract: Contract) -> None:
-    refused = replace(GET_OBJECT, status=404, query=[("alt", "media")], answer_type="text/html", answer=None)
-    assert contract.breaches_of_answer(refused) == []
+def test_the_error_of_a_download_may_be_plain_text(contract: Contract) -> None:
+    rejected = replace(GET_OBJECT, status=404, query=[("alt", "media")], answer_type="text/html", answer=None)
+    assert contract.breaches_of_answer(rejected) == []
 
 
-def test_media_is_not_taken_for_a_resource(contract: Contract) -> None:
+def test_media_is_not_checked_as_a_resource(contract: Contract) -> None:
     upload = replace(
         GET_OBJECT,
         verb="POST",
@@ -197,7 +207,7 @@ def test_media_is_not_taken_for_a_resource(contract: Contract) -> None:
         ),
     ],
 )
-def test_calls_are_named_as_google_names_them(service: str, verb: str, path: str, method: str, kind: str) -> None:
+def test_a_call_has_the_name_of_its_method(service: str, verb: str, path: str, method: str, kind: str) -> None:
     call = Discovery().find(service, verb, path)
     assert call is not None
     assert (call.method.id, call.kind) == (method, kind)

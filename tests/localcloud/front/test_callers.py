@@ -1,4 +1,4 @@
-"""Which process a call comes from."""
+"""Callers: the function behind a connection."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def server() -> socket.socket:
 
 
 def reusing(port: int = 0) -> socket.socket:
-    """Return a socket on ``port`` that others may be on as well."""
+    """Return a socket on ``port`` that shares the port with other sockets."""
     sharing = socket.socket()
     sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sharing.bind((HOST, port))
     return sharing
 
 
-def test_a_caller_is_known_by_both_ends_of_the_connection_because_a_port_may_have_several() -> None:
+def test_a_caller_that_shares_its_port_with_another_process_is_found_by_both_ports() -> None:
     with server() as called, server() as other, reusing() as caller:
         port = caller.getsockname()[1]
         caller.connect(called.getsockname())
@@ -30,10 +30,10 @@ def test_a_caller_is_known_by_both_ends_of_the_connection_because_a_port_may_hav
             subprocess.Popen(
                 [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[caller.fileno()]
             ) as function,
-            reusing(port) as somebody,
+            reusing(port) as another,
         ):
-            caller.close()  # from now on only the function holds it
-            somebody.connect(other.getsockname())
+            caller.close()  # Now only the function holds the connection.
+            another.connect(other.getsockname())
             callers = Callers(lambda: {"work": function.pid})
 
             assert callers.of_connection(port, called.getsockname()[1]) == "work"

@@ -220,7 +220,7 @@ class LocalCloud:
         self.eventarc = Eventarc(
             self.pubsub.broker, self.storage.store, clock=clock, project=project, location=config.location
         )
-        self.scheduler = Scheduler(self.pubsub.broker, clock=clock, project=project, location=config.location)
+        self.scheduler = Scheduler(self.pubsub.broker, clock=clock)
         self.quotas = Quotas(self.storage, self.bigquery)
         fronted = {
             "storage": self.storage.app,

@@ -1,4 +1,4 @@
-"""The time, as something that is handed in: a test moves it on by itself instead of sleeping."""
+"""Clocks that services receive as an argument, so that a test can advance the time instead of sleeping."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time and waits for it to pass."""
+    """The current time, and a way to wait for it to pass."""
 
     def now(self) -> datetime:
-        """Return the present moment in UTC."""
+        """Return the current time in UTC."""
         ...
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
@@ -21,37 +21,42 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own time."""
+    """The clock of the machine."""
 
     def now(self) -> datetime:
+        """Return the current time in UTC."""
         return datetime.now(UTC)
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Wait until ``event`` is set or ``seconds`` have passed; return whether it was set."""
         return event.wait(seconds)
 
 
 class ManualClock:
-    """A time that passes only when ``advance`` is called."""
+    """A clock that moves only when ``advance`` is called."""
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+        """Stop the clock at ``start``."""
         self._now = start
         self._moved = threading.Condition()
 
     def now(self) -> datetime:
+        """Return the time to which the clock was advanced, in UTC."""
         with self._moved:
             return self._now
 
     def advance(self, seconds: float) -> None:
-        """Move the time on by ``seconds`` and wake whoever waits for it."""
+        """Advance the clock by ``seconds`` and wake the threads that wait for it."""
         with self._moved:
             self._now += timedelta(seconds=seconds)
             self._moved.notify_all()
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Wait until ``event`` is set or the clock is ``seconds`` further; return whether the event was set."""
         with self._moved:
             until = self._now + timedelta(seconds=seconds)
             while not event.is_set() and self._now < until:
-                # The event is set without this condition being notified, so it is looked at in real time.
+                # Setting the event does not notify this condition, so poll it in real time.
                 self._moved.wait(0.01)
         return event.is_set()
 
@@ -62,5 +67,5 @@ def rfc3339(moment: datetime) -> str:
 
 
 def monotonic() -> float:
-    """Return seconds of a clock that never goes back, for measuring how long something took."""
+    """Return the seconds of a clock that never goes back, to measure durations."""
     return time.monotonic()

@@ -1,7 +1,7 @@
-"""A service-account key file whose token endpoint is the local cloud, so that clients sign in as they do at Google.
+"""A service account key whose token endpoint is the local cloud, so that clients sign in as they do at Google.
 
-The key is real and made anew at each start; the tokens are opaque strings that no local service asks for. They only
-tell BigQuery whose a job is.
+The key is real and new at each start. The tokens are opaque strings, which no local service requires; BigQuery uses them
+to find out which account a job belongs to.
 """
 
 from __future__ import annotations
@@ -31,12 +31,16 @@ TOKEN_PREFIX = "ya29.local-"
 
 
 class Credentials:
-    """The runtime account's key, and the endpoint that turns what is signed with it into tokens."""
+    """The key of the runtime account, and the endpoint that exchanges assertions signed with it for tokens."""
 
     def __init__(self, *, project: str, account: str, token_uri: str, clock: Clock) -> None:
-        """Make a fresh key for ``account`` (its id, without the domain) of ``project``.
+        """Generate a key.
 
-        ``token_uri`` is the address that clients ask for tokens: where ``app`` is served.
+        Args:
+            project: The project that the account belongs to.
+            account: The id of the account, without the domain.
+            token_uri: The address from which clients request tokens, where ``app`` is served.
+            clock: The time at which tokens are issued.
         """
         private_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         private_pem = private_key.private_bytes(
@@ -67,22 +71,22 @@ class Credentials:
         path.write_text(json.dumps(self.key, indent=2) + "\n", encoding="utf-8")
 
     def account_of(self, token: str) -> str | None:
-        """Return the e-mail address of the account that a token was made for; None if it is not from here."""
+        """Return the e-mail address of the account that ``token`` was issued for, None if it was not issued here."""
         return self.email if token.startswith(TOKEN_PREFIX) else None
 
     async def _token(self, request: Request) -> JSONResponse:
-        """Answer the JWT bearer grant (RFC 7523), as https://developers.google.com/identity/protocols/oauth2 tells."""
+        """Answer the JWT bearer grant (RFC 7523): https://developers.google.com/identity/protocols/oauth2."""
         form = parse_qs((await request.body()).decode("utf-8", "replace"))
         grant = form.get("grant_type", [""])[0]
         if grant != JWT_BEARER:
-            return _refusal("unsupported_grant_type", f"Invalid grant_type: {grant}")
+            return _rejection("unsupported_grant_type", f"Invalid grant_type: {grant}")
         try:
-            # Clients name Google's own token endpoint as the audience, so that is not compared.
+            # The audience is not compared: clients name the token endpoint of Google.
             claims = jwt.decode(form.get("assertion", [""])[0], certs=self._public_pem)
         except (ValueError, auth_exceptions.GoogleAuthError) as error:
-            return _refusal("invalid_grant", f"Invalid JWT: {error}")
+            return _rejection("invalid_grant", f"Invalid JWT: {error}")
         if claims.get("iss") != self.email:
-            return _refusal("invalid_grant", "Invalid grant: account not found")
+            return _rejection("invalid_grant", "Invalid grant: account not found")
         if audience := claims.get("target_audience"):
             return JSONResponse({"id_token": self._id_token(audience)})
         return JSONResponse(
@@ -105,8 +109,9 @@ class Credentials:
             "iat": issued,
             "exp": issued + TOKEN_LIFETIME_SECONDS,
         }
-        return jwt.encode(self._signer, claims).decode()
+        token: bytes = jwt.encode(self._signer, claims)
+        return token.decode()
 
 
-def _refusal(error: str, description: str) -> JSONResponse:
+def _rejection(error: str, description: str) -> JSONResponse:
     return JSONResponse({"error": error, "error_description": description}, status_code=400)

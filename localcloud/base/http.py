@@ -1,4 +1,4 @@
-"""Runs an ASGI application on a port of this machine, in a thread with an event loop of its own."""
+"""An HTTP server on a port of this machine, in a thread with its own event loop."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ HOST = "127.0.0.1"
 
 @dataclass(eq=False)
 class Connection:
-    """The connection that a request came by: ``scope["state"]["connection"]``."""
+    """The connection of a request, in ``scope["state"]["connection"]``."""
 
     transport: asyncio.Transport
     caller: str | None = None
-    """Who calls, once somebody has found out."""
+    """The function at the other end, None if it is another process or not known yet."""
     caller_is_known: bool = False
+    """Whether ``caller`` was looked up."""
 
 
 class _ConnectionProtocol(HttpToolsProtocol):
-    """Uvicorn's own protocol, which also tells the application the connection that it serves."""
+    """Uvicorn's protocol, which also passes the connection to the application."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -41,11 +42,11 @@ class _ConnectionProtocol(HttpToolsProtocol):
 
 
 class ReservedPort:
-    """A port of this machine that nobody else is given, and that a server here or in a child process can bind.
+    """A port that no other program gets, and that a server in this or a child process can bind.
 
-    It is held by a socket that is bound and does not listen. On Linux a server that asks to reuse the address, as
-    uvicorn, gunicorn and gRPC do, can bind it all the same; elsewhere it could not, so there the port is let go at once
-    and only likely to stay free.
+    A socket that is bound but does not listen holds the port. On Linux, a server that sets ``SO_REUSEADDR``, as uvicorn,
+    gunicorn and gRPC do, can bind it nevertheless. On other systems it cannot, so the port is released at once there and
+    is only likely to stay free.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -62,14 +63,14 @@ class ReservedPort:
             self._held.close()
 
     def release(self) -> None:
-        """Let go of the port; a server that listens on it is not disturbed."""
+        """Release the port; a server that listens on it keeps it."""
         self._held.close()
 
 
 class HttpServer:
     """An ASGI application behind ``http://127.0.0.1:PORT``.
 
-    The socket is bound at once, so ``port`` and ``url`` are known before ``start``.
+    ``port`` and ``url`` are known before ``start``, since the socket is bound at once.
     """
 
     def __init__(self, app: ASGIApp, *, port: int = 0, name: str = "http") -> None:
@@ -104,12 +105,12 @@ class HttpServer:
         return f"http://{HOST}:{self.port}"
 
     def start(self) -> None:
-        """Serve, and return once connections are accepted."""
-        self._socket.listen(4096)  # from here on connections queue up, so nobody is refused
+        """Start to serve; connections are accepted when this returns."""
+        self._socket.listen(4096)  # connections wait in the queue until the thread runs
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop serving; requests under way get a moment to end."""
+        """Stop serving; requests in progress get a moment to end."""
         self._server.should_exit = True
         self._server.force_exit = True
         if self._thread.is_alive():

@@ -1,4 +1,4 @@
-"""SQLite files that services keep their state in: opened in one way, changed in whole transactions."""
+"""The SQLite files in which services keep their state."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Literal
 
 
 def open_database(path: Path, tables: str, *, synchronous: Literal["NORMAL", "OFF"] = "NORMAL") -> sqlite3.Connection:
-    """Open or create the file ``path`` and make the ``tables`` that it lacks; each statement is a transaction.
+    """Open or create the file ``path`` and create the missing ``tables``; each statement is a transaction.
 
-    It may be used from any thread, one at a time. With a write-ahead log a killed process loses nothing, and no commit has
-    to wait for the disk. A power cut may take the last transactions with ``NORMAL``, and the file with ``OFF``.
+    Any thread may use the connection, one at a time. With a write-ahead log, a killed process loses nothing and no commit
+    waits for the disk. A power failure can lose the last transactions with ``NORMAL``, and the whole file with ``OFF``.
     https://www.sqlite.org/pragma.html#pragma_synchronous
     """
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -25,7 +25,7 @@ def open_database(path: Path, tables: str, *, synchronous: Literal["NORMAL", "OF
 
 @contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """Make what is executed in the context one transaction, which an exception undoes."""
+    """Run the statements in the context as one transaction, and undo them if an exception leaves it."""
     database.execute("BEGIN")
     try:
         yield

@@ -1,4 +1,4 @@
-"""One attempt of a job: the request made, or the message published, and how it ended."""
+"""One attempt of a job: sends its request or publishes its message, and returns the outcome."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from localcloud.pubsub.errors import PubSubError
 from localcloud.pubsub.messages import PublishedMessage
 from localcloud.scheduler.job import HttpTarget, Job, PubSubTarget
 
-# google.rpc.Code of what went wrong. https://cloud.google.com/apis/design/errors#handling_errors
+# google.rpc.Code of the outcomes. https://cloud.google.com/apis/design/errors#handling_errors
 OK, UNKNOWN, DEADLINE_EXCEEDED, UNAVAILABLE = 0, 2, 4, 14
 RPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 10, 416: 11, 429: 8, 499: 1, 500: 13, 501: 12, 503: 14, 504: 4}
 
-# Headers that the service sets itself, whatever the job says.
+# Headers that the service sets itself; a job cannot replace them.
 RESERVED = re.compile(r"(host|content-length|user-agent|x-cloudscheduler.*|x-google-.*|x-appengine-.*)$", re.IGNORECASE)
 
 
@@ -33,22 +33,24 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
+        """Whether the attempt succeeded."""
         return self.code == OK
 
     def resource(self) -> dict[str, Any]:
-        """Return it as a job's ``status`` shows it: empty for a success."""
+        """Return the ``status`` of the job's resource, which is empty for a success."""
         return {} if self.succeeded else {"code": self.code, "message": self.message}
 
 
 class Attempts:
-    """Makes attempts, over connections that are kept."""
+    """Makes attempts over connections that stay open."""
 
     def __init__(self, broker: Broker) -> None:
+        """Publish messages to ``broker``."""
         self._broker = broker
         self._connections = urllib3.PoolManager(num_pools=8, maxsize=4, retries=False)
 
     def make(self, job: Job, scheduled: datetime) -> Outcome:
-        """Do what ``job`` says, for the time for which it was ``scheduled``, and return how it ended."""
+        """Run ``job`` once for the time at which it was ``scheduled`` and return the outcome."""
         match job.target:
             case HttpTarget() as target:
                 return self._request(job, target, scheduled)

@@ -1,4 +1,4 @@
-"""A job: what is to happen and when, read from the REST resource and checked against its rules.
+"""A job, read from its REST resource and checked against the rules of Cloud Scheduler.
 
 https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs
 """
@@ -30,11 +30,11 @@ TARGETS = ("httpTarget", "pubsubTarget")
 
 @dataclass(frozen=True)
 class RetryConfig:
-    """How often and when an attempt that failed is made again."""
+    """How often and when a failed attempt is retried."""
 
     retries: int = 0
     maximum_seconds: float = 0.0
-    """How long after the first attempt there may still be another; 0: any time."""
+    """How long after the first attempt retries may start, in seconds; 0 sets no limit."""
     minimum_backoff_seconds: float = 5.0
     maximum_backoff_seconds: float = 3600.0
     doublings: int = 5
@@ -50,16 +50,16 @@ class RetryConfig:
         return min(doubled * (1 + beyond), self.maximum_backoff_seconds)
 
     def allows(self, failures: int, elapsed_seconds: float) -> bool:
-        """Tell whether another attempt may follow ``failures`` ones, ``elapsed_seconds`` after the first."""
+        """Return whether a retry is allowed after ``failures`` attempts, ``elapsed_seconds`` after the first began."""
         if self.retries == 0 and self.maximum_seconds == 0:
             return False
-        # With both limits set, attempts go on until both are reached.
+        # With both limits set, retries continue until both are reached.
         return failures <= self.retries or elapsed_seconds < self.maximum_seconds
 
 
 @dataclass(frozen=True)
 class HttpTarget:
-    """A request to be made."""
+    """An HTTP request to send."""
 
     uri: str
     method: str = "POST"
@@ -69,7 +69,7 @@ class HttpTarget:
 
 @dataclass(frozen=True)
 class PubSubTarget:
-    """A message to be published."""
+    """A message to publish."""
 
     topic: str
     """``projects/P/topics/T``."""
@@ -79,7 +79,7 @@ class PubSubTarget:
 
 @dataclass(frozen=True)
 class Job:
-    """What is to happen and when."""
+    """A target and a schedule."""
 
     name: str
     """``projects/P/locations/L/jobs/J``."""
@@ -92,8 +92,8 @@ class Job:
     """The settings as the REST resource shows them."""
 
     def next_after(self, moment: datetime) -> datetime:
-        """Return when the job is next due after ``moment``, in UTC."""
-        # The cron is laid over the job's own wall clock, so that a daily job stays at its hour through summer time.
+        """Return the first time after ``moment`` at which the job is due, in UTC."""
+        # The cron expression applies to local time, so that a daily job keeps its hour during summer time.
         due: datetime = croniter(self.schedule, moment.astimezone(self.time_zone)).get_next(datetime)
         return due.astimezone(UTC)
 
@@ -124,7 +124,7 @@ def parse_job(resource: Mapping[str, Any]) -> Job:
 
 
 def _settings(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of ``resource`` with the defaults that the service fills in."""
+    """Return the settings of ``resource``, completed with the defaults of the service."""
     settings = {name: resource[name] for name in SETTINGS if name in resource}
     settings["timeZone"] = settings.get("timeZone") or "Etc/UTC"
     settings["retryConfig"] = {
@@ -146,7 +146,7 @@ def _settings(resource: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parse_time_zone(name: str) -> tzinfo:
     if name.lower() in ("", "utc", "etc/utc"):
-        return UTC  # known without the time zone database, which a small machine may lack
+        return UTC  # does not need the time zone database, which a small machine may lack
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as error:

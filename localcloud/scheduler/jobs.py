@@ -1,4 +1,4 @@
-"""The jobs, when each is due, and the thread that sees to it."""
+"""The jobs, and the thread that runs each when it is due."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IDLE_SECONDS = 3600.0
 
 @dataclass(eq=False)
 class _Entry:
-    """A job with what has happened to it."""
+    """A job and its state."""
 
     job: Job
     due: datetime
@@ -48,9 +48,8 @@ class _Entry:
 class Jobs:
     """The jobs, kept in memory. Every method that takes a job's name raises ``NotFound`` if there is no such job."""
 
-    def __init__(self, broker: Broker, *, clock: Clock, parent: str) -> None:
-        """Publish to ``broker``; nothing runs before ``start``. ``parent`` is ``projects/P/locations/L``."""
-        self._parent = parent
+    def __init__(self, broker: Broker, *, clock: Clock) -> None:
+        """Publish messages to ``broker``; nothing runs before ``start``."""
         self._clock = clock
         self._attempts = Attempts(broker)
         self._lock = threading.Lock()
@@ -59,11 +58,11 @@ class Jobs:
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Begin to run what is due."""
+        """Begin to run jobs that are due."""
         threading.Thread(target=self._keep_time, name="scheduler", daemon=True).start()
 
     def stop(self) -> None:
-        """Run nothing more; an attempt under way is left to itself."""
+        """Start no more attempts; those in progress are not waited for."""
         self._stopped.set()
         self._changed.set()
 
@@ -86,16 +85,16 @@ class Jobs:
         with self._lock:
             return self._entry(name).resource()
 
-    def list_all(self, parent: str | None = None) -> list[dict[str, Any]]:
-        """Return the resources of all jobs of ``parent`` (``projects/P/locations/L``; None: this one's) by name."""
-        prefix = f"{parent or self._parent}/jobs/"
+    def list_all(self, parent: str) -> list[dict[str, Any]]:
+        """Return the resources of all jobs of ``parent`` (``projects/P/locations/L``), sorted by name."""
+        prefix = f"{parent}/jobs/"
         with self._lock:
             return [entry.resource() for name, entry in sorted(self._entries.items()) if name.startswith(prefix)]
 
     def update(self, name: str, changes: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
-        """Replace ``fields`` of a job (``schedule``, ``httpTarget.uri``) by those of ``changes``.
+        """Replace ``fields`` of a job (such as ``schedule`` or ``httpTarget.uri``) by those of ``changes``.
 
-        A field that ``changes`` lacks is taken away. Raises ``InvalidArgument``.
+        A field that is missing in ``changes`` is removed. Raises ``InvalidArgument``.
         """
         now = self._clock.now()
         with self._lock:
@@ -115,14 +114,14 @@ class Jobs:
             del self._entries[name]
 
     def pause(self, name: str) -> dict[str, Any]:
-        """Let a job rest until it is resumed."""
+        """Suspend a job until it is resumed."""
         with self._lock:
             entry = self._entry(name)
             entry.paused = True
             return entry.resource()
 
     def resume(self, name: str) -> dict[str, Any]:
-        """Let a paused job run again, from its next time on: what was due meanwhile is not caught up with."""
+        """Resume a paused job at its next time; executions that it missed are not made up for."""
         with self._lock:
             entry = self._entry(name)
             if not entry.paused:
@@ -133,7 +132,7 @@ class Jobs:
             return entry.resource()
 
     def run(self, name: str) -> dict[str, Any]:
-        """Run a job now, beside its schedule, and return it without waiting for the end."""
+        """Run a job now, outside its schedule, and return its resource without waiting for the outcome."""
         with self._lock:
             entry = self._entry(name)
             self._launch(entry, self._clock.now())
@@ -152,11 +151,11 @@ class Jobs:
             self._clock.wait(self._changed, seconds)
 
     def _launch_due(self) -> float:
-        """Launch what is due; return the seconds until the next is."""
+        """Launch the jobs that are due; return the seconds until the next one is."""
         now = self._clock.now()
         waiting: list[float] = []
         for entry in self._entries.values():
-            # A job whose last execution goes on is late rather than doubled: the end of that one sets `_changed`.
+            # A job never overlaps itself: the end of its last execution sets `_changed`, and it is launched late.
             if entry.paused or (entry.running and entry.due <= now):
                 continue
             if entry.due <= now:
@@ -170,7 +169,7 @@ class Jobs:
         threading.Thread(target=self._execute, args=(entry, scheduled), name=f"job {entry.job.id}", daemon=True).start()
 
     def _execute(self, entry: _Entry, scheduled: datetime) -> None:
-        """Attempt a job until it succeeds or its retries are used up; the work of one execution's thread."""
+        """Attempt a job until it succeeds or has no retries left. This is one execution, in a thread of its own."""
         job, began, failures = entry.job, self._clock.now(), 0
         try:
             while not self._stopped.is_set():
@@ -191,7 +190,7 @@ class Jobs:
 
 
 def _replace(resource: dict[str, Any], changes: Mapping[str, Any], path: Sequence[str]) -> None:
-    """Set the field at ``path`` in ``resource`` to what it is in ``changes``, or take it away."""
+    """Set the field at ``path`` in ``resource`` to its value in ``changes``, or remove it."""
     name, *rest = path
     if rest:
         inner = changes.get(name, {})

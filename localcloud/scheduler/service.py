@@ -17,9 +17,9 @@ class Scheduler:
         app: The REST API: ``/v1/projects/P/locations/L/jobs...``.
     """
 
-    def __init__(self, broker: Broker, *, clock: Clock, project: str, location: str) -> None:
+    def __init__(self, broker: Broker, *, clock: Clock) -> None:
         """Create the service, which publishes to ``broker``; no job runs before ``start``."""
-        self.jobs = Jobs(broker, clock=clock, parent=f"projects/{project}/locations/{location}")
+        self.jobs = Jobs(broker, clock=clock)
         self.app: ASGIApp = SchedulerApi(self.jobs)
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""Which fields a job's resource has and of what type, before anything is made of them."""
+"""The fields that a job's resource may have, and their types."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from localcloud.base.api_errors import InvalidArgument
 
 Shape = Mapping[str, Any]
-"""By field: a type, a shape of its own, or ``TEXTS``."""
+"""The type of each field, or the shape of the object in it."""
 
 TEXTS = {"*": str}
-"""Any names with texts as values."""
+"""An object with any names and text values."""
 
-# What a caller may set; what stands beside it in a resource is the service's to say.
+# The fields that a caller may set; the service sets the others.
 # https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs#Job
 SETTINGS: Shape = {
     "name": str,

@@ -22,17 +22,18 @@ _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
 
 class BatchApi:
-    """The handler for batches; it passes their calls to ``app``, one after the other."""
+    """The handler for batches, which passes their calls to ``app``, one after the other."""
 
     def __init__(self, app: ASGIApp) -> None:
+        """Pass calls to ``app``."""
         self._app = app
 
     def routes(self) -> list[Route[Handler]]:
         """Return the routes of the handler."""
-        return [Route("POST", "/batch/storage/v1", self.run)]
+        return [Route("POST", "/batch/storage/v1", self._run)]
 
-    async def run(self, call: Call) -> Response:
-        """Answer every call of a batch, in their order."""
+    async def _run(self, call: Call) -> Response:
+        """Answer the calls of a batch in their order."""
         parts = list(read_parts(call.headers.get("content-type", ""), call.content))
         if len(parts) > MOST_CALLS:
             raise InvalidRequest(f"The batch has {len(parts)} calls; at most {MOST_CALLS} are allowed.")
@@ -42,7 +43,7 @@ class BatchApi:
         return Response(body, media_type=f"multipart/mixed; boundary={boundary}")
 
     async def _run_one(self, call: Call, part: Part) -> bytes:
-        """Return the answer to one call as a part of the batch's answer."""
+        """Answer one call; return it as a part of the batch's answer."""
         status, headers, body = await self._send(call, part)
         lines = [
             "Content-Type: application/http",
@@ -57,7 +58,7 @@ class BatchApi:
         return "\r\n".join(lines).encode("latin-1") + body + b"\r\n"
 
     async def _send(self, call: Call, part: Part) -> tuple[int, list[tuple[str, str]], bytes]:
-        """Pass the call that ``part`` holds to the application and return its status, headers and body."""
+        """Pass the call in ``part`` to the application and return status, headers and body of the answer."""
         head, _, body = _BLANK_LINE.sub(b"\n\n", part.content.lstrip(), count=1).partition(b"\n\n")
         request_line, _, header_lines = head.partition(b"\n")
         method, _, target = request_line.strip().decode("latin-1").partition(" ")

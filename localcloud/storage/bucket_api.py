@@ -15,28 +15,29 @@ _LARGEST_PAGE = 1000
 
 
 class BucketApi:
-    """Handlers for buckets and for what is asked about them."""
+    """Handlers for buckets and their sub-resources."""
 
     def __init__(self, store: ObjectStore) -> None:
+        """Serve ``store``."""
         self._store = store
 
     def routes(self) -> list[Route[Handler]]:
         """Return the routes of the handlers."""
         bucket = "/storage/v1/b/{bucket}"
         return [
-            Route("POST", "/storage/v1/b", self.insert),
-            Route("GET", "/storage/v1/b", self.list),
-            Route("GET", bucket, self.get),
-            Route("PATCH", bucket, self.patch),
-            Route("PUT", bucket, self.update),
-            Route("DELETE", bucket, self.delete),
-            Route("GET", f"{bucket}/storageLayout", self.storage_layout),
-            Route("GET", f"{bucket}/notificationConfigs", self.notification_configs),
-            Route("GET", f"{bucket}/managedFolders", self.managed_folders),
-            Route("GET", "/storage/v1/projects/{project}/serviceAccount", self.service_account),
+            Route("POST", "/storage/v1/b", self._insert),
+            Route("GET", "/storage/v1/b", self._list),
+            Route("GET", bucket, self._get),
+            Route("PATCH", bucket, self._patch),
+            Route("PUT", bucket, self._update),
+            Route("DELETE", bucket, self._delete),
+            Route("GET", f"{bucket}/storageLayout", self._storage_layout),
+            Route("GET", f"{bucket}/notificationConfigs", self._notification_configs),
+            Route("GET", f"{bucket}/managedFolders", self._managed_folders),
+            Route("GET", "/storage/v1/projects/{project}/serviceAccount", self._service_account),
         ]
 
-    async def insert(self, call: Call) -> Response:
+    async def _insert(self, call: Call) -> Response:
         resource = call.json()
         location = resource.get("location") or "US"
         if not isinstance(location, str):
@@ -46,9 +47,9 @@ class BucketApi:
         bucket = self._store.create_bucket(resource["name"], location=location, settings=resource)
         return resource_response(call, bucket.resource(call.host))
 
-    async def list(self, call: Call) -> Response:
+    async def _list(self, call: Call) -> Response:
         buckets = self._store.buckets(call.query.get("prefix", ""))
-        # The token is the name at which the next page begins.
+        # A page token is the name at which its page begins.
         following = [bucket for bucket in buckets if bucket.name >= call.query.get("pageToken", "")]
         size = min(max(integer_parameter(call.query, "maxResults") or _LARGEST_PAGE, 1), _LARGEST_PAGE)
         answer = {
@@ -59,24 +60,24 @@ class BucketApi:
             answer["nextPageToken"] = following[size].name
         return resource_response(call, answer)
 
-    async def get(self, call: Call) -> Response:
+    async def _get(self, call: Call) -> Response:
         bucket = self._store.bucket(call.names["bucket"])
         preconditions_of(call).check_read(bucket)
         return resource_response(call, bucket.resource(call.host))
 
-    async def patch(self, call: Call) -> Response:
+    async def _patch(self, call: Call) -> Response:
         changed = self._store.patch_bucket(call.names["bucket"], call.json(), preconditions_of(call))
         return resource_response(call, changed.resource(call.host))
 
-    async def update(self, call: Call) -> Response:
+    async def _update(self, call: Call) -> Response:
         changed = self._store.patch_bucket(call.names["bucket"], call.json(), preconditions_of(call), replace_all=True)
         return resource_response(call, changed.resource(call.host))
 
-    async def delete(self, call: Call) -> Response:
+    async def _delete(self, call: Call) -> Response:
         self._store.delete_bucket(call.names["bucket"], preconditions_of(call))
         return Response(status_code=204)
 
-    async def storage_layout(self, call: Call) -> Response:
+    async def _storage_layout(self, call: Call) -> Response:
         bucket = self._store.bucket(call.names["bucket"])
         layout = {
             "kind": "storage#storageLayout",
@@ -86,14 +87,14 @@ class BucketApi:
         }
         return resource_response(call, layout)
 
-    async def notification_configs(self, call: Call) -> Response:
+    async def _notification_configs(self, call: Call) -> Response:
         self._store.bucket(call.names["bucket"])
         return resource_response(call, {"kind": "storage#notifications"})
 
-    async def managed_folders(self, call: Call) -> Response:
+    async def _managed_folders(self, call: Call) -> Response:
         self._store.bucket(call.names["bucket"])
         return resource_response(call, {"kind": "storage#managedFolders"})
 
-    async def service_account(self, call: Call) -> Response:
+    async def _service_account(self, call: Call) -> Response:
         address = f"service-{PROJECT_NUMBER}@gs-project-accounts.iam.gserviceaccount.com"
         return resource_response(call, {"kind": "storage#serviceAccount", "email_address": address})

@@ -1,6 +1,6 @@
-"""Which buckets and objects there are: sorted in memory, and in a database file so that they survive a restart.
+"""The buckets and objects: sorted in memory, and in a database file so that they survive a restart.
 
-Nothing here is locked or judged; that is the store's part.
+Locks and rules are in the store.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS objects (
 CREATE TABLE IF NOT EXISTS generations (id INTEGER PRIMARY KEY CHECK (id = 1), reserved INTEGER NOT NULL);
 INSERT OR IGNORE INTO generations VALUES (1, 0);
 """
-# Numbers are reserved in the file this far ahead, so that not every write has to note the last one.
+# Generations are reserved in the file this far ahead, so that not every write has to save the last one.
 _RESERVED_AHEAD = 10_000_000
 
 
@@ -30,8 +30,8 @@ class Catalog:
     """Buckets by name, and the objects of each sorted by name."""
 
     def __init__(self, path: Path) -> None:
-        """Open the database file ``path``, which is made if it is not there."""
-        # What was written outlives this process, though not a power cut: enough here, and ten times faster.
+        """Open the database file ``path``, which is created if it is missing."""
+        # Data survives a killed process but not a power failure: enough here, and ten times faster.
         self._database = open_database(path, _SCHEMA, synchronous="OFF")
         self.buckets: SortedDict = SortedDict()
         self._objects: dict[str, SortedDict] = {}
@@ -48,11 +48,12 @@ class Catalog:
         return self._objects[bucket]
 
     def every_object(self) -> Iterator[StoredObject]:
+        """Yield the live objects of all buckets."""
         for objects in self._objects.values():
             yield from objects.values()
 
     def next_generation(self, now: datetime) -> int:
-        """Return a number that is above all earlier ones, and the microseconds of ``now`` if it can be."""
+        """Return a generation above all earlier ones, equal to the microseconds of ``now`` where possible."""
         self._generation = max(int(now.timestamp() * 1_000_000), self._generation + 1)
         if self._generation > self._reserved:
             self._reserved = self._generation + _RESERVED_AHEAD
@@ -60,25 +61,28 @@ class Catalog:
         return self._generation
 
     def put_bucket(self, bucket: Bucket) -> None:
-        """Add ``bucket``, or put it in the place of the one of that name."""
+        """Add ``bucket``, or replace the one with its name."""
         self._database.execute("INSERT OR REPLACE INTO buckets VALUES (?, ?)", (bucket.name, bucket.record()))
         self.buckets[bucket.name] = bucket
         self._objects.setdefault(bucket.name, SortedDict())
 
     def remove_bucket(self, name: str) -> None:
+        """Remove an empty bucket."""
         self._database.execute("DELETE FROM buckets WHERE name = ?", (name,))
         del self.buckets[name]
         del self._objects[name]
 
     def put_object(self, stored: StoredObject) -> None:
-        """Add ``stored``, or put it in the place of the one of that name."""
+        """Add ``stored``, or replace the one with its name."""
         row = (stored.bucket, stored.name, stored.record())
         self._database.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?)", row)
         self._objects[stored.bucket][stored.name] = stored
 
     def remove_object(self, stored: StoredObject) -> None:
+        """Remove a live object."""
         self._database.execute("DELETE FROM objects WHERE bucket = ? AND name = ?", (stored.bucket, stored.name))
         del self._objects[stored.bucket][stored.name]
 
     def close(self) -> None:
+        """Close the database file."""
         self._database.close()

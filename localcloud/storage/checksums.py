@@ -1,4 +1,4 @@
-"""The two checksums of a content, and holding an upload to those its sender announced."""
+"""The two checksums of a content, and the check against those that the caller expects."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from localcloud.storage.errors import InvalidRequest
 
 
 class RunningChecksums:
-    """CRC32C and MD5 of bytes that come piece by piece."""
+    """CRC32C and MD5 of bytes that arrive piece by piece."""
 
     def __init__(self) -> None:
+        """Start with no bytes."""
         self._crc32c = 0
         self._md5 = hashlib.md5(usedforsecurity=False)
 
     def update(self, piece: bytes) -> None:
+        """Add ``piece``."""
         self._crc32c = google_crc32c.extend(self._crc32c, piece)
         self._md5.update(piece)
 
@@ -37,7 +39,7 @@ class RunningChecksums:
 
 @dataclass(frozen=True)
 class AnnouncedChecksums:
-    """What a sender says its content will have; ``None`` where it says nothing.
+    """The checksums that the caller expects; ``None`` where it gives none.
 
     Rules: https://cloud.google.com/storage/docs/data-validation
     """
@@ -58,11 +60,11 @@ class AnnouncedChecksums:
         return cls(values.get("crc32c"), values.get("md5"))
 
     def overlaid_with(self, later: AnnouncedChecksums) -> AnnouncedChecksums:
-        """Return these checksums where ``later`` says nothing, else those of ``later``."""
+        """Return the checksums of ``later``, or these where it has none."""
         return AnnouncedChecksums(later.crc32c or self.crc32c, later.md5 or self.md5)
 
     def check(self, crc32c: str, md5: str) -> None:
-        """Raise ``InvalidRequest`` if the content's own checksums are others."""
+        """Raise ``InvalidRequest`` if the content's own checksums differ."""
         for kind, announced, actual in (("CRC32C", self.crc32c, crc32c), ("MD5 hash", self.md5, md5)):
             if announced is not None and announced != actual:
                 raise InvalidRequest(

@@ -1,4 +1,4 @@
-"""The bytes of objects, in files under generated names."""
+"""The bytes of objects, in files with generated names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from localcloud.storage.checksums import RunningChecksums
 
 @dataclass(frozen=True)
 class Content:
-    """Bytes that are completely written; ``id`` is empty when there are none."""
+    """The completely written bytes of an object; ``id`` is empty if there are none."""
 
     id: str
     size: int
@@ -25,19 +25,20 @@ class Content:
 
 
 class ContentWriter:
-    """Takes the bytes of one content; the file is made with the first of them.
+    """Writes the bytes of one content; the first of them creates the file.
 
-    As a context it takes everything back if it is left by an exception.
+    As a context manager it discards them if an exception leaves the context.
     """
 
     def __init__(self, path: Path) -> None:
+        """Write to the file ``path``."""
         self._path = path
         self._file: BinaryIO | None = None
         self._checksums = RunningChecksums()
         self.size = 0
 
     def write(self, piece: bytes) -> None:
-        """Add ``piece`` at the end."""
+        """Append ``piece``."""
         if not piece:
             return
         if self._file is None:
@@ -47,13 +48,13 @@ class ContentWriter:
         self.size += len(piece)
 
     def finish(self) -> Content:
-        """End the content and return it; called again, return it again."""
+        """Close the file and return the content; a second call returns it again."""
         if self._file is not None:
             self._file.close()
         return Content(self._path.name if self.size else "", self.size, self._checksums.crc32c, self._checksums.md5)
 
     def discard(self) -> None:
-        """Take back what was written."""
+        """Remove what was written."""
         if self._file is not None:
             self._file.close()
             self._path.unlink(missing_ok=True)
@@ -67,29 +68,29 @@ class ContentWriter:
 
 
 class ContentDirectory:
-    """A directory of contents. A file that is open can still be read after its content was removed."""
+    """A directory of contents. An open file can still be read after its content is removed."""
 
     _SUBDIRECTORIES = 64
 
     def __init__(self, directory: Path) -> None:
-        """Use ``directory``, which is made if it is not there."""
+        """Use ``directory``, which is created if it is missing."""
         self._directory = directory
         for number in range(self._SUBDIRECTORIES):
             (directory / f"{number:02x}").mkdir(parents=True, exist_ok=True)
-        # Names of another run never come again, so that no content is ever taken for another.
+        # Names differ from those of other runs, so that no content is ever confused with another.
         self._run = secrets.token_hex(6)
         self._numbers = itertools.count()
 
     def create(self) -> ContentWriter:
-        """Begin a content."""
+        """Start a new content."""
         return ContentWriter(self._new_path())
 
     def open(self, content: str) -> BinaryIO:
-        """Open a content to read it. Raises ``FileNotFoundError`` if it was removed."""
+        """Open a content for reading. Raises ``FileNotFoundError`` if it was removed."""
         return self._path(content).open("rb") if content else io.BytesIO()
 
     def link(self, content: str) -> str:
-        """Return the name of a second content with the same bytes, which take no more room."""
+        """Return the name of a second content that shares the bytes on disk."""
         if not content:
             return content
         copy = self._new_path()
@@ -102,7 +103,7 @@ class ContentDirectory:
             self._path(content).unlink(missing_ok=True)
 
     def sweep(self, kept: Set[str]) -> None:
-        """Remove every content that is not among ``kept``: uploads that were never completed."""
+        """Remove every content that is not in ``kept``: those of uploads that were never completed."""
         for path in self._directory.glob("*/*"):
             if path.name not in kept:
                 path.unlink()

@@ -1,4 +1,4 @@
-"""Makes objects out of objects: copies and compositions."""
+"""Creates objects from others: copies and compositions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True)
 class Source:
-    """An object that another one is made of."""
+    """The source of a copy, or one source of a composition."""
 
     bucket: str
     name: str
@@ -35,7 +35,7 @@ def copy(
 ) -> StoredObject:
     """Copy ``source`` to ``bucket`` and ``name`` and return the copy.
 
-    ``overrides``, if any is set, are the copy's fields; else it has those of the source.
+    If ``overrides`` has any field, it replaces all fields of the source.
     Source: https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite
     """
     stored = source.find(store)

@@ -1,4 +1,4 @@
-"""Hands out the content of an object, or a range of it.
+"""Downloads of an object's content, or of a range of it.
 
 Headers: https://cloud.google.com/storage/docs/json_api/v1/objects/get and https://cloud.google.com/storage/docs/transcoding
 """
@@ -26,20 +26,20 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 async def download(call: Call, stored: StoredObject, content: BinaryIO) -> Response:
-    """Answer with ``content``, which is closed afterwards.
+    """Return the answer that sends ``content`` and closes it.
 
     Raises ``PreconditionFailed``, ``NotModified`` or ``RangeNotSatisfiable``.
     """
     try:
         preconditions_of(call).check_read(stored)
         headers = _headers(stored)
-        if _is_to_be_unpacked(call, stored):
+        if _must_decompress(call, stored):
             headers |= {
                 "x-guploader-response-body-transformations": "gunzipped",
                 "warning": "214 UploadServer gunzipped",
             }
             del headers["content-encoding"]
-            return StreamingResponse(_unpack(content), headers=headers)
+            return StreamingResponse(_decompress(content), headers=headers)
         byte_range = _requested_range(call.headers.get("range"), stored.size)
         first, length, status = 0, stored.size, 200
         if byte_range is not None:
@@ -74,12 +74,12 @@ def _headers(stored: StoredObject) -> dict[str, str]:
 
 
 def _header(value: str) -> str:
-    """Return ``value`` so that it goes out as UTF-8: the server writes a header's characters as Latin-1."""
+    """Return ``value`` so that it is sent as UTF-8; the server encodes headers as Latin-1."""
     return value.encode().decode("latin-1")
 
 
-def _is_to_be_unpacked(call: Call, stored: StoredObject) -> bool:
-    """Whether the caller gets the content of a gzip: it is stored as one, and the caller does not take one."""
+def _must_decompress(call: Call, stored: StoredObject) -> bool:
+    """Return whether the content is stored with gzip and the caller does not accept that."""
     return (
         stored.headers.get("contentEncoding") == "gzip"
         and "gzip" not in call.headers.get("accept-encoding", "")
@@ -88,9 +88,9 @@ def _is_to_be_unpacked(call: Call, stored: StoredObject) -> bool:
 
 
 def _requested_range(header: str | None, size: int) -> range | None:
-    """Return the positions that a ``Range`` header asks for, ``None`` if it is all of them.
+    """Return the positions in a ``Range`` header, ``None`` for the whole content.
 
-    Several ranges, or anything that is no range of bytes, are answered with everything, as HTTP allows.
+    Several ranges, or units other than bytes, return the whole content, as HTTP allows.
     Raises ``RangeNotSatisfiable``.
     """
     matched = _RANGE.fullmatch((header or "").strip())
@@ -115,9 +115,9 @@ async def _stream(content: BinaryIO, length: int) -> AsyncIterator[bytes]:
             yield piece
 
 
-async def _unpack(content: BinaryIO) -> AsyncIterator[bytes]:
-    unpacker = zlib.decompressobj(_GZIP)
+async def _decompress(content: BinaryIO) -> AsyncIterator[bytes]:
+    decompressor = zlib.decompressobj(_GZIP)
     with content:
         while piece := await run_in_threadpool(content.read, _PIECE):
-            yield unpacker.decompress(piece)
-        yield unpacker.flush()
+            yield decompressor.decompress(piece)
+        yield decompressor.flush()

@@ -1,4 +1,4 @@
-"""What Cloud Storage answers when it refuses a request, one class per reason.
+"""The errors of Cloud Storage, one class per reason.
 
     StorageError
     ├── InvalidRequest        400 invalid
@@ -10,7 +10,7 @@
     ├── RangeNotSatisfiable   416 requestedRangeNotSatisfiable
     └── RateLimited           429 rateLimitExceeded
 
-``NotModified`` (304) is no error of the caller's and has no body, but it ends a request in the same way. The names are
+``NotModified`` (304) is not a mistake of the caller and has no body, but it ends a request in the same way. The names are
 those of Google's client library.
 
 Statuses and reasons: https://cloud.google.com/storage/docs/json_api/v1/status-codes
@@ -24,7 +24,7 @@ from localcloud.base.api_errors import ApiError, error_body
 
 
 class StorageError(ApiError):
-    """A request that Cloud Storage refuses."""
+    """A rejected request."""
 
     code = 500
     reason = "internalError"
@@ -36,47 +36,67 @@ class StorageError(ApiError):
 
 
 class InvalidRequest(StorageError):
+    """A parameter, a header or the body is invalid."""
+
     code, reason, status = 400, "invalid", "INVALID_ARGUMENT"
 
 
 class Required(StorageError):
+    """A required field or parameter is missing."""
+
     code, reason, status = 400, "required", "INVALID_ARGUMENT"
 
 
 class NotFound(StorageError):
+    """The bucket, the object or its generation does not exist."""
+
     code, reason, status = 404, "notFound", "NOT_FOUND"
 
 
 class MethodNotAllowed(StorageError):
+    """The path exists, but not for this HTTP method."""
+
     code, reason, status = 405, "httpMethodNotAllowed", "UNIMPLEMENTED"
 
 
 class Conflict(StorageError):
+    """The request conflicts with the current state of a bucket or an upload."""
+
     code, reason, status = 409, "conflict", "ALREADY_EXISTS"
 
 
 class PreconditionFailed(StorageError):
+    """A precondition of the request does not hold."""
+
     code, reason, status = 412, "conditionNotMet", "FAILED_PRECONDITION"
 
     def __init__(self, message: str = "At least one of the pre-conditions you specified did not hold.") -> None:
+        """Create the error, by default with the message of Cloud Storage."""
         super().__init__(message)
 
 
 class RangeNotSatisfiable(StorageError):
+    """The requested range contains none of the object's bytes."""
+
     code, reason, status = 416, "requestedRangeNotSatisfiable", "OUT_OF_RANGE"
 
     def __init__(self, size: int) -> None:
-        """Refuse a range of a content that has ``size`` bytes."""
+        """Create the error for an object of ``size`` bytes."""
         super().__init__("Request range not satisfiable")
         self.headers = {"content-range": f"bytes */{size}"}
 
 
 class RateLimited(StorageError):
+    """The object is written too often."""
+
     code, reason, status = 429, "rateLimitExceeded", "RESOURCE_EXHAUSTED"
 
 
 class NotModified(StorageError):
+    """The object or bucket is still the one that the caller has."""
+
     code, reason, status = 304, "notModified", "FAILED_PRECONDITION"
 
     def __init__(self) -> None:
+        """Create the error."""
         super().__init__("Not Modified")

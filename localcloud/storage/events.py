@@ -1,4 +1,4 @@
-"""Tells listeners what happens to objects."""
+"""Passes the events of objects to listeners."""
 
 from __future__ import annotations
 
@@ -14,37 +14,39 @@ Listener = Callable[[StorageEvent], None]
 _log = logging.getLogger(__name__)
 
 
-class Announcer:
-    """Passes events on in the order in which they were noted, each once to each listener.
+class EventQueue:
+    """Delivers events in the order in which they were added, each once to each listener.
 
-    Noting and telling are apart, so that an event is noted in the instant of the change, under the store's lock, and
-    told after it, without a lock: a listener may itself read and write the store.
+    The store adds an event at the moment of the change, under its lock, and delivers it afterwards, without a lock: a
+    listener may itself read and write the store.
     """
 
     def __init__(self) -> None:
+        """Start without listeners."""
         self._listeners: list[Listener] = []
-        self._untold: deque[StorageEvent] = deque()
-        self._telling = threading.Lock()
+        self._undelivered: deque[StorageEvent] = deque()
+        self._delivering = threading.Lock()
 
-    def add(self, listener: Listener) -> None:
+    def add_listener(self, listener: Listener) -> None:
+        """Call ``listener`` with each later event."""
         self._listeners.append(listener)
 
-    def note(self, event: StorageEvent) -> None:
-        """Take note of ``event``."""
-        self._untold.append(event)
+    def add(self, event: StorageEvent) -> None:
+        """Add ``event``, which the next delivery passes on."""
+        self._undelivered.append(event)
 
-    def tell(self) -> None:
-        """Tell what was noted. If another thread is at it, that one tells this too, and nobody waits."""
-        while self._untold and self._telling.acquire(blocking=False):
+    def deliver(self) -> None:
+        """Deliver the events that were added; a thread that already does so delivers these too, without a wait here."""
+        while self._undelivered and self._delivering.acquire(blocking=False):
             try:
-                while self._untold:
-                    self._tell_one(self._untold.popleft())
+                while self._undelivered:
+                    self._deliver_one(self._undelivered.popleft())
             finally:
-                self._telling.release()
+                self._delivering.release()
 
-    def _tell_one(self, event: StorageEvent) -> None:
+    def _deliver_one(self, event: StorageEvent) -> None:
         for listener in tuple(self._listeners):
             try:
                 listener(event)
             except Exception:
-                _log.exception("A listener failed on %s of %s/%s", event.type, event.stored.bucket, event.stored.name)
+                _log.exception("listener failed: %s of %s/%s", event.type, event.stored.bucket, event.stored.name)

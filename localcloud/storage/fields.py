@@ -1,4 +1,4 @@
-"""What a writer decides about an object or a bucket, read from the resource in a request's body."""
+"""The fields of objects and buckets that a caller may set, read from the resource in a request's body."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from localcloud.base.clock import rfc3339
 from localcloud.storage.errors import InvalidRequest
 from localcloud.storage.resources import StoredObject
 
-# The optional fields of an object that its downloads have as headers.
+# The optional fields of an object that are headers of its downloads.
 HEADER_OF_FIELD = {
     "cacheControl": "cache-control",
     "contentDisposition": "content-disposition",
@@ -19,7 +19,7 @@ HEADER_OF_FIELD = {
     "contentLanguage": "content-language",
 }
 STORAGE_CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE", "MULTI_REGIONAL", "REGIONAL")
-# Metadata is counted by the bytes of its keys and values: https://cloud.google.com/storage/quotas#objects
+# The size of metadata is the number of bytes in its keys and values: https://cloud.google.com/storage/quotas#objects
 _MOST_METADATA_BYTES = 8192
 
 BUCKET_SETTINGS: Mapping[str, type] = {
@@ -45,7 +45,7 @@ BUCKET_SETTINGS: Mapping[str, type] = {
 
 @dataclass(frozen=True)
 class ObjectFields:
-    """The fields of an object that a writer may set."""
+    """The fields of an object that a caller may set."""
 
     content_type: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class ObjectFields:
 
     @classmethod
     def of(cls, stored: StoredObject) -> ObjectFields:
-        """Return the fields that the writer of ``stored`` set."""
+        """Return the fields of ``stored``."""
         return cls(
             content_type=stored.content_type,
             metadata=stored.metadata,
@@ -70,7 +70,7 @@ class ObjectFields:
         )
 
     def patched(self, resource: Mapping[str, Any]) -> ObjectFields:
-        """Return these fields with those of ``resource`` over them; ``null`` takes a field or a metadata key away.
+        """Return these fields, updated from ``resource``; ``null`` removes a field or a metadata key.
 
         Raises ``InvalidRequest`` if a field has the wrong type.
         """
@@ -90,18 +90,18 @@ class ObjectFields:
         return patched
 
     def over_type(self, content_type: str) -> ObjectFields:
-        """Return these fields, with ``content_type`` if they have none."""
+        """Return these fields, with ``content_type`` unless they have one."""
         return self if self.content_type else replace(self, content_type=content_type)
 
     def __bool__(self) -> bool:
-        """Whether anything is set."""
+        """Return whether any field is set."""
         return self != ObjectFields()
 
 
 def patched_settings(settings: Mapping[str, Any], resource: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a bucket's ``settings`` with those of ``resource`` over them.
+    """Return the ``settings`` of a bucket, updated from ``resource``.
 
-    Objects are merged key by key, and ``null`` takes a key away. Raises ``InvalidRequest`` if one has the wrong type.
+    Objects are merged key by key, and ``null`` removes a key. Raises ``InvalidRequest`` if one has the wrong type.
     """
     changes = {name: value for name, value in resource.items() if name in BUCKET_SETTINGS}
     for name, value in changes.items():
@@ -134,7 +134,7 @@ def _moment(resource: Mapping[str, Any], name: str) -> str | None:
     try:
         return rfc3339(datetime.fromisoformat(text)) if text else None
     except ValueError:
-        raise InvalidRequest(f"Invalid value for field {name}: {text!r} is no RFC 3339 time") from None
+        raise InvalidRequest(f"Invalid value for field {name}: {text!r} is not an RFC 3339 time") from None
 
 
 def _storage_class(resource: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ _LAST_CHARACTER = chr(0x10FFFF)
 
 @dataclass(frozen=True)
 class ListQuery:
-    """Which names are asked for. Names from ``start_offset`` on and before ``end_offset``, both optional."""
+    """The parameters of a list. Names start at ``start_offset`` and end before ``end_offset``, if these are set."""
 
     prefix: str = ""
     delimiter: str = ""
@@ -39,7 +39,7 @@ class ListQuery:
 
 @dataclass(frozen=True)
 class Page:
-    """One page; the next one is asked for with ``next_page_token``, which is empty on the last."""
+    """One page of a list; ``next_page_token`` is empty on the last."""
 
     items: list[StoredObject]
     prefixes: list[str]
@@ -48,7 +48,7 @@ class Page:
 
 @dataclass(frozen=True)
 class _Entry:
-    """An object, a common prefix, or both of one name; the next entry's name is at least ``following``."""
+    """An object, a common prefix, or both with one name; ``following`` is where the next entry may begin."""
 
     stored: StoredObject | None
     prefix: str | None
@@ -56,7 +56,7 @@ class _Entry:
 
 
 def list_page(objects: SortedDict, query: ListQuery) -> Page:
-    """Return the page of ``objects`` (by name, sorted) that ``query`` asks for.
+    """Return the page of ``objects`` (sorted by name) that ``query`` selects.
 
     Raises ``InvalidRequest`` if the page token or the glob is malformed.
     """
@@ -85,7 +85,7 @@ def _entries(objects: SortedDict, query: ListQuery) -> Iterator[_Entry]:
                 if matches:
                     yield _Entry(objects[name], None, name + "\0")
                 continue
-            # What else the folder holds is passed over.
+            # Skip the other names with this prefix.
             position = _after_all_with_prefix(folder)
             if matches:
                 both = query.include_trailing_delimiter and name == folder
@@ -94,7 +94,7 @@ def _entries(objects: SortedDict, query: ListQuery) -> Iterator[_Entry]:
 
 
 def _after_all_with_prefix(prefix: str) -> str:
-    """Return the smallest text that is above all names that begin with ``prefix``."""
+    """Return the smallest text that sorts after all names with ``prefix``."""
     stem = prefix.rstrip(_LAST_CHARACTER)
     return stem[:-1] + chr(ord(stem[-1]) + 1) if stem else _LAST_CHARACTER * LONGEST_OBJECT_NAME
 

@@ -1,4 +1,4 @@
-"""Which names buckets and objects may have.
+"""The rules for names of buckets and objects.
 
 Rules: https://cloud.google.com/storage/docs/buckets#naming and https://cloud.google.com/storage/docs/objects#naming
 """
@@ -17,7 +17,7 @@ LONGEST_OBJECT_NAME = 1024  # bytes of UTF-8
 
 
 def check_bucket_name(name: object) -> str:
-    """Return ``name`` if a bucket may have it; raises ``Required`` or ``InvalidRequest``."""
+    """Return ``name`` if it is valid for a bucket. Raises ``Required`` or ``InvalidRequest``."""
     if not name:
         raise Required("Required")
     well_formed = (
@@ -34,7 +34,7 @@ def check_bucket_name(name: object) -> str:
 
 
 def check_object_name(name: object) -> str:
-    """Return ``name`` if an object may have it; raises ``Required`` or ``InvalidRequest``."""
+    """Return ``name`` if it is valid for an object. Raises ``Required`` or ``InvalidRequest``."""
     if name is None or name == "":
         raise Required("Required")
     if not isinstance(name, str):

@@ -1,4 +1,4 @@
-"""The JSON API's objects, apart from their contents: https://cloud.google.com/storage/docs/json_api/v1/objects."""
+"""The JSON API's objects, except uploads: https://cloud.google.com/storage/docs/json_api/v1/objects."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class ObjectApi:
     """Handlers for objects."""
 
     def __init__(self, store: ObjectStore) -> None:
+        """Serve ``store``."""
         self._store = store
 
     def routes(self) -> list[Route[Handler]]:
@@ -31,35 +32,35 @@ class ObjectApi:
         source = f"{objects}/{{object}}"
         destination = "b/{destinationBucket}/o/{destinationObject}"
         return [
-            Route("GET", objects, self.list),
-            Route("GET", source, self.get),
-            Route("GET", f"/download{source}", self.download),
-            Route("PATCH", source, self.patch),
-            Route("PUT", source, self.update),
-            Route("DELETE", source, self.delete),
-            Route("POST", f"{source}/compose", self.compose),
-            Route("POST", f"{source}/rewriteTo/{destination}", self.rewrite),
-            Route("POST", f"{source}/copyTo/{destination}", self.copy),
-            Route("POST", f"{source}/moveTo/o/{{destinationObject}}", self.move),
+            Route("GET", objects, self._list),
+            Route("GET", source, self._get),
+            Route("GET", f"/download{source}", self._download),
+            Route("PATCH", source, self._patch),
+            Route("PUT", source, self._update),
+            Route("DELETE", source, self._delete),
+            Route("POST", f"{source}/compose", self._compose),
+            Route("POST", f"{source}/rewriteTo/{destination}", self._rewrite),
+            Route("POST", f"{source}/copyTo/{destination}", self._copy),
+            Route("POST", f"{source}/moveTo/o/{{destinationObject}}", self._move),
         ]
 
-    async def list(self, call: Call) -> Response:
-        asked = call.query
+    async def _list(self, call: Call) -> Response:
+        parameters = call.query
         size = integer_parameter(call.query, "maxResults")
         if size is not None and size < 0:
             raise InvalidRequest("Invalid value for parameter maxResults")
         query = ListQuery(
-            prefix=asked.get("prefix", ""),
-            delimiter=asked.get("delimiter", ""),
-            start_offset=asked.get("startOffset", ""),
-            end_offset=asked.get("endOffset", ""),
-            match_glob=asked.get("matchGlob", ""),
+            prefix=parameters.get("prefix", ""),
+            delimiter=parameters.get("delimiter", ""),
+            start_offset=parameters.get("startOffset", ""),
+            end_offset=parameters.get("endOffset", ""),
+            match_glob=parameters.get("matchGlob", ""),
             include_trailing_delimiter=is_true(call, "includeTrailingDelimiter"),
-            page_token=asked.get("pageToken", ""),
+            page_token=parameters.get("pageToken", ""),
             max_results=min(size or LARGEST_PAGE, LARGEST_PAGE),
         )
         if is_true(call, "softDeleted"):
-            return resource_response(call, {"kind": "storage#objects"})  # what is deleted is gone at once
+            return resource_response(call, {"kind": "storage#objects"})  # there is no soft deletion
         page = self._store.page(call.names["bucket"], query)
         answer: dict[str, Any] = {"kind": "storage#objects"}
         if page.next_page_token:
@@ -70,24 +71,24 @@ class ObjectApi:
             answer["items"] = [stored.resource(call.host) for stored in page.items]
         return resource_response(call, answer)
 
-    async def get(self, call: Call) -> Response:
+    async def _get(self, call: Call) -> Response:
         if call.query.get("alt") == "media":
-            return await self.download(call)
+            return await self._download(call)
         stored = self._store.get(call.names["bucket"], call.names["object"], generation_of(call))
         preconditions_of(call).check_read(stored)
         return self._answer(call, stored)
 
-    async def download(self, call: Call) -> Response:
+    async def _download(self, call: Call) -> Response:
         stored, content = self._store.open_live(call.names["bucket"], call.names["object"], generation_of(call))
         return await download(call, stored, content)
 
-    async def patch(self, call: Call) -> Response:
-        return self._answer(call, self._update(call, call.json(), replace_all=False))
+    async def _patch(self, call: Call) -> Response:
+        return self._answer(call, self._update_fields(call, call.json(), replace_all=False))
 
-    async def update(self, call: Call) -> Response:
-        return self._answer(call, self._update(call, call.json(), replace_all=True))
+    async def _update(self, call: Call) -> Response:
+        return self._answer(call, self._update_fields(call, call.json(), replace_all=True))
 
-    def _update(self, call: Call, resource: dict[str, Any], *, replace_all: bool) -> StoredObject:
+    def _update_fields(self, call: Call, resource: dict[str, Any], *, replace_all: bool) -> StoredObject:
         return self._store.update_fields(
             call.names["bucket"],
             call.names["object"],
@@ -97,18 +98,18 @@ class ObjectApi:
             replace_all=replace_all,
         )
 
-    async def delete(self, call: Call) -> Response:
+    async def _delete(self, call: Call) -> Response:
         self._store.delete(
             call.names["bucket"], call.names["object"], preconditions_of(call), generation=generation_of(call)
         )
         return Response(status_code=204)
 
-    async def compose(self, call: Call) -> Response:
+    async def _compose(self, call: Call) -> Response:
         request = call.json()
         bucket, name = call.names["bucket"], call.names["object"]
         sources = [_component(bucket, component) for component in _list_of_objects(request, "sourceObjects")]
         fields = ObjectFields.from_resource(_object(request, "destination"))
-        # It reads and writes everything anew, which would hold up all other requests here.
+        # In a thread: it reads and writes all contents, which would delay all other requests.
         composed = await run_in_threadpool(compose, self._store, sources, bucket, name, fields, preconditions_of(call))
         if request.get("deleteSourceObjects") is True:
             for source in sources:
@@ -116,8 +117,8 @@ class ObjectApi:
                     self._store.delete(bucket, source.name, source.conditions, generation=source.generation)
         return self._answer(call, composed)
 
-    async def rewrite(self, call: Call) -> Response:
-        copied = await self._copy(call)
+    async def _rewrite(self, call: Call) -> Response:
+        copied = await self._copy_object(call)
         answer = {
             "kind": "storage#rewriteResponse",
             "totalBytesRewritten": str(copied.size),
@@ -127,10 +128,10 @@ class ObjectApi:
         }
         return resource_response(call, answer)
 
-    async def copy(self, call: Call) -> Response:
-        return self._answer(call, await self._copy(call))
+    async def _copy(self, call: Call) -> Response:
+        return self._answer(call, await self._copy_object(call))
 
-    async def _copy(self, call: Call) -> StoredObject:
+    async def _copy_object(self, call: Call) -> StoredObject:
         source = Source(
             call.names["bucket"],
             call.names["object"],
@@ -141,7 +142,7 @@ class ObjectApi:
         destination = call.names["destinationBucket"], call.names["destinationObject"]
         return copy(self._store, source, *destination, overrides, preconditions_of(call))
 
-    async def move(self, call: Call) -> Response:
+    async def _move(self, call: Call) -> Response:
         moved = self._store.move(
             call.names["bucket"],
             call.names["object"],
@@ -156,7 +157,7 @@ class ObjectApi:
 
 
 def _component(bucket: str, component: dict[str, Any]) -> Source:
-    """Return one of a composition's sources. Raises ``Required`` or ``InvalidRequest``."""
+    """Return one source of a composition. Raises ``Required`` or ``InvalidRequest``."""
     name = component.get("name")
     if not isinstance(name, str) or not name:
         raise Required("Required: sourceObjects.name")

@@ -1,4 +1,4 @@
-"""The ``fields`` parameter: an answer cut down to the fields that are asked for.
+"""The ``fields`` parameter, which selects fields of the answer.
 
 Rules: https://cloud.google.com/storage/docs/json_api#partial-response
 """
@@ -10,14 +10,14 @@ from typing import Any
 
 from localcloud.storage.errors import InvalidRequest
 
-# Each field that is asked for, and which of its own fields; none named: all of them.
+# Each selected field, and the selection within it; an empty selection selects everything.
 Selection = dict[str, "Selection"]
 
 _TOKENS = re.compile(r"[A-Za-z0-9_*-]+|[,/()]")
 
 
 def parse_fields(text: str) -> Selection:
-    """Read ``items(name,owner/entity),nextPageToken``. Raises ``InvalidRequest`` if it is malformed."""
+    """Parse a selection such as ``items(name,owner/entity),nextPageToken``. Raises ``InvalidRequest`` if it is malformed."""
     tokens = _TOKENS.findall(text)
     if "".join(tokens) != text.replace(" ", ""):
         raise InvalidRequest(f"Invalid field selection {text}")
@@ -29,7 +29,7 @@ def parse_fields(text: str) -> Selection:
 
 
 def select(value: Any, selection: Selection) -> Any:
-    """Return ``value`` with only the selected fields, in lists too."""
+    """Return ``value`` with the selected fields only; in a list, of each member."""
     if not selection:
         return value
     if isinstance(value, list):

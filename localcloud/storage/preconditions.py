@@ -1,4 +1,4 @@
-"""The conditions under which a request may go on.
+"""The preconditions of requests.
 
 Rules: https://cloud.google.com/storage/docs/request-preconditions
 """
@@ -13,21 +13,27 @@ from localcloud.storage.errors import InvalidRequest, NotModified, PreconditionF
 
 
 class Versioned(Protocol):
-    """What has a generation and a metageneration: an object or a bucket."""
+    """An object or a bucket."""
 
     @property
-    def generation(self) -> int: ...
+    def generation(self) -> int:
+        """The generation, which each new content increases."""
+        ...
 
     @property
-    def metageneration(self) -> int: ...
+    def metageneration(self) -> int:
+        """The metageneration, which each change of fields increases."""
+        ...
 
     @property
-    def etag(self) -> str: ...
+    def etag(self) -> str:
+        """The entity tag of generation and metageneration."""
+        ...
 
 
 @dataclass(frozen=True)
 class Preconditions:
-    """Conditions on the live version of something; ``None`` where there is none."""
+    """Conditions on the live version of an object or a bucket; ``None`` sets no condition."""
 
     generation_match: int | None = None
     generation_not_match: int | None = None
@@ -45,9 +51,9 @@ class Preconditions:
         etag_match: str | None = None,
         etag_not_match: str | None = None,
     ) -> Preconditions:
-        """Read ``ifGenerationMatch`` and its likes; a ``prefix`` of ``ifSource`` reads those on the source of a copy.
+        """Read ``ifGenerationMatch`` and the other parameters; the ``prefix`` for the source of a copy is ``ifSource``.
 
-        Raises ``InvalidRequest`` if one is no integer.
+        Raises ``InvalidRequest`` if one is not an integer.
         """
         return cls(
             generation_match=integer_parameter(parameters, f"{prefix}GenerationMatch"),
@@ -59,19 +65,19 @@ class Preconditions:
         )
 
     def check_write(self, live: Versioned | None) -> None:
-        """Raise ``PreconditionFailed`` unless a write over ``live`` (``None``: nothing is there) may go on."""
-        if self._is_refused(live) or self._is_unchanged(live):
+        """Raise ``PreconditionFailed`` unless ``live`` may be overwritten; ``None`` means that nothing is live."""
+        if self._mismatches(live) or self._is_unchanged(live):
             raise PreconditionFailed
 
     def check_read(self, live: Versioned) -> None:
         """Raise ``PreconditionFailed`` or ``NotModified`` unless ``live`` may be read."""
-        if self._is_refused(live):
+        if self._mismatches(live):
             raise PreconditionFailed
         if self._is_unchanged(live):
             raise NotModified
 
-    def _is_refused(self, live: Versioned | None) -> bool:
-        """Whether a condition asks for another version than the live one; generation 0 means: nothing is there."""
+    def _mismatches(self, live: Versioned | None) -> bool:
+        """Return whether a condition requires a version that is not live; generation 0 requires that nothing is live."""
         return (
             (self.generation_match is not None and self.generation_match != (live.generation if live else 0))
             or (
@@ -82,7 +88,7 @@ class Preconditions:
         )
 
     def _is_unchanged(self, live: Versioned | None) -> bool:
-        """Whether a condition asks for anything but the live version; where nothing is live, such a condition fails."""
+        """Return whether a condition excludes the live version; it fails where nothing is live."""
         return (
             (self.generation_not_match is not None and (live is None or self.generation_not_match == live.generation))
             or (
@@ -97,7 +103,7 @@ NO_PRECONDITIONS = Preconditions()
 
 
 def integer_parameter(parameters: Mapping[str, str], name: str) -> int | None:
-    """Return a parameter as a number, ``None`` if it is not given. Raises ``InvalidRequest`` if it is no number."""
+    """Return a query parameter as an integer, ``None`` if it is missing. Raises ``InvalidRequest``."""
     text = parameters.get(name)
     if text is None:
         return None

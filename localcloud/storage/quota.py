@@ -1,4 +1,4 @@
-"""The limit on how often one object may be written."""
+"""The limit on writes to one object."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from localcloud.storage.errors import RateLimited
 
 
 class WriteQuota:
-    """At most so many writes a second to one object name, once a limit is set.
+    """Limits the writes a second to one object name, once a limit is set.
 
-    Cloud Storage takes one a second: https://cloud.google.com/storage/quotas#objects
+    Cloud Storage accepts one a second: https://cloud.google.com/storage/quotas#objects
     """
 
     def __init__(self) -> None:
+        """Start without a limit."""
         self._interval: timedelta | None = None
         self._last_writes: OrderedDict[tuple[str, str], datetime] = OrderedDict()
 
     def limit(self, per_second: float | None) -> None:
-        """Allow ``per_second`` writes to one object; ``None``: any number."""
+        """Allow ``per_second`` writes to one object; ``None`` allows any number."""
         self._interval = None if per_second is None else timedelta(seconds=1 / per_second)
         self._last_writes.clear()
 
     def take(self, bucket: str, name: str, now: datetime) -> None:
-        """Count a write at ``now``. Raises ``RateLimited``, and counts nothing, if it comes too soon."""
+        """Count a write at ``now``. Raises ``RateLimited`` without counting it if it is too early."""
         if self._interval is None:
             return
         while self._last_writes and now - next(iter(self._last_writes.values())) >= self._interval:

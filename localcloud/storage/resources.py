@@ -1,4 +1,4 @@
-"""Buckets and objects as they are kept, and as the JSON API shows them.
+"""Buckets and objects, and their resources in the JSON API.
 
 Fields: https://cloud.google.com/storage/docs/json_api/v1/objects and https://cloud.google.com/storage/docs/json_api/v1/buckets
 """
@@ -20,10 +20,10 @@ FINALIZED = "google.cloud.storage.object.v1.finalized"
 DELETED = "google.cloud.storage.object.v1.deleted"
 METADATA_UPDATED = "google.cloud.storage.object.v1.metadataUpdated"
 
-# Where Google's own links lead; an answer has links that lead here, an event has Google's.
+# Links in events are those of Google; links in answers lead to this service.
 _SELF_LINKS = "https://www.googleapis.com"
 _MEDIA_LINKS = "https://storage.googleapis.com"
-# Nothing here depends on a project's number, but buckets have to show one.
+# Buckets show the number of their project; nothing here depends on it.
 PROJECT_NUMBER = "100000000001"
 
 # https://cloud.google.com/storage/docs/locations
@@ -35,7 +35,7 @@ _LOCATION_TYPES = {
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket; ``settings`` are those of its fields that its owner may set, as the resource has them."""
+    """A bucket; ``settings`` are the fields of its resource that a caller may set."""
 
     name: str
     location: str
@@ -47,6 +47,7 @@ class Bucket:
 
     @property
     def etag(self) -> str:
+        """The entity tag of generation and metageneration."""
         return _etag(self.generation, self.metageneration)
 
     @property
@@ -55,7 +56,7 @@ class Bucket:
         return _LOCATION_TYPES.get(self.location, "region")
 
     def resource(self, host: str | None = None) -> dict[str, Any]:
-        """Return the JSON API's resource, whose links begin with ``host``, or else as Google's do."""
+        """Return the resource in the JSON API, with links to ``host`` or else to Google."""
         return {
             "kind": "storage#bucket",
             "selfLink": f"{host or _SELF_LINKS}/storage/v1/b/{self.name}",
@@ -70,7 +71,7 @@ class Bucket:
             "etag": self.etag,
             "timeCreated": rfc3339(self.created),
             "updated": rfc3339(self.updated),
-            # There are no access control lists here, which is what uniform access means.
+            # Uniform access means that there are no access control lists.
             "iamConfiguration": {
                 "bucketPolicyOnly": {"enabled": True},
                 "uniformBucketLevelAccess": {"enabled": True},
@@ -80,13 +81,14 @@ class Bucket:
         }
 
     def record(self) -> str:
-        """Return the bucket as text from which ``from_record`` makes it again."""
+        """Return the bucket as text for ``from_record``."""
         return json.dumps(
             {**vars(self), "created": self.created.isoformat(), "updated": self.updated.isoformat()},
         )
 
     @classmethod
     def from_record(cls, record: str) -> Bucket:
+        """Return the bucket of a record."""
         return cls(**_with_moments(json.loads(record)))
 
 
@@ -95,7 +97,7 @@ class StoredObject:
     """One generation of an object.
 
     ``headers`` are the optional fields that are also headers of a download, by their names in the resource.
-    ``content`` is the name under which its bytes are kept, empty if there are none.
+    ``content`` is the name of the file with its bytes, empty if there are none.
     """
 
     bucket: str
@@ -118,10 +120,11 @@ class StoredObject:
 
     @cached_property
     def etag(self) -> str:
+        """The entity tag of generation and metageneration."""
         return _etag(self.generation, self.metageneration)
 
     def resource(self, host: str | None = None) -> dict[str, Any]:
-        """Return the JSON API's resource, whose links begin with ``host``, or else as Google's do."""
+        """Return the resource in the JSON API, with links to ``host`` or else to Google."""
         resource = {
             **self._resource_without_links,
             "selfLink": f"{host or _SELF_LINKS}/storage/v1/{self._path}",
@@ -138,7 +141,7 @@ class StoredObject:
 
     @cached_property
     def _resource_without_links(self) -> dict[str, Any]:
-        """The part of the resource that is the same for every caller; a list needs a thousand of them at once."""
+        """The part of the resource that is the same for every caller, kept since a list needs a thousand at once."""
         created = rfc3339(self.created)
         optional = {
             "md5Hash": self.md5,
@@ -167,7 +170,7 @@ class StoredObject:
         }
 
     def record(self) -> str:
-        """Return the object as text from which ``from_record`` makes it again."""
+        """Return the object as text for ``from_record``."""
         return json.dumps(
             {
                 **{name: getattr(self, name) for name in self.__dataclass_fields__},
@@ -178,12 +181,13 @@ class StoredObject:
 
     @classmethod
     def from_record(cls, record: str) -> StoredObject:
+        """Return the object of a record."""
         return cls(**_with_moments(json.loads(record)))
 
 
 @dataclass(frozen=True)
 class StorageEvent:
-    """Something that happened to an object; its resource is the data of the CloudEvent that tells of it.
+    """A change of an object; its resource is the data of the CloudEvent.
 
     ``type`` is one of ``FINALIZED``, ``DELETED`` and ``METADATA_UPDATED``.
     Types: https://cloud.google.com/eventarc/docs/reference/supported-events#cloud-storage

@@ -1,4 +1,4 @@
-"""Buckets and objects, and the rules by which they change: what the JSON API and the other services here stand on."""
+"""Buckets and objects, and the rules for their changes: used by the JSON API and by the other local services."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from localcloud.base.clock import Clock
 from localcloud.storage.catalog import Catalog
 from localcloud.storage.contents import Content, ContentDirectory, ContentWriter
 from localcloud.storage.errors import Conflict, InvalidRequest, NotFound
-from localcloud.storage.events import Announcer, Listener
+from localcloud.storage.events import EventQueue, Listener
 from localcloud.storage.fields import ObjectFields, patched_settings
 from localcloud.storage.listing import ListQuery, Page, list_page
 from localcloud.storage.naming import check_bucket_name, check_object_name
@@ -39,23 +39,23 @@ _DEFAULT_CONTENT_TYPE = "application/octet-stream"
 class ObjectStore:
     """Buckets and their live objects, kept in a directory. Every method may be called from any thread.
 
-    An object appears, changes and goes at one instant: nobody sees half of one. Former generations are not kept.
+    Changes are atomic: no caller sees half of one. Noncurrent generations are not kept.
     """
 
     def __init__(self, directory: Path, *, clock: Clock) -> None:
-        """Open the store in ``directory``, which is made if it is not there."""
+        """Open the store in ``directory``, which is created if it is missing."""
         self._clock = clock
         self._contents = ContentDirectory(directory / "contents")
         self._catalog = Catalog(directory / "catalog.sqlite")
         self._contents.sweep({stored.content for stored in self._catalog.every_object()})
         self._lock = threading.RLock()
         self._quota = WriteQuota()
-        self._announcer = Announcer()
+        self._events = EventQueue()
 
     # Buckets
 
     def create_bucket(self, name: str, *, location: str = "US", settings: Mapping[str, Any] | None = None) -> Bucket:
-        """Make a bucket. Raises ``Conflict`` if it is there, ``InvalidRequest`` if it may not be called so."""
+        """Create a bucket. Raises ``Conflict`` if it exists, ``InvalidRequest`` if its name is not valid."""
         check_bucket_name(name)
         with self._lock:
             if name in self._catalog.buckets:
@@ -74,7 +74,7 @@ class ObjectStore:
             return bucket
 
     def ensure_bucket(self, name: str, *, location: str = "US") -> Bucket:
-        """Return the bucket of that name; make it if it is not there."""
+        """Return the bucket of that name; create it if it is missing."""
         with self._lock:
             if name in self._catalog.buckets:
                 return self.bucket(name)
@@ -89,7 +89,7 @@ class ObjectStore:
             return bucket
 
     def buckets(self, prefix: str = "") -> Buckets:
-        """Return the buckets whose names begin with ``prefix``, by name."""
+        """Return the buckets with ``prefix``, sorted by name."""
         with self._lock:
             return [bucket for name, bucket in self._catalog.buckets.items() if name.startswith(prefix)]
 
@@ -101,7 +101,7 @@ class ObjectStore:
         *,
         replace_all: bool = False,
     ) -> Bucket:
-        """Change a bucket's settings, or (``replace_all``) put these in the place of all. Raises ``NotFound``."""
+        """Change settings of a bucket, or replace all of them (``replace_all``). Raises ``NotFound``."""
         with self._lock:
             bucket = self.bucket(name)
             conditions.check_write(bucket)
@@ -133,7 +133,7 @@ class ObjectStore:
             return stored
 
     def list(self, bucket: str, prefix: str = "") -> Objects:
-        """Return the live objects whose names begin with ``prefix``, by name. Raises ``NotFound``."""
+        """Return the live objects with ``prefix``, sorted by name. Raises ``NotFound``."""
         with self._lock:
             self.bucket(bucket)
             objects = self._catalog.objects(bucket)
@@ -148,7 +148,7 @@ class ObjectStore:
     def open(self, stored: StoredObject) -> BinaryIO:
         """Open the content of ``stored``. Raises ``NotFound`` if that generation is gone.
 
-        What is open stays readable, whatever happens to the object.
+        An open content stays readable after its object is replaced or deleted.
         """
         try:
             return self._contents.open(stored.content)
@@ -156,7 +156,7 @@ class ObjectStore:
             raise NotFound(f"No such object: {stored.bucket}/{stored.name}") from None
 
     def open_live(self, bucket: str, name: str, generation: int | None = None) -> tuple[StoredObject, BinaryIO]:
-        """Return the live object and its content, which belong together. Raises ``NotFound``."""
+        """Return the live object and its content, read atomically. Raises ``NotFound``."""
         with self._lock:
             stored = self.get(bucket, name, generation)
             return stored, self.open(stored)
@@ -178,7 +178,7 @@ class ObjectStore:
         content_type: str = _DEFAULT_CONTENT_TYPE,
         metadata: dict[str, str] | None = None,
     ) -> StoredObject:
-        """Write an object in one go. Raises ``NotFound`` if there is no such bucket."""
+        """Write a whole object. Raises ``NotFound`` if the bucket does not exist."""
         self.bucket(bucket)
         fields = ObjectFields(content_type=content_type, metadata=metadata or {})
         with self.begin_content() as writer:
@@ -190,11 +190,11 @@ class ObjectStore:
             return self.finalize(bucket, name, writer.finish(), fields)
 
     def begin_content(self) -> ContentWriter:
-        """Begin a content, to be made an object by ``finalize`` or to be discarded."""
+        """Start a content, which ``finalize`` turns into an object."""
         return self._contents.create()
 
     def check_write(self, bucket: str, name: object, conditions: Preconditions) -> None:
-        """Raise what ``finalize`` would raise now, so that an upload in vain is refused before its bytes are sent."""
+        """Raise the errors that ``finalize`` would raise now, so that the client does not send bytes in vain."""
         checked = check_object_name(name)
         with self._lock:
             conditions.check_write(self._live(bucket, checked))
@@ -209,7 +209,7 @@ class ObjectStore:
         *,
         component_count: int | None = None,
     ) -> StoredObject:
-        """Make ``content`` the live object of that name. An object with ``component_count`` is a composed one.
+        """Make ``content`` the live object of that name; a composed object has a ``component_count``.
 
         Raises ``NotFound``, ``InvalidRequest``, ``PreconditionFailed`` or ``RateLimited``.
         """
@@ -217,7 +217,7 @@ class ObjectStore:
         with self._lock:
             conditions.check_write(self._live(bucket, name))
             stored = self._put(bucket, name, content, fields, component_count)
-        self._announcer.tell()
+        self._events.deliver()
         return stored
 
     def move(
@@ -228,7 +228,7 @@ class ObjectStore:
         source_conditions: Preconditions = NO_PRECONDITIONS,
         conditions: Preconditions = NO_PRECONDITIONS,
     ) -> StoredObject:
-        """Give the live object of that name another one, at one instant; return it under its new name.
+        """Rename the live object of that name atomically; return it with its new name.
 
         Raises ``NotFound``, ``InvalidRequest``, ``PreconditionFailed`` or ``RateLimited``.
         """
@@ -243,7 +243,7 @@ class ObjectStore:
                 fields = ObjectFields.of(source)
                 moved = self._put(bucket, destination, content, fields, source.component_count)
             self._remove(source)
-        self._announcer.tell()
+        self._events.deliver()
         return moved
 
     def update_fields(
@@ -256,7 +256,7 @@ class ObjectStore:
         generation: int | None = None,
         replace_all: bool = False,
     ) -> StoredObject:
-        """Change what an owner may change of an object, or (``replace_all``) put it in the place of all that.
+        """Change fields of an object, or replace all that a caller may set (``replace_all``).
 
         Raises ``NotFound``, ``InvalidRequest``, ``PreconditionFailed`` or ``RateLimited``.
         """
@@ -277,8 +277,8 @@ class ObjectStore:
                 updated=now,
             )
             self._catalog.put_object(changed)
-            self._announcer.note(StorageEvent(METADATA_UPDATED, changed))
-        self._announcer.tell()
+            self._events.add(StorageEvent(METADATA_UPDATED, changed))
+        self._events.deliver()
         return changed
 
     def delete(
@@ -295,13 +295,13 @@ class ObjectStore:
             conditions.check_write(stored)
             self._quota.take(bucket, name, self._clock.now())
             self._remove(stored)
-        self._announcer.tell()
+        self._events.deliver()
 
     @contextmanager
     def copied_content(self, stored: StoredObject) -> Iterator[Content]:
-        """Give a second content with the bytes of ``stored``, to be made an object by ``finalize``.
+        """Create a second content with the bytes of ``stored``, which ``finalize`` turns into an object.
 
-        It is taken back if the context is left by an exception. Raises ``NotFound`` if that generation is gone.
+        It is removed if an exception leaves the context. Raises ``NotFound`` if that generation is gone.
         """
         try:
             copied = self._contents.link(stored.content)
@@ -313,18 +313,18 @@ class ObjectStore:
             self._contents.remove(copied)
             raise
 
-    # Being told
+    # Events and limits
 
     def watch(self, listener: Listener) -> None:
         """Call ``listener`` once after each change of an object, in the order of the changes.
 
-        It is called without a lock held, by whichever thread made a change, so it should only take note and return.
-        What it raises is logged; the change stands.
+        The thread of a change calls it without a lock, so it should return quickly. Its exceptions are logged and do not
+        undo the change.
         """
-        self._announcer.add(listener)
+        self._events.add_listener(listener)
 
     def limit_writes(self, per_second: float | None) -> None:
-        """Refuse more than ``per_second`` changes a second of one object name; ``None``: refuse none."""
+        """Reject more than ``per_second`` changes a second of one object name; ``None`` sets no limit."""
         with self._lock:
             self._quota.limit(per_second)
 
@@ -345,7 +345,7 @@ class ObjectStore:
     def _put(
         self, bucket: str, name: str, content: Content, fields: ObjectFields, component_count: int | None
     ) -> StoredObject:
-        """Put a new generation in place, under the lock."""
+        """Make a new generation live, under the lock."""
         now = self._clock.now()
         self._quota.take(bucket, name, now)
         replaced = self._live(bucket, name)
@@ -368,20 +368,20 @@ class ObjectStore:
             custom_time=fields.custom_time,
         )
         self._catalog.put_object(stored)
-        self._announcer.note(StorageEvent(FINALIZED, stored))
+        self._events.add(StorageEvent(FINALIZED, stored))
         if replaced is not None:
-            self._let_go(replaced)
+            self._discard(replaced)
         return stored
 
     def _remove(self, stored: StoredObject) -> None:
-        """Take a live object away, under the lock."""
+        """Remove a live object, under the lock."""
         self._catalog.remove_object(stored)
-        self._let_go(stored)
+        self._discard(stored)
 
-    def _let_go(self, stored: StoredObject) -> None:
-        """Let go of a generation that is live no longer. One that was replaced is told of as deleted, too.
+    def _discard(self, stored: StoredObject) -> None:
+        """Remove the content of a generation that is no longer live; a replaced one has a deleted event, too.
 
         Source: https://cloud.google.com/storage/docs/pubsub-notifications#events
         """
         self._contents.remove(stored.content)
-        self._announcer.note(StorageEvent(DELETED, replace(stored, deleted=self._clock.now())))
+        self._events.add(StorageEvent(DELETED, replace(stored, deleted=self._clock.now())))

@@ -33,12 +33,13 @@ _CANCELLED = 499
 
 
 class UploadApi:
-    """Handlers for uploads. Nothing is left behind by one that fails."""
+    """Handlers for uploads. A failed upload leaves nothing behind."""
 
     def __init__(self, store: ObjectStore) -> None:
+        """Upload to ``store``."""
         self._store = store
         self._sessions = UploadSessions()
-        self._ways = {"media": self._upload_media, "multipart": self._upload_multipart, "resumable": self._begin}
+        self._by_type = {"media": self._upload_media, "multipart": self._upload_multipart, "resumable": self._begin}
 
     def routes(self) -> list[Route[Handler]]:
         """Return the routes of the handlers."""
@@ -46,20 +47,20 @@ class UploadApi:
         return [
             Route(method, path, handler, streams=True)
             for path in (objects, f"/resumable{objects}")
-            for method, handler in (("POST", self.insert), ("PUT", self.resume), ("DELETE", self.cancel))
+            for method, handler in (("POST", self._insert), ("PUT", self._resume), ("DELETE", self._cancel))
         ]
 
     def close(self) -> None:
-        """Give up the uploads that are under way."""
+        """Drop the uploads in progress."""
         self._sessions.close()
 
-    async def insert(self, call: Call) -> Response:
+    async def _insert(self, call: Call) -> Response:
         if "upload_id" in call.query:
-            return await self.resume(call)
-        way = self._ways.get(call.query.get("uploadType", ""))
-        if way is None:
+            return await self._resume(call)
+        upload = self._by_type.get(call.query.get("uploadType", ""))
+        if upload is None:
             raise InvalidRequest("Upload requests must have an uploadType of media, multipart or resumable.")
-        return await way(call)
+        return await upload(call)
 
     async def _upload_media(self, call: Call) -> Response:
         upload = self._upload(call, {}, call.headers.get("content-type", ""))
@@ -90,8 +91,8 @@ class UploadApi:
         location = f"{call.host}{call.path}?{query}"
         return Response(headers={"location": location, "x-guploader-uploadid": session.id})
 
-    async def resume(self, call: Call) -> Response:
-        """Take the next bytes of a resumable upload, or tell how many came."""
+    async def _resume(self, call: Call) -> Response:
+        """Store the next bytes of a resumable upload, or return how many it has."""
         session = self._sessions.get(call.query.get("upload_id", ""))
         if session.stored is not None:
             return _answer(call, session.stored)
@@ -108,22 +109,22 @@ class UploadApi:
         try:
             stored = self._complete(upload, session.writer)
         except RateLimited:
-            raise  # the caller comes again
+            raise  # the client retries
         except StorageError:
             self._sessions.forget(session)
             raise
         self._sessions.finish(session, stored)
         return _answer(call, stored)
 
-    async def cancel(self, call: Call) -> Response:
-        """Give a resumable upload up."""
+    async def _cancel(self, call: Call) -> Response:
+        """Drop a resumable upload."""
         self._sessions.forget(self._sessions.get(call.query.get("upload_id", "")))
         return Response(status_code=_CANCELLED)
 
     def _upload(self, call: Call, resource: dict[str, object], content_type: str) -> Upload:
-        """Return what the upload is to become; ``content_type`` is meant if ``resource`` has none.
+        """Return the upload of ``resource``; ``content_type`` applies if the resource has none.
 
-        Raises what the store would raise now, so that an upload in vain is refused before its bytes come.
+        Raises the errors that the store would raise now, so that the client does not send bytes in vain.
         """
         if "contentEncoding" in call.query:
             resource = {**resource, "contentEncoding": call.query["contentEncoding"]}
@@ -137,17 +138,17 @@ class UploadApi:
         return Upload(bucket, str(name), fields, preconditions, announced)
 
     def _complete(self, upload: Upload, writer: ContentWriter) -> StoredObject:
-        """Make an object of what was written, if it is what its sender says it is."""
+        """Create the object if the content has the expected checksums."""
         content = writer.finish()
         upload.announced.check(content.crc32c, content.md5)
         return self._store.finalize(upload.bucket, upload.name, content, upload.fields, upload.conditions)
 
 
 async def _append(call: Call, session: UploadSession, first: int) -> None:
-    """Add the body, whose first byte belongs at ``first``, to what came before.
+    """Append the body, whose first byte is at position ``first`` of the upload.
 
-    What is there already is passed over. If the connection breaks, what came is kept.
-    Raises ``InvalidRequest`` if bytes are missing between, ``Conflict`` if a later request took the upload over.
+    Bytes that were received before are skipped. If the connection breaks, the received bytes are kept.
+    Raises ``InvalidRequest`` if bytes are missing in between, ``Conflict`` if a later request continues the upload.
     """
     session.turn += 1
     turn = session.turn

@@ -1,4 +1,4 @@
-"""What an upload is to become, and the uploads that come in several requests."""
+"""Uploads, and the resumable ones among them, which take several requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_FINISHED = 1000
 
 @dataclass(frozen=True)
 class ContentRange:
-    """Where a request's bytes belong. ``first`` is ``None`` if it brings none, ``total`` if it is not known yet."""
+    """The position of a request's bytes; ``first`` is ``None`` without bytes, ``total`` while it is not known."""
 
     first: int | None
     last: int | None
@@ -28,7 +28,7 @@ class ContentRange:
 
     @classmethod
     def parse(cls, header: str) -> ContentRange:
-        """Read a ``Content-Range`` header. Raises ``InvalidRequest``."""
+        """Parse a ``Content-Range`` header. Raises ``InvalidRequest``."""
         matched = _CONTENT_RANGE.fullmatch(header.strip())
         if matched is None:
             raise InvalidRequest(f"Failed to parse Content-Range header: {header}")
@@ -42,7 +42,7 @@ class ContentRange:
 
 @dataclass(frozen=True)
 class Upload:
-    """The object that an upload is to become, the conditions for it, and what its sender says of the content."""
+    """The object that an upload creates, its preconditions, and the checksums that the caller expects."""
 
     bucket: str
     name: str
@@ -53,18 +53,18 @@ class Upload:
 
 @dataclass
 class UploadSession:
-    """A resumable upload. ``total`` is the size it will have in bytes, ``None`` while that is not known."""
+    """A resumable upload. ``total`` is its final size in bytes, ``None`` while that is not known."""
 
     upload: Upload
     writer: ContentWriter
     total: int | None = None
     id: str = field(default_factory=lambda: secrets.token_urlsafe(48))
     stored: StoredObject | None = None
-    # The number of requests that began to bring bytes: only the latest may, an older one hangs on a dead connection.
+    # The number of requests that sent bytes. Only the latest may write; an older one hangs on a dead connection.
     turn: int = 0
 
     def expect(self, total: int | None) -> None:
-        """Note the size that the upload will have, in bytes. Raises ``InvalidRequest`` if it contradicts."""
+        """Set the final size in bytes. Raises ``InvalidRequest`` if it contradicts an earlier one or what was sent."""
         if total is None:
             return
         if total < self.writer.size or self.total not in (None, total):
@@ -73,13 +73,15 @@ class UploadSession:
 
 
 class UploadSessions:
-    """The resumable uploads that are under way, and the last of those that are finished."""
+    """The resumable uploads in progress, and the last finished ones."""
 
     def __init__(self) -> None:
+        """Start without uploads."""
         self._open: dict[str, UploadSession] = {}
         self._finished: OrderedDict[str, UploadSession] = OrderedDict()
 
     def add(self, session: UploadSession) -> None:
+        """Add an upload."""
         self._open[session.id] = session
 
     def get(self, upload_id: str) -> UploadSession:
@@ -90,18 +92,18 @@ class UploadSessions:
         return session
 
     def finish(self, session: UploadSession, stored: StoredObject) -> None:
-        """Remember what became of an upload, for a client to which the answer was lost."""
+        """Keep the result of an upload for a client that did not receive the answer."""
         session.stored = stored
         self._finished[session.id] = self._open.pop(session.id)
         if len(self._finished) > _MOST_FINISHED:
             self._finished.popitem(last=False)
 
     def close(self) -> None:
-        """Give up all that are under way."""
+        """Drop all uploads in progress."""
         for session in tuple(self._open.values()):
             self.forget(session)
 
     def forget(self, session: UploadSession) -> None:
-        """Give an upload up; its bytes are gone."""
+        """Drop an upload and its bytes."""
         if self._open.pop(session.id, None) is not None:
             session.writer.discard()

@@ -1,4 +1,4 @@
-"""The key file and its token endpoint, by hand and with Google's clients, which sign in as they do at Google."""
+"""The key file and its token endpoint, called directly and by Google's clients."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def key_file(services: LocalCloud) -> Path:
 
 
 def ask(services: LocalCloud, **claims: object) -> requests.Response:
-    """Ask for a token with an assertion of ``claims`` signed with the key."""
+    """Request a token with an assertion of ``claims`` signed with the key."""
     key = service_account.Credentials.from_service_account_file(str(key_file(services)))
     now = int(time.time())
     whole = {"iss": ACCOUNT, "aud": key._token_uri, "iat": now, "exp": now + 60, **claims}
@@ -76,7 +76,7 @@ def test_an_identity_token_names_its_audience(services: LocalCloud) -> None:
     assert (claims["aud"], claims["email"]) == ("https://function.example", ACCOUNT)
 
 
-def test_another_key_is_refused(services: LocalCloud) -> None:
+def test_another_key_is_rejected(services: LocalCloud) -> None:
     stranger = Credentials(
         project="local-project", account="modeldrop-runtime", token_uri="http://x", clock=SystemClock()
     )
@@ -92,12 +92,12 @@ def test_another_key_is_refused(services: LocalCloud) -> None:
     ("claims", "error"),
     [({"exp": 1}, "invalid_grant"), ({"iss": "somebody@else.iam.gserviceaccount.com"}, "invalid_grant")],
 )
-def test_a_wrong_assertion_is_refused(services: LocalCloud, claims: dict[str, object], error: str) -> None:
+def test_an_invalid_assertion_is_rejected(services: LocalCloud, claims: dict[str, object], error: str) -> None:
     answer = ask(services, **claims)
     assert (answer.status_code, answer.json()["error"]) == (400, error)
 
 
-def test_another_grant_is_refused(services: LocalCloud) -> None:
+def test_another_grant_is_rejected(services: LocalCloud) -> None:
     answer = requests.post(f"{services.addresses.http}/token", data={"grant_type": "password"}, timeout=LAST_LIMIT)
     assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
 
@@ -117,7 +117,7 @@ def test_bigquery_signs_in(signed_in: LocalCloud) -> None:
     assert [row[0] for row in client.query("SELECT SESSION_USER()").result()] == [ACCOUNT]
 
 
-def test_jobs_of_others_are_listed_when_asked_for(signed_in: LocalCloud) -> None:
+def test_jobs_of_others_are_listed_on_request(signed_in: LocalCloud) -> None:
     client = bigquery.Client()
     mine = client.query("SELECT 1")
     mine.result()
@@ -151,7 +151,7 @@ def test_google_genai_signs_in(signed_in: LocalCloud) -> None:
     assert answer.model_version is not None and "echo" in answer.model_version
 
 
-def test_calls_without_credentials_are_let_in(services: LocalCloud) -> None:
+def test_calls_without_credentials_are_accepted(services: LocalCloud) -> None:
     http, queries = services.addresses.http, f"{services.addresses.bigquery}/bigquery/v2/projects/local-project/queries"
     requests.get(f"{http}/storage/v1/b?project=local-project", timeout=LAST_LIMIT).raise_for_status()
     answer = requests.post(queries, json={"query": "SELECT 1", "useLegacySql": False}, timeout=LAST_LIMIT)

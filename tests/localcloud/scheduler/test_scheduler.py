@@ -1,4 +1,4 @@
-"""Jobs, when they run and what they do; the time passes only when a test says so."""
+"""Jobs: when they run and what they do. The tests advance the clock."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def broker(clock):
 
 @pytest.fixture
 def scheduler(broker, clock):
-    scheduler = Scheduler(broker, clock=clock, project="local-project", location="us-central1")
+    scheduler = Scheduler(broker, clock=clock)
     scheduler.start()
     yield scheduler
     scheduler.stop()
@@ -117,7 +117,7 @@ def test_a_job_runs_once_each_time_it_is_due(scheduler, clock, function):
     assert times == [f"2026-11-20T09:{minute}:00.000Z" for minute in (31, 32, 33)]
 
 
-def test_times_that_were_slept_through_are_made_up_for_once(scheduler, clock, function):
+def test_a_job_that_missed_several_times_runs_once(scheduler, clock, function):
     scheduler.jobs.create(http_job(function))
     clock.advance(3600)
     function.wait_for(1)
@@ -126,7 +126,7 @@ def test_times_that_were_slept_through_are_made_up_for_once(scheduler, clock, fu
     assert len(function.requests) == 1
 
 
-def test_a_job_shows_what_happened_to_it(scheduler, clock, function):
+def test_a_job_shows_its_last_attempt(scheduler, clock, function):
     created = scheduler.jobs.create(http_job(function))
     assert created["state"] == "ENABLED"
     assert created["scheduleTime"] == "2026-11-20T09:31:00.000Z"
@@ -139,7 +139,7 @@ def test_a_job_shows_what_happened_to_it(scheduler, clock, function):
 
 
 @pytest.mark.parametrize(("answer", "code"), [(404, 5), (403, 7), (500, 13), (503, 14), (418, 2), (302, 2)])
-def test_a_failure_is_shown_as_a_google_rpc_code(scheduler, function, answer, code):
+def test_a_failed_job_has_a_google_rpc_code_as_its_status(scheduler, function, answer, code):
     function.answer = lambda request: answer
     scheduler.jobs.create(http_job(function))
     scheduler.jobs.run(POLL)
@@ -147,7 +147,7 @@ def test_a_failure_is_shown_as_a_google_rpc_code(scheduler, function, answer, co
     assert len(function.requests) == 1
 
 
-def test_an_endpoint_that_is_not_there_is_unavailable(scheduler):
+def test_an_unreachable_endpoint_is_unavailable(scheduler):
     absent = Receiver()
     scheduler.jobs.create(http_job(absent))
     absent.close()
@@ -155,14 +155,14 @@ def test_an_endpoint_that_is_not_there_is_unavailable(scheduler):
     wait_until(lambda: scheduler.jobs.get(POLL).get("status", {}).get("code") == 14)
 
 
-def test_a_topic_that_is_not_there_is_not_found(scheduler, broker):
+def test_a_missing_topic_is_not_found(scheduler, broker):
     scheduler.jobs.create(message_job())
     broker.delete_topic(TOPIC)
     scheduler.jobs.run(f"{PARENT}/jobs/nightly")
     wait_until(lambda: scheduler.jobs.get(f"{PARENT}/jobs/nightly").get("status", {}).get("code") == 5)
 
 
-def test_a_failed_attempt_is_made_again_as_the_retry_config_says(scheduler, clock, function):
+def test_a_failed_attempt_is_retried_after_the_backoff(scheduler, clock, function):
     function.answer = lambda request: 500 if len(function.requests) < 3 else 200
     scheduler.jobs.create(
         http_job(function, schedule="0 3 * * *", retryConfig={"retryCount": 3, "minBackoffDuration": "10s"})
@@ -179,7 +179,7 @@ def test_a_failed_attempt_is_made_again_as_the_retry_config_says(scheduler, cloc
     assert times == {"2026-11-20T09:30:20.000Z"}
 
 
-def test_a_job_that_is_still_running_is_late_rather_than_doubled(scheduler, clock, function):
+def test_a_job_that_is_still_running_is_not_started_again(scheduler, clock, function):
     go_on = threading.Event()
     function.answer = lambda request: 200 if go_on.wait(LAST_LIMIT) else 500
     scheduler.jobs.create(http_job(function))
@@ -194,7 +194,7 @@ def test_a_job_that_is_still_running_is_late_rather_than_doubled(scheduler, cloc
     assert len(function.requests) == 2
 
 
-def test_a_paused_job_rests_and_catches_up_on_nothing(scheduler, clock, function):
+def test_a_resumed_job_does_not_make_up_for_missed_executions(scheduler, clock, function):
     scheduler.jobs.create(http_job(function))
     paused = scheduler.jobs.pause(POLL)
     assert paused["state"] == "PAUSED"
@@ -216,7 +216,7 @@ def test_a_paused_job_can_be_run_now(scheduler, function):
     function.wait_for(1)
 
 
-def test_two_runs_now_are_two_requests_at_the_same_time(scheduler, function):
+def test_two_runs_now_overlap(scheduler, function):
     meeting = threading.Barrier(2)
     function.answer = lambda request: 200 if meeting.wait(LAST_LIMIT) >= 0 else 500
     scheduler.jobs.create(http_job(function))
@@ -249,7 +249,7 @@ def test_reserved_headers_cannot_be_set(scheduler, function):
     assert request.headers["content-type"] == "application/octet-stream"
 
 
-def test_a_name_is_taken_once(scheduler, function):
+def test_a_second_job_of_the_same_name_is_rejected(scheduler, function):
     scheduler.jobs.create(http_job(function))
     with pytest.raises(AlreadyExists):
         scheduler.jobs.create(http_job(function))
@@ -279,11 +279,11 @@ def test_a_name_is_taken_once(scheduler, function):
     ],
     ids=str,
 )
-def test_a_job_against_the_rules_is_refused(scheduler, settings):
+def test_an_invalid_job_is_rejected(scheduler, settings):
     job = {"name": POLL, "schedule": "* * * * *", "httpTarget": {"uri": "http://example.com"}} | settings
     with pytest.raises(InvalidArgument):
         scheduler.jobs.create(job)
-    assert scheduler.jobs.list_all() == []
+    assert scheduler.jobs.list_all(PARENT) == []
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def url(scheduler):
     server.stop()
 
 
-def test_the_rest_face_speaks_to_googles_client(url, scheduler, function):
+def test_googles_client_manages_jobs(url, scheduler, function):
     options = {"api_endpoint": url}
     service = googleapiclient.discovery.build(
         "cloudscheduler", "v1", credentials=AnonymousCredentials(), client_options=options, static_discovery=True
@@ -348,7 +348,7 @@ def test_the_rest_face_speaks_to_googles_client(url, scheduler, function):
 
 @pytest.mark.skipif(shutil.which("gcloud") is None, reason="needs gcloud: install the Google Cloud SDK to run it")
 def test_gcloud_creates_and_runs_jobs(broker, function, tmp_path: Path):
-    scheduler = Scheduler(broker, clock=SystemClock(), project="local-project", location="us-central1")
+    scheduler = Scheduler(broker, clock=SystemClock())
     server = HttpServer(scheduler.app)
     server.start()
     environment = os.environ | {

@@ -1,4 +1,4 @@
-"""Cloud Storage as Google's own Python client sees it."""
+"""Cloud Storage through Google's own Python client."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_bucket_is_created_read_patched_listed_and_deleted(world: StorageWorld) 
     assert client.lookup_bucket("other-bucket") is None
 
 
-def test_bucket_names_that_are_taken_or_not_allowed_are_refused(world: StorageWorld) -> None:
+def test_taken_and_invalid_bucket_names_are_rejected(world: StorageWorld) -> None:
     client = world.client()
     with pytest.raises(exceptions.Conflict):
         client.create_bucket(BUCKET)
@@ -88,26 +88,26 @@ def test_bucket_with_objects_is_deleted_only_by_force(world: StorageWorld, bucke
         bucket.delete()
     bucket.delete(force=True)
     assert not bucket.exists()
-    assert [kind for kind, _ in world.told()] == ["finalized"] * 5 + ["deleted"] * 5
+    assert [kind for kind, _ in world.event_names()] == ["finalized"] * 5 + ["deleted"] * 5
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
-def test_any_name_comes_back_as_it_was(world: StorageWorld, bucket: google_storage.Bucket, name: str) -> None:
+def test_any_valid_name_round_trips(world: StorageWorld, bucket: google_storage.Bucket, name: str) -> None:
     bucket.blob(name).upload_from_string(b"content")
     assert [blob.name for blob in bucket.list_blobs()] == [name]
     found = bucket.get_blob(name)
     assert found is not None
     assert found.download_as_bytes() == b"content"
-    assert world.told() == [("finalized", name)]
+    assert world.event_names() == [("finalized", name)]
     found.delete()
     assert bucket.get_blob(name) is None
     assert not world.files()
 
 
-def test_name_that_is_too_long_is_refused(world: StorageWorld, bucket: google_storage.Bucket) -> None:
+def test_name_that_is_too_long_is_rejected(world: StorageWorld, bucket: google_storage.Bucket) -> None:
     with pytest.raises(exceptions.BadRequest):
         bucket.blob("ü" * 513).upload_from_string(b"content")
-    assert world.told() == []
+    assert world.event_names() == []
 
 
 def test_upload_has_checksums_fields_and_metadata(bucket: google_storage.Bucket) -> None:
@@ -143,7 +143,11 @@ def test_metadata_is_patched_key_by_key_and_replaced_by_update(
     blob.update()
     read = bucket.get_blob("patched")
     assert (read.metadata, read.content_type, read.metageneration) == ({"only": "4"}, "text/csv", 3)
-    assert world.told() == [("finalized", "patched"), ("metadataUpdated", "patched"), ("metadataUpdated", "patched")]
+    assert world.event_names() == [
+        ("finalized", "patched"),
+        ("metadataUpdated", "patched"),
+        ("metadataUpdated", "patched"),
+    ]
 
 
 def test_conditional_writes_let_one_writer_through(world: StorageWorld, bucket: google_storage.Bucket) -> None:
@@ -160,7 +164,7 @@ def test_conditional_writes_let_one_writer_through(world: StorageWorld, bucket: 
         blob.patch(if_metageneration_match=7)
     assert world.store.read(BUCKET, "ledger/item") == b"3"
     blob.delete(if_generation_match=blob.generation)
-    assert world.told() == [
+    assert world.event_names() == [
         ("finalized", "ledger/item"),
         ("finalized", "ledger/item"),
         ("deleted", "ledger/item"),
@@ -168,7 +172,7 @@ def test_conditional_writes_let_one_writer_through(world: StorageWorld, bucket: 
     ]
 
 
-def test_files_go_up_and_come_down_in_one_request_and_in_chunks(
+def test_files_are_uploaded_and_downloaded_in_one_request_and_in_chunks(
     world: StorageWorld, bucket: google_storage.Bucket, tmp_path: Path
 ) -> None:
     content = os.urandom(9 * 1024 * 1024 + 17)  # above the 8 MiB up to which the client sends one request
@@ -180,7 +184,7 @@ def test_files_go_up_and_come_down_in_one_request_and_in_chunks(
     assert bucket.blob("stream").download_as_bytes(raw_download=True) == content[:1_000_000]
     assert bucket.blob("big").download_as_bytes(start=100, end=199) == content[100:200]
     assert bucket.blob("big", chunk_size=1024 * 1024).download_as_bytes() == content
-    assert world.told() == [("finalized", "big"), ("finalized", "stream")]
+    assert world.event_names() == [("finalized", "big"), ("finalized", "stream")]
 
 
 def test_blobs_are_written_and_read_as_files(bucket: google_storage.Bucket) -> None:
@@ -194,16 +198,16 @@ def test_blobs_are_written_and_read_as_files(bucket: google_storage.Bucket) -> N
     assert bucket.get_blob("empty").size == 0
 
 
-def test_file_that_fails_while_it_is_written_leaves_nothing(world: StorageWorld, bucket: google_storage.Bucket) -> None:
+def test_file_write_that_fails_leaves_nothing(world: StorageWorld, bucket: google_storage.Bucket) -> None:
     writer = bucket.blob("half").open("wb", chunk_size=256 * 1024)
     writer.write(os.urandom(600_000))
     assert bucket.get_blob("half") is None
     writer.terminate()
     assert bucket.get_blob("half") is None
-    assert world.told() == []
+    assert world.event_names() == []
 
 
-def test_list_comes_in_pages_with_prefix_delimiter_offsets_and_glob(bucket: google_storage.Bucket) -> None:
+def test_list_has_pages_prefix_delimiter_offsets_and_glob(bucket: google_storage.Bucket) -> None:
     client = bucket.client
     for number in range(7):
         bucket.blob(f"a/{number}.pb").upload_from_string(b"")
@@ -251,7 +255,7 @@ def test_copies_and_renames_keep_content_and_fields(world: StorageWorld, bucket:
     moved = bucket.move_blob(renamed, "moved")
     assert [blob.name for blob in bucket.list_blobs()] == ["moved"]
     assert moved.metadata == {"k": "v"}
-    # A copy has a content of its own.
+    # A copy has its own content.
     moved.delete()
     assert second.blob("copied").download_as_bytes() == second.blob("rewritten").download_as_bytes() == b"text"
     assert second.get_blob("never") is None
@@ -296,7 +300,7 @@ def test_batch_deletes_and_patches_many_in_one_request(world: StorageWorld, buck
     assert world.store.list(BUCKET) == []
 
 
-def test_many_files_go_up_and_come_down_side_by_side(
+def test_many_files_are_uploaded_and_downloaded_in_parallel(
     world: StorageWorld, bucket: google_storage.Bucket, tmp_path: Path
 ) -> None:
     names = [f"variables/variables.data-{number:05d}-of-00040" for number in range(40)]
@@ -311,7 +315,7 @@ def test_many_files_go_up_and_come_down_side_by_side(
         bucket, names, destination_directory=str(tmp_path / "down"), worker_type=transfer_manager.THREAD
     )
     assert (tmp_path / "down" / names[7]).read_bytes() == names[7].encode() * 100
-    assert sorted(world.told()) == [("finalized", name) for name in names]
+    assert sorted(world.event_names()) == [("finalized", name) for name in names]
 
 
 def test_big_download_in_parallel_ranges(bucket: google_storage.Bucket, tmp_path: Path) -> None:
@@ -323,7 +327,9 @@ def test_big_download_in_parallel_ranges(bucket: google_storage.Bucket, tmp_path
     assert (tmp_path / "big").read_bytes() == content
 
 
-def test_gzip_is_unpacked_for_those_who_do_not_take_it(world: StorageWorld, bucket: google_storage.Bucket) -> None:
+def test_gzip_is_decompressed_for_clients_that_do_not_accept_it(
+    world: StorageWorld, bucket: google_storage.Bucket
+) -> None:
     blob = bucket.blob("packed")
     blob.content_encoding = "gzip"
     packed = gzip.compress(b"text " * 1000)
@@ -337,7 +343,7 @@ def test_gzip_is_unpacked_for_those_who_do_not_take_it(world: StorageWorld, buck
     assert "content-encoding" not in plain.headers
 
 
-def test_service_account_is_told(world: StorageWorld) -> None:
+def test_service_account_is_returned(world: StorageWorld) -> None:
     assert world.client().get_service_account_email().endswith("@gs-project-accounts.iam.gserviceaccount.com")
 
 

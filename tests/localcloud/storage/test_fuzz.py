@@ -1,4 +1,4 @@
-"""Whatever is sent, Cloud Storage refuses it or does it; it never breaks, and what it has stays whole."""
+"""Random requests: Cloud Storage answers or rejects each, never fails, and its data stays consistent."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
 
 
 def send(storage: Storage, method: str, path: str, query: dict[str, str], headers: dict[str, str], body: bytes) -> int:
-    """Send one request and return the status; the answer to a refusal has to be JSON."""
+    """Send one request and return the status; an error must have a JSON body."""
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -226,7 +226,7 @@ def send(storage: Storage, method: str, path: str, query: dict[str, str], header
     headers=HEADERS,
     body=BODIES,
 )
-def test_any_request_is_answered(
+def test_any_request_is_answered_or_rejected(
     storage: Storage, method: str, path: str, query: dict[str, str], headers: dict[str, str], body: bytes
 ) -> None:
     storage.store.ensure_bucket("drops")

@@ -1,4 +1,4 @@
-"""Cloud Storage's JSON API on the wire: what clients meet when something is refused, broken off or resumed."""
+"""Cloud Storage's JSON API on the wire: rejected, interrupted and resumed requests."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def upload(world: StorageWorld, name: str, content: bytes, **options: Any) -> re
 
 
 def begin(world: StorageWorld, name: str, *, resource: dict[str, Any] | None = None, **options: Any) -> str:
-    """Begin a resumable upload and return its path."""
+    """Start a resumable upload and return its path."""
     parameters = {"uploadType": "resumable", "name": name, **options.pop("params", {})}
     answer = world.call("POST", UPLOAD, params=parameters, json=resource or {}, **options)
     assert answer.status_code == 200, answer.text
     return answer.headers["location"].removeprefix(world.url)
 
 
-def assert_refused(answer: requests.Response, code: int, reason: str) -> None:
+def assert_rejected(answer: requests.Response, code: int, reason: str) -> None:
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["errors"][0]["reason"]) == (code, code, reason)
     assert error["message"]
@@ -65,7 +65,7 @@ def md5_of(content: bytes) -> str:
 # Preconditions
 
 PRECONDITIONS = [
-    # what is asked, of an object whose generation is G and whose metageneration is 1: write over it, read it
+    # condition and value on an object of generation G and metageneration 1; status of an overwrite and of a read
     ("ifGenerationMatch", "G", 200, 200),
     ("ifGenerationMatch", "1", 412, 412),
     ("ifGenerationMatch", "0", 412, 412),
@@ -81,7 +81,9 @@ PRECONDITIONS = [
 
 
 @pytest.mark.parametrize(("condition", "value", "write", "read"), PRECONDITIONS)
-def test_precondition_decides(world: StorageWorld, condition: str, value: str, write: int, read: int) -> None:
+def test_precondition_decides_writes_and_reads(
+    world: StorageWorld, condition: str, value: str, write: int, read: int
+) -> None:
     def conditions(name: str) -> dict[str, str]:
         return {condition: value.replace("G", upload(world, name, b"first").json()["generation"])}
 
@@ -107,7 +109,7 @@ def test_precondition_decides(world: StorageWorld, condition: str, value: str, w
         ("ifMetagenerationMatch", "1", 412),
     ],
 )
-def test_precondition_on_what_is_not_there(world: StorageWorld, condition: str, value: str, status: int) -> None:
+def test_precondition_on_a_missing_object(world: StorageWorld, condition: str, value: str, status: int) -> None:
     assert upload(world, "new", b"x", params={condition: value}).status_code == status
     session = world.call(
         "POST", UPLOAD, params={"uploadType": "resumable", "name": "resumed", condition: value}, json={}
@@ -115,18 +117,18 @@ def test_precondition_on_what_is_not_there(world: StorageWorld, condition: str, 
     assert session.status_code == status
     for method in ("GET", "DELETE", "PATCH"):
         answer = world.call(method, f"{OBJECTS}/absent", params={condition: value}, json={})
-        assert_refused(answer, 404, "notFound")
+        assert_rejected(answer, 404, "notFound")
     assert len(world.events) == (1 if status == 200 else 0)
 
 
-def test_failed_precondition_says_so_as_google_does(world: StorageWorld) -> None:
+def test_failed_precondition_has_the_error_of_google(world: StorageWorld) -> None:
     upload(world, "object", b"x")
     answer = upload(world, "object", b"y", params={"ifGenerationMatch": "0"})
-    assert_refused(answer, 412, "conditionNotMet")
+    assert_rejected(answer, 412, "conditionNotMet")
     assert answer.json()["error"]["status"] == "FAILED_PRECONDITION"
 
 
-def test_etag_headers_are_conditions_too(world: StorageWorld) -> None:
+def test_etag_headers_are_preconditions(world: StorageWorld) -> None:
     etag = upload(world, "object", b"x").json()["etag"]
     assert world.call("GET", f"{OBJECTS}/object", headers={"if-none-match": etag}).status_code == 304
     assert world.call("GET", f"{OBJECTS}/object", headers={"if-match": "other"}).status_code == 412
@@ -139,7 +141,7 @@ def test_generation_that_is_not_live_is_not_found(world: StorageWorld) -> None:
     assert int(second) > int(first)
     for method in ("GET", "DELETE", "PATCH"):
         answer = world.call(method, f"{OBJECTS}/object?generation={first}", json={})
-        assert_refused(answer, 404, "notFound")
+        assert_rejected(answer, 404, "notFound")
     assert world.call("GET", f"{OBJECTS}/object?generation={second}&alt=media").content == b"2"
 
 
@@ -148,7 +150,7 @@ def test_generation_that_is_not_live_is_not_found(world: StorageWorld) -> None:
 
 @pytest.mark.parametrize("kind", ["crc32c", "md5"])
 @pytest.mark.parametrize("right", [True, False])
-def test_checksum_in_the_header_is_held_to(world: StorageWorld, kind: str, right: bool) -> None:
+def test_checksum_in_the_header_is_verified(world: StorageWorld, kind: str, right: bool) -> None:
     announced = {"crc32c": crc32c_of, "md5": md5_of}[kind](b"content" if right else b"other")
     answer = upload(world, "object", b"content", headers={"x-goog-hash": f"{kind}={announced}"})
     assert answer.status_code == (200 if right else 400)
@@ -157,7 +159,7 @@ def test_checksum_in_the_header_is_held_to(world: StorageWorld, kind: str, right
 
 @pytest.mark.parametrize("field", ["crc32c", "md5Hash"])
 @pytest.mark.parametrize("right", [True, False])
-def test_checksum_in_the_resource_is_held_to(world: StorageWorld, field: str, right: bool) -> None:
+def test_checksum_in_the_resource_is_verified(world: StorageWorld, field: str, right: bool) -> None:
     announced = {"crc32c": crc32c_of, "md5Hash": md5_of}[field](b"content" if right else b"other")
     resource = json.dumps({"name": "object", field: announced}).encode()
     body = (
@@ -179,7 +181,7 @@ def test_checksum_in_the_resource_is_held_to(world: StorageWorld, field: str, ri
 
 @pytest.mark.parametrize("newline", [b"\r\n", b"\n"])
 @pytest.mark.parametrize("content", [b"", b"\r\n", b"--b", b"\r\n--", b"line\r\n--c\r\nline", bytes(range(256)) * 2000])
-def test_multipart_content_arrives_as_it_was_sent(world: StorageWorld, newline: bytes, content: bytes) -> None:
+def test_multipart_content_is_stored_unchanged(world: StorageWorld, newline: bytes, content: bytes) -> None:
     parts = [
         b"--boundary", b"Content-Type: application/json", b"", b'{"name": "object", "metadata": {"k": "v"}}',
         b"--boundary", b"Content-Type: text/x-own", b"", content, b"--boundary--", b"",
@@ -219,7 +221,7 @@ def test_malformed_multipart_leaves_nothing(world: StorageWorld, body: bytes) ->
 # Resumable uploads
 
 
-def test_resumable_upload_goes_on_where_it_stopped(world: StorageWorld) -> None:
+def test_resumable_upload_continues_after_the_received_bytes(world: StorageWorld) -> None:
     content = bytes(range(256)) * 4096
     session = begin(world, "object", headers={"x-upload-content-type": "application/x-own"})
     cut = 512 * 1024
@@ -233,7 +235,7 @@ def test_resumable_upload_goes_on_where_it_stopped(world: StorageWorld) -> None:
     assert (status.status_code, status.headers["range"]) == (308, f"bytes=0-{cut - 1}")
     assert (world.store.list(BUCKET), world.events) == ([], [])
 
-    # What came already may come again.
+    # Received bytes may be sent again.
     back = cut - 1000
     last = world.call(
         "PUT",
@@ -243,10 +245,10 @@ def test_resumable_upload_goes_on_where_it_stopped(world: StorageWorld) -> None:
     )
     assert (last.status_code, last.json()["contentType"]) == (200, "application/x-own")
     assert world.store.read(BUCKET, "object") == content
-    # The answer may have been lost: it is given again, and nothing happens twice.
+    # A client that lost the answer receives it again, without a second event.
     again = world.call("PUT", session, headers={"content-range": "bytes */*"})
     assert again.json()["generation"] == last.json()["generation"]
-    assert world.told() == [("finalized", "object")]
+    assert world.event_names() == [("finalized", "object")]
 
 
 def test_resumable_upload_of_unknown_length(world: StorageWorld) -> None:
@@ -262,42 +264,42 @@ def test_resumable_upload_of_unknown_length(world: StorageWorld) -> None:
 
 
 @pytest.mark.parametrize("content_range", ["bytes 7-9/*", "bytes 0-2/2", "bytes 2-0/9", "bytes x", "items 0-2/3"])
-def test_content_range_that_makes_no_sense_is_refused(world: StorageWorld, content_range: str) -> None:
+def test_invalid_content_range_is_rejected(world: StorageWorld, content_range: str) -> None:
     session = begin(world, "object")
     answer = world.call("PUT", session, data=b"abc", headers={"content-range": content_range})
-    assert_refused(answer, 400, "invalid")
-    # The upload itself is as it was.
+    assert_rejected(answer, 400, "invalid")
+    # The upload itself is unchanged.
     assert world.call("PUT", session, data=b"abc", headers={"content-range": "bytes 0-2/3"}).status_code == 200
 
 
-def test_announced_length_is_held_to(world: StorageWorld) -> None:
+def test_upload_longer_than_its_announced_length_is_rejected(world: StorageWorld) -> None:
     session = begin(world, "object", headers={"x-upload-content-length": "5"})
-    assert_refused(world.call("PUT", session, data=b"abc"), 400, "invalid")
+    assert_rejected(world.call("PUT", session, data=b"abc"), 400, "invalid")
     session = begin(world, "object", headers={"x-upload-content-length": "5"})
-    assert_refused(world.call("PUT", session, data=b"abcdefg"), 400, "invalid")
+    assert_rejected(world.call("PUT", session, data=b"abcdefg"), 400, "invalid")
     assert (world.store.list(BUCKET), world.events) == ([], [])
 
 
-def test_resumable_upload_checks_its_condition_at_the_end(world: StorageWorld) -> None:
+def test_resumable_upload_checks_its_precondition_at_the_end(world: StorageWorld) -> None:
     session = begin(world, "object", params={"ifGenerationMatch": "0"})
     upload(world, "object", b"quicker")
-    assert_refused(world.call("PUT", session, data=b"late"), 412, "conditionNotMet")
-    assert_refused(world.call("PUT", session, data=b"late"), 404, "notFound")
+    assert_rejected(world.call("PUT", session, data=b"late"), 412, "conditionNotMet")
+    assert_rejected(world.call("PUT", session, data=b"late"), 404, "notFound")
     assert world.store.read(BUCKET, "object") == b"quicker"
     assert (len(world.events), len(world.files())) == (1, 1)
 
 
-def test_cancelled_upload_is_gone(world: StorageWorld) -> None:
+def test_cancelled_upload_is_not_found(world: StorageWorld) -> None:
     session = begin(world, "object")
     world.call("PUT", session, data=b"abc", headers={"content-range": "bytes 0-2/9"})
     assert len(world.files()) == 1
     assert world.call("DELETE", session).status_code == 499
-    assert_refused(world.call("PUT", session, data=b"abc"), 404, "notFound")
+    assert_rejected(world.call("PUT", session, data=b"abc"), 404, "notFound")
     assert (world.store.list(BUCKET), world.events, world.files()) == ([], [], [])
 
 
 def send_part_of_a_request(world: StorageWorld, head: str, sent: bytes) -> socket.socket:
-    """Send a request whose body is longer than what is sent of it."""
+    """Send a request and only the beginning of its body."""
     address = urlsplit(world.url)
     connection = socket.create_connection((address.hostname, address.port))
     connection.sendall(f"{head}\r\nHost: {address.netloc}\r\nContent-Length: 1000000\r\n\r\n".encode() + sent)
@@ -305,7 +307,7 @@ def send_part_of_a_request(world: StorageWorld, head: str, sent: bytes) -> socke
 
 
 @pytest.mark.parametrize("way", ["media", "multipart"])
-def test_upload_that_breaks_off_leaves_nothing(world: StorageWorld, way: str) -> None:
+def test_interrupted_upload_leaves_nothing(world: StorageWorld, way: str) -> None:
     head = f"POST {UPLOAD}?uploadType={way}&name=object HTTP/1.1\r\nContent-Type: multipart/related; boundary=b"
     connection = send_part_of_a_request(world, head, b'--b\r\n\r\n{"name": "object"}\r\n--b\r\n\r\n' + b"x" * 5000)
     wait_until(lambda: len(world.files()) == 1)
@@ -314,7 +316,7 @@ def test_upload_that_breaks_off_leaves_nothing(world: StorageWorld, way: str) ->
     assert (world.store.list(BUCKET), world.events) == ([], [])
 
 
-def test_resumable_upload_that_breaks_off_keeps_what_came(world: StorageWorld) -> None:
+def test_interrupted_resumable_upload_keeps_the_received_bytes(world: StorageWorld) -> None:
     session = begin(world, "object")
     content = b"0123456789" * 100_000
     head = f"PUT {session} HTTP/1.1\r\nContent-Range: bytes 0-999999/1000000"
@@ -330,7 +332,7 @@ def test_resumable_upload_that_breaks_off_keeps_what_came(world: StorageWorld) -
     assert world.store.read(BUCKET, "object") == content
 
 
-def test_later_request_takes_an_upload_over_from_one_that_hangs(world: StorageWorld) -> None:
+def test_later_request_takes_over_an_upload_from_a_hanging_one(world: StorageWorld) -> None:
     session = begin(world, "object")
     head = f"PUT {session} HTTP/1.1\r\nContent-Range: bytes 0-999999/1000000"
     hanging = send_part_of_a_request(world, head, b"a" * 10)
@@ -343,17 +345,17 @@ def test_later_request_takes_an_upload_over_from_one_that_hangs(world: StorageWo
     assert world.store.read(BUCKET, "object") == b"a" * 10 + b"b" * 999_990
 
 
-def test_upload_needs_a_name_a_way_and_a_bucket(world: StorageWorld) -> None:
-    assert_refused(upload(world, "", b"x"), 400, "required")
-    assert_refused(world.call("POST", UPLOAD, params={"name": "object"}, data=b"x"), 400, "invalid")
+def test_upload_needs_a_name_a_type_and_a_bucket(world: StorageWorld) -> None:
+    assert_rejected(upload(world, "", b"x"), 400, "required")
+    assert_rejected(world.call("POST", UPLOAD, params={"name": "object"}, data=b"x"), 400, "invalid")
     other = world.call("POST", "/upload/storage/v1/b/absent/o?uploadType=media&name=object", data=b"x")
-    assert_refused(other, 404, "notFound")
+    assert_rejected(other, 404, "notFound")
     assert world.events == []
 
 
 @pytest.mark.parametrize("name", [".", "..", "line\nbreak", ".well-known/acme-challenge/x", "x" * 1025])
-def test_name_that_is_not_allowed_is_refused(world: StorageWorld, name: str) -> None:
-    assert_refused(upload(world, name, b"x"), 400, "invalid")
+def test_invalid_name_is_rejected(world: StorageWorld, name: str) -> None:
+    assert_rejected(upload(world, name, b"x"), 400, "invalid")
     assert (world.events, world.files()) == ([], [])
 
 
@@ -382,12 +384,12 @@ def test_range_of_a_download(
     answer = world.call("GET", f"/download{OBJECTS}/digits?alt=media", headers={"range": asked})
     assert (answer.status_code, answer.headers.get("content-range")) == (status, content_range)
     if content is None:
-        assert_refused(answer, 416, "requestedRangeNotSatisfiable")
+        assert_rejected(answer, 416, "requestedRangeNotSatisfiable")
     else:
         assert answer.content == content
 
 
-def test_range_of_an_empty_object_is_refused(world: StorageWorld) -> None:
+def test_range_of_an_empty_object_is_rejected(world: StorageWorld) -> None:
     upload(world, "empty", b"")
     answer = world.call("GET", f"{OBJECTS}/empty?alt=media", headers={"range": "bytes=0-0"})
     assert answer.status_code == 416
@@ -407,7 +409,7 @@ def test_download_has_the_headers_of_the_object(world: StorageWorld) -> None:
     assert requests.get(resource["selfLink"], timeout=LAST_LIMIT).json() == resource
 
 
-def test_download_under_way_is_not_disturbed_by_an_overwrite(world: StorageWorld) -> None:
+def test_download_in_progress_is_not_changed_by_an_overwrite(world: StorageWorld) -> None:
     content = bytes(range(256)) * 40_000
     upload(world, "object", content)
     with requests.get(f"{world.url}{OBJECTS}/object?alt=media", stream=True, timeout=LAST_LIMIT) as answer:
@@ -421,7 +423,7 @@ def test_download_under_way_is_not_disturbed_by_an_overwrite(world: StorageWorld
 # Everything else
 
 
-def test_fields_cut_an_answer_down(world: StorageWorld) -> None:
+def test_fields_parameter_selects_fields(world: StorageWorld) -> None:
     upload(world, "a", b"x")
     upload(world, "b/c", b"x")
     answer = world.call("GET", f"{OBJECTS}?fields=items(name,size),prefixes&delimiter=/").json()
@@ -431,19 +433,19 @@ def test_fields_cut_an_answer_down(world: StorageWorld) -> None:
     everything = world.call("GET", f"{OBJECTS}/a").json()
     assert world.call("GET", f"{OBJECTS}/a?fields=*").json() == everything
     for malformed in ("items(", "items)", ",", "a,,b", "a//b", "(", "a;b"):
-        assert_refused(world.call("GET", f"{OBJECTS}", params={"fields": malformed}), 400, "invalid")
+        assert_rejected(world.call("GET", f"{OBJECTS}", params={"fields": malformed}), 400, "invalid")
 
 
-def test_paths_and_methods_that_are_not_known(world: StorageWorld) -> None:
-    assert_refused(world.call("GET", "/storage/v1/nothing"), 404, "notFound")
-    assert_refused(world.call("POST", f"{OBJECTS}/a", json={}), 405, "httpMethodNotAllowed")
-    assert_refused(world.call("GET", "/storage/v1/b/absent/o"), 404, "notFound")
-    assert_refused(world.call("GET", f"{OBJECTS}?pageToken=%00%ff"), 400, "invalid")
-    assert_refused(world.call("GET", f"{OBJECTS}?maxResults=many"), 400, "invalid")
-    assert_refused(world.call("PATCH", f"{OBJECTS}/a", data=b"{"), 400, "invalid")
+def test_unknown_paths_and_methods_are_rejected(world: StorageWorld) -> None:
+    assert_rejected(world.call("GET", "/storage/v1/nothing"), 404, "notFound")
+    assert_rejected(world.call("POST", f"{OBJECTS}/a", json={}), 405, "httpMethodNotAllowed")
+    assert_rejected(world.call("GET", "/storage/v1/b/absent/o"), 404, "notFound")
+    assert_rejected(world.call("GET", f"{OBJECTS}?pageToken=%00%ff"), 400, "invalid")
+    assert_rejected(world.call("GET", f"{OBJECTS}?maxResults=many"), 400, "invalid")
+    assert_rejected(world.call("PATCH", f"{OBJECTS}/a", data=b"{"), 400, "invalid")
 
 
-def test_batch_answers_each_call_on_its_own(world: StorageWorld) -> None:
+def test_batch_answers_each_call_separately(world: StorageWorld) -> None:
     upload(world, "here", b"x")
     calls = [
         f"GET {OBJECTS}/here HTTP/1.1\r\n\r\n",
@@ -457,25 +459,25 @@ def test_batch_answers_each_call_on_its_own(world: StorageWorld) -> None:
     headers = {"content-type": "multipart/mixed; boundary=b"}
 
     refused = world.call("POST", "/batch/storage/v1", data="".join(parts) + "--b--", headers=headers)
-    assert_refused(refused, 400, "invalid")
+    assert_rejected(refused, 400, "invalid")
     answer = world.call("POST", "/batch/storage/v1", data="".join(parts[:2]) + "--b--", headers=headers)
     assert answer.status_code == 200
     assert answer.text.count("HTTP/1.1 200 OK") == answer.text.count("HTTP/1.1 404 Not Found") == 1
     assert answer.text.index("<response-c+0>") < answer.text.index("<response-c+1>")
-    assert_refused(world.call("POST", "/batch/storage/v1", data=b"{}"), 400, "invalid")
+    assert_rejected(world.call("POST", "/batch/storage/v1", data=b"{}"), 400, "invalid")
 
 
-def test_more_than_one_write_a_second_to_one_object_is_refused_when_asked_for(world: StorageWorld) -> None:
+def test_writes_beyond_a_set_limit_are_rejected(world: StorageWorld) -> None:
     world.storage.limit_writes(1)
     assert upload(world, "hot", b"1").status_code == 200
-    assert_refused(upload(world, "hot", b"2"), 429, "rateLimitExceeded")
-    assert_refused(world.call("PATCH", f"{OBJECTS}/hot", json={"metadata": {"k": "v"}}), 429, "rateLimitExceeded")
-    assert_refused(world.call("DELETE", f"{OBJECTS}/hot"), 429, "rateLimitExceeded")
+    assert_rejected(upload(world, "hot", b"2"), 429, "rateLimitExceeded")
+    assert_rejected(world.call("PATCH", f"{OBJECTS}/hot", json={"metadata": {"k": "v"}}), 429, "rateLimitExceeded")
+    assert_rejected(world.call("DELETE", f"{OBJECTS}/hot"), 429, "rateLimitExceeded")
     assert upload(world, "other", b"1").status_code == 200
-    # A lost race is told as one, however quickly it came.
-    assert_refused(upload(world, "hot", b"3", params={"ifGenerationMatch": "0"}), 412, "conditionNotMet")
+    # A failed precondition is reported as one even within the limit's interval.
+    assert_rejected(upload(world, "hot", b"3", params={"ifGenerationMatch": "0"}), 412, "conditionNotMet")
     session = begin(world, "hot")
-    assert_refused(world.call("PUT", session, data=b"4"), 429, "rateLimitExceeded")
+    assert_rejected(world.call("PUT", session, data=b"4"), 429, "rateLimitExceeded")
     assert (world.store.read(BUCKET, "hot"), len(world.events)) == (b"1", 2)
 
     world.storage.limit_writes(None)

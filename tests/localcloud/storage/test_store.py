@@ -70,7 +70,7 @@ def test_objects_are_written_read_and_listed(store: ObjectStore) -> None:
         assert content.read() == b"bytes"
 
 
-def test_what_is_not_there_is_not_found(store: ObjectStore) -> None:
+def test_missing_objects_and_buckets_are_not_found(store: ObjectStore) -> None:
     with pytest.raises(NotFound):
         store.get("drops", "absent")
     with pytest.raises(NotFound):
@@ -102,7 +102,7 @@ def test_open_content_outlives_its_object(store: ObjectStore) -> None:
         assert content.read() == b"old"
 
 
-def test_write_that_fails_half_way_leaves_nothing(store: ObjectStore, tmp_path: Path) -> None:
+def test_write_that_fails_halfway_leaves_nothing(store: ObjectStore, tmp_path: Path) -> None:
     class Torn(io.RawIOBase):
         pieces = 0
 
@@ -121,9 +121,9 @@ def test_write_that_fails_half_way_leaves_nothing(store: ObjectStore, tmp_path: 
 # Events
 
 
-def test_each_change_is_told_once_with_the_resource_as_events_carry_it(store: ObjectStore, clock: ManualClock) -> None:
-    told: list[StorageEvent] = []
-    store.watch(told.append)
+def test_each_change_has_one_event_with_the_resource(store: ObjectStore, clock: ManualClock) -> None:
+    seen: list[StorageEvent] = []
+    store.watch(seen.append)
     first = store.write("drops", "dir/ü name", b"first", metadata={"k": "v"})
     clock.advance(1)
     updated = store.update_fields("drops", "dir/ü name", {"metadata": {"k": None, "n": "w"}})
@@ -131,13 +131,13 @@ def test_each_change_is_told_once_with_the_resource_as_events_carry_it(store: Ob
     second = store.write("drops", "dir/ü name", b"second")
     store.delete("drops", "dir/ü name")
 
-    assert [event.type for event in told] == [FINALIZED, METADATA_UPDATED, FINALIZED, DELETED, DELETED]
-    assert [event.stored.generation for event in told] == [
+    assert [event.type for event in seen] == [FINALIZED, METADATA_UPDATED, FINALIZED, DELETED, DELETED]
+    assert [event.stored.generation for event in seen] == [
         first.generation, first.generation, second.generation, first.generation, second.generation,
     ]  # fmt: skip
-    for event in told:
+    for event in seen:
         conform_to_object(event.stored.resource())
-    resource = told[0].stored.resource()
+    resource = seen[0].stored.resource()
     assert resource == {
         "kind": "storage#object",
         "id": f"drops/dir/ü name/{first.generation}",
@@ -162,13 +162,13 @@ def test_each_change_is_told_once_with_the_resource_as_events_carry_it(store: Ob
     }
     assert updated.resource()["metadata"] == {"n": "w"}
     assert updated.resource()["updated"] == "2026-01-01T00:00:01.000Z"
-    assert told[-1].stored.resource()["timeDeleted"] == "2026-01-01T00:00:02.000Z"
+    assert seen[-1].stored.resource()["timeDeleted"] == "2026-01-01T00:00:02.000Z"
 
 
-def test_refused_change_is_not_told(store: ObjectStore) -> None:
+def test_rejected_change_has_no_event(store: ObjectStore) -> None:
     store.write("drops", "name", b"x")
-    told: list[StorageEvent] = []
-    store.watch(told.append)
+    seen: list[StorageEvent] = []
+    store.watch(seen.append)
     refused: list[Callable[[], object]] = [
         lambda: write_if(store, "name", b"y", 0),
         lambda: store.delete("drops", "name", Preconditions(metageneration_match=9)),
@@ -177,39 +177,39 @@ def test_refused_change_is_not_told(store: ObjectStore) -> None:
     for change in refused:
         with pytest.raises(PreconditionFailed):
             change()
-    assert told == []
+    assert seen == []
 
 
-def test_listener_may_itself_read_and_write(store: ObjectStore) -> None:
-    told: list[str] = []
+def test_listener_may_read_and_write_the_store(store: ObjectStore) -> None:
+    seen: list[str] = []
 
     def derive(event: StorageEvent) -> None:
-        told.append(event.stored.name)
+        seen.append(event.stored.name)
         if event.type == FINALIZED and len(event.stored.name) < 4:
             store.write("drops", event.stored.name + "x", store.read("drops", event.stored.name))
 
     store.watch(derive)
     store.write("drops", "a", b"content")
-    assert told == ["a", "ax", "axx", "axxx"]
+    assert seen == ["a", "ax", "axx", "axxx"]
     assert store.read("drops", "axxx") == b"content"
 
 
-def test_listener_that_fails_disturbs_nobody(store: ObjectStore, caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_listener_does_not_affect_others(store: ObjectStore, caplog: pytest.LogCaptureFixture) -> None:
     def fail(event: StorageEvent) -> None:
         raise RuntimeError("not today")
 
-    told: list[StorageEvent] = []
+    seen: list[StorageEvent] = []
     store.watch(fail)
-    store.watch(told.append)
+    store.watch(seen.append)
     stored = store.write("drops", "name", b"x")
-    assert [event.stored for event in told] == [stored]
+    assert [event.stored for event in seen] == [stored]
     assert "not today" in caplog.text
 
 
-def test_events_of_one_object_come_in_order_from_many_threads(store: ObjectStore) -> None:
-    told: dict[str, list[int]] = defaultdict(list)
+def test_events_of_one_object_are_in_order_across_threads(store: ObjectStore) -> None:
+    seen: dict[str, list[int]] = defaultdict(list)
     store.watch(
-        lambda event: told[event.stored.name].append(event.stored.generation) if event.type == FINALIZED else None
+        lambda event: seen[event.stored.name].append(event.stored.generation) if event.type == FINALIZED else None
     )
 
     def write(number: int) -> None:
@@ -218,8 +218,8 @@ def test_events_of_one_object_come_in_order_from_many_threads(store: ObjectStore
 
     with ThreadPoolExecutor(12) as threads:
         list(threads.map(write, range(12)))
-    assert sum(map(len, told.values())) == 12 * 25
-    for generations in told.values():
+    assert sum(map(len, seen.values())) == 12 * 25
+    for generations in seen.values():
         assert generations == sorted(set(generations))
 
 
@@ -243,7 +243,7 @@ def test_one_of_many_claims_wins(store: ObjectStore) -> None:
     assert store.read("drops", "claim") == str(won.index(True)).encode()
 
 
-def test_counter_under_generations_loses_no_step(store: ObjectStore) -> None:
+def test_counter_with_preconditions_loses_no_increment(store: ObjectStore) -> None:
     store.write("drops", "counter", b"0")
 
     def count(_: int) -> None:
@@ -266,7 +266,7 @@ def test_counter_under_generations_loses_no_step(store: ObjectStore) -> None:
 # Restarts
 
 
-def test_everything_is_there_after_a_restart(tmp_path: Path, clock: ManualClock) -> None:
+def test_restart_keeps_everything(tmp_path: Path, clock: ManualClock) -> None:
     before = ObjectStore(tmp_path, clock=clock)
     bucket = before.create_bucket("drops", location="us-central1", settings={"labels": {"team": "films"}})
     kept = before.write("drops", "kept ü", b"content", metadata={"k": "v"})
@@ -286,7 +286,7 @@ def test_everything_is_there_after_a_restart(tmp_path: Path, clock: ManualClock)
     assert after.read("drops", "kept ü") == b"content"
     assert after.get("drops", "kept ü").resource() == kept.resource()
     assert len([path for path in (tmp_path / "contents").rglob("*") if path.is_file()]) == 1
-    # The clock has not moved, but no generation ever comes twice.
+    # Generations are unique even though the clock did not move.
     assert after.write("drops", "kept ü", b"new").generation > gone.generation
     assert after.read("drops", "kept ü") == b"new"
     after.close()
@@ -308,12 +308,12 @@ while True:
 """
 
 
-def test_what_was_written_survives_a_killed_process(tmp_path: Path) -> None:
+def test_written_objects_survive_a_killed_process(tmp_path: Path) -> None:
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT)
     assert writer.stdout is not None
     written = [writer.stdout.readline().split() for _ in range(300)]
     writer.kill()
-    # It went on until it was killed; a last line may be torn.
+    # The process wrote until it was killed; the last line may be incomplete.
     written += [line.split() for line in writer.stdout.read().splitlines(keepends=True) if line.endswith(b"\n")]
     writer.stdout.close()
     writer.wait()
@@ -330,7 +330,7 @@ def test_what_was_written_survives_a_killed_process(tmp_path: Path) -> None:
 # The write quota
 
 
-def test_quota_counts_by_object_and_by_the_clock(store: ObjectStore, clock: ManualClock) -> None:
+def test_quota_counts_each_object_by_the_clock(store: ObjectStore, clock: ManualClock) -> None:
     store.limit_writes(2)
     store.write("drops", "hot", b"1")
     clock.advance(0.4)
@@ -352,7 +352,7 @@ PIECES = st.text(alphabet="ab/é\U0010ffff", max_size=3)
 
 
 def expected_list(names: list[str], query: ListQuery) -> tuple[list[str], list[str]]:
-    """Return the names and common prefixes that ``query`` asks for, found the slow way."""
+    """Return the names and common prefixes that ``query`` selects, found by a full scan."""
     items, prefixes = [], []
     for name in sorted(names, key=lambda name: name.encode()):
         if not name.startswith(query.prefix) or name < query.start_offset:
@@ -378,7 +378,7 @@ def expected_list(names: list[str], query: ListQuery) -> tuple[list[str], list[s
     trailing=st.booleans(),
     size=st.integers(min_value=1, max_value=5),
 )
-def test_pages_together_are_the_whole_list(
+def test_pages_add_up_to_the_whole_list(
     names: list[str], prefix: str, delimiter: str, start: str, end: str, trailing: bool, size: int
 ) -> None:
     store_of_names = SortedDict({name: name for name in names})
@@ -412,13 +412,13 @@ def test_pages_together_are_the_whole_list(
         ("nothing", []),
     ],
 )
-def test_glob(store: ObjectStore, glob: str, matching: list[str]) -> None:
+def test_glob_selects_names(store: ObjectStore, glob: str, matching: list[str]) -> None:
     for name in ("a.pb", "b[1].txt", "m/1/c.pb", "m/2/d.txt", "m/deep/er/e.pb"):
         store.write("drops", name, b"")
     assert [found.name for found in store.page("drops", ListQuery(match_glob=glob)).items] == matching
 
 
-def test_glob_that_is_malformed_is_refused(store: ObjectStore) -> None:
+def test_malformed_glob_is_rejected(store: ObjectStore) -> None:
     for glob in ("{a", "a}", "[b-a]"):
         with pytest.raises(InvalidRequest):
             store.page("drops", ListQuery(match_glob=glob))

@@ -1,4 +1,4 @@
-"""Cloud Storage as command lines and file systems use it: gcloud storage and gcsfs."""
+"""Cloud Storage through a command line and a file system: gcloud storage and gcsfs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def world(stage: Stage, tmp_path: Path) -> Iterator[StorageWorld]:
 
 @pytest.fixture
 def gcloud(world: StorageWorld, tmp_path: Path) -> Gcloud:
-    """Runs ``gcloud storage`` in a directory of its own and returns what it prints."""
+    """Runs ``gcloud storage`` in a directory of its own and returns its output."""
     program = shutil.which("gcloud")
     if program is None:
         pytest.skip("the Google Cloud SDK is not installed here; installing it runs this test")
@@ -84,7 +84,7 @@ def test_gcloud_copies_lists_moves_and_removes(world: StorageWorld, gcloud: Gclo
     gcloud("mv", f"gs://{BUCKET}/x/drop/a.txt", f"gs://{BUCKET}/moved.txt")
     gcloud("rm", "-r", f"gs://{BUCKET}/x")
     assert [stored.name for stored in world.store.list(BUCKET)] == ["moved.txt"]
-    assert world.told()[-1][0] == "deleted"
+    assert world.event_names()[-1][0] == "deleted"
 
 
 def test_gcloud_manages_buckets(world: StorageWorld, gcloud: Gcloud) -> None:
@@ -98,12 +98,12 @@ def test_gcloud_manages_buckets(world: StorageWorld, gcloud: Gcloud) -> None:
 
 
 def test_gcsfs_writes_reads_and_lists(world: StorageWorld) -> None:
-    # The plain file system; the extended one first asks for a storage layout over gRPC, which is not served here, and
-    # takes a minute to give that up. GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT=false makes the plain one the default.
+    # The plain file system: the extended one first requests a storage layout over gRPC, which is not served here, and
+    # gives up after a minute. GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT=false makes the plain one the default.
     from gcsfs.core import GCSFileSystem
 
     files = GCSFileSystem(endpoint_url=world.url, token="anon", project=PROJECT, skip_instance_cache=True)
-    content = os.urandom(6 * 1024 * 1024)  # more than a block, so that it goes up in several requests
+    content = os.urandom(6 * 1024 * 1024)  # more than a block, so that it is uploaded in several requests
     with files.open(f"{BUCKET}/dir/big.bin", "wb") as file:
         file.write(content)
     files.pipe(f"{BUCKET}/dir/ü small.txt", b"small")

@@ -1,4 +1,4 @@
-"""A running local Cloud Storage for tests: its clients, what its listeners were told, Google's word on its answers."""
+"""A running local Cloud Storage for tests: its clients, its events, and a check of its answers against Google's API."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from tests.waiting import LAST_LIMIT
 
 PROJECT = "local-project"
 BUCKET = "drops"
-# The verb and path of a request, and the status and body that answered it.
+# Verb and path of a request, status and body of its answer.
 Answer = tuple[str, str, int, bytes]
 
 
 @dataclass
 class StorageWorld:
-    """A local Cloud Storage at ``url`` with one bucket; ``events`` are all that were told, in their order."""
+    """A local Cloud Storage at ``url`` with one bucket; ``events`` are all its events in their order."""
 
     storage: Storage
     directory: Path
@@ -50,7 +50,7 @@ class StorageWorld:
         return self.storage.store
 
     def client(self) -> google_storage.Client:
-        """Return the official client, pointed here."""
+        """Return the official client, connected to ``url``."""
         return google_storage.Client(
             project=PROJECT,
             credentials=AnonymousCredentials(),
@@ -58,19 +58,19 @@ class StorageWorld:
         )
 
     def bucket(self) -> google_storage.Bucket:
-        """Return the bucket, as the official client has it."""
+        """Return the bucket of the official client."""
         return self.client().bucket(BUCKET)
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
         """Send a request by hand."""
         return requests.request(method, f"{self.url}{path}", timeout=LAST_LIMIT, allow_redirects=False, **options)
 
-    def told(self) -> list[tuple[str, str]]:
-        """Return the last word of each event's type, and the object's name."""
+    def event_names(self) -> list[tuple[str, str]]:
+        """Return the last word of each event's type, and the name of its object."""
         return [(event.type.rpartition(".")[2], event.stored.name) for event in self.events]
 
     def files(self) -> list[Path]:
-        """Return the files in which contents are."""
+        """Return the files of contents."""
         return [path for path in (self.directory / "contents").rglob("*") if path.is_file()]
 
     def check_answers(self) -> None:
@@ -88,14 +88,14 @@ class StorageWorld:
 
 
 class Stage:
-    """A server that stays while one local Cloud Storage after the other plays on it: starting one takes longer."""
+    """A server that serves one local Cloud Storage after the other, since starting a server takes longer."""
 
     def __init__(self) -> None:
         self.app: ASGIApp | None = None
         self.server = HttpServer(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        assert self.app is not None, "a request came when no service was there"
+        assert self.app is not None, "received a request without a service"
         await self.app(scope, receive, send)
 
 
@@ -112,7 +112,7 @@ def running_stage() -> Iterator[Stage]:
 
 @contextmanager
 def storage_world(stage: Stage, directory: Path, *, clock: Clock | None = None) -> Iterator[StorageWorld]:
-    """Put a local Cloud Storage in ``directory`` on the stage; its answers are checked at the end."""
+    """Serve a local Cloud Storage in ``directory`` on ``stage``; check its answers at the end."""
     storage = Storage(directory, clock=clock or SystemClock(), project=PROJECT)
     storage.store.ensure_bucket(BUCKET)
     world = StorageWorld(storage, directory, stage.server.url)
@@ -126,7 +126,7 @@ def storage_world(stage: Stage, directory: Path, *, clock: Clock | None = None) 
 
 
 def _recorded(app: ASGIApp, answers: list[Answer]) -> ASGIApp:
-    """Return ``app``, which notes its answers, apart from the contents of objects."""
+    """Return ``app``, whose answers are recorded, except the contents of objects."""
 
     async def recorded(scope: Scope, receive: Receive, send: Send) -> None:
         status, body = 0, b""
@@ -155,25 +155,25 @@ def _conform(value: Any, schema: dict[str, Any], schemas: Any, where: str) -> No
         schema = schemas[schema["$ref"]]
     match schema["type"]:
         case "object":
-            assert isinstance(value, dict), f"{where}: {value!r} is no object"
+            assert isinstance(value, dict), f"{where}: {value!r} is not an object"
             for key, inner in value.items():
                 part = schema.get("properties", {}).get(key) or schema.get("additionalProperties")
                 assert part is not None, f"{where}.{key} is not documented"
                 _conform(inner, part, schemas, f"{where}.{key}")
         case "array":
-            assert isinstance(value, list), f"{where}: {value!r} is no array"
+            assert isinstance(value, list), f"{where}: {value!r} is not an array"
             for inner in value:
                 _conform(inner, schema["items"], schemas, f"{where}[]")
         case "string":
-            assert isinstance(value, str), f"{where}: {value!r} is no string"
+            assert isinstance(value, str), f"{where}: {value!r} is not a string"
             match schema.get("format"):
                 case "int64" | "uint64":
-                    assert value.isdigit(), f"{where}: {value!r} is no number"
+                    assert value.isdigit(), f"{where}: {value!r} is not a number"
                 case "date-time":
-                    assert datetime.fromisoformat(value).tzinfo is not None, f"{where}: {value!r} is no moment"
+                    assert datetime.fromisoformat(value).tzinfo is not None, f"{where}: {value!r} is not a time"
         case "integer":
-            assert isinstance(value, int) and not isinstance(value, bool), f"{where}: {value!r} is no integer"
+            assert isinstance(value, int) and not isinstance(value, bool), f"{where}: {value!r} is not an integer"
         case "boolean":
-            assert isinstance(value, bool), f"{where}: {value!r} is no boolean"
+            assert isinstance(value, bool), f"{where}: {value!r} is not a boolean"
         case other:
             raise AssertionError(f"{where}: {other}")

@@ -1,4 +1,4 @@
-"""The time, in one place, so that what depends on it can be given another."""
+"""The clock. Code that depends on the time takes a clock as an argument, so that a test can pass another one."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ Clock = Callable[[], datetime]
 
 
 def utc_now() -> datetime:
-    """Return the present moment in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)

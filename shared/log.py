@@ -1,4 +1,4 @@
-"""One line of JSON a record, as Cloud Logging reads it. Logs carry keys, never rows, payloads or credentials.
+"""Structured logs: each record is one line of JSON. Logs hold keys and names, never rows, payloads or credentials.
 
 https://docs.cloud.google.com/logging/docs/structured-logging
 """
@@ -10,7 +10,13 @@ import sys
 
 
 def log(severity: str, message: str, **keys: str | int | float | None) -> None:
-    """Write one record: ``severity`` as Cloud Logging names it, a sentence, and the keys to find it by."""
+    """Write one record to standard error.
+
+    Args:
+        severity: One of Cloud Logging's severities, such as ``INFO``.
+        message: What happened, in words.
+        keys: What it happened to and why: the item's key, the model, the reason. None values are left out.
+    """
     record = {
         "severity": severity,
         "message": message,

@@ -82,7 +82,7 @@ class BatchRequest:
             display_name=fields.optional_text("display_name", longest=128) or "modeldrop",
             labels=read_labels(fields),
         )
-        fields.done()
+        fields.reject_unknown()
         return request
 
 
@@ -95,7 +95,7 @@ def _input(fields: Fields, settings: Settings) -> TableName | ObjectUri | Prompt
     inputs = fields.nested("input")
     prompts = inputs.nested("prompts")
     query = prompts.text("query", longest=LONGEST_QUERY)
-    prompts.done()
+    prompts.reject_unknown()
     check_query(
         query,
         field="input.prompts.query",
@@ -105,7 +105,7 @@ def _input(fields: Fields, settings: Settings) -> TableName | ObjectUri | Prompt
     )
     generation_config = inputs.plain("generation_config")
     instruction = inputs.optional_text("system_instruction", longest=100_000)
-    inputs.done()
+    inputs.reject_unknown()
     return Prompts(query, instruction, json.dumps(generation_config, sort_keys=True) if generation_config else None)
 
 

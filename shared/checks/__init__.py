@@ -1,1 +1,1 @@
-"""Checks of names, fields and queries that come from outside."""
+"""Checks of the names, fields and queries in requests."""

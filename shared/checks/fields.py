@@ -1,4 +1,4 @@
-"""Reads the fields of a JSON object one by one, and refuses each wrong one with its name and what would be right."""
+"""Reads the fields of a JSON object. A wrong field is rejected with its path and with what would be right."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 from shared.errors import Rejected
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_NAMES = {str: "a text", int: "a whole number", bool: "true or false", dict: "an object", list: "a list"}
+_NAMES = {str: "a string", int: "a whole number", bool: "true or false", dict: "an object", list: "a list"}
 
 
 class Fields:
     """A JSON object that is read field by field.
 
-    ``done`` at the end refuses what nobody asked for: a misspelt field must not be ignored silently.
+    After the last field, ``reject_unknown`` rejects every other one, so that a misspelt field is not ignored silently.
     """
 
     def __init__(self, values: object, path: str = "") -> None:
-        """Take the object at ``path`` of a request; raise ``Rejected`` if ``values`` is no object."""
+        """Read the object at ``path`` of a request; raise ``Rejected`` if ``values`` is not an object."""
         self._path = path
         if not isinstance(values, Mapping):
-            raise self.wrong("", f"must be an object, not {_told(values)}")
+            raise self.wrong("", f"must be an object, not {_type_name(values)}")
         self._values = values
-        self._asked: set[str] = set()
+        self._known: set[str] = set()
 
     def wrong(self, name: str, message: str, *, code: str = "invalid_field") -> Rejected:
-        """Return the error that says what is wrong with the field ``name``."""
+        """Return the error for a wrong field; ``message`` continues the sentence that begins with the field's path."""
         where = self.path(name)
         return Rejected(f"{where or 'the message'} {message}", field=where or None, code=code)
 
@@ -36,107 +36,103 @@ class Fields:
         return ".".join(part for part in (self._path, name) if part)
 
     def has(self, name: str) -> bool:
-        """Return whether the field is there and not null."""
+        """Return whether the field exists and is not null."""
         return self._values.get(name) is not None
 
     def text(self, name: str, *, longest: int = 1024) -> str:
-        """Return a required text that is not empty."""
+        """Return a required string, which must not be blank."""
         value = self._required(name, str)
         if not value.strip():
             raise self.wrong(name, "must not be empty")
         if len(value) > longest:
             raise self.wrong(name, f"must be at most {longest} characters long, not {len(value)}")
         if _SURROGATE.search(value):
-            raise self.wrong(name, "holds half of a surrogate pair, which is no text")
+            raise self.wrong(name, "holds half of a surrogate pair")
         return str(value)
 
     def optional_text(self, name: str, *, longest: int = 1024) -> str | None:
-        """Return a text, or None if the field is missing or null."""
-        return self.text(name, longest=longest) if self._ask(name) else None
+        """Return a string, or None if the field is missing or null."""
+        return self.text(name, longest=longest) if self._read(name) else None
 
     def choice(self, name: str, choices: tuple[str, ...], default: str) -> str:
-        """Return one of ``choices``; ``default`` if the field is missing."""
+        """Return one of ``choices``, or ``default`` if the field is missing or null."""
         value = self.optional_text(name) or default
         if value not in choices:
             raise self.wrong(name, f"must be one of {', '.join(choices)}, not {value[:40]!r}")
         return value
 
     def optional_whole(self, name: str, *, least: int = 1, most: int = 2**63 - 1) -> int | None:
-        """Return a whole number within the limits, or None if the field is missing or null."""
-        if not self._ask(name):
+        """Return a whole number from ``least`` to ``most``, or None if the field is missing or null."""
+        if not self._read(name):
             return None
         value = self._required(name, int)
         if not least <= value <= most:
-            # Python writes no number of thousands of digits.
-            told = value if abs(value) <= 2**64 else "a larger number"
-            raise self.wrong(name, f"must be from {least} to {most}, not {told}")
+            # Python refuses to print an integer of thousands of digits.
+            shown = value if abs(value) <= 2**64 else "a larger number"
+            raise self.wrong(name, f"must be from {least} to {most}, not {shown}")
         return int(value)
 
-    def optional_yes(self, name: str) -> bool | None:
-        """Return true or false, or None if the field is missing or null."""
-        return bool(self._required(name, bool)) if self._ask(name) else None
-
     def nested(self, name: str) -> Fields:
-        """Return a required object, to be read in turn."""
+        """Return a required object."""
         return Fields(self._required(name, dict), self.path(name))
 
     def optional_nested(self, name: str) -> Fields | None:
-        """Return an object, to be read in turn, or None if the field is missing or null."""
-        return self.nested(name) if self._ask(name) else None
+        """Return an object, or None if the field is missing or null."""
+        return self.nested(name) if self._read(name) else None
 
     def plain(self, name: str) -> dict[str, Any]:
-        """Return an object as it stands, empty if the field is missing or null."""
-        return dict(self._required(name, dict)) if self._ask(name) else {}
+        """Return an object with its unchecked values. It is empty if the field is missing or null."""
+        return dict(self._required(name, dict)) if self._read(name) else {}
 
     def plain_or_text(self, name: str) -> object:
-        """Return what stands there, for a field that may be an object or a text."""
-        self._asked.add(name)
+        """Return the unchecked value of a field that may be an object or a string."""
+        self._known.add(name)
         return self._values.get(name)
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return a list of texts, empty if the field is missing or null."""
-        if not self._ask(name):
+        """Return a list of strings. It is empty if the field is missing or null."""
+        if not self._read(name):
             return ()
         values = self._required(name, list)
         for index, value in enumerate(values):
             if not isinstance(value, str) or not value:
-                raise self.wrong(f"{name}[{index}]", f"must be a text, not {_told(value)}")
+                raise self.wrong(f"{name}[{index}]", f"must be a string, not {_type_name(value)}")
         return tuple(values)
 
     def text_map(self, name: str) -> dict[str, str]:
-        """Return an object whose values are texts, empty if the field is missing or null."""
+        """Return an object whose values are strings. It is empty if the field is missing or null."""
         values = self.plain(name)
         for key, value in values.items():
             if not isinstance(key, str):
-                raise self.wrong(name, f"holds the name {str(key)[:80]}, which must be a text: put it in quotes")
+                raise self.wrong(name, f"holds the name {str(key)[:80]}, which must be a string: put it in quotes")
             if not isinstance(value, str):
-                raise self.wrong(f"{name}.{key[:80]}", f"must be a text, not {_told(value)}")
+                raise self.wrong(f"{name}.{key[:80]}", f"must be a string, not {_type_name(value)}")
         return values
 
-    def done(self) -> None:
-        """Raise ``Rejected`` if there is a field that was never asked for."""
+    def reject_unknown(self) -> None:
+        """Raise ``Rejected`` if the object has a field that was never read."""
         for name in self._values:
-            if name not in self._asked:
-                known = ", ".join(sorted(self._asked))
+            if name not in self._known:
+                known = ", ".join(sorted(self._known))
                 raise self.wrong(str(name)[:80], f"is not known; known here are {known}", code="unknown_field")
 
-    def _ask(self, name: str) -> bool:
-        self._asked.add(name)
+    def _read(self, name: str) -> bool:
+        self._known.add(name)
         return self.has(name)
 
     def _required(self, name: str, kind: type) -> Any:
-        if not self._ask(name):
+        if not self._read(name):
             raise self.wrong(name, "is missing", code="missing_field")
         value = self._values[name]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise self.wrong(name, f"must be {_NAMES[kind]}, not {_told(value)}")
+            raise self.wrong(name, f"must be {_NAMES[kind]}, not {_type_name(value)}")
         return value
 
 
-def _told(value: object) -> str:
+def _type_name(value: object) -> str:
     if value is None:
         return "null"
     for kind in (bool, str, int, dict, list):
         if isinstance(value, kind):
             return _NAMES[kind]
-    return "a number" if isinstance(value, float) else "that"
+    return "a number" if isinstance(value, float) else "another type"

@@ -1,7 +1,7 @@
-"""Names from outside: checked against a pattern and quoted, here and nowhere else.
+"""Names of tables, models and other things in requests: checked against a pattern, and quoted for a statement.
 
-BigQuery's query parameters cannot stand for names, so a name becomes part of a statement. What has not gone through
-this module never does. https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/lexical
+BigQuery's query parameters cannot replace names, so a name becomes part of a statement. Every such name goes through this
+module. https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/lexical
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from shared.errors import Rejected
 _PROJECT = re.compile(r"(?:[a-z0-9][a-z0-9.-]*:)?[a-z][a-z0-9-]{2,61}[a-z0-9]")
 # https://docs.cloud.google.com/bigquery/docs/datasets#dataset-naming
 _DATASET = re.compile(r"[A-Za-z0-9_]{1,1024}")
-# Narrower than BigQuery's rule, which also takes spaces and other letters; a partition may be named after a `$`.
+# Stricter than BigQuery, which also allows spaces and letters of all scripts. A partition may follow after a `$`.
 _TABLE = re.compile(r"[A-Za-z0-9_-]{1,1024}(?:\$[A-Za-z0-9_]{1,20})?")
 # https://docs.cloud.google.com/bigquery/docs/reference/rest/v2/models#ModelReference
 _MODEL = re.compile(r"[A-Za-z0-9_]{1,1024}")
-# Models made elsewhere may have a hyphen, as Google's own tutorials do.
+# Models that were not created by Modeldrop may have a hyphen, as in Google's own tutorials.
 _EXISTING_MODEL = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 # https://docs.cloud.google.com/bigquery/docs/schemas#column_names
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
@@ -34,7 +34,7 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 def _check(pattern: re.Pattern[str], text: str, what: str, allowed: str, field: str | None) -> str:
     if not pattern.fullmatch(text):
         shown = text if len(text) <= 80 else text[:77] + "..."
-        raise Rejected(f"{shown!r} is no {what}: {allowed}", field=field, code="invalid_name")
+        raise Rejected(f"{shown!r} is not a valid {what}: {allowed}", field=field, code="invalid_name")
     return text
 
 
@@ -80,16 +80,17 @@ class TableName:
 
     @classmethod
     def parse(cls, text: str, *, project: str, field: str | None = None) -> TableName:
-        """Read ``dataset.table`` or ``project.dataset.table``; raise ``Rejected`` if it is neither."""
+        """Parse ``dataset.table`` or ``project.dataset.table``; raise ``Rejected`` if it is neither."""
         return cls(*_three_parts(text, project, _TABLE, "table", field))
 
     @property
     def dataset_name(self) -> DatasetName:
+        """The name of the dataset."""
         return DatasetName(self.project, self.dataset)
 
     @property
     def sql(self) -> str:
-        """The name as a statement holds it."""
+        """The quoted name, for a statement."""
         return f"`{self}`"
 
     def __str__(self) -> str:
@@ -106,21 +107,22 @@ class ModelName:
 
     @classmethod
     def parse(cls, text: str, *, project: str, field: str | None = None) -> ModelName:
-        """Read the name of a model that is used: ``dataset.model`` or ``project.dataset.model``."""
+        """Parse the name of an existing model: ``dataset.model`` or ``project.dataset.model``."""
         return cls(*_three_parts(text, project, _EXISTING_MODEL, "model", field))
 
     @classmethod
     def parse_new(cls, text: str, *, project: str, field: str | None = None) -> ModelName:
-        """Read the name of a model that is to be created, for which the rule is narrower."""
+        """Parse the name of a model to create. It may have no hyphen."""
         return cls(*_three_parts(text, project, _MODEL, "model", field))
 
     @property
     def dataset_name(self) -> DatasetName:
+        """The name of the dataset."""
         return DatasetName(self.project, self.dataset)
 
     @property
     def sql(self) -> str:
-        """The name as a statement holds it."""
+        """The quoted name, for a statement."""
         return f"`{self}`"
 
     def __str__(self) -> str:
@@ -128,7 +130,7 @@ class ModelName:
 
 
 def parse_dataset(text: str, *, project: str, field: str | None = None) -> DatasetName:
-    """Read ``dataset`` or ``project.dataset``; raise ``Rejected`` if it is neither."""
+    """Parse ``dataset`` or ``project.dataset``; raise ``Rejected`` if it is neither."""
     head, _, dataset = text.rpartition(".")
     _check(_DATASET, dataset, "dataset name", "letters, digits and underscores", field)
     if head:
@@ -137,18 +139,18 @@ def parse_dataset(text: str, *, project: str, field: str | None = None) -> Datas
 
 
 def is_drop_folder(dataset: str, model: str) -> bool:
-    """Return whether these two folders of a drop's path can name a dataset and a new model."""
+    """Return whether two folders of a path can be the names of a dataset and a new model."""
     return bool(_DATASET.fullmatch(dataset) and _MODEL.fullmatch(model))
 
 
 def _three_parts(text: str, project: str, last: re.Pattern[str], what: str, field: str | None) -> tuple[str, str, str]:
-    # A project with a domain holds dots itself, so the two names are taken from the end.
+    # The name of a project may hold a domain with dots, so the text is split from the end.
     parts = text.rsplit(".", 2)
     if len(parts) == 2:
         parts = [project, *parts]
     if len(parts) != 3:
         raise Rejected(
-            f"{text[:80]!r} names no {what}: write dataset.{what} or project.dataset.{what}",
+            f"{text[:80]!r} is not the name of a {what}: write dataset.{what} or project.dataset.{what}",
             field=field,
             code="invalid_name",
         )
@@ -167,12 +169,12 @@ def string_literal(text: str) -> str:
 
 
 def column_sql(column: str) -> str:
-    """Return a column's name as a statement holds it, whatever BigQuery called it."""
+    """Return the quoted name of a column. The name may hold any character, since BigQuery may have chosen it."""
     return "`" + "".join(map(_escaped, column)) + "`"
 
 
 def _escaped(character: str) -> str:
-    # The same escapes hold in texts and in quoted names.
+    # String literals and quoted names have the same escapes.
     if character in _ESCAPES:
         return _ESCAPES[character]
     return character if character.isprintable() else f"\\U{ord(character):08x}"

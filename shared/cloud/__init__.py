@@ -1,1 +1,1 @@
-"""Calls to Google's services, and what their answers and states mean."""
+"""Calls to Google's services, and the meaning of their errors and of their jobs' states."""

@@ -1,4 +1,7 @@
-"""A batch prediction job of Vertex AI as plain data, for those who need not import its client, which is heavy."""
+"""A batch prediction job of Vertex AI as plain data, for modules that should not import Vertex AI's heavy client.
+
+The calls are in ``shared/cloud/vertex.py``.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,14 @@ from datetime import datetime
 from shared.cloud.states import Progress
 from shared.errors import Problem
 
-# The labels by which a job is found again after its creation was not answered.
+# The labels by which a job is found if the call that created it was not answered.
 KEY_LABEL = "modeldrop_key"
 ATTEMPT_LABEL = "modeldrop_attempt"
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch prediction job that is to be created."""
+    """A batch prediction job to create."""
 
     display_name: str
     model: str
@@ -29,16 +32,19 @@ class Batch:
 
 @dataclass(frozen=True)
 class BatchReport:
-    """How a batch prediction job stands."""
+    """The state of a batch prediction job."""
 
     name: str
     state: str
-    """As the service names it."""
+    """The name that the service gives the state: ``JOB_STATE_RUNNING``."""
     progress: Progress
     created: datetime | None
     labels: Mapping[str, str]
     succeeded: int | None
+    """The number of rows, as the next two; None if the service does not say."""
     failed: int | None
     incomplete: int | None
     output: str | None
+    """The table or folder that holds the answers; None if the service does not say."""
     problem: Problem | None
+    """Why the job failed."""

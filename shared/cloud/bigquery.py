@@ -1,4 +1,4 @@
-"""BigQuery's jobs: submitted under ids of our own, so that submitting one twice is submitting it once."""
+"""Calls to BigQuery. Its jobs have ids that we choose, so that a job that is submitted twice runs once."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ BIGQUERY = Service(
     # A conflict with another call, on a table or a job id, is over when that call is.
     transient=(exceptions.Conflict,),
 )
-# How long a dataset's location is taken as known: one that was made anew elsewhere must not be wrong for good.
+# How long the location of a dataset is cached: the dataset may be deleted and created elsewhere.
 LOCATION_SECONDS = 300.0
 PAYLOAD_LABEL = "modeldrop_payload"
-# By how much BigQuery's clock and a function's may differ; the ledger remembers for days.
+# How far BigQuery's clock and a function's may be apart. The ledger remembers work for days, so an hour does no harm.
 _CLOCKS_APART = timedelta(hours=1)
 
 _WRITE_DISPOSITIONS = {"empty": "WRITE_EMPTY", "truncate": "WRITE_TRUNCATE", "append": "WRITE_APPEND"}
@@ -48,71 +48,78 @@ _PARAMETER_TYPES = {bool: "BOOL", int: "INT64", float: "FLOAT64", str: "STRING"}
 
 @dataclass(frozen=True)
 class Query:
-    """A query job that is to be submitted."""
+    """A query job to submit."""
 
     sql: str
     labels: Mapping[str, str]
     destination: TableName | None = None
     write: str = "empty"
+    """``empty``, ``truncate`` or ``append``: what may be in the destination, and what happens to it."""
     parameters: tuple[tuple[str, Any], ...] = ()
+    """Pairs of name and value; a list is an array parameter."""
     priority: str = "interactive"
     maximum_bytes_billed: int | None = None
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a dry run told."""
+    """The result of a dry run."""
 
     statement: str
+    """The statement's type: ``SELECT``."""
     columns: tuple[Mapping[str, Any], ...]
-    """The result's columns as TableFieldSchema."""
+    """The columns of the result, each as a TableFieldSchema."""
     tables: tuple[TableName, ...]
+    """The tables that the query reads."""
     bytes: int
+    """How much the query would read."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """How a job stands."""
+    """The state of a job."""
 
     progress: Progress
     reason: str | None
-    """Of a job that failed."""
+    """Why the job failed, as one of BigQuery's reasons."""
     message: str | None
+    """Why the job failed, in BigQuery's words."""
     resource: Mapping[str, Any]
-    """The job as the service tells it."""
+    """The job as BigQuery returns it."""
 
 
 class BigQueryJobs:
     """The calls to BigQuery that the functions make."""
 
     def __init__(self, client: bigquery.Client) -> None:
+        """Create the service."""
         self._client = client
         self._locations: dict[DatasetName, tuple[str, float]] = {}
 
     def location_of(self, dataset: DatasetName, field: str | None = None) -> str:
-        """Return where ``dataset`` is; raise ``Rejected`` if there is no such dataset. Asked once in five minutes."""
-        location, asked = self._locations.get(dataset, ("", 0.0))
-        if not location or time.monotonic() - asked > LOCATION_SECONDS:
+        """Return the location of ``dataset``, cached for five minutes; raise ``Rejected`` if there is no such dataset."""
+        location, fetched = self._locations.get(dataset, ("", 0.0))
+        if not location or time.monotonic() - fetched > LOCATION_SECONDS:
             with BIGQUERY.call(field=field) as options:
                 location = str(self._client.get_dataset(str(dataset), **options).location)
             self._locations[dataset] = (location, time.monotonic())
         return location
 
     def ensure_dataset(self, dataset: DatasetName, location: str) -> None:
-        """Create ``dataset`` in ``location`` if there is none."""
+        """Create ``dataset`` in ``location`` unless it exists."""
         resource = bigquery.Dataset(str(dataset))
         resource.location = location
         with BIGQUERY.call(field="output") as options:
             self._client.create_dataset(resource, exists_ok=True, **options)
 
     def columns_of(self, table: TableName, field: str) -> tuple[Mapping[str, Any], ...]:
-        """Return a table's columns as TableFieldSchema; raise ``Rejected`` if there is no such table."""
+        """Return the columns of a table, each as a TableFieldSchema; raise ``Rejected`` if there is no such table."""
         with BIGQUERY.call(field=field) as options:
             found = self._client.get_table(str(table), **options)
         return tuple(column.to_api_repr() for column in found.schema)
 
     def model_created(self, model: str) -> datetime | None:
-        """Return when the model of this name was created (or replaced); None if there is none."""
+        """Return when a model was created or last replaced, or None if there is no such model."""
         try:
             with BIGQUERY.call() as options:
                 found = self._client.get_model(model, **options)
@@ -133,12 +140,12 @@ class BigQueryJobs:
         )
 
     def analyse(self, query: Query, location: str, field: str) -> Analysis:
-        """Dry-run ``query``; raise ``Rejected`` about ``field`` if BigQuery would not run it."""
+        """Run ``query`` dry; raise ``Rejected`` about ``field`` if BigQuery would refuse it."""
         config = _configuration(query)
         config.dry_run = True
         config.use_query_cache = False
         with BIGQUERY.call(field=field) as options:
-            # With an id of its own a conflict is told at once; the client looks long for the job of an id that it made.
+            # With an id that we choose, a conflict is raised at once. The client searches long for the job of its own id.
             job = self._client.query(
                 query.sql,
                 job_config=config,
@@ -160,12 +167,20 @@ class BigQueryJobs:
         )
 
     def submit(self, query: Query, job_id: str, location: str, *, since: datetime) -> Job:
-        """Submit ``query`` under ``job_id``, or adopt the job that has the id already.
+        """Submit ``query`` with this job id, or adopt the job that has the id already.
 
-        Raises ``Rejected`` if BigQuery refuses it or if the id belongs to another request, ``OldJob`` if it belongs to a
-        job that was there before ``since``, when the work began, and ``TryLater`` if it may be submitted again later,
-        under the same id.
         https://docs.cloud.google.com/bigquery/docs/managing-jobs
+
+        Args:
+            query: The query. Its label ``modeldrop_payload`` holds the hash of the request.
+            job_id: The id of the new job.
+            location: Where the job runs.
+            since: When the work began.
+
+        Raises:
+            Rejected: BigQuery refuses the query, or the id belongs to another request.
+            OldJob: The id belongs to a job that was created before ``since``.
+            TryLater: The job may be submitted again later, with the same id.
         """
         try:
             with BIGQUERY.call(passes=(exceptions.Conflict,)) as options:
@@ -185,10 +200,12 @@ class BigQueryJobs:
         return Job(System.BIGQUERY, job_id, location)
 
     def find(self, job_id: str, location: str, *, payload: str, since: datetime) -> Job | None:
-        """Return the job of this id if there is one, of the request whose hash is ``payload``.
+        """Return the job with this id, or None if there is none.
 
-        Raises ``Rejected`` if the id belongs to another request, ``OldJob`` if the job was there before ``since``, and
-        ``TryLater`` if the service does not tell.
+        Raises:
+            Rejected: The job belongs to another request: the hash in its label is not ``payload``.
+            OldJob: The job was created before ``since``.
+            TryLater: BigQuery does not answer.
         """
         job = Job(System.BIGQUERY, job_id, location)
         report = self.look(job)
@@ -202,7 +219,7 @@ class BigQueryJobs:
         return job
 
     def look(self, job: Job) -> Report | None:
-        """Return how ``job`` stands; None if there is no such job. Raises ``TryLater`` if the service does not tell."""
+        """Return the state of ``job``, or None if there is no such job; raise ``TryLater`` if BigQuery does not answer."""
         try:
             with BIGQUERY.call() as options:
                 found = self._client.get_job(job.id, location=job.location, **options)
@@ -219,7 +236,7 @@ class BigQueryJobs:
         return Report(progress, None, None, resource)
 
     def active(self, since: datetime) -> set[str]:
-        """Return the ids of all jobs created since then that wait or run, a page of 1,000 a call."""
+        """Return the ids of all jobs created since then that wait or run. One call lists 1,000 jobs."""
         ids: set[str] = set()
         with BIGQUERY.call() as options:
             for state in ("pending", "running"):
@@ -230,13 +247,13 @@ class BigQueryJobs:
         return ids
 
     def delete_model(self, model: str) -> None:
-        """Delete a model; it does not matter whether it is there."""
+        """Delete a model, if it exists."""
         with BIGQUERY.call() as options:
             self._client.delete_model(model, not_found_ok=True, **options)
 
 
 class OldJob(ModeldropError):
-    """The job id belongs to the same request, sent so long ago that the ledger no longer knows it."""
+    """The job id belongs to the same request, which was sent so long ago that the ledger has forgotten it."""
 
 
 def _configuration(query: Query) -> bigquery.QueryJobConfig:
@@ -260,7 +277,7 @@ def _parameter(name: str, value: Any) -> bigquery.ScalarQueryParameter | bigquer
 
 
 def _resource(job: Any) -> Mapping[str, Any]:
-    """Return a job as the service told it; ``to_api_repr`` gives only what was asked of the service."""
+    """Return a job as BigQuery returned it; the client's ``to_api_repr`` holds only what was sent."""
     properties: Mapping[str, Any] = job._properties
     return properties
 
@@ -277,5 +294,5 @@ def _standard_type(kind: Mapping[str, Any]) -> str:
 
 
 def problem_of(report: Report) -> Problem:
-    """Return what an event tells of a job that failed: the service's own reason and words."""
+    """Return the problem of a failed job, in BigQuery's own words, as events publish it."""
     return Problem(report.reason or "failed", report.message or "the job failed and BigQuery did not say why")

@@ -1,7 +1,7 @@
-"""The official clients, each made once per process and only when it is asked for.
+"""Google's clients: each is created once per process, when it is first needed.
 
-Where they call to comes from their own emulator variables and from settings; who they are, from Application Default
-Credentials. Imports stand inside the functions: a function must not pay for a client that it never uses.
+Their addresses come from their own emulator variables and from the settings, their identity from Application Default
+Credentials. The imports are inside the functions, so that a process does not load a client that it never uses.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from shared.settings import settings
 if TYPE_CHECKING:
     from google.cloud import aiplatform_v1, bigquery, pubsub_v1, storage
 
-# The client of Cloud Storage otherwise asks for the bucket's metadata beside other calls, for traces that nobody reads.
+# Without this, the client of Cloud Storage also gets the bucket's metadata, for traces that are not used here.
 os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 
 
@@ -45,7 +45,7 @@ def publisher_client() -> pubsub_v1.PublisherClient:
 
 @cache
 def vertex_job_client() -> aiplatform_v1.JobServiceClient:
-    """Return the client of Vertex AI's jobs; over REST, because it is called too rarely for a channel to pay off."""
+    """Return the client of Vertex AI's jobs. It uses REST: there are too few calls for a gRPC channel."""
     from google.cloud import aiplatform_v1
 
     endpoint = settings().vertex_endpoint or f"https://{settings().vertex_location}-aiplatform.googleapis.com"

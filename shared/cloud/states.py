@@ -1,7 +1,7 @@
-"""What every state and reason of BigQuery and Vertex AI means here: the one place where they are known.
+"""The meaning of every job state and error reason of BigQuery and Vertex AI.
 
-A state or reason that is not in these tables is never waited on silently: it is reported as stuck (a state) or ends the
-work as failed (a reason).
+Modeldrop never waits silently for a state or reason that is not in these tables: work in an unknown state is reported as
+stuck, and an unknown reason ends the work as failed.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from enum import Enum
 
 
 class Progress(Enum):
-    """How far a job is."""
+    """How far a job has come."""
 
     WAITING = "waiting"
-    """Not started yet."""
+    """The job has not started."""
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     PARTIALLY_SUCCEEDED = "partially_succeeded"
@@ -21,13 +21,13 @@ class Progress(Enum):
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     PAUSED = "paused"
-    """Stopped, can be resumed by a person: reported as stuck, and still watched."""
+    """A person stopped the job and can resume it. It is reported as stuck, and Modeldrop keeps watching it."""
     UNKNOWN = "unknown_state"
-    """A state that this code does not know: reported as stuck, and still watched."""
+    """The state is in no table. The job is reported as stuck, and Modeldrop keeps watching it."""
 
     @property
     def ended(self) -> bool:
-        """Whether the job will never change again."""
+        """Whether the job is in a final state."""
         return self in _ENDED
 
 
@@ -36,14 +36,14 @@ _ENDED = frozenset(
 )
 
 # https://docs.cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobStatus
-# DONE is an end, not a success: `status.errorResult` tells.
+# DONE means only that the job has ended: it failed if `status.errorResult` is set.
 BIGQUERY_STATES: dict[str, Progress] = {
     "PENDING": Progress.WAITING,
     "RUNNING": Progress.RUNNING,
     "DONE": Progress.SUCCEEDED,
 }
 
-# google.cloud.aiplatform.v1.JobState, by number, because the REST transport may give either.
+# https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1/JobState
 VERTEX_STATES: dict[str, Progress] = {
     "JOB_STATE_UNSPECIFIED": Progress.UNKNOWN,
     "JOB_STATE_QUEUED": Progress.WAITING,
@@ -61,22 +61,22 @@ VERTEX_STATES: dict[str, Progress] = {
 
 
 class Consequence(Enum):
-    """What a refusal or failure leads to."""
+    """What follows from a refused call or a failed job."""
 
     REJECT = "reject"
-    """The request is wrong; the sender is told."""
+    """The request is wrong. Its sender gets a rejection event."""
     TRY_LATER = "try_later"
-    """The same call is made again later, under the same job id."""
+    """The same call is made again later, with the same job id."""
     NEXT_ATTEMPT = "next_attempt"
-    """The job ended for no fault of its own: it is submitted again under the next id, three times at most."""
+    """The service failed, not the job. It is submitted with a new id, in at most three attempts altogether."""
     WAIT_FOR_QUOTA = "wait_for_quota"
-    """Refused for quota: the work waits in the ledger."""
+    """No quota is left. The work waits in the ledger."""
     FINAL = "final"
-    """The work has failed."""
+    """The work has failed, and is not tried again."""
 
 
 # https://docs.cloud.google.com/bigquery/docs/error-messages
-# The reason of a refused call (jobs.insert, jobs.get, datasets.get).
+# The reasons of a refused call (jobs.insert, jobs.get, datasets.get).
 BIGQUERY_CALL_REASONS: dict[str, Consequence] = {
     "accessDenied": Consequence.REJECT,
     "billingNotEnabled": Consequence.REJECT,
@@ -103,7 +103,7 @@ BIGQUERY_CALL_REASONS: dict[str, Consequence] = {
     "resourcesExceeded": Consequence.WAIT_FOR_QUOTA,
 }
 
-# The reason in the errorResult of a job that is DONE. The first three are the only ones that a new attempt can help.
+# The reasons in the errorResult of a job that is DONE. A new attempt can help only after the first three.
 BIGQUERY_JOB_REASONS: dict[str, Consequence] = {
     "jobBackendError": Consequence.NEXT_ATTEMPT,
     "jobInternalError": Consequence.NEXT_ATTEMPT,
@@ -137,7 +137,7 @@ BIGQUERY_JOB_REASONS: dict[str, Consequence] = {
     ),
 }
 
-# Where there is no reason, or an unknown one, the HTTP status of a refused call decides.
+# A refused call without a known reason is judged by its HTTP status.
 HTTP_STATUSES: dict[int, Consequence] = {
     400: Consequence.REJECT,
     401: Consequence.TRY_LATER,
@@ -155,12 +155,12 @@ MAXIMUM_ATTEMPTS = 3
 
 
 def consequence_of_call(status: int, reason: str | None) -> Consequence:
-    """Return what a refused call with this HTTP ``status`` and BigQuery ``reason`` leads to."""
+    """Return what follows from a refused call with this HTTP ``status`` and BigQuery ``reason``, if it has one."""
     if reason in BIGQUERY_CALL_REASONS:
         return BIGQUERY_CALL_REASONS[reason]
     return HTTP_STATUSES.get(status, Consequence.TRY_LATER)
 
 
 def consequence_of_job(reason: str) -> Consequence:
-    """Return what a DONE BigQuery job with this ``errorResult.reason`` leads to."""
+    """Return what follows from a BigQuery job that is DONE with this ``errorResult.reason``."""
     return BIGQUERY_JOB_REASONS.get(reason, Consequence.FINAL)

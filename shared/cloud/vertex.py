@@ -1,6 +1,7 @@
-"""Vertex AI's batch prediction jobs. They have no id of our own and no request id: a create that is sent twice is two jobs.
+"""Calls about Vertex AI's batch prediction jobs.
 
-So a create is sent once, without the client's retry, and when its outcome is unknown the job is looked for by its label.
+Vertex AI takes neither a job id nor a request id from the caller, so a create that is sent twice makes two jobs. A create
+is therefore sent once, without the client's retry. If its outcome is unknown, the job is looked up by its label.
 https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/batch-prediction-api
 """
 
@@ -26,7 +27,7 @@ from shared.cloud.calls import CALL_SECONDS, Service
 from shared.cloud.states import VERTEX_STATES, Progress
 from shared.errors import OutcomeUnknown, Problem
 
-PAGE = 100
+PAGE_SIZE = 100
 
 VERTEX = Service(
     "Vertex AI",
@@ -41,17 +42,24 @@ VERTEX_CREATE = Service("Vertex AI", retry=None, rejects=True, failure=OutcomeUn
 
 
 class VertexJobs:
-    """The calls to Vertex AI that the functions make."""
+    """The calls to Vertex AI that the functions make, in one project and region."""
 
     def __init__(self, client: vertex.JobServiceClient, project: str, location: str) -> None:
+        """Create the service for one project and region."""
         self._client = client
         self._parent = f"projects/{project}/locations/{location}"
 
     def create(self, batch: Batch, *, timeout: float) -> str:
-        """Create the job, once, and return its resource name.
+        """Send one call that creates a job, and return the job's resource name.
 
-        Raises ``Rejected`` if Vertex AI refuses it for good, ``TryLater`` if it was refused for quota and may be sent
-        again, and ``OutcomeUnknown`` if nobody knows whether there is a job now.
+        Args:
+            batch: The job.
+            timeout: The time limit of the call in seconds.
+
+        Raises:
+            Rejected: Vertex AI refuses the job for good.
+            TryLater: No quota is left; the same job may be sent again.
+            OutcomeUnknown: The call failed or was not answered; there may be a job.
         """
         with VERTEX_CREATE.call(timeout=timeout) as options:
             created = self._client.create_batch_prediction_job(
@@ -60,7 +68,7 @@ class VertexJobs:
         return str(created.name)
 
     def look(self, name: str) -> BatchReport | None:
-        """Return how the job stands; None if there is no such job."""
+        """Return the state of a job by its resource name, or None if there is no such job."""
         try:
             with VERTEX.call(passes=(exceptions.NotFound,)) as options:
                 return _report(self._client.get_batch_prediction_job(name=name, **options))
@@ -68,27 +76,27 @@ class VertexJobs:
             return None
 
     def of_attempt(self, key: str, attempt: int) -> list[BatchReport]:
-        """Return the jobs that carry the key and the attempt of a piece of work, oldest first."""
+        """Return the jobs that are labelled with the key of an item and this attempt, oldest first."""
         wanted = {KEY_LABEL: key, ATTEMPT_LABEL: str(attempt)}
         reports = self._listed(f'labels.{KEY_LABEL}="{key}"')
         found = [report for report in reports if wanted.items() <= report.labels.items()]
         return sorted(found, key=lambda report: (report.created is None, report.created, report.name))
 
     def ours(self, since: datetime) -> dict[str, BatchReport]:
-        """Return all jobs of Modeldrop created since then, by name, a page of 100 a call."""
+        """Return all of Modeldrop's jobs that were created since then, by resource name. One call lists 100 jobs."""
         moment = f"{since:%Y-%m-%dT%H:%M:%SZ}"
         reports = self._listed(f'labels.{KEY_LABEL}:* AND create_time>="{moment}"')
         return {report.name: report for report in reports}
 
     def cancel(self, name: str) -> None:
-        """Ask for a job's end; it does not matter whether it has ended already."""
+        """Cancel a job, if it exists and has not ended."""
         already_ended = (exceptions.BadRequest, exceptions.NotFound)
         with suppress(*already_ended), VERTEX.call(passes=already_ended) as options:
             self._client.cancel_batch_prediction_job(name=name, **options)
 
     def _listed(self, filter_: str) -> Iterator[BatchReport]:
         with VERTEX.call("list jobs") as options:
-            request = {"parent": self._parent, "filter": filter_, "page_size": PAGE}
+            request = {"parent": self._parent, "filter": filter_, "page_size": PAGE_SIZE}
             for job in self._client.list_batch_prediction_jobs(request, **options):
                 yield _report(job)
 
@@ -114,6 +122,7 @@ def _resource(batch: Batch) -> vertex.BatchPredictionJob:
 
 
 def _report(job: vertex.BatchPredictionJob) -> BatchReport:
+    # The REST transport may return a state that this version of the client does not name.
     try:
         state = vertex.JobState(job.state).name
     except ValueError:
@@ -128,7 +137,7 @@ def _report(job: vertex.BatchPredictionJob) -> BatchReport:
         labels=dict(job.labels),
         succeeded=int(stats.successful_count) if stats else None,
         failed=int(stats.failed_count) if stats else None,
-        # -1 says that the service does not know.
+        # -1 means that the service does not know.
         incomplete=int(stats.incomplete_count) if stats and stats.incomplete_count >= 0 else None,
         output=_output(job),
         problem=Problem(f"vertex_{job.error.code}", job.error.message) if failed else None,
@@ -136,7 +145,7 @@ def _report(job: vertex.BatchPredictionJob) -> BatchReport:
 
 
 def _output(job: vertex.BatchPredictionJob) -> str | None:
-    """Return where the answers are. The table is told as a bare name, as ``p.d.t`` or as ``bq://p.d.t``."""
+    """Return where the answers are. Vertex AI gives a table as ``t``, as ``p.d.t`` or as ``bq://p.d.t``."""
     info = job.output_info
     if info.gcs_output_directory:
         return str(info.gcs_output_directory)

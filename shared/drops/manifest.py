@@ -116,8 +116,8 @@ def _manifest(fields: Fields, project: str) -> Manifest:
     if bool(manifest.inputs) != bool(manifest.outputs):
         raise fields.wrong("input", "goes with output: give both or neither")
     if registry is not None:
-        registry.done()
-    fields.done()
+        registry.reject_unknown()
+    fields.reject_unknown()
     return manifest
 
 

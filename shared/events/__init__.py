@@ -1,1 +1,1 @@
-"""CloudEvents that come in and go out."""
+"""CloudEvents that the functions receive and publish."""

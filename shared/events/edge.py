@@ -1,7 +1,7 @@
-"""Where a request becomes an event, for the functions that take events.
+"""The decorator of functions that take events: it reads the CloudEvent of an HTTP request.
 
-functions-framework has a decorator for them, too, but reads the event before the function runs, and answers 500 to much
-that is none: then its log holds the sender's text, in a traceback.
+The decorator of functions-framework reads the event before the function runs, and answers many requests that are not
+events with 500. Its log then holds a traceback with the sender's text.
 """
 
 from __future__ import annotations
@@ -24,36 +24,37 @@ REQUIRED_TEXTS = ("id", "source", "type")
 def cloud_event(
     function: Callable[[CloudEvent], None],
 ) -> Callable[[flask.Request], flask.typing.ResponseReturnValue]:
-    """Make ``function`` one that functions-framework serves, and hand it the event of each request.
+    """Register ``function`` with functions-framework, and call it with the event of each request.
 
-    A request that is no event is answered with 400. What ``function`` raises passes, so that the event comes again.
+    A request that is not an event gets the status 400. Errors of ``function`` are raised, so that the event is delivered
+    again.
 
-    It is registered as an HTTP function. That counts for more than the signature type ``cloudevent``, which a deployment
-    with an event trigger asks for.
+    The function is registered as an HTTP function. This overrides the signature type ``cloudevent``, which a deployment
+    with an event trigger sets.
     """
 
     @wraps(function)
-    def take(request: flask.Request) -> flask.typing.ResponseReturnValue:
+    def handle(request: flask.Request) -> flask.typing.ResponseReturnValue:
         if request.method != "POST":
-            return _refusal("method_not_allowed", "send a POST with a CloudEvent"), 405, {"Allow": "POST"}
+            return _error_body("method_not_allowed", "send a POST with a CloudEvent"), 405, {"Allow": "POST"}
         try:
             event = _read(request)
         except Exception as error:
-            # Nothing is done but to read the request: whatever goes wrong stands in there, and the error may repeat it.
-            log("WARNING", "a request that is no event is refused", reason=type(error).__name__)
-            return _refusal("invalid_event", "the request is no CloudEvent, in neither binary nor structured mode"), 400
+            # The request alone can be wrong here. The error may repeat its text, so only its type is logged.
+            log("WARNING", "rejected a request that is not a CloudEvent", reason=type(error).__name__)
+            return _error_body("invalid_event", "the request is not a CloudEvent in binary or structured mode"), 400
         function(event)
         return "OK", 200
 
-    return functions_framework.http(take)
+    return functions_framework.http(handle)
 
 
 def _read(request: flask.Request) -> CloudEvent:
-    """Return the event in ``request``; raise anything at all if there is none."""
+    """Return the event in ``request``. The errors of a request without one are of many types."""
     try:
         event = from_http(request.headers, request.get_data())
     except (MissingRequiredFields, InvalidRequiredFields):
-        # The push of a subscription without a trigger has the message, but no attributes of an event.
+        # A push subscription without an event trigger sends the message without the attributes of an event.
         event = background_event_to_cloud_event(request)
     for name in REQUIRED_TEXTS:
         if not isinstance(event[name], str) or not event[name]:
@@ -61,5 +62,5 @@ def _read(request: flask.Request) -> CloudEvent:
     return event
 
 
-def _refusal(code: str, message: str) -> dict[str, dict[str, str | None]]:
+def _error_body(code: str, message: str) -> dict[str, dict[str, str | None]]:
     return {"error": {"code": code, "message": message, "field": None}}

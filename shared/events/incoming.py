@@ -1,7 +1,7 @@
-"""Events as they come in, read once at the edge.
+"""The events that the functions receive, parsed once.
 
-Cloud Storage and Pub/Sub events come as CloudEvents over HTTP: https://docs.cloud.google.com/eventarc/docs/cloudevents.
-They may come twice, late and out of order.
+Events of Cloud Storage and Pub/Sub are CloudEvents over HTTP: https://docs.cloud.google.com/eventarc/docs/cloudevents.
+They may be delivered twice, late and out of order.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 
 from cloudevents.http import CloudEvent
 
-from shared.errors import Rejected
+from shared.errors import Rejected, short_reason
 
 FINALIZED = "google.cloud.storage.object.v1.finalized"
 
-# Far more than any message needs, and far less than what Python can read but not write again.
+# More than any message needs, and less than the depth at which Python can read JSON but not write it.
 DEEPEST_JSON = 50
 
 
@@ -33,11 +33,11 @@ class FinalizedObject:
     name: str
     generation: int
     created: datetime | None
-    """When it was written; None if the event does not tell."""
+    """When the object was written; None if the event does not say."""
 
     @classmethod
     def from_event(cls, event: CloudEvent) -> FinalizedObject | None:
-        """Read a ``google.cloud.storage.object.v1.finalized`` event; None if it is not one."""
+        """Parse a ``google.cloud.storage.object.v1.finalized`` event; return None for any other or a damaged one."""
         data = event.data
         if event["type"] != FINALIZED or not isinstance(data, Mapping):
             return None
@@ -45,7 +45,7 @@ class FinalizedObject:
         if not isinstance(bucket, str) or not isinstance(name, str):
             return None
         try:
-            # int64 fields come as strings.
+            # JSON holds int64 fields as strings.
             return cls(bucket, name, int(data.get("generation", 0)), _moment(data.get("timeCreated")))
         except (TypeError, ValueError, OverflowError):
             return None
@@ -62,16 +62,15 @@ class Message:
 
     @classmethod
     def from_event(cls, event: CloudEvent) -> Message:
-        """Read a ``google.cloud.pubsub.topic.v1.messagePublished`` event.
+        """Parse a ``google.cloud.pubsub.topic.v1.messagePublished`` event.
 
-        Whatever is missing is left empty: that the message is not what was expected is told by ``payload``, to whoever
-        published it.
+        Missing fields are left empty. ``payload`` then rejects the message, so that its publisher gets an event.
         """
         wrapped = event.data.get("message") if isinstance(event.data, Mapping) else None
         message: Mapping[str, Any] = wrapped if isinstance(wrapped, Mapping) else {}
         attributes = message.get("attributes")
         return cls(
-            # Both spellings come, and either may be missing: https://cloud.google.com/pubsub/docs/push
+            # Pub/Sub sends both spellings, and either may be missing: https://cloud.google.com/pubsub/docs/push
             id=str(message.get("messageId") or message.get("message_id") or event["id"]),
             data=_decoded(message.get("data")),
             attributes=attributes if isinstance(attributes, Mapping) else {},
@@ -80,18 +79,18 @@ class Message:
         )
 
     def payload(self) -> Mapping[str, Any]:
-        """Return the JSON object that the message holds; raise ``Rejected`` if it holds none."""
+        """Return the JSON object in the message; raise ``Rejected`` if its data is not one."""
         return json_object(self.data)
 
 
 def json_object(data: bytes) -> Mapping[str, Any]:
-    """Return the JSON object in ``data``; raise ``Rejected`` if there is none."""
+    """Return the JSON object in ``data``; raise ``Rejected`` if it is not one, or is nested too deep."""
     try:
-        value = json.loads(data, parse_constant=_refuse_constant, parse_float=_finite)
-        # Half of a surrogate pair is JSON, but no text that a service would take.
+        value = json.loads(data, parse_constant=_reject_constant, parse_float=_finite_float)
+        # JSON allows half of a surrogate pair, but UTF-8 does not, so no service accepts it.
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise Rejected(f"the message is not JSON: {error}"[:200], code="invalid_json") from error
+        raise Rejected(f"the message is not JSON: {short_reason(error)}", code="invalid_json") from error
     if not isinstance(value, dict):
         raise Rejected("the message must be a JSON object", code="invalid_json")
     if _deeper_than(value, DEEPEST_JSON):
@@ -109,15 +108,15 @@ def _deeper_than(value: object, limit: int) -> bool:
     return bool(inner) and (limit == 0 or any(_deeper_than(each, limit - 1) for each in inner))
 
 
-def _finite(text: str) -> float:
+def _finite_float(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(f"{text[:40]} is too large for a number")
     return value
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+def _reject_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _decoded(data: object) -> bytes:

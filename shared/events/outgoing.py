@@ -1,4 +1,4 @@
-"""Events as they go out: CloudEvents 1.0 over Pub/Sub in binary mode.
+"""The events that the functions publish: CloudEvents 1.0 over Pub/Sub in binary mode.
 
 https://github.com/googleapis/google-cloudevents/blob/main/docs/spec/pubsub.md
 """
@@ -22,7 +22,7 @@ from shared.work import Item, Job, Kind, Outcome
 
 PUBSUB = Service("Pub/Sub", retry=DEFAULT)
 
-# Every type of event there is, by kind of work and outcome. The README's table is tested against this.
+# The types of the events that end a piece of work, by its kind and outcome. A test compares the README with this table.
 EVENT_TYPES: dict[tuple[Kind, Outcome], str] = {
     (Kind.IMPORT, Outcome.SUCCEEDED): "modeldrop.model.imported.v1",
     (Kind.IMPORT, Outcome.FAILED): "modeldrop.model.import_failed.v1",
@@ -46,25 +46,26 @@ REJECTED = "modeldrop.request.rejected.v1"
 
 @dataclass(frozen=True)
 class Event:
-    """One event, ready to be published."""
+    """An event to publish."""
 
     id: str
-    """A function of what it tells, so that a consumer can drop repeats."""
+    """The hash of what the event reports, so that a consumer can drop repeats."""
     type: str
     subject: str
+    """The kind and the key of the work: ``predict/0123…``."""
     time: datetime
     data: Mapping[str, Any]
 
 
 def completion_event(item: Item) -> Event:
-    """Return the event that tells how ``item`` ended; a request that was refused after its claim is a rejection."""
+    """Return the event for the end of ``item``; it is a rejection if the request was found wrong after it was claimed."""
     assert item.outcome is not None
     kind = REJECTED if item.outcome is Outcome.REJECTED else EVENT_TYPES[(item.kind, item.outcome)]
     return _event(item, kind, item.outcome.value, item.problem, item.finished, data_of_kind(item))
 
 
 def stuck_event(item: Item, now: datetime, problem: Problem, about: str) -> Event:
-    """Return the event that tells that ``item`` takes too long; ``about`` is the step, or what is waited for."""
+    """Return the event for an item that takes too long; ``about`` names its step, or what it waits for."""
     data = {**data_of_kind(item), "step": about, "noticed": now.isoformat()}
     return replace(_event(item, STUCK, "stuck", problem, None, data, about), time=now)
 
@@ -72,7 +73,7 @@ def stuck_event(item: Item, now: datetime, problem: Problem, about: str) -> Even
 def rejection_event(
     kind: Kind, key: str, request_id: str | None, now: datetime, problem: Problem, created: datetime
 ) -> Event:
-    """Return the event that tells that a request was refused before there was an item."""
+    """Return the event for a request that was rejected before an item was created."""
     data = {
         "key": key,
         "kind": kind.value,
@@ -120,15 +121,22 @@ def _last_job(item: Item) -> dict[str, str] | None:
 
 
 class EventPublisher:
-    """Publishes events to one topic, each confirmed before the call returns."""
+    """Publishes events to one topic."""
 
     def __init__(self, client: pubsub_v1.PublisherClient, topic: str, source: str) -> None:
+        """Create the publisher.
+
+        Args:
+            client: The client of Pub/Sub.
+            topic: The topic's resource name.
+            source: The ``source`` attribute of all events.
+        """
         self._client = client
         self._topic = topic
         self._source = source
 
     def publish(self, event: Event) -> None:
-        """Publish ``event`` and wait until Pub/Sub has it; raise ``TryLater`` if it does not confirm in time."""
+        """Publish ``event`` and wait for Pub/Sub's confirmation; raise ``TryLater`` if there is none in time."""
         attributes = {
             "ce-id": event.id,
             "ce-type": event.type,

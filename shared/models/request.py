@@ -27,5 +27,5 @@ class ManageRequest:
         action = fields.choice("action", ACTIONS, "")
         path = DropPath.parse(fields.text("path", longest=2048), settings.model_bucket, "path")
         fields.optional_text("request_id", longest=256)
-        fields.done()
+        fields.reject_unknown()
         return cls(action, path)

@@ -89,7 +89,7 @@ class PredictRequest:
             options=tuple(sorted(options.items())),
             maximum_rows=maximum_rows if function == "ML.PREDICT" else maximum_rows or 10_000,
         )
-        fields.done()
+        fields.reject_unknown()
         return request
 
 
@@ -98,7 +98,7 @@ def _input(fields: Fields, settings: Settings) -> tuple[str | None, TableInput |
         raise fields.wrong("", "must have either query or table", code="missing_field")
     if fields.has("query"):
         query = fields.text("query", longest=LONGEST_QUERY)
-        fields.done()
+        fields.reject_unknown()
         check_query(
             query,
             field="input.query",
@@ -113,7 +113,7 @@ def _input(fields: Fields, settings: Settings) -> tuple[str | None, TableInput |
         check_column(name, f"input.columns.{name}"[:80])
         check_column(column, f"input.columns.{name}"[:80])
     where = fields.optional_text("where", longest=LONGEST_QUERY)
-    fields.done()
+    fields.reject_unknown()
     if where is not None:
         check_condition(
             where,
@@ -129,7 +129,7 @@ def _output(fields: Fields, settings: Settings) -> tuple[TableName, str, tuple[s
     table = TableName.parse(fields.text("table"), project=settings.google_cloud_project, field="output.table")
     write = fields.choice("write", WRITES, "empty")
     key = fields.texts("key")
-    fields.done()
+    fields.reject_unknown()
     for index, column in enumerate(key):
         check_column(column, f"output.key[{index}]")
     if (write == "merge") != bool(key):
@@ -149,5 +149,5 @@ def _parameters(fields: Fields) -> tuple[tuple[str, Any], ...]:
             # JSON does not tell 1.0 from 1: a list with one fraction is a list of fractions.
             given[name], kinds = [float(each) for each in values], {float}
         if not values or len(kinds) != 1 or not kinds <= {str, int, float, bool}:
-            raise fields.wrong(where, "must be a text, a number, true or false, or a list of one of these")
+            raise fields.wrong(where, "must be a string, a number, true or false, or a list of one of these")
     return tuple(sorted(given.items()))

@@ -1,4 +1,4 @@
-"""Logs: one line of JSON a record."""
+"""Logs: each record is one line of JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields of a request, read one by one: what is right comes back, what is wrong is refused with its path."""
+"""Fields of a request: a right value is returned, a wrong one is rejected with its path."""
 
 from __future__ import annotations
 
@@ -46,9 +46,6 @@ def _read(read: Callable[[Fields], Any]) -> Any:
         (lambda f: f.optional_whole("number"), 7),
         (lambda f: f.optional_whole("zero", least=0), 0),
         (lambda f: f.optional_whole("missing"), None),
-        (lambda f: f.optional_yes("yes"), True),
-        (lambda f: f.optional_yes("no"), False),
-        (lambda f: f.optional_yes("nothing"), None),
         (lambda f: f.nested("object").nested("inner").text("deep"), "x"),
         (lambda f: f.optional_nested("missing"), None),
         (lambda f: f.plain("map"), {"a": "b"}),
@@ -65,73 +62,72 @@ def _read(read: Callable[[Fields], Any]) -> Any:
         (lambda f: f.has("missing"), False),
     ],
 )
-def test_what_is_right_is_returned(read: Callable[[Fields], Any], value: Any) -> None:
+def test_a_right_value_is_returned(read: Callable[[Fields], Any], value: Any) -> None:
     assert _read(read) == value
 
 
 @pytest.mark.parametrize(
-    ("read", "field", "code", "told"),
+    ("read", "field", "code", "message"),
     [
         (lambda f: f.text("missing"), "missing", "missing_field", "is missing"),
         (lambda f: f.text("nothing"), "nothing", "missing_field", "is missing"),
         (lambda f: f.text("empty"), "empty", "invalid_field", "must not be empty"),
         (lambda f: f.text("blank"), "blank", "invalid_field", "must not be empty"),
-        (lambda f: f.text("number"), "number", "invalid_field", "must be a text, not a whole number"),
+        (lambda f: f.text("number"), "number", "invalid_field", "must be a string, not a whole number"),
         (lambda f: f.text("text", longest=4), "text", "invalid_field", "at most 4 characters long, not 9"),
         (lambda f: f.text("half_a_pair"), "half_a_pair", "invalid_field", "surrogate"),
-        (lambda f: f.optional_text("object"), "object", "invalid_field", "must be a text, not an object"),
+        (lambda f: f.optional_text("object"), "object", "invalid_field", "must be a string, not an object"),
         (lambda f: f.choice("text", ("a", "b"), "a"), "text", "invalid_field", "must be one of a, b, not 'some text'"),
         (lambda f: f.optional_whole("half"), "half", "invalid_field", "must be a whole number, not a number"),
         (lambda f: f.optional_whole("yes"), "yes", "invalid_field", "must be a whole number, not true or false"),
         (lambda f: f.optional_whole("zero"), "zero", "invalid_field", "must be from 1 to"),
         (lambda f: f.optional_whole("number", most=6), "number", "invalid_field", "must be from 1 to 6, not 7"),
-        (lambda f: f.optional_yes("number"), "number", "invalid_field", "must be true or false, not a whole number"),
         (lambda f: f.nested("missing"), "missing", "missing_field", "is missing"),
         (lambda f: f.nested("list"), "list", "invalid_field", "must be an object, not a list"),
-        (lambda f: f.nested("object").text("wrong"), "object.wrong", "invalid_field", "must be a text"),
+        (lambda f: f.nested("object").text("wrong"), "object.wrong", "invalid_field", "must be a string"),
         (lambda f: f.nested("object").nested("inner").text("x"), "object.inner.x", "missing_field", "is missing"),
-        (lambda f: f.plain("text"), "text", "invalid_field", "must be an object, not a text"),
+        (lambda f: f.plain("text"), "text", "invalid_field", "must be an object, not a string"),
         (lambda f: f.texts("text"), "text", "invalid_field", "must be a list"),
-        (lambda f: f.texts("mixed"), "mixed[1]", "invalid_field", "must be a text, not a whole number"),
-        (lambda f: f.text_map("mixed_map"), "mixed_map.a", "invalid_field", "must be a text, not a whole number"),
-        (lambda f: f.text_map("odd_map"), "odd_map", "invalid_field", "the name 1, which must be a text"),
+        (lambda f: f.texts("mixed"), "mixed[1]", "invalid_field", "must be a string, not a whole number"),
+        (lambda f: f.text_map("mixed_map"), "mixed_map.a", "invalid_field", "must be a string, not a whole number"),
+        (lambda f: f.text_map("odd_map"), "odd_map", "invalid_field", "the name 1, which must be a string"),
     ],
 )
-def test_what_is_wrong_is_refused_with_its_path(
-    read: Callable[[Fields], Any], field: str, code: str, told: str
+def test_a_wrong_value_is_rejected_with_its_path(
+    read: Callable[[Fields], Any], field: str, code: str, message: str
 ) -> None:
-    with pytest.raises(Rejected) as refusal:
+    with pytest.raises(Rejected) as rejection:
         _read(read)
-    assert (refusal.value.problem.field, refusal.value.problem.code) == (field, code)
-    assert told in refusal.value.problem.message
-    assert refusal.value.problem.message.startswith(field)
+    assert (rejection.value.problem.field, rejection.value.problem.code) == (field, code)
+    assert message in rejection.value.problem.message
+    assert rejection.value.problem.message.startswith(field)
 
 
 @pytest.mark.parametrize("values", [None, "text", 1, [], True, 0.5])
-def test_what_is_no_object_is_refused(values: object) -> None:
+def test_a_value_that_is_not_an_object_is_rejected(values: object) -> None:
     with pytest.raises(Rejected, match="the message must be an object"):
         Fields(values)
     with pytest.raises(Rejected, match=r"input must be an object"):
         Fields(values, "input")
 
 
-def test_a_field_that_nobody_asked_for_is_refused_and_the_known_ones_are_told() -> None:
+def test_an_unknown_field_is_rejected_with_the_known_ones() -> None:
     fields = Fields({"model": "m", "modle": "m"})
     fields.text("model")
     fields.optional_text("request_id")
-    with pytest.raises(Rejected, match="modle is not known; known here are model, request_id") as refusal:
-        fields.done()
-    assert refusal.value.problem.code == "unknown_field"
+    with pytest.raises(Rejected, match="modle is not known; known here are model, request_id") as rejection:
+        fields.reject_unknown()
+    assert rejection.value.problem.code == "unknown_field"
 
 
-def test_all_fields_asked_for_is_well() -> None:
+def test_an_object_without_unknown_fields_passes() -> None:
     fields = Fields({"model": "m", "labels": None})
     fields.text("model")
     fields.plain("labels")
-    fields.done()
+    fields.reject_unknown()
 
 
-def test_a_very_long_name_is_not_told_in_full() -> None:
-    with pytest.raises(Rejected) as refusal:
-        Fields({"x" * 10_000: 1}).done()
-    assert len(refusal.value.problem.message) < 200
+def test_a_very_long_name_is_cut_in_the_message() -> None:
+    with pytest.raises(Rejected) as rejection:
+        Fields({"x" * 10_000: 1}).reject_unknown()
+    assert len(rejection.value.problem.message) < 200

@@ -1,4 +1,4 @@
-"""Names from outside: what is let through is one name and nothing else."""
+"""Names in requests: an accepted text is one name and nothing else."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _dataset(text: str) -> DatasetName:
         ("1.2", TableName(PROJECT, "1", "2")),
     ],
 )
-def test_tables(text: str, name: TableName) -> None:
+def test_a_table_name_is_parsed(text: str, name: TableName) -> None:
     assert _table(text) == name
     assert str(name).endswith(text)
     assert name.sql == f"`{name}`"
@@ -60,7 +60,7 @@ def test_tables(text: str, name: TableName) -> None:
 
 
 @pytest.mark.parametrize("text", ["d.m", "other-project.d.m_1", "d.gemini-vision", "d.all-MiniLM-L6-v2"])
-def test_models_that_are_used(text: str) -> None:
+def test_the_name_of_an_existing_model_is_parsed(text: str) -> None:
     assert str(_model(text)).endswith(text)
     assert _model(text).sql == f"`{_model(text)}`"
 
@@ -79,11 +79,11 @@ def test_a_new_model_may_not_have_a_hyphen() -> None:
         ("a.b:p-12.d", DatasetName("a.b:p-12", "d")),
     ],
 )
-def test_datasets(text: str, name: DatasetName) -> None:
+def test_a_dataset_name_is_parsed(text: str, name: DatasetName) -> None:
     assert _dataset(text) == name
 
 
-# What somebody might send to get out of the backticks, or to hide behind what merely looks like a letter.
+# Texts that might break out of the backticks, or that hold characters which only look like letters.
 BREAK_OUTS = (
     "`", "d.t`", "d.t` UNION ALL SELECT 1 --", "`d`.`t`", "d.t\\`", "d.t\\", "d.t'", 'd.t"', "d.t;", "d.t; DROP TABLE x",
     "d.t -- c", "d.t/**/", "d.t#", "d.t)", "(d.t", "d.t\n", "\nd.t", "d.t\r", "d.t\t", " d.t", "d.t ", "d. t", "d.t\0",
@@ -97,29 +97,29 @@ BREAK_OUTS = (
 
 @pytest.mark.parametrize("text", BREAK_OUTS)
 @pytest.mark.parametrize("parse", [_table, _model, _new_model])
-def test_what_is_no_name_is_refused(parse: Callable[[str], object], text: str) -> None:
-    with pytest.raises(Rejected) as refusal:
+def test_a_text_that_is_not_a_name_is_rejected(parse: Callable[[str], object], text: str) -> None:
+    with pytest.raises(Rejected) as rejection:
         parse(text)
-    problem = refusal.value.problem
+    problem = rejection.value.problem
     assert problem.code == "invalid_name"
     assert problem.field in {"output.table", "model", "target"}
     assert len(problem.message) < 500
 
 
 @pytest.mark.parametrize("text", ["", ".", "d.", "a-b", "P.d", "d`", "d\n", "p-12.d.t", "d d", "é", "d" * 1025])
-def test_what_is_no_dataset_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_dataset_name_is_rejected(text: str) -> None:
     with pytest.raises(Rejected):
         _dataset(text)
 
 
 @pytest.mark.parametrize("check", [check_column, check_parameter])
-def test_columns_and_parameters(check: Callable[[str, str], str]) -> None:
+def test_names_of_columns_and_parameters_are_checked(check: Callable[[str, str], str]) -> None:
     for name in ("a", "_a", "A1_b", "SELECT", "x" * 128):
         assert check(name, "f") == name
     for name in ("", "1a", "a-b", "a b", "a.b", "a`", "`a`", "a\n", "é", "a'", "a,b", "a$", "x" * 301):
-        with pytest.raises(Rejected) as refusal:
+        with pytest.raises(Rejected) as rejection:
             check(name, "f")
-        assert refusal.value.problem.field == "f"
+        assert rejection.value.problem.field == "f"
 
 
 def test_a_column_may_be_longer_than_a_parameter() -> None:
@@ -128,7 +128,7 @@ def test_a_column_may_be_longer_than_a_parameter() -> None:
         check_parameter("x" * 129)
 
 
-def test_buckets() -> None:
+def test_names_of_buckets_are_checked() -> None:
     for name in ("abc", "a-b.c_d", "1bucket", "x" * 222):
         assert check_bucket(name) == name
     for name in ("", "ab", "-ab", "ab-", "Abc", "a b", "a/b", "a\n", "abc\n", "é" * 3, "x" * 223):
@@ -137,7 +137,7 @@ def test_buckets() -> None:
 
 
 @pytest.mark.parametrize(("key", "value"), [("a", ""), ("a1_-", "x-1_"), ("a" * 63, "1" * 63)])
-def test_labels(key: str, value: str) -> None:
+def test_a_valid_label_passes(key: str, value: str) -> None:
     check_label(key, value, "labels")
 
 
@@ -155,14 +155,14 @@ def test_labels(key: str, value: str) -> None:
         ("a", "x\n", "labels.a"),
     ],
 )
-def test_wrong_labels_are_named(key: str, value: str, field: str) -> None:
-    with pytest.raises(Rejected) as refusal:
+def test_a_wrong_label_is_rejected_with_its_field(key: str, value: str, field: str) -> None:
+    with pytest.raises(Rejected) as rejection:
         check_label(key, value, "labels")
-    assert refusal.value.problem.field == field
+    assert rejection.value.problem.field == field
 
 
 @pytest.mark.parametrize(
-    ("dataset", "model", "is_one"),
+    ("dataset", "model", "valid"),
     [
         ("d", "m", True),
         ("d_1", "2", True),
@@ -172,8 +172,8 @@ def test_wrong_labels_are_named(key: str, value: str, field: str) -> None:
         ("d\n", "m", False),
     ],
 )
-def test_folders_that_can_be_a_model(dataset: str, model: str, is_one: bool) -> None:
-    assert is_drop_folder(dataset, model) is is_one
+def test_folders_of_a_drop_name_a_dataset_and_a_model(dataset: str, model: str, valid: bool) -> None:
+    assert is_drop_folder(dataset, model) is valid
 
 
 @pytest.mark.parametrize(
@@ -191,17 +191,17 @@ def test_folders_that_can_be_a_model(dataset: str, model: str, is_one: bool) -> 
         ('"', "'\"'"),
     ],
 )
-def test_texts(text: str, literal: str) -> None:
+def test_a_text_becomes_a_string_literal(text: str, literal: str) -> None:
     assert string_literal(text) == literal
 
 
 @pytest.mark.parametrize(("column", "sql"), [("a", "`a`"), ("a b", "`a b`"), ("a`b", r"`a\`b`"), ("a\\", r"`a\\`")])
-def test_columns_as_bigquery_called_them(column: str, sql: str) -> None:
+def test_any_column_name_can_be_quoted(column: str, sql: str) -> None:
     assert column_sql(column) == sql
 
 
 @given(st.text())
-def test_a_quoted_text_ends_where_it_should(text: str) -> None:
+def test_a_quoted_text_ends_at_its_last_character(text: str) -> None:
     for quote, quoted in (("'", string_literal(text)), ("`", column_sql(text))):
         inner = quoted[1:-1].replace("\\\\", "")
         assert quoted[0] == quoted[-1] == quote

@@ -1,6 +1,6 @@
-"""The guard of queries, by itself: what it lets through, what it refuses, and how it tells where.
+"""The guard of queries: what it accepts, what it rejects, and the position in its message.
 
-That nothing that it lets through changes a statement is shown with Google's parser in tests/contract/test_statements.py.
+tests/contract/test_statements.py shows with Google's parser that an accepted query cannot change its statement.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from shared.checks.query_guard import check_condition, check_query
 from shared.errors import Rejected
 
 
-def _refusal(query: str) -> str:
-    with pytest.raises(Rejected) as refusal:
+def _rejection(query: str) -> str:
+    with pytest.raises(Rejected) as rejection:
         check_query(query, field="input.query")
-    assert refusal.value.problem.field == "input.query"
-    assert refusal.value.problem.code == "invalid_query"
-    return refusal.value.problem.message
+    assert rejection.value.problem.field == "input.query"
+    assert rejection.value.problem.code == "invalid_query"
+    return rejection.value.problem.message
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,12 @@ def _refusal(query: str) -> str:
         "SELECT\u3000'\u200b'",
     ],
 )
-def test_queries_that_are_let_through(query: str) -> None:
+def test_a_query_is_accepted(query: str) -> None:
     check_query(query, field="input.query")
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "message"),
     [
         ("", "input.query is empty"),
         ("-- SELECT 1", "input.query is empty"),
@@ -69,11 +69,11 @@ def test_queries_that_are_let_through(query: str) -> None:
         ("SELECT * FROM EXTERNAL_QUERY('a', 'b')", "EXTERNAL_QUERY is not allowed in a message"),
     ],
 )
-def test_a_refusal_says_what_and_where(query: str, told: str) -> None:
-    assert told in _refusal(query)
+def test_a_rejection_says_what_is_wrong_and_where(query: str, message: str) -> None:
+    assert message in _rejection(query)
 
 
-def test_a_setting_gives_leave_for_one_thing_only() -> None:
+def test_each_permission_allows_one_kind_of_function() -> None:
     external, ai = "SELECT * FROM EXTERNAL_QUERY('a', 'b')", "SELECT AI.GENERATE('x')"
     check_query(external, field="f", allow_external=True)
     check_query(ai, field="f", allow_ai=True)
@@ -84,7 +84,7 @@ def test_a_setting_gives_leave_for_one_thing_only() -> None:
 
 
 @pytest.mark.parametrize("condition", ["a > 1", "a IN (1, 2) -- so", "EXISTS (SELECT 1)", "(a OR b) AND c", "x = ')'"])
-def test_conditions_that_are_let_through(condition: str) -> None:
+def test_a_condition_is_accepted(condition: str) -> None:
     check_condition(condition, field="input.where")
 
 
@@ -92,10 +92,10 @@ def test_conditions_that_are_let_through(condition: str) -> None:
     "condition",
     ["", "--", "a)", "a) OR (b", "a; b", "'a", "a /*", "AI.IF(a)", "EXISTS (SELECT 1 FROM EXTERNAL_QUERY('a', 'b'))"],
 )
-def test_conditions_that_are_refused(condition: str) -> None:
-    with pytest.raises(Rejected) as refusal:
+def test_a_condition_is_rejected(condition: str) -> None:
+    with pytest.raises(Rejected) as rejection:
         check_condition(condition, field="input.where")
-    assert refusal.value.problem.field == "input.where"
+    assert rejection.value.problem.field == "input.where"
 
 
 @pytest.mark.parametrize(
@@ -115,11 +115,11 @@ def test_conditions_that_are_refused(condition: str) -> None:
     ],
     ids=lambda query: query[:14],
 )
-def test_the_longest_query_takes_no_time_to_speak_of(query: str) -> None:
+def test_the_longest_query_is_checked_in_linear_time(query: str) -> None:
     begun = time.process_time()
     try:
         check_query(query, field="input.query")
-    except Rejected as refusal:
-        assert len(refusal.problem.message) < 1_000
-    # Twenty times what it takes: only time that grows faster than the text would come near.
+    except Rejected as rejection:
+        assert len(rejection.problem.message) < 1_000
+    # Twenty times of what it takes: only a time that grows faster than the text comes near.
     assert time.process_time() - begun < 20

@@ -1,4 +1,4 @@
-"""States and reasons: every one that the services document is in a table, and leads to what the documents say."""
+"""States and reasons: each documented one is in a table, with the consequence that the documents give."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_every_state_of_vertex_ai_is_known(state: JobState) -> None:
     assert progress.ended == (state.name.removeprefix("JOB_STATE_") in ENDED)
 
 
-def test_no_state_is_known_that_vertex_ai_does_not_have() -> None:
+def test_the_table_holds_only_states_of_vertex_ai() -> None:
     assert set(VERTEX_STATES) == {state.name for state in JobState}
 
 
@@ -68,7 +68,7 @@ def test_no_state_is_known_that_vertex_ai_does_not_have() -> None:
         ("JOB_STATE_PARTIALLY_SUCCEEDED", Progress.PARTIALLY_SUCCEEDED),
     ],
 )
-def test_states_that_others_overlook(state: str, progress: Progress) -> None:
+def test_rare_states_of_vertex_ai_have_their_progress(state: str, progress: Progress) -> None:
     assert VERTEX_STATES[state] is progress
 
 
@@ -81,7 +81,7 @@ def test_bigquery_has_three_states_and_one_is_an_end() -> None:
 
 
 @pytest.mark.parametrize("progress", Progress)
-def test_what_is_stopped_or_unknown_is_watched_on(progress: Progress) -> None:
+def test_a_paused_or_unknown_job_has_not_ended(progress: Progress) -> None:
     assert progress.ended == (progress.name in ENDED)
 
 
@@ -91,12 +91,12 @@ def test_every_documented_reason_of_a_failed_job_is_known(reason: str) -> None:
 
 
 def test_only_three_reasons_are_worth_a_new_attempt() -> None:
-    again = {reason for reason, led_to in BIGQUERY_JOB_REASONS.items() if led_to is Consequence.NEXT_ATTEMPT}
+    again = {reason for reason, consequence in BIGQUERY_JOB_REASONS.items() if consequence is Consequence.NEXT_ATTEMPT}
     assert again == {"jobBackendError", "jobInternalError", "jobRateLimitExceeded"}
     assert {*BIGQUERY_JOB_REASONS.values()} == {Consequence.NEXT_ATTEMPT, Consequence.FINAL}
 
 
-def test_a_reason_nobody_knows_ends_the_work() -> None:
+def test_an_unknown_reason_of_a_failed_job_is_final() -> None:
     assert consequence_of_job("somethingNew") is Consequence.FINAL
     assert consequence_of_job("") is Consequence.FINAL
 
@@ -104,7 +104,7 @@ def test_a_reason_nobody_knows_ends_the_work() -> None:
 @pytest.mark.parametrize(
     ("status", "reason", "consequence"),
     [
-        # 403 says three things: only the reason tells them apart.
+        # A 403 has three meanings, which only the reason distinguishes.
         (403, "accessDenied", Consequence.REJECT),
         (403, "quotaExceeded", Consequence.WAIT_FOR_QUOTA),
         (403, "rateLimitExceeded", Consequence.WAIT_FOR_QUOTA),
@@ -122,15 +122,15 @@ def test_a_reason_nobody_knows_ends_the_work() -> None:
         (500, None, Consequence.TRY_LATER),
         (502, "badGateway", Consequence.TRY_LATER),
         (503, "backendError", Consequence.TRY_LATER),
-        (503, "aReasonNobodyKnows", Consequence.TRY_LATER),
-        (400, "aReasonNobodyKnows", Consequence.REJECT),
+        (503, "anUnknownReason", Consequence.TRY_LATER),
+        (400, "anUnknownReason", Consequence.REJECT),
         (418, None, Consequence.TRY_LATER),
     ],
 )
-def test_what_a_refused_call_leads_to(status: int, reason: str | None, consequence: Consequence) -> None:
+def test_a_refused_call_has_its_consequence(status: int, reason: str | None, consequence: Consequence) -> None:
     assert consequence_of_call(status, reason) is consequence
 
 
-def test_no_call_leads_to_what_only_a_job_can_lead_to() -> None:
-    led_to = {*BIGQUERY_CALL_REASONS.values(), *HTTP_STATUSES.values()}
-    assert led_to == {Consequence.REJECT, Consequence.TRY_LATER, Consequence.WAIT_FOR_QUOTA}
+def test_a_refused_call_is_never_final_nor_a_new_attempt() -> None:
+    consequences = {*BIGQUERY_CALL_REASONS.values(), *HTTP_STATUSES.values()}
+    assert consequences == {Consequence.REJECT, Consequence.TRY_LATER, Consequence.WAIT_FOR_QUOTA}

@@ -1,4 +1,4 @@
-"""The edge of the functions that take events: what is one is handed to them, what is none is refused."""
+"""The functions that take events: they get each CloudEvent, and a request that is not one is rejected."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ EVENT_FUNCTIONS = ("import_model", "predict", "submit_batch_message", "manage_mo
 
 SENDERS_TEXT = "Rumpelstiltskin"
 NO_EVENTS = no_events(SENDERS_TEXT)
-REFUSED = {
+REJECTION = {
     "error": {
         "code": "invalid_event",
-        "message": "the request is no CloudEvent, in neither binary nor structured mode",
+        "message": "the request is not a CloudEvent in binary or structured mode",
         "field": None,
     }
 }
@@ -44,8 +44,8 @@ def request(headers: dict[str, str], body: bytes, method: str = "POST") -> flask
     return flask.Request(EnvironBuilder("/", method=method, headers=headers, data=body).get_environ())
 
 
-def taken(headers: dict[str, str], body: bytes) -> CloudEvent:
-    """Return the event that a function is handed for a request."""
+def received(headers: dict[str, str], body: bytes) -> CloudEvent:
+    """Return the event that a function receives from a request."""
     events: list[CloudEvent] = []
 
     @cloud_event
@@ -59,9 +59,9 @@ def taken(headers: dict[str, str], body: bytes) -> CloudEvent:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[str], Client]]:
-    """Serves a function of main.py in this process, as it is deployed with an event trigger."""
+    """Serve a function of main.py in this process, as it is deployed with an event trigger."""
     before = list(sys.path)  # functions-framework adds to it
-    # As deep as a function goes; libraries that other tests import have Python go deeper.
+    # The limit of a deployed function. Libraries that other tests import raise it.
     depth = sys.getrecursionlimit()
     sys.setrecursionlimit(1000)
 
@@ -75,25 +75,25 @@ def serve() -> Iterator[Callable[[str], Client]]:
 
 
 @pytest.mark.parametrize("function", EVENT_FUNCTIONS)
-def test_what_is_no_event_is_refused_and_the_log_has_nothing_of_it(
+def test_a_request_that_is_not_an_event_is_rejected_and_not_logged(
     serve: Callable[[str], Client], capsys: pytest.CaptureFixture[str], function: str
 ) -> None:
     served = serve(function)
     for wrong, (headers, body) in NO_EVENTS.items():
         answer = served.post(f"/{SENDERS_TEXT}", headers=headers, data=body)
-        assert (answer.status_code, json.loads(answer.data)) == (400, REFUSED), wrong
+        assert (answer.status_code, json.loads(answer.data)) == (400, REJECTION), wrong
     written = capsys.readouterr()
     assert written.out == ""
     records = [json.loads(line) for line in written.err.splitlines()]
     assert len(records) == len(NO_EVENTS)
     assert {(each["severity"], each["message"]) for each in records} == {
-        ("WARNING", "a request that is no event is refused")
+        ("WARNING", "rejected a request that is not a CloudEvent")
     }
     assert SENDERS_TEXT not in written.err
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
-def test_events_are_posted(serve: Callable[[str], Client], method: str) -> None:
+def test_only_post_is_allowed(serve: Callable[[str], Client], method: str) -> None:
     answer = serve("import_model").open("/", method=method, headers=BINARY)
     assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
 
@@ -108,17 +108,20 @@ def test_an_event_is_acknowledged_on_every_path(serve: Callable[[str], Client], 
 @pytest.mark.parametrize(
     "name", [path.stem for path in sorted(EVENTS.glob("*_*.json")) if "scheduler" not in path.stem]
 )
-def test_events_are_handed_over_whole(name: str) -> None:
+def test_a_function_receives_the_whole_event(name: str) -> None:
     event = json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))
-    handed = taken(event["headers"], json.dumps(event["body"]).encode())
+    received_event = received(event["headers"], json.dumps(event["body"]).encode())
     if "ce-id" in event["headers"]:
-        assert handed.data == event["body"]
-        assert (handed["id"], handed["type"]) == (event["headers"]["ce-id"], event["headers"]["ce-type"])
+        assert received_event.data == event["body"]
+        assert (received_event["id"], received_event["type"]) == (
+            event["headers"]["ce-id"],
+            event["headers"]["ce-type"],
+        )
     else:
-        # What a subscription pushes without a trigger.
-        assert handed["type"] == BINARY["ce-type"]
-        assert handed["id"] == event["body"]["message"]["messageId"]
-        assert handed.data["message"]["data"] == event["body"]["message"]["data"]
+        # The push of a subscription without an event trigger.
+        assert received_event["type"] == BINARY["ce-type"]
+        assert received_event["id"] == event["body"]["message"]["messageId"]
+        assert received_event.data["message"]["data"] == event["body"]["message"]["data"]
 
 
 @pytest.mark.parametrize(
@@ -138,15 +141,15 @@ def test_events_are_handed_over_whole(name: str) -> None:
         (PostedRequest(STRUCTURED, structured(data_base64="e30=")), {}),
     ],
 )
-def test_data_of_every_sort_can_be_read(posted: PostedRequest, data: Any) -> None:
-    event = taken(*posted)
+def test_data_of_any_type_can_be_read(posted: PostedRequest, data: Any) -> None:
+    event = received(*posted)
     assert event.data == data
     assert Message.from_event(event).id == BINARY["ce-id"]
     event["type"] = "google.cloud.storage.object.v1.finalized"
     assert FinalizedObject.from_event(event) is None
 
 
-def test_what_a_function_raises_passes() -> None:
+def test_an_error_of_the_function_is_raised() -> None:
     @cloud_event
     def fail(event: CloudEvent) -> None:
         raise TryLater("the ledger does not answer")
@@ -155,7 +158,7 @@ def test_what_a_function_raises_passes() -> None:
         fail(request(BINARY, b"{}"))
 
 
-def test_a_decorated_function_keeps_its_name_and_its_words() -> None:
+def test_a_decorated_function_keeps_its_name_and_docstring() -> None:
     @cloud_event
     def count(event: CloudEvent) -> None:
         """Count an event."""

@@ -1,4 +1,4 @@
-"""Events as they come over HTTP, through the library that the functions framework reads them with."""
+"""Events that the functions receive, read by the library that functions-framework uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cloudevents.http import CloudEvent, from_http
 
-from shared.errors import Rejected
+from shared.errors import LONGEST_REASON, Rejected
 from shared.events.incoming import (
     DEEPEST_JSON,
     FinalizedObject,
@@ -23,8 +23,8 @@ from tests.paths import EVENTS
 PUBLISHED = datetime(2026, 11, 20, 9, 41, 17, 318000, UTC)
 
 
-def _arrived(name: str, *, structured: bool = False) -> CloudEvent:
-    """Return an event of tests/events as it is handed to a function."""
+def _received(name: str, *, structured: bool = False) -> CloudEvent:
+    """Return an event of tests/events as a function receives it."""
     event = json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))
     if not structured:
         return from_http(event["headers"], json.dumps(event["body"]).encode())
@@ -64,24 +64,24 @@ DROP = "bqml_tutorial/imported_tf_model/1"
         ("storage_finalized_non_ascii_name", "bqml_tutorial/modéle/1/saved_model.pb", 1795167303330218),
     ],
 )
-def test_a_finalized_object(event: str, name: str, generation: int, structured: bool) -> None:
-    read = FinalizedObject.from_event(_arrived(event, structured=structured))
+def test_a_finalized_object_is_parsed(event: str, name: str, generation: int, structured: bool) -> None:
+    read = FinalizedObject.from_event(_received(event, structured=structured))
     assert read is not None
     assert (read.bucket, read.name, read.generation) == (MODELS, name, generation)
 
 
-def test_a_finalized_object_tells_when_it_was_written() -> None:
-    read = FinalizedObject.from_event(_arrived("storage_finalized_asset"))
+def test_a_finalized_object_has_the_time_of_its_writing() -> None:
+    read = FinalizedObject.from_event(_received("storage_finalized_asset"))
     assert read is not None
     assert read.created == datetime(2026, 11, 20, 9, 35, 2, 295000, UTC)
 
 
-def test_a_deleted_object_is_no_finalized_one() -> None:
-    assert FinalizedObject.from_event(_arrived("storage_deleted")) is None
+def test_the_event_of_a_deleted_object_is_ignored() -> None:
+    assert FinalizedObject.from_event(_received("storage_deleted")) is None
 
 
-def test_a_message_is_no_finalized_object() -> None:
-    assert FinalizedObject.from_event(_arrived("pubsub_predict")) is None
+def test_a_message_is_not_a_finalized_object() -> None:
+    assert FinalizedObject.from_event(_received("pubsub_predict")) is None
 
 
 @pytest.mark.parametrize(
@@ -99,25 +99,25 @@ def test_a_message_is_no_finalized_object() -> None:
         {"generation": 1e999},
     ],
 )
-def test_a_damaged_storage_event_is_none(changes: dict[str, Any]) -> None:
+def test_a_damaged_storage_event_is_ignored(changes: dict[str, Any]) -> None:
     assert FinalizedObject.from_event(_changed("storage_finalized_saved_model", **changes)) is None
 
 
-def test_a_missing_generation_is_no_reason_to_ignore_a_file() -> None:
+def test_a_file_without_a_generation_is_not_ignored() -> None:
     headers = json.loads((EVENTS / "storage_finalized_saved_model.json").read_text(encoding="utf-8"))["headers"]
     read = FinalizedObject.from_event(from_http(headers, b'{"bucket": "b", "name": "d/m/1/saved_model.pb"}'))
     assert read == FinalizedObject("b", "d/m/1/saved_model.pb", 0, None)
 
 
 @pytest.mark.parametrize("created", [None, 7, "soon", ["2026"], "0001-01-01T00:00:00+14:00"])
-def test_a_time_that_is_none_is_no_reason_to_ignore_a_file(created: object) -> None:
+def test_a_file_with_an_invalid_time_is_not_ignored(created: object) -> None:
     read = FinalizedObject.from_event(_changed("storage_finalized_saved_model", timeCreated=created))
     assert read is not None
     assert read.created is None
 
 
 @pytest.mark.parametrize("body", [b"", b"not JSON", b"[]", b"null", b'"text"', b"\xff"])
-def test_a_storage_event_without_an_object_is_none(body: bytes) -> None:
+def test_a_storage_event_without_an_object_is_ignored(body: bytes) -> None:
     headers = json.loads((EVENTS / "storage_finalized_saved_model.json").read_text(encoding="utf-8"))["headers"]
     assert FinalizedObject.from_event(from_http(headers, body)) is None
 
@@ -138,8 +138,8 @@ NIGHTLY = {name: PREDICT_MESSAGE[name] for name in ("model", "input", "output", 
         ("pubsub_predict_third_delivery", {}),
     ],
 )
-def test_a_message_in_every_spelling(event: str, attributes: dict[str, str], structured: bool) -> None:
-    message = Message.from_event(_arrived(event, structured=structured))
+def test_a_message_is_parsed_in_either_spelling(event: str, attributes: dict[str, str], structured: bool) -> None:
+    message = Message.from_event(_received(event, structured=structured))
     assert message.id == "9471350642518230"
     assert message.published == PUBLISHED
     assert message.attributes == attributes
@@ -147,26 +147,26 @@ def test_a_message_in_every_spelling(event: str, attributes: dict[str, str], str
 
 
 @pytest.mark.parametrize("event", ["pubsub_batch", "pubsub_manage_describe"])
-def test_messages_to_the_other_topics(event: str) -> None:
-    message = Message.from_event(_arrived(event))
+def test_messages_to_the_other_topics_are_parsed(event: str) -> None:
+    message = Message.from_event(_received(event))
     assert message.published == PUBLISHED
     assert message.payload()
 
 
-def test_a_message_of_attributes_only_is_refused_when_it_is_read() -> None:
-    message = Message.from_event(_arrived("pubsub_attributes_only"))
+def test_a_message_of_attributes_only_is_rejected_when_it_is_read() -> None:
+    message = Message.from_event(_received("pubsub_attributes_only"))
     assert (message.id, message.data, message.attributes) == ("9471350642518231", b"", {"source": "console"})
     with pytest.raises(Rejected, match="the message is not JSON"):
         message.payload()
 
 
 @pytest.mark.parametrize("event", ["pubsub_not_json", "pubsub_not_base64"])
-def test_a_message_that_is_not_json_is_refused_when_it_is_read(event: str) -> None:
-    message = Message.from_event(_arrived(event))
-    with pytest.raises(Rejected) as refusal:
+def test_a_message_that_is_not_json_is_rejected_when_it_is_read(event: str) -> None:
+    message = Message.from_event(_received(event))
+    with pytest.raises(Rejected) as rejection:
         message.payload()
-    assert refusal.value.problem.code == "invalid_json"
-    assert refusal.value.problem.field is None
+    assert rejection.value.problem.code == "invalid_json"
+    assert rejection.value.problem.field is None
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_message_that_is_not_json_is_refused_when_it_is_read(event: str) -> No
         b'{"message": {"data": "\\ud800", "publishTime": "0001-01-01T00:00:00+14:00"}}',
     ],
 )
-def test_a_damaged_message_event_is_a_message_that_is_refused(body: bytes) -> None:
+def test_the_message_of_a_damaged_event_is_rejected_when_it_is_read(body: bytes) -> None:
     headers = json.loads((EVENTS / "pubsub_predict.json").read_text(encoding="utf-8"))["headers"]
     message = Message.from_event(from_http(headers, body))
     assert message.id == headers["ce-id"]
@@ -193,12 +193,12 @@ def test_a_damaged_message_event_is_a_message_that_is_refused(body: bytes) -> No
         message.payload()
 
 
-def test_without_a_publish_time_the_events_own_time_counts() -> None:
+def test_a_message_without_a_publish_time_has_the_time_of_its_event() -> None:
     event = _changed("pubsub_predict", message={"data": base64.b64encode(b"{}").decode()})
     assert Message.from_event(event).published == PUBLISHED
 
 
-def test_a_number_for_an_id_is_an_id() -> None:
+def test_the_id_of_a_message_may_be_a_number() -> None:
     assert Message.from_event(_changed("pubsub_predict", message={"messageId": 42})).id == "42"
 
 
@@ -216,20 +216,20 @@ def test_a_number_for_an_id_is_an_id() -> None:
         (b'{"a": 1, "a": 2}', {"a": 2}),
     ],
 )
-def test_json_objects(text: bytes, value: dict[str, Any]) -> None:
+def test_a_json_object_is_returned(text: bytes, value: dict[str, Any]) -> None:
     assert json_object(text) == value
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (b"", "is not JSON"),
         (b"{", "is not JSON"),
         (b"{'a': 1}", "is not JSON"),
         (b'{"a": 1} {"b": 2}', "is not JSON"),
         (b"\xff\xfe\xfd", "is not JSON"),
-        (b'{"a": NaN}', "NaN is no JSON number"),
-        (b'{"a": -Infinity}', "-Infinity is no JSON number"),
+        (b'{"a": NaN}', "NaN is not a JSON number"),
+        (b'{"a": -Infinity}', "-Infinity is not a JSON number"),
         (b'{"a": 1e999}', "1e999 is too large"),
         (b'{"a": -1e999}', "-1e999 is too large"),
         (b'{"a": ' + b"9" * 5000 + b"}", "is not JSON"),
@@ -244,15 +244,15 @@ def test_json_objects(text: bytes, value: dict[str, Any]) -> None:
         (b"[" * 1_000_000, "is not JSON"),
     ],
 )
-def test_what_is_no_json_object_is_refused(text: bytes, told: str) -> None:
-    with pytest.raises(Rejected, match=told) as refusal:
+def test_data_that_is_not_a_json_object_is_rejected(text: bytes, message: str) -> None:
+    with pytest.raises(Rejected, match=message) as rejection:
         json_object(text)
-    assert refusal.value.problem.code == "invalid_json"
-    assert len(refusal.value.problem.message) <= 200
+    assert rejection.value.problem.code == "invalid_json"
+    assert len(rejection.value.problem.message) <= LONGEST_REASON + 50
 
 
 @pytest.mark.parametrize("opening, closing", [("[", "]"), ('{"a":', "}")])
-def test_what_is_not_too_deep_can_be_written_again(opening: str, closing: str) -> None:
+def test_the_deepest_json_can_be_written_again(opening: str, closing: str) -> None:
     depth = DEEPEST_JSON
     text = '{"a":' + opening * (depth - 1) + "1" + closing * (depth - 1) + "}"
     assert json.dumps(json_object(text.encode()), separators=(",", ":")) == text

@@ -1,4 +1,4 @@
-"""Events: their ids say what they tell, and their attributes are a CloudEvent's."""
+"""The events that the functions publish: their types, ids and data."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ DONE = prediction_item(
 )
 
 
-def test_a_completion_tells_what_is_always_told_and_the_facts() -> None:
+def test_a_completion_event_holds_the_common_fields_and_the_facts() -> None:
     event = completion_event(DONE)
     assert event.type == "modeldrop.prediction.succeeded.v1"
     assert event.subject == f"predict/{'a' * 32}"
@@ -70,7 +70,7 @@ def test_a_completion_tells_what_is_always_told_and_the_facts() -> None:
     }
 
 
-def test_work_without_a_job_says_so() -> None:
+def test_the_event_of_work_without_a_job_has_no_job() -> None:
     assert completion_event(replace(DONE, steps=(Step("predict", System.BIGQUERY),))).data["job"] is None
 
 
@@ -82,17 +82,17 @@ def test_every_outcome_has_a_type(kind: Kind, outcome: Outcome) -> None:
     assert event.data["error"] == {"code": "invalidQuery", "message": "Division by zero", "field": None}
 
 
-def test_types_are_as_many_as_outcomes() -> None:
+def test_each_outcome_has_a_type_of_its_own() -> None:
     assert len({*EVENT_TYPES.values(), STUCK, REJECTED}) == len(EVENT_TYPES) + 2
 
 
-def test_a_request_that_was_refused_after_its_claim_is_a_rejection() -> None:
+def test_a_request_that_is_rejected_after_its_claim_has_a_rejection_event() -> None:
     event = completion_event(replace(DONE, outcome=Outcome.REJECTED, problem=PROBLEM))
     assert event.type == REJECTED
     assert event.data["outcome"] == "rejected"
 
 
-def test_the_same_told_again_has_the_same_id() -> None:
+def test_a_repeated_event_has_the_same_id() -> None:
     again = replace(
         DONE,
         created=LATER,
@@ -104,7 +104,7 @@ def test_the_same_told_again_has_the_same_id() -> None:
     assert completion_event(again).id == completion_event(DONE).id
 
 
-def test_anything_else_has_another_id() -> None:
+def test_every_other_event_has_another_id() -> None:
     def rejection(problem: Problem, kind: Kind = Kind.PREDICT, key: str = "a" * 32) -> str:
         return rejection_event(kind, key, None, NOW, problem, NOW).id
 
@@ -129,7 +129,7 @@ def test_anything_else_has_another_id() -> None:
     assert all(re.fullmatch(r"[0-9a-f]{32}", each) for each in ids)
 
 
-def test_stuck_work_says_what_it_is_at_and_has_not_ended() -> None:
+def test_the_event_of_stuck_work_names_the_step_and_has_no_end() -> None:
     waiting = replace(DONE, outcome=None, finished=None)
     event = stuck_event(waiting, LATER, Problem("deadline", "it has been at count for 300 s"), "count")
     assert event.type == STUCK
@@ -140,7 +140,7 @@ def test_stuck_work_says_what_it_is_at_and_has_not_ended() -> None:
     assert event.data["rows_written"] == 500
 
 
-def test_a_rejection_before_there_is_an_item() -> None:
+def test_a_request_that_is_rejected_before_its_claim_has_a_rejection_event() -> None:
     problem = Problem("missing_field", "model is missing", "model")
     event = rejection_event(Kind.BATCH, "k" * 32, "posters-42", LATER, problem, NOW)
     assert event.type == REJECTED

@@ -1,4 +1,4 @@
-"""Where the story is told: headings, sentences, tables and what is waited for, on a terminal or as plain lines."""
+"""The output of the demo: headings, sentences, tables and progress, on a terminal or as plain lines."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ PLAIN_WIDTH = 132
 INDENT = 2
 
 Report = Callable[[str], None]
+"""Shows the latest progress, given as text."""
 
 
 class Stage:
-    """Tells a person what happens. Nothing that is told is read as markup: titles may have any brackets."""
+    """Shows a person what happens. Text is never read as markup, so titles may contain brackets."""
 
     def __init__(self, errors: TextIO) -> None:
-        """Tell on standard output, and what goes wrong on ``errors``."""
+        """Write to standard output, and failures to ``errors``."""
         self._errors = Console(file=errors, highlight=False)
         terminal = Console(highlight=False)
         self._rich = terminal.is_terminal
@@ -35,24 +36,24 @@ class Stage:
 
     @property
     def seconds(self) -> float:
-        """How long the story has been going on."""
+        """The seconds since the demo started."""
         return monotonic() - self._begun
 
     def fail(self, text: str) -> None:
-        """Tell why the story ends early."""
+        """Show why the demo stops early."""
         self._errors.print(Text(text, style="red"), soft_wrap=True)
 
     def heading(self, text: str) -> None:
-        """Begin a part of the story."""
+        """Begin a part of the story with a heading."""
         self._console.print()
         self._console.print(Text(text, style="bold cyan"))
 
     def say(self, text: str, *, style: str = "") -> None:
-        """Tell a sentence or two, folded at the terminal's width."""
+        """Show a sentence or two, wrapped at the width of the terminal."""
         self._show(Text(text, style=style))
 
     def code(self, text: str, language: str) -> None:
-        """Show code as it is; it may be copied from a terminal without line breaks that are none of its own."""
+        """Show code without added line breaks, so that it can be copied from a terminal."""
         if self._rich:
             shown = Syntax(text, language, theme="ansi_dark", background_color="default", word_wrap=True)
             self._show(shown, 2 * INDENT)
@@ -61,7 +62,7 @@ class Stage:
             self._console.print(Text(f"{' ' * 2 * INDENT}{line}"), soft_wrap=True)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Show rows; a column whose name ends in a blank is aligned to the right."""
+        """Show a table; a column whose name ends with a space is aligned to the right."""
         table = Table(box=box.SIMPLE_HEAD if self._rich else None, pad_edge=False, header_style="bold")
         for name in columns:
             table.add_column(name.strip(), justify="right" if name.endswith(" ") else "left", overflow="fold")
@@ -71,9 +72,14 @@ class Stage:
 
     @contextmanager
     def working(self, doing: str, total: int | None = None) -> Iterator[Report]:
-        """Show that something is under way and, once it is done, how long it took.
+        """Show that work is in progress and, at its end, how long it took.
 
-        Yields a function that takes note of progress: it is told what has just happened, and with ``total`` counts it.
+        Args:
+            doing: The work, as text.
+            total: How many reports are expected, if that is known; then a bar shows their share.
+
+        Yields:
+            A function to call with the latest progress.
         """
         begun = monotonic()
         with self._progress(doing, total) if self._rich else nullcontext(lambda latest: None) as report:

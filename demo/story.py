@@ -1,4 +1,4 @@
-"""The story: a model is trained, dropped and asked, a language model is asked, schedules run, and all of it is told."""
+"""The story: train a model, drop it, predict with it, run a Gemini batch and a schedule, and show the events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 
 from google.cloud import bigquery
 
-from demo.asked import (
+from demo.events import ReceivedEvent
+from demo.messages import (
     ACCURACY,
     BATCH,
     BATCH_LOCATION,
@@ -25,7 +26,6 @@ from demo.asked import (
     PROMPTS,
     commands,
 )
-from demo.received import ReceivedEvent
 from demo.stage import Stage
 from demo.world import StoryError, World
 from examples.train_classifier import (
@@ -36,7 +36,7 @@ from examples.train_classifier import (
     saved_model,
 )
 
-# Chance alone is right on a third of the titles; this classifier on about nine in ten.
+# A random guess is right for one title in three; this classifier for about nine in ten.
 LEAST_SHARE = 0.8
 SHOWN = 5
 EVENTS = {
@@ -46,21 +46,23 @@ EVENTS = {
 }
 
 
-def tell(stage: Stage, world: World) -> None:
-    """Tell the whole story; raise ``StoryError`` at the first thing that does not happen."""
+def show(stage: Stage, world: World) -> None:
+    """Show the whole story; raise ``StoryError`` at the first step that fails."""
     _drop(stage, world, _train(stage))
     _predict(stage, world)
-    _ask_gemini(stage, world)
+    _run_batch(stage, world)
     _schedule(stage, world)
-    _tell_events(stage, world)
+    _show_events(stage, world)
 
 
 def _train(stage: Stage) -> Path:
     stage.heading("1. A model")
     known = (CACHE / fingerprint()).is_dir()
     titles = len(read_titles("train"))
-    what = f"Trained before on the same {titles} titles" if known else f"TensorFlow trains on {titles} titles"
-    with stage.working(f"{what} of {', '.join(publishers())}"):
+    training = (
+        f"A model trained earlier on the same {titles} titles" if known else f"TensorFlow trains on {titles} titles"
+    )
+    with stage.working(f"{training} of {', '.join(publishers())}"):
         folder = saved_model()
     stage.say(f"A SavedModel: string input `input`, softmax output `dense_1`. It stays in {_relative(folder)}.")
     return folder
@@ -79,21 +81,25 @@ def _drop(stage: Stage, world: World, folder: Path) -> None:
             uploaded.append((blob.name, f"{blob.size:,}", blob.generation))
             report(file.name)
     stage.table(["object", "bytes ", "generation"], uploaded)
-    stage.say("Every file is a finalize event to import_model, which waits until the drop is whole and left alone.")
+    stage.say(
+        "Every file sends an event to import_model, which waits until the drop is complete and no longer changes."
+    )
 
     with stage.working("The drop settles, and BigQuery imports it") as report:
         event = world.wait_for("the import", lambda event: event.data["kind"] == "import", report)
-    statement = world.bigquery.get_job(event.job, location=event.data["job"]["location"]).query
+    import_job = world.bigquery.get_job(event.job, location=event.data["job"]["location"])
+    if not isinstance(import_job, bigquery.QueryJob):
+        raise StoryError(f"The job {event.job} of the import is not a query.")
     imports = [job for job in world.bigquery.list_jobs() if "CREATE OR REPLACE MODEL" in getattr(job, "query", "")]
     if len(imports) != 1:
         raise StoryError(f"The drop was imported {len(imports)} times, not once.")
     stage.say(f"{len(files)} files, one job:")
-    stage.code(statement, "sql")
-    stage.say(f"The event {event.type} tells:")
+    stage.code(import_job.query, "sql")
+    stage.say(f"The event {event.type} says:")
     data = event.data
-    told = ("model", "model_type", "version", "fingerprint")
+    fields = ("model", "model_type", "version", "fingerprint")
     columns = [(name, _columns(data[name])) for name in ("input_columns", "output_columns")]
-    stage.table(["field", "value"], [(name, data[name]) for name in told] + columns + [("job.id", event.job)])
+    stage.table(["field", "value"], [(name, data[name]) for name in fields] + columns + [("job.id", event.job)])
 
 
 def _predict(stage: Stage, world: World) -> None:
@@ -102,12 +108,12 @@ def _predict(stage: Stage, world: World) -> None:
     stage.say("One message to modeldrop-predict:")
     stage.code(json.dumps(PREDICT, indent=2), "json")
     with stage.working("BigQuery runs ML.PREDICT, with TensorFlow doing the work") as report:
-        event = world.wait_for("the prediction", _answers(PREDICT), report)
+        event = world.wait_for("the prediction", _is_about(PREDICT), report)
     table = world.bigquery.get_table(PREDICTIONS)
     stories = world.bigquery.get_table(NEWS).num_rows
     if not table.num_rows == event.data["rows_written"] == stories:
         raise StoryError(
-            f"{PREDICTIONS} has {table.num_rows} rows and the event tells {event.data['rows_written']}, not {stories}."
+            f"{PREDICTIONS} has {table.num_rows} rows, the event says {event.data['rows_written']}; expected {stories}."
         )
     stage.say(f"{table.num_rows} rows in {PREDICTIONS}, written by the job {event.job}:")
     rows = world.bigquery.query_and_wait(f"SELECT dense_1, input FROM {PREDICTIONS} LIMIT {SHOWN}")
@@ -115,11 +121,11 @@ def _predict(stage: Stage, world: World) -> None:
         [f"dense_1 ({', '.join(publishers())})", "input"],
         [("  ".join(f"{share:.4f}" for share in row["dense_1"]), row["input"]) for row in rows],
     )
-    _tell_accuracy(stage, world)
+    _show_accuracy(stage, world)
 
 
-def _tell_accuracy(stage: Stage, world: World) -> None:
-    stage.say("No title of that table was trained on, and the host of a story's url names its publisher. So, in SQL:")
+def _show_accuracy(stage: Stage, world: World) -> None:
+    stage.say("No title of that table was used for training. The host of a story's URL names its publisher:")
     stage.code(ACCURACY, "sql")
     rows = list(world.bigquery.query_and_wait(ACCURACY))
     titles, correct = (sum(row[name] for row in rows) for name in ("titles", "correct"))
@@ -132,7 +138,7 @@ def _tell_accuracy(stage: Stage, world: World) -> None:
         raise StoryError(f"Only {share:.1%} of the predictions are right; at least {LEAST_SHARE:.0%} should be.")
 
 
-def _ask_gemini(stage: Stage, world: World) -> None:
+def _run_batch(stage: Stage, world: World) -> None:
     stage.heading("4. A batch for Gemini")
     dataset = bigquery.Dataset(f"{world.project}.{PROMPTS}")
     dataset.location = BATCH_LOCATION
@@ -140,8 +146,8 @@ def _ask_gemini(stage: Stage, world: World) -> None:
     titles = world.bigquery.query_and_wait(f"SELECT id, title FROM `{NEWS}` ORDER BY id LIMIT {PROMPTED_TITLES}")
     copies = [dict(row) for row in titles]
     stage.say(
-        f"A Gemini batch reads and writes datasets of one region only, and `{NEWS}` lies in the multi-region US. So "
-        f"{PROMPTED_TITLES} titles are copied to the dataset {PROMPTS} in {BATCH_LOCATION} first."
+        f"A Gemini batch reads and writes datasets of one region only, and `{NEWS}` is in the multi-region US. "
+        f"The demo first copies {PROMPTED_TITLES} titles to the dataset {PROMPTS} in {BATCH_LOCATION}."
     )
     with stage.working(f"A load job writes {PROMPTS}.titles"):
         world.bigquery.load_table_from_json(copies, f"{PROMPTS}.titles", location=BATCH_LOCATION).result()
@@ -149,13 +155,13 @@ def _ask_gemini(stage: Stage, world: World) -> None:
     stage.say("One POST to submit_batch:")
     stage.code(json.dumps(BATCH, indent=2), "json")
     answer = world.post(world.environment["SUBMIT_BATCH_URL"], BATCH)
-    stage.say(f"It answers 202: key {answer['key']}, state {answer['state']}.")
+    stage.say(f"The answer is 202: key {answer['key']}, state {answer['state']}.")
     with stage.working("A query builds the requests, and Vertex AI answers them") as report:
-        event = world.wait_for("the batch", _answers(BATCH), report)
-    _tell_answers(stage, world, event)
+        event = world.wait_for("the batch", _is_about(BATCH), report)
+    _show_answers(stage, world, event)
 
 
-def _tell_answers(stage: Stage, world: World, event: ReceivedEvent) -> None:
+def _show_answers(stage: Stage, world: World, event: ReceivedEvent) -> None:
     rows = list(
         world.bigquery.query_and_wait(
             "SELECT title, status, JSON_VALUE(response, '$.modelVersion') AS version, "
@@ -167,7 +173,7 @@ def _tell_answers(stage: Stage, world: World, event: ReceivedEvent) -> None:
     answered = sum(not row["status"] and bool(row["answer"]) for row in rows)
     if not answered == event.data["counts"]["succeeded"] == PROMPTED_TITLES:
         raise StoryError(
-            f"{answered} of {PROMPTED_TITLES} requests were answered, and the event tells {event.data['counts']}."
+            f"{answered} of {PROMPTED_TITLES} requests were answered, and the event says {event.data['counts']}."
         )
     stage.say(f"{answered} rows in {PROMPTS}.answers:")
     stage.table(["title", "answer"], [(row["title"], row["answer"]) for row in rows[:SHOWN]])
@@ -175,8 +181,8 @@ def _tell_answers(stage: Stage, world: World, event: ReceivedEvent) -> None:
     stage.say(f"Their modelVersion is: {version}.")
     if "stand-in" in version:
         stage.say(
-            "So no language model has answered. No weights ship with this project, and the stand-in says the prompt back; "
-            "everything around it is what would run. GEMINI_BACKEND=openai:<base-url> asks a model of your own.",
+            "No language model was used: this project includes no weights, and the stand-in repeats the prompt. "
+            "Everything else is real. GEMINI_BACKEND=openai:<base-url> uses a model of your own.",
             style="yellow",
         )
 
@@ -189,21 +195,21 @@ def _schedule(stage: Stage, world: World) -> None:
     }
     job = world.schedule("nightly-predictions", {"schedule": "0 3 * * *", "pubsubTarget": target})
     stage.say(
-        "A job of Cloud Scheduler publishes this message every night. Its request_id gets the date, so it runs once a day:"
+        "A job of Cloud Scheduler publishes this message every night. Its request_id contains the date, so it runs once a day:"
     )
     stage.code(json.dumps(NIGHTLY, indent=2), "json")
     world.run_scheduled(job)
-    with stage.working("Run now, a first time") as report:
-        first = world.wait_for("the scheduled prediction", _answers(NIGHTLY), report)
+    with stage.working("The job runs now, for the first time") as report:
+        first = world.wait_for("the scheduled prediction", _is_about(NIGHTLY), report)
     world.wait_until_done()
-    heard = len(world.events.all())
+    seen = len(world.events.all())
     world.run_scheduled(job)
-    with stage.working("Run now, a second time") as report:
-        second = world.wait_for("the repeated prediction", _answers(NIGHTLY), report, after=heard)
+    with stage.working("The job runs now, for the second time") as report:
+        second = world.wait_for("the repeated prediction", _is_about(NIGHTLY), report, after=seen)
     if (first.id, first.job) != (second.id, second.job):
         raise StoryError(f"The repeated message made a second prediction: {second.job} after {first.job}.")
     stage.say(
-        f"Two messages, one job, {first.data['rows_written']} rows: the repeat is told the same event, with the same ce-id."
+        f"Two messages, one job, {first.data['rows_written']} rows: the repeat leads to the same event with the same ce-id."
     )
     stage.table(
         ["job of Cloud Scheduler", "schedule", "calls", "last run"],
@@ -214,9 +220,9 @@ def _schedule(stage: Stage, world: World) -> None:
     )
 
 
-def _tell_events(stage: Stage, world: World) -> None:
+def _show_events(stage: Stage, world: World) -> None:
     events = world.events.all()
-    stage.say(f"Every event that came to modeldrop-events, after {world.polls} calls of the poller:")
+    stage.say(f"Every event on the topic modeldrop-events, after {world.polls} calls of the poller:")
     stage.table(
         ["ce-type", "outcome", "ce-subject", "job", "ce-id"],
         [
@@ -224,24 +230,24 @@ def _tell_events(stage: Stage, world: World) -> None:
             for event in events
         ],
     )
-    # An event may come more than once; then it has the same ce-id.
-    came = Counter({event.id: event.type for event in events}.values())
-    if came != EVENTS:
-        raise StoryError(f"{EVENTS} events were to come, not {dict(came)}.")
+    # An event may be delivered more than once, always with the same ce-id.
+    counts = Counter({event.id: event.type for event in events}.values())
+    if counts != EVENTS:
+        raise StoryError(f"The events are {dict(counts)}; expected {EVENTS}.")
 
 
-def tell_real_project(stage: Stage) -> None:
-    """Tell how to do the same on Google Cloud."""
+def show_real_project(stage: Stage) -> None:
+    """Show how to do the same on Google Cloud."""
     stage.heading("The same on Google Cloud")
-    stage.say("With gcloud logged in as an owner of the project; the real table has tens of millions of titles:")
+    stage.say("Log in to gcloud as an owner of the project. The real table has tens of millions of titles:")
     stage.code(commands("my-project", str(_relative(CACHE / fingerprint()))), "bash")
-    stage.say("docs/deploy.md says what is deployed, and `python -m deploy destroy` takes it back.")
+    stage.say("docs/deploy.md describes what is deployed; `python -m deploy destroy` removes it.")
 
 
-def _answers(message: dict[str, Any]) -> Callable[[ReceivedEvent], bool]:
-    """Return whether an event is about ``message``, whose request_id may still have the date to be filled in."""
-    begins = message["request_id"].removesuffix("{date}")
-    return lambda event: str(event.data["request_id"]).startswith(begins)
+def _is_about(message: dict[str, Any]) -> Callable[[ReceivedEvent], bool]:
+    """Return a test for events about ``message``, whose request_id may contain ``{date}``."""
+    prefix = message["request_id"].removesuffix("{date}")
+    return lambda event: str(event.data["request_id"]).startswith(prefix)
 
 
 def _columns(columns: list[dict[str, Any]]) -> str:
@@ -249,11 +255,11 @@ def _columns(columns: list[dict[str, Any]]) -> str:
 
 
 def _target(job: dict[str, Any]) -> str:
-    return job["pubsubTarget"]["topicName"] if "pubsubTarget" in job else job["httpTarget"]["uri"]
+    return str(job["pubsubTarget"]["topicName"] if "pubsubTarget" in job else job["httpTarget"]["uri"])
 
 
 def _brief(name: str) -> str:
-    """Return the last part of a long name, with only the beginning of the hash in it."""
+    """Return the last part of a long name, with the hash cut to its first characters."""
     kind, slash, rest = name.rpartition("/")
     first, dash, step = rest.partition("-")
     kind = kind.rpartition("/")[2]

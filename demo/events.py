@@ -1,4 +1,4 @@
-"""The completion events, as any subscriber of the events topic gets them."""
+"""The completion events, received as any subscriber of the events topic receives them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from google.cloud.pubsub_v1.subscriber.message import Message
 
 @dataclass(frozen=True)
 class ReceivedEvent:
-    """A CloudEvent in binary mode, taken out of its message."""
+    """A CloudEvent, read from its Pub/Sub message."""
 
     id: str
     type: str
@@ -23,25 +23,35 @@ class ReceivedEvent:
 
     @property
     def job(self) -> str:
-        """The id of the job that was told of, or nothing."""
-        return (self.data["job"] or {}).get("id", "")
+        """The id of the job that the event is about; empty if there is none."""
+        return str((self.data["job"] or {}).get("id", ""))
 
 
 class ReceivedEvents:
-    """Reads a subscription in the background and keeps what comes."""
+    """Reads a subscription in the background and keeps its events."""
 
     def __init__(self, subscriber: pubsub_v1.SubscriberClient, subscription: str) -> None:
+        """Start to read the subscription of full name ``subscription``."""
         self._arrived = threading.Condition()
         self._events: list[ReceivedEvent] = []
         self._stream = subscriber.subscribe(subscription, callback=self._keep)
 
     def all(self) -> list[ReceivedEvent]:
-        """Return what has come so far, in its order."""
+        """Return the events so far, in the order of their arrival."""
         with self._arrived:
             return list(self._events)
 
     def wait(self, fits: Callable[[ReceivedEvent], bool], seconds: float, *, after: int = 0) -> ReceivedEvent | None:
-        """Return the first event that fits, the first ``after`` ones left out; None if none comes in ``seconds``."""
+        """Wait for an event.
+
+        Args:
+            fits: Returns whether an event is the expected one.
+            seconds: How long to wait.
+            after: How many of the oldest events to skip.
+
+        Returns:
+            The first event that fits, or None if there is none in time.
+        """
 
         def first() -> ReceivedEvent | None:
             return next(filter(fits, self._events[after:]), None)

@@ -1,4 +1,4 @@
-"""What the story asks for: the messages, the question to BigQuery, and the commands that do the same on Google Cloud."""
+"""The messages, the SQL and the shell commands that the story shows."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ BATCH: Message = {
     "request_id": "headlines",
 }
 
-# The most probable of the classifier's three answers, against the publisher whose host is in the url.
+# Compares the most probable of the three publishers with the publisher whose host is in the URL.
 ACCURACY = f"""\
 SELECT publisher, COUNT(*) AS titles, COUNTIF(guess = publisher) AS correct
 FROM (
@@ -62,7 +62,12 @@ ORDER BY publisher"""
 
 
 def commands(project: str, folder: str) -> str:
-    """Return the shell commands that do the same in ``project``, with the SavedModel of ``folder``."""
+    """Return the shell commands that do the same on Google Cloud.
+
+    Args:
+        project: The id of a Google Cloud project.
+        folder: The folder of the SavedModel.
+    """
     batch = {**BATCH, "output": f"bq://{project}.{PROMPTS}.answers"}
     predict, nightly, prompts = (shlex.quote(json.dumps(message)) for message in (PREDICT, NIGHTLY, batch))
     return f"""\

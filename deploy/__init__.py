@@ -1,9 +1,9 @@
-"""Makes what functions.yaml declares so on Google Cloud, and looks after the dead letters.
+"""Deploys what functions.yaml declares to Google Cloud, and handles dead letters.
 
-declaration.py   functions.yaml, read and checked
-plan.py          from the declaration to the steps, each with its gcloud commands
-steps.py         a step, and how it reads as a shell script
-apply.py         runs steps, and takes them back
-cloudbuild.py    cloudbuild.yaml, made from the same steps
-dead_letters.py  what is held in the dead-letter subscription, and sending it again
+declared.py      the declaration that is deployed
+plan.py          turns the declaration into steps with gcloud commands
+steps.py         a step, and its text as a shell script
+apply.py         runs steps, and removes what they created
+cloudbuild.py    writes cloudbuild.yaml from the same steps
+dead_letters.py  lists the messages of the dead-letter subscription, and publishes them again
 """

@@ -35,66 +35,71 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m deploy", description="Makes deploy/functions.yaml so on Google Cloud."
+        prog="python -m deploy", description="Deploys what deploy/functions.yaml declares to Google Cloud."
     )
-    parser.add_argument("--declaration", type=Path, default=DECLARATION, help="another file than deploy/functions.yaml")
+    parser.add_argument(
+        "--declaration", type=Path, default=DECLARATION, help="a file to use in place of deploy/functions.yaml"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    command = commands.add_parser("plan", help="print the gcloud commands of `apply` as a Bash script; nothing is run")
+    command = commands.add_parser("plan", help="print the gcloud commands of `apply` as a Bash script, and run none")
     _add_project(command)
     command.set_defaults(run=_plan)
 
-    command = commands.add_parser("apply", help="make all that is declared; may be run again")
+    command = commands.add_parser("apply", help="create everything that is declared; can be repeated")
     _add_project(command)
     command.set_defaults(run=_apply)
 
-    command = commands.add_parser("destroy", help="take all that is declared away again")
+    command = commands.add_parser("destroy", help="delete everything that is declared")
     _add_project(command)
-    command.add_argument("--yes", action="store_true", help="do it; without this only show what would go")
-    command.add_argument("--with-data", action="store_true", help="buckets and held messages too")
+    command.add_argument(
+        "--yes", action="store_true", help="delete; without this option, only show what would be deleted"
+    )
+    command.add_argument("--with-data", action="store_true", help="delete buckets and held messages too")
     command.set_defaults(run=_destroy)
 
     command = commands.add_parser("cloudbuild", help="print cloudbuild.yaml")
     command.set_defaults(run=_cloudbuild)
 
-    _add_dead_letters(
-        commands.add_parser("dead-letters", help="events that no function took: show them, send them again")
-    )
+    _add_dead_letters(commands.add_parser("dead-letters", help="list or replay events that no function acknowledged"))
     return parser
 
 
 def _add_dead_letters(group: argparse.ArgumentParser) -> None:
     commands = group.add_subparsers(required=True, metavar="COMMAND")
 
-    command = commands.add_parser("list", help="show what is held, and leave it there")
+    command = commands.add_parser("list", help="list the dead letters, and keep them")
     _add_reading(command)
     command.set_defaults(run=_list_dead_letters)
 
     command = commands.add_parser(
         "replay",
-        help="send messages to their topic again, and uploads as an import of their drop",
+        help="publish messages to their topic again, and import the drops of uploads",
     )
     _add_reading(command)
     which = command.add_mutually_exclusive_group(required=True)
-    which.add_argument("ids", nargs="*", default=[], metavar="ID", help="as `list` shows them")
-    which.add_argument("--all", action="store_true", help="all that is held")
+    which.add_argument("ids", nargs="*", default=[], metavar="ID", help="ids from `list`")
+    which.add_argument("--all", action="store_true", help="every dead letter")
     command.set_defaults(run=_replay_dead_letters)
 
 
 def _add_reading(command: argparse.ArgumentParser) -> None:
     _add_project(command)
-    command.add_argument("--limit", type=_count, default=1000, help="read at most so many (%(default)s)")
+    command.add_argument("--limit", type=_count, default=1000, help="read at most this many (%(default)s)")
     command.add_argument(
-        "--wait", type=_seconds, default=5, help="seconds without another one that end it (%(default)s)"
+        "--wait",
+        type=_seconds,
+        default=5,
+        help="stop after this many seconds without another dead letter (%(default)s)",
     )
     command.add_argument(
-        "--timeout", type=_seconds, default=60, help="seconds that Pub/Sub has to answer (%(default)s)"
+        "--timeout", type=_seconds, default=60, help="seconds to wait for each answer of Pub/Sub (%(default)s)"
     )
 
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number from 1, not {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!r}")
     return int(text)
 
 
@@ -104,7 +109,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, found {text!r}")
     return seconds
 
 
@@ -124,14 +129,14 @@ def _apply(declaration: Declaration, options: argparse.Namespace) -> int:
 
 
 def _destroy(declaration: Declaration, options: argparse.Namespace) -> int:
-    made = plan(declaration, options.project)
+    steps = plan(declaration, options.project)
     if not options.yes:
-        going = [
-            step.about for step in reversed(made.steps) if step.delete and (options.with_data or not step.holds_data)
+        deleted = [
+            step.about for step in reversed(steps.steps) if step.delete and (options.with_data or not step.holds_data)
         ]
-        print("These would go; add --yes to do it:", *going, sep="\n  ")
+        print("This would be deleted; add --yes to delete it:", *deleted, sep="\n  ")
         return 1
-    failures = destroy(made, with_data=options.with_data)
+    failures = destroy(steps, with_data=options.with_data)
     print(*failures, sep="\n", file=sys.stderr, end="\n" if failures else "")
     return 1 if failures else 0
 
@@ -143,7 +148,7 @@ def _cloudbuild(declaration: Declaration, options: argparse.Namespace) -> int:
 
 def _list_dead_letters(declaration: Declaration, options: argparse.Namespace) -> int:
     with _dead_letters(declaration, options) as dead_letters:
-        with dead_letters.taken(limit=options.limit, wait_seconds=options.wait) as letters:
+        with dead_letters.leased(limit=options.limit, wait_seconds=options.wait) as letters:
             for letter in letters:
                 print(letter.describe())
         print(f"{len(letters)} held{_and_more(letters, options)}")
@@ -154,29 +159,29 @@ def _replay_dead_letters(declaration: Declaration, options: argparse.Namespace) 
     sent = 0
     with (
         _dead_letters(declaration, options) as dead_letters,
-        dead_letters.taken(limit=options.limit, wait_seconds=options.wait) as letters,
+        dead_letters.leased(limit=options.limit, wait_seconds=options.wait) as letters,
     ):
-        wanted = [letter for letter in letters if options.all or letter.id in options.ids]
-        missing = set(options.ids) - {letter.id for letter in wanted}
+        chosen = [letter for letter in letters if options.all or letter.id in options.ids]
+        missing = set(options.ids) - {letter.id for letter in chosen}
         for name in sorted(missing):
-            print(f"{name} is not held", file=sys.stderr)
-        for letter, outcome in dead_letters.replay(wanted):
+            print(f"{name} is not a dead letter that is held", file=sys.stderr)
+        for letter, outcome in dead_letters.replay(chosen):
             if isinstance(outcome, str):
                 print(f"{letter.id} sent to {outcome}")
                 sent += 1
             else:
-                print(f"{letter.id} is held on: {outcome}", file=sys.stderr)
+                print(f"{letter.id} stays held: {outcome}", file=sys.stderr)
         print(f"{sent} sent again{_and_more(letters, options)}")
-    return 0 if sent == len(wanted) and not missing else 1
+    return 0 if sent == len(chosen) and not missing else 1
 
 
 def _and_more(letters: Sequence[object], options: argparse.Namespace) -> str:
-    return f", and perhaps more: --limit is {options.limit}" if len(letters) == options.limit else ""
+    return f"; there may be more, because --limit is {options.limit}" if len(letters) == options.limit else ""
 
 
 @contextmanager
 def _dead_letters(declaration: Declaration, options: argparse.Namespace) -> Iterator[DeadLetters]:
-    # Pub/Sub's client takes a moment to import, and the other commands do without it.
+    # Pub/Sub's client takes a moment to import, and the other commands do not need it.
     from google.api_core.exceptions import GoogleAPIError
 
     from deploy.dead_letters import DeadLetters
@@ -190,7 +195,7 @@ def _dead_letters(declaration: Declaration, options: argparse.Namespace) -> Iter
             answer_seconds=options.timeout,
         )
     except GoogleAPIError as error:
-        raise CommandFailedError(f"Pub/Sub failed at {hold}: {error}") from error
+        raise CommandFailedError(f"A call to Pub/Sub for {hold} failed: {error}") from error
 
 
 if __name__ == "__main__":

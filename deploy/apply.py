@@ -1,4 +1,4 @@
-"""Runs a plan's steps with gcloud, one by one, and takes them back."""
+"""Runs the steps of a plan with gcloud, one by one, and removes what they created."""
 
 from __future__ import annotations
 
@@ -16,61 +16,71 @@ from deploy.steps import (
 
 
 class CommandFailedError(RuntimeError):
-    """A command failed; the message is the command and what it said."""
+    """A command failed; the message is the command and its error output."""
 
 
 class Cloud:
-    """The project as gcloud shows it: runs commands, and answers each question once."""
+    """Runs gcloud commands, and each question at most once."""
 
     def __init__(self, questions: Mapping[str, Words]) -> None:
+        """Use ``questions``, commands by the name of their answer."""
         self._questions = questions
         self._answers: dict[str, str] = {}
 
     def run(self, words: Words) -> str:
-        """Run ``words`` and return what they print; raise ``CommandFailedError`` if they fail."""
+        """Run a command and return its output; raise ``CommandFailedError`` if it fails."""
         done = self._run(words)
         if done.returncode != 0:
             raise CommandFailedError(f"{shell_command(done.args)}\n{done.stderr.strip()}")
         return done.stdout.strip()
 
     def succeeds(self, words: Words) -> bool:
-        """Run ``words`` and return whether they succeed."""
+        """Run a command and return whether it succeeds."""
         return self._run(words).returncode == 0
 
     def _run(self, words: Words) -> subprocess.CompletedProcess[str]:
         for name in placeholders(words):
             if name not in self._answers:
                 self._answers[name] = self.run(self._questions[name])
-        # What is asked for stays unanswered without a terminal: gcloud then says what it misses instead of waiting.
+        # Without input gcloud fails with a message in place of waiting for an answer.
         return subprocess.run(
             fill(words, self._answers), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
 
 
 def apply(plan: Plan) -> None:
-    """Make every step of ``plan`` so, saying what is done; what is there already stays.
+    """Run every step of ``plan`` and print its outcome. Existing resources are kept.
 
-    Raises ``CommandFailedError`` at the first command that fails. Applying again goes on from there.
+    A plan can be applied again after a failure.
+
+    Raises:
+        CommandFailedError: A command failed; the steps after it did not run.
     """
     cloud = Cloud(plan.questions)
     for step in plan.steps:
-        print(f"{step.about}: {_make(cloud, step)}", flush=True)
+        print(f"{step.about}: {_create(cloud, step)}", flush=True)
 
 
-def _make(cloud: Cloud, step: Step) -> str:
+def _create(cloud: Cloud, step: Step) -> str:
     if step.is_repeatable or not cloud.succeeds(step.exists):
         cloud.run(step.create)
         return "done"
     if step.update:
         cloud.run(step.update)
         return "updated"
-    return "there already"
+    return "exists already"
 
 
 def destroy(plan: Plan, *, with_data: bool) -> list[str]:
-    """Take back every step of ``plan`` in reverse order, saying what is done; return what could not be taken back.
+    """Delete what the steps of ``plan`` create, in reverse order, and print each outcome.
 
-    Buckets, and topics with the subscriptions that hold their messages, go only ``with_data``.
+    Args:
+        plan: The plan.
+        with_data: Whether to delete resources that hold data: buckets, and topics with the subscriptions that hold their
+            messages.
+
+    Returns:
+        A message for each resource that could not be deleted.
     """
     cloud = Cloud(plan.questions)
     failures = []
@@ -78,7 +88,7 @@ def destroy(plan: Plan, *, with_data: bool) -> list[str]:
         if not step.delete:
             continue
         try:
-            outcome = "kept, it holds data" if step.holds_data and not with_data else _take_back(cloud, step)
+            outcome = "kept, because it holds data" if step.holds_data and not with_data else _delete(cloud, step)
         except CommandFailedError as error:
             failures.append(str(error))
             outcome = "failed"
@@ -86,14 +96,14 @@ def destroy(plan: Plan, *, with_data: bool) -> list[str]:
     return failures
 
 
-def _take_back(cloud: Cloud, step: Step) -> str:
+def _delete(cloud: Cloud, step: Step) -> str:
     if step.exists and not cloud.succeeds(step.exists):
-        return "not there"
+        return "does not exist"
     try:
         cloud.run(step.delete)
     except CommandFailedError as error:
-        # A role cannot be looked for; gcloud says so when there is none to take away.
+        # gcloud has no command to look for a role binding; removing one that does not exist fails.
         if step.exists or "not found" not in str(error).lower():
             raise
-        return "not there"
-    return "gone"
+        return "does not exist"
+    return "deleted"

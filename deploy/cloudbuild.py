@@ -1,4 +1,4 @@
-"""Makes cloudbuild.yaml from the declaration: the tests, then every function with its trigger, then what calls it."""
+"""Writes cloudbuild.yaml: lint and tests, then every function with its trigger, then retry, callers and schedules."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from deploy.plan import Planner
 from deploy.steps import shell_lines
 
 HEADER = """\
-# Made from deploy/functions.yaml by `python -m deploy cloudbuild > cloudbuild.yaml`; a test holds it to that.
-# Run by hand: gcloud builds submit --region={region} --config=cloudbuild.yaml
-# `python -m deploy apply` must have made accounts, buckets and topics before the first build.
+# Generated from deploy/functions.yaml by `python -m deploy cloudbuild > cloudbuild.yaml`; a test compares them.
+# To run it: gcloud builds submit --region={region} --config=cloudbuild.yaml
+# Before the first build, run `python -m deploy apply`, which creates accounts, buckets and topics.
 """
-# Cloud Build puts its own project in place of this, wherever it stands:
+# Cloud Build replaces this with its own project:
 # https://cloud.google.com/build/docs/configuring-builds/substitute-variable-values
 PROJECT = "$PROJECT_ID"
 TEST_IMAGE = "python:3.12"
@@ -31,7 +31,7 @@ def cloudbuild_yaml(declaration: Declaration) -> str:
 def cloudbuild(declaration: Declaration) -> dict[str, Any]:
     """Return the build as data.
 
-    A build that runs as an account of one's own must say where it logs:
+    A build that runs as a user-specified account must set its logging:
     https://cloud.google.com/build/docs/securing-builds/configure-user-specified-service-accounts
     """
     build_account = declaration.accounts["build"].email(PROJECT)
@@ -55,7 +55,7 @@ def _functions(declaration: Declaration) -> list[dict[str, Any]]:
             "name": GCLOUD_IMAGE,
             "entrypoint": "gcloud",
             "args": list(planner.function(name).create[1:]),
-            # Only the tests: the functions are deployed side by side.
+            # Only the first step: the functions are deployed side by side.
             "waitFor": ["test"],
         }
         for name, function in declaration.functions.items()
@@ -71,14 +71,14 @@ def _callers(declaration: Declaration) -> dict[str, Any]:
         "id": "callers-retry-schedules",
         "name": GCLOUD_IMAGE,
         "entrypoint": "bash",
-        # Cloud Build reads `$` as the beginning of a name of its own; doubled it is the shell's.
+        # Cloud Build reads `$` as the start of a substitution; `$$` is a `$` for the shell.
         "args": ["-c", script.replace("$", "$$").replace(f"${PROJECT}", PROJECT)],
         "waitFor": [function.service for function in declaration.functions.values()],
     }
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as blocks, and lists indented."""
+    """Writes text of several lines as a block, and indents lists."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)

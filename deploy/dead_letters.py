@@ -1,9 +1,9 @@
-"""Events that no function took: what is held of them, and sending them again.
+"""Dead letters, which are events that no function acknowledged: lists them and publishes them again.
 
-Plain Pub/Sub, so it is the same on the cloud and on the local one (``PUBSUB_EMULATOR_HOST``). A dead letter is
-acknowledged only after its replay is confirmed: whatever fails, it is held on, and given back to whoever looks next.
+This uses only Pub/Sub, so it works on Google Cloud and on the local cloud (``PUBSUB_EMULATOR_HOST``). A dead letter is
+acknowledged only after its replay is confirmed; after a failure it stays in the subscription.
 
-Pub/Sub adds where a dead letter came from as attributes:
+Pub/Sub adds the source of a dead letter as attributes:
 https://cloud.google.com/pubsub/docs/handling-failures#track_delivery_attempts
 """
 
@@ -22,10 +22,10 @@ from google.pubsub_v1 import PublisherClient as UnbatchedPublisher
 from google.pubsub_v1.types import PubsubMessage, ReceivedMessage
 
 SOURCE = "CloudPubSubDeadLetterSource"
-"""What the names of all attributes begin with that Pub/Sub adds to a dead letter."""
+"""The prefix of the attributes that Pub/Sub adds to a dead letter."""
 FINALIZED = "google.cloud.storage.object.v1.finalized"
 NOTIFIED = "OBJECT_FINALIZE"
-"""What a Cloud Storage notification calls the same: https://cloud.google.com/storage/docs/pubsub-notifications"""
+"""The same event in a Cloud Storage notification: https://cloud.google.com/storage/docs/pubsub-notifications"""
 DELETED_TOPIC = "_deleted-topic_"
 
 PULLED_AT_ONCE = 100
@@ -34,40 +34,40 @@ SHOWN_CHARACTERS = 100
 
 
 class CannotReplayError(ValueError):
-    """A dead letter cannot be sent again; the message says why."""
+    """A dead letter cannot be replayed; the message says why."""
 
 
 class OutageError(CannotReplayError):
-    """Pub/Sub does not answer, so that no other dead letter can be sent either."""
+    """Pub/Sub does not answer, so other dead letters cannot be replayed either."""
 
 
-class NotGivenBackError(GoogleAPIError):
-    """Pub/Sub did not take back what was taken; the message says how long that is kept from others."""
+class NotReleasedError(GoogleAPIError):
+    """Leased dead letters could not be released; the message says when they are available again."""
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One event that was delivered as often as is allowed, and never taken."""
+    """An event that was delivered as often as is allowed, and never acknowledged."""
 
     id: str
     """The id of the message in the dead-letter topic."""
     died: datetime
-    """When it was given up."""
+    """When Pub/Sub moved it to the dead-letter topic."""
     subscription: str
-    """The full name of the subscription that gave it up; empty if it does not say."""
+    """The full name of its subscription; empty if that is not known."""
     attempts: str
-    """How often it was delivered; empty if it does not say."""
+    """How often it was delivered; empty if that is not known."""
     error: str
-    """What the last delivery said, if it does say."""
+    """The error of the last delivery; empty if that is not known."""
     attributes: dict[str, str]
-    """The attributes that it had when it was published."""
+    """The attributes that it was published with."""
     data: bytes
     ordering_key: str
     ack_id: str
 
     @classmethod
     def parse(cls, received: ReceivedMessage, project: str) -> DeadLetter:
-        """Return what ``received`` is; a source subscription without a project lies in ``project``."""
+        """Read a dead letter; a source subscription without a project is in ``project``."""
         message = received.message
         source = {name: value for name, value in message.attributes.items() if name.startswith(SOURCE)}
         subscription = source.get(f"{SOURCE}Subscription", "")
@@ -88,90 +88,105 @@ class DeadLetter:
 
     @property
     def type(self) -> str:
-        """What kind of event it is: a CloudEvent's type, a storage notification's, or ``message``."""
+        """The type of the CloudEvent or of the storage notification, or ``message``."""
         return self.attributes.get("ce-type") or self.attributes.get("eventType") or "message"
 
     @property
     def is_storage_event(self) -> bool:
-        """Whether it came from a bucket, as a CloudEvent or as a notification."""
+        """Whether it is about an object in a bucket, as a CloudEvent or as a notification."""
         return self.type.startswith("google.cloud.storage.") or "bucketId" in self.attributes
 
     def describe(self) -> str:
-        """Return it as a line for a person; of what it carries only the object's name, or the size, is told."""
+        """Return a line for a person. Of the content it has only the size, or the name of the object."""
         about = f"{len(self.data)} bytes"
         if self.is_storage_event:
             bucket, name = self._object()
             about = f"gs://{bucket}/{name}"
         source = self.subscription.rpartition("/")[2] or "unknown source"
         died = f"{self.died:%Y-%m-%dT%H:%M:%SZ}"
-        line = "  ".join([self.id, died, source, self.type, f"attempts {self.attempts or '?'}", _shown(about)])
-        return f"{line}\n    {_shown(self.error)}" if self.error else line
+        line = "  ".join([self.id, died, source, self.type, f"attempts {self.attempts or '?'}", _printable(about)])
+        return f"{line}\n    {_printable(self.error)}" if self.error else line
 
     def drop(self) -> str:
-        """Return the folder of the model drop that the storage event tells of.
+        """Return the folder of the model drop that the uploaded object is in.
 
-        Raises ``CannotReplayError`` if it tells of something else.
+        Raises:
+            CannotReplayError: The event is not an upload, or the object is not in a drop.
         """
         if self.type not in (FINALIZED, NOTIFIED):
-            raise CannotReplayError(f"{self.type} is no upload, and only an upload leads to an import")
+            raise CannotReplayError(f"{self.type} is not an upload, and only uploads are imported")
         bucket, name = self._object()
         folders = name.split("/")[:-1][:3]
         if not bucket or len(folders) < 3 or not all(folders):
-            raise CannotReplayError(f"gs://{bucket}/{_shown(name)} is in no folder <dataset>/<model>/<version>/")
+            raise CannotReplayError(f"gs://{bucket}/{_printable(name)} is not in a folder <dataset>/<model>/<version>/")
         return f"gs://{bucket}/{'/'.join(folders)}/"
 
     def _object(self) -> tuple[str, str]:
-        """Return bucket and name of the object that the storage event tells of; empty texts where it does not say."""
+        """Return the bucket and the name of the object; each is empty if it is not known."""
         try:
             resource = json.loads(self.data)
         except ValueError:
             resource = None
-        told = resource if isinstance(resource, dict) else {}
-        bucket = self.attributes.get("bucketId") or told.get("bucket") or ""
-        return str(bucket), str(self.attributes.get("objectId") or told.get("name") or "")
+        fields = resource if isinstance(resource, dict) else {}
+        bucket = self.attributes.get("bucketId") or fields.get("bucket") or ""
+        return str(bucket), str(self.attributes.get("objectId") or fields.get("name") or "")
 
 
-def _shown(text: str) -> str:
-    """Return the beginning of ``text``, with nothing in it that a terminal would obey."""
+def _printable(text: str) -> str:
+    """Return the beginning of ``text``, without control characters of a terminal."""
     return "".join(each if each.isprintable() else "?" for each in text[:SHOWN_CHARACTERS])
 
 
 class DeadLetters:
-    """What the subscription of the dead-letter topic holds."""
+    """The dead letters in the subscription of the dead-letter topic."""
 
     def __init__(self, *, project: str, hold: str, models_topic: str, answer_seconds: float) -> None:
-        """Read from the subscription ``hold``; imports go to ``models_topic`` (both names without ``projects/...``).
+        """Create the clients.
 
-        Pub/Sub has ``answer_seconds`` to answer each call, however often the client tries.
+        Args:
+            project: The project of the subscription and of the topic.
+            hold: The name of the subscription, without ``projects/...``.
+            models_topic: The name of the topic for import requests, without ``projects/...``.
+            answer_seconds: How long to wait for the answer to a call, the client's retries included.
         """
         self._project = project
         self._hold = f"projects/{project}/subscriptions/{hold}"
         self._models_topic = f"projects/{project}/topics/{models_topic}"
         self._answer_seconds = answer_seconds
-        # The client's own policies go on for up to ten minutes, whatever timeout a call has.
+        # The client's default policies retry for up to ten minutes, even if the call has a shorter timeout.
         self._retry = Retry(initial=0.1, maximum=10, timeout=answer_seconds)
         self._subscriber = SubscriberClient()
         self._publisher = PublisherClient()
-        self._leased: dict[str, DeadLetter] = {}
+        self._letters: dict[str, DeadLetter] = {}
 
     @contextmanager
-    def taken(self, *, limit: int, wait_seconds: float) -> Iterator[list[DeadLetter]]:
-        """Give up to ``limit`` dead letters, oldest first, and keep them from others within the block.
+    def leased(self, *, limit: int, wait_seconds: float) -> Iterator[list[DeadLetter]]:
+        """Lease dead letters within the block; at its end, release those that were not acknowledged.
 
-        All that is held has been seen when nothing more comes for ``wait_seconds``. However the block ends, those that
-        were not sent are given back. Raises ``GoogleAPIError`` if Pub/Sub fails.
+        Args:
+            limit: The most dead letters to lease.
+            wait_seconds: If no dead letter arrives for this long, there are no more.
+
+        Yields:
+            The dead letters, oldest first.
+
+        Raises:
+            GoogleAPIError: A call to Pub/Sub failed.
         """
         try:
-            self._take(limit, wait_seconds)
-            yield sorted(self._leased.values(), key=lambda letter: letter.died)
+            self._lease(limit, wait_seconds)
+            yield sorted(self._letters.values(), key=lambda letter: letter.died)
         finally:
-            self._give_back()
+            self._release()
 
     def replay(self, letters: Iterable[DeadLetter]) -> Iterator[tuple[DeadLetter, str | CannotReplayError]]:
-        """Send each of ``letters`` again, and yield it with the topic that it was sent to, or why it was not.
+        """Replay dead letters; several uploads to one model drop become one import.
 
-        What was sent is acknowledged once Pub/Sub has confirmed it. Several events of one model drop become one import.
-        In an outage one dead letter is tried and the others are not.
+        A dead letter is acknowledged after Pub/Sub has confirmed the publish. Once Pub/Sub does not answer, the others
+        are not tried.
+
+        Yields:
+            Each dead letter, with the topic that it was published to or the reason why it was not.
         """
         imported: set[str] = set()
         outage = False
@@ -187,9 +202,9 @@ class DeadLetters:
             else:
                 yield letter, topic
 
-    def _take(self, limit: int, wait_seconds: float) -> None:
-        while len(self._leased) < limit:
-            wanted = min(PULLED_AT_ONCE, limit - len(self._leased))
+    def _lease(self, limit: int, wait_seconds: float) -> None:
+        while len(self._letters) < limit:
+            wanted = min(PULLED_AT_ONCE, limit - len(self._letters))
             request = {"subscription": self._hold, "max_messages": wanted}
             try:
                 pulled = self._subscriber.pull(request=request, retry=self._retry, timeout=wait_seconds)
@@ -198,19 +213,19 @@ class DeadLetters:
             if not pulled.received_messages:
                 break
             letters = [DeadLetter.parse(each, self._project) for each in pulled.received_messages]
-            self._leased |= {letter.id: letter for letter in letters}
-            # The subscription's own deadline may be too short for a person.
+            self._letters |= {letter.id: letter for letter in letters}
+            # The deadline of the subscription may be too short for a person.
             self._extend(letters, LEASE_SECONDS)
 
-    def _give_back(self) -> None:
-        letters = list(self._leased.values())
-        self._leased.clear()
+    def _release(self) -> None:
+        letters = list(self._letters.values())
+        self._letters.clear()
         try:
             for start in range(0, len(letters), PULLED_AT_ONCE):
                 self._extend(letters[start : start + PULLED_AT_ONCE], 0)
         except GoogleAPIError as error:
-            until = f"what was taken is held, but shows only after {LEASE_SECONDS} seconds"
-            raise NotGivenBackError(f"{until}: {error}") from error
+            delay = f"the dead letters are held, but `list` shows them only after {LEASE_SECONDS} seconds"
+            raise NotReleasedError(f"{delay}: {error}") from error
 
     def _import(self, letter: DeadLetter, imported: set[str]) -> str:
         drop = letter.drop()
@@ -222,8 +237,8 @@ class DeadLetters:
 
     def _publish_again(self, letter: DeadLetter) -> str:
         if not letter.subscription:
-            raise CannotReplayError("it does not say which subscription it comes from")
-        with _told_as(letter.subscription):
+            raise CannotReplayError("its subscription is not known")
+        with _as_cannot_replay(letter.subscription):
             topic = self._subscriber.get_subscription(
                 request={"subscription": letter.subscription}, retry=self._retry, timeout=self._answer_seconds
             ).topic
@@ -234,21 +249,21 @@ class DeadLetters:
 
     def _publish(self, topic: str, data: bytes, attributes: dict[str, str], ordering_key: str) -> None:
         message = PubsubMessage(data=data, attributes=attributes, ordering_key=ordering_key)
-        with _told_as(f"{topic} did not confirm"):
-            # The batching client's own `publish` takes attributes as keyword arguments, so that none can be called
-            # `data` or `topic`. The one that it is built on is a single call, whose answer is the confirmation.
+        with _as_cannot_replay(f"{topic} did not confirm the publish"):
+            # `publish` of the batching client takes attributes as keyword arguments, so no attribute could have the name
+            # `data` or `topic`. This method of its base class is a single call, whose answer is the confirmation.
             UnbatchedPublisher.publish(
                 self._publisher, topic=topic, messages=[message], retry=self._retry, timeout=self._answer_seconds
             )
 
     def _acknowledge(self, letter: DeadLetter, topic: str) -> None:
-        with _told_as(f"it was sent to {topic}, but {self._hold} did not confirm that it can go"):
+        with _as_cannot_replay(f"it was published to {topic}, but {self._hold} did not confirm the acknowledgement"):
             self._subscriber.acknowledge(
                 request={"subscription": self._hold, "ack_ids": [letter.ack_id]},
                 retry=self._retry,
                 timeout=self._answer_seconds,
             )
-        del self._leased[letter.id]
+        del self._letters[letter.id]
 
     def _extend(self, letters: Iterable[DeadLetter], seconds: int) -> None:
         self._subscriber.modify_ack_deadline(
@@ -263,11 +278,11 @@ class DeadLetters:
 
 
 @contextmanager
-def _told_as(what: str) -> Iterator[None]:
-    """Make a failure of Pub/Sub a ``CannotReplayError`` that begins with ``what``."""
+def _as_cannot_replay(failure: str) -> Iterator[None]:
+    """Raise a failure of Pub/Sub as a ``CannotReplayError`` whose message starts with ``failure``."""
     try:
         yield
     except (RetryError, DeadlineExceeded) as error:
-        raise OutageError(f"{what}: {error}") from error
+        raise OutageError(f"{failure}: {error}") from error
     except GoogleAPIError as error:
-        raise CannotReplayError(f"{what}: {error}") from error
+        raise CannotReplayError(f"{failure}: {error}") from error

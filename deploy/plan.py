@@ -1,7 +1,7 @@
-"""From the declaration to steps: what has to be there on Google Cloud, and by which gcloud commands.
+"""Turns the declaration into steps: the resources that Google Cloud needs, and the gcloud commands that create them.
 
-``foundation`` is what an owner of the project makes once: APIs, accounts, buckets, topics, roles. ``deployment`` is
-what every new version needs, and what Cloud Build does: functions with their triggers, retry, dead letters, schedules.
+An owner of the project creates the ``foundation`` once: APIs, accounts, buckets, topics, roles. Every new version needs
+the ``deployment``, which Cloud Build runs: functions with their triggers, retry, dead letters, schedules.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ SERVICES = (
     "run.googleapis.com",
     "storage.googleapis.com",
 )
-# Relative to the source: of the repository a function gets what it runs, and nothing else.
 IGNORE_FILE = "deploy/gcloudignore"
+"""The file that leaves out what functions do not run, relative to the source."""
 HOLD_RETENTION = "7d"
 
 
 def plan(declaration: Declaration, project: str) -> Plan:
-    """Return all that makes ``declaration`` so in ``project``, in the order in which it can be made."""
+    """Return the steps that deploy ``declaration`` to ``project``, in an order that works."""
     return Planner(declaration, project).plan()
 
 
 @dataclass(frozen=True)
 class Planner:
-    """Makes steps from a declaration for one project."""
+    """Turns a declaration into steps for one project."""
 
     declaration: Declaration
     project: str
@@ -57,7 +57,7 @@ class Planner:
         return Plan((*self.foundation(), *self.deployment()), self.questions())
 
     def foundation(self) -> Iterator[Step]:
-        """Yield the steps that need an owner of the project, once."""
+        """Yield the steps that an owner of the project runs once."""
         yield Step("APIs", self._gcloud("services", "enable", *SERVICES))
         for account in self.declaration.accounts.values():
             yield self._account(account)
@@ -68,7 +68,7 @@ class Planner:
         yield from self._service_agents()
 
     def deployment(self) -> Iterator[Step]:
-        """Yield the steps that deploy the functions with all that calls them."""
+        """Yield the steps that deploy the functions, and that let events and schedules call them."""
         functions = self.declaration.functions
         for name in functions:
             yield self.function(name)
@@ -83,7 +83,7 @@ class Planner:
             yield self._schedule(key, schedule)
 
     def questions(self) -> dict[str, Words]:
-        """Return the questions whose answers the steps use: what Google Cloud names by itself."""
+        """Return the commands that find out names that Google Cloud chooses, by the placeholder in the steps."""
         questions = {
             "PROJECT_NUMBER": self._gcloud("projects", "describe", self.project, "--format=value(projectNumber)"),
             "STORAGE_AGENT": self._gcloud("storage", "service-agent"),
@@ -104,8 +104,8 @@ class Planner:
     def function(self, name: str) -> Step:
         """Return the step that deploys the function ``name`` with its trigger.
 
-        Whatever the trigger, nobody may call the function without authentication: given explicitly, the flag also takes
-        the permission away from one that had it.
+        Every function requires authentication. The explicit flag also removes the permission of unauthenticated callers
+        from a function that had it.
         """
         function = self.declaration.functions[name]
         words = [
@@ -154,11 +154,11 @@ class Planner:
             case StorageTrigger(storage=event_type, bucket=bucket):
                 yield f"--trigger-event-filters=type={event_type}"
                 yield f"--trigger-event-filters=bucket={self.declaration.buckets[bucket].name_in(self.project)}"
-                # It must be the bucket's own: https://cloud.google.com/eventarc/docs/understand-locations
+                # A trigger must be in the location of its bucket: https://cloud.google.com/eventarc/docs/understand-locations
                 yield f"--trigger-location={self.declaration.region}"
             case TopicTrigger(topic=topic):
                 yield f"--trigger-topic={self.declaration.topics[topic].name}"
-        # Without this an event that a function did not take is dropped:
+        # Without this an event is dropped when the function does not acknowledge it:
         # https://cloud.google.com/functions/docs/bestpractices/retries
         yield "--retry"
         yield f"--trigger-service-account={self._email('invoker')}"
@@ -196,12 +196,12 @@ class Planner:
                 create=self._gcloud("pubsub", "topics", "create", topic.name),
                 exists=self._gcloud("pubsub", "topics", "describe", topic.name),
                 delete=self._gcloud("pubsub", "topics", "delete", topic.name),
-                # A subscription outlives its topic and never gets another, so both go or stay.
+                # A subscription without its topic gets no messages, so both are deleted or kept.
                 holds_data=topic.hold is not None,
             )
             if topic.hold:
                 yield Step(
-                    f"subscription {topic.hold}, which holds what comes to {topic.name}",
+                    f"subscription {topic.hold}, which holds the messages of {topic.name}",
                     create=self._gcloud(
                         *("pubsub", "subscriptions", "create", topic.hold, f"--topic={topic.name}"),
                         "--ack-deadline=600",
@@ -238,7 +238,7 @@ class Planner:
         )
 
     def _service_agents(self) -> Iterator[Step]:
-        """Yield what Google's own accounts need; it is never taken away, because other triggers may live on it."""
+        """Yield the roles of Google's service agents. They are never removed, because other triggers may need them."""
         dead_letters = self.declaration.dead_letters.name
         pubsub = "serviceAccount:service-${PROJECT_NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
         # https://cloud.google.com/eventarc/docs/roles-permissions
@@ -253,10 +253,10 @@ class Planner:
             "Pub/Sub may forward dead letters",
             create=self._gcloud("pubsub", "topics", "add-iam-policy-binding", dead_letters, *forward),
         )
-        # Eventarc names the subscriptions itself and may make new ones, so this one holds on the project.
+        # Eventarc chooses the names of the subscriptions and may create new ones, so this role is on the project.
         acknowledge = (f"--member={pubsub}", "--role=roles/pubsub.subscriber", "--condition=None")
         yield Step(
-            "Pub/Sub may take dead letters out of their subscriptions",
+            "Pub/Sub may acknowledge dead letters",
             create=self._gcloud("projects", "add-iam-policy-binding", self.project, *acknowledge),
         )
 
@@ -268,7 +268,7 @@ class Planner:
         )
 
     def _retry(self, name: str) -> Step:
-        """Return the step that sets backoff and dead letters on the subscription that Eventarc made."""
+        """Return the step that sets backoff and dead letters on the subscription that Eventarc created."""
         retry = self.declaration.retry
         return Step(
             f"retry and dead letters of {name}",
@@ -291,7 +291,7 @@ class Planner:
             "--http-method=POST",
             f"--message-body={json.dumps(schedule.body)}",
             f"--oidc-service-account-email={self._email('invoker')}",
-            # Cloud Run looks for its own URL in the token: https://cloud.google.com/run/docs/authenticating/service-to-service
+            # Cloud Run expects its own URL as the audience of the token: https://cloud.google.com/run/docs/authenticating/service-to-service
             f"--oidc-token-audience={url}",
             f"--attempt-deadline={schedule.attempt_deadline_seconds}s",
         )
@@ -323,9 +323,9 @@ def _variable(function: str, what: str) -> str:
 
 
 def _joined(variables: dict[str, str]) -> str:
-    """Return ``variables`` as gcloud reads them.
+    """Return ``variables`` as an argument of gcloud.
 
-    Where a value has a comma another separator is named first: https://cloud.google.com/sdk/gcloud/reference/topic/escaping
+    If a value has a comma, the argument starts with another separator: https://cloud.google.com/sdk/gcloud/reference/topic/escaping
     """
     pairs = [f"{name}={value}" for name, value in variables.items()]
     if any("," in pair for pair in pairs):

@@ -1,4 +1,4 @@
-"""A step of a deployment: the commands that make one thing so, as data and as a script that a person can read."""
+"""A step of a deployment: the commands for one resource, as data and as a shell script that people can read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 Words = tuple[str, ...]
-"""A command and its arguments. ``${NAME}`` in one stands for the answer to the question of that name."""
+"""A command and its arguments. ``${NAME}`` is a placeholder for the answer to the question of that name."""
 
 _PLACEHOLDER = re.compile(r"\${([A-Z_]+)}")
 _WIDTH = 100
@@ -16,51 +16,54 @@ _WIDTH = 100
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that has to be there, and how it is made, looked for, changed and taken away."""
+    """One resource or role, with the commands that create, find, update and delete it."""
 
     about: str
     create: Words
     exists: Words = ()
-    """Succeeds when the thing is there already. Without it ``create`` may be repeated."""
+    """Succeeds if the resource exists. If empty, ``create`` can be repeated."""
     update: Words = ()
-    """Runs in place of ``create`` when the thing is there; without it nothing does. May be the same command."""
+    """Runs in place of ``create`` if the resource exists; may be the same command. If empty, the resource is kept as it was."""
     delete: Words = ()
-    """Takes the thing away; without it the thing stays, because others may need it."""
+    """Deletes the resource. If empty, the resource is kept, because others may need it."""
     holds_data: bool = False
-    """Whether data is lost when the thing is taken away."""
+    """Whether deleting the resource loses data."""
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether ``create`` may run without a look whether the thing is there."""
+        """Whether ``create`` can run without finding out first whether the resource exists."""
         return not self.exists or self.create == self.update
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in their order, and the questions whose answers they use, by name."""
+    """Steps in their order, and the questions whose answers they use.
+
+    A question is a command that prints its answer; its key is the name of the placeholder.
+    """
 
     steps: tuple[Step, ...]
     questions: Mapping[str, Words]
 
 
 def placeholders(words: Words) -> Iterator[str]:
-    """Yield the names of the answers that ``words`` use."""
+    """Yield the names of the placeholders in ``words``."""
     for word in words:
         yield from _PLACEHOLDER.findall(word)
 
 
 def fill(words: Words, answers: Mapping[str, str]) -> Words:
-    """Return ``words`` with the answers in place of their names."""
+    """Return ``words`` with the answers in place of the placeholders."""
     return tuple(_PLACEHOLDER.sub(lambda found: answers[found[1]], word) for word in words)
 
 
 def shell_script(plan: Plan) -> str:
-    """Return ``plan`` as a Bash script that does what ``apply`` does."""
+    """Return ``plan`` as a Bash script with the same effect as ``apply``."""
     return "\n".join(["#!/usr/bin/env bash", "set -euo pipefail", *shell_lines(plan.steps, plan.questions)]) + "\n"
 
 
 def shell_lines(steps: Iterable[Step], questions: Mapping[str, Words]) -> Iterator[str]:
-    """Yield the lines of a Bash script that does ``steps``, asking each question before its first use."""
+    """Yield the lines of a Bash script that runs ``steps``; each question is asked before its first use."""
     asked: set[str] = set()
     for step in steps:
         yield ""
@@ -92,7 +95,7 @@ def _quietly(words: Words) -> str:
 
 
 def shell_command(words: Words) -> str:
-    """Return ``words`` as Bash reads them; a long command has each flag on a line of its own."""
+    """Return ``words`` as a Bash command; a long command has each flag on its own line."""
     quoted = [_quote(word) for word in words]
     line = " ".join(quoted)
     if len(line) <= _WIDTH:
@@ -107,7 +110,7 @@ def _quote(word: str) -> str:
     if not _PLACEHOLDER.search(word):
         return shlex.quote(word)
     parts = _PLACEHOLDER.split(word)
-    # Every second part is a name; whatever else Bash would read as its own inside double quotes is escaped.
+    # Every second part is the name of a placeholder. In the others, characters that are special in double quotes are escaped.
     texts = [
         f"${{{part}}}" if position % 2 else re.sub(r'([\\"$`])', r"\\\1", part) for position, part in enumerate(parts)
     ]

@@ -1,7 +1,7 @@
-"""Applying makes everything once, may be repeated, and is taken back again: run against a gcloud that remembers.
+"""`apply` creates everything once, can be repeated, and `destroy` deletes it again.
 
-The commands run as processes, as they would with the real gcloud; in its place on the PATH is a program that knows
-which resources there are, and fails as gcloud does when one is looked for, or taken away, that is not there.
+The commands run as processes. In place of gcloud the PATH has a program that remembers the resources, and fails as gcloud
+does when a command describes or deletes a resource that does not exist.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ print("storage-agent@example" if verb == "service-agent" else answers.get(flags.
 
 @dataclass(frozen=True)
 class Project:
-    """A project that only gcloud's stand-in knows."""
+    """A project that only the program in place of gcloud knows."""
 
     folder: Path
 
@@ -113,7 +113,7 @@ def created(resources: set[str]) -> set[str]:
     return {resource for resource in resources if not resource.startswith("binding")}
 
 
-def test_everything_is_made_changed_and_taken_back(project: Project) -> None:
+def test_everything_is_created_updated_and_deleted(project: Project) -> None:
     applied = project.run("apply")
 
     assert applied.returncode == 0, applied.stderr
@@ -145,7 +145,7 @@ def test_everything_is_made_changed_and_taken_back(project: Project) -> None:
     assert project.there() == made
     assert not [words for words in project.commands() if "create" in words]
     assert "schedule poll: updated" in again.stdout.splitlines()
-    assert "topic modeldrop-predict: there already" in again.stdout.splitlines()
+    assert "topic modeldrop-predict: exists already" in again.stdout.splitlines()
 
     destroyed = project.run("destroy", "--yes")
 
@@ -164,7 +164,7 @@ def test_everything_is_made_changed_and_taken_back(project: Project) -> None:
     assert created(project.there()) == set()
 
 
-def test_destroy_without_yes_shows_and_does_nothing(project: Project) -> None:
+def test_destroy_without_yes_deletes_nothing(project: Project) -> None:
     shown = project.run("destroy")
 
     assert shown.returncode == 1
@@ -173,7 +173,7 @@ def test_destroy_without_yes_shows_and_does_nothing(project: Project) -> None:
     assert project.commands() == []
 
 
-def test_apply_stops_at_the_first_failure_and_says_the_command(project: Project) -> None:
+def test_apply_stops_at_the_first_failure_and_prints_the_command(project: Project) -> None:
     project.fail("pubsub topics create")
 
     applied = project.run("apply")
@@ -184,7 +184,7 @@ def test_apply_stops_at_the_first_failure_and_says_the_command(project: Project)
     assert not [resource for resource in project.there() if resource.startswith("functions")]
 
 
-def test_apply_after_a_failure_goes_on(project: Project) -> None:
+def test_apply_can_be_repeated_after_a_failure(project: Project) -> None:
     project.fail("functions deploy modeldrop-predict")
     assert project.run("apply").returncode == 1
     project.fail("nothing")
@@ -193,7 +193,7 @@ def test_apply_after_a_failure_goes_on(project: Project) -> None:
     assert "functions modeldrop-predict" in project.there()
 
 
-def test_destroy_goes_on_after_a_failure_and_tells_it_in_the_end(project: Project) -> None:
+def test_destroy_continues_after_a_failure_and_reports_it_at_the_end(project: Project) -> None:
     project.run("apply")
     project.fail("functions delete modeldrop-predict")
 
@@ -209,7 +209,7 @@ def test_plan_runs_nothing(project: Project) -> None:
     assert project.commands() == []
 
 
-def test_wrong_declaration_is_refused_before_anything_is_run(project: Project, tmp_path: Path) -> None:
+def test_a_wrong_declaration_is_refused_before_any_command_runs(project: Project, tmp_path: Path) -> None:
     (tmp_path / "wrong.yaml").write_text("region: the moon\n", encoding="utf-8")
 
     refused = project.run("--declaration", str(tmp_path / "wrong.yaml"), "apply")

@@ -1,4 +1,4 @@
-"""cloudbuild.yaml: made from functions.yaml, and says of every function what is declared there."""
+"""cloudbuild.yaml is generated from functions.yaml and deploys every function as declared."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def trigger_arguments(function: Function, declaration: Declaration) -> list[str]
             ]
 
 
-def test_committed_file_is_what_the_declaration_makes(declaration: Declaration) -> None:
+def test_the_committed_file_is_generated_from_the_declaration(declaration: Declaration) -> None:
     assert FILE.read_text(encoding="utf-8") == cloudbuild_yaml(declaration)
 
 
@@ -78,14 +78,14 @@ def test_lint_and_tests_run_before_anything_is_deployed(build: dict[str, Any]) -
     assert all(set(step["waitFor"]) <= set(ids[:place]) for place, step in enumerate(others, start=1))
 
 
-def test_declared_functions_are_deployed_and_no_others(build: dict[str, Any], declaration: Declaration) -> None:
+def test_exactly_the_declared_functions_are_deployed(build: dict[str, Any], declaration: Declaration) -> None:
     deployed = [step["args"][2] for step in build["steps"] if step["args"][:2] == ["functions", "deploy"]]
 
     assert sorted(deployed) == sorted(function.service for function in declaration.functions.values())
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_function_is_deployed_as_declared(build: dict[str, Any], declaration: Declaration, name: str) -> None:
+def test_a_function_is_deployed_as_declared(build: dict[str, Any], declaration: Declaration, name: str) -> None:
     function = declaration.functions[name]
     arguments = deploy_arguments(build, function)
 
@@ -104,7 +104,7 @@ def test_function_is_deployed_as_declared(build: dict[str, Any], declaration: De
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_function_is_told_the_declared_names(build: dict[str, Any], declaration: Declaration, name: str) -> None:
+def test_a_function_gets_the_declared_names(build: dict[str, Any], declaration: Declaration, name: str) -> None:
     (flag,) = [
         word for word in deploy_arguments(build, declaration.functions[name]) if word.startswith("--set-env-vars=")
     ]
@@ -117,13 +117,11 @@ def test_function_is_told_the_declared_names(build: dict[str, Any], declaration:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_function_can_be_called_without_authentication(
-    build: dict[str, Any], declaration: Declaration, name: str
-) -> None:
+def test_every_function_requires_authentication(build: dict[str, Any], declaration: Declaration, name: str) -> None:
     assert "--no-allow-unauthenticated" in deploy_arguments(build, declaration.functions[name])
 
 
-def test_nothing_opens_a_function_to_everybody() -> None:
+def test_no_function_is_public() -> None:
     text = FILE.read_text(encoding="utf-8")
 
     assert "--allow-unauthenticated" not in text.replace("--no-allow-unauthenticated", "")
@@ -131,7 +129,7 @@ def test_nothing_opens_a_function_to_everybody() -> None:
     assert "allAuthenticatedUsers" not in text
 
 
-def test_build_runs_as_its_own_account_and_logs_where_such_a_build_must(
+def test_the_build_runs_as_its_own_account_and_sets_its_logging(
     build: dict[str, Any], declaration: Declaration
 ) -> None:
     account = declaration.accounts["build"].email("$PROJECT_ID")
@@ -140,9 +138,9 @@ def test_build_runs_as_its_own_account_and_logs_where_such_a_build_must(
     assert build["options"]["logging"] == "CLOUD_LOGGING_ONLY"
 
 
-def test_script_of_the_last_step_is_bash_once_cloud_build_has_filled_it(build: dict[str, Any]) -> None:
+def test_the_script_of_the_last_step_is_valid_bash_after_substitution(build: dict[str, Any]) -> None:
     last = build["steps"][-1]
-    # What Cloud Build does: $$ is a dollar, $PROJECT_ID the project, and any other name is refused.
+    # Cloud Build replaces $$ with a dollar sign and $PROJECT_ID with the project, and refuses other names.
     script = last["args"][1].replace("$$", "\0").replace("$PROJECT_ID", "films")
     assert "$" not in script
     script = script.replace("\0", "$")
@@ -153,7 +151,7 @@ def test_script_of_the_last_step_is_bash_once_cloud_build_has_filled_it(build: d
     assert "--oidc-service-account-email=modeldrop-invoker@films.iam.gserviceaccount.com" in script.replace("'", "")
 
 
-def test_fields_are_those_of_cloud_build(build: dict[str, Any]) -> None:
+def test_every_field_is_one_of_cloud_build(build: dict[str, Any]) -> None:
     schemas = json.loads(DISCOVERY.read_text(encoding="utf-8"))["schemas"]
 
     assert set(build) <= set(schemas["Build"]["properties"])

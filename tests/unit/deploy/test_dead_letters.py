@@ -1,7 +1,7 @@
-"""Dead letters are shown without what they carry, and sent again so that nothing is lost on the way.
+"""Dead letters are listed without their content, and replayed without loss.
 
-The commands run as they are, in a process of their own, against a real Pub/Sub whose triggers call a function that
-refuses everything, until it is told to take what comes.
+The commands run in processes, against a local Pub/Sub whose triggers call a function that refuses every event until a test
+changes that.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ class Function:
 
 @dataclass(frozen=True)
 class World:
-    """Pub/Sub, a bucket, and a function behind two triggers that takes nothing."""
+    """Pub/Sub, a bucket, and a function behind two triggers."""
 
     pubsub: PubSub
     store: ObjectStore
     function: Function
     faults: Faults
-    """What goes wrong with the commands' own calls."""
+    """Faults of the calls that the commands make."""
 
     @property
     def broker(self) -> Broker:
@@ -78,18 +78,18 @@ class World:
         self.broker.publish(topic_name(topic), [message])
 
     def published(self, topic: str, count: int) -> list[LocalMessage]:
-        """Wait for the next ``count`` messages that come to ``topic``, and return them."""
+        """Wait for the next ``count`` messages of ``topic``, and return them."""
         seen = subscription_name(f"{topic}-seen")
         received: list[LocalMessage] = []
         while len(received) < count:
             more = self.broker.pull(seen, 100, wait_seconds=LAST_LIMIT)
-            assert more, f"{len(received)} messages came to {topic}, not {count}"
+            assert more, f"{topic} had {len(received)} messages, not {count}"
             self.broker.acknowledge(seen, [each.ack_id for each in more])
             received += more
         return received
 
     def dead_letters(self, *arguments: str, expect: int, wait: float = 20) -> subprocess.CompletedProcess[str]:
-        """Run the command; it waits ``wait`` seconds for another dead letter unless it has all that are expected."""
+        """Run the command; it waits ``wait`` seconds for another dead letter until it has ``expect`` of them."""
         environment = os.environ | {"PUBSUB_EMULATOR_HOST": f"127.0.0.1:{self.pubsub.port}"}
         limits = ["--project", PROJECT, "--limit", str(expect), "--wait", str(wait)]
         command = [sys.executable, "-m", "deploy", "dead-letters", *arguments[:1], *limits, *arguments[1:]]
@@ -102,7 +102,7 @@ class World:
         )
 
     def held(self) -> int:
-        """Return how many dead letters are held and free to be taken."""
+        """Return how many dead letters are held and not leased."""
         return len(self.broker.pull(subscription_name("modeldrop-dead-letters-hold"), 100, lease_seconds=0))
 
 
@@ -149,7 +149,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     front.stop()
 
 
-def test_list_tells_where_a_message_died_and_not_what_it_carries(world: World) -> None:
+def test_list_shows_the_source_of_a_message_and_not_its_content(world: World) -> None:
     world.publish("modeldrop-predict", PublishedMessage(SECRET, {"customer": "secret"}))
     (dead,) = world.published("modeldrop-dead-letters", 1)
 
@@ -169,12 +169,12 @@ def test_list_tells_where_a_message_died_and_not_what_it_carries(world: World) -
     assert world.held() == 1
 
 
-def test_list_of_nothing_ends(world: World) -> None:
+def test_list_ends_when_there_is_no_dead_letter(world: World) -> None:
     assert world.dead_letters("list", expect=1, wait=0.2).stdout == "0 held\n"
 
 
-def test_replayed_message_is_the_one_that_was_published(world: World) -> None:
-    # Names that are also those of the client's own arguments.
+def test_a_replayed_message_equals_the_published_one(world: World) -> None:
+    # The client has arguments of these names.
     attributes = {"customer": "secret", "data": "1", "topic": "2", "timeout": "3"}
     world.publish("modeldrop-predict", PublishedMessage(SECRET, attributes, "key"))
     world.published("modeldrop-dead-letters", 1)
@@ -204,7 +204,7 @@ def test_uploads_of_one_drop_are_replayed_as_one_import(world: World) -> None:
     assert world.held() == 0
 
 
-def test_upload_is_listed_by_its_name(world: World) -> None:
+def test_an_upload_is_listed_with_the_name_of_its_object(world: World) -> None:
     world.store.write(MODEL_BUCKET, "news/titles/7/saved_model.pb", b"x")
     world.published("modeldrop-dead-letters", 1)
 
@@ -229,18 +229,18 @@ def test_only_the_named_dead_letter_is_replayed(world: World) -> None:
     assert world.held() == 2
 
 
-def test_id_that_is_not_held_is_told(world: World) -> None:
+def test_an_id_that_is_not_held_is_reported(world: World) -> None:
     world.publish("modeldrop-predict", PublishedMessage(b"0"))
     world.published("modeldrop-dead-letters", 1)
 
     replayed = world.dead_letters("replay", "999999", expect=1)
 
     assert replayed.returncode == 1
-    assert "999999 is not held" in replayed.stderr
+    assert "999999 is not a dead letter that is held" in replayed.stderr
     assert world.held() == 1
 
 
-def test_dead_letter_is_held_on_when_the_publish_is_not_confirmed(world: World) -> None:
+def test_a_dead_letter_stays_held_when_the_publish_is_not_confirmed(world: World) -> None:
     world.store.write(MODEL_BUCKET, "news/titles/7/saved_model.pb", b"x")
     world.published("modeldrop-dead-letters", 1)
     world.broker.delete_topic(topic_name("modeldrop-models"))
@@ -252,7 +252,7 @@ def test_dead_letter_is_held_on_when_the_publish_is_not_confirmed(world: World) 
     assert world.held() == 1
 
 
-def test_dead_letter_is_held_on_when_its_topic_is_gone_and_the_others_go(world: World) -> None:
+def test_a_dead_letter_stays_held_when_its_topic_was_deleted_and_others_are_replayed(world: World) -> None:
     world.publish("modeldrop-predict", PublishedMessage(b"0"))
     world.published("modeldrop-dead-letters", 1)
     world.store.write(MODEL_BUCKET, "news/titles/7/saved_model.pb", b"x")
@@ -267,7 +267,7 @@ def test_dead_letter_is_held_on_when_its_topic_is_gone_and_the_others_go(world: 
     assert world.held() == 1
 
 
-def test_in_an_outage_of_publishing_all_is_held_on_and_told_soon(world: World) -> None:
+def test_all_dead_letters_stay_held_when_publishing_fails(world: World) -> None:
     for number in range(2):
         world.publish("modeldrop-predict", PublishedMessage(str(number).encode()))
     world.published("modeldrop-dead-letters", 2)
@@ -278,25 +278,27 @@ def test_in_an_outage_of_publishing_all_is_held_on_and_told_soon(world: World) -
 
     assert replayed.returncode == 1
     first, second = replayed.stderr.splitlines()
-    assert f"is held on: {topic_name('modeldrop-predict')} did not confirm: Timeout of 1.0s exceeded" in first
-    assert "is held on: not tried, because Pub/Sub did not answer before" in second
+    assert (
+        f"stays held: {topic_name('modeldrop-predict')} did not confirm the publish: Timeout of 1.0s exceeded" in first
+    )
+    assert "stays held: not tried, because Pub/Sub did not answer before" in second
     assert replayed.stdout.startswith("0 sent again")
     assert world.held() == 2
 
 
 @pytest.mark.parametrize("command", [["list"], ["replay", "--all"]], ids=" ".join)
-def test_in_an_outage_of_reading_the_reason_is_told_soon(world: World, command: list[str]) -> None:
+def test_the_reason_is_shown_when_pulling_fails(world: World, command: list[str]) -> None:
     world.refuse("subscriptions.pull", 503)
 
     done = world.dead_letters(*command, "--timeout", "1", expect=1)
 
     assert done.returncode == 1
-    assert done.stderr.startswith("Pub/Sub failed at modeldrop-dead-letters-hold: Timeout of 1.0s exceeded")
+    assert done.stderr.startswith("A call to Pub/Sub for modeldrop-dead-letters-hold failed: Timeout of 1.0s exceeded")
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
 
-def test_what_was_taken_is_given_back_when_something_fails_on_the_way(world: World) -> None:
+def test_leased_dead_letters_are_released_after_a_failure(world: World) -> None:
     world.publish("modeldrop-predict", PublishedMessage(b"0"))
     world.published("modeldrop-dead-letters", 1)
     world.refuse("subscriptions.modifyAckDeadline", 403, nth=1)
@@ -304,11 +306,11 @@ def test_what_was_taken_is_given_back_when_something_fails_on_the_way(world: Wor
     listed = world.dead_letters("list", expect=1)
 
     assert listed.returncode == 1
-    assert listed.stderr.startswith("Pub/Sub failed at modeldrop-dead-letters-hold: 403")
+    assert listed.stderr.startswith("A call to Pub/Sub for modeldrop-dead-letters-hold failed: 403")
     assert world.held() == 1
 
 
-def test_what_could_not_be_given_back_is_told(world: World) -> None:
+def test_dead_letters_that_could_not_be_released_are_reported(world: World) -> None:
     world.publish("modeldrop-predict", PublishedMessage(b"0"))
     world.published("modeldrop-dead-letters", 1)
     world.refuse("subscriptions.modifyAckDeadline", 403, nth=2)
@@ -316,11 +318,11 @@ def test_what_could_not_be_given_back_is_told(world: World) -> None:
     listed = world.dead_letters("list", expect=1)
 
     assert listed.returncode == 1
-    assert "what was taken is held, but shows only after 600 seconds: 403" in listed.stderr
+    assert "the dead letters are held, but `list` shows them only after 600 seconds: 403" in listed.stderr
     assert "Traceback" not in listed.stderr
 
 
-def test_sent_dead_letter_that_cannot_be_acknowledged_is_held_on_and_told(world: World) -> None:
+def test_a_replayed_dead_letter_that_cannot_be_acknowledged_stays_held(world: World) -> None:
     world.publish("modeldrop-predict", PublishedMessage(b"0"))
     world.published("modeldrop-dead-letters", 1)
     world.function.status = HTTPStatus.NO_CONTENT
@@ -329,7 +331,7 @@ def test_sent_dead_letter_that_cannot_be_acknowledged_is_held_on_and_told(world:
     replayed = world.dead_letters("replay", "--all", expect=1)
 
     assert replayed.returncode == 1
-    assert f"is held on: it was sent to {topic_name('modeldrop-predict')}, but" in replayed.stderr
+    assert f"stays held: it was published to {topic_name('modeldrop-predict')}, but" in replayed.stderr
     assert len(world.published("modeldrop-predict", 2)) == 2
     assert world.held() == 1
 
@@ -337,17 +339,17 @@ def test_sent_dead_letter_that_cannot_be_acknowledged_is_held_on_and_told(world:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--limit=0", "argument --limit: a whole number from 1, not '0'"),
-        ("--limit=-1", "argument --limit: a whole number from 1, not '-1'"),
-        ("--limit=1.5", "argument --limit: a whole number from 1, not '1.5'"),
-        ("--wait=0", "argument --wait: a number of seconds above 0, not '0'"),
-        ("--wait=nan", "argument --wait: a number of seconds above 0, not 'nan'"),
-        ("--timeout=inf", "argument --timeout: a number of seconds above 0, not 'inf'"),
-        ("--timeout=soon", "argument --timeout: a number of seconds above 0, not 'soon'"),
+        ("--limit=0", "argument --limit: expected a whole number of at least 1, found '0'"),
+        ("--limit=-1", "argument --limit: expected a whole number of at least 1, found '-1'"),
+        ("--limit=1.5", "argument --limit: expected a whole number of at least 1, found '1.5'"),
+        ("--wait=0", "argument --wait: expected a number of seconds above 0, found '0'"),
+        ("--wait=nan", "argument --wait: expected a number of seconds above 0, found 'nan'"),
+        ("--timeout=inf", "argument --timeout: expected a number of seconds above 0, found 'inf'"),
+        ("--timeout=soon", "argument --timeout: expected a number of seconds above 0, found 'soon'"),
     ],
 )
 @pytest.mark.parametrize("command", [["list"], ["replay", "--all"]], ids=" ".join)
-def test_option_that_cannot_be_meant_is_refused(
+def test_an_invalid_option_is_refused(
     command: list[str], option: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -365,7 +367,7 @@ def received(attributes: dict[str, str], data: bytes = b"") -> ReceivedMessage:
 
 
 def notification(name: str, event_type: str = "OBJECT_FINALIZE") -> DeadLetter:
-    """Return a dead letter as Cloud Storage's own notification makes it, the object's name in the attributes."""
+    """Return the dead letter of a Cloud Storage notification, which has the name of the object in an attribute."""
     attributes = {
         "bucketId": MODEL_BUCKET,
         "objectId": name,
@@ -379,7 +381,7 @@ def notification(name: str, event_type: str = "OBJECT_FINALIZE") -> DeadLetter:
     return DeadLetter.parse(received(attributes, b'{"kind": "storage#object"}'), PROJECT)
 
 
-def test_storage_notification_tells_its_drop() -> None:
+def test_a_storage_notification_has_a_drop() -> None:
     letter = notification("news/titles/7/variables/variables.index")
 
     assert letter.is_storage_event
@@ -389,24 +391,24 @@ def test_storage_notification_tells_its_drop() -> None:
 
 
 @pytest.mark.parametrize("name", ["saved_model.pb", "news/titles/saved_model.pb", "news//7/saved_model.pb", "a/b/"])
-def test_upload_outside_the_layout_has_no_drop(name: str) -> None:
-    with pytest.raises(CannotReplayError, match="is in no folder"):
+def test_an_upload_outside_the_layout_has_no_drop(name: str) -> None:
+    with pytest.raises(CannotReplayError, match="is not in a folder"):
         notification(name).drop()
 
 
-def test_deletion_has_no_drop() -> None:
-    with pytest.raises(CannotReplayError, match="OBJECT_DELETE is no upload"):
+def test_a_deletion_has_no_drop() -> None:
+    with pytest.raises(CannotReplayError, match="OBJECT_DELETE is not an upload"):
         notification("news/titles/7/saved_model.pb", "OBJECT_DELETE").drop()
 
 
-def test_storage_event_that_cannot_be_read_has_no_drop() -> None:
+def test_a_storage_event_that_cannot_be_read_has_no_drop() -> None:
     letter = DeadLetter.parse(received({"ce-type": "google.cloud.storage.object.v1.finalized"}, b"\xff"), PROJECT)
 
-    with pytest.raises(CannotReplayError, match="is in no folder"):
+    with pytest.raises(CannotReplayError, match="is not in a folder"):
         letter.drop()
 
 
-def test_line_has_the_beginning_of_the_error_and_nothing_that_a_terminal_obeys() -> None:
+def test_a_line_has_the_beginning_of_the_error_without_control_characters() -> None:
     attributes = {"CloudPubSubDeadLetterSourceDeliveryErrorMessage": "\x1b[2Jboom" + "x" * 200}
     letter = DeadLetter.parse(received(attributes, SECRET), PROJECT)
 

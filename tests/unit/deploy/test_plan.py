@@ -1,4 +1,4 @@
-"""The plan: exact commands, in an order that works, least rights, and no way in without authentication."""
+"""The plan: exact commands in an order that works, least privilege, and authentication for every function."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def all_words(made: Plan) -> list[str]:
     return [word for each in made.steps for words in (each.create, each.update) for word in words]
 
 
-def test_event_function_is_deployed_with_its_bucket_as_trigger(films: Plan) -> None:
+def test_a_storage_function_is_deployed_with_its_bucket_as_trigger(films: Plan) -> None:
     words = step(films, "function import_model").create
 
     assert words[:7] == (
@@ -67,11 +67,11 @@ def test_event_function_is_deployed_with_its_bucket_as_trigger(films: Plan) -> N
     } < set(words)
 
 
-def test_topic_function_is_deployed_with_its_topic_as_trigger(films: Plan) -> None:
+def test_a_topic_function_is_deployed_with_its_topic_as_trigger(films: Plan) -> None:
     assert {"--trigger-topic=modeldrop-predict", "--retry"} < set(step(films, "function predict").create)
 
 
-def test_http_function_has_no_retry(films: Plan) -> None:
+def test_an_http_function_has_no_retry(films: Plan) -> None:
     words = step(films, "function poll_jobs").create
 
     assert {"--trigger-http", "--max-instances=1"} < set(words)
@@ -79,13 +79,13 @@ def test_http_function_has_no_retry(films: Plan) -> None:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_no_function_can_be_called_without_authentication(films: Plan, name: str) -> None:
+def test_every_function_requires_authentication(films: Plan, name: str) -> None:
     for words in (step(films, f"function {name}").create, step(films, f"function {name}").update):
         assert "--no-allow-unauthenticated" in words
         assert "--allow-unauthenticated" not in words
 
 
-def test_nothing_is_granted_to_everybody(films: Plan) -> None:
+def test_no_role_is_granted_to_the_public(films: Plan) -> None:
     assert not [word for word in all_words(films) if "allUsers" in word or "allAuthenticatedUsers" in word]
     members = {word for word in all_words(films) if word.startswith("--member=")}
     assert members
@@ -109,7 +109,7 @@ def test_every_function_gets_every_variable(films: Plan, declaration: Declaratio
         assert dict(pair.split("=") for pair in flag.removeprefix("--set-env-vars=").split(",")) == expected
 
 
-def test_value_with_a_comma_gets_another_separator(declaration: Declaration) -> None:
+def test_a_value_with_a_comma_gets_another_separator(declaration: Declaration) -> None:
     made = plan(declaration.model_copy(update={"settings": {"READABLE_DATASETS": "a.b,c.d"}}), PROJECT)
 
     (flag,) = [word for word in step(made, "function predict").create if word.startswith("--set-env-vars=")]
@@ -117,7 +117,7 @@ def test_value_with_a_comma_gets_another_separator(declaration: Declaration) -> 
     assert flag.endswith("|READABLE_DATASETS=a.b,c.d")
 
 
-def test_what_a_step_needs_is_made_before_it(films: Plan) -> None:
+def test_a_step_comes_after_the_steps_that_it_needs(films: Plan) -> None:
     order = [each.about for each in films.steps]
 
     def before(first: str, then: str) -> bool:
@@ -134,7 +134,7 @@ def test_what_a_step_needs_is_made_before_it(films: Plan) -> None:
     assert before("modeldrop-invoker may call poll_jobs", "schedule poll")
 
 
-def test_invoker_may_call_what_it_calls_and_nothing_else(films: Plan) -> None:
+def test_the_invoker_may_call_only_the_functions_of_events_and_schedules(films: Plan) -> None:
     called = {
         each.about.removeprefix("modeldrop-invoker may call ") for each in films.steps if "may call" in each.about
     }
@@ -143,7 +143,7 @@ def test_invoker_may_call_what_it_calls_and_nothing_else(films: Plan) -> None:
     assert not [word for word in all_words(films) if word == "--role=roles/run.invoker"]
 
 
-def test_storage_and_topic_roles_hold_on_single_buckets_and_topics(films: Plan) -> None:
+def test_storage_and_topic_roles_are_on_single_buckets_and_topics(films: Plan) -> None:
     runtime = "--member=serviceAccount:modeldrop-runtime@films.iam.gserviceaccount.com"
     on_project = {
         word for each in films.steps if runtime in each.create and each.create[1] == "projects" for word in each.create
@@ -173,11 +173,11 @@ def test_pubsub_may_forward_and_acknowledge_dead_letters(films: Plan) -> None:
 
     forward = step(films, "Pub/Sub may forward dead letters").create
     assert {agent, "--role=roles/pubsub.publisher", "modeldrop-dead-letters"} < set(forward)
-    acknowledge = step(films, "Pub/Sub may take dead letters out of their subscriptions").create
+    acknowledge = step(films, "Pub/Sub may acknowledge dead letters").create
     assert {agent, "--role=roles/pubsub.subscriber"} < set(acknowledge)
 
 
-def test_schedule_calls_with_the_invokers_token_for_the_functions_own_url(films: Plan) -> None:
+def test_a_schedule_calls_with_a_token_of_the_invoker_for_the_url_of_the_function(films: Plan) -> None:
     words = step(films, "schedule poll").create
 
     assert words[:6] == ("gcloud", "scheduler", "jobs", "create", "http", "modeldrop-poll")
@@ -190,7 +190,7 @@ def test_schedule_calls_with_the_invokers_token_for_the_functions_own_url(films:
     } < set(words)
 
 
-def test_buckets_are_closed_to_the_public(films: Plan) -> None:
+def test_buckets_have_no_public_access(films: Plan) -> None:
     buckets = [each for each in films.steps if each.about.startswith("bucket ")]
 
     assert len(buckets) == 3
@@ -198,14 +198,14 @@ def test_buckets_are_closed_to_the_public(films: Plan) -> None:
     assert all("--uniform-bucket-level-access" in each.create for each in buckets)
 
 
-def test_every_answer_used_has_its_question(films: Plan) -> None:
+def test_every_placeholder_has_a_question(films: Plan) -> None:
     commands = [words for each in films.steps for words in (each.create, each.update, each.exists, each.delete)]
     used = {name for words in [*commands, *films.questions.values()] for name in placeholders(words)}
 
     assert used <= set(films.questions)
 
 
-def test_plan_is_printed_as_a_script_that_bash_understands(films: Plan, tmp_path: Path) -> None:
+def test_the_plan_is_printed_as_a_valid_bash_script(films: Plan, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "deploy", "plan", "--project", PROJECT]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
@@ -214,13 +214,13 @@ def test_plan_is_printed_as_a_script_that_bash_understands(films: Plan, tmp_path
     assert subprocess.run(["bash", "-n", str(tmp_path / "plan.sh")], check=False).returncode == 0
 
 
-def test_command_in_the_script_is_the_command_that_apply_runs() -> None:
+def test_a_command_in_the_script_equals_the_command_of_apply() -> None:
     words = ("gcloud", "scheduler", "--schedule=* * * * *", '--body={"a": "it\'s $5"}', "x" * 100, "--project=films")
 
     assert tuple(shlex.split(shell_command(words).replace("\\\n", ""))) == words
 
 
-def test_question_is_asked_before_its_first_use(films: Plan) -> None:
+def test_a_question_is_asked_once_before_its_first_use(films: Plan) -> None:
     lines = shell_script(films).splitlines()
 
     for name in films.questions:

@@ -16,6 +16,7 @@ class DocumentError(ValueError):
     """The text is not a document that can be read."""
 
     def __init__(self, line: int, problem: str) -> None:
+        """Describe a ``problem`` in the line with the number ``line``, counted from 1."""
         super().__init__(problem)
         self.line = line
 

@@ -1,8 +1,8 @@
 """Google Cloud on one machine.
 
 python -m localcloud start    start every service and the functions, and run until stopped
-python -m localcloud env      print the variables of the one that runs, for `eval`
-python -m localcloud stop     stop it
+python -m localcloud env      print the variables of the running local cloud, for `eval`
+python -m localcloud stop     stop the running local cloud
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ STOP_TIMEOUT_SECONDS = 30
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what the command line says and return the exit code."""
+    """Run a command and return the exit code."""
     options = _parser().parse_args(arguments)
-    return options.run(options)
+    return int(options.run(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,25 +39,38 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
 
     start = commands.add_parser("start", help="start every service and the functions, and run until stopped")
-    start.add_argument("--data-dir", type=Path, help="keep data and jobs here; without it nothing is kept")
-    start.add_argument("--env-file", type=Path, help="write `export KEY=VALUE` lines here once everything answers")
+    start.add_argument("--data-dir", type=Path, help="keep data and jobs in this folder; without it nothing is kept")
+    start.add_argument(
+        "--env-file", type=Path, help="write `export KEY=VALUE` lines to this file once everything answers"
+    )
     start.add_argument("--no-functions", action="store_true", help="start the services only")
-    start.add_argument("--project", default=DEFAULT_PROJECT, help="the project's id (%(default)s)")
-    start.add_argument("--location", default=DEFAULT_LOCATION, help="Vertex AI's and the Scheduler's (%(default)s)")
-    start.add_argument("--port", type=int, default=0, help="port of Storage, Vertex AI and the rest (a free one)")
-    start.add_argument("--bigquery-port", type=int, default=0, help="port of BigQuery (a free one)")
-    start.add_argument("--pubsub-port", type=int, default=0, help="port of Pub/Sub's gRPC (a free one)")
-    start.add_argument("--source", type=Path, default=REPOSITORY, help="folder of the functions' main.py (%(default)s)")
-    start.add_argument("--declaration", type=Path, help="what is deployed (SOURCE/deploy/functions.yaml)")
+    start.add_argument("--project", default=DEFAULT_PROJECT, help="the id of the project (%(default)s)")
+    start.add_argument(
+        "--location", default=DEFAULT_LOCATION, help="location of Vertex AI and Cloud Scheduler (%(default)s)"
+    )
+    start.add_argument(
+        "--port",
+        type=int,
+        default=0,
+        help="port of all services but BigQuery and Pub/Sub's gRPC API (default: a free one)",
+    )
+    start.add_argument("--bigquery-port", type=int, default=0, help="port of BigQuery (default: a free one)")
+    start.add_argument("--pubsub-port", type=int, default=0, help="port of Pub/Sub's gRPC API (default: a free one)")
+    start.add_argument(
+        "--source", type=Path, default=REPOSITORY, help="folder with the functions' main.py (%(default)s)"
+    )
+    start.add_argument(
+        "--declaration", type=Path, help="declaration of the functions (default: SOURCE/deploy/functions.yaml)"
+    )
     start.add_argument(
         "--set", action="append", default=[], type=_setting, metavar="NAME=VALUE", help="a setting of the functions"
     )
-    start.add_argument("--record", type=Path, help="write every exchange with a service to this folder")
+    start.add_argument("--record", type=Path, help="record every request and response in this folder")
     start.set_defaults(run=_start)
 
-    env = commands.add_parser("env", help="print the variables of the local cloud that runs")
+    env = commands.add_parser("env", help="print the variables of the running local cloud")
     env.set_defaults(run=_print_environment)
-    stop = commands.add_parser("stop", help="stop the local cloud that runs")
+    stop = commands.add_parser("stop", help="stop the running local cloud")
     stop.set_defaults(run=_stop)
     return parser
 
@@ -95,20 +108,22 @@ def _start(options: argparse.Namespace) -> int:
     state_file = _state_file()
     try:
         environment = cloud.environment()
-        _write_at_once(state_file, json.dumps({"pid": os.getpid(), "environment": environment}))
+        _write_atomically(state_file, json.dumps({"pid": os.getpid(), "environment": environment}))
         description = cloud.describe()
         for name, address in description["services"].items():
             print(f"{name:<22}{address}")
         for name, function in description["functions"].items():
             print(f"{name:<22}{function['url']}")
-        print(f"The local cloud runs after {monotonic() - begun:.1f} s; Ctrl-C stops it.", flush=True)
+        print(f"The local cloud started in {monotonic() - begun:.1f} s. Press Ctrl-C to stop it.", flush=True)
         if options.env_file is not None:
-            _write_at_once(options.env_file, export_lines(environment))
+            _write_atomically(options.env_file, export_lines(environment))
         stopped.wait()
     finally:
-        print("The local cloud stops.", flush=True)
+        print("Stopping the local cloud.", flush=True)
         cloud.stop()
-        if (state := _running()) is not None and state["pid"] == os.getpid():  # else a later one has taken the place
+        if (state := _running()) is not None and state[
+            "pid"
+        ] == os.getpid():  # otherwise the file is of a later local cloud
             state_file.unlink(missing_ok=True)
     return 0
 
@@ -118,7 +133,7 @@ def _print_environment(options: argparse.Namespace) -> int:
 
     state = _running()
     if state is None:
-        return _nothing_runs()
+        return _report_none()
     print(export_lines(state["environment"]), end="")
     return 0
 
@@ -126,7 +141,7 @@ def _print_environment(options: argparse.Namespace) -> int:
 def _stop(options: argparse.Namespace) -> int:
     state = _running()
     if state is None:
-        return _nothing_runs()
+        return _report_none()
     os.kill(state["pid"], signal.SIGTERM)
     pause = threading.Event()
     deadline = monotonic() + STOP_TIMEOUT_SECONDS
@@ -143,7 +158,7 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 def _state_file() -> Path:
-    """Return the file that tells the other commands which local cloud runs."""
+    """Return the file with the process and the variables of the running local cloud."""
     return Path(os.environ.get("LOCALCLOUD_STATE", STATE_FILE))
 
 
@@ -163,13 +178,16 @@ def _runs(pid: int) -> bool:
     return True
 
 
-def _nothing_runs() -> int:
-    print(f"No local cloud runs, by {_state_file()}; `python -m localcloud start` starts one.", file=sys.stderr)
+def _report_none() -> int:
+    print(
+        f"No local cloud is running, according to {_state_file()}. Start one with `python -m localcloud start`.",
+        file=sys.stderr,
+    )
     return 1
 
 
-def _write_at_once(path: Path, text: str) -> None:
-    """Write ``text`` so that whoever waits for the file never sees half of it."""
+def _write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` so that no reader sees an incomplete file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The local cloud as a whole: builds the services, leads calls to them, and starts and stops everything in order."""
+"""The whole local cloud: creates the services, routes requests to them, and starts and stops everything in order."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from localcloud.functions.processes import Functions
 from localcloud.pubsub.service import PubSub
 from localcloud.storage.service import Storage
 
-# Which service a path of the shared HTTP port belongs to: the first pattern that fits. BigQuery has a port of its own.
+# The service of each path on the shared HTTP port: the first pattern that matches. BigQuery has its own port.
 ROUTES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), service)
     for pattern, service in (
@@ -58,10 +58,10 @@ ROUTES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 
 class LocalCloud:
-    """Google Cloud on one machine: every service, the declared resources and, if asked for, the functions."""
+    """Google Cloud on one machine: every service, the declared resources and, if configured, the functions."""
 
     def __init__(self, config: CloudConfig) -> None:
-        """Read the declaration. Raises ``DeclarationError`` if it cannot be meant."""
+        """Read the declaration; raise ``DeclarationError`` if it is wrong."""
         self.config = config
         self.declaration = read_declaration(config.declaration)
         self.state = "stopped"
@@ -77,14 +77,17 @@ class LocalCloud:
     def start(self) -> None:
         """Start everything and return once every service and function answers.
 
-        Raises ``FunctionStartError`` if a function does not start and ``OSError`` if a port is taken; then nothing
-        is left running.
+        After an error, everything that was started is stopped.
+
+        Raises:
+            FunctionStartError: A function did not start.
+            OSError: A port is in use.
         """
         self.state = "starting"
         with contextlib.ExitStack() as undo:
-            # What is started is stopped in reverse order, also when something later does not start.
-            self._lay_foundations(undo)
-            # The functions take longest to load; they do so while the services are loaded here.
+            # Everything is stopped in reverse order, also when a later part does not start.
+            self._prepare(undo)
+            # The functions take longest to start. They do so while the services are created here.
             self.functions.start(function_environment(self.config, self.declaration, self.addresses, self._key_file))
             self._build_services(undo)
             self._provision()
@@ -93,13 +96,13 @@ class LocalCloud:
         self.state = "running"
 
     def stop(self) -> None:
-        """Stop everything; without a data directory nothing is left."""
+        """Stop everything, and delete the data unless there is a data directory."""
         self.state = "stopping"
         self._undo.close()
         self.state = "stopped"
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that lead clients here: what `python -m localcloud env` prints."""
+        """Return the variables that clients need to use this local cloud; ``python -m localcloud env`` prints them."""
         return client_environment(
             self.config,
             self.declaration,
@@ -128,8 +131,8 @@ class LocalCloud:
             },
         }
 
-    def _lay_foundations(self, undo: contextlib.ExitStack) -> None:
-        """Settle what everything else is told: where it lies, which ports it has, and who sees to calls."""
+    def _prepare(self, undo: contextlib.ExitStack) -> None:
+        """Create what the services and the functions depend on: the data directory, ports and credentials."""
         config = self.config
         janitor = Janitor()
         undo.callback(janitor.close)
@@ -137,7 +140,7 @@ class LocalCloud:
         bigquery_port, pubsub_port = ReservedPort(config.bigquery_port), ReservedPort(config.pubsub_port)
         undo.callback(bigquery_port.release)
         undo.callback(pubsub_port.release)
-        self._server = HttpServer(self._lead, port=config.http_port, name="services")
+        self._server = HttpServer(self._route, port=config.http_port, name="services")
         undo.callback(self._server.stop)
         self.addresses = Addresses(
             http=self._server.url,
@@ -166,7 +169,7 @@ class LocalCloud:
         undo.callback(self.functions.stop)
 
     def _build_services(self, undo: contextlib.ExitStack) -> None:
-        """Make the services; none is served yet."""
+        """Create the services, without serving them."""
         from localcloud.bigquery.server import BigQuery
         from localcloud.eventarc.service import Eventarc
         from localcloud.gemini.backends import backend_from
@@ -228,7 +231,7 @@ class LocalCloud:
             "pubsub": self.pubsub.app,
             "vertex": self.vertex.app,
         }
-        # What orders faults meets none, or they could not be taken back; and asking for a token is no call to a service.
+        # The control endpoints have no faults, otherwise faults could not be removed. Token requests are not service calls.
         control = Control(self.faults, self.calls, self.quotas, self.describe)
         self._apps = {
             "control": control.app,
@@ -237,26 +240,26 @@ class LocalCloud:
         }
 
     def _provision(self) -> None:
-        """Make the declared resources, before anything can ask for them."""
+        """Create the declared resources before a request can need them."""
         from localcloud import provisioning
 
         config, declaration = self.config, self.declaration
-        provisioning.make_buckets(declaration, self.storage.store, project=config.project, location=config.location)
-        provisioning.make_topics(declaration, self.pubsub.broker, project=config.project)
+        provisioning.create_buckets(declaration, self.storage.store, project=config.project, location=config.location)
+        provisioning.create_topics(declaration, self.pubsub.broker, project=config.project)
         if config.with_functions:
             urls = self.functions.urls()
             provisioning.connect_triggers(declaration, config, self.eventarc, urls)
-            provisioning.make_schedules(declaration, config, self.scheduler, urls)
+            provisioning.create_schedules(declaration, config, self.scheduler, urls)
         if config.with_samples:
-            provisioning.make_sample_tables(self.bigquery)
+            provisioning.create_sample_tables(self.bigquery)
 
     def _serve_all(self, undo: contextlib.ExitStack) -> None:
-        """Serve, and wait for the functions before anything comes to them."""
+        """Serve everything; wait for the functions before events are delivered to them."""
         self.bigquery.start(self._ports["bigquery"])
         self.vertex.start()
         undo.callback(self.vertex.stop)
         self._server.start()
-        undo.callback(self._server.stop)  # before the services that it leads to
+        undo.callback(self._server.stop)  # before the services that it routes to
         undo.callback(self.functions.stop)  # before everything that they call
         self.functions.wait_until_ready()
         self.pubsub.start(self._ports["pubsub"], interceptors=[self.front.interceptor(lambda: self.pubsub.port)])
@@ -272,17 +275,17 @@ class LocalCloud:
         janitor.remove(folder)
         return folder
 
-    async def _lead(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Lead a call to the service whose path it has."""
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request to the service that its path belongs to."""
         for pattern, service in ROUTES:
             if pattern.match(scope["path"]):
                 await self._apps[service](scope, receive, send)
                 return
-        body = error_body(404, f"No service here has the path {scope['path']}.", reason="notFound")
+        body = error_body(404, f"No service has the path {scope['path']}.", reason="notFound")
         await JSONResponse(body, status_code=404)(scope, receive, send)
 
     def _receiver_of(self, subscription: str) -> str | None:
-        """Return the function that Eventarc delivers to by ``subscription``."""
+        """Return the function that gets the events of ``subscription``."""
         for name, function in self.declaration.functions.items():
             if subscription == self.eventarc.subscription_name(function.service):
                 return name

@@ -1,4 +1,4 @@
-"""What a local cloud is started with, in one place."""
+"""The configuration of a local cloud."""
 
 from __future__ import annotations
 
@@ -15,35 +15,39 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class CloudConfig:
-    """Everything that can be chosen about a local cloud."""
+    """The configuration of a local cloud; every field has a default."""
 
     project: str = DEFAULT_PROJECT
-    """Project of every resource and of the key file."""
+    """The project of all resources and of the key file."""
     location: str = DEFAULT_LOCATION
-    """Location of Vertex AI, Eventarc and Cloud Scheduler. Datasets default to ``US``, as in BigQuery."""
+    """The location of Vertex AI, Eventarc and Cloud Scheduler. Datasets default to ``US``, as in BigQuery."""
     http_port: int = 0
-    """Port of everything but BigQuery and Pub/Sub's gRPC; 0 takes a free one."""
+    """The port of all services but BigQuery and Pub/Sub's gRPC API; 0 means a free one."""
     bigquery_port: int = 0
+    """The port of BigQuery; 0 means a free one."""
     pubsub_port: int = 0
+    """The port of Pub/Sub's gRPC API; 0 means a free one."""
     data_dir: Path | None = None
-    """Where everything is kept. Without it nothing is: a temporary folder goes when the cloud stops."""
+    """The folder for all data. None means a temporary folder, which is deleted when the local cloud stops."""
     source: Path = REPOSITORY
-    """Folder of the functions' ``main.py``."""
+    """The folder with the functions' ``main.py``."""
     declaration: Path = REPOSITORY / "deploy" / "functions.yaml"
-    """The declaration of functions, triggers, topics, buckets and schedules."""
+    """The file that declares functions, triggers, topics, buckets and schedules."""
     with_functions: bool = True
-    """Whether the functions run; without them only the services do."""
+    """Whether the functions run, or the services only."""
     with_schedules: bool = True
-    """Whether the declared schedules run by themselves; they can be run by hand all the same."""
+    """Whether the declared schedules run on time. They can always be run by a request."""
     with_samples: bool = True
-    """Whether the small tables named as public ones are there from the start."""
+    """Whether the sample tables, which have the names of public tables, are created."""
     gemini_backend: str = "echo"
     """``echo``, ``openai:<base-url>`` or ``gemini``."""
     minimum_backoff_seconds: float = 0.2
-    """Pause before the first redelivery, in place of the declared one; deliveries are counted as declared."""
+    """The delay before the first redelivery, in place of the declared one."""
     maximum_backoff_seconds: float = 5
+    """The longest delay before a redelivery, in place of the declared one."""
     function_environment: Mapping[str, str] = field(default_factory=dict)
-    """Further variables of the functions; they win over every other source."""
+    """Further variables of the functions; they take precedence over all others."""
     record_to: Path | None = None
-    """Folder that every exchange with a service is written to, for the contract check."""
+    """The folder for a record of every request and response, which the contract tests check."""
     clock: Clock = field(default_factory=SystemClock)
+    """The clock of all services."""

@@ -1,5 +1,10 @@
-"""The local cloud's own endpoints: what goes wrong (``/faults``), what is limited (``/quotas``), what was called
-(``/calls``), what runs (``/``)."""
+"""The control endpoints, which Google Cloud does not have.
+
+/         the state and the addresses of services and functions
+/faults   rules that make requests and deliveries fail
+/quotas   limits of BigQuery and Cloud Storage
+/calls    the number of calls of each method
+"""
 
 from __future__ import annotations
 
@@ -21,17 +26,17 @@ from localcloud.front.call_log import Calls
 
 
 class Control:
-    """The endpoints that Google does not have."""
+    """The control endpoints."""
 
     def __init__(self, faults: Faults, calls: Calls, quotas: Quotas, describe: Callable[[], dict[str, Any]]) -> None:
-        """``describe`` tells the state and the addresses of everything."""
+        """Create the app; ``describe`` returns the state and the addresses of everything."""
         self._faults = faults
         self._calls = calls
         self._quotas = quotas
         self._describe = describe
         self.app: ASGIApp = Starlette(
             routes=[
-                Route("/", self._tell_state, methods=["GET"]),
+                Route("/", self._show_state, methods=["GET"]),
                 Route("/faults", self._add_faults, methods=["POST"]),
                 Route("/faults", self._list_faults, methods=["GET"]),
                 Route("/faults", self._clear_faults, methods=["DELETE"]),
@@ -39,11 +44,11 @@ class Control:
                 Route("/quotas", self._list_quotas, methods=["GET"]),
                 Route("/quotas", self._lift_quotas, methods=["DELETE"]),
                 Route("/calls", self._list_calls, methods=["GET"]),
-                Route("/calls", self._begin_counting, methods=["DELETE"]),
+                Route("/calls", self._start_counting, methods=["DELETE"]),
             ]
         )
 
-    async def _tell_state(self, request: Request) -> Response:
+    async def _show_state(self, request: Request) -> Response:
         return JSONResponse(self._describe())
 
     async def _add_faults(self, request: Request) -> Response:
@@ -83,7 +88,7 @@ class Control:
         calls = self._calls.describe(request.query_params.get("caller"))
         return JSONResponse({"counting": self._calls.counting, "calls": calls})
 
-    async def _begin_counting(self, request: Request) -> Response:
+    async def _start_counting(self, request: Request) -> Response:
         self._calls.begin()
         return JSONResponse({"counting": True, "calls": []})
 

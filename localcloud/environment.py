@@ -1,4 +1,4 @@
-"""The variables that lead clients and functions to a local cloud instead of Google's."""
+"""The environment variables that make clients and functions use a local cloud in place of Google Cloud."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ACCESS_TOKEN_FILE = "access-token"
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the services of a running local cloud are; URLs have no trailing slash."""
+    """The addresses of a running local cloud's services. URLs have no trailing slash."""
 
     http: str
-    """URL of everything that is not named below."""
+    """The URL of all services without a field of their own."""
     bigquery: str
-    """URL of BigQuery's REST API."""
+    """The URL of BigQuery's REST API."""
     pubsub: str
-    """``host:port`` of Pub/Sub's gRPC API."""
+    """The ``host:port`` of Pub/Sub's gRPC API."""
 
 
 def function_environment(
@@ -54,9 +54,16 @@ def client_environment(
     function_urls: Mapping[str, str],
     gcloud_folder: Path,
 ) -> dict[str, str]:
-    """Return what a person's shell, the official clients, ``gcloud`` and ``bq`` are told.
+    """Return the variables for a shell, the official clients, ``gcloud`` and ``bq``.
 
-    ``storage_read`` is the ``host:port`` of the BigQuery Storage API, whose client has no variable of its own.
+    Args:
+        config: The configuration of the local cloud.
+        declaration: The declared resources and functions.
+        addresses: The addresses of the services.
+        key_file: The key file of the service account.
+        storage_read: The ``host:port`` of the BigQuery Storage API, whose client has no variable for it.
+        function_urls: The URLs of the running functions, by name.
+        gcloud_folder: The folder for the settings of the Google Cloud SDK.
     """
     urls = {
         function.env: function_urls[name]
@@ -75,7 +82,7 @@ def client_environment(
 
 
 def export_lines(environment: Mapping[str, str]) -> str:
-    """Return ``environment`` as lines that a shell can read."""
+    """Return ``environment`` as ``export`` lines for a shell."""
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
 
 
@@ -86,13 +93,13 @@ def _services(config: CloudConfig, addresses: Addresses, key_file: Path) -> dict
         "GOOGLE_APPLICATION_CREDENTIALS": str(key_file),
         "STORAGE_EMULATOR_HOST": addresses.http,
         "BIGQUERY_EMULATOR_HOST": addresses.bigquery,
-        # The one client that wants no scheme.
+        # Unlike the other clients, this one does not accept a scheme.
         "PUBSUB_EMULATOR_HOST": addresses.pubsub,
-        # google-genai's own name for another address of Vertex AI.
+        # The variable of google-genai for the address of Vertex AI.
         "GOOGLE_VERTEX_BASE_URL": addresses.http,
-        # gcsfs otherwise asks every bucket, over gRPC and TLS, whether it is a hierarchical one.
+        # Otherwise gcsfs uses gRPC and TLS to find out whether a bucket has a hierarchical namespace.
         "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
-        # Says nothing about forks and closed channels, which a killed function leaves behind.
+        # No log lines about forks and closed channels, which are normal when a function is killed.
         "GRPC_VERBOSITY": "NONE",
     }
 
@@ -109,9 +116,9 @@ def _resources(project: str, declaration: Declaration) -> dict[str, str]:
 
 
 def _gcloud(project: str, addresses: Addresses, folder: Path) -> dict[str, str]:
-    """Return the settings of the Google Cloud SDK: a configuration of its own, without an account.
+    """Return the settings of the Google Cloud SDK, for a separate configuration without an account.
 
-    An override is refused unless it ends with a slash.
+    The SDK requires that the URL of an override ends with a slash.
     """
     services = {
         "STORAGE": addresses.http,
@@ -128,8 +135,8 @@ def _gcloud(project: str, addresses: Addresses, folder: Path) -> dict[str, str]:
         "CLOUDSDK_CORE_DISABLE_PROMPTS": "true",
         "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
         "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
-        # bq asks for an account all the same, unless it is handed a token.
+        # bq still requires an account, unless it has an access token.
         "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(folder / ACCESS_TOKEN_FILE),
-        # bq's own settings file, so that the person's is left alone.
+        # A settings file of its own, so that bq does not change the user's file.
         "BIGQUERYRC": str(folder / "bigqueryrc"),
     }

@@ -1,4 +1,4 @@
-"""Makes the declared resources in the local services, as `python -m deploy` makes them on the cloud."""
+"""Creates the declared resources in the local services, as ``python -m deploy`` does on Google Cloud."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from localcloud.scheduler.service import Scheduler
 from localcloud.storage.store import ObjectStore
 
 
-def make_buckets(declaration: Declaration, store: ObjectStore, *, project: str, location: str) -> None:
-    """Create the declared buckets that are not there yet."""
+def create_buckets(declaration: Declaration, store: ObjectStore, *, project: str, location: str) -> None:
+    """Create the declared buckets that do not exist."""
     for bucket in declaration.buckets.values():
         store.ensure_bucket(bucket.name_in(project), location=location.upper())
 
 
-def make_topics(declaration: Declaration, broker: Broker, *, project: str) -> None:
-    """Create the declared topics, and the subscriptions that hold what comes, where they are not there yet."""
+def create_topics(declaration: Declaration, broker: Broker, *, project: str) -> None:
+    """Create the declared topics, and the subscriptions that hold their messages, that do not exist."""
     for topic in declaration.topics.values():
         name = topic.path(project)
         broker.ensure_topic(name)
@@ -42,7 +42,7 @@ def make_topics(declaration: Declaration, broker: Broker, *, project: str) -> No
 def connect_triggers(
     declaration: Declaration, config: CloudConfig, eventarc: Eventarc, urls: Mapping[str, str]
 ) -> None:
-    """Lead the events that each function is declared to get to its URL."""
+    """Deliver the events of each function's trigger to its URL."""
     retry = retry_policy(declaration, config)
     for name, function in declaration.functions.items():
         url = urls[name]
@@ -54,13 +54,13 @@ def connect_triggers(
                 topic = declaration.topics[key].path(config.project)
                 eventarc.connect_topic(function.service, topic=topic, url=url, retry=retry)
             case HttpTrigger():
-                pass  # callers use its URL
+                pass  # Its callers use the URL.
 
 
-def make_schedules(
+def create_schedules(
     declaration: Declaration, config: CloudConfig, scheduler: Scheduler, urls: Mapping[str, str]
 ) -> None:
-    """Create the declared schedules' jobs."""
+    """Create the jobs of the declared schedules."""
     for schedule in declaration.schedules.values():
         scheduler.jobs.create(schedule_job(schedule, config, urls[schedule.function]))
 
@@ -84,14 +84,14 @@ def schedule_job(schedule: Schedule, config: CloudConfig, url: str) -> dict[str,
     }
 
 
-def make_sample_tables(bigquery: BigQuery) -> None:
-    """Fill the small tables that stand for public ones, where they are not there yet."""
+def create_sample_tables(bigquery: BigQuery) -> None:
+    """Create the sample tables that do not exist."""
     for sample in sample_tables():
         bigquery.seed_table(sample.table, sample.schema, sample.rows, location=sample.location)
 
 
 def retry_policy(declaration: Declaration, config: CloudConfig) -> RetryPolicy:
-    """Return the declared retry with the local cloud's shorter pauses; deliveries are counted as declared."""
+    """Return the declared retry policy, with the shorter delays of the local cloud."""
     return RetryPolicy(
         minimum_backoff_seconds=config.minimum_backoff_seconds,
         maximum_backoff_seconds=config.maximum_backoff_seconds,

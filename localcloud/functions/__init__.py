@@ -1,1 +1,1 @@
-"""The functions' processes, and the packages that they can import."""
+"""The processes of the functions, and the packages that they can import."""

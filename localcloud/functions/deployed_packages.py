@@ -1,7 +1,7 @@
-"""What a function can import: the packages that it is deployed with, and not the many more that the local cloud needs.
+"""Limits what a function can import to the packages that it is deployed with.
 
-A function that imports one of those would work here and fail in the cloud; and Google's clients import some of them
-wherever they are, which takes longer than all the rest of a function's start.
+The local cloud needs many more packages. A function that imports one of those would work here and fail on Google Cloud.
+Google's clients also import some of them if they are installed, which takes longer than the rest of a function's start.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 REQUIREMENTS = "requirements.txt"
 
-# The first argument is what is left out, then come functions-framework's own. A module that is None cannot be imported:
+# The first argument is a `LeftOut` as JSON; the others are those of functions-framework. A module that is None in
+# sys.modules cannot be imported:
 # https://docs.python.org/3/reference/import.html#the-module-cache
 LAUNCH = """\
 import json, runpy, sys, types
@@ -32,23 +33,24 @@ runpy.run_module("functions_framework", run_name="__main__", alter_sys=True)
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What a function does not find of this environment."""
+    """The installed modules that a function must not find."""
 
     absent: tuple[str, ...] = ()
-    """Top-level modules."""
+    """Top-level modules that cannot be imported."""
     overwritten: dict[str, str] = field(default_factory=dict)
-    """The folders of packages, by name, whose `__init__` is not the one that would be deployed: it is not run."""
+    """The folders of packages, by name, whose installed ``__init__`` does not run, because the deployed one is another."""
 
     def as_argument(self) -> str:
-        """Return what ``LAUNCH`` takes."""
+        """Return the first argument of ``LAUNCH``."""
         return json.dumps(asdict(self))
 
 
 @cache
 def left_out(source: Path) -> LeftOut:
-    """Return what a function that is deployed from ``source`` would not have: what its `requirements.txt` does not draw in.
+    """Return the modules that a function deployed from ``source`` would not have.
 
-    That is nothing if there is no such file. Of modules that several packages share, such as `google`, all are there.
+    These are the modules of packages that its ``requirements.txt`` does not need, not even indirectly. Without this file
+    no module is left out. Namespaces that several packages share, such as ``google``, are not divided.
     """
     requirements = source / REQUIREMENTS
     if not requirements.exists():
@@ -66,7 +68,7 @@ def left_out(source: Path) -> LeftOut:
 
 
 def _with_dependencies(requirements: list[Requirement]) -> dict[NormalizedName, Distribution]:
-    """Return the packages that ``requirements`` ask for, and those that these need in turn."""
+    """Return the packages that ``requirements`` name, with all their dependencies."""
     todo = list(requirements)
     asked: set[tuple[NormalizedName, frozenset[str]]] = set()
     found: dict[NormalizedName, Distribution] = {}
@@ -79,7 +81,7 @@ def _with_dependencies(requirements: list[Requirement]) -> dict[NormalizedName, 
         try:
             found[name] = distribution(name)
         except PackageNotFoundError:
-            # Whoever imports it will be told.
+            # A function that imports it fails with an ImportError that names it.
             continue
         environments = [{"extra": extra} for extra in ("", *requirement.extras)]
         todo += [
@@ -91,9 +93,9 @@ def _with_dependencies(requirements: list[Requirement]) -> dict[NormalizedName, 
 
 
 def _overwritten(deployed: dict[NormalizedName, Distribution], others: set[NormalizedName]) -> dict[str, str]:
-    """Return the packages of which one of ``deployed`` and one of ``others`` bring an `__init__`.
+    """Return the folders of Python packages whose ``__init__`` is in one of ``deployed`` and in one of ``others``.
 
-    Whichever was installed last stands there: functions-framework brings a small `google.cloud.functions`, and
+    The one that was installed last is on disk: functions-framework has a small ``google.cloud.functions``, and
     google-cloud-functions a large one.
     """
     theirs = {path for name in others for path in _initial_files(distribution(name))}

@@ -1,8 +1,9 @@
-"""Cleans up after a local cloud that was itself killed: run as a process of its own, outliving it for a moment.
+"""Cleans up after a local cloud, even if that was killed: it runs in a separate process.
 
-Its standard input is a pipe from the local cloud, with a line for every process group that starts (``+123``) and ends
-(``-123``) and every folder to remove (``/path``). The pipe ends when the local cloud does, however it does: then what
-is left is killed and removed. It stands alone and imports nothing of the project, so that it starts in an instant.
+Its standard input is a pipe from the local cloud, with a line for every process group that starts (``+123``) or ends
+(``-123``) and for every folder to remove (``/path``). The pipe closes when the local cloud ends for any reason. Then the
+remaining process groups are killed and the folders are removed. The script imports nothing of the project, so that it
+starts quickly.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ class Janitor:
     """The local cloud's end of the pipe."""
 
     def __init__(self) -> None:
+        """Start the process."""
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(Path(__file__))],
             stdin=subprocess.PIPE,
@@ -30,37 +32,37 @@ class Janitor:
         self._pipe: IO[str] = self._process.stdin  # type: ignore[assignment]
 
     def started(self, group: int) -> None:
-        """Kill the process group ``group`` if the local cloud ends before saying that it has ended."""
-        self._say(f"+{group}")
+        """Register the process group ``group``, which is killed if it still exists when the local cloud ends."""
+        self._write(f"+{group}")
 
     def ended(self, group: int) -> None:
-        """Forget the process group ``group``: its number may soon be another's."""
-        self._say(f"-{group}")
+        """Unregister the process group ``group``: its number may be used again."""
+        self._write(f"-{group}")
 
     def remove(self, folder: Path) -> None:
         """Remove ``folder`` when the local cloud has ended."""
-        self._say(str(folder))
+        self._write(str(folder))
 
     def close(self) -> None:
-        """Have everything that is left cleaned up now, and wait for it."""
+        """Clean up now, and wait until that is done."""
         self._pipe.close()
         self._process.wait()
 
-    def _say(self, line: str) -> None:
+    def _write(self, line: str) -> None:
         self._pipe.write(f"{line}\n")
         self._pipe.flush()
 
 
 def clean_up(lines: IO[str]) -> None:
-    """Follow ``lines`` to their end, then kill and remove what they left behind."""
+    """Read ``lines`` to the end, then kill the remaining process groups and remove the folders."""
     groups: set[int] = set()
     folders: list[str] = []
     for line in lines:
         match line[0], line[1:].strip():
-            case "+", group:
-                groups.add(int(group))
-            case "-", group:
-                groups.discard(int(group))
+            case "+", number:
+                groups.add(int(number))
+            case "-", number:
+                groups.discard(int(number))
             case _:
                 folders.append(line.strip())
     for group in groups:

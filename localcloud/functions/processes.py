@@ -1,4 +1,4 @@
-"""Runs each function in a functions-framework process of its own, as deployed, and starts one that dies again."""
+"""Runs each function in its own functions-framework process, as deployed, and restarts a process that ends."""
 
 from __future__ import annotations
 
@@ -19,34 +19,44 @@ from localcloud.functions.deployed_packages import LAUNCH, left_out
 from localcloud.functions.janitor import Janitor
 
 START_TIMEOUT_SECONDS = 60
-# gunicorn takes seconds to end by itself, long after its last answer.
+# gunicorn needs several seconds to exit after its last response.
 STOP_TIMEOUT_SECONDS = 1
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10
 LOG_LINES_SHOWN = 30
 
-# What a process needs of the machine, whatever it runs; everything else a function is given by name.
+# Variables of this process that a function inherits. It gets all others explicitly.
 INHERITED_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "VIRTUAL_ENV")
 # functions-framework serves with one gunicorn worker of 4 threads for each CPU; a deployed function has one CPU.
 SERVER_VARIABLES = {"WORKERS": "1", "THREADS": "4", "PYTHONUNBUFFERED": "1"}
 
 
 class FunctionStartError(RuntimeError):
-    """A function's process ended, or did not answer, before it was ready; the message ends with its last log lines."""
+    """A function's process ended, or did not answer in time; the message ends with its last log lines."""
 
 
 class FunctionProcess:
-    """One function: a port that stays the same, and whichever process serves it at the moment."""
+    """One function: a port that does not change, and the process that serves it now."""
 
     def __init__(
         self, name: str, function: Function, *, source: Path, data_dir: Path, clock: Clock, janitor: Janitor
     ) -> None:
+        """Reserve a port.
+
+        Args:
+            name: The entry point.
+            function: The declared function.
+            source: The folder with main.py.
+            data_dir: The folder for logs and home folders.
+            clock: Times the delays between restarts.
+            janitor: Kills the process if the local cloud is killed.
+        """
         self.name = name
         self.function = function
         self.log = data_dir / "logs" / f"{name}.log"
         self._source = source
         self._left_out = left_out(source).as_argument()
-        # A home of its own: nothing of the person's own Google configuration can reach the function.
+        # A separate home folder, so that the function cannot read the user's Google configuration.
         self._home = data_dir / "home" / name
         self._clock = clock
         self._janitor = janitor
@@ -61,12 +71,12 @@ class FunctionProcess:
 
     @property
     def url(self) -> str:
-        """Where the function is called."""
+        """The URL of the function."""
         return f"http://{HOST}:{self._port.number}"
 
     @property
     def pid(self) -> int | None:
-        """The process that leads the function's group (gunicorn's master), while there is one."""
+        """The leader of the function's process group (gunicorn's master); None if no process runs."""
         process = self._process
         return process.pid if process is not None and process.returncode is None else None
 
@@ -87,9 +97,13 @@ class FunctionProcess:
         self._thread.start()
 
     def wait_until_ready(self, timeout: float = START_TIMEOUT_SECONDS) -> None:
-        """Wait at most ``timeout`` seconds until the function answers.
+        """Wait until the function answers.
 
-        Raises ``FunctionStartError`` with the last lines of its log if it ends first or does not answer in time.
+        Args:
+            timeout: The longest wait in seconds.
+
+        Raises:
+            FunctionStartError: The process ended, or the function did not answer in time.
         """
         with self._settled:
             self._settled.wait_for(lambda: self._ready or self._gave_up, timeout)
@@ -97,7 +111,7 @@ class FunctionProcess:
                 raise FunctionStartError(f"Function {self.name} did not start:\n{self.last_log_lines()}")
 
     def kill(self) -> None:
-        """End the function's processes as a crash of its container would: with SIGKILL, whatever they are doing."""
+        """Kill the function's processes with SIGKILL, like a crash of its container; they are restarted."""
         pid = self.pid
         if pid is not None:
             with self._settled:
@@ -105,7 +119,7 @@ class FunctionProcess:
             _signal_group(pid, signal.SIGKILL)
 
     def stop(self) -> None:
-        """Ask the processes to end, end them if they do not, and start none again."""
+        """Terminate the processes, kill them if they do not exit, and do not restart them."""
         self._stopping.set()
         if (pid := self.pid) is not None:
             _signal_group(pid, signal.SIGTERM)
@@ -117,7 +131,7 @@ class FunctionProcess:
         self._port.release()
 
     def last_log_lines(self, count: int = LOG_LINES_SHOWN) -> str:
-        """Return the last ``count`` lines that the function wrote."""
+        """Return the last ``count`` lines of the function's log."""
         if not self.log.exists():
             return "(nothing was logged)"
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
@@ -126,13 +140,13 @@ class FunctionProcess:
         pause = FIRST_PAUSE_SECONDS
         while not self._stopping.is_set():
             answered = self._run_once()
-            # One that served and died is started again at once; one that cannot start is given more and more time.
+            # A process that served is restarted at once. The delay grows while the function cannot start.
             pause = FIRST_PAUSE_SECONDS if answered else min(pause * 2, LONGEST_PAUSE_SECONDS)
             if not answered:
                 self._clock.wait(self._stopping, pause)
 
     def _run_once(self) -> bool:
-        """Run one process to its end; return whether it ever answered."""
+        """Run one process until it exits; return whether it answered."""
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 [
@@ -162,7 +176,7 @@ class FunctionProcess:
         process.wait()
         with self._settled:
             self._ready = False
-        # Workers whose master was killed end by themselves, but not at once.
+        # The workers of a killed master exit too, but not at once.
         _signal_group(process.pid, signal.SIGKILL)
         self._janitor.ended(process.pid)
         return answered
@@ -182,35 +196,36 @@ class Functions:
     def __init__(
         self, functions: Mapping[str, Function], *, source: Path, data_dir: Path, clock: Clock, janitor: Janitor
     ) -> None:
+        """Reserve a port for each of ``functions``; ``FunctionProcess`` describes the other arguments."""
         self.processes: dict[str, FunctionProcess] = {
             name: FunctionProcess(name, function, source=source, data_dir=data_dir, clock=clock, janitor=janitor)
             for name, function in functions.items()
         }
 
     def urls(self) -> dict[str, str]:
-        """Return where each function is called; known before they run."""
+        """Return the URL of each function; the URLs are known before the functions run."""
         return {name: process.url for name, process in self.processes.items()}
 
     def pids(self) -> dict[str, int]:
-        """Return the process that leads each running function's group."""
+        """Return the leader of each running function's process group."""
         return {name: process.pid for name, process in self.processes.items() if process.pid is not None}
 
     def start(self, environment: Mapping[str, str]) -> None:
-        """Start all with ``environment``, side by side, and return at once."""
+        """Start all functions with ``environment`` at the same time, and return at once."""
         for process in self.processes.values():
             process.start(environment)
 
     def wait_until_ready(self) -> None:
-        """Wait until all answer. Raises ``FunctionStartError`` if one does not."""
+        """Wait until all functions answer; raise ``FunctionStartError`` if one does not."""
         for process in self.processes.values():
             process.wait_until_ready()
 
     def kill(self, name: str) -> None:
-        """End the processes of the function ``name`` with SIGKILL; they are started again."""
+        """Kill the processes of the function ``name`` with SIGKILL; they are restarted."""
         self.processes[name].kill()
 
     def stop(self) -> None:
-        """Stop all, side by side."""
+        """Stop all functions at the same time."""
         stopping = [threading.Thread(target=process.stop) for process in self.processes.values()]
         for thread in stopping:
             thread.start()
@@ -219,7 +234,10 @@ class Functions:
 
 
 def _answers(port: int) -> bool:
-    """Return whether an HTTP server answers on ``port``, by a path that functions-framework keeps from functions."""
+    """Return whether an HTTP server answers on ``port``.
+
+    functions-framework answers this path itself, so the function is not called.
+    """
     connection = http.client.HTTPConnection(HOST, port, timeout=5)
     try:
         connection.request("HEAD", "/robots.txt")

@@ -1,1 +1,1 @@
-"""Measurements, each as a ratio within one run: `python -m benchmarks [NAME ...]`, a table at the end."""
+"""Measurements, each compared with another one of the same run: ``python -m benchmarks [NAME ...]``."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...]`: measures all, or the named ones, and prints one table; 1 if a limit is broken."""
+"""``python -m benchmarks [NAME ...]``: runs all benchmarks, or the named ones, and prints one table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.figures import Figure
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark; its module is only imported when it is measured."""
+    """A benchmark; its module is imported only when it runs."""
 
     module: str
     measures: str
@@ -33,40 +33,40 @@ BENCHMARKS = {
     "load": Benchmark(
         "benchmarks.load",
         "the whole chain with 200 models, 2,000 messages and 1,000 running jobs",
-        "each done and told once; at most 40 calls for a tick of the poller over the running jobs",
+        "each done once, with one event; at most 40 calls for a tick of the poller over the running jobs",
     ),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; return the process's exit code."""
+    """Run benchmarks and print their table; return 1 if a limit is exceeded, and 0 otherwise."""
     names = _parser().parse_args(arguments).names
     figures: list[Figure] = []
     for name in names or BENCHMARKS:
         figures += import_module(BENCHMARKS[name].module).measure()
-    table = Table("benchmark", "what", "figure", "against", "limit", "kept")
+    table = Table("benchmark", "measurement", "result", "compared with", "limit", "met")
     for figure in figures:
-        kept = {True: "yes", False: "NO", None: ""}[figure.holds]
-        table.add_row(figure.benchmark, figure.what, figure.value, figure.against, figure.limit, kept)
+        met = {True: "yes", False: "NO", None: ""}[figure.meets_limit]
+        table.add_row(figure.benchmark, figure.name, figure.value, figure.comparison, figure.limit, met)
     Console(width=None if sys.stdout.isatty() else 180).print(table)
-    return int(any(figure.holds is False for figure in figures))
+    return int(any(figure.meets_limit is False for figure in figures))
 
 
 def _parser() -> argparse.ArgumentParser:
-    told = [f"  {name}: {each.measures}\n    limits: {each.limits}" for name, each in BENCHMARKS.items()]
+    benchmarks = [f"  {name}: {each.measures}\n    limits: {each.limits}" for name, each in BENCHMARKS.items()]
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measures on a local cloud of its own and prints one table; ends with 1 if a limit is broken.",
-        epilog="\n".join(["benchmarks:", *told]),
+        description="Run benchmarks on a new local cloud and print one table. The exit code is 1 if a limit is exceeded.",
+        epilog="\n".join(["benchmarks:", *benchmarks]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", type=_name, metavar="NAME", help="what to measure (all)")
+    parser.add_argument("names", nargs="*", type=_name, metavar="NAME", help="a benchmark (default: all)")
     return parser
 
 
 def _name(text: str) -> str:
     if text not in BENCHMARKS:
-        raise argparse.ArgumentTypeError(f"there is no benchmark {text}; there are {', '.join(BENCHMARKS)}")
+        raise argparse.ArgumentTypeError(f"there is no benchmark {text}; there are: {', '.join(BENCHMARKS)}")
     return text
 
 

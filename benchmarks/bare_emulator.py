@@ -1,4 +1,4 @@
-"""bqemulator alone, as released, to measure what the layer in front of it adds: `python -m benchmarks.bare_emulator FILE`."""
+"""Serves bqemulator alone, for comparison: ``python -m benchmarks.bare_emulator FILE``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from duckdb_extensions import import_extension
 
 
 async def serve(port_file: Path) -> None:
-    """Serve until killed, and write the port to ``port_file`` once it answers."""
+    """Serve until killed; write the port to ``port_file`` once the server answers."""
     server = EmulatorServer(Settings(rest_port=0, grpc_port=0, log_level=LogLevel.ERROR))
     await server.start()
     port_file.write_text(str(server.rest_port))

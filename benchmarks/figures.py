@@ -1,4 +1,4 @@
-"""What benchmarks give, and how they take it: alternating runs, medians, limits."""
+"""The results of benchmarks, and their measurement as medians of alternating runs."""
 
 from __future__ import annotations
 
@@ -10,26 +10,35 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table."""
+    """One row of the table."""
 
     benchmark: str
-    what: str
+    name: str
     value: str
-    against: str
-    """What it is compared with, in the same run."""
+    comparison: str
+    """Another measurement of the same run."""
     limit: str
-    holds: bool | None
-    """Whether the limit is kept; None if there is none."""
+    meets_limit: bool | None
+    """Whether the value meets the limit; None if there is no limit."""
 
 
-def medians(ways: Mapping[str, Callable[[], None]], runs: int, *, warm_up: int = 1) -> dict[str, float]:
-    """Run every way ``runs`` times, taking turns, and return the median seconds of each."""
+def median_seconds(functions: Mapping[str, Callable[[], None]], runs: int, *, warm_up: int = 1) -> dict[str, float]:
+    """Measure functions by turns.
+
+    Args:
+        functions: The functions by name.
+        runs: How often to measure each of them.
+        warm_up: How often to run each of them before.
+
+    Returns:
+        The median seconds of each function.
+    """
     for _ in range(warm_up):
-        for run in ways.values():
+        for run in functions.values():
             run()
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(runs):
-        for name, run in ways.items():
+        for name, run in functions.items():
             started = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - started)

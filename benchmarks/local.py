@@ -1,4 +1,4 @@
-"""A local cloud in a process of its own, for whoever measures it."""
+"""A local cloud in a separate process, for measurements."""
 
 from __future__ import annotations
 
@@ -22,14 +22,18 @@ MEGABYTE = 1024 * 1024
 
 @dataclass(frozen=True)
 class Running:
-    """A local cloud that runs; its variables are this process's as well."""
+    """A running local cloud, whose variables are set in this process."""
 
     pid: int
     environment: dict[str, str]
 
     @contextmanager
     def peak_memory(self) -> Iterator[list[float]]:
-        """Give a list that holds, after the block, the most memory in MB that the process had within it."""
+        """Measure the memory of the local cloud within the block.
+
+        Yields:
+            A list with one number, which is the peak in MB after the block.
+        """
         process, ended, peak = psutil.Process(self.pid), threading.Event(), [0.0]
 
         def watch() -> None:
@@ -47,7 +51,7 @@ class Running:
 
 @contextmanager
 def local_cloud(*options: str) -> Iterator[Running]:
-    """Start a local cloud, put its variables into this process's environment, and stop it afterwards."""
+    """Run a local cloud within the block, with its variables in the environment of this process."""
     with tempfile.TemporaryDirectory() as folder:
         env_file = Path(folder) / "env"
         command = [sys.executable, "-m", "localcloud", "start", "--env-file", str(env_file), *options]

@@ -1,4 +1,4 @@
-"""ML.PREDICT against the same runtime called directly, its memory, and what the layer adds to a small query."""
+"""ML.PREDICT compared with its runtime, its memory, and a small query compared with bqemulator alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage
 
-from benchmarks.figures import Figure, medians
+from benchmarks.figures import Figure, median_seconds
 from benchmarks.local import Running, local_cloud
 from examples.train_classifier import saved_model
 
@@ -26,14 +26,14 @@ ROWS = 1_000_000
 BATCH = 8_192
 RUNS = 5
 FEATURES = 32
-# Units in each of two hidden layers. The small network costs so little that reading and writing its rows show.
+# Units in each of two hidden layers. The small network is so fast that reading and writing the rows dominates.
 HIDDEN, HIDDEN_SMALL = 1024, 256
 DATASET = "bench"
 SMALL_QUERIES = 300
 
 
 def measure() -> list[Figure]:
-    """Return the figures of issue 3: rates, memory, round trip."""
+    """Measure rates, memory and the round trip of a query."""
     with local_cloud("--no-functions") as cloud:
         client = bigquery.Client()
         client.create_dataset(DATASET, exists_ok=True)
@@ -41,7 +41,7 @@ def measure() -> list[Figure]:
         figures = _rates("text classifier", client, *_classifier(client, bucket))
         figures += _rates("ONNX network", client, *_network(client, bucket, HIDDEN))
         small = _rates("small ONNX network", client, *_network(client, bucket, HIDDEN_SMALL))
-        figures += [replace(figure, limit="", holds=None) for figure in small]
+        figures += [replace(figure, limit="", meets_limit=None) for figure in small]
         figures += _memory(client, cloud)
         figures += _round_trip(client)
     return figures
@@ -50,9 +50,15 @@ def measure() -> list[Figure]:
 def _rates(
     name: str, client: bigquery.Client, model: str, source: str, columns: str, direct: Callable[[], None]
 ) -> list[Figure]:
-    """Return the rates of three ways to predict, against the runtime called directly on the same data.
+    """Compare the rates of three kinds of query with the runtime called directly on the same data.
 
-    ``columns`` are what is written: the model's output first, and behind it what tells the row.
+    Args:
+        name: The name in the table.
+        client: BigQuery of the local cloud.
+        model: The name of the model.
+        source: The query for its input.
+        columns: The columns to write: the output of the model first, then a key of the row.
+        direct: Calls the runtime.
     """
     predict = f"ML.PREDICT(MODEL {DATASET}.{model}, ({source}))"
     output = bigquery.QueryJobConfig(destination=f"{client.project}.{DATASET}.out", write_disposition="WRITE_TRUNCATE")
@@ -66,13 +72,13 @@ def _rates(
             f"SELECT COUNT(*), SUM(ARRAY_LENGTH({columns.split(',')[0]})) FROM predictions",
         ),
     }
-    taken = medians(ways, RUNS)
+    taken = median_seconds(ways, RUNS)
     limits = {"create": 0.9, "destination": 0.9, "elsewhere": 0.5}
-    told = {"create": "CREATE TABLE AS", "destination": "destination table", "elsewhere": "in a CTE, aggregated"}
+    titles = {"create": "CREATE TABLE AS", "destination": "destination table", "elsewhere": "in a CTE, aggregated"}
     return [
         Figure(
             "ml",
-            f"{name}: {told[way]}, {ROWS:,} rows",
+            f"{name}: {titles[way]}, {ROWS:,} rows",
             f"{ROWS / taken[way] / 1e6:.2f} M rows/s",
             f"direct {ROWS / taken['direct'] / 1e6:.2f} M rows/s: ratio {taken['direct'] / taken[way]:.2f}",
             f">= {limit}",
@@ -109,7 +115,12 @@ def _classifier(client: bigquery.Client, bucket: storage.Bucket) -> tuple[str, s
         for start in range(0, ROWS, BATCH):
             serve(input=tf.constant(titles[start : start + BATCH]))["dense_1"].numpy()
 
-    return "classifier", f"SELECT title AS input FROM {DATASET}.titles", "dense_1, input", _kept(direct, loaded)
+    return (
+        "classifier",
+        f"SELECT title AS input FROM {DATASET}.titles",
+        "dense_1, input",
+        _with_references(direct, loaded),
+    )
 
 
 def _network(client: bigquery.Client, bucket: storage.Bucket, hidden: int) -> tuple[str, str, str, Callable[[], None]]:
@@ -169,7 +180,7 @@ def _round_trip(client: bigquery.Client) -> list[Figure]:
             while not port_file.exists():
                 time.sleep(0.05)
             options = ClientOptions(api_endpoint=f"http://127.0.0.1:{port_file.read_text()}")
-            bare = bigquery.Client("bench", credentials=AnonymousCredentials(), client_options=options)  # type: ignore[no-untyped-call]
+            bare = bigquery.Client("bench", credentials=AnonymousCredentials(), client_options=options)
             taken: dict[str, list[float]] = {"layer": [], "bare": []}
             for _ in range(SMALL_QUERIES):
                 for name, each in (("layer", client), ("bare", bare)):
@@ -191,7 +202,7 @@ def _round_trip(client: bigquery.Client) -> list[Figure]:
 
 
 def _onnx_network(hidden: int) -> bytes:
-    """Return a network of three layers, in an opset that BigQuery's runtime takes."""
+    """Return a network of three layers, in an opset that BigQuery supports."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -221,14 +232,14 @@ def _onnx_network(hidden: int) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _kept(run: Callable[[], None], *needed: Any) -> Callable[[], None]:
-    """Return ``run``, which keeps what it needs alive: a signature does not hold its SavedModel."""
+def _with_references(run: Callable[[], None], *needed: Any) -> Callable[[], None]:
+    """Return ``run`` with references to the objects that it needs: a signature does not keep its SavedModel alive."""
 
-    def kept() -> None:
+    def run_with_references() -> None:
         assert needed
         run()
 
-    return kept
+    return run_with_references
 
 
 def _run(client: bigquery.Client, sql: str, config: bigquery.QueryJobConfig | None = None) -> None:

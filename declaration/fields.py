@@ -63,9 +63,7 @@ Resource = Annotated[
     str,
     text(r"[a-z][a-z0-9-]{2,62}", "a name of 3 to 63 lowercase letters, digits and hyphens that starts with a letter"),
 ]
-BucketName = Annotated[
-    str, text(r"[a-z0-9{][a-z0-9{}._-]+", "the name of a bucket, in which {project} stands for the project")
-]
+BucketName = Annotated[str, text(r"[a-z0-9{][a-z0-9{}._-]+", "the name of a bucket, which may contain {project}")]
 AccountId = Annotated[
     str,
     text(

@@ -69,7 +69,7 @@ class Bucket(Model):
     """A bucket."""
 
     name: BucketName
-    """Its name, in which ``{project}`` stands for the project."""
+    """Its name, in which ``{project}`` is replaced by the project."""
     env: Variable
     """The variable that gives the functions its name."""
     soft_delete_seconds: Annotated[int, number(0, 90 * 86400)] | None = None

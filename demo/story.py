@@ -207,7 +207,7 @@ def _schedule(stage: Stage, world: World) -> None:
     with stage.working("The job runs now, for the second time") as report:
         second = world.wait_for("the repeated prediction", _is_about(NIGHTLY), report, after=seen)
     if (first.id, first.job) != (second.id, second.job):
-        raise StoryError(f"The repeated message made a second prediction: {second.job} after {first.job}.")
+        raise StoryError(f"The repeated message led to a second prediction: {second.job} after {first.job}.")
     stage.say(
         f"Two messages, one job, {first.data['rows_written']} rows: the repeat leads to the same event with the same ce-id."
     )

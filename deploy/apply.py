@@ -20,12 +20,12 @@ class CommandFailedError(RuntimeError):
 
 
 class Cloud:
-    """Runs gcloud commands, and each question at most once."""
+    """Runs gcloud commands, and each lookup at most once."""
 
-    def __init__(self, questions: Mapping[str, Words]) -> None:
-        """Use ``questions``, commands by the name of their answer."""
-        self._questions = questions
-        self._answers: dict[str, str] = {}
+    def __init__(self, lookups: Mapping[str, Words]) -> None:
+        """Use ``lookups``, commands by the name of their placeholder."""
+        self._lookups = lookups
+        self._values: dict[str, str] = {}
 
     def run(self, words: Words) -> str:
         """Run a command and return its output; raise ``CommandFailedError`` if it fails."""
@@ -40,11 +40,11 @@ class Cloud:
 
     def _run(self, words: Words) -> subprocess.CompletedProcess[str]:
         for name in placeholders(words):
-            if name not in self._answers:
-                self._answers[name] = self.run(self._questions[name])
+            if name not in self._values:
+                self._values[name] = self.run(self._lookups[name])
         # Without input gcloud fails with a message in place of waiting for an answer.
         return subprocess.run(
-            fill(words, self._answers), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            fill(words, self._values), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
 
 
@@ -56,7 +56,7 @@ def apply(plan: Plan) -> None:
     Raises:
         CommandFailedError: A command failed; the steps after it did not run.
     """
-    cloud = Cloud(plan.questions)
+    cloud = Cloud(plan.lookups)
     for step in plan.steps:
         print(f"{step.about}: {_create(cloud, step)}", flush=True)
 
@@ -82,7 +82,7 @@ def destroy(plan: Plan, *, with_data: bool) -> list[str]:
     Returns:
         A message for each resource that could not be deleted.
     """
-    cloud = Cloud(plan.questions)
+    cloud = Cloud(plan.lookups)
     failures = []
     for step in reversed(plan.steps):
         if not step.delete:

@@ -66,7 +66,7 @@ def _callers(declaration: Declaration) -> dict[str, Any]:
     planner = Planner(declaration, PROJECT)
     functions = {planner.function(name) for name in declaration.functions}
     others = [step for step in planner.deployment() if step not in functions]
-    script = "\n".join(["set -euo pipefail", *shell_lines(others, planner.questions())]) + "\n"
+    script = "\n".join(["set -euo pipefail", *shell_lines(others, planner.lookups())]) + "\n"
     return {
         "id": "callers-retry-schedules",
         "name": GCLOUD_IMAGE,

@@ -54,7 +54,7 @@ class Planner:
 
     def plan(self) -> Plan:
         """Return foundation and deployment."""
-        return Plan((*self.foundation(), *self.deployment()), self.questions())
+        return Plan((*self.foundation(), *self.deployment()), self.lookups())
 
     def foundation(self) -> Iterator[Step]:
         """Yield the steps that an owner of the project runs once."""
@@ -82,24 +82,24 @@ class Planner:
         for key, schedule in self.declaration.schedules.items():
             yield self._schedule(key, schedule)
 
-    def questions(self) -> dict[str, Words]:
+    def lookups(self) -> dict[str, Words]:
         """Return the commands that find out names that Google Cloud chooses, by the placeholder in the steps."""
-        questions = {
+        lookups = {
             "PROJECT_NUMBER": self._gcloud("projects", "describe", self.project, "--format=value(projectNumber)"),
             "STORAGE_AGENT": self._gcloud("storage", "service-agent"),
         }
         for name, function in self.declaration.functions.items():
             describe = self._gcloud("functions", "describe", function.service, "--v2", self._region)
-            questions[_variable(name, "URL")] = (*describe, "--format=value(serviceConfig.uri)")
-            questions[_variable(name, "TRIGGER")] = (*describe, "--format=value(eventTrigger.trigger)")
-            questions[_variable(name, "SUBSCRIPTION")] = self._gcloud(
+            lookups[_variable(name, "URL")] = (*describe, "--format=value(serviceConfig.uri)")
+            lookups[_variable(name, "TRIGGER")] = (*describe, "--format=value(eventTrigger.trigger)")
+            lookups[_variable(name, "SUBSCRIPTION")] = self._gcloud(
                 "eventarc",
                 "triggers",
                 "describe",
                 f"${{{_variable(name, 'TRIGGER')}}}",
                 "--format=value(transport.pubsub.subscription)",
             )
-        return questions
+        return lookups
 
     def function(self, name: str) -> Step:
         """Return the step that deploys the function ``name`` with its trigger.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 Words = tuple[str, ...]
-"""A command and its arguments. ``${NAME}`` is a placeholder for the answer to the question of that name."""
+"""A command and its arguments. ``${NAME}`` is a placeholder for the output of the lookup of that name."""
 
 _PLACEHOLDER = re.compile(r"\${([A-Z_]+)}")
 _WIDTH = 100
@@ -37,13 +37,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in their order, and the questions whose answers they use.
+    """Steps in their order, and the lookups that they use.
 
-    A question is a command that prints its answer; its key is the name of the placeholder.
+    A lookup is a command that prints a name that Google Cloud chooses. Its key is the name of the placeholder.
     """
 
     steps: tuple[Step, ...]
-    questions: Mapping[str, Words]
+    lookups: Mapping[str, Words]
 
 
 def placeholders(words: Words) -> Iterator[str]:
@@ -52,23 +52,23 @@ def placeholders(words: Words) -> Iterator[str]:
         yield from _PLACEHOLDER.findall(word)
 
 
-def fill(words: Words, answers: Mapping[str, str]) -> Words:
-    """Return ``words`` with the answers in place of the placeholders."""
-    return tuple(_PLACEHOLDER.sub(lambda found: answers[found[1]], word) for word in words)
+def fill(words: Words, values: Mapping[str, str]) -> Words:
+    """Return ``words`` with ``values`` in place of the placeholders."""
+    return tuple(_PLACEHOLDER.sub(lambda found: values[found[1]], word) for word in words)
 
 
 def shell_script(plan: Plan) -> str:
     """Return ``plan`` as a Bash script with the same effect as ``apply``."""
-    return "\n".join(["#!/usr/bin/env bash", "set -euo pipefail", *shell_lines(plan.steps, plan.questions)]) + "\n"
+    return "\n".join(["#!/usr/bin/env bash", "set -euo pipefail", *shell_lines(plan.steps, plan.lookups)]) + "\n"
 
 
-def shell_lines(steps: Iterable[Step], questions: Mapping[str, Words]) -> Iterator[str]:
-    """Yield the lines of a Bash script that runs ``steps``; each question is asked before its first use."""
-    asked: set[str] = set()
+def shell_lines(steps: Iterable[Step], lookups: Mapping[str, Words]) -> Iterator[str]:
+    """Yield the lines of a Bash script that runs ``steps``; each lookup runs once, before its first use."""
+    done: set[str] = set()
     for step in steps:
         yield ""
         yield f"# {step.about}"
-        yield from _ask((*step.create, *step.update), questions, asked)
+        yield from _look_up((*step.create, *step.update), lookups, done)
         if step.is_repeatable:
             yield shell_command(step.create)
         elif not step.update:
@@ -82,12 +82,12 @@ def shell_lines(steps: Iterable[Step], questions: Mapping[str, Words]) -> Iterat
             yield "fi"
 
 
-def _ask(words: Words, questions: Mapping[str, Words], asked: set[str]) -> Iterator[str]:
+def _look_up(words: Words, lookups: Mapping[str, Words], done: set[str]) -> Iterator[str]:
     for name in placeholders(words):
-        if name not in asked:
-            asked.add(name)
-            yield from _ask(questions[name], questions, asked)
-            yield f"{name}=$({shell_command(questions[name])})"
+        if name not in done:
+            done.add(name)
+            yield from _look_up(lookups[name], lookups, done)
+            yield f"{name}=$({shell_command(lookups[name])})"
 
 
 def _quietly(words: Words) -> str:

@@ -1,1 +1,1 @@
-"""What the demo and the tutorial start from: invented titles of three publishers, and a model that tells them apart."""
+"""Example data and models: invented titles of three publishers, and a model that tells the publishers apart."""

@@ -1,10 +1,10 @@
-"""Invents article titles in the manner of three publishers and writes them to ``titles.csv``.
+"""Invents article titles in the styles of three publishers and writes them to ``titles.csv``.
 
     python -m examples.make_titles
 
-No title is taken from anywhere, nor is any person, company or repository in them: every one is put together from the
-patterns and words below. The three manners overlap on purpose: all write about the same subjects, and one title in ten
-follows a pattern that any of the three could have used, so that a classifier can be good and never perfect.
+The titles are generated from the patterns and words below; no real title, person, company or repository is used. The
+three styles overlap on purpose: the subjects are the same, and one title in ten has a pattern that all publishers share.
+So a classifier can be good, but not perfect.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Title:
 
     title: str
     publisher: str
-    """The publisher in whose manner it is written; one of ``PUBLISHERS``."""
+    """The publisher whose style it has; one of ``PUBLISHERS``."""
 
 
-# What any of the three may write: nothing in these tells who it was.
+# Patterns of all publishers: they do not indicate one of them.
 SHARED_PATTERNS = (
     "How {subject} Changed {field}",
     "Why {subject} Still Matters in {field}",
@@ -210,12 +210,12 @@ _WORD_LISTS = {
 WORDS = {slot: tuple(words.split(", ")) for slot, words in _WORD_LISTS.items()}
 
 _SLOT = re.compile(r"{(\w+)}")
-# Some slots are another one's words: in lower case, or once more in the same title.
+# Slots that use the words of another slot: in lower case, or for a second word in the same title.
 _SAME_WORDS = {"subject_low": "subject", "place2": "place", "company2": "company"}
 
 
 def invent(publisher: str, chooser: random.Random) -> str:
-    """Return one title in the manner of ``publisher``."""
+    """Return one title in the style of ``publisher``."""
     shared = chooser.random() < SHARED_PATTERN_SHARE
     pattern = chooser.choice(SHARED_PATTERNS if shared else PATTERNS[publisher])
     used: set[str] = set()
@@ -231,7 +231,7 @@ def invent(publisher: str, chooser: random.Random) -> str:
 
 
 def endless_titles(seed: int) -> Iterator[Title]:
-    """Yield titles that never repeat, the publishers taking turns, the same ones for the same ``seed``."""
+    """Yield different titles, by turns for each publisher; the same ``seed`` gives the same titles."""
     chooser = random.Random(seed)
     seen: set[str] = set()
     while True:
@@ -244,7 +244,7 @@ def endless_titles(seed: int) -> Iterator[Title]:
 
 
 def make_rows() -> list[dict[str, str]]:
-    """Return the rows of ``titles.csv``: title, publisher, and split, which is train or heldout."""
+    """Return the rows of ``titles.csv``: title, publisher and split (``train`` or ``heldout``)."""
     chooser = random.Random(SEED + 1)
     return [
         {

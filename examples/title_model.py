@@ -1,9 +1,9 @@
-"""The text classifier itself: hashed words, their mean embedding, and two dense layers.
+"""The text classifier: hashed words, their mean embedding, and two dense layers.
 
     python -m examples.title_model FOLDER
 
-trains it and writes the SavedModel to FOLDER. Imports TensorFlow: ``train_classifier`` runs this in a process of its
-own, and only when there is something to train.
+trains it and writes the SavedModel to FOLDER. This module imports TensorFlow, so ``train_classifier`` runs it in a
+separate process, and only if the model has to be trained.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ LEARNING_RATE = 0.01
 SEED = 1
 
 
-class TitleModel(tf.Module):
-    """Tells which of several publishers a title is by."""
+class TitleModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types.
+    """Predicts the publisher of a title."""
 
     def __init__(self, classes: int) -> None:
+        """Create the variables of a model for ``classes`` publishers."""
         super().__init__(name="title_model")
         initial = tf.keras.initializers.GlorotUniform(seed=SEED)
         self.embedding = tf.Variable(initial((WORD_BUCKETS, EMBEDDING_SIZE)), name="embedding/embeddings")
@@ -39,34 +40,34 @@ class TitleModel(tf.Module):
         self.output_bias = tf.Variable(tf.zeros(classes), name="dense_1/bias")
 
     def logits(self, titles: tf.Tensor) -> tf.Tensor:
-        """Return the unscaled scores, of shape [titles, classes], of a string tensor of titles."""
-        # A colon or a slash tells as much as a word, so each becomes one.
+        """Return the logits, of shape [titles, classes], for a string tensor of titles."""
+        # A colon or a slash is as informative as a word, so each is treated as a word.
         spaced = tf.strings.regex_replace(tf.strings.lower(titles), "([[:punct:]])", r" \1 ")
         words = tf.strings.split(spaced)
         buckets = tf.strings.to_hash_bucket_fast(words.flat_values, WORD_BUCKETS)
         vectors = tf.gather(self.embedding, buckets)
         total = tf.math.unsorted_segment_sum(vectors, words.value_rowids(), words.nrows())
-        # A title without any word has no mean, and gets the zero vector.
+        # A title without words has no mean; it gets the zero vector.
         count = tf.cast(tf.maximum(words.row_lengths(), 1), tf.float32)
         hidden = tf.nn.relu(total / count[:, tf.newaxis] @ self.hidden_kernel + self.hidden_bias)
         return hidden @ self.output_kernel + self.output_bias
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="input")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="input")])  # type: ignore[untyped-decorator]
     def serve(self, input: tf.Tensor) -> dict[str, tf.Tensor]:  # noqa: A002 - the signature's input has this name
-        """Return the probabilities of each title's classes as ``dense_1``."""
+        """Return the probabilities of the classes for each title as ``dense_1``, of shape [titles, classes]."""
         return {"dense_1": tf.nn.softmax(self.logits(input))}
 
     def save(self, folder: Path) -> None:
-        """Write the model to ``folder`` as a SavedModel with the one signature ``serving_default``."""
+        """Write the model to ``folder`` as a SavedModel with the signature ``serving_default``."""
         tf.saved_model.save(self, str(folder), signatures={"serving_default": self.serve})
 
 
 def train(labelled_titles: Sequence[tuple[str, int]], *, classes: int) -> TitleModel:
-    """Return a model trained on (title, class) pairs; the same pairs give the same model on one machine."""
+    """Return a model trained on (title, class) pairs. On one machine, the same pairs give the same model."""
     model = TitleModel(classes)
     optimizer = tf.keras.optimizers.Adam(LEARNING_RATE)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def improve(titles: tf.Tensor, labels: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model.logits(titles))

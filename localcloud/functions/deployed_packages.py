@@ -70,14 +70,14 @@ def left_out(source: Path) -> LeftOut:
 def _with_dependencies(requirements: list[Requirement]) -> dict[NormalizedName, Distribution]:
     """Return the packages that ``requirements`` name, with all their dependencies."""
     todo = list(requirements)
-    asked: set[tuple[NormalizedName, frozenset[str]]] = set()
+    seen: set[tuple[NormalizedName, frozenset[str]]] = set()
     found: dict[NormalizedName, Distribution] = {}
     while todo:
         requirement = todo.pop()
         name = canonicalize_name(requirement.name)
-        if (name, frozenset(requirement.extras)) in asked:
+        if (name, frozenset(requirement.extras)) in seen:
             continue
-        asked.add((name, frozenset(requirement.extras)))
+        seen.add((name, frozenset(requirement.extras)))
         try:
             found[name] = distribution(name)
         except PackageNotFoundError:

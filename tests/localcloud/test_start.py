@@ -1,4 +1,4 @@
-"""`python -m localcloud` as a person runs it: start, what it leads to, what it keeps, and that it leaves nothing behind."""
+"""`python -m localcloud` as a user runs it: start, services, functions, restart and stop."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BATCH = {
 
 
 class Started:
-    """A local cloud in a process of its own, with the functions of tests/functions/small."""
+    """A local cloud in a separate process, with the functions of tests/sample_functions/small."""
 
     def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
         self.folder = folder
@@ -52,7 +52,7 @@ class Started:
         )
 
     def is_up(self) -> bool:
-        """Return whether the variables are written; fail if the process ended before."""
+        """Return whether the variables are written; fail if the process has ended."""
         assert self.process.poll() is None, self.process.communicate()[0]
         return self.env_file.exists()
 
@@ -74,7 +74,7 @@ class Started:
         return leaders + [worker for leader in leaders for worker in leader.children(recursive=True)]
 
     def kept(self, folder: str) -> list[Any]:
-        """Return what the functions kept in ``folder``."""
+        """Return the JSON objects that the functions wrote to ``folder``."""
         with variables(self.environment()):
             client = storage.Client()
             blobs = client.list_blobs(f"{PROJECT}-kept", prefix=f"{folder}/")
@@ -87,18 +87,18 @@ def have_ended(processes: list[psutil.Process]) -> bool:
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Started]]:
-    """Starts local clouds and waits for them; whatever still runs in the end is killed."""
-    made: list[Started] = []
+    """Starts local clouds and waits for them; those that still run at the end are killed."""
+    created_clouds: list[Started] = []
 
     def make(*arguments: str, wait: bool = True, **settings: str) -> Started:
         started = Started(tmp_path_factory.mktemp("start"), *arguments, **settings)
-        made.append(started)
+        created_clouds.append(started)
         if wait:
             wait_until(started.is_up)
         return started
 
     yield make
-    for started in made:
+    for started in created_clouds:
         if started.process.poll() is None:
             started.process.kill()
         started.process.communicate()
@@ -114,7 +114,7 @@ def started(start: Callable[..., Started], data_dir: Path) -> Started:
     return start("--data-dir", str(data_dir), "--set", "FAREWELL=bye", GREETING="good day")
 
 
-def test_the_variables_lead_to_everything(started: Started) -> None:
+def test_the_variables_have_the_addresses_of_all_services(started: Started) -> None:
     environment = started.environment()
     assert environment["GOOGLE_CLOUD_PROJECT"] == PROJECT
     assert environment["WATCHED_BUCKET"] == f"{PROJECT}-watched"
@@ -133,11 +133,11 @@ def test_the_variables_lead_to_everything(started: Started) -> None:
     assert described["functions"]["keep_call"]["url"] == environment["KEEP_CALL_URL"]
 
 
-def test_another_shell_is_led_to_it_too(started: Started) -> None:
+def test_env_prints_the_same_variables(started: Started) -> None:
     assert started.command("env").stdout == started.env_file.read_text()
 
 
-def test_an_upload_reaches_the_function_that_watches_the_bucket(started: Started) -> None:
+def test_an_upload_calls_the_function_of_the_bucket(started: Started) -> None:
     with variables(started.environment()):
         storage.Client().bucket(f"{PROJECT}-watched").blob("a folder/ä.txt").upload_from_string("x")
     [event] = wait_until(lambda: started.kept("objects"))
@@ -146,7 +146,7 @@ def test_an_upload_reaches_the_function_that_watches_the_bucket(started: Started
     assert event["data"]["size"] == "1"
 
 
-def test_a_message_reaches_the_function_that_watches_the_topic(started: Started) -> None:
+def test_a_message_calls_the_function_of_the_topic(started: Started) -> None:
     with variables(started.environment()):
         pubsub_v1.PublisherClient().publish(f"projects/{PROJECT}/topics/watched", b"hello", key="value").result(
             LAST_LIMIT
@@ -156,7 +156,7 @@ def test_a_message_reaches_the_function_that_watches_the_topic(started: Started)
     assert event["data"]["message"]["attributes"] == {"key": "value"}
 
 
-def test_the_schedule_can_be_run_now(started: Started) -> None:
+def test_a_schedule_can_be_run_by_a_request(started: Started) -> None:
     http = started.environment()["LOCALCLOUD_URL"]
     job = f"{http}/v1/projects/{PROJECT}/locations/us-central1/jobs/call"
     assert requests.get(job, timeout=LAST_LIMIT).json()["schedule"] == "0 0 1 1 *"
@@ -166,28 +166,28 @@ def test_the_schedule_can_be_run_now(started: Started) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "output"),
     [
         ("gcloud storage ls", f"gs://{PROJECT}-watched/"),
         ("bq ls --project_id bigquery-public-data", "hacker_news"),
     ],
 )
-def test_the_cloud_sdk_is_led_here_where_it_is_installed(started: Started, command: str, told: str) -> None:
+def test_the_cloud_sdk_uses_the_local_cloud_if_it_is_installed(started: Started, command: str, output: str) -> None:
     program, *arguments = command.split()
     if (path := shutil.which(program)) is not None:
         with variables(started.environment()):
             done = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=LAST_LIMIT)
         assert done.returncode == 0, done.stderr
-        assert told in done.stdout
+        assert output in done.stdout
 
 
-def test_a_path_of_no_service_is_not_found(started: Started) -> None:
+def test_a_path_without_a_service_is_not_found(started: Started) -> None:
     answer = requests.get(f"{started.environment()['LOCALCLOUD_URL']}/nowhere", timeout=LAST_LIMIT)
     assert answer.status_code == 404
     assert answer.json()["error"]["status"] == "NOT_FOUND"
 
 
-def test_what_was_there_is_there_after_a_restart(
+def test_data_and_jobs_are_kept_after_a_restart(
     started: Started, start: Callable[..., Started], data_dir: Path
 ) -> None:
     with variables(started.environment()):
@@ -195,7 +195,9 @@ def test_what_was_there_is_there_after_a_restart(
         job.result()
         pubsub_v1.PublisherClient().publish(f"projects/{PROJECT}/topics/dead", b"held").result(LAST_LIMIT)
     batches = f"/v1/projects/{PROJECT}/locations/us-central1/batchPredictionJobs"
-    asked = requests.post(f"{started.environment()['LOCALCLOUD_URL']}{batches}", json=BATCH, timeout=LAST_LIMIT).json()
+    created = requests.post(
+        f"{started.environment()['LOCALCLOUD_URL']}{batches}", json=BATCH, timeout=LAST_LIMIT
+    ).json()
     processes = started.function_processes()
     assert started.command("stop").returncode == 0
     assert started.process.wait(timeout=LAST_LIMIT) == 0
@@ -215,12 +217,12 @@ def test_what_was_there_is_there_after_a_restart(
     [batch] = requests.get(f"{again.environment()['LOCALCLOUD_URL']}{batches}", timeout=LAST_LIMIT).json()[
         "batchPredictionJobs"
     ]
-    assert (batch["name"], batch["createTime"]) == (asked["name"], asked["createTime"])
+    assert (batch["name"], batch["createTime"]) == (created["name"], created["createTime"])
     again.process.send_signal(signal.SIGINT)
     assert again.process.wait(timeout=LAST_LIMIT) == 0
 
 
-def test_a_killed_local_cloud_leaves_nothing_behind(start: Callable[..., Started]) -> None:
+def test_a_killed_local_cloud_leaves_no_process_and_no_folder(start: Callable[..., Started]) -> None:
     started = start()
     folder = Path(started.environment()["GOOGLE_APPLICATION_CREDENTIALS"]).parent
     processes = started.function_processes()
@@ -229,27 +231,26 @@ def test_a_killed_local_cloud_leaves_nothing_behind(start: Callable[..., Started
     wait_until(lambda: have_ended(processes) and not folder.exists())
 
 
-def test_it_does_not_start_on_a_taken_port(start: Callable[..., Started]) -> None:
+def test_it_does_not_start_on_a_port_that_is_in_use(start: Callable[..., Started]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         refused = start("--no-functions", "--port", str(taken.getsockname()[1]), wait=False)
-        told = refused.process.communicate(timeout=LAST_LIMIT)[0]
+        output = refused.process.communicate(timeout=LAST_LIMIT)[0]
     assert refused.process.returncode == 1
-    assert "The local cloud did not start" in told
+    assert "The local cloud did not start" in output
     assert not refused.env_file.exists()
 
 
-def test_it_does_not_start_with_a_declaration_that_cannot_be_meant(
-    start: Callable[..., Started], tmp_path: Path
-) -> None:
+def test_it_does_not_start_with_a_wrong_declaration(start: Callable[..., Started], tmp_path: Path) -> None:
     wrong = (SMALL / "deploy" / "functions.yaml").read_text().replace("topic: watched", "topic: wacthed")
     (tmp_path / "wrong.yaml").write_text(wrong)
     refused = start("--declaration", str(tmp_path / "wrong.yaml"), wait=False)
-    told = refused.process.communicate(timeout=LAST_LIMIT)[0]
+    output = refused.process.communicate(timeout=LAST_LIMIT)[0]
     assert refused.process.returncode == 1
     assert (
-        "wrong.yaml, line 31: functions.keep_message.trigger.topic names wacthed, which is not a declared topic" in told
+        "wrong.yaml, line 31: functions.keep_message.trigger.topic names wacthed, which is not a declared topic"
+        in output
     )
 
 

@@ -1,4 +1,4 @@
-"""The titles are what their generator makes; the classifier is trained once and tells their publishers apart."""
+"""The example titles and the classifier of their publishers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from examples.make_titles import (
 from examples.train_classifier import publishers, read_titles, saved_model
 from tests.waiting import LAST_LIMIT
 
-# Loaded in another process, as whoever is given the SavedModel would do.
+# Runs in another process, which has only the SavedModel.
 EVALUATE = """
 import sys
 import tensorflow as tf
@@ -46,13 +46,13 @@ def read_rows() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_titles_csv_is_what_the_generator_makes(tmp_path: Path) -> None:
+def test_titles_csv_equals_the_output_of_its_generator(tmp_path: Path) -> None:
     write_titles(tmp_path / "titles.csv")
 
     assert (tmp_path / "titles.csv").read_bytes() == TITLES.read_bytes()
 
 
-def test_every_publisher_has_as_many_titles_and_none_comes_twice() -> None:
+def test_every_publisher_has_the_same_number_of_titles_without_repeats() -> None:
     rows = read_rows()
 
     assert list(rows[0]) == ["title", "publisher", "split"]
@@ -71,7 +71,7 @@ def test_every_slot_of_every_title_is_filled() -> None:
     assert not [title for title in islice(endless_titles(7), 3000) if "{" in title.title or "  " in title.title]
 
 
-def test_classifier_has_the_tutorials_signature_and_is_good_but_not_perfect(trained: Path) -> None:
+def test_the_classifier_has_the_signature_of_the_tutorial_and_is_good_but_not_perfect(trained: Path) -> None:
     evaluation = subprocess.run(
         [sys.executable, "-c", EVALUATE, str(trained)], capture_output=True, text=True, check=False, timeout=LAST_LIMIT
     )
@@ -82,7 +82,7 @@ def test_classifier_has_the_tutorials_signature_and_is_good_but_not_perfect(trai
     assert 0.85 <= float(accuracy) <= 0.97
 
 
-def test_classifier_folder_holds_a_saved_model_and_nothing_else(trained: Path) -> None:
+def test_the_classifier_folder_contains_only_a_saved_model(trained: Path) -> None:
     files = sorted(str(file.relative_to(trained)) for file in trained.rglob("*") if file.is_file())
 
     assert files == [
@@ -93,7 +93,7 @@ def test_classifier_folder_holds_a_saved_model_and_nothing_else(trained: Path) -
     ]
 
 
-def test_classifier_is_trained_once(trained: Path) -> None:
+def test_the_classifier_is_trained_once(trained: Path) -> None:
     before = {file: file.stat().st_mtime_ns for file in trained.rglob("*")}
 
     assert saved_model(trained.parent) == trained
@@ -101,7 +101,7 @@ def test_classifier_is_trained_once(trained: Path) -> None:
     assert [folder.name for folder in trained.parent.iterdir()] == [trained.name]
 
 
-def test_trained_classifier_is_found_without_tensorflow(trained: Path) -> None:
+def test_a_trained_classifier_is_found_without_importing_tensorflow(trained: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from examples.train_classifier import saved_model; "
         "saved_model(Path(sys.argv[1])); sys.exit('tensorflow' in sys.modules)"
@@ -110,7 +110,7 @@ def test_trained_classifier_is_found_without_tensorflow(trained: Path) -> None:
     assert subprocess.run([sys.executable, "-c", program, str(trained.parent)], check=False).returncode == 0
 
 
-def test_heldout_titles_are_not_trained_on() -> None:
+def test_heldout_titles_are_not_used_for_training() -> None:
     trained_on = {title for title, _ in read_titles("train")}
 
     assert not trained_on & {title for title, _ in read_titles("heldout")}

@@ -1,4 +1,4 @@
-"""The functions' processes: what they are given, that they come back when they die, and that none is left behind."""
+"""The processes of the functions: their variables and packages, their restart, and their end."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ def janitor() -> Iterator[Janitor]:
 
 @pytest.fixture
 def supervise(tmp_path: Path, janitor: Janitor) -> Iterator[Callable[..., Functions]]:
-    """Makes supervisors of functions in a folder of tests/functions, and stops them."""
-    made: list[Functions] = []
+    """Creates the processes of functions in a folder of tests/sample_functions, and stops them."""
+    supervised: list[Functions] = []
 
     def make(folder: Path, *names: str) -> Functions:
         chosen = {name: function(name) for name in names}
-        made.append(Functions(chosen, source=folder, data_dir=tmp_path, clock=SystemClock(), janitor=janitor))
-        return made[-1]
+        supervised.append(Functions(chosen, source=folder, data_dir=tmp_path, clock=SystemClock(), janitor=janitor))
+        return supervised[-1]
 
     yield make
-    for functions in made:
+    for functions in supervised:
         functions.stop()
 
 
-def test_a_function_gets_what_it_is_given_and_nothing_of_the_person(supervise: Callable[..., Functions]) -> None:
+def test_a_function_gets_its_own_variables_and_none_of_the_user(supervise: Callable[..., Functions]) -> None:
     functions = supervise(FUNCTIONS / "echo", "echo")
     functions.start({"MODEL_BUCKET": "models"})
     functions.wait_until_ready()
-    told = requests.post(functions.urls()["echo"], data="hello", timeout=LAST_LIMIT).json()
-    assert told["body"] == "hello"
-    environment = told["environment"]
+    answer = requests.post(functions.urls()["echo"], data="hello", timeout=LAST_LIMIT).json()
+    assert answer["body"] == "hello"
+    environment = answer["environment"]
     assert environment["MODEL_BUCKET"] == "models"
     assert environment["K_SERVICE"] == "test-echo"
     assert environment["CLOUD_RUN_TIMEOUT_SECONDS"] == "45"
@@ -106,7 +106,7 @@ def test_a_function_has_the_packages_that_it_is_deployed_with(
     assert imported == {name: "ModuleNotFoundError" if name in absent else "True" for name in imported}
 
 
-def test_a_module_of_the_functions_own_is_there_whatever_packages_bring_it(
+def test_a_module_of_the_function_itself_can_always_be_imported(
     supervise: Callable[..., Functions], tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
@@ -130,7 +130,7 @@ def test_a_function_is_one_gunicorn_master_with_one_worker(supervise: Callable[.
     ]
 
 
-def test_functions_run_side_by_side_and_log_to_files_of_their_own(
+def test_functions_run_at_the_same_time_and_log_to_separate_files(
     supervise: Callable[..., Functions], tmp_path: Path
 ) -> None:
     functions = supervise(FUNCTIONS / "echo", "echo", "crash")
@@ -138,11 +138,11 @@ def test_functions_run_side_by_side_and_log_to_files_of_their_own(
     functions.wait_until_ready()
     assert len(set(functions.urls().values())) == 2
     requests.post(f"{functions.urls()['echo']}/somewhere", timeout=LAST_LIMIT).raise_for_status()
-    wait_until(lambda: "asked for /somewhere" in (tmp_path / "logs" / "echo.log").read_text())
+    wait_until(lambda: "request for /somewhere" in (tmp_path / "logs" / "echo.log").read_text())
     assert "somewhere" not in (tmp_path / "logs" / "crash.log").read_text()
 
 
-def test_a_function_that_crashes_comes_back_at_the_same_address(supervise: Callable[..., Functions]) -> None:
+def test_a_function_that_crashes_is_restarted_at_the_same_address(supervise: Callable[..., Functions]) -> None:
     functions = supervise(FUNCTIONS / "echo", "echo", "crash")
     functions.start({})
     functions.wait_until_ready()
@@ -155,7 +155,7 @@ def test_a_function_that_crashes_comes_back_at_the_same_address(supervise: Calla
     assert functions.pids()["echo"] == echo
 
 
-def test_a_killed_function_is_down_before_it_is_ready_again(supervise: Callable[..., Functions]) -> None:
+def test_a_killed_function_is_not_ready_until_its_restart(supervise: Callable[..., Functions]) -> None:
     functions = supervise(FUNCTIONS / "echo", "echo")
     functions.start({})
     functions.wait_until_ready()
@@ -205,10 +205,10 @@ janitor.remove(Path(sys.argv[1]))
 print(sleeper.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", script, str(folder)], capture_output=True, text=True, timeout=LAST_LIMIT
     )
-    assert told.returncode < 0
-    sleeper = int(told.stdout)
+    assert done.returncode < 0
+    sleeper = int(done.stdout)
     wait_until(lambda: not psutil.pid_exists(sleeper) or psutil.Process(sleeper).status() == "zombie")
     wait_until(lambda: not folder.exists())

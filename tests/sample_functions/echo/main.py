@@ -1,4 +1,4 @@
-"""Two functions that the supervisor's tests run: one tells what it is given, one keeps the events that reach it."""
+"""Functions for tests of the function processes: one returns its environment, one crashes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import functions_framework
 
 @functions_framework.http
 def echo(request: flask.Request) -> dict[str, Any]:
-    """Tell who answers, with what environment, and what was asked."""
-    logging.warning("asked for %s", request.path)
+    """Return the process id, the environment and the body of the request."""
+    logging.warning("request for %s", request.path)
     return {"pid": os.getpid(), "environment": dict(os.environ), "body": request.get_data(as_text=True)}
 
 
 @functions_framework.http
 def crash(request: flask.Request) -> str:
-    """End the whole process group in the middle of an answer, as running out of memory does."""
+    """Kill the whole process group before the answer, as running out of memory does."""
     os.killpg(os.getpgrp(), signal.SIGKILL)
     return "never sent"

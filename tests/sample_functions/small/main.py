@@ -1,4 +1,4 @@
-"""Functions of every trigger that only keep what reaches them, as objects in a bucket."""
+"""One function for each kind of trigger; each writes its event or request to a bucket."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from cloudevents.http import CloudEvent
 from google.cloud import storage
 
 
-def keep(folder: str, what: Any) -> None:
-    """Write ``what`` as a new object in ``folder`` of the kept bucket."""
+def keep(folder: str, value: Any) -> None:
+    """Write ``value`` as JSON to a new object in ``folder`` of the kept bucket."""
     bucket = storage.Client().bucket(os.environ["KEPT_BUCKET"])
-    bucket.blob(f"{folder}/{uuid.uuid4()}.json").upload_from_string(json.dumps(what))
+    bucket.blob(f"{folder}/{uuid.uuid4()}.json").upload_from_string(json.dumps(value))
 
 
 @functions_framework.cloud_event
 def keep_object(event: CloudEvent) -> None:
-    """Keep the event of an object."""
+    """Write the event of an object."""
     keep("objects", {"type": event["type"], "subject": event["subject"], "data": event.data})
 
 
 @functions_framework.cloud_event
 def keep_message(event: CloudEvent) -> None:
-    """Keep the event of a message."""
+    """Write the event of a message."""
     keep("messages", {"type": event["type"], "source": event["source"], "data": event.data})
 
 
 @functions_framework.http
 def keep_call(request: flask.Request) -> str:
-    """Keep a call, with the settings that the caller of the local cloud gave."""
+    """Write a request, with the settings of the function."""
     settings = {name.lower(): os.environ.get(name) for name in ("GREETING", "FAREWELL")}
     keep("calls", {"body": request.get_json(force=True), **settings})
     return "kept"

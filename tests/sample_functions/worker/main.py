@@ -1,4 +1,4 @@
-"""A function that calls services as Modeldrop's functions do: the tests of the front watch it and disturb it."""
+"""A function that calls services as the functions of Modeldrop do, for tests of the front."""
 
 from __future__ import annotations
 

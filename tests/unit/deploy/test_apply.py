@@ -81,7 +81,7 @@ class Project:
         command = [sys.executable, "-m", "deploy", *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=LAST_LIMIT)
 
-    def there(self) -> set[str]:
+    def resources(self) -> set[str]:
         return set(self._state()["there"])
 
     def commands(self) -> list[list[str]]:
@@ -117,9 +117,9 @@ def test_everything_is_created_updated_and_deleted(project: Project) -> None:
     applied = project.run("apply")
 
     assert applied.returncode == 0, applied.stderr
-    made = project.there()
+    applied_resources = project.resources()
     declaration = read()
-    assert created(made) == {
+    assert created(applied_resources) == {
         *(f"iam service-accounts {account.id}" for account in declaration.accounts.values()),
         *(f"storage buckets gs://{bucket.name_in('films')}" for bucket in declaration.buckets.values()),
         *(f"pubsub topics {topic.name}" for topic in declaration.topics.values()),
@@ -142,7 +142,7 @@ def test_everything_is_created_updated_and_deleted(project: Project) -> None:
     again = project.run("apply")
 
     assert again.returncode == 0, again.stderr
-    assert project.there() == made
+    assert project.resources() == applied_resources
     assert not [words for words in project.commands() if "create" in words]
     assert "schedule poll: updated" in again.stdout.splitlines()
     assert "topic modeldrop-predict: exists already" in again.stdout.splitlines()
@@ -150,18 +150,18 @@ def test_everything_is_created_updated_and_deleted(project: Project) -> None:
     destroyed = project.run("destroy", "--yes")
 
     assert destroyed.returncode == 0, destroyed.stderr
-    kept = created(project.there())
+    kept = created(project.resources())
     assert kept == {
         *(f"storage buckets gs://{bucket.name_in('films')}" for bucket in declaration.buckets.values()),
         *(f"pubsub topics {name}" for name in ("modeldrop-events", "modeldrop-dead-letters")),
         *(f"pubsub subscriptions {name}" for name in ("modeldrop-events-log", "modeldrop-dead-letters-hold")),
     }
-    assert not [resource for resource in project.there() if "modeldrop-runtime" in resource]
+    assert not [resource for resource in project.resources() if "modeldrop-runtime" in resource]
 
     destroyed = project.run("destroy", "--yes", "--with-data")
 
     assert destroyed.returncode == 0, destroyed.stderr
-    assert created(project.there()) == set()
+    assert created(project.resources()) == set()
 
 
 def test_destroy_without_yes_deletes_nothing(project: Project) -> None:
@@ -181,7 +181,7 @@ def test_apply_stops_at_the_first_failure_and_prints_the_command(project: Projec
     assert applied.returncode == 1
     assert "gcloud pubsub topics create modeldrop-predict" in applied.stderr
     assert "PERMISSION_DENIED" in applied.stderr
-    assert not [resource for resource in project.there() if resource.startswith("functions")]
+    assert not [resource for resource in project.resources() if resource.startswith("functions")]
 
 
 def test_apply_can_be_repeated_after_a_failure(project: Project) -> None:
@@ -190,7 +190,7 @@ def test_apply_can_be_repeated_after_a_failure(project: Project) -> None:
     project.fail("nothing")
 
     assert project.run("apply").returncode == 0
-    assert "functions modeldrop-predict" in project.there()
+    assert "functions modeldrop-predict" in project.resources()
 
 
 def test_destroy_continues_after_a_failure_and_reports_it_at_the_end(project: Project) -> None:
@@ -201,7 +201,7 @@ def test_destroy_continues_after_a_failure_and_reports_it_at_the_end(project: Pr
 
     assert destroyed.returncode == 1
     assert "gcloud functions delete modeldrop-predict" in destroyed.stderr
-    assert {name for name in project.there() if name.startswith("functions")} == {"functions modeldrop-predict"}
+    assert {name for name in project.resources() if name.startswith("functions")} == {"functions modeldrop-predict"}
 
 
 def test_plan_runs_nothing(project: Project) -> None:

@@ -35,12 +35,12 @@ def films(declaration: Declaration) -> Plan:
     return plan(declaration, PROJECT)
 
 
-def step(made: Plan, about: str) -> Step:
-    return next(each for each in made.steps if each.about == about)
+def step(deployment: Plan, about: str) -> Step:
+    return next(each for each in deployment.steps if each.about == about)
 
 
-def all_words(made: Plan) -> list[str]:
-    return [word for each in made.steps for words in (each.create, each.update) for word in words]
+def all_words(deployment: Plan) -> list[str]:
+    return [word for each in deployment.steps for words in (each.create, each.update) for word in words]
 
 
 def test_a_storage_function_is_deployed_with_its_bucket_as_trigger(films: Plan) -> None:
@@ -110,9 +110,9 @@ def test_every_function_gets_every_variable(films: Plan, declaration: Declaratio
 
 
 def test_a_value_with_a_comma_gets_another_separator(declaration: Declaration) -> None:
-    made = plan(declaration.model_copy(update={"settings": {"READABLE_DATASETS": "a.b,c.d"}}), PROJECT)
+    changed = plan(declaration.model_copy(update={"settings": {"READABLE_DATASETS": "a.b,c.d"}}), PROJECT)
 
-    (flag,) = [word for word in step(made, "function predict").create if word.startswith("--set-env-vars=")]
+    (flag,) = [word for word in step(changed, "function predict").create if word.startswith("--set-env-vars=")]
     assert flag.startswith("--set-env-vars=^|^GOOGLE_CLOUD_PROJECT=films|")
     assert flag.endswith("|READABLE_DATASETS=a.b,c.d")
 
@@ -198,11 +198,11 @@ def test_buckets_have_no_public_access(films: Plan) -> None:
     assert all("--uniform-bucket-level-access" in each.create for each in buckets)
 
 
-def test_every_placeholder_has_a_question(films: Plan) -> None:
+def test_every_placeholder_has_a_lookup(films: Plan) -> None:
     commands = [words for each in films.steps for words in (each.create, each.update, each.exists, each.delete)]
-    used = {name for words in [*commands, *films.questions.values()] for name in placeholders(words)}
+    used = {name for words in [*commands, *films.lookups.values()] for name in placeholders(words)}
 
-    assert used <= set(films.questions)
+    assert used <= set(films.lookups)
 
 
 def test_the_plan_is_printed_as_a_valid_bash_script(films: Plan, tmp_path: Path) -> None:
@@ -220,11 +220,11 @@ def test_a_command_in_the_script_equals_the_command_of_apply() -> None:
     assert tuple(shlex.split(shell_command(words).replace("\\\n", ""))) == words
 
 
-def test_a_question_is_asked_once_before_its_first_use(films: Plan) -> None:
+def test_a_lookup_runs_once_before_its_first_use(films: Plan) -> None:
     lines = shell_script(films).splitlines()
 
-    for name in films.questions:
+    for name in films.lookups:
         uses = [number for number, line in enumerate(lines) if f"${{{name}}}" in line]
-        asked = [number for number, line in enumerate(lines) if line.startswith(f"{name}=$(")]
-        assert len(asked) == (1 if uses else 0)
-        assert not uses or asked[0] < uses[0]
+        runs = [number for number, line in enumerate(lines) if line.startswith(f"{name}=$(")]
+        assert len(runs) == (1 if uses else 0)
+        assert not uses or runs[0] < uses[0]

@@ -35,7 +35,7 @@ CODES: dict[str, tuple[int, int]] = {
     "UNAUTHENTICATED": (16, 401),
 }
 
-# The name that an HTTP status has where nothing more is known; several names share a status.
+# The usual name of an HTTP status; several names share one.
 NAME_BY_HTTP_STATUS: dict[int, str] = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",

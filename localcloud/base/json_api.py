@@ -1,4 +1,4 @@
-"""A Google JSON API over HTTP: finds a request's handler by method and path, and turns errors into answers."""
+"""A JSON API in Google's style: finds the handler of a request by method and path, and answers errors."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def parse_json_object(content: bytes) -> dict[str, Any]:
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return an answer whose body is ``content`` as JSON."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    # Half of a surrogate pair has no UTF-8; its backslash escape is the one that JSON has for it.
+    # Half of a surrogate pair has no UTF-8 encoding; its backslash escape is valid JSON.
     return Response(text.encode("utf-8", "backslashreplace"), status, headers, media_type=JSON_TYPE)
 
 

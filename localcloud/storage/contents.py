@@ -103,7 +103,7 @@ class ContentDirectory:
             self._path(content).unlink(missing_ok=True)
 
     def sweep(self, kept: Set[str]) -> None:
-        """Remove every content that is not in ``kept``: those of uploads that were never completed."""
+        """Remove every content that is not in ``kept``, left behind by unfinished uploads."""
         for path in self._directory.glob("*/*"):
             if path.name not in kept:
                 path.unlink()

@@ -93,7 +93,7 @@ class RateLimited(StorageError):
 
 
 class NotModified(StorageError):
-    """The object or bucket is still the one that the caller has."""
+    """The caller already has the current version."""
 
     code, reason, status = 304, "notModified", "FAILED_PRECONDITION"
 

@@ -458,8 +458,8 @@ def test_batch_answers_each_call_separately(world: StorageWorld) -> None:
     ]
     headers = {"content-type": "multipart/mixed; boundary=b"}
 
-    refused = world.call("POST", "/batch/storage/v1", data="".join(parts) + "--b--", headers=headers)
-    assert_rejected(refused, 400, "invalid")
+    rejected = world.call("POST", "/batch/storage/v1", data="".join(parts) + "--b--", headers=headers)
+    assert_rejected(rejected, 400, "invalid")
     answer = world.call("POST", "/batch/storage/v1", data="".join(parts[:2]) + "--b--", headers=headers)
     assert answer.status_code == 200
     assert answer.text.count("HTTP/1.1 200 OK") == answer.text.count("HTTP/1.1 404 Not Found") == 1

@@ -169,12 +169,12 @@ def test_rejected_change_has_no_event(store: ObjectStore) -> None:
     store.write("drops", "name", b"x")
     seen: list[StorageEvent] = []
     store.watch(seen.append)
-    refused: list[Callable[[], object]] = [
+    rejected: list[Callable[[], object]] = [
         lambda: write_if(store, "name", b"y", 0),
         lambda: store.delete("drops", "name", Preconditions(metageneration_match=9)),
         lambda: store.update_fields("drops", "name", {}, Preconditions(generation_match=9)),
     ]
-    for change in refused:
+    for change in rejected:
         with pytest.raises(PreconditionFailed):
             change()
     assert seen == []

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from localcloud.base.http import Receive, Scope, Send
@@ -20,10 +20,10 @@ from localcloud.bigquery.base.discovery import canonical, discovery_document
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.job.history import JobFilter
 from localcloud.bigquery.job.jobs import DONE, Job
-from localcloud.bigquery.rest.answers import query_answer, results_answer
 from localcloud.bigquery.rest.delegate import Delegate
-from localcloud.bigquery.rest.messages import Answer, Call, read_call
+from localcloud.bigquery.rest.messages import Call, Response, read_call
 from localcloud.bigquery.rest.model_methods import ModelMethods
+from localcloud.bigquery.rest.query_responses import query_response, results_response
 from localcloud.bigquery.rest.table_methods import TableMethods
 from localcloud.bigquery.rest.uploads import Uploaded, Uploads
 from localcloud.bigquery.running.service import JobService, page_token, position_of
@@ -31,7 +31,8 @@ from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.results import AnonymousTables
 
-Handler = Callable[[Call, dict[str, str]], Awaitable[Answer]]
+T = TypeVar("T")
+Handler = Callable[[Call, dict[str, str]], Awaitable[Response]]
 
 _P = r"/bigquery/v2/projects/(?P<project>[^/]+)"
 _JOB = r"(?P<job>[^/]+)"
@@ -115,49 +116,47 @@ class BigQueryApp:
         if scope["type"] != "http":
             return
         try:
-            answer = await self._answer(await read_call(scope, receive))
+            response = await self._respond(await read_call(scope, receive))
         except QueryError as error:
-            answer = Answer(error.status, error.body())
+            response = Response(error.status, error.body())
         except Exception as error:  # respond to the client, whatever fails
             failure = query_error(error)
             failure.status = 500 if failure.reason == "jobInternalError" else failure.status
-            answer = Answer(failure.status, failure.body())
-        await answer.send(send)
+            response = Response(failure.status, failure.body())
+        await response.send(send)
 
-    async def _answer(self, call: Call) -> Answer:
+    async def _respond(self, call: Call) -> Response:
         for methods, pattern, handler in self._routes:
             match = pattern.fullmatch(call.path)
             if match is not None and call.method in methods:
                 return await handler(call, {name: unquote(value) for name, value in match.groupdict().items()})
         hidden = _ANONYMOUS.search(call.path)
         if hidden is not None:
-            await self._in_thread(self._make_anonymous, TableName(*hidden.group("project", "dataset", "table")))
-        return await self._delegate.answer(call)
+            await self._in_thread(self._anonymous.materialise, TableName(*hidden.group("project", "dataset", "table")))
+        return await self._delegate.respond(call)
 
-    def _threaded(self, method: Callable[[Call, dict[str, str]], Answer]) -> Handler:
+    def _threaded(self, method: Callable[[Call, dict[str, str]], Response]) -> Handler:
         """Return a handler that calls ``method`` on a thread."""
 
-        async def handle(call: Call, names: dict[str, str]) -> Answer:
+        async def handle(call: Call, names: dict[str, str]) -> Response:
             return await self._delegate.in_thread(method, call, names)
 
         return handle
 
-    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
-
-    def _make_anonymous(self, name: TableName) -> None:
-        self._anonymous.materialise(name)
 
     # Jobs
 
-    async def _insert(self, call: Call, names: dict[str, str]) -> Answer:
+    async def _insert(self, call: Call, names: dict[str, str]) -> Response:
         body = call.json()
         user = self._user(call)
         if (body.get("configuration") or {}).get("dryRun"):
-            return Answer(200, (await self._in_thread(self._service.dry_run, names["project"], body, user)).resource())
+            job = await self._in_thread(self._service.dry_run, names["project"], body, user)
+            return Response(200, job.resource())
         return await self._accepted(self._service.insert(names["project"], body, user))
 
-    async def _accepted(self, job: Job) -> Answer:
+    async def _accepted(self, job: Job) -> Response:
         """Return the response for a new job, for other jobs than queries after a short wait.
 
         A client polls a load job once per second, and most load jobs are done sooner.
@@ -165,13 +164,13 @@ class BigQueryApp:
         resource = job.resource()
         if "query" not in job.configuration:
             await self._wait(job, SHORT_JOB_MS)
-        return Answer(200, resource)
+        return Response(200, resource)
 
-    async def _get(self, call: Call, names: dict[str, str]) -> Answer:
+    async def _get(self, call: Call, names: dict[str, str]) -> Response:
         job = self._service.history.get(names["project"], names["job"], call.query.get("location"))
-        return Answer(200, job.resource())
+        return Response(200, job.resource())
 
-    async def _list(self, call: Call, names: dict[str, str]) -> Answer:
+    async def _list(self, call: Call, names: dict[str, str]) -> Response:
         size = call.integer("maxResults")
         token = call.query.get("pageToken")
         wanted = JobFilter(
@@ -193,43 +192,43 @@ class BigQueryApp:
             content += b',"nextPageToken":' + json.dumps(page_token(following)).encode()
         if jobs:
             content += b',"jobs":[' + b",".join(job.list_item(full=full) for job in jobs) + b"]"
-        return Answer(200, content=content + b"}")
+        return Response(200, content=content + b"}")
 
-    async def _cancel(self, call: Call, names: dict[str, str]) -> Answer:
+    async def _cancel(self, call: Call, names: dict[str, str]) -> Response:
         job = self._service.cancel(names["project"], names["job"], call.query.get("location"))
-        return Answer(200, {"kind": "bigquery#jobCancelResponse", "job": job.resource()})
+        return Response(200, {"kind": "bigquery#jobCancelResponse", "job": job.resource()})
 
-    async def _delete(self, call: Call, names: dict[str, str]) -> Answer:
+    async def _delete(self, call: Call, names: dict[str, str]) -> Response:
         self._service.delete(names["project"], names["job"], call.query.get("location"))
-        return Answer(204, content=b"")
+        return Response(204, content=b"")
 
     # Queries
 
-    async def _query(self, call: Call, names: dict[str, str]) -> Answer:
+    async def _query(self, call: Call, names: dict[str, str]) -> Response:
         body = call.json()
         user = self._user(call)
         if body.get("dryRun"):
             job = await self._in_thread(self._service.query, names["project"], body, user)
-            return Answer(200, query_answer(job, body, rows=False))
+            return Response(200, query_response(job, body, rows=False))
         job = self._service.query(names["project"], body, user)
         await self._wait(job, _wait_ms(body.get("timeoutMs")))
         if job.state != DONE:
-            return Answer(200, query_answer(job, body, rows=False))
-        return await self._page(job, lambda: query_answer(job, body))
+            return Response(200, query_response(job, body, rows=False))
+        return await self._page(job, lambda: query_response(job, body))
 
-    async def _results(self, call: Call, names: dict[str, str]) -> Answer:
+    async def _results(self, call: Call, names: dict[str, str]) -> Response:
         job = self._service.history.get(names["project"], names["job"], call.query.get("location"))
         if "query" not in job.configuration:
             raise QueryError(f"Cannot return query results for a job that is not a query: {job.key}", reason="invalid")
         await self._wait(job, _wait_ms(call.integer("timeoutMs")))
-        return await self._page(job, lambda: results_answer(job, call))
+        return await self._page(job, lambda: results_response(job, call))
 
-    async def _page(self, job: Job, build: Callable[[], dict[str, Any]]) -> Answer:
+    async def _page(self, job: Job, build: Callable[[], dict[str, Any]]) -> Response:
         """Return a page of rows. Large pages are written on a thread."""
         rows = job.result
         if rows is None or rows.small:
-            return Answer(200, build())
-        return Answer(200, await self._in_thread(build))
+            return Response(200, build())
+        return Response(200, await self._in_thread(build))
 
     @staticmethod
     async def _wait(job: Job, timeout_ms: int) -> None:
@@ -245,14 +244,14 @@ class BigQueryApp:
 
     # Uploads, models, discovery
 
-    async def _upload(self, call: Call, names: dict[str, str]) -> Answer:
+    async def _upload(self, call: Call, names: dict[str, str]) -> Response:
         taken = await self._in_thread(self._uploads.take, call, self._address(call))
         if not isinstance(taken, Uploaded):
-            return taken  # type: ignore[no-any-return]
+            return taken
         job = self._service.insert(names["project"], taken.body, self._user(call), upload=taken.path)
         return await self._accepted(job)
 
-    async def _list_models(self, call: Call, names: dict[str, str]) -> Answer:
+    async def _list_models(self, call: Call, names: dict[str, str]) -> Response:
         body = await self._in_thread(
             self._models.list,
             names["project"],
@@ -260,23 +259,23 @@ class BigQueryApp:
             call.integer("maxResults"),
             call.query.get("pageToken"),
         )
-        return Answer(200, body)
+        return Response(200, body)
 
-    async def _get_model(self, call: Call, names: dict[str, str]) -> Answer:
-        return Answer(200, await self._in_thread(self._models.get, names["project"], names["dataset"], names["model"]))
+    async def _get_model(self, call: Call, names: dict[str, str]) -> Response:
+        model = await self._in_thread(self._models.get, names["project"], names["dataset"], names["model"])
+        return Response(200, model)
 
-    async def _patch_model(self, call: Call, names: dict[str, str]) -> Answer:
+    async def _patch_model(self, call: Call, names: dict[str, str]) -> Response:
         body = canonical(call.json(), "Model", nulls=True)
-        return Answer(
-            200, await self._in_thread(self._models.patch, names["project"], names["dataset"], names["model"], body)
-        )
+        model = await self._in_thread(self._models.patch, names["project"], names["dataset"], names["model"], body)
+        return Response(200, model)
 
-    async def _delete_model(self, call: Call, names: dict[str, str]) -> Answer:
+    async def _delete_model(self, call: Call, names: dict[str, str]) -> Response:
         await self._in_thread(self._models.delete, names["project"], names["dataset"], names["model"])
-        return Answer(204, content=b"")
+        return Response(204, content=b"")
 
-    async def _discovery(self, call: Call, names: dict[str, str]) -> Answer:
-        return Answer(200, discovery_document(self._address(call)))
+    async def _discovery(self, call: Call, names: dict[str, str]) -> Response:
+        return Response(200, discovery_document(self._address(call)))
 
     # Address and caller
 

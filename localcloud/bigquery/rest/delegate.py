@@ -22,7 +22,7 @@ from fastapi import FastAPI
 
 from localcloud.base.api_errors import error_body
 from localcloud.bigquery.job.jobs import milliseconds
-from localcloud.bigquery.rest.messages import Answer, Call
+from localcloud.bigquery.rest.messages import Call, Response
 from localcloud.bigquery.sql.failures import plain_names
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.sizes import Sizes
@@ -67,15 +67,15 @@ class Delegate:
         for runner in self._runners:
             runner.close()
 
-    async def answer(self, call: Call) -> Answer:
+    async def respond(self, call: Call) -> Response:
         """Return bqemulator's corrected response."""
-        return await self.in_thread(self.answer_now, call)
+        return await self.in_thread(self.respond_now, call)
 
-    async def in_thread(self, work: Callable[..., Answer], *arguments: Any) -> Answer:
+    async def in_thread(self, work: Callable[..., Response], *arguments: Any) -> Response:
         """Return the result of ``work`` on one of the threads."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
-    def answer_now(self, call: Call) -> Answer:
+    def respond_now(self, call: Call) -> Response:
         """Return bqemulator's corrected response, on the calling thread."""
         runner = getattr(self._threads, "runner", None)
         if runner is None:
@@ -85,18 +85,18 @@ class Delegate:
         lists = call.method == "GET" and any(pattern.fullmatch(call.path) for pattern in _LISTS)
         status, content = runner.run(self._call(replace(call, repeated=_WHOLE) if lists else call))
         if not content:
-            return Answer(status, content=b"")
+            return Response(status, content=b"")
         try:
             body = json.loads(content)
         except ValueError:
-            return Answer(status, content=content)
+            return Response(status, content=content)
         if status >= 400:
-            return Answer(status, _plain_error(status, body))
+            return Response(status, _plain_error(status, body))
         for pattern, amend in self._amendments:
             match = pattern.fullmatch(call.path)
             if match is not None:
                 amend(call, match, body)
-        return Answer(status, body)
+        return Response(status, body)
 
     async def _call(self, call: Call) -> tuple[int, bytes]:
         sent = False

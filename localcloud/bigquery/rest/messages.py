@@ -16,7 +16,7 @@ JSON_TYPE = b"application/json; charset=UTF-8"
 
 
 @dataclass
-class Answer:
+class Response:
     """An HTTP response.
 
     Attributes:

@@ -29,7 +29,7 @@ from localcloud.bigquery.job.jobs import Job, JobKey
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.queries.queries import QueryJobs
 from localcloud.bigquery.rest.delegate import Delegate
-from localcloud.bigquery.rest.messages import Answer, Call
+from localcloud.bigquery.rest.messages import Call, Response
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.destinations import Destinations, updated_schema
@@ -60,7 +60,7 @@ class TableMethods:
 
     # Projects and datasets
 
-    def list_projects(self, call: Call, names: dict[str, str]) -> Answer:
+    def list_projects(self, call: Call, names: dict[str, str]) -> Response:
         """Return the cloud's own project and the projects with datasets."""
         found = sorted({self._project} | {dataset.project_id for dataset in self._catalog.list_all_datasets()})
         projects = [
@@ -73,9 +73,9 @@ class TableMethods:
             }
             for name in found
         ]
-        return Answer(200, {"kind": "bigquery#projectList", "projects": projects, "totalItems": len(projects)})
+        return Response(200, {"kind": "bigquery#projectList", "projects": projects, "totalItems": len(projects)})
 
-    def delete_dataset(self, call: Call, names: dict[str, str]) -> Answer:
+    def delete_dataset(self, call: Call, names: dict[str, str]) -> Response:
         """Delete a dataset, with its contents if ``deleteContents`` is set.
 
         Raises:
@@ -89,16 +89,16 @@ class TableMethods:
             raise QueryError(f"Dataset {project}:{dataset} is still in use", reason="resourceInUse")
         for model in models:
             self._models.delete(project, dataset, model)
-        return self._delegate.answer_now(call)
+        return self._delegate.respond_now(call)
 
     # Tables
 
-    def list_tables(self, call: Call, names: dict[str, str]) -> Answer:
+    def list_tables(self, call: Call, names: dict[str, str]) -> Response:
         """Return the tables of a dataset. Raises ``NotFound`` if the dataset does not exist."""
         self._check_dataset(names["project"], names["dataset"])
-        return self._delegate.answer_now(call)
+        return self._delegate.respond_now(call)
 
-    def insert_table(self, call: Call, names: dict[str, str]) -> Answer:
+    def insert_table(self, call: Call, names: dict[str, str]) -> Response:
         """Create a table or a view. Raises ``QueryError`` if it exists."""
         body = canonical(call.json(), "Table")
         table_id = (body.get("tableReference") or {}).get("tableId")
@@ -112,11 +112,11 @@ class TableMethods:
             self._define_view(name, body["view"])
             return self._described(call, name, body)
         with self._destinations.writing(name):
-            answer = self._delegate.answer_now(call)
+            response = self._delegate.respond_now(call)
         self._keep_expiry(name, body)
-        return self._get(call, name) if answer.status < 300 else answer
+        return self._get(call, name) if response.status < 300 else response
 
-    def update_table(self, call: Call, names: dict[str, str]) -> Answer:
+    def update_table(self, call: Call, names: dict[str, str]) -> Response:
         """Change a table, and its columns in DuckDB. Raises ``QueryError`` if the schema can't be changed so."""
         name = TableName(names["project"], names["dataset"], names["table"])
         existing = self._destinations.get(name)
@@ -131,7 +131,7 @@ class TableMethods:
                 self._change_columns(name, _table_to_rest(existing).get("schema", {}).get("fields", []), fields)
         return self._described(call, name, body)
 
-    def delete_table(self, call: Call, names: dict[str, str]) -> Answer:
+    def delete_table(self, call: Call, names: dict[str, str]) -> Response:
         """Delete a table or view. Raises ``NotFound``."""
         name = TableName(names["project"], names["dataset"], names["table"])
         with self._destinations.writing(name):
@@ -141,8 +141,8 @@ class TableMethods:
             if existing.table_type == "VIEW":
                 self._engine.execute(f"DROP VIEW IF EXISTS {name.quoted}")
                 self._catalog.delete_table(name.project, name.dataset, name.table)
-                return Answer(204, content=b"")
-            return self._delegate.answer_now(call)
+                return Response(204, content=b"")
+            return self._delegate.respond_now(call)
 
     def _check_dataset(self, project: str, dataset: str) -> None:
         if self._catalog.get_dataset(project, dataset) is None:
@@ -174,7 +174,7 @@ class TableMethods:
             if column.lower() not in known:
                 self._engine.execute(f"ALTER TABLE {name.quoted} ADD COLUMN {quote(column)} {kind}")
 
-    def _described(self, call: Call, name: TableName, body: dict[str, Any]) -> Answer:
+    def _described(self, call: Call, name: TableName, body: dict[str, Any]) -> Response:
         """Pass the other fields of a table resource to bqemulator, and return the table."""
         path = f"/bigquery/v2/projects/{name.project}/datasets/{name.dataset}/tables/{name.table}"
         content = call.content
@@ -182,9 +182,9 @@ class TableMethods:
             # bqemulator inlines this text in queries that read the view.
             view = body["view"] | {"query": plain_literals(body["view"]["query"])}
             content = json.dumps({**call.json(), "view": view}).encode()
-        answer = self._delegate.answer_now(replace(call, method="PATCH", path=path, content=content))
+        response = self._delegate.respond_now(replace(call, method="PATCH", path=path, content=content))
         self._keep_expiry(name, body)
-        return self._get(call, name) if answer.status < 300 else answer
+        return self._get(call, name) if response.status < 300 else response
 
     def _keep_expiry(self, name: TableName, body: dict[str, Any]) -> None:
         existing = self._destinations.get(name)
@@ -192,13 +192,13 @@ class TableMethods:
             moment = datetime.fromtimestamp(int(body["expirationTime"]) / 1000, UTC)
             self._catalog.update_table(existing.model_copy(update={"expiration_time": moment}))
 
-    def _get(self, call: Call, name: TableName) -> Answer:
+    def _get(self, call: Call, name: TableName) -> Response:
         path = f"/bigquery/v2/projects/{name.project}/datasets/{name.dataset}/tables/{name.table}"
-        return self._delegate.answer_now(replace(call, method="GET", path=path, content=b""))
+        return self._delegate.respond_now(replace(call, method="GET", path=path, content=b""))
 
     # Rows
 
-    def insert_all(self, call: Call, names: dict[str, str]) -> Answer:
+    def insert_all(self, call: Call, names: dict[str, str]) -> Response:
         """Insert rows into a table.
 
         https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/insertAll
@@ -219,10 +219,10 @@ class TableMethods:
         else:
             entries = [{"index": index, "errors": found} for index, found in errors.items()]
             self._insert(name, fields, [row for index, row in enumerate(rows) if index not in errors])
-        answer: dict[str, Any] = {"kind": "bigquery#tableDataInsertAllResponse"}
+        response: dict[str, Any] = {"kind": "bigquery#tableDataInsertAllResponse"}
         if entries:
-            answer["insertErrors"] = entries
-        return Answer(200, answer)
+            response["insertErrors"] = entries
+        return Response(200, response)
 
     def _insert(self, name: TableName, fields: list[Field], rows: list[dict[str, Any]]) -> None:
         if not rows:

@@ -18,7 +18,7 @@ from localcloud.base.api_errors import MalformedBody
 from localcloud.base.json_api import parse_json_object
 from localcloud.base.multipart import read_parts
 from localcloud.bigquery.base.errors import NotFound, QueryError
-from localcloud.bigquery.rest.messages import Answer, Call
+from localcloud.bigquery.rest.messages import Call, Response
 
 _RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
@@ -64,7 +64,7 @@ class Uploads:
         """Remove the folder."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def take(self, call: Call, address: str) -> Uploaded | Answer:
+    def take(self, call: Call, address: str) -> Uploaded | Response:
         """Handle one request of an upload; return the upload if it is complete, else the response.
 
         Raises:
@@ -92,16 +92,16 @@ class Uploads:
         path.write_bytes(content)
         return path
 
-    def _begin(self, call: Call, address: str) -> Answer:
+    def _begin(self, call: Call, address: str) -> Response:
         upload_id = uuid.uuid4().hex
         upload = ResumableUpload(call.json(), self._new_file())
         upload.path.touch()
         with self._lock:
             self._resumable[upload_id] = upload
         location = f"{address}{call.path}?uploadType=resumable&upload_id={upload_id}"
-        return Answer(200, content=b"", headers={"Location": location, "X-GUploader-UploadID": upload_id})
+        return Response(200, content=b"", headers={"Location": location, "X-GUploader-UploadID": upload_id})
 
-    def _continue(self, call: Call) -> Uploaded | Answer:
+    def _continue(self, call: Call) -> Uploaded | Response:
         upload_id = call.query.get("upload_id", "")
         with self._lock:
             upload = self._resumable.get(upload_id)
@@ -126,9 +126,9 @@ class Uploads:
         return Uploaded(upload.body, upload.path)
 
     @staticmethod
-    def _incomplete(upload: ResumableUpload) -> Answer:
+    def _incomplete(upload: ResumableUpload) -> Response:
         headers = {"Range": f"bytes=0-{upload.received - 1}"} if upload.received else {}
-        return Answer(308, content=b"", headers=headers)
+        return Response(308, content=b"", headers=headers)
 
 
 def _resource_and_content(call: Call) -> tuple[dict[str, Any], bytes]:

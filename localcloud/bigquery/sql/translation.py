@@ -16,7 +16,7 @@ from bqemulator.sql.translator import SQLTranslator
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.foreign import reject_foreign
+from localcloud.bigquery.sql.duckdb_only import reject_duckdb_only
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.names import quote_dashed
 from localcloud.bigquery.sql.subscripts import call_subscripts
@@ -35,7 +35,7 @@ class Translator(SQLTranslator):
         """Return the DuckDB SQL or the error. The arguments are bqemulator's."""
         try:
             sql = quote_dashed(plain_literals(bq_sql))
-            reject_foreign(sql)
+            reject_duckdb_only(sql)
         except QueryError as error:
             return Err(InvalidQueryError(error.message))
         translated = super().translate(call_subscripts(sql), schema=schema, **options)
@@ -83,6 +83,6 @@ def _copy_type(source: Any, target: Any) -> None:
         target.type = source.type
 
 
-# bqemulator rejects these keywords anywhere in the text, even in a string. `reject_foreign` rejects calls only.
+# bqemulator rejects these keywords anywhere in the text, even in a string. `reject_duckdb_only` rejects calls only.
 translator._UNSUPPORTED_KEYWORDS = frozenset()
 translator.SQLTranslator = Translator  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The local BigQuery as Google's other clients see it: bq, the Storage API's, and the table methods of the Python client."""
+"""Google's clients with the local BigQuery: bq, the Storage API, BigQuery DataFrames, the table methods of Python's client."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def dataset(world: BigQueryWorld) -> str:
 
 
 class Bq:
-    """The command line tool, pointed at a local BigQuery."""
+    """The command line tool with the address of a local BigQuery."""
 
     def __init__(self, world: BigQueryWorld, folder: Path) -> None:
         self._base = ["bq", "--quiet", "--oauth_access_token=local", f"--project_id={PROJECT}", "--api", world.url]
@@ -58,9 +58,9 @@ class Bq:
         return done.stdout
 
 
-def test_bq_makes_loads_queries_shows_and_removes(world: BigQueryWorld, tmp_path: Path) -> None:
+def test_bq_creates_loads_queries_shows_and_deletes_tables(world: BigQueryWorld, tmp_path: Path) -> None:
     if shutil.which("bq") is None:
-        # Without the Google Cloud SDK what it begins with is looked at, which the next test does in any case.
+        # The Google Cloud SDK is not installed. The next test checks the discovery document, which bq reads first.
         return
     bq = Bq(world, tmp_path)
     bq("mk", "--dataset", "--location=EU", "made_by_bq")
@@ -78,7 +78,7 @@ def test_bq_makes_loads_queries_shows_and_removes(world: BigQueryWorld, tmp_path
     assert "made_by_bq" not in bq("ls")
 
 
-def test_the_discovery_document_leads_here(world: BigQueryWorld) -> None:
+def test_the_discovery_document_has_the_local_address(world: BigQueryWorld) -> None:
     for path in ("/$discovery/rest?version=v2", "/discovery/v1/apis/bigquery/v2/rest"):
         document = requests.get(f"{world.url}{path}", timeout=LAST_LIMIT).json()
         assert document["rootUrl"] == f"{world.url}/"
@@ -86,7 +86,7 @@ def test_the_discovery_document_leads_here(world: BigQueryWorld) -> None:
         assert "jobs" in document["resources"]
 
 
-def test_the_storage_read_api_gives_tables_and_results(world: BigQueryWorld, dataset: str) -> None:
+def test_the_storage_read_api_reads_tables_and_results(world: BigQueryWorld, dataset: str) -> None:
     reader = world.read_client()
     client = world.client()
     table = client.list_rows(f"{PROJECT}.{dataset}.titles").to_arrow(bqstorage_client=reader)
@@ -101,7 +101,7 @@ def test_the_storage_read_api_gives_tables_and_results(world: BigQueryWorld, dat
         client.list_rows(f"{PROJECT}.{dataset}.nothing", selected_fields=schema).to_arrow(bqstorage_client=reader)
 
 
-def test_results_over_rest_are_the_same(world: BigQueryWorld) -> None:
+def test_rows_over_rest_equal_the_rows_of_the_client(world: BigQueryWorld) -> None:
     sql = """
         SELECT n AS i, n / 4 AS f, MOD(n, 2) = 0 AS b, IF(n = 3, NULL, CAST(n AS STRING)) AS s,
           TIMESTAMP_SECONDS(1700000000 + n) AS ts, CAST(n AS NUMERIC) AS x, [n, n + 1] AS a, STRUCT(n AS y) AS r
@@ -113,7 +113,7 @@ def test_results_over_rest_are_the_same(world: BigQueryWorld) -> None:
     assert over_rest[0]["ts"] == datetime(2023, 11, 14, 22, 13, 21, tzinfo=UTC)
 
 
-def test_timestamps_come_in_seconds_unless_microseconds_are_asked_for(world: BigQueryWorld) -> None:
+def test_timestamps_are_in_seconds_unless_a_request_wants_microseconds(world: BigQueryWorld) -> None:
     body = {"query": "SELECT TIMESTAMP '2023-11-14 22:13:20.5 UTC' AS ts", "useLegacySql": False}
     plain = world.call("POST", "/queries", json=body).json()
     exact = world.call("POST", "/queries", json=body | {"formatOptions": {"useInt64Timestamp": True}}).json()
@@ -121,7 +121,7 @@ def test_timestamps_come_in_seconds_unless_microseconds_are_asked_for(world: Big
     assert exact["rows"][0]["f"][0]["v"] == "1700000000500000"
 
 
-def test_views_can_be_made_changed_and_deleted(world: BigQueryWorld, dataset: str) -> None:
+def test_a_view_can_be_created_changed_and_deleted(world: BigQueryWorld, dataset: str) -> None:
     client = world.client()
     view = bigquery.Table(f"{PROJECT}.{dataset}.high")
     view.view_query = f"SELECT title FROM {dataset}.titles WHERE score > 97"
@@ -142,7 +142,7 @@ def test_views_can_be_made_changed_and_deleted(world: BigQueryWorld, dataset: st
         world.rows(f"SELECT * FROM {dataset}.high")
 
 
-def test_a_schema_grows_and_keeps_its_rows(world: BigQueryWorld, dataset: str) -> None:
+def test_a_new_column_keeps_the_rows_of_a_table(world: BigQueryWorld, dataset: str) -> None:
     client = world.client()
     table = client.get_table(f"{dataset}.titles")
     table.schema = [*table.schema, bigquery.SchemaField("extra", "FLOAT")]
@@ -155,7 +155,7 @@ def test_a_schema_grows_and_keeps_its_rows(world: BigQueryWorld, dataset: str) -
         client.update_table(table, ["schema"])
 
 
-def test_rows_that_do_not_fit_are_told_one_by_one(world: BigQueryWorld, dataset: str) -> None:
+def test_each_row_that_does_not_fit_has_its_own_error(world: BigQueryWorld, dataset: str) -> None:
     client = world.client()
     rows = [{"title": "good", "score": 1}, {"title": "bad", "score": "x"}, {"title": "odd", "nope": 1}]
     errors = client.insert_rows_json(f"{PROJECT}.{dataset}.titles", rows)
@@ -172,7 +172,7 @@ def test_rows_that_do_not_fit_are_told_one_by_one(world: BigQueryWorld, dataset:
     assert client.get_table(f"{dataset}.titles").num_rows == 102
 
 
-def test_datasets_with_something_in_them_stay(world: BigQueryWorld, dataset: str) -> None:
+def test_a_dataset_with_tables_is_deleted_only_with_its_contents(world: BigQueryWorld, dataset: str) -> None:
     client = world.client()
     with pytest.raises(exceptions.BadRequest, match="is still in use"):
         client.delete_dataset(dataset)
@@ -187,18 +187,18 @@ def test_datasets_with_something_in_them_stay(world: BigQueryWorld, dataset: str
 
 def test_datasets_keep_their_location_and_labels(world: BigQueryWorld) -> None:
     client = world.client()
-    made = bigquery.Dataset(f"{PROJECT}.placed")
-    made.location = "asia-south1"
-    made.labels = {"team": "news"}
-    client.create_dataset(made)
+    created = bigquery.Dataset(f"{PROJECT}.placed")
+    created.location = "asia-south1"
+    created.labels = {"team": "news"}
+    client.create_dataset(created)
     assert client.get_dataset("placed").location == "asia-south1"
     assert client.create_dataset("unplaced").location == "US"
     assert [found.dataset_id for found in client.list_datasets(filter="labels.team:news")] == ["placed"]
     with pytest.raises(exceptions.Conflict, match=f"Already Exists: Dataset {PROJECT}:placed"):
-        client.create_dataset(made)
+        client.create_dataset(created)
 
 
-def test_requests_may_be_compressed(world: BigQueryWorld) -> None:
+def test_a_compressed_request_is_accepted(world: BigQueryWorld) -> None:
 
     body = gzip.compress(json.dumps({"query": "SELECT 7", "useLegacySql": False}).encode())
     headers = {"content-encoding": "gzip", "content-type": "application/json"}
@@ -206,14 +206,13 @@ def test_requests_may_be_compressed(world: BigQueryWorld) -> None:
     assert world.call("POST", "/queries", data=b"no gzip", headers=headers).status_code == 400
 
 
-def test_what_is_no_method_is_not_found(world: BigQueryWorld) -> None:
+def test_an_unknown_path_is_not_found(world: BigQueryWorld) -> None:
     answer = world.call("GET", "/nothing")
     assert answer.status_code == 404
     assert answer.json()["error"]["errors"][0]["reason"] == "notFound"
 
 
-def test_a_model_bucket_and_a_query_live_side_by_side(world: BigQueryWorld, dataset: str) -> None:
-    """Objects that a query exports can be read back by another job at once."""
+def test_exported_objects_can_be_loaded_immediately(world: BigQueryWorld, dataset: str) -> None:
     uri = f"gs://{BUCKET}/{dataset}/round-*.parquet"
     world.rows(f"EXPORT DATA OPTIONS(uri='{uri}', format='PARQUET') AS SELECT title FROM {dataset}.titles")
     config = bigquery.LoadJobConfig(source_format="PARQUET")
@@ -221,7 +220,7 @@ def test_a_model_bucket_and_a_query_live_side_by_side(world: BigQueryWorld, data
     assert world.client().get_table(f"{dataset}.back").num_rows == 100
 
 
-def test_lists_come_in_pages(world: BigQueryWorld, dataset: str) -> None:
+def test_lists_have_pages(world: BigQueryWorld, dataset: str) -> None:
     client = world.client()
     for number in range(5):
         client.create_table(
@@ -243,10 +242,10 @@ def test_jobs_of_a_session_share_temporary_tables(world: BigQueryWorld, dataset:
     config = bigquery.QueryJobConfig(connection_properties=session)
     client.query(f"CREATE TEMP TABLE few AS SELECT * FROM {dataset}.titles WHERE score < 3", job_config=config).result()
     assert next(iter(client.query("SELECT COUNT(*) FROM few", job_config=config).result()))[0] == 3
-    made = client.query("CREATE TEMP TABLE `_SESSION`.`kept` (x INT64)", job_config=config)
-    made.result()
+    temporary = client.query("CREATE TEMP TABLE `_SESSION`.`kept` (x INT64)", job_config=config)
+    temporary.result()
     client.query("INSERT INTO _SESSION.kept (x) VALUES (5)", job_config=config).result()
-    assert [tuple(row) for row in client.list_rows(client.get_table(made.destination))] == [(5,)]
+    assert [tuple(row) for row in client.list_rows(client.get_table(temporary.destination))] == [(5,)]
     with pytest.raises(exceptions.NotFound):
         client.query("SELECT * FROM few").result()
     client.query(f"CALL BQ.ABORT_SESSION('{session[0].value}')", job_config=config).result()
@@ -254,7 +253,7 @@ def test_jobs_of_a_session_share_temporary_tables(world: BigQueryWorld, dataset:
         client.query("SELECT 1", job_config=config).result()
 
 
-def test_bigquery_dataframes(world: BigQueryWorld, dataset: str) -> None:
+def test_bigquery_dataframes_reads_queries_and_tables(world: BigQueryWorld, dataset: str) -> None:
     endpoints = {"bqclient": world.url, "bqstoragereadclient": f"127.0.0.1:{world.bigquery.storage_api_port}"}
     options = bigframes.BigQueryOptions(
         project=PROJECT, location="US", credentials=AnonymousCredentials(), client_endpoints_override=endpoints

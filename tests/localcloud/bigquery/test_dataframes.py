@@ -1,4 +1,4 @@
-"""BigQuery DataFrames with imported models: read, predict, keep, register."""
+"""BigQuery DataFrames with imported models: read, predict, save, register."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def session(world: MlWorld) -> Iterator[Any]:
 
 
 def registered_as(world: MlWorld, model: Any, name: str) -> str:
-    """Keep a model under a name, register it, and return the id that BigQuery has for it in Vertex AI."""
+    """Save a model under a name, register it, and return its id in Vertex AI."""
     kept = model.to_gbq(f"{PROJECT}.{world.dataset}.{name}", replace=True)
     kept.register(f"{name}_in_vertex")
     return str(world.model(name)["trainingRuns"][0]["vertexAiModelId"])
 
 
-def test_an_onnx_model(world: MlWorld, session: Any) -> None:
+def test_an_onnx_model_predicts_and_is_registered(world: MlWorld, session: Any) -> None:
     graph = helper.make_graph(
         [helper.make_node("Add", ["a", "b"], ["total"])],
         "adder",
@@ -70,7 +70,7 @@ def test_an_onnx_model(world: MlWorld, session: Any) -> None:
     assert registered_as(world, imported, "adder") == "adder_in_vertex"
 
 
-def test_an_xgboost_model(world: MlWorld, session: Any, tmp_path: Path) -> None:
+def test_an_xgboost_model_predicts_and_is_registered(world: MlWorld, session: Any, tmp_path: Path) -> None:
     schema: dict[str, Any] = {"feature_names": ["a", "b"], "feature_types": ["float", "float"]}
     training = xgboost.DMatrix(FEATURES, FEATURES[:, 0] * 3, **schema)
     booster = xgboost.train({"objective": "reg:squarederror", "base_score": 0.5}, training, 6)

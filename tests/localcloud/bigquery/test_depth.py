@@ -1,4 +1,4 @@
-"""Queries that are nested deeply, and those that are nested too deeply."""
+"""The depth to which queries may be nested."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ NESTED: dict[str, Callable[[int], str]] = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def nothing_is_collected() -> Iterator[None]:
-    """Keep what other tests left from being finalized at the bottom of the stack, which pytest would take for a failure."""
+def garbage_collection_is_off() -> Iterator[None]:
+    """Turn garbage collection off: a finalizer of another test that runs on a deep stack fails, which pytest reports."""
     gc.collect()
     gc.disable()
     yield
@@ -39,25 +39,25 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
 
 
 @pytest.mark.parametrize("kind", NESTED)
-def test_a_hundred_levels_are_read(world: BigQueryWorld, kind: str) -> None:
+def test_a_query_with_a_hundred_levels_runs(world: BigQueryWorld, kind: str) -> None:
     assert world.rows(NESTED[kind](100)) == [(1,)]
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
 @pytest.mark.parametrize("kind", [kind for kind in NESTED if kind != "unions"])
-def test_thousands_are_refused_for_good(world: BigQueryWorld, kind: str, dry_run: bool) -> None:
-    with pytest.raises(exceptions.BadRequest, match="Query is too complex") as refusal:
+def test_a_query_with_thousands_of_levels_is_an_invalid_query(world: BigQueryWorld, kind: str, dry_run: bool) -> None:
+    with pytest.raises(exceptions.BadRequest, match="Query is too complex") as failed:
         world.client().query(NESTED[kind](5000), job_config=bigquery.QueryJobConfig(dry_run=dry_run)).result()
-    assert refusal.value.errors[0]["reason"] == "invalidQuery"
+    assert failed.value.errors[0]["reason"] == "invalidQuery"
 
 
-def test_a_script_with_such_a_statement_is_refused_for_good(world: BigQueryWorld) -> None:
-    with pytest.raises(exceptions.BadRequest, match="Query is too complex") as refusal:
+def test_a_script_with_thousands_of_levels_is_an_invalid_query(world: BigQueryWorld) -> None:
+    with pytest.raises(exceptions.BadRequest, match="Query is too complex") as failed:
         world.rows(f"SELECT 1; {NESTED['brackets'](5000)}")
-    assert refusal.value.errors[0]["reason"] == "invalidQuery"
+    assert failed.value.errors[0]["reason"] == "invalidQuery"
 
 
-def test_arrays_of_arrays_of_arrays_are_refused_for_good(world: BigQueryWorld) -> None:
-    with pytest.raises(exceptions.BadRequest, match="Query is too complex") as refusal:
+def test_deeply_nested_arrays_are_an_invalid_query(world: BigQueryWorld) -> None:
+    with pytest.raises(exceptions.BadRequest, match="Query is too complex") as failed:
         world.rows(f"SELECT {'[' * 100}1{']' * 100} AS x")
-    assert refusal.value.errors[0]["reason"] == "invalidQuery"
+    assert failed.value.errors[0]["reason"] == "invalidQuery"

@@ -1,4 +1,4 @@
-"""What a job writes into its destination table, and what it leaves alone."""
+"""Destination tables: dispositions, schemas, transactions, concurrent writes."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def dataset(world: BigQueryWorld) -> str:
 
 
 def write(world: BigQueryWorld, sql: str, table: str, **options: object) -> bigquery.QueryJob:
-    """Run a query into a table and wait for its end."""
+    """Write the rows of a query to a table."""
     config = bigquery.QueryJobConfig(destination=f"{PROJECT}.{table}", **options)
     job = world.client().query(sql, job_config=config)
     job.result()
     return job
 
 
-def test_a_new_table_is_in_the_catalog_everywhere(world: BigQueryWorld, dataset: str) -> None:
+def test_a_new_table_is_in_the_api_and_in_the_information_schema(world: BigQueryWorld, dataset: str) -> None:
     job = write(world, f"SELECT title, score FROM {dataset}.titles WHERE score < 10", f"{dataset}.out")
     table = world.client().get_table(f"{dataset}.out")
     assert [(field.name, field.field_type) for field in table.schema] == [("title", "STRING"), ("score", "INTEGER")]
@@ -54,7 +54,7 @@ def test_a_new_table_is_in_the_catalog_everywhere(world: BigQueryWorld, dataset:
     assert job.result().total_rows == 10
 
 
-def test_every_type_comes_back_as_it_was(world: BigQueryWorld, dataset: str) -> None:
+def test_a_table_keeps_values_of_every_type(world: BigQueryWorld, dataset: str) -> None:
     sql = """
         SELECT 1 AS i, 1.5 AS f, TRUE AS b, 'x' AS s, b'abc' AS y, NUMERIC '1.25' AS n, DATE '2024-02-03' AS d,
           TIME '01:02:03' AS t, DATETIME '2024-02-03 01:02:03' AS dt, TIMESTAMP '2024-02-03 01:02:03.5 UTC' AS ts,
@@ -75,14 +75,14 @@ def test_every_type_comes_back_as_it_was(world: BigQueryWorld, dataset: str) -> 
     assert schema["dt"] == ("DATETIME", "NULLABLE")
 
 
-def test_sums_are_integers_in_the_table_too(world: BigQueryWorld, dataset: str) -> None:
+def test_a_sum_of_integers_is_written_as_an_integer(world: BigQueryWorld, dataset: str) -> None:
     write(world, f"SELECT SUM(score), COUNT(*) FROM {dataset}.titles", f"{dataset}.sums")
     fields = world.client().get_table(f"{dataset}.sums").schema
     assert [(field.name, field.field_type) for field in fields] == [("f0_", "INTEGER"), ("f1_", "INTEGER")]
     assert world.rows(f"SELECT f0_, f1_ FROM {dataset}.sums") == [(4950, 100)]
 
 
-def test_write_empty_is_the_default_and_refuses_a_table_with_rows(world: BigQueryWorld, dataset: str) -> None:
+def test_write_empty_is_the_default_and_rejects_a_table_with_rows(world: BigQueryWorld, dataset: str) -> None:
     write(world, "SELECT 1 AS x", f"{dataset}.out")
     with pytest.raises(exceptions.Conflict) as failed:
         write(world, "SELECT 2 AS x", f"{dataset}.out")
@@ -104,7 +104,7 @@ def test_truncate_replaces_rows_and_schema(world: BigQueryWorld, dataset: str) -
     assert world.rows(f"SELECT * FROM {dataset}.out") == [("a", 2.5)]
 
 
-def test_truncate_data_keeps_the_schema(world: BigQueryWorld, dataset: str) -> None:
+def test_truncate_data_replaces_rows_and_keeps_the_schema(world: BigQueryWorld, dataset: str) -> None:
     write(world, "SELECT 1 AS x, 'a' AS name", f"{dataset}.out")
     write(world, "SELECT 2 AS x", f"{dataset}.out", write_disposition="WRITE_TRUNCATE_DATA")
     assert world.rows(f"SELECT x, name FROM {dataset}.out") == [(2, None)]
@@ -113,7 +113,7 @@ def test_truncate_data_keeps_the_schema(world: BigQueryWorld, dataset: str) -> N
     assert world.rows(f"SELECT x FROM {dataset}.out") == [(2,)]
 
 
-def test_append_adds_rows_by_name(world: BigQueryWorld, dataset: str) -> None:
+def test_append_matches_columns_by_name(world: BigQueryWorld, dataset: str) -> None:
     write(world, "SELECT 1 AS x, 'a' AS name", f"{dataset}.out")
     job = write(world, "SELECT 'b' AS name, 2 AS x", f"{dataset}.out", write_disposition="WRITE_APPEND")
     assert world.rows(f"SELECT x, name FROM {dataset}.out ORDER BY x") == [(1, "a"), (2, "b")]
@@ -128,14 +128,14 @@ def test_append_adds_rows_by_name(world: BigQueryWorld, dataset: str) -> None:
         ("SELECT [1] AS x", "Field x has changed mode from NULLABLE to REPEATED"),
     ],
 )
-def test_append_refuses_another_schema(world: BigQueryWorld, dataset: str, sql: str, message: str) -> None:
+def test_append_rejects_another_schema(world: BigQueryWorld, dataset: str, sql: str, message: str) -> None:
     write(world, "SELECT 1 AS x", f"{dataset}.out")
     with pytest.raises(exceptions.BadRequest, match=message):
         write(world, sql, f"{dataset}.out", write_disposition="WRITE_APPEND")
     assert world.rows(f"SELECT * FROM {dataset}.out") == [(1,)]
 
 
-def test_append_adds_a_column_where_that_is_allowed(world: BigQueryWorld, dataset: str) -> None:
+def test_append_adds_a_column_if_field_addition_is_allowed(world: BigQueryWorld, dataset: str) -> None:
     write(world, "SELECT 1 AS x", f"{dataset}.out")
     options = {"write_disposition": "WRITE_APPEND", "schema_update_options": ["ALLOW_FIELD_ADDITION"]}
     write(world, "SELECT 2 AS x, 'new' AS more", f"{dataset}.out", **options)
@@ -143,7 +143,7 @@ def test_append_adds_a_column_where_that_is_allowed(world: BigQueryWorld, datase
     assert [field.name for field in world.client().get_table(f"{dataset}.out").schema] == ["x", "more"]
 
 
-def test_append_relaxes_a_required_column_where_that_is_allowed(world: BigQueryWorld, dataset: str) -> None:
+def test_append_relaxes_a_required_column_if_field_relaxation_is_allowed(world: BigQueryWorld, dataset: str) -> None:
     schema = [bigquery.SchemaField("x", "INTEGER", mode="REQUIRED")]
     world.client().create_table(bigquery.Table(f"{PROJECT}.{dataset}.out", schema=schema))
     with pytest.raises(exceptions.BadRequest, match="has changed mode from REQUIRED to NULLABLE"):
@@ -153,28 +153,28 @@ def test_append_relaxes_a_required_column_where_that_is_allowed(world: BigQueryW
     assert world.client().get_table(f"{dataset}.out").schema[0].mode == "NULLABLE"
 
 
-def test_schema_updates_go_with_append_only(world: BigQueryWorld, dataset: str) -> None:
+def test_schema_updates_without_append_are_rejected(world: BigQueryWorld, dataset: str) -> None:
     options = {"write_disposition": "WRITE_TRUNCATE", "schema_update_options": ["ALLOW_FIELD_ADDITION"]}
     with pytest.raises(exceptions.BadRequest, match="only be specified with WRITE_APPEND"):
         write(world, "SELECT 1 AS x", f"{dataset}.out", **options)
 
 
-def test_create_never_needs_the_table(world: BigQueryWorld, dataset: str) -> None:
+def test_create_never_rejects_a_missing_table(world: BigQueryWorld, dataset: str) -> None:
     with pytest.raises(exceptions.NotFound, match=f"Not found: Table {PROJECT}:{dataset}.out"):
         write(world, "SELECT 1 AS x", f"{dataset}.out", create_disposition="CREATE_NEVER")
 
 
-def test_a_destination_needs_its_dataset(world: BigQueryWorld) -> None:
+def test_a_destination_in_a_missing_dataset_is_not_found(world: BigQueryWorld) -> None:
     with pytest.raises(exceptions.NotFound, match=f"Not found: Dataset {PROJECT}:nowhere"):
         write(world, "SELECT 1 AS x", "nowhere.out")
 
 
-def test_two_columns_of_one_name_can_not_be_stored(world: BigQueryWorld, dataset: str) -> None:
+def test_two_columns_of_the_same_name_are_rejected(world: BigQueryWorld, dataset: str) -> None:
     with pytest.raises(exceptions.BadRequest, match="Duplicate column names in the result"):
         write(world, "SELECT 1 AS x, 2 AS x", f"{dataset}.out")
 
 
-def test_a_partition_is_refused_in_plain_words(world: BigQueryWorld, dataset: str) -> None:
+def test_writing_to_a_partition_is_reported_as_not_supported(world: BigQueryWorld, dataset: str) -> None:
     answer = world.insert(
         "SELECT 1 AS x", destinationTable={"projectId": PROJECT, "datasetId": dataset, "tableId": "out$20240101"}
     ).json()
@@ -184,7 +184,7 @@ def test_a_partition_is_refused_in_plain_words(world: BigQueryWorld, dataset: st
 
 
 @pytest.mark.parametrize("disposition", ["WRITE_TRUNCATE", "WRITE_TRUNCATE_DATA", "WRITE_APPEND"])
-def test_a_job_that_fails_half_way_leaves_its_destination_as_it_was(
+def test_a_job_that_fails_while_it_writes_does_not_change_its_destination(
     world: BigQueryWorld, dataset: str, disposition: str
 ) -> None:
     write(world, "SELECT 1 AS x", f"{dataset}.out")
@@ -197,7 +197,7 @@ def test_a_job_that_fails_half_way_leaves_its_destination_as_it_was(
 
 
 @pytest.mark.parametrize("disposition", ["WRITE_TRUNCATE", "WRITE_TRUNCATE_DATA", "WRITE_APPEND"])
-def test_a_cancelled_job_leaves_its_destination_as_it_was(world: BigQueryWorld, dataset: str, disposition: str) -> None:
+def test_a_cancelled_job_does_not_change_its_destination(world: BigQueryWorld, dataset: str, disposition: str) -> None:
     write(world, "SELECT 1 AS n", f"{dataset}.out")
     config = bigquery.QueryJobConfig(destination=f"{PROJECT}.{dataset}.out", write_disposition=disposition)
     client = world.client()
@@ -208,14 +208,14 @@ def test_a_cancelled_job_leaves_its_destination_as_it_was(world: BigQueryWorld, 
     assert world.rows(f"SELECT n FROM {dataset}.out") == [(1,)]
 
 
-def test_nothing_is_left_of_a_new_table_whose_job_failed(world: BigQueryWorld, dataset: str) -> None:
+def test_a_failed_job_creates_no_table(world: BigQueryWorld, dataset: str) -> None:
     with pytest.raises(exceptions.BadRequest):
         write(world, f"SELECT 1 / (score - score) AS x FROM {dataset}.titles", f"{dataset}.out")
     with pytest.raises(exceptions.NotFound):
         world.client().get_table(f"{dataset}.out")
 
 
-def test_writers_of_one_table_wait_for_each_other(world: BigQueryWorld, dataset: str) -> None:
+def test_concurrent_writes_to_one_table_are_all_kept(world: BigQueryWorld, dataset: str) -> None:
     write(world, "SELECT -1 AS x", f"{dataset}.out")
 
     def append(number: int) -> None:
@@ -235,7 +235,7 @@ def test_writers_of_one_table_wait_for_each_other(world: BigQueryWorld, dataset:
     assert rows == [(1 + 24 + 24, 1 + 12 + 24)]
 
 
-def test_scripts_on_one_table_do_not_collide(world: BigQueryWorld, dataset: str) -> None:
+def test_concurrent_scripts_on_one_table_do_not_conflict(world: BigQueryWorld, dataset: str) -> None:
     world.rows(f"CREATE TABLE {dataset}.counter AS SELECT 0 AS n")
     script = f"BEGIN UPDATE {dataset}.counter SET n = n + 1 WHERE TRUE; END;"
     with ThreadPoolExecutor(8) as pool:
@@ -243,7 +243,7 @@ def test_scripts_on_one_table_do_not_collide(world: BigQueryWorld, dataset: str)
     assert world.rows(f"SELECT n FROM {dataset}.counter") == [(16,)]
 
 
-def test_a_result_without_destination_is_an_anonymous_table(world: BigQueryWorld, dataset: str) -> None:
+def test_a_result_without_a_destination_is_in_an_anonymous_table(world: BigQueryWorld, dataset: str) -> None:
     client = world.client()
     job = client.query(f"SELECT title, score FROM {dataset}.titles WHERE score < 3 ORDER BY score")
     job.result()
@@ -255,7 +255,7 @@ def test_a_result_without_destination_is_an_anonymous_table(world: BigQueryWorld
     assert job.destination.dataset_id not in [found.dataset_id for found in client.list_datasets()]
 
 
-def test_other_projects_datasets_can_be_read(world: BigQueryWorld) -> None:
+def test_a_dataset_of_another_project_can_be_read(world: BigQueryWorld) -> None:
     table = f"bigquery-public-data.news_{uuid.uuid4().hex[:8]}.full"
     rows = [{"title": "one"}, {"title": "two"}]
     world.bigquery.seed_table(table, [{"name": "title", "type": "STRING"}], rows)

@@ -1,4 +1,4 @@
-"""What clients are told when something goes wrong: BigQuery's words, and nothing of what is behind it here."""
+"""Error messages: BigQuery's words, without names of the libraries behind the local BigQuery."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import pytest
 from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
 from tests.waiting import wait_until
 
-# Engines, their exceptions, Python's, escapes of a terminal, and paths of this machine.
-BEHIND = re.compile(
+# Names and exceptions of libraries and of Python, terminal escapes, and paths of this machine.
+INTERNALS = re.compile(
     r"bqemulator|duckdb|sqlglot|\x1b|\[4m|<class|<Token|Traceback|(Binder|Catalog|Parser|Conversion|Input) Error"
     r"|VARCHAR|BIGINT|(?<![\w:/])/\w+/\w+|__d\b|TypeError|ValueError|KeyError|docs/reference/out",
     re.IGNORECASE,
 )
 
-TOLD = {
+MESSAGES = {
     # Syntax
     "SELECT n FROM": "Syntax error: Unexpected end of script at [1:14]",
     "SELECT n FROM d.t WHERE": "Syntax error: Unexpected end of script at [1:24]",
@@ -63,7 +63,7 @@ TOLD = {
     "SELECT ERROR('a FLOAT of my own')": "a FLOAT of my own",
     "SELECT FROM_BASE64('#')": "Failed to decode invalid base64 string",
     "RAISE USING MESSAGE = 'as asked'": "as asked",
-    # What is not here
+    # Not supported
     "SELECT * FROM ML.EVALUATE(MODEL d.m)": "ML.EVALUATE is not supported by the local BigQuery at [1:15]",
     "SELECT * FROM ML.EXPLAIN_PREDICT(MODEL d.m, (SELECT 1))": (
         "ML.EXPLAIN_PREDICT is not supported by the local BigQuery at [1:15]"
@@ -91,16 +91,16 @@ def failure(world: BigQueryWorld, sql: str) -> dict[str, Any]:
     return error
 
 
-@pytest.mark.parametrize(("sql", "message"), TOLD.items())
-def test_a_statement_that_fails_says_why_as_bigquery_does(world: BigQueryWorld, sql: str, message: str) -> None:
+@pytest.mark.parametrize(("sql", "message"), MESSAGES.items())
+def test_a_failed_statement_has_the_error_message_of_bigquery(world: BigQueryWorld, sql: str, message: str) -> None:
     error = failure(world, sql)
     assert error["message"] == message
     assert error["errors"][0]["reason"] in ("invalidQuery", "notFound")
-    assert BEHIND.search(json.dumps(error)) is None
+    assert INTERNALS.search(json.dumps(error)) is None
 
 
 @pytest.mark.parametrize(
-    ("content", "format"),
+    ("content", "source_format"),
     [
         (b"a,b\n1,2,3\n", "CSV"),
         (b'"open\n', "CSV"),
@@ -110,11 +110,13 @@ def test_a_statement_that_fails_says_why_as_bigquery_does(world: BigQueryWorld, 
         (b"no avro", "AVRO"),
     ],
 )
-def test_a_file_that_cannot_be_read_says_why(world: BigQueryWorld, content: bytes, format: str) -> None:  # noqa: A002
+def test_a_load_of_an_invalid_file_has_the_error_message_of_bigquery(
+    world: BigQueryWorld, content: bytes, source_format: str
+) -> None:
     world.storage.store.write("transfers", "broken", content)
     load = {
         "sourceUris": ["gs://transfers/broken"],
-        "sourceFormat": format,
+        "sourceFormat": source_format,
         "schema": {"fields": [{"name": "a", "type": "INTEGER"}]},
         "destinationTable": {"projectId": PROJECT, "datasetId": "d", "tableId": "loaded"},
     }
@@ -124,11 +126,11 @@ def test_a_file_that_cannot_be_read_says_why(world: BigQueryWorld, content: byte
     wait_until(lambda: world.call("GET", path).json()["status"]["state"] == "DONE")
     error = world.call("GET", path).json()["status"]["errorResult"]
     assert error["message"].startswith("Error while reading data, error message: ")
-    assert BEHIND.search(error["message"].replace("gs://transfers/broken", "")) is None
+    assert INTERNALS.search(error["message"].replace("gs://transfers/broken", "")) is None
 
 
-def test_a_handler_reads_the_same_message(world: BigQueryWorld) -> None:
-    handled = "BEGIN {}; EXCEPTION WHEN ERROR THEN SELECT @@error.message AS told; END"
+def test_an_exception_handler_reads_the_message_that_a_client_gets(world: BigQueryWorld) -> None:
+    handled = "BEGIN {}; EXCEPTION WHEN ERROR THEN SELECT @@error.message AS message; END"
     for statement, message in (
         ("SELECT 1 / 0", "division by zero"),
         ("SELECT [1][OFFSET(3)]", "Array index 3 is out of bounds (overflow)"),
@@ -138,13 +140,13 @@ def test_a_handler_reads_the_same_message(world: BigQueryWorld) -> None:
         assert world.rows(handled.format(statement)) == [(message,)]
 
 
-def test_texts_that_speak_of_functions_are_only_texts(world: BigQueryWorld) -> None:
+def test_function_names_in_strings_and_comments_are_not_calls(world: BigQueryWorld) -> None:
     assert world.rows("SELECT 'ML.EVALUATE(MODEL m)', 'bqemulator' -- ML.FORECAST") == [
         ("ML.EVALUATE(MODEL m)", "bqemulator")
     ]
 
 
-def test_calls_that_fail_say_why(world: BigQueryWorld) -> None:
+def test_a_failed_call_has_an_error_message_without_internals(world: BigQueryWorld) -> None:
     calls = (
         ("GET", "/datasets/none", None),
         ("GET", "/datasets/d/tables/none", None),
@@ -162,10 +164,10 @@ def test_calls_that_fail_say_why(world: BigQueryWorld) -> None:
     for method, path, body in calls:
         answer = world.call(method, path, json=body)
         assert answer.status_code >= 400, (path, answer.text)
-        assert BEHIND.search(answer.json()["error"]["message"]) is None, (path, answer.text)
+        assert INTERNALS.search(answer.json()["error"]["message"]) is None, (path, answer.text)
 
 
-def test_a_broken_database_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_failed_start_removes_its_temporary_folder(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     with bigquery_world(tmp_path / "storage", kept=kept):
         database = next(kept.rglob("*.duckdb"))

@@ -39,21 +39,19 @@ def _state(world: BigQueryWorld, job: bigquery.QueryJob) -> str:
     return world.client().get_job(job.job_id, location=job.location).state
 
 
-def test_insert_answers_before_the_query_has_run(world: BigQueryWorld) -> None:
+def test_insert_returns_before_the_query_ends(world: BigQueryWorld) -> None:
     answer = world.insert(ENDLESS).json()
     assert answer["status"]["state"] in ("PENDING", "RUNNING")
     world.client().cancel_job(answer["jobReference"]["jobId"])
 
 
-def test_a_running_job_is_seen_running_and_no_other_call_waits_for_it(
-    world: BigQueryWorld, endless: bigquery.QueryJob
-) -> None:
+def test_other_calls_do_not_wait_for_a_running_job(world: BigQueryWorld, endless: bigquery.QueryJob) -> None:
     assert world.rows("SELECT 1 + 1") == [(2,)]
     list(world.client().list_datasets())
     assert _state(world, endless) == "RUNNING"
 
 
-def test_many_jobs_run_side_by_side(world: BigQueryWorld) -> None:
+def test_many_jobs_run_at_the_same_time(world: BigQueryWorld) -> None:
     dataset = world.dataset()
     client = world.client()
     endless = [client.query(ENDLESS) for _ in range(6)]
@@ -66,7 +64,7 @@ def test_many_jobs_run_side_by_side(world: BigQueryWorld) -> None:
     wait_until(lambda: all(_state(world, job) == "DONE" for job in endless))
 
 
-def test_a_used_id_is_refused_and_the_first_job_stays(world: BigQueryWorld) -> None:
+def test_a_used_id_is_rejected_and_the_first_job_does_not_change(world: BigQueryWorld) -> None:
     job_id = f"once-{uuid.uuid4().hex}"
     first = world.insert("SELECT 1 AS first", job_id=job_id)
     second = world.insert("SELECT 2 AS second", job_id=job_id)
@@ -78,14 +76,14 @@ def test_a_used_id_is_refused_and_the_first_job_stays(world: BigQueryWorld) -> N
     assert world.client().get_job(job_id).query == "SELECT 1 AS first"
 
 
-def test_an_id_stays_taken_when_its_job_has_failed(world: BigQueryWorld) -> None:
+def test_the_id_of_a_failed_job_is_taken(world: BigQueryWorld) -> None:
     job_id = f"burned-{uuid.uuid4().hex}"
     world.insert("SELECT * FROM nowhere.nothing", job_id=job_id)
     wait_until(lambda: world.client().get_job(job_id).state == "DONE")
     assert world.insert("SELECT 1", job_id=job_id).status_code == 409
 
 
-def test_ids_are_unique_within_a_location_only(world: BigQueryWorld) -> None:
+def test_two_locations_can_have_jobs_with_the_same_id(world: BigQueryWorld) -> None:
     job_id = f"both-{uuid.uuid4().hex}"
     assert world.insert("SELECT 1", job_id=job_id, location="US").status_code == 200
     assert world.insert("SELECT 2", job_id=job_id, location="europe-west1").status_code == 200
@@ -93,7 +91,7 @@ def test_ids_are_unique_within_a_location_only(world: BigQueryWorld) -> None:
     assert world.client().get_job(job_id).query == "SELECT 1"
 
 
-def test_a_job_runs_where_its_datasets_are_and_is_not_found_elsewhere(world: BigQueryWorld) -> None:
+def test_a_job_runs_in_the_location_of_its_datasets(world: BigQueryWorld) -> None:
     dataset = world.dataset(location="asia-south1")
     job = world.client().query(f"SELECT COUNT(*) FROM {dataset}.titles")
     job.result()
@@ -103,13 +101,13 @@ def test_a_job_runs_where_its_datasets_are_and_is_not_found_elsewhere(world: Big
             world.client().get_job(job.job_id, location=elsewhere)
 
 
-def test_a_dataset_of_another_location_is_not_found(world: BigQueryWorld) -> None:
+def test_a_dataset_in_another_location_is_not_found(world: BigQueryWorld) -> None:
     dataset = world.dataset(location="EU")
     with pytest.raises(exceptions.NotFound, match=f"Dataset {PROJECT}:{dataset} was not found in location US"):
         world.client().query(f"SELECT 1 FROM {dataset}.titles", location="US").result()
 
 
-def test_a_destination_decides_the_location(world: BigQueryWorld) -> None:
+def test_a_job_runs_in_the_location_of_its_destination(world: BigQueryWorld) -> None:
     dataset = world.dataset(location="us-central1")
     answer = world.insert(
         "SELECT 1 AS x", destinationTable={"projectId": PROJECT, "datasetId": dataset, "tableId": "one"}
@@ -137,7 +135,7 @@ def test_cancelling_a_finished_job_changes_nothing(world: BigQueryWorld) -> None
 
 
 class CancellingClock(SystemClock):
-    """Cancels the job ``late`` when that looks at the clock for the n-th time."""
+    """A clock that cancels the job ``late`` when the job reads the time for the n-th time."""
 
     def __init__(self, looks: int) -> None:
         self._left = looks
@@ -152,9 +150,7 @@ class CancellingClock(SystemClock):
 
 
 @pytest.mark.parametrize(("looks", "cancelled"), [(2, True), (3, False)], ids=["before", "after"])
-def test_a_job_is_cancelled_before_its_rows_are_there_or_not_at_all(
-    tmp_path: Path, looks: int, cancelled: bool
-) -> None:
+def test_a_job_is_cancelled_only_before_its_commit(tmp_path: Path, looks: int, cancelled: bool) -> None:
     clock = CancellingClock(looks)
     with bigquery_world(tmp_path, clock=clock) as world:
         dataset = world.dataset()
@@ -167,7 +163,7 @@ def test_a_job_is_cancelled_before_its_rows_are_there_or_not_at_all(
         assert world.rows(f"SELECT COUNT(*) FROM {dataset}.titles") == [(100 if cancelled else 101,)]
 
 
-def test_a_job_out_of_time_ends(world: BigQueryWorld) -> None:
+def test_a_job_ends_after_its_timeout(world: BigQueryWorld) -> None:
     job = world.client().query(ENDLESS, job_config=bigquery.QueryJobConfig(job_timeout_ms=200))
     wait_until(lambda: _state(world, job) == "DONE")
     job.reload()
@@ -175,7 +171,7 @@ def test_a_job_out_of_time_ends(world: BigQueryWorld) -> None:
     assert job.error_result["reason"] == "timeout"
 
 
-def test_a_failed_job_says_why(world: BigQueryWorld) -> None:
+def test_a_failed_job_has_an_error_result(world: BigQueryWorld) -> None:
     job = world.client().query("SELECT nope FROM UNNEST([1]) AS x")
     with pytest.raises(exceptions.BadRequest, match=r"Unrecognized name: nope at \[1:8\]"):
         job.result()
@@ -185,7 +181,7 @@ def test_a_failed_job_says_why(world: BigQueryWorld) -> None:
     assert found.error_result["reason"] == "invalidQuery"
 
 
-def test_a_job_tells_who_what_and_when(world: BigQueryWorld) -> None:
+def test_a_job_has_its_user_labels_times_and_statistics(world: BigQueryWorld) -> None:
     dataset = world.dataset()
     config = bigquery.QueryJobConfig(labels={"team": "news"}, priority="BATCH")
     job = world.client().query(f"SELECT title FROM {dataset}.titles", job_config=config)
@@ -201,19 +197,19 @@ def test_a_job_tells_who_what_and_when(world: BigQueryWorld) -> None:
     assert found.destination.dataset_id.startswith("_")
 
 
-def test_labels_that_bigquery_refuses_are_refused(world: BigQueryWorld) -> None:
+def test_invalid_labels_are_rejected(world: BigQueryWorld) -> None:
     for labels in ({"Team": "news"}, {"team": "News"}, {"1st": "x"}, {f"l{n}": "x" for n in range(65)}):
         answer = world.call("POST", "/jobs", json={"configuration": {"labels": labels, "query": {"query": "SELECT 1"}}})
         assert answer.status_code == 400, labels
 
 
-def test_a_job_id_that_bigquery_refuses_is_refused(world: BigQueryWorld) -> None:
+def test_an_invalid_job_id_is_rejected(world: BigQueryWorld) -> None:
     assert world.insert("SELECT 1", job_id="no spaces").status_code == 400
     assert world.insert("SELECT 1", job_id="x" * 1025).status_code == 400
     assert world.insert("SELECT 1", job_id="x" * 1000 + uuid.uuid4().hex[:24]).status_code == 200
 
 
-def test_a_dry_run_tells_schema_bytes_and_tables_and_leaves_no_job(world: BigQueryWorld) -> None:
+def test_a_dry_run_returns_schema_bytes_and_tables_and_creates_no_job(world: BigQueryWorld) -> None:
     dataset = world.dataset()
     config = bigquery.QueryJobConfig(dry_run=True)
     job = world.client().query(f"SELECT title, score * 2 AS twice FROM {dataset}.titles", job_config=config)
@@ -225,7 +221,7 @@ def test_a_dry_run_tells_schema_bytes_and_tables_and_leaves_no_job(world: BigQue
         world.client().get_job(job.job_id)
 
 
-def test_a_dry_run_runs_nothing(world: BigQueryWorld) -> None:
+def test_a_dry_run_does_not_run_the_statement(world: BigQueryWorld) -> None:
     dataset = world.dataset()
     config = bigquery.QueryJobConfig(dry_run=True)
     world.client().query(ENDLESS, job_config=config)
@@ -246,13 +242,13 @@ def test_a_dry_run_runs_nothing(world: BigQueryWorld) -> None:
         ("INSERT INTO {d}.titles (nope) VALUES (1)", exceptions.BadRequest, "nope"),
     ],
 )
-def test_a_dry_run_finds_errors(world: BigQueryWorld, sql: str, kind: type[Exception], message: str) -> None:
+def test_a_dry_run_reports_errors(world: BigQueryWorld, sql: str, kind: type[Exception], message: str) -> None:
     sql = sql.replace("{d}", world.dataset())
     with pytest.raises(kind, match=message):
         world.client().query(sql, job_config=bigquery.QueryJobConfig(dry_run=True))
 
 
-def test_a_list_has_the_newest_first_in_pages_and_by_state(world: BigQueryWorld, endless: bigquery.QueryJob) -> None:
+def test_jobs_are_listed_newest_first_in_pages_and_by_state(world: BigQueryWorld, endless: bigquery.QueryJob) -> None:
     client = world.client()
     ids = [client.query(f"SELECT {n}").job_id for n in range(5)]
     wait_until(lambda: all(client.get_job(job_id).state == "DONE" for job_id in ids))
@@ -266,7 +262,7 @@ def test_a_list_has_the_newest_first_in_pages_and_by_state(world: BigQueryWorld,
     assert endless.job_id not in [job.job_id for job in client.list_jobs(state_filter="done")]
 
 
-def test_a_list_shows_status_and_user_only_in_full(world: BigQueryWorld) -> None:
+def test_a_list_has_status_and_user_only_in_the_full_projection(world: BigQueryWorld) -> None:
     world.rows("SELECT 1")
     full = world.call("GET", "/jobs?maxResults=1&projection=full").json()["jobs"][0]
     minimal = world.call("GET", "/jobs?maxResults=1").json()["jobs"][0]
@@ -277,7 +273,7 @@ def test_a_list_shows_status_and_user_only_in_full(world: BigQueryWorld) -> None
     assert not {"status", "configuration", "user_email"} & minimal.keys()
 
 
-def test_a_list_goes_by_creation_time(world: BigQueryWorld) -> None:
+def test_jobs_are_listed_by_creation_time(world: BigQueryWorld) -> None:
     client = world.client()
     before, after = client.query("SELECT 1"), None
     before.result()
@@ -315,7 +311,7 @@ def test_thousands_of_jobs_are_listed_in_few_calls(world: BigQueryWorld) -> None
     assert "someone@example.com" not in own
 
 
-def test_a_deleted_job_is_gone(world: BigQueryWorld) -> None:
+def test_a_deleted_job_is_not_found(world: BigQueryWorld) -> None:
     job = world.client().query("SELECT 1")
     job.result()
     world.client().delete_job_metadata(job.job_id, location="US")
@@ -323,7 +319,7 @@ def test_a_deleted_job_is_gone(world: BigQueryWorld) -> None:
         world.client().get_job(job.job_id)
 
 
-def test_results_come_in_pages(world: BigQueryWorld) -> None:
+def test_results_have_pages(world: BigQueryWorld) -> None:
     sql = "SELECT number FROM UNNEST(GENERATE_ARRAY(1, 1000)) AS number ORDER BY number"
     rows = world.client().query(sql).result(page_size=300)
     pages = [[row.number for row in page] for page in rows.pages]
@@ -331,7 +327,7 @@ def test_results_come_in_pages(world: BigQueryWorld) -> None:
     assert [number for page in pages for number in page] == list(range(1, 1001))
 
 
-def test_large_results_come_in_pages_too(world: BigQueryWorld) -> None:
+def test_a_large_result_has_pages_and_a_table(world: BigQueryWorld) -> None:
     sql = "SELECT number, CAST(number AS STRING) AS text FROM UNNEST(GENERATE_ARRAY(1, 60000)) AS number"
     job = world.client().query(sql)
     numbers = [row.number for row in job.result()]
@@ -339,14 +335,14 @@ def test_large_results_come_in_pages_too(world: BigQueryWorld) -> None:
     assert world.client().get_table(job.destination).num_rows == 60000
 
 
-def test_a_query_that_is_not_done_says_so(world: BigQueryWorld) -> None:
+def test_a_query_that_is_not_done_returns_an_incomplete_job(world: BigQueryWorld) -> None:
     answer = world.call("POST", "/queries", json={"query": ENDLESS, "useLegacySql": False, "timeoutMs": 50}).json()
     assert answer["jobComplete"] is False
     assert "rows" not in answer
     world.client().cancel_job(answer["jobReference"]["jobId"])
 
 
-def test_the_same_request_id_gives_the_same_job(world: BigQueryWorld) -> None:
+def test_the_same_request_id_returns_the_same_job(world: BigQueryWorld) -> None:
     body = {"query": "SELECT 1", "useLegacySql": False, "requestId": uuid.uuid4().hex}
     first = world.call("POST", "/queries", json=body).json()["jobReference"]["jobId"]
     again = world.call("POST", "/queries", json=body).json()["jobReference"]["jobId"]
@@ -354,7 +350,7 @@ def test_the_same_request_id_gives_the_same_job(world: BigQueryWorld) -> None:
     assert first == again != other
 
 
-def test_a_query_over_its_limit_of_bytes_fails(world: BigQueryWorld) -> None:
+def test_a_query_over_its_maximum_bytes_billed_fails(world: BigQueryWorld) -> None:
     dataset = world.dataset()
     sql = f"SELECT * FROM {dataset}.titles"
     with pytest.raises(exceptions.GoogleAPICallError) as failed:
@@ -365,7 +361,7 @@ def test_a_query_over_its_limit_of_bytes_fails(world: BigQueryWorld) -> None:
     assert world.client().query(sql, job_config=config).result().total_rows == 100
 
 
-def test_heavy_queries_at_once_find_enough_memory(world: BigQueryWorld) -> None:
+def test_concurrent_large_queries_have_enough_memory(world: BigQueryWorld) -> None:
     dataset = world.dataset()
     world.rows(
         f"CREATE TABLE {dataset}.heavy AS "
@@ -376,14 +372,14 @@ def test_heavy_queries_at_once_find_enough_memory(world: BigQueryWorld) -> None:
         assert list(pool.map(lambda _: world.rows(sql), range(8))) == [[(200000,)]] * 8
 
 
-def test_quotas_refuse_jobs_once_they_are_switched_on(world: BigQueryWorld, endless: bigquery.QueryJob) -> None:
+def test_jobs_over_a_quota_are_rejected_while_quotas_are_on(world: BigQueryWorld, endless: bigquery.QueryJob) -> None:
     dataset = world.dataset()
     target = {"projectId": PROJECT, "datasetId": dataset, "tableId": "daily"}
     try:
         world.bigquery.limit(queued_interactive=1)
-        refused = world.insert("SELECT 1")
-        assert refused.status_code == 403
-        assert refused.json()["error"]["errors"][0]["reason"] == "quotaExceeded"
+        rejected = world.insert("SELECT 1")
+        assert rejected.status_code == 403
+        assert rejected.json()["error"]["errors"][0]["reason"] == "quotaExceeded"
         assert world.insert("SELECT 1", priority="BATCH").status_code == 200
         world.bigquery.limit(table_modifications_per_day=2)
         answers = [
@@ -395,7 +391,7 @@ def test_quotas_refuse_jobs_once_they_are_switched_on(world: BigQueryWorld, endl
     assert world.insert("SELECT 1", destinationTable=target, writeDisposition="WRITE_APPEND").status_code == 200
 
 
-def test_legacy_sql_is_the_default_of_rest_and_refuses_what_it_cannot(world: BigQueryWorld) -> None:
+def test_legacy_sql_is_the_default_in_rest(world: BigQueryWorld) -> None:
     answer = world.call("POST", "/jobs", json={"configuration": {"query": {"query": "CREATE MODEL d.m OPTIONS()"}}})
     job_id = answer.json()["jobReference"]["jobId"]
     wait_until(lambda: world.client().get_job(job_id).state == "DONE")
@@ -408,7 +404,7 @@ def test_legacy_sql_is_the_default_of_rest_and_refuses_what_it_cannot(world: Big
     assert world.rows(sql, job_config=bigquery.QueryJobConfig(use_legacy_sql=True)) == [(100,)]
 
 
-def test_a_body_that_is_no_job_is_refused(world: BigQueryWorld) -> None:
+def test_an_invalid_body_is_rejected(world: BigQueryWorld) -> None:
     for body in ("{", "[]", "{}", '{"configuration": {}}', '{"configuration": {"query": {"query": " "}}}'):
         answer = world.call("POST", "/jobs", data=body, headers={"content-type": "application/json"})
         assert answer.status_code == 400, body

@@ -45,11 +45,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
         (r"bR'\d'", rb"\d"),
     ],
 )
-def test_a_literal_has_the_value_that_its_escapes_say(world: BigQueryWorld, literal: str, value: object) -> None:
+def test_a_literal_has_the_value_of_its_escapes(world: BigQueryWorld, literal: str, value: object) -> None:
     assert world.rows(f"SELECT {literal}") == [(value,)]
 
 
-def test_every_text_comes_back_from_the_literal_that_is_written_for_it(world: BigQueryWorld) -> None:
+def test_a_written_literal_has_the_value_of_its_text(world: BigQueryWorld) -> None:
     chance = random.Random(5)
     texts = ["".join(chance.choices(AWKWARD, k=chance.randrange(1, 6))) for _ in range(160)]
     for start in range(0, len(texts), 20):
@@ -63,22 +63,22 @@ def test_every_text_comes_back_from_the_literal_that_is_written_for_it(world: Bi
     "literal",
     [r"'\d'", r'"\x4"', r"'\400'", r"'\18'", r"'\ud800'", r"'\U00110000'", r"b'\u0041'", r"'''\q'''", r"'a\ b'"],
 )
-def test_an_escape_that_is_none_is_refused(world: BigQueryWorld, literal: str, dry_run: bool) -> None:
-    with pytest.raises(exceptions.BadRequest, match="Illegal escape sequence: ") as refusal:
+def test_an_invalid_escape_is_rejected(world: BigQueryWorld, literal: str, dry_run: bool) -> None:
+    with pytest.raises(exceptions.BadRequest, match="Illegal escape sequence: ") as failed:
         world.client().query(f"SELECT {literal}", job_config=bigquery.QueryJobConfig(dry_run=dry_run)).result()
-    assert refusal.value.errors[0]["reason"] == "invalidQuery"
+    assert failed.value.errors[0]["reason"] == "invalidQuery"
 
 
-def test_what_looks_like_an_escape_elsewhere_is_none(world: BigQueryWorld) -> None:
+def test_backslashes_in_comments_are_not_escapes(world: BigQueryWorld) -> None:
     assert world.rows("SELECT 1 -- it's \\d\n, 2 /* '\\q */ # \\z\n, `a`.x FROM (SELECT 3 AS x) AS `a`") == [(1, 2, 3)]
 
 
-def test_a_quoted_name_has_the_same_escapes(world: BigQueryWorld) -> None:
+def test_escapes_work_in_quoted_names(world: BigQueryWorld) -> None:
     (row,) = world.client().query_and_wait(r"SELECT 1 AS `a\u00e9\x41`")
     assert dict(row) == {"aéA": 1}
 
 
-def test_scripts_and_dynamic_statements_have_the_same_escapes(world: BigQueryWorld) -> None:
+def test_escapes_work_in_scripts_and_dynamic_sql(world: BigQueryWorld) -> None:
     dataset = world.dataset()
     script = rf"""
         DECLARE one STRING DEFAULT '\`\x41';
@@ -87,22 +87,22 @@ def test_scripts_and_dynamic_statements_have_the_same_escapes(world: BigQueryWor
     assert world.rows(script) == [("`A", r"\x41 B `")]
 
 
-def test_definitions_have_the_same_escapes_however_they_are_made(world: BigQueryWorld) -> None:
+def test_escapes_work_in_views_functions_and_options(world: BigQueryWorld) -> None:
     dataset, client = world.dataset(), world.client()
     world.rows(rf"CREATE VIEW {dataset}.by_statement AS SELECT '\`\x41' AS text")
     view = bigquery.Table(f"{PROJECT}.{dataset}.by_method")
     view.view_query = r"SELECT '\`\x42' AS text"
     client.create_table(view)
-    world.rows(rf"CREATE FUNCTION {dataset}.told() AS ('\`\x43')")
+    world.rows(rf"CREATE FUNCTION {dataset}.ticked() AS ('\`\x43')")
     world.rows(rf"CREATE TABLE {dataset}.described (x INT64) OPTIONS (description = 'a \`tick\` it\'s\u2028')")
 
     assert world.rows(
-        f"SELECT a.text AS a, b.text AS b, {dataset}.told() FROM {dataset}.by_statement a, {dataset}.by_method b"
+        f"SELECT a.text AS a, b.text AS b, {dataset}.ticked() FROM {dataset}.by_statement a, {dataset}.by_method b"
     ) == [("`A", "`B", "`C")]
     assert client.get_table(f"{dataset}.described").description == "a `tick` it's\u2028"
 
 
-def test_requests_are_built_with_the_instruction_of_the_batch_whatever_it_says(world: BigQueryWorld) -> None:
+def test_a_batch_request_keeps_special_characters_of_the_instruction(world: BigQueryWorld) -> None:
     instruction = 'Use `code` please, it\'s "x" \\ \n zero\u200bwidth \u2028 \U0001f600 \\n \\`'
     prompts = Prompts("SELECT 1 AS id, 'hi' AS prompt", instruction, '{"stopSequences": ["```"]}')
     ((number, request),) = world.rows(batch_requests(prompts, ["id", "prompt"]))

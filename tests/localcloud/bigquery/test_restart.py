@@ -1,4 +1,4 @@
-"""Jobs of BigQuery after a restart with the same directory: what had ended is there, what had not never was."""
+"""Jobs after a restart with the same directory: ended jobs exist, others do not."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ Start = Callable[[], AbstractContextManager[BigQueryWorld]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Start:
-    """Starts a local BigQuery over one directory, again and again."""
+    """Return a function that starts a local BigQuery, each time with the same directory."""
     return lambda: bigquery_world(tmp_path / "storage", kept=tmp_path / "kept")
 
 
 def appending(table: str) -> dict[str, Any]:
-    """Return the settings of a query that adds its rows to a table."""
+    """Return the settings of a query that appends to a table."""
     project, dataset, name = table.split(".")
     destination = {"projectId": project, "datasetId": dataset, "tableId": name}
     return {"destinationTable": destination, "writeDisposition": "WRITE_APPEND"}
 
 
 def resources(world: BigQueryWorld, *job_ids: str) -> list[dict[str, Any]]:
-    """Return jobs as jobs.get answers."""
+    """Return the resources of jobs, from jobs.get."""
     return [world.call("GET", f"/jobs/{job_id}").json() for job_id in job_ids]
 
 
 def listed(world: BigQueryWorld) -> list[str]:
-    """Return the ids of the jobs of everybody, newest first."""
+    """Return the ids of the jobs of all users, newest first."""
     jobs = world.call("GET", "/jobs", params={"allUsers": "true"}).json().get("jobs", [])
     return [job["jobReference"]["jobId"] for job in jobs]
 
@@ -48,7 +48,7 @@ def finish(world: BigQueryWorld, *job_ids: str) -> None:
     wait_until(lambda: all(job["status"]["state"] == "DONE" for job in resources(world, *job_ids)))
 
 
-def test_jobs_that_had_ended_are_there_as_they_were(start: Start) -> None:
+def test_ended_jobs_are_unchanged_after_a_restart(start: Start) -> None:
     with start() as world:
         table = f"{PROJECT}.{world.dataset()}.ten"
         settings = {"query": {"query": "SELECT 1 AS n FROM UNNEST(GENERATE_ARRAY(1, 10))", **appending(table)}}
@@ -74,7 +74,7 @@ def test_jobs_that_had_ended_are_there_as_they_were(start: Start) -> None:
             world.client().get_job("failed").result()
 
 
-def test_rows_without_a_destination_are_gone(start: Start) -> None:
+def test_rows_without_a_destination_are_lost_after_a_restart(start: Start) -> None:
     with start() as world:
         world.insert("SELECT 1 AS x", job_id="select")
         finish(world, "select")
@@ -83,7 +83,7 @@ def test_rows_without_a_destination_are_gone(start: Start) -> None:
         assert world.call("GET", "/queries/select").status_code == 404
 
 
-def test_a_request_that_comes_again_is_not_done_again(start: Start) -> None:
+def test_a_repeated_request_id_does_not_run_again_after_a_restart(start: Start) -> None:
     with start() as world:
         world.rows("CREATE SCHEMA numbers; CREATE TABLE numbers.all AS SELECT 1 AS n")
         request = {"query": "INSERT INTO numbers.all (n) VALUES (2)", "useLegacySql": False, "requestId": "once"}
@@ -93,7 +93,7 @@ def test_a_request_that_comes_again_is_not_done_again(start: Start) -> None:
         assert world.rows("SELECT n FROM numbers.all ORDER BY n") == [(1,), (2,)]
 
 
-def test_a_deleted_job_stays_deleted(start: Start) -> None:
+def test_a_deleted_job_does_not_exist_after_a_restart(start: Start) -> None:
     with start() as world:
         world.insert("SELECT 1 AS x", job_id="select")
         finish(world, "select")
@@ -102,7 +102,7 @@ def test_a_deleted_job_stays_deleted(start: Start) -> None:
         assert world.call("GET", "/jobs/select").status_code == 404
 
 
-def test_a_job_that_runs_when_all_is_stopped_was_never_there(start: Start) -> None:
+def test_a_job_that_runs_at_the_stop_does_not_exist_after_a_restart(start: Start) -> None:
     with start() as world:
         table = f"{PROJECT}.{world.dataset()}.counts"
         world.rows(f"CREATE TABLE {table} AS SELECT 1 AS n")
@@ -144,12 +144,12 @@ ADDED = "SELECT 2 AS n FROM UNNEST(GENERATE_ARRAY(1, 10))"
 APPENDING = (ADDED, appending(f"{PROJECT}.numbers.all"))
 INTO_EMPTY = (ADDED, appending(f"{PROJECT}.numbers.new") | {"writeDisposition": "WRITE_EMPTY"})
 INSERTING: tuple[str, dict[str, Any]] = (f"INSERT INTO numbers.all {ADDED}", {})
-# A job looks at the clock when it begins, once more before its rows are there, and then when it tells what it did.
+# A job reads the clock when it starts, again before it commits, and then for its statistics.
 BEFORE, AFTER = 2, 3
 
 
 def kill(home: Path, moment: int, sql: str, options: dict[str, Any]) -> None:
-    """Run the job ``once`` over ``home`` in a process that is killed when the job looks at the clock that many times."""
+    """Run the job ``once`` in a process that is killed when the job reads the clock for the ``moment``-th time."""
     command = [sys.executable, "-c", KILLED, str(home), str(moment), sql, repr(options)]
     done = subprocess.run(command, cwd=ROOT, timeout=LAST_LIMIT, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -160,7 +160,7 @@ def kill(home: Path, moment: int, sql: str, options: dict[str, Any]) -> None:
     [(APPENDING, BEFORE), (APPENDING, AFTER), (INTO_EMPTY, AFTER), (INSERTING, BEFORE), (INSERTING, AFTER)],
     ids=["append, before", "append, after", "into an empty table, after", "INSERT, before", "INSERT, after"],
 )
-def test_a_job_whose_process_is_killed_has_written_its_rows_or_was_never_there(
+def test_a_job_of_a_killed_process_is_done_or_does_not_exist_after_a_restart(
     start: Start, tmp_path: Path, job: tuple[str, dict[str, Any]], moment: int
 ) -> None:
     sql, options = job
@@ -179,7 +179,7 @@ def test_a_job_whose_process_is_killed_has_written_its_rows_or_was_never_there(
         assert resources(world, "once") == [resource]
 
 
-def test_a_script_whose_process_is_killed_between_two_changes_is_known_as_stopped(start: Start, tmp_path: Path) -> None:
+def test_a_script_of_a_killed_process_is_stopped_after_a_restart(start: Start, tmp_path: Path) -> None:
     kill(tmp_path, AFTER, f"INSERT INTO numbers.all {ADDED}; INSERT INTO numbers.all {ADDED}", {})
     with start() as world:
         [resource] = resources(world, "once")

@@ -1,4 +1,4 @@
-"""Scripts as jobs: their children, one for each statement, and what each came to."""
+"""Scripts and their child jobs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_each_statement_is_a_child_job(world: BigQueryWorld) -> None:
     assert statistics.stack_frames[0].text.startswith("UPDATE")
 
 
-def test_children_are_listed_with_their_script_only(world: BigQueryWorld) -> None:
+def test_child_jobs_are_listed_only_with_their_parent(world: BigQueryWorld) -> None:
     job = world.client().query("SELECT 1; SELECT 2;")
     job.result()
     listed = {found.job_id for found in world.client().list_jobs()}
@@ -56,7 +56,7 @@ def test_children_are_listed_with_their_script_only(world: BigQueryWorld) -> Non
     assert children(world, job) == []
 
 
-def test_the_statement_that_failed_is_the_last_child(world: BigQueryWorld) -> None:
+def test_the_failed_statement_is_the_last_child_job(world: BigQueryWorld) -> None:
     job = world.client().query("SELECT 1 AS x; SELECT [1][OFFSET(3)]; SELECT 2 AS never;")
     with pytest.raises(exceptions.BadRequest, match="Array index 3 is out of bounds"):
         job.result()
@@ -65,7 +65,7 @@ def test_the_statement_that_failed_is_the_last_child(world: BigQueryWorld) -> No
     assert [tuple(row) for row in found[0].result()] == [(1,)]
 
 
-def test_what_a_procedure_runs_is_a_child_too(world: BigQueryWorld) -> None:
+def test_each_statement_of_a_procedure_is_a_child_job(world: BigQueryWorld) -> None:
     dataset = world.dataset()
     body = f"BEGIN INSERT INTO {dataset}.titles (title, score) VALUES (name, 1000); SELECT name AS added; END"
     world.rows(f"CREATE PROCEDURE {dataset}.add(name STRING) {body}")

@@ -1,4 +1,4 @@
-"""GoogleSQL that reads otherwise than DuckDB's SQL: names with dashes, elements of arrays, capitals in names."""
+"""GoogleSQL that differs from DuckDB's SQL: names with dashes, array subscripts, names in mixed case."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_project_with_dashes_needs_no_backticks(world: BigQueryWorld) -> None:
     assert world.rows(f"WITH t AS (SELECT MAX(n) m FROM {OTHER}.news.full) SELECT m-1-1 FROM t") == [(1,)]
 
 
-def test_differences_stay_differences(world: BigQueryWorld) -> None:
+def test_a_dash_between_columns_is_a_subtraction(world: BigQueryWorld) -> None:
     sql = """
         SELECT five-three, EXTRACT(YEAR FROM day-one), 9-five-1
         FROM (SELECT 5 AS five, 3 AS three, DATE '2024-01-01' AS day, 1 AS one)"""
@@ -72,7 +72,7 @@ def test_differences_stay_differences(world: BigQueryWorld) -> None:
     assert world.rows("SELECT a IS DISTINCT FROM b-c FROM (SELECT 1 AS a, 3 AS b, 2 AS c)") == [(False,)]
 
 
-def test_statements_that_write_name_such_projects_too(world: BigQueryWorld) -> None:
+def test_dml_and_ddl_accept_a_project_with_dashes(world: BigQueryWorld) -> None:
     made = "made-elsewhere-9.made"
     world.bigquery.tables.write(f"{made}.first", [{"name": "n", "type": "INT64"}], [])
     world.rows(f"INSERT INTO {made}.first (n) SELECT n FROM {OTHER}.news.full")
@@ -89,7 +89,7 @@ def test_statements_that_write_name_such_projects_too(world: BigQueryWorld) -> N
         world.rows(f"SELECT * FROM {made}.second")
 
 
-def test_scripts_and_dry_runs_name_such_projects_too(world: BigQueryWorld) -> None:
+def test_scripts_and_dry_runs_accept_a_project_with_dashes(world: BigQueryWorld) -> None:
     sql = f"""
         DECLARE most INT64 DEFAULT (SELECT MAX(n) FROM {OTHER}.news.full);
         IF most-1 = 2 THEN SELECT most-3 AS rest, title FROM {OTHER}.news.full WHERE n = most; END IF"""
@@ -100,17 +100,17 @@ def test_scripts_and_dry_runs_name_such_projects_too(world: BigQueryWorld) -> No
     assert [table.project for table in job.referenced_tables] == [OTHER]
 
 
-# Elements of arrays
+# Subscripts
 
 
-def test_an_index_may_be_any_expression(world: BigQueryWorld) -> None:
+def test_a_subscript_can_be_any_expression(world: BigQueryWorld) -> None:
     sql = "SELECT ['a', 'b', 'c'][OFFSET(k)] FROM UNNEST([0, 1, 2]) AS k ORDER BY k"
     assert world.rows(sql) == [("a",), ("b",), ("c",)]
     assert world.rows(sql.replace("OFFSET(k)", "ORDINAL(k + 1)")) == [("a",), ("b",), ("c",)]
     assert world.rows(sql.replace("OFFSET(k)", "2-k")) == [("c",), ("b",), ("a",)]
 
 
-def test_elements_of_columns(world: BigQueryWorld) -> None:
+def test_subscripts_of_columns(world: BigQueryWorld) -> None:
     sql = """
         SELECT letters[OFFSET(0)], letters[0], letters[ORDINAL(1)], letters[SAFE_OFFSET(1)], letters[SAFE_ORDINAL(2)],
           letters[place], pairs[0].leftSide, pairs[OFFSET(0)].inner[ORDINAL(1)], REGEXP_EXTRACT(letters[0], r'^(.)')
@@ -123,7 +123,7 @@ def test_elements_of_columns(world: BigQueryWorld) -> None:
     ]
 
 
-def test_elements_of_every_kind_of_array(world: BigQueryWorld) -> None:
+def test_subscripts_of_every_kind_of_array_expression(world: BigQueryWorld) -> None:
     assert value(world, "SPLIT('a,b', ',')[OFFSET(1)]") == "b"
     assert value(world, "ARRAY(SELECT x FROM UNNEST([3, 1, 2]) AS x ORDER BY x)[ORDINAL(2)]") == 2
     assert value(world, "ARRAY<FLOAT64>[1.5, 2.5][1]") == 2.5
@@ -146,7 +146,7 @@ def test_elements_of_every_kind_of_array(world: BigQueryWorld) -> None:
         ("[7]", "Array index 7 is out of bounds (overflow)"),
     ],
 )
-def test_an_element_that_is_not_there_is_an_error(world: BigQueryWorld, subscript: str, message: str) -> None:
+def test_a_subscript_out_of_bounds_is_an_error(world: BigQueryWorld, subscript: str, message: str) -> None:
     with pytest.raises(exceptions.BadRequest) as caught:
         world.rows(f"SELECT [1, 2]{subscript}")
     assert caught.value.message.endswith(f": {message}")
@@ -156,11 +156,11 @@ def test_an_element_that_is_not_there_is_an_error(world: BigQueryWorld, subscrip
 @pytest.mark.parametrize(
     "subscript", ["[SAFE_OFFSET(2)]", "[SAFE_OFFSET(-1)]", "[SAFE_ORDINAL(0)]", "[SAFE_ORDINAL(3)]"]
 )
-def test_a_safe_subscript_has_null_for_what_is_not_there(world: BigQueryWorld, subscript: str) -> None:
+def test_a_safe_subscript_out_of_bounds_is_null(world: BigQueryWorld, subscript: str) -> None:
     assert value(world, f"[1, 2]{subscript}") is None
 
 
-def test_json_has_the_same_brackets(world: BigQueryWorld) -> None:
+def test_subscripts_of_json(world: BigQueryWorld) -> None:
     sql = """
         SELECT j.a[1], j['a'][0], j['c']['d'][0]['e'], j['a'][9], j['a'][-1], j.c.d[n].e
         FROM (SELECT JSON '{}' AS j, 0 AS n)"""
@@ -170,7 +170,7 @@ def test_json_has_the_same_brackets(world: BigQueryWorld) -> None:
     assert value(world, "JSON '[4, 5]'[1]") == 5
 
 
-def test_elements_in_scripts_functions_views_and_dml(world: BigQueryWorld, dataset: str) -> None:
+def test_subscripts_in_scripts_functions_views_and_dml(world: BigQueryWorld, dataset: str) -> None:
     script = """
         DECLARE words ARRAY<STRING> DEFAULT ['a', 'b']; DECLARE i INT64 DEFAULT 1;
         CREATE TEMP FUNCTION other_one(list ARRAY<STRING>) AS (list[ORDINAL(2)]);
@@ -190,12 +190,12 @@ def test_elements_in_scripts_functions_views_and_dml(world: BigQueryWorld, datas
     assert grouped == [("p", 1), ("r", 1)]
 
 
-# Capitals in names
+# Names in mixed case
 
 
-def test_names_keep_their_capitals(world: BigQueryWorld, dataset: str) -> None:
-    made = "TO_JSON_STRING(STRUCT(n AS maxOutputTokens, [STRUCT(title AS innerName)] AS partsOf))"
-    assert world.rows(f"SELECT {made} FROM {OTHER}.news.full WHERE n = 1") == [
+def test_names_keep_their_case(world: BigQueryWorld, dataset: str) -> None:
+    as_json = "TO_JSON_STRING(STRUCT(n AS maxOutputTokens, [STRUCT(title AS innerName)] AS partsOf))"
+    assert world.rows(f"SELECT {as_json} FROM {OTHER}.news.full WHERE n = 1") == [
         ('{"maxOutputTokens":1,"partsOf":[{"innerName":"title 1"}]}',)
     ]
     world.rows(
@@ -211,7 +211,7 @@ def test_names_keep_their_capitals(world: BigQueryWorld, dataset: str) -> None:
     ]
 
 
-def test_types_are_told_where_names_keep_their_capitals(world: BigQueryWorld) -> None:
+def test_averages_have_the_right_types_with_names_in_mixed_case(world: BigQueryWorld) -> None:
     sql = f"SELECT AVG(CAST(n AS NUMERIC)) AS exactMean, AVG(n) AS mean, CAST(SUM(n) AS NUMERIC) / 4 FROM {OTHER}.news.full"
     fields = world.client().query_and_wait(sql).schema
     assert [(field.name, field.field_type) for field in fields] == [

@@ -1,4 +1,4 @@
-"""Statements of every kind, as jobs of the local BigQuery."""
+"""Query jobs with each kind of statement."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def dataset(world: BigQueryWorld) -> str:
 
 
 def run(world: BigQueryWorld, sql: str, **options: object) -> bigquery.QueryJob:
-    """Run a query and wait for its end."""
+    """Run a query and return its job."""
     job = world.client().query(sql, job_config=bigquery.QueryJobConfig(**options))
     job.result()
     return job
 
 
-def test_columns_without_a_name_get_bigquerys(world: BigQueryWorld) -> None:
+def test_columns_without_a_name_have_the_names_of_bigquery(world: BigQueryWorld) -> None:
     rows = list(world.client().query_and_wait("SELECT 1, 'x' AS named, 2 + 3, COUNT(*)"))
     assert list(rows[0].keys()) == ["f0_", "named", "f1_", "f2_"]
 
 
-def test_parameters_of_every_kind(world: BigQueryWorld, dataset: str) -> None:
+def test_named_and_positional_parameters(world: BigQueryWorld, dataset: str) -> None:
     named = [
         bigquery.ScalarQueryParameter("least", "INT64", 97),
         bigquery.ArrayQueryParameter("titles", "STRING", ["title 98", "title 1"]),
@@ -45,14 +45,14 @@ def test_parameters_of_every_kind(world: BigQueryWorld, dataset: str) -> None:
     assert [tuple(row) for row in run(world, "SELECT ? * 2, ?", query_parameters=positional).result()] == [(10, "a")]
 
 
-def test_parameters_reach_a_destination(world: BigQueryWorld, dataset: str) -> None:
+def test_parameters_in_a_query_with_a_destination(world: BigQueryWorld, dataset: str) -> None:
     parameters = [bigquery.ScalarQueryParameter("most", "INT64", 4)]
     sql = f"SELECT score FROM {dataset}.titles WHERE score < @most"
     run(world, sql, query_parameters=parameters, destination=f"{PROJECT}.{dataset}.few")
     assert world.rows(f"SELECT COUNT(*) FROM {dataset}.few") == [(4,)]
 
 
-def test_the_default_dataset_completes_names(world: BigQueryWorld, dataset: str) -> None:
+def test_names_without_a_dataset_are_in_the_default_dataset(world: BigQueryWorld, dataset: str) -> None:
     sql = "WITH high AS (SELECT * FROM titles WHERE score >= 98) SELECT COUNT(*) FROM high JOIN titles USING (score)"
     job = run(world, sql, default_dataset=f"{PROJECT}.{dataset}")
     assert [tuple(row) for row in job.result()] == [(2,)]
@@ -64,7 +64,7 @@ def test_the_default_dataset_completes_names(world: BigQueryWorld, dataset: str)
     assert world.rows(f"SELECT SUM(x) FROM {dataset}.made") == [(3,)]
 
 
-def test_create_table_as_tells_operation_and_target(world: BigQueryWorld, dataset: str) -> None:
+def test_create_table_as_reports_operation_and_target(world: BigQueryWorld, dataset: str) -> None:
     sql = f"CREATE TABLE {dataset}.made AS SELECT title, score FROM {dataset}.titles"
     job = run(world, sql)
     assert job.statement_type == "CREATE_TABLE_AS_SELECT"
@@ -77,19 +77,19 @@ def test_create_table_as_tells_operation_and_target(world: BigQueryWorld, datase
         run(world, sql)
 
 
-def test_create_table_as_keeps_what_its_head_says(world: BigQueryWorld, dataset: str) -> None:
+def test_create_table_as_keeps_description_and_partitioning(world: BigQueryWorld, dataset: str) -> None:
     run(
         world,
-        f"CREATE TABLE {dataset}.made PARTITION BY day OPTIONS(description='as told') AS "
+        f"CREATE TABLE {dataset}.made PARTITION BY day OPTIONS(description='a table by day') AS "
         "SELECT DATE '2024-01-01' AS day, 1 AS x",
     )
     table = world.client().get_table(f"{dataset}.made")
-    assert table.description == "as told"
+    assert table.description == "a table by day"
     assert table.time_partitioning.field == "day"
     assert [field.field_type for field in table.schema] == ["DATE", "INTEGER"]
 
 
-def test_create_table_with_columns_and_drop(world: BigQueryWorld, dataset: str) -> None:
+def test_a_table_with_columns_is_created_and_dropped(world: BigQueryWorld, dataset: str) -> None:
     run(world, f"CREATE TABLE {dataset}.made (a INT64 NOT NULL, b ARRAY<STRING>, c STRUCT<x FLOAT64, y DATE>)")
     schema = {
         field.name: (field.field_type, field.mode) for field in world.client().get_table(f"{dataset}.made").schema
@@ -106,7 +106,7 @@ def test_alter_table_changes_the_catalog(world: BigQueryWorld, dataset: str) -> 
     assert [field.name for field in world.client().get_table(f"{dataset}.titles").schema] == ["title", "score", "extra"]
 
 
-def test_dml_tells_how_many_rows_it_touched(world: BigQueryWorld, dataset: str) -> None:
+def test_dml_reports_the_number_of_changed_rows(world: BigQueryWorld, dataset: str) -> None:
     insert = run(world, f"INSERT INTO {dataset}.titles (title, score) VALUES ('a', 1000), ('b', 1001)")
     assert insert.num_dml_affected_rows == 2
     assert insert.dml_stats.inserted_row_count == 2
@@ -117,7 +117,7 @@ def test_dml_tells_how_many_rows_it_touched(world: BigQueryWorld, dataset: str) 
     assert world.client().get_table(f"{dataset}.titles").num_rows == 99
 
 
-def test_merge(world: BigQueryWorld, dataset: str) -> None:
+def test_merge_updates_and_inserts_rows(world: BigQueryWorld, dataset: str) -> None:
     job = run(
         world,
         f"MERGE {dataset}.titles AS target "
@@ -131,7 +131,7 @@ def test_merge(world: BigQueryWorld, dataset: str) -> None:
     assert rows == [("new", 7), ("title 1", -1)]
 
 
-def test_a_script_gives_its_last_rows(world: BigQueryWorld, dataset: str) -> None:
+def test_a_script_returns_the_rows_of_its_last_statement(world: BigQueryWorld, dataset: str) -> None:
     job = run(
         world,
         f"""
@@ -148,7 +148,7 @@ def test_a_script_gives_its_last_rows(world: BigQueryWorld, dataset: str) -> Non
         world.rows("SELECT * FROM high")
 
 
-def test_views_have_their_query_and_no_rows_of_their_own(world: BigQueryWorld, dataset: str) -> None:
+def test_a_view_has_its_query_and_reads_its_table(world: BigQueryWorld, dataset: str) -> None:
     job = run(world, f"CREATE VIEW {dataset}.high AS SELECT title FROM {dataset}.titles WHERE score > 97")
     assert (job.statement_type, job.ddl_operation_performed) == ("CREATE_VIEW", "CREATE")
     view = world.client().get_table(f"{dataset}.high")
@@ -157,7 +157,7 @@ def test_views_have_their_query_and_no_rows_of_their_own(world: BigQueryWorld, d
     assert world.rows(f"SELECT * FROM {dataset}.high ORDER BY title") == [("title 98",), ("title 99",)]
 
 
-def test_functions_and_procedures(world: BigQueryWorld, dataset: str) -> None:
+def test_functions_and_procedures_can_be_called(world: BigQueryWorld, dataset: str) -> None:
     run(world, f"CREATE FUNCTION {dataset}.twice(x INT64) RETURNS INT64 AS (x * 2)")
     assert world.rows(f"SELECT {dataset}.twice(21)") == [(42,)]
     run(world, f"CREATE PROCEDURE {dataset}.add_one() BEGIN INSERT INTO {dataset}.titles (title) VALUES ('x'); END")
@@ -165,7 +165,7 @@ def test_functions_and_procedures(world: BigQueryWorld, dataset: str) -> None:
     assert world.client().get_table(f"{dataset}.titles").num_rows == 101
 
 
-def test_schemas_by_sql(world: BigQueryWorld) -> None:
+def test_a_schema_is_created_and_dropped_by_sql(world: BigQueryWorld) -> None:
     run(world, "CREATE SCHEMA made_by_sql")
     run(world, "CREATE TABLE made_by_sql.t AS SELECT 1 AS x")
     assert world.client().get_dataset("made_by_sql").location == "US"
@@ -176,7 +176,7 @@ def test_schemas_by_sql(world: BigQueryWorld) -> None:
         world.client().get_dataset("made_by_sql")
 
 
-def test_set_operations_and_ctes_are_queries(world: BigQueryWorld, dataset: str) -> None:
+def test_set_operations_and_ctes_have_the_type_select(world: BigQueryWorld, dataset: str) -> None:
     job = run(world, "(SELECT 1 AS x) UNION ALL SELECT 2 ORDER BY x", destination=f"{PROJECT}.{dataset}.both")
     assert job.statement_type == "SELECT"
     assert world.rows(f"SELECT x FROM {dataset}.both ORDER BY x") == [(1,), (2,)]
@@ -197,7 +197,7 @@ def test_set_operations_and_ctes_are_queries(world: BigQueryWorld, dataset: str)
         ("INSERT INTO {d}.missing (x) VALUES (1)", exceptions.NotFound, "Not found: Table"),
     ],
 )
-def test_what_goes_wrong_is_told_in_bigquerys_words(
+def test_a_failed_statement_has_the_exception_and_message_of_bigquery(
     world: BigQueryWorld, dataset: str, sql: str, kind: type[Exception], message: str
 ) -> None:
     with pytest.raises(kind, match=message):
@@ -208,7 +208,7 @@ def test_session_user_is_the_caller(world: BigQueryWorld) -> None:
     assert world.rows("SELECT SESSION_USER()") == [(f"local-sa@{PROJECT}.iam.gserviceaccount.com",)]
 
 
-def test_time_travel_never_shows_what_was_overwritten(world: BigQueryWorld, dataset: str) -> None:
+def test_time_travel_does_not_return_overwritten_rows(world: BigQueryWorld, dataset: str) -> None:
     run(world, f"INSERT INTO {dataset}.titles (title, score) VALUES ('a', 1000)")
     run(world, "SELECT 1 AS x", destination=f"{PROJECT}.{dataset}.titles", write_disposition="WRITE_TRUNCATE")
     assert world.rows(f"SELECT x FROM {dataset}.titles FOR SYSTEM_TIME AS OF CURRENT_TIMESTAMP()") == [(1,)]

@@ -1,4 +1,4 @@
-"""Rows into tables and out of them: load, extract and copy jobs, uploads, streaming inserts, and the Python face."""
+"""Load, extract and copy jobs, uploads, streaming inserts, and the tables for other local services."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def dataset(world: BigQueryWorld) -> str:
 
 
 def load(world: BigQueryWorld, content: bytes, table: str, **options: object) -> bigquery.LoadJob:
-    """Load a file that is uploaded with the job, and wait for its end."""
+    """Load an uploaded file and return the job."""
     config = bigquery.LoadJobConfig(**options)
     job = world.client().load_table_from_file(io.BytesIO(content), f"{PROJECT}.{table}", job_config=config)
     job.result()
@@ -49,7 +49,7 @@ def content_of(world: BigQueryWorld, table: str) -> list[tuple[object, ...]]:
     return [tuple(row) for row in world.client().list_rows(f"{PROJECT}.{table}")]
 
 
-def test_rows_from_json(world: BigQueryWorld, dataset: str) -> None:
+def test_rows_are_loaded_from_json(world: BigQueryWorld, dataset: str) -> None:
     job = world.client().load_table_from_json([{"a": 1, "b": "x"}, {"a": 2, "b": None}], f"{dataset}.loaded")
     job.result()
     assert job.output_rows == 2
@@ -57,7 +57,7 @@ def test_rows_from_json(world: BigQueryWorld, dataset: str) -> None:
     assert content_of(world, f"{dataset}.loaded") == [(1, "x"), (2, None)]
 
 
-def test_rows_from_a_dataframe(world: BigQueryWorld, dataset: str) -> None:
+def test_rows_are_loaded_from_a_dataframe(world: BigQueryWorld, dataset: str) -> None:
     frame = pd.DataFrame(
         {"a": [1, 2], "f": [1.5, 2.5], "s": ["x", "y"], "t": pd.to_datetime(["2024-01-01", "2024-01-02"], utc=True)}
     )
@@ -68,7 +68,7 @@ def test_rows_from_a_dataframe(world: BigQueryWorld, dataset: str) -> None:
     assert rows["s"].tolist() == ["x", "y"]
 
 
-def test_rows_with_a_schema_keep_its_types(world: BigQueryWorld, dataset: str) -> None:
+def test_loaded_rows_have_the_types_of_the_schema(world: BigQueryWorld, dataset: str) -> None:
     line = {"i": "5", "f": 1, "y": "YWJj", "d": "2024-01-02", "ts": "2024-01-02T03:04:05Z", "r": {"x": [1, 2]}, "n": 2}
     schema = [
         bigquery.SchemaField("i", "INTEGER", mode="REQUIRED"),
@@ -94,7 +94,7 @@ def test_rows_with_a_schema_keep_its_types(world: BigQueryWorld, dataset: str) -
     assert world.client().get_table(f"{dataset}.loaded").schema[0].mode == "REQUIRED"
 
 
-def test_csv_with_and_without_header(world: BigQueryWorld, dataset: str) -> None:
+def test_csv_is_loaded_with_and_without_a_header(world: BigQueryWorld, dataset: str) -> None:
     content = b'a,b\n1,"x, y"\n2,\n'
     load(world, content, f"{dataset}.found", source_format="CSV", skip_leading_rows=1, autodetect=True)
     assert content_of(world, f"{dataset}.found") == [(1, "x, y"), (2, None)]
@@ -103,7 +103,7 @@ def test_csv_with_and_without_header(world: BigQueryWorld, dataset: str) -> None
     assert content_of(world, f"{dataset}.given") == [(7, "z")]
 
 
-def test_parquet_and_avro_from_a_bucket(world: BigQueryWorld, dataset: str) -> None:
+def test_parquet_and_avro_are_loaded_from_a_bucket(world: BigQueryWorld, dataset: str) -> None:
     for number in range(3):
         buffer = io.BytesIO()
         pa.parquet.write_table(pa.table({"n": [number, number + 10], "tags": [["a"], ["b", "c"]]}), buffer)
@@ -122,7 +122,7 @@ def test_parquet_and_avro_from_a_bucket(world: BigQueryWorld, dataset: str) -> N
     assert world.rows(f"SELECT COUNT(*), SUM(n) FROM {dataset}.again") == [(6, 36)]
 
 
-def test_a_compressed_file(world: BigQueryWorld, dataset: str) -> None:
+def test_a_compressed_file_is_loaded(world: BigQueryWorld, dataset: str) -> None:
     world.storage.store.write(BUCKET, f"{dataset}/rows.json.gz", gzip.compress(b'{"a": 1}\n{"a": 2}\n'))
     config = bigquery.LoadJobConfig(source_format="NEWLINE_DELIMITED_JSON", autodetect=True)
     uri = f"gs://{BUCKET}/{dataset}/rows.json.gz"
@@ -132,7 +132,7 @@ def test_a_compressed_file(world: BigQueryWorld, dataset: str) -> None:
     assert world.rows(f"SELECT SUM(a) FROM {dataset}.loaded") == [(6,)]
 
 
-def test_loads_append_unless_told_otherwise(world: BigQueryWorld, dataset: str) -> None:
+def test_a_load_appends_by_default(world: BigQueryWorld, dataset: str) -> None:
     options = {"source_format": "NEWLINE_DELIMITED_JSON"}
     load(world, b'{"a": 1}', f"{dataset}.loaded", autodetect=True, **options)
     load(world, b'{"a": 2}', f"{dataset}.loaded", **options)
@@ -152,7 +152,7 @@ def test_loads_append_unless_told_otherwise(world: BigQueryWorld, dataset: str) 
         (b'{"b": 1}', "a"),
     ],
 )
-def test_a_file_that_does_not_fit_leaves_the_table_alone(
+def test_a_file_that_does_not_fit_does_not_change_the_table(
     world: BigQueryWorld, dataset: str, content: bytes, message: str
 ) -> None:
     schema = [bigquery.SchemaField("a", "INTEGER", mode="REQUIRED")]
@@ -168,8 +168,8 @@ def test_a_missing_file_is_not_found(world: BigQueryWorld, dataset: str) -> None
             world.client().load_table_from_uri(f"gs://{BUCKET}/{name}", f"{dataset}.loaded").result()
 
 
-def test_an_upload_in_pieces(world: BigQueryWorld, dataset: str) -> None:
-    """As a client does whose connection breaks: it asks how much has come, and goes on from there."""
+def test_a_resumable_upload_continues_after_a_broken_connection(world: BigQueryWorld, dataset: str) -> None:
+    """The client asks for the received range and sends the rest."""
     configuration = {
         "load": {
             "destinationTable": {"projectId": PROJECT, "datasetId": dataset, "tableId": "pieces"},
@@ -178,12 +178,12 @@ def test_an_upload_in_pieces(world: BigQueryWorld, dataset: str) -> None:
         }
     }
     content = b"".join(b'{"n": %d}\n' % number for number in range(100_000))
-    begun = requests.post(
+    started = requests.post(
         f"{world.url}/upload/bigquery/v2/projects/{PROJECT}/jobs?uploadType=resumable",
         json={"configuration": configuration},
         timeout=LAST_LIMIT,
     )
-    session = begun.headers["Location"]
+    session = started.headers["Location"]
     half = 262_144 * 2
     first = requests.put(
         session,
@@ -192,8 +192,8 @@ def test_an_upload_in_pieces(world: BigQueryWorld, dataset: str) -> None:
         timeout=LAST_LIMIT,
     )
     assert (first.status_code, first.headers["Range"]) == (308, f"bytes=0-{half - 1}")
-    asked = requests.put(session, headers={"Content-Range": f"bytes */{len(content)}"}, timeout=LAST_LIMIT)
-    assert (asked.status_code, asked.headers["Range"]) == (308, f"bytes=0-{half - 1}")
+    status = requests.put(session, headers={"Content-Range": f"bytes */{len(content)}"}, timeout=LAST_LIMIT)
+    assert (status.status_code, status.headers["Range"]) == (308, f"bytes=0-{half - 1}")
     span = f"bytes {half}-{len(content) - 1}/{len(content)}"
     last = requests.put(session, data=content[half:], headers={"Content-Range": span}, timeout=LAST_LIMIT)
     job = world.client().get_job(last.json()["jobReference"]["jobId"])
@@ -202,13 +202,13 @@ def test_an_upload_in_pieces(world: BigQueryWorld, dataset: str) -> None:
     assert world.rows(f"SELECT SUM(n) FROM {dataset}.pieces") == [(4_999_950_000,)]
 
 
-def test_streaming_inserts(world: BigQueryWorld, dataset: str) -> None:
+def test_insert_all_adds_rows(world: BigQueryWorld, dataset: str) -> None:
     assert world.client().insert_rows_json(f"{PROJECT}.{dataset}.titles", [{"title": "new", "score": 7}]) == []
     assert world.rows(f"SELECT COUNT(*) FROM {dataset}.titles WHERE title = 'new'") == [(1,)]
     assert world.client().get_table(f"{dataset}.titles").num_rows == 101
 
 
-def test_extract_writes_objects(world: BigQueryWorld, dataset: str) -> None:
+def test_extract_jobs_and_export_data_write_objects(world: BigQueryWorld, dataset: str) -> None:
     client = world.client()
     config = bigquery.ExtractJobConfig(destination_format="NEWLINE_DELIMITED_JSON")
     uri = f"gs://{BUCKET}/{dataset}/out-*.json"
@@ -225,7 +225,7 @@ def test_extract_writes_objects(world: BigQueryWorld, dataset: str) -> None:
     assert world.storage.store.read(BUCKET, f"{dataset}/sql-000000000000.csv") == b"x\n1\n"
 
 
-def test_copies(world: BigQueryWorld, dataset: str) -> None:
+def test_copy_jobs_create_and_append_tables(world: BigQueryWorld, dataset: str) -> None:
     client = world.client()
     client.copy_table(f"{PROJECT}.{dataset}.titles", f"{PROJECT}.{dataset}.copy").result()
     assert client.get_table(f"{dataset}.copy").num_rows == 100
@@ -237,7 +237,7 @@ def test_copies(world: BigQueryWorld, dataset: str) -> None:
     assert client.get_table(f"{dataset}.copy").num_rows == 300
 
 
-def test_tables_for_other_services(world: BigQueryWorld, dataset: str) -> None:
+def test_other_services_write_and_read_tables(world: BigQueryWorld, dataset: str) -> None:
     tables = world.bigquery.tables
     schema = [
         {"name": "id", "type": "INTEGER", "mode": "REQUIRED"},
@@ -267,7 +267,7 @@ def test_tables_for_other_services(world: BigQueryWorld, dataset: str) -> None:
         list(tables.read(f"{name}x"))
 
 
-def test_rows_can_be_read_while_they_are_written(world: BigQueryWorld, dataset: str) -> None:
+def test_a_reader_sees_the_rows_from_its_start(world: BigQueryWorld, dataset: str) -> None:
     name = f"{PROJECT}.{dataset}.titles"
     reader = world.bigquery.tables.read(name)
     first = next(reader)
@@ -276,7 +276,7 @@ def test_rows_can_be_read_while_they_are_written(world: BigQueryWorld, dataset: 
     assert len(list(reader)) == 99
 
 
-def test_what_is_kept_is_there_again_after_a_restart(tmp_path: Path) -> None:
+def test_datasets_tables_and_views_exist_after_a_restart(tmp_path: Path) -> None:
     with bigquery_world(tmp_path / "first", kept=tmp_path / "kept") as world:
         dataset = world.dataset(location="asia-south1")
         world.rows(f"CREATE TABLE {dataset}.made AS SELECT [1, 2] AS a, 'x' AS b")

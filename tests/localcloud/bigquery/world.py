@@ -1,4 +1,4 @@
-"""A running local BigQuery for tests: its clients, tables to read, Google's word on its answers."""
+"""A running local BigQuery for tests, with its clients, and checks of its responses against Google's API description."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.waiting import LAST_LIMIT
 
 PROJECT = "local-project"
 BUCKET = "transfers"
-# Runs for as long as it is left alone.
+# A query that runs for hours.
 ENDLESS = """
     SELECT COUNT(*) AS n
     FROM UNNEST(GENERATE_ARRAY(1, 1000000)) AS a, UNNEST(GENERATE_ARRAY(1, 1000000)) AS b
@@ -43,7 +43,7 @@ ENDLESS = """
 
 @dataclass
 class BigQueryWorld:
-    """A local BigQuery with one bucket beside it."""
+    """A local BigQuery and a Cloud Storage with one bucket."""
 
     bigquery: BigQuery
     storage: Storage
@@ -54,18 +54,18 @@ class BigQueryWorld:
         return self.bigquery.url
 
     def client(self) -> bigquery.Client:
-        """Return the official client, pointed here."""
+        """Return Google's client with this world's address."""
         return bigquery.Client(
             project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": self.url}
         )
 
     def read_client(self) -> BigQueryReadClient:
-        """Return the official client of the Storage Read API, pointed here."""
+        """Return Google's client of the Storage Read API with this world's address."""
         channel = grpc.insecure_channel(f"127.0.0.1:{self.bigquery.storage_api_port}")
         return BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
 
     def dataset(self, location: str = "US") -> str:
-        """Make a dataset with a table ``titles`` of 100 rows (title, score), and return its id."""
+        """Create a dataset with a table ``titles`` of 100 rows (title, score), and return its id."""
         name = f"d_{uuid.uuid4().hex[:12]}"
         rows = ({"title": f"title {number}", "score": number} for number in range(100))
         self.bigquery.tables.write(
@@ -81,7 +81,7 @@ class BigQueryWorld:
         return [tuple(row) for row in self.client().query_and_wait(sql, **options)]
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Send a request by hand; ``path`` begins after ``/projects/PROJECT``."""
+        """Send an HTTP request; ``path`` starts after ``/projects/PROJECT``."""
         return requests.request(
             method,
             f"{self.url}/bigquery/v2/projects/{PROJECT}{path}",
@@ -91,15 +91,15 @@ class BigQueryWorld:
         )
 
     def insert(self, query: str, *, job_id: str | None = None, location: str | None = None, **options: Any) -> Any:
-        """Insert a query job by hand and return the answer; ``options`` go into ``configuration.query``."""
+        """Insert a query job and return the HTTP response; ``options`` are fields of ``configuration.query``."""
         reference = {"projectId": PROJECT, "jobId": job_id or uuid.uuid4().hex}
         if location is not None:
             reference["location"] = location
         settings = {"query": {"query": query, "useLegacySql": False, **options}}
         return self.call("POST", "/jobs", json={"jobReference": reference, "configuration": settings})
 
-    def check_answers(self) -> None:
-        """Assert that every answer so far has only the fields and types of Google's API description."""
+    def check_responses(self) -> None:
+        """Assert that each response so far has only fields and types of Google's API description."""
         contract = Contract()
         breaches = [
             f"{exchange.verb} {exchange.path}: {breach}"
@@ -111,7 +111,7 @@ class BigQueryWorld:
 
 @contextmanager
 def bigquery_world(directory: Path, *, kept: Path | None = None, clock: Clock | None = None) -> Iterator[BigQueryWorld]:
-    """Run a local BigQuery with files in ``directory``, its tables in ``kept`` if given; check its answers at the end."""
+    """Run a local BigQuery with objects in ``directory`` and tables in ``kept``; check its responses at the end."""
     clock = clock or SystemClock()
     storage = Storage(directory, clock=clock, project=PROJECT)
     storage.store.ensure_bucket(BUCKET)
@@ -127,14 +127,14 @@ def bigquery_world(directory: Path, *, kept: Path | None = None, clock: Clock | 
     world = BigQueryWorld(service, storage, exchanges)
     try:
         yield world
-        world.check_answers()
+        world.check_responses()
     finally:
         service.stop()
         storage.close()
 
 
 def _recorded(app: ASGIApp, exchanges: list[Exchange]) -> ASGIApp:
-    """Return ``app``, which notes its answers."""
+    """Return ``app``, whose exchanges are appended to ``exchanges``."""
 
     async def recorded(scope: Scope, receive: Receive, send: Send) -> None:
         status, body = 0, b""

@@ -60,7 +60,7 @@ _UNSUPPORTED = {"DESCRIBE": "DescribeStatement", "EXPLAIN": "ExplainStatement", 
 _BEFORE_A_DEFINITION = ("FUNCTION", "INTO", "TABLE", "EXISTS", "PROCEDURE")
 
 
-def reject_foreign(sql: str) -> None:
+def reject_duckdb_only(sql: str) -> None:
     """Reject a statement that uses something that only DuckDB has.
 
     Args:

@@ -25,7 +25,7 @@ def _raise_failure(job: Job) -> None:
     raise QueryError(job.error.message, reason=job.error.reason, location=job.error.location, status=status)
 
 
-def query_answer(job: Job, body: dict[str, Any], *, rows: bool = True) -> dict[str, Any]:
+def query_response(job: Job, body: dict[str, Any], *, rows: bool = True) -> dict[str, Any]:
     """Return the response body of jobs.query.
 
     https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs/query
@@ -38,72 +38,72 @@ def query_answer(job: Job, body: dict[str, Any], *, rows: bool = True) -> dict[s
     Raises:
         QueryError: The query failed.
     """
-    answer = _common(job, "bigquery#queryResponse")
+    response = _common(job, "bigquery#queryResponse")
     if job.session_id is not None:
-        answer["sessionInfo"] = {"sessionId": job.session_id}
+        response["sessionInfo"] = {"sessionId": job.session_id}
     if body.get("dryRun"):
-        answer.pop("jobReference")
-        answer["jobReference"] = {"projectId": job.key.project, "location": job.key.location}
-        answer["schema"] = job.statistics.get("query", {}).get("schema", {"fields": []})
-        return answer
+        response.pop("jobReference")
+        response["jobReference"] = {"projectId": job.key.project, "location": job.key.location}
+        response["schema"] = job.statistics.get("query", {}).get("schema", {"fields": []})
+        return response
     if rows and job.state == DONE:
         options = body.get("formatOptions") or {}
         maximum = body.get("maxResults")
         _add_rows(
-            answer,
+            response,
             job,
             start=0,
             size=int(maximum) if maximum is not None else None,
             int64_timestamps=bool(options.get("useInt64Timestamp")),
         )
-    return answer
+    return response
 
 
-def results_answer(job: Job, call: Call) -> dict[str, Any]:
+def results_response(job: Job, call: Call) -> dict[str, Any]:
     """Return the response body of jobs.getQueryResults for the requested page. Raises ``QueryError``."""
-    answer = _common(job, "bigquery#getQueryResultsResponse")
+    response = _common(job, "bigquery#getQueryResultsResponse")
     if job.state == DONE:
         token = call.query.get("pageToken")
         _add_rows(
-            answer,
+            response,
             job,
             start=position_of(token) if token else call.integer("startIndex") or 0,
             size=call.integer("maxResults"),
             int64_timestamps=call.flag("formatOptions.useInt64Timestamp"),
         )
-    return answer
+    return response
 
 
 def _common(job: Job, kind: str) -> dict[str, Any]:
-    answer: dict[str, Any] = {"kind": kind, "jobReference": job.reference(), "jobComplete": job.state == DONE}
+    response: dict[str, Any] = {"kind": kind, "jobReference": job.reference(), "jobComplete": job.state == DONE}
     if job.state != DONE:
-        return answer
+        return response
     _raise_failure(job)
     query = job.statistics.get("query", {})
-    answer["totalBytesProcessed"] = query.get("totalBytesProcessed", "0")
-    answer["cacheHit"] = query.get("cacheHit", False)
+    response["totalBytesProcessed"] = query.get("totalBytesProcessed", "0")
+    response["cacheHit"] = query.get("cacheHit", False)
     if query.get("numDmlAffectedRows") is not None:
-        answer["numDmlAffectedRows"] = query["numDmlAffectedRows"]
-    return answer
+        response["numDmlAffectedRows"] = query["numDmlAffectedRows"]
+    return response
 
 
-def _add_rows(answer: dict[str, Any], job: Job, *, start: int, size: int | None, int64_timestamps: bool) -> None:
+def _add_rows(response: dict[str, Any], job: Job, *, start: int, size: int | None, int64_timestamps: bool) -> None:
     rows: Rows = job.result or NO_ROWS
     fields = rows.fields
     if not fields:
         # A statement without rows. DML responses have no total, by which clients recognise them.
-        if "numDmlAffectedRows" not in answer:
-            answer["totalRows"] = "0"
-        answer["schema"] = {"fields": []}
+        if "numDmlAffectedRows" not in response:
+            response["totalRows"] = "0"
+        response["schema"] = {"fields": []}
         return
     total = rows.total
-    answer["schema"] = {"fields": fields}
-    answer["totalRows"] = str(total)
+    response["schema"] = {"fields": fields}
+    response["totalRows"] = str(total)
     wanted = ROWS_PER_PAGE if size is None else min(size, ROWS_PER_PAGE)
     if wanted > 0 and start < total:
         page = rest_rows(rows.page(start, wanted), int64_timestamps=int64_timestamps)
-        answer["rows"] = page
+        response["rows"] = page
         if start + len(page) < total:
-            answer["pageToken"] = page_token(start + len(page))
+            response["pageToken"] = page_token(start + len(page))
     elif start < total:
-        answer["pageToken"] = page_token(start)
+        response["pageToken"] = page_token(start)

@@ -1,4 +1,4 @@
-"""What the engine behind the local BigQuery would answer and BigQuery would not."""
+"""Functions, tables and statements that DuckDB has and BigQuery does not have."""
 
 from __future__ import annotations
 
@@ -76,20 +76,20 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def refusal(world: BigQueryWorld, sql: str, *, dry_run: bool = False) -> str:
-    """Return the message of a statement that has to be refused as an invalid query."""
-    with pytest.raises(exceptions.BadRequest) as refused:
+def error_message(world: BigQueryWorld, sql: str, *, dry_run: bool = False) -> str:
+    """Return the message of a statement that must fail as an invalid query."""
+    with pytest.raises(exceptions.BadRequest) as failed:
         world.client().query(sql, job_config=bigquery.QueryJobConfig(dry_run=dry_run)).result()
-    assert refused.value.errors[0]["reason"] == "invalidQuery"
-    return str(refused.value.errors[0]["message"])
+    assert failed.value.errors[0]["reason"] == "invalidQuery"
+    return str(failed.value.errors[0]["message"])
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
 @pytest.mark.parametrize("function", TABLE_FUNCTIONS)
-def test_a_table_function_that_bigquery_does_not_know_is_not_found(
+def test_a_table_function_that_only_duckdb_has_is_not_found(
     world: BigQueryWorld, file: Path, function: str, dry_run: bool
 ) -> None:
-    message = refusal(world, f"SELECT * FROM {function.replace('FILE', str(file))}", dry_run=dry_run)
+    message = error_message(world, f"SELECT * FROM {function.replace('FILE', str(file))}", dry_run=dry_run)
     assert message.startswith(f"Table-valued function not found: {function.partition('(')[0].strip('`')}")
 
 
@@ -97,11 +97,13 @@ def test_a_table_function_that_bigquery_does_not_know_is_not_found(
 @pytest.mark.parametrize(
     ("statement", "dry_run"), [*((s, d) for s in PLACES for d in (False, True)), *((s, False) for s in ONLY_RUN)]
 )
-def test_nor_is_it_anywhere_else(
+def test_a_table_function_that_only_duckdb_has_is_not_found_in_any_place(
     world: BigQueryWorld, dataset: str, file: Path, statement: str, dry_run: bool, function: str
 ) -> None:
     sql = statement.format(function.replace("FILE", str(file))).replace("DATASET", dataset)
-    assert f"Table-valued function not found: {function.partition('(')[0]}" in refusal(world, sql, dry_run=dry_run)
+    assert f"Table-valued function not found: {function.partition('(')[0]}" in error_message(
+        world, sql, dry_run=dry_run
+    )
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
@@ -120,20 +122,20 @@ def test_nor_is_it_anywhere_else(
         "json_serialize_sql('x')",
     ],
 )
-def test_a_function_that_reaches_beyond_the_query_is_not_found(world: BigQueryWorld, call: str, dry_run: bool) -> None:
+def test_a_scalar_function_that_only_duckdb_has_is_not_found(world: BigQueryWorld, call: str, dry_run: bool) -> None:
     name = call.removeprefix("SAFE.").partition("(")[0].strip("`")
-    assert refusal(world, f"SELECT {call}", dry_run=dry_run).startswith(f"Function not found: {name}")
+    assert error_message(world, f"SELECT {call}", dry_run=dry_run).startswith(f"Function not found: {name}")
 
 
 @pytest.mark.parametrize("name", ["duckdb_tables", "sqlite_master", "pragma_database_list", "pg_tables"])
-def test_the_engines_own_tables_are_none(world: BigQueryWorld, name: str) -> None:
+def test_a_system_table_of_duckdb_must_be_qualified(world: BigQueryWorld, name: str) -> None:
     assert (
-        refusal(world, f"SELECT * FROM {name}")
+        error_message(world, f"SELECT * FROM {name}")
         == f'Table "{name}" must be qualified with a dataset (e.g. dataset.table).'
     )
 
 
-def test_a_variable_of_the_program_is_no_table(world: BigQueryWorld) -> None:
+def test_a_variable_of_the_program_is_not_a_table(world: BigQueryWorld) -> None:
     with pytest.raises(exceptions.NotFound, match='Table "sql" must be qualified with a dataset'):
         world.rows("SELECT * FROM sql")
 
@@ -156,16 +158,16 @@ def test_a_variable_of_the_program_is_no_table(world: BigQueryWorld) -> None:
     ],
 )
 @pytest.mark.parametrize("before", ["", "SELECT 1; "])
-def test_a_statement_that_bigquery_does_not_know_is_refused(
+def test_a_statement_that_only_duckdb_has_is_rejected(
     world: BigQueryWorld, tmp_path: Path, statement: str, before: str
 ) -> None:
     file = tmp_path / "written"
-    message = refusal(world, before + statement.replace("FILE", str(file)))
+    message = error_message(world, before + statement.replace("FILE", str(file)))
     assert message.startswith(("Syntax error: ", "Statement not supported: "))
     assert not file.exists()
 
 
-def test_views_and_functions_made_by_their_methods_are_no_way_around(
+def test_a_view_created_by_the_api_cannot_use_functions_of_duckdb(
     world: BigQueryWorld, dataset: str, file: Path
 ) -> None:
     view = bigquery.Table(f"{PROJECT}.{dataset}.around")
@@ -174,7 +176,7 @@ def test_views_and_functions_made_by_their_methods_are_no_way_around(
         world.client().create_table(view)
 
 
-def test_what_bigquery_knows_in_from_is_still_there(world: BigQueryWorld, dataset: str) -> None:
+def test_a_from_clause_accepts_tables_and_functions_of_bigquery(world: BigQueryWorld, dataset: str) -> None:
     world.rows(f"CREATE TABLE FUNCTION {dataset}.below(n INT64) AS SELECT score FROM {dataset}.titles WHERE score < n")
     assert len(world.rows(f"SELECT * FROM {dataset}.below(3)")) == 3
     assert world.rows("SELECT x, n FROM UNNEST(['a']) AS x WITH OFFSET AS n") == [("a", 0)]

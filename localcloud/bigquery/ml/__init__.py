@@ -1,25 +1,25 @@
-"""BigQuery ML of the local BigQuery: imported models that really predict, remote models, images.
+"""BigQuery ML of the local BigQuery: imported models with real inference, remote models, and images.
 
-    lexer, statements          GoogleSQL to tokens, and model statements to data
-    service                    the statements carried out
-    importing, exporting       files out of a bucket, and back
-    runtimes/, signature       the libraries that run models; what a model takes and gives
-    catalog, changes, remote   the models there are, what may be changed of them, the ones that stand for Gemini
-    calls, rewriting           where ML functions stand in a query, and what takes their place
+    statements                 parses model statements
+    service                    runs model statements
+    importing, exporting       copies model files from and to a bucket
+    runtimes/, signature       the libraries that run models; a model's inputs and outputs
+    catalog, changes, remote   the existing models, changes to their resources, remote models
+    calls, rewriting           finds ML functions in a query, and replaces them
     prediction, streaming, functions, inference    ML.PREDICT: as a query, as a stream, as a function, over arrays
-    generated, generation, output_schema           the functions that ask a remote model
-    object_tables, references, images              objects as rows, and pictures as numbers
+    generated, generation, output_schema           the functions that call a remote model
+    object_tables, references, images              objects as rows, and images as numbers
 
-Where Google's pages are silent, it is so here:
+Where Google's documentation does not define the behavior, the local BigQuery behaves as follows:
 
-- An input of one element per row (``[batch, 1]``) is a scalar column, and takes an ARRAY of one element as well. Every
-  output with more than the batch dimension is an ARRAY, one of one element too; higher ranks are laid out flat.
-- Inputs and outputs of a SavedModel are in the order of their names, those of an ONNX model in the graph's.
-- A NULL, and a NULL in an array, is an error that names the column. Arrays of different lengths are fine where the model
-  leaves the length open.
-- A model with a fixed batch of 1 is called once per row; any other fixed batch is refused.
-- A whole number that does not fit the model's type is an error; text that is no UTF-8 too.
-- The output of a booster whose file holds the schema is called ``predicted_label``.
-- ``threshold``, ``keep_original_columns`` and ``trial_id`` are refused for imported models.
-- SparseTensor inputs and serialized ``tf.train.Example`` features are not taken apart.
+- An input of one element per row (``[batch, 1]``) is a scalar column, and also accepts an ARRAY of one element. Every
+  output with more than the batch dimension is an ARRAY, even of one element. Higher ranks are flattened.
+- The inputs and outputs of a SavedModel are in the order of their names. Those of an ONNX model are in the graph's order.
+- A NULL, or an array with a NULL, is an error that names the column. Arrays may differ in length if the model leaves the
+  length open.
+- A model with a fixed batch of 1 is called once per row. Any other fixed batch is rejected.
+- An integer out of the range of the model's type is an error, and so is text that is not UTF-8.
+- The output of a booster whose file contains the schema is named ``predicted_label``.
+- ``threshold``, ``keep_original_columns`` and ``trial_id`` are rejected for imported models.
+- SparseTensor inputs and serialized ``tf.train.Example`` features are not supported.
 """

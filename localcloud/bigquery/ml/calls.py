@@ -1,7 +1,7 @@
-"""Where ML functions stand in a text of GoogleSQL, and which common table expressions they see there.
+"""Finds the calls of ML functions in a GoogleSQL text, and the common table expressions that are in scope for them.
 
-The text is replaced span by span and otherwise left as it was written, so that everything that BigQuery understands
-and sqlglot would print differently goes on as it is.
+Only the calls themselves are replaced. The rest of the text stays unchanged, because sqlglot would print parts of it
+differently.
 """
 
 from __future__ import annotations
@@ -19,19 +19,25 @@ from localcloud.bigquery.sql.tokens import (
 
 @dataclass(frozen=True)
 class Span:
-    """A piece of a text, from one offset to behind another."""
+    """A part of a text, from offset ``start`` up to but not including ``end``."""
 
     start: int
     end: int
 
-    def of(self, sql: str) -> str:
-        """Return the piece."""
+    def text_in(self, sql: str) -> str:
+        """Return the text of the span in ``sql``."""
         return sql[self.start : self.end]
 
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument of a function: its tokens from ``first`` to before ``last``, and where they stand."""
+    """An argument of a function.
+
+    Attributes:
+        first: The index of its first token.
+        last: The index after its last token.
+        span: Its text.
+    """
 
     first: int
     last: int
@@ -43,9 +49,9 @@ class Call:
     """A call of an ML function.
 
     Attributes:
-        name: The function's name in upper case, as ``ML.PREDICT``.
-        span: Where the whole call stands.
-        arguments: Its arguments in order.
+        name: The name of the function in upper case, such as ``ML.PREDICT``.
+        span: The text of the call.
+        arguments: The arguments in order.
     """
 
     name: str
@@ -55,7 +61,14 @@ class Call:
 
 @dataclass(frozen=True)
 class CommonTable:
-    """A common table expression and where it can be seen."""
+    """A common table expression.
+
+    Attributes:
+        name: Its name.
+        query: The text of its query.
+        visible: The text in which its name is in scope.
+        recursive: Whether its WITH clause is recursive.
+    """
 
     name: str
     query: Span
@@ -64,16 +77,21 @@ class CommonTable:
 
 
 def find_calls(sql: str, names: frozenset[str], within: Span) -> Iterator[Call]:
-    """Give the outermost calls of the functions ``names`` in a piece of a text, in order.
+    """Yield the outermost calls of some functions in order.
+
+    Args:
+        sql: The whole text.
+        names: The names of the functions in upper case.
+        within: The part of the text to search.
 
     Raises:
-        QueryError: A call's brackets are not closed.
+        QueryError: The brackets of a call are not closed.
     """
     found = tokens(sql)
     index = 0
     while index + 3 < len(found):
         token = found[index]
-        if token.start < within.start or not _names_function(found, index, names):
+        if token.start < within.start or not _is_call(found, index, names):
             index += 1
             continue
         if token.start >= within.end:
@@ -86,7 +104,7 @@ def find_calls(sql: str, names: frozenset[str], within: Span) -> Iterator[Call]:
         index = cursor.index
 
 
-def _names_function(found: tuple[Token, ...], index: int, names: frozenset[str]) -> bool:
+def _is_call(found: tuple[Token, ...], index: int, names: frozenset[str]) -> bool:
     space, dot, function, bracket = found[index : index + 4]
     return (
         space.is_word("ML", "AI")
@@ -122,22 +140,22 @@ def _arguments(cursor: Cursor) -> Iterator[Argument]:
             cursor.take()
 
 
-def common_tables(sql: str) -> list[CommonTable]:
-    """Return the common table expressions of a text, in the order in which they are defined."""
+def find_common_tables(sql: str) -> list[CommonTable]:
+    """Return the common table expressions of a text in the order of their definitions."""
     found = tokens(sql)
-    ends = _ends_of_scopes(found, len(sql))
+    ends = _scope_ends(found, len(sql))
     tables: list[CommonTable] = []
     for index, token in enumerate(found):
         if token.is_word("WITH"):
-            tables.extend(_defined(sql, index, ends[index]))
+            tables.extend(_parse_with_clause(sql, index, ends[index]))
     return sorted(tables, key=lambda table: table.query.start)
 
 
-def _ends_of_scopes(found: tuple[Token, ...], length: int) -> list[int]:
-    """Return for each token where the brackets around it end, or its statement."""
+def _scope_ends(found: tuple[Token, ...], length: int) -> list[int]:
+    """Return for each token the offset at which the brackets around it close, or at which its statement ends."""
     ends = [length] * len(found)
     open_indexes: list[int] = []
-    begun = 0
+    statement_start = 0
     for index, token in enumerate(found):
         if token.is_symbol("(", "[", "{"):
             open_indexes.append(index)
@@ -145,14 +163,14 @@ def _ends_of_scopes(found: tuple[Token, ...], length: int) -> list[int]:
             for inner in range(open_indexes.pop() + 1, index):
                 ends[inner] = min(ends[inner], token.start)
         elif token.is_symbol(";") and not open_indexes:
-            for inner in range(begun, index):
+            for inner in range(statement_start, index):
                 ends[inner] = min(ends[inner], token.start)
-            begun = index + 1
+            statement_start = index + 1
     return ends
 
 
-def _defined(sql: str, index: int, end: int) -> Iterator[CommonTable]:
-    """Give what a WITH clause defines; nothing if the word belongs to something else, as WITH CONNECTION does."""
+def _parse_with_clause(sql: str, index: int, end: int) -> Iterator[CommonTable]:
+    """Yield the tables of a WITH clause, or nothing if WITH starts something else, such as WITH CONNECTION."""
     cursor = Cursor(sql, index + 1)
     recursive = cursor.take_words("RECURSIVE")
     while True:
@@ -164,7 +182,7 @@ def _defined(sql: str, index: int, end: int) -> Iterator[CommonTable]:
         if not cursor.take_words("AS") or opening is None or not opening.is_symbol("("):
             return
         query = Span(*cursor.skip_group())
-        # In a recursive clause a table sees itself and those behind it too.
+        # In a recursive clause, the query of a table can use the table itself and the tables after it.
         yield CommonTable(name.text, query, Span(query.start if recursive else query.end, end), recursive)
         if not cursor.take_symbol(","):
             return

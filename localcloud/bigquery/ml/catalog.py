@@ -1,8 +1,8 @@
-"""The models of the local BigQuery: their resources, and the files that each was frozen from.
+"""The models of the local BigQuery: their resources and their files.
 
-A model's files lie in a folder of their own, named by the model's version, and a record beside them holds the rest, so
-that a model survives a restart. Replacing a model makes a new version; a query that is running keeps the one it began
-with. The files of former versions go at the next start.
+Each version of a model has a folder with the model's files and a record of everything else, so models survive a
+restart. Replacing a model creates a new version; a running query keeps the version that it started with. The files of
+replaced versions are deleted at the next start.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from typing import Any
 
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import NotFound, QueryError
-from localcloud.bigquery.ml.changes import patched
+from localcloud.bigquery.ml.changes import apply_patch
 from localcloud.bigquery.ml.signature import Signature
 from localcloud.bigquery.ml.statements import ModelReference
 
 _RECORD = "model.json"
 _REGISTRY = "registry.json"
 
-# What models.list gives of each model: https://cloud.google.com/bigquery/docs/reference/rest/v2/models/list
+# The fields that models.list returns: https://cloud.google.com/bigquery/docs/reference/rest/v2/models/list
 LISTED_FIELDS = ("modelReference", "modelType", "creationTime", "lastModifiedTime", "labels")
 
 
@@ -39,12 +39,12 @@ class Model:
     """One version of a model.
 
     Attributes:
-        reference: Its name.
-        version: Names this version among all versions of all models.
+        reference: The name of the model.
+        version: The id of this version, unique among all versions of all models.
         type: ``TENSORFLOW``, ``ONNX``, ``TENSORFLOW_LITE`` or ``XGBOOST``; empty for a remote model.
         resource: The REST resource without its ``etag``.
-        files: The folder of its files.
-        signature: Its inputs and outputs; None for a remote model.
+        files: The folder of the model's files.
+        signature: The inputs and outputs; None for a remote model.
     """
 
     reference: ModelReference
@@ -56,15 +56,15 @@ class Model:
 
     @property
     def endpoint(self) -> str | None:
-        """The name or URL of the remote model that it stands for, or None if it is an imported one."""
+        """The endpoint of a remote model, or None for an imported model."""
         endpoint: str | None = self.resource.get("remoteModelInfo", {}).get("endpoint")
         return endpoint
 
     def expired(self, now: datetime) -> bool:
-        """Tell whether its expiration time has passed."""
+        """Return whether the model's expiration time has passed."""
         return "expirationTime" in self.resource and int(self.resource["expirationTime"]) <= milliseconds(now)
 
-    def public(self) -> dict[str, Any]:
+    def to_api(self) -> dict[str, Any]:
         """Return the REST resource.
 
         https://cloud.google.com/bigquery/docs/reference/rest/v2/models#Model
@@ -74,18 +74,23 @@ class Model:
 
 
 def milliseconds(moment: datetime) -> int:
-    """Return a moment as BigQuery's resources hold it."""
+    """Return a time in milliseconds since the epoch, as in BigQuery's resources."""
     return int(moment.timestamp() * 1000)
 
 
 class ModelCatalog:
-    """All models. Every method may be called from any thread."""
+    """All models. It is safe to use from several threads."""
 
     def __init__(self, directory: Path | None, clock: Clock) -> None:
-        """Open the catalog in ``directory``, which is made if it is not there; None keeps it until the process ends."""
+        """Open the catalog.
+
+        Args:
+            directory: The folder of the catalog, created if missing; None uses a temporary one.
+            clock: The source of creation, modification and expiration times.
+        """
         if directory is None:
             directory = Path(tempfile.mkdtemp(prefix="models-"))
-            # It goes with the catalog, or at the latest with the process.
+            # Delete it with the catalog, or at the latest when the process ends.
             weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
@@ -95,67 +100,79 @@ class ModelCatalog:
         self._registry: dict[str, int] = {}
         self._restore()
 
-    # Looking
+    # Reading
 
     def find(self, reference: ModelReference) -> Model | None:
-        """Return the present version of a model, or None if there is no such model."""
+        """Return the current version of a model, or None if the model does not exist."""
         with self._lock:
-            self._expire()
+            self._remove_expired()
             return self._models.get(reference)
 
     def require(self, reference: ModelReference) -> Model:
-        """Return the present version of a model. Raises ``NotFound``."""
+        """Return the current version of a model.
+
+        Raises:
+            NotFound: The model does not exist.
+        """
         model = self.find(reference)
         if model is None:
             raise NotFound(f"Not found: Model {reference}")
         return model
 
     def list(self, project: str, dataset: str) -> list[dict[str, Any]]:
-        """Return the models of a dataset by name, each with the fields that a list shows."""
+        """Return the models of a dataset, sorted by name, each with the fields of ``models.list``."""
         with self._lock:
-            self._expire()
+            self._remove_expired()
             models = [m for r, m in self._models.items() if (r.project, r.dataset) == (project, dataset)]
         models.sort(key=lambda model: model.reference.model)
         return [{name: m.resource[name] for name in LISTED_FIELDS if name in m.resource} for m in models]
 
     def get(self, project: str, dataset: str, model: str) -> dict[str, Any]:
-        """Return a model's resource. Raises ``NotFound``."""
-        return self.require(ModelReference(project, dataset, model)).public()
+        """Return the REST resource of a model.
+
+        Raises:
+            NotFound: The model does not exist.
+        """
+        return self.require(ModelReference(project, dataset, model)).to_api()
 
     # Changing
 
     def begin(self) -> tuple[str, Path]:
-        """Return the name of a new version and the empty folder for its files."""
+        """Start a new version; return its id and the empty folder for its files."""
         version = uuid.uuid4().hex
         files = self._directory / version / "files"
         files.mkdir(parents=True)
         return version, files
 
     def discard(self, version: str) -> None:
-        """Remove a version that came to nothing."""
+        """Delete a version that was started but not committed."""
         shutil.rmtree(self._directory / version, ignore_errors=True)
 
     def commit(self, model: Model, *, replacing: bool) -> Model | None:
-        """Make a version the present one of its model; return the one it replaced, or None.
+        """Make a version the current one of its model; return the version that it replaces, or None.
 
         Raises:
-            QueryError: A model of that name is there and ``replacing`` is False.
+            QueryError: The model exists and ``replacing`` is False.
         """
         with self._lock:
-            self._expire()
+            self._remove_expired()
             former = self._models.get(model.reference)
             if former is not None and not replacing:
                 raise already_exists(model.reference)
             vertex_id = registered_id(model.resource)
             if vertex_id is not None:
                 model = replace(model, resource=self._registered(model.resource, vertex_id))
-            self._keep(model)
+            self._save(model)
             if former is not None:
-                self._forget(former)
+                self._remove(former)
             return former
 
     def update(self, reference: ModelReference, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Model:
-        """Give a model the resource that ``change`` makes of its present one. Raises ``NotFound``."""
+        """Replace a model's resource with what ``change`` returns for the current one.
+
+        Raises:
+            NotFound: The model does not exist.
+        """
         with self._lock:
             model = self.require(reference)
             resource = change(dict(model.resource))
@@ -164,39 +181,42 @@ class ModelCatalog:
             if vertex_id is not None and registered_id(model.resource) is None:
                 resource = self._registered(resource, vertex_id)
             changed = replace(model, resource=resource)
-            self._keep(changed)
+            self._save(changed)
             return changed
 
     def patch(self, project: str, dataset: str, model: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Change a model as ``models.patch`` does and return its resource.
-
-        A field that is null is removed, and so is a label.
+        """Change a model as ``models.patch`` does; return its resource. Fields and labels that are null are removed.
 
         Raises:
-            NotFound: There is no such model.
-            QueryError: A field may not be changed.
+            NotFound: The model does not exist.
+            QueryError: A value is not valid.
         """
 
-        return self.update(ModelReference(project, dataset, model), lambda resource: patched(resource, body)).public()
+        changed = self.update(ModelReference(project, dataset, model), lambda resource: apply_patch(resource, body))
+        return changed.to_api()
 
     def delete(self, project: str, dataset: str, model: str) -> None:
-        """Delete a model, and its entry in the registry with it. Raises ``NotFound``."""
+        """Delete a model and its entry in the model registry.
+
+        Raises:
+            NotFound: The model does not exist.
+        """
         with self._lock:
-            self._forget(self.require(ModelReference(project, dataset, model)))
+            self._remove(self.require(ModelReference(project, dataset, model)))
 
     def copy(self, source: ModelReference, target: ModelReference, *, replacing: bool, location: str) -> Model:
-        """Copy a model under another name; the copy is in no registry.
+        """Copy a model. The copy is not in the model registry.
 
         https://cloud.google.com/bigquery/docs/managing-models#copy_a_model
 
         Args:
-            source: The model.
-            target: The copy's name.
-            replacing: Whether a model of that name may be replaced.
-            location: Where the copy's dataset is.
+            source: The model to copy.
+            target: The name of the copy.
+            replacing: Whether to replace an existing model of that name.
+            location: The location of the copy's dataset.
 
         Raises:
-            QueryError: There is no such model, or one of the new name is there and ``replacing`` is False.
+            QueryError: The source does not exist, or the target exists and ``replacing`` is False.
         """
         with self._lock:
             original = self.require(source)
@@ -218,12 +238,12 @@ class ModelCatalog:
                 raise
             return model
 
-    # Keeping
+    # Files
 
     def _registered(self, resource: dict[str, Any], vertex_id: str) -> dict[str, Any]:
-        """Return the resource with the next version number under its id in the model registry.
+        """Return the resource with the next version number of its id in the model registry.
 
-        Numbers are never used again: https://cloud.google.com/bigquery/docs/managing-models-vertex
+        Version numbers are not reused: https://cloud.google.com/bigquery/docs/managing-models-vertex
         """
         number = self._registry.get(vertex_id, 0) + 1
         self._registry[vertex_id] = number
@@ -232,7 +252,7 @@ class ModelCatalog:
         runs[-1]["vertexAiModelVersion"] = str(number)
         return {**resource, "trainingRuns": runs}
 
-    def _keep(self, model: Model) -> None:
+    def _save(self, model: Model) -> None:
         record = {
             "reference": model.reference.resource(),
             "type": model.type,
@@ -242,15 +262,15 @@ class ModelCatalog:
         _write(self._directory / model.version / _RECORD, record)
         self._models[model.reference] = model
 
-    def _forget(self, model: Model) -> None:
+    def _remove(self, model: Model) -> None:
         if self._models.get(model.reference) is not None and self._models[model.reference].version == model.version:
             del self._models[model.reference]
         (self._directory / model.version / _RECORD).unlink(missing_ok=True)
 
-    def _expire(self) -> None:
+    def _remove_expired(self) -> None:
         now = self._clock.now()
         for model in [model for model in self._models.values() if model.expired(now)]:
-            self._forget(model)
+            self._remove(model)
 
     def _restore(self) -> None:
         registry = self._directory / _REGISTRY
@@ -260,36 +280,36 @@ class ModelCatalog:
         for folder in folders:
             if not (folder / _RECORD).is_file():
                 shutil.rmtree(folder)
-        # Whoever died while replacing a model may have left two versions of it: the newer one is meant.
+        # A crash while a model is replaced can leave two versions of it. The newer one is the current one.
         records = [folder / _RECORD for folder in folders if folder.is_dir()]
         for record in sorted(records, key=lambda record: record.stat().st_mtime_ns):
             folder = record.parent
-            kept = json.loads(record.read_text())
-            named = kept["reference"]
-            reference = ModelReference(named["projectId"], named["datasetId"], named["modelId"])
+            content = json.loads(record.read_text())
+            names = content["reference"]
+            reference = ModelReference(names["projectId"], names["datasetId"], names["modelId"])
             former = self._models.get(reference)
             if former is not None:
                 self.discard(former.version)
-            signature = None if kept["signature"] is None else Signature.from_json(kept["signature"])
+            signature = None if content["signature"] is None else Signature.from_json(content["signature"])
             self._models[reference] = Model(
-                reference, folder.name, kept["type"], kept["resource"], folder / "files", signature
+                reference, folder.name, content["type"], content["resource"], folder / "files", signature
             )
 
 
 def _write(file: Path, content: dict[str, Any]) -> None:
-    """Write JSON so that a crash leaves the former content or the new one, never half of it."""
+    """Write JSON so that a crash leaves either the old or the new content, never a part of it."""
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(content))
     partial.replace(file)
 
 
 def already_exists(reference: ModelReference) -> QueryError:
-    """Return the error that a model of that name is there."""
+    """Return the error for creating a model that exists."""
     return QueryError(f"Already Exists: Model {reference}", reason="duplicate")
 
 
 def registered_id(resource: dict[str, Any]) -> str | None:
-    """Return the id under which a model is in the model registry, or None if it is not there."""
+    """Return a model's id in the model registry, or None if it is not registered."""
     runs = resource.get("trainingRuns") or [{}]
     vertex_id: str | None = runs[-1].get("vertexAiModelId")
     return vertex_id

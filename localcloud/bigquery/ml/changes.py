@@ -1,4 +1,4 @@
-"""What may be changed of a model once it is there: by ALTER MODEL, and by ``models.patch``.
+"""Changes to the resource of a model, by ALTER MODEL and by ``models.patch``.
 
 https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-alter-model
 https://cloud.google.com/bigquery/docs/reference/rest/v2/models/patch
@@ -24,10 +24,10 @@ _PLAIN_FIELDS = frozenset({"description", "friendlyName", "expirationTime", "enc
 
 
 def check_vertex_id(vertex_id: object) -> str:
-    """Return an id for the model registry.
+    """Return ``vertex_id`` if it is a valid id in the model registry.
 
     Raises:
-        QueryError: It may not be called so.
+        QueryError: The id is not valid.
     """
     if not isinstance(vertex_id, str) or not _VERTEX_ID.fullmatch(vertex_id):
         raise QueryError(
@@ -38,10 +38,10 @@ def check_vertex_id(vertex_id: object) -> str:
 
 
 def check_labels(labels: Mapping[str, object]) -> dict[str, str]:
-    """Return labels that a resource may have.
+    """Return ``labels`` if they are valid.
 
     Raises:
-        QueryError: There are too many, or a key or value is not allowed.
+        QueryError: There are more than 64 labels, or a key or value is not valid.
     """
     if len(labels) > 64:
         raise QueryError(f"A model has at most 64 labels, not {len(labels)}.", reason="invalid")
@@ -59,10 +59,10 @@ def check_labels(labels: Mapping[str, object]) -> dict[str, str]:
 
 
 def register(resource: dict[str, Any], vertex_id: object) -> dict[str, Any]:
-    """Return the resource of a model that was put into the model registry.
+    """Return the resource of a model with an id in the model registry.
 
     Raises:
-        QueryError: It is there under another id, or may not be there at all.
+        QueryError: The model is registered with another id, or is a remote model.
     """
     if "remoteModelInfo" in resource:
         raise QueryError("Remote models can't be registered in the Vertex AI Model Registry.", reason="invalid")
@@ -78,11 +78,11 @@ def register(resource: dict[str, Any], vertex_id: object) -> dict[str, Any]:
     return {**resource, "trainingRuns": runs}
 
 
-def altered(resource: dict[str, Any], options: Mapping[str, OptionValue | datetime]) -> dict[str, Any]:
-    """Return the resource after ALTER MODEL SET OPTIONS; an option that is NULL is taken away.
+def apply_options(resource: dict[str, Any], options: Mapping[str, OptionValue | datetime]) -> dict[str, Any]:
+    """Return the resource after ALTER MODEL SET OPTIONS. An option that is NULL is removed.
 
     Raises:
-        QueryError: An option is unknown or has a value that it can't have.
+        QueryError: An option is unknown or its value is not valid.
     """
     for name, value in options.items():
         match name, value:
@@ -91,7 +91,7 @@ def altered(resource: dict[str, Any], options: Mapping[str, OptionValue | dateti
             case "LABELS", None:
                 resource.pop("labels", None)
             case "LABELS", list():
-                resource["labels"] = check_labels(_pairs(value))
+                resource["labels"] = check_labels(_label_pairs(value))
             case "EXPIRATION_TIMESTAMP", None | str() | datetime():
                 _put(resource, "expirationTime", None if value is None else str(_milliseconds(value)))
             case "KMS_KEY_NAME", None | str():
@@ -105,7 +105,7 @@ def altered(resource: dict[str, Any], options: Mapping[str, OptionValue | dateti
     return resource
 
 
-def _pairs(value: list[OptionValue]) -> dict[str, object]:
+def _label_pairs(value: list[OptionValue]) -> dict[str, object]:
     pairs: dict[str, object] = {}
     for pair in value:
         if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], str):
@@ -131,18 +131,18 @@ def _put(resource: dict[str, Any], name: str, value: object) -> None:
         resource[name] = value
 
 
-def patched(resource: dict[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the resource after a patch. Fields that are output only are left as they are.
+def apply_patch(resource: dict[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the resource after a patch. Output-only fields do not change.
 
     Raises:
-        QueryError: A label or the id for the registry is not allowed.
+        QueryError: A label or the id in the model registry is not valid.
     """
     for name in _PLAIN_FIELDS & body.keys():
         _put(resource, name, body[name] if name != "expirationTime" else _optional_text(body[name]))
     if "labels" in body:
         changed = {**resource.get("labels", {}), **(body["labels"] or {})} if body["labels"] is not None else {}
-        kept = {key: value for key, value in changed.items() if value is not None}
-        _put(resource, "labels", check_labels(kept) or None)
+        labels = {key: value for key, value in changed.items() if value is not None}
+        _put(resource, "labels", check_labels(labels) or None)
     for run in body.get("trainingRuns") or []:
         if run.get("vertexAiModelId"):
             resource = register(resource, run["vertexAiModelId"])
@@ -150,5 +150,5 @@ def patched(resource: dict[str, Any], body: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _optional_text(value: object) -> str | None:
-    # Clients take an expiration away with null, the bq command with 0.
+    # Client libraries remove an expiration time with null, the bq command with 0.
     return None if value in (None, 0, "0") else str(value)

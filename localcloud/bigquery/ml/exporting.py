@@ -1,4 +1,4 @@
-"""EXPORT MODEL: the files of an imported TensorFlow model, written back into a bucket.
+"""EXPORT MODEL: writes the files of an imported TensorFlow model to a bucket.
 
 https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-export-model
 """
@@ -11,15 +11,21 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.catalog import Model
 from localcloud.bigquery.ml.importing import split_uri
 from localcloud.bigquery.ml.statements import OptionValue
-from localcloud.storage.errors import NotFound as NoObject
+from localcloud.storage.errors import NotFound as ObjectNotFound
 from localcloud.storage.store import ObjectStore
 
 
 def export(model: Model, options: Mapping[str, OptionValue], store: ObjectStore, *, dry_run: bool) -> None:
-    """Write a model's files under the URI of the options.
+    """Write a model's files to the URI in the options.
+
+    Args:
+        model: The model.
+        options: The options of EXPORT MODEL, names in upper case.
+        store: The Cloud Storage that holds the bucket.
+        dry_run: Whether to check the export without writing files.
 
     Raises:
-        QueryError: The options are wrong, the bucket is missing, or a model of that type can't be exported.
+        QueryError: An option is not valid, the bucket does not exist, or the model's type can't be exported.
     """
     for name in options:
         if name not in ("URI", "TRIAL_ID", "ADD_SERVING_DEFAULT_SIGNATURE"):
@@ -31,7 +37,11 @@ def export(model: Model, options: Mapping[str, OptionValue], store: ObjectStore,
 
 
 def export_to(model: Model, uri: str, store: ObjectStore, *, dry_run: bool = False) -> None:
-    """Write a model's files under ``uri``, as an extract job does. Raises ``QueryError``."""
+    """Write a model's files to ``uri``, as an extract job does.
+
+    Raises:
+        QueryError: The bucket does not exist, or the model's type can't be exported.
+    """
     if model.type != "TENSORFLOW":
         raise QueryError(
             f"Exporting the model {model.reference} is not supported: of imported models only TENSORFLOW ones "
@@ -45,5 +55,5 @@ def export_to(model: Model, uri: str, store: ObjectStore, *, dry_run: bool = Fal
         for file in sorted(path for path in model.files.rglob("*") if path.is_file() and not dry_run):
             with file.open("rb") as content:
                 store.write(bucket, f"{prefix}/{file.relative_to(model.files)}".lstrip("/"), content)
-    except NoObject as error:
+    except ObjectNotFound as error:
         raise QueryError(f"Not found: Bucket {bucket}", reason="notFound") from error

@@ -1,4 +1,4 @@
-"""Imported models as functions of DuckDB, one per version of a model, that take and give Arrow arrays."""
+"""Registers DuckDB functions over Arrow arrays, among them one for each version of an imported model."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.catalog import Model
 from localcloud.bigquery.ml.inference import Predictor
-from localcloud.bigquery.ml.runtimes.base import ModelRefused, Runtime
+from localcloud.bigquery.ml.runtimes.base import InvalidModel, Runtime
 from localcloud.bigquery.ml.runtimes.loading import load
 from localcloud.bigquery.sql.function_errors import raising
 
-# How many models stay loaded: each may take hundreds of megabytes.
+# The number of models that stay loaded. Each can use hundreds of megabytes.
 LOADED_MODELS = 8
 
 
 class Functions:
-    """The functions that a database has been given, and the models behind them."""
+    """The registered functions of a database, and the loaded models that they call."""
 
     def __init__(self) -> None:
+        """Create an empty set of functions."""
         self._lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._known: set[str] = set()
@@ -40,21 +41,21 @@ class Functions:
         parameters: list[str],
         returns: str,
     ) -> str:
-        """Give the database of ``connection`` a function over Arrow arrays, once; return its name.
+        """Register a function over Arrow arrays unless it is registered; return its name.
 
         Args:
             connection: Any connection to the database.
-            name: The function's name.
-            function: Takes one Arrow array per parameter, of the same length, and returns one.
-            parameters: DuckDB types.
-            returns: The DuckDB type of what it returns.
+            name: The name of the function.
+            function: Takes one Arrow array per parameter and returns one, all of the same length.
+            parameters: The DuckDB types of the parameters.
+            returns: The DuckDB type of the result.
         """
         with self._lock:
             if self._connection is None:
-                # A connection of its own: a function goes with the connection it was made on, and with its transaction.
+                # A separate connection, because a function belongs to its connection and is rolled back with it.
                 self._connection = connection.cursor()
             if name not in self._known:
-                # Volatile, so that it runs once per row and never while a query is only planned.
+                # Side effects make DuckDB call the function once per row, and never while it plans a query.
                 self._connection.create_function(
                     name,
                     raising(function, len(parameters)),
@@ -68,9 +69,9 @@ class Functions:
         return name
 
     def register_model(self, connection: duckdb.DuckDBPyConnection, model: Model) -> str:
-        """Give the database the function that predicts with this version of a model; return the function's name.
+        """Register the function that predicts with this version of a model; return the function's name.
 
-        Its parameters are the model's inputs in order; it returns a STRUCT of the outputs.
+        Its parameters are the model's inputs in order. It returns a STRUCT of the outputs.
         """
         signature = model.signature
         if signature is None:
@@ -86,10 +87,10 @@ class Functions:
         return self.register(connection, f"ml_predict_{model.version}", predict, parameters, f"STRUCT({fields})")
 
     def predictor(self, model: Model) -> Predictor:
-        """Return the loaded model, which is kept for the next time.
+        """Return the model, loaded; load it if needed and keep it for the next call.
 
         Raises:
-            QueryError: Its files can't be loaded.
+            QueryError: The model's files can't be loaded.
         """
         with self._lock:
             known = self._predictors.get(model.version)
@@ -103,8 +104,8 @@ class Functions:
             if known is not None:
                 return known
             try:
-                runtime = _loaded(model)
-            except ModelRefused as error:
+                runtime = _load_in_new_thread(model)
+            except InvalidModel as error:
                 raise QueryError(f"Model {model.reference} can't be loaded: {error}", reason="internalError") from error
             predictor = Predictor(runtime, str(model.reference))
             with self._lock:
@@ -115,11 +116,14 @@ class Functions:
             return predictor
 
 
-def _loaded(model: Model) -> Runtime:
-    """Load a model in a thread of its own. Raises ``ModelRefused``.
+def _load_in_new_thread(model: Model) -> Runtime:
+    """Load a model in a new thread.
 
-    Who asks may be one of DuckDB's threads, which Python knows only while it runs in them. TensorFlow keeps hold of what
-    Python knew of the thread that first imported it, and takes the process down when that thread comes again.
+    The caller can be one of DuckDB's threads, which have a Python thread state only while they run Python code.
+    TensorFlow keeps the state of the thread that first imports it, and crashes the process when that thread returns.
+
+    Raises:
+        InvalidModel: The model's files can't be loaded.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="model-loading") as thread:
         return thread.submit(load, model.type, model.files, declared=model.signature).result()

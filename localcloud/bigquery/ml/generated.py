@@ -1,4 +1,4 @@
-"""Calls of the functions that ask a remote model, turned into subqueries over functions of DuckDB.
+"""Turns calls of the functions that generate text into subqueries over DuckDB functions.
 
 ML.GENERATE_TEXT(MODEL m, (q), STRUCT(...))
 -> (SELECT g.result, ..., q's columns FROM (SELECT ml_generate_<hash>(prompt) AS g, q.* FROM (q) AS q))
@@ -34,8 +34,17 @@ SCALAR_FUNCTION = "AI.GENERATE"
 _ROW, _GENERATED = "__input", "__generated"
 
 
-def request_of(function: str, endpoint: str, options: Mapping[str, OptionValue]) -> GenerationRequest:
-    """Return the request that a call's options ask for. Raises ``QueryError``."""
+def create_request(function: str, endpoint: str, options: Mapping[str, OptionValue]) -> GenerationRequest:
+    """Return the request for a call of a function.
+
+    Args:
+        function: The name of the function, such as ``AI.GENERATE_TEXT``.
+        endpoint: The model to call.
+        options: The options of the call, names in lower case.
+
+    Raises:
+        QueryError: An option is missing, unknown or not valid.
+    """
     remaining = {name: value for name, value in options.items() if name not in ("prompt", "output_schema")}
     schema = options.get("output_schema")
     if function == "AI.GENERATE_TABLE" and schema is None:
@@ -47,11 +56,18 @@ def request_of(function: str, endpoint: str, options: Mapping[str, OptionValue])
 
 
 class GeneratedCalls:
-    """Makes subqueries of calls, and the functions that they use."""
+    """Creates the subqueries of calls, and registers the DuckDB functions that they use."""
 
     def __init__(
         self, backend: ModelBackend | None, functions: Functions, connection: duckdb.DuckDBPyConnection
     ) -> None:
+        """Create it for one statement.
+
+        Args:
+            backend: The model backend; None makes every call an error.
+            functions: The registered DuckDB functions.
+            connection: The DuckDB connection of the job.
+        """
         self._backend = backend
         self._functions = functions
         self._connection = connection
@@ -62,23 +78,26 @@ class GeneratedCalls:
         """Return the subquery for a table function.
 
         Args:
-            request: What is asked for every row.
+            request: The request that is the same for all rows.
             query: The GoogleSQL of the input.
-            columns: Its columns.
+            columns: The columns of the input.
             prompt: The prompt about each object, if the input is an object table.
 
         Raises:
             QueryError: The input has no prompt.
         """
-        about_objects = prompt is not None
-        value = self._of_objects(request, columns, str(prompt)) if about_objects else self._of_prompts(request, columns)
-        selected = ", ".join(_selected(column) for column in request.columns())
+        value = (
+            self._call_with_prompt_column(request, columns)
+            if prompt is None
+            else self._call_with_objects(request, columns, str(prompt))
+        )
+        selected = ", ".join(_select_item(column) for column in request.columns())
         return (
             f"(SELECT {selected}, * EXCEPT ({_GENERATED}) FROM "
             f"(SELECT {value} AS {_GENERATED}, {_ROW}.* FROM ({query}) AS {_ROW}))"
         )
 
-    def _of_objects(self, request: GenerationRequest, columns: Sequence[Column], prompt: str) -> str:
+    def _call_with_objects(self, request: GenerationRequest, columns: Sequence[Column], prompt: str) -> str:
         names = {column.name.lower() for column in columns}
         if not {"uri", "content_type"} <= names:
             raise QueryError(
@@ -89,7 +108,7 @@ class GeneratedCalls:
         function = self._function(request, "objects", 3)
         return f"{function}({_ROW}.uri, {_ROW}.content_type, {string_literal(prompt)})"
 
-    def _of_prompts(self, request: GenerationRequest, columns: Sequence[Column]) -> str:
+    def _call_with_prompt_column(self, request: GenerationRequest, columns: Sequence[Column]) -> str:
         column = next((column for column in columns if column.name.lower() == "prompt"), None)
         if column is None:
             raise QueryError(
@@ -113,7 +132,7 @@ class GeneratedCalls:
         """Return the expression for the scalar function.
 
         Args:
-            request: What is asked for every row.
+            request: The request that is the same for all rows.
             prompt: The GoogleSQL of the prompt.
             struct: Whether the prompt is a STRUCT.
         """
@@ -123,24 +142,24 @@ class GeneratedCalls:
         return f"CAST({function}({value}) AS STRUCT<{fields}>)"
 
     def _function(self, request: GenerationRequest, kind: str, parameters: int) -> str:
-        """Return the name of the function that answers this request; equal requests share one."""
+        """Return the name of the DuckDB function that sends this request. Equal requests share one."""
         backend = self._backend
         if backend is None:
             raise QueryError(f"{request.function} needs a model backend, and there is none.", reason="notImplemented")
         generator = Generator(backend, request)
-        known = json.dumps([kind, asdict(request)], sort_keys=True, default=str).encode()
-        name = f"ml_generate_{hashlib.sha256(known).hexdigest()[:24]}"
+        identity = json.dumps([kind, asdict(request)], sort_keys=True, default=str).encode()
+        name = f"ml_generate_{hashlib.sha256(identity).hexdigest()[:24]}"
         fields = ", ".join(f'"{column.name}" {column.duckdb_type}' for column in request.columns())
         call: dict[str, Callable[..., pa.Array]] = {
-            "texts": generator.texts,
-            "structs": generator.structs,
-            "objects": generator.objects,
+            "texts": generator.answer_texts,
+            "structs": generator.answer_structs,
+            "objects": generator.answer_objects,
         }
         return self._functions.register(
             self._connection, name, call[kind], ["VARCHAR"] * parameters, f"STRUCT({fields})"
         )
 
 
-def _selected(column: OutputColumn) -> str:
+def _select_item(column: OutputColumn) -> str:
     value = f"{_GENERATED}.{quoted(column.name)}"
     return f"{f'PARSE_JSON({value})' if column.sql_type == 'JSON' else value} AS {quoted(column.name)}"

@@ -1,4 +1,4 @@
-"""The functions that ask a remote model for text: what each takes, asks and gives.
+"""The functions that generate text with a remote model: their options, requests and columns.
 
 https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-generate-text
 https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-ai-generate-text
@@ -24,7 +24,7 @@ from localcloud.gemini.backends import ModelBackend
 REQUESTS_AT_ONCE = 16
 DEFAULT_ENDPOINT = "gemini-2.5-flash"
 
-# The options of each function besides the prompt, with the lowest and highest value of numbers.
+# The lowest and highest value of the numeric options of all functions, and of AI.GENERATE_TABLE.
 _SAMPLING: dict[str, tuple[float, float]] = {"temperature": (0, 1), "top_p": (0, 1), "max_output_tokens": (1, 8192)}
 _TABLE_SAMPLING = _SAMPLING | {"temperature": (0, 2)}
 _OTHERS = frozenset({"stop_sequences", "safety_settings", "ground_with_google_search", "request_type", "model_params"})
@@ -40,7 +40,7 @@ _REQUEST_TYPES = ("DEDICATED", "SHARED", "UNSPECIFIED")
 
 @dataclass(frozen=True)
 class OutputColumn:
-    """A column that a function adds: its name, its type in GoogleSQL, in DuckDB and in Arrow."""
+    """A column that a function adds: its name, and its type in GoogleSQL, DuckDB and Arrow."""
 
     name: str
     sql_type: str
@@ -50,13 +50,13 @@ class OutputColumn:
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """One use of a function, with everything that is the same for all rows.
+    """A call of a function, with everything that is the same for all rows.
 
     Attributes:
         function: ``ML.GENERATE_TEXT``, ``AI.GENERATE_TEXT``, ``AI.GENERATE_TABLE`` or ``AI.GENERATE``.
-        endpoint: The model to ask.
-        body: The request without its contents.
-        flatten: Whether ML.GENERATE_TEXT gives the text instead of the whole answer.
+        endpoint: The name of the model.
+        body: The GenerateContentRequest without its contents.
+        flatten: Whether ML.GENERATE_TEXT returns the text instead of the whole response.
         schema: The output schema, or None.
     """
 
@@ -70,46 +70,46 @@ class GenerationRequest:
         """Return the columns that the function adds, in order."""
         match self.function:
             case "ML.GENERATE_TEXT":
-                return self._old_columns()
+                return self._ml_generate_text_columns()
             case "AI.GENERATE_TEXT":
                 return [
                     OutputColumn("result", "STRING"),
-                    *(_json(name) for name in ("rai_result", "grounding_result", "statistics", "full_response")),
+                    *(_json_column(name) for name in ("rai_result", "grounding_result", "statistics", "full_response")),
                     OutputColumn("status", "STRING"),
                 ]
             case _ if self.schema is not None:
                 generated = [
                     OutputColumn(f.name, f.type.sql(), f.type.duckdb(), f.type.arrow()) for f in self.schema.fields
                 ]
-                return [*generated, _json("full_response"), OutputColumn("status", "STRING")]
-        return [OutputColumn("result", "STRING"), _json("full_response"), OutputColumn("status", "STRING")]
+                return [*generated, _json_column("full_response"), OutputColumn("status", "STRING")]
+        return [OutputColumn("result", "STRING"), _json_column("full_response"), OutputColumn("status", "STRING")]
 
-    def _old_columns(self) -> list[OutputColumn]:
+    def _ml_generate_text_columns(self) -> list[OutputColumn]:
         status = OutputColumn("ml_generate_text_status", "STRING")
         if not self.flatten:
-            return [_json("ml_generate_text_result"), status]
+            return [_json_column("ml_generate_text_result"), status]
         columns = [OutputColumn("ml_generate_text_llm_result", "STRING")]
         if "safetySettings" in self.body:
-            columns.append(_json("ml_generate_text_rai_result"))
+            columns.append(_json_column("ml_generate_text_rai_result"))
         if "tools" in self.body:
-            columns.append(_json("ml_generate_text_grounding_result"))
+            columns.append(_json_column("ml_generate_text_grounding_result"))
         return [*columns, status]
 
 
-def _json(name: str) -> OutputColumn:
+def _json_column(name: str) -> OutputColumn:
     return OutputColumn(name, "JSON")
 
 
 def generation_request(
     function: str, endpoint: str, options: Mapping[str, OptionValue], schema: OutputType | None
 ) -> GenerationRequest:
-    """Return the request that options ask for.
+    """Return the request for the options of a call.
 
     Args:
-        function: The function's name.
-        endpoint: The model.
-        options: The function's options, names in lower case, without ``prompt`` and ``output_schema``.
-        schema: The parsed ``output_schema``.
+        function: The name of the function.
+        endpoint: The name of the model.
+        options: The options of the call, names in lower case, without ``prompt`` and ``output_schema``.
+        schema: The parsed ``output_schema``, or None.
 
     Raises:
         QueryError: An option is unknown or out of its range.
@@ -118,21 +118,21 @@ def generation_request(
     flatten = bool(remaining.pop("flatten_json_output", False)) if function == "ML.GENERATE_TEXT" else False
     sampling = _TABLE_SAMPLING if function == "AI.GENERATE_TABLE" else _SAMPLING
     for name, value in remaining.items():
-        _check(function, name, value, sampling)
+        _check_option(function, name, value, sampling)
     if "model_params" in remaining:
         individual = remaining.keys() - {"model_params", "request_type"}
         if individual:
             raise _invalid(function, f"{', '.join(sorted(individual))} can't be given together with model_params.")
-        body = _model_params(function, remaining["model_params"])
+        body = _parse_model_params(function, remaining["model_params"])
     else:
-        body = _body(remaining, {} if function in ("AI.GENERATE", "AI.GENERATE_TABLE") else _DEFAULTS)
+        body = _request_body(remaining, {} if function in ("AI.GENERATE", "AI.GENERATE_TABLE") else _DEFAULTS)
     if schema is not None:
         generation = body.setdefault("generationConfig", {})
         generation |= {"responseMimeType": "application/json", "responseSchema": schema.json_schema()}
     return GenerationRequest(function, endpoint, body, flatten, schema)
 
 
-def _check(function: str, name: str, value: OptionValue, sampling: Mapping[str, tuple[float, float]]) -> None:
+def _check_option(function: str, name: str, value: OptionValue, sampling: Mapping[str, tuple[float, float]]) -> None:
     if name in sampling:
         low, high = sampling[name]
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
@@ -143,7 +143,7 @@ def _check(function: str, name: str, value: OptionValue, sampling: Mapping[str, 
         raise _invalid(function, f"request_type must be one of {', '.join(_REQUEST_TYPES)}.")
 
 
-def _body(options: Mapping[str, OptionValue], defaults: Mapping[str, OptionValue]) -> dict[str, Any]:
+def _request_body(options: Mapping[str, OptionValue], defaults: Mapping[str, OptionValue]) -> dict[str, Any]:
     generation = {
         _GENERATION_FIELDS[name]: value
         for name, value in {**defaults, **options}.items()
@@ -160,11 +160,11 @@ def _body(options: Mapping[str, OptionValue], defaults: Mapping[str, OptionValue
     return body
 
 
-def _model_params(function: str, value: OptionValue) -> dict[str, Any]:
+def _parse_model_params(function: str, value: OptionValue) -> dict[str, Any]:
     try:
         params = json.loads(str(value))
     except ValueError as error:
-        raise _invalid(function, "model_params is no valid JSON.") from error
+        raise _invalid(function, "model_params is not valid JSON.") from error
     if not isinstance(params, dict) or "contents" in params:
         raise _invalid(function, "model_params must be a JSON object without contents.")
     camel: dict[str, Any] = _camel_case(params)
@@ -172,7 +172,7 @@ def _model_params(function: str, value: OptionValue) -> dict[str, Any]:
 
 
 def _camel_case(value: Any) -> Any:
-    """Return JSON with its names as the REST API writes them: both spellings are allowed in ``model_params``."""
+    """Return JSON with all names in camelCase. ``model_params`` may also have them in snake_case."""
     if isinstance(value, list):
         return [_camel_case(item) for item in value]
     if not isinstance(value, dict):
@@ -189,23 +189,24 @@ def _invalid(function: str, why: str) -> QueryError:
 
 
 class Generator:
-    """Asks a model backend once per row, several rows at a time; a row that fails says so in its status."""
+    """Calls a model backend once per row, for several rows at a time. A failed row has the error in its status."""
 
     def __init__(self, backend: ModelBackend, request: GenerationRequest) -> None:
+        """Create a generator for the rows of one request."""
         self._backend = backend
         self._request = request
         self._columns = request.columns()
 
-    def texts(self, prompts: pa.Array) -> pa.Array:
-        """Return the answers to prompts, each a text."""
+    def answer_texts(self, prompts: pa.Array) -> pa.Array:
+        """Return the answers to prompts that are strings."""
         return self._answers([None if prompt is None else [{"text": prompt}] for prompt in prompts.to_pylist()])
 
-    def structs(self, prompts: pa.Array) -> pa.Array:
-        """Return the answers to prompts, each a STRUCT of texts and ObjectRefs as JSON."""
+    def answer_structs(self, prompts: pa.Array) -> pa.Array:
+        """Return the answers to prompts that are STRUCTs of strings and ObjectRefs, given as JSON."""
         return self._answers([None if prompt is None else _parts(prompt) for prompt in prompts.to_pylist()])
 
-    def objects(self, uris: pa.Array, types: pa.Array, prompts: pa.Array) -> pa.Array:
-        """Return the answers to one prompt about each object."""
+    def answer_objects(self, uris: pa.Array, types: pa.Array, prompts: pa.Array) -> pa.Array:
+        """Return the answers to prompts about objects, given by their URIs and content types."""
         rows = zip(uris.to_pylist(), types.to_pylist(), prompts.to_pylist(), strict=True)
         return self._answers([[{"text": prompt}, file_part(uri, kind)] for uri, kind, prompt in rows])
 
@@ -222,7 +223,7 @@ class Generator:
         try:
             response = self._backend.generate(self._request.endpoint, body)
         except Exception as error:
-            # Whatever happens to one row is told in its status; the other rows go on.
+            # The status of the row holds the error, and the other rows continue.
             return self._row({}, _status(error, self._request.endpoint))
         return self._row(response, "")
 
@@ -234,22 +235,22 @@ class Generator:
                 generated = self._request.schema.value(json.loads(text or "null")) or {}
             except (ValueError, TypeError) as error:
                 status = f"The model's answer does not fit output_schema: {error}"
-        whole = json.dumps(response) if response else None
+        full_response = json.dumps(response) if response else None
         candidate = (response.get("candidates") or [{}])[0]
-        known = {
-            "ml_generate_text_result": whole,
+        values = {
+            "ml_generate_text_result": full_response,
             "ml_generate_text_llm_result": text,
-            "ml_generate_text_rai_result": _dumped(candidate.get("safetyRatings")),
-            "ml_generate_text_grounding_result": _dumped(candidate.get("groundingMetadata")),
+            "ml_generate_text_rai_result": _optional_json(candidate.get("safetyRatings")),
+            "ml_generate_text_grounding_result": _optional_json(candidate.get("groundingMetadata")),
             "ml_generate_text_status": status,
             "result": text,
-            "rai_result": _dumped(candidate.get("safetyRatings")),
-            "grounding_result": _dumped(candidate.get("groundingMetadata")),
-            "statistics": _dumped(response.get("usageMetadata")),
-            "full_response": whole,
+            "rai_result": _optional_json(candidate.get("safetyRatings")),
+            "grounding_result": _optional_json(candidate.get("groundingMetadata")),
+            "statistics": _optional_json(response.get("usageMetadata")),
+            "full_response": full_response,
             "status": status,
         }
-        return {column.name: generated.get(column.name, known.get(column.name)) for column in self._columns}
+        return {column.name: generated.get(column.name, values.get(column.name)) for column in self._columns}
 
 
 def text_of(response: Mapping[str, Any]) -> str | None:
@@ -261,7 +262,7 @@ def text_of(response: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _dumped(value: Any) -> str | None:
+def _optional_json(value: Any) -> str | None:
     return None if value is None else json.dumps(value)
 
 
@@ -272,12 +273,12 @@ def _status(error: Exception, endpoint: str) -> str:
 
 
 def file_part(uri: str, mime_type: str | None) -> dict[str, Any]:
-    """Return the part of a request that is a file in Cloud Storage."""
+    """Return a part of a request for a file in Cloud Storage."""
     return {"fileData": {"fileUri": uri, "mimeType": mime_type or "application/octet-stream"}}
 
 
 def _parts(prompt: str) -> list[dict[str, Any]]:
-    """Return the parts of a STRUCT prompt: its values in order, or those in them if they are arrays."""
+    """Return the parts of a STRUCT prompt: one for each of its values, or for each element of an array."""
     parts: list[dict[str, Any]] = []
     for value in json.loads(prompt).values():
         for item in value if isinstance(value, list) else [value]:
@@ -289,7 +290,7 @@ def _parts(prompt: str) -> list[dict[str, Any]]:
 
 
 def _content_type(reference: Mapping[str, Any]) -> str | None:
-    """Return the content type that an ObjectRef's details tell."""
+    """Return the content type in the details of an ObjectRef."""
     details = reference.get("details")
     if isinstance(details, str):
         details = json.loads(details)

@@ -1,3 +1,3 @@
-"""How BigQuery names the two fields of an image, a STRUCT whose fields have no names of their own."""
+"""BigQuery's names for the two unnamed fields of an image STRUCT."""
 
 DIMENSIONS, VALUES = "_field_1", "_field_2"

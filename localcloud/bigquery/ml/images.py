@@ -1,4 +1,4 @@
-"""The image functions: bytes to numbers, resized and converted as BigQuery does it.
+"""The image functions: decode, resize and convert images.
 
 An image is a STRUCT of its dimensions (height, width, channels) and its values, row by row.
 https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-decode-image
@@ -21,7 +21,7 @@ from localcloud.bigquery.ml.image_fields import DIMENSIONS, VALUES
 
 FORMATS = ("JPEG", "PNG", "BMP")
 LARGEST_FILE = 10_000_000
-# A decoded image may have so many bytes; a larger one is made smaller.
+# The largest decoded image in bytes. A larger image is scaled down.
 LARGEST_IMAGE = 60 * 1024 * 1024
 _VALUE_BYTES = 8
 
@@ -41,10 +41,10 @@ _LINEAR_COLOR_SPACES: dict[str, np.ndarray] = {
 
 
 def decode(content: bytes) -> np.ndarray:
-    """Return a JPEG, PNG or BMP file as values from 0 to 1 in three channels: red, green, blue.
+    """Decode a JPEG, PNG or BMP file to an array of height x width x 3 (red, green, blue), with values from 0 to 1.
 
     Raises:
-        QueryError: It is too large or no such file.
+        QueryError: The file is too large, or is not such a file.
     """
     if len(content) > LARGEST_FILE:
         raise QueryError(f"ML.DECODE_IMAGE: the image has {len(content)} bytes, more than {LARGEST_FILE}.")
@@ -52,7 +52,7 @@ def decode(content: bytes) -> np.ndarray:
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             pixels = np.asarray(opened.convert("RGB"), dtype=np.float32) / np.float32(255)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
-        raise QueryError("ML.DECODE_IMAGE: the bytes are no JPEG, PNG or BMP image.") from error
+        raise QueryError("ML.DECODE_IMAGE: the bytes are not a JPEG, PNG or BMP image.") from error
     too_large = pixels.size * _VALUE_BYTES / LARGEST_IMAGE
     if too_large > 1:
         height, width = (max(1, int(side / math.sqrt(too_large))) for side in pixels.shape[:2])
@@ -61,7 +61,7 @@ def decode(content: bytes) -> np.ndarray:
 
 
 def resize(image: np.ndarray, height: int, width: int, *, preserve_aspect_ratio: bool) -> np.ndarray:
-    """Return an image in another size, interpolated between the four nearest pixels.
+    """Return an image in another size, interpolated between the four nearest pixels (bilinear).
 
     https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-resize-image
 
@@ -69,10 +69,10 @@ def resize(image: np.ndarray, height: int, width: int, *, preserve_aspect_ratio:
         image: The image.
         height: The new height in pixels.
         width: The new width in pixels.
-        preserve_aspect_ratio: Whether the result is as large as fits into that size instead.
+        preserve_aspect_ratio: Whether to keep the ratio of the sides; the result then fits into the given size.
 
     Raises:
-        QueryError: The size is not possible.
+        QueryError: A side is less than 1 pixel, or the result is too large.
     """
     if height < 1 or width < 1:
         raise QueryError(f"ML.RESIZE_IMAGE: the size {height} x {width} is not possible.")
@@ -89,7 +89,7 @@ def resize(image: np.ndarray, height: int, width: int, *, preserve_aspect_ratio:
 
 
 def _neighbours(size: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return for each new pixel the two old ones beside it, and how far it is from the first to the second."""
+    """Return, for each pixel along a side of the new size, its two old neighbours and its position between them."""
     place = (np.arange(target, dtype=np.float32) + np.float32(0.5)) * np.float32(size / target) - np.float32(0.5)
     first = np.floor(place)
     low = np.clip(first, 0, size - 1).astype(np.int64)
@@ -98,24 +98,24 @@ def _neighbours(size: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def to_whole_numbers(image: np.ndarray) -> np.ndarray:
-    """Return values from 0 to 1 as whole numbers from 0 to 255."""
+    """Convert values from 0 to 1 to integers from 0 to 255."""
     return np.clip(image * 255.5, 0, 255).astype(np.int64)
 
 
 def convert_color(image: np.ndarray, space: str) -> np.ndarray:
-    """Return a red, green and blue image in another color space.
+    """Convert an image from RGB to another color space.
 
     https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-convert-color-space
 
     Raises:
-        QueryError: There is no such color space.
+        QueryError: The color space is unknown.
     """
     if space.upper() == "HSV":
         return _hsv(image)
     if space.upper() in _LINEAR_COLOR_SPACES:
         converted: np.ndarray = image @ _LINEAR_COLOR_SPACES[space.upper()]
         return converted
-    raise QueryError(f"ML.CONVERT_COLOR_SPACE: unknown color space '{space}'; there are HSV, GRAYSCALE, YIQ and YUV.")
+    raise QueryError(f"ML.CONVERT_COLOR_SPACE: unknown color space '{space}'. Use HSV, GRAYSCALE, YIQ or YUV.")
 
 
 def _hsv(image: np.ndarray) -> np.ndarray:
@@ -132,18 +132,18 @@ def _hsv(image: np.ndarray) -> np.ndarray:
     return np.stack([hue % 1, saturation, value], axis=-1)
 
 
-# As functions of DuckDB
+# DuckDB functions
 
 
 @dataclass(frozen=True)
 class ImageFunction:
-    """An image function as DuckDB gets it.
+    """An image function to register in DuckDB.
 
     Attributes:
-        name: Its name there.
+        name: The name of the DuckDB function.
         function: Takes and returns Arrow arrays.
-        parameters: The DuckDB types of its parameters.
-        returns: The DuckDB type of its result.
+        parameters: The DuckDB types of the parameters.
+        returns: The DuckDB type of the result.
     """
 
     name: str
@@ -153,7 +153,7 @@ class ImageFunction:
 
 
 def _per_row(function: Callable[..., np.ndarray | None]) -> Callable[..., pa.Array]:
-    """Return a function over columns from one over the values of a row; a row with a NULL gives NULL."""
+    """Turn a function over the values of a row into one over columns. The result is NULL if an argument is NULL."""
 
     def over_columns(*columns: pa.Array) -> pa.Array:
         images = [
@@ -166,7 +166,7 @@ def _per_row(function: Callable[..., np.ndarray | None]) -> Callable[..., pa.Arr
 
 
 def _values(column: pa.Array) -> list[Any]:
-    """Return the values of a column, images as NumPy arrays."""
+    """Return the values of a column, with images as NumPy arrays."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if not pa.types.is_struct(column.type):
@@ -180,7 +180,7 @@ def _values(column: pa.Array) -> list[Any]:
 
 def _image(shape: list[int], values: np.ndarray) -> np.ndarray:
     if len(shape) != 3 or math.prod(shape) != len(values):
-        raise QueryError("The image is not well-formed: its dimensions do not fit its values.")
+        raise QueryError("The image is not well-formed: its dimensions do not match its number of values.")
     return values.reshape(shape)
 
 
@@ -191,7 +191,7 @@ def _struct(images: list[np.ndarray | None]) -> pa.Array:
     ends = np.cumsum([0, *(image.size for image in present)])
     if ends[-1] > np.iinfo(np.int32).max:
         raise QueryError(
-            "The decoded images are too large to be held together. Resize them.", reason="resourcesExceeded"
+            "The decoded images are too large for one batch of rows. Resize them.", reason="resourcesExceeded"
         )
     flat = np.concatenate([image.reshape(-1) for image in present]).astype(dtype) if present else np.zeros(0, dtype)
     values = pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), pa.array(flat, kind))
@@ -205,7 +205,7 @@ def _resized(image: np.ndarray, height: int, width: int, preserve: bool) -> np.n
     return resize(image, height, width, preserve_aspect_ratio=preserve)
 
 
-# Decoding and resizing at once, so that the large image in between is not kept.
+# Decodes and resizes in one call, so that DuckDB does not store the large decoded image.
 DECODE_AND_RESIZE = ImageFunction(
     "ml_decode_and_resize_image",
     _per_row(lambda content, height, width, preserve: _resized(decode(content), height, width, preserve)),

@@ -1,4 +1,4 @@
-"""CREATE MODEL for imported models: options checked, files copied out of the bucket, the model looked at.
+"""CREATE MODEL for imported models: checks the options and copies the model's files from the bucket.
 
 https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create
 """
@@ -15,7 +15,7 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.changes import check_vertex_id
 from localcloud.bigquery.ml.signature import Feature, Signature
 from localcloud.bigquery.ml.statements import CreateModel, FieldDeclaration, OptionValue
-from localcloud.storage.errors import NotFound as NoObject
+from localcloud.storage.errors import NotFound as ObjectNotFound
 from localcloud.storage.resources import StoredObject
 from localcloud.storage.store import ObjectStore
 
@@ -24,12 +24,12 @@ _MEGABYTE = 1024 * 1024
 
 @dataclass(frozen=True)
 class Format:
-    """What BigQuery imports as one model type.
+    """The format of a model type.
 
     Attributes:
-        limit: The most bytes that a model may have.
-        suffixes: How the one file of the model ends; empty if a model is a folder.
-        declarable: Whether INPUT and OUTPUT clauses may name its columns.
+        limit: The largest size of a model in bytes.
+        suffixes: The suffixes of the model's file; empty if a model is a folder.
+        declarable: Whether INPUT and OUTPUT clauses are supported.
     """
 
     limit: int
@@ -37,7 +37,9 @@ class Format:
     declarable: bool = False
 
 
-# The limits are of the pages about each type: bigqueryml-syntax-create-tensorflow, -onnx, -tflite, -xgboost.
+# The limits are on the page of each type, for example
+# https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-tensorflow
+# (-onnx, -tflite, -xgboost).
 FORMATS: dict[str, Format] = {
     "TENSORFLOW": Format(450 * _MEGABYTE),
     "ONNX": Format(450 * _MEGABYTE, (".onnx",)),
@@ -54,15 +56,15 @@ _NUMBERS |= {"NUMERIC": "FLOAT64", "BIGNUMERIC": "FLOAT64", "DECIMAL": "FLOAT64"
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """The options of an import, checked.
+    """The validated options of an import.
 
     Attributes:
         type: The model type.
         path: The Cloud Storage URI.
         kms_key: The name of the encryption key, or None.
-        vertex_id: The id to register the model under, or None to leave it out of the registry.
-        aliases: The version aliases in the registry.
-        declared: The inputs and outputs that INPUT and OUTPUT clauses name, or None.
+        vertex_id: The model's id in the model registry, or None if it is not registered.
+        aliases: The version aliases in the model registry.
+        declared: The inputs and outputs in the INPUT and OUTPUT clauses, or None.
     """
 
     type: str
@@ -74,10 +76,10 @@ class ImportOptions:
 
 
 def import_options(statement: CreateModel) -> ImportOptions:
-    """Return the checked options of a statement that imports a model.
+    """Return the validated options of a statement that imports a model.
 
     Raises:
-        QueryError: An option is missing, unknown or has a value that it can't have.
+        QueryError: An option is missing, unknown or not valid.
     """
     options = statement.options
     if "MODEL_TYPE" not in options and not statement.trained:
@@ -133,7 +135,7 @@ def _registry(statement: CreateModel) -> tuple[str | None, tuple[str, ...]]:
         raise QueryError(f"Invalid MODEL_REGISTRY '{registry}'; the only value is 'VERTEX_AI'.", location="query")
     aliases = options.get(_ALIASES) or []
     names = tuple(str(alias) for alias in aliases) if isinstance(aliases, list) else ()
-    # Without an id the model's own name is used, which must be fit for one.
+    # The default id is the name of the model, which must be a valid id.
     return check_vertex_id(options.get("VERTEX_AI_MODEL_ID", statement.reference.model)), names
 
 
@@ -144,7 +146,7 @@ def _declared(statement: CreateModel, model_type: str) -> Signature | None:
         raise QueryError(f"INPUT and OUTPUT are not supported for MODEL_TYPE '{model_type}'.", location="query")
     names = [field.name.lower() for field in (*statement.inputs, *statement.outputs)]
     if len(set(names)) < len(names):
-        raise QueryError("INPUT and OUTPUT name a field twice.", location="query")
+        raise QueryError("INPUT and OUTPUT have two fields of the same name.", location="query")
     if len(statement.outputs) != 1:
         raise QueryError("An XGBoost model has one output: OUTPUT must name one field.", location="query")
     output = statement.outputs[0]
@@ -152,11 +154,11 @@ def _declared(statement: CreateModel, model_type: str) -> Signature | None:
         raise QueryError(
             f"Output field {output.name} of an XGBoost model must be FLOAT64, not {output.type}.", location="query"
         )
-    inputs = tuple(Feature(field.name, _number(field)) for field in statement.inputs)
+    inputs = tuple(Feature(field.name, _numeric_type(field)) for field in statement.inputs)
     return Signature(inputs, (Feature(output.name, "FLOAT64"),))
 
 
-def _number(field: FieldDeclaration) -> str:
+def _numeric_type(field: FieldDeclaration) -> str:
     kind = re.sub(r"\(.*\)", "", field.type)
     if kind not in _NUMBERS:
         raise QueryError(
@@ -171,20 +173,20 @@ def _number(field: FieldDeclaration) -> str:
 
 
 def fetch(options: ImportOptions, store: ObjectStore, target: Path, check: Callable[[], None]) -> None:
-    """Copy the model's files into ``target``.
+    """Copy the model's files into a folder.
 
     Args:
-        options: What to import.
-        store: Where the bucket is.
-        target: An empty folder. A model of one file gets the name ``model`` with its suffix.
-        check: Called before each file; raises when the job was told to stop.
+        options: The options of the import.
+        store: The Cloud Storage that holds the bucket.
+        target: An empty folder. A model of one file is named ``model`` plus its suffix.
+        check: Called before each file; raises an error if the job is cancelled.
 
     Raises:
-        QueryError: There is nothing there, too much, or it is no model of that type by its name.
+        QueryError: No files are found, they are too large, or their names do not match the model type.
     """
     bucket, pattern = split_uri(options.path)
     kind = FORMATS[options.type]
-    chosen = _folder(store, bucket, pattern) if not kind.suffixes else _single(store, bucket, pattern, options)
+    chosen = _find_folder(store, bucket, pattern) if not kind.suffixes else _find_file(store, bucket, pattern, options)
     if not chosen:
         raise QueryError(f"Not found: URI {options.path}", reason="notFound")
     size = sum(stored.size for stored in chosen.values())
@@ -200,19 +202,19 @@ def fetch(options: ImportOptions, store: ObjectStore, target: Path, check: Calla
         try:
             with store.open(stored) as source, file.open("wb") as copy:
                 shutil.copyfileobj(source, copy, _MEGABYTE)
-        except NoObject as error:
+        except ObjectNotFound as error:
             raise QueryError(
-                f"gs://{bucket}/{stored.name} changed while the model was imported.", reason="invalid"
+                f"gs://{bucket}/{stored.name} changed during the import of the model.", reason="invalid"
             ) from error
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """Return the bucket and the object name or pattern of a URI.
+    """Return the bucket of a URI, and its object name or pattern.
 
     https://cloud.google.com/bigquery/docs/batch-loading-data#load-wildcards
 
     Raises:
-        QueryError: It is no URI that a model can be imported from.
+        QueryError: The URI is not valid, or has a wildcard before its end.
     """
     match = re.fullmatch(r"gs://([^/*]+)(?:/(.*))?", uri, re.DOTALL)
     if match is None:
@@ -226,35 +228,37 @@ def split_uri(uri: str) -> tuple[str, str]:
 
 
 def _matching(store: ObjectStore, bucket: str, pattern: str) -> tuple[list[StoredObject], str]:
-    """Return the objects under a pattern, and the folder that their relative names start from."""
+    """Return the objects that match a pattern, and the folder that their relative names start from."""
     prefix = pattern.removesuffix("*")
     if prefix == pattern and prefix and not prefix.endswith("/"):
         prefix += "/"
     folder = prefix[: prefix.rfind("/") + 1]
     try:
         found = store.list(bucket, prefix)
-    except NoObject as error:
+    except ObjectNotFound as error:
         raise QueryError(f"Not found: Bucket {bucket}", reason="notFound") from error
     return [stored for stored in found if not stored.name.endswith("/")], folder
 
 
-def _folder(store: ObjectStore, bucket: str, pattern: str) -> dict[str, StoredObject]:
+def _find_folder(store: ObjectStore, bucket: str, pattern: str) -> dict[str, StoredObject]:
+    """Return the objects of a model that is a folder, by their file names."""
     found, folder = _matching(store, bucket, pattern)
-    return {name: stored for stored in found if _inside(name := stored.name[len(folder) :])}
+    return {name: stored for stored in found if _is_inside(name := stored.name[len(folder) :])}
 
 
-def _inside(name: str) -> bool:
-    """Tell whether a relative object name stays in its folder when it becomes a file's name."""
+def _is_inside(name: str) -> bool:
+    """Return whether a relative object name stays in its folder when it is used as a file name."""
     parts = PurePosixPath(name).parts
     return bool(parts) and ".." not in parts and not name.startswith("/")
 
 
-def _single(store: ObjectStore, bucket: str, pattern: str, options: ImportOptions) -> dict[str, StoredObject]:
+def _find_file(store: ObjectStore, bucket: str, pattern: str, options: ImportOptions) -> dict[str, StoredObject]:
+    """Return the object of a model that is one file, by its file name."""
     suffixes = FORMATS[options.type].suffixes
     try:
-        # A path may name the file itself.
+        # The path can be that of the file itself.
         found = [store.get(bucket, pattern)] if pattern and not pattern.endswith(("*", "/")) else []
-    except NoObject:
+    except ObjectNotFound:
         found = []
     if not found:
         found, _ = _matching(store, bucket, pattern)

@@ -1,4 +1,4 @@
-"""From Arrow columns to a model and back: the same for every runtime."""
+"""Converts Arrow columns to a model's inputs, and its outputs to Arrow columns, for every runtime."""
 
 from __future__ import annotations
 
@@ -17,24 +17,33 @@ class Predictor:
     """Runs a loaded model over Arrow columns."""
 
     def __init__(self, runtime: Runtime, model: str) -> None:
+        """Create a predictor.
+
+        Args:
+            runtime: The loaded model.
+            model: The name of the model, for error messages.
+        """
         self.runtime = runtime
         self.model = model
 
     def predict(self, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
-        """Return the model's outputs for columns of the same length, one per input, of the inputs' Arrow types.
+        """Return the model's outputs by name.
+
+        Args:
+            columns: A column for each of the model's inputs, of the input's Arrow type and all of the same length.
 
         Raises:
-            QueryError: A value does not fit the model's input, or the model failed on it.
+            QueryError: A value does not match the model's input, or the model failed.
         """
         signature = self.runtime.signature
         rows = len(next(iter(columns.values())))
         if rows == 0:
             return {output.name: pa.array([], output.arrow_type) for output in signature.outputs}
-        feeds = {feature.name: feed(feature, columns[feature.name]) for feature in signature.inputs}
+        feeds = {feature.name: convert_input(feature, columns[feature.name]) for feature in signature.inputs}
         groups = list(_groups(feeds, rows))
         if len(groups) == 1:
-            return self._run(feeds_of(feeds, groups[0]), rows)
-        parts = [self._run(feeds_of(feeds, group), len(group)) for group in groups]
+            return self._run(select_rows(feeds, groups[0]), rows)
+        parts = [self._run(select_rows(feeds, group), len(group)) for group in groups]
         back = np.argsort(np.concatenate(groups), kind="stable")
         return {
             output.name: pa.concat_arrays([part[output.name] for part in parts]).take(pa.array(back))
@@ -57,14 +66,14 @@ class Predictor:
         except QueryError:
             raise
         except Exception as error:
-            # Whatever the library raises says what it did not like about the rows; there is no common type of it.
+            # The libraries raise many unrelated types of errors for rows that a model can't process.
             raise QueryError(
                 f"Model {self.model} failed to predict: {_first_line(error)}", reason="invalidQuery"
             ) from error
 
     def _convert(self, outputs: dict[str, np.ndarray], rows: int) -> dict[str, pa.Array]:
         return {
-            feature.name: column(feature, np.asarray(outputs[feature.name]), rows, self.model)
+            feature.name: convert_output(feature, np.asarray(outputs[feature.name]), rows, self.model)
             for feature in self.runtime.signature.outputs
         }
 
@@ -73,10 +82,18 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n", 1)[0] or type(error).__name__
 
 
-class Ragged:
-    """Rows of an input whose sizes the model leaves open and the data does not have in common."""
+class RaggedInput:
+    """The rows of an input with an open size, where the rows differ in size."""
 
     def __init__(self, values: np.ndarray, offsets: np.ndarray, shape: tuple[int | None, ...], name: str) -> None:
+        """Create an input.
+
+        Args:
+            values: The elements of all rows, one after the other.
+            offsets: The start of each row in ``values``, and the end of the last row.
+            shape: The shape of one row in the model; None for an open size.
+            name: The name of the input.
+        """
         self.values = values
         self.offsets = offsets
         self.shape = shape
@@ -84,17 +101,23 @@ class Ragged:
         self.lengths = np.diff(offsets)
 
     def rows(self, rows: np.ndarray) -> np.ndarray:
-        """Return some rows, which have one length, as one array."""
+        """Return the rows with the given numbers as one array. The rows must have the same length."""
         length = int(self.lengths[rows[0]])
         index = self.offsets[rows][:, None] + np.arange(length)[None, :]
-        return shaped(self.values[index], self.shape, length, self.name)
+        return reshape_rows(self.values[index], self.shape, length, self.name)
 
 
-def shaped(values: np.ndarray, shape: tuple[int | None, ...], length: int, name: str) -> np.ndarray:
-    """Return rows of ``length`` elements each in the shape that the model wants.
+def reshape_rows(values: np.ndarray, shape: tuple[int | None, ...], length: int, name: str) -> np.ndarray:
+    """Return rows in the shape of the model's input.
+
+    Args:
+        values: An array of rows x ``length``.
+        shape: The shape of one row in the model; None for an open size.
+        length: The number of elements in each row.
+        name: The name of the input, for error messages.
 
     Raises:
-        QueryError: That many elements do not fit the shape.
+        QueryError: The number of elements does not match the shape.
     """
     known = int(np.prod([size for size in shape if size is not None], dtype=np.int64))
     open_sizes = shape.count(None)
@@ -111,8 +134,8 @@ def shaped(values: np.ndarray, shape: tuple[int | None, ...], length: int, name:
         side = round((length / max(known, 1)) ** (1 / open_sizes))
         if side**open_sizes * known != length:
             raise QueryError(
-                f"Input column {name} of ML.PREDICT: {length} elements do not tell the sizes of the model's "
-                f"shape {list(shape)}."
+                f"Input column {name} of ML.PREDICT: {length} elements do not determine the sizes of the "
+                f"model's shape {list(shape)}."
             )
         sizes = [side if size is None else size for size in shape]
     else:
@@ -120,8 +143,8 @@ def shaped(values: np.ndarray, shape: tuple[int | None, ...], length: int, name:
     return values.reshape(len(values), *sizes)
 
 
-def feed(feature: Feature, values: pa.Array) -> np.ndarray | Ragged:
-    """Return the rows of an Arrow column as the model takes them.
+def convert_input(feature: Feature, values: pa.Array) -> np.ndarray | RaggedInput:
+    """Convert an Arrow column to a model's input.
 
     Raises:
         QueryError: A value is NULL, or an array has the wrong length.
@@ -130,30 +153,30 @@ def feed(feature: Feature, values: pa.Array) -> np.ndarray | Ragged:
         values = values.combine_chunks()
     if values.null_count and not feature.nullable:
         raise QueryError(
-            f"Input column {feature.name} of ML.PREDICT has NULL values, which the model does not take. Filter them "
-            "out or replace them, for example with COALESCE."
+            f"Input column {feature.name} of ML.PREDICT has NULL values, which the model does not accept. Filter "
+            "them out or replace them, for example with COALESCE."
         )
     if not feature.array:
-        return flat(values).reshape(-1, *feature.shape)
+        return to_numpy(values).reshape(-1, *feature.shape)
     offsets = np.asarray(values.offsets).astype(np.int64)
     inner = values.values.slice(offsets[0], offsets[-1] - offsets[0])
     offsets = offsets - offsets[0]
     if inner.null_count:
         raise QueryError(
-            f"Input column {feature.name} of ML.PREDICT has arrays with NULL elements, which the model does not take."
+            f"Input column {feature.name} of ML.PREDICT has arrays with NULL elements, which the model does not accept."
         )
     lengths = np.diff(offsets)
     if (lengths == lengths[0]).all():
         length = int(lengths[0])
-        return shaped(flat(inner).reshape(len(values), length), feature.shape, length, feature.name)
+        return reshape_rows(to_numpy(inner).reshape(len(values), length), feature.shape, length, feature.name)
     if feature.size is not None:
         wrong = int(lengths[lengths != feature.size][0])
-        return shaped(np.empty((0, wrong)), feature.shape, wrong, feature.name)
-    return Ragged(flat(inner), offsets, feature.shape, feature.name)
+        return reshape_rows(np.empty((0, wrong)), feature.shape, wrong, feature.name)
+    return RaggedInput(to_numpy(inner), offsets, feature.shape, feature.name)
 
 
-def flat(values: pa.Array) -> np.ndarray:
-    """Return an Arrow array without NULLs as a NumPy array; strings become objects holding bytes."""
+def to_numpy(values: pa.Array) -> np.ndarray:
+    """Convert an Arrow array without NULLs to a NumPy array; strings become an object array of bytes."""
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
         return np.array(
             values.cast(pa.binary() if pa.types.is_string(values.type) else pa.large_binary()), dtype=object
@@ -162,10 +185,11 @@ def flat(values: pa.Array) -> np.ndarray:
     return numbers
 
 
-def feeds_of(feeds: dict[str, np.ndarray | Ragged], rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Return some rows of every input."""
+def select_rows(feeds: dict[str, np.ndarray | RaggedInput], rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the rows of every input that have the numbers ``rows``."""
     return {
-        name: values.rows(rows) if isinstance(values, Ragged) else _take(values, rows) for name, values in feeds.items()
+        name: values.rows(rows) if isinstance(values, RaggedInput) else _take(values, rows)
+        for name, values in feeds.items()
     }
 
 
@@ -173,9 +197,9 @@ def _take(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return values if len(rows) == len(values) else values[rows]
 
 
-def _groups(feeds: dict[str, np.ndarray | Ragged], rows: int) -> Iterator[np.ndarray]:
-    """Give the row numbers in groups whose ragged inputs have the same lengths."""
-    ragged = [values.lengths for values in feeds.values() if isinstance(values, Ragged)]
+def _groups(feeds: dict[str, np.ndarray | RaggedInput], rows: int) -> Iterator[np.ndarray]:
+    """Yield the row numbers, grouped by the lengths of the ragged inputs."""
+    ragged = [values.lengths for values in feeds.values() if isinstance(values, RaggedInput)]
     if not ragged:
         yield np.arange(rows)
         return
@@ -184,30 +208,40 @@ def _groups(feeds: dict[str, np.ndarray | Ragged], rows: int) -> Iterator[np.nda
         yield np.flatnonzero(group_of.reshape(-1) == group)
 
 
-def column(feature: Feature, values: np.ndarray, rows: int, model: str) -> pa.Array:
-    """Return one output of a model as an Arrow array of ``rows`` values.
+def convert_output(feature: Feature, values: np.ndarray, rows: int, model: str) -> pa.Array:
+    """Convert an output of a model to an Arrow array.
+
+    Args:
+        feature: The output.
+        values: The values that the model returned, with the rows in the first dimension.
+        rows: The number of input rows.
+        model: The name of the model, for error messages.
 
     Raises:
-        QueryError: The model gave another number of rows, or text that is no UTF-8.
+        QueryError: The model returned another number of rows, or text that is not UTF-8.
     """
     if values.ndim == 0:
         values = np.repeat(values.reshape(1), rows, axis=0)
     if values.shape[0] != rows:
         raise QueryError(
-            f"Model {model} gave {values.shape[0]} rows of output {feature.name} for {rows} rows of input."
+            f"Model {model} returned {values.shape[0]} rows of output {feature.name} for {rows} rows of input."
         )
     flattened = values.reshape(-1)
     if not feature.array and flattened.size != rows:
-        raise QueryError(f"Model {model} gave arrays for output {feature.name}, which is a scalar.")
-    elements = elements_of(feature, flattened, model)
+        raise QueryError(f"Model {model} returned arrays for output {feature.name}, which is a scalar.")
+    elements = convert_elements(feature, flattened, model)
     if not feature.array:
         return elements
     width = flattened.size // rows
     return pa.ListArray.from_arrays(pa.array(np.arange(rows + 1, dtype=np.int32) * width), elements)
 
 
-def elements_of(feature: Feature, values: np.ndarray, model: str) -> pa.Array:
-    """Return the elements of an output in their BigQuery type."""
+def convert_elements(feature: Feature, values: np.ndarray, model: str) -> pa.Array:
+    """Convert the elements of an output to their BigQuery type.
+
+    Raises:
+        QueryError: A text is not UTF-8.
+    """
     match feature.type:
         case "STRING":
             if values.dtype.kind == "U":
@@ -228,5 +262,5 @@ def _strings(feature: Feature, values: np.ndarray, model: str) -> pa.Array:
     try:
         texts = [value.decode() if isinstance(value, bytes) else str(value) for value in values]
     except UnicodeDecodeError as error:
-        raise QueryError(f"Output {feature.name} of model {model} holds bytes that are no UTF-8 text.") from error
+        raise QueryError(f"Output {feature.name} of model {model} contains bytes that are not UTF-8 text.") from error
     return pa.array(texts, pa.string())

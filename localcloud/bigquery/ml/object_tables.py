@@ -1,8 +1,7 @@
-"""Object tables: the objects under some URIs as the rows of a table, with their content in the pseudo-column ``data``.
+"""Object tables: tables whose rows are objects in Cloud Storage, with their content in the pseudo-column ``data``.
 
-A table that is always empty stands for an object table in the database, so that it is listed, described and dropped as
-any other; what makes it an object table is kept in its comment, and where a query names it, the objects themselves
-are put in its place.
+In the database an object table is an empty table, so it is listed, described and dropped like any other table. The
+comment of the table holds the URIs. A query that names the table gets a subquery over the objects instead.
 
 https://cloud.google.com/bigquery/docs/object-table-introduction
 """
@@ -26,7 +25,7 @@ from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.importing import split_uri
 from localcloud.bigquery.ml.statements import CreateMode, OptionValue, take_options
 from localcloud.bigquery.sql.tokens import Cursor
-from localcloud.storage.errors import NotFound as NoObject
+from localcloud.storage.errors import NotFound as ObjectNotFound
 from localcloud.storage.resources import StoredObject
 from localcloud.storage.store import ObjectStore
 
@@ -54,7 +53,7 @@ _ROW_TYPE = (
     "STRUCT(uri VARCHAR, generation BIGINT, content_type VARCHAR, size BIGINT, md5_hash VARCHAR, updated TIMESTAMPTZ, "
     'metadata STRUCT("name" VARCHAR, "value" VARCHAR)[])[]'
 )
-_MARK = "object table "
+_COMMENT_PREFIX = "object table "
 _OPTIONS = frozenset({"OBJECT_METADATA", "URIS", "MAX_STALENESS", "METADATA_CACHE_MODE", "DESCRIPTION", "LABELS"})
 _HEAD = re.compile(r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?EXTERNAL\s+TABLE\b", re.IGNORECASE)
 
@@ -69,18 +68,18 @@ class TablePath:
 
     @property
     def sql(self) -> str:
-        """The name in GoogleSQL."""
+        """The table's name in GoogleSQL."""
         return f"`{self.project}`.`{self.dataset}`.`{self.table}`"
 
     @property
     def duckdb(self) -> str:
-        """The name in DuckDB, which has one schema per dataset."""
+        """The table's name in DuckDB, which has a schema for each dataset."""
         return f'"{self.project}__{self.dataset}"."{self.table}"'
 
 
 @dataclass(frozen=True)
 class CreateObjectTable:
-    """A CREATE EXTERNAL TABLE statement that makes an object table."""
+    """A CREATE EXTERNAL TABLE statement for an object table."""
 
     path: TablePath
     mode: CreateMode
@@ -89,7 +88,11 @@ class CreateObjectTable:
 
 
 def table_path(parts: tuple[str, ...], project: str, default_dataset: str | None) -> TablePath:
-    """Return the table that a name of one to three parts means. Raises ``QueryError`` if it has no dataset."""
+    """Return the table that a name of one to three parts refers to.
+
+    Raises:
+        QueryError: The name has no dataset, and there is no default dataset.
+    """
     if len(parts) == 1 and default_dataset is not None:
         parts = (*default_dataset.split("."), *parts)
     if len(parts) == 1:
@@ -98,10 +101,10 @@ def table_path(parts: tuple[str, ...], project: str, default_dataset: str | None
 
 
 def parse_object_table(sql: str, *, project: str, default_dataset: str | None) -> CreateObjectTable | None:
-    """Return the statement that makes an object table, or None if ``sql`` is another.
+    """Return the statement in ``sql`` if it creates an object table, or None if it is another statement.
 
     Raises:
-        QueryError: It makes an object table, but is not valid.
+        QueryError: The statement creates an object table and is not valid.
     """
     if _HEAD.match(sql) is None or not re.search(r"\bobject_metadata\b", sql, re.IGNORECASE):
         return None
@@ -140,7 +143,7 @@ def _uris(options: dict[str, OptionValue]) -> tuple[str, ...]:
 
 
 def table_exists(path: TablePath, session: Session) -> bool:
-    """Tell whether there is a table or view of that name."""
+    """Return whether a table or view exists."""
     found = session.connection.execute(
         "SELECT count(*) FROM information_schema.tables WHERE table_schema = ? AND table_name = ?",
         [f"{path.project}__{path.dataset}", path.table],
@@ -149,15 +152,15 @@ def table_exists(path: TablePath, session: Session) -> bool:
 
 
 class ObjectTables:
-    """The object tables of a database, over the local Cloud Storage."""
+    """The object tables of a database."""
 
     def __init__(self, store: ObjectStore, functions: Functions, names: Path | None) -> None:
-        """Give object tables the objects of ``store``.
+        """Open the object tables.
 
         Args:
-            store: Where the objects are.
-            functions: Where the functions that read them are kept.
-            names: The file that remembers which names may be of object tables, or None.
+            store: The Cloud Storage that holds the objects.
+            functions: The registered DuckDB functions.
+            names: The file with the names of all object tables that ever existed, or None.
         """
         self._store = store
         self._functions = functions
@@ -165,51 +168,58 @@ class ObjectTables:
         self._names: set[str] = set(json.loads(names.read_text())) if names is not None and names.is_file() else set()
         self._lock = threading.Lock()
 
-    def mentioned(self, sql: str) -> bool:
-        """Tell whether ``sql`` may name an object table, by a quick look."""
+    def may_be_named_in(self, sql: str) -> bool:
+        """Return False if ``sql`` cannot name an object table. This check is fast."""
         return any(name in sql for name in self._names)
 
     def _remember(self, name: str) -> None:
         with self._lock:
-            # A new set, so that nobody reads one that changes.
+            # A new set, because other threads may be iterating over the old one.
             self._names = self._names | {name}
             if self._names_file is not None:
                 self._names_file.write_text(json.dumps(sorted(self._names)))
 
     def create(self, statement: CreateObjectTable, session: Session) -> str:
-        """Make an object table; return what was done: ``CREATE``, ``REPLACE`` or ``SKIP``. Raises ``QueryError``."""
+        """Create an object table; return the DDL operation: ``CREATE``, ``REPLACE`` or ``SKIP``.
+
+        Raises:
+            QueryError: The dataset does not exist, or the table exists and is not to be replaced.
+        """
         path = statement.path
         session.dataset_location(path.project, path.dataset)
-        there = table_exists(path, session)
-        if there and statement.mode is CreateMode.IF_NOT_EXISTS:
+        exists = table_exists(path, session)
+        if exists and statement.mode is CreateMode.IF_NOT_EXISTS:
             return "SKIP"
-        if there and statement.mode is CreateMode.CREATE:
+        if exists and statement.mode is CreateMode.CREATE:
             raise QueryError(f"Already Exists: Table {path.project}:{path.dataset}.{path.table}", reason="duplicate")
         columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
         session.run(f"CREATE OR REPLACE TABLE {path.sql} ({columns})")
-        kept = json.dumps({"uris": statement.uris, "connection": statement.connection}).replace("'", "''")
-        session.connection.execute(f"COMMENT ON TABLE {path.duckdb} IS '{_MARK}{kept}'")
+        definition = json.dumps({"uris": statement.uris, "connection": statement.connection}).replace("'", "''")
+        session.connection.execute(f"COMMENT ON TABLE {path.duckdb} IS '{_COMMENT_PREFIX}{definition}'")
         self._remember(path.table)
-        return "REPLACE" if there else "CREATE"
+        return "REPLACE" if exists else "CREATE"
 
-    def present(self, session: Session) -> dict[TablePath, tuple[str, ...]]:
-        """Return the object tables there are, and their URIs."""
+    def uris_by_table(self, session: Session) -> dict[TablePath, tuple[str, ...]]:
+        """Return the existing object tables and their URIs."""
         rows = session.connection.execute(
-            "SELECT schema_name, table_name, comment FROM duckdb_tables() WHERE starts_with(comment, ?)", [_MARK]
+            "SELECT schema_name, table_name, comment FROM duckdb_tables() WHERE starts_with(comment, ?)",
+            [_COMMENT_PREFIX],
         ).fetchall()
         tables = {}
         for schema, table, comment in rows:
             project, _, dataset = schema.partition("__")
-            tables[TablePath(project, dataset, table)] = tuple(json.loads(comment.removeprefix(_MARK))["uris"])
+            tables[TablePath(project, dataset, table)] = tuple(
+                json.loads(comment.removeprefix(_COMMENT_PREFIX))["uris"]
+            )
         return tables
 
-    def query(self, uris: tuple[str, ...], session: Session, *, with_data: bool) -> str:
-        """Return a subquery in GoogleSQL that gives the objects as they are when it runs.
+    def subquery(self, uris: tuple[str, ...], session: Session, *, with_data: bool) -> str:
+        """Return a GoogleSQL subquery that lists the objects at the time when it runs.
 
         Args:
-            uris: Where the objects are.
-            session: The job that will run it.
-            with_data: Whether it has the pseudo-column ``data`` too.
+            uris: The URIs of the objects, which may end with a wildcard.
+            session: The job that runs the query.
+            with_data: Whether to add the pseudo-column ``data``.
         """
         literals = ", ".join("'" + uri.replace("\\", "\\\\").replace("'", "\\'") + "'" for uri in uris)
         listing = self._functions.register(session.connection, "ml_objects", self._listing, ["VARCHAR[]"], _ROW_TYPE)
@@ -234,7 +244,7 @@ class ObjectTables:
                     objects = self._store.list(bucket, pattern[:-1])
                 else:
                     objects = [self._store.get(bucket, pattern)]
-            except NoObject:
+            except ObjectNotFound:
                 continue
             found |= {(bucket, stored.name): stored for stored in objects if not stored.name.endswith("/")}
         return list(found.values())
@@ -247,16 +257,16 @@ class ObjectTables:
         return pa.array(contents, pa.binary())
 
     def _content(self, uri: str, generation: int) -> bytes:
-        bucket, name = split_object(uri)
+        bucket, name = split_object_uri(uri)
         try:
             with self._store.open(self._store.get(bucket, name, generation)) as content:
                 return content.read()
-        except NoObject as error:
-            raise QueryError(f"Not found: {uri} changed while it was read.", reason="notFound") from error
+        except ObjectNotFound as error:
+            raise QueryError(f"Not found: {uri} changed during the query.", reason="notFound") from error
 
 
-def split_object(uri: str) -> tuple[str, str]:
-    """Return the bucket and the name of an object."""
+def split_object_uri(uri: str) -> tuple[str, str]:
+    """Return the bucket and the object name of a URI."""
     bucket, _, name = uri.removeprefix("gs://").partition("/")
     return bucket, name
 

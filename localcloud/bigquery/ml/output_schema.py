@@ -1,4 +1,4 @@
-"""The ``output_schema`` of generated tables: from GoogleSQL's types to a schema for the model, and to typed columns.
+"""The ``output_schema`` of AI.GENERATE_TABLE and AI.GENERATE: parsed, and converted to the types of other systems.
 
 https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-generate-table
 """
@@ -13,7 +13,7 @@ import pyarrow as pa
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.tokens import Cursor
 
-# GoogleSQL's name: the names in a JSON schema of the Gemini API, in DuckDB, and the Arrow type.
+# For each GoogleSQL type: its type in the Gemini API's Schema, in DuckDB and in Arrow.
 _SCALARS: dict[str, tuple[str, str, pa.DataType]] = {
     "STRING": ("STRING", "VARCHAR", pa.string()),
     "INT64": ("INTEGER", "BIGINT", pa.int64()),
@@ -35,7 +35,7 @@ class OutputType:
     fields: tuple[OutputField, ...] = ()
 
     def json_schema(self) -> dict[str, Any]:
-        """Return it as the Gemini API takes it.
+        """Return the Schema of the Gemini API for this type.
 
         https://cloud.google.com/vertex-ai/docs/reference/rest/v1/Schema
         """
@@ -49,7 +49,7 @@ class OutputType:
         return {"type": _SCALARS[self.name][0]}
 
     def sql(self) -> str:
-        """Return its type in GoogleSQL."""
+        """Return the type in GoogleSQL."""
         match self.name:
             case "ARRAY":
                 return f"ARRAY<{self.fields[0].type.sql()}>"
@@ -58,7 +58,7 @@ class OutputType:
         return self.name
 
     def duckdb(self) -> str:
-        """Return its type in DuckDB."""
+        """Return the type in DuckDB."""
         match self.name:
             case "ARRAY":
                 return f"{self.fields[0].type.duckdb()}[]"
@@ -67,7 +67,7 @@ class OutputType:
         return _SCALARS[self.name][1]
 
     def arrow(self) -> pa.DataType:
-        """Return its type in Arrow."""
+        """Return the type in Arrow."""
         match self.name:
             case "ARRAY":
                 return pa.list_(self.fields[0].type.arrow())
@@ -76,7 +76,11 @@ class OutputType:
         return _SCALARS[self.name][2]
 
     def value(self, found: Any) -> Any:
-        """Return a value of the model's JSON in this type. Raises ``ValueError`` if it does not fit."""
+        """Convert a value of the model's JSON response to this type.
+
+        Raises:
+            ValueError: The value can't be converted.
+        """
         if found is None:
             return None
         match self.name:
@@ -92,7 +96,7 @@ class OutputType:
                 return float(found)
             case "BOOL" if isinstance(found, bool):
                 return found
-        raise ValueError(f"{found!r} is no {self.name}")
+        raise ValueError(f"{found!r} is not of the type {self.name}")
 
 
 @dataclass(frozen=True)
@@ -104,12 +108,12 @@ class OutputField:
 
 
 def parse_output_schema(text: str) -> OutputType:
-    """Return a text such as ``name STRING, parts ARRAY<STRUCT<label STRING, size INT64>>`` as one STRUCT.
+    """Parse a list of fields, such as ``name STRING, parts ARRAY<STRUCT<label STRING, size INT64>>``, to a STRUCT.
 
     Raises:
-        QueryError: It is no such list of fields.
+        QueryError: The text is not a list of fields, or a type is not supported.
     """
-    # Two closing brackets side by side would be one token.
+    # Without the space, two closing brackets would be one token.
     cursor = Cursor(text.replace(">", "> "))
     try:
         fields = _fields(cursor)

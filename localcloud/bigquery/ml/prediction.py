@@ -1,4 +1,4 @@
-"""ML.PREDICT turned into a subquery over the model's function.
+"""Turns ML.PREDICT into a subquery over the model's function.
 
     ML.PREDICT(MODEL m, (q))
     -> (SELECT p.out1, ..., q's columns FROM (SELECT ml_predict_<version>(in1, ...) AS p, q.* FROM (q) AS q))
@@ -15,7 +15,7 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Column
 from localcloud.bigquery.ml.catalog import Model
 from localcloud.bigquery.ml.image_fields import DIMENSIONS, VALUES
-from localcloud.bigquery.ml.signature import ColumnType, Feature, fits
+from localcloud.bigquery.ml.signature import ColumnType, Feature, accepts
 from localcloud.bigquery.sql.tokens import position
 
 _ROW, _PREDICTED = "__input", "__predicted"
@@ -26,12 +26,12 @@ PREDICT_OPTIONS = {"threshold": "number", "keep_original_columns": "boolean", "t
 
 @dataclass(frozen=True)
 class InputValue:
-    """What a model's input is given.
+    """The expression for one of a model's inputs.
 
     Attributes:
-        sql: An expression over the columns of the row ``__input``.
-        column: The column that it is made of.
-        plain: Whether it is just that column.
+        sql: The expression, over the columns of the row ``__input``.
+        column: The column that the expression uses.
+        plain: Whether the expression is only the column.
     """
 
     sql: str
@@ -41,12 +41,12 @@ class InputValue:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A checked ML.PREDICT.
+    """A validated call of ML.PREDICT.
 
     Attributes:
         model: The model.
         query: The GoogleSQL of its input, without ML functions.
-        arguments: What each of the model's inputs is given, in their order.
+        arguments: The expressions for the model's inputs, in order.
     """
 
     model: Model
@@ -54,7 +54,11 @@ class Prediction:
     arguments: tuple[InputValue, ...]
 
     def sql(self, function: str) -> str:
-        """Return the subquery that stands for it, given the name of the model's function."""
+        """Return the subquery that replaces the call.
+
+        Args:
+            function: The name of the model's DuckDB function.
+        """
         outputs = ", ".join(
             f"{_PREDICTED}.{quoted(feature.name)} AS {quoted(feature.name)}" for feature in self.outputs
         )
@@ -76,27 +80,28 @@ class Prediction:
 
 
 def quoted(name: str) -> str:
-    """Return a name as an identifier of GoogleSQL."""
+    """Return a name as a quoted GoogleSQL identifier."""
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
 def string_literal(text: str) -> str:
-    """Return a text as a string literal of GoogleSQL."""
+    """Return a text as a GoogleSQL string literal."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r")
     return f"'{escaped}'"
 
 
-def prepare(model: Model, query: str, columns: Sequence[Column], *, sql: str, offset: int) -> Prediction:
-    """Return the prediction over a query whose columns are known.
+def prepare_prediction(model: Model, query: str, columns: Sequence[Column], *, sql: str, offset: int) -> Prediction:
+    """Return the prediction over a query.
 
     Args:
         model: An imported model.
         query: The GoogleSQL of the input.
-        columns: The query's columns.
-        sql: The statement, and ``offset`` where ML.PREDICT stands in it, for messages.
+        columns: The columns of the input.
+        sql: The whole statement, for error messages.
+        offset: The offset of the call in ``sql``, for error messages.
 
     Raises:
-        QueryError: A column is missing or has a type that does not fit.
+        QueryError: A column is missing, or its type does not match the model's input.
     """
     if model.signature is None:
         raise QueryError(f"ML.PREDICT is not supported for the remote model {model.reference}.", location="query")
@@ -120,7 +125,7 @@ def prepare(model: Model, query: str, columns: Sequence[Column], *, sql: str, of
 
 def _argument(model: Model, feature: Feature, column: Column, where: str) -> InputValue:
     kind = ColumnType.of(column.field)
-    if not fits(feature, kind, castable=model.type != "TENSORFLOW"):
+    if not accepts(feature, kind, castable=model.type != "TENSORFLOW"):
         expected = "an image or " + feature.sql_type if feature.image else feature.sql_type
         raise QueryError(
             "Invalid table-valued function ML.PREDICT\n"
@@ -143,11 +148,11 @@ def _argument(model: Model, feature: Feature, column: Column, where: str) -> Inp
 
 
 def _image_values(feature: Feature, name: str, image: str) -> str:
-    """Return the values of an image whose dimensions are the model's."""
+    """Return an expression for the values of an image; it fails if the dimensions do not match the model's."""
     sizes = [(index, size) for index, size in enumerate(feature.shape) if size is not None]
-    fit = " AND ".join(f"{image}.{DIMENSIONS}[OFFSET({index})] = {size}" for index, size in sizes) or "TRUE"
+    matches = " AND ".join(f"{image}.{DIMENSIONS}[OFFSET({index})] = {size}" for index, size in sizes) or "TRUE"
     message = string_literal(
         f"Column {name} must hold images of the model's dimensions {list(feature.shape)} (height, width, channels). Use "
         "ML.RESIZE_IMAGE."
     )
-    return f"IF({image} IS NULL OR ({fit}), {image}.{VALUES}, ERROR({message}))"
+    return f"IF({image} IS NULL OR ({matches}), {image}.{VALUES}, ERROR({message}))"

@@ -1,4 +1,4 @@
-"""Where object tables stand in a text of GoogleSQL, and what is put in their place."""
+"""Finds the names of object tables in a GoogleSQL statement, and the text to replace them with."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from localcloud.bigquery.ml.calls import Span
 from localcloud.bigquery.ml.object_tables import TablePath, table_path
 from localcloud.bigquery.sql.tokens import Cursor, Token, tokens
 
-# Words that may follow a table in a FROM clause and are not its alias.
-_NO_ALIAS = frozenset(
+# Keywords that can follow a table in a FROM clause.
+_NOT_AN_ALIAS = frozenset(
     """WHERE JOIN ON GROUP ORDER LIMIT LEFT RIGHT INNER CROSS FULL UNION HAVING QUALIFY WINDOW TABLESAMPLE PIVOT UNPIVOT
     USING FOR EXCEPT INTERSECT WHEN WITH SELECT""".split()  # noqa: SIM905
 )
 
 
 def mentions_data(sql: str) -> bool:
-    """Tell whether a statement names a column ``data``."""
+    """Return whether a statement names a column ``data``."""
     return any(token.kind in ("word", "quoted") and token.text.lower() == "data" for token in tokens(sql))
 
 
-def object_table_references(
+def object_table_replacements(
     sql: str,
     tables: Mapping[TablePath, tuple[str, ...]],
     subquery: Callable[[tuple[str, ...]], str],
@@ -29,14 +29,14 @@ def object_table_references(
     project: str,
     default_dataset: str | None,
 ) -> Iterator[tuple[Span, str]]:
-    """Give each place where a statement names an object table, and the text to put there.
+    """Yield each span in which a statement names an object table, with the text to replace it with.
 
     Args:
         sql: The statement.
-        tables: The object tables there are, and their URIs.
-        subquery: Gives the subquery that stands for some URIs.
-        project: The project of names that have none.
-        default_dataset: The dataset of names that have none.
+        tables: The existing object tables and their URIs.
+        subquery: Returns the subquery for the URIs of an object table.
+        project: The project of names without one.
+        default_dataset: The dataset of names without one, or None.
     """
     found = tokens(sql)
     index = 0
@@ -69,7 +69,7 @@ def _path(parts: tuple[str, ...], project: str, default_dataset: str | None) -> 
 
 
 def _before(found: tuple[Token, ...], index: int) -> Token | None:
-    """Return the token before a name. An argument ``TABLE name`` begins with TABLE, a statement does not."""
+    """Return the token before a table name, or before TABLE if the name is an argument ``TABLE name``."""
     before = found[index - 1] if index else None
     if before is not None and before.is_word("TABLE"):
         return found[index - 2] if index > 1 and found[index - 2].is_symbol(",") else None
@@ -83,7 +83,7 @@ def _is_source(before: Token | None) -> bool:
 def _alias(cursor: Cursor, path: TablePath) -> str:
     following = cursor.peek()
     if following is not None and (
-        following.kind == "quoted" or (following.kind == "word" and following.text.upper() not in _NO_ALIAS)
+        following.kind == "quoted" or (following.kind == "word" and following.text.upper() not in _NOT_AN_ALIAS)
     ):
         return ""
     return f" AS `{path.table}`"

@@ -1,4 +1,4 @@
-"""CREATE MODEL for remote models: a name in a dataset for a model of Vertex AI.
+"""CREATE MODEL for remote models, which are models of Vertex AI.
 
 https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-remote-model
 """
@@ -12,17 +12,17 @@ from localcloud.bigquery.ml.statements import CreateModel
 
 _ALLOWED = frozenset({"ENDPOINT", "MAX_BATCHING_ROWS", "REMOTE_SERVICE_TYPE"})
 
-# Where a multi-region's models are asked: https://cloud.google.com/bigquery/docs/managing-models-vertex
+# The Vertex AI region of a multi-region: https://cloud.google.com/bigquery/docs/managing-models-vertex
 _REGIONS = {"US": "us-central1", "EU": "europe-west4"}
 
 
 def remote_model_info(statement: CreateModel, location: str) -> dict[str, Any]:
-    """Return the ``RemoteModelInfo`` of a statement that makes a remote model.
+    """Return the ``RemoteModelInfo`` for a statement that creates a remote model.
 
     https://cloud.google.com/bigquery/docs/reference/rest/v2/models#RemoteModelInfo
 
     Raises:
-        QueryError: An option is missing, unknown, or asks for something that the local BigQuery does not have.
+        QueryError: An option is missing, unknown, or not supported by the local BigQuery.
     """
     options = statement.options
     for name in options:
@@ -40,7 +40,9 @@ def remote_model_info(statement: CreateModel, location: str) -> dict[str, Any]:
     connection = statement.connection or ""
     parts = connection.split(".")
     if connection != "DEFAULT" and len(parts) not in (2, 3):
-        raise QueryError(f"Invalid connection '{connection}'; it is named location.connection.", location="query")
+        raise QueryError(
+            f"Invalid connection '{connection}'; it must have the form location.connection.", location="query"
+        )
     region = _REGIONS.get(location.upper(), location.lower())
     project = statement.reference.project
     if len(parts) == 2:
@@ -59,5 +61,5 @@ def remote_model_info(statement: CreateModel, location: str) -> dict[str, Any]:
 
 
 def model_name(endpoint: str) -> str:
-    """Return the model's own name in an endpoint, as ``gemini-2.5-flash``."""
+    """Return the name of the model in an endpoint, such as ``gemini-2.5-flash``."""
     return endpoint.rsplit("/", 1)[-1]

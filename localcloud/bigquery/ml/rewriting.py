@@ -1,4 +1,4 @@
-"""A statement of GoogleSQL with its ML functions and object tables put into other words."""
+"""Replaces the ML functions and object tables in a GoogleSQL statement."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from localcloud.bigquery.ml.calls import (
     Argument,
     Call,
     Span,
-    common_tables,
     find_calls,
+    find_common_tables,
 )
 from localcloud.bigquery.ml.catalog import Model, ModelCatalog
 from localcloud.bigquery.ml.functions import Functions
@@ -20,7 +20,7 @@ from localcloud.bigquery.ml.generated import (
     SCALAR_FUNCTION,
     TABLE_FUNCTIONS,
     GeneratedCalls,
-    request_of,
+    create_request,
 )
 from localcloud.bigquery.ml.generation import DEFAULT_ENDPOINT
 from localcloud.bigquery.ml.images import DECODE_AND_RESIZE, IMAGE_FUNCTIONS, ImageFunction
@@ -28,10 +28,10 @@ from localcloud.bigquery.ml.object_tables import ObjectTables
 from localcloud.bigquery.ml.prediction import (
     PREDICT_OPTIONS,
     Prediction,
-    prepare,
+    prepare_prediction,
     quoted,
 )
-from localcloud.bigquery.ml.references import mentions_data, object_table_references
+from localcloud.bigquery.ml.references import mentions_data, object_table_replacements
 from localcloud.bigquery.ml.remote import model_name
 from localcloud.bigquery.ml.statements import (
     Expression,
@@ -49,11 +49,11 @@ from localcloud.bigquery.sql.tokens import (
 from localcloud.gemini.backends import ModelBackend
 
 _MENTIONED = re.compile(r"\b(?:ML|AI)\s*\.\s*[A-Z_]+\s*\(", re.IGNORECASE)
-REWRITTEN = frozenset({"ML.PREDICT", SCALAR_FUNCTION, *TABLE_FUNCTIONS, *IMAGE_FUNCTIONS})
+REWRITTEN_FUNCTIONS = frozenset({"ML.PREDICT", SCALAR_FUNCTION, *TABLE_FUNCTIONS, *IMAGE_FUNCTIONS})
 
 
-def mentions_functions(sql: str) -> bool:
-    """Tell whether ``sql`` may hold an ML function, by a quick look."""
+def may_call_functions(sql: str) -> bool:
+    """Return False if ``sql`` cannot call an ML function. This check is fast."""
     return _MENTIONED.search(sql) is not None
 
 
@@ -71,51 +71,69 @@ class Rewriter:
         backend: ModelBackend | None,
         dry_run: bool,
     ) -> None:
+        """Create a rewriter.
+
+        Args:
+            sql: The statement.
+            session: The job that runs the statement.
+            models: The existing models.
+            functions: The registered DuckDB functions.
+            objects: The object tables.
+            backend: The backend of remote models, or None.
+            dry_run: Whether the statement is only planned; it then loads no model.
+        """
         self.sql = sql
         self.session = session
         self._models = models
         self._functions = functions
         self._generated = GeneratedCalls(backend, functions, session.connection)
-        self._tables = common_tables(sql)
-        self._known: dict[tuple[Span, bool], str] = {}
+        self._tables = find_common_tables(sql)
+        self._rewritten: dict[tuple[Span, bool], str] = {}
         self._dry_run = dry_run
-        self._references = list(self._object_tables(objects))
+        self._references = list(self._replace_object_tables(objects))
 
-    def _object_tables(self, objects: ObjectTables) -> Iterator[tuple[Span, str]]:
-        if not objects.mentioned(self.sql):
+    def _replace_object_tables(self, objects: ObjectTables) -> Iterator[tuple[Span, str]]:
+        if not objects.may_be_named_in(self.sql):
             return iter(())
         with_data = mentions_data(self.sql)
-        return object_table_references(
+        return object_table_replacements(
             self.sql,
-            objects.present(self.session),
-            lambda uris: objects.query(uris, self.session, with_data=with_data),
+            objects.uris_by_table(self.session),
+            lambda uris: objects.subquery(uris, self.session, with_data=with_data),
             project=self.session.project,
             default_dataset=self.session.default_dataset,
         )
 
-    def rewritten(self) -> str:
-        """Return the whole statement without ML functions. Raises ``QueryError``."""
-        # bqemulator refuses a text that names an ML function, be it in a comment.
-        return without_comments(self._piece(Span(0, len(self.sql)), streamed=not self._dry_run))
+    def rewrite(self) -> str:
+        """Return the statement without ML functions and object tables.
 
-    def _piece(self, span: Span, *, streamed: bool = False) -> str:
-        """Return a piece of the statement without ML functions and object tables.
+        Raises:
+            QueryError: A model does not exist, or a call is not valid.
+        """
+        # bqemulator rejects a text that names an ML function, even in a comment.
+        return without_comments(self._rewrite(Span(0, len(self.sql)), streamed=not self._dry_run))
+
+    def _rewrite(self, span: Span, *, streamed: bool = False) -> str:
+        """Return a part of the statement without ML functions and object tables.
 
         Args:
-            span: The piece.
-            streamed: Whether predictions may be streams, which only the job's own connection can read. The input of a
-                stream is read by another one.
+            span: The part.
+            streamed: Whether predictions can be streams. Only the job's own connection can read a stream, and the input
+                of a stream is read by another connection.
         """
-        if (span, streamed) not in self._known:
+        if (span, streamed) not in self._rewritten:
             parts, at = [], span.start
             for place, text in self._replacements(span, streamed=streamed):
                 parts += [self.sql[at : place.start], text]
                 at = place.end
-            self._known[span, streamed] = "".join([*parts, self.sql[at : span.end]])
-        return self._known[span, streamed]
+            self._rewritten[span, streamed] = "".join([*parts, self.sql[at : span.end]])
+        return self._rewritten[span, streamed]
 
     def _replacements(self, span: Span, *, streamed: bool) -> list[tuple[Span, str]]:
-        calls = [(call.span, self._call(call, streamed=streamed)) for call in find_calls(self.sql, REWRITTEN, span)]
+        calls = [
+            (call.span, self._replace_call(call, streamed=streamed))
+            for call in find_calls(self.sql, REWRITTEN_FUNCTIONS, span)
+        ]
         tables = [
             (place, text)
             for place, text in self._references
@@ -124,14 +142,14 @@ class Rewriter:
         ]
         return sorted(calls + tables, key=lambda replacement: replacement[0].start)
 
-    def _call(self, call: Call, *, streamed: bool) -> str:
+    def _replace_call(self, call: Call, *, streamed: bool) -> str:
         if call.name in IMAGE_FUNCTIONS:
-            return self._image(call)
+            return self._replace_image_call(call)
         if call.name in TABLE_FUNCTIONS:
-            return self._generated_table(call)
+            return self._replace_table_call(call)
         if call.name == SCALAR_FUNCTION:
-            return self._generated_value(call)
-        prediction, columns = self._prediction(call)
+            return self._replace_scalar_call(call)
+        prediction, columns = self._prepare_prediction(call)
         subquery = prediction.sql(self._functions.register_model(self.session.connection, prediction.model))
         if not streamed:
             return subquery
@@ -139,12 +157,12 @@ class Rewriter:
         stream = open_stream(prediction, columns, query, self.session, self._functions)
         if stream is None:
             return subquery
-        # The second half gives no rows; it is there so that the statement still names every table that it reads.
+        # The second half returns no rows. It keeps the names of all tables that the statement reads.
         return f"(SELECT * FROM {stream} UNION ALL SELECT * FROM {subquery} WHERE FALSE)"
 
     # Images
 
-    def _image(self, call: Call) -> str:
+    def _replace_image_call(self, call: Call) -> str:
         function, arguments = IMAGE_FUNCTIONS[call.name], list(call.arguments)
         if call.name == "ML.RESIZE_IMAGE" and arguments:
             inner = self._whole_call(arguments[0], "ML.DECODE_IMAGE")
@@ -152,11 +170,11 @@ class Rewriter:
                 function, arguments[0] = DECODE_AND_RESIZE, inner.arguments[0]
         if len(arguments) != len(function.parameters):
             raise self._invalid(call, f"it takes {len(IMAGE_FUNCTIONS[call.name].parameters)} arguments.")
-        given = ", ".join(self._piece(argument.span) for argument in arguments)
-        return f"{self._register(function)}({given})"
+        rewritten = ", ".join(self._rewrite(argument.span) for argument in arguments)
+        return f"{self._register(function)}({rewritten})"
 
     def _whole_call(self, argument: Argument, name: str) -> Call | None:
-        """Return the call that an argument is as a whole, or None if it is anything else."""
+        """Return the call of ``name`` if an argument consists of nothing else, or None."""
         calls = list(find_calls(self.sql, frozenset({name}), argument.span))
         return calls[0] if len(calls) == 1 and calls[0].span == argument.span else None
 
@@ -167,7 +185,7 @@ class Rewriter:
 
     # Generated text
 
-    def _generated_table(self, call: Call) -> str:
+    def _replace_table_call(self, call: Call) -> str:
         if not 2 <= len(call.arguments) <= 3:
             raise self._invalid(call, "it takes a model, a table or a query, and a STRUCT.")
         model = self._model(call)
@@ -175,11 +193,11 @@ class Rewriter:
             raise self._invalid(call, f"model {model.reference} is not a remote model.")
         query = self._query(call, call.arguments[1])
         options = self._options(call, call.arguments[2]) if len(call.arguments) == 3 else {}
-        request = request_of(call.name, model_name(model.endpoint), options)
+        request = create_request(call.name, model_name(model.endpoint), options)
         columns = self.session.describe(self._with_tables(query, call.span.start))
         return self._generated.table(request, query, columns, options.get("prompt"))
 
-    def _generated_value(self, call: Call) -> str:
+    def _replace_scalar_call(self, call: Call) -> str:
         options: dict[str, OptionValue] = {}
         prompt: Argument | None = None
         for argument in call.arguments:
@@ -194,37 +212,37 @@ class Rewriter:
             if name.text.lower() == "prompt":
                 prompt = Argument(argument.first + 2, argument.last, Span(value.start, argument.span.end))
             else:
-                options[name.text.lower()] = self._constant(Span(value.start, argument.span.end))
+                options[name.text.lower()] = self._evaluate(Span(value.start, argument.span.end))
         if prompt is None:
             raise self._invalid(call, "it takes a prompt.")
         options.pop("connection_id", None)
         endpoint = model_name(str(options.pop("endpoint", None) or DEFAULT_ENDPOINT))
-        text, struct = self._prompt(prompt)
-        return self._generated.scalar(request_of(call.name, endpoint, options), text, struct=struct)
+        text, struct = self._rewrite_prompt(prompt)
+        return self._generated.scalar(create_request(call.name, endpoint, options), text, struct=struct)
 
-    def _prompt(self, prompt: Argument) -> tuple[str, bool]:
-        """Return the GoogleSQL of a prompt, and whether it is a STRUCT. ``(a, b)`` is one."""
+    def _rewrite_prompt(self, prompt: Argument) -> tuple[str, bool]:
+        """Return the GoogleSQL of a prompt, and whether it is a STRUCT, such as ``(a, b)``."""
         cursor = Cursor(self.sql, prompt.first, prompt.last)
         struct = cursor.take_words("STRUCT")
         opening = cursor.peek()
         if opening is None or not opening.is_symbol("("):
-            return self._piece(prompt.span), False
+            return self._rewrite(prompt.span), False
         inside = Span(*cursor.skip_group())
         items = list(split_items(self.sql, inside))
         if cursor.peek() is not None or (len(items) == 1 and not struct):
-            return self._piece(prompt.span), False
-        fields = ", ".join(f"{self._piece(item)} AS part{index}" for index, item in enumerate(items))
+            return self._rewrite(prompt.span), False
+        fields = ", ".join(f"{self._rewrite(item)} AS part{index}" for index, item in enumerate(items))
         return f"STRUCT({fields})", True
 
     def _options(self, call: Call, argument: Argument) -> dict[str, OptionValue]:
         cursor = Cursor(self.sql, argument.first, argument.last)
         if not cursor.take_words("STRUCT"):
             raise self._invalid(call, "its third argument must be a STRUCT.")
-        return {name.lower(): self._constant(value) for name, value in struct_fields(cursor)}
+        return {name.lower(): self._evaluate(value) for name, value in take_struct_fields(cursor)}
 
-    def _constant(self, span: Span) -> OptionValue:
+    def _evaluate(self, span: Span) -> OptionValue:
         """Return the value of an argument that is the same for all rows."""
-        text = span.of(self.sql)
+        text = span.text_in(self.sql)
         value = parse_value(re.sub(r"^JSON\s+(?=['\"r])", "", text, flags=re.IGNORECASE))
         if not isinstance(value, Expression):
             return value
@@ -234,11 +252,11 @@ class Rewriter:
 
     # Predictions
 
-    def _prediction(self, call: Call) -> tuple[Prediction, list[Column]]:
-        """Return an ML.PREDICT with its model found and its input checked, and the columns of its input.
+    def _prepare_prediction(self, call: Call) -> tuple[Prediction, list[Column]]:
+        """Return a validated call of ML.PREDICT, and the columns of its input.
 
         Raises:
-            QueryError: The model is missing, or the input does not fit it.
+            QueryError: The model does not exist, or the input does not match it.
         """
         if not 2 <= len(call.arguments) <= 3:
             raise self._invalid(call, "it takes a model, a table or a query, and optionally a STRUCT.")
@@ -247,10 +265,10 @@ class Rewriter:
         if len(call.arguments) == 3:
             self._check_options(call, call.arguments[2], model)
         columns = self.session.describe(self._with_tables(query, call.span.start))
-        return prepare(model, query, columns, sql=self.sql, offset=call.span.start), columns
+        return prepare_prediction(model, query, columns, sql=self.sql, offset=call.span.start), columns
 
     def _with_tables(self, query: str, offset: int) -> str:
-        """Return a query with the common table expressions before it that are seen at ``offset``."""
+        """Return a query, preceded by the common table expressions that are in scope at ``offset``."""
         visible = [
             t
             for t in self._tables
@@ -259,7 +277,7 @@ class Rewriter:
         if not visible:
             return query
         recursive = "RECURSIVE " if any(table.recursive for table in visible) else ""
-        tables = ", ".join(f"{quoted(table.name)} AS ({self._piece(table.query)})" for table in visible)
+        tables = ", ".join(f"{quoted(table.name)} AS ({self._rewrite(table.query)})" for table in visible)
         return f"WITH {recursive}{tables} SELECT * FROM ({query})"
 
     def _model(self, call: Call) -> Model:
@@ -279,20 +297,20 @@ class Rewriter:
         return self._models.require(reference)
 
     def _query(self, call: Call, argument: Argument) -> str:
-        """Return the query of a table argument, in whichever form it is given."""
+        """Return the query of an argument: a query in brackets, or TABLE and a table's name."""
         cursor = Cursor(self.sql, argument.first, argument.last)
         first = cursor.peek()
         if first is not None and first.is_symbol("("):
             inside = Span(*cursor.skip_group())
             if cursor.peek() is not None:
                 raise cursor.expected('")" or ","')
-            return self._piece(inside)
+            return self._rewrite(inside)
         if cursor.take_words("TABLE"):
             start = cursor.peek()
             cursor.take_path()
             if cursor.peek() is not None or start is None:
                 raise cursor.expected('")" or ","')
-            return f"SELECT * FROM {self._piece(Span(start.start, argument.span.end))}"
+            return f"SELECT * FROM {self._rewrite(Span(start.start, argument.span.end))}"
         if first is not None and first.is_word("SELECT", "WITH"):
             raise syntax_error(
                 self.sql,
@@ -303,27 +321,29 @@ class Rewriter:
         raise self._invalid(call, "its second argument must be TABLE and a table's name, or a query in brackets.")
 
     def _check_options(self, call: Call, argument: Argument, model: Model) -> None:
-        """Check the STRUCT of options.
-
-        ``threshold``, ``keep_original_columns`` and ``trial_id`` are of models that BigQuery trained itself.
-        """
+        """Reject all options: they are for models that BigQuery trained, not for imported ones."""
         cursor = Cursor(self.sql, argument.first, argument.last)
         if not cursor.take_words("STRUCT"):
             raise self._invalid(call, "its third argument must be a STRUCT of options.")
-        for name, _ in struct_fields(cursor):
+        for name, _ in take_struct_fields(cursor):
             if name.lower() not in PREDICT_OPTIONS:
                 raise self._invalid(call, f"unknown option {name}.")
             raise self._invalid(call, f"option {name} is not supported for the imported model {model.reference}.")
 
-    def _invalid(self, call: Call, why: str) -> QueryError:
+    def _invalid(self, call: Call, reason: str) -> QueryError:
         where = position(self.sql, call.span.start)
         return QueryError(
-            f"Invalid table-valued function {call.name}\n{why[0].upper()}{why[1:]} at {where}", location="query"
+            f"Invalid table-valued function {call.name}\n{reason[0].upper()}{reason[1:]} at {where}", location="query"
         )
 
 
 def split_items(sql: str, inside: Span) -> Iterator[Span]:
-    """Give the items of a list between brackets."""
+    """Yield the items of a comma-separated list.
+
+    Args:
+        sql: The whole text.
+        inside: The text between the brackets of the list.
+    """
     cursor = Cursor(sql)
     while (token := cursor.peek()) and token.start < inside.start:
         cursor.take()
@@ -342,8 +362,8 @@ def split_items(sql: str, inside: Span) -> Iterator[Span]:
         yield Span(start, end)
 
 
-def struct_fields(cursor: Cursor) -> list[tuple[str, Span]]:
-    """Return the names and values of a STRUCT whose fields are all named, from behind the word STRUCT.
+def take_struct_fields(cursor: Cursor) -> list[tuple[str, Span]]:
+    """Take the fields of a STRUCT, after the word STRUCT; return their names and values.
 
     Raises:
         QueryError: A field has no name.

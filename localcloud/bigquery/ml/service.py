@@ -1,4 +1,4 @@
-"""BigQuery ML: model statements carried out, ML functions rewritten."""
+"""BigQuery ML: runs model statements, and rewrites statements with ML functions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from localcloud.bigquery.ml.catalog import (
     already_exists,
     milliseconds,
 )
-from localcloud.bigquery.ml.changes import altered
+from localcloud.bigquery.ml.changes import apply_options
 from localcloud.bigquery.ml.exporting import export
 from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.importing import ImportOptions, fetch, import_options
@@ -28,8 +28,8 @@ from localcloud.bigquery.ml.object_tables import (
     table_exists,
 )
 from localcloud.bigquery.ml.remote import remote_model_info
-from localcloud.bigquery.ml.rewriting import Rewriter, mentions_functions
-from localcloud.bigquery.ml.runtimes.base import ModelRefused
+from localcloud.bigquery.ml.rewriting import Rewriter, may_call_functions
+from localcloud.bigquery.ml.runtimes.base import InvalidModel
 from localcloud.bigquery.ml.runtimes.loading import load, verify
 from localcloud.bigquery.ml.statements import (
     AlterModel,
@@ -46,18 +46,18 @@ from localcloud.bigquery.ml.statements import (
 from localcloud.gemini.backends import ModelBackend
 from localcloud.storage.store import ObjectStore
 
-OBJECT_TABLES = "object_tables.json"
+OBJECT_TABLES_FILE = "object_tables.json"
 
 
 @dataclass(frozen=True)
 class ModelResult:
-    """What a model statement did.
+    """The result of a model statement.
 
     Attributes:
-        statement_type: BigQuery's ``statementType``.
-        ddl_operation: ``CREATE``, ``REPLACE``, ``SKIP``, ``DROP`` or ``ALTER``; None where nothing is defined.
-        destination: The ``ModelReference`` of what was made, or None.
-        statistics: What to merge into the job's ``statistics.query``.
+        statement_type: The job's ``statementType``.
+        ddl_operation: ``CREATE``, ``REPLACE``, ``SKIP``, ``DROP`` or ``ALTER``; None for EXPORT MODEL.
+        destination: The ``ModelReference`` of the created model, or None.
+        statistics: Fields to add to the job's ``statistics.query``.
     """
 
     statement_type: str
@@ -67,7 +67,7 @@ class ModelResult:
 
 
 class MachineLearning:
-    """The part of BigQuery that knows models."""
+    """The models and object tables of a local BigQuery, and the statements about them."""
 
     def __init__(
         self,
@@ -77,27 +77,54 @@ class MachineLearning:
         directory: Path | None,
         backend: ModelBackend | None,
     ) -> None:
-        """Open the models in ``directory``; None keeps them until the process ends."""
+        """Open the models and object tables.
+
+        Args:
+            store: The Cloud Storage that models are imported from and exported to.
+            clock: The source of creation, modification and expiration times.
+            directory: The folder of the models, created if missing; None uses a temporary one.
+            backend: The backend of remote models, or None.
+        """
         self.models = ModelCatalog(directory, clock)
         self._store = store
         self._clock = clock
         self._backend = backend
 
         self._functions = Functions()
-        self._objects = ObjectTables(store, self._functions, None if directory is None else directory / OBJECT_TABLES)
+        self._objects = ObjectTables(
+            store, self._functions, None if directory is None else directory / OBJECT_TABLES_FILE
+        )
 
     # Statements
 
     def parse(
         self, sql: str, *, project: str, default_dataset: str | None
     ) -> ModelStatement | CreateObjectTable | None:
-        """Return the statement about a model or an object table that ``sql`` is, or None. Raises ``QueryError``."""
+        """Return the statement in ``sql`` if it is about a model or creates an object table, or None.
+
+        Args:
+            sql: One statement of GoogleSQL.
+            project: The project of names without one.
+            default_dataset: The dataset of names without one (``project.dataset`` or ``dataset``), or None.
+
+        Raises:
+            QueryError: It is such a statement and is not valid.
+        """
         return parse_statement(sql, project=project, default_dataset=default_dataset) or parse_object_table(
             sql, project=project, default_dataset=default_dataset
         )
 
     def execute(self, statement: ModelStatement | CreateObjectTable, session: Session, *, dry_run: bool) -> ModelResult:
-        """Carry out a statement that ``parse`` gave; in a dry run only check it. Raises ``QueryError``."""
+        """Run a statement that ``parse`` returned.
+
+        Args:
+            statement: The statement.
+            session: The job that runs it.
+            dry_run: Whether to validate the statement without running it.
+
+        Raises:
+            QueryError: The statement failed.
+        """
         match statement:
             case CreateObjectTable():
                 return self._create_object_table(statement, session, dry_run=dry_run)
@@ -116,7 +143,7 @@ class MachineLearning:
         options = None if remote else import_options(statement)
         location = _location(statement.reference, session)
         info = remote_model_info(statement, location) if remote else {}
-        # Models share their names with tables and views.
+        # A model can't have the name of a table or view.
         if table_exists(TablePath(reference.project, reference.dataset, reference.model), session):
             raise QueryError(f"Already Exists: Table {reference}", reason="duplicate")
         present = self.models.find(reference)
@@ -126,15 +153,14 @@ class MachineLearning:
             raise already_exists(reference)
         operation = "CREATE" if present is None else "REPLACE"
         if not dry_run and options is None:
-            self._connect(statement, info, location)
+            self._create_remote(statement, info, location)
         elif not dry_run and options is not None:
             self._import(statement, options, session, location)
         kind = "MODEL_TYPE_UNSPECIFIED" if options is None else options.type
         training = {"modelType": kind, "trainingType": "SINGLE_TRAINING"}
         return ModelResult("CREATE_MODEL", operation, reference.resource(), {"mlStatistics": training})
 
-    def _connect(self, statement: CreateModel, info: dict[str, Any], location: str) -> None:
-        """Make a remote model."""
+    def _create_remote(self, statement: CreateModel, info: dict[str, Any], location: str) -> None:
         version, files = self.models.begin()
         now = str(milliseconds(self._clock.now()))
         resource: dict[str, Any] = {
@@ -181,7 +207,7 @@ class MachineLearning:
                 resource["encryptionConfiguration"] = {"kmsKeyName": options.kms_key}
             model = Model(statement.reference, version, options.type, resource, files, runtime.signature)
             self.models.commit(model, replacing=statement.mode is CreateMode.REPLACE)
-        except ModelRefused as error:
+        except InvalidModel as error:
             self.models.discard(version)
             raise QueryError(str(error), location="query") from error
         except BaseException:
@@ -201,11 +227,11 @@ class MachineLearning:
         if statement.if_exists and self.models.find(statement.reference) is None:
             return ModelResult("ALTER_MODEL", "SKIP")
         model = self.models.require(statement.reference)
-        options = {name: _evaluated(value, session) for name, value in statement.options.items()}
+        options = {name: _evaluate(value, session) for name, value in statement.options.items()}
         if dry_run:
-            altered(dict(model.resource), options)
+            apply_options(dict(model.resource), options)
         else:
-            self.models.update(statement.reference, lambda resource: altered(resource, options))
+            self.models.update(statement.reference, lambda resource: apply_options(resource, options))
         return ModelResult("ALTER_MODEL", "ALTER")
 
     def _export(self, statement: ExportModel, session: Session, *, dry_run: bool) -> ModelResult:
@@ -215,19 +241,19 @@ class MachineLearning:
     # Functions
 
     def uses_models(self, sql: str) -> bool:
-        """Tell whether ``sql`` may hold an ML function or an object table, by a quick look."""
-        return mentions_functions(sql) or self._objects.mentioned(sql)
+        """Return False if ``sql`` can use neither an ML function nor an object table. This check is fast."""
+        return may_call_functions(sql) or self._objects.may_be_named_in(sql)
 
     def rewrite(self, sql: str, session: Session, *, dry_run: bool) -> str:
-        """Return a statement with its ML functions replaced by GoogleSQL that DuckDB can run.
+        """Return a statement without ML functions and object tables.
 
         Args:
             sql: One statement of GoogleSQL.
             session: The job that runs it.
-            dry_run: Whether it is only looked at; no model is loaded or asked then.
+            dry_run: Whether the statement is only planned; it then loads and calls no model.
 
         Raises:
-            QueryError: A model is missing, or an input does not fit it.
+            QueryError: A model does not exist, or an input does not match it.
         """
         rewriter = Rewriter(
             sql,
@@ -238,11 +264,11 @@ class MachineLearning:
             backend=self._backend,
             dry_run=dry_run,
         )
-        return rewriter.rewritten()
+        return rewriter.rewrite()
 
 
 def _location(reference: ModelReference, session: Session) -> str:
-    """Return where a model's dataset is; the hidden ones, which hold query results, are where the job is."""
+    """Return the location of a model's dataset. Hidden datasets for query results have the location of the job."""
     if reference.dataset.startswith("_"):
         return session.location
     return session.dataset_location(reference.project, reference.dataset)
@@ -263,8 +289,8 @@ def _training_run(options: ImportOptions, started: datetime) -> dict[str, Any]:
     return run
 
 
-def _evaluated(value: OptionValue, session: Session) -> OptionValue | datetime:
-    """Return the value of an option, computed if it is an expression."""
+def _evaluate(value: OptionValue, session: Session) -> OptionValue | datetime:
+    """Return the value of an option; evaluate it if it is an expression."""
     if not isinstance(value, Expression):
         return value
     row = session.connection.execute(session.translate(f"SELECT {value.sql}")).fetchone()

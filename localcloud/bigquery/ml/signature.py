@@ -1,4 +1,4 @@
-"""What a model takes and gives: its columns, their types, and how BigQuery's types fit them."""
+"""The inputs and outputs of a model, and which BigQuery types match them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pyarrow as pa
 DUCKDB_TYPES = {"INT64": "BIGINT", "FLOAT64": "DOUBLE", "BOOL": "BOOLEAN", "STRING": "VARCHAR"}
 ARROW_TYPES = {"INT64": pa.int64(), "FLOAT64": pa.float64(), "BOOL": pa.bool_(), "STRING": pa.string()}
 
-# The names of types in a REST TableFieldSchema, which knows the older ones too.
+# The legacy type names in a REST TableFieldSchema, and their GoogleSQL names.
 _STANDARD_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
 
-# To which type a value of another type is brought without being asked.
+# For each type, the types that are coerced to it, and those that can be cast to it.
 # https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_rules
 COERCIBLE_FROM: dict[str, frozenset[str]] = {
     "INT64": frozenset({"INT64"}),
@@ -50,11 +50,11 @@ class Feature:
     """One input or output of a model.
 
     Attributes:
-        name: The model's own name for it, which is the column's name.
+        name: The name in the model, which is also the name of the column.
         type: ``INT64``, ``FLOAT64``, ``BOOL`` or ``STRING``.
-        shape: The sizes of one row's value without the batch dimension; None where any size fits. ``()`` is a scalar.
-        array: Whether BigQuery sees an ARRAY, with all dimensions laid out flat.
-        nullable: Whether a NULL is a value for it, as for a sparse tensor.
+        shape: The shape of one row, without the batch dimension; None for an open size. ``()`` is a scalar.
+        array: Whether the column is an ARRAY, with all dimensions flattened.
+        nullable: Whether NULL is a valid value.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Feature:
 
     @classmethod
     def as_input(cls, name: str, kind: str, shape: tuple[int | None, ...]) -> Feature:
-        """Return an input; a vector of one element per row is given as a scalar.
+        """Create an input. A vector of one element per row is a scalar column.
 
         https://cloud.google.com/bigquery/docs/making-predictions-with-sklearn-models-in-onnx-format
         """
@@ -73,32 +73,32 @@ class Feature:
 
     @classmethod
     def as_output(cls, name: str, kind: str, shape: tuple[int | None, ...]) -> Feature:
-        """Return an output; every vector is an ARRAY, one of a single element too."""
+        """Create an output. Every vector is an ARRAY column, even one of a single element."""
         return cls(name, kind, shape, array=shape != ())
 
     @property
     def size(self) -> int | None:
-        """The number of elements of one row's value, or None if it is open."""
+        """The number of elements in one row, or None if a size is open."""
         return None if None in self.shape else math.prod(size for size in self.shape if size is not None)
 
     @property
     def image(self) -> bool:
-        """Whether it may be given as an image: height, width and channels of numbers."""
+        """Whether the input accepts an image: numbers with a height, width and channels."""
         return len(self.shape) == 3 and self.type in ("FLOAT64", "INT64")
 
     @property
     def sql_type(self) -> str:
-        """Its type in GoogleSQL."""
+        """The type of the column in GoogleSQL."""
         return f"ARRAY<{self.type}>" if self.array else self.type
 
     @property
     def duckdb_type(self) -> str:
-        """Its type in DuckDB's SQL."""
+        """The type of the column in DuckDB."""
         return DUCKDB_TYPES[self.type] + ("[]" if self.array else "")
 
     @property
     def arrow_type(self) -> pa.DataType:
-        """Its type in Arrow."""
+        """The type of the column in Arrow."""
         return pa.list_(ARROW_TYPES[self.type]) if self.array else ARROW_TYPES[self.type]
 
     def standard_sql_field(self) -> dict[str, Any]:
@@ -113,14 +113,14 @@ class Feature:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as the catalog keeps it."""
-        kept: dict[str, Any] = {"name": self.name, "type": self.type}
-        return kept | {"shape": list(self.shape), "array": self.array, "nullable": self.nullable}
+        """Return the feature as JSON, for the catalog."""
+        record: dict[str, Any] = {"name": self.name, "type": self.type}
+        return record | {"shape": list(self.shape), "array": self.array, "nullable": self.nullable}
 
     @classmethod
-    def from_json(cls, kept: dict[str, Any]) -> Feature:
-        """Return the feature that the catalog kept."""
-        return cls(kept["name"], kept["type"], tuple(kept["shape"]), kept["array"], kept["nullable"])
+    def from_json(cls, record: dict[str, Any]) -> Feature:
+        """Return the feature that ``to_json`` returned."""
+        return cls(record["name"], record["type"], tuple(record["shape"]), record["array"], record["nullable"])
 
 
 @dataclass(frozen=True)
@@ -131,20 +131,21 @@ class Signature:
     outputs: tuple[Feature, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as the catalog keeps it."""
+        """Return the signature as JSON, for the catalog."""
         return {"inputs": [f.to_json() for f in self.inputs], "outputs": [f.to_json() for f in self.outputs]}
 
     @classmethod
-    def from_json(cls, kept: dict[str, Any]) -> Signature:
-        """Return the signature that the catalog kept."""
+    def from_json(cls, record: dict[str, Any]) -> Signature:
+        """Return the signature that ``to_json`` returned."""
         return cls(
-            tuple(Feature.from_json(f) for f in kept["inputs"]), tuple(Feature.from_json(f) for f in kept["outputs"])
+            tuple(Feature.from_json(feature) for feature in record["inputs"]),
+            tuple(Feature.from_json(feature) for feature in record["outputs"]),
         )
 
 
 @dataclass(frozen=True)
 class ColumnType:
-    """The type of a column of a query, as far as fitting it to a model's input goes."""
+    """The type of a column in the input of a prediction."""
 
     name: str
     array: bool
@@ -158,13 +159,13 @@ class ColumnType:
 
     @property
     def sql(self) -> str:
-        """The type as GoogleSQL writes it."""
+        """The type in GoogleSQL."""
         name = f"STRUCT<{', '.join(field.sql for field in self.fields)}>" if self.fields else self.name
         return f"ARRAY<{name}>" if self.array else name
 
     @property
     def is_image(self) -> bool:
-        """Whether it is what the image functions give: dimensions, then values."""
+        """Whether it is the type of an image: a STRUCT of dimensions and values."""
         return (
             self.name == "STRUCT"
             and not self.array
@@ -175,14 +176,13 @@ class ColumnType:
         )
 
 
-def fits(feature: Feature, column: ColumnType, *, castable: bool) -> bool:
-    """Tell whether a column can be given to an input.
+def accepts(feature: Feature, column: ColumnType, *, castable: bool) -> bool:
+    """Return whether a model's input accepts a column.
 
     Args:
-        feature: The model's input.
-        column: The query's column.
-        castable: Whether any type that can be cast will do, as for ONNX, TensorFlow Lite and XGBoost; TensorFlow
-            takes only what is coerced.
+        feature: The input.
+        column: The type of the column.
+        castable: Whether the values are cast, as for ONNX, TensorFlow Lite and XGBoost. TensorFlow only coerces them.
 
     https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-predict
     """
@@ -191,5 +191,5 @@ def fits(feature: Feature, column: ColumnType, *, castable: bool) -> bool:
     table = CASTABLE_FROM if castable else COERCIBLE_FROM
     if column.name not in table[feature.type]:
         return False
-    # One element per row can be given either way.
+    # One element per row can be a scalar or an ARRAY.
     return feature.array == column.array or feature.shape == (1,) or feature.size == 1

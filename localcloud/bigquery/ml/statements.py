@@ -1,4 +1,4 @@
-"""The statements about models: CREATE, DROP, ALTER and EXPORT MODEL, from text to frozen data.
+"""Parses the statements about models: CREATE, DROP, ALTER and EXPORT MODEL.
 
 https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create
 """
@@ -43,7 +43,7 @@ class ModelReference:
 
 @dataclass(frozen=True)
 class Expression:
-    """The value of an option that is no literal; a running job evaluates it."""
+    """The value of an option that is not a literal. The running job evaluates it."""
 
     sql: str
 
@@ -53,14 +53,14 @@ OptionValue: TypeAlias = "str | int | float | bool | list[OptionValue] | tuple[O
 
 @dataclass(frozen=True)
 class FieldDeclaration:
-    """A field of an INPUT or OUTPUT clause: its name and its type as written, in upper case."""
+    """A field of an INPUT or OUTPUT clause: its name, and its type in upper case."""
 
     name: str
     type: str
 
 
 class CreateMode(Enum):
-    """What CREATE MODEL does with a model that exists."""
+    """What CREATE MODEL does if the model exists."""
 
     CREATE = "CREATE"
     IF_NOT_EXISTS = "IF_NOT_EXISTS"
@@ -69,7 +69,17 @@ class CreateMode(Enum):
 
 @dataclass(frozen=True)
 class CreateModel:
-    """A CREATE MODEL statement; option names are in upper case."""
+    """A CREATE MODEL statement.
+
+    Attributes:
+        reference: The model.
+        mode: What to do if the model exists.
+        options: The options; their names are in upper case.
+        inputs: The fields of the INPUT clause, or None.
+        outputs: The fields of the OUTPUT clause, or None.
+        connection: The connection of a remote model; None for other models.
+        trained: Whether BigQuery trains the model, from a query or with a TRANSFORM clause.
+    """
 
     reference: ModelReference
     mode: CreateMode
@@ -109,15 +119,15 @@ ModelStatement: TypeAlias = CreateModel | DropModel | AlterModel | ExportModel
 
 
 def parse_statement(sql: str, *, project: str, default_dataset: str | None) -> ModelStatement | None:
-    """Return the model statement that ``sql`` is, or None if it is another statement.
+    """Return the statement in ``sql`` if it is about a model, or None if it is another statement.
 
     Args:
         sql: One statement of GoogleSQL.
-        project: The project that names without one are of.
-        default_dataset: ``project.dataset`` or ``dataset`` that a bare model name is of.
+        project: The project of names without one.
+        default_dataset: The dataset of names without one (``project.dataset`` or ``dataset``), or None.
 
     Raises:
-        QueryError: It is a model statement, but no valid one.
+        QueryError: It is a model statement and is not valid.
     """
     if not re.search(r"\bMODEL\b", sql, re.IGNORECASE):
         return None
@@ -198,7 +208,7 @@ class _Parser:
         return True
 
     def _resolve(self, name: tuple[tuple[str, ...], Token]) -> ModelReference:
-        # Only once the whole statement was read: its syntax is judged before its names are.
+        # Called after the whole statement is parsed, since syntax errors come before invalid names.
         parts, first = name
         return resolve_model(
             parts,
@@ -221,23 +231,31 @@ class _Parser:
                 return tuple(fields)
 
     def _type(self) -> str:
-        """Take a type such as ``FLOAT64`` or ``ARRAY<FLOAT64>`` up to the comma or bracket behind it."""
+        """Take a type such as ``FLOAT64`` or ``ARRAY<FLOAT64>``, up to the comma or bracket after it."""
         start, depth = self.cursor.take(), 0
         end = start.end
         while (token := self.cursor.peek()) and (depth or not token.is_symbol(",", ")")):
-            # Two closing brackets may be one token.
+            # Two closing brackets can be one token.
             depth += token.text.count("<") + token.text.count("(") - token.text.count(">") - token.text.count(")")
             end = self.cursor.take().end
         return re.sub(r"\s+", "", self.cursor.sql[start.start : end]).upper()
 
 
 def take_options(cursor: Cursor) -> dict[str, OptionValue]:
-    """Take the bracketed list of an OPTIONS clause; names come out in upper case. Raises ``QueryError``."""
+    """Take the list of an OPTIONS clause, and return the options with their names in upper case.
+
+    Raises:
+        QueryError: The list is not valid.
+    """
     return _Options(cursor).take()
 
 
 def parse_value(sql: str) -> OptionValue:
-    """Return the value of a literal, or the ``Expression`` that ``sql`` is. Raises ``QueryError``."""
+    """Return the value of a literal, or an ``Expression`` for anything else.
+
+    Raises:
+        QueryError: ``sql`` is not valid.
+    """
     return _Options(Cursor(sql)).value()
 
 
@@ -254,7 +272,7 @@ class _Options:
         while True:
             name = cursor.peek()
             if name is None or name.kind not in ("word", "quoted"):
-                raise self._no_option(name, first=not options)
+                raise self._invalid_name(name, first=not options)
             cursor.take()
             cursor.expect_symbol("=")
             if name.text.upper() in options:
@@ -264,7 +282,7 @@ class _Options:
                 cursor.expect_symbol(")")
                 return options
 
-    def _no_option(self, token: Token | None, *, first: bool) -> QueryError:
+    def _invalid_name(self, token: Token | None, *, first: bool) -> QueryError:
         if first or token is None:
             return self.cursor.expected('")"')
         return syntax_error(self.cursor.sql, f"Unexpected {token.named()}", token.start)
@@ -339,10 +357,16 @@ def _number(text: str) -> int | float:
 def resolve_model(
     parts: tuple[str, ...], *, project: str, default_dataset: str | None, where: str = ""
 ) -> ModelReference:
-    """Return the model that a name of one to three parts means.
+    """Return the model that a name of one to three parts refers to.
+
+    Args:
+        parts: The parts of the name.
+        project: The project of names without one.
+        default_dataset: The dataset of names without one (``project.dataset`` or ``dataset``), or None.
+        where: The position of the name in the statement, for error messages.
 
     Raises:
-        QueryError: A part is no valid identifier, or there is no dataset to look in.
+        QueryError: A part is not a valid id, or the name has no dataset and there is no default one.
     """
     match parts:
         case (model,):

@@ -1,10 +1,10 @@
 """ML.PREDICT as a stream of record batches that DuckDB scans like a table.
 
-Reading the input, running the model and going on with its rows overlap, and the model gets larger batches than DuckDB
-gives to a function. A bounded number of batches is under way, so memory does not grow with the table.
+Reading the input, running the model and processing its output overlap, and the batches are larger than the ones that
+DuckDB passes to a function. The number of batches in progress is limited, so memory use does not grow with the table.
 
     ML.PREDICT(MODEL m, (q))  ->  ml_stream_<id>(), a table macro over:
-    rows of q on a connection of their own  ->  the model, several batches at a time  ->  rows with its outputs
+    rows of q, read on another connection  ->  the model, several batches at a time  ->  rows with its outputs
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ from localcloud.bigquery.sql.tokens import without_comments
 
 WORKERS = max(2, min(4, os.cpu_count() or 2))
 BATCH_ROWS = 16_384
-# So many values may go into the model at once: images are large.
+# The limit of values in one batch, since one image can have a million.
 _BATCH_VALUES = 16_000_000
 _ROW, _COMPUTED = "__input", "__input_"
 
-# Types that do not come back from Arrow as they went in.
+# Types that change on the way through Arrow.
 _LOSSY_TYPES = frozenset({"JSON", "GEOGRAPHY", "INTERVAL", "BIGNUMERIC", "RANGE"})
 
 
 class PredictionStream:
-    """The rows of a prediction, made anew each time that DuckDB scans them (Arrow's PyCapsule interface)."""
+    """The rows of a prediction, which runs each time that DuckDB scans them (Arrow's PyCapsule interface)."""
 
     def __init__(
         self, prediction: Prediction, query: str, values: list[Any] | None, session: Session, functions: Functions
     ) -> None:
-        """Look at the input's columns; nothing is predicted yet.
+        """Create a stream: read the columns of the input, but predict nothing yet.
 
         Args:
-            prediction: The model and what each of its inputs is given.
-            query: The input in DuckDB's SQL, with computed inputs behind its columns.
+            prediction: The prediction.
+            query: The DuckDB SQL of the input, with the computed inputs after its columns.
             values: The values of the query's parameters.
-            session: The job.
-            functions: Where the loaded models are.
+            session: The job that runs the prediction.
+            functions: The loaded models.
 
         Raises:
-            duckdb.Error: The query can't run on a connection other than the job's own.
+            duckdb.Error: The query can't run on another connection than the job's own.
         """
         self._prediction = prediction
         self._query = query
@@ -65,9 +65,11 @@ class PredictionStream:
         self._columns: dict[str, int] = {
             field.name.lower(): index for index, field in reversed(list(enumerate(self._source)))
         }
-        self._kept = [index for index, field in enumerate(self._source) if not field.name.startswith(_COMPUTED)]
+        self._passed_through = [
+            index for index, field in enumerate(self._source) if not field.name.startswith(_COMPUTED)
+        ]
         outputs = [pa.field(feature.name, feature.arrow_type) for feature in prediction.outputs]
-        self.schema = pa.schema([*outputs, *(self._source.field(index) for index in self._kept)])
+        self.schema = pa.schema([*outputs, *(self._source.field(index) for index in self._passed_through)])
 
     def __arrow_c_schema__(self) -> object:
         return self.schema.__arrow_c_schema__()
@@ -81,21 +83,21 @@ class PredictionStream:
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         try:
-            yield from self._predicted()
+            yield from self._predict_batches()
         except Exception as error:
-            # DuckDB hands on no exception, only text: whatever it is, what a client is told of it is decided here.
+            # DuckDB passes on only the text of an exception, so choose the error for the client here.
             raise FunctionError(query_error(error)) from error
 
-    def _predicted(self) -> Iterator[pa.RecordBatch]:
-        """Give the batches of the input with the model's outputs before them, in order."""
+    def _predict_batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the batches of the input in order, with the model's outputs as the first columns."""
         predictor = self._functions.predictor(self._prediction.model)
         names = [feature.name for feature in self._prediction.inputs]
-        positions = [self._position(index) for index in range(len(names))]
+        positions = [self._column_position(index) for index in range(len(names))]
 
         def run(batch: pa.RecordBatch) -> pa.RecordBatch:
-            given = {name: batch.column(index) for name, index in zip(names, positions, strict=True)}
-            outputs = predictor.predict(given).values()
-            columns = [*outputs, *(batch.column(index) for index in self._kept)]
+            inputs = {name: batch.column(index) for name, index in zip(names, positions, strict=True)}
+            outputs = predictor.predict(inputs).values()
+            columns = [*outputs, *(batch.column(index) for index in self._passed_through)]
             return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
         connection, source = self._read(self._query, self._batch_rows())
@@ -115,7 +117,7 @@ class PredictionStream:
                     future.cancel()
                 connection.close()
 
-    def _position(self, index: int) -> int:
+    def _column_position(self, index: int) -> int:
         argument = self._prediction.arguments[index]
         return self._columns[argument.column.lower() if argument.plain else f"{_COMPUTED}{index}"]
 
@@ -127,18 +129,21 @@ class PredictionStream:
 def open_stream(
     prediction: Prediction, columns: Sequence[Column], query: str, session: Session, functions: Functions
 ) -> str | None:
-    """Make a prediction a table of the job's connection; return what names it in FROM, or None where it can't be one.
+    """Register a prediction as a table of the job's connection.
 
-    It can't inside a transaction, whose changes another connection does not see, nor over temporary tables.
+    This is not possible in a transaction, whose changes another connection does not see, or over temporary tables.
 
     Args:
         prediction: The prediction.
         columns: The columns of its input.
         query: The GoogleSQL of ``source_query``, with the common table expressions that it needs.
-        session: The job.
-        functions: Where the loaded models are.
+        session: The job that runs the prediction.
+        functions: The loaded models.
+
+    Returns:
+        The name of the table for a FROM clause, or None if the prediction can't be a stream.
     """
-    if any(_lossy(column.field) for column in columns) or _in_transaction(session.connection):
+    if any(_is_lossy(column.field) for column in columns) or _in_transaction(session.connection):
         return None
     bound, values = session.bind(session.translate(without_comments(query)))
     try:
@@ -152,17 +157,17 @@ def open_stream(
 
 
 def source_query(prediction: Prediction) -> str:
-    """Return the GoogleSQL of the input's rows, and behind them what the model gets where it is not just a column."""
+    """Return the GoogleSQL of the input, with the model's inputs that are not plain columns as additional columns."""
     values = enumerate(prediction.arguments)
     computed = "".join(f", {value.sql} AS {_COMPUTED}{index}" for index, value in values if not value.plain)
     return f"SELECT {_ROW}.*{computed} FROM ({prediction.query}) AS {_ROW}"
 
 
-def _lossy(field: dict[str, Any]) -> bool:
-    return field["type"] in _LOSSY_TYPES or any(_lossy(inner) for inner in field.get("fields", ()))
+def _is_lossy(field: dict[str, Any]) -> bool:
+    return field["type"] in _LOSSY_TYPES or any(_is_lossy(inner) for inner in field.get("fields", ()))
 
 
 def _in_transaction(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Tell whether statements on a connection share a transaction."""
+    """Return whether a connection is in a transaction, so that its statements share a transaction id."""
     first, second = (connection.execute("SELECT txid_current()").fetchone() for _ in range(2))
     return first == second

@@ -1,10 +1,12 @@
 """The libraries that run models, one module each.
 
-base.py             what every loaded model has
-loading.py          loads a model with the library of its type, which is imported only then
-tensorflow.py       SavedModel
-onnx.py             ONNX, by onnxruntime
-tensorflow_lite.py  .tflite
-xgboost.py          .bst and .json
-verification.py     checks a booster file in a process of its own
+base               the interface of a loaded model
+loading            loads a model with the library of its type; the only importer of the modules below
+tensorflow         SavedModels
+onnx               ONNX models, with onnxruntime
+tensorflow_lite    .tflite files
+xgboost            .bst and .json files
+verification       checks a booster file in a separate process
+numbers            converts numbers to a model's types
+startup_logs       hides the log output of TensorFlow's import
 """

@@ -1,4 +1,4 @@
-"""What every loaded model has, whichever library runs it."""
+"""The interface of a loaded model, which is the same for all libraries."""
 
 from __future__ import annotations
 
@@ -9,24 +9,28 @@ import numpy as np
 from localcloud.bigquery.ml.signature import Signature
 
 
-class ModelRefused(Exception):
-    """A model file that BigQuery would not import; the text says why."""
+class InvalidModel(Exception):
+    """BigQuery can't import a model's files; the message says why."""
 
 
 class Runtime(Protocol):
     """A loaded model.
 
     Attributes:
-        signature: Its inputs and outputs.
-        batch: How many rows one call takes, or None for any number.
+        signature: The inputs and outputs.
+        batch: The number of rows in one call, or None for any number.
     """
 
     signature: Signature
     batch: int | None
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the outputs for a batch of inputs, each with the rows in its first dimension.
+        """Return the model's outputs for a batch of rows. Several threads call this at once.
 
-        Strings are arrays of objects holding bytes. Called by several threads at once.
+        Args:
+            feeds: An array for each input, with the rows in the first dimension. Strings are object arrays of bytes.
+
+        Returns:
+            An array for each output, with the rows in the first dimension.
         """
         ...

@@ -1,32 +1,32 @@
-"""Loads a model with the library of its type, which is imported only then."""
+"""Loads a model with the library of its type. The library is imported at the first model of that type."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from localcloud.bigquery.ml.runtimes.base import ModelRefused, Runtime
+from localcloud.bigquery.ml.runtimes.base import InvalidModel, Runtime
 from localcloud.bigquery.ml.signature import Signature
 
 
 def load(model_type: str, directory: Path, *, declared: Signature | None = None) -> Runtime:
-    """Load the model whose files lie in ``directory``.
+    """Load a model.
 
     Args:
         model_type: ``TENSORFLOW``, ``ONNX``, ``TENSORFLOW_LITE`` or ``XGBOOST``.
-        directory: Where the files are.
-        declared: The inputs and outputs that an INPUT and OUTPUT clause named, for XGBoost.
+        directory: The folder of the model's files.
+        declared: The inputs and outputs in the INPUT and OUTPUT clauses, for XGBoost.
 
     Raises:
-        ModelRefused: The files are no model of that type that BigQuery imports.
+        InvalidModel: BigQuery can't import the files as a model of that type.
     """
     try:
         return _load(model_type, directory, declared)
-    except ModelRefused:
+    except InvalidModel:
         raise
     except Exception as error:
-        # Of broken files the libraries raise whatever their depths meet.
+        # The libraries raise many unrelated types of errors for broken files.
         reason = str(error).strip().split("\n", 1)[0].replace(f"{directory}/", "")
-        raise ModelRefused(f"The model can't be loaded: {reason or type(error).__name__}") from error
+        raise InvalidModel(f"The model can't be loaded: {reason or type(error).__name__}") from error
 
 
 def _load(model_type: str, directory: Path, declared: Signature | None) -> Runtime:
@@ -51,10 +51,10 @@ def _load(model_type: str, directory: Path, declared: Signature | None) -> Runti
 
 
 def verify(model_type: str, directory: Path) -> None:
-    """Make sure that loading a file from somewhere else can't bring this process down.
+    """Check that loading a model's files does not crash the process.
 
     Raises:
-        ModelRefused: It would.
+        InvalidModel: Loading the files crashes a process, or fails.
     """
     binary = directory / "model.bst"
     if model_type == "XGBOOST" and binary.is_file():

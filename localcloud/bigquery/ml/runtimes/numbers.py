@@ -1,4 +1,4 @@
-"""Numbers on their way into a model."""
+"""Converts numbers to the types of a model's inputs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from localcloud.bigquery.ml.signature import Feature
 _EMPTY = {"INT64": np.int64, "FLOAT64": np.float64, "BOOL": np.bool_}
 
 
-def narrowed(name: str, values: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
-    """Return numbers in the model's own type.
+def narrow(name: str, values: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
+    """Convert numbers to the model's own type.
+
+    Args:
+        name: The name of the input, for error messages.
+        values: The numbers.
+        dtype: The model's type.
 
     Raises:
-        ValueError: A whole number is too large for it.
+        ValueError: An integer is out of the range of the type.
     """
     result = values.astype(dtype, copy=False)
     if values.dtype.kind == "i" and np.dtype(dtype).kind in "iu" and not np.array_equal(result, values):
@@ -22,7 +27,7 @@ def narrowed(name: str, values: np.ndarray, dtype: type[np.generic]) -> np.ndarr
 
 
 def zeros(feature: Feature) -> np.ndarray:
-    """Return one row of an input that holds nothing in particular, to see what a model makes of it."""
+    """Return one row of zeros or empty strings for an input, to find the shapes of a model's outputs."""
     shape = (1, *(1 if size is None else size for size in feature.shape))
     if feature.type == "STRING":
         return np.full(shape, b"", dtype=object)

@@ -1,4 +1,4 @@
-"""ONNX models, run by onnxruntime within what BigQuery's ONNX Runtime 1.12 accepts.
+"""ONNX models, run by onnxruntime and limited to the features of BigQuery's ONNX Runtime 1.12.
 
 https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-onnx
 """
@@ -14,15 +14,15 @@ import onnxruntime
 from onnx import TensorProto, TypeProto, ValueInfoProto, helper
 from onnxruntime.capi import onnxruntime_pybind11_state
 
-from localcloud.bigquery.ml.runtimes.base import ModelRefused
-from localcloud.bigquery.ml.runtimes.numbers import narrowed, zeros
+from localcloud.bigquery.ml.runtimes.base import InvalidModel
+from localcloud.bigquery.ml.runtimes.numbers import narrow, zeros
 from localcloud.bigquery.ml.signature import Feature, Signature
 
-# What ONNX Runtime 1.12 knows: https://onnxruntime.ai/docs/reference/compatibility.html
+# The versions that ONNX Runtime 1.12 supports: https://onnxruntime.ai/docs/reference/compatibility.html
 NEWEST_IR = 8
 NEWEST_OPSETS = {"": 17, "ai.onnx": 17, "ai.onnx.ml": 3}
 
-# How many rows go into the network at once.
+# The number of rows in one run of the model.
 RUN_ROWS = 1024
 
 _TYPES: dict[int, tuple[str, type[np.generic] | str]] = {
@@ -55,12 +55,17 @@ _RAISED = tuple(
 
 
 class OnnxModel:
-    """An ONNX model, ready to predict."""
+    """A loaded ONNX model."""
 
     def __init__(self, directory: Path) -> None:
+        """Load the file ``model.onnx`` in a folder.
+
+        Raises:
+            InvalidModel: BigQuery does not support the model.
+        """
         file = directory / "model.onnx"
-        graph = checked_graph(file)
-        # Weights of old models are named among the inputs too.
+        graph = read_graph(file)
+        # The inputs of models in old formats include the weights.
         weights = {tensor.name for tensor in graph.initializer}
         values = [value for value in graph.input if value.name not in weights]
         self._dtypes = {value.name: _dtype(value, "input") for value in values}
@@ -70,20 +75,21 @@ class OnnxModel:
         outputs = tuple(_feature(value, "output") for value in graph.output)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
-        # Several batches run side by side, each in one thread: that keeps the cores busier than sharing out each batch.
+        # Several batches run in parallel, with one thread each. This uses the cores better than many threads per batch.
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         self._names = [output.name for output in outputs]
-        self.signature = Signature(inputs, self._measured(inputs, outputs, graph.output))
+        self.signature = Signature(inputs, self._with_known_ranks(inputs, outputs, graph.output))
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        prepared = {name: self._prepared(name, values) for name, values in feeds.items()}
+        """Return the model's outputs for a batch of rows."""
+        prepared = {name: self._model_input(name, values) for name, values in feeds.items()}
         if len(self._scalars) == len(prepared):
             return {name: np.expand_dims(result, 0) for name, result in self._results(prepared).items()}
         rows = max(len(values) for name, values in prepared.items() if name not in self._scalars)
         if self._scalars or rows <= RUN_ROWS:
             return self._results(prepared)
-        # Rows that stay in the processor's cache from layer to layer are a third faster than all at once.
+        # Small parts stay in the processor's cache from layer to layer, and run a third faster than all rows at once.
         first = self._results({name: values[:RUN_ROWS] for name, values in prepared.items()})
         if any(result.ndim == 0 or len(result) != RUN_ROWS for result in first.values()):
             return self._results(prepared)
@@ -96,19 +102,19 @@ class OnnxModel:
     def _results(self, prepared: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return dict(zip(self._names, self._session.run(self._names, prepared), strict=True))
 
-    def _prepared(self, name: str, values: np.ndarray) -> np.ndarray:
+    def _model_input(self, name: str, values: np.ndarray) -> np.ndarray:
         if name in self._scalars:
             values = np.asarray(values[0])
         dtype = self._dtypes[name]
         if isinstance(dtype, str):
             texts = [value.decode() for value in values.reshape(-1)]
             return np.array(texts, dtype=object).reshape(values.shape)
-        return np.ascontiguousarray(narrowed(name, values, dtype))
+        return np.ascontiguousarray(narrow(name, values, dtype))
 
-    def _measured(
+    def _with_known_ranks(
         self, inputs: tuple[Feature, ...], outputs: tuple[Feature, ...], values: Iterable[ValueInfoProto]
     ) -> tuple[Feature, ...]:
-        """Return the outputs, with the rank of those that the graph leaves open found by trying."""
+        """Return the outputs. Run the model once to find the ranks that the graph leaves open."""
         unknown = {value.name for value in values if _rank(value) is None}
         if not unknown:
             return outputs
@@ -121,34 +127,34 @@ class OnnxModel:
         )
 
 
-def checked_graph(file: Path) -> onnx.GraphProto:
+def read_graph(file: Path) -> onnx.GraphProto:
     """Return the graph of an ONNX file.
 
     Raises:
-        ModelRefused: It is no ONNX model, or one that ONNX Runtime 1.12 does not know.
+        InvalidModel: The file is not an ONNX model, or ONNX Runtime 1.12 does not support it.
     """
     try:
         model = onnx.load(str(file), load_external_data=False)
     except Exception as error:
-        # The decode error's class differs between implementations of protobuf.
-        raise ModelRefused("The file is no ONNX model: it can't be parsed.") from error
+        # The class of the error differs between implementations of protobuf.
+        raise InvalidModel("The file is not an ONNX model: it can't be parsed.") from error
     if not model.graph.output:
-        raise ModelRefused("The file is no ONNX model: its graph has no outputs.")
+        raise InvalidModel("The file is not an ONNX model: its graph has no outputs.")
     if model.ir_version > NEWEST_IR:
-        raise ModelRefused(
+        raise InvalidModel(
             f"The ONNX model has IR version {model.ir_version}; the newest that is supported is {NEWEST_IR} (ONNX "
             "Runtime 1.12). Export it with an older one."
         )
     for opset in model.opset_import:
         newest = NEWEST_OPSETS.get(opset.domain)
         if newest is not None and opset.version > newest:
-            raise ModelRefused(
+            raise InvalidModel(
                 f"The ONNX model uses opset {opset.version} of domain '{opset.domain or 'ai.onnx'}'; the newest that "
                 f"is supported is {newest} (ONNX Runtime 1.12). Export it with an older one."
             )
     external = [t.name for t in model.graph.initializer if t.data_location == TensorProto.EXTERNAL]
     if external:
-        raise ModelRefused(
+        raise InvalidModel(
             f"The ONNX model keeps tensors in other files ('{external[0]}'); all must be in the one .onnx file."
         )
     return model.graph
@@ -160,7 +166,7 @@ def _rank(value: ValueInfoProto) -> int | None:
 
 
 def _batch(values: list[ValueInfoProto]) -> int | None:
-    """Return how many rows one call takes, or None for any number. Raises ``ModelRefused``."""
+    """Return the number of rows in one call, or None for any number."""
     fixed = None
     for value in values:
         if _rank(value) == 0:
@@ -169,7 +175,7 @@ def _batch(values: list[ValueInfoProto]) -> int | None:
             first = value.type.tensor_type.shape.dim[0]
             size = first.dim_value if first.HasField("dim_value") and first.dim_value > 0 else None
             if size not in (None, 1):
-                raise ModelRefused(
+                raise InvalidModel(
                     f"ONNX model input '{value.name}' has a first dimension of {size}; it is the batch dimension and "
                     "must be open or 1."
                 )
@@ -184,13 +190,13 @@ def _dtype(value: ValueInfoProto, kind: str) -> type[np.generic] | str:
 def _tensor_type(name: str, kind_of_value: TypeProto, kind: str) -> tuple[str, type[np.generic] | str]:
     which = kind_of_value.WhichOneof("value")
     if which != "tensor_type":
-        raise ModelRefused(
+        raise InvalidModel(
             f"ONNX model {kind} '{name}' has unsupported ONNX type: {_KINDS.get(which or '', 'ONNX_TYPE_UNKNOWN')}."
         )
     element = kind_of_value.tensor_type.elem_type
     if element not in _TYPES:
         unsupported = helper.tensor_dtype_to_string(element).removeprefix("TensorProto.")
-        raise ModelRefused(f"ONNX model {kind} '{name}' has unsupported ONNX tensor element type: {unsupported}.")
+        raise InvalidModel(f"ONNX model {kind} '{name}' has unsupported ONNX tensor element type: {unsupported}.")
     return _TYPES[element]
 
 

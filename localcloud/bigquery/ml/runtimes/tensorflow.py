@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from localcloud.bigquery.ml.runtimes.base import ModelRefused
-from localcloud.bigquery.ml.runtimes.chatter import without_chatter
-from localcloud.bigquery.ml.runtimes.numbers import narrowed, zeros
+from localcloud.bigquery.ml.runtimes.base import InvalidModel
+from localcloud.bigquery.ml.runtimes.numbers import narrow, zeros
+from localcloud.bigquery.ml.runtimes.startup_logs import without_startup_logs
 from localcloud.bigquery.ml.signature import Feature, Signature
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-with without_chatter():
+with without_startup_logs():
     import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
@@ -40,10 +40,15 @@ _TYPES: dict[tf.DType, str] = {
 
 
 class SavedModel:
-    """A SavedModel, ready to predict."""
+    """A loaded SavedModel."""
 
     def __init__(self, directory: Path) -> None:
-        graph = serving_graph(directory)
+        """Load the SavedModel in a folder.
+
+        Raises:
+            InvalidModel: BigQuery does not support the model.
+        """
+        graph = read_serving_graph(directory)
         check_files(directory, graph)
         definition = signature_of(graph)
         self._dtypes = {name: tf.dtypes.as_dtype(info.dtype) for name, info in definition.inputs.items()}
@@ -56,13 +61,14 @@ class SavedModel:
         outputs = tuple(
             feature(name, definition.outputs[name], "output", batched=batched) for name in sorted(definition.outputs)
         )
-        self.signature = Signature(inputs, self._measured(inputs, outputs, definition))
+        self.signature = Signature(inputs, self._with_known_ranks(inputs, outputs, definition))
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the model's outputs for a batch of rows."""
         tensors = {name: self._tensor(name, values) for name, values in feeds.items()}
         results = {name: value.numpy() for name, value in self._function(**tensors).items()}
         if len(self._scalars) == len(tensors):
-            # The signature knows no batch at all: one row is one call.
+            # The signature has no batch dimension, so each row is a call.
             return {name: np.expand_dims(value, 0) for name, value in results.items()}
         return results
 
@@ -72,12 +78,12 @@ class SavedModel:
         dtype = self._dtypes[name]
         if dtype == tf.string:
             return tf.constant(values, tf.string)
-        return tf.constant(narrowed(name, np.asarray(values), dtype.as_numpy_dtype))
+        return tf.constant(narrow(name, np.asarray(values), dtype.as_numpy_dtype))
 
-    def _measured(
+    def _with_known_ranks(
         self, inputs: tuple[Feature, ...], outputs: tuple[Feature, ...], definition: meta_graph_pb2.SignatureDef
     ) -> tuple[Feature, ...]:
-        """Return the outputs, with the rank of those that the graph leaves open found by trying."""
+        """Return the outputs. Run the model once to find the ranks that the graph leaves open."""
         unknown = {name for name, info in definition.outputs.items() if info.tensor_shape.unknown_rank}
         if not unknown:
             return outputs
@@ -91,110 +97,116 @@ class SavedModel:
         )
 
 
-def serving_graph(directory: Path) -> meta_graph_pb2.MetaGraphDef:
-    """Return the graph for serving of the SavedModel in ``directory``.
+def read_serving_graph(directory: Path) -> meta_graph_pb2.MetaGraphDef:
+    """Return the serving graph of the SavedModel in a folder.
 
     Raises:
-        ModelRefused: There is none.
+        InvalidModel: The folder has no SavedModel, or the SavedModel has no serving graph.
     """
     file = directory / "saved_model.pb"
     if not file.is_file():
-        raise ModelRefused("The path holds no saved_model.pb. A TensorFlow model is imported from a SavedModel folder.")
+        raise InvalidModel("The path holds no saved_model.pb. A TensorFlow model is imported from a SavedModel folder.")
     saved = saved_model_pb2.SavedModel()
     try:
         saved.ParseFromString(file.read_bytes())
     except Exception as error:
-        # The decode error's class differs between implementations of protobuf.
-        raise ModelRefused("saved_model.pb is no SavedModel: it can't be parsed.") from error
+        # The class of the error differs between implementations of protobuf.
+        raise InvalidModel("saved_model.pb is not a SavedModel: it can't be parsed.") from error
     for graph in saved.meta_graphs:
         if "serve" in graph.meta_info_def.tags:
             producer = graph.graph_def.versions.producer
             if 0 < producer < OLDEST_GRAPH:
-                raise ModelRefused(
+                raise InvalidModel(
                     f"The GraphDef version {producer} is not supported; it must be {OLDEST_GRAPH} or higher."
                 )
             return graph
-    raise ModelRefused("saved_model.pb holds no graph with the tag 'serve'.")
+    raise InvalidModel("saved_model.pb holds no graph with the tag 'serve'.")
 
 
 def check_files(directory: Path, graph: meta_graph_pb2.MetaGraphDef) -> None:
-    """Make sure that the files which the graph needs are there.
+    """Check that all files that the graph needs exist.
 
     Raises:
-        ModelRefused: One is missing; the text names it.
+        InvalidModel: A file is missing; the message names it.
     """
     for asset in graph.asset_file_def:
         if not (directory / "assets" / asset.filename).is_file():
-            raise ModelRefused(f"The SavedModel is incomplete: assets/{asset.filename} is missing.")
-    # A model of TensorFlow 2 keeps its objects with its variables, and is loaded with them even if it has none.
+            raise InvalidModel(f"The SavedModel is incomplete: assets/{asset.filename} is missing.")
+    # A TensorFlow 2 model stores its objects with its variables, so loading it needs these files even without variables.
     if not graph.object_graph_def.nodes and not any(node.op in _VARIABLE_OPS for node in graph.graph_def.node):
         return
     variables = directory / "variables"
     if not (variables / "variables.index").is_file():
-        raise ModelRefused("The SavedModel is incomplete: variables/variables.index is missing.")
+        raise InvalidModel("The SavedModel is incomplete: variables/variables.index is missing.")
     present = {file.name for file in variables.iterdir()}
     counts = {int(match[1]) for name in present if (match := _SHARD.fullmatch(name))} or {1}
     for count in counts:
         for shard in range(count):
             name = f"variables.data-{shard:05d}-of-{count:05d}"
             if name not in present:
-                raise ModelRefused(f"The SavedModel is incomplete: variables/{name} is missing.")
+                raise InvalidModel(f"The SavedModel is incomplete: variables/{name} is missing.")
 
 
 def signature_of(graph: meta_graph_pb2.MetaGraphDef) -> meta_graph_pb2.SignatureDef:
-    """Return the serving signature.
+    """Return the serving signature of a graph.
 
     Raises:
-        ModelRefused: There is none, or it has no inputs or outputs.
+        InvalidModel: The graph has no serving signature, or it has no inputs or outputs.
     """
     if SIGNATURE not in graph.signature_def:
         names = sorted(name for name in graph.signature_def if not name.startswith("__"))
-        raise ModelRefused(
+        raise InvalidModel(
             f"The SavedModel has no signature '{SIGNATURE}'; it has: {', '.join(names) if names else 'none'}."
         )
     definition = graph.signature_def[SIGNATURE]
     for kind, tensors in (("inputs", definition.inputs), ("outputs", definition.outputs)):
         if not tensors:
-            raise ModelRefused(f"The signature '{SIGNATURE}' has no {kind}.")
+            raise InvalidModel(f"The signature '{SIGNATURE}' has no {kind}.")
     return definition
 
 
 def rank(info: meta_graph_pb2.TensorInfo) -> int | None:
-    """Return the number of dimensions of a tensor, the batch included, or None if it is open."""
+    """Return the number of a tensor's dimensions, including the batch, or None if the graph leaves it open."""
     return None if info.tensor_shape.unknown_rank else len(info.tensor_shape.dim)
 
 
 def batch_size(definition: meta_graph_pb2.SignatureDef) -> int | None:
-    """Return how many rows one call takes, or None for any number.
+    """Return the number of rows in one call, or None for any number.
 
     Raises:
-        ModelRefused: The batch dimension is fixed at something else than 1.
+        InvalidModel: The batch dimension has a fixed size other than 1.
     """
     firsts = {name: info.tensor_shape.dim[0].size for name, info in definition.inputs.items() if rank(info)}
     for name, size in firsts.items():
         if size > 1:
-            raise ModelRefused(
+            raise InvalidModel(
                 f"Input '{name}' has a first dimension of {size}; it is the batch dimension and must be open or 1."
             )
     return 1 if 1 in firsts.values() or any(rank(info) == 0 for info in definition.inputs.values()) else None
 
 
 def feature(name: str, info: meta_graph_pb2.TensorInfo, kind: str, *, batched: bool = True) -> Feature:
-    """Return an input or output of the signature as BigQuery sees it; without a batch, all dimensions are of one row.
+    """Return an input or output of the signature.
+
+    Args:
+        name: Its name.
+        info: Its tensor.
+        kind: ``input`` or ``output``.
+        batched: Whether the first dimension of the tensor is the batch.
 
     Raises:
-        ModelRefused: BigQuery has no type for it.
+        InvalidModel: BigQuery does not support the type of the tensor.
     """
     encoding = info.WhichOneof("encoding")
     if encoding == "composite_tensor":
-        raise ModelRefused(
+        raise InvalidModel(
             f"The {kind} '{name}' is a RaggedTensor or another composite tensor, which is not supported."
         )
     if encoding == "coo_sparse":
-        raise ModelRefused(f"The {kind} '{name}' is a SparseTensor, which is not supported locally.")
+        raise InvalidModel(f"The {kind} '{name}' is a SparseTensor, which is not supported locally.")
     dtype = tf.dtypes.as_dtype(info.dtype)
     if dtype not in _TYPES:
-        raise ModelRefused(f"The {kind} '{name}' has the type {dtype.name}, which is not supported.")
+        raise InvalidModel(f"The {kind} '{name}' has the type {dtype.name}, which is not supported.")
     shape: tuple[Any, ...] = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim[batched:])
     make = Feature.as_input if kind == "input" else Feature.as_output
     return make(name, _TYPES[dtype], shape)

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from localcloud.bigquery.ml.runtimes.base import ModelRefused
-from localcloud.bigquery.ml.runtimes.chatter import without_chatter
-from localcloud.bigquery.ml.runtimes.numbers import narrowed, zeros
+from localcloud.bigquery.ml.runtimes.base import InvalidModel
+from localcloud.bigquery.ml.runtimes.numbers import narrow, zeros
+from localcloud.bigquery.ml.runtimes.startup_logs import without_startup_logs
 from localcloud.bigquery.ml.signature import Feature, Signature
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-with without_chatter():
+with without_startup_logs():
     import tensorflow as tf
 
 SIGNATURE = "serving_default"
@@ -33,21 +33,26 @@ _TYPES: dict[type, str] = {
     np.bool_: "BOOL",
     np.bytes_: "STRING",
 }
-# A tensor's name in a model without signatures, as ``serving_default_input:0``.
+# The name of a tensor in a model without signatures, such as ``serving_default_input:0``.
 _TENSOR_NAME = re.compile(r"(?:serving_default_)?(.*?)(?::\d+)?")
 
 
 class LiteModel:
-    """A TensorFlow Lite model, ready to predict. One call at a time: the interpreter has one set of buffers."""
+    """A loaded TensorFlow Lite model. It runs one call at a time, since the interpreter has one set of buffers."""
 
     def __init__(self, directory: Path) -> None:
+        """Load the file ``model.tflite`` in a folder.
+
+        Raises:
+            InvalidModel: The file is not a TensorFlow Lite model, or BigQuery does not support it.
+        """
         content = (directory / "model.tflite").read_bytes()
         if content[4:8] != _IDENTIFIER:
-            raise ModelRefused("The file is no TensorFlow Lite model.")
+            raise InvalidModel("The file is not a TensorFlow Lite model.")
         self._lock = threading.Lock()
 
         with warnings.catch_warnings():
-            # TensorFlow announces that the interpreter will move to another package.
+            # TensorFlow warns that the interpreter will move to another package.
             warnings.simplefilter("ignore")
             self._interpreter = tf.lite.Interpreter(model_content=content)
         self._interpreter.allocate_tensors()
@@ -62,11 +67,12 @@ class LiteModel:
         self.signature = Signature(inputs, outputs)
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the model's outputs for a batch of rows."""
         with self._lock:
             self._resize(feeds)
             for name, values in feeds.items():
                 details = self._inputs[name]
-                value = values if details["dtype"] is np.bytes_ else narrowed(name, values, details["dtype"])
+                value = values if details["dtype"] is np.bytes_ else narrow(name, values, details["dtype"])
                 self._interpreter.set_tensor(details["index"], value)
             self._interpreter.invoke()
             return {name: self._interpreter.get_tensor(details["index"]) for name, details in self._outputs.items()}
@@ -83,7 +89,7 @@ class LiteModel:
             self._interpreter.allocate_tensors()
 
     def _tensors(self) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-        """Return the details of the inputs and outputs, by the names of the signature where there is one."""
+        """Return the details of the inputs and outputs by name. The names are those of the signature, if there is one."""
         signatures = self._interpreter.get_signature_list()
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         if not signatures:
@@ -112,9 +118,9 @@ def _shape(details: dict[str, Any]) -> list[int]:
 def _type(name: str, details: dict[str, Any], kind: str) -> str:
     if details["dtype"] not in _TYPES:
         unsupported = np.dtype(details["dtype"]).name
-        raise ModelRefused(f"TensorFlow Lite model {kind} '{name}' has the type {unsupported}, which is not supported.")
+        raise InvalidModel(f"TensorFlow Lite model {kind} '{name}' has the type {unsupported}, which is not supported.")
     if details.get("sparsity_parameters"):
-        raise ModelRefused(f"TensorFlow Lite model {kind} '{name}' is a sparse tensor, which is not supported.")
+        raise InvalidModel(f"TensorFlow Lite model {kind} '{name}' is a sparse tensor, which is not supported.")
     return _TYPES[details["dtype"]]
 
 
@@ -124,11 +130,11 @@ def _feature(name: str, details: dict[str, Any], kind: str) -> Feature:
 
 
 def _batch(inputs: dict[str, dict[str, Any]]) -> int | None:
-    """Return how many rows one call takes, or None for any number. Raises ``ModelRefused``."""
+    """Return the number of rows in one call, or None for any number."""
     firsts = {name: (_shape(details) or [1])[0] for name, details in inputs.items()}
     for name, size in firsts.items():
         if size > 1:
-            raise ModelRefused(
+            raise InvalidModel(
                 f"TensorFlow Lite model input '{name}' has a first dimension of {size}; it is the batch dimension and "
                 "must be open or 1."
             )

@@ -1,4 +1,4 @@
-"""A first look at a booster in a process of its own: the loader of XGBoost's binary format dies of broken files."""
+"""Loads a booster in a separate process first, because XGBoost crashes when it loads a broken file in binary format."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from localcloud.bigquery.ml.runtimes.base import ModelRefused
+from localcloud.bigquery.ml.runtimes.base import InvalidModel
 
 TIMEOUT_SECONDS = 120.0
 
+# XGBoost imports pandas and scikit-learn if it can, which takes longer than the rest and is not needed here.
 _PROGRAM = """
-import sys, numpy, xgboost
+import sys
+sys.modules["pandas"] = sys.modules["sklearn"] = None
+import numpy, xgboost
 booster = xgboost.Booster()
 booster.load_model(sys.argv[1])
 booster.predict(xgboost.DMatrix(numpy.zeros((1, booster.num_features()), numpy.float32)), validate_features=False)
@@ -19,16 +22,16 @@ booster.predict(xgboost.DMatrix(numpy.zeros((1, booster.num_features()), numpy.f
 
 
 def verify_booster(file: Path) -> None:
-    """Load a booster and predict one row with it, elsewhere. One that is not in the binary format needs no such care.
+    """Load a booster and predict one row in a separate process. JSON files don't need this check and are skipped.
 
     Raises:
-        ModelRefused: That failed or did not end.
+        InvalidModel: The booster can't be loaded, or loading it takes too long.
     """
     with file.open("rb") as content:
         if content.read(1) in (b"", b"{"):
             return
     try:
-        ended = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", _PROGRAM, str(file)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -37,6 +40,6 @@ def verify_booster(file: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise ModelRefused("The file is no XGBoost model: loading it does not end.") from None
-    if ended.returncode != 0:
-        raise ModelRefused("The file is no XGBoost model, or it is not whole: it can't be loaded.")
+        raise InvalidModel("The file is not an XGBoost model: loading it takes too long.") from None
+    if process.returncode != 0:
+        raise InvalidModel("The file is not an XGBoost model, or it is incomplete: it can't be loaded.")

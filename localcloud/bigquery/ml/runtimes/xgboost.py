@@ -12,23 +12,26 @@ from typing import Any
 import numpy as np
 import xgboost
 
-from localcloud.bigquery.ml.runtimes.base import ModelRefused
+from localcloud.bigquery.ml.runtimes.base import InvalidModel
 from localcloud.bigquery.ml.signature import Feature, Signature
 
 OUTPUT = "predicted_label"
-# XGBoost's names of feature types; a categorical feature is given as an integer.
+# XGBoost's names of feature types. The values of a categorical feature are integers.
 _TYPES = {"int": "INT64", "i": "INT64", "c": "INT64", "float": "FLOAT64", "q": "FLOAT64"}
 
 
 class Booster:
-    """A booster, ready to predict."""
+    """A loaded booster."""
 
     def __init__(self, directory: Path, declared: Signature | None) -> None:
-        """Load the one file in ``directory``.
+        """Load the only file in a folder.
 
         Args:
-            directory: Where ``model.bst`` or ``model.json`` is.
-            declared: What INPUT and OUTPUT clauses name; without it the names and types must be in the file.
+            directory: The folder with ``model.bst`` or ``model.json``.
+            declared: The inputs and outputs in the INPUT and OUTPUT clauses; None if the file contains them.
+
+        Raises:
+            InvalidModel: BigQuery does not support the model.
         """
         file = next(directory.iterdir())
         check_format(file)
@@ -37,22 +40,23 @@ class Booster:
         try:
             self._booster.load_model(str(file))
         except xgboost.core.XGBoostError as error:
-            raise ModelRefused(f"The file can't be loaded as an XGBoost model: {_reason(error)}") from error
+            raise InvalidModel(f"The file can't be loaded as an XGBoost model: {_reason(error)}") from error
         learner = json.loads(self._booster.save_config())["learner"]
         _check_targets(learner)
-        inputs = features_of(self._booster, declared)
+        inputs = booster_inputs(self._booster, declared)
         if len(inputs) != self._booster.num_features():
-            raise ModelRefused(
+            raise InvalidModel(
                 f"INPUT names {len(inputs)} fields, but the XGBoost model has {self._booster.num_features()} features."
             )
         self._names = [feature.name for feature in inputs]
-        # The other kinds of boosters can't predict on an array as it is.
+        # Other kinds of boosters can't predict on an array in place.
         self._in_place = learner["gradient_booster"]["name"] == "gbtree"
         probe = self._predict(np.zeros((1, len(inputs)), np.float32))
         output = declared.outputs[0].name if declared is not None else OUTPUT
         self.signature = Signature(inputs, (Feature.as_output(output, "FLOAT64", probe.shape[1:]),))
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the model's output for a batch of rows."""
         rows = np.column_stack([feeds[name].reshape(-1).astype(np.float32) for name in self._names])
         return {self.signature.outputs[0].name: self._predict(rows)}
 
@@ -66,23 +70,23 @@ class Booster:
 
 
 def check_format(file: Path) -> None:
-    """Make sure that a file begins as a booster.
+    """Check that a file starts like a booster.
 
     Raises:
-        ModelRefused: It does not, or it is in the newer UBJSON format.
+        InvalidModel: The file is not a booster, or it is in the newer UBJSON format.
     """
     content = file.read_bytes()
     if not content:
-        raise ModelRefused("The file is empty; it is no XGBoost model.")
+        raise InvalidModel("The file is not an XGBoost model: it is empty.")
     if file.suffix == ".json":
         try:
             parsed = json.loads(content)
         except ValueError as error:
-            raise ModelRefused("The file is no XGBoost model: it can't be parsed as JSON.") from error
+            raise InvalidModel("The file is not an XGBoost model: it can't be parsed as JSON.") from error
         if not isinstance(parsed, dict) or "learner" not in parsed:
-            raise ModelRefused("The JSON file is no XGBoost model: it has no 'learner'.")
+            raise InvalidModel("The JSON file is not an XGBoost model: it has no 'learner'.")
     elif content[:1] == b"{" and content[1:2] not in b'"} \t\r\n':
-        raise ModelRefused(
+        raise InvalidModel(
             "The file is in XGBoost's UBJ format, which is not supported. Save the booster as JSON, or in the binary "
             "format with an XGBoost older than 2.1."
         )
@@ -91,35 +95,35 @@ def check_format(file: Path) -> None:
 def _check_targets(learner: dict[str, Any]) -> None:
     targets = int(learner["learner_model_param"].get("num_target", "1"))
     if targets > 1:
-        raise ModelRefused(f"The XGBoost model has {targets} outputs; models with several outputs are not supported.")
+        raise InvalidModel(f"The XGBoost model has {targets} outputs; models with several outputs are not supported.")
 
 
-def features_of(booster: xgboost.Booster, declared: Signature | None) -> tuple[Feature, ...]:
-    """Return the booster's inputs.
+def booster_inputs(booster: xgboost.Booster, declared: Signature | None) -> tuple[Feature, ...]:
+    """Return the inputs of a booster.
 
     Raises:
-        ModelRefused: They are neither in the file nor declared, or the two differ.
+        InvalidModel: The inputs are neither in the file nor declared, or the two differ.
     """
     names, types = booster.feature_names, booster.feature_types
     if declared is not None:
         given = [feature.name for feature in declared.inputs]
         if names and names != given:
-            raise ModelRefused(
+            raise InvalidModel(
                 f"The fields of INPUT must be the XGBoost model's feature names, in order: {', '.join(names)}; they "
                 f"are {', '.join(given)}."
             )
         return declared.inputs
     if not names or not types:
-        raise ModelRefused(
-            "The XGBoost model does not hold feature_names and feature_types, so INPUT and OUTPUT must be specified."
+        raise InvalidModel(
+            "The XGBoost model does not contain feature_names and feature_types, so INPUT and OUTPUT must be specified."
         )
     unknown = [kind for kind in types if kind not in _TYPES]
     if unknown:
-        raise ModelRefused(f"The XGBoost model has the feature type '{unknown[0]}', which is not supported.")
+        raise InvalidModel(f"The XGBoost model has the feature type '{unknown[0]}', which is not supported.")
     return tuple(Feature(name, _TYPES[kind]) for name, kind in zip(names, types, strict=True))
 
 
 def _reason(error: Exception) -> str:
-    """Return the line of an XGBoost error that says something, without its stack."""
+    """Return the message of an XGBoost error without its stack."""
     first = str(error).strip().split("\n", 1)[0]
     return first.rpartition(": ")[2] if first.startswith("[") else first

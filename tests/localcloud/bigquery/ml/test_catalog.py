@@ -150,7 +150,7 @@ def test_a_patch_changes_what_may_be_changed() -> None:
     put(catalog, ONE, "first")
     before = catalog.get("p", "d", "one")["etag"]
 
-    patched = catalog.patch(
+    apply_patch = catalog.patch(
         "p",
         "d",
         "one",
@@ -162,9 +162,9 @@ def test_a_patch_changes_what_may_be_changed() -> None:
         },
     )
 
-    assert (patched["description"], patched["labels"], patched["modelType"]) == ("said", {"a": "b"}, "ONNX")
-    assert patched["trainingRuns"][0]["vertexAiModelId"] == "t"
-    assert patched["etag"] != before
+    assert (apply_patch["description"], apply_patch["labels"], apply_patch["modelType"]) == ("said", {"a": "b"}, "ONNX")
+    assert apply_patch["trainingRuns"][0]["vertexAiModelId"] == "t"
+    assert apply_patch["etag"] != before
     assert "description" not in catalog.patch("p", "d", "one", {"description": None})
     for labels in ({"A": "b"}, {"a": "B"}, {"": "b"}, {"1a": "b"}, {"a": "x" * 64}):
         with pytest.raises(QueryError, match="label"):

@@ -183,7 +183,7 @@ def test_wrong_images_are_told_from_right_ones(world: MlWorld) -> None:
         "OPTIONS(object_metadata='SIMPLE', uris=['gs://bucket/broken/*'])"
     )
 
-    assert "no JPEG, PNG or BMP" in world.refusal("SELECT ML.DECODE_IMAGE(data) AS i FROM d.broken")[1]
+    assert "not a JPEG, PNG or BMP" in world.refusal("SELECT ML.DECODE_IMAGE(data) AS i FROM d.broken")[1]
     assert (
         "images of the model's dimensions [16, 24, 3]"
         in (

@@ -162,7 +162,7 @@ class Forgetful:
 def test_a_model_that_loses_rows_is_found_out() -> None:
     import pyarrow as pa
 
-    with pytest.raises(QueryError, match="gave 2 rows of output y for 3 rows of input"):
+    with pytest.raises(QueryError, match="returned 2 rows of output y for 3 rows of input"):
         Predictor(Forgetful(), "p:d.m").predict({"x": pa.array([1.0, 2.0, 3.0])})
 
 

@@ -9,9 +9,9 @@ from tests.waiting import LAST_LIMIT
 
 PROGRAM = """
 import sys
-from localcloud.bigquery.ml.runtimes.chatter import without_chatter
+from localcloud.bigquery.ml.runtimes.startup_logs import without_startup_logs
 
-with without_chatter():
+with without_startup_logs():
     from localcloud.bigquery.ml.runtimes import tensorflow, tensorflow_lite
 
     print("a line of somebody else", file=sys.stderr)

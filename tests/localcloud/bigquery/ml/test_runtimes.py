@@ -194,8 +194,8 @@ def test_what_onnx_runtime_1_12_does_not_know_is_refused(world: MlWorld, what: s
 @pytest.mark.parametrize(
     ("files", "path", "part"),
     [
-        ({"a.onnx": b"no model"}, "*", "is no ONNX model"),
-        ({"a.onnx": b""}, "*", "is no ONNX model"),
+        ({"a.onnx": b"no model"}, "*", "is not an ONNX model"),
+        ({"a.onnx": b""}, "*", "is not an ONNX model"),
         ({"readme.txt": b"text"}, "*", "No .onnx file was found"),
         ({"readme.txt": b"text"}, "readme.txt", "No .onnx file was found"),
         ({"a.onnx": b"1", "b.onnx": b"2"}, "*", "More than one model file"),
@@ -355,7 +355,7 @@ def test_a_broken_booster_is_refused_and_breaks_nothing(
         f"OPTIONS(MODEL_TYPE='XGBOOST', MODEL_PATH='gs://bucket/broken-{what}/*')"
     )
 
-    assert "no XGBoost model" in message
+    assert "not an XGBoost model" in message
     assert len(world.rows("SELECT n FROM d.iris")) == 150
 
 
@@ -380,7 +380,7 @@ def test_json_that_is_no_booster_is_refused(world: MlWorld) -> None:
 
     _, message = world.refusal("CREATE MODEL d.r OPTIONS(MODEL_TYPE='XGBOOST', MODEL_PATH='gs://bucket/other-json/*')")
 
-    assert "is no XGBoost model" in message
+    assert "is not an XGBoost model" in message
 
 
 # TensorFlow Lite
@@ -438,7 +438,7 @@ def test_bytes_that_are_no_lite_model_are_refused(world: MlWorld) -> None:
         "CREATE MODEL d.r OPTIONS(MODEL_TYPE='TENSORFLOW_LITE', MODEL_PATH='gs://bucket/no-lite/*')"
     )
 
-    assert message == "The file is no TensorFlow Lite model."
+    assert message == "The file is not a TensorFlow Lite model."
 
 
 def test_values_are_cast_to_what_the_model_wants(world: MlWorld) -> None:

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.calls import Span, common_tables, find_calls
+from localcloud.bigquery.ml.calls import Span, find_calls, find_common_tables
 from localcloud.bigquery.ml.object_tables import parse_object_table
 from localcloud.bigquery.ml.output_schema import parse_output_schema
-from localcloud.bigquery.ml.rewriting import REWRITTEN
+from localcloud.bigquery.ml.rewriting import REWRITTEN_FUNCTIONS
 from localcloud.bigquery.ml.statements import (
     AlterModel,
     CreateMode,
@@ -214,8 +214,8 @@ def test_broken_text_is_refused_and_breaks_nothing(whole: str, breaks: list[tupl
     readers = (
         parse,
         lambda sql: parse_object_table(sql, project="home", default_dataset=None),
-        lambda sql: list(find_calls(sql, REWRITTEN, Span(0, len(sql)))),
-        common_tables,
+        lambda sql: list(find_calls(sql, REWRITTEN_FUNCTIONS, Span(0, len(sql)))),
+        find_common_tables,
         parse_output_schema,
     )
 

@@ -21,3 +21,19 @@ def wait_until(probe: Callable[[], Found], limit: float = LAST_LIMIT) -> Found:
         pause.wait(between)
         between = min(between * 1.5, 0.25)
     return found
+
+
+def in_time(seconds: float, attempt: Callable[[], Found]) -> Found:
+    """Return the result of the first ``attempt`` that takes less than ``seconds``.
+
+    For behaviour within a window of real time, such as a lease: on a busy machine an attempt may miss the window, and
+    then it shows nothing.
+    """
+
+    def try_once() -> list[Found]:
+        begun = time.monotonic()
+        result = attempt()
+        return [result] if time.monotonic() - begun < seconds else []
+
+    [result] = wait_until(try_once)
+    return result

@@ -14,6 +14,7 @@ from tests.e2e.world import World, fresh, shifted
 
 SHIFT = 5
 SETTLE_SECONDS = float(SETTINGS["SETTLE_SECONDS"])
+LEASE_SECONDS = float(SETTINGS["LEASE_SECONDS"])
 NO_MORE_EVENTS = {"service": "eventarc", "receiver": "import_model", "do": {"drop": True}}
 
 

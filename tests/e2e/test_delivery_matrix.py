@@ -29,6 +29,7 @@ from tests.e2e.world import (
     shifted,
     together,
 )
+from tests.waiting import wait_until
 
 
 def drop_all(world: World, name: str) -> None:
@@ -103,17 +104,22 @@ def test_a_message_that_comes_after_the_jobs_end_is_told_again_under_the_same_id
 
 
 def test_a_message_that_takes_long_holds_up_no_other(world: World, shifter: str) -> None:
-    slow, others = fresh("slow"), [fresh("quick") for _ in range(6)]
     first_write = {"caller": "predict", "method": "storage.objects.insert", "nth": 1}
-    with world.faults({**first_write, "do": {"delay_seconds": 15}}):
-        ask(world, slow)
-        world.until(lambda: world.faults_met() == [1], ticking=False)
-        for name in others:
-            ask(world, name)
-        world.until(lambda: all(world.ids("prediction.succeeded", request_id=name) for name in others))
-        assert world.item("predict", "request", slow) is None
-        world.delivered()
-    for name in [slow, *others]:
+
+    def ask_others_while_one_waits() -> list[str]:
+        slow, others = fresh("slow"), [fresh("quick") for _ in range(6)]
+        with world.faults({**first_write, "do": {"delay_seconds": 15}}):
+            ask(world, slow)
+            world.until(lambda: world.faults_met() == [1], ticking=False)
+            for name in others:
+                ask(world, name)
+            world.until(lambda: all(world.ids("prediction.succeeded", request_id=name) for name in others))
+            still_waits = world.item("predict", "request", slow) is None
+            world.delivered()
+        return [slow, *others] if still_waits else []
+
+    # On a busy machine the others may take longer than the delay; then the attempt shows nothing.
+    for name in wait_until(ask_others_while_one_waits):
         done(world, "predict", name)
 
 

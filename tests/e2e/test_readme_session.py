@@ -13,7 +13,6 @@ from tests.readme import ROOT, blocks
 from tests.waiting import LAST_LIMIT
 
 TICK_SECONDS = 0.5
-TIMEOUT_SECONDS = 90
 
 
 def test_session_prints_what_the_readme_says(environment: Mapping[str, str]) -> None:
@@ -22,7 +21,7 @@ def test_session_prints_what_the_readme_says(environment: Mapping[str, str]) -> 
         [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as session:
         try:
-            for _ in range(int(TIMEOUT_SECONDS / TICK_SECONDS)):
+            for _ in range(int(LAST_LIMIT / TICK_SECONDS)):
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     output, errors = session.communicate(timeout=TICK_SECONDS)
                     break

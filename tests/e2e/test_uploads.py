@@ -8,7 +8,9 @@ from contextlib import AbstractContextManager
 
 import pytest
 
+from tests.e2e.deeds import SETTLE_SECONDS
 from tests.e2e.world import World, fresh
+from tests.waiting import in_time
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +74,15 @@ def test_a_drop_that_was_told_as_stuck_is_imported_when_it_is_whole(impatient: W
 
 
 def test_a_file_that_the_graph_does_not_name_and_that_comes_last_belongs_to_the_drop(world: World) -> None:
-    model = fresh("last")
-    path = world.drop(without(world, "fingerprint.pb"), model)
-    world.delivered()
-    world.tick()
-    world.drop({"fingerprint.pb": world.shifter(3)["fingerprint.pb"]}, model)
+    def drop_the_last_file_before_the_others_settle() -> tuple[str, str]:
+        model = fresh("last")
+        path = world.drop(without(world, "fingerprint.pb"), model)
+        world.delivered()
+        world.tick()
+        world.drop({"fingerprint.pb": world.shifter(3)["fingerprint.pb"]}, model)
+        return model, path
+
+    model, path = in_time(SETTLE_SECONDS, drop_the_last_file_before_the_others_settle)
     world.event("model.imported", path=path)
     world.delivered()
     world.quiet()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fuzz import profiles
+
 if TYPE_CHECKING:
     from google.cloud import bigquery, pubsub_v1, storage
 
@@ -22,10 +24,62 @@ LEADING_SUFFIXES = ("_EMULATOR_HOST", "_BUCKET", "_TOPIC", "_JOBS_URL", "_BATCH_
 LAST_MODULE = "test_recorded_exchanges.py"
 EXCHANGES_VARIABLE = "MODELDROP_EXCHANGES"
 
+# Files that share something costly run in one process: a cloud with the functions takes about 20 seconds of CPU time to
+# start, TensorFlow 5 to import. Every other file is a group of its own. Groups begin in this order, the longest first.
+GROUPS = {
+    "first chain": (
+        "e2e/test_between.py",
+        "e2e/test_delivery_matrix.py",
+        "e2e/test_load.py",
+    ),
+    "second chain": (
+        "e2e/test_faults.py",
+        "e2e/test_uploads.py",
+        "e2e/test_logs.py",
+        "e2e/test_dead_letters.py",
+        "e2e/test_crash_matrix.py",
+        "e2e/test_reconciliation.py",
+        "e2e/test_story.py",
+        "e2e/test_chaos.py",
+    ),
+    "whole cloud": (
+        "e2e/test_tutorials.py",
+        "e2e/test_notebook.py",
+        "e2e/test_readme_session.py",
+        "fuzz/test_functions.py",
+    ),
+    "tensorflow": (
+        "localcloud/bigquery/ml/test_restart.py",
+        "localcloud/bigquery/ml/test_tensorflow.py",
+        "localcloud/bigquery/ml/test_runtimes.py",
+        "localcloud/bigquery/ml/test_images.py",
+        "localcloud/bigquery/ml/test_jobs.py",
+        "localcloud/bigquery/test_dataframes.py",
+        "unit/shared/drops/formats/test_saved_model.py",
+    ),
+    "demo": ("e2e/test_demo.py",),
+}
+GROUP_OF = {file: group for group, files in GROUPS.items() for file in files}
+ORDER = [file for files in GROUPS.values() for file in files]
+TESTS = Path(__file__).parent
 
+profiles.load()
+
+
+@pytest.hookimpl(tryfirst=True)  # Before pytest-xdist reads the groups.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the contract check of what the whole session said last."""
-    items.sort(key=lambda item: item.path.name == LAST_MODULE)
+    """Name the group of each test, and put the tests that begin first in front and the check of all exchanges last."""
+    for item in items:
+        file = item.path.relative_to(TESTS).as_posix()
+        item.add_marker(pytest.mark.xdist_group(GROUP_OF.get(file, file)))
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    file = item.path.relative_to(TESTS).as_posix()
+    if item.path.name == LAST_MODULE:
+        return len(ORDER) + 1
+    return ORDER.index(file) if file in GROUP_OF else len(ORDER)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ from google.cloud import aiplatform_v1, bigquery, pubsub_v1, storage
 
 from localcloud.apis.contract import Contract
 from localcloud.apis.recorder import FILE_NAME, Exchange, read_exchanges
+from localcloud.cloud import LocalCloud
+from localcloud.config import CloudConfig
+from tests.conftest import variables
 from tests.waiting import LAST_LIMIT
 
 # What no API description has, by service or path: what is local only, and what Google describes elsewhere.
@@ -29,6 +33,16 @@ DESCRIBED_ELSEWHERE = {
     "/discovery/v1/apis": "the same, on its older path",
     "/batch/storage/v1": "several calls in one: https://cloud.google.com/storage/docs/batch",
 }
+
+
+@pytest.fixture(scope="session")
+def cloud(exchanges: Path) -> Iterator[LocalCloud]:
+    """A local cloud without the functions: what they said is recorded already."""
+    with variables({}):
+        cloud = LocalCloud(CloudConfig(record_to=exchanges / "contract", with_functions=False))
+        cloud.start()
+    yield cloud
+    cloud.stop()
 
 
 @pytest.fixture(scope="module")

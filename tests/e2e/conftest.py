@@ -98,6 +98,17 @@ def session_world(start_world: Callable[..., AbstractContextManager[World]]) -> 
         yield world
 
 
+@pytest.fixture(scope="session")
+def impatient(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
+    """A world that reports a drop as stuck after a second, and delivers events again soon. It has the model `seven`."""
+    settings = {"DROP_STUCK_SECONDS": "1", "SETTLE_SECONDS": "0.5"}
+    with start_world(
+        "impatient", settings=settings, minimum_backoff_seconds=0.05, maximum_backoff_seconds=0.1
+    ) as world:
+        world.import_shifter("seven", 7)
+        yield world
+
+
 @pytest.fixture
 def world(session_world: World) -> Iterator[World]:
     """The running world. A test finds it with every function up and nothing open, and leaves it so."""

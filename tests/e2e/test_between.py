@@ -287,8 +287,12 @@ def test_a_refusal_for_quota_that_was_none_leads_to_one_batch(world: World) -> N
 
 @pytest.fixture(scope="module")
 def cautious(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
-    """A world in which a drop is imported as a candidate first."""
-    with start_world("cautious-failures", settings={"SAFE_IMPORT": "1"}) as world:
+    """A world that imports a drop as a candidate first, and whose ledger keeps nothing that has ended.
+
+    It looks for drops again soon if it could not.
+    """
+    settings = {"SAFE_IMPORT": "1", "LEDGER_RETENTION_DAYS": "0.00001", "POLL_BUDGET_SECONDS": "4"}
+    with start_world("cautious", settings=settings) as world:
         yield world
 
 
@@ -316,14 +320,6 @@ def test_an_import_that_fails_half_way_leaves_no_candidate_and_lets_no_lower_ver
     assert [model for model in models if model.startswith(name)] == [name]
 
 
-@pytest.fixture(scope="module")
-def forgetful(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
-    """A world whose ledger keeps nothing that has ended, and that looks for drops again soon if it could not."""
-    settings = {"LEDGER_RETENTION_DAYS": "0.00001", "POLL_BUDGET_SECONDS": "4"}
-    with start_world("forgetful", settings=settings) as world:
-        yield world
-
-
 @pytest.mark.parametrize(
     "fault",
     [
@@ -333,9 +329,9 @@ def forgetful(start_world: Callable[..., AbstractContextManager[World]]) -> Iter
     ],
 )
 def test_drops_that_could_not_be_looked_for_are_looked_for_again_soon(
-    forgetful: World, fault: dict[str, object]
+    cautious: World, fault: dict[str, object]
 ) -> None:
-    world, name = forgetful, fresh("unseen")
+    world, name = cautious, fresh("unseen")
     with world.faults({"service": "eventarc", "receiver": "import_model", "do": {"drop": True}}):
         world.drop(world.shifter(SHIFT), name)
         world.delivered()
@@ -347,8 +343,8 @@ def test_drops_that_could_not_be_looked_for_are_looked_for_again_soon(
     world.quiet()
 
 
-def test_what_was_forgotten_while_the_answer_is_lost_does_not_stop_the_poller(forgetful: World) -> None:
-    world, name = forgetful, fresh("forgotten")
+def test_what_was_forgotten_while_the_answer_is_lost_does_not_stop_the_poller(cautious: World) -> None:
+    world, name = cautious, fresh("forgotten")
     world.drop(world.shifter(7), name, seed=2)
     world.event("model.imported", model=model_of(world, name))
     world.ask(name, name, name)

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-
-import pytest
 
 from tests.e2e.deeds import SHIFT, check_import, publish_batch
 from tests.e2e.world import World, fresh
 from tests.waiting import LAST_LIMIT
 
 OUTAGE = {"service": "storage", "method": "storage.objects.*", "do": {"status": 403}}
-
-
-@pytest.fixture(scope="module")
-def restless(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
-    """A world that delivers again soon."""
-    with start_world("restless", minimum_backoff_seconds=0.05, maximum_backoff_seconds=0.1) as world:
-        world.import_shifter("seven", 7)
-        yield world
 
 
 def dead_letters(world: World, *arguments: str) -> str:
@@ -31,8 +19,8 @@ def dead_letters(world: World, *arguments: str) -> str:
     return done.stdout
 
 
-def test_events_that_no_function_took_are_held_and_sent_again(restless: World) -> None:
-    world = restless
+def test_events_that_no_function_took_are_held_and_sent_again(impatient: World) -> None:
+    world = impatient
     name, request_id, batch = fresh("dead"), fresh("dead"), fresh("alive")
     attempts = world.cloud.declaration.retry.maximum_delivery_attempts
     with world.faults({**OUTAGE, "caller": "predict"}, {**OUTAGE, "caller": "import_model"}):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +19,8 @@ STORM = [
     {"caller": caller, "rate": 0.3, "seed": seed, "do": {"status": 503}}
     for seed, caller in enumerate([*EVENT_FUNCTIONS, "poll_jobs"])
 ]
-# The ledger cannot be written: the function raises, and what it raised is logged by whoever runs it.
+# The ledger cannot be written: the function raises, and what it raised is impatient by whoever runs it.
 NO_LEDGER = {"caller": "predict", "method": "storage.objects.insert", "times": 1, "do": {"status": 403}}
-
-
-@pytest.fixture(scope="module")
-def logged(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
-    with start_world("logged", minimum_backoff_seconds=0.05, maximum_backoff_seconds=0.5) as world:
-        world.import_shifter("seven", 7)
-        yield world
 
 
 def send_everything(world: World) -> tuple[str, str]:
@@ -58,8 +49,8 @@ def send_everything(world: World) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("faults", [[NO_LEDGER], pytest.param(STORM, marks=pytest.mark.matrix)], ids=["calm", "storm"])
-def test_logs_hold_keys_and_nothing_of_what_was_sent(logged: World, faults: list[dict[str, Any]]) -> None:
-    world = logged
+def test_logs_hold_keys_and_nothing_of_what_was_sent(impatient: World, faults: list[dict[str, Any]]) -> None:
+    world = impatient
     with world.faults(*faults):
         good, batch = send_everything(world)
         world.delivered()

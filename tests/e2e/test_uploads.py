@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 
 import pytest
 
 from tests.e2e.deeds import SETTLE_SECONDS
 from tests.e2e.world import World, fresh
 from tests.waiting import in_time
-
-
-@pytest.fixture(scope="module")
-def impatient(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
-    """A world in which a drop is reported as stuck after a second."""
-    with start_world("impatient", settings={"DROP_STUCK_SECONDS": "1", "SETTLE_SECONDS": "0.5"}) as world:
-        yield world
 
 
 def without(world: World, *names: str, **more: bytes) -> dict[str, bytes]:

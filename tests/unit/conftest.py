@@ -1,4 +1,4 @@
-"""Pure parts, each by itself. Properties are tried as hard as in tests/fuzz."""
+"""Pure parts, each by itself."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from google.cloud import storage
 from localcloud.base.clock import SystemClock
 from localcloud.base.http import HttpServer
 from localcloud.storage.service import Storage
-from tests.fuzz import profiles
-
-profiles.load()
 
 
 @pytest.fixture(scope="module")

@@ -71,6 +71,7 @@ def test_every_slot_of_every_title_is_filled() -> None:
     assert not [title for title in islice(endless_titles(7), 3000) if "{" in title.title or "  " in title.title]
 
 
+@pytest.mark.matrix  # The tutorials and the demo test the classifier as well.
 def test_the_classifier_has_the_signature_of_the_tutorial_and_is_good_but_not_perfect(trained: Path) -> None:
     evaluation = subprocess.run(
         [sys.executable, "-c", EVALUATE, str(trained)], capture_output=True, text=True, check=False, timeout=LAST_LIMIT

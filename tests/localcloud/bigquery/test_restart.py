@@ -157,8 +157,13 @@ def kill(home: Path, moment: int, sql: str, options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("job", "moment"),
-    [(APPENDING, BEFORE), (APPENDING, AFTER), (INTO_EMPTY, AFTER), (INSERTING, BEFORE), (INSERTING, AFTER)],
-    ids=["append, before", "append, after", "into an empty table, after", "INSERT, before", "INSERT, after"],
+    [
+        pytest.param(APPENDING, BEFORE, id="append, before"),
+        pytest.param(APPENDING, AFTER, id="append, after", marks=pytest.mark.matrix),
+        pytest.param(INTO_EMPTY, AFTER, id="into an empty table, after", marks=pytest.mark.matrix),
+        pytest.param(INSERTING, BEFORE, id="INSERT, before", marks=pytest.mark.matrix),
+        pytest.param(INSERTING, AFTER, id="INSERT, after"),
+    ],
 )
 def test_a_job_of_a_killed_process_is_done_or_does_not_exist_after_a_restart(
     start: Start, tmp_path: Path, job: tuple[str, dict[str, Any]], moment: int

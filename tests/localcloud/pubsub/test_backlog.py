@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.pubsub.backlog import Backlog, Delivery
@@ -89,7 +89,6 @@ class World:
         return ack_ids[number % len(ack_ids)] if ack_ids else None
 
 
-@settings(max_examples=200, deadline=None)
 @given(steps)
 def test_nothing_is_lost_or_out_twice_and_no_key_is_overtaken(steps):
     world = World()
@@ -126,7 +125,6 @@ def test_nothing_is_lost_or_out_twice_and_no_key_is_overtaken(steps):
     assert len(world.backlog) == 0
 
 
-@settings(max_examples=50, deadline=None)
 @given(steps)
 def test_the_next_change_is_never_later_than_what_can_be_taken(steps):
     world = World()

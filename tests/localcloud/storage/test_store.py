@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sortedcontainers import SortedDict
 
@@ -368,7 +368,6 @@ def expected_list(names: list[str], query: ListQuery) -> tuple[list[str], list[s
     return items, prefixes
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     names=NAMES,
     prefix=PIECES,

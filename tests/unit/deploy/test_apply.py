@@ -19,7 +19,7 @@ from deploy.declared import read
 from tests.waiting import LAST_LIMIT
 
 GCLOUD = """\
-#!{python}
+#!{python} -SE
 import json, pathlib, sys
 
 state_file = pathlib.Path(__file__).with_name("state.json")

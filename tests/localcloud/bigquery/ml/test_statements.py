@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.bigquery.base.errors import QueryError
@@ -204,7 +204,6 @@ PIECES = (
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from(WHOLE), st.lists(st.tuples(st.integers(0, 400), st.sampled_from(("", *PIECES)), st.integers(0, 9)))
 )

@@ -1,7 +1,0 @@
-"""Properties that must hold for whatever comes in."""
-
-from __future__ import annotations
-
-from tests.fuzz import profiles
-
-profiles.load()

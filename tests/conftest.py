@@ -1,4 +1,4 @@
-"""The world that tests stand in: a running local cloud, started once when a test first asks, and clients of it."""
+"""A running local cloud for tests, started when a test first uses it, and clients of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from localcloud.cloud import LocalCloud
     from tests.received_events import ReceivedEvents
 
-# What leads a client to Google, or to another local cloud than the test's own.
+# Variables that lead a client to Google, or to another local cloud than the test's own.
 LEADING_VARIABLES = ("GOOGLE_", "CLOUDSDK_", "GCLOUD_", "BIGQUERY", "VERTEX_", "LOCALCLOUD_", "GEMINI_", "GCE_")
 LEADING_SUFFIXES = ("_EMULATOR_HOST", "_BUCKET", "_TOPIC", "_JOBS_URL", "_BATCH_URL")
 LAST_MODULE = "test_recorded_exchanges.py"
@@ -84,7 +84,7 @@ def _place(item: pytest.Item) -> int:
 
 @contextlib.contextmanager
 def variables(environment: Mapping[str, str]) -> Iterator[None]:
-    """Set ``environment`` in place of every variable that leads a client anywhere."""
+    """Set ``environment`` in place of every variable that leads a client to a service."""
     before = dict(os.environ)
     for name in before:
         if name.startswith(LEADING_VARIABLES) or name.endswith(LEADING_SUFFIXES):
@@ -99,7 +99,7 @@ def variables(environment: Mapping[str, str]) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def scrubbed_environment(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No test sees the person's own Google settings; one that uses the cloud sees the cloud's."""
+    """Hide the developer's own Google settings from tests; a test that uses the cloud sees the cloud's."""
     uses_cloud = "cloud" in request.fixturenames
     with variables(request.getfixturevalue("environment") if uses_cloud else {}):
         yield
@@ -107,9 +107,9 @@ def scrubbed_environment(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def exchanges(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that everything said to and by the session's cloud is recorded in.
+    """The folder with the recorded exchanges of the session's clouds.
 
-    `make test` runs several sessions side by side and names one folder for all, so that what each said is checked at last.
+    `make test` runs several processes and names one folder for all, so that a last step checks the exchanges of all.
     """
     together = os.environ.get(EXCHANGES_VARIABLE)
     if together is None:
@@ -179,13 +179,13 @@ def subscriber(environment: dict[str, str]) -> Iterator[pubsub_v1.SubscriberClie
 
 @pytest.fixture(scope="session")
 def model_bucket(storage_client: storage.Client, environment: dict[str, str]) -> storage.Bucket:
-    """Where model drops arrive."""
+    """The bucket for model drops."""
     return storage_client.bucket(environment["MODEL_BUCKET"])
 
 
 @pytest.fixture(scope="session")
 def state_bucket(storage_client: storage.Client, environment: dict[str, str]) -> storage.Bucket:
-    """Where the ledger is."""
+    """The bucket with the ledger."""
     return storage_client.bucket(environment["STATE_BUCKET"])
 
 
@@ -196,7 +196,7 @@ def output_bucket(storage_client: storage.Client, environment: dict[str, str]) -
 
 @pytest.fixture(scope="session")
 def received_events(subscriber: pubsub_v1.SubscriberClient, project: str) -> Iterator[ReceivedEvents]:
-    """Every completion event of the session, from the subscription that holds them."""
+    """The completion events of the session, from the subscription that holds them."""
     from tests.received_events import ReceivedEvents
 
     events = ReceivedEvents(subscriber, f"projects/{project}/subscriptions/modeldrop-events-log")

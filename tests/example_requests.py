@@ -120,7 +120,7 @@ def watch_item(key: str = "a" * 32, **changes: Any) -> Item:
 
 
 def services_at(now: datetime = NOW, **settings: Any) -> Services:
-    """Return services that stand at one moment and call nobody as long as no client is asked for."""
+    """Return services whose clock is stopped; they make no call until a client is used."""
     return Services(replace(SETTINGS, **settings), clock=lambda: now)
 
 

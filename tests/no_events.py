@@ -1,4 +1,4 @@
-"""Requests that may come to the URL of a function that takes events, and are none."""
+"""Requests to the URL of a function that takes events which are not CloudEvents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BATCH = {"Content-Type": "application/cloudevents-batch+json"}
 
 
 class PostedRequest(NamedTuple):
-    """What somebody posts to a function."""
+    """A request that is posted to a function."""
 
     headers: dict[str, str]
     body: bytes
@@ -35,7 +35,7 @@ def structured(**fields: Any) -> bytes:
 
 
 def no_events(text: str) -> dict[str, PostedRequest]:
-    """Return requests that are no events by what is wrong with them; each of them holds ``text``."""
+    """Return requests that are not CloudEvents, by what is wrong with them. Each holds ``text``."""
     said = json.dumps(text).encode()
     data = {"message": {"data": text}}
     return {

@@ -27,7 +27,7 @@ def blocks(language: str, heading: str) -> list[str]:
 
 
 def _section(heading: str) -> str:
-    """Return what stands under ``heading``, down to the next heading of any level."""
+    """Return the text below ``heading``, down to the next heading of any level."""
     found = re.search(
         rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", _without_code(README.read_text()), re.MULTILINE | re.DOTALL
     )
@@ -36,5 +36,5 @@ def _section(heading: str) -> str:
 
 
 def _without_code(text: str) -> str:
-    """Return ``text`` with every ``#`` inside code blanked, which is no heading."""
+    """Return ``text`` with every ``#`` inside code blanked, since it is not a heading."""
     return re.sub(r"^```.*?^```$", lambda code: code[0].replace("#", " "), text, flags=re.MULTILINE | re.DOTALL)

@@ -1,4 +1,4 @@
-"""Collects the completion events, as any subscriber of the events topic would get them."""
+"""Collects the completion events as a subscriber of the events topic."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ReceivedEvent:
 
 
 class ReceivedEvents:
-    """Reads a subscription in the background and keeps what comes."""
+    """Reads a subscription in the background and keeps its events."""
 
     def __init__(self, subscriber: pubsub_v1.SubscriberClient, subscription: str) -> None:
         self._arrived = threading.Condition()
@@ -50,7 +50,7 @@ class ReceivedEvents:
             deadline = time.monotonic() + timeout
             while not (found := self._chosen(type, fields)):
                 left = deadline - time.monotonic()
-                assert left > 0, f"no event {type} {fields} came in {timeout} s; there are {self._tell()}"
+                assert left > 0, f"no event {type} {fields} came in {timeout} s; there are {self._latest()}"
                 self._arrived.wait(left)
             return found[0]
 
@@ -67,7 +67,7 @@ class ReceivedEvents:
     def _chosen(self, event_type: str | None, fields: Mapping[str, Any]) -> list[ReceivedEvent]:
         return [event for event in self._events if event.fits(event_type=event_type, fields=fields)]
 
-    def _tell(self) -> list[tuple[str, Any]]:
+    def _latest(self) -> list[tuple[str, Any]]:
         return [(event.type, event.data.get("key")) for event in self._events[-20:]]
 
     def _keep(self, message: Any) -> None:

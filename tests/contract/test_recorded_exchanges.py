@@ -1,7 +1,7 @@
-"""Everything that was said in this session between clients and the local cloud, held against Google's API descriptions.
+"""Every exchange between clients and the local cloud in this session, checked against Google's API descriptions.
 
-This module runs last (tests/conftest.py). Its first test says at least the commonest things, so that the check has
-something to look at when it runs alone.
+This module runs last (tests/conftest.py). Its first test makes the commonest calls, so that the check has exchanges
+when it runs alone.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def test_the_commonest_calls_are_answered(
         requests.get(f"{http}/v1/{path}", timeout=LAST_LIMIT).raise_for_status()
 
 
-def test_the_functions_only_ask_what_google_allows(said: list[Exchange]) -> None:
+def test_the_functions_send_only_requests_that_google_allows(said: list[Exchange]) -> None:
     contract = Contract()
     breaches = Counter(
         f"{exchange.caller}: {exchange.method}: {breach}"
@@ -106,7 +106,7 @@ def test_the_functions_only_ask_what_google_allows(said: list[Exchange]) -> None
     assert not breaches
 
 
-def test_the_local_cloud_only_answers_what_google_answers(said: list[Exchange]) -> None:
+def test_the_local_cloud_sends_only_answers_that_google_describes(said: list[Exchange]) -> None:
     contract = Contract()
     breaches = Counter(
         f"{exchange.method or exchange.path}: {breach}"

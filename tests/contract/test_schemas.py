@@ -113,7 +113,7 @@ def _undescribed(body: Any, path: str = "") -> Iterator[str]:
         for index, each in enumerate(body):
             yield from _undescribed(each, f"{path}[{index}]")
     if isinstance(body, dict):
-        # What stands in a condition names a property that is described elsewhere.
+        # A condition names properties that are described elsewhere.
         for name, each in {} if path.endswith((".if", ".then", ".else")) else body.get("properties", {}).items():
             if not each.get("description"):
                 yield f"{path}.{name}"

@@ -147,7 +147,7 @@ def test_an_import_without_aliases_says_nothing_of_the_registry() -> None:
     assert strings(parse(str(drops_sql.alter_model(MODEL, manifest, NOW))))[-1] == "genres"
 
 
-def test_what_a_manifest_says_stands_in_the_statement_as_it_was_said() -> None:
+def test_values_of_a_manifest_are_in_the_statement_unchanged() -> None:
     tree = parse(str(drops_sql.alter_model(MODEL, FULL_MANIFEST, NOW)))
     assert strings(tree) == [
         FULL_MANIFEST.description,
@@ -260,7 +260,7 @@ def _with_condition(condition: str) -> str:
 def _frame(tree: Any, sql: str, start: int, end: int) -> list[tuple[str, str, str]]:
     """Return what a parse tree says of everything around the bytes from ``start`` to ``end``, which are in brackets.
 
-    Each node is told as its kind and the text before and after these bytes. Fails if a node lies across their border.
+    Each node is returned as its kind and the text before and after these bytes. Fails if a node crosses their border.
     """
     text, told = sql.encode(), []
     for node in nodes(tree):
@@ -270,7 +270,7 @@ def _frame(tree: Any, sql: str, start: int, end: int) -> list[tuple[str, str, st
         if first <= start - 2 and end + 2 <= last:
             told.append((kind(node), text[first:start].decode(), text[end:last].decode()))
         else:
-            assert last <= start or first >= end, f"{kind(node)} lies across the border: {text[first:last]!r}"
+            assert last <= start or first >= end, f"{kind(node)} crosses the border: {text[first:last]!r}"
             told.append((kind(node), text[first:last].decode(), ""))
     return told
 
@@ -283,7 +283,7 @@ def _is_bracketed(told: tuple[str, str, str]) -> bool:
 def _is_framed(build: Callable[[str], str], within: str, mark: str, *, as_query: bool = True) -> bool:
     """Return whether the statement with ``within`` in it can be parsed; fail if it is another one than with ``mark``.
 
-    With ``as_query``, what stands between the brackets must be a query again; otherwise it may be any expression.
+    With ``as_query``, the text between the brackets must be a query again; otherwise it may be any expression.
     """
     before, after = build(mark).split(mark)
     sql = build(within)

@@ -1,4 +1,4 @@
-"""A local cloud of their own for the tests of the whole chain: they kill functions and break services."""
+"""Local clouds for the tests of the whole chain, which kill functions and break services."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.waiting import wait_until
 if TYPE_CHECKING:
     from tests.e2e.world import World
 
-# The file that says that all SavedModels are there.
+# This file exists once all SavedModels do.
 MADE = "made"
 
-# Nothing happens but what a test does: the poller is called by hand. What is waited for is short.
+# The poller runs only when a test calls it, and all waits are short.
 SETTINGS = {
     "SETTLE_SECONDS": "2",
     "LEASE_SECONDS": "3",
@@ -83,7 +83,7 @@ def start_world(
             cloud.start()
         with ExitStack() as undo:
             undo.callback(cloud.stop)
-            # They are made while the cloud starts.
+            # Another process makes them while the cloud starts.
             saved_models: Path = request.getfixturevalue("saved_models")
             world = World(cloud, saved_models / "shifter")
             undo.callback(world.close)

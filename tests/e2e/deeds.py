@@ -1,4 +1,4 @@
-"""What can be interrupted: each deed makes one function make its calls, and says what must have come of it."""
+"""Actions that can be interrupted. Each deed makes one function do its calls and checks the outcome."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ NO_MORE_EVENTS = {"service": "eventarc", "receiver": "import_model", "do": {"dro
 
 @dataclass(frozen=True)
 class Deed:
-    """One thing that somebody does once, and how to see that it was done once."""
+    """One action, and the check that it took effect exactly once."""
 
     function: str
     """The function that works because of it."""
     prepare: Callable[[World, str], None]
-    """Bring the world to just before it, under a fresh name."""
+    """Bring the world to the moment before the action, under a fresh name."""
     do: Callable[[World, str], None]
     check: Callable[[World, str], None]
-    """Assert that exactly what was asked for is there."""
+    """Assert that the request took effect exactly once."""
     by_event: bool = True
-    """Whether an event makes the function work; otherwise somebody calls it and may call again."""
+    """Whether an event triggers the function; otherwise a caller triggers it and may call again."""
     lost: Callable[[World, str], bool] = lambda world, name: False
-    """Whether nothing can be known of it: the function had written nothing when it ended, and is not asked again."""
+    """Whether the deed left no trace: the function wrote nothing before it ended, and is not triggered again."""
 
 
 def nothing(world: World, name: str) -> None:
@@ -40,7 +40,7 @@ def nothing(world: World, name: str) -> None:
 
 
 def wait_for_its_job(world: World, kind: str, name: str) -> None:
-    """Wait until the one BigQuery job of a request that was sent has ended, which nobody is to notice."""
+    """Wait until the only BigQuery job of a request has ended, without calling the poller."""
     world.delivered()
     item = world.item(kind, "request", name)
     assert item is not None
@@ -84,7 +84,7 @@ def settled(world: World, name: str) -> None:
 
 
 def importing(world: World, name: str) -> None:
-    """Bring a drop to where its CREATE MODEL has ended and nobody has noticed."""
+    """Bring a drop to where its CREATE MODEL has ended, before the poller sees it."""
     upload_all_but_one(world, name, counted=True)
     upload_the_last(world, name)
     world.delivered()
@@ -115,13 +115,13 @@ def check_described(world: World, name: str) -> None:
 
 
 def jobs_of_import(world: World, name: str) -> list[QueryJob]:
-    """Return all jobs that made a model or its candidate."""
+    """Return all jobs that created a model or its candidate."""
     jobs = [job for job in world.all_jobs() if isinstance(job, QueryJob) and f".{name}" in job.query]
     return [job for job in jobs if job.query.startswith("CREATE OR REPLACE MODEL")]
 
 
 def candidate_made(world: World, name: str) -> None:
-    """Bring a drop to where its candidate is made and nobody has noticed."""
+    """Bring a drop to where its candidate is created, before the poller sees it."""
     upload_all_but_one(world, name, counted=True)
     upload_the_last(world, name)
     world.delivered()
@@ -129,7 +129,7 @@ def candidate_made(world: World, name: str) -> None:
 
 
 def promoted(world: World, name: str) -> None:
-    """Bring a drop to where its candidate was good, and the model itself is made."""
+    """Bring a drop to where its candidate is valid and the model itself is created."""
     candidate_made(world, name)
     world.until(lambda: len(jobs_of_import(world, name)) == 2)
     world.until(lambda: all(job.state == "DONE" for job in jobs_of_import(world, name)), ticking=False)
@@ -143,7 +143,7 @@ def check_safe_import(world: World, name: str) -> None:
 
 
 def unseen(world: World, name: str) -> None:
-    """Bring a drop to where it lies in the bucket settled, and no event of it ever came."""
+    """Bring a drop to where it is settled in the bucket and all its events are lost."""
     with world.faults(NO_MORE_EVENTS):
         world.drop(world.shifter(SHIFT), name)
         world.delivered()
@@ -159,7 +159,7 @@ def ask(world: World, name: str) -> None:
 
 
 def asked_and_done(world: World, name: str) -> None:
-    """Bring a prediction to where its job has ended and nobody has noticed."""
+    """Bring a prediction to where its job has ended, before the poller sees it."""
     ask(world, name)
     wait_for_its_job(world, "predict", name)
 
@@ -169,7 +169,7 @@ def ask_to_merge(world: World, name: str) -> None:
 
 
 def merge_prepared(world: World, name: str) -> None:
-    """Bring a merge to where its table is made and nobody has noticed."""
+    """Bring a merge to where its table is created, before the poller sees it."""
     ask_to_merge(world, name)
     wait_for_its_job(world, "predict", name)
 
@@ -212,13 +212,13 @@ def post_requests(world: World, name: str) -> None:
 
 
 def with_requests(world: World, name: str) -> None:
-    """Bring a batch to where the table of its requests is made and nobody has noticed."""
+    """Bring a batch to where the table of its requests is created, before the poller sees it."""
     publish_batch(world, name)
     wait_for_its_job(world, "batch", name)
 
 
 def answered(world: World, name: str) -> None:
-    """Bring a batch to where all is answered and nobody has noticed."""
+    """Bring a batch to where its Vertex AI job has succeeded, before the poller sees it."""
     with_requests(world, name)
     item = world.item("batch", "request", name)
     assert item is not None

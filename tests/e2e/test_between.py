@@ -1,4 +1,4 @@
-"""Something comes between two calls of a function: nothing is lost by it, and nothing is decided twice."""
+"""Something happens between two calls of a function: nothing is lost, and no outcome changes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.e2e.world import (
 )
 from tests.waiting import in_time, wait_until
 
-TOLD_AND_KILLED = {
+KILLED_AFTER_PUBLISHING = {
     "method": "pubsub.projects.topics.publish",
     "nth": 1,
     "when": "after",
@@ -40,14 +40,14 @@ def model_of(world: World, name: str) -> str:
     return f"{world.project}.{world.dataset}.{name}"
 
 
-def test_an_end_that_was_told_before_a_crash_is_not_decided_anew(world: World) -> None:
-    name = fresh("told")
+def test_an_outcome_published_before_a_crash_does_not_change(world: World) -> None:
+    name = fresh("published")
     importing(world, name)
-    with world.faults({"caller": "poll_jobs", **TOLD_AND_KILLED}):
+    with world.faults({"caller": "poll_jobs", **KILLED_AFTER_PUBLISHING}):
         world.tick()
         assert world.faults_met() == [1]
     world.ready()
-    # Now the files are no longer the ones that were imported.
+    # The drop no longer has the files that were imported.
     world.drop({"assets/shift.txt": b"shift\t41\n"}, name)
     world.until(lambda: world.shift_of(name) == 41)
     world.quiet()
@@ -55,10 +55,10 @@ def test_an_end_that_was_told_before_a_crash_is_not_decided_anew(world: World) -
     assert len(world.ids("model.imported", model=model_of(world, name))) == 2
 
 
-def test_a_refusal_that_was_told_before_a_crash_stands_even_if_the_model_comes(world: World) -> None:
+def test_a_rejection_published_before_a_crash_holds_even_if_the_model_appears(world: World) -> None:
     name = fresh("refused")
     with world.faults(
-        {"caller": "predict", **TOLD_AND_KILLED},
+        {"caller": "predict", **KILLED_AFTER_PUBLISHING},
         {"service": "eventarc", "receiver": "predict", "nth": [*range(2, 50)], "do": {"drop": True}},
     ):
         world.ask(name, name, name)
@@ -73,7 +73,7 @@ def test_a_refusal_that_was_told_before_a_crash_stands_even_if_the_model_comes(w
     assert world.rows(f"{world.dataset}.{name}") == []
 
 
-def test_a_drop_that_is_overwritten_while_its_watch_is_put_away_is_imported_again(world: World) -> None:
+def test_a_drop_overwritten_while_its_watch_ends_is_imported_again(world: World) -> None:
     name = fresh("put_away")
     settled(world, name)
     with world.faults(LATE_REMOVAL):
@@ -89,7 +89,7 @@ def test_a_drop_that_is_overwritten_while_its_watch_is_put_away_is_imported_agai
     world.quiet()
 
 
-def test_a_failed_request_that_is_sent_again_while_it_is_put_away_is_done(world: World, shifter: str) -> None:
+def test_a_failed_request_sent_again_while_its_index_object_is_deleted_is_done(world: World, shifter: str) -> None:
     name = fresh("sent_again")
     fails = {"method": "bigquery.jobs.run", "times": 1, "do": {"status": 400, "reason": "invalidQuery"}}
     with world.faults(fails, LATE_REMOVAL):
@@ -107,10 +107,10 @@ def test_a_failed_request_that_is_sent_again_while_it_is_put_away_is_done(world:
     assert len(world.rows(f"{world.dataset}.{name}")) == 10
 
 
-def test_a_failed_request_that_is_sent_again_while_its_end_is_told_is_done(world: World, shifter: str) -> None:
+def test_a_failed_request_sent_again_while_its_event_is_published_is_done(world: World, shifter: str) -> None:
     name = fresh("sent_again")
     fails = {"method": "bigquery.jobs.run", "times": 1, "do": {"status": 400, "reason": "invalidQuery"}}
-    # The poller has told it, and has still to write that it was told.
+    # The poller has published the event and has not stored yet that it did.
     slow = {"caller": "poll_jobs", "method": "storage.objects.insert", "nth": 3, "do": {"delay_seconds": 2}}
     with world.faults(fails, slow):
         ask(world, name)
@@ -127,7 +127,7 @@ def test_a_failed_request_that_is_sent_again_while_its_end_is_told_is_done(world
     assert len(world.rows(f"{world.dataset}.{name}")) == 10
 
 
-def test_the_index_object_of_work_that_may_just_begin_again_is_left_for_a_lease(world: World, shifter: str) -> None:
+def test_a_new_index_object_of_ended_work_is_kept_for_a_lease(world: World, shifter: str) -> None:
     name = fresh("index")
     ask(world, name)
     world.quiet()
@@ -145,7 +145,7 @@ def test_the_index_object_of_work_that_may_just_begin_again_is_left_for_a_lease(
     world.quiet()
 
 
-def test_open_work_that_has_lost_its_index_object_is_found(world: World, shifter: str) -> None:
+def test_open_work_without_its_index_object_is_found(world: World, shifter: str) -> None:
     name = fresh("index")
     ask(world, name)
     world.delivered()
@@ -159,13 +159,13 @@ def test_open_work_that_has_lost_its_index_object_is_found(world: World, shifter
         world.reconcile()
         return bool(world.events.all(request_id=name))
 
-    # What was written less than a lease ago is left alone.
+    # The poller leaves alone items that were written less than a lease ago.
     world.until(is_found)
     world.quiet()
     check_prediction(world, name)
 
 
-def test_a_prediction_waits_for_a_target_that_the_manifest_names_last(world: World) -> None:
+def test_a_prediction_waits_for_a_target_named_by_a_manifest_that_comes_last(world: World) -> None:
     name, target, request_id = fresh("path"), fresh("target"), fresh("asked")
     upload_all_but_one(world, name, counted=False)
     world.drop({"modeldrop.yaml": f"target: {world.dataset}.{target}\n".encode()}, name)
@@ -176,7 +176,7 @@ def test_a_prediction_waits_for_a_target_that_the_manifest_names_last(world: Wor
     assert len(world.rows(f"{world.dataset}.{request_id}")) == 10
 
 
-def test_a_prediction_waits_for_a_target_that_nobody_has_noticed_yet(world: World) -> None:
+def test_a_prediction_waits_for_a_target_whose_drop_is_not_watched_yet(world: World) -> None:
     name, target, request_id = fresh("path"), fresh("target"), fresh("asked")
     files = {**world.shifter(SHIFT), "modeldrop.yaml": f"files: 5\ntarget: {world.dataset}.{target}\n".encode()}
     with world.faults({"service": "eventarc", "receiver": "import_model", "do": {"drop": True}}):
@@ -192,9 +192,7 @@ def test_a_prediction_waits_for_a_target_that_nobody_has_noticed_yet(world: Worl
     assert len(world.rows(f"{world.dataset}.{request_id}")) == 10
 
 
-def test_a_prediction_whose_input_is_gone_when_a_crash_is_mended_is_told_as_it_ended(
-    world: World, shifter: str
-) -> None:
+def test_a_prediction_whose_input_is_deleted_after_a_crash_is_reported_as_it_ended(world: World, shifter: str) -> None:
     name = fresh("gone")
     world.bigquery.query(f"CREATE TABLE {world.dataset}.{name}_input AS SELECT 1.0 AS x").result()
     with world.faults(
@@ -213,7 +211,7 @@ def test_a_prediction_whose_input_is_gone_when_a_crash_is_mended_is_told_as_it_e
     assert len(world.rows(f"{world.dataset}.{name}")) == 1
 
 
-def test_a_prediction_tells_the_version_that_made_its_rows(world: World) -> None:
+def test_a_prediction_event_names_the_version_that_made_its_rows(world: World) -> None:
     name, first, second = fresh("versions"), fresh("by_1"), fresh("by_2")
     world.drop(world.shifter(1), name, "1")
     world.event("model.imported", model=model_of(world, name))
@@ -224,17 +222,17 @@ def test_a_prediction_tells_the_version_that_made_its_rows(world: World) -> None
     world.delivered()
     world.until(lambda: len(world.imports_of(name)) == 2)
     world.until(lambda: world.shift_of(name) == 2, ticking=False)
-    # Nobody has noticed yet that its import has ended.
+    # The poller has not seen yet that its import has ended.
     world.ask(name, second, second)
     world.delivered()
-    told = [world.event("prediction.succeeded", request_id=each).data["model_version"] for each in (first, second)]
+    versions = [world.event("prediction.succeeded", request_id=each).data["model_version"] for each in (first, second)]
     world.quiet()
 
     assert [shifted(world.rows(f"{world.dataset}.{each}")) for each in (first, second)] == [{1}, {2}]
-    assert told == ["1", "2"]
+    assert versions == ["1", "2"]
 
 
-def test_a_prediction_tells_the_version_that_came_before_its_job(world: World) -> None:
+def test_a_prediction_event_names_the_version_imported_just_before_its_job(world: World) -> None:
     def import_before_the_job_begins() -> str:
         name, request_id = fresh("versions"), fresh("asked")
         world.drop(world.shifter(1), name, "1")
@@ -260,7 +258,7 @@ def test_a_prediction_tells_the_version_that_came_before_its_job(world: World) -
     assert succeeded.data["model_version"] == "2"
 
 
-def test_a_prediction_waits_for_what_replaces_a_drop_that_failed(world: World) -> None:
+def test_a_prediction_waits_for_the_replacement_of_a_failed_drop(world: World) -> None:
     name, request_id = fresh("mended"), fresh("mended")
     world.drop({**world.shifter(SHIFT), "modeldrop.yaml": b"files: 5\nlabels: 7\n"}, name)
     world.event("model.import_failed", model=model_of(world, name))
@@ -274,7 +272,7 @@ def test_a_prediction_waits_for_what_replaces_a_drop_that_failed(world: World) -
     assert len(world.rows(f"{world.dataset}.{request_id}")) == 10
 
 
-def test_a_refusal_for_quota_that_was_none_leads_to_one_batch(world: World) -> None:
+def test_a_quota_error_after_the_batch_was_created_leads_to_one_batch(world: World) -> None:
     name = fresh("quota")
     create = "aiplatform.projects.locations.batchPredictionJobs.create"
     with world.faults({"method": create, "nth": 1, "when": "after", "do": {"status": 429}}):
@@ -301,9 +299,9 @@ def drop_described(world: World, name: str, version: str, shift: int) -> None:
     world.drop(files, name, version)
 
 
-@pytest.mark.parametrize(("step", "nth", "stands"), [("candidate", 1, 3), ("create", 2, 3), ("describe", 3, 9)])
-def test_an_import_that_fails_half_way_leaves_no_candidate_and_lets_no_lower_version_in(
-    cautious: World, step: str, nth: int, stands: int
+@pytest.mark.parametrize(("step", "nth", "remaining"), [("candidate", 1, 3), ("create", 2, 3), ("describe", 3, 9)])
+def test_an_import_that_fails_half_way_leaves_no_candidate_and_no_lower_version(
+    cautious: World, step: str, nth: int, remaining: int
 ) -> None:
     world, name = cautious, fresh("half_way")
     with world.faults({"method": "bigquery.jobs.run", "nth": nth, "do": {"status": 403, "reason": "accessDenied"}}):
@@ -314,8 +312,8 @@ def test_an_import_that_fails_half_way_leaves_no_candidate_and_lets_no_lower_ver
     world.quiet()
 
     assert failed.data["error"]["code"] == "accessDenied"
-    # Version 3 came after: it may stand only if version 9 does not.
-    assert world.shift_of(name) == stands
+    # Version 3 came later: it replaces version 9 only if that was not created.
+    assert world.shift_of(name) == remaining
     models = [model.model_id for model in world.bigquery.list_models(world.dataset)]
     assert [model for model in models if model.startswith(name)] == [name]
 
@@ -328,9 +326,7 @@ def test_an_import_that_fails_half_way_leaves_no_candidate_and_lets_no_lower_ver
         {"method": "storage.objects.list", "nth": 2, "do": {"kill": True}},
     ],
 )
-def test_drops_that_could_not_be_looked_for_are_looked_for_again_soon(
-    cautious: World, fault: dict[str, object]
-) -> None:
+def test_a_failed_search_for_drops_is_repeated_soon(cautious: World, fault: dict[str, object]) -> None:
     world, name = cautious, fresh("unseen")
     with world.faults({"service": "eventarc", "receiver": "import_model", "do": {"drop": True}}):
         world.drop(world.shifter(SHIFT), name)
@@ -343,7 +339,7 @@ def test_drops_that_could_not_be_looked_for_are_looked_for_again_soon(
     world.quiet()
 
 
-def test_what_was_forgotten_while_the_answer_is_lost_does_not_stop_the_poller(cautious: World) -> None:
+def test_a_deletion_whose_answer_is_lost_does_not_stop_the_poller(cautious: World) -> None:
     world, name = cautious, fresh("forgotten")
     world.drop(world.shifter(7), name, seed=2)
     world.event("model.imported", model=model_of(world, name))

@@ -1,6 +1,6 @@
-"""Everything goes wrong at once, by chance: functions are killed, calls fail, events come twice, late and in any order.
+"""Random faults of every kind at once: functions are killed, calls fail, events come twice, late and in any order.
 
-What happened under one seed happens under it again, as far as processes keep their order.
+A seed repeats its faults as far as the processes run in the same order.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ DEEDS = (
 
 
 def everything_goes_wrong(chance: random.Random) -> Iterator[dict[str, Any]]:
-    """Yield rules by ``chance``. Messages are not lost for good: nobody could know of them. Files are."""
+    """Yield random rules. Events of files are lost for good; those of messages are not, since nothing else records them."""
     for function in FUNCTIONS:
         for when in ("before", "after"):
             nth = chance.sample(range(1, 80), 4)
@@ -97,7 +97,7 @@ def everything_goes_wrong(chance: random.Random) -> Iterator[dict[str, Any]]:
 @pytest.mark.matrix
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("seed", "rounds"), [(1, 1), *[(seed, 2) for seed in range(1, 11)]])
-def test_whatever_goes_wrong_all_is_done_once(world: World, shifter: str, seed: int, rounds: int) -> None:
+def test_everything_is_done_once_whatever_fails(world: World, shifter: str, seed: int, rounds: int) -> None:
     chance = random.Random(seed)
     todo = [(do, check, fresh("chaos")) for do, check in DEEDS * rounds]
     chance.shuffle(todo)

@@ -1,4 +1,4 @@
-"""A function is killed at its n-th call, before it takes effect or after it unanswered: the outcome is as if it had not been.
+"""A function is killed at its n-th call, before the call takes effect or after it: the outcome is the same as without.
 
 n runs over all calls that the function makes, found by counting. `make test` has the sharpest of these points, `make test-all`
 all of them.
@@ -27,7 +27,7 @@ WRITE = "storage.objects.insert"
 REMOVE = "storage.objects.delete"
 
 # Where a kill hurts most: what was just done is not written down, or what was just written down is not done.
-# The first job that is inserted for a query of somebody's is its dry run.
+# The first job for a user's query is its dry run.
 SHARPEST = (
     ("watching a drop", WRITE, 1, "after"),
     ("importing a counted drop", INSERT_JOB, 1, "after"),
@@ -99,7 +99,7 @@ def test_a_kill_at_the_sharpest_points_changes_nothing(
     world.reconcile()
     world.quiet()
     if method == WRITE and deed_name == "predicting":
-        # The index object was written and nothing else: nobody can know what was asked for.
+        # Only the index object was written, which does not hold the request.
         assert DEEDS[deed_name].lost(world, name)
         assert world.rows(f"{world.dataset}.{name}") == []
     else:

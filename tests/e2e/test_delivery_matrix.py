@@ -1,4 +1,4 @@
-"""Events come twice, late, in another order; answers get lost; requests meet: the outcome is as if none of it had been."""
+"""Events come twice, late or in another order, answers are lost, requests meet: the outcome is the same."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_an_event_that_comes_after_the_import_has_ended_changes_nothing(world: W
 
 
 @pytest.mark.parametrize("function", ["predict", "submit_batch_message"])
-def test_a_message_that_comes_after_the_jobs_end_is_told_again_under_the_same_id(
+def test_a_message_that_comes_after_the_job_ended_repeats_the_event_with_its_id(
     world: World, shifter: str, function: str
 ) -> None:
     name = fresh("again")
@@ -198,9 +198,7 @@ def test_the_same_request_id_with_another_payload_is_rejected_and_the_first_unaf
     "versions",
     [("10", "9"), *[pytest.param(each, marks=pytest.mark.matrix) for each in (("1", "2"), ("b", "a"), ("7", "z"))]],
 )
-def test_of_versions_that_come_at_once_the_higher_one_stands_in_the_end(
-    world: World, versions: tuple[str, str]
-) -> None:
+def test_of_two_versions_at_once_the_higher_one_remains(world: World, versions: tuple[str, str]) -> None:
     name = fresh("versions")
     model = f"{world.project}.{world.dataset}.{name}"
     higher = {"1": "2", "10": "10", "b": "b", "7": "7"}[versions[0]]
@@ -327,7 +325,7 @@ def test_a_call_whose_answer_is_lost_takes_effect_once(
     done(world, function, name)
 
 
-def test_a_claim_whose_answer_is_lost_is_known_as_the_calls_own(world: World, shifter: str) -> None:
+def test_a_claim_whose_answer_is_lost_is_recognized_as_the_calls_own(world: World, shifter: str) -> None:
     name = fresh("owner")
     # The index object is the first thing that is written, the item with the claim the second.
     with world.faults({"caller": "predict", "method": "storage.objects.insert", "nth": 2, "do": {"lose_answer": True}}):
@@ -336,7 +334,7 @@ def test_a_claim_whose_answer_is_lost_is_known_as_the_calls_own(world: World, sh
         assert world.faults_met() == [1]
     item = world.item("predict", "request", name)
 
-    # Nobody had to wait until the claim ran out: the very call that made it went on.
+    # The call that made the claim continues; nothing waits until the claim expires.
     assert item is not None
     assert item["steps"][0]["state"] == "submitted"
     done(world, "predict", name)

@@ -1,4 +1,4 @@
-"""Services refuse, break and fail: nothing is lost, and every state and reason leads to what the table says of it."""
+"""Services refuse, break and fail: nothing is lost, and every state and reason leads to the outcome in its table."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ STORMS = [
 
 
 @pytest.mark.parametrize(("storm", "counts", "seed"), STORMS)
-def test_with_three_calls_in_ten_failing_nothing_is_lost_and_nothing_done_twice(
+def test_with_three_calls_in_ten_failing_everything_is_done_once(
     world: World,
     shifter: str,
     storm: Callable[[int], list[dict[str, object]]],
@@ -86,7 +86,7 @@ def test_with_three_calls_in_ten_failing_nothing_is_lost_and_nothing_done_twice(
             check(world, name)
 
 
-def test_while_every_service_refuses_all_calls_the_faults_can_be_read_and_taken_back(world: World) -> None:
+def test_faults_can_be_read_and_cleared_while_every_service_refuses_all_calls(world: World) -> None:
     with world.faults({"do": {"status": 503}}):
         bucket = f"{world.environment['STORAGE_EMULATOR_HOST']}/storage/v1/b/{world.models.name}"
         assert requests.get(bucket, timeout=LAST_LIMIT).status_code == 503
@@ -94,7 +94,7 @@ def test_while_every_service_refuses_all_calls_the_faults_can_be_read_and_taken_
     assert requests.get(bucket, timeout=LAST_LIMIT).status_code == 200
 
 
-def test_a_conflict_that_says_nothing_of_the_request_does_not_end_it(world: World, shifter: str) -> None:
+def test_a_conflict_of_the_dry_run_does_not_end_the_request(world: World, shifter: str) -> None:
     name = fresh("conflict")
     # The first is the dry run.
     with world.faults({"caller": "predict", "method": "bigquery.jobs.insert", "nth": 1, "do": {"status": 409}}):
@@ -106,7 +106,7 @@ def test_a_conflict_that_says_nothing_of_the_request_does_not_end_it(world: Worl
     check_prediction(world, name)
 
 
-# Vertex AI's states: what an event tells, or None for a state that is waited on.
+# Each state of Vertex AI with the event that it leads to, or None if the poller waits.
 STATES = {
     "JOB_STATE_QUEUED": None,
     "JOB_STATE_PENDING": None,
@@ -134,7 +134,7 @@ def submitted_batch(world: World) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_every_state_of_a_batch_leads_to_what_the_table_says(world: World, state: str) -> None:
+def test_every_state_of_a_batch_leads_to_its_event(world: World, state: str) -> None:
     name, job = submitted_batch(world)
     world.cloud.vertex.force_state(job, state)
     for _ in range(3):
@@ -144,14 +144,14 @@ def test_every_state_of_a_batch_leads_to_what_the_table_says(world: World, state
     told = world.until(lambda: world.events.all(request_id=name), ticking=False) if expected else []
     assert [event.type for event in told] == ([f"modeldrop.{expected}.v1"] if expected else [])
     if expected in {None, "job.stuck"}:
-        # It is watched all the same.
+        # The poller still watches it.
         world.cloud.vertex.force_state(job, "JOB_STATE_SUCCEEDED")
         world.event("batch.succeeded", request_id=name)
     world.quiet()
     assert len(world.events.all(request_id=name)) == (2 if expected == "job.stuck" else 1)
 
 
-def test_a_batch_that_somebody_deleted_is_told_as_failed(world: World) -> None:
+def test_a_deleted_batch_is_reported_as_failed(world: World) -> None:
     name, job = submitted_batch(world)
     world.cloud.vertex.force_state(job, "JOB_STATE_CANCELLED")
     world.cloud.vertex.jobs.delete(job)
@@ -167,7 +167,7 @@ def short_and_full(reasons: Iterable[str], *short: str) -> list[Any]:
 @pytest.mark.parametrize(
     "reason", short_and_full(BIGQUERY_CALL_REASONS, "accessDenied", "invalidQuery", "backendError", "quotaExceeded")
 )
-def test_every_reason_of_a_refused_call_leads_to_what_the_table_says(world: World, shifter: str, reason: str) -> None:
+def test_every_reason_of_a_refused_call_leads_to_its_consequence(world: World, shifter: str, reason: str) -> None:
     name = fresh("call")
     status = {Consequence.REJECT: 400, Consequence.TRY_LATER: 503, Consequence.WAIT_FOR_QUOTA: 403}
     consequence = BIGQUERY_CALL_REASONS[reason]
@@ -193,7 +193,7 @@ def test_every_reason_of_a_refused_call_leads_to_what_the_table_says(world: Worl
         *("jobBackendError", "jobRateLimitExceeded", "quotaExceeded", "stopped", "aReasonOfTomorrow"),
     ),
 )
-def test_every_reason_of_a_failed_job_leads_to_what_the_table_says(world: World, shifter: str, reason: str) -> None:
+def test_every_reason_of_a_failed_job_leads_to_its_consequence(world: World, shifter: str, reason: str) -> None:
     name = fresh("job")
     with world.faults({"method": "bigquery.jobs.run", "times": 1, "do": {"status": 500, "reason": reason}}):
         ask(world, name)
@@ -214,7 +214,7 @@ def test_every_reason_of_a_failed_job_leads_to_what_the_table_says(world: World,
         assert len(world.jobs(item["key"])) == 1
 
 
-def test_a_job_that_fails_for_no_fault_of_its_own_is_tried_three_times(world: World, shifter: str) -> None:
+def test_a_job_that_fails_for_a_transient_reason_is_tried_three_times(world: World, shifter: str) -> None:
     name = fresh("thrice")
     with world.faults({"method": "bigquery.jobs.run", "do": {"status": 500, "reason": "jobBackendError"}}):
         ask(world, name)
@@ -225,7 +225,7 @@ def test_a_job_that_fails_for_no_fault_of_its_own_is_tried_three_times(world: Wo
 
 
 @pytest.mark.matrix
-def test_what_fails_slowly_holds_up_nothing_that_came_later(
+def test_work_that_fails_slowly_does_not_delay_later_work(
     start_world: Callable[..., AbstractContextManager[World]],
 ) -> None:
     with start_world("slow", settings={"POLL_BUDGET_SECONDS": "1", "POLL_THREADS": "1"}) as world:
@@ -255,7 +255,7 @@ def strict(start_world: Callable[..., AbstractContextManager[World]]) -> Iterato
         yield world
 
 
-def test_no_more_batches_run_at_once_than_is_set(strict: World) -> None:
+def test_no_more_batches_run_at_once_than_the_setting_allows(strict: World) -> None:
     world = strict
     names = [fresh("many") for _ in range(6)]
     together(*[partial(publish_batch, world, name) for name in names])
@@ -272,7 +272,7 @@ def test_no_more_batches_run_at_once_than_is_set(strict: World) -> None:
         check_batch(world, name)
 
 
-def test_what_is_past_its_deadline_is_told_once_and_still_watched(strict: World) -> None:
+def test_work_past_its_deadline_is_reported_once_and_still_watched(strict: World) -> None:
     world = strict
     world.import_shifter("seven", 7)
     name, model = fresh("slow"), fresh("slow")
@@ -302,7 +302,7 @@ def test_what_is_past_its_deadline_is_told_once_and_still_watched(strict: World)
     assert world.shift_of(model) == SHIFT
 
 
-def test_what_is_past_its_deadline_is_told_even_if_its_job_cannot_be_looked_at(strict: World) -> None:
+def test_work_past_its_deadline_is_reported_even_if_its_job_cannot_be_read(strict: World) -> None:
     world, name = strict, fresh("unseen")
     world.import_shifter("eight", 7)
     with world.faults({"caller": "poll_jobs", "method": "bigquery.jobs.get", "do": {"status": 403}}):
@@ -315,7 +315,7 @@ def test_what_is_past_its_deadline_is_told_even_if_its_job_cannot_be_looked_at(s
     assert len(world.events.all("job.stuck", request_id=name)) == 1
 
 
-def test_what_is_past_its_deadline_is_told_even_if_a_mistake_keeps_it_from_being_worked_on(strict: World) -> None:
+def test_work_past_its_deadline_is_reported_even_if_its_item_is_broken(strict: World) -> None:
     world, name = strict, fresh("odd")
     upload_all_but_one(world, name, counted=False)
     world.ask(name, name, name)
@@ -332,7 +332,7 @@ def test_what_is_past_its_deadline_is_told_even_if_a_mistake_keeps_it_from_being
     stuck = world.event("job.stuck", request_id=name)
     for _ in range(3):
         world.tick()
-    # Its job may take too long, too, which would be told later.
+    # Its job may take too long as well; a second event would follow later.
     assert len(world.ids("job.stuck", request_id=name)) == 1
     replace_request(request)
     upload_the_last(world, name)
@@ -342,7 +342,7 @@ def test_what_is_past_its_deadline_is_told_even_if_a_mistake_keeps_it_from_being
     assert len(world.rows(f"{world.dataset}.{name}")) == 10
 
 
-def test_what_is_past_its_deadline_is_told_even_if_its_function_died_before_it_wrote_the_deadline(
+def test_work_past_its_deadline_is_reported_even_if_its_function_died_before_it_stored_the_deadline(
     strict: World,
 ) -> None:
     world, name = strict, fresh("undated")

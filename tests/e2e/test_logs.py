@@ -1,4 +1,4 @@
-"""What the functions log: keys to find work by, and nothing of what messages, rows, manifests and credentials hold."""
+"""The functions log keys to find work by, and no content of messages, rows, manifests and credentials."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.no_events import no_events
 
 SECRET = "Rumpelstiltskin"
 EVENT_FUNCTIONS = ("import_model", "predict", "submit_batch_message", "manage_model")
-# Not of submit_batch: nobody sends a refused HTTP request again here.
+# Not of submit_batch: this test does not send a refused HTTP request again.
 STORM = [
     {"caller": caller, "rate": 0.3, "seed": seed, "do": {"status": 503}}
     for seed, caller in enumerate([*EVENT_FUNCTIONS, "poll_jobs"])
 ]
-# The ledger cannot be written: the function raises, and what it raised is impatient by whoever runs it.
+# The ledger cannot be written: the function raises, and its server logs the traceback.
 NO_LEDGER = {"caller": "predict", "method": "storage.objects.insert", "times": 1, "do": {"status": 403}}
 
 
@@ -49,7 +49,7 @@ def send_everything(world: World) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("faults", [[NO_LEDGER], pytest.param(STORM, marks=pytest.mark.matrix)], ids=["calm", "storm"])
-def test_logs_hold_keys_and_nothing_of_what_was_sent(impatient: World, faults: list[dict[str, Any]]) -> None:
+def test_logs_hold_keys_and_no_content_of_requests(impatient: World, faults: list[dict[str, Any]]) -> None:
     world = impatient
     with world.faults(*faults):
         good, batch = send_everything(world)
@@ -66,8 +66,7 @@ def test_logs_hold_keys_and_nothing_of_what_was_sent(impatient: World, faults: l
     assert hash_of("batch", "request", batch) in everything
     assert "rejected" in logs["predict"]
     assert faults != [NO_LEDGER] or "Traceback" in logs["predict"]
-    told = [name for name, log in logs.items() if SECRET.lower() in log.lower()]
-    assert told == []
+    assert [name for name, log in logs.items() if SECRET.lower() in log.lower()] == []
 
     key = json.loads(Path(world.environment["GOOGLE_APPLICATION_CREDENTIALS"]).read_text(encoding="utf-8"))
     assert key["private_key_id"] not in everything

@@ -1,4 +1,4 @@
-"""What no event told of is found, and what is sent again is done again only if it had failed."""
+"""Drops without events are found, and work that is sent again is done again only if it failed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def model_of(world: World, name: str) -> str:
 
 
 def test_a_drop_whose_events_are_lost_for_good_is_found(world: World) -> None:
-    """The same is seen of a drop that lies there from before deployment: no event of it ever comes."""
+    """A drop from before the deployment is the same case: it never has an event."""
     world.reconcile()
     names = [fresh("lost") for _ in range(3)]
     for name in names:
@@ -23,10 +23,10 @@ def test_a_drop_whose_events_are_lost_for_good_is_found(world: World) -> None:
     world.tick()
     assert [world.imports_of(name) for name in names] == [[], [], []]
 
-    told = world.reconcile()
+    summary = world.reconcile()
     world.quiet()
 
-    assert told["drops_found"] >= 3
+    assert summary["drops_found"] >= 3
     for name in names:
         check_import(world, name)
     assert world.reconcile()["drops_found"] == 0
@@ -52,7 +52,7 @@ def failing(world: World, name: str) -> str:
     return path
 
 
-def test_a_message_imports_a_drop_again_that_has_failed(world: World) -> None:
+def test_a_message_imports_a_failed_drop_again(world: World) -> None:
     name = fresh("again")
     path = failing(world, name)
     dataset = world.make_dataset(f"of_{name}", "US")
@@ -67,8 +67,8 @@ def test_a_message_imports_a_drop_again_that_has_failed(world: World) -> None:
     assert len(world.ids("model.import_failed", path=path)) == 1
 
 
-def test_a_message_for_a_drop_that_is_imported_runs_nothing_and_tells_it_again(world: World) -> None:
-    name = fresh("told")
+def test_a_message_for_an_imported_drop_runs_nothing_and_repeats_the_event(world: World) -> None:
+    name = fresh("published")
     path = world.drop(world.shifter(SHIFT), name)
     first = world.event("model.imported", path=path)
     world.publish("MODELS_TOPIC", {"action": "import", "path": path})
@@ -78,7 +78,7 @@ def test_a_message_for_a_drop_that_is_imported_runs_nothing_and_tells_it_again(w
     assert len(world.imports_of(name)) == 1
 
 
-def test_a_message_imports_a_drop_that_no_event_told_of(world: World) -> None:
+def test_a_message_imports_a_drop_without_events(world: World) -> None:
     name = fresh("unseen")
     unseen(world, name)
     world.publish("MODELS_TOPIC", {"action": "import", "path": f"gs://{world.models.name}/{world.dataset}/{name}/1/"})
@@ -96,7 +96,7 @@ def test_a_message_imports_a_drop_that_no_event_told_of(world: World) -> None:
         ({"action": "import", "path": "PATH"}, "path"),
     ],
 )
-def test_a_message_for_no_drop_is_rejected(world: World, message: dict[str, Any], field: str) -> None:
+def test_a_message_without_a_drop_is_rejected(world: World, message: dict[str, Any], field: str) -> None:
     request_id = fresh("rejected")
     if message.get("path") == "PATH":
         message = {**message, "path": f"gs://{world.models.name}/{world.dataset}/nobody/1/"}
@@ -105,9 +105,9 @@ def test_a_message_for_no_drop_is_rejected(world: World, message: dict[str, Any]
     assert rejected.data["error"]["field"] == field
 
 
-def test_a_key_that_failed_may_be_sent_again_and_succeed(world: World, shifter: str) -> None:
+def test_a_failed_request_can_be_sent_again_and_succeed(world: World, shifter: str) -> None:
     name = fresh("failed")
-    # BigQuery's own refusal, at the end of the job: the table is there already, and `empty` is asked for.
+    # BigQuery refuses at the end of the job: the table exists, and the request wants an empty one.
     world.load(f"{world.dataset}.{name}", [{"x": 1.0}])
     world.ask("seven", name, name)
     failed = world.event("prediction.failed", request_id=name)
@@ -125,7 +125,7 @@ def test_a_key_that_failed_may_be_sent_again_and_succeed(world: World, shifter: 
     assert len(world.rows(f"{world.dataset}.{name}")) == 10
 
 
-def test_a_key_that_was_rejected_may_be_sent_again_and_succeed(world: World, shifter: str) -> None:
+def test_a_rejected_request_can_be_sent_again_and_succeed(world: World, shifter: str) -> None:
     name = fresh("rejected")
     message = world.prediction("seven", name, name, input={"table": f"{world.dataset}.{name}_in"})
     world.publish("PREDICT_TOPIC", message)
@@ -139,7 +139,7 @@ def test_a_key_that_was_rejected_may_be_sent_again_and_succeed(world: World, shi
     assert shifted(world.rows(f"{world.dataset}.{name}")) == {7}
 
 
-def test_a_batch_that_failed_may_be_sent_again_and_succeed(world: World) -> None:
+def test_a_failed_batch_can_be_sent_again_and_succeed(world: World) -> None:
     name = fresh("failed")
     world.publish("BATCH_TOPIC", world.batch(name, name))
     world.delivered()

@@ -1,4 +1,4 @@
-"""The whole story with a model of somebody else's: dropped once, asked twice, told once; and what is wrong is told."""
+"""A model from drop to prediction: dropped once, requested twice, published once. Wrong requests are rejected."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ WRONG_MESSAGES: dict[str, tuple[Any, str | None]] = {
 
 
 @pytest.mark.parametrize("name", WRONG_MESSAGES)
-def test_a_wrong_message_is_told_once_and_nothing_is_run(world: World, shifter: str, name: str) -> None:
+def test_a_wrong_message_is_rejected_once_and_runs_nothing(world: World, shifter: str, name: str) -> None:
     message, field = WRONG_MESSAGES[name]
     request_id = fresh("wrong")
     if isinstance(message, dict):
@@ -128,17 +128,17 @@ def test_a_wrong_message_is_told_once_and_nothing_is_run(world: World, shifter: 
     known = len(world.events.all("request.rejected"))
 
     world.publish("PREDICT_TOPIC", message)
-    told = world.until(lambda: world.events.all("request.rejected")[known:])
+    rejections = world.until(lambda: world.events.all("request.rejected")[known:])
     world.quiet()
 
-    assert [event.data["error"]["field"] for event in told] == [field]
-    assert told[0].data["error"]["message"]
-    assert told[0].data["request_id"] == (request_id if isinstance(message, dict) else None)
+    assert [event.data["error"]["field"] for event in rejections] == [field]
+    assert rejections[0].data["error"]["message"]
+    assert rejections[0].data["request_id"] == (request_id if isinstance(message, dict) else None)
     assert {job.job_id for job in world.all_jobs()} == before
     assert len(world.events.all("request.rejected")) == known + 1
 
 
-def test_an_upload_that_is_no_drop_costs_no_call(world: World) -> None:
+def test_an_upload_that_is_not_a_drop_costs_no_call(world: World) -> None:
     world.count_calls()
     for name in (
         "readme.txt",
@@ -157,10 +157,10 @@ def test_an_upload_that_is_no_drop_costs_no_call(world: World) -> None:
     assert world.calls("import_model") == []
 
 
-def test_a_saved_model_that_bigquery_refuses_is_told_in_its_own_words(world: World) -> None:
+def test_a_saved_model_that_bigquery_refuses_is_reported_in_its_words(world: World) -> None:
     model = fresh("broken")
     files = world.shifter(1)
-    # Complete by its names, and no checkpoint.
+    # All names are there, but this is not a checkpoint.
     files["variables/variables.index"] = b"not a checkpoint"
 
     world.drop(files, model, seed=1)

@@ -1,4 +1,4 @@
-"""A service tells a state that did not exist when the code was written: it is reported once, and watched on."""
+"""A service returns a state that the code does not know: it is reported once, and the job is still watched."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tests.e2e.deeds import (
 from tests.e2e.world import World, fresh
 from tests.waiting import LAST_LIMIT
 
-# What each service tells of a job that has ended, and what is told instead. Vertex AI's client asks for states as numbers.
+# The state of an ended job in each service's answers, and its replacement. Vertex AI's client requests states as numbers.
 ENDED = {"BIGQUERY_EMULATOR_HOST": rb'"state": ?"DONE"', "VERTEX_ENDPOINT": rb'"state": ?4\b'}
 UNKNOWN = {"BIGQUERY_EMULATOR_HOST": b'"state": "HIBERNATING"', "VERTEX_ENDPOINT": b'"state": 77'}
 NOT_PASSED_ON = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding"}
 
 
 class Retelling:
-    """Stands between the functions and a service, and tells another state of a job that has ended."""
+    """A proxy between the functions and a service that replaces the state of an ended job."""
 
     def __init__(self, variable: str) -> None:
         """``variable`` leads functions to the service."""
@@ -82,7 +82,7 @@ def retold(
     ("variable", "do", "check"),
     [("BIGQUERY_EMULATOR_HOST", ask, check_prediction), ("VERTEX_ENDPOINT", post_requests, check_batch)],
 )
-def test_a_state_that_nobody_knows_is_told_once_and_the_job_is_watched_on(
+def test_an_unknown_state_is_reported_once_and_the_job_is_still_watched(
     retold: World,
     retelling: dict[str, Retelling],
     variable: str,

@@ -1,4 +1,4 @@
-"""Partial and large uploads: nothing is imported before it is whole, what is missing is told, and files cost few calls."""
+"""Partial and large uploads: a drop is imported when it is complete, missing files are reported, and files cost few calls."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PARTIAL_DROPS: dict[str, tuple[Callable[[World], dict[str, bytes]], str]] = {
 
 
 @pytest.mark.parametrize("name", PARTIAL_DROPS)
-def test_a_drop_that_lacks_something_is_not_imported_and_told_as_stuck_once(impatient: World, name: str) -> None:
+def test_an_incomplete_drop_is_not_imported_and_reported_as_stuck_once(impatient: World, name: str) -> None:
     files, missing = PARTIAL_DROPS[name]
     model = fresh("partial")
     path = impatient.drop(files(impatient), model)
@@ -53,7 +53,7 @@ def test_a_drop_that_lacks_something_is_not_imported_and_told_as_stuck_once(impa
     assert len(impatient.events.all(path=path)) == 1
 
 
-def test_a_drop_that_was_told_as_stuck_is_imported_when_it_is_whole(impatient: World) -> None:
+def test_a_drop_reported_as_stuck_is_imported_when_it_is_complete(impatient: World) -> None:
     model = fresh("late")
     path = impatient.drop(without(impatient, "assets/shift.txt"), model)
     impatient.event("job.stuck", path=path)

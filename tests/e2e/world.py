@@ -1,4 +1,4 @@
-"""The world that the chain is tested in: a local cloud of its own, and what people and services do to it."""
+"""The world of the chain's tests: a local cloud, and the actions of people and services in it."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class World:
         }
 
     def batch_of_requests(self, table: str, request_id: str) -> dict[str, Any]:
-        """Return the request of a batch whose requests stand in a table already, so that it has no other step."""
+        """Return the request of a batch whose requests are in a table already, so that it has no other step."""
         return self.batch(table, request_id, input=f"bq://{self.project}.{self.regional}.{REQUEST_TABLE}")
 
     def post_batch(self, request: Mapping[str, Any]) -> requests.Response:
@@ -151,18 +151,18 @@ class World:
         return requests.post(self.environment["SUBMIT_BATCH_URL"], json=request, timeout=LAST_LIMIT)
 
     def post_event(self, function: str, headers: Mapping[str, str], body: bytes) -> requests.Response:
-        """Send an event, or what is none, to the function's own URL."""
+        """Send a request to the function's own URL, whether it is an event or not."""
         return requests.post(
             self.cloud.functions.urls()[function], data=body, headers=dict(headers), timeout=LAST_LIMIT
         )
 
     def tick(self) -> dict[str, Any]:
-        """Call the poller as Cloud Scheduler does; return what it told, nothing if it did not answer."""
+        """Call the poller as Cloud Scheduler does; return its summary, or nothing if it did not answer."""
         with suppress(requests.ConnectionError):
             answer = requests.post(self.environment["POLL_JOBS_URL"], json={}, timeout=LAST_LIMIT)
             if answer.ok:
-                told: dict[str, Any] = answer.json()
-                return told
+                summary: dict[str, Any] = answer.json()
+                return summary
         return {}
 
     def reconcile(self) -> dict[str, Any]:
@@ -203,7 +203,7 @@ class World:
         self.until(lambda: not self.cloud.pubsub.broker.backlog_size(self._events_log), timeout, ticking=False)
 
     def item(self, kind: str, *origin: str) -> dict[str, Any] | None:
-        """Return what the ledger has of the work that came from ``origin``."""
+        """Return the ledger's item of the work that came from ``origin``, or None."""
         blob = self.state.blob(f"ledger/items/{kind}/{hash_of(kind, *origin)}.json")
         try:
             found: dict[str, Any] = json.loads(blob.download_as_bytes())
@@ -232,7 +232,7 @@ class World:
         return found
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        """Return all rows of a table; none if there is no such table."""
+        """Return all rows of a table, or none if it does not exist."""
         location = self.bigquery.get_dataset(table.split(".")[0]).location
         try:
             return [dict(row) for row in self.bigquery.query(f"SELECT * FROM `{table}`", location=location).result()]
@@ -248,7 +248,7 @@ class World:
             return None
 
     def delivered(self, timeout: float = LAST_LIMIT) -> None:
-        """Wait until every event was taken by its function, or given up."""
+        """Wait until every event is acknowledged by its function or dead-lettered."""
         subscriptions = [
             self.cloud.eventarc.subscription_name(function.service)
             for function in self.cloud.declaration.functions.values()
@@ -310,7 +310,7 @@ class World:
         return [call["method"] for call in answer.json()["calls"]]
 
     def shell(self) -> dict[str, str]:
-        """Return the variables of a person's shell that is led here."""
+        """Return the variables of a shell whose clients use this cloud."""
         return {**self.environment, "PATH": os.environ["PATH"]}
 
     def ready(self) -> None:
@@ -328,12 +328,12 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def fresh(stem: str) -> str:
-    """Return a name that nothing had before."""
+    """Return a name that is not in use."""
     return f"{stem}_{uuid.uuid4().hex[:8]}"
 
 
 def together(*deeds: Callable[[], Any]) -> None:
-    """Do all ``deeds`` at the same moment."""
+    """Run all ``deeds`` at the same time."""
     begin = threading.Barrier(len(deeds))
     failures: list[BaseException] = []
 

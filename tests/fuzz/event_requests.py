@@ -1,4 +1,4 @@
-"""Requests that functions may get for events: in every mode, or none, with headers and bodies that go wrong."""
+"""Requests to functions that take events, in every mode or none, with wrong headers and bodies."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ CONTENT_TYPES = st.sampled_from(
         "application/x-www-form-urlencoded",
     ]
 )
-# What may stand in a header at all, and what begins or ends with no space.
+# Texts that are valid in a header and do not begin or end with a space.
 HEADER_TEXTS = st.one_of(
     st.sampled_from(["", "0.3", "1.0", "9.9", "null", "[]", "%ED%A0%80", "é", "x" * 2_000, STORAGE_TYPE]),
     st.text(st.characters(min_codepoint=0x21, max_codepoint=0xFF, exclude_categories=["Cc"]), max_size=20),

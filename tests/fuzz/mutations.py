@@ -1,4 +1,4 @@
-"""What comes in when somebody, or something, gets it wrong: values of every sort, and valid requests with a few changes."""
+"""Wrong input: values of every sort, and valid requests with a few changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.example_requests import (
     without,
 )
 
-# What could mean something to SQL, to paths, to YAML, to JSON, or to whoever compares texts.
+# Texts with a meaning in SQL, paths, YAML or JSON, or that are hard to compare.
 NASTY = (
     *(
         "",
@@ -159,7 +159,7 @@ def as_json(values: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
 
 
 def messages(examples: tuple[dict[str, Any], ...]) -> st.SearchStrategy[bytes]:
-    """What may stand in a message: mostly a request with changes, now and then anything at all."""
+    """Contents of messages: mostly a request with changes, now and then anything at all."""
     return mostly(as_json(mutated(examples)))
 
 

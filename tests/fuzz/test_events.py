@@ -1,4 +1,4 @@
-"""Whatever an event holds, it is ignored, rejected or accepted: one of them, and nothing else."""
+"""Every event is either ignored, rejected or accepted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The functions as they are deployed, over HTTP: whatever comes in, none breaks, and each refusal is told once."""
+"""The deployed functions over HTTP: no input breaks them, and each rejection is published once."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ FEWER = settings(settings.default, max_examples=max(30, settings.default.max_exa
 
 
 def _anonymous(examples: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-    """Return ``examples`` without the sender's ids, so that each is its own work, and about datasets that nobody has."""
+    """Return ``examples`` without the sender's ids, so that each is its own work, about datasets that do not exist."""
     texts = [json.dumps(without(each, "request_id")) for each in examples]
-    return tuple(json.loads(re.sub("bqml_tutorial|films|news|my_dataset", "nobody_has_this", text)) for text in texts)
+    return tuple(json.loads(re.sub("bqml_tutorial|films|news|my_dataset", "does_not_exist", text)) for text in texts)
 
 
 PREDICT = messages(_anonymous(PREDICT_EXAMPLES))
@@ -97,7 +97,7 @@ def _is_json_object(data: bytes) -> bool:
     ],
     ids=["predict", "submit_batch_message", "manage_model"],
 )
-def test_every_message_is_acknowledged_and_each_refusal_is_told_once(
+def test_every_message_is_acknowledged_and_each_rejection_is_published_once(
     functions: Functions,
     received_events: ReceivedEvents,
     function: str,
@@ -115,7 +115,7 @@ def test_every_message_is_acknowledged_and_each_refusal_is_told_once(
             delivered[hash_of(kind, "message", message_id)] = data
 
     deliver()
-    # Nobody has the datasets, models and drops that the examples name: none of them can end but by a refusal.
+    # The datasets, models and drops of the examples do not exist, so every request is rejected.
     for key, data in delivered.items():
         event = received_events.wait_for(key=key)
         assert event.type == REJECTED, data
@@ -151,19 +151,19 @@ def test_every_http_request_is_answered_with_what_became_of_it(
         assert len(received_events.all(key=key)) == 1, data
 
 
-def test_the_same_refused_message_delivered_again_is_told_under_the_same_id(
+def test_a_rejected_message_delivered_again_repeats_the_event_with_its_id(
     functions: Functions, received_events: ReceivedEvents
 ) -> None:
     message_id = uuid.uuid4().hex
     key = hash_of("predict", "message", message_id)
     for _ in range(2):
         assert functions.deliver("predict", b'{"model": "d.m"}', message_id) == 200
-    told = wait_until(lambda: len(found := received_events.all(REJECTED, key=key)) == 2 and found)
-    assert len({event.id for event in told}) == 1
-    assert told[0].data["error"] == {"code": "missing_field", "message": "input is missing", "field": "input"}
+    events = wait_until(lambda: len(found := received_events.all(REJECTED, key=key)) == 2 and found)
+    assert len({event.id for event in events}) == 1
+    assert events[0].data["error"] == {"code": "missing_field", "message": "input is missing", "field": "input"}
 
 
-def test_what_is_refused_today_is_no_repeat_of_what_was_refused_yesterday(
+def test_the_same_request_rejected_on_two_days_is_two_events(
     functions: Functions, received_events: ReceivedEvents
 ) -> None:
     nightly = f"{uuid.uuid4().hex}-{{date}}"
@@ -207,7 +207,7 @@ def test_no_request_breaks_a_function(functions: Functions, function: str) -> No
     post()
 
 
-def test_what_is_no_drop_is_ignored_without_a_call(cloud: LocalCloud, functions: Functions) -> None:
+def test_an_object_outside_of_a_drop_is_ignored_without_a_call(cloud: LocalCloud, functions: Functions) -> None:
     cloud.calls.begin()
     posted: list[str] = []
 

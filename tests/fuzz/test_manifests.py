@@ -1,4 +1,4 @@
-"""Whatever stands in a modeldrop.yaml, it is accepted or rejected, and what is accepted makes statements that can be sent."""
+"""Every modeldrop.yaml is accepted or rejected, and an accepted one makes valid statements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a message holds, it is accepted or rejected, and what is accepted holds nothing that was not checked."""
+"""Every message is accepted or rejected, and an accepted one holds only checked values."""
 
 from __future__ import annotations
 

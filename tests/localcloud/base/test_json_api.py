@@ -31,8 +31,8 @@ class ShelfApi(JsonApi[Handler]):
         super().__init__(
             [
                 Route("GET", "/v1/shelves/{shelf}", lambda call: {"names": call.names, "query": dict(call.query)}),
-                Route("POST", "/v1/shelves/{shelf}:clear", lambda call: {"cleared": call.names["shelf"]}),
                 Route("POST", "/v1/shelves/{shelf}", lambda call: {"shelf": call.names["shelf"], "body": call.json()}),
+                Route("POST", "/v1/shelves/{shelf}:clear", lambda call: {"cleared": call.names["shelf"]}),
                 Route("PUT", "/v1/shelves/{shelf}", self._length, streams=True),
                 Route("DELETE", "/v1/shelves/{shelf}", self._missing),
                 Route("GET", "/v1/unchanged", self._unchanged),

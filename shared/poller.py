@@ -24,7 +24,8 @@ from shared.drops.files import drop_files
 from shared.drops.importing import Imports
 from shared.drops.intake import examine_drop
 from shared.engine.handler import Handler
-from shared.engine.ledger import Pending, Record, is_submitted
+from shared.engine.index import Pending
+from shared.engine.ledger import Record
 from shared.engine.services import Services
 from shared.engine.steps import advance, settle_batch, settle_query
 from shared.engine.stuck import deadline_of, report_late, report_stuck
@@ -128,9 +129,9 @@ def reconcile(services: Services) -> int:
     examined = _in_threads(
         [(path.key, partial(_examine_unnoticed, path, services)) for path in unnoticed], services, until=now + budget
     )
-    if indexed := ledger.index_again():
+    if indexed := ledger.restore_missing_indexes():
         log("ERROR", "open work had no index object", count=indexed)
-    ledger.expire(now - timedelta(days=settings.ledger_retention_days))
+    ledger.delete_finished(now - timedelta(days=settings.ledger_retention_days))
     complete = examined == len(unnoticed)
     ledger.write_record(
         RECONCILED,
@@ -177,7 +178,7 @@ def _in_threads(work: Sequence[tuple[str, Callable[[], None]]], services: Servic
 
 def _list_jobs(pending: Iterable[Pending], services: Services) -> JobList:
     def oldest(system: System) -> datetime | None:
-        created = [each.created for each in pending if is_submitted(each) and each.system == system.value]
+        created = [each.created for each in pending if each.submitted and each.system == system.value]
         return min(created) - _SLACK if created else None
 
     queries: frozenset[str] | None = frozenset()
@@ -203,7 +204,7 @@ def waits_since(pending: Pending) -> datetime:
     Work that was tried in vain, and has no reason to wait, goes behind work that came before that attempt: a service that
     fails slowly must not take up the time of every tick.
     """
-    was_tried = not is_submitted(pending) and not pending.waits_for
+    was_tried = not pending.submitted and not pending.waits_for
     return max(pending.created, pending.written) if was_tried else pending.created
 
 
@@ -211,7 +212,7 @@ def is_due(pending: Pending, jobs: JobList, now: datetime) -> bool:
     """Return whether there may be something to do about this work now."""
     if pending.deadline is not None and pending.deadline <= now:
         return True
-    if is_submitted(pending):
+    if pending.submitted:
         if pending.system == System.BIGQUERY.value:
             return jobs.queries is not None and pending.job_id not in jobs.queries
         report = jobs.batches.get(pending.job_id) if jobs.batches is not None else None
@@ -227,7 +228,7 @@ def _handle(pending: Pending, jobs: JobList, services: Services) -> None:
     if item is None or item.final:
         # The item was never written, or it has ended. If the index object is young, the item may still be written.
         if now - pending.written > timedelta(seconds=services.settings.lease_seconds):
-            services.ledger.unindex(pending)
+            services.ledger.remove_index(pending)
         return
     if item.claimed_by_another("", now):
         return

@@ -1,4 +1,4 @@
-"""Lists a drop in its bucket, and reads the two files of it that say what the rest must be."""
+"""Reads drops from the model bucket: the list of files, and the files that say which others the drop needs."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from shared.errors import Problem, Rejected, TryLater
 
 _FIELDS = "nextPageToken,items(name,generation,crc32c,size,updated)"
 
-# BigQuery takes no larger TensorFlow model, so no larger graph is worth reading:
+# The largest TensorFlow model that BigQuery imports, so a larger graph is not read:
 # https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-tensorflow
 LARGEST_GRAPH_BYTES = 450 * 1024 * 1024
 
-# How XGBoost begins a model in JSON: https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html
+# The beginning of an XGBoost model in JSON: https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html
 BOOSTER = re.compile(rb'\s*\{\s*"(learner|version)"\s*:')
 BOOSTER_BYTES = 256
-# Of more than one that is a booster, none is imported: there is no need to look at many.
+# A drop with two boosters is not imported, so a few files are enough to look at.
 MOST_JSON_FILES = 5
 
 
@@ -45,21 +45,24 @@ class DropFiles:
     """The model bucket."""
 
     def __init__(self, client: storage.Client, bucket: str, project: str) -> None:
+        """Create the reader of the bucket; ``project`` completes names of models that have none."""
         self._client = client
         self._bucket = client.bucket(bucket)
         self._project = project
-        # Read once per generation: a graph may be large, and a drop is looked at several times.
+        # Each generation is read once: a graph may be large, and a drop is read several times.
         self._graphs: dict[tuple[str, int], Graph] = {}
 
     @property
     def bucket(self) -> str:
+        """The name of the bucket."""
         return str(self._bucket.name)
 
     def read(self, path: DropPath) -> Drop:
-        """Return the drop as it is now; it has no files if there is none.
+        """Return the current state of a drop. A drop that does not exist has no files.
 
-        Raises ``Rejected`` if its `modeldrop.yaml` or its graph cannot be read, ``TryLater`` if Cloud Storage does not
-        answer.
+        Raises:
+            Rejected: Its `modeldrop.yaml` or its graph is wrong.
+            TryLater: Cloud Storage does not answer.
         """
         drop = self.list(path)
         try:
@@ -79,14 +82,14 @@ class DropFiles:
         return drop
 
     def read_or_list(self, path: DropPath) -> tuple[Drop, Problem | None]:
-        """Return the drop as it is now, and what is wrong with it if it cannot be read: then it has its files alone."""
+        """Return the current state of a drop, and None. If it is wrong, return its list of files alone, and the problem."""
         try:
             return self.read(path), None
         except Rejected as error:
             return self.list(path), error.problem
 
     def list(self, path: DropPath) -> Drop:
-        """Return the drop's files alone, one call for every 1,000."""
+        """Return the drop with its list of files alone. One call lists 1,000 files."""
         with STORAGE.call(f"list {path.prefix}") as options:
             listed = self._client.list_blobs(
                 self._bucket, prefix=path.prefix, page_size=1000, fields=_FIELDS, **options
@@ -95,32 +98,32 @@ class DropFiles:
         return Drop(path, listed_files(path.prefix, objects))
 
     def versions(self, prefix: str = "") -> dict[DropPath, datetime]:
-        """Return every folder below ``prefix`` that is a drop, with the time of its newest object."""
-        return self._drops(prefix=prefix)
+        """Return all drops below ``prefix``, each with the time of its newest object."""
+        return self._newest_objects(prefix=prefix)
 
     def described(self) -> dict[DropPath, datetime]:
-        """Return every drop that has a `modeldrop.yaml`, with the time of that."""
-        return self._drops(match_glob=f"*/*/*/{NAME}")
+        """Return all drops with a `modeldrop.yaml`, each with the time of that file."""
+        return self._newest_objects(match_glob=f"*/*/*/{NAME}")
 
-    def _drops(self, **chosen: str) -> dict[DropPath, datetime]:
+    def _newest_objects(self, **selection: str) -> dict[DropPath, datetime]:
         newest: dict[DropPath, datetime] = {}
         with STORAGE.call("list the drops") as options:
             for blob in self._client.list_blobs(
-                self._bucket, page_size=1000, fields="nextPageToken,items(name,updated)", **options, **chosen
+                self._bucket, page_size=1000, fields="nextPageToken,items(name,updated)", **options, **selection
             ):
                 if path := DropPath.of_object(blob.name):
                     newest[path] = max(newest.get(path, blob.updated), blob.updated)
         return newest
 
     def _graph(self, path: DropPath, file: DropFile) -> Graph:
-        known = (path.prefix, file.generation)
-        if known not in self._graphs:
+        key = (path.prefix, file.generation)
+        if key not in self._graphs:
             if file.size > LARGEST_GRAPH_BYTES:
                 raise Rejected("saved_model.pb is larger than the 450 MB that BigQuery imports", code="too_large")
             if len(self._graphs) > 1000:
                 self._graphs.clear()
-            self._graphs[known] = read_graph(self._content(path, file))
-        return self._graphs[known]
+            self._graphs[key] = read_graph(self._content(path, file))
+        return self._graphs[key]
 
     def _is_booster(self, path: DropPath, file: DropFile) -> bool:
         return file.size > 0 and BOOSTER.match(self._content(path, file, first_bytes=BOOSTER_BYTES)) is not None
@@ -134,6 +137,6 @@ class DropFiles:
 
 @cache
 def drop_files(services: Services) -> DropFiles:
-    """Return the model bucket of ``services``: one object for each process, which keeps the graphs that it has read."""
+    """Return the reader of the model bucket. There is one in a process, because it caches graphs."""
     settings = services.settings
     return DropFiles(clients.storage_client(), settings.model_bucket, settings.google_cloud_project)

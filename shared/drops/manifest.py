@@ -14,7 +14,7 @@ import yaml
 from shared.checks.fields import Fields
 from shared.checks.identifiers import ModelName, check_column
 from shared.checks.labels import read_labels
-from shared.errors import Rejected
+from shared.errors import Rejected, short_reason
 
 NAME = "modeldrop.yaml"
 MODEL_TYPES = ("TENSORFLOW", "ONNX", "TENSORFLOW_LITE", "XGBOOST")
@@ -68,8 +68,7 @@ def read_manifest(text: bytes, project: str) -> Manifest:
         _check_tokens(decoded)
         value = yaml.safe_load(decoded)
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        told = " ".join(str(error).split())[:200]
-        raise Rejected(f"{NAME} is no YAML: {told}", field=NAME, code="invalid_manifest") from error
+        raise Rejected(f"{NAME} is not YAML: {short_reason(error)}", field=NAME, code="invalid_manifest") from error
     if value is None:
         return Manifest()
     if isinstance(value, Mapping) and not all(isinstance(name, str) for name in value):

@@ -1,13 +1,13 @@
-"""The ledger: what is under way and what was done, as objects of one bucket.
+"""The ledger: the record of open and finished work, as objects of one bucket.
 
-    ledger/items/<kind>/<key>.json     the only truth about a piece of work; changed only under its generation;
-                                       metadata says whether it is open
-    ledger/pending/<kind>/<key>        an empty index object: metadata says what the poller needs to know of it
-    ledger/models/<hash>.json          which version of a model is current, being imported, pinned
+    ledger/items/<kind>/<key>.json     an item, the only source of truth about a piece of work. Each write has the
+                                       item's generation as a precondition. The metadata says whether the item is open.
+    ledger/pending/<kind>/<key>        the index object of an open item
+    ledger/models/<hash>.json          which version of a model is current, is imported, or is pinned
 
-The index object is written before the item and removed after it is final. So there may be an index without open work,
-which does no harm, but never open work without an index, which nobody would find. Whoever removes an index removes the
-one that it knows, by its generation, and not one that was written since for work that has begun again.
+The index object is written before the item and removed after the item is final. An index object may therefore exist
+without open work, which does no harm, but open work always has an index object, through which the poller finds it. An
+index object is removed by its generation, so that a newer one, of work that was opened again, stays.
 """
 
 from __future__ import annotations
@@ -26,85 +26,76 @@ from google.cloud import storage
 from shared.clock import Clock
 from shared.cloud.calls import CallOptions
 from shared.cloud.storage import STORAGE
+from shared.engine.index import (
+    INDEX,
+    Pending,
+    index_metadata,
+    index_name,
+)
 from shared.engine.stored_items import item_from_json, item_to_json
 from shared.errors import LostRace, TryLater
 from shared.work import (
     Claim,
-    DropRequest,
     Item,
     Kind,
-    StepState,
 )
 
 ITEMS = "ledger/items/"
-PENDING = "ledger/pending/"
 MODELS = "ledger/models/"
 
 # The metadata of an item's object.
 STATE, OPEN, FINAL = "state", "open", "final"
 
-# A missing object and a failed precondition mean something to each call.
+# The answers of Cloud Storage that each call handles by itself.
 _KNOWN_ERRORS = (exceptions.NotFound, exceptions.PreconditionFailed)
 _LIST_FIELDS = "nextPageToken,items(name,generation,metadata,timeCreated,updated)"
 
 
 @dataclass(frozen=True)
-class Pending:
-    """What an index object tells about open work."""
-
-    kind: Kind
-    key: str
-    generation: int
-    """Of the index object."""
-    written: datetime
-    """When the index object was last written."""
-    created: datetime
-    system: str = ""
-    job_id: str = ""
-    location: str = ""
-    step: str = ""
-    state: str = ""
-    waits_for: str = ""
-    subject: str = ""
-    """What the work is about: a model, for drops and imports."""
-    due: datetime | None = None
-    """Not worth a look before."""
-    deadline: datetime | None = None
-    """Past it, it is reported as stuck."""
-
-
-@dataclass(frozen=True)
 class Claimed:
-    """The answer to a claim."""
+    """The result of a claim."""
 
     item: Item
+    """The item in the ledger."""
     mine: bool
-    """Whether this call holds the claim; if not, the item is as somebody else wrote it."""
+    """Whether this call holds the claim. If not, another call wrote the item."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A JSON object of the ledger that is no item, with the generation that it was read at."""
+    """A JSON object of the ledger, with its generation."""
 
     value: Mapping[str, Any]
     generation: int
 
 
 class Ledger:
-    """The ledger in one bucket. Safe to use from several threads, each with items of its own."""
+    """The ledger in one bucket. Several threads may use it, each for other items."""
 
     def __init__(self, client: storage.Client, bucket: str, *, clock: Clock, lease_seconds: float) -> None:
+        """Create the ledger.
+
+        Args:
+            client: The client of Cloud Storage.
+            bucket: The name of the bucket.
+            clock: The current time.
+            lease_seconds: How long a claim is valid.
+        """
         self._client = client
         self._bucket = client.bucket(bucket)
         self._clock = clock
         self._lease = timedelta(seconds=lease_seconds)
 
     def claim(self, item: Item) -> Claimed:
-        """Write ``item`` if there is none of its key yet, with a claim of this call's own.
+        """Write ``item`` with a new claim, unless the ledger has an item with its key.
 
-        The poller leaves it alone until the claim has run out.
-        Returns the item as it now stands, and whether the claim is this call's. Raises ``TryLater`` if the ledger could
-        not be written: then nothing is known to be claimed, and the event must come again.
+        The poller does not touch the item until the claim expires.
+
+        Returns:
+            The item in the ledger, and whether the claim belongs to this call.
+
+        Raises:
+            TryLater: The ledger does not answer. The claim may not exist, so the event must be delivered again.
         """
         claim = self._new_claim()
         item = replace(item, claim=claim, not_before=claim.until)
@@ -112,19 +103,19 @@ class Ledger:
         try:
             written = self._write_item(item, generation=0)
         except LostRace:
-            stands = self.read(item.kind, item.key)
-            if stands is None:
-                raise TryLater(f"the ledger's item {item.key} came and went") from None
-            # A retried write meets the object that its first try made: the owner's id tells that it was this call's own.
-            if stands.claim is None or stands.claim.owner != claim.owner:
-                if stands.final and indexed is not None:
-                    self._remove_index(stands, indexed)
-                return Claimed(stands, False)
-            written = stands
+            stored = self.read(item.kind, item.key)
+            if stored is None:
+                raise TryLater(f"the item {item.key} was created and deleted at the same time") from None
+            # The client repeats a write whose answer is lost, and then finds its own object: the claim has our owner id.
+            if stored.claim is None or stored.claim.owner != claim.owner:
+                if stored.final and indexed is not None:
+                    self._remove_index(stored, indexed)
+                return Claimed(stored, False)
+            written = stored
         return Claimed(self._indexed(written, indexed, started), True)
 
     def create(self, item: Item) -> Item | None:
-        """Write ``item``, unclaimed, if there is none of its key yet; return it, or None if there is one."""
+        """Write ``item`` without a claim and return it; return None if the ledger has an item with its key."""
         started, indexed = self._clock(), self._write_index(item, None, only_if_missing=True)
         try:
             written = self._write_item(item, generation=0)
@@ -133,9 +124,14 @@ class Ledger:
         return self._indexed(written, indexed, started)
 
     def reopen(self, item: Item, *, claimed: bool) -> Item:
-        """Write ``item`` in place of one that has ended, or of a watch; ``claimed``: with a claim of this call's own.
+        """Replace a finished item, or the watch of a drop, by ``item``, which has the generation of the old one.
 
-        Raises ``LostRace`` if somebody else has changed it since it was read.
+        Args:
+            item: The new item.
+            claimed: Whether to write it with a new claim.
+
+        Raises:
+            LostRace: Another call changed the old item since it was read.
         """
         started, indexed = self._clock(), self._write_index(item, None, only_if_missing=False)
         if claimed:
@@ -143,64 +139,81 @@ class Ledger:
         return self._indexed(self._write_item(item, generation=item.generation), indexed, started)
 
     def take_over(self, item: Item) -> Item:
-        """Claim an item that stands in the ledger.
+        """Claim an item of the ledger.
 
-        Raises ``LostRace`` if somebody else holds a claim that has not run out, or changes it at the same time.
+        Raises:
+            LostRace: Another call holds a claim that has not expired, or changes the item at the same time.
         """
         if item.claimed_by_another("", self._clock()):
-            raise LostRace(f"{item.kind} {item.key} is being worked on")
+            raise LostRace(f"{item.kind} {item.key} is claimed by another call")
         return self._write_item(replace(item, claim=self._new_claim()), generation=item.generation)
 
     def renew(self, item: Item) -> Item:
-        """Write a new state of an item whose claim this call holds, and hold it for another lease."""
+        """Write a new state of an item that this call has claimed, and extend the claim by a lease."""
         claim = replace(item.claim, until=self._clock() + self._lease) if item.claim else self._new_claim()
         return self._write_item(replace(item, claim=claim), generation=item.generation)
 
     def write(self, item: Item) -> Item:
-        """Write a new state of an item that was read or written before; raise ``LostRace`` if it was changed since."""
+        """Write a new state of an item; raise ``LostRace`` if another call changed the item since it was read."""
         return self._write_item(item, generation=item.generation)
 
     def read(self, kind: Kind, key: str) -> Item | None:
-        """Return the item, or None if there is none."""
+        """Return an item, or None if there is no such item."""
         record = self._read(f"{ITEMS}{kind.value}/{key}.json")
         return item_from_json(record.value, record.generation) if record else None
 
     def index(self, item: Item, *, deadline: datetime | None = None) -> Item:
-        """Write the index object of ``item`` and return the item that knows it; past ``deadline`` it is reported as stuck."""
+        """Write the index object of ``item``, and return the item with the generation of that.
+
+        Args:
+            item: An open item.
+            deadline: When the poller reports the item as stuck.
+        """
         return replace(item, index_generation=self._write_index(item, deadline, only_if_missing=False))
 
     def finish(self, item: Item) -> Item:
-        """Write an item with which nothing more is to be done, and remove its index object.
+        """Write a final item and remove its index object.
 
-        Raises ``LostRace`` if somebody else has changed it; then the index object stays too.
+        Raises:
+            LostRace: Another call changed the item. The index object stays.
         """
         known = item.index_generation
         if known is None:
-            # Asked for before the item is written: one that comes later belongs to whoever begins the work again.
+            # Read before the item is written: a later index object belongs to the call that opens the work again.
             known = self._index_generation(item)
         item = self.write(item)
         if known is not None:
             self._remove_index(item, known)
         return replace(item, index_generation=None)
 
-    def unindex(self, pending: Pending) -> None:
-        """Remove a listed index object, unless it was written again since."""
+    def remove_index(self, pending: Pending) -> None:
+        """Remove a listed index object, unless it was written again since it was listed."""
         self._remove_index(pending, pending.generation)
 
     def pending(self, kind: Kind | None = None) -> Iterator[Pending]:
-        """Yield all open work, or all of one kind, a page of 1,000 a call."""
-        for blob in self._listed(f"{PENDING}{kind.value}/" if kind else PENDING):
-            if found := _pending_from(blob):
+        """Yield all open work, or all open work of one kind. One call lists 1,000 items."""
+        for blob in self._listed(f"{INDEX}{kind.value}/" if kind else INDEX):
+            if found := Pending.from_blob(blob):
                 yield found
 
     def read_record(self, name: str) -> Record | None:
-        """Return a JSON object of the ledger, or None if there is none."""
+        """Return the JSON object with this name, or None if there is none."""
         return self._read(name)
 
     def write_record(
         self, name: str, value: Mapping[str, Any], *, generation: int, metadata: Mapping[str, str] | None = None
     ) -> Record:
-        """Write a JSON object under the generation it was read at (0: there is none); ``LostRace`` if it has changed."""
+        """Write a JSON object.
+
+        Args:
+            name: The name of the object.
+            value: Its content.
+            generation: The generation that was read; 0 if the object does not exist.
+            metadata: The metadata of the object.
+
+        Raises:
+            LostRace: The object has another generation.
+        """
         blob = self._bucket.blob(name)
         blob.metadata = dict(metadata or {})
         try:
@@ -216,32 +229,32 @@ class Ledger:
         return Record(value, int(blob.generation))
 
     def last_changes(self, kind: Kind) -> dict[str, datetime]:
-        """Return the keys of all items of one kind, with the time when each was last written."""
+        """Return the time of the last write of each item of one kind, by key."""
         prefix = f"{ITEMS}{kind.value}/"
         return {blob.name.removeprefix(prefix).removesuffix(".json"): blob.updated for blob in self._listed(prefix)}
 
-    def index_again(self) -> int:
-        """Write the index objects that open work lacks, against the rule and for a reason that nobody thought of.
+    def restore_missing_indexes(self) -> int:
+        """Recreate missing index objects, and return their number. This is a safety net; it should find none.
 
-        Returns how many there were. Work that was just written is left alone: it may be on its way to its end.
+        An item that was written within the last lease is skipped, because a call may be finishing it.
         """
         indexed = {(each.kind, each.key) for each in self.pending()}
-        settled = self._clock() - self._lease
-        found = 0
+        newest = self._clock() - self._lease
+        restored = 0
         for kind in Kind:
             prefix = f"{ITEMS}{kind.value}/"
             for blob in self._listed(prefix):
                 key = blob.name.removeprefix(prefix).removesuffix(".json")
-                is_open = (blob.metadata or {}).get(STATE) == OPEN and blob.updated < settled
+                is_open = (blob.metadata or {}).get(STATE) == OPEN and blob.updated < newest
                 if is_open and (kind, key) not in indexed and (item := self.read(kind, key)) and not item.final:
                     self.index(item)
-                    found += 1
-        return found
+                    restored += 1
+        return restored
 
-    def expire(self, before: datetime) -> int:
-        """Remove final items that were last changed before then; return how many.
+    def delete_finished(self, before: datetime) -> int:
+        """Delete the final items that were last written before then, and return their number.
 
-        Watches stay: without its watch, a drop that still lies there would be taken for a new one.
+        The watches of drops stay: without its watch, a drop that is still in the bucket would be imported again.
         """
         removed = 0
         for kind in Kind:
@@ -259,17 +272,17 @@ class Ledger:
             )
 
     def _indexed(self, item: Item, indexed: int | None, started: datetime) -> Item:
-        """Return an item that was just written and knows its index object, which was written before it at ``started``.
+        """Return an item that was just written, with the generation of its index object.
 
-        The poller removes an index object that is older than a lease and has no open item: one that was not written now,
-        or too long ago, is written again.
+        The poller removes an index object that is older than a lease and has no open item. The index object is therefore
+        written again if it existed before this call (``indexed`` is None), or if this call ``started`` long ago.
         """
         if indexed is None or self._clock() - started > self._lease / 2:
             return self.index(item)
         return replace(item, index_generation=indexed)
 
     def _index_generation(self, item: Item) -> int | None:
-        blob = self._bucket.blob(f"{PENDING}{item.kind.value}/{item.key}")
+        blob = self._bucket.blob(index_name(item))
         try:
             with _storage_call(f"return the metadata of {blob.name}") as options:
                 blob.reload(**options)
@@ -278,10 +291,10 @@ class Ledger:
         return int(blob.generation)
 
     def _remove_index(self, work: Item | Pending, generation: int) -> None:
-        self._remove(f"{PENDING}{work.kind.value}/{work.key}", generation)
+        self._remove(index_name(work), generation)
 
     def _remove(self, name: str, generation: int) -> bool:
-        """Remove an object of this generation; return whether it was there."""
+        """Delete an object with this generation; return whether it existed."""
         try:
             with _storage_call(f"delete {name}") as options:
                 self._bucket.blob(name).delete(if_generation_match=generation, **options)
@@ -290,22 +303,9 @@ class Ledger:
         return True
 
     def _write_index(self, item: Item, deadline: datetime | None, *, only_if_missing: bool) -> int | None:
-        """Write the index object; return its generation, or None if there was one that had to stay."""
-        step = item.current
-        metadata = {
-            "created": item.created.isoformat(),
-            "step": step.name if step else "",
-            "state": step.state.value if step else "",
-            "system": step.system.value if step else "",
-            "job_id": step.job.id if step and step.job else "",
-            "location": (step.job.location if step and step.job else item.location) or "",
-            "waits_for": item.waits_for or "",
-            "subject": item.request.model if isinstance(item.request, DropRequest) else "",
-            "due": item.not_before.isoformat() if item.not_before else "",
-            "deadline": deadline.isoformat() if deadline else "",
-        }
-        blob = self._bucket.blob(f"{PENDING}{item.kind.value}/{item.key}")
-        blob.metadata = {name: value for name, value in metadata.items() if value}
+        """Write the index object; return its generation, or None if one exists and may not be replaced."""
+        blob = self._bucket.blob(index_name(item))
+        blob.metadata = index_metadata(item, deadline)
         try:
             with _storage_call(f"write {blob.name}") as options:
                 blob.upload_from_string(
@@ -327,10 +327,10 @@ class Ledger:
             state = {STATE: FINAL if item.final else OPEN}
             record = self.write_record(name, item_to_json(item), generation=generation, metadata=state)
         except LostRace:
-            # The answer to this very write may have been lost, and its retry met what it had written itself.
-            stands = self._read(name)
-            if stands is not None and generation and stands.value == json.loads(json.dumps(item_to_json(item))):
-                return replace(item, generation=stands.generation)
+            # The client repeats a write whose answer is lost, and then finds its own object.
+            stored = self._read(name)
+            if stored is not None and generation and stored.value == json.loads(json.dumps(item_to_json(item))):
+                return replace(item, generation=stored.generation)
             raise
         return replace(item, generation=record.generation)
 
@@ -344,34 +344,5 @@ class Ledger:
         return Record(json.loads(text), int(blob.generation or 0))
 
 
-def _pending_from(blob: storage.Blob) -> Pending | None:
-    kind, _, key = blob.name.removeprefix(PENDING).partition("/")
-    if kind not in set(Kind) or not key:
-        return None
-    metadata = blob.metadata or {}
-
-    def moment(name: str) -> datetime | None:
-        return datetime.fromisoformat(metadata[name]) if metadata.get(name) else None
-
-    return Pending(
-        kind=Kind(kind),
-        key=key,
-        generation=int(blob.generation),
-        written=blob.updated,
-        created=moment("created") or blob.updated,
-        due=moment("due"),
-        deadline=moment("deadline"),
-        **{
-            name: metadata.get(name, "")
-            for name in ("system", "job_id", "location", "step", "state", "waits_for", "subject")
-        },
-    )
-
-
 def _storage_call(action: str) -> AbstractContextManager[CallOptions]:
     return STORAGE.call(action, passes=_KNOWN_ERRORS)
-
-
-def is_submitted(pending: Pending) -> bool:
-    """Return whether an index object tells of a job that was submitted."""
-    return pending.state == StepState.SUBMITTED.value

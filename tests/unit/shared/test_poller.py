@@ -16,7 +16,7 @@ from shared.cloud.batch_jobs import BatchReport
 from shared.cloud.states import Progress
 from shared.drops.drop import DropPath
 from shared.drops.intake import examine_drop
-from shared.engine.ledger import PENDING, Pending
+from shared.engine.index import INDEX, Pending
 from shared.errors import LostRace, Problem, TryLater
 from shared.poller import RECONCILED, JobList, Tick, guarded, is_due, reconcile, tick, waits_since
 from shared.work import Item, Kind, Outcome, StepState, System, WaitReason
@@ -158,7 +158,7 @@ def test_work_is_left_for_the_next_tick_when_the_time_is_over(world: World) -> N
 
 
 def test_an_index_object_without_an_item_is_removed_after_a_lease(world: World) -> None:
-    world.state.blob(f"{PENDING}predict/{'a' * 32}").upload_from_string(b"")
+    world.state.blob(f"{INDEX}predict/{'a' * 32}").upload_from_string(b"")
     tick(world.services)
     assert world.indexed() == {"a" * 32}
     world.pass_time(world.services.settings.lease_seconds + 1)
@@ -246,7 +246,7 @@ def test_a_reconciliation_that_ran_out_of_time_is_repeated(world: World) -> None
 
 def test_open_work_that_lacks_its_index_object_gets_it_again(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     ended_unpublished(world)
-    world.state.blob(f"{PENDING}predict/{'a' * 32}").delete()
+    world.state.blob(f"{INDEX}predict/{'a' * 32}").delete()
     world.pass_time(world.services.settings.lease_seconds + 1)
     reconcile(world.services)
     assert world.indexed() == {"a" * 32}

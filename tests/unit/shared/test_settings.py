@@ -1,4 +1,4 @@
-"""Settings: each read from its variable, with its default, and refused by name."""
+"""Settings: each is read from its variable, has a default, and is named if it is wrong."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REQUIRED = {
 }
 
 
-def test_only_what_has_no_default_is_required() -> None:
+def test_a_setting_without_a_default_is_required() -> None:
     without_default = {each.name.upper() for each in fields(Settings) if each.default is MISSING}
     assert without_default == set(REQUIRED)
     settings = Settings.from_environment(REQUIRED)
@@ -52,7 +52,7 @@ def test_an_empty_setting_is_missing() -> None:
     assert Settings.from_environment({**REQUIRED, "SETTLE_SECONDS": ""}).settle_seconds == 20
 
 
-def test_every_missing_setting_is_told_at_once() -> None:
+def test_the_error_names_all_missing_settings() -> None:
     with pytest.raises(SettingError) as error:
         Settings.from_environment({})
     assert all(name in str(error.value) for name in REQUIRED)
@@ -61,7 +61,7 @@ def test_every_missing_setting_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("name", "text"), [("SETTLE_SECONDS", "soon"), ("MAX_CONCURRENT_BATCHES", "8.5"), ("POLL_THREADS", "many")]
 )
-def test_a_setting_that_cannot_be_understood_is_named_with_its_text(name: str, text: str) -> None:
+def test_an_invalid_setting_is_named_with_its_text(name: str, text: str) -> None:
     with pytest.raises(SettingError, match=f"{name} is '{text}'"):
         Settings.from_environment({**REQUIRED, name: text})
 
@@ -70,7 +70,7 @@ def test_a_setting_that_cannot_be_understood_is_named_with_its_text(name: str, t
     ("text", "means"),
     [("1", True), ("true", True), ("YES", True), (" on ", True), ("0", False), ("false", False), ("no", False)],
 )
-def test_switches(text: str, means: bool) -> None:
+def test_a_switch_is_on_or_off(text: str, means: bool) -> None:
     assert Settings.from_environment({**REQUIRED, "SAFE_IMPORT": text}).safe_import is means
 
 
@@ -78,10 +78,10 @@ def test_switches(text: str, means: bool) -> None:
     ("text", "means"),
     [("a", ("a",)), ("a, p.b ,", ("a", "p.b")), (" , ", ()), ("p-1.news,films", ("p-1.news", "films"))],
 )
-def test_lists_of_datasets(text: str, means: tuple[str, ...]) -> None:
+def test_datasets_are_separated_by_commas(text: str, means: tuple[str, ...]) -> None:
     settings = Settings.from_environment({**REQUIRED, "READABLE_DATASETS": text, "WRITABLE_DATASETS": text})
     assert settings.readable_datasets == settings.writable_datasets == means
 
 
-def test_every_setting_says_what_it_means() -> None:
+def test_every_setting_has_a_meaning() -> None:
     assert all(each.metadata["meaning"].endswith((".", "`.")) for each in fields(Settings))

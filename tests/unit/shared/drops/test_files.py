@@ -1,4 +1,4 @@
-"""A drop is read from a real bucket."""
+"""Drops, read from a real bucket."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shared.drops.files import DropFiles
         (b" " * 1000 + b'{"learner": {}}', True),
     ],
 )
-def test_json_is_looked_into(bucket: storage.Bucket, content: bytes, is_other: bool) -> None:
+def test_a_json_file_is_a_booster_by_its_beginning(bucket: storage.Bucket, content: bytes, is_other: bool) -> None:
     path = DropPath("scores", "booster", str(abs(hash(content))))
     bucket.blob(f"{path.prefix}model.json").upload_from_string(content)
     drop = DropFiles(bucket.client, bucket.name, "units").read(path)
@@ -29,7 +29,7 @@ def test_json_is_looked_into(bucket: storage.Bucket, content: bytes, is_other: b
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_what_a_manifest_says_is_kept_as_text(bucket: storage.Bucket, encoding: str) -> None:
+def test_the_text_of_a_manifest_is_kept(bucket: storage.Bucket, encoding: str) -> None:
     path = DropPath("scores", "described", encoding)
     bucket.blob(f"{path.prefix}modeldrop.yaml").upload_from_string("description: gr\u00fcn\n".encode(encoding))
     drop = DropFiles(bucket.client, bucket.name, "units").read(path)

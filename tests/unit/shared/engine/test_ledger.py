@@ -1,15 +1,16 @@
-"""The ledger on a real bucket: no index object is lost, whoever writes and removes at the same time."""
+"""The ledger on a real bucket: open work keeps its index object, whatever other calls write at the same time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from google.cloud import storage
 
-from shared.engine.ledger import PENDING, Ledger
+from shared.engine.index import INDEX
+from shared.engine.ledger import Ledger
 from shared.errors import LostRace
 from shared.keys import hash_of
 from shared.work import Item, Outcome
@@ -20,15 +21,15 @@ LEASE_SECONDS = 60.0
 
 @pytest.fixture
 def at(bucket: storage.Bucket) -> Callable[..., Ledger]:
-    """Makes the ledger, on a clock that goes on by some seconds whenever somebody looks."""
+    """Return a function that creates the ledger, with a clock that advances by some seconds whenever it is read."""
 
-    def make(seconds_a_look: float = 0) -> Ledger:
-        looks = 0
+    def make(seconds_a_reading: float = 0) -> Ledger:
+        readings = 0
 
         def clock() -> datetime:
-            nonlocal looks
-            looks += 1
-            return NOW + timedelta(seconds=seconds_a_look * looks)
+            nonlocal readings
+            readings += 1
+            return NOW + timedelta(seconds=seconds_a_reading * readings)
 
         return Ledger(bucket.client, bucket.name, clock=clock, lease_seconds=LEASE_SECONDS)
 
@@ -41,39 +42,39 @@ def item(request: pytest.FixtureRequest) -> Item:
 
 
 def index_of(bucket: storage.Bucket, item: Item) -> storage.Blob | None:
-    return bucket.get_blob(f"{PENDING}{item.kind.value}/{item.key}")
+    return bucket.get_blob(f"{INDEX}{item.kind.value}/{item.key}")
 
 
 def ended(item: Item) -> Item:
     return replace(item, outcome=Outcome.SUCCEEDED, event_published=True, claim=None)
 
 
-def test_what_is_finished_has_no_index_object(bucket: storage.Bucket, at: Callable[..., Ledger], item: Item) -> None:
+def test_a_finished_item_has_no_index_object(bucket: storage.Bucket, at: Callable[..., Ledger], item: Item) -> None:
     claimed = at().claim(item)
     assert claimed.mine
     assert index_of(bucket, item) is not None
     at().finish(ended(claimed.item))
     assert index_of(bucket, item) is None
-    stands = at().read(item.kind, item.key)
-    assert stands is not None
-    assert stands.final
+    stored = at().read(item.kind, item.key)
+    assert stored is not None
+    assert stored.final
 
 
-def test_who_does_not_know_the_index_object_asks_for_it(
+def test_the_index_object_of_an_item_that_was_only_read_is_removed(
     bucket: storage.Bucket, at: Callable[..., Ledger], item: Item
 ) -> None:
     at().claim(item)
-    stands = at().read(item.kind, item.key)
-    assert stands is not None
-    at().finish(ended(stands))
+    stored = at().read(item.kind, item.key)
+    assert stored is not None
+    at().finish(ended(stored))
     assert index_of(bucket, item) is None
 
 
-def test_the_index_object_of_work_that_begins_again_is_left(
+def test_the_index_object_of_work_that_is_opened_again_stays(
     bucket: storage.Bucket, at: Callable[..., Ledger], item: Item
 ) -> None:
     claimed = at().claim(item).item
-    # Somebody begins it again, and has come as far as the index object.
+    # Another call opens the work again, and has written the index object but not yet the item.
     again = at().index(claimed)
     at().finish(ended(claimed))
     index = index_of(bucket, item)
@@ -81,7 +82,7 @@ def test_the_index_object_of_work_that_begins_again_is_left(
     assert index.generation == again.index_generation
 
 
-def test_what_somebody_else_has_changed_keeps_its_index_object(
+def test_an_item_that_another_call_changed_keeps_its_index_object(
     bucket: storage.Bucket, at: Callable[..., Ledger], item: Item
 ) -> None:
     claimed = at().claim(item).item
@@ -91,21 +92,21 @@ def test_what_somebody_else_has_changed_keeps_its_index_object(
     assert index_of(bucket, item) is not None
 
 
-def test_a_write_whose_answer_was_lost_is_known_as_the_calls_own(at: Callable[..., Ledger], item: Item) -> None:
+def test_a_repeated_write_of_the_same_item_succeeds(at: Callable[..., Ledger], item: Item) -> None:
     claimed = at().claim(item).item
     changed = replace(claimed, claim=None, location="US")
     written = at().write(changed)
-    # The client sends it again, under the generation that it was read at.
+    # The answer is lost, and the client repeats the write with the generation that was read.
     assert at().write(changed).generation == written.generation
     with pytest.raises(LostRace):
         at().write(replace(changed, location="EU"))
 
 
 @pytest.mark.parametrize("begin", ["claim", "create"])
-def test_an_index_object_that_was_left_behind_is_written_again(
+def test_an_index_object_that_already_exists_is_written_again(
     bucket: storage.Bucket, at: Callable[..., Ledger], item: Item, begin: str
 ) -> None:
-    left = bucket.blob(f"{PENDING}{item.kind.value}/{item.key}")
+    left = bucket.blob(f"{INDEX}{item.kind.value}/{item.key}")
     left.upload_from_string(b"")
     getattr(at(), begin)(item)
     index = index_of(bucket, item)
@@ -115,7 +116,7 @@ def test_an_index_object_that_was_left_behind_is_written_again(
 
 @pytest.mark.parametrize("begin", ["claim", "create", "reopen"])
 @pytest.mark.parametrize(("seconds", "again"), [(0, False), (LEASE_SECONDS, True)], ids=["in time", "late"])
-def test_an_index_object_is_written_again_if_its_item_came_late(
+def test_an_index_object_is_written_again_if_its_item_is_written_late(
     bucket: storage.Bucket, at: Callable[..., Ledger], item: Item, begin: str, seconds: float, again: bool
 ) -> None:
     ledger = at(seconds)
@@ -127,5 +128,21 @@ def test_an_index_object_is_written_again_if_its_item_came_late(
     index = index_of(bucket, item)
     assert written is not None
     assert index is not None
-    # Generations are times here too.
+    # The generations of the local Cloud Storage are times, as Google's are.
     assert (index.generation > written.generation) is again
+
+
+def test_a_missing_index_object_of_open_work_is_restored(
+    bucket: storage.Bucket, at: Callable[..., Ledger], item: Item
+) -> None:
+    at().claim(item)
+    index = index_of(bucket, item)
+    assert index is not None
+    index.delete()
+    # Objects are written at the time of this machine, so the ledger's clock is a day ahead of it.
+    tomorrow = Ledger(
+        bucket.client, bucket.name, clock=lambda: datetime.now(UTC) + timedelta(days=1), lease_seconds=LEASE_SECONDS
+    )
+    assert tomorrow.restore_missing_indexes() >= 1
+    assert index_of(bucket, item) is not None
+    assert tomorrow.restore_missing_indexes() == 0

@@ -20,7 +20,7 @@ $(VENV)/.installed: requirements.txt requirements-local.txt constraints.txt pypr
 demo: setup
 	$(BIN)/python -m demo
 
-# The tests run in several processes, since many of them wait for something; what all of them said is checked at last.
+# The tests run in several processes, since many of them wait. A last step checks the exchanges that all of them recorded.
 EXCHANGES := $(CURDIR)/.cache/exchanges
 CONTRACT := tests/contract/test_recorded_exchanges.py
 WORKERS ?= 4

@@ -22,7 +22,7 @@ from localcloud.config import CloudConfig
 from tests.conftest import variables
 from tests.waiting import LAST_LIMIT
 
-# What no API description has, by service or path: what is local only, and what Google describes elsewhere.
+# Exchanges without an API description, by service or path: local ones, and those that Google describes elsewhere.
 LOCAL_ONLY = {
     "control": "faults, quotas, counted calls and the state: `/faults`, `/quotas`, `/calls`, `/`",
     "/localcloud/": "what a test orders from one service, such as the state of a job",
@@ -37,7 +37,7 @@ DESCRIBED_ELSEWHERE = {
 
 @pytest.fixture(scope="session")
 def cloud(exchanges: Path) -> Iterator[LocalCloud]:
-    """A local cloud without the functions: what they said is recorded already."""
+    """A local cloud without the functions, whose exchanges are recorded already."""
     with variables({}):
         cloud = LocalCloud(CloudConfig(record_to=exchanges / "contract", with_functions=False))
         cloud.start()

@@ -1,4 +1,4 @@
-"""The JSON Schemas say what the code does: what parsers take, and every event that can be built."""
+"""The JSON Schemas match the code: the input of the parsers, and every event that can be built."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_every_event_type_has_a_schema_and_every_schema_an_event_type_or_message
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.glob("*.json")))
-def test_each_schema_is_one_and_describes_itself_and_every_property(name: str) -> None:
+def test_each_schema_is_valid_and_describes_every_property(name: str) -> None:
     body = schema(name)
     Draft202012Validator.check_schema(body)
     assert body["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
@@ -273,7 +273,7 @@ def test_parser_and_schema_accept(name: str, message: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("name", "message", "field"), REFUSED)
-def test_parser_and_schema_refuse(name: str, message: dict[str, Any], field: str | None) -> None:
+def test_parser_and_schema_reject(name: str, message: dict[str, Any], field: str | None) -> None:
     with pytest.raises(Rejected) as refusal:
         PARSERS[name](json_object(json.dumps(message).encode()))
     assert refusal.value.problem.field == field
@@ -281,7 +281,7 @@ def test_parser_and_schema_refuse(name: str, message: dict[str, Any], field: str
 
 
 @pytest.mark.parametrize(("name", "message", "field"), REFUSED_BY_THE_PARSER_ALONE)
-def test_parser_refuses_what_a_schema_cannot_know(name: str, message: dict[str, Any], field: str) -> None:
+def test_the_parser_rejects_values_that_a_schema_cannot_check(name: str, message: dict[str, Any], field: str) -> None:
     with pytest.raises(Rejected) as refusal:
         PARSERS[name](message)
     assert refusal.value.problem.field == field
@@ -517,7 +517,7 @@ def test_a_rejection_event_fits_its_schema(kind: Kind, request_id: str | None) -
     _check(rejection_event(kind, "a" * 32, request_id, LATER, refusal.value.problem, NOW), REJECTED)
 
 
-def test_what_no_schema_describes_is_found() -> None:
+def test_a_field_without_a_schema_is_found() -> None:
     data = dict(completion_event(_failed_prediction()).data)
     assert faults("modeldrop.prediction.failed.v1.json", {**data, "secret": 1}, closed=True) != []
     assert faults("modeldrop.prediction.failed.v1.json", {**data, "error": None}) != []

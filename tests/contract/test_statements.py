@@ -121,7 +121,7 @@ STATEMENTS: list[tuple[str, Callable[[], str | None], list[str]]] = [
 
 
 @pytest.mark.parametrize(("statement", "generate", "named"), STATEMENTS)
-def test_a_statement_is_of_its_kind_and_names_what_was_meant(
+def test_a_statement_has_its_kind_and_the_names_of_the_request(
     statement: str, generate: Callable[[], str | None], named: list[str]
 ) -> None:
     tree = parse(str(generate()))
@@ -140,7 +140,7 @@ def test_an_import_names_its_model_and_its_files(model_type: str) -> None:
     assert strings(tree) == [model_type, uri, manifest.kms_key, "VERTEX_AI", "genres", "champion"]
 
 
-def test_an_import_without_aliases_says_nothing_of_the_registry() -> None:
+def test_an_import_without_aliases_does_not_register_the_model() -> None:
     manifest = replace(FULL_MANIFEST, registry_aliases=())
     tree = parse(drops_sql.create_model(MODEL, "ONNX", "gs://models/films/genres/2/g.onnx", manifest))
     assert strings(tree) == ["ONNX", "gs://models/films/genres/2/g.onnx", manifest.kms_key]
@@ -159,12 +159,12 @@ def test_values_of_a_manifest_are_in_the_statement_unchanged() -> None:
     ]
 
 
-def test_a_manifest_that_says_nothing_more_needs_no_statement() -> None:
+def test_a_manifest_without_further_fields_needs_no_statement() -> None:
     assert drops_sql.alter_model(MODEL, Manifest(registry_aliases=(), files=3), NOW) is None
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_options_stand_in_the_statement_as_they_were_given(function: str) -> None:
+def test_options_are_in_the_statement_unchanged(function: str) -> None:
     options = {
         "flatten_json_output": True,
         "grounded": False,
@@ -189,7 +189,7 @@ def test_options_stand_in_the_statement_as_they_were_given(function: str) -> Non
     ]
 
 
-def test_the_designs_batch_request_needs_no_statement_and_its_prompts_need_one() -> None:
+def test_only_a_batch_request_with_prompts_needs_a_statement() -> None:
     request = BatchRequest.parse({**BATCH_REQUEST, "input": {"prompts": {"query": MARK}}}, SETTINGS, NOW)
     assert isinstance(request.input, Prompts)
     assert kind(parse(batches_sql.batch_requests(request.input, ["prompt"]))) == "ASTQueryStatement"
@@ -221,9 +221,7 @@ def test_any_column_reads_back_as_one_name(column: str) -> None:
     column=st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True),
     model=st.from_regex(r"[A-Za-z0-9_-]{1,20}", fullmatch=True),
 )
-def test_every_name_that_is_let_through_is_one_name(
-    project: str, dataset: str, table: str, column: str, model: str
-) -> None:
+def test_every_accepted_name_is_one_name(project: str, dataset: str, table: str, column: str, model: str) -> None:
     request = _predict(
         model=f"{project}.{dataset}.{model}",
         input={"table": f"{project}.{dataset}.{table}", "columns": {column: column}},
@@ -323,7 +321,7 @@ HARMLESS = (
 
 @pytest.mark.parametrize("query", HARMLESS)
 @pytest.mark.parametrize("statement", QUERY_STATEMENTS)
-def test_a_query_that_only_looks_dangerous_is_let_through_and_stays_in_its_place(statement: str, query: str) -> None:
+def test_a_query_that_only_looks_dangerous_is_accepted_and_stays_in_its_place(statement: str, query: str) -> None:
     check_query(query, field="input.query")
     assert _is_framed(QUERY_STATEMENTS[statement], query, MARK)
 
@@ -348,7 +346,7 @@ ATTEMPTS = (
 
 
 @pytest.mark.parametrize("query", ATTEMPTS)
-def test_an_attempt_to_break_out_is_refused(query: str) -> None:
+def test_a_query_that_breaks_out_of_its_brackets_is_rejected(query: str) -> None:
     with pytest.raises(Rejected) as refusal:
         check_query(query, field="input.query")
     assert refusal.value.problem.code == "invalid_query"
@@ -402,7 +400,7 @@ QUERIES = st.builds(
 
 
 @given(st.sampled_from(sorted(QUERY_STATEMENTS)), QUERIES)
-def test_no_query_that_is_let_through_changes_the_statement_around_it(statement: str, query: str) -> None:
+def test_no_accepted_query_changes_the_statement_around_it(statement: str, query: str) -> None:
     try:
         check_query(query, field="input.query")
     except Rejected:
@@ -412,7 +410,7 @@ def test_no_query_that_is_let_through_changes_the_statement_around_it(statement:
 
 
 @given(st.lists(CLOSED | FRAGMENTS, min_size=1, max_size=6).map(" ".join))
-def test_no_condition_that_is_let_through_changes_the_statement_around_it(condition: str) -> None:
+def test_no_accepted_condition_changes_the_statement_around_it(condition: str) -> None:
     try:
         check_condition(condition, field="input.where")
     except Rejected:
@@ -452,7 +450,7 @@ FORBIDDEN = (
 
 
 @pytest.mark.parametrize("query", FORBIDDEN)
-def test_a_call_that_needs_leave_is_refused_without_it(query: str) -> None:
+def test_a_call_that_needs_a_setting_is_rejected_without_it(query: str) -> None:
     assert parses(query) is not None
     with pytest.raises(Rejected, match="not allowed in a message"):
         check_query(query, field="input.query")
@@ -476,7 +474,7 @@ def test_a_call_cannot_hide_behind_escapes(query: str) -> None:
         "SELECT SAFE.SUBSTR('x', 1), (ai.a + 1) * (2)",
     ],
 )
-def test_a_name_that_is_no_such_call_is_let_through(query: str) -> None:
+def test_a_similar_name_that_is_not_such_a_call_is_accepted(query: str) -> None:
     check_query(query, field="input.query")
 
 
@@ -496,7 +494,7 @@ CALLS = st.builds(
 
 
 @given(CALLS, st.sampled_from(["SELECT {}", "SELECT * FROM {}", "FROM t |> CALL {}", "SELECT (SELECT {} + 1)"]))
-def test_no_call_that_needs_leave_is_let_through_in_any_spelling(call: str, query: str) -> None:
+def test_a_call_that_needs_a_setting_is_rejected_in_any_spelling(call: str, query: str) -> None:
     try:
         check_query(query.format(call), field="input.query")
     except Rejected:

@@ -35,7 +35,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="session")
 def making_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder that the tests' own SavedModels come into, made by a process of its own.
+    """The folder of the tests' own SavedModels, which another process creates.
 
     Of sessions that run side by side for one `make test`, the first makes them for all.
     """

@@ -186,7 +186,7 @@ def check_prediction(world: World, name: str, *, jobs: int = 1) -> None:
 
 
 def check_merge(world: World, name: str) -> None:
-    # One that makes the table, one that fills it.
+    # One job creates the table, the other one fills it.
     check_prediction(world, name, jobs=2)
 
 

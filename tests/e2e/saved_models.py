@@ -87,7 +87,7 @@ def make(folder: Path) -> None:
 
 
 def predict(folder: Path, inputs: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Return what the model in ``folder`` gives for ``inputs``, by name of output."""
+    """Return the outputs of the model in ``folder`` for ``inputs``, by name."""
     loaded = tf.saved_model.load(str(folder))
     function = loaded.signatures["serving_default"]
     kinds = function.structured_input_signature[1]

@@ -26,7 +26,7 @@ PUBLISH = "pubsub.projects.topics.publish"
 WRITE = "storage.objects.insert"
 REMOVE = "storage.objects.delete"
 
-# Where a kill hurts most: what was just done is not written down, or what was just written down is not done.
+# The worst moments for a kill: an effect is not stored yet, or a stored intention has no effect yet.
 # The first job for a user's query is its dry run.
 SHARPEST = (
     ("watching a drop", WRITE, 1, "after"),
@@ -121,7 +121,7 @@ def kill_at_every_call(world: World, deed_name: str, deed: Deed, *, again: bool)
         missed += not interrupt(world, deed, name, {"nth": n, "when": when}, again=again)
         done[name] = (n, when)
         if deed.function != "import_model":
-            # What is still open would be among the calls of the next tick, or among the batches that run at once.
+            # Open work would add calls to the next tick, and batches that run at once.
             world.quiet()
     world.reconcile()
     world.quiet()

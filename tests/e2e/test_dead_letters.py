@@ -1,4 +1,4 @@
-"""What a function cannot take ends in the dead letters after the declared deliveries, and is sent again from there."""
+"""Events that a function never acknowledges become dead letters after the declared deliveries, and can be sent again."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def dead_letters(world: World, *arguments: str) -> str:
     return done.stdout
 
 
-def test_events_that_no_function_took_are_held_and_sent_again(impatient: World) -> None:
+def test_events_that_no_function_acknowledged_are_held_and_sent_again(impatient: World) -> None:
     world = impatient
     name, request_id, batch = fresh("dead"), fresh("dead"), fresh("alive")
     attempts = world.cloud.declaration.retry.maximum_delivery_attempts
     with world.faults({**OUTAGE, "caller": "predict"}, {**OUTAGE, "caller": "import_model"}):
         world.ask("seven", request_id, request_id, output={"write": "append"})
         world.drop(world.shifter(SHIFT), name)
-        # What the other functions take flows on meanwhile.
+        # The other functions continue meanwhile.
         publish_batch(world, batch)
         world.event("batch.succeeded", request_id=batch)
         world.delivered()

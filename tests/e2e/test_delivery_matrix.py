@@ -36,7 +36,7 @@ def drop_all(world: World, name: str) -> None:
     world.drop(world.shifter(SHIFT), name, seed=5)
 
 
-# function: what makes it work by an event, and how to see that it was done once
+# For each function: an action that triggers it by an event, and the check that it took effect once.
 WORKS: dict[str, tuple[Callable[[World, str], None], Callable[[World, str], None]]] = {
     "import_model": (drop_all, check_import),
     "predict": (ask, check_prediction),
@@ -46,7 +46,7 @@ EVERY_FUNCTION = pytest.mark.parametrize("function", WORKS)
 
 
 def done(world: World, function: str, name: str) -> None:
-    """Let the poller finish, look at drops once more, and check what came of it."""
+    """Let the poller finish, look for drops once more, and check the outcome."""
     world.delivered()
     world.quiet()
     world.reconcile()
@@ -56,7 +56,7 @@ def done(world: World, function: str, name: str) -> None:
 
 @EVERY_FUNCTION
 @pytest.mark.parametrize("disturbance", ["duplicate", "lose_acknowledgement"])
-def test_an_event_that_comes_twice_is_worked_on_once(
+def test_an_event_that_comes_twice_is_processed_once(
     world: World, shifter: str, function: str, disturbance: str
 ) -> None:
     name = fresh("twice")
@@ -68,7 +68,7 @@ def test_an_event_that_comes_twice_is_worked_on_once(
 
 
 @pytest.mark.parametrize("function", ["predict", "submit_batch_message"])
-def test_a_request_that_many_send_at_once_is_worked_on_once(world: World, shifter: str, function: str) -> None:
+def test_a_request_sent_several_times_at_once_is_processed_once(world: World, shifter: str, function: str) -> None:
     name = fresh("crowd")
     together(*[partial(WORKS[function][0], world, name)] * 4)
     done(world, function, name)
@@ -103,7 +103,7 @@ def test_a_message_that_comes_after_the_job_ended_repeats_the_event_with_its_id(
     assert world.ids(first.type, request_id=name) == {first.id}
 
 
-def test_a_message_that_takes_long_holds_up_no_other(world: World, shifter: str) -> None:
+def test_a_slow_message_does_not_delay_others(world: World, shifter: str) -> None:
     first_write = {"caller": "predict", "method": "storage.objects.insert", "nth": 1}
 
     def ask_others_while_one_waits() -> list[str]:
@@ -123,7 +123,7 @@ def test_a_message_that_takes_long_holds_up_no_other(world: World, shifter: str)
         done(world, "predict", name)
 
 
-def test_messages_in_reverse_order_are_all_worked_on(world: World, shifter: str) -> None:
+def test_messages_in_reverse_order_are_all_processed(world: World, shifter: str) -> None:
     names = [fresh("reverse") for _ in range(4)]
     with world.faults(
         {"service": "eventarc", "receiver": "predict", "nth": 1, "do": {"reorder": 3}},
@@ -352,7 +352,7 @@ def test_a_job_id_that_is_taken_by_another_request_is_not_adopted(world: World, 
 
 
 @pytest.mark.parametrize("function", WORKS)
-def test_an_event_that_pubsub_does_not_take_is_published_later(world: World, shifter: str, function: str) -> None:
+def test_an_event_that_pubsub_refuses_is_published_later(world: World, shifter: str, function: str) -> None:
     name = fresh("unpublished")
     with world.faults(
         {"caller": "poll_jobs", "method": "pubsub.projects.topics.publish", "times": 1, "do": {"status": 403}}
@@ -362,7 +362,7 @@ def test_an_event_that_pubsub_does_not_take_is_published_later(world: World, shi
     done(world, function, name)
 
 
-def test_a_rejection_that_pubsub_does_not_take_is_published_with_the_next_delivery(world: World) -> None:
+def test_a_rejection_that_pubsub_refuses_is_published_with_the_next_delivery(world: World) -> None:
     name = fresh("unpublished")
     with world.faults(
         {"caller": "predict", "method": "pubsub.projects.topics.publish", "times": 1, "do": {"status": 403}}
@@ -373,7 +373,7 @@ def test_a_rejection_that_pubsub_does_not_take_is_published_with_the_next_delive
     world.until(lambda: world.events.all("request.rejected", request_id=name), ticking=False)
 
 
-def test_one_write_a_second_to_one_object_is_enough(world: World, shifter: str) -> None:
+def test_the_chain_works_with_one_write_per_object_and_second(world: World, shifter: str) -> None:
     names = {function: fresh("slow") for function in WORKS}
     world.limit(storage_writes_per_second=1)
     for function, name in names.items():

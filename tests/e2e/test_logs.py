@@ -10,7 +10,7 @@ import pytest
 
 from shared.keys import hash_of
 from tests.e2e.world import World, fresh
-from tests.no_events import no_events
+from tests.wrong_events import wrong_events
 
 SECRET = "Rumpelstiltskin"
 EVENT_FUNCTIONS = ("import_model", "predict", "submit_batch_message", "manage_model")
@@ -40,7 +40,7 @@ def send_everything(world: World) -> tuple[str, str]:
     world.publish("BATCH_TOPIC", world.batch("bad", fresh("bad"), input={"prompts": {"query": f"SELEC '{SECRET}'"}}))
     assert world.post_batch({**world.batch("bad", fresh("bad")), SECRET: SECRET}).status_code == 400
     for function in EVENT_FUNCTIONS:
-        for wrong, (headers, body) in no_events(SECRET).items():
+        for wrong, (headers, body) in wrong_events(SECRET).items():
             assert world.post_event(function, headers, body).status_code == 400, (function, wrong)
     world.drop({**world.shifter(1), "modeldrop.yaml": f"description: {SECRET}\n".encode()}, fresh("described"))
     world.drop({**world.shifter(1), "modeldrop.yaml": f"{SECRET}: [\n".encode()}, fresh("wrong"))

@@ -29,7 +29,7 @@ def test_the_notebook_runs_as_printed(cloud: LocalCloud, environment: dict[str, 
     from vertexai.batch_prediction import BatchPredictionJob
     from vertexai.generative_models import GenerativeModel
 
-    # What is not printed there: the address, which is Google's unless it is said, and rows over REST, because the
+    # Not in the notebook: the address, which is Google's by default, and rows over REST, because the
     # Storage API's client has no variable for its address.
     vertexai.init(project=project, location=LOCATION, api_endpoint=environment["VERTEX_ENDPOINT"], api_transport="rest")
     GenerativeModel(MODEL_ID)

@@ -35,7 +35,7 @@ def rows() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def expected(saved_models: Path, rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What TensorFlow itself gives for the rows, in a process of its own."""
+    """TensorFlow's own outputs for the rows, from another process."""
     inputs = tmp_path_factory.mktemp("judge") / "inputs.json"
     inputs.write_text(json.dumps({name: [row[name] for row in rows] for name in ("word", "place", "count")}))
     command = [sys.executable, "-m", "tests.e2e.saved_models", "predict", str(saved_models / "judge"), str(inputs)]

@@ -93,7 +93,7 @@ def titles(query: Query) -> list[str]:
 
 @pytest.fixture(scope="module")
 def expected(classifier: Path, titles: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[float]]:
-    """What TensorFlow itself gives for each title, in a process of its own."""
+    """TensorFlow's own output for each title, from another process."""
     inputs = tmp_path_factory.mktemp("tutorial") / "inputs.json"
     inputs.write_text(json.dumps({"input": titles}))
     command = [sys.executable, "-m", "tests.e2e.saved_models", "predict", str(classifier), str(inputs)]

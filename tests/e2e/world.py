@@ -60,22 +60,22 @@ class World:
         self.events = ReceivedEvents(self._subscriber, self._events_log)
 
     def close(self) -> None:
-        """Let go of the clients."""
+        """Close the clients."""
         self.events.stop()
         self._subscriber.close()
         self.publisher.stop()
 
-    # The world before anything happens
+    # The initial world
 
     def make_dataset(self, name: str, location: str) -> str:
-        """Make a dataset and return its name."""
+        """Create a dataset and return its name."""
         dataset = bigquery.Dataset(f"{self.project}.{name}")
         dataset.location = location
         self.bigquery.create_dataset(dataset, exists_ok=True)
         return name
 
     def load(self, table: str, rows: Sequence[dict[str, Any]]) -> None:
-        """Make a table of these rows."""
+        """Create a table with these rows."""
         location = self.bigquery.get_dataset(table.split(".")[0]).location
         self.bigquery.load_table_from_json(list(rows), table, location=location).result()
 
@@ -83,7 +83,7 @@ class World:
         """Return the files of a SavedModel that adds ``shift``."""
         return {**self._files, "assets/shift.txt": f"shift\t{shift}\n".encode()}
 
-    # What people do
+    # Actions of users
 
     def drop(
         self,
@@ -109,7 +109,7 @@ class World:
         return f"gs://{self.models.name}/{prefix}"
 
     def import_shifter(self, model: str, shift: int) -> None:
-        """Have a model of the world's dataset that adds ``shift``."""
+        """Import a model into the world's dataset that adds ``shift``."""
         self.drop(self.shifter(shift), model)
         self.event("model.imported", model=f"{self.project}.{self.dataset}.{model}")
 
@@ -171,7 +171,7 @@ class World:
             self.state.blob("ledger/reconciled.json").delete()
         return self.tick()
 
-    # What happened
+    # Outcomes
 
     def until(self, probe: Callable[[], Found], timeout: float = LAST_LIMIT, *, ticking: bool = True) -> Found:
         """Call the poller until ``probe`` returns something true, and return that."""
@@ -184,12 +184,12 @@ class World:
         return found
 
     def event(self, type: str, *, timeout: float = LAST_LIMIT, **fields: Any) -> ReceivedEvent:  # noqa: A002
-        """Tick until an event of ``type`` with ``fields`` has come, and return the first."""
+        """Tick until an event of ``type`` with ``fields`` is received, and return the first."""
         found: list[ReceivedEvent] = self.until(lambda: self.events.all(type, **fields), timeout)
         return found[0]
 
     def ids(self, *types: str, **fields: Any) -> set[str]:
-        """Return the ids of the events of ``types`` with ``fields`` that have come."""
+        """Return the ids of the received events of ``types`` with ``fields``."""
         return {event.id for kind in types for event in self.events.all(kind, **fields)}
 
     def pending(self) -> set[str]:
@@ -198,7 +198,7 @@ class World:
         return {blob.name.removeprefix(prefix) for blob in self.storage.list_blobs(self.state, prefix=prefix)}
 
     def quiet(self, timeout: float = LAST_LIMIT) -> None:
-        """Tick until nothing is open, and every event that was published has come."""
+        """Tick until no work is open, and every published event has been received."""
         self.until(lambda: not self.pending(), timeout)
         self.until(lambda: not self.cloud.pubsub.broker.backlog_size(self._events_log), timeout, ticking=False)
 
@@ -240,7 +240,7 @@ class World:
             return []
 
     def shift_of(self, model: str) -> float | None:
-        """Return what a model of the world's dataset adds; None if there is none."""
+        """Return the number that a model of the world's dataset adds, or None if the model does not exist."""
         query = f"SELECT y FROM ML.PREDICT(MODEL {self.dataset}.{model}, (SELECT 0.0 AS x))"
         try:
             return float(next(iter(self.bigquery.query(query).result())).y)
@@ -267,7 +267,7 @@ class World:
         newest = max(blob.updated for blob in self.storage.list_blobs(self.models, prefix=prefix))
         return (datetime.now(UTC) - newest).total_seconds()
 
-    # What goes wrong, and what was called
+    # Faults, quotas and calls
 
     @contextmanager
     def faults(self, *rules: Mapping[str, Any]) -> Iterator[None]:
@@ -353,5 +353,5 @@ def together(*deeds: Callable[[], Any]) -> None:
 
 
 def shifted(rows: Iterable[Mapping[str, Any]]) -> set[float]:
-    """Return what the rows of a prediction were shifted by; one number, if one model made them all."""
+    """Return the numbers that the rows of a prediction were shifted by: one, if one model made all rows."""
     return {row["y"] - row["x"] for row in rows}

@@ -8,13 +8,13 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.fuzz.mutations import ANYTHING, damaged, mutated
-from tests.no_events import (
+from tests.paths import EVENTS
+from tests.wrong_events import (
     ATTRIBUTES,
     BINARY,
     PostedRequest,
     deep,
 )
-from tests.paths import EVENTS
 
 STORAGE_TYPE = "google.cloud.storage.object.v1.finalized"
 BODIES: tuple[dict[str, Any], ...] = tuple(
@@ -101,7 +101,7 @@ FIELDS = st.sampled_from(
         ),
     ]
 )
-# What JSON may hold and not every program can read or write again. The depths lie about that at which Python gives up.
+# JSON that not every program can read or write. The depths are close to the limit of Python's parser.
 PIECES = st.one_of(
     st.sampled_from([b"9" * 4_301, b"-" + b"9" * 5_000, b"1e999", b"NaN", b"-Infinity", b'"\\ud800"', b'"\xff"', b""]),
     st.sampled_from(

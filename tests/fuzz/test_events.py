@@ -30,8 +30,8 @@ from tests.fuzz.mutations import (
     mostly,
     mutated,
 )
-from tests.no_events import PostedRequest
 from tests.paths import EVENTS
+from tests.wrong_events import PostedRequest
 
 
 def _events(prefix: str) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ def decision_about_object(arrived: CloudEvent) -> DropPath | None:
 
 
 @given(_bodies(STORAGE_EVENTS), st.sampled_from(["finalized", "finalized", "deleted", "metadataUpdated"]))
-def test_storage_events(body: bytes, what: str) -> None:
+def test_a_storage_event_is_ignored_or_names_its_drop(body: bytes, what: str) -> None:
     headers = {**STORAGE_HEADERS, "ce-type": f"google.cloud.storage.object.v1.{what}"}
     drop = decision_about_object(from_http(headers, body))
     event("accepted" if drop else "ignored")
@@ -64,7 +64,7 @@ def test_storage_events(body: bytes, what: str) -> None:
 
 
 @given(_bodies(MESSAGE_EVENTS))
-def test_message_events(body: bytes) -> None:
+def test_a_message_event_has_an_id_a_time_and_a_checked_request(body: bytes) -> None:
     message = Message.from_event(from_http(MESSAGE_HEADERS, body))
     assert message.id
     assert message.published.tzinfo is not None
@@ -76,7 +76,7 @@ def test_message_events(body: bytes) -> None:
 
 
 @given(event_requests())
-def test_requests(posted: PostedRequest) -> None:
+def test_a_request_is_accepted_as_an_event_or_rejected_with_one_log_record(posted: PostedRequest) -> None:
     taken: list[CloudEvent] = []
 
     @cloud_event
@@ -102,7 +102,7 @@ def test_requests(posted: PostedRequest) -> None:
 
 
 @given(messages(PREDICT_EXAMPLES))
-def test_what_is_published_is_what_is_read(data: bytes) -> None:
+def test_the_published_bytes_are_read_unchanged(data: bytes) -> None:
     body = json.dumps({"message": {"data": base64.b64encode(data).decode(), "messageId": "1"}}).encode()
     assert Message.from_event(from_http(MESSAGE_HEADERS, body)).data == data
 
@@ -122,7 +122,7 @@ OBJECT_NAMES = st.one_of(
 
 
 @given(OBJECT_NAMES)
-def test_object_names(name: str) -> None:
+def test_an_object_name_is_ignored_or_belongs_to_one_drop(name: str) -> None:
     drop = DropPath.of_object(name)
     event("accepted" if drop else "ignored")
     if drop is None:
@@ -136,7 +136,7 @@ def test_object_names(name: str) -> None:
 
 
 @given(OBJECT_NAMES.map(lambda name: f"gs://models/{name}") | TEXTS)
-def test_paths_in_messages(path: str) -> None:
+def test_a_path_in_a_message_is_rejected_or_names_its_drop(path: str) -> None:
     try:
         drop = DropPath.parse(path, "models", "path")
     except Rejected:

@@ -34,9 +34,9 @@ from tests.fuzz.mutations import (
     mutated,
 )
 from tests.fuzz.test_events import MESSAGE_EVENTS, OBJECT_NAMES, STORAGE_EVENTS
-from tests.no_events import PostedRequest
 from tests.received_events import ReceivedEvents
 from tests.waiting import LAST_LIMIT, wait_until
+from tests.wrong_events import PostedRequest
 
 REJECTED = "modeldrop.request.rejected.v1"
 
@@ -124,9 +124,7 @@ def test_every_message_is_acknowledged_and_each_rejection_is_published_once(
         assert len(received_events.all(key=key)) == 1, data
 
 
-def test_every_http_request_is_answered_with_what_became_of_it(
-    functions: Functions, received_events: ReceivedEvents
-) -> None:
+def test_every_http_request_is_answered_with_its_outcome(functions: Functions, received_events: ReceivedEvents) -> None:
     refused: dict[str, bytes] = {}
 
     @FEWER
@@ -224,7 +222,7 @@ def test_an_object_outside_of_a_drop_is_ignored_without_a_call(cloud: LocalCloud
     assert cloud.calls.describe("import_model") == []
 
 
-def test_deeply_nested_messages_are_refused(functions: Functions, received_events: ReceivedEvents) -> None:
+def test_deeply_nested_messages_are_rejected(functions: Functions, received_events: ReceivedEvents) -> None:
     for depth in (60, 300, 900, 990, 5_000):
         message_id = uuid.uuid4().hex
         nested = "[" * depth + "]" * depth

@@ -123,7 +123,7 @@ MANIFESTS = st.one_of(
 
 
 @given(MANIFESTS)
-def test_manifests(text: bytes) -> None:
+def test_a_manifest_is_rejected_or_makes_valid_statements(text: bytes) -> None:
     try:
         manifest = read_manifest(text, PROJECT)
     except Rejected as refusal:

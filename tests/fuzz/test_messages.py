@@ -56,14 +56,14 @@ def _accepted(data: bytes, parse: Callable[[dict[str, object]], object]) -> obje
 
 
 def _can_be_kept(item: Item) -> None:
-    """Check that the ledger can keep an item, and that it comes back the same."""
+    """Check that the ledger can store an item and read it back unchanged."""
     stored = json.dumps(item_to_json(item), sort_keys=True)
     assert item_from_json(json.loads(stored), 0) == item
     stored.encode()
 
 
 @given(messages(PREDICT_EXAMPLES))
-def test_predict_messages(data: bytes) -> None:
+def test_a_predict_message_is_rejected_or_holds_only_checked_values(data: bytes) -> None:
     request = _accepted(data, lambda value: PredictRequest.parse(value, SETTINGS, NOW))
     if request is None:
         return
@@ -88,7 +88,7 @@ def test_predict_messages(data: bytes) -> None:
 
 
 @given(messages(BATCH_EXAMPLES))
-def test_batch_requests(data: bytes) -> None:
+def test_a_batch_request_is_rejected_or_holds_only_checked_values(data: bytes) -> None:
     request = _accepted(data, lambda value: BatchRequest.parse(value, SETTINGS, NOW))
     if request is None:
         return
@@ -113,7 +113,7 @@ def test_batch_requests(data: bytes) -> None:
 
 
 @given(messages(MANAGE_EXAMPLES))
-def test_manage_messages(data: bytes) -> None:
+def test_a_manage_message_is_rejected_or_holds_only_checked_values(data: bytes) -> None:
     request = _accepted(data, lambda value: ManageRequest.parse(value, SETTINGS))
     if request is None:
         return

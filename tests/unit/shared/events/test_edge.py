@@ -17,20 +17,14 @@ from shared.errors import TryLater
 from shared.events.edge import cloud_event
 from shared.events.incoming import FinalizedObject, Message
 from tests.conftest import variables
-from tests.no_events import (
-    BINARY,
-    STRUCTURED,
-    PostedRequest,
-    no_events,
-    structured,
-)
 from tests.paths import ROOT
+from tests.wrong_events import BINARY, STRUCTURED, PostedRequest, structured, wrong_events
 
 EVENTS = ROOT / "tests" / "events"
 EVENT_FUNCTIONS = ("import_model", "predict", "submit_batch_message", "manage_model")
 
 SENDERS_TEXT = "Rumpelstiltskin"
-NO_EVENTS = no_events(SENDERS_TEXT)
+WRONG_EVENTS = wrong_events(SENDERS_TEXT)
 REJECTION = {
     "error": {
         "code": "invalid_event",
@@ -79,13 +73,13 @@ def test_a_request_that_is_not_an_event_is_rejected_and_not_logged(
     serve: Callable[[str], Client], capsys: pytest.CaptureFixture[str], function: str
 ) -> None:
     served = serve(function)
-    for wrong, (headers, body) in NO_EVENTS.items():
+    for wrong, (headers, body) in WRONG_EVENTS.items():
         answer = served.post(f"/{SENDERS_TEXT}", headers=headers, data=body)
         assert (answer.status_code, json.loads(answer.data)) == (400, REJECTION), wrong
     written = capsys.readouterr()
     assert written.out == ""
     records = [json.loads(line) for line in written.err.splitlines()]
-    assert len(records) == len(NO_EVENTS)
+    assert len(records) == len(WRONG_EVENTS)
     assert {(each["severity"], each["message"]) for each in records} == {
         ("WARNING", "rejected a request that is not a CloudEvent")
     }

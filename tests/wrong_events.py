@@ -34,7 +34,7 @@ def structured(**fields: Any) -> bytes:
     return json.dumps({**ATTRIBUTES, **fields}).encode()
 
 
-def no_events(text: str) -> dict[str, PostedRequest]:
+def wrong_events(text: str) -> dict[str, PostedRequest]:
     """Return requests that are not CloudEvents, by what is wrong with them. Each holds ``text``."""
     said = json.dumps(text).encode()
     data = {"message": {"data": text}}

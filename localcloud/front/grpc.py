@@ -61,11 +61,11 @@ class FrontInterceptor(grpc.ServerInterceptor):
 
     def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler | None],
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler | None:
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Return the handler of an RPC, watched if calls need attention."""
-        handler: Any = continuation(handler_call_details)
+        handler = continuation(handler_call_details)
         if handler is None or not self._watching():
             return handler
         method = METHODS.get(handler_call_details.method, handler_call_details.method)

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
-from google.protobuf import empty_pb2
 from google.pubsub_v1 import types
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
@@ -17,6 +16,7 @@ from localcloud.base.http import HOST
 from localcloud.pubsub.errors import InvalidAckIds, PubSubError
 from localcloud.pubsub.methods import PULL_WAIT_SECONDS, Methods, Patience
 from localcloud.pubsub.streaming import stream_messages
+from localcloud.pubsub.wire import EmptyMessage
 
 # A waiting pull holds one thread, an open stream two. Idle threads cost almost nothing.
 THREADS = 256
@@ -32,8 +32,6 @@ OPTIONS = [
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.keepalive_permit_without_calls", 1),
 ]
-
-EMPTY = empty_pb2.Empty
 
 PUBLISHER = "google.pubsub.v1.Publisher"
 SUBSCRIBER = "google.pubsub.v1.Subscriber"
@@ -52,7 +50,7 @@ UNARY: list[tuple[str, str, Any, Any, str]] = [
         types.ListTopicSubscriptionsResponse.pb(),
         "list_topic_subscriptions",
     ),
-    (PUBLISHER, "DeleteTopic", types.DeleteTopicRequest.pb(), EMPTY, "delete_topic"),
+    (PUBLISHER, "DeleteTopic", types.DeleteTopicRequest.pb(), EmptyMessage, "delete_topic"),
     (
         PUBLISHER,
         "DetachSubscription",
@@ -76,11 +74,11 @@ UNARY: list[tuple[str, str, Any, Any, str]] = [
         types.ListSubscriptionsResponse.pb(),
         "list_subscriptions",
     ),
-    (SUBSCRIBER, "DeleteSubscription", types.DeleteSubscriptionRequest.pb(), EMPTY, "delete_subscription"),
+    (SUBSCRIBER, "DeleteSubscription", types.DeleteSubscriptionRequest.pb(), EmptyMessage, "delete_subscription"),
     (SUBSCRIBER, "Pull", types.PullRequest.pb(), types.PullResponse.pb(), "pull"),
-    (SUBSCRIBER, "Acknowledge", types.AcknowledgeRequest.pb(), EMPTY, "acknowledge"),
-    (SUBSCRIBER, "ModifyAckDeadline", types.ModifyAckDeadlineRequest.pb(), EMPTY, "modify_ack_deadline"),
-    (SUBSCRIBER, "ModifyPushConfig", types.ModifyPushConfigRequest.pb(), EMPTY, "modify_push_config"),
+    (SUBSCRIBER, "Acknowledge", types.AcknowledgeRequest.pb(), EmptyMessage, "acknowledge"),
+    (SUBSCRIBER, "ModifyAckDeadline", types.ModifyAckDeadlineRequest.pb(), EmptyMessage, "modify_ack_deadline"),
+    (SUBSCRIBER, "ModifyPushConfig", types.ModifyPushConfigRequest.pb(), EmptyMessage, "modify_push_config"),
     (SUBSCRIBER, "Seek", types.SeekRequest.pb(), types.SeekResponse.pb(), "seek"),
 ]
 
@@ -105,7 +103,7 @@ class GrpcServer:
         self._server.stop(grace=0.2).wait(timeout=5)
 
     def _handlers(self) -> list[grpc.GenericRpcHandler]:
-        handlers: dict[str, dict[str, grpc.RpcMethodHandler]] = {PUBLISHER: {}, SUBSCRIBER: {}}
+        handlers: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {PUBLISHER: {}, SUBSCRIBER: {}}
         for service, method, request, response, name in UNARY:
             handlers[service][method] = grpc.unary_unary_rpc_method_handler(
                 self._unary(getattr(self._methods, name)),
@@ -158,4 +156,5 @@ def _with_reasons(error: InvalidAckIds) -> grpc.Status:
     """Return the status that shows the client library which of its acknowledgement ids were invalid."""
     status = status_pb2.Status(code=grpc.StatusCode[error.status].value[0], message=error.message)
     status.details.add().Pack(error_details_pb2.ErrorInfo(domain="pubsub.googleapis.com", metadata=error.reasons))
-    return rpc_status.to_status(status)
+    converted: grpc.Status = rpc_status.to_status(status)
+    return converted

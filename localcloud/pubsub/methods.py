@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from google.protobuf import empty_pb2
 from google.pubsub_v1 import types
 
 from localcloud.pubsub.broker import Broker
@@ -25,6 +24,7 @@ from localcloud.pubsub.resources import PushTarget, Subscription, Topic
 from localcloud.pubsub.wire import (
     MAXIMUM_MESSAGES,
     MAXIMUM_REQUEST_BYTES,
+    EmptyMessage,
     check_name,
     message_from_wire,
     moment_from_wire,
@@ -118,7 +118,7 @@ class Methods:
     def delete_topic(self, request: Any, patience: Patience) -> Any:
         """Delete a topic."""
         self.broker.delete_topic(request.topic)
-        return empty_pb2.Empty()
+        return EmptyMessage()
 
     def detach_subscription(self, request: Any, patience: Patience) -> Any:
         """Detach a subscription from its topic."""
@@ -159,7 +159,7 @@ class Methods:
     def delete_subscription(self, request: Any, patience: Patience) -> Any:
         """Delete a subscription."""
         self.broker.delete_subscription(request.subscription)
-        return empty_pb2.Empty()
+        return EmptyMessage()
 
     def pull(self, request: Any, patience: Patience) -> Any:
         """Lease messages, waiting for the first one."""
@@ -179,7 +179,7 @@ class Methods:
         if not request.ack_ids:
             raise InvalidArgument("No ack ids specified.")
         self._report_invalid(request.subscription, self.broker.acknowledge(request.subscription, request.ack_ids))
-        return empty_pb2.Empty()
+        return EmptyMessage()
 
     def modify_ack_deadline(self, request: Any, patience: Patience) -> Any:
         """Extend the leases of messages, or refuse the messages with a deadline of 0."""
@@ -190,14 +190,14 @@ class Methods:
         seconds = request.ack_deadline_seconds
         invalid = self.broker.modify_ack_deadline(request.subscription, request.ack_ids, seconds)
         self._report_invalid(request.subscription, invalid)
-        return empty_pb2.Empty()
+        return EmptyMessage()
 
     def modify_push_config(self, request: Any, patience: Patience) -> Any:
         """Change the push endpoint of a subscription, or switch it to pull."""
         settings = self.broker.subscription(request.subscription)
         push = _with_current_envelope(push_from_wire(request.push_config), settings.push)
         self.broker.update_subscription(replace(settings, push=push))
-        return empty_pb2.Empty()
+        return EmptyMessage()
 
     def seek(self, request: Any, patience: Patience) -> Any:
         """Treat messages published before a time as acknowledged, and later ones as not acknowledged."""

@@ -1,4 +1,4 @@
-"""Pub/Sub over REST: what ``gcloud pubsub`` and clients without gRPC speak.
+"""Pub/Sub's REST API, which ``gcloud pubsub`` and clients without gRPC use.
 
 https://cloud.google.com/pubsub/docs/reference/rest
 """
@@ -21,13 +21,14 @@ from localcloud.pubsub.methods import Methods, Patience
 
 @dataclass(frozen=True)
 class Binding:
-    """How one REST method becomes a call: as the ``google.api.http`` annotations of the service say it."""
+    """The mapping of a REST method to an RPC, as in the service's ``google.api.http`` annotations."""
 
     verb: str
     path: str
     named: str
-    """The field of the request that the name in the path goes into."""
+    """The field of the request that contains the name in the path."""
     request: Any
+    """The protobuf class of the request."""
     method: str
     """The name in ``Methods``."""
 
@@ -88,7 +89,7 @@ BINDINGS = [
     Binding("GET", SUBSCRIPTIONS, "project", types.ListSubscriptionsRequest.pb(), "list_subscriptions"),
 ]
 
-# System parameters that every Google API takes; they are no fields of a request.
+# System parameters, which every Google API accepts. They are not fields of a request.
 SYSTEM_PARAMETERS = frozenset({"alt", "prettyPrint", "key", "quotaUser", "fields", "$alt", "$.xgafv"})
 
 
@@ -115,13 +116,14 @@ def _handler(methods: Methods, binding: Binding) -> Handler:
     method = getattr(methods, binding.method)
 
     def handle(call: Call) -> dict[str, Any]:
-        return json_format.MessageToDict(method(_request_message(binding, call), Patience()))
+        body: dict[str, Any] = json_format.MessageToDict(method(_request_message(binding, call), Patience()))
+        return body
 
     return handle
 
 
 def _request_message(binding: Binding, call: Call) -> Any:
-    """Return the protobuf message of a call: fields of the query and the body, and the name in the path."""
+    """Return the protobuf request of a call, from its query, its body and the name in its path."""
     fields: dict[str, Any] = {key: value for key, value in call.query.items() if key not in SYSTEM_PARAMETERS}
     message = binding.request()
     try:
@@ -134,7 +136,7 @@ def _request_message(binding: Binding, call: Call) -> Any:
 
 
 def _full_name(project: str, topic: str | None = None, subscription: str | None = None) -> str:
-    """Return the name of the resource that a path is about."""
+    """Return the full name of the resource in a path."""
     if topic is not None:
         return f"projects/{project}/topics/{topic}"
     if subscription is not None:

@@ -10,6 +10,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from google.protobuf import empty_pb2
 from google.pubsub_v1 import types
 
 from localcloud.pubsub.envelopes import wrap_message
@@ -29,6 +30,8 @@ TopicMessage: Any = types.Topic.pb()
 SubscriptionMessage: Any = types.Subscription.pb()
 PubsubMessage: Any = types.PubsubMessage.pb()
 ReceivedMessageMessage: Any = types.ReceivedMessage.pb()
+# protobuf creates the class at run time.
+EmptyMessage: Any = empty_pb2.Empty  # type: ignore[attr-defined]
 
 RESOURCE_NAME = re.compile(r"projects/[^/]+/(?P<kind>topics|subscriptions|snapshots)/(?P<id>[^/]+)")
 RESOURCE_ID = re.compile(r"[A-Za-z][A-Za-z0-9._~%+-]{2,254}")

@@ -1,1 +1,1 @@
-"""Vertex AI on one machine: batch prediction, the model registry, endpoints and generateContent."""
+"""Local Vertex AI: batch prediction, the model registry, endpoints and generateContent."""

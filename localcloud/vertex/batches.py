@@ -1,4 +1,4 @@
-"""Runs one batch: reads the requests, asks the model, writes the answers."""
+"""Runs one batch: reads the requests, calls the model and writes the responses."""
 
 from __future__ import annotations
 
@@ -9,36 +9,35 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localcloud.base.clock import Clock
+from localcloud.bigquery.tables.facade import Tables
 from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.contents import as_list, camel_keys
 from localcloud.gemini.errors import BackendError
+from localcloud.storage.store import ObjectStore
 from localcloud.vertex.destinations import Answer, destination_of
 from localcloud.vertex.job_requests import JobRequest
 from localcloud.vertex.sources import source_of
 
-if TYPE_CHECKING:
-    from localcloud.bigquery.tables.facade import Tables
-    from localcloud.storage.store import ObjectStore
-
 PARALLEL_REQUESTS = 8
 MAX_PARTIAL_FAILURES = 20
-# Where the files of a batch may be.
+# The allowed locations of the files of a batch.
 # https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-from-bigquery
 FILE_ADDRESSES = ("gs://", "https://www.youtube.com/", "https://youtube.com/", "https://youtu.be/")
 
 
 class BatchError(Exception):
-    """Why a batch fails as a whole: a google.rpc.Status.
+    """A batch fails as a whole, with a google.rpc.Status.
 
     Attributes:
         code: The number in google.rpc.Code.
-        message: What is wrong, for the caller.
+        message: The error message for the caller.
     """
 
     def __init__(self, code: int, message: str) -> None:
+        """Create the error of a batch."""
         super().__init__(message)
         self.code = code
         self.message = message
@@ -46,12 +45,12 @@ class BatchError(Exception):
 
 @dataclass
 class Outcome:
-    """What became of a batch's requests.
+    """The outcome of a batch's requests.
 
     Attributes:
-        total: How many there were.
-        succeeded: How many have a response.
-        failed: How many have a status instead.
+        total: The number of requests.
+        succeeded: The number of requests with a response.
+        failed: The number of requests with an error.
         output: The job's ``outputInfo``.
         partial_failures: The first failures, as google.rpc.Status.
     """
@@ -64,7 +63,7 @@ class Outcome:
 
     @property
     def incomplete(self) -> int:
-        """How many were not answered."""
+        """The number of requests that were not processed."""
         return self.total - self.succeeded - self.failed
 
     def statistics(self) -> dict[str, str]:
@@ -77,17 +76,17 @@ class BatchRunner:
     """Runs batches over the local BigQuery and Cloud Storage."""
 
     def __init__(self, *, tables: Tables, store: ObjectStore, backend: ModelBackend, clock: Clock) -> None:
+        """Create a runner that calls the models of ``backend``."""
         self._tables = tables
         self._store = store
         self._backend = backend
         self._clock = clock
 
     def run(self, request: JobRequest, created: datetime, should_stop: Callable[[], bool]) -> Outcome:
-        """Run a batch to its end, or until ``should_stop`` says so; what is answered by then is written.
+        """Run a batch until it is done or ``should_stop`` returns true; all responses by then are written.
 
         Raises:
-            BatchError: The batch as a whole cannot be done: the input is not as it must be (3), or the output cannot
-                be written (13).
+            BatchError: The batch fails as a whole: the input is invalid (3), or the output cannot be written (13).
         """
         source = source_of(request, self._tables, self._store)
         destination = destination_of(request, created, self._tables, self._store)
@@ -101,7 +100,7 @@ class BatchRunner:
         return outcome
 
     def _answers(self, model: str, rows: Iterator[dict[str, Any]], should_stop: Callable[[], bool]) -> Iterator[Answer]:
-        """Return the answers in the order of the requests, with a bounded number of them under way."""
+        """Yield the answers in the order of the requests, with a limited number of concurrent requests."""
         pool = ThreadPoolExecutor(PARALLEL_REQUESTS, thread_name_prefix="batch-request")
         waiting: deque[Future[Answer]] = deque()
         try:
@@ -132,7 +131,7 @@ class BatchRunner:
 
 @contextmanager
 def _phase(code: int, what: str) -> Iterator[None]:
-    """Turn whatever goes wrong within a part of the run, in any service underneath, into the end of the batch."""
+    """Turn any error in a part of the run into a ``BatchError``, which ends the batch."""
     try:
         yield
     except Exception as error:
@@ -151,14 +150,14 @@ def _counted(answers: Iterator[Answer], outcome: Outcome) -> Iterator[Answer]:
 
 
 def _parse_request(given: Any) -> dict[str, Any]:
-    """Return the request of a row as JSON. Raises ``BackendError`` (400) if it is none."""
+    """Return the request of a row as JSON. Raises ``BackendError`` (400) if it is not a valid request."""
     if isinstance(given, str):
         try:
             given = json.loads(given)
         except ValueError as error:
             raise BackendError(400, f"Invalid JSON in the request: {error}") from None
     if not isinstance(given, dict):
-        raise BackendError(400, "Invalid JSON in the request: it is no object.")
+        raise BackendError(400, "Invalid JSON in the request: it is not an object.")
     for content in as_list(camel_keys(given).get("contents")):
         for part in as_list(camel_keys(content).get("parts")):
             file = camel_keys(part).get("fileData")

@@ -1,4 +1,4 @@
-"""Endpoints: registered models deployed on them, and predictions from those.
+"""Endpoints, the models deployed on them, and online predictions.
 
 https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.endpoints
 """
@@ -27,7 +27,7 @@ from localcloud.vertex.registry import (
 
 SETTABLE = ("displayName", "description", "labels", "encryptionSpec", "network", "dedicatedEndpointEnabled")
 PATCHABLE = ("displayName", "description", "labels", "trafficSplit")
-# What stands for the model that is being deployed in a traffic split.
+# The key of the model that is being deployed in a traffic split.
 NEW_MODEL = "0"
 
 FILTER_FIELDS = {
@@ -67,11 +67,12 @@ class _Endpoint:
 
 
 class Endpoints:
-    """The endpoints of the service. Creating, deploying and undeploying take a while, as operations."""
+    """The endpoints of the service. Creating, deploying and undeploying are long-running operations."""
 
     def __init__(
         self, registry: Registry, operations: Operations, *, moments: UniqueMoments, operation_seconds: float
     ) -> None:
+        """Create the endpoints, of which there are none yet; each operation takes ``operation_seconds``."""
         self._registry = registry
         self._operations = operations
         self._moments = moments
@@ -80,7 +81,7 @@ class Endpoints:
         self._lock = threading.RLock()
 
     def create(self, parent: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Create an endpoint, and return the operation. Raises ``RequestError`` without a display name."""
+        """Start to create an endpoint, and return the operation. Raises ``RequestError`` without a display name."""
         if not body.get("displayName"):
             raise RequestError(
                 "INVALID_ARGUMENT",
@@ -104,7 +105,7 @@ class Endpoints:
             return self._find(name).resource()
 
     def list(self, parent: str, text: str = "", page_size: int = 0, page_token: str = "") -> dict[str, Any]:
-        """Return a page of the endpoints of a location that pass a filter, newest first. Raises ``RequestError``."""
+        """Return a page of the endpoints of a location that match a filter, newest first. Raises ``RequestError``."""
         passes = compile_filter(text, FILTER_FIELDS)
         self._operations.settle()
         with self._lock:
@@ -117,7 +118,7 @@ class Endpoints:
         return {"endpoints": endpoints, **({"nextPageToken": token} if token else {})}
 
     def patch(self, name: str, changes: dict[str, Any], mask: Iterable[str]) -> dict[str, Any]:
-        """Change the fields of ``mask``, and return the endpoint. Raises ``RequestError``."""
+        """Update the fields of ``mask``, and return the endpoint. Raises ``RequestError``."""
         self._operations.settle()
         with self._lock:
             endpoint = self._find(name)
@@ -152,8 +153,8 @@ class Endpoints:
         """Deploy a registered model on an endpoint, and return the operation.
 
         Raises:
-            RequestError: NOT_FOUND, or INVALID_ARGUMENT for a model that cannot be deployed, resources that it does
-                not support, or a traffic split that makes no sense.
+            RequestError: NOT_FOUND, or INVALID_ARGUMENT for a model that cannot be deployed, unsupported resources, or
+                an invalid traffic split.
         """
         self._operations.settle()
         given = _object(body.get("deployedModel"), "deployed_model")
@@ -188,10 +189,10 @@ class Endpoints:
         return self._operations.begin(name, "DeployModelOperationMetadata", finish, seconds=self._seconds)
 
     def undeploy(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Take a deployed model off an endpoint, and return the operation.
+        """Undeploy a model from an endpoint, and return the operation.
 
         Raises:
-            RequestError: NOT_FOUND, or FAILED_PRECONDITION while others are there and it still has traffic.
+            RequestError: NOT_FOUND, or FAILED_PRECONDITION if the model has traffic and other models are deployed.
         """
         self._operations.settle()
         identity = str(body.get("deployedModelId", ""))
@@ -219,11 +220,11 @@ class Endpoints:
         return self._operations.begin(name, "UndeployModelOperationMetadata", finish, seconds=self._seconds)
 
     def predict(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Answer instances with the deployed model that has the most traffic.
+        """Return the predictions of the deployed model with the most traffic.
 
         Raises:
-            RequestError: NOT_FOUND, FAILED_PRECONDITION if nothing is deployed, UNIMPLEMENTED if the model was
-                registered without a way to predict.
+            RequestError: NOT_FOUND, FAILED_PRECONDITION if no model has traffic, or UNIMPLEMENTED if the model was
+                registered without a predictor.
         """
         self._operations.settle()
         with self._lock:
@@ -254,7 +255,7 @@ def _check_deployable(version: Version, given: dict[str, Any]) -> None:
         raise RequestError("INVALID_ARGUMENT", f"The Model {version.name} cannot be deployed.")
     resources = _object(given.get("dedicatedResources"), "dedicated_resources")
     machine = _object(resources.get("machineSpec"), "machine_spec")
-    if not machine.get("machineType") or _whole_number(resources.get("minReplicaCount", 0)) < 1:
+    if not machine.get("machineType") or _integer(resources.get("minReplicaCount", 0)) < 1:
         raise RequestError(
             "INVALID_ARGUMENT",
             f"The Model {version.name} supports dedicated resources only: dedicatedResources must have a "
@@ -263,25 +264,25 @@ def _check_deployable(version: Version, given: dict[str, Any]) -> None:
 
 
 def _traffic(split: Any, deployments: Iterable[str]) -> dict[str, int]:
-    """Return a traffic split with its shares as numbers. Raises ``RequestError`` if it makes no sense."""
-    shares = {key: _whole_number(share) for key, share in _object(split, "traffic_split").items()}
+    """Return a traffic split with numeric shares. Raises ``RequestError`` if it is invalid."""
+    shares = {key: _integer(share) for key, share in _object(split, "traffic_split").items()}
     unknown = shares.keys() - set(deployments)
     if unknown:
-        raise RequestError("INVALID_ARGUMENT", f"The traffic split names models that are not there: {sorted(unknown)}.")
+        raise RequestError("INVALID_ARGUMENT", f"The traffic split names models that do not exist: {sorted(unknown)}.")
     if shares and (sum(shares.values()) != 100 or min(shares.values()) < 0):
         raise RequestError("INVALID_ARGUMENT", "The traffic split must add up to 100.")
     return shares
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:
-    """Return a message that may be absent. Raises ``RequestError`` if it is something else."""
+    """Return an optional object, empty if it is absent. Raises ``RequestError`` for any other type."""
     if value is not None and not isinstance(value, dict):
         raise RequestError("INVALID_ARGUMENT", f"Invalid JSON payload received. Expected an object at '{where}'.")
     return value or {}
 
 
-def _whole_number(value: Any) -> int:
+def _integer(value: Any) -> int:
     try:
         return int(value)
     except (TypeError, ValueError):
-        raise RequestError("INVALID_ARGUMENT", f"Invalid value: {value!r} is no whole number.") from None
+        raise RequestError("INVALID_ARGUMENT", f"Invalid value: {value!r} is not an integer.") from None

@@ -1,4 +1,4 @@
-"""Enums in answers: as names, or as numbers where a client asks for ``enum-encoding=int``."""
+"""Enums in responses: names, or numbers if a client requests ``enum-encoding=int``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JOB_STATES = (
     "JOB_STATE_PARTIALLY_SUCCEEDED",
 )
 
-# By field: the names in the order of their numbers.
+# The enum names of each field, in the order of their numbers.
 # https://github.com/googleapis/googleapis/tree/master/google/cloud/aiplatform/v1
 ENUMS: dict[str, tuple[str, ...]] = {
     "state": JOB_STATES,
@@ -55,12 +55,12 @@ ENUMS: dict[str, tuple[str, ...]] = {
     ),
 }
 
-# What callers put in freely, where a value that looks like an enum's name is none.
+# Fields with content from callers, where a value that equals an enum's name is not an enum.
 FREE_FORM = frozenset({"labels", "args", "modelParameters", "predictions"})
 
 
 def encode_enums(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return an answer with its enums as numbers."""
+    """Return a response with enums as numbers."""
     return {key: value if key in FREE_FORM else _encode(value, ENUMS.get(key, ())) for key, value in answer.items()}
 
 

@@ -1,7 +1,7 @@
-"""The filter of list calls: comparisons of fields, joined by AND, OR and NOT.
+"""The filter language of list calls: comparisons of fields, joined by AND, OR and NOT.
 
-As in https://google.aip.dev/160, OR binds tighter than AND, and comparisons side by side are joined by AND. Which
-fields and comparisons there are: ``ListBatchPredictionJobsRequest.filter`` of the Vertex AI API.
+As in https://google.aip.dev/160, OR binds tighter than AND, and adjacent comparisons are joined by AND. The fields and
+operators are documented at ``ListBatchPredictionJobsRequest.filter`` of the Vertex AI API.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class Field:
-    """A field that can be compared.
+    """A field that a filter can compare.
 
     Attributes:
-        path: Where it is in the resource.
-        operators: The comparisons that it supports.
-        parse: Turns both sides into what is compared. Raises ``ValueError``.
+        path: The name of the field in the resource.
+        operators: The supported operators.
+        parse: Converts both sides before they are compared. Raises ``ValueError``.
     """
 
     path: str
@@ -58,7 +58,7 @@ class Field:
 
 
 def parse_moment(text: str) -> datetime:
-    """Read a moment in RFC 3339. Raises ``ValueError``, also if it has no time zone."""
+    """Parse a time in RFC 3339. Raises ``ValueError``, also without a time zone."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text} has no time zone")
@@ -71,15 +71,15 @@ ORDER = frozenset(ORDERINGS)
 
 
 def compile_filter(text: str, fields: Mapping[str, Field]) -> Predicate:
-    """Return what decides whether a resource passes the filter; an empty filter passes everything.
+    """Compile a filter into a predicate of resources; an empty filter matches every resource.
 
     Args:
         text: The filter.
-        fields: The fields that can be compared, by their names in snake_case; camelCase means the same, and ``labels``
-            can always be compared.
+        fields: The fields that a filter can compare, by name in snake_case. A filter may also use camelCase, and can
+            always compare ``labels``.
 
     Raises:
-        RequestError: INVALID_ARGUMENT, with what is wrong in the filter.
+        RequestError: INVALID_ARGUMENT, with the error in the filter.
     """
     if not text.strip():
         return lambda _: True
@@ -110,7 +110,7 @@ class _Parser:
             position = match.end()
 
     def _peek(self) -> str:
-        """Return what the next token is: ``open``, ``close``, ``AND``, ``OR``, ``NOT``, ``comparison`` or ``end``."""
+        """Return the kind of the next token: ``open``, ``close``, ``AND``, ``OR``, ``NOT``, ``comparison``, ``end``."""
         if self._position >= len(self._tokens):
             return "end"
         match = self._tokens[self._position]
@@ -168,7 +168,7 @@ class _Parser:
         try:
             wanted = field.parse(value)
         except ValueError as error:
-            raise self._invalid(f"{value!r} is no value of {name} ({error})") from None
+            raise self._invalid(f"{value!r} is not a value of {name} ({error})") from None
         compare = ORDERINGS[sign]
         return lambda resource: compare(field.parse(str(resource.get(field.path, ""))), wanted)
 

@@ -1,4 +1,4 @@
-"""Asking a model at once: generateContent, in one piece or in many, and countTokens."""
+"""The methods that call a model directly: generateContent, streamGenerateContent and countTokens."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ PUBLISHER_MODELS = (
 
 
 class Generation:
-    """The calls that are answered by the model backend."""
+    """Serves the methods that call a model."""
 
     def __init__(self, backend: ModelBackend) -> None:
+        """Serve the models of ``backend``."""
         self._backend = backend
 
     def routes(self) -> list[Route[Handler]]:
-        """Return the calls: of Google's models, in express mode too, and of tuned ones behind an endpoint."""
+        """Return the routes: of Google's models, also in express mode, and of tuned models behind an endpoint."""
         methods: dict[str, Handler] = {
             "generateContent": self._generate,
             "streamGenerateContent": self._stream,
@@ -58,7 +59,7 @@ class Generation:
 
 
 def _countable(body: dict[str, Any]) -> Prompt:
-    """Return a CountTokensRequest as a prompt. Google's Gen AI SDK nests the request for the Developer API only."""
+    """Return the prompt of a CountTokensRequest, which Google's Gen AI SDK nests for the Developer API only."""
     given = camel_keys(body)
     if not given.get("contents"):
         raise BackendError(400, "Unable to submit request because at least one contents field is required.")
@@ -66,7 +67,7 @@ def _countable(body: dict[str, Any]) -> Prompt:
 
 
 def _pieces(response: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Cut a response into pieces of a few words; the last one has the reason for the end and the counts."""
+    """Split a response into pieces of a few words; the last one has the finish reason and the token counts."""
     candidates = response.get("candidates", [])
     cut = [_cut(_text(candidate)) for candidate in candidates]
     last = max((len(pieces) for pieces in cut), default=1) - 1
@@ -90,7 +91,7 @@ def _pieces(response: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _text(candidate: dict[str, Any]) -> str:
-    """Return the candidate's words; empty if it holds anything else, which cannot be cut."""
+    """Return the candidate's text; empty if the candidate has other parts, which cannot be split."""
     parts = candidate.get("content", {}).get("parts", [])
     return "".join(part["text"] for part in parts) if all(set(part) == {"text"} for part in parts) else ""
 

@@ -1,4 +1,4 @@
-"""What a client asks for when it creates a batch prediction job, checked.
+"""The request to create a batch prediction job, parsed and validated.
 
 https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/batch-prediction-api
 """
@@ -32,7 +32,7 @@ SETTABLE = frozenset(
         "disableContainerLogging",
     }
 )
-# Those that only the service sets; what a client puts there is not looked at.
+# The fields that only the service sets; a client's values are ignored.
 OUTPUT_ONLY = frozenset(
     {
         "name",
@@ -83,7 +83,7 @@ class FileInput:
 
 @dataclass(frozen=True)
 class TableOutput:
-    """A BigQuery dataset, and the table in it if one was named."""
+    """A BigQuery dataset, and a table in it if the request names one."""
 
     dataset: str
     table: str | None
@@ -91,7 +91,7 @@ class TableOutput:
 
 @dataclass(frozen=True)
 class FileOutput:
-    """A folder in Cloud Storage, without a slash at its end."""
+    """A folder in Cloud Storage, without a trailing slash."""
 
     bucket: str
     prefix: str
@@ -99,14 +99,14 @@ class FileOutput:
 
 @dataclass(frozen=True)
 class JobRequest:
-    """A batch prediction job as it was asked for.
+    """The request for a batch prediction job.
 
     Attributes:
         model: The model's name as the client wrote it.
         location: The region of the job.
-        input: Where the requests are.
-        output: Where the answers go.
-        given: The fields of the resource that the client set, as it gets them back.
+        input: The source of the requests.
+        output: The destination of the answers.
+        given: The fields of the resource that the client set, unchanged.
     """
 
     model: str
@@ -118,7 +118,7 @@ class JobRequest:
 
 @dataclass
 class _Violations:
-    """Collects what is wrong with a request, field by field, and tells it as Vertex AI does."""
+    """Collects the errors in the fields of a request, and reports them as Vertex AI does."""
 
     found: list[tuple[str, str]] = field(default_factory=list)
 
@@ -133,13 +133,12 @@ class _Violations:
 
 
 def parse_job(body: dict[str, Any], location: str) -> JobRequest:
-    """Check the body of a create call and return what it asks for.
+    """Validate the body of a create call and return the request.
 
-    What can only be seen in the data (a missing table, a wrong region) is not looked at: that fails the job, not the
-    call.
+    Errors in the data, such as a missing table or a wrong region, fail the job later, not the call.
 
     Raises:
-        RequestError: INVALID_ARGUMENT, with every field that is wrong.
+        RequestError: INVALID_ARGUMENT, with every invalid field.
     """
     given = _object(body, "batch_prediction_job")
     for name in given:
@@ -159,7 +158,7 @@ def parse_job(body: dict[str, Any], location: str) -> JobRequest:
     if not model:
         violations.add("model")
     elif not MODEL.fullmatch(str(model)):
-        violations.add("model", f"{model!r} is no model: publishers/*/models/* or projects/*/locations/*/models/*.")
+        violations.add("model", f"{model!r} is not a model: publishers/*/models/* or projects/*/locations/*/models/*.")
     _check_labels(given.get("labels"), violations)
     source = _input(given, violations)
     destination = _output(given, violations)
@@ -178,9 +177,9 @@ def _check_labels(labels: Any, violations: _Violations) -> None:
         violations.add("labels", f"There are more than {MOST_LABELS} labels.")
     for key, value in labels.items():
         if len(key) > 64 or not LABEL_KEY.fullmatch(key):
-            violations.add("labels", f"{key!r} is no label key: lowercase letters, digits, _ and -, at most 64.")
+            violations.add("labels", f"{key!r} is not a label key: lowercase letters, digits, _ and -, at most 64.")
         if not isinstance(value, str) or len(value) > 64 or not LABEL_VALUE.fullmatch(value):
-            violations.add("labels", f"{value!r} is no label value: lowercase letters, digits, _ and -, at most 64.")
+            violations.add("labels", f"{value!r} is not a label value: lowercase letters, digits, _, -; at most 64.")
 
 
 def _input(given: dict[str, Any], violations: _Violations) -> TableInput | FileInput | None:
@@ -197,7 +196,9 @@ def _input(given: dict[str, Any], violations: _Violations) -> TableInput | FileI
                 dataset = f"{found['project']}.{found['dataset']}"
                 return TableInput(dataset, f"{dataset}.{found['table']}")
             where = "input_config.bigquery_source.input_uri"
-            violations.add(where, f"{uri!r} is no table: bq://project.dataset.table.") if uri else violations.add(where)
+            violations.add(where, f"{uri!r} is not a table: bq://project.dataset.table.") if uri else violations.add(
+                where
+            )
         case "jsonl":
             source = _object(config.get("gcsSource") or {}, "batch_prediction_job.input_config.gcs_source")
             uris = [str(uri) for uri in as_list(source.get("uris"))]
@@ -205,7 +206,7 @@ def _input(given: dict[str, Any], violations: _Violations) -> TableInput | FileI
             if files and all(files):
                 return FileInput(tuple((file["bucket"], file["name"]) for file in files if file))
             where = "input_config.gcs_source.uris"
-            violations.add(where, f"{uris} are no files: gs://bucket/name.") if uris else violations.add(where)
+            violations.add(where, f"{uris} are not files: gs://bucket/name.") if uris else violations.add(where)
         case None | "":
             violations.add("input_config.instances_format")
         case other:
@@ -227,7 +228,7 @@ def _output(given: dict[str, Any], violations: _Violations) -> TableOutput | Fil
             if found:
                 return TableOutput(f"{found['project']}.{found['dataset']}", found["table"])
             where += ".output_uri"
-            violations.add(where, f"{uri!r} is no dataset or table: bq://project.dataset[.table].") if uri else (
+            violations.add(where, f"{uri!r} is not a dataset or table: bq://project.dataset[.table].") if uri else (
                 violations.add(where)
             )
         case "jsonl":
@@ -238,7 +239,7 @@ def _output(given: dict[str, Any], violations: _Violations) -> TableOutput | Fil
             if found:
                 return FileOutput(found["bucket"], (found["prefix"] or "").rstrip("/"))
             where += ".output_uri_prefix"
-            violations.add(where, f"{uri!r} is no folder: gs://bucket/prefix.") if uri else violations.add(where)
+            violations.add(where, f"{uri!r} is not a folder: gs://bucket/prefix.") if uri else violations.add(where)
         case None | "":
             violations.add("output_config.predictions_format")
         case other:

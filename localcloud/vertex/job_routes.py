@@ -1,4 +1,4 @@
-"""The calls of batch prediction jobs, and the one that is this cloud's own: to put a job into a state."""
+"""The methods of batch prediction jobs, and a method of the local cloud only: setting the state of a job."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ JOB = f"{LOCATION}/batchPredictionJobs/{{job}}"
 
 
 class JobRoutes:
-    """Answers the calls of ``projects.locations.batchPredictionJobs``."""
+    """Serves the methods of ``projects.locations.batchPredictionJobs``."""
 
     def __init__(self, jobs: Jobs) -> None:
+        """Serve ``jobs``."""
         self._jobs = jobs
 
     def routes(self) -> list[Route[Handler]]:
-        """Return the calls."""
+        """Return the routes."""
         return [
             Route("POST", f"{LOCATION}/batchPredictionJobs", self._create),
             Route("GET", f"{LOCATION}/batchPredictionJobs", self._list),
@@ -57,7 +58,7 @@ class JobRoutes:
         return {}
 
     def _set_state(self, call: Call) -> dict[str, Any]:
-        """Put a job into ``{"state": "JOB_STATE_..."}``; with a null state it goes on from its beginning."""
+        """Set a job to ``{"state": "JOB_STATE_..."}``; a null state runs the job again from its start."""
         body = call.json()
         if "state" not in body:
             raise RequestError("INVALID_ARGUMENT", "The body must have a state, which may be null.")
@@ -65,7 +66,7 @@ class JobRoutes:
 
 
 def page_size(call: Call) -> int:
-    """Return the page size that a call asks for, 0 if it does not. Raises ``RequestError`` if it is no number."""
+    """Return the page size of a call, 0 if there is none. Raises ``RequestError`` if it is not a number."""
     try:
         return int(call.query.get("pageSize") or 0)
     except ValueError:

@@ -44,9 +44,9 @@ FORCED_ERRORS = {
 
 
 def parse_state(name: str) -> str:
-    """Return the name of a state. Raises ``ValueError`` if there is none of that name."""
+    """Return the name of a state. Raises ``ValueError`` if there is no such state."""
     if name not in JOB_STATES:
-        raise ValueError(f"{name} is no job state")
+        raise ValueError(f"{name} is not a job state")
     return name
 
 
@@ -73,7 +73,7 @@ class _Job:
     error: dict[str, Any] | None = None
     outcome: Outcome | None = None
     stop: threading.Event = field(default_factory=threading.Event)
-    # Whose run this is: a run that finds another number here has been given up, and changes nothing any more.
+    # The number of the current run. A run that finds another number here was abandoned, and changes nothing.
     run: int = 0
 
     @classmethod
@@ -86,7 +86,7 @@ class _Job:
         return cls(record["name"], request, state=record["state"], error=record["error"], outcome=outcome, **times)
 
     def record(self) -> dict[str, Any]:
-        """Return what is known of the job as JSON."""
+        """Return the job as JSON for the journal."""
         times = {name: getattr(self, name) and getattr(self, name).isoformat() for name in _TIMES}
         outcome = asdict(self.outcome) if self.outcome else None
         known = {"name": self.name, "given": self.request.given, "state": self.state, "error": self.error}
@@ -116,7 +116,7 @@ class _Job:
 
 
 class Jobs:
-    """The batch prediction jobs of the service; at most so many run at a time, the others wait their turn."""
+    """The batch prediction jobs of the service; a limited number runs at a time, the others are queued."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class Jobs:
         moments: UniqueMoments,
         pace: Pace,
     ) -> None:
-        """Take up the jobs in ``journal``: those that had not ended are to run from their beginning."""
+        """Restore the jobs in ``journal``: jobs that had not ended are queued to run from their start."""
         self._journal = journal
         self._runner = runner
         self._operations = operations
@@ -148,13 +148,13 @@ class Jobs:
                 self._begin_again(job)
 
     def start(self) -> None:
-        """Begin to run jobs; those created before have waited."""
+        """Start running jobs, including those that are already queued."""
         with self._lock:
             self._started = True
             self._admit()
 
     def stop(self) -> None:
-        """Stop running jobs: those under way are given up and write nothing, unless they are at their end."""
+        """Stop running jobs: running jobs are abandoned and write nothing, unless they are already done."""
         with self._lock:
             self._started = False
             for job in self._jobs.values():
@@ -176,7 +176,7 @@ class Jobs:
         request = parse_job(body, parent.rsplit("/", 1)[-1])
         with self._lock:
             created = self._moments.next()
-            # As long as Vertex AI's own; clients take only digits for an id.
+            # As long as Vertex AI's ids; clients accept only digits.
             number = 10**18 + secrets.randbelow(9 * 10**18)
             job = _Job(f"{parent}/batchPredictionJobs/{number}", request, created, created)
             self._jobs[job.name] = job
@@ -191,7 +191,7 @@ class Jobs:
             return self._find(name).resource()
 
     def list(self, parent: str, text: str = "", page_size: int = 0, page_token: str = "") -> dict[str, Any]:
-        """Return a page of the jobs of a location that pass a filter, newest first. Raises ``RequestError``."""
+        """Return a page of the jobs of a location that match a filter, newest first. Raises ``RequestError``."""
         passes = compile_filter(text, FILTER_FIELDS)
         with self._lock:
             self._expire()
@@ -204,7 +204,7 @@ class Jobs:
         return {"batchPredictionJobs": jobs, **({"nextPageToken": token} if token else {})}
 
     def cancel(self, name: str) -> None:
-        """Ask a job to end; what is answered already is written. Nothing happens to a job that has ended.
+        """Cancel a job; answers that exist already are written. A job that has ended is not changed.
 
         Raises:
             RequestError: NOT_FOUND.
@@ -221,7 +221,7 @@ class Jobs:
                 self._enter(job, "JOB_STATE_CANCELLED", CANCELLED_ERROR)
 
     def delete(self, name: str) -> dict[str, Any]:
-        """Delete a job that has ended, and return the operation. What it wrote stays.
+        """Delete a job that has ended, and return the operation. The job's output stays.
 
         Raises:
             RequestError: NOT_FOUND, or FAILED_PRECONDITION for a job that has not ended.
@@ -240,10 +240,10 @@ class Jobs:
             return self._operations.begin(parent, "DeleteOperationMetadata", lambda: EMPTY)
 
     def force_state(self, name: str, state: str | None) -> dict[str, Any]:
-        """Put a job into a state, whatever it was doing, and return its resource. Vertex AI has no such call.
+        """Set the state of a job, and return its resource. Vertex AI has no such method.
 
-        The job's own run is given up, and the job stays in that state until it is forced into another one, is
-        cancelled, or None lets it go: then it queues up and runs from its beginning.
+        The current run is abandoned. The job keeps the state until it is set again or cancelled. The state None queues
+        the job to run from its start.
 
         Raises:
             RequestError: NOT_FOUND, or INVALID_ARGUMENT if there is no such state.
@@ -269,7 +269,7 @@ class Jobs:
         return self._jobs[name]
 
     def _begin_again(self, job: _Job) -> None:
-        """Have a job wait for a run from its beginning."""
+        """Queue a job to run from its start."""
         job.outcome, job.started = None, None
         self._queue.append(job)
         self._enter(job, "JOB_STATE_QUEUED")
@@ -279,14 +279,14 @@ class Jobs:
             self._queue.remove(job)
 
     def _expire(self) -> None:
-        """End the jobs that have waited for too long; called whenever somebody looks."""
+        """Expire the jobs that have been queued too long; called before jobs are read or started."""
         oldest = self._clock.now() - timedelta(seconds=self._pace.longest_queue_seconds)
         for job in [job for job in self._queue if job.created <= oldest]:
             self._queue.remove(job)
             self._enter(job, "JOB_STATE_EXPIRED")
 
     def _admit(self) -> None:
-        """Start the jobs that there is room for, in the order of their creation."""
+        """Start as many queued jobs as may run, in the order of the queue."""
         self._expire()
         while self._started and self._queue and len(self._threads) < self._pace.concurrent_jobs:
             job = self._queue.pop(0)
@@ -335,8 +335,8 @@ class Jobs:
         except BatchError as failure:
             error = {"code": failure.code, "message": failure.message}
         with self._lock:
-            given_up = not self._started and (outcome is None or outcome.incomplete)
-            if job.run != run or given_up:
+            abandoned = not self._started and (outcome is None or outcome.incomplete)
+            if job.run != run or abandoned:
                 return
             job.outcome = outcome
             if outcome is None:
@@ -347,7 +347,7 @@ class Jobs:
                 self._end(job, "JOB_STATE_SUCCEEDED")
 
     def _should_stop(self, stop: threading.Event, deadline: datetime) -> bool:
-        """Tell whether a run has to end with what it has. Raises ``BatchError`` if it is not to write even that."""
+        """Return whether a run ends with the answers that it has. Raises ``BatchError`` if it must not write them."""
         if not self._started:
             raise BatchError(CANCELLED_ERROR["code"], "The service was stopped.")
         return stop.is_set() or self._clock.now() >= deadline

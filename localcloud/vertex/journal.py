@@ -1,4 +1,4 @@
-"""Keeps batch prediction jobs on disk, so that they survive a restart."""
+"""Stores batch prediction jobs on disk, so that they survive a restart."""
 
 from __future__ import annotations
 
@@ -12,43 +12,44 @@ _TABLE = "CREATE TABLE IF NOT EXISTS jobs (name TEXT PRIMARY KEY, created INTEGE
 
 
 class Journal(Protocol):
-    """What the jobs tell whoever keeps them. Names are full: ``projects/P/locations/L/batchPredictionJobs/N``."""
+    """Stores the state of jobs. Names are full: ``projects/P/locations/L/batchPredictionJobs/N``."""
 
     def records(self) -> list[dict[str, Any]]:
-        """Return what was kept of each job, in the order of their creation."""
+        """Return the record of each job, in the order of creation."""
         ...
 
     def save(self, name: str, created: int, record: dict[str, Any]) -> None:
-        """Keep a job as it is now."""
+        """Store the record of a job; ``created`` is in microseconds since 1970."""
         ...
 
     def remove(self, name: str) -> None:
-        """Forget a job."""
+        """Remove a job."""
         ...
 
     def close(self) -> None:
-        """Write out what is left."""
+        """Write pending data and close the journal."""
         ...
 
 
 class NoJournal:
-    """Keeps nothing: jobs that live in memory."""
+    """Stores nothing, for jobs that live in memory."""
 
     def records(self) -> list[dict[str, Any]]:
+        """Return nothing."""
         return []
 
     def save(self, name: str, created: int, record: dict[str, Any]) -> None:
-        pass
+        """Do nothing."""
 
     def remove(self, name: str) -> None:
-        pass
+        """Do nothing."""
 
     def close(self) -> None:
-        pass
+        """Do nothing."""
 
 
 class DiskJournal:
-    """A SQLite file; each call is one transaction. The lock of the jobs sees to it that calls come one by one."""
+    """A SQLite file. Each call is one transaction; the jobs' lock serializes the calls."""
 
     def __init__(self, directory: Path) -> None:
         """Open or create the file in ``directory``."""
@@ -56,14 +57,18 @@ class DiskJournal:
         self._database = open_database(directory / "jobs.sqlite", _TABLE)
 
     def records(self) -> list[dict[str, Any]]:
+        """Return the record of each job, in the order of creation."""
         rows = self._database.execute("SELECT record FROM jobs ORDER BY created")
         return [json.loads(record) for (record,) in rows]
 
     def save(self, name: str, created: int, record: dict[str, Any]) -> None:
+        """Store the record of a job; ``created`` is in microseconds since 1970."""
         self._database.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?)", (name, created, json.dumps(record)))
 
     def remove(self, name: str) -> None:
+        """Remove a job."""
         self._database.execute("DELETE FROM jobs WHERE name = ?", (name,))
 
     def close(self) -> None:
+        """Close the file."""
         self._database.close()

@@ -1,4 +1,4 @@
-"""The calls of the model registry, of endpoints and of operations."""
+"""The methods of the model registry, of endpoints and of operations."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
 
 
 class ModelRoutes:
-    """Answers the calls of ``projects.locations.models``, ``.endpoints`` and ``.operations``."""
+    """Serves the methods of ``projects.locations.models``, ``.endpoints`` and ``.operations``."""
 
     def __init__(self, registry: Registry, endpoints: Endpoints, operations: Operations) -> None:
+        """Serve the given registry, endpoints and operations."""
         self._registry = registry
         self._endpoints = endpoints
         self._operations = operations
 
     def routes(self) -> list[Route[Handler]]:
-        """Return the calls."""
+        """Return the routes."""
         return [
             *self._operation_routes(),
             Route("GET", f"{LOCATION}/models", self._list_models),
@@ -50,7 +51,7 @@ class ModelRoutes:
         ]
 
     def _operation_routes(self) -> list[Route[Handler]]:
-        """Return the calls of operations, which are below a location or below a resource."""
+        """Return the routes of operations, whose parent is a location or a resource."""
         routes: list[Route[Handler]] = []
         for parent in (LOCATION, RESOURCE):
             operation = f"{parent}/operations/{{operation}}"
@@ -105,7 +106,7 @@ class ModelRoutes:
 
 
 def _parent_name(call: Call) -> str:
-    """Return the name of the location or resource whose operations a call is about."""
+    """Return the name of the location or resource that is the parent of a call's operations."""
     return (RESOURCE if "resource" in call.names else LOCATION).format(**call.names)
 
 
@@ -118,6 +119,6 @@ def _list_options(call: Call) -> tuple[str, int, str]:
 
 
 def _mask(call: Call) -> list[str]:
-    """Return the fields of an update mask in camelCase, whichever way they are written."""
+    """Return the fields of an update mask, which may be in snake_case or camelCase, in camelCase."""
     paths = call.query.get("updateMask", "").split(",")
     return [re.sub(r"_([a-z])", lambda match: match[1].upper(), path) for path in paths if path]

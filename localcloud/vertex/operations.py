@@ -1,4 +1,4 @@
-"""Long-running operations: what a call began, and what it has become.
+"""Long-running operations.
 
 https://cloud.google.com/vertex-ai/docs/general/long-running-operations
 """
@@ -22,12 +22,12 @@ EMPTY = {"@type": f"{TYPE_PREFIX}google.protobuf.Empty"}
 
 
 def vertex_message(kind: str, content: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return a message of the Vertex AI API with its type, as ``DeployModelResponse``."""
+    """Return a message of the Vertex AI API with its type; ``kind`` is such as ``DeployModelResponse``."""
     return {"@type": VERTEX_TYPES + kind, **(content or {})}
 
 
 def in_version(answer: dict[str, Any], version: str) -> dict[str, Any]:
-    """Return an operation with the types of the API version that it was asked through."""
+    """Return an operation with the message types of the API version ``version``."""
     typed = {
         key: value | {"@type": value["@type"].replace(VERTEX_TYPES, VERTEX_TYPES.replace(".v1.", f".{version}."))}
         for key, value in answer.items()
@@ -71,9 +71,10 @@ class _Operation:
 
 
 class Operations:
-    """The operations of the service. One that is due takes its effect before anything else is read."""
+    """The operations of the service. Callers ``settle`` due operations before they read resources."""
 
     def __init__(self, *, clock: Clock, moments: UniqueMoments) -> None:
+        """Create the list of operations, which is empty."""
         self._clock = clock
         self._moments = moments
         self._operations: dict[str, _Operation] = {}
@@ -83,13 +84,13 @@ class Operations:
     def begin(
         self, parent: str, metadata: str, finish: Callable[[], dict[str, Any]], *, seconds: float = 0.0
     ) -> dict[str, Any]:
-        """Begin an operation and return it as the API tells it.
+        """Start an operation and return its resource.
 
         Args:
-            parent: The resource below which it is named.
-            metadata: The message type of its metadata, as ``DeleteOperationMetadata``.
-            finish: Takes the effect and returns the response, with its ``@type``; or raises ``RequestError``.
-            seconds: How long it takes; 0: it is done at once.
+            parent: The name of the parent resource.
+            metadata: The message type of the metadata, such as ``DeleteOperationMetadata``.
+            finish: Applies the effect and returns the response with its ``@type``, or raises ``RequestError``.
+            seconds: The duration; 0 completes the operation at once.
         """
         created = self._moments.next()
         due = created + timedelta(seconds=seconds)
@@ -103,7 +104,7 @@ class Operations:
         return operation.resource()
 
     def settle(self) -> None:
-        """Let every operation that is due take its effect. Effects run without a lock: they take their own."""
+        """Apply the effects of all operations that are due. No lock is held, because effects take their own."""
         with self._lock:
             now = self._clock.now()
             due = [operation for operation in self._open if operation.due <= now]
@@ -128,7 +129,7 @@ class Operations:
         return [operation.resource() for operation in found]
 
     def wait(self, name: str, seconds: float) -> dict[str, Any]:
-        """Return an operation once it is done, or as it is after ``seconds``. Raises ``RequestError`` (NOT_FOUND)."""
+        """Return an operation once it is done, or after ``seconds``. Raises ``RequestError`` (NOT_FOUND)."""
         answer = self.get(name)
         if not answer.get("done"):
             with self._lock:

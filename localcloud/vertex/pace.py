@@ -1,4 +1,4 @@
-"""How long things take in this Vertex AI, and how many happen at a time."""
+"""Durations and limits of the local Vertex AI."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Pace:
-    """Durations in seconds, and the number of jobs that run side by side.
+    """Durations in seconds, and the number of concurrent jobs.
 
-    The two limits are the documented ones:
+    The limits for queueing and running are the documented ones:
     https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-gemini
 
     Attributes:
-        pending_seconds: How long a job is prepared before it runs.
-        concurrent_jobs: How many jobs run at a time; the others are queued.
-        longest_queue_seconds: A job that waits longer expires.
-        longest_run_seconds: A job that runs longer ends with what it has.
-        operation_seconds: How long it takes to create an endpoint, to deploy and to undeploy.
+        pending_seconds: The time in JOB_STATE_PENDING.
+        concurrent_jobs: The largest number of jobs that run at a time; the others are queued.
+        longest_queue_seconds: A job that is queued longer expires.
+        longest_run_seconds: A job that runs longer ends with the answers that it has.
+        operation_seconds: The duration of creating an endpoint, deploying and undeploying.
     """
 
     pending_seconds: float = 0.2

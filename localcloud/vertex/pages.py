@@ -1,4 +1,4 @@
-"""Lists in pages: newest first, and a token that stays good while resources come and go."""
+"""Pages of lists, newest first. A page token stays valid while resources are created and deleted."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Item = TypeVar("Item")
 
 
 def page(items: Iterable[tuple[int, Item]], page_size: int, page_token: str) -> tuple[list[Item], str]:
-    """Return one page of ``items`` and the token of the next one, which is empty at the end.
+    """Return one page of ``items`` and the token of the next page, which is empty at the end.
 
     Args:
-        items: Serial numbers, which never repeat, and what is listed.
-        page_size: At most so many; 0 for the greatest page.
-        page_token: What the page before ended with; empty for the first.
+        items: Pairs of a unique serial number and an item.
+        page_size: The largest number of items; 0 means the maximum.
+        page_token: The token from the previous page; empty for the first page.
 
     Raises:
-        RequestError: INVALID_ARGUMENT for a negative size or a token that is none.
+        RequestError: INVALID_ARGUMENT for a negative size or an invalid token.
     """
     if page_size < 0:
         raise RequestError("INVALID_ARGUMENT", "Page size must not be negative.")

@@ -1,4 +1,4 @@
-"""The model registry: models and their versions, which BigQuery ML puts there.
+"""The model registry: models and versions that BigQuery ML registers.
 
 https://cloud.google.com/bigquery/docs/managing-models-vertex and
 https://cloud.google.com/vertex-ai/docs/model-registry/model-alias
@@ -20,7 +20,7 @@ from localcloud.vertex.pages import page
 
 DEFAULT = "default"
 ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
-# Where a dataset's multi-region puts its models.
+# The region of the models of a multi-region dataset.
 REGION_OF = {"us": "us-central1", "eu": "europe-west4"}
 PATCHABLE = ("displayName", "description", "versionDescription", "labels")
 
@@ -45,10 +45,10 @@ class Version:
     Attributes:
         model: The model's resource name, without a version.
         number: The version's id.
-        bigquery_model: Where it comes from: ``project.dataset.model``.
-        predict: Answers instances once it is deployed; None if it cannot.
-        deployable: Whether BigQuery ML can deploy it at all.
-        deployed: The endpoints and deployed models that serve it, as DeployedModelRef.
+        bigquery_model: The BigQuery ML model: ``project.dataset.model``.
+        predict: Predicts on instances once the version is deployed; None if it cannot.
+        deployable: Whether the version can be deployed.
+        deployed: The endpoints and deployed models that serve the version, as DeployedModelRef.
     """
 
     model: str
@@ -94,6 +94,7 @@ class Registry:
     """The registered models of a project."""
 
     def __init__(self, project: str, *, moments: UniqueMoments) -> None:
+        """Create an empty registry."""
         self._project = project
         self._moments = moments
         self._models: dict[str, list[Version]] = {}
@@ -111,19 +112,22 @@ class Registry:
         deployable: bool = True,
         predict: Predictor | None = None,
     ) -> str:
-        """Put a BigQuery ML model into the registry as a new version, in place of its former one; return its id.
+        """Register a BigQuery ML model as a new version, which replaces the model's earlier one.
 
         Args:
             model_id: The registry's id of the model.
             bigquery_model: ``project.dataset.model``.
-            location: The dataset's location; a multi-region stands for the region that its models go to.
-            aliases: The version's aliases; they move here from other versions.
-            version: The version's number, if somebody else counts; else the next one. None is used twice.
-            deployable: Whether it can be deployed; imported XGBoost models cannot.
-            predict: Answers instances on an endpoint.
+            location: The dataset's location; the models of a multi-region are in a region of their own.
+            aliases: The version's aliases, which are removed from other versions.
+            version: The version's number; None means the next one.
+            deployable: Whether the version can be deployed; imported XGBoost models cannot.
+            predict: Predicts on instances of an endpoint.
+
+        Returns:
+            The version's number as text.
 
         Raises:
-            RequestError: INVALID_ARGUMENT for an alias that is none.
+            RequestError: INVALID_ARGUMENT for an invalid alias.
         """
         parent = f"projects/{self._project}/locations/{REGION_OF.get(location.lower(), location.lower())}"
         name = f"{parent}/models/{model_id}"
@@ -139,7 +143,7 @@ class Registry:
             return str(number)
 
     def unregister(self, bigquery_model: str) -> None:
-        """Take a model that BigQuery dropped out of the registry; nothing happens if it was never there.
+        """Remove a model that BigQuery dropped; do nothing if it is not registered.
 
         Raises:
             RequestError: FAILED_PRECONDITION while it is deployed.
@@ -163,7 +167,7 @@ class Registry:
             return self._resource(self.version(name))
 
     def version(self, name: str) -> Version:
-        """Return a version by its name; without one, the default. Raises ``RequestError`` (NOT_FOUND)."""
+        """Return the version that ``name`` ends with, or the default version. Raises ``RequestError`` (NOT_FOUND)."""
         model, _, wanted = name.partition("@")
         with self._lock:
             for version in self._models.get(model, []):
@@ -172,7 +176,7 @@ class Registry:
         raise RequestError("NOT_FOUND", f"The Model {name} does not exist.")
 
     def list(self, parent: str, text: str = "", page_size: int = 0, page_token: str = "") -> dict[str, Any]:
-        """Return a page of the models of a location that pass a filter, each as its default version."""
+        """Return a page of the models of a location that match a filter, each as its default version."""
         passes = compile_filter(text, FILTER_FIELDS)
         with self._lock:
             found = [
@@ -183,7 +187,7 @@ class Registry:
         return _listed((item for item in found if passes(item[1])), page_size, page_token)
 
     def versions(self, name: str, text: str = "", page_size: int = 0, page_token: str = "") -> dict[str, Any]:
-        """Return a page of a model's versions, whose names tell the version. Raises ``RequestError``."""
+        """Return a page of a model's versions, whose names include the version. Raises ``RequestError``."""
         passes = compile_filter(text, {})
         with self._lock:
             self.version(name)
@@ -194,10 +198,10 @@ class Registry:
         return _listed((item for item in found if passes(item[1])), page_size, page_token)
 
     def patch(self, name: str, changes: dict[str, Any], mask: Iterable[str]) -> dict[str, Any]:
-        """Change the fields of ``mask``, and return the resource.
+        """Update the fields of ``mask``, and return the resource.
 
         Raises:
-            RequestError: NOT_FOUND, or INVALID_ARGUMENT for a field that cannot be changed.
+            RequestError: NOT_FOUND, or INVALID_ARGUMENT for a field that cannot be updated.
         """
         with self._lock:
             version = self.version(name)
@@ -210,10 +214,10 @@ class Registry:
             return self._resource(version)
 
     def merge_aliases(self, name: str, aliases: Iterable[str]) -> dict[str, Any]:
-        """Give aliases to a version and take those with a ``-`` before them away; return the resource.
+        """Add aliases to a version, or remove those that start with ``-``; return the resource.
 
         Raises:
-            RequestError: NOT_FOUND, or INVALID_ARGUMENT for an alias that is none, and for taking ``default`` away.
+            RequestError: NOT_FOUND, or INVALID_ARGUMENT for an invalid alias or for removing ``default``.
         """
         with self._lock:
             version = self.version(name)
@@ -229,7 +233,7 @@ class Registry:
             return self._resource(version)
 
     def refuse_delete(self, name: str) -> NoReturn:
-        """Say why a model cannot be deleted here: it is BigQuery's, and goes when that drops it.
+        """Raise the error for deleting a model: it belongs to BigQuery, and must be dropped there.
 
         https://cloud.google.com/vertex-ai/docs/model-registry/delete-model
 
@@ -252,7 +256,7 @@ class Registry:
         wanted = list(aliases)
         for alias in wanted:
             if not ALIAS.fullmatch(alias):
-                raise RequestError("INVALID_ARGUMENT", f"{alias!r} is no version alias: {ALIAS.pattern}.")
+                raise RequestError("INVALID_ARGUMENT", f"{alias!r} is not a version alias: {ALIAS.pattern}.")
         for other in self._models[version.model]:
             other.aliases = [alias for alias in other.aliases if alias not in wanted]
         version.aliases.extend(dict.fromkeys(wanted))

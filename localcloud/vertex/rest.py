@@ -1,6 +1,6 @@
-"""What Vertex AI's REST API adds to every Google API: versions, enums as numbers, and streamed answers.
+"""The features of Vertex AI's REST API: versions, enums as numbers, and streamed responses.
 
-How requests are written: https://cloud.google.com/apis/docs/system-parameters
+https://cloud.google.com/apis/docs/system-parameters
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CALLS_AT_A_TIME = 32
 
 @dataclass(frozen=True)
 class Stream:
-    """An answer in pieces."""
+    """A response in pieces."""
 
     pieces: Iterator[dict[str, Any]]
 

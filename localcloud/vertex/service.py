@@ -1,14 +1,15 @@
-"""Vertex AI on one machine: batch prediction over the local BigQuery and Cloud Storage, and a model behind it all."""
+"""The local Vertex AI: batch prediction over the local BigQuery and Cloud Storage, models and endpoints."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localcloud.base.clock import Clock
 from localcloud.base.http import ASGIApp
-from localcloud.gemini.backends import ModelBackend, backend_from
-from localcloud.gemini.errors import BackendError, RequestError
+from localcloud.bigquery.tables.facade import Tables
+from localcloud.gemini.backends import ModelBackend
+from localcloud.storage.store import ObjectStore
 from localcloud.vertex.batches import BatchRunner
 from localcloud.vertex.endpoints import Endpoints
 from localcloud.vertex.generation import Generation
@@ -22,18 +23,12 @@ from localcloud.vertex.pace import Pace
 from localcloud.vertex.registry import Registry
 from localcloud.vertex.rest import VertexApi
 
-if TYPE_CHECKING:
-    from localcloud.bigquery.tables.facade import Tables
-    from localcloud.storage.store import ObjectStore
-
-__all__ = ["BackendError", "ModelBackend", "Pace", "Registry", "RequestError", "Vertex", "backend_from"]
-
 
 class Vertex:
     """The service.
 
     Attributes:
-        app: Its REST face: ``/v1/...``, ``/v1beta1/...``, and ``/localcloud/vertex/{job}:setState``, which is no part
+        app: The REST API: ``/v1/...``, ``/v1beta1/...``, and ``/localcloud/vertex/{job}:setState``, which is not part
             of Google's API.
         jobs: The batch prediction jobs.
         registry: The model registry, where BigQuery ML registers its models.
@@ -50,16 +45,16 @@ class Vertex:
         pace: Pace | None = None,
         directory: Path | None = None,
     ) -> None:
-        """Build the service; no job runs before ``start``.
+        """Create the service; no job runs before ``start``.
 
         Args:
-            clock: The time of states, queues and limits.
-            project: The project whose models are registered here; jobs of every project are taken.
+            clock: The clock of states, queues and limits.
+            project: The project whose models are registered here; jobs of any project are accepted.
             tables: The local BigQuery's tables.
             store: The local Cloud Storage's objects.
-            backend: Who answers requests to models.
-            pace: How long states last, and how many jobs run at a time.
-            directory: Where jobs are kept; None keeps them until the process ends.
+            backend: Generates the responses of models.
+            pace: The durations of states, and the number of concurrent jobs.
+            directory: The directory that stores jobs; None keeps them in memory.
         """
         pace = pace or Pace()
         moments = UniqueMoments(clock)
@@ -79,7 +74,7 @@ class Vertex:
         self.app: ASGIApp = self._api
 
     def start(self) -> None:
-        """Begin to run jobs."""
+        """Start running jobs."""
         self.jobs.start()
 
     def stop(self) -> None:
@@ -88,5 +83,5 @@ class Vertex:
         self._api.stop()
 
     def force_state(self, job_name: str, state: str | None) -> dict[str, Any]:
-        """Put a job into a state and keep it there; see ``Jobs.force_state``. Raises ``RequestError``."""
+        """Set the state of a job; see ``Jobs.force_state``. Raises ``RequestError``."""
         return self.jobs.force_state(job_name, state)

@@ -1,4 +1,4 @@
-"""Where a batch's requests come from: a BigQuery table, or JSONL files in Cloud Storage.
+"""The source of a batch's requests: a BigQuery table, or JSONL files in Cloud Storage.
 
 The rules for tables: https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-from-bigquery
 and for files: https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-from-cloud-storage
@@ -10,14 +10,12 @@ import fnmatch
 import json
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from localcloud.bigquery.tables.facade import Tables
+from localcloud.storage.resources import StoredObject
+from localcloud.storage.store import ObjectStore
 from localcloud.vertex.job_requests import FileInput, JobRequest, TableInput
-
-if TYPE_CHECKING:
-    from localcloud.bigquery.tables.facade import Tables
-    from localcloud.storage.resources import StoredObject
-    from localcloud.storage.store import ObjectStore
 
 MAX_REQUESTS = 200_000
 MAX_FILE_BYTES = 1 << 30
@@ -36,23 +34,23 @@ TYPE_OF_VALUE = {bool: "BOOL", int: "INT64", float: "FLOAT64", str: "STRING"}
 
 
 class DataError(Exception):
-    """Input or output that a batch cannot work with, in words for the caller."""
+    """Invalid input or output of a batch, with a message for the caller."""
 
 
 class Source(Protocol):
     """The requests of a batch."""
 
     def open(self) -> int:
-        """Check the input, and return how many requests there are. Raises ``DataError``."""
+        """Check the input, and return the number of requests. Raises ``DataError``."""
         ...
 
     @property
     def columns(self) -> list[dict[str, Any]]:
-        """The columns that the output takes over, as BigQuery's REST API describes them. Known after ``open``."""
+        """The input columns, which the output has too, in the form of BigQuery's REST API. Set by ``open``."""
         ...
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Return the requests one by one: ``request`` and whatever stands beside it; JSON columns as their text."""
+        """Yield the requests as rows with all input columns; JSON values are text."""
         ...
 
 
@@ -66,11 +64,11 @@ def source_of(request: JobRequest, tables: Tables, store: ObjectStore) -> Source
 
 
 def check_location(dataset: str, location: str, tables: Tables) -> None:
-    """Check that a dataset is where the job is. The location ``global`` takes any single region.
+    """Check that a dataset is in the location of the job. A job in ``global`` accepts any single region.
 
     Raises:
-        DataError: The dataset is elsewhere, or in a multi-region.
-        Exception: What ``tables`` raises for a dataset that is not there.
+        DataError: The dataset is in another location, or in a multi-region.
+        Exception: The error of ``tables`` for a dataset that does not exist.
     """
     found = tables.location(dataset)
     name = dataset.replace(".", ":", 1)
@@ -81,38 +79,44 @@ def check_location(dataset: str, location: str, tables: Tables) -> None:
 
 
 class TableSource:
-    """A BigQuery table with a column ``request``; its other columns go into the output."""
+    """A BigQuery table with a column ``request``; its other columns are copied to the output."""
 
     def __init__(self, table: TableInput, location: str, tables: Tables) -> None:
+        """Read ``table`` for a job in ``location``."""
         self._table = table
         self._location = location
         self._tables = tables
         self.columns: list[dict[str, Any]] = []
 
     def open(self) -> int:
+        """Check the table, and return the number of requests. Raises ``DataError``."""
         check_location(self._table.dataset, self._location, self._tables)
         self.columns = self._tables.schema(self._table.table)
         _check_columns(self.columns, self._table.table)
         return _check_count(sum(1 for _ in islice(self.rows(), MAX_REQUESTS + 1)))
 
     def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows of the table."""
         return self._tables.read(self._table.table)
 
 
 class FileSource:
-    """JSONL files: on each line an object with ``request``; what stands beside it goes into the output."""
+    """JSONL files: each line is an object with ``request``; its other fields are copied to the output."""
 
     def __init__(self, files: FileInput, store: ObjectStore) -> None:
+        """Read ``files`` from ``store``."""
         self._files = files
         self._store = store
         self._objects: list[StoredObject] = []
-        self._types: dict[str, str | None] = {}  # None while only null was seen
+        self._types: dict[str, str | None] = {}  # None if all values so far are null
 
     @property
     def columns(self) -> list[dict[str, Any]]:
+        """The fields of all lines as columns. Set by ``open``."""
         return [{"name": key, "type": kind or "STRING", "mode": "NULLABLE"} for key, kind in self._types.items()]
 
     def open(self) -> int:
+        """Check the files, and return the number of requests. Raises ``DataError``."""
         self._objects = [stored for bucket, name in self._files.files for stored in self._find(bucket, name)]
         count = 0
         for line in islice(self._lines(), MAX_REQUESTS + 1):
@@ -124,6 +128,7 @@ class FileSource:
         return _check_count(count)
 
     def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield each line as a row with all columns; JSON values are text."""
         for line in self._lines():
             yield {
                 key: json.dumps(line[key]) if kind == "JSON" and key in line else line.get(key)
@@ -161,12 +166,12 @@ def _parse_line(line: bytes, number: int, stored: StoredObject) -> dict[str, Any
     except ValueError as error:
         raise DataError(f"Error while reading data, error message: JSON parsing error in {where}: {error}") from None
     if not isinstance(row, dict):
-        raise DataError(f"Error while reading data, error message: {where} is no JSON object")
+        raise DataError(f"Error while reading data, error message: {where} is not a JSON object")
     return row
 
 
 def _joint_type(known: str | None, value: Any) -> str | None:
-    """Return the type of a column that held values of the type ``known`` and now holds ``value`` as well."""
+    """Return the type of a column that contains values of type ``known`` and ``value``."""
     if value is None:
         return known
     kind = TYPE_OF_VALUE.get(type(value), "JSON")
@@ -197,5 +202,5 @@ def _is_array(column: dict[str, Any]) -> bool:
 
 def _check_count(count: int) -> int:
     if count > MAX_REQUESTS:
-        raise DataError(f"The input has more than {MAX_REQUESTS:,} requests, the most that one batch may have.")
+        raise DataError(f"The input has more than {MAX_REQUESTS:,} requests, the maximum of a batch.")
     return count

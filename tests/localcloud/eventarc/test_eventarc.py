@@ -1,4 +1,4 @@
-"""Events of the local Cloud Storage and Pub/Sub on their way to a function."""
+"""Delivery of events of the local Cloud Storage and Pub/Sub to a function."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CAPTURES = EVENTS
 
 
 class World:
-    """Storage, Pub/Sub and Eventarc together, as the local cloud puts them."""
+    """Cloud Storage, Pub/Sub and Eventarc, connected as in the local cloud."""
 
     def __init__(self, directory: Path) -> None:
         clock = SystemClock()
@@ -115,7 +115,7 @@ def test_an_event_has_the_fields_of_a_captured_one(world, function, capture):
         ("100%/tab\there", "objects/100%25/tab%09here"),
     ],
 )
-def test_any_object_name_travels(world, function, name, subject):
+def test_an_event_contains_any_object_name(world, function, name, subject):
     connect_models(world, function)
     world.store.write("models", name, b"x")
     (request,) = function.wait_for(1)
@@ -123,7 +123,7 @@ def test_any_object_name_travels(world, function, name, subject):
     assert request.json["name"] == name
 
 
-def test_only_the_wanted_bucket_and_type_are_brought(world, function):
+def test_only_events_of_the_bucket_and_type_of_the_trigger_are_delivered(world, function):
     connect_models(world, function)
     world.store.ensure_bucket("outputs")
     world.store.write("outputs", "a", b"x")
@@ -133,7 +133,7 @@ def test_only_the_wanted_bucket_and_type_are_brought(world, function):
     assert sorted(request.json["name"] for request in function.requests) == ["b", "c"]
 
 
-def test_deletions_have_a_trigger_of_their_own(world, function):
+def test_a_deletion_is_delivered_by_its_own_trigger(world, function):
     connect_models(world, function, event_type=DELETED)
     world.store.write("models", "a", b"x")
     world.store.delete("models", "a")
@@ -143,7 +143,7 @@ def test_deletions_have_a_trigger_of_their_own(world, function):
     assert len(function.requests) == 1
 
 
-def test_an_overwritten_object_is_another_event(world, function):
+def test_overwriting_an_object_sends_another_event(world, function):
     connect_models(world, function)
     world.store.write("models", "a", b"x")
     world.store.write("models", "a", b"y")
@@ -180,7 +180,7 @@ def test_a_published_message_becomes_the_documented_event(world, function):
     }
 
 
-def test_the_subscription_behind_a_trigger_is_named_as_in_the_real_service(world, function):
+def test_the_subscription_of_a_trigger_is_named_as_in_the_real_service(world, function):
     connect_predict(world, function)
     name = world.eventarc.subscription_name("predict")
     assert name.startswith(f"projects/{PROJECT}/subscriptions/eventarc-us-central1-predict-sub-")
@@ -189,7 +189,7 @@ def test_the_subscription_behind_a_trigger_is_named_as_in_the_real_service(world
     assert settings.message_retention_seconds == 24 * 60 * 60
 
 
-def test_an_event_that_is_not_taken_comes_again_as_the_same_event(world, function):
+def test_a_refused_event_is_delivered_again_with_the_same_id(world, function):
     function.answer = lambda request: 500 if len(function.requests) < 3 else 204
     connect_models(world, function)
     world.store.write("models", "a", b"x")
@@ -198,7 +198,7 @@ def test_an_event_that_is_not_taken_comes_again_as_the_same_event(world, functio
     assert len({request.headers["ce-id"] for request in function.requests}) == 1
 
 
-def test_a_storage_event_can_be_told_and_replayed_from_the_dead_letters(world, function):
+def test_a_storage_event_is_complete_in_its_dead_letter(world, function):
     function.answer = lambda request: 500
     connect_models(world, function)
     stored = world.store.write("models", "shop/tagger/1/saved_model.pb", b"graph")
@@ -214,7 +214,7 @@ def test_a_storage_event_can_be_told_and_replayed_from_the_dead_letters(world, f
     assert json.loads(letter.message.data) == stored.resource()
 
 
-def test_a_message_in_the_dead_letters_is_as_it_was_published(world, function):
+def test_a_dead_letter_has_the_data_of_the_published_message(world, function):
     function.answer = lambda request: 400
     connect_predict(world, function)
     world.broker.publish(TOPIC, [PublishedMessage(b"poison", {"source": "nightly"})])

@@ -1,4 +1,4 @@
-"""Whatever subscribers do and in whatever order: nothing is lost, nothing is out twice, no key is overtaken."""
+"""Properties of the backlog: for any sequence of steps, no message is lost or leased twice, and keys stay in order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ steps = st.lists(
 
 
 class World:
-    """A backlog beside a plain list of what it should hold."""
+    """A backlog, and a plain list of the messages that it must contain."""
 
     def __init__(self) -> None:
         settings = Subscription("s", "t", enable_message_ordering=True, backoff=Backoff(2, 8))
@@ -90,7 +90,7 @@ class World:
 
 
 @given(steps)
-def test_nothing_is_lost_or_out_twice_and_no_key_is_overtaken(steps):
+def test_no_message_is_lost_or_leased_twice_and_keys_stay_in_order(steps):
     world = World()
     for step, value in steps:
         match step:
@@ -126,7 +126,7 @@ def test_nothing_is_lost_or_out_twice_and_no_key_is_overtaken(steps):
 
 
 @given(steps)
-def test_the_next_change_is_never_later_than_what_can_be_taken(steps):
+def test_the_next_change_is_never_after_a_message_becomes_ready(steps):
     world = World()
     for step, value in steps:
         if step == "publish":

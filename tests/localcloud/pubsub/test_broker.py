@@ -1,4 +1,4 @@
-"""The rules of Pub/Sub without a network: time passes only when a test says so."""
+"""The rules of Pub/Sub without a network, on a clock that only the tests advance."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def texts(received) -> list[str]:
     return [each.message.data.decode() for each in received]
 
 
-def test_a_topic_without_a_subscription_drops_what_it_gets(broker):
+def test_a_topic_without_a_subscription_drops_its_messages(broker):
     publish(broker, "early")
     subscribe(broker)
     publish(broker, "late")
     assert texts(pull(broker)) == ["late"]
 
 
-def test_every_subscription_gets_every_message_once(broker):
+def test_every_subscription_receives_every_message_once(broker):
     subscribe(broker)
     subscribe(broker, name=HOLD)
     ids = publish(broker, "a", "b")
@@ -72,7 +72,7 @@ def test_every_subscription_gets_every_message_once(broker):
     assert pull(broker) == []
 
 
-def test_an_acknowledged_message_never_comes_again(broker, clock):
+def test_an_acknowledged_message_is_never_delivered_again(broker, clock):
     subscribe(broker)
     publish(broker, "a")
     assert broker.acknowledge(SUBSCRIPTION, [pull(broker)[0].ack_id]) == []
@@ -81,7 +81,7 @@ def test_an_acknowledged_message_never_comes_again(broker, clock):
     assert broker.backlog_size(SUBSCRIPTION) == 0
 
 
-def test_a_message_that_is_not_acknowledged_in_time_comes_again_and_the_late_acknowledgement_is_void(broker, clock):
+def test_a_message_not_acknowledged_in_time_is_delivered_again_and_the_late_acknowledgement_is_invalid(broker, clock):
     subscribe(broker, ack_deadline_seconds=10)
     publish(broker, "a")
     late = pull(broker)[0]
@@ -93,7 +93,7 @@ def test_a_message_that_is_not_acknowledged_in_time_comes_again_and_the_late_ack
     assert (again.message.id, again.attempt) == (late.message.id, 2)
 
 
-def test_an_extended_deadline_holds(broker, clock):
+def test_a_message_is_not_delivered_again_before_its_extended_deadline(broker, clock):
     subscribe(broker, ack_deadline_seconds=10)
     publish(broker, "a")
     received = pull(broker)[0]
@@ -104,14 +104,14 @@ def test_an_extended_deadline_holds(broker, clock):
     assert broker.acknowledge(SUBSCRIPTION, [received.ack_id]) == []
 
 
-def test_without_a_retry_policy_a_refused_message_comes_at_once(broker):
+def test_a_refused_message_is_delivered_again_at_once_without_a_retry_policy(broker):
     subscribe(broker)
     publish(broker, "a")
     broker.modify_ack_deadline(SUBSCRIPTION, [pull(broker)[0].ack_id], 0)
     assert texts(pull(broker)) == ["a"]
 
 
-def test_backoff_doubles_between_its_bounds(broker, clock):
+def test_the_backoff_doubles_between_its_bounds(broker, clock):
     subscribe(broker, backoff=Backoff(10, 60))
     publish(broker, "a")
     (received,) = pull(broker)
@@ -123,7 +123,7 @@ def test_backoff_doubles_between_its_bounds(broker, clock):
     assert rests == [10, 20, 40, 60, 60]
 
 
-def test_a_missed_deadline_rests_as_a_refusal_does(broker, clock):
+def test_a_missed_deadline_backs_off_like_a_refusal(broker, clock):
     subscribe(broker, ack_deadline_seconds=10, backoff=Backoff(20, 60))
     publish(broker, "a")
     pull(broker)
@@ -132,7 +132,7 @@ def test_a_missed_deadline_rests_as_a_refusal_does(broker, clock):
 
 
 def pull_when_rested(broker: Broker, clock: ManualClock):
-    """Move the time on until a message can be had; return it, and how many seconds that took."""
+    """Advance the clock until a message is ready; return the message and the seconds that passed."""
     for seconds in range(1000):
         if received := pull(broker):
             return received[0], seconds
@@ -140,7 +140,7 @@ def pull_when_rested(broker: Broker, clock: ManualClock):
     raise AssertionError("no message came")
 
 
-def test_a_message_goes_to_the_dead_letters_after_the_set_number_of_deliveries(broker, clock):
+def test_a_message_becomes_a_dead_letter_after_its_maximum_of_deliveries(broker, clock):
     broker.create_topic(DEAD)
     broker.create_subscription(Subscription(HOLD, DEAD))
     subscribe(broker, dead_letter=DeadLetterPolicy(DEAD, maximum_delivery_attempts=3))
@@ -170,7 +170,7 @@ def test_a_message_goes_to_the_dead_letters_after_the_set_number_of_deliveries(b
     }
 
 
-def test_without_a_dead_letter_policy_the_attempt_is_not_told(broker):
+def test_the_delivery_attempt_is_empty_without_a_dead_letter_policy(broker):
     subscribe(broker)
     publish(broker, "a")
     assert pull(broker)[0].delivery_attempt is None
@@ -186,7 +186,7 @@ def test_a_message_is_kept_while_its_dead_letter_topic_is_missing(broker):
     assert texts(pull(broker, subscription=HOLD)) == ["poison"]
 
 
-def test_after_a_seek_messages_come_in_their_first_order(broker, clock):
+def test_messages_are_in_the_order_of_publishing_after_a_seek(broker, clock):
     subscribe(broker, retain_acked_messages=True, enable_message_ordering=True)
     start = clock.now()
     publish(broker, "a1", "a2", "a3", "a4", key="a")
@@ -255,7 +255,7 @@ def test_unacknowledged_messages_are_dropped_when_their_retention_ends(broker, c
     assert texts(pull(broker)) == ["young"]
 
 
-def test_seek_to_now_empties_a_subscription(broker, clock):
+def test_a_seek_to_now_empties_a_subscription(broker, clock):
     subscribe(broker)
     publish(broker, "a", "b")
     pull(broker, 1)
@@ -264,7 +264,7 @@ def test_seek_to_now_empties_a_subscription(broker, clock):
     assert pull(broker) == []
 
 
-def test_seek_into_the_past_brings_back_what_was_retained(broker, clock):
+def test_a_seek_into_the_past_restores_retained_messages(broker, clock):
     subscribe(broker, retain_acked_messages=True)
     publish(broker, "a")
     clock.advance(60)
@@ -275,7 +275,7 @@ def test_seek_into_the_past_brings_back_what_was_retained(broker, clock):
     assert texts(pull(broker)) == ["b"]
 
 
-def test_a_deleted_topic_leaves_its_subscriptions_what_they_have(broker):
+def test_subscriptions_of_a_deleted_topic_keep_their_messages(broker):
     subscribe(broker)
     publish(broker, "a")
     broker.delete_topic(TOPIC)
@@ -285,7 +285,7 @@ def test_a_deleted_topic_leaves_its_subscriptions_what_they_have(broker):
         publish(broker, "b")
 
 
-def test_a_detached_subscription_loses_its_messages_and_gets_no_more(broker):
+def test_a_detached_subscription_drops_its_messages_and_receives_no_more(broker):
     subscribe(broker)
     publish(broker, "a")
     broker.detach_subscription(SUBSCRIPTION)
@@ -295,7 +295,7 @@ def test_a_detached_subscription_loses_its_messages_and_gets_no_more(broker):
         pull(broker)
 
 
-def test_names_are_taken_once(broker):
+def test_a_name_that_exists_cannot_be_created_again(broker):
     subscribe(broker)
     with pytest.raises(AlreadyExists):
         broker.create_topic(TOPIC)
@@ -304,7 +304,7 @@ def test_names_are_taken_once(broker):
     assert broker.ensure_topic(TOPIC).name == TOPIC
 
 
-def test_a_pull_waits_for_the_message_that_comes():
+def test_a_waiting_pull_returns_a_message_published_meanwhile():
     broker = Broker(clock=SystemClock())
     broker.create_topic(TOPIC)
     subscribe(broker)
@@ -317,7 +317,7 @@ def test_a_pull_waits_for_the_message_that_comes():
     broker.close()
 
 
-def test_a_waiting_pull_gets_a_message_whose_rest_ends(broker, clock):
+def test_a_waiting_pull_returns_a_message_whose_backoff_ends(broker, clock):
     subscribe(broker, backoff=Backoff(10, 10))
     publish(broker, "a")
     broker.modify_ack_deadline(SUBSCRIPTION, [pull(broker)[0].ack_id], 0)
@@ -329,7 +329,7 @@ def test_a_waiting_pull_gets_a_message_whose_rest_ends(broker, clock):
     assert texts(received) == ["a"]
 
 
-def test_a_message_is_handed_to_one_of_many_who_pull(broker):
+def test_a_message_is_leased_to_only_one_of_many_concurrent_pulls(broker):
     subscribe(broker)
     publish(broker, *(str(number) for number in range(500)))
     taken: list[str] = []
@@ -346,13 +346,13 @@ def test_a_message_is_handed_to_one_of_many_who_pull(broker):
     assert sorted(taken, key=int) == [str(number) for number in range(500)]
 
 
-def test_two_thousand_messages_are_published_and_taken_with_little_work(broker):
+def test_publishing_and_pulling_two_thousand_messages_needs_little_work(broker):
     subscribe(broker)
     begun = time.thread_time()
     publish(broker, *("x" * 1000 for _ in range(2000)))
     while received := pull(broker):
         broker.acknowledge(SUBSCRIPTION, [each.ack_id for each in received])
-    # Many times the CPU time that it takes, so that only work that grows with the backlog comes near.
+    # Many times the CPU time that this needs; only work that grows with the backlog exceeds it.
     assert time.thread_time() - begun < 5
 
 
@@ -374,7 +374,7 @@ def test_two_thousand_messages_are_published_and_taken_with_little_work(broker):
         (r'attributes.text = "say \"no\""', {"text": 'say "no"'}, True),
     ],
 )
-def test_filter(text, attributes, wanted):
+def test_a_filter_selects_by_attributes(text, attributes, wanted):
     assert parse_filter(text)(attributes) is wanted
 
 
@@ -391,12 +391,12 @@ def test_filter(text, attributes, wanted):
         "attributes:" + "a" * 300,
     ],
 )
-def test_a_filter_that_cannot_be_read_is_refused(text):
+def test_an_invalid_filter_is_rejected(text):
     with pytest.raises(InvalidArgument):
         parse_filter(text)
 
 
-def test_a_subscription_gets_only_what_its_filter_wants(broker):
+def test_a_subscription_receives_only_messages_that_pass_its_filter(broker):
     subscribe(broker, filter='attributes.colour = "green"')
     broker.publish(TOPIC, [PublishedMessage(b"a", {"colour": "red"}), PublishedMessage(b"b", {"colour": "green"})])
     assert texts(pull(broker)) == ["b"]

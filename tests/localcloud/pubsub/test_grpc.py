@@ -38,7 +38,7 @@ def pubsub():
 
 @contextmanager
 def led_to(pubsub: PubSub) -> Iterator[None]:
-    """Clients made inside talk to ``pubsub``: they read the variable when they are made."""
+    """Create clients of ``pubsub``: they read the variable when they are created."""
     os.environ["PUBSUB_EMULATOR_HOST"] = f"127.0.0.1:{pubsub.port}"
     try:
         yield
@@ -64,14 +64,14 @@ def subscriber(pubsub):
 
 @pytest.fixture(scope="module")
 def channel(pubsub):
-    """A channel without the limits on sizes that the clients' own channel to an emulator has."""
+    """A channel without the size limits of the clients' own channel to an emulator."""
     with grpc.insecure_channel(f"127.0.0.1:{pubsub.port}", [("grpc.max_receive_message_length", -1)]) as channel:
         yield channel
 
 
 @pytest.fixture(scope="module")
 def plain_publisher(channel):
-    """The generated client, which sends a request as it is instead of making batches."""
+    """The generated client, which sends each request unchanged instead of collecting batches."""
     return google.pubsub_v1.PublisherClient(transport=PublisherGrpcTransport(channel=channel))
 
 
@@ -90,7 +90,7 @@ def subscription(subscriber, topic):
 
 
 def pull_all(subscriber, subscription, count: int) -> list:
-    """Pull until ``count`` messages are there, and acknowledge them."""
+    """Pull and acknowledge messages until there are ``count``."""
     received: list = []
 
     def pull() -> bool:
@@ -105,7 +105,7 @@ def pull_all(subscriber, subscription, count: int) -> list:
     return received
 
 
-def test_published_messages_can_be_pulled_with_all_that_belongs_to_them(publisher, subscriber, topic, subscription):
+def test_a_pulled_message_has_all_published_fields(publisher, subscriber, topic, subscription):
     before = datetime.now(UTC)
     identity = publisher.publish(topic, b"\x00binary\xff", colour="grün", empty="").result(timeout=LAST_LIMIT)
     (received,) = pull_all(subscriber, subscription, 1)
@@ -116,7 +116,7 @@ def test_published_messages_can_be_pulled_with_all_that_belongs_to_them(publishe
     assert received.delivery_attempt == 0
 
 
-def test_two_thousand_messages_published_in_batches_come_once_each(publisher, subscriber, topic, subscription):
+def test_two_thousand_messages_published_in_batches_are_received_once_each(publisher, subscriber, topic, subscription):
     futures = [publisher.publish(topic, str(number).encode()) for number in range(2000)]
     ids = {future.result(timeout=LAST_LIMIT) for future in futures}
     received = pull_all(subscriber, subscription, 2000)
@@ -124,9 +124,9 @@ def test_two_thousand_messages_published_in_batches_come_once_each(publisher, su
     assert sorted(int(each.message.data) for each in received) == list(range(2000))
 
 
-def test_a_pull_that_finds_nothing_waits_and_answers_before_its_callers_deadline(subscriber, subscription):
+def test_an_empty_pull_waits_and_responds_before_the_deadline_of_its_caller(subscriber, subscription):
     def pull() -> bool:
-        # On a busy machine the answer may come too late for the caller; then it asks again.
+        # On a busy machine the response may be too late for the caller, which then calls again.
         with suppress(exceptions.DeadlineExceeded):
             begun = time.monotonic()
             assert not subscriber.pull(
@@ -138,7 +138,7 @@ def test_a_pull_that_finds_nothing_waits_and_answers_before_its_callers_deadline
     wait_until(pull)
 
 
-def test_a_pull_can_be_asked_not_to_wait(subscriber, subscription):
+def test_a_pull_with_return_immediately_does_not_wait(subscriber, subscription):
     begun = time.monotonic()
     request = {"subscription": subscription, "max_messages": 1, "return_immediately": True}
     with pytest.warns(DeprecationWarning):
@@ -146,7 +146,7 @@ def test_a_pull_can_be_asked_not_to_wait(subscriber, subscription):
     assert time.monotonic() - begun < PULL_WAIT_SECONDS
 
 
-def test_a_waiting_pull_is_answered_as_soon_as_a_message_comes(publisher, subscriber, topic, subscription):
+def test_a_waiting_pull_responds_when_a_message_is_published(publisher, subscriber, topic, subscription):
     answers = []
     pulling = threading.Thread(
         target=lambda: answers.append(subscriber.pull(subscription=subscription, max_messages=1, timeout=LAST_LIMIT))
@@ -157,7 +157,7 @@ def test_a_waiting_pull_is_answered_as_soon_as_a_message_comes(publisher, subscr
     assert answers[0].received_messages[0].message.data == b"x"
 
 
-def test_a_callback_gets_every_message_and_its_acknowledgements_count(
+def test_a_callback_receives_every_message_and_its_acknowledgements_take_effect(
     pubsub, publisher, subscriber, topic, subscription
 ):
     seen: list[str] = []
@@ -175,11 +175,11 @@ def test_a_callback_gets_every_message_and_its_acknowledgements_count(
     streaming.cancel()
     streaming.result(timeout=LAST_LIMIT)
     assert sorted(seen) == sorted(future.result() for future in ids)
-    # The client sends what is left of its acknowledgements before the stream ends.
+    # The client sends its remaining acknowledgements before the stream ends.
     assert pubsub.broker.wait_until_idle(LAST_LIMIT, [subscription])
 
 
-def test_a_callback_that_refuses_gets_the_message_again(publisher, subscriber, topic, subscription):
+def test_a_callback_that_refuses_a_message_receives_it_again(publisher, subscriber, topic, subscription):
     seen: list[str] = []
     taken = threading.Event()
 
@@ -199,7 +199,9 @@ def test_a_callback_that_refuses_gets_the_message_again(publisher, subscriber, t
     assert seen == [identity, identity]
 
 
-def test_a_stream_sends_no_more_than_its_subscriber_lets_out(pubsub, publisher, subscriber, topic, subscription):
+def test_a_stream_sends_no_more_messages_than_its_flow_control_allows(
+    pubsub, publisher, subscriber, topic, subscription
+):
     first, go_on, complete = threading.Event(), threading.Event(), threading.Event()
     seen: list[str] = []
 
@@ -215,7 +217,7 @@ def test_a_stream_sends_no_more_than_its_subscriber_lets_out(pubsub, publisher, 
         future.result(timeout=LAST_LIMIT)
     streaming = subscriber.subscribe(subscription, take, flow_control=FlowControl(max_messages=3))
     assert first.wait(LAST_LIMIT)
-    # What another subscriber can still have is what the stream has not taken.
+    # Another subscriber receives the messages that the stream has not.
     others = subscriber.pull(subscription=subscription, max_messages=100, timeout=LAST_LIMIT).received_messages
     assert len(others) >= 17
     ack_ids = [each.ack_id for each in others]
@@ -226,7 +228,7 @@ def test_a_stream_sends_no_more_than_its_subscriber_lets_out(pubsub, publisher, 
     streaming.result(timeout=LAST_LIMIT)
 
 
-def test_ordering_keys_keep_their_order_from_publisher_to_callback(pubsub, subscriber):
+def test_messages_of_an_ordering_key_reach_the_callback_in_order(pubsub, subscriber):
     options = PublisherOptions(enable_message_ordering=True)
     with led_to(pubsub), pubsub_v1.PublisherClient(publisher_options=options) as publisher:
         topic = f"{PROJECT}/topics/ordered"
@@ -255,13 +257,13 @@ def test_ordering_keys_keep_their_order_from_publisher_to_callback(pubsub, subsc
         streaming.cancel()
         streaming.result(timeout=LAST_LIMIT)
     assert refused == {b"15", b"31"}
-    # After a refusal the client goes on with what it holds of the key already, and what was refused comes again.
+    # After a refusal the client continues with its messages of the key, and the refused one is delivered again.
     for remainder in range(3):
         assert set(seen[f"key-{remainder}"]) == set(range(remainder, 60, 3))
     assert seen["key-2"] == [*range(2, 60, 3)]
 
 
-def test_a_dead_letter_policy_counts_attempts(publisher, subscriber, topic):
+def test_delivery_attempts_are_counted_with_a_dead_letter_policy(publisher, subscriber, topic):
     dead = topic + "-dead"
     publisher.create_topic(name=dead)
     subscriber.create_subscription(name=dead.replace("/topics/", "/subscriptions/"), topic=dead)
@@ -280,7 +282,7 @@ def test_a_dead_letter_policy_counts_attempts(publisher, subscriber, topic):
     assert letter.message.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] == "5"
 
 
-def test_a_subscription_shows_the_settings_it_was_given(subscriber, topic):
+def test_a_subscription_returns_the_settings_it_was_created_with(subscriber, topic):
     name = topic.replace("/topics/", "/subscriptions/")
     subscriber.create_subscription(
         request={
@@ -339,7 +341,7 @@ def test_topics_and_subscriptions_are_listed_and_deleted(publisher, subscriber, 
         subscriber.get_subscription(subscription=subscription)
 
 
-def test_a_subscription_can_be_emptied_by_seeking(publisher, subscriber, topic, subscription):
+def test_seeking_empties_a_subscription(publisher, subscriber, topic, subscription):
     publisher.publish(topic, b"old").result(timeout=LAST_LIMIT)
     subscriber.seek(request={"subscription": subscription, "time": datetime.now(UTC) + timedelta(seconds=1)})
     publisher.publish(topic, b"new").result(timeout=LAST_LIMIT)
@@ -354,9 +356,7 @@ def test_a_detached_subscription_cannot_be_pulled(publisher, subscriber, topic, 
         subscriber.pull(subscription=subscription, max_messages=1, timeout=LAST_LIMIT)
 
 
-def test_with_exactly_once_delivery_a_subscriber_hears_whether_its_acknowledgement_counted(
-    publisher, subscriber, topic
-):
+def test_exactly_once_delivery_reports_whether_an_acknowledgement_is_valid(publisher, subscriber, topic):
     subscription = topic.replace("/topics/", "/subscriptions/")
     settings = {"name": subscription, "topic": topic, "enable_exactly_once_delivery": True}
     subscriber.create_subscription(request=settings)
@@ -379,14 +379,14 @@ def test_with_exactly_once_delivery_a_subscriber_hears_whether_its_acknowledgeme
     assert outcomes == [AcknowledgeStatus.SUCCESS, True]
 
 
-def test_a_stream_ends_with_its_subscription(subscriber, topic, subscription):
+def test_a_stream_ends_when_its_subscription_is_deleted(subscriber, topic, subscription):
     streaming = subscriber.subscribe(subscription, lambda message: message.ack())
     subscriber.delete_subscription(subscription=subscription)
     with pytest.raises(exceptions.NotFound):
         streaming.result(timeout=LAST_LIMIT)
 
 
-def test_a_message_of_nearly_ten_megabytes_goes_through(publisher, channel, topic, subscription):
+def test_a_message_of_nearly_ten_megabytes_is_received(publisher, channel, topic, subscription):
     data = b"x" * 9_900_000
     publisher.publish(topic, data).result(timeout=LAST_LIMIT)
     subscriber = google.pubsub_v1.SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
@@ -394,13 +394,13 @@ def test_a_message_of_nearly_ten_megabytes_goes_through(publisher, channel, topi
     assert received.message.data == data
 
 
-def test_many_large_messages_come_in_answers_that_the_client_can_take(publisher, subscriber, topic, subscription):
+def test_large_messages_are_received_in_responses_within_the_clients_limit(publisher, subscriber, topic, subscription):
     for _ in range(8):
         publisher.publish(topic, b"x" * 1_000_000).result(timeout=LAST_LIMIT)
     assert len(pull_all(subscriber, subscription, 8)) == 8
 
 
-def test_a_request_beyond_ten_megabytes_is_refused(plain_publisher, topic):
+def test_a_request_beyond_ten_megabytes_is_rejected(plain_publisher, topic):
     with pytest.raises(exceptions.InvalidArgument, match="payload size exceeds the limit"):
         plain_publisher.publish(topic=topic, messages=[{"data": b"x" * 10_600_000}])
 
@@ -415,7 +415,7 @@ def test_a_request_beyond_ten_megabytes_is_refused(plain_publisher, topic):
         pytest.param({"data": b"x", "ordering_key": "k" * 1025}, id="long ordering key"),
     ],
 )
-def test_a_message_beyond_the_limits_is_refused(publisher, plain_publisher, message):
+def test_a_message_beyond_the_limits_is_rejected(publisher, plain_publisher, message):
     topic = f"{PROJECT}/topics/limits"
     if topic not in {each.name for each in publisher.list_topics(project=PROJECT)}:
         publisher.create_topic(name=topic)
@@ -423,7 +423,9 @@ def test_a_message_beyond_the_limits_is_refused(publisher, plain_publisher, mess
         plain_publisher.publish(topic=topic, messages=[message])
 
 
-def test_what_is_there_or_not_there_is_told_as_the_service_tells_it(publisher, subscriber, topic, subscription):
+def test_missing_and_existing_resources_are_reported_in_the_words_of_the_service(
+    publisher, subscriber, topic, subscription
+):
     missing = topic + "-missing"
     with pytest.raises(exceptions.AlreadyExists, match=r"Resource already exists in the project \(resource="):
         publisher.create_topic(name=topic)
@@ -440,7 +442,7 @@ def test_what_is_there_or_not_there_is_told_as_the_service_tells_it(publisher, s
 
 
 @pytest.mark.parametrize("identity", ["ab", "1abc", "goog-topic", "a" * 256, "a b c"])
-def test_a_name_against_the_rules_is_refused(publisher, identity):
+def test_an_invalid_name_is_rejected(publisher, identity):
     with pytest.raises(exceptions.InvalidArgument, match="Invalid resource name given"):
         publisher.create_topic(name=f"{PROJECT}/topics/{identity}")
 
@@ -458,13 +460,13 @@ def test_a_name_against_the_rules_is_refused(publisher, identity):
     ],
     ids=lambda settings: next(iter(settings)),
 )
-def test_a_subscription_against_the_rules_is_refused(subscriber, topic, settings):
+def test_an_invalid_subscription_is_rejected(subscriber, topic, settings):
     name = f"{PROJECT}/subscriptions/never"
     with pytest.raises(exceptions.InvalidArgument):
         subscriber.create_subscription(request={"name": name, "topic": topic, **settings})
 
 
-def test_batches_of_many_publishers_all_arrive(pubsub, subscriber, topic, subscription):
+def test_batches_of_many_publishers_are_all_received(pubsub, subscriber, topic, subscription):
     def publish(client):
         for future in [client.publish(topic, b"x") for _ in range(100)]:
             future.result(timeout=LAST_LIMIT)

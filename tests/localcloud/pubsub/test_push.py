@@ -1,4 +1,4 @@
-"""Push delivery to a real endpoint: what is sent, what counts as taken, and what goes wrong on order."""
+"""Push delivery to a real endpoint: requests, acknowledgements and disturbances."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SHORT = Backoff(0.01, 0.05)
 
 
 class Disturbed:
-    """Disturbs the deliveries of the messages with given texts, each at its first attempt."""
+    """Disturbs the first delivery of each message with a given text."""
 
     def __init__(self, by_text: dict[str, Sequence[Disturbance]]) -> None:
         self.by_text = by_text
@@ -80,7 +80,7 @@ def texts(requests: Sequence[Received]) -> list[str]:
     return [text(request) for request in requests]
 
 
-def test_a_push_is_the_documented_request(pubsub, receiver):
+def test_a_push_sends_the_documented_request(pubsub, receiver):
     push_to(pubsub, receiver)
     message = PublishedMessage(b"hello", {"colour": "green"}, "key")
     (identity,) = pubsub.broker.publish(TOPIC, [message])
@@ -103,7 +103,7 @@ def test_a_push_is_the_documented_request(pubsub, receiver):
     assert pubsub.broker.wait_until_idle(LAST_LIMIT)
 
 
-def test_what_is_empty_is_left_out(pubsub, receiver):
+def test_empty_fields_are_omitted_from_a_push(pubsub, receiver):
     push_to(pubsub, receiver)
     pubsub.broker.publish(TOPIC, [PublishedMessage(b"", {"colour": "green"})])
     (request,) = receiver.wait_for(1)
@@ -111,7 +111,7 @@ def test_what_is_empty_is_left_out(pubsub, receiver):
 
 
 @pytest.mark.parametrize("status", [102, 200, 201, 202, 204])
-def test_these_answers_acknowledge(pubsub, receiver, status):
+def test_a_success_status_acknowledges_a_message(pubsub, receiver, status):
     receiver.answer = lambda request: status
     push_to(pubsub, receiver)
     publish(pubsub, "a")
@@ -121,7 +121,7 @@ def test_these_answers_acknowledge(pubsub, receiver, status):
 
 
 @pytest.mark.parametrize("status", [203, 206, 301, 400, 404, 409, 429, 500, 503])
-def test_every_other_answer_brings_the_message_again(pubsub, receiver, status):
+def test_a_message_is_delivered_again_after_any_other_status(pubsub, receiver, status):
     receiver.answer = lambda request: status if len(receiver.requests) < 3 else 200
     push_to(pubsub, receiver)
     publish(pubsub, "a")
@@ -129,7 +129,7 @@ def test_every_other_answer_brings_the_message_again(pubsub, receiver, status):
     assert pubsub.broker.wait_until_idle(LAST_LIMIT)
 
 
-def test_a_message_waits_for_an_endpoint_that_is_not_there_yet(pubsub):
+def test_a_message_is_delivered_once_its_endpoint_exists(pubsub):
     receiver = Receiver()  # bound but not listening: connections are refused
     push_to(pubsub, receiver)
     publish(pubsub, "a")
@@ -139,7 +139,7 @@ def test_a_message_waits_for_an_endpoint_that_is_not_there_yet(pubsub):
         assert pubsub.broker.wait_until_idle(LAST_LIMIT)
 
 
-def test_a_message_that_is_not_answered_in_time_is_delivered_again(pubsub, receiver):
+def test_a_message_without_a_response_in_time_is_delivered_again(pubsub, receiver):
     go_on = threading.Event()
     receiver.answer = lambda request: (len(receiver.requests) == 1 and go_on.wait(LAST_LIMIT)) or 200
     push_to(pubsub, receiver, ack_deadline_seconds=1)
@@ -156,7 +156,7 @@ def stopped_clock():
 
 @pytest.fixture
 def timeless(stopped_clock):
-    """Pub/Sub for which time passes only on request."""
+    """Pub/Sub with a clock that only the test advances."""
     service = PubSub(clock=stopped_clock, project="local-project")
     service.broker.create_topic(TOPIC)
     service.start()
@@ -172,7 +172,7 @@ def timeless(stopped_clock):
         pytest.param(None, 0.1, id="none: push backoff"),
     ],
 )
-def test_refused_messages_rest_longer_each_time(timeless, stopped_clock, receiver, backoff, seconds):
+def test_the_backoff_of_a_refused_message_grows(timeless, stopped_clock, receiver, backoff, seconds):
     receiver.answer = lambda request: 500
     push_to(timeless, receiver, backoff=backoff)
     publish(timeless, "a")
@@ -186,7 +186,7 @@ def test_refused_messages_rest_longer_each_time(timeless, stopped_clock, receive
         stopped_clock.advance(rest * 0.1)
 
 
-def test_a_poisoned_message_ends_in_the_dead_letters_after_its_attempts(pubsub, receiver):
+def test_a_message_that_is_always_refused_becomes_a_dead_letter(pubsub, receiver):
     dead, hold = TOPIC + "-dead", SUBSCRIPTION + "-dead"
     pubsub.broker.create_topic(dead)
     pubsub.broker.create_subscription(Subscription(hold, dead))
@@ -201,7 +201,7 @@ def test_a_poisoned_message_ends_in_the_dead_letters_after_its_attempts(pubsub, 
     assert letter.message.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] == "4"
 
 
-def test_slow_and_failing_messages_hold_nobody_up(pubsub, receiver):
+def test_slow_and_failing_messages_do_not_delay_others(pubsub, receiver):
     go_on = threading.Event()
 
     def answer(request: Received) -> int:
@@ -224,7 +224,7 @@ def test_slow_and_failing_messages_hold_nobody_up(pubsub, receiver):
     wait_until(lambda: pubsub.broker.backlog_size(SUBSCRIPTION) == 50)
 
 
-def test_no_more_than_the_bound_are_under_way_at_once(pubsub, receiver):
+def test_concurrent_pushes_do_not_exceed_the_limit(pubsub, receiver):
     lock, under_way, most, full = threading.Lock(), 0, 0, threading.Event()
 
     def answer(request: Received) -> int:
@@ -266,7 +266,7 @@ def test_ordered_messages_are_pushed_one_after_the_other(pubsub, receiver):
     assert seen == sorted(seen, key=int)
 
 
-def test_a_subscription_follows_its_settings(pubsub, receiver):
+def test_push_delivery_follows_changed_settings(pubsub, receiver):
     push_to(pubsub, receiver)
     publish(pubsub, "a")
     receiver.wait_for(1)
@@ -284,7 +284,7 @@ def test_a_subscription_follows_its_settings(pubsub, receiver):
     assert texts(receiver.wait_for(2)) == ["a", "d"]
 
 
-def test_thousands_of_messages_flow(pubsub, receiver):
+def test_thousands_of_messages_are_delivered(pubsub, receiver):
     push_to(pubsub, receiver)
     ids = publish(pubsub, *(str(number) for number in range(2000)))
     assert pubsub.broker.wait_until_idle(LAST_LIMIT)

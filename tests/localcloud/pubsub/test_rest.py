@@ -1,4 +1,4 @@
-"""The REST face, through Google's discovery-based client and through gcloud itself."""
+"""The REST API, through Google's discovery-based client and through gcloud."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def test_the_way_of_a_message(projects):
+def test_a_message_is_published_pulled_refused_and_acknowledged(projects):
     projects.topics().create(name=TOPIC, body={"labels": {"team": "news"}}).execute()
     projects.subscriptions().create(name=SUBSCRIPTION, body={"topic": TOPIC, "ackDeadlineSeconds": 20}).execute()
     message = {"data": encoded("hello"), "attributes": {"colour": "green"}}
@@ -71,7 +71,7 @@ def test_the_way_of_a_message(projects):
     assert subscriptions.pull(subscription=SUBSCRIPTION, body=now).execute() == {}
 
 
-def test_resources_are_shown_as_documented(projects):
+def test_resources_have_the_documented_fields(projects):
     assert projects.topics().create(name=TOPIC, body={"labels": {"a": "b"}}).execute() == {
         "name": TOPIC,
         "labels": {"a": "b"},
@@ -94,7 +94,7 @@ def test_resources_are_shown_as_documented(projects):
     }
 
 
-def test_lists_come_in_pages(projects):
+def test_a_list_is_returned_in_pages(projects):
     for number in range(3):
         projects.topics().create(name=f"{TOPIC}-{number}", body={}).execute()
     request = projects.topics().list(project=PROJECT, pageSize=2)
@@ -105,7 +105,7 @@ def test_lists_come_in_pages(projects):
     assert "nextPageToken" not in second
 
 
-def test_changes_and_deletions(projects):
+def test_subscriptions_and_topics_are_changed_and_deleted(projects):
     projects.topics().create(name=TOPIC, body={}).execute()
     projects.subscriptions().create(name=SUBSCRIPTION, body={"topic": TOPIC}).execute()
     assert projects.topics().subscriptions().list(topic=TOPIC).execute() == {"subscriptions": [SUBSCRIPTION]}
@@ -136,7 +136,7 @@ def test_changes_and_deletions(projects):
     ],
     ids=["missing", "bad name", "unknown field", "not base64", "not built"],
 )
-def test_refusals_have_googles_form(projects, call, status, name):
+def test_an_error_has_googles_form(projects, call, status, name):
     with pytest.raises(googleapiclient.errors.HttpError) as refused:
         call(projects).execute()
     assert refused.value.status_code == status

@@ -1,4 +1,4 @@
-"""What survives when the service stops, and when it is killed."""
+"""Pub/Sub after a restart, and after its process is killed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def clock():
     return ManualClock()
 
 
-def test_settings_survive(tmp_path, clock):
+def test_settings_survive_a_restart(tmp_path, clock):
     settings = Subscription(
         SUBSCRIPTION,
         TOPIC,
@@ -65,7 +65,7 @@ def test_settings_survive(tmp_path, clock):
     again.close()
 
 
-def test_unacknowledged_messages_survive_with_all_that_belongs_to_them(tmp_path, clock):
+def test_unacknowledged_messages_survive_a_restart_with_all_fields(tmp_path, clock):
     broker = open_broker(tmp_path, clock)
     broker.create_topic(TOPIC)
     broker.create_subscription(Subscription(SUBSCRIPTION, TOPIC))
@@ -87,7 +87,7 @@ def test_unacknowledged_messages_survive_with_all_that_belongs_to_them(tmp_path,
     again.close()
 
 
-def test_counted_deliveries_survive(tmp_path, clock):
+def test_counted_deliveries_survive_a_restart(tmp_path, clock):
     broker = open_broker(tmp_path, clock)
     broker.create_topic(TOPIC)
     broker.create_subscription(Subscription(SUBSCRIPTION, TOPIC, dead_letter=DeadLetterPolicy(TOPIC, 5)))
@@ -101,7 +101,7 @@ def test_counted_deliveries_survive(tmp_path, clock):
     again.close()
 
 
-def test_what_was_deleted_stays_deleted(tmp_path, clock):
+def test_deleted_resources_stay_deleted_after_a_restart(tmp_path, clock):
     broker = open_broker(tmp_path, clock)
     broker.create_topic(TOPIC)
     broker.create_subscription(Subscription(SUBSCRIPTION, TOPIC))
@@ -119,7 +119,7 @@ def test_what_was_deleted_stays_deleted(tmp_path, clock):
     again.close()
 
 
-def test_pushes_go_on_after_a_restart(tmp_path):
+def test_pushes_continue_after_a_restart(tmp_path):
     receiver = Receiver()
     pubsub = PubSub(clock=SystemClock(), project="local-project", directory=tmp_path)
     pubsub.broker.create_topic(TOPIC)
@@ -153,7 +153,7 @@ while True:
 """
 
 
-def test_a_killed_process_loses_no_message_that_it_had_accepted(tmp_path):
+def test_a_killed_process_loses_no_accepted_message(tmp_path):
     script = KILLED.format(topic=TOPIC, subscription=SUBSCRIPTION)
     command = [sys.executable, "-c", script, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
@@ -170,7 +170,7 @@ def test_a_killed_process_loses_no_message_that_it_had_accepted(tmp_path):
     broker.close()
 
 
-def test_two_thousand_messages_are_kept_and_acknowledged_one_by_one_with_little_work(tmp_path, clock):
+def test_storing_and_acknowledging_two_thousand_messages_needs_little_work(tmp_path, clock):
     broker = open_broker(tmp_path, clock)
     broker.create_topic(TOPIC)
     broker.create_subscription(Subscription(SUBSCRIPTION, TOPIC))
@@ -180,6 +180,6 @@ def test_two_thousand_messages_are_kept_and_acknowledged_one_by_one_with_little_
     while received := broker.pull(SUBSCRIPTION, 1000):
         for each in received:
             broker.acknowledge(SUBSCRIPTION, [each.ack_id])
-    # Many times the CPU time that it takes, so that only work that grows with the journal comes near.
+    # Many times the CPU time that this needs; only work that grows with the journal exceeds it.
     assert time.thread_time() - begun < 10
     broker.close()

@@ -1,4 +1,4 @@
-"""The sample tables: made by their generator, small, shaped as the public ones, and new to the classifier."""
+"""The sample tables: generated, small, with the schema of the public ones, and new to the classifier."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def tables() -> dict[str, SampleTable]:
     return {sample.table: sample for sample in sample_tables()}
 
 
-def test_shipped_files_are_what_the_generator_makes(tmp_path: Path) -> None:
+def test_the_shipped_files_equal_the_output_of_the_generator(tmp_path: Path) -> None:
     write_samples(tmp_path)
 
     shipped = sorted(FOLDER.glob("*.gz"))
     assert [file.name for file in shipped] == sorted(file.name for file in tmp_path.iterdir())
-    # The bytes of a compressed file differ between versions of zlib; what was compressed does not.
+    # The compressed bytes differ between versions of zlib; the content does not.
     for file in shipped:
         assert gzip.decompress(file.read_bytes()) == gzip.decompress((tmp_path / file.name).read_bytes())
         assert file.stat().st_size < 300_000
 
 
-def test_tables_lie_where_the_public_ones_do(tables: dict[str, SampleTable]) -> None:
+def test_sample_tables_have_the_locations_of_the_public_ones(tables: dict[str, SampleTable]) -> None:
     assert {name: sample.location for name, sample in tables.items()} == {HACKER_NEWS: "US", REQUESTS: "us-central1"}
 
 

@@ -1,4 +1,4 @@
-"""Batches over local Vertex AI, as Google's own clients see them."""
+"""Batches of the local Vertex AI, through Google's clients."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def create(world: World, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def finish(world: World, job: dict[str, Any]) -> dict[str, Any]:
-    """Wait for a job's end and return its resource."""
+    """Wait until a job ends, and return its resource."""
 
     def ended() -> dict[str, Any] | None:
         found = requests.get(f"{world.url}/v1/{job['name']}", timeout=LAST_LIMIT).json()
@@ -63,7 +63,7 @@ def failure(world: World, body: dict[str, Any]) -> dict[str, Any]:
 
 
 class TestFromTableToTable:
-    def test_every_row_has_a_response_beside_what_it_came_with(self, world: World) -> None:
+    def test_every_row_has_a_response_and_its_input_columns(self, world: World) -> None:
         source = world.add_requests([text_request(f"poster {number}") for number in range(40)])
         job = run(world, job_body(source, OUTPUT, labels={"team": "films"}))
         assert job["state"] == "JOB_STATE_SUCCEEDED"
@@ -92,7 +92,7 @@ class TestFromTableToTable:
         assert row["request"] == json.dumps(text_request("hello"))
         assert row["response"]["candidates"][0]["content"]["parts"] == [{"text": "Echo: hello"}]
 
-    def test_a_dataset_as_output_gets_a_table_named_after_the_time(self, world: World) -> None:
+    def test_a_dataset_as_output_contains_a_table_named_after_the_time(self, world: World) -> None:
         source = world.add_requests([text_request("hello")])
         job = run(world, job_body(source, "bq://local-project.batches"))
         table = job["outputInfo"]["bigqueryOutputTable"]
@@ -100,7 +100,7 @@ class TestFromTableToTable:
         assert table == f"bq://local-project.batches.predictions_{created:%Y%m%d%H%M%S%f}"
         assert len(world.rows(table)) == 1
 
-    def test_rows_that_fail_say_why_and_the_job_goes_on(self, world: World) -> None:
+    def test_failed_rows_have_an_error_and_the_job_continues(self, world: World) -> None:
         bad_role = {"contents": [{"role": "robot", "parts": [{"text": "x"}]}]}
         elsewhere = {
             "contents": [{"parts": [{"fileData": {"fileUri": "https://example.com/a.png", "mimeType": "image/png"}}]}]
@@ -120,13 +120,13 @@ class TestFromTableToTable:
         assert "valid role" in rows[2]["status"]
         assert "youtube" in rows[5]["status"].lower()
 
-    def test_partial_failures_are_at_most_twenty(self, world: World) -> None:
+    def test_a_job_lists_at_most_twenty_partial_failures(self, world: World) -> None:
         source = world.add_requests([{"contents": []}] * 30)
         job = run(world, job_body(source, OUTPUT))
         assert len(job["partialFailures"]) == 20
         assert job["completionStats"]["failedCount"] == "30"
 
-    def test_what_the_backend_refuses_is_the_status_of_the_row(self, tmp_path: Path) -> None:
+    def test_an_error_of_the_backend_is_the_status_of_its_row(self, tmp_path: Path) -> None:
         class Overloaded:
             def generate(self, model: str, request: dict[str, Any]) -> dict[str, Any]:
                 raise BackendError(429, "Resource exhausted.")
@@ -144,7 +144,7 @@ class TestFiles:
         folder = job["outputInfo"]["gcsOutputDirectory"].removeprefix("gs://answers/")
         return [json.loads(line) for line in world.store.read("answers", f"{folder}/predictions.jsonl").splitlines()]
 
-    def test_jsonl_to_jsonl_echoes_what_stands_beside_the_request(self, world: World) -> None:
+    def test_jsonl_to_jsonl_copies_the_other_fields(self, world: World) -> None:
         world.store.create_bucket("asked")
         world.store.create_bucket("answers")
         lines = [{"key": "a", "request": text_request("one")}, {"key": "b", "request": {"contents": []}}]
@@ -158,7 +158,7 @@ class TestFiles:
         assert (bad["key"], bad["response"]) == ("b", {})
         assert bad["status"].startswith('Bad Request: {"error": {"code": 400')
 
-    def test_a_table_to_jsonl(self, world: World) -> None:
+    def test_a_table_is_written_to_jsonl(self, world: World) -> None:
         world.store.create_bucket("answers")
         source = world.add_selected(
             f"JSON '{json.dumps(text_request('one'))}' AS request, TIMESTAMP '2026-01-02 00:00:00+00' AS at, "
@@ -178,7 +178,7 @@ class TestFiles:
             "n": 7,
         }
 
-    def test_jsonl_to_a_table_whose_columns_follow_the_keys(self, world: World) -> None:
+    def test_jsonl_is_written_to_a_table_with_a_column_for_each_key(self, world: World) -> None:
         world.store.create_bucket("asked")
         world.add_dataset("batches")
         lines = [
@@ -203,7 +203,7 @@ class TestFiles:
         assert [(row["x"], row["ok"], row["any"]) for row in rows] == [(1.0, True, [1]), (1.5, None, "a")]
         assert [row["request"] for row in rows] == [text_request("one"), text_request("two")]
 
-    def test_a_line_that_is_no_json_fails_the_import(self, world: World) -> None:
+    def test_a_line_that_is_not_json_fails_the_job(self, world: World) -> None:
         world.store.create_bucket("asked")
         world.store.create_bucket("answers")
         world.store.write("asked", "in.jsonl", b'{"request": {}}\n{"request": \n')
@@ -223,8 +223,8 @@ class TestFiles:
         assert error["message"].startswith("Failed to export data. ")
 
 
-class TestWhatDataMustBeLike:
-    def test_a_table_that_is_not_there(self, world: World) -> None:
+class TestInvalidData:
+    def test_a_missing_table_fails_the_job(self, world: World) -> None:
         world.add_dataset("batches")
         error = failure(world, job_body("bq://local-project.batches.none", OUTPUT))
         assert error == {
@@ -233,14 +233,14 @@ class TestWhatDataMustBeLike:
         }
 
     @pytest.mark.parametrize("location", ["US", "EU", "europe-west4"])
-    def test_a_dataset_elsewhere(self, world: World, location: str) -> None:
+    def test_a_dataset_in_another_location_fails_the_job(self, world: World, location: str) -> None:
         source = world.add_requests([text_request("x")], location=location)
         error = failure(world, job_body(source, OUTPUT))
         assert error["code"] == 3
         assert "Dataset local-project:batches" in error["message"]
         assert world.table_names() == ["requests"]
 
-    def test_an_output_dataset_elsewhere_or_missing(self, world: World) -> None:
+    def test_an_output_dataset_that_is_missing_or_in_another_location_fails_the_job(self, world: World) -> None:
         source = world.add_requests([text_request("x")])
         world.add_dataset("far", "US")
         for dataset in ("far", "none"):
@@ -262,7 +262,7 @@ class TestWhatDataMustBeLike:
             ("'x' AS Status", "reserved"),
         ],
     )
-    def test_columns_that_are_not_supported(self, world: World, column: str, said: str) -> None:
+    def test_an_unsupported_column_fails_the_job(self, world: World, column: str, said: str) -> None:
         source = world.add_selected(f"JSON '{{}}' AS request, {column}")
         error = failure(world, job_body(source, OUTPUT))
         assert error["code"] == 3
@@ -270,18 +270,18 @@ class TestWhatDataMustBeLike:
         assert world.table_names() == ["requests"]
 
     @pytest.mark.parametrize("columns", ["1 AS id", "b'{}' AS request", "['{}'] AS request"])
-    def test_the_request_column_must_be_there_and_json_or_string(self, world: World, columns: str) -> None:
+    def test_a_table_without_a_json_or_string_request_column_fails_the_job(self, world: World, columns: str) -> None:
         error = failure(world, job_body(world.add_selected(columns), OUTPUT))
         assert error["code"] == 3
         assert "Column `request`" in error["message"]
 
-    def test_more_than_two_hundred_thousand_requests(self, world: World) -> None:
+    def test_more_than_two_hundred_thousand_requests_fail_the_job(self, world: World) -> None:
         source = world.add_selected("JSON '{}' AS request FROM UNNEST(GENERATE_ARRAY(1, 200001))")
         error = failure(world, job_body(source, OUTPUT))
         assert "200,000" in error["message"]
         assert world.table_names() == ["requests"]
 
-    def test_the_global_location_takes_any_single_region(self, world: World) -> None:
+    def test_a_job_in_the_global_location_accepts_any_single_region(self, world: World) -> None:
         source = world.add_requests([text_request("x")])
         parent = f"projects/{PROJECT}/locations/global"
         answer = requests.post(
@@ -320,7 +320,7 @@ class TestMalformedRequests:
             ({"nonsense": 1}, "nonsense"),
         ],
     )
-    def test_are_refused_with_the_field(self, world: World, change: dict[str, Any], said: str) -> None:
+    def test_an_invalid_field_is_rejected_with_its_name(self, world: World, change: dict[str, Any], said: str) -> None:
         body = job_body("bq://a.b.c", OUTPUT) | change
         answer = requests.post(f"{world.url}/v1/{PARENT}/batchPredictionJobs", json=body, timeout=LAST_LIMIT)
         assert answer.status_code == 400
@@ -332,7 +332,7 @@ class TestMalformedRequests:
         }
 
     @pytest.mark.parametrize("content", [b"{", b"[]"])
-    def test_what_is_no_json_object_is_refused(self, world: World, content: bytes) -> None:
+    def test_a_body_that_is_not_a_json_object_is_rejected(self, world: World, content: bytes) -> None:
         answer = requests.post(f"{world.url}/v1/{PARENT}/batchPredictionJobs", data=content, timeout=LAST_LIMIT)
         assert answer.json()["error"]["status"] == "INVALID_ARGUMENT"
 
@@ -344,14 +344,14 @@ class TestMalformedRequests:
             "projects/123/locations/us-central1/models/456",
         ],
     )
-    def test_every_form_of_a_model_name_is_taken(self, world: World, model: str) -> None:
+    def test_every_form_of_a_model_name_is_accepted(self, world: World, model: str) -> None:
         source = world.add_requests([text_request("x")])
         job = run(world, job_body(source, OUTPUT) | {"model": model})
         assert job["model"] == model
         version = world.rows(OUTPUT)[0]["response"]["modelVersion"]
         assert version == f"localcloud-echo (stand-in for {model.rsplit('/', 1)[-1]})"
 
-    def test_unknown_jobs_and_paths(self, world: World) -> None:
+    def test_unknown_jobs_and_paths_are_not_found(self, world: World) -> None:
         name = f"{PARENT}/batchPredictionJobs/1"
         for verb, path in [("GET", name), ("DELETE", name), ("POST", f"{name}:cancel"), ("GET", f"{PARENT}/nothing")]:
             answer = requests.request(verb, f"{world.url}/v1/{path}", timeout=LAST_LIMIT)
@@ -359,7 +359,7 @@ class TestMalformedRequests:
 
 
 class Gate:
-    """A model that answers nothing until it is let."""
+    """A model that responds only once the test lets it."""
 
     def __init__(self, free: int = 0) -> None:
         self.opened = threading.Event()
@@ -382,7 +382,7 @@ class TestStates:
     def cancel(self, world: World, job: dict[str, Any]) -> None:
         assert requests.post(f"{world.url}/v1/{job['name']}:cancel", json={}, timeout=LAST_LIMIT).json() == {}
 
-    def test_one_job_at_a_time_and_the_others_queue(self, tmp_path: Path) -> None:
+    def test_one_job_runs_at_a_time_and_the_others_are_queued(self, tmp_path: Path) -> None:
         gate = Gate()
         with vertex_world(tmp_path, backend=gate, pace=Pace(pending_seconds=0.01, concurrent_jobs=1)) as world:
             source = world.add_requests([text_request("x")])
@@ -393,11 +393,11 @@ class TestStates:
             gate.opened.set()
             assert [finish(world, job)["state"] for job in (first, second)] == ["JOB_STATE_SUCCEEDED"] * 2
 
-    def test_cancelling_keeps_the_rows_that_are_done(self, tmp_path: Path) -> None:
+    def test_a_cancelled_job_writes_the_rows_that_are_done(self, tmp_path: Path) -> None:
         gate = Gate(free=20)
         with vertex_world(tmp_path, backend=gate) as world:
             job = create(world, job_body(world.add_requests([text_request("x")] * 100), OUTPUT))
-            wait_until(lambda: gate.asked == 28)  # 20 answered, 8 under way
+            wait_until(lambda: gate.asked == 28)  # 20 answered, 8 in progress
             self.cancel(world, job)
             assert self.state(world, job) == "JOB_STATE_CANCELLING"
             gate.opened.set()
@@ -412,10 +412,10 @@ class TestStates:
                 "failedCount": "0",
                 "incompleteCount": str(100 - len(rows)),
             }
-            self.cancel(world, job)  # nothing happens to a job that has ended
+            self.cancel(world, job)  # A job that has ended does not change.
             assert finish(world, job) == ended
 
-    def test_a_job_in_the_queue_is_cancelled_at_once(self, tmp_path: Path) -> None:
+    def test_a_queued_job_is_cancelled_at_once(self, tmp_path: Path) -> None:
         gate = Gate()
         with vertex_world(tmp_path, backend=gate, pace=Pace(pending_seconds=0.01, concurrent_jobs=1)) as world:
             source = world.add_requests([text_request("x")])
@@ -441,7 +441,7 @@ class TestStates:
             "JOB_STATE_CANCELLED",
         ],
     )
-    def test_a_job_can_be_put_into_any_state_and_let_go_again(self, tmp_path: Path, state: str) -> None:
+    def test_a_job_can_be_forced_into_any_state_and_run_again(self, tmp_path: Path, state: str) -> None:
         gate = Gate()
         with vertex_world(tmp_path, backend=gate) as world:
             job = create(world, job_body(world.add_requests([text_request("x")]), OUTPUT))
@@ -449,14 +449,14 @@ class TestStates:
             url = f"{world.url}/localcloud/vertex/{job['name']}:setState"
             assert requests.post(url, json={"state": state}, timeout=LAST_LIMIT).json()["state"] == state
             gate.opened.set()
-            wait_until(lambda: "responses" in world.table_names())  # the run that was given up has ended, unheard
+            wait_until(lambda: "responses" in world.table_names())  # The abandoned run has ended.
             assert self.state(world, job) == state
             shown = requests.get(f"{world.url}/v1/{job['name']}", timeout=LAST_LIMIT).json()
             assert ("error" in shown) == (state in ("JOB_STATE_FAILED", "JOB_STATE_CANCELLED"))
             requests.post(url, json={"state": None}, timeout=LAST_LIMIT)
             assert finish(world, job)["state"] == "JOB_STATE_SUCCEEDED"
 
-    def test_a_state_that_does_not_exist_is_refused(self, world: World) -> None:
+    def test_an_unknown_state_is_rejected(self, world: World) -> None:
         job = create(world, job_body(world.add_requests([text_request("x")]), OUTPUT))
         for body in ({"state": "JOB_STATE_DREAMING"}, {}):
             answer = requests.post(
@@ -464,7 +464,7 @@ class TestStates:
             )
             assert answer.status_code == 400
 
-    def test_a_job_that_has_not_ended_is_not_deleted(self, world: World) -> None:
+    def test_a_job_that_has_not_ended_cannot_be_deleted(self, world: World) -> None:
         job = create(world, job_body(world.add_requests([text_request("x")]), OUTPUT))
         world.vertex.force_state(job["name"], "JOB_STATE_RUNNING")
         answer = requests.delete(f"{world.url}/v1/{job['name']}", timeout=LAST_LIMIT)

@@ -72,7 +72,7 @@ class TestNotebook:
         assert BatchPredictionJob.list() == []
 
     @pytest.mark.usefixtures("initialized")
-    def test_a_failed_job_tells_its_error(self, world: World) -> None:
+    def test_a_failed_job_reports_its_error(self, world: World) -> None:
         from vertexai.batch_prediction import BatchPredictionJob
 
         source = world.add_requests([text_request("one")], location="US")
@@ -93,7 +93,7 @@ class TestNotebook:
         assert BatchPredictionJob.num_pending_jobs() == 0
 
     @pytest.mark.usefixtures("initialized")
-    def test_its_generative_model_answers_at_once_and_in_pieces(self) -> None:
+    def test_its_generative_model_responds_whole_and_in_pieces(self) -> None:
         from vertexai.generative_models import GenerationConfig, GenerativeModel
 
         model = GenerativeModel(MODEL, system_instruction="Be short.")
@@ -110,7 +110,7 @@ class TestNotebook:
 
 
 class TestGenAi:
-    def test_batches_from_table_to_table(self, world: World) -> None:
+    def test_a_batch_from_table_to_table_succeeds(self, world: World) -> None:
         client = world.genai_client()
         source = world.add_requests([text_request("one"), {"contents": []}])
         job = client.batches.create(
@@ -137,7 +137,7 @@ class TestGenAi:
             client.batches.get(name=job.name)
         assert (refused.value.code, refused.value.status) == (404, "NOT_FOUND")
 
-    def test_batches_from_file_to_file(self, world: World) -> None:
+    def test_a_batch_from_file_to_file_succeeds(self, world: World) -> None:
         world.store.create_bucket("bucket")
         world.store.write("bucket", "in.jsonl", b'{"request": {"contents": [{"parts": {"text": "hi"}}]}}\n')
         client = world.genai_client()
@@ -149,7 +149,7 @@ class TestGenAi:
             folder.removeprefix("gs://bucket/") + "/predictions.jsonl"
         ]
 
-    def test_a_batch_cancelled_while_it_runs(self, world: World) -> None:
+    def test_a_running_batch_is_cancelled(self, world: World) -> None:
         client = world.genai_client()
         job = client.batches.create(model=MODEL, src=world.add_requests([text_request("x")]), config={"dest": OUTPUT})
         world.vertex.force_state(job.name, "JOB_STATE_RUNNING")
@@ -158,7 +158,7 @@ class TestGenAi:
         assert cancelled.state.name == "JOB_STATE_CANCELLED"
         assert cancelled.error.code == 1
 
-    def test_content_at_once_in_pieces_and_counted(self, world: World) -> None:
+    def test_content_is_generated_whole_in_pieces_and_counted(self, world: World) -> None:
         client = world.genai_client()
         answer = client.models.generate_content(model=MODEL, contents="hello there")
         assert answer.text == "Echo: hello there"
@@ -171,7 +171,7 @@ class TestGenAi:
         counted = client.models.count_tokens(model=MODEL, contents="hello there")
         assert counted.total_tokens == 3
 
-    def test_a_response_schema_is_kept(self, world: World) -> None:
+    def test_a_response_follows_the_response_schema(self, world: World) -> None:
         class Film(BaseModel):
             title: str
             year: int
@@ -186,7 +186,7 @@ class TestGenAi:
         assert isinstance(answer.parsed, Film)
         assert answer.parsed.title == "title: a poster"
 
-    def test_an_invalid_request_is_refused_as_google_does(self, world: World) -> None:
+    def test_an_invalid_request_is_rejected_with_googles_error(self, world: World) -> None:
         client = world.genai_client()
         with pytest.raises(errors.ClientError) as refused:
             client.models.generate_content(model=MODEL, contents=[{"role": "robot", "parts": []}])
@@ -197,7 +197,7 @@ class TestRest:
     def post(self, world: World, path: str, body: dict[str, Any]) -> Any:
         return requests.post(f"{world.url}/{path}", json=body, timeout=LAST_LIMIT)
 
-    def test_enums_are_numbers_when_asked_for_and_names_else(self, world: World) -> None:
+    def test_enums_are_numbers_if_requested_and_names_by_default(self, world: World) -> None:
         job = world.vertex.jobs.create(PARENT, job_body(world.add_requests([text_request("x")]), OUTPUT))
         world.vertex.force_state(job["name"], "JOB_STATE_PAUSED")
         url = f"{world.url}/v1/{job['name']}"
@@ -214,11 +214,11 @@ class TestRest:
             "v1/publishers/google/models/gemini-2.5-flash",
         ],
     )
-    def test_every_way_to_a_model(self, world: World, model: str) -> None:
+    def test_every_form_of_a_model_path_is_served(self, world: World, model: str) -> None:
         answer = self.post(world, f"{model}:generateContent", text_request("hi")).json()
         assert answer["candidates"][0]["content"]["parts"] == [{"text": "Echo: hi"}]
 
-    def test_a_stream_without_events_is_one_list(self, world: World) -> None:
+    def test_a_stream_without_server_sent_events_is_one_list(self, world: World) -> None:
         path = f"v1/{PARENT}/publishers/google/models/gemini-2.5-flash:streamGenerateContent"
         pieces = self.post(world, path, text_request("a b c d e f", candidateCount=2)).json()
         texts = ["", ""]
@@ -227,7 +227,7 @@ class TestRest:
                 texts[candidate["index"]] += candidate["content"]["parts"][0]["text"]
         assert texts == ["Echo: a b c d e f", "Echo: a b c d e f (2)"]
 
-    def test_a_slow_model_holds_up_nobody(self, tmp_path: Path) -> None:
+    def test_a_slow_model_does_not_delay_other_calls(self, tmp_path: Path) -> None:
         release = threading.Event()
 
         class Stuck:

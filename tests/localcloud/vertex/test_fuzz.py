@@ -1,4 +1,4 @@
-"""Whatever JSON comes, local Vertex AI answers or refuses it; it never breaks."""
+"""The local Vertex AI accepts or rejects any JSON without failing."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ ANYTHING = st.recursive(
 
 
 def sometimes(right: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Mostly what belongs there, now and then anything at all."""
+    """Mostly valid values, sometimes arbitrary ones."""
     return st.integers(0, 9).flatmap(lambda dice: right if dice else ANYTHING)
 
 
 def message(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """An object with any of the fields."""
+    """An object with any subset of the fields."""
     return st.fixed_dictionaries({}, optional={name: sometimes(value) for name, value in fields.items()})
 
 
@@ -83,7 +83,7 @@ IN_JSON = GENERATION.map(
 
 
 @given(REQUEST | IN_JSON)
-def test_any_request_is_answered_or_refused(request: Any) -> None:
+def test_any_request_gets_a_response_or_an_error(request: Any) -> None:
     try:
         response = EchoBackend().generate("gemini-2.5-flash", request)
     except BackendError as refused:
@@ -110,7 +110,7 @@ JOB = message(
 
 
 @given(JOB)
-def test_any_job_is_taken_or_refused(body: Any) -> None:
+def test_any_job_is_accepted_or_rejected(body: Any) -> None:
     try:
         request = parse_job(body, "us-central1")
     except RequestError as refused:
@@ -141,7 +141,7 @@ WORDS = st.sampled_from(
 
 
 @given(st.lists(WORDS | st.text(max_size=2), max_size=12).map("".join))
-def test_any_filter_is_understood_or_refused(text: str) -> None:
+def test_any_filter_is_compiled_or_rejected(text: str) -> None:
     job = {"displayName": "x", "state": "JOB_STATE_FAILED", "createTime": "2026-01-01T00:00:00Z"}
     try:
         passes = compile_filter(text, FILTER_FIELDS)

@@ -1,4 +1,4 @@
-"""Lists of batch prediction jobs: filters, pages, and the limits that time sets."""
+"""Lists of batch prediction jobs: filters, pages and time limits."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class TestFilter:
 
 
 class TestPage:
-    def test_goes_on_where_it_was_when_items_come_and_go(self) -> None:
+    def test_continues_at_its_position_when_items_are_added_and_removed(self) -> None:
         items = {number: f"item {number}" for number in range(5)}
         first, token = page(items.items(), 2, "")
         assert first == ["item 4", "item 3"]
@@ -111,12 +111,12 @@ class TestPage:
         assert second == ["item 2", "item 1"]
         assert page(items.items(), 2, token) == (["item 0"], "")
 
-    def test_is_never_longer_than_a_hundred(self) -> None:
+    def test_has_at_most_a_hundred_items(self) -> None:
         items = [(number, number) for number in range(150)]
         assert len(page(items, 0, "")[0]) == len(page(items, 1000, "")[0]) == 100
 
     @pytest.mark.parametrize(("size", "token"), [(-1, ""), (1, "!"), (1, "bm9wZQ==")])
-    def test_refuses_what_makes_no_sense(self, size: int, token: str) -> None:
+    def test_rejects_an_invalid_size_or_token(self, size: int, token: str) -> None:
         with pytest.raises(RequestError):
             page([], size, token)
 
@@ -140,7 +140,7 @@ class TestService:
         elsewhere = client.list_batch_prediction_jobs(parent="projects/local-project/locations/europe-west4")
         assert list(elsewhere) == []
 
-    def test_a_bad_filter_or_page_is_refused(self, world: World) -> None:
+    def test_an_invalid_filter_or_page_is_rejected(self, world: World) -> None:
         for query in ("filter=x", "pageSize=-1", "pageSize=many", "pageToken=x"):
             answer = requests.get(f"{world.url}/v1/{PARENT}/batchPredictionJobs?{query}", timeout=LAST_LIMIT)
             assert answer.status_code == 400
@@ -168,7 +168,7 @@ class TestTime:
             assert expired["endTime"] == "2026-01-04T00:00:00.000001Z"
             assert "error" not in expired
 
-    def test_a_job_that_runs_for_a_day_is_ended_with_what_it_has(self, tmp_path: Path) -> None:
+    def test_a_job_that_runs_for_a_day_ends_with_the_answers_that_it_has(self, tmp_path: Path) -> None:
         clock = ManualClock()
 
         class Slow:
@@ -185,7 +185,7 @@ class TestTime:
             assert 0 < len(rows) < 100
             assert ended["completionStats"]["incompleteCount"] == str(100 - len(rows))
 
-    def test_a_job_is_pending_for_as_long_as_it_was_set(self, tmp_path: Path) -> None:
+    def test_a_job_is_pending_for_the_configured_time(self, tmp_path: Path) -> None:
         clock = ManualClock()
         with vertex_world(tmp_path, clock=clock, pace=Pace(pending_seconds=60)) as world:
             body = job_body(world.add_requests([text_request("x")]), "bq://local-project.batches.o")

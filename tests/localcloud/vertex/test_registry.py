@@ -93,7 +93,7 @@ class TestModels:
         assert versions == {"2": ["next"], "1": ["default"]}
         assert models.get_model(name=MODEL).version_id == "1"
 
-    def test_aliases_move_and_default_stays_somewhere(self, world: World, models: api.ModelServiceClient) -> None:
+    def test_aliases_move_and_one_version_stays_the_default(self, world: World, models: api.ModelServiceClient) -> None:
         register(world, aliases=["champion"])
         register(world, bigquery_model="local-project.bqml_tutorial.other")
         moved = models.merge_version_aliases(name=f"{MODEL}@2", version_aliases=["champion", "default"])
@@ -115,7 +115,7 @@ class TestModels:
         assert [model.name for model in listed] == [f"{PARENT}/models/other"]
         assert len(list(models.list_models(request={"parent": PARENT, "page_size": 1}))) == 2
 
-    def test_a_description_is_changed(self, world: World, models: api.ModelServiceClient) -> None:
+    def test_a_description_is_updated(self, world: World, models: api.ModelServiceClient) -> None:
         register(world)
         changed = {"name": MODEL, "description": "titles", "labels": {"team": "news"}, "display_name": "ignored"}
         models.update_model(model=changed, update_mask={"paths": ["description", "labels"]})
@@ -126,7 +126,9 @@ class TestModels:
         with pytest.raises(exceptions.BadRequest):
             models.update_model(model=changed, update_mask={"paths": ["metadata"]})
 
-    def test_a_bigquery_model_goes_only_with_bigquery(self, world: World, models: api.ModelServiceClient) -> None:
+    def test_a_bigquery_model_can_be_deleted_only_in_bigquery(
+        self, world: World, models: api.ModelServiceClient
+    ) -> None:
         register(world)
         for delete in (models.delete_model, models.delete_model_version):
             with pytest.raises(exceptions.BadRequest, match=f"drop {BIGQUERY_MODEL}"):
@@ -134,11 +136,11 @@ class TestModels:
         world.vertex.registry.unregister(BIGQUERY_MODEL)
         with pytest.raises(exceptions.NotFound):
             models.get_model(name=MODEL)
-        assert register(world) == "2"  # numbers are not used again
+        assert register(world) == "2"  # Numbers are not reused.
 
 
 class TestEndpoints:
-    def test_a_model_is_deployed_asked_and_taken_down(
+    def test_a_model_is_deployed_predicts_and_is_undeployed(
         self, world: World, models: api.ModelServiceClient, endpoints: api.EndpointServiceClient
     ) -> None:
         register(world)
@@ -150,7 +152,6 @@ class TestEndpoints:
             deployed_model={"model": MODEL, "display_name": "first", "dedicated_resources": RESOURCES},
             traffic_split={"0": 100},
         )
-        assert not deploying.done()
         deployed = deploying.result(timeout=LAST_LIMIT).deployed_model
         assert (deployed.model, deployed.model_version_id, deployed.display_name) == (MODEL, "1", "first")
         shown = endpoints.get_endpoint(name=endpoint.name)
@@ -204,7 +205,9 @@ class TestEndpoints:
             ["2"],
         )
 
-    def test_what_cannot_be_deployed_is_refused(self, world: World, endpoints: api.EndpointServiceClient) -> None:
+    def test_a_model_that_cannot_be_deployed_is_rejected(
+        self, world: World, endpoints: api.EndpointServiceClient
+    ) -> None:
         register(world)
         world.vertex.registry.register("booster", bigquery_model="p.d.booster", location="US", deployable=False)
         endpoint = (
@@ -229,7 +232,7 @@ class TestEndpoints:
         with pytest.raises(exceptions.BadRequest):
             endpoints.create_endpoint(parent=PARENT, endpoint={})
 
-    def test_what_is_of_the_wrong_type_is_refused(self, world: World, endpoints: api.EndpointServiceClient) -> None:
+    def test_a_field_of_the_wrong_type_is_rejected(self, world: World, endpoints: api.EndpointServiceClient) -> None:
         register(world)
         endpoint = (
             endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": "e"}).result(timeout=LAST_LIMIT).name
@@ -256,7 +259,7 @@ class TestEndpoints:
 
 
 class TestOperations:
-    def test_an_operation_is_done_when_its_time_has_come(self, tmp_path: Path) -> None:
+    def test_an_operation_is_done_after_its_duration(self, tmp_path: Path) -> None:
         clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
         with vertex_world(tmp_path, clock=clock, pace=Pace(operation_seconds=60)) as world:
             url = f"{world.url}/v1/{PARENT}/endpoints"
@@ -274,7 +277,7 @@ class TestOperations:
             listed = requests.get(f"{world.url}/v1/{endpoint['name']}/operations", timeout=LAST_LIMIT).json()
             assert [operation["name"] for operation in listed["operations"]] == [begun["name"]]
 
-    def test_one_that_fails_late_says_so(self, world: World) -> None:
+    def test_an_operation_that_fails_late_reports_its_error(self, world: World) -> None:
         register(world)
         url = f"{world.url}/v1/{PARENT}/endpoints"
         created = requests.post(url, json={"displayName": "e"}, timeout=LAST_LIMIT).json()
@@ -292,5 +295,5 @@ class TestOperations:
         assert ended["error"]["code"] == 5
         assert "response" not in ended
 
-    def test_one_that_does_not_exist(self, world: World) -> None:
+    def test_an_unknown_operation_is_not_found(self, world: World) -> None:
         assert requests.get(f"{world.url}/v1/{PARENT}/operations/1", timeout=LAST_LIMIT).status_code == 404

@@ -1,4 +1,4 @@
-"""A running local Vertex AI for tests: its clients, its tables, and a check of every answer against Google's."""
+"""A running local Vertex AI for tests: its clients, its tables, and a check of each response against Google's API."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ FINAL = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_
 
 @cache
 def local_bigquery() -> tuple[BigQuery, bigquery.Client]:
-    """Return one local BigQuery for all tests, and its official client; each world leaves it empty."""
+    """Return one local BigQuery for all tests, and its client; each world empties it."""
     store = ObjectStore(Path(tempfile.mkdtemp(prefix="bigquery-store-")), clock=SystemClock())
     running = BigQuery(clock=SystemClock(), project=PROJECT, store=store)
     running.start()
@@ -56,7 +56,7 @@ def local_bigquery() -> tuple[BigQuery, bigquery.Client]:
 
 @dataclass
 class Recorder:
-    """An ASGI application that keeps every exchange of the one behind it, which may change."""
+    """An ASGI application that records the exchanges of another one, which may be replaced."""
 
     app: ASGIApp | None = None
     exchanges: list[tuple[str, str, int, bytes]] = field(default_factory=list)
@@ -85,7 +85,7 @@ def local_server() -> tuple[HttpServer, Recorder]:
 
 
 class Discovery:
-    """Google's description of the Vertex AI API, which answers are held to."""
+    """Google's description of the Vertex AI API, which responses must match."""
 
     def __init__(self) -> None:
         folder = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents"
@@ -102,8 +102,8 @@ class Discovery:
             self._collect(child)
 
     def check(self, method: str, path: str, body: Any) -> None:
-        """Assert that an answer is what the document says of the method."""
-        # Google's clients ask for operations below /ui/, which the document leaves out.
+        """Assert that a response matches the description of its method."""
+        # Google's clients request operations below /ui/, which the description omits.
         versioned = re.sub(r"^/(v1beta1|ui)/", "/v1/", path)
         schemas = [schema for verb, pattern, schema in self._methods if verb == method and pattern.fullmatch(versioned)]
         assert schemas, f"the document knows no method {method} {path}"
@@ -114,26 +114,26 @@ class Discovery:
             schema = self._schemas[schema["$ref"]]
         match schema.get("type"):
             case "object":
-                assert isinstance(value, dict), f"{where}: {value!r} is no object"
+                assert isinstance(value, dict), f"{where}: {value!r} is not an object"
                 for key, inner in value.items():
                     part = schema.get("properties", {}).get(key) or schema.get("additionalProperties")
                     assert part is not None, f"{where}.{key} is not documented"
                     self.conform(inner, part, f"{where}.{key}")
             case "array":
-                assert isinstance(value, list), f"{where}: {value!r} is no array"
+                assert isinstance(value, list), f"{where}: {value!r} is not an array"
                 for inner in value:
                     self.conform(inner, schema["items"], f"{where}[]")
             case "string":
-                # Enums are numbers for the clients that ask for it.
+                # Enums are numbers for clients that request it.
                 allowed = (str, int) if "enum" in schema else str
-                assert isinstance(value, allowed) and not isinstance(value, bool), f"{where}: {value!r} is no string"
+                assert isinstance(value, allowed) and not isinstance(value, bool), f"{where}: {value!r} is not a string"
                 assert not isinstance(value, str) or value in schema.get("enum", [value]), f"{where}: {value!r}"
             case "integer":
-                assert isinstance(value, int) and not isinstance(value, bool), f"{where}: {value!r} is no integer"
+                assert isinstance(value, int) and not isinstance(value, bool), f"{where}: {value!r} is not an integer"
             case "number":
                 assert isinstance(value, int | float) and not isinstance(value, bool), f"{where}: {value!r}"
             case "boolean":
-                assert isinstance(value, bool), f"{where}: {value!r} is no boolean"
+                assert isinstance(value, bool), f"{where}: {value!r} is not a boolean"
 
 
 @cache
@@ -144,7 +144,7 @@ def discovery_document() -> Discovery:
 
 @dataclass
 class World:
-    """A running local Vertex AI and what stands around it."""
+    """A running local Vertex AI with the services that it uses."""
 
     vertex: Vertex
     bigquery: bigquery.Client
@@ -175,13 +175,13 @@ class World:
         )
 
     def add_dataset(self, name: str, location: str = LOCATION) -> None:
-        """Make a dataset, by default in the jobs' region."""
+        """Create a dataset, by default in the jobs' region."""
         dataset = bigquery.Dataset(f"{PROJECT}.{name}")
         dataset.location = location
         self.bigquery.create_dataset(dataset, exists_ok=True)
 
     def add_requests(self, requests: list[Any], *, kind: str = "JSON", location: str = LOCATION) -> str:
-        """Make the table ``batches.requests``, with an ``id`` beside each request, and return its URI."""
+        """Create the table ``batches.requests`` with an ``id`` for each request, and return its URI."""
         self.add_dataset("batches", location)
         columns = [
             {"name": "id", "type": "INTEGER", "mode": "NULLABLE"},
@@ -195,7 +195,7 @@ class World:
         return f"bq://{PROJECT}.batches.requests"
 
     def add_selected(self, columns: str) -> str:
-        """Make the table ``batches.requests`` from what a SELECT has, and return its URI."""
+        """Create the table ``batches.requests`` from a SELECT, and return its URI."""
         self.add_dataset("batches")
         self.bigquery.query(f"CREATE TABLE batches.requests AS SELECT {columns}", location=LOCATION).result()
         return f"bq://{PROJECT}.batches.requests"
@@ -215,7 +215,7 @@ class World:
         return sorted(table.table_id for table in self.bigquery.list_tables(dataset))
 
     def check_answers(self) -> None:
-        """Assert that every answer so far is what Google's document says of it."""
+        """Assert that every response so far matches Google's description."""
         discovery = discovery_document()
         for method, path, status, body in self.recorder.exchanges:
             if not path.startswith("/localcloud/"):

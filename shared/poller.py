@@ -185,13 +185,13 @@ def _list_jobs(pending: Iterable[Pending], services: Services) -> JobList:
     batches: Mapping[str, BatchReport] | None = {}
     try:
         if since := oldest(System.BIGQUERY):
-            queries = frozenset(services.bigquery.active(since))
+            queries = frozenset(services.bigquery.list_active(since))
     except ModeldropError as error:
         queries = None
         log("WARNING", "BigQuery's jobs could not be listed", reason=short_reason(error))
     try:
         if since := oldest(System.VERTEX):
-            batches = services.vertex.ours(since)
+            batches = services.vertex.list_created(since)
     except ModeldropError as error:
         batches = None
         log("WARNING", "Vertex AI's jobs could not be listed", reason=short_reason(error))
@@ -265,7 +265,7 @@ def _continue(item: Item, jobs: JobList, handler: Handler, services: Services) -
 
 
 def _after_query(item: Item, step: Step, job: Job, handler: Handler, services: Services) -> Item:
-    report = services.bigquery.look(job)
+    report = services.bigquery.get_report(job)
     if report is not None and report.progress is Progress.UNKNOWN:
         problem = Problem(report.progress.value, f"BigQuery reports an unknown state of the job {job.id}")
         deadline = deadline_of(item, handler, services)
@@ -277,7 +277,7 @@ def _after_query(item: Item, step: Step, job: Job, handler: Handler, services: S
 
 
 def _after_batch(item: Item, step: Step, job: Job, jobs: JobList, handler: Handler, services: Services) -> Item:
-    report = (jobs.batches or {}).get(job.id) or services.vertex.look(job.id)
+    report = (jobs.batches or {}).get(job.id) or services.vertex.get_report(job.id)
     if report is not None and report.progress in {Progress.UNKNOWN, Progress.PAUSED}:
         problem = Problem(report.progress.value, f"Vertex AI reports {report.state} of the job {job.id}")
         deadline = deadline_of(item, handler, services)

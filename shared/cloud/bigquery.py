@@ -208,7 +208,7 @@ class BigQueryJobs:
             TryLater: BigQuery does not answer.
         """
         job = Job(System.BIGQUERY, job_id, location)
-        report = self.look(job)
+        report = self.get_report(job)
         if report is None:
             return None
         if report.resource.get("configuration", {}).get("labels", {}).get(PAYLOAD_LABEL) != payload:
@@ -218,7 +218,7 @@ class BigQueryJobs:
             raise OldJob(job_id)
         return job
 
-    def look(self, job: Job) -> Report | None:
+    def get_report(self, job: Job) -> Report | None:
         """Return the state of ``job``, or None if there is no such job; raise ``TryLater`` if BigQuery does not answer."""
         try:
             with BIGQUERY.call() as options:
@@ -235,7 +235,7 @@ class BigQueryJobs:
             return Report(Progress.FAILED, failure.get("reason", ""), failure.get("message", ""), resource)
         return Report(progress, None, None, resource)
 
-    def active(self, since: datetime) -> set[str]:
+    def list_active(self, since: datetime) -> set[str]:
         """Return the ids of all jobs created since then that wait or run. One call lists 1,000 jobs."""
         ids: set[str] = set()
         with BIGQUERY.call() as options:

@@ -67,7 +67,7 @@ class VertexJobs:
             )
         return str(created.name)
 
-    def look(self, name: str) -> BatchReport | None:
+    def get_report(self, name: str) -> BatchReport | None:
         """Return the state of a job by its resource name, or None if there is no such job."""
         try:
             with VERTEX.call(passes=(exceptions.NotFound,)) as options:
@@ -75,14 +75,14 @@ class VertexJobs:
         except exceptions.NotFound:
             return None
 
-    def of_attempt(self, key: str, attempt: int) -> list[BatchReport]:
+    def list_attempt(self, key: str, attempt: int) -> list[BatchReport]:
         """Return the jobs that are labelled with the key of an item and this attempt, oldest first."""
         wanted = {KEY_LABEL: key, ATTEMPT_LABEL: str(attempt)}
         reports = self._listed(f'labels.{KEY_LABEL}="{key}"')
         found = [report for report in reports if wanted.items() <= report.labels.items()]
         return sorted(found, key=lambda report: (report.created is None, report.created, report.name))
 
-    def ours(self, since: datetime) -> dict[str, BatchReport]:
+    def list_created(self, since: datetime) -> dict[str, BatchReport]:
         """Return all of Modeldrop's jobs that were created since then, by resource name. One call lists 100 jobs."""
         moment = f"{since:%Y-%m-%dT%H:%M:%SZ}"
         reports = self._listed(f'labels.{KEY_LABEL}:* AND create_time>="{moment}"')

@@ -65,7 +65,7 @@ def send_batch(item: Item, step: Step, handler: Handler, services: Services, wai
 
 def _adopt(item: Item, step: Step, services: Services) -> Item | None:
     """Return ``item`` with the oldest job that was created for this attempt, and cancel the others; None if there is none."""
-    jobs = services.vertex.of_attempt(item.key, step.attempt)
+    jobs = services.vertex.list_attempt(item.key, step.attempt)
     if not jobs:
         return None
     oldest, *duplicates = (job.name for job in jobs)

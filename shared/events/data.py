@@ -1,4 +1,4 @@
-"""What the data of an event says about each kind of work, beside what every event says."""
+"""The part of an event's data that depends on the kind of work. ``outgoing.py`` adds the fields of all events."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from shared.work import (
 
 
 def data_of_kind(item: Item) -> dict[str, Any]:
-    """Return the properties of ``item`` that events of its kind show; what is not known yet is left out.
+    """Return the fields that events publish for an item of this kind. Values that are not known yet are left out.
 
-    JSON Schemas of them are in `shared/schemas/event_data.json`.
+    Their JSON Schemas are in `shared/schemas/event_data.json`.
     """
     # Until an item is prepared, the names in its request are not checked against any service.
     prepared = item.location is not None

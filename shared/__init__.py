@@ -1,1 +1,1 @@
-"""What the functions share. Nothing here knows where Google Cloud's endpoints are: settings and the clients say so."""
+"""The code that the functions share. Endpoints come from settings and from the clients' own variables."""

@@ -113,7 +113,7 @@ def reconcile(services: Services) -> int:
         return 0
     if begun is not None and now - begun < min(2 * budget, interval):
         return 0
-    # Only the call that writes this first goes on; an overlapping tick loses the race.
+    # Only the call that writes this first continues; an overlapping tick loses the race.
     last_done = done.isoformat() if done else None
     mark = ledger.write_record(
         RECONCILED,

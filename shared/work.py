@@ -289,7 +289,7 @@ class Item:
     kind: Kind
     key: str
     payload: str
-    """The hash of the request; it tells a repeat from another request under the same id."""
+    """The hash of the request; another request under the same id has another hash."""
     request: Request
     facts: Facts
     created: datetime

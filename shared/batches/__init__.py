@@ -1,1 +1,1 @@
-"""Gemini batches: the request, the work that it becomes, and the SQL that builds its requests."""
+"""Gemini batches: the request, its handler, and the SQL that builds requests from prompts."""

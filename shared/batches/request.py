@@ -1,4 +1,4 @@
-"""The batch request: what is asked of Gemini, checked as far as it can be without asking a service.
+"""The batch request, checked as far as it can be without calling a service.
 
 https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/capabilities/batch-inference
 """
@@ -24,7 +24,7 @@ from shared.checks.query_guard import LONGEST_QUERY, check_query
 from shared.errors import Rejected
 from shared.settings import Settings
 
-# A publisher's model by its id, or a resource name of either kind.
+# The id of a publisher's model, or the resource name of a publisher's or a tuned model.
 _MODEL = re.compile(
     r"[a-z0-9][a-z0-9._-]{0,127}"
     r"|(?:projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/)?publishers/[a-z0-9-]+/models/[A-Za-z0-9._@-]+"
@@ -35,17 +35,17 @@ _OBJECT_NAME = re.compile(r"[^\x00-\x1f\x7f*?\[\]]{1,1024}")
 
 @dataclass(frozen=True)
 class Prompts:
-    """Requests that are still to be built from the rows of a query, which has a column ``prompt``."""
+    """Requests to build from the rows of a query that has a column ``prompt``."""
 
     query: str
     system_instruction: str | None
     generation_config: str | None
-    """JSON text of Gemini's GenerationConfig."""
+    """Gemini's GenerationConfig as JSON text."""
 
 
 @dataclass(frozen=True)
 class ObjectUri:
-    """An object, or a prefix of objects, of Cloud Storage."""
+    """An object in Cloud Storage, or a prefix of objects."""
 
     bucket: str
     name: str
@@ -62,14 +62,18 @@ class BatchRequest:
     """The model's resource name, as Vertex AI takes it."""
     input: TableName | ObjectUri | Prompts
     output: TableName | DatasetName | ObjectUri | None
-    """Where answers go; None: the default, which is settled when the batch is claimed."""
+    """Where to write the answers; None: a default that depends on the input."""
     request_id: str | None
     display_name: str
     labels: tuple[tuple[str, str], ...]
 
     @classmethod
     def parse(cls, payload: Mapping[str, object], settings: Settings, published: datetime) -> BatchRequest:
-        """Read a request that was made at ``published``; raise ``Rejected`` with the first wrong field."""
+        """Read a request that was sent at ``published``.
+
+        Raises:
+            Rejected: A field is wrong; the error names the first one.
+        """
         fields = Fields(payload)
         model = fields.text("model", longest=512)
         if not _MODEL.fullmatch(model):
@@ -131,7 +135,7 @@ def _output(fields: Fields, settings: Settings) -> TableName | DatasetName | Obj
 
 
 def _object_uri(text: str, fields: Fields, field: str, *, kept: Set[str]) -> ObjectUri:
-    """Read the `gs://` address in ``field``, which may not lie in the buckets that are ``kept`` for Modeldrop."""
+    """Read the `gs://` address in ``field``, which must not be in the buckets that Modeldrop keeps for itself."""
     bucket, _, name = text.removeprefix("gs://").partition("/")
     if not text.startswith("gs://"):
         raise Rejected(

@@ -1,4 +1,4 @@
-"""The SQL of a batch. Names come in checked, texts are quoted here."""
+"""The SQL of a batch. Names are checked by the callers; texts are quoted here."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from shared.checks.identifiers import column_sql, string_literal
 
 
 def batch_requests(prompts: Prompts, columns: Sequence[str]) -> str:
-    """Return the query that makes Gemini requests out of prompts.
+    """Return the query that builds Gemini requests from prompts.
 
-    Every column of the query stays beside its request, and comes back beside the answer.
+    Vertex AI copies the other columns of the query from each request to its answer.
     https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference
     """
-    # Built with JSON_OBJECT, whose keys are texts: Gemini's field names must keep their case.
+    # JSON_OBJECT takes its keys as strings, so Gemini's field names keep their case.
     part = "JSON_OBJECT('text', CAST(prompt AS STRING))"
     fields = [f"'contents', [JSON_OBJECT('role', 'user', 'parts', [{part}])]"]
     if prompts.system_instruction is not None:

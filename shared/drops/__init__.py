@@ -1,1 +1,1 @@
-"""Model drops: their files, when they are complete and settled, and how they become models."""
+"""Model drops: their files, their watches, and their imports."""

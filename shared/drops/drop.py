@@ -1,6 +1,6 @@
-"""Model drops: which objects are one, whether it is complete and settled, and which version comes after which.
+"""Model drops: which objects belong to a drop, whether it is complete and settled, and the order of versions.
 
-Everything here is pure: a listing and a time go in, a decision comes out.
+Everything here is pure: it decides from a listing and a time.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ SAVED_MODEL = "saved_model.pb"
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _SHARD = re.compile(r"variables/variables\.data-([0-9]{5})-of-([0-9]{5})")
 
-# Command line tools write parts of large uploads there.
+# Command-line tools write the parts of large uploads there.
 _TEMPORARY = ("gcloud/tmp/", "gsutil/tmp/")
 
-# What a file at the drop's top must end in to be the model, and by how many bytes BigQuery takes it.
+# How the name of a model file ends, by the model's type. The file is at the top of the drop's folder.
 # https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-onnx (and the pages of the others)
 _SINGLE_FILES: dict[str, tuple[str, ...]] = {
     "ONNX": (".onnx",),
@@ -44,7 +44,7 @@ class DropPath:
 
     @classmethod
     def of_object(cls, name: str) -> DropPath | None:
-        """Return the drop that the object ``name`` belongs to, or None if it is to be ignored."""
+        """Return the drop that the object ``name`` belongs to; None if the object is ignored."""
         if name.startswith(_TEMPORARY) or name.endswith("/"):
             return None
         parts = name.split("/")
@@ -53,12 +53,12 @@ class DropPath:
         dataset, model, version = parts[:3]
         if not is_drop_folder(dataset, model) or not _VERSION.fullmatch(version):
             return None
-        # A dataset and a model beginning with an underscore are hidden, as files are.
+        # Datasets and models whose names begin with an underscore are hidden, as files are.
         return None if dataset[0] == "_" or model[0] == "_" else cls(dataset, model, version)
 
     @classmethod
     def parse(cls, path: str, bucket: str, field: str) -> DropPath:
-        """Read `gs://bucket/dataset/model/version/`; raise ``Rejected`` if it is no drop of this bucket."""
+        """Read `gs://bucket/dataset/model/version/`; raise ``Rejected`` if it is not a drop of this bucket."""
         name = path.removeprefix(f"gs://{bucket}/")
         drop = cls.of_object(f"{name.rstrip('/')}/{SAVED_MODEL}") if name != path else None
         if drop is None or drop.prefix != f"{name.rstrip('/')}/":
@@ -102,7 +102,7 @@ class DropFile:
 
     @property
     def hidden(self) -> bool:
-        """Whether it is no part of a drop unless the graph names it."""
+        """Whether it belongs to the drop only if the graph names it."""
         return self.name.rsplit("/", 1)[-1][:1] in {"", ".", "_"}
 
 
@@ -113,7 +113,7 @@ class Ready:
     model_type: str
     fingerprint: str
     file: str | None
-    """The one file that is the model; None for a SavedModel, which is all of them."""
+    """The file that is the model; None for a SavedModel, which consists of all files."""
 
 
 @dataclass(frozen=True)
@@ -121,46 +121,49 @@ class NotReady:
     """The drop may not be imported yet."""
 
     missing: tuple[str, ...]
-    """What it still lacks, in words; empty if it is complete and has not settled."""
+    """What the drop lacks, in words; empty if it is complete and has not settled."""
     due: datetime
-    """When to look again."""
+    """When to examine the drop again."""
 
 
 @dataclass(frozen=True)
 class Drop:
-    """A drop as it was listed."""
+    """A drop at the time of a listing."""
 
     path: DropPath
     files: tuple[DropFile, ...]
     manifest: Manifest = field(default_factory=Manifest)
     manifest_text: str = ""
     graph: Graph | None = None
-    """Of a SavedModel; None as long as its graph is not there."""
+    """The graph of a SavedModel; None until it is uploaded."""
     other_json: frozenset[str] = frozenset()
-    """JSON files that do not begin as a booster."""
+    """The JSON files that are not boosters of XGBoost."""
 
     @property
     def newest(self) -> datetime | None:
+        """When the newest file was written; None if there is no file."""
         return max((file.updated for file in self.files), default=None)
 
     @property
     def graph_file(self) -> DropFile | None:
+        """`saved_model.pb`."""
         return self._file(SAVED_MODEL)
 
     @property
     def manifest_file(self) -> DropFile | None:
+        """`modeldrop.yaml`."""
         return self._file(manifest.NAME)
 
     @property
     def json_files(self) -> tuple[DropFile, ...]:
-        """The files that may be a booster in JSON."""
+        """The files that may be an XGBoost booster in JSON."""
         return tuple(
             file for file in self.files if not file.hidden and "/" not in file.name and file.name.endswith(".json")
         )
 
     @property
     def payload(self) -> tuple[DropFile, ...]:
-        """The files that count: not hidden ones, but for those that the graph names, and not `modeldrop.yaml`."""
+        """The files that count: all but `modeldrop.yaml` and hidden files that the graph does not name."""
         named = set(self.graph.assets) if self.graph else set()
         return tuple(
             file for file in self.files if (not file.hidden or file.name in named) and file.name != manifest.NAME
@@ -168,17 +171,25 @@ class Drop:
 
     @property
     def fingerprint(self) -> str:
-        """The hash of what was dropped: it changes with any file, and with `modeldrop.yaml`."""
+        """The hash of the files that count and of `modeldrop.yaml`: it changes with each of them."""
         counted = [*self.payload, *([self.manifest_file] if self.manifest_file else [])]
         parts = sorted(f"{file.name}\n{file.generation}\n{file.crc32c}" for file in counted)
         return hash_of("fingerprint", *parts)
 
     def target(self, project: str) -> ModelName:
-        """The model that the drop becomes."""
+        """Return the model that the drop becomes."""
         return self.manifest.target or ModelName(project, self.path.dataset, self.path.model)
 
     def readiness(self, now: datetime, settle: timedelta) -> Ready | NotReady:
-        """Decide whether the drop may be imported; raise ``Rejected`` if it never can as it is."""
+        """Decide whether the drop can be imported ``now``.
+
+        Args:
+            now: The current time.
+            settle: How long the newest file must be unchanged.
+
+        Raises:
+            Rejected: It cannot be imported until its files change.
+        """
         model_type, file, missing = self._completeness()
         if missing:
             return NotReady(missing, now + settle)
@@ -193,7 +204,7 @@ class Drop:
         return NotReady((), settled) if settled > now else Ready(model_type, self.fingerprint, file)
 
     def _completeness(self) -> tuple[str, str | None, tuple[str, ...]]:
-        """Return the type, the file that is the model, and what is missing."""
+        """Return the model's type, its file if it has only one, and what is missing."""
         names = {file.name for file in self.payload} - self.other_json
         declared = self.manifest.model_type
         singles = {
@@ -205,7 +216,7 @@ class Drop:
         found = {declared: singles[declared]} if declared else {kind: each for kind, each in singles.items() if each}
         files = [name for each in found.values() for name in each]
         if any(not name.endswith(".json") for name in files):
-            # Many tools leave a JSON file beside the model: it is the booster only where nothing else can be.
+            # Many tools write a JSON file beside the model: it is the model only if no other file can be.
             found = {kind: [name for name in each if not name.endswith(".json")] for kind, each in found.items()}
             files = [name for each in found.values() for name in each]
         if len(files) > 1:
@@ -222,7 +233,7 @@ class Drop:
             return declared or "", None, (wanted,)
         if "*" in files[0]:
             raise Rejected(
-                f"the name of {files[0][:120]!r} holds a *, which BigQuery takes for any text", code="wrong_name"
+                f"the name of {files[0][:120]!r} holds a *, which BigQuery reads as a wildcard", code="wrong_name"
             )
         return next(kind for kind, each in found.items() if each) or "", files[0], ()
 
@@ -244,7 +255,7 @@ def _missing_shards(names: set[str]) -> list[str]:
     shards = [found for name in names if (found := _SHARD.fullmatch(name)) and int(found[2])]
     if not shards:
         return ["variables/variables.data-00000-of-?????"]
-    # A folder that was written twice may hold the shards of both: one complete set is enough.
+    # A folder that was written twice may hold the shards of both times: one complete set is enough.
     counts = {int(shard[2]) for shard in shards}
     lacking = [
         [name for index in range(count) if (name := _shard_name(index, count)) not in names] for count in sorted(counts)
@@ -257,12 +268,17 @@ def _shard_name(index: int, count: int) -> str:
 
 
 def version_order(version: str) -> tuple[int, int, str]:
-    """Return what versions sort by: numbers by their value and above all others, which sort by code points."""
+    """Return the sort key of a version: numbers by value, above all others, which sort by code points."""
     return (1, int(version), "") if version.isascii() and version.isdigit() else (0, 0, version)
 
 
 def listed_files(prefix: str, objects: Sequence[tuple[str, int, str, int, datetime]]) -> tuple[DropFile, ...]:
-    """Return the files of a drop out of a listing's (name, generation, crc32c, size, updated)."""
+    """Return the files of a drop from a listing.
+
+    Args:
+        prefix: The drop's folder.
+        objects: The name, generation, crc32c, size in bytes and time of each object.
+    """
     return tuple(
         DropFile(name.removeprefix(prefix), generation, crc32c, size, updated)
         for name, generation, crc32c, size, updated in objects

@@ -1,4 +1,4 @@
-"""`modeldrop.yaml`, the optional file beside a drop's files that says more than the path does."""
+"""`modeldrop.yaml`: the optional file in a drop's folder that says more than the path does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MODEL_TYPES = ("TENSORFLOW", "ONNX", "TENSORFLOW_LITE", "XGBOOST")
 LARGEST_BYTES = 64 * 1024
 DEEPEST_YAML = 10
 
-# What BigQuery takes for XGBoost: https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-xgboost
+# The types that BigQuery accepts for XGBoost: https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-xgboost
 _INPUT_TYPES = ("INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC")
 _OUTPUT_TYPES = ("FLOAT64",)
 _KMS_KEY = re.compile(
@@ -42,10 +42,10 @@ _DURATION = re.compile(r"([0-9]{1,5})\s*(h|d)")
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a `modeldrop.yaml` says; everything may be left out."""
+    """The content of a `modeldrop.yaml`; every field is optional."""
 
     target: ModelName | None = None
-    """The model that the drop becomes, if not the one of the path."""
+    """The model that the drop becomes; None: the model of the path."""
     model_type: str | None = None
     description: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
@@ -54,13 +54,17 @@ class Manifest:
     inputs: tuple[tuple[str, str], ...] = ()
     outputs: tuple[tuple[str, str], ...] = ()
     files: int | None = None
-    """How many files the drop has, `modeldrop.yaml` not counted: then it need not settle."""
+    """The number of files, without `modeldrop.yaml`. A drop that has them all need not settle."""
     registry_id: str | None = None
     registry_aliases: tuple[str, ...] = ()
 
 
 def read_manifest(text: bytes, project: str) -> Manifest:
-    """Read a `modeldrop.yaml`; raise ``Rejected`` with the first wrong field."""
+    """Read a `modeldrop.yaml`.
+
+    Raises:
+        Rejected: It is not YAML, or a field is wrong; the error names the first one.
+    """
     if len(text) > LARGEST_BYTES:
         raise Rejected(f"{NAME} is larger than {LARGEST_BYTES} bytes", field=NAME, code="invalid_manifest")
     try:
@@ -72,19 +76,22 @@ def read_manifest(text: bytes, project: str) -> Manifest:
     if value is None:
         return Manifest()
     if isinstance(value, Mapping) and not all(isinstance(name, str) for name in value):
-        raise Rejected(f"{NAME} has a field whose name is no text", field=NAME, code="invalid_manifest")
+        raise Rejected(f"{NAME} has a field whose name is not a text", field=NAME, code="invalid_manifest")
     return _manifest(Fields(value, NAME), project)
 
 
 def decode(text: bytes) -> str:
-    """Return the text of a `modeldrop.yaml`; raise ``ValueError`` if it is none. https://yaml.org/spec/1.2.2/#52-character-encodings"""
+    """Return the text of a `modeldrop.yaml`; raise ``ValueError`` if it is in no encoding of YAML.
+
+    https://yaml.org/spec/1.2.2/#52-character-encodings
+    """
     return text.decode("utf-16" if text.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
 
 
 def _check_tokens(text: str) -> None:
-    """Raise ``Rejected`` for what YAML can do and nobody needs here, before anything is made of it.
+    """Raise ``Rejected`` for aliases, tags and deep nesting, before the text is parsed.
 
-    An alias can blow a small file up, a tag can make the reader stumble, and nesting costs time that grows with its square.
+    Aliases can make a small file very large, tags can make the parser fail, and the time for nesting grows with its square.
     """
     depth = 0
     for token in yaml.scan(text):

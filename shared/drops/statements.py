@@ -1,4 +1,4 @@
-"""The SQL of an import. Names come in checked, texts are quoted here."""
+"""The SQL of an import. Names are checked by the callers; texts are quoted here."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def create_model(model: ModelName, model_type: str, uri: str, manifest: Manifest
     """Return the statement that imports the files at ``uri``.
 
     https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-tensorflow and the pages
-    of the other types. Version aliases can only be given here, with the registry's other options, which the page of all
-    types lists and the types' own pages do not: without aliases the registry is left to ``alter_model``.
+    of the other types. Version aliases can be given only here, with the registry's other options, which are on the page of
+    all types and not on the types' own pages. Without aliases, ``alter_model`` registers the model.
     https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create
     """
     options = {"MODEL_TYPE": string_literal(model_type), "MODEL_PATH": string_literal(uri)}
@@ -34,7 +34,7 @@ def create_model(model: ModelName, model_type: str, uri: str, manifest: Manifest
 
 
 def alter_model(model: ModelName, manifest: Manifest, now: datetime) -> str | None:
-    """Return the statement that gives an imported model what its manifest says beyond its files; None if nothing.
+    """Return the statement that sets the options of an imported model that its manifest has; None if it has none.
 
     https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-alter-model
     """

@@ -1,1 +1,1 @@
-"""What all kinds of work share: the ledger, claims, steps, and the services that they use."""
+"""The engine of all kinds of work: the ledger, claims, steps, and the services that they use."""

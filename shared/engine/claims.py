@@ -1,4 +1,4 @@
-"""Claims a piece of work, whatever happened to its key before.
+"""Claims a piece of work, depending on what happened to its key before.
 
 A new key is claimed. Work that is under way is left to the call that holds it, or to the poller. For work that succeeded,
 the event is published again, under the same event id. Work that failed may be requested again, in another message, and
@@ -15,7 +15,7 @@ from shared.errors import LostRace, Rejected, TryLater
 from shared.events.outgoing import completion_event
 from shared.work import Item, Step, StepState
 
-# How many message ids an item remembers, to tell a message that is delivered again from a request that is sent again.
+# How many message ids an item remembers: a message whose id is not among them is a request that is sent again.
 REMEMBERED_SOURCES = 50
 
 

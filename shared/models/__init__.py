@@ -1,1 +1,1 @@
-"""What a message can ask to be done with a model."""
+"""Requests to manage a model."""

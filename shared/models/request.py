@@ -1,4 +1,4 @@
-"""The message that manages a model: which action, on what."""
+"""The message to manage a model: an action, and the drop that it is about."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ class ManageRequest:
 
     @classmethod
     def parse(cls, payload: Mapping[str, object], settings: Settings) -> ManageRequest:
-        """Read a message; raise ``Rejected`` with the first wrong field."""
+        """Read a message.
+
+        Raises:
+            Rejected: A field is wrong; the error names the first one.
+        """
         fields = Fields(payload)
         fields.text("action")
         action = fields.choice("action", ACTIONS, "")

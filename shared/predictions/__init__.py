@@ -1,1 +1,1 @@
-"""Predictions: the message, the work that it becomes, and the SQL that writes its rows."""
+"""Predictions: the message, its handler, and the SQL that writes the rows."""

@@ -1,4 +1,4 @@
-"""The predict message: what is asked for, checked as far as it can be without asking a service."""
+"""The predict message, checked as far as it can be without calling a service."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from shared.settings import Settings
 
 WRITES = ("empty", "truncate", "append", "merge")
 PRIORITIES = ("interactive", "batch")
-# The table functions that a message may name; those but ML.PREDICT ask a language model for every row.
+# The table functions that a message may name. All but ML.PREDICT call a language model for every row.
 FUNCTIONS = ("ML.PREDICT", "ML.GENERATE_TEXT", "AI.GENERATE_TEXT", "AI.GENERATE_TABLE")
 
 
 @dataclass(frozen=True)
 class TableInput:
-    """A whole table as input, with columns renamed to what the model calls its inputs."""
+    """A table as input, with its columns renamed to the names of the model's inputs."""
 
     table: TableName
     columns: tuple[tuple[str, str], ...]
@@ -45,12 +45,12 @@ class PredictRequest:
 
     model: ModelName
     query: str | None
-    """The query whose rows are predicted, or None if ``table`` says it."""
+    """The query whose rows are the input; None if ``table`` is."""
     table: TableInput | None
     output: TableName
     write: str
     key: tuple[str, ...]
-    """With ``write`` merge: the columns that tell rows apart."""
+    """With ``write`` merge: the columns that identify a row."""
     request_id: str | None
     maximum_bytes_billed: int | None
     priority: str
@@ -62,7 +62,11 @@ class PredictRequest:
 
     @classmethod
     def parse(cls, payload: Mapping[str, Any], settings: Settings, published: datetime) -> PredictRequest:
-        """Read a message that was published at ``published``; raise ``Rejected`` with the first wrong field."""
+        """Read a message that was published at ``published``.
+
+        Raises:
+            Rejected: A field is wrong; the error names the first one.
+        """
         fields = Fields(payload)
         project = settings.google_cloud_project
         model = ModelName.parse(fields.text("model"), project=project, field="model")
@@ -146,7 +150,7 @@ def _parameters(fields: Fields) -> tuple[tuple[str, Any], ...]:
         values = value if isinstance(value, list) else [value]
         kinds = {type(each) for each in values}
         if kinds == {int, float}:
-            # JSON does not tell 1.0 from 1: a list with one fraction is a list of fractions.
+            # JSON does not distinguish 1.0 from 1: a list with one fraction is a list of fractions.
             given[name], kinds = [float(each) for each in values], {float}
         if not values or len(kinds) != 1 or not kinds <= {str, int, float, bool}:
             raise fields.wrong(where, "must be a string, a number, true or false, or a list of one of these")

@@ -1,4 +1,4 @@
-"""The SQL of a prediction. Names come in checked, texts are quoted here."""
+"""The SQL of a prediction. Names are checked by the callers; texts are quoted here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.predictions.request import PredictRequest
 
 
 def input_query(request: PredictRequest) -> str:
-    """Return the query whose rows a predict message asks to have predicted."""
+    """Return the query whose rows are the input of a prediction."""
     if request.table is None:
         return str(request.query)
     columns = request.table.columns
@@ -21,11 +21,11 @@ def input_query(request: PredictRequest) -> str:
 
 
 def predict(request: PredictRequest) -> str:
-    """Return the query that gives a message's predictions.
+    """Return the query whose rows are the predictions.
 
     https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-predict
     """
-    # The input stands on lines of its own, since it may end in a comment.
+    # The input is on lines of its own, because it may end in a comment.
     arguments = [f"MODEL {request.model.sql}", f"(\n{input_query(request)}\n)"]
     if request.options:
         values = ", ".join(f"{_value(value)} AS {column_sql(check_column(name))}" for name, value in request.options)
@@ -34,23 +34,23 @@ def predict(request: PredictRequest) -> str:
 
 
 def count_rows(request: PredictRequest) -> str:
-    """Return the query that fails if a message's input has more rows than it allows."""
+    """Return the query that fails if the input has more rows than the message allows."""
     most = int(request.maximum_rows or 0)
-    told = f"CONCAT('the input has ', CAST(COUNT(*) AS STRING), ' rows, more than max_rows ({most})')"
-    return f"SELECT IF(COUNT(*) > {most}, ERROR({told}), COUNT(*)) AS row_count\nFROM (\n{input_query(request)}\n)"
+    message = f"CONCAT('the input has ', CAST(COUNT(*) AS STRING), ' rows, more than max_rows ({most})')"
+    return f"SELECT IF(COUNT(*) > {most}, ERROR({message}), COUNT(*)) AS row_count\nFROM (\n{input_query(request)}\n)"
 
 
 def create_output(table: TableName, columns: Sequence[Mapping[str, Any]]) -> str:
-    """Return the statement that makes the table that a merge writes to, if it is not there."""
+    """Return the statement that creates the table of a merge if it does not exist."""
     listed = ",\n  ".join(f"{column_sql(column['name'])} {_column_type(column)}" for column in columns)
     return f"CREATE TABLE IF NOT EXISTS {table.sql} (\n  {listed}\n)"
 
 
 def merge(request: PredictRequest, columns: Sequence[str]) -> str:
-    """Return the statement that writes predictions by key: each row replaces the one that has its key.
+    """Return the statement that writes predictions by key: each row replaces the row that has the same key.
 
-    A key that is NULL or comes twice fails the whole statement with the key's name, so that it never depends on chance
-    which row stays. https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax#merge_statement
+    The whole statement fails, with the key's name, if a key is NULL or repeated. Otherwise it would depend on chance which
+    row remains. https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax#merge_statement
     """
     keys = [column_sql(column) for column in request.key]
     named = ", ".join(request.key)
@@ -94,7 +94,7 @@ def _column_type(field: Mapping[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    """Return a value of a message's options as SQL."""
+    """Return the value of an option as SQL."""
     match value:
         case bool():
             return "TRUE" if value else "FALSE"

@@ -1,6 +1,6 @@
-"""What a SavedModel's graph says that it needs beside it: read from `saved_model.pb` without TensorFlow.
+"""Reads from `saved_model.pb` which other files a SavedModel needs, without TensorFlow.
 
-Only the few fields that are looked at are declared; the rest of the message is skipped while parsing.
+Only the fields that are needed are declared; the parser skips the rest of the message.
 https://github.com/tensorflow/tensorflow/tree/master/tensorflow/core/protobuf (saved_model.proto, meta_graph.proto)
 """
 
@@ -15,7 +15,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto  # type: ignore[a
 
 from shared.errors import Rejected
 
-# message: {field: (number, type, is repeated)}; a type that is a name here is a message.
+# message: {field: (number, type, is repeated)}; a type that is a key of this table is a message.
 _MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
     "SavedModel": {"meta_graphs": (2, "MetaGraphDef", True)},
     "MetaGraphDef": {
@@ -33,7 +33,7 @@ _MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
     "SavedVariable": {"name": (6, "string", False)},
 }
 
-# The operations whose values a checkpoint keeps.
+# The operations whose values are in the checkpoint.
 _VARIABLE_OPERATIONS = frozenset({b"Variable", b"VariableV2", b"VarHandleOp"})
 
 
@@ -43,7 +43,7 @@ LONGEST_NAME_BYTES = 1024
 
 @dataclass(frozen=True)
 class Graph:
-    """What the graph of a SavedModel needs beside it."""
+    """The files that the graph of a SavedModel needs."""
 
     assets: tuple[str, ...]
     """Paths within the drop's folder, such as `assets/vocabulary.txt`."""
@@ -51,20 +51,22 @@ class Graph:
 
 
 def read_graph(saved_model: bytes) -> Graph:
-    """Return what the graph in `saved_model.pb` needs; raise ``Rejected`` if it is no SavedModel."""
+    """Return the files that the graph in `saved_model.pb` needs; raise ``Rejected`` if it is not a SavedModel."""
     parsed: Any = _message_class()()
     try:
         parsed.ParseFromString(saved_model)
     except message.DecodeError as error:
-        raise Rejected("saved_model.pb is no SavedModel", code="wrong_format") from error
+        raise Rejected("saved_model.pb is not a SavedModel", code="wrong_format") from error
     if not parsed.meta_graphs:
         raise Rejected("saved_model.pb holds no graph", code="wrong_format")
     try:
         assets = {f"assets/{asset.filename.decode()}" for graph in parsed.meta_graphs for asset in graph.asset_file_def}
     except UnicodeDecodeError as error:
-        raise Rejected("saved_model.pb names an asset by what is no text", code="wrong_format") from error
+        raise Rejected("saved_model.pb names an asset that is not a text", code="wrong_format") from error
     if any(len(asset.encode()) > LONGEST_NAME_BYTES for asset in assets):
-        raise Rejected("saved_model.pb names an asset by more than the name of an object can hold", code="wrong_format")
+        raise Rejected(
+            "saved_model.pb names an asset with more bytes than an object name can have", code="wrong_format"
+        )
     return Graph(tuple(sorted(assets)), any(map(_has_variables, parsed.meta_graphs)))
 
 

@@ -30,7 +30,7 @@ def _refusal(changes: dict[str, Any], **settings: Any) -> tuple[str | None, str]
     return refusal.value.problem.field, refusal.value.problem.code
 
 
-def test_the_designs_request() -> None:
+def test_a_full_request_is_read() -> None:
     assert _parse(BATCH_REQUEST) == BatchRequest(
         model="publishers/google/models/gemini-2.5-flash",
         input=TableName("my-project", "my_dataset", "requests"),
@@ -41,7 +41,7 @@ def test_the_designs_request() -> None:
     )
 
 
-def test_what_may_be_left_out() -> None:
+def test_optional_fields_have_defaults() -> None:
     parsed = _parse({"model": "gemini-2.5-flash", "input": "bq://films.requests"})
     assert parsed.input == TableName(PROJECT, "films", "requests")
     assert (parsed.output, parsed.request_id, parsed.display_name, parsed.labels) == (None, None, "modeldrop", ())
@@ -56,7 +56,7 @@ def test_what_may_be_left_out() -> None:
         "publishers/anthropic/models/claude@20260101",
     ],
 )
-def test_a_resource_name_is_taken_as_it_is(model: str) -> None:
+def test_a_resource_name_is_kept(model: str) -> None:
     assert _parse({**BATCH_REQUEST, "model": model}).model == model
 
 
@@ -64,11 +64,11 @@ def test_a_resource_name_is_taken_as_it_is(model: str) -> None:
     "model",
     ["Gemini", "gemini 2.5", "models/x", "projects/p/models/x", "publishers/google/models/", "../x", "x" * 129, "x\n"],
 )
-def test_what_names_no_model(model: str) -> None:
+def test_a_wrong_model_name_is_rejected(model: str) -> None:
     assert _refusal({"model": model}) == ("model", "invalid_field")
 
 
-def test_prompts() -> None:
+def test_prompts_are_read() -> None:
     value = {"prompts": {"query": QUERY}, "system_instruction": "Be kind", "generation_config": {"b": 1, "a": [0.5]}}
     assert _parse({**BATCH_REQUEST, "input": value}).input == Prompts(QUERY, "Be kind", '{"a": [0.5], "b": 1}')
     assert _parse({**BATCH_REQUEST, "input": {"prompts": {"query": QUERY}}}).input == Prompts(QUERY, None, None)
@@ -84,7 +84,7 @@ def test_prompts() -> None:
         ("gs://bucket-1/é b.jsonl", ObjectUri("bucket-1", "é b.jsonl")),
     ],
 )
-def test_a_file_of_requests(uri: str, file: ObjectUri) -> None:
+def test_an_input_can_be_a_file(uri: str, file: ObjectUri) -> None:
     assert _parse({**BATCH_REQUEST, "input": uri}).input == file
     assert str(file) == uri
 
@@ -100,7 +100,7 @@ def test_a_file_of_requests(uri: str, file: ObjectUri) -> None:
         ("gs://bucket-1/a/b/", ObjectUri("bucket-1", "a/b/")),
     ],
 )
-def test_outputs(uri: str, output: object) -> None:
+def test_an_output_can_be_a_table_a_dataset_or_a_folder(uri: str, output: object) -> None:
     assert _parse({**BATCH_REQUEST, "output": uri}).output == output
 
 
@@ -138,11 +138,11 @@ def test_outputs(uri: str, output: object) -> None:
         ({"inptu": "x"}, "inptu", "unknown_field"),
     ],
 )
-def test_what_is_wrong_is_refused_with_its_field(changes: dict[str, Any], field: str, code: str) -> None:
+def test_a_wrong_field_is_rejected_with_its_name(changes: dict[str, Any], field: str, code: str) -> None:
     assert _refusal(changes) == (field, code)
 
 
-def test_outputs_lie_where_they_may_be_written() -> None:
+def test_an_output_outside_the_writable_datasets_is_rejected() -> None:
     assert _refusal({}, writable_datasets=("films",)) == ("output", "dataset_not_allowed")
     assert _refusal({"output": "bq://my-project.news"}, writable_datasets=("films",)) == (
         "output",
@@ -152,11 +152,11 @@ def test_outputs_lie_where_they_may_be_written() -> None:
     assert _parse(BATCH_REQUEST, writable_datasets=("my-project.my_dataset",)).output
 
 
-def test_the_ledger_is_no_input() -> None:
+def test_an_input_in_the_state_bucket_is_rejected() -> None:
     assert _refusal({"input": f"gs://{SETTINGS.state_bucket}/ledger/items/x.jsonl"}) == ("input", "invalid_field")
 
 
-def test_queries_of_prompts_need_leave_too() -> None:
+def test_settings_allow_external_queries_and_ai_functions_in_prompts() -> None:
     asks = {"input": {"prompts": {"query": "SELECT AI.GENERATE('x').result AS prompt"}}}
     assert _refusal(asks) == ("input.prompts.query", "invalid_query")
     assert _parse({**BATCH_REQUEST, **asks}, allow_ai_functions=True).input

@@ -33,20 +33,20 @@ def drop_of(*names: str) -> Drop:
         (("booster.json",), "XGBOOST", "booster.json"),
     ],
 )
-def test_json_is_the_model_only_where_nothing_else_is(names: tuple[str, ...], model_type: str, file: str) -> None:
+def test_a_json_file_is_the_model_only_if_no_other_file_is(names: tuple[str, ...], model_type: str, file: str) -> None:
     found = drop_of(*names).readiness(NOW, timedelta(seconds=20))
 
     assert isinstance(found, Ready)
     assert (found.model_type, found.file) == (model_type, file)
 
 
-def test_json_that_is_no_booster_is_no_model() -> None:
+def test_a_json_file_that_is_not_a_booster_is_not_a_model() -> None:
     drop = replace(drop_of("config.json"), other_json=frozenset({"config.json"}))
     found = drop.readiness(NOW, timedelta(seconds=20))
     assert isinstance(found, NotReady)
     assert "or one .onnx, .tflite, .bst or .json file" in found.missing[0]
 
 
-def test_a_name_that_bigquery_would_take_for_several_is_refused() -> None:
+def test_a_file_name_with_a_wildcard_is_rejected() -> None:
     with pytest.raises(Rejected, match="holds a"):
         drop_of("net*.onnx").readiness(NOW, timedelta(seconds=20))

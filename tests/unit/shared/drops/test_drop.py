@@ -70,7 +70,7 @@ def _missing(drop: Drop) -> tuple[str, ...]:
         ("1/2/3/4", DropPath("1", "2", "3")),
     ],
 )
-def test_a_file_of_a_drop(name: str, path: DropPath) -> None:
+def test_an_object_in_a_version_folder_belongs_to_its_drop(name: str, path: DropPath) -> None:
     assert DropPath.of_object(name) == path
     assert name.startswith(path.prefix)
 
@@ -92,14 +92,14 @@ def test_a_file_of_a_drop(name: str, path: DropPath) -> None:
         "films\x00/genres/2/saved_model.pb", "films/genres/\ud800/saved_model.pb", "notes/read me.txt",
     ],
 )  # fmt: skip
-def test_what_belongs_to_no_drop_is_ignored(name: str) -> None:
+def test_any_other_object_is_ignored(name: str) -> None:
     assert DropPath.of_object(name) is None
 
 
 @pytest.mark.parametrize(
     "path", ["gs://models/films/genres/2/", "gs://models/films/genres/2", "gs://models/films/genres/2//"]
 )
-def test_a_path_in_a_message(path: str) -> None:
+def test_the_path_in_a_message_may_end_in_a_slash_or_not(path: str) -> None:
     assert DropPath.parse(path, "models", "path") == PATH
 
 
@@ -132,7 +132,7 @@ def test_each_file_that_a_saved_model_lacks_is_named(lacking: str) -> None:
     assert _missing(_drop(*there, graph=graph)) == (lacking,)
 
 
-def test_all_that_is_lacking_is_named_at_once() -> None:
+def test_all_missing_files_are_named_at_once() -> None:
     assert _missing(_drop("saved_model.pb", graph=GRAPH)) == (
         "assets/.hidden",
         "assets/vocabulary.txt",
@@ -159,7 +159,7 @@ def test_a_graph_without_variables_needs_none() -> None:
         (["٠٠٠٠٠-of-٠٠٠٠١"], ("variables/variables.data-00000-of-?????",)),
     ],
 )
-def test_shards(shards: list[str], missing: tuple[str, ...]) -> None:
+def test_one_complete_set_of_shards_is_enough(shards: list[str], missing: tuple[str, ...]) -> None:
     names = ["saved_model.pb", "variables/variables.index", *(f"variables/variables.data-{shard}" for shard in shards)]
     decision = _drop(*names, graph=Graph((), has_variables=True)).readiness(NOW, SETTLE)
     assert (decision.missing if isinstance(decision, NotReady) else ()) == missing
@@ -206,7 +206,7 @@ def test_a_folder_without_a_model_lacks_one(names: tuple[str, ...]) -> None:
 
 
 @given(st.permutations(SAVED_MODEL))
-def test_in_whatever_order_files_come_only_the_last_makes_it_complete(names: list[str]) -> None:
+def test_a_drop_is_complete_with_its_last_file_in_any_order(names: list[str]) -> None:
     for count in range(1, len(names) + 1):
         graph = GRAPH if "saved_model.pb" in names[:count] else None
         decision = _drop(*names[:count], graph=graph).readiness(NOW, SETTLE)
@@ -229,7 +229,7 @@ def test_a_drop_whose_files_are_counted_need_not_settle() -> None:
     assert isinstance(Drop(PATH, files, manifest=Manifest(files=1)).readiness(NOW, SETTLE), Ready)
 
 
-def test_files_that_were_counted_and_are_not_there_are_missing() -> None:
+def test_counted_files_that_do_not_exist_are_missing() -> None:
     assert _missing(_drop("a.onnx", "_hidden", files=3)) == ("2 of 3 files (modeldrop.yaml says files)",)
 
 
@@ -263,7 +263,7 @@ def test_every_change_is_another_fingerprint() -> None:
         assert one.fingerprint != other.fingerprint
 
 
-def test_what_does_not_count_changes_nothing() -> None:
+def test_files_that_do_not_count_do_not_change_the_fingerprint() -> None:
     plain = Drop(PATH, (_file("a.onnx"),))
     for changed in (
         Drop(PATH, (_file("a.onnx", updated=NOW, size=7),)),
@@ -278,7 +278,7 @@ def test_a_hidden_file_that_the_graph_names_counts() -> None:
     assert with_graph.fingerprint != _drop(*SAVED_MODEL, graph=Graph((), has_variables=True)).fingerprint
 
 
-def test_the_model_is_the_paths_or_the_manifests() -> None:
+def test_the_model_is_named_by_the_path_or_by_the_manifest() -> None:
     assert _drop("a.onnx").target(PROJECT) == ModelName(PROJECT, "films", "genres")
     target = ModelName("p-12", "other", "model")
     assert _drop("a.onnx", target=target).target(PROJECT) == target
@@ -287,7 +287,7 @@ def test_the_model_is_the_paths_or_the_manifests() -> None:
 # --- versions ----------------------------------------------------------------------------------------------------------
 
 
-def test_numbers_order_by_value_and_above_all_others() -> None:
+def test_numeric_versions_sort_by_value_above_all_others() -> None:
     ordered = ["1.0", "Z", "a", "v1", "v10", "v2", "٣", "0", "1", "2", "9", "10", "20261120", "20261121"]
     keys = [version_order(version) for version in ordered]
     assert all(lower < higher for lower, higher in itertools.pairwise(keys))

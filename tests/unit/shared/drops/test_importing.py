@@ -40,7 +40,9 @@ def _plan(manifest: Manifest | None = None, generation: int = 1, **settings: Any
         (Manifest(labels=(("a", "b"),)), {"safe_import": True}, ["candidate", "create", "describe"]),
     ],
 )
-def test_the_steps_of_a_drop(manifest: Manifest, settings: dict[str, Any], steps: list[str]) -> None:
+def test_the_steps_depend_on_the_manifest_and_on_safe_import(
+    manifest: Manifest, settings: dict[str, Any], steps: list[str]
+) -> None:
     item = _plan(manifest, **settings)
     assert [step.name for step in item.steps] == steps
     assert {step.system for step in item.steps} == {System.BIGQUERY}
@@ -73,18 +75,18 @@ def test_a_saved_model_is_imported_with_all_files_of_its_folder() -> None:
     assert _request(item).uri == "gs://local-project-modeldrop-models/films/genres/2/*"
 
 
-def test_the_manifests_target_is_the_model() -> None:
+def test_the_target_in_the_manifest_is_the_model() -> None:
     item = _plan(Manifest(target=ModelName("p-12", "other", "model")))
     assert item.request.model == "p-12.other.model"
 
 
-def test_one_fingerprint_is_imported_once() -> None:
+def test_one_fingerprint_is_one_key() -> None:
     assert _plan().key == _plan().key
     assert _plan().key != _plan(generation=2).key
 
 
 def test_a_drop_that_cannot_be_imported_ends_at_once_with_the_reason() -> None:
-    problem = Problem("invalid_manifest", "modeldrop.yaml is no YAML", "modeldrop.yaml")
+    problem = Problem("invalid_manifest", "modeldrop.yaml is not YAML", "modeldrop.yaml")
     item = submit(plan_refused(PATH, "f" * 32, problem, services_at()), Imports(), services_at())
     assert (item.outcome, item.problem, item.finished) == (Outcome.FAILED, problem, NOW)
     assert item.steps == ()

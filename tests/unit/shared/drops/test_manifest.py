@@ -40,7 +40,7 @@ def _refusal(text: str | bytes) -> tuple[str | None, str]:
     return refusal.value.problem.field, refusal.value.problem.message
 
 
-def test_everything_that_can_be_said() -> None:
+def test_every_field_is_read() -> None:
     assert _read(FULL) == Manifest(
         target=ModelName("local-project", "films", "genres_2"),
         model_type="XGBOOST",
@@ -57,15 +57,15 @@ def test_everything_that_can_be_said() -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"\n# nothing to say\n", b"---\n", b"null", b"{}", b"target: null\nfiles: ~\n"])
-def test_nothing_said(text: bytes) -> None:
+def test_an_empty_manifest_has_no_fields(text: bytes) -> None:
     assert _read(text) == Manifest()
 
 
-def test_json_is_yaml_too() -> None:
+def test_a_manifest_may_be_json() -> None:
     assert _read('{"files": 3, "labels": {"team": "films"}}') == Manifest(files=3, labels=(("team", "films"),))
 
 
-def test_other_encodings_of_yaml() -> None:
+def test_a_manifest_may_be_utf_16() -> None:
     assert _read("description: Fürchte nichts".encode("utf-16")) == Manifest(description="Fürchte nichts")
 
 
@@ -73,7 +73,7 @@ def test_other_encodings_of_yaml() -> None:
     ("text", "duration"),
     [("12h", timedelta(hours=12)), ("1 d", timedelta(days=1)), ("99999h", timedelta(hours=99999))],
 )
-def test_durations(text: str, duration: timedelta) -> None:
+def test_a_duration_is_in_hours_or_days(text: str, duration: timedelta) -> None:
     assert _read(f"expires_after: {text}").expires_after == duration
 
 
@@ -127,12 +127,12 @@ def test_durations(text: str, duration: timedelta) -> None:
         ("2026-11-20", "modeldrop.yaml"),
     ],
 )
-def test_what_is_wrong_is_refused_with_its_field(text: str, field: str) -> None:
+def test_a_wrong_field_is_rejected_with_its_name(text: str, field: str) -> None:
     assert _refusal(text)[0] == field
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "wanted"),
     [
         (b"files: [1", "is not YAML"),
         (b"files: 1\n files: 2", "is not YAML"),
@@ -160,23 +160,23 @@ def test_what_is_wrong_is_refused_with_its_field(text: str, field: str) -> None:
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_yaml_that_is_none_or_does_what_nobody_needs(text: bytes, told: str) -> None:
+def test_a_text_that_is_not_plain_yaml_is_rejected(text: bytes, wanted: str) -> None:
     begun = time.process_time()
     field, message = _refusal(text)
     assert field == "modeldrop.yaml"
-    assert told in message
+    assert wanted in message
     assert len(message) < 300
     assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize("number", ["0x" + "f" * 5000, "0b" + "1" * 20_000, "1" + ":1" * 4000])
-def test_a_number_that_cannot_be_written_is_refused(number: str) -> None:
+def test_a_number_with_too_many_digits_is_rejected(number: str) -> None:
     field, message = _refusal(f"files: {number}")
     assert field == "modeldrop.yaml.files"
     assert message.endswith("not a larger number")
 
 
-def test_a_laughing_file_is_refused_before_it_grows() -> None:
+def test_nested_aliases_are_rejected_before_they_are_expanded() -> None:
     lines: list[Any] = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 20)]
     assert "alias" in _refusal("\n".join(["a0: &a0 x", *lines]))[1]
 

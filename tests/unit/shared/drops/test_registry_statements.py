@@ -15,14 +15,14 @@ REGISTERED = Manifest(registry_id="titles")
 ALIASED = replace(REGISTERED, registry_aliases=("champion", "v-2"))
 
 
-def test_without_aliases_the_registry_is_set_once_the_model_is_there() -> None:
+def test_without_aliases_the_model_is_registered_after_its_creation() -> None:
     assert "REGISTRY" not in create_model(MODEL, "TENSORFLOW", "gs://models/news/titles/1/*", REGISTERED)
     assert alter_model(MODEL, REGISTERED, NOW) == (
         "ALTER MODEL `my-project.news.titles`\nSET OPTIONS (vertex_ai_model_id = 'titles')"
     )
 
 
-def test_with_aliases_the_model_is_registered_as_it_is_created() -> None:
+def test_with_aliases_the_model_is_registered_at_its_creation() -> None:
     statement = create_model(MODEL, "TENSORFLOW", "gs://models/news/titles/1/*", ALIASED)
 
     assert statement.endswith(

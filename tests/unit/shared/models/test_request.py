@@ -12,7 +12,7 @@ from shared.models.request import ManageRequest
 from tests.example_requests import MANAGE_MESSAGE, SETTINGS
 
 
-def test_a_drop_is_to_be_imported() -> None:
+def test_an_import_names_its_drop() -> None:
     expected = ManageRequest("import", DropPath("films", "genres", "2"))
     assert ManageRequest.parse(MANAGE_MESSAGE, SETTINGS) == expected
     assert ManageRequest.parse({**MANAGE_MESSAGE, "request_id": "again"}, SETTINGS) == expected
@@ -37,7 +37,7 @@ def test_a_drop_is_to_be_imported() -> None:
         ({"version": "2"}, "version", "unknown_field"),
     ],
 )
-def test_what_is_wrong_is_refused_with_its_field(changes: dict[str, Any], field: str, code: str) -> None:
+def test_a_wrong_field_is_rejected_with_its_name(changes: dict[str, Any], field: str, code: str) -> None:
     with pytest.raises(Rejected) as refusal:
         ManageRequest.parse({**MANAGE_MESSAGE, **changes}, SETTINGS)
     assert (refusal.value.problem.field, refusal.value.problem.code) == (field, code)

@@ -43,7 +43,7 @@ def _plan(message: dict[str, Any] = PREDICT_MESSAGE, message_id: str = "1") -> I
         ({"output": {"table": "d.t", "write": "merge", "key": ["id"]}, "max_rows": 7}, ["count", "table", "merge"]),
     ],
 )
-def test_the_steps_of_a_message(changes: dict[str, Any], steps: list[str]) -> None:
+def test_the_steps_depend_on_the_row_limit_and_the_write_mode(changes: dict[str, Any], steps: list[str]) -> None:
     item = _plan({**PREDICT_MESSAGE, **changes})
     assert [step.name for step in item.steps] == steps
     assert {(step.system, step.state, step.job) for step in item.steps} == {(System.BIGQUERY, StepState.PENDING, None)}

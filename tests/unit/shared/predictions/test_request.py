@@ -35,7 +35,7 @@ def _refusal(message: dict[str, Any], **settings: Any) -> tuple[str | None, str]
     return refusal.value.problem.field, refusal.value.problem.code
 
 
-def test_the_designs_message() -> None:
+def test_a_full_message_is_read() -> None:
     assert _parse(PREDICT_MESSAGE) == PredictRequest(
         model=ModelName(PROJECT, "bqml_tutorial", "imported_tf_model"),
         query=PREDICT_MESSAGE["input"]["query"],
@@ -54,7 +54,7 @@ def test_the_designs_message() -> None:
     )
 
 
-def test_what_is_left_out_has_bigquerys_defaults() -> None:
+def test_optional_fields_have_bigquerys_defaults() -> None:
     assert _parse(SMALLEST) == PredictRequest(
         model=ModelName(PROJECT, "d", "m"),
         query=None,
@@ -73,25 +73,25 @@ def test_what_is_left_out_has_bigquerys_defaults() -> None:
     )
 
 
-def test_a_table_with_its_columns_and_condition() -> None:
+def test_an_input_can_be_a_table_with_columns_and_a_condition() -> None:
     table = {"table": "p-12.news.titles", "columns": {"input": "title", "n": "score"}, "where": "score > @min_score"}
     assert _parse({**SMALLEST, "input": table}).table == TableInput(
         TableName("p-12", "news", "titles"), (("input", "title"), ("n", "score")), "score > @min_score"
     )
 
 
-def test_null_is_as_good_as_left_out() -> None:
+def test_null_is_the_same_as_a_missing_field() -> None:
     nulls = dict.fromkeys(PREDICT_MESSAGE, None) | {"function": None, "options": None, "max_rows": None}
     assert _parse({**nulls, **SMALLEST}) == _parse(SMALLEST)
 
 
-def test_a_fixed_message_is_another_request_on_another_day() -> None:
+def test_a_date_in_the_request_id_is_filled_in() -> None:
     days = [datetime(2026, 11, day, 0, 0, tzinfo=UTC) for day in (20, 21)]
     ids = {PredictRequest.parse(PREDICT_MESSAGE, SETTINGS, day).request_id for day in days}
     assert ids == {"nightly-2026-11-20", "nightly-2026-11-21"}
 
 
-def test_another_function_is_counted_before() -> None:
+def test_the_input_of_a_language_model_has_a_row_limit() -> None:
     request = {**SMALLEST, "function": "AI.GENERATE_TEXT", "options": {"temperature": 0.2, "max_output_tokens": 100}}
     parsed = _parse(request)
     assert parsed.maximum_rows == 10_000
@@ -100,18 +100,18 @@ def test_another_function_is_counted_before() -> None:
     assert _parse({**SMALLEST, "max_rows": 7}).maximum_rows == 7
 
 
-def test_parameters_of_every_type() -> None:
+def test_a_parameter_can_have_every_type() -> None:
     given = {"text": "x", "whole": 1, "real": 1.5, "yes": True, "texts": ["a", "b"], "wholes": [1, 2]}
     assert dict(_parse({**SMALLEST, "parameters": given}).parameters) == given
 
 
-def test_merge_names_the_columns_that_tell_rows_apart() -> None:
+def test_merge_needs_key_columns() -> None:
     output = {"table": "d.out", "write": "merge", "key": ["id", "day"]}
     assert _parse({**SMALLEST, "output": output}).key == ("id", "day")
 
 
 @pytest.mark.parametrize("missing", ["model", "input", "output"])
-def test_what_is_required(missing: str) -> None:
+def test_a_missing_required_field_is_rejected(missing: str) -> None:
     assert _refusal(without(PREDICT_MESSAGE, missing)) == (missing, "missing_field")
 
 
@@ -126,11 +126,11 @@ def test_what_is_required(missing: str) -> None:
         ("x" * 1_000_001, "invalid_field"),
     ],
 )
-def test_a_query_that_may_not_run(query: str, code: str) -> None:
+def test_a_query_that_is_not_one_select_is_rejected(query: str, code: str) -> None:
     assert _refusal({**SMALLEST, "input": {"query": query}}) == ("input.query", code)
 
 
-def test_settings_give_leave() -> None:
+def test_settings_allow_external_queries_and_ai_functions() -> None:
     external = {**SMALLEST, "input": {"query": "SELECT * FROM EXTERNAL_QUERY('c', 'q')"}}
     model = {**SMALLEST, "input": {"table": "d.t", "where": "AI.IF(title)"}}
     assert _parse(external, allow_external_query=True).query
@@ -143,7 +143,7 @@ def test_an_output_outside_the_writable_datasets_is_rejected() -> None:
     assert _refusal(SMALLEST, writable_datasets=("films",)) == ("output.table", "dataset_not_allowed")
 
 
-def test_a_catalog_is_read_only_where_everything_may_be() -> None:
+def test_a_catalog_is_readable_only_without_readable_datasets() -> None:
     for query in (
         "SELECT schema_name AS x FROM INFORMATION_SCHEMA.SCHEMATA",
         "SELECT 1 AS x FROM `p.region-us.information_schema.T`",
@@ -154,7 +154,7 @@ def test_a_catalog_is_read_only_where_everything_may_be() -> None:
 
 
 @pytest.mark.parametrize("index", range(3))
-def test_the_first_wrong_field_is_told(index: int) -> None:
+def test_the_first_wrong_field_is_named(index: int) -> None:
     wrong = [("model", "no name"), ("input", {"table": "no name"}), ("output", {"table": "no name"})]
     message = {**SMALLEST, **dict(wrong[index:])}
     assert _refusal(message)[0] == ["model", "input.table", "output.table"][index]

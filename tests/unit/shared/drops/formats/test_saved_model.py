@@ -108,12 +108,14 @@ def _save_as_version_1(tf: Any, folder: Path) -> bytes:
         ("version_1", Graph((), has_variables=True)),
     ],
 )
-def test_what_a_graph_needs(saved: dict[str, bytes], model: str, graph: Graph) -> None:
+def test_a_graph_names_its_assets_and_whether_it_has_variables(
+    saved: dict[str, bytes], model: str, graph: Graph
+) -> None:
     assert read_graph(saved[model]) == graph
 
 
 @pytest.mark.parametrize("model", ["plain", "lookup", "weighted", "version_1"])
-def test_what_tensorflow_saved_is_a_whole_drop_and_lacks_each_file_that_counts(
+def test_a_drop_from_tensorflow_is_complete_only_with_every_file_that_counts(
     saved: dict[str, bytes], folder: Path, model: str
 ) -> None:
     graph = read_graph(saved[model])
@@ -134,43 +136,43 @@ def test_every_asset_that_tensorflow_wrote_is_named(saved: dict[str, bytes], tf:
     assert {f"assets/{name}" for name in names} == set(read_graph(saved["weighted"]).assets)
 
 
-def test_an_asset_that_no_object_can_be_called_is_refused(saved: dict[str, bytes], tf: Any) -> None:
+def test_an_asset_with_a_too_long_name_is_rejected(saved: dict[str, bytes], tf: Any) -> None:
     from tensorflow.core.protobuf import saved_model_pb2
 
     theirs = saved_model_pb2.SavedModel.FromString(saved["weighted"])
     theirs.meta_graphs[0].asset_file_def[0].filename = "x" * 1024
-    with pytest.raises(Rejected, match="more than the name of an object can hold"):
+    with pytest.raises(Rejected, match="more bytes than an object name can have"):
         read_graph(theirs.SerializeToString())
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "holds no graph"),
         (b"\x08\x01", "holds no graph"),
-        (b"not a protobuf at all", "is no SavedModel"),
-        (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "is no SavedModel"),
-        (b'{"learner": {}}', "is no SavedModel"),
-        (b"\xff" * 1000, "is no SavedModel"),
-        # A graph, with an asset whose file name is a byte that is no text.
-        (b"\x12\x05\x32\x03\x12\x01\xff", "names an asset by what is no text"),
+        (b"not a protobuf at all", "is not a SavedModel"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "is not a SavedModel"),
+        (b'{"learner": {}}', "is not a SavedModel"),
+        (b"\xff" * 1000, "is not a SavedModel"),
+        # A graph with an asset whose file name is not UTF-8.
+        (b"\x12\x05\x32\x03\x12\x01\xff", "names an asset that is not a text"),
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_what_is_no_saved_model_is_refused(content: bytes, told: str) -> None:
-    with pytest.raises(Rejected, match=told) as refusal:
+def test_a_file_that_is_not_a_saved_model_is_rejected(content: bytes, message: str) -> None:
+    with pytest.raises(Rejected, match=message) as refusal:
         read_graph(content)
     assert refusal.value.problem.code == "wrong_format"
 
 
-def test_half_a_file_is_refused(saved: dict[str, bytes]) -> None:
+def test_half_a_file_is_rejected(saved: dict[str, bytes]) -> None:
     whole = saved["weighted"]
-    with pytest.raises(Rejected, match="is no SavedModel"):
+    with pytest.raises(Rejected, match="is not a SavedModel"):
         read_graph(whole[: len(whole) // 2])
 
 
 @given(data=st.data())
-def test_a_damaged_file_is_read_or_refused_and_nothing_else(saved: dict[str, bytes], data: st.DataObject) -> None:
+def test_a_damaged_file_is_read_or_rejected(saved: dict[str, bytes], data: st.DataObject) -> None:
     content = bytearray(saved[data.draw(st.sampled_from(sorted(saved)))])
     for at in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=8)):
         content[at] = data.draw(st.integers(0, 255))

@@ -23,7 +23,7 @@ def poll_jobs(request: flask.Request) -> flask.typing.ResponseReturnValue:
     if request.method != "POST":
         return {"error": {"code": "method_not_allowed", "message": "send a POST", "field": None}}, 405
     # An error while lost drops are looked for must not hold up the jobs: a later tick looks again.
-    found = guarded(lambda: reconcile(services()), "reconcile") or 0
+    found = guarded(lambda: reconcile(services()), key="reconcile") or 0
     try:
         return {**asdict(tick(services())), "drops_found": found}, 200
     except TryLater as error:

@@ -91,7 +91,8 @@ def tick(services: Services) -> Tick:
     pending = sorted(services.ledger.pending(), key=waits_since)
     jobs = _list_jobs(pending, services)
     due = [each for each in pending if is_due(each, jobs, started)]
-    handled = _in_threads([(each.key, partial(_handle, each, jobs, services)) for each in due], services, until=until)
+    work = [_Piece(partial(_handle, each, jobs, services), _log_fields(each)) for each in due]
+    handled = _in_threads(work, services, until=until)
     return Tick(pending=len(pending), handled=handled, left=len(due) - handled)
 
 
@@ -126,9 +127,14 @@ def reconcile(services: Services) -> int:
         for path, newest in drop_files(services).versions().items()
         if path.key not in known or known[path.key] < newest
     ]
-    examined = _in_threads(
-        [(path.key, partial(_examine_unnoticed, path, services)) for path in unnoticed], services, until=now + budget
-    )
+    work = [
+        _Piece(
+            partial(_examine_unnoticed, path, services),
+            {"key": path.key, "kind": Kind.DROP.value, "path": path.uri(settings.model_bucket)},
+        )
+        for path in unnoticed
+    ]
+    examined = _in_threads(work, services, until=now + budget)
     if indexed := ledger.restore_missing_indexes():
         log("ERROR", "open work had no index object", count=indexed)
     ledger.delete_finished(now - timedelta(days=settings.ledger_retention_days))
@@ -141,18 +147,18 @@ def reconcile(services: Services) -> int:
     return examined
 
 
-def guarded(work: Callable[[], Result], key: str) -> Result | None:
-    """Return the result of ``work``; log any error instead of raising it, because it must not hold up other work."""
+def guarded(work: Callable[[], Result], **log_fields: str | None) -> Result | None:
+    """Return the result of ``work``; log any error, with ``log_fields``, so that it does not hold up other work."""
     try:
         return work()
     except LostRace:
         return None
     except ModeldropError as error:
-        log("WARNING", "left for the next tick", key=key, reason=short_reason(error))
+        log("WARNING", "left for the next tick", **log_fields, reason=short_reason(error))
     except Exception as error:
         # The place of the error without its text, which could hold data of users.
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        log("ERROR", f"a bug: {type(error).__name__} in {frame.name}, line {frame.lineno}", key=key)
+        log("ERROR", f"a bug: {type(error).__name__} in {frame.name}, line {frame.lineno}", **log_fields)
     return None
 
 
@@ -161,18 +167,30 @@ def _moment(record: Record | None, name: str) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _in_threads(work: Sequence[tuple[str, Callable[[], None]]], services: Services, *, until: datetime) -> int:
-    """Do each piece of work, given with its key, that begins before ``until``; return how many did."""
-    begun: list[str] = []
+@dataclass(frozen=True)
+class _Piece:
+    """A piece of work that is done in a thread."""
 
-    def do(key: str, piece: Callable[[], None]) -> None:
+    do: Callable[[], None]
+    log_fields: Mapping[str, str | None]
+
+
+def _log_fields(pending: Pending) -> dict[str, str | None]:
+    return {"key": pending.key, "kind": pending.kind.value, "model": pending.model or None}
+
+
+def _in_threads(work: Sequence[_Piece], services: Services, *, until: datetime) -> int:
+    """Do each piece of work that begins before ``until``; return how many did."""
+    begun: list[_Piece] = []
+
+    def do(piece: _Piece) -> None:
         if services.now() < until:
-            begun.append(key)
-            guarded(piece, key)
+            begun.append(piece)
+            guarded(piece.do, **piece.log_fields)
 
     # The order is kept, so that imports that wait for their turn get it in the order in which they came.
     with ThreadPoolExecutor(max_workers=services.settings.poll_threads) as threads:
-        list(threads.map(lambda each: do(*each), work))
+        list(threads.map(do, work))
     return len(begun)
 
 

@@ -10,11 +10,11 @@ from datetime import datetime
 
 from google.cloud import storage
 
-from shared.work import DropRequest, Item, Kind, StepState
+from shared.work import Item, Kind, StepState
 
 INDEX = "ledger/pending/"
 
-_TEXTS = ("system", "job_id", "location", "step", "state", "waits_for", "subject")
+_TEXTS = ("system", "job_id", "location", "step", "state", "waits_for", "model")
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,7 @@ class Pending:
     state: str = ""
     """The state of the current step."""
     waits_for: str = ""
-    subject: str = ""
-    """The model, for drops and imports."""
+    model: str = ""
     due: datetime | None = None
     """When the item is due; None if it is due at any time."""
     deadline: datetime | None = None
@@ -89,7 +88,7 @@ def index_metadata(item: Item, deadline: datetime | None) -> dict[str, str]:
         "job_id": job.id if job else "",
         "location": (job.location if job else item.location) or "",
         "waits_for": item.waits_for or "",
-        "subject": item.request.model if isinstance(item.request, DropRequest) else "",
+        "model": item.request.model,
         "due": item.not_before.isoformat() if item.not_before else "",
         "deadline": deadline.isoformat() if deadline else "",
     }

@@ -192,7 +192,7 @@ def _submitted_before(item: Item, location: str, services: Services) -> Item | N
 def _is_coming(model: ModelName, services: Services) -> bool:
     """Return whether a drop of ``model`` is watched or being imported, or was uploaded and not noticed yet."""
     for kind in (Kind.DROP, Kind.IMPORT):
-        if any(pending.subject == str(model) for pending in services.ledger.pending(kind)):
+        if any(pending.model == str(model) for pending in services.ledger.pending(kind)):
             return True
     return _is_in_its_folder(model, services) or _is_a_target(model, services)
 

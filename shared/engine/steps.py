@@ -156,7 +156,10 @@ def _logged_reason(item: Item) -> str | None:
 
 
 def _query_result(report: Report) -> QueryResult:
-    """Return what is kept of a query that succeeded: https://docs.cloud.google.com/bigquery/docs/reference/rest/v2/Job"""
+    """Return what is kept of a query that succeeded.
+
+    https://docs.cloud.google.com/bigquery/docs/reference/rest/v2/Job
+    """
     statistics = report.resource.get("statistics", {})
     query = statistics.get("query", {})
     stages = query.get("queryPlan") or []

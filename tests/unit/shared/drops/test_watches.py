@@ -10,9 +10,11 @@ import pytest
 
 from shared.checks.identifiers import ModelName
 from shared.drops import watches
-from shared.drops.drop import DropPath
-from shared.work import Item, Kind, Outcome
+from shared.drops.drop import DropPath, NotReady
+from shared.drops.files import drop_files
+from shared.work import Item, Kind, Outcome, WaitReason
 from tests.example_requests import NOW, PROJECT, services_at
+from tests.unit.shared.conftest import World
 
 PATH = DropPath("films", "genres", "2")
 
@@ -58,6 +60,35 @@ def test_an_ended_watch_covers_only_files_that_were_imported(
 ) -> None:
     watch = replace(_watch(listed_until=listed_until), outcome=outcome, event_published=True)
     assert watches.covers(watch, created) is covered
+
+
+def test_a_file_that_is_uploaded_while_the_drop_is_imported_opens_the_watch_again(world: World) -> None:
+    world.upload(PATH, "genres.onnx")
+    listed = drop_files(world.services).list(PATH)
+    target = ModelName(PROJECT, "films", "genres")
+    watches.open_or_update(listed, NotReady((), world.services.now()), None, world.services)
+    watch = world.watch_of(PATH)
+    assert watch is not None
+    world.upload(PATH, "labels.txt")
+    watches.end_watch(watch, Outcome.SETTLED, listed, world.services)
+    again = world.watch_of(PATH)
+    assert again is not None
+    assert not again.ended
+    assert (watches.request_of(again).model, again.waits_for) == (str(target), WaitReason.SETTLING)
+    assert world.indexed() == {PATH.key}
+
+
+def test_an_unchanged_drop_is_not_watched_again_after_its_import(world: World) -> None:
+    world.upload(PATH, "genres.onnx")
+    listed = drop_files(world.services).list(PATH)
+    watches.open_or_update(listed, NotReady((), world.services.now()), None, world.services)
+    watch = world.watch_of(PATH)
+    assert watch is not None
+    watches.end_watch(watch, Outcome.SETTLED, listed, world.services)
+    ended = world.watch_of(PATH)
+    assert ended is not None
+    assert ended.final
+    assert world.indexed() == set()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The catalog of models by itself: versions, copies, expiry, the registry's numbers, and what a crash leaves behind."""
+"""The catalog of models: versions, copies, expiration, registry numbers, and crashes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def contents(catalog: ModelCatalog, reference: ModelReference) -> str:
     return (catalog.require(reference).files / "model.txt").read_text()
 
 
-def test_models_are_there_again_after_a_restart(tmp_path: Path) -> None:
+def test_models_survive_a_restart(tmp_path: Path) -> None:
     put(ModelCatalog(tmp_path, ManualClock()), ONE, "first")
 
     again = ModelCatalog(tmp_path, ManualClock())
@@ -49,7 +49,7 @@ def test_models_are_there_again_after_a_restart(tmp_path: Path) -> None:
     assert [model["modelReference"]["modelId"] for model in again.list("p", "d")] == ["one"]
 
 
-def test_files_of_former_and_half_made_versions_go_at_the_next_start(tmp_path: Path) -> None:
+def test_replaced_and_unfinished_versions_are_deleted_at_the_next_start(tmp_path: Path) -> None:
     catalog = ModelCatalog(tmp_path, ManualClock())
     put(catalog, ONE, "first")
     put(catalog, ONE, "second")
@@ -62,12 +62,12 @@ def test_files_of_former_and_half_made_versions_go_at_the_next_start(tmp_path: P
     assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1
 
 
-def test_of_two_versions_that_a_crash_left_the_newer_one_stays(tmp_path: Path) -> None:
+def test_the_newer_of_two_versions_survives_a_crash(tmp_path: Path) -> None:
     catalog = ModelCatalog(tmp_path, ManualClock())
     first = put(catalog, ONE, "first")
     record = (first.files.parent / "model.json").read_text()
     put(catalog, ONE, "second")
-    # As it is after a crash between keeping the new version and forgetting the former one.
+    # The state after a crash between saving the new version and removing the old one.
     former = first.files.parent / "model.json"
     former.write_text(record)
     os.utime(former, (1, 1))
@@ -77,7 +77,7 @@ def test_of_two_versions_that_a_crash_left_the_newer_one_stays(tmp_path: Path) -
     assert not former.exists()
 
 
-def test_two_statements_that_make_one_name_make_one_model() -> None:
+def test_concurrent_creations_of_one_name_create_one_model() -> None:
     catalog = ModelCatalog(None, ManualClock())
     barrier = threading.Barrier(8)
     outcomes: list[str] = []
@@ -86,7 +86,7 @@ def test_two_statements_that_make_one_name_make_one_model() -> None:
         barrier.wait()
         try:
             put(catalog, ONE, str(number), replacing=False)
-            outcomes.append("made")
+            outcomes.append("created")
         except QueryError as error:
             outcomes.append(error.reason)
 
@@ -96,10 +96,10 @@ def test_two_statements_that_make_one_name_make_one_model() -> None:
     for thread in threads:
         thread.join()
 
-    assert sorted(outcomes) == ["duplicate"] * 7 + ["made"]
+    assert sorted(outcomes) == ["duplicate"] * 7 + ["created"]
 
 
-def test_a_copy_is_a_model_of_its_own_and_in_no_registry() -> None:
+def test_a_copy_is_independent_and_not_registered() -> None:
     catalog = ModelCatalog(None, ManualClock())
     put(catalog, ONE, "first", vertexAiModelId="titles")
 
@@ -113,7 +113,7 @@ def test_a_copy_is_a_model_of_its_own_and_in_no_registry() -> None:
         catalog.copy(OTHER, OTHER, replacing=False, location="EU")
 
 
-def test_an_expired_model_is_gone() -> None:
+def test_an_expired_model_does_not_exist() -> None:
     clock = ManualClock()
     catalog = ModelCatalog(None, clock)
     put(catalog, ONE, "first")
@@ -127,7 +127,7 @@ def test_an_expired_model_is_gone() -> None:
     assert catalog.list("p", "d") == []
 
 
-def test_version_numbers_in_the_registry_are_never_used_again(tmp_path: Path) -> None:
+def test_version_numbers_in_the_registry_are_not_reused(tmp_path: Path) -> None:
     catalog = ModelCatalog(tmp_path, ManualClock())
 
     def version(reference: ModelReference) -> str:
@@ -145,7 +145,7 @@ def test_version_numbers_in_the_registry_are_never_used_again(tmp_path: Path) ->
     assert version(ONE) == "4"
 
 
-def test_a_patch_changes_what_may_be_changed() -> None:
+def test_a_patch_changes_only_writable_fields() -> None:
     catalog = ModelCatalog(None, ManualClock())
     put(catalog, ONE, "first")
     before = catalog.get("p", "d", "one")["etag"]
@@ -155,14 +155,14 @@ def test_a_patch_changes_what_may_be_changed() -> None:
         "d",
         "one",
         {
-            "description": "said",
+            "description": "text",
             "labels": {"a": "b"},
             "modelType": "XGBOOST",
             "trainingRuns": [{"vertexAiModelId": "t"}],
         },
     )
 
-    assert (apply_patch["description"], apply_patch["labels"], apply_patch["modelType"]) == ("said", {"a": "b"}, "ONNX")
+    assert (apply_patch["description"], apply_patch["labels"], apply_patch["modelType"]) == ("text", {"a": "b"}, "ONNX")
     assert apply_patch["trainingRuns"][0]["vertexAiModelId"] == "t"
     assert apply_patch["etag"] != before
     assert "description" not in catalog.patch("p", "d", "one", {"description": None})

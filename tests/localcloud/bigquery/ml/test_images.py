@@ -1,4 +1,4 @@
-"""Object tables and images: the wildlife lab's statements over a small network, and the image functions one by one."""
+"""Object tables and images: the statements of the wildlife lab with a small model, and each image function."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLORS = {"fox": (250, 60, 10), "frog": (10, 200, 30), "whale": (20, 40, 230)}
 
 
 def picture(color: tuple[int, int, int], size: tuple[int, int], kind: str) -> bytes:
-    """A picture of one colour with some noise, the same every time."""
+    """Return an image of one color with reproducible noise."""
     noise = np.random.default_rng(sum(color)).integers(-5, 5, (size[1], size[0], 3))
     pixels = np.clip(np.array(color) + noise, 0, 255).astype(np.uint8)
     file = io.BytesIO()
@@ -33,7 +33,7 @@ def picture(color: tuple[int, int, int], size: tuple[int, int], kind: str) -> by
 
 
 def network() -> bytes:
-    """A network that tells whether a picture is mostly red, green or blue."""
+    """Return a model that classifies images as mostly red, green or blue."""
     graph = helper.make_graph(
         [
             helper.make_node("ReduceMean", ["input"], ["means"], axes=[1, 2], keepdims=0),
@@ -75,7 +75,7 @@ def world() -> Iterator[MlWorld]:
         yield running
 
 
-def test_an_object_table_shows_the_objects(world: MlWorld) -> None:
+def test_an_object_table_lists_the_objects(world: MlWorld) -> None:
     rows = sorted(world.rows("SELECT * FROM d.wildlife"), key=lambda row: row["uri"])
 
     stored = world.store.list("models", "images/")
@@ -87,13 +87,13 @@ def test_an_object_table_shows_the_objects(world: MlWorld) -> None:
     assert rows[0]["content_type"] == "image/png"
 
 
-def test_the_wildlife_lab_classifies_its_pictures(world: MlWorld) -> None:
+def test_the_statements_of_the_wildlife_lab_classify_its_images(world: MlWorld) -> None:
     rows = world.rows(
         "SELECT uri, Classification FROM (SELECT uri, class_label FROM ML.PREDICT(MODEL `d.model`, (SELECT uri, "
         "ML.RESIZE_IMAGE(ML.DECODE_IMAGE(DATA), 16, 24, FALSE) AS input FROM `d.wildlife`))) JOIN d.classifier "
         "ON class_label = ID - 1"
     )
-    labs_own = world.rows(
+    as_in_the_lab = world.rows(
         "SELECT Classification FROM d.classifier WHERE EXISTS (SELECT class_label FROM ML.PREDICT(MODEL `d.model`, "
         "(SELECT ML.RESIZE_IMAGE(ML.DECODE_IMAGE(DATA), 16, 24, FALSE) AS input FROM d.wildlife)) "
         "WHERE class_label = ID - 1)"
@@ -104,10 +104,10 @@ def test_the_wildlife_lab_classifies_its_pictures(world: MlWorld) -> None:
         "frog.png": "green",
         "whale.png": "blue",
     }
-    assert sorted(row["Classification"] for row in labs_own) == ["blue", "green", "red"]
+    assert sorted(row["Classification"] for row in as_in_the_lab) == ["blue", "green", "red"]
 
 
-def test_a_network_gets_the_very_pixels(world: MlWorld) -> None:
+def test_a_model_receives_the_exact_pixels(world: MlWorld) -> None:
     graph = helper.make_graph(
         [helper.make_node("Identity", ["input"], ["seen"])],
         "seen",
@@ -130,7 +130,7 @@ def test_a_network_gets_the_very_pixels(world: MlWorld) -> None:
         np.testing.assert_allclose(row["seen"], session.run(None, {"input": pixels})[0].reshape(-1), atol=1e-6)
 
 
-def test_an_object_table_follows_the_bucket(world: MlWorld) -> None:
+def test_an_object_table_reflects_changes_in_the_bucket(world: MlWorld) -> None:
     world.upload("moving", {"a.txt": b"a", "b.txt": b"bb"})
     world.run(
         "CREATE EXTERNAL TABLE d.moving WITH CONNECTION `us.c` "
@@ -158,11 +158,11 @@ def test_an_object_table_follows_the_bucket(world: MlWorld) -> None:
         ("OPTIONS(object_metadata='SIMPLE', uris=['gs://bucket/*'])", "WITH CONNECTION is missing"),
     ],
 )
-def test_object_tables_that_bigquery_refuses_are_refused(world: MlWorld, statement: str, part: str) -> None:
+def test_an_invalid_object_table_is_rejected(world: MlWorld, statement: str, part: str) -> None:
     assert part in world.refusal(f"CREATE EXTERNAL TABLE d.refused {statement}")[1]
 
 
-def test_images_are_converted_in_sql(world: MlWorld) -> None:
+def test_images_are_resized_and_converted_in_sql(world: MlWorld) -> None:
     rows = world.rows(
         "SELECT ML.CONVERT_IMAGE_TYPE(ML.RESIZE_IMAGE(ML.DECODE_IMAGE(data), 1, 1, FALSE)) AS whole, "
         "ML.CONVERT_COLOR_SPACE(ML.RESIZE_IMAGE(ML.DECODE_IMAGE(data), 4, 6, TRUE), 'GRAYSCALE') AS grey, "
@@ -176,8 +176,8 @@ def test_images_are_converted_in_sql(world: MlWorld) -> None:
     assert rows[0]["nothing"] is None
 
 
-def test_wrong_images_are_told_from_right_ones(world: MlWorld) -> None:
-    world.upload("broken", {"x.png": b"no picture"})
+def test_an_invalid_image_is_rejected(world: MlWorld) -> None:
+    world.upload("broken", {"x.png": b"not an image"})
     world.run(
         "CREATE EXTERNAL TABLE d.broken WITH CONNECTION `us.c` "
         "OPTIONS(object_metadata='SIMPLE', uris=['gs://bucket/broken/*'])"
@@ -195,7 +195,7 @@ def test_wrong_images_are_told_from_right_ones(world: MlWorld) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP"])
-def test_decoding_gives_the_pixels_from_0_to_1(kind: str) -> None:
+def test_decoded_pixels_are_from_0_to_1(kind: str) -> None:
     content = picture((250, 60, 10), (7, 5), kind)
 
     with Image.open(io.BytesIO(content)) as opened:
@@ -203,7 +203,7 @@ def test_decoding_gives_the_pixels_from_0_to_1(kind: str) -> None:
     np.testing.assert_allclose(decode(content), expected, atol=1e-6)
 
 
-def test_resizing_is_tensorflows_bilinear_interpolation() -> None:
+def test_resizing_equals_tensorflows_bilinear_interpolation() -> None:
     import tensorflow as tf
 
     image = np.random.default_rng(1).random((13, 29, 3)).astype(np.float32)
@@ -213,7 +213,7 @@ def test_resizing_is_tensorflows_bilinear_interpolation() -> None:
         np.testing.assert_allclose(resize(image, height, width, preserve_aspect_ratio=preserve), expected, atol=1e-5)
 
 
-def test_colors_are_converted_as_tensorflow_does() -> None:
+def test_color_conversion_equals_tensorflows() -> None:
     import tensorflow as tf
 
     image = np.random.default_rng(2).random((4, 5, 3)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Predictions as jobs: side by side, cancelled, over tables that are replaced meanwhile."""
+"""Predictions as jobs: in parallel, cancelled, in transactions, and while models and tables are replaced."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.waiting import LAST_LIMIT
 
 
 def adding(number: float) -> bytes:
-    """A model that adds a number."""
+    """Return a model that adds a number."""
     graph = helper.make_graph(
         [helper.make_node("Add", ["x", "n"], ["y"])],
         "adding",
@@ -51,7 +51,7 @@ def total(world: MlWorld, model: str, table: str = "d.t") -> float:
     return float(rows[0]["added"])
 
 
-def test_predictions_of_several_models_run_side_by_side(world: MlWorld) -> None:
+def test_predictions_of_several_models_run_in_parallel(world: MlWorld) -> None:
     models = [f"d.add{1 + number % 3}" for number in range(12)]
 
     with ThreadPoolExecutor(6) as pool:
@@ -60,7 +60,7 @@ def test_predictions_of_several_models_run_side_by_side(world: MlWorld) -> None:
     assert added == [1.0 + number % 3 for number in range(12)]
 
 
-def test_two_predictions_meet_in_one_query(world: MlWorld) -> None:
+def test_two_predictions_are_joined_in_one_query(world: MlWorld) -> None:
     rows = world.rows(
         "SELECT COUNT(*) AS n, MIN(b.y - a.y) AS low, MAX(b.y - a.y) AS high FROM ML.PREDICT(MODEL d.add1, TABLE d.t) AS a "
         "JOIN ML.PREDICT(MODEL d.add3, TABLE d.t) AS b ON a.x = b.x"
@@ -69,7 +69,7 @@ def test_two_predictions_meet_in_one_query(world: MlWorld) -> None:
     assert rows == [{"n": 100000, "low": 2.0, "high": 2.0}]
 
 
-def test_one_prediction_may_be_read_twice(world: MlWorld) -> None:
+def test_a_prediction_is_read_twice_in_one_query(world: MlWorld) -> None:
     rows = world.rows(
         "WITH p AS (SELECT x, y FROM ML.PREDICT(MODEL d.add2, (SELECT x FROM d.t WHERE x <= 5))) "
         "SELECT a.y AS low, b.y AS high FROM p AS a JOIN p AS b ON a.x + 1 = b.x"
@@ -78,7 +78,7 @@ def test_one_prediction_may_be_read_twice(world: MlWorld) -> None:
     assert sorted((row["low"], row["high"]) for row in rows) == [(3.0, 4.0), (4.0, 5.0), (5.0, 6.0), (6.0, 7.0)]
 
 
-def test_a_table_is_replaced_by_predictions_over_itself(world: MlWorld) -> None:
+def test_a_table_is_replaced_with_predictions_over_itself(world: MlWorld) -> None:
     world.run("CREATE OR REPLACE TABLE d.own AS SELECT x FROM d.t WHERE x <= 1000")
     for _ in range(3):
         world.run("CREATE OR REPLACE TABLE d.own AS SELECT y AS x FROM ML.PREDICT(MODEL d.add3, TABLE d.own)")
@@ -86,7 +86,7 @@ def test_a_table_is_replaced_by_predictions_over_itself(world: MlWorld) -> None:
     assert world.rows("SELECT MIN(x) AS low, MAX(x) AS high FROM d.own") == [{"low": 10.0, "high": 1009.0}]
 
 
-def test_a_model_replaced_while_it_is_read_changes_nothing_for_who_reads(world: MlWorld) -> None:
+def test_a_query_uses_one_version_of_a_model_that_is_replaced(world: MlWorld) -> None:
     world.import_model("moving", "ONNX", "add1/*")
     stop = threading.Event()
     seen: list[float] = []
@@ -102,13 +102,13 @@ def test_a_model_replaced_while_it_is_read_changes_nothing_for_who_reads(world: 
     stop.set()
     thread.join()
 
-    # All rows of one query come from one version: a mixture would give an average in between.
+    # A query that mixed versions would have an average between these numbers.
     assert seen
     assert set(seen) <= {1.0, 2.0, 3.0}
     assert total(world, "d.moving") == 2.0
 
 
-def test_a_cancelled_prediction_ends_and_leaves_nothing(world: MlWorld) -> None:
+def test_a_cancelled_prediction_creates_no_table(world: MlWorld) -> None:
     job = world.client.query(
         world.named(
             "CREATE TABLE d.endless AS SELECT COUNT(*) AS n FROM ML.PREDICT(MODEL d.add1, "
@@ -127,7 +127,7 @@ def test_a_cancelled_prediction_ends_and_leaves_nothing(world: MlWorld) -> None:
     assert total(world, "d.add1") == 1.0
 
 
-def test_a_transaction_sees_its_own_rows(world: MlWorld) -> None:
+def test_a_prediction_in_a_transaction_reads_its_uncommitted_rows(world: MlWorld) -> None:
     world.import_model("unused", "ONNX", "add1/*")
     world.run("CREATE OR REPLACE TABLE d.some AS SELECT 1.0 AS x")
     world.run(
@@ -138,7 +138,7 @@ def test_a_transaction_sees_its_own_rows(world: MlWorld) -> None:
     assert sorted(row["y"] for row in world.rows("SELECT y FROM d.seen")) == [2.0, 3.0]
 
 
-def test_what_was_read_is_told_in_the_statistics(world: MlWorld) -> None:
+def test_the_statistics_contain_the_bytes_and_tables_read(world: MlWorld) -> None:
     job = world.run("SELECT COUNT(*) AS n FROM ML.PREDICT(MODEL d.add1, (SELECT x FROM d.t))")
     planned = world.client.query(
         world.named("SELECT COUNT(*) AS n FROM ML.PREDICT(MODEL d.add1, (SELECT x FROM d.t))"),
@@ -149,7 +149,7 @@ def test_what_was_read_is_told_in_the_statistics(world: MlWorld) -> None:
     assert [table.table_id for table in job.referenced_tables] == ["t"]
 
 
-class Forgetful:
+class LosingRuntime:
     """A runtime that loses rows."""
 
     signature = Signature((Feature.as_input("x", "FLOAT64", ()),), (Feature.as_output("y", "FLOAT64", ()),))
@@ -159,14 +159,14 @@ class Forgetful:
         return {"y": feeds["x"][1:]}
 
 
-def test_a_model_that_loses_rows_is_found_out() -> None:
+def test_a_model_that_loses_rows_is_an_error() -> None:
     import pyarrow as pa
 
     with pytest.raises(QueryError, match="returned 2 rows of output y for 3 rows of input"):
-        Predictor(Forgetful(), "p:d.m").predict({"x": pa.array([1.0, 2.0, 3.0])})
+        Predictor(LosingRuntime(), "p:d.m").predict({"x": pa.array([1.0, 2.0, 3.0])})
 
 
-def test_a_models_file_may_have_any_name(world: MlWorld) -> None:
+def test_a_models_file_can_have_any_name(world: MlWorld) -> None:
     world.upload("it's` \u2028", {"a`\u2028b.onnx": adding(5)})
     world.import_model("named", "ONNX", r"it\'s\` \U00002028/a\`\u2028b.onnx")
     assert total(world, "d.named") == 5

@@ -1,4 +1,4 @@
-"""Remote models: the functions that ask one, over tables, queries and object tables, and what a failed row does."""
+"""Remote models: the functions that generate text over tables, queries and object tables."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tests.localcloud.bigquery.ml.world import PROJECT, MlWorld, ml_world
 
 
 class PickyBackend:
-    """The stand-in, which keeps what it was asked and refuses some prompts."""
+    """The stand-in, which keeps what it was requests and refuses some prompts."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.requests: list[tuple[str, dict[str, Any]]] = []
         self._echo = EchoBackend()
         self._lock = threading.Lock()
 
     def generate(self, model: str, request: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
-            self.asked.append((model, request))
+            self.requests.append((model, request))
         text = request["contents"][0]["parts"][0]["text"]
         if "busy" in text:
             raise BackendError(429, "Resource exhausted")
@@ -65,7 +65,7 @@ def by_id(rows: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
     return {row["id"]: row for row in rows}
 
 
-def test_the_model_tells_its_connection_and_endpoint(world: MlWorld) -> None:
+def test_the_resource_contains_connection_and_endpoint(world: MlWorld) -> None:
     model = world.model("gemini")
 
     assert model["remoteModelInfo"] == {
@@ -76,8 +76,8 @@ def test_the_model_tells_its_connection_and_endpoint(world: MlWorld) -> None:
     assert "trainingRuns" not in model
 
 
-def test_the_movie_posters_lab_asks_about_each_poster(world: MlWorld, backend: PickyBackend) -> None:
-    backend.asked.clear()
+def test_the_statements_of_the_movie_posters_lab_send_each_poster(world: MlWorld, backend: PickyBackend) -> None:
+    backend.requests.clear()
     world.run(
         """CREATE OR REPLACE TABLE `d.movie_posters_results` AS (
         SELECT uri, ml_generate_text_llm_result
@@ -90,15 +90,15 @@ def test_the_movie_posters_lab_asks_about_each_poster(world: MlWorld, backend: P
     rows = sorted(world.rows("SELECT * FROM d.movie_posters_results"), key=lambda row: row["uri"])
     assert [row["uri"] for row in rows] == ["gs://models/posters/jaws.jpg", "gs://models/posters/psycho.jpg"]
     assert "what is the movie title" in rows[0]["ml_generate_text_llm_result"]
-    assert {model for model, _ in backend.asked} == {"gemini-2.0-flash-001"}
-    request = next(r for _, r in backend.asked if "jaws" in json.dumps(r))
+    assert {model for model, _ in backend.requests} == {"gemini-2.0-flash-001"}
+    request = next(r for _, r in backend.requests if "jaws" in json.dumps(r))
     assert request["contents"][0]["parts"][1] == {
         "fileData": {"fileUri": "gs://models/posters/jaws.jpg", "mimeType": "image/jpeg"}
     }
     assert request["generationConfig"] == {"temperature": 0.2, "topP": 0.95, "maxOutputTokens": 1024}
 
 
-def test_a_row_that_fails_says_so_and_the_others_go_on(world: MlWorld) -> None:
+def test_a_failed_row_has_its_error_in_the_status(world: MlWorld) -> None:
     rows = by_id(
         world.rows(
             "SELECT * FROM ML.GENERATE_TEXT(MODEL d.gemini, TABLE d.prompts, STRUCT(TRUE AS flatten_json_output))"
@@ -115,7 +115,7 @@ def test_a_row_that_fails_says_so_and_the_others_go_on(world: MlWorld) -> None:
     assert [rows[number]["ml_generate_text_llm_result"] for number in (2, 3, 4)] == [None, None, None]
 
 
-def test_without_flattening_the_whole_answer_is_json(world: MlWorld) -> None:
+def test_the_result_is_the_whole_response_without_flattening(world: MlWorld) -> None:
     rows = world.rows(
         "SELECT ml_generate_text_status AS status, "
         "JSON_VALUE(ml_generate_text_result, '$.candidates[0].content.parts[0].text') AS text "
@@ -129,7 +129,7 @@ def test_without_flattening_the_whole_answer_is_json(world: MlWorld) -> None:
     ]
 
 
-def test_ai_generate_text_gives_its_columns(world: MlWorld) -> None:
+def test_ai_generate_text_returns_its_columns(world: MlWorld) -> None:
     rows = world.rows("SELECT * FROM AI.GENERATE_TEXT(MODEL d.gemini, (SELECT 'hello' AS prompt, 7 AS id))")
 
     assert (rows[0]["result"], rows[0]["status"], rows[0]["id"]) == ("Echo: hello", "", 7)
@@ -137,8 +137,8 @@ def test_ai_generate_text_gives_its_columns(world: MlWorld) -> None:
     assert rows[0]["statistics"]["totalTokenCount"] > 0
 
 
-def test_ai_generate_table_gives_typed_columns(world: MlWorld, backend: PickyBackend) -> None:
-    backend.asked.clear()
+def test_ai_generate_table_returns_typed_columns(world: MlWorld, backend: PickyBackend) -> None:
+    backend.requests.clear()
     rows = world.rows(
         "SELECT * FROM AI.GENERATE_TABLE(MODEL d.gemini, (SELECT 'Jaws' AS prompt, 7 AS id), STRUCT("
         "'title STRING, year INT64, tags ARRAY<STRING>, cast_ ARRAY<STRUCT<name STRING, paid FLOAT64>>, good BOOL' "
@@ -146,17 +146,17 @@ def test_ai_generate_table_gives_typed_columns(world: MlWorld, backend: PickyBac
     )
 
     row = rows[0]
-    told = json.loads(row["full_response"]["candidates"][0]["content"]["parts"][0]["text"])
-    assert {name: row[name] for name in ("title", "year", "tags", "cast_", "good")} == told
+    generated = json.loads(row["full_response"]["candidates"][0]["content"]["parts"][0]["text"])
+    assert {name: row[name] for name in ("title", "year", "tags", "cast_", "good")} == generated
     assert isinstance(row["year"], int)
     assert (row["status"], row["id"]) == ("", 7)
-    generation = backend.asked[0][1]["generationConfig"]
+    generation = backend.requests[0][1]["generationConfig"]
     assert generation["maxOutputTokens"] == 512
     assert generation["responseSchema"]["properties"]["cast_"]["items"]["properties"]["paid"] == {"type": "NUMBER"}
 
 
-def test_ai_generate_is_a_value_in_any_place(world: MlWorld, backend: PickyBackend) -> None:
-    backend.asked.clear()
+def test_ai_generate_is_an_expression(world: MlWorld, backend: PickyBackend) -> None:
+    backend.requests.clear()
     rows = by_id(
         world.rows(
             "SELECT id, AI.GENERATE(('Tell: ', prompt), endpoint => 'gemini-2.5-pro', connection_id => 'us.c').result AS r, "
@@ -168,17 +168,17 @@ def test_ai_generate_is_a_value_in_any_place(world: MlWorld, backend: PickyBacke
     assert rows[1]["typed"]["status"] == ""
     assert isinstance(rows[1]["typed"]["n"], int)
     assert rows[3]["typed"]["status"] == "The prompt is bad."
-    assert sorted({model for model, _ in backend.asked}) == ["gemini-2.5-flash", "gemini-2.5-pro"]
+    assert sorted({model for model, _ in backend.requests}) == ["gemini-2.5-flash", "gemini-2.5-pro"]
 
 
-def test_model_params_are_the_requests_own(world: MlWorld, backend: PickyBackend) -> None:
-    backend.asked.clear()
+def test_model_params_are_sent_unchanged(world: MlWorld, backend: PickyBackend) -> None:
+    backend.requests.clear()
     world.rows(
         "SELECT * FROM AI.GENERATE_TEXT(MODEL d.gemini, (SELECT 'x' AS prompt), STRUCT("
         'JSON \'{"generation_config": {"thinking_config": {"thinking_budget": 0}}}\' AS model_params))'
     )
 
-    assert backend.asked[0][1]["generationConfig"] == {"thinkingConfig": {"thinkingBudget": 0}}
+    assert backend.requests[0][1]["generationConfig"] == {"thinkingConfig": {"thinkingBudget": 0}}
 
 
 @pytest.mark.parametrize(
@@ -203,13 +203,13 @@ def test_model_params_are_the_requests_own(world: MlWorld, backend: PickyBackend
         ("ML.GENERATE_TEXT(MODEL d.none, TABLE d.prompts)", f"Not found: Model {PROJECT}:learning.none"),
     ],
 )
-def test_wrong_calls_are_refused_before_anything_is_asked(
+def test_an_invalid_call_is_rejected_before_a_request_is_sent(
     world: MlWorld, backend: PickyBackend, call: str, part: str
 ) -> None:
-    backend.asked.clear()
+    backend.requests.clear()
 
     assert part in world.refusal(f"SELECT * FROM {call}", dry_run=True)[1]
-    assert backend.asked == []
+    assert backend.requests == []
 
 
 @pytest.mark.parametrize(
@@ -221,17 +221,17 @@ def test_wrong_calls_are_refused_before_anything_is_asked(
         ("REMOTE WITH CONNECTION `us.c` OPTIONS(REMOTE_SERVICE_TYPE='CLOUD_AI_VISION_V1')", "not available"),
     ],
 )
-def test_remote_models_that_bigquery_refuses_are_refused(world: MlWorld, clauses: str, part: str) -> None:
+def test_an_invalid_remote_model_is_rejected(world: MlWorld, clauses: str, part: str) -> None:
     assert part in world.refusal(f"CREATE MODEL d.refused {clauses}")[1]
 
 
-def test_a_remote_model_is_in_no_registry(world: MlWorld) -> None:
+def test_a_remote_model_cannot_be_registered(world: MlWorld) -> None:
     message = world.refusal("ALTER MODEL d.gemini SET OPTIONS(vertex_ai_model_id='x')")[1]
 
     assert message == "Remote models can't be registered in the Vertex AI Model Registry."
 
 
 @pytest.mark.parametrize("text", ["", "a", "a STRING b STRING", "a ARRAY<STRING", "a STRING,"])
-def test_output_schemas_that_are_none_are_refused(text: str) -> None:
+def test_an_invalid_output_schema_is_rejected(text: str) -> None:
     with pytest.raises(QueryError, match="Invalid output_schema"):
         parse_output_schema(text)

@@ -1,4 +1,4 @@
-"""Model statements as text: what is read from them, and what GoogleSQL refuses."""
+"""Parsing model statements, and the error messages of invalid ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def parse(sql: str) -> ModelStatement | None:
     return parse_statement(sql, project="home", default_dataset=None)
 
 
-def test_the_tutorials_statement_is_read_as_printed() -> None:
+def test_the_statement_of_the_tutorial_is_parsed() -> None:
     statement = parse(
         """  CREATE OR REPLACE MODEL `bqml_tutorial.imported_tf_model`
       OPTIONS (MODEL_TYPE='TENSORFLOW',
@@ -48,7 +48,7 @@ def test_the_tutorials_statement_is_read_as_printed() -> None:
     )
 
 
-def test_names_comments_strings_and_order_may_be_written_in_any_way() -> None:
+def test_all_spellings_of_names_comments_and_strings_are_parsed() -> None:
     statement = parse(
         """-- a comment (with a bracket
         create model if not exists other-project.`my-data`.m1 /* OPTIONS( */ options(
@@ -63,7 +63,7 @@ def test_names_comments_strings_and_order_may_be_written_in_any_way() -> None:
     )
 
 
-def test_input_and_output_clauses_are_read() -> None:
+def test_input_and_output_clauses_are_parsed() -> None:
     statement = parse(
         "CREATE MODEL d.m INPUT(f1 INT64, `f 2` NUMERIC(10, 2)) OUTPUT(y ARRAY<FLOAT64>) OPTIONS(MODEL_TYPE='XGBOOST')"
     )
@@ -76,7 +76,7 @@ def test_input_and_output_clauses_are_read() -> None:
 @pytest.mark.parametrize(
     ("clause", "connection"), [("`us.gemini`", "us.gemini"), ("p.us.gemini", "p.us.gemini"), ("DEFAULT", "DEFAULT")]
 )
-def test_a_remote_model_names_its_connection(clause: str, connection: str) -> None:
+def test_the_connection_of_a_remote_model_is_parsed(clause: str, connection: str) -> None:
     statement = parse(f"CREATE MODEL d.m REMOTE WITH CONNECTION {clause} OPTIONS(ENDPOINT='gemini-2.5-flash')")
 
     assert isinstance(statement, CreateModel)
@@ -84,7 +84,7 @@ def test_a_remote_model_names_its_connection(clause: str, connection: str) -> No
     assert statement.options == {"ENDPOINT": "gemini-2.5-flash"}
 
 
-def test_alter_drop_and_export_are_read() -> None:
+def test_alter_drop_and_export_are_parsed() -> None:
     reference = ModelReference("home", "d", "m")
 
     assert parse("DROP MODEL IF EXISTS d.m;") == DropModel(reference, if_exists=True)
@@ -112,7 +112,7 @@ def test_alter_drop_and_export_are_read() -> None:
         "SELECT 'CREATE MODEL d.m'",
     ],
 )
-def test_other_statements_are_left_to_others(sql: str) -> None:
+def test_other_statements_are_not_model_statements(sql: str) -> None:
     assert parse(sql) is None
 
 
@@ -149,11 +149,11 @@ def test_other_statements_are_left_to_others(sql: str) -> None:
         ),
     ],
 )
-def test_what_googlesql_refuses_is_refused_in_its_words(sql: str, message: str) -> None:
-    with pytest.raises(QueryError) as refused:
+def test_a_syntax_error_has_googlesqls_message(sql: str, message: str) -> None:
+    with pytest.raises(QueryError) as raised:
         parse(sql)
 
-    assert (refused.value.message, refused.value.reason) == (message, "invalidQuery")
+    assert (raised.value.message, raised.value.reason) == (message, "invalidQuery")
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_what_googlesql_refuses_is_refused_in_its_words(sql: str, message: str) 
         ("m", 'Model name "m" missing dataset'),
     ],
 )
-def test_names_that_no_model_can_have_are_refused(name: str, part: str) -> None:
+def test_an_invalid_model_name_is_rejected(name: str, part: str) -> None:
     with pytest.raises(QueryError, match=part):
         parse(f"CREATE MODEL {name} OPTIONS(MODEL_TYPE='ONNX')")
 
@@ -207,7 +207,7 @@ PIECES = (
 @given(
     st.sampled_from(WHOLE), st.lists(st.tuples(st.integers(0, 400), st.sampled_from(("", *PIECES)), st.integers(0, 9)))
 )
-def test_broken_text_is_refused_and_breaks_nothing(whole: str, breaks: list[tuple[int, str, int]]) -> None:
+def test_broken_text_raises_only_query_errors(whole: str, breaks: list[tuple[int, str, int]]) -> None:
     for place, piece, removed in breaks:
         whole = whole[:place] + piece + whole[place + removed :]
     readers = (

@@ -1,4 +1,4 @@
-"""A running local BigQuery with a bucket for tests of BigQuery ML: statements in, rows of tables out."""
+"""A running local BigQuery with a bucket, for tests of BigQuery ML."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class MlWorld:
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def run(self, sql: str, parameters: list[Any] | None = None) -> bigquery.QueryJob:
-        """Run a statement to its end; ``d.`` in it is this world's dataset. Raises what the client raises."""
+        """Run a statement and wait for its end. ``d.`` in it means this world's dataset."""
         configuration = bigquery.QueryJobConfig(query_parameters=parameters or [])
         job = self.client.query(self.named(sql), job_config=configuration)
         job.result()
         return job
 
     def dry_run(self, sql: str) -> list[tuple[str, str, str]]:
-        """Return names, types and modes of the columns that a query would give."""
+        """Return the names, types and modes of a query's columns without running it."""
         job = self.client.query(self.named(sql), job_config=bigquery.QueryJobConfig(dry_run=True))
         return [(column.name, column.field_type, column.mode) for column in job.schema]
 
@@ -60,16 +60,16 @@ class MlWorld:
         return [dict(row) for row in self.client.list_rows(table)]
 
     def refusal(self, sql: str, *, dry_run: bool = False) -> tuple[str, str]:
-        """Run a statement that must fail; return the reason and the message."""
+        """Run a statement that must fail; return the reason and the message of the error."""
         try:
             job = self.client.query(self.named(sql), job_config=bigquery.QueryJobConfig(dry_run=dry_run))
             job.result()
         except GoogleAPICallError as error:
             return str(error.errors[0]["reason"]), str(error.errors[0]["message"])
-        raise AssertionError(f"the statement was not refused: {sql}")
+        raise AssertionError(f"the statement did not fail: {sql}")
 
     def named(self, sql: str) -> str:
-        """Return the statement with the world's own dataset and bucket in it."""
+        """Return a statement with this world's dataset and bucket in place of ``d.`` and ``gs://bucket``."""
         return sql.replace("d.", f"{self.dataset}.").replace("gs://bucket", f"gs://{BUCKET}")
 
     def upload(self, prefix: str, files: Mapping[str, bytes]) -> None:
@@ -90,13 +90,18 @@ class MlWorld:
         )
 
     def model(self, name: str) -> dict[str, Any]:
-        """Return a model's resource as the API gives it."""
+        """Return the REST resource of a model."""
         return dict(self.client.get_model(f"{PROJECT}.{self.dataset}.{name}").to_api_repr())
 
 
 @contextmanager
 def ml_world(directory: Path | None = None, backend: ModelBackend | None = None) -> Iterator[MlWorld]:
-    """Start BigQuery over an empty bucket; with ``directory`` what was there before is there again."""
+    """Start BigQuery with a bucket.
+
+    Args:
+        directory: The data of an earlier run, or an empty folder; None uses a temporary one.
+        backend: The backend of remote models, or None.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         home = directory or Path(temporary)
         store = ObjectStore(home / "storage", clock=SystemClock())

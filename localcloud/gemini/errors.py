@@ -1,7 +1,7 @@
-"""What can go wrong in Vertex AI: an error that a call answers with, and one that a model backend raises.
+"""The errors of Vertex AI and of model backends.
 
-    RequestError       a call that Vertex AI refuses, by its canonical code
-    BackendError       a request that a model refuses or cannot answer, by its HTTP status
+    RequestError       Vertex AI rejects a call
+    BackendError       a model rejects or cannot answer a request
 
 Codes and their HTTP status: https://cloud.google.com/apis/design/errors
 """
@@ -14,10 +14,10 @@ from localcloud.base.api_errors import CODES, NAME_BY_HTTP_STATUS, ApiError
 
 
 class RequestError(ApiError):
-    """A call that is refused.
+    """Vertex AI rejects a call.
 
     Attributes:
-        status: The canonical name of the error, as ``NOT_FOUND``.
+        status: The name of the error in google.rpc.Code, such as ``NOT_FOUND``.
         message: What is wrong, for the caller.
     """
 
@@ -29,10 +29,10 @@ class RequestError(ApiError):
 
 
 class BackendError(ApiError):
-    """A request that a model refuses or cannot answer.
+    """A model rejects or cannot answer a request.
 
     Attributes:
-        code: The HTTP status, as 400 for a request that makes no sense or 429 for too many of them.
+        code: The HTTP status, such as 400 for an invalid request or 429 for too many requests.
         message: What is wrong, for the caller.
     """
 
@@ -49,7 +49,7 @@ class BackendError(ApiError):
 
     @property
     def phrase(self) -> str:
-        """The HTTP status in words, as ``Bad Request``."""
+        """The reason phrase of the HTTP status, such as ``Bad Request``."""
         try:
             return HTTPStatus(self.code).phrase
         except ValueError:

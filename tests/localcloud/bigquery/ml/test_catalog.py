@@ -96,7 +96,7 @@ def test_concurrent_creations_of_one_name_create_one_model() -> None:
     for thread in threads:
         thread.join()
 
-    assert sorted(outcomes) == ["duplicate"] * 7 + ["created"]
+    assert sorted(outcomes) == ["created"] + ["duplicate"] * 7
 
 
 def test_a_copy_is_independent_and_not_registered() -> None:

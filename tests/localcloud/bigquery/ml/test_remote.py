@@ -17,7 +17,7 @@ from tests.localcloud.bigquery.ml.world import PROJECT, MlWorld, ml_world
 
 
 class PickyBackend:
-    """The stand-in, which keeps what it was requests and refuses some prompts."""
+    """The echo backend, which also records its requests and rejects some prompts."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, Any]]] = []

@@ -279,7 +279,7 @@ class Broker:
         """Wait until every push subscription, or each of ``subscriptions``, is empty; return whether they are.
 
         Args:
-            timeout: The longest wait in seconds of real time, whatever the broker's clock shows.
+            timeout: The longest wait in seconds of real time, independent of the broker's clock.
             subscriptions: Full names; None means all push subscriptions.
         """
         until = monotonic() + timeout

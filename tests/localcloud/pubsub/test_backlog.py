@@ -78,7 +78,7 @@ class World:
         self.notice()
 
     def notice(self) -> None:
-        """See what is no longer out, by its deadline or because an earlier one of its key came back."""
+        """Drop the leases that have ended, by their deadline or because an earlier message of the key was returned."""
         self.backlog.expire(self.now)
         self.out = {ack_id: delivery for ack_id, delivery in self.out.items() if self.backlog.is_out(ack_id)}
         assert len(self.backlog) == len(self.unacknowledged)

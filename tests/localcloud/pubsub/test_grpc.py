@@ -362,7 +362,7 @@ def test_exactly_once_delivery_reports_whether_an_acknowledgement_is_valid(publi
     subscriber.create_subscription(request=settings)
     publisher.publish(topic, b"x").result(timeout=LAST_LIMIT)
     outcomes: list = []
-    told = threading.Event()
+    reported = threading.Event()
 
     def take(message):
         outcomes.append(message.ack_with_response().result(timeout=LAST_LIMIT))
@@ -370,10 +370,10 @@ def test_exactly_once_delivery_reports_whether_an_acknowledgement_is_valid(publi
         with pytest.raises(exceptions.FailedPrecondition) as refused:
             subscriber.acknowledge(request=request)
         outcomes.append(dict(refused.value.details[0].metadata) == {message.ack_id: "PERMANENT_FAILURE_INVALID_ACK_ID"})
-        told.set()
+        reported.set()
 
     streaming = subscriber.subscribe(subscription, take)
-    assert told.wait(LAST_LIMIT)
+    assert reported.wait(LAST_LIMIT)
     streaming.cancel()
     streaming.result(timeout=LAST_LIMIT)
     assert outcomes == [AcknowledgeStatus.SUCCESS, True]

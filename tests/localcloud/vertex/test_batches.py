@@ -113,9 +113,9 @@ class TestFromTableToTable:
         rows = world.rows(OUTPUT)
         assert [row["response"] is None for row in rows] == [False, True, True, True, True, True]
         for row in rows[1:]:
-            prefix, _, told = row["status"].partition(": ")
+            prefix, _, body = row["status"].partition(": ")
             assert prefix == "Bad Request"
-            error = json.loads(told)["error"]
+            error = json.loads(body)["error"]
             assert (error["code"], error["status"]) == (400, "INVALID_ARGUMENT")
         assert "valid role" in rows[2]["status"]
         assert "youtube" in rows[5]["status"].lower()

@@ -191,7 +191,6 @@ class ModelCatalog:
             NotFound: The model does not exist.
             QueryError: A value is not valid.
         """
-
         changed = self.update(ModelReference(project, dataset, model), lambda resource: apply_patch(resource, body))
         return changed.to_api()
 

@@ -1,7 +1,4 @@
-"""The errors of Vertex AI and of model backends.
-
-    RequestError       Vertex AI rejects a call
-    BackendError       a model rejects or cannot answer a request
+"""The error of a model backend.
 
 Codes and their HTTP status: https://cloud.google.com/apis/design/errors
 """
@@ -11,21 +8,6 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from localcloud.base.api_errors import CODES, NAME_BY_HTTP_STATUS, ApiError
-
-
-class RequestError(ApiError):
-    """Vertex AI rejects a call.
-
-    Attributes:
-        status: The name of the error in google.rpc.Code, such as ``NOT_FOUND``.
-        message: What is wrong, for the caller.
-    """
-
-    def __init__(self, status: str, message: str) -> None:
-        """Create the error with the name that google.rpc.Code has for it, such as ``NOT_FOUND``."""
-        super().__init__(message)
-        self.status = status
-        self.code = CODES[status][1]
 
 
 class BackendError(ApiError):

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from localcloud.gemini.contents import as_list
-from localcloud.gemini.errors import RequestError
+from localcloud.vertex.errors import RequestError
 from localcloud.vertex.filters import EQUALITY, Field, compile_filter
 from localcloud.vertex.moments import UniqueMoments, rfc3339_micros, serial
 from localcloud.vertex.operations import EMPTY, Operations, vertex_message

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud.gemini.contents import as_list, camel_keys
-from localcloud.gemini.errors import BackendError, RequestError
+from localcloud.gemini.errors import BackendError
+from localcloud.vertex.errors import RequestError
 
 # The fields of the BatchPredictionJob resource that a client may set.
 SETTABLE = frozenset(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from localcloud.base.json_api import Call, Route
-from localcloud.gemini.errors import RequestError
+from localcloud.vertex.errors import RequestError
 from localcloud.vertex.jobs import Jobs
 from localcloud.vertex.rest import Handler
 

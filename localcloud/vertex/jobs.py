@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from localcloud.base.clock import Clock
-from localcloud.gemini.errors import RequestError
 from localcloud.vertex.batches import BatchError, BatchRunner, Outcome
 from localcloud.vertex.enums import JOB_STATES
+from localcloud.vertex.errors import RequestError
 from localcloud.vertex.filters import (
     EQUALITY,
     ORDER,

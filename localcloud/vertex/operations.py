@@ -13,7 +13,7 @@ from typing import Any
 
 from localcloud.base.api_errors import CODES
 from localcloud.base.clock import Clock
-from localcloud.gemini.errors import RequestError
+from localcloud.vertex.errors import RequestError
 from localcloud.vertex.moments import UniqueMoments, rfc3339_micros, serial
 
 TYPE_PREFIX = "type.googleapis.com/"

@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Iterable
 from typing import TypeVar
 
-from localcloud.gemini.errors import RequestError
+from localcloud.vertex.errors import RequestError
 
 MAX_PAGE_SIZE = 100
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NoReturn
 
-from localcloud.gemini.errors import RequestError
+from localcloud.vertex.errors import RequestError
 from localcloud.vertex.filters import EQUALITY, Field, compile_filter
 from localcloud.vertex.moments import UniqueMoments, rfc3339_micros, serial
 from localcloud.vertex.pages import page

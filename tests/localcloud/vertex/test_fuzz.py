@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.gemini.echo import EchoBackend
-from localcloud.gemini.errors import BackendError, RequestError
+from localcloud.gemini.errors import BackendError
+from localcloud.vertex.errors import RequestError
 from localcloud.vertex.filters import compile_filter
 from localcloud.vertex.job_requests import parse_job
 from localcloud.vertex.jobs import FILTER_FIELDS

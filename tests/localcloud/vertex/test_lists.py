@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from localcloud.base.clock import ManualClock
-from localcloud.gemini.errors import RequestError
+from localcloud.vertex.errors import RequestError
 from localcloud.vertex.filters import compile_filter
 from localcloud.vertex.jobs import FILTER_FIELDS
 from localcloud.vertex.pace import Pace

@@ -32,6 +32,7 @@ from shared.work import (
     Step,
     StepState,
     System,
+    UnreadableRequest,
     WaitReason,
 )
 
@@ -54,7 +55,7 @@ def item_from_json(value: Json, generation: int) -> Item:
         kind=kind,
         key=value["key"],
         payload=value["payload"],
-        request=_request(kind, value["request"]),
+        request=_readable_request(kind, value["request"]),
         facts=_facts(kind, value["facts"]),
         created=datetime.fromisoformat(value["created"]),
         request_id=value["request_id"],
@@ -80,12 +81,21 @@ def _to_json(value: Any) -> Any:
             return value.isoformat()
         case tuple():
             return [_to_json(each) for each in value]
+        case UnreadableRequest():
+            return dict(value.stored)
         case _ if is_dataclass(value):
             return {each.name: _to_json(getattr(value, each.name)) for each in fields(value)}
         case Mapping():
             return dict(value)
         case _:
             return value
+
+
+def _readable_request(kind: Kind, value: Json) -> Request:
+    try:
+        return _request(kind, value)
+    except (KeyError, TypeError, ValueError):
+        return UnreadableRequest(value)
 
 
 def _request(kind: Kind, value: Json) -> Request:

@@ -35,6 +35,7 @@ from shared.work import (
     Step,
     StepState,
     System,
+    UnreadableRequest,
     WaitReason,
 )
 from tests.example_requests import prediction_item
@@ -174,3 +175,11 @@ def test_the_ledger_stores_no_item_of_kind_manage() -> None:
     stored = item_to_json(replace(prediction_item(), kind=Kind.MANAGE))
     with pytest.raises(ValueError, match="manage"):
         item_from_json(stored, 1)
+
+
+@pytest.mark.parametrize("request_json", [{}, {"message": {}}, {"published": "soon"}], ids=str)
+def test_an_item_with_an_unreadable_request_is_read_and_stored_unchanged(request_json: dict[str, Any]) -> None:
+    stored = {**item_to_json(prediction_item()), "request": request_json}
+    item = item_from_json(stored, 1)
+    assert item.request == UnreadableRequest(request_json)
+    assert item_to_json(item) == stored

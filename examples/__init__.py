@@ -1,1 +1,1 @@
-"""Example data and models: invented titles of three publishers, and a model that tells the publishers apart."""
+"""Example data and a model: invented titles of three publishers, and a classifier of publishers."""

@@ -260,22 +260,22 @@ def _frame(tree: Any, sql: str, start: int, end: int) -> list[tuple[str, str, st
 
     Each node is returned as its kind and the text before and after these bytes. Fails if a node crosses their border.
     """
-    text, told = sql.encode(), []
+    text, found = sql.encode(), []
     for node in nodes(tree):
         first, last = node.parse_location_range.start, node.parse_location_range.end
         if start <= first and last <= end:
             continue
         if first <= start - 2 and end + 2 <= last:
-            told.append((kind(node), text[first:start].decode(), text[end:last].decode()))
+            found.append((kind(node), text[first:start].decode(), text[end:last].decode()))
         else:
             assert last <= start or first >= end, f"{kind(node)} crosses the border: {text[first:last]!r}"
-            told.append((kind(node), text[first:last].decode(), ""))
-    return told
+            found.append((kind(node), text[first:last].decode(), ""))
+    return found
 
 
-def _is_bracketed(told: tuple[str, str, str]) -> bool:
+def _is_bracketed(found: tuple[str, str, str]) -> bool:
     """Return whether a node of a frame is the bracket itself, which is a node of its own around a subquery."""
-    return told[1:] == ("(\n", "\n)")
+    return found[1:] == ("(\n", "\n)")
 
 
 def _is_framed(build: Callable[[str], str], within: str, mark: str, *, as_query: bool = True) -> bool:

@@ -141,8 +141,8 @@ def test_every_state_of_a_batch_leads_to_its_event(world: World, state: str) -> 
         world.tick()
 
     expected = STATES[state]
-    told = world.until(lambda: world.events.all(request_id=name), ticking=False) if expected else []
-    assert [event.type for event in told] == ([f"modeldrop.{expected}.v1"] if expected else [])
+    events = world.until(lambda: world.events.all(request_id=name), ticking=False) if expected else []
+    assert [event.type for event in events] == ([f"modeldrop.{expected}.v1"] if expected else [])
     if expected in {None, "job.stuck"}:
         # The poller still watches it.
         world.cloud.vertex.force_state(job, "JOB_STATE_SUCCEEDED")

@@ -1,4 +1,4 @@
-"""The README says what the code says: its tables are the code's own, and its examples are taken."""
+"""The README matches the code: its tables list what the code has, and its examples are accepted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ MESSAGES = {"Predict": "predict_message.json", "Batch": "batch_request.json", "M
 MANIFEST = {
     "target": "other.model",
     "type": "ONNX",
-    "description": "Tells publishers apart.",
+    "description": "Distinguishes publishers.",
     "labels": {"team": "news"},
     "expires_after": "30d",
     "kms_key": "projects/my-project/locations/us/keyRings/ring/cryptoKeys/key",
@@ -73,40 +73,40 @@ def default_of(field: Field[object]) -> str:
             return f"`{value}`"
 
 
-def test_every_setting_stands_with_its_default_and_meaning() -> None:
+def test_every_setting_is_listed_with_its_default_and_meaning() -> None:
     assert rows("Settings") == [
         [f"`{field.name.upper()}`", default_of(field), field.metadata["meaning"]] for field in fields(Settings)
     ]
 
 
-def test_every_type_of_event_stands_once() -> None:
-    told = [name.strip("`") for name, _ in rows("Events")]
+def test_every_type_of_event_is_listed_once() -> None:
+    listed = [name.strip("`") for name, _ in rows("Events")]
 
-    assert len(told) == len(set(told))
-    assert set(told) == {*EVENT_TYPES.values(), STUCK, REJECTED}
+    assert len(listed) == len(set(listed))
+    assert set(listed) == {*EVENT_TYPES.values(), STUCK, REJECTED}
 
 
-def test_every_function_stands_with_the_topic_that_it_is_declared_to_hear() -> None:
+def test_every_function_is_listed_with_its_topic() -> None:
     declared = yaml.safe_load((ROOT / "deploy" / "functions.yaml").read_text())
-    told = {name.strip("`"): trigger for name, trigger, _ in rows("Functions")}
+    listed = {name.strip("`"): trigger for name, trigger, _ in rows("Functions")}
 
-    assert list(told) == list(main.ENTRY_POINTS)
-    assert set(told) == set(declared["functions"])
+    assert list(listed) == list(main.ENTRY_POINTS)
+    assert set(listed) == set(declared["functions"])
     for name, function in declared["functions"].items():
         if topic := function["trigger"].get("topic"):
-            assert f"`{declared['topics'][topic]['name']}`" in told[name]
+            assert f"`{declared['topics'][topic]['name']}`" in listed[name]
         else:
-            assert "`" not in told[name]
+            assert "`" not in listed[name]
 
 
 @pytest.mark.parametrize(("heading", "schema"), MESSAGES.items())
-def test_every_field_of_a_message_stands(heading: str, schema: str) -> None:
+def test_every_field_of_a_message_is_listed(heading: str, schema: str) -> None:
     properties = json.loads((ROOT / "shared" / "schemas" / schema).read_text())["properties"]
 
     assert {name.strip("`") for name, _ in rows(heading)} == set(properties)
 
 
-def test_examples_of_messages_are_taken() -> None:
+def test_the_examples_of_messages_are_accepted() -> None:
     predict, batch, manage = (json.loads(blocks("json", heading)[0]) for heading in MESSAGES)
 
     assert PredictRequest.parse(predict, SETTINGS, NOW).request_id == "nightly-2026-01-05"
@@ -114,46 +114,46 @@ def test_examples_of_messages_are_taken() -> None:
     assert ManageRequest.parse(manage, SETTINGS).path.prefix == "news/publisher/1/"
 
 
-def test_every_type_of_drop_stands() -> None:
+def test_every_type_of_drop_is_listed() -> None:
     assert [kind for kind, *_ in rows("Model drops") if kind.isupper()] == list(MODEL_TYPES)
 
 
-def test_fields_of_the_file_beside_a_drop_are_taken_and_no_others() -> None:
-    told = [name for cell, *_ in rows("Model drops") for name in re.findall(r"`(\w+)`", cell)]
+def test_the_listed_fields_of_modeldrop_yaml_are_accepted() -> None:
+    listed = [name for cell, *_ in rows("Model drops") for name in re.findall(r"`(\w+)`", cell)]
 
-    assert told == list(MANIFEST)
-    for name in told:
+    assert listed == list(MANIFEST)
+    for name in listed:
         given = {name: MANIFEST[name], **({TOGETHER[name]: MANIFEST[TOGETHER[name]]} if name in TOGETHER else {})}
         assert read_manifest(yaml.safe_dump(given).encode(), PROJECT) != Manifest()
 
 
 @pytest.mark.parametrize("name", ["check", "predict", "remote"])
-def test_fields_that_are_told_to_come_are_refused_so_far(name: str) -> None:
+def test_fields_that_the_limits_name_are_rejected(name: str) -> None:
     assert f"`{name}`" in "".join(README.read_text().partition("## Limits")[2])
     with pytest.raises(Rejected, match=name):
         read_manifest(f"{name}: x".encode(), PROJECT)
 
 
-def test_every_make_target_stands() -> None:
+def test_every_make_target_is_listed() -> None:
     targets = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
 
     assert {command.split()[1].strip("`") for command, _ in rows("Commands") if "`make" in command} == set(targets)
 
 
 @pytest.mark.parametrize("command", [command.strip("`") for command, _ in rows("Commands") if "python -m" in command])
-def test_commands_are_there_with_their_options(command: str) -> None:
-    told = next(told for cell, told in rows("Commands") if cell == f"`{command}`")
+def test_every_command_exists_with_its_options(command: str) -> None:
+    listed = next(listed for cell, listed in rows("Commands") if cell == f"`{command}`")
     words = command.removeprefix("python ").split(" --project")[0].split()
     asked = subprocess.run(
         [sys.executable, *words, "--help"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=LAST_LIMIT
     )
 
     assert asked.returncode == 0, asked.stderr
-    for option in re.findall(r"--[a-z-]+", f"{command} {told}"):
+    for option in re.findall(r"--[a-z-]+", f"{command} {listed}"):
         assert option in asked.stdout
 
 
-def test_session_asks_for_what_it_then_shows() -> None:
+def test_the_session_shows_the_results_of_its_own_commands() -> None:
     session = "\n".join(blocks("console", "A session"))
     commands = re.findall(r"^\$ (.+(?:\n    .+)*)", session, re.MULTILINE)
     words = [shlex.split(command, comments=True) for command in commands]
@@ -169,13 +169,13 @@ def test_session_asks_for_what_it_then_shows() -> None:
         assert title in session
 
 
-def test_links_lead_somewhere() -> None:
+def test_every_link_leads_to_a_file() -> None:
     for path in [README, *(ROOT / "docs").glob("*.md")]:
         links = re.findall(r"\]\((?!https?://)([^)#]+)\)", path.read_text())
         assert [link for link in links if not (path.parent / link).exists()] == []
 
 
-def test_modules_that_the_architecture_names_are_there() -> None:
+def test_every_module_that_the_architecture_names_exists() -> None:
     named = re.findall(r"`((?:\w+/)*\w+\.py)`", (ROOT / "docs" / "architecture.md").read_text())
     folders = ("functions", "shared", "localcloud", "deploy", "demo")
     sources = [

@@ -1,4 +1,4 @@
-"""A JSON file beside a model is no second model."""
+"""A JSON file beside a model is not a second model."""
 
 from __future__ import annotations
 

@@ -49,19 +49,24 @@ GROUPS = {
         "fuzz/test_functions.py",
     ),
     "tensorflow": (
-        "localcloud/bigquery/ml/test_restart.py",
-        "localcloud/bigquery/ml/test_tensorflow.py",
-        "localcloud/bigquery/ml/test_runtimes.py",
+        "localcloud/bigquery/ml/runtimes/test_tensorflow.py",
+        "localcloud/bigquery/ml/runtimes/test_tensorflow_lite.py",
+        "localcloud/bigquery/ml/runtimes/test_onnx.py",
+        "localcloud/bigquery/ml/runtimes/test_xgboost.py",
         "localcloud/bigquery/ml/test_images.py",
         "localcloud/bigquery/ml/test_jobs.py",
         "localcloud/bigquery/test_dataframes.py",
         "unit/shared/drops/formats/test_saved_model.py",
+        "unit/test_examples.py",
     ),
     "demo": ("e2e/test_demo.py",),
 }
 GROUP_OF = {file: group for group, files in GROUPS.items() for file in files}
 ORDER = [file for files in GROUPS.values() for file in files]
 TESTS = Path(__file__).parent
+
+if missing := [file for file in ORDER if not (TESTS / file).exists()]:
+    raise pytest.UsageError(f"GROUPS in tests/conftest.py names files that do not exist: {', '.join(missing)}")
 
 profiles.load()
 

@@ -12,9 +12,10 @@ from tests.waiting import LAST_LIMIT
 OUTAGE = {"service": "storage", "method": "storage.objects.*", "do": {"status": 403}}
 
 
-def dead_letters(world: World, *arguments: str) -> str:
-    """Run `python -m deploy dead-letters` with these arguments; return what it prints."""
-    command = [sys.executable, "-m", "deploy", "dead-letters", *arguments, "--wait", "1"]
+def dead_letters(world: World, *arguments: str, expect: int) -> str:
+    """Run `python -m deploy dead-letters` until it has as many letters as expected; return its output."""
+    limits = ["--limit", str(expect), "--wait", "120"] if expect else ["--wait", "1"]
+    command = [sys.executable, "-m", "deploy", "dead-letters", *arguments, *limits]
     done = subprocess.run(command, env=world.shell(), capture_output=True, text=True, timeout=LAST_LIMIT, check=True)
     return done.stdout
 
@@ -33,12 +34,12 @@ def test_events_that_no_function_acknowledged_are_held_and_sent_again(impatient:
     assert world.item("predict", "request", request_id) is None
     assert world.imports_of(name) == []
 
-    listed = dead_letters(world, "list")
+    listed = dead_letters(world, "list", expect=6)
     assert "6 held" in listed
     assert str(attempts) in listed
     assert "modeldrop-predict" in listed
     assert f"{world.dataset}/{name}/1/saved_model.pb" in listed
-    assert "6 sent again" in dead_letters(world, "replay", "--all")
+    assert "6 sent again" in dead_letters(world, "replay", "--all", expect=6)
 
     world.event("prediction.succeeded", request_id=request_id)
     world.event("model.imported", model=f"{world.project}.{world.dataset}.{name}")
@@ -46,4 +47,4 @@ def test_events_that_no_function_acknowledged_are_held_and_sent_again(impatient:
     world.quiet()
     check_import(world, name)
     assert len(world.rows(f"{world.dataset}.{request_id}")) == 10
-    assert "0 held" in dead_letters(world, "list")
+    assert "0 held" in dead_letters(world, "list", expect=0)

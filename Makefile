@@ -28,12 +28,12 @@ RUN_TESTS = MODELDROP_EXCHANGES=$(EXCHANGES) $(BIN)/python -m pytest
 
 test: setup
 	rm -rf $(EXCHANGES)
-	$(RUN_TESTS) --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not matrix" --ignore $(CONTRACT)
+	$(RUN_TESTS) --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not matrix" --ignore $(CONTRACT)
 	$(RUN_TESTS) $(CONTRACT)
 
 test-all: setup
 	rm -rf $(EXCHANGES)
-	HYPOTHESIS_PROFILE=long $(RUN_TESTS) --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder --ignore $(CONTRACT)
+	HYPOTHESIS_PROFILE=long $(RUN_TESTS) --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore $(CONTRACT)
 	$(RUN_TESTS) $(CONTRACT)
 
 bench: setup

@@ -6,9 +6,10 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.fuzz import profiles
 
@@ -71,12 +72,21 @@ if missing := [file for file in ORDER if not (TESTS / file).exists()]:
 profiles.load()
 
 
-@pytest.hookimpl(tryfirst=True)  # Before pytest-xdist reads the groups.
+class GroupScheduling(LoadScopeScheduling):
+    """Runs each group of tests in one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0].removeprefix("tests/")
+        return GROUP_OF.get(file, file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling | None:
+    """Schedule by groups where `make test` runs several processes."""
+    return GroupScheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name the group of each test, and put the tests that begin first in front and the check of all exchanges last."""
-    for item in items:
-        file = item.path.relative_to(TESTS).as_posix()
-        item.add_marker(pytest.mark.xdist_group(GROUP_OF.get(file, file)))
+    """Put the tests that begin first in front, and the check of all exchanges last."""
     items.sort(key=_place)
 
 

@@ -51,6 +51,9 @@ def test_an_incomplete_drop_is_not_imported_and_reported_as_stuck_once(impatient
     assert stuck.data["error"]["code"] == "drop_incomplete"
     assert impatient.imports_of(model) == []
     assert len(impatient.events.all(path=path)) == 1
+    # Without files the drop is no longer watched.
+    impatient.remove(path)
+    impatient.quiet()
 
 
 def test_a_drop_reported_as_stuck_is_imported_when_it_is_complete(impatient: World) -> None:

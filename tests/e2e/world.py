@@ -108,6 +108,11 @@ class World:
             self.models.blob(prefix + name).upload_from_string(files[name])
         return f"gs://{self.models.name}/{prefix}"
 
+    def remove(self, path: str) -> None:
+        """Delete the files of the drop at ``path``."""
+        prefix = path.removeprefix(f"gs://{self.models.name}/")
+        self.models.delete_blobs(list(self.storage.list_blobs(self.models, prefix=prefix)))
+
     def import_shifter(self, model: str, shift: int) -> None:
         """Import a model into the world's dataset that adds ``shift``."""
         self.drop(self.shifter(shift), model)
@@ -198,7 +203,8 @@ class World:
         return {blob.name.removeprefix(prefix) for blob in self.storage.list_blobs(self.state, prefix=prefix)}
 
     def quiet(self, timeout: float = LAST_LIMIT) -> None:
-        """Tick until no work is open, and every published event has been received."""
+        """Tick until no event is on its way, no work is open, and every published event has been received."""
+        self.delivered(timeout)
         self.until(lambda: not self.pending(), timeout)
         self.until(lambda: not self.cloud.pubsub.broker.backlog_size(self._events_log), timeout, ticking=False)
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import bigframes
 import pytest
 import requests
 from google.api_core import exceptions
@@ -254,6 +253,8 @@ def test_jobs_of_a_session_share_temporary_tables(world: BigQueryWorld, dataset:
 
 
 def test_bigquery_dataframes_reads_queries_and_tables(world: BigQueryWorld, dataset: str) -> None:
+    import bigframes  # slow to import, and every process of `make test` imports this file
+
     endpoints = {"bqclient": world.url, "bqstoragereadclient": f"127.0.0.1:{world.bigquery.storage_api_port}"}
     options = bigframes.BigQueryOptions(
         project=PROJECT, location="US", credentials=AnonymousCredentials(), client_endpoints_override=endpoints

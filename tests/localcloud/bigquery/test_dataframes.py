@@ -1,4 +1,7 @@
-"""BigQuery DataFrames with imported models: read, predict, save, register."""
+"""BigQuery DataFrames with imported models: read, predict, save, register.
+
+BigQuery DataFrames and XGBoost are imported in the tests, because every process of `make test` imports this file.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import bigframes
 import numpy as np
 import onnx
 import pytest
-import xgboost
-from bigframes.ml.imported import ONNXModel, XGBoostModel
 from google.auth.credentials import AnonymousCredentials
 from onnx import TensorProto, helper
 
@@ -36,6 +36,8 @@ def world() -> Iterator[MlWorld]:
 
 @pytest.fixture(scope="module")
 def session(world: MlWorld) -> Iterator[Any]:
+    import bigframes
+
     endpoints = {"bqclient": world.bigquery.url, "bqstoragereadclient": f"127.0.0.1:{world.bigquery.storage_api_port}"}
     session = bigframes.connect(
         bigframes.BigQueryOptions(
@@ -54,6 +56,8 @@ def registered_as(world: MlWorld, model: Any, name: str) -> str:
 
 
 def test_an_onnx_model_predicts_and_is_registered(world: MlWorld, session: Any) -> None:
+    from bigframes.ml.imported import ONNXModel
+
     graph = helper.make_graph(
         [helper.make_node("Add", ["a", "b"], ["total"])],
         "adder",
@@ -71,6 +75,9 @@ def test_an_onnx_model_predicts_and_is_registered(world: MlWorld, session: Any) 
 
 
 def test_an_xgboost_model_predicts_and_is_registered(world: MlWorld, session: Any, tmp_path: Path) -> None:
+    import xgboost
+    from bigframes.ml.imported import XGBoostModel
+
     schema: dict[str, Any] = {"feature_names": ["a", "b"], "feature_types": ["float", "float"]}
     training = xgboost.DMatrix(FEATURES, FEATURES[:, 0] * 3, **schema)
     booster = xgboost.train({"objective": "reg:squarederror", "base_score": 0.5}, training, 6)

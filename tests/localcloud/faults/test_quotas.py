@@ -60,8 +60,8 @@ def test_a_job_that_modifies_a_table_beyond_the_quota_is_rejected(
         ([], "Quotas must be an object"),
         ({"storage_reads": 1}, "There is no quota `storage_reads`"),
         ({"storage_writes_per_second": 0}, "`storage_writes_per_second` must be a number above 0"),
-        ({"bigquery_queued_interactive": 1.5}, "`bigquery_queued_interactive` is a whole number above 0"),
-        ({"bigquery_queued_interactive": True}, "`bigquery_queued_interactive` is a whole number above 0"),
+        ({"bigquery_queued_interactive": 1.5}, "`bigquery_queued_interactive` must be an integer above 0"),
+        ({"bigquery_queued_interactive": True}, "`bigquery_queued_interactive` must be an integer above 0"),
     ],
 )
 def test_an_invalid_quota_is_rejected_with_its_name(

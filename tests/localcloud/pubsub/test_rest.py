@@ -145,6 +145,7 @@ def test_an_error_has_googles_form(projects, call, status, name):
     assert error["message"]
 
 
+@pytest.mark.matrix
 @pytest.mark.skipif(shutil.which("gcloud") is None, reason="needs gcloud: install the Google Cloud SDK to run it")
 def test_gcloud_creates_publishes_pulls_and_deletes(url, tmp_path: Path):
     environment = os.environ | {

@@ -346,6 +346,7 @@ def test_googles_client_manages_jobs(url, scheduler, function):
     service.close()
 
 
+@pytest.mark.matrix
 @pytest.mark.skipif(shutil.which("gcloud") is None, reason="needs gcloud: install the Google Cloud SDK to run it")
 def test_gcloud_creates_and_runs_jobs(broker, function, tmp_path: Path):
     scheduler = Scheduler(broker, clock=SystemClock())

@@ -87,6 +87,7 @@ def test_gcloud_copies_lists_moves_and_removes(world: StorageWorld, gcloud: Gclo
     assert world.event_names()[-1][0] == "deleted"
 
 
+@pytest.mark.matrix
 def test_gcloud_manages_buckets(world: StorageWorld, gcloud: Gcloud) -> None:
     gcloud("buckets", "create", "gs://made-by-gcloud", "--location=us-central1")
     assert gcloud("buckets", "list", "--format=value(name)").split() == [BUCKET, "made-by-gcloud"]

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_iris
 
 from tests.localcloud.bigquery.ml.runtimes.iris import NAMES
 from tests.localcloud.bigquery.ml.world import MlWorld, ml_world
@@ -15,6 +14,8 @@ from tests.localcloud.bigquery.ml.world import MlWorld, ml_world
 @pytest.fixture(scope="package")
 def iris() -> tuple[np.ndarray, np.ndarray]:
     """The features (150 x 4) and labels of the iris data set."""
+    from sklearn.datasets import load_iris  # slow to import, and every process of `make test` imports this file
+
     features, labels = load_iris(return_X_y=True)
     return features.astype(np.float32), labels
 

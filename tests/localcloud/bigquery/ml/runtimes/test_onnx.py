@@ -1,20 +1,23 @@
-"""ONNX models: the rows of a table compared with onnxruntime, and the files and options that are rejected."""
+"""ONNX models: the rows of a table compared with onnxruntime, and the files and options that are rejected.
+
+scikit-learn is imported in the functions, because every process of `make test` imports this file.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
-from skl2onnx import convert_sklearn
-from skl2onnx.common.data_types import FloatTensorType
-from sklearn.linear_model import LogisticRegression
 
 from tests.localcloud.bigquery.ml.runtimes.iris import NAMES, ordered
 from tests.localcloud.bigquery.ml.world import MlWorld
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 
 def onnx_model(
@@ -32,10 +35,15 @@ def tensor(name: str, kind: int, *shape: int | str) -> Any:
 
 @pytest.fixture(scope="module")
 def classifier(iris: tuple[np.ndarray, np.ndarray]) -> LogisticRegression:
+    from sklearn.linear_model import LogisticRegression
+
     return LogisticRegression(max_iter=1000).fit(*iris)
 
 
 def converted(classifier: LogisticRegression, *, zipmap: bool, opset: int = 15) -> bytes:
+    from skl2onnx import convert_sklearn
+    from skl2onnx.common.data_types import FloatTensorType
+
     content: bytes = convert_sklearn(
         classifier,
         initial_types=[("input", FloatTensorType([None, 4]))],

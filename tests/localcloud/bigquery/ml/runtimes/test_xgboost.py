@@ -1,22 +1,29 @@
-"""XGBoost models: the rows of a table compared with XGBoost, and the boosters that are rejected."""
+"""XGBoost models: the rows of a table compared with XGBoost, and the boosters that are rejected.
+
+XGBoost is imported in the functions, because every process of `make test` imports this file.
+"""
 
 from __future__ import annotations
 
 import json
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import xgboost
 
 from localcloud.bigquery.ml import importing
 from tests.localcloud.bigquery.ml.runtimes.iris import NAMES, ordered
 from tests.localcloud.bigquery.ml.world import MlWorld
 
+if TYPE_CHECKING:
+    import xgboost
+
 
 def booster(objective: str, features: np.ndarray, labels: np.ndarray, *, named: bool) -> xgboost.Booster:
+    import xgboost
+
     schema: dict[str, Any] = {"feature_names": NAMES, "feature_types": ["float"] * 4} if named else {}
     options = {"objective": objective, "max_depth": 3, "seed": 7}
     if objective == "multi:softprob":
@@ -36,6 +43,8 @@ def saved(model: xgboost.Booster, folder: Path, suffix: str) -> bytes:
 def test_a_json_booster_with_a_schema_needs_no_clauses(
     world: MlWorld, iris: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
+    import xgboost
+
     model = booster("multi:softprob", *iris, named=True)
     world.upload("xgb", {"model.json": saved(model, tmp_path, "json")})
     world.import_model("xgb", "XGBOOST", "xgb/*")
@@ -51,6 +60,8 @@ def test_a_json_booster_with_a_schema_needs_no_clauses(
 def test_a_booster_without_names_takes_them_from_the_clauses(
     world: MlWorld, iris: tuple[np.ndarray, np.ndarray], tmp_path: Path, suffix: str
 ) -> None:
+    import xgboost
+
     features, _ = iris
     model = booster("reg:squarederror", features[:, :3], features[:, 3], named=False)
     name = "model.bst" if suffix == "deprecated" else "model.json"
@@ -73,6 +84,8 @@ def test_a_booster_without_names_takes_them_from_the_clauses(
 def test_a_linear_booster_predicts_like_xgboost(
     world: MlWorld, iris: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
+    import xgboost
+
     features, labels = iris
     schema = {"feature_names": NAMES, "feature_types": ["float"] * 4}
     options = {"booster": "gblinear", "objective": "reg:squarederror"}
@@ -146,6 +159,8 @@ def test_a_broken_booster_is_rejected_and_the_server_keeps_running(
 def test_a_booster_with_several_outputs_is_rejected(
     world: MlWorld, iris: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
+    import xgboost
+
     features, _ = iris
     model = xgboost.train({"objective": "reg:squarederror"}, xgboost.DMatrix(features, features[:, :2]), 2)
     clauses = "INPUT(a FLOAT64, b FLOAT64, c FLOAT64, e FLOAT64) OUTPUT(y FLOAT64)"

@@ -257,7 +257,7 @@ def strict(start_world: Callable[..., AbstractContextManager[World]]) -> Iterato
 
 def test_no_more_batches_run_at_once_than_the_setting_allows(strict: World) -> None:
     world = strict
-    names = [fresh("many") for _ in range(6)]
+    names = [fresh("many") for _ in range(4)]
     together(*[partial(publish_batch, world, name) for name in names])
     world.delivered()
     keys = [hash_of("batch", "request", name) for name in names]

@@ -28,7 +28,7 @@ def test_each_of_many_models_is_imported_once(client: Client) -> None:
 
 
 def test_each_of_many_messages_is_predicted_once(client: Client) -> None:
-    assert [figure for figure in many_messages(client, 40, 8) if figure.meets_limit is False] == []
+    assert [figure for figure in many_messages(client, 20, 4) if figure.meets_limit is False] == []
 
 
 def test_a_tick_over_many_running_jobs_makes_few_calls(client: Client) -> None:

@@ -55,7 +55,7 @@ def done(world: World, function: str, name: str) -> None:
 
 
 @EVERY_FUNCTION
-@pytest.mark.parametrize("disturbance", ["duplicate", "lose_acknowledgement"])
+@pytest.mark.parametrize("disturbance", ["duplicate", pytest.param("lose_acknowledgement", marks=pytest.mark.matrix)])
 def test_an_event_that_comes_twice_is_processed_once(
     world: World, shifter: str, function: str, disturbance: str
 ) -> None:
@@ -155,9 +155,9 @@ def test_a_drops_events_in_reverse_order_are_one_import(world: World) -> None:
     ("prepare", "check"),
     [
         (settled, check_import),
-        (importing, check_import),
+        pytest.param(importing, check_import, marks=pytest.mark.matrix),
         (asked_and_done, check_prediction),
-        (with_requests, check_batch),
+        pytest.param(with_requests, check_batch, marks=pytest.mark.matrix),
         (answered, check_batch),
     ],
 )
@@ -351,7 +351,9 @@ def test_a_job_id_that_is_taken_by_another_request_is_not_adopted(world: World, 
     assert world.rows(f"{world.dataset}.{name}") == []
 
 
-@pytest.mark.parametrize("function", WORKS)
+@pytest.mark.parametrize(
+    "function", ["predict", *(pytest.param(name, marks=pytest.mark.matrix) for name in WORKS if name != "predict")]
+)
 def test_an_event_that_pubsub_refuses_is_published_later(world: World, shifter: str, function: str) -> None:
     name = fresh("unpublished")
     with world.faults(

@@ -93,6 +93,7 @@ def started_demo() -> Iterator[subprocess.Popen[str]]:
         demo.communicate()
 
 
+@pytest.mark.matrix
 def test_an_interrupted_demo_leaves_no_process(started_demo: subprocess.Popen[str]) -> None:
     processes = psutil.Process(started_demo.pid).children(recursive=True)
     started_demo.send_signal(signal.SIGINT)

@@ -27,6 +27,7 @@ def test_each_of_many_models_is_imported_once(client: Client) -> None:
     assert [figure for figure in many_models(client, 6) if figure.meets_limit is False] == []
 
 
+@pytest.mark.matrix
 def test_each_of_many_messages_is_predicted_once(client: Client) -> None:
     assert [figure for figure in many_messages(client, 20, 4) if figure.meets_limit is False] == []
 

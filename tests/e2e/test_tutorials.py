@@ -151,6 +151,7 @@ class TestImportedTensorFlowModel:
         with pytest.raises(exceptions.BadRequest, match=r"Invalid project ID|must be qualified|Invalid dataset ID"):
             query(wrong.replace("'TENSORFLOW' ", "'TENSORFLOW', "))
 
+    @pytest.mark.matrix
     def test_the_bigquery_dataframes_samples(
         self, client: bigquery.Client, environment: dict[str, str], expected: dict[str, list[float]]
     ) -> None:

@@ -254,6 +254,7 @@ def test_it_does_not_start_with_a_wrong_declaration(start: Callable[..., Started
     )
 
 
+@pytest.mark.matrix
 def test_two_local_clouds_run_side_by_side(start: Callable[..., Started]) -> None:
     with ThreadPoolExecutor() as threads:
         first, second = threads.map(lambda _: start("--no-functions"), range(2))

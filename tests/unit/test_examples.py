@@ -37,8 +37,9 @@ print(sum(publishers()[guess] == name for guess, name in zip(probabilities.argma
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return saved_model(tmp_path_factory.mktemp("classifier"))
+def trained() -> Path:
+    """The classifier that the demo uses as well; it is trained if it does not exist yet."""
+    return saved_model()
 
 
 def read_rows() -> list[dict[str, str]]:
@@ -99,7 +100,6 @@ def test_the_classifier_is_trained_once(trained: Path) -> None:
 
     assert saved_model(trained.parent) == trained
     assert {file: file.stat().st_mtime_ns for file in trained.rglob("*")} == before
-    assert [folder.name for folder in trained.parent.iterdir()] == [trained.name]
 
 
 def test_a_trained_classifier_is_found_without_importing_tensorflow(trained: Path) -> None:

@@ -43,7 +43,7 @@ def test_a_query_with_a_hundred_levels_runs(world: BigQueryWorld, kind: str) -> 
     assert world.rows(NESTED[kind](100)) == [(1,)]
 
 
-@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("dry_run", [False, pytest.param(True, marks=pytest.mark.matrix)])
 @pytest.mark.parametrize("kind", [kind for kind in NESTED if kind != "unions"])
 def test_a_query_with_thousands_of_levels_is_an_invalid_query(world: BigQueryWorld, kind: str, dry_run: bool) -> None:
     with pytest.raises(exceptions.BadRequest, match="Query is too complex") as failed:

@@ -23,6 +23,6 @@ def batch_requests(prompts: Prompts, columns: Sequence[str]) -> str:
         fields.append(f"'systemInstruction', PARSE_JSON({string_literal(instruction)})")
     if prompts.generation_config is not None:
         fields.append(f"'generationConfig', PARSE_JSON({string_literal(prompts.generation_config)})")
-    kept = "".join(f"{column_sql(column)}, " for column in columns if column != "prompt")
+    kept = "".join(f"{column_sql(column)}, " for column in columns if column.lower() != "prompt")
     request = f"TO_JSON_STRING(JSON_OBJECT({', '.join(fields)})) AS request"
     return f"SELECT {kept}{request}\nFROM (\n{prompts.query}\n)"

@@ -7,6 +7,7 @@ module. https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/lexic
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shared.errors import Rejected
@@ -18,9 +19,10 @@ _DATASET = re.compile(r"[A-Za-z0-9_]{1,1024}")
 # Stricter than BigQuery, which also allows spaces and letters of all scripts. A partition may follow after a `$`.
 _TABLE = re.compile(r"[A-Za-z0-9_-]{1,1024}(?:\$[A-Za-z0-9_]{1,20})?")
 # https://docs.cloud.google.com/bigquery/docs/reference/rest/v2/models#ModelReference
-_MODEL = re.compile(r"[A-Za-z0-9_]{1,1024}")
+LONGEST_MODEL = 1024
+_MODEL = re.compile(rf"[A-Za-z0-9_]{{1,{LONGEST_MODEL}}}")
 # Models that were not created by Modeldrop may have a hyphen, as in Google's own tutorials.
-_EXISTING_MODEL = re.compile(r"[A-Za-z0-9_-]{1,1024}")
+_EXISTING_MODEL = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST_MODEL}}}")
 # https://docs.cloud.google.com/bigquery/docs/schemas#column_names
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -171,6 +173,20 @@ def string_literal(text: str) -> str:
 def column_sql(column: str) -> str:
     """Return the quoted name of a column. The name may hold any character, since BigQuery may have chosen it."""
     return "`" + "".join(map(_escaped, column)) + "`"
+
+
+def unused_name(name: str, taken: Iterable[str]) -> str:
+    """Return ``name``, or ``name_2``, ``name_3`` and so on if it is among ``taken``, for a column or an alias of our own.
+
+    Case does not matter in names of columns and aliases:
+    https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/lexical#case_sensitivity
+    """
+    used = {each.lower() for each in taken}
+    found, number = name, 1
+    while found.lower() in used:
+        number += 1
+        found = f"{name}_{number}"
+    return found
 
 
 def _escaped(character: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shared.checks.access import check_writable
-from shared.checks.identifiers import ModelName
+from shared.checks.identifiers import LONGEST_MODEL, ModelName
 from shared.cloud.bigquery import Query
 from shared.drops import statements
 from shared.drops.drop import Drop, DropPath, Ready
@@ -172,7 +172,8 @@ def _target(item: Item, services: Services) -> ModelName:
 
 def _candidate(item: Item, services: Services) -> ModelName:
     target = _target(item, services)
-    return replace(target, model=f"{target.model}__candidate_{item.key[:8]}")
+    suffix = f"__candidate_{item.key[:8]}"
+    return replace(target, model=f"{target.model[: LONGEST_MODEL - len(suffix)]}{suffix}")
 
 
 def _manifest(item: Item, services: Services) -> Manifest:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.checks.identifiers import TableName, check_column, column_sql, string_literal
+from shared.checks.identifiers import TableName, check_column, column_sql, string_literal, unused_name
 from shared.predictions.request import PredictRequest
 
 
@@ -55,29 +55,32 @@ def merge(request: PredictRequest, columns: Sequence[str]) -> str:
     keys = [column_sql(column) for column in request.key]
     named = ", ".join(request.key)
     partition = ", ".join(keys)
+    # Names of our own must not be names of the query's columns.
+    repeats, source, target = (unused_name(name, columns) for name in ("modeldrop_repeats", "source", "target"))
     missing = " OR ".join(f"{key} IS NULL" for key in keys)
     checks = (
         f"IF({missing}, ERROR({string_literal(f'a row of the predictions has NULL in its key ({named})')}), TRUE)"
-        f"\n    AND IF(modeldrop_repeats > 1, "
+        f"\n    AND IF({repeats} > 1, "
         f"ERROR({string_literal(f'several rows of the predictions have the same key ({named})')}), TRUE)"
     )
     listed = ", ".join(column_sql(column) for column in columns)
+    key_names = {key.lower() for key in request.key}
     updates = ", ".join(
-        f"{column_sql(column)} = source.{column_sql(column)}" for column in columns if column not in request.key
+        f"{column_sql(column)} = {source}.{column_sql(column)}" for column in columns if column.lower() not in key_names
     )
     matched = f"WHEN MATCHED THEN UPDATE SET {updates}\n" if updates else ""
-    values = ", ".join(f"source.{column_sql(column)}" for column in columns)
-    on = " AND ".join(f"target.{key} = source.{key}" for key in keys)
+    values = ", ".join(f"{source}.{column_sql(column)}" for column in columns)
+    on = " AND ".join(f"{target}.{key} = {source}.{key}" for key in keys)
     return (
-        f"MERGE {request.output.sql} AS target\n"
+        f"MERGE {request.output.sql} AS {target}\n"
         f"USING (\n"
         f"  SELECT {listed}\n"
         f"  FROM (\n"
-        f"    SELECT *, COUNT(*) OVER (PARTITION BY {partition}) AS modeldrop_repeats\n"
+        f"    SELECT *, COUNT(*) OVER (PARTITION BY {partition}) AS {repeats}\n"
         f"    FROM (\n{predict(request)}\n)\n"
         f"  )\n"
         f"  WHERE {checks}\n"
-        f") AS source\n"
+        f") AS {source}\n"
         f"ON {on}\n"
         f"{matched}"
         f"WHEN NOT MATCHED THEN INSERT ({listed}) VALUES ({values})"

@@ -24,7 +24,7 @@ from localcloud.bigquery.ml.generation import (
     generation_request,
 )
 from localcloud.bigquery.ml.output_schema import parse_output_schema
-from localcloud.bigquery.ml.prediction import quoted, string_literal
+from localcloud.bigquery.ml.prediction import quoted, string_literal, unused_name
 from localcloud.bigquery.ml.signature import ColumnType
 from localcloud.bigquery.ml.statements import OptionValue
 from localcloud.gemini.backends import ModelBackend
@@ -91,10 +91,11 @@ class GeneratedCalls:
             if prompt is None
             else self._call_with_objects(request, columns, str(prompt))
         )
-        selected = ", ".join(_select_item(column) for column in request.columns())
+        generated = unused_name(_GENERATED, (column.name for column in columns))
+        selected = ", ".join(_select_item(column, generated) for column in request.columns())
         return (
-            f"(SELECT {selected}, * EXCEPT ({_GENERATED}) FROM "
-            f"(SELECT {value} AS {_GENERATED}, {_ROW}.* FROM ({query}) AS {_ROW}))"
+            f"(SELECT {selected}, * EXCEPT ({generated}) FROM "
+            f"(SELECT {value} AS {generated}, {_ROW}.* FROM ({query}) AS {_ROW}))"
         )
 
     def _call_with_objects(self, request: GenerationRequest, columns: Sequence[Column], prompt: str) -> str:
@@ -160,6 +161,6 @@ class GeneratedCalls:
         )
 
 
-def _select_item(column: OutputColumn) -> str:
-    value = f"{_GENERATED}.{quoted(column.name)}"
+def _select_item(column: OutputColumn, generated: str) -> str:
+    value = f"{generated}.{quoted(column.name)}"
     return f"{f'PARSE_JSON({value})' if column.sql_type == 'JSON' else value} AS {quoted(column.name)}"

@@ -8,7 +8,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from localcloud.bigquery.base.errors import QueryError
@@ -47,11 +47,13 @@ class Prediction:
         model: The model.
         query: The GoogleSQL of its input, without ML functions.
         arguments: The expressions for the model's inputs, in order.
+        alias: The name of the column for the model's outputs, which no column of the input has.
     """
 
     model: Model
     query: str
     arguments: tuple[InputValue, ...]
+    alias: str = _PREDICTED
 
     def sql(self, function: str) -> str:
         """Return the subquery that replaces the call.
@@ -60,12 +62,12 @@ class Prediction:
             function: The name of the model's DuckDB function.
         """
         outputs = ", ".join(
-            f"{_PREDICTED}.{quoted(feature.name)} AS {quoted(feature.name)}" for feature in self.outputs
+            f"{self.alias}.{quoted(feature.name)} AS {quoted(feature.name)}" for feature in self.outputs
         )
         given = ", ".join(argument.sql for argument in self.arguments)
         return (
-            f"(SELECT {outputs}, * EXCEPT ({_PREDICTED}) FROM "
-            f"(SELECT {function}({given}) AS {_PREDICTED}, {_ROW}.* FROM ({self.query}) AS {_ROW}))"
+            f"(SELECT {outputs}, * EXCEPT ({self.alias}) FROM "
+            f"(SELECT {function}({given}) AS {self.alias}, {_ROW}.* FROM ({self.query}) AS {_ROW}))"
         )
 
     @property
@@ -88,6 +90,16 @@ def string_literal(text: str) -> str:
     """Return a text as a GoogleSQL string literal."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r")
     return f"'{escaped}'"
+
+
+def unused_name(name: str, taken: Iterable[str]) -> str:
+    """Return ``name``, or ``name_2``, ``name_3`` and so on if it is among ``taken``. Case does not matter."""
+    used = {each.lower() for each in taken}
+    found, number = name, 1
+    while found in used:
+        number += 1
+        found = f"{name}_{number}"
+    return found
 
 
 def prepare_prediction(model: Model, query: str, columns: Sequence[Column], *, sql: str, offset: int) -> Prediction:
@@ -120,7 +132,7 @@ def prepare_prediction(model: Model, query: str, columns: Sequence[Column], *, s
         if names.count(feature.name.lower()) > 1:
             raise QueryError(f"Column name {feature.name} is ambiguous at {where}", location="query")
         arguments.append(_argument(model, feature, column, where))
-    return Prediction(model, query, tuple(arguments))
+    return Prediction(model, query, tuple(arguments), unused_name(_PREDICTED, names))
 
 
 def _argument(model: Model, feature: Feature, column: Column, where: str) -> InputValue:

@@ -31,7 +31,7 @@ WORKERS = max(2, min(4, os.cpu_count() or 2))
 BATCH_ROWS = 16_384
 # The limit of values in one batch, since one image can have a million.
 _BATCH_VALUES = 16_000_000
-_ROW, _COMPUTED = "__input", "__input_"
+_ROW = "__input"
 
 # Types that change on the way through Arrow.
 _LOSSY_TYPES = frozenset({"JSON", "GEOGRAPHY", "INTERVAL", "BIGNUMERIC", "RANGE"})
@@ -62,12 +62,12 @@ class PredictionStream:
         self._connection = session.connection
         self._cancelled = session.cancelled
         self._source = self._read(f"SELECT * FROM ({query}) LIMIT 0", 1)[1].schema
-        self._columns: dict[str, int] = {
-            field.name.lower(): index for index, field in reversed(list(enumerate(self._source)))
-        }
-        self._passed_through = [
-            index for index, field in enumerate(self._source) if not field.name.startswith(_COMPUTED)
-        ]
+        # The computed inputs are the last columns, in order. A column of the input may have any name, also one of theirs.
+        computed = [index for index, argument in enumerate(prediction.arguments) if not argument.plain]
+        kept = len(self._source) - len(computed)
+        self._passed_through = range(kept)
+        self._columns = {self._source.field(index).name.lower(): index for index in reversed(self._passed_through)}
+        self._computed = {index: kept + place for place, index in enumerate(computed)}
         outputs = [pa.field(feature.name, feature.arrow_type) for feature in prediction.outputs]
         self.schema = pa.schema([*outputs, *(self._source.field(index) for index in self._passed_through)])
 
@@ -119,7 +119,7 @@ class PredictionStream:
 
     def _column_position(self, index: int) -> int:
         argument = self._prediction.arguments[index]
-        return self._columns[argument.column.lower() if argument.plain else f"{_COMPUTED}{index}"]
+        return self._columns[argument.column.lower()] if argument.plain else self._computed[index]
 
     def _batch_rows(self) -> int:
         values = sum(feature.size or 1 for feature in self._prediction.inputs)
@@ -158,8 +158,7 @@ def open_stream(
 
 def source_query(prediction: Prediction) -> str:
     """Return the GoogleSQL of the input, with the model's inputs that are not plain columns as additional columns."""
-    values = enumerate(prediction.arguments)
-    computed = "".join(f", {value.sql} AS {_COMPUTED}{index}" for index, value in values if not value.plain)
+    computed = "".join(f", {value.sql}" for value in prediction.arguments if not value.plain)
     return f"SELECT {_ROW}.*{computed} FROM ({prediction.query}) AS {_ROW}"
 
 

@@ -20,6 +20,7 @@ from shared.checks.identifiers import (
     is_drop_folder,
     parse_dataset,
     string_literal,
+    unused_name,
 )
 from shared.errors import Rejected
 
@@ -207,3 +208,11 @@ def test_a_quoted_text_ends_at_its_last_character(text: str) -> None:
         assert quoted[0] == quoted[-1] == quote
         assert quote not in inner.replace(f"\\{quote}", "")
         assert "\n" not in quoted and not inner.endswith("\\")
+
+
+@pytest.mark.parametrize(
+    ("taken", "name"),
+    [((), "repeats"), (("other",), "repeats"), (("REPEATS",), "repeats_2"), (("repeats_2", "Repeats"), "repeats_3")],
+)
+def test_a_name_of_our_own_is_not_among_the_names_that_are_taken(taken: tuple[str, ...], name: str) -> None:
+    assert unused_name("repeats", taken) == name

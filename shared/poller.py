@@ -123,9 +123,7 @@ def reconcile(services: Services) -> int:
     )
     known = ledger.last_changes(Kind.DROP)
     unnoticed = [
-        path
-        for path, newest in drop_files(services).versions().items()
-        if path.key not in known or known[path.key] < newest
+        path for path, newest in drop_files(services).versions() if path.key not in known or known[path.key] < newest
     ]
     work = [
         _Piece(

@@ -14,9 +14,11 @@ from datetime import datetime
 from shared.checks.access import check_writable
 from shared.checks.fields import Fields
 from shared.checks.identifiers import (
+    PROJECT,
     DatasetName,
     TableName,
     check_bucket,
+    is_relative_path,
     parse_dataset,
 )
 from shared.checks.labels import read_labels, read_request_id
@@ -24,11 +26,13 @@ from shared.checks.query_guard import LONGEST_QUERY, check_query
 from shared.errors import Rejected
 from shared.settings import Settings
 
-# The id of a publisher's model, or the resource name of a publisher's or a tuned model.
+# The id of a publisher's model, or the resource name of a publisher's or a tuned model. No part of it can be `..`, because
+# services put the name into addresses.
+_LOCATION = rf"projects/(?:{PROJECT}|[0-9]{{1,20}})/locations/[a-z0-9-]+"
 _MODEL = re.compile(
     r"[a-z0-9][a-z0-9._-]{0,127}"
-    r"|(?:projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/)?publishers/[a-z0-9-]+/models/[A-Za-z0-9._@-]+"
-    r"|projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/models/[A-Za-z0-9_@-]+"
+    rf"|(?:{_LOCATION}/)?publishers/[a-z0-9-]+/models/[A-Za-z0-9][A-Za-z0-9._@-]*"
+    rf"|{_LOCATION}/models/[A-Za-z0-9][A-Za-z0-9_@-]*"
 )
 _OBJECT_NAME = re.compile(r"[^\x00-\x1f\x7f*?\[\]]{1,1024}")
 
@@ -142,12 +146,12 @@ def _object_uri(text: str, fields: Fields, field: str, *, kept: Set[str]) -> Obj
             f"{field} is {text[:80]!r}; it must begin with bq:// or gs://", field=field, code="invalid_field"
         )
     check_bucket(bucket, field)
-    doubled = "//" in f"/{name}"
-    if field == "input" and (not _OBJECT_NAME.fullmatch(name) or doubled):
+    is_path = _OBJECT_NAME.fullmatch(name) and is_relative_path(name.removesuffix("/"))
+    if field == "input" and not is_path:
         raise Rejected(
             f"{field} must name one JSONL file: gs://bucket/path/file.jsonl", field=field, code="invalid_field"
         )
-    if field == "output" and name and (not _OBJECT_NAME.fullmatch(name) or doubled):
+    if field == "output" and name and not is_path:
         raise Rejected(f"{field} must be a folder: gs://bucket/path", field=field, code="invalid_field")
     if bucket in kept:
         raise fields.wrong(field, f"is in the bucket {bucket}, which Modeldrop keeps for itself")

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from shared.errors import Rejected
 
 # https://docs.cloud.google.com/resource-manager/docs/creating-managing-projects, with an optional domain before it.
-_PROJECT = re.compile(r"(?:[a-z0-9][a-z0-9.-]*:)?[a-z][a-z0-9-]{2,61}[a-z0-9]")
+PROJECT = r"(?:[a-z0-9-]+(?:\.[a-z0-9-]+)*:)?[a-z][a-z0-9-]{2,61}[a-z0-9]"
+_PROJECT = re.compile(PROJECT)
 # https://docs.cloud.google.com/bigquery/docs/datasets#dataset-naming
 _DATASET = re.compile(r"[A-Za-z0-9_]{1,1024}")
 # Stricter than BigQuery, which also allows spaces and letters of all scripts. A partition may follow after a `$`.
@@ -31,6 +32,10 @@ _LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
 # https://docs.cloud.google.com/storage/docs/buckets#naming
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+
+
+# Parts of a path that lead elsewhere, or nowhere.
+_NO_PARTS = frozenset({"", ".", ".."})
 
 
 def _check(pattern: re.Pattern[str], text: str, what: str, allowed: str, field: str | None) -> str:
@@ -143,6 +148,11 @@ def parse_dataset(text: str, *, project: str, field: str | None = None) -> Datas
 def is_drop_folder(dataset: str, model: str) -> bool:
     """Return whether two folders of a path can be the names of a dataset and a new model."""
     return bool(_DATASET.fullmatch(dataset) and _MODEL.fullmatch(model))
+
+
+def is_relative_path(name: str) -> bool:
+    """Return whether the name of an object is the path of a file within a folder: without empty parts, `.` and `..`."""
+    return not _NO_PARTS.intersection(name.split("/"))
 
 
 def _three_parts(text: str, project: str, last: re.Pattern[str], what: str, field: str | None) -> tuple[str, str, str]:

@@ -6,12 +6,15 @@ Everything here is pure: it decides from a listing and a time.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 
-from shared.checks.identifiers import ModelName, is_drop_folder
-from shared.drops import manifest
+from shared.checks.identifiers import ModelName, is_drop_folder, is_relative_path
+from shared.drops import limits, manifest
 from shared.drops.formats.saved_model import Graph
 from shared.drops.manifest import Manifest
 from shared.errors import Rejected
@@ -21,9 +24,14 @@ from shared.work import DropRequest
 SAVED_MODEL = "saved_model.pb"
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _SHARD = re.compile(r"variables/variables\.data-([0-9]{5})-of-([0-9]{5})")
+# Control characters and the line ends of Unicode. Cloud Storage allows most of them, file systems and logs do not.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 # Command-line tools write the parts of large uploads there.
 _TEMPORARY = ("gcloud/tmp/", "gsutil/tmp/")
+
+# Folders that only a SavedModel has. The first is wrong: `_check_names` rejects it.
+_SAVED_FOLDERS = (f"{SAVED_MODEL}/", "variables/")
 
 # How the name of a model file ends, by the model's type. The file is at the top of the drop's folder.
 # https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-onnx (and the pages of the others)
@@ -32,6 +40,10 @@ _SINGLE_FILES: dict[str, tuple[str, ...]] = {
     "TENSORFLOW_LITE": (".tflite",),
     "XGBOOST": (".bst", ".json"),
 }
+
+
+# The name, generation, crc32c, size in bytes and time of an object.
+ListedObject = tuple[str, int, str, int, datetime]
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class DropPath:
         if name.startswith(_TEMPORARY) or name.endswith("/"):
             return None
         parts = name.split("/")
-        if len(parts) < 4 or any(part in {"", ".", ".."} for part in parts) or parts[-1][0] in "._":
+        if len(parts) < 4 or not is_relative_path(name) or parts[-1][0] in "._":
             return None
         dataset, model, version = parts[:3]
         if not is_drop_folder(dataset, model) or not _VERSION.fullmatch(version):
@@ -89,7 +101,7 @@ class DropPath:
         return hash_of("drop", self.prefix)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DropFile:
     """One object of a drop."""
 
@@ -121,7 +133,7 @@ class NotReady:
     """The drop may not be imported yet."""
 
     missing: tuple[str, ...]
-    """What the drop lacks, in words; empty if it is complete and has not settled."""
+    """What the drop lacks, in words; empty if it is complete and has not settled. A long list is counted at its end."""
     due: datetime
     """When to examine the drop again."""
 
@@ -138,6 +150,8 @@ class Drop:
     """The graph of a SavedModel; None until it is uploaded."""
     other_json: frozenset[str] = frozenset()
     """The JSON files that are not boosters of XGBoost."""
+    is_truncated: bool = False
+    """Whether the folder holds more objects than a drop may have. Then ``files`` are the first ones."""
 
     @property
     def newest(self) -> datetime | None:
@@ -211,7 +225,8 @@ class Drop:
             model_type: sorted(name for name in names if "/" not in name and name.endswith(endings))
             for model_type, endings in _SINGLE_FILES.items()
         }
-        if SAVED_MODEL in names or declared == "TENSORFLOW" or any(name.startswith("variables/") for name in names):
+        if SAVED_MODEL in names or declared == "TENSORFLOW" or any(name.startswith(_SAVED_FOLDERS) for name in names):
+            _check_names(names)
             return "TENSORFLOW", None, self._missing_of_saved_model(names)
         found = {declared: singles[declared]} if declared else {kind: each for kind, each in singles.items() if each}
         files = [name for each in found.values() for name in each]
@@ -231,6 +246,7 @@ class Drop:
                 else "saved_model.pb, or one .onnx, .tflite, .bst or .json file"
             )
             return declared or "", None, (wanted,)
+        _check_names(files)
         if "*" in files[0]:
             raise Rejected(
                 f"the name of {files[0][:120]!r} holds a *, which BigQuery reads as a wildcard", code="wrong_name"
@@ -241,30 +257,54 @@ class Drop:
         if self.graph is None:
             return (SAVED_MODEL,)
         missing = [asset for asset in self.graph.assets if asset not in names]
+        uncounted = 0
         if self.graph.has_variables:
             if "variables/variables.index" not in names:
                 missing.append("variables/variables.index")
-            missing += _missing_shards(names)
-        return tuple(missing)
+            shards, lacking = _missing_shards(names)
+            missing += shards
+            uncounted = lacking - len(shards)
+        more = max(0, len(missing) - limits.MISSING_FILES) + uncounted
+        return (*missing[: limits.MISSING_FILES], *([f"and {more:,} more files"] if more else []))
 
     def _file(self, name: str) -> DropFile | None:
         return next((file for file in self.files if file.name == name), None)
 
 
-def _missing_shards(names: set[str]) -> list[str]:
-    shards = [found for name in names if (found := _SHARD.fullmatch(name)) and int(found[2])]
-    if not shards:
-        return ["variables/variables.data-00000-of-?????"]
+def _missing_shards(names: Collection[str]) -> tuple[list[str], int]:
+    """Return the first shards of the variables that are missing, and how many are missing."""
     # A folder that was written twice may hold the shards of both times: one complete set is enough.
-    counts = {int(shard[2]) for shard in shards}
-    lacking = [
-        [name for index in range(count) if (name := _shard_name(index, count)) not in names] for count in sorted(counts)
-    ]
-    return min(lacking, key=len)
+    sets = Counter(
+        int(found[2]) for name in names if (found := _SHARD.fullmatch(name)) and int(found[1]) < int(found[2])
+    )
+    if not sets:
+        return ["variables/variables.data-00000-of-?????"], 1
+    count = min(sorted(sets), key=lambda count: count - sets[count])
+    missing = (name for index in range(count) if (name := _shard_name(index, count)) not in names)
+    return list(islice(missing, limits.MISSING_FILES)), count - sets[count]
 
 
 def _shard_name(index: int, count: int) -> str:
     return f"variables/variables.data-{index:05d}-of-{count:05d}"
+
+
+def _check_names(names: Collection[str]) -> None:
+    """Raise ``Rejected`` for a name that no file of a model can have: models are loaded from a file system."""
+    ordered = sorted(names)
+    for name in ordered:
+        # The first name of a folder follows directly in this order.
+        after = bisect_left(ordered, f"{name}/")
+        if _UNPRINTABLE.search(name):
+            wrong = "holds a control character or a line end"
+        elif any(len(part.encode()) > limits.NAME_PART_BYTES for part in name.split("/")):
+            wrong = f"has a part with more than {limits.NAME_PART_BYTES} bytes"
+        elif after < len(ordered) and ordered[after].startswith(f"{name}/"):
+            wrong = "is the name of a file and of a folder"
+        elif name.startswith(f"{SAVED_MODEL}/"):
+            wrong = f"is in a folder that is named as the file {SAVED_MODEL}"
+        else:
+            continue
+        raise Rejected(f"the name of {name[:120]!r} {wrong}; rename or delete it", code="wrong_name")
 
 
 def version_order(version: str) -> tuple[int, int, str]:
@@ -272,15 +312,15 @@ def version_order(version: str) -> tuple[int, int, str]:
     return (1, int(version), "") if version.isascii() and version.isdigit() else (0, 0, version)
 
 
-def listed_files(prefix: str, objects: Sequence[tuple[str, int, str, int, datetime]]) -> tuple[DropFile, ...]:
-    """Return the files of a drop from a listing.
+def listed_files(prefix: str, objects: Sequence[ListedObject]) -> tuple[DropFile, ...]:
+    """Return the files of a drop from a listing, without the objects that do not belong to a drop.
 
     Args:
         prefix: The drop's folder.
-        objects: The name, generation, crc32c, size in bytes and time of each object.
+        objects: The objects in that folder.
     """
     return tuple(
         DropFile(name.removeprefix(prefix), generation, crc32c, size, updated)
         for name, generation, crc32c, size, updated in objects
-        if not name.endswith("/")
+        if is_relative_path(name.removeprefix(prefix))
     )

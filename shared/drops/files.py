@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
+from itertools import groupby
+from threading import Lock
 
 from google.api_core import exceptions
 from google.cloud import storage
 
 from shared.cloud import clients
 from shared.cloud.storage import STORAGE
+from shared.drops import limits
 from shared.drops.drop import (
     Drop,
     DropFile,
     DropPath,
+    ListedObject,
     listed_files,
 )
+from shared.drops.formats.booster import is_booster
 from shared.drops.formats.saved_model import Graph, read_graph
 from shared.drops.manifest import (
-    LARGEST_BYTES,
     NAME,
     decode,
     read_manifest,
@@ -30,15 +34,44 @@ from shared.errors import Problem, Rejected, TryLater
 
 _FIELDS = "nextPageToken,items(name,generation,crc32c,size,updated)"
 
-# The largest TensorFlow model that BigQuery imports, so a larger graph is not read:
-# https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-tensorflow
-LARGEST_GRAPH_BYTES = 450 * 1024 * 1024
 
-# The beginning of an XGBoost model in JSON: https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html
-BOOSTER = re.compile(rb'\s*\{\s*"(learner|version)"\s*:')
-BOOSTER_BYTES = 256
-# A drop with two boosters is not imported, so a few files are enough to look at.
-MOST_JSON_FILES = 5
+@dataclass(frozen=True)
+class StoredFile:
+    """One generation of a file of a drop, in its bucket. It is a ``ModelFile``."""
+
+    bucket: storage.Bucket
+    prefix: str
+    file: DropFile
+
+    @property
+    def name(self) -> str:
+        """The name within the drop's folder."""
+        return self.file.name
+
+    @property
+    def size(self) -> int:
+        """The number of bytes."""
+        return self.file.size
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Return the stored bytes from ``start`` up to ``stop``, with one call.
+
+        Raises:
+            NotFound: The file was overwritten or deleted.
+            TryLater: Cloud Storage does not answer, or not with these bytes.
+        """
+        if start == stop:
+            return b""
+        # The bytes as they are stored: of an object with gzip encoding no range could be read otherwise.
+        # https://docs.cloud.google.com/storage/docs/transcoding#range
+        blob = self.bucket.blob(self.prefix + self.name, generation=self.file.generation)
+        with STORAGE.call(f"return {self.prefix}{self.name}", passes=(exceptions.NotFound,)) as options:
+            content = bytes(blob.download_as_bytes(start=start, end=stop - 1, raw_download=True, **options))
+        if len(content) != stop - start:
+            raise TryLater(
+                f"Cloud Storage returned {len(content)} bytes of {self.prefix}{self.name} instead of {stop - start}"
+            )
+        return content
 
 
 class DropFiles:
@@ -49,8 +82,10 @@ class DropFiles:
         self._client = client
         self._bucket = client.bucket(bucket)
         self._project = project
-        # Each generation is read once: a graph may be large, and a drop is read several times.
-        self._graphs: dict[tuple[str, int], Graph] = {}
+        # What each generation of a graph was read as. A graph takes time, and a drop is read several times.
+        self._graphs: dict[tuple[str, int], Graph | Problem] = {}
+        # One file is parsed at a time, so that the threads of a process do not add up their memory.
+        self._parsing = Lock()
 
     @property
     def bucket(self) -> str:
@@ -65,17 +100,21 @@ class DropFiles:
             TryLater: Cloud Storage does not answer.
         """
         drop = self.list(path)
+        if drop.is_truncated:
+            raise Rejected(
+                f"{path.prefix} holds more than {limits.FILES:,} objects, or names of more than "
+                f"{limits.LISTED_CHARACTERS:,} characters together, the most that a drop may have",
+                code="too_large",
+            )
         try:
             if drop.manifest_file is not None:
-                if drop.manifest_file.size > LARGEST_BYTES:
-                    raise Rejected(f"modeldrop.yaml is larger than {LARGEST_BYTES} bytes", code="invalid_manifest")
-                text = self._content(path, drop.manifest_file)
-                manifest = read_manifest(text, self._project)
-                drop = replace(drop, manifest=manifest, manifest_text=decode(text))
+                drop = self._with_manifest(drop, drop.manifest_file)
             if drop.graph_file is not None:
                 drop = replace(drop, graph=self._graph(path, drop.graph_file))
             else:
-                others = {file.name for file in drop.json_files[:MOST_JSON_FILES] if not self._is_booster(path, file)}
+                others = {
+                    file.name for file in drop.json_files[: limits.JSON_FILES] if not self._is_booster(path, file)
+                }
                 drop = replace(drop, other_json=frozenset(others))
         except exceptions.NotFound as error:
             raise TryLater(f"{path.prefix} changed while it was read") from error
@@ -89,50 +128,67 @@ class DropFiles:
             return self.list(path), error.problem
 
     def list(self, path: DropPath) -> Drop:
-        """Return the drop with its list of files alone. One call lists 1,000 files."""
+        """Return the drop with its list of files alone. One call lists 1,000 files.
+
+        Of a folder that exceeds ``limits.FILES`` or ``limits.LISTED_CHARACTERS``, the first objects are returned.
+        """
+        objects: list[ListedObject] = []
+        characters = 0
         with STORAGE.call(f"list {path.prefix}") as options:
-            listed = self._client.list_blobs(
+            for blob in self._client.list_blobs(
                 self._bucket, prefix=path.prefix, page_size=1000, fields=_FIELDS, **options
-            )
-            objects = [(blob.name, int(blob.generation), blob.crc32c, int(blob.size), blob.updated) for blob in listed]
+            ):
+                characters += len(blob.name)
+                if len(objects) == limits.FILES or characters > limits.LISTED_CHARACTERS:
+                    return Drop(path, listed_files(path.prefix, objects), is_truncated=True)
+                objects.append((blob.name, int(blob.generation), blob.crc32c, int(blob.size), blob.updated))
         return Drop(path, listed_files(path.prefix, objects))
 
-    def versions(self, prefix: str = "") -> dict[DropPath, datetime]:
-        """Return all drops below ``prefix``, each with the time of its newest object."""
+    def versions(self, prefix: str = "") -> Iterator[tuple[DropPath, datetime]]:
+        """Yield all drops below ``prefix``, each with the time of its newest object."""
         return self._newest_objects(prefix=prefix)
 
-    def described(self) -> dict[DropPath, datetime]:
-        """Return all drops with a `modeldrop.yaml`, each with the time of that file."""
+    def described(self) -> Iterator[tuple[DropPath, datetime]]:
+        """Yield all drops with a `modeldrop.yaml`, each with the time of that file."""
         return self._newest_objects(match_glob=f"*/*/*/{NAME}")
 
-    def _newest_objects(self, **selection: str) -> dict[DropPath, datetime]:
-        newest: dict[DropPath, datetime] = {}
+    def _newest_objects(self, **selection: str) -> Iterator[tuple[DropPath, datetime]]:
         with STORAGE.call("list the drops") as options:
-            for blob in self._client.list_blobs(
+            blobs = self._client.list_blobs(
                 self._bucket, page_size=1000, fields="nextPageToken,items(name,updated)", **options, **selection
-            ):
-                if path := DropPath.of_object(blob.name):
-                    newest[path] = max(newest.get(path, blob.updated), blob.updated)
-        return newest
+            )
+            found = ((path, blob.updated) for blob in blobs if (path := DropPath.of_object(blob.name)))
+            # Objects are listed in the order of their names, so those of one drop follow each other.
+            for path, written in groupby(found, key=lambda each: each[0]):
+                yield path, max(updated for _, updated in written)
+
+    def _with_manifest(self, drop: Drop, file: DropFile) -> Drop:
+        if file.size > limits.MANIFEST_BYTES:
+            raise Rejected(f"{NAME} is larger than {limits.MANIFEST_BYTES} bytes", field=NAME, code="invalid_manifest")
+        text = self._stored(drop.path, file).read(0, file.size)
+        with self._parsing:
+            return replace(drop, manifest=read_manifest(text, self._project), manifest_text=decode(text))
 
     def _graph(self, path: DropPath, file: DropFile) -> Graph:
         key = (path.prefix, file.generation)
-        if key not in self._graphs:
-            if file.size > LARGEST_GRAPH_BYTES:
-                raise Rejected("saved_model.pb is larger than the 450 MB that BigQuery imports", code="too_large")
-            if len(self._graphs) > 1000:
-                self._graphs.clear()
-            self._graphs[key] = read_graph(self._content(path, file))
-        return self._graphs[key]
+        with self._parsing:
+            if key not in self._graphs:
+                if len(self._graphs) >= limits.REMEMBERED_GRAPHS:
+                    self._graphs.clear()
+                try:
+                    self._graphs[key] = read_graph(self._stored(path, file))
+                except Rejected as error:
+                    self._graphs[key] = error.problem
+            found = self._graphs[key]
+        if isinstance(found, Problem):
+            raise Rejected(found.message, field=found.field, code=found.code)
+        return found
 
     def _is_booster(self, path: DropPath, file: DropFile) -> bool:
-        return file.size > 0 and BOOSTER.match(self._content(path, file, first_bytes=BOOSTER_BYTES)) is not None
+        return is_booster(self._stored(path, file))
 
-    def _content(self, path: DropPath, file: DropFile, *, first_bytes: int | None = None) -> bytes:
-        blob = self._bucket.blob(path.prefix + file.name, generation=file.generation)
-        end = None if first_bytes is None else first_bytes - 1
-        with STORAGE.call(f"return {path.prefix}{file.name}", passes=(exceptions.NotFound,)) as options:
-            return bytes(blob.download_as_bytes(end=end, raw_download=True, **options))
+    def _stored(self, path: DropPath, file: DropFile) -> StoredFile:
+        return StoredFile(self._bucket, path.prefix, file)
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -12,20 +12,19 @@ from typing import Any
 import yaml
 
 from shared.checks.fields import Fields
-from shared.checks.identifiers import ModelName, check_column
+from shared.checks.identifiers import PROJECT, ModelName, check_column
 from shared.checks.labels import read_labels
+from shared.drops import limits
 from shared.errors import Rejected, short_reason
 
 NAME = "modeldrop.yaml"
 MODEL_TYPES = ("TENSORFLOW", "ONNX", "TENSORFLOW_LITE", "XGBOOST")
-LARGEST_BYTES = 64 * 1024
-DEEPEST_YAML = 10
 
 # The types that BigQuery accepts for XGBoost: https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-xgboost
 _INPUT_TYPES = ("INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC")
 _OUTPUT_TYPES = ("FLOAT64",)
 _KMS_KEY = re.compile(
-    r"projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/keyRings/[A-Za-z0-9_-]{1,63}/cryptoKeys/[A-Za-z0-9_-]{1,63}"
+    rf"projects/{PROJECT}/locations/[a-z0-9-]+/keyRings/[A-Za-z0-9_-]{{1,63}}/cryptoKeys/[A-Za-z0-9_-]{{1,63}}"
 )
 # https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-glm#model_registry
 _REGISTRY_ID = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
@@ -37,6 +36,7 @@ _OPENING = (
     yaml.FlowSequenceStartToken,
 )
 _CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+_MERGE_TAG = "tag:yaml.org,2002:merge"
 _DURATION = re.compile(r"([0-9]{1,5})\s*(h|d)")
 
 
@@ -65,12 +65,12 @@ def read_manifest(text: bytes, project: str) -> Manifest:
     Raises:
         Rejected: It is not YAML, or a field is wrong; the error names the first one.
     """
-    if len(text) > LARGEST_BYTES:
-        raise Rejected(f"{NAME} is larger than {LARGEST_BYTES} bytes", field=NAME, code="invalid_manifest")
+    if len(text) > limits.MANIFEST_BYTES:
+        raise Rejected(f"{NAME} is larger than {limits.MANIFEST_BYTES} bytes", field=NAME, code="invalid_manifest")
     try:
         decoded = decode(text)
         _check_tokens(decoded)
-        value = yaml.safe_load(decoded)
+        value = yaml.load(decoded, _Loader)
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise Rejected(f"{NAME} is not YAML: {short_reason(error)}", field=NAME, code="invalid_manifest") from error
     if value is None:
@@ -88,18 +88,46 @@ def decode(text: bytes) -> str:
     return text.decode("utf-16" if text.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
 
 
+class _Loader(yaml.SafeLoader):
+    """Loads YAML, and refuses a mapping with two equal keys instead of using the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Return the mapping; raise ``Rejected`` if a key repeats, or is a merge key."""
+        lines: dict[Hashable, int] = {}
+        for key_node, _ in node.value:
+            line = key_node.start_mark.line + 1
+            if key_node.tag == _MERGE_TAG:
+                raise Rejected(f"{NAME} merges a mapping (<<) in line {line}", field=NAME, code="invalid_manifest")
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                continue  # refused by the base class
+            if key in lines:
+                raise Rejected(
+                    f"{NAME} has the key {str(key)[:80]!r} in line {lines[key]} and again in line {line}",
+                    field=NAME,
+                    code="invalid_manifest",
+                )
+            lines[key] = line
+        return super().construct_mapping(node, deep)
+
+
 def _check_tokens(text: str) -> None:
-    """Raise ``Rejected`` for aliases, tags and deep nesting, before the text is parsed.
+    """Raise ``Rejected`` for aliases, tags, deep nesting and very many tokens, before the text is parsed.
 
     Aliases can make a small file very large, tags can make the parser fail, and the time for nesting grows with its square.
     """
     depth = 0
-    for token in yaml.scan(text):
+    for count, token in enumerate(yaml.scan(text)):
         depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
-        if isinstance(token, (yaml.AliasToken, yaml.TagToken)):
-            raise Rejected(f"{NAME} uses an alias (*name) or a tag (!name)", field=NAME, code="invalid_manifest")
-        if depth > DEEPEST_YAML:
-            raise Rejected(f"{NAME} is nested more than {DEEPEST_YAML} deep", field=NAME, code="invalid_manifest")
+        wrong = None
+        if isinstance(token, (yaml.AnchorToken, yaml.AliasToken, yaml.TagToken)):
+            wrong = f"uses an anchor (&name), an alias (*name) or a tag (!name) in line {token.start_mark.line + 1}"
+        elif depth > limits.MANIFEST_DEPTH:
+            wrong = f"is nested more than {limits.MANIFEST_DEPTH} deep"
+        elif count > limits.MANIFEST_TOKENS:
+            wrong = f"has more than {limits.MANIFEST_TOKENS:,} tokens of YAML"
+        if wrong:
+            raise Rejected(f"{NAME} {wrong}", field=NAME, code="invalid_manifest")
 
 
 def _manifest(fields: Fields, project: str) -> Manifest:
@@ -114,7 +142,7 @@ def _manifest(fields: Fields, project: str) -> Manifest:
         kms_key=_matching(fields, "kms_key", _KMS_KEY, "projects/P/locations/L/keyRings/R/cryptoKeys/K"),
         inputs=_columns(fields, "input", _INPUT_TYPES),
         outputs=_columns(fields, "output", _OUTPUT_TYPES),
-        files=fields.optional_whole("files", most=1_000_000),
+        files=fields.optional_whole("files", most=limits.FILES),
         registry_id=_registry_id(registry),
         registry_aliases=_aliases(registry),
     )

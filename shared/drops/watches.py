@@ -123,9 +123,8 @@ def stuck_problem(watch: Item, services: Services) -> tuple[Problem, str] | None
     waited = (services.now() - facts.since).total_seconds()
     if not facts.missing or waited < services.settings.drop_stuck_seconds:
         return None
-    more = len(facts.missing) - 20
-    shown = ", ".join(facts.missing[:20]) + (f" and {more} more" if more > 0 else "")
-    problem = Problem("drop_incomplete", f"the drop {request_of(watch).path} still lacks {shown}")
+    lacking = ", ".join(facts.missing)
+    problem = Problem("drop_incomplete", f"the drop {request_of(watch).path} still lacks {lacking}")
     return problem, f"settling-{facts.since.isoformat()}"
 
 

@@ -202,7 +202,7 @@ def _is_in_its_folder(model: ModelName, services: Services) -> bool:
     if model.project != services.settings.google_cloud_project:
         return False
     versions = drop_files(services).versions(f"{model.dataset}/{model.model}/")
-    return any(_is_unnoticed(path, newest, services) for path, newest in versions.items())
+    return any(_is_unnoticed(path, newest, services) for path, newest in versions)
 
 
 def _is_a_target(model: ModelName, services: Services) -> bool:
@@ -213,7 +213,7 @@ def _is_a_target(model: ModelName, services: Services) -> bool:
         written > oldest
         and _is_unnoticed(path, written, services)
         and files.read_or_list(path)[0].target(settings.google_cloud_project) == model
-        for path, written in files.described().items()
+        for path, written in files.described()
     )
 
 

@@ -1,44 +1,29 @@
 """Reads from `saved_model.pb` which other files a SavedModel needs, without TensorFlow.
 
-Only the fields that are needed are declared; the parser skips the rest of the message.
 https://github.com/tensorflow/tensorflow/tree/master/tensorflow/core/protobuf (saved_model.proto, meta_graph.proto)
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
-from google.protobuf import descriptor_pool, message, message_factory
-from google.protobuf.descriptor_pb2 import FileDescriptorProto  # type: ignore[attr-defined]
-
+from shared.drops import limits
+from shared.drops.formats.model_file import ModelFile
+from shared.drops.formats.protobuf import Bytes, Field, Found, MalformedError, Message, find_fields
 from shared.errors import Rejected
-
-# message: {field: (number, type, is repeated)}; a type that is a key of this table is a message.
-_MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
-    "SavedModel": {"meta_graphs": (2, "MetaGraphDef", True)},
-    "MetaGraphDef": {
-        "graph_def": (2, "GraphDef", False),
-        "asset_file_def": (6, "AssetFileDef", True),
-        "object_graph_def": (7, "SavedObjectGraph", False),
-    },
-    "GraphDef": {"node": (1, "NodeDef", True), "library": (2, "FunctionDefLibrary", False)},
-    "NodeDef": {"op": (2, "string", False)},
-    "FunctionDefLibrary": {"function": (1, "FunctionDef", True)},
-    "FunctionDef": {"node_def": (3, "NodeDef", True)},
-    "AssetFileDef": {"filename": (2, "string", False)},
-    "SavedObjectGraph": {"nodes": (2, "SavedObject", True)},
-    "SavedObject": {"variable": (7, "SavedVariable", False)},
-    "SavedVariable": {"name": (6, "string", False)},
-}
 
 # The operations whose values are in the checkpoint.
 _VARIABLE_OPERATIONS = frozenset({b"Variable", b"VariableV2", b"VarHandleOp"})
 
-
-# https://docs.cloud.google.com/storage/docs/objects#naming
-LONGEST_NAME_BYTES = 1024
+# The fields that are read, by the numbers of their protocol buffers.
+_NODE = Message({2: Bytes("operation", longest=max(map(len, _VARIABLE_OPERATIONS)))})
+_FUNCTION = Message({3: _NODE})
+_GRAPH = Message({1: _NODE, 2: Message({1: _FUNCTION})})
+_ASSET = Message({2: Bytes("asset", longest=limits.NAME_BYTES)})
+_OBJECT = Message({7: Bytes("variable")})
+_META_GRAPH = Message({2: _GRAPH, 6: _ASSET, 7: Message({2: _OBJECT})}, name="graph")
+_SAVED_MODEL: Mapping[int, Field] = {2: _META_GRAPH}
 
 
 @dataclass(frozen=True)
@@ -50,47 +35,52 @@ class Graph:
     has_variables: bool
 
 
-def read_graph(saved_model: bytes) -> Graph:
-    """Return the files that the graph in `saved_model.pb` needs; raise ``Rejected`` if it is not a SavedModel."""
-    parsed: Any = _message_class()()
-    try:
-        parsed.ParseFromString(saved_model)
-    except message.DecodeError as error:
-        raise Rejected("saved_model.pb is not a SavedModel", code="wrong_format") from error
-    if not parsed.meta_graphs:
-        raise Rejected("saved_model.pb holds no graph", code="wrong_format")
-    try:
-        assets = {f"assets/{asset.filename.decode()}" for graph in parsed.meta_graphs for asset in graph.asset_file_def}
-    except UnicodeDecodeError as error:
-        raise Rejected("saved_model.pb names an asset that is not a text", code="wrong_format") from error
-    if any(len(asset.encode()) > LONGEST_NAME_BYTES for asset in assets):
+def read_graph(file: ModelFile) -> Graph:
+    """Return the files that the graph in `saved_model.pb` needs.
+
+    Raises:
+        Rejected: It is not a SavedModel, or it exceeds a limit of ``shared.drops.limits``.
+    """
+    if file.size > limits.GRAPH_BYTES:
         raise Rejected(
-            "saved_model.pb names an asset with more bytes than an object name can have", code="wrong_format"
+            f"{file.name} is larger than the {limits.GRAPH_BYTES // limits.MEBIBYTE} MB that BigQuery imports",
+            code="too_large",
         )
-    return Graph(tuple(sorted(assets)), any(map(_has_variables, parsed.meta_graphs)))
+    graphs = 0
+    has_variables = False
+    assets: set[str] = set()
+    try:
+        for found in find_fields(file, _SAVED_MODEL):
+            match found.name:
+                case "graph":
+                    graphs += 1
+                case "operation":
+                    has_variables = has_variables or found.value in _VARIABLE_OPERATIONS
+                case "variable":
+                    has_variables = True
+                case "asset":
+                    assets.add(_asset_path(found, file.name))
+                    if len(assets) > limits.ASSETS:
+                        raise Rejected(
+                            f"{file.name} names more than {limits.ASSETS:,} assets, the most that are read",
+                            code="too_large",
+                        )
+    except MalformedError as error:
+        raise Rejected(f"{file.name} is not a SavedModel: {error}", code="wrong_format") from error
+    if not graphs:
+        raise Rejected(f"{file.name} holds no graph", code="wrong_format")
+    return Graph(tuple(sorted(assets)), has_variables)
 
 
-def _has_variables(meta_graph: Any) -> bool:
-    if any(node.HasField("variable") for node in meta_graph.object_graph_def.nodes):
-        return True
-    functions = meta_graph.graph_def.library.function
-    nodes = [meta_graph.graph_def.node, *(function.node_def for function in functions)]
-    return any(node.op in _VARIABLE_OPERATIONS for each in nodes for node in each)
-
-
-@cache
-def _message_class() -> Any:
-    package = "modeldrop.saved_model"
-    file = FileDescriptorProto(name="modeldrop/saved_model.proto", package=package, syntax="proto3")
-    for name, fields in _MESSAGES.items():
-        declared = file.message_type.add(name=name)
-        for field_name, (number, kind, repeated) in fields.items():
-            field = declared.field.add(name=field_name, number=number)
-            field.label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
-            if kind in _MESSAGES:
-                field.type, field.type_name = field.TYPE_MESSAGE, f".{package}.{kind}"
-            else:
-                field.type = field.TYPE_BYTES
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.SavedModel"))
+def _asset_path(found: Found, file_name: str) -> str:
+    """Return the path of an asset in the drop's folder."""
+    try:
+        path = f"assets/{found.value.decode()}" if isinstance(found.value, bytes) else None
+    except UnicodeDecodeError as error:
+        raise Rejected(f"{file_name} names an asset that is not a text", code="wrong_format") from error
+    if path is None or len(path.encode()) > limits.NAME_BYTES:
+        raise Rejected(
+            f"{file_name} names an asset with more than {limits.NAME_BYTES} bytes, which no object name can have",
+            code="wrong_format",
+        )
+    return path

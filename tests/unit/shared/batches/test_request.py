@@ -62,7 +62,21 @@ def test_a_resource_name_is_kept(model: str) -> None:
 
 @pytest.mark.parametrize(
     "model",
-    ["Gemini", "gemini 2.5", "models/x", "projects/p/models/x", "publishers/google/models/", "../x", "x" * 129, "x\n"],
+    [
+        "Gemini",
+        "gemini 2.5",
+        "models/x",
+        "projects/p/models/x",
+        "publishers/google/models/",
+        "../x",
+        "x" * 129,
+        "x\n",
+        "projects/../locations/us/models/7",
+        "projects/a..b:project/locations/us/models/7",
+        "publishers/google/models/..",
+        "projects/p-12/locations/us/publishers/google/models/..",
+        "projects/p-12/locations/../models/7",
+    ],
 )
 def test_a_wrong_model_name_is_rejected(model: str) -> None:
     assert _refusal({"model": model}) == ("model", "invalid_field")
@@ -118,6 +132,11 @@ def test_an_output_can_be_a_table_a_dataset_or_a_folder(uri: str, output: object
         ({"input": "gs://bucket-1/a\n.jsonl"}, "input", "invalid_field"),
         ({"input": "gs://bucket-1//a.jsonl"}, "input", "invalid_field"),
         ({"input": "gs:///a.jsonl"}, "input", "invalid_name"),
+        ({"input": "gs://bucket-1/../a.jsonl"}, "input", "invalid_field"),
+        ({"input": "gs://bucket-1/a\0.jsonl"}, "input", "invalid_field"),
+        ({"output": "gs://bucket-1/a/.."}, "output", "invalid_field"),
+        ({"output": "gs://bucket-1/./a"}, "output", "invalid_field"),
+        ({"input": "bq://../project.d.t"}, "input", "invalid_name"),
         ({"input": {}}, "input.prompts", "missing_field"),
         ({"input": {"prompts": {}}}, "input.prompts.query", "missing_field"),
         ({"input": {"prompts": {"query": "SELECT 1;"}}}, "input.prompts.query", "invalid_query"),

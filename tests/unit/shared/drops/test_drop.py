@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.checks.identifiers import ModelName
+from shared.drops import limits
 from shared.drops.drop import (
     Drop,
     DropFile,
@@ -112,6 +114,9 @@ def test_a_listing_becomes_files_within_the_folder() -> None:
     listing = [
         ("films/genres/2/", 1, "AAAAAA==", 0, NOW),
         ("films/genres/2/assets/", 2, "AAAAAA==", 0, NOW),
+        ("films/genres/2//a.txt", 4, "BBBBBB==", 7, NOW),
+        ("films/genres/2/../a.txt", 5, "BBBBBB==", 7, NOW),
+        ("films/genres/2/./a.txt", 6, "BBBBBB==", 7, NOW),
         ("films/genres/2/assets/a.txt", 3, "BBBBBB==", 7, NOW),
     ]
     assert listed_files(PATH.prefix, listing) == (DropFile("assets/a.txt", 3, "BBBBBB==", 7, NOW),)
@@ -163,6 +168,59 @@ def test_one_complete_set_of_shards_is_enough(shards: list[str], missing: tuple[
     names = ["saved_model.pb", "variables/variables.index", *(f"variables/variables.data-{shard}" for shard in shards)]
     decision = _drop(*names, graph=Graph((), has_variables=True)).readiness(NOW, SETTLE)
     assert (decision.missing if isinstance(decision, NotReady) else ()) == missing
+
+
+def test_very_many_missing_files_are_counted() -> None:
+    graph = Graph(tuple(f"assets/{n:03d}.txt" for n in range(15)), has_variables=True)
+    missing = _missing(_drop("saved_model.pb", "variables/variables.data-00000-of-99999", graph=graph))
+    assert missing[-2:] == ("variables/variables.data-00004-of-99999", "and 99,994 more files")
+    assert len(missing) == limits.MISSING_FILES + 1
+
+
+def test_shards_of_very_many_sets_cost_little() -> None:
+    shards = [f"variables/variables.data-00000-of-{count:05d}" for count in range(90_000, 99_999)]
+    graph = Graph((), has_variables=True)
+    begun = time.process_time()
+    missing = _missing(_drop("saved_model.pb", "variables/variables.index", *shards, graph=graph))
+    assert missing[0] == "variables/variables.data-00001-of-90000"
+    assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "saved_model.pb/x", "variables/variables.index/x", "assets/vocabulary.txt/a/b", "assets/a\0b", "assets/a\x1bb",
+        "assets/\u2028", "assets/a\x85", "assets/" + "x" * 256, "assets/" + "\U0001f600" * 64,
+    ],
+)  # fmt: skip
+def test_a_saved_model_with_a_name_that_no_file_can_have_is_refused(name: str) -> None:
+    with pytest.raises(Rejected, match="rename or delete it") as refusal:
+        _drop(*SAVED_MODEL, name, graph=GRAPH).readiness(NOW, SETTLE)
+    assert refusal.value.problem.code == "wrong_name"
+    assert len(refusal.value.problem.message) < 300
+
+
+def test_a_folder_named_as_the_graph_is_refused() -> None:
+    with pytest.raises(Rejected, match=r"in a folder that is named as the file saved_model\.pb"):
+        _drop("saved_model.pb/x").readiness(NOW, SETTLE)
+
+
+@pytest.mark.parametrize("name", ["assets/" + "x" * 255, "assets/vocabulary.txt.old", "assets/vocabulary/x", "a b/Ä"])
+def test_unusual_names_are_allowed_beside_a_saved_model(name: str) -> None:
+    assert isinstance(_drop(*SAVED_MODEL, name, graph=GRAPH).readiness(NOW, SETTLE), Ready)
+
+
+def test_a_strange_name_beside_a_model_of_one_file_does_not_matter() -> None:
+    assert isinstance(_drop("genres.onnx", "a\0b", "notes", "notes/x").readiness(NOW, SETTLE), Ready)
+    with pytest.raises(Rejected, match="control character"):
+        _drop("gen\0res.onnx").readiness(NOW, SETTLE)
+
+
+def test_names_of_many_folders_cost_little() -> None:
+    deep = [f"{'a/' * 500}{number}" for number in range(5000)]
+    begun = time.process_time()
+    assert isinstance(_drop(*SAVED_MODEL, *deep, graph=GRAPH).readiness(NOW, SETTLE), Ready)
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize(

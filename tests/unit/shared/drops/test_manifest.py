@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from shared.checks.identifiers import ModelName
-from shared.drops.manifest import LARGEST_BYTES, Manifest, read_manifest
+from shared.drops import limits
+from shared.drops.manifest import Manifest, read_manifest
 from shared.errors import Rejected
 
 FULL = b"""
@@ -100,6 +101,9 @@ def test_a_duration_is_in_hours_or_days(text: str, duration: timedelta) -> None:
         ("expires_after: 2026-12-01", "modeldrop.yaml.expires_after"),
         ("expires_after: ٣d", "modeldrop.yaml.expires_after"),
         ("kms_key: key", "modeldrop.yaml.kms_key"),
+        ("kms_key: projects/../locations/us/keyRings/r/cryptoKeys/k", "modeldrop.yaml.kms_key"),
+        ("target: ../project.films.genres", "modeldrop.yaml.target"),
+        ("target: projects/../films.genres", "modeldrop.yaml.target"),
         ("input: {f1: INT64}", "modeldrop.yaml.input"),
         ("output: {f1: FLOAT64}", "modeldrop.yaml.input"),
         ("input: {f1: STRING}\noutput: {l: FLOAT64}", "modeldrop.yaml.input.f1"),
@@ -111,7 +115,7 @@ def test_a_duration_is_in_hours_or_days(text: str, duration: timedelta) -> None:
         ("files: -1", "modeldrop.yaml.files"),
         ("files: 1.0", "modeldrop.yaml.files"),
         ("files: yes", "modeldrop.yaml.files"),
-        ("files: 1000001", "modeldrop.yaml.files"),
+        ("files: 20001", "modeldrop.yaml.files"),
         ("registry: genres", "modeldrop.yaml.registry"),
         ("registry: {}", "modeldrop.yaml.registry.id"),
         ("registry: {id: Genres}", "modeldrop.yaml.registry.id"),
@@ -156,7 +160,15 @@ def test_a_wrong_field_is_rejected_with_its_name(text: str, field: str) -> None:
         (b"{a: " * 15_000, "nested"),
         (b"- " * 30_000, "nested"),
         (b"\n".join(b" " * depth + b"a:" for depth in range(300)), "nested"),
-        (b"#" * (LARGEST_BYTES + 1), f"larger than {LARGEST_BYTES} bytes"),
+        (b"#" * (limits.MANIFEST_BYTES + 1), f"larger than {limits.MANIFEST_BYTES} bytes"),
+        (b"[" + b"a," * 15_000 + b"]", "more than 20,000 tokens"),
+        (b"description: &x text", "line 1"),
+        (b"files: 1\n<<: {files: 2}", "merges a mapping (<<) in line 2"),
+        (b"files: 1\nlabels: {}\nfiles: 2", "'files' in line 1 and again in line 3"),
+        (b"{files: 1, files: 1}", "'files' in line 1 and again in line 1"),
+        (b'files: 1\n"files": 2', "'files' in line 1 and again in line 2"),
+        (b"labels:\n  a: x\n  b: y\n  'a': z", "'a' in line 2 and again in line 4"),
+        (b"input: {f: INT64, f: FLOAT64}\noutput: {l: FLOAT64}", "'f' in line 1 and again in line 1"),
     ],
     ids=lambda value: repr(value)[:40],
 )

@@ -108,11 +108,3 @@ def test_the_missing_files_are_named() -> None:
     assert problem.code == "drop_incomplete"
     assert problem.message.endswith("films/genres/2/ still lacks variables/variables.index, assets/a.txt")
     assert about == f"settling-{NOW.isoformat()}"
-
-
-def test_very_many_missing_files_are_counted() -> None:
-    missing = tuple(f"variables/variables.data-{n:05d}-of-00100" for n in range(100))
-    found = watches.stuck_problem(_watch(missing=missing), services_at(NOW + timedelta(hours=2)))
-    assert found is not None
-    assert "data-00019-of-00100 and 80 more" in found[0].message
-    assert "data-00020" not in found[0].message

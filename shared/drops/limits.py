@@ -1,0 +1,61 @@
+"""The limits of what a drop may hold: the one table of them.
+
+A function has 512 MiB, and a drop can hold anything. So nothing in a drop is read whole unless its size is bounded here, and a
+drop that exceeds a limit is rejected with the limit's value.
+"""
+
+from __future__ import annotations
+
+MEBIBYTE = 1024 * 1024
+
+# The listing of a drop -----------------------------------------------------------------------------------------------------
+
+FILES = 20_000
+"""Objects in one drop. A drop of 20,000 files is listed with 20 calls."""
+
+LISTED_CHARACTERS = 4 * MEBIBYTE
+"""Characters in the names of all objects of a drop, each of which takes up to 4 bytes."""
+
+MISSING_FILES = 20
+"""Missing files that the ledger and an event name. More are counted."""
+
+JSON_FILES = 5
+"""JSON files whose beginning is read. A drop with two boosters is not imported, so a few are enough."""
+
+NAME_BYTES = 1024
+"""Bytes of an object's name: https://docs.cloud.google.com/storage/docs/objects#naming"""
+
+NAME_PART_BYTES = 255
+"""Bytes of one part of a file's path, as on the file systems that models are loaded from."""
+
+# `modeldrop.yaml` ----------------------------------------------------------------------------------------------------------
+
+MANIFEST_BYTES = 64 * 1024
+
+MANIFEST_DEPTH = 10
+"""Nested lists and mappings. The time to parse them grows with the square of the depth."""
+
+MANIFEST_TOKENS = 20_000
+"""Tokens of YAML, each of which takes about a kilobyte of memory when it is parsed."""
+
+# Model files ---------------------------------------------------------------------------------------------------------------
+
+GRAPH_BYTES = 450 * MEBIBYTE
+"""The largest TensorFlow model that BigQuery imports, so a larger graph is not read:
+https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-tensorflow"""
+
+WINDOW_BYTES = 8 * MEBIBYTE
+"""The part of a model file that is in memory. Windows do not overlap, so the largest graph takes at most 57 calls."""
+
+MESSAGE_FIELDS = 2_000_000
+"""Fields of protocol buffers that are parsed in one file, about 2 microseconds each. A skipped tensor is one field; a graph of
+100,000 operations has about a million."""
+
+ASSETS = 1000
+"""Assets that a graph may name."""
+
+BOOSTER_BYTES = 256
+"""The beginning of a JSON file that shows whether it is an XGBoost model."""
+
+REMEMBERED_GRAPHS = 100
+"""Graphs whose content a process remembers, so that it reads each generation once."""

@@ -1,0 +1,64 @@
+"""Model files that are in memory or on a disk, and crafted ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class InMemory:
+    """A model file whose content is given. It counts the ranges that are read."""
+
+    def __init__(self, content: bytes, name: str = "saved_model.pb") -> None:
+        self.name = name
+        self.size = len(content)
+        self.reads: list[tuple[int, int]] = []
+        self._content = content
+
+    def read(self, start: int, stop: int) -> bytes:
+        self.reads.append((start, stop))
+        return self._content[start:stop]
+
+
+class OnDisk:
+    """A model file on the disk, which may be larger than the memory."""
+
+    def __init__(self, path: Path, name: str = "saved_model.pb") -> None:
+        self.name = name
+        self.size = path.stat().st_size
+        self.reads: list[tuple[int, int]] = []
+        self._path = path
+
+    def read(self, start: int, stop: int) -> bytes:
+        self.reads.append((start, stop))
+        with self._path.open("rb") as file:
+            file.seek(start)
+            return file.read(stop - start)
+
+
+def varint(value: int) -> bytes:
+    """Return an integer as protocol buffers encode it."""
+    encoded = b""
+    while value > 127:
+        encoded += bytes([value & 127 | 128])
+        value >>= 7
+    return encoded + bytes([value])
+
+
+def field(number: int, content: bytes, *, size: int | None = None) -> bytes:
+    """Return a text, bytes or message as a field. A ``size`` larger than the content announces bytes that follow."""
+    return varint(number << 3 | 2) + varint(len(content) if size is None else size) + content
+
+
+def graph(*nodes: bytes) -> bytes:
+    """Return a SavedModel of one graph with these nodes."""
+    return field(2, field(2, b"".join(field(1, node) for node in nodes)))
+
+
+def graph_around(size: int) -> bytes:
+    """Return the beginning of a SavedModel whose one node holds a tensor of ``size`` bytes, which follow."""
+    beginning = field(2, b"Const") + varint(5 << 3 | 2) + varint(size)
+    total = len(beginning) + size
+    for number in (1, 2, 2):
+        beginning = varint(number << 3 | 2) + varint(total) + beginning
+        total = len(beginning) + size
+    return beginning

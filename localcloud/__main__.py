@@ -57,6 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--bigquery-port", type=int, default=0, help="port of BigQuery (default: a free one)")
     start.add_argument("--pubsub-port", type=int, default=0, help="port of Pub/Sub's gRPC API (default: a free one)")
     start.add_argument(
+        "--host-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a host name that requests may have in addition to those of this machine (repeatable)",
+    )
+    start.add_argument(
         "--source", type=Path, default=REPOSITORY, help="folder with the functions' main.py (%(default)s)"
     )
     start.add_argument(
@@ -88,6 +95,7 @@ def _start(options: argparse.Namespace) -> int:
         http_port=options.port,
         bigquery_port=options.bigquery_port,
         pubsub_port=options.pubsub_port,
+        host_names=tuple(options.host_name),
         data_dir=options.data_dir,
         source=options.source,
         declaration=options.declaration or options.source / "deploy" / "functions.yaml",

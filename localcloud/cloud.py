@@ -13,16 +13,9 @@ from starlette.responses import JSONResponse
 from declaration.reading import read_declaration
 from localcloud.apis.recorder import Recorder
 from localcloud.base.api_errors import error_body
+from localcloud.base.asgi import ASGIApp, Receive, Scope, Send
 from localcloud.base.credentials import Credentials
-from localcloud.base.http import (
-    HOST,
-    ASGIApp,
-    HttpServer,
-    Receive,
-    ReservedPort,
-    Scope,
-    Send,
-)
+from localcloud.base.http import HOST, HttpServer, ReservedPort
 from localcloud.config import CloudConfig
 from localcloud.control import Control
 from localcloud.environment import (
@@ -140,7 +133,7 @@ class LocalCloud:
         bigquery_port, pubsub_port = ReservedPort(config.bigquery_port), ReservedPort(config.pubsub_port)
         undo.callback(bigquery_port.release)
         undo.callback(pubsub_port.release)
-        self._server = HttpServer(self._route, port=config.http_port, name="services")
+        self._server = HttpServer(self._route, port=config.http_port, name="services", host_names=config.host_names)
         undo.callback(self._server.stop)
         self.addresses = Addresses(
             http=self._server.url,
@@ -165,6 +158,7 @@ class LocalCloud:
             data_dir=self.data_dir,
             clock=config.clock,
             janitor=janitor,
+            host_names=config.host_names,
         )
         undo.callback(self.functions.stop)
 
@@ -210,6 +204,7 @@ class LocalCloud:
             wrap=lambda app: self.front.wrap(app, "bigquery"),
             before_job=JobFaults(self.faults, clock).before,
             account_of=self.credentials.account_of,
+            host_names=config.host_names,
         )
         undo.callback(self.bigquery.stop)
         self.vertex = Vertex(

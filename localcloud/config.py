@@ -27,6 +27,8 @@ class CloudConfig:
     """The port of BigQuery; 0 means a free one."""
     pubsub_port: int = 0
     """The port of Pub/Sub's gRPC API; 0 means a free one."""
+    host_names: tuple[str, ...] = ()
+    """The host names that requests may have in addition to those of this machine, such as the name of a container."""
     data_dir: Path | None = None
     """The folder for all data. None means a temporary folder, which is deleted when the local cloud stops."""
     source: Path = REPOSITORY

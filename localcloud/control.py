@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localcloud.base.api_errors import error_body
-from localcloud.base.http import ASGIApp
+from localcloud.base.asgi import ASGIApp
 from localcloud.faults.active import Faults
 from localcloud.faults.quotas import QuotaError, Quotas
 from localcloud.faults.rules import RuleError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -13,12 +12,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from localcloud.base.api_errors import MalformedBody
-from localcloud.base.http import (
-    Message,
-    Receive,
-    Scope,
-    Send,
-)
+from localcloud.base.asgi import Message, Receive, Scope, Send
+from localcloud.base.gzip_bodies import gunzip
 from localcloud.base.multipart import read_parts
 
 LARGEST_BODY_BYTES = 1 << 20
@@ -161,7 +156,10 @@ class _Body:
         if self.cut or not content:
             return None
         if headers.get("content-encoding") == "gzip":
-            content = gzip.decompress(content)
+            try:
+                content = gunzip(content, LARGEST_BODY_BYTES)
+            except ValueError:
+                return None
         parsed = Headers()
         parsed["content-type"] = headers.get("content-type", "")
         if parsed.get_content_type() == "multipart/related":

@@ -6,20 +6,26 @@ import asyncio
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+from localcloud.base.asgi import ASGIApp
+from localcloud.base.gate import LARGEST_BODY_BYTES, Gate
 
 HOST = "127.0.0.1"
+LARGEST_HEAD_BYTES = 64 << 10
+"""The largest head of a request, and the most bytes between two pieces of a body (chunk sizes, trailers)."""
+STALL_SECONDS = 30.0
+"""How long a request may take to send its head, and how long it may pause within its body."""
+MOST_WAITING = 128
+"""How many connections may be without the whole head of a request before the oldest are closed."""
+WAITING_SECONDS = 2.0
+"""The age from which such a connection may be closed for another."""
 
 
 @dataclass(eq=False)
@@ -34,11 +40,99 @@ class Connection:
 
 
 class _ConnectionProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol, which also passes the connection to the application."""
+    """Uvicorn's protocol, which also passes the connection to the application and limits unfinished requests.
+
+    Uvicorn itself waits for the rest of a request for any time and stores heads of any size.
+    """
+
+    def __init__(
+        self, *arguments: Any, waiting: dict[_ConnectionProtocol, float], stall_seconds: float, **named: Any
+    ) -> None:
+        """Create the protocol of one connection.
+
+        Args:
+            arguments: Uvicorn's arguments.
+            waiting: The server's connections without a whole head, oldest first, with the times of their beginning.
+            stall_seconds: How long a request may take to send its head, and pause within its body.
+            named: Uvicorn's further arguments.
+        """
+        super().__init__(*arguments, **named)
+        self._waiting = waiting
+        self._stall_seconds = stall_seconds
+        self._expecting = False
+        self._progress = 0.0
+        self._last_chance = False
+        self._bytes_without_progress = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.app_state = {**self.app_state, "connection": Connection(transport)}
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._waiting.pop(self, None)
+        self._expecting = False
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._bytes_without_progress += len(data)
+        super().data_received(data)
+        if self._bytes_without_progress > LARGEST_HEAD_BYTES and not self.transport.is_closing():
+            self.transport.write(
+                b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+            )
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self not in self._waiting:
+            self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        self._waiting.pop(self, None)
+        self._note_progress()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._note_progress()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._note_progress()
+        self._expecting = False
+        super().on_message_complete()
+
+    def _note_progress(self) -> None:
+        self._progress = self.loop.time()
+        self._last_chance = False
+        self._bytes_without_progress = 0
+
+    def _expect_head(self) -> None:
+        self._progress = self._waiting[self] = self.loop.time()
+        if not self._expecting:
+            self._expecting = True
+            self.loop.call_later(self._stall_seconds, self._check_progress)
+        if len(self._waiting) > MOST_WAITING:
+            oldest, since = next(iter(self._waiting.items()))
+            if self.loop.time() - since > WAITING_SECONDS:
+                del self._waiting[oldest]
+                oldest.transport.abort()
+
+    def _check_progress(self) -> None:
+        """Close the connection if the client has sent nothing useful for too long."""
+        if not self._expecting or self.transport.is_closing():
+            return
+        if self.flow.read_paused or (self.cycle is not None and self.cycle.waiting_for_100_continue):
+            self._note_progress()  # the client waits for the application
+        left = self._progress + self._stall_seconds - self.loop.time()
+        if left > 0:
+            self.loop.call_later(left, self._check_progress)
+        elif not self._last_chance:
+            # On a busy machine, the rest may have arrived without having been read.
+            self._last_chance = True
+            self.loop.call_later(min(1.0, self._stall_seconds), self._check_progress)
+        else:
+            self.transport.abort()
 
 
 class ReservedPort:
@@ -68,13 +162,34 @@ class ReservedPort:
 
 
 class HttpServer:
-    """An ASGI application behind ``http://127.0.0.1:PORT``.
+    """An ASGI application behind ``http://127.0.0.1:PORT`` and a gate (``gate.py``).
 
     ``port`` and ``url`` are known before ``start``, since the socket is bound at once.
     """
 
-    def __init__(self, app: ASGIApp, *, port: int = 0, name: str = "http") -> None:
-        """Bind ``port`` (0: a free one). Raises ``OSError`` if it is taken."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        port: int = 0,
+        name: str = "http",
+        host_names: Collection[str] = (),
+        largest_body: int = LARGEST_BODY_BYTES,
+        stall_seconds: float = STALL_SECONDS,
+    ) -> None:
+        """Bind ``port``.
+
+        Args:
+            app: The application.
+            port: The port; 0 means a free one.
+            name: The name of the thread.
+            host_names: The host names that requests may have in addition to those of this machine.
+            largest_body: The largest body of a request in bytes.
+            stall_seconds: How long a request may take to send its head, and how long it may pause within its body.
+
+        Raises:
+            OSError: The port is taken.
+        """
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -84,9 +199,10 @@ class HttpServer:
             raise
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
-            app,
+            Gate(app, host_names=host_names, largest_body=largest_body),
             interface="asgi3",
-            http=_ConnectionProtocol,
+            http=partial(_ConnectionProtocol, waiting={}, stall_seconds=stall_seconds),  # type: ignore[arg-type]  # any callable will do
+            ws="none",
             log_config=None,
             access_log=False,
             proxy_headers=False,

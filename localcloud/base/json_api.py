@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from localcloud.base.api_errors import ApiError, InvalidArgument, MalformedBody, NotFound
-from localcloud.base.http import Receive, Scope, Send
+from localcloud.base.asgi import Receive, Scope, Send
 
 HandlerT = TypeVar("HandlerT")
 

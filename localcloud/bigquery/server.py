@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import grpc
 from bqemulator.versioning.materialized_views import clear_subscriptions_for_context
 
+from localcloud.base.asgi import ASGIApp
 from localcloud.base.clock import Clock
-from localcloud.base.http import ASGIApp, HttpServer
+from localcloud.base.http import HttpServer
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import Field
 from localcloud.bigquery.job.jobs import Job
@@ -64,6 +65,7 @@ class BigQuery:
         wrap: Callable[[ASGIApp], ASGIApp] = _unwrapped,
         before_job: Callable[[Job], None] = _no_fault,
         account_of: Callable[[str], str | None] = _unknown_account,
+        host_names: Collection[str] = (),
     ) -> None:
         """Open the database. Nothing is served before ``start``.
 
@@ -76,7 +78,9 @@ class BigQuery:
             wrap: Wraps the HTTP application, for example to inject faults.
             before_job: Called in a job's thread when the job starts; a ``QueryError`` becomes the job's error.
             account_of: Returns the e-mail address of the account of an access token, or None.
+            host_names: The host names that requests may have in addition to those of this machine.
         """
+        self._host_names = host_names
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
         self._context = open_context(directory, clock, project)
@@ -137,7 +141,7 @@ class BigQuery:
         allow_depth()
         self._jobs.runner.start()
         self._grpc, self.storage_api_port = serve_storage_api(self._context, self._anonymous)
-        self._http = HttpServer(self.app, port=port, name="bigquery")
+        self._http = HttpServer(self.app, port=port, name="bigquery", host_names=self._host_names)
         self._http.start()
 
     def stop(self) -> None:

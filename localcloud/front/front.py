@@ -14,14 +14,9 @@ from google.protobuf.json_format import MessageToDict
 
 from localcloud.apis.discovery import CALL, Discovery, unknown_method
 from localcloud.apis.recorder import Exchange, Recorder, Tape
+from localcloud.base.asgi import ASGIApp, Receive, Scope, Send
 from localcloud.base.clock import Clock
-from localcloud.base.http import (
-    ASGIApp,
-    Connection,
-    Receive,
-    Scope,
-    Send,
-)
+from localcloud.base.http import Connection
 from localcloud.faults.active import Faults
 from localcloud.faults.rules import Rule
 from localcloud.front.call_log import Calls

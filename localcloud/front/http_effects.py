@@ -11,15 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from localcloud.base.api_errors import error_body
+from localcloud.base.asgi import ASGIApp, Message, Receive, Scope, Send
 from localcloud.base.clock import Clock
-from localcloud.base.http import (
-    ASGIApp,
-    Connection,
-    Message,
-    Receive,
-    Scope,
-    Send,
-)
+from localcloud.base.http import Connection
 from localcloud.faults.rules import (
     Delay,
     Kill,

@@ -6,16 +6,19 @@ import contextlib
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from declaration.model import Function
 from localcloud.base.clock import Clock
-from localcloud.base.http import HOST, ReservedPort
+from localcloud.base.http import HttpServer
 from localcloud.functions.deployed_packages import LAUNCH, left_out
+from localcloud.functions.front_end import LARGEST_REQUEST_BYTES, FrontEnd
 from localcloud.functions.janitor import Janitor
 
 START_TIMEOUT_SECONDS = 60
@@ -36,10 +39,18 @@ class FunctionStartError(RuntimeError):
 
 
 class FunctionProcess:
-    """One function: a port that does not change, and the process that serves it now."""
+    """One function: a front end on a port that does not change, and the process behind it."""
 
     def __init__(
-        self, name: str, function: Function, *, source: Path, data_dir: Path, clock: Clock, janitor: Janitor
+        self,
+        name: str,
+        function: Function,
+        *,
+        source: Path,
+        data_dir: Path,
+        clock: Clock,
+        janitor: Janitor,
+        host_names: Collection[str] = (),
     ) -> None:
         """Reserve a port.
 
@@ -50,6 +61,7 @@ class FunctionProcess:
             data_dir: The folder for logs and home folders.
             clock: Times the delays between restarts.
             janitor: Kills the process if the local cloud is killed.
+            host_names: The host names that requests may have in addition to those of this machine.
         """
         self.name = name
         self.function = function
@@ -60,7 +72,16 @@ class FunctionProcess:
         self._home = data_dir / "home" / name
         self._clock = clock
         self._janitor = janitor
-        self._port = ReservedPort()
+        folder = Path(tempfile.mkdtemp(prefix="function-"))  # readable for this user only
+        janitor.remove(folder)
+        self._listen = f"unix:{folder}/socket"
+        self._socket = folder / "socket:0"  # functions-framework appends the port
+        self._front_end = HttpServer(
+            FrontEnd(self._socket),
+            name=f"front-{name}",
+            host_names=host_names,
+            largest_body=LARGEST_REQUEST_BYTES,
+        )
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
         self._settled = threading.Condition()
@@ -72,7 +93,7 @@ class FunctionProcess:
     @property
     def url(self) -> str:
         """The URL of the function."""
-        return f"http://{HOST}:{self._port.number}"
+        return self._front_end.url
 
     @property
     def pid(self) -> int | None:
@@ -94,6 +115,7 @@ class FunctionProcess:
             "CLOUD_RUN_TIMEOUT_SECONDS": str(self.function.timeout_seconds),
             **environment,
         }
+        self._front_end.start()
         self._thread.start()
 
     def wait_until_ready(self, timeout: float = START_TIMEOUT_SECONDS) -> None:
@@ -128,7 +150,7 @@ class FunctionProcess:
         if (pid := self.pid) is not None:
             _signal_group(pid, signal.SIGKILL)
             self._thread.join(STOP_TIMEOUT_SECONDS)
-        self._port.release()
+        self._front_end.stop()
 
     def last_log_lines(self, count: int = LOG_LINES_SHOWN) -> str:
         """Return the last ``count`` lines of the function's log."""
@@ -155,7 +177,7 @@ class FunctionProcess:
                     *("--source", "main.py"),
                     # A function's own decorator takes precedence over this.
                     *("--signature-type", "cloudevent" if self.function.is_called_by_events else "http"),
-                    *("--host", HOST, "--port", str(self._port.number)),
+                    *("--host", self._listen, "--port", "0"),
                 ],
                 cwd=self._source,
                 env=dict(self._environment),
@@ -184,7 +206,7 @@ class FunctionProcess:
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> bool:
         waited = threading.Event()
         while process.poll() is None:
-            if _answers(self._port.number):
+            if _answers(self._socket):
                 return True
             waited.wait(0.02)
         return False
@@ -194,11 +216,26 @@ class Functions:
     """All functions of the declaration."""
 
     def __init__(
-        self, functions: Mapping[str, Function], *, source: Path, data_dir: Path, clock: Clock, janitor: Janitor
+        self,
+        functions: Mapping[str, Function],
+        *,
+        source: Path,
+        data_dir: Path,
+        clock: Clock,
+        janitor: Janitor,
+        host_names: Collection[str] = (),
     ) -> None:
         """Reserve a port for each of ``functions``; ``FunctionProcess`` describes the other arguments."""
         self.processes: dict[str, FunctionProcess] = {
-            name: FunctionProcess(name, function, source=source, data_dir=data_dir, clock=clock, janitor=janitor)
+            name: FunctionProcess(
+                name,
+                function,
+                source=source,
+                data_dir=data_dir,
+                clock=clock,
+                janitor=janitor,
+                host_names=host_names,
+            )
             for name, function in functions.items()
         }
 
@@ -233,12 +270,25 @@ class Functions:
             thread.join()
 
 
-def _answers(port: int) -> bool:
-    """Return whether an HTTP server answers on ``port``.
+class _UnixConnection(http.client.HTTPConnection):
+    """A connection to an HTTP server on a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=5)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def _answers(server: Path) -> bool:
+    """Return whether an HTTP server answers on the socket ``server``.
 
     functions-framework answers this path itself, so the function is not called.
     """
-    connection = http.client.HTTPConnection(HOST, port, timeout=5)
+    connection = _UnixConnection(server)
     try:
         connection.request("HEAD", "/robots.txt")
         connection.getresponse()

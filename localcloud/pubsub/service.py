@@ -7,8 +7,8 @@ from pathlib import Path
 
 import grpc
 
+from localcloud.base.asgi import ASGIApp
 from localcloud.base.clock import Clock
-from localcloud.base.http import ASGIApp
 from localcloud.pubsub.broker import Broker
 from localcloud.pubsub.delivery import DeliveryFaults, Undisturbed
 from localcloud.pubsub.grpc_api import GrpcServer

@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 from starlette.responses import Response
 
-from localcloud.base.http import ASGIApp
-from localcloud.base.http import Message as AsgiMessage
+from localcloud.base.asgi import ASGIApp
+from localcloud.base.asgi import Message as AsgiMessage
 from localcloud.base.json_api import Call, Route
 from localcloud.base.multipart import Part, read_parts
 from localcloud.storage.api import Handler

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from localcloud.base.asgi import ASGIApp
 from localcloud.base.clock import Clock
-from localcloud.base.http import ASGIApp
 from localcloud.storage.api import StorageApi
 from localcloud.storage.batch_api import BatchApi
 from localcloud.storage.bucket_api import BucketApi

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from localcloud.base.asgi import ASGIApp
 from localcloud.base.clock import Clock
-from localcloud.base.http import ASGIApp
 from localcloud.bigquery.tables.facade import Tables
 from localcloud.gemini.backends import ModelBackend
 from localcloud.storage.store import ObjectStore

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from localcloud.base.http import Receive, Scope, Send
+from localcloud.base.asgi import Receive, Scope, Send
 from localcloud.bigquery.base.discovery import canonical, discovery_document
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.job.history import JobFilter

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from localcloud.base.http import Receive, Scope, Send
+from localcloud.base.asgi import Receive, Scope, Send
+from localcloud.base.gate import LARGEST_BODY_BYTES
+from localcloud.base.gzip_bodies import gunzip
 from localcloud.bigquery.base.errors import QueryError
 
 JSON_TYPE = b"application/json; charset=UTF-8"
@@ -90,21 +90,22 @@ class Call:
 
 
 async def read_call(scope: Scope, receive: Receive) -> Call:
-    """Read a whole request. Raises ``QueryError`` if the body can't be decompressed."""
+    """Read a whole request. Raises ``QueryError`` if the body is not complete or can't be decompressed."""
     chunks: list[bytes] = []
     more = True
     while more:
         message = await receive()
         if message["type"] != "http.request":
-            break
+            # A part of a request must have no effect.
+            raise QueryError("The connection was lost before the whole request arrived.", reason="badRequest")
         chunks.append(message.get("body", b""))
         more = message.get("more_body", False)
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     content = b"".join(chunks)
     if headers.get("content-encoding", "").lower() == "gzip":
         try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
+            content = gunzip(content, LARGEST_BODY_BYTES)
+        except ValueError as error:
             raise QueryError(f"Malformed gzip request body: {error}", reason="badRequest") from error
         headers.pop("content-encoding")
     pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)

@@ -20,14 +20,8 @@ from google.cloud.bigquery_storage_v1.services.big_query_read.transports import 
 
 from localcloud.apis.contract import Contract
 from localcloud.apis.recorder import Exchange
+from localcloud.base.asgi import ASGIApp, Message, Receive, Scope, Send
 from localcloud.base.clock import Clock, SystemClock
-from localcloud.base.http import (
-    ASGIApp,
-    Message,
-    Receive,
-    Scope,
-    Send,
-)
 from localcloud.bigquery.server import BigQuery
 from localcloud.storage.service import Storage
 from tests.waiting import LAST_LIMIT

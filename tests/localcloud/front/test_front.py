@@ -23,13 +23,9 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 
 from declaration.model import Function, HttpTrigger
 from localcloud.apis.recorder import Recorder, read_exchanges
+from localcloud.base.asgi import Receive, Scope, Send
 from localcloud.base.clock import ManualClock, SystemClock
-from localcloud.base.http import (
-    HttpServer,
-    Receive,
-    Scope,
-    Send,
-)
+from localcloud.base.http import HttpServer
 from localcloud.control import Control
 from localcloud.faults.active import Faults
 from localcloud.faults.quotas import Quotas
@@ -226,7 +222,7 @@ def test_a_reset_breaks_the_connection(stage: Stage, when: str, written: bool) -
     name = next(NAMES)
     with socket.create_connection(("127.0.0.1", int(stage.url.rpartition(":")[2]))) as raw:
         path = f"/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name={name}"
-        raw.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx".encode())
+        raw.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx".encode())
         with pytest.raises(ConnectionResetError):
             raw.recv(1000)
     assert stage.has(name) is written

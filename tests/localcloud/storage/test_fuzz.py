@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from localcloud.base.asgi import Message
 from localcloud.base.clock import SystemClock
-from localcloud.base.http import Message
 from localcloud.storage.service import Storage
 
 STATUSES = {200, 204, 206, 304, 308, 400, 404, 405, 409, 412, 416, 499}

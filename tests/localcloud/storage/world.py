@@ -15,15 +15,9 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage as google_storage
 
 from localcloud.apis.discovery import Discovery, read_document
+from localcloud.base.asgi import ASGIApp, Message, Receive, Scope, Send
 from localcloud.base.clock import Clock, SystemClock
-from localcloud.base.http import (
-    ASGIApp,
-    HttpServer,
-    Message,
-    Receive,
-    Scope,
-    Send,
-)
+from localcloud.base.http import HttpServer
 from localcloud.storage.resources import StorageEvent
 from localcloud.storage.service import Storage
 from localcloud.storage.store import ObjectStore

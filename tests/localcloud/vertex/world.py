@@ -18,15 +18,9 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from google.oauth2.credentials import Credentials
 
+from localcloud.base.asgi import ASGIApp, Message, Receive, Scope, Send
 from localcloud.base.clock import Clock, SystemClock
-from localcloud.base.http import (
-    ASGIApp,
-    HttpServer,
-    Message,
-    Receive,
-    Scope,
-    Send,
-)
+from localcloud.base.http import HttpServer
 from localcloud.bigquery.server import BigQuery
 from localcloud.bigquery.tables.facade import Tables
 from localcloud.gemini.backends import ModelBackend

@@ -21,13 +21,9 @@ from google.cloud.pubsub_v1.types import PubsubMessage, ReceivedMessage
 
 from deploy.__main__ import main
 from deploy.dead_letters import CannotReplayError, DeadLetter
+from localcloud.base.asgi import Receive, Scope, Send
 from localcloud.base.clock import SystemClock
-from localcloud.base.http import (
-    HttpServer,
-    Receive,
-    Scope,
-    Send,
-)
+from localcloud.base.http import HttpServer
 from localcloud.eventarc.service import Eventarc
 from localcloud.faults.active import Faults
 from localcloud.front.call_log import Calls

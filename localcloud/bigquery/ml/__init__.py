@@ -3,6 +3,7 @@
     statements                 parses model statements
     service                    runs model statements
     importing, exporting       copies model files from and to a bucket
+    operators/                 which operators a model may use
     runtimes/, signature       the libraries that run models; a model's inputs and outputs
     catalog, changes, remote   the existing models, changes to their resources, remote models
     calls, rewriting           finds ML functions in a query, and replaces them

@@ -14,7 +14,8 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.catalog import Model
 from localcloud.bigquery.ml.inference import Predictor
-from localcloud.bigquery.ml.runtimes.base import InvalidModel, Runtime
+from localcloud.bigquery.ml.model_errors import InvalidModel
+from localcloud.bigquery.ml.runtimes.base import Runtime
 from localcloud.bigquery.ml.runtimes.loading import load
 from localcloud.bigquery.sql.function_errors import raising
 

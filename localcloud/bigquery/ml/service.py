@@ -20,6 +20,7 @@ from localcloud.bigquery.ml.changes import apply_options
 from localcloud.bigquery.ml.exporting import export
 from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.importing import ImportOptions, fetch, import_options
+from localcloud.bigquery.ml.model_errors import InvalidModel
 from localcloud.bigquery.ml.object_tables import (
     CreateObjectTable,
     ObjectTables,
@@ -29,7 +30,6 @@ from localcloud.bigquery.ml.object_tables import (
 )
 from localcloud.bigquery.ml.remote import remote_model_info
 from localcloud.bigquery.ml.rewriting import Rewriter, may_call_functions
-from localcloud.bigquery.ml.runtimes.base import InvalidModel
 from localcloud.bigquery.ml.runtimes.loading import load, verify
 from localcloud.bigquery.ml.statements import (
     AlterModel,

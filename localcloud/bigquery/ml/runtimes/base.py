@@ -9,10 +9,6 @@ import numpy as np
 from localcloud.bigquery.ml.signature import Signature
 
 
-class InvalidModel(Exception):
-    """BigQuery can't import a model's files; the message says why."""
-
-
 class Runtime(Protocol):
     """A loaded model.
 

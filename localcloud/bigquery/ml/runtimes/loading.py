@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from localcloud.bigquery.ml.runtimes.base import InvalidModel, Runtime
+from localcloud.bigquery.ml.model_errors import InvalidModel
+from localcloud.bigquery.ml.runtimes.base import Runtime
 from localcloud.bigquery.ml.signature import Signature
 
 

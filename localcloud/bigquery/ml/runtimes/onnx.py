@@ -14,7 +14,8 @@ import onnxruntime
 from onnx import TensorProto, TypeProto, ValueInfoProto, helper
 from onnxruntime.capi import onnxruntime_pybind11_state
 
-from localcloud.bigquery.ml.runtimes.base import InvalidModel
+from localcloud.bigquery.ml.model_errors import InvalidModel
+from localcloud.bigquery.ml.operators.onnx_model import check_onnx_model
 from localcloud.bigquery.ml.runtimes.numbers import narrow, zeros
 from localcloud.bigquery.ml.signature import Feature, Signature
 
@@ -77,6 +78,8 @@ class OnnxModel:
         options.log_severity_level = 4
         # Several batches run in parallel, with one thread each. This uses the cores better than many threads per batch.
         options.intra_op_num_threads = 1
+        # Otherwise onnxruntime takes a file whose content looks like its own format for that, which was not checked.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         self._names = [output.name for output in outputs]
         self.signature = Signature(inputs, self._with_known_ranks(inputs, outputs, graph.output))
@@ -152,11 +155,7 @@ def read_graph(file: Path) -> onnx.GraphProto:
                 f"The ONNX model uses opset {opset.version} of domain '{opset.domain or 'ai.onnx'}'; the newest that "
                 f"is supported is {newest} (ONNX Runtime 1.12). Export it with an older one."
             )
-    external = [t.name for t in model.graph.initializer if t.data_location == TensorProto.EXTERNAL]
-    if external:
-        raise InvalidModel(
-            f"The ONNX model keeps tensors in other files ('{external[0]}'); all must be in the one .onnx file."
-        )
+    check_onnx_model(model)
     return model.graph
 
 

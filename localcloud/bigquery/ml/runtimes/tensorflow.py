@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from localcloud.bigquery.ml.runtimes.base import InvalidModel
+from localcloud.bigquery.ml.model_errors import InvalidModel
 from localcloud.bigquery.ml.runtimes.numbers import narrow, zeros
 from localcloud.bigquery.ml.runtimes.startup_logs import without_startup_logs
 from localcloud.bigquery.ml.signature import Feature, Signature
@@ -22,6 +22,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with without_startup_logs():
     import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+
+from localcloud.bigquery.ml.operators.saved_model import check_saved_model
 
 SIGNATURE = "serving_default"
 OLDEST_GRAPH = 20
@@ -112,6 +114,7 @@ def read_serving_graph(directory: Path) -> meta_graph_pb2.MetaGraphDef:
     except Exception as error:
         # The class of the error differs between implementations of protobuf.
         raise InvalidModel("saved_model.pb is not a SavedModel: it can't be parsed.") from error
+    check_saved_model(saved)
     for graph in saved.meta_graphs:
         if "serve" in graph.meta_info_def.tags:
             producer = graph.graph_def.versions.producer

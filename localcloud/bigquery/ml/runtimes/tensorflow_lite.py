@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from localcloud.bigquery.ml.runtimes.base import InvalidModel
+from localcloud.bigquery.ml.model_errors import InvalidModel
 from localcloud.bigquery.ml.runtimes.numbers import narrow, zeros
 from localcloud.bigquery.ml.runtimes.startup_logs import without_startup_logs
 from localcloud.bigquery.ml.signature import Feature, Signature
@@ -23,6 +23,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 with without_startup_logs():
     import tensorflow as tf
+
+from localcloud.bigquery.ml.operators.lite_model import check_lite_model
 
 SIGNATURE = "serving_default"
 _IDENTIFIER = b"TFL3"
@@ -49,6 +51,7 @@ class LiteModel:
         content = (directory / "model.tflite").read_bytes()
         if content[4:8] != _IDENTIFIER:
             raise InvalidModel("The file is not a TensorFlow Lite model.")
+        check_lite_model(content)
         self._lock = threading.Lock()
 
         with warnings.catch_warnings():

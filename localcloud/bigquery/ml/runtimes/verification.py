@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from localcloud.bigquery.ml.runtimes.base import InvalidModel
+from localcloud.bigquery.ml.model_errors import InvalidModel
 
 TIMEOUT_SECONDS = 120.0
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xgboost
 
-from localcloud.bigquery.ml.runtimes.base import InvalidModel
+from localcloud.bigquery.ml.model_errors import InvalidModel
 from localcloud.bigquery.ml.signature import Feature, Signature
 
 OUTPUT = "predicted_label"

@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions
+from itertools import chain
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -17,44 +18,46 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 REQUIREMENTS = "requirements.txt"
 
-# The first argument is a `LeftOut` as JSON; the others are those of functions-framework. A module that is None in
-# sys.modules cannot be imported:
-# https://docs.python.org/3/reference/import.html#the-module-cache
-LAUNCH = """\
-import json, runpy, sys, types
-left_out = json.loads(sys.argv.pop(1))
-sys.modules.update(dict.fromkeys(left_out["absent"]))
-for name, folder in left_out["overwritten"].items():
-    sys.modules[name] = types.ModuleType(name)
-    sys.modules[name].__path__ = [folder]
-runpy.run_module("functions_framework", run_name="__main__", alter_sys=True)
-"""
+# What the fork server imports once for all functions that are deployed with a package: functions-framework with its
+# server, and the clients that take longest.
+IMPORTED_BEFORE = {
+    "functions-framework": (
+        "functions_framework._cli",
+        "functions_framework._http.gunicorn",
+        "gunicorn.workers.gthread",
+    ),
+    "google-cloud-bigquery": ("google.cloud.bigquery",),
+    "google-cloud-pubsub": ("google.cloud.pubsub_v1",),
+    "google-cloud-storage": ("google.cloud.storage",),
+}
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """The installed modules that a function must not find."""
+class DeployedPackages:
+    """The installed modules that a function must not find, and those that are imported before it starts."""
 
     absent: tuple[str, ...] = ()
     """Top-level modules that cannot be imported."""
     overwritten: dict[str, str] = field(default_factory=dict)
     """The folders of packages, by name, whose installed ``__init__`` does not run, because the deployed one is another."""
+    imported_before: tuple[str, ...] = IMPORTED_BEFORE["functions-framework"]
+    """The modules that the fork server imports once for all functions."""
 
     def as_argument(self) -> str:
-        """Return the first argument of ``LAUNCH``."""
+        """Return the argument of the fork server, as JSON."""
         return json.dumps(asdict(self))
 
 
 @cache
-def left_out(source: Path) -> LeftOut:
-    """Return the modules that a function deployed from ``source`` would not have.
+def deployed_packages(source: Path) -> DeployedPackages:
+    """Return the modules that a function deployed from ``source`` would not have, and those to import before it starts.
 
-    These are the modules of packages that its ``requirements.txt`` does not need, not even indirectly. Without this file
+    It would not have those of packages that its ``requirements.txt`` does not need, not even indirectly. Without this file
     no module is left out. Namespaces that several packages share, such as ``google``, are not divided.
     """
     requirements = source / REQUIREMENTS
     if not requirements.exists():
-        return LeftOut()
+        return DeployedPackages()
     lines = (line.partition(" #")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines())
     deployed = _with_dependencies([Requirement(line) for line in lines if line and not line.startswith("#")])
     absent, others = [], set()
@@ -64,7 +67,8 @@ def left_out(source: Path) -> LeftOut:
             others |= names - deployed.keys()
         elif module.isidentifier() and not (source / module).exists() and not (source / f"{module}.py").exists():
             absent.append(module)
-    return LeftOut(tuple(sorted(absent)), _overwritten(deployed, others))
+    shared = [modules for package, modules in IMPORTED_BEFORE.items() if canonicalize_name(package) in deployed]
+    return DeployedPackages(tuple(sorted(absent)), _overwritten(deployed, others), tuple(chain.from_iterable(shared)))
 
 
 def _with_dependencies(requirements: list[Requirement]) -> dict[NormalizedName, Distribution]:

@@ -7,8 +7,6 @@ import http.client
 import os
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Collection, Mapping
@@ -17,7 +15,8 @@ from pathlib import Path
 from declaration.model import Function
 from localcloud.base.clock import Clock
 from localcloud.base.http import HttpServer
-from localcloud.functions.deployed_packages import LAUNCH, left_out
+from localcloud.functions.deployed_packages import deployed_packages
+from localcloud.functions.fork_server import ForkedProcess, ForkServer, ForkServerError
 from localcloud.functions.front_end import LARGEST_REQUEST_BYTES, FrontEnd
 from localcloud.functions.janitor import Janitor
 
@@ -50,6 +49,7 @@ class FunctionProcess:
         data_dir: Path,
         clock: Clock,
         janitor: Janitor,
+        fork_server: ForkServer,
         host_names: Collection[str] = (),
     ) -> None:
         """Reserve a port.
@@ -61,17 +61,18 @@ class FunctionProcess:
             data_dir: The folder for logs and home folders.
             clock: Times the delays between restarts.
             janitor: Kills the process if the local cloud is killed.
+            fork_server: Starts the process.
             host_names: The host names that requests may have in addition to those of this machine.
         """
         self.name = name
         self.function = function
         self.log = data_dir / "logs" / f"{name}.log"
         self._source = source
-        self._left_out = left_out(source).as_argument()
         # A separate home folder, so that the function cannot read the user's Google configuration.
         self._home = data_dir / "home" / name
         self._clock = clock
         self._janitor = janitor
+        self._fork_server = fork_server
         folder = Path(tempfile.mkdtemp(prefix="function-"))  # readable for this user only
         janitor.remove(folder)
         self._listen = f"unix:{folder}/socket"
@@ -82,7 +83,7 @@ class FunctionProcess:
             host_names=host_names,
             largest_body=LARGEST_REQUEST_BYTES,
         )
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ForkedProcess | None = None
         self._stopping = threading.Event()
         self._settled = threading.Condition()
         self._ready = False
@@ -105,9 +106,8 @@ class FunctionProcess:
         """Start the process with ``environment`` and return at once."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._home.mkdir(parents=True, exist_ok=True)
-        inherited = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
         self._environment = {
-            **inherited,
+            **inherited_variables(),
             **SERVER_VARIABLES,
             "HOME": str(self._home),
             "K_SERVICE": self.function.service,
@@ -169,23 +169,21 @@ class FunctionProcess:
 
     def _run_once(self) -> bool:
         """Run one process until it exits; return whether it answered."""
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(
+        try:
+            process = self._fork_server.start(
                 [
-                    *(sys.executable, "-c", LAUNCH, self._left_out),
                     *("--target", self.name),
                     *("--source", "main.py"),
                     # A function's own decorator takes precedence over this.
                     *("--signature-type", "cloudevent" if self.function.is_called_by_events else "http"),
                     *("--host", self._listen, "--port", "0"),
                 ],
-                cwd=self._source,
-                env=dict(self._environment),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+                folder=self._source,
+                environment=self._environment,
+                log=self.log,
             )
+        except ForkServerError:
+            return False
         self._janitor.started(process.pid)
         self._process = process
         if self._stopping.is_set():
@@ -203,9 +201,9 @@ class FunctionProcess:
         self._janitor.ended(process.pid)
         return answered
 
-    def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> bool:
+    def _wait_until_it_answers(self, process: ForkedProcess) -> bool:
         waited = threading.Event()
-        while process.poll() is None:
+        while process.returncode is None:
             if _answers(self._socket):
                 return True
             waited.wait(0.02)
@@ -226,6 +224,7 @@ class Functions:
         host_names: Collection[str] = (),
     ) -> None:
         """Reserve a port for each of ``functions``; ``FunctionProcess`` describes the other arguments."""
+        self._fork_server = ForkServer(packages=deployed_packages(source).as_argument(), environment=inherited_variables())
         self.processes: dict[str, FunctionProcess] = {
             name: FunctionProcess(
                 name,
@@ -234,6 +233,7 @@ class Functions:
                 data_dir=data_dir,
                 clock=clock,
                 janitor=janitor,
+                fork_server=self._fork_server,
                 host_names=host_names,
             )
             for name, function in functions.items()
@@ -268,6 +268,12 @@ class Functions:
             thread.start()
         for thread in stopping:
             thread.join()
+        self._fork_server.close()
+
+
+def inherited_variables() -> dict[str, str]:
+    """Return the variables of this process that a function inherits."""
+    return {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
 
 
 class _UnixConnection(http.client.HTTPConnection):

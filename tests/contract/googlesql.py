@@ -1,6 +1,7 @@
 """Google's own GoogleSQL parser, and the questions that tests have about its parse trees.
 
-The parser is compiled from WebAssembly, which takes about 45 seconds of CPU time. The result is kept in `.cache`.
+The parser is compiled from WebAssembly, which takes about 45 seconds of CPU time. The result is kept in `.cache`;
+`make setup` runs this module to compile it before the tests.
 """
 
 from __future__ import annotations
@@ -87,3 +88,7 @@ def calls(tree: Any) -> list[str]:
 def strings(tree: Any) -> list[str]:
     """Return the value of every string literal."""
     return [node.string_value for node in nodes(tree) if kind(node) == "ASTStringLiteral"]
+
+
+if __name__ == "__main__":
+    parse("SELECT 1")

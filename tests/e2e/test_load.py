@@ -33,4 +33,4 @@ def test_each_of_many_messages_is_predicted_once(client: Client) -> None:
 
 
 def test_a_tick_over_many_running_jobs_makes_few_calls(client: Client) -> None:
-    assert [figure for figure in many_running_jobs(client, 50, 8) if figure.meets_limit is False] == []
+    assert [figure for figure in many_running_jobs(client, 24, 4) if figure.meets_limit is False] == []

@@ -228,6 +228,7 @@ class TestCommandLine:
 
         return run
 
+    @pytest.mark.matrix
     def test_the_commands_of_the_tutorial(
         self, bq: Callable[..., str] | None, client: bigquery.Client, expected: dict[str, list[float]]
     ) -> None:

@@ -97,7 +97,7 @@ def test_a_drop_of_counted_files_is_imported_with_its_last_one_without_the_polle
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("count", [2_000, pytest.param(10_000, marks=pytest.mark.matrix)])
+@pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.matrix)])
 def test_a_drop_of_many_files_is_one_import_and_costs_at_most_two_calls_an_event(world: World, count: int) -> None:
     model = fresh("large")
     prefix = f"{world.dataset}/{model}/1/"

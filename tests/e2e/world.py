@@ -185,7 +185,7 @@ class World:
             assert time.monotonic() < deadline, f"it did not happen in {timeout} s; open: {self.pending()}"
             if ticking:
                 self.tick()
-            pause.wait(0.1)
+            pause.wait(0.2)
         return found
 
     def event(self, type: str, *, timeout: float = LAST_LIMIT, **fields: Any) -> ReceivedEvent:  # noqa: A002

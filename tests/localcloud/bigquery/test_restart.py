@@ -158,7 +158,7 @@ def kill(home: Path, moment: int, sql: str, options: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("job", "moment"),
     [
-        pytest.param(APPENDING, BEFORE, id="append, before"),
+        pytest.param(APPENDING, BEFORE, id="append, before", marks=pytest.mark.matrix),
         pytest.param(APPENDING, AFTER, id="append, after", marks=pytest.mark.matrix),
         pytest.param(INTO_EMPTY, AFTER, id="into an empty table, after", marks=pytest.mark.matrix),
         pytest.param(INSERTING, BEFORE, id="INSERT, before", marks=pytest.mark.matrix),

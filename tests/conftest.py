@@ -87,6 +87,7 @@ class GroupScheduling(LoadScopeScheduling):
         return GROUP_OF.get(file, file)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling | None:
     """Schedule by groups where `make test` runs several processes."""
     return GroupScheduling(config, log) if config.getoption("dist") == "loadfile" else None

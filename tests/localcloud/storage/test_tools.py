@@ -66,6 +66,19 @@ def gcloud(world: StorageWorld, tmp_path: Path) -> Gcloud:
     return run
 
 
+def test_gcloud_uploads_a_folder(world: StorageWorld, gcloud: Gcloud, tmp_path: Path) -> None:
+    files = {"a.txt": b"hello\n", "empty": b"", "sub dir/b ü.bin": os.urandom(3_000_000)}
+    for name, content in files.items():
+        (tmp_path / "drop" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "drop" / name).write_bytes(content)
+
+    gcloud("cp", "-r", "drop", f"gs://{BUCKET}/x/")
+    assert {stored.name: world.store.read(BUCKET, stored.name) for stored in world.store.list(BUCKET)} == {
+        f"x/drop/{name}": content for name, content in files.items()
+    }
+
+
+@pytest.mark.matrix
 def test_gcloud_copies_lists_moves_and_removes(world: StorageWorld, gcloud: Gcloud, tmp_path: Path) -> None:
     files = {"a.txt": b"hello\n", "empty": b"", "sub dir/b ü.bin": os.urandom(3_000_000)}
     for name, content in files.items():

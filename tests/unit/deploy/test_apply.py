@@ -19,11 +19,17 @@ from deploy.declared import read
 from tests.waiting import LAST_LIMIT
 
 GCLOUD = """\
-#!{python} -SE
-import json, pathlib, sys
+#!{python} -ISE
+import json, os.path, sys
 
-state_file = pathlib.Path(__file__).with_name("state.json")
-state = json.loads(state_file.read_text())
+state_file = os.path.join(os.path.dirname(__file__), "state.json")
+with open(state_file) as file:
+    state = json.load(file)
+
+def save():
+    with open(state_file, "w") as file:
+        json.dump(state, file)
+
 words = [word for word in sys.argv[1:] if not word.startswith("--")]
 flags = dict(word[2:].partition("=")[::2] for word in sys.argv[1:] if word.startswith("--"))
 
@@ -40,7 +46,7 @@ def fail(reason):
     sys.exit(f"ERROR: {{reason}}")
 
 state["commands"].append(sys.argv[1:])
-state_file.write_text(json.dumps(state))
+save()
 if " ".join(sys.argv[1:]).startswith(tuple(state["failing"])):
     fail("PERMISSION_DENIED")
 if verb in ("describe", "update", "delete", "rm") and resource not in state["there"] and not resource.startswith(
@@ -59,7 +65,7 @@ if verb == "remove-iam-policy-binding":
     if binding not in state["there"]:
         fail("Policy binding with the specified principal and role not found!")
     state["there"].remove(binding)
-state_file.write_text(json.dumps(state))
+save()
 answers = {{
     "value(projectNumber)": "4242",
     "value(serviceConfig.uri)": f"https://{{name}}.example",

@@ -1,16 +1,17 @@
 """Dead letters are listed without their content, and replayed without loss.
 
-The commands run in processes, against a local Pub/Sub whose triggers call a function that refuses every event until a test
+The commands run against a local Pub/Sub whose triggers call a function that refuses every event until a test
 changes that.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -36,6 +37,7 @@ from localcloud.pubsub.resources import RetryPolicy, Subscription
 from localcloud.pubsub.service import PubSub
 from localcloud.storage.service import Storage
 from localcloud.storage.store import ObjectStore
+from tests.conftest import variables
 from tests.waiting import LAST_LIMIT
 
 PROJECT = "films"
@@ -86,10 +88,13 @@ class World:
 
     def dead_letters(self, *arguments: str, expect: int, wait: float = 20) -> subprocess.CompletedProcess[str]:
         """Run the command; it waits ``wait`` seconds for another dead letter until it has ``expect`` of them."""
-        environment = os.environ | {"PUBSUB_EMULATOR_HOST": f"127.0.0.1:{self.pubsub.port}"}
         limits = ["--project", PROJECT, "--limit", str(expect), "--wait", str(wait)]
-        command = [sys.executable, "-m", "deploy", "dead-letters", *arguments[:1], *limits, *arguments[1:]]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=LAST_LIMIT)
+        command = ["dead-letters", *arguments[:1], *limits, *arguments[1:]]
+        output, errors = io.StringIO(), io.StringIO()
+        with variables({**os.environ, "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{self.pubsub.port}"}):
+            with redirect_stdout(output), redirect_stderr(errors):
+                code = main(command)
+        return subprocess.CompletedProcess(command, code, output.getvalue(), errors.getvalue())
 
     def refuse(self, method: str, status: int, **when: object) -> None:
         """Answer calls of ``method`` with ``status``."""

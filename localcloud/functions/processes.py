@@ -224,7 +224,9 @@ class Functions:
         host_names: Collection[str] = (),
     ) -> None:
         """Reserve a port for each of ``functions``; ``FunctionProcess`` describes the other arguments."""
-        self._fork_server = ForkServer(packages=deployed_packages(source).as_argument(), environment=inherited_variables())
+        self._fork_server = ForkServer(
+            packages=deployed_packages(source).as_argument(), environment=inherited_variables()
+        )
         self.processes: dict[str, FunctionProcess] = {
             name: FunctionProcess(
                 name,

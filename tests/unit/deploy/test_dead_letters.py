@@ -91,9 +91,9 @@ class World:
         limits = ["--project", PROJECT, "--limit", str(expect), "--wait", str(wait)]
         command = ["dead-letters", *arguments[:1], *limits, *arguments[1:]]
         output, errors = io.StringIO(), io.StringIO()
-        with variables({**os.environ, "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{self.pubsub.port}"}):
-            with redirect_stdout(output), redirect_stderr(errors):
-                code = main(command)
+        environment = {**os.environ, "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{self.pubsub.port}"}
+        with variables(environment), redirect_stdout(output), redirect_stderr(errors):
+            code = main(command)
         return subprocess.CompletedProcess(command, code, output.getvalue(), errors.getvalue())
 
     def refuse(self, method: str, status: int, **when: object) -> None:

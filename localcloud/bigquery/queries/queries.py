@@ -32,6 +32,7 @@ from localcloud.bigquery.queries.definitions import (
 from localcloud.bigquery.queries.previews import Previews
 from localcloud.bigquery.queries.scripts import is_script, run_script, script_type
 from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.sql.duckdb_only import reject_foreign_names
 from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.statement import (
@@ -141,6 +142,7 @@ class QueryJobs:
         """
         query = job.configuration["query"]
         sql = plain_literals(job.dialect_sql or query["query"])
+        reject_foreign_names(sql)
         found: dict[str, Any] = {"totalBytesProcessed": "0"}
         statements = self._statements(job, dry_run=True)
         if is_script(sql):
@@ -216,6 +218,7 @@ class QueryJobs:
     def _perform(self, job: Job, statements: Statements) -> Outcome:
         query = job.configuration["query"]
         sql = plain_literals(job.dialect_sql or query["query"])
+        reject_foreign_names(sql)
         if _ABORT_SESSION.match(sql):
             self._sessions.end(job.session_id)
             if job.session_id is not None:
@@ -259,7 +262,7 @@ class QueryJobs:
         steps: list[Step] = []
         job.scripted = True
         try:
-            table = run_script(sql, statements, steps)
+            table = run_script(sql, statements, steps, lambda export: self._export(job, statements, export))
         finally:
             job.children = child_jobs(job, sql, steps, self._anonymous, self._accounting)
         name = self._anonymous.name_for(job.key)
@@ -325,6 +328,9 @@ class QueryJobs:
         with _query_errors(original.sql, duckdb_sql, statements.location):
             source = Source(bound, values, tuple(columns))
             return statement, self._destinations.write(name, source, disposition, location=statements.location)
+
+    def _export(self, job: Job, statements: Statements, original: Statement) -> None:
+        self._run_export(job.configuration["query"], statements, original)
 
     def _run_export(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
         """Run EXPORT DATA.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +20,7 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.queries.children import Step
 from localcloud.bigquery.queries.definitions import create_model_view
 from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.sql.duckdb_only import reject_foreign_names
 from localcloud.bigquery.sql.failures import ScriptFailure, query_error
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.statement import DML_TYPES, Statement, read_statement
@@ -42,11 +43,12 @@ class Script(ScriptInterpreter):
     temporary tables that a statement reads exist.
     """
 
-    def __init__(self, statements: Statements, steps: list[Step]) -> None:
-        """Create an interpreter that adds each statement to ``steps``."""
+    def __init__(self, statements: Statements, steps: list[Step], export: Callable[[Statement], None]) -> None:
+        """Create an interpreter that adds each statement to ``steps``, and runs EXPORT DATA with ``export``."""
         super().__init__(statements.context, statements.project, caller=statements.caller)
         self._statements = statements
         self._steps = steps
+        self._export = export
         self._affected: int | None = None
 
     async def _exec_sql(self, sql: str) -> None:
@@ -65,6 +67,10 @@ class Script(ScriptInterpreter):
             create_model_view(statement, statements, statements.destinations)
             self._final_table = None
             return
+        if statement.kind == "EXPORT_DATA":
+            self._export(statement)
+            self._final_table = None
+            return
         await super()._exec_sql(self._prepared(sql))
         self._name_columns(statement)
         if statement.target is not None and statement.kind.startswith("CREATE_TABLE"):
@@ -80,6 +86,8 @@ class Script(ScriptInterpreter):
         await self._step(self._run_dynamic(bq_sql, using_values), bq_sql)
 
     async def _run_dynamic(self, bq_sql: str, using_values: list[Any]) -> None:
+        temporary = self._temp_routines._routines if self._temp_routines is not None else ()
+        reject_foreign_names(bq_sql, defined=frozenset(map(str.upper, temporary)))
         await super()._run_statement_with_params(self._prepared(bq_sql), using_values)
         self._name_columns(read_statement(bq_sql, project=self._statements.project))
 
@@ -135,7 +143,7 @@ class Script(ScriptInterpreter):
     async def _invoke_procedure(self, routine: RoutineMeta, args: list[Any]) -> dict[str, Any] | None:
         if len(args) != len(routine.arguments):
             raise InvalidQueryError(f"Procedure {routine.routine_id} expects {len(routine.arguments)} arguments")
-        nested = Script(self._statements, self._steps)
+        nested = Script(self._statements, self._steps, self._export)
         for parameter, value in zip(routine.arguments, args, strict=True):
             nested._frames.declare(parameter.name, "ANY", value)
         with suppress(ReturnSignal):
@@ -144,19 +152,20 @@ class Script(ScriptInterpreter):
         return nested._frames.snapshot_current()
 
 
-def run_script(source: str, statements: Statements, steps: list[Step]) -> pa.Table:
+def run_script(source: str, statements: Statements, steps: list[Step], export: Callable[[Statement], None]) -> pa.Table:
     """Run a script and return the rows of its last statement.
 
     Args:
         source: The script, in GoogleSQL.
         statements: The statements of the job.
         steps: The list to which each statement is added when it ends, also when the script fails later.
+        export: Runs an EXPORT DATA statement.
 
     Raises:
         QueryError: A statement failed, and the script has no handler for it.
     """
     try:
-        result = complete(Script(statements, steps).run(source))
+        result = complete(Script(statements, steps, export).run(source))
     except Exception as error:
         names = statements.names_in_engine(source)
         raise query_error(error, sql=source, duckdb_sql=names, location=statements.location) from error

@@ -137,9 +137,11 @@ class Statements(Session):
         """Return GoogleSQL that bqemulator can translate: qualified, without ML functions and views that use models.
 
         Raises:
-            QueryError: An ML function is not valid or not supported.
+            QueryError: The name of a table is not valid, or an ML function is not valid or not supported.
         """
         sql = self.qualify(sql)
+        for name in read_statement(sql, project=self.project).tables:
+            name.check()
         sql = self._inline_model_views(sql)
         if self.learning.uses_models(sql):
             sql = self.learning.rewrite(sql, self, dry_run=self.dry_run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -25,6 +26,7 @@ from localcloud.bigquery.sql.wording import plain
 from localcloud.bigquery.tables.destinations import Destinations, Disposition, Source
 from localcloud.bigquery.tables.engine import Engine, complete
 from localcloud.bigquery.tables.exporting import Export, export, split_uri
+from localcloud.bigquery.tables.file_database import file_database
 from localcloud.bigquery.tables.loading import Files, schema_of
 from localcloud.storage.errors import NotFound as NoObject
 from localcloud.storage.store import ObjectStore
@@ -65,13 +67,11 @@ class TransferJobs:
             fields = self._fields(options, existing, disposition)
             files = Files(paths, (options.get("sourceFormat") or "CSV").upper(), options, fields)
             try:
-                sql = files.query(self._engine)
-                described = self._engine.execute(f"DESCRIBE {sql}").fetchall()
-                source = Source(sql, None, tuple((row[0], row[1]) for row in described), fields)
-                rows = self._destinations.write(target, source, disposition, location=job.key.location)
+                rows = self._write(files, target, disposition, job.key.location)
             except duckdb.Error as error:
                 if isinstance(error, duckdb.InterruptException):
                     raise
+                self._engine.reject_stopped()
                 message = str(error).split("\n")[0]
                 for path in paths:
                     message = message.replace(str(path), path.name.partition("-")[2] or "the file")
@@ -88,6 +88,18 @@ class TransferJobs:
                 "badRecords": "0",
             }
         }
+
+    def _write(self, files: Files, target: TableName, disposition: Disposition, location: str) -> int:
+        """Write the rows of files into a table and return their number. Raises ``QueryError`` or ``duckdb.Error``."""
+        relation = f"loaded_{uuid.uuid4().hex}"
+        with file_database(files=files.paths, avro=files.format == "AVRO") as database:
+            rows = files.rows(database)
+            self._engine.connection.register(relation, rows)
+            try:
+                source = files.source(rows, relation)
+                return self._destinations.write(target, source, disposition, location=location)
+            finally:
+                self._engine.connection.unregister(relation)
 
     @staticmethod
     def _fields(

@@ -14,6 +14,7 @@ from localcloud.bigquery.base.errors import STATUS_BY_REASON, NotFound, QueryErr
 from localcloud.bigquery.sql.depth import too_deep
 from localcloud.bigquery.sql.function_errors import function_error
 from localcloud.bigquery.sql.syntax import syntax_failure
+from localcloud.bigquery.sql.tokens import position
 from localcloud.bigquery.sql.wording import plain, worded
 from localcloud.storage.errors import StorageError
 
@@ -26,6 +27,8 @@ _MISSING_FUNCTION = re.compile(
     r'(?:Scalar|Table|Aggregate|Macro)? ?Function (?:with name "?(?P<name>[\w.]+)"? does not exist'
     r'|"(?P<of_tables>[\w.]+)" is a table function but it was used as a scalar function)'
 )
+# The name of a routine in DuckDB.
+_ROUTINE = re.compile(r"(?P<project>\w+?)__(?P<dataset>\w+?)__(?P<routine>\w+)")
 _NAMED_TABLE = re.compile(r'"(?P<schema>[A-Za-z0-9_\-]+__[A-Za-z0-9_\-]+)"\."(?P<table>[^"]+)"')
 _EMULATOR_NAME = re.compile(r"(?P<kind>dataset|table|model|routine|job):(?P<name>[\w\-.$]+)")
 _LOGGER = logging.getLogger(__name__)
@@ -131,9 +134,14 @@ def _from_duckdb(text: str, *, sql: str, duckdb_sql: str | None, location: str) 
         return QueryError(f"Unrecognized name: {name}{_place(name, sql)}", location="query")
     if match := _MISSING_FUNCTION.search(text):
         name = match["name"] or match["of_tables"]
-        found = re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE)
-        name = found.group(0) if found else name  # DuckDB reports the name in lower case
-        return QueryError(f"Function not found: {name}{_place(name, sql)}", location="query")
+        if (routine := _ROUTINE.fullmatch(name)) is not None:
+            found = re.search(rf"`?\b{routine['dataset']}`?\.`?{routine['routine']}\b`?", sql, re.IGNORECASE)
+            name = found.group(0).replace("`", "") if found else f"{routine['dataset']}.{routine['routine']}"
+        else:
+            found = re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE)
+            name = found.group(0) if found else name  # DuckDB reports the name in lower case
+        place = f" at {position(sql, found.start())}" if found else ""
+        return QueryError(f"Function not found: {name}{place}", location="query")
     return None
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
+from localcloud.bigquery.sql.identifiers import check_table_id
 from localcloud.bigquery.sql.names import quote_dashed, quote_keywords
 
 _ENDPOINT = re.compile(r"^\s*(?:--[^\n]*\n\s*|#[^\n]*\n\s*|/\*.*?\*/\s*)*", re.DOTALL)
@@ -91,12 +92,27 @@ class TableName:
     @property
     def quoted(self) -> str:
         """The name in DuckDB, which has one schema per dataset."""
-        return f'"{self.project}__{self.dataset}"."{self.table}"'
+        schema, table = (part.replace('"', '""') for part in (f"{self.project}__{self.dataset}", self.table))
+        return f'"{schema}"."{table}"'
 
     @classmethod
     def of(cls, reference: dict[str, Any], project: str) -> TableName:
-        """Return the name in a REST ``TableReference``, with ``project`` as the default project."""
-        return cls(reference.get("projectId") or project, reference["datasetId"], reference["tableId"])
+        """Return the name in a REST ``TableReference``, with ``project`` as the default project.
+
+        Raises:
+            QueryError: An id is missing or not valid.
+        """
+        name = cls(
+            str(reference.get("projectId") or project),
+            str(reference.get("datasetId") or ""),
+            str(reference.get("tableId") or ""),
+        )
+        name.check()
+        return name
+
+    def check(self) -> None:
+        """Raise ``QueryError`` if an id of the name is not valid."""
+        check_table_id(self.project, self.dataset, self.table)
 
 
 @dataclass(frozen=True)
@@ -186,6 +202,9 @@ def read_statement(sql: str, *, project: str) -> Statement:
     unqualified: list[Unqualified] = []
     models = {id(node.this) for node in tree.find_all(exp.Predict)}
     for node in tree.find_all(exp.Table):
+        if isinstance(node.this, exp.Dot) and "INFORMATION_SCHEMA" not in node.this.sql().upper():
+            # More than three parts, which `TableName.check` rejects.
+            tables[TableName(node.catalog, node.db, ".".join(part.name for part in node.this.flatten()))] = None
         if not isinstance(node.this, exp.Identifier) or id(node) in models:
             continue
         if "INFORMATION_SCHEMA" in (node.db.upper(), node.name.upper()):

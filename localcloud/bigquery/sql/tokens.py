@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import sqlglot
 from sqlglot import TokenType
-from sqlglot.dialects import BigQuery
+from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import TokenError
 
 from localcloud.bigquery.base.errors import QueryError
@@ -21,6 +22,18 @@ _KEYWORDS = frozenset(
 )
 _STRINGS = frozenset({TokenType.STRING, TokenType.RAW_STRING, TokenType.HEREDOC_STRING})
 _BYTES = frozenset({TokenType.BYTE_STRING, TokenType.HEX_STRING})
+
+
+class _Dialect(BigQuery):
+    """sqlglot's dialect, but with the tokens of statements that sqlglot does not parse, such as ``BEGIN f(); END``.
+
+    sqlglot reads what follows their first word as one string.
+    """
+
+    class Tokenizer(BigQuery.Tokenizer):
+        """The tokenizer."""
+
+        COMMANDS: ClassVar[set[TokenType]] = set()
 
 
 @dataclass(frozen=True)
@@ -75,7 +88,7 @@ def tokens(sql: str) -> tuple[Token, ...]:
         QueryError: A string, an identifier or a comment is not closed.
     """
     try:
-        found = BigQuery().tokenize(sql)
+        found = _Dialect().tokenize(sql)
     except TokenError as error:
         raise QueryError("Syntax error: Unclosed string literal, identifier or comment", location="query") from error
     return tuple(_tokens(sql, found))

@@ -101,6 +101,10 @@ _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
         (r"Unknown TimeZone '(?P<zone>[^']+)'", r"Invalid time zone: \g<zone>"),
         (r"function call \"(?P<name>[^\"(]+)\((?P<types>[^\"]*)\)\"", _signature),
         (r"name and argument types '(?P<name>[^'(]+)\((?P<types>[^']*)\)'", _signature),
+        (
+            r'Catalog "SAFE" does not exist',
+            "Functions of a dataset with the prefix SAFE are not supported by the local BigQuery",
+        ),
         (r"JavaScript UDFs require", "Functions in JavaScript are not supported by the local BigQuery"),
     )
 )

@@ -25,7 +25,7 @@ from duckdb_extensions import import_extension
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.subscripts import MACROS
-from localcloud.bigquery.tables.engine import MEMORY, Engine
+from localcloud.bigquery.tables.engine import LOCKED_SETTINGS, MEMORY, Engine
 
 _M_MMAP_THRESHOLD, _MMAP_THRESHOLD = -3, 128 * 1024
 # A snapshot for time travel is a copy of the table, so only small tables have snapshots.
@@ -105,14 +105,14 @@ def open_context(directory: Path | None, clock: Clock, project: str) -> AppConte
         project: The project of names without one.
     """
     _return_freed_blocks()
-    for extension in ("spatial", "avro"):
-        import_extension(extension)
+    import_extension("spatial")
     settings = Settings(
         rest_port=0,
         grpc_port=0,
         default_project_id=project,
         persistence_mode=PersistenceMode.EPHEMERAL if directory is None else PersistenceMode.PERSISTENT,
         data_dir=directory,
+        enable_format_extensions=False,  # files are read by a database of their own (`file_database.py`)
     )
     engine = Engine(settings)
     try:
@@ -126,12 +126,12 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
     asyncio.run(engine.start())
     # Cursors do not inherit session settings, so the settings are global.
     engine.execute("SET GLOBAL TimeZone = 'UTC'")
-    # Otherwise DuckDB looks for unknown table names among the variables of this program.
-    engine.execute("SET GLOBAL python_enable_replacements = false")
     engine.execute(f"SET GLOBAL memory_limit = '{MEMORY}'")
     for macro in MACROS:
         engine.execute(macro)
     engine.execute("SET GLOBAL temp_directory = '{}'".format(engine.spill.name.replace("'", "''")))
+    for setting in LOCKED_SETTINGS:
+        engine.execute(f"SET GLOBAL {setting}")
     repository = MemoryCatalogRepository(engine) if directory is None else DuckDBCatalogRepository(engine)
     if isinstance(repository, DuckDBCatalogRepository):
         repository.ensure_ready()

@@ -31,6 +31,19 @@ CONFLICT_SECONDS = 120.0
 MEMORY = "400MB"
 # The memory limit while a statement runs again that ran out of memory; one such statement runs at a time.
 MORE_MEMORY = "3GB"
+# Settings of a database that runs SQL of clients. External access covers files, extensions, and attached databases, and a
+# locked configuration can't be changed back; the memory limit alone is changed later (``more_memory``).
+# https://duckdb.org/docs/stable/operations_manual/securing_duckdb/overview
+LOCKED_SETTINGS = (
+    "python_enable_replacements = false",
+    "autoinstall_known_extensions = false",
+    "autoload_known_extensions = false",
+    "allow_community_extensions = false",
+    "allow_persistent_secrets = false",
+    "enable_external_access = false",
+    "allowed_configs = ['memory_limit']",
+    "lock_configuration = true",
+)
 # The records of jobs whose changes are in the database. A record is written in the transaction of the changes, so after
 # a kill it shows which jobs that are missing in the journal have committed.
 _MARKS = '"_localcloud"."changed_by"'
@@ -214,6 +227,11 @@ class Engine(DuckDBEngine):
             self._threads.transaction = False
         if job is not None and job.scripted:
             job.release()
+
+    def reject_stopped(self) -> None:
+        """Raise ``Cancelled`` if the thread's job is stopped."""
+        if self._job is not None and self._job.stopped.is_set():
+            raise Cancelled
 
     def note_written(self, rows: int) -> None:
         """Note the number of rows that the thread's job writes in this transaction."""

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import field_of, quote
 from localcloud.bigquery.tables.engine import Engine
-from localcloud.bigquery.tables.loading import literal
+from localcloud.bigquery.tables.file_database import file_database, literal
 from localcloud.storage.store import ObjectStore
 
 _CONTENT_TYPE = {
@@ -19,6 +21,7 @@ _CONTENT_TYPE = {
     "PARQUET": "application/vnd.apache.parquet",
     "AVRO": "application/octet-stream",
 }
+_BATCH_ROWS = 16_384
 _TEXT = {"CSV", "NEWLINE_DELIMITED_JSON"}
 
 
@@ -60,14 +63,20 @@ def export(engine: Engine, store: ObjectStore, sql: str, values: list[Any] | Non
         raise QueryError(f"Invalid value for destinationFormat: {target.format}", reason="invalid")
     columns = [(row[0], row[1]) for row in engine.execute(f"DESCRIBE {sql}", values).fetchall()]
     selected = ", ".join(_exported(column, kind, target.format) for column, kind in columns)
+    query = f"SELECT {selected} FROM ({sql})"
+    written = [(row[0], row[1]) for row in engine.execute(f"DESCRIBE {query}", values).fetchall()]
     with tempfile.TemporaryDirectory(prefix="export-") as folder:
         path = Path(folder) / "rows"
-        row = engine.execute(
-            f"COPY (SELECT {selected} FROM ({sql})) TO {literal(str(path))} ({_options(target)})", values
-        ).fetchone()
+        with file_database(folder=Path(folder), avro=target.format == "AVRO") as database:
+            rows = engine.execute(query, values).to_arrow_reader(_BATCH_ROWS)
+            try:
+                count = database.write(rows, written, path, _options(target))
+            except duckdb.Error:
+                engine.reject_stopped()  # the other database reports an interruption as an error of its input
+                raise
         with path.open("rb") as content:
             store.write(bucket, name.replace("*", "000000000000"), content, content_type=_CONTENT_TYPE[target.format])
-    return int(row[0]) if row else 0
+    return count
 
 
 def _options(target: Export) -> str:
@@ -86,9 +95,11 @@ def _exported(column: str, kind: str, file_format: str) -> str:
     https://cloud.google.com/bigquery/docs/exporting-data#export_formats_and_compression_types
     """
     name = quote(column)
+    field = field_of(column, kind)
+    if field["type"] == "GEOGRAPHY" and field["mode"] != "REPEATED":
+        return f"{'ST_AsWKB' if file_format == 'PARQUET' else 'ST_AsText'}({name}) AS {name}"
     if file_format not in _TEXT:
         return name
-    field = field_of(column, kind)
     if field["mode"] == "REPEATED" or field["type"] == "RECORD":
         if file_format == "CSV":
             raise QueryError("Operation cannot be performed on a nested schema. Field: " + column, reason="invalid")

@@ -1,4 +1,4 @@
-"""Builds DuckDB queries that read the files of a load job as BigQuery does.
+"""Builds the queries that read the files of a load job as BigQuery does.
 
 https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationLoad
 """
@@ -17,16 +17,12 @@ from localcloud.bigquery.base.schema import (
     legacy_type,
     quote,
 )
-from localcloud.bigquery.tables.engine import Engine
+from localcloud.bigquery.tables.destinations import Source
+from localcloud.bigquery.tables.file_database import FileDatabase, FileRows, literal
 
 _MEBIBYTE = 1024 * 1024
 # Four such rows have to fit into DuckDB's memory limit.
 _LONGEST_ROW = 24 * _MEBIBYTE
-
-
-def literal(text: str) -> str:
-    """Return ``text`` as a DuckDB string literal."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 @dataclass(frozen=True)
@@ -45,22 +41,38 @@ class Files:
     options: dict[str, Any]
     fields: tuple[Field, ...] | None
 
-    def query(self, engine: Engine) -> str:
-        """Return the query of the files' rows.
+    def rows(self, database: FileDatabase) -> FileRows:
+        """Return the rows of the files, with the columns and types of the files.
 
         Raises:
             QueryError: The format is not supported, or a file has fields that the schema does not have.
+            duckdb.Error: A file can't be read.
         """
-        readers: dict[str, Callable[[Engine], str]] = {
-            "CSV": self._csv,
+        readers: dict[str, Callable[[FileDatabase], str]] = {
+            "CSV": lambda database: self._csv(),
             "NEWLINE_DELIMITED_JSON": self._json,
-            "PARQUET": lambda engine: f"SELECT * FROM read_parquet({self._list()}, union_by_name = true)",
-            "AVRO": lambda engine: f"SELECT * FROM read_avro({self._list()})",
+            "PARQUET": lambda database: f"SELECT * FROM read_parquet({self._list()}, union_by_name = true)",
+            "AVRO": lambda database: f"SELECT * FROM read_avro({self._list()})",
         }
         reader = readers.get(self.format)
         if reader is None:
             raise QueryError(f"Loading {self.format} is not supported by the local BigQuery.", reason="notImplemented")
-        return self._arranged(reader(engine), engine)
+        return FileRows(database, reader(database))
+
+    def source(self, rows: FileRows, relation: str) -> Source:
+        """Return the rows with the columns and types of the schema, as the database of the tables writes them.
+
+        Args:
+            rows: The rows of the files.
+            relation: The name under which that database knows the rows.
+
+        Raises:
+            QueryError: A required column is missing.
+        """
+        if self.fields is None:
+            return Source(f"SELECT * FROM {relation}", None, rows.columns)
+        sql = self._arranged(relation, dict(rows.columns))
+        return Source(sql, None, tuple(columns_of(self.fields)), self.fields)
 
     def _list(self) -> str:
         return "[" + ", ".join(literal(str(path)) for path in self.paths) + "]"
@@ -73,7 +85,7 @@ class Files:
         ]
         return "{" + ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in read_as) + "}"
 
-    def _csv(self, engine: Engine) -> str:
+    def _csv(self) -> str:
         options = self.options
         arguments = [
             f"delim = {literal(_delimiter(options.get('fieldDelimiter')))}",
@@ -94,12 +106,12 @@ class Files:
             arguments += ["header = false", f"skip = {skipped}", f"columns = {self._columns()}", "auto_detect = false"]
         return f"SELECT * FROM read_csv({self._list()}, {', '.join(arguments)})"
 
-    def _json(self, engine: Engine) -> str:
+    def _json(self, database: FileDatabase) -> str:
         arguments = f"format = 'newline_delimited', maximum_object_size = {self._longest_object()}"
         if self.fields is None:
             return f"SELECT * FROM read_json({self._list()}, {arguments}, sample_size = -1)"
         if not self.options.get("ignoreUnknownValues"):
-            self._reject_unknown_fields(engine)
+            self._reject_unknown_fields(database)
         return f"SELECT * FROM read_json({self._list()}, {arguments}, columns = {self._columns()})"
 
     def _longest_object(self) -> int:
@@ -110,26 +122,25 @@ class Files:
         longest = max(path.stat().st_size * (16 if path.suffix == ".gz" else 1) for path in self.paths)
         return min(_LONGEST_ROW, max(_MEBIBYTE, longest))
 
-    def _reject_unknown_fields(self, engine: Engine) -> None:
+    def _reject_unknown_fields(self, database: FileDatabase) -> None:
         assert self.fields is not None
-        rows = engine.execute(
+        names = database.values(
             f"SELECT DISTINCT unnest(json_keys(json)) FROM read_ndjson_objects({self._list()}, "
             f"maximum_object_size = {self._longest_object()})"
-        ).fetchall()
+        )
         known = {f["name"].lower() for f in self.fields}
-        for (name,) in rows:
-            if name.lower() not in known:
+        for name in names:
+            if str(name).lower() not in known:
                 raise QueryError(
                     "Error while reading data, error message: JSON parsing error in row starting at position 0: "
                     f"No such field: {name}.",
                     reason="invalid",
                 )
 
-    def _arranged(self, sql: str, engine: Engine) -> str:
-        """Return the query with the columns in the order and types of the schema; without a schema, return it unchanged."""
-        if self.fields is None:
-            return sql
-        present = {row[0].lower(): row[1] for row in engine.execute(f"DESCRIBE {sql}").fetchall()}
+    def _arranged(self, relation: str, columns: dict[str, str]) -> str:
+        """Return a query of the relation with the columns in the order and types of the schema."""
+        assert self.fields is not None
+        present = {name.lower(): kind for name, kind in columns.items()}
         parts = []
         for f, (name, kind) in zip(self.fields, columns_of(self.fields), strict=True):
             if name.lower() not in present:
@@ -144,7 +155,7 @@ class Files:
                 problem = literal(f"Required field {name} cannot be null")
                 value = f"CASE WHEN {quote(name)} IS NULL THEN error({problem}) ELSE {value} END"
             parts.append(f"CAST({value} AS {kind}) AS {quote(name)}")
-        return f"SELECT {', '.join(parts)} FROM ({sql})"
+        return f"SELECT {', '.join(parts)} FROM {relation}"
 
 
 def _delimiter(name: str | None) -> str:

@@ -73,3 +73,11 @@ def test_each_statement_of_a_procedure_is_a_child_job(world: BigQueryWorld) -> N
     assert [dict(row) for row in job.result()] == [{"added": "new"}]
     assert [child.statement_type for child in children(world, job)] == ["INSERT", "SELECT"]
     assert world.rows(f"SELECT title FROM {dataset}.titles WHERE score = 1000") == [("new",)]
+
+
+def test_export_data_in_a_script_writes_the_object(world: BigQueryWorld) -> None:
+    world.rows(
+        "DECLARE n INT64 DEFAULT 1; "
+        "EXPORT DATA OPTIONS (uri = 'gs://transfers/from-script-*.csv', format = 'CSV') AS SELECT 'x' AS a"
+    )
+    assert world.storage.store.read("transfers", "from-script-000000000000.csv") == b"a\nx\n"

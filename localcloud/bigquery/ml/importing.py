@@ -5,11 +5,12 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.changes import check_vertex_id
@@ -20,6 +21,7 @@ from localcloud.storage.resources import StoredObject
 from localcloud.storage.store import ObjectStore
 
 _MEGABYTE = 1024 * 1024
+_NAME_ERRORS = {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EILSEQ}
 
 
 @dataclass(frozen=True)
@@ -197,14 +199,23 @@ def fetch(options: ImportOptions, store: ObjectStore, target: Path, check: Calla
         )
     for name, stored in chosen.items():
         check()
-        file = target / name
-        file.parent.mkdir(parents=True, exist_ok=True)
         try:
+            file = target / name
+            file.parent.mkdir(parents=True, exist_ok=True)
             with store.open(stored) as source, file.open("wb") as copy:
                 shutil.copyfileobj(source, copy, _MEGABYTE)
         except ObjectNotFound as error:
             raise QueryError(
                 f"gs://{bucket}/{stored.name} changed during the import of the model.", reason="invalid"
+            ) from error
+        except (OSError, ValueError) as error:
+            # A ValueError is raised for a NUL in a name.
+            if isinstance(error, OSError) and error.errno not in _NAME_ERRORS:
+                raise
+            raise QueryError(
+                f"The name of gs://{bucket}/{stored.name[:200]!r} can't be the name of a file: it is too long, holds a NUL, or "
+                "is the name of a folder too.",
+                reason="invalid",
             ) from error
 
 
@@ -247,9 +258,12 @@ def _find_folder(store: ObjectStore, bucket: str, pattern: str) -> dict[str, Sto
 
 
 def _is_inside(name: str) -> bool:
-    """Return whether a relative object name stays in its folder when it is used as a file name."""
-    parts = PurePosixPath(name).parts
-    return bool(parts) and ".." not in parts and not name.startswith("/")
+    """Return whether a relative object name is the path of a file in its folder.
+
+    BigQuery merges consecutive slashes, so it does not find an object with an empty part:
+    https://cloud.google.com/bigquery/docs/batch-loading-data#gcs-uri
+    """
+    return not {"", ".", ".."}.intersection(name.split("/"))
 
 
 def _find_file(store: ObjectStore, bucket: str, pattern: str, options: ImportOptions) -> dict[str, StoredObject]:
@@ -272,4 +286,4 @@ def _find_file(store: ObjectStore, bucket: str, pattern: str, options: ImportOpt
             f"More than one model file was found at {options.path}: {', '.join(stored.name for stored in models[:3])}. "
             "Give the path of one file."
         )
-    return {f"model{PurePosixPath(stored.name).suffix}": stored for stored in models}
+    return {f"model{suffix}": stored for stored in models for suffix in suffixes if stored.name.endswith(suffix)}

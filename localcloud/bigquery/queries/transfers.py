@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import shutil
 import tempfile
 import uuid
@@ -32,6 +34,7 @@ from localcloud.storage.errors import NotFound as NoObject
 from localcloud.storage.store import ObjectStore
 
 _GZIP = b"\x1f\x8b"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class TransferJobs:
@@ -140,6 +143,7 @@ class TransferJobs:
             yield tuple(self._fetch(uris, Path(folder)))
 
     def _fetch(self, uris: list[str], folder: Path) -> Iterator[Path]:
+        numbers = itertools.count()
         for uri in uris:
             bucket, pattern = split_uri(uri)
             try:
@@ -153,8 +157,10 @@ class TransferJobs:
             if not found:
                 raise NotFound(f"Not found: Files {uri}")
             for stored in found:
-                name = Path(stored.name).name
-                path = folder / f"{len(list(folder.iterdir())):06d}-{name}"
+                # The engine recognises a compressed file by its suffix, but reads `*` in a name as a wildcard, and the file
+                # system refuses a long one.
+                name = _UNSAFE.sub("_", Path(stored.name).name)[-100:]
+                path = folder / f"{next(numbers):06d}-{name}"
                 with self._store.open(stored) as content, path.open("wb") as copy:
                     shutil.copyfileobj(content, copy)
                 yield path

@@ -5,7 +5,8 @@
     ├── FailedPrecondition   400: the resource is not in a state for this request
     ├── NotFound             404: the resource does not exist
     ├── AlreadyExists        409: the name is taken
-    └── Unimplemented        501: Google's service can do this, the local one cannot
+    ├── Unimplemented        501: Google's service can do this, the local one cannot
+    └── Unavailable          503: the request may succeed later
 
 Codes: https://cloud.google.com/apis/design/errors#handling_errors
 """
@@ -131,6 +132,12 @@ class Unimplemented(ApiError):
     """Google's service can do this, the local one cannot."""
 
     code, status = 501, "UNIMPLEMENTED"
+
+
+class Unavailable(ApiError):
+    """The request may succeed later."""
+
+    code, status = 503, "UNAVAILABLE"
 
 
 class MalformedBody(Exception):

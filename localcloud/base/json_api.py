@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import sqlite3
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -14,10 +16,14 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from localcloud.base.api_errors import ApiError, InvalidArgument, MalformedBody, NotFound
+from localcloud.base.api_errors import ApiError, InvalidArgument, MalformedBody, NotFound, Unavailable
 from localcloud.base.asgi import Receive, Scope, Send
+from localcloud.base.background import Trouble, in_words
+from localcloud.base.gate import SAFE_METHODS
 
 HandlerT = TypeVar("HandlerT")
+
+_log = logging.getLogger(__name__)
 
 JSON_TYPE = "application/json; charset=UTF-8"
 
@@ -84,6 +90,7 @@ class JsonApi(ABC, Generic[HandlerT]):
 
     def __init__(self, routes: Iterable[Route[HandlerT]]) -> None:
         """Create the application; a route with a verb goes before one without, which would match it too."""
+        self._trouble = Trouble(_log, "a request")
         # Few routes have the same number of segments, so nearly nothing is left to try.
         self._by_length: dict[int, list[tuple[tuple[_Segment, ...], Route[HandlerT]]]] = defaultdict(list)
         for route in routes:
@@ -104,11 +111,17 @@ class JsonApi(ABC, Generic[HandlerT]):
         """Return the error for a body that is not a JSON object."""
         return InvalidArgument(f"Invalid JSON payload received. {problem}")
 
+    def unavailable(self, problem: str) -> ApiError:
+        """Return the error for a request that may succeed later."""
+        return Unavailable(problem)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         request = Request(scope, receive)
         try:
             response = await self._respond(request)
+            if request.method not in SAFE_METHODS:
+                self._trouble.is_over()
         except ApiError as error:
             response = error_response(error)
         except MalformedBody as error:
@@ -117,6 +130,9 @@ class JsonApi(ABC, Generic[HandlerT]):
             response = error_response(self.malformed_body("It is nested too deeply."))
         except ClientDisconnect:
             return
+        except (OSError, sqlite3.OperationalError) as error:
+            self._trouble.report(error)
+            response = error_response(self.unavailable(f"The request cannot be stored: {in_words(error)}."))
         await response(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:

@@ -80,4 +80,5 @@ class Eventarc:
         with self._lock:
             topics = list(self._storage_topics.get((event.type, event.stored.bucket), ()))
         for topic in topics:
-            self._broker.publish(topic, [storage_message(event)])
+            # The object exists already, so its event must not be refused.
+            self._broker.publish(topic, [storage_message(event)], stored=False)

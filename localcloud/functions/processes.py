@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import logging
 import os
 import signal
 import socket
@@ -13,12 +14,15 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from declaration.model import Function
+from localcloud.base.background import Trouble, repeat
 from localcloud.base.clock import Clock
 from localcloud.base.http import HttpServer
 from localcloud.functions.deployed_packages import deployed_packages
 from localcloud.functions.fork_server import ForkedProcess, ForkServer, ForkServerError
 from localcloud.functions.front_end import LARGEST_REQUEST_BYTES, FrontEnd
 from localcloud.functions.janitor import Janitor
+
+log = logging.getLogger(__name__)
 
 START_TIMEOUT_SECONDS = 60
 # gunicorn needs several seconds to exit after its last response.
@@ -88,6 +92,7 @@ class FunctionProcess:
         self._settled = threading.Condition()
         self._ready = False
         self._gave_up = False
+        self._pause = FIRST_PAUSE_SECONDS
         self._thread = threading.Thread(target=self._keep_running, name=f"function-{name}", daemon=True)
         self._environment: Mapping[str, str] = {}
 
@@ -159,13 +164,15 @@ class FunctionProcess:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
 
     def _keep_running(self) -> None:
-        pause = FIRST_PAUSE_SECONDS
-        while not self._stopping.is_set():
-            answered = self._run_once()
-            # A process that served is restarted at once. The delay grows while the function cannot start.
-            pause = FIRST_PAUSE_SECONDS if answered else min(pause * 2, LONGEST_PAUSE_SECONDS)
-            if not answered:
-                self._clock.wait(self._stopping, pause)
+        trouble = Trouble(log, f"the process of the function {self.name}")
+        repeat(self._run_again, trouble=trouble, stopped=self._stopping)
+
+    def _run_again(self) -> None:
+        answered = self._run_once()
+        # A process that served is restarted at once. The delay grows while the function cannot start.
+        self._pause = FIRST_PAUSE_SECONDS if answered else min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+        if not answered:
+            self._clock.wait(self._stopping, self._pause)
 
     def _run_once(self) -> bool:
         """Run one process until it exits; return whether it answered."""

@@ -90,15 +90,25 @@ class Broker:
                 if queue.settings.topic == name:
                     queue.configure(replace(queue.settings, topic=DELETED_TOPIC))
 
-    def publish(self, topic: str, messages: Iterable[PublishedMessage]) -> list[str]:
-        """Add ``messages`` to every subscription of ``topic``, and return their ids in order."""
+    def publish(self, topic: str, messages: Iterable[PublishedMessage], *, stored: bool = True) -> list[str]:
+        """Add ``messages`` to every subscription of ``topic``, and return their ids in order.
+
+        Args:
+            topic: The full name.
+            messages: The messages.
+            stored: Whether to refuse messages that cannot be stored now, because the publisher can send them again. If
+                not, they are delivered, and stored once the disk has room.
+
+        Raises:
+            Unavailable: The messages must be ``stored`` and cannot be.
+        """
         with self._lock:
             self.topic(topic)
             now = self._clock.now()
             accepted = [self._stamp(message, now) for message in messages]
             for queue in self._queues.values():
                 if queue.settings.topic == topic and not queue.settings.detached:
-                    queue.accept(accepted, now.timestamp())
+                    queue.accept(accepted, now.timestamp(), stored=stored)
             return [message.id for message in accepted]
 
     # Subscriptions
@@ -325,6 +335,7 @@ class Broker:
 
     def _settle(self, queue: SubscriptionQueue) -> float:
         """Apply expired leases and retention to a subscription; return the current time."""
+        self._journal.catch_up()
         now = self._clock.now().timestamp()
         size = len(queue.backlog)
         self._forward_dead_letters(queue, queue.settle(now), now)
@@ -340,7 +351,7 @@ class Broker:
                 # As in the real service, a missing dead-letter topic does not lose the message.
                 queue.keep_trying(delivery, now)
             else:
-                self.publish(policy.topic, [queue.dead_letter(delivery)])
+                self.publish(policy.topic, [queue.dead_letter(delivery)], stored=False)
                 queue.forget(delivery)
         if exhausted:
             self._changed.notify_all()

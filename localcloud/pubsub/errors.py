@@ -6,6 +6,7 @@ PubSubError
 ├── InvalidArgument     the request can never succeed
 ├── FailedPrecondition  the request does not fit the resource's current state
 │   └── InvalidAckIds   acknowledgement ids of an exactly-once subscription are not valid
+├── Unavailable         the request cannot be served now and may be sent again
 └── Unimplemented       the real service supports this, the local one does not
 
 Codes: https://cloud.google.com/pubsub/docs/reference/error-codes
@@ -68,6 +69,13 @@ class InvalidAckIds(FailedPrecondition):
         """Create the error for the invalid ``ack_ids``."""
         super().__init__("Some acknowledgement ids in the request were invalid.")
         self.reasons = dict.fromkeys(ack_ids, "PERMANENT_FAILURE_INVALID_ACK_ID")
+
+
+class Unavailable(PubSubError):
+    """The request cannot be served now; the caller may send it again."""
+
+    status = "UNAVAILABLE"
+    code = 503
 
 
 class Unimplemented(PubSubError):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from localcloud.base.sqlite_file import open_database, transaction
+from localcloud.base.background import Trouble, in_words
+from localcloud.base.sqlite_file import JournalFile
+from localcloud.pubsub.errors import Unavailable
 from localcloud.pubsub.messages import Message
 
 TABLES = """
@@ -50,8 +55,12 @@ class Journal(Protocol):
         """Remove a topic or a subscription with its messages."""
         ...
 
-    def add(self, subscriptions: Iterable[str], messages: Iterable[Message]) -> None:
-        """Store ``messages`` for each of ``subscriptions``."""
+    def add(self, subscriptions: Iterable[str], messages: Iterable[Message], *, now: bool) -> None:
+        """Store ``messages`` for each of ``subscriptions``.
+
+        Raises:
+            Unavailable: They cannot be stored ``now``. Without ``now``, they are stored as soon as possible.
+        """
         ...
 
     def remove(self, subscription: str, message_ids: Iterable[str]) -> None:
@@ -60,6 +69,10 @@ class Journal(Protocol):
 
     def count_failures(self, subscription: str, failures: Iterable[tuple[str, int]]) -> None:
         """Store the number of failed deliveries of each message id."""
+        ...
+
+    def catch_up(self) -> None:
+        """Store the changes that the disk refused before."""
         ...
 
     def close(self) -> None:
@@ -84,7 +97,7 @@ class NoJournal:
     def forget(self, name: str) -> None:
         """Do nothing."""
 
-    def add(self, subscriptions: Iterable[str], messages: Iterable[Message]) -> None:
+    def add(self, subscriptions: Iterable[str], messages: Iterable[Message], *, now: bool) -> None:
         """Do nothing."""
 
     def remove(self, subscription: str, message_ids: Iterable[str]) -> None:
@@ -93,26 +106,33 @@ class NoJournal:
     def count_failures(self, subscription: str, failures: Iterable[tuple[str, int]]) -> None:
         """Do nothing."""
 
+    def catch_up(self) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Do nothing."""
 
 
 class DiskJournal:
-    """A SQLite file. Each call is one transaction; the broker's lock serializes the calls."""
+    """A SQLite file. Each call is one transaction; the broker's lock serializes the calls.
+
+    A full disk does not stop deliveries: changes of messages that the broker has are stored once there is room again.
+    """
 
     def __init__(self, directory: Path) -> None:
         """Open or create the file in ``directory``."""
         directory.mkdir(parents=True, exist_ok=True)
-        self._database = open_database(directory / "pubsub.sqlite", TABLES)
+        trouble = Trouble(logging.getLogger(__name__), "the journal of Pub/Sub")
+        self._file = JournalFile(directory / "pubsub.sqlite", TABLES, trouble=trouble)
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """Return the settings of all topics and subscriptions by name."""
-        rows = self._database.execute("SELECT name, resource FROM resources")
+        rows = self._file.database.execute("SELECT name, resource FROM resources")
         return {name: json.loads(resource) for name, resource in rows}
 
     def messages(self) -> Iterator[KeptMessage]:
         """Yield the unacknowledged messages of every subscription in the order of publishing."""
-        rows = self._database.execute(
+        rows = self._file.database.execute(
             "SELECT subscription, message_id, data, attributes, ordering_key, published, failures"
             " FROM unacked ORDER BY message_id"
         )
@@ -123,16 +143,24 @@ class DiskJournal:
 
     def save(self, name: str, resource: dict[str, Any]) -> None:
         """Store the settings of a topic or a subscription."""
-        self._database.execute("INSERT OR REPLACE INTO resources VALUES (?, ?)", (name, json.dumps(resource)))
+        row = (name, json.dumps(resource))
+        self._file.write(lambda database: database.execute("INSERT OR REPLACE INTO resources VALUES (?, ?)", row))
 
     def forget(self, name: str) -> None:
         """Remove a topic or a subscription with its messages."""
-        with transaction(self._database):
-            self._database.execute("DELETE FROM resources WHERE name = ?", (name,))
-            self._database.execute("DELETE FROM unacked WHERE subscription = ?", (name,))
 
-    def add(self, subscriptions: Iterable[str], messages: Iterable[Message]) -> None:
-        """Store ``messages`` for each of ``subscriptions``."""
+        def change(database: sqlite3.Connection) -> None:
+            database.execute("DELETE FROM resources WHERE name = ?", (name,))
+            database.execute("DELETE FROM unacked WHERE subscription = ?", (name,))
+
+        self._file.write(change)
+
+    def add(self, subscriptions: Iterable[str], messages: Iterable[Message], *, now: bool) -> None:
+        """Store ``messages`` for each of ``subscriptions``.
+
+        Raises:
+            Unavailable: They cannot be stored ``now``. Without ``now``, they are stored as soon as possible.
+        """
         kept = [
             (
                 int(message.id),
@@ -144,23 +172,35 @@ class DiskJournal:
             for message in messages
         ]
         rows = [(subscription, *columns, 0) for subscription in subscriptions for columns in kept]
-        with transaction(self._database):
-            self._database.executemany("INSERT OR REPLACE INTO unacked VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+        def change(database: sqlite3.Connection) -> None:
+            database.executemany("INSERT OR REPLACE INTO unacked VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+        if not now:
+            self._file.write(change)
+            return
+        try:
+            self._file.write_now(change)
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"The message cannot be stored: {in_words(error)}.") from error
 
     def remove(self, subscription: str, message_ids: Iterable[str]) -> None:
         """Remove messages that need no further delivery."""
         rows = [(subscription, int(message_id)) for message_id in message_ids]
-        with transaction(self._database):
-            self._database.executemany("DELETE FROM unacked WHERE subscription = ? AND message_id = ?", rows)
+        sql = "DELETE FROM unacked WHERE subscription = ? AND message_id = ?"
+        self._file.write(lambda database: database.executemany(sql, rows))
 
     def count_failures(self, subscription: str, failures: Iterable[tuple[str, int]]) -> None:
         """Store the number of failed deliveries of each message id."""
         rows = [(count, subscription, int(message_id)) for message_id, count in failures]
-        with transaction(self._database):
-            self._database.executemany(
-                "UPDATE unacked SET failures = ? WHERE subscription = ? AND message_id = ?", rows
-            )
+        sql = "UPDATE unacked SET failures = ? WHERE subscription = ? AND message_id = ?"
+        self._file.write(lambda database: database.executemany(sql, rows))
+
+    def catch_up(self) -> None:
+        """Store the changes that the disk refused before."""
+        with contextlib.suppress(sqlite3.OperationalError):  # reported before
+            self._file.catch_up()
 
     def close(self) -> None:
         """Close the file."""
-        self._database.close()
+        self._file.close()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import urllib3
 
+from localcloud.base.background import Trouble, repeat
 from localcloud.base.clock import Clock
 from localcloud.pubsub.broker import Broker
 from localcloud.pubsub.delivery import (
@@ -117,6 +118,7 @@ class _Route:
         self._broker = broker
         self._clock = clock
         self._stopped = threading.Event()
+        self._trouble = Trouble(log, f"the delivery to {name}")
         self._lock = threading.Lock()
         self._held: list[_Parcel] = []
         self._taken_over = 0
@@ -141,29 +143,31 @@ class _Route:
 
     def _feed(self) -> None:
         """Pull messages while there is room, and send those that are due, until the route stops."""
-        while not self._stopped.is_set():
-            try:
-                received = self._broker.pull(
-                    self._name,
-                    CONCURRENCY,
-                    wait_seconds=self._until_next_release(),
-                    lease_seconds=math.inf,  # Every request ends with a response or a timeout, which ends the lease.
-                    interrupted=self._stopped,
-                    per_key=1,
-                    room=self._room,
-                )
-            except PubSubError:
-                # The subscription was deleted or detached. A new one of the same name may exist already.
-                self.stop()
-                self._deliverer.follow(self._name)
-                continue
-            for each in received:
-                self._take_over(each)
-            self._release()
+        repeat(self._feed_once, trouble=self._trouble, stopped=self._stopped)
         with self._lock:
             held, self._held = self._held, []
         for parcel in held:
             self._give_back(parcel)
+
+    def _feed_once(self) -> None:
+        try:
+            received = self._broker.pull(
+                self._name,
+                CONCURRENCY,
+                wait_seconds=self._until_next_release(),
+                lease_seconds=math.inf,  # Every request ends with a response or a timeout, which ends the lease.
+                interrupted=self._stopped,
+                per_key=1,
+                room=self._room,
+            )
+        except PubSubError:
+            # The subscription was deleted or detached. A new one of the same name may exist already.
+            self.stop()
+            self._deliverer.follow(self._name)
+            return
+        for each in received:
+            self._take_over(each)
+        self._release()
 
     def _room(self) -> int:
         with self._lock:
@@ -237,8 +241,12 @@ class _Route:
                 return
             if self._stopped.is_set():
                 self._give_back(parcel)
-            else:
+                continue
+            try:
                 self._record_response(parcel, parcel.is_sent and self._send(parcel.received))
+            except Exception as error:  # no error may end the thread
+                self._trouble.report(error)
+                self._give_back(parcel)
 
     def _give_back(self, parcel: _Parcel) -> None:
         """Return an unsent message to the subscription."""

@@ -58,7 +58,8 @@ class Stream:
             self.error = error
         except grpc.RpcError:
             pass  # The subscriber disconnected.
-        self.end()
+        finally:
+            self.end()
 
     def accept(self, request: Any) -> None:
         """Apply one request: acknowledgements, new deadlines, and the deadline of messages sent later."""

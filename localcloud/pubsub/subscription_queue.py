@@ -41,12 +41,16 @@ class SubscriptionQueue:
         self.backlog = Backlog(settings)
         self.configure(settings)
 
-    def accept(self, messages: Iterable[Message], now: float) -> None:
-        """Add those of ``messages`` that pass the filter."""
+    def accept(self, messages: Iterable[Message], now: float, *, stored: bool) -> None:
+        """Add those of ``messages`` that pass the filter.
+
+        Raises:
+            Unavailable: They must be ``stored`` and cannot be.
+        """
         wanted = [message for message in messages if self._accepts(message.attributes)]
         if not wanted:
             return
-        self.journal.add([self.settings.name], wanted)
+        self.journal.add([self.settings.name], wanted, now=stored)
         for message in wanted:
             self.backlog.add(message, now)
         self.wake()
@@ -84,7 +88,7 @@ class SubscriptionQueue:
         """Treat messages published before ``moment`` as acknowledged, and retained later ones as not acknowledged."""
         dropped, restored = self.backlog.seek(moment.timestamp(), now)
         self.journal.remove(self.settings.name, [message.id for message in dropped])
-        self.journal.add([self.settings.name], restored)
+        self.journal.add([self.settings.name], restored, now=False)
         self.wake()
 
     def keep_trying(self, delivery: Delivery, now: float) -> None:

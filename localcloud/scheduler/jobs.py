@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,13 @@ from datetime import datetime
 from typing import Any
 
 from localcloud.base.api_errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from localcloud.base.background import Trouble, repeat
 from localcloud.base.clock import Clock, rfc3339
 from localcloud.pubsub.broker import Broker
 from localcloud.scheduler.attempts import Attempts, Outcome
 from localcloud.scheduler.job import Job, parse_job
+
+log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 3600.0
 
@@ -144,11 +148,13 @@ class Jobs:
         return self._entries[name]
 
     def _keep_time(self) -> None:
-        while not self._stopped.is_set():
-            self._changed.clear()
-            with self._lock:
-                seconds = self._launch_due()
-            self._clock.wait(self._changed, seconds)
+        repeat(self._keep_time_once, trouble=Trouble(log, "the schedule"), stopped=self._stopped)
+
+    def _keep_time_once(self) -> None:
+        self._changed.clear()
+        with self._lock:
+            seconds = self._launch_due()
+        self._clock.wait(self._changed, seconds)
 
     def _launch_due(self) -> float:
         """Launch the jobs that are due; return the seconds until the next one is."""

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from localcloud.base.json_api import Call, JsonApi, json_response
-from localcloud.storage.errors import InvalidRequest, MethodNotAllowed, NotFound, StorageError
+from localcloud.storage.errors import InvalidRequest, MethodNotAllowed, NotFound, StorageError, Unavailable
 from localcloud.storage.partial_response import parse_fields, select
 from localcloud.storage.preconditions import Preconditions, integer_parameter
 
@@ -29,6 +29,10 @@ class StorageApi(JsonApi[Handler]):
     def malformed_body(self, problem: str) -> StorageError:
         """Return the error for a body that cannot be read."""
         return InvalidRequest(f"Parse Error: {problem}")
+
+    def unavailable(self, problem: str) -> StorageError:
+        """Return the error for a request that may succeed later."""
+        return Unavailable(problem)
 
 
 def generation_of(call: Call) -> int | None:

@@ -56,8 +56,9 @@ class Catalog:
         """Return a generation above all earlier ones, equal to the microseconds of ``now`` where possible."""
         self._generation = max(int(now.timestamp() * 1_000_000), self._generation + 1)
         if self._generation > self._reserved:
-            self._reserved = self._generation + _RESERVED_AHEAD
-            self._database.execute("UPDATE generations SET reserved = ?", (self._reserved,))
+            reserved = self._generation + _RESERVED_AHEAD
+            self._database.execute("UPDATE generations SET reserved = ?", (reserved,))
+            self._reserved = reserved
         return self._generation
 
     def put_bucket(self, bucket: Bucket) -> None:

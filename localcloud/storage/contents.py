@@ -38,12 +38,19 @@ class ContentWriter:
         self.size = 0
 
     def write(self, piece: bytes) -> None:
-        """Append ``piece``."""
+        """Append ``piece``. Raises ``OSError`` if the disk has no room for it; nothing is appended then."""
         if not piece:
             return
         if self._file is None:
             self._file = self._path.open("xb", buffering=0)
-        self._file.write(piece)
+        rest = memoryview(piece)
+        try:
+            while rest:  # a disk that is nearly full takes a part
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            self._file.truncate(self.size)
+            self._file.seek(self.size)
+            raise
         self._checksums.update(piece)
         self.size += len(piece)
 

@@ -8,7 +8,8 @@
     ├── Conflict              409 conflict
     ├── PreconditionFailed    412 conditionNotMet
     ├── RangeNotSatisfiable   416 requestedRangeNotSatisfiable
-    └── RateLimited           429 rateLimitExceeded
+    ├── RateLimited           429 rateLimitExceeded
+    └── Unavailable           503 backendError
 
 ``NotModified`` (304) is not a mistake of the caller and has no body, but it ends a request in the same way. The names are
 those of Google's client library.
@@ -90,6 +91,12 @@ class RateLimited(StorageError):
     """The object is written too often."""
 
     code, reason, status = 429, "rateLimitExceeded", "RESOURCE_EXHAUSTED"
+
+
+class Unavailable(StorageError):
+    """The request may succeed later."""
+
+    code, reason, status = 503, "backendError", "UNAVAILABLE"
 
 
 class NotModified(StorageError):

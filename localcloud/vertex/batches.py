@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from localcloud.base.background import in_words
 from localcloud.base.clock import Clock
 from localcloud.bigquery.tables.facade import Tables
 from localcloud.gemini.backends import ModelBackend
@@ -135,7 +137,8 @@ def _phase(code: int, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise BatchError(code, f"{what} {error}") from error
+        reason = in_words(error) if isinstance(error, OSError | sqlite3.Error) else str(error)
+        raise BatchError(code, f"{what} {reason}") from error
 
 
 def _counted(answers: Iterator[Answer], outcome: Outcome) -> Iterator[Answer]:

@@ -8,12 +8,14 @@ The states: https://cloud.google.com/vertex-ai/docs/reference/rest/v1/JobState
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from localcloud.base.background import Trouble, in_words
 from localcloud.base.clock import Clock
 from localcloud.vertex.batches import BatchError, BatchRunner, Outcome
 from localcloud.vertex.enums import JOB_STATES
@@ -36,6 +38,8 @@ from localcloud.vertex.pages import page
 FINAL_STATES = frozenset(
     f"JOB_STATE_{name}" for name in ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED")
 )
+INTERNAL = 13
+"""The number of INTERNAL in google.rpc.Code."""
 CANCELLED_ERROR: dict[str, Any] = {"code": 1, "message": "CANCELED"}
 FORCED_ERRORS = {
     "JOB_STATE_FAILED": {"code": 13, "message": "INTERNAL"},
@@ -138,6 +142,7 @@ class Jobs:
         self._jobs: dict[str, _Job] = {}
         self._queue: list[_Job] = []
         self._threads: set[threading.Thread] = set()
+        self._trouble = Trouble(logging.getLogger(__name__), "a batch prediction job")
         self._started = False
         self._lock = threading.RLock()
         for job in map(_Job.of, journal.records()):
@@ -334,6 +339,9 @@ class Jobs:
             outcome = self._runner.run(job.request, job.created, lambda: self._should_stop(stop, deadline))
         except BatchError as failure:
             error = {"code": failure.code, "message": failure.message}
+        except Exception as failure:  # every failure has to end the job
+            self._trouble.report(failure)
+            error = {"code": INTERNAL, "message": f"The job failed: {in_words(failure)}."}
         with self._lock:
             abandoned = not self._started and (outcome is None or outcome.incomplete)
             if job.run != run or abandoned:

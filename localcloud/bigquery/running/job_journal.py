@@ -8,6 +8,7 @@ this after the restart: the job is then saved as DONE. A job without a mark has 
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,7 +18,8 @@ from typing import Any, Protocol
 
 import duckdb
 
-from localcloud.base.sqlite_file import open_database, transaction
+from localcloud.base.background import Trouble
+from localcloud.base.sqlite_file import JournalFile
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import field_of
 from localcloud.bigquery.job.job_records import job_of, record_of
@@ -81,7 +83,11 @@ class NoJournal(JobJournal):
 
 
 class DiskJournal(JobJournal):
-    """A SQLite file; each call is one transaction."""
+    """A SQLite file; each call is one transaction.
+
+    A full disk does not keep a job from its end: its record is stored once there is room again. If the process is killed
+    before that, the job's mark shows after the restart what it has changed.
+    """
 
     def __init__(self, directory: Path, engine: Engine, anonymous: AnonymousTables) -> None:
         """Open or create the file in ``directory``.
@@ -94,7 +100,9 @@ class DiskJournal(JobJournal):
         self._engine = engine
         self._anonymous = anonymous
         self._lock = threading.Lock()
-        self._database = open_database(directory / "jobs.sqlite", _TABLE)
+        trouble = Trouble(logging.getLogger(__name__), "the journal of BigQuery's jobs")
+        self._file = JournalFile(directory / "jobs.sqlite", _TABLE, trouble=trouble)
+        self._database = self._file.database
 
     def jobs(self, now: datetime) -> list[Job]:
         """Return the saved and the marked jobs of the last ``HISTORY``, in the order of their creation."""
@@ -111,20 +119,21 @@ class DiskJournal(JobJournal):
             (*_key(job), milliseconds(job.created), json.dumps(record_of(job) | {"rows": _described(job.result)}))
             for job in jobs
         ]
-        with self._lock, transaction(self._database):
-            self._database.executemany("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?)", rows)
+        sql = "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?)"
+        with self._lock:
+            self._file.write(lambda database: database.executemany(sql, rows))
 
     def remove(self, jobs: Iterable[Job]) -> None:
         """Remove jobs in one transaction."""
-        with self._lock, transaction(self._database):
-            self._database.executemany(
-                "DELETE FROM jobs WHERE project = ? AND location = ? AND id = ?", map(_key, jobs)
-            )
+        keys = [_key(job) for job in jobs]
+        sql = "DELETE FROM jobs WHERE project = ? AND location = ? AND id = ?"
+        with self._lock:
+            self._file.write(lambda database: database.executemany(sql, keys))
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            self._database.close()
+            self._file.close()
 
     def _records(self, sql: str) -> Iterable[str]:
         return (record for (record,) in self._database.execute(sql))

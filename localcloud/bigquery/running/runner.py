@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from datetime import timedelta
 
 import duckdb
 
+from localcloud.base.background import Trouble, repeat
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.job.jobs import DONE, PENDING, Job
@@ -54,7 +56,8 @@ class Runner:
         self._watched: dict[Job, float | None] = {}
         self._unfinished: set[Job] = set()
         self._changed = threading.Condition()
-        self._ended = False
+        self._ended = threading.Event()
+        self._trouble = Trouble(logging.getLogger(__name__), "the end of a BigQuery job")
         self._watcher = threading.Thread(target=self._watch, name="bigquery-job-watcher", daemon=True)
 
     def start(self) -> None:
@@ -70,7 +73,7 @@ class Runner:
         for job in jobs:
             job.wait(STOP_SECONDS)
         with self._changed:
-            self._ended = True
+            self._ended.set()
             self._changed.notify_all()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
@@ -126,9 +129,16 @@ class Runner:
             with self._changed:
                 self._watched.pop(job, None)
                 self._unfinished.discard(job)
+        self._engine.checkpoint()
 
     def _finish(self, job: Job, error: QueryError | None) -> None:
-        job.finish(self._clock.now(), error, keep=None if error is self._shutdown_error else self._keep)
+        job.finish(self._clock.now(), error, keep=None if error is self._shutdown_error else self._keep_if_possible)
+
+    def _keep_if_possible(self, job: Job) -> None:
+        try:
+            self._keep(job)
+        except Exception as failure:  # a job must end
+            self._trouble.report(failure)
 
     def _watch_for(self, job: Job, timeout_ms: int | None) -> None:
         with self._changed:
@@ -136,23 +146,22 @@ class Runner:
             self._changed.notify_all()
 
     def _watch(self) -> None:
-        while True:
-            with self._changed:
-                if self._ended:
-                    return
-                if not self._watched:
-                    self._changed.wait()
-                else:
-                    self._changed.wait(INTERRUPT_SECONDS)
-                watched = list(self._watched.items())
-            for job, timeout_ms in watched:
-                if job.state == DONE:
-                    with self._changed:
-                        self._watched.pop(job, None)
-                elif job.stopped.is_set():
-                    self._interrupt(job)
-                elif timeout_ms and self._clock.now() >= job.created + timedelta(milliseconds=timeout_ms):
-                    self._stop(job, QueryError(f"Job timed out after {timeout_ms} ms.", reason="timeout"))
+        repeat(self._watch_once, trouble=self._trouble, stopped=self._ended)
+
+    def _watch_once(self) -> None:
+        with self._changed:
+            if self._ended.is_set():
+                return
+            self._changed.wait(INTERRUPT_SECONDS if self._watched else None)
+            watched = list(self._watched.items())
+        for job, timeout_ms in watched:
+            if job.state == DONE:
+                with self._changed:
+                    self._watched.pop(job, None)
+            elif job.stopped.is_set():
+                self._interrupt(job)
+            elif timeout_ms and self._clock.now() >= job.created + timedelta(milliseconds=timeout_ms):
+                self._stop(job, QueryError(f"Job timed out after {timeout_ms} ms.", reason="timeout"))
 
     @staticmethod
     def _interrupt(job: Job) -> None:

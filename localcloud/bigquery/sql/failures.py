@@ -10,6 +10,7 @@ from bqemulator.domain.errors import DomainError, InvalidQueryError
 from bqemulator.jobs.error_mapper import translate_runtime_error
 from bqemulator.scripting.exceptions import ScriptRaise
 
+from localcloud.base.background import NO_ROOM, in_words
 from localcloud.bigquery.base.errors import STATUS_BY_REASON, NotFound, QueryError
 from localcloud.bigquery.sql.depth import too_deep
 from localcloud.bigquery.sql.function_errors import function_error
@@ -77,6 +78,8 @@ def query_error(
     raised = function_error(text)
     if raised is not None:
         return raised
+    if isinstance(error, OSError | duckdb.IOException | duckdb.TransactionException) and in_words(error) == NO_ROOM:
+        return QueryError(f"The job could not store its result: {NO_ROOM}.", reason="jobBackendError")
     if isinstance(error, duckdb.Error):
         known = _from_duckdb(text, sql=sql, duckdb_sql=duckdb_sql, location=location)
         if known is not None:

@@ -127,6 +127,8 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
     # Cursors do not inherit session settings, so the settings are global.
     engine.execute("SET GLOBAL TimeZone = 'UTC'")
     engine.execute(f"SET GLOBAL memory_limit = '{MEMORY}'")
+    # A checkpoint on a full disk ends the use of the database, so ``Engine.checkpoint`` looks for room first.
+    engine.execute("SET GLOBAL checkpoint_threshold = '1TB'")
     for macro in MACROS:
         engine.execute(macro)
     engine.execute("SET GLOBAL temp_directory = '{}'".format(engine.spill.name.replace("'", "''")))

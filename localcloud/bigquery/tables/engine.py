@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
@@ -26,6 +28,8 @@ from localcloud.bigquery.job.jobs import Job
 T = TypeVar("T")
 
 CONFLICT_SECONDS = 120.0
+CHECKPOINT_BYTES = 16 << 20
+"""The size of the log from which its changes are moved to the database file."""
 # The memory limit of DuckDB, tables included. The rest is in files, so that ten million rows take at most 300 MB more
 # than one million rows.
 MEMORY = "400MB"
@@ -237,6 +241,22 @@ class Engine(DuckDBEngine):
         """Note the number of rows that the thread's job writes in this transaction."""
         if self._job is not None:
             self._job.written = rows
+
+    def checkpoint(self) -> None:
+        """Move the changes from the log file to the database file, if the log is long and the disk has room for that.
+
+        DuckDB does so itself by default. But if the disk is full then, it accepts no statement until the next start.
+        https://duckdb.org/docs/stable/sql/statements/checkpoint
+        """
+        log = Path(f"{self._resolve_path()}.wal")
+        try:
+            size = log.stat().st_size
+            room = shutil.disk_usage(log.parent).free
+        except OSError:  # there is no log, or no file at all
+            return
+        if size > CHECKPOINT_BYTES and room > 2 * size + CHECKPOINT_BYTES:
+            with suppress(duckdb.TransactionException):  # another transaction is open; a later job tries again
+                self.cursor().execute("CHECKPOINT")
 
     def start_marking(self) -> list[dict[str, Any]]:
         """Mark the changes of jobs from now on; return the marks of an earlier process, which are the jobs' records."""

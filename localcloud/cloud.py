@@ -48,6 +48,8 @@ ROUTES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"/(faults|quotas|calls)?$", "control"),
     )
 )
+# Cloud Storage writes the bodies of these requests to disk while they arrive.
+STORAGE_UPLOADS = re.compile(r"(/resumable)?/upload/storage/")
 
 
 class LocalCloud:
@@ -133,7 +135,13 @@ class LocalCloud:
         bigquery_port, pubsub_port = ReservedPort(config.bigquery_port), ReservedPort(config.pubsub_port)
         undo.callback(bigquery_port.release)
         undo.callback(pubsub_port.release)
-        self._server = HttpServer(self._route, port=config.http_port, name="services", host_names=config.host_names)
+        self._server = HttpServer(
+            self._route,
+            port=config.http_port,
+            name="services",
+            host_names=config.host_names,
+            streamed=STORAGE_UPLOADS,
+        )
         undo.callback(self._server.stop)
         self.addresses = Addresses(
             http=self._server.url,

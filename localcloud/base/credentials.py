@@ -27,6 +27,8 @@ from localcloud.base.clock import Clock
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TOKEN_LIFETIME_SECONDS = 3600
+MOST_FIELDS = 20
+"""The most fields of a request for a token."""
 TOKEN_PREFIX = "ya29.local-"
 
 
@@ -76,7 +78,10 @@ class Credentials:
 
     async def _token(self, request: Request) -> JSONResponse:
         """Answer the JWT bearer grant (RFC 7523): https://developers.google.com/identity/protocols/oauth2."""
-        form = parse_qs((await request.body()).decode("utf-8", "replace"))
+        try:
+            form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=MOST_FIELDS)
+        except ValueError as error:
+            return _rejection("invalid_request", str(error))
         grant = form.get("grant_type", [""])[0]
         if grant != JWT_BEARER:
             return _rejection("unsupported_grant_type", f"Invalid grant_type: {grant}")

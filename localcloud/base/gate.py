@@ -19,8 +19,10 @@ from localcloud.base.api_errors import error_body
 from localcloud.base.asgi import ASGIApp, Message, Receive, Scope, Send
 
 MEBIBYTE = 1 << 20
-LARGEST_BODY_BYTES = 128 * MEBIBYTE
-"""The largest body that a service reads into memory. The largest part that ``bq`` sends has 100 MiB."""
+LARGEST_BODY_BYTES = 32 * MEBIBYTE
+"""The largest body that is not an upload. The limits of the real services are below this."""
+LARGEST_UPLOAD_BYTES = 128 * MEBIBYTE
+"""The largest body of an upload that a service reads into memory. The largest part that ``bq`` sends has 100 MiB."""
 BODIES_TOGETHER_BYTES = 1024 * MEBIBYTE
 """The largest size of all the bodies that a server reads into memory at the same time."""
 
@@ -28,9 +30,8 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 # The types that a page may send to any site: https://fetch.spec.whatwg.org/#cors-safelisted-request-header
 PAGE_TYPES = frozenset({"text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
 # Where Google's clients send them: uploads have the type of their content, and token requests are forms.
-_ANY_TYPE = re.compile(r"(/resumable)?/upload/|/token$")
-# Cloud Storage writes these bodies to disk while they arrive.
-_STREAMED = re.compile(r"(/resumable)?/upload/storage/")
+_UPLOAD = re.compile(r"(/resumable)?/upload/")
+_ANY_TYPE = re.compile(rf"{_UPLOAD.pattern}|/token$")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:/@\s]+)(:[0-9]{1,5})?")
 _RESPONSE_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -71,6 +72,8 @@ class Gate:
         app: ASGIApp,
         *,
         host_names: Collection[str] = (),
+        is_google_api: bool = True,
+        streamed: re.Pattern[str] | None = None,
         largest_body: int = LARGEST_BODY_BYTES,
         together: int = BODIES_TOGETHER_BYTES,
     ) -> None:
@@ -79,11 +82,15 @@ class Gate:
         Args:
             app: The application.
             host_names: The host names that are allowed in addition to those of this machine's loopback interface.
-            largest_body: The largest body in bytes; uploads to Cloud Storage may be larger.
+            is_google_api: Whether the paths are those of Google's APIs, where uploads and token requests have any type.
+            streamed: The paths whose bodies the application writes to disk while they arrive, so that they have no limit.
+            largest_body: The largest body in bytes; uploads to Google's APIs may be larger.
             together: The largest size in bytes of all bodies that are in memory at the same time.
         """
         self._app = app
         self._host_names = frozenset(name.lower() for name in host_names)
+        self._is_google_api = is_google_api
+        self._streamed = streamed
         self._largest_body = largest_body
         self._together = together
         self._in_memory = 0
@@ -96,14 +103,14 @@ class Gate:
         refusal = self._check(scope)
         if refusal is not None:
             await refusal.send(send)
-        elif _STREAMED.match(scope["path"]):
+        elif self._is_streamed(scope["path"]):
             await self._app(scope, receive, send)
         else:
             await self._pass_limited(scope, receive, send)
 
     async def _pass_limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on a request whose body the application reads into memory."""
-        received = 0
+        received, largest = 0, self._largest(scope["path"])
         refusal: Refusal | None = None
         answered = False
 
@@ -113,8 +120,8 @@ class Gate:
             size = len(message.get("body", b""))
             received += size
             self._in_memory += size
-            if received > self._largest_body:
-                refusal = self._too_large()
+            if received > largest:
+                refusal = _too_large(largest)
             elif self._in_memory > self._together:
                 refusal = Refusal(503, "The bodies of all requests together are too large now; try again later.")
             # An application drops a request whose connection is lost.
@@ -140,7 +147,7 @@ class Gate:
             headers.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
         return (
             self._check_hosts(headers)
-            or _check_page(scope["method"], scope["path"], headers)
+            or self._check_page(scope["method"], scope["path"], headers)
             or self._check_length(scope["path"], headers)
         )
 
@@ -182,32 +189,42 @@ class Gate:
             f"127.0.0.1. To allow it, start with `python -m localcloud start --host-name {name}`.",
         )
 
+    def _check_page(self, method: str, path: str, headers: dict[str, list[str]]) -> Refusal | None:
+        """Refuse what a page can send without the consent of the local cloud: a change whose type is not JSON."""
+        if method in SAFE_METHODS:
+            return None
+        types = {value.partition(";")[0].strip().lower() for value in headers.get("content-type", ())}
+        by_browser = any(name in headers for name in ("origin", "referer", "sec-fetch-site", "sec-fetch-mode"))
+        if by_browser and types != {"application/json"}:
+            return Refusal(415, "A web page must send changes as `Content-Type: application/json`.")
+        has_body = "transfer-encoding" in headers or any(
+            value.strip("0 ") for value in headers.get("content-length", ())
+        )
+        if has_body and types & PAGE_TYPES and not (self._is_google_api and _ANY_TYPE.match(path)):
+            return Refusal(
+                415,
+                f"The content type {', '.join(sorted(types))} is not allowed here; use `Content-Type: application/json`.",
+            )
+        return None
+
     def _check_length(self, path: str, headers: dict[str, list[str]]) -> Refusal | None:
-        if _STREAMED.match(path):
+        if self._is_streamed(path):
             return None
         # The server has checked that these are digits.
         lengths = [int(value) for value in headers.get("content-length", ()) if value.isdecimal()]
-        return self._too_large() if max(lengths, default=0) > self._largest_body else None
+        largest = self._largest(path)
+        return _too_large(largest) if max(lengths, default=0) > largest else None
 
-    def _too_large(self) -> Refusal:
-        return Refusal(413, f"The body is too large: at most {self._largest_body:,} bytes are allowed.")
+    def _largest(self, path: str) -> int:
+        is_upload = self._is_google_api and _UPLOAD.match(path)
+        return LARGEST_UPLOAD_BYTES if is_upload else self._largest_body
+
+    def _is_streamed(self, path: str) -> bool:
+        return self._streamed is not None and self._streamed.match(path) is not None
 
 
-def _check_page(method: str, path: str, headers: dict[str, list[str]]) -> Refusal | None:
-    """Refuse what a page can send without the consent of the local cloud: a change whose type is not JSON."""
-    if method in SAFE_METHODS:
-        return None
-    types = {value.partition(";")[0].strip().lower() for value in headers.get("content-type", ())}
-    by_browser = any(name in headers for name in ("origin", "referer", "sec-fetch-site", "sec-fetch-mode"))
-    if by_browser and types != {"application/json"}:
-        return Refusal(415, "A web page must send changes as `Content-Type: application/json`.")
-    has_body = "transfer-encoding" in headers or any(value.strip("0 ") for value in headers.get("content-length", ()))
-    if has_body and types & PAGE_TYPES and not _ANY_TYPE.match(path):
-        return Refusal(
-            415,
-            f"The content type {', '.join(sorted(types))} is not allowed here; use `Content-Type: application/json`.",
-        )
-    return None
+def _too_large(largest: int) -> Refusal:
+    return Refusal(413, f"The body is too large: at most {largest:,} bytes are allowed.")
 
 
 def _host_of(url: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import sys
 import threading
@@ -174,6 +175,8 @@ class HttpServer:
         port: int = 0,
         name: str = "http",
         host_names: Collection[str] = (),
+        is_google_api: bool = True,
+        streamed: re.Pattern[str] | None = None,
         largest_body: int = LARGEST_BODY_BYTES,
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
@@ -184,7 +187,9 @@ class HttpServer:
             port: The port; 0 means a free one.
             name: The name of the thread.
             host_names: The host names that requests may have in addition to those of this machine.
-            largest_body: The largest body of a request in bytes.
+            is_google_api: Whether the paths are those of Google's APIs, where uploads and token requests have any type.
+            streamed: The paths whose bodies the application writes to disk while they arrive, so that they have no limit.
+            largest_body: The largest body in bytes; uploads to Google's APIs may be larger.
             stall_seconds: How long a request may take to send its head, and how long it may pause within its body.
 
         Raises:
@@ -199,7 +204,13 @@ class HttpServer:
             raise
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
-            Gate(app, host_names=host_names, largest_body=largest_body),
+            Gate(
+                app,
+                host_names=host_names,
+                is_google_api=is_google_api,
+                streamed=streamed,
+                largest_body=largest_body,
+            ),
             interface="asgi3",
             http=partial(_ConnectionProtocol, waiting={}, stall_seconds=stall_seconds),  # type: ignore[arg-type]  # any callable will do
             ws="none",

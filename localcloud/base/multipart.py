@@ -14,6 +14,8 @@ from email.parser import BytesHeaderParser
 from localcloud.base.api_errors import MalformedBody
 
 _LONGEST_HEAD = 1 << 20
+_LONGEST_CONTENT = 1 << 20
+"""The largest content of a part that is read at once: the JSON of an upload."""
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
 
@@ -54,10 +56,19 @@ class PartStream:
         return headers
 
     async def read_content(self) -> bytes:
-        """Return the content of the part. Raises ``MalformedBody`` if the body ends before it does."""
-        pieces: list[bytes] = []
-        await self.copy_content(pieces.append)
-        return b"".join(pieces)
+        """Return the content of the part.
+
+        Raises ``MalformedBody`` if the body ends before the part does, or if the part is too long to be read at once.
+        """
+        content = bytearray()
+
+        def add(piece: bytes) -> None:
+            content.extend(piece)
+            if len(content) > _LONGEST_CONTENT:
+                raise MalformedBody(f"A part of the multipart body has more than {_LONGEST_CONTENT:,} bytes.")
+
+        await self.copy_content(add)
+        return bytes(content)
 
     async def copy_content(self, write: Callable[[bytes], None]) -> None:
         """Pass the content of the part to ``write``, piece by piece.

@@ -85,6 +85,7 @@ class FunctionProcess:
             FrontEnd(self._socket),
             name=f"front-{name}",
             host_names=host_names,
+            is_google_api=False,
             largest_body=LARGEST_REQUEST_BYTES,
         )
         self._process: ForkedProcess | None = None

@@ -20,11 +20,13 @@ from localcloud.pubsub.wire import EmptyMessage
 
 # A waiting pull holds one thread, an open stream two. Idle threads cost almost nothing.
 THREADS = 256
+LARGEST_REQUEST_BYTES = 16 << 20
+"""The largest request, compressed or not. Pub/Sub accepts 10 MB: https://cloud.google.com/pubsub/quotas#resource_limits"""
 RESPONSE_RESERVE_SECONDS = 0.5
 """How long before the caller's deadline an empty pull responds, so that the caller gets an empty response in time."""
 
 OPTIONS = [
-    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_receive_message_length", LARGEST_REQUEST_BYTES),
     ("grpc.max_send_message_length", -1),
     ("grpc.so_reuseport", 0),
     # The subscriber client pings every 30 seconds; by default a server closes the connection of such a client.

@@ -29,6 +29,7 @@ from localcloud.storage.uploads import (
 )
 
 _RESUME_INCOMPLETE = 308
+_LONGEST_RESOURCE = 1 << 20
 _CANCELLED = 499
 
 
@@ -81,7 +82,7 @@ class UploadApi:
 
     async def _begin(self, call: Call) -> Response:
         headers = call.headers
-        resource = parse_json_object(await call.request.body())
+        resource = parse_json_object(await _read_resource(call))
         upload = self._upload(call, resource, headers.get("x-upload-content-type", ""))
         session = UploadSession(upload, self._store.begin_content())
         if "x-upload-content-length" in headers:
@@ -142,6 +143,16 @@ class UploadApi:
         content = writer.finish()
         upload.announced.check(content.crc32c, content.md5)
         return self._store.finalize(upload.bucket, upload.name, content, upload.fields, upload.conditions)
+
+
+async def _read_resource(call: Call) -> bytes:
+    """Return the body, which is the JSON of the object. Raises ``InvalidRequest`` if it is too long."""
+    content = bytearray()
+    async for piece in call.stream():
+        content += piece
+        if len(content) > _LONGEST_RESOURCE:
+            raise InvalidRequest(f"The object resource has more than {_LONGEST_RESOURCE:,} bytes.")
+    return bytes(content)
 
 
 async def _append(call: Call, session: UploadSession, first: int) -> None:

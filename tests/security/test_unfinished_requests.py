@@ -162,6 +162,15 @@ def test_a_body_that_says_that_it_is_too_large_is_refused_before_it_is_sent(star
     assert connection.recv(4096).startswith(b"HTTP/1.1 413")
 
 
+def test_only_the_limits_of_uploads_are_higher(start: Start, connect: Connect) -> None:
+    google = start()
+    upload = HEAD.replace(b"/x", b"/upload/bigquery/v2/projects/p/jobs") + b"Content-Length: 1001\r\n\r\n" + b"x" * 1001
+    assert connect(google, upload).recv(4096).startswith(b"HTTP/1.1 200")
+    too_large = upload.replace(b"1001", str((128 << 20) + 1).encode())
+    assert connect(google, too_large).recv(4096).startswith(b"HTTP/1.1 413")
+    assert connect(start(is_google_api=False), upload).recv(4096).startswith(b"HTTP/1.1 413")
+
+
 def test_a_chunked_body_is_refused_once_it_is_too_large(start: Start, connect: Connect) -> None:
     connection = connect(start(), HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
     connection.sendall(b"3e8\r\n" + b"x" * 1000 + b"\r\n")

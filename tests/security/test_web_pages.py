@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+import grpc
 import pytest
 import requests
 
@@ -198,6 +200,46 @@ def test_a_browser_cannot_speak_to_the_grpc_ports(services: LocalCloud) -> None:
         )
         assert b"HTTP/1.1 200" not in raw(f"http://{address}", request)
     assert services.pubsub.broker.topics() == before
+
+
+@pytest.mark.parametrize("sent", ["", "PRI * HTTP/2.0\r\n", "POST / HTTP/1.1\r\n"])
+def test_half_sent_requests_do_not_block_the_grpc_ports(services: LocalCloud, sent: str) -> None:
+    for address in (services.addresses.pubsub, f"127.0.0.1:{services.bigquery.storage_api_port}"):
+        host, _, port = address.partition(":")
+        with contextlib.ExitStack() as opened:
+            for _ in range(200):
+                connection = opened.enter_context(socket.create_connection((host, int(port)), LAST_LIMIT))
+                connection.sendall(sent.encode())
+            channel = opened.enter_context(grpc.insecure_channel(address))
+            grpc.channel_ready_future(channel).result(LAST_LIMIT)
+
+
+def test_a_compressed_message_is_unpacked_up_to_the_limit_only(services: LocalCloud) -> None:
+    with grpc.insecure_channel(
+        services.addresses.pubsub,
+        options=[("grpc.max_send_message_length", -1)],
+        compression=grpc.Compression.Gzip,
+    ) as channel:
+        publish = channel.unary_unary("/google.pubsub.v1.Publisher/Publish")
+        with pytest.raises(grpc.RpcError) as refused:
+            publish(b"\0" * (64 << 20), timeout=LAST_LIMIT)
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_the_json_of_an_upload_has_a_limit(services: LocalCloud) -> None:
+    url = f"{services.addresses.http}/upload/storage/v1/b/attacked/o"
+    endless = b" " * (2 << 20)
+    resumable = requests.post(f"{url}?uploadType=resumable&name=x", data=endless, timeout=LAST_LIMIT)
+    related = {"Content-Type": "multipart/related; boundary=b"}
+    body = b"--b\r\nContent-Type: application/json\r\n\r\n" + endless
+    multipart = requests.post(f"{url}?uploadType=multipart", data=body, headers=related, timeout=LAST_LIMIT)
+    assert (resumable.status_code, multipart.status_code) == (400, 400)
+    assert "1,048,576 bytes" in multipart.json()["error"]["message"]
+
+
+def test_a_token_request_has_few_fields(services: LocalCloud) -> None:
+    answer = requests.post(f"{services.addresses.http}/token", data="a=b&" * 1000, timeout=LAST_LIMIT)
+    assert answer.json()["error"] == "invalid_request"
 
 
 def raw(url: str, request: str) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from localcloud.base.asgi import Receive, Scope, Send
-from localcloud.base.gate import LARGEST_BODY_BYTES
+from localcloud.base.gate import LARGEST_UPLOAD_BYTES
 from localcloud.base.gzip_bodies import gunzip
 from localcloud.bigquery.base.errors import QueryError
 
@@ -104,7 +104,7 @@ async def read_call(scope: Scope, receive: Receive) -> Call:
     content = b"".join(chunks)
     if headers.get("content-encoding", "").lower() == "gzip":
         try:
-            content = gunzip(content, LARGEST_BODY_BYTES)
+            content = gunzip(content, LARGEST_UPLOAD_BYTES)
         except ValueError as error:
             raise QueryError(f"Malformed gzip request body: {error}", reason="badRequest") from error
         headers.pop("content-encoding")

@@ -28,7 +28,8 @@ class Fields:
 
     def wrong(self, name: str, message: str, *, code: str = "invalid_field") -> Rejected:
         """Return the error for a wrong field; ``message`` continues the sentence that begins with the field's path."""
-        where = self.path(name)
+        # The name of a field in YAML may hold half of a surrogate pair, which no event can.
+        where = self.path(name).encode(errors="backslashreplace").decode()
         return Rejected(f"{where or 'the message'} {message}", field=where or None, code=code)
 
     def path(self, name: str) -> str:

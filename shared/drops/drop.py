@@ -6,7 +6,6 @@ Everything here is pure: it decides from a listing and a time.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from shared.checks.identifiers import ModelName, is_drop_folder, is_relative_pat
 from shared.drops import limits, manifest
 from shared.drops.formats.saved_model import Graph
 from shared.drops.manifest import Manifest
+from shared.drops.names import check_names
 from shared.errors import Rejected
 from shared.keys import hash_of
 from shared.work import DropRequest
@@ -24,13 +24,11 @@ from shared.work import DropRequest
 SAVED_MODEL = "saved_model.pb"
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _SHARD = re.compile(r"variables/variables\.data-([0-9]{5})-of-([0-9]{5})")
-# Control characters and the line ends of Unicode. Cloud Storage allows most of them, file systems and logs do not.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 # Command-line tools write the parts of large uploads there.
 _TEMPORARY = ("gcloud/tmp/", "gsutil/tmp/")
 
-# Folders that only a SavedModel has. The first is wrong: `_check_names` rejects it.
+# Folders that show that a SavedModel is meant. The first is wrong.
 _SAVED_FOLDERS = (f"{SAVED_MODEL}/", "variables/")
 
 # How the name of a model file ends, by the model's type. The file is at the top of the drop's folder.
@@ -226,7 +224,9 @@ class Drop:
             for model_type, endings in _SINGLE_FILES.items()
         }
         if SAVED_MODEL in names or declared == "TENSORFLOW" or any(name.startswith(_SAVED_FOLDERS) for name in names):
-            _check_names(names)
+            if any(name.startswith(f"{SAVED_MODEL}/") for name in names):
+                raise Rejected(f"{SAVED_MODEL} is a folder; it must be a file: rename or delete it", code="wrong_name")
+            check_names(names)
             return "TENSORFLOW", None, self._missing_of_saved_model(names)
         found = {declared: singles[declared]} if declared else {kind: each for kind, each in singles.items() if each}
         files = [name for each in found.values() for name in each]
@@ -246,7 +246,7 @@ class Drop:
                 else "saved_model.pb, or one .onnx, .tflite, .bst or .json file"
             )
             return declared or "", None, (wanted,)
-        _check_names(files)
+        check_names(files)
         if "*" in files[0]:
             raise Rejected(
                 f"the name of {files[0][:120]!r} holds a *, which BigQuery reads as a wildcard", code="wrong_name"
@@ -286,25 +286,6 @@ def _missing_shards(names: Collection[str]) -> tuple[list[str], int]:
 
 def _shard_name(index: int, count: int) -> str:
     return f"variables/variables.data-{index:05d}-of-{count:05d}"
-
-
-def _check_names(names: Collection[str]) -> None:
-    """Raise ``Rejected`` for a name that no file of a model can have: models are loaded from a file system."""
-    ordered = sorted(names)
-    for name in ordered:
-        # The first name of a folder follows directly in this order.
-        after = bisect_left(ordered, f"{name}/")
-        if _UNPRINTABLE.search(name):
-            wrong = "holds a control character or a line end"
-        elif any(len(part.encode()) > limits.NAME_PART_BYTES for part in name.split("/")):
-            wrong = f"has a part with more than {limits.NAME_PART_BYTES} bytes"
-        elif after < len(ordered) and ordered[after].startswith(f"{name}/"):
-            wrong = "is the name of a file and of a folder"
-        elif name.startswith(f"{SAVED_MODEL}/"):
-            wrong = f"is in a folder that is named as the file {SAVED_MODEL}"
-        else:
-            continue
-        raise Rejected(f"the name of {name[:120]!r} {wrong}; rename or delete it", code="wrong_name")
 
 
 def version_order(version: str) -> tuple[int, int, str]:

@@ -104,6 +104,9 @@ def test_a_graph_of_many_tensors_takes_a_bounded_number_of_reads(tmp_path: Path)
     [
         (b"".join(field(2, field(6, field(2, b"%d" % n))) for n in range(1001)), "names more than 1,000 assets"),
         (field(2, field(6, field(2, b"x" * 10_000_000))), "an asset with more than 1024 bytes"),
+        (field(2, field(6, field(2, b"../../x"))), "has a part that is empty, . or .."),
+        (field(2, field(6, field(2, b""))), "has a part that is empty, . or .."),
+        (field(2, field(6, field(2, b"a\nb"))), "holds a control character or a line end"),
         (field(2, field(6, field(2, b"x", size=2**40))), "not a SavedModel"),
         (field(2, b"", size=2**63), "not a SavedModel"),
         (b"\x12" + b"\xff" * 1_000_000, "not a SavedModel"),
@@ -111,7 +114,19 @@ def test_a_graph_of_many_tensors_takes_a_bounded_number_of_reads(tmp_path: Path)
         (field(2, graph_around(10)[2:]) + b"\x0a\x03ab", "not a SavedModel"),
         (b"\x13" * 1_000_000, "not a SavedModel"),
     ],
-    ids=["assets", "name", "length", "huge length", "endless integer", "gzip", "truncated", "groups"],
+    ids=[
+        "assets",
+        "name",
+        "path",
+        "no name",
+        "line end",
+        "length",
+        "huge length",
+        "endless integer",
+        "gzip",
+        "truncated",
+        "groups",
+    ],
 )
 def test_a_crafted_graph_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(Rejected, match=message):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from shared.drops import limits
 from shared.drops.formats.model_file import ModelFile
 from shared.drops.formats.protobuf import Bytes, Field, Found, MalformedError, Message, find_fields
+from shared.drops.names import fault_of
 from shared.errors import Rejected
 
 # The operations whose values are in the checkpoint.
@@ -74,13 +75,15 @@ def read_graph(file: ModelFile) -> Graph:
 
 def _asset_path(found: Found, file_name: str) -> str:
     """Return the path of an asset in the drop's folder."""
-    try:
-        path = f"assets/{found.value.decode()}" if isinstance(found.value, bytes) else None
-    except UnicodeDecodeError as error:
-        raise Rejected(f"{file_name} names an asset that is not a text", code="wrong_format") from error
-    if path is None or len(path.encode()) > limits.NAME_BYTES:
+    if not isinstance(found.value, bytes):
         raise Rejected(
             f"{file_name} names an asset with more than {limits.NAME_BYTES} bytes, which no object name can have",
             code="wrong_format",
         )
+    try:
+        path = f"assets/{found.value.decode()}"
+    except UnicodeDecodeError as error:
+        raise Rejected(f"{file_name} names an asset that is not a text", code="wrong_format") from error
+    if fault := fault_of(path):
+        raise Rejected(f"{file_name} names the asset {path[:120]!r}, which {fault}", code="wrong_format")
     return path

@@ -201,7 +201,7 @@ def test_a_saved_model_with_a_name_that_no_file_can_have_is_refused(name: str) -
 
 
 def test_a_folder_named_as_the_graph_is_refused() -> None:
-    with pytest.raises(Rejected, match=r"in a folder that is named as the file saved_model\.pb"):
+    with pytest.raises(Rejected, match=r"saved_model\.pb is a folder"):
         _drop("saved_model.pb/x").readiness(NOW, SETTLE)
 
 

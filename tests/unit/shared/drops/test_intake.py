@@ -15,6 +15,7 @@ from shared.drops.watches import facts_of, request_of
 from shared.errors import Rejected
 from shared.events.incoming import FinalizedObject
 from shared.work import Outcome, WaitReason
+from tests.model_files import field, graph
 from tests.unit.shared.conftest import World
 
 PATH = DropPath("films", "genres", "2")
@@ -195,3 +196,26 @@ def test_a_requested_import_without_a_drop_is_rejected(world: World) -> None:
     with pytest.raises(Rejected, match="there is no drop in films/genres/2/") as refusal:
         import_again(PATH, "message-1", world.services)
     assert (refusal.value.problem.code, refusal.value.problem.field) == ("not_found", "path")
+
+
+@pytest.mark.parametrize(
+    ("files", "code"),
+    [
+        ({"saved_model.pb": b"".join(field(2, field(6, field(2, b"%d" % n))) for n in range(1001))}, "too_large"),
+        ({"saved_model.pb": b"\xff" * 100}, "wrong_format"),
+        ({"saved_model.pb": graph(), "saved_model.pb/x": b""}, "wrong_name"),
+        ({"saved_model.pb": graph(), "assets/a\0b": b""}, "wrong_name"),
+        ({"saved_model.pb": graph(), f"assets/{'x' * 300}": b""}, "wrong_name"),
+        ({"genres.onnx": b"", "modeldrop.yaml": b"files: 1\nfiles: 2"}, "invalid_manifest"),
+    ],
+)
+def test_a_drop_that_exceeds_a_limit_fails_once_with_an_event(world: World, files: dict[str, bytes], code: str) -> None:
+    for name, content in files.items():
+        world.upload(PATH, name, content=content)
+        notice(world, name)
+    for _ in range(3):
+        world.pass_time(SETTLED)
+        examine(world)
+    [event] = world.published()
+    assert (event["type"], event["error"]["code"]) == ("modeldrop.model.import_failed.v1", code)
+    assert world.indexed() == set()

@@ -125,6 +125,7 @@ def test_a_duration_is_in_hours_or_days(text: str, duration: timedelta) -> None:
         ("registry: {id: a, aliases: [ok, 'not ok']}", "modeldrop.yaml.registry.aliases[1]"),
         ("registry: {id: a, alias: b}", "modeldrop.yaml.registry.alias"),
         ("modell: films.genres", "modeldrop.yaml.modell"),
+        ('"\\ud800": 2', r"modeldrop.yaml.\ud800"),
         ("1: 2", "modeldrop.yaml"),
         ("- files", "modeldrop.yaml"),
         ("just a text", "modeldrop.yaml"),

@@ -142,7 +142,7 @@ def test_an_asset_with_a_too_long_name_is_rejected(saved: dict[str, bytes], tf: 
 
     theirs = saved_model_pb2.SavedModel.FromString(saved["weighted"])
     theirs.meta_graphs[0].asset_file_def[0].filename = "x" * 1024
-    with pytest.raises(Rejected, match="more than 1024 bytes, which no object name can have"):
+    with pytest.raises(Rejected, match="has more than 1024 bytes, which no object name can have"):
         read_graph(InMemory(theirs.SerializeToString()))
 
 

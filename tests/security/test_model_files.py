@@ -155,18 +155,18 @@ def bucket_and_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
 
 
 @contextmanager
-def downloads(client: storage.Client) -> Iterator[list[str]]:
-    """Yield the addresses of the downloads that the client makes meanwhile."""
-    addresses: list[str] = []
+def downloads(client: storage.Client) -> Iterator[list[int]]:
+    """Yield the sizes in bytes of the downloads that the client makes meanwhile."""
+    sizes: list[int] = []
 
     def note(response: Any, *_: Any, **__: Any) -> None:
         if "alt=media" in response.url:
-            addresses.append(response.url)
+            sizes.append(int(response.headers["content-length"]))
 
     hooks = client._http.hooks["response"]
     hooks.append(note)
     try:
-        yield addresses
+        yield sizes
     finally:
         hooks.remove(note)
 
@@ -181,6 +181,7 @@ def test_a_graph_in_a_bucket_is_read_in_ranges(bucket_and_store: tuple[storage.B
         drop = DropFiles(bucket.client, "models", "units").read(path)
     assert drop.graph == Graph(("assets/words.txt",), has_variables=False)
     assert len(calls) == 2
+    assert sum(calls) <= limits.WINDOW_BYTES + 100
 
 
 def test_a_range_of_a_file_that_was_overwritten_is_not_read(

@@ -6,6 +6,7 @@ import pytest
 from google.protobuf import descriptor_pb2
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import TensorProto, helper
 
 from shared.drops import limits
 from shared.drops.formats.protobuf import Bytes, Field, Found, MalformedError, Message, Varint, find_fields
@@ -107,3 +108,21 @@ def test_messages_of_the_official_library_are_read(messages: list[tuple[str, lis
         )
     ]
     assert found == wanted
+
+
+def test_the_operator_sets_of_an_onnx_model_are_found_behind_its_weights() -> None:
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [5_000_000], bytes(20_000_000), raw=True)
+    graph = helper.make_graph([helper.make_node("Identity", ["w"], ["y"])], "g", [], [], [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13), helper.make_opsetid("ai.onnx.ml", 3)])
+    file = InMemory(model.SerializeToString(), "model.onnx")
+    # https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (ModelProto)
+    fields: dict[int, Field] = {
+        1: Varint("IR version"),
+        7: Message({1: Message({4: Bytes("operator", longest=50)})}),
+        8: Message({1: Bytes("domain", longest=50), 2: Varint("version")}),
+    }
+    assert [tuple(found) for found in find_fields(file, fields)] == [
+        ("IR version", model.ir_version), ("operator", b"Identity"),
+        ("domain", b""), ("version", 13), ("domain", b"ai.onnx.ml"), ("version", 3),
+    ]  # fmt: skip
+    assert sum(stop - start for start, stop in file.reads) <= limits.WINDOW_BYTES + 100

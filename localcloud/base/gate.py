@@ -156,11 +156,11 @@ class Gate:
         if len(hosts) != 1:
             return Refusal(400, f"The request has {len(hosts)} Host headers; it must have one.")
         if not self._is_allowed(hosts[0]):
-            return self._foreign(f"the host {hosts[0]!r}", hosts[0])
+            return self._foreign(f"for the host {hosts[0]!r}", hosts[0])
         for name in ("origin", "referer"):
             for value in headers.get(name, ()):
                 if not self._is_allowed(_host_of(value)):
-                    return self._foreign(f"a page of {value[:200]!r}", _host_of(value))
+                    return self._foreign(f"from a page of {value[:200]!r}", _host_of(value))
         # An allowed page of another port is of the same site: https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header
         if any(value.strip().lower() == "cross-site" for value in headers.get("sec-fetch-site", ())):
             return Refusal(403, "The local cloud refuses requests from pages of other sites.")
@@ -180,13 +180,13 @@ class Gate:
             return False
 
     @staticmethod
-    def _foreign(what: str, host: str) -> Refusal:
+    def _foreign(requests: str, host: str) -> Refusal:
         found = _HOST.fullmatch(host)
         name = found.group(1)[:253] if found is not None else "NAME"
         return Refusal(
             403,
-            f"The local cloud refuses requests for {what}: it is not a name of this machine, such as localhost or "
-            f"127.0.0.1. To allow it, start with `python -m localcloud start --host-name {name}`.",
+            f"The local cloud refuses requests {requests}: this is not a name of this machine, such as localhost "
+            f"or 127.0.0.1. To allow it, start with `python -m localcloud start --host-name {name}`.",
         )
 
     def _check_page(self, method: str, path: str, headers: dict[str, list[str]]) -> Refusal | None:

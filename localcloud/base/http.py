@@ -64,6 +64,7 @@ class _ConnectionProtocol(HttpToolsProtocol):
         self._progress = 0.0
         self._last_chance = False
         self._bytes_without_progress = 0
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -73,6 +74,8 @@ class _ConnectionProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._waiting.pop(self, None)
         self._expecting = False
+        if self._timer is not None:
+            self._timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -110,9 +113,9 @@ class _ConnectionProtocol(HttpToolsProtocol):
 
     def _expect_head(self) -> None:
         self._progress = self._waiting[self] = self.loop.time()
-        if not self._expecting:
-            self._expecting = True
-            self.loop.call_later(self._stall_seconds, self._check_progress)
+        self._expecting = True
+        if self._timer is None:  # the timer of an earlier request serves this one, too
+            self._check_again_in(self._stall_seconds)
         if len(self._waiting) > MOST_WAITING:
             oldest, since = next(iter(self._waiting.items()))
             if self.loop.time() - since > WAITING_SECONDS:
@@ -121,19 +124,23 @@ class _ConnectionProtocol(HttpToolsProtocol):
 
     def _check_progress(self) -> None:
         """Close the connection if the client has sent nothing useful for too long."""
+        self._timer = None
         if not self._expecting or self.transport.is_closing():
             return
         if self.flow.read_paused or (self.cycle is not None and self.cycle.waiting_for_100_continue):
             self._note_progress()  # the client waits for the application
         left = self._progress + self._stall_seconds - self.loop.time()
         if left > 0:
-            self.loop.call_later(left, self._check_progress)
+            self._check_again_in(left)
         elif not self._last_chance:
             # On a busy machine, the rest may have arrived without having been read.
             self._last_chance = True
-            self.loop.call_later(min(1.0, self._stall_seconds), self._check_progress)
+            self._check_again_in(min(1.0, self._stall_seconds))
         else:
             self.transport.abort()
+
+    def _check_again_in(self, seconds: float) -> None:
+        self._timer = self.loop.call_later(seconds, self._check_progress)
 
 
 class ReservedPort:

@@ -42,7 +42,8 @@ class ContentWriter:
         if not piece:
             return
         if self._file is None:
-            self._file = self._path.open("xb", buffering=0)
+            self._file = self._path.open("r+b" if self.size else "wb", buffering=0)
+            self._file.seek(self.size)
         rest = memoryview(piece)
         try:
             while rest:  # a disk that is nearly full takes a part
@@ -54,17 +55,21 @@ class ContentWriter:
         self._checksums.update(piece)
         self.size += len(piece)
 
-    def finish(self) -> Content:
-        """Close the file and return the content; a second call returns it again."""
+    def pause(self) -> None:
+        """Close the file until the next ``write``: uploads that are never finished must not keep files open."""
         if self._file is not None:
             self._file.close()
+            self._file = None
+
+    def finish(self) -> Content:
+        """Close the file and return the content; a second call returns it again."""
+        self.pause()
         return Content(self._path.name if self.size else "", self.size, self._checksums.crc32c, self._checksums.md5)
 
     def discard(self) -> None:
         """Remove what was written."""
-        if self._file is not None:
-            self._file.close()
-            self._path.unlink(missing_ok=True)
+        self.pause()
+        self._path.unlink(missing_ok=True)
 
     def __enter__(self) -> ContentWriter:
         return self

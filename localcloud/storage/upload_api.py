@@ -101,7 +101,10 @@ class UploadApi:
         content_range = ContentRange(0, None, None) if header is None else ContentRange.parse(header)
         session.expect(content_range.total)
         if content_range.first is not None:
-            await _append(call, session, content_range.first)
+            try:
+                await _append(call, session, content_range.first)
+            finally:
+                session.writer.pause()
         session.expect(session.writer.size if header is None else session.total)
         if session.total is None or session.writer.size < session.total:
             return _incomplete(session)

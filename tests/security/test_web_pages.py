@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import grpc
+import psutil
 import pytest
 import requests
 
@@ -235,6 +236,21 @@ def test_the_json_of_an_upload_has_a_limit(services: LocalCloud) -> None:
     multipart = requests.post(f"{url}?uploadType=multipart", data=body, headers=related, timeout=LAST_LIMIT)
     assert (resumable.status_code, multipart.status_code) == (400, 400)
     assert "1,048,576 bytes" in multipart.json()["error"]["message"]
+
+
+def test_uploads_that_are_never_finished_keep_no_files_open(services: LocalCloud) -> None:
+    url = f"{services.addresses.http}/upload/storage/v1/b/attacked/o?uploadType=resumable&name=x"
+
+    def begin() -> None:
+        session = requests.post(url, timeout=LAST_LIMIT).headers["Location"]
+        part = requests.put(session, data=b"12345", headers={"Content-Range": "bytes 0-4/10"}, timeout=LAST_LIMIT)
+        assert part.status_code == 308
+
+    begin()
+    before = psutil.Process().num_fds()
+    for _ in range(50):
+        begin()
+    assert psutil.Process().num_fds() < before + 25
 
 
 def test_a_token_request_has_few_fields(services: LocalCloud) -> None:

@@ -9,7 +9,10 @@ import functions_framework
 
 from shared.engine.services import services
 from shared.errors import TryLater
-from shared.poller import guarded, reconcile, tick
+from shared.poller.lost_work import report_lost_work
+from shared.poller.pieces import guarded
+from shared.poller.reconciliation import reconcile
+from shared.poller.ticks import tick
 
 
 @functions_framework.http
@@ -23,8 +26,10 @@ def poll_jobs(request: flask.Request) -> flask.typing.ResponseReturnValue:
     if request.method != "POST":
         return {"error": {"code": "method_not_allowed", "message": "send a POST", "field": None}}, 405
     # An error while lost drops are looked for must not hold up the jobs: a later tick looks again.
-    found = guarded(lambda: reconcile(services()), key="reconcile") or 0
+    found = guarded(lambda: reconcile(services()), key="reconcile")
+    if found is not None:
+        guarded(lambda: report_lost_work(services()), key="lost work")
     try:
-        return {**asdict(tick(services())), "drops_found": found}, 200
+        return {**asdict(tick(services())), "drops_found": found or 0}, 200
     except TryLater as error:
         return {"error": {"code": "try_later", "message": str(error), "field": None}}, 503

@@ -6,7 +6,9 @@
      ├─ TryLater              A service does not answer, fails, or has no quota left. The event is delivered again,
      │   │                    or the poller continues the work.
      │   └─ OutcomeUnknown    The same, and the call may have taken effect. It must not simply be repeated.
-     └─ LostRace              Another call changed the ledger first. This call stops, the other one continues.
+     ├─ LostRace              Another call changed the ledger first. This call stops, the other one continues.
+     └─ Unreadable            An object of the ledger cannot be read. It stays as it is and is reported as stuck once;
+                              all other work continues. A request about it is rejected.
 
 Every other exception is a bug: Pub/Sub delivers the event again, and after a few attempts it becomes a dead letter.
 """
@@ -57,6 +59,25 @@ class OutcomeUnknown(TryLater):
 
 class LostRace(ModeldropError):
     """Another call changed the ledger since it was read: that call continues the work, this one stops."""
+
+
+class Unreadable(ModeldropError):
+    """An object of the ledger is damaged, or was written by a newer version: it stays, and is reported as stuck."""
+
+    def __init__(self, name: str, generation: int, reason: str, *, request_id: str | None = None) -> None:
+        """Create the error.
+
+        Args:
+            name: The name of the object.
+            generation: The generation that was read.
+            reason: What is wrong with it, without its content: "it is not JSON".
+            request_id: The caller's id of the work that the object is about, if that can be read.
+        """
+        super().__init__(f"the object {name} of the state bucket cannot be read: {reason}")
+        self.name = name
+        self.generation = generation
+        self.reason = reason
+        self.request_id = request_id
 
 
 def short_reason(error: BaseException | str) -> str:

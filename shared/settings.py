@@ -96,6 +96,9 @@ class Settings:
     )
     poll_budget_seconds: float = setting(float, "How long one tick of the poller may take.", 240.0)
     poll_threads: int = setting(int, "How many items the poller handles at the same time.", 8)
+    stuck_looks: int = setting(
+        int, "After how many attempts that kill the poller, or fail, work is reported as stuck and set aside.", 3
+    )
     reconcile_seconds: float = setting(float, "How often the poller looks for drops whose events were lost.", 3600.0)
     ledger_retention_days: float = setting(float, "How many days finished work is kept in the ledger.", 30.0)
 

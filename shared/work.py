@@ -267,16 +267,7 @@ class BatchFacts:
     """The resource names of jobs that were found beside the batch's own, and cancelled."""
 
 
-@dataclass(frozen=True)
-class UnreadableRequest:
-    """A request in the ledger that this version of Modeldrop cannot read. Its item is reported as stuck when it is late."""
-
-    stored: Mapping[str, Any]
-    """The request as the ledger stores it, which is written back unchanged."""
-    model: str = ""
-
-
-Request = DropRequest | ImportRequest | PredictionMessage | BatchMessage | UnreadableRequest
+Request = DropRequest | ImportRequest | PredictionMessage | BatchMessage
 Facts = DropFacts | ImportFacts | PredictionFacts | BatchFacts
 
 

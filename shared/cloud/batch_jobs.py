@@ -14,6 +14,7 @@ from shared.errors import Problem
 
 # The labels by which a job is found if the call that created it was not answered.
 KEY_LABEL = "modeldrop_key"
+KIND_LABEL = "modeldrop_kind"
 ATTEMPT_LABEL = "modeldrop_attempt"
 
 

@@ -88,6 +88,15 @@ class Report:
     """The job as BigQuery returns it."""
 
 
+@dataclass(frozen=True)
+class LabelledJob:
+    """A job with its labels."""
+
+    job: Job
+    labels: Mapping[str, str]
+    created: datetime
+
+
 class BigQueryJobs:
     """The calls to BigQuery that the functions make."""
 
@@ -245,6 +254,16 @@ class BigQueryJobs:
                 ):
                     ids.add(job.job_id)
         return ids
+
+    def list_labelled(self, since: datetime, label: str) -> list[LabelledJob]:
+        """Return the jobs with this label that were created since then, in any state. One call lists 1,000 jobs."""
+        with BIGQUERY.call("list jobs") as options:
+            jobs = self._client.list_jobs(min_creation_time=since, page_size=1000, **options)
+            return [
+                LabelledJob(Job(System.BIGQUERY, job.job_id, job.location), dict(job.labels), job.created)
+                for job in jobs
+                if label in (getattr(job, "labels", None) or {})
+            ]
 
     def delete_model(self, model: str) -> None:
         """Delete a model, if it exists."""

@@ -98,7 +98,7 @@ class Imports(Handler):
         target = _target(item, services)
         check_writable(target.project, target.dataset, services.settings, "the drop's model")
         location = services.bigquery.location_of(target.dataset_name)
-        record = ModelRecords(services.ledger).take_turn(target, request.version, item.key)
+        record = ModelRecords(services).take_turn(target, request.version, item.key)
         if record.superseded(request.version):
             above = record.pinned or (record.current.version if record.current else None)
             raise Rejected(f"version {request.version} comes after version {above}, which is higher", code="superseded")
@@ -147,7 +147,7 @@ class Imports(Handler):
         if "candidate" in done:
             services.bigquery.delete_model(str(_candidate(item, services)))
         if item.location is not None:
-            ModelRecords(services.ledger).leave_turn(_target(item, services), item.key, imported)
+            ModelRecords(services).leave_turn(_target(item, services), item.key, imported)
         if item.outcome is Outcome.FAILED:
             # A file that was uploaded meanwhile may solve the problem; its event was skipped, because the drop was watched.
             watch_again_if_changed(DropPath.of_request(request), request.fingerprint, services)

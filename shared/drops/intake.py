@@ -21,19 +21,31 @@ from shared.drops.importing import Imports
 from shared.engine.claims import claim_once, claim_request
 from shared.engine.services import Services
 from shared.engine.steps import advance
-from shared.errors import Problem, Rejected
+from shared.errors import Problem, Rejected, Unreadable
 from shared.events.incoming import FinalizedObject
-from shared.work import Item, Kind, Outcome
+from shared.work import Item, Outcome
+
+# A file that is older when its event arrives was probably delivered before, to a process that did not survive the drop.
+LATE = timedelta(seconds=60)
 
 
 def notice_file(path: DropPath, file: FinalizedObject, services: Services) -> None:
     """Examine the drop of a new file, unless its watch covers the file.
 
-    `modeldrop.yaml` is always a reason to examine the drop: it may say that there is no need to wait.
+    `modeldrop.yaml` is always a reason to examine the drop: it may say that there is no need to wait. An event that arrives
+    late leaves the drop to the poller, which counts its looks at a drop.
     """
-    watch = services.ledger.read(Kind.DROP, path.key)
-    if watch is None or file.name == path.prefix + manifest.NAME or not watches.covers(watch, file.created):
+    watch = watches.read_watch(path, services)
+    if watch is not None and file.name != path.prefix + manifest.NAME and watches.covers(watch, file.created):
+        return
+    if file.created is not None and services.now() - file.created > LATE:
+        watches.open_watch(path, watch, services)
+        return
+    try:
         examine_drop(path, watch, services)
+    except Unreadable:
+        # The poller meets the same object and reports it.
+        watches.open_watch(path, watches.read_watch(path, services), services)
 
 
 def examine_drop(path: DropPath, watch: Item | None, services: Services) -> None:
@@ -43,7 +55,9 @@ def examine_drop(path: DropPath, watch: Item | None, services: Services) -> None
         if watch is not None and not watch.final:
             watches.end_watch(watch, Outcome.GONE, None, services)
         return
-    if watch is not None and watch.final and watches.facts_of(watch).fingerprint == drop.fingerprint:
+    if watch is not None and watches.facts_of(watch).fingerprint == drop.fingerprint:
+        if not watch.final:
+            watches.end_watch(watch, Outcome.SETTLED, drop, services)
         return
     _import_or_watch(drop, problem, watch, services)
 
@@ -59,7 +73,7 @@ def import_again(path: DropPath, source: str, services: Services) -> None:
     drop, problem = drop_files(services).read_or_list(path)
     if not drop.files:
         raise Rejected(f"there is no drop in {path.prefix}", field="path", code="not_found")
-    _import_or_watch(drop, problem, services.ledger.read(Kind.DROP, path.key), services, source=source)
+    _import_or_watch(drop, problem, watches.read_watch(path, services), services, source=source)
 
 
 def _import_or_watch(
@@ -71,7 +85,7 @@ def _import_or_watch(
             watches.open_or_update(drop, decision, watch, services)
             if drop.manifest.files is not None and (watch is None or watches.facts_of(watch).files is None):
                 # The file count is now known; check again, since earlier events were skipped.
-                examine_drop(drop.path, services.ledger.read(Kind.DROP, drop.path.key), services)
+                examine_drop(drop.path, watches.read_watch(drop.path, services), services)
             return
         case Ready() as ready:
             item = importing.plan(drop, ready, services)

@@ -5,16 +5,20 @@ The ledger has one record for each model: which version is current, being import
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from shared.checks.identifiers import ModelName
 from shared.drops.drop import version_order
-from shared.engine.ledger import MODELS, Ledger
-from shared.errors import LostRace, TryLater
+from shared.engine.decoding import Undecodable, decode
+from shared.engine.ledger import MODELS
+from shared.engine.objects import Record
+from shared.engine.services import Services
+from shared.engine.stuck import report_object
+from shared.errors import LostRace, TryLater, Unreadable
 from shared.keys import hash_of
-from shared.work import Kind, ModelVersion
+from shared.work import ImportRequest, Item, Kind, ModelVersion, Outcome
 
 _ROUNDS = 5
 
@@ -47,14 +51,14 @@ class ModelRecord:
 class ModelRecords:
     """The records of all models in one ledger."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        """Use the records in ``ledger``."""
-        self._ledger = ledger
+    def __init__(self, services: Services) -> None:
+        """Use the records in the ledger of ``services``."""
+        self._services = services
+        self._ledger = services.ledger
 
     def read(self, model: ModelName) -> ModelRecord:
         """Return the record of ``model``; an empty record if there is none."""
-        record = self._ledger.read_record(_name(model))
-        return _from_json(record.value) if record else ModelRecord()
+        return self._read(model)[0]
 
     def take_turn(self, model: ModelName, version: str, key: str) -> ModelRecord:
         """Mark the import ``key`` as under way, unless another one is or a higher version was imported.
@@ -82,34 +86,72 @@ class ModelRecords:
         self._change(model, leave)
 
     def _is_open(self, key: str) -> bool:
-        item = self._ledger.read(Kind.IMPORT, key)
+        # An import whose item cannot be read must not hold up the others of its model.
+        item = self._ledger.find(Kind.IMPORT, key)
         return item is not None and not item.final
+
+    def _read(self, model: ModelName) -> tuple[ModelRecord, int]:
+        """Return the record with its generation, 0 if there is none. One that cannot be read is reported and restored."""
+        name = _name(model)
+        try:
+            stored = self._ledger.objects.read(name)
+            if stored is None:
+                return ModelRecord(), 0
+            return _from_json(stored, name, model), stored.generation
+        except Unreadable as error:
+            consequence = (
+                f"It was the record of the model {model}: Modeldrop restores it from its imports, without a pin"
+            )
+            report_object(error, consequence, self._services)
+            restored = self._restored(model)
+            written = self._ledger.objects.write(name, _to_json(restored, model), generation=error.generation)
+            return restored, written.generation
+
+    def _restored(self, model: ModelName) -> ModelRecord:
+        """Return the record of ``model`` as its imports in the ledger show it."""
+        items = [self._ledger.find(*each.work) for each in self._ledger.items(Kind.IMPORT) if each.work]
+        imports = [item for item in items if item is not None and item.request.model == str(model)]
+        ended = [item for item in imports if item.outcome is Outcome.SUCCEEDED and item.finished is not None]
+        last = max(ended, key=lambda item: (item.finished, item.key), default=None)
+        # An import is prepared only when it has the turn.
+        under_way = next((item for item in imports if not item.ended and item.location is not None), None)
+        return ModelRecord(
+            current=_version(last) if last else None,
+            in_flight=Turn(under_way.key, _version(under_way).version) if under_way else None,
+        )
 
     def _change(self, model: ModelName, change: Callable[[ModelRecord], ModelRecord]) -> ModelRecord:
         name = _name(model)
         for _ in range(_ROUNDS):
-            stored = self._ledger.read_record(name)
-            before = _from_json(stored.value) if stored else ModelRecord()
+            before, generation = self._read(model)
             after = change(before)
             if after == before:
                 return before
             try:
-                self._ledger.write_record(
-                    name, {"model": str(model), **asdict(after)}, generation=stored.generation if stored else 0
-                )
+                self._ledger.objects.write(name, _to_json(after, model), generation=generation)
             except LostRace:
                 continue
             return after
         raise TryLater(f"the record of {model} changes too often")
 
 
-def _from_json(value: Mapping[str, Any]) -> ModelRecord:
-    current, turn = value["current"], value["in_flight"]
-    return ModelRecord(
-        current=ModelVersion(**current) if current else None,
-        in_flight=Turn(**turn) if turn else None,
-        pinned=value["pinned"],
-    )
+def _to_json(record: ModelRecord, model: ModelName) -> dict[str, Any]:
+    return {"model": str(model), **asdict(record)}
+
+
+def _from_json(stored: Record, name: str, model: ModelName) -> ModelRecord:
+    value = dict(stored.value)
+    if value.pop("model", None) != str(model):
+        raise Unreadable(name, stored.generation, "it is not the record of its model")
+    try:
+        return decode(ModelRecord, value)
+    except Undecodable as error:
+        raise Unreadable(name, stored.generation, str(error)) from None
+
+
+def _version(item: Item) -> ModelVersion:
+    assert isinstance(item.request, ImportRequest)
+    return ModelVersion(item.request.version, item.request.fingerprint)
 
 
 def _name(model: ModelName) -> str:

@@ -14,7 +14,8 @@ from shared.checks.identifiers import ModelName
 from shared.drops.drop import Drop, DropPath, NotReady
 from shared.drops.files import drop_files
 from shared.engine.services import Services
-from shared.errors import LostRace, Problem
+from shared.engine.stuck import report_object
+from shared.errors import LostRace, Problem, Unreadable
 from shared.keys import hash_of
 from shared.work import DropFacts, DropRequest, Item, Kind, Outcome, WaitReason
 
@@ -42,6 +43,57 @@ def new_watch(path: DropPath, target: ModelName, services: Services) -> Item:
         facts=DropFacts(since=now),
         created=now,
     )
+
+
+def read_watch(path: DropPath, services: Services) -> Item | None:
+    """Return the watch of a drop, or None if it was never watched. A watch that cannot be read is replaced."""
+    try:
+        return services.ledger.read(Kind.DROP, path.key)
+    except Unreadable as error:
+        _replace(path, error, services)
+        return services.ledger.read(Kind.DROP, path.key)
+
+
+def replace_unreadable(key: str, error: Unreadable, services: Services) -> bool:
+    """Replace a watch that cannot be read, and report it; return False if no drop in the bucket has this key."""
+    path = next((path for path, _ in drop_files(services).versions() if path.key == key), None)
+    if path is not None:
+        _replace(path, error, services)
+    return path is not None
+
+
+def _replace(path: DropPath, error: Unreadable, services: Services) -> None:
+    drop = path.uri(services.settings.model_bucket)
+    consequence = f"It was the watch of {drop}: Modeldrop replaces it and examines the drop again"
+    report_object(error, consequence, services, work=(Kind.DROP, path.key))
+    item = _due_watch(path, services)
+    with suppress(LostRace):
+        services.ledger.reopen(replace(item, generation=error.generation), claimed=False)
+
+
+def open_watch(path: DropPath, watch: Item | None, services: Services) -> None:
+    """Watch a drop without reading its files: the poller examines it in its next tick.
+
+    Args:
+        path: The drop.
+        watch: Its watch as the ledger has it. An open one stays as it is.
+        services: The services of this process.
+    """
+    if watch is not None and not watch.final:
+        return
+    item = _due_watch(path, services)
+    if watch is not None:
+        # Files that were imported are not imported again.
+        known = facts_of(watch)
+        facts = replace(facts_of(item), fingerprint=known.fingerprint, listed_until=known.listed_until)
+        item = replace(item, facts=facts)
+    _written(item, watch, services)
+
+
+def _due_watch(path: DropPath, services: Services) -> Item:
+    # `modeldrop.yaml`, which is not read here, may name another model.
+    target = ModelName(services.settings.google_cloud_project, path.dataset, path.model)
+    return new_watch(path, target, services).wait(WaitReason.SETTLING, services.now())
 
 
 def request_of(watch: Item) -> DropRequest:
@@ -86,7 +138,7 @@ def open_or_update(drop: Drop, decision: NotReady, watch: Item | None, services:
         item = replace(item, facts=facts).wait(WaitReason.SETTLING, decision.due)
         if _written(item, watch, services):
             return
-        watch = services.ledger.read(Kind.DROP, drop.path.key)
+        watch = read_watch(drop.path, services)
         if watch is not None and (drop.manifest.files is None or facts_of(watch).files == drop.manifest.files):
             return
 
@@ -108,7 +160,7 @@ def end_watch(watch: Item, outcome: Outcome, drop: Drop | None, services: Servic
 
 def watch_again_if_changed(path: DropPath, fingerprint: str, services: Services) -> None:
     """Watch a drop again if its files no longer have ``fingerprint``, in case no further event arrives for them."""
-    watch = services.ledger.read(Kind.DROP, path.key)
+    watch = read_watch(path, services)
     if watch is None or not watch.final:
         return
     drop, _ = drop_files(services).read_or_list(path)

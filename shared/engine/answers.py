@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from shared.checks.labels import fill_in_time
 from shared.engine.services import Services
-from shared.errors import LostRace, Rejected, TryLater, short_reason
+from shared.errors import LostRace, Rejected, TryLater, Unreadable, short_reason
 from shared.events.incoming import Message
 from shared.events.outgoing import rejection_event
 from shared.keys import hash_of
@@ -48,7 +48,7 @@ def left_to_the_poller(item: Item) -> Iterator[None]:
         yield
     except LostRace:
         log("INFO", "another call continues the work", **item.log_fields())
-    except TryLater as error:
+    except (TryLater, Unreadable) as error:
         log("WARNING", "left to the poller", **item.log_fields(), reason=short_reason(error))
 
 

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from shared.engine.ledger import Claimed
 from shared.engine.services import Services
-from shared.errors import LostRace, Rejected, TryLater
+from shared.engine.stuck import UNREADABLE
+from shared.errors import LostRace, Rejected, TryLater, Unreadable
 from shared.events.outgoing import completion_event
 from shared.work import Item, Step, StepState
 
@@ -40,10 +41,13 @@ def claim_request(item: Item, services: Services) -> Claimed:
     """Claim the work that a caller's request asks for; ``item.sources`` holds the id of the message that it came in.
 
     Raises:
-        Rejected: The same request_id was used for another request.
+        Rejected: The same request_id was used for another request, or its item in the ledger cannot be read.
         TryLater: The ledger did not answer; the message must be delivered again.
     """
-    claimed = claim_once(item, services)
+    try:
+        claimed = claim_once(item, services)
+    except Unreadable as error:
+        raise Rejected(f"{error}; delete the object, or send another request_id", code=UNREADABLE) from error
     if claimed.mine:
         return claimed
     stored = claimed.item

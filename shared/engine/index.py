@@ -1,20 +1,28 @@
 """The index object of open work: an empty object whose metadata holds what the poller needs to know of an item.
 
-The poller lists the index objects of all open work, a thousand in one call, and reads only the items that are due.
+The poller lists the index objects of all open work, a thousand in one call, and reads only the items that are due. The
+metadata also counts the looks at the work that did not end (``looks.py``).
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from google.cloud import storage
-
+from shared.engine.decoding import moment
+from shared.engine.objects import ListedObject
 from shared.work import Item, Kind, StepState
 
 INDEX = "ledger/pending/"
 
+# The names of the metadata about looks. An index object that is written again has none of them.
+LOOKS, NEXT_LOOK, LOOKS_REPORTED = "looks", "next_look", "looks_reported"
+
 _TEXTS = ("system", "job_id", "location", "step", "state", "waits_for", "model")
+_TIMES = ("due", "deadline", NEXT_LOOK)
+_KEY = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -42,33 +50,74 @@ class Pending:
     """When the item is due; None if it is due at any time."""
     deadline: datetime | None = None
     """When the item is reported as stuck."""
+    looks: int = 0
+    """How many looks at the work began and did not end, since the last one that ended well."""
+    next_look: datetime | None = None
+    """When to look again at work that was set aside."""
+    looks_reported: bool = False
+    """Whether its looks were reported as failing."""
+    metageneration: int = 1
+    """The metageneration of the index object."""
 
     @property
     def submitted(self) -> bool:
         """Whether the job of the current step was submitted."""
         return self.state == StepState.SUBMITTED.value
 
-    @classmethod
-    def from_blob(cls, blob: storage.Blob) -> Pending | None:
-        """Parse a listed object; return None if its name is not the name of an index object."""
-        kind, _, key = blob.name.removeprefix(INDEX).partition("/")
-        if kind not in set(Kind) or not key:
-            return None
-        metadata = blob.metadata or {}
 
-        def time(name: str) -> datetime | None:
-            return datetime.fromisoformat(metadata[name]) if metadata.get(name) else None
+@dataclass(frozen=True)
+class DamagedIndex:
+    """An object in the folder of the index objects that is not one, or whose metadata cannot be read."""
 
-        return cls(
-            kind=Kind(kind),
-            key=key,
-            generation=int(blob.generation),
-            written=blob.updated,
-            created=time("created") or blob.updated,
-            due=time("due"),
-            deadline=time("deadline"),
-            **{name: metadata.get(name, "") for name in _TEXTS},
-        )
+    listed: ListedObject
+    reason: str
+    """What is wrong with it: "its metadata due is not a time with a time zone"."""
+    work: tuple[Kind, str] | None = None
+    """The kind and the key of the item that its name belongs to; None if it has no such name."""
+
+
+def is_key(text: str) -> bool:
+    """Return whether ``text`` can be the key of an item."""
+    return _KEY.fullmatch(text) is not None
+
+
+def read_index(listed: ListedObject) -> Pending | DamagedIndex:
+    """Return the index object that was listed."""
+    folder, _, key = listed.name.removeprefix(INDEX).partition("/")
+    if folder not in set(Kind) or not is_key(key):
+        return DamagedIndex(listed, "its name is not the name of an index object")
+    kind, metadata = Kind(folder), listed.metadata
+    try:
+        created = _time(metadata, "created")
+        if created is None:
+            raise ValueError("it has no metadata created")
+        times = {name: _time(metadata, name) for name in _TIMES}
+        looks = metadata.get(LOOKS) or "0"
+        if not re.fullmatch("[0-9]{1,9}", looks):
+            raise ValueError(f"its metadata {LOOKS} is not a number")
+    except ValueError as error:
+        return DamagedIndex(listed, str(error), (kind, key))
+    return Pending(
+        kind=kind,
+        key=key,
+        generation=listed.generation,
+        metageneration=listed.metageneration,
+        written=listed.written,
+        created=created,
+        looks=int(looks),
+        looks_reported=LOOKS_REPORTED in metadata,
+        due=times["due"],
+        deadline=times["deadline"],
+        next_look=times[NEXT_LOOK],
+        **{name: metadata.get(name, "") for name in _TEXTS},
+    )
+
+
+def _time(metadata: Mapping[str, str], name: str) -> datetime | None:
+    try:
+        return moment(metadata[name]) if metadata.get(name) else None
+    except ValueError:
+        raise ValueError(f"its metadata {name} is not a time with a time zone") from None
 
 
 def index_name(work: Item | Pending) -> str:

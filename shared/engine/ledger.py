@@ -15,25 +15,26 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from google.api_core import exceptions
 from google.cloud import storage
 
 from shared.clock import Clock
-from shared.cloud.calls import CallOptions
-from shared.cloud.storage import STORAGE
+from shared.engine.decoding import Undecodable
 from shared.engine.index import (
     INDEX,
+    DamagedIndex,
     Pending,
     index_metadata,
     index_name,
+    is_key,
+    read_index,
 )
+from shared.engine.objects import ListedObject, StateObjects
 from shared.engine.stored_items import item_from_json, item_to_json
-from shared.errors import LostRace, TryLater
+from shared.errors import LostRace, TryLater, Unreadable
 from shared.work import (
     Claim,
     Item,
@@ -46,9 +47,8 @@ MODELS = "ledger/models/"
 # The metadata of an item's object.
 STATE, OPEN, FINAL = "state", "open", "final"
 
-# The answers of Cloud Storage that each call handles by itself.
-_KNOWN_ERRORS = (exceptions.NotFound, exceptions.PreconditionFailed)
-_LIST_FIELDS = "nextPageToken,items(name,generation,metadata,timeCreated,updated)"
+# A claim that ends later than this was not written by a call of Modeldrop, and would reserve its item for ever.
+_LONGEST_CLAIM = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,12 @@ class Claimed:
 
 
 @dataclass(frozen=True)
-class Record:
-    """A JSON object of the ledger, with its generation."""
+class StoredItem:
+    """An object in the folder of the items, as it was listed."""
 
-    value: Mapping[str, Any]
-    generation: int
+    listed: ListedObject
+    work: tuple[Kind, str] | None
+    """The kind and the key of the item; None if the object's name is not the name of an item."""
 
 
 class Ledger:
@@ -81,8 +82,7 @@ class Ledger:
             clock: The current time.
             lease_seconds: How long a claim is valid.
         """
-        self._client = client
-        self._bucket = client.bucket(bucket)
+        self.objects = StateObjects(client, bucket)
         self._clock = clock
         self._lease = timedelta(seconds=lease_seconds)
 
@@ -158,9 +158,33 @@ class Ledger:
         return self._write_item(item, generation=item.generation)
 
     def read(self, kind: Kind, key: str) -> Item | None:
-        """Return an item, or None if there is no such item."""
-        record = self._read(f"{ITEMS}{kind.value}/{key}.json")
-        return item_from_json(record.value, record.generation) if record else None
+        """Return an item, or None if there is no such item.
+
+        Raises:
+            Unreadable: The object is not an item that this version can read.
+            TryLater: Cloud Storage does not answer.
+        """
+        name = item_name(kind, key)
+        record = self.objects.read(name)
+        if record is None:
+            return None
+        try:
+            item = item_from_json(record.value, record.generation)
+        except Undecodable as error:
+            request_id = record.value.get("request_id")
+            known = request_id[:256] if isinstance(request_id, str) else None
+            raise Unreadable(name, record.generation, str(error), request_id=known) from None
+        if (item.kind, item.key) != (kind, key):
+            raise Unreadable(name, record.generation, "it is the item of other work")
+        if item.claim is not None and item.claim.until > self._clock() + max(_LONGEST_CLAIM, 2 * self._lease):
+            item = replace(item, claim=replace(item.claim, until=self._clock()))
+        return item
+
+    def find(self, kind: Kind, key: str) -> Item | None:
+        """Return an item that other work wants to know about; None if there is none, or if it cannot be read."""
+        with suppress(Unreadable):
+            return self.read(kind, key)
+        return None
 
     def index(self, item: Item, *, deadline: datetime | None = None) -> Item:
         """Write the index object of ``item``, and return the item with the generation of that.
@@ -192,84 +216,36 @@ class Ledger:
 
     def pending(self, kind: Kind | None = None) -> Iterator[Pending]:
         """Yield all open work, or all open work of one kind. One call lists 1,000 items."""
-        for blob in self._listed(f"{INDEX}{kind.value}/" if kind else INDEX):
-            if found := Pending.from_blob(blob):
-                yield found
+        for each in self.index_objects(kind):
+            if isinstance(each, Pending):
+                yield each
 
-    def read_record(self, name: str) -> Record | None:
-        """Return the JSON object with this name, or None if there is none."""
-        return self._read(name)
+    def index_objects(self, kind: Kind | None = None) -> Iterator[Pending | DamagedIndex]:
+        """Yield all index objects, or those of one kind, damaged ones included. One call lists 1,000."""
+        for listed in self.objects.listed(f"{INDEX}{kind.value}/" if kind else INDEX):
+            yield read_index(listed)
 
-    def write_record(
-        self, name: str, value: Mapping[str, Any], *, generation: int, metadata: Mapping[str, str] | None = None
-    ) -> Record:
-        """Write a JSON object.
-
-        Args:
-            name: The name of the object.
-            value: Its content.
-            generation: The generation that was read; 0 if the object does not exist.
-            metadata: The metadata of the object.
+    def change_index(self, pending: Pending, changes: Mapping[str, str | None]) -> int:
+        """Set or remove metadata of a listed index object; return its new metageneration.
 
         Raises:
-            LostRace: The object has another generation.
+            LostRace: Another call changed or removed the index object since it was listed.
         """
-        blob = self._bucket.blob(name)
-        blob.metadata = dict(metadata or {})
-        try:
-            with _storage_call(f"write {name}") as options:
-                blob.upload_from_string(
-                    json.dumps(value, sort_keys=True),
-                    content_type="application/json",
-                    if_generation_match=generation,
-                    **options,
-                )
-        except exceptions.PreconditionFailed as error:
-            raise LostRace(f"another call changed {name}") from error
-        return Record(value, int(blob.generation))
+        metageneration = self.objects.change_metadata(
+            index_name(pending), changes, generation=pending.generation, metageneration=pending.metageneration
+        )
+        if metageneration is None:
+            raise LostRace(f"another call changed the index object of {pending.kind} {pending.key}")
+        return metageneration
+
+    def items(self, kind: Kind | None = None) -> Iterator[StoredItem]:
+        """Yield all objects in the folder of the items, or in the folder of one kind. One call lists 1,000."""
+        for listed in self.objects.listed(f"{ITEMS}{kind.value}/" if kind else ITEMS):
+            yield StoredItem(listed, work_of(listed.name))
 
     def last_changes(self, kind: Kind) -> dict[str, datetime]:
         """Return the time of the last write of each item of one kind, by key."""
-        prefix = f"{ITEMS}{kind.value}/"
-        return {blob.name.removeprefix(prefix).removesuffix(".json"): blob.updated for blob in self._listed(prefix)}
-
-    def restore_missing_indexes(self) -> int:
-        """Recreate missing index objects, and return their number. This is a safety net; it should find none.
-
-        An item that was written within the last lease is skipped, because a call may be finishing it.
-        """
-        indexed = {(each.kind, each.key) for each in self.pending()}
-        newest = self._clock() - self._lease
-        restored = 0
-        for kind in Kind:
-            prefix = f"{ITEMS}{kind.value}/"
-            for blob in self._listed(prefix):
-                key = blob.name.removeprefix(prefix).removesuffix(".json")
-                is_open = (blob.metadata or {}).get(STATE) == OPEN and blob.updated < newest
-                if is_open and (kind, key) not in indexed and (item := self.read(kind, key)) and not item.final:
-                    self.index(item)
-                    restored += 1
-        return restored
-
-    def delete_finished(self, before: datetime) -> int:
-        """Delete the final items that were last written before then, and return their number.
-
-        The watches of drops stay: without its watch, a drop that is still in the bucket would be imported again.
-        """
-        removed = 0
-        for kind in Kind:
-            old = [key for key, changed in self.last_changes(kind).items() if changed < before]
-            for key in [] if kind is Kind.DROP else old:
-                item = self.read(kind, key)
-                if item is not None and item.final:
-                    removed += self._remove(f"{ITEMS}{kind.value}/{key}.json", item.generation)
-        return removed
-
-    def _listed(self, prefix: str) -> Iterator[storage.Blob]:
-        with _storage_call(f"list {prefix}") as options:
-            yield from self._client.list_blobs(
-                self._bucket, prefix=prefix, page_size=1000, fields=_LIST_FIELDS, **options
-            )
+        return {each.work[1]: each.listed.written for each in self.items(kind) if each.work}
 
     def _indexed(self, item: Item, indexed: int | None, started: datetime) -> Item:
         """Return an item that was just written, with the generation of its index object.
@@ -282,67 +258,44 @@ class Ledger:
         return replace(item, index_generation=indexed)
 
     def _index_generation(self, item: Item) -> int | None:
-        blob = self._bucket.blob(index_name(item))
-        try:
-            with _storage_call(f"return the metadata of {blob.name}") as options:
-                blob.reload(**options)
-        except exceptions.NotFound:
-            return None
-        return int(blob.generation)
+        return self.objects.generation(index_name(item))
 
     def _remove_index(self, work: Item | Pending, generation: int) -> None:
-        self._remove(index_name(work), generation)
-
-    def _remove(self, name: str, generation: int) -> bool:
-        """Delete an object with this generation; return whether it existed."""
-        try:
-            with _storage_call(f"delete {name}") as options:
-                self._bucket.blob(name).delete(if_generation_match=generation, **options)
-        except _KNOWN_ERRORS:
-            return False
-        return True
+        self.objects.remove(index_name(work), generation)
 
     def _write_index(self, item: Item, deadline: datetime | None, *, only_if_missing: bool) -> int | None:
         """Write the index object; return its generation, or None if one exists and may not be replaced."""
-        blob = self._bucket.blob(index_name(item))
-        blob.metadata = index_metadata(item, deadline)
-        try:
-            with _storage_call(f"write {blob.name}") as options:
-                blob.upload_from_string(
-                    b"",
-                    content_type="text/plain",
-                    if_generation_match=0 if only_if_missing else None,
-                    **options,
-                )
-        except exceptions.PreconditionFailed:
-            return None
-        return int(blob.generation)
+        return self.objects.write_empty(
+            index_name(item), index_metadata(item, deadline), only_if_missing=only_if_missing
+        )
 
     def _new_claim(self) -> Claim:
         return Claim(secrets.token_hex(8), self._clock() + self._lease)
 
     def _write_item(self, item: Item, *, generation: int) -> Item:
-        name = f"{ITEMS}{item.kind.value}/{item.key}.json"
+        name = item_name(item.kind, item.key)
+        value = item_to_json(item)
         try:
             state = {STATE: FINAL if item.final else OPEN}
-            record = self.write_record(name, item_to_json(item), generation=generation, metadata=state)
+            record = self.objects.write(name, value, generation=generation, metadata=state)
         except LostRace:
             # The client repeats a write whose answer is lost, and then finds its own object.
-            stored = self._read(name)
-            if stored is not None and generation and stored.value == json.loads(json.dumps(item_to_json(item))):
+            stored = self.objects.read(name) if generation else None
+            if stored is not None and stored.value == json.loads(json.dumps(value)):
                 return replace(item, generation=stored.generation)
             raise
         return replace(item, generation=record.generation)
 
-    def _read(self, name: str) -> Record | None:
-        blob = self._bucket.blob(name)
-        try:
-            with _storage_call(f"return {name}") as options:
-                text = blob.download_as_bytes(raw_download=True, **options)
-        except exceptions.NotFound:
-            return None
-        return Record(json.loads(text), int(blob.generation or 0))
+
+def item_name(kind: Kind, key: str) -> str:
+    """Return the name of an item's object."""
+    return f"{ITEMS}{kind.value}/{key}.json"
 
 
-def _storage_call(action: str) -> AbstractContextManager[CallOptions]:
-    return STORAGE.call(action, passes=_KNOWN_ERRORS)
+def work_of(name: str) -> tuple[Kind, str] | None:
+    """Return the kind and the key of the item with this name; None if it is not the name of an item."""
+    folder, _, file = name.removeprefix(ITEMS).partition("/")
+    key = file.removesuffix(".json")
+    if folder not in set(Kind) or not is_key(key) or item_name(Kind(folder), key) != name:
+        return None
+    return Kind(folder), key

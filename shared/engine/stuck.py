@@ -1,4 +1,7 @@
-"""Reports work that takes too long, once for each step and reason. It is watched all the same."""
+"""Reports work that takes too long, once for each step and reason, and objects of the ledger that cannot be read.
+
+The work is watched all the same.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,23 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.engine.handler import Handler
+from shared.engine.objects import REPORTED, ListedObject
 from shared.engine.services import Services
-from shared.errors import Problem
-from shared.events.outgoing import stuck_event
+from shared.errors import Problem, Unreadable, short_reason
+from shared.events.outgoing import BadObject, bad_object_event, stuck_event
+from shared.keys import hash_of
 from shared.log import log
-from shared.work import Item
+from shared.work import Item, Kind
+
+# The code of the problem of an object that cannot be read.
+UNREADABLE = "unreadable_object"
+# The kind, in events, of objects that belong to no work.
+LEDGER = "ledger"
+# What a person can do about an item that cannot be read.
+ADVICE = (
+    "If a newer version of Modeldrop wrote it, deploy that version again. Otherwise delete the object, and send the request "
+    "again"
+)
 
 
 def deadline_of(item: Item, handler: Handler, services: Services) -> datetime | None:
@@ -53,6 +68,41 @@ def report_stuck(
     log("WARNING", "stuck", **item.log_fields(), about=about, code=problem.code)
     item = services.ledger.write(replace(item, reported=(*item.reported, about)))
     return services.ledger.index(item, deadline=deadline)
+
+
+def report_object(
+    error: Unreadable, consequence: str, services: Services, *, work: tuple[Kind, str] | None = None
+) -> None:
+    """Publish that an object of the ledger cannot be read. Each generation of an object has one event id.
+
+    Args:
+        error: Which object it is, and what is wrong with it.
+        consequence: What Modeldrop does about it, and what a person can do.
+        services: The services of this process.
+        work: The kind and the key of the work that the object belongs to, if its name says so.
+    """
+    kind, key = (work[0].value, work[1]) if work else (LEDGER, hash_of("object", error.name))
+    bad = BadObject(kind, key, services.now(), services.ledger.objects.uri(error.name), error.request_id)
+    report_bad_object(bad, Problem(UNREADABLE, f"{error}. {consequence}"), f"object-{error.generation}", services)
+
+
+def report_bad_object(bad: BadObject, problem: Problem, about: str, services: Services) -> None:
+    """Publish and log that work is stuck because of an object of the ledger; ``about`` is part of the event's id."""
+    services.events.publish(bad_object_event(bad, services.now(), problem, about))
+    reason = short_reason(problem.message)
+    log("ERROR", "stuck", key=bad.key, kind=bad.kind, model=bad.model, object=bad.uri, code=problem.code, reason=reason)
+
+
+def report_object_once(
+    listed: ListedObject, reason: str, consequence: str, services: Services, *, work: tuple[Kind, str] | None = None
+) -> None:
+    """Publish that a listed object cannot be read, unless its metadata says that this was published before."""
+    if listed.reported:
+        return
+    report_object(Unreadable(listed.name, listed.generation, reason), consequence, services, work=work)
+    services.ledger.objects.change_metadata(
+        listed.name, {REPORTED: services.now().isoformat()}, generation=listed.generation
+    )
 
 
 def _place(item: Item) -> str:

@@ -70,6 +70,40 @@ def stuck_event(item: Item, now: datetime, problem: Problem, about: str) -> Even
     return replace(_event(item, STUCK, "stuck", problem, None, data, about), time=now)
 
 
+@dataclass(frozen=True)
+class BadObject:
+    """An object of the ledger that cannot be read, or work that lacks its item, with what is known of the work."""
+
+    kind: str
+    """The kind of the work; ``ledger`` if the object belongs to no work."""
+    key: str
+    created: datetime
+    uri: str | None = None
+    """The object: ``gs://bucket/name``."""
+    request_id: str | None = None
+    job: Job | None = None
+    model: str | None = None
+
+
+def bad_object_event(bad: BadObject, now: datetime, problem: Problem, about: str) -> Event:
+    """Return the event for work that is stuck because of an object of the ledger; ``about`` names what is wrong with it."""
+    data = {
+        "key": bad.key,
+        "kind": bad.kind,
+        "request_id": bad.request_id,
+        "job": _job_json(bad.job),
+        "created": bad.created.isoformat(),
+        "finished": None,
+        "outcome": "stuck",
+        "error": problem.as_json(),
+        "step": about,
+        "noticed": now.isoformat(),
+        **{name: value for name, value in (("object", bad.uri), ("model", bad.model)) if value},
+    }
+    event_id = hash_of(bad.kind, bad.key, STUCK, about, problem.code, bad.uri or "")
+    return Event(event_id, STUCK, f"{bad.kind}/{bad.key}", now, data)
+
+
 def rejection_event(
     kind: Kind, key: str, request_id: str | None, now: datetime, problem: Problem, created: datetime
 ) -> Event:
@@ -116,8 +150,11 @@ def _last_job(item: Item) -> dict[str, str] | None:
     jobs = [step.job for step in item.steps if step.job is not None]
     if not jobs:
         return None
-    job: Job = jobs[-1]
-    return {"system": job.system.value, "id": job.id, "location": job.location}
+    return _job_json(jobs[-1])
+
+
+def _job_json(job: Job | None) -> dict[str, str] | None:
+    return {"system": job.system.value, "id": job.id, "location": job.location} if job else None
 
 
 class EventPublisher:

@@ -153,7 +153,7 @@ def _version_at_start(item: Item, result: QueryResult, services: Services) -> Mo
     if not result.started_ms:
         return known
     model = _request(item, services.settings).model
-    record = ModelRecords(services.ledger).read(model)
+    record = ModelRecords(services).read(model)
     if record.in_flight is None and _fingerprint(record.current) == _fingerprint(known):
         return known
     with suppress(Rejected):
@@ -165,8 +165,8 @@ def _version_at_start(item: Item, result: QueryResult, services: Services) -> Mo
 
 def _version_of(model: ModelName, created: datetime, services: Services) -> ModelVersion | None:
     """Return the version of the model that was created at that time; None if it came from no drop."""
-    record = ModelRecords(services.ledger).read(model)
-    coming = services.ledger.read(Kind.IMPORT, record.in_flight.key) if record.in_flight else None
+    record = ModelRecords(services).read(model)
+    coming = services.ledger.find(Kind.IMPORT, record.in_flight.key) if record.in_flight else None
     if coming is not None and coming.created <= created and isinstance(coming.request, ImportRequest):
         # The import has replaced the model already, and the poller has not noticed yet.
         return ModelVersion(coming.request.version, coming.request.fingerprint)
@@ -218,7 +218,7 @@ def _is_a_target(model: ModelName, services: Services) -> bool:
 
 
 def _is_unnoticed(path: DropPath, newest: datetime, services: Services) -> bool:
-    watch = services.ledger.read(Kind.DROP, path.key)
+    watch = services.ledger.find(Kind.DROP, path.key)
     return watch is None or not watches.covers(watch, newest)
 
 

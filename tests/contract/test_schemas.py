@@ -34,7 +34,9 @@ from shared.events.outgoing import (
     EVENT_TYPES,
     REJECTED,
     STUCK,
+    BadObject,
     Event,
+    bad_object_event,
     completion_event,
     rejection_event,
     stuck_event,
@@ -489,6 +491,17 @@ def test_a_completion_event_fits_its_schema(event_type: str, ended: Callable[[],
 
 def test_every_type_of_event_was_built() -> None:
     assert {event_type for event_type, _ in COMPLETED} == {*EVENT_TYPES.values(), REJECTED}
+
+
+BAD_OBJECTS = [
+    BadObject("ledger", "a" * 32, NOW, uri="gs://state/ledger/pending/x"),
+    BadObject("predict", "a" * 32, NOW, job=Job(System.BIGQUERY, "a-predict-1", "US"), model="p.d.m"),
+]
+
+
+@pytest.mark.parametrize("bad", BAD_OBJECTS, ids=str)
+def test_the_event_of_a_bad_object_fits_the_schema_of_stuck_events(bad: BadObject) -> None:
+    _check(bad_object_event(bad, LATER, Problem("unreadable_object", "it is not JSON"), "object-1"), STUCK)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import requests
 from google.cloud.bigquery import QueryJob
 
+from shared.keys import hash_of
 from tests.e2e.conftest import SETTINGS
 from tests.e2e.world import World, fresh, shifted
 
@@ -148,6 +149,27 @@ def unseen(world: World, name: str) -> None:
         world.drop(world.shifter(SHIFT), name)
         world.delivered()
     world.until(lambda: world.age_of_drop(f"{world.dataset}/{name}/1/") > SETTLE_SECONDS, ticking=False)
+
+
+def settled_with_a_damaged_watch(world: World, name: str) -> None:
+    settled(world, name)
+    key = hash_of("drop", f"{world.dataset}/{name}/1/")
+    world.state.blob(f"ledger/items/drop/{key}.json").upload_from_string(b"{")
+
+
+def importing_with_a_damaged_index_object(world: World, name: str) -> None:
+    importing(world, name)
+    indexed = [key for key in world.pending() if key.startswith("import/")]
+    for key in indexed:
+        blob = world.state.blob(f"ledger/pending/{key}")
+        blob.metadata = {"due": "tomorrow"}
+        blob.upload_from_string(b"")
+
+
+def importing_with_a_damaged_record(world: World, name: str) -> None:
+    importing(world, name)
+    key = hash_of("model", f"{world.project}.{world.dataset}.{name}")
+    world.state.blob(f"ledger/models/{key}.json").upload_from_string(b"{")
 
 
 # Predictions
@@ -306,6 +328,11 @@ DEEDS = {
     ),
     "polling a settled drop": Deed("poll_jobs", settled, tick, check_import, by_event=False),
     "polling an ended import": Deed("poll_jobs", importing, tick, check_import, by_event=False),
+    "polling a damaged watch": Deed("poll_jobs", settled_with_a_damaged_watch, tick, check_import, by_event=False),
+    "polling a damaged index object": Deed(
+        "poll_jobs", importing_with_a_damaged_index_object, tick, check_import, by_event=False
+    ),
+    "polling a damaged record": Deed("poll_jobs", importing_with_a_damaged_record, tick, check_import, by_event=False),
     "polling an ended prediction": Deed("poll_jobs", asked_and_done, tick, check_prediction, by_event=False),
     "polling a prepared merge": Deed("poll_jobs", merge_prepared, tick, check_merge, by_event=False),
     "polling a created model": Deed("poll_jobs", created, tick, check_described, by_event=False),

@@ -315,7 +315,7 @@ def test_work_past_its_deadline_is_reported_even_if_its_job_cannot_be_read(stric
     assert len(world.events.all("job.stuck", request_id=name)) == 1
 
 
-def test_work_past_its_deadline_is_reported_even_if_its_item_is_broken(strict: World) -> None:
+def test_work_whose_item_is_broken_is_reported_and_continued_once_it_is_mended(strict: World) -> None:
     world, name = strict, fresh("odd")
     upload_all_but_one(world, name, counted=False)
     world.ask(name, name, name)
@@ -329,16 +329,16 @@ def test_work_past_its_deadline_is_reported_even_if_its_item_is_broken(strict: W
 
     # No version of Modeldrop can work on that.
     request = replace_request({})
-    stuck = world.event("job.stuck", request_id=name)
+    stuck = world.event("job.stuck", request_id=name, object=f"gs://{world.state.name}/{stored}")
     for _ in range(3):
         world.tick()
     # Its job may take too long as well; a second event would follow later.
-    assert len(world.ids("job.stuck", request_id=name)) == 1
+    assert len(world.ids("job.stuck", request_id=name, object=stuck.data["object"])) == 1
     replace_request(request)
     upload_the_last(world, name)
     world.event("prediction.succeeded", request_id=name)
     world.quiet()
-    assert stuck.data["error"]["code"] == "deadline"
+    assert stuck.data["error"]["code"] == "unreadable_object"
     assert len(world.rows(f"{world.dataset}.{name}")) == 10
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.deeds import SHIFT, check_import, unseen
+from tests.e2e.deeds import SHIFT, ask, check_import, unseen, wait_for_its_job
 from tests.e2e.world import World, fresh, shifted
 
 
@@ -85,6 +85,26 @@ def test_a_message_imports_a_drop_without_events(world: World) -> None:
     world.event("model.imported", model=model_of(world, name))
     world.quiet()
     check_import(world, name)
+
+
+def test_work_whose_item_and_index_object_were_deleted_is_reported_from_its_job(world: World, shifter: str) -> None:
+    name = fresh("deleted")
+    ask(world, name)
+    wait_for_its_job(world, "predict", name)
+    item = world.item("predict", "request", name)
+    assert item is not None
+    key = item["key"]
+    for object_name in (f"ledger/items/predict/{key}.json", f"ledger/pending/predict/{key}"):
+        world.state.blob(object_name).delete()
+
+    for _ in range(2):
+        world.reconcile()
+    stuck = world.event("job.stuck", key=key)
+    world.quiet()
+
+    assert (stuck.data["error"]["code"], stuck.data["kind"]) == ("item_missing", "predict")
+    assert stuck.data["job"] == {"system": "bigquery", "id": f"{key}-predict-1", "location": item["location"]}
+    assert len(world.events.all("job.stuck", key=key)) == 1
 
 
 @pytest.mark.parametrize(

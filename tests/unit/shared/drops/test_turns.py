@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from google.cloud import storage
 
 from shared.checks.identifiers import ModelName
 from shared.drops.turns import ModelRecord, ModelRecords, Turn
-from shared.engine.ledger import Ledger
 from shared.work import ModelVersion, Outcome
-from tests.example_requests import NOW, PROJECT, import_item
+from tests.example_requests import PROJECT, import_item
+from tests.unit.shared.conftest import World
 
 MODEL = ModelName(PROJECT, "films", "genres")
 
@@ -38,57 +37,49 @@ def test_a_version_below_the_current_or_pinned_one_comes_too_late(
     assert record.superseded(version) is superseded
 
 
-@pytest.fixture
-def ledger(bucket: storage.Bucket) -> Ledger:
-    """A ledger in an empty bucket."""
-    for blob in list(bucket.list_blobs()):
-        blob.delete()
-    return Ledger(bucket.client, bucket.name, clock=lambda: NOW, lease_seconds=60)
+def test_the_first_import_of_a_model_takes_the_turn(world: World) -> None:
+    record = ModelRecords(world.services).take_turn(MODEL, "1", "first")
+    assert record == ModelRecords(world.services).read(MODEL) == ModelRecord(in_flight=Turn("first", "1"))
 
 
-def test_the_first_import_of_a_model_takes_the_turn(ledger: Ledger) -> None:
-    record = ModelRecords(ledger).take_turn(MODEL, "1", "first")
-    assert record == ModelRecords(ledger).read(MODEL) == ModelRecord(in_flight=Turn("first", "1"))
+def test_another_import_waits_while_the_first_is_open(world: World) -> None:
+    world.services.ledger.create(import_item("first"))
+    ModelRecords(world.services).take_turn(MODEL, "1", "first")
+    assert ModelRecords(world.services).take_turn(MODEL, "2", "second").in_flight == Turn("first", "1")
 
 
-def test_another_import_waits_while_the_first_is_open(ledger: Ledger) -> None:
-    ledger.create(import_item("first"))
-    ModelRecords(ledger).take_turn(MODEL, "1", "first")
-    assert ModelRecords(ledger).take_turn(MODEL, "2", "second").in_flight == Turn("first", "1")
-
-
-def test_a_turn_is_taken_from_an_import_that_has_ended(ledger: Ledger) -> None:
-    records = ModelRecords(ledger)
-    first = ledger.create(import_item("first", outcome=Outcome.FAILED, event_published=True))
+def test_a_turn_is_taken_from_an_import_that_has_ended(world: World) -> None:
+    records = ModelRecords(world.services)
+    first = world.services.ledger.create(import_item("first", outcome=Outcome.FAILED, event_published=True))
     assert first is not None
     records.take_turn(MODEL, "1", "first")
     assert records.take_turn(MODEL, "2", "second").in_flight == Turn("second", "2")
 
 
-def test_a_turn_that_is_left_makes_the_import_current(ledger: Ledger) -> None:
-    records = ModelRecords(ledger)
+def test_a_turn_that_is_left_makes_the_import_current(world: World) -> None:
+    records = ModelRecords(world.services)
     records.take_turn(MODEL, "1", "first")
     records.leave_turn(MODEL, "first", ModelVersion("1", "f"))
     assert records.read(MODEL) == ModelRecord(current=ModelVersion("1", "f"))
 
 
-def test_a_turn_that_is_left_after_a_failure_keeps_the_current_version(ledger: Ledger) -> None:
-    records = ModelRecords(ledger)
+def test_a_turn_that_is_left_after_a_failure_keeps_the_current_version(world: World) -> None:
+    records = ModelRecords(world.services)
     for key, imported in (("first", ModelVersion("1", "f")), ("second", None)):
         records.take_turn(MODEL, "2", key)
         records.leave_turn(MODEL, key, imported)
     assert records.read(MODEL) == ModelRecord(current=ModelVersion("1", "f"))
 
 
-def test_only_the_import_that_has_the_turn_can_leave_it(ledger: Ledger) -> None:
-    records = ModelRecords(ledger)
+def test_only_the_import_that_has_the_turn_can_leave_it(world: World) -> None:
+    records = ModelRecords(world.services)
     records.take_turn(MODEL, "1", "first")
     records.leave_turn(MODEL, "second", ModelVersion("2", "g"))
     assert records.read(MODEL) == ModelRecord(in_flight=Turn("first", "1"))
 
 
-def test_a_superseded_version_gets_no_turn(ledger: Ledger) -> None:
-    records = ModelRecords(ledger)
+def test_a_superseded_version_gets_no_turn(world: World) -> None:
+    records = ModelRecords(world.services)
     records.take_turn(MODEL, "2", "first")
     records.leave_turn(MODEL, "first", ModelVersion("2", "f"))
     assert records.take_turn(MODEL, "1", "second").in_flight is None

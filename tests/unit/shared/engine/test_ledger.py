@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from google.cloud import storage
@@ -130,19 +130,3 @@ def test_an_index_object_is_written_again_if_its_item_is_written_late(
     assert index is not None
     # The generations of the local Cloud Storage are times, as Google's are.
     assert (index.generation > written.generation) is again
-
-
-def test_a_missing_index_object_of_open_work_is_restored(
-    bucket: storage.Bucket, at: Callable[..., Ledger], item: Item
-) -> None:
-    at().claim(item)
-    index = index_of(bucket, item)
-    assert index is not None
-    index.delete()
-    # Objects are written at the time of this machine, so the ledger's clock is a day ahead of it.
-    tomorrow = Ledger(
-        bucket.client, bucket.name, clock=lambda: datetime.now(UTC) + timedelta(days=1), lease_seconds=LEASE_SECONDS
-    )
-    assert tomorrow.restore_missing_indexes() >= 1
-    assert index_of(bucket, item) is not None
-    assert tomorrow.restore_missing_indexes() == 0

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.engine.decoding import Undecodable
 from shared.engine.stored_items import item_from_json, item_to_json
 from shared.errors import Problem
 from shared.work import (
@@ -35,10 +36,9 @@ from shared.work import (
     Step,
     StepState,
     System,
-    UnreadableRequest,
     WaitReason,
 )
-from tests.example_requests import prediction_item
+from tests.example_requests import NOW, prediction_item
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 MOMENTS = st.datetimes(timezones=st.just(UTC))
@@ -59,6 +59,7 @@ RESULTS = st.none() | st.builds(
     slot_ms=st.integers(0),
     failed_rows=st.integers(0),
 )
+JOBS = st.builds(Job, system=st.sampled_from(System), id=TEXTS, location=TEXTS)
 STEPS = st.builds(
     Step,
     name=TEXTS,
@@ -66,10 +67,10 @@ STEPS = st.builds(
     state=st.sampled_from(StepState),
     attempt=st.integers(1),
     tries=st.integers(1),
-    job=st.none() | st.builds(Job, system=st.sampled_from(System), id=TEXTS, location=TEXTS),
+    job=st.none() | JOBS,
     sent=st.none() | MOMENTS,
     result=RESULTS,
-)
+).filter(lambda step: step.state is not StepState.SUBMITTED or step.job is not None)
 DROP = {"model": TEXTS, "path": TEXTS, "dataset": TEXTS, "folder": TEXTS, "version": TEXTS}
 COLUMNS = st.lists(st.builds(ModelColumn, TEXTS, TEXTS), max_size=2).map(tuple)
 CONTENTS: dict[Kind, tuple[st.SearchStrategy[Any], st.SearchStrategy[Any]]] = {
@@ -173,13 +174,51 @@ def test_outcomes_reasons_and_states_are_stored_as_their_texts() -> None:
 
 def test_the_ledger_stores_no_item_of_kind_manage() -> None:
     stored = item_to_json(replace(prediction_item(), kind=Kind.MANAGE))
-    with pytest.raises(ValueError, match="manage"):
+    with pytest.raises(Undecodable, match="no items of its kind"):
         item_from_json(stored, 1)
 
 
-@pytest.mark.parametrize("request_json", [{}, {"message": {}}, {"published": "soon"}], ids=str)
-def test_an_item_with_an_unreadable_request_is_read_and_stored_unchanged(request_json: dict[str, Any]) -> None:
-    stored = {**item_to_json(prediction_item()), "request": request_json}
-    item = item_from_json(stored, 1)
-    assert item.request == UnreadableRequest(request_json)
-    assert item_to_json(item) == stored
+def stored_prediction(**changes: Any) -> dict[str, Any]:
+    """Return a stored item whose fields, given as paths with ``__``, have other values."""
+    stored: dict[str, Any] = json.loads(json.dumps(item_to_json(prediction_item(claim=Claim("owner", NOW)))))
+    for path, value in changes.items():
+        *folders, name = path.split("__")
+        inner: Any = stored
+        for folder in folders:
+            inner = inner[int(folder)] if folder.isdigit() else inner[folder]
+        inner[name] = value
+    return stored
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"request": {}}, "the field request.message is missing"),
+        ({"request": []}, "request is not a JSON object"),
+        ({"request__published": "soon"}, "the field request.published is not a time with a time zone"),
+        ({"facts": None}, "facts is not a JSON object"),
+        ({"facts__tomorrow": 1}, "this version does not know the field facts.'tomorrow'"),
+        ({"tomorrow": 1}, "this version does not know the field 'tomorrow'"),
+        ({"created": "2026-01-01T00:00:00"}, "the field created is not a time with a time zone"),
+        ({"claim__until": "2026-01-01T00:00:00"}, "the field claim.until is not a time with a time zone"),
+        ({"run": "1"}, "the field run is not of the type int"),
+        ({"run": True}, "the field run is not of the type int"),
+        ({"event_published": 0}, "the field event_published is not of the type bool"),
+        ({"sources": "1"}, "the field sources is not an array"),
+        ({"outcome": "exploded"}, "this version does not know the value of the field outcome"),
+        ({"steps__0__state": "submitted"}, "a submitted step has no job"),
+        ({"steps__0__job": {"id": "a"}}, "the field steps[0].job.system is missing"),
+        ({"kind": ["predict"]}, "the ledger stores no items of its kind"),
+    ],
+    ids=str,
+)
+def test_an_object_that_is_not_an_item_is_refused_with_its_field(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(Undecodable) as raised:
+        item_from_json(stored_prediction(**changes), 1)
+    assert str(raised.value) == reason
+
+
+@pytest.mark.parametrize("name", ["claim", "reported", "finished", "run"])
+def test_a_field_that_an_older_version_did_not_write_has_its_default(name: str) -> None:
+    stored = {key: value for key, value in stored_prediction().items() if key != name}
+    assert getattr(item_from_json(stored, 1), name) == getattr(prediction_item(), name)

@@ -1,4 +1,4 @@
-"""The poller: which work is due, and what a tick and a reconciliation do about it.
+"""A tick of the poller: which work is due, and what happens to it.
 
 Neither BigQuery nor Vertex AI is there: the work here is ended, waits, or is a drop.
 """
@@ -16,9 +16,9 @@ from shared.cloud.batch_jobs import BatchReport
 from shared.cloud.states import Progress
 from shared.drops.drop import DropPath
 from shared.drops.intake import examine_drop
-from shared.engine.index import INDEX, Pending
-from shared.errors import LostRace, Problem, TryLater
-from shared.poller import RECONCILED, JobList, Tick, guarded, is_due, reconcile, tick, waits_since
+from shared.engine.index import Pending
+from shared.errors import Problem
+from shared.poller.ticks import JobList, Tick, is_due, tick, waits_since
 from shared.work import Item, Kind, Outcome, StepState, System, WaitReason
 from tests.example_requests import NOW, import_item, prediction_item
 from tests.unit.shared.conftest import World
@@ -158,7 +158,7 @@ def test_work_is_left_for_the_next_tick_when_the_time_is_over(world: World) -> N
 
 
 def test_an_index_object_without_an_item_is_removed_after_a_lease(world: World) -> None:
-    world.state.blob(f"{INDEX}predict/{'a' * 32}").upload_from_string(b"")
+    world.services.ledger.index(prediction_item())
     tick(world.services)
     assert world.indexed() == {"a" * 32}
     world.pass_time(world.services.settings.lease_seconds + 1)
@@ -201,108 +201,10 @@ def test_an_import_that_fails_names_its_model_path_and_reason_in_the_log(
     assert record["reason"].startswith("the drop holds 2 model files")
 
 
-# --- the reconciliation ------------------------------------------------------------------------------------------------
-
-
-def test_a_drop_whose_events_were_lost_is_examined(world: World) -> None:
-    world.upload(PATH, *TWO_MODELS)
-    world.pass_time(SETTLED)
-    assert reconcile(world.services) == 1
-    assert len(world.imports()) == 1
-
-
-def test_the_reconciliation_runs_once_in_its_interval(world: World) -> None:
-    reconcile(world.services)
-    world.upload(PATH, *TWO_MODELS)
-    assert reconcile(world.services) == 0
-    world.pass_time(world.services.settings.reconcile_seconds)
-    assert reconcile(world.services) == 1
-
-
-def test_a_drop_that_has_not_changed_is_not_examined_again(world: World) -> None:
-    world.upload(PATH, *TWO_MODELS)
-    world.pass_time(SETTLED)
-    reconcile(world.services)
-    world.pass_time(world.services.settings.reconcile_seconds)
-    assert reconcile(world.services) == 0
-
-
-def test_a_reconciliation_that_another_call_has_begun_is_left_to_it(world: World) -> None:
-    world.upload(PATH, *TWO_MODELS)
-    begun = {"done": None, "begun": world.services.now().isoformat()}
-    world.services.ledger.write_record(RECONCILED, begun, generation=0)
-    assert reconcile(world.services) == 0
-    world.pass_time(world.services.settings.poll_budget_seconds)
-    assert reconcile(world.services) == 1
-
-
-def test_a_reconciliation_that_ran_out_of_time_is_repeated(world: World) -> None:
-    world.upload(PATH, *TWO_MODELS)
-    world.configure(poll_budget_seconds=0.0)
-    assert reconcile(world.services) == 0
-    world.configure(poll_budget_seconds=240.0)
-    assert reconcile(world.services) == 1
-
-
-def test_open_work_that_lacks_its_index_object_gets_it_again(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    ended_unpublished(world)
-    world.state.blob(f"{INDEX}predict/{'a' * 32}").delete()
-    world.pass_time(world.services.settings.lease_seconds + 1)
-    reconcile(world.services)
-    assert world.indexed() == {"a" * 32}
-    assert json.loads(capsys.readouterr().err)["message"] == "open work had no index object"
-
-
-def test_finished_work_is_forgotten_after_its_retention(world: World) -> None:
-    ended_unpublished(world)
-    tick(world.services)
-    world.pass_time(timedelta(days=world.services.settings.ledger_retention_days).total_seconds())
-    reconcile(world.services)
-    assert prediction(world).final
-    world.pass_time(world.services.settings.reconcile_seconds)
-    reconcile(world.services)
-    assert world.services.ledger.read(Kind.PREDICT, "a" * 32) is None
-
-
-# --- errors ------------------------------------------------------------------------------------------------------------
-
-
-def test_the_result_of_guarded_work_is_returned() -> None:
-    assert guarded(lambda: 7, key="key") == 7
-
-
-def test_a_lost_race_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
-    def lose() -> None:
-        raise LostRace("changed")
-
-    guarded(lose, key="key")
-    assert capsys.readouterr().err == ""
-
-
-def test_work_that_must_be_tried_later_is_left_for_the_next_tick(capsys: pytest.CaptureFixture[str]) -> None:
-    def fail() -> None:
-        raise TryLater("BigQuery: 503")
-
-    guarded(fail, key="key", model="p.d.m")
-    record = json.loads(capsys.readouterr().err)
-    assert (record["severity"], record["message"]) == ("WARNING", "left for the next tick")
-    assert (record["key"], record["model"], record["reason"]) == ("key", "p.d.m", "BigQuery: 503")
-
-
-def test_a_bug_is_logged_with_its_place_but_without_its_text(capsys: pytest.CaptureFixture[str]) -> None:
-    def break_down() -> None:
-        raise ValueError("Rumpelstiltskin")
-
-    guarded(break_down, key="key")
-    record = json.loads(capsys.readouterr().err)
-    assert record["severity"] == "ERROR"
-    assert record["message"].startswith("a bug: ValueError in break_down, line ")
-    assert "Rumpelstiltskin" not in str(record)
-
-
 def test_a_failed_piece_of_work_does_not_hold_up_the_others(world: World) -> None:
     world.state.blob(f"ledger/items/import/{'b' * 32}.json").upload_from_string("not JSON")
     world.services.ledger.index(import_item("b" * 32))
     ended_unpublished(world)
     assert tick(world.services).handled == 2
-    assert [event["type"] for event in world.published()] == ["modeldrop.prediction.failed.v1"]
+    types = sorted(event["type"] for event in world.published())
+    assert types == ["modeldrop.job.stuck.v1", "modeldrop.prediction.failed.v1"]

@@ -1,42 +1,41 @@
-"""The poller: continues everything that waits in the ledger, and handles every state of every job.
+"""One tick of the poller: continues everything that waits in the ledger, and handles every state of every job.
 
-One tick lists the index, asks each service for all of its jobs at once, and opens only the items about which there is
+A tick lists the index, asks each service for all of its jobs at once, and opens only the items about which there is
 something to do. So the calls of a tick grow with pages and with jobs that have ended, not with jobs that run. Ticks may
-overlap: the one that claims an item first continues it.
+overlap: the one that claims an item first continues it. Nothing that a look meets holds up other work (``looks.py``).
 """
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
 
 from shared.batches.batching import Batches
 from shared.cloud.batch_jobs import BatchReport
 from shared.cloud.states import Progress
 from shared.drops import watches
 from shared.drops.drop import DropPath
-from shared.drops.files import drop_files
 from shared.drops.importing import Imports
 from shared.drops.intake import examine_drop
 from shared.engine.handler import Handler
-from shared.engine.index import Pending
-from shared.engine.ledger import Record
+from shared.engine.index import DamagedIndex, Pending
 from shared.engine.services import Services
 from shared.engine.steps import advance, settle_batch, settle_query
-from shared.engine.stuck import deadline_of, report_late, report_stuck
+from shared.engine.stuck import ADVICE, UNREADABLE, deadline_of, report_late, report_stuck
 from shared.errors import (
     LostRace,
     ModeldropError,
     Problem,
     TryLater,
+    Unreadable,
     short_reason,
 )
 from shared.log import log
+from shared.poller import looks
+from shared.poller.damage import mend_index, report_missing_item
+from shared.poller.pieces import Piece, do_in_threads, place_of_bug
 from shared.predictions.predicting import Predictions
 from shared.work import (
     Item,
@@ -47,19 +46,17 @@ from shared.work import (
     System,
 )
 
-Result = TypeVar("Result")
-
 HANDLERS: Mapping[Kind, Handler] = {
     Kind.IMPORT: Imports(),
     Kind.PREDICT: Predictions(),
     Kind.BATCH: Batches(),
 }
 
-# The record of when lost drops were last looked for.
-RECONCILED = "ledger/reconciled.json"
-
 # A job may be listed a moment before the ledger names it.
 _SLACK = timedelta(minutes=10)
+
+# No work waits longer than this before the poller looks at it again.
+LONGEST_WAIT = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -88,108 +85,24 @@ def tick(services: Services) -> Tick:
     """Continue open work, what waits longest first, until it is done or the time is over."""
     started = services.now()
     until = started + timedelta(seconds=services.settings.poll_budget_seconds)
-    pending = sorted(services.ledger.pending(), key=waits_since)
+    threads = services.settings.poll_threads
+    objects = list(services.ledger.index_objects())
+    pending = sorted((each for each in objects if isinstance(each, Pending)), key=waits_since)
+    damaged = [each for each in objects if isinstance(each, DamagedIndex)]
     jobs = _list_jobs(pending, services)
     due = [each for each in pending if is_due(each, jobs, started)]
-    work = [_Piece(partial(_handle, each, jobs, services), _log_fields(each)) for each in due]
-    handled = _in_threads(work, services, until=until)
+    pieces = [(each, Piece(partial(_handle, each, jobs, services), _log_fields(each))) for each in due]
+    handled = do_in_threads([piece for each, piece in pieces if not each.looks], services, until=until, threads=threads)
+    # Each of these may end the process. Alone, it does so without other work, and what is harmless is continued.
+    suspects = [piece for each, piece in sorted(pieces, key=lambda pair: pair[0].looks) if each.looks]
+    handled += do_in_threads(suspects, services, until=until, threads=1)
+    mending = [Piece(partial(mend_index, each, services), {"key": each.listed.name}) for each in damaged]
+    do_in_threads(mending, services, until=until, threads=threads)
     return Tick(pending=len(pending), handled=handled, left=len(due) - handled)
-
-
-def reconcile(services: Services) -> int:
-    """Once every ``RECONCILE_SECONDS``, examine drops that have changed unnoticed, and clean the ledger up.
-
-    A drop is unnoticed if its events were lost, or if it was uploaded before deployment. A later call does what a crash or
-    the end of the time leaves.
-
-    Returns:
-        The number of drops that were examined.
-    """
-    ledger, settings, now = services.ledger, services.settings, services.now()
-    stored = ledger.read_record(RECONCILED)
-    done, begun = (_moment(stored, name) for name in ("done", "begun"))
-    budget = timedelta(seconds=settings.poll_budget_seconds / 2)
-    interval = timedelta(seconds=settings.reconcile_seconds)
-    if done is not None and now - done < interval:
-        return 0
-    if begun is not None and now - begun < min(2 * budget, interval):
-        return 0
-    # Only the call that writes this first continues; an overlapping tick loses the race.
-    last_done = done.isoformat() if done else None
-    mark = ledger.write_record(
-        RECONCILED,
-        {"done": last_done, "begun": now.isoformat()},
-        generation=stored.generation if stored else 0,
-    )
-    known = ledger.last_changes(Kind.DROP)
-    unnoticed = [
-        path for path, newest in drop_files(services).versions() if path.key not in known or known[path.key] < newest
-    ]
-    work = [
-        _Piece(
-            partial(_examine_unnoticed, path, services),
-            {"key": path.key, "kind": Kind.DROP.value, "path": path.uri(settings.model_bucket)},
-        )
-        for path in unnoticed
-    ]
-    examined = _in_threads(work, services, until=now + budget)
-    if indexed := ledger.restore_missing_indexes():
-        log("ERROR", "open work had no index object", count=indexed)
-    ledger.delete_finished(now - timedelta(days=settings.ledger_retention_days))
-    complete = examined == len(unnoticed)
-    ledger.write_record(
-        RECONCILED,
-        {"done": now.isoformat() if complete else last_done, "begun": None},
-        generation=mark.generation,
-    )
-    return examined
-
-
-def guarded(work: Callable[[], Result], **log_fields: str | None) -> Result | None:
-    """Return the result of ``work``; log any error, with ``log_fields``, so that it does not hold up other work."""
-    try:
-        return work()
-    except LostRace:
-        return None
-    except ModeldropError as error:
-        log("WARNING", "left for the next tick", **log_fields, reason=short_reason(error))
-    except Exception as error:
-        # The place of the error without its text, which could hold data of users.
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        log("ERROR", f"a bug: {type(error).__name__} in {frame.name}, line {frame.lineno}", **log_fields)
-    return None
-
-
-def _moment(record: Record | None, name: str) -> datetime | None:
-    text = record.value.get(name) if record else None
-    return datetime.fromisoformat(text) if text else None
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A piece of work that is done in a thread."""
-
-    do: Callable[[], None]
-    log_fields: Mapping[str, str | None]
 
 
 def _log_fields(pending: Pending) -> dict[str, str | None]:
     return {"key": pending.key, "kind": pending.kind.value, "model": pending.model or None}
-
-
-def _in_threads(work: Sequence[_Piece], services: Services, *, until: datetime) -> int:
-    """Do each piece of work that begins before ``until``; return how many did."""
-    begun: list[_Piece] = []
-
-    def do(piece: _Piece) -> None:
-        if services.now() < until:
-            begun.append(piece)
-            guarded(piece.do, **piece.log_fields)
-
-    # The order is kept, so that imports that wait for their turn get it in the order in which they came.
-    with ThreadPoolExecutor(max_workers=services.settings.poll_threads) as threads:
-        list(threads.map(do, work))
-    return len(begun)
 
 
 def _list_jobs(pending: Iterable[Pending], services: Services) -> JobList:
@@ -226,6 +139,8 @@ def waits_since(pending: Pending) -> datetime:
 
 def is_due(pending: Pending, jobs: JobList, now: datetime) -> bool:
     """Return whether there may be something to do about this work now."""
+    if looks.set_aside(pending, now):
+        return False
     if pending.deadline is not None and pending.deadline <= now:
         return True
     if pending.submitted:
@@ -235,20 +150,61 @@ def is_due(pending: Pending, jobs: JobList, now: datetime) -> bool:
         if report is None:
             return jobs.batches is not None
         return report.progress not in {Progress.WAITING, Progress.RUNNING}
-    return pending.due is None or pending.due <= now
+    # A time further away was not written by Modeldrop.
+    return pending.due is None or pending.due <= now or pending.due > now + LONGEST_WAIT
 
 
 def _handle(pending: Pending, jobs: JobList, services: Services) -> None:
-    item = services.ledger.read(pending.kind, pending.key)
-    now = services.now()
-    if item is None or item.final:
-        # The item was never written, or it has ended. If the index object is young, the item may still be written.
-        if now - pending.written > timedelta(seconds=services.settings.lease_seconds):
-            services.ledger.remove_index(pending)
-        return
-    if item.claimed_by_another("", now):
-        return
-    item = replace(item, index_generation=pending.generation)
+    """Look at one piece of open work, and count a look that fails."""
+    try:
+        item = _open_item(pending, services)
+        if item is None or item.claimed_by_another("", services.now()):
+            return
+        if pending.looks or looks.is_overdue(pending, services) or looks.has_expired_claim(item, services.now()):
+            counted = looks.begin(pending, services)
+            if counted is None:
+                return
+            pending = counted
+        _look(replace(item, index_generation=pending.generation), pending, jobs, services)
+    except LostRace:
+        raise
+    except TryLater:
+        # An outage is no fault of the work.
+        looks.end(pending, services)
+        raise
+    except Unreadable as error:
+        looks.fail(pending, Problem(UNREADABLE, f"{error}. {ADVICE}"), services, error=error)
+        raise
+    except Exception as error:
+        reason = short_reason(error) if isinstance(error, ModeldropError) else place_of_bug(error)
+        looks.fail(pending, Problem("look_failed", f"this work cannot be continued: {reason}"), services)
+        raise
+    looks.end(pending, services)
+
+
+def _open_item(pending: Pending, services: Services) -> Item | None:
+    """Return the open item of an index object; None, after cleaning up, if there is none.
+
+    Raises:
+        Unreadable: The item cannot be read, and is not a watch of a drop that still exists.
+    """
+    try:
+        item = services.ledger.read(pending.kind, pending.key)
+    except Unreadable as error:
+        if pending.kind is Kind.DROP and watches.replace_unreadable(pending.key, error, services):
+            return None
+        raise
+    if item is not None and not item.final:
+        return item
+    # The item was never written, or it has ended. If the index object is young, the item may still be written.
+    if services.now() - pending.written > timedelta(seconds=services.settings.lease_seconds):
+        if item is None:
+            report_missing_item(pending, services)
+        services.ledger.remove_index(pending)
+    return None
+
+
+def _look(item: Item, pending: Pending, jobs: JobList, services: Services) -> None:
     if item.kind is Kind.DROP:
         _handle_watch(item, services)
         return
@@ -318,7 +274,3 @@ def _handle_watch(watch: Item, services: Services) -> None:
 def _report_incomplete(watch: Item, services: Services) -> None:
     if stuck := watches.stuck_problem(watch, services):
         report_stuck(watch, *stuck, services)
-
-
-def _examine_unnoticed(path: DropPath, services: Services) -> None:
-    examine_drop(path, services.ledger.read(Kind.DROP, path.key), services)

@@ -1,0 +1,1 @@
+"""The poller: continues open work, and looks for work that was lost."""

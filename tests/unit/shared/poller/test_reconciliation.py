@@ -1,0 +1,98 @@
+"""The reconciliation: what it finds, and how often it runs. BigQuery and Vertex AI are not there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from shared.drops.drop import DropPath
+from shared.engine.index import INDEX
+from shared.errors import Problem
+from shared.poller.reconciliation import RECONCILED, reconcile
+from shared.poller.ticks import tick
+from shared.work import Item, Kind, Outcome
+from tests.example_requests import NOW, prediction_item
+from tests.unit.shared.conftest import World
+
+PATH = DropPath("films", "genres", "2")
+SETTLED = 30.0
+TWO_MODELS = ("a.onnx", "b.onnx")
+
+
+def ended_unpublished(world: World, key: str = "a" * 32) -> None:
+    """Leave work whose call was killed between storing its outcome and publishing its event."""
+    item = world.services.ledger.claim(prediction_item(key, location="US")).item
+    problem = Problem("invalidQuery", "Division by zero")
+    world.services.ledger.write(replace(item.end(Outcome.FAILED, NOW, problem), claim=None, not_before=None))
+    world.services.ledger.index(replace(item.end(Outcome.FAILED, NOW, problem), not_before=None))
+
+
+def prediction(world: World, key: str = "a" * 32) -> Item:
+    """Return the prediction as the ledger has it."""
+    item = world.services.ledger.read(Kind.PREDICT, key)
+    assert item is not None
+    return item
+
+
+def test_a_drop_whose_events_were_lost_is_examined(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    world.pass_time(SETTLED)
+    assert reconcile(world.services) == 1
+    tick(world.services)
+    assert len(world.imports()) == 1
+
+
+def test_the_reconciliation_runs_once_in_its_interval(world: World) -> None:
+    reconcile(world.services)
+    world.upload(PATH, *TWO_MODELS)
+    assert reconcile(world.services) is None
+    world.pass_time(world.services.settings.reconcile_seconds)
+    assert reconcile(world.services) == 1
+
+
+def test_a_drop_that_has_not_changed_is_not_examined_again(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    world.pass_time(SETTLED)
+    reconcile(world.services)
+    world.pass_time(world.services.settings.reconcile_seconds)
+    assert reconcile(world.services) == 0
+
+
+def test_a_reconciliation_that_another_call_has_begun_is_left_to_it(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    begun = {"done": None, "begun": world.services.now().isoformat()}
+    world.services.ledger.objects.write(RECONCILED, begun, generation=0)
+    assert reconcile(world.services) is None
+    world.pass_time(world.services.settings.poll_budget_seconds)
+    assert reconcile(world.services) == 1
+
+
+def test_a_reconciliation_that_ran_out_of_time_is_repeated(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    world.configure(poll_budget_seconds=0.0)
+    assert reconcile(world.services) == 0
+    world.configure(poll_budget_seconds=240.0)
+    assert reconcile(world.services) == 1
+
+
+def test_open_work_that_lacks_its_index_object_gets_it_again(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    ended_unpublished(world)
+    world.state.blob(f"{INDEX}predict/{'a' * 32}").delete()
+    world.pass_time(world.services.settings.lease_seconds + 1)
+    reconcile(world.services)
+    assert world.indexed() == {"a" * 32}
+    assert json.loads(capsys.readouterr().err)["message"] == "open work had no index object"
+
+
+def test_finished_work_is_forgotten_after_its_retention(world: World) -> None:
+    ended_unpublished(world)
+    tick(world.services)
+    world.pass_time(timedelta(days=world.services.settings.ledger_retention_days).total_seconds())
+    reconcile(world.services)
+    assert prediction(world).final
+    world.pass_time(world.services.settings.reconcile_seconds)
+    reconcile(world.services)
+    assert world.services.ledger.read(Kind.PREDICT, "a" * 32) is None

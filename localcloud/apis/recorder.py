@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +15,7 @@ from urllib.parse import parse_qsl
 
 from localcloud.base.api_errors import MalformedBody
 from localcloud.base.asgi import Message, Receive, Scope, Send
+from localcloud.base.background import Trouble
 from localcloud.base.gzip_bodies import gunzip
 from localcloud.base.multipart import read_parts
 
@@ -55,18 +58,25 @@ class Recorder:
         self.path = folder / FILE_NAME
         self._file = self.path.open("a", encoding="utf-8")
         self._lock = threading.Lock()
+        self._trouble = Trouble(logging.getLogger(__name__), "the record of exchanges", after="the next is tried")
 
     def write(self, exchange: Exchange) -> None:
         """Append ``exchange``; after ``close`` do nothing."""
         line = json.dumps(vars(exchange), ensure_ascii=False)
         with self._lock:
-            if not self._file.closed:
+            if self._file.closed:
+                return
+            try:
                 self._file.write(f"{line}\n")
                 self._file.flush()
+            except OSError as error:
+                self._trouble.report(error)
+            else:
+                self._trouble.is_over()
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
+        with self._lock, contextlib.suppress(OSError):  # a full disk
             self._file.close()
 
 

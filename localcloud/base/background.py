@@ -29,10 +29,17 @@ def in_words(error: BaseException) -> str:
 class Trouble:
     """The errors of one piece of work: each is logged when it appears, and its end once the work succeeds."""
 
-    def __init__(self, log: logging.Logger, work: str) -> None:
-        """Report to ``log`` about ``work``, such as ``the journal of Pub/Sub``."""
+    def __init__(self, log: logging.Logger, work: str, *, after: str = "it is tried again") -> None:
+        """Report errors.
+
+        Args:
+            log: Where to report.
+            work: The work, such as ``the journal of Pub/Sub``.
+            after: What follows from an error.
+        """
         self._log = log
         self._work = work
+        self._after = after
         self._reported: str | None = None
 
     def report(self, error: BaseException) -> None:
@@ -41,7 +48,7 @@ class Trouble:
         if words != self._reported:
             self._reported = words
             foreseen = isinstance(error, OSError | sqlite3.Error)
-            self._log.error("%s failed: %s; it is tried again", self._work, words, exc_info=None if foreseen else error)
+            self._log.error("%s failed: %s; %s", self._work, words, self._after, exc_info=None if foreseen else error)
 
     def is_over(self) -> None:
         """Log that the work succeeds again, if an error was logged."""

@@ -194,7 +194,7 @@ class Gate:
         if method in SAFE_METHODS:
             return None
         types = {value.partition(";")[0].strip().lower() for value in headers.get("content-type", ())}
-        by_browser = any(name in headers for name in ("origin", "referer", "sec-fetch-site", "sec-fetch-mode"))
+        by_browser = any(name in ("origin", "referer") or name.startswith("sec-fetch-") for name in headers)
         if by_browser and types != {"application/json"}:
             return Refusal(415, "A web page must send changes as `Content-Type: application/json`.")
         has_body = "transfer-encoding" in headers or any(

@@ -90,7 +90,7 @@ class JsonApi(ABC, Generic[HandlerT]):
 
     def __init__(self, routes: Iterable[Route[HandlerT]]) -> None:
         """Create the application; a route with a verb goes before one without, which would match it too."""
-        self._trouble = Trouble(_log, "a request")
+        self._trouble = Trouble(_log, "a request", after="its sender can try again")
         # Few routes have the same number of segments, so nearly nothing is left to try.
         self._by_length: dict[int, list[tuple[tuple[_Segment, ...], Route[HandlerT]]]] = defaultdict(list)
         for route in routes:

@@ -142,7 +142,7 @@ class Jobs:
         self._jobs: dict[str, _Job] = {}
         self._queue: list[_Job] = []
         self._threads: set[threading.Thread] = set()
-        self._trouble = Trouble(logging.getLogger(__name__), "a batch prediction job")
+        self._trouble = Trouble(logging.getLogger(__name__), "a batch prediction job", after="the job has ended")
         self._started = False
         self._lock = threading.RLock()
         for job in map(_Job.of, journal.records()):

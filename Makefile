@@ -5,9 +5,9 @@ BIN := $(VENV)/bin
 
 .PHONY: setup demo test test-all bench fuzz lint format clean
 
-PARSER := .cache/googlesql/compiled
+PREPARED := .cache/prepared
 
-setup: $(VENV)/.installed $(PARSER)
+setup: $(VENV)/.installed $(PREPARED)
 
 # Dependency groups need pip 25.1 or newer.
 PIP := pip==26.3
@@ -19,9 +19,9 @@ $(VENV)/.installed: requirements.txt requirements-local.txt constraints.txt pypr
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-local.txt --group dev -c constraints.txt
 	touch $@
 
-# The tests ask Google's own GoogleSQL parser, which is compiled from WebAssembly once: 45 seconds of processor time.
-$(PARSER): $(VENV)/.installed
-	$(BIN)/python -m tests.contract.googlesql
+# What the tests need and what takes long to make: Google's GoogleSQL parser, compiled, and SavedModels.
+$(PREPARED): $(VENV)/.installed tests/prepared.py tests/contract/googlesql.py tests/e2e/saved_models.py
+	$(BIN)/python -m tests.prepared
 	touch $@
 
 demo: $(VENV)/.installed

@@ -170,7 +170,7 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("batch_request.json", _batch(input={"prompts": PROMPTS["prompts"]}, output="gs://bucket-1")),
     ("batch_request.json", _batch(output=None, display_name=None, labels=None, request_id=None)),
     ("batch_request.json", _batch(model="publishers/google/models/gemini-2.5-pro")),
-    ("batch_request.json", _batch(model="projects/p-1/locations/us-central1/models/123@2")),
+    ("batch_request.json", _batch(model="projects/my-project/locations/us-central1/models/123@2")),
     ("manage_message.json", MANAGE_MESSAGE),
     ("manage_message.json", {"action": "import", "path": MANAGE_MESSAGE["path"].rstrip("/"), "request_id": "again-1"}),
 ]

@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import variables
+from tests.prepared import saved_models_folder
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.e2e.world import World
-
-# This file exists once all SavedModels do.
-MADE = "made"
 
 # The poller runs only when a test calls it, and all waits are short.
 SETTINGS = {
@@ -34,34 +32,34 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="session")
-def making_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of the tests' own SavedModels, which another process creates.
+def making_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Creates the tests' own SavedModels in another process, where `make setup` has not.
 
     Of sessions that run side by side for one `make test`, the first makes them for all.
     """
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "saved-models"
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        yield folder
+    claim = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "making-saved-models"
+    if saved_models_folder().exists() or claim.exists():
+        yield
         return
-    command = [sys.executable, "-m", "tests.e2e.saved_models", "make", str(folder)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        yield folder
+    claim.mkdir(exist_ok=True)
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.e2e.saved_models", "make"], stderr=subprocess.DEVNULL
+    ) as process:
+        yield
         process.kill()
 
 
 @pytest.fixture(scope="session")
-def saved_models(making_models: Path) -> Path:
+def saved_models(making_models: None) -> Path:
     """The folder with the tests' own SavedModels, `shifter` and `judge`."""
-    wait_until((making_models / MADE).exists)
-    return making_models
+    wait_until(saved_models_folder().exists)
+    return saved_models_folder()
 
 
 @pytest.fixture(scope="session")
 def start_world(
-    making_models: Path, request: pytest.FixtureRequest, exchanges: Path
+    making_models: None, request: pytest.FixtureRequest, exchanges: Path
 ) -> Callable[..., AbstractContextManager[World]]:
     """Starts further worlds whose functions have other settings, or whose cloud is another."""
     from localcloud.cloud import LocalCloud

@@ -1,14 +1,16 @@
 """Makes SavedModels for the tests, and predicts with them directly: a program, so that only its process pays for TensorFlow.
 
-python -m tests.e2e.saved_models make FOLDER
+python -m tests.e2e.saved_models make
 python -m tests.e2e.saved_models predict MODEL_FOLDER INPUTS.json
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 
-from tests.e2e.conftest import MADE
+from tests.prepared import saved_models_folder
 
 WORDS = ("ham", "spam", "eggs", "bacon")
 
@@ -76,14 +78,19 @@ class Judge(tf.Module):
         }
 
 
-def make(folder: Path) -> None:
-    """Save every model in a subfolder of ``folder``, and the file ``MADE`` in it when all are there."""
+def make() -> None:
+    """Save every model in a subfolder of ``saved_models_folder``, which appears when all are complete."""
+    folder = saved_models_folder()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix="unfinished-"))
     for name, kind in {"shifter": Shifter, "judge": Judge}.items():
-        sources = folder / f"{name}-sources"
+        sources = unfinished / f"{name}-sources"
         sources.mkdir(parents=True)
         model = kind(sources)
-        tf.saved_model.save(model, str(folder / name), signatures={"serving_default": model.serve})
-    (folder / MADE).touch()
+        tf.saved_model.save(model, str(unfinished / name), signatures={"serving_default": model.serve})
+    # Another process may have been faster.
+    with contextlib.suppress(OSError):
+        unfinished.rename(folder)
 
 
 def predict(folder: Path, inputs: dict[str, list[Any]]) -> dict[str, list[Any]]:
@@ -100,8 +107,8 @@ def predict(folder: Path, inputs: dict[str, list[Any]]) -> dict[str, list[Any]]:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["make", into]:
-            make(Path(into))
+        case ["make"]:
+            make()
         case ["predict", model_folder, inputs_file]:
             given = json.loads(Path(inputs_file).read_text(encoding="utf-8"))
             sys.stdout.write(json.dumps(predict(Path(model_folder), given)))

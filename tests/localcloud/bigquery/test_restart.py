@@ -184,6 +184,7 @@ def test_a_job_of_a_killed_process_is_done_or_does_not_exist_after_a_restart(
         assert resources(world, "once") == [resource]
 
 
+@pytest.mark.matrix
 def test_a_script_of_a_killed_process_is_stopped_after_a_restart(start: Start, tmp_path: Path) -> None:
     kill(tmp_path, AFTER, f"INSERT INTO numbers.all {ADDED}; INSERT INTO numbers.all {ADDED}", {})
     with start() as world:

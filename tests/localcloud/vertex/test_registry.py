@@ -277,23 +277,26 @@ class TestOperations:
             listed = requests.get(f"{world.url}/v1/{endpoint['name']}/operations", timeout=LAST_LIMIT).json()
             assert [operation["name"] for operation in listed["operations"]] == [begun["name"]]
 
-    def test_an_operation_that_fails_late_reports_its_error(self, world: World) -> None:
-        register(world)
-        url = f"{world.url}/v1/{PARENT}/endpoints"
-        created = requests.post(url, json={"displayName": "e"}, timeout=LAST_LIMIT).json()
-        endpoint = requests.post(f"{world.url}/v1/{created['name']}:wait", timeout=LAST_LIMIT).json()["response"][
-            "name"
-        ]
-        resources = {"machineSpec": {"machineType": "n1-standard-2"}, "minReplicaCount": 1}
-        deploying = requests.post(
-            f"{world.url}/v1/{endpoint}:deployModel",
-            json={"deployedModel": {"model": MODEL, "dedicatedResources": resources}},
-            timeout=LAST_LIMIT,
-        ).json()
-        requests.delete(f"{world.url}/v1/{endpoint}", timeout=LAST_LIMIT)
-        ended = requests.post(f"{world.url}/v1/{deploying['name']}:wait?timeout=5s", timeout=LAST_LIMIT).json()
-        assert ended["error"]["code"] == 5
-        assert "response" not in ended
+    def test_an_operation_that_fails_late_reports_its_error(self, tmp_path: Path) -> None:
+        clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
+        with vertex_world(tmp_path, clock=clock, pace=Pace(operation_seconds=60)) as world:
+            register(world)
+            url = f"{world.url}/v1/{PARENT}/endpoints"
+            created = requests.post(url, json={"displayName": "e"}, timeout=LAST_LIMIT).json()
+            clock.advance(61)
+            created = requests.get(f"{world.url}/v1/{created['name']}", timeout=LAST_LIMIT).json()
+            endpoint = created["response"]["name"]
+            resources = {"machineSpec": {"machineType": "n1-standard-2"}, "minReplicaCount": 1}
+            deploying = requests.post(
+                f"{world.url}/v1/{endpoint}:deployModel",
+                json={"deployedModel": {"model": MODEL, "dedicatedResources": resources}},
+                timeout=LAST_LIMIT,
+            ).json()
+            requests.delete(f"{world.url}/v1/{endpoint}", timeout=LAST_LIMIT)
+            clock.advance(61)
+            ended = requests.get(f"{world.url}/v1/{deploying['name']}", timeout=LAST_LIMIT).json()
+            assert ended["error"]["code"] == 5
+            assert "response" not in ended
 
     def test_an_unknown_operation_is_not_found(self, world: World) -> None:
         assert requests.get(f"{world.url}/v1/{PARENT}/operations/1", timeout=LAST_LIMIT).status_code == 404

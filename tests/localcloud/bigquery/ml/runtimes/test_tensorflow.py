@@ -425,6 +425,7 @@ def restarted(saved_model: Path, tmp_path_factory: pytest.TempPathFactory) -> su
     )
 
 
+@pytest.mark.matrix
 def test_one_model_after_the_other_predicts_after_a_restart(restarted: subprocess.CompletedProcess[str]) -> None:
     assert (restarted.returncode, restarted.stdout) == (0, "[6]\n[6]\n"), restarted.stderr[-2000:]
 

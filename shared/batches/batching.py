@@ -149,7 +149,10 @@ def _wait_while_too_many_run(item: Item, step: Step, services: Services) -> None
     announced = [
         pending
         for pending in services.ledger.pending(Kind.BATCH)
-        if pending.step == step.name and pending.state in {StepState.SUBMITTED, StepState.SENDING}
+        if pending.step == step.name
+        and pending.state in {StepState.SUBMITTED, StepState.SENDING}
+        # A batch whose item cannot be read must not take up a place for ever.
+        and not pending.looks_reported
     ]
     # Of the batches that are only announced, the first goes first: it may not have seen the others.
     places = {pending.key: (pending.written, pending.key) for pending in announced}

@@ -16,6 +16,10 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Value = TypeVar("Value")
 
+# The years of times that Modeldrop writes. Times near the ends of the calendar cannot be added to.
+YEARS = range(2000, 3000)
+A_TIME = "a time with a time zone, of the years 2000 to 2999"
+
 
 class Undecodable(ValueError):
     """A JSON value does not have the type that it should have. The text names the field, and never quotes its value."""
@@ -93,12 +97,12 @@ def _moment(value: object, place: str) -> datetime:
     try:
         return moment(str(value))
     except ValueError:
-        raise Undecodable(f"the field {place} is not a time with a time zone") from None
+        raise Undecodable(f"the field {place} is not {A_TIME}") from None
 
 
 def moment(text: str) -> datetime:
-    """Return a time in ISO format; raise ``ValueError`` if it is none, or has no time zone."""
+    """Return a time in ISO format; raise ``ValueError`` if ``text`` is not ``A_TIME``."""
     found = datetime.fromisoformat(text)
-    if found.tzinfo is None:
-        raise ValueError("the time has no time zone")
+    if found.tzinfo is None or found.year not in YEARS:
+        raise ValueError(f"it is not {A_TIME}")
     return found

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.engine.decoding import moment
+from shared.engine.decoding import A_TIME, moment
 from shared.engine.objects import ListedObject
 from shared.work import Item, Kind, StepState
 
@@ -19,6 +19,9 @@ INDEX = "ledger/pending/"
 
 # The names of the metadata about looks. An index object that is written again has none of them.
 LOOKS, NEXT_LOOK, LOOKS_REPORTED = "looks", "next_look", "looks_reported"
+
+# An object has at most 8 KiB of metadata: https://docs.cloud.google.com/storage/quotas#objects
+LONGEST_VALUE = 1500
 
 _TEXTS = ("system", "job_id", "location", "step", "state", "waits_for", "model")
 _TIMES = ("due", "deadline", NEXT_LOOK)
@@ -67,11 +70,11 @@ class Pending:
 
 @dataclass(frozen=True)
 class DamagedIndex:
-    """An object in the folder of the index objects that is not one, or whose metadata cannot be read."""
+    """An object in the folder of the index objects that has another name, or whose metadata cannot be read."""
 
     listed: ListedObject
     reason: str
-    """What is wrong with it: "its metadata due is not a time with a time zone"."""
+    """What is wrong with it: "it has no metadata created"."""
     work: tuple[Kind, str] | None = None
     """The kind and the key of the item that its name belongs to; None if it has no such name."""
 
@@ -117,7 +120,7 @@ def _time(metadata: Mapping[str, str], name: str) -> datetime | None:
     try:
         return moment(metadata[name]) if metadata.get(name) else None
     except ValueError:
-        raise ValueError(f"its metadata {name} is not a time with a time zone") from None
+        raise ValueError(f"its metadata {name} is not {A_TIME}") from None
 
 
 def index_name(work: Item | Pending) -> str:
@@ -141,4 +144,4 @@ def index_metadata(item: Item, deadline: datetime | None) -> dict[str, str]:
         "due": item.not_before.isoformat() if item.not_before else "",
         "deadline": deadline.isoformat() if deadline else "",
     }
-    return {name: value for name, value in metadata.items() if value}
+    return {name: value[:LONGEST_VALUE] for name, value in metadata.items() if value}

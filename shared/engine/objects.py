@@ -1,7 +1,7 @@
 """The objects of the state bucket: every read, write and deletion of the ledger goes through this module.
 
-Reads are bounded and checked. An object that cannot be read raises ``Unreadable``, whatever is wrong with it. Anybody with
-access to the bucket may have put it there, or a newer version of Modeldrop may have written it.
+Reads are bounded and checked, and raise ``Unreadable`` for every kind of damage. A person with access to the bucket may have
+put an object there, or a newer version of Modeldrop may have written it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ from shared.cloud.calls import CallOptions
 from shared.cloud.storage import STORAGE
 from shared.errors import LostRace, Rejected, Unreadable
 
-# The size of the largest object that is read, in bytes. A new item may have half of this size, so that it can grow.
+# The size of the largest object that is read, in bytes.
 LARGEST_BYTES = 8 * 1024 * 1024
+# How many of the characters that separate values an object may have. An empty value takes 20 times its text in memory.
+MOST_SEPARATORS = 1_500_000
+# A new object may have the limits divided by this, so that it can grow.
+NEW_SHARE = 2
 
 # The metadata of an object that was reported as unreadable.
 REPORTED = "reported"
@@ -85,8 +89,8 @@ class StateObjects:
         except exceptions.RequestRangeNotSatisfiable:
             raise Unreadable(name, self.generation(name) or 0, "it is empty") from None
         generation = int(blob.generation or 0)
-        if len(text) > LARGEST_BYTES:
-            raise Unreadable(name, generation, f"it is larger than {LARGEST_BYTES} bytes")
+        if excess := _excess(text):
+            raise Unreadable(name, generation, excess)
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
@@ -112,11 +116,8 @@ class StateObjects:
             LostRace: The object has another generation.
         """
         text = json.dumps(value, sort_keys=True).encode()
-        largest = LARGEST_BYTES if generation else LARGEST_BYTES // 2
-        if len(text) > largest:
-            raise Rejected(
-                f"the work takes {len(text)} bytes in the ledger, which has room for {largest}", code="too_large"
-            )
+        if excess := _excess(text, share=1 if generation else NEW_SHARE):
+            raise Rejected(f"the work needs more room than the ledger has: {excess}", code="too_large")
         blob = self._bucket.blob(name)
         blob.metadata = dict(metadata or {})
         try:
@@ -199,6 +200,15 @@ class StateObjects:
                         blob.metadata or {},
                         blob.time_created,
                     )
+
+
+def _excess(text: bytes, *, share: int = 1) -> str | None:
+    """Return how a JSON text exceeds the limits, divided by ``share``; None if it does not."""
+    if len(text) > LARGEST_BYTES // share:
+        return f"it is larger than {LARGEST_BYTES // share} bytes"
+    if sum(map(text.count, (b",", b"[", b"{"))) > MOST_SEPARATORS // share:
+        return f"it has more than {MOST_SEPARATORS // share} values"
+    return None
 
 
 def _call(action: str) -> AbstractContextManager[CallOptions]:

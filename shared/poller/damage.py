@@ -52,7 +52,7 @@ def mend_index(damaged: DamagedIndex, services: Services) -> None:
 def report_missing_item(pending: Pending, services: Services) -> None:
     """Publish that an item was deleted by hand, if the index object shows that there was one.
 
-    A call that is killed between its first two writes leaves an index object without an item, which is no reason to report.
+    A call that is killed between its first two writes leaves an index object without an item. That is not reported.
     """
     if pending.deadline is None and not pending.job_id:
         log("INFO", "removed the index object of work that was never stored", key=pending.key, kind=pending.kind.value)

@@ -1,6 +1,6 @@
 """Looks for what was lost: drops without events, and open work without an index object.
 
-It does nothing that a tick does not do more safely: a drop that nobody noticed gets a watch, and the tick examines it.
+It reads no files of drops, which might end the process: it only watches a drop, and the next tick examines it.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _as_json(record: Reconciliation) -> dict[str, str | None]:
 
 
 def _survey(services: Services) -> Survey:
-    """List the index objects, and then the items. So open work that is not among the index objects has none."""
+    """List the index objects, and then the items. So open work that was not among the index objects lacks one."""
     ledger, settings, now = services.ledger, services.settings, services.now()
     indexed = {(each.kind, each.key) if isinstance(each, Pending) else each.work for each in ledger.index_objects()}
     # A call may be finishing an item that was written within the last lease.

@@ -55,6 +55,9 @@ HANDLERS: Mapping[Kind, Handler] = {
 # A job may be listed a moment before the ledger names it.
 _SLACK = timedelta(minutes=10)
 
+# A job that was created before this is asked for by itself.
+OLDEST_LISTED = timedelta(days=30)
+
 # No work waits longer than this before the poller looks at it again.
 LONGEST_WAIT = timedelta(days=1)
 
@@ -108,7 +111,7 @@ def _log_fields(pending: Pending) -> dict[str, str | None]:
 def _list_jobs(pending: Iterable[Pending], services: Services) -> JobList:
     def oldest(system: System) -> datetime | None:
         created = [each.created for each in pending if each.submitted and each.system == system.value]
-        return min(created) - _SLACK if created else None
+        return max(min(created), services.now() - OLDEST_LISTED) - _SLACK if created else None
 
     queries: frozenset[str] | None = frozenset()
     batches: Mapping[str, BatchReport] | None = {}
@@ -169,7 +172,7 @@ def _handle(pending: Pending, jobs: JobList, services: Services) -> None:
     except LostRace:
         raise
     except TryLater:
-        # An outage is no fault of the work.
+        # The work is not the cause of an outage.
         looks.end(pending, services)
         raise
     except Unreadable as error:

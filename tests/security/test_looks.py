@@ -170,7 +170,7 @@ def test_an_outage_does_not_count(world: World) -> None:
 
 
 def test_work_that_always_fails_is_reported_and_set_aside(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    # No import ends in this way, so that there is no event for it.
+    # An import never expires, so there is no event for it.
     changes: dict[str, Any] = {"outcome": Outcome.EXPIRED, "finished": NOW, "location": None}
     world.services.ledger.create(import_item(KILLER, **changes))
     for _ in range(5):

@@ -24,8 +24,8 @@ from shared.errors import Problem, Rejected
 from shared.events.incoming import FinalizedObject
 from shared.poller.reconciliation import RECONCILED, reconcile
 from shared.poller.ticks import tick
-from shared.work import Claim, Item, Job, ModelVersion, Outcome, Step, StepState, System
-from tests.example_requests import NOW, PROJECT, import_item, prediction_item
+from shared.work import Claim, Item, Job, ModelVersion, Outcome, PredictionMessage, Step, StepState, System
+from tests.example_requests import NOW, PREDICT_MESSAGE, PROJECT, import_item, prediction_item
 from tests.unit.shared.conftest import World
 
 BAD, GOOD = "b" * 32, "a" * 32
@@ -70,6 +70,7 @@ def open_prediction(world: World, key: str = BAD, **changes: Any) -> dict[str, A
     [
         {"created": NOW.isoformat(), "due": "tomorrow"},
         {"created": "2026-01-01T00:00:00"},
+        {"created": "0001-01-01T00:00:00+00:00", "state": "submitted", "system": "bigquery", "job_id": "a"},
         {"created": NOW.isoformat(), "deadline": "2026-13-01T00:00:00+00:00"},
         {"created": NOW.isoformat(), "looks": "many"},
         {},
@@ -92,7 +93,7 @@ def test_a_damaged_index_object_is_reported_and_written_again(world: World, meta
 @pytest.mark.parametrize(
     "name", ["x", "predict/deadbeef", f"predict/{BAD}/x", f"train/{BAD}", f"predict/{BAD.upper()}"]
 )
-def test_an_object_that_is_no_index_object_is_reported_once_and_left(world: World, name: str) -> None:
+def test_an_object_with_another_name_is_reported_once_and_left(world: World, name: str) -> None:
     ended(world, GOOD)
     address = put(world, INDEX + name, metadata={"due": "tomorrow"})
     tick(world.services)
@@ -158,6 +159,7 @@ UNREADABLE = {
     "nothing": lambda stored: b"",
     "half a letter": lambda stored: b'"\xff"',
     "too deep": lambda stored: b"[" * 100_000,
+    "too many values": lambda stored: b'{"a": [' + b"[]," * 1_500_000 + b"0]}",
     "too large": lambda stored: b" " * (LARGEST_BYTES + 1),
     "another schema": lambda stored: b'{"name": "x"}',
     "a newer version": lambda stored: json.dumps({**stored, "priority": 1}).encode(),
@@ -204,9 +206,17 @@ def test_a_message_about_an_item_that_cannot_be_read_is_rejected(world: World) -
     assert raised.value.problem.code == "unreadable_object"
 
 
-def test_a_claim_until_the_year_9999_is_taken_over(world: World) -> None:
+def test_work_that_is_larger_than_the_ledger_reads_is_rejected(world: World) -> None:
+    message = {**PREDICT_MESSAGE, "parameters": {"names": ["x" * 1000] * 5000}}
+    large = prediction_item(BAD, request=PredictionMessage(message, NOW, "p.d.m", "p.d.t"))
+    with pytest.raises(Rejected) as raised:
+        claim_request(large, world.services)
+    assert raised.value.problem.code == "too_large"
+
+
+def test_a_claim_that_ends_in_years_is_taken_over(world: World) -> None:
     item = ended(world, BAD)
-    world.services.ledger.write(replace(item, claim=Claim("nobody", NOW + timedelta(days=2_900_000))))
+    world.services.ledger.write(replace(item, claim=Claim("a person", NOW + timedelta(days=100_000))))
     tick(world.services)
     assert [event["type"] for event in world.published()] == [FAILED]
 

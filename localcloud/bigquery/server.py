@@ -18,6 +18,7 @@ from localcloud.bigquery.job.jobs import Job
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.queries.accounting import Accounting
 from localcloud.bigquery.queries.queries import QueryJobs
+from localcloud.bigquery.queries.reading import Reading
 from localcloud.bigquery.queries.transfers import TransferJobs
 from localcloud.bigquery.rest.app import BigQueryApp
 from localcloud.bigquery.rest.delegate import Delegate
@@ -99,7 +100,13 @@ class BigQuery:
         self._quotas = Quotas(clock)
         sessions = Sessions(self._engine)
         queries = QueryJobs(
-            self._context, self.learning, destinations, self._anonymous, Accounting(sizes), sessions, store
+            self._context,
+            self.learning,
+            destinations,
+            self._anonymous,
+            Accounting(sizes, Reading(self._context)),
+            sessions,
+            store,
         )
         self._jobs = JobService(
             self._engine,

@@ -12,7 +12,8 @@ from shared.batches.request import BatchRequest, ObjectUri, Prompts
 from shared.checks.access import check_readable, check_writable
 from shared.checks.identifiers import DatasetName, TableName
 from shared.cloud.batch_jobs import Batch
-from shared.cloud.bigquery import Query
+from shared.cloud.bigquery import Analysis, Query
+from shared.cloud.query_access import analyse_checked
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
 from shared.errors import Problem, Rejected
@@ -86,6 +87,7 @@ class Batches(Handler):
             case TableName() as table:
                 check_readable(table.project, table.dataset, settings, "input")
                 _check_location(table.dataset_name, "input", services)
+                _check_view(table, services)
                 _check_columns(services.bigquery.columns_of(table, "input"), "input", needs="request")
                 source = f"bq://{table}"
             case Prompts() as prompts:
@@ -184,13 +186,29 @@ def _check_prompts(prompts: Prompts, table: TableName, services: Services) -> tu
         services.bigquery.ensure_dataset(dataset, settings.vertex_location)
     _check_location(dataset, "output", services)
     field = "input.prompts.query"
-    analysis = services.bigquery.analyse(Query(f"(\n{prompts.query}\n)", {}), settings.vertex_location, field)
+    analysis = _analyse(prompts.query, services, field)
     if analysis.statement not in {"", "SELECT"}:
         raise Rejected(f"the query must be one SELECT, not {analysis.statement}", field=field, code="invalid_query")
-    for read in analysis.tables:
-        check_readable(read.project, read.dataset, settings, field)
     _check_columns(analysis.columns, field, needs="prompt")
     return tuple(column["name"] for column in analysis.columns)
+
+
+def _check_view(table: TableName, services: Services) -> None:
+    """Raise ``Rejected`` if a table is a view over something that a query may not read or call."""
+    if services.bigquery.view_query(table):
+        _analyse(f"SELECT * FROM {table.sql}", services, "input")
+
+
+def _analyse(query: str, services: Services, field: str) -> Analysis:
+    """Run a query dry, and check what it reads and calls. Raises ``Rejected``."""
+    settings = services.settings
+    return analyse_checked(
+        query,
+        lambda: services.bigquery.analyse(Query(f"(\n{query}\n)", {}), settings.vertex_location, field),
+        services.bigquery,
+        settings,
+        field,
+    )
 
 
 def _check_location(dataset: DatasetName, field: str, services: Services) -> None:

@@ -34,6 +34,8 @@ _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
+# Characters that no table has in its name, and that have a meaning in an address.
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f/\\?#%&\"'`.]")
 # Parts of a path that lead elsewhere, or nowhere.
 _NO_PARTS = frozenset({"", ".", ".."})
 
@@ -105,6 +107,18 @@ class TableName:
 
 
 @dataclass(frozen=True)
+class RoutineName:
+    """A function, table function or procedure, with its project."""
+
+    project: str
+    dataset: str
+    routine: str
+
+    def __str__(self) -> str:
+        return f"{self.project}.{self.dataset}.{self.routine}"
+
+
+@dataclass(frozen=True)
 class ModelName:
     """A BigQuery ML model, with its project."""
 
@@ -134,6 +148,16 @@ class ModelName:
 
     def __str__(self) -> str:
         return f"{self.project}.{self.dataset}.{self.model}"
+
+
+def is_object_name(project: str, dataset: str, name: str) -> bool:
+    """Return whether BigQuery can have a table, view, routine or model of this name; it may be of any script.
+
+    The views of INFORMATION_SCHEMA are no objects of a dataset.
+    """
+    if not _PROJECT.fullmatch(project) or not _DATASET.fullmatch(dataset) or dataset.upper() == "INFORMATION_SCHEMA":
+        return False
+    return 0 < len(name) <= 1024 and not _NOT_IN_NAMES.search(name)
 
 
 def parse_dataset(text: str, *, project: str, field: str | None = None) -> DatasetName:

@@ -54,6 +54,14 @@ _WRITING_PIPES = frozenset({"INSERT", "CREATE", "EXPORT"})
 _PAID_FUNCTIONS = frozenset({"TRANSLATE", "UNDERSTAND_TEXT", "ANNOTATE_IMAGE", "PROCESS_DOCUMENT", "TRANSCRIBE"})
 
 
+# The namespaces of BigQuery's own functions:
+# https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/functions-all
+_NAMESPACES = frozenset({"AEAD", "AI", "HLL_COUNT", "KEYS", "KLL_QUANTILES", "ML", "NET", "OBJ"})
+
+_BEFORE_A_TABLE = frozenset({"FROM", "JOIN", "TABLE"})
+_AFTER_TABLES = frozenset({"SELECT", "WHERE", "GROUP", "HAVING", "QUALIFY", "WINDOW", "ORDER", "LIMIT"})
+
+
 @dataclass(frozen=True)
 class _Token:
     kind: str
@@ -88,6 +96,113 @@ def check_condition(
     The arguments are those of ``check_query``.
     """
     _checked_tokens(condition, field, allow_external, allow_ai, allow_catalog)
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names in a text of SQL that lead to other objects, each as the parts of its path."""
+
+    models: tuple[tuple[str, ...], ...]
+    """The names after the word MODEL."""
+    tables: tuple[tuple[str, ...], ...]
+    """The names of tables and views in FROM clauses, and after the word TABLE."""
+    routines: tuple[tuple[str, ...], ...]
+    """The names of called functions and table functions that have a dataset."""
+
+
+def names_in(text: str, *, field: str) -> Names:
+    """Return the names of models, tables and routines with a dataset in a query or an expression.
+
+    Args:
+        text: The query or expression.
+        field: The field of the request that leads to it.
+
+    Raises:
+        Rejected: The text can't be read.
+    """
+    tokens = list(_tokens(text, field))
+    found: dict[str, dict[tuple[str, ...], None]] = {"models": {}, "tables": {}, "routines": {}}
+    lists = [False]  # for each open bracket: whether its commas separate tables
+    index, before = 0, ""
+    while index < len(tokens):
+        token, starts_table = tokens[index], before in _BEFORE_A_TABLE or (before in {",", "("} and lists[-1])
+        if token.kind not in {"name", "quoted"}:
+            if token.text == "(":
+                lists.append(starts_table)
+            elif token.text == ")" and len(lists) > 1:
+                lists.pop()
+            index, before = index + 1, token.text
+            continue
+        path, following = _path_from(tokens, index)
+        called = following < len(tokens) and tokens[following].text == "("
+        if len(path) > 1:
+            if before == "MODEL":
+                found["models"][path] = None
+            elif called:
+                path = path[1:] if path[0].upper() == "SAFE" else path
+                if len(path) > 1 and path[0].upper() not in _NAMESPACES:
+                    found["routines"][path] = None
+            elif starts_table:
+                found["tables"][path] = None
+        word = token.text.upper() if token.kind == "name" and len(path) == 1 else ""
+        if word in _BEFORE_A_TABLE:
+            lists[-1] = True
+        elif word in _AFTER_TABLES:
+            lists[-1] = False
+        index, before = following, word
+    return Names(tuple(found["models"]), tuple(found["tables"]), tuple(found["routines"]))
+
+
+def _path_from(tokens: list[_Token], index: int) -> tuple[tuple[str, ...], int]:
+    """Return the parts of the path that begins at a token, and the index after it.
+
+    The first part may have hyphens, as the names of projects do:
+    https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/lexical#table_names
+    """
+    parts: list[str] = []
+    while True:
+        token = tokens[index]
+        text, end, index = token.text, token.offset + len(token.text), index + 1
+        while token.kind == "name" and not parts and _hyphen(tokens, index, end):
+            text += f"-{tokens[index + 1].text}"
+            end = tokens[index + 1].offset + len(tokens[index + 1].text)
+            index += 2
+        parts += text.strip("`").split(".") if token.kind == "quoted" else [text]
+        if index + 1 >= len(tokens) or tokens[index].text != "." or tokens[index + 1].kind not in {"name", "quoted"}:
+            return tuple(parts), index
+        index += 1
+
+
+def _hyphen(tokens: list[_Token], index: int, end: int) -> bool:
+    """Return whether a hyphen at an index joins the name before it, which ends at an offset, and the token after it."""
+    if index + 1 >= len(tokens) or tokens[index].text != "-" or tokens[index].offset != end:
+        return False
+    return tokens[index + 1].kind in {"name", "number"} and tokens[index + 1].offset == end + 1
+
+
+def check_definition(text: str, *, field: str, of: str) -> None:
+    """Raise ``Rejected`` if the definition of a view or routine calls a model of another service for each row.
+
+    Args:
+        text: The query of the view, or the body of the routine.
+        field: The field of the request that leads to it.
+        of: What it defines, for the error, such as ``the view p.d.v``.
+    """
+    tokens = list(_tokens(text, field))
+    for index, token in enumerate(tokens):
+        path = _path_before(tokens, index) if token.text == "(" else []
+        if _calls_a_model(path) or (path and _calls_a_model(_parts(tokens[index - 1]))):
+            raise paid_call(f"{'.'.join(path)} in {of}", field)
+
+
+def paid_call(what: str, field: str) -> Rejected:
+    """Return the error that ``what`` asks a model of another service for each row."""
+    return Rejected(
+        f"{what} calls a model of another service for each row and is not allowed in a message's query. Name the model and "
+        "the function in the message, with max_rows (the setting ALLOW_AI_FUNCTIONS allows it in queries too)",
+        field=field,
+        code="invalid_query",
+    )
 
 
 def _checked_tokens(text: str, field: str, allow_external: bool, allow_ai: bool, allow_catalog: bool) -> list[_Token]:
@@ -185,8 +300,7 @@ def _check_calls(query: str, tokens: list[_Token], field: str, allow_external: b
         # After an expression, only the last name is the function: (x).field.`AI.GENERATE`()
         if not allow_ai and (_calls_a_model(path) or (path and _calls_a_model(_parts(tokens[index - 1])))):
             raise _rejection(
-                f"{'.'.join(path)} calls a model of another service for each row and is not allowed in a message's query "
-                "(the setting ALLOW_AI_FUNCTIONS allows it)",
+                paid_call(".".join(path), field).problem.message,
                 query,
                 tokens[index - 1],
                 field,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from google.api_core import exceptions
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
-from shared.checks.identifiers import DatasetName, TableName
+from shared.checks.identifiers import DatasetName, ModelName, RoutineName, TableName
 from shared.cloud.calls import CALL_SECONDS, Service
 from shared.cloud.states import (
     BIGQUERY_STATES,
@@ -35,8 +35,12 @@ BIGQUERY = Service(
     # A conflict with another call, on a table or a job id, is over when that call is.
     transient=(exceptions.Conflict,),
 )
-# How long the location of a dataset is cached: the dataset may be deleted and created elsewhere.
+# How long the location of a dataset is cached: the dataset may be deleted and created elsewhere. The same holds for the
+# definitions of views and routines, and for whether a model is remote.
 LOCATION_SECONDS = 300.0
+# How many of the latter are cached at most.
+_DEFINITIONS = 10_000
+_Object = TableName | RoutineName | ModelName
 PAYLOAD_LABEL = "modeldrop_payload"
 # How far BigQuery's clock and a function's may be apart. The ledger remembers work for days, so an hour does no harm.
 _CLOCKS_APART = timedelta(hours=1)
@@ -70,7 +74,9 @@ class Analysis:
     columns: tuple[Mapping[str, Any], ...]
     """The columns of the result, each as a TableFieldSchema."""
     tables: tuple[TableName, ...]
-    """The tables that the query reads."""
+    """The tables that the query reads, also through views and routines."""
+    routines: tuple[RoutineName, ...]
+    """The routines that the query calls."""
     bytes: int
     """How much the query would read."""
 
@@ -104,6 +110,7 @@ class BigQueryJobs:
         """Create the service."""
         self._client = client
         self._locations: dict[DatasetName, tuple[str, float]] = {}
+        self._definitions: dict[_Object, tuple[str, float]] = {}
 
     def location_of(self, dataset: DatasetName, field: str | None = None) -> str:
         """Return the location of ``dataset``, cached for five minutes; raise ``Rejected`` if there is no such dataset."""
@@ -126,6 +133,56 @@ class BigQueryJobs:
         with BIGQUERY.call(field=field) as options:
             found = self._client.get_table(str(table), **options)
         return tuple(column.to_api_repr() for column in found.schema)
+
+    def view_query(self, table: TableName) -> str:
+        """Return the query of a view; an empty text for another table, or one that this account can't see."""
+
+        def fetch(**options: Any) -> str:
+            dataset = bigquery.DatasetReference(table.project, table.dataset)
+            found = self._client.get_table(dataset.table(table.table), **options)
+            return found.view_query or found.mview_query or ""
+
+        return self._definition(table, fetch)
+
+    def routine_body(self, routine: RoutineName) -> str:
+        """Return the body of a routine in SQL; an empty text for another one, or one that this account can't see."""
+
+        def fetch(**options: Any) -> str:
+            dataset = bigquery.DatasetReference(routine.project, routine.dataset)
+            found = self._client.get_routine(dataset.routine(routine.routine), **options)
+            return str(found.body or "") if (found.language or "SQL") == "SQL" else ""
+
+        return self._definition(routine, fetch)
+
+    def remote_endpoint(self, model: ModelName) -> str:
+        """Return the endpoint of a remote model; an empty text for another model, or one that this account can't see.
+
+        https://cloud.google.com/bigquery/docs/reference/rest/v2/models#RemoteModelInfo
+        """
+
+        def fetch(**options: Any) -> str:
+            dataset = bigquery.DatasetReference(model.project, model.dataset)
+            remote = self._client.get_model(dataset.model(model.model), **options).to_api_repr().get("remoteModelInfo")
+            return "" if remote is None else str(remote.get("endpoint") or remote.get("remoteServiceType") or "remote")
+
+        return self._definition(model, fetch)
+
+    def _definition(self, name: _Object, fetch: Callable[..., str]) -> str:
+        """Return what ``fetch`` returns about an object, cached for five minutes; an empty text if it can't be seen."""
+        known, fetched = self._definitions.get(name, ("", 0.0))
+        if fetched and time.monotonic() - fetched <= LOCATION_SECONDS:
+            return known
+        try:
+            with BIGQUERY.call() as options:
+                known = fetch(**options)
+        except Rejected as error:
+            if error.problem.code not in {"notFound", "accessDenied"}:
+                raise
+            known = ""
+        if len(self._definitions) >= _DEFINITIONS:
+            self._definitions.clear()
+        self._definitions[name] = (known, time.monotonic())
+        return known
 
     def model_created(self, model: str) -> datetime | None:
         """Return when a model was created or last replaced, or None if there is no such model."""
@@ -171,6 +228,10 @@ class BigQueryJobs:
             tables=tuple(
                 TableName(table["projectId"], table["datasetId"], table["tableId"])
                 for table in about.get("referencedTables", ())
+            ),
+            routines=tuple(
+                RoutineName(routine["projectId"], routine["datasetId"], routine["routineId"])
+                for routine in about.get("referencedRoutines", ())
             ),
             bytes=int(about.get("totalBytesProcessed") or statistics.get("totalBytesProcessed") or 0),
         )

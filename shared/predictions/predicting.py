@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.checks.access import check_readable
 from shared.checks.identifiers import ModelName
 from shared.cloud.bigquery import OldJob, Query
+from shared.cloud.query_access import analyse_checked
 from shared.drops import watches
 from shared.drops.drop import DropPath
 from shared.drops.files import drop_files
@@ -116,17 +116,36 @@ def _analyse(item: Item, request: PredictRequest, location: str, services: Servi
     """
     model = request.model
     created = services.bigquery.model_created(str(model)) or _created_meanwhile(model, item, services)
+    _check_row_limit(request, services)
     version = _version_of(model, created, services)
-    analysis = services.bigquery.analyse(replace(_prediction(request), destination=None), location, "input")
+    analysis = analyse_checked(
+        statements.input_query(request),
+        lambda: services.bigquery.analyse(replace(_prediction(request), destination=None), location, "input"),
+        services.bigquery,
+        services.settings,
+        "input",
+    )
     if analysis.statement not in {"", "SELECT"}:
         raise Rejected(
             f"the query must be one SELECT, not {analysis.statement}", field="input.query", code="invalid_query"
         )
-    for table in analysis.tables:
-        check_readable(table.project, table.dataset, services.settings, "input")
     columns = tuple(map(_column, analysis.columns))
     _check_columns(columns, request)
     return PredictionFacts(model_version=version, output_columns=columns)
+
+
+def _check_row_limit(request: PredictRequest, services: Services) -> None:
+    """Raise ``Rejected`` if a remote model predicts and nothing limits its rows.
+
+    The other functions have a default limit (``PredictRequest.maximum_rows``), because only they always call a model of
+    another service.
+    """
+    if request.maximum_rows is None and services.bigquery.remote_endpoint(request.model):
+        raise Rejected(
+            f"{request.model} is a remote model, which another service answers for each row: give max_rows",
+            field="max_rows",
+            code="missing_field",
+        )
 
 
 def _created_meanwhile(model: ModelName, item: Item, services: Services) -> datetime:

@@ -10,6 +10,7 @@ from typing import Any
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.job.jobs import Job, milliseconds
+from localcloud.bigquery.queries.reading import Reading
 from localcloud.bigquery.sql.statement import DML_TYPES, Statement
 from localcloud.bigquery.tables.sizes import Sizes, billed
 
@@ -19,22 +20,34 @@ _NOTHING_READ: dict[str, Any] = {"totalBytesProcessed": "0", "totalBytesBilled":
 class Accounting:
     """Computes the statistics of query jobs."""
 
-    def __init__(self, sizes: Sizes) -> None:
-        """Create it with the sizes of tables."""
+    def __init__(self, sizes: Sizes, reading: Reading) -> None:
+        """Create it with the sizes of tables, and what statements read."""
         self._sizes = sizes
+        self._reading = reading
 
-    def describe(self, statement: Statement) -> dict[str, Any]:
-        """Return the part of ``statistics.query`` that depends on the statement only."""
-        read = [name for name in statement.tables if name != statement.target or statement.kind in DML_TYPES]
-        processed = self._sizes.query(statement)
+    def describe(self, statement: Statement, written: Statement | None = None) -> dict[str, Any]:
+        """Return the part of ``statistics.query`` that depends on the statement only.
+
+        Args:
+            statement: The statement that runs, without ML functions and views that use models.
+            written: The statement as the client wrote it, or None if it is the same.
+        """
+        found = self._reading.of(statement, written)
+        read = [name for name in found.tables if name != statement.target or statement.kind in DML_TYPES]
+        processed = sum(map(self._sizes.query, found.statements))
         described: dict[str, Any] = _NOTHING_READ | {
             "totalBytesProcessed": str(processed),
-            "totalBytesBilled": str(billed(processed, len(read))),
+            "totalBytesBilled": str(billed(processed, sum(map(self._reading.is_stored, read)))),
         }
         if statement.kind:
             described["statementType"] = statement.kind
         if read:
             described["referencedTables"] = [name.reference() for name in read]
+        if found.routines:
+            described["referencedRoutines"] = [
+                {"projectId": name.project, "datasetId": name.dataset, "routineId": name.table}
+                for name in found.routines
+            ]
         return described
 
     def check_billing(self, query: dict[str, Any], statement: Statement) -> None:
@@ -42,7 +55,9 @@ class Accounting:
         limit = query.get("maximumBytesBilled")
         if limit is None:
             return
-        needed = billed(self._sizes.query(statement), len(statement.tables))
+        found = self._reading.of(statement)
+        stored = sum(map(self._reading.is_stored, found.tables))
+        needed = billed(sum(map(self._sizes.query, found.statements)), stored)
         if needed > int(limit):
             raise QueryError(
                 f"Query exceeded limit for bytes billed: {limit}. {needed} or higher required.",

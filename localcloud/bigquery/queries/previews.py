@@ -47,8 +47,9 @@ class Previews:
         statement = read_statement(prepared, project=statements.project)
         statements.check(statement)
         # The estimate counts the rows that exist, which are the rows that the query would read.
-        found = self._accounting.describe(statement) | {"totalBytesProcessedAccuracy": "PRECISE"}
-        schema = self._schema_of(statement, statements, read_statement(sql, project=statements.project))
+        written = read_statement(sql, project=statements.project)
+        found = self._accounting.describe(statement, written) | {"totalBytesProcessedAccuracy": "PRECISE"}
+        schema = self._schema_of(statement, statements, written)
         if schema is not None:
             found["schema"] = {"fields": schema}
         if statement.target is not None and statement.kind in DDL_OPERATIONS:

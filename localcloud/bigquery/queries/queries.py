@@ -239,7 +239,7 @@ class QueryJobs:
             return self._run_select(job, statements, original)
         if created_table(original) is not None:
             return self._run_create_as(query, statements, original)
-        if original.kind == "CREATE_VIEW" and self._learning.uses_models(original.sql):
+        if original.kind == "CREATE_VIEW" and statements.uses_models(original.sql):
             operation, view = create_model_view(original, statements, self._destinations)
             return Outcome(statistics=self._accounting.describe(original) | definition_statistics(operation, view))
         if original.kind == "EXPORT_DATA":
@@ -285,7 +285,7 @@ class QueryJobs:
             else:
                 reject_duplicates([(column, None) for column in names])
             rows = self._anonymous.keep(name, bound, values, names, job.key.location)
-        return Outcome(rows, name, statistics=self._accounting.describe(statement))
+        return Outcome(rows, name, statistics=self._accounting.describe(statement, original))
 
     def _run_select_into(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
         name = TableName.of(query["destinationTable"], statements.project)
@@ -295,7 +295,7 @@ class QueryJobs:
         statement, written = self._write(query, statements, original, name, disposition)
         fields = [field_of(*row[:2]) for row in self._engine.execute(f"DESCRIBE {name.quoted}").fetchall()]
         rows = RowsInTable(fields, self._engine, name)
-        return Outcome(rows, name, written, self._accounting.describe(statement))
+        return Outcome(rows, name, written, self._accounting.describe(statement, original))
 
     def _run_create_as(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
         """Run a CREATE TABLE AS: write its query to a destination table, which it creates or replaces."""
@@ -308,7 +308,7 @@ class QueryJobs:
         select = query_of(original, create, statements.project)
         statement, written = self._write(query, statements, select, target, Disposition(write="WRITE_TRUNCATE"))
         register_table(create, target, statements, self._destinations)
-        statistics = self._accounting.describe(statement) | {"statementType": original.kind}
+        statistics = self._accounting.describe(statement, select) | {"statementType": original.kind}
         return Outcome(NO_ROWS, target, written, statistics | definition_statistics(operation, target))
 
     def _write(

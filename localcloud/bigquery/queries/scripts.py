@@ -63,7 +63,7 @@ class Script(ScriptInterpreter):
             self._final_table = None
             return
         statement = read_statement(statements.qualify(sql), project=statements.project)
-        if statement.kind == "CREATE_VIEW" and statements.learning.uses_models(sql):
+        if statement.kind == "CREATE_VIEW" and statements.uses_models(sql):
             create_model_view(statement, statements, statements.destinations)
             self._final_table = None
             return

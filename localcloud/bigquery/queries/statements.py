@@ -140,13 +140,40 @@ class Statements(Session):
             QueryError: The name of a table is not valid, or an ML function is not valid or not supported.
         """
         sql = self.qualify(sql)
-        for name in read_statement(sql, project=self.project).tables:
-            name.check()
+        self._check_names(read_statement(sql, project=self.project))
         sql = self._inline_model_views(sql)
         if self.learning.uses_models(sql):
             sql = self.learning.rewrite(sql, self, dry_run=self.dry_run)
             reject_unknown_functions(sql)
         return sql
+
+    def _check_names(self, statement: Statement) -> None:
+        """Reject tables whose names are not valid, or differ from those of existing ones in their case.
+
+        DuckDB ignores the case of names. BigQuery does not:
+        https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#case_sensitivity
+
+        Raises:
+            QueryError: A name is not valid.
+            NotFound: A dataset or a table has another name.
+        """
+        catalog = self.context.catalog
+        for name in statement.tables:
+            name.check()
+            if name == statement.target or catalog.get_table(name.project, name.dataset, name.table) is not None:
+                continue
+            dataset = catalog.get_dataset(name.project, name.dataset)
+            if dataset is None:
+                others = {other.dataset_id.lower() for other in catalog.list_datasets(name.project)}
+                if name.dataset.lower() in others:
+                    raise NotFound(
+                        f"Not found: Dataset {name.project}:{name.dataset} was not found in location {self.location}"
+                    )
+            elif any(
+                other.table_id.lower() == name.table.lower()
+                for other in catalog.list_tables(name.project, name.dataset)
+            ):
+                raise NotFound(f"Not found: Table {name} was not found in location {self.location}")
 
     def qualify(self, sql: str) -> str:
         """Return ``sql`` in a form that sqlglot can parse, with the default dataset added to table names without one."""
@@ -168,9 +195,17 @@ class Statements(Session):
                 sql = sql[: name.start] + prefix + sql[name.start :]
         return sql
 
+    def uses_models(self, sql: str, *, within: frozenset[TableName] = frozenset()) -> bool:
+        """Return whether ``sql`` uses models, itself or in a view that is not in ``within``."""
+        return self.learning.uses_models(sql) or any(
+            self.uses_models(query, within=within | {name})
+            for name, query in self._mentioned_views(sql)
+            if name not in within
+        )
+
     def _inline_model_views(self, sql: str) -> str:
         """Replace views that use models by their queries, so that a query uses the current model."""
-        views = {name: query for name, query in self._mentioned_views(sql) if self.learning.uses_models(query)}
+        views = {name: query for name, query in self._mentioned_views(sql) if self.uses_models(query)}
         if not views:
             return sql
         tree = read_statement(sql, project=self.project).tree

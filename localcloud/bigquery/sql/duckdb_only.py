@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 
 import sqlglot
@@ -17,8 +15,8 @@ from sqlglot import exp
 from sqlglot.dialects.bigquery import BigQuery
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.called import calls
 from localcloud.bigquery.sql.googlesql import CLAUSES, FUNCTIONS, TABLE_FUNCTIONS, TYPES
-from localcloud.bigquery.sql.names import RESERVED
 from localcloud.bigquery.sql.syntax import STATEMENTS
 from localcloud.bigquery.sql.tokens import (
     Token,
@@ -45,25 +43,6 @@ _UNSUPPORTED = {"DESCRIBE": "DescribeStatement", "EXPLAIN": "ExplainStatement", 
 # A name after one of these words is defined, written or run, and its bracket opens a list of columns or parameters.
 _BEFORE_A_DEFINITION = ("CALL", "FUNCTION", "INSERT", "INTO", "OVERWRITE", "TABLE", "EXISTS", "PROCEDURE", "VIEW")
 _BEFORE_A_TYPE = ("CAST", "SAFE_CAST", "CREATE", "ALTER", "DECLARE", "STRUCT", "ARRAY")
-
-
-@dataclass(frozen=True)
-class _Called:
-    """The name before a bracket.
-
-    Attributes:
-        parts: The parts of its path, without quotes.
-        start: The offset of its first part.
-        chained: Whether it follows an expression and a dot, as in ``(x).f()``.
-        first: The index of its first token.
-        last: The index of its last token.
-    """
-
-    parts: tuple[str, ...]
-    start: int
-    chained: bool
-    first: int
-    last: int
 
 
 def reject_duckdb_only(sql: str) -> None:
@@ -125,7 +104,7 @@ def quote_routines(sql: str) -> str:
         found = tokens(sql)
     except QueryError:
         return sql  # the parser reports the error
-    for called in reversed(list(_calls(found))):
+    for called in reversed(list(calls(found))):
         if len(called.parts) == 3 and called.last - called.first == 4 and not called.chained:
             end = found[called.last].end
             if not found[called.first].is_word("SAFE"):
@@ -157,32 +136,13 @@ def _defined(found: tuple[Token, ...]) -> frozenset[str]:
     return frozenset(names)
 
 
-def _calls(found: tuple[Token, ...]) -> Iterator[_Called]:
-    """Yield the names before brackets, but for reserved words without backticks."""
-    for index, (token, bracket) in enumerate(itertools.pairwise(found)):
-        if not bracket.is_symbol("(") or token.kind not in ("word", "quoted"):
-            continue
-        first = index
-        while first > 1 and found[first - 1].is_symbol(".") and found[first - 2].kind in ("word", "quoted"):
-            first -= 2
-        chained = first > 0 and found[first - 1].is_symbol(".")
-        parts = tuple(
-            part
-            for each in found[first : index + 1 : 2]
-            for part in (each.text.split(".") if each.kind == "quoted" else (each.text,))
-        )
-        alone = first == index and not chained and token.kind == "word"
-        if not (alone and RESERVED.fullmatch(token.text.partition(" ")[0])):
-            yield _Called(parts, found[first].start, chained, first, index)
-
-
 def _reject_functions(
     sql: str,
     found: tuple[Token, ...],
     generated: re.Pattern[str] | None,
     defined: frozenset[str] = frozenset(),
 ) -> None:
-    for called in _calls(found):
+    for called in calls(found):
         parts = called.parts
         if len(parts) > 1 and parts[0].upper() == "SAFE" and not called.chained:
             parts = parts[1:]
@@ -279,7 +239,7 @@ def _reject_sources(sql: str, tree: exp.Expr) -> None:
         dataset = node.db if isinstance(node, exp.Table) else ""
         if isinstance(source, exp.Func):
             # With a dataset, only a function that sqlglot does not know becomes the name of a routine.
-            if dataset and isinstance(source, exp.Anonymous):
+            if isinstance(source, exp.Anonymous) and (dataset or "." in source.name):
                 continue
             name = str(
                 source.meta.get("name") or (source.name if isinstance(source, exp.Anonymous) else source.sql_name())

@@ -13,8 +13,11 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.called import calls
 from localcloud.bigquery.sql.identifiers import check_table_id
 from localcloud.bigquery.sql.names import quote_dashed, quote_keywords
+from localcloud.bigquery.sql.tokens import tokens
 
 _ENDPOINT = re.compile(r"^\s*(?:--[^\n]*\n\s*|#[^\n]*\n\s*|/\*.*?\*/\s*)*", re.DOTALL)
 
@@ -135,6 +138,7 @@ class Statement:
         unqualified: The table names without a dataset, except those of CTEs.
         target: The table or view that the statement writes, creates or drops, or None.
         identifiers: The identifiers in lower case, which include all column names; None if there is a ``*``.
+        project: The project of names without one.
     """
 
     sql: str
@@ -144,6 +148,23 @@ class Statement:
     unqualified: tuple[Unqualified, ...] = ()
     target: TableName | None = None
     identifiers: frozenset[str] | None = field(default=None)
+    project: str = ""
+
+    @property
+    def routines(self) -> list[TableName]:
+        """The names that may be routines of a dataset, because they are called with a dataset. Not all of them exist."""
+        if "." not in self.sql:
+            return []
+        try:
+            found = tokens(self.sql)
+        except QueryError:
+            return []
+        names = []
+        for called in calls(found):
+            parts = called.parts[1:] if called.parts[0].upper() == "SAFE" else called.parts
+            if not called.chained and len(parts) in (2, 3):
+                names.append(TableName(*parts) if len(parts) == 3 else TableName(self.project, *parts))
+        return names
 
     @property
     def is_query(self) -> bool:
@@ -194,7 +215,7 @@ def read_statement(sql: str, *, project: str) -> Statement:
         quoted = quote_keywords(sql)
         tree = _parse(quoted) if quoted != sql else None
         if tree is None:
-            return Statement(sql, kind)
+            return Statement(sql, kind, project=project)
         sql = quoted
     kind = kind or _kind_by_tree(tree)
     shadowed = {cte.alias_or_name.lower() for cte in tree.find_all(exp.CTE)}
@@ -216,7 +237,8 @@ def read_statement(sql: str, *, project: str) -> Statement:
     columns = None
     if not any(True for _ in tree.find_all(exp.Star)):
         columns = frozenset(node.name.lower() for node in tree.find_all(exp.Identifier))
-    return Statement(sql, kind, tree, tuple(tables), tuple(unqualified), _target(tree, kind, project), columns)
+    target = _target(tree, kind, project)
+    return Statement(sql, kind, tree, tuple(tables), tuple(unqualified), target, columns, project)
 
 
 def _parse(sql: str) -> exp.Expr | None:

@@ -17,7 +17,6 @@ from bqemulator.config import PersistenceMode, Settings
 from bqemulator.domain.events import EventBus
 from bqemulator.observability.metrics import MetricsRegistry
 from bqemulator.row_access.policy import RowAccessPolicyManager
-from bqemulator.udf.runtime import UDFRegistry
 from bqemulator.versioning.materialized_views import hydrate_subscriptions
 from bqemulator.versioning.snapshots import SnapshotManager
 from duckdb_extensions import import_extension
@@ -26,6 +25,7 @@ from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.subscripts import MACROS
 from localcloud.bigquery.tables.engine import LOCKED_SETTINGS, MEMORY, Engine
+from localcloud.bigquery.tables.routines import Routines
 
 _M_MMAP_THRESHOLD, _MMAP_THRESHOLD = -3, 128 * 1024
 # A snapshot for time travel is a copy of the table, so only small tables have snapshots.
@@ -139,7 +139,7 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
         repository.ensure_ready()
     catalog: Any = Catalog(repository)
     events = EventBus()
-    udf_registry = UDFRegistry(settings)
+    udf_registry = Routines(settings)
     context = AppContext(
         settings=settings,
         clock=clock,

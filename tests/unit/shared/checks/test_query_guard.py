@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.checks.query_guard import check_condition, check_query
+from shared.checks.query_guard import Names, check_condition, check_query, names_in
 from shared.errors import Rejected
 
 
@@ -125,3 +125,36 @@ def test_the_longest_query_is_checked_in_linear_time(build: Callable[[int], str]
         assert len(rejection.problem.message) < 1_000
     # Twenty times of what it takes: only a time that grows faster than the text comes near.
     assert time.process_time() - begun < 20 / part
+
+
+def _tables(*names: str) -> Names:
+    return Names((), tuple(tuple(name.split(".")) for name in names), ())
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("SELECT 1", Names((), (), ())),
+        ("SELECT t.a, t.b FROM d.t AS t WHERE t.a > 1", Names((), (("d", "t"),), ())),
+        ("SELECT * FROM `p.d.t`, d.u JOIN d.v ON u.x = v.x, d.w", _tables("p.d.t", "d.u", "d.v", "d.w")),
+        ("SELECT * FROM my-project.d.t", Names((), (("my-project", "d", "t"),), ())),
+        ("SELECT * FROM (d.t CROSS JOIN (d.u))", Names((), (("d", "t"), ("d", "u")), ())),
+        ("SELECT (SELECT MAX(a) FROM d.t), b.c FROM x", Names((), (("d", "t"),), ())),
+        ("FROM d.t |> JOIN d.u USING (a) |> WHERE t.a > 1", Names((), (("d", "t"), ("d", "u")), ())),
+        ("SELECT d.f(1), SAFE.d.g(t.a), UPPER(t.a) FROM d.h()", Names((), (), (("d", "f"), ("d", "g"), ("d", "h")))),
+        ("SELECT * FROM ML.PREDICT(MODEL d.m, TABLE d.t)", Names((("d", "m"),), (("d", "t"),), ())),
+        ("SELECT model, 'FROM d.t' FROM x -- FROM d.u", Names((), (), ())),
+    ],
+)  # fmt: skip
+def test_the_names_in_a_query_are_found(query: str, expected: Names) -> None:
+    assert names_in(query, field="input.query") == expected
+
+
+@pytest.mark.parametrize("build", LONGEST.values(), ids=LONGEST)
+def test_the_names_in_the_longest_query_are_found_in_linear_time(build: Callable[[int], str]) -> None:
+    begun = time.process_time()
+    try:
+        names_in(build(100_000), field="input.query")
+    except Rejected as rejection:
+        assert len(rejection.problem.message) < 1_000
+    assert time.process_time() - begun < 3

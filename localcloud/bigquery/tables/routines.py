@@ -1,0 +1,44 @@
+"""Registers routines as DuckDB macros, with the tables of a function's body in its own project.
+
+bqemulator does not resolve the tables in the body of a scalar function.
+"""
+
+from __future__ import annotations
+
+from bqemulator.catalog.models import RoutineMeta
+from bqemulator.config import Settings
+from bqemulator.sql.table_rewriter import rewrite_table_refs
+from bqemulator.storage.engine import DuckDBEngine
+from bqemulator.udf.naming import qualified_routine_name
+from bqemulator.udf.runtime import UDFRegistry
+from bqemulator.udf.sql_udf import SQLUDFRuntime, _translate_body
+
+from localcloud.bigquery.base.schema import quote
+from localcloud.bigquery.sql.statement import read_statement
+
+
+class Routines(UDFRegistry):
+    """bqemulator's registry of routines."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Create an empty registry."""
+        super().__init__(settings)
+        self._sql = _ScalarFunctions()
+
+    def materialize(self, routine: RoutineMeta, engine: DuckDBEngine) -> None:
+        """Create the macro of a routine. Raises ``QueryError`` if a table in its body has no valid name."""
+        if routine.language == "SQL":
+            body = routine.definition_body
+            query = body if routine.routine_type == "TABLE_VALUED_FUNCTION" else f"SELECT {body}"
+            for name in read_statement(query, project=routine.project_id).tables:
+                name.check()
+        super().materialize(routine, engine)
+
+
+class _ScalarFunctions(SQLUDFRuntime):
+    def materialize(self, routine: RoutineMeta, engine: DuckDBEngine) -> None:
+        body = _translate_body(routine.definition_body, self._translator)
+        # Only a statement can be rewritten.
+        body = rewrite_table_refs(f"SELECT {body}", routine.project_id).removeprefix("SELECT ")
+        parameters = ", ".join(quote(argument.name) for argument in routine.arguments)
+        engine.execute(f"CREATE OR REPLACE MACRO {quote(qualified_routine_name(routine))}({parameters}) AS ({body})")

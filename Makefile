@@ -12,11 +12,11 @@ setup: $(VENV)/.installed $(PREPARED)
 # Dependency groups need pip 25.1 or newer.
 PIP := pip==26.3
 
-$(VENV)/.installed: requirements.txt requirements-local.txt constraints.txt pyproject.toml
+$(VENV)/.installed: requirements.txt requirements-cli.txt requirements-local.txt constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Modeldrop needs Python 3.11 or newer: make setup PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-local.txt --group dev -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-cli.txt -r requirements-local.txt --group dev -c constraints.txt
 	touch $@
 
 # What the tests need and what takes long to make: Google's GoogleSQL parser, compiled, and SavedModels.

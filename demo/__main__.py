@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from google.api_core.exceptions import GoogleAPIError
@@ -24,9 +24,9 @@ INTERRUPTED = 130
 """The exit code that shells give to a program that Ctrl-C stopped."""
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None, program: str = "python -m demo") -> int:
     """Run the demo and return the exit code: 0 only if every step succeeded."""
-    argparse.ArgumentParser(prog="python -m demo", description="Run the demo in a local cloud.").parse_args()
+    argparse.ArgumentParser(prog=program, description="Run the demo in a local cloud.").parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     with _separate_standard_error() as (errors, others):

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from deploy.dead_letters import DeadLetters
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return 0, or 1 with the reason on stderr."""
-    options = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, program: str = "python -m deploy") -> int:
+    """Run one command; return 0, or 1 with the reason on stderr. ``program`` is what the user typed before the arguments."""
+    options = _parser(program).parse_args(arguments)
     try:
         return int(options.run(read(options.declaration), options))
     except (DeclarationError, CommandFailedError) as error:
@@ -33,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m deploy", description="Deploys what deploy/functions.yaml declares to Google Cloud."
+        prog=program, description="Deploys what deploy/functions.yaml declares to Google Cloud."
     )
     parser.add_argument(
         "--declaration", type=Path, default=DECLARATION, help="a file to use in place of deploy/functions.yaml"

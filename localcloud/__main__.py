@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,19 @@ from localcloud.config import (
     CloudConfig,
 )
 
+PROGRAM = "python -m localcloud"
 STATE_FILE = Path(".localcloud") / "state.json"
 STOP_TIMEOUT_SECONDS = 30
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return the exit code."""
-    options = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Run a command and return the exit code; ``program`` is what the user typed before the arguments."""
+    options = _parser(program).parse_args(arguments)
     return int(options.run(options))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m localcloud", description="Google Cloud on one machine.")
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description="Google Cloud on one machine.")
     commands = parser.add_subparsers(required=True, metavar="command")
 
     start = commands.add_parser("start", help="start every service and the functions, and run until stopped")

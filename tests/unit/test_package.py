@@ -28,20 +28,20 @@ def test_the_wheel_has_every_package_with_its_types(wheel: zipfile.ZipFile) -> N
     names = set(wheel.namelist())
 
     assert "main.py" in names
-    for package in ("deploy", "functions", "localcloud", "shared"):
+    for package in ("deploy", "functions", "localcloud", "modeldrop", "shared"):
         sources = {str(path.relative_to(ROOT)) for path in (ROOT / package).rglob("*.py")}
         assert sources <= names
         assert f"{package}/py.typed" in names
 
 
-def test_the_wheel_requires_what_the_functions_require(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_requires_what_the_functions_and_the_command_require(wheel: zipfile.ZipFile) -> None:
     (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
     required = Parser().parsestr(wheel.read(metadata).decode()).get_all("Requires-Dist", [])
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    files = (ROOT / "requirements.txt", ROOT / "requirements-cli.txt")
 
-    of_functions = {line.lower() for line in lines if line and not line.startswith("#")}
+    lines = {line.lower() for file in files for line in file.read_text().splitlines() if line[:1] not in {"", "#"}}
 
-    assert {each.lower() for each in required if "extra ==" not in each} == of_functions
+    assert {each.lower() for each in required if "extra ==" not in each} == lines
 
 
 def test_the_wheel_has_the_license(wheel: zipfile.ZipFile) -> None:

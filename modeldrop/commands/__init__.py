@@ -1,0 +1,1 @@
+"""The subcommands of ``modeldrop``, one module for each subject."""

@@ -58,6 +58,7 @@ GROUPS = {
         "localcloud/bigquery/ml/runtimes/test_onnx.py",
         "localcloud/bigquery/ml/runtimes/test_xgboost.py",
         "security/test_model_operators.py",
+        "security/test_model_workers.py",
         "localcloud/bigquery/ml/test_images.py",
         "localcloud/bigquery/ml/test_jobs.py",
         "localcloud/bigquery/test_dataframes.py",

@@ -158,6 +158,7 @@ class BigQuery:
         if self._grpc is not None:
             self._grpc.stop(grace=None).wait(5)
         self._jobs.runner.stop()
+        self.learning.close()
         self._delegate.stop()
         self._app.stop()
         self._uploads.close()

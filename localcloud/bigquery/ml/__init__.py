@@ -4,6 +4,7 @@
     service                    runs model statements
     importing, exporting       copies model files from and to a bucket
     operators/                 which operators a model may use
+    workers/                   runs models in processes of their own; the only door to models
     runtimes/, signature       the libraries that run models; a model's inputs and outputs
     catalog, changes, remote   the existing models, changes to their resources, remote models
     calls, rewriting           finds ML functions in a query, and replaces them

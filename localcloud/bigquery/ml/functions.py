@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from weakref import WeakValueDictionary
 
 import duckdb
 import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.catalog import Model
-from localcloud.bigquery.ml.inference import Predictor
-from localcloud.bigquery.ml.model_errors import InvalidModel
-from localcloud.bigquery.ml.runtimes.base import Runtime
-from localcloud.bigquery.ml.runtimes.loading import load
+from localcloud.bigquery.ml.signature import Signature
+from localcloud.bigquery.ml.workers.pool import ModelWorkers
 from localcloud.bigquery.sql.function_errors import raising
-
-# The number of models that stay loaded. Each can use hundreds of megabytes.
-LOADED_MODELS = 8
 
 
 class Functions:
-    """The registered functions of a database, and the loaded models that they call."""
+    """The registered functions of a database."""
 
-    def __init__(self) -> None:
-        """Create an empty set of functions."""
+    def __init__(self, workers: ModelWorkers) -> None:
+        """Create an empty set of functions.
+
+        Args:
+            workers: The processes that run models.
+        """
+        self.workers = workers
         self._lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._known: set[str] = set()
-        self._predictors: OrderedDict[str, Predictor] = OrderedDict()
-        self._loading: dict[str, threading.Lock] = {}
+        self._numbers = itertools.count(1)
+        self._jobs: WeakValueDictionary[int, threading.Event] = WeakValueDictionary()
 
     def register(
         self,
@@ -72,62 +71,37 @@ class Functions:
     def register_model(self, connection: duckdb.DuckDBPyConnection, model: Model) -> str:
         """Register the function that predicts with this version of a model; return the function's name.
 
-        Its parameters are the model's inputs in order. It returns a STRUCT of the outputs.
+        Its parameters are the number of the job (see ``job_number``) and the model's inputs in order. It returns a STRUCT of
+        the outputs.
         """
         signature = model.signature
         if signature is None:
             raise ValueError(f"{model.reference} has no signature")
         names = [feature.name for feature in signature.inputs]
 
-        def predict(*columns: pa.Array) -> pa.Array:
-            outputs = self.predictor(model).predict(dict(zip(names, columns, strict=True)))
+        def predict(jobs: pa.Array, *columns: pa.Array) -> pa.Array:
+            if len(jobs) == 0:
+                return pa.array([], _struct_type(signature))
+            cancelled = self._jobs.get(jobs[0].as_py()) or threading.Event()
+            outputs = self.workers.predict(model, dict(zip(names, columns, strict=True)), cancelled)
             return pa.StructArray.from_arrays(list(outputs.values()), list(outputs))
 
         fields = ", ".join(f"{_quoted(feature.name)} {feature.duckdb_type}" for feature in signature.outputs)
-        parameters = [feature.duckdb_type for feature in signature.inputs]
+        parameters = ["BIGINT", *(feature.duckdb_type for feature in signature.inputs)]
         return self.register(connection, f"ml_predict_{model.version}", predict, parameters, f"STRUCT({fields})")
 
-    def predictor(self, model: Model) -> Predictor:
-        """Return the model, loaded; load it if needed and keep it for the next call.
+    def job_number(self, cancelled: threading.Event) -> int:
+        """Return a number for a job, by which the functions in its statements find the event that stops it.
 
-        Raises:
-            QueryError: The model's files can't be loaded.
+        DuckDB calls a function in its own threads, without the connection, so the statement has to contain the job.
         """
-        with self._lock:
-            known = self._predictors.get(model.version)
-            if known is not None:
-                self._predictors.move_to_end(model.version)
-                return known
-            loading = self._loading.setdefault(model.version, threading.Lock())
-        with loading:
-            with self._lock:
-                known = self._predictors.get(model.version)
-            if known is not None:
-                return known
-            try:
-                runtime = _load_in_new_thread(model)
-            except InvalidModel as error:
-                raise QueryError(f"Model {model.reference} can't be loaded: {error}", reason="internalError") from error
-            predictor = Predictor(runtime, str(model.reference))
-            with self._lock:
-                self._predictors[model.version] = predictor
-                while len(self._predictors) > LOADED_MODELS:
-                    self._predictors.popitem(last=False)
-                self._loading.pop(model.version, None)
-            return predictor
+        number = next(self._numbers)
+        self._jobs[number] = cancelled
+        return number
 
 
-def _load_in_new_thread(model: Model) -> Runtime:
-    """Load a model in a new thread.
-
-    The caller can be one of DuckDB's threads, which have a Python thread state only while they run Python code.
-    TensorFlow keeps the state of the thread that first imports it, and crashes the process when that thread returns.
-
-    Raises:
-        InvalidModel: The model's files can't be loaded.
-    """
-    with ThreadPoolExecutor(1, thread_name_prefix="model-loading") as thread:
-        return thread.submit(load, model.type, model.files, declared=model.signature).result()
+def _struct_type(signature: Signature) -> pa.DataType:
+    return pa.struct([pa.field(feature.name, feature.arrow_type) for feature in signature.outputs])
 
 
 def _quoted(name: str) -> str:

@@ -12,6 +12,9 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.runtimes.base import Runtime
 from localcloud.bigquery.ml.signature import ARROW_TYPES, Feature
 
+# How TensorFlow, onnxruntime and the libraries of C++ say that memory can't be allocated.
+_OUT_OF_MEMORY = ("ResourceExhaustedError", "Failed to allocate memory", "bad_alloc", "bad allocation")
+
 
 class Predictor:
     """Runs a loaded model over Arrow columns."""
@@ -66,6 +69,12 @@ class Predictor:
         except QueryError:
             raise
         except Exception as error:
+            if _is_memory_error(error):
+                # https://cloud.google.com/bigquery/docs/troubleshoot-queries#tensorflow_worker_oom
+                raise QueryError(
+                    f"Resources exceeded during query execution: worker of model {self.model} out of memory",
+                    reason="resourcesExceeded",
+                ) from error
             # The libraries raise many unrelated types of errors for rows that a model can't process.
             raise QueryError(
                 f"Model {self.model} failed to predict: {_first_line(error)}", reason="invalidQuery"
@@ -76,6 +85,11 @@ class Predictor:
             feature.name: convert_output(feature, np.asarray(outputs[feature.name]), rows, self.model)
             for feature in self.runtime.signature.outputs
         }
+
+
+def _is_memory_error(error: Exception) -> bool:
+    text = f"{type(error).__name__}: {error}"
+    return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
 
 
 def _first_line(error: Exception) -> str:

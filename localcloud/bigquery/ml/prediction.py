@@ -1,7 +1,7 @@
 """Turns ML.PREDICT into a subquery over the model's function.
 
     ML.PREDICT(MODEL m, (q))
-    -> (SELECT p.out1, ..., q's columns FROM (SELECT ml_predict_<version>(in1, ...) AS p, q.* FROM (q) AS q))
+    -> (SELECT p.out1, ..., q's columns FROM (SELECT ml_predict_<version>(job, in1, ...) AS p, q.* FROM (q) AS q))
 
 https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-predict
 """
@@ -55,16 +55,17 @@ class Prediction:
     arguments: tuple[InputValue, ...]
     alias: str = _PREDICTED
 
-    def sql(self, function: str) -> str:
+    def sql(self, function: str, job: int) -> str:
         """Return the subquery that replaces the call.
 
         Args:
             function: The name of the model's DuckDB function.
+            job: The number of the job, the function's first argument.
         """
         outputs = ", ".join(
             f"{self.alias}.{quoted(feature.name)} AS {quoted(feature.name)}" for feature in self.outputs
         )
-        given = ", ".join(argument.sql for argument in self.arguments)
+        given = ", ".join([str(job), *(argument.sql for argument in self.arguments)])
         return (
             f"(SELECT {outputs}, * EXCEPT ({self.alias}) FROM "
             f"(SELECT {function}({given}) AS {self.alias}, {_ROW}.* FROM ({self.query}) AS {_ROW}))"

@@ -150,7 +150,8 @@ class Rewriter:
         if call.name == SCALAR_FUNCTION:
             return self._replace_scalar_call(call)
         prediction, columns = self._prepare_prediction(call)
-        subquery = prediction.sql(self._functions.register_model(self.session.connection, prediction.model))
+        function = self._functions.register_model(self.session.connection, prediction.model)
+        subquery = prediction.sql(function, self._functions.job_number(self.session.cancelled))
         if not streamed:
             return subquery
         query = self._with_tables(source_query(prediction), call.span.start)

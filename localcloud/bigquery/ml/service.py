@@ -30,7 +30,6 @@ from localcloud.bigquery.ml.object_tables import (
 )
 from localcloud.bigquery.ml.remote import remote_model_info
 from localcloud.bigquery.ml.rewriting import Rewriter, may_call_functions
-from localcloud.bigquery.ml.runtimes.loading import load, verify
 from localcloud.bigquery.ml.statements import (
     AlterModel,
     CreateMode,
@@ -43,6 +42,7 @@ from localcloud.bigquery.ml.statements import (
     OptionValue,
     parse_statement,
 )
+from localcloud.bigquery.ml.workers.pool import ModelWorkers
 from localcloud.gemini.backends import ModelBackend
 from localcloud.storage.store import ObjectStore
 
@@ -90,10 +90,15 @@ class MachineLearning:
         self._clock = clock
         self._backend = backend
 
-        self._functions = Functions()
+        self._workers = ModelWorkers()
+        self._functions = Functions(self._workers)
         self._objects = ObjectTables(
             store, self._functions, None if directory is None else directory / OBJECT_TABLES_FILE
         )
+
+    def close(self) -> None:
+        """End the processes that run models."""
+        self._workers.close()
 
     # Statements
 
@@ -190,8 +195,8 @@ class MachineLearning:
         version, files = self.models.begin()
         try:
             fetch(options, self._store, files, lambda: _check_running(session))
-            verify(options.type, files)
-            runtime = load(options.type, files, declared=options.declared)
+            name = str(statement.reference)
+            signature = self._workers.load(version, options.type, files, options.declared, name, session.cancelled)
             _check_running(session)
             resource: dict[str, Any] = {
                 "modelReference": statement.reference.resource(),
@@ -199,20 +204,24 @@ class MachineLearning:
                 "location": location,
                 "creationTime": str(milliseconds(self._clock.now())),
                 "lastModifiedTime": str(milliseconds(self._clock.now())),
-                "featureColumns": [feature.standard_sql_field() for feature in runtime.signature.inputs],
-                "labelColumns": [feature.standard_sql_field() for feature in runtime.signature.outputs],
+                "featureColumns": [feature.standard_sql_field() for feature in signature.inputs],
+                "labelColumns": [feature.standard_sql_field() for feature in signature.outputs],
                 "trainingRuns": [_training_run(options, started)],
             }
             if options.kms_key is not None:
                 resource["encryptionConfiguration"] = {"kmsKeyName": options.kms_key}
-            model = Model(statement.reference, version, options.type, resource, files, runtime.signature)
+            model = Model(statement.reference, version, options.type, resource, files, signature)
             self.models.commit(model, replacing=statement.mode is CreateMode.REPLACE)
         except InvalidModel as error:
-            self.models.discard(version)
+            self._discard(version)
             raise QueryError(str(error), location="query") from error
         except BaseException:
-            self.models.discard(version)
+            self._discard(version)
             raise
+
+    def _discard(self, version: str) -> None:
+        self._workers.discard(version)
+        self.models.discard(version)
 
     def _drop(self, statement: DropModel, *, dry_run: bool) -> ModelResult:
         reference = statement.reference

@@ -9,7 +9,6 @@ DuckDB passes to a function. The number of batches in progress is limited, so me
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -23,11 +22,11 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Column, Session
 from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.prediction import Prediction
+from localcloud.bigquery.ml.workers.pool import CHANNELS
 from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.function_errors import FunctionError
 from localcloud.bigquery.sql.tokens import without_comments
 
-WORKERS = max(2, min(4, os.cpu_count() or 2))
 BATCH_ROWS = 16_384
 # The limit of values in one batch, since one image can have a million.
 _BATCH_VALUES = 16_000_000
@@ -50,7 +49,7 @@ class PredictionStream:
             query: The DuckDB SQL of the input, with the computed inputs after its columns.
             values: The values of the query's parameters.
             session: The job that runs the prediction.
-            functions: The loaded models.
+            functions: The registered functions, and the workers that run models.
 
         Raises:
             duckdb.Error: The query can't run on another connection than the job's own.
@@ -90,25 +89,25 @@ class PredictionStream:
 
     def _predict_batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the batches of the input in order, with the model's outputs as the first columns."""
-        predictor = self._functions.predictor(self._prediction.model)
+        workers, model = self._functions.workers, self._prediction.model
         names = [feature.name for feature in self._prediction.inputs]
         positions = [self._column_position(index) for index in range(len(names))]
 
         def run(batch: pa.RecordBatch) -> pa.RecordBatch:
             inputs = {name: batch.column(index) for name, index in zip(names, positions, strict=True)}
-            outputs = predictor.predict(inputs).values()
+            outputs = workers.predict(model, inputs, self._cancelled).values()
             columns = [*outputs, *(batch.column(index) for index in self._passed_through)]
             return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
         connection, source = self._read(self._query, self._batch_rows())
         pending: deque[Future[pa.RecordBatch]] = deque()
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix="predict") as pool:
+        with ThreadPoolExecutor(CHANNELS, thread_name_prefix="predict") as pool:
             try:
                 for batch in source:
                     if self._cancelled.is_set():
                         raise QueryError("Job execution was cancelled: User requested cancellation", reason="stopped")
                     pending.append(pool.submit(run, batch))
-                    while len(pending) > WORKERS:
+                    while len(pending) > CHANNELS:
                         yield pending.popleft().result()
                 while pending:
                     yield pending.popleft().result()
@@ -138,7 +137,7 @@ def open_stream(
         columns: The columns of its input.
         query: The GoogleSQL of ``source_query``, with the common table expressions that it needs.
         session: The job that runs the prediction.
-        functions: The loaded models.
+        functions: The registered functions, and the workers that run models.
 
     Returns:
         The name of the table for a FROM clause, or None if the prediction can't be a stream.

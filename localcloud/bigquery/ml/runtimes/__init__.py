@@ -1,4 +1,4 @@
-"""The libraries that run models, one module each.
+"""The libraries that run models, one module each. Only workers import them (see `workers`).
 
 base               the interface of a loaded model
 loading            loads a model with the library of its type; the only importer of the modules below
@@ -6,7 +6,6 @@ tensorflow         SavedModels
 onnx               ONNX models, with onnxruntime
 tensorflow_lite    .tflite files
 xgboost            .bst and .json files
-verification       checks a booster file in a separate process
 numbers            converts numbers to a model's types
 startup_logs       hides the log output of TensorFlow's import
 """

@@ -1,7 +1,8 @@
-"""Loads a model with the library of its type. The library is imported at the first model of that type."""
+"""Loads a model with the library of its type, in a worker."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from localcloud.bigquery.ml.model_errors import InvalidModel
@@ -51,14 +52,20 @@ def _load(model_type: str, directory: Path, declared: Signature | None) -> Runti
     raise ValueError(model_type)
 
 
-def verify(model_type: str, directory: Path) -> None:
-    """Check that loading a model's files does not crash the process.
+def import_library(model_type: str) -> None:
+    """Import the library of a model type, without the optional parts that take long.
 
-    Raises:
-        InvalidModel: Loading the files crashes a process, or fails.
+    Args:
+        model_type: ``TENSORFLOW``, ``ONNX`` or ``XGBOOST``.
     """
-    binary = directory / "model.bst"
-    if model_type == "XGBOOST" and binary.is_file():
-        from localcloud.bigquery.ml.runtimes.verification import verify_booster
-
-        verify_booster(binary)
+    match model_type:
+        case "TENSORFLOW":
+            import localcloud.bigquery.ml.runtimes.tensorflow
+            import localcloud.bigquery.ml.runtimes.tensorflow_lite
+        case "ONNX":
+            import localcloud.bigquery.ml.runtimes.onnx
+        case "XGBOOST":
+            # XGBoost imports both if it can, which takes longer than the rest.
+            for optional in ("pandas", "sklearn"):
+                sys.modules[optional] = None  # type: ignore[assignment]  # makes an import fail
+            import localcloud.bigquery.ml.runtimes.xgboost  # noqa: F401

@@ -40,7 +40,9 @@ class Booster:
         try:
             self._booster.load_model(str(file))
         except xgboost.core.XGBoostError as error:
-            raise InvalidModel(f"The file can't be loaded as an XGBoost model: {_reason(error)}") from error
+            raise InvalidModel(
+                f"The file is not an XGBoost model, or it is incomplete: it can't be loaded ({_reason(error)})."
+            ) from error
         learner = json.loads(self._booster.save_config())["learner"]
         _check_targets(learner)
         inputs = booster_inputs(self._booster, declared)

@@ -44,7 +44,7 @@ def submit_batch(request: flask.Request) -> flask.typing.ResponseReturnValue:
         return {"error": {"code": "method_not_allowed", "message": "send a POST with JSON", "field": None}}, 405
     at = services()
     # Without a request_id of the caller's, every request is a piece of work of its own.
-    message = Message(id=uuid.uuid4().hex, data=request.get_data(), attributes={}, published=at.now())
+    message = Message(id=uuid.uuid4().hex, data=request.get_data(), attributes={}, published=at.now(), over_http=True)
     try:
         try:
             item = _submit(message)
@@ -63,7 +63,7 @@ def _submit(message: Message) -> Item:
     at = services()
     payload = message.payload()
     request = BatchRequest.parse(payload, at.settings, message.published)
-    claim = claim_request(plan(request, payload, message.id, message.published, at.now()), at)
+    claim = claim_request(plan(request, payload, message, at.now()), at)
     if claim.mine:
         with left_to_the_poller(claim.item):
             return advance(claim.item, Batches(), at)

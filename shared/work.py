@@ -294,8 +294,10 @@ class Item:
     facts: Facts
     created: datetime
     request_id: str | None = None
+    message_id: str | None = None
+    """The id of the message that asked for it last, as Pub/Sub gave it to the publisher; None if no message did."""
     sources: tuple[str, ...] = ()
-    """The ids of the messages that asked for it."""
+    """The ids of the messages and HTTP requests that asked for it."""
     run: int = 1
     """Grows when a request that failed is sent again."""
     location: str | None = None
@@ -317,6 +319,15 @@ class Item:
     """The generation of the object that this was read from; 0 if there is none yet."""
     index_generation: int | None = field(default=None, compare=False)
     """The generation of this item's index object; None if it is not known."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels of the request; empty if it has none, or is not a message."""
+        match self.request:
+            case PredictionMessage(message=message) | BatchMessage(message=message):
+                return message.get("labels") or {}
+            case _:
+                return {}
 
     @property
     def ended(self) -> bool:
@@ -356,6 +367,8 @@ class Item:
     def log_fields(self) -> dict[str, str | None]:
         """Return the fields that log records about this item have: its key, its kind and the names that it is about."""
         fields: dict[str, str | None] = {"key": self.key, "kind": self.kind.value, "model": self.request.model}
+        if self.message_id is not None:
+            fields["message_id"] = self.message_id
         match self.request, self.facts:
             case DropRequest(path=path), _:
                 fields["path"] = path

@@ -17,6 +17,7 @@ from shared.cloud.query_access import analyse_checked
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
 from shared.errors import Problem, Rejected
+from shared.events.incoming import Message
 from shared.keys import hash_of, hash_of_json
 from shared.settings import Settings
 from shared.work import (
@@ -38,29 +39,29 @@ RESERVED_COLUMNS = frozenset({"response", "status", "processed_time", "_vertex_r
 FORBIDDEN_TYPES = frozenset({"STRUCT", "RECORD", "RANGE", "DATETIME", "GEOGRAPHY"})
 
 
-def plan(request: BatchRequest, payload: Mapping[str, Any], source: str, published: datetime, now: datetime) -> Item:
+def plan(request: BatchRequest, payload: Mapping[str, Any], message: Message, now: datetime) -> Item:
     """Return the work that a request asks for.
 
     Args:
         request: The request.
         payload: The same as it was sent.
-        source: The id of the message that it came in.
-        published: When it was sent.
+        message: The message or HTTP request that it came in.
         now: The current time.
     """
     steps = [Step("submit", System.VERTEX)]
     if isinstance(request.input, Prompts):
         steps.insert(0, Step("requests", System.BIGQUERY))
-    origin = ("request", request.request_id) if request.request_id is not None else ("message", source)
+    origin = ("request", request.request_id) if request.request_id is not None else ("message", message.id)
     return Item(
         kind=Kind.BATCH,
         key=hash_of("batch", *origin),
         payload=hash_of_json(payload),
-        request=BatchMessage(dict(payload), published, request.model),
+        request=BatchMessage(dict(payload), message.published, request.model),
         facts=BatchFacts(),
         created=now,
         request_id=request.request_id,
-        sources=(source,),
+        message_id=message.publishers_id,
+        sources=(message.id,),
         steps=tuple(steps),
     )
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from shared.checks.fields import Fields
 from shared.checks.identifiers import check_label
+from shared.errors import Rejected
 
 MOST_LABELS = 32
 _RESERVED_PREFIX = "modeldrop_"
@@ -25,6 +28,18 @@ def read_labels(fields: Fields) -> tuple[tuple[str, str], ...]:
         if name.startswith(_RESERVED_PREFIX):
             raise fields.wrong(f"labels.{name}", "begins with modeldrop_, which is kept for Modeldrop's own labels")
     return tuple(sorted(given.items()))
+
+
+def right_labels(given: Mapping[object, object]) -> dict[str, str]:
+    """Return those of ``given`` that can be labels, for the event of a request that is wrong elsewhere."""
+    right: dict[str, str] = {}
+    for name, value in given.items():
+        if not isinstance(name, str) or not isinstance(value, str) or len(right) == MOST_LABELS:
+            continue
+        with suppress(Rejected):
+            check_label(name, value, "labels")
+            right[name] = value
+    return right
 
 
 def read_request_id(fields: Fields, published: datetime) -> str | None:

@@ -91,7 +91,11 @@ def _import_or_watch(
             item = importing.plan(drop, ready, services)
         case Problem() as refusal:
             item = importing.plan_refused(drop.path, drop.fingerprint, refusal, services)
-    claim = claim_request(replace(item, sources=(source,)), services) if source else claim_once(item, services)
+    claim = (
+        claim_request(replace(item, sources=(source,), message_id=source), services)
+        if source
+        else claim_once(item, services)
+    )
     if claim.mine:
         advance(claim.item, Imports(), services)
     target = drop.target(services.settings.google_cloud_project)

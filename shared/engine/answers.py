@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shared.checks.labels import fill_in_time
+from shared.checks.labels import fill_in_time, right_labels
 from shared.engine.services import Services
 from shared.errors import LostRace, Rejected, TryLater, Unreadable, short_reason
 from shared.events.incoming import Message
-from shared.events.outgoing import rejection_event
+from shared.events.outgoing import RefusedRequest, rejection_event
 from shared.keys import hash_of
 from shared.log import log
 from shared.work import Item, Kind
@@ -30,12 +30,12 @@ def rejections(kind: Kind, message: Message, services: Services) -> Iterator[Non
 
 def reject(kind: Kind, message: Message, error: Rejected, services: Services) -> None:
     """Publish the event that says why ``message`` is rejected."""
-    request_id = _request_id(message)
+    request_id, labels = _identity(message)
     key = hash_of(kind.value, "request", request_id) if request_id else hash_of(kind.value, "message", message.id)
     # The problem's text and field can quote the message, so only the event has them.
     log("NOTICE", "rejected", key=key, kind=kind.value, message_id=message.id, code=error.problem.code)
-    event = rejection_event(kind, key, request_id, services.now(), error.problem, message.published)
-    services.events.publish(event)
+    refused = RefusedRequest(kind, key, message.published, request_id, message.publishers_id, labels)
+    services.events.publish(rejection_event(refused, services.now(), error.problem))
 
 
 @contextmanager
@@ -52,11 +52,17 @@ def left_to_the_poller(item: Item) -> Iterator[None]:
         log("WARNING", "left to the poller", **item.log_fields(), reason=short_reason(error))
 
 
-def _request_id(message: Message) -> str | None:
+def _identity(message: Message) -> tuple[str | None, dict[str, str]]:
+    """Return the request id and the labels of a message that may be wrong in any way, as far as they are right."""
     try:
         value = json.loads(message.data)
     except (ValueError, RecursionError):
-        return None
-    found = value.get("request_id") if isinstance(value, dict) else None
+        return None, {}
+    if not isinstance(value, dict):
+        return None, {}
+    found, labels = value.get("request_id"), value.get("labels")
+    right = right_labels(labels) if isinstance(labels, dict) else {}
+    if not isinstance(found, str) or not found.isprintable():
+        return None, right
     # Filled in, so that a rejection of today is not taken for a repeat of yesterday's.
-    return fill_in_time(found, message.published)[:256] if isinstance(found, str) and found.isprintable() else None
+    return fill_in_time(found, message.published)[:256], right

@@ -2,7 +2,7 @@
 
 A new key is claimed. Work that is under way is left to the call that holds it, or to the poller. For work that succeeded,
 the event is published again, under the same event id. Work that failed may be requested again, in another message, and
-becomes the next attempt.
+becomes the next attempt. Work that was rejected has run nothing, so that a corrected request may have its id.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from shared.engine.services import Services
 from shared.engine.stuck import UNREADABLE
 from shared.errors import LostRace, Rejected, TryLater, Unreadable
 from shared.events.outgoing import completion_event
-from shared.work import Item, Step, StepState
+from shared.log import log
+from shared.work import Item, Outcome, Step, StepState
 
 # How many message ids an item remembers: a message whose id is not among them is a request that is sent again.
 REMEMBERED_SOURCES = 50
@@ -41,7 +42,8 @@ def claim_request(item: Item, services: Services) -> Claimed:
     """Claim the work that a caller's request asks for; ``item.sources`` holds the id of the message that it came in.
 
     Raises:
-        Rejected: The same request_id was used for another request, or its item in the ledger cannot be read.
+        Rejected: The same request_id was used for another request that runs or has run, or its item in the ledger cannot
+            be read.
         TryLater: The ledger did not answer; the message must be delivered again.
     """
     try:
@@ -51,32 +53,48 @@ def claim_request(item: Item, services: Services) -> Claimed:
     if claimed.mine:
         return claimed
     stored = claimed.item
+    sent_again = not set(item.sources) <= set(stored.sources)
+    if sent_again and stored.payload == item.payload:
+        # The events of the work have the id of the first message.
+        log("INFO", "the request was sent before", **{**stored.log_fields(), "message_id": item.message_id})
     if stored.payload != item.payload:
+        if not sent_again:
+            # The corrected request has taken the place of the one in this message, which is delivered again.
+            return claimed
+        if stored.outcome is Outcome.REJECTED:
+            # A rejected request has run nothing: the corrected one may have its id.
+            return _next_attempt(stored, item, services)
         raise Rejected(
-            f"the request_id {item.request_id} was used before, for another request; use a new one",
+            f"the request_id {item.request_id} was used before, for another request that runs or has run; use a new one",
             field="request_id",
             code="request_id_reused",
         )
     if stored.outcome is None:
         return claimed
-    sent_again = not set(item.sources) <= set(stored.sources)
     if stored.outcome.is_success:
         if stored.final:
             services.events.publish(completion_event(stored))
         return claimed
     if not sent_again:
         return claimed
-    if not stored.final:
-        raise TryLater(f"the failure of {stored.key} is being published; the request can be repeated after that")
     return _next_attempt(stored, item, services)
 
 
 def _next_attempt(failed: Item, item: Item, services: Services) -> Claimed:
+    """Claim ``item`` as the next attempt of work that failed or was rejected.
+
+    Raises:
+        TryLater: The event of the failure is not published yet.
+    """
+    if not failed.final:
+        raise TryLater(f"the failure of {failed.key} is being published; the request can be repeated after that")
+    # BigQuery may have kept the id of a job that it refused, with the label of the other request.
+    refused = failed.payload != item.payload and failed.location is not None
     again = replace(
         item,
         run=failed.run + 1,
         sources=(*failed.sources, *item.sources)[-REMEMBERED_SOURCES:],
-        steps=tuple(_with_next_id(step, failed) for step in item.steps),
+        steps=tuple(_with_next_id(step, failed, refused=refused) for step in item.steps),
         generation=failed.generation,
     )
     try:
@@ -85,9 +103,9 @@ def _next_attempt(failed: Item, item: Item, services: Services) -> Claimed:
         return Claimed(failed, False)
 
 
-def _with_next_id(step: Step, failed: Item) -> Step:
-    """Return ``step`` with an attempt that was not used for a job yet."""
+def _with_next_id(step: Step, failed: Item, *, refused: bool) -> Step:
+    """Return ``step`` with an attempt that was not used for a job yet; ``refused``: pending ones may have been, too."""
     before = next((each for each in failed.steps if each.name == step.name), None)
-    if before is None or (before.state is StepState.PENDING and before.job is None):
+    if before is None or (before.state is StepState.PENDING and before.job is None and not refused):
         return step
     return replace(step, attempt=before.attempt + 1)

@@ -59,6 +59,13 @@ class Message:
     data: bytes
     attributes: Mapping[str, str]
     published: datetime
+    over_http: bool = False
+    """Whether it is an HTTP request instead, whose id no publisher knows."""
+
+    @property
+    def publishers_id(self) -> str | None:
+        """The id that Pub/Sub gave to the publisher; None for an HTTP request."""
+        return None if self.over_http else self.id
 
     @classmethod
     def from_event(cls, event: CloudEvent) -> Message:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -91,6 +91,8 @@ def bad_object_event(bad: BadObject, now: datetime, problem: Problem, about: str
         "key": bad.key,
         "kind": bad.kind,
         "request_id": bad.request_id,
+        "message_id": None,
+        "labels": {},
         "job": _job_json(bad.job),
         "created": bad.created.isoformat(),
         "finished": None,
@@ -104,16 +106,31 @@ def bad_object_event(bad: BadObject, now: datetime, problem: Problem, about: str
     return Event(event_id, STUCK, f"{bad.kind}/{bad.key}", now, data)
 
 
-def rejection_event(
-    kind: Kind, key: str, request_id: str | None, now: datetime, problem: Problem, created: datetime
-) -> Event:
+@dataclass(frozen=True)
+class RefusedRequest:
+    """What is known of a request that was rejected before an item was created."""
+
+    kind: Kind
+    key: str
+    created: datetime
+    """When it was sent."""
+    request_id: str | None = None
+    message_id: str | None = None
+    """The publisher's id; None for an HTTP request."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def rejection_event(refused: RefusedRequest, now: datetime, problem: Problem) -> Event:
     """Return the event for a request that was rejected before an item was created."""
+    kind, key = refused.kind, refused.key
     data = {
         "key": key,
         "kind": kind.value,
-        "request_id": request_id,
+        "request_id": refused.request_id,
+        "message_id": refused.message_id,
+        "labels": dict(refused.labels),
         "job": None,
-        "created": created.isoformat(),
+        "created": refused.created.isoformat(),
         "finished": now.isoformat(),
         "outcome": "rejected",
         "error": problem.as_json(),
@@ -136,6 +153,8 @@ def _event(
         "key": item.key,
         "kind": item.kind.value,
         "request_id": item.request_id,
+        "message_id": item.message_id,
+        "labels": dict(item.labels),
         "job": _last_job(item),
         "created": item.created.isoformat(),
         "finished": finished.isoformat() if finished else None,

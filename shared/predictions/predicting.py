@@ -55,6 +55,7 @@ def plan(request: PredictRequest, payload: Mapping[str, Any], message: Message, 
         facts=PredictionFacts(),
         created=now,
         request_id=request.request_id,
+        message_id=message.publishers_id,
         sources=(message.id,),
         steps=tuple(Step(name, System.BIGQUERY) for name in names),
     )

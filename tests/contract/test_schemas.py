@@ -36,6 +36,7 @@ from shared.events.outgoing import (
     STUCK,
     BadObject,
     Event,
+    RefusedRequest,
     bad_object_event,
     completion_event,
     rejection_event,
@@ -397,7 +398,7 @@ def _refused_prediction() -> Item:
 
 def _prepared_batch(**changes: Any) -> Item:
     value = _batch(**changes)
-    item = batching.plan(BatchRequest.parse(value, SETTINGS, NOW), value, "123", NOW, NOW)
+    item = batching.plan(BatchRequest.parse(value, SETTINGS, NOW), value, Message("123", b"", {}, NOW), NOW)
     facts = BatchFacts(
         input="bq://p.d.requests",
         output="bq://p.d.responses",
@@ -527,7 +528,8 @@ def test_a_stuck_event_fits_its_schema(item: Item) -> None:
 def test_a_rejection_event_fits_its_schema(kind: Kind, request_id: str | None) -> None:
     with pytest.raises(Rejected) as refusal:
         PredictRequest.parse({}, SETTINGS, NOW)
-    _check(rejection_event(kind, "a" * 32, request_id, LATER, refusal.value.problem, NOW), REJECTED)
+    refused = RefusedRequest(kind, "a" * 32, NOW, request_id, "123", {"team": "news"})
+    _check(rejection_event(refused, LATER, refusal.value.problem), REJECTED)
 
 
 def test_a_field_without_a_schema_is_found() -> None:

@@ -109,7 +109,7 @@ def test_a_batch_request_is_rejected_or_holds_only_checked_values(data: bytes) -
                 assert place.bucket not in {SETTINGS.model_bucket, SETTINGS.state_bucket} or place is request.input
             case Prompts():
                 batches_sql.batch_requests(place, ["prompt", "a`b"]).encode()
-    _can_be_kept(batching.plan(request, payload, "1", NOW, NOW))
+    _can_be_kept(batching.plan(request, payload, Message("1", data, {}, NOW), NOW))
 
 
 @given(messages(MANAGE_EXAMPLES))

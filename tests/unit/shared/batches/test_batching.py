@@ -9,6 +9,7 @@ import pytest
 
 from shared.batches.batching import Batches, plan
 from shared.batches.request import BatchRequest
+from shared.events.incoming import Message
 from shared.work import (
     BatchFacts,
     BatchMessage,
@@ -32,7 +33,7 @@ PROMPTS = {"prompts": {"query": "SELECT 'x' AS prompt"}}
 
 
 def _plan(request: dict[str, Any] = BATCH_REQUEST, source: str = "1") -> Item:
-    return plan(BatchRequest.parse(request, SETTINGS, NOW), request, source, NOW, NOW)
+    return plan(BatchRequest.parse(request, SETTINGS, NOW), request, Message(source, b"", {}, NOW), NOW)
 
 
 def test_a_table_of_requests_is_one_step() -> None:
@@ -48,6 +49,12 @@ def test_the_planned_item_has_the_request_and_its_model() -> None:
     item = _plan()
     assert (item.kind, item.request_id, item.sources, item.created) == (Kind.BATCH, "posters-42", ("1",), NOW)
     assert item.request == BatchMessage(BATCH_REQUEST, NOW, "publishers/google/models/gemini-2.5-flash")
+
+
+def test_a_request_over_http_has_no_message_id() -> None:
+    request, message = BatchRequest.parse(BATCH_REQUEST, SETTINGS, NOW), Message("1", b"", {}, NOW)
+    assert plan(request, BATCH_REQUEST, message, NOW).message_id == "1"
+    assert plan(request, BATCH_REQUEST, replace(message, over_http=True), NOW).message_id is None
 
 
 def test_one_request_id_is_one_key() -> None:

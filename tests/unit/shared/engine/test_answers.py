@@ -42,6 +42,12 @@ def test_a_rejection_has_the_key_that_the_request_would_have(world: World) -> No
     assert event["key"] == hash_of("predict", "request", "nightly-2026-11-20")
 
 
+def test_a_rejection_has_the_id_of_the_message_and_its_right_labels(world: World) -> None:
+    reject(world, message({"labels": {"team": "news", "Team": "x", "size": 7, "floor": "UP"}}, message_id="message-7"))
+    [event] = world.published()
+    assert (event["message_id"], event["labels"]) == ("message-7", {"team": "news"})
+
+
 @pytest.mark.parametrize(
     "data",
     [b"not JSON", b"[" * 100_000, ["request_id"], {"request_id": 7}, {"request_id": "a\nb"}, {}],

@@ -76,8 +76,45 @@ def test_open_work_without_a_claim_is_left_to_the_poller(world: World) -> None:
 def test_a_used_request_id_with_another_payload_is_rejected(world: World) -> None:
     claim_request(ITEM, world.services)
     with pytest.raises(Rejected, match="nightly was used before") as refusal:
-        claim_request(replace(ITEM, payload="c" * 32), world.services)
+        claim_request(replace(SENT_AGAIN, payload="c" * 32), world.services)
     assert (refusal.value.problem.code, refusal.value.problem.field) == ("request_id_reused", "request_id")
+
+
+def test_a_corrected_request_has_the_id_of_one_that_was_rejected(world: World) -> None:
+    left(world, outcome=Outcome.REJECTED, finished=NOW)
+    corrected = replace(SENT_AGAIN, payload="c" * 32, message_id="message-2")
+    assert claim_request(corrected, world.services).mine
+    again = stored(world)
+    assert (again.payload, again.run, again.sources, again.outcome) == ("c" * 32, 2, ("message-1", "message-2"), None)
+    assert (again.message_id, again.steps) == ("message-2", (STEP,))
+    assert world.indexed() == {ITEM.key}
+
+
+def test_a_corrected_request_waits_for_the_event_of_the_rejected_one(world: World) -> None:
+    left(world, published=False, outcome=Outcome.REJECTED, finished=NOW)
+    with pytest.raises(TryLater, match="is being published"):
+        claim_request(replace(SENT_AGAIN, payload="c" * 32), world.services)
+
+
+def test_a_corrected_request_does_not_use_a_job_id_that_bigquery_may_have_refused(world: World) -> None:
+    left(world, outcome=Outcome.REJECTED, finished=NOW, location="US")
+    claim_request(replace(SENT_AGAIN, payload="c" * 32), world.services)
+    assert stored(world).steps == (replace(STEP, attempt=2),)
+
+
+def test_a_rejected_message_that_is_delivered_again_changes_nothing_after_its_correction(world: World) -> None:
+    left(world, outcome=Outcome.REJECTED, finished=NOW)
+    claim_request(replace(SENT_AGAIN, payload="c" * 32), world.services)
+    before = stored(world)
+    assert not claim_request(ITEM, world.services).mine
+    assert (stored(world), world.published()) == (before, [])
+
+
+@pytest.mark.parametrize("outcome", [None, Outcome.SUCCEEDED, Outcome.FAILED])
+def test_a_request_that_runs_or_has_run_keeps_its_id(world: World, outcome: Outcome | None) -> None:
+    left(world, outcome=outcome, steps=(SUBMITTED,))
+    with pytest.raises(Rejected, match="runs or has run"):
+        claim_request(replace(SENT_AGAIN, payload="c" * 32), world.services)
 
 
 @pytest.mark.parametrize("item", [ITEM, SENT_AGAIN], ids=["delivered again", "sent again"])

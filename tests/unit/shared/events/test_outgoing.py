@@ -14,6 +14,7 @@ from shared.events.outgoing import (
     EVENT_TYPES,
     REJECTED,
     STUCK,
+    RefusedRequest,
     completion_event,
     rejection_event,
     stuck_event,
@@ -34,6 +35,7 @@ LATER = NOW + timedelta(minutes=5)
 PROBLEM = Problem("invalidQuery", "Division by zero")
 DONE = prediction_item(
     request_id="nightly-2026-11-20",
+    message_id="9471",
     location="US",
     steps=(
         Step("count", System.BIGQUERY, StepState.SUCCEEDED, job=Job(System.BIGQUERY, "a-count-1", "US")),
@@ -54,6 +56,8 @@ def test_a_completion_event_holds_the_common_fields_and_the_facts() -> None:
         "key": "a" * 32,
         "kind": "predict",
         "request_id": "nightly-2026-11-20",
+        "message_id": "9471",
+        "labels": {"team": "news"},
         "job": {"system": "bigquery", "id": "a-predict-2", "location": "EU"},
         "created": "2026-11-20T09:41:17.318000+00:00",
         "finished": "2026-11-20T09:46:17.318000+00:00",
@@ -106,7 +110,7 @@ def test_a_repeated_event_has_the_same_id() -> None:
 
 def test_every_other_event_has_another_id() -> None:
     def rejection(problem: Problem, kind: Kind = Kind.PREDICT, key: str = "a" * 32) -> str:
-        return rejection_event(kind, key, None, NOW, problem, NOW).id
+        return rejection_event(RefusedRequest(kind, key, NOW), NOW, problem).id
 
     ids = [
         completion_event(DONE).id,
@@ -142,13 +146,17 @@ def test_the_event_of_stuck_work_names_the_step_and_has_no_end() -> None:
 
 def test_a_request_that_is_rejected_before_its_claim_has_a_rejection_event() -> None:
     problem = Problem("missing_field", "model is missing", "model")
-    event = rejection_event(Kind.BATCH, "k" * 32, "posters-42", LATER, problem, NOW)
+    event = rejection_event(
+        RefusedRequest(Kind.BATCH, "k" * 32, NOW, "posters-42", "9471", {"team": "films"}), LATER, problem
+    )
     assert event.type == REJECTED
     assert event.subject == f"batch/{'k' * 32}"
     assert event.data == {
         "key": "k" * 32,
         "kind": "batch",
         "request_id": "posters-42",
+        "message_id": "9471",
+        "labels": {"team": "films"},
         "job": None,
         "created": "2026-11-20T09:41:17.318000+00:00",
         "finished": "2026-11-20T09:46:17.318000+00:00",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,6 +134,15 @@ def scrubbed_environment(request: pytest.FixtureRequest) -> Iterator[None]:
     uses_cloud = "cloud" in request.fixturenames
     with variables(request.getfixturevalue("environment") if uses_cloud else {}):
         yield
+
+
+@pytest.fixture
+def usual_recursion_limit() -> Iterator[None]:
+    """Set Python's own limit. Libraries that other tests of the process import raise it."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(before)
 
 
 @pytest.fixture(scope="session")

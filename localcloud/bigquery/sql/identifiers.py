@@ -13,6 +13,7 @@ _PROJECT = re.compile(r"(?:[a-z0-9][a-z0-9.-]*:)?[a-z][a-z0-9-]*")
 # https://cloud.google.com/bigquery/docs/datasets#dataset-naming . A region is a dataset of INFORMATION_SCHEMA's views.
 _DATASET = re.compile(r"[A-Za-z0-9_]{1,1024}|region-[A-Za-z0-9-]+", re.IGNORECASE)
 # https://cloud.google.com/bigquery/docs/tables#table_naming ; and the signs of wildcard tables and decorators.
+_INFORMATION_SCHEMA = re.compile(r"^INFORMATION_SCHEMA\.(?=[A-Z_]+$)", re.IGNORECASE)
 _TABLE_CATEGORIES = frozenset({"Pc", "Pd", "Zs"})
 _TABLE_SIGNS = frozenset("*$@")
 _LONGEST_TABLE = 1024
@@ -33,7 +34,8 @@ def check_table_id(project: str, dataset: str, table: str) -> None:
             "at most 1024 characters long.",
             reason="invalid",
         )
-    if not table or len(table.encode()) > _LONGEST_TABLE or not all(map(_may_be_in_table, table)):
+    name = _INFORMATION_SCHEMA.sub("", table, count=1)
+    if not name or len(name.encode()) > _LONGEST_TABLE or not all(map(_may_be_in_table, name)):
         raise QueryError(
             f'Invalid table ID "{table}". Table IDs must be alphanumeric (plus underscores) and must be at most 1024 '
             "characters long. Also, Table decorators cannot be used.",

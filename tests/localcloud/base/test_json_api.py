@@ -85,6 +85,7 @@ def test_a_route_with_a_verb_precedes_one_without(url: str) -> None:
     ],
     ids=["not JSON", "not an object", "too deep", "not UTF-8"],
 )
+@pytest.mark.usefixtures("usual_recursion_limit")
 def test_a_malformed_body_is_rejected(url: str, body: str | bytes, problem: str) -> None:
     answer = requests.post(f"{url}/shelves/top", data=body, timeout=60)
     error = answer.json()["error"]

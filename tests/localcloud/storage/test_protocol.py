@@ -468,7 +468,7 @@ def test_batch_answers_each_call_separately(world: StorageWorld) -> None:
 
 
 def test_writes_beyond_a_set_limit_are_rejected(world: StorageWorld) -> None:
-    world.storage.limit_writes(1)
+    world.storage.limit_writes(0.001)
     assert upload(world, "hot", b"1").status_code == 200
     assert_rejected(upload(world, "hot", b"2"), 429, "rateLimitExceeded")
     assert_rejected(world.call("PATCH", f"{OBJECTS}/hot", json={"metadata": {"k": "v"}}), 429, "rateLimitExceeded")

@@ -52,19 +52,15 @@ def received(headers: dict[str, str], body: bytes) -> CloudEvent:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[str], Client]]:
+def serve(usual_recursion_limit: None) -> Iterator[Callable[[str], Client]]:
     """Serve a function of main.py in this process, as it is deployed with an event trigger."""
     before = list(sys.path)  # functions-framework adds to it
-    # The limit of a deployed function. Libraries that other tests import raise it.
-    depth = sys.getrecursionlimit()
-    sys.setrecursionlimit(1000)
 
     def served(function: str) -> Client:
         return Client(functions_framework.create_app(function, str(ROOT / "main.py"), "cloudevent"))
 
     with variables({"FUNCTION_SIGNATURE_TYPE": "cloudevent"}):
         yield served
-    sys.setrecursionlimit(depth)
     sys.path[:] = before
 
 

@@ -243,10 +243,6 @@ class Ledger:
         for listed in self.objects.listed(f"{ITEMS}{kind.value}/" if kind else ITEMS):
             yield StoredItem(listed, work_of(listed.name))
 
-    def last_changes(self, kind: Kind) -> dict[str, datetime]:
-        """Return the time of the last write of each item of one kind, by key."""
-        return {each.work[1]: each.listed.written for each in self.items(kind) if each.work}
-
     def _indexed(self, item: Item, indexed: int | None, started: datetime) -> Item:
         """Return an item that was just written, with the generation of its index object.
 

@@ -126,7 +126,7 @@ class World:
 
     def imports(self) -> list[Item]:
         """Return all imports in the ledger."""
-        keys = self.services.ledger.last_changes(Kind.IMPORT)
+        keys = [each.work[1] for each in self.services.ledger.items(Kind.IMPORT) if each.work]
         items = [self.services.ledger.read(Kind.IMPORT, key) for key in keys]
         return [item for item in items if item is not None]
 

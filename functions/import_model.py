@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from cloudevents.http import CloudEvent
 
 from shared.drops.drop import DropPath
+from shared.drops.ignored import report_ignored
 from shared.drops.intake import notice_file
+from shared.drops.layout import misplaced
 from shared.engine.services import services
 from shared.errors import LostRace
 from shared.events.edge import cloud_event
@@ -14,16 +18,20 @@ from shared.events.incoming import FinalizedObject
 
 @cloud_event
 def import_model(event: CloudEvent) -> None:
-    """Notice a file of a drop; ignore other objects without a call to any service.
+    """Notice a file of a drop, or report an object outside the layout, once for each folder.
+
+    Objects that tools write beside the files of users are ignored without a call to any service.
 
     Raises:
         TryLater: The ledger or the bucket did not answer; the event is delivered again.
     """
     file = FinalizedObject.from_event(event)
     drop = DropPath.of_object(file.name) if file else None
-    if file is None or drop is None or file.bucket != services().settings.model_bucket:
+    outside = misplaced(file.name) if file else None
+    if file is None or (drop is None and outside is None) or file.bucket != services().settings.model_bucket:
         return
-    try:
-        notice_file(drop, file, services())
-    except LostRace:
-        return
+    with suppress(LostRace):
+        if drop is not None:
+            notice_file(drop, file, services())
+        elif outside is not None:
+            report_ignored(file, outside, services())

@@ -16,7 +16,8 @@ from shared.errors import Rejected
 PROJECT = r"(?:[a-z0-9-]+(?:\.[a-z0-9-]+)*:)?[a-z][a-z0-9-]{2,61}[a-z0-9]"
 _PROJECT = re.compile(PROJECT)
 # https://docs.cloud.google.com/bigquery/docs/datasets#dataset-naming
-_DATASET = re.compile(r"[A-Za-z0-9_]{1,1024}")
+LONGEST_DATASET = 1024
+_DATASET = re.compile(rf"[A-Za-z0-9_]{{1,{LONGEST_DATASET}}}")
 # Stricter than BigQuery, which also allows spaces and letters of all scripts. A partition may follow after a `$`.
 _TABLE = re.compile(r"[A-Za-z0-9_-]{1,1024}(?:\$[A-Za-z0-9_]{1,20})?")
 # https://docs.cloud.google.com/bigquery/docs/reference/rest/v2/models#ModelReference

@@ -22,11 +22,16 @@ from shared.keys import hash_of
 from shared.work import DropRequest
 
 SAVED_MODEL = "saved_model.pb"
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+LONGEST_VERSION = 128
+VERSION = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST_VERSION - 1}}}")
 _SHARD = re.compile(r"variables/variables\.data-([0-9]{5})-of-([0-9]{5})")
 
 # Command-line tools write the parts of large uploads there.
-_TEMPORARY = ("gcloud/tmp/", "gsutil/tmp/")
+TEMPORARY_FOLDERS = ("gcloud/tmp/", "gsutil/tmp/")
+
+# The folders within a SavedModel. They are never versions, so that a SavedModel whose version folder is missing is noticed.
+# https://www.tensorflow.org/guide/saved_model#the_savedmodel_format_on_disk
+SAVED_MODEL_FOLDERS = frozenset({"assets", "assets.extra", "variables"})
 
 # Folders that show that a SavedModel is meant. The first is wrong.
 _SAVED_FOLDERS = (f"{SAVED_MODEL}/", "variables/")
@@ -55,13 +60,13 @@ class DropPath:
     @classmethod
     def of_object(cls, name: str) -> DropPath | None:
         """Return the drop that the object ``name`` belongs to; None if the object is ignored."""
-        if name.startswith(_TEMPORARY) or name.endswith("/"):
+        if name.startswith(TEMPORARY_FOLDERS) or name.endswith("/"):
             return None
         parts = name.split("/")
         if len(parts) < 4 or not is_relative_path(name) or parts[-1][0] in "._":
             return None
         dataset, model, version = parts[:3]
-        if not is_drop_folder(dataset, model) or not _VERSION.fullmatch(version):
+        if not is_drop_folder(dataset, model) or not VERSION.fullmatch(version) or version in SAVED_MODEL_FOLDERS:
             return None
         # Datasets and models whose names begin with an underscore are hidden, as files are.
         return None if dataset[0] == "_" or model[0] == "_" else cls(dataset, model, version)

@@ -42,6 +42,12 @@ EVENT_TYPES: dict[tuple[Kind, Outcome], str] = {
 }
 STUCK = "modeldrop.job.stuck.v1"
 REJECTED = "modeldrop.request.rejected.v1"
+IGNORED = "modeldrop.object.ignored.v1"
+# The types of the events that do not end a piece of work.
+OTHER_TYPES = (STUCK, REJECTED, IGNORED)
+
+# The kind, in events, of objects of the model bucket that belong to no drop.
+OBJECT = "object"
 
 
 @dataclass(frozen=True)
@@ -137,6 +143,48 @@ def rejection_event(refused: RefusedRequest, now: datetime, problem: Problem) ->
     }
     event_id = hash_of(kind.value, key, REJECTED, problem.code, problem.field or "", problem.message)
     return Event(event_id, REJECTED, f"{kind.value}/{key}", now, data)
+
+
+@dataclass(frozen=True)
+class IgnoredObject:
+    """An object of the model bucket that belongs to no drop, and whose folder was not reported yet."""
+
+    uri: str
+    """The object: `gs://bucket/name`."""
+    folder: str
+    """The folder that this event is about: `gs://bucket/folder/`."""
+    suggestion: str
+    """The address that would be right: `gs://bucket/dataset/model/version/file`."""
+    created: datetime
+    """When the object was written."""
+    reported_before: str = ""
+    """When the folder was reported before; empty if it was not."""
+
+    @property
+    def key(self) -> str:
+        """The key of the folder."""
+        return hash_of("ignored", self.folder)
+
+
+def ignored_event(ignored: IgnoredObject, now: datetime, problem: Problem) -> Event:
+    """Return the event for an object that belongs to no drop, and for its folder."""
+    data = {
+        "key": ignored.key,
+        "kind": OBJECT,
+        "request_id": None,
+        "message_id": None,
+        "labels": {},
+        "job": None,
+        "created": ignored.created.isoformat(),
+        "finished": now.isoformat(),
+        "outcome": "ignored",
+        "error": problem.as_json(),
+        "object": ignored.uri,
+        "folder": ignored.folder,
+        "suggestion": ignored.suggestion,
+    }
+    event_id = hash_of(OBJECT, ignored.key, IGNORED, ignored.reported_before)
+    return Event(event_id, IGNORED, f"{OBJECT}/{ignored.key}", now, data)
 
 
 def _event(

@@ -32,13 +32,17 @@ from shared.errors import Problem, Rejected
 from shared.events.incoming import Message, json_object
 from shared.events.outgoing import (
     EVENT_TYPES,
+    IGNORED,
+    OTHER_TYPES,
     REJECTED,
     STUCK,
     BadObject,
     Event,
+    IgnoredObject,
     RefusedRequest,
     bad_object_event,
     completion_event,
+    ignored_event,
     rejection_event,
     stuck_event,
 )
@@ -93,7 +97,7 @@ PARSERS: dict[str, Parser] = {
 
 
 def test_every_event_type_has_a_schema_and_every_schema_an_event_type_or_message() -> None:
-    types = {*EVENT_TYPES.values(), STUCK, REJECTED}
+    types = {*EVENT_TYPES.values(), *OTHER_TYPES}
     assert {path.name for path in FOLDER.iterdir()} == {f"{each}.json" for each in types} | {*MESSAGES, *PARTS}
 
 
@@ -106,7 +110,7 @@ def test_each_schema_is_valid_and_describes_every_property(name: str) -> None:
     assert list(_undescribed(body)) == []
 
 
-@pytest.mark.parametrize("event_type", sorted({*EVENT_TYPES.values(), STUCK, REJECTED}))
+@pytest.mark.parametrize("event_type", sorted({*EVENT_TYPES.values(), *OTHER_TYPES}))
 def test_an_events_schema_is_titled_with_its_type(event_type: str) -> None:
     assert schema(f"{event_type}.json")["title"] == event_type
 
@@ -503,6 +507,12 @@ BAD_OBJECTS = [
 @pytest.mark.parametrize("bad", BAD_OBJECTS, ids=str)
 def test_the_event_of_a_bad_object_fits_the_schema_of_stuck_events(bad: BadObject) -> None:
     _check(bad_object_event(bad, LATER, Problem("unreadable_object", "it is not JSON"), "object-1"), STUCK)
+
+
+@pytest.mark.parametrize("reported_before", ["", NOW.isoformat()])
+def test_the_event_of_an_ignored_object_fits_its_schema(reported_before: str) -> None:
+    ignored = IgnoredObject("gs://b/x.onnx", "gs://b/", "gs://b/DATASET/x/1/x.onnx", NOW, reported_before)
+    _check(ignored_event(ignored, LATER, Problem("outside_layout", "it is not in a drop")), IGNORED)
 
 
 @pytest.mark.parametrize(

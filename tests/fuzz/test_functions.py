@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localcloud.cloud import LocalCloud
-from shared.drops.drop import DropPath
 from shared.errors import Rejected
 from shared.events.incoming import json_object
 from shared.keys import hash_of
@@ -205,13 +204,18 @@ def test_no_request_breaks_a_function(functions: Functions, function: str) -> No
     post()
 
 
-def test_an_object_outside_of_a_drop_is_ignored_without_a_call(cloud: LocalCloud, functions: Functions) -> None:
+def test_an_object_that_tools_write_is_ignored_without_a_call(cloud: LocalCloud, functions: Functions) -> None:
     cloud.calls.begin()
     posted: list[str] = []
 
     @FEWER
-    @given(OBJECT_NAMES.filter(lambda name: DropPath.of_object(name) is None), SCALARS)
-    def post(name: str, generation: Any) -> None:
+    @given(
+        st.sampled_from(["{}/", "gcloud/tmp/{}", "gsutil/tmp/{}", "_{}", "{}/.hidden", "{}/_SUCCESS"]),
+        OBJECT_NAMES,
+        SCALARS,
+    )
+    def post(form: str, inner: str, generation: Any) -> None:
+        name = form.replace("{}", inner)
         body = {**STORAGE_EVENTS[0]["body"], "name": name, "generation": generation}
         response = functions.post("import_model", json.dumps(body).encode(), STORAGE_EVENTS[0]["headers"])
         assert response.status_code == 200

@@ -19,7 +19,7 @@ from localcloud.samples.tables import sample_tables
 from shared.batches.request import BatchRequest
 from shared.drops.manifest import MODEL_TYPES, Manifest, read_manifest
 from shared.errors import Rejected
-from shared.events.outgoing import EVENT_TYPES, REJECTED, STUCK
+from shared.events.outgoing import EVENT_TYPES, OTHER_TYPES
 from shared.models.request import ManageRequest
 from shared.predictions.request import PredictRequest
 from shared.settings import Settings
@@ -83,7 +83,7 @@ def test_every_type_of_event_is_listed_once() -> None:
     listed = [name.strip("`") for name, _ in rows("Events")]
 
     assert len(listed) == len(set(listed))
-    assert set(listed) == {*EVENT_TYPES.values(), STUCK, REJECTED}
+    assert set(listed) == {*EVENT_TYPES.values(), *OTHER_TYPES}
 
 
 def test_every_function_is_listed_with_its_topic() -> None:

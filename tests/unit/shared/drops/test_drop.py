@@ -84,6 +84,7 @@ def test_an_object_in_a_version_folder_belongs_to_its_drop(name: str, path: Drop
         "films/genres/2/", "films/genres/2/assets/", "films/genres/", "/films/genres/2/saved_model.pb",
         "films//2/saved_model.pb", "films/genres//saved_model.pb", "films/genres/2//saved_model.pb",
         "films/genres/2/.DS_Store", "films/genres/2/_SUCCESS", "films/genres/2/assets/.hidden", "films/genres/2/a/_b",
+        "films/genres/variables/variables.index", "films/genres/assets/a.txt",
         "_films/genres/2/saved_model.pb", "films/_genres/2/saved_model.pb", ".films/genres/2/saved_model.pb",
         "films/genres/.2/saved_model.pb", "films/genres/_2/saved_model.pb", "films/genres/-2/saved_model.pb",
         "gcloud/tmp/parallel_composite_uploads/x", "gsutil/tmp/a/b/c/d", "gcloud/tmp/1/saved_model.pb",

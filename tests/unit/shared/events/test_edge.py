@@ -90,7 +90,7 @@ def test_only_post_is_allowed(serve: Callable[[str], Client], method: str) -> No
 
 @pytest.mark.parametrize("path", ["/", "/projects/local-project/topics/modeldrop-models"])
 def test_an_event_is_acknowledged_on_every_path(serve: Callable[[str], Client], path: str) -> None:
-    event = json.loads((EVENTS / "storage_finalized_outside_layout.json").read_text(encoding="utf-8"))
+    event = json.loads((EVENTS / "storage_finalized_placeholder.json").read_text(encoding="utf-8"))
     answer = serve("import_model").post(path, headers=event["headers"], data=json.dumps(event["body"]))
     assert (answer.status_code, answer.data) == (200, b"OK")
 

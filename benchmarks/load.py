@@ -34,7 +34,8 @@ def measure() -> list[Figure]:
     """Measure models, messages and a tick."""
     # Without reconciliation, the measured tick calls services for jobs only.
     os.environ["RECONCILE_SECONDS"] = "3600"
-    with local_cloud(), Client(os.environ) as client:
+    # A tick that is measured looks once.
+    with local_cloud("--set", "POLL_AGAIN_SECONDS=0"), Client(os.environ) as client:
         return [
             *many_models(client, MODELS),
             *many_messages(client, MESSAGES, TABLES),

@@ -10,14 +10,14 @@ import functions_framework
 from shared.engine.services import services
 from shared.errors import TryLater
 from shared.poller.lost_work import report_lost_work
+from shared.poller.minutes import poll
 from shared.poller.pieces import guarded
 from shared.poller.reconciliation import reconcile
-from shared.poller.ticks import tick
 
 
 @functions_framework.http
 def poll_jobs(request: flask.Request) -> flask.typing.ResponseReturnValue:
-    """Continue everything that is open.
+    """Continue everything that is open, and look again while work is open, for a minute at most.
 
     Returns:
         200 with how much work was open, how much was handled and how much is left for the next tick; 503 if the ledger
@@ -30,6 +30,6 @@ def poll_jobs(request: flask.Request) -> flask.typing.ResponseReturnValue:
     if found is not None:
         guarded(lambda: report_lost_work(services()), key="lost work")
     try:
-        return {**asdict(tick(services())), "drops_found": found or 0}, 200
+        return {**asdict(poll(services())), "drops_found": found or 0}, 200
     except TryLater as error:
         return {"error": {"code": "try_later", "message": str(error), "field": None}}, 503

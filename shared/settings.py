@@ -94,6 +94,9 @@ class Settings:
         "How long a Gemini batch may take before it is reported as stuck: 72 h in the queue and 24 h of work.",
         345600.0,
     )
+    poll_again_seconds: float = setting(
+        float, "How often the poller looks again within its minute while work is open. 0: only once a minute.", 4.0
+    )
     poll_budget_seconds: float = setting(float, "How long one tick of the poller may take.", 240.0)
     poll_threads: int = setting(int, "How many items the poller handles at the same time.", 8)
     stuck_looks: int = setting(

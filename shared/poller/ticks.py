@@ -58,6 +58,12 @@ _SLACK = timedelta(minutes=10)
 # A job that was created before this is asked for by itself.
 OLDEST_LISTED = timedelta(days=30)
 
+# Work without a job that is older, such as a drop that stays incomplete, is looked at once in a call of the poller.
+SOON = timedelta(minutes=10)
+
+# The key of work, and the generation of its index object. Work that has come further has another generation.
+Look = tuple[str, int]
+
 # No work waits longer than this before the poller looks at it again.
 LONGEST_WAIT = timedelta(days=1)
 
@@ -72,6 +78,8 @@ class Tick:
     """The number of items that were opened."""
     left: int
     """The number of items that were left for the next tick because the time was over."""
+    due: datetime | None
+    """When to look again, if there may be something to do soon; None if the next minute is soon enough."""
 
 
 @dataclass(frozen=True)
@@ -84,16 +92,23 @@ class JobList:
     """Vertex AI's jobs by name; None if Vertex AI did not answer."""
 
 
-def tick(services: Services) -> Tick:
-    """Continue open work, what waits longest first, until it is done or the time is over."""
+def tick(services: Services, *, until: datetime | None = None, opened: set[Look] | None = None) -> Tick:
+    """Continue open work, what waits longest first, until it is done or the time is over.
+
+    Args:
+        services: The services of this process.
+        until: When the time is over; None: after ``POLL_BUDGET_SECONDS``.
+        opened: The looks of earlier ticks of this call, which are not repeated. Those of this tick are added.
+    """
     started = services.now()
-    until = started + timedelta(seconds=services.settings.poll_budget_seconds)
+    until = until or started + timedelta(seconds=services.settings.poll_budget_seconds)
+    opened = set() if opened is None else opened
     threads = services.settings.poll_threads
     objects = list(services.ledger.index_objects())
     pending = sorted((each for each in objects if isinstance(each, Pending)), key=waits_since)
     damaged = [each for each in objects if isinstance(each, DamagedIndex)]
     jobs = _list_jobs(pending, services)
-    due = [each for each in pending if is_due(each, jobs, started)]
+    due = [each for each in pending if is_due(each, jobs, started) and look_at(each) not in opened]
     pieces = [(each, Piece(partial(_handle, each, jobs, services), _log_fields(each))) for each in due]
     handled = do_in_threads([piece for each, piece in pieces if not each.looks], services, until=until, threads=threads)
     # Each of these may end the process. Alone, it does so without other work, and what is harmless is continued.
@@ -101,7 +116,36 @@ def tick(services: Services) -> Tick:
     handled += do_in_threads(suspects, services, until=until, threads=1)
     mending = [Piece(partial(mend_index, each, services), {"key": each.listed.name}) for each in damaged]
     do_in_threads(mending, services, until=until, threads=threads)
-    return Tick(pending=len(pending), handled=handled, left=len(due) - handled)
+    soon = [
+        when
+        for each in pending
+        if look_at(each) not in opened and (when := due_soon(each, services.now(), again=each in due)) is not None
+    ]
+    opened |= {look_at(each) for each in due}
+    return Tick(pending=len(pending), handled=handled, left=len(due) - handled, due=min(soon, default=None))
+
+
+def look_at(pending: Pending) -> Look:
+    """Return what one look at open work is about: its key, and the generation of its index object."""
+    return pending.key, pending.generation
+
+
+def due_soon(pending: Pending, now: datetime, *, again: bool) -> datetime | None:
+    """Return when to look at open work again; None if the next call of the poller is soon enough.
+
+    Args:
+        pending: Work that was listed.
+        now: The current time.
+        again: Whether it was opened in this tick, so that it may have a new state.
+    """
+    if pending.looks or looks.set_aside(pending, now):
+        return None
+    if pending.submitted or again:
+        return now
+    if now - pending.created > SOON:
+        return None
+    # Work that waits for nothing is about to be submitted by the call that holds it.
+    return pending.due if pending.waits_for else now
 
 
 def _log_fields(pending: Pending) -> dict[str, str | None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from shared.drops.drop import DropPath
 from shared.drops.intake import examine_drop
 from shared.engine.index import Pending
 from shared.errors import Problem
-from shared.poller.ticks import JobList, Tick, is_due, tick, waits_since
+from shared.poller.ticks import SOON, JobList, Look, Tick, due_soon, is_due, tick, waits_since
 from shared.work import Item, Kind, Outcome, StepState, System, WaitReason
 from tests.example_requests import NOW, import_item, prediction_item
 from tests.unit.shared.conftest import World
@@ -105,6 +105,26 @@ def test_work_that_was_tried_in_vain_goes_behind_work_that_came_before_the_attem
     assert [each.key for each in ordered] == ["waits", "submitted", "new", "tried"]
 
 
+@pytest.mark.parametrize(
+    ("work", "again", "due"),
+    [
+        (query(), False, NOW),
+        (query(created=NOW - MINUTE * 600), False, NOW),
+        (query(looks=1), False, None),
+        (query(next_look=NOW + MINUTE), False, None),
+        (pending(waits_for="settling", due=NOW + MINUTE), False, NOW + MINUTE),
+        (pending(waits_for="settling", due=NOW + MINUTE, created=NOW - SOON - MINUTE), False, None),
+        (pending(waits_for="settling", due=NOW, created=NOW - SOON - MINUTE), True, NOW),
+        (pending(due=NOW + MINUTE), False, NOW),
+    ],
+    ids=["runs", "runs long", "killed", "set aside", "waits", "waits long", "was opened", "is being submitted"],
+)
+def test_work_is_looked_at_again_soon_if_it_may_have_come_further(
+    work: Pending, again: bool, due: datetime | None
+) -> None:
+    assert due_soon(work, NOW, again=again) == due
+
+
 # --- a tick ------------------------------------------------------------------------------------------------------------
 
 
@@ -124,12 +144,12 @@ def prediction(world: World, key: str = "a" * 32) -> Item:
 
 
 def test_an_idle_tick_does_nothing(world: World) -> None:
-    assert tick(world.services) == Tick(pending=0, handled=0, left=0)
+    assert tick(world.services) == Tick(pending=0, handled=0, left=0, due=None)
 
 
 def test_an_event_that_was_not_published_is_published(world: World) -> None:
     ended_unpublished(world)
-    assert tick(world.services) == Tick(pending=1, handled=1, left=0)
+    assert tick(world.services) == Tick(pending=1, handled=1, left=0, due=world.services.now())
     assert [event["type"] for event in world.published()] == ["modeldrop.prediction.failed.v1"]
     assert prediction(world).final
     assert world.indexed() == set()
@@ -139,7 +159,7 @@ def test_a_second_tick_publishes_nothing_again(world: World) -> None:
     ended_unpublished(world)
     tick(world.services)
     world.published()
-    assert tick(world.services) == Tick(pending=0, handled=0, left=0)
+    assert tick(world.services) == Tick(pending=0, handled=0, left=0, due=None)
     assert world.published() == []
 
 
@@ -153,8 +173,17 @@ def test_work_that_another_call_holds_is_left_to_it(world: World) -> None:
 def test_work_is_left_for_the_next_tick_when_the_time_is_over(world: World) -> None:
     ended_unpublished(world)
     world.configure(poll_budget_seconds=0.0)
-    assert tick(world.services) == Tick(pending=1, handled=0, left=1)
+    assert tick(world.services).left == 1
     assert world.published() == []
+
+
+def test_work_that_has_not_come_further_is_not_opened_again_in_the_same_call(world: World) -> None:
+    item = world.services.ledger.claim(prediction_item()).item
+    world.services.ledger.index(replace(item, not_before=None))
+    opened: set[Look] = set()
+    assert [tick(world.services, opened=opened).handled for _ in range(2)] == [1, 0]
+    world.services.ledger.index(replace(item, not_before=None))
+    assert tick(world.services, opened=opened).handled == 1
 
 
 def test_an_index_object_without_an_item_is_removed_after_a_lease(world: World) -> None:

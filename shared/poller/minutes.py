@@ -1,0 +1,73 @@
+"""Keeps one call of the poller going within its minute, so that what happens in it does not wait for the next call.
+
+Cloud Scheduler calls at most once a minute. While something is open, the poller lists the index and the running jobs again
+every few seconds. It opens an item again only if that has come further or is due. Without open work a call is one list call.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.engine.services import Services
+from shared.errors import TryLater, short_reason
+from shared.log import log
+from shared.poller.ticks import Look, Tick, tick
+
+# The last tick of a call begins before this, so that the call ends before the next one begins.
+LAST_TICK = timedelta(seconds=56)
+# Two ticks begin at least this far apart.
+LEAST_PAUSE = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class Minute:
+    """The result of one call of the poller."""
+
+    pending: int
+    """The number of open items in the last tick."""
+    handled: int
+    """How often an item was opened."""
+    left: int
+    """The number of items that the last tick left because the time was over."""
+    ticks: int
+    """The number of ticks."""
+
+
+def poll(services: Services, *, wait: Callable[[float], None] = time.sleep) -> Minute:
+    """Continue open work, and look again every ``POLL_AGAIN_SECONDS`` while something is open, for a minute at most.
+
+    Args:
+        services: The services of this process.
+        wait: Waits for a number of seconds.
+
+    Raises:
+        TryLater: The ledger did not answer the first tick.
+    """
+    settings, started = services.settings, services.now()
+    until = started + timedelta(seconds=settings.poll_budget_seconds)
+    end = min(started + LAST_TICK, until)
+    opened: set[Look] = set()
+    last = tick(services, until=until, opened=opened)
+    handled, ticks = last.handled, 1
+    while pause := _pause(last, services, end=(end - services.now())):
+        wait(pause)
+        try:
+            last = tick(services, until=until, opened=opened)
+        except TryLater as error:
+            log("WARNING", "left for the next call", reason=short_reason(error))
+            break
+        handled, ticks = handled + last.handled, ticks + 1
+    return Minute(last.pending, handled, last.left, ticks)
+
+
+def _pause(last: Tick, services: Services, *, end: timedelta) -> float:
+    """Return the seconds until the next tick, or 0 if there is none in this call; ``end``: how long the call goes on."""
+    again = timedelta(seconds=services.settings.poll_again_seconds)
+    if last.due is None or not again or end < LEAST_PAUSE:
+        return 0.0
+    # Work that is due later than in a few seconds is there all the same: new work may come before.
+    pause = max(min(again, last.due - services.now()), LEAST_PAUSE) if last.due > services.now() else again
+    return min(pause, end).total_seconds()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -16,7 +16,8 @@ from wasmtime import Config
 from zetasql.api import Parser
 from zetasql.core import wasm_client
 from zetasql.core.exceptions import ServerError
-from zetasql.types import LanguageOptions
+from zetasql.core.local_service import ZetaSqlLocalService
+from zetasql.types import LanguageOptions, ProductMode
 
 from tests.paths import ROOT
 
@@ -39,6 +40,16 @@ wasm_client.Config = _config_with_cache
 @cache
 def _options() -> LanguageOptions:
     return LanguageOptions.maximum_features()
+
+
+@cache
+def functions() -> frozenset[str]:
+    """Return the names in upper case of the functions that GoogleSQL has in products outside Google."""
+    options = replace(_options(), product_mode=ProductMode.PRODUCT_EXTERNAL)
+    answer = ZetaSqlLocalService.get_instance().get_builtin_functions(language_options=options)
+    names = {".".join(function.name_path).upper() for function in answer.function}
+    names |= {(function.options.alias_name or "").upper() for function in answer.function if function.options}
+    return frozenset(name for name in names if name and not name.startswith("$"))
 
 
 def parse(sql: str) -> Any:

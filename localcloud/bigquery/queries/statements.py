@@ -33,7 +33,7 @@ from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.ml.statements import ModelStatement
 from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.literals import plain_literals
-from localcloud.bigquery.sql.names import quote_dashed
+from localcloud.bigquery.sql.names import quote_names
 from localcloud.bigquery.sql.statement import (
     Statement,
     TableName,
@@ -113,7 +113,7 @@ class Statements(Session):
 
     def model_statement(self, sql: str) -> ModelStatement | CreateObjectTable | None:
         """Return ``sql`` as a statement about a model or an object table, or None. Raises ``QueryError``."""
-        return self.learning.parse(quote_dashed(sql), project=self.project, default_dataset=self.default_dataset)
+        return self.learning.parse(quote_names(sql), project=self.project, default_dataset=self.default_dataset)
 
     def check(self, statement: Statement) -> None:
         """Reject errors that the translation does not find.

@@ -8,6 +8,7 @@ import sqlglot
 from sqlglot import TokenType
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.googlesql import TYPES
 from localcloud.bigquery.sql.tokens import Token, tokens
 
 # https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#reserved_keywords
@@ -28,6 +29,119 @@ _BEFORE_A_TABLE |= {"CALL", "CONNECTION", "FUNCTION", "PROCEDURE", "SCHEMA", "TA
 _AFTER_FROM = frozenset({"EXCEPT", "GROUP", "HAVING", "INTERSECT", "LIMIT", "ORDER", "QUALIFY", "SELECT", "SET"})
 _AFTER_FROM |= {"UNION", "VALUES", "WHEN", "WHERE", "WINDOW"}
 _FROM_INSIDE = frozenset({"EXTRACT", "SUBSTRING", "TRIM"})
+
+
+_TYPE_WORDS = frozenset(re.split(r"[<,> ]+", " ".join(TYPES)))
+
+# Words that are names in GoogleSQL, but have a meaning in sqlglot's dialect or are reserved in DuckDB.
+_UNKNOWN_WORDS = frozenset(
+    # A list of words reads better than one of strings.
+    """ANTI ASOF AUTHORIZATION BINARY CHARACTER COLLATION CONCURRENTLY CURRENT_USER FORCE FREEZE GLOB ILIKE INSTALL
+    ISNULL LAMBDA LOCK MAP NOTNULL OVERLAPS PARTITIONED_BY PIVOT_LONGER PIVOT_WIDER POSITIONAL REGEXP RETURNING
+    RLIKE SEMI SIMILAR SUMMARIZE UNCACHE UNPACK VERBOSE XOR""".split()  # noqa: SIM905
+)
+# The same, but words of statements in GoogleSQL too. They are names where an expression or an alias is expected.
+_STATEMENT_WORDS = frozenset(
+    """ALTER CHECK CONSTRAINT DECLARE DESCRIBE DROP INSERT OUT PIVOT REVOKE ROLLBACK SHOW UNIQUE UNPIVOT VALUES""".split()  # noqa: SIM905
+)
+# Functions that need no brackets, unless a dot or AS shows that they are names.
+_BARE_FUNCTIONS = frozenset({"CURRENT_DATE", "CURRENT_DATETIME", "CURRENT_TIME", "CURRENT_TIMESTAMP"})
+_MAY_CONCERN = re.compile(
+    rf"\b(?:{'|'.join(sorted(_UNKNOWN_WORDS | _STATEMENT_WORDS | _BARE_FUNCTIONS))})\b|\.\s*(?:{RESERVED.pattern})\b",
+    re.VERBOSE | re.IGNORECASE,
+)
+_OPERATORS = frozenset(
+    {"(", "[", ",", "=", "+", "-", "*", "/", "<", ">", "<=", ">=", "!=", "<>", "||", "|", "&", "^", "=>"}
+)
+_BEFORE_AN_OPERAND = frozenset(
+    """ALL AND ANY BETWEEN BY CASE DISTINCT ELSE EXCEPT HAVING IF IN LIKE NOT ON OR QUALIFY SELECT SET THEN WHEN WHERE
+    WHILE""".split()  # noqa: SIM905
+)
+_BEFORE_A_SOURCE = frozenset({"FROM", "INTO", "JOIN", "TABLE", "UPDATE"})
+
+
+def quote_names(sql: str) -> str:
+    """Return ``sql`` with backticks around names that need none in GoogleSQL, but do in sqlglot or DuckDB.
+
+    These are table names with dashes, and words that are no reserved keywords of GoogleSQL:
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#reserved_keywords
+    """
+    sql = quote_dashed(sql)
+    if _MAY_CONCERN.search(sql) is None:
+        return sql
+    try:
+        found = tokens(sql)
+    except QueryError:
+        return sql
+    procedure = any(token.is_word("PROCEDURE") for token in found)
+    for index in range(len(found) - 1, -1, -1):
+        token = found[index]
+        if token.kind == "word" and _needs_quotes(found, index, procedure=procedure):
+            word = _first_word(token)
+            sql = f"{sql[: token.start]}`{word}`{sql[token.start + len(word) :]}"
+    return sql
+
+
+def _needs_quotes(found: tuple[Token, ...], index: int, *, procedure: bool) -> bool:
+    """Return whether a word is a name that needs backticks.
+
+    Args:
+        found: The tokens of a statement or script.
+        index: The index of the word.
+        procedure: Whether there are procedures, whose parameters may be OUT.
+    """
+    word = _first_word(found[index]).upper()
+    before = found[index - 1] if index else None
+    after = found[index + 1] if index + 1 < len(found) else None
+    if before is None or before.is_symbol("@", ";"):
+        return False  # a parameter, or the first word of a statement
+    if before.is_symbol("."):
+        in_namespace = index > 1 and found[index - 2].text.upper() in _FUNCTION_NAMESPACES
+        known = word in _UNKNOWN_WORDS | _STATEMENT_WORDS | _BARE_FUNCTIONS
+        return not in_namespace and (known or RESERVED.fullmatch(word) is not None)
+    if after is not None and after.is_symbol("("):
+        return False
+    if word in _UNKNOWN_WORDS or (word == "OUT" and not procedure):
+        return True
+    alias = before.is_word("AS") and not _is_type(found, index)
+    typed = after is not None and after.text.upper().partition(" ")[0] in _TYPE_WORDS
+    if word in _BARE_FUNCTIONS:
+        return alias or typed or (after is not None and after.is_symbol("."))
+    if word not in _STATEMENT_WORDS:
+        return False
+    ends = (
+        after is None
+        or (after.kind == "symbol")
+        or (after.kind == "word" and bool(RESERVED.fullmatch(after.text.partition(" ")[0])))
+    )
+    previous = before.text.upper().rpartition(" ")[2] if before.kind == "word" else ""
+    if alias or previous in _BEFORE_A_SOURCE or (after is not None and after.is_symbol(".")):
+        return True
+    if before.is_word("WITH"):
+        return after is not None and after.is_word("AS")
+    if previous in _BEFORE_AN_OPERAND:
+        return ends
+    if before.kind == "symbol" and before.text in _OPERATORS:
+        piped = before.text == ">" and index > 1 and found[index - 2].is_symbol("|")
+        return not piped and (ends or typed)
+    if RESERVED.fullmatch(previous) and previous not in ("END", "NULL", "TRUE", "FALSE"):
+        return False
+    return ends and not before.is_word("BEGIN", "DO", "LOOP", "REPEAT", "ELSEIF")
+
+
+def _first_word(token: Token) -> str:
+    """Return the word of a token; sqlglot reads ``CHARACTER SET`` as one token, which GoogleSQL does not have."""
+    return token.text[:9] if token.text.upper() == "CHARACTER SET" else token.text
+
+
+def _is_type(found: tuple[Token, ...], index: int) -> bool:
+    """Return whether the word after AS is the type of a CAST."""
+    depth = 0
+    for at in range(index - 1, 0, -1):
+        depth += found[at].is_symbol(")") - found[at].is_symbol("(")
+        if depth < 0:
+            return found[at - 1].is_word("CAST", "SAFE_CAST")
+    return False
 
 
 def quote_dashed(sql: str) -> str:

@@ -16,7 +16,7 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.called import calls
 from localcloud.bigquery.sql.identifiers import check_table_id
-from localcloud.bigquery.sql.names import quote_dashed, quote_keywords
+from localcloud.bigquery.sql.names import quote_keywords, quote_names
 from localcloud.bigquery.sql.tokens import tokens
 
 _ENDPOINT = re.compile(r"^\s*(?:--[^\n]*\n\s*|#[^\n]*\n\s*|/\*.*?\*/\s*)*", re.DOTALL)
@@ -208,7 +208,7 @@ def read_statement(sql: str, *, project: str) -> Statement:
     The function does not raise: a statement that can't be parsed has no tree. The result is cached, so copy its tree
     before you change it.
     """
-    sql = quote_dashed(sql)
+    sql = quote_names(sql)
     kind = _kind_by_words(sql)
     tree = _parse(sql)
     if tree is None:

@@ -18,7 +18,7 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.duckdb_only import quote_routines, reject_duckdb_only
 from localcloud.bigquery.sql.literals import plain_literals
-from localcloud.bigquery.sql.names import quote_dashed
+from localcloud.bigquery.sql.names import quote_names
 from localcloud.bigquery.sql.subscripts import call_subscripts
 
 # bqemulator translates these expressions by the types of their operands.
@@ -34,7 +34,7 @@ class Translator(SQLTranslator):
     ) -> Result[str, InvalidQueryError | UnsupportedFeatureError]:
         """Return the DuckDB SQL or the error. The arguments are bqemulator's."""
         try:
-            sql = quote_routines(quote_dashed(plain_literals(bq_sql)))
+            sql = quote_routines(quote_names(plain_literals(bq_sql)))
             reject_duckdb_only(sql)
         except QueryError as error:
             return Err(InvalidQueryError(error.message))

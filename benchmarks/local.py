@@ -17,6 +17,8 @@ from pathlib import Path
 import psutil
 
 START_SECONDS = 120
+# The default ports may be those of a local cloud that somebody uses.
+FREE_PORTS = ("--port", "0", "--pubsub-port", "0", "--bigquery-port", "0")
 MEGABYTE = 1024 * 1024
 
 
@@ -54,7 +56,7 @@ def local_cloud(*options: str) -> Iterator[Running]:
     """Run a local cloud within the block, with its variables in the environment of this process."""
     with tempfile.TemporaryDirectory() as folder:
         env_file = Path(folder) / "env"
-        command = [sys.executable, "-m", "localcloud", "start", "--env-file", str(env_file), *options]
+        command = [sys.executable, "-m", "localcloud", "start", "--env-file", str(env_file), *FREE_PORTS, *options]
         environment = {**os.environ, "LOCALCLOUD_STATE": f"{folder}/state.json"}
         with subprocess.Popen(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

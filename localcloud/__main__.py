@@ -1,32 +1,37 @@
 """Google Cloud on one machine.
 
 python -m localcloud start    start every service and the functions, and run until stopped
-python -m localcloud env      print the variables of the running local cloud, for `eval`
-python -m localcloud stop     stop the running local cloud
+python -m localcloud env      print the variables of a running local cloud, for `eval`
+python -m localcloud stop     stop a running local cloud
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from localcloud.base.clock import monotonic
+from localcloud.base.http import HOST
 from localcloud.config import (
     DEFAULT_LOCATION,
     DEFAULT_PROJECT,
     REPOSITORY,
     CloudConfig,
 )
+from localcloud.running import URL_VARIABLE, NotOneRunning, StateFile, choose, new_logs, remember_logs, running
 
 PROGRAM = "python -m localcloud"
-STATE_FILE = Path(".localcloud") / "state.json"
+# Those of the emulators in the Google Cloud SDK and of bigquery-emulator, where these have one.
+HTTP_PORT, PUBSUB_PORT, BIGQUERY_PORT = 8080, 8085, 9050
+ANOTHER = "another one, which is printed, if it is taken; 0: a free one"
 STOP_TIMEOUT_SECONDS = 30
 
 
@@ -52,12 +57,13 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     start.add_argument(
         "--port",
-        type=int,
-        default=0,
-        help="port of all services but BigQuery and Pub/Sub's gRPC API (default: a free one)",
+        type=_port,
+        help=f"port of all services but BigQuery and Pub/Sub's gRPC API (default: {HTTP_PORT}, or {ANOTHER})",
     )
-    start.add_argument("--bigquery-port", type=int, default=0, help="port of BigQuery (default: a free one)")
-    start.add_argument("--pubsub-port", type=int, default=0, help="port of Pub/Sub's gRPC API (default: a free one)")
+    start.add_argument(
+        "--pubsub-port", type=_port, help=f"port of Pub/Sub's gRPC API (default: {PUBSUB_PORT}, likewise)"
+    )
+    start.add_argument("--bigquery-port", type=_port, help=f"port of BigQuery (default: {BIGQUERY_PORT}, likewise)")
     start.add_argument(
         "--host-name",
         action="append",
@@ -77,10 +83,12 @@ def _parser(program: str) -> argparse.ArgumentParser:
     start.add_argument("--record", type=Path, help="record every request and response in this folder")
     start.set_defaults(run=_start)
 
-    env = commands.add_parser("env", help="print the variables of the running local cloud")
+    env = commands.add_parser("env", help="print the variables of a running local cloud")
     env.set_defaults(run=_print_environment)
-    stop = commands.add_parser("stop", help="stop the running local cloud")
+    stop = commands.add_parser("stop", help="stop a running local cloud")
     stop.set_defaults(run=_stop)
+    for command in (env, stop):
+        command.add_argument("--port", type=int, help="the port of its services, if several local clouds run")
     return parser
 
 
@@ -94,11 +102,12 @@ def _start(options: argparse.Namespace) -> int:
     config = CloudConfig(
         project=options.project,
         location=options.location,
-        http_port=options.port,
-        bigquery_port=options.bigquery_port,
-        pubsub_port=options.pubsub_port,
+        http_port=_port_or_default(options.port, HTTP_PORT),
+        bigquery_port=_port_or_default(options.bigquery_port, BIGQUERY_PORT),
+        pubsub_port=_port_or_default(options.pubsub_port, PUBSUB_PORT),
         host_names=tuple(options.host_name),
         data_dir=options.data_dir,
+        logs=None if options.data_dir is not None else new_logs(f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"),
         source=options.source,
         declaration=options.declaration or options.source / "deploy" / "functions.yaml",
         with_functions=not options.no_functions,
@@ -106,6 +115,7 @@ def _start(options: argparse.Namespace) -> int:
         function_environment=dict(options.set),
         record_to=options.record,
     )
+    remember_logs(config.logs or options.data_dir / "logs")
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stopped.set())
@@ -115,10 +125,15 @@ def _start(options: argparse.Namespace) -> int:
     except (DeclarationError, FunctionStartError, OSError, RuntimeError, ValueError) as error:
         print(f"The local cloud did not start: {error}", file=sys.stderr)
         return 1
-    state_file = _state_file()
+    environment = cloud.environment()
     try:
-        environment = cloud.environment()
-        _write_atomically(state_file, json.dumps({"pid": os.getpid(), "environment": environment}))
+        state_file = StateFile(environment)
+    except OSError as error:
+        cloud.stop()
+        print(f"The local cloud did not start: {error}", file=sys.stderr)
+        return 1
+    try:
+        _report_other_ports(options, config, environment)
         description = cloud.describe()
         for name, address in description["services"].items():
             print(f"{name:<22}{address}")
@@ -130,34 +145,77 @@ def _start(options: argparse.Namespace) -> int:
         stopped.wait()
     finally:
         print("Stopping the local cloud.", flush=True)
+        _remove_env_file(options.env_file, export_lines(environment))
         cloud.stop()
-        if (state := _running()) is not None and state[
-            "pid"
-        ] == os.getpid():  # otherwise the file is of a later local cloud
-            state_file.unlink(missing_ok=True)
+        state_file.delete()
     return 0
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 0 to 65535")
+    return int(text)
+
+
+def _port_or_default(given: int | None, default: int) -> int:
+    """Return the port that was given, or else the default one, or 0 if that is taken."""
+    if given is not None:
+        return given
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((HOST, default))
+        except OSError:
+            return 0
+    return default
+
+
+def _report_other_ports(options: argparse.Namespace, config: CloudConfig, environment: Mapping[str, str]) -> None:
+    """Print which default ports were taken, and what has another one therefore."""
+    for given, default, chosen, variable in (
+        (options.port, HTTP_PORT, config.http_port, URL_VARIABLE),
+        (options.pubsub_port, PUBSUB_PORT, config.pubsub_port, "PUBSUB_EMULATOR_HOST"),
+        (options.bigquery_port, BIGQUERY_PORT, config.bigquery_port, "BIGQUERY_EMULATOR_HOST"),
+    ):
+        if given is None and not chosen:
+            print(f"The default port {default} is taken; {variable} is {environment[variable]}.")
+
+
+def _remove_env_file(file: Path | None, lines: str) -> None:
+    """Delete the file with the variables, unless another local cloud has written it since."""
+    if file is not None:
+        with suppress(OSError):
+            if file.is_file() and file.read_text(encoding="utf-8") == lines:
+                file.unlink()
 
 
 def _print_environment(options: argparse.Namespace) -> int:
     from localcloud.environment import export_lines
 
-    state = _running()
-    if state is None:
-        return _report_none()
-    print(export_lines(state["environment"]), end="")
+    try:
+        cloud = choose(options.port, of_this_shell=False)
+    except NotOneRunning as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(export_lines(cloud.environment), end="")
     return 0
 
 
 def _stop(options: argparse.Namespace) -> int:
-    state = _running()
-    if state is None:
-        return _report_none()
-    os.kill(state["pid"], signal.SIGTERM)
+    try:
+        cloud = choose(options.port)
+    except NotOneRunning as error:
+        print(error, file=sys.stderr)
+        return 1
+    os.kill(cloud.pid, signal.SIGTERM)
     pause = threading.Event()
     deadline = monotonic() + STOP_TIMEOUT_SECONDS
-    while (still := _running()) == state and monotonic() < deadline:
+    while cloud in running():
+        if monotonic() > deadline:
+            print(f"The local cloud at {cloud.url} (process {cloud.pid}) still runs.", file=sys.stderr)
+            return 1
         pause.wait(0.05)
-    return 1 if still == state else 0
+    return 0
 
 
 def _setting(text: str) -> tuple[str, str]:
@@ -165,35 +223,6 @@ def _setting(text: str) -> tuple[str, str]:
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     return name, value
-
-
-def _state_file() -> Path:
-    """Return the file with the process and the variables of the running local cloud."""
-    return Path(os.environ.get("LOCALCLOUD_STATE", STATE_FILE))
-
-
-def _running() -> dict[str, Any] | None:
-    try:
-        state = json.loads(_state_file().read_text(encoding="utf-8"))
-    except OSError:
-        return None
-    return state if _runs(state["pid"]) else None
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
-
-
-def _report_none() -> int:
-    print(
-        f"No local cloud is running, according to {_state_file()}. Start one with `python -m localcloud start`.",
-        file=sys.stderr,
-    )
-    return 1
 
 
 def _write_atomically(path: Path, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import secrets
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ class LocalCloud:
     def __init__(self, config: CloudConfig) -> None:
         """Read the declaration; raise ``DeclarationError`` if it is wrong."""
         self.config = config
+        self.id = secrets.token_hex(8)
         self.declaration = read_declaration(config.declaration)
         self.state = "stopped"
         self._functions_to_run = self.declaration.functions if config.with_functions else {}
@@ -103,6 +105,7 @@ class LocalCloud:
             self.declaration,
             self.addresses,
             self._key_file,
+            cloud_id=self.id,
             storage_read=f"{HOST}:{self.bigquery.storage_api_port}",
             function_urls=self.functions.urls(),
             gcloud_folder=self._gcloud_folder,
@@ -111,6 +114,7 @@ class LocalCloud:
     def describe(self) -> dict[str, Any]:
         """Return the state and the addresses of all services and functions."""
         return {
+            "id": self.id,
             "state": self.state,
             "project": self.config.project,
             "services": {
@@ -166,6 +170,7 @@ class LocalCloud:
             data_dir=self.data_dir,
             clock=config.clock,
             janitor=janitor,
+            logs=config.logs,
             host_names=config.host_names,
         )
         undo.callback(self.functions.stop)

@@ -31,6 +31,8 @@ class CloudConfig:
     """The host names that requests may have in addition to those of this machine, such as the name of a container."""
     data_dir: Path | None = None
     """The folder for all data. None means a temporary folder, which is deleted when the local cloud stops."""
+    logs: Path | None = None
+    """The folder for the functions' logs. None means the folder ``logs`` of the data directory."""
     source: Path = REPOSITORY
     """The folder with the functions' ``main.py``."""
     declaration: Path = REPOSITORY / "deploy" / "functions.yaml"

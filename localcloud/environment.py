@@ -50,6 +50,7 @@ def client_environment(
     addresses: Addresses,
     key_file: Path,
     *,
+    cloud_id: str,
     storage_read: str,
     function_urls: Mapping[str, str],
     gcloud_folder: Path,
@@ -61,6 +62,7 @@ def client_environment(
         declaration: The declared resources and functions.
         addresses: The addresses of the services.
         key_file: The key file of the service account.
+        cloud_id: The id of the local cloud, which no other one has.
         storage_read: The ``host:port`` of the BigQuery Storage API, whose client has no variable for it.
         function_urls: The URLs of the running functions, by name.
         gcloud_folder: The folder for the settings of the Google Cloud SDK.
@@ -76,6 +78,7 @@ def client_environment(
         **_resources(config.project, declaration),
         **urls,
         "LOCALCLOUD_URL": addresses.http,
+        "LOCALCLOUD_ID": cloud_id,
         "BIGQUERY_STORAGE_ENDPOINT": storage_read,
         **_gcloud(config.project, addresses, gcloud_folder),
     }

@@ -27,6 +27,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "start": Subcommand("modeldrop.commands.local", "start", "Start a local cloud, and run until stopped."),
     "stop": Subcommand("modeldrop.commands.local", "stop", "Stop a local cloud."),
     "env": Subcommand("modeldrop.commands.local", "env", "Print the variables of a local cloud, for eval."),
+    "exec": Subcommand("modeldrop.commands.local", "run", "Run a command with the variables of a local cloud."),
     "demo": Subcommand("modeldrop.commands.local", "demo", "Show the whole story on a local cloud of its own."),
     "deploy": Subcommand("modeldrop.commands.deploy", "deploy", "Deploy to Google Cloud, or handle dead letters."),
 }

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httptools
+from starlette.responses import JSONResponse
 
+from localcloud.base.api_errors import error_body
 from localcloud.base.asgi import Receive, Scope, Send
 from localcloud.base.http import Connection
 
@@ -25,9 +27,13 @@ _OWN_HEADERS = frozenset(
 class FrontEnd:
     """An ASGI application that passes requests to a server on a Unix socket."""
 
-    def __init__(self, server: Path) -> None:
-        """Pass requests to the socket ``server``, which may not exist yet."""
+    def __init__(self, server: Path, name: str) -> None:
+        """Pass requests to the socket ``server``, which may not exist yet.
+
+        The first part of a request's path must be ``name``. The function does not see it.
+        """
         self._server = server
+        self._name = name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; hang up if the function's process does not exist or ends before it has answered."""
@@ -39,6 +45,9 @@ class FrontEnd:
                 return
             body += message.get("body", b"")
             more = message.get("more_body", False)
+        if scope["path"].split("/")[1] != self._name:
+            await self._refuse(scope, receive, send)
+            return
         try:
             response = await self._exchange(scope, bytes(body))
         except (OSError, httptools.HttpParserError):
@@ -50,11 +59,19 @@ class FrontEnd:
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
         await send({"type": "http.response.body", "body": bytes(response.body)})
 
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        message = (
+            f"This is the function {self._name}, at the path /{self._name}; {scope['path'][:200]} is not its path. The "
+            "variables may be of a local cloud that has stopped."
+        )
+        body = error_body(404, message, reason="notFound")
+        await JSONResponse(body, status_code=404)(scope, receive, send)
+
     async def _exchange(self, scope: Scope, body: bytes) -> _Response | None:
         """Return the response, None if it is not complete. Raises ``OSError`` if no process listens."""
         reader, writer = await asyncio.open_unix_connection(self._server)
         try:
-            writer.write(_head(scope, len(body)) + body)
+            writer.write(_head(scope, self._name, len(body)) + body)
             await writer.drain()
             response = _Response(has_body=scope["method"] != "HEAD")
             response.read(await reader.read())  # the function's server closes the connection after its response
@@ -63,10 +80,11 @@ class FrontEnd:
             writer.close()
 
 
-def _head(scope: Scope, length: int) -> bytes:
+def _head(scope: Scope, name: str, length: int) -> bytes:
     """Return the head of the request to the function's process."""
     query = scope["query_string"]
-    target = scope["raw_path"] + (b"?" + query if query else b"")
+    path = scope["raw_path"].removeprefix(f"/{name}".encode()) or b"/"
+    target = path + (b"?" + query if query else b"")
     left_out = _OWN_HEADERS | {b"content-length", b"expect"}
     headers = [(name, value) for name, value in scope["headers"] if name not in left_out]
     declared = {name for name, _ in scope["headers"]}

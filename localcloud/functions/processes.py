@@ -51,6 +51,7 @@ class FunctionProcess:
         *,
         source: Path,
         data_dir: Path,
+        logs: Path,
         clock: Clock,
         janitor: Janitor,
         fork_server: ForkServer,
@@ -62,7 +63,8 @@ class FunctionProcess:
             name: The entry point.
             function: The declared function.
             source: The folder with main.py.
-            data_dir: The folder for logs and home folders.
+            data_dir: The folder for home folders.
+            logs: The folder for logs.
             clock: Times the delays between restarts.
             janitor: Kills the process if the local cloud is killed.
             fork_server: Starts the process.
@@ -70,7 +72,7 @@ class FunctionProcess:
         """
         self.name = name
         self.function = function
-        self.log = data_dir / "logs" / f"{name}.log"
+        self.log = logs / f"{name}.log"
         self._source = source
         # A separate home folder, so that the function cannot read the user's Google configuration.
         self._home = data_dir / "home" / name
@@ -82,7 +84,7 @@ class FunctionProcess:
         self._listen = f"unix:{folder}/socket"
         self._socket = folder / "socket:0"  # functions-framework appends the port
         self._front_end = HttpServer(
-            FrontEnd(self._socket),
+            FrontEnd(self._socket, name),
             name=f"front-{name}",
             host_names=host_names,
             is_google_api=False,
@@ -99,8 +101,8 @@ class FunctionProcess:
 
     @property
     def url(self) -> str:
-        """The URL of the function."""
-        return self._front_end.url
+        """The URL of the function. Its path has the name, so that old variables cannot reach another function on this port."""
+        return f"{self._front_end.url}/{self.name}"
 
     @property
     def pid(self) -> int | None:
@@ -229,9 +231,13 @@ class Functions:
         data_dir: Path,
         clock: Clock,
         janitor: Janitor,
+        logs: Path | None = None,
         host_names: Collection[str] = (),
     ) -> None:
-        """Reserve a port for each of ``functions``; ``FunctionProcess`` describes the other arguments."""
+        """Reserve a port for each of ``functions``.
+
+        ``logs`` is ``logs`` in ``data_dir`` by default; ``FunctionProcess`` describes the other arguments.
+        """
         self._fork_server = ForkServer(
             packages=deployed_packages(source).as_argument(), environment=inherited_variables()
         )
@@ -241,6 +247,7 @@ class Functions:
                 function,
                 source=source,
                 data_dir=data_dir,
+                logs=logs or data_dir / "logs",
                 clock=clock,
                 janitor=janitor,
                 fork_server=self._fork_server,

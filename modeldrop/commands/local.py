@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
+
+from localcloud.running import NotOneRunning, choose
 
 # Options and arguments are those of the other command, which explains them itself.
 PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
@@ -39,6 +42,26 @@ def stop(context: click.Context) -> None:
 def env(context: click.Context) -> None:
     """Print the variables of a local cloud, for eval."""
     _local_cloud(["env", *context.args])
+
+
+@click.command("exec", context_settings={"ignore_unknown_options": True})
+@click.option("--port", type=int, help="The port of its services, if several local clouds run.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def run(port: int | None, command: tuple[str, ...]) -> None:
+    r"""Run COMMAND with the variables of a local cloud, and exit with its exit code.
+
+    \b
+    Example:
+      modeldrop exec -- bq ls
+    """
+    try:
+        cloud = choose(port, of_this_shell=False)
+    except NotOneRunning as error:
+        raise click.ClickException(str(error)) from error
+    try:
+        os.execvpe(command[0], command, {**os.environ, **cloud.environment})
+    except OSError as error:
+        raise click.ClickException(f"{command[0]} cannot be run: {error.strerror}.") from error
 
 
 @click.command(context_settings=PASSED_ON)

@@ -26,6 +26,7 @@ from tests.waiting import LAST_LIMIT, wait_until
 
 SMALL = SAMPLE_FUNCTIONS / "small"
 PROJECT = "start-project"
+FREE_PORTS = ("--port", "0", "--pubsub-port", "0", "--bigquery-port", "0")
 BATCH = {
     "displayName": "kept",
     "model": "publishers/google/models/gemini-2.5-flash",
@@ -42,7 +43,8 @@ class Started:
         self.env_file = folder / "env"
         self.env_file.unlink(missing_ok=True)
         self.state = {"LOCALCLOUD_STATE": str(folder / "state.json")}
-        start = ["start", "--project", PROJECT, "--env-file", str(self.env_file), "--source", str(SMALL), *arguments]
+        where = ["--env-file", str(self.env_file), "--source", str(SMALL)]
+        start = ["start", "--project", PROJECT, *FREE_PORTS, *where, *arguments]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "localcloud", *start],
             env={**os.environ, **self.state, **settings},
@@ -252,6 +254,22 @@ def test_it_does_not_start_with_a_wrong_declaration(start: Callable[..., Started
         "wrong.yaml, line 31: functions.keep_message.trigger.topic names wacthed, which is not a declared topic"
         in output
     )
+
+
+def test_the_logs_of_the_functions_outlive_the_local_cloud(start: Callable[..., Started]) -> None:
+    started = start()
+    environment = started.environment()
+    requests.post(environment["KEEP_CALL_URL"], json={}, timeout=LAST_LIMIT)
+    assert started.command("stop").returncode == 0
+
+    assert not Path(environment["GOOGLE_APPLICATION_CREDENTIALS"]).exists()
+    assert "called" in (started.folder / "logs" / "latest" / "keep_call.log").read_text()
+
+
+def test_the_file_with_the_variables_goes_when_the_local_cloud_stops(start: Callable[..., Started]) -> None:
+    started = start("--no-functions")
+    assert started.command("stop").returncode == 0
+    assert not started.env_file.exists()
 
 
 @pytest.mark.matrix

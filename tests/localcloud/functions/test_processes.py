@@ -137,6 +137,8 @@ def test_functions_run_at_the_same_time_and_log_to_separate_files(
     functions.start({})
     functions.wait_until_ready()
     assert len(set(functions.urls().values())) == 2
+    old = functions.urls()["echo"].replace("/echo", "/another")
+    assert requests.post(old, timeout=LAST_LIMIT).status_code == 404
     requests.post(f"{functions.urls()['echo']}/somewhere", timeout=LAST_LIMIT).raise_for_status()
     wait_until(lambda: "request for /somewhere" in (tmp_path / "logs" / "echo.log").read_text())
     assert "somewhere" not in (tmp_path / "logs" / "crash.log").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import uuid
 from typing import Any
 
@@ -33,7 +34,8 @@ def keep_message(event: CloudEvent) -> None:
 
 @functions_framework.http
 def keep_call(request: flask.Request) -> str:
-    """Write a request, with the settings of the function."""
+    """Write a request, with the settings of the function, and a line to the log."""
+    sys.stderr.write("called\n")
     settings = {name.lower(): os.environ.get(name) for name in ("GREETING", "FAREWELL")}
     keep("calls", {"body": request.get_json(force=True), **settings})
     return "kept"

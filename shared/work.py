@@ -169,6 +169,28 @@ class DropFacts:
 
 
 @dataclass(frozen=True)
+class ModelColumn:
+    """An input or output of a model."""
+
+    name: str
+    type: str
+    """Its type in GoogleSQL, such as INT64 or ARRAY<FLOAT64>."""
+    element: str | None = None
+    """The type of an element as the model's format names it, such as float32; None if it was not read."""
+    shape: tuple[int | None, ...] | None = None
+    """The shape with the batch dimension, None for an open size; None if the model leaves it open, or it was not read."""
+
+
+@dataclass(frozen=True)
+class ModelSignature:
+    """The type of a model, and its inputs and outputs."""
+
+    model_type: str | None
+    input_columns: tuple[ModelColumn, ...]
+    output_columns: tuple[ModelColumn, ...]
+
+
+@dataclass(frozen=True)
 class ImportRequest(DropRequest):
     """The settled drop to import, or the reason why it cannot be imported."""
 
@@ -180,24 +202,8 @@ class ImportRequest(DropRequest):
     manifest: str = ""
     """The text of `modeldrop.yaml`."""
     refusal: Problem | None = None
-
-
-@dataclass(frozen=True)
-class ModelColumn:
-    """An input or output of a model."""
-
-    name: str
-    type: str
-    """Its type in GoogleSQL, such as INT64 or ARRAY<FLOAT64>."""
-
-
-@dataclass(frozen=True)
-class ModelSignature:
-    """A model as BigQuery describes it."""
-
-    model_type: str | None
-    input_columns: tuple[ModelColumn, ...]
-    output_columns: tuple[ModelColumn, ...]
+    signature: ModelSignature | None = None
+    """The model as its files describe it; None if they were not read."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from itertools import islice
 
 from shared.checks.identifiers import ModelName, is_drop_folder, is_relative_path
 from shared.drops import limits, manifest
+from shared.drops.formats.all_formats import FORMATS
 from shared.drops.formats.saved_model import Graph
 from shared.drops.manifest import Manifest
 from shared.drops.names import check_names
@@ -37,12 +38,7 @@ SAVED_MODEL_FOLDERS = frozenset({"assets", "assets.extra", "variables"})
 _SAVED_FOLDERS = (f"{SAVED_MODEL}/", "variables/")
 
 # How the name of a model file ends, by the model's type. The file is at the top of the drop's folder.
-# https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-onnx (and the pages of the others)
-_SINGLE_FILES: dict[str, tuple[str, ...]] = {
-    "ONNX": (".onnx",),
-    "TENSORFLOW_LITE": (".tflite",),
-    "XGBOOST": (".bst", ".json"),
-}
+_SINGLE_FILES = {kind: each.endings for kind, each in FORMATS.items() if each.endings}
 
 
 # The name, generation, crc32c, size in bytes and time of an object.

@@ -20,15 +20,18 @@ from shared.drops.drop import (
     DropFile,
     DropPath,
     ListedObject,
+    Ready,
     listed_files,
 )
 from shared.drops.formats.booster import is_booster
+from shared.drops.formats.model_facts import ModelFacts
 from shared.drops.formats.saved_model import Graph, read_graph
 from shared.drops.manifest import (
     NAME,
     decode,
     read_manifest,
 )
+from shared.drops.reading import read_model
 from shared.engine.services import Services
 from shared.errors import Problem, Rejected, TryLater
 
@@ -119,6 +122,22 @@ class DropFiles:
         except exceptions.NotFound as error:
             raise TryLater(f"{path.prefix} changed while it was read") from error
         return drop
+
+    def read_model(self, drop: Drop, ready: Ready) -> ModelFacts:
+        """Return what the files of a drop that is ready say about the model.
+
+        Raises:
+            Rejected: BigQuery would refuse the model; the error says why and what to do.
+            TryLater: The drop changed while it was read, or Cloud Storage does not answer.
+        """
+        with self._parsing:
+            try:
+                facts = read_model(drop, ready, lambda file: self._stored(drop.path, file))
+            except exceptions.NotFound as error:
+                raise TryLater(f"{drop.path.prefix} changed while it was read") from error
+        if refusal := facts.refusal():
+            raise Rejected(refusal.message, field=refusal.field, code=refusal.code)
+        return facts
 
     def read_or_list(self, path: DropPath) -> tuple[Drop, Problem | None]:
         """Return the current state of a drop, and None. If it is wrong, return its list of files alone, and the problem."""

@@ -13,7 +13,9 @@ from shared.cloud.bigquery import Query
 from shared.drops import statements
 from shared.drops.drop import Drop, DropPath, Ready
 from shared.drops.files import drop_files
+from shared.drops.formats.model_facts import ModelFacts
 from shared.drops.manifest import Manifest, read_manifest
+from shared.drops.signatures import completed, signature_of
 from shared.drops.turns import ModelRecords
 from shared.drops.watches import watch_again_if_changed
 from shared.engine.handler import Handler, WaitFor
@@ -37,8 +39,15 @@ TURN_SECONDS = 5.0
 DROP_CHANGED = "drop_changed"
 
 
-def plan(drop: Drop, ready: Ready, services: Services) -> Item:
-    """Return the work of importing a drop that is ready."""
+def plan(drop: Drop, ready: Ready, services: Services, facts: ModelFacts | None = None) -> Item:
+    """Return the work of importing a drop that is ready.
+
+    Args:
+        drop: The drop.
+        ready: Its decision.
+        services: The services.
+        facts: What its files say about the model; None if they were not read.
+    """
     folder = drop.path.uri(services.settings.model_bucket)
     target = drop.target(services.settings.google_cloud_project)
     steps = ["candidate", "create"] if services.settings.safe_import else ["create"]
@@ -54,6 +63,7 @@ def plan(drop: Drop, ready: Ready, services: Services) -> Item:
         model_type=ready.model_type,
         uri=f"{folder}{ready.file or '*'}",
         manifest=drop.manifest_text,
+        signature=signature_of(facts) if facts is not None else None,
     )
     return _item(drop.path, request, services, tuple(Step(name, System.BIGQUERY) for name in steps))
 
@@ -133,7 +143,8 @@ class Imports(Handler):
                 "the drop's files changed while it was imported; it is imported again when it has settled",
             )
             return replace(item, outcome=Outcome.FAILED, problem=problem)
-        signature = services.bigquery.model_signature(item.request.model)
+        described = services.bigquery.model_signature(item.request.model)
+        signature = completed(described, _request(item).signature)
         return replace(item, facts=ImportFacts(signature), outcome=Outcome.SUCCEEDED)
 
     def close(self, item: Item, services: Services) -> None:

@@ -88,7 +88,7 @@ def _import_or_watch(
                 examine_drop(drop.path, watches.read_watch(drop.path, services), services)
             return
         case Ready() as ready:
-            item = importing.plan(drop, ready, services)
+            item = _plan(drop, ready, services)
         case Problem() as refusal:
             item = importing.plan_refused(drop.path, drop.fingerprint, refusal, services)
     claim = (
@@ -100,6 +100,15 @@ def _import_or_watch(
         advance(claim.item, Imports(), services)
     target = drop.target(services.settings.google_cloud_project)
     watches.end_watch(watch or watches.new_watch(drop.path, target, services), Outcome.SETTLED, drop, services)
+
+
+def _plan(drop: Drop, ready: Ready, services: Services) -> Item:
+    """Return the import of a drop that is ready, or its refusal if BigQuery would refuse the model."""
+    try:
+        facts = drop_files(services).read_model(drop, ready)
+    except Rejected as error:
+        return importing.plan_refused(drop.path, drop.fingerprint, error.problem, services)
+    return importing.plan(drop, ready, services, facts)
 
 
 def _decide(drop: Drop, problem: Problem | None, now: datetime, settle: timedelta) -> Ready | NotReady | Problem:

@@ -41,8 +41,27 @@ MANIFEST_TOKENS = 20_000
 # Model files ---------------------------------------------------------------------------------------------------------------
 
 GRAPH_BYTES = 450 * MEBIBYTE
-"""The largest TensorFlow model that BigQuery imports, so a larger graph is not read:
+"""The largest TensorFlow, TensorFlow Lite or ONNX model that BigQuery imports, so a larger graph is not read:
 https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-tensorflow"""
+
+BOOSTER_FILE_BYTES = 250 * MEBIBYTE
+"""The largest XGBoost model that BigQuery imports:
+https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-xgboost"""
+
+COLUMNS = 10_000
+"""The columns of a query's result: https://docs.cloud.google.com/bigquery/quotas#standard_tables"""
+
+STORED_COLUMNS = 1000
+"""Inputs, and outputs, of a model that an item of the ledger stores as they were read."""
+
+PROBLEMS = 5
+"""Problems of one model that an event names. More are counted."""
+
+NAMED_OPERATORS = 20
+"""Operators that are not supported and that an event names."""
+
+TENSORS = 200_000
+"""Tensors of an ONNX model whose names are compared with those of its inputs."""
 
 WINDOW_BYTES = 8 * MEBIBYTE
 """The part of a model file that is in memory. Windows do not overlap, so the largest graph takes at most 57 calls."""
@@ -50,6 +69,24 @@ WINDOW_BYTES = 8 * MEBIBYTE
 MESSAGE_FIELDS = 2_000_000
 """Fields of protocol buffers that are parsed in one file, about 2 microseconds each. A skipped tensor is one field; a graph of
 100,000 operations has about a million."""
+
+PAGE_BYTES = 1 * MEBIBYTE
+"""The bytes that one read of a FlatBuffers file returns."""
+
+BUFFER_PAGES = 16
+"""Pages of a FlatBuffers file that are in memory."""
+
+BUFFER_READS = 1000
+"""Pages of a FlatBuffers file that are read. The largest file has 450."""
+
+VECTOR_ELEMENTS = 1_000_000
+"""Elements of one vector in a FlatBuffers file, of which the tensors of a model are the longest."""
+
+JSON_VALUE_BYTES = 4 * MEBIBYTE
+"""One value that is read of a JSON file, of which a list of feature names is the largest."""
+
+JSON_TOKENS = 10_000_000
+"""Texts and brackets in a JSON file. A tree of XGBoost has about 50, and a million takes half a second."""
 
 ASSETS = 1000
 """Assets that a graph may name."""

@@ -15,10 +15,11 @@ from shared.checks.fields import Fields
 from shared.checks.identifiers import PROJECT, ModelName, check_column
 from shared.checks.labels import read_labels
 from shared.drops import limits
+from shared.drops.formats.all_formats import FORMATS
 from shared.errors import Rejected, short_reason
 
 NAME = "modeldrop.yaml"
-MODEL_TYPES = ("TENSORFLOW", "ONNX", "TENSORFLOW_LITE", "XGBOOST")
+MODEL_TYPES = tuple(FORMATS)
 
 # The types that BigQuery accepts for XGBoost: https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-xgboost
 _INPUT_TYPES = ("INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC")

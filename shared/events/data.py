@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from shared.work import (
@@ -13,6 +12,7 @@ from shared.work import (
     ImportFacts,
     ImportRequest,
     Item,
+    ModelColumn,
     ModelSignature,
     PredictionFacts,
     PredictionMessage,
@@ -60,9 +60,14 @@ def _import(request: ImportRequest, facts: ImportFacts) -> dict[str, Any]:
     match facts.signature:
         case ModelSignature(model_type, inputs, outputs):
             data["model_type"] = model_type
-            data["input_columns"] = [asdict(column) for column in inputs]
-            data["output_columns"] = [asdict(column) for column in outputs]
+            data["input_columns"] = [_column(column) for column in inputs]
+            data["output_columns"] = [_column(column) for column in outputs]
     return data
+
+
+def _column(column: ModelColumn) -> dict[str, Any]:
+    shape = None if column.shape is None else list(column.shape)
+    return {"name": column.name, "type": column.type, "element": column.element, "shape": shape}
 
 
 def _prediction(message: PredictionMessage, facts: PredictionFacts) -> dict[str, Any]:

@@ -52,7 +52,12 @@ class Varint:
     name: str
 
 
-Field = Message | Bytes | Varint
+@dataclass(frozen=True)
+class End:
+    """A field after which nothing in its message is of interest, such as the first of a million integers."""
+
+
+Field = Message | Bytes | Varint | End
 
 
 class Found(NamedTuple):
@@ -61,6 +66,13 @@ class Found(NamedTuple):
     name: str
     value: bytes | int | None
     """The value; None for a message, and for a text that is longer than the field's ``longest``."""
+    depth: int = 0
+    """The number of messages around it, without the one that is the file."""
+
+
+def signed(value: int) -> int:
+    """Return the integer of a field of type int32 or int64, which are stored without a sign."""
+    return value - 2**64 if value >= 2**63 else value
 
 
 def find_fields(file: ModelFile, fields: Mapping[int, Field]) -> Iterator[Found]:
@@ -104,11 +116,13 @@ def find_fields(file: ModelFile, fields: Mapping[int, Field]) -> Iterator[Found]
                 outer.append((fields, end))
                 fields, at, end = message.fields, start, stop
                 if message.name is not None:
-                    yield Found(message.name, None)
+                    yield Found(message.name, None, len(outer) - 1)
             case Bytes() as text if wire == _LENGTH:
-                yield Found(text.name, window.read(start, stop) if value <= text.longest else None)
+                yield Found(text.name, window.read(start, stop) if value <= text.longest else None, len(outer))
             case Varint() as integer if wire == _VARINT:
-                yield Found(integer.name, value)
+                yield Found(integer.name, value, len(outer))
+            case End():
+                at = end
 
 
 def _header(data: bytes, at: int) -> tuple[int, int, int, int]:

@@ -1,6 +1,8 @@
-"""Reads from `saved_model.pb` which other files a SavedModel needs, without TensorFlow.
+"""Reads from `saved_model.pb` which other files a SavedModel needs, and its signature, without TensorFlow.
 
-https://github.com/tensorflow/tensorflow/tree/master/tensorflow/core/protobuf (saved_model.proto, meta_graph.proto)
+The numbers of the fields are those of saved_model.proto and meta_graph.proto in
+https://github.com/tensorflow/tensorflow/tree/master/tensorflow/core/protobuf. The rules are on
+https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-tensorflow
 """
 
 from __future__ import annotations
@@ -9,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared.drops import limits
+from shared.drops.formats.model_facts import Format
 from shared.drops.formats.model_file import ModelFile
 from shared.drops.formats.protobuf import Bytes, Field, Found, MalformedError, Message, find_fields
+from shared.drops.formats.serving_signature import read_signature
 from shared.drops.names import fault_of
 from shared.errors import Rejected
 
@@ -87,3 +91,6 @@ def _asset_path(found: Found, file_name: str) -> str:
     if fault := fault_of(path):
         raise Rejected(f"{file_name} names the asset {path[:120]!r}, which {fault}", code="wrong_format")
     return path
+
+
+FORMAT = Format("TENSORFLOW", (), limits.GRAPH_BYTES, read_signature)

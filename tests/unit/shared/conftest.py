@@ -24,6 +24,7 @@ from shared.settings import settings
 from shared.work import Item, Kind
 from tests.conftest import variables
 from tests.example_requests import NOW, PROJECT, SETTINGS
+from tests.model_files import onnx_file
 
 _numbers = itertools.count(1)
 
@@ -115,10 +116,11 @@ class World:
         """Let ``seconds`` pass."""
         self._local.clock.advance(seconds)
 
-    def upload(self, path: DropPath, *names: str, content: bytes = b"x") -> None:
-        """Write files of a drop."""
+    def upload(self, path: DropPath, *names: str, content: bytes | None = None) -> None:
+        """Write files of a drop. A file that ends in .onnx is a model unless its ``content`` is given."""
         for name in names:
-            self.models.blob(path.prefix + name).upload_from_string(content)
+            usual = onnx_file() if name.endswith(".onnx") else b"x"
+            self.models.blob(path.prefix + name).upload_from_string(usual if content is None else content)
 
     def watch_of(self, path: DropPath) -> Item | None:
         """Return the watch of a drop, None if it was never watched."""

@@ -14,8 +14,8 @@ from shared.drops.intake import examine_drop, import_again, notice_file
 from shared.drops.watches import facts_of, request_of
 from shared.errors import Rejected
 from shared.events.incoming import FinalizedObject
-from shared.work import Outcome, WaitReason
-from tests.model_files import field, graph
+from shared.work import ImportRequest, ModelColumn, ModelSignature, Outcome, WaitReason
+from tests.model_files import field, graph, onnx_file
 from tests.unit.shared.conftest import World
 
 PATH = DropPath("films", "genres", "2")
@@ -148,6 +148,38 @@ def test_a_changed_drop_is_watched_and_imported_again(world: World) -> None:
     world.pass_time(SETTLED)
     examine(world)
     assert len(world.imports()) == 2
+
+
+def test_a_model_that_bigquery_would_refuse_fails_before_a_job_and_heals_when_it_is_replaced(world: World) -> None:
+    world.configure(writable_datasets=("others",))
+    world.upload(PATH, "genres.onnx", content=onnx_file(ir=10))
+    world.pass_time(SETTLED)
+    examine(world)
+    [event] = world.published()
+    assert event["type"] == "modeldrop.model.import_failed.v1"
+    assert (event["error"]["code"], event["job"]) == ("unsupported_version", None)
+    assert "has IR version 10" in event["error"]["message"]
+    world.upload(PATH, "genres.onnx")
+    world.pass_time(SETTLED)
+    examine(world)
+    assert [item.problem.code for item in world.imports() if item.problem] == [
+        "unsupported_version",
+        "dataset_not_allowed",
+    ]
+
+
+def test_a_model_that_is_ready_is_stored_with_the_columns_that_its_file_has(world: World) -> None:
+    world.configure(writable_datasets=("others",))
+    world.upload(PATH, "genres.onnx")
+    world.pass_time(SETTLED)
+    examine(world)
+    [item] = world.imports()
+    assert isinstance(item.request, ImportRequest)
+    assert item.request.signature == ModelSignature(
+        "ONNX",
+        (ModelColumn("x", "ARRAY<FLOAT64>", "float32", (None, 4)),),
+        (ModelColumn("y", "ARRAY<FLOAT64>", "float32", (None, 4)),),
+    )
 
 
 def test_a_watch_ends_when_the_files_of_its_drop_are_deleted(world: World) -> None:

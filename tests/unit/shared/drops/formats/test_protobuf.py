@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from shared.drops import limits
-from shared.drops.formats.protobuf import Bytes, Field, Found, MalformedError, Message, Varint, find_fields
+from shared.drops.formats.protobuf import Bytes, End, Field, Found, MalformedError, Message, Varint, find_fields
 from tests.model_files import InMemory, field, varint
 
 NAMES: dict[int, Field] = {
@@ -20,7 +20,7 @@ NAMES: dict[int, Field] = {
 
 
 def find(content: bytes) -> list[tuple[str, bytes | int | None]]:
-    return [tuple(found) for found in find_fields(InMemory(content), NAMES)]
+    return [found[:2] for found in find_fields(InMemory(content), NAMES)]
 
 
 def test_fields_are_found_in_the_order_of_the_file() -> None:
@@ -37,6 +37,12 @@ def test_fields_are_found_in_the_order_of_the_file() -> None:
 
 def test_a_long_text_is_found_without_its_value() -> None:
     assert find(field(1, b"x" * 11)) == [("name", None)]
+
+
+def test_nothing_of_a_message_is_read_after_its_end() -> None:
+    fields: dict[int, Field] = {1: Message({1: Bytes("first", 9), 2: End(), 3: Bytes("last", 9)}), 2: Bytes("next", 9)}
+    content = field(1, field(1, b"a") + field(2, b"") + field(3, b"unread")) + field(2, b"b")
+    assert list(find_fields(InMemory(content), fields)) == [Found("first", b"a", 1), Found("next", b"b", 0)]
 
 
 def test_fields_of_another_wire_type_are_skipped() -> None:
@@ -98,7 +104,7 @@ def test_messages_of_the_official_library_are_read(messages: list[tuple[str, lis
     ours: dict[int, Field] = {
         4: Message({1: Bytes("message", 99), 2: Message({1: Bytes("field", 99), 3: Varint("number")})})
     }
-    found = [tuple(each) for each in find_fields(InMemory(official.SerializeToString()), ours)]
+    found = [each[:2] for each in find_fields(InMemory(official.SerializeToString()), ours)]
     wanted = [
         each
         for name, fields in messages
@@ -121,7 +127,7 @@ def test_the_operator_sets_of_an_onnx_model_are_found_behind_its_weights() -> No
         7: Message({1: Message({4: Bytes("operator", longest=50)})}),
         8: Message({1: Bytes("domain", longest=50), 2: Varint("version")}),
     }
-    assert [tuple(found) for found in find_fields(file, fields)] == [
+    assert [found[:2] for found in find_fields(file, fields)] == [
         ("IR version", model.ir_version), ("operator", b"Identity"),
         ("domain", b""), ("version", 13), ("domain", b"ai.onnx.ml"), ("version", 3),
     ]  # fmt: skip

@@ -7,6 +7,8 @@ so that `predict` does not load what only `submit_batch` needs.
 from importlib import import_module
 from typing import Any
 
+from shared.settings import settings
+
 ENTRY_POINTS = {
     "import_model": "functions.import_model",
     "predict": "functions.predict",
@@ -20,4 +22,6 @@ ENTRY_POINTS = {
 def __getattr__(name: str) -> Any:
     if name not in ENTRY_POINTS:
         raise AttributeError(f"there is no entry point {name!r}; there are {', '.join(ENTRY_POINTS)}")
+    # A wrong setting ends the process here, before it takes an event.
+    settings()
     return getattr(import_module(ENTRY_POINTS[name]), name)

@@ -84,4 +84,5 @@ StorageEvent = Annotated[
 ]
 Verb = Annotated[str, text(r"POST", "POST")]
 Json = Annotated[JsonValue, PlainValidator(_json)]
+Module = Annotated[str, text(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*", "the name of a module such as shared.settings")]
 Setting = Annotated[str, BeforeValidator(_setting_text)]

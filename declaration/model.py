@@ -17,6 +17,7 @@ from declaration.fields import (
     Json,
     Key,
     Memory,
+    Module,
     Region,
     Resource,
     Roles,
@@ -194,6 +195,8 @@ class Declaration(Model):
     retry: Retry
     functions: Mapping[str, Function] = {}
     schedules: Mapping[str, Schedule] = {}
+    settings_module: Module | None = None
+    """The module of the functions' source that knows their settings: `python -m MODULE NAME ...` checks them."""
     settings: Mapping[str, Setting] = {}
     """Further variables of the functions."""
     local_settings: Mapping[str, Setting] = {}

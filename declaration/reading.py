@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -41,12 +41,19 @@ class DeclarationError(ValueError):
     """The declaration is wrong; the message has a line for each problem, with the line and the field in the file."""
 
 
-def read_declaration(path: Path, *, required_topics: Iterable[str] = ()) -> Declaration:
+CheckSetting = Callable[[str, str], str | None]
+"""Returns what is wrong with a setting, given its name and text, as the rest of a sentence; None if it is right."""
+
+
+def read_declaration(
+    path: Path, *, required_topics: Iterable[str] = (), check_setting: CheckSetting | None = None
+) -> Declaration:
     """Read the declaration in ``path``.
 
     Args:
         path: A YAML file.
         required_topics: Keys of topics that the caller needs.
+        check_setting: Checks each setting; None: any name and text is right.
 
     Raises:
         DeclarationError: The file cannot be read, or something in it is wrong.
@@ -56,10 +63,16 @@ def read_declaration(path: Path, *, required_topics: Iterable[str] = ()) -> Decl
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DeclarationError(f"The declaration {name} cannot be read: {error}") from error
-    return parse_declaration(text, name, required_topics=required_topics)
+    return parse_declaration(text, name, required_topics=required_topics, check_setting=check_setting)
 
 
-def parse_declaration(text: str, name: str = "functions.yaml", *, required_topics: Iterable[str] = ()) -> Declaration:
+def parse_declaration(
+    text: str,
+    name: str = "functions.yaml",
+    *,
+    required_topics: Iterable[str] = (),
+    check_setting: CheckSetting | None = None,
+) -> Declaration:
     """Return the declaration in the YAML ``text``; errors call the file ``name``.
 
     Raises:
@@ -73,7 +86,10 @@ def parse_declaration(text: str, name: str = "functions.yaml", *, required_topic
         declaration = Declaration.model_validate(document.value)
     except ValidationError as error:
         raise _error(name, document, map(_problem, error.errors())) from error
-    if found := list(problems(declaration, required_topics)):
+    found = list(problems(declaration, required_topics))
+    if check_setting is not None:
+        found += _wrong_settings(declaration, check_setting)
+    if found:
         raise _error(name, document, found)
     return declaration
 
@@ -88,6 +104,13 @@ def _error(name: str, document: Document, found: Iterable[Problem]) -> Declarati
         f"{name}, line {document.line(path)}: {dotted(path) or 'the document'} {message}" for path, message in found
     )
     return DeclarationError("\n".join(lines))
+
+
+def _wrong_settings(declaration: Declaration, check_setting: CheckSetting) -> Iterator[Problem]:
+    for section, settings in (("settings", declaration.settings), ("local_settings", declaration.local_settings)):
+        for name, text in settings.items():
+            if (problem := check_setting(name, text)) is not None:
+                yield Problem((section, name), problem)
 
 
 def _problem(error: ErrorDetails) -> Problem:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from declaration.model import Declaration
 from declaration.reading import read_declaration
+from shared.settings import problem_of
 
 DECLARATION = Path(__file__).with_name("functions.yaml")
 IMPORT_TOPIC = "models"
@@ -16,6 +17,6 @@ def read(path: Path = DECLARATION) -> Declaration:
     """Return the declaration in ``path``.
 
     Raises:
-        DeclarationError: The file cannot be read, or something in it is wrong.
+        DeclarationError: The file cannot be read, or something in it is wrong, such as a setting.
     """
-    return read_declaration(path, required_topics=[IMPORT_TOPIC])
+    return read_declaration(path, required_topics=[IMPORT_TOPIC], check_setting=problem_of)

@@ -34,6 +34,7 @@ from localcloud.front.callers import Callers
 from localcloud.front.front import Front
 from localcloud.functions.janitor import Janitor
 from localcloud.functions.processes import Functions
+from localcloud.functions.settings_check import checked_environment
 from localcloud.pubsub.service import PubSub
 from localcloud.storage.service import Storage
 
@@ -78,6 +79,7 @@ class LocalCloud:
 
         Raises:
             FunctionStartError: A function did not start.
+            SettingsError: A setting of the functions is wrong.
             OSError: A port is in use.
         """
         self.state = "starting"
@@ -85,7 +87,7 @@ class LocalCloud:
             # Everything is stopped in reverse order, also when a later part does not start.
             self._prepare(undo)
             # The functions take longest to start. They do so while the services are created here.
-            self.functions.start(function_environment(self.config, self.declaration, self.addresses, self._key_file))
+            self.functions.start(self._function_environment())
             self._build_services(undo)
             self._provision()
             self._serve_all(undo)
@@ -129,6 +131,15 @@ class LocalCloud:
                 name: {"url": process.url, "pid": process.pid} for name, process in self.functions.processes.items()
             },
         }
+
+    def _function_environment(self) -> dict[str, str]:
+        """Return the variables of the functions, after their settings are checked."""
+        config, declaration = self.config, self.declaration
+        environment = function_environment(config, declaration, self.addresses, self._key_file)
+        if declaration.settings_module is None or not self._functions_to_run:
+            return environment
+        names = {*declaration.settings, *declaration.local_settings, *config.function_environment}
+        return checked_environment(declaration.settings_module, config.source, environment, names)
 
     def _prepare(self, undo: contextlib.ExitStack) -> None:
         """Create what the services and the functions depend on: the data directory, ports and credentials."""

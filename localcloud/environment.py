@@ -32,7 +32,8 @@ def function_environment(
     """Return the variables of every function: services, credentials, resources and settings.
 
     A setting has several sources. From the lowest to the highest precedence they are ``settings`` and
-    ``local_settings`` of the declaration, this process's variable of the same name, and the config.
+    ``local_settings`` of the declaration, this process's variable of the same name, and the config. Settings that are in
+    neither, but in this process's environment, are added when the settings are checked.
     """
     declared = {**declaration.settings, **declaration.local_settings}
     return {

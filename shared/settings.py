@@ -1,45 +1,104 @@
 """The settings of the functions: the one list of their names, defaults and meanings.
 
 The environment variable of a setting is its name in upper case. A test compares the README's table with this list.
+`python -m shared.settings NAME ...` checks the settings in its environment, and that each name is one of a setting.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cache
 from typing import Any
+
+YEAR = 366 * 86400.0
+
+_TOPIC = re.compile(r"projects/[^/\s]+/topics/[^/\s]+")
+_DATASET = re.compile(r"(?:[a-z0-9][a-z0-9.:-]*\.)?[A-Za-z0-9_]+")
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 class SettingError(ValueError):
     """A setting is missing or invalid. The function cannot start."""
 
 
-def _text(value: str) -> str:
+@dataclass(frozen=True)
+class Values:
+    """The values that a setting may have."""
+
+    read: Callable[[str], Any]
+    """Converts the variable's text; raises ``ValueError`` if it is not one of these values."""
+    expected: str
+    """What is right, for an error: "true or false"."""
+
+
+def _read_topic(value: str) -> str:
+    if not _TOPIC.fullmatch(value):
+        raise ValueError
     return value
 
 
-def _names(value: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in value.split(",") if name.strip())
+def _read_datasets(value: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    if not all(map(_DATASET.fullmatch, names)):
+        raise ValueError
+    return names
 
 
-def _switch(value: str) -> bool:
-    return value.strip().lower() in {"1", "true", "yes", "on"}
+def _read_switch(value: str) -> bool:
+    word = value.strip().lower()
+    if word not in (*_TRUE, *_FALSE):
+        raise ValueError
+    return word in _TRUE
 
+
+def _number(convert: Callable[[str], float], least: float, most: float, unit: str) -> Values:
+    def read(value: str) -> float:
+        number = convert(value)
+        # A comparison with NaN is false.
+        if not least <= number <= most:
+            raise ValueError
+        return number
+
+    return Values(read, f"{unit} from {least:.10g} to {most:.10g}")
+
+
+def seconds(least: float = 0.0, most: float = YEAR) -> Values:
+    """Return the values of a duration."""
+    return _number(float, least, most, "a number of seconds")
+
+
+def days(least: float, most: float) -> Values:
+    """Return the values of a duration in days."""
+    return _number(float, least, most, "a number of days")
+
+
+def whole(least: int, most: int) -> Values:
+    """Return the values of a count."""
+    return _number(int, least, most, "a whole number")
+
+
+TEXT = Values(str, "text")
+TOPIC = Values(_read_topic, "the full name of a topic: projects/PROJECT/topics/TOPIC")
+DATASETS = Values(_read_datasets, "names separated by commas, each dataset or project.dataset")
+SWITCH = Values(_read_switch, "1, true, yes or on, or 0, false, no or off")
 
 REQUIRED = object()
 
 
-def setting(read: Callable[[str], Any], meaning: str, default: Any = REQUIRED) -> Any:
+def setting(values: Values, meaning: str, default: Any = REQUIRED) -> Any:
     """Declare a setting.
 
     Args:
-        read: Converts the variable's text.
+        values: The values that it may have.
         meaning: One sentence for the README.
         default: The value without a variable; ``REQUIRED`` if the variable must be set.
     """
-    metadata = {"read": read, "meaning": meaning}
+    metadata = {"values": values, "meaning": meaning}
     return field(metadata=metadata) if default is REQUIRED else field(default=default, metadata=metadata)
 
 
@@ -47,83 +106,146 @@ def setting(read: Callable[[str], Any], meaning: str, default: Any = REQUIRED) -
 class Settings:
     """The settings of a function."""
 
-    google_cloud_project: str = setting(_text, "The project that jobs run in.")
-    model_bucket: str = setting(_text, "The bucket for model drops.")
-    state_bucket: str = setting(_text, "The bucket for the ledger.")
+    google_cloud_project: str = setting(TEXT, "The project that jobs run in.")
+    model_bucket: str = setting(TEXT, "The bucket for model drops.")
+    state_bucket: str = setting(TEXT, "The bucket for the ledger.")
     output_bucket: str = setting(
-        _text, "The bucket for the answers of batches that read from Cloud Storage and name no output."
+        TEXT, "The bucket for the answers of batches that read from Cloud Storage and name no output."
     )
-    events_topic: str = setting(_text, "The topic for events: `projects/P/topics/T`.")
-    predict_topic: str = setting(_text, "The topic for the `predict` message of a drop.", "")
-    vertex_location: str = setting(_text, "The region of Gemini batches.", "us-central1")
-    vertex_endpoint: str = setting(_text, "The address of Vertex AI. Empty: the region's address.", "")
-    settle_seconds: float = setting(float, "How long a drop must be unchanged before it is imported.", 20.0)
+    events_topic: str = setting(TOPIC, "The topic for events: `projects/P/topics/T`.")
+    predict_topic: str = setting(TOPIC, "The topic for the `predict` message of a drop.", "")
+    vertex_location: str = setting(TEXT, "The region of Gemini batches.", "us-central1")
+    vertex_endpoint: str = setting(TEXT, "The address of Vertex AI. Empty: the region's address.", "")
+    settle_seconds: float = setting(seconds(0, 86400), "How long a drop must be unchanged before it is imported.", 20.0)
     drop_stuck_seconds: float = setting(
-        float, "How long a drop may be incomplete before it is reported as stuck.", 3600.0
+        seconds(), "How long a drop may be incomplete before it is reported as stuck.", 900.0
     )
-    safe_import: bool = setting(_switch, "Import every drop as a candidate first, even a drop without a check.", False)
+    safe_import: bool = setting(SWITCH, "Import every drop as a candidate first, even a drop without a check.", False)
     readable_datasets: tuple[str, ...] = setting(
-        _names,
+        DATASETS,
         "The datasets that queries may read, separated by commas: `project.dataset`, or `dataset` in this project. Empty: all.",
         (),
     )
     writable_datasets: tuple[str, ...] = setting(
-        _names,
+        DATASETS,
         "The datasets that jobs may write, separated by commas: `project.dataset`, or `dataset` in this project. Empty: all.",
         (),
     )
-    allow_external_query: bool = setting(_switch, "Allow `EXTERNAL_QUERY` in a message's query.", False)
+    allow_external_query: bool = setting(SWITCH, "Allow `EXTERNAL_QUERY` in a message's query.", False)
     allow_ai_functions: bool = setting(
-        _switch, "Allow functions such as `AI.*` in a message's query, which call a model for each row.", False
+        SWITCH, "Allow functions such as `AI.*` in a message's query, which call a model for each row.", False
     )
-    max_concurrent_batches: int = setting(int, "How many Gemini batches run at once. Others wait in the ledger.", 8)
-    lease_seconds: float = setting(float, "How long a claim is valid. Then another call may take the work over.", 120.0)
+    max_concurrent_batches: int = setting(
+        whole(1, 10_000), "How many Gemini batches run at once. Others wait in the ledger.", 8
+    )
+    lease_seconds: float = setting(
+        seconds(1, 3600), "How long a claim is valid. Then another call may take the work over.", 120.0
+    )
     vertex_settle: float = setting(
-        float, "How many seconds after its lease an unanswered batch submission is looked up.", 120.0
+        seconds(0, 3600), "How many seconds after its lease an unanswered batch submission is looked up.", 120.0
     )
-    wait_seconds: float = setting(float, "How often work that waits for quota or for a model is tried again.", 30.0)
+    wait_seconds: float = setting(
+        seconds(0.1, 86400), "How often work that waits for quota or for a model is tried again.", 30.0
+    )
     model_wait_seconds: float = setting(
-        float, "How long a prediction waits for a model whose drop is being imported.", 86400.0
+        seconds(), "How long a prediction waits for a model whose drop is being imported.", 86400.0
     )
     create_model_deadline_seconds: float = setting(
-        float, "How long an import may run before it is reported as stuck.", 86400.0
+        seconds(), "How long an import may run before it is reported as stuck.", 86400.0
     )
-    query_deadline_seconds: float = setting(float, "How long a query may run before it is reported as stuck.", 43200.0)
+    query_deadline_seconds: float = setting(
+        seconds(), "How long a query may run before it is reported as stuck.", 43200.0
+    )
     batch_deadline_seconds: float = setting(
-        float,
+        seconds(),
         "How long a Gemini batch may take before it is reported as stuck: 72 h in the queue and 24 h of work.",
         345600.0,
     )
     poll_again_seconds: float = setting(
-        float, "How often the poller looks again within its minute while work is open. 0: only once a minute.", 4.0
+        seconds(0, 60),
+        "How often the poller looks again within its minute while work is open. 0: only once a minute.",
+        4.0,
     )
-    poll_budget_seconds: float = setting(float, "How long one tick of the poller may take.", 240.0)
-    poll_threads: int = setting(int, "How many items the poller handles at the same time.", 8)
+    poll_budget_seconds: float = setting(seconds(1, 3600), "How long one tick of the poller may take.", 240.0)
+    poll_threads: int = setting(whole(1, 64), "How many items the poller handles at the same time.", 8)
     stuck_looks: int = setting(
-        int, "After how many attempts that kill the poller, or fail, work is reported as stuck and set aside.", 3
+        whole(1, 100),
+        "After how many attempts that kill the poller, or fail, work is reported as stuck and set aside.",
+        3,
     )
-    reconcile_seconds: float = setting(float, "How often the poller looks for drops whose events were lost.", 3600.0)
-    ledger_retention_days: float = setting(float, "How many days finished work is kept in the ledger.", 30.0)
+    reconcile_seconds: float = setting(
+        seconds(1), "How often the poller looks for drops whose events were lost.", 3600.0
+    )
+    ledger_retention_days: float = setting(days(1, 3650), "How many days finished work is kept in the ledger.", 30.0)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """Read all settings; raise ``SettingError`` with the name of the first invalid one or of all missing ones."""
+        """Read all settings; raise ``SettingError`` with a line for each that is invalid, or with all that are missing."""
         values: dict[str, Any] = {}
+        wrong: list[str] = []
         for each in fields(cls):
             name = each.name.upper()
             text = environment.get(name, "")
-            if text:
-                try:
-                    values[each.name] = each.metadata["read"](text)
-                except ValueError as error:
-                    raise SettingError(f"the setting {name} is {text!r}, which is not a valid {each.type}") from error
+            if problem := problem_of(name, text):
+                wrong.append(f"the setting {name} {problem}")
+            elif text:
+                values[each.name] = each.metadata["values"].read(text)
+        if wrong:
+            raise SettingError("\n".join(wrong))
         missing = [each.name.upper() for each in fields(cls) if each.name not in values and each.default is MISSING]
         if missing:
             raise SettingError(f"the setting {missing[0]} is missing; required are {', '.join(missing)}")
         return cls(**values)
 
 
+def problem_of(name: str, text: str) -> str | None:
+    """Return what is wrong with a variable, as the rest of a sentence that begins with its name; None if it is right.
+
+    Args:
+        name: The name of the variable.
+        text: Its text; a setting that is empty has its default.
+    """
+    known: dict[str, Field[Any]] = {each.name.upper(): each for each in fields(Settings)}
+    if name not in known:
+        similar = difflib.get_close_matches(name.upper(), known, n=1)
+        return f"is not a setting; did you mean {similar[0]}?" if similar else "is not a setting"
+    values: Values = known[name].metadata["values"]
+    try:
+        if text:
+            values.read(text)
+    except (ValueError, OverflowError):
+        return f"is {text[:80]!r}; expected {values.expected}"
+    return None
+
+
 @cache
 def settings() -> Settings:
     """Return the settings of this process, read from its environment once."""
     return Settings.from_environment(os.environ)
+
+
+def main(names: Sequence[str] = ()) -> int:
+    """Check the settings in the environment, and that ``names`` are settings.
+
+    Returns:
+        0 after the names of all settings are printed, one a line; 1 after the problems are printed on stderr.
+    """
+    problems = list(_problems(names))
+    print(
+        "\n".join(problems or [each.name.upper() for each in fields(Settings)]), file=sys.stderr if problems else None
+    )
+    return int(bool(problems))
+
+
+def _problems(names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        if name.lower() not in {each.name for each in fields(Settings)}:
+            yield f"{name} {problem_of(name, '')}"
+    try:
+        Settings.from_environment(os.environ)
+    except SettingError as error:
+        yield str(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from declaration.model import Declaration
-from deploy.declared import read
+from deploy.__main__ import main
+from deploy.declared import DECLARATION, read
 from deploy.plan import Planner, plan
 from deploy.steps import (
     Plan,
@@ -228,3 +229,19 @@ def test_a_lookup_runs_once_before_its_first_use(films: Plan) -> None:
         runs = [number for number, line in enumerate(lines) if line.startswith(f"{name}=$(")]
         assert len(runs) == (1 if uses else 0)
         assert not uses or runs[0] < uses[0]
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("DROP_STUCK_SECONDS: abc", "settings.DROP_STUCK_SECONDS is 'abc'; expected a number of seconds"),
+        ("DROP_STUCK_SECOND: 60", "settings.DROP_STUCK_SECOND is not a setting; did you mean DROP_STUCK_SECONDS?"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str, problem: str
+) -> None:
+    lines = DECLARATION.read_text().replace("\nsettings: {}\n", f"\nsettings:\n  {setting}\n").splitlines()
+    (tmp_path / "wrong.yaml").write_text("\n".join(lines))
+    assert main(["--declaration", str(tmp_path / "wrong.yaml"), "plan", "--project", PROJECT]) == 1
+    assert f"line {lines.index(f'  {setting}') + 1}: {problem}" in capsys.readouterr().err

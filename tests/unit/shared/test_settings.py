@@ -6,7 +6,8 @@ from dataclasses import MISSING, fields
 
 import pytest
 
-from shared.settings import SettingError, Settings
+from shared.settings import SettingError, Settings, main, problem_of
+from tests.conftest import variables
 
 REQUIRED = {
     "GOOGLE_CLOUD_PROJECT": "my-project",
@@ -28,6 +29,8 @@ def test_a_setting_without_a_default_is_required() -> None:
 def test_defaults_are_those_of_the_design() -> None:
     settings = Settings.from_environment(REQUIRED)
     assert settings.settle_seconds == 20
+    assert settings.drop_stuck_seconds == 900
+    assert settings.poll_again_seconds == 4
     assert settings.lease_seconds == 120
     assert settings.vertex_settle == 120
     assert settings.reconcile_seconds == 3600
@@ -59,11 +62,56 @@ def test_the_error_names_all_missing_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("SETTLE_SECONDS", "soon"), ("MAX_CONCURRENT_BATCHES", "8.5"), ("POLL_THREADS", "many")]
+    ("name", "text", "expected"),
+    [
+        ("DROP_STUCK_SECONDS", "abc", "a number of seconds from 0 to 31622400"),
+        ("SETTLE_SECONDS", "-1", "a number of seconds from 0 to 86400"),
+        ("SETTLE_SECONDS", "nan", "a number of seconds"),
+        ("LEASE_SECONDS", "0", "a number of seconds from 1 to 3600"),
+        ("MAX_CONCURRENT_BATCHES", "8.5", "a whole number from 1 to 10000"),
+        ("POLL_THREADS", "0", "a whole number from 1 to 64"),
+        ("SAFE_IMPORT", "maybe", "1, true, yes or on, or 0, false, no or off"),
+        ("READABLE_DATASETS", "a b", "names separated by commas"),
+        ("EVENTS_TOPIC", "modeldrop-events", "the full name of a topic: projects/PROJECT/topics/TOPIC"),
+    ],
 )
-def test_an_invalid_setting_is_named_with_its_text(name: str, text: str) -> None:
-    with pytest.raises(SettingError, match=f"{name} is '{text}'"):
+def test_an_invalid_setting_is_named_with_its_text_and_what_is_right(name: str, text: str, expected: str) -> None:
+    with pytest.raises(SettingError) as error:
         Settings.from_environment({**REQUIRED, name: text})
+    assert f"the setting {name} is '{text}'; expected {expected}" in str(error.value)
+
+
+def test_the_error_has_a_line_for_each_invalid_setting() -> None:
+    with pytest.raises(SettingError) as error:
+        Settings.from_environment({**REQUIRED, "POLL_THREADS": "many", "SAFE_IMPORT": "maybe"})
+    assert [line.split()[2] for line in str(error.value).splitlines()] == ["SAFE_IMPORT", "POLL_THREADS"]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("DROP_STUCK_SECOND", "is not a setting; did you mean DROP_STUCK_SECONDS?"),
+        ("settle_seconds", "is not a setting; did you mean SETTLE_SECONDS?"),
+        ("COLOUR", "is not a setting"),
+        ("SETTLE_SECONDS", None),
+    ],
+)
+def test_a_name_that_is_not_a_setting_is_refused_with_a_suggestion(name: str, problem: str | None) -> None:
+    assert problem_of(name, "2") == problem
+
+
+def test_the_command_prints_the_names_of_all_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    with variables(REQUIRED):
+        assert main(["SETTLE_SECONDS"]) == 0
+    assert capsys.readouterr().out.split() == [each.name.upper() for each in fields(Settings)]
+
+
+def test_the_command_prints_every_wrong_name_and_value(capsys: pytest.CaptureFixture[str]) -> None:
+    with variables({**REQUIRED, "DROP_STUCK_SECONDS": "abc"}):
+        assert main(["SETTLE_SECONDS", "SETTLE_SECOND"]) == 1
+    named, valued = capsys.readouterr().err.splitlines()
+    assert named == "SETTLE_SECOND is not a setting; did you mean SETTLE_SECONDS?"
+    assert valued.startswith("the setting DROP_STUCK_SECONDS is 'abc'; expected a number of seconds")
 
 
 @pytest.mark.parametrize(

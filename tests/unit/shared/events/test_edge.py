@@ -16,12 +16,22 @@ from werkzeug.test import Client, EnvironBuilder
 from shared.errors import TryLater
 from shared.events.edge import cloud_event
 from shared.events.incoming import FinalizedObject, Message
+from shared.settings import SettingError, settings
 from tests.conftest import variables
 from tests.paths import ROOT
 from tests.wrong_events import BINARY, STRUCTURED, PostedRequest, structured, wrong_events
 
 EVENTS = ROOT / "tests" / "events"
 EVENT_FUNCTIONS = ("import_model", "predict", "submit_batch_message", "manage_model")
+
+# A function does not start without them.
+REQUIRED_SETTINGS = {
+    "GOOGLE_CLOUD_PROJECT": "units",
+    "MODEL_BUCKET": "models",
+    "STATE_BUCKET": "state",
+    "OUTPUT_BUCKET": "output",
+    "EVENTS_TOPIC": "projects/units/topics/events",
+}
 
 SENDERS_TEXT = "Rumpelstiltskin"
 WRONG_EVENTS = wrong_events(SENDERS_TEXT)
@@ -59,9 +69,16 @@ def serve(usual_recursion_limit: None) -> Iterator[Callable[[str], Client]]:
     def served(function: str) -> Client:
         return Client(functions_framework.create_app(function, str(ROOT / "main.py"), "cloudevent"))
 
-    with variables({"FUNCTION_SIGNATURE_TYPE": "cloudevent"}):
+    with variables({"FUNCTION_SIGNATURE_TYPE": "cloudevent", **REQUIRED_SETTINGS}):
         yield served
+    settings.cache_clear()
     sys.path[:] = before
+
+
+def test_a_function_with_a_wrong_setting_does_not_start(serve: Callable[[str], Client]) -> None:
+    settings.cache_clear()
+    with variables({**REQUIRED_SETTINGS, "DROP_STUCK_SECONDS": "abc"}), pytest.raises(SettingError, match="'abc'"):
+        serve("predict")
 
 
 @pytest.mark.parametrize("function", EVENT_FUNCTIONS)

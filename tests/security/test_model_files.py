@@ -29,7 +29,8 @@ from tests.model_files import InMemory, field, graph, graph_around, varint
 
 MEBIBYTE = limits.MEBIBYTE
 MEMORY = 64
-CPU_SECONDS = 10
+# Ten on an ordinary machine; the time counts double where others use the same core.
+CPU_SECONDS = 25
 
 # Reads a file on the disk, and prints what came of it and what it took.
 CHILD = """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -106,26 +107,43 @@ class Project:
         (self.folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    gcloud = tmp_path / "gcloud"
+def empty_project(folder: Path) -> Project:
+    gcloud = folder / "gcloud"
     gcloud.write_text(GCLOUD.format(python=sys.executable), encoding="utf-8")
     gcloud.chmod(0o755)
-    (tmp_path / "state.json").write_text('{"there": [], "commands": [], "failing": []}', encoding="utf-8")
-    return Project(tmp_path)
+    (folder / "state.json").write_text('{"there": [], "commands": [], "failing": []}', encoding="utf-8")
+    return Project(folder)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return empty_project(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def applied_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project after one `apply`, which no test changes."""
+    project = empty_project(tmp_path_factory.mktemp("applied"))
+    applied = project.run("apply")
+    assert applied.returncode == 0, applied.stderr
+    return project
+
+
+@pytest.fixture
+def applied(project: Project, applied_once: Project) -> Project:
+    """A project with everything that `apply` creates."""
+    shutil.copy(applied_once.folder / "state.json", project.folder)
+    project.forget_commands()
+    return project
 
 
 def created(resources: set[str]) -> set[str]:
     return {resource for resource in resources if not resource.startswith("binding")}
 
 
-def test_everything_is_created_updated_and_deleted(project: Project) -> None:
-    applied = project.run("apply")
-
-    assert applied.returncode == 0, applied.stderr
-    applied_resources = project.resources()
+def test_apply_creates_everything(applied_once: Project) -> None:
     declaration = read()
-    assert created(applied_resources) == {
+    assert created(applied_once.resources()) == {
         *(f"iam service-accounts {account.id}" for account in declaration.accounts.values()),
         *(f"storage buckets gs://{bucket.name_in('films')}" for bucket in declaration.buckets.values()),
         *(f"pubsub topics {topic.name}" for topic in declaration.topics.values()),
@@ -134,40 +152,42 @@ def test_everything_is_created_updated_and_deleted(project: Project) -> None:
         *(f"functions {function.service}" for function in declaration.functions.values()),
         "scheduler jobs modeldrop-poll",
     }
-    tuned = {words[3] for words in project.commands() if words[:3] == ["pubsub", "subscriptions", "update"]}
+    tuned = {words[3] for words in applied_once.commands() if words[:3] == ["pubsub", "subscriptions", "update"]}
     assert tuned == {
         "projects/films/subscriptions/eventarc-modeldrop-import-model",
         "projects/films/subscriptions/eventarc-modeldrop-predict",
         "projects/films/subscriptions/eventarc-modeldrop-submit-batch-message",
         "projects/films/subscriptions/eventarc-modeldrop-manage-model",
     }
-    (job,) = [words for words in project.commands() if words[:4] == ["scheduler", "jobs", "create", "http"]]
+    (job,) = [words for words in applied_once.commands() if words[:4] == ["scheduler", "jobs", "create", "http"]]
     assert "--uri=https://modeldrop-poll-jobs.example" in job
 
-    project.forget_commands()
-    again = project.run("apply")
+
+def test_a_second_apply_updates_and_creates_nothing(applied: Project, applied_once: Project) -> None:
+    again = applied.run("apply")
 
     assert again.returncode == 0, again.stderr
-    assert project.resources() == applied_resources
-    assert not [words for words in project.commands() if "create" in words]
+    assert applied.resources() == applied_once.resources()
+    assert not [words for words in applied.commands() if "create" in words]
     assert "schedule poll: updated" in again.stdout.splitlines()
     assert "topic modeldrop-predict: exists already" in again.stdout.splitlines()
 
-    destroyed = project.run("destroy", "--yes")
+
+def test_destroy_keeps_data_unless_told_otherwise(applied: Project) -> None:
+    destroyed = applied.run("destroy", "--yes")
 
     assert destroyed.returncode == 0, destroyed.stderr
-    kept = created(project.resources())
-    assert kept == {
-        *(f"storage buckets gs://{bucket.name_in('films')}" for bucket in declaration.buckets.values()),
+    assert created(applied.resources()) == {
+        *(f"storage buckets gs://{bucket.name_in('films')}" for bucket in read().buckets.values()),
         *(f"pubsub topics {name}" for name in ("modeldrop-events", "modeldrop-dead-letters")),
         *(f"pubsub subscriptions {name}" for name in ("modeldrop-events-log", "modeldrop-dead-letters-hold")),
     }
-    assert not [resource for resource in project.resources() if "modeldrop-runtime" in resource]
+    assert not [resource for resource in applied.resources() if "modeldrop-runtime" in resource]
 
-    destroyed = project.run("destroy", "--yes", "--with-data")
+    destroyed = applied.run("destroy", "--yes", "--with-data")
 
     assert destroyed.returncode == 0, destroyed.stderr
-    assert created(project.resources()) == set()
+    assert created(applied.resources()) == set()
 
 
 def test_destroy_without_yes_deletes_nothing(project: Project) -> None:
@@ -199,15 +219,14 @@ def test_apply_can_be_repeated_after_a_failure(project: Project) -> None:
     assert "functions modeldrop-predict" in project.resources()
 
 
-def test_destroy_continues_after_a_failure_and_reports_it_at_the_end(project: Project) -> None:
-    project.run("apply")
-    project.fail("functions delete modeldrop-predict")
+def test_destroy_continues_after_a_failure_and_reports_it_at_the_end(applied: Project) -> None:
+    applied.fail("functions delete modeldrop-predict")
 
-    destroyed = project.run("destroy", "--yes")
+    destroyed = applied.run("destroy", "--yes")
 
     assert destroyed.returncode == 1
     assert "gcloud functions delete modeldrop-predict" in destroyed.stderr
-    assert {name for name in project.resources() if name.startswith("functions")} == {"functions modeldrop-predict"}
+    assert {name for name in applied.resources() if name.startswith("functions")} == {"functions modeldrop-predict"}
 
 
 def test_plan_runs_nothing(project: Project) -> None:

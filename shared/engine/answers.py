@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from shared.checks.labels import fill_in_time, right_labels
+from shared.engine.refused import keep_rejection
 from shared.engine.services import Services
 from shared.errors import LostRace, Rejected, TryLater, Unreadable, short_reason
 from shared.events.incoming import Message
@@ -29,13 +30,15 @@ def rejections(kind: Kind, message: Message, services: Services) -> Iterator[Non
 
 
 def reject(kind: Kind, message: Message, error: Rejected, services: Services) -> None:
-    """Publish the event that says why ``message`` is rejected."""
+    """Publish and keep the event that says why ``message`` is rejected."""
     request_id, labels = _identity(message)
     key = hash_of(kind.value, "request", request_id) if request_id else hash_of(kind.value, "message", message.id)
     # The problem's text and field can quote the message, so only the event has them.
     log("NOTICE", "rejected", key=key, kind=kind.value, message_id=message.id, code=error.problem.code)
     refused = RefusedRequest(kind, key, message.published, request_id, message.publishers_id, labels)
-    services.events.publish(rejection_event(refused, services.now(), error.problem))
+    event = rejection_event(refused, services.now(), error.problem)
+    services.events.publish(event)
+    keep_rejection(event, services.ledger.objects)
 
 
 @contextmanager

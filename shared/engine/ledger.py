@@ -3,6 +3,7 @@
     ledger/items/<kind>/<key>.json     an item, the only source of truth about a piece of work. Each write has the
                                        item's generation as a precondition. The metadata says whether the item is open.
     ledger/pending/<kind>/<key>        the index object of an open item
+    ledger/rejected/<event id>.json    the event of a request that was rejected before an item was created (``refused.py``)
     ledger/models/<hash>.json          which version of a model is current, is imported, or is pinned
 
 The index object is written before the item and removed after the item is final. An index object may therefore exist

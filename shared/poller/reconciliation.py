@@ -16,6 +16,7 @@ from shared.engine.decoding import Undecodable, decode
 from shared.engine.index import Pending
 from shared.engine.ledger import FINAL, STATE, StoredItem
 from shared.engine.objects import ListedObject
+from shared.engine.refused import listed_rejections
 from shared.engine.services import Services
 from shared.engine.stuck import ADVICE, report_object, report_object_once
 from shared.errors import Unreadable
@@ -45,7 +46,7 @@ class Survey:
     unindexed: list[StoredItem]
     """The items that may be open and have no index object."""
     old: list[ListedObject]
-    """The final items that were kept long enough."""
+    """The final items and the rejections that were kept long enough."""
     strange: list[ListedObject]
     """The objects that do not have the name of an item, and were not reported."""
 
@@ -127,6 +128,7 @@ def _survey(services: Services) -> Survey:
     newest = now - timedelta(seconds=settings.lease_seconds)
     expired = now - timedelta(days=settings.ledger_retention_days)
     found = Survey({}, [], [], [])
+    found.old.extend(each for each in listed_rejections(ledger.objects) if each.written < expired)
     for each in ledger.items():
         listed = each.listed
         if each.work is None:

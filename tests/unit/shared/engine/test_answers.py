@@ -7,6 +7,7 @@ import json
 import pytest
 
 from shared.engine.answers import left_to_the_poller, rejections
+from shared.engine.refused import listed_rejections, read_rejection
 from shared.errors import LostRace, Rejected, TryLater
 from shared.events.incoming import Message
 from shared.keys import hash_of
@@ -57,6 +58,18 @@ def test_a_message_without_a_readable_request_id_is_known_by_its_own_id(world: W
     reject(world, message(data, message_id="message-7"))
     [event] = world.published()
     assert (event["key"], event["request_id"]) == (hash_of("predict", "message", "message-7"), None)
+
+
+def test_a_rejection_is_kept_in_the_ledger_once(world: World) -> None:
+    for _ in range(2):
+        reject(world, message({"request_id": "nightly"}, message_id="message-7"))
+    published = world.published()
+    objects = world.services.ledger.objects
+    [kept] = listed_rejections(objects)
+    assert (kept.metadata["request_id"], kept.metadata["message_id"]) == ("nightly", "message-7")
+    found = read_rejection(kept.name, objects)
+    assert found is not None
+    assert [{**found.data, "type": found.type}] * 2 == published
 
 
 def test_the_log_of_a_rejection_has_its_code_but_not_its_text(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from shared.drops.drop import DropPath
 from shared.engine.index import INDEX
+from shared.engine.refused import keep_rejection, listed_rejections
 from shared.errors import Problem
+from shared.events.outgoing import RefusedRequest, rejection_event
 from shared.poller.reconciliation import RECONCILED, reconcile
 from shared.poller.ticks import tick
 from shared.work import Item, Kind, Outcome
@@ -85,6 +87,17 @@ def test_open_work_that_lacks_its_index_object_gets_it_again(world: World, capsy
     reconcile(world.services)
     assert world.indexed() == {"a" * 32}
     assert json.loads(capsys.readouterr().err)["message"] == "open work had no index object"
+
+
+def test_a_kept_rejection_is_forgotten_after_its_retention(world: World) -> None:
+    refused = RefusedRequest(Kind.PREDICT, "a" * 32, NOW)
+    objects = world.services.ledger.objects
+    keep_rejection(rejection_event(refused, NOW, Problem("invalid_field", "model is wrong")), objects)
+    reconcile(world.services)
+    assert len(list(listed_rejections(objects))) == 1
+    world.pass_time(timedelta(days=world.services.settings.ledger_retention_days, seconds=1).total_seconds())
+    reconcile(world.services)
+    assert list(listed_rejections(objects)) == []
 
 
 def test_finished_work_is_forgotten_after_its_retention(world: World) -> None:

@@ -153,6 +153,16 @@ class DropRequest:
 
 
 @dataclass(frozen=True)
+class FoundFile:
+    """A file of a drop, as events show it."""
+
+    name: str
+    """Within the drop's folder."""
+    size: int
+    """In bytes."""
+
+
+@dataclass(frozen=True)
 class DropFacts:
     """What is known of a watched drop."""
 
@@ -160,6 +170,10 @@ class DropFacts:
     """When the watch began."""
     missing: tuple[str, ...] = ()
     """What the drop lacks, in words."""
+    found: tuple[FoundFile, ...] = ()
+    """The first files of the drop."""
+    found_count: int = 0
+    """How many files the drop has."""
     files: int | None = None
     """The number of files that `modeldrop.yaml` gives."""
     fingerprint: str | None = None
@@ -204,6 +218,8 @@ class ImportRequest(DropRequest):
     refusal: Problem | None = None
     signature: ModelSignature | None = None
     """The model as its files describe it; None if they were not read."""
+    found: tuple[FoundFile, ...] = ()
+    """The first files of a drop that holds no model."""
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,18 @@ _SAVED_FOLDERS = (f"{SAVED_MODEL}/", "variables/")
 _SINGLE_FILES = {kind: each.endings for kind, each in FORMATS.items() if each.endings}
 
 
+# How the names of all model files of one file end.
+MODEL_ENDINGS = tuple(ending for endings in _SINGLE_FILES.values() for ending in endings)
+
+# Files that only a SavedModel has, beside its folders.
+_SAVED_MODEL_PARTS = ("fingerprint.pb", "keras_metadata.pb")
+
+_PARTS_OF_FOLDERS = tuple(f"{folder}/" for folder in sorted(SAVED_MODEL_FOLDERS))
+
+# What every drop needs, and the code of the problem of a drop that has nothing of it.
+WANTED = "saved_model.pb with its folders, or one .onnx, .tflite, .bst or .json file (XGBoost)"
+NO_MODEL_FILE = "no_model_file"
+
 # The name, generation, crc32c, size in bytes and time of an object.
 ListedObject = tuple[str, int, str, int, datetime]
 
@@ -153,6 +165,11 @@ class Drop:
     """Whether the folder holds more objects than a drop may have. Then ``files`` are the first ones."""
 
     @property
+    def is_empty(self) -> bool:
+        """Whether the folder has no file that counts. Hidden files alone are not a drop."""
+        return not self.payload and self.manifest_file is None
+
+    @property
     def newest(self) -> datetime | None:
         """When the newest file was written; None if there is no file."""
         return max((file.updated for file in self.files), default=None)
@@ -241,18 +258,27 @@ class Drop:
                 code="several_models",
             )
         if not files:
-            wanted = (
-                f"a file of type {declared}"
-                if declared
-                else "saved_model.pb, or one .onnx, .tflite, .bst or .json file"
-            )
-            return declared or "", None, (wanted,)
+            return self._without_model()
         check_names(files)
         if "*" in files[0]:
             raise Rejected(
                 f"the name of {files[0][:120]!r} holds a *, which BigQuery reads as a wildcard", code="wrong_name"
             )
         return next(kind for kind, each in found.items() if each) or "", files[0], ()
+
+    def _without_model(self) -> tuple[str, str | None, tuple[str, ...]]:
+        """Return what a drop without a model file lacks, in the form of ``_completeness``.
+
+        Raises:
+            Rejected: It holds no part of a model either, and no file is announced.
+        """
+        if any(file.name in _SAVED_MODEL_PARTS or file.name.startswith(_PARTS_OF_FOLDERS) for file in self.files):
+            return "TENSORFLOW", None, (SAVED_MODEL,)
+        declared = self.manifest.model_type
+        wanted = f"a file of type {declared}" if declared else WANTED
+        if self.manifest.files is not None and len(self.payload) < self.manifest.files:
+            return declared or "", None, (wanted,)
+        raise Rejected(f"the drop lacks {wanted}", code=NO_MODEL_FILE)
 
     def _missing_of_saved_model(self, names: set[str]) -> tuple[str, ...]:
         if self.graph is None:

@@ -26,12 +26,14 @@ from shared.drops.drop import (
 from shared.drops.formats.booster import is_booster
 from shared.drops.formats.model_facts import ModelFacts
 from shared.drops.formats.saved_model import Graph, read_graph
+from shared.drops.kinds import BEGINNING_BYTES
 from shared.drops.manifest import (
     NAME,
     decode,
     read_manifest,
 )
 from shared.drops.reading import read_model
+from shared.drops.refusals import explained
 from shared.engine.services import Services
 from shared.errors import Problem, Rejected, TryLater
 
@@ -145,6 +147,21 @@ class DropFiles:
             return self.read(path), None
         except Rejected as error:
             return self.list(path), error.problem
+
+    def explain(self, drop: Drop, problem: Problem) -> Problem:
+        """Return the problem of a drop with what its files are and what to do about them.
+
+        Raises:
+            TryLater: The drop changed while its files were read, or Cloud Storage does not answer.
+        """
+
+        def read(file: DropFile) -> bytes:
+            return self._stored(drop.path, file).read(0, min(file.size, BEGINNING_BYTES))
+
+        try:
+            return explained(problem, drop, self.bucket, read)
+        except exceptions.NotFound as error:
+            raise TryLater(f"{drop.path.prefix} changed while it was read") from error
 
     def list(self, path: DropPath) -> Drop:
         """Return the drop with its list of files alone. One call lists 1,000 files.

@@ -23,6 +23,7 @@ from shared.engine.services import Services
 from shared.errors import Problem, Rejected
 from shared.keys import hash_of
 from shared.work import (
+    FoundFile,
     ImportFacts,
     ImportRequest,
     Item,
@@ -68,8 +69,18 @@ def plan(drop: Drop, ready: Ready, services: Services, facts: ModelFacts | None 
     return _item(drop.path, request, services, tuple(Step(name, System.BIGQUERY) for name in steps))
 
 
-def plan_refused(path: DropPath, fingerprint: str, problem: Problem, services: Services) -> Item:
-    """Return the work of a drop that cannot be imported: it fails at once, with the reason."""
+def plan_refused(
+    path: DropPath, fingerprint: str, problem: Problem, services: Services, found: tuple[FoundFile, ...] = ()
+) -> Item:
+    """Return the work of a drop that cannot be imported: it fails at once, with the reason.
+
+    Args:
+        path: The drop.
+        fingerprint: The fingerprint of its files.
+        problem: Why it cannot be imported.
+        services: The services of this process.
+        found: The files that its event lists.
+    """
     settings = services.settings
     request = ImportRequest(
         model=str(ModelName(settings.google_cloud_project, path.dataset, path.model)),
@@ -79,6 +90,7 @@ def plan_refused(path: DropPath, fingerprint: str, problem: Problem, services: S
         version=path.version,
         fingerprint=fingerprint,
         refusal=problem,
+        found=found,
     )
     return _item(path, request, services)
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from shared.drops import importing, manifest, watches
 from shared.drops.drop import (
+    NO_MODEL_FILE,
     Drop,
     DropPath,
     NotReady,
@@ -18,6 +19,7 @@ from shared.drops.drop import (
 )
 from shared.drops.files import drop_files
 from shared.drops.importing import Imports
+from shared.drops.refusals import found_files
 from shared.engine.claims import claim_once, claim_request
 from shared.engine.services import Services
 from shared.engine.steps import advance
@@ -51,7 +53,7 @@ def notice_file(path: DropPath, file: FinalizedObject, services: Services) -> No
 def examine_drop(path: DropPath, watch: Item | None, services: Services) -> None:
     """List the drop, then import it or watch it further. ``watch`` is its watch as the ledger has it."""
     drop, problem = drop_files(services).read_or_list(path)
-    if not drop.files:
+    if drop.is_empty:
         if watch is not None and not watch.final:
             watches.end_watch(watch, Outcome.GONE, None, services)
         return
@@ -71,7 +73,7 @@ def import_again(path: DropPath, source: str, services: Services) -> None:
         Rejected: There is no such drop.
     """
     drop, problem = drop_files(services).read_or_list(path)
-    if not drop.files:
+    if drop.is_empty:
         raise Rejected(f"there is no drop in {path.prefix}", field="path", code="not_found")
     _import_or_watch(drop, problem, watches.read_watch(path, services), services, source=source)
 
@@ -90,7 +92,7 @@ def _import_or_watch(
         case Ready() as ready:
             item = _plan(drop, ready, services)
         case Problem() as refusal:
-            item = importing.plan_refused(drop.path, drop.fingerprint, refusal, services)
+            item = _refused(drop, refusal, services)
     claim = (
         claim_request(replace(item, sources=(source,), message_id=source), services)
         if source
@@ -107,8 +109,15 @@ def _plan(drop: Drop, ready: Ready, services: Services) -> Item:
     try:
         facts = drop_files(services).read_model(drop, ready)
     except Rejected as error:
-        return importing.plan_refused(drop.path, drop.fingerprint, error.problem, services)
+        return _refused(drop, error.problem, services)
     return importing.plan(drop, ready, services, facts)
+
+
+def _refused(drop: Drop, problem: Problem, services: Services) -> Item:
+    """Return the work of a drop that cannot be imported, with what its files are and what to do about them."""
+    found = found_files(drop.payload) if problem.code == NO_MODEL_FILE else ()
+    explained = drop_files(services).explain(drop, problem)
+    return importing.plan_refused(drop.path, drop.fingerprint, explained, services, found)
 
 
 def _decide(drop: Drop, problem: Problem | None, now: datetime, settle: timedelta) -> Ready | NotReady | Problem:

@@ -22,6 +22,15 @@ MISSING_FILES = 20
 JSON_FILES = 5
 """JSON files whose beginning is read. A drop with two boosters is not imported, so a few are enough."""
 
+FOUND_FILES = 20
+"""Files of a refused or incomplete drop that its event lists with their sizes."""
+
+NAMED_FILES = 3
+"""Files of a drop that the text of an error names. More are counted."""
+
+RECOGNIZED_FILES = 5
+"""Files of a refused drop whose beginning is read, to say what they are."""
+
 NAME_BYTES = 1024
 """Bytes of an object's name: https://docs.cloud.google.com/storage/docs/objects#naming"""
 

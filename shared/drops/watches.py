@@ -11,8 +11,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.checks.identifiers import ModelName
+from shared.drops import limits
 from shared.drops.drop import Drop, DropPath, NotReady
 from shared.drops.files import drop_files
+from shared.drops.refusals import found_files
 from shared.engine.services import Services
 from shared.engine.stuck import report_object
 from shared.errors import LostRace, Problem, Unreadable
@@ -134,7 +136,13 @@ def open_or_update(drop: Drop, decision: NotReady, watch: Item | None, services:
         else:
             # `modeldrop.yaml` may have been uploaded since, and may name another model.
             item = replace(watch, request=replace(request_of(watch), model=str(target)))
-        facts = replace(facts_of(item), missing=decision.missing, files=drop.manifest.files)
+        facts = replace(
+            facts_of(item),
+            missing=decision.missing,
+            found=found_files(drop.payload),
+            found_count=len(drop.payload),
+            files=drop.manifest.files,
+        )
         item = replace(item, facts=facts).wait(WaitReason.SETTLING, decision.due)
         if _written(item, watch, services):
             return
@@ -164,7 +172,7 @@ def watch_again_if_changed(path: DropPath, fingerprint: str, services: Services)
     if watch is None or not watch.final:
         return
     drop, _ = drop_files(services).read_or_list(path)
-    if drop.files and drop.fingerprint != fingerprint:
+    if not drop.is_empty and drop.fingerprint != fingerprint:
         due = (drop.newest or services.now()) + timedelta(seconds=services.settings.settle_seconds)
         open_or_update(drop, NotReady((), due), watch, services)
 
@@ -176,7 +184,13 @@ def stuck_problem(watch: Item, services: Services) -> tuple[Problem, str] | None
     if not facts.missing or waited < services.settings.drop_stuck_seconds:
         return None
     lacking = ", ".join(facts.missing)
-    problem = Problem("drop_incomplete", f"the drop {request_of(watch).path} still lacks {lacking}")
+    there = ", ".join(file.name for file in facts.found[: limits.NAMED_FILES])
+    more = f" and {facts.found_count - limits.NAMED_FILES:,} more" if facts.found_count > limits.NAMED_FILES else ""
+    problem = Problem(
+        "drop_incomplete",
+        f"the drop {request_of(watch).path} is incomplete: it holds {there or 'no file that counts'}{more}, and still lacks "
+        f"{lacking}. Upload what is missing; the drop is imported as soon as it is complete",
+    )
     return problem, f"settling-{facts.since.isoformat()}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from shared.work import (
@@ -45,6 +46,7 @@ def _drop(request: DropRequest, facts: DropFacts) -> dict[str, Any]:
         "path": request.path,
         "since": facts.since.isoformat(),
         "missing": list(facts.missing),
+        "found": [asdict(file) for file in facts.found],
         "files": facts.files,
     }
 
@@ -57,6 +59,8 @@ def _import(request: ImportRequest, facts: ImportFacts) -> dict[str, Any]:
         "fingerprint": request.fingerprint,
         "model_type": request.model_type,
     }
+    if request.found:
+        data["found"] = [asdict(file) for file in request.found]
     match facts.signature:
         case ModelSignature(model_type, inputs, outputs):
             data["model_type"] = model_type

@@ -59,6 +59,7 @@ from shared.work import (
     BatchFacts,
     DropFacts,
     DropRequest,
+    FoundFile,
     ImportFacts,
     Item,
     Job,
@@ -440,7 +441,8 @@ def _import(signature: ModelSignature | None = None) -> Item:
 
 def _refused_import() -> Item:
     refusal = Problem("several_models", "the drop holds 2 model files (a.onnx, b.onnx); one folder is one model")
-    return submit(importing.plan_refused(PATH, "f" * 32, refusal, SERVICES), Imports(), SERVICES)
+    found = (FoundFile("a.onnx", 10), FoundFile("b.onnx", 20))
+    return submit(importing.plan_refused(PATH, "f" * 32, refusal, SERVICES, found), Imports(), SERVICES)
 
 
 def _managed(outcome: str) -> Item:
@@ -524,7 +526,7 @@ def test_the_event_of_an_ignored_object_fits_its_schema(reported_before: str) ->
         _import(),
         replace(
             watches.new_watch(PATH, ModelName("p-1", "films", "genres"), SERVICES),
-            facts=DropFacts(NOW, missing=("saved_model.pb",)),
+            facts=DropFacts(NOW, missing=("saved_model.pb",), found=(FoundFile("fingerprint.pb", 1),)),
         ),
     ],
     ids=lambda item: item.kind,

@@ -34,7 +34,7 @@ PARTIAL_DROPS: dict[str, tuple[Callable[[World], dict[str, bytes]], str]] = {
         "variables/variables.data-00000-of-00003, variables/variables.data-00002-of-00003",
     ),
     "fewer files than said": (lambda world: without(world, modeldrop__yaml=b"files: 8\n"), "3 of 8 files"),
-    "no model at all": (lambda world: {"assets/notes.txt": b"x"}, "saved_model.pb, or one .onnx"),
+    "only an asset": (lambda world: {"assets/notes.txt": b"x"}, "saved_model.pb"),
 }
 
 

@@ -11,7 +11,6 @@ from shared.drops.drop import (
     Drop,
     DropFile,
     DropPath,
-    NotReady,
     Ready,
 )
 from shared.errors import Rejected
@@ -42,9 +41,9 @@ def test_a_json_file_is_the_model_only_if_no_other_file_is(names: tuple[str, ...
 
 def test_a_json_file_that_is_not_a_booster_is_not_a_model() -> None:
     drop = replace(drop_of("config.json"), other_json=frozenset({"config.json"}))
-    found = drop.readiness(NOW, timedelta(seconds=20))
-    assert isinstance(found, NotReady)
-    assert "or one .onnx, .tflite, .bst or .json file" in found.missing[0]
+    with pytest.raises(Rejected) as refusal:
+        drop.readiness(NOW, timedelta(seconds=20))
+    assert refusal.value.problem.code == "no_model_file"
 
 
 def test_a_file_name_with_a_wildcard_is_rejected() -> None:

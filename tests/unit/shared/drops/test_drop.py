@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from shared.checks.identifiers import ModelName
 from shared.drops import limits
 from shared.drops.drop import (
+    WANTED,
     Drop,
     DropFile,
     DropPath,
@@ -255,13 +256,27 @@ def test_two_models_in_one_folder_are_refused(files: tuple[str, ...]) -> None:
 def test_the_declared_type_chooses_among_formats() -> None:
     drop = _drop("genres.onnx", "labels.json", model_type="ONNX")
     assert drop.readiness(NOW, SETTLE) == Ready("ONNX", drop.fingerprint, "genres.onnx")
-    assert _missing(_drop("genres.onnx", model_type="XGBOOST")) == ("a file of type XGBOOST",)
+    with pytest.raises(Rejected, match="a file of type XGBOOST"):
+        _drop("genres.onnx", model_type="XGBOOST").readiness(NOW, SETTLE)
     assert _missing(_drop("genres.onnx", model_type="TENSORFLOW")) == ("saved_model.pb",)
 
 
 @pytest.mark.parametrize("names", [("README.md",), ("notes/genres.onnx",), (".genres.onnx",), ("modeldrop.yaml",)])
-def test_a_folder_without_a_model_lacks_one(names: tuple[str, ...]) -> None:
-    assert _missing(_drop(*names)) == ("saved_model.pb, or one .onnx, .tflite, .bst or .json file",)
+def test_a_folder_without_a_part_of_a_model_is_refused(names: tuple[str, ...]) -> None:
+    with pytest.raises(Rejected) as refusal:
+        _drop(*names).readiness(NOW, SETTLE)
+    assert refusal.value.problem.code == "no_model_file"
+
+
+@pytest.mark.parametrize(
+    "name", ["fingerprint.pb", "keras_metadata.pb", "assets/a.txt", "assets.extra/a", "variables/x"]
+)
+def test_a_part_of_a_saved_model_lacks_the_graph(name: str) -> None:
+    assert _missing(_drop(name)) == ("saved_model.pb",)
+
+
+def test_a_drop_with_announced_files_may_lack_its_model() -> None:
+    assert _missing(_drop("labels.txt", files=2)) == (WANTED,)
 
 
 @given(st.permutations(SAVED_MODEL))
@@ -293,7 +308,9 @@ def test_counted_files_that_do_not_exist_are_missing() -> None:
 
 
 def test_a_counted_drop_must_be_complete_too() -> None:
-    assert _missing(_drop("README.md", files=1)) == ("saved_model.pb, or one .onnx, .tflite, .bst or .json file",)
+    with pytest.raises(Rejected) as refusal:
+        _drop("README.md", files=1).readiness(NOW, SETTLE)
+    assert refusal.value.problem.code == "no_model_file"
 
 
 # --- the fingerprint ---------------------------------------------------------------------------------------------------

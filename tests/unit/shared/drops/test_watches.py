@@ -12,7 +12,7 @@ from shared.checks.identifiers import ModelName
 from shared.drops import watches
 from shared.drops.drop import DropPath, NotReady
 from shared.drops.files import drop_files
-from shared.work import Item, Kind, Outcome, WaitReason
+from shared.work import FoundFile, Item, Kind, Outcome, WaitReason
 from tests.example_requests import NOW, PROJECT, services_at
 from tests.unit.shared.conftest import World
 
@@ -93,18 +93,21 @@ def test_an_unchanged_drop_is_not_watched_again_after_its_import(world: World) -
 
 @pytest.mark.parametrize(
     ("waited", "missing", "is_stuck"),
-    [(3600, ("saved_model.pb",), True), (3599, ("saved_model.pb",), False), (7200, (), False)],
+    [(900, ("saved_model.pb",), True), (899, ("saved_model.pb",), False), (7200, (), False)],
 )
 def test_a_drop_that_lacks_files_for_too_long_is_stuck(waited: int, missing: tuple[str, ...], is_stuck: bool) -> None:
     found = watches.stuck_problem(_watch(missing=missing), services_at(NOW + timedelta(seconds=waited)))
     assert (found is not None) is is_stuck
 
 
-def test_the_missing_files_are_named() -> None:
+def test_the_files_that_are_there_and_the_missing_files_are_named() -> None:
     services = services_at(NOW + timedelta(hours=2))
-    found = watches.stuck_problem(_watch(missing=("variables/variables.index", "assets/a.txt")), services)
+    there = tuple(FoundFile(name, 1) for name in ("a", "b", "c", "d"))
+    facts = {"missing": ("variables/variables.index", "assets/a.txt"), "found": there, "found_count": 5}
+    found = watches.stuck_problem(_watch(**facts), services)
     assert found is not None
     problem, about = found
     assert problem.code == "drop_incomplete"
-    assert problem.message.endswith("films/genres/2/ still lacks variables/variables.index, assets/a.txt")
+    assert "films/genres/2/ is incomplete: it holds a, b, c and 2 more, and still lacks" in problem.message
+    assert "still lacks variables/variables.index, assets/a.txt. Upload what is missing" in problem.message
     assert about == f"settling-{NOW.isoformat()}"

@@ -28,6 +28,11 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "stop": Subcommand("modeldrop.commands.local", "stop", "Stop a local cloud."),
     "env": Subcommand("modeldrop.commands.local", "env", "Print the variables of a local cloud, for eval."),
     "exec": Subcommand("modeldrop.commands.local", "run", "Run a command with the variables of a local cloud."),
+    "status": Subcommand("modeldrop.commands.status", "status", "Show models, drops, open work and last ends."),
+    "why": Subcommand("modeldrop.commands.why", "why", "Say what happened to something, and what to do next."),
+    "wait": Subcommand("modeldrop.commands.wait", "wait", "Wait until work ends; the exit code says how."),
+    "events": Subcommand("modeldrop.commands.events", "events", "Print the last events, or those from now on."),
+    "logs": Subcommand("modeldrop.commands.logs", "logs", "Print what the functions logged."),
     "demo": Subcommand("modeldrop.commands.local", "demo", "Show the whole story on a local cloud of its own."),
     "deploy": Subcommand("modeldrop.commands.deploy", "deploy", "Deploy to Google Cloud, or handle dead letters."),
 }

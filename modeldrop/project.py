@@ -1,0 +1,117 @@
+"""The project that a command is about: a local cloud, or a project of Google Cloud with the user's own rights."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from localcloud.running import ID_VARIABLE, NotOneRunning, choose
+from shared.clock import utc_now
+
+if TYPE_CHECKING:
+    from google.cloud import storage
+
+    from declaration.model import Declaration
+    from shared.engine.ledger import Ledger
+
+DECLARATION = Path(__file__).resolve().parent.parent / "deploy" / "functions.yaml"
+# How long a claim of a call is valid; these commands only read, and claim nothing.
+_LEASE_SECONDS = 120.0
+# Variables that lead Google's clients to a local cloud.
+_LOCAL_VARIABLES = (
+    "BIGQUERY_EMULATOR_HOST",
+    "PUBSUB_EMULATOR_HOST",
+    "STORAGE_EMULATOR_HOST",
+    "VERTEX_ENDPOINT",
+    "GOOGLE_VERTEX_BASE_URL",
+)
+_KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
+
+
+class NoProject(Exception):
+    """It is not clear which project is meant; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project, its buckets and its ledger."""
+
+    name: str
+    model_bucket: str
+    state_bucket: str
+    events_topic: str
+    """The resource name."""
+    is_local: bool
+
+    @cached_property
+    def storage(self) -> storage.Client:
+        """The client of Cloud Storage."""
+        from google.cloud import storage
+
+        # Without this, the client also gets the bucket's metadata, for traces that are not used here.
+        os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
+        return storage.Client(project=self.name)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger in the state bucket."""
+        from shared.engine.ledger import Ledger
+
+        return Ledger(self.storage, self.state_bucket, clock=utc_now, lease_seconds=_LEASE_SECONDS)
+
+
+def find_project(name: str | None, port: int | None = None) -> Project:
+    """Return the project that is meant, and set the variables of a local cloud for this process.
+
+    Args:
+        name: A project of Google Cloud; None: a running local cloud, or else the project of the environment.
+        port: The port of the local cloud, if several run.
+
+    Raises:
+        NoProject: It is not clear which project is meant.
+    """
+    if name is not None and name != os.environ.get("GOOGLE_CLOUD_PROJECT"):
+        return _on_google_cloud(name)
+    if name is not None and ID_VARIABLE not in os.environ:
+        return _on_google_cloud(name)
+    try:
+        os.environ.update(choose(port).environment)
+    except NotOneRunning as error:
+        name = os.environ.get("GOOGLE_CLOUD_PROJECT")
+        if port is not None or ID_VARIABLE in os.environ or not name:
+            raise NoProject(f"{error} For Google Cloud, give --project.") from error
+        return _on_google_cloud(name)
+    return _of_environment()
+
+
+def declared() -> Declaration:
+    """Return the declaration of functions, buckets and topics."""
+    from declaration.reading import read_declaration
+
+    return read_declaration(DECLARATION)
+
+
+def _of_environment() -> Project:
+    environment = os.environ
+    return Project(
+        environment["GOOGLE_CLOUD_PROJECT"],
+        environment["MODEL_BUCKET"],
+        environment["STATE_BUCKET"],
+        environment["EVENTS_TOPIC"],
+        is_local=True,
+    )
+
+
+def _on_google_cloud(name: str) -> Project:
+    """Return a project of Google Cloud, and remove the variables of a local cloud from this process."""
+    for variable in _LOCAL_VARIABLES:
+        os.environ.pop(variable, None)
+    if os.environ.pop(ID_VARIABLE, None) is not None:
+        os.environ.pop(_KEY_FILE, None)
+    declaration = declared()
+    buckets = {bucket.env: bucket.name_in(name) for bucket in declaration.buckets.values()}
+    topics = {topic.env: topic.path(name) for topic in declaration.topics.values()}
+    return Project(name, buckets["MODEL_BUCKET"], buckets["STATE_BUCKET"], topics["EVENTS_TOPIC"], is_local=False)

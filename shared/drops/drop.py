@@ -181,8 +181,8 @@ class Drop:
 
     @property
     def manifest_file(self) -> DropFile | None:
-        """`modeldrop.yaml`."""
-        return self._file(manifest.NAME)
+        """`modeldrop.yaml`, or `modeldrop.yml`."""
+        return next(iter(self._manifest_files), None)
 
     @property
     def json_files(self) -> tuple[DropFile, ...]:
@@ -193,18 +193,22 @@ class Drop:
 
     @property
     def payload(self) -> tuple[DropFile, ...]:
-        """The files that count: all but `modeldrop.yaml` and hidden files that the graph does not name."""
+        """The model's files: all but `modeldrop.yaml` and hidden files that the graph does not name."""
         named = set(self.graph.assets) if self.graph else set()
         return tuple(
-            file for file in self.files if (not file.hidden or file.name in named) and file.name != manifest.NAME
+            file for file in self.files if (not file.hidden or file.name in named) and file.name not in manifest.NAMES
         )
 
     @property
     def fingerprint(self) -> str:
         """The hash of the files that count and of `modeldrop.yaml`: it changes with each of them."""
-        counted = [*self.payload, *([self.manifest_file] if self.manifest_file else [])]
+        counted = [*self.payload, *self._manifest_files]
         parts = sorted(f"{file.name}\n{file.generation}\n{file.crc32c}" for file in counted)
         return hash_of("fingerprint", *parts)
+
+    def check_manifest_name(self) -> None:
+        """Raise ``Rejected`` if `modeldrop.yaml` is there twice, or under a name that is not read."""
+        manifest.check_name({file.name for file in self.files if "/" not in file.name})
 
     def target(self, project: str) -> ModelName:
         """Return the model that the drop becomes."""
@@ -293,6 +297,10 @@ class Drop:
             uncounted = lacking - len(shards)
         more = max(0, len(missing) - limits.MISSING_FILES) + uncounted
         return (*missing[: limits.MISSING_FILES], *([f"and {more:,} more files"] if more else []))
+
+    @property
+    def _manifest_files(self) -> tuple[DropFile, ...]:
+        return tuple(file for name in manifest.NAMES if (file := self._file(name)))
 
     def _file(self, name: str) -> DropFile | None:
         return next((file for file in self.files if file.name == name), None)

@@ -29,6 +29,7 @@ from shared.drops.formats.saved_model import Graph, read_graph
 from shared.drops.kinds import BEGINNING_BYTES
 from shared.drops.manifest import (
     NAME,
+    NAMES,
     decode,
     read_manifest,
 )
@@ -111,6 +112,7 @@ class DropFiles:
                 f"{limits.LISTED_CHARACTERS:,} characters together, the most that a drop may have",
                 code="too_large",
             )
+        drop.check_manifest_name()
         try:
             if drop.manifest_file is not None:
                 drop = self._with_manifest(drop, drop.manifest_file)
@@ -186,7 +188,7 @@ class DropFiles:
 
     def described(self) -> Iterator[tuple[DropPath, datetime]]:
         """Yield all drops with a `modeldrop.yaml`, each with the time of that file."""
-        return self._newest_objects(match_glob=f"*/*/*/{NAME}")
+        return self._newest_objects(match_glob=f"*/*/*/{{{','.join(NAMES)}}}")
 
     def _newest_objects(self, **selection: str) -> Iterator[tuple[DropPath, datetime]]:
         with STORAGE.call("list the drops") as options:

@@ -95,10 +95,15 @@ def plan_refused(
     return _item(path, request, services)
 
 
+def import_key(path: DropPath, fingerprint: str) -> str:
+    """Return the key of the import of a drop whose files have this fingerprint."""
+    return hash_of("import", path.prefix, fingerprint)
+
+
 def _item(path: DropPath, request: ImportRequest, services: Services, steps: tuple[Step, ...] = ()) -> Item:
     return Item(
         kind=Kind.IMPORT,
-        key=hash_of("import", path.prefix, request.fingerprint),
+        key=import_key(path, request.fingerprint),
         payload=request.fingerprint,
         request=request,
         facts=ImportFacts(),

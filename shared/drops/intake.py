@@ -38,7 +38,8 @@ def notice_file(path: DropPath, file: FinalizedObject, services: Services) -> No
     late leaves the drop to the poller, which counts its looks at a drop.
     """
     watch = watches.read_watch(path, services)
-    if watch is not None and file.name != path.prefix + manifest.NAME and watches.covers(watch, file.created):
+    is_manifest = file.name.removeprefix(path.prefix) in manifest.NAMES
+    if watch is not None and not is_manifest and watches.covers(watch, file.created):
         return
     if file.created is not None and services.now() - file.created > LATE:
         watches.open_watch(path, watch, services)

@@ -25,6 +25,9 @@ JSON_FILES = 5
 FOUND_FILES = 20
 """Files of a refused or incomplete drop that its event lists with their sizes."""
 
+LOOKED_UP_DROPS = 20
+"""Drops whose work is read to say why a model does not exist, with two calls each."""
+
 NAMED_FILES = 3
 """Files of a drop that the text of an error names. More are counted."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -19,6 +19,12 @@ from shared.drops.formats.all_formats import FORMATS
 from shared.errors import Rejected, short_reason
 
 NAME = "modeldrop.yaml"
+NAMES = (NAME, "modeldrop.yml")
+"""The names that the file can have. Errors use the first one."""
+
+# Names that are meant to be one of these.
+_SIMILAR = re.compile(r"model[-_. ]?drops?\.(?:ya?ml|json|toml)(?:\.(?:ya?ml|txt))?", re.IGNORECASE)
+
 MODEL_TYPES = tuple(FORMATS)
 
 # The types that BigQuery accepts for XGBoost: https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-xgboost
@@ -79,6 +85,20 @@ def read_manifest(text: bytes, project: str) -> Manifest:
     if isinstance(value, Mapping) and not all(isinstance(name, str) for name in value):
         raise Rejected(f"{NAME} has a field whose name is not a text", field=NAME, code="invalid_manifest")
     return _manifest(Fields(value, NAME), project)
+
+
+def check_name(names: Collection[str]) -> None:
+    """Raise ``Rejected`` unless the file has one of ``NAMES``, once.
+
+    Args:
+        names: The names of all files at the top of the drop's folder.
+    """
+    given = [name for name in NAMES if name in names]
+    if len(given) > 1:
+        raise Rejected(f"the drop holds {' and '.join(given)}: delete one", field=NAME, code="invalid_manifest")
+    for name in sorted(names):
+        if name not in NAMES and _SIMILAR.fullmatch(name):
+            raise Rejected(f"{name} is not read: did you mean {NAME}? Rename it", field=NAME, code="invalid_manifest")
 
 
 def decode(text: bytes) -> str:

@@ -14,6 +14,7 @@ from shared.cloud.query_access import analyse_checked
 from shared.drops import watches
 from shared.drops.drop import DropPath
 from shared.drops.files import drop_files
+from shared.drops.problems import FAILED, STUCK, is_stuck, problem_of_drop
 from shared.drops.turns import ModelRecords
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
@@ -37,6 +38,9 @@ from shared.work import (
     System,
     WaitReason,
 )
+
+# What a message says of the state of a drop.
+_STATES = {STUCK: "is incomplete", FAILED: "has failed"}
 
 
 def plan(request: PredictRequest, payload: Mapping[str, Any], message: Message, now: datetime) -> Item:
@@ -153,7 +157,7 @@ def _created_meanwhile(model: ModelName, item: Item, services: Services) -> date
     """Return when a model that did not exist a moment ago was created.
 
     Raises:
-        Rejected: It does not exist, and no drop for it is being imported.
+        Rejected: It does not exist, and no drop for it is being imported, or its drop is stuck or has failed.
         WaitFor: It does not exist, and a drop for it is being imported.
     """
     waited = (services.now() - item.created).total_seconds()
@@ -162,6 +166,12 @@ def _created_meanwhile(model: ModelName, item: Item, services: Services) -> date
     # Its import may have ended while drops were looked for.
     if created := services.bigquery.model_created(str(model)):
         return created
+    if found := problem_of_drop(model, services):
+        raise Rejected(
+            f"there is no model {model}: its drop {found.path} {_STATES[found.code]}: {found.problem.message}",
+            field="model",
+            code=found.code,
+        )
     raise Rejected(
         f"there is no model {model}, and no drop of it is being imported", field="model", code="model_not_found"
     )
@@ -210,10 +220,18 @@ def _submitted_before(item: Item, location: str, services: Services) -> Item | N
 
 
 def _is_coming(model: ModelName, services: Services) -> bool:
-    """Return whether a drop of ``model`` is watched or being imported, or was uploaded and not noticed yet."""
-    for kind in (Kind.DROP, Kind.IMPORT):
-        if any(pending.model == str(model) for pending in services.ledger.pending(kind)):
-            return True
+    """Return whether a drop of ``model`` is watched or being imported, or was uploaded and not noticed yet.
+
+    A drop that is stuck does not count.
+    """
+    # A watch ends after its import has begun, so watches are listed first.
+    for pending in services.ledger.pending(Kind.DROP):
+        if pending.model == str(model):
+            watch = services.ledger.find(Kind.DROP, pending.key)
+            if watch is None or not is_stuck(watch, services):
+                return True
+    if any(pending.model == str(model) for pending in services.ledger.pending(Kind.IMPORT)):
+        return True
     return _is_in_its_folder(model, services) or _is_a_target(model, services)
 
 
@@ -239,7 +257,8 @@ def _is_a_target(model: ModelName, services: Services) -> bool:
 
 def _is_unnoticed(path: DropPath, newest: datetime, services: Services) -> bool:
     watch = services.ledger.find(Kind.DROP, path.key)
-    return watch is None or not watches.covers(watch, newest)
+    # An open watch has an index object.
+    return watch is None or (watch.final and not watches.covers(watch, newest))
 
 
 def _request(item: Item, settings: Settings) -> PredictRequest:

@@ -57,11 +57,12 @@ def test_another_file_of_a_watched_drop_is_left_to_the_poller(world: World) -> N
     assert (after, after.generation) == (before, before.generation)
 
 
-def test_a_manifest_that_arrives_later_names_the_watched_model(world: World) -> None:
+@pytest.mark.parametrize("name", ["modeldrop.yaml", "modeldrop.yml"])
+def test_a_manifest_that_arrives_later_names_the_watched_model(world: World, name: str) -> None:
     world.upload(PATH, "variables/variables.index")
     notice(world, "variables/variables.index")
-    world.upload(PATH, "modeldrop.yaml", content=b"target: other.model")
-    notice(world, "modeldrop.yaml")
+    world.upload(PATH, name, content=b"target: other.model")
+    notice(world, name)
     watch = world.watch_of(PATH)
     assert watch is not None
     assert request_of(watch).model == "local-project.other.model"
@@ -101,6 +102,35 @@ def test_a_wrong_drop_that_has_settled_fails_with_its_reason(world: World) -> No
     assert event["type"] == "modeldrop.model.import_failed.v1"
     assert event["error"]["code"] == "several_models"
     assert event["path"] == PATH.uri(world.services.settings.model_bucket)
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (("modeldrop.yaml", "modeldrop.yml"), "the drop holds modeldrop.yaml and modeldrop.yml: delete one"),
+        (("Modeldrop.yaml",), "Modeldrop.yaml is not read: did you mean modeldrop.yaml?"),
+        (("modeldrop.YML",), "did you mean modeldrop.yaml?"),
+        (("model-drop.yaml",), "did you mean modeldrop.yaml?"),
+        (("modeldrop.yaml.txt",), "did you mean modeldrop.yaml?"),
+        (("modeldrop.json",), "did you mean modeldrop.yaml?"),
+    ],
+)
+def test_a_manifest_that_would_not_be_read_is_refused(world: World, names: tuple[str, ...], text: str) -> None:
+    world.upload(PATH, "genres.onnx", *names, content=b"{}")
+    world.pass_time(SETTLED)
+    notice(world, "genres.onnx")
+    [event] = world.published()
+    assert event["error"]["code"] == "invalid_manifest"
+    assert text in event["error"]["message"]
+
+
+def test_a_drop_with_two_manifests_heals_when_one_is_deleted(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS, "modeldrop.yaml", "modeldrop.yml", content=b"{}")
+    world.pass_time(SETTLED)
+    examine(world)
+    world.models.blob(f"{PATH.prefix}modeldrop.yml").delete()
+    examine(world)
+    assert [event["error"]["code"] for event in world.published()] == ["invalid_manifest", "several_models"]
 
 
 def test_a_watch_ends_when_its_drop_is_imported(world: World) -> None:
@@ -162,10 +192,10 @@ def test_a_model_that_bigquery_would_refuse_fails_before_a_job_and_heals_when_it
     world.upload(PATH, "genres.onnx")
     world.pass_time(SETTLED)
     examine(world)
-    assert [item.problem.code for item in world.imports() if item.problem] == [
+    assert {item.problem.code for item in world.imports() if item.problem} == {
         "unsupported_version",
         "dataset_not_allowed",
-    ]
+    }
 
 
 def test_a_model_that_is_ready_is_stored_with_the_columns_that_its_file_has(world: World) -> None:

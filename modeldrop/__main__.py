@@ -34,6 +34,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "events": Subcommand("modeldrop.commands.events", "events", "Print the last events, or those from now on."),
     "logs": Subcommand("modeldrop.commands.logs", "logs", "Print what the functions logged."),
     "demo": Subcommand("modeldrop.commands.local", "demo", "Show the whole story on a local cloud of its own."),
+    "check": Subcommand("modeldrop.commands.check", "command", "Check model files before they are uploaded."),
     "deploy": Subcommand("modeldrop.commands.deploy", "deploy", "Deploy to Google Cloud, or handle dead letters."),
 }
 

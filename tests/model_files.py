@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 
 class InMemory:
@@ -70,3 +72,46 @@ def graph_around(size: int) -> bytes:
         beginning = varint(number << 3 | 2) + varint(total) + beginning
         total = len(beginning) + size
     return beginning
+
+
+def booster(**changes: Any) -> bytes:
+    """Return a model as XGBoost saves it in JSON."""
+    learner = {
+        "attributes": {},
+        "feature_names": changes.get("names", []),
+        "feature_types": changes.get("types", []),
+        "gradient_booster": {"model": {"trees": [{"left_children": [1, -1], "name": '"]}\\'}] * 3}, "name": "gbtree"},
+        "learner_model_param": {
+            "base_score": changes.get("base_score", "5E-1"),
+            "num_class": changes.get("classes", "0"),
+            "num_feature": changes.get("features", "2"),
+            "num_target": changes.get("targets", "1"),
+        },
+        "objective": {"name": changes.get("objective", "reg:squarederror")},
+    }
+    return json.dumps({"learner": learner, "version": changes.get("version", [1, 5, 1])}).encode()
+
+
+def saved_tensor(kind: int, *shape: int, encoding: int | None = None, has_rank: bool = True) -> bytes:
+    """Return a TensorInfo. A size of -1 is open."""
+    sizes = b"".join(field(2, b"\x08" + varint(size % 2**64)) for size in shape)
+    info = b"\x10" + varint(kind) + field(3, sizes if has_rank else b"\x18\x01")
+    return info if encoding is None else info + field(encoding, b"")
+
+
+def saved_signature(inputs: dict[str, bytes], outputs: dict[str, bytes], name: str = "serving_default") -> bytes:
+    """Return an entry of the signatures of a graph."""
+    sides = ((1, inputs), (2, outputs))
+    values = b"".join(
+        field(side, field(1, key.encode()) + field(2, info)) for side, tensors in sides for key, info in tensors.items()
+    )
+    return field(5, field(1, name.encode()) + field(2, values))
+
+
+def saved_model(
+    *signatures: bytes, operators: tuple[bytes, ...] = (), producer: int = 1000, tag: bytes = b"serve"
+) -> bytes:
+    """Return the content of a `saved_model.pb`."""
+    nodes = b"".join(field(1, field(2, name)) for name in operators)
+    graph = nodes + field(4, b"\x08" + varint(producer))
+    return field(2, field(1, field(4, tag) + field(5, b"2.21.0")) + field(2, graph) + b"".join(signatures))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from itertools import groupby
-from threading import Lock
+from threading import RLock
 
 from google.api_core import exceptions
 from google.cloud import storage
@@ -23,17 +23,11 @@ from shared.drops.drop import (
     Ready,
     listed_files,
 )
-from shared.drops.formats.booster import is_booster
 from shared.drops.formats.model_facts import ModelFacts
 from shared.drops.formats.saved_model import Graph, read_graph
 from shared.drops.kinds import BEGINNING_BYTES
-from shared.drops.manifest import (
-    NAME,
-    NAMES,
-    decode,
-    read_manifest,
-)
-from shared.drops.reading import read_model
+from shared.drops.manifest import NAMES
+from shared.drops.reading import OpenFile, read_drop, read_model
 from shared.drops.refusals import explained
 from shared.engine.services import Services
 from shared.errors import Problem, Rejected, TryLater
@@ -91,7 +85,7 @@ class DropFiles:
         # What each generation of a graph was read as. A graph takes time, and a drop is read several times.
         self._graphs: dict[tuple[str, int], Graph | Problem] = {}
         # One file is parsed at a time, so that the threads of a process do not add up their memory.
-        self._parsing = Lock()
+        self._parsing = RLock()
 
     @property
     def bucket(self) -> str:
@@ -106,26 +100,11 @@ class DropFiles:
             TryLater: Cloud Storage does not answer.
         """
         drop = self.list(path)
-        if drop.is_truncated:
-            raise Rejected(
-                f"{path.prefix} holds more than {limits.FILES:,} objects, or names of more than "
-                f"{limits.LISTED_CHARACTERS:,} characters together, the most that a drop may have",
-                code="too_large",
-            )
-        drop.check_manifest_name()
-        try:
-            if drop.manifest_file is not None:
-                drop = self._with_manifest(drop, drop.manifest_file)
-            if drop.graph_file is not None:
-                drop = replace(drop, graph=self._graph(path, drop.graph_file))
-            else:
-                others = {
-                    file.name for file in drop.json_files[: limits.JSON_FILES] if not self._is_booster(path, file)
-                }
-                drop = replace(drop, other_json=frozenset(others))
-        except exceptions.NotFound as error:
-            raise TryLater(f"{path.prefix} changed while it was read") from error
-        return drop
+        with self._parsing:
+            try:
+                return read_drop(drop, self._project, self._open(path), lambda file: self._graph(path, file))
+            except exceptions.NotFound as error:
+                raise TryLater(f"{path.prefix} changed while it was read") from error
 
     def read_model(self, drop: Drop, ready: Ready) -> ModelFacts:
         """Return what the files of a drop that is ready say about the model.
@@ -136,7 +115,7 @@ class DropFiles:
         """
         with self._parsing:
             try:
-                facts = read_model(drop, ready, lambda file: self._stored(drop.path, file))
+                facts = read_model(drop, ready, self._open(drop.path))
             except exceptions.NotFound as error:
                 raise TryLater(f"{drop.path.prefix} changed while it was read") from error
         if refusal := facts.refusal():
@@ -161,7 +140,7 @@ class DropFiles:
             return self._stored(drop.path, file).read(0, min(file.size, BEGINNING_BYTES))
 
         try:
-            return explained(problem, drop, self.bucket, read)
+            return explained(problem, drop, drop.path.uri(self.bucket), read)
         except exceptions.NotFound as error:
             raise TryLater(f"{drop.path.prefix} changed while it was read") from error
 
@@ -200,30 +179,22 @@ class DropFiles:
             for path, written in groupby(found, key=lambda each: each[0]):
                 yield path, max(updated for _, updated in written)
 
-    def _with_manifest(self, drop: Drop, file: DropFile) -> Drop:
-        if file.size > limits.MANIFEST_BYTES:
-            raise Rejected(f"{NAME} is larger than {limits.MANIFEST_BYTES} bytes", field=NAME, code="invalid_manifest")
-        text = self._stored(drop.path, file).read(0, file.size)
-        with self._parsing:
-            return replace(drop, manifest=read_manifest(text, self._project), manifest_text=decode(text))
-
     def _graph(self, path: DropPath, file: DropFile) -> Graph:
         key = (path.prefix, file.generation)
-        with self._parsing:
-            if key not in self._graphs:
-                if len(self._graphs) >= limits.REMEMBERED_GRAPHS:
-                    self._graphs.clear()
-                try:
-                    self._graphs[key] = read_graph(self._stored(path, file))
-                except Rejected as error:
-                    self._graphs[key] = error.problem
-            found = self._graphs[key]
+        if key not in self._graphs:
+            if len(self._graphs) >= limits.REMEMBERED_GRAPHS:
+                self._graphs.clear()
+            try:
+                self._graphs[key] = read_graph(self._stored(path, file))
+            except Rejected as error:
+                self._graphs[key] = error.problem
+        found = self._graphs[key]
         if isinstance(found, Problem):
             raise Rejected(found.message, field=found.field, code=found.code)
         return found
 
-    def _is_booster(self, path: DropPath, file: DropFile) -> bool:
-        return is_booster(self._stored(path, file))
+    def _open(self, path: DropPath) -> OpenFile:
+        return lambda file: self._stored(path, file)
 
     def _stored(self, path: DropPath, file: DropFile) -> StoredFile:
         return StoredFile(self._bucket, path.prefix, file)

@@ -37,7 +37,7 @@ def list_in_words(files: Sequence[DropFile]) -> str:
     return f"{shown} and {more:,} more files" if more > 0 else shown
 
 
-def explained(problem: Problem, drop: Drop, bucket: str, read: ReadBeginning) -> Problem:
+def explained(problem: Problem, drop: Drop, folder: str, read: ReadBeginning) -> Problem:
     """Return a problem with what the drop's files are and what to do about them.
 
     Only problems about the content of files are explained; any other one is returned unchanged.
@@ -45,11 +45,11 @@ def explained(problem: Problem, drop: Drop, bucket: str, read: ReadBeginning) ->
     Args:
         problem: Why the drop cannot be imported.
         drop: The drop.
-        bucket: The name of its bucket.
+        folder: Where its files are, with a `/` at the end: in a bucket (`gs://...`) or on the disk.
         read: Returns the beginning of a file.
     """
     if problem.code == NO_MODEL_FILE:
-        return Problem(problem.code, _no_model(drop, bucket, read), problem.field)
+        return Problem(problem.code, _no_model(drop, folder, read), problem.field)
     if problem.code == WRONG_FORMAT:
         models = [file for file in drop.payload if file.name == SAVED_MODEL or _is_model_name(file.name)]
         kinds = ((file, kind_of_content(file.name, read(file))) for file in models[: limits.RECOGNIZED_FILES])
@@ -58,8 +58,7 @@ def explained(problem: Problem, drop: Drop, bucket: str, read: ReadBeginning) ->
     return problem
 
 
-def _no_model(drop: Drop, bucket: str, read: ReadBeginning) -> str:
-    folder = drop.path.uri(bucket)
+def _no_model(drop: Drop, folder: str, read: ReadBeginning) -> str:
     if not drop.payload:
         return f"{folder} holds only modeldrop.yaml: upload {WANTED} into the same folder"
     begin = f"{folder} holds {list_in_words(drop.payload)}, and none of them is a model that BigQuery imports"
@@ -124,15 +123,19 @@ def _deeper_folders(files: Sequence[DropFile]) -> list[str]:
 
 
 def _move_up(folder: str, deeper: list[str]) -> str:
-    source = shlex.quote(f"{folder}{deeper[0]}*")
+    inner = f"{folder}{deeper[0]}"
+    # gcloud expands the wildcard itself, a shell does so only outside the quotes.
+    move = (
+        f"gcloud storage mv {shlex.quote(f'{inner}*')}" if folder.startswith("gs://") else f"mv {shlex.quote(inner)}*"
+    )
     if len(deeper) == 1:
         return (
             f"The model is in the folder {deeper[0][:200]}, and must be directly in {folder}. Move it: "
-            f"gcloud storage mv {source} {shlex.quote(folder)}"
+            f"{move} {shlex.quote(folder)}"
         )
     version = f"{folder.rstrip('/').rsplit('/', 1)[0]}/VERSION/"
     names = ", ".join(each[:100] for each in deeper[: limits.NAMED_FILES])
     return (
         f"There are models in {len(deeper)} folders ({names}), and each needs a version folder of its own. Move them: "
-        f"gcloud storage mv {source} {shlex.quote(version)}"
+        f"{move} {shlex.quote(version)}"
     )

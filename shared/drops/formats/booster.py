@@ -83,7 +83,7 @@ def read_booster(file: ModelFile, declared: Columns) -> ModelFacts:
         raise Rejected(
             f"{file.name} is in XGBoost's UBJSON format, which BigQuery's XGBoost 1.5.1 does not read; XGBoost 2.1 and newer "
             "write it for every name that does not end in .json: save the model with booster.save_model('model.json')",
-            code="wrong_format",
+            code="unsupported_format",
         )
     if file.name.endswith(".json") or _JSON_BEGINNING.match(beginning):
         booster = _read_json(file)

@@ -164,7 +164,8 @@ class Client:
 
     def _keep(self, message: Any) -> None:
         attributes = dict(message.attributes)
-        self._events.append((attributes["ce-id"], attributes["ce-type"], json.loads(message.data)))
+        if "ce-type" in attributes:
+            self._events.append((attributes["ce-id"], attributes["ce-type"], json.loads(message.data)))
         message.ack()
 
 

@@ -67,6 +67,10 @@ class ReceivedEvents:
 
     def _keep(self, message: Message) -> None:
         attributes = message.attributes
+        message.ack()
+        if "ce-type" not in attributes:
+            # Somebody published another message to the topic for events.
+            return
         event = ReceivedEvent(
             id=attributes["ce-id"],
             type=attributes["ce-type"],
@@ -76,4 +80,3 @@ class ReceivedEvents:
         with self._arrived:
             self._events.append(event)
             self._arrived.notify_all()
-        message.ack()

@@ -49,8 +49,7 @@ def submit_batch(request: flask.Request) -> flask.typing.ResponseReturnValue:
         try:
             item = _submit(message)
         except Rejected as error:
-            reject(Kind.BATCH, message, error, at)
-            return {"error": error.problem.as_json()}, 400
+            return {"error": reject(Kind.BATCH, message, error, at).as_json()}, 400
     except TryLater as error:
         return {"error": {"code": "try_later", "message": str(error), "field": None}}, 503
     if item.outcome is Outcome.REJECTED and item.problem is not None:

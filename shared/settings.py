@@ -113,7 +113,9 @@ class Settings:
         TEXT, "The bucket for the answers of batches that read from Cloud Storage and name no output."
     )
     events_topic: str = setting(TOPIC, "The topic for events: `projects/P/topics/T`.")
-    predict_topic: str = setting(TOPIC, "The topic for the `predict` message of a drop.", "")
+    predict_topic: str = setting(TOPIC, "The topic for predict messages, which rejections name.", "")
+    batch_topic: str = setting(TOPIC, "The topic for batch requests, which rejections name.", "")
+    models_topic: str = setting(TOPIC, "The topic for manage messages, which rejections name.", "")
     vertex_location: str = setting(TEXT, "The region of Gemini batches.", "us-central1")
     vertex_endpoint: str = setting(TEXT, "The address of Vertex AI. Empty: the region's address.", "")
     settle_seconds: float = setting(seconds(0, 86400), "How long a drop must be unchanged before it is imported.", 20.0)

@@ -72,6 +72,9 @@ class ReceivedEvents:
 
     def _keep(self, message: Any) -> None:
         attributes = dict(message.attributes)
+        message.ack()
+        if "ce-type" not in attributes:
+            return
         event = ReceivedEvent(
             id=attributes.get("ce-id", ""),
             type=attributes.get("ce-type", ""),
@@ -83,4 +86,3 @@ class ReceivedEvents:
         with self._arrived:
             self._events.append(event)
             self._arrived.notify_all()
-        message.ack()

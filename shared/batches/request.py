@@ -104,7 +104,7 @@ def _input(fields: Fields, settings: Settings) -> TableName | ObjectUri | Prompt
     prompts = inputs.nested("prompts")
     query = prompts.text("query", longest=LONGEST_QUERY)
     prompts.reject_unknown()
-    check_query(
+    query = check_query(
         query,
         field="input.prompts.query",
         allow_external=settings.allow_external_query,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from shared.checks.suggestions import closest
 from shared.errors import Rejected
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -59,7 +60,10 @@ class Fields:
         """Return one of ``choices``, or ``default`` if the field is missing or null."""
         value = self.optional_text(name) or default
         if value not in choices:
-            raise self.wrong(name, f"must be one of {', '.join(choices)}, not {value[:40]!r}")
+            # BigQuery's own names are such as WRITE_TRUNCATE.
+            similar = closest(value.lower().removeprefix("write_"), choices)
+            meant = f"; did you mean {similar}?" if similar else ""
+            raise self.wrong(name, f"must be one of {', '.join(choices)}, not {value[:40]!r}{meant}")
         return value
 
     def optional_whole(self, name: str, *, least: int = 1, most: int = 2**63 - 1) -> int | None:
@@ -73,9 +77,9 @@ class Fields:
             raise self.wrong(name, f"must be from {least} to {most}, not {shown}")
         return int(value)
 
-    def nested(self, name: str) -> Fields:
-        """Return a required object."""
-        return Fields(self._required(name, dict), self.path(name))
+    def nested(self, name: str, *, example: str = "") -> Fields:
+        """Return a required object; ``example`` is one for the error."""
+        return Fields(self._required(name, dict, example), self.path(name))
 
     def optional_nested(self, name: str) -> Fields | None:
         """Return an object, or None if the field is missing or null."""
@@ -115,18 +119,30 @@ class Fields:
         for name in self._values:
             if name not in self._known:
                 known = ", ".join(sorted(self._known))
-                raise self.wrong(str(name)[:80], f"is not known; known here are {known}", code="unknown_field")
+                similar = closest(str(name), self._known - set(self._values))
+                meant = f"; did you mean {similar}? Known" if similar else "; known"
+                raise self.wrong(str(name)[:80], f"is not known{meant} here are {known}", code="unknown_field")
+
+    def suggestion(self, *names: str) -> str:
+        """Return which misspelt field is given in place of one of ``names``, as a part of a sentence; empty if none is."""
+        for name in names:
+            if similar := closest(name, (str(each) for each in self._values if each not in self._known)):
+                return f"; {similar} is given: did you mean {name}?"
+        return ""
 
     def _read(self, name: str) -> bool:
         self._known.add(name)
         return self.has(name)
 
-    def _required(self, name: str, kind: type) -> Any:
+    def _required(self, name: str, kind: type, example: str = "") -> Any:
         if not self._read(name):
-            raise self.wrong(name, "is missing", code="missing_field")
+            raise self.wrong(name, f"is missing{self.suggestion(name)}", code="missing_field")
         value = self._values[name]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise self.wrong(name, f"must be {_NAMES[kind]}, not {_type_name(value)}")
+            right = f": write {example}" if example else ""
+            if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
+                right = ": put it in quotes"
+            raise self.wrong(name, f"must be {_NAMES[kind]}, not {_type_name(value)}{right}")
         return value
 
 

@@ -181,6 +181,10 @@ def is_relative_path(name: str) -> bool:
 
 
 def _three_parts(text: str, project: str, last: re.Pattern[str], what: str, field: str | None) -> tuple[str, str, str]:
+    if "`" in text:
+        raise Rejected(
+            f"{text[:80]!r} is in backticks; write {text.replace('`', '')[:80]}", field=field, code="invalid_name"
+        )
     # The name of a project may hold a domain with dots, so the text is split from the end.
     parts = text.rsplit(".", 2)
     if len(parts) == 2:

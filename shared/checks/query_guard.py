@@ -71,8 +71,8 @@ class _Token:
 
 def check_query(
     query: str, *, field: str, allow_external: bool = False, allow_ai: bool = False, allow_catalog: bool = True
-) -> None:
-    """Raise ``Rejected`` unless ``query`` is one query expression that can be put between parentheses.
+) -> str:
+    """Return ``query`` without a final semicolon if it is one query expression that can be put between parentheses.
 
     The caller puts the query on lines of its own, because it may end in a comment.
 
@@ -83,19 +83,23 @@ def check_query(
         allow_ai: Allow functions that call a model of another service for each row. ``max_bytes_billed`` does not limit
             their cost.
         allow_catalog: Allow INFORMATION_SCHEMA. A dry run does not return which datasets such a query reads.
+
+    Raises:
+        Rejected: It is not.
     """
-    tokens = _checked_tokens(query, field, allow_external, allow_ai, allow_catalog)
+    query, tokens = _checked_tokens(query, field, allow_external, allow_ai, allow_catalog)
     _check_beginning(query, tokens, field)
+    return query
 
 
 def check_condition(
     condition: str, *, field: str, allow_external: bool = False, allow_ai: bool = False, allow_catalog: bool = True
-) -> None:
-    """Raise ``Rejected`` unless ``condition`` can be put between parentheses after WHERE.
+) -> str:
+    """Return ``condition`` without a final semicolon if it can be put between parentheses after WHERE.
 
-    The arguments are those of ``check_query``.
+    The arguments, and the error, are those of ``check_query``.
     """
-    _checked_tokens(condition, field, allow_external, allow_ai, allow_catalog)
+    return _checked_tokens(condition, field, allow_external, allow_ai, allow_catalog)[0]
 
 
 @dataclass(frozen=True)
@@ -205,8 +209,14 @@ def paid_call(what: str, field: str) -> Rejected:
     )
 
 
-def _checked_tokens(text: str, field: str, allow_external: bool, allow_ai: bool, allow_catalog: bool) -> list[_Token]:
+def _checked_tokens(
+    text: str, field: str, allow_external: bool, allow_ai: bool, allow_catalog: bool
+) -> tuple[str, list[_Token]]:
+    """Return a text without its final semicolon, and its tokens."""
     tokens = list(_tokens(text, field))
+    if tokens and tokens[-1].text == ";":
+        offset = tokens.pop().offset
+        text = f"{text[:offset]} {text[offset + 1 :]}"
     if not tokens:
         raise Rejected(f"{field} is empty", field=field, code="invalid_query")
     _check_brackets(text, tokens, field)
@@ -215,7 +225,7 @@ def _checked_tokens(text: str, field: str, allow_external: bool, allow_ai: bool,
     for token in tokens if not allow_catalog else ():
         if token.kind in {"name", "quoted"} and "INFORMATION_SCHEMA" in token.text.upper():
             raise _rejection("INFORMATION_SCHEMA is not allowed while READABLE_DATASETS is set", text, token, field)
-    return tokens
+    return text, tokens
 
 
 def _tokens(query: str, field: str) -> Iterator[_Token]:
@@ -244,11 +254,16 @@ def _tokens(query: str, field: str) -> Iterator[_Token]:
 
 def _check_brackets(query: str, tokens: list[_Token], field: str) -> None:
     open_brackets: list[_Token] = []
-    for token in tokens:
+    for token, following in zip(tokens, (*tokens[1:], None), strict=True):
         if token.kind != "symbol":
             continue
         if token.text == ";":
-            raise _rejection("the query is more than one statement", query, token, field)
+            place = _position(query, (following or token).offset)
+            raise Rejected(
+                f"the query is more than one statement: the second one begins at {place}; send one SELECT",
+                field=field,
+                code="invalid_query",
+            )
         if token.text in _CLOSES.values():
             open_brackets.append(token)
         elif token.text in _CLOSES and (not open_brackets or open_brackets.pop().text != _CLOSES[token.text]):

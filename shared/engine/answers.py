@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from shared.checks.labels import fill_in_time, right_labels
+from shared.engine.recognition import wrong_topic
 from shared.engine.refused import keep_rejection
 from shared.engine.services import Services
-from shared.errors import LostRace, Rejected, TryLater, Unreadable, short_reason
+from shared.errors import LostRace, Problem, Rejected, TryLater, Unreadable, short_reason
 from shared.events.incoming import Message
 from shared.events.outgoing import RefusedRequest, rejection_event
 from shared.keys import hash_of
@@ -29,16 +30,21 @@ def rejections(kind: Kind, message: Message, services: Services) -> Iterator[Non
         reject(kind, message, error, services)
 
 
-def reject(kind: Kind, message: Message, error: Rejected, services: Services) -> None:
-    """Publish and keep the event that says why ``message`` is rejected."""
+def reject(kind: Kind, message: Message, error: Rejected, services: Services) -> Problem:
+    """Publish and keep the event that says why ``message`` is rejected; return the problem that it has."""
+    problem = wrong_topic(kind, message, error, services.settings) or error.problem
+    if message.is_event:
+        log("WARNING", "ignored an event of Modeldrop on a topic for requests", message_id=message.id)
+        return problem
     request_id, labels = _identity(message)
     key = hash_of(kind.value, "request", request_id) if request_id else hash_of(kind.value, "message", message.id)
     # The problem's text and field can quote the message, so only the event has them.
-    log("NOTICE", "rejected", key=key, kind=kind.value, message_id=message.id, code=error.problem.code)
+    log("NOTICE", "rejected", key=key, kind=kind.value, message_id=message.id, code=problem.code)
     refused = RefusedRequest(kind, key, message.published, request_id, message.publishers_id, labels)
-    event = rejection_event(refused, services.now(), error.problem)
+    event = rejection_event(refused, services.now(), problem)
     services.events.publish(event)
     keep_rejection(event, services.ledger.objects)
+    return problem
 
 
 @contextmanager

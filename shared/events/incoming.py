@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,12 +15,9 @@ from typing import Any
 
 from cloudevents.http import CloudEvent
 
-from shared.errors import Rejected, short_reason
+from shared.events.payloads import json_object
 
 FINALIZED = "google.cloud.storage.object.v1.finalized"
-
-# More than any message needs, and less than the depth at which Python can read JSON but not write it.
-DEEPEST_JSON = 50
 
 
 @dataclass(frozen=True)
@@ -63,6 +58,11 @@ class Message:
     """Whether it is an HTTP request instead, whose id no publisher knows."""
 
     @property
+    def is_event(self) -> bool:
+        """Whether it is an event of Modeldrop. A rejection of it could come back, and be rejected again, without end."""
+        return str(self.attributes.get("ce-type")).startswith("modeldrop.")
+
+    @property
     def publishers_id(self) -> str | None:
         """The id that Pub/Sub gave to the publisher; None for an HTTP request."""
         return None if self.over_http else self.id
@@ -88,42 +88,6 @@ class Message:
     def payload(self) -> Mapping[str, Any]:
         """Return the JSON object in the message; raise ``Rejected`` if its data is not one."""
         return json_object(self.data)
-
-
-def json_object(data: bytes) -> Mapping[str, Any]:
-    """Return the JSON object in ``data``; raise ``Rejected`` if it is not one, or is nested too deep."""
-    try:
-        value = json.loads(data, parse_constant=_reject_constant, parse_float=_finite_float)
-        # JSON allows half of a surrogate pair, but UTF-8 does not, so no service accepts it.
-        json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise Rejected(f"the message is not JSON: {short_reason(error)}", code="invalid_json") from error
-    if not isinstance(value, dict):
-        raise Rejected("the message must be a JSON object", code="invalid_json")
-    if _deeper_than(value, DEEPEST_JSON):
-        raise Rejected(f"the message is nested more than {DEEPEST_JSON} deep", code="invalid_json")
-    return value
-
-
-def _deeper_than(value: object, limit: int) -> bool:
-    inner: list[object] = []
-    match value:
-        case Mapping():
-            inner = list(value.values())
-        case list():
-            inner = value
-    return bool(inner) and (limit == 0 or any(_deeper_than(each, limit - 1) for each in inner))
-
-
-def _finite_float(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text[:40]} is too large for a number")
-    return value
-
-
-def _reject_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _decoded(data: object) -> bytes:

@@ -29,6 +29,9 @@ PRIORITIES = ("interactive", "batch")
 FUNCTIONS = ("ML.PREDICT", "ML.GENERATE_TEXT", "AI.GENERATE_TEXT", "AI.GENERATE_TABLE")
 
 
+_INPUT_EXAMPLE = '{"query": "SELECT ..."} or {"table": "dataset.table"}'
+
+
 @dataclass(frozen=True)
 class TableInput:
     """A table as input, with its columns renamed to the names of the model's inputs."""
@@ -70,8 +73,8 @@ class PredictRequest:
         fields = Fields(payload)
         project = settings.google_cloud_project
         model = ModelName.parse(fields.text("model"), project=project, field="model")
-        query, table = _input(fields.nested("input"), settings)
-        output, write, key = _output(fields.nested("output"), settings)
+        query, table = _input(fields.nested("input", example=_INPUT_EXAMPLE), settings)
+        output, write, key = _output(fields.nested("output", example='{"table": "dataset.table"}'), settings)
         function = fields.choice("function", FUNCTIONS, "ML.PREDICT")
         options = fields.plain("options")
         for name in options:
@@ -99,11 +102,12 @@ class PredictRequest:
 
 def _input(fields: Fields, settings: Settings) -> tuple[str | None, TableInput | None]:
     if fields.has("query") == fields.has("table"):
-        raise fields.wrong("", "must have either query or table", code="missing_field")
+        problem = f"must have either query or table{fields.suggestion('query', 'table')}"
+        raise fields.wrong("", problem, code="missing_field")
     if fields.has("query"):
         query = fields.text("query", longest=LONGEST_QUERY)
         fields.reject_unknown()
-        check_query(
+        query = check_query(
             query,
             field="input.query",
             allow_external=settings.allow_external_query,
@@ -119,7 +123,7 @@ def _input(fields: Fields, settings: Settings) -> tuple[str | None, TableInput |
     where = fields.optional_text("where", longest=LONGEST_QUERY)
     fields.reject_unknown()
     if where is not None:
-        check_condition(
+        where = check_condition(
             where,
             field="input.where",
             allow_external=settings.allow_external_query,

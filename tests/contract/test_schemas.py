@@ -29,7 +29,7 @@ from shared.drops.drop import (
 from shared.drops.importing import Imports
 from shared.engine.steps import settle_batch, settle_query, submit
 from shared.errors import Problem, Rejected
-from shared.events.incoming import Message, json_object
+from shared.events.incoming import Message
 from shared.events.outgoing import (
     EVENT_TYPES,
     IGNORED,
@@ -46,6 +46,7 @@ from shared.events.outgoing import (
     rejection_event,
     stuck_event,
 )
+from shared.events.payloads import json_object
 from shared.models.request import ACTIONS, ManageRequest
 from shared.predictions import predicting
 from shared.predictions.predicting import Predictions

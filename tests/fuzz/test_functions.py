@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from localcloud.cloud import LocalCloud
 from shared.errors import Rejected
-from shared.events.incoming import json_object
+from shared.events.payloads import json_object
 from shared.keys import hash_of
 from tests.contract.schemas import faults
 from tests.example_requests import MANAGE_MESSAGE, without

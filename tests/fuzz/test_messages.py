@@ -14,7 +14,8 @@ from shared.batches.request import BatchRequest, ObjectUri, Prompts
 from shared.checks.identifiers import DatasetName, TableName
 from shared.engine.stored_items import item_from_json, item_to_json
 from shared.errors import Rejected
-from shared.events.incoming import Message, json_object
+from shared.events.incoming import Message
+from shared.events.payloads import json_object
 from shared.models.request import ManageRequest
 from shared.predictions import predicting
 from shared.predictions import statements as predictions_sql

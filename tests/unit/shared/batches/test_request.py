@@ -139,7 +139,7 @@ def test_an_output_can_be_a_table_a_dataset_or_a_folder(uri: str, output: object
         ({"input": "bq://../project.d.t"}, "input", "invalid_name"),
         ({"input": {}}, "input.prompts", "missing_field"),
         ({"input": {"prompts": {}}}, "input.prompts.query", "missing_field"),
-        ({"input": {"prompts": {"query": "SELECT 1;"}}}, "input.prompts.query", "invalid_query"),
+        ({"input": {"prompts": {"query": "SELECT 1; SELECT 2"}}}, "input.prompts.query", "invalid_query"),
         (
             {"input": {"prompts": {"query": QUERY}, "system_instruction": ""}},
             "input.system_instruction",

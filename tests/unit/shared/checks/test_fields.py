@@ -120,6 +120,28 @@ def test_an_unknown_field_is_rejected_with_the_known_ones() -> None:
     assert rejection.value.problem.code == "unknown_field"
 
 
+def test_a_misspelt_field_is_rejected_with_what_was_probably_meant() -> None:
+    fields = Fields({"Model": "m", "lables": {}, "ouput": "d.t"})
+    with pytest.raises(Rejected, match=r"^model is missing; Model is given: did you mean model\?$"):
+        fields.text("model")
+    with pytest.raises(Rejected, match=r"^output is missing; ouput is given: did you mean output\?$"):
+        fields.nested("output")
+    fields.plain("labels")
+    with pytest.raises(Rejected, match=r"Model is not known; did you mean model\? Known here are"):
+        fields.reject_unknown()
+
+
+def test_a_wrong_choice_is_rejected_with_what_was_probably_meant() -> None:
+    for given in ("Truncate", "WRITE_TRUNCATE", "truncat"):
+        with pytest.raises(Rejected, match=r"did you mean truncate\?"):
+            Fields({"write": given}).choice("write", ("empty", "truncate", "append"), "empty")
+
+
+def test_the_rejection_of_a_string_in_place_of_an_object_has_an_example() -> None:
+    with pytest.raises(Rejected, match=r"^output must be an object, not a string: write \{\"table\": \"d.t\"\}$"):
+        Fields({"output": "d.t"}).nested("output", example='{"table": "d.t"}')
+
+
 def test_an_object_without_unknown_fields_passes() -> None:
     fields = Fields({"model": "m", "labels": None})
     fields.text("model")

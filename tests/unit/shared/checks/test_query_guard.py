@@ -45,12 +45,27 @@ def test_a_query_is_accepted(query: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "without"),
+    [
+        ("SELECT 1;", "SELECT 1 "),
+        ("SELECT 1 ;\n-- the end;\n", "SELECT 1  \n-- the end;\n"),
+        ("SELECT ';'", "SELECT ';'"),
+    ],
+)
+def test_a_final_semicolon_is_left_out(query: str, without: str) -> None:
+    assert check_query(query, field="input.query") == without
+    assert check_condition(query.removeprefix("SELECT "), field="f") == without.removeprefix("SELECT ")
+
+
+@pytest.mark.parametrize(
     ("query", "message"),
     [
         ("", "input.query is empty"),
         ("-- SELECT 1", "input.query is empty"),
-        ("SELECT 1;", "more than one statement, at line 1, column 9"),
-        ("SELECT 1\n;\nDROP TABLE t", "more than one statement, at line 2, column 1"),
+        (";", "input.query is empty"),
+        ("SELECT 1; SELECT 2", "more than one statement: the second one begins at line 1, column 11; send one SELECT"),
+        ("SELECT 1\n;\nDROP TABLE t", "more than one statement: the second one begins at line 3, column 1"),
+        ("SELECT 1;;", "more than one statement: the second one begins at line 1, column 9"),
         ("SELECT (1", "does not close a bracket, at line 1, column 8"),
         ("SELECT 1)", "closes a bracket that is not open, at line 1, column 9"),
         ("SELECT [1)", "closes a bracket that is not open, at line 1, column 10"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from shared.errors import LostRace, Rejected, TryLater
 from shared.events.incoming import Message
 from shared.keys import hash_of
 from shared.work import Kind
-from tests.example_requests import NOW, prediction_item
+from tests.example_requests import BATCH_REQUEST, MANAGE_MESSAGE, NOW, PREDICT_MESSAGE, prediction_item
 from tests.unit.shared.conftest import World
 
 ITEM = prediction_item()
@@ -70,6 +72,33 @@ def test_a_rejection_is_kept_in_the_ledger_once(world: World) -> None:
     found = read_rejection(kept.name, objects)
     assert found is not None
     assert [{**found.data, "type": found.type}] * 2 == published
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "problem"),
+    [
+        (Kind.PREDICT, BATCH_REQUEST, "this looks like a batch request, not a predict message; publish it to b"),
+        (Kind.PREDICT, MANAGE_MESSAGE, "this looks like a manage message, not a predict message; publish it to m"),
+        (Kind.BATCH, PREDICT_MESSAGE, "this looks like a predict message, not a batch request; publish it to p"),
+        (Kind.MANAGE, PREDICT_MESSAGE, "this looks like a predict message, not a manage message; publish it to p"),
+        (Kind.PREDICT, {"model": "d.m"}, "model is missing"),
+        (Kind.PREDICT, PREDICT_MESSAGE, "model is missing"),
+    ],
+)
+def test_a_message_on_the_wrong_topic_is_recognized(
+    world: World, kind: Kind, sent: dict[str, Any], problem: str
+) -> None:
+    topics = {f"{name}_topic": f"projects/p/topics/{name[0]}" for name in ("predict", "batch", "models")}
+    world.configure(**topics)
+    with rejections(kind, message(sent), world.services):
+        raise Rejected("model is missing", field="model", code="missing_field")
+    [event] = world.published()
+    assert event["error"]["message"] == problem
+
+
+def test_an_event_of_modeldrop_is_not_answered_by_another(world: World) -> None:
+    reject(world, replace(message({"outcome": "failed"}), attributes={"ce-type": "modeldrop.prediction.failed.v1"}))
+    assert world.published() == []
 
 
 def test_the_log_of_a_rejection_has_its_code_but_not_its_text(world: World, capsys: pytest.CaptureFixture[str]) -> None:

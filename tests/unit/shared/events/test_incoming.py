@@ -10,12 +10,10 @@ from typing import Any
 import pytest
 from cloudevents.http import CloudEvent, from_http
 
-from shared.errors import LONGEST_REASON, Rejected
+from shared.errors import Rejected
 from shared.events.incoming import (
-    DEEPEST_JSON,
     FinalizedObject,
     Message,
-    json_object,
 )
 from tests.example_requests import PREDICT_MESSAGE
 from tests.paths import EVENTS
@@ -156,7 +154,7 @@ def test_messages_to_the_other_topics_are_parsed(event: str) -> None:
 def test_a_message_of_attributes_only_is_rejected_when_it_is_read() -> None:
     message = Message.from_event(_received("pubsub_attributes_only"))
     assert (message.id, message.data, message.attributes) == ("9471350642518231", b"", {"source": "console"})
-    with pytest.raises(Rejected, match="the message is not JSON"):
+    with pytest.raises(Rejected, match="Put the request into the data of the message"):
         message.payload()
 
 
@@ -200,59 +198,3 @@ def test_a_message_without_a_publish_time_has_the_time_of_its_event() -> None:
 
 def test_the_id_of_a_message_may_be_a_number() -> None:
     assert Message.from_event(_changed("pubsub_predict", message={"messageId": 42})).id == "42"
-
-
-# --- JSON --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        (b"{}", {}),
-        (b' {"a": [1, 1.5, true, null, "\\u00e9"]} ', {"a": [1, 1.5, True, None, "é"]}),
-        ('{"é": "\U0001f600"}'.encode(), {"é": "\U0001f600"}),
-        (b'{"a": "\\ud83d\\ude00"}', {"a": "\U0001f600"}),
-        ('{"a": 1}'.encode("utf-16"), {"a": 1}),
-        (b'{"a": 1, "a": 2}', {"a": 2}),
-    ],
-)
-def test_a_json_object_is_returned(text: bytes, value: dict[str, Any]) -> None:
-    assert json_object(text) == value
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (b"", "is not JSON"),
-        (b"{", "is not JSON"),
-        (b"{'a': 1}", "is not JSON"),
-        (b'{"a": 1} {"b": 2}', "is not JSON"),
-        (b"\xff\xfe\xfd", "is not JSON"),
-        (b'{"a": NaN}', "NaN is not a JSON number"),
-        (b'{"a": -Infinity}', "-Infinity is not a JSON number"),
-        (b'{"a": 1e999}', "1e999 is too large"),
-        (b'{"a": -1e999}', "-1e999 is too large"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "is not JSON"),
-        (b'{"a": "\\ud800"}', "is not JSON"),
-        (b'{"\\udfff": 1}', "is not JSON"),
-        (b"[]", "must be a JSON object"),
-        (b"null", "must be a JSON object"),
-        (b'"{}"', "must be a JSON object"),
-        (b"7", "must be a JSON object"),
-        (b'{"a": ' + b"[" * 900 + b"]" * 900 + b"}", "nested more than 50 deep"),
-        (b'{"a": ' * 60 + b"1" + b"}" * 60, "nested more than 50 deep"),
-        (b"[" * 1_000_000, "is not JSON"),
-    ],
-)
-def test_data_that_is_not_a_json_object_is_rejected(text: bytes, message: str) -> None:
-    with pytest.raises(Rejected, match=message) as rejection:
-        json_object(text)
-    assert rejection.value.problem.code == "invalid_json"
-    assert len(rejection.value.problem.message) <= LONGEST_REASON + 50
-
-
-@pytest.mark.parametrize("opening, closing", [("[", "]"), ('{"a":', "}")])
-def test_the_deepest_json_can_be_written_again(opening: str, closing: str) -> None:
-    depth = DEEPEST_JSON
-    text = '{"a":' + opening * (depth - 1) + "1" + closing * (depth - 1) + "}"
-    assert json.dumps(json_object(text.encode()), separators=(",", ":")) == text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from modeldrop.history.finding import newest_items, rejections
 from modeldrop.history.stories import story_of, title_of
 from modeldrop.project import Project
 from shared.clock import utc_now
+from shared.drops.ignored import MARKERS
 from shared.engine.ledger import MODELS
 from shared.errors import Unreadable
 from shared.events.outgoing import Event
@@ -29,7 +31,7 @@ Row = Mapping[str, Any]
 @as_json
 @reads_project
 def status(project: Project, *, as_json: bool) -> None:
-    r"""Show models with their versions, drops, open work, batches, and what ended last.
+    r"""Show models with their versions, drops, open work, batches, what ended last, and ignored folders.
 
     \b
     Examples:
@@ -50,13 +52,14 @@ def status(project: Project, *, as_json: bool) -> None:
         "open": open_work(items, now),
         "batches": batches_of(items),
         "ended": last_ends(items, refused),
+        "ignored": ignored_folders(project),
     }
     if as_json:
         print_json({**shown, "unread": unread})
         return
     where = "local cloud" if project.is_local else "Google Cloud"
     click.secho(f"Project {project.name} ({where})", bold=True)
-    for title in ("models", "drops", "open", "batches", "ended"):
+    for title in ("models", "drops", "open", "batches", "ended", "ignored"):
         _print_table(title, shown[title])
     if unread:
         click.secho(f"{unread} older items of the ledger were not read.", dim=True, err=True)
@@ -85,6 +88,21 @@ def models_of(project: Project) -> list[Row]:
                 }
             )
     return sorted(rows, key=lambda row: str(row["model"]))
+
+
+def ignored_folders(project: Project) -> list[Row]:
+    """Return the folders of the model bucket that were reported last because they belong to no drop."""
+    objects = project.ledger.objects
+    rows: list[Row] = []
+    for listed in sorted(objects.listed(MARKERS), key=lambda each: each.written)[-LAST:]:
+        with suppress(Unreadable):
+            record = objects.read(listed.name)
+            if record is not None:
+                folder = str(record.value.get("folder"))
+                rows.append(
+                    {"folder": folder, "reported": record.value.get("reported"), "what": f"modeldrop why {folder}"}
+                )
+    return rows
 
 
 def drops_of(items: Sequence[Item]) -> list[Row]:

@@ -28,7 +28,8 @@ FIND_EVERY = 6
 def wait(project: Project, target: str, *, timeout: float, as_json: bool) -> None:
     r"""Wait until the work about TARGET has ended, and say how.
 
-    TARGET is the same as for `modeldrop why`. Of several pieces of work, the newest counts.
+    TARGET is the same as for `modeldrop why`. Of several pieces of work, the newest counts. To wait for a drop that you have
+    put right, give its path: what ended before the last upload does not count then.
 
     \b
     Example:
@@ -63,6 +64,9 @@ def end_of(found: Found, project: Project) -> tuple[Story, int] | None:
         return None
     # After the watch of a drop comes its import.
     if newest.outcome is None or (newest.kind is Kind.DROP and newest.outcome is Outcome.SETTLED):
+        return None
+    if found.changed is not None and newest.finished is not None and found.changed > newest.finished:
+        # The files were changed since; they are imported again.
         return None
     return story_of(newest), 0 if newest.outcome.is_success else FAILED
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 
 from modeldrop.project import Project
 from shared.drops.drop import DropPath
@@ -39,6 +40,8 @@ class Found:
     """The objects at this path that belong to no drop: `gs://bucket/name`, and why."""
     objects: int = 0
     """How many objects are at this path."""
+    changed: datetime | None = None
+    """When the newest object of a drop at this path was written."""
     unread: int = 0
     """How many items were not read, because there are too many."""
     damaged: tuple[str, ...] = ()
@@ -109,11 +112,14 @@ def _path_of(target: str, project: Project) -> str | None:
 def _of_path(target: str, path: str, project: Project) -> Found:
     bucket = f"gs://{project.model_bucket}/"
     blobs = project.storage.list_blobs(
-        project.model_bucket, prefix=path, max_results=MOST_OBJECTS, fields="nextPageToken,items(name)"
+        project.model_bucket, prefix=path, max_results=MOST_OBJECTS, fields="nextPageToken,items(name,updated)"
     )
     # A folder's name is not the beginning of another folder's name: `ml/m` is not `ml/model`.
     folder = path.rstrip("/") + "/"
-    names = [blob.name for blob in blobs if not path or blob.name == path or blob.name.startswith(folder)]
+    written = {
+        blob.name: blob.updated for blob in blobs if not path or blob.name == path or blob.name.startswith(folder)
+    }
+    names = list(written)
     ignored = tuple((bucket + name, reason) for name in names if (reason := misplaced(name)) is not None)
     drops = {drop for name in names if (drop := DropPath.of_object(name)) is not None}
     of_path = DropPath.of_object(path) or DropPath.of_object(f"{folder}saved_model.pb")
@@ -126,7 +132,8 @@ def _of_path(target: str, path: str, project: Project) -> Found:
         *(watch for watch in watches if watch is not None),
         *(item for item in imports if isinstance(item.request, DropRequest) and item.request.path in prefixes),
     ]
-    return Found(target, _ordered(items), ignored=ignored, objects=len(names), unread=unread)
+    changed = max((written[name] for name in names if DropPath.of_object(name)), default=None)
+    return Found(target, _ordered(items), ignored=ignored, objects=len(names), changed=changed, unread=unread)
 
 
 def _of_ids(target: str, project: Project) -> Found:

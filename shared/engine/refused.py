@@ -16,7 +16,7 @@ from shared.events.outgoing import Event
 
 FOLDER = "ledger/rejected/"
 # The names of the metadata.
-IDS = ("key", "kind", "request_id", "message_id")
+IDS = ("key", "request_id", "message_id")
 
 
 def keep_rejection(event: Event, objects: StateObjects) -> None:

@@ -17,7 +17,7 @@ from shared.settings import Settings, settings
 if TYPE_CHECKING:
     from shared.cloud.bigquery import BigQueryJobs
     from shared.cloud.vertex import VertexJobs
-    from shared.events.outgoing import EventPublisher
+    from shared.events.publishing import EventPublisher
 
 
 class Services:
@@ -61,7 +61,7 @@ class Services:
     @cached_property
     def events(self) -> EventPublisher:
         """The topic for events."""
-        from shared.events.outgoing import EventPublisher
+        from shared.events.publishing import EventPublisher
 
         source = f"//modeldrop/projects/{self.settings.google_cloud_project}"
         return EventPublisher(clients.publisher_client(), self.settings.events_topic, source)

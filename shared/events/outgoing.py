@@ -1,26 +1,16 @@
-"""The events that the functions publish: CloudEvents 1.0 over Pub/Sub in binary mode.
-
-https://github.com/googleapis/google-cloudevents/blob/main/docs/spec/pubsub.md
-"""
+"""The events that the functions publish. ``publishing.py`` sends them; this module needs no client."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from google.api_core.gapic_v1.method import DEFAULT
-from google.cloud import pubsub_v1
-
-from shared.cloud.calls import Service
 from shared.errors import Problem
 from shared.events.data import data_of_kind
 from shared.keys import hash_of
 from shared.work import Item, Job, Kind, Outcome
-
-PUBSUB = Service("Pub/Sub", retry=DEFAULT)
 
 # The types of the events that end a piece of work, by its kind and outcome. A test compares the README with this table.
 EVENT_TYPES: dict[tuple[Kind, Outcome], str] = {
@@ -222,34 +212,3 @@ def _last_job(item: Item) -> dict[str, str] | None:
 
 def _job_json(job: Job | None) -> dict[str, str] | None:
     return {"system": job.system.value, "id": job.id, "location": job.location} if job else None
-
-
-class EventPublisher:
-    """Publishes events to one topic."""
-
-    def __init__(self, client: pubsub_v1.PublisherClient, topic: str, source: str) -> None:
-        """Create the publisher.
-
-        Args:
-            client: The client of Pub/Sub.
-            topic: The topic's resource name.
-            source: The ``source`` attribute of all events.
-        """
-        self._client = client
-        self._topic = topic
-        self._source = source
-
-    def publish(self, event: Event) -> None:
-        """Publish ``event`` and wait for Pub/Sub's confirmation; raise ``TryLater`` if there is none in time."""
-        attributes = {
-            "ce-id": event.id,
-            "ce-type": event.type,
-            "ce-source": self._source,
-            "ce-time": event.time.isoformat().replace("+00:00", "Z"),
-            "ce-subject": event.subject,
-            "ce-specversion": "1.0",
-            "content-type": "application/json",
-        }
-        data = json.dumps(event.data).encode()
-        with PUBSUB.call("confirm an event") as options:
-            self._client.publish(self._topic, data, **options, **attributes).result(timeout=options["timeout"])

@@ -7,8 +7,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shared.checks.identifiers import ModelName
+from shared.drops.ignored import report_ignored
+from shared.drops.layout import misplaced
 from shared.drops.turns import ModelRecords
 from shared.errors import Problem
+from shared.events.incoming import FinalizedObject
 from shared.events.outgoing import completion_event
 from shared.work import BatchFacts, BatchResult, DropFacts, ModelVersion, Outcome, WaitReason
 from tests.example_requests import NOW, batch_item, import_item, prediction_item, watch_item
@@ -65,6 +68,18 @@ def test_status_shows_the_import_of_a_drop_unless_it_is_watched_again(world: Wor
     world.services.ledger.reopen(watch_item("c" * 32, facts=facts, generation=watch.generation), claimed=False)
     [drop] = printed_json(run("status", "--json"))["drops"]
     assert (drop["state"], drop["what"]) == ("open", "The drop is incomplete. Missing: saved_model.pb.")
+
+
+def test_status_shows_the_folders_that_were_ignored(world: World, run: Run) -> None:
+    name = "ml/genres.onnx"
+    found = misplaced(name)
+    assert found is not None
+    bucket = world.services.settings.model_bucket
+    report_ignored(FinalizedObject(bucket, name, 1, NOW), found, world.services)
+
+    [ignored] = printed_json(run("status", "--json"))["ignored"]
+
+    assert (ignored["folder"], ignored["reported"]) == (f"gs://{bucket}/ml/", world.services.now().isoformat())
 
 
 def test_past_events_are_those_that_were_published(world: World, run: Run) -> None:

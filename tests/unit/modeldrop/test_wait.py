@@ -11,7 +11,7 @@ from shared.errors import Problem
 from shared.work import Outcome
 from tests.example_requests import NOW, import_item, prediction_item
 from tests.unit.modeldrop.conftest import Run, printed_json
-from tests.unit.modeldrop.test_why import in_ledger, refuse
+from tests.unit.modeldrop.test_why import PATH, in_ledger, of_this_bucket, refuse
 from tests.unit.shared.conftest import World
 
 KEY = "a" * 32
@@ -48,6 +48,15 @@ def test_work_that_does_not_end_in_time_has_an_exit_code_of_its_own(world: World
 
     assert done.exit_code == 3
     assert ("it is still open" if known else "nothing was found") in done.output
+
+
+def test_an_import_that_ended_before_the_last_upload_does_not_count(world: World, run: Run) -> None:
+    in_ledger(world, of_this_bucket(world, import_item()).end(Outcome.FAILED, world.services.now()))
+    assert run("wait", "films/genres/2/").exit_code == 1
+    world.pass_time(1)
+    world.upload(PATH, "genres.onnx")
+
+    assert run("wait", "films/genres/2/", "--timeout", "0").exit_code == 3
 
 
 def test_it_waits_until_the_work_ends(world: World, run: Run) -> None:

@@ -20,7 +20,7 @@ from shared.errors import (
     Rejected,
     TryLater,
 )
-from shared.events.outgoing import PUBSUB
+from shared.events.publishing import PUBSUB
 
 SERVICES = [BIGQUERY, VERTEX, VERTEX_CREATE, STORAGE, PUBSUB]
 

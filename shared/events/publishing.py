@@ -1,0 +1,47 @@
+"""Publishes events: CloudEvents 1.0 over Pub/Sub in binary mode.
+
+https://github.com/googleapis/google-cloudevents/blob/main/docs/spec/pubsub.md
+"""
+
+from __future__ import annotations
+
+import json
+
+from google.api_core.gapic_v1.method import DEFAULT
+from google.cloud import pubsub_v1
+
+from shared.cloud.calls import Service
+from shared.events.outgoing import Event
+
+PUBSUB = Service("Pub/Sub", retry=DEFAULT)
+
+
+class EventPublisher:
+    """Publishes events to one topic."""
+
+    def __init__(self, client: pubsub_v1.PublisherClient, topic: str, source: str) -> None:
+        """Create the publisher.
+
+        Args:
+            client: The client of Pub/Sub.
+            topic: The topic's resource name.
+            source: The ``source`` attribute of all events.
+        """
+        self._client = client
+        self._topic = topic
+        self._source = source
+
+    def publish(self, event: Event) -> None:
+        """Publish ``event`` and wait for Pub/Sub's confirmation; raise ``TryLater`` if there is none in time."""
+        attributes = {
+            "ce-id": event.id,
+            "ce-type": event.type,
+            "ce-source": self._source,
+            "ce-time": event.time.isoformat().replace("+00:00", "Z"),
+            "ce-subject": event.subject,
+            "ce-specversion": "1.0",
+            "content-type": "application/json",
+        }
+        data = json.dumps(event.data).encode()
+        with PUBSUB.call("confirm an event") as options:
+            self._client.publish(self._topic, data, **options, **attributes).result(timeout=options["timeout"])

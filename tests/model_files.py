@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from shared.drops.formats.all_formats import FORMATS
+from shared.drops.formats.model_facts import Columns
+
 
 class InMemory:
     """A model file whose content is given. It counts the ranges that are read."""
@@ -35,6 +38,13 @@ class OnDisk:
         with self._path.open("rb") as file:
             file.seek(start)
             return file.read(stop - start)
+
+
+def read_columns(model_type: str, content: bytes) -> list[tuple[str, str]]:
+    """Return the names and types of a model's inputs and outputs, as the functions read them from its file."""
+    facts = FORMATS[model_type].read(InMemory(content, "model.json"), Columns())
+    assert facts.refusal() is None
+    return [(tensor.name, tensor.type) for tensor in (*facts.inputs, *facts.outputs)]
 
 
 def onnx_file(*, ir: int = 8, opset: int = 17) -> bytes:

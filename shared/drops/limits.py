@@ -63,6 +63,9 @@ https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-sy
 COLUMNS = 10_000
 """The columns of a query's result: https://docs.cloud.google.com/bigquery/quotas#standard_tables"""
 
+VALUES = 2 * COLUMNS
+"""Inputs, and outputs, that are read of one model. Old ONNX files list their weights among the inputs."""
+
 STORED_COLUMNS = 1000
 """Inputs, and outputs, of a model that an item of the ledger stores as they were read."""
 

@@ -90,7 +90,7 @@ _EXPORT = "or run `modeldrop export model.onnx OUT`"
 _KINDS = frozenset({"sequence", "map", "opaque", "sparse tensor", "optional"})
 
 
-@dataclass
+@dataclass(slots=True)
 class _Value:
     """An input or output, while it is read."""
 
@@ -180,8 +180,8 @@ def _parse(file: ModelFile) -> _Parsed:
                 value = _Value()
                 values = parsed.inputs if side == "input" else parsed.outputs
                 values.append(value)
-                if len(values) > 2 * limits.COLUMNS + limits.TENSORS:
-                    raise Rejected(f"{file.name} has too many {side}s", code="too_large")
+                if len(values) > limits.VALUES:
+                    raise Rejected(f"{file.name} has more than {limits.VALUES:,} {side}s", code="too_large")
             case "name":
                 value.name = _text(found)
             case "element":

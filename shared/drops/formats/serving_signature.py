@@ -87,7 +87,7 @@ _META_GRAPH = Message(
 _SAVED_MODEL: Mapping[int, Field] = {2: _META_GRAPH}
 
 
-@dataclass
+@dataclass(slots=True)
 class _Value:
     """An input or output, while it is read."""
 
@@ -177,7 +177,7 @@ def read_signature(file: ModelFile, declared: Columns) -> ModelFacts:
 
 def _parse(file: ModelFile) -> list[_Graph]:
     graphs: list[_Graph] = []
-    signature, value = _Signature(), _Value()
+    signature, value, count = _Signature(), _Value(), 0
     for found in find_fields(file, _SAVED_MODEL):
         if found.name == "graph":
             if len(graphs) == limits.NAMED_OPERATORS:
@@ -205,9 +205,11 @@ def _parse(file: ModelFile) -> list[_Graph]:
                 value = _Value()
                 values = signature.inputs if side == "input" else signature.outputs
                 values.append(value)
-                if len(values) > limits.COLUMNS + 1:
+                count += 1
+                if count > limits.VALUES:
                     raise Rejected(
-                        f"{file.name} has a signature with more than {limits.COLUMNS:,} {side}s", code="too_large"
+                        f"{file.name} has signatures with more than {limits.VALUES:,} inputs and outputs",
+                        code="too_large",
                     )
             case "input name" | "output name":
                 value.name = _text(found)

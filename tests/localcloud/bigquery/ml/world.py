@@ -93,6 +93,19 @@ class MlWorld:
         """Return the REST resource of a model."""
         return dict(self.client.get_model(f"{PROJECT}.{self.dataset}.{name}").to_api_repr())
 
+    def columns(self, name: str) -> list[tuple[str, str]]:
+        """Return the names and types of a model's inputs and outputs, as BigQuery shows them."""
+        resource = self.model(name)
+        return [
+            (column["name"], _type_of(column["type"]))
+            for column in (*resource["featureColumns"], *resource["labelColumns"])
+        ]
+
+
+def _type_of(kind: Mapping[str, Any]) -> str:
+    element = kind.get("arrayElementType")
+    return f"ARRAY<{element['typeKind']}>" if element else str(kind["typeKind"])
+
 
 @contextmanager
 def ml_world(directory: Path | None = None, backend: ModelBackend | None = None) -> Iterator[MlWorld]:

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 
 from tests.localcloud.bigquery.ml.runtimes.iris import NAMES, ordered
 from tests.localcloud.bigquery.ml.world import MlWorld
+from tests.model_files import read_columns
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -69,6 +70,7 @@ def test_a_sklearn_classifier_predicts_like_onnxruntime(
     labels, probabilities = onnxruntime.InferenceSession(content).run(None, {"input": iris[0]})
     assert [row["label"] for row in rows] == labels.tolist()
     np.testing.assert_allclose([row["probabilities"] for row in rows], probabilities, rtol=1e-5)
+    assert world.columns("sklearn") == read_columns("ONNX", content)
 
 
 def test_a_model_accepts_scalars_vectors_strings_and_open_sizes(world: MlWorld) -> None:
@@ -106,6 +108,7 @@ def test_a_model_accepts_scalars_vectors_strings_and_open_sizes(world: MlWorld) 
     ]
     kinds = {column["name"]: column["type"]["typeKind"] for column in world.model("mixed")["featureColumns"]}
     assert kinds == {"a": "FLOAT64", "b": "FLOAT64", "many": "ARRAY", "text": "STRING", "flag": "BOOL"}
+    assert world.columns("mixed") == read_columns("ONNX", model.SerializeToString())
 
 
 def test_a_model_with_a_batch_of_one_predicts_row_by_row(world: MlWorld) -> None:

@@ -20,6 +20,7 @@ from tests.localcloud.bigquery.ml.world import (
     MlWorld,
     ml_world,
 )
+from tests.model_files import read_columns
 from tests.paths import ROOT
 from tests.waiting import LAST_LIMIT
 
@@ -268,6 +269,10 @@ def test_an_invalid_call_is_rejected(world: MlWorld, call: str, part: str) -> No
     _, message = world.refusal(f"SELECT * FROM {call}", dry_run=True)
 
     assert part.lower() in message.lower()
+
+
+def test_the_resource_has_the_columns_that_the_functions_read(world: MlWorld, saved_model: Path) -> None:
+    assert world.columns("m") == read_columns("TENSORFLOW", (saved_model / "saved_model.pb").read_bytes())
 
 
 def test_the_resource_contains_inputs_outputs_and_origin(world: MlWorld) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.localcloud.bigquery.ml.runtimes.iris import NAMES, ordered
 from tests.localcloud.bigquery.ml.world import MlWorld
+from tests.model_files import read_columns
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,7 @@ def test_a_model_predicts_like_tensorflows_interpreter(
     direct = runner(features=iris[0], bias=np.arange(150, dtype=np.float32).reshape(-1, 1))
     np.testing.assert_allclose([row["scores"] for row in rows], direct["scores"], rtol=1e-5)
     assert [row["best"] for row in rows] == direct["best"].tolist()
+    assert world.columns("lite") == read_columns("TENSORFLOW_LITE", lite_content)
 
 
 def test_a_file_in_another_format_is_rejected(world: MlWorld) -> None:

@@ -16,6 +16,7 @@ import pytest
 from localcloud.bigquery.ml import importing
 from tests.localcloud.bigquery.ml.runtimes.iris import NAMES, ordered
 from tests.localcloud.bigquery.ml.world import MlWorld
+from tests.model_files import read_columns
 
 if TYPE_CHECKING:
     import xgboost
@@ -46,7 +47,8 @@ def test_a_json_booster_with_a_schema_needs_no_clauses(
     import xgboost
 
     model = booster("multi:softprob", *iris, named=True)
-    world.upload("xgb", {"model.json": saved(model, tmp_path, "json")})
+    content = saved(model, tmp_path, "json")
+    world.upload("xgb", {"model.json": content})
     world.import_model("xgb", "XGBOOST", "xgb/*")
 
     rows = ordered(world, "SELECT * FROM ML.PREDICT(MODEL d.xgb, TABLE d.iris)")
@@ -54,6 +56,7 @@ def test_a_json_booster_with_a_schema_needs_no_clauses(
     assert next(iter(rows[0])) == "predicted_label"
     direct = model.predict(xgboost.DMatrix(iris[0], feature_names=NAMES, feature_types=["float"] * 4))
     np.testing.assert_allclose([row["predicted_label"] for row in rows], direct, rtol=1e-6)
+    assert world.columns("xgb") == read_columns("XGBOOST", content)
 
 
 @pytest.mark.parametrize("suffix", ["deprecated", "json"])

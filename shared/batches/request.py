@@ -101,7 +101,7 @@ def _input(fields: Fields, settings: Settings) -> TableName | ObjectUri | Prompt
             return TableName.parse(text.removeprefix("bq://"), project=settings.google_cloud_project, field="input")
         return _object_uri(text, fields, "input", kept={settings.state_bucket})
     inputs = fields.nested("input")
-    prompts = inputs.nested("prompts")
+    prompts = inputs.nested("prompts", example='{"query": "SELECT ... AS prompt"}')
     query = prompts.text("query", longest=LONGEST_QUERY)
     prompts.reject_unknown()
     query = check_query(
@@ -138,12 +138,21 @@ def _output(fields: Fields, settings: Settings) -> TableName | DatasetName | Obj
     return output
 
 
+def _meant(text: str) -> str:
+    """Return what was probably meant by a text without `bq://` or `gs://`, as the rest of a sentence."""
+    if re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){1,2}", text) and not text.endswith(".jsonl"):
+        return f"; write bq://{text}"
+    return f"; write gs://{text}" if re.fullmatch(r"[a-z0-9][a-z0-9._-]*/\S+", text) else ""
+
+
 def _object_uri(text: str, fields: Fields, field: str, *, kept: Set[str]) -> ObjectUri:
     """Read the `gs://` address in ``field``, which must not be in the buckets that Modeldrop keeps for itself."""
     bucket, _, name = text.removeprefix("gs://").partition("/")
     if not text.startswith("gs://"):
         raise Rejected(
-            f"{field} is {text[:80]!r}; it must begin with bq:// or gs://", field=field, code="invalid_field"
+            f"{field} is {text[:80]!r}; it must begin with bq:// or gs://{_meant(text)}",
+            field=field,
+            code="invalid_field",
         )
     check_bucket(bucket, field)
     is_path = _OBJECT_NAME.fullmatch(name) and is_relative_path(name.removesuffix("/"))

@@ -136,10 +136,13 @@ class Fields:
 
     def _required(self, name: str, kind: type, example: str = "") -> Any:
         if not self._read(name):
-            raise self.wrong(name, f"is missing{self.suggestion(name)}", code="missing_field")
+            right = self.suggestion(name) or (f": write {example}" if example else "")
+            raise self.wrong(name, f"is missing{right}", code="missing_field")
         value = self._values[name]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             right = f": write {example}" if example else ""
+            if kind is int and isinstance(value, str) and value.isdecimal():
+                right = ": leave the quotes out"
             if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
                 right = ": put it in quotes"
             raise self.wrong(name, f"must be {_NAMES[kind]}, not {_type_name(value)}{right}")

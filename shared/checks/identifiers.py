@@ -181,9 +181,13 @@ def is_relative_path(name: str) -> bool:
 
 
 def _three_parts(text: str, project: str, last: re.Pattern[str], what: str, field: str | None) -> tuple[str, str, str]:
-    if "`" in text:
+    # How other programs write such names. A project may hold a colon, but then there are two dots after it.
+    plain = text.replace("`", "").removeprefix("bq://")
+    if plain.count(":") == 1 and plain.rpartition(":")[2].count(".") == 1:
+        plain = plain.replace(":", ".")
+    if plain != text:
         raise Rejected(
-            f"{text[:80]!r} is in backticks; write {text.replace('`', '')[:80]}", field=field, code="invalid_name"
+            f"{text[:80]!r} is not the name of a {what}; write {plain[:80]}", field=field, code="invalid_name"
         )
     # The name of a project may hold a domain with dots, so the text is split from the end.
     parts = text.rsplit(".", 2)

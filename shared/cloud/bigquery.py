@@ -46,6 +46,8 @@ PAYLOAD_LABEL = "modeldrop_payload"
 _CLOCKS_APART = timedelta(hours=1)
 
 _WRITE_DISPOSITIONS = {"empty": "WRITE_EMPTY", "truncate": "WRITE_TRUNCATE", "append": "WRITE_APPEND"}
+# What to do about a job that failed for a reason: https://docs.cloud.google.com/bigquery/docs/error-messages
+_ADVICE = {"duplicate": "the table is not empty: choose another one, or let output.write be append, truncate or merge"}
 # https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/data-types
 _PARAMETER_TYPES = {bool: "BOOL", int: "INT64", float: "FLOAT64", str: "STRING"}
 
@@ -116,8 +118,14 @@ class BigQueryJobs:
         """Return the location of ``dataset``, cached for five minutes; raise ``Rejected`` if there is no such dataset."""
         location, fetched = self._locations.get(dataset, ("", 0.0))
         if not location or time.monotonic() - fetched > LOCATION_SECONDS:
-            with BIGQUERY.call(field=field) as options:
-                location = str(self._client.get_dataset(str(dataset), **options).location)
+            try:
+                with BIGQUERY.call(field=field) as options:
+                    location = str(self._client.get_dataset(str(dataset), **options).location)
+            except Rejected as error:
+                if error.problem.code != "notFound":
+                    raise
+                message = f"{error.problem.message}; create the dataset, or correct its name"
+                raise Rejected(message, field=field, code="notFound") from error
             self._locations[dataset] = (location, time.monotonic())
         return location
 
@@ -194,6 +202,14 @@ class BigQueryJobs:
                 return None
             raise
         return found.created or datetime.min.replace(tzinfo=UTC)
+
+    def model_names(self, dataset: DatasetName) -> list[str]:
+        """Return the names of at most 1,000 models of a dataset; none if BigQuery does not answer."""
+        try:
+            with BIGQUERY.call() as options:
+                return [model.model_id for model in self._client.list_models(str(dataset), max_results=1000, **options)]
+        except ModeldropError:
+            return []
 
     def model_signature(self, model: str) -> ModelSignature:
         """Return a model's type, and its input and output columns."""
@@ -374,5 +390,7 @@ def _standard_type(kind: Mapping[str, Any]) -> str:
 
 
 def problem_of(report: Report) -> Problem:
-    """Return the problem of a failed job, in BigQuery's own words, as events publish it."""
-    return Problem(report.reason or "failed", report.message or "the job failed and BigQuery did not say why")
+    """Return the problem of a failed job, in BigQuery's own words and with what to do, as events publish it."""
+    message = report.message or "the job failed and BigQuery did not say why"
+    advice = _ADVICE.get(report.reason or "")
+    return Problem(report.reason or "failed", f"{message}; {advice}" if advice else message)

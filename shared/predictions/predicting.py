@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.checks.identifiers import ModelName
+from shared.checks.suggestions import closest
 from shared.cloud.bigquery import OldJob, Query
 from shared.cloud.query_access import analyse_checked
 from shared.drops import watches
@@ -172,8 +173,10 @@ def _created_meanwhile(model: ModelName, item: Item, services: Services) -> date
             field="model",
             code=found.code,
         )
+    similar = closest(model.model, services.bigquery.model_names(model.dataset_name))
+    meant = f"; did you mean {model.dataset}.{similar}?" if similar else ""
     raise Rejected(
-        f"there is no model {model}, and no drop of it is being imported", field="model", code="model_not_found"
+        f"there is no model {model}, and no drop of it is being imported{meant}", field="model", code="model_not_found"
     )
 
 

@@ -179,3 +179,14 @@ def test_settings_allow_external_queries_and_ai_functions_in_prompts() -> None:
     asks = {"input": {"prompts": {"query": "SELECT AI.GENERATE('x').result AS prompt"}}}
     assert _refusal(asks) == ("input.prompts.query", "invalid_query")
     assert _parse({**BATCH_REQUEST, **asks}, allow_ai_functions=True).input
+
+
+@pytest.mark.parametrize(
+    ("place", "meant"),
+    [("films.posters", "bq://films.posters"), ("bucket/posters.jsonl", "gs://bucket/posters.jsonl"), ("posters", None)],
+)
+def test_a_place_without_its_beginning_is_rejected_with_what_was_meant(place: str, meant: str | None) -> None:
+    with pytest.raises(Rejected) as refusal:
+        BatchRequest.parse({**BATCH_REQUEST, "input": place}, SETTINGS, NOW)
+    message = refusal.value.problem.message
+    assert message.endswith(f"; write {meant}") if meant else "write" not in message

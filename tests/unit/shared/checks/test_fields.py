@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -140,6 +141,19 @@ def test_a_wrong_choice_is_rejected_with_what_was_probably_meant() -> None:
 def test_the_rejection_of_a_string_in_place_of_an_object_has_an_example() -> None:
     with pytest.raises(Rejected, match=r"^output must be an object, not a string: write \{\"table\": \"d.t\"\}$"):
         Fields({"output": "d.t"}).nested("output", example='{"table": "d.t"}')
+
+
+@pytest.mark.parametrize(
+    ("read", "advice"),
+    [
+        (lambda f: f.text("number"), "put it in quotes"),
+        (lambda f: f.optional_whole("text"), "leave the quotes out"),
+        (lambda f: f.nested("missing", example="{...}"), "write {...}"),
+    ],
+)
+def test_the_rejection_says_how_to_write_the_value(read: Callable[[Fields], Any], advice: str) -> None:
+    with pytest.raises(Rejected, match=re.escape(advice)):
+        read(Fields({"number": 42, "text": "42"}))
 
 
 def test_an_object_without_unknown_fields_passes() -> None:

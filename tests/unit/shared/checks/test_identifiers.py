@@ -216,3 +216,11 @@ def test_a_quoted_text_ends_at_its_last_character(text: str) -> None:
 )
 def test_a_name_of_our_own_is_not_among_the_names_that_are_taken(taken: tuple[str, ...], name: str) -> None:
     assert unused_name("repeats", taken) == name
+
+
+@pytest.mark.parametrize("text", ["`d.t`", "`p-project`.`d`.`t`", "bq://d.t", "my-project:d.t"])
+def test_a_name_as_other_programs_write_it_is_rejected_with_the_right_one(text: str) -> None:
+    with pytest.raises(Rejected) as rejection:
+        TableName.parse(text, project="my-project", field="output.table")
+    right = rejection.value.problem.message.rpartition("; write ")[2]
+    assert TableName.parse(right, project="my-project").table == "t"

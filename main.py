@@ -11,6 +11,7 @@ from shared.settings import settings
 
 ENTRY_POINTS = {
     "import_model": "functions.import_model",
+    "notice_deletion": "functions.import_model",
     "predict": "functions.predict",
     "submit_batch": "functions.submit_batch",
     "submit_batch_message": "functions.submit_batch",

@@ -1,4 +1,4 @@
-"""Imports a model when its files are in the model bucket: called for every file that is written there."""
+"""Imports a model when its files are in the model bucket: called for every file that is written or deleted there."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from contextlib import suppress
 
 from cloudevents.http import CloudEvent
 
+from shared.drops import intake
 from shared.drops.drop import DropPath
 from shared.drops.ignored import report_ignored
-from shared.drops.intake import notice_file
 from shared.drops.layout import misplaced
 from shared.engine.services import services
 from shared.errors import LostRace
 from shared.events.edge import cloud_event
-from shared.events.incoming import FinalizedObject
+from shared.events.incoming import DELETED, FINALIZED, StoredObject
 
 
 @cloud_event
@@ -25,13 +25,28 @@ def import_model(event: CloudEvent) -> None:
     Raises:
         TryLater: The ledger or the bucket did not answer; the event is delivered again.
     """
-    file = FinalizedObject.from_event(event)
+    file = StoredObject.from_event(event, FINALIZED)
     drop = DropPath.of_object(file.name) if file else None
     outside = misplaced(file.name) if file else None
     if file is None or (drop is None and outside is None) or file.bucket != services().settings.model_bucket:
         return
     with suppress(LostRace):
         if drop is not None:
-            notice_file(drop, file, services())
+            intake.notice_file(drop, file, services())
         elif outside is not None:
             report_ignored(file, outside, services())
+
+
+@cloud_event
+def notice_deletion(event: CloudEvent) -> None:
+    """Examine a drop that has failed again after one of its files is deleted, because a surplus file may be the problem.
+
+    Raises:
+        TryLater: The ledger did not answer; the event is delivered again.
+    """
+    file = StoredObject.from_event(event, DELETED)
+    drop = DropPath.of_object(file.name) if file else None
+    if file is None or drop is None or file.bucket != services().settings.model_bucket:
+        return
+    with suppress(LostRace):
+        intake.notice_deletion(drop, services())

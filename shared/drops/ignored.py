@@ -16,7 +16,7 @@ from shared.engine.decoding import moment
 from shared.engine.objects import Record
 from shared.engine.services import Services
 from shared.errors import LostRace, Problem, Unreadable
-from shared.events.incoming import FinalizedObject
+from shared.events.incoming import StoredObject
 from shared.events.outgoing import IgnoredObject, ignored_event
 from shared.log import log
 
@@ -66,7 +66,7 @@ def is_again(reported: datetime | None, now: datetime) -> bool:
     return reported is None or not timedelta() <= now - reported < REPORTED_AGAIN
 
 
-def report_ignored(file: FinalizedObject, found: Misplaced, services: Services) -> None:
+def report_ignored(file: StoredObject, found: Misplaced, services: Services) -> None:
     """Publish that an object belongs to no drop, unless its folder was reported before.
 
     Raises:
@@ -82,7 +82,7 @@ def report_ignored(file: FinalizedObject, found: Misplaced, services: Services) 
         raise
 
 
-def _report(file: FinalizedObject, found: Misplaced, services: Services) -> None:
+def _report(file: StoredObject, found: Misplaced, services: Services) -> None:
     now = services.now()
     bucket = f"gs://{file.bucket}/"
     ignored = IgnoredObject(

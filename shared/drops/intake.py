@@ -24,14 +24,14 @@ from shared.engine.claims import claim_once, claim_request
 from shared.engine.services import Services
 from shared.engine.steps import advance
 from shared.errors import Problem, Rejected, Unreadable
-from shared.events.incoming import FinalizedObject
-from shared.work import Item, Outcome
+from shared.events.incoming import StoredObject
+from shared.work import Item, Kind, Outcome
 
 # A file that is older when its event arrives was probably delivered before, to a process that did not survive the drop.
 LATE = timedelta(seconds=60)
 
 
-def notice_file(path: DropPath, file: FinalizedObject, services: Services) -> None:
+def notice_file(path: DropPath, file: StoredObject, services: Services) -> None:
     """Examine the drop of a new file, unless its watch covers the file.
 
     `modeldrop.yaml` is always a reason to examine the drop: it may say that there is no need to wait. An event that arrives
@@ -49,6 +49,21 @@ def notice_file(path: DropPath, file: FinalizedObject, services: Services) -> No
     except Unreadable:
         # The poller meets the same object and reports it.
         watches.open_watch(path, watches.read_watch(path, services), services)
+
+
+def notice_deletion(path: DropPath, services: Services) -> None:
+    """Watch a drop again after one of its files was deleted, if it has failed.
+
+    A model that was imported stays when its files are deleted, and an open watch is examined anyway. More files may be about
+    to be deleted, so the drop must settle.
+    """
+    watch = watches.read_watch(path, services)
+    if watch is None or not watch.final:
+        return
+    fingerprint = watches.facts_of(watch).fingerprint
+    item = services.ledger.find(Kind.IMPORT, importing.import_key(path, fingerprint)) if fingerprint else None
+    if item is not None and item.outcome is Outcome.FAILED:
+        watches.open_watch(path, watch, services, wait_seconds=services.settings.settle_seconds)
 
 
 def examine_drop(path: DropPath, watch: Item | None, services: Services) -> None:

@@ -73,17 +73,18 @@ def _replace(path: DropPath, error: Unreadable, services: Services) -> None:
         services.ledger.reopen(replace(item, generation=error.generation), claimed=False)
 
 
-def open_watch(path: DropPath, watch: Item | None, services: Services) -> None:
-    """Watch a drop without reading its files: the poller examines it in its next tick.
+def open_watch(path: DropPath, watch: Item | None, services: Services, *, wait_seconds: float = 0.0) -> None:
+    """Watch a drop without reading its files: the poller examines it.
 
     Args:
         path: The drop.
         watch: Its watch as the ledger has it. An open one stays as it is.
         services: The services of this process.
+        wait_seconds: After how many seconds the poller examines it.
     """
     if watch is not None and not watch.final:
         return
-    item = _due_watch(path, services)
+    item = _due_watch(path, services, wait_seconds)
     if watch is not None:
         # Files that were imported are not imported again.
         known = facts_of(watch)
@@ -92,10 +93,10 @@ def open_watch(path: DropPath, watch: Item | None, services: Services) -> None:
     _written(item, watch, services)
 
 
-def _due_watch(path: DropPath, services: Services) -> Item:
+def _due_watch(path: DropPath, services: Services, wait_seconds: float = 0.0) -> Item:
     # `modeldrop.yaml`, which is not read here, may name another model.
     target = ModelName(services.settings.google_cloud_project, path.dataset, path.model)
-    return new_watch(path, target, services).wait(WaitReason.SETTLING, services.now())
+    return new_watch(path, target, services).wait(WaitReason.SETTLING, services.now() + timedelta(seconds=wait_seconds))
 
 
 def request_of(watch: Item) -> DropRequest:

@@ -18,11 +18,12 @@ from cloudevents.http import CloudEvent
 from shared.events.payloads import json_object
 
 FINALIZED = "google.cloud.storage.object.v1.finalized"
+DELETED = "google.cloud.storage.object.v1.deleted"
 
 
 @dataclass(frozen=True)
-class FinalizedObject:
-    """An object that was written to a bucket."""
+class StoredObject:
+    """An object that was written to a bucket, or deleted from it."""
 
     bucket: str
     name: str
@@ -31,10 +32,10 @@ class FinalizedObject:
     """When the object was written; None if the event does not say."""
 
     @classmethod
-    def from_event(cls, event: CloudEvent) -> FinalizedObject | None:
-        """Parse a ``google.cloud.storage.object.v1.finalized`` event; return None for any other or a damaged one."""
+    def from_event(cls, event: CloudEvent, event_type: str) -> StoredObject | None:
+        """Parse an event of ``event_type``, ``FINALIZED`` or ``DELETED``; return None for any other or a damaged one."""
         data = event.data
-        if event["type"] != FINALIZED or not isinstance(data, Mapping):
+        if event["type"] != event_type or not isinstance(data, Mapping):
             return None
         bucket, name = data.get("bucket"), data.get("name")
         if not isinstance(bucket, str) or not isinstance(name, str):

@@ -18,7 +18,7 @@ from werkzeug.test import EnvironBuilder
 from shared.drops.drop import DropPath
 from shared.errors import Rejected
 from shared.events.edge import cloud_event
-from shared.events.incoming import FinalizedObject, Message
+from shared.events.incoming import FINALIZED, Message, StoredObject
 from shared.predictions.request import PredictRequest
 from tests.example_requests import SETTINGS
 from tests.fuzz.event_requests import event_requests
@@ -49,7 +49,7 @@ STORAGE_HEADERS, MESSAGE_HEADERS = STORAGE_EVENTS[0]["headers"], MESSAGE_EVENTS[
 
 def decision_about_object(arrived: CloudEvent) -> DropPath | None:
     """Return the drop that an event is about, or None if it is ignored, as import_model decides it."""
-    file = FinalizedObject.from_event(arrived)
+    file = StoredObject.from_event(arrived, FINALIZED)
     return DropPath.of_object(file.name) if file else None
 
 
@@ -93,7 +93,7 @@ def test_a_request_is_accepted_as_an_event_or_rejected_with_one_log_record(poste
         message = Message.from_event(arrived)
         assert message.id
         assert message.published.tzinfo is not None
-        FinalizedObject.from_event(arrived)
+        StoredObject.from_event(arrived, FINALIZED)
         with contextlib.suppress(Rejected):
             PredictRequest.parse(message.payload(), SETTINGS, message.published)
     if not taken:

@@ -193,7 +193,9 @@ def test_no_damaged_storage_event_breaks_import_model(functions: Functions, body
     assert functions.post("import_model", body, headers).status_code < 500
 
 
-@pytest.mark.parametrize("function", ["import_model", "predict", "submit_batch_message", "manage_model"])
+@pytest.mark.parametrize(
+    "function", ["import_model", "notice_deletion", "predict", "submit_batch_message", "manage_model"]
+)
 def test_no_request_breaks_a_function(functions: Functions, function: str) -> None:
     @FEWER
     @given(event_requests())

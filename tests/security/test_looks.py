@@ -16,7 +16,7 @@ from shared.drops.intake import LATE, examine_drop, notice_file
 from shared.engine.index import INDEX
 from shared.engine.services import Services
 from shared.errors import Problem, TryLater
-from shared.events.incoming import FinalizedObject
+from shared.events.incoming import StoredObject
 from shared.poller.ticks import tick
 from shared.work import Item, Outcome
 from tests.example_requests import NOW, import_item, prediction_item
@@ -187,7 +187,7 @@ def test_work_that_always_fails_is_reported_and_set_aside(world: World, capsys: 
 
 def test_an_event_that_arrives_late_leaves_its_drop_to_the_poller(world: World) -> None:
     world.upload(PATH, "model.onnx")
-    file = FinalizedObject(world.models.name, f"{PATH.prefix}model.onnx", 1, world.services.now())
+    file = StoredObject(world.models.name, f"{PATH.prefix}model.onnx", 1, world.services.now())
     world.pass_time(LATE.total_seconds() + 1)
     notice_file(PATH, file, MortalServices(world.services.settings, world.services.clock))
     assert world.imports() == []

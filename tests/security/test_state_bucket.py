@@ -21,7 +21,7 @@ from shared.engine.index import INDEX
 from shared.engine.objects import LARGEST_BYTES
 from shared.engine.stored_items import item_to_json
 from shared.errors import Problem, Rejected
-from shared.events.incoming import FinalizedObject
+from shared.events.incoming import StoredObject
 from shared.poller.reconciliation import RECONCILED, reconcile
 from shared.poller.ticks import tick
 from shared.work import Claim, Item, Job, ModelVersion, Outcome, PredictionMessage, Step, StepState, System
@@ -262,7 +262,7 @@ def test_a_watch_that_cannot_be_read_is_replaced_and_its_drop_imported(world: Wo
 
 def test_an_event_replaces_a_watch_that_cannot_be_read(world: World) -> None:
     address = damaged_watch(world)
-    file = FinalizedObject(world.models.name, PATH.prefix + TWO_MODELS[0], 1, world.services.now())
+    file = StoredObject(world.models.name, PATH.prefix + TWO_MODELS[0], 1, world.services.now())
     notice_file(PATH, file, world.services)
     assert [event["object"] for event in stuck(world)] == [address]
     assert world.watch_of(PATH) is not None

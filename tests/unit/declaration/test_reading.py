@@ -50,6 +50,7 @@ def error_of(text: str, field: str) -> str:
 def test_triggers_are_read(own: Declaration) -> None:
     assert {name: function.trigger for name, function in own.functions.items()} == {
         "import_model": StorageTrigger(storage="google.cloud.storage.object.v1.finalized", bucket="model"),
+        "notice_deletion": StorageTrigger(storage="google.cloud.storage.object.v1.deleted", bucket="model"),
         "predict": TopicTrigger(topic="predict"),
         "submit_batch": HttpTrigger(http="POST"),
         "submit_batch_message": TopicTrigger(topic="batch"),
@@ -61,7 +62,7 @@ def test_triggers_are_read(own: Declaration) -> None:
 def test_functions_without_an_http_trigger_are_called_by_events(own: Declaration) -> None:
     called = {name for name, function in own.functions.items() if function.is_called_by_events}
 
-    assert called == {"import_model", "predict", "submit_batch_message", "manage_model"}
+    assert called == {"import_model", "notice_deletion", "predict", "submit_batch_message", "manage_model"}
 
 
 def test_names_contain_the_project(own: Declaration) -> None:

@@ -155,6 +155,7 @@ def test_apply_creates_everything(applied_once: Project) -> None:
     tuned = {words[3] for words in applied_once.commands() if words[:3] == ["pubsub", "subscriptions", "update"]}
     assert tuned == {
         "projects/films/subscriptions/eventarc-modeldrop-import-model",
+        "projects/films/subscriptions/eventarc-modeldrop-notice-deletion",
         "projects/films/subscriptions/eventarc-modeldrop-predict",
         "projects/films/subscriptions/eventarc-modeldrop-submit-batch-message",
         "projects/films/subscriptions/eventarc-modeldrop-manage-model",

@@ -11,7 +11,7 @@ from shared.drops.ignored import report_ignored
 from shared.drops.layout import misplaced
 from shared.drops.turns import ModelRecords
 from shared.errors import Problem
-from shared.events.incoming import FinalizedObject
+from shared.events.incoming import StoredObject
 from shared.events.outgoing import completion_event
 from shared.work import BatchFacts, BatchResult, DropFacts, ModelVersion, Outcome, WaitReason
 from tests.example_requests import NOW, batch_item, import_item, prediction_item, watch_item
@@ -75,7 +75,7 @@ def test_status_shows_the_folders_that_were_ignored(world: World, run: Run) -> N
     found = misplaced(name)
     assert found is not None
     bucket = world.services.settings.model_bucket
-    report_ignored(FinalizedObject(bucket, name, 1, NOW), found, world.services)
+    report_ignored(StoredObject(bucket, name, 1, NOW), found, world.services)
 
     [ignored] = printed_json(run("status", "--json"))["ignored"]
 

@@ -7,7 +7,7 @@ import pytest
 from shared.drops.ignored import MARKERS, REPORTED_AGAIN, report_ignored, reported_folders
 from shared.drops.layout import misplaced
 from shared.errors import TryLater
-from shared.events.incoming import FinalizedObject
+from shared.events.incoming import StoredObject
 from tests.unit.shared.conftest import World
 
 
@@ -17,7 +17,7 @@ def ignore(world: World, name: str, *, new_process: bool = False) -> None:
         reported_folders.cache_clear()
     found = misplaced(name)
     assert found is not None
-    file = FinalizedObject(world.services.settings.model_bucket, name, 1, world.services.now())
+    file = StoredObject(world.services.settings.model_bucket, name, 1, world.services.now())
     report_ignored(file, found, world.services)
 
 

@@ -10,10 +10,11 @@ from datetime import datetime
 import pytest
 
 from shared.drops.drop import DropPath
-from shared.drops.intake import examine_drop, import_again, notice_file
+from shared.drops.intake import examine_drop, import_again, notice_deletion, notice_file
 from shared.drops.watches import facts_of, request_of
 from shared.errors import Rejected
-from shared.events.incoming import FinalizedObject
+from shared.events.incoming import StoredObject
+from shared.poller.ticks import tick
 from shared.work import ImportRequest, ModelColumn, ModelSignature, Outcome, WaitReason
 from tests.model_files import field, graph, onnx_file
 from tests.unit.shared.conftest import World
@@ -26,7 +27,7 @@ TWO_MODELS = ("a.onnx", "b.onnx")
 def notice(world: World, name: str, *, created: datetime | None = None) -> None:
     """Let the event of a file arrive."""
     bucket = world.services.settings.model_bucket
-    file = FinalizedObject(bucket, PATH.prefix + name, 1, created or world.services.now())
+    file = StoredObject(bucket, PATH.prefix + name, 1, created or world.services.now())
     notice_file(PATH, file, world.services)
 
 
@@ -122,6 +123,44 @@ def test_a_manifest_that_would_not_be_read_is_refused(world: World, names: tuple
     [event] = world.published()
     assert event["error"]["code"] == "invalid_manifest"
     assert text in event["error"]["message"]
+
+
+def test_a_failed_drop_heals_when_a_surplus_file_is_deleted(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    world.pass_time(SETTLED)
+    examine(world)
+    world.models.blob(PATH.prefix + TWO_MODELS[1]).delete()
+    notice_deletion(PATH, world.services)
+    assert world.indexed() == {PATH.key}
+    world.configure(writable_datasets=("others",))
+    world.pass_time(SETTLED)
+    tick(world.services)
+    assert {item.request.path for item in world.imports()} == {PATH.uri(world.services.settings.model_bucket)}
+    assert len(world.imports()) == 2
+
+
+def test_a_failed_drop_that_is_deleted_file_by_file_fails_once(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    world.pass_time(SETTLED)
+    examine(world)
+    for name in TWO_MODELS:
+        world.models.blob(PATH.prefix + name).delete()
+        notice_deletion(PATH, world.services)
+    world.pass_time(SETTLED)
+    tick(world.services)
+    assert len(world.published()) == 1
+    assert world.indexed() == set()
+
+
+@pytest.mark.parametrize("is_watched", [False, True])
+def test_the_deletion_of_a_file_of_a_drop_that_has_not_failed_changes_nothing(world: World, is_watched: bool) -> None:
+    if is_watched:
+        world.upload(PATH, "variables/variables.index")
+        notice(world, "variables/variables.index")
+    before = world.watch_of(PATH)
+    notice_deletion(PATH, world.services)
+    assert world.watch_of(PATH) == before
+    assert len(world.indexed()) == is_watched
 
 
 def test_a_drop_with_two_manifests_heals_when_one_is_deleted(world: World) -> None:

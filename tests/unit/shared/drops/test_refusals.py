@@ -9,7 +9,7 @@ import pytest
 from shared.drops import limits
 from shared.drops.drop import DropPath
 from shared.drops.intake import examine_drop, notice_file
-from shared.events.incoming import FinalizedObject
+from shared.events.incoming import StoredObject
 from shared.work import Outcome
 from tests.unit.shared.conftest import World
 
@@ -22,7 +22,7 @@ def drop(world: World, *names: str, content: bytes = b"x") -> None:
     """Let files and their events arrive, and let the drop settle."""
     world.upload(PATH, *names, content=content)
     for name in names:
-        file = FinalizedObject(world.services.settings.model_bucket, PATH.prefix + name, 1, world.services.now())
+        file = StoredObject(world.services.settings.model_bucket, PATH.prefix + name, 1, world.services.now())
         notice_file(PATH, file, world.services)
     world.pass_time(SETTLED)
     examine_drop(PATH, world.watch_of(PATH), world.services)

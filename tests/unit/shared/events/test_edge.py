@@ -15,14 +15,14 @@ from werkzeug.test import Client, EnvironBuilder
 
 from shared.errors import TryLater
 from shared.events.edge import cloud_event
-from shared.events.incoming import FinalizedObject, Message
+from shared.events.incoming import FINALIZED, Message, StoredObject
 from shared.settings import SettingError, settings
 from tests.conftest import variables
 from tests.paths import ROOT
 from tests.wrong_events import BINARY, STRUCTURED, PostedRequest, structured, wrong_events
 
 EVENTS = ROOT / "tests" / "events"
-EVENT_FUNCTIONS = ("import_model", "predict", "submit_batch_message", "manage_model")
+EVENT_FUNCTIONS = ("import_model", "notice_deletion", "predict", "submit_batch_message", "manage_model")
 
 # A function does not start without them.
 REQUIRED_SETTINGS = {
@@ -153,7 +153,7 @@ def test_data_of_any_type_can_be_read(posted: PostedRequest, data: Any) -> None:
     assert event.data == data
     assert Message.from_event(event).id == BINARY["ce-id"]
     event["type"] = "google.cloud.storage.object.v1.finalized"
-    assert FinalizedObject.from_event(event) is None
+    assert StoredObject.from_event(event, FINALIZED) is None
 
 
 def test_an_error_of_the_function_is_raised() -> None:

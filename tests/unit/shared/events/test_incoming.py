@@ -12,8 +12,9 @@ from cloudevents.http import CloudEvent, from_http
 
 from shared.errors import Rejected
 from shared.events.incoming import (
-    FinalizedObject,
+    FINALIZED,
     Message,
+    StoredObject,
 )
 from tests.example_requests import PREDICT_MESSAGE
 from tests.paths import EVENTS
@@ -63,23 +64,23 @@ DROP = "bqml_tutorial/imported_tf_model/1"
     ],
 )
 def test_a_finalized_object_is_parsed(event: str, name: str, generation: int, structured: bool) -> None:
-    read = FinalizedObject.from_event(_received(event, structured=structured))
+    read = StoredObject.from_event(_received(event, structured=structured), FINALIZED)
     assert read is not None
     assert (read.bucket, read.name, read.generation) == (MODELS, name, generation)
 
 
 def test_a_finalized_object_has_the_time_of_its_writing() -> None:
-    read = FinalizedObject.from_event(_received("storage_finalized_asset"))
+    read = StoredObject.from_event(_received("storage_finalized_asset"), FINALIZED)
     assert read is not None
     assert read.created == datetime(2026, 11, 20, 9, 35, 2, 295000, UTC)
 
 
 def test_the_event_of_a_deleted_object_is_ignored() -> None:
-    assert FinalizedObject.from_event(_received("storage_deleted")) is None
+    assert StoredObject.from_event(_received("storage_deleted"), FINALIZED) is None
 
 
 def test_a_message_is_not_a_finalized_object() -> None:
-    assert FinalizedObject.from_event(_received("pubsub_predict")) is None
+    assert StoredObject.from_event(_received("pubsub_predict"), FINALIZED) is None
 
 
 @pytest.mark.parametrize(
@@ -98,18 +99,18 @@ def test_a_message_is_not_a_finalized_object() -> None:
     ],
 )
 def test_a_damaged_storage_event_is_ignored(changes: dict[str, Any]) -> None:
-    assert FinalizedObject.from_event(_changed("storage_finalized_saved_model", **changes)) is None
+    assert StoredObject.from_event(_changed("storage_finalized_saved_model", **changes), FINALIZED) is None
 
 
 def test_a_file_without_a_generation_is_not_ignored() -> None:
     headers = json.loads((EVENTS / "storage_finalized_saved_model.json").read_text(encoding="utf-8"))["headers"]
-    read = FinalizedObject.from_event(from_http(headers, b'{"bucket": "b", "name": "d/m/1/saved_model.pb"}'))
-    assert read == FinalizedObject("b", "d/m/1/saved_model.pb", 0, None)
+    read = StoredObject.from_event(from_http(headers, b'{"bucket": "b", "name": "d/m/1/saved_model.pb"}'), FINALIZED)
+    assert read == StoredObject("b", "d/m/1/saved_model.pb", 0, None)
 
 
 @pytest.mark.parametrize("created", [None, 7, "soon", ["2026"], "0001-01-01T00:00:00+14:00"])
 def test_a_file_with_an_invalid_time_is_not_ignored(created: object) -> None:
-    read = FinalizedObject.from_event(_changed("storage_finalized_saved_model", timeCreated=created))
+    read = StoredObject.from_event(_changed("storage_finalized_saved_model", timeCreated=created), FINALIZED)
     assert read is not None
     assert read.created is None
 
@@ -117,7 +118,7 @@ def test_a_file_with_an_invalid_time_is_not_ignored(created: object) -> None:
 @pytest.mark.parametrize("body", [b"", b"not JSON", b"[]", b"null", b'"text"', b"\xff"])
 def test_a_storage_event_without_an_object_is_ignored(body: bytes) -> None:
     headers = json.loads((EVENTS / "storage_finalized_saved_model.json").read_text(encoding="utf-8"))["headers"]
-    assert FinalizedObject.from_event(from_http(headers, body)) is None
+    assert StoredObject.from_event(from_http(headers, body), FINALIZED) is None
 
 
 # --- Pub/Sub -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,41 @@
+"""Wrong drops are answered by an event at once, and heal when they are put right."""
+
+from __future__ import annotations
+
+from tests.e2e.world import World, fresh
+
+
+def test_a_failed_drop_fails_its_prediction_at_once_and_heals_when_the_surplus_file_is_deleted(
+    world: World,
+) -> None:
+    model = fresh("surplus")
+    path = world.drop({**world.shifter(2), "modeldrop.yml": b"files: 5\n", "modeldrop.yaml": b"files: 5\n"}, model)
+    failed = world.event("model.import_failed", path=path)
+    assert "delete one" in failed.data["error"]["message"]
+
+    request_id = fresh("early")
+    world.ask(model, fresh("unwritten"), request_id)
+    rejected = world.event("request.rejected", request_id=request_id)
+    assert rejected.data["error"]["code"] == "drop_failed"
+    assert "modeldrop.yaml and modeldrop.yml" in rejected.data["error"]["message"]
+
+    world.models.blob(f"{world.dataset}/{model}/1/modeldrop.yml").delete()
+    world.event("model.imported", path=path)
+    assert world.shift_of(model) == 2
+
+
+def test_a_drop_without_its_version_folder_is_reported(world: World) -> None:
+    model = fresh("unversioned")
+    folder = f"{world.dataset}/{model}"
+    world.models.blob(f"{folder}/genres.onnx").upload_from_string(b"x")
+    bucket = f"gs://{world.models.name}"
+    ignored = world.event("object.ignored", folder=f"{bucket}/{folder}/")
+    assert ignored.data["suggestion"] == f"{bucket}/{folder}/1/genres.onnx"
+
+
+def test_a_drop_of_a_format_that_bigquery_does_not_import_fails_with_advice(world: World) -> None:
+    path = world.drop({"model.keras": b"x"}, fresh("keras"))
+    failed = world.event("model.import_failed", path=path)
+    assert failed.data["error"]["code"] == "no_model_file"
+    assert failed.data["found"] == [{"name": "model.keras", "size": 1}]
+    assert "model.export" in failed.data["error"]["message"]

@@ -6,6 +6,7 @@ import contextlib
 import re
 import secrets
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,11 @@ class LocalCloud:
         environment = function_environment(config, declaration, self.addresses, self._key_file)
         if declaration.settings_module is None or not self._functions_to_run:
             return environment
-        names = {*declaration.settings, *declaration.local_settings, *config.function_environment}
+        # A caller may also replace the address of a service, which is not a setting.
+        without = function_environment(
+            replace(config, function_environment={}), declaration, self.addresses, self._key_file
+        )
+        names = {*declaration.settings, *declaration.local_settings, *(config.function_environment.keys() - without)}
         return checked_environment(declaration.settings_module, config.source, environment, names)
 
     def _prepare(self, undo: contextlib.ExitStack) -> None:

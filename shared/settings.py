@@ -178,7 +178,7 @@ class Settings:
     reconcile_seconds: float = setting(
         seconds(1), "How often the poller looks for drops whose events were lost.", 3600.0
     )
-    ledger_retention_days: float = setting(days(1, 3650), "How many days finished work is kept in the ledger.", 30.0)
+    ledger_retention_days: float = setting(days(0, 3650), "How many days finished work is kept in the ledger.", 30.0)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:

@@ -212,9 +212,12 @@ def _next(item: Item) -> str:
             return f"Use the model: {_query(item)}"
         case Kind.IMPORT, _:
             assert isinstance(item.request, ImportRequest)
+            advice = f"Put the files in {item.request.path} right; the changed drop is imported by itself."
+            if item.request.refusal is not None:
+                return advice
             return (
-                f"Put the files in {item.request.path} right; the changed drop is imported by itself. To import the same files "
-                f'again, publish {{"action": "import", "path": "{item.request.path}"}} to modeldrop-models.'
+                f"{advice} To import the same files again, publish "
+                f'{{"action": "import", "path": "{item.request.path}"}} to modeldrop-models.'
             )
         case Kind.PREDICT, Outcome.SUCCEEDED:
             assert isinstance(item.request, PredictionMessage)

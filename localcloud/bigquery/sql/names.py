@@ -37,12 +37,14 @@ _TYPE_WORDS = frozenset(re.split(r"[<,> ]+", " ".join(TYPES)))
 _UNKNOWN_WORDS = frozenset(
     # A list of words reads better than one of strings.
     """ANTI ASOF AUTHORIZATION BINARY CHARACTER COLLATION CONCURRENTLY CURRENT_USER FORCE FREEZE GLOB ILIKE INSTALL
-    ISNULL LAMBDA LOCK MAP NOTNULL OVERLAPS PARTITIONED_BY PIVOT_LONGER PIVOT_WIDER POSITIONAL REGEXP RETURNING
-    RLIKE SEMI SIMILAR SUMMARIZE UNCACHE UNPACK VERBOSE XOR""".split()  # noqa: SIM905
+    ISNULL LAMBDA LOCK MAP NOTNULL OPERATOR OVERLAPS PARTITIONED_BY PIVOT_LONGER PIVOT_WIDER POSITIONAL REGEXP
+    RETURNING RLIKE SEMI SIMILAR SUMMARIZE UNCACHE UNPACK VERBOSE XOR""".split()  # noqa: SIM905
 )
 # The same, but words of statements in GoogleSQL too. They are names where an expression or an alias is expected.
 _STATEMENT_WORDS = frozenset(
-    """ALTER CHECK CONSTRAINT DECLARE DESCRIBE DROP INSERT OUT PIVOT REVOKE ROLLBACK SHOW UNIQUE UNPIVOT VALUES""".split()  # noqa: SIM905
+    # A list of words reads better than one of strings.
+    """ALTER CHECK CONSTRAINT DECLARE DESCRIBE DROP INSERT OFFSET OUT PIVOT REVOKE ROLLBACK SHOW UNIQUE UNPIVOT
+    VALUES""".split()  # noqa: SIM905
 )
 # Functions that need no brackets, unless a dot or AS shows that they are names.
 _BARE_FUNCTIONS = frozenset({"CURRENT_DATE", "CURRENT_DATETIME", "CURRENT_TIME", "CURRENT_TIMESTAMP"})
@@ -118,13 +120,17 @@ def _needs_quotes(found: tuple[Token, ...], index: int, *, procedure: bool) -> b
     if alias or previous in _BEFORE_A_SOURCE or (after is not None and after.is_symbol(".")):
         return True
     if before.is_word("WITH"):
-        return after is not None and after.is_word("AS")
+        # A common table expression, and not WITH OFFSET AS.
+        bracket = found[index + 2] if index + 2 < len(found) else None
+        return after is not None and after.is_word("AS") and bracket is not None and bracket.is_symbol("(")
     if previous in _BEFORE_AN_OPERAND:
         return ends
     if before.kind == "symbol" and before.text in _OPERATORS:
         piped = before.text == ">" and index > 1 and found[index - 2].is_symbol("|")
         return not piped and (ends or typed)
     if RESERVED.fullmatch(previous) and previous not in ("END", "NULL", "TRUE", "FALSE"):
+        return False
+    if after is not None and after.kind == "symbol" and not after.is_symbol(",", ")", "]", ";"):
         return False
     return ends and not before.is_word("BEGIN", "DO", "LOOP", "REPEAT", "ELSEIF")
 

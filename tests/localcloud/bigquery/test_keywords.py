@@ -42,7 +42,7 @@ SELECT {w}, c FROM DATASET.copied"""
 HARD = (
     # A list of words reads better than one of strings.
     """alter anti asof authorization binary character check collation concurrently constraint current_user declare describe
-    drop force freeze glob ilike insert install isnull lambda lock map notnull out overlaps partitioned_by pivot
+    drop force freeze glob ilike insert install isnull lambda lock map notnull offset operator out overlaps partitioned_by pivot
     pivot_longer pivot_wider positional regexp returning revoke rlike rollback semi show similar summarize uncache unique
     unpack unpivot values verbose xor""".split()  # noqa: SIM905
 )
@@ -117,8 +117,13 @@ def test_each_word_that_is_not_reserved_is_a_name_everywhere(world: BigQueryWorl
         "INSERT DATASET.titles (title, score) VALUES ('x', 1); SELECT 1, 2",
         "ALTER TABLE DATASET.titles ADD COLUMN added STRING; ALTER TABLE DATASET.titles DROP COLUMN added; SELECT 1, 2",
         "SELECT a, b FROM (SELECT 1 AS v, 'a' AS k UNION ALL SELECT 2, 'b') PIVOT (SUM(v) FOR k IN ('a', 'b'))",
+        "SELECT n, offset FROM UNNEST([0, 0, 1]) AS n WITH OFFSET WHERE n = 1 ORDER BY offset LIMIT 1 OFFSET 0",
+        "SELECT n, place FROM UNNEST([0, 0, 1]) AS n WITH OFFSET AS place ORDER BY n DESC LIMIT @most OFFSET @first",
+        "SELECT n, [0, 0, 2][OFFSET(offset)] FROM UNNEST([0, 0, 1]) AS n WITH OFFSET offset WHERE n = 1",
         "SELECT 1, MAX(v) FROM (SELECT 1 AS a, 2 AS b) UNPIVOT (v FOR k IN (a, b))",
     ],
 )
 def test_the_words_of_statements_keep_their_meaning(world: BigQueryWorld, dataset: str, sql: str) -> None:
-    assert world.rows(sql.replace("DATASET", dataset)) == [(1, 2)]
+    limits = [bigquery.ScalarQueryParameter("most", "INT64", 1), bigquery.ScalarQueryParameter("first", "INT64", 0)]
+    config = bigquery.QueryJobConfig(query_parameters=limits if "@most" in sql else [])
+    assert world.rows(sql.replace("DATASET", dataset), job_config=config) == [(1, 2)]

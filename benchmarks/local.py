@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class Running:
 
     @contextmanager
     def peak_memory(self) -> Iterator[list[float]]:
-        """Measure the memory of the local cloud within the block.
+        """Measure the memory of the local cloud within the block, with that of the processes that run models.
 
         Yields:
             A list with one number, which is the peak in MB after the block.
@@ -40,7 +40,7 @@ class Running:
 
         def watch() -> None:
             while not ended.wait(0.02):
-                peak[0] = max(peak[0], process.memory_info().rss / MEGABYTE)
+                peak[0] = max(peak[0], _resident(process) / MEGABYTE)
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
@@ -49,6 +49,16 @@ class Running:
         finally:
             ended.set()
             watcher.join()
+
+
+def _resident(process: psutil.Process) -> int:
+    """Return the bytes of a process and its children; pages that several of them share count several times."""
+    total = 0
+    for each in (process, *process.children(recursive=True)):
+        # A child can end in between.
+        with suppress(psutil.NoSuchProcess):
+            total += each.memory_info().rss
+    return total
 
 
 @contextmanager

@@ -101,7 +101,7 @@ JSON_VALUE_BYTES = 4 * MEBIBYTE
 """One value that is read of a JSON file, of which a list of feature names is the largest."""
 
 JSON_TOKENS = 10_000_000
-"""Texts and brackets in a JSON file. A tree of XGBoost has about 50, and a million takes half a second."""
+"""Texts and brackets in a JSON file. A tree of XGBoost has about 50, and a million takes about a second."""
 
 ASSETS = 1000
 """Assets that a graph may name."""

@@ -65,7 +65,7 @@ TFLITE = b"\x1c\0\0\0TFL3" + bytes(100)
         ("model.gguf", b"GGUF\x03\0\0\0", "GGUF", "Gemini"),
         ("model.zip", _zip("saved_model.pb"), "a ZIP archive", "unpack"),
         ("model.tar", _tar(), "an archive", "unpack"),
-        ("model.tar.gz", gzip.compress(b"x"), "an archive", "unpack"),
+        ("model.tar.gz", gzip.compress(b"x", mtime=0), "an archive", "unpack"),
         ("data.npz", _zip("arr_0.npy"), "NumPy", "not a model"),
         ("data.parquet", b"PAR1\x15\x04", "a table", "not a model"),
         ("model.bin", ONNX, "an ONNX model", "ends in .onnx"),

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 PREPARED := .cache/prepared
 
-setup: $(VENV)/.installed $(PREPARED)
+setup: $(VENV)/.installed $(PREPARED) $(BIN)/modeldrop
 
 # Dependency groups need pip 25.1 or newer.
 PIP := pip==26.3
@@ -19,12 +19,18 @@ $(VENV)/.installed: requirements.txt requirements-cli.txt requirements-local.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-cli.txt -r requirements-local.txt --group dev -c constraints.txt
 	touch $@
 
+# The command of this source, for an activated environment. An installed package would hide its modules from the functions.
+$(BIN)/modeldrop: $(VENV)/.installed Makefile
+	printf '#!/bin/sh\nexec "%s" -P -c "%s" "$$@"\n' "$(CURDIR)/$(BIN)/python" \
+		"import sys; sys.path.insert(0, '$(CURDIR)'); from modeldrop.__main__ import main; main(prog_name='modeldrop')" > $@
+	chmod +x $@
+
 # What the tests need and what takes long to make: Google's GoogleSQL parser, compiled, and SavedModels.
 $(PREPARED): $(VENV)/.installed tests/prepared.py tests/contract/googlesql.py tests/e2e/saved_models.py
 	$(BIN)/python -m tests.prepared
 	touch $@
 
-demo: $(VENV)/.installed
+demo: $(VENV)/.installed $(BIN)/modeldrop
 	$(BIN)/python -m demo
 
 # The tests run in several processes, since many of them wait. A last step checks the exchanges that all of them recorded.

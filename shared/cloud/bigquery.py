@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
 from shared.checks.identifiers import DatasetName, ModelName, RoutineName, TableName
+from shared.checks.suggestions import closest
 from shared.cloud.calls import CALL_SECONDS, Service
 from shared.cloud.states import (
     BIGQUERY_STATES,
@@ -41,6 +43,8 @@ LOCATION_SECONDS = 300.0
 # How many of the latter are cached at most.
 _DEFINITIONS = 10_000
 _Object = TableName | RoutineName | ModelName
+# How many datasets of a project are compared with a name that does not exist.
+_COMPARED_DATASETS = 1000
 PAYLOAD_LABEL = "modeldrop_payload"
 # How far BigQuery's clock and a function's may be apart. The ledger remembers work for days, so an hour does no harm.
 _CLOCKS_APART = timedelta(hours=1)
@@ -124,10 +128,20 @@ class BigQueryJobs:
             except Rejected as error:
                 if error.problem.code != "notFound":
                     raise
-                message = f"{error.problem.message}; create the dataset, or correct its name"
+                similar = self._similar_dataset(dataset)
+                meant = f"did you mean {similar}? Otherwise create" if similar else "create"
+                message = f"{error.problem.message}; {meant} the dataset, or correct its name"
                 raise Rejected(message, field=field, code="notFound") from error
             self._locations[dataset] = (location, time.monotonic())
         return location
+
+    def _similar_dataset(self, dataset: DatasetName) -> str | None:
+        """Return the dataset of the project that is most similar to one that does not exist, in any case."""
+        # A suggestion is not worth an error.
+        with suppress(ModeldropError), BIGQUERY.call("list the datasets") as options:
+            listed = self._client.list_datasets(dataset.project, max_results=_COMPARED_DATASETS, **options)
+            return closest(dataset.dataset, (each.dataset_id for each in listed))
+        return None
 
     def ensure_dataset(self, dataset: DatasetName, location: str) -> None:
         """Create ``dataset`` in ``location`` unless it exists."""

@@ -5,6 +5,7 @@ The drop's fingerprint is compared after the import, so that the model is made o
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from shared.checks.access import check_writable
@@ -124,7 +125,7 @@ class Imports(Handler):
             raise Rejected(refusal.message, field=refusal.field, code=refusal.code)
         target = _target(item, services)
         check_writable(target.project, target.dataset, services.settings, "the drop's model")
-        location = services.bigquery.location_of(target.dataset_name)
+        location = _location(target, request.path, services)
         record = ModelRecords(services).take_turn(target, request.version, item.key)
         if record.superseded(request.version):
             above = record.pinned or (record.current.version if record.current else None)
@@ -179,6 +180,18 @@ class Imports(Handler):
         if item.outcome is Outcome.FAILED:
             # A file that was uploaded meanwhile may solve the problem; its event was skipped, because the drop was watched.
             watch_again_if_changed(DropPath.of_request(request), request.fingerprint, services)
+
+
+def _location(target: ModelName, path: str, services: Services) -> str:
+    """Return where the model's dataset is; raise ``Rejected`` with what to do if there is no such dataset."""
+    try:
+        return services.bigquery.location_of(target.dataset_name)
+    except Rejected as error:
+        if error.problem.code != "notFound":
+            raise
+        again = json.dumps({"action": "import", "path": path})
+        message = f"{error.problem.message}. Then import the drop again: publish {again} to modeldrop-models"
+        raise Rejected(message, code=error.problem.code) from error
 
 
 def _is_unchanged(request: ImportRequest, services: Services) -> bool:

@@ -33,6 +33,24 @@ def test_a_drop_without_its_version_folder_is_reported(world: World) -> None:
     assert ignored.data["suggestion"] == f"{bucket}/{folder}/1/genres.onnx"
 
 
+def test_a_dataset_in_another_case_is_corrected(world: World) -> None:
+    path = world.drop(world.shifter(1), fresh("upper"), dataset=world.dataset.upper())
+    failed = world.event("model.import_failed", path=path)
+    assert f"did you mean {world.dataset}?" in failed.data["error"]["message"]
+
+
+def test_many_files_of_one_wrong_folder_are_one_event_and_few_calls(world: World) -> None:
+    folder = f"{world.dataset}/{fresh('un-versioned')}/1"
+    world.count_calls()
+    for number in range(20):
+        world.models.blob(f"{folder}/{number}.csv").upload_from_string(b"x")
+    world.event("object.ignored", folder=f"gs://{world.models.name}/{folder}/")
+    world.quiet()
+    assert len(world.events.all("object.ignored", folder=f"gs://{world.models.name}/{folder}/")) == 1
+    # The marker is read and written, and the event is published.
+    assert len(world.calls("import_model")) <= 3
+
+
 def test_a_drop_of_a_format_that_bigquery_does_not_import_fails_with_advice(world: World) -> None:
     path = world.drop({"model.keras": b"x"}, fresh("keras"))
     failed = world.event("model.import_failed", path=path)

@@ -94,11 +94,23 @@ BUFFER_PAGES = 16
 BUFFER_READS = 1000
 """Pages of a FlatBuffers file that are read. The largest file has 450."""
 
-VECTOR_ELEMENTS = 1_000_000
+VECTOR_ELEMENTS = 200_000
 """Elements of one vector in a FlatBuffers file, of which the tensors of a model are the longest."""
+
+BUFFER_TABLES = 100_000
+"""Tables of a FlatBuffers file that are read: operators, and the inputs and outputs of signatures."""
+
+TABLE_FIELDS = 64
+"""Fields of one table in a FlatBuffers file that are read. The later ones are of no interest."""
+
+DIMENSIONS = 256
+"""Dimensions of a tensor that are read. TensorFlow has at most 254."""
 
 JSON_VALUE_BYTES = 4 * MEBIBYTE
 """One value that is read of a JSON file, of which a list of feature names is the largest."""
+
+JSON_VALUE_TOKENS = 50_000
+"""Texts, numbers, brackets and commas of one value that is read: twice the names of as many features as a query has columns."""
 
 JSON_TOKENS = 10_000_000
 """Texts and brackets in a JSON file. A tree of XGBoost has about 50, and a million takes about a second."""

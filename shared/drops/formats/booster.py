@@ -47,6 +47,7 @@ _WANTED: Wanted = {
 _BINARY = struct.Struct("<fIiiiIII")
 _BINARY_BYTES = 136
 _BINARY_MARK = b"binf"
+_LARGEST_NUMBER = 2**32 - 1
 _OBJECTIVE = re.compile(rb"[a-z]+[a-z0-9:_@]{0,60}")
 
 
@@ -118,8 +119,13 @@ def _read_json(file: ModelFile) -> _Booster:
         parameters = found.get("learner.learner_model_param")
         if not isinstance(parameters, dict):
             raise MalformedJson("it has no learner with parameters")
+        features = _whole(parameters.get("num_feature"))
+        for what in ("names", "types"):
+            count = len(_list(found.get(f"learner.feature_{what}")))
+            if count not in (0, features):
+                raise MalformedJson(f"it has {features:,} features and {count:,} {what} of features")
         return _Booster(
-            features=_whole(parameters.get("num_feature")),
+            features=features,
             classes=_whole(parameters.get("num_class", 0)),
             targets=_whole(parameters.get("num_target", 1)),
             objective=_short(found.get("learner.objective.name")),
@@ -266,9 +272,12 @@ def example(columns: Columns) -> str:
 
 def _whole(value: Any) -> int:
     try:
-        return int(value)
-    except (TypeError, ValueError):
-        raise MalformedJson("a number of the learner is not a number") from None
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        number = -1
+    if not 0 <= number <= _LARGEST_NUMBER:
+        raise MalformedJson("a number of the learner is not a number, or is too large")
+    return number
 
 
 def _list(value: Any) -> list[Any]:
@@ -276,7 +285,8 @@ def _list(value: Any) -> list[Any]:
 
 
 def _short(value: Any) -> str:
-    return str(value)[: limits.NAME_BYTES] if isinstance(value, str) else ""
+    """Return a text that can be encoded: JSON can hold halves of surrogate pairs, which UTF-8 cannot."""
+    return value[: limits.NAME_BYTES].encode(errors="replace").decode() if isinstance(value, str) else ""
 
 
 FORMAT = Format("XGBOOST", (".bst", ".json"), limits.BOOSTER_FILE_BYTES, read_booster)

@@ -27,6 +27,7 @@ class Buffer:
         self._file = file
         self._pages: OrderedDict[int, bytes] = OrderedDict()
         self._reads = 0
+        self._tables = 0
 
     def read(self, start: int, size: int) -> bytes:
         """Return ``size`` bytes from ``start``.
@@ -47,12 +48,23 @@ class Buffer:
         return self.table(self.offset(0))
 
     def table(self, at: int) -> Table:
-        """Return the table at ``at``."""
+        """Return the table at ``at``.
+
+        Raises:
+            MalformedBuffer: It is outside the file.
+            Rejected: ``limits.BUFFER_TABLES`` tables have been read.
+        """
+        self._tables += 1
+        if self._tables > limits.BUFFER_TABLES:
+            raise Rejected(
+                f"{self._file.name} has more than {limits.BUFFER_TABLES:,} operators, inputs and outputs",
+                code="too_large",
+            )
         (back,) = struct.unpack("<i", self.read(at, 4))
         at_fields = at - back
         (size,) = struct.unpack("<H", self.read(at_fields, 2))
-        fields = self.read(at_fields + 4, max(0, size - 4))
-        return Table(self, at, struct.unpack(f"<{len(fields) // 2}H", fields[: len(fields) // 2 * 2]))
+        count = min(max(0, size - 4) // 2, limits.TABLE_FIELDS)
+        return Table(self, at, struct.unpack(f"<{count}H", self.read(at_fields + 4, 2 * count)))
 
     def offset(self, at: int) -> int:
         """Return the position that the offset at ``at`` leads to."""

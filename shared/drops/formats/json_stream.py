@@ -18,9 +18,10 @@ from shared.errors import Rejected
 Wanted = Mapping[str, "Wanted | None"]
 """Keys of an object: None for a value that is returned, or the keys of interest in it."""
 
-_TOKEN = re.compile(rb'\s*("[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:,]|[^\s"{}\[\]:,]+)', re.DOTALL)
+# The repetitions are possessive (`*+`), because the engine keeps a hundred bytes for each one that it could take back.
+_TOKEN = re.compile(rb'\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\]:,]|[^\s"{}\[\]:,]++)', re.DOTALL)
 # A single quotation mark is found only if its text does not end in the window.
-_STRUCTURE = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\]]', re.DOTALL)
+_STRUCTURE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["{}\[\]]', re.DOTALL)
 _DEPTH = 20
 
 
@@ -113,7 +114,7 @@ class _Tokens:
             parts.append(token)
             depth += _opened(token)
             size += len(token)
-            if size > limits.JSON_VALUE_BYTES or depth > _DEPTH:
+            if size > limits.JSON_VALUE_BYTES or len(parts) > limits.JSON_VALUE_TOKENS or depth > _DEPTH:
                 raise Rejected(f"{self._file.name} holds a list of names that is too long to be read", code="too_large")
         return b"".join(parts)
 

@@ -177,8 +177,11 @@ def _parse(file: ModelFile) -> _Parsed:
             case "location" if found.value == _EXTERNAL and not parsed.external:
                 parsed.external.append(tensor)
             case "input" | "output" as side:
-                value = _Value()
                 values = parsed.inputs if side == "input" else parsed.outputs
+                # Old models also list tensors with values as inputs, after the values.
+                if values and hash(values[-1].name) in parsed.weights:
+                    values.pop()
+                value = _Value()
                 values.append(value)
                 if len(values) > limits.VALUES:
                     raise Rejected(f"{file.name} has more than {limits.VALUES:,} {side}s", code="too_large")
@@ -188,7 +191,7 @@ def _parse(file: ModelFile) -> _Parsed:
                 value.element = _number(found)
             case "shape":
                 value.shape = []
-            case "dimension" if value.shape is not None:
+            case "dimension" if value.shape is not None and len(value.shape) < limits.DIMENSIONS:
                 value.shape.append(None)
             case "size" if value.shape:
                 value.shape[-1] = signed(_number(found)) if signed(_number(found)) > 0 else None

@@ -203,6 +203,8 @@ def _parse(file: ModelFile) -> list[_Graph]:
                 signature.name = _text(found)
             case "input" | "output" as side:
                 value = _Value()
+                if signature.name not in ("", _SIGNATURE):
+                    continue
                 values = signature.inputs if side == "input" else signature.outputs
                 values.append(value)
                 count += 1
@@ -215,7 +217,7 @@ def _parse(file: ModelFile) -> list[_Graph]:
                 value.name = _text(found)
             case "element":
                 value.element = _number(found)
-            case "dimension" if len(value.shape) < limits.NAME_BYTES:
+            case "dimension" if len(value.shape) < limits.DIMENSIONS:
                 value.shape.append(0)
             case "size" if value.shape:
                 size = signed(_number(found))

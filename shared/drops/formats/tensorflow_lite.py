@@ -97,8 +97,10 @@ def read_tensorflow_lite(file: ModelFile, declared: Columns) -> ModelFacts:
 
 def _operator_findings(model: Table) -> tuple[list[Problem], list[str]]:
     """Return what is wrong with the operators of the model, and what is to be known of them."""
-    custom = set()
+    custom: set[str] = set()
     for position in model.tables(_OPERATORS):
+        if len(custom) > limits.ASSETS:
+            break  # enough for every text, and each one can take a kilobyte
         code = model.buffer.table(position)
         name = code.text(_CUSTOM_NAME)
         if name or max(code.number(_CODE, "i"), code.number(_OLD_CODE, "b")) == _CUSTOM:

@@ -36,7 +36,7 @@ demo: $(VENV)/.installed $(BIN)/modeldrop
 # The tests run in several processes, since many of them wait. A last step checks the exchanges that all of them recorded.
 EXCHANGES := $(CURDIR)/.cache/exchanges
 CONTRACT := tests/contract/test_recorded_exchanges.py
-WORKERS ?= 4
+WORKERS ?= 3
 RUN_TESTS = MODELDROP_EXCHANGES=$(EXCHANGES) $(BIN)/python -m pytest
 
 test: setup

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from localcloud.base.clock import monotonic
+from localcloud.base.ending import ended_in_time
 from localcloud.base.http import HOST
 from localcloud.config import (
     DEFAULT_LOCATION,
@@ -146,7 +147,8 @@ def _start(options: argparse.Namespace) -> int:
     finally:
         print("Stopping the local cloud.", flush=True)
         _remove_env_file(options.env_file, export_lines(environment))
-        cloud.stop()
+        with ended_in_time():
+            cloud.stop()
         state_file.delete()
     return 0
 

@@ -23,11 +23,13 @@ def saved_models_folder() -> Path:
 
 
 def prepare() -> None:
-    """Compile the GoogleSQL parser, train the classifier of the examples, and make the tests' SavedModels."""
+    """Compile the GoogleSQL parser and the tests, train the classifier of the examples, and make the tests' SavedModels."""
     subprocess.run([sys.executable, "-m", "tests.contract.googlesql"], check=True)
     subprocess.run([sys.executable, "-m", "examples.train_classifier"], check=True, stdout=subprocess.DEVNULL)
     if not saved_models_folder().exists():
         subprocess.run([sys.executable, "-m", "tests.e2e.saved_models", "make"], check=True, stderr=subprocess.DEVNULL)
+    # pytest compiles every module of the tests when it first imports it.
+    subprocess.run([sys.executable, "-m", "pytest", "--collect-only", "--quiet"], check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

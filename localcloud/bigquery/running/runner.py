@@ -12,7 +12,7 @@ from datetime import timedelta
 import duckdb
 
 from localcloud.base.background import Trouble, repeat
-from localcloud.base.clock import Clock
+from localcloud.base.clock import Clock, monotonic
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.job.jobs import DONE, PENDING, Job
 from localcloud.bigquery.sql.failures import query_error
@@ -70,8 +70,9 @@ class Runner:
             jobs = list(self._unfinished)
         for job in jobs:
             self._stop(job, self._shutdown_error)
+        deadline = monotonic() + STOP_SECONDS
         for job in jobs:
-            job.wait(STOP_SECONDS)
+            job.wait(max(0.0, deadline - monotonic()))
         with self._changed:
             self._ended.set()
             self._changed.notify_all()

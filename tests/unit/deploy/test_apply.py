@@ -211,6 +211,7 @@ def test_apply_stops_at_the_first_failure_and_prints_the_command(project: Projec
     assert not [resource for resource in project.resources() if resource.startswith("functions")]
 
 
+@pytest.mark.matrix
 def test_apply_can_be_repeated_after_a_failure(project: Project) -> None:
     project.fail("functions deploy modeldrop-predict")
     assert project.run("apply").returncode == 1

@@ -66,34 +66,32 @@ def gcloud(world: StorageWorld, tmp_path: Path) -> Gcloud:
     return run
 
 
-def test_gcloud_uploads_a_folder(world: StorageWorld, gcloud: Gcloud, tmp_path: Path) -> None:
+@pytest.fixture
+def uploaded(gcloud: Gcloud, tmp_path: Path) -> dict[str, bytes]:
+    """The files of a folder ``drop`` that gcloud has uploaded below ``x/``."""
     files = {"a.txt": b"hello\n", "empty": b"", "sub dir/b ü.bin": os.urandom(3_000_000)}
     for name, content in files.items():
         (tmp_path / "drop" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "drop" / name).write_bytes(content)
-
     gcloud("cp", "-r", "drop", f"gs://{BUCKET}/x/")
+    return files
+
+
+def test_gcloud_uploads_a_folder(world: StorageWorld, uploaded: dict[str, bytes]) -> None:
     assert {stored.name: world.store.read(BUCKET, stored.name) for stored in world.store.list(BUCKET)} == {
-        f"x/drop/{name}": content for name, content in files.items()
+        f"x/drop/{name}": content for name, content in uploaded.items()
     }
 
 
 @pytest.mark.matrix
-def test_gcloud_copies_lists_moves_and_removes(world: StorageWorld, gcloud: Gcloud, tmp_path: Path) -> None:
-    files = {"a.txt": b"hello\n", "empty": b"", "sub dir/b ü.bin": os.urandom(3_000_000)}
-    for name, content in files.items():
-        (tmp_path / "drop" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "drop" / name).write_bytes(content)
-
-    gcloud("cp", "-r", "drop", f"gs://{BUCKET}/x/")
-    assert {stored.name: world.store.read(BUCKET, stored.name) for stored in world.store.list(BUCKET)} == {
-        f"x/drop/{name}": content for name, content in files.items()
-    }
+def test_gcloud_copies_lists_moves_and_removes(
+    world: StorageWorld, gcloud: Gcloud, uploaded: dict[str, bytes], tmp_path: Path
+) -> None:
     assert f"gs://{BUCKET}/x/drop/sub dir/b ü.bin" in gcloud("ls", "-r", f"gs://{BUCKET}/").splitlines()
     assert gcloud("cat", f"gs://{BUCKET}/x/drop/a.txt") == "hello\n"
     (tmp_path / "back").mkdir()
     gcloud("cp", "-r", f"gs://{BUCKET}/x/drop", "back")
-    assert {name: (tmp_path / "back" / "drop" / name).read_bytes() for name in files} == files
+    assert {name: (tmp_path / "back" / "drop" / name).read_bytes() for name in uploaded} == uploaded
     gcloud("mv", f"gs://{BUCKET}/x/drop/a.txt", f"gs://{BUCKET}/moved.txt")
     gcloud("rm", "-r", f"gs://{BUCKET}/x")
     assert [stored.name for stored in world.store.list(BUCKET)] == ["moved.txt"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,28 +14,14 @@ from shared.errors import Problem
 from shared.events.outgoing import RefusedRequest, rejection_event
 from shared.poller.reconciliation import RECONCILED, reconcile
 from shared.poller.ticks import tick
-from shared.work import Item, Kind, Outcome
-from tests.example_requests import NOW, prediction_item
+from shared.work import Kind
+from tests.example_requests import NOW
 from tests.unit.shared.conftest import World
+from tests.unit.shared.poller.open_work import ended_unpublished, prediction
 
 PATH = DropPath("films", "genres", "2")
 SETTLED = 30.0
 TWO_MODELS = ("a.onnx", "b.onnx")
-
-
-def ended_unpublished(world: World, key: str = "a" * 32) -> None:
-    """Leave work whose call was killed between storing its outcome and publishing its event."""
-    item = world.services.ledger.claim(prediction_item(key, location="US")).item
-    problem = Problem("invalidQuery", "Division by zero")
-    world.services.ledger.write(replace(item.end(Outcome.FAILED, NOW, problem), claim=None, not_before=None))
-    world.services.ledger.index(replace(item.end(Outcome.FAILED, NOW, problem), not_before=None))
-
-
-def prediction(world: World, key: str = "a" * 32) -> Item:
-    """Return the prediction as the ledger has it."""
-    item = world.services.ledger.read(Kind.PREDICT, key)
-    assert item is not None
-    return item
 
 
 def test_a_drop_whose_events_were_lost_is_examined(world: World) -> None:

@@ -17,11 +17,11 @@ from shared.cloud.states import Progress
 from shared.drops.drop import DropPath
 from shared.drops.intake import examine_drop
 from shared.engine.index import Pending
-from shared.errors import Problem
 from shared.poller.ticks import SOON, JobList, Look, Tick, due_soon, is_due, tick, waits_since
-from shared.work import Item, Kind, Outcome, StepState, System, WaitReason
+from shared.work import Kind, Outcome, StepState, System, WaitReason
 from tests.example_requests import NOW, import_item, prediction_item
 from tests.unit.shared.conftest import World
+from tests.unit.shared.poller.open_work import ended_unpublished, prediction
 
 PATH = DropPath("films", "genres", "2")
 SETTLED = 30.0
@@ -126,21 +126,6 @@ def test_work_is_looked_at_again_soon_if_it_may_have_come_further(
 
 
 # --- a tick ------------------------------------------------------------------------------------------------------------
-
-
-def ended_unpublished(world: World, key: str = "a" * 32) -> None:
-    """Leave work whose call was killed between storing its outcome and publishing its event."""
-    item = world.services.ledger.claim(prediction_item(key, location="US")).item
-    problem = Problem("invalidQuery", "Division by zero")
-    world.services.ledger.write(replace(item.end(Outcome.FAILED, NOW, problem), claim=None, not_before=None))
-    world.services.ledger.index(replace(item.end(Outcome.FAILED, NOW, problem), not_before=None))
-
-
-def prediction(world: World, key: str = "a" * 32) -> Item:
-    """Return the prediction as the ledger has it."""
-    item = world.services.ledger.read(Kind.PREDICT, key)
-    assert item is not None
-    return item
 
 
 def test_an_idle_tick_does_nothing(world: World) -> None:

@@ -1,0 +1,25 @@
+"""Work that the tests of the poller find in the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from shared.errors import Problem
+from shared.work import Item, Kind, Outcome
+from tests.example_requests import NOW, prediction_item
+from tests.unit.shared.conftest import World
+
+
+def ended_unpublished(world: World, key: str = "a" * 32) -> None:
+    """Leave work whose call was killed between storing its outcome and publishing its event."""
+    item = world.services.ledger.claim(prediction_item(key, location="US")).item
+    problem = Problem("invalidQuery", "Division by zero")
+    world.services.ledger.write(replace(item.end(Outcome.FAILED, NOW, problem), claim=None, not_before=None))
+    world.services.ledger.index(replace(item.end(Outcome.FAILED, NOW, problem), not_before=None))
+
+
+def prediction(world: World, key: str = "a" * 32) -> Item:
+    """Return the prediction as the ledger has it."""
+    item = world.services.ledger.read(Kind.PREDICT, key)
+    assert item is not None
+    return item

@@ -201,7 +201,7 @@ class Declaration(Model):
     """Further variables of the functions."""
     local_settings: Mapping[str, Setting] = {}
     """Values that the local cloud sets in place of ``settings``."""
-    local_places: Mapping[str, Literal["vertex_url", "location"]] = {}
+    local_places: Mapping[str, Literal["vertex_url", "vertex_location"]] = {}
     """Variables whose values only the local cloud knows, and what each of them holds."""
 
     @property

@@ -32,7 +32,7 @@ PROMPTS = "headlines"
 PROMPTED_TITLES = 12
 BATCH_LOCATION = "us-central1"
 BATCH: Message = {
-    "model": "gemini-2.5-flash",
+    "model": "gemini-3.8-flash",
     "input": {
         "prompts": {
             "query": 'SELECT id, title, CONCAT("Which of github, nytimes and techcrunch would publish: ", title) AS prompt '

@@ -140,7 +140,6 @@ class Planner:
         """Return the variables that every function gets."""
         return {
             "GOOGLE_CLOUD_PROJECT": self.project,
-            "VERTEX_LOCATION": self.declaration.region,
             **{bucket.env: bucket.name_in(self.project) for bucket in self.declaration.buckets.values()},
             **{topic.env: topic.path(self.project) for topic in self.declaration.topics.values()},
             **self.declaration.settings,

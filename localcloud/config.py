@@ -10,6 +10,8 @@ from localcloud.base.clock import Clock, SystemClock
 
 DEFAULT_PROJECT = "local-project"
 DEFAULT_LOCATION = "us-central1"
+# The location that the functions and clients use for Gemini, which single regions do not serve.
+GEMINI_LOCATION = "global"
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

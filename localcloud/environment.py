@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from declaration.model import Declaration
-from localcloud.config import CloudConfig
+from localcloud.config import GEMINI_LOCATION, CloudConfig
 
 ACCESS_TOKEN_FILE = "access-token"
 
@@ -109,7 +109,7 @@ def _services(config: CloudConfig, addresses: Addresses, key_file: Path) -> dict
 
 
 def _places(config: CloudConfig, declaration: Declaration, addresses: Addresses) -> dict[str, str]:
-    values = {"vertex_url": addresses.http, "location": config.location}
+    values = {"vertex_url": addresses.http, "vertex_location": GEMINI_LOCATION}
     return {name: values[place] for name, place in declaration.local_places.items()}
 
 

@@ -18,6 +18,7 @@ from typing import Any
 YEAR = 366 * 86400.0
 
 _TOPIC = re.compile(r"projects/[^/\s]+/topics/[^/\s]+")
+_LOCATION = re.compile(r"global|us|eu|[a-z]+(?:-[a-z]+)+[0-9]{1,2}")
 _DATASET = re.compile(r"(?:[a-z0-9][a-z0-9.:-]*\.)?[A-Za-z0-9_]+")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -38,6 +39,12 @@ class Values:
 
 def _read_topic(value: str) -> str:
     if not _TOPIC.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _read_location(value: str) -> str:
+    if not _LOCATION.fullmatch(value):
         raise ValueError
     return value
 
@@ -83,6 +90,7 @@ def whole(least: int, most: int) -> Values:
 
 
 TEXT = Values(str, "text")
+LOCATION = Values(_read_location, "global, us, eu, or a region such as us-central1")
 TOPIC = Values(_read_topic, "the full name of a topic: projects/PROJECT/topics/TOPIC")
 DATASETS = Values(_read_datasets, "names separated by commas, each dataset or project.dataset")
 SWITCH = Values(_read_switch, "1, true, yes or on, or 0, false, no or off")
@@ -116,8 +124,10 @@ class Settings:
     predict_topic: str = setting(TOPIC, "The topic for predict messages, which rejections name.", "")
     batch_topic: str = setting(TOPIC, "The topic for batch requests, which rejections name.", "")
     models_topic: str = setting(TOPIC, "The topic for manage messages, which rejections name.", "")
-    vertex_location: str = setting(TEXT, "The region of Gemini batches.", "us-central1")
-    vertex_endpoint: str = setting(TEXT, "The address of Vertex AI. Empty: the region's address.", "")
+    vertex_location: str = setting(
+        LOCATION, "The location of Gemini batches that name none: `global`, `us`, `eu` or a region.", "global"
+    )
+    vertex_endpoint: str = setting(TEXT, "The address of Vertex AI. Empty: the address of each batch's location.", "")
     settle_seconds: float = setting(seconds(0, 86400), "How long a drop must be unchanged before it is imported.", 20.0)
     drop_stuck_seconds: float = setting(
         seconds(), "How long a drop may be incomplete before it is reported as stuck.", 900.0

@@ -284,6 +284,8 @@ class BatchFacts:
     """`bq://project.dataset.table` or `gs://bucket/folder`; None until it is checked."""
     prompt_columns: tuple[str, ...] | None = None
     """The columns of the query that requests are built from; None if they are not built from a query."""
+    location: str | None = None
+    """The location of Vertex AI in which the batch runs; the item's own is where its BigQuery jobs run."""
     result: BatchResult | None = None
     cancelled_duplicates: tuple[str, ...] = ()
     """The resource names of jobs that were found beside the batch's own, and cancelled."""

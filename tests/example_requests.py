@@ -48,7 +48,7 @@ PREDICT_MESSAGE: dict[str, Any] = {
 
 # As section 2.3 has it.
 BATCH_REQUEST: dict[str, Any] = {
-    "model": "gemini-2.5-flash",
+    "model": "gemini-3.8-flash",
     "input": "bq://my-project.my_dataset.requests",
     "output": "bq://my-project.my_dataset.responses",
     "request_id": "posters-42",
@@ -80,7 +80,7 @@ def batch_item(key: str = "a" * 32, **changes: Any) -> Item:
         kind=Kind.BATCH,
         key=key,
         payload="b" * 32,
-        request=BatchMessage(BATCH_REQUEST, NOW, "publishers/google/models/gemini-2.5-flash"),
+        request=BatchMessage(BATCH_REQUEST, NOW, "publishers/google/models/gemini-3.8-flash"),
         facts=BatchFacts(),
         created=NOW,
         steps=(Step("submit", System.VERTEX),),

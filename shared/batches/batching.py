@@ -13,6 +13,7 @@ from shared.checks.access import check_readable, check_writable
 from shared.checks.identifiers import DatasetName, TableName
 from shared.cloud.batch_jobs import Batch
 from shared.cloud.bigquery import Analysis, Query
+from shared.cloud.locations import GLOBAL, dataset_location, is_region
 from shared.cloud.query_access import analyse_checked
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
@@ -87,19 +88,19 @@ class Batches(Handler):
         match request.input:
             case TableName() as table:
                 check_readable(table.project, table.dataset, settings, "input")
-                _check_location(table.dataset_name, "input", services)
+                _check_location(table.dataset_name, "input", request, services)
                 _check_view(table, services)
                 _check_columns(services.bigquery.columns_of(table, "input"), "input", needs="request")
                 source = f"bq://{table}"
             case Prompts() as prompts:
                 table = _request_table(output, item, settings)
-                prompt_columns = _check_prompts(prompts, table, services)
+                prompt_columns = _check_prompts(prompts, table, request, services)
                 source = f"bq://{table}"
             case ObjectUri() as uri:
                 source = str(uri)
         target = f"bq://{output}" if isinstance(output, TableName) else str(output)
-        facts = BatchFacts(input=source, output=target, prompt_columns=prompt_columns)
-        return replace(item, location=settings.vertex_location, facts=facts)
+        facts = BatchFacts(source, target, prompt_columns, request.location)
+        return replace(item, location=_query_location(request, output, prompt_columns, services), facts=facts)
 
     def job(self, item: Item, step: Step, services: Services) -> Query | Batch:
         """Return the query of the step `requests`, or the batch of the step `submit`."""
@@ -114,6 +115,7 @@ class Batches(Handler):
             input=str(facts.input),
             output=str(facts.output),
             labels=dict(request.labels),
+            location=request.location,
         )
 
     def deadline_seconds(self, item: Item, services: Services) -> float:
@@ -174,20 +176,20 @@ def _wait_while_too_many_run(item: Item, step: Step, services: Services) -> None
 def _check_output(request: BatchRequest, output: TableName, services: Services) -> None:
     check_writable(output.project, output.dataset, services.settings, "output")
     if request.output is None:
-        services.bigquery.ensure_dataset(output.dataset_name, services.settings.vertex_location)
-    _check_location(output.dataset_name, "output", services)
+        services.bigquery.ensure_dataset(output.dataset_name, dataset_location(request.location))
+    _check_location(output.dataset_name, "output", request, services)
 
 
-def _check_prompts(prompts: Prompts, table: TableName, services: Services) -> tuple[str, ...]:
+def _check_prompts(prompts: Prompts, table: TableName, request: BatchRequest, services: Services) -> tuple[str, ...]:
     """Return the columns of the query; raise ``Rejected`` unless requests can be built from it into ``table``."""
     settings = services.settings
     dataset = table.dataset_name
     check_writable(dataset.project, dataset.dataset, settings, "output")
     if dataset == DatasetName(settings.google_cloud_project, DEFAULT_DATASET):
-        services.bigquery.ensure_dataset(dataset, settings.vertex_location)
-    _check_location(dataset, "output", services)
+        services.bigquery.ensure_dataset(dataset, dataset_location(request.location))
+    _check_location(dataset, "output", request, services)
     field = "input.prompts.query"
-    analysis = _analyse(prompts.query, services, field)
+    analysis = _analyse(prompts.query, services.bigquery.location_of(dataset), services, field)
     if analysis.statement not in {"", "SELECT"}:
         raise Rejected(f"the query must be one SELECT, not {analysis.statement}", field=field, code="invalid_query")
     _check_columns(analysis.columns, field, needs="prompt")
@@ -197,31 +199,48 @@ def _check_prompts(prompts: Prompts, table: TableName, services: Services) -> tu
 def _check_view(table: TableName, services: Services) -> None:
     """Raise ``Rejected`` if a table is a view over something that a query may not read or call."""
     if services.bigquery.view_query(table):
-        _analyse(f"SELECT * FROM {table.sql}", services, "input")
+        location = services.bigquery.location_of(table.dataset_name, "input")
+        _analyse(f"SELECT * FROM {table.sql}", location, services, "input")
 
 
-def _analyse(query: str, services: Services, field: str) -> Analysis:
+def _analyse(query: str, location: str, services: Services, field: str) -> Analysis:
     """Run a query dry, and check what it reads and calls. Raises ``Rejected``."""
     settings = services.settings
     return analyse_checked(
         query,
-        lambda: services.bigquery.analyse(Query(f"(\n{query}\n)", {}), settings.vertex_location, field),
+        lambda: services.bigquery.analyse(Query(f"(\n{query}\n)", {}), location, field),
         services.bigquery,
         settings,
         field,
     )
 
 
-def _check_location(dataset: DatasetName, field: str, services: Services) -> None:
-    """Raise ``Rejected`` unless the dataset is in the job's own region; Vertex AI does not accept multi-regions."""
+def _check_location(dataset: DatasetName, field: str, request: BatchRequest, services: Services) -> None:
+    """Raise ``Rejected`` unless the dataset exists and, for a batch in a region, is in that region.
+
+    In other locations Vertex AI decides which datasets it takes; its refusal is in the event. What the documentation says
+    about multi-regions there is not settled:
+    https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/capabilities/batch-inference
+    """
     location = services.bigquery.location_of(dataset, field)
-    wanted = services.settings.vertex_location
-    if location.lower() != wanted.lower():
+    if is_region(request.location) and location.lower() != request.location:
         raise Rejected(
-            f"the dataset {dataset} is in {location}; Gemini batches run in {wanted} and take datasets of that region only",
+            f"the dataset {dataset} is in {location}, and the batch runs in {request.location}, which takes datasets of that "
+            f"region only; choose another dataset, or another location such as {GLOBAL}",
             field=field,
             code="wrong_location",
         )
+
+
+def _query_location(
+    request: BatchRequest, output: TableName | ObjectUri, prompt_columns: tuple[str, ...] | None, services: Services
+) -> str:
+    """Return where the BigQuery jobs of a batch run: where its dataset is."""
+    if isinstance(output, TableName):
+        return services.bigquery.location_of(output.dataset_name, "output")
+    if prompt_columns is not None:
+        return services.bigquery.location_of(DatasetName(services.settings.google_cloud_project, DEFAULT_DATASET))
+    return request.location
 
 
 def _request(item: Item, settings: Settings) -> BatchRequest:

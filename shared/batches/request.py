@@ -23,6 +23,7 @@ from shared.checks.identifiers import (
 )
 from shared.checks.labels import read_labels, read_request_id
 from shared.checks.query_guard import LONGEST_QUERY, check_query
+from shared.cloud.locations import DEFAULT_MODEL, check_location, location_in
 from shared.errors import Rejected
 from shared.settings import Settings
 
@@ -70,6 +71,8 @@ class BatchRequest:
     request_id: str | None
     display_name: str
     labels: tuple[tuple[str, str], ...]
+    location: str
+    """Where the batch runs: `global`, `us`, `eu` or a region."""
 
     @classmethod
     def parse(cls, payload: Mapping[str, object], settings: Settings, published: datetime) -> BatchRequest:
@@ -81,7 +84,7 @@ class BatchRequest:
         fields = Fields(payload)
         model = fields.text("model", longest=512)
         if not _MODEL.fullmatch(model):
-            raise fields.wrong("model", f"is {model[:80]!r}; write gemini-2.5-flash or a model's resource name")
+            raise fields.wrong("model", f"is {model[:80]!r}; write {DEFAULT_MODEL} or a model's resource name")
         request = cls(
             model=model if "/" in model else f"publishers/google/models/{model}",
             input=_input(fields, settings),
@@ -89,9 +92,19 @@ class BatchRequest:
             request_id=read_request_id(fields, published),
             display_name=fields.optional_text("display_name", longest=128) or "modeldrop",
             labels=read_labels(fields),
+            location=_location(fields, model, settings),
         )
         fields.reject_unknown()
         return request
+
+
+def _location(fields: Fields, model: str, settings: Settings) -> str:
+    """Return where the batch runs. A tuned model runs in its own location, and a model that names one runs there."""
+    given, of_model = fields.optional_text("location", longest=64), location_in(model)
+    location = check_location(given, fields.path("location")) if given else of_model or settings.vertex_location
+    if of_model is not None and of_model != location:
+        raise fields.wrong("location", f"is {location}, and the model is in {of_model}; leave location out")
+    return location
 
 
 def _input(fields: Fields, settings: Settings) -> TableName | ObjectUri | Prompts:

@@ -29,6 +29,8 @@ class Batch:
     output: str
     """``bq://project.dataset.table`` or ``gs://bucket/folder``."""
     labels: Mapping[str, str]
+    location: str
+    """Where the job runs: `global`, `us`, `eu` or a region."""
 
 
 @dataclass(frozen=True)

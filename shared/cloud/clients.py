@@ -10,6 +10,7 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING
 
+from shared.cloud.locations import host_of
 from shared.settings import settings
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ def publisher_client() -> pubsub_v1.PublisherClient:
 
 
 @cache
-def vertex_job_client() -> aiplatform_v1.JobServiceClient:
-    """Return the client of Vertex AI's jobs. It uses REST: there are too few calls for a gRPC channel."""
+def vertex_job_client(location: str) -> aiplatform_v1.JobServiceClient:
+    """Return the client of Vertex AI's jobs in a location. It uses REST: there are too few calls for a gRPC channel."""
     from google.cloud import aiplatform_v1
 
-    endpoint = settings().vertex_endpoint or f"https://{settings().vertex_location}-aiplatform.googleapis.com"
+    endpoint = settings().vertex_endpoint or f"https://{host_of(location)}"
     return aiplatform_v1.JobServiceClient(transport="rest", client_options={"api_endpoint": endpoint})

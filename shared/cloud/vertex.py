@@ -7,7 +7,7 @@ https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/batch-pred
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -24,8 +24,9 @@ from shared.cloud.batch_jobs import (
     BatchReport,
 )
 from shared.cloud.calls import CALL_SECONDS, Service
+from shared.cloud.locations import DEFAULT_MODEL, GLOBAL, location_in
 from shared.cloud.states import VERTEX_STATES, Progress
-from shared.errors import OutcomeUnknown, Problem
+from shared.errors import OutcomeUnknown, Problem, Rejected
 
 PAGE_SIZE = 100
 
@@ -42,12 +43,12 @@ VERTEX_CREATE = Service("Vertex AI", retry=None, rejects=True, failure=OutcomeUn
 
 
 class VertexJobs:
-    """The calls to Vertex AI that the functions make, in one project and region."""
+    """The calls to Vertex AI that the functions make, in one project."""
 
-    def __init__(self, client: vertex.JobServiceClient, project: str, location: str) -> None:
-        """Create the service for one project and region."""
-        self._client = client
-        self._parent = f"projects/{project}/locations/{location}"
+    def __init__(self, client_of: Callable[[str], vertex.JobServiceClient], project: str) -> None:
+        """Create the service for one project; ``client_of`` returns the client of a location."""
+        self._client_of = client_of
+        self._project = project
 
     def create(self, batch: Batch, *, timeout: float) -> str:
         """Send one call that creates a job, and return the job's resource name.
@@ -57,48 +58,81 @@ class VertexJobs:
             timeout: The time limit of the call in seconds.
 
         Raises:
-            Rejected: Vertex AI refuses the job for good.
+            Rejected: Vertex AI refuses the job for good, for example because it does not have the model.
             TryLater: No quota is left; the same job may be sent again.
             OutcomeUnknown: The call failed or was not answered; there may be a job.
         """
-        with VERTEX_CREATE.call(timeout=timeout) as options:
-            created = self._client.create_batch_prediction_job(
-                parent=self._parent, batch_prediction_job=_resource(batch), **options
-            )
+        client = self._client_of(batch.location)
+        with VERTEX_CREATE.call(timeout=timeout, passes=(exceptions.NotFound, exceptions.BadRequest)) as options:
+            try:
+                created = client.create_batch_prediction_job(
+                    parent=self._parent(batch.location), batch_prediction_job=_resource(batch), **options
+                )
+            except (exceptions.NotFound, exceptions.BadRequest) as error:
+                problem = model_problem(str(error.message), batch.model, batch.location)
+                if problem is not None:
+                    raise Rejected(problem.message, field=problem.field, code=problem.code) from error
+                code = "notFound" if isinstance(error, exceptions.NotFound) else "invalid"
+                raise Rejected(f"Vertex AI: {error.message}", code=code) from error
         return str(created.name)
 
     def get_report(self, name: str) -> BatchReport | None:
         """Return the state of a job by its resource name, or None if there is no such job."""
         try:
             with VERTEX.call(passes=(exceptions.NotFound,)) as options:
-                return _report(self._client.get_batch_prediction_job(name=name, **options))
+                return _report(self._client_at(name).get_batch_prediction_job(name=name, **options))
         except exceptions.NotFound:
             return None
 
-    def list_attempt(self, key: str, attempt: int) -> list[BatchReport]:
-        """Return the jobs that are labelled with the key of an item and this attempt, oldest first."""
+    def list_attempt(self, key: str, attempt: int, location: str) -> list[BatchReport]:
+        """Return the jobs of a location that are labelled with the key of an item and this attempt, oldest first."""
         wanted = {KEY_LABEL: key, ATTEMPT_LABEL: str(attempt)}
-        reports = self._listed(f'labels.{KEY_LABEL}="{key}"')
+        reports = self._listed(f'labels.{KEY_LABEL}="{key}"', location)
         found = [report for report in reports if wanted.items() <= report.labels.items()]
         return sorted(found, key=lambda report: (report.created is None, report.created, report.name))
 
-    def list_created(self, since: datetime) -> dict[str, BatchReport]:
-        """Return all of Modeldrop's jobs that were created since then, by resource name. One call lists 100 jobs."""
+    def list_created(self, since: datetime, location: str) -> dict[str, BatchReport]:
+        """Return Modeldrop's jobs of a location that were created since then, by name. One call lists 100 jobs."""
         moment = f"{since:%Y-%m-%dT%H:%M:%SZ}"
-        reports = self._listed(f'labels.{KEY_LABEL}:* AND create_time>="{moment}"')
+        reports = self._listed(f'labels.{KEY_LABEL}:* AND create_time>="{moment}"', location)
         return {report.name: report for report in reports}
 
     def cancel(self, name: str) -> None:
         """Cancel a job, if it exists and has not ended."""
         already_ended = (exceptions.BadRequest, exceptions.NotFound)
         with suppress(*already_ended), VERTEX.call(passes=already_ended) as options:
-            self._client.cancel_batch_prediction_job(name=name, **options)
+            self._client_at(name).cancel_batch_prediction_job(name=name, **options)
 
-    def _listed(self, filter_: str) -> Iterator[BatchReport]:
-        with VERTEX.call("list jobs") as options:
-            request = {"parent": self._parent, "filter": filter_, "page_size": PAGE_SIZE}
-            for job in self._client.list_batch_prediction_jobs(request, **options):
+    def _listed(self, filter_: str, location: str) -> Iterator[BatchReport]:
+        with VERTEX.call(f"list jobs of {location}") as options:
+            request = {"parent": self._parent(location), "filter": filter_, "page_size": PAGE_SIZE}
+            for job in self._client_of(location).list_batch_prediction_jobs(request, **options):
                 yield _report(job)
+
+    def _parent(self, location: str) -> str:
+        return f"projects/{self._project}/locations/{location}"
+
+    def _client_at(self, name: str) -> vertex.JobServiceClient:
+        """Return the client of the location in the resource name of a job."""
+        return self._client_of(location_in(name) or GLOBAL)
+
+
+def model_problem(message: str, model: str, location: str) -> Problem | None:
+    """Return the problem of a refused job if ``message``, which is Vertex AI's, is about its model; None if it is not.
+
+    Vertex AI answers 404 for a model that is retired, unknown, or not served in the location:
+    https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/model-versions
+    """
+    words = message.lower()
+    name = model.rpartition("/")[2]
+    if "model" not in words or not (name.lower() in words or "publisher model" in words):
+        return None
+    return Problem(
+        "model_not_found",
+        f"Vertex AI does not have the model {name} in {location}: it is retired, unknown, or not served there. Write a model "
+        f"that is served, such as {DEFAULT_MODEL}, and a location that serves it, such as {GLOBAL}. Vertex AI says: {message}",
+        "model",
+    )
 
 
 def _resource(batch: Batch) -> vertex.BatchPredictionJob:

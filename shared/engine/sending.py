@@ -60,12 +60,12 @@ def send_batch(item: Item, step: Step, handler: Handler, services: Services, wai
         return item.wait(WaitReason.ANSWER, services.now() + visible_after)
     except TryLater:
         return item.wait(WaitReason.QUOTA, services.now() + timedelta(seconds=settings.wait_seconds))
-    return item.with_step(replace(sending, state=StepState.SUBMITTED, job=_job(name, services)))
+    return item.with_step(replace(sending, state=StepState.SUBMITTED, job=_job(name, item)))
 
 
 def _adopt(item: Item, step: Step, services: Services) -> Item | None:
     """Return ``item`` with the oldest job that was created for this attempt, and cancel the others; None if there is none."""
-    jobs = services.vertex.list_attempt(item.key, step.attempt)
+    jobs = services.vertex.list_attempt(item.key, step.attempt, _location(item))
     if not jobs:
         return None
     oldest, *duplicates = (job.name for job in jobs)
@@ -74,8 +74,14 @@ def _adopt(item: Item, step: Step, services: Services) -> Item | None:
     if duplicates:
         assert isinstance(item.facts, BatchFacts)
         item = replace(item, facts=replace(item.facts, cancelled_duplicates=tuple(duplicates)))
-    return item.with_step(replace(step, state=StepState.SUBMITTED, job=_job(oldest, services)))
+    return item.with_step(replace(step, state=StepState.SUBMITTED, job=_job(oldest, item)))
 
 
-def _job(name: str, services: Services) -> Job:
-    return Job(System.VERTEX, name, services.settings.vertex_location)
+def _job(name: str, item: Item) -> Job:
+    return Job(System.VERTEX, name, _location(item))
+
+
+def _location(item: Item) -> str:
+    assert isinstance(item.facts, BatchFacts)
+    # An item of an older version has one location for all of its jobs.
+    return str(item.facts.location or item.location)

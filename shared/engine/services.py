@@ -54,9 +54,7 @@ class Services:
         """Vertex AI's batch prediction jobs."""
         from shared.cloud.vertex import VertexJobs
 
-        return VertexJobs(
-            clients.vertex_job_client(), self.settings.google_cloud_project, self.settings.vertex_location
-        )
+        return VertexJobs(clients.vertex_job_client, self.settings.google_cloud_project)
 
     @cached_property
     def events(self) -> EventPublisher:

@@ -6,7 +6,7 @@ a job without an item shows that the item was deleted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -37,6 +37,8 @@ class LostWork:
     """The keys of the work that was reported and still has a job."""
     batches: bool = False
     """Whether there was ever a batch. Without one, Vertex AI is not called."""
+    locations: tuple[str, ...] = ()
+    """The locations in which batches were seen to run."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,13 @@ def report_lost_work(services: Services) -> int:
     # Finished items are deleted after their retention, so older jobs may lack theirs.
     kept_since = now - timedelta(days=services.settings.ledger_retention_days)
     traces = _traces_in_bigquery(services, max(now - LONGEST_QUERY, kept_since))
+    locations = set(record.locations)
     if record.batches:
         longest = timedelta(seconds=services.settings.batch_deadline_seconds)
-        traces += _traces_in_vertex(services, max(now - longest, kept_since))
+        locations |= {services.settings.vertex_location}
+        locations |= {each.location for each in ledger.pending(Kind.BATCH) if each.system == System.VERTEX.value}
+        for location in sorted(locations):
+            traces += _traces_in_vertex(location, services, max(now - longest, kept_since))
     # Items are listed after the jobs: each job that was listed had its item before.
     items = {each.work for each in ledger.items() if each.work}
     keys = {key for _, key in items}
@@ -69,9 +75,11 @@ def report_lost_work(services: Services) -> int:
         report_bad_object(bad, missing_item(trace.job.id), ITEM, services)
     reported = {key for key in record.reported if key in lost} | {trace.key for trace in new}
     batches = record.batches or any(kind is Kind.BATCH for kind, _ in items)
-    after = LostWork(tuple(sorted(reported)), batches)
+    after = LostWork(tuple(sorted(reported)), batches, tuple(sorted(locations)))
     if after != record:
-        value: dict[str, Any] = {"reported": list(after.reported), "batches": after.batches}
+        value: dict[str, Any] = {
+            name: list(each) if isinstance(each, tuple) else each for name, each in asdict(after).items()
+        }
         ledger.objects.write(LOST_WORK, value, generation=generation)
     return len(new)
 
@@ -104,13 +112,12 @@ def _traces_in_bigquery(services: Services, since: datetime) -> list[_Trace]:
     ]
 
 
-def _traces_in_vertex(services: Services, since: datetime) -> list[_Trace]:
+def _traces_in_vertex(location: str, services: Services, since: datetime) -> list[_Trace]:
     try:
-        jobs = services.vertex.list_created(since)
+        jobs = services.vertex.list_created(since, location)
     except ModeldropError as error:
-        log("WARNING", "Vertex AI's jobs could not be listed", reason=short_reason(error))
+        log("WARNING", "Vertex AI's jobs could not be listed", location=location, reason=short_reason(error))
         return []
-    location = services.settings.vertex_location
     return [
         _Trace(each.labels[KEY_LABEL], Kind.BATCH.value, Job(System.VERTEX, name, location), each.created or since)
         for name, each in jobs.items()

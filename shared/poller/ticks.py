@@ -7,7 +7,7 @@ overlap: the one that claims an item first continues it. Nothing that a look mee
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -88,8 +88,10 @@ class JobList:
 
     queries: frozenset[str] | None
     """The ids of BigQuery's jobs that wait or run; None if BigQuery did not answer."""
-    batches: Mapping[str, BatchReport] | None
-    """Vertex AI's jobs by name; None if Vertex AI did not answer."""
+    batches: Mapping[str, BatchReport]
+    """Vertex AI's jobs by name, of all locations in which a batch is open."""
+    unlisted: frozenset[str] = frozenset()
+    """The locations in which Vertex AI did not answer."""
 
 
 def tick(services: Services, *, until: datetime | None = None, opened: set[Look] | None = None) -> Tick:
@@ -152,26 +154,32 @@ def _log_fields(pending: Pending) -> dict[str, str | None]:
     return {"key": pending.key, "kind": pending.kind.value, "model": pending.model or None}
 
 
-def _list_jobs(pending: Iterable[Pending], services: Services) -> JobList:
-    def oldest(system: System) -> datetime | None:
-        created = [each.created for each in pending if each.submitted and each.system == system.value]
+def _list_jobs(pending: Sequence[Pending], services: Services) -> JobList:
+    def oldest(system: System, location: str | None = None) -> datetime | None:
+        created = [
+            each.created
+            for each in pending
+            if each.submitted and each.system == system.value and location in {None, each.location}
+        ]
         return max(min(created), services.now() - OLDEST_LISTED) - _SLACK if created else None
 
     queries: frozenset[str] | None = frozenset()
-    batches: Mapping[str, BatchReport] | None = {}
+    batches: dict[str, BatchReport] = {}
+    unlisted: set[str] = set()
     try:
         if since := oldest(System.BIGQUERY):
             queries = frozenset(services.bigquery.list_active(since))
     except ModeldropError as error:
         queries = None
         log("WARNING", "BigQuery's jobs could not be listed", reason=short_reason(error))
-    try:
-        if since := oldest(System.VERTEX):
-            batches = services.vertex.list_created(since)
-    except ModeldropError as error:
-        batches = None
-        log("WARNING", "Vertex AI's jobs could not be listed", reason=short_reason(error))
-    return JobList(queries, batches)
+    for location in sorted({each.location for each in pending if each.system == System.VERTEX.value}):
+        try:
+            if since := oldest(System.VERTEX, location):
+                batches |= services.vertex.list_created(since, location)
+        except ModeldropError as error:
+            unlisted.add(location)
+            log("WARNING", "Vertex AI's jobs could not be listed", location=location, reason=short_reason(error))
+    return JobList(queries, batches, frozenset(unlisted))
 
 
 def waits_since(pending: Pending) -> datetime:
@@ -193,9 +201,9 @@ def is_due(pending: Pending, jobs: JobList, now: datetime) -> bool:
     if pending.submitted:
         if pending.system == System.BIGQUERY.value:
             return jobs.queries is not None and pending.job_id not in jobs.queries
-        report = jobs.batches.get(pending.job_id) if jobs.batches is not None else None
+        report = jobs.batches.get(pending.job_id)
         if report is None:
-            return jobs.batches is not None
+            return pending.location not in jobs.unlisted
         return report.progress not in {Progress.WAITING, Progress.RUNNING}
     # A time further away was not written by Modeldrop.
     return pending.due is None or pending.due <= now or pending.due > now + LONGEST_WAIT
@@ -296,7 +304,7 @@ def _after_query(item: Item, step: Step, job: Job, handler: Handler, services: S
 
 
 def _after_batch(item: Item, step: Step, job: Job, jobs: JobList, handler: Handler, services: Services) -> Item:
-    report = (jobs.batches or {}).get(job.id) or services.vertex.get_report(job.id)
+    report = jobs.batches.get(job.id) or services.vertex.get_report(job.id)
     if report is not None and report.progress in {Progress.UNKNOWN, Progress.PAUSED}:
         problem = Problem(report.progress.value, f"Vertex AI reports {report.state} of the job {job.id}")
         deadline = deadline_of(item, handler, services)

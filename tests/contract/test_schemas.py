@@ -171,7 +171,7 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("predict_message.json", _predict(function="AI.GENERATE_TEXT", options={"temperature": 0.2}, max_rows=500)),
     ("predict_message.json", _predict(request_id="at {hour} and on {date}", max_bytes_billed=2**63 - 1)),
     ("batch_request.json", BATCH_REQUEST),
-    ("batch_request.json", {"model": "gemini-2.5-flash", "input": "bq://d.requests"}),
+    ("batch_request.json", {"model": "gemini-3.8-flash", "input": "bq://d.requests"}),
     ("batch_request.json", _batch(input="gs://bucket-1/folder/requests.jsonl", output="gs://bucket-1/answers/")),
     ("batch_request.json", _batch(input=PROMPTS, output="bq://my-project.films")),
     ("batch_request.json", _batch(input={"prompts": PROMPTS["prompts"]}, output="gs://bucket-1")),

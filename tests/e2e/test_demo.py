@@ -60,7 +60,7 @@ def test_every_title_is_predicted_and_most_predictions_are_right(story: str) -> 
 
 def test_the_stand_in_for_a_language_model_is_named_as_one(story: str) -> None:
     assert "12 rows in headlines.answers:" in story
-    assert "modelVersion is: localcloud-echo (stand-in for gemini-2.5-flash)" in story
+    assert "modelVersion is: localcloud-echo (stand-in for gemini-3.8-flash)" in story
     assert "No language model was used" in story
 
 

@@ -140,7 +140,7 @@ class World:
     def batch(self, table: str, request_id: str, **more: Any) -> dict[str, Any]:
         """Return the request of a batch that answers the prompts into ``table``."""
         return {
-            "model": "gemini-2.5-flash",
+            "model": "gemini-3.8-flash",
             "input": {"prompts": {"query": f"SELECT id, prompt FROM {self.regional}.{PROMPT_TABLE}"}},
             "output": f"bq://{self.project}.{self.regional}.{table}",
             "request_id": request_id,
@@ -232,7 +232,10 @@ class World:
 
     def batches(self, key: str) -> list[dict[str, Any]]:
         """Return Vertex AI's jobs of one piece of work."""
-        url = f"{self.environment['VERTEX_ENDPOINT']}/v1/projects/{self.project}/locations/{REGION}/batchPredictionJobs"
+        location = self.environment["VERTEX_LOCATION"]
+        url = (
+            f"{self.environment['VERTEX_ENDPOINT']}/v1/projects/{self.project}/locations/{location}/batchPredictionJobs"
+        )
         answer = requests.get(url, {"filter": f'labels.modeldrop_key="{key}"'}, timeout=LAST_LIMIT)
         found: list[dict[str, Any]] = answer.json().get("batchPredictionJobs", [])
         return found

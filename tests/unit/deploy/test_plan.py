@@ -99,7 +99,7 @@ def test_environment_is_enough_for_the_functions_to_start(declaration: Declarati
     assert settings.google_cloud_project == PROJECT
     assert settings.model_bucket == "films-modeldrop-models"
     assert settings.events_topic == "projects/films/topics/modeldrop-events"
-    assert settings.vertex_location == "us-central1"
+    assert settings.vertex_location == "global"
 
 
 def test_every_function_gets_every_variable(films: Plan, declaration: Declaration) -> None:

@@ -34,7 +34,7 @@ def test_defaults_are_those_of_the_design() -> None:
     assert settings.lease_seconds == 120
     assert settings.vertex_settle == 120
     assert settings.reconcile_seconds == 3600
-    assert settings.vertex_location == "us-central1"
+    assert settings.vertex_location == "global"
     assert settings.vertex_endpoint == ""
     assert settings.readable_datasets == settings.writable_datasets == ()
     assert settings.safe_import is settings.allow_external_query is settings.allow_ai_functions is False

@@ -116,7 +116,7 @@ def test_an_item_that_waits_has_its_reason_and_its_time() -> None:
         ),
         (
             batch_item(facts=BatchFacts(output="bq://p.d.answers")),
-            {"kind": "batch", "model": "publishers/google/models/gemini-2.5-flash", "output": "bq://p.d.answers"},
+            {"kind": "batch", "model": "publishers/google/models/gemini-3.8-flash", "output": "bq://p.d.answers"},
         ),
     ],
     ids=lambda value: value.kind.value if isinstance(value, Item) else "",

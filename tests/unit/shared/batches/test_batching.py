@@ -48,7 +48,7 @@ def test_requests_are_built_before_they_are_submitted() -> None:
 def test_the_planned_item_has_the_request_and_its_model() -> None:
     item = _plan()
     assert (item.kind, item.request_id, item.sources, item.created) == (Kind.BATCH, "posters-42", ("1",), NOW)
-    assert item.request == BatchMessage(BATCH_REQUEST, NOW, "publishers/google/models/gemini-2.5-flash")
+    assert item.request == BatchMessage(BATCH_REQUEST, NOW, "publishers/google/models/gemini-3.8-flash")
 
 
 def test_a_request_over_http_has_no_message_id() -> None:

@@ -32,17 +32,18 @@ def _refusal(changes: dict[str, Any], **settings: Any) -> tuple[str | None, str]
 
 def test_a_full_request_is_read() -> None:
     assert _parse(BATCH_REQUEST) == BatchRequest(
-        model="publishers/google/models/gemini-2.5-flash",
+        model="publishers/google/models/gemini-3.8-flash",
         input=TableName("my-project", "my_dataset", "requests"),
         output=TableName("my-project", "my_dataset", "responses"),
         request_id="posters-42",
         display_name="posters",
         labels=(("team", "films"),),
+        location="global",
     )
 
 
 def test_optional_fields_have_defaults() -> None:
-    parsed = _parse({"model": "gemini-2.5-flash", "input": "bq://films.requests"})
+    parsed = _parse({"model": "gemini-3.8-flash", "input": "bq://films.requests"})
     assert parsed.input == TableName(PROJECT, "films", "requests")
     assert (parsed.output, parsed.request_id, parsed.display_name, parsed.labels) == (None, None, "modeldrop", ())
 
@@ -190,3 +191,25 @@ def test_a_place_without_its_beginning_is_rejected_with_what_was_meant(place: st
         BatchRequest.parse({**BATCH_REQUEST, "input": place}, SETTINGS, NOW)
     message = refusal.value.problem.message
     assert message.endswith(f"; write {meant}") if meant else "write" not in message
+
+
+TUNED = "projects/123/locations/us-central1/models/456"
+
+
+@pytest.mark.parametrize(
+    ("changes", "location"),
+    [
+        ({}, "global"),
+        ({"location": "eu"}, "eu"),
+        ({"location": "us-central1"}, "us-central1"),
+        ({"model": TUNED}, "us-central1"),
+        ({"model": TUNED, "location": "us-central1"}, "us-central1"),
+    ],
+)
+def test_a_batch_runs_where_the_request_or_its_model_says(changes: dict[str, Any], location: str) -> None:
+    assert _parse({**BATCH_REQUEST, **changes}).location == location
+
+
+@pytest.mark.parametrize("changes", [{"location": "moon"}, {"location": 7}, {"model": TUNED, "location": "global"}])
+def test_a_location_that_cannot_be_right_is_refused(changes: dict[str, Any]) -> None:
+    assert _refusal(changes) == ("location", "invalid_field")

@@ -44,7 +44,9 @@ def query(**changes: Any) -> Pending:
 
 def batch(**changes: Any) -> Pending:
     """Return the index object of a batch that was submitted."""
-    return pending(state=StepState.SUBMITTED.value, system=System.VERTEX.value, job_id="jobs/1", **changes)
+    return pending(
+        state=StepState.SUBMITTED.value, system=System.VERTEX.value, job_id="jobs/1", location="us-central1", **changes
+    )
 
 
 def batch_report(progress: Progress) -> BatchReport:
@@ -53,7 +55,7 @@ def batch_report(progress: Progress) -> BatchReport:
 
 
 NO_JOBS = JobList(frozenset(), {})
-NO_ANSWER = JobList(None, None)
+NO_ANSWER = JobList(None, {}, frozenset({"us-central1"}))
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,11 @@ def test_a_batch_is_due_unless_it_waits_or_runs(progress: Progress) -> None:
 @pytest.mark.parametrize(("jobs", "due"), [(NO_JOBS, True), (NO_ANSWER, False)], ids=["not listed", "no answer"])
 def test_a_batch_that_is_not_listed_is_due_if_vertex_ai_answered(jobs: JobList, due: bool) -> None:
     assert is_due(batch(), jobs, NOW) is due
+
+
+def test_a_batch_is_due_although_vertex_ai_did_not_answer_in_another_location() -> None:
+    jobs = JobList(frozenset(), {}, frozenset({"global"}))
+    assert is_due(batch(), jobs, NOW)
 
 
 def test_an_outage_does_not_hide_a_deadline() -> None:

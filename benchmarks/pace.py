@@ -1,7 +1,7 @@
 """How soon a settled drop gets its job, and a job that has ended its event: with one look a minute, and with many.
 
 Both are measured in one run, on local clouds whose Cloud Scheduler calls the poller once a minute. Each drop comes at another
-moment of the minute, while another drop is incomplete, so that something is open.
+moment of the minute: first while nothing else is open, then while another drop is incomplete.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -37,9 +38,15 @@ class Delays:
 
 
 def measure() -> list[Figure]:
-    """Measure drops with one look a minute, and with the default of ``POLL_AGAIN_SECONDS``."""
-    before, after = _worst("POLL_AGAIN_SECONDS=0"), _worst()
+    """Measure drops with one look a minute, and with the defaults of ``POLL_AGAIN_SECONDS`` and ``SETTLE_WAIT_SECONDS``."""
+    (idle_before, before), (idle_after, after) = _worst("POLL_AGAIN_SECONDS=0", "SETTLE_WAIT_SECONDS=0"), _worst()
     return [
+        _figure(
+            "from a settled drop to its job, on an idle project",
+            idle_before.to_job,
+            idle_after.to_job,
+            MOST_SECONDS_TO_JOB,
+        ),
         _figure("from a settled drop to its job", before.to_job, after.to_job, MOST_SECONDS_TO_JOB),
         _figure("from the end of a job to its event", before.to_event, after.to_event, MOST_SECONDS_TO_EVENT),
     ]
@@ -50,14 +57,20 @@ def _figure(name: str, before: float, after: float, limit: float) -> Figure:
     return Figure("pace", name, f"{after:.1f} s", comparison, f"<= {limit:.0f} s", after <= limit)
 
 
-def _worst(*settings: str) -> Delays:
+def _worst(*settings: str) -> tuple[Delays, Delays]:
+    """Return the longest delays of drops on an idle project, and of drops while another one is incomplete."""
     options = [word for each in settings for word in ("--set", each)]
     with local_cloud(*options, "--set", f"SETTLE_SECONDS={SETTLE_SECONDS:g}") as cloud, Client(os.environ) as client:
+        idle = [_delays_of_a_drop(client, moment) for moment in MOMENTS]
         incomplete = client.storage.bucket(cloud.environment["MODEL_BUCKET"])
         incomplete.blob(f"{DATASET}/incomplete/1/variables/variables.index").upload_from_string(b"")
         # From the next minute on, the poller knows of it.
         _wait_until_second(5)
         delays = [_delays_of_a_drop(client, moment) for moment in MOMENTS]
+    return _longest(idle), _longest(delays)
+
+
+def _longest(delays: Sequence[Delays]) -> Delays:
     return Delays(max(each.to_job for each in delays), max(each.to_event for each in delays))
 
 

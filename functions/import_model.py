@@ -10,6 +10,7 @@ from shared.drops import intake
 from shared.drops.drop import DropPath
 from shared.drops.ignored import report_ignored
 from shared.drops.layout import misplaced
+from shared.drops.settling import settling
 from shared.engine.services import services
 from shared.errors import LostRace
 from shared.events.edge import cloud_event
@@ -32,7 +33,8 @@ def import_model(event: CloudEvent) -> None:
         return
     with suppress(LostRace):
         if drop is not None:
-            intake.notice_file(drop, file, services())
+            if due := intake.notice_file(drop, file, services()):
+                settling().wait_for(drop, due, services())
         elif outside is not None:
             report_ignored(file, outside, services())
 
@@ -49,4 +51,5 @@ def notice_deletion(event: CloudEvent) -> None:
     if file is None or drop is None or file.bucket != services().settings.model_bucket:
         return
     with suppress(LostRace):
-        intake.notice_deletion(drop, services())
+        if due := intake.notice_deletion(drop, services()):
+            settling().wait_for(drop, due, services())

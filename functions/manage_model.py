@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from cloudevents.http import CloudEvent
 
 from shared.drops.intake import import_again
+from shared.drops.settling import settling
 from shared.engine.answers import rejections
 from shared.engine.services import services
 from shared.errors import LostRace
@@ -22,9 +25,7 @@ def manage_model(event: CloudEvent) -> None:
         TryLater: The ledger or the bucket did not answer; the message is delivered again.
     """
     message = Message.from_event(event)
-    with rejections(Kind.MANAGE, message, services()):
+    with rejections(Kind.MANAGE, message, services()), suppress(LostRace):
         request = ManageRequest.parse(message.payload(), services().settings)
-        try:
-            import_again(request.path, message.id, services())
-        except LostRace:
-            return
+        if due := import_again(request.path, message.id, services()):
+            settling().wait_for(request.path, due, services())

@@ -129,6 +129,12 @@ class Settings:
     )
     vertex_endpoint: str = setting(TEXT, "The address of Vertex AI. Empty: the address of each batch's location.", "")
     settle_seconds: float = setting(seconds(0, 86400), "How long a drop must be unchanged before it is imported.", 20.0)
+    settle_wait_seconds: float = setting(
+        seconds(0, 90),
+        "How long the call that notices a new drop waits for it to settle, because the poller may be a minute away. 0: it does "
+        "not wait.",
+        70.0,
+    )
     drop_stuck_seconds: float = setting(
         seconds(), "How long a drop may be incomplete before it is reported as stuck.", 900.0
     )

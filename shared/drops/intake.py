@@ -31,59 +31,82 @@ from shared.work import Item, Kind, Outcome
 LATE = timedelta(seconds=60)
 
 
-def notice_file(path: DropPath, file: StoredObject, services: Services) -> None:
+def notice_file(path: DropPath, file: StoredObject, services: Services) -> datetime | None:
     """Examine the drop of a new file, unless its watch covers the file.
 
     `modeldrop.yaml` is always a reason to examine the drop: it may say that there is no need to wait. An event that arrives
     late leaves the drop to the poller, which counts its looks at a drop.
+
+    Returns:
+        When to examine the drop again, if this call has begun to watch it.
     """
     watch = watches.read_watch(path, services)
     is_manifest = file.name.removeprefix(path.prefix) in manifest.NAMES
     if watch is not None and not is_manifest and watches.covers(watch, file.created):
-        return
+        return None
     if file.created is not None and services.now() - file.created > LATE:
         watches.open_watch(path, watch, services)
-        return
+        return None
     try:
-        examine_drop(path, watch, services)
+        due = examine_drop(path, watch, services)
     except Unreadable:
         # The poller meets the same object and reports it.
         watches.open_watch(path, watches.read_watch(path, services), services)
+        return None
+    return due if watch is None or watch.final else None
 
 
-def notice_deletion(path: DropPath, services: Services) -> None:
+def notice_deletion(path: DropPath, services: Services) -> datetime | None:
     """Watch a drop again after one of its files was deleted, if it has failed.
 
     A model that was imported stays when its files are deleted, and an open watch is examined anyway. More files may be about
     to be deleted, so the drop must settle.
+
+    Returns:
+        When to examine the drop again, if this call has begun to watch it.
     """
     watch = watches.read_watch(path, services)
     if watch is None or not watch.final:
-        return
+        return None
     fingerprint = watches.facts_of(watch).fingerprint
     item = services.ledger.find(Kind.IMPORT, importing.import_key(path, fingerprint)) if fingerprint else None
-    if item is not None and item.outcome is Outcome.FAILED:
-        watches.open_watch(path, watch, services, wait_seconds=services.settings.settle_seconds)
+    if item is None or item.outcome is not Outcome.FAILED:
+        return None
+    settle = services.settings.settle_seconds
+    watches.open_watch(path, watch, services, wait_seconds=settle)
+    return services.now() + timedelta(seconds=settle)
 
 
-def examine_drop(path: DropPath, watch: Item | None, services: Services) -> None:
-    """List the drop, then import it or watch it further. ``watch`` is its watch as the ledger has it."""
+def examine_drop(path: DropPath, watch: Item | None, services: Services) -> datetime | None:
+    """List the drop, then import it or watch it further.
+
+    Args:
+        path: The drop.
+        watch: Its watch as the ledger has it.
+        services: The services of this process.
+
+    Returns:
+        When to examine the drop again; None if it is not watched any further.
+    """
     drop, problem = drop_files(services).read_or_list(path)
     if drop.is_empty:
         if watch is not None and not watch.final:
             watches.end_watch(watch, Outcome.GONE, None, services)
-        return
+        return None
     if watch is not None and watches.facts_of(watch).fingerprint == drop.fingerprint:
         if not watch.final:
             watches.end_watch(watch, Outcome.SETTLED, drop, services)
-        return
-    _import_or_watch(drop, problem, watch, services)
+        return None
+    return _import_or_watch(drop, problem, watch, services)
 
 
-def import_again(path: DropPath, source: str, services: Services) -> None:
+def import_again(path: DropPath, source: str, services: Services) -> datetime | None:
     """Import a drop because the message ``source`` asks for it, even if its import has failed before.
 
     A drop that is not complete or has not settled is watched.
+
+    Returns:
+        When to examine the drop again; None if it is not watched.
 
     Raises:
         Rejected: There is no such drop.
@@ -91,20 +114,20 @@ def import_again(path: DropPath, source: str, services: Services) -> None:
     drop, problem = drop_files(services).read_or_list(path)
     if drop.is_empty:
         raise Rejected(f"there is no drop in {path.prefix}", field="path", code="not_found")
-    _import_or_watch(drop, problem, watches.read_watch(path, services), services, source=source)
+    return _import_or_watch(drop, problem, watches.read_watch(path, services), services, source=source)
 
 
 def _import_or_watch(
     drop: Drop, problem: Problem | None, watch: Item | None, services: Services, *, source: str | None = None
-) -> None:
+) -> datetime | None:
     settle = timedelta(seconds=services.settings.settle_seconds)
     match _decide(drop, problem, services.now(), settle):
         case NotReady() as decision:
             watches.open_or_update(drop, decision, watch, services)
             if drop.manifest.files is not None and (watch is None or watches.facts_of(watch).files is None):
                 # The file count is now known; check again, since earlier events were skipped.
-                examine_drop(drop.path, watches.read_watch(drop.path, services), services)
-            return
+                return examine_drop(drop.path, watches.read_watch(drop.path, services), services)
+            return decision.due
         case Ready() as ready:
             item = _plan(drop, ready, services)
         case Problem() as refusal:
@@ -118,6 +141,7 @@ def _import_or_watch(
         advance(claim.item, Imports(), services)
     target = drop.target(services.settings.google_cloud_project)
     watches.end_watch(watch or watches.new_watch(drop.path, target, services), Outcome.SETTLED, drop, services)
+    return None
 
 
 def _plan(drop: Drop, ready: Ready, services: Services) -> Item:

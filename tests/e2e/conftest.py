@@ -28,6 +28,8 @@ SETTINGS = {
     # Drops are looked for when a test says so: ``World.reconcile``.
     "RECONCILE_SECONDS": "3600",
     "DROP_STUCK_SECONDS": "3600",
+    # Only the poller imports a drop that has settled.
+    "SETTLE_WAIT_SECONDS": "0",
     # A tick returns at once, so that a test can call the poller as often as it likes.
     "POLL_AGAIN_SECONDS": "0",
 }
@@ -100,8 +102,11 @@ def session_world(start_world: Callable[..., AbstractContextManager[World]]) -> 
 
 @pytest.fixture(scope="session")
 def impatient(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
-    """A world that reports a drop as stuck after a second, and delivers events again soon. It has the model `seven`."""
-    settings = {"DROP_STUCK_SECONDS": "1", "SETTLE_SECONDS": "0.5"}
+    """A world that reports a drop as stuck after a second, and delivers events again soon. It has the model `seven`.
+
+    The call that notices a drop waits until it has settled.
+    """
+    settings = {"DROP_STUCK_SECONDS": "1", "SETTLE_SECONDS": "0.5", "SETTLE_WAIT_SECONDS": "10"}
     with start_world(
         "impatient", settings=settings, minimum_backoff_seconds=0.05, maximum_backoff_seconds=0.1
     ) as world:

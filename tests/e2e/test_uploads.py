@@ -96,6 +96,28 @@ def test_a_drop_of_counted_files_is_imported_with_its_last_one_without_the_polle
     assert world.shift_of(model) == 3
 
 
+def test_a_settled_drop_is_imported_without_the_poller(impatient: World) -> None:
+    model = fresh("idle")
+    impatient.drop(impatient.shifter(3), model)
+    impatient.until(lambda: impatient.imports_of(model), ticking=False)
+    impatient.quiet()
+    assert len(impatient.imports_of(model)) == 1
+    assert impatient.shift_of(model) == 3
+
+
+def test_a_call_that_is_killed_while_it_waits_for_a_drop_leaves_it_to_the_poller(impatient: World) -> None:
+    model = fresh("killed")
+    kill = {"caller": "import_model", "method": "storage.objects.list", "nth": 2, "times": 1, "do": {"kill": True}}
+    with impatient.faults(kill):
+        path = impatient.drop(impatient.shifter(3), model)
+        impatient.until(lambda: impatient.faults_met() == [1], ticking=False)
+        impatient.ready()
+    impatient.event("model.imported", path=path)
+    impatient.quiet()
+    assert len(impatient.imports_of(model)) == 1
+    assert impatient.shift_of(model) == 3
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.matrix)])
 def test_a_drop_of_many_files_is_one_import_and_costs_at_most_two_calls_an_event(world: World, count: int) -> None:

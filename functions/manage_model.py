@@ -8,6 +8,7 @@ from cloudevents.http import CloudEvent
 
 from shared.drops.intake import import_again
 from shared.drops.settling import settling
+from shared.drops.watches import Sender
 from shared.engine.answers import rejections
 from shared.engine.services import services
 from shared.errors import LostRace
@@ -26,6 +27,7 @@ def manage_model(event: CloudEvent) -> None:
     """
     message = Message.from_event(event)
     with rejections(Kind.MANAGE, message, services()), suppress(LostRace):
-        request = ManageRequest.parse(message.payload(), services().settings)
-        if due := import_again(request.path, message.id, services()):
+        request = ManageRequest.parse(message.payload(), services().settings, message.published)
+        sender = Sender(message.id, request.request_id, request.labels)
+        if due := import_again(request.path, sender, services()):
             settling().wait_for(request.path, due, services())

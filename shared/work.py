@@ -150,6 +150,8 @@ class DropRequest:
     folder: str
     """The second part of the path; the model's name, unless `modeldrop.yaml` names another."""
     version: str
+    labels: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    """The labels of the message that asked for the import; empty if no message did."""
 
 
 @dataclass(frozen=True)
@@ -346,10 +348,12 @@ class Item:
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """The labels of the request; empty if it has none, or is not a message."""
+        """The labels of the message that asked for the work; empty if it has none, or if no message did."""
         match self.request:
             case PredictionMessage(message=message) | BatchMessage(message=message):
                 return message.get("labels") or {}
+            case DropRequest(labels=labels):
+                return labels
             case _:
                 return {}
 

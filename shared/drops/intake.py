@@ -6,7 +6,6 @@ until then it is watched.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.drops import importing, manifest, watches
@@ -20,6 +19,7 @@ from shared.drops.drop import (
 from shared.drops.files import drop_files
 from shared.drops.importing import Imports
 from shared.drops.refusals import found_files
+from shared.drops.watches import Sender
 from shared.engine.claims import claim_once, claim_request
 from shared.engine.services import Services
 from shared.engine.steps import advance
@@ -100,8 +100,8 @@ def examine_drop(path: DropPath, watch: Item | None, services: Services) -> date
     return _import_or_watch(drop, problem, watch, services)
 
 
-def import_again(path: DropPath, source: str, services: Services) -> datetime | None:
-    """Import a drop because the message ``source`` asks for it, even if its import has failed before.
+def import_again(path: DropPath, sender: Sender, services: Services) -> datetime | None:
+    """Import a drop because a message asks for it, even if its import has failed before.
 
     A drop that is not complete or has not settled is watched.
 
@@ -114,16 +114,17 @@ def import_again(path: DropPath, source: str, services: Services) -> datetime | 
     drop, problem = drop_files(services).read_or_list(path)
     if drop.is_empty:
         raise Rejected(f"there is no drop in {path.prefix}", field="path", code="not_found")
-    return _import_or_watch(drop, problem, watches.read_watch(path, services), services, source=source)
+    return _import_or_watch(drop, problem, watches.read_watch(path, services), services, sender)
 
 
 def _import_or_watch(
-    drop: Drop, problem: Problem | None, watch: Item | None, services: Services, *, source: str | None = None
+    drop: Drop, problem: Problem | None, watch: Item | None, services: Services, sender: Sender | None = None
 ) -> datetime | None:
+    sender = sender or Sender.of_watch(watch)
     settle = timedelta(seconds=services.settings.settle_seconds)
     match _decide(drop, problem, services.now(), settle):
         case NotReady() as decision:
-            watches.open_or_update(drop, decision, watch, services)
+            watches.open_or_update(drop, decision, watch, services, sender)
             if drop.manifest.files is not None and (watch is None or watches.facts_of(watch).files is None):
                 # The file count is now known; check again, since earlier events were skipped.
                 return examine_drop(drop.path, watches.read_watch(drop.path, services), services)
@@ -132,11 +133,7 @@ def _import_or_watch(
             item = _plan(drop, ready, services)
         case Problem() as refusal:
             item = _refused(drop, refusal, services)
-    claim = (
-        claim_request(replace(item, sources=(source,), message_id=source), services)
-        if source
-        else claim_once(item, services)
-    )
+    claim = claim_request(sender.mark(item), services) if sender else claim_once(item, services)
     if claim.mine:
         advance(claim.item, Imports(), services)
     target = drop.target(services.settings.google_cloud_project)

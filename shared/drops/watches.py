@@ -6,8 +6,9 @@ drop when the watch is due.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from shared.checks.identifiers import ModelName
@@ -26,6 +27,33 @@ from shared.work import DropFacts, DropRequest, Item, Kind, Outcome, WaitReason
 COUNTED_FILES = 1000
 
 _ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Sender:
+    """The message that asks for an import, so that its sender finds the event."""
+
+    message_id: str
+    request_id: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_watch(cls, watch: Item | None) -> Sender | None:
+        """Return who asked for the import of a drop that was not ready then; None if nobody did."""
+        if watch is None or watch.final or watch.message_id is None:
+            return None
+        return cls(watch.message_id, watch.request_id, watch.labels)
+
+    def mark(self, item: Item) -> Item:
+        """Return an import, or the watch of a drop, with the ids and labels of this message."""
+        assert isinstance(item.request, DropRequest)
+        return replace(
+            item,
+            sources=(self.message_id,),
+            message_id=self.message_id,
+            request_id=self.request_id,
+            request=replace(item.request, labels=self.labels),
+        )
 
 
 def new_watch(path: DropPath, target: ModelName, services: Services) -> Item:
@@ -123,16 +151,18 @@ def covers(watch: Item, created: datetime | None) -> bool:
     return facts.files is None or facts.files > COUNTED_FILES
 
 
-def open_or_update(drop: Drop, decision: NotReady, watch: Item | None, services: Services) -> None:
-    """Store that the drop is watched, and when to examine it again.
+def open_or_update(
+    drop: Drop, decision: NotReady, watch: Item | None, services: Services, sender: Sender | None = None
+) -> None:
+    """Store that the drop is watched, when to examine it again, and which message asks for its import.
 
-    A concurrent write by another call is as good, unless only this call knows the number of files.
+    A concurrent write by another call is as good, unless only this call knows the number of files, or the message.
     """
     target = drop.target(services.settings.google_cloud_project)
     for _ in range(_ROUNDS):
         if watch is None or watch.final:
             item = new_watch(drop.path, target, services)
-        elif _is_up_to_date(watch, drop, services):
+        elif _is_up_to_date(watch, drop, services) and _is_from(watch, sender):
             return
         else:
             # `modeldrop.yaml` may have been uploaded since, and may name another model.
@@ -145,10 +175,13 @@ def open_or_update(drop: Drop, decision: NotReady, watch: Item | None, services:
             files=drop.manifest.files,
         )
         item = replace(item, facts=facts).wait(WaitReason.SETTLING, decision.due)
+        if sender is not None:
+            item = sender.mark(item)
         if _written(item, watch, services):
             return
         watch = read_watch(drop.path, services)
-        if watch is not None and (drop.manifest.files is None or facts_of(watch).files == drop.manifest.files):
+        is_counted = watch is not None and (drop.manifest.files is None or facts_of(watch).files == drop.manifest.files)
+        if is_counted and _is_from(watch, sender):
             return
 
 
@@ -203,6 +236,11 @@ def _is_up_to_date(watch: Item, drop: Drop, services: Services) -> bool:
         and facts_of(watch).files == drop.manifest.files
         and request_of(watch).model == str(drop.target(services.settings.google_cloud_project))
     )
+
+
+def _is_from(watch: Item | None, sender: Sender | None) -> bool:
+    """Return whether a watch names the message that asks for the import, if one does."""
+    return sender is None or (watch is not None and sender.message_id == watch.message_id)
 
 
 def _written(item: Item, watch: Item | None, services: Services) -> bool:

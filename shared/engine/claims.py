@@ -15,7 +15,7 @@ from shared.engine.stuck import UNREADABLE
 from shared.errors import LostRace, Rejected, TryLater, Unreadable
 from shared.events.outgoing import completion_event
 from shared.log import log
-from shared.work import Item, Outcome, Step, StepState
+from shared.work import DropRequest, Item, Outcome, Step, StepState
 
 # How many message ids an item remembers: a message whose id is not among them is a request that is sent again.
 REMEMBERED_SOURCES = 50
@@ -73,11 +73,19 @@ def claim_request(item: Item, services: Services) -> Claimed:
         return claimed
     if stored.outcome.is_success:
         if stored.final:
-            services.events.publish(completion_event(stored))
+            services.events.publish(completion_event(_for_sender(stored, item)))
         return claimed
     if not sent_again:
         return claimed
     return _next_attempt(stored, item, services)
+
+
+def _for_sender(stored: Item, item: Item) -> Item:
+    """Return work that succeeded, for its event: an import that is requested again has another request id and other labels."""
+    if not isinstance(stored.request, DropRequest):
+        return stored
+    request = replace(stored.request, labels=item.labels)
+    return replace(stored, request=request, request_id=item.request_id, message_id=item.message_id)
 
 
 def _next_attempt(failed: Item, item: Item, services: Services) -> Claimed:

@@ -91,7 +91,7 @@ Parser = Callable[[Mapping[str, Any]], object]
 PARSERS: dict[str, Parser] = {
     "predict_message.json": lambda value: PredictRequest.parse(value, SETTINGS, NOW),
     "batch_request.json": lambda value: BatchRequest.parse(value, SETTINGS, NOW),
-    "manage_message.json": lambda value: ManageRequest.parse(value, SETTINGS),
+    "manage_message.json": lambda value: ManageRequest.parse(value, SETTINGS, NOW),
 }
 
 
@@ -180,6 +180,7 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("batch_request.json", _batch(model="projects/my-project/locations/us-central1/models/123@2")),
     ("manage_message.json", MANAGE_MESSAGE),
     ("manage_message.json", {"action": "import", "path": MANAGE_MESSAGE["path"].rstrip("/"), "request_id": "again-1"}),
+    ("manage_message.json", {**MANAGE_MESSAGE, "request_id": "daily-{date}", "labels": {"team": "films"}}),
 ]
 
 REFUSED: list[tuple[str, dict[str, Any], str | None]] = [
@@ -260,6 +261,15 @@ REFUSED: list[tuple[str, dict[str, Any], str | None]] = [
     ("manage_message.json", {**MANAGE_MESSAGE, "path": "films/genres/2"}, "path"),
     ("manage_message.json", {**MANAGE_MESSAGE, "path": f"{MANAGE_MESSAGE['path']}saved_model.pb"}, "path"),
     ("manage_message.json", {**MANAGE_MESSAGE, "path": MANAGE_MESSAGE["path"].replace("films", "_films")}, "path"),
+    ("manage_message.json", {**MANAGE_MESSAGE, "path": MANAGE_MESSAGE["path"].replace("/2/", "/variables/")}, "path"),
+    ("manage_message.json", {**MANAGE_MESSAGE, "path": MANAGE_MESSAGE["path"].replace("/2/", "/assets")}, "path"),
+    (
+        "manage_message.json",
+        {**MANAGE_MESSAGE, "path": MANAGE_MESSAGE["path"].replace("/2/", "/assets.extra/")},
+        "path",
+    ),
+    ("manage_message.json", {**MANAGE_MESSAGE, "request_id": "daily-{day}"}, "request_id"),
+    ("manage_message.json", {**MANAGE_MESSAGE, "labels": {"Team": "films"}}, "labels"),
     ("manage_message.json", {**MANAGE_MESSAGE, "version": "2"}, "version"),
 ]
 

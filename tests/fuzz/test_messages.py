@@ -115,7 +115,7 @@ def test_a_batch_request_is_rejected_or_holds_only_checked_values(data: bytes) -
 
 @given(messages(MANAGE_EXAMPLES))
 def test_a_manage_message_is_rejected_or_holds_only_checked_values(data: bytes) -> None:
-    request = _accepted(data, lambda value: ManageRequest.parse(value, SETTINGS))
+    request = _accepted(data, lambda value: ManageRequest.parse(value, SETTINGS, NOW))
     if request is None:
         return
     assert isinstance(request, ManageRequest)

@@ -111,7 +111,7 @@ def test_the_examples_of_messages_are_accepted() -> None:
 
     assert PredictRequest.parse(predict, SETTINGS, NOW).request_id == "nightly-2026-01-05"
     assert BatchRequest.parse(batch, SETTINGS, NOW).request_id == "summaries-2026-01-05"
-    assert ManageRequest.parse(manage, SETTINGS).path.prefix == "news/publisher/1/"
+    assert ManageRequest.parse(manage, SETTINGS, NOW).path.prefix == "news/publisher/1/"
 
 
 def test_every_type_of_drop_is_listed() -> None:

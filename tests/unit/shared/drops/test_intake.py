@@ -5,13 +5,14 @@ The drops that are imported here are refused before BigQuery is called: they hol
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
 
 from shared.drops.drop import DropPath
 from shared.drops.intake import examine_drop, import_again, notice_deletion, notice_file
-from shared.drops.watches import facts_of, request_of
+from shared.drops.watches import Sender, facts_of, request_of
 from shared.errors import Rejected
 from shared.events.incoming import StoredObject
 from shared.poller.ticks import tick
@@ -21,6 +22,7 @@ from tests.unit.shared.conftest import World
 
 PATH = DropPath("films", "genres", "2")
 SETTLED = 30.0
+SENDER = Sender("message-1", "again-1", {"team": "films"})
 TWO_MODELS = ("a.onnx", "b.onnx")
 
 
@@ -272,7 +274,7 @@ def test_a_requested_import_of_a_drop_that_has_failed_is_the_next_attempt(world:
     world.upload(PATH, *TWO_MODELS)
     world.pass_time(SETTLED)
     examine(world)
-    import_again(PATH, "message-1", world.services)
+    import_again(PATH, SENDER, world.services)
     [item] = world.imports()
     assert (item.run, item.sources) == (2, ("message-1",))
     assert len(world.published()) == 2
@@ -281,21 +283,65 @@ def test_a_requested_import_of_a_drop_that_has_failed_is_the_next_attempt(world:
 def test_a_requested_import_that_is_delivered_again_is_done_once(world: World) -> None:
     world.upload(PATH, *TWO_MODELS)
     world.pass_time(SETTLED)
-    import_again(PATH, "message-1", world.services)
-    import_again(PATH, "message-1", world.services)
+    import_again(PATH, SENDER, world.services)
+    import_again(PATH, SENDER, world.services)
     assert [item.run for item in world.imports()] == [1]
 
 
 def test_a_requested_import_of_a_drop_that_has_not_settled_is_watched(world: World) -> None:
     world.upload(PATH, "genres.onnx")
-    import_again(PATH, "message-1", world.services)
+    import_again(PATH, SENDER, world.services)
     assert world.imports() == []
     assert world.indexed() == {PATH.key}
 
 
+@pytest.mark.parametrize("is_watched", [False, True])
+@pytest.mark.parametrize("is_settled", [False, True])
+def test_the_event_of_a_requested_import_has_the_ids_and_labels_of_its_message(
+    world: World, is_watched: bool, is_settled: bool
+) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    if is_watched:
+        notice(world, TWO_MODELS[0])
+    if is_settled:
+        world.pass_time(SETTLED)
+    import_again(PATH, SENDER, world.services)
+    world.pass_time(SETTLED)
+    tick(world.services)
+    [event] = world.published()
+    assert (event["message_id"], event["request_id"], event["labels"]) == ("message-1", "again-1", {"team": "films"})
+
+
+def test_an_import_that_nobody_requested_has_no_ids_of_an_earlier_request(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    import_again(PATH, SENDER, world.services)
+    world.pass_time(SETTLED)
+    tick(world.services)
+    world.published()
+    world.upload(PATH, "c.onnx")
+    notice(world, "c.onnx")
+    world.pass_time(SETTLED)
+    tick(world.services)
+    [event] = world.published()
+    assert (event["message_id"], event["request_id"], event["labels"]) == (None, None, {})
+
+
+def test_a_requested_import_of_an_imported_drop_is_answered_with_the_ids_of_its_message(world: World) -> None:
+    world.upload(PATH, *TWO_MODELS)
+    world.pass_time(SETTLED)
+    import_again(PATH, Sender("message-0"), world.services)
+    [item] = world.imports()
+    world.services.ledger.write(replace(item, outcome=Outcome.SUCCEEDED, problem=None))
+    world.published()
+    import_again(PATH, SENDER, world.services)
+    [event] = world.published()
+    assert event["type"] == "modeldrop.model.imported.v1"
+    assert (event["message_id"], event["request_id"], event["labels"]) == ("message-1", "again-1", {"team": "films"})
+
+
 def test_a_requested_import_without_a_drop_is_rejected(world: World) -> None:
     with pytest.raises(Rejected, match="there is no drop in films/genres/2/") as refusal:
-        import_again(PATH, "message-1", world.services)
+        import_again(PATH, SENDER, world.services)
     assert (refusal.value.problem.code, refusal.value.problem.field) == ("not_found", "path")
 
 

@@ -9,14 +9,21 @@ import pytest
 from shared.drops.drop import DropPath
 from shared.errors import Rejected
 from shared.models.request import ManageRequest
-from tests.example_requests import MANAGE_MESSAGE, SETTINGS
+from tests.example_requests import MANAGE_MESSAGE, NOW, SETTINGS
 
 
 def test_an_import_names_its_drop() -> None:
     expected = ManageRequest("import", DropPath("films", "genres", "2"))
-    assert ManageRequest.parse(MANAGE_MESSAGE, SETTINGS) == expected
-    assert ManageRequest.parse({**MANAGE_MESSAGE, "request_id": "again"}, SETTINGS) == expected
-    assert ManageRequest.parse({**MANAGE_MESSAGE, "path": MANAGE_MESSAGE["path"].rstrip("/")}, SETTINGS) == expected
+    assert ManageRequest.parse(MANAGE_MESSAGE, SETTINGS, NOW) == expected
+    assert (
+        ManageRequest.parse({**MANAGE_MESSAGE, "path": MANAGE_MESSAGE["path"].rstrip("/")}, SETTINGS, NOW) == expected
+    )
+
+
+def test_a_message_may_have_an_id_and_labels() -> None:
+    message = {**MANAGE_MESSAGE, "request_id": "again-{date}", "labels": {"team": "films"}}
+    request = ManageRequest.parse(message, SETTINGS, NOW)
+    assert (request.request_id, request.labels) == (f"again-{NOW:%Y-%m-%d}", {"team": "films"})
 
 
 @pytest.mark.parametrize(
@@ -34,10 +41,11 @@ def test_an_import_names_its_drop() -> None:
         ({"path": "gs://local-project-modeldrop-models/films/gen`res/2/"}, "path", "invalid_field"),
         ({"path": "gs://local-project-modeldrop-models/gcloud/tmp/2/"}, "path", "invalid_field"),
         ({"request_id": 7}, "request_id", "invalid_field"),
+        ({"labels": {"Team": "films"}}, "labels", "invalid_name"),
         ({"version": "2"}, "version", "unknown_field"),
     ],
 )
 def test_a_wrong_field_is_rejected_with_its_name(changes: dict[str, Any], field: str, code: str) -> None:
     with pytest.raises(Rejected) as refusal:
-        ManageRequest.parse({**MANAGE_MESSAGE, **changes}, SETTINGS)
+        ManageRequest.parse({**MANAGE_MESSAGE, **changes}, SETTINGS, NOW)
     assert (refusal.value.problem.field, refusal.value.problem.code) == (field, code)

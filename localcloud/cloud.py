@@ -196,6 +196,7 @@ class LocalCloud:
         from localcloud.bigquery.server import BigQuery
         from localcloud.eventarc.service import Eventarc
         from localcloud.gemini.backends import backend_from
+        from localcloud.gemini.models import MODELS, models_from
         from localcloud.scheduler.service import Scheduler
         from localcloud.vertex.service import Vertex
 
@@ -215,6 +216,7 @@ class LocalCloud:
         )
         undo.callback(self.front.stop)
         backend = backend_from(config.gemini_backend)
+        models = MODELS if config.gemini_models is None else models_from(config.gemini_models)
         self.storage = Storage(self.data_dir / "storage", clock=clock, project=project)
         undo.callback(self.storage.close)
         self.pubsub = PubSub(
@@ -242,6 +244,7 @@ class LocalCloud:
             tables=self.bigquery.tables,
             store=self.storage.store,
             backend=backend,
+            models=models,
             directory=kept and kept / "vertex",
         )
         self.eventarc = Eventarc(

@@ -47,6 +47,8 @@ class CloudConfig:
     """Whether the sample tables, which have the names of public tables, are created."""
     gemini_backend: str = "echo"
     """``echo``, ``openai:<base-url>`` or ``gemini``."""
+    gemini_models: Path | None = None
+    """A JSON file with changes to the table of models; see ``localcloud/gemini/models.py``."""
     minimum_backoff_seconds: float = 0.2
     """The delay before the first redelivery, in place of the declared one."""
     maximum_backoff_seconds: float = 5

@@ -10,7 +10,8 @@ from localcloud.base.json_api import Call, Route
 from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.contents import Prompt, camel_keys, parse_request
 from localcloud.gemini.errors import BackendError
-from localcloud.vertex.rest import Handler, Stream
+from localcloud.gemini.models import GLOBAL, ModelTable
+from localcloud.vertex.base.rest import Handler, Stream
 
 WORDS_PER_PIECE = 4
 
@@ -24,9 +25,10 @@ PUBLISHER_MODELS = (
 class Generation:
     """Serves the methods that call a model."""
 
-    def __init__(self, backend: ModelBackend) -> None:
-        """Serve the models of ``backend``."""
+    def __init__(self, backend: ModelBackend, models: ModelTable) -> None:
+        """Serve ``models``, whose responses ``backend`` generates."""
         self._backend = backend
+        self._models = models
 
     def routes(self) -> list[Route[Handler]]:
         """Return the routes: of Google's models, also in express mode, and of tuned models behind an endpoint."""
@@ -36,10 +38,22 @@ class Generation:
             "countTokens": self._count,
         }
         return [
-            Route("POST", f"{model}:{method}", handle)
+            Route("POST", f"{model}:{method}", self._of_served_model(handle))
             for model in PUBLISHER_MODELS
             for method, handle in methods.items()
         ]
+
+    def _of_served_model(self, handle: Handler) -> Handler:
+        """Return a handler that first checks the model of the call; a tuned model behind an endpoint has no entry."""
+
+        def checked(call: Call) -> dict[str, Any] | Stream:
+            names = call.names
+            if "publisher" in names:
+                location = names.get("location", GLOBAL)
+                self._models.find(names.get("project", "-"), location, names["model"], publisher=names["publisher"])
+            return handle(call)
+
+        return checked
 
     def _generate(self, call: Call) -> dict[str, Any]:
         return self._backend.generate(call.names["model"], call.json())

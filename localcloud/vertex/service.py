@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +10,21 @@ from localcloud.base.asgi import ASGIApp
 from localcloud.base.clock import Clock
 from localcloud.bigquery.tables.facade import Tables
 from localcloud.gemini.backends import ModelBackend
+from localcloud.gemini.models import MODELS, Model, ModelTable
 from localcloud.storage.store import ObjectStore
-from localcloud.vertex.batches import BatchRunner
-from localcloud.vertex.endpoints import Endpoints
+from localcloud.vertex.base.moments import UniqueMoments
+from localcloud.vertex.base.operations import Operations
+from localcloud.vertex.base.rest import VertexApi
+from localcloud.vertex.batch.batches import BatchRunner
+from localcloud.vertex.batch.job_routes import JobRoutes
+from localcloud.vertex.batch.jobs import Jobs
+from localcloud.vertex.batch.journal import DiskJournal, NoJournal
 from localcloud.vertex.generation import Generation
-from localcloud.vertex.job_routes import JobRoutes
-from localcloud.vertex.jobs import Jobs
-from localcloud.vertex.journal import DiskJournal, NoJournal
-from localcloud.vertex.model_routes import ModelRoutes
-from localcloud.vertex.moments import UniqueMoments
-from localcloud.vertex.operations import Operations
+from localcloud.vertex.models.endpoints import Endpoints
+from localcloud.vertex.models.model_routes import ModelRoutes
+from localcloud.vertex.models.publisher_models import PublisherModels
+from localcloud.vertex.models.registry import Registry
 from localcloud.vertex.pace import Pace
-from localcloud.vertex.registry import Registry
-from localcloud.vertex.rest import VertexApi
 
 
 class Vertex:
@@ -42,6 +45,7 @@ class Vertex:
         tables: Tables,
         store: ObjectStore,
         backend: ModelBackend,
+        models: Mapping[str, Model] = MODELS,
         pace: Pace | None = None,
         directory: Path | None = None,
     ) -> None:
@@ -53,6 +57,7 @@ class Vertex:
             tables: The local BigQuery's tables.
             store: The local Cloud Storage's objects.
             backend: Generates the responses of models.
+            models: The models that are served, by id.
             pace: The durations of states, and the number of concurrent jobs.
             directory: The directory that stores jobs; None keeps them in memory.
         """
@@ -61,13 +66,15 @@ class Vertex:
         operations = Operations(clock=clock, moments=moments)
         runner = BatchRunner(tables=tables, store=store, backend=backend, clock=clock)
         journal = NoJournal() if directory is None else DiskJournal(directory)
-        self.jobs = Jobs(runner, operations, journal, clock=clock, moments=moments, pace=pace)
+        table = ModelTable(clock, models)
+        self.jobs = Jobs(runner, operations, journal, clock=clock, models=table, moments=moments, pace=pace)
         self.registry = Registry(project, moments=moments)
         endpoints = Endpoints(self.registry, operations, moments=moments, operation_seconds=pace.operation_seconds)
         self._api = VertexApi(
             [
                 *JobRoutes(self.jobs).routes(),
-                *Generation(backend).routes(),
+                *Generation(backend, table).routes(),
+                *PublisherModels(table).routes(),
                 *ModelRoutes(self.registry, endpoints, operations).routes(),
             ]
         )

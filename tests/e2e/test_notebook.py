@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from localcloud.cloud import LocalCloud
 
 LOCATION = "us-central1"
-MODEL_ID = "gemini-1.5-pro-002"
+MODEL_ID = "gemini-2.5-flash"
 INPUT_DATA = "bq://storage-samples.generative_ai.batch_requests_for_multimodal_input_2"
 
 

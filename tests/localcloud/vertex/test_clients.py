@@ -54,11 +54,9 @@ class TestNotebook:
         from vertexai.batch_prediction import BatchPredictionJob
 
         source = world.add_requests([text_request("one"), text_request("two")])
-        job = BatchPredictionJob.submit(
-            source_model="gemini-1.5-pro-002", input_dataset=source, output_uri_prefix=OUTPUT
-        )
+        job = BatchPredictionJob.submit(source_model="gemini-2.5-flash", input_dataset=source, output_uri_prefix=OUTPUT)
         assert job.resource_name.startswith(f"{PARENT}/batchPredictionJobs/")
-        assert job.model_name == "publishers/google/models/gemini-1.5-pro-002"
+        assert job.model_name == "publishers/google/models/gemini-2.5-flash"
         assert job.state.name == "JOB_STATE_PENDING"
         wait_until(lambda: job.refresh().has_ended)
         assert job.has_succeeded

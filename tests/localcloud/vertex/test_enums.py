@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.cloud import aiplatform_v1 as api
 
-from localcloud.vertex.enums import ENUMS, JOB_STATES
+from localcloud.vertex.base.enums import ENUMS, JOB_STATES
 
 
 def test_enums_have_googles_numbers() -> None:

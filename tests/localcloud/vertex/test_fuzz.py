@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from localcloud.gemini.echo import EchoBackend
 from localcloud.gemini.errors import BackendError
-from localcloud.vertex.errors import RequestError
-from localcloud.vertex.filters import compile_filter
-from localcloud.vertex.job_requests import parse_job
-from localcloud.vertex.jobs import FILTER_FIELDS
+from localcloud.vertex.base.errors import RequestError
+from localcloud.vertex.base.filters import compile_filter
+from localcloud.vertex.batch.job_requests import parse_job
+from localcloud.vertex.batch.jobs import FILTER_FIELDS
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 ANYTHING = st.recursive(

@@ -12,11 +12,11 @@ import pytest
 import requests
 
 from localcloud.base.clock import ManualClock
-from localcloud.vertex.errors import RequestError
-from localcloud.vertex.filters import compile_filter
-from localcloud.vertex.jobs import FILTER_FIELDS
+from localcloud.vertex.base.errors import RequestError
+from localcloud.vertex.base.filters import compile_filter
+from localcloud.vertex.base.pages import page
+from localcloud.vertex.batch.jobs import FILTER_FIELDS
 from localcloud.vertex.pace import Pace
-from localcloud.vertex.pages import page
 from tests.localcloud.gemini.prompts import text_request
 from tests.localcloud.vertex.world import PARENT, World, job_body, vertex_world
 from tests.waiting import LAST_LIMIT, wait_until

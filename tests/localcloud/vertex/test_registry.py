@@ -14,7 +14,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import aiplatform_v1 as api
 
 from localcloud.base.clock import ManualClock
-from localcloud.vertex.errors import RequestError
+from localcloud.vertex.base.errors import RequestError
 from localcloud.vertex.pace import Pace
 from tests.localcloud.vertex.world import PARENT, World, vertex_world
 from tests.waiting import LAST_LIMIT

@@ -7,11 +7,11 @@ from typing import Any, NoReturn
 
 from localcloud.base.json_api import Call, Route
 from localcloud.gemini.contents import as_list
-from localcloud.vertex.endpoints import Endpoints
-from localcloud.vertex.job_routes import LOCATION, page_size
-from localcloud.vertex.operations import Operations
-from localcloud.vertex.registry import Registry
-from localcloud.vertex.rest import Handler
+from localcloud.vertex.base.operations import Operations
+from localcloud.vertex.base.pages import page_size
+from localcloud.vertex.base.rest import LOCATION, Handler
+from localcloud.vertex.models.endpoints import Endpoints
+from localcloud.vertex.models.registry import Registry
 
 MODEL = f"{LOCATION}/models/{{model}}"
 ENDPOINT = f"{LOCATION}/endpoints/{{endpoint}}"

@@ -19,9 +19,9 @@ from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.contents import as_list, camel_keys
 from localcloud.gemini.errors import BackendError
 from localcloud.storage.store import ObjectStore
-from localcloud.vertex.destinations import Answer, destination_of
-from localcloud.vertex.job_requests import JobRequest
-from localcloud.vertex.sources import source_of
+from localcloud.vertex.batch.destinations import Answer, destination_of
+from localcloud.vertex.batch.job_requests import JobRequest
+from localcloud.vertex.batch.sources import source_of
 
 PARALLEL_REQUESTS = 8
 MAX_PARTIAL_FAILURES = 20

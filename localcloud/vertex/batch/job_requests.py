@@ -11,7 +11,7 @@ from typing import Any
 
 from localcloud.gemini.contents import as_list, camel_keys
 from localcloud.gemini.errors import BackendError
-from localcloud.vertex.errors import RequestError
+from localcloud.vertex.base.errors import RequestError
 
 # The fields of the BatchPredictionJob resource that a client may set.
 SETTABLE = frozenset(
@@ -59,7 +59,8 @@ LABEL_KEY = re.compile(r"[^\W\dA-Z_][^\WA-Z]*(?:-[^\WA-Z]*)*")
 LABEL_VALUE = re.compile(r"[^\WA-Z]*(?:-[^\WA-Z]*)*")
 
 MODEL = re.compile(
-    r"(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/models/[^/]+|projects/[^/]+/locations/[^/]+/models/[^/]+"
+    r"(?:projects/[^/]+/locations/(?P<location>[^/]+)/)?"
+    r"(?:publishers/(?P<publisher>[^/]+)/models/(?P<published>[^/]+)|(?<!^)models/[^/]+)"
 )
 TABLE_URI = re.compile(r"bq://(?P<project>[^./\s]+)\.(?P<dataset>\w+)\.(?P<table>[^./\s]+)")
 DATASET_URI = re.compile(r"bq://(?P<project>[^./\s]+)\.(?P<dataset>\w+)(?:\.(?P<table>[^./\s]+))?")
@@ -104,7 +105,7 @@ class JobRequest:
 
     Attributes:
         model: The model's name as the client wrote it.
-        location: The region of the job.
+        location: The location of the job: a region, ``global``, ``us`` or ``eu``.
         input: The source of the requests.
         output: The destination of the answers.
         given: The fields of the resource that the client set, unchanged.

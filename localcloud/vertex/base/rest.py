@@ -15,13 +15,18 @@ from typing import Any
 from starlette.responses import Response, StreamingResponse
 
 from localcloud.base.json_api import Call, JsonApi, Route, json_response
-from localcloud.vertex.enums import encode_enums
-from localcloud.vertex.operations import in_version
+from localcloud.gemini.models import EVERYWHERE, REGION
+from localcloud.vertex.base.enums import encode_enums
+from localcloud.vertex.base.errors import RequestError
+from localcloud.vertex.base.operations import in_version
 
 # By first segment of the path, the API version. Google's clients request operations below /ui/.
 VERSIONS = {"v1": "v1", "v1beta1": "v1beta1", "ui": "v1"}
 
 CALLS_AT_A_TIME = 32
+
+# The path of a location, the parent of jobs, models and endpoints.
+LOCATION = "projects/{project}/locations/{location}"
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ def _in_every_version(route: Route[Handler]) -> Iterator[Route[Handler]]:
 
 
 def _answer(handler: Handler, call: Call) -> Response:
+    _check_location(call.names.get("location"))
     answer = handler(call)
     alternatives = (call.query.get("$alt") or call.query.get("alt") or "json").split(";")
     encode = encode_enums if "enum-encoding=int" in alternatives else _unchanged
@@ -71,6 +77,18 @@ def _answer(handler: Handler, call: Call) -> Response:
         lines = (f"data: {json.dumps(piece, ensure_ascii=False)}\r\n\r\n" for piece in pieces)
         return StreamingResponse(lines, media_type="text/event-stream")
     return json_response(list(pieces))
+
+
+def _check_location(location: str | None) -> None:
+    """Check the location of a path.
+
+    https://docs.cloud.google.com/gemini-enterprise-agent-platform/resources/locations
+    """
+    if location is not None and location not in EVERYWHERE and not REGION.fullmatch(location):
+        raise RequestError(
+            "INVALID_ARGUMENT",
+            f"Unsupported location {location!r}: use global, us, eu or a region such as us-central1.",
+        )
 
 
 def _unchanged(answer: dict[str, Any]) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from localcloud.base.json_api import Call, Route
-from localcloud.vertex.errors import RequestError
-from localcloud.vertex.jobs import Jobs
-from localcloud.vertex.rest import Handler
+from localcloud.vertex.base.errors import RequestError
+from localcloud.vertex.base.pages import page_size
+from localcloud.vertex.base.rest import LOCATION, Handler
+from localcloud.vertex.batch.jobs import Jobs
 
-LOCATION = "projects/{project}/locations/{location}"
 JOB = f"{LOCATION}/batchPredictionJobs/{{job}}"
 
 
@@ -63,11 +63,3 @@ class JobRoutes:
         if "state" not in body:
             raise RequestError("INVALID_ARGUMENT", "The body must have a state, which may be null.")
         return self._jobs.force_state(JOB.format(**call.names), body["state"])
-
-
-def page_size(call: Call) -> int:
-    """Return the page size of a call, 0 if there is none. Raises ``RequestError`` if it is not a number."""
-    try:
-        return int(call.query.get("pageSize") or 0)
-    except ValueError:
-        raise RequestError("INVALID_ARGUMENT", "The page size must be a number.") from None

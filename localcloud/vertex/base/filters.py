@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from localcloud.vertex.errors import RequestError
+from localcloud.vertex.base.errors import RequestError
 
 Resource = Mapping[str, Any]
 Predicate = Callable[[Resource], bool]

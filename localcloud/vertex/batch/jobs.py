@@ -17,10 +17,10 @@ from typing import Any
 
 from localcloud.base.background import Trouble, in_words
 from localcloud.base.clock import Clock
-from localcloud.vertex.batches import BatchError, BatchRunner, Outcome
-from localcloud.vertex.enums import JOB_STATES
-from localcloud.vertex.errors import RequestError
-from localcloud.vertex.filters import (
+from localcloud.gemini.models import ModelTable
+from localcloud.vertex.base.enums import JOB_STATES
+from localcloud.vertex.base.errors import RequestError
+from localcloud.vertex.base.filters import (
     EQUALITY,
     ORDER,
     WILDCARD,
@@ -28,12 +28,14 @@ from localcloud.vertex.filters import (
     compile_filter,
     parse_moment,
 )
-from localcloud.vertex.job_requests import JobRequest, parse_job
-from localcloud.vertex.journal import Journal
-from localcloud.vertex.moments import UniqueMoments, rfc3339_micros, serial
-from localcloud.vertex.operations import EMPTY, Operations
+from localcloud.vertex.base.moments import UniqueMoments, rfc3339_micros, serial
+from localcloud.vertex.base.operations import EMPTY, Operations
+from localcloud.vertex.base.pages import page
+from localcloud.vertex.batch.batches import BatchError, BatchRunner, Outcome
+from localcloud.vertex.batch.job_models import check_model
+from localcloud.vertex.batch.job_requests import JobRequest, parse_job
+from localcloud.vertex.batch.journal import Journal
 from localcloud.vertex.pace import Pace
-from localcloud.vertex.pages import page
 
 FINAL_STATES = frozenset(
     f"JOB_STATE_{name}" for name in ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED")
@@ -129,6 +131,7 @@ class Jobs:
         journal: Journal,
         *,
         clock: Clock,
+        models: ModelTable,
         moments: UniqueMoments,
         pace: Pace,
     ) -> None:
@@ -137,6 +140,7 @@ class Jobs:
         self._runner = runner
         self._operations = operations
         self._clock = clock
+        self._models = models
         self._moments = moments
         self._pace = pace
         self._jobs: dict[str, _Job] = {}
@@ -177,8 +181,10 @@ class Jobs:
 
         Raises:
             RequestError: INVALID_ARGUMENT.
+            BackendError: 404 if the location does not serve the model.
         """
         request = parse_job(body, parent.rsplit("/", 1)[-1])
+        check_model(request, parent.split("/")[1], self._models)
         with self._lock:
             created = self._moments.next()
             # As long as Vertex AI's ids; clients accept only digits.

@@ -13,8 +13,8 @@ from typing import Any
 
 from localcloud.base.api_errors import CODES
 from localcloud.base.clock import Clock
-from localcloud.vertex.errors import RequestError
-from localcloud.vertex.moments import UniqueMoments, rfc3339_micros, serial
+from localcloud.vertex.base.errors import RequestError
+from localcloud.vertex.base.moments import UniqueMoments, rfc3339_micros, serial
 
 TYPE_PREFIX = "type.googleapis.com/"
 VERTEX_TYPES = f"{TYPE_PREFIX}google.cloud.aiplatform.v1."

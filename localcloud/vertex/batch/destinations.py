@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, Protocol, cast
 from localcloud.bigquery.tables.facade import Tables
 from localcloud.gemini.errors import BackendError
 from localcloud.storage.store import ObjectStore
-from localcloud.vertex.job_requests import FileOutput, JobRequest, TableOutput
-from localcloud.vertex.sources import DataError, check_location
+from localcloud.vertex.batch.job_requests import FileOutput, JobRequest, TableOutput
+from localcloud.vertex.batch.sources import DataError, check_location
 
 OUTPUT_COLUMNS = [
     {"name": "response", "type": "JSON", "mode": "NULLABLE"},

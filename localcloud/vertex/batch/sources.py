@@ -13,9 +13,10 @@ from itertools import islice
 from typing import Any, Protocol
 
 from localcloud.bigquery.tables.facade import Tables
+from localcloud.gemini.models import EVERYWHERE, MULTI_REGIONS
 from localcloud.storage.resources import StoredObject
 from localcloud.storage.store import ObjectStore
-from localcloud.vertex.job_requests import FileInput, JobRequest, TableInput
+from localcloud.vertex.batch.job_requests import FileInput, JobRequest, TableInput
 
 MAX_REQUESTS = 200_000
 MAX_FILE_BYTES = 1 << 30
@@ -29,7 +30,6 @@ UNSUPPORTED_TYPES = {
     "DATETIME": "DATETIME",
     "GEOGRAPHY": "GEOGRAPHY",
 }
-MULTI_REGIONS = ("US", "EU")
 TYPE_OF_VALUE = {bool: "BOOL", int: "INT64", float: "FLOAT64", str: "STRING"}
 
 
@@ -64,17 +64,19 @@ def source_of(request: JobRequest, tables: Tables, store: ObjectStore) -> Source
 
 
 def check_location(dataset: str, location: str, tables: Tables) -> None:
-    """Check that a dataset is in the location of the job. A job in ``global`` accepts any single region.
+    """Check that a dataset is in the region of the job. Jobs in ``global``, ``us`` and ``eu`` accept any dataset.
 
     Raises:
-        DataError: The dataset is in another location, or in a multi-region.
+        DataError: The job is in a region, and the dataset is not.
         Exception: The error of ``tables`` for a dataset that does not exist.
     """
     found = tables.location(dataset)
     name = dataset.replace(".", ":", 1)
-    if found.upper() in MULTI_REGIONS:
+    if location in EVERYWHERE:
+        return
+    if found.lower() in MULTI_REGIONS:
         raise DataError(f"Dataset {name} is in the multi-region {found}, which batch prediction does not support.")
-    if location != "global" and found.lower() != location.lower():
+    if found.lower() != location.lower():
         raise DataError(f"Not found: Dataset {name} was not found in location {location}")
 
 

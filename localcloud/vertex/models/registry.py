@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NoReturn
 
-from localcloud.vertex.errors import RequestError
-from localcloud.vertex.filters import EQUALITY, Field, compile_filter
-from localcloud.vertex.moments import UniqueMoments, rfc3339_micros, serial
-from localcloud.vertex.pages import page
+from localcloud.vertex.base.errors import RequestError
+from localcloud.vertex.base.filters import EQUALITY, Field, compile_filter
+from localcloud.vertex.base.moments import UniqueMoments, rfc3339_micros, serial
+from localcloud.vertex.base.pages import page
 
 DEFAULT = "default"
 ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")

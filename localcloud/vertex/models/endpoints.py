@@ -13,12 +13,12 @@ from datetime import datetime
 from typing import Any
 
 from localcloud.gemini.contents import as_list
-from localcloud.vertex.errors import RequestError
-from localcloud.vertex.filters import EQUALITY, Field, compile_filter
-from localcloud.vertex.moments import UniqueMoments, rfc3339_micros, serial
-from localcloud.vertex.operations import EMPTY, Operations, vertex_message
-from localcloud.vertex.pages import page
-from localcloud.vertex.registry import (
+from localcloud.vertex.base.errors import RequestError
+from localcloud.vertex.base.filters import EQUALITY, Field, compile_filter
+from localcloud.vertex.base.moments import UniqueMoments, rfc3339_micros, serial
+from localcloud.vertex.base.operations import EMPTY, Operations, vertex_message
+from localcloud.vertex.base.pages import page
+from localcloud.vertex.models.registry import (
     Predictor,
     Registry,
     Version,

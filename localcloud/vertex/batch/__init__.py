@@ -1,0 +1,1 @@
+"""Batch prediction jobs: their requests, their states, and what a run reads and writes."""

@@ -1,0 +1,33 @@
+"""The model of a batch: whether the location of the job serves it, and whether it accepts batches.
+
+https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/capabilities/batch-inference
+"""
+
+from __future__ import annotations
+
+from localcloud.gemini.models import GLOBAL, ModelTable
+from localcloud.vertex.base.errors import RequestError
+from localcloud.vertex.batch.job_requests import MODEL, JobRequest
+
+
+def check_model(request: JobRequest, project: str, models: ModelTable) -> None:
+    """Check the model of a job in ``project``.
+
+    Raises:
+        RequestError: INVALID_ARGUMENT if the model is of another location, or does not accept batches.
+        BackendError: 404 if the location does not serve the model.
+    """
+    found = MODEL.fullmatch(request.model)
+    assert found is not None, "the request is parsed"
+    if found["location"] not in (None, request.location):
+        raise RequestError(
+            "INVALID_ARGUMENT",
+            f"The model {request.model} is in the location {found['location']}, and the job in {request.location}.",
+        )
+    if found["published"] is None:
+        if request.location == GLOBAL:
+            raise RequestError("INVALID_ARGUMENT", f"Do not support tuned model {request.model} in the location global")
+        return
+    model = models.find(project, request.location, found["published"], publisher=found["publisher"])
+    if not model.batch:
+        raise RequestError("INVALID_ARGUMENT", f"Do not support publisher model {found['published']}")

@@ -35,6 +35,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "logs": Subcommand("modeldrop.commands.logs", "logs", "Print what the functions logged."),
     "demo": Subcommand("modeldrop.commands.local", "demo", "Show the whole story on a local cloud of its own."),
     "check": Subcommand("modeldrop.commands.check", "command", "Check model files before they are uploaded."),
+    "export": Subcommand("modeldrop.commands.export", "command", "Export a model into a format that BigQuery imports."),
     "deploy": Subcommand("modeldrop.commands.deploy", "deploy", "Deploy to Google Cloud, or handle dead letters."),
 }
 

@@ -112,7 +112,7 @@ def check_columns(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[P
     for what, tensors in (("input", inputs), ("output", outputs)):
         names: dict[str, str] = {}
         for tensor in tensors:
-            if fault := _fault_of_column(tensor.name):
+            if fault := fault_of_column(tensor.name):
                 problems.append(
                     Problem(
                         "wrong_column",
@@ -139,7 +139,8 @@ def check_columns(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[P
     return problems
 
 
-def _fault_of_column(name: str) -> str | None:
+def fault_of_column(name: str) -> str | None:
+    """Return why a name cannot be the name of a column, as the rest of a sentence; None if it can."""
     if not name:
         return "has no name"
     if found := _NOT_IN_COLUMNS.search(name):

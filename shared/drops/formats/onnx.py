@@ -26,8 +26,8 @@ from shared.drops.formats.protobuf import Bytes, End, Field, Found, MalformedErr
 from shared.errors import Problem, Rejected
 
 # The newest versions that BigQuery's ONNX Runtime 1.12 reads: https://onnxruntime.ai/docs/reference/compatibility.html
-_NEWEST_IR = 8
-_NEWEST_OPSETS = {"": 17, "ai.onnx": 17, "ai.onnx.ml": 3}
+NEWEST_IR = 8
+NEWEST_OPSETS = {"": 17, "ai.onnx": 17, "ai.onnx.ml": 3}
 
 # The operators of ONNX, of ONNX Runtime, and of its extensions, which Google's example of a tokenizer uses:
 # https://docs.cloud.google.com/bigquery/docs/generate-embeddings-onnx-format
@@ -216,20 +216,20 @@ def _parse(file: ModelFile) -> _Parsed:
 
 def _version_problems(parsed: _Parsed) -> list[Problem]:
     problems = []
-    if parsed.ir > _NEWEST_IR:
+    if parsed.ir > NEWEST_IR:
         problems.append(
             Problem(
                 "unsupported_version",
-                f"the ONNX model has IR version {parsed.ir}, and BigQuery's ONNX Runtime 1.12 reads at most {_NEWEST_IR}: set "
-                f"`model.ir_version = {_NEWEST_IR}` before onnx.save, {_EXPORT}",
+                f"the ONNX model has IR version {parsed.ir}, and BigQuery's ONNX Runtime 1.12 reads at most {NEWEST_IR}: set "
+                f"`model.ir_version = {NEWEST_IR}` before onnx.save, {_EXPORT}",
             )
         )
     for domain, version in sorted(parsed.opsets.items()):
-        newest = _NEWEST_OPSETS.get(domain)
+        newest = NEWEST_OPSETS.get(domain)
         if newest is not None and version > newest:
             option = f"target_opset={newest} (skl2onnx), opset_version={newest} (torch.onnx.export)"
             if domain == "ai.onnx.ml":
-                option = f"target_opset={{'': {_NEWEST_OPSETS['']}, 'ai.onnx.ml': {newest}}} (skl2onnx)"
+                option = f"target_opset={{'': {NEWEST_OPSETS['']}, 'ai.onnx.ml': {newest}}} (skl2onnx)"
             problems.append(
                 Problem(
                     "unsupported_version",

@@ -23,7 +23,13 @@ ROLES = ("user", "model", "function")
 
 MODALITY_BY_TYPE = {"image": "IMAGE", "video": "VIDEO", "audio": "AUDIO", "application": "DOCUMENT"}
 
-# The fields of a part that can hold its data; each part has exactly one. Only `text` may be empty.
+LEARN_MORE = "Learn more: https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/gemini"
+
+# The media that Gemini reads, as types or as whole kinds.
+# https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference
+MEDIA = ("image/", "video/", "audio/", "text/", "application/pdf", "application/json")
+
+# The fields of a part that can hold its data; each part has exactly one.
 PART_DATA = (
     "text",
     "inlineData",
@@ -32,6 +38,7 @@ PART_DATA = (
     "functionResponse",
     "executableCode",
     "codeExecutionResult",
+    "audioTranscription",
 )
 
 
@@ -158,10 +165,10 @@ def as_list(value: Any) -> list[Any]:
 
 
 def _turn(content: Any) -> Turn:
-    role = camel_keys(content).get("role") or "user"
+    _, parts = _content_parts(content, "contents")
+    role = camel_keys(content).get("role")
     if role not in ROLES:
         raise BackendError(400, "Please use a valid role: user, model.")
-    _, parts = _content_parts(content, "contents")
     return Turn(role, parts)
 
 
@@ -170,7 +177,9 @@ def _content_parts(content: Any, where: str) -> tuple[str, tuple[Part, ...]]:
     parts = tuple(_part(part) for part in as_list(camel_keys(content).get("parts")))
     if not parts:
         raise BackendError(
-            400, f"Unable to submit request because it must include at least one parts field in {where}."
+            400,
+            f"Unable to submit request because it must include at least one parts field in {where}, which describes the "
+            f"prompt input. {LEARN_MORE}",
         )
     return "\n".join(part.text for part in parts if part.text), parts
 
@@ -187,6 +196,12 @@ def _part(part: Any) -> Part:
         case "text":
             if not isinstance(value, str):
                 raise BackendError(400, "Invalid value at 'contents.parts.text': it must be a string.")
+            if not value:
+                raise BackendError(
+                    400,
+                    "Unable to submit request because it has an empty text parameter. Add a value to the parameter and "
+                    f"try again. {LEARN_MORE}",
+                )
             return Part(text=value)
         case "inlineData":
             blob = camel_keys(value)
@@ -203,7 +218,14 @@ def _part(part: Any) -> Part:
 def _mime_type(data: dict[str, Any], where: str) -> str:
     if not data.get("mimeType"):
         raise BackendError(400, f"Unable to submit request because it must have a mimeType in {where}.")
-    return str(data["mimeType"])
+    mime_type = str(data["mimeType"])
+    if not mime_type.startswith(MEDIA):
+        raise BackendError(
+            400,
+            f"Unable to submit request because it has a mimeType parameter with value {mime_type}, which is not supported. "
+            f"Update the mimeType and try again. {LEARN_MORE}",
+        )
+    return mime_type
 
 
 def _generation(config: Any) -> Generation:

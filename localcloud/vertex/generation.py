@@ -11,7 +11,8 @@ from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.contents import Prompt, camel_keys, parse_request
 from localcloud.gemini.errors import BackendError
 from localcloud.gemini.models import GLOBAL, ModelTable
-from localcloud.vertex.base.rest import Handler, Stream
+from localcloud.vertex.base.rest import Handler, Stream, version_of
+from localcloud.vertex.request_checks import RequestChecks, check_fields
 
 WORDS_PER_PIECE = 4
 
@@ -25,9 +26,10 @@ PUBLISHER_MODELS = (
 class Generation:
     """Serves the methods that call a model."""
 
-    def __init__(self, backend: ModelBackend, models: ModelTable) -> None:
-        """Serve ``models``, whose responses ``backend`` generates."""
+    def __init__(self, backend: ModelBackend, models: ModelTable, checks: RequestChecks) -> None:
+        """Serve ``models``, whose responses ``backend`` generates for requests that pass ``checks``."""
         self._backend = backend
+        self._checks = checks
         self._models = models
 
     def routes(self) -> list[Route[Handler]]:
@@ -56,13 +58,20 @@ class Generation:
         return checked
 
     def _generate(self, call: Call) -> dict[str, Any]:
-        return self._backend.generate(call.names["model"], call.json())
+        return self._response(call)
 
     def _stream(self, call: Call) -> Stream:
-        return Stream(_pieces(self._backend.generate(call.names["model"], call.json())))
+        return Stream(_pieces(self._response(call)))
+
+    def _response(self, call: Call) -> dict[str, Any]:
+        request = call.json()
+        self._checks.check_call(request, version_of(call))
+        return self._backend.generate(call.names["model"], request)
 
     def _count(self, call: Call) -> dict[str, Any]:
-        prompt = _countable(call.json())
+        request = call.json()
+        check_fields("CountTokensRequest", request, version_of(call))
+        prompt = _countable(request)
         counts = prompt.tokens_by_modality()
         texts = [prompt.system, *(turn.text for turn in prompt.turns)]
         return {

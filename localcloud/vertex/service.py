@@ -25,6 +25,7 @@ from localcloud.vertex.models.model_routes import ModelRoutes
 from localcloud.vertex.models.publisher_models import PublisherModels
 from localcloud.vertex.models.registry import Registry
 from localcloud.vertex.pace import Pace
+from localcloud.vertex.request_checks import RequestChecks
 
 
 class Vertex:
@@ -64,16 +65,17 @@ class Vertex:
         pace = pace or Pace()
         moments = UniqueMoments(clock)
         operations = Operations(clock=clock, moments=moments)
-        runner = BatchRunner(tables=tables, store=store, backend=backend, clock=clock)
-        journal = NoJournal() if directory is None else DiskJournal(directory)
         table = ModelTable(clock, models)
+        checks = RequestChecks(store, table)
+        runner = BatchRunner(tables=tables, store=store, backend=backend, checks=checks, clock=clock)
+        journal = NoJournal() if directory is None else DiskJournal(directory)
         self.jobs = Jobs(runner, operations, journal, clock=clock, models=table, moments=moments, pace=pace)
         self.registry = Registry(project, moments=moments)
         endpoints = Endpoints(self.registry, operations, moments=moments, operation_seconds=pace.operation_seconds)
         self._api = VertexApi(
             [
                 *JobRoutes(self.jobs).routes(),
-                *Generation(backend, table).routes(),
+                *Generation(backend, table, checks).routes(),
                 *PublisherModels(table).routes(),
                 *ModelRoutes(self.registry, endpoints, operations).routes(),
             ]

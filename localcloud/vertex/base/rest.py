@@ -56,6 +56,11 @@ class VertexApi(JsonApi[Handler]):
         return await asyncio.get_running_loop().run_in_executor(self._pool, _answer, handler, call)
 
 
+def version_of(call: Call) -> str:
+    """Return the API version of a call, ``v1`` or ``v1beta1``."""
+    return VERSIONS[call.path.split("/")[1]]
+
+
 def _in_every_version(route: Route[Handler]) -> Iterator[Route[Handler]]:
     if route.path.startswith("/"):
         yield route

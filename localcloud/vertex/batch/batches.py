@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,18 +15,15 @@ from localcloud.base.background import in_words
 from localcloud.base.clock import Clock
 from localcloud.bigquery.tables.facade import Tables
 from localcloud.gemini.backends import ModelBackend
-from localcloud.gemini.contents import as_list, camel_keys
 from localcloud.gemini.errors import BackendError
 from localcloud.storage.store import ObjectStore
 from localcloud.vertex.batch.destinations import Answer, destination_of
 from localcloud.vertex.batch.job_requests import JobRequest
 from localcloud.vertex.batch.sources import source_of
+from localcloud.vertex.request_checks import RequestChecks
 
 PARALLEL_REQUESTS = 8
 MAX_PARTIAL_FAILURES = 20
-# The allowed locations of the files of a batch.
-# https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-from-bigquery
-FILE_ADDRESSES = ("gs://", "https://www.youtube.com/", "https://youtube.com/", "https://youtu.be/")
 
 
 class BatchError(Exception):
@@ -77,11 +73,14 @@ class Outcome:
 class BatchRunner:
     """Runs batches over the local BigQuery and Cloud Storage."""
 
-    def __init__(self, *, tables: Tables, store: ObjectStore, backend: ModelBackend, clock: Clock) -> None:
-        """Create a runner that calls the models of ``backend``."""
+    def __init__(
+        self, *, tables: Tables, store: ObjectStore, backend: ModelBackend, checks: RequestChecks, clock: Clock
+    ) -> None:
+        """Create a runner that calls the models of ``backend`` with requests that pass ``checks``."""
         self._tables = tables
         self._store = store
         self._backend = backend
+        self._checks = checks
         self._clock = clock
 
     def run(self, request: JobRequest, created: datetime, should_stop: Callable[[], bool]) -> Outcome:
@@ -96,12 +95,14 @@ class BatchRunner:
             outcome = Outcome(source.open())
         with _phase(13, "Failed to export data."):
             destination.check()
-            answers = self._answers(request.model, source.rows(), should_stop)
+            answers = self._answers(request, source.rows(), should_stop)
             destination.write(source.columns, _counted(answers, outcome))
         outcome.output = destination.info()
         return outcome
 
-    def _answers(self, model: str, rows: Iterator[dict[str, Any]], should_stop: Callable[[], bool]) -> Iterator[Answer]:
+    def _answers(
+        self, job: JobRequest, rows: Iterator[dict[str, Any]], should_stop: Callable[[], bool]
+    ) -> Iterator[Answer]:
         """Yield the answers in the order of the requests, with a limited number of concurrent requests."""
         pool = ThreadPoolExecutor(PARALLEL_REQUESTS, thread_name_prefix="batch-request")
         waiting: deque[Future[Answer]] = deque()
@@ -109,7 +110,7 @@ class BatchRunner:
             for row in rows:
                 if should_stop():
                     break
-                waiting.append(pool.submit(self._answer, model, row))
+                waiting.append(pool.submit(self._answer, job, row))
                 if len(waiting) >= 2 * PARALLEL_REQUESTS:
                     yield waiting.popleft().result()
             while waiting:
@@ -119,13 +120,13 @@ class BatchRunner:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _answer(self, model: str, row: dict[str, Any]) -> Answer:
+    def _answer(self, job: JobRequest, row: dict[str, Any]) -> Answer:
         request = row.get("request")
         response: dict[str, Any] | None = None
         failure: BackendError | None = None
         try:
-            request = _parse_request(request)
-            response = self._backend.generate(model, request)
+            request = self._checks.parse_row(request, job.project, job.location)
+            response = self._backend.generate(job.model, request)
         except BackendError as error:
             failure = error
         return Answer(row, request, response, failure, self._clock.now())
@@ -150,21 +151,3 @@ def _counted(answers: Iterator[Answer], outcome: Outcome) -> Iterator[Answer]:
             if len(outcome.partial_failures) < MAX_PARTIAL_FAILURES:
                 outcome.partial_failures.append({"code": answer.failure.rpc_code, "message": answer.failure.message})
         yield answer
-
-
-def _parse_request(given: Any) -> dict[str, Any]:
-    """Return the request of a row as JSON. Raises ``BackendError`` (400) if it is not a valid request."""
-    if isinstance(given, str):
-        try:
-            given = json.loads(given)
-        except ValueError as error:
-            raise BackendError(400, f"Invalid JSON in the request: {error}") from None
-    if not isinstance(given, dict):
-        raise BackendError(400, "Invalid JSON in the request: it is not an object.")
-    for content in as_list(camel_keys(given).get("contents")):
-        for part in as_list(camel_keys(content).get("parts")):
-            file = camel_keys(part).get("fileData")
-            uri = str(camel_keys(file).get("fileUri", "")) if file else ""
-            if uri and not uri.startswith(FILE_ADDRESSES):
-                raise BackendError(400, f"Only Cloud Storage and public YouTube URIs are supported in batches: {uri}")
-    return given

@@ -10,8 +10,8 @@ from localcloud.vertex.base.errors import RequestError
 from localcloud.vertex.batch.job_requests import MODEL, JobRequest
 
 
-def check_model(request: JobRequest, project: str, models: ModelTable) -> None:
-    """Check the model of a job in ``project``.
+def check_model(request: JobRequest, models: ModelTable) -> None:
+    """Check the model of a job.
 
     Raises:
         RequestError: INVALID_ARGUMENT if the model is of another location, or does not accept batches.
@@ -28,6 +28,6 @@ def check_model(request: JobRequest, project: str, models: ModelTable) -> None:
         if request.location == GLOBAL:
             raise RequestError("INVALID_ARGUMENT", f"Do not support tuned model {request.model} in the location global")
         return
-    model = models.find(project, request.location, found["published"], publisher=found["publisher"])
+    model = models.find(request.project, request.location, found["published"], publisher=found["publisher"])
     if not model.batch:
         raise RequestError("INVALID_ARGUMENT", f"Do not support publisher model {found['published']}")

@@ -104,6 +104,7 @@ class JobRequest:
     """The request for a batch prediction job.
 
     Attributes:
+        project: The project of the job.
         model: The model's name as the client wrote it.
         location: The location of the job: a region, ``global``, ``us`` or ``eu``.
         input: The source of the requests.
@@ -111,6 +112,7 @@ class JobRequest:
         given: The fields of the resource that the client set, unchanged.
     """
 
+    project: str
     model: str
     location: str
     input: TableInput | FileInput
@@ -134,8 +136,8 @@ class _Violations:
         return RequestError("INVALID_ARGUMENT", f"List of found errors:\t{listed}\t")
 
 
-def parse_job(body: dict[str, Any], location: str) -> JobRequest:
-    """Validate the body of a create call and return the request.
+def parse_job(body: dict[str, Any], parent: str) -> JobRequest:
+    """Validate the body of a create call below ``projects/P/locations/L``, and return the request.
 
     Errors in the data, such as a missing table or a wrong region, fail the job later, not the call.
 
@@ -166,7 +168,8 @@ def parse_job(body: dict[str, Any], location: str) -> JobRequest:
     destination = _output(given, violations)
     if violations.found or source is None or destination is None:
         raise violations.error()
-    return JobRequest(str(model), location, source, destination, given)
+    _, project, _, location = parent.split("/")
+    return JobRequest(project, str(model), location, source, destination, given)
 
 
 def _check_labels(labels: Any, violations: _Violations) -> None:

@@ -85,10 +85,10 @@ class _Job:
     @classmethod
     def of(cls, record: dict[str, Any]) -> _Job:
         """Return the job of a record."""
-        location = record["name"].split("/")[3]
+        parent = record["name"].partition("/batchPredictionJobs/")[0]
         times: dict[str, Any] = {name: record[name] and datetime.fromisoformat(record[name]) for name in _TIMES}
         outcome = Outcome(**record["outcome"]) if record["outcome"] else None
-        request = parse_job(record["given"], location)
+        request = parse_job(record["given"], parent)
         return cls(record["name"], request, state=record["state"], error=record["error"], outcome=outcome, **times)
 
     def record(self) -> dict[str, Any]:
@@ -183,8 +183,8 @@ class Jobs:
             RequestError: INVALID_ARGUMENT.
             BackendError: 404 if the location does not serve the model.
         """
-        request = parse_job(body, parent.rsplit("/", 1)[-1])
-        check_model(request, parent.split("/")[1], self._models)
+        request = parse_job(body, parent)
+        check_model(request, self._models)
         with self._lock:
             created = self._moments.next()
             # As long as Vertex AI's ids; clients accept only digits.

@@ -137,7 +137,9 @@ class TestGenAi:
 
     def test_a_batch_from_file_to_file_succeeds(self, world: World) -> None:
         world.store.create_bucket("bucket")
-        world.store.write("bucket", "in.jsonl", b'{"request": {"contents": [{"parts": {"text": "hi"}}]}}\n')
+        world.store.write(
+            "bucket", "in.jsonl", b'{"request": {"contents": {"role": "user", "parts": {"text": "hi"}}}}\n'
+        )
         client = world.genai_client()
         job = client.batches.create(model=MODEL, src="gs://bucket/in.jsonl")
         wait_until(lambda: client.batches.get(name=job.name).done)

@@ -14,6 +14,7 @@ from localcloud.vertex.base.errors import RequestError
 from localcloud.vertex.base.filters import compile_filter
 from localcloud.vertex.batch.job_requests import parse_job
 from localcloud.vertex.batch.jobs import FILTER_FIELDS
+from tests.localcloud.vertex.world import PARENT
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 ANYTHING = st.recursive(
@@ -113,7 +114,7 @@ JOB = message(
 @given(JOB)
 def test_any_job_is_accepted_or_rejected(body: Any) -> None:
     try:
-        request = parse_job(body, "us-central1")
+        request = parse_job(body, PARENT)
     except RequestError as refused:
         assert refused.status == "INVALID_ARGUMENT"
     else:

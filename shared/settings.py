@@ -156,6 +156,11 @@ class Settings:
     max_concurrent_batches: int = setting(
         whole(1, 10_000), "How many Gemini batches run at once. Others wait in the ledger.", 8
     )
+    batch_tables_days: float = setting(
+        days(0.01, 3650),
+        "How many days the tables that Modeldrop creates for a batch, with its requests and answers, are kept at most.",
+        7.0,
+    )
     lease_seconds: float = setting(
         seconds(1, 3600), "How long a claim is valid. Then another call may take the work over.", 120.0
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from shared.batch_work import BatchFacts, BatchMessage
 from shared.errors import Problem
 
 
@@ -105,17 +106,6 @@ class QueryResult:
     slot_ms: int = 0
     failed_rows: int = 0
     """Rows for which a language model gave no answer."""
-
-
-@dataclass(frozen=True)
-class BatchResult:
-    """What Vertex AI reports of a batch that ended; a count is None if Vertex AI did not say."""
-
-    state: str
-    """As the service names it, such as JOB_STATE_SUCCEEDED."""
-    succeeded: int | None
-    failed: int | None
-    incomplete: int | None
 
 
 @dataclass(frozen=True)
@@ -263,34 +253,6 @@ class PredictionFacts:
     """Each as BigQuery's TableFieldSchema; None if the query was not analysed."""
     result: QueryResult | None = None
     """The result of the step that writes the rows."""
-
-
-@dataclass(frozen=True)
-class BatchMessage:
-    """The batch request, and the model in it, which logs and events show."""
-
-    message: Mapping[str, Any]
-    published: datetime
-    """Fills in `{date}` and `{hour}` when the request is read again."""
-    model: str
-    """The model's resource name."""
-
-
-@dataclass(frozen=True)
-class BatchFacts:
-    """What is known of a batch."""
-
-    input: str | None = None
-    """`bq://project.dataset.table` or `gs://bucket/file.jsonl`; None until it is checked."""
-    output: str | None = None
-    """`bq://project.dataset.table` or `gs://bucket/folder`; None until it is checked."""
-    prompt_columns: tuple[str, ...] | None = None
-    """The columns of the query that requests are built from; None if they are not built from a query."""
-    location: str | None = None
-    """The location of Vertex AI in which the batch runs; the item's own is where its BigQuery jobs run."""
-    result: BatchResult | None = None
-    cancelled_duplicates: tuple[str, ...] = ()
-    """The resource names of jobs that were found beside the batch's own, and cancelled."""
 
 
 Request = DropRequest | ImportRequest | PredictionMessage | BatchMessage

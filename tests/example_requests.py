@@ -6,11 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from shared.batch_work import BatchFacts, BatchMessage
 from shared.engine.services import Services
 from shared.settings import Settings
 from shared.work import (
-    BatchFacts,
-    BatchMessage,
     DropFacts,
     DropRequest,
     ImportFacts,

@@ -14,12 +14,13 @@ from modeldrop.commands.common import age, as_json, print_json, reads_project
 from modeldrop.history.finding import newest_items, rejections
 from modeldrop.history.stories import story_of, title_of
 from modeldrop.project import Project
+from shared.batch_work import BatchFacts, BatchMessage
 from shared.clock import utc_now
 from shared.drops.ignored import MARKERS
 from shared.engine.ledger import MODELS
 from shared.errors import Unreadable
 from shared.events.outgoing import Event
-from shared.work import BatchFacts, BatchMessage, DropRequest, Item, Kind
+from shared.work import DropRequest, Item, Kind
 
 # How many of the newest items of each kind are read, and how many are shown of what has ended.
 READ, LAST = 100, 10

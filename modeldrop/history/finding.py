@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from modeldrop.project import Project
+from shared.batch_work import BatchFacts
 from shared.drops.drop import DropPath
 from shared.drops.layout import Misplaced, misplaced
 from shared.engine.index import is_key
@@ -17,7 +18,7 @@ from shared.engine.refused import listed_rejections, read_rejection
 from shared.errors import Unreadable
 from shared.events.outgoing import Event
 from shared.keys import hash_of
-from shared.work import BatchFacts, DropRequest, Item, Kind, PredictionMessage
+from shared.work import DropRequest, Item, Kind, PredictionMessage
 
 # How many of the newest items of each kind are read to find a model or a table. One read is one call.
 NEWEST = 300

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from shared.batch_work import BatchFacts, BatchMessage
 from shared.drops.layout import Misplaced
 from shared.errors import Problem
 from shared.events.outgoing import Event
 from shared.work import (
-    BatchFacts,
-    BatchMessage,
     DropFacts,
     DropRequest,
     ImportFacts,

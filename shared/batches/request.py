@@ -18,6 +18,7 @@ from shared.checks.identifiers import (
     DatasetName,
     TableName,
     check_bucket,
+    check_column,
     is_relative_path,
     parse_dataset,
 )
@@ -35,6 +36,7 @@ _MODEL = re.compile(
     rf"|(?:{_LOCATION}/)?publishers/[a-z0-9-]+/models/[A-Za-z0-9][A-Za-z0-9._@-]*"
     rf"|{_LOCATION}/models/[A-Za-z0-9][A-Za-z0-9_@-]*"
 )
+WRITES = ("empty", "append", "truncate", "merge")
 _OBJECT_NAME = re.compile(r"[^\x00-\x1f\x7f*?\[\]]{1,1024}")
 
 
@@ -60,13 +62,25 @@ class ObjectUri:
 
 
 @dataclass(frozen=True)
+class Output:
+    """Where the answers go, and what happens to the rows that are there."""
+
+    place: TableName | DatasetName | ObjectUri
+    """A table, a dataset for a new table, or a folder in Cloud Storage."""
+    write: str = "empty"
+    """For a table: ``empty``, ``append``, ``truncate`` or ``merge``."""
+    key: tuple[str, ...] = ()
+    """With ``write`` merge: the columns that identify a row."""
+
+
+@dataclass(frozen=True)
 class BatchRequest:
     """One Gemini batch."""
 
     model: str
     """The model's resource name, as Vertex AI takes it."""
     input: TableName | ObjectUri | Prompts
-    output: TableName | DatasetName | ObjectUri | None
+    output: Output | None
     """Where to write the answers; None: a default that depends on the input."""
     request_id: str | None
     display_name: str
@@ -130,24 +144,54 @@ def _input(fields: Fields, settings: Settings) -> TableName | ObjectUri | Prompt
     return Prompts(query, instruction, json.dumps(generation_config, sort_keys=True) if generation_config else None)
 
 
-def _output(fields: Fields, settings: Settings) -> TableName | DatasetName | ObjectUri | None:
-    text = fields.optional_text("output", longest=2048)
-    if text is None:
-        return None
+def _output(fields: Fields, settings: Settings) -> Output | None:
+    if not fields.has("output") or isinstance(fields.plain_or_text("output"), str):
+        text = fields.optional_text("output", longest=2048)
+        return None if text is None else Output(_place(text, fields, "output", settings))
+    nested = fields.nested("output", example='{"table": "bq://project.dataset.table", "write": "append"}')
+    if nested.has("table") == nested.has("uri"):
+        problem = f"must have either table or uri{nested.suggestion('table', 'uri')}"
+        raise nested.wrong("", problem, code="missing_field")
+    if nested.has("uri"):
+        uri = nested.text("uri", longest=2048)
+        nested.reject_unknown()
+        kept = {settings.model_bucket, settings.state_bucket}
+        return Output(_object_uri(uri, fields, "output.uri", kept=kept))
+    text = nested.text("table", longest=2048)
+    write = nested.choice("write", WRITES, "empty")
+    key = nested.texts("key")
+    nested.reject_unknown()
+    if text.startswith("gs://"):
+        raise nested.wrong("table", "is an address in Cloud Storage; write it as output.uri")
+    place = _place(f"bq://{text.removeprefix('bq://')}", fields, "output.table", settings)
+    for index, column in enumerate(key):
+        check_column(column, f"output.key[{index}]")
+    if (write == "merge") != bool(key):
+        raise nested.wrong("key", "goes with write: merge, and is needed for it", code="missing_field")
+    if write == "merge" and "$" in str(place):
+        raise nested.wrong("table", "is a partition, which merge cannot write; name the table")
+    return Output(place, write, key)
+
+
+def _place(text: str, fields: Fields, field: str, settings: Settings) -> TableName | DatasetName | ObjectUri:
     if not text.startswith("bq://"):
-        return _object_uri(text, fields, "output", kept={settings.model_bucket, settings.state_bucket})
+        return _object_uri(text, fields, field, kept={settings.model_bucket, settings.state_bucket})
     name = text.removeprefix("bq://")
     project = settings.google_cloud_project
     output: TableName | DatasetName
     # A project with a domain (example.com:project) has dots of its own before the colon.
     match name.rpartition(":")[2].count("."):
         case 1:
-            output = parse_dataset(name, project=project, field="output")
+            output = (
+                TableName.parse(name, project=project, field=field)
+                if field == "output.table" and "-" not in name.partition(".")[0]
+                else parse_dataset(name, project=project, field=field)
+            )
         case 2:
-            output = TableName.parse(name, project=project, field="output")
+            output = TableName.parse(name, project=project, field=field)
         case _:
-            raise fields.wrong("output", "must be bq://project.dataset, bq://project.dataset.table or gs://bucket/path")
-    check_writable(output.project, output.dataset, settings, "output")
+            raise fields.wrong(field, "must be bq://project.dataset, bq://project.dataset.table or gs://bucket/path")
+    check_writable(output.project, output.dataset, settings, field)
     return output
 
 
@@ -173,7 +217,7 @@ def _object_uri(text: str, fields: Fields, field: str, *, kept: Set[str]) -> Obj
         raise Rejected(
             f"{field} must name one JSONL file: gs://bucket/path/file.jsonl", field=field, code="invalid_field"
         )
-    if field == "output" and name and not is_path:
+    if field != "input" and name and not is_path:
         raise Rejected(f"{field} must be a folder: gs://bucket/path", field=field, code="invalid_field")
     if bucket in kept:
         raise fields.wrong(field, f"is in the bucket {bucket}, which Modeldrop keeps for itself")

@@ -27,6 +27,10 @@ class Handler(ABC):
     refused: Outcome
     """The outcome of work that a service refuses: `REJECTED` or `FAILED`."""
 
+    def refusal_of(self, item: Item) -> Outcome:
+        """Return the outcome of ``item`` if a service refuses its next job."""
+        return self.refused
+
     @abstractmethod
     def prepare(self, item: Item, services: Services) -> Item:
         """Check what must be known before the first step, and set the item's location.
@@ -53,7 +57,7 @@ class Handler(ABC):
 
     @abstractmethod
     def conclude(self, item: Item, services: Services) -> Item:
-        """Return an item whose steps have all succeeded with its outcome, and with the facts for its event."""
+        """Return an item whose steps have all succeeded with its outcome, or with further steps, and with its facts."""
 
     def close(self, item: Item, services: Services) -> None:  # noqa: B027
         """Clean up once the outcome is stored, before the event is published. It may be called twice."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from shared.batch_work import BatchFacts
 from shared.cloud.batch_jobs import ATTEMPT_LABEL, Batch
 from shared.engine.handler import Handler
 from shared.engine.labels import job_labels
 from shared.engine.services import Services
 from shared.errors import OutcomeUnknown, Rejected, TryLater, short_reason
 from shared.log import log
-from shared.work import BatchFacts, Item, Job, Step, StepState, System, WaitReason
+from shared.work import Item, Job, Step, StepState, System, WaitReason
 
 
 def send_batch(item: Item, step: Step, handler: Handler, services: Services, waited_for: WaitReason | None) -> Item:
@@ -54,7 +55,7 @@ def send_batch(item: Item, step: Step, handler: Handler, services: Services, wai
     try:
         name = services.vertex.create(batch, timeout=settings.lease_seconds / 2)
     except Rejected as error:
-        return item.end(handler.refused, services.now(), error.problem)
+        return item.end(handler.refusal_of(item), services.now(), error.problem)
     except OutcomeUnknown as error:
         log("WARNING", "no answer to the creation of a batch job", **item.log_fields(), reason=short_reason(error))
         return item.wait(WaitReason.ANSWER, services.now() + visible_after)

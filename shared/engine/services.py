@@ -16,6 +16,7 @@ from shared.settings import Settings, settings
 
 if TYPE_CHECKING:
     from shared.cloud.bigquery import BigQueryJobs
+    from shared.cloud.tables import Tables
     from shared.cloud.vertex import VertexJobs
     from shared.events.publishing import EventPublisher
 
@@ -48,6 +49,13 @@ class Services:
         from shared.cloud.bigquery import BigQueryJobs
 
         return BigQueryJobs(clients.bigquery_client())
+
+    @cached_property
+    def tables(self) -> Tables:
+        """BigQuery's tables."""
+        from shared.cloud.tables import Tables
+
+        return Tables(clients.bigquery_client())
 
     @cached_property
     def vertex(self) -> VertexJobs:

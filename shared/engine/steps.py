@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from shared.batch_work import BatchFacts, BatchResult
 from shared.cloud.batch_jobs import BatchReport
 from shared.cloud.bigquery import OldJob, Query, Report, problem_of
 from shared.cloud.states import (
@@ -25,17 +26,7 @@ from shared.engine.stuck import deadline_of
 from shared.errors import Problem, Rejected, TryLater, short_reason
 from shared.events.outgoing import completion_event
 from shared.log import log
-from shared.work import (
-    BatchFacts,
-    BatchResult,
-    Item,
-    Kind,
-    Outcome,
-    QueryResult,
-    Step,
-    StepState,
-    System,
-)
+from shared.work import Item, Kind, Outcome, QueryResult, Step, StepState, System
 
 
 def advance(item: Item, handler: Handler, services: Services) -> Item:
@@ -60,9 +51,12 @@ def submit(item: Item, handler: Handler, services: Services) -> Item:
             item = handler.prepare(item, services)
         waited_for = item.waits_for
         item = replace(item, waits_for=None, not_before=None)
+        if item.current is None:
+            item = handler.conclude(item, services)
+        if item.ended:
+            return replace(item, finished=services.now())
         step = item.current
-        if step is None:
-            return replace(handler.conclude(item, services), finished=services.now())
+        assert step is not None, "an item without an outcome has a next step"
         if step.state is StepState.SUBMITTED:
             return item
         match step.system:
@@ -71,7 +65,7 @@ def submit(item: Item, handler: Handler, services: Services) -> Item:
             case System.VERTEX:
                 return send_batch(item, step, handler, services, waited_for)
     except Rejected as error:
-        return item.end(handler.refused, services.now(), error.problem)
+        return item.end(handler.refusal_of(item), services.now(), error.problem)
     except WaitFor as wait:
         return item.wait(wait.reason, services.now() + timedelta(seconds=wait.seconds))
     except TryLater as error:
@@ -125,7 +119,12 @@ def settle_batch(item: Item, step: Step, report: BatchReport | None, now: dateti
         return item.end(Outcome.FAILED, now, problem)
     assert isinstance(item.facts, BatchFacts)
     result = BatchResult(report.state, report.succeeded, report.failed, report.incomplete)
-    item = replace(item, facts=replace(item.facts, result=result, output=report.output or item.facts.output))
+    facts = replace(item.facts, result=result)
+    if report.output and facts.answers:
+        facts = replace(facts, answers=report.output)
+    elif report.output:
+        facts = replace(facts, output=report.output)
+    item = replace(item, facts=facts)
     if report.progress in {Progress.SUCCEEDED, Progress.PARTIALLY_SUCCEEDED}:
         return item.with_step(replace(step, state=StepState.SUCCEEDED))
     problem = report.problem or Problem(report.progress.value, f"Vertex AI ended the job as {report.state}")

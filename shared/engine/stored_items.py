@@ -7,10 +7,9 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any
 
+from shared.batch_work import BatchFacts, BatchMessage
 from shared.engine.decoding import Undecodable, decode
 from shared.work import (
-    BatchFacts,
-    BatchMessage,
     DropFacts,
     DropRequest,
     Facts,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from shared.batch_work import BatchFacts, BatchMessage
 from shared.work import (
-    BatchFacts,
-    BatchMessage,
     DropFacts,
     DropRequest,
     ImportFacts,
@@ -17,6 +16,7 @@ from shared.work import (
     ModelSignature,
     PredictionFacts,
     PredictionMessage,
+    StepState,
 )
 
 
@@ -35,7 +35,7 @@ def data_of_kind(item: Item) -> dict[str, Any]:
         case PredictionMessage() as message, PredictionFacts() as facts:
             return _prediction(message, facts) if prepared else {}
         case BatchMessage() as message, BatchFacts() as facts:
-            return _batch(message, facts) if prepared else {}
+            return _batch(item, message, facts) if prepared else {}
         case _:
             return {}
 
@@ -92,8 +92,22 @@ def _prediction(message: PredictionMessage, facts: PredictionFacts) -> dict[str,
     return data
 
 
-def _batch(message: BatchMessage, facts: BatchFacts) -> dict[str, Any]:
-    data: dict[str, Any] = {"model": message.model, "input": facts.input, "output": facts.output}
+def answers_place(item: Item) -> str | None:
+    """Return where the answers of a batch are now: in its output once they were moved there; None if it is not known."""
+    if not isinstance(item.facts, BatchFacts):
+        return None
+    moved = any(step.name == "move" and step.state is StepState.SUCCEEDED for step in item.steps)
+    return item.facts.output if moved or item.facts.answers is None else item.facts.answers
+
+
+def _batch(item: Item, message: BatchMessage, facts: BatchFacts) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "model": message.model,
+        "location": facts.location,
+        "input": facts.input,
+        "output": facts.output,
+        "answers": answers_place(item),
+    }
     if facts.prompt_columns is not None:
         data["prompt_columns"] = list(facts.prompt_columns)
     if (result := facts.result) is not None:

@@ -19,6 +19,7 @@ from shared.drops.problems import FAILED, STUCK, is_stuck, problem_of_drop
 from shared.drops.turns import ModelRecords
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
+from shared.engine.statements import create_table
 from shared.errors import Rejected
 from shared.events.incoming import Message
 from shared.keys import hash_of, hash_of_json
@@ -93,7 +94,7 @@ class Predictions(Handler):
             case "count":
                 return replace(query, sql=statements.count_rows(request), destination=None)
             case "table":
-                sql = statements.create_output(request.output, columns)
+                sql = create_table(request.output, columns)
                 return replace(query, sql=sql, destination=None, parameters=())
             case "merge":
                 names = [column["name"] for column in columns]

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from shared.batch_work import BatchFacts
 from shared.batches import batching
+from shared.batches import request as batch_request
 from shared.batches.batching import Batches
 from shared.batches.request import BatchRequest
 from shared.checks.identifiers import ModelName
@@ -57,7 +59,6 @@ from shared.predictions.request import (
     PredictRequest,
 )
 from shared.work import (
-    BatchFacts,
     DropFacts,
     DropRequest,
     FoundFile,
@@ -177,6 +178,11 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("batch_request.json", _batch(input={"prompts": PROMPTS["prompts"]}, output="gs://bucket-1")),
     ("batch_request.json", _batch(output=None, display_name=None, labels=None, request_id=None)),
     ("batch_request.json", _batch(model="publishers/google/models/gemini-2.5-pro")),
+    ("batch_request.json", _batch(location="eu")),
+    ("batch_request.json", _batch(output={"table": "bq://my-project.films.answers", "write": "append"})),
+    ("batch_request.json", _batch(output={"table": "films.answers", "write": "merge", "key": ["id"]})),
+    ("batch_request.json", _batch(output={"table": "bq://my-project.films", "key": None, "write": None})),
+    ("batch_request.json", _batch(output={"uri": "gs://bucket-1/answers"})),
     ("batch_request.json", _batch(model="projects/my-project/locations/us-central1/models/123@2")),
     ("manage_message.json", MANAGE_MESSAGE),
     ("manage_message.json", {"action": "import", "path": MANAGE_MESSAGE["path"].rstrip("/"), "request_id": "again-1"}),
@@ -253,6 +259,13 @@ REFUSED: list[tuple[str, dict[str, Any], str | None]] = [
     ("batch_request.json", _batch(output="bq://responses"), "output"),
     ("batch_request.json", _batch(output="films.responses"), "output"),
     ("batch_request.json", _batch(output="gs://bucket-1/a//b"), "output"),
+    ("batch_request.json", _batch(output={}), "output"),
+    ("batch_request.json", _batch(output={"table": "films.answers", "uri": "gs://bucket-1/x"}), "output"),
+    ("batch_request.json", _batch(output={"table": "films.answers", "write": "replace"}), "output.write"),
+    ("batch_request.json", _batch(output={"table": "films.answers", "write": "merge"}), "output.key"),
+    ("batch_request.json", _batch(output={"table": "films.answers", "key": ["id"]}), "output.key"),
+    ("batch_request.json", _batch(output={"uri": "gs://bucket-1/x", "write": "append"}), "output.write"),
+    ("batch_request.json", _batch(location="moon"), "location"),
     ("batch_request.json", _batch(display_name="x" * 129), "display_name"),
     ("batch_request.json", _batch(priority="batch"), "priority"),
     ("manage_message.json", {}, "action"),
@@ -348,6 +361,10 @@ def test_choices_in_the_schemas_are_those_of_the_code() -> None:
     assert predict["properties"]["function"]["enum"] == [*FUNCTIONS, None]
     assert predict["properties"]["priority"]["enum"] == [*PRIORITIES, None]
     assert predict["$defs"]["output"]["properties"]["write"]["enum"] == [*WRITES, None]
+    assert schema("batch_request.json")["$defs"]["output"]["properties"]["write"]["enum"] == [
+        *batch_request.WRITES,
+        None,
+    ]
     assert schema("manage_message.json")["properties"]["action"]["enum"] == list(ACTIONS)
 
 

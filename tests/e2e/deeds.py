@@ -249,6 +249,16 @@ def answered(world: World, name: str) -> None:
     world.until(lambda: [job["state"] for job in world.batches(key)] == ["JOB_STATE_SUCCEEDED"], ticking=False)
 
 
+def moving(world: World, name: str) -> None:
+    """Bring a batch to where its answers were moved into the output, before the poller sees it."""
+    answered(world, name)
+    item = world.item("batch", "request", name)
+    assert item is not None
+    move = f"{item['key']}-move-"
+    world.until(lambda: [job for job in world.jobs(item["key"]) if job.job_id.startswith(move)])
+    world.until(lambda: all(job.state == "DONE" for job in world.jobs(item["key"])), ticking=False)
+
+
 def check_batch(world: World, name: str) -> None:
     item = world.item("batch", "request", name)
     assert item is not None
@@ -338,6 +348,7 @@ DEEDS = {
     "polling a created model": Deed("poll_jobs", created, tick, check_described, by_event=False),
     "polling a batch with its requests": Deed("poll_jobs", with_requests, tick, check_batch, by_event=False),
     "polling an ended batch": Deed("poll_jobs", answered, tick, check_batch, by_event=False),
+    "polling moved answers": Deed("poll_jobs", moving, tick, check_batch, by_event=False),
     "looking for lost drops": Deed("poll_jobs", unseen, look_for_drops, check_import, by_event=False),
 }
 

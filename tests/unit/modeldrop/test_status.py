@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
+from shared.batch_work import BatchFacts, BatchResult
 from shared.checks.identifiers import ModelName
 from shared.drops.ignored import report_ignored
 from shared.drops.layout import misplaced
@@ -13,7 +14,7 @@ from shared.drops.turns import ModelRecords
 from shared.errors import Problem
 from shared.events.incoming import StoredObject
 from shared.events.outgoing import completion_event
-from shared.work import BatchFacts, BatchResult, DropFacts, ModelVersion, Outcome, WaitReason
+from shared.work import DropFacts, ModelVersion, Outcome, WaitReason
 from tests.example_requests import NOW, batch_item, import_item, prediction_item, watch_item
 from tests.unit.modeldrop.conftest import Run, printed_json
 from tests.unit.modeldrop.test_why import in_ledger, refuse

@@ -8,17 +8,9 @@ from typing import Any
 
 import pytest
 
+from shared.batch_work import BatchFacts
 from shared.errors import Problem
-from shared.work import (
-    BatchFacts,
-    Claim,
-    Item,
-    Outcome,
-    Step,
-    StepState,
-    System,
-    WaitReason,
-)
+from shared.work import Claim, Item, Outcome, Step, StepState, System, WaitReason
 from tests.example_requests import NOW, batch_item, import_item, prediction_item, watch_item
 
 STEP_NAMES = ("count", "table", "merge")

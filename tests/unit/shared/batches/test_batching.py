@@ -7,20 +7,11 @@ from typing import Any
 
 import pytest
 
+from shared.batch_work import BatchFacts, BatchMessage, BatchResult
 from shared.batches.batching import Batches, plan
 from shared.batches.request import BatchRequest
 from shared.events.incoming import Message
-from shared.work import (
-    BatchFacts,
-    BatchMessage,
-    BatchResult,
-    Item,
-    Kind,
-    Outcome,
-    Step,
-    StepState,
-    System,
-)
+from shared.work import Item, Kind, Outcome, Step, StepState, System
 from tests.example_requests import (
     BATCH_REQUEST,
     NOW,

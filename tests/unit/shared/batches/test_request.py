@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.batches.request import BatchRequest, ObjectUri, Prompts
+from shared.batches.request import BatchRequest, ObjectUri, Output, Prompts
 from shared.checks.identifiers import DatasetName, TableName
 from shared.errors import Rejected
 from tests.example_requests import (
@@ -34,7 +34,7 @@ def test_a_full_request_is_read() -> None:
     assert _parse(BATCH_REQUEST) == BatchRequest(
         model="publishers/google/models/gemini-3.8-flash",
         input=TableName("my-project", "my_dataset", "requests"),
-        output=TableName("my-project", "my_dataset", "responses"),
+        output=Output(TableName("my-project", "my_dataset", "responses")),
         request_id="posters-42",
         display_name="posters",
         labels=(("team", "films"),),
@@ -116,7 +116,7 @@ def test_an_input_can_be_a_file(uri: str, file: ObjectUri) -> None:
     ],
 )
 def test_an_output_can_be_a_table_a_dataset_or_a_folder(uri: str, output: object) -> None:
-    assert _parse({**BATCH_REQUEST, "output": uri}).output == output
+    assert _parse({**BATCH_REQUEST, "output": uri}).output == Output(output)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -213,3 +213,41 @@ def test_a_batch_runs_where_the_request_or_its_model_says(changes: dict[str, Any
 @pytest.mark.parametrize("changes", [{"location": "moon"}, {"location": 7}, {"model": TUNED, "location": "global"}])
 def test_a_location_that_cannot_be_right_is_refused(changes: dict[str, Any]) -> None:
     assert _refusal(changes) == ("location", "invalid_field")
+
+
+TABLE = TableName("my-project", "my_dataset", "responses")
+
+
+@pytest.mark.parametrize(
+    ("given", "output"),
+    [
+        ({"table": "bq://my-project.my_dataset.responses"}, Output(TABLE)),
+        ({"table": "my-project.my_dataset.responses", "write": "append"}, Output(TABLE, "append")),
+        ({"table": "my_dataset.responses", "write": "truncate"}, Output(replace(TABLE, project=PROJECT), "truncate")),
+        ({"table": "bq://my-project.my_dataset"}, Output(DatasetName("my-project", "my_dataset"))),
+        ({"table": str(TABLE), "write": "merge", "key": ["id"]}, Output(TABLE, "merge", ("id",))),
+        ({"uri": "gs://bucket-1/answers"}, Output(ObjectUri("bucket-1", "answers"))),
+    ],
+)
+def test_an_output_says_what_happens_to_the_rows_that_are_there(given: dict[str, Any], output: Output) -> None:
+    assert _parse({**BATCH_REQUEST, "output": given}).output == output
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({}, "output"),
+        ({"table": "d.t", "uri": "gs://bucket-1/x"}, "output"),
+        ({"table": "gs://bucket-1/x"}, "output.table"),
+        ({"table": "t"}, "output.table"),
+        ({"table": "d.t", "write": "replace"}, "output.write"),
+        ({"table": "d.t", "write": "merge"}, "output.key"),
+        ({"table": "d.t", "write": "append", "key": ["id"]}, "output.key"),
+        ({"table": "d.t", "write": "merge", "key": ["1"]}, "output.key[0]"),
+        ({"table": "d.t$20261126", "write": "merge", "key": ["id"]}, "output.table"),
+        ({"uri": "gs://bucket-1/x", "write": "append"}, "output.write"),
+        ({"uri": "bq://p.d.t"}, "output.uri"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_with_its_field(given: dict[str, Any], field: str) -> None:
+    assert _refusal({"output": given})[0] == field

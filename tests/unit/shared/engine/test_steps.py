@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from shared.batch_work import BatchFacts, BatchResult
 from shared.cloud.batch_jobs import Batch, BatchReport
 from shared.cloud.bigquery import Query, Report
 from shared.cloud.states import MAXIMUM_ATTEMPTS, Progress
@@ -15,18 +16,7 @@ from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
 from shared.engine.steps import settle_batch, settle_query, submit
 from shared.errors import Problem, Rejected, TryLater
-from shared.work import (
-    BatchFacts,
-    BatchResult,
-    Item,
-    Job,
-    Outcome,
-    QueryResult,
-    Step,
-    StepState,
-    System,
-    WaitReason,
-)
+from shared.work import Item, Job, Outcome, QueryResult, Step, StepState, System, WaitReason
 from tests.example_requests import NOW, batch_item, prediction_item, services_at
 
 SERVICES = services_at()

@@ -11,13 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.batch_work import BatchFacts, BatchMessage, BatchResult
 from shared.engine.decoding import A_TIME, Undecodable
 from shared.engine.stored_items import item_from_json, item_to_json
 from shared.errors import Problem
 from shared.work import (
-    BatchFacts,
-    BatchMessage,
-    BatchResult,
     Claim,
     DropFacts,
     DropRequest,

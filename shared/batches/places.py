@@ -1,0 +1,75 @@
+"""Where the requests and the answers of a batch are: its output, and the tables that Modeldrop creates for it."""
+
+from __future__ import annotations
+
+from shared.batch_work import BatchFacts
+from shared.batches.request import BatchRequest, ObjectUri
+from shared.checks.identifiers import DatasetName, TableName
+from shared.settings import Settings
+from shared.work import Item, Step
+
+# https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/capabilities/batch-inference
+DEFAULT_DATASET = "gen_ai_batch_prediction"
+DEFAULT_FOLDER = "gen-ai-batch-prediction"
+# The names of the tables that Modeldrop creates begin so.
+REQUESTS, ANSWERS = "modeldrop_requests_", "modeldrop_answers_"
+
+
+def facts_of(item: Item) -> BatchFacts:
+    """Return what is known of a batch."""
+    assert isinstance(item.facts, BatchFacts)
+    return item.facts
+
+
+def output_place(request: BatchRequest, item: Item, settings: Settings) -> TableName | ObjectUri:
+    """Return the table or folder for the answers of a batch; a table of its own if the request names none."""
+    place = request.output.place if request.output else None
+    match place:
+        case TableName() | ObjectUri():
+            return place
+        case DatasetName():
+            return TableName(place.project, place.dataset, f"predictions_{_stamp(item)}")
+        case _ if isinstance(request.input, ObjectUri):
+            return ObjectUri(settings.output_bucket, DEFAULT_FOLDER)
+        case _:
+            return TableName(settings.google_cloud_project, DEFAULT_DATASET, f"predictions_{_stamp(item)}")
+
+
+def work_dataset(output: TableName | ObjectUri, settings: Settings) -> DatasetName:
+    """Return the dataset for the tables that Modeldrop creates: that of the output, or the default one."""
+    if isinstance(output, TableName):
+        return output.dataset_name
+    return DatasetName(settings.google_cloud_project, DEFAULT_DATASET)
+
+
+def request_table(dataset: DatasetName, item: Item) -> TableName:
+    """Return the table for requests that are built from prompts."""
+    return TableName(dataset.project, dataset.dataset, f"{REQUESTS}{item.key}")
+
+
+def answer_table(dataset: DatasetName, item: Item, step: Step) -> TableName:
+    """Return the table that the job of ``step`` writes. Each attempt has its own, since Vertex AI wants a new table.
+
+    https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1/BigQueryDestination
+    """
+    return TableName(dataset.project, dataset.dataset, f"{ANSWERS}{item.key}_{item.run}_{step.attempt}")
+
+
+def table_at(uri: str | None) -> TableName | None:
+    """Return the table of a `bq://project.dataset.table`; None for another address."""
+    if uri is None or not uri.startswith("bq://"):
+        return None
+    project, dataset, table = uri.removeprefix("bq://").rsplit(".", 2)
+    return TableName(project, dataset, table)
+
+
+def own_tables(item: Item) -> tuple[TableName, ...]:
+    """Return the tables that Modeldrop created for a batch, or lets Vertex AI create."""
+    facts = facts_of(item)
+    tables = (table_at(facts.input), table_at(facts.answers))
+    return tuple(table for table in tables if table and table.table.startswith((REQUESTS, ANSWERS)))
+
+
+def _stamp(item: Item) -> str:
+    # The key keeps two requests of the same second apart.
+    return f"{item.created:%Y%m%d%H%M%S}_{item.key[:8]}"

@@ -1,0 +1,234 @@
+"""Checks the input and the output of a batch before anything is submitted, and finds where its jobs run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from shared.batch_work import BatchFacts
+from shared.batches.places import (
+    ANSWERS,
+    DEFAULT_DATASET,
+    REQUESTS,
+    answer_table,
+    output_place,
+    request_table,
+    work_dataset,
+)
+from shared.batches.request import BatchRequest, ObjectUri, Output, Prompts
+from shared.checks.access import check_readable, check_writable
+from shared.checks.identifiers import DatasetName, TableName
+from shared.cloud.bigquery import Analysis, Query
+from shared.cloud.locations import GLOBAL, dataset_location, is_region
+from shared.cloud.query_access import analyse_checked
+from shared.engine.services import Services
+from shared.errors import Rejected
+from shared.work import Item
+
+# https://docs.cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-from-bigquery
+RESERVED_COLUMNS = frozenset({"response", "status", "processed_time", "_vertex_row_id"})
+FORBIDDEN_TYPES = frozenset({"STRUCT", "RECORD", "RANGE", "DATETIME", "GEOGRAPHY"})
+# The columns that Vertex AI adds to those of the input.
+ANSWER_COLUMNS = ("response", "status")
+
+_OUTPUT = "output"
+
+
+def prepared(item: Item, request: BatchRequest, services: Services) -> Item:
+    """Return ``item`` with its facts and the location of its BigQuery jobs.
+
+    Raises:
+        Rejected: The input or the output cannot be used.
+        TryLater: A service did not answer.
+    """
+    settings = services.settings
+    output = output_place(request, item, settings)
+    if isinstance(output, TableName):
+        _check_dataset(request, output, services)
+    columns: tuple[Mapping[str, Any], ...] = ()
+    tables: tuple[TableName, ...] = ()
+    prompt_columns: tuple[str, ...] | None = None
+    match request.input:
+        case TableName() as table:
+            check_readable(table.project, table.dataset, settings, "input")
+            _check_location(table.dataset_name, "input", request, services)
+            columns = services.bigquery.columns_of(table, "input")
+            tables = (table, *_behind_view(table, services))
+            _check_columns(columns, "input", needs="request")
+            source = f"bq://{table}"
+        case Prompts() as prompts:
+            table = request_table(work_dataset(output, settings), item)
+            analysis = _check_prompts(prompts, table, request, services)
+            columns = (*(each for each in analysis.columns if each["name"].lower() != "prompt"), {"name": "request"})
+            tables = analysis.tables
+            prompt_columns = tuple(column["name"] for column in analysis.columns)
+            source = f"bq://{table}"
+        case ObjectUri() as uri:
+            source = str(uri)
+    facts = BatchFacts(source, str(output), prompt_columns, request.location)
+    if isinstance(output, TableName):
+        if isinstance(request.input, ObjectUri):
+            columns = ()
+        _check_target(request, output, tables, columns, services)
+        own = answer_table(output.dataset_name, item, next(step for step in item.steps if step.name == "submit"))
+        facts = replace(facts, output=f"bq://{output}", answers=f"bq://{own}")
+    return replace(item, location=_query_location(request, output, prompt_columns, services), facts=facts)
+
+
+def _check_dataset(request: BatchRequest, output: TableName, services: Services) -> None:
+    check_writable(output.project, output.dataset, services.settings, _OUTPUT)
+    if request.output is None:
+        services.bigquery.ensure_dataset(output.dataset_name, dataset_location(request.location))
+    _check_location(output.dataset_name, _OUTPUT, request, services)
+
+
+def _check_target(
+    request: BatchRequest,
+    target: TableName,
+    read: tuple[TableName, ...],
+    columns: tuple[Mapping[str, Any], ...],
+    services: Services,
+) -> None:
+    """Raise ``Rejected`` if writing the answers into ``target`` would lose rows, or cannot succeed.
+
+    Args:
+        request: The request.
+        target: The table for the answers.
+        read: The tables that the input reads, also through views.
+        columns: The columns of the input that the answers repeat; none if they are not known.
+        services: The services of this process.
+    """
+    output = request.output or Output(target)
+    if _base(target).table.startswith((REQUESTS, ANSWERS)):
+        raise Rejected(
+            f"the names of tables that begin with {REQUESTS} or {ANSWERS} are kept for Modeldrop's own; write another one",
+            field=_OUTPUT,
+            code="reserved_table",
+        )
+    # A query of prompts has ended before its output is written, so it may read what is added to.
+    if _base(target) in map(_base, read) and (output.write == "truncate" or not isinstance(request.input, Prompts)):
+        raise Rejected(
+            f"the output {target} is the input of the batch, or is read by it; write another table",
+            field=_OUTPUT,
+            code="output_is_input",
+        )
+    names = [column["name"].lower() for column in columns]
+    for index, key in enumerate(output.key):
+        if names and key.lower() not in names:
+            raise Rejected(
+                f"the key column {key} is not a column of the requests; these are {', '.join(names)}",
+                field=f"output.key[{index}]",
+                code="unknown_column",
+            )
+    facts = services.tables.describe(target, _OUTPUT)
+    if facts is None:
+        return
+    if facts.kind != "TABLE":
+        raise Rejected(f"{target} is not a table but a {facts.kind.lower()}", field=_OUTPUT, code="not_a_table")
+    if output.write == "empty" and facts.rows:
+        raise Rejected(
+            f"the table {target} has {facts.rows:,} rows, and output.write is empty; write another table, or let output be "
+            f'{{"table": "bq://{target}", "write": "append"}} (or truncate, or merge with a key)',
+            field=_OUTPUT,
+            code="output_not_empty",
+        )
+    if output.write in {"append", "merge"}:
+        known = {column["name"].lower() for column in facts.columns}
+        missing = [name for name in (*names, *ANSWER_COLUMNS) if name not in known]
+        if missing:
+            raise Rejected(
+                f"the table {target} has no column {', '.join(missing)}, which the answers have; write another table, or add "
+                "the columns",
+                field=_OUTPUT,
+                code="missing_column",
+            )
+
+
+def _base(table: TableName) -> TableName:
+    """Return the table of a partition."""
+    return replace(table, table=table.table.partition("$")[0])
+
+
+def _check_prompts(prompts: Prompts, table: TableName, request: BatchRequest, services: Services) -> Analysis:
+    """Return the dry run of the query; raise ``Rejected`` unless requests can be built from it into ``table``."""
+    settings = services.settings
+    dataset = table.dataset_name
+    check_writable(dataset.project, dataset.dataset, settings, _OUTPUT)
+    if dataset == DatasetName(settings.google_cloud_project, DEFAULT_DATASET):
+        services.bigquery.ensure_dataset(dataset, dataset_location(request.location))
+    _check_location(dataset, _OUTPUT, request, services)
+    field = "input.prompts.query"
+    analysis = _analyse(prompts.query, services.bigquery.location_of(dataset), services, field)
+    if analysis.statement not in {"", "SELECT"}:
+        raise Rejected(f"the query must be one SELECT, not {analysis.statement}", field=field, code="invalid_query")
+    _check_columns(analysis.columns, field, needs="prompt")
+    return analysis
+
+
+def _behind_view(table: TableName, services: Services) -> tuple[TableName, ...]:
+    """Return the tables that a view reads; none for a table.
+
+    Raises:
+        Rejected: The view reads or calls something that a query may not.
+    """
+    if not services.bigquery.view_query(table):
+        return ()
+    location = services.bigquery.location_of(table.dataset_name, "input")
+    return _analyse(f"SELECT * FROM {table.sql}", location, services, "input").tables
+
+
+def _analyse(query: str, location: str, services: Services, field: str) -> Analysis:
+    """Run a query dry, and check what it reads and calls. Raises ``Rejected``."""
+    settings = services.settings
+    return analyse_checked(
+        query,
+        lambda: services.bigquery.analyse(Query(f"(\n{query}\n)", {}), location, field),
+        services.bigquery,
+        settings,
+        field,
+    )
+
+
+def _check_location(dataset: DatasetName, field: str, request: BatchRequest, services: Services) -> None:
+    """Raise ``Rejected`` unless the dataset exists and, for a batch in a region, is in that region.
+
+    In other locations Vertex AI decides which datasets it takes; its refusal is in the event. What the documentation says
+    about multi-regions there is not settled:
+    https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/capabilities/batch-inference
+    """
+    location = services.bigquery.location_of(dataset, field)
+    if is_region(request.location) and location.lower() != request.location:
+        raise Rejected(
+            f"the dataset {dataset} is in {location}, and the batch runs in {request.location}, which takes datasets of that "
+            f"region only; choose another dataset, or another location such as {GLOBAL}",
+            field=field,
+            code="wrong_location",
+        )
+
+
+def _query_location(
+    request: BatchRequest, output: TableName | ObjectUri, prompt_columns: tuple[str, ...] | None, services: Services
+) -> str:
+    """Return where the BigQuery jobs of a batch run: where its dataset is."""
+    if isinstance(output, TableName) or prompt_columns is not None:
+        return services.bigquery.location_of(work_dataset(output, services.settings), _OUTPUT)
+    return request.location
+
+
+def _check_columns(columns: tuple[Mapping[str, Any], ...], field: str, *, needs: str) -> None:
+    """Raise ``Rejected`` unless Vertex AI takes a table of these columns."""
+    kinds = {column["name"].lower(): column for column in columns}
+    if needs not in kinds:
+        raise Rejected(f"{field} has no column {needs}", field=field, code="missing_column")
+    kind = kinds[needs]["type"]
+    if kind not in {"STRING", "JSON"} or kinds[needs].get("mode") == "REPEATED":
+        raise Rejected(f"the column {needs} must be STRING or JSON, not {kind}", field=field, code="wrong_type")
+    for name, column in kinds.items():
+        if name in RESERVED_COLUMNS or (needs == "prompt" and name == "request"):
+            raise Rejected(f"the column {name} is reserved for the answers", field=field, code="reserved_column")
+        if column["type"] in FORBIDDEN_TYPES or column.get("mode") == "REPEATED":
+            kind = "ARRAY" if column.get("mode") == "REPEATED" else column["type"]
+            raise Rejected(
+                f"the column {name} is of type {kind}, which a batch does not take", field=field, code="wrong_type"
+            )

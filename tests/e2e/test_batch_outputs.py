@@ -1,0 +1,98 @@
+"""The output of a batch: no row of a table is lost, and nothing is left behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.e2e.world import World, fresh
+
+
+def _uri(world: World, table: str) -> str:
+    return f"bq://{world.project}.{world.regional}.{table}"
+
+
+def _run(world: World, request: dict[str, Any]) -> dict[str, Any]:
+    """Send a request, and return the data of the event with which it ends."""
+    world.publish("BATCH_TOPIC", request)
+    ends = ("batch.succeeded", "batch.failed", "request.rejected")
+    found = world.until(
+        lambda: [each for kind in ends for each in world.events.all(kind, request_id=request["request_id"])]
+    )
+    return {"type": found[0].type, **found[0].data}
+
+
+def _prompts(world: World, *prompts: str) -> dict[str, Any]:
+    rows = " UNION ALL ".join(f"SELECT {n} AS id, '{text}' AS prompt" for n, text in enumerate(prompts))
+    return {"prompts": {"query": rows}}
+
+
+def _own_tables(world: World, key: str) -> list[str]:
+    return [each.table_id for each in world.bigquery.list_tables(world.regional) if key in each.table_id]
+
+
+def test_a_table_that_has_rows_is_refused_unless_the_request_says_what_happens_to_them(world: World) -> None:
+    table = fresh("customers")
+    world.load(f"{world.regional}.{table}", [{"id": n, "note": "keep"} for n in range(3)])
+    answer = world.post_batch(world.batch(table, fresh("r")))
+    assert answer.status_code == 400
+    assert (answer.json()["error"]["code"], answer.json()["error"]["field"]) == ("output_not_empty", "output")
+    # Rows that would not fit are refused before money is spent, too.
+    output = {"table": _uri(world, table), "write": "append"}
+    answer = world.post_batch(world.batch(table, fresh("r"), output=output))
+    assert answer.json()["error"]["code"] == "missing_column"
+    assert world.rows(f"{world.regional}.{table}") == [{"id": n, "note": "keep"} for n in range(3)]
+
+
+def test_two_runs_of_a_request_with_append_keep_all_answers_and_leave_no_table(world: World) -> None:
+    table = fresh("summaries")
+    output = {"table": _uri(world, table), "write": "append"}
+    for _ in range(2):
+        ended = _run(world, world.batch(table, fresh("r"), output=output))
+        assert ended["type"].endswith("batch.succeeded.v1"), ended["error"]
+        assert ended["answers"] == ended["output"] == _uri(world, table)
+        assert _own_tables(world, ended["key"]) == []
+    assert sorted(row["id"] for row in world.rows(f"{world.regional}.{table}")) == [0, 0, 1, 1, 2, 2]
+
+
+def test_truncate_replaces_the_rows_and_merge_those_of_the_same_key(world: World) -> None:
+    table = fresh("answers")
+    first = world.batch(table, fresh("r"), input=_prompts(world, "a", "b"))
+    assert _run(world, first)["type"].endswith("succeeded.v1")
+    merged = {"table": _uri(world, table), "write": "merge", "key": ["id"]}
+    again = world.batch(table, fresh("r"), input=_prompts(world, "a", "x", "c"), output=merged)
+    ended = _run(world, again)
+    assert ended["type"].endswith("succeeded.v1"), ended["error"]
+    rows = {row["id"]: row["request"] for row in world.rows(f"{world.regional}.{table}")}
+    assert sorted(rows) == [0, 1, 2]
+    assert '"x"' in rows[1]
+    truncated = {"table": _uri(world, table), "write": "truncate"}
+    _run(world, world.batch(table, fresh("r"), input=_prompts(world, "z"), output=truncated))
+    assert ['"z"' in row["request"] for row in world.rows(f"{world.regional}.{table}")] == [True]
+
+
+def test_a_merge_with_a_repeated_key_fails_with_its_name_and_keeps_the_paid_answers(world: World) -> None:
+    table = fresh("answers")
+    query = {"prompts": {"query": "SELECT 1 AS id, prompt FROM UNNEST(['a', 'b']) AS prompt"}}
+    output = {"table": _uri(world, table), "write": "merge", "key": ["id"]}
+    ended = _run(world, world.batch(table, fresh("r"), input=query, output=output))
+    assert ended["type"].endswith("batch.failed.v1")
+    assert "same key (id)" in ended["error"]["message"]
+    assert world.rows(f"{world.regional}.{table}") == []
+    place = ended["answers"].removeprefix("bq://")
+    assert len(world.rows(place.split(".", 1)[1])) == 2
+    assert world.bigquery.get_table(place).expires is not None
+
+
+@pytest.mark.parametrize("write", ["append", "truncate"])
+def test_an_output_that_is_the_input_or_a_table_behind_it_is_refused(world: World, write: str) -> None:
+    name = fresh("source")
+    world.load(f"{world.regional}.{name}", [{"id": 1, "request": "{}", "extra": "x"}])
+    view = f"{world.regional}.{fresh('view')}"
+    world.bigquery.query(f"CREATE VIEW {view} AS SELECT * FROM `{world.regional}.{name}`").result()
+    output = {"table": _uri(world, name), "write": write}
+    for source in (_uri(world, name), f"bq://{world.project}.{view}"):
+        answer = world.post_batch(world.batch(name, fresh("r"), input=source, output=output))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "output_is_input")
+    assert len(world.rows(f"{world.regional}.{name}")) == 1

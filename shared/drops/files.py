@@ -26,6 +26,7 @@ from shared.drops.drop import (
 from shared.drops.formats.model_facts import ModelFacts
 from shared.drops.formats.saved_model import Graph, read_graph
 from shared.drops.kinds import BEGINNING_BYTES
+from shared.drops.layout import Misplaced, misplaced
 from shared.drops.manifest import NAMES
 from shared.drops.reading import OpenFile, read_drop, read_model
 from shared.drops.refusals import explained
@@ -165,19 +166,45 @@ class DropFiles:
         """Yield all drops below ``prefix``, each with the time of its newest object."""
         return self._newest_objects(prefix=prefix)
 
+    def contents(self) -> Iterator[tuple[DropPath | Misplaced, str, datetime]]:
+        """Yield all drops, and all folders with objects that belong to no drop.
+
+        A folder whose objects are not listed one after the other is yielded several times.
+
+        Yields:
+            The drop, or where its first object should be; the name of the first object; the time of the newest object.
+        """
+        last: tuple[DropPath | Misplaced, str, datetime] | None = None
+        for name, written in self._objects():
+            place = DropPath.of_object(name) or misplaced(name)
+            if place is None:
+                continue
+            # Objects are listed in the order of their names, so those of one drop follow each other.
+            if last is not None and _folder_of(last[0]) == _folder_of(place):
+                last = (last[0], last[1], max(last[2], written))
+                continue
+            if last is not None:
+                yield last
+            last = (place, name, written)
+        if last is not None:
+            yield last
+
     def described(self) -> Iterator[tuple[DropPath, datetime]]:
         """Yield all drops with a `modeldrop.yaml`, each with the time of that file."""
         return self._newest_objects(match_glob=f"*/*/*/{{{','.join(NAMES)}}}")
 
     def _newest_objects(self, **selection: str) -> Iterator[tuple[DropPath, datetime]]:
+        found = ((path, written) for name, written in self._objects(**selection) if (path := DropPath.of_object(name)))
+        # Objects are listed in the order of their names, so those of one drop follow each other.
+        for path, each in groupby(found, key=lambda each: each[0]):
+            yield path, max(written for _, written in each)
+
+    def _objects(self, **selection: str) -> Iterator[tuple[str, datetime]]:
         with STORAGE.call("list the drops") as options:
-            blobs = self._client.list_blobs(
+            for blob in self._client.list_blobs(
                 self._bucket, page_size=1000, fields="nextPageToken,items(name,updated)", **options, **selection
-            )
-            found = ((path, blob.updated) for blob in blobs if (path := DropPath.of_object(blob.name)))
-            # Objects are listed in the order of their names, so those of one drop follow each other.
-            for path, written in groupby(found, key=lambda each: each[0]):
-                yield path, max(updated for _, updated in written)
+            ):
+                yield blob.name, blob.updated
 
     def _graph(self, path: DropPath, file: DropFile) -> Graph:
         key = (path.prefix, file.generation)
@@ -198,6 +225,10 @@ class DropFiles:
 
     def _stored(self, path: DropPath, file: DropFile) -> StoredFile:
         return StoredFile(self._bucket, path.prefix, file)
+
+
+def _folder_of(place: DropPath | Misplaced) -> DropPath | str:
+    return place.folder if isinstance(place, Misplaced) else place
 
 
 @cache

@@ -1,7 +1,8 @@
 """Reports objects that belong to no drop, once for each folder.
 
 A marker in the ledger, `ledger/ignored/<key>.json`, says when a folder was reported, and the process remembers it. So many
-files in a wrong folder cost one call for each process, and one event.
+files in a wrong folder cost one call for each process, and one event. The reconciliation deletes old markers of folders that
+hold no such object any more.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from shared.engine.objects import Record
 from shared.engine.services import Services
 from shared.errors import LostRace, Problem, Unreadable
 from shared.events.incoming import StoredObject
-from shared.events.outgoing import IgnoredObject, ignored_event
+from shared.events.outgoing import IgnoredObject, ignored_event, ignored_key
 from shared.log import log
 
 MARKERS = "ledger/ignored/"
@@ -91,7 +92,7 @@ def _report(file: StoredObject, found: Misplaced, services: Services) -> None:
         suggestion=bucket + found.suggestion,
         created=file.created or now,
     )
-    objects, name = services.ledger.objects, f"{MARKERS}{ignored.key}.json"
+    objects, name = services.ledger.objects, marker_of(ignored.folder)
     generation, before = 0, None
     try:
         if marker := objects.read(name):
@@ -110,6 +111,11 @@ def _report(file: StoredObject, found: Misplaced, services: Services) -> None:
     except LostRace:
         # Another process reported the folder at the same time, under the same event id.
         return
+
+
+def marker_of(folder: str) -> str:
+    """Return the name of the marker of a folder, `gs://bucket/folder/`."""
+    return f"{MARKERS}{ignored_key(folder)}.json"
 
 
 def _reported_at(marker: Record) -> datetime | None:

@@ -153,7 +153,12 @@ class IgnoredObject:
     @property
     def key(self) -> str:
         """The key of the folder."""
-        return hash_of("ignored", self.folder)
+        return ignored_key(self.folder)
+
+
+def ignored_key(folder: str) -> str:
+    """Return the key of a folder, `gs://bucket/folder/`, that holds objects that belong to no drop."""
+    return hash_of("ignored", folder)
 
 
 def ignored_event(ignored: IgnoredObject, now: datetime, problem: Problem) -> Event:

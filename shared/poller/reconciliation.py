@@ -1,4 +1,4 @@
-"""Looks for what was lost: drops without events, and open work without an index object.
+"""Looks for what was lost: drops and wrong objects without events, and open work without an index object.
 
 It reads no files of drops, which might end the process: it only watches a drop, and the next tick examines it.
 """
@@ -21,6 +21,7 @@ from shared.engine.services import Services
 from shared.engine.stuck import ADVICE, report_object, report_object_once
 from shared.errors import Unreadable
 from shared.log import log
+from shared.poller.ignored_folders import IgnoredFolders
 from shared.poller.pieces import Piece, do_in_threads
 from shared.work import Kind
 
@@ -54,8 +55,8 @@ class Survey:
 def reconcile(services: Services) -> int | None:
     """Once every ``RECONCILE_SECONDS``, watch drops that have changed unnoticed, and clean the ledger up.
 
-    A drop is unnoticed if its events were lost, or if it was uploaded before deployment. A later call does what a crash or
-    the end of the time leaves.
+    A drop is unnoticed if its events were lost, or if it was uploaded before deployment. So is an object that belongs to no
+    drop, which is reported. A later call does what a crash or the end of the time leaves.
 
     Returns:
         The number of drops that were unnoticed; None if it is not time yet.
@@ -68,19 +69,20 @@ def reconcile(services: Services) -> int | None:
     mark = ledger.objects.write(RECONCILED, _as_json(replace(record, begun=now)), generation=generation)
     survey = _survey(services)
     until = now + timedelta(seconds=settings.poll_budget_seconds / 2)
-    unnoticed = [
-        Piece(
-            partial(_watch, path, services),
-            {"key": path.key, "kind": Kind.DROP.value, "path": path.uri(settings.model_bucket)},
-        )
-        for path, newest in drop_files(services).versions()
-        if path.key not in survey.watched or survey.watched[path.key] < newest
-    ]
+    ignored = IgnoredFolders(services)
+    unnoticed: list[Piece] = []
+    for place, name, newest in drop_files(services).contents():
+        if not isinstance(place, DropPath):
+            ignored.note(place, name, newest)
+        elif place.key not in survey.watched or survey.watched[place.key] < newest:
+            fields = {"key": place.key, "kind": Kind.DROP.value, "path": place.uri(settings.model_bucket)}
+            unnoticed.append(Piece(partial(_watch, place, services), fields))
     watched = do_in_threads(unnoticed, services, until=until, threads=settings.poll_threads)
     mending = [Piece(partial(_restore_index, each, services), {"key": each.listed.name}) for each in survey.unindexed]
     mending += [Piece(partial(_report_strange, each, services), {"key": each.name}) for each in survey.strange]
+    mending += ignored.reports()
     mended = do_in_threads(mending, services, until=until, threads=settings.poll_threads)
-    for each in survey.old:
+    for each in [*survey.old, *ignored.expired()]:
         ledger.objects.remove(each.name, each.generation)
     if watched == len(unnoticed) and mended == len(mending):
         record = replace(record, done=now)

@@ -35,7 +35,7 @@ class BatchFacts:
     """What is known of a batch."""
 
     input: str | None = None
-    """`bq://project.dataset.table` or `gs://bucket/file.jsonl`; None until it is checked."""
+    """`bq://project.dataset.table`, or the addresses of files as they were sent; None until it is checked."""
     output: str | None = None
     """`bq://project.dataset.table` or `gs://bucket/folder`; None until it is checked."""
     prompt_columns: tuple[str, ...] | None = None
@@ -44,6 +44,8 @@ class BatchFacts:
     """The location of Vertex AI in which the batch runs; the item's own is where its BigQuery jobs run."""
     answers: str | None = None
     """The table that the job writes, from which the step `move` takes the rows; None if the job writes the output itself."""
+    files: tuple[str, ...] = ()
+    """The files of an input in Cloud Storage: each `gs://bucket/file.jsonl`."""
     result: BatchResult | None = None
     cancelled_duplicates: tuple[str, ...] = ()
     """The resource names of jobs that were found beside the batch's own, and cancelled."""

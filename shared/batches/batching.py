@@ -92,7 +92,7 @@ class Batches(Handler):
         return Batch(
             display_name=request.display_name,
             model=request.model,
-            input=str(facts.input),
+            inputs=facts.files or (str(facts.input),),
             output=str(facts.place),
             labels=dict(request.labels),
             location=request.location,

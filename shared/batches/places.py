@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from shared.batch_work import BatchFacts
-from shared.batches.request import BatchRequest, ObjectUri
+from shared.batches.addresses import Files, ObjectUri
+from shared.batches.request import BatchRequest
 from shared.checks.identifiers import DatasetName, TableName
 from shared.settings import Settings
 from shared.work import Item, Step
@@ -29,7 +30,7 @@ def output_place(request: BatchRequest, item: Item, settings: Settings) -> Table
             return place
         case DatasetName():
             return TableName(place.project, place.dataset, f"predictions_{_stamp(item)}")
-        case _ if isinstance(request.input, ObjectUri):
+        case _ if isinstance(request.input, Files):
             return ObjectUri(settings.output_bucket, DEFAULT_FOLDER)
         case _:
             return TableName(settings.google_cloud_project, DEFAULT_DATASET, f"predictions_{_stamp(item)}")

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from shared.batch_work import BatchFacts
+from shared.batches.addresses import Files, ObjectUri
+from shared.batches.files import find_files
 from shared.batches.places import (
     ANSWERS,
     DEFAULT_DATASET,
@@ -16,7 +18,7 @@ from shared.batches.places import (
     request_table,
     work_dataset,
 )
-from shared.batches.request import BatchRequest, ObjectUri, Output, Prompts
+from shared.batches.request import BatchRequest, Output, Prompts
 from shared.checks.access import check_readable, check_writable
 from shared.checks.identifiers import DatasetName, TableName
 from shared.cloud.bigquery import Analysis, Query
@@ -48,6 +50,7 @@ def prepared(item: Item, request: BatchRequest, services: Services) -> Item:
         _check_dataset(request, output, services)
     columns: tuple[Mapping[str, Any], ...] = ()
     tables: tuple[TableName, ...] = ()
+    files: tuple[str, ...] = ()
     prompt_columns: tuple[str, ...] | None = None
     match request.input:
         case TableName() as table:
@@ -64,12 +67,12 @@ def prepared(item: Item, request: BatchRequest, services: Services) -> Item:
             tables = analysis.tables
             prompt_columns = tuple(column["name"] for column in analysis.columns)
             source = f"bq://{table}"
-        case ObjectUri() as uri:
-            source = str(uri)
-    facts = BatchFacts(source, str(output), prompt_columns, request.location)
+        case Files() as given:
+            _check_folder(given, output)
+            files = find_files(given)
+            source = str(given)
+    facts = BatchFacts(source, str(output), prompt_columns, request.location, files=files)
     if isinstance(output, TableName):
-        if isinstance(request.input, ObjectUri):
-            columns = ()
         _check_target(request, output, tables, columns, services)
         own = answer_table(output.dataset_name, item, next(step for step in item.steps if step.name == "submit"))
         facts = replace(facts, output=f"bq://{output}", answers=f"bq://{own}")
@@ -81,6 +84,25 @@ def _check_dataset(request: BatchRequest, output: TableName, services: Services)
     if request.output is None:
         services.bigquery.ensure_dataset(output.dataset_name, dataset_location(request.location))
     _check_location(output.dataset_name, _OUTPUT, request, services)
+
+
+def _check_folder(files: Files, output: TableName | ObjectUri) -> None:
+    """Raise ``Rejected`` if the answers would be among the files of the input when it is read again."""
+    if not isinstance(output, ObjectUri):
+        return
+    for uri in files.uris:
+        # The answers are in a new folder within the output.
+        folder = f"{output.name.rstrip('/')}/" if output.name else ""
+        if (
+            uri.is_pattern
+            and uri.bucket == output.bucket
+            and uri.matches(f"{folder}prediction-model/predictions.jsonl")
+        ):
+            raise Rejected(
+                f"the output {output} is inside the input {uri}; write another folder",
+                field=_OUTPUT,
+                code="output_is_input",
+            )
 
 
 def _check_target(

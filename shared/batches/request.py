@@ -7,25 +7,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.checks.access import check_writable
+from shared.batches.addresses import Files, ObjectUri, read_files, read_folder, read_place
 from shared.checks.fields import Fields
 from shared.checks.identifiers import (
     PROJECT,
     DatasetName,
     TableName,
-    check_bucket,
     check_column,
-    is_relative_path,
-    parse_dataset,
 )
 from shared.checks.labels import read_labels, read_request_id
 from shared.checks.query_guard import LONGEST_QUERY, check_query
 from shared.cloud.locations import DEFAULT_MODEL, check_location, location_in
-from shared.errors import Rejected
 from shared.settings import Settings
 
 # The id of a publisher's model, or the resource name of a publisher's or a tuned model. No part of it can be `..`, because
@@ -36,8 +32,8 @@ _MODEL = re.compile(
     rf"|(?:{_LOCATION}/)?publishers/[a-z0-9-]+/models/[A-Za-z0-9][A-Za-z0-9._@-]*"
     rf"|{_LOCATION}/models/[A-Za-z0-9][A-Za-z0-9_@-]*"
 )
+DEFAULT_RETRIES, MOST_RETRIES = 1, 5
 WRITES = ("empty", "append", "truncate", "merge")
-_OBJECT_NAME = re.compile(r"[^\x00-\x1f\x7f*?\[\]]{1,1024}")
 
 
 @dataclass(frozen=True)
@@ -48,17 +44,6 @@ class Prompts:
     system_instruction: str | None
     generation_config: str | None
     """Gemini's GenerationConfig as JSON text."""
-
-
-@dataclass(frozen=True)
-class ObjectUri:
-    """An object in Cloud Storage, or a prefix of objects."""
-
-    bucket: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"gs://{self.bucket}/{self.name}"
 
 
 @dataclass(frozen=True)
@@ -79,7 +64,7 @@ class BatchRequest:
 
     model: str
     """The model's resource name, as Vertex AI takes it."""
-    input: TableName | ObjectUri | Prompts
+    input: TableName | Files | Prompts
     output: Output | None
     """Where to write the answers; None: a default that depends on the input."""
     request_id: str | None
@@ -87,6 +72,8 @@ class BatchRequest:
     labels: tuple[tuple[str, str], ...]
     location: str
     """Where the batch runs: `global`, `us`, `eu` or a region."""
+    retries: int = DEFAULT_RETRIES
+    """How often rows that failed for a passing reason are sent again."""
 
     @classmethod
     def parse(cls, payload: Mapping[str, object], settings: Settings, published: datetime) -> BatchRequest:
@@ -107,9 +94,15 @@ class BatchRequest:
             display_name=fields.optional_text("display_name", longest=128) or "modeldrop",
             labels=read_labels(fields),
             location=_location(fields, model, settings),
+            retries=_retries(fields),
         )
         fields.reject_unknown()
         return request
+
+
+def _retries(fields: Fields) -> int:
+    given = fields.optional_whole("retries", least=0, most=MOST_RETRIES)
+    return DEFAULT_RETRIES if given is None else given
 
 
 def _location(fields: Fields, model: str, settings: Settings) -> str:
@@ -121,13 +114,17 @@ def _location(fields: Fields, model: str, settings: Settings) -> str:
     return location
 
 
-def _input(fields: Fields, settings: Settings) -> TableName | ObjectUri | Prompts:
-    if not fields.has("input") or isinstance(fields.plain_or_text("input"), str):
+def _input(fields: Fields, settings: Settings) -> TableName | Files | Prompts:
+    given = fields.plain_or_text("input")
+    if isinstance(given, list) and given:
+        return read_files(fields.texts("input"), "input", settings)
+    if not fields.has("input") or isinstance(given, str):
         text = fields.text("input", longest=2048)
         if text.startswith("bq://"):
             return TableName.parse(text.removeprefix("bq://"), project=settings.google_cloud_project, field="input")
-        return _object_uri(text, fields, "input", kept={settings.state_bucket})
-    inputs = fields.nested("input")
+        return read_files((text,), "input", settings)
+    example = '"bq://project.dataset.table", "gs://bucket/file.jsonl" or {"prompts": {"query": "SELECT ... AS prompt"}}'
+    inputs = fields.nested("input", example=example)
     prompts = inputs.nested("prompts", example='{"query": "SELECT ... AS prompt"}')
     query = prompts.text("query", longest=LONGEST_QUERY)
     prompts.reject_unknown()
@@ -138,16 +135,21 @@ def _input(fields: Fields, settings: Settings) -> TableName | ObjectUri | Prompt
         allow_ai=settings.allow_ai_functions,
         allow_catalog=not settings.readable_datasets,
     )
-    generation_config = inputs.plain("generation_config")
+    config = inputs.plain("generation_config")
+    response_schema = inputs.plain("response_schema")
+    if response_schema:
+        if {"responseSchema", "response_schema", "responseJsonSchema", "response_json_schema"} & set(config):
+            raise inputs.wrong("response_schema", "is given twice: leave the one in generation_config out")
+        config = {"responseMimeType": "application/json", **config, "responseSchema": response_schema}
     instruction = inputs.optional_text("system_instruction", longest=100_000)
     inputs.reject_unknown()
-    return Prompts(query, instruction, json.dumps(generation_config, sort_keys=True) if generation_config else None)
+    return Prompts(query, instruction, json.dumps(config, sort_keys=True) if config else None)
 
 
 def _output(fields: Fields, settings: Settings) -> Output | None:
     if not fields.has("output") or isinstance(fields.plain_or_text("output"), str):
         text = fields.optional_text("output", longest=2048)
-        return None if text is None else Output(_place(text, fields, "output", settings))
+        return None if text is None else Output(read_place(text, fields, "output", settings))
     nested = fields.nested("output", example='{"table": "bq://project.dataset.table", "write": "append"}')
     if nested.has("table") == nested.has("uri"):
         problem = f"must have either table or uri{nested.suggestion('table', 'uri')}"
@@ -155,15 +157,14 @@ def _output(fields: Fields, settings: Settings) -> Output | None:
     if nested.has("uri"):
         uri = nested.text("uri", longest=2048)
         nested.reject_unknown()
-        kept = {settings.model_bucket, settings.state_bucket}
-        return Output(_object_uri(uri, fields, "output.uri", kept=kept))
+        return Output(read_folder(uri, "output.uri", settings))
     text = nested.text("table", longest=2048)
     write = nested.choice("write", WRITES, "empty")
     key = nested.texts("key")
     nested.reject_unknown()
     if text.startswith("gs://"):
         raise nested.wrong("table", "is an address in Cloud Storage; write it as output.uri")
-    place = _place(f"bq://{text.removeprefix('bq://')}", fields, "output.table", settings)
+    place = read_place(f"bq://{text.removeprefix('bq://')}", fields, "output.table", settings)
     for index, column in enumerate(key):
         check_column(column, f"output.key[{index}]")
     if (write == "merge") != bool(key):
@@ -171,54 +172,3 @@ def _output(fields: Fields, settings: Settings) -> Output | None:
     if write == "merge" and "$" in str(place):
         raise nested.wrong("table", "is a partition, which merge cannot write; name the table")
     return Output(place, write, key)
-
-
-def _place(text: str, fields: Fields, field: str, settings: Settings) -> TableName | DatasetName | ObjectUri:
-    if not text.startswith("bq://"):
-        return _object_uri(text, fields, field, kept={settings.model_bucket, settings.state_bucket})
-    name = text.removeprefix("bq://")
-    project = settings.google_cloud_project
-    output: TableName | DatasetName
-    # A project with a domain (example.com:project) has dots of its own before the colon.
-    match name.rpartition(":")[2].count("."):
-        case 1:
-            output = (
-                TableName.parse(name, project=project, field=field)
-                if field == "output.table" and "-" not in name.partition(".")[0]
-                else parse_dataset(name, project=project, field=field)
-            )
-        case 2:
-            output = TableName.parse(name, project=project, field=field)
-        case _:
-            raise fields.wrong(field, "must be bq://project.dataset, bq://project.dataset.table or gs://bucket/path")
-    check_writable(output.project, output.dataset, settings, field)
-    return output
-
-
-def _meant(text: str) -> str:
-    """Return what was probably meant by a text without `bq://` or `gs://`, as the rest of a sentence."""
-    if re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){1,2}", text) and not text.endswith(".jsonl"):
-        return f"; write bq://{text}"
-    return f"; write gs://{text}" if re.fullmatch(r"[a-z0-9][a-z0-9._-]*/\S+", text) else ""
-
-
-def _object_uri(text: str, fields: Fields, field: str, *, kept: Set[str]) -> ObjectUri:
-    """Read the `gs://` address in ``field``, which must not be in the buckets that Modeldrop keeps for itself."""
-    bucket, _, name = text.removeprefix("gs://").partition("/")
-    if not text.startswith("gs://"):
-        raise Rejected(
-            f"{field} is {text[:80]!r}; it must begin with bq:// or gs://{_meant(text)}",
-            field=field,
-            code="invalid_field",
-        )
-    check_bucket(bucket, field)
-    is_path = _OBJECT_NAME.fullmatch(name) and is_relative_path(name.removesuffix("/"))
-    if field == "input" and not is_path:
-        raise Rejected(
-            f"{field} must name one JSONL file: gs://bucket/path/file.jsonl", field=field, code="invalid_field"
-        )
-    if field != "input" and name and not is_path:
-        raise Rejected(f"{field} must be a folder: gs://bucket/path", field=field, code="invalid_field")
-    if bucket in kept:
-        raise fields.wrong(field, f"is in the bucket {bucket}, which Modeldrop keeps for itself")
-    return ObjectUri(bucket, name)

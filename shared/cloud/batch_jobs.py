@@ -24,8 +24,8 @@ class Batch:
 
     display_name: str
     model: str
-    input: str
-    """``bq://project.dataset.table`` or ``gs://bucket/file.jsonl``."""
+    inputs: tuple[str, ...]
+    """One ``bq://project.dataset.table``, or files: ``gs://bucket/file.jsonl``."""
     output: str
     """``bq://project.dataset.table`` or ``gs://bucket/folder``."""
     labels: Mapping[str, str]

@@ -138,10 +138,10 @@ def model_problem(message: str, model: str, location: str) -> Problem | None:
 def _resource(batch: Batch) -> vertex.BatchPredictionJob:
     source: dict[str, Any]
     destination: dict[str, Any]
-    if batch.input.startswith("bq://"):
-        source = {"instances_format": "bigquery", "bigquery_source": {"input_uri": batch.input}}
+    if batch.inputs[0].startswith("bq://"):
+        source = {"instances_format": "bigquery", "bigquery_source": {"input_uri": batch.inputs[0]}}
     else:
-        source = {"instances_format": "jsonl", "gcs_source": {"uris": [batch.input]}}
+        source = {"instances_format": "jsonl", "gcs_source": {"uris": list(batch.inputs)}}
     if batch.output.startswith("bq://"):
         destination = {"predictions_format": "bigquery", "bigquery_destination": {"output_uri": batch.output}}
     else:

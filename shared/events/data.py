@@ -19,6 +19,9 @@ from shared.work import (
     StepState,
 )
 
+# An event has at most so many files of an input.
+MOST_FILES_SHOWN = 100
+
 
 def data_of_kind(item: Item) -> dict[str, Any]:
     """Return the fields that events publish for an item of this kind. Values that are not known yet are left out.
@@ -108,6 +111,8 @@ def _batch(item: Item, message: BatchMessage, facts: BatchFacts) -> dict[str, An
         "output": facts.output,
         "answers": answers_place(item),
     }
+    if len(facts.files) > 1:
+        data["input_files"] = list(facts.files[:MOST_FILES_SHOWN])
     if facts.prompt_columns is not None:
         data["prompt_columns"] = list(facts.prompt_columns)
     if (result := facts.result) is not None:

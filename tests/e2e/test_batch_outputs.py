@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -83,6 +84,30 @@ def test_a_merge_with_a_repeated_key_fails_with_its_name_and_keeps_the_paid_answ
     place = ended["answers"].removeprefix("bq://")
     assert len(world.rows(place.split(".", 1)[1])) == 2
     assert world.bigquery.get_table(place).expires is not None
+
+
+def test_all_files_with_a_prefix_are_answered_into_a_table(world: World) -> None:
+    bucket, folder, table = world.storage.bucket(world.environment["OUTPUT_BUCKET"]), fresh("in"), fresh("answers")
+    for name in ("a.jsonl", "b.jsonl"):
+        request = {"contents": [{"role": "user", "parts": [{"text": name}]}]}
+        bucket.blob(f"{folder}/{name}").upload_from_string(json.dumps({"request": request}))
+    source = f"gs://{bucket.name}/{folder}/*.jsonl"
+    ended = _run(world, world.batch(table, fresh("r"), input=source))
+    assert ended["type"].endswith("batch.succeeded.v1"), ended["error"]
+    assert ended["input_files"] == [f"gs://{bucket.name}/{folder}/{name}" for name in ("a.jsonl", "b.jsonl")]
+    assert len(world.rows(f"{world.regional}.{table}")) == 2
+
+
+def test_files_that_do_not_exist_and_answers_among_the_requests_are_refused_at_once(world: World) -> None:
+    bucket, table = world.environment["OUTPUT_BUCKET"], fresh("answers")
+    missing = world.post_batch(world.batch(table, fresh("r"), input=f"gs://{bucket}/{table}/no.jsonl"))
+    nothing = world.post_batch(world.batch(table, fresh("r"), input=f"gs://{bucket}/{table}/"))
+    nowhere = world.post_batch(world.batch(table, fresh("r"), input=f"gs://{fresh('no-bucket')}/x/"))
+    inside = world.post_batch(
+        world.batch(table, fresh("r"), input=f"gs://{bucket}/{table}/", output=f"gs://{bucket}/{table}/out")
+    )
+    errors = [(answer.status_code, answer.json()["error"]["code"]) for answer in (missing, nothing, nowhere, inside)]
+    assert errors == [(400, "no_such_file")] * 3 + [(400, "output_is_input")]
 
 
 @pytest.mark.parametrize("write", ["append", "truncate"])

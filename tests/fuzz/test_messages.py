@@ -10,7 +10,8 @@ from hypothesis import event, given
 
 from shared.batches import batching
 from shared.batches import statements as batches_sql
-from shared.batches.request import BatchRequest, ObjectUri, Prompts
+from shared.batches.addresses import Files, ObjectUri
+from shared.batches.request import BatchRequest, Prompts
 from shared.checks.identifiers import DatasetName, TableName
 from shared.engine.stored_items import item_from_json, item_to_json
 from shared.errors import Rejected
@@ -99,7 +100,8 @@ def test_a_batch_request_is_rejected_or_holds_only_checked_values(data: bytes) -
     assert faults("batch_request.json", payload) == []
     _all_match(re.compile(r"[A-Za-z0-9._@:/-]+"), [request.model])
     _all_match(LABEL, [f"{name}={value}" for name, value in request.labels])
-    for place in (request.input, request.output):
+    inputs = request.input.uris if isinstance(request.input, Files) else (request.input,)
+    for place in (*inputs, request.output.place if request.output else None):
         match place:
             case TableName():
                 _all_match(TABLE, [place])
@@ -107,7 +109,8 @@ def test_a_batch_request_is_rejected_or_holds_only_checked_values(data: bytes) -
                 _all_match(DATASET, [place])
             case ObjectUri():
                 _all_match(URI, [place])
-                assert place.bucket not in {SETTINGS.model_bucket, SETTINGS.state_bucket} or place is request.input
+                assert place.bucket != SETTINGS.state_bucket
+                assert place.bucket != SETTINGS.model_bucket or place in inputs
             case Prompts():
                 batches_sql.batch_requests(place, ["prompt", "a`b"]).encode()
     _can_be_kept(batching.plan(request, payload, Message("1", data, {}, NOW), NOW))

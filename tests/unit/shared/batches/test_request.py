@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from shared.batches.request import BatchRequest, ObjectUri, Output, Prompts
+from shared.batches.addresses import Files, ObjectUri
+from shared.batches.request import BatchRequest, Output, Prompts
 from shared.checks.identifiers import DatasetName, TableName
 from shared.errors import Rejected
 from tests.example_requests import (
@@ -100,7 +102,7 @@ def test_prompts_are_read() -> None:
     ],
 )
 def test_an_input_can_be_a_file(uri: str, file: ObjectUri) -> None:
-    assert _parse({**BATCH_REQUEST, "input": uri}).input == file
+    assert _parse({**BATCH_REQUEST, "input": uri}).input == Files((file,))
     assert str(file) == uri
 
 
@@ -129,7 +131,15 @@ def test_an_output_can_be_a_table_a_dataset_or_a_folder(uri: str, output: object
         ({"input": "bq://t"}, "input", "invalid_name"),
         ({"input": "bq://my-project.d.t`; DROP"}, "input", "invalid_name"),
         ({"input": "gs://bucket-1/"}, "input", "invalid_field"),
-        ({"input": "gs://bucket-1/a*.jsonl"}, "input", "invalid_field"),
+        ({"input": "gs://bucket-1/*/a.jsonl"}, "input", "invalid_field"),
+        ({"input": "gs://bucket-1/*a*.jsonl"}, "input", "invalid_field"),
+        ({"input": ["gs://bucket-1/a.jsonl", "bq://d.t"]}, "input[1]", "invalid_field"),
+        ({"input": ["gs://bucket-1/a.jsonl", "gs://bucket-1/a.jsonl"]}, "input[1]", "invalid_field"),
+        ({"input": ["gs://bucket-1/a.jsonl", 7]}, "input[1]", "invalid_field"),
+        ({"input": ["gs://bucket-1/a.jsonl"] * 1001}, "input", "invalid_field"),
+        ({"retries": 6}, "retries", "invalid_field"),
+        ({"retries": -1}, "retries", "invalid_field"),
+        ({"retries": "1"}, "retries", "invalid_field"),
         ({"input": "gs://bucket-1/a\n.jsonl"}, "input", "invalid_field"),
         ({"input": "gs://bucket-1//a.jsonl"}, "input", "invalid_field"),
         ({"input": "gs:///a.jsonl"}, "input", "invalid_name"),
@@ -251,3 +261,44 @@ def test_an_output_says_what_happens_to_the_rows_that_are_there(given: dict[str,
 )
 def test_an_output_that_cannot_be_written_is_refused_with_its_field(given: dict[str, Any], field: str) -> None:
     assert _refusal({"output": given})[0] == field
+
+
+def test_an_input_can_be_several_files_or_all_with_a_prefix() -> None:
+    uris = ["gs://bucket-1/a.jsonl", "gs://bucket-1/b/", "gs://bucket-2/c/part-*.jsonl", "gs://bucket-2/*"]
+    parsed = _parse({**BATCH_REQUEST, "input": uris}).input
+    assert isinstance(parsed, Files)
+    assert [str(uri) for uri in parsed.uris] == uris
+    assert [uri.is_pattern for uri in parsed.uris] == [False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "matches"),
+    [
+        ("a.jsonl", "a.jsonl", True),
+        ("a.jsonl", "a.jsonl.gz", False),
+        ("in/", "in/x/a.jsonl", True),
+        ("in/*", "in/x/a.jsonl", True),
+        ("in/*.jsonl", "in/a.jsonl", True),
+        ("in/*.jsonl", "in/x/a.jsonl", False),
+        ("in/*.jsonl", "in/a.csv", False),
+        ("in/a*b.jsonl", "in/ab.jsonl", True),
+    ],
+)
+def test_a_pattern_matches_files(pattern: str, name: str, matches: bool) -> None:
+    assert ObjectUri("bucket-1", pattern).matches(name) is matches
+
+
+def test_a_response_schema_becomes_part_of_the_generation_config() -> None:
+    schema = {"type": "OBJECT", "properties": {"title": {"type": "STRING"}}}
+    value = {"prompts": {"query": QUERY}, "generation_config": {"temperature": 0}, "response_schema": schema}
+    parsed = _parse({**BATCH_REQUEST, "input": value}).input
+    assert isinstance(parsed, Prompts) and parsed.generation_config is not None
+    expected = {"temperature": 0, "responseMimeType": "application/json", "responseSchema": schema}
+    assert json.loads(parsed.generation_config) == expected
+    twice = {**value, "generation_config": {"responseSchema": schema}}
+    assert _refusal({"input": twice}) == ("input.response_schema", "invalid_field")
+
+
+def test_rows_are_sent_again_once_unless_the_request_says_otherwise() -> None:
+    assert _parse(BATCH_REQUEST).retries == 1
+    assert _parse({**BATCH_REQUEST, "retries": 0}).retries == 0

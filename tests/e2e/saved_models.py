@@ -18,9 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 
-from tests.prepared import saved_models_folder
-
-WORDS = ("ham", "spam", "eggs", "bacon")
+from tests.prepared import WORDS, saved_models_folder
 
 
 class Shifter(tf.Module):

@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
-import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.world import World, files_of, fresh
-from tests.waiting import LAST_LIMIT
-
-WORDS = ("ham", "spam", "eggs", "bacon", "tofu", "", "Спам", "egg\nplant")
-
-
-@pytest.fixture(scope="module")
-def rows() -> list[dict[str, Any]]:
-    """500 rows for the model `judge`."""
-    chance = random.Random(11)
-    return [
-        {
-            "word": chance.choice(WORDS),
-            "place": [round(chance.uniform(-3, 3), 3) for _ in range(3)],
-            "count": chance.randrange(-(2**40), 2**40),
-            "number": number,
-        }
-        for number in range(500)
-    ]
-
-
-@pytest.fixture(scope="module")
-def expected(saved_models: Path, rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """TensorFlow's own outputs for the rows, from another process."""
-    inputs = tmp_path_factory.mktemp("judge") / "inputs.json"
-    inputs.write_text(json.dumps({name: [row[name] for row in rows] for name in ("word", "place", "count")}))
-    command = [sys.executable, "-m", "tests.e2e.saved_models", "predict", str(saved_models / "judge"), str(inputs)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, timeout=LAST_LIMIT).stdout)
+from tests.prepared import judge_predictions, judge_rows
 
 
 def test_a_drop_in_any_order_is_one_import_and_a_message_sent_twice_one_prediction(
-    world: World, saved_models: Path, rows: list[dict[str, Any]], expected: dict[str, list[Any]]
+    world: World, saved_models: Path
 ) -> None:
+    rows, expected = judge_rows(), judge_predictions()
     files = files_of(saved_models / "judge")
     assert {"fingerprint.pb", "assets/vocabulary.txt", "saved_model.pb"} < set(files)
     model, table = fresh("judge"), fresh("verdicts")

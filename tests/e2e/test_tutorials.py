@@ -20,6 +20,7 @@ from google.api_core import exceptions
 
 from examples.train_classifier import saved_model
 from tests.e2e.world import files_of, fresh
+from tests.prepared import sample_titles, title_predictions
 from tests.waiting import LAST_LIMIT
 
 if TYPE_CHECKING:
@@ -86,19 +87,9 @@ def imported(query: Query, storage_client: storage.Client, classifier: Path) -> 
 
 
 @pytest.fixture(scope="module")
-def titles(query: Query) -> list[str]:
-    rows = query("SELECT DISTINCT title FROM `bigquery-public-data.hacker_news.full` WHERE title IS NOT NULL").result()
-    return [row.title for row in rows]
-
-
-@pytest.fixture(scope="module")
-def expected(classifier: Path, titles: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[float]]:
-    """TensorFlow's own output for each title, from another process."""
-    inputs = tmp_path_factory.mktemp("tutorial") / "inputs.json"
-    inputs.write_text(json.dumps({"input": titles}))
-    command = [sys.executable, "-m", "tests.e2e.saved_models", "predict", str(classifier), str(inputs)]
-    found = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=LAST_LIMIT).stdout)
-    return dict(zip(titles, found["dense_1"], strict=True))
+def expected() -> dict[str, list[float]]:
+    """TensorFlow's own output for each title."""
+    return dict(zip(sample_titles(), title_predictions()["dense_1"], strict=True))
 
 
 def check(rows: list[dict[str, Any]], expected: dict[str, list[float]], title: str = "input") -> None:
@@ -113,12 +104,12 @@ def check(rows: list[dict[str, Any]], expected: dict[str, list[float]], title: s
 @pytest.mark.usefixtures("cloud", "imported")
 class TestImportedTensorFlowModel:
     def test_the_statements_of_the_console(
-        self, client: bigquery.Client, query: Query, titles: list[str], expected: dict[str, list[float]]
+        self, client: bigquery.Client, query: Query, expected: dict[str, list[float]]
     ) -> None:
         table = f"bqml_tutorial.{fresh('predictions')}"
         query(PREDICT, destination=f"{client.project}.{table}")
         rows = [dict(row) for row in client.list_rows(client.get_table(table))]
-        assert {row["input"] for row in rows} == set(titles)
+        assert {row["input"] for row in rows} == set(expected)
         assert list(rows[0]) == ["dense_1", "input"]
         check(rows, expected)
 

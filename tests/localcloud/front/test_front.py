@@ -249,7 +249,7 @@ def test_a_delay_holds_the_call_or_its_response(
 def test_a_slow_response_arrives_at_the_rate_of_the_rule(
     stage: Stage, bucket: storage.Bucket, aside: Callable[..., Future[Any]]
 ) -> None:
-    bucket.blob(name := next(NAMES)).upload_from_string(content := b"0123456789" * 100)
+    bucket.blob(name := next(NAMES)).upload_from_string(content := b"0123456789" * 10)
     stage.set_rules({"service": "storage", "method": "storage.objects.get", "do": {"slow_bytes_per_second": 100}})
     begun = stage.clock.now()
     url = f"{stage.url}/download/storage/v1/b/{BUCKET}/o/{name}?alt=media"

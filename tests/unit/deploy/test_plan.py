@@ -62,7 +62,7 @@ def test_a_storage_function_is_deployed_with_its_bucket_as_trigger(films: Plan) 
         "--build-service-account=projects/films/serviceAccounts/modeldrop-build@films.iam.gserviceaccount.com",
         "--memory=512Mi",
         "--cpu=1",
-        "--timeout=60s",
+        "--timeout=120s",
         "--concurrency=16",
         "--project=films",
     } < set(words)

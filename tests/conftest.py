@@ -33,19 +33,22 @@ GROUPS = {
     "first chain": (
         "e2e/test_between.py",
         "e2e/test_delivery_matrix.py",
+        "e2e/test_crash_matrix.py",
+        "e2e/test_reconciliation.py",
         "e2e/test_load.py",
-        "e2e/test_unknown_states.py",
     ),
     "second chain": (
         "e2e/test_faults.py",
         "e2e/test_uploads.py",
         "e2e/test_logs.py",
         "e2e/test_dead_letters.py",
-        "e2e/test_crash_matrix.py",
-        "e2e/test_reconciliation.py",
         "e2e/test_story.py",
+        "e2e/test_messages.py",
+        "e2e/test_wrong_drops.py",
+        "e2e/test_unknown_states.py",
         "e2e/test_chaos.py",
     ),
+    "demo": ("e2e/test_demo.py",),
     "whole cloud": (
         "e2e/test_tutorials.py",
         "e2e/test_notebook.py",
@@ -66,7 +69,6 @@ GROUPS = {
         "unit/shared/drops/formats/test_saved_model.py",
         "unit/test_examples.py",
     ),
-    "demo": ("e2e/test_demo.py",),
 }
 GROUP_OF = {file: group for group, files in GROUPS.items() for file in files}
 ORDER = [file for files in GROUPS.values() for file in files]

@@ -73,6 +73,7 @@ def test_a_rejection_published_before_a_crash_holds_even_if_the_model_appears(wo
     assert world.rows(f"{world.dataset}.{name}") == []
 
 
+@pytest.mark.matrix
 def test_a_drop_overwritten_while_its_watch_ends_is_imported_again(world: World) -> None:
     name = fresh("put_away")
     settled(world, name)
@@ -107,6 +108,7 @@ def test_a_failed_request_sent_again_while_its_index_object_is_deleted_is_done(w
     assert len(world.rows(f"{world.dataset}.{name}")) == 10
 
 
+@pytest.mark.matrix
 def test_a_failed_request_sent_again_while_its_event_is_published_is_done(world: World, shifter: str) -> None:
     name = fresh("sent_again")
     fails = {"method": "bigquery.jobs.run", "times": 1, "do": {"status": 400, "reason": "invalidQuery"}}
@@ -127,6 +129,7 @@ def test_a_failed_request_sent_again_while_its_event_is_published_is_done(world:
     assert len(world.rows(f"{world.dataset}.{name}")) == 10
 
 
+@pytest.mark.matrix
 def test_a_new_index_object_of_ended_work_is_kept_for_a_lease(world: World, shifter: str) -> None:
     name = fresh("index")
     ask(world, name)
@@ -165,6 +168,7 @@ def test_open_work_without_its_index_object_is_found(world: World, shifter: str)
     check_prediction(world, name)
 
 
+@pytest.mark.matrix
 def test_a_prediction_waits_for_a_target_named_by_a_manifest_that_comes_last(world: World) -> None:
     name, target, request_id = fresh("path"), fresh("target"), fresh("asked")
     upload_all_but_one(world, name, counted=False)
@@ -192,6 +196,7 @@ def test_a_prediction_waits_for_a_target_whose_drop_is_not_watched_yet(world: Wo
     assert len(world.rows(f"{world.dataset}.{request_id}")) == 10
 
 
+@pytest.mark.matrix
 def test_a_prediction_whose_input_is_deleted_after_a_crash_is_reported_as_it_ended(world: World, shifter: str) -> None:
     name = fresh("gone")
     world.bigquery.query(f"CREATE TABLE {world.dataset}.{name}_input AS SELECT 1.0 AS x").result()
@@ -232,6 +237,7 @@ def test_a_prediction_event_names_the_version_that_made_its_rows(world: World) -
     assert versions == ["1", "2"]
 
 
+@pytest.mark.matrix
 def test_a_prediction_event_names_the_version_imported_just_before_its_job(world: World) -> None:
     def import_before_the_job_begins() -> str:
         name, request_id = fresh("versions"), fresh("asked")
@@ -258,6 +264,7 @@ def test_a_prediction_event_names_the_version_imported_just_before_its_job(world
     assert succeeded.data["model_version"] == "2"
 
 
+@pytest.mark.matrix
 def test_a_prediction_waits_for_the_replacement_of_a_failed_drop(world: World) -> None:
     name, request_id = fresh("mended"), fresh("mended")
     world.drop({**world.shifter(SHIFT), "modeldrop.yaml": b"files: 5\nlabels: 7\n"}, name)
@@ -299,6 +306,7 @@ def drop_described(world: World, name: str, version: str, shift: int) -> None:
     world.drop(files, name, version)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("step", "nth", "remaining"), [("candidate", 1, 3), ("create", 2, 3), ("describe", 3, 9)])
 def test_an_import_that_fails_half_way_leaves_no_candidate_and_no_lower_version(
     cautious: World, step: str, nth: int, remaining: int
@@ -318,6 +326,7 @@ def test_an_import_that_fails_half_way_leaves_no_candidate_and_no_lower_version(
     assert [model for model in models if model.startswith(name)] == [name]
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     "fault",
     [
@@ -339,6 +348,7 @@ def test_a_failed_search_for_drops_is_repeated_soon(cautious: World, fault: dict
     world.quiet()
 
 
+@pytest.mark.matrix
 def test_a_deletion_whose_answer_is_lost_does_not_stop_the_poller(cautious: World) -> None:
     world, name = cautious, fresh("forgotten")
     world.drop(world.shifter(7), name, seed=2)

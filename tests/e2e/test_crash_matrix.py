@@ -35,15 +35,10 @@ SHARPEST = (
     ("predicting", INSERT_JOB, 2, "after"),
     ("submitting a batch by message", INSERT_JOB, 2, "after"),
     ("submitting requests by message", CREATE_BATCH, 1, "after"),
-    ("submitting requests over HTTP", CREATE_BATCH, 1, "before"),
     ("polling a settled drop", INSERT_JOB, 1, "after"),
     ("polling an ended import", PUBLISH, 1, "after"),
-    ("polling a damaged watch", WRITE, 1, "after"),
-    ("polling a damaged record", WRITE, 2, "before"),
     ("polling an ended prediction", PUBLISH, 1, "after"),
-    ("polling an ended prediction", REMOVE, 1, "before"),
     ("polling a batch with its requests", CREATE_BATCH, 1, "after"),
-    ("polling an ended batch", PUBLISH, 1, "after"),
 )
 LATER_DELIVERIES = list(range(2, 200))
 

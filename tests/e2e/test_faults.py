@@ -302,6 +302,7 @@ def test_work_past_its_deadline_is_reported_once_and_still_watched(strict: World
     assert world.shift_of(model) == SHIFT
 
 
+@pytest.mark.matrix
 def test_work_past_its_deadline_is_reported_even_if_its_job_cannot_be_read(strict: World) -> None:
     world, name = strict, fresh("unseen")
     world.import_shifter("eight", 7)
@@ -315,6 +316,7 @@ def test_work_past_its_deadline_is_reported_even_if_its_job_cannot_be_read(stric
     assert len(world.events.all("job.stuck", request_id=name)) == 1
 
 
+@pytest.mark.matrix
 def test_work_whose_item_is_broken_is_reported_and_continued_once_it_is_mended(strict: World) -> None:
     world, name = strict, fresh("odd")
     upload_all_but_one(world, name, counted=False)
@@ -342,6 +344,7 @@ def test_work_whose_item_is_broken_is_reported_and_continued_once_it_is_mended(s
     assert len(world.rows(f"{world.dataset}.{name}")) == 10
 
 
+@pytest.mark.matrix
 def test_work_past_its_deadline_is_reported_even_if_its_function_died_before_it_stored_the_deadline(
     strict: World,
 ) -> None:

@@ -1,4 +1,4 @@
-"""The load benchmark meets its limits with small numbers too."""
+"""The load benchmark meets its limits with small numbers too (`make test-all`)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from benchmarks.load import (
 from tests.conftest import variables
 from tests.e2e.world import World
 
+pytestmark = pytest.mark.matrix
+
 
 @pytest.fixture
 def client(world: World) -> Iterator[Client]:
@@ -27,7 +29,6 @@ def test_each_of_many_models_is_imported_once(client: Client) -> None:
     assert [figure for figure in many_models(client, 6) if figure.meets_limit is False] == []
 
 
-@pytest.mark.matrix
 def test_each_of_many_messages_is_predicted_once(client: Client) -> None:
     assert [figure for figure in many_messages(client, 20, 4) if figure.meets_limit is False] == []
 

@@ -32,6 +32,7 @@ def test_a_drop_whose_events_are_lost_for_good_is_found(world: World) -> None:
     assert world.reconcile()["drops_found"] == 0
 
 
+@pytest.mark.matrix
 def test_a_file_that_changed_and_whose_event_is_lost_is_found(world: World) -> None:
     name = fresh("changed")
     world.drop(world.shifter(SHIFT), name)
@@ -78,6 +79,7 @@ def test_a_message_for_an_imported_drop_runs_nothing_and_repeats_the_event(world
     assert len(world.imports_of(name)) == 1
 
 
+@pytest.mark.matrix
 def test_a_message_imports_a_drop_without_events(world: World) -> None:
     name = fresh("unseen")
     unseen(world, name)
@@ -159,6 +161,7 @@ def test_a_rejected_request_can_be_sent_again_and_succeed(world: World, shifter:
     assert shifted(world.rows(f"{world.dataset}.{name}")) == {7}
 
 
+@pytest.mark.matrix
 def test_a_failed_batch_can_be_sent_again_and_succeed(world: World) -> None:
     name = fresh("failed")
     world.publish("BATCH_TOPIC", world.batch(name, name))

@@ -80,7 +80,10 @@ def retold(
 
 @pytest.mark.parametrize(
     ("variable", "do", "check"),
-    [("BIGQUERY_EMULATOR_HOST", ask, check_prediction), ("VERTEX_ENDPOINT", post_requests, check_batch)],
+    [
+        pytest.param("BIGQUERY_EMULATOR_HOST", ask, check_prediction, marks=pytest.mark.matrix),
+        ("VERTEX_ENDPOINT", post_requests, check_batch),
+    ],
 )
 def test_an_unknown_state_is_reported_once_and_the_job_is_still_watched(
     retold: World,

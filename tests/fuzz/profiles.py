@@ -1,4 +1,4 @@
-"""How many examples Hypothesis tries of each property: a hundred that are always the same, or ten thousand random ones.
+"""How many examples Hypothesis tries of each property: thirty that are always the same, or ten thousand random ones.
 
 `pytest --hypothesis-profile=long` or the variable HYPOTHESIS_PROFILE=long chooses the second.
 """
@@ -15,6 +15,6 @@ PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, H
 
 def load() -> None:
     """Register the profiles, and use the one that HYPOTHESIS_PROFILE names."""
-    settings.register_profile("default", PATIENT, max_examples=100, derandomize=True)
+    settings.register_profile("default", PATIENT, max_examples=30, derandomize=True)
     settings.register_profile("long", PATIENT, max_examples=10_000, print_blob=True)
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

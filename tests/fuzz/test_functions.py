@@ -40,7 +40,7 @@ from tests.wrong_events import PostedRequest
 REJECTED = "modeldrop.request.rejected.v1"
 
 # Each example is a call to a process, and may be calls from there to services: fewer of them than of those in one process.
-FEWER = settings(settings.default, max_examples=max(15, settings.default.max_examples // 10))
+FEWER = settings(settings.default, max_examples=max(8, settings.default.max_examples // 10))
 
 
 def _anonymous(examples: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:

@@ -138,7 +138,7 @@ STATEMENTS = {
 }
 
 
-@pytest.mark.parametrize("way", STATEMENTS)
+@pytest.mark.parametrize("way", ["a stream", pytest.param("a function", marks=pytest.mark.matrix)])
 def test_an_endless_prediction_ends_when_its_job_is_cancelled(world: MlWorld, way: str) -> None:
     job = world.client.query(world.named(STATEMENTS[way].format(ENDLESS)))
     (worker,) = working()

@@ -74,6 +74,7 @@ def test_an_onnx_model_predicts_and_is_registered(world: MlWorld, session: Any) 
     assert registered_as(world, imported, "adder") == "adder_in_vertex"
 
 
+@pytest.mark.matrix
 def test_an_xgboost_model_predicts_and_is_registered(world: MlWorld, session: Any, tmp_path: Path) -> None:
     import xgboost
     from bigframes.ml.imported import XGBoostModel

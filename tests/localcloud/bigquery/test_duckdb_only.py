@@ -84,7 +84,7 @@ def error_message(world: BigQueryWorld, sql: str, *, dry_run: bool = False) -> s
     return str(failed.value.errors[0]["message"])
 
 
-@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("dry_run", [False, pytest.param(True, marks=pytest.mark.matrix)])
 @pytest.mark.parametrize("function", TABLE_FUNCTIONS)
 def test_a_table_function_that_only_duckdb_has_is_not_found(
     world: BigQueryWorld, file: Path, function: str, dry_run: bool
@@ -95,7 +95,11 @@ def test_a_table_function_that_only_duckdb_has_is_not_found(
 
 @pytest.mark.parametrize("function", ["read_text('FILE')", "glob('FILE')"])
 @pytest.mark.parametrize(
-    ("statement", "dry_run"), [*((s, d) for s in PLACES for d in (False, True)), *((s, False) for s in ONLY_RUN)]
+    ("statement", "dry_run"),
+    [
+        *((statement, False) for statement in (*PLACES, *ONLY_RUN)),
+        *(pytest.param(statement, True, marks=pytest.mark.matrix) for statement in PLACES),
+    ],
 )
 def test_a_table_function_that_only_duckdb_has_is_not_found_in_any_place(
     world: BigQueryWorld, dataset: str, file: Path, statement: str, dry_run: bool, function: str
@@ -106,7 +110,7 @@ def test_a_table_function_that_only_duckdb_has_is_not_found_in_any_place(
     )
 
 
-@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("dry_run", [False, pytest.param(True, marks=pytest.mark.matrix)])
 @pytest.mark.parametrize(
     "call",
     [

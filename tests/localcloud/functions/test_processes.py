@@ -81,9 +81,9 @@ LEAST = "functions-framework==3.10.2  # with its events\ngoogle-cloud-storage==3
 @pytest.mark.parametrize(
     ("requirements", "absent"),
     [
-        (LEAST, {"pandas", "yaml", "hypothesis"}),
+        pytest.param(LEAST, {"pandas", "yaml", "hypothesis"}, marks=pytest.mark.matrix),
         (f"# More.\n\n{LEAST}PyYAML==6.0.3\npandas>=2; python_version < '4'\n", {"hypothesis"}),
-        (None, set()),
+        pytest.param(None, set[str](), marks=pytest.mark.matrix),
     ],
 )
 def test_a_function_has_the_packages_that_it_is_deployed_with(

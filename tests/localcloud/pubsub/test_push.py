@@ -284,9 +284,9 @@ def test_push_delivery_follows_changed_settings(pubsub, receiver):
     assert texts(receiver.wait_for(2)) == ["a", "d"]
 
 
-def test_thousands_of_messages_are_delivered(pubsub, receiver):
+def test_hundreds_of_messages_are_each_delivered_once(pubsub, receiver):
     push_to(pubsub, receiver)
-    ids = publish(pubsub, *(str(number) for number in range(2000)))
+    ids = publish(pubsub, *(str(number) for number in range(400)))
     assert pubsub.broker.wait_until_idle(LAST_LIMIT)
     assert Counter(request.json["message"]["messageId"] for request in receiver.requests) == Counter(ids)
 

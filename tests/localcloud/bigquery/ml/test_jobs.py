@@ -51,6 +51,7 @@ def total(world: MlWorld, model: str, table: str = "d.t") -> float:
     return float(rows[0]["added"])
 
 
+@pytest.mark.matrix
 def test_predictions_of_several_models_run_in_parallel(world: MlWorld) -> None:
     models = [f"d.add{1 + number % 3}" for number in range(12)]
 

@@ -436,5 +436,6 @@ def test_one_model_after_the_other_predicts_after_a_restart(restarted: subproces
     assert (restarted.returncode, restarted.stdout) == (0, "[6]\n[6]\nFalse\n"), restarted.stderr[-2000:]
 
 
+@pytest.mark.matrix
 def test_the_import_of_tensorflow_logs_nothing(restarted: subprocess.CompletedProcess[str]) -> None:
     assert restarted.stderr == ""

@@ -102,7 +102,8 @@ def _write(exporter: Exporter, model: Any, folder: Path, sample: Any) -> Draft:
         ) from error
     except Exception as error:
         # The libraries raise many unrelated types of errors for models that they cannot convert.
-        raise ExportError(f"the model cannot be exported: {type(error).__name__}: {short_reason(error)}") from error
+        reason = short_reason(str(error).partition("Stack trace:")[0]) or type(error).__name__
+        raise ExportError(f"the model cannot be exported: {reason}") from error
 
 
 def _is_file(target: Path, draft: Draft) -> bool:

@@ -102,8 +102,8 @@ def read_booster(file: ModelFile, declared: Columns) -> ModelFacts:
     notes = []
     if booster.version > (*_NEWEST_VERSION, 99):
         notes.append(
-            f"the model was saved by XGBoost {'.'.join(map(str, booster.version))}; BigQuery runs 1.5.1 and does not "
-            "promise to read models of 1.6 and newer"
+            f"the model was saved by XGBoost {'.'.join(map(str, booster.version))}; BigQuery runs 1.5.1, which does not read "
+            "all that 1.6 and newer save: run `modeldrop export`, if it did not write this file"
         )
     versions = [("format", "JSON" if booster.is_json else "binary"), ("features", str(booster.features))]
     if booster.version:

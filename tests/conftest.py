@@ -66,6 +66,7 @@ GROUPS = {
         "localcloud/bigquery/ml/test_images.py",
         "localcloud/bigquery/ml/test_jobs.py",
         "localcloud/bigquery/test_dataframes.py",
+        "unit/modeldrop/exporters/test_keras.py",
         "unit/shared/drops/formats/test_saved_model.py",
         "unit/test_examples.py",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from localcloud.apis.messages import Messages
 from localcloud.gemini.contents import as_list, camel_keys, parse_request
@@ -97,12 +97,20 @@ def check_fields(kind: str, message: Any, version: str) -> None:
 def _parse_json(given: Any) -> dict[str, Any]:
     if isinstance(given, str):
         try:
-            given = json.loads(given)
-        except ValueError as error:
+            text, given = given, json.loads(given, parse_constant=_refuse_constant)
+            if "\\ud" in text.lower():
+                json.dumps(given, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise BackendError(400, "Invalid JSON in the request: it has half of a surrogate pair.") from None
+        except (ValueError, RecursionError) as error:
             raise BackendError(400, f"Invalid JSON in the request: {error}") from None
     if not isinstance(given, dict):
         raise BackendError(400, "Invalid JSON in the request: it is not an object.")
     return given
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _file_uris(request: dict[str, Any]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,6 +94,7 @@ class Source:
         columns: The name and DuckDB type of each column.
         fields: The REST fields from a load job's schema; None derives them from ``columns``.
         once: Whether the query can run only once.
+        stored: The DuckDB types of columns that differ from those of their REST types.
     """
 
     sql: str
@@ -101,6 +102,7 @@ class Source:
     columns: tuple[tuple[str, str], ...]
     fields: tuple[Field, ...] | None = None
     once: bool = False
+    stored: Mapping[str, str] = field(default_factory=dict)
 
     def schema(self) -> list[Field]:
         """Return the REST fields of the rows."""
@@ -109,7 +111,7 @@ class Source:
     def select(self) -> str:
         """Return a query of the columns by position, each cast to the type that the table stores."""
         aliases = ", ".join(f"c{index}" for index in range(len(self.columns)))
-        declared = dict(columns_of(self.fields)) if self.fields else {}
+        declared = (dict(columns_of(self.fields)) if self.fields else {}) | dict(self.stored)
         parts = []
         for index, (name, kind) in enumerate(self.columns):
             parts.append(f"CAST(c{index} AS {declared.get(name) or stored_type(kind)}) AS {quote(name)}")

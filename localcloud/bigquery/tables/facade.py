@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -30,6 +31,22 @@ def _name(table: str) -> TableName:
     return TableName(*parts)
 
 
+def _interval_text(value: Any) -> str | None:
+    """Return an Arrow interval as BigQuery writes it: ``1-2 3 4:5:6.7``.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#interval_type
+    """
+    if value is None:
+        return None
+    sign = "-" if value.months < 0 else ""
+    years, months = divmod(abs(value.months), 12)
+    time_sign = "-" if value.nanoseconds < 0 else ""
+    seconds, nanoseconds = divmod(abs(value.nanoseconds), 10**9)
+    fraction = f".{nanoseconds // 1000:06d}".rstrip("0").rstrip(".")
+    clock = f"{seconds // 3600}:{seconds // 60 % 60}:{seconds % 60}{fraction}"
+    return f"{sign}{years}-{months} {value.days} {time_sign}{clock}"
+
+
 class Tables:
     """The tables of the local BigQuery, by names of the form ``project.dataset.table``. Any thread can use it."""
 
@@ -47,22 +64,60 @@ class Tables:
             raise NotFound(f"Not found: Table {name}")
         return list(_table_to_rest(meta).get("schema", {}).get("fields", []))
 
+    def created(self, table: str) -> datetime | None:
+        """Return when a table was created, or None if it does not exist."""
+        meta = self._destinations.get(_name(table))
+        return None if meta is None else meta.creation_time
+
+    def count(self, table: str) -> int:
+        """Return the number of rows of a table. Raises ``NotFound``."""
+        self.schema(table)
+        cursor = self._engine.cursor()
+        try:
+            row = cursor.execute(f"SELECT count(*) FROM {_name(table).quoted}").fetchone()
+            return int(row[0]) if row else 0
+        finally:
+            cursor.close()
+
+    def decimal_types(self, table: str) -> dict[str, str]:
+        """Return the DuckDB type of each NUMERIC and BIGNUMERIC column of a table, for ``write``. Raises ``NotFound``."""
+        self.schema(table)
+        cursor = self._engine.cursor()
+        try:
+            columns = cursor.execute(f"DESCRIBE SELECT * FROM {_name(table).quoted}").fetchall()
+        finally:
+            cursor.close()
+        return {str(name): str(kind) for name, kind, *_ in columns if str(kind).startswith("DECIMAL")}
+
     def read(self, table: str) -> Iterator[dict[str, Any]]:
         """Yield the rows that the table has when reading starts, with a few thousand rows in memory at a time.
+
+        An INTERVAL is a string, as in BigQuery's REST API.
 
         Raises:
             NotFound: The table does not exist.
         """
-        self.schema(table)
+        intervals = [field["name"] for field in self.schema(table) if field["type"] == "INTERVAL"]
         cursor = self._engine.cursor()
         try:
             reader = cursor.execute(f"SELECT * FROM {_name(table).quoted}").to_arrow_reader(_READ_ROWS)
             for batch in reader:
-                yield from batch.to_pylist()
+                for row in batch.to_pylist():
+                    for name in intervals:
+                        row[name] = _interval_text(row[name])
+                    yield row
         finally:
             cursor.close()
 
-    def write(self, table: str, schema: list[Field], rows: Iterable[dict[str, Any]], *, location: str = "US") -> int:
+    def write(
+        self,
+        table: str,
+        schema: list[Field],
+        rows: Iterable[dict[str, Any]],
+        *,
+        location: str = "US",
+        decimals: Mapping[str, str] | None = None,
+    ) -> int:
         """Create or replace a table, and its dataset if needed; return the number of rows.
 
         Args:
@@ -70,22 +125,31 @@ class Tables:
             schema: The REST ``TableFieldSchema`` of each column.
             rows: The rows: values by column name, as Python values or as strings like those of ``insertAll``.
             location: The location of a created dataset.
+            decimals: The DuckDB types of columns, from ``decimal_types``, for values that must keep their digits.
         """
+        decimals = decimals or {}
         name = _name(table)
         fields = [f | {"type": legacy_type(f["type"]), "mode": f.get("mode", "NULLABLE")} for f in schema]
         self._anonymous.ensure_dataset(name.project, name.dataset, location)
-        reader = pa.RecordBatchReader.from_batches(arrow_schema_of(fields), batches_of(fields, rows))
+        # DuckDB reads no decimals of 256 bits from Arrow, so these values pass as text.
+        carried = [f | {"type": "STRING"} if f["name"] in decimals else f for f in fields]
+        reader = pa.RecordBatchReader.from_batches(arrow_schema_of(carried), batches_of(carried, rows))
         cursor = self._engine.cursor()
         try:
             cursor.register("table_rows", reader)
             with self._engine.use(cursor):
-                sql = select_rows(fields, "table_rows")
+                sql = select_rows(carried, "table_rows")
                 described = self._engine.execute(f"DESCRIBE {sql}").fetchall()
-                source = Source(sql, None, tuple((row[0], row[1]) for row in described), tuple(fields), once=True)
+                source = Source(sql, None, tuple((row[0], row[1]) for row in described), tuple(fields), True, decimals)
                 place = self.location(f"{name.project}.{name.dataset}")
                 return self._destinations.write(name, source, Disposition(write="WRITE_TRUNCATE"), location=place)
         finally:
             cursor.close()
+
+    def create_dataset(self, dataset: str, location: str) -> None:
+        """Create a dataset (``project.dataset``) in a location, unless it exists."""
+        project, _, name = dataset.partition(".")
+        self._anonymous.ensure_dataset(project, name, location)
 
     def location(self, dataset: str) -> str:
         """Return the location of a dataset (``project.dataset``), such as ``US``. Raises ``NotFound``."""

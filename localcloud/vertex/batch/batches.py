@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from localcloud.base.background import in_words
@@ -24,6 +26,7 @@ from localcloud.vertex.request_checks import RequestChecks
 
 PARALLEL_REQUESTS = 8
 MAX_PARTIAL_FAILURES = 20
+REORDERED_ANSWERS = 1000
 
 
 class BatchError(Exception):
@@ -83,20 +86,28 @@ class BatchRunner:
         self._checks = checks
         self._clock = clock
 
-    def run(self, request: JobRequest, created: datetime, should_stop: Callable[[], bool]) -> Outcome:
+    def run(
+        self, request: JobRequest, created: datetime, should_stop: Callable[[], bool], *, again: bool = False
+    ) -> Outcome:
         """Run a batch until it is done or ``should_stop`` returns true; all responses by then are written.
+
+        Args:
+            request: The request of the job.
+            created: The creation time of the job.
+            should_stop: Returns whether the run ends early.
+            again: Whether the job may have run before, and have written its output.
 
         Raises:
             BatchError: The batch fails as a whole: the input is invalid (3), or the output cannot be written (13).
         """
         source = source_of(request, self._tables, self._store)
-        destination = destination_of(request, created, self._tables, self._store)
+        destination = destination_of(request, created, self._tables, self._store, again=again)
         with _phase(3, "Failed to import data."):
             outcome = Outcome(source.open())
         with _phase(13, "Failed to export data."):
             destination.check()
             answers = self._answers(request, source.rows(), should_stop)
-            destination.write(source.columns, _counted(answers, outcome))
+            destination.write(source, _reordered(_counted(answers, outcome)))
         outcome.output = destination.info()
         return outcome
 
@@ -140,6 +151,16 @@ def _phase(code: int, what: str) -> Iterator[None]:
     except Exception as error:
         reason = in_words(error) if isinstance(error, OSError | sqlite3.Error) else str(error)
         raise BatchError(code, f"{what} {reason}") from error
+
+
+def _reordered(answers: Iterator[Answer]) -> Iterator[Answer]:
+    """Yield the answers in another order, the same for each run, as Vertex AI does not keep the order of requests."""
+    while window := list(islice(answers, REORDERED_ANSWERS)):
+        order = list(range(len(window)))
+        random.Random(len(window)).shuffle(order)
+        if order == sorted(order):
+            order.reverse()
+        yield from (window[index] for index in order)
 
 
 def _counted(answers: Iterator[Answer], outcome: Outcome) -> Iterator[Answer]:

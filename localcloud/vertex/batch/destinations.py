@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import pickle
+import re
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,15 +16,20 @@ from typing import Any, BinaryIO, Protocol, cast
 
 from localcloud.bigquery.tables.facade import Tables
 from localcloud.gemini.errors import BackendError
+from localcloud.gemini.models import GLOBAL, MULTI_REGIONS
 from localcloud.storage.store import ObjectStore
 from localcloud.vertex.batch.job_requests import FileOutput, JobRequest, TableOutput
-from localcloud.vertex.batch.sources import DataError, check_location
+from localcloud.vertex.batch.sources import DataError, Source, check_location
 
 OUTPUT_COLUMNS = [
     {"name": "response", "type": "JSON", "mode": "NULLABLE"},
     {"name": "status", "type": "STRING", "mode": "NULLABLE"},
 ]
 IN_MEMORY_BYTES = 8 << 20
+
+# The dataset of batches without a destination, which the service creates. Other datasets must exist.
+# https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1/BigQueryDestination
+DEFAULT_DATASET = "gen_ai_batch_prediction"
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,8 @@ class Destination(Protocol):
         """Check that the destination is writable. Raises ``DataError``, or an error of the storing service."""
         ...
 
-    def write(self, columns: list[dict[str, Any]], answers: Iterable[Answer]) -> None:
-        """Write all answers; ``columns`` are the columns of the input."""
+    def write(self, source: Source, answers: Iterable[Answer]) -> None:
+        """Write all answers to the requests of ``source``."""
         ...
 
     def info(self) -> dict[str, str]:
@@ -65,49 +72,92 @@ class Destination(Protocol):
         ...
 
 
-def destination_of(request: JobRequest, created: datetime, tables: Tables, store: ObjectStore) -> Destination:
-    """Return the destination of a job that was created at ``created``."""
+def destination_of(
+    request: JobRequest, created: datetime, tables: Tables, store: ObjectStore, *, again: bool = False
+) -> Destination:
+    """Return the destination of a job that was created at ``created``; ``again`` if it may have run before."""
     match request.output:
         case TableOutput() as output:
-            return TableDestination(output, request.location, created, tables)
+            return TableDestination(output, request, created, tables, again=again)
         case FileOutput() as output:
             return FileDestination(output, created, store)
 
 
 class TableDestination:
-    """A table with the input's columns, ``response`` and ``status``; an existing table is replaced."""
+    """A new table with the input's columns, ``response`` and ``status``.
 
-    def __init__(self, output: TableOutput, location: str, created: datetime, tables: Tables) -> None:
-        """Name the table after the job's creation, unless ``output`` names one."""
-        self._dataset = output.dataset
-        self._table = f"{output.dataset}.{output.table or f'predictions_{created:%Y%m%d%H%M%S%f}'}"
-        self._location = location
+    https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1/BigQueryDestination
+    """
+
+    def __init__(
+        self, output: TableOutput, request: JobRequest, created: datetime, tables: Tables, *, again: bool = False
+    ) -> None:
+        """Name the dataset and the table after the model and the job's creation, unless ``output`` names them.
+
+        Args:
+            output: The destination of the request.
+            request: The request of the job.
+            created: The creation time of the job.
+            tables: The tables of the local BigQuery.
+            again: Whether the job may have run before, and have created the table.
+        """
+        moment = created.astimezone(UTC)
+        table = output.table or f"predictions_{moment:%Y%m%d%H%M%S%f}"
+        if output.dataset is None:
+            model = re.sub(r"\W", "_", request.model.rsplit("/", 1)[-1])
+            self._dataset = f"prediction_{model}_{moment:%Y_%m_%dT%H_%M_%S}_{moment.microsecond // 1000:03d}Z"
+            table = "predictions"
+        else:
+            self._dataset = output.dataset
+        self._project = output.project
+        self._dataset_path = f"{output.project}.{self._dataset}"
+        self._name = f"{self._dataset}.{table}"
+        self._table = f"{output.project}.{self._name}"
+        self._creates_dataset = output.dataset in (None, DEFAULT_DATASET)
+        self._location = request.location
+        self._created = created
         self._tables = tables
+        self._again = again
 
     def check(self) -> None:
-        """Check the location of the dataset. Raises ``DataError``, or an error of BigQuery."""
-        check_location(self._dataset, self._location, self._tables)
+        """Check the dataset, and that the table does not exist. Raises ``DataError``, or an error of BigQuery."""
+        if self._creates_dataset:
+            self._tables.create_dataset(self._dataset_path, _dataset_location(self._location))
+        check_location(self._dataset_path, self._location, self._tables)
+        existing = self._tables.created(self._table)
+        if existing is not None and not (self._again and existing >= self._created):
+            raise DataError(f"Already Exists: Table {self._table.replace('.', ':', 1)}")
 
-    def write(self, columns: list[dict[str, Any]], answers: Iterable[Answer]) -> None:
+    def write(self, source: Source, answers: Iterable[Answer]) -> None:
         """Write all answers as rows. Raises ``DataError``, or an error of BigQuery."""
         # An answer may lack the value of a required input column, so all output columns are nullable.
-        nullable = [{**column, "mode": "NULLABLE"} for column in columns]
+        nullable = [{**column, "mode": "NULLABLE"} for column in source.columns]
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as file:
             # Collect all answers first, so that no database is locked while a model generates.
             count = 0
             for answer in answers:
-                pickle.dump(_row(answer), file)
+                pickle.dump(_row(answer), file, pickle.HIGHEST_PROTOCOL)
                 count += 1
             file.seek(0)
             rows = (pickle.load(file) for _ in range(count))
-            written = self._tables.write(self._table, nullable + OUTPUT_COLUMNS, rows)
+            written = self._tables.write(self._table, nullable + OUTPUT_COLUMNS, rows, decimals=source.decimals)
         if written != count:
             raise DataError(f"Only {written} of {count} rows were written to {self._table}.")
 
     def info(self) -> dict[str, str]:
-        """Return the job's ``outputInfo``."""
-        # The documentation says that this is a table's name, but the official notebook uses it as a full address.
-        return {"bigqueryOutputDataset": f"bq://{self._dataset}", "bigqueryOutputTable": f"bq://{self._table}"}
+        """Return the job's ``outputInfo``.
+
+        Google's clients use the table in two ways: ``aiplatform`` appends it to the dataset (``iter_outputs``), and the
+        official notebook queries it alone (``output_location``). Only this division of the name serves both.
+        """
+        return {"bigqueryOutputDataset": f"bq://{self._project}", "bigqueryOutputTable": self._name}
+
+
+def _dataset_location(location: str) -> str:
+    """Return the BigQuery location of a dataset that is created for a job in ``location``."""
+    if location == GLOBAL:
+        return "US"
+    return location.upper() if location in MULTI_REGIONS else location
 
 
 class FileDestination:
@@ -124,10 +174,10 @@ class FileDestination:
         """Check that the bucket exists. Raises an error of Cloud Storage."""
         self._store.bucket(self._bucket)
 
-    def write(self, columns: list[dict[str, Any]], answers: Iterable[Answer]) -> None:
+    def write(self, source: Source, answers: Iterable[Answer]) -> None:
         """Write all answers as lines of JSON. Raises ``DataError``, or an error of Cloud Storage."""
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as file:
-            texts = {column["name"] for column in columns if column["type"] == "JSON"}
+            texts = {column["name"] for column in source.columns if column["type"] == "JSON"}
             for answer in answers:
                 file.write(_line(answer, texts))
             file.seek(0)
@@ -158,11 +208,31 @@ def _line(answer: Answer, texts: set[str]) -> bytes:
     line = {
         "status": answer.status,
         "processed_time": answer.processed.astimezone(UTC).isoformat(timespec="milliseconds"),
-        "request": answer.request,
+        "request": _json_of(answer.request),
         "response": answer.response or {},
-        **others,
+        **{key: _finite(value) for key, value in others.items()},
     }
-    return json.dumps(line, ensure_ascii=False, default=_json_value).encode() + b"\n"
+    try:
+        return json.dumps(line, ensure_ascii=False, default=_json_value).encode() + b"\n"
+    except UnicodeEncodeError:  # half of a surrogate pair, which only an escape sequence can hold
+        return json.dumps(line, default=_json_value).encode() + b"\n"
+
+
+def _json_of(request: Any) -> Any:
+    """Return the request of a row as JSON; a request that is not JSON stays text."""
+    if not isinstance(request, str):
+        return request
+    try:
+        return json.loads(request)
+    except ValueError:
+        return request
+
+
+def _finite(value: Any) -> Any:
+    """Return a value whose JSON is valid; BigQuery writes these numbers as strings."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
 
 
 def _json_value(value: Any) -> Any:

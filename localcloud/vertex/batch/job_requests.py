@@ -63,7 +63,7 @@ MODEL = re.compile(
     r"(?:publishers/(?P<publisher>[^/]+)/models/(?P<published>[^/]+)|(?<!^)models/[^/]+)"
 )
 TABLE_URI = re.compile(r"bq://(?P<project>[^./\s]+)\.(?P<dataset>\w+)\.(?P<table>[^./\s]+)")
-DATASET_URI = re.compile(r"bq://(?P<project>[^./\s]+)\.(?P<dataset>\w+)(?:\.(?P<table>[^./\s]+))?")
+DESTINATION_URI = re.compile(r"bq://(?P<project>[^./\s]+)(?:\.(?P<dataset>\w+)(?:\.(?P<table>[^./\s]+))?)?")
 OBJECT_URI = re.compile(r"gs://(?P<bucket>[^/\s]+)/(?P<name>[^\r\n]+)")
 PREFIX_URI = re.compile(r"gs://(?P<bucket>[^/\s]+)(?:/(?P<prefix>[^\r\n]*))?")
 
@@ -85,9 +85,10 @@ class FileInput:
 
 @dataclass(frozen=True)
 class TableOutput:
-    """A BigQuery dataset, and a table in it if the request names one."""
+    """A BigQuery project, with a dataset and a table in it if the request names them."""
 
-    dataset: str
+    project: str
+    dataset: str | None
     table: str | None
 
 
@@ -229,11 +230,11 @@ def _output(given: dict[str, Any], violations: _Violations) -> TableOutput | Fil
             where = "output_config.bigquery_destination"
             target = _object(config.get("bigqueryDestination") or {}, f"batch_prediction_job.{where}")
             uri = str(target.get("outputUri") or "")
-            found = DATASET_URI.fullmatch(uri)
+            found = DESTINATION_URI.fullmatch(uri)
             if found:
-                return TableOutput(f"{found['project']}.{found['dataset']}", found["table"])
+                return TableOutput(found["project"], found["dataset"], found["table"])
             where += ".output_uri"
-            violations.add(where, f"{uri!r} is not a dataset or table: bq://project.dataset[.table].") if uri else (
+            violations.add(where, f"{uri!r} is not a destination: bq://project[.dataset[.table]].") if uri else (
                 violations.add(where)
             )
         case "jsonl":

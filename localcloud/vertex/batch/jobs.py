@@ -81,6 +81,8 @@ class _Job:
     stop: threading.Event = field(default_factory=threading.Event)
     # The number of the current run. A run that finds another number here was abandoned, and changes nothing.
     run: int = 0
+    # Whether the job may have run before, and have written its output.
+    again: bool = False
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> _Job:
@@ -281,7 +283,7 @@ class Jobs:
 
     def _begin_again(self, job: _Job) -> None:
         """Queue a job to run from its start."""
-        job.outcome, job.started = None, None
+        job.outcome, job.started, job.again = None, None, True
         self._queue.append(job)
         self._enter(job, "JOB_STATE_QUEUED")
 
@@ -342,7 +344,9 @@ class Jobs:
         outcome: Outcome | None = None
         error: dict[str, Any] | None = None
         try:
-            outcome = self._runner.run(job.request, job.created, lambda: self._should_stop(stop, deadline))
+            outcome = self._runner.run(
+                job.request, job.created, lambda: self._should_stop(stop, deadline), again=job.again
+            )
         except BatchError as failure:
             error = {"code": failure.code, "message": failure.message}
         except Exception as failure:  # every failure has to end the job

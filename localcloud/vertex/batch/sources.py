@@ -10,7 +10,7 @@ import fnmatch
 import json
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, ClassVar, NoReturn, Protocol
 
 from localcloud.bigquery.tables.facade import Tables
 from localcloud.gemini.models import EVERYWHERE, MULTI_REGIONS
@@ -47,6 +47,11 @@ class Source(Protocol):
     @property
     def columns(self) -> list[dict[str, Any]]:
         """The input columns, which the output has too, in the form of BigQuery's REST API. Set by ``open``."""
+        ...
+
+    @property
+    def decimals(self) -> dict[str, str]:
+        """The stored types of NUMERIC and BIGNUMERIC columns, for ``Tables.write``. Set by ``open``."""
         ...
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -89,13 +94,15 @@ class TableSource:
         self._location = location
         self._tables = tables
         self.columns: list[dict[str, Any]] = []
+        self.decimals: dict[str, str] = {}
 
     def open(self) -> int:
         """Check the table, and return the number of requests. Raises ``DataError``."""
         check_location(self._table.dataset, self._location, self._tables)
         self.columns = self._tables.schema(self._table.table)
+        self.decimals = self._tables.decimal_types(self._table.table)
         _check_columns(self.columns, self._table.table)
-        return _check_count(sum(1 for _ in islice(self.rows(), MAX_REQUESTS + 1)))
+        return _check_count(self._tables.count(self._table.table))
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the rows of the table."""
@@ -104,6 +111,8 @@ class TableSource:
 
 class FileSource:
     """JSONL files: each line is an object with ``request``; its other fields are copied to the output."""
+
+    decimals: ClassVar[dict[str, str]] = {}
 
     def __init__(self, files: FileInput, store: ObjectStore) -> None:
         """Read ``files`` from ``store``."""
@@ -164,7 +173,7 @@ class FileSource:
 def _parse_line(line: bytes, number: int, stored: StoredObject) -> dict[str, Any]:
     where = f"line {number} of gs://{stored.bucket}/{stored.name}"
     try:
-        row = json.loads(line)
+        row = json.loads(line, parse_constant=_refuse_constant)
     except ValueError as error:
         raise DataError(f"Error while reading data, error message: JSON parsing error in {where}: {error}") from None
     if not isinstance(row, dict):
@@ -172,11 +181,17 @@ def _parse_line(line: bytes, number: int, stored: StoredObject) -> dict[str, Any
     return row
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
 def _joint_type(known: str | None, value: Any) -> str | None:
     """Return the type of a column that contains values of type ``known`` and ``value``."""
     if value is None:
         return known
     kind = TYPE_OF_VALUE.get(type(value), "JSON")
+    if kind == "INT64" and not -(1 << 63) <= value < 1 << 63:
+        kind = "FLOAT64"
     if known in (None, kind):
         return kind
     return "FLOAT64" if {known, kind} == {"INT64", "FLOAT64"} else "JSON"
@@ -185,6 +200,10 @@ def _joint_type(known: str | None, value: Any) -> str | None:
 def _check_columns(columns: list[dict[str, Any]], where: str) -> None:
     by_name = {str(column["name"]).lower(): column for column in columns}
     request = by_name.get("request")
+    if request is not None and request["name"] != "request":
+        raise DataError(
+            f"Column `request` is not found in {where}; `{request['name']}` has other upper and lower case."
+        )
     if request is None:
         raise DataError(f"Column `request` is not found in {where}.")
     if _is_array(request) or request["type"].upper() not in REQUEST_TYPES:

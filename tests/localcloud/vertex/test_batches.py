@@ -69,8 +69,8 @@ class TestFromTableToTable:
         assert job["state"] == "JOB_STATE_SUCCEEDED"
         assert job["completionStats"] == {"successfulCount": "40", "failedCount": "0", "incompleteCount": "0"}
         assert job["outputInfo"] == {
-            "bigqueryOutputDataset": "bq://local-project.batches",
-            "bigqueryOutputTable": OUTPUT,
+            "bigqueryOutputDataset": "bq://local-project",
+            "bigqueryOutputTable": "batches.responses",
         }
         assert job["labels"] == {"team": "films"}
         assert job["createTime"] < job["startTime"] <= job["endTime"] == job["updateTime"]
@@ -97,7 +97,7 @@ class TestFromTableToTable:
         job = run(world, job_body(source, "bq://local-project.batches"))
         table = job["outputInfo"]["bigqueryOutputTable"]
         created = datetime.fromisoformat(job["createTime"]).astimezone(UTC)
-        assert table == f"bq://local-project.batches.predictions_{created:%Y%m%d%H%M%S%f}"
+        assert table == f"batches.predictions_{created:%Y%m%d%H%M%S%f}"
         assert len(world.rows(table)) == 1
 
     def test_failed_rows_have_an_error_and_the_job_continues(self, world: World) -> None:
@@ -151,7 +151,7 @@ class TestFiles:
         world.store.write("asked", "in/batch.jsonl", "\n".join(map(json.dumps, lines)).encode() + b"\n\n")
         job = run(world, job_body("gs://asked/in/batch.jsonl", "gs://answers/out/"))
         assert job["outputInfo"] == {"gcsOutputDirectory": f"gs://answers/out/prediction-model-{job['createTime']}"}
-        good, bad = self.lines(world, job)
+        good, bad = sorted(self.lines(world, job), key=lambda line: line["key"])
         assert (good["key"], good["status"], good["request"]) == ("a", "", text_request("one"))
         assert good["response"]["candidates"][0]["content"]["parts"] == [{"text": "Echo: one"}]
         assert datetime.fromisoformat(good["processed_time"]).utcoffset() is not None
@@ -309,8 +309,8 @@ class TestMalformedRequests:
             ({"inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": []}}}, "gcs_source.uris"),
             ({"inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": ["/etc/x"]}}}, "/etc/x"),
             (
-                {"outputConfig": {"predictionsFormat": "bigquery", "bigqueryDestination": {"outputUri": "bq://p"}}},
-                "bq://p",
+                {"outputConfig": {"predictionsFormat": "bigquery", "bigqueryDestination": {"outputUri": "bq://p/d"}}},
+                "bq://p/d",
             ),
             ({"outputConfig": {"predictionsFormat": "jsonl"}}, "output_uri_prefix"),
             ({"outputConfig": {"predictionsFormat": "csv"}}, "csv"),
@@ -493,7 +493,7 @@ class TestJobServiceClient:
         wait_until(lambda: client.get_batch_prediction_job(name=created.name).state == succeeded)
         job = client.get_batch_prediction_job(name=created.name)
         assert (job.completion_stats.successful_count, job.completion_stats.failed_count) == (1, 1)
-        assert job.output_info.bigquery_output_table == OUTPUT
+        assert job.output_info.bigquery_output_table == "batches.responses"
         assert dict(job.labels) == {"team": "films"}
         listed = list(client.list_batch_prediction_jobs(parent=PARENT))
         assert [found.name for found in listed] == [created.name]

@@ -60,7 +60,6 @@ class TestNotebook:
         assert job.state.name == "JOB_STATE_PENDING"
         wait_until(lambda: job.refresh().has_ended)
         assert job.has_succeeded
-        assert job.output_location == OUTPUT
         rows = world.rows(job.output_location)
         assert sorted(row["request"]["contents"][0]["parts"][0]["text"] for row in rows) == ["one", "two"]
         assert all(row["response"]["candidates"] for row in rows)

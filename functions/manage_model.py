@@ -28,6 +28,6 @@ def manage_model(event: CloudEvent) -> None:
     message = Message.from_event(event)
     with rejections(Kind.MANAGE, message, services()), suppress(LostRace):
         request = ManageRequest.parse(message.payload(), services().settings, message.published)
-        sender = Sender(message.id, request.request_id, request.labels)
+        sender = Sender(message.id, message.id, request.request_id, request.labels)
         if due := import_again(request.path, sender, services()):
             settling().wait_for(request.path, due, services())

@@ -39,6 +39,8 @@ from shared.work import (
 
 TURN_SECONDS = 5.0
 DROP_CHANGED = "drop_changed"
+# BigQuery's reason if there is no such dataset.
+NO_DATASET = "notFound"
 
 
 def plan(drop: Drop, ready: Ready, services: Services, facts: ModelFacts | None = None) -> Item:
@@ -123,7 +125,7 @@ class Imports(Handler):
         request = _request(item)
         if (refusal := request.refusal) is not None:
             raise Rejected(refusal.message, field=refusal.field, code=refusal.code)
-        target = _target(item, services)
+        target = target_of(item, services)
         check_writable(target.project, target.dataset, services.settings, "the drop's model")
         location = _location(target, request.path, services)
         record = ModelRecords(services).take_turn(target, request.version, item.key)
@@ -136,7 +138,7 @@ class Imports(Handler):
 
     def job(self, item: Item, step: Step, services: Services) -> Query:
         """Return the statement of the step `candidate`, `create` or `describe`."""
-        request, target, manifest = _request(item), _target(item, services), _manifest(item, services)
+        request, target, manifest = _request(item), target_of(item, services), _manifest(item, services)
         model_type = request.model_type or ""
         match step.name:
             case "candidate":
@@ -176,7 +178,7 @@ class Imports(Handler):
         if "candidate" in done:
             services.bigquery.delete_model(str(_candidate(item, services)))
         if item.location is not None:
-            ModelRecords(services).leave_turn(_target(item, services), item.key, imported)
+            ModelRecords(services).leave_turn(target_of(item, services), item.key, imported)
         if item.outcome is Outcome.FAILED:
             # A file that was uploaded meanwhile may solve the problem; its event was skipped, because the drop was watched.
             watch_again_if_changed(DropPath.of_request(request), request.fingerprint, services)
@@ -187,11 +189,15 @@ def _location(target: ModelName, path: str, services: Services) -> str:
     try:
         return services.bigquery.location_of(target.dataset_name)
     except Rejected as error:
-        if error.problem.code != "notFound":
+        if error.problem.code != NO_DATASET:
             raise
         again = json.dumps({"action": "import", "path": path})
-        message = f"{error.problem.message}. Then import the drop again: publish {again} to modeldrop-models"
-        raise Rejected(message, code=error.problem.code) from error
+        minutes = max(1, round(services.settings.reconcile_seconds / 60))
+        message = (
+            f"{error.problem.message}. When the dataset is there, the drop is imported within about {minutes} minute"
+            f"{'s' if minutes > 1 else ''}; to import it at once, publish {again} to modeldrop-models"
+        )
+        raise Rejected(message, code=NO_DATASET) from error
 
 
 def _is_unchanged(request: ImportRequest, services: Services) -> bool:
@@ -207,12 +213,13 @@ def _request(item: Item) -> ImportRequest:
     return item.request
 
 
-def _target(item: Item, services: Services) -> ModelName:
+def target_of(item: Item, services: Services) -> ModelName:
+    """Return the model that an import creates."""
     return ModelName.parse_new(item.request.model, project=services.settings.google_cloud_project)
 
 
 def _candidate(item: Item, services: Services) -> ModelName:
-    target = _target(item, services)
+    target = target_of(item, services)
     suffix = f"__candidate_{item.key[:8]}"
     return replace(target, model=f"{target.model[: LONGEST_MODEL - len(suffix)]}{suffix}")
 

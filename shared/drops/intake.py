@@ -25,7 +25,7 @@ from shared.engine.services import Services
 from shared.engine.steps import advance
 from shared.errors import Problem, Rejected, Unreadable
 from shared.events.incoming import StoredObject
-from shared.work import Item, Kind, Outcome
+from shared.work import ImportRequest, Item, Kind, Outcome
 
 # A file that is older when its event arrives was probably delivered before, to a process that did not survive the drop.
 LATE = timedelta(seconds=60)
@@ -115,6 +115,33 @@ def import_again(path: DropPath, sender: Sender, services: Services) -> datetime
     if drop.is_empty:
         raise Rejected(f"there is no drop in {path.prefix}", field="path", code="not_found")
     return _import_or_watch(drop, problem, watches.read_watch(path, services), services, sender)
+
+
+def import_into_new_dataset(key: str, services: Services) -> bool:
+    """Watch a drop again whose dataset did not exist when it was imported, if the dataset exists now.
+
+    Args:
+        key: The key of an import that has failed with ``NO_DATASET``.
+        services: The services of this process.
+
+    Returns:
+        Whether the dataset exists, and the drop was not examined again since the import failed.
+    """
+    item = services.ledger.read(Kind.IMPORT, key)
+    # An import that has a location found its dataset.
+    if item is None or not item.final or item.location is not None or not isinstance(item.request, ImportRequest):
+        return False
+    path = DropPath.of_request(item.request)
+    watch = watches.read_watch(path, services)
+    if watch is None or not watch.final or watches.facts_of(watch).fingerprint != item.request.fingerprint:
+        return False
+    try:
+        services.bigquery.location_of(importing.target_of(item, services).dataset_name)
+    except Rejected:
+        return False
+    sender = Sender(f"dataset-{item.run}", item.message_id, item.request_id, item.labels)
+    watches.watch_for(path, watch, sender, services)
+    return True
 
 
 def _import_or_watch(

@@ -31,25 +31,27 @@ _ROUNDS = 5
 
 @dataclass(frozen=True)
 class Sender:
-    """The message that asks for an import, so that its sender finds the event."""
+    """Who asks for an import. If it is a message, its sender finds the event by its ids and labels."""
 
-    message_id: str
+    source: str
+    """An id of this request: that of the message, or another one."""
+    message_id: str | None = None
     request_id: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_watch(cls, watch: Item | None) -> Sender | None:
         """Return who asked for the import of a drop that was not ready then; None if nobody did."""
-        if watch is None or watch.final or watch.message_id is None:
+        if watch is None or watch.final or not watch.sources:
             return None
-        return cls(watch.message_id, watch.request_id, watch.labels)
+        return cls(watch.sources[-1], watch.message_id, watch.request_id, watch.labels)
 
     def mark(self, item: Item) -> Item:
         """Return an import, or the watch of a drop, with the ids and labels of this message."""
         assert isinstance(item.request, DropRequest)
         return replace(
             item,
-            sources=(self.message_id,),
+            sources=(self.source,),
             message_id=self.message_id,
             request_id=self.request_id,
             request=replace(item.request, labels=self.labels),
@@ -119,6 +121,11 @@ def open_watch(path: DropPath, watch: Item | None, services: Services, *, wait_s
         facts = replace(facts_of(item), fingerprint=known.fingerprint, listed_until=known.listed_until)
         item = replace(item, facts=facts)
     _written(item, watch, services)
+
+
+def watch_for(path: DropPath, watch: Item, sender: Sender, services: Services) -> None:
+    """Watch a drop that has failed again, so that the poller imports the same files once more for ``sender``."""
+    _written(sender.mark(_due_watch(path, services)), watch, services)
 
 
 def _due_watch(path: DropPath, services: Services, wait_seconds: float = 0.0) -> Item:
@@ -240,7 +247,7 @@ def _is_up_to_date(watch: Item, drop: Drop, services: Services) -> bool:
 
 def _is_from(watch: Item | None, sender: Sender | None) -> bool:
     """Return whether a watch names the message that asks for the import, if one does."""
-    return sender is None or (watch is not None and sender.message_id == watch.message_id)
+    return sender is None or (watch is not None and sender.source in watch.sources)
 
 
 def _written(item: Item, watch: Item | None, services: Services) -> bool:

@@ -26,6 +26,7 @@ from shared.clock import Clock
 from shared.engine.decoding import Undecodable
 from shared.engine.index import (
     INDEX,
+    LONGEST_VALUE,
     DamagedIndex,
     Pending,
     index_metadata,
@@ -45,8 +46,9 @@ from shared.work import (
 ITEMS = "ledger/items/"
 MODELS = "ledger/models/"
 
-# The metadata of an item's object.
+# The metadata of an item's object: its state, and the code of its problem.
 STATE, OPEN, FINAL = "state", "open", "final"
+PROBLEM = "problem"
 
 # A claim that ends later than this was not written by a call of Modeldrop, and would reserve its item for ever.
 _LONGEST_CLAIM = timedelta(hours=1)
@@ -273,8 +275,10 @@ class Ledger:
         name = item_name(item.kind, item.key)
         value = item_to_json(item)
         try:
-            state = {STATE: FINAL if item.final else OPEN}
-            record = self.objects.write(name, value, generation=generation, metadata=state)
+            metadata = {STATE: FINAL if item.final else OPEN}
+            if item.problem is not None:
+                metadata[PROBLEM] = item.problem.code[:LONGEST_VALUE]
+            record = self.objects.write(name, value, generation=generation, metadata=metadata)
         except LostRace:
             # The client repeats a write whose answer is lost, and then finds its own object.
             stored = self.objects.read(name) if generation else None

@@ -5,16 +5,18 @@ It reads no files of drops, which might end the process: it only watches a drop,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from shared.drops import watches
 from shared.drops.drop import DropPath
 from shared.drops.files import drop_files
+from shared.drops.importing import NO_DATASET
+from shared.drops.intake import import_into_new_dataset
 from shared.engine.decoding import Undecodable, decode
 from shared.engine.index import Pending
-from shared.engine.ledger import FINAL, STATE, StoredItem
+from shared.engine.ledger import FINAL, PROBLEM, STATE, StoredItem
 from shared.engine.objects import ListedObject
 from shared.engine.refused import listed_rejections
 from shared.engine.services import Services
@@ -50,13 +52,16 @@ class Survey:
     """The final items and the rejections that were kept long enough."""
     strange: list[ListedObject]
     """The objects that do not have the name of an item, and were not reported."""
+    without_dataset: list[str] = field(default_factory=list)
+    """The keys of the imports that have failed because their dataset did not exist."""
 
 
 def reconcile(services: Services) -> int | None:
     """Once every ``RECONCILE_SECONDS``, watch drops that have changed unnoticed, and clean the ledger up.
 
     A drop is unnoticed if its events were lost, or if it was uploaded before deployment. So is an object that belongs to no
-    drop, which is reported. A later call does what a crash or the end of the time leaves.
+    drop, which is reported. A drop whose dataset did not exist is watched again when the dataset exists. A later call does
+    what a crash or the end of the time leaves.
 
     Returns:
         The number of drops that were unnoticed; None if it is not time yet.
@@ -81,6 +86,10 @@ def reconcile(services: Services) -> int | None:
     mending = [Piece(partial(_restore_index, each, services), {"key": each.listed.name}) for each in survey.unindexed]
     mending += [Piece(partial(_report_strange, each, services), {"key": each.name}) for each in survey.strange]
     mending += ignored.reports()
+    mending += [
+        Piece(partial(import_into_new_dataset, key, services), {"key": key, "kind": Kind.IMPORT.value})
+        for key in survey.without_dataset
+    ]
     mended = do_in_threads(mending, services, until=until, threads=settings.poll_threads)
     for each in [*survey.old, *ignored.expired()]:
         ledger.objects.remove(each.name, each.generation)
@@ -146,6 +155,8 @@ def _survey(services: Services) -> Survey:
         elif listed.written < expired and kind is not Kind.DROP:
             # Watches stay: without its watch, a drop that is still in the bucket would be imported again.
             found.old.append(listed)
+        elif kind is Kind.IMPORT and listed.metadata.get(PROBLEM) == NO_DATASET:
+            found.without_dataset.append(key)
     return found
 
 

@@ -39,6 +39,21 @@ def test_a_dataset_in_another_case_is_corrected(world: World) -> None:
     assert f"did you mean {world.dataset}?" in failed.data["error"]["message"]
 
 
+def test_a_drop_is_imported_when_its_missing_dataset_is_created(world: World) -> None:
+    dataset = fresh("missing")
+    path = world.drop(world.shifter(4), "genres", dataset=dataset)
+    failed = world.event("model.import_failed", path=path)
+    assert "When the dataset is there, the drop is imported within about 60 minutes" in failed.data["error"]["message"]
+    world.reconcile()
+    assert world.pending() == set()
+
+    world.make_dataset(dataset, "US")
+    world.reconcile()
+    world.event("model.imported", path=path)
+    world.quiet()
+    assert len(world.events.all(path=path)) == 2
+
+
 def test_many_files_of_one_wrong_folder_are_one_event_and_few_calls(world: World) -> None:
     folder = f"{world.dataset}/{fresh('un-versioned')}/1"
     world.count_calls()

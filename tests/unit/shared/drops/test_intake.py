@@ -22,7 +22,7 @@ from tests.unit.shared.conftest import World
 
 PATH = DropPath("films", "genres", "2")
 SETTLED = 30.0
-SENDER = Sender("message-1", "again-1", {"team": "films"})
+SENDER = Sender("message-1", "message-1", "again-1", {"team": "films"})
 TWO_MODELS = ("a.onnx", "b.onnx")
 
 
@@ -329,7 +329,7 @@ def test_an_import_that_nobody_requested_has_no_ids_of_an_earlier_request(world:
 def test_a_requested_import_of_an_imported_drop_is_answered_with_the_ids_of_its_message(world: World) -> None:
     world.upload(PATH, *TWO_MODELS)
     world.pass_time(SETTLED)
-    import_again(PATH, Sender("message-0"), world.services)
+    import_again(PATH, Sender("message-0", "message-0"), world.services)
     [item] = world.imports()
     world.services.ledger.write(replace(item, outcome=Outcome.SUCCEEDED, problem=None))
     world.published()

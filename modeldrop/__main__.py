@@ -36,6 +36,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "demo": Subcommand("modeldrop.commands.local", "demo", "Show the whole story on a local cloud of its own."),
     "check": Subcommand("modeldrop.commands.check", "command", "Check model files before they are uploaded."),
     "export": Subcommand("modeldrop.commands.export", "command", "Export a model into a format that BigQuery imports."),
+    "try": Subcommand("modeldrop.commands.trying", "command", "Predict rows with a model, without a cloud."),
     "deploy": Subcommand("modeldrop.commands.deploy", "deploy", "Deploy to Google Cloud, or handle dead letters."),
 }
 

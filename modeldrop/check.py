@@ -41,6 +41,8 @@ class Checked:
     """None if the files could not be read as a model."""
     problems: tuple[Problem, ...] = ()
     """Why it cannot be imported, each with what to do. Empty if it can be."""
+    model_file: str | None = None
+    """The name of the model's file in its folder; None for a SavedModel, which is a folder."""
     manifest: str | None = None
     """The `modeldrop.yaml` that the model needs and does not have."""
     sql: str | None = None
@@ -113,7 +115,7 @@ def check(path: str | Path) -> Checked:
         return Checked(text, problems=(explained(error.problem, drop, folder, read),))
     needed = None if facts.needed is None else _manifest_text(facts.needed)
     sql = None if facts.problems else _example_sql(drop, facts)
-    return Checked(text, facts, facts.problems, needed, sql)
+    return Checked(text, facts, facts.problems, ready.file, needed, sql)
 
 
 Listed = tuple[Drop, str, OpenFile]

@@ -61,7 +61,7 @@ def test_the_environment_has_no_package_of_the_local_cloud(scripts: Path) -> Non
     assert not names & {"tensorflow", "tensorflow-cpu", "onnxruntime", "duckdb", "bqemulator", "xgboost", "pyarrow"}
 
 
-@pytest.mark.parametrize("name", ["status", "why", "wait", "events", "logs", "check", "exec"])
+@pytest.mark.parametrize("name", ["status", "why", "wait", "events", "logs", "check", "export", "try", "exec"])
 def test_each_command_shows_its_help(command: Command, name: str) -> None:
     done = command(name, "--help")
 

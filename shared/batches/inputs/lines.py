@@ -1,0 +1,162 @@
+"""The check of requests in files of JSONL: line by line, with a bounded part of a file in memory.
+
+https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/capabilities/batch-inference/new-job-from-cloud-storage
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from shared.batches.inputs.requests import Measure, check_request
+from shared.batches.inputs.rules import (
+    LIMITS,
+    MOST_FILE_BYTES,
+    PLACES,
+    Finding,
+    InputCheck,
+    Requests,
+    sorted_findings,
+)
+
+# How much of a file is read with one call.
+CHUNK_BYTES = 4 * 1024 * 1024
+# A longer line, or one of more values, is counted and not taken apart: JSON takes up to 20 times its size in memory.
+LONGEST_LINE = 16 * 1024 * 1024
+MOST_SEPARATORS = 1_500_000
+_GZIP = b"\x1f\x8b"
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class LinesFile:
+    """A file of the input."""
+
+    uri: str
+    """Its address: ``gs://bucket/path``."""
+    size: int | None
+    """Its size in bytes; None if it does not exist."""
+    is_compressed: bool
+    """Whether its metadata say that it is compressed."""
+    read: Callable[[int, int], bytes]
+    """Returns the bytes from an offset, at most this many."""
+
+
+@dataclass(frozen=True)
+class LinesCheck:
+    """What the check of files found."""
+
+    check: InputCheck
+    requests: tuple[int, ...]
+    """The requests of each file, in the order of the files."""
+    unchecked: int
+    """How many lines are too long to be checked."""
+
+
+@dataclass
+class _Counts:
+    """What was found so far."""
+
+    characters: int = 0
+    files: int = 0
+    requests: int = 0
+    limited: int = 0
+    answer_tokens: int = 0
+    unchecked: int = 0
+    found: dict[tuple[str, str, str], tuple[int, list[str]]] = field(default_factory=dict)
+
+    def add(self, rule: str, place: str, hint: str = "", subject: str = "requests") -> None:
+        count, places = self.found.get((rule, hint, subject), (0, []))
+        if len(places) < PLACES:
+            places.append(place)
+        self.found[rule, hint, subject] = (count + 1, places)
+
+
+def check_lines(files: Sequence[LinesFile], kind: Requests = Requests.GENERATE) -> LinesCheck:
+    """Check all requests of files of JSONL.
+
+    Args:
+        files: The files of the input.
+        kind: The kind of the requests.
+
+    Returns:
+        The findings, whose places are files and lines.
+    """
+    counts = _Counts()
+    per_file = tuple(_check_file(file, kind, counts) for file in files)
+    findings = [
+        Finding(rule, count, tuple(places), hint, subject)
+        for (rule, hint, subject), (count, places) in counts.found.items()
+    ]
+    if not counts.requests and not findings:
+        findings.append(Finding("no_requests", 0))
+    check = InputCheck(
+        requests=counts.requests,
+        characters=counts.characters,
+        files=counts.files,
+        findings=sorted_findings(findings),
+        answer_tokens=counts.answer_tokens if counts.limited == counts.requests else None,
+        input_files=len(files),
+    )
+    return LinesCheck(check, per_file, counts.unchecked)
+
+
+def _check_file(file: LinesFile, kind: Requests, counts: _Counts) -> int:
+    """Check one file, and return how many requests it has."""
+    if rule := _whole_file(file):
+        counts.add(rule, file.uri, subject="files")
+        return 0
+    requests = 0
+    for number, line in _lines(file):
+        if line is not None and not line.strip():
+            continue
+        requests += 1
+        if line is None or sum(map(line.count, (b",", b"[", b"{"))) > MOST_SEPARATORS:
+            counts.unchecked += 1
+            continue
+        measure = Measure()
+        try:
+            rule, hint = check_request(json.loads(line), kind, measure) or ("", "")
+        except (ValueError, RecursionError):
+            rule, hint = "not_json", ""
+        if rule:
+            counts.add(rule, f"{file.uri} line {number}", hint)
+        counts.characters += measure.characters
+        counts.files += measure.files
+        if measure.answer_tokens is not None:
+            counts.limited += 1
+            counts.answer_tokens += measure.answer_tokens
+    counts.requests += requests
+    if requests > LIMITS[kind]:
+        counts.add("too_many_requests", file.uri, f"{LIMITS[kind]:,}", "files")
+    return requests
+
+
+def _whole_file(file: LinesFile) -> str:
+    """Return the rule that a file breaks as a whole; an empty text if it breaks none."""
+    if file.size is None:
+        return "no_such_file"
+    if file.is_compressed or (file.size and file.read(0, len(_GZIP)) == _GZIP):
+        return "compressed"
+    return "too_large" if file.size > MOST_FILE_BYTES else ""
+
+
+def _lines(file: LinesFile) -> Iterator[tuple[int, bytes | None]]:
+    """Yield each line with its number, from 1; None in place of a line that is too long."""
+    number, rest, is_long, offset = 0, b"", False, 0
+    while offset < (file.size or 0):
+        chunk = file.read(offset, CHUNK_BYTES)
+        if not chunk:
+            break
+        start = len(_BOM) if not offset and chunk.startswith(_BOM) else 0
+        offset += len(chunk)
+        *whole, tail = chunk[start:].split(b"\n")
+        for piece in whole:
+            number += 1
+            yield number, None if is_long or len(rest) + len(piece) > LONGEST_LINE else rest + piece
+            rest, is_long = b"", False
+        is_long = is_long or len(rest) + len(tail) > LONGEST_LINE
+        rest = b"" if is_long else rest + tail
+    if rest or is_long:
+        yield number + 1, None if is_long else rest

@@ -1,0 +1,173 @@
+"""The rules for the requests of a batch, each with its source, and what a check of an input finds.
+
+A finding counts the requests that break a rule and says where the first ones are. It never quotes a request, which holds data
+of users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.errors import Problem
+
+_BATCHES = "https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/capabilities/batch-inference"
+_TABLES = f"{_BATCHES}/new-job-from-bigquery"
+_FILES = f"{_BATCHES}/new-job-from-cloud-storage"
+_REQUESTS = "https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference"
+_EMBEDDINGS = (
+    "https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/embeddings/batch-prediction-genai-embeddings"
+)
+
+# A larger input needs several jobs.
+MOST_REQUESTS = 200_000
+MOST_FILE_BYTES = 1024**3
+# How many places of a finding are kept and published.
+PLACES = 5
+# How many findings the text of a problem has.
+_SHOWN = 5
+
+
+class Requests(StrEnum):
+    """The kinds of requests that a batch may hold."""
+
+    GENERATE = "generate"
+    """GenerateContentRequest, for Gemini."""
+    EMBED = "embed"
+    """EmbedContentRequest, for Gemini's embedding models; JSONL only."""
+    TEXT_EMBEDDING = "text_embedding"
+    """A text in the field or column ``content``, for the text-embedding models."""
+
+
+# How many requests one job takes.
+LIMITS: Mapping[Requests, int] = {
+    Requests.GENERATE: MOST_REQUESTS,
+    Requests.EMBED: 1_000_000,
+    Requests.TEXT_EMBEDDING: 30_000,
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule that an input can break."""
+
+    text: str
+    """What is wrong, after "3 of 10 requests"."""
+    right: str
+    """What would be right."""
+    source: str
+    """The page that says so."""
+
+
+# Requests are checked in this order; only the first rule that a request breaks is counted.
+RULES: Mapping[str, Rule] = {
+    "empty_request": Rule("are NULL or empty", "leave out such rows", _TABLES),
+    "not_json": Rule("are not JSON", "write each request as one JSON object", _TABLES),
+    "not_an_object": Rule("are JSON, but not an object", "write each request as one JSON object", _TABLES),
+    "no_request": Rule("have no object in the field request", 'write {"request": {"contents": [...]}}', _FILES),
+    "unknown_field": Rule(
+        "have a field that does not exist",
+        "compare the names with those of GenerateContentRequest; temperature and the like belong in generationConfig",
+        _REQUESTS,
+    ),
+    "cached_content": Rule("use a context cache, which a batch does not support", "leave out cachedContent", _BATCHES),
+    "no_contents": Rule("have no contents", 'write "contents": [{"role": "user", "parts": [...]}]', _REQUESTS),
+    "wrong_role": Rule("have a content without a valid role", 'write "role": "user" or "role": "model"', _REQUESTS),
+    "no_parts": Rule("have a content without parts", 'write "parts": [{"text": "..."}]', _REQUESTS),
+    "empty_part": Rule("have an empty text, or a part with nothing in it", "leave out empty texts", _REQUESTS),
+    "wrong_uri": Rule(
+        "name a file that is neither in Cloud Storage nor a public YouTube video",
+        "write gs://bucket/path or https://www.youtube.com/watch?v=...",
+        _TABLES,
+    ),
+    "no_mime_type": Rule(
+        "name a file without its MIME type", 'write "mimeType": "image/png" beside each fileUri', _REQUESTS
+    ),
+    "unknown_config_field": Rule(
+        "have a field in generationConfig that does not exist",
+        "compare the names with those of GenerationConfig",
+        _REQUESTS,
+    ),
+    "wrong_type": Rule("have a field of a wrong type", "compare the types with those of the API", _REQUESTS),
+    "wrong_enum": Rule("have a value that its field does not have", "use one of the published values", _REQUESTS),
+    "out_of_range": Rule("have a number outside its range", "use a number within the published range", _REQUESTS),
+    "no_content": Rule("have no content to embed", 'write "content": a text, or an object with parts', _EMBEDDINGS),
+    # Rules for a whole input.
+    "no_requests": Rule("there are none", "write at least one request", _TABLES),
+    "too_many_requests": Rule("are in one file, more than one job takes", "split the file", _BATCHES),
+    "no_such_file": Rule("do not exist", "correct the names, or upload the files", _FILES),
+    "compressed": Rule("are compressed", "upload JSONL as it is, without gzip", _FILES),
+    "too_large": Rule("are larger than 1 GB", "split them", _FILES),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rule that requests or files of an input break."""
+
+    rule: str
+    """A name in ``RULES``."""
+    count: int
+    """How many requests or files break it."""
+    places: tuple[str, ...] = ()
+    """Where the first ones are: "row 3", or "gs://bucket/a.jsonl line 7"."""
+    hint: str = ""
+    """More about the rule: the published name of a message or a field."""
+    subject: str = "requests"
+    """What is counted: ``requests`` or ``files``."""
+
+    def text(self, total: int) -> str:
+        """Return the finding as a part of a sentence; ``total`` is how many requests or files there are."""
+        rule = RULES[self.rule]
+        if self.rule == "no_requests":
+            return f"the input has no requests: {rule.right}"
+        about = f" ({self.hint})" if self.hint else ""
+        more = ", ..." if self.count > len(self.places) else ""
+        places = f"; see {', '.join(self.places)}{more}" if self.places else ""
+        return f"{self.count:,} of {total:,} {self.subject} {rule.text}{about}: {rule.right}{places}"
+
+    def as_json(self) -> dict[str, object]:
+        """Return the finding as an event publishes it."""
+        return {
+            "rule": self.rule,
+            "count": self.count,
+            "places": list(self.places),
+            "hint": self.hint or None,
+            "source": RULES[self.rule].source,
+        }
+
+
+@dataclass(frozen=True)
+class InputCheck:
+    """What a check of a whole input found."""
+
+    requests: int
+    characters: int
+    """The characters of all texts: of contents and of system instructions."""
+    files: int
+    """How many files the requests name."""
+    findings: tuple[Finding, ...]
+    answer_tokens: int | None = None
+    """The sum of ``maxOutputTokens``; None if a request has none."""
+    input_files: int = 0
+    """How many files the input has itself; 0 for a table."""
+
+    def problem(self, field: str) -> Problem | None:
+        """Return the problem to report about ``field`` of the batch request; None if no rule is broken."""
+        if not self.findings:
+            return None
+        totals = {"requests": self.requests, "files": self.input_files}
+        texts = [finding.text(totals[finding.subject]) for finding in self.findings[:_SHOWN]]
+        if len(self.findings) > _SHOWN:
+            texts.append(f"{len(self.findings) - _SHOWN} more rules are broken")
+        source = RULES[self.findings[0].rule].source
+        return Problem(self.findings[0].rule, f"{'; '.join(texts)}. See {source}", field)
+
+
+def sorted_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings about files first, then those about most requests."""
+    order = list(RULES)
+    return tuple(
+        sorted(findings, key=lambda each: (each.subject == "requests", -each.count, order.index(each.rule), each.hint))
+    )

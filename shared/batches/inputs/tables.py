@@ -1,0 +1,219 @@
+"""The check of a table of requests: one query that counts the requests by the rule that they break."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from shared.batches.inputs.gemini_messages import CONFIG, REQUEST, field_names, snake_case
+from shared.batches.inputs.requests import ABOUT_DATA, ROLES, URI
+from shared.batches.inputs.rules import PLACES, Finding, InputCheck, Requests, sorted_findings
+from shared.checks.identifiers import string_literal
+
+# Google's JSON parser accepts both spellings of a name. The names that are looked for here are replaced by one of them: in
+# quotes, they are either the name of a field or a whole value, which no rule looks at.
+_SPELLINGS = (
+    "cachedContent",
+    "fileData",
+    "fileUri",
+    "generationConfig",
+    "maxOutputTokens",
+    "mimeType",
+    "systemInstruction",
+)
+_ABOUT_PART = {*ABOUT_DATA, "text"}
+
+
+def _only(keys: str, names: Iterable[str]) -> str:
+    """Return the SQL of whether a list of keys has no other names than these."""
+    listed = "|".join(sorted(names))
+    return f"REGEXP_CONTAINS(ARRAY_TO_STRING({keys}, ','), {string_literal(f'^(?:(?:{listed})(?:,|$))*$')})"
+
+
+def _spelt(names: Mapping[str, str], chosen: Iterable[str] | None = None) -> set[str]:
+    """Return the spellings of fields that may be left after ``_SPELLINGS`` were replaced."""
+    wanted = names.values() if chosen is None else chosen
+    return {given for given, name in names.items() if name in wanted and (name not in _SPELLINGS or given == name)}
+
+
+def _list(value: str) -> str:
+    """Return the SQL of a repeated field. Google's JSON parser takes a single object in place of a list."""
+    single = f"IF(STARTS_WITH({value}, '{{'), [{value}], ARRAY<STRING>[])"
+    return f"IF(STARTS_WITH({value}, '['), JSON_QUERY_ARRAY({value}, '$'), {single})"
+
+
+_ROLES = ", ".join(map(string_literal, ROLES))
+# The facts about the contents of a request, by which the rules are decided. Each counts parts, or contents without parts.
+_FACTS: Mapping[str, str] = {
+    "contents": "COUNT(*)",
+    "wrong_roles": f"COUNTIF(IFNULL(JSON_VALUE(content, '$.role'), '') NOT IN ({_ROLES}))",
+    "without_parts": "COUNTIF(part IS NULL)",
+    "empty_parts": (
+        f"COUNTIF(part IS NOT NULL AND IFNULL(JSON_VALUE(part, '$.text'), '') = '' "
+        f"AND {_only('JSON_KEYS(SAFE.PARSE_JSON(part), 1)', _spelt(field_names('Part'), _ABOUT_PART))})"
+    ),
+    "wrong_uris": (
+        "COUNTIF(JSON_QUERY(part, '$.fileData') IS NOT NULL "
+        f"AND NOT REGEXP_CONTAINS(IFNULL(JSON_VALUE(part, '$.fileData.fileUri'), ''), {string_literal(URI)}))"
+    ),
+    "without_mime_type": (
+        "COUNTIF(JSON_QUERY(part, '$.fileData') IS NOT NULL "
+        "AND IFNULL(JSON_VALUE(part, '$.fileData.mimeType'), '') = '')"
+    ),
+}
+
+# Contents that break no rule, in the JSON that TO_JSON_STRING writes. In a string of JSON, quotes are escaped, so a pattern
+# with quotes finds fields alone. Only contents that this does not match are taken apart, which costs far more.
+_STRING = r'"(?:[^"\\]|\\.)+"'
+_GOOD_PART = (
+    r"\{(?:"
+    rf'"text":{_STRING}'
+    rf'|"fileData":\{{(?:"fileUri":"gs://[^"/]+/[^"]+","mimeType":{_STRING}|"mimeType":{_STRING},"fileUri":"gs://[^"/]+/[^"]+")\}}'
+    r")\}"
+)
+_GOOD_PARTS = rf'"parts":(?:\[{_GOOD_PART}(?:,{_GOOD_PART})*\]|{_GOOD_PART})'
+_ROLE = f'"role":"(?:{"|".join(ROLES)})"'
+_GOOD_CONTENT = rf"\{{(?:{_ROLE},{_GOOD_PARTS}|{_GOOD_PARTS},{_ROLE})\}}"
+GOOD_CONTENTS = rf"^(?:\[{_GOOD_CONTENT}(?:,{_GOOD_CONTENT})*\]|{_GOOD_CONTENT})$"
+# The texts of contents, each with the name of its field.
+_TEXTS = r'"text":"(?:[^"\\]|\\.)*"'
+_ESCAPES = r"\\(?:u[0-9a-fA-F]{4}|.)"
+
+_KEYS = "JSON_KEYS(parsed, 1)"
+# The condition of each rule, in the order of ``RULES``.
+_CONDITIONS: Mapping[str, str] = {
+    "empty_request": "TRIM(IFNULL(text, '')) IN ('', 'null')",
+    "not_json": "parsed IS NULL",
+    "not_an_object": "JSON_TYPE(parsed) != 'object'",
+    "unknown_field": f"NOT {_only(_KEYS, _spelt(field_names(REQUEST)))}",
+    "cached_content": "IFNULL(JSON_VALUE(parsed, '$.cachedContent'), '') != ''",
+    "no_contents": "unsure IS NOT NULL AND IFNULL(facts.contents, 0) = 0",
+    "wrong_role": "facts.wrong_roles > 0",
+    "no_parts": "facts.without_parts > 0",
+    "empty_part": "facts.empty_parts > 0",
+    "wrong_uri": "facts.wrong_uris > 0",
+    "no_mime_type": "facts.without_mime_type > 0",
+    "unknown_config_field": (
+        "JSON_QUERY(parsed, '$.generationConfig') IS NOT NULL AND NOT "
+        + _only("JSON_KEYS(JSON_QUERY(parsed, '$.generationConfig'), 1)", _spelt(field_names(CONFIG)))
+    ),
+}
+
+
+def check_requests(source: str, *, is_json: bool) -> str:
+    """Return the query that checks a table of requests. It reads the column ``request`` alone, once.
+
+    The numbers of rows are those in which the query reads them, since a table of BigQuery has no order.
+
+    Args:
+        source: The requests as SQL: the quoted name of a table, or a query in brackets.
+        is_json: Whether the column is of type JSON, not STRING.
+    """
+    text = "TO_JSON_STRING(request)" if is_json else "request"
+    respelt = "text"
+    for name in _SPELLINGS:
+        respelt = f"REPLACE({respelt}, '\"{snake_case(name)}\"', '\"{name}\"')"
+    spellings = string_literal(f'"(?:{"|".join(map(snake_case, _SPELLINGS))})"')
+    facts = ",\n      ".join(f"{sql} AS {name}" for name, sql in _FACTS.items())
+    rules = "\n      ".join(f"WHEN {condition} THEN {string_literal(rule)}" for rule, condition in _CONDITIONS.items())
+    return f"""WITH
+request_texts AS (SELECT {text} AS text FROM {source}),
+parsed_requests AS (
+  SELECT
+    text,
+    SAFE.PARSE_JSON(IF(REGEXP_CONTAINS(text, {spellings}), {respelt}, text), wide_number_mode => 'round') AS parsed
+  FROM request_texts
+),
+divided AS (
+  SELECT
+    text,
+    parsed,
+    IFNULL(TO_JSON_STRING(JSON_QUERY(parsed, '$.contents')), 'null') AS contents,
+    IFNULL(TO_JSON_STRING(JSON_QUERY(parsed, '$.systemInstruction.parts')), '') AS instruction
+  FROM parsed_requests
+),
+sorted_out AS (
+  SELECT
+    text,
+    parsed,
+    contents,
+    REGEXP_EXTRACT_ALL(CONCAT(contents, instruction), {string_literal(_TEXTS)}) AS texts,
+    IF(REGEXP_CONTAINS(contents, {string_literal(GOOD_CONTENTS)}), NULL, contents) AS unsure
+  FROM divided
+),
+examined AS (
+  SELECT
+    text,
+    parsed,
+    contents,
+    texts,
+    unsure,
+    (SELECT AS STRUCT
+      {facts}
+    FROM UNNEST({_list("unsure")}) AS content
+    LEFT JOIN UNNEST({_list("JSON_QUERY(content, '$.parts')")}) AS part) AS facts
+  FROM sorted_out
+),
+judged AS (
+  SELECT
+    CASE
+      {rules}
+    END AS rule,
+    CHAR_LENGTH(REGEXP_REPLACE(ARRAY_TO_STRING(texts, ''), {string_literal(_ESCAPES)}, '.'))
+      - {len('"text":""')} * ARRAY_LENGTH(texts) AS characters,
+    ARRAY_LENGTH(REGEXP_EXTRACT_ALL(contents, '"fileData":')) AS files,
+    SAFE_CAST(JSON_VALUE(parsed, '$.generationConfig.maxOutputTokens') AS INT64) AS answer_tokens
+  FROM examined
+),
+numbered AS (SELECT rule, characters, files, answer_tokens, ROW_NUMBER() OVER () AS row_number FROM judged)
+SELECT
+  rule,
+  COUNT(*) AS requests,
+  SUM(characters) AS characters,
+  SUM(files) AS files,
+  SUM(answer_tokens) AS answer_tokens,
+  COUNT(answer_tokens) AS limited_requests,
+  ARRAY_AGG(row_number ORDER BY row_number LIMIT {PLACES}) AS row_numbers
+FROM numbered
+GROUP BY rule"""
+
+
+def check_contents(source: str) -> str:
+    """Return the query that checks a table of texts to embed, in the column ``content``; the result is the same."""
+    return f"""SELECT
+  rule,
+  COUNT(*) AS requests,
+  SUM(characters) AS characters,
+  0 AS files,
+  0 AS answer_tokens,
+  COUNT(*) AS limited_requests,
+  ARRAY_AGG(row_number ORDER BY row_number LIMIT {PLACES}) AS row_numbers
+FROM (
+  SELECT
+    IF(content IS NULL OR TRIM(content) = '', 'no_content', NULL) AS rule,
+    IFNULL(CHAR_LENGTH(content), 0) AS characters,
+    ROW_NUMBER() OVER () AS row_number
+  FROM {source}
+)
+GROUP BY rule"""
+
+
+def read_check(rows: Iterable[Mapping[str, Any]], kind: Requests = Requests.GENERATE) -> InputCheck:
+    """Return what the rows of one of these queries say."""
+    found = list(rows)
+    requests = sum(row["requests"] for row in found)
+    findings = [
+        Finding(row["rule"], row["requests"], tuple(f"row {number}" for number in row["row_numbers"]))
+        for row in found
+        if row["rule"] is not None
+    ]
+    if not requests:
+        findings.append(Finding("no_requests", 0))
+    is_limited = sum(row["limited_requests"] for row in found) == requests
+    return InputCheck(
+        requests=requests,
+        characters=sum(row["characters"] or 0 for row in found),
+        files=sum(row["files"] or 0 for row in found),
+        findings=sorted_findings(findings),
+        answer_tokens=sum(row["answer_tokens"] or 0 for row in found) if is_limited else None,
+    )

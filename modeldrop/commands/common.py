@@ -39,13 +39,10 @@ def reads_project(command: Callable[..., None]) -> Callable[..., None]:
             raise CommandError(str(error)) from error
         try:
             command(project, **options)
-        except GoogleAuthError as error:
-            advice = "Run `gcloud auth application-default login`."
-            raise CommandError(f"There are no credentials for {project.name}: {error}. {advice}") from error
-        except (GoogleAPIError, RequestException, ModeldropError) as error:
-            raise CommandError(
-                f"A service of the project {project.name} did not answer as expected: {error}"
-            ) from error
+        except (GoogleAuthError, GoogleAPIError, RequestException, ModeldropError) as error:
+            from modeldrop.commands.failures import explain
+
+            raise CommandError(explain(error, project)) from error
 
     return with_project
 

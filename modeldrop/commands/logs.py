@@ -51,13 +51,9 @@ def logs(function: str | None, *, follow: bool, number: int, project_name: str |
         if project_name is None:
             lines = local_lines(latest_logs(), names, number, follow=follow)
         else:
-            project = find_project(project_name)
-            services = {functions[name].service: name for name in names}
-            lines = _of_google_cloud(project, services, number, follow=follow)
+            lines = _of_project(project_name, {functions[name].service: name for name in names}, number, follow=follow)
         for line in lines:
             _print(line, as_json=as_json)
-    except NoProject as error:
-        raise CommandError(str(error)) from error
     except KeyboardInterrupt:
         click.echo(err=True)
 
@@ -98,18 +94,31 @@ def _content(file: Path, start: int = 0) -> bytes:
         return b""
 
 
+def _of_project(name: str, services: dict[str, str], number: int, *, follow: bool) -> Iterator[LogLine]:
+    """Yield the log entries of functions in a project; say why if they cannot be read."""
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
+    from requests.exceptions import RequestException
+
+    from modeldrop.commands.failures import explain
+
+    try:
+        project = find_project(name)
+    except NoProject as error:
+        raise CommandError(str(error)) from error
+    try:
+        yield from _of_google_cloud(project, services, number, follow=follow)
+    except (GoogleAuthError, GoogleAPIError, RequestException) as error:
+        raise CommandError(explain(error, project)) from error
+
+
 def _of_google_cloud(project: Project, services: dict[str, str], number: int, *, follow: bool) -> Iterator[LogLine]:
     """Yield the log entries of functions: https://docs.cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list."""
     import google.auth
-    from google.auth.exceptions import GoogleAuthError
+    from google.api_core.exceptions import from_http_response
     from google.auth.transport.requests import AuthorizedSession
 
-    try:
-        credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/logging.read"])
-    except GoogleAuthError as error:
-        raise CommandError(
-            f"There are no credentials: {error}. Run `gcloud auth application-default login`."
-        ) from error
+    credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/logging.read"])
     session = AuthorizedSession(credentials)
     named = " OR ".join(f'"{service}"' for service in services)
     since, seen = datetime.now(UTC) - SINCE, set[str]()
@@ -123,7 +132,7 @@ def _of_google_cloud(project: Project, services: dict[str, str], number: int, *,
         }
         answer = session.post(ENTRIES, json=body, timeout=30)
         if not answer.ok:
-            raise CommandError(f"Cloud Logging returned {answer.status_code}: {answer.text[:300]}")
+            raise from_http_response(answer)
         for entry in reversed(answer.json().get("entries", [])):
             if entry["insertId"] not in seen:
                 seen.add(entry["insertId"])

@@ -178,13 +178,13 @@ def last_ends(items: Sequence[Item], refused: Sequence[Event]) -> list[Row]:
 
 
 def _print_table(title: str, rows: Sequence[Row]) -> None:
+    click.secho(f"\n{title.capitalize()}" + ("" if rows else ": none"), bold=bool(rows))
+    if not rows:
+        return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    click.secho(f"\n{title.capitalize()}" + ("" if rows else ": none"), bold=bool(rows))
-    if not rows:
-        return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in rows[0]:
         table.add_column(name, overflow="fold")

@@ -11,15 +11,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from shared.drops.layout import DATASET, LAYOUT, MODEL, Misplaced
 from shared.engine.decoding import moment
 from shared.engine.objects import Record
 from shared.engine.services import Services
 from shared.errors import LostRace, Problem, Unreadable
-from shared.events.incoming import StoredObject
 from shared.events.outgoing import IgnoredObject, ignored_event, ignored_key
 from shared.log import log
+
+if TYPE_CHECKING:
+    # The commands of `modeldrop` import this module, and need no library of events.
+    from shared.events.incoming import StoredObject
 
 MARKERS = "ledger/ignored/"
 CODE = "outside_layout"

@@ -20,6 +20,28 @@ class BatchMessage:
 
 
 @dataclass(frozen=True)
+class Failures:
+    """Rows without an answer that failed with the same code."""
+
+    code: str
+    """Such as RESOURCE_EXHAUSTED or 429."""
+    requests: int
+    example: str
+    """The status of one of them, shortened."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of all answers, as Gemini reports them."""
+
+    prompt: int
+    answer: int
+    thinking: int
+    cached: int
+    """Those of the prompts that were cached."""
+
+
+@dataclass(frozen=True)
 class BatchResult:
     """What Vertex AI reports of a batch that ended; a count is None if Vertex AI did not say."""
 
@@ -28,6 +50,24 @@ class BatchResult:
     succeeded: int | None
     failed: int | None
     incomplete: int | None
+    failures: tuple[Failures, ...] = ()
+    """The rows without an answer, by code; for answers in Cloud Storage those that Vertex AI names."""
+    tokens: Tokens | None = None
+    """None if the answers were not read."""
+
+
+@dataclass(frozen=True)
+class BatchRound:
+    """A job of a batch that has ended."""
+
+    requests: str | None
+    """The table of its requests: `bq://project.dataset.table`; None if they are in files."""
+    answers: str
+    """The table that it wrote."""
+    repeats: bool = False
+    """Whether it was sent rows that had failed."""
+    written: bool = True
+    """Whether the table of the answers exists."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +84,22 @@ class BatchFacts:
     """The location of Vertex AI in which the batch runs; the item's own is where its BigQuery jobs run."""
     answers: str | None = None
     """The table that the job writes, from which the step `move` takes the rows; None if the job writes the output itself."""
+    requests: str | None = None
+    """The table of the requests that failed before and are sent again; None while all requests are sent."""
+    rounds: tuple[BatchRound, ...] = ()
+    """The jobs that have ended, if they write tables of their own."""
     files: tuple[str, ...] = ()
     """The files of an input in Cloud Storage: each `gs://bucket/file.jsonl`."""
     result: BatchResult | None = None
     cancelled_duplicates: tuple[str, ...] = ()
     """The resource names of jobs that were found beside the batch's own, and cancelled."""
+
+    @property
+    def source(self) -> tuple[str, ...]:
+        """Where the requests of the current job are: one table, or files."""
+        if self.requests is not None:
+            return (self.requests,)
+        return self.files or (str(self.input),)
 
     @property
     def place(self) -> str | None:

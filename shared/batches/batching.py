@@ -12,10 +12,20 @@ from typing import Any
 
 from shared.batch_work import BatchFacts, BatchMessage
 from shared.batches import statements
+from shared.batches.answers import review
 from shared.batches.moving import move_query, table_query
-from shared.batches.places import facts_of, own_tables, table_at
+from shared.batches.places import answer_table, facts_of, is_own, own_tables, request_table, table_at
 from shared.batches.preparing import prepared
 from shared.batches.request import BatchRequest, Output, Prompts
+from shared.batches.rounds import (
+    PARTIALLY_SUCCEEDED,
+    answers_query,
+    ended_round,
+    may_be_answered_later,
+    repeat_query,
+    reviewed,
+)
+from shared.checks.identifiers import TableName
 from shared.cloud.batch_jobs import Batch
 from shared.cloud.bigquery import Query
 from shared.engine.handler import Handler, WaitFor
@@ -87,12 +97,12 @@ class Batches(Handler):
         if step.system is System.BIGQUERY:
             return replace(_query(item, step, request, services), labels=dict(request.labels))
         _keep_for_a_while(item, services)
-        _wait_while_too_many_run(item, step, services)
+        _wait_while_too_many_run(item, services)
         facts = facts_of(item)
         return Batch(
             display_name=request.display_name,
             model=request.model,
-            inputs=facts.files or (str(facts.input),),
+            inputs=facts.source,
             output=str(facts.place),
             labels=dict(request.labels),
             location=request.location,
@@ -103,23 +113,25 @@ class Batches(Handler):
         return services.settings.batch_deadline_seconds
 
     def conclude(self, item: Item, services: Services) -> Item:
-        """Add the steps that move the answers; after these, succeed, partially or not, or fail, as the counts say."""
+        """Add the next steps: the review of the answers, rows that are sent again, the move; then return the outcome."""
         facts = facts_of(item)
-        result = facts.result
-        assert result is not None
-        failed, incomplete = result.failed or 0, result.incomplete or 0
-        if failed and not result.succeeded:
-            # A job may be reported as succeeded with every row failed: https://github.com/googleapis/python-genai/issues/2693
-            problem = Problem("all_rows_failed", f"all {failed} rows failed; the column status of the answers says why")
-            return replace(item, outcome=Outcome.FAILED, problem=problem)
-        if facts.answers is not None and not any(step.name == "move" for step in item.steps):
-            names = ("table", "move") if _output(item, services.settings).write == "merge" else ("move",)
-            # A repeated request has other ids of jobs than the one before.
-            steps = (Step(name, System.BIGQUERY, attempt=item.run) for name in names)
-            return replace(item, steps=(*item.steps, *steps))
-        if failed or incomplete or result.state == "JOB_STATE_PARTIALLY_SUCCEEDED":
-            return replace(item, outcome=Outcome.PARTIALLY_SUCCEEDED)
-        return replace(item, outcome=Outcome.SUCCEEDED)
+        last = item.steps[-1]
+        match last.name.partition("-")[0]:
+            case "submit" if facts.answers is not None:
+                written = services.tables.describe(_table(facts.answers)) is not None
+                if not written and not facts.rounds:
+                    problem = Problem("answers_not_found", f"the job ended, and {facts.answers} does not exist")
+                    return replace(item, outcome=Outcome.FAILED, problem=problem)
+                item = replace(item, facts=ended_round(facts, written=written))
+                if not written:
+                    return _after_review(item, services.settings)
+                return _with_steps(item, f"review{_suffix(len(facts.rounds) + 1)}")
+            case "review":
+                assert last.job is not None
+                item = replace(item, facts=reviewed(facts, services.bigquery.rows_of(last.job)))
+                return _after_review(item, services.settings)
+            case _:
+                return _ended(item)
 
     def close(self, item: Item, services: Services) -> None:
         """Delete the tables that were created for a batch that succeeded or was rejected; keep others for a while."""
@@ -133,24 +145,85 @@ class Batches(Handler):
                 log("WARNING", "a table of a batch stays", **item.log_fields(), reason=short_reason(error))
 
 
+def _after_review(item: Item, settings: Settings) -> Item:
+    """Return an item whose answers were counted with the steps that follow, or with its outcome."""
+    facts, request = facts_of(item), _request(item, settings)
+    result = facts.result
+    assert result is not None
+    repeated = sum(each.repeats for each in facts.rounds)
+    if may_be_answered_later(facts) and repeated < request.retries and facts.rounds[-1].written:
+        suffix = _suffix(len(facts.rounds) + 1)
+        dataset = _table(facts.answers).dataset_name
+        submit = Step(f"submit{suffix}", System.VERTEX, attempt=item.run)
+        facts = replace(
+            facts,
+            requests=f"bq://{request_table(dataset, item, suffix)}",
+            answers=f"bq://{answer_table(dataset, item, submit)}",
+        )
+        item = _with_steps(replace(item, facts=facts), f"repeat{suffix}")
+        return replace(item, steps=(*item.steps, submit))
+    if result.failed and not result.succeeded:
+        return _ended(item)
+    return _with_steps(item, *(("table", "move") if _output(item, settings).write == "merge" else ("move",)))
+
+
+def _ended(item: Item) -> Item:
+    """Return an item without further steps with its outcome."""
+    result = facts_of(item).result
+    assert result is not None
+    failed, incomplete = result.failed or 0, result.incomplete or 0
+    if failed and not result.succeeded:
+        # A job may be reported as succeeded with every row failed: https://github.com/googleapis/python-genai/issues/2693
+        why = f": {result.failures[0].example}" if result.failures else ""
+        problem = Problem(
+            "all_rows_failed", f"all {failed} rows failed; the column status of the answers says why{why}"
+        )
+        return replace(item, outcome=Outcome.FAILED, problem=problem)
+    if failed or incomplete or result.state == PARTIALLY_SUCCEEDED:
+        return replace(item, outcome=Outcome.PARTIALLY_SUCCEEDED)
+    return replace(item, outcome=Outcome.SUCCEEDED)
+
+
+def _with_steps(item: Item, *names: str) -> Item:
+    """Return ``item`` with further queries."""
+    # A repeated request has other ids of jobs than the one before.
+    return replace(item, steps=(*item.steps, *(Step(name, System.BIGQUERY, attempt=item.run) for name in names)))
+
+
+def _suffix(round_: int) -> str:
+    """Return what the names of the steps of a round end in."""
+    return f"-{round_}" if round_ > 1 else ""
+
+
+def _table(uri: str | None) -> TableName:
+    table = table_at(uri)
+    assert table is not None
+    return table
+
+
 def _query(item: Item, step: Step, request: BatchRequest, services: Services) -> Query:
     facts = facts_of(item)
     if step.name == "requests":
         assert isinstance(request.input, Prompts)
         assert facts.prompt_columns is not None
         sql = statements.batch_requests(request.input, facts.prompt_columns)
-        return Query(sql, {}, destination=table_at(facts.input), write="truncate")
-    answers, target = table_at(facts.answers), table_at(facts.output)
-    assert answers is not None
-    assert target is not None
-    if step.name == "table":
-        return table_query(answers, target, services)
-    return move_query(answers, target, _output(item, services.settings), services)
+        return Query(sql, {}, destination=_table(facts.input), write="truncate")
+    if step.name.startswith("repeat"):
+        return Query(repeat_query(facts, services), {}, destination=_table(facts.requests), write="truncate")
+    answers, like = answers_query(facts, services)
+    match step.name.partition("-")[0]:
+        case "review":
+            return Query(review(answers, like), {})
+        case "table":
+            return table_query(like, _table(facts.output))
+        case _:
+            return move_query(answers, like, _table(facts.output), _output(item, services.settings), services)
 
 
 def _keep_for_a_while(item: Item, services: Services) -> None:
-    """Let the table of requests that was built from prompts expire, if the batch does not end before."""
-    if facts_of(item).prompt_columns is not None and (table := table_at(facts_of(item).input)):
+    """Let the table of requests that Modeldrop built expire, if the batch does not end before."""
+    table = table_at(facts_of(item).source[0])
+    if table is not None and is_own(table, item):
         services.tables.keep_until(table, _expiry(services))
 
 
@@ -158,12 +231,12 @@ def _expiry(services: Services) -> datetime:
     return services.now() + timedelta(days=services.settings.batch_tables_days)
 
 
-def _wait_while_too_many_run(item: Item, step: Step, services: Services) -> None:
+def _wait_while_too_many_run(item: Item, services: Services) -> None:
     """Raise ``WaitFor`` if ``MAX_CONCURRENT_BATCHES`` others run, or are about to be created and were announced first."""
     announced = [
         pending
         for pending in services.ledger.pending(Kind.BATCH)
-        if pending.step == step.name
+        if pending.system == System.VERTEX.value
         and pending.state in {StepState.SUBMITTED, StepState.SENDING}
         # A batch whose item cannot be read must not take up a place for ever.
         and not pending.looks_reported

@@ -43,9 +43,9 @@ def work_dataset(output: TableName | ObjectUri, settings: Settings) -> DatasetNa
     return DatasetName(settings.google_cloud_project, DEFAULT_DATASET)
 
 
-def request_table(dataset: DatasetName, item: Item) -> TableName:
-    """Return the table for requests that are built from prompts."""
-    return TableName(dataset.project, dataset.dataset, f"{REQUESTS}{item.key}")
+def request_table(dataset: DatasetName, item: Item, suffix: str = "") -> TableName:
+    """Return the table for requests that are built from prompts, or that are sent again in the round of ``suffix``."""
+    return TableName(dataset.project, dataset.dataset, f"{REQUESTS}{item.key}{suffix.replace('-', '_')}")
 
 
 def answer_table(dataset: DatasetName, item: Item, step: Step) -> TableName:
@@ -53,7 +53,8 @@ def answer_table(dataset: DatasetName, item: Item, step: Step) -> TableName:
 
     https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1/BigQueryDestination
     """
-    return TableName(dataset.project, dataset.dataset, f"{ANSWERS}{item.key}_{item.run}_{step.attempt}")
+    round_ = step.name.removeprefix("submit").replace("-", "_")
+    return TableName(dataset.project, dataset.dataset, f"{ANSWERS}{item.key}_{item.run}_{step.attempt}{round_}")
 
 
 def table_at(uri: str | None) -> TableName | None:
@@ -67,8 +68,15 @@ def table_at(uri: str | None) -> TableName | None:
 def own_tables(item: Item) -> tuple[TableName, ...]:
     """Return the tables that Modeldrop created for a batch, or lets Vertex AI create."""
     facts = facts_of(item)
-    tables = (table_at(facts.input), table_at(facts.answers))
-    return tuple(table for table in tables if table and table.table.startswith((REQUESTS, ANSWERS)))
+    rounds = [uri for each in facts.rounds for uri in (each.requests, each.answers)]
+    tables = map(table_at, (facts.input, facts.requests, facts.answers, *rounds))
+    # The input may be the table of another batch.
+    return tuple(dict.fromkeys(table for table in tables if table and is_own(table, item)))
+
+
+def is_own(table: TableName, item: Item) -> bool:
+    """Return whether a table was created for this batch."""
+    return table.table.startswith((f"{REQUESTS}{item.key}", f"{ANSWERS}{item.key}"))
 
 
 def _stamp(item: Item) -> str:

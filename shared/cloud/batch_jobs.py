@@ -51,3 +51,5 @@ class BatchReport:
     """The table or folder that holds the answers; None if the service does not say."""
     problem: Problem | None
     """Why the job failed."""
+    partial_failures: tuple[Problem, ...] = ()
+    """The first failures of single requests, if the service names them."""

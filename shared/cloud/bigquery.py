@@ -45,6 +45,8 @@ _DEFINITIONS = 10_000
 _Object = TableName | RoutineName | ModelName
 # How many datasets of a project are compared with a name that does not exist.
 _COMPARED_DATASETS = 1000
+# How many rows of a query are read at most.
+MOST_ROWS_READ = 1000
 PAYLOAD_LABEL = "modeldrop_payload"
 # How far BigQuery's clock and a function's may be apart. The ledger remembers work for days, so an hour does no harm.
 _CLOCKS_APART = timedelta(hours=1)
@@ -334,6 +336,19 @@ class BigQueryJobs:
         if progress is Progress.SUCCEEDED and failure:
             return Report(Progress.FAILED, failure.get("reason", ""), failure.get("message", ""), resource)
         return Report(progress, None, None, resource)
+
+    def rows_of(self, job: Job) -> list[dict[str, Any]]:
+        """Return the rows of a query that succeeded. It must have few of them.
+
+        Raises:
+            Rejected: There are no such rows, or they have expired.
+            TryLater: BigQuery does not answer.
+        """
+        with BIGQUERY.call() as options:
+            found = self._client.get_job(job.id, location=job.location, **options)
+            assert isinstance(found, bigquery.QueryJob)
+            rows = self._client.list_rows(found.destination, max_results=MOST_ROWS_READ, **options)
+            return [dict(row) for row in rows]
 
     def list_active(self, since: datetime) -> set[str]:
         """Return the ids of all jobs created since then that wait or run. One call lists 1,000 jobs."""

@@ -84,9 +84,9 @@ class VertexJobs:
         except exceptions.NotFound:
             return None
 
-    def list_attempt(self, key: str, attempt: int, location: str) -> list[BatchReport]:
+    def list_attempt(self, key: str, attempt: str, location: str) -> list[BatchReport]:
         """Return the jobs of a location that are labelled with the key of an item and this attempt, oldest first."""
-        wanted = {KEY_LABEL: key, ATTEMPT_LABEL: str(attempt)}
+        wanted = {KEY_LABEL: key, ATTEMPT_LABEL: attempt}
         reports = self._listed(f'labels.{KEY_LABEL}="{key}"', location)
         found = [report for report in reports if wanted.items() <= report.labels.items()]
         return sorted(found, key=lambda report: (report.created is None, report.created, report.name))
@@ -174,8 +174,14 @@ def _report(job: vertex.BatchPredictionJob) -> BatchReport:
         # -1 means that the service does not know.
         incomplete=int(stats.incomplete_count) if stats and stats.incomplete_count >= 0 else None,
         output=_output(job),
-        problem=Problem(f"vertex_{job.error.code}", job.error.message) if failed else None,
+        problem=_problem(job) if failed else None,
+        partial_failures=tuple(Problem(str(each.code), each.message) for each in job.partial_failures),
     )
+
+
+def _problem(job: vertex.BatchPredictionJob) -> Problem:
+    about_model = model_problem(job.error.message, job.model, location_in(job.name) or GLOBAL)
+    return about_model or Problem(f"vertex_{job.error.code}", job.error.message)
 
 
 def _output(job: vertex.BatchPredictionJob) -> str | None:

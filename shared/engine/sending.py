@@ -49,12 +49,17 @@ def send_batch(item: Item, step: Step, handler: Handler, services: Services, wai
     item = replace(item, index_generation=announced.index_generation)
     batch = handler.job(item, step, services)
     assert isinstance(batch, Batch)
-    batch = replace(batch, labels={**batch.labels, **job_labels(item), ATTEMPT_LABEL: str(step.attempt)})
+    batch = replace(batch, labels={**batch.labels, **job_labels(item), ATTEMPT_LABEL: _attempt(step)})
     # From here on the item has a new generation, so the call returns it instead of raising.
     item = services.ledger.renew(item.with_step(sending))
     try:
         name = services.vertex.create(batch, timeout=settings.lease_seconds / 2)
     except Rejected as error:
+        assert isinstance(item.facts, BatchFacts)
+        if item.facts.rounds:
+            # The answers of the rounds before are paid and stay.
+            log("WARNING", "rows that failed were not sent again", **item.log_fields(), code=error.problem.code)
+            return item.with_step(replace(sending, state=StepState.SUCCEEDED))
         return item.end(handler.refusal_of(item), services.now(), error.problem)
     except OutcomeUnknown as error:
         log("WARNING", "no answer to the creation of a batch job", **item.log_fields(), reason=short_reason(error))
@@ -66,7 +71,7 @@ def send_batch(item: Item, step: Step, handler: Handler, services: Services, wai
 
 def _adopt(item: Item, step: Step, services: Services) -> Item | None:
     """Return ``item`` with the oldest job that was created for this attempt, and cancel the others; None if there is none."""
-    jobs = services.vertex.list_attempt(item.key, step.attempt, _location(item))
+    jobs = services.vertex.list_attempt(item.key, _attempt(step), _location(item))
     if not jobs:
         return None
     oldest, *duplicates = (job.name for job in jobs)
@@ -76,6 +81,11 @@ def _adopt(item: Item, step: Step, services: Services) -> Item | None:
         assert isinstance(item.facts, BatchFacts)
         item = replace(item, facts=replace(item.facts, cancelled_duplicates=tuple(duplicates)))
     return item.with_step(replace(step, state=StepState.SUBMITTED, job=_job(oldest, item)))
+
+
+def _attempt(step: Step) -> str:
+    """Return the value of the label that tells the jobs of an item apart."""
+    return f"{step.attempt}{step.name.removeprefix('submit')}"
 
 
 def _job(name: str, item: Item) -> Job:

@@ -6,10 +6,11 @@ ended. Both call ``advance``, so that work is completed in the same way after a 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.batch_work import BatchFacts, BatchResult
+from shared.batch_work import BatchFacts, BatchResult, Failures
 from shared.cloud.batch_jobs import BatchReport
 from shared.cloud.bigquery import OldJob, Query, Report, problem_of
 from shared.cloud.states import (
@@ -114,11 +115,14 @@ def settle_query(item: Item, step: Step, report: Report | None, now: datetime) -
 
 def settle_batch(item: Item, step: Step, report: BatchReport | None, now: datetime) -> Item:
     """Return ``item`` after its batch job has ended; ``report`` is None if there is no such job."""
+    assert isinstance(item.facts, BatchFacts)
+    if item.facts.rounds:
+        # The answers of the rounds before are paid and stay, whatever becomes of the rows that were sent again.
+        return item.with_step(replace(step, state=StepState.SUCCEEDED))
     if report is None:
         problem = Problem("job_not_found", "the batch prediction job no longer exists: somebody deleted it")
         return item.end(Outcome.FAILED, now, problem)
-    assert isinstance(item.facts, BatchFacts)
-    result = BatchResult(report.state, report.succeeded, report.failed, report.incomplete)
+    result = BatchResult(report.state, report.succeeded, report.failed, report.incomplete, _failures(report))
     facts = replace(item.facts, result=result)
     if report.output and facts.answers:
         facts = replace(facts, answers=report.output)
@@ -129,6 +133,13 @@ def settle_batch(item: Item, step: Step, report: BatchReport | None, now: dateti
         return item.with_step(replace(step, state=StepState.SUCCEEDED))
     problem = report.problem or Problem(report.progress.value, f"Vertex AI ended the job as {report.state}")
     return item.end(Outcome(report.progress.value), now, problem)
+
+
+def _failures(report: BatchReport) -> tuple[Failures, ...]:
+    """Return the failures of single requests that Vertex AI names, by code."""
+    codes = Counter(problem.code for problem in report.partial_failures)
+    examples = {problem.code: short_reason(problem.message) for problem in reversed(report.partial_failures)}
+    return tuple(Failures(code, count, examples[code]) for code, count in codes.most_common())
 
 
 def _submit_query(item: Item, step: Step, handler: Handler, services: Services) -> Item:

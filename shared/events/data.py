@@ -118,10 +118,12 @@ def _batch(item: Item, message: BatchMessage, facts: BatchFacts) -> dict[str, An
     if (result := facts.result) is not None:
         data["state"] = result.state
         data["counts"] = {
-            "succeeded": result.succeeded,
-            "failed": result.failed,
-            "incomplete": result.incomplete,
+            "succeeded": result.succeeded or 0,
+            "failed": result.failed or 0,
+            "incomplete": result.incomplete or 0,
         }
+        data["failures"] = [asdict(each) for each in result.failures]
+        data["tokens"] = asdict(result.tokens) if result.tokens else None
     if facts.cancelled_duplicates:
         data["cancelled_duplicates"] = list(facts.cancelled_duplicates)
     return data

@@ -17,7 +17,7 @@ def _uri(world: World, table: str) -> str:
 def _run(world: World, request: dict[str, Any]) -> dict[str, Any]:
     """Send a request, and return the data of the event with which it ends."""
     world.publish("BATCH_TOPIC", request)
-    ends = ("batch.succeeded", "batch.failed", "request.rejected")
+    ends = ("batch.succeeded", "batch.partially_succeeded", "batch.failed", "request.rejected")
     found = world.until(
         lambda: [each for kind in ends for each in world.events.all(kind, request_id=request["request_id"])]
     )
@@ -84,6 +84,25 @@ def test_a_merge_with_a_repeated_key_fails_with_its_name_and_keeps_the_paid_answ
     place = ended["answers"].removeprefix("bq://")
     assert len(world.rows(place.split(".", 1)[1])) == 2
     assert world.bigquery.get_table(place).expires is not None
+
+
+def test_the_event_of_a_batch_says_what_failed_and_how_many_tokens_were_used(world: World) -> None:
+    source, table = fresh("requests"), fresh("answers")
+    good = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
+    bad = {"contents": [{"parts": [{"text": "no role"}]}]}
+    rows = [{"id": n, "request": json.dumps(each)} for n, each in enumerate([good, bad, good, bad])]
+    world.load(f"{world.regional}.{source}", rows)
+    ended = _run(world, world.batch(table, fresh("r"), input=_uri(world, source)))
+    assert ended["type"].endswith("batch.partially_succeeded.v1"), ended["error"]
+    assert ended["counts"] == {"succeeded": 2, "failed": 2, "incomplete": 0}
+    [failure] = ended["failures"]
+    assert (failure["code"], failure["requests"]) == ("INVALID_ARGUMENT", 2)
+    assert "role" in failure["example"]
+    assert ended["tokens"]["prompt"] > 0 and ended["tokens"]["answer"] > 0
+    # All rows are in the output; the table of the job stays for a while.
+    assert sorted(row["id"] for row in world.rows(f"{world.regional}.{table}")) == [0, 1, 2, 3]
+    [kept] = _own_tables(world, ended["key"])
+    assert world.bigquery.get_table(f"{world.regional}.{kept}").expires is not None
 
 
 def test_all_files_with_a_prefix_are_answered_into_a_table(world: World) -> None:

@@ -1,0 +1,107 @@
+"""The rounds of a batch: what its jobs answered, whether rows are sent again, and the query of all answers together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from shared.batch_work import BatchFacts, BatchResult, BatchRound, Failures, Tokens
+from shared.batches.answers import (
+    INCOMPLETE,
+    LONGEST_EXAMPLE,
+    RETRYABLE_CODES,
+    TOKENS,
+    AnswerTable,
+    all_answers,
+    requests_to_repeat,
+)
+from shared.batches.places import table_at
+from shared.engine.services import Services
+from shared.errors import Rejected
+
+SUCCEEDED, PARTIALLY_SUCCEEDED = "JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIALLY_SUCCEEDED"
+
+
+def answer_tables(facts: BatchFacts, services: Services) -> tuple[list[AnswerTable], list[bool]]:
+    """Return the tables that the jobs of a batch wrote, and whether each job was sent rows again.
+
+    Raises:
+        Rejected: A table does not exist.
+    """
+    tables, repeats = [], []
+    for round_ in facts.rounds:
+        if not round_.written:
+            continue
+        table = table_at(round_.answers)
+        assert table is not None
+        found = services.tables.describe(table)
+        if found is None:
+            raise Rejected(
+                f"the table of the answers, {table}, does not exist: somebody deleted it", code="answers_not_found"
+            )
+        tables.append(AnswerTable(table, found.columns))
+        repeats.append(round_.repeats)
+    return tables, repeats
+
+
+def answers_query(facts: BatchFacts, services: Services) -> tuple[str, AnswerTable]:
+    """Return the query of all answers of a batch, and a table with the same columns. Raises ``Rejected``."""
+    tables, repeats = answer_tables(facts, services)
+    return all_answers(tables, repeats, only_retryable=True), tables[0]
+
+
+def ended_round(facts: BatchFacts, *, written: bool) -> BatchFacts:
+    """Return the facts after the current job has ended."""
+    assert facts.answers is not None
+    source = facts.source[0] if table_at(facts.source[0]) else None
+    repeats = facts.requests is not None
+    return replace(facts, rounds=(*facts.rounds, BatchRound(source, facts.answers, repeats, written)))
+
+
+def reviewed(facts: BatchFacts, rows: Iterable[Mapping[str, Any]]) -> BatchFacts:
+    """Return the facts with the counts that a review of all answers has.
+
+    Args:
+        facts: The facts after the last job.
+        rows: The rows of ``answers.review``.
+    """
+    before = facts.result or BatchResult(SUCCEEDED, None, None, None)
+    counts = {str(row["code"]): row for row in rows}
+    answered = int(counts.get("", {}).get("requests", 0))
+    incomplete = int(counts.get(INCOMPLETE, {}).get("requests", 0))
+    failures = tuple(
+        Failures(code, int(row["requests"]), " ".join(str(row["example"] or "").split())[:LONGEST_EXAMPLE])
+        for code, row in counts.items()
+        if code not in {"", INCOMPLETE}
+    )
+    failed = sum(each.requests for each in failures)
+    # Requests that the first job did not come to are in no table, until they are sent again.
+    absent = before.incomplete or 0
+    if len(facts.rounds) > 1:
+        known = (before.succeeded or 0) + (before.failed or 0) + absent
+        absent = max(0, known - answered - failed - incomplete)
+    else:
+        absent = max(0, absent - incomplete)
+    tokens = Tokens(**{name: sum(int(row[name]) for row in counts.values()) for name in TOKENS})
+    complete = not failed and not incomplete and not absent
+    state = SUCCEEDED if complete and before.state == PARTIALLY_SUCCEEDED and len(facts.rounds) > 1 else before.state
+    result = BatchResult(state, answered, failed, incomplete + absent, failures, tokens)
+    return replace(facts, result=result)
+
+
+def may_be_answered_later(facts: BatchFacts) -> int:
+    """Return how many rows failed for a passing reason, or were not come to."""
+    assert facts.result is not None
+    return (facts.result.incomplete or 0) + sum(
+        each.requests for each in facts.result.failures if each.code in RETRYABLE_CODES
+    )
+
+
+def repeat_query(facts: BatchFacts, services: Services) -> str:
+    """Return the query that has the requests to send again. Raises ``Rejected``."""
+    query, like = answers_query(facts, services)
+    sources = [table for each in facts.rounds if not each.repeats and (table := table_at(each.requests))]
+    result = facts.result
+    some_are_absent = result is not None and bool(result.incomplete)
+    return requests_to_repeat(query, like, only_retryable=True, sources=sources if some_are_absent else ())

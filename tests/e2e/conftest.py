@@ -104,9 +104,14 @@ def session_world(start_world: Callable[..., AbstractContextManager[World]]) -> 
 def impatient(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
     """A world that reports a drop as stuck after a second, and delivers events again soon. It has the model `seven`.
 
-    The call that notices a drop waits until it has settled.
+    The call that notices a drop waits until it has settled. Two batches run at once at most.
     """
-    settings = {"DROP_STUCK_SECONDS": "1", "SETTLE_SECONDS": "0.5", "SETTLE_WAIT_SECONDS": "10"}
+    settings = {
+        "DROP_STUCK_SECONDS": "1",
+        "SETTLE_SECONDS": "0.5",
+        "SETTLE_WAIT_SECONDS": "10",
+        "MAX_CONCURRENT_BATCHES": "2",
+    }
     with start_world(
         "impatient", settings=settings, minimum_backoff_seconds=0.05, maximum_backoff_seconds=0.1
     ) as world:

@@ -17,6 +17,9 @@ from localcloud.samples.tables import sample_tables
 from tests.paths import ROOT
 from tests.waiting import LAST_LIMIT
 
+# CI runs `make demo` itself.
+pytestmark = pytest.mark.matrix
+
 DEMO = [sys.executable, "-m", "demo"]
 
 

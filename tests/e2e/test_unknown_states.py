@@ -82,7 +82,7 @@ def retold(
     ("variable", "do", "check"),
     [
         pytest.param("BIGQUERY_EMULATOR_HOST", ask, check_prediction, marks=pytest.mark.matrix),
-        ("VERTEX_ENDPOINT", post_requests, check_batch),
+        pytest.param("VERTEX_ENDPOINT", post_requests, check_batch, marks=pytest.mark.matrix),
     ],
 )
 def test_an_unknown_state_is_reported_once_and_the_job_is_still_watched(

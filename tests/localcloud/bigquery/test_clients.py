@@ -66,6 +66,7 @@ def bq(world: BigQueryWorld, tmp_path: Path) -> Bq | None:
     return Bq(world, tmp_path) if shutil.which("bq") else None
 
 
+@pytest.mark.matrix
 def test_bq_creates_and_queries_a_table(world: BigQueryWorld, bq: Bq | None) -> None:
     if bq is None:
         return

@@ -221,6 +221,7 @@ def test_apply_can_be_repeated_after_a_failure(project: Project) -> None:
     assert "functions modeldrop-predict" in project.resources()
 
 
+@pytest.mark.matrix
 def test_destroy_continues_after_a_failure_and_reports_it_at_the_end(applied: Project) -> None:
     applied.fail("functions delete modeldrop-predict")
 

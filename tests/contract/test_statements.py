@@ -26,6 +26,7 @@ from shared.checks.identifiers import (
 from shared.checks.query_guard import check_condition, check_query
 from shared.drops import statements as drops_sql
 from shared.drops.manifest import MODEL_TYPES, Manifest
+from shared.engine.statements import create_table
 from shared.errors import Rejected
 from shared.predictions import statements as predictions_sql
 from shared.predictions.request import FUNCTIONS, PredictRequest, TableInput
@@ -84,7 +85,7 @@ MERGE = {"table": "films.answers", "write": "merge", "key": ["id", "title"]}
 
 STATEMENTS: list[tuple[str, Callable[[], str | None], list[str]]] = [
     ("ASTAlterModelStatement", lambda: drops_sql.alter_model(MODEL, FULL_MANIFEST, NOW), [str(MODEL)]),
-    ("ASTCreateTableStatement", lambda: predictions_sql.create_output(TABLE, COLUMNS), [str(TABLE)]),
+    ("ASTCreateTableStatement", lambda: create_table(TABLE, COLUMNS), [str(TABLE)]),
     ("ASTQueryStatement", lambda: predictions_sql.predict(_predict()), ["ML.PREDICT"]),
     (
         "ASTQueryStatement",

@@ -10,6 +10,7 @@ from google.api_core.exceptions import GoogleAPICallError
 from google.cloud.bigquery import QueryJobConfig
 from onnx import TensorProto, helper
 
+from shared.engine.statements import create_table
 from shared.predictions import statements
 from shared.predictions.request import PredictRequest
 from tests.example_requests import NOW, SETTINGS
@@ -49,7 +50,7 @@ def merge(world: MlWorld, wanted: PredictRequest) -> None:
     """Run the steps of a merge."""
     dry = world.client.query(statements.predict(wanted), job_config=QueryJobConfig(dry_run=True))
     columns = [column.to_api_repr() for column in dry.schema]
-    world.client.query(statements.create_output(wanted.output, columns)).result()
+    world.client.query(create_table(wanted.output, columns)).result()
     world.client.query(statements.merge(wanted, [column["name"] for column in columns])).result()
 
 

@@ -155,17 +155,17 @@ def test_a_bucket_with_too_many_wrong_folders_is_not_searched(world: World, monk
     monkeypatch.setattr(ignored_folders, "MOST_REPORTS", 2)
     upload_outside(world, "a/x.onnx", "b/x.onnx", "c/x.onnx", "d/x.onnx", "e/x.onnx")
     reconcile_later(world)
-    assert reported_folders_of(world) == ["a/", "b/"]
+    assert sorted(reported_folders_of(world)) == ["a/", "b/"]
     monkeypatch.setattr(ignored_folders, "MOST_MARKERS", 3)
     reconcile_later(world)
     reconcile_later(world)
-    assert reported_folders_of(world) == ["c/", "d/"]
+    assert sorted(reported_folders_of(world)) == ["c/", "d/"]
 
 
 def test_the_marker_of_a_folder_is_deleted_after_its_retention_when_the_folder_is_gone(world: World) -> None:
     upload_outside(world, "a/x.onnx", "b/x.onnx")
     reconcile_later(world)
-    assert reported_folders_of(world) == ["a/", "b/"]
+    assert sorted(reported_folders_of(world)) == ["a/", "b/"]
     world.models.blob("a/x.onnx").delete()
     retention = timedelta(days=world.services.settings.ledger_retention_days).total_seconds()
     reconcile_later(world, retention - world.services.settings.reconcile_seconds)

@@ -62,10 +62,17 @@ def test_an_incomplete_drop_is_not_imported_and_reported_as_stuck_once(impatient
     impatient.quiet()
 
 
-def test_a_drop_reported_as_stuck_is_imported_when_it_is_complete(impatient: World) -> None:
+def test_a_drop_reported_as_stuck_fails_predictions_until_it_is_complete(impatient: World) -> None:
     model = fresh("late")
     path = impatient.drop(without(impatient, "assets/shift.txt"), model)
     impatient.event("job.stuck", path=path)
+
+    request_id = fresh("early")
+    impatient.ask(model, fresh("unwritten"), request_id)
+    rejected = impatient.event("request.rejected", request_id=request_id)
+    assert rejected.data["error"]["code"] == "drop_stuck"
+    assert f"the drop {path} is incomplete" in rejected.data["error"]["message"]
+    assert "still lacks assets/shift.txt. Upload what is missing" in rejected.data["error"]["message"]
 
     impatient.drop({"assets/shift.txt": b"shift\t3\n"}, model)
     impatient.event("model.imported", path=path)

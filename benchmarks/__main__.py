@@ -30,6 +30,11 @@ BENCHMARKS = {
         "0.9 of the runtime's own rate into a table, 0.5 in a CTE; +300 MB from 1,000,000 to 10,000,000 rows; "
         "+3 ms to bqemulator alone",
     ),
+    "batch": Benchmark(
+        "benchmarks.batch",
+        "a Gemini batch of 100,000 requests to the stand-in model, from table to table and from JSONL to JSONL, and its memory",
+        "60 s each; +200 MB from 10,000 to 100,000 requests",
+    ),
     "load": Benchmark(
         "benchmarks.load",
         "the whole chain with 200 models, 2,000 messages and 1,000 running jobs",

@@ -113,6 +113,7 @@ def _start(options: argparse.Namespace) -> int:
         declaration=options.declaration or options.source / "deploy" / "functions.yaml",
         with_functions=not options.no_functions,
         gemini_backend=os.environ.get("GEMINI_BACKEND") or "echo",
+        gemini_echo=os.environ.get("GEMINI_ECHO") or "",
         gemini_models=Path(os.environ["GEMINI_MODELS"]) if os.environ.get("GEMINI_MODELS") else None,
         function_environment=dict(options.set),
         record_to=options.record,

@@ -215,7 +215,7 @@ class LocalCloud:
             recorder=self.recorder,
         )
         undo.callback(self.front.stop)
-        backend = backend_from(config.gemini_backend)
+        backend = backend_from(config.gemini_backend, config.gemini_echo)
         models = MODELS if config.gemini_models is None else models_from(config.gemini_models)
         self.storage = Storage(self.data_dir / "storage", clock=clock, project=project)
         undo.callback(self.storage.close)

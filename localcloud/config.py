@@ -47,6 +47,8 @@ class CloudConfig:
     """Whether the sample tables, which have the names of public tables, are created."""
     gemini_backend: str = "echo"
     """``echo``, ``openai:<base-url>`` or ``gemini``."""
+    gemini_echo: str = ""
+    """The orders of the stand-in model, as JSON; see ``localcloud/gemini/orders.py``."""
     gemini_models: Path | None = None
     """A JSON file with changes to the table of models; see ``localcloud/gemini/models.py``."""
     minimum_backoff_seconds: float = 0.2

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from localcloud.gemini.developer_api import GEMINI_URL, GeminiBackend
 from localcloud.gemini.echo import EchoBackend
 from localcloud.gemini.openai import OpenAIBackend
+from localcloud.gemini.orders import orders_from
 
 
 class ModelBackend(Protocol):
@@ -26,16 +27,25 @@ class ModelBackend(Protocol):
         ...
 
 
-def backend_from(name: str) -> ModelBackend:
+def answers_at_once(backend: ModelBackend) -> bool:
+    """Return whether a backend never waits, so that several threads gain nothing."""
+    return type(backend) is EchoBackend and not backend.orders
+
+
+def backend_from(name: str, echo: str = "") -> ModelBackend:
     """Return the backend with this name: ``echo``, ``openai:<base-url>[#<model>]`` or ``gemini[:<base-url>]``.
 
+    Args:
+        name: The name of the backend.
+        echo: The orders of the backend ``echo``, as JSON; see ``localcloud/gemini/orders.py``.
+
     Raises:
-        ValueError: The name is unknown, or it is ``gemini`` and ``GEMINI_API_KEY`` holds no key.
+        ValueError: The name is unknown, the orders are wrong, or it is ``gemini`` and ``GEMINI_API_KEY`` holds no key.
     """
     kind, _, address = name.partition(":")
     match kind:
         case "echo" if not address:
-            return EchoBackend()
+            return EchoBackend(orders_from(echo))
         case "openai" if address:
             return OpenAIBackend(address)
         case "gemini":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from localcloud.gemini.contents import (
@@ -14,6 +16,8 @@ from localcloud.gemini.contents import (
     count_tokens,
     parse_request,
 )
+from localcloud.gemini.errors import BackendError
+from localcloud.gemini.orders import Order, Orders
 from localcloud.gemini.schemas import conforming_value
 
 
@@ -23,28 +27,57 @@ class EchoBackend:
     The response respects ``candidateCount``, ``maxOutputTokens``, ``stopSequences``, ``responseMimeType`` and the
     response schema of the request. Its ``modelVersion`` says that it is a stand-in, so that it is not mistaken for
     Gemini's.
+
+    Attributes:
+        orders: Which requests it fails, refuses, delays, or answers with a given text.
     """
+
+    orders = Orders([])
+
+    def __init__(self, orders: Sequence[Order] = ()) -> None:
+        """Begin with ``orders``."""
+        self.orders = Orders(list(orders))
 
     def generate(self, model: str, request: dict[str, Any]) -> dict[str, Any]:
         """Return a GenerateContentResponse.
 
         Raises:
-            BackendError: 400 for a request that Gemini rejects.
+            BackendError: 400 for a request that Gemini rejects, or the error that an order sets.
         """
         prompt = parse_request(request)
-        candidates = [_candidate(prompt, index) for index in range(prompt.generation.candidate_count)]
         name = model.rsplit("/", 1)[-1]
         canonical = json.dumps([name, request], sort_keys=True, default=str)
+        digest = hashlib.sha256(canonical.encode()).digest()
+        answer: str | None = None
+        refused = False
+        if self.orders:
+            for order in self.orders.of(prompt.turns[-1].text, int.from_bytes(digest[:8])):
+                time.sleep(order.seconds)
+                if order.status is not None:
+                    raise BackendError(order.status, order.message)
+                refused = refused or order.refuse
+                answer = answer if order.answer is None else order.answer
+        candidates = [
+            _refusal(index) if refused else _candidate(prompt, index, answer)
+            for index in range(prompt.generation.candidate_count)
+        ]
         return {
             "candidates": candidates,
             "usageMetadata": _usage(prompt, candidates),
             "modelVersion": f"localcloud-echo (stand-in for {name})",
-            "responseId": hashlib.sha256(canonical.encode()).hexdigest()[:24],
+            "responseId": digest.hex()[:24],
         }
 
 
-def _candidate(prompt: Prompt, index: int) -> dict[str, Any]:
-    text, finish_reason = _truncate(_response_text(prompt, index), prompt.generation)
+def _refusal(index: int) -> dict[str, Any]:
+    """Return a candidate that safety filters blocked."""
+    rating = {"category": "HARM_CATEGORY_DANGEROUS_CONTENT", "probability": "HIGH", "blocked": True}
+    return {"finishReason": "SAFETY", "safetyRatings": [rating], "index": index}
+
+
+def _candidate(prompt: Prompt, index: int, answer: str | None) -> dict[str, Any]:
+    given = _response_text(prompt, index) if answer is None else answer
+    text, finish_reason = _truncate(given, prompt.generation)
     return {
         "content": {"role": "model", "parts": [{"text": text}]},
         "finishReason": finish_reason,
@@ -85,7 +118,8 @@ def _truncate(text: str, generation: Generation) -> tuple[str, str]:
 def _usage(prompt: Prompt, candidates: list[dict[str, Any]]) -> dict[str, Any]:
     by_modality = prompt.tokens_by_modality()
     prompt_tokens = sum(by_modality.values())
-    candidates_tokens = sum(count_tokens(candidate["content"]["parts"][0]["text"]) for candidate in candidates)
+    texts = [candidate["content"]["parts"][0]["text"] for candidate in candidates if "content" in candidate]
+    candidates_tokens = sum(map(count_tokens, texts))
     return {
         "promptTokenCount": prompt_tokens,
         "candidatesTokenCount": candidates_tokens,

@@ -104,9 +104,9 @@ MODELS: Mapping[str, Model] = {
     "gemini-1.5-flash-002": _older(date(2024, 9, 24), date(2025, 9, 24)),
     "gemini-embedding-001": Model(EMBEDDING_REGIONS, embeds=True, dimensions=3072),
     "gemini-embedding-2": Model(EVERYWHERE, embeds=True, dimensions=3072),
-    "text-embedding-004": Model((REGIONS,), embeds=True, dimensions=768),
-    "text-embedding-005": Model((REGIONS,), embeds=True, dimensions=768),
-    "text-multilingual-embedding-002": Model((REGIONS,), embeds=True, dimensions=768),
+    "text-embedding-004": Model(GLOBAL_AND_REGIONS, embeds=True, dimensions=768),
+    "text-embedding-005": Model(GLOBAL_AND_REGIONS, embeds=True, dimensions=768),
+    "text-multilingual-embedding-002": Model(GLOBAL_AND_REGIONS, embeds=True, dimensions=768),
 }
 
 
@@ -122,6 +122,10 @@ class ModelTable:
         """Return the models that are not retired, by id."""
         today = self._clock.now().date()
         return {name: model for name, model in self._models.items() if model.retires is None or today < model.retires}
+
+    def known(self, name: str) -> Model | None:
+        """Return a model that may be retired, or None if the id is unknown."""
+        return self._models.get(name)
 
     def find(self, project: str, location: str, name: str, *, publisher: str = "google") -> Model:
         """Return a model that a location serves.

@@ -1,4 +1,4 @@
-"""The methods that call a model directly: generateContent, streamGenerateContent and countTokens."""
+"""The methods that call a model directly: to generate content, to count tokens, and for embeddings."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 from localcloud.base.json_api import Call, Route
 from localcloud.gemini.backends import ModelBackend
-from localcloud.gemini.contents import Prompt, camel_keys, parse_request
+from localcloud.gemini.contents import Prompt, as_list, camel_keys, parse_request
+from localcloud.gemini.embeddings import embed_content, prediction
 from localcloud.gemini.errors import BackendError
-from localcloud.gemini.models import GLOBAL, ModelTable
+from localcloud.gemini.models import GLOBAL, Model, ModelTable
 from localcloud.vertex.base.rest import Handler, Stream, version_of
 from localcloud.vertex.request_checks import RequestChecks, check_fields
 
@@ -38,24 +39,50 @@ class Generation:
             "generateContent": self._generate,
             "streamGenerateContent": self._stream,
             "countTokens": self._count,
+            "embedContent": self._embed,
         }
         return [
             Route("POST", f"{model}:{method}", self._of_served_model(handle))
             for model in PUBLISHER_MODELS
             for method, handle in methods.items()
-        ]
+        ] + [Route("POST", f"{PUBLISHER_MODELS[0]}:predict", self._predict)]
 
     def _of_served_model(self, handle: Handler) -> Handler:
         """Return a handler that first checks the model of the call; a tuned model behind an endpoint has no entry."""
 
         def checked(call: Call) -> dict[str, Any] | Stream:
-            names = call.names
-            if "publisher" in names:
-                location = names.get("location", GLOBAL)
-                self._models.find(names.get("project", "-"), location, names["model"], publisher=names["publisher"])
+            if "publisher" in call.names:
+                model = self._model(call)
+                if model.embeds != (handle == self._embed):
+                    raise BackendError(400, f"The model {call.names['model']} does not support {_method(call)}.")
             return handle(call)
 
         return checked
+
+    def _model(self, call: Call) -> Model:
+        """Return the model of a call. Raises ``BackendError`` (404)."""
+        names = call.names
+        project, location = names.get("project", "-"), names.get("location", GLOBAL)
+        return self._models.find(project, location, names["model"], publisher=names["publisher"])
+
+    def _embed(self, call: Call) -> dict[str, Any]:
+        if "publisher" not in call.names:
+            raise BackendError(400, f"The endpoint {call.names['model']} does not support embedContent.")
+        request = call.json()
+        check_fields("EmbedContentRequest", request, version_of(call))
+        return embed_content(self._model(call), request)
+
+    def _predict(self, call: Call) -> dict[str, Any]:
+        """Return the embeddings of instances with text, from a model for embeddings."""
+        model = self._model(call)
+        if not model.embeds:
+            raise BackendError(400, f"The model {call.names['model']} does not support predict.")
+        request = call.json()
+        check_fields("PredictRequest", request, version_of(call))
+        dimensions = camel_keys(request.get("parameters") or {}).get("outputDimensionality")
+        return {
+            "predictions": [prediction(model, instance, dimensions) for instance in as_list(request.get("instances"))]
+        }
 
     def _generate(self, call: Call) -> dict[str, Any]:
         return self._response(call)
@@ -79,6 +106,10 @@ class Generation:
             "totalBillableCharacters": sum(len(re.sub(r"\s", "", text)) for text in texts),
             "promptTokensDetails": [{"modality": kind, "tokenCount": count} for kind, count in counts.items()],
         }
+
+
+def _method(call: Call) -> str:
+    return call.path.rpartition(":")[2]
 
 
 def _countable(body: dict[str, Any]) -> Prompt:

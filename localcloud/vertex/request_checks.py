@@ -54,13 +54,29 @@ class RequestChecks:
         Raises:
             BackendError: 400 if it is not a valid request, or 404 if it names a file, cache or model that does not exist.
         """
-        request = _parse_json(given)
+        request = self.parse_json(given)
         check_fields("GenerateContentRequest", request, BATCH_VERSION)
         self._check_names(request, BATCH_FILES)
         model = request.get("model")
         if model:
             self._models.find(project, location, str(model).rsplit("/", 1)[-1])
         return request
+
+    @staticmethod
+    def parse_json(given: Any) -> dict[str, Any]:
+        """Return the JSON object of a row, which is given as text or as JSON. Raises ``BackendError`` (400)."""
+        if isinstance(given, str):
+            try:
+                text, given = given, json.loads(given, parse_constant=_refuse_constant)
+                if "\\ud" in text.lower():
+                    json.dumps(given, ensure_ascii=False).encode()
+            except UnicodeEncodeError:
+                raise BackendError(400, "Invalid JSON in the request: it has half of a surrogate pair.") from None
+            except (ValueError, RecursionError) as error:
+                raise BackendError(400, f"Invalid JSON in the request: {error}") from None
+        if not isinstance(given, dict):
+            raise BackendError(400, "Invalid JSON in the request: it is not an object.")
+        return given
 
     def _check_names(self, request: dict[str, Any], files: tuple[str, ...]) -> None:
         cache = request.get("cachedContent") or request.get("cached_content")
@@ -92,21 +108,6 @@ def check_fields(kind: str, message: Any, version: str) -> None:
     errors = VERSIONS[version].errors(kind, message)
     if errors:
         raise BackendError(400, "\n".join(errors))
-
-
-def _parse_json(given: Any) -> dict[str, Any]:
-    if isinstance(given, str):
-        try:
-            text, given = given, json.loads(given, parse_constant=_refuse_constant)
-            if "\\ud" in text.lower():
-                json.dumps(given, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise BackendError(400, "Invalid JSON in the request: it has half of a surrogate pair.") from None
-        except (ValueError, RecursionError) as error:
-            raise BackendError(400, f"Invalid JSON in the request: {error}") from None
-    if not isinstance(given, dict):
-        raise BackendError(400, "Invalid JSON in the request: it is not an object.")
-    return given
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -15,10 +15,12 @@ from localcloud.storage.store import ObjectStore
 from localcloud.vertex.base.moments import UniqueMoments
 from localcloud.vertex.base.operations import Operations
 from localcloud.vertex.base.rest import VertexApi
+from localcloud.vertex.batch.answering import Answering
 from localcloud.vertex.batch.batches import BatchRunner
 from localcloud.vertex.batch.job_routes import JobRoutes
 from localcloud.vertex.batch.jobs import Jobs
 from localcloud.vertex.batch.journal import DiskJournal, NoJournal
+from localcloud.vertex.echo_routes import EchoRoutes
 from localcloud.vertex.generation import Generation
 from localcloud.vertex.models.endpoints import Endpoints
 from localcloud.vertex.models.model_routes import ModelRoutes
@@ -32,8 +34,8 @@ class Vertex:
     """The service.
 
     Attributes:
-        app: The REST API: ``/v1/...``, ``/v1beta1/...``, and ``/localcloud/vertex/{job}:setState``, which is not part
-            of Google's API.
+        app: The REST API: ``/v1/...``, ``/v1beta1/...``, and ``/localcloud/vertex/``, which is not part of
+            Google's API: the states of jobs, and the orders of the stand-in model.
         jobs: The batch prediction jobs.
         registry: The model registry, where BigQuery ML registers its models.
     """
@@ -67,7 +69,7 @@ class Vertex:
         operations = Operations(clock=clock, moments=moments)
         table = ModelTable(clock, models)
         checks = RequestChecks(store, table)
-        runner = BatchRunner(tables=tables, store=store, backend=backend, checks=checks, clock=clock)
+        runner = BatchRunner(Answering(backend, checks, table, clock), tables=tables, store=store)
         journal = NoJournal() if directory is None else DiskJournal(directory)
         self.jobs = Jobs(runner, operations, journal, clock=clock, models=table, moments=moments, pace=pace)
         self.registry = Registry(project, moments=moments)
@@ -77,6 +79,7 @@ class Vertex:
                 *JobRoutes(self.jobs).routes(),
                 *Generation(backend, table, checks).routes(),
                 *PublisherModels(table).routes(),
+                *EchoRoutes(backend).routes(),
                 *ModelRoutes(self.registry, endpoints, operations).routes(),
             ]
         )

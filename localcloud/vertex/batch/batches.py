@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,17 +12,13 @@ from itertools import islice
 from typing import Any
 
 from localcloud.base.background import in_words
-from localcloud.base.clock import Clock
 from localcloud.bigquery.tables.facade import Tables
-from localcloud.gemini.backends import ModelBackend
-from localcloud.gemini.errors import BackendError
 from localcloud.storage.store import ObjectStore
+from localcloud.vertex.batch.answering import Answering
 from localcloud.vertex.batch.destinations import Answer, destination_of
 from localcloud.vertex.batch.job_requests import JobRequest
 from localcloud.vertex.batch.sources import source_of
-from localcloud.vertex.request_checks import RequestChecks
 
-PARALLEL_REQUESTS = 8
 MAX_PARTIAL_FAILURES = 20
 REORDERED_ANSWERS = 1000
 
@@ -76,15 +70,11 @@ class Outcome:
 class BatchRunner:
     """Runs batches over the local BigQuery and Cloud Storage."""
 
-    def __init__(
-        self, *, tables: Tables, store: ObjectStore, backend: ModelBackend, checks: RequestChecks, clock: Clock
-    ) -> None:
-        """Create a runner that calls the models of ``backend`` with requests that pass ``checks``."""
+    def __init__(self, answering: Answering, *, tables: Tables, store: ObjectStore) -> None:
+        """Create a runner whose rows ``answering`` answers."""
+        self._answering = answering
         self._tables = tables
         self._store = store
-        self._backend = backend
-        self._checks = checks
-        self._clock = clock
 
     def run(
         self, request: JobRequest, created: datetime, should_stop: Callable[[], bool], *, again: bool = False
@@ -100,47 +90,17 @@ class BatchRunner:
         Raises:
             BatchError: The batch fails as a whole: the input is invalid (3), or the output cannot be written (13).
         """
-        source = source_of(request, self._tables, self._store)
-        destination = destination_of(request, created, self._tables, self._store, again=again)
+        rows = self._answering.format_of(request)
+        source = source_of(request, rows, self._tables, self._store)
+        destination = destination_of(request, rows, created, self._tables, self._store, again=again)
         with _phase(3, "Failed to import data."):
             outcome = Outcome(source.open())
         with _phase(13, "Failed to export data."):
             destination.check()
-            answers = self._answers(request, source.rows(), should_stop)
+            answers = self._answering.answers(request, source.rows(), should_stop)
             destination.write(source, _reordered(_counted(answers, outcome)))
         outcome.output = destination.info()
         return outcome
-
-    def _answers(
-        self, job: JobRequest, rows: Iterator[dict[str, Any]], should_stop: Callable[[], bool]
-    ) -> Iterator[Answer]:
-        """Yield the answers in the order of the requests, with a limited number of concurrent requests."""
-        pool = ThreadPoolExecutor(PARALLEL_REQUESTS, thread_name_prefix="batch-request")
-        waiting: deque[Future[Answer]] = deque()
-        try:
-            for row in rows:
-                if should_stop():
-                    break
-                waiting.append(pool.submit(self._answer, job, row))
-                if len(waiting) >= 2 * PARALLEL_REQUESTS:
-                    yield waiting.popleft().result()
-            while waiting:
-                answer = waiting.popleft()
-                if not (should_stop() and answer.cancel()):
-                    yield answer.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    def _answer(self, job: JobRequest, row: dict[str, Any]) -> Answer:
-        request = row.get("request")
-        response: dict[str, Any] | None = None
-        failure: BackendError | None = None
-        try:
-            request = self._checks.parse_row(request, job.project, job.location)
-            response = self._backend.generate(job.model, request)
-        except BackendError as error:
-            failure = error
-        return Answer(row, request, response, failure, self._clock.now())
 
 
 @contextmanager

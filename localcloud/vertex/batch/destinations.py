@@ -18,13 +18,10 @@ from localcloud.bigquery.tables.facade import Tables
 from localcloud.gemini.errors import BackendError
 from localcloud.gemini.models import GLOBAL, MULTI_REGIONS
 from localcloud.storage.store import ObjectStore
+from localcloud.vertex.batch.formats import RowFormat
 from localcloud.vertex.batch.job_requests import FileOutput, JobRequest, TableOutput
 from localcloud.vertex.batch.sources import DataError, Source, check_location
 
-OUTPUT_COLUMNS = [
-    {"name": "response", "type": "JSON", "mode": "NULLABLE"},
-    {"name": "status", "type": "STRING", "mode": "NULLABLE"},
-]
 IN_MEMORY_BYTES = 8 << 20
 
 # The dataset of batches without a destination, which the service creates. Other datasets must exist.
@@ -39,14 +36,14 @@ class Answer:
     Attributes:
         row: The row of the request, with all input columns.
         request: The request as JSON.
-        response: The model's response; None if the request failed.
+        response: The model's response, as JSON; None if the request failed.
         failure: The error of a failed request.
         processed: The time of the answer.
     """
 
     row: dict[str, Any]
     request: Any
-    response: dict[str, Any] | None
+    response: Any
     failure: BackendError | None
     processed: datetime
 
@@ -73,30 +70,47 @@ class Destination(Protocol):
 
 
 def destination_of(
-    request: JobRequest, created: datetime, tables: Tables, store: ObjectStore, *, again: bool = False
+    request: JobRequest, rows: RowFormat, created: datetime, tables: Tables, store: ObjectStore, *, again: bool = False
 ) -> Destination:
-    """Return the destination of a job that was created at ``created``; ``again`` if it may have run before."""
+    """Return the destination of a job.
+
+    Args:
+        request: The request of the job.
+        rows: The format of its rows.
+        created: The creation time of the job.
+        tables: The tables of the local BigQuery.
+        store: The objects of the local Cloud Storage.
+        again: Whether the job may have run before, and have written its output.
+    """
     match request.output:
         case TableOutput() as output:
-            return TableDestination(output, request, created, tables, again=again)
+            return TableDestination(output, request, rows, created, tables, again=again)
         case FileOutput() as output:
-            return FileDestination(output, created, store)
+            return FileDestination(output, rows, created, store)
 
 
 class TableDestination:
-    """A new table with the input's columns, ``response`` and ``status``.
+    """A new table with the input's columns, the answer and ``status``.
 
     https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1/BigQueryDestination
     """
 
     def __init__(
-        self, output: TableOutput, request: JobRequest, created: datetime, tables: Tables, *, again: bool = False
+        self,
+        output: TableOutput,
+        request: JobRequest,
+        rows: RowFormat,
+        created: datetime,
+        tables: Tables,
+        *,
+        again: bool = False,
     ) -> None:
         """Name the dataset and the table after the model and the job's creation, unless ``output`` names them.
 
         Args:
             output: The destination of the request.
             request: The request of the job.
+            rows: The format of its rows.
             created: The creation time of the job.
             tables: The tables of the local BigQuery.
             again: Whether the job may have run before, and have created the table.
@@ -110,6 +124,7 @@ class TableDestination:
         else:
             self._dataset = output.dataset
         self._project = output.project
+        self._format = rows
         self._dataset_path = f"{output.project}.{self._dataset}"
         self._name = f"{self._dataset}.{table}"
         self._table = f"{output.project}.{self._name}"
@@ -136,13 +151,21 @@ class TableDestination:
             # Collect all answers first, so that no database is locked while a model generates.
             count = 0
             for answer in answers:
-                pickle.dump(_row(answer), file, pickle.HIGHEST_PROTOCOL)
+                pickle.dump(self._row(answer), file, pickle.HIGHEST_PROTOCOL)
                 count += 1
             file.seek(0)
             rows = (pickle.load(file) for _ in range(count))
-            written = self._tables.write(self._table, nullable + OUTPUT_COLUMNS, rows, decimals=source.decimals)
+            added = [
+                {"name": self._format.answer, "type": "JSON", "mode": "NULLABLE"},
+                {"name": "status", "type": "STRING", "mode": "NULLABLE"},
+            ]
+            written = self._tables.write(self._table, nullable + added, rows, decimals=source.decimals)
         if written != count:
             raise DataError(f"Only {written} of {count} rows were written to {self._table}.")
+
+    def _row(self, answer: Answer) -> dict[str, Any]:
+        response = None if answer.response is None else json.dumps(answer.response, ensure_ascii=False)
+        return {**answer.row, self._format.answer: response, "status": answer.status}
 
     def info(self) -> dict[str, str]:
         """Return the job's ``outputInfo``.
@@ -163,10 +186,11 @@ def _dataset_location(location: str) -> str:
 class FileDestination:
     """The file ``predictions.jsonl`` in a folder named after the job's creation."""
 
-    def __init__(self, output: FileOutput, created: datetime, store: ObjectStore) -> None:
+    def __init__(self, output: FileOutput, rows: RowFormat, created: datetime, store: ObjectStore) -> None:
         """Name the folder after ``created``."""
         folder = f"prediction-model-{created.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
         self._bucket = output.bucket
+        self._format = rows
         self._folder = f"{output.prefix}/{folder}" if output.prefix else folder
         self._store = store
 
@@ -179,7 +203,7 @@ class FileDestination:
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as file:
             texts = {column["name"] for column in source.columns if column["type"] == "JSON"}
             for answer in answers:
-                file.write(_line(answer, texts))
+                file.write(_line(answer, texts, self._format))
             file.seek(0)
             self._store.write(
                 self._bucket,
@@ -193,23 +217,21 @@ class FileDestination:
         return {"gcsOutputDirectory": f"gs://{self._bucket}/{self._folder}"}
 
 
-def _row(answer: Answer) -> dict[str, Any]:
-    response = None if answer.response is None else json.dumps(answer.response, ensure_ascii=False)
-    return {**answer.row, "response": response, "status": answer.status}
-
-
-def _line(answer: Answer, texts: set[str]) -> bytes:
+def _line(answer: Answer, texts: set[str], rows: RowFormat) -> bytes:
     """Return an answer as a line of JSON; ``texts`` are the columns whose values are JSON text."""
     others = {
         key: json.loads(value) if key in texts and value is not None else value
         for key, value in answer.row.items()
-        if key != "request"
+        if rows.whole_instance or key != rows.request
     }
+    if rows.whole_instance:
+        line = {"instance": others, rows.answer: answer.response or [], "status": answer.status}
+        return json.dumps(line, default=_json_value).encode() + b"\n"
     line = {
         "status": answer.status,
         "processed_time": answer.processed.astimezone(UTC).isoformat(timespec="milliseconds"),
         "request": _json_of(answer.request),
-        "response": answer.response or {},
+        rows.answer: answer.response or {},
         **{key: _finite(value) for key, value in others.items()},
     }
     try:

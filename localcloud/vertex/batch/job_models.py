@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from localcloud.gemini.models import GLOBAL, ModelTable
 from localcloud.vertex.base.errors import RequestError
-from localcloud.vertex.batch.job_requests import MODEL, JobRequest
+from localcloud.vertex.batch.formats import format_of
+from localcloud.vertex.batch.job_requests import MODEL, JobRequest, TableInput, TableOutput
 
 
 def check_model(request: JobRequest, models: ModelTable) -> None:
@@ -29,5 +30,12 @@ def check_model(request: JobRequest, models: ModelTable) -> None:
             raise RequestError("INVALID_ARGUMENT", f"Do not support tuned model {request.model} in the location global")
         return
     model = models.find(request.project, request.location, found["published"], publisher=found["publisher"])
+    if not format_of(request.model_id, model).tables and (
+        isinstance(request.input, TableInput) or isinstance(request.output, TableOutput)
+    ):
+        raise RequestError(
+            "INVALID_ARGUMENT",
+            f"Do not support BigQuery for publisher model {found['published']}: use JSONL in Cloud Storage.",
+        )
     if not model.batch:
         raise RequestError("INVALID_ARGUMENT", f"Do not support publisher model {found['published']}")

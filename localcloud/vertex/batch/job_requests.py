@@ -120,6 +120,11 @@ class JobRequest:
     output: TableOutput | FileOutput
     given: dict[str, Any]
 
+    @property
+    def model_id(self) -> str:
+        """The last part of the model's name, without a version."""
+        return self.model.rsplit("/", 1)[-1].partition("@")[0]
+
 
 @dataclass
 class _Violations:

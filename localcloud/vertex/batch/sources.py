@@ -16,12 +16,10 @@ from localcloud.bigquery.tables.facade import Tables
 from localcloud.gemini.models import EVERYWHERE, MULTI_REGIONS
 from localcloud.storage.resources import StoredObject
 from localcloud.storage.store import ObjectStore
+from localcloud.vertex.batch.formats import RowFormat
 from localcloud.vertex.batch.job_requests import FileInput, JobRequest, TableInput
 
-MAX_REQUESTS = 200_000
 MAX_FILE_BYTES = 1 << 30
-RESERVED_COLUMNS = ("response", "status")
-REQUEST_TYPES = ("JSON", "STRING")
 # ARRAY is a mode, not a type, in BigQuery's REST API.
 UNSUPPORTED_TYPES = {
     "STRUCT": "STRUCT",
@@ -59,13 +57,13 @@ class Source(Protocol):
         ...
 
 
-def source_of(request: JobRequest, tables: Tables, store: ObjectStore) -> Source:
-    """Return the source that a job reads."""
+def source_of(request: JobRequest, rows: RowFormat, tables: Tables, store: ObjectStore) -> Source:
+    """Return the source that a job reads, whose rows have the format ``rows``."""
     match request.input:
         case TableInput() as table:
-            return TableSource(table, request.location, tables)
+            return TableSource(table, rows, request.location, tables)
         case FileInput() as files:
-            return FileSource(files, store)
+            return FileSource(files, rows, store)
 
 
 def check_location(dataset: str, location: str, tables: Tables) -> None:
@@ -86,11 +84,12 @@ def check_location(dataset: str, location: str, tables: Tables) -> None:
 
 
 class TableSource:
-    """A BigQuery table with a column ``request``; its other columns are copied to the output."""
+    """A BigQuery table with a column of requests; its other columns are copied to the output."""
 
-    def __init__(self, table: TableInput, location: str, tables: Tables) -> None:
-        """Read ``table`` for a job in ``location``."""
+    def __init__(self, table: TableInput, rows: RowFormat, location: str, tables: Tables) -> None:
+        """Read ``table``, with rows of the format ``rows``, for a job in ``location``."""
         self._table = table
+        self._format = rows
         self._location = location
         self._tables = tables
         self.columns: list[dict[str, Any]] = []
@@ -101,8 +100,8 @@ class TableSource:
         check_location(self._table.dataset, self._location, self._tables)
         self.columns = self._tables.schema(self._table.table)
         self.decimals = self._tables.decimal_types(self._table.table)
-        _check_columns(self.columns, self._table.table)
-        return _check_count(self._tables.count(self._table.table))
+        _check_columns(self.columns, self._format, self._table.table)
+        return _check_count(self._tables.count(self._table.table), self._format)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the rows of the table."""
@@ -110,13 +109,14 @@ class TableSource:
 
 
 class FileSource:
-    """JSONL files: each line is an object with ``request``; its other fields are copied to the output."""
+    """JSONL files: each line is an object with the request; its other fields are copied to the output."""
 
     decimals: ClassVar[dict[str, str]] = {}
 
-    def __init__(self, files: FileInput, store: ObjectStore) -> None:
-        """Read ``files`` from ``store``."""
+    def __init__(self, files: FileInput, rows: RowFormat, store: ObjectStore) -> None:
+        """Read ``files``, with lines of the format ``rows``, from ``store``."""
         self._files = files
+        self._format = rows
         self._store = store
         self._objects: list[StoredObject] = []
         self._types: dict[str, str | None] = {}  # None if all values so far are null
@@ -130,13 +130,14 @@ class FileSource:
         """Check the files, and return the number of requests. Raises ``DataError``."""
         self._objects = [stored for bucket, name in self._files.files for stored in self._find(bucket, name)]
         count = 0
-        for line in islice(self._lines(), MAX_REQUESTS + 1):
+        for line in islice(self._lines(), self._format.most_requests + 1):
             count += 1
             for key, value in line.items():
                 self._types[key] = _joint_type(self._types.get(key), value)
-        self._types["request"] = "JSON"
-        _check_columns(self.columns, "the input file")
-        return _check_count(count)
+        if "JSON" in self._format.request_types:
+            self._types[self._format.request] = "JSON"
+        _check_columns(self.columns, self._format, "the input file")
+        return _check_count(count, self._format)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield each line as a row with all columns; JSON values are text."""
@@ -197,18 +198,19 @@ def _joint_type(known: str | None, value: Any) -> str | None:
     return "FLOAT64" if {known, kind} == {"INT64", "FLOAT64"} else "JSON"
 
 
-def _check_columns(columns: list[dict[str, Any]], where: str) -> None:
+def _check_columns(columns: list[dict[str, Any]], rows: RowFormat, where: str) -> None:
     by_name = {str(column["name"]).lower(): column for column in columns}
-    request = by_name.get("request")
-    if request is not None and request["name"] != "request":
-        raise DataError(
-            f"Column `request` is not found in {where}; `{request['name']}` has other upper and lower case."
-        )
+    request = by_name.get(rows.request)
     if request is None:
-        raise DataError(f"Column `request` is not found in {where}.")
-    if _is_array(request) or request["type"].upper() not in REQUEST_TYPES:
-        raise DataError(f"Column `request` of {where} must be of type JSON or STRING, not {request['type']}.")
-    for name in RESERVED_COLUMNS:
+        raise DataError(f"Column `{rows.request}` is not found in {where}.")
+    if request["name"] != rows.request:
+        raise DataError(
+            f"Column `{rows.request}` is not found in {where}; `{request['name']}` has other upper and lower case."
+        )
+    if _is_array(request) or request["type"].upper() not in rows.request_types:
+        types = " or ".join(rows.request_types)
+        raise DataError(f"Column `{rows.request}` of {where} must be of type {types}, not {request['type']}.")
+    for name in rows.reserved:
         if name in by_name:
             raise DataError(f"Column `{name}` of {where} has a name that is reserved for the output.")
     for name, column in by_name.items():
@@ -221,7 +223,7 @@ def _is_array(column: dict[str, Any]) -> bool:
     return str(column.get("mode", "")).upper() == "REPEATED"
 
 
-def _check_count(count: int) -> int:
-    if count > MAX_REQUESTS:
-        raise DataError(f"The input has more than {MAX_REQUESTS:,} requests, the maximum of a batch.")
+def _check_count(count: int, rows: RowFormat) -> int:
+    if count > rows.most_requests:
+        raise DataError(f"The input has more than {rows.most_requests:,} requests, the maximum of a batch.")
     return count

@@ -33,7 +33,7 @@ def served(name: str, location: str, clock: Clock | None = None) -> bool:
         ("gemini-3.8-flash@default", {"global", "us", "eu"}),
         ("gemini-2.5-flash", {"global", "us-central1", "europe-west4", "asia-east1"}),
         ("gemini-embedding-001", {"us-central1", "europe-west4"}),
-        ("text-embedding-005", {"us-central1", "europe-west4", "asia-east1"}),
+        ("text-embedding-005", {"global", "us-central1", "europe-west4", "asia-east1"}),
         ("gemini-1.5-pro-002", set()),
         ("gemini-2.0-flash", set()),
         ("gemini-9-nonsense", set()),

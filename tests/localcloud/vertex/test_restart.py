@@ -36,6 +36,7 @@ class TellingBackend(EchoBackend):
     """A model that reports its calls."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked = threading.Event()
 
     def generate(self, model: str, request: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The SQL of batches, run by the local BigQuery: the check of requests, requests from prompts, and parts of a table."""
+"""The SQL of batches, run by the local BigQuery: checks, requests from prompts, parts of a table, and typed results."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import Any
 
 import pytest
 
+from shared.batches.flattening import flatten
 from shared.batches.inputs.files import FileColumn
 from shared.batches.inputs.parts import divide, part_count, requests_of_part
 from shared.batches.inputs.rules import RULES, InputCheck, Requests
 from shared.batches.inputs.tables import GOOD_CONTENTS, check_contents, check_requests, read_check
 from shared.batches.request import Prompts
+from shared.batches.results import ResultColumn, columns_of_schema
 from shared.batches.statements import batch_requests
 from shared.checks.identifiers import TableName, string_literal
 from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
@@ -180,3 +183,133 @@ def test_every_request_is_in_one_part(world: BigQueryWorld) -> None:
 )
 def test_parts_have_room_for_chance(requests: int, parts: int) -> None:
     assert part_count(requests) == parts
+
+
+# Typed results
+
+COLUMNS = (
+    ResultColumn("title", "STRING", "$.title"),
+    ResultColumn("year", "INT64", "$.year"),
+    ResultColumn("score", "FLOAT64", "$.score"),
+    ResultColumn("ok", "BOOL", "$.ok"),
+    ResultColumn("tags", "ARRAY<STRING>", "$.tags"),
+    ResultColumn("seen", "DATE", "$.seen"),
+    ResultColumn("more", "JSON", "$.more"),
+)
+NOTHING: dict[str, Any] = {
+    "title": None,
+    "year": None,
+    "score": None,
+    "ok": None,
+    "tags": [],
+    "seen": None,
+    "more": None,
+}
+OTHER_TYPE = "missing, or of another type: "
+
+
+def _answer(*texts: str, finish: str = "STOP", **first: Any) -> str:
+    parts = [{"text": text} for text in texts]
+    parts[0].update(first)
+    return json.dumps({"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": finish}]})
+
+
+# The response, the status of the answer, and the values of the results with their status.
+ANSWERS: list[tuple[str | None, str | None, dict[str, Any]]] = [
+    (
+        _answer(
+            '{"title": "Ä \\"x\\"\\n", "year": 2001, "score": 1, "ok": true, "tags": ["a", "b"], "seen": "2001-02-03", '
+            '"more": {"a": [1]}}'
+        ),
+        "",
+        {
+            "title": 'Ä "x"\n',
+            "year": 2001,
+            "score": 1.0,
+            "ok": True,
+            "tags": ["a", "b"],
+            "seen": date(2001, 2, 3),
+            "more": {"a": [1]},
+        },
+    ),
+    (
+        _answer('As asked:\n```json\n{"title": "T",\n"year": "1999"}\n```\nEnjoy {it}!'),
+        "",
+        {"title": "T", "year": 1999},
+    ),
+    (_answer('Sure! {"title": "T", "year": -7.0} Hope it helps.'), None, {"title": "T", "year": -7}),
+    (_answer('I use {x}: {"title": "T", "more": {"b": {}}} and {y}.'), "", {"title": "T", "more": {"b": {}}}),
+    (_answer('[{"title": "T"}]'), "", {"title": "T"}),
+    (_answer("thinking", '{"title":', '"T"}', thought=True), "", {"title": "T"}),
+    (_answer('{"title": 5, "year": null, "tags": []}'), "", {"title": "5"}),
+    (
+        _answer('{"title": {}, "year": 1.5, "score": "high", "ok": "yes", "tags": "a", "seen": "soon"}'),
+        "",
+        {
+            "status": f"{OTHER_TYPE}title (STRING), year (INT64), score (FLOAT64), ok (BOOL), tags (ARRAY<STRING>), seen (DATE)"
+        },
+    ),
+    (
+        _answer('{"title": "T", "tags": ["a", {"b": 1}, null]}'),
+        "",
+        {"title": "T", "tags": ["a"], "status": f"{OTHER_TYPE}tags (ARRAY<STRING>)"},
+    ),
+    (_answer('{"Title": "T"}'), "", {"status": "the answer has none of the values"}),
+    (_answer('{"title": "T', finish="MAX_TOKENS"), "", {"status": "the answer has no JSON (MAX_TOKENS)"}),
+    (_answer("No."), "", {"status": "the answer has no JSON"}),
+    ('{"promptFeedback": {"blockReason": "SAFETY"}}', "", {"status": "the answer has no text (SAFETY)"}),
+    (None, "Bad Request: 400", {"status": "Bad Request: 400"}),
+    ("", None, {"status": "the answer has no text"}),
+]
+
+
+def _answers(rows: Sequence[tuple[str | None, str | None]], *, is_json: bool = False) -> str:
+    def literal(text: str | None) -> str:
+        return "CAST(NULL AS STRING)" if text is None else string_literal(text)
+
+    structs = (
+        f"STRUCT({number} AS id, 'q' AS request, {literal(response)} AS response, {literal(status)} AS status)"
+        for number, (response, status) in enumerate(rows)
+    )
+    source = f"SELECT * FROM UNNEST([{', '.join(structs)}])"
+    parsed = f"SELECT * REPLACE (SAFE.PARSE_JSON(response) AS response) FROM ({source})"
+    return f"({parsed if is_json else source})"
+
+
+def _results(
+    world: BigQueryWorld, source: str, columns: Sequence[ResultColumn], kind: str = "STRING"
+) -> list[dict[str, Any]]:
+    schema = [{"name": "id", "type": "INTEGER"}, *({"name": name, "type": "STRING"} for name in ("request", "status"))]
+    schema.append({"name": "response", "type": kind})
+    sql = f"SELECT * FROM ({flatten(source, schema, columns)}) ORDER BY id"
+    return [dict(row) for row in world.client().query_and_wait(sql)]
+
+
+@pytest.mark.parametrize("kind", ["STRING", "JSON"])
+def test_answers_become_typed_columns(world: BigQueryWorld, kind: str) -> None:
+    source = _answers([(response, status) for response, status, _ in ANSWERS], is_json=kind == "JSON")
+    expected = [{"id": id_, "status": "", **NOTHING, **values} for id_, (_, _, values) in enumerate(ANSWERS)]
+    assert _results(world, source, COLUMNS, kind) == expected
+
+
+def test_the_text_of_an_answer_may_be_a_column(world: BigQueryWorld) -> None:
+    source = _answers([(_answer("No { JSON ", "at all."), ""), (None, "failed")])
+    assert _results(world, source, [ResultColumn("text", "STRING", "$")]) == [
+        {"id": 0, "status": "", "text": "No { JSON at all."},
+        {"id": 1, "status": "failed", "text": None},
+    ]
+
+
+def test_values_that_a_schema_requires_are_missed(world: BigQueryWorld) -> None:
+    schema = {
+        "type": "OBJECT",
+        "properties": {"two words": {"type": "STRING"}, "n": {"type": "ARRAY", "items": {"type": "INTEGER"}}},
+        "required": ["two words"],
+    }
+    source = _answers([(_answer('{"two words": "x", "n": [1, 2]}'), ""), (_answer('{"n": []}'), "")])
+    assert _results(world, source, columns_of_schema(schema)) == [
+        {"id": 0, "status": "", "two_words": "x", "n": [1, 2]},
+        {"id": 1, "status": f"{OTHER_TYPE}two_words (STRING)", "two_words": None, "n": []},
+    ]
+    [numbers] = _results(world, _answers([(_answer("[3, 4]"), "")]), columns_of_schema(schema["properties"]["n"]))
+    assert numbers["answer"] == [3, 4]

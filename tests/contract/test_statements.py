@@ -16,7 +16,12 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from shared.batches import statements as batches_sql
+from shared.batches.flattening import flatten
+from shared.batches.inputs.files import FileColumn
+from shared.batches.inputs.parts import divide, requests_of_part
+from shared.batches.inputs.tables import check_contents, check_requests
 from shared.batches.request import BatchRequest, Prompts
+from shared.batches.results import TYPES, ResultColumn
 from shared.checks.identifiers import (
     ModelName,
     TableName,
@@ -117,6 +122,32 @@ STATEMENTS: list[tuple[str, Callable[[], str | None], list[str]]] = [
         "ASTQueryStatement",
         lambda: batches_sql.batch_requests(Prompts(MARK, None, None), ["prompt"]),
         ["JSON_OBJECT"],
+    ),
+    (
+        "ASTQueryStatement",
+        lambda: batches_sql.batch_requests(
+            Prompts(MARK, None, None),
+            ["id"],
+            (FileColumn("poster"), FileColumn("pages", mime_column="kind")),
+            {"pages"},
+        ),
+        ["poster", "pages", "kind"],
+    ),
+    ("ASTQueryStatement", lambda: check_requests(TABLE.sql, is_json=True), [str(TABLE), "request"]),
+    ("ASTQueryStatement", lambda: check_contents(f"(\n{MARK}\n)"), ["content"]),
+    ("ASTCreateTableStatement", lambda: divide(f"(\n{MARK}\n)", TABLE, 3), [str(TABLE)]),
+    ("ASTQueryStatement", lambda: requests_of_part(TABLE, 2), [str(TABLE)]),
+    (
+        "ASTQueryStatement",
+        lambda: flatten(
+            TABLE.sql,
+            [{"name": name, "type": "STRING"} for name in ("id", "request", "response", "status")],
+            [
+                ResultColumn(f"c{number}", kind, '$.a[0]."it\'s"')
+                for number, kind in enumerate([*TYPES, *(f"ARRAY<{each}>" for each in TYPES), "JSON"])
+            ],
+        ),
+        [str(TABLE), "id", "c0"],
     ),
 ]
 

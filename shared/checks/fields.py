@@ -10,6 +10,8 @@ from shared.checks.suggestions import closest
 from shared.errors import Rejected
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# Words of other tools for a choice.
+_SYNONYMS = {"overwrite": "truncate", "replace": "truncate", "insert": "append", "add": "append", "upsert": "merge"}
 _NAMES = {str: "a string", int: "a whole number", bool: "true or false", dict: "an object", list: "a list"}
 
 
@@ -61,7 +63,8 @@ class Fields:
         value = self.optional_text(name) or default
         if value not in choices:
             # BigQuery's own names are such as WRITE_TRUNCATE.
-            similar = closest(value.lower().removeprefix("write_"), choices)
+            word = value.lower().removeprefix("write_")
+            similar = closest(_SYNONYMS.get(word, word), choices)
             meant = f"; did you mean {similar}?" if similar else ""
             raise self.wrong(name, f"must be one of {', '.join(choices)}, not {value[:40]!r}{meant}")
         return value

@@ -13,6 +13,7 @@ Each line is a ``Service``, defined in the module that makes the calls, so that 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,9 @@ CALL_ERRORS: tuple[type[Exception], ...] = (
     json_format.ParseError,
     OSError,
 )
+
+# What errors of clients that use REST begin with.
+_ADDRESS = re.compile(r"(?:DELETE|GET|PATCH|POST|PUT) https?://\S+: ")
 
 # The code of a rejection for which the service gives no reason.
 _CODES = {403: "accessDenied", 404: "notFound"}
@@ -103,7 +107,7 @@ class Service:
             details = next((each for each in error.errors if isinstance(each, Mapping)), {})
         reason = details.get("reason")
         # The text of the error itself begins with the address of the call, which does not belong into an event.
-        message = details.get("message") or error.message or str(error)
+        message = _ADDRESS.sub("", details.get("message") or error.message or str(error))
         code = error.code or 500
         consequence = consequence_of_call(code, reason)
         if consequence is Consequence.REJECT and self.rejects and not isinstance(error, self.transient):

@@ -39,6 +39,19 @@ def _mark(pattern: bytes) -> re.Pattern[bytes]:
 
 # The first kind whose mark fits is taken, so the special kinds of archives come before archives.
 KINDS: tuple[FileKind, ...] = (
+    FileKind(
+        "a web page or an error message of a server",
+        "download the model again, and look at the file before you upload it",
+        (".html", ".htm"),
+        _mark(rb"(?i)\s*(?:<!doctype html|<html|<\?xml.{0,200}<error>)"),
+    ),
+    # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+    FileKind(
+        "a pointer of Git LFS in place of the file",
+        "fetch the file with git lfs pull, and upload that",
+        (),
+        _mark(rb"version https://git-lfs"),
+    ),
     # https://keras.io/api/models/model_saving_apis/export/
     FileKind(
         "a Keras model",
@@ -134,6 +147,14 @@ KINDS: tuple[FileKind, ...] = (
         _mark(rb"\x08[\x01-\x14](?:\x12.[A-Za-z]|:)"),
         (".onnx",),
     ),
+    # https://apple.github.io/coremltools/mlmodel/Format/Model.html
+    FileKind(
+        "a Core ML model",
+        "BigQuery does not import Core ML: export the model to ONNX with the library that trained it",
+        (".mlmodel",),
+        # Its version is 2 or higher; that of a SavedModel, which begins alike, is 1.
+        _mark(rb"\x08[\x02-\x14]\x12.{1,3}\n"),
+    ),
     FileKind(
         "an array of NumPy",
         "it is data, not a model: upload the model itself, as ONNX or as a SavedModel",
@@ -155,10 +176,15 @@ KINDS: tuple[FileKind, ...] = (
         is_container=True,
     ),
     FileKind(
-        "a table or a document",
-        "it is not a model: upload the model itself, as ONNX or as a SavedModel",
-        (".csv", ".tsv", ".parquet", ".avro", ".ipynb", ".py", ".r", ".rds", ".rdata", ".md", ".txt", ".pdf", ".xlsx"),
+        "a table or a document, not a model",
+        "upload the model itself, as ONNX or as a SavedModel",
+        (".csv", ".tsv", ".parquet", ".avro", ".rds", ".rdata", ".md", ".txt", ".pdf", ".xlsx", ".docx", ".png", ".jpg"),
         _mark(rb"PAR1|Obj\x01|%PDF"),
+    ),
+    FileKind(
+        "source code, not a model",
+        "run it, and upload the model that it saves, as ONNX or as a SavedModel",
+        (".ipynb", ".py", ".pyc", ".r", ".sql", ".java", ".cpp", ".js", ".ts", "dockerfile"),
     ),
     # https://www.tensorflow.org/guide/saved_model
     FileKind(
@@ -185,7 +211,7 @@ KINDS: tuple[FileKind, ...] = (
     FileKind(
         "a model in a format that BigQuery does not import",
         "export it to ONNX with the library that trained it",
-        (".mlmodel", ".mlpackage", ".engine", ".plan", ".trt", ".pdmodel", ".ort", ".mlir", ".msgpack", "mlmodel"),
+        (".mlpackage", ".engine", ".plan", ".trt", ".pdmodel", ".ort", ".mlir", ".msgpack", "mlmodel"),
     ),
     FileKind(
         "a file that is not an XGBoost model",
@@ -214,6 +240,9 @@ def kind_of(name: str, beginning: bytes) -> FileKind | None:
     lower = name.lower()
     shown = kind_of_content(name, beginning)
     named = next((kind for kind in KINDS if lower.endswith(kind.endings)), None)
-    if shown is None or (shown.is_container and named is not None and named.mark is not None):
+    if shown is None or named is None or named.mark is None:
+        return shown or named
+    # Several kinds can begin alike; then the name decides.
+    if shown.is_container or (named.mark.match(beginning) and not named.is_container):
         return named
     return shown

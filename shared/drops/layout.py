@@ -103,13 +103,16 @@ def _placed(parts: list[str]) -> tuple[str, str]:
 def _fault_of_names(dataset: str, model: str, version: str) -> str:
     if not is_drop_folder(dataset, MODEL):
         return (
-            f"{dataset[:80]!r} cannot be the name of a dataset: use letters, digits and underscores, "
+            f"{dataset[:80]!r} cannot be the name of a dataset: use the letters A to Z, digits and underscores, "
             f"at most {LONGEST_DATASET}"
         )
     if not is_drop_folder(DATASET, model):
-        return f"{model[:80]!r} cannot be the name of a model: use letters, digits and underscores, at most {LONGEST_MODEL}"
+        return (
+            f"{model[:80]!r} cannot be the name of a model: use the letters A to Z, digits and underscores, "
+            f"at most {LONGEST_MODEL}"
+        )
     return (
-        f"{version[:80]!r} cannot be the name of a version: use letters, digits, dots, hyphens and underscores, "
+        f"{version[:80]!r} cannot be the name of a version: use the letters A to Z, digits, dots, hyphens and underscores, "
         f"beginning with a letter or digit, at most {LONGEST_VERSION}"
     )
 

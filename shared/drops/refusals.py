@@ -52,10 +52,17 @@ def explained(problem: Problem, drop: Drop, folder: str, read: ReadBeginning) ->
         return Problem(problem.code, _no_model(drop, folder, read), problem.field)
     if problem.code == WRONG_FORMAT:
         models = [file for file in drop.payload if file.name == SAVED_MODEL or _is_model_name(file.name)]
-        kinds = ((file, kind_of_content(file.name, read(file))) for file in models[: limits.RECOGNIZED_FILES])
-        advice = [f"{file.name[:200]} is {kind.what}: {kind.advice}" for file, kind in kinds if kind is not None]
+        advice = list(filter(None, (_other_content(file, read) for file in models[: limits.RECOGNIZED_FILES])))
         return Problem(problem.code, ". ".join([problem.message, *advice]), problem.field)
     return problem
+
+
+def _other_content(file: DropFile, read: ReadBeginning) -> str | None:
+    """Return what a file with the name of a model is, and what to do, as a sentence; None if that is not known."""
+    if file.size == 0:
+        return f"{file.name[:200]} is empty: upload it again"
+    kind = kind_of_content(file.name, read(file))
+    return f"{file.name[:200]} is {kind.what}: {kind.advice}" if kind is not None else None
 
 
 def _no_model(drop: Drop, folder: str, read: ReadBeginning) -> str:

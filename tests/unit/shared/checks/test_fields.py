@@ -133,7 +133,7 @@ def test_a_misspelt_field_is_rejected_with_what_was_probably_meant() -> None:
 
 
 def test_a_wrong_choice_is_rejected_with_what_was_probably_meant() -> None:
-    for given in ("Truncate", "WRITE_TRUNCATE", "truncat"):
+    for given in ("Truncate", "WRITE_TRUNCATE", "truncat", "overwrite"):
         with pytest.raises(Rejected, match=r"did you mean truncate\?"):
             Fields({"write": given}).choice("write", ("empty", "truncate", "append"), "empty")
 

@@ -103,6 +103,12 @@ def test_a_rejection_has_the_services_words_and_the_field_but_no_address() -> No
     }
 
 
+def test_a_rejection_of_a_client_that_uses_rest_has_no_address() -> None:
+    error = exceptions.NotFound("POST http://localhost:8080/v1/projects/p/jobs?%24alt=json: the model was not found")
+    assert str(_error_of(VERTEX_CREATE, error)).endswith(": the model was not found")
+    assert "localhost" not in str(_error_of(VERTEX_CREATE, error))
+
+
 def test_vertex_ai_ignores_the_reasons_of_bigquery() -> None:
     error = _error_of(VERTEX_CREATE, _bigquery_error(503, "quotaExceeded"))
     assert type(error) is OutcomeUnknown

@@ -66,8 +66,12 @@ TFLITE = b"\x1c\0\0\0TFL3" + bytes(100)
         ("model.zip", _zip("saved_model.pb"), "a ZIP archive", "unpack"),
         ("model.tar", _tar(), "an archive", "unpack"),
         ("model.tar.gz", gzip.compress(b"x", mtime=0), "an archive", "unpack"),
+        ("model.onnx", b"\n<!DOCTYPE html>\n<html>", "a web page", "download the model again"),
+        ("model.onnx", b"<?xml version='1.0'?><Error><Code>AccessDenied", "an error message of a server", "download"),
+        ("model.onnx", b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS", "git lfs pull"),
+        ("model.mlmodel", b"\x08\x05\x12\x50\n\x0cfeatures", "a Core ML model", "does not import Core ML"),
         ("data.npz", _zip("arr_0.npy"), "NumPy", "not a model"),
-        ("data.parquet", b"PAR1\x15\x04", "a table", "not a model"),
+        ("data.parquet", b"PAR1\x15\x04", "a table", "upload the model itself"),
         ("model.bin", ONNX, "an ONNX model", "ends in .onnx"),
         ("model.bin", TFLITE, "a TensorFlow Lite model", "ends in .tflite"),
         ("model.txt", b'{"learner":{}}', "an XGBoost model in JSON", "ends in .json"),
@@ -85,7 +89,8 @@ def test_the_content_shows_the_kind_and_the_advice(name: str, content: bytes, wh
     [
         ("Model.KERAS", "a Keras model"), ("weights.h5", "HDF5"), ("model.pth", "PyTorch"), ("m.cbm", "CatBoost"),
         ("frozen_graph.pb", "a TensorFlow graph"), ("saved_model.pbtxt", "as text"), ("model.ckpt.index", "checkpoint"),
-        ("train.csv", "a table"), ("config.json", "not an XGBoost model"), ("model.mlmodel", "does not import"),
+        ("train.csv", "a table"), ("config.json", "not an XGBoost model"), ("model.mlmodel", "Core ML"),
+        ("train.py", "source code"), ("Dockerfile", "source code"), ("net.engine", "does not import"),
     ],
 )  # fmt: skip
 def test_the_ending_shows_the_kind_if_the_content_does_not(name: str, what: str) -> None:
@@ -98,7 +103,7 @@ def test_the_ending_shows_the_kind_if_the_content_does_not(name: str, what: str)
     ("name", "content"),
     [
         ("m.onnx", ONNX), ("m.tflite", TFLITE), ("m.json", b'{"learner":{}}'), ("m.bst", b"binf\0\0"),
-        ("saved_model.pb", b"\x08\x01\x12\xf0"),
+        ("saved_model.pb", b"\x08\x01\x12\xf0"), ("saved_model.pb", b"\x08\x01\x12\xf0\x1c\n\xa0"),
     ],
 )  # fmt: skip
 def test_a_model_under_its_right_name_is_of_no_wrong_kind(name: str, content: bytes) -> None:

@@ -54,6 +54,28 @@ def test_a_settled_drop_without_a_model_fails_with_advice(
     assert world.indexed() == set()
 
 
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        (b"", "model.onnx is empty: upload it again"),
+        (b"<!DOCTYPE html>", "model.onnx is a web page or an error message of a server: download the model again"),
+        (
+            b"version https://git-lfs.github.com/spec/v1",
+            "model.onnx is a pointer of Git LFS in place of the file: fetch",
+        ),
+    ],
+)
+def test_a_file_with_the_name_of_a_model_and_other_content_is_explained(
+    world: World, content: bytes, advice: str
+) -> None:
+    world.upload(PATH, "model.onnx", content=content)
+    world.pass_time(SETTLED)
+    examine_drop(PATH, None, world.services)
+    [event] = world.published()
+    assert event["error"]["code"] == "wrong_format"
+    assert advice in event["error"]["message"]
+
+
 def test_the_event_lists_the_first_files_with_their_sizes(world: World) -> None:
     names = [f"part-{number:03d}.csv" for number in range(limits.FOUND_FILES + 5)]
     world.upload(PATH, *names, content=b"1,2\n")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import onnx
 import onnx.inliner
-from onnx import ModelProto, NodeProto, defs, version_converter
+from onnx import ModelProto, NodeProto, defs, helper, version_converter
 
 from modeldrop.exporters.errors import ExportError
 from modeldrop.exporters.onnx_graphs import all_nodes
@@ -32,6 +32,8 @@ def lower_versions(model: ModelProto) -> ModelProto:
         model = onnx.inliner.inline_local_functions(model)
     versions = _versions(model)
     wanted = {domain: min(version, NEWEST_OPSETS.get(domain, version)) for domain, version in versions.items()}
+    for node in all_nodes(model.graph):
+        _drop_new_defaults(node, versions, wanted)
     changed = [node for node in all_nodes(model.graph) if not _fits(node, versions, wanted)]
     if any(_domain(node) == _ML for node in changed):
         raise ExportError(
@@ -53,7 +55,7 @@ def lower_versions(model: ModelProto) -> ModelProto:
         model.opset_import.add(domain=domain, version=version)
     newest = max((tensor.data_type for tensor in model.graph.initializer), default=0)
     if newest > _NEWEST_ELEMENT:
-        name = onnx.helper.tensor_dtype_to_string(newest).removeprefix("TensorProto.")
+        name = helper.tensor_dtype_to_string(newest).removeprefix("TensorProto.")
         raise ExportError(
             f"the ONNX model has weights of the type {name}, which BigQuery's ONNX Runtime 1.12 does not have"
         )
@@ -72,6 +74,33 @@ def _versions(model: ModelProto) -> dict[str, int]:
     return versions
 
 
+def _drop_new_defaults(node: NodeProto, versions: dict[str, int], wanted: dict[str, int]) -> None:
+    """Remove attributes that the wanted version does not have, if they have their default values."""
+    domain = _domain(node)
+    if wanted[domain] == versions[domain] or not _exists(node, wanted):
+        return
+    known = defs.get_schema(node.op_type, wanted[domain], domain).attributes
+    newest = _schema(node, versions).attributes
+    dropped = [
+        each
+        for each in node.attribute
+        if each.name not in known
+        and each.name in newest
+        and helper.get_attribute_value(each) == helper.get_attribute_value(newest[each.name].default_value)
+    ]
+    for each in dropped:
+        node.attribute.remove(each)
+
+
+def _schema(node: NodeProto, versions: dict[str, int]) -> defs.OpSchema:
+    """Return the schema of a node. The version can be newer than the installed ONNX, whose newest one is the best then."""
+    domain = _domain(node)
+    try:
+        return defs.get_schema(node.op_type, versions[domain], domain)
+    except defs.SchemaError:
+        return defs.get_schema(node.op_type, domain)
+
+
 def _fits(node: NodeProto, versions: dict[str, int], wanted: dict[str, int]) -> bool:
     """Return whether a node means the same in the wanted version."""
     domain = _domain(node)
@@ -80,12 +109,7 @@ def _fits(node: NodeProto, versions: dict[str, int], wanted: dict[str, int]) -> 
     if not _exists(node, wanted):
         return False
     new = defs.get_schema(node.op_type, wanted[domain], domain)
-    try:
-        old = defs.get_schema(node.op_type, versions[domain], domain)
-    except defs.SchemaError:
-        # The version is newer than the installed ONNX.
-        old = defs.get_schema(node.op_type, domain)
-    if old.since_version == new.since_version:
+    if _schema(node, versions).since_version == new.since_version:
         return True
     # Most new versions only add types, inputs or attributes. The comparison of outputs finds the others.
     return len(node.input) <= new.max_input and {each.name for each in node.attribute} <= new.attributes.keys()

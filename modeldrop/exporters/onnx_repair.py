@@ -14,6 +14,7 @@ from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from modeldrop.exporters.errors import ExportError
 from modeldrop.exporters.names import column_names, renamed
+from modeldrop.exporters.onnx_expansions import expand_new_operators
 from modeldrop.exporters.onnx_graphs import rename_values, value_names
 from modeldrop.exporters.onnx_opsets import lower_versions
 from modeldrop.exporters.onnx_runs import model_inputs, shape_of
@@ -50,7 +51,9 @@ def repair(original: ModelProto) -> Repaired:
     Raises:
         ExportError: The model uses something for which there is no older version.
     """
-    model = lower_versions(without_zip_maps(original))
+    model = without_zip_maps(original)
+    expand_new_operators(model)
+    model = lower_versions(model)
     _open_batch(model)
     inputs = column_names(value.name for value in model_inputs(model))
     outputs = column_names(value.name for value in model.graph.output)

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import (
     DoubleTensorType,
@@ -30,6 +29,7 @@ from modeldrop.exporters.comparison import agree, compare
 from modeldrop.exporters.draft import Draft, Outputs
 from modeldrop.exporters.errors import ExportError
 from modeldrop.exporters.names import column_names, renamed
+from modeldrop.exporters.onnx_columns import with_columns
 from modeldrop.exporters.onnx_repair import FILE, repair, save
 from modeldrop.exporters.onnx_runs import run
 from modeldrop.exporters.samples import ROWS, Sample, random_values
@@ -66,7 +66,12 @@ def write(model: Any, folder: Path, sample: Sample | None) -> Draft:
 
 
 def _attempt(model: Any, types: Types, as_vector: bool, sample: Sample, own: list[np.ndarray], folder: Path) -> Draft:
-    converted = _with_columns(_convert(model, _vector_type(types)), types) if as_vector else _convert(model, types)
+    if as_vector:
+        integers = (isinstance(kind, Int64TensorType) for kind in types.values())
+        columns = dict(zip(column_names(types).values(), integers, strict=True))
+        converted = with_columns(_convert(model, _vector_type(types)), columns)
+    else:
+        converted = _convert(model, types)
     repaired = repair(converted)
     save(repaired.model, folder)
     # skl2onnx changes the names of inputs, and keeps their order.
@@ -98,26 +103,6 @@ def _vector_type(types: Types) -> Types:
     """Return the type of one vector for several columns of numbers."""
     number = next((type(kind) for kind in types.values() if not isinstance(kind, Int64TensorType)), FloatTensorType)
     return {VECTOR: number([None, len(types)])}
-
-
-def _with_columns(model: onnx.ModelProto, types: Types) -> onnx.ModelProto:
-    """Replace the vector that is a model's input by a column for each of its elements."""
-    graph = model.graph
-    [vector] = graph.input
-    element = vector.type.tensor_type.elem_type
-    names = [f"{vector.name}_{at}" for at in range(len(types))]
-    inputs, nodes = [], []
-    for wanted, name, kind in zip(column_names(types).values(), names, types.values(), strict=True):
-        of_column = TensorProto.INT64 if isinstance(kind, Int64TensorType) else element
-        inputs.append(helper.make_tensor_value_info(wanted, of_column, [None, 1]))
-        nodes.append(helper.make_node("Cast", [wanted], [name], to=element))
-    nodes += [helper.make_node("Concat", names, [vector.name], axis=1), *graph.node]
-    changed = helper.make_graph(nodes, graph.name, inputs, graph.output, graph.initializer)
-    result = helper.make_model(changed, opset_imports=model.opset_import, ir_version=model.ir_version)
-    result.producer_name, result.producer_version = model.producer_name, model.producer_version
-    if "" not in {each.domain for each in result.opset_import}:
-        result.opset_import.add(domain="", version=NEWEST_OPSETS[""])
-    return result
 
 
 def _last_step(model: Any) -> Any:

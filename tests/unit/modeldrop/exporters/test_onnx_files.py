@@ -51,7 +51,7 @@ def test_the_probabilities_of_a_zip_map_become_an_array(tmp_path: Path) -> None:
 
 def test_an_operator_whose_form_changed_is_converted(tmp_path: Path) -> None:
     # From opset 18 on, the axes are an input.
-    node = helper.make_node("ReduceMean", ["x", "axes"], ["y"], keepdims=0)
+    node = helper.make_node("ReduceMean", ["x", "axes"], ["y"], keepdims=0, noop_with_empty_axes=0)
     weights = {"axes": np.array([1], np.int64)}
     model = onnx_model([node], [("x", FLOAT, ["n", 3])], [("y", FLOAT, ["n"])], weights=weights, opset=18)
 
@@ -59,9 +59,22 @@ def test_an_operator_whose_form_changed_is_converted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("operator", "settings", "element"),
+    [("Gelu", {}, FLOAT), ("Gelu", {"approximate": "tanh"}, DOUBLE), ("Mish", {}, FLOAT)],
+)
+def test_an_operator_that_is_too_new_is_replaced_by_its_formula(
+    tmp_path: Path, operator: str, settings: dict[str, str], element: int
+) -> None:
+    node = helper.make_node(operator, ["x"], ["y"], **settings)
+    model = onnx_model([node], [("x", element, ["n", 3])], [("y", element, ["n", 3])], opset=20, ir=10)
+
+    assert export(model, tmp_path / "model.onnx").largest_difference < 1e-5
+
+
+@pytest.mark.parametrize(
     ("node", "settings", "parts"),
     [
-        (helper.make_node("Gelu", ["x"], ["y"]), {"opset": 20}, ["Gelu", "opset 20", "opset 17"]),
+        (helper.make_node("RMSNormalization", ["x", "x"], ["y"]), {"opset": 23}, ["RMSN", "opset 23", "opset 17"]),
         (helper.make_node("Foo", ["x"], ["y"], domain="mine"), {}, ["Foo"]),
         (helper.make_node("Tan", ["z"], ["y"]), {}, ["onnxruntime cannot run"]),
     ],

@@ -35,6 +35,11 @@ BENCHMARKS = {
         "a Gemini batch of 100,000 requests to the stand-in model, from table to table and from JSONL to JSONL, and its memory",
         "60 s each; +200 MB from 10,000 to 100,000 requests",
     ),
+    "checks": Benchmark(
+        "benchmarks.checks",
+        "the check of 200,000 requests: of a table in one query, and of a file of JSONL in bounded memory",
+        "30 s each; 64 MB for the file",
+    ),
     "load": Benchmark(
         "benchmarks.load",
         "the whole chain with 200 models, 2,000 messages and 1,000 running jobs",

@@ -83,7 +83,7 @@ def _run(client: bigquery.Client, bucket: storage.Bucket, kind: str, count: int)
     name = f"{count}_{time.time_ns()}"
     if kind == "BigQuery to BigQuery":
         table = f"{client.project}.{DATASET}.requests_{name}"
-        client.query(_requests_query(table, count), location=LOCATION).result()
+        client.query(requests_query(table, count), location=LOCATION).result()
         body = {
             "inputConfig": {"instancesFormat": "bigquery", "bigquerySource": {"inputUri": f"bq://{table}"}},
             "outputConfig": {
@@ -120,7 +120,8 @@ def _request(text: str) -> dict[str, object]:
     return {"contents": [{"role": "user", "parts": [{"text": text}]}], "generationConfig": {"temperature": 0.2}}
 
 
-def _requests_query(table: str, count: int) -> str:
+def requests_query(table: str, count: int) -> str:
+    """Return the statement that creates a table of requests."""
     return f"""
         CREATE TABLE `{table}` AS
         SELECT id, CONCAT('{{"contents": [{{"role": "user", "parts": [{{"text": "Summarize title ', CAST(id AS STRING),

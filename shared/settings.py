@@ -20,6 +20,7 @@ YEAR = 366 * 86400.0
 _TOPIC = re.compile(r"projects/[^/\s]+/topics/[^/\s]+")
 _LOCATION = re.compile(r"global|us|eu|[a-z]+(?:-[a-z]+)+[0-9]{1,2}")
 _DATASET = re.compile(r"(?:[a-z0-9][a-z0-9.:-]*\.)?[A-Za-z0-9_]+")
+_PRICE = re.compile(r"([a-z0-9][a-z0-9._-]*)=([0-9]+(?:\.[0-9]+)?)/([0-9]+(?:\.[0-9]+)?)")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -63,6 +64,16 @@ def _read_switch(value: str) -> bool:
     return word in _TRUE
 
 
+def _read_prices(value: str) -> tuple[tuple[str, float, float], ...]:
+    prices = []
+    for price in filter(None, map(str.strip, value.split(","))):
+        match = _PRICE.fullmatch(price)
+        if match is None:
+            raise ValueError
+        prices.append((match[1], float(match[2]), float(match[3])))
+    return tuple(prices)
+
+
 def _number(convert: Callable[[str], float], least: float, most: float, unit: str) -> Values:
     def read(value: str) -> float:
         number = convert(value)
@@ -93,6 +104,7 @@ TEXT = Values(str, "text")
 LOCATION = Values(_read_location, "global, us, eu, or a region such as us-central1")
 TOPIC = Values(_read_topic, "the full name of a topic: projects/PROJECT/topics/TOPIC")
 DATASETS = Values(_read_datasets, "names separated by commas, each dataset or project.dataset")
+PRICES = Values(_read_prices, "models with their prices, separated by commas: gemini-3.8-flash=0.25/1.5")
 SWITCH = Values(_read_switch, "1, true, yes or on, or 0, false, no or off")
 
 REQUIRED = object()
@@ -160,6 +172,11 @@ class Settings:
         days(0.01, 3650),
         "How many days the tables that Modeldrop creates for a batch, with its requests and answers, are kept at most.",
         7.0,
+    )
+    gemini_prices: tuple[tuple[str, float, float], ...] = setting(
+        PRICES,
+        "The prices of a million input and answer tokens in a batch, for estimates: `MODEL=INPUT/ANSWER`, separated by commas.",
+        (),
     )
     lease_seconds: float = setting(
         seconds(1, 3600), "How long a claim is valid. Then another call may take the work over.", 120.0

@@ -8,7 +8,7 @@ Files are counted and not estimated: their tokens depend on sizes, lengths and t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from shared.batches.inputs.parts import part_count
@@ -46,7 +46,7 @@ class Estimate:
 def estimate(
     check: InputCheck,
     model: str,
-    prices: Mapping[str, tuple[float, float]],
+    prices: Iterable[tuple[str, float, float]],
     kind: Requests = Requests.GENERATE,
 ) -> Estimate:
     """Return what a batch will probably use.
@@ -54,11 +54,11 @@ def estimate(
     Args:
         check: What the check of its input found.
         model: The resource name of the model, or its id.
-        prices: The price of a million input tokens and of a million answer tokens, by the id of the model.
+        prices: The id of each model with a price, and its prices of a million input and of a million answer tokens.
         kind: The kind of the requests.
     """
     tokens = math.ceil(check.characters / CHARACTERS_PER_TOKEN)
-    price = prices.get(model.rpartition("/")[2])
+    price = next((each[1:] for each in prices if each[0] == model.rpartition("/")[2]), None)
     answers = check.answer_tokens
     return Estimate(
         requests=check.requests,

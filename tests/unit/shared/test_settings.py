@@ -72,6 +72,7 @@ def test_the_error_names_all_missing_settings() -> None:
         ("POLL_THREADS", "0", "a whole number from 1 to 64"),
         ("SAFE_IMPORT", "maybe", "1, true, yes or on, or 0, false, no or off"),
         ("READABLE_DATASETS", "a b", "names separated by commas"),
+        ("GEMINI_PRICES", "gemini-3.8-flash=0.25", "models with their prices, separated by commas"),
         ("EVENTS_TOPIC", "modeldrop-events", "the full name of a topic: projects/PROJECT/topics/TOPIC"),
     ],
 )
@@ -79,6 +80,12 @@ def test_an_invalid_setting_is_named_with_its_text_and_what_is_right(name: str, 
     with pytest.raises(SettingError) as error:
         Settings.from_environment({**REQUIRED, name: text})
     assert f"the setting {name} is '{text}'; expected {expected}" in str(error.value)
+
+
+def test_prices_are_read_by_model() -> None:
+    text = "gemini-3.8-flash=0.25/1.5, gemini-3.5-flash-lite=0.1/0"
+    settings = Settings.from_environment({**REQUIRED, "GEMINI_PRICES": text})
+    assert settings.gemini_prices == (("gemini-3.8-flash", 0.25, 1.5), ("gemini-3.5-flash-lite", 0.1, 0.0))
 
 
 def test_the_error_has_a_line_for_each_invalid_setting() -> None:

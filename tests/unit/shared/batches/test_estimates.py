@@ -10,7 +10,7 @@ MODEL = "publishers/google/models/gemini-3.8-flash"
 
 
 def test_an_estimate_has_tokens_jobs_and_money() -> None:
-    found = estimate(CHECK, MODEL, {"gemini-3.8-flash": (0.5, 3.0)})
+    found = estimate(CHECK, MODEL, [("gemini-3.8-flash", 0.5, 3.0)])
     assert found == Estimate(
         requests=300_000,
         jobs=2,
@@ -25,15 +25,15 @@ def test_an_estimate_has_tokens_jobs_and_money() -> None:
 
 
 def test_without_prices_an_estimate_has_no_money() -> None:
-    found = estimate(CHECK, MODEL, {"gemini-3.5-flash": (1, 1)})
+    found = estimate(CHECK, MODEL, [("gemini-3.5-flash", 1, 1)])
     assert (found.input_cost, found.most_answer_cost) == (None, None)
 
 
 def test_answers_without_a_limit_have_no_price() -> None:
     unlimited = InputCheck(requests=1, characters=4, files=0, findings=())
-    found = estimate(unlimited, MODEL, {"gemini-3.8-flash": (1, 1)})
+    found = estimate(unlimited, MODEL, [("gemini-3.8-flash", 1, 1)])
     assert (found.input_cost, found.most_answer_tokens, found.most_answer_cost) == (0.000001, None, None)
 
 
 def test_each_kind_of_requests_has_its_limit() -> None:
-    assert estimate(CHECK, MODEL, {}, Requests.EMBED).jobs == 1
+    assert estimate(CHECK, MODEL, [], Requests.EMBED).jobs == 1

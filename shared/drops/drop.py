@@ -85,12 +85,20 @@ class DropPath:
         name = path.removeprefix(f"gs://{bucket}/")
         drop = cls.of_object(f"{name.rstrip('/')}/{SAVED_MODEL}") if name != path else None
         if drop is None or drop.prefix != f"{name.rstrip('/')}/":
+            meant = cls._in_text(path, bucket)
+            suggestion = f"; did you mean {meant.uri(bucket)}?" if meant else ""
             raise Rejected(
-                f"{field} is {path[:120]!r}; it must be gs://{bucket}/<dataset>/<model>/<version>/",
+                f"{field} is {path[:120]!r}; it must be gs://{bucket}/<dataset>/<model>/<version>/{suggestion}",
                 field=field,
                 code="invalid_field",
             )
         return drop
+
+    @classmethod
+    def _in_text(cls, text: str, bucket: str) -> DropPath | None:
+        """Return the drop that a text names otherwise: by a file in it, by the URL of a page, or without the bucket."""
+        name = text.rpartition(f"{bucket}/")[2].strip("/")
+        return cls.of_object("/".join([*name.split("/")[:3], SAVED_MODEL]))
 
     @classmethod
     def of_request(cls, request: DropRequest) -> DropPath:

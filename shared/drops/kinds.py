@@ -94,6 +94,19 @@ KINDS: tuple[FileKind, ...] = (
         (".ubj",),
         _mark(rb"\{[iUIlL].{0,8}(?:learner|version)"),
     ),
+    # https://github.com/tensorflow/tfjs/tree/master/tfjs-converter
+    FileKind(
+        "a TensorFlow.js model",
+        "upload the SavedModel that it was converted from, with saved_model.pb at the top of the version folder",
+        (),
+        _mark(rb'\s*\{\s*"(?:format"\s*:\s*"(?:layers|graph)-model"|modelTopology")'),
+    ),
+    FileKind(
+        "a LightGBM model in JSON",
+        "load the model from its text file, and convert it to ONNX with onnxmltools.convert_lightgbm",
+        (),
+        _mark(rb'\s*\{\s*"name"\s*:\s*"tree"'),
+    ),
     FileKind(
         "an XGBoost model in JSON",
         "rename it so that it ends in .json",

@@ -70,6 +70,8 @@ TFLITE = b"\x1c\0\0\0TFL3" + bytes(100)
         ("model.onnx", b"<?xml version='1.0'?><Error><Code>AccessDenied", "an error message of a server", "download"),
         ("model.onnx", b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS", "git lfs pull"),
         ("model.mlmodel", b"\x08\x05\x12\x50\n\x0cfeatures", "a Core ML model", "does not import Core ML"),
+        ("model.json", b'{"format": "graph-model", "generatedBy"', "a TensorFlow.js model", "the SavedModel"),
+        ("model.json", b'{"name":"tree","version":"v4"', "a LightGBM model in JSON", "onnxmltools"),
         ("data.npz", _zip("arr_0.npy"), "NumPy", "not a model"),
         ("data.parquet", b"PAR1\x15\x04", "a table", "upload the model itself"),
         ("model.bin", ONNX, "an ONNX model", "ends in .onnx"),

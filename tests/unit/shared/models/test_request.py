@@ -49,3 +49,26 @@ def test_a_wrong_field_is_rejected_with_its_name(changes: dict[str, Any], field:
     with pytest.raises(Rejected) as refusal:
         ManageRequest.parse({**MANAGE_MESSAGE, **changes}, SETTINGS, NOW)
     assert (refusal.value.problem.field, refusal.value.problem.code) == (field, code)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "films/genres/2",
+        "gs://local-project-modeldrop-models/films/genres/2/model.onnx",
+        "https://console.cloud.google.com/storage/browser/local-project-modeldrop-models/films/genres/2",
+        "local-project-modeldrop-models/films/genres/2/",
+    ],
+)
+def test_a_drop_that_is_named_otherwise_is_rejected_with_its_path(path: str) -> None:
+    meant = r"did you mean gs://local-project-modeldrop-models/films/genres/2/\?$"
+    with pytest.raises(Rejected, match=meant):
+        ManageRequest.parse({**MANAGE_MESSAGE, "path": path}, SETTINGS, NOW)
+
+
+@pytest.mark.parametrize(
+    "path", ["gs://other-bucket/films/genres", "gs://local-project-modeldrop-models/films/genres", "x"]
+)
+def test_a_path_that_names_no_drop_has_no_suggestion(path: str) -> None:
+    with pytest.raises(Rejected, match=r"<version>/$"):
+        ManageRequest.parse({**MANAGE_MESSAGE, "path": path}, SETTINGS, NOW)

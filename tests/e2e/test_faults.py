@@ -141,7 +141,8 @@ def test_every_state_of_a_batch_leads_to_its_event(world: World, state: str) -> 
         world.tick()
 
     expected = STATES[state]
-    events = world.until(lambda: world.events.all(request_id=name), ticking=False) if expected else []
+    # Further ticks move the answers of a job that has succeeded.
+    events = world.until(lambda: world.events.all(request_id=name)) if expected else world.events.all(request_id=name)
     assert [event.type for event in events] == ([f"modeldrop.{expected}.v1"] if expected else [])
     if expected in {None, "job.stuck"}:
         # The poller still watches it.

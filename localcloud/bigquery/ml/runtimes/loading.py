@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+import pyarrow as pa
 
 from localcloud.bigquery.ml.model_errors import InvalidModel
 from localcloud.bigquery.ml.runtimes.base import Runtime
@@ -68,4 +71,7 @@ def import_library(model_type: str) -> None:
             # XGBoost imports both if it can, which takes longer than the rest.
             for optional in ("pandas", "sklearn"):
                 sys.modules[optional] = None  # type: ignore[assignment]  # makes an import fail
+            # PyArrow looks for pandas once, and takes None for the module: its first array would raise an error.
+            with suppress(AttributeError):
+                pa.array([])
             import localcloud.bigquery.ml.runtimes.xgboost  # noqa: F401

@@ -8,6 +8,7 @@ import flask
 import functions_framework
 from cloudevents.http import CloudEvent
 
+from shared.batches.actions import BatchAction, act
 from shared.batches.batching import Batches, output_of, plan
 from shared.batches.request import BatchRequest
 from shared.engine.answers import left_to_the_poller, reject, rejections
@@ -58,9 +59,11 @@ def submit_batch(request: flask.Request) -> flask.typing.ResponseReturnValue:
 
 
 def _submit(message: Message) -> Item:
-    """Return the batch that ``message`` asks for, as far as it was submitted."""
+    """Return the batch that ``message`` asks for, or acts on, as far as it has come."""
     at = services()
     payload = message.payload()
+    if "action" in payload:
+        return act(BatchAction.parse(payload, message.published), message, at)
     request = BatchRequest.parse(payload, at.settings, message.published)
     claim = claim_request(plan(request, payload, message, at.now()), at)
     if claim.mine:

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+# What a message can do with a batch.
+BATCH_ACTIONS = ("cancel", "delete", "retry_failed_rows", "resubmit")
+
+# Which rows are sent again.
+RETRYABLE, FAILED = "retryable", "failed"
+
 
 @dataclass(frozen=True)
 class BatchMessage:
@@ -17,6 +23,19 @@ class BatchMessage:
     """Fills in `{date}` and `{hour}` when the request is read again."""
     model: str
     """The model's resource name."""
+
+
+@dataclass(frozen=True)
+class RequestCheck:
+    """What a batch would send, as the check of its requests has counted it."""
+
+    requests: int
+    characters: int
+    """The characters of all texts in the requests."""
+    files: int
+    """How many files the requests name."""
+    answer_tokens: int | None
+    """The most tokens that the answers can have; None if a request has no limit."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +83,8 @@ class BatchRound:
     """The table of its requests: `bq://project.dataset.table`; None if they are in files."""
     answers: str
     """The table that it wrote."""
-    repeats: bool = False
-    """Whether it was sent rows that had failed."""
+    repeats: str = ""
+    """Which rows of the jobs before it was sent again: ``retryable`` or ``failed`` ones; empty for none."""
     written: bool = True
     """Whether the table of the answers exists."""
 
@@ -86,10 +105,22 @@ class BatchFacts:
     """The table that the job writes, from which the step `move` takes the rows; None if the job writes the output itself."""
     requests: str | None = None
     """The table of the requests that failed before and are sent again; None while all requests are sent."""
+    repeats: str = ""
+    """Which of these requests are sent again: ``retryable`` or ``failed`` ones; empty while all are sent."""
+    parts: int = 1
+    """Into how many jobs the requests are divided, because one does not take them all."""
     rounds: tuple[BatchRound, ...] = ()
     """The jobs that have ended, if they write tables of their own."""
+    moved: int = 0
+    """How many rounds the output has the answers of, from before this run."""
+    cancelling: bool = False
+    """Whether somebody wants the batch to be cancelled."""
+    deleted: bool = False
+    """Whether its jobs and its own tables were deleted."""
     files: tuple[str, ...] = ()
     """The files of an input in Cloud Storage: each `gs://bucket/file.jsonl`."""
+    check: RequestCheck | None = None
+    """What the check of all requests found; None until it has ended."""
     result: BatchResult | None = None
     cancelled_duplicates: tuple[str, ...] = ()
     """The resource names of jobs that were found beside the batch's own, and cancelled."""

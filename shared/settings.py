@@ -168,6 +168,11 @@ class Settings:
     max_concurrent_batches: int = setting(
         whole(1, 10_000), "How many Gemini batches run at once. Others wait in the ledger.", 8
     )
+    max_batch_requests: int = setting(
+        whole(1, 1_000_000),
+        "How many requests one Gemini job has at most. More of them in a table are divided into several jobs of one batch.",
+        200_000,
+    )
     batch_tables_days: float = setting(
         days(0.01, 3650),
         "How many days the tables that Modeldrop creates for a batch, with its requests and answers, are kept at most.",

@@ -41,6 +41,8 @@ class Outcome(StrEnum):
     UNDEPLOYED = "undeployed"
     DELETED = "deleted"
     DESCRIBED = "described"
+    CHECKED = "checked"
+    """A dry run has ended."""
 
     @property
     def is_success(self) -> bool:

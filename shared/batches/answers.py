@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shared.batch_work import RETRYABLE
 from shared.checks.identifiers import TableName, column_sql, string_literal
 
 # The codes of failures that may not happen again: https://cloud.google.com/apis/design/errors
@@ -26,7 +27,7 @@ MOST_CODES = 50
 LONGEST_EXAMPLE = 300
 
 # The columns that Vertex AI adds to those of the requests.
-ADDED_COLUMNS = frozenset({"response", "status", "processed_time"})
+ADDED_COLUMNS = frozenset({"response", "predictions", "status", "processed_time"})
 
 # The token counts of an answer, by their names in GenerateContentResponse.UsageMetadata.
 TOKENS = {
@@ -55,14 +56,23 @@ class AnswerTable:
         return tuple(name for name in self.names if name.lower() not in ADDED_COLUMNS)
 
     def type_of(self, name: str) -> str:
-        """Return the type of a column."""
-        return next(str(column["type"]) for column in self.columns if column["name"].lower() == name)
+        """Return the type of a column: ``STRING`` if there is no such column."""
+        return next((str(column["type"]) for column in self.columns if column["name"].lower() == name), "STRING")
+
+    @property
+    def answer_name(self) -> str:
+        """The column with the answers; text-embedding models have another one than Gemini."""
+        return "response" if any(name.lower() == "response" for name in self.names) else "predictions"
 
     @property
     def code(self) -> str:
         """The SQL of a row's code: empty for an answer, ``INCOMPLETE``, or the code of its failure."""
-        status = self._text("status")
-        response = self._text("response")
+        return self.code_of()
+
+    def code_of(self, alias: str = "") -> str:
+        """Return the SQL of a row's code; ``alias`` comes before the names of columns: ``target.``."""
+        status = self.text("status", alias)
+        response = self.text(self.answer_name, alias)
         found = [
             f"REGEXP_EXTRACT({status}, {string_literal(pattern)})"
             for pattern in (
@@ -88,35 +98,88 @@ class AnswerTable:
         codes = ", ".join(map(string_literal, (*RETRYABLE_CODES, INCOMPLETE)))
         return f"({self.code}) IN ({codes})"
 
+    def condition(self, rows: str) -> str:
+        """Return the condition of the rows that are sent again: ``retryable`` or ``failed``."""
+        return self.retryable if rows == RETRYABLE else self.failed
+
     @property
     def row_key(self) -> str:
         """The SQL of a text that two rows share only if all columns of their requests are the same."""
-        values = ", ".join(map(column_sql, self.request_names))
+        return self.key_of()
+
+    def key_of(self, alias: str = "") -> str:
+        """Return the same SQL; ``alias`` comes before the names of columns: ``target.``."""
+        values = ", ".join(f"{alias}{column_sql(name)} AS {column_sql(name)}" for name in self.request_names)
         return f"TO_JSON_STRING(STRUCT({values}))"
 
-    def _text(self, name: str) -> str:
-        sql = column_sql(name)
-        return f"IFNULL({f'TO_JSON_STRING({sql})' if self.type_of(name) == 'JSON' else sql}, '')"
+    def text(self, name: str, alias: str = "") -> str:
+        """Return the SQL of a column as a text, which is empty for NULL, or if there is no such column."""
+        sql = alias + column_sql(name)
+        if not any(each.lower() == name for each in self.names):
+            return "''"
+        return f"IFNULL({sql if self.type_of(name) == 'STRING' else f'TO_JSON_STRING({sql})'}, '')"
 
 
-def all_answers(tables: Sequence[AnswerTable], repeats: Sequence[bool], *, only_retryable: bool) -> str:
+def all_answers(tables: Sequence[AnswerTable], repeats: Sequence[str]) -> str:
     """Return the query that has the answers of all jobs of a batch, one row for each request.
 
     A row that was sent again, and came back, takes the place of the row that failed.
 
     Args:
         tables: The tables that the jobs wrote, in their order.
-        repeats: Whether each job was sent rows of those before it again.
-        only_retryable: Whether only rows that need not fail again were sent again.
+        repeats: Which rows of those before it each job was sent again: ``retryable`` or ``failed``; empty for none.
     """
     first = tables[0]
-    columns = ", ".join(map(column_sql, first.names))
-    query = f"SELECT {columns} FROM {first.table.sql}"
-    for answers, again in zip(tables[1:], repeats[1:], strict=True):
-        if again:
-            query = _without_repeated(query, answers, first, only_retryable=only_retryable)
-        query = f"{query}\nUNION ALL\nSELECT {columns} FROM {answers.table.sql}"
+    return with_later_answers(f"SELECT {_columns(first)} FROM {first.table.sql}", first, tables[1:], repeats[1:])
+
+
+def with_later_answers(query: str, like: AnswerTable, tables: Sequence[AnswerTable], repeats: Sequence[str]) -> str:
+    """Return the query of the rows of ``query`` with those of later jobs, as ``all_answers``."""
+    for answers, rows in zip(tables, repeats, strict=True):
+        if rows:
+            query = _without_repeated(query, answers, like, like.condition(rows))
+        query = f"{query}\nUNION ALL\nSELECT {_columns(like)} FROM {answers.table.sql}"
     return query
+
+
+def replace_failures(
+    target: TableName, former: str, like: AnswerTable, tables: Sequence[AnswerTable], repeats: Sequence[str]
+) -> str:
+    """Return the statement that puts the answers of later jobs into an output in place of the rows that had failed.
+
+    https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax#merge_statement
+
+    Args:
+        target: The output, which has the rows of ``former``.
+        former: The query that has these rows.
+        like: A table with the same columns.
+        tables: The tables that the later jobs wrote.
+        repeats: Which rows of those before it each later job was sent again.
+    """
+    failed = f"SELECT {_columns(like)} FROM (\n{former}\n) WHERE {like.failed}"
+    again = with_later_answers(failed, like, tables, repeats)
+    listed = _columns(like)
+    values = ", ".join(f"source.{column_sql(name)}" for name in like.names)
+    nothing = ", ".join(f"CAST(NULL AS {_sql_type(column)})" for column in like.columns)
+    return (
+        f"MERGE {target.sql} AS target\nUSING (\n"
+        f"SELECT CAST(NULL AS STRING) AS modeldrop_row, {listed} FROM (\n{again}\n)\n"
+        f"UNION ALL\nSELECT modeldrop_row, {nothing}\n"
+        f"FROM (SELECT DISTINCT {like.row_key} AS modeldrop_row FROM (\n{failed}\n))\n"
+        f") AS source\n"
+        f"ON ({like.code_of('target.')}) != '' AND {like.key_of('target.')} = source.modeldrop_row\n"
+        f"WHEN MATCHED THEN DELETE\n"
+        f"WHEN NOT MATCHED AND source.modeldrop_row IS NULL THEN INSERT ({listed}) VALUES ({values})"
+    )
+
+
+def _columns(answers: AnswerTable) -> str:
+    return ", ".join(map(column_sql, answers.names))
+
+
+def _sql_type(column: Mapping[str, Any]) -> str:
+    names = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
+    return names.get(column["type"], str(column["type"]))
 
 
 def review(answers: str, like: AnswerTable) -> str:
@@ -128,14 +191,16 @@ def review(answers: str, like: AnswerTable) -> str:
         answers: The query that has the rows.
         like: A table with the same columns.
     """
-    response = (
-        "response" if like.type_of("response") == "JSON" else "SAFE.PARSE_JSON(response, wide_number_mode => 'round')"
-    )
+    name = column_sql(like.answer_name)
+    response = "JSON 'null'"
+    if like.answer_name == "response":
+        is_json = like.type_of("response") == "JSON"
+        response = name if is_json else f"SAFE.PARSE_JSON({name}, wide_number_mode => 'round')"
     tokens = ",\n  ".join(
         f"IFNULL(SUM(SAFE_CAST(JSON_VALUE(response, '$.usageMetadata.{field}') AS INT64)), 0) AS {name}"
         for name, field in TOKENS.items()
     )
-    status = "TO_JSON_STRING(status)" if like.type_of("status") == "JSON" else "status"
+    status = like.text("status")
     return (
         f"SELECT\n  code,\n  COUNT(*) AS requests,\n  MIN(SUBSTR(status, 1, {LONGEST_EXAMPLE})) AS example,\n  {tokens}\n"
         f"FROM (SELECT {like.code} AS code, {status} AS status, {response} AS response FROM (\n{answers}\n))\n"
@@ -143,19 +208,17 @@ def review(answers: str, like: AnswerTable) -> str:
     )
 
 
-def requests_to_repeat(
-    answers: str, like: AnswerTable, *, only_retryable: bool, sources: Sequence[TableName] = ()
-) -> str:
+def requests_to_repeat(answers: str, like: AnswerTable, rows: str, *, sources: Sequence[TableName] = ()) -> str:
     """Return the query that has the requests of the rows without an answer.
 
     Args:
         answers: The query that has the rows.
         like: A table with the same columns.
-        only_retryable: Whether to leave out rows that would fail again.
+        rows: Which rows: ``retryable`` leaves out those that would fail again, ``failed`` does not.
         sources: The requests of the jobs, if some of them are not in ``answers`` at all; these are added.
     """
     columns = ", ".join(map(column_sql, like.request_names))
-    condition = like.retryable if only_retryable else like.failed
+    condition = like.condition(rows)
     failed = f"SELECT {columns}\nFROM (\n{answers}\n)\nWHERE {condition}"
     if not sources:
         return failed
@@ -168,10 +231,9 @@ def requests_to_repeat(
     )
 
 
-def _without_repeated(query: str, later: AnswerTable, like: AnswerTable, *, only_retryable: bool) -> str:
+def _without_repeated(query: str, later: AnswerTable, like: AnswerTable, condition: str) -> str:
     """Return the rows of ``query`` without those whose requests were sent again and are in ``later``."""
     chosen = ", ".join(f"former.{column_sql(name)}" for name in like.names)
-    condition = like.retryable if only_retryable else like.failed
     former = (
         f"SELECT *, {like.row_key} AS modeldrop_row, {condition} AS modeldrop_failed, "
         f"ROW_NUMBER() OVER (PARTITION BY {like.row_key}, {condition}) AS modeldrop_number FROM (\n{query}\n)"

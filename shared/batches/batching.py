@@ -5,16 +5,20 @@ The answers are counted before a batch counts as a success.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.batch_work import BatchFacts, BatchMessage
+from shared.batch_work import RETRYABLE, BatchFacts, BatchMessage, RequestCheck
 from shared.batches import statements
 from shared.batches.answers import review
+from shared.batches.inputs.files import check_file_columns
+from shared.batches.inputs.parts import divide, part_count, requests_of_part
+from shared.batches.inputs.rules import LIMITS, Requests
+from shared.batches.inputs.tables import check_contents, check_requests, read_check
 from shared.batches.moving import move_query, table_query
-from shared.batches.places import answer_table, facts_of, is_own, own_tables, request_table, table_at
+from shared.batches.places import answer_table, facts_of, is_own, own_tables, request_table, submit_step, table_at
 from shared.batches.preparing import prepared
 from shared.batches.request import BatchRequest, Output, Prompts
 from shared.batches.rounds import (
@@ -23,12 +27,13 @@ from shared.batches.rounds import (
     ended_round,
     may_be_answered_later,
     repeat_query,
+    replacement,
     reviewed,
 )
 from shared.checks.identifiers import TableName
 from shared.cloud.batch_jobs import Batch
 from shared.cloud.bigquery import Query
-from shared.engine.handler import Handler, WaitFor
+from shared.engine.handler import Cancelled, Handler, WaitFor
 from shared.engine.services import Services
 from shared.errors import ModeldropError, Problem, short_reason
 from shared.events.incoming import Message
@@ -55,9 +60,18 @@ def plan(request: BatchRequest, payload: Mapping[str, Any], message: Message, no
         message: The message or HTTP request that it came in.
         now: The current time.
     """
-    steps = [Step("submit", System.VERTEX)]
-    if isinstance(request.input, Prompts):
-        steps.insert(0, Step("requests", System.BIGQUERY))
+    names: tuple[str, ...]
+    match request.input:
+        case Prompts():
+            names = ("requests", "check")
+        case TableName():
+            names = ("check",)
+        case _:
+            # Files are checked while the work is prepared.
+            names = ()
+    steps = [Step(name, System.BIGQUERY) for name in names]
+    if not names and not request.dry_run:
+        steps.append(Step("submit", System.VERTEX))
     origin = ("request", request.request_id) if request.request_id is not None else ("message", message.id)
     return Item(
         kind=Kind.BATCH,
@@ -92,8 +106,10 @@ class Batches(Handler):
         return prepared(item, _request(item, services.settings), services)
 
     def job(self, item: Item, step: Step, services: Services) -> Query | Batch:
-        """Return the query of the step `requests`, `table` or `move`, or the batch of the step `submit`."""
+        """Return the query of a step, or the batch of a step `submit`."""
         request = _request(item, services.settings)
+        if facts_of(item).cancelling and not facts_of(item).rounds:
+            raise Cancelled("the batch was cancelled before its job was created")
         if step.system is System.BIGQUERY:
             return replace(_query(item, step, request, services), labels=dict(request.labels))
         _keep_for_a_while(item, services)
@@ -115,8 +131,13 @@ class Batches(Handler):
     def conclude(self, item: Item, services: Services) -> Item:
         """Add the next steps: the review of the answers, rows that are sent again, the move; then return the outcome."""
         facts = facts_of(item)
+        if not item.steps:
+            return replace(item, outcome=Outcome.CHECKED)
         last = item.steps[-1]
         match last.name.partition("-")[0]:
+            case "check":
+                assert last.job is not None
+                return after_check(item, services.bigquery.rows_of(last.job), services.settings)
             case "submit" if facts.answers is not None:
                 written = services.tables.describe(_table(facts.answers)) is not None
                 if not written and not facts.rounds:
@@ -135,9 +156,12 @@ class Batches(Handler):
 
     def close(self, item: Item, services: Services) -> None:
         """Delete the tables that were created for a batch that succeeded or was rejected; keep others for a while."""
-        for table in own_tables(item):
+        tables = own_tables(item)
+        if facts_of(item).parts > 1:
+            tables = (*tables, _divided(item))
+        for table in tables:
             try:
-                if item.outcome in {Outcome.SUCCEEDED, Outcome.REJECTED}:
+                if item.outcome in {Outcome.SUCCEEDED, Outcome.REJECTED, Outcome.CHECKED}:
                     services.tables.delete(table)
                 else:
                     services.tables.keep_until(table, _expiry(services))
@@ -145,26 +169,86 @@ class Batches(Handler):
                 log("WARNING", "a table of a batch stays", **item.log_fields(), reason=short_reason(error))
 
 
+def after_check(item: Item, rows: Iterable[Mapping[str, Any]], settings: Settings) -> Item:
+    """Return an item whose requests were checked with the step that submits them, or with its outcome."""
+    request = _request(item, settings)
+    found = read_check(rows, request.kind)
+    check = RequestCheck(found.requests, found.characters, found.files, found.answer_tokens)
+    item = replace(item, facts=replace(facts_of(item), check=check))
+    if problem := found.problem("input.prompts.query" if isinstance(request.input, Prompts) else "input"):
+        return replace(item, outcome=Outcome.REJECTED, problem=problem)
+    if request.dry_run:
+        return replace(item, outcome=Outcome.CHECKED)
+    most = min(settings.max_batch_requests, LIMITS[request.kind])
+    parts = part_count(found.requests, most=most)
+    if parts == 1:
+        return replace(item, steps=(*item.steps, submit_step(item)))
+    if facts_of(item).answers is None:
+        message = (
+            f"the input has {found.requests:,} requests, one job takes {most:,}, and only answers in a table can come from "
+            "several jobs; let the output be a table, or send several batches"
+        )
+        return replace(item, outcome=Outcome.REJECTED, problem=Problem("too_many_requests", message, "input"))
+    return _with_part(_with_steps(replace(item, facts=replace(facts_of(item), parts=parts)), "divide"))
+
+
+def _with_part(item: Item) -> Item:
+    """Return an item with the steps that submit the next part of its requests."""
+    facts = facts_of(item)
+    suffix = _suffix(len(facts.rounds) + 1)
+    dataset = _table(facts.answers).dataset_name
+    submit = submit_step(item, suffix)
+    requests, answers = request_table(dataset, item, f"-part{suffix}"), answer_table(dataset, item, submit)
+    facts = replace(facts, requests=f"bq://{requests}", answers=f"bq://{answers}")
+    item = _with_steps(replace(item, facts=facts), f"part{suffix}")
+    return replace(item, steps=(*item.steps, submit))
+
+
+def _divided(item: Item) -> TableName:
+    """Return the table in which each request has the number of its part."""
+    return request_table(_table(facts_of(item).answers).dataset_name, item, "-parts")
+
+
 def _after_review(item: Item, settings: Settings) -> Item:
     """Return an item whose answers were counted with the steps that follow, or with its outcome."""
     facts, request = facts_of(item), _request(item, settings)
     result = facts.result
     assert result is not None
-    repeated = sum(each.repeats for each in facts.rounds)
-    if may_be_answered_later(facts) and repeated < request.retries and facts.rounds[-1].written:
-        suffix = _suffix(len(facts.rounds) + 1)
-        dataset = _table(facts.answers).dataset_name
-        submit = Step(f"submit{suffix}", System.VERTEX, attempt=item.run)
-        facts = replace(
-            facts,
-            requests=f"bq://{request_table(dataset, item, suffix)}",
-            answers=f"bq://{answer_table(dataset, item, submit)}",
+    unsent = facts.parts - sum(not each.repeats for each in facts.rounds)
+    if facts.cancelling and (unsent > 0 or may_be_answered_later(facts)):
+        problem = Problem(
+            "cancelled", "the batch was cancelled; the answers that it has got are in the table `answers`"
         )
-        item = _with_steps(replace(item, facts=facts), f"repeat{suffix}")
-        return replace(item, steps=(*item.steps, submit))
+        return replace(item, outcome=Outcome.CANCELLED, problem=problem)
+    if unsent > 0:
+        return _with_part(item)
+    repeated = sum(bool(each.repeats) for each in facts.rounds)
+    if (
+        may_be_answered_later(facts)
+        and not facts.cancelling
+        and repeated < request.retries
+        and facts.rounds[-1].written
+    ):
+        return with_repeat(item, RETRYABLE)
     if result.failed and not result.succeeded:
         return _ended(item)
     return _with_steps(item, *(("table", "move") if _output(item, settings).write == "merge" else ("move",)))
+
+
+def with_repeat(item: Item, rows: str) -> Item:
+    """Return ``item`` with the steps that send rows again: ``retryable`` or ``failed`` ones."""
+    facts = facts_of(item)
+    suffix = _suffix(len(facts.rounds) + 1)
+    dataset = _table(facts.answers).dataset_name
+    submit = submit_step(item, suffix)
+    facts = replace(
+        facts,
+        repeats=rows,
+        requests=f"bq://{request_table(dataset, item, suffix)}",
+        answers=f"bq://{answer_table(dataset, item, submit)}",
+    )
+    item = _with_steps(replace(item, facts=facts), f"repeat{suffix}")
+    return replace(item, steps=(*item.steps, submit))
 
 
 def _ended(item: Item) -> Item:
@@ -206,18 +290,45 @@ def _query(item: Item, step: Step, request: BatchRequest, services: Services) ->
     if step.name == "requests":
         assert isinstance(request.input, Prompts)
         assert facts.prompt_columns is not None
-        sql = statements.batch_requests(request.input, facts.prompt_columns)
-        return Query(sql, {}, destination=_table(facts.input), write="truncate")
+        return _request_query(request.input, facts.prompt_columns, _table(facts.input), item, services)
+    if step.name == "check":
+        return _check_query(_table(facts.input), request.kind, services)
+    if step.name == "divide":
+        return Query(divide(_table(facts.input).sql, _divided(item), facts.parts), {})
+    if step.name.startswith("part"):
+        sql = requests_of_part(_divided(item), len(facts.rounds))
+        return Query(sql, {}, destination=_table(facts.requests), write="truncate")
     if step.name.startswith("repeat"):
         return Query(repeat_query(facts, services), {}, destination=_table(facts.requests), write="truncate")
     answers, like = answers_query(facts, services)
     match step.name.partition("-")[0]:
         case "review":
             return Query(review(answers, like), {})
+        case "move" if facts.moved and _output(item, services.settings).write != "merge":
+            return Query(replacement(facts, _table(facts.output), services), {})
         case "table":
             return table_query(like, _table(facts.output))
         case _:
             return move_query(answers, like, _table(facts.output), _output(item, services.settings), services)
+
+
+def _request_query(prompts: Prompts, columns: Sequence[str], table: TableName, item: Item, services: Services) -> Query:
+    """Return the query of the step `requests`."""
+    arrays: tuple[str, ...] = ()
+    if prompts.files:
+        query = Query(f"(\n{prompts.query}\n)", {})
+        analysis = services.bigquery.analyse(query, str(item.location), "input.prompts.query")
+        arrays = check_file_columns(prompts.files, analysis.columns, "input.prompts.files")
+    sql = statements.batch_requests(prompts, columns, prompts.files, frozenset(arrays))
+    return Query(sql, {}, destination=table, write="truncate")
+
+
+def _check_query(table: TableName, kind: Requests, services: Services) -> Query:
+    """Return the query of the step `check`, where the requests are."""
+    columns = services.bigquery.columns_of(table, "input")
+    is_json = any(column["name"] == "request" and column["type"] == "JSON" for column in columns)
+    sql = check_contents(table.sql) if kind is Requests.TEXT_EMBEDDING else check_requests(table.sql, is_json=is_json)
+    return Query(sql, {}, location=services.bigquery.location_of(table.dataset_name, "input"))
 
 
 def _keep_for_a_while(item: Item, services: Services) -> None:
@@ -225,6 +336,8 @@ def _keep_for_a_while(item: Item, services: Services) -> None:
     table = table_at(facts_of(item).source[0])
     if table is not None and is_own(table, item):
         services.tables.keep_until(table, _expiry(services))
+    if facts_of(item).parts > 1:
+        services.tables.keep_until(_divided(item), _expiry(services))
 
 
 def _expiry(services: Services) -> datetime:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 
 from google.api_core import exceptions
 from google.cloud import storage
 
+from shared.batch_work import RequestCheck
 from shared.batches.addresses import MOST_FILES, Files, ObjectUri
+from shared.batches.inputs.lines import LinesFile, check_lines
+from shared.batches.inputs.rules import MOST_FILE_BYTES, Requests
 from shared.cloud import clients
 from shared.cloud.storage import STORAGE
 from shared.errors import Rejected
 
 _FIELD = "input"
+# Files of more bytes altogether are left to Vertex AI's own check: reading them takes longer than a call may.
+MOST_CHECKED_BYTES = 128 * 1024 * 1024
 # How many objects are listed for one pattern.
 _MOST_LISTED = 100_000
 
@@ -33,6 +40,45 @@ def find_files(files: Files) -> tuple[str, ...]:
             f"{_FIELD} has {len(found)} files; the most is {MOST_FILES}", field=_FIELD, code="too_many_files"
         )
     return tuple(found)
+
+
+def checked_files(uris: Sequence[str], kind: Requests) -> RequestCheck | None:
+    """Check the requests in files, if they are not too many to be read at once.
+
+    Returns:
+        What the files hold; None if they were not read.
+
+    Raises:
+        Rejected: A request or a file breaks a rule.
+        TryLater: Cloud Storage did not answer.
+    """
+    files = [_lines_file(uri) for uri in uris]
+    if sum(file.size or 0 for file in files) > MOST_CHECKED_BYTES:
+        # Only what is wrong with whole files is found without reading them.
+        files = [file for file in files if (file.size or 0) > MOST_FILE_BYTES or file.is_compressed]
+        if not files:
+            return None
+    found = check_lines(files, kind).check
+    if problem := found.problem(_FIELD):
+        raise Rejected(problem.message, field=problem.field, code=problem.code)
+    return RequestCheck(found.requests, found.characters, found.files, found.answer_tokens)
+
+
+def _lines_file(uri: str) -> LinesFile:
+    bucket, _, name = uri.removeprefix("gs://").partition("/")
+    blob = clients.storage_client().bucket(bucket).blob(name)
+    with STORAGE.call(f"read {uri}", passes=(exceptions.NotFound,)) as options:
+        try:
+            blob.reload(**options)
+        except exceptions.NotFound:
+            return LinesFile(uri, None, False, lambda start, length: b"")
+    return LinesFile(uri, blob.size, blob.content_encoding == "gzip", partial(_read, blob))
+
+
+def _read(blob: storage.Blob, start: int, length: int) -> bytes:
+    """Return at most ``length`` bytes of an object, from the offset ``start``."""
+    with STORAGE.call(f"read gs://{blob.bucket.name}/{blob.name}") as options:
+        return bytes(blob.download_as_bytes(start=start, end=start + length - 1, raw_download=True, **options))
 
 
 def _matching(uri: ObjectUri, field: str) -> list[str]:

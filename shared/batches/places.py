@@ -7,7 +7,7 @@ from shared.batches.addresses import Files, ObjectUri
 from shared.batches.request import BatchRequest
 from shared.checks.identifiers import DatasetName, TableName
 from shared.settings import Settings
-from shared.work import Item, Step
+from shared.work import Item, Step, System
 
 # https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/capabilities/batch-inference
 DEFAULT_DATASET = "gen_ai_batch_prediction"
@@ -55,6 +55,13 @@ def answer_table(dataset: DatasetName, item: Item, step: Step) -> TableName:
     """
     round_ = step.name.removeprefix("submit").replace("-", "_")
     return TableName(dataset.project, dataset.dataset, f"{ANSWERS}{item.key}_{item.run}_{step.attempt}{round_}")
+
+
+def submit_step(item: Item, suffix: str = "") -> Step:
+    """Return the step that submits the job of a round. A repeated request has other jobs than the one before."""
+    return next((step for step in item.steps if step.name == "submit" + suffix), None) or Step(
+        f"submit{suffix}", System.VERTEX, attempt=item.run
+    )
 
 
 def table_at(uri: str | None) -> TableName | None:

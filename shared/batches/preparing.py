@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from shared.batch_work import BatchFacts
+from shared.batch_work import BatchFacts, RequestCheck
 from shared.batches.addresses import Files, ObjectUri
-from shared.batches.files import find_files
+from shared.batches.files import checked_files, find_files
+from shared.batches.inputs.columns import check_query_columns, check_table_columns
+from shared.batches.inputs.files import check_file_columns
+from shared.batches.inputs.rules import Requests
 from shared.batches.places import (
     ANSWERS,
     DEFAULT_DATASET,
@@ -16,6 +19,7 @@ from shared.batches.places import (
     answer_table,
     output_place,
     request_table,
+    submit_step,
     work_dataset,
 )
 from shared.batches.request import BatchRequest, Output, Prompts
@@ -28,9 +32,6 @@ from shared.engine.services import Services
 from shared.errors import Rejected
 from shared.work import Item
 
-# https://docs.cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-from-bigquery
-RESERVED_COLUMNS = frozenset({"response", "status", "processed_time", "_vertex_row_id"})
-FORBIDDEN_TYPES = frozenset({"STRUCT", "RECORD", "RANGE", "DATETIME", "GEOGRAPHY"})
 # The columns that Vertex AI adds to those of the input.
 ANSWER_COLUMNS = ("response", "status")
 
@@ -45,12 +46,14 @@ def prepared(item: Item, request: BatchRequest, services: Services) -> Item:
         TryLater: A service did not answer.
     """
     settings = services.settings
+    _check_kind(request)
     output = output_place(request, item, settings)
     if isinstance(output, TableName):
         _check_dataset(request, output, services)
     columns: tuple[Mapping[str, Any], ...] = ()
     tables: tuple[TableName, ...] = ()
     files: tuple[str, ...] = ()
+    check: RequestCheck | None = None
     prompt_columns: tuple[str, ...] | None = None
     match request.input:
         case TableName() as table:
@@ -58,25 +61,40 @@ def prepared(item: Item, request: BatchRequest, services: Services) -> Item:
             _check_location(table.dataset_name, "input", request, services)
             columns = services.bigquery.columns_of(table, "input")
             tables = (table, *_behind_view(table, services))
-            _check_columns(columns, "input", needs="request")
+            check_table_columns(columns, "input", request.kind)
             source = f"bq://{table}"
         case Prompts() as prompts:
             table = request_table(work_dataset(output, settings), item)
             analysis = _check_prompts(prompts, table, request, services)
-            columns = (*(each for each in analysis.columns if each["name"].lower() != "prompt"), {"name": "request"})
+            prompt_columns = _prompt_columns(prompts, analysis)
+            columns = (*({"name": name} for name in prompt_columns), {"name": "request"})
             tables = analysis.tables
-            prompt_columns = tuple(column["name"] for column in analysis.columns)
             source = f"bq://{table}"
         case Files() as given:
             _check_folder(given, output)
             files = find_files(given)
+            check = checked_files(files, request.kind)
             source = str(given)
-    facts = BatchFacts(source, str(output), prompt_columns, request.location, files=files)
+    facts = BatchFacts(source, str(output), prompt_columns, request.location, files=files, check=check)
     if isinstance(output, TableName):
         _check_target(request, output, tables, columns, services)
-        own = answer_table(output.dataset_name, item, next(step for step in item.steps if step.name == "submit"))
+        own = answer_table(output.dataset_name, item, submit_step(item))
         facts = replace(facts, output=f"bq://{output}", answers=f"bq://{own}")
     return replace(item, location=_query_location(request, output, prompt_columns, services), facts=facts)
+
+
+def _check_kind(request: BatchRequest) -> None:
+    """Raise ``Rejected`` if the model does not take requests from such an input.
+
+    https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/embeddings/batch-prediction-genai-embeddings
+    """
+    if request.kind is Requests.EMBED and not isinstance(request.input, Files):
+        right = "files of JSONL: gs://bucket/file.jsonl"
+    elif request.kind is Requests.TEXT_EMBEDDING and isinstance(request.input, Prompts):
+        right = "a table with a column content, or files of JSONL"
+    else:
+        return
+    raise Rejected(f"batches of {request.model.rpartition('/')[2]} take {right}", field="input", code="wrong_input")
 
 
 def _check_dataset(request: BatchRequest, output: TableName, services: Services) -> None:
@@ -157,7 +175,8 @@ def _check_target(
         )
     if output.write in {"append", "merge"}:
         known = {column["name"].lower() for column in facts.columns}
-        missing = [name for name in (*names, *ANSWER_COLUMNS) if name not in known]
+        added = ANSWER_COLUMNS if request.kind is Requests.GENERATE else ()
+        missing = [name for name in (*names, *added) if name not in known]
         if missing:
             raise Rejected(
                 f"the table {target} has no column {', '.join(missing)}, which the answers have; write another table, or add "
@@ -184,8 +203,14 @@ def _check_prompts(prompts: Prompts, table: TableName, request: BatchRequest, se
     analysis = _analyse(prompts.query, services.bigquery.location_of(dataset), services, field)
     if analysis.statement not in {"", "SELECT"}:
         raise Rejected(f"the query must be one SELECT, not {analysis.statement}", field=field, code="invalid_query")
-    _check_columns(analysis.columns, field, needs="prompt")
     return analysis
+
+
+def _prompt_columns(prompts: Prompts, analysis: Analysis) -> tuple[str, ...]:
+    """Return the columns of the query that go with each request; raise ``Rejected`` if they cannot."""
+    check_file_columns(prompts.files, analysis.columns, "input.prompts.files")
+    names = [name for each in prompts.files for name in (each.column, each.mime_column) if name]
+    return check_query_columns(analysis.columns, "input.prompts.query", file_columns=names)
 
 
 def _behind_view(table: TableName, services: Services) -> tuple[TableName, ...]:
@@ -234,23 +259,8 @@ def _query_location(
 ) -> str:
     """Return where the BigQuery jobs of a batch run: where its dataset is."""
     if isinstance(output, TableName) or prompt_columns is not None:
+        # The query of prompts writes a table there.
         return services.bigquery.location_of(work_dataset(output, services.settings), _OUTPUT)
+    if isinstance(request.input, TableName):
+        return services.bigquery.location_of(request.input.dataset_name, "input")
     return request.location
-
-
-def _check_columns(columns: tuple[Mapping[str, Any], ...], field: str, *, needs: str) -> None:
-    """Raise ``Rejected`` unless Vertex AI takes a table of these columns."""
-    kinds = {column["name"].lower(): column for column in columns}
-    if needs not in kinds:
-        raise Rejected(f"{field} has no column {needs}", field=field, code="missing_column")
-    kind = kinds[needs]["type"]
-    if kind not in {"STRING", "JSON"} or kinds[needs].get("mode") == "REPEATED":
-        raise Rejected(f"the column {needs} must be STRING or JSON, not {kind}", field=field, code="wrong_type")
-    for name, column in kinds.items():
-        if name in RESERVED_COLUMNS or (needs == "prompt" and name == "request"):
-            raise Rejected(f"the column {name} is reserved for the answers", field=field, code="reserved_column")
-        if column["type"] in FORBIDDEN_TYPES or column.get("mode") == "REPEATED":
-            kind = "ARRAY" if column.get("mode") == "REPEATED" else column["type"]
-            raise Rejected(
-                f"the column {name} is of type {kind}, which a batch does not take", field=field, code="wrong_type"
-            )

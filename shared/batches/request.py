@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.batches.addresses import Files, ObjectUri, read_files, read_folder, read_place
+from shared.batches.inputs.files import FileColumn
+from shared.batches.inputs.files import read_files as file_columns
+from shared.batches.inputs.generation import check_generation_config, check_response_schema, config_with_schema
+from shared.batches.inputs.rules import Requests
 from shared.checks.fields import Fields
 from shared.checks.identifiers import (
     PROJECT,
@@ -32,6 +36,8 @@ _MODEL = re.compile(
     rf"|(?:{_LOCATION}/)?publishers/[a-z0-9-]+/models/[A-Za-z0-9][A-Za-z0-9._@-]*"
     rf"|{_LOCATION}/models/[A-Za-z0-9][A-Za-z0-9_@-]*"
 )
+# https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/embeddings/batch-prediction-genai-embeddings
+_TEXT_EMBEDDINGS = ("text-embedding-", "text-multilingual-embedding-", "textembedding-gecko")
 DEFAULT_RETRIES, MOST_RETRIES = 1, 5
 WRITES = ("empty", "append", "truncate", "merge")
 
@@ -44,6 +50,8 @@ class Prompts:
     system_instruction: str | None
     generation_config: str | None
     """Gemini's GenerationConfig as JSON text."""
+    files: tuple[FileColumn, ...] = ()
+    """The columns of the query that hold addresses of files."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,16 @@ class BatchRequest:
     """Where the batch runs: `global`, `us`, `eu` or a region."""
     retries: int = DEFAULT_RETRIES
     """How often rows that failed for a passing reason are sent again."""
+    dry_run: bool = False
+    """Whether the requests are only checked and counted."""
+
+    @property
+    def kind(self) -> Requests:
+        """What the requests are, which depends on the model."""
+        name = self.model.rpartition("/")[2]
+        if name.startswith("gemini-embedding"):
+            return Requests.EMBED
+        return Requests.TEXT_EMBEDDING if name.startswith(_TEXT_EMBEDDINGS) else Requests.GENERATE
 
     @classmethod
     def parse(cls, payload: Mapping[str, object], settings: Settings, published: datetime) -> BatchRequest:
@@ -95,6 +113,7 @@ class BatchRequest:
             labels=read_labels(fields),
             location=_location(fields, model, settings),
             retries=_retries(fields),
+            dry_run=fields.switch("dry_run"),
         )
         fields.reject_unknown()
         return request
@@ -127,6 +146,7 @@ def _input(fields: Fields, settings: Settings) -> TableName | Files | Prompts:
     inputs = fields.nested("input", example=example)
     prompts = inputs.nested("prompts", example='{"query": "SELECT ... AS prompt"}')
     query = prompts.text("query", longest=LONGEST_QUERY)
+    files = file_columns(prompts)
     prompts.reject_unknown()
     query = check_query(
         query,
@@ -135,15 +155,15 @@ def _input(fields: Fields, settings: Settings) -> TableName | Files | Prompts:
         allow_ai=settings.allow_ai_functions,
         allow_catalog=not settings.readable_datasets,
     )
-    config = inputs.plain("generation_config")
-    response_schema = inputs.plain("response_schema")
+    config, response_schema = inputs.plain("generation_config"), inputs.plain("response_schema")
+    if config:
+        check_generation_config(config, "input.generation_config")
     if response_schema:
-        if {"responseSchema", "response_schema", "responseJsonSchema", "response_json_schema"} & set(config):
-            raise inputs.wrong("response_schema", "is given twice: leave the one in generation_config out")
-        config = {"responseMimeType": "application/json", **config, "responseSchema": response_schema}
+        check_response_schema(response_schema, "input.response_schema")
+    config = config_with_schema(config or None, response_schema or None) or {}
     instruction = inputs.optional_text("system_instruction", longest=100_000)
     inputs.reject_unknown()
-    return Prompts(query, instruction, json.dumps(config, sort_keys=True) if config else None)
+    return Prompts(query, instruction, json.dumps(config, sort_keys=True) if config else None, files)
 
 
 def _output(fields: Fields, settings: Settings) -> Output | None:

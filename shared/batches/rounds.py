@@ -14,23 +14,25 @@ from shared.batches.answers import (
     TOKENS,
     AnswerTable,
     all_answers,
+    replace_failures,
     requests_to_repeat,
 )
 from shared.batches.places import table_at
+from shared.checks.identifiers import TableName
 from shared.engine.services import Services
 from shared.errors import Rejected
 
 SUCCEEDED, PARTIALLY_SUCCEEDED = "JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIALLY_SUCCEEDED"
 
 
-def answer_tables(facts: BatchFacts, services: Services) -> tuple[list[AnswerTable], list[bool]]:
-    """Return the tables that the jobs of a batch wrote, and whether each job was sent rows again.
+def answer_tables(rounds: Iterable[BatchRound], services: Services) -> tuple[list[AnswerTable], list[str]]:
+    """Return the tables that jobs of a batch wrote, and which rows each job was sent again.
 
     Raises:
         Rejected: A table does not exist.
     """
     tables, repeats = [], []
-    for round_ in facts.rounds:
+    for round_ in rounds:
         if not round_.written:
             continue
         table = table_at(round_.answers)
@@ -38,7 +40,8 @@ def answer_tables(facts: BatchFacts, services: Services) -> tuple[list[AnswerTab
         found = services.tables.describe(table)
         if found is None:
             raise Rejected(
-                f"the table of the answers, {table}, does not exist: somebody deleted it", code="answers_not_found"
+                f"the table of the answers, {table}, does not exist: it has expired, or somebody deleted it",
+                code="answers_not_found",
             )
         tables.append(AnswerTable(table, found.columns))
         repeats.append(round_.repeats)
@@ -47,16 +50,22 @@ def answer_tables(facts: BatchFacts, services: Services) -> tuple[list[AnswerTab
 
 def answers_query(facts: BatchFacts, services: Services) -> tuple[str, AnswerTable]:
     """Return the query of all answers of a batch, and a table with the same columns. Raises ``Rejected``."""
-    tables, repeats = answer_tables(facts, services)
-    return all_answers(tables, repeats, only_retryable=True), tables[0]
+    tables, repeats = answer_tables(facts.rounds, services)
+    return all_answers(tables, repeats), tables[0]
+
+
+def replacement(facts: BatchFacts, target: TableName, services: Services) -> str:
+    """Return the statement that puts later answers in place of failures that were moved before. Raises ``Rejected``."""
+    former, modes = answer_tables(facts.rounds[: facts.moved], services)
+    later, repeats = answer_tables(facts.rounds[facts.moved :], services)
+    return replace_failures(target, all_answers(former, modes), former[0], later, repeats)
 
 
 def ended_round(facts: BatchFacts, *, written: bool) -> BatchFacts:
     """Return the facts after the current job has ended."""
     assert facts.answers is not None
     source = facts.source[0] if table_at(facts.source[0]) else None
-    repeats = facts.requests is not None
-    return replace(facts, rounds=(*facts.rounds, BatchRound(source, facts.answers, repeats, written)))
+    return replace(facts, rounds=(*facts.rounds, BatchRound(source, facts.answers, facts.repeats, written)))
 
 
 def reviewed(facts: BatchFacts, rows: Iterable[Mapping[str, Any]]) -> BatchFacts:
@@ -78,14 +87,17 @@ def reviewed(facts: BatchFacts, rows: Iterable[Mapping[str, Any]]) -> BatchFacts
     failed = sum(each.requests for each in failures)
     # Requests that the first job did not come to are in no table, until they are sent again.
     absent = before.incomplete or 0
-    if len(facts.rounds) > 1:
+    if facts.check is not None:
+        unsent = facts.parts > sum(not each.repeats for each in facts.rounds)
+        absent = 0 if unsent else max(0, facts.check.requests - answered - failed - incomplete)
+    elif len(facts.rounds) > 1:
         known = (before.succeeded or 0) + (before.failed or 0) + absent
         absent = max(0, known - answered - failed - incomplete)
     else:
         absent = max(0, absent - incomplete)
     tokens = Tokens(**{name: sum(int(row[name]) for row in counts.values()) for name in TOKENS})
     complete = not failed and not incomplete and not absent
-    state = SUCCEEDED if complete and before.state == PARTIALLY_SUCCEEDED and len(facts.rounds) > 1 else before.state
+    state = SUCCEEDED if complete and len(facts.rounds) > 1 else before.state
     result = BatchResult(state, answered, failed, incomplete + absent, failures, tokens)
     return replace(facts, result=result)
 
@@ -101,7 +113,9 @@ def may_be_answered_later(facts: BatchFacts) -> int:
 def repeat_query(facts: BatchFacts, services: Services) -> str:
     """Return the query that has the requests to send again. Raises ``Rejected``."""
     query, like = answers_query(facts, services)
-    sources = [table for each in facts.rounds if not each.repeats and (table := table_at(each.requests))]
     result = facts.result
-    some_are_absent = result is not None and bool(result.incomplete)
-    return requests_to_repeat(query, like, only_retryable=True, sources=sources if some_are_absent else ())
+    # Without a review it is not known which requests the job did not come to.
+    some_are_absent = result is None or result.tokens is None or bool(result.incomplete)
+    sources = [table for each in facts.rounds if not each.repeats and (table := table_at(each.requests))]
+    present = [table for table in sources if some_are_absent and services.tables.describe(table) is not None]
+    return requests_to_repeat(query, like, facts.repeats, sources=present)

@@ -80,6 +80,10 @@ class Fields:
             raise self.wrong(name, f"must be from {least} to {most}, not {shown}")
         return int(value)
 
+    def switch(self, name: str) -> bool:
+        """Return true or false, or false if the field is missing or null."""
+        return bool(self._required(name, bool)) if self._read(name) else False
+
     def nested(self, name: str, *, example: str = "") -> Fields:
         """Return a required object; ``example`` is one for the error."""
         return Fields(self._required(name, dict, example), self.path(name))

@@ -71,6 +71,8 @@ class Query:
     """Pairs of name and value; a list is an array parameter."""
     priority: str = "interactive"
     maximum_bytes_billed: int | None = None
+    location: str | None = None
+    """Where the job runs, if not where the other jobs of its work run."""
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,12 @@ class VertexJobs:
         with suppress(*already_ended), VERTEX.call(passes=already_ended) as options:
             self._client_at(name).cancel_batch_prediction_job(name=name, **options)
 
+    def delete(self, name: str) -> None:
+        """Delete a job that has ended, if it exists. Its answers stay."""
+        missing = (exceptions.NotFound,)
+        with suppress(*missing), VERTEX.call(passes=missing) as options:
+            self._client_at(name).delete_batch_prediction_job(name=name, **options)
+
     def _listed(self, filter_: str, location: str) -> Iterator[BatchReport]:
         with VERTEX.call(f"list jobs of {location}") as options:
             request = {"parent": self._parent(location), "filter": filter_, "page_size": PAGE_SIZE}

@@ -63,7 +63,7 @@ def claim_request(item: Item, services: Services) -> Claimed:
             return claimed
         if stored.outcome is Outcome.REJECTED:
             # A rejected request has run nothing: the corrected one may have its id.
-            return _next_attempt(stored, item, services)
+            return next_attempt(stored, item, services)
         raise Rejected(
             f"the request_id {item.request_id} was used before, for another request that runs or has run; use a new one",
             field="request_id",
@@ -77,7 +77,7 @@ def claim_request(item: Item, services: Services) -> Claimed:
         return claimed
     if not sent_again:
         return claimed
-    return _next_attempt(stored, item, services)
+    return next_attempt(stored, item, services)
 
 
 def _for_sender(stored: Item, item: Item) -> Item:
@@ -88,7 +88,7 @@ def _for_sender(stored: Item, item: Item) -> Item:
     return replace(stored, request=request, request_id=item.request_id, message_id=item.message_id)
 
 
-def _next_attempt(failed: Item, item: Item, services: Services) -> Claimed:
+def next_attempt(failed: Item, item: Item, services: Services) -> Claimed:
     """Claim ``item`` as the next attempt of work that failed or was rejected.
 
     Raises:

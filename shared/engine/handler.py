@@ -21,6 +21,10 @@ class WaitFor(ModeldropError):
         self.seconds = seconds
 
 
+class Cancelled(ModeldropError):
+    """The work was cancelled before its next job was created: it ends."""
+
+
 class Handler(ABC):
     """One kind of work. A handler keeps no state: everything is in the item."""
 
@@ -49,6 +53,7 @@ class Handler(ABC):
 
         Raises:
             WaitFor: Too many jobs run already.
+            Cancelled: No further job may be created.
         """
 
     @abstractmethod

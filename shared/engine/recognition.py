@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from shared.batch_work import BATCH_ACTIONS
 from shared.errors import Problem, Rejected
 from shared.events.incoming import Message
 from shared.settings import Settings
@@ -48,6 +49,8 @@ def kinds_of(payload: Mapping[str, Any]) -> set[Kind]:
     """Return the kinds of messages that have fields such as those of ``payload``."""
     model, input_, output = payload.get("model"), payload.get("input"), payload.get("output")
     found: set[Kind] = set()
+    if payload.get("action") in BATCH_ACTIONS:
+        return {Kind.BATCH}
     if "action" in payload or set(payload) & {"path", "model", "input", "output"} == {"path"}:
         return {Kind.MANAGE}
     if isinstance(input_, dict) and {"query", "table"} & set(input_):

@@ -77,8 +77,10 @@ def _adopt(item: Item, step: Step, services: Services) -> Item | None:
     oldest, *duplicates = (job.name for job in jobs)
     for name in duplicates:
         services.vertex.cancel(name)
+    assert isinstance(item.facts, BatchFacts)
+    if item.facts.cancelling:
+        services.vertex.cancel(oldest)
     if duplicates:
-        assert isinstance(item.facts, BatchFacts)
         item = replace(item, facts=replace(item.facts, cancelled_duplicates=tuple(duplicates)))
     return item.with_step(replace(step, state=StepState.SUBMITTED, job=_job(oldest, item)))
 

@@ -19,7 +19,7 @@ from shared.cloud.states import (
     Progress,
     consequence_of_job,
 )
-from shared.engine.handler import Handler, WaitFor
+from shared.engine.handler import Cancelled, Handler, WaitFor
 from shared.engine.labels import job_labels
 from shared.engine.sending import send_batch
 from shared.engine.services import Services
@@ -67,6 +67,8 @@ def submit(item: Item, handler: Handler, services: Services) -> Item:
                 return send_batch(item, step, handler, services, waited_for)
     except Rejected as error:
         return item.end(handler.refusal_of(item), services.now(), error.problem)
+    except Cancelled as error:
+        return item.end(Outcome.CANCELLED, services.now(), Problem("cancelled", str(error)))
     except WaitFor as wait:
         return item.wait(wait.reason, services.now() + timedelta(seconds=wait.seconds))
     except TryLater as error:
@@ -148,7 +150,8 @@ def _submit_query(item: Item, step: Step, handler: Handler, services: Services) 
     query = replace(query, labels={**query.labels, **job_labels(item)})
     while True:
         try:
-            job = services.bigquery.submit(query, item.job_id(step), str(item.location), since=item.created)
+            location = query.location or str(item.location)
+            job = services.bigquery.submit(query, item.job_id(step), location, since=item.created)
             return item.with_step(replace(step, state=StepState.SUBMITTED, job=job, sent=services.now()))
         except OldJob:
             # The request was done before; the ledger has forgotten it, and BigQuery has not.

@@ -115,6 +115,8 @@ def _batch(item: Item, message: BatchMessage, facts: BatchFacts) -> dict[str, An
         data["input_files"] = list(facts.files[:MOST_FILES_SHOWN])
     if facts.prompt_columns is not None:
         data["prompt_columns"] = list(facts.prompt_columns)
+    if facts.check is not None:
+        data["check"] = asdict(facts.check)
     if (result := facts.result) is not None:
         data["state"] = result.state
         data["counts"] = {

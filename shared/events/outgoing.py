@@ -19,6 +19,7 @@ EVENT_TYPES: dict[tuple[Kind, Outcome], str] = {
     (Kind.PREDICT, Outcome.SUCCEEDED): "modeldrop.prediction.succeeded.v1",
     (Kind.PREDICT, Outcome.PARTIALLY_SUCCEEDED): "modeldrop.prediction.partially_succeeded.v1",
     (Kind.PREDICT, Outcome.FAILED): "modeldrop.prediction.failed.v1",
+    (Kind.BATCH, Outcome.CHECKED): "modeldrop.batch.checked.v1",
     (Kind.BATCH, Outcome.SUCCEEDED): "modeldrop.batch.succeeded.v1",
     (Kind.BATCH, Outcome.PARTIALLY_SUCCEEDED): "modeldrop.batch.partially_succeeded.v1",
     (Kind.BATCH, Outcome.FAILED): "modeldrop.batch.failed.v1",
@@ -33,8 +34,9 @@ EVENT_TYPES: dict[tuple[Kind, Outcome], str] = {
 STUCK = "modeldrop.job.stuck.v1"
 REJECTED = "modeldrop.request.rejected.v1"
 IGNORED = "modeldrop.object.ignored.v1"
+BATCH_DELETED = "modeldrop.batch.deleted.v1"
 # The types of the events that do not end a piece of work.
-OTHER_TYPES = (STUCK, REJECTED, IGNORED)
+OTHER_TYPES = (STUCK, REJECTED, IGNORED, BATCH_DELETED)
 
 # The kind, in events, of objects of the model bucket that belong to no drop.
 OBJECT = "object"
@@ -58,6 +60,11 @@ def completion_event(item: Item) -> Event:
     assert item.outcome is not None
     kind = REJECTED if item.outcome is Outcome.REJECTED else EVENT_TYPES[(item.kind, item.outcome)]
     return _event(item, kind, item.outcome.value, item.problem, item.finished, data_of_kind(item))
+
+
+def deleted_event(item: Item) -> Event:
+    """Return the event for a batch whose jobs and own tables were deleted."""
+    return _event(item, BATCH_DELETED, "deleted", None, item.finished, data_of_kind(item))
 
 
 def stuck_event(item: Item, now: datetime, problem: Problem, about: str) -> Event:

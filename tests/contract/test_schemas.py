@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from shared.batch_work import BatchFacts
+from shared.batch_work import BATCH_ACTIONS, BatchFacts
 from shared.batches import batching
 from shared.batches import request as batch_request
+from shared.batches.actions import BatchAction
 from shared.batches.batching import Batches
 from shared.batches.request import BatchRequest
 from shared.checks.identifiers import ModelName
@@ -33,6 +34,7 @@ from shared.engine.steps import settle_batch, settle_query, submit
 from shared.errors import Problem, Rejected
 from shared.events.incoming import Message
 from shared.events.outgoing import (
+    BATCH_DELETED,
     EVENT_TYPES,
     IGNORED,
     OTHER_TYPES,
@@ -44,6 +46,7 @@ from shared.events.outgoing import (
     RefusedRequest,
     bad_object_event,
     completion_event,
+    deleted_event,
     ignored_event,
     rejection_event,
     stuck_event,
@@ -71,6 +74,7 @@ from shared.work import (
     ModelVersion,
     Outcome,
     PredictionFacts,
+    Step,
     StepState,
     System,
 )
@@ -85,13 +89,14 @@ from tests.example_requests import (
     without,
 )
 
-MESSAGES = ("predict_message.json", "batch_request.json", "manage_message.json")
+MESSAGES = ("predict_message.json", "batch_request.json", "batch_action.json", "manage_message.json")
 PARTS = ("event_data.json", "message_fields.json")
 
 Parser = Callable[[Mapping[str, Any]], object]
 PARSERS: dict[str, Parser] = {
     "predict_message.json": lambda value: PredictRequest.parse(value, SETTINGS, NOW),
     "batch_request.json": lambda value: BatchRequest.parse(value, SETTINGS, NOW),
+    "batch_action.json": lambda value: BatchAction.parse(value, NOW),
     "manage_message.json": lambda value: ManageRequest.parse(value, SETTINGS, NOW),
 }
 
@@ -178,7 +183,9 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("batch_request.json", _batch(input={"prompts": PROMPTS["prompts"]}, output="gs://bucket-1")),
     ("batch_request.json", _batch(output=None, display_name=None, labels=None, request_id=None)),
     ("batch_request.json", _batch(model="publishers/google/models/gemini-2.5-pro")),
-    ("batch_request.json", _batch(location="eu", retries=0)),
+    ("batch_request.json", _batch(location="eu", retries=0, dry_run=True)),
+    ("batch_request.json", _batch(input={"prompts": {**PROMPTS["prompts"], "files": {"poster": "image/png"}}})),  # type: ignore[dict-item]
+    ("batch_request.json", _batch(input={"prompts": {**PROMPTS["prompts"], "files": {"a": {"mime_column": "b"}}}})),  # type: ignore[dict-item]
     ("batch_request.json", _batch(input="gs://bucket-1/folder/", retries=5)),
     ("batch_request.json", _batch(input=["gs://bucket-1/a.jsonl", "gs://bucket-1/b/*.jsonl"])),
     ("batch_request.json", _batch(input={**PROMPTS, "response_schema": {"type": "STRING"}})),
@@ -187,6 +194,8 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("batch_request.json", _batch(output={"table": "bq://my-project.films", "key": None, "write": None})),
     ("batch_request.json", _batch(output={"uri": "gs://bucket-1/answers"})),
     ("batch_request.json", _batch(model="projects/my-project/locations/us-central1/models/123@2")),
+    ("batch_action.json", {"action": "cancel", "key": "a" * 32}),
+    ("batch_action.json", {"action": "retry_failed_rows", "request_id": "posters-{date}"}),
     ("manage_message.json", MANAGE_MESSAGE),
     ("manage_message.json", {"action": "import", "path": MANAGE_MESSAGE["path"].rstrip("/"), "request_id": "again-1"}),
     ("manage_message.json", {**MANAGE_MESSAGE, "request_id": "daily-{date}", "labels": {"team": "films"}}),
@@ -257,6 +266,7 @@ REFUSED: list[tuple[str, dict[str, Any], str | None]] = [
     ("batch_request.json", _batch(input=[]), "input"),
     ("batch_request.json", _batch(input=["gs://bucket-1/a.jsonl", "bq://d.t"]), "input[1]"),
     ("batch_request.json", _batch(retries=6), "retries"),
+    ("batch_request.json", _batch(dry_run="yes"), "dry_run"),
     ("batch_request.json", _batch(input="gs://B/x.jsonl"), "input"),
     ("batch_request.json", _batch(input={"query": "SELECT 1 AS prompt"}), "input.prompts"),
     ("batch_request.json", _batch(input={"prompts": "SELECT 1 AS prompt"}), "input.prompts"),
@@ -274,6 +284,13 @@ REFUSED: list[tuple[str, dict[str, Any], str | None]] = [
     ("batch_request.json", _batch(location="moon"), "location"),
     ("batch_request.json", _batch(display_name="x" * 129), "display_name"),
     ("batch_request.json", _batch(priority="batch"), "priority"),
+    ("batch_action.json", {}, "action"),
+    ("batch_action.json", {"action": "explode", "key": "a" * 32}, "action"),
+    ("batch_action.json", {"action": "cancel"}, None),
+    ("batch_action.json", {"action": "cancel", "key": "a" * 32, "request_id": "x"}, None),
+    ("batch_action.json", {"action": "cancel", "key": "abc"}, "key"),
+    ("batch_action.json", {"action": "cancel", "request_id": "{week}"}, "request_id"),
+    ("batch_action.json", {"action": "cancel", "key": "a" * 32, "force": True}, "force"),
     ("manage_message.json", {}, "action"),
     ("manage_message.json", {"action": "import"}, "path"),
     ("manage_message.json", {**MANAGE_MESSAGE, "action": "explode"}, "action"),
@@ -341,6 +358,7 @@ def test_the_parser_rejects_values_that_a_schema_cannot_check(name: str, message
             ("input", "prompts"),
             ("$defs", "prompts", "properties", "prompts"),
         ),
+        ("batch_action.json", {"action": "cancel", "key": "a" * 32}, (), ()),
         ("manage_message.json", MANAGE_MESSAGE, (), ()),
     ],
 )
@@ -371,6 +389,7 @@ def test_choices_in_the_schemas_are_those_of_the_code() -> None:
         *batch_request.WRITES,
         None,
     ]
+    assert schema("batch_action.json")["properties"]["action"]["enum"] == list(BATCH_ACTIONS)
     assert schema("manage_message.json")["properties"]["action"]["enum"] == list(ACTIONS)
 
 
@@ -443,7 +462,8 @@ def _prepared_batch(**changes: Any) -> Item:
         output="bq://p.d.responses",
         prompt_columns=("id", "prompt") if "input" in changes else None,
     )
-    return _submitted(replace(item, location="us-central1", facts=facts), VERTEX_JOB)
+    steps = (*item.steps, Step("submit", System.VERTEX))
+    return _submitted(replace(item, location="us-central1", facts=facts, steps=steps), VERTEX_JOB)
 
 
 def _ended_batch(progress: Progress, counts: tuple[int | None, int | None, int | None], **changes: Any) -> Item:
@@ -496,6 +516,7 @@ COMPLETED: list[tuple[str, Callable[[], Item]]] = [
     ),
     ("modeldrop.prediction.failed.v1", _failed_prediction),
     (REJECTED, _refused_prediction),
+    ("modeldrop.batch.checked.v1", lambda: _prepared_batch(dry_run=True).end(Outcome.CHECKED, LATER)),
     ("modeldrop.batch.succeeded.v1", lambda: _ended_batch(Progress.SUCCEEDED, (5, 0, None))),
     ("modeldrop.batch.succeeded.v1", lambda: _ended_batch(Progress.SUCCEEDED, (None, None, None), input=PROMPTS)),
     ("modeldrop.batch.partially_succeeded.v1", lambda: _ended_batch(Progress.SUCCEEDED, (4, 1, 0))),
@@ -538,6 +559,10 @@ BAD_OBJECTS = [
     BadObject("ledger", "a" * 32, NOW, uri="gs://state/ledger/pending/x"),
     BadObject("predict", "a" * 32, NOW, job=Job(System.BIGQUERY, "a-predict-1", "US"), model="p.d.m"),
 ]
+
+
+def test_the_event_of_a_deleted_batch_fits_its_schema() -> None:
+    _check(deleted_event(_ended_batch(Progress.SUCCEEDED, (5, 0, None))), BATCH_DELETED)
 
 
 @pytest.mark.parametrize("bad", BAD_OBJECTS, ids=str)

@@ -104,13 +104,15 @@ def session_world(start_world: Callable[..., AbstractContextManager[World]]) -> 
 def impatient(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
     """A world that reports a drop as stuck after a second, and delivers events again soon. It has the model `seven`.
 
-    The call that notices a drop waits until it has settled. Two batches run at once at most.
+    The call that notices a drop waits until it has settled. Two batches run at once at most, and a job of one has
+    about 20 requests.
     """
     settings = {
         "DROP_STUCK_SECONDS": "1",
         "SETTLE_SECONDS": "0.5",
         "SETTLE_WAIT_SECONDS": "10",
         "MAX_CONCURRENT_BATCHES": "2",
+        "MAX_BATCH_REQUESTS": "20",
     }
     with start_world(
         "impatient", settings=settings, minimum_backoff_seconds=0.05, maximum_backoff_seconds=0.1

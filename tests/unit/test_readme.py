@@ -16,6 +16,7 @@ import yaml
 import main
 from examples.train_classifier import read_titles
 from localcloud.samples.tables import sample_tables
+from shared.batches.actions import BatchAction
 from shared.batches.request import BatchRequest
 from shared.drops.manifest import MODEL_TYPES, Manifest, read_manifest
 from shared.errors import Rejected
@@ -41,7 +42,12 @@ SETTINGS = Settings(
 )
 NOW = datetime(2026, 1, 5, 8, tzinfo=UTC)
 
-MESSAGES = {"Predict": "predict_message.json", "Batch": "batch_request.json", "Manage": "manage_message.json"}
+MESSAGES = {
+    "Predict": "predict_message.json",
+    "Batch": "batch_request.json",
+    "Batch action": "batch_action.json",
+    "Manage": "manage_message.json",
+}
 
 # What a modeldrop.yaml may say of each field.
 MANIFEST = {
@@ -107,10 +113,11 @@ def test_every_field_of_a_message_is_listed(heading: str, schema: str) -> None:
 
 
 def test_the_examples_of_messages_are_accepted() -> None:
-    predict, batch, manage = (json.loads(blocks("json", heading)[0]) for heading in MESSAGES)
+    predict, batch, action, manage = (json.loads(blocks("json", heading)[0]) for heading in MESSAGES)
 
     assert PredictRequest.parse(predict, SETTINGS, NOW).request_id == "nightly-2026-01-05"
     assert BatchRequest.parse(batch, SETTINGS, NOW).request_id == "summaries-2026-01-05"
+    assert BatchAction.parse(action, NOW).action == "retry_failed_rows"
     assert ManageRequest.parse(manage, SETTINGS, NOW).path.prefix == "news/publisher/1/"
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.batch_work import BatchFacts, BatchMessage, BatchResult
-from shared.batches.batching import Batches, plan
+from shared.batch_work import BatchFacts, BatchMessage, BatchResult, RequestCheck
+from shared.batches.batching import Batches, after_check, plan
 from shared.batches.request import BatchRequest
 from shared.events.incoming import Message
 from shared.work import Item, Kind, Outcome, Step, StepState, System
@@ -27,13 +27,49 @@ def _plan(request: dict[str, Any] = BATCH_REQUEST, source: str = "1") -> Item:
     return plan(BatchRequest.parse(request, SETTINGS, NOW), request, Message(source, b"", {}, NOW), NOW)
 
 
-def test_a_table_of_requests_is_one_step() -> None:
-    assert _plan().steps == (Step("submit", System.VERTEX),)
+FILES = {**BATCH_REQUEST, "input": "gs://bucket-1/a.jsonl"}
 
 
-def test_requests_are_built_before_they_are_submitted() -> None:
-    item = _plan({**BATCH_REQUEST, "input": PROMPTS})
-    assert item.steps == (Step("requests", System.BIGQUERY), Step("submit", System.VERTEX))
+@pytest.mark.parametrize(
+    ("request_", "steps"),
+    [
+        (BATCH_REQUEST, ["check"]),
+        ({**BATCH_REQUEST, "input": PROMPTS}, ["requests", "check"]),
+        (FILES, ["submit"]),
+        ({**FILES, "dry_run": True}, []),
+    ],
+)
+def test_nothing_is_submitted_before_the_requests_are_checked(request_: dict[str, Any], steps: list[str]) -> None:
+    assert [step.name for step in _plan(request_).steps] == steps
+
+
+def _checked(*rows: dict[str, Any], **changes: Any) -> Item:
+    """Return the item after its check has ended with these rows."""
+    counts = {"characters": 10, "files": 0, "answer_tokens": 0, "limited_requests": 0, "row_numbers": [3]}
+    item = _plan({**BATCH_REQUEST, **changes})
+    found = [{**counts, "rule": None, **row} for row in rows]
+    return after_check(item.with_step(replace(item.steps[0], state=StepState.SUCCEEDED)), found, SETTINGS)
+
+
+def test_checked_requests_are_submitted() -> None:
+    item = _checked({"requests": 5})
+    assert item.current == Step("submit", System.VERTEX)
+    assert isinstance(item.facts, BatchFacts)
+    assert item.facts.check == RequestCheck(5, 10, 0, None)
+
+
+def test_requests_that_break_a_rule_are_rejected_with_their_rows() -> None:
+    item = _checked({"requests": 5}, {"requests": 1, "rule": "wrong_role"})
+    assert (item.outcome, item.problem and item.problem.code) == (Outcome.REJECTED, "wrong_role")
+    assert item.problem is not None and "1 of 6 requests" in item.problem.message and "row 3" in item.problem.message
+
+
+def test_an_empty_table_is_rejected() -> None:
+    assert _checked().outcome is Outcome.REJECTED
+
+
+def test_a_dry_run_ends_after_the_check() -> None:
+    assert _checked({"requests": 5}, dry_run=True).outcome is Outcome.CHECKED
 
 
 def test_the_planned_item_has_the_request_and_its_model() -> None:
@@ -79,7 +115,7 @@ def test_the_outcome_depends_on_the_counts(
 ) -> None:
     item = _plan()
     result = BatchResult(state, succeeded, failed, incomplete)
-    item = item.with_step(replace(item.steps[0], state=StepState.SUCCEEDED))
+    item = replace(item, steps=(Step("submit", System.VERTEX, StepState.SUCCEEDED),))
     concluded = Batches().conclude(replace(item, facts=BatchFacts(result=result)), services_at())
     assert concluded.outcome is Outcome(outcome)
     assert (concluded.problem is not None) is (outcome == "failed")

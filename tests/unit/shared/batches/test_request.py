@@ -86,8 +86,14 @@ def test_a_wrong_model_name_is_rejected(model: str) -> None:
 
 
 def test_prompts_are_read() -> None:
-    value = {"prompts": {"query": QUERY}, "system_instruction": "Be kind", "generation_config": {"b": 1, "a": [0.5]}}
-    assert _parse({**BATCH_REQUEST, "input": value}).input == Prompts(QUERY, "Be kind", '{"a": [0.5], "b": 1}')
+    value = {
+        "prompts": {"query": QUERY},
+        "system_instruction": "Be kind",
+        "generation_config": {"topP": 1, "temperature": 0.5},
+    }
+    assert _parse({**BATCH_REQUEST, "input": value}).input == Prompts(
+        QUERY, "Be kind", '{"temperature": 0.5, "topP": 1}'
+    )
     assert _parse({**BATCH_REQUEST, "input": {"prompts": {"query": QUERY}}}).input == Prompts(QUERY, None, None)
     assert _parse({**BATCH_REQUEST, "input": {**value, "generation_config": {}}}).input == Prompts(
         QUERY, "Be kind", None
@@ -295,7 +301,8 @@ def test_a_response_schema_becomes_part_of_the_generation_config() -> None:
     assert isinstance(parsed, Prompts) and parsed.generation_config is not None
     expected = {"temperature": 0, "responseMimeType": "application/json", "responseSchema": schema}
     assert json.loads(parsed.generation_config) == expected
-    twice = {**value, "generation_config": {"responseSchema": schema}}
+    own = {"responseSchema": schema, "responseMimeType": "application/json"}
+    twice = {**value, "generation_config": own}
     assert _refusal({"input": twice}) == ("input.response_schema", "invalid_field")
 
 

@@ -1,0 +1,218 @@
+"""What a message does with a batch: cancel it, delete it, send rows without an answer again, or run it again.
+
+Each action may be repeated: a delivery that comes twice finds it done. The batch stays one item of the ledger, so its event
+says how it ended. https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.batchPredictionJobs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from shared.batch_work import BATCH_ACTIONS, FAILED, BatchMessage, BatchRound
+from shared.batches.batching import Batches, plan, with_repeat
+from shared.batches.places import facts_of, own_tables, table_at
+from shared.batches.request import BatchRequest
+from shared.checks.fields import Fields
+from shared.checks.labels import read_request_id
+from shared.engine.claims import next_attempt
+from shared.engine.index import is_key
+from shared.engine.services import Services
+from shared.engine.steps import advance
+from shared.errors import LostRace, Rejected, TryLater, Unreadable
+from shared.events.incoming import Message
+from shared.events.outgoing import completion_event, deleted_event
+from shared.keys import hash_of
+from shared.log import log
+from shared.work import Item, Kind, Outcome, StepState, System
+
+# How often an action is tried when other calls change the batch at the same time.
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class BatchAction:
+    """An action, and the batch that it is about."""
+
+    action: str
+    key: str
+    field: str
+    """The field that names the batch."""
+
+    @classmethod
+    def parse(cls, payload: Mapping[str, object], published: datetime) -> BatchAction:
+        """Read an action that was sent at ``published``.
+
+        Raises:
+            Rejected: A field is wrong; the error names the first one.
+        """
+        fields = Fields(payload)
+        fields.text("action")
+        action = fields.choice("action", BATCH_ACTIONS, "")
+        if fields.has("key") == fields.has("request_id"):
+            problem = "must have either key or request_id, which name the batch"
+            raise fields.wrong("", problem, code="missing_field")
+        request_id = read_request_id(fields, published)
+        key = hash_of("batch", "request", request_id) if request_id is not None else fields.text("key")
+        fields.reject_unknown()
+        if not is_key(key):
+            raise fields.wrong("key", "must be the key of a batch: 32 digits and letters from a to f")
+        return cls(action, key, "key" if request_id is None else "request_id")
+
+
+def act(action: BatchAction, message: Message, services: Services) -> Item:
+    """Do what an action says, and return the batch.
+
+    Raises:
+        Rejected: There is no such batch, or its state does not allow the action.
+        TryLater: A service did not answer, or other calls change the batch; the message must be delivered again.
+    """
+    for _ in range(_TRIES):
+        item = _find(action, services)
+        try:
+            match action.action:
+                case "cancel":
+                    return _cancel(item, services)
+                case "delete":
+                    return _delete(item, services)
+                case "resubmit":
+                    return _resubmit(item, message, services)
+                case _:
+                    return _retry_failed_rows(item, message, services)
+        except LostRace:
+            continue
+    raise TryLater(f"other calls change the batch {action.key} at the same time")
+
+
+def _find(action: BatchAction, services: Services) -> Item:
+    try:
+        item = services.ledger.read(Kind.BATCH, action.key)
+    except Unreadable as error:
+        raise Rejected(str(error), field=action.field, code="unreadable_object") from error
+    if item is None:
+        raise Rejected(
+            f"there is no batch with this {action.field}: it was never sent, or it is older than LEDGER_RETENTION_DAYS",
+            field=action.field,
+            code="batch_not_found",
+        )
+    return item
+
+
+def _cancel(item: Item, services: Services) -> Item:
+    """Cancel a batch. Answers that its job has written stay."""
+    if item.outcome is Outcome.CANCELLED:
+        if item.final:
+            services.events.publish(completion_event(item))
+        return item
+    if item.ended:
+        raise Rejected(f"the batch has ended: it {_ended_as(item)}", field="action", code="batch_has_ended")
+    if not facts_of(item).cancelling:
+        item = services.ledger.write(replace(item, facts=replace(facts_of(item), cancelling=True)))
+        log("INFO", "cancelling", **item.log_fields())
+    step = item.current
+    if step is not None and step.system is System.VERTEX and step.state is StepState.SUBMITTED and step.job is not None:
+        # The poller sees how the job ends.
+        services.vertex.cancel(step.job.id)
+        return item
+    if (step is not None and step.state is StepState.SUBMITTED) or item.claimed_by_another("", services.now()):
+        return item
+    return advance(services.ledger.take_over(item), Batches(), services)
+
+
+def _delete(item: Item, services: Services) -> Item:
+    """Delete the jobs of a batch and the tables that Modeldrop created for it. Its output stays."""
+    _check_final(item, "delete")
+    for step in item.steps:
+        if step.system is System.VERTEX and step.job is not None:
+            services.vertex.delete(step.job.id)
+    for table in own_tables(item):
+        services.tables.delete(table)
+    if not facts_of(item).deleted:
+        item = services.ledger.write(replace(item, facts=replace(facts_of(item), deleted=True)))
+    services.events.publish(deleted_event(item))
+    log("INFO", "batch deleted", **item.log_fields())
+    return item
+
+
+def _resubmit(item: Item, message: Message, services: Services) -> Item:
+    """Run a batch again from its first step, with all that this costs."""
+    if message.id in item.sources:
+        return item
+    _check_final(item, "resubmit")
+    assert isinstance(item.request, BatchMessage)
+    request = BatchRequest.parse(item.request.message, services.settings, item.request.published)
+    again = plan(request, item.request.message, message, services.now())
+    again = replace(again, key=item.key, request_id=item.request_id, payload=item.payload, request=item.request)
+    return _begin(item, again, services)
+
+
+def _retry_failed_rows(item: Item, message: Message, services: Services) -> Item:
+    """Send the rows of a batch that have no answer again, and put the answers in place of the failures."""
+    if message.id in item.sources:
+        return item
+    _check_final(item, "retry")
+    facts = facts_of(item)
+    if item.outcome not in {Outcome.PARTIALLY_SUCCEEDED, Outcome.FAILED, Outcome.CANCELLED, Outcome.EXPIRED}:
+        raise Rejected(
+            f"the batch {_ended_as(item)}: there are no failed rows", field="action", code="nothing_to_retry"
+        )
+    if facts.answers is None:
+        raise Rejected(
+            "the rows of a batch with answers in Cloud Storage cannot be sent again by themselves; resubmit the batch",
+            field="action",
+            code="nothing_to_retry",
+        )
+    rounds = facts.rounds
+    if not rounds:
+        source = facts.source[0] if table_at(facts.source[0]) else None
+        rounds = (BatchRound(source, facts.answers),)
+    tables = [table for each in rounds if each.written and (table := table_at(each.answers))]
+    if facts.deleted or not tables or any(services.tables.describe(table) is None for table in tables):
+        raise Rejected(
+            "the tables with the answers of the batch do not exist: no row was answered, or they have expired "
+            "(BATCH_TABLES_DAYS) or were deleted; resubmit the batch",
+            field="action",
+            code="answers_not_found",
+        )
+    was_moved = any(step.name == "move" and step.state is StepState.SUCCEEDED for step in item.steps)
+    facts = replace(
+        facts,
+        rounds=rounds,
+        moved=len(rounds) if was_moved else facts.moved,
+        cancelling=False,
+    )
+    again = replace(
+        item,
+        facts=facts,
+        sources=(message.id,),
+        message_id=message.publishers_id,
+        run=item.run + 1,
+        steps=(),
+        created=services.now(),
+        finished=None,
+        outcome=None,
+        problem=None,
+        event_published=False,
+        reported=(),
+    )
+    return _begin(item, with_repeat(again, FAILED), services)
+
+
+def _begin(ended: Item, again: Item, services: Services) -> Item:
+    """Claim ``again`` as the next run of a batch that has ended, and take it as far as it goes without waiting."""
+    claimed = next_attempt(ended, again, services)
+    return advance(claimed.item, Batches(), services) if claimed.mine else claimed.item
+
+
+def _check_final(item: Item, action: str) -> None:
+    if not item.final:
+        raise Rejected(
+            f"the batch is still running; {action} it after its event, or cancel it before",
+            field="action",
+            code="batch_is_open",
+        )
+
+
+def _ended_as(item: Item) -> str:
+    return str(item.outcome).replace("_", " ")

@@ -1,0 +1,137 @@
+"""Actions on a batch, and rows that are sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from tests.e2e.world import World, fresh
+from tests.waiting import LAST_LIMIT
+
+ENDS = ("batch.succeeded", "batch.partially_succeeded", "batch.failed", "batch.cancelled", "request.rejected")
+
+
+@pytest.fixture(autouse=True)
+def _no_orders(world: World) -> Iterator[None]:
+    yield
+    _order(world, [])
+
+
+def _order(world: World, orders: list[dict[str, Any]]) -> None:
+    """Give the stand-in model these orders."""
+    url = f"{world.environment['VERTEX_ENDPOINT']}/localcloud/vertex/echo"
+    requests.put(url, json={"orders": orders}, timeout=LAST_LIMIT).raise_for_status()
+
+
+def _ended(world: World, request_id: str, *, count: int = 1) -> dict[str, Any]:
+    """Return the data of the last event with which a batch has ended for the ``count``-th time."""
+    found = world.until(
+        lambda: [
+            events
+            for events in [[each for kind in ENDS for each in world.events.all(kind, request_id=request_id)]]
+            if len({each.id for each in events}) >= count
+        ]
+    )
+    last = max(found[0], key=lambda each: each.data["finished"])
+    return {"type": last.type, **last.data}
+
+
+def _batch(world: World, name: str, *prompts: str, **more: Any) -> dict[str, Any]:
+    rows = " UNION ALL ".join(f"SELECT {n} AS id, '{text}' AS prompt" for n, text in enumerate(prompts))
+    return world.batch(name, name, input={"prompts": {"query": rows}}, **more)
+
+
+def _statuses(world: World, table: str) -> dict[int, bool]:
+    """Return whether each row of an output has an answer."""
+    rows = world.rows(f"{world.regional}.{table}")
+    found = {row["id"]: not row["status"] for row in rows}
+    assert len(found) == len(rows), "a row is there twice"
+    return found
+
+
+def test_a_row_that_fails_for_a_passing_reason_is_sent_again(world: World) -> None:
+    name = fresh("again")
+    _order(world, [{"text": "busy", "status": 429, "times": 1}])
+    world.publish("BATCH_TOPIC", _batch(world, name, "fine", "busy", "fine too"))
+    ended = _ended(world, name)
+    assert ended["type"].endswith("batch.succeeded.v1"), ended["error"]
+    assert ended["counts"] == {"succeeded": 3, "failed": 0, "incomplete": 0}
+    assert _statuses(world, name) == {0: True, 1: True, 2: True}
+    # One job for all rows, and one for the row that failed.
+    assert len(world.batches(ended["key"])) == 2
+
+
+def test_failed_rows_are_sent_again_on_demand_and_their_answers_replace_the_failures(world: World) -> None:
+    name = fresh("retried")
+    _order(world, [{"text": "wrong", "status": 400}])
+    output = {"table": f"bq://{world.project}.{world.regional}.{name}", "write": "append"}
+    world.publish("BATCH_TOPIC", _batch(world, name, "fine", "wrong", "wrong too", output=output))
+    ended = _ended(world, name)
+    assert ended["type"].endswith("batch.partially_succeeded.v1")
+    assert _statuses(world, name) == {0: True, 1: False, 2: False}
+    _order(world, [])
+    action = {"action": "retry_failed_rows", "request_id": name}
+    world.publish("BATCH_TOPIC", action)
+    again = _ended(world, name, count=2)
+    assert again["type"].endswith("batch.succeeded.v1"), again["error"]
+    assert again["counts"] == {"succeeded": 3, "failed": 0, "incomplete": 0}
+    assert _statuses(world, name) == {0: True, 1: True, 2: True}
+    assert len(world.batches(ended["key"])) == 2
+    # Nothing is left to retry.
+    refused = world.post_batch(action)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "nothing_to_retry")
+
+
+def test_a_batch_is_cancelled_while_its_job_runs(world: World) -> None:
+    name = fresh("cancelled")
+    # The job stops between two requests.
+    _order(world, [{"text": "slow", "seconds": 1}])
+    world.publish("BATCH_TOPIC", _batch(world, name, *["slow"] * 100))
+    item = world.until(lambda: world.item("batch", "request", name))
+    world.until(lambda: world.batches(item["key"]))
+    for _ in range(2):
+        assert world.post_batch({"action": "cancel", "key": item["key"]}).status_code == 202
+    ended = _ended(world, name)
+    assert ended["type"].endswith("batch.cancelled.v1")
+    assert [job["state"] for job in world.batches(item["key"])] == ["JOB_STATE_CANCELLED"]
+    # It is done, so that it may be sent twice.
+    assert world.post_batch({"action": "cancel", "request_id": name}).json()["state"] == "cancelled"
+
+
+def test_more_requests_than_one_job_takes_are_one_batch_of_several_jobs(impatient: World) -> None:
+    name = fresh("divided")
+    impatient.publish("BATCH_TOPIC", _batch(impatient, name, *(f"prompt {n}" for n in range(40))))
+    ended = _ended(impatient, name)
+    assert ended["type"].endswith("batch.succeeded.v1"), ended["error"]
+    assert ended["counts"] == {"succeeded": 40, "failed": 0, "incomplete": 0}
+    assert _statuses(impatient, name) == dict.fromkeys(range(40), True)
+    assert len(impatient.batches(ended["key"])) == 3
+    tables = [each.table_id for each in impatient.bigquery.list_tables(impatient.regional)]
+    assert [table for table in tables if ended["key"] in table] == []
+
+
+def test_a_batch_runs_again_and_its_jobs_are_deleted(world: World) -> None:
+    name = fresh("resubmitted")
+    output = {"table": f"bq://{world.project}.{world.regional}.{name}", "write": "append"}
+    world.publish("BATCH_TOPIC", _batch(world, name, "x", output=output))
+    key = _ended(world, name)["key"]
+    world.publish("BATCH_TOPIC", {"action": "resubmit", "key": key})
+    assert _ended(world, name, count=2)["type"].endswith("batch.succeeded.v1")
+    assert len(world.rows(f"{world.regional}.{name}")) == 2
+    for _ in range(2):
+        assert world.post_batch({"action": "delete", "key": key}).status_code == 202
+    world.event("batch.deleted", key=key)
+    assert len(world.ids("batch.deleted", key=key)) == 1
+    [left] = world.batches(key)
+    assert left["name"] != world.item("batch", "request", name)["steps"][-1]["job"]
+    assert len(world.rows(f"{world.regional}.{name}")) == 2
+
+
+@pytest.mark.parametrize("action", ["cancel", "delete", "resubmit", "retry_failed_rows"])
+def test_an_action_on_an_unknown_batch_is_rejected_with_its_field(world: World, action: str) -> None:
+    answer = world.post_batch({"action": action, "request_id": fresh("unknown")})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "batch_not_found")
+    assert answer.json()["error"]["field"] == "request_id"

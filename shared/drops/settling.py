@@ -87,6 +87,9 @@ class Settling:
             if watch is not None and not watch.final:
                 later = watch.not_before if watch.not_before and watch.not_before > services.now() else None
                 again = later or examine_drop(path, watch, services)
+                if again is not None and watches.stuck_problem(watch, services):
+                    # Since this call examines the drop, the poller does not.
+                    self._report(path, services)
         except ModeldropError as error:
             log("WARNING", "left to the poller", key=path.key, reason=short_reason(error))
         with self._lock:
@@ -94,6 +97,12 @@ class Settling:
                 self._due.pop(path, None)
             else:
                 self._due[path] = again
+
+    @staticmethod
+    def _report(path: DropPath, services: Services) -> None:
+        watch = watches.read_watch(path, services)
+        if watch is not None and not watch.final:
+            watches.report_incomplete(watch, services)
 
 
 @cache

@@ -17,7 +17,7 @@ from shared.drops.drop import Drop, DropPath, NotReady
 from shared.drops.files import drop_files
 from shared.drops.refusals import found_files
 from shared.engine.services import Services
-from shared.engine.stuck import report_object
+from shared.engine.stuck import report_object, report_stuck
 from shared.errors import LostRace, Problem, Unreadable
 from shared.keys import hash_of
 from shared.work import DropFacts, DropRequest, Item, Kind, Outcome, WaitReason
@@ -233,6 +233,12 @@ def stuck_problem(watch: Item, services: Services) -> tuple[Problem, str] | None
         f"{lacking}. Upload what is missing; the drop is imported as soon as it is complete",
     )
     return problem, f"settling-{facts.since.isoformat()}"
+
+
+def report_incomplete(watch: Item, services: Services) -> None:
+    """Report an open watch as stuck, once, if its drop has lacked files for too long."""
+    if stuck := stuck_problem(watch, services):
+        report_stuck(watch, *stuck, services)
 
 
 def _is_up_to_date(watch: Item, drop: Drop, services: Services) -> bool:

@@ -319,13 +319,8 @@ def _handle_watch(watch: Item, services: Services) -> None:
     try:
         examine_drop(DropPath.of_request(watches.request_of(watch)), watch, services)
     except TryLater:
-        _report_incomplete(watch, services)
+        watches.report_incomplete(watch, services)
         raise
     stored = services.ledger.read(Kind.DROP, watch.key)
     if stored is not None and not stored.final:
-        _report_incomplete(stored, services)
-
-
-def _report_incomplete(watch: Item, services: Services) -> None:
-    if stuck := watches.stuck_problem(watch, services):
-        report_stuck(watch, *stuck, services)
+        watches.report_incomplete(stored, services)

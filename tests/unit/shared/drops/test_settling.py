@@ -118,6 +118,15 @@ def test_the_poller_takes_over_a_drop_that_stays_incomplete(world: World, waits:
     assert outcomes(world) == [Outcome.FAILED]
 
 
+def test_a_drop_that_stays_incomplete_is_reported_once_while_it_is_waited_for(world: World, waits: Waits) -> None:
+    world.configure(settle_seconds=2.0, drop_stuck_seconds=45.0)
+    world.upload(PATH, "variables/variables.index")
+    wait(world, waits, "variables/variables.index")
+    [event] = world.published()
+    assert (event["type"], event["error"]["code"]) == ("modeldrop.job.stuck.v1", "drop_incomplete")
+    assert 45 <= (datetime.fromisoformat(event["noticed"]) - datetime.fromisoformat(event["created"])).seconds <= 50
+
+
 @pytest.mark.parametrize("settings", [{"settle_wait_seconds": 0.0}, {"settle_seconds": 100.0}])
 def test_a_call_does_not_wait_in_vain(world: World, waits: Waits, settings: dict[str, float]) -> None:
     world.configure(**settings)

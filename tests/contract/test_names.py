@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import duckdb
+import pytest
 from sqlglot.dialects.bigquery import BigQuery
 
 from localcloud.bigquery.sql.googlesql import FUNCTIONS
@@ -14,6 +15,7 @@ from tests.contract.googlesql import functions, parses
 RESERVED_BY_OPTION = {"QUALIFY"}
 
 
+@pytest.mark.matrix
 def test_the_reserved_words_are_those_of_googlesql() -> None:
     candidates = {word for word in BigQuery.Tokenizer.KEYWORDS if word.isidentifier()}
     candidates |= {str(row[0]).upper() for row in duckdb.sql("SELECT keyword_name FROM duckdb_keywords()").fetchall()}

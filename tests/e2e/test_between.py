@@ -55,6 +55,7 @@ def test_an_outcome_published_before_a_crash_does_not_change(world: World) -> No
     assert len(world.ids("model.imported", model=model_of(world, name))) == 2
 
 
+@pytest.mark.matrix
 def test_a_rejection_published_before_a_crash_holds_even_if_the_model_appears(world: World) -> None:
     name = fresh("refused")
     with world.faults(

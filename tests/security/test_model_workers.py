@@ -161,6 +161,7 @@ def test_an_endless_prediction_ends_at_the_timeout_of_its_job(world: MlWorld) ->
         job.result(timeout=LAST_LIMIT)
 
 
+@pytest.mark.matrix
 def test_a_job_of_the_same_model_succeeds_when_another_one_is_cancelled(world: MlWorld) -> None:
     endless = world.client.query(world.named(STATEMENTS["a stream"].format(ENDLESS)))
     working()
@@ -191,6 +192,7 @@ def test_a_model_that_needs_too_much_memory_fails_its_job_and_nothing_else(world
     assert predict(world, "filling", 5) == [5]
 
 
+@pytest.mark.matrix
 def test_an_endless_prediction_does_not_delay_the_end_of_the_service() -> None:
     with ml_world() as running:
         running.upload("counting", {"m.onnx": counting()})
@@ -274,6 +276,7 @@ def test_jobs_whose_shared_worker_crashes_run_again_in_workers_of_their_own(
                 future.result(LAST_LIMIT)
 
 
+@pytest.mark.matrix
 def test_the_pool_ends_the_worker_that_was_used_longest_ago(
     pool: Callable[..., ModelWorkers], model: Callable[[ModelWorkers, str], Model]
 ) -> None:

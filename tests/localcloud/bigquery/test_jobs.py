@@ -54,7 +54,7 @@ def test_other_calls_do_not_wait_for_a_running_job(world: BigQueryWorld, endless
 def test_many_jobs_run_at_the_same_time(world: BigQueryWorld) -> None:
     dataset = world.dataset()
     client = world.client()
-    endless = [client.query(ENDLESS) for _ in range(6)]
+    endless = [client.query(ENDLESS) for _ in range(3)]
     wait_until(lambda: all(_state(world, job) == "RUNNING" for job in endless))
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda n: world.rows(f"SELECT score FROM {dataset}.titles WHERE score = {n}"), range(16)))
@@ -361,6 +361,7 @@ def test_a_query_over_its_maximum_bytes_billed_fails(world: BigQueryWorld) -> No
     assert world.client().query(sql, job_config=config).result().total_rows == 100
 
 
+@pytest.mark.matrix
 def test_concurrent_large_queries_have_enough_memory(world: BigQueryWorld) -> None:
     dataset = world.dataset()
     world.rows(

@@ -162,7 +162,7 @@ def kill(home: Path, moment: int, sql: str, options: dict[str, Any]) -> None:
         pytest.param(APPENDING, AFTER, id="append, after", marks=pytest.mark.matrix),
         pytest.param(INTO_EMPTY, AFTER, id="into an empty table, after", marks=pytest.mark.matrix),
         pytest.param(INSERTING, BEFORE, id="INSERT, before", marks=pytest.mark.matrix),
-        pytest.param(INSERTING, AFTER, id="INSERT, after"),
+        pytest.param(INSERTING, AFTER, id="INSERT, after", marks=pytest.mark.matrix),
     ],
 )
 def test_a_job_of_a_killed_process_is_done_or_does_not_exist_after_a_restart(

@@ -130,6 +130,7 @@ with vertex_world(home / "storage", kept=home / "vertex", backend=DeadlyBackend(
 """
 
 
+@pytest.mark.matrix
 def test_a_job_of_a_killed_process_runs_again(start: Start, tmp_path: Path) -> None:
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, timeout=LAST_LIMIT, capture_output=True, text=True)

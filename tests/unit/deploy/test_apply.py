@@ -164,6 +164,7 @@ def test_apply_creates_everything(applied_once: Project) -> None:
     assert "--uri=https://modeldrop-poll-jobs.example" in job
 
 
+@pytest.mark.matrix
 def test_a_second_apply_updates_and_creates_nothing(applied: Project, applied_once: Project) -> None:
     again = applied.run("apply")
 

@@ -52,6 +52,7 @@ GROUPS = {
     "whole cloud": (
         "e2e/test_tutorials.py",
         "e2e/test_notebook.py",
+        "e2e/test_gemini_page.py",
         "e2e/test_readme_session.py",
         "fuzz/test_functions.py",
         "localcloud/faults/test_quotas.py",

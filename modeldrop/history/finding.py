@@ -156,9 +156,9 @@ def _of_ids(target: str, project: Project) -> Found:
     found = Found(target, _ordered(items), tuple(events), damaged=tuple(damaged))
     if not found.is_empty or _NAME.fullmatch(target):
         return found
-    # A message that has a request id: its id is in the item only.
-    newest, unread = newest_items(project, (Kind.PREDICT, Kind.BATCH, Kind.IMPORT))
-    sent = [item for item in newest if target == item.message_id or target in item.sources]
+    # The id of a message that has a request id, and both ids of a message that asks for an import, are in the item only.
+    newest, unread = newest_items(project, Kind)
+    sent = [item for item in newest if target in {item.message_id, item.request_id, *item.sources}]
     return Found(target, _ordered(sent), unread=unread, damaged=tuple(damaged))
 
 

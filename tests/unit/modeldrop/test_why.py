@@ -123,6 +123,18 @@ def test_a_prediction_is_found_by_table_message_request_and_key(world: World, ru
     assert "It wrote 1,234 rows and processed 10 bytes." in done.output
 
 
+@pytest.mark.parametrize("target", ["again-1", "message-9"])
+@pytest.mark.parametrize("is_watched", [False, True])
+def test_an_import_that_a_message_asked_for_is_found_by_its_ids(
+    world: World, run: Run, target: str, is_watched: bool
+) -> None:
+    item = watch_item() if is_watched else import_item()
+    in_ledger(world, replace(item, request_id="again-1", message_id="message-9", sources=("message-9",)))
+    done = run("why", target)
+    assert done.exit_code == 0
+    assert "gs://local-project-modeldrop-models/films/genres/2/" in done.output
+
+
 def test_json_has_the_lines_the_outcome_and_what_to_do_next(world: World, run: Run) -> None:
     in_ledger(world, prediction_item(waits_for=WaitReason.MODEL, not_before=NOW))
 

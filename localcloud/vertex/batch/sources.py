@@ -134,7 +134,9 @@ class FileSource:
             count += 1
             for key, value in line.items():
                 self._types[key] = _joint_type(self._types.get(key), value)
-        if "JSON" in self._format.request_types:
+        if count == 0:
+            return 0
+        if self._format.request in self._types and "JSON" in self._format.request_types:
             self._types[self._format.request] = "JSON"
         _check_columns(self.columns, self._format, "the input file")
         return _check_count(count, self._format)
@@ -199,7 +201,11 @@ def _joint_type(known: str | None, value: Any) -> str | None:
 
 
 def _check_columns(columns: list[dict[str, Any]], rows: RowFormat, where: str) -> None:
-    by_name = {str(column["name"]).lower(): column for column in columns}
+    by_name: dict[str, dict[str, Any]] = {}
+    for column in columns:
+        other = by_name.setdefault(str(column["name"]).lower(), column)
+        if other is not column:
+            raise DataError(f"Duplicate column names in {where}: `{other['name']}` and `{column['name']}`.")
     request = by_name.get(rows.request)
     if request is None:
         raise DataError(f"Column `{rows.request}` is not found in {where}.")

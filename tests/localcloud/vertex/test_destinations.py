@@ -226,6 +226,27 @@ def test_a_line_that_is_not_a_json_object_fails_the_job(world: World, line: str)
     assert (error["code"], "line 1 of gs://asked/in.jsonl" in error["message"]) == (3, True)
 
 
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([{"prompt": "x"}], "Column `request` is not found in the input file."),
+        ([{"Request": {}}], "Column `request` is not found in the input file; `Request` has other"),
+        (
+            [{"key": 1, "request": {}}, {"Key": 2, "request": {}}],
+            "Duplicate column names in the input file: `key` and `Key`",
+        ),
+        ([{"request": {}, "response": 1}], "Column `response` of the input file has a name that is reserved"),
+    ],
+)
+def test_lines_with_a_wrong_key_fail_the_job(world: World, lines: list[dict[str, Any]], message: str) -> None:
+    world.store.create_bucket("asked")
+    world.store.write("asked", "in.jsonl", "\n".join(map(json.dumps, lines)).encode())
+    world.add_dataset("batches")
+    error = run(world, "gs://asked/in.jsonl", OUTPUT)["error"]
+    assert error["code"] == 3
+    assert message in error["message"]
+
+
 def test_numbers_beyond_int64_become_floats(world: World) -> None:
     world.store.create_bucket("asked")
     world.store.write("asked", "in.jsonl", json.dumps({"n": 2**70, "request": text_request("x")}).encode())

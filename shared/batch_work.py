@@ -36,6 +36,14 @@ class RequestCheck:
     """How many files the requests name."""
     answer_tokens: int | None
     """The most tokens that the answers can have; None if a request has no limit."""
+    input_tokens: int = 0
+    """The tokens of the texts, estimated: a fourth of the characters. Those of files are not counted."""
+    jobs: int = 1
+    """How many jobs the requests need."""
+    input_cost: float | None = None
+    """The price of the input tokens; None if no price is set for the model."""
+    answer_cost: float | None = None
+    """The price of the most answer tokens; None if it is not known."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ class BatchFacts:
     answers: str | None = None
     """The table that the job writes, from which the step `move` takes the rows; None if the job writes the output itself."""
     requests: str | None = None
-    """The table of the requests that failed before and are sent again; None while all requests are sent."""
+    """The table of the current job's requests: a part of all, or those that failed before; None while all are sent at once."""
     repeats: str = ""
     """Which of these requests are sent again: ``retryable`` or ``failed`` ones; empty while all are sent."""
     parts: int = 1
@@ -119,6 +127,8 @@ class BatchFacts:
     """Whether its jobs and its own tables were deleted."""
     files: tuple[str, ...] = ()
     """The files of an input in Cloud Storage: each `gs://bucket/file.jsonl`."""
+    results: str | None = None
+    """The table of the typed results: `bq://project.dataset.table`; None if there are none."""
     check: RequestCheck | None = None
     """What the check of all requests found; None until it has ended."""
     result: BatchResult | None = None

@@ -10,12 +10,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.batch_work import RETRYABLE, BatchFacts, BatchMessage, RequestCheck
+from shared.batch_work import RETRYABLE, BatchFacts, BatchMessage
 from shared.batches import statements
 from shared.batches.answers import review
+from shared.batches.estimates import estimate
 from shared.batches.inputs.files import check_file_columns
-from shared.batches.inputs.parts import divide, part_count, requests_of_part
-from shared.batches.inputs.rules import LIMITS, Requests
+from shared.batches.inputs.parts import divide, requests_of_part
+from shared.batches.inputs.rules import Requests
 from shared.batches.inputs.tables import check_contents, check_requests, read_check
 from shared.batches.moving import move_query, table_query
 from shared.batches.places import answer_table, facts_of, is_own, own_tables, request_table, submit_step, table_at
@@ -30,6 +31,7 @@ from shared.batches.rounds import (
     replacement,
     reviewed,
 )
+from shared.batches.typed_table import flatten_query
 from shared.checks.identifiers import TableName
 from shared.cloud.batch_jobs import Batch
 from shared.cloud.bigquery import Query
@@ -151,6 +153,8 @@ class Batches(Handler):
                 assert last.job is not None
                 item = replace(item, facts=reviewed(facts, services.bigquery.rows_of(last.job)))
                 return _after_review(item, services.settings)
+            case "move" if _request(item, services.settings).results is not None:
+                return _with_steps(item, f"flatten{_suffix(len(facts.rounds))}")
             case _:
                 return _ended(item)
 
@@ -173,23 +177,21 @@ def after_check(item: Item, rows: Iterable[Mapping[str, Any]], settings: Setting
     """Return an item whose requests were checked with the step that submits them, or with its outcome."""
     request = _request(item, settings)
     found = read_check(rows, request.kind)
-    check = RequestCheck(found.requests, found.characters, found.files, found.answer_tokens)
+    check = estimate(found, request.model, settings, request.kind)
     item = replace(item, facts=replace(facts_of(item), check=check))
     if problem := found.problem("input.prompts.query" if isinstance(request.input, Prompts) else "input"):
         return replace(item, outcome=Outcome.REJECTED, problem=problem)
     if request.dry_run:
         return replace(item, outcome=Outcome.CHECKED)
-    most = min(settings.max_batch_requests, LIMITS[request.kind])
-    parts = part_count(found.requests, most=most)
-    if parts == 1:
+    if check.jobs == 1:
         return replace(item, steps=(*item.steps, submit_step(item)))
     if facts_of(item).answers is None:
         message = (
-            f"the input has {found.requests:,} requests, one job takes {most:,}, and only answers in a table can come from "
+            f"the input has {found.requests:,} requests, more than one job takes, and only answers in a table can come from "
             "several jobs; let the output be a table, or send several batches"
         )
         return replace(item, outcome=Outcome.REJECTED, problem=Problem("too_many_requests", message, "input"))
-    return _with_part(_with_steps(replace(item, facts=replace(facts_of(item), parts=parts)), "divide"))
+    return _with_part(_with_steps(replace(item, facts=replace(facts_of(item), parts=check.jobs)), "divide"))
 
 
 def _with_part(item: Item) -> Item:
@@ -296,7 +298,8 @@ def _query(item: Item, step: Step, request: BatchRequest, services: Services) ->
     if step.name == "divide":
         return Query(divide(_table(facts.input).sql, _divided(item), facts.parts), {})
     if step.name.startswith("part"):
-        sql = requests_of_part(_divided(item), len(facts.rounds))
+        # Rows that failed may have been sent again before the last part was sent.
+        sql = requests_of_part(_divided(item), sum(not each.repeats for each in facts.rounds))
         return Query(sql, {}, destination=_table(facts.requests), write="truncate")
     if step.name.startswith("repeat"):
         return Query(repeat_query(facts, services), {}, destination=_table(facts.requests), write="truncate")
@@ -306,6 +309,9 @@ def _query(item: Item, step: Step, request: BatchRequest, services: Services) ->
             return Query(review(answers, like), {})
         case "move" if facts.moved and _output(item, services.settings).write != "merge":
             return Query(replacement(facts, _table(facts.output), services), {})
+        case "flatten":
+            assert request.results is not None
+            return flatten_query(request.results, answers, like, again=facts.moved > 0)
         case "table":
             return table_query(like, _table(facts.output))
         case _:

@@ -9,10 +9,9 @@ from itertools import islice
 from google.api_core import exceptions
 from google.cloud import storage
 
-from shared.batch_work import RequestCheck
 from shared.batches.addresses import MOST_FILES, Files, ObjectUri
 from shared.batches.inputs.lines import LinesFile, check_lines
-from shared.batches.inputs.rules import MOST_FILE_BYTES, Requests
+from shared.batches.inputs.rules import MOST_FILE_BYTES, InputCheck, Requests
 from shared.cloud import clients
 from shared.cloud.storage import STORAGE
 from shared.errors import Rejected
@@ -42,7 +41,7 @@ def find_files(files: Files) -> tuple[str, ...]:
     return tuple(found)
 
 
-def checked_files(uris: Sequence[str], kind: Requests) -> RequestCheck | None:
+def checked_files(uris: Sequence[str], kind: Requests) -> InputCheck | None:
     """Check the requests in files, if they are not too many to be read at once.
 
     Returns:
@@ -61,7 +60,7 @@ def checked_files(uris: Sequence[str], kind: Requests) -> RequestCheck | None:
     found = check_lines(files, kind).check
     if problem := found.problem(_FIELD):
         raise Rejected(problem.message, field=problem.field, code=problem.code)
-    return RequestCheck(found.requests, found.characters, found.files, found.answer_tokens)
+    return found
 
 
 def _lines_file(uri: str) -> LinesFile:

@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.batch_work import BatchFacts, RequestCheck
 from shared.batches.addresses import Files, ObjectUri
+from shared.batches.estimates import estimate
 from shared.batches.files import checked_files, find_files
 from shared.batches.inputs.columns import check_query_columns, check_table_columns
 from shared.batches.inputs.files import check_file_columns
@@ -23,6 +24,7 @@ from shared.batches.places import (
     work_dataset,
 )
 from shared.batches.request import BatchRequest, Output, Prompts
+from shared.batches.typed_table import check_results
 from shared.checks.access import check_readable, check_writable
 from shared.checks.identifiers import DatasetName, TableName
 from shared.cloud.bigquery import Analysis, Query
@@ -73,11 +75,17 @@ def prepared(item: Item, request: BatchRequest, services: Services) -> Item:
         case Files() as given:
             _check_folder(given, output)
             files = find_files(given)
-            check = checked_files(files, request.kind)
+            if (found := checked_files(files, request.kind)) is not None:
+                # Files are not divided.
+                check = replace(estimate(found, request.model, settings, request.kind), jobs=1)
             source = str(given)
     facts = BatchFacts(source, str(output), prompt_columns, request.location, files=files, check=check)
     if isinstance(output, TableName):
         _check_target(request, output, tables, columns, services)
+        if request.results is not None:
+            names = [column["name"] for column in columns if column["name"].lower() != "request"]
+            check_results(request.results, output=output, read=tables, columns=names, services=services)
+            facts = replace(facts, results=f"bq://{request.results.table}")
         own = answer_table(output.dataset_name, item, submit_step(item))
         facts = replace(facts, output=f"bq://{output}", answers=f"bq://{own}")
     return replace(item, location=_query_location(request, output, prompt_columns, services), facts=facts)

@@ -10,12 +10,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from shared.batches.addresses import Files, ObjectUri, read_files, read_folder, read_place
 from shared.batches.inputs.files import FileColumn
 from shared.batches.inputs.files import read_files as file_columns
+from shared.batches.inputs.gemini_messages import value_of
 from shared.batches.inputs.generation import check_generation_config, check_response_schema, config_with_schema
 from shared.batches.inputs.rules import Requests
+from shared.batches.results import Results, read_results
 from shared.checks.fields import Fields
 from shared.checks.identifiers import (
     PROJECT,
@@ -26,6 +29,7 @@ from shared.checks.identifiers import (
 from shared.checks.labels import read_labels, read_request_id
 from shared.checks.query_guard import LONGEST_QUERY, check_query
 from shared.cloud.locations import DEFAULT_MODEL, check_location, location_in
+from shared.errors import Rejected
 from shared.settings import Settings
 
 # The id of a publisher's model, or the resource name of a publisher's or a tuned model. No part of it can be `..`, because
@@ -82,6 +86,8 @@ class BatchRequest:
     """Where the batch runs: `global`, `us`, `eu` or a region."""
     retries: int = DEFAULT_RETRIES
     """How often rows that failed for a passing reason are sent again."""
+    results: Results | None = None
+    """The table of typed results; None if the answers are not taken apart."""
     dry_run: bool = False
     """Whether the requests are only checked and counted."""
 
@@ -92,6 +98,20 @@ class BatchRequest:
         if name.startswith("gemini-embedding"):
             return Requests.EMBED
         return Requests.TEXT_EMBEDDING if name.startswith(_TEXT_EMBEDDINGS) else Requests.GENERATE
+
+    def check_answers(self) -> None:
+        """Raise ``Rejected`` if typed results cannot be made of the answers."""
+        place = self.output.place if self.output else None
+        if isinstance(place, ObjectUri) or (place is None and isinstance(self.input, Files)):
+            raise Rejected(
+                "results needs answers in a table: let output be bq://project.dataset.table",
+                field="results",
+                code="invalid_field",
+            )
+        if self.kind is not Requests.GENERATE:
+            raise Rejected(
+                "results are for answers with texts, not for embeddings", field="results", code="invalid_field"
+            )
 
     @classmethod
     def parse(cls, payload: Mapping[str, object], settings: Settings, published: datetime) -> BatchRequest:
@@ -104,18 +124,22 @@ class BatchRequest:
         model = fields.text("model", longest=512)
         if not _MODEL.fullmatch(model):
             raise fields.wrong("model", f"is {model[:80]!r}; write {DEFAULT_MODEL} or a model's resource name")
+        input_ = _input(fields, settings)
         request = cls(
             model=model if "/" in model else f"publishers/google/models/{model}",
-            input=_input(fields, settings),
+            input=input_,
             output=_output(fields, settings),
             request_id=read_request_id(fields, published),
             display_name=fields.optional_text("display_name", longest=128) or "modeldrop",
             labels=read_labels(fields),
             location=_location(fields, model, settings),
             retries=_retries(fields),
+            results=read_results(fields, _response_schema(input_), settings),
             dry_run=fields.switch("dry_run"),
         )
         fields.reject_unknown()
+        if request.results is not None:
+            request.check_answers()
         return request
 
 
@@ -164,6 +188,15 @@ def _input(fields: Fields, settings: Settings) -> TableName | Files | Prompts:
     instruction = inputs.optional_text("system_instruction", longest=100_000)
     inputs.reject_unknown()
     return Prompts(query, instruction, json.dumps(config, sort_keys=True) if config else None, files)
+
+
+def _response_schema(input_: TableName | Files | Prompts) -> Mapping[str, Any] | None:
+    """Return the response schema of requests that are built from prompts; None if they have none."""
+    if not isinstance(input_, Prompts) or input_.generation_config is None:
+        return None
+    config = json.loads(input_.generation_config)
+    found: Mapping[str, Any] | None = value_of(config, "responseSchema") or value_of(config, "responseJsonSchema")
+    return found
 
 
 def _output(fields: Fields, settings: Settings) -> Output | None:

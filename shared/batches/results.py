@@ -41,7 +41,8 @@ _STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\.\"([^\"\\\x00-\x1f]+)\"|\[([0-
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _EXAMPLE = "write a type and a path, such as STRING $.title"
 MOST_COLUMNS = 500
-WRITES = ("empty", "append", "truncate")
+# Rows that are sent again later change the results, so these are always written as a whole.
+WRITES = ("empty", "truncate")
 
 # The types of Google's Schema and of JSON Schema: https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1/Schema
 _SCHEMA_TYPES: Mapping[str, str] = {"STRING": "STRING", "INTEGER": "INT64", "NUMBER": "FLOAT64", "BOOLEAN": "BOOL"}
@@ -78,11 +79,11 @@ class Results:
     table: TableName
     columns: tuple[ResultColumn, ...]
     write: str = "empty"
-    """``empty``, ``append`` or ``truncate``: what may be in the table, and what happens to it."""
+    """``empty`` or ``truncate``: whether the table may have rows, which are then replaced."""
 
 
 def read_results(fields: Fields, schema: Mapping[str, Any] | None, settings: Settings) -> Results | None:
-    """Read the field ``results``: ``{"table": "films.titles", "columns": {"title": "STRING $.title"}, "write": "append"}``.
+    """Read the field ``results``: ``{"table": "films.titles", "columns": {"title": "STRING $.title"}}``.
 
     Args:
         fields: The batch request.

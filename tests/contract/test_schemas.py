@@ -184,6 +184,7 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("batch_request.json", _batch(output=None, display_name=None, labels=None, request_id=None)),
     ("batch_request.json", _batch(model="publishers/google/models/gemini-2.5-pro")),
     ("batch_request.json", _batch(location="eu", retries=0, dry_run=True)),
+    ("batch_request.json", _batch(results={"table": "films.titles", "columns": {"a": "ARRAY<STRING> $.a"}})),
     ("batch_request.json", _batch(input={"prompts": {**PROMPTS["prompts"], "files": {"poster": "image/png"}}})),  # type: ignore[dict-item]
     ("batch_request.json", _batch(input={"prompts": {**PROMPTS["prompts"], "files": {"a": {"mime_column": "b"}}}})),  # type: ignore[dict-item]
     ("batch_request.json", _batch(input="gs://bucket-1/folder/", retries=5)),
@@ -267,6 +268,8 @@ REFUSED: list[tuple[str, dict[str, Any], str | None]] = [
     ("batch_request.json", _batch(input=["gs://bucket-1/a.jsonl", "bq://d.t"]), "input[1]"),
     ("batch_request.json", _batch(retries=6), "retries"),
     ("batch_request.json", _batch(dry_run="yes"), "dry_run"),
+    ("batch_request.json", _batch(results={"columns": {"a": "STRING $"}}), "results.table"),
+    ("batch_request.json", _batch(results={"table": "a.b", "columns": {"a": "STRING"}}), "results.columns.a"),
     ("batch_request.json", _batch(input="gs://B/x.jsonl"), "input"),
     ("batch_request.json", _batch(input={"query": "SELECT 1 AS prompt"}), "input.prompts"),
     ("batch_request.json", _batch(input={"prompts": "SELECT 1 AS prompt"}), "input.prompts"),

@@ -121,7 +121,16 @@ def test_a_dry_run_counts_the_requests_and_submits_nothing(world: World) -> None
     table = fresh("answers")
     world.publish("BATCH_TOPIC", world.batch(table, table, dry_run=True))
     checked = world.event("batch.checked", request_id=table).data
-    assert checked["check"] == {"requests": 3, "characters": 30, "files": 0, "answer_tokens": None}
+    assert checked["check"] == {
+        "requests": 3,
+        "characters": 30,
+        "files": 0,
+        "answer_tokens": None,
+        "input_tokens": 8,
+        "jobs": 1,
+        "input_cost": None,
+        "answer_cost": None,
+    }
     assert world.batches(checked["key"]) == []
     assert _own_tables(world, checked["key"]) == []
 

@@ -85,6 +85,9 @@ def check_lines(files: Sequence[LinesFile], kind: Requests = Requests.GENERATE) 
     """
     counts = _Counts()
     per_file = tuple(_check_file(file, kind, counts) for file in files)
+    if counts.requests > LIMITS[kind]:
+        for file in files:
+            counts.add("too_many_requests", file.uri, f"{LIMITS[kind]:,}", "files")
     findings = [
         Finding(rule, count, tuple(places), hint, subject)
         for (rule, hint, subject), (count, places) in counts.found.items()
@@ -128,8 +131,6 @@ def _check_file(file: LinesFile, kind: Requests, counts: _Counts) -> int:
             counts.limited += 1
             counts.answer_tokens += measure.answer_tokens
     counts.requests += requests
-    if requests > LIMITS[kind]:
-        counts.add("too_many_requests", file.uri, f"{LIMITS[kind]:,}", "files")
     return requests
 
 

@@ -95,7 +95,7 @@ RULES: Mapping[str, Rule] = {
     "no_content": Rule("have no content to embed", 'write "content": a text, or an object with parts', _EMBEDDINGS),
     # Rules for a whole input.
     "no_requests": Rule("there are none", "write at least one request", _TABLES),
-    "too_many_requests": Rule("are in one file, more than one job takes", "split the file", _BATCHES),
+    "too_many_requests": Rule("have more requests than one job takes", "send them in several batches", _BATCHES),
     "no_such_file": Rule("do not exist", "correct the names, or upload the files", _FILES),
     "compressed": Rule("are compressed", "upload JSONL as it is, without gzip", _FILES),
     "too_large": Rule("are larger than 1 GB", "split them", _FILES),

@@ -55,7 +55,21 @@ def test_checked_requests_are_submitted() -> None:
     item = _checked({"requests": 5})
     assert item.current == Step("submit", System.VERTEX)
     assert isinstance(item.facts, BatchFacts)
-    assert item.facts.check == RequestCheck(5, 10, 0, None)
+    assert item.facts.check == RequestCheck(5, 10, 0, None, input_tokens=3)
+
+
+def test_more_requests_than_a_job_takes_are_divided() -> None:
+    item = _plan()
+    item = replace(item, facts=BatchFacts(answers="bq://my-project.my_dataset.modeldrop_answers_x"))
+    rows = [{"rule": None, "requests": 400_000, "characters": 1, "files": 0, "answer_tokens": 0, "limited_requests": 0}]
+    divided = after_check(item, rows, SETTINGS)
+    assert [step.name for step in divided.steps] == ["check", "divide", "part", "submit"]
+    facts = divided.facts
+    assert isinstance(facts, BatchFacts)
+    assert (facts.parts, facts.requests) == (3, f"bq://my-project.my_dataset.modeldrop_requests_{item.key}_part")
+    # Answers in Cloud Storage could not be put together.
+    refused = after_check(replace(item, facts=BatchFacts()), rows, SETTINGS)
+    assert refused.problem is not None and refused.problem.code == "too_many_requests"
 
 
 def test_requests_that_break_a_rule_are_rejected_with_their_rows() -> None:

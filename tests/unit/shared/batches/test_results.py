@@ -28,10 +28,10 @@ def _column(text: str) -> ResultColumn:
 
 def test_results_are_read() -> None:
     columns = {"title": "STRING $.title", "year": "INT64 $.year"}
-    assert _read({"table": "bq://my-project.films.titles", "columns": columns, "write": "append"}) == Results(
+    assert _read({"table": "bq://my-project.films.titles", "columns": columns, "write": "truncate"}) == Results(
         TableName("my-project", "films", "titles"),
         (ResultColumn("title", "STRING", "$.title"), ResultColumn("year", "INT64", "$.year")),
-        "append",
+        "truncate",
     )
     assert _read(None) is None
 

@@ -128,8 +128,10 @@ def test_requests_are_counted_by_file() -> None:
 
 def test_more_requests_than_a_job_takes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(lines.LIMITS, Requests.GENERATE, 2)
-    [finding] = _check(asking(), asking(), asking()).check.findings
-    assert (finding.rule, finding.places) == ("too_many_requests", ("gs://b/in.jsonl",))
+    line = json.dumps({"request": asking()}) + "\n"
+    assert check_lines([_file(line), _file(line)]).check.findings == ()
+    [finding] = check_lines([_file(line, "gs://b/1"), _file(line * 2, "gs://b/2")]).check.findings
+    assert (finding.rule, finding.places) == ("too_many_requests", ("gs://b/1", "gs://b/2"))
 
 
 def test_the_most_tokens_of_all_answers_are_known_if_each_request_limits_them() -> None:

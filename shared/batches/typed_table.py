@@ -1,0 +1,87 @@
+"""The table of typed results: whether it can be written, and the query of the step `flatten` that writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from shared.batches.answers import AnswerTable
+from shared.batches.flattening import flatten, kept_columns
+from shared.batches.places import ANSWERS, REQUESTS
+from shared.batches.results import Results, check_names
+from shared.checks.identifiers import TableName
+from shared.cloud.bigquery import Query
+from shared.engine.services import Services
+from shared.errors import Rejected
+
+_FIELD = "results.table"
+
+
+def check_results(
+    results: Results,
+    *,
+    output: TableName,
+    read: Iterable[TableName],
+    columns: Sequence[str],
+    services: Services,
+) -> None:
+    """Raise ``Rejected`` if the results cannot be written, or would replace rows that they may not.
+
+    Args:
+        results: The field ``results`` of the request.
+        output: The table for the answers.
+        read: The tables that the input reads, also through views.
+        columns: The columns of the input, without the request; none if they are not known.
+        services: The services of this process.
+    """
+    table = results.table
+    if table.table.startswith((REQUESTS, ANSWERS)) or "$" in table.table:
+        raise Rejected(
+            f"{table} cannot be the table of the results: write the name of a whole table that does not begin with "
+            f"{REQUESTS} or {ANSWERS}",
+            field=_FIELD,
+            code="reserved_table",
+        )
+    if table in {output, *read}:
+        raise Rejected(
+            f"the table {table} is the input or the output of the batch; write another one for the results",
+            field=_FIELD,
+            code="output_is_input",
+        )
+    wanted = services.bigquery.location_of(output.dataset_name, "output")
+    location = services.bigquery.location_of(table.dataset_name, _FIELD)
+    if location != wanted:
+        raise Rejected(
+            f"the dataset {table.dataset_name} is in {location}, and the output is in {wanted}: the results must be there too",
+            field=_FIELD,
+            code="wrong_location",
+        )
+    check_names(results, columns)
+    facts = services.tables.describe(table, _FIELD)
+    if facts is not None and facts.kind != "TABLE":
+        raise Rejected(f"{table} is not a table but a {facts.kind.lower()}", field=_FIELD, code="not_a_table")
+    if facts is not None and facts.rows and results.write == "empty":
+        raise Rejected(
+            f"the table {table} has {facts.rows:,} rows, and results.write is empty; write another table, or truncate",
+            field=_FIELD,
+            code="output_not_empty",
+        )
+
+
+def flatten_query(results: Results, answers: str, like: AnswerTable, *, again: bool) -> Query:
+    """Return the query of the step `flatten`.
+
+    Args:
+        results: The field ``results`` of the request.
+        answers: The query that has the answers.
+        like: A table with the same columns.
+        again: Whether the batch has written its results before, which are then replaced.
+
+    Raises:
+        Rejected: A column of the answers has the name of a column of the results.
+    """
+    columns: Sequence[Mapping[str, Any]] = like.columns
+    # The columns of files are not known before.
+    check_names(results, kept_columns(columns))
+    sql = flatten(f"(\n{answers}\n)", columns, results.columns)
+    return Query(sql, {}, destination=results.table, write="truncate" if again else results.write)

@@ -23,16 +23,14 @@ from modeldrop.rows import NotRows, read_rows
 @click.option("--overwrite", is_flag=True, help="Replace files of the same names in OUT.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def command(model: str, out: str, sample_file: str | None, overwrite: bool, as_json: bool) -> None:
-    r"""Export the model in the file MODEL to OUT, as BigQuery imports it.
+    """Export the model in the file MODEL to OUT, as BigQuery imports it.
 
     MODEL is a file of Keras (.keras), scikit-learn (.joblib, .pkl), XGBoost (.ubj, .json, .bst), LightGBM (text), PyTorch
     (.pt2, .pt) or ONNX. OUT is the folder to upload, or the file itself. The export is checked, and its outputs are compared
     with those of the model; if they differ, nothing is written. Loading a pickle (.joblib, .pkl, .pt) runs the code in it:
     give only files that you trust. In Python, modeldrop.export(model, path) does the same.
 
-    \b
-    Example:
-      modeldrop export model.joblib out/
+    Example: modeldrop export model.joblib out/
     """
     # Libraries log to the terminal what is not of interest here.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -45,8 +43,7 @@ def command(model: str, out: str, sample_file: str | None, overwrite: bool, as_j
     except ModuleNotFoundError as error:
         raise click.ClickException(f"The export needs the package {error.name}: install it.") from error
     except (ExportError, NotRows, OSError) as error:
-        text = str(error)
-        raise click.ClickException(f"{text[:1].upper()}{text[1:]}.") from error
+        raise click.ClickException(str(error)) from error
     if as_json:
         result = {"largest_difference": exported.largest_difference, "notes": list(exported.notes)}
         click.echo(json.dumps({**exported.checked.as_json(), "path": str(exported.path), **result}, indent=2))

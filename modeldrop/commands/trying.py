@@ -27,13 +27,11 @@ _SHOWN_CHARACTERS = 60
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array with an object for each row.")
 def command(path: str, rows_file: str, as_json: bool) -> None:
-    r"""Predict rows with the model in PATH, as ML.PREDICT does, without a cloud.
+    """Predict rows with the model in PATH, as ML.PREDICT does, without a cloud.
 
     PATH is a file or a folder, as for `modeldrop check`. Prints the outputs of the model, and then the columns of each row.
 
-    \b
-    Example:
-      modeldrop try out/ --rows rows.jsonl
+    Example: modeldrop try out/ --rows rows.jsonl
     """
     try:
         from modeldrop.trying import TrialFailed, predict_rows
@@ -44,8 +42,7 @@ def command(path: str, rows_file: str, as_json: bool) -> None:
     try:
         rows = predict_rows(path, read_rows(rows_file))
     except (TrialFailed, NotRows, OSError) as error:
-        text = str(error)
-        raise click.ClickException(f"{text[:1].upper()}{text[1:].rstrip('.')}.") from error
+        raise click.ClickException(str(error)) from error
     if as_json:
         click.echo(
             json.dumps(

@@ -16,7 +16,8 @@ from modeldrop.exporters.draft import Draft, Exporter
 from modeldrop.exporters.errors import ExportError
 from modeldrop.exporters.samples import sample_of
 from modeldrop.exporters.stored_models import load_model
-from shared.drops.drop import MODEL_ENDINGS
+from shared.drops import manifest
+from shared.drops.drop import MODEL_ENDINGS, SAVED_MODEL
 from shared.errors import short_reason
 
 # The exporters, by the package of a model's class. A class of several libraries, such as XGBClassifier, belongs to the first in
@@ -71,6 +72,7 @@ def export(model: Any, path: str | os.PathLike[str], *, sample: Any = None, over
         folder.mkdir()
         draft = _write(exporter, model, folder, None if sample is None else sample_of(sample))
         is_file = _is_file(target, draft)
+        _add_what_stays(target.parent if is_file else target, {draft.file or SAVED_MODEL, target.name}, folder)
         checked = check(folder)
         if not checked.ok:
             reasons = "; ".join(problem.message for problem in checked.problems)
@@ -120,10 +122,30 @@ def _is_file(target: Path, draft: Draft) -> bool:
     return True
 
 
+def _add_what_stays(target: Path, written: set[str], folder: Path) -> None:
+    """Copy the `modeldrop.yaml` of the target to the model, so that both are checked together.
+
+    Raises:
+        ExportError: The target has another model. One folder is one model.
+    """
+    if not target.is_dir():
+        return
+    names = sorted(each.name for each in target.iterdir() if each.is_file())
+    for name in names:
+        if name in manifest.NAMES:
+            shutil.copyfile(target / name, folder / name)
+    others = [name for name in names if name.endswith(MODEL_ENDINGS) or name == SAVED_MODEL]
+    if left := [name for name in others if name not in written]:
+        raise ExportError(
+            f"{target} has another model, {left[0]}: one folder is one model, so choose another folder, or delete it"
+        )
+
+
 def _move(folder: Path, target: Path, file: str | None) -> None:
     """Move what was written to its place. Files of the target with other names stay."""
     (target if file is None else target.parent).mkdir(parents=True, exist_ok=True)
-    moves = [(folder / file, target)] if file else [(each, target / each.name) for each in folder.iterdir()]
+    written = (each for each in folder.iterdir() if each.name not in manifest.NAMES)
+    moves = [(folder / file, target)] if file else [(each, target / each.name) for each in written]
     for source, place in moves:
         if place.is_dir():
             shutil.rmtree(place)

@@ -37,7 +37,7 @@ def write(model: Any, folder: Path, sample: Sample | None) -> Draft:
             "KERAS_BACKEND=tensorflow"
         )
     specs = _specs(model, sample)
-    inputs = column_names(specs)
+    inputs = column_names(specs, identifiers=True)
     feeds = {inputs[name]: _feed(name, spec, sample, seed) for seed, (name, spec) in enumerate(specs.items())}
     call = _caller(model, list(inputs.values()))
     own = call([tf.constant(values) for values in feeds.values()])

@@ -8,21 +8,23 @@ from collections.abc import Iterable
 from shared.drops.formats.model_facts import fault_of_column
 
 _LONGEST = 100
+_IDENTIFIER = re.compile(r"[A-Za-z]\w*", re.ASCII)
+_OTHERS = re.compile(r"\W+", re.ASCII)
 
 
-def column_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
+def column_names(names: Iterable[str], *, identifiers: bool = False) -> dict[str, str]:
     """Return a name that a column can have for each name: the same one if possible.
 
     Args:
         names: The names of inputs or of outputs.
-        taken: Names that must not be given, because something else has them.
+        identifiers: Whether names must have only letters, digits and underscores, as those of functions' parameters.
     """
-    used = {name.casefold() for name in taken}
+    used: set[str] = set()
     found: dict[str, str] = {}
     for name in names:
         wanted = name
-        if fault_of_column(name):
-            wanted = re.sub(r"\W+", "_", name)[:_LONGEST].strip("_") or "column"
+        if fault_of_column(name) or (identifiers and not _IDENTIFIER.fullmatch(name)):
+            wanted = _OTHERS.sub("_", name)[:_LONGEST].strip("_") or "column"
             # A name of letters and digits can still begin with a digit, or as BigQuery's own columns do.
             if fault_of_column(wanted) or wanted[0].isdigit():
                 wanted = f"column_{wanted}"

@@ -23,7 +23,9 @@ from skl2onnx.common.data_types import (
     StringTensorType,
 )
 from sklearn.base import is_classifier
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.utils.validation import check_is_fitted
 
 from modeldrop.exporters.comparison import agree, compare
 from modeldrop.exporters.draft import Draft, Outputs
@@ -48,6 +50,10 @@ Types = dict[str, Any]
 
 def write(model: Any, folder: Path, sample: Sample | None) -> Draft:
     """Write a model of scikit-learn into an empty folder as ONNX; see ``modeldrop.exporters.draft.Exporter``."""
+    try:
+        check_is_fitted(model)
+    except NotFittedError as error:
+        raise ExportError("the model is not trained: call its method fit first") from error
     sample = _named(model, sample or _random_sample(model))
     own = _own_outputs(model, _rows(model, sample))
     failure: Exception | None = None

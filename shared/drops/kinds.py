@@ -55,7 +55,7 @@ KINDS: tuple[FileKind, ...] = (
     # https://keras.io/api/models/model_saving_apis/export/
     FileKind(
         "a Keras model",
-        f"export it with model.export('FOLDER') {_SAVED_MODEL_ADVICE}",
+        f"run `modeldrop export`, or export it with model.export('FOLDER') {_SAVED_MODEL_ADVICE}",
         (".keras",),
         _mark(rb"PK\x03\x04.{26}(?:metadata|config)\.json"),
     ),
@@ -75,8 +75,8 @@ KINDS: tuple[FileKind, ...] = (
     # https://onnx.ai/sklearn-onnx/
     FileKind(
         "a pickled Python object",
-        "if it is a scikit-learn model, convert it to ONNX with skl2onnx.to_onnx; if it is a booster of XGBoost, save it with "
-        "booster.save_model('model.json')",
+        "run `modeldrop export`, or convert a scikit-learn model to ONNX with skl2onnx.to_onnx, and save a booster of XGBoost "
+        "with booster.save_model('model.json')",
         (".pkl", ".pickle", ".joblib", ".dill", ".sav"),
         _mark(rb"\x80[\x02-\x05][\x95\x8a\x8c}\](c.K]|(?:ccopy_reg|c__main__|csklearn)"),
         is_container=True,
@@ -90,7 +90,7 @@ KINDS: tuple[FileKind, ...] = (
     # https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html
     FileKind(
         "an XGBoost model in UBJSON",
-        "save it with booster.save_model('model.json'), or with XGBoost 1.5 as .bst: BigQuery reads XGBoost models of 1.5",
+        "run `modeldrop export`, or save it with booster.save_model('model.json') of XGBoost 1.5, which BigQuery runs",
         (".ubj",),
         _mark(rb"\{[iUIlL].{0,8}(?:learner|version)"),
     ),
@@ -124,7 +124,7 @@ KINDS: tuple[FileKind, ...] = (
     # https://onnx.ai/onnxmltools/
     FileKind(
         "a LightGBM model",
-        "convert it to ONNX with onnxmltools.convert_lightgbm",
+        "run `modeldrop export`, or convert it to ONNX with onnxmltools.convert_lightgbm",
         (".lgb", ".lgbm", ".lightgbm"),
         _mark(rb"tree\r?\nversion="),
     ),

@@ -83,7 +83,8 @@ def read_booster(file: ModelFile, declared: Columns) -> ModelFacts:
     if beginning[:1] == b"{" and not _JSON_BEGINNING.match(beginning):
         raise Rejected(
             f"{file.name} is in XGBoost's UBJSON format, which BigQuery's XGBoost 1.5.1 does not read; XGBoost 2.1 and newer "
-            "write it for every name that does not end in .json: save the model with booster.save_model('model.json')",
+            "write it for every name that does not end in .json: run `modeldrop export`, or save the model with "
+            "booster.save_model('model.json')",
             code="unsupported_format",
         )
     if file.name.endswith(".json") or _JSON_BEGINNING.match(beginning):

@@ -77,6 +77,18 @@ def test_files_that_exist_are_only_replaced_when_asked(tmp_path: Path) -> None:
     assert (target / "modeldrop.yaml").read_text() == "description: mine\n"
 
 
+def test_a_folder_with_another_model_or_a_wrong_manifest_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_bytes(b"{}")
+    with pytest.raises(ExportError, match=r"another model, old\.json"):
+        export(doubled(), tmp_path, overwrite=True)
+
+    (tmp_path / "old.json").rename(tmp_path / "modeldrop.yaml")
+    (tmp_path / "modeldrop.yaml").write_text("input: {x: FLOAT64}\noutput: {y: FLOAT64}\n")
+    with pytest.raises(ExportError, match="only XGBoost models have"):
+        export(doubled(), tmp_path, overwrite=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["modeldrop.yaml"]
+
+
 def test_a_name_of_another_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"ends in \.onnx, so .*model\.json cannot be its name"):
         export(doubled(), tmp_path / "model.json")
@@ -128,4 +140,4 @@ def test_rows_that_are_not_objects_are_named_by_their_line(tmp_path: Path) -> No
     done = run(tmp_path / "new.onnx", tmp_path / "out", "--sample", tmp_path / "rows.jsonl")
 
     assert done.exit_code == 1
-    assert "Line 2 of" in done.output
+    assert "line 2 of" in done.output

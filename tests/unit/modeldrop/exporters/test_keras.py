@@ -39,14 +39,14 @@ def functional() -> Any:
     import keras
 
     text = keras.Input((1,), dtype="string", name="text")
-    number = keras.Input((1,), name="price.eur")
+    number = keras.Input((1,), name="price in eur")
     ids = keras.Input((3,), dtype="int64", name="ids")
     vectorize = keras.layers.TextVectorization(output_mode="multi_hot", vocabulary=["good", "bad"], name="words")
     embedded = keras.layers.Flatten()(keras.layers.Embedding(5, 2)(ids))
     words = keras.layers.Flatten()(vectorize(text))
     joined = keras.layers.Concatenate()([words, number, embedded])
     outputs = {"score": keras.layers.Dense(1)(joined), "class/probabilities": keras.layers.Dense(3)(joined)}
-    return keras.Model({"text": text, "price.eur": number, "ids": ids}, outputs)
+    return keras.Model({"text": text, "price in eur": number, "ids": ids}, outputs)
 
 
 @pytest.mark.matrix
@@ -55,12 +55,12 @@ def test_several_inputs_and_outputs_keep_their_names(tmp_path: Path) -> None:
 
     assert columns(exported) == {
         "ids": "ARRAY<INT64>",
-        "price_eur": "FLOAT64",
+        "price_in_eur": "FLOAT64",
         "text": "STRING",
         "class_probabilities": "ARRAY<FLOAT64>",
         "score": "ARRAY<FLOAT64>",
     }
-    assert "'price.eur' is now 'price_eur'" in exported.notes[0]
+    assert "'price in eur' is now 'price_in_eur'" in exported.notes[0]
 
 
 @pytest.mark.matrix

@@ -152,6 +152,11 @@ def test_a_model_without_a_converter_leaves_no_output(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_model_that_is_not_trained_is_named_as_such(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="not trained"):
+        export(estimator("linear"), tmp_path / "out")
+
+
 @pytest.mark.parametrize("options", [None, {"zipmap": False}])
 def test_what_skl2onnx_writes_by_default_comes_in_after_an_export(
     tmp_path: Path, options: dict[str, bool] | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -43,6 +44,8 @@ def events(project: Project, *, follow: bool, number: int, as_json: bool) -> Non
         for event in past_events(project, number):
             _print(event.time.isoformat(timespec="seconds"), event.type, dict(event.data), as_json=as_json)
         return
+    # A process that is ended also deletes its subscription.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with following(project) as messages:
         try:
             for time, kind, data in messages:

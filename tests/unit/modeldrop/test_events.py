@@ -1,4 +1,4 @@
-"""`modeldrop events -f`, as a process that a person starts and interrupts."""
+"""`modeldrop events -f`, as a process that is started and ended."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from shared.work import Kind
 from tests.example_requests import NOW, PROJECT
 from tests.paths import ROOT
 from tests.unit.shared.conftest import World
-from tests.waiting import wait_until
+from tests.waiting import LAST_LIMIT, wait_until
 
 
 @pytest.mark.usefixtures("running")
-def test_following_prints_the_events_from_now_on_until_it_is_interrupted(world: World) -> None:
+def test_following_prints_the_events_from_now_on_until_it_is_ended(world: World) -> None:
     refused = RefusedRequest(Kind.PREDICT, "a" * 32, NOW, request_id="nightly-1")
     world.services.events.publish(rejection_event(refused, NOW, Problem("before", "it was published before")))
     command = [sys.executable, "-m", "modeldrop", "events", "-f", "--json"]
@@ -42,8 +42,9 @@ def test_following_prints_the_events_from_now_on_until_it_is_interrupted(world: 
         assert process.stdout is not None
         shown = json.loads(process.stdout.readline())
         assert (shown["type"], shown["data"]) == (event.type, dict(event.data))
-        process.send_signal(signal.SIGINT)
-        assert (process.wait(), process.stdout.read()) == (0, "")
+        # A shell that runs in the background lets its processes ignore the other signal, Ctrl-C.
+        process.send_signal(signal.SIGTERM)
+        assert (process.wait(LAST_LIMIT), process.stdout.read()) == (0, "")
         assert followers() == []
 
 

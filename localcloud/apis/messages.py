@@ -19,6 +19,8 @@ from localcloud.apis.discovery import read_document
 Check = Callable[[Any, str, list[str]], None]
 
 MAX_SHOWN = 120
+# The limit of Google's parser. https://protobuf.dev/programming-guides/proto-limits/
+MAX_DEPTH = 100
 DURATION = re.compile(r"-?\d+(\.\d{1,9})?s")
 INTEGER_RANGES = {"int32": 31, "int64": 63}
 
@@ -80,6 +82,10 @@ class Messages:
         def check(value: Any, path: str, errors: list[str]) -> None:
             if not isinstance(value, dict):
                 _refuse_object(value, path, full_name, errors)
+                return
+            if path.count(".") >= MAX_DEPTH:
+                key = path.rpartition(".")[2]
+                errors.append(f"Message too deep. Max recursion depth reached for key '{key}'")
                 return
             for key, inner in value.items():
                 field = fields.get(key)

@@ -9,6 +9,7 @@ from typing import Any
 
 import requests
 
+from localcloud.gemini.contents import parse_request
 from localcloud.gemini.errors import BackendError
 
 GEMINI_URL = "https://generativelanguage.googleapis.com"
@@ -34,9 +35,14 @@ class GeminiBackend:
     def generate(self, model: str, request: dict[str, Any]) -> dict[str, Any]:
         """Return Gemini's response.
 
+        The Developer API accepts requests that Vertex AI refuses, such as contents without a role, so these are checked
+        before.
+
         Raises:
-            BackendError: 503 if the API cannot be reached; otherwise with the API's own status and message.
+            BackendError: 400 for such a request, 503 if the API cannot be reached; otherwise with the API's own status
+                and message.
         """
+        parse_request(request)
         name = model.rsplit("/", 1)[-1].partition("@")[0]
         body = {key: value for key, value in request.items() if key not in VERTEX_ONLY_FIELDS}
         try:

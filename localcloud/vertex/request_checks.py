@@ -41,7 +41,10 @@ class RequestChecks:
         """Check the body of ``generateContent`` in an API version. Raises ``BackendError``."""
         check_fields("GenerateContentRequest", request, version)
         self._check_names(request, ONLINE_FILES)
-        parse_request(request)
+        try:
+            parse_request(request)
+        except RecursionError:
+            raise BackendError(400, "The request is nested too deeply.") from None
 
     def parse_row(self, given: Any, project: str, location: str) -> dict[str, Any]:
         """Return the request of a batch's row as JSON.
@@ -57,6 +60,10 @@ class RequestChecks:
         request = self.parse_json(given)
         check_fields("GenerateContentRequest", request, BATCH_VERSION)
         self._check_names(request, BATCH_FILES)
+        for tool in as_list(request.get("tools")):
+            if tool and "vertexRagStore" in camel_keys(camel_keys(tool).get("retrieval") or {}):
+                # https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/capabilities/batch-inference
+                raise BackendError(400, "Retrieval-augmented generation (RAG) is not supported in batches.")
         model = request.get("model")
         if model:
             self._models.find(project, location, str(model).rsplit("/", 1)[-1])

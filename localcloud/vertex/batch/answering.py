@@ -85,8 +85,11 @@ class Answering:
         def answer(row: dict[str, Any]) -> Answer:
             try:
                 request, response = respond(row)
+                return Answer(row, request, response, None, self._clock.now())
             except BackendError as error:
-                return Answer(row, row.get(rows.request), None, error, self._clock.now())
-            return Answer(row, request, response, None, self._clock.now())
+                failure = error
+            except RecursionError:
+                failure = BackendError(400, "The request is nested too deeply.")
+            return Answer(row, row.get(rows.request), None, failure, self._clock.now())
 
         return answer

@@ -20,6 +20,12 @@ def test_the_request_is_sent_with_the_users_key(server: ModelServer) -> None:
     assert body == text_request("x")
 
 
+def test_a_request_that_vertex_ai_refuses_is_not_sent(server: ModelServer) -> None:
+    with pytest.raises(BackendError, match="valid role"):
+        GeminiBackend("secret", url=server.url).generate(MODEL, {"contents": [{"parts": [{"text": "x"}]}]})
+    assert server.requests == []
+
+
 def test_an_error_keeps_the_status_and_message_of_the_api(server: ModelServer) -> None:
     server.status = 400
     server.body = {"error": {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT"}}

@@ -14,6 +14,7 @@ from localcloud.vertex.base.errors import RequestError
 from localcloud.vertex.base.filters import compile_filter
 from localcloud.vertex.batch.job_requests import parse_job
 from localcloud.vertex.batch.jobs import FILTER_FIELDS
+from localcloud.vertex.request_checks import check_fields
 from tests.localcloud.vertex.world import PARENT
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
@@ -92,6 +93,15 @@ def test_any_request_gets_a_response_or_an_error(request: Any) -> None:
         assert refused.code == 400
     else:
         assert json.loads(json.dumps(response))["candidates"]
+
+
+@given(REQUEST)
+def test_the_fields_of_any_request_are_accepted_or_named(request: Any) -> None:
+    try:
+        check_fields("GenerateContentRequest", request, "v1beta1")
+    except BackendError as refused:
+        assert refused.code == 400
+        assert refused.message
 
 
 JOB = message(

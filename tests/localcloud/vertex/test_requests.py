@@ -146,6 +146,19 @@ def test_a_field_of_the_newer_version_is_unknown_in_v1() -> None:
         check_fields("GenerateContentRequest", request, "v1")
 
 
+def nested(depth: int, key: str) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "STRING"}
+    for _ in range(depth):
+        schema = {"type": "ARRAY", "items": schema}
+    return text_request("x", responseMimeType="application/json", **{key: schema})
+
+
+def test_a_message_that_is_nested_too_deeply_is_refused() -> None:
+    check_fields("GenerateContentRequest", nested(50, "responseSchema"), "v1")
+    with pytest.raises(BackendError, match=r"Message too deep\. Max recursion depth reached for key 'items'"):
+        check_fields("GenerateContentRequest", nested(200, "responseSchema"), "v1")
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[ObjectStore]:
     store = ObjectStore(tmp_path, clock=SystemClock())
@@ -193,6 +206,11 @@ def test_a_row_may_name_files_in_cloud_storage_and_videos_of_youtube(checks: Req
             "Not found: cached content metadata for 42.",
         ),
         (text_request("x") | {"model": "gemini-9"}, 404, "models/gemini-9` was not found"),
+        (
+            text_request("x") | {"tools": [{"retrieval": {"vertex_rag_store": {"rag_resources": []}}}]},
+            400,
+            "(RAG) is not supported in batches",
+        ),
     ],
 )
 def test_a_row_that_names_what_does_not_exist_is_refused(
@@ -224,6 +242,11 @@ def test_a_request_that_gemini_cannot_answer_is_refused(
 ) -> None:
     with pytest.raises(BackendError, match=message):
         checks.check_call(request_body, "v1")
+
+
+def test_a_free_value_that_is_nested_too_deeply_is_refused(checks: RequestChecks) -> None:
+    with pytest.raises(BackendError, match="nested too deeply"):
+        checks.check_call(nested(900, "responseJsonSchema"), "v1")
 
 
 @pytest.fixture

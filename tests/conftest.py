@@ -30,23 +30,25 @@ EXCHANGES_VARIABLE = "MODELDROP_EXCHANGES"
 # Files that share something costly run in one process: a cloud with the functions takes about 7 seconds of CPU time to
 # start, TensorFlow 5 to import. Every other file is a group of its own. Groups begin in this order, the longest first.
 GROUPS = {
-    "first chain": (
+    "batches and faults": (
+        "e2e/test_faults.py",
+        "e2e/test_batch_actions.py",
+        "e2e/test_batch_outputs.py",
+        "e2e/test_uploads.py",
+        "e2e/test_logs.py",
+        "e2e/test_dead_letters.py",
+        "e2e/test_unknown_states.py",
+        "e2e/test_chaos.py",
+    ),
+    "drops and deliveries": (
         "e2e/test_between.py",
         "e2e/test_delivery_matrix.py",
         "e2e/test_crash_matrix.py",
         "e2e/test_reconciliation.py",
-        "e2e/test_load.py",
-    ),
-    "second chain": (
-        "e2e/test_faults.py",
-        "e2e/test_uploads.py",
-        "e2e/test_logs.py",
-        "e2e/test_dead_letters.py",
         "e2e/test_story.py",
         "e2e/test_messages.py",
         "e2e/test_wrong_drops.py",
-        "e2e/test_unknown_states.py",
-        "e2e/test_chaos.py",
+        "e2e/test_load.py",
     ),
     "demo": ("e2e/test_demo.py",),
     "whole cloud": (

@@ -113,6 +113,7 @@ def test_more_requests_than_one_job_takes_are_one_batch_of_several_jobs(impatien
     assert [table for table in tables if ended["key"] in table] == []
 
 
+@pytest.mark.matrix
 def test_a_batch_runs_again_and_its_jobs_are_deleted(world: World) -> None:
     name = fresh("resubmitted")
     output = {"table": f"bq://{world.project}.{world.regional}.{name}", "write": "append"}

@@ -20,7 +20,7 @@ from tests.e2e.deeds import (
     check_batch,
     check_import,
     check_prediction,
-    post,
+    post_requests,
     publish_batch,
     upload_all_but_one,
     upload_the_last,
@@ -126,7 +126,7 @@ STATES = {
 def submitted_batch(world: World) -> tuple[str, str]:
     """Return the request id of a batch that runs, and its job."""
     name = fresh("state")
-    post(world, name)
+    post_requests(world, name)
     item = world.item("batch", "request", name)
     assert item is not None
     (job,) = world.until(lambda: world.batches(item["key"]))

@@ -133,13 +133,13 @@ LONGEST: dict[str, Callable[[int], str]] = {
 @pytest.mark.parametrize("part", [20, pytest.param(1, marks=pytest.mark.matrix)], ids=["a twentieth", "whole"])
 def test_the_longest_query_is_checked_in_linear_time(build: Callable[[int], str], part: int) -> None:
     query = build(1_000_000 // part)
-    begun = time.process_time()
+    begun = time.thread_time()
     try:
         check_query(query, field="input.query")
     except Rejected as rejection:
         assert len(rejection.problem.message) < 1_000
     # Twenty times of what it takes: only a time that grows faster than the text comes near.
-    assert time.process_time() - begun < 20 / part
+    assert time.thread_time() - begun < 20 / part
 
 
 def _tables(*names: str) -> Names:
@@ -167,9 +167,9 @@ def test_the_names_in_a_query_are_found(query: str, expected: Names) -> None:
 
 @pytest.mark.parametrize("build", LONGEST.values(), ids=LONGEST)
 def test_the_names_in_the_longest_query_are_found_in_linear_time(build: Callable[[int], str]) -> None:
-    begun = time.process_time()
+    begun = time.thread_time()
     try:
         names_in(build(100_000), field="input.query")
     except Rejected as rejection:
         assert len(rejection.problem.message) < 1_000
-    assert time.process_time() - begun < 3
+    assert time.thread_time() - begun < 3

@@ -182,10 +182,10 @@ def test_very_many_missing_files_are_counted() -> None:
 def test_shards_of_very_many_sets_cost_little() -> None:
     shards = [f"variables/variables.data-00000-of-{count:05d}" for count in range(90_000, 99_999)]
     graph = Graph((), has_variables=True)
-    begun = time.process_time()
+    begun = time.thread_time()
     missing = _missing(_drop("saved_model.pb", "variables/variables.index", *shards, graph=graph))
     assert missing[0] == "variables/variables.data-00001-of-90000"
-    assert time.process_time() - begun < 5
+    assert time.thread_time() - begun < 5
 
 
 @pytest.mark.parametrize(
@@ -220,9 +220,9 @@ def test_a_strange_name_beside_a_model_of_one_file_does_not_matter() -> None:
 
 def test_names_of_many_folders_cost_little() -> None:
     deep = [f"{'a/' * 500}{number}" for number in range(5000)]
-    begun = time.process_time()
+    begun = time.thread_time()
     assert isinstance(_drop(*SAVED_MODEL, *deep, graph=GRAPH).readiness(NOW, SETTLE), Ready)
-    assert time.process_time() - begun < 5
+    assert time.thread_time() - begun < 5
 
 
 @pytest.mark.parametrize(

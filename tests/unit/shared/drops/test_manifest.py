@@ -174,12 +174,12 @@ def test_a_wrong_field_is_rejected_with_its_name(text: str, field: str) -> None:
     ids=lambda value: repr(value)[:40],
 )
 def test_a_text_that_is_not_plain_yaml_is_rejected(text: bytes, wanted: str) -> None:
-    begun = time.process_time()
+    begun = time.thread_time()
     field, message = _refusal(text)
     assert field == "modeldrop.yaml"
     assert wanted in message
     assert len(message) < 300
-    assert time.process_time() - begun < 5
+    assert time.thread_time() - begun < 5
 
 
 @pytest.mark.parametrize("number", ["0x" + "f" * 5000, "0b" + "1" * 20_000, "1" + ":1" * 4000])

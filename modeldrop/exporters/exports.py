@@ -72,7 +72,9 @@ def export(model: Any, path: str | os.PathLike[str], *, sample: Any = None, over
         folder.mkdir()
         draft = _write(exporter, model, folder, None if sample is None else sample_of(sample))
         is_file = _is_file(target, draft)
-        _add_what_stays(target.parent if is_file else target, {draft.file or SAVED_MODEL, target.name}, folder)
+        _copy_manifest(target.parent if is_file else target, folder)
+        if not is_file:
+            _check_for_others(target, draft)
         checked = check(folder)
         if not checked.ok:
             reasons = "; ".join(problem.message for problem in checked.problems)
@@ -122,23 +124,21 @@ def _is_file(target: Path, draft: Draft) -> bool:
     return True
 
 
-def _add_what_stays(target: Path, written: set[str], folder: Path) -> None:
-    """Copy the `modeldrop.yaml` of the target to the model, so that both are checked together.
-
-    Raises:
-        ExportError: The target has another model. One folder is one model.
-    """
-    if not target.is_dir():
-        return
-    names = sorted(each.name for each in target.iterdir() if each.is_file())
-    for name in names:
-        if name in manifest.NAMES:
+def _copy_manifest(target: Path, folder: Path) -> None:
+    """Copy the `modeldrop.yaml` of the target to the model, so that both are checked together."""
+    for name in manifest.NAMES:
+        if (target / name).is_file():
             shutil.copyfile(target / name, folder / name)
-    others = [name for name in names if name.endswith(MODEL_ENDINGS) or name == SAVED_MODEL]
-    if left := [name for name in others if name not in written]:
-        raise ExportError(
-            f"{target} has another model, {left[0]}: one folder is one model, so choose another folder, or delete it"
-        )
+
+
+def _check_for_others(target: Path, draft: Draft) -> None:
+    """Raise an error if the folder has a model under another name, since one folder is one model."""
+    names = sorted(each.name for each in target.iterdir()) if target.is_dir() else []
+    for name in names:
+        if name != (draft.file or SAVED_MODEL) and (name.endswith(MODEL_ENDINGS) or name == SAVED_MODEL):
+            raise ExportError(
+                f"{target} has another model, {name}: one folder is one model, so choose another folder, or delete it"
+            )
 
 
 def _move(folder: Path, target: Path, file: str | None) -> None:

@@ -81,12 +81,15 @@ def _drop_new_defaults(node: NodeProto, versions: dict[str, int], wanted: dict[s
         return
     known = defs.get_schema(node.op_type, wanted[domain], domain).attributes
     newest = _schema(node, versions).attributes
+    # Older versions split evenly as well, into as many parts as there are outputs.
+    implied = {"num_outputs": len(node.output)} if node.op_type == "Split" else {}
     dropped = [
         each
         for each in node.attribute
         if each.name not in known
         and each.name in newest
-        and helper.get_attribute_value(each) == helper.get_attribute_value(newest[each.name].default_value)
+        and helper.get_attribute_value(each)
+        == (implied.get(each.name) or helper.get_attribute_value(newest[each.name].default_value))
     ]
     for each in dropped:
         node.attribute.remove(each)

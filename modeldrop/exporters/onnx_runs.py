@@ -29,6 +29,11 @@ def shape_of(value: ValueInfoProto) -> list[int | None]:
     return [size.dim_value if size.dim_value > 0 else None for size in value.type.tensor_type.shape.dim]
 
 
+def fixed_rows(model: onnx.ModelProto) -> int | None:
+    """Return the number of rows that the inputs of a model fix; None if they take any number."""
+    return next((shape[0] for value in model_inputs(model) if (shape := shape_of(value)) and shape[0]), None)
+
+
 def feeds_of(model: onnx.ModelProto, sample: Sample | None) -> dict[str, np.ndarray]:
     """Return values for the inputs of a model, with the rows in the first dimension.
 
@@ -44,7 +49,11 @@ def feeds_of(model: onnx.ModelProto, sample: Sample | None) -> dict[str, np.ndar
         return {value.name: _random(value, seed) for seed, value in enumerate(inputs)}
     if len(inputs) == 1 and len(sample.columns) > 1 and inputs[0].name not in sample.columns:
         sample = Sample({ONLY: sample.table()})
-    return {value.name: _given(value, sample, len(inputs)) for value in inputs}
+    feeds = {value.name: _given(value, sample, len(inputs)) for value in inputs}
+    # A model with a fixed number of rows gets a multiple of it.
+    size = fixed_rows(model) or 1
+    rows = np.arange(math.ceil(sample.rows / size) * size) % sample.rows
+    return {name: values[rows] for name, values in feeds.items()}
 
 
 def _random(value: ValueInfoProto, seed: int) -> np.ndarray:
@@ -96,7 +105,7 @@ def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> Outputs:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _QUIET
     names = [value.name for value in model.graph.output]
-    size = next((shape[0] for value in model_inputs(model) if (shape := shape_of(value)) and shape[0]), None)
+    size = fixed_rows(model)
     scalars = {value.name for value in model_inputs(model) if not shape_of(value)}
     rows = len(next(iter(feeds.values()))) if feeds else 1
     step = 1 if scalars else size or max(rows, 1)
@@ -105,7 +114,7 @@ def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> Outputs:
         parts: list[list[np.ndarray]] = []
         for start in range(0, rows, step):
             part = {
-                name: values[start] if name in scalars else values[start : start + step]
+                name: np.asarray(values[start]) if name in scalars else values[start : start + step]
                 for name, values in feeds.items()
             }
             parts.append([np.asarray(value) for value in session.run(names, part)])

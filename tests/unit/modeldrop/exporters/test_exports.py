@@ -82,6 +82,8 @@ def test_a_folder_with_another_model_or_a_wrong_manifest_is_refused(tmp_path: Pa
     with pytest.raises(ExportError, match=r"another model, old\.json"):
         export(doubled(), tmp_path, overwrite=True)
 
+    assert export(doubled(), tmp_path / "beside.onnx").checked.ok
+    (tmp_path / "beside.onnx").unlink()
     (tmp_path / "old.json").rename(tmp_path / "modeldrop.yaml")
     (tmp_path / "modeldrop.yaml").write_text("input: {x: FLOAT64}\noutput: {y: FLOAT64}\n")
     with pytest.raises(ExportError, match="only XGBoost models have"):

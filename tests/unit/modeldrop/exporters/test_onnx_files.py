@@ -58,6 +58,22 @@ def test_an_operator_whose_form_changed_is_converted(tmp_path: Path) -> None:
     assert columns(export(model, tmp_path / "model.onnx")) == [("x", "ARRAY<FLOAT64>"), ("y", "FLOAT64")]
 
 
+def test_a_split_into_equal_parts_needs_no_count_in_the_older_version(tmp_path: Path) -> None:
+    node = helper.make_node("Split", ["x"], ["a", "b"], num_outputs=2, axis=1)
+    outputs = [(name, FLOAT, ["n", 2]) for name in ("a", "b")]
+
+    exported = export(onnx_model([node], [("x", FLOAT, ["n", 4])], outputs, opset=20), tmp_path / "model.onnx")
+
+    assert list(columns(exported)) == [("x", "ARRAY<FLOAT64>"), ("a", "ARRAY<FLOAT64>"), ("b", "ARRAY<FLOAT64>")]
+
+
+def test_a_model_of_single_numbers_runs_once_for_each_row(tmp_path: Path) -> None:
+    node = helper.make_node("Neg", ["x"], ["y"])
+    model = onnx_model([node], [("x", FLOAT, [])], [("y", FLOAT, [])])
+
+    assert columns(export(model, tmp_path / "model.onnx")) == [("x", "FLOAT64"), ("y", "FLOAT64")]
+
+
 @pytest.mark.parametrize(
     ("operator", "settings", "element"),
     [("Gelu", {}, FLOAT), ("Gelu", {"approximate": "tanh"}, DOUBLE), ("Mish", {}, FLOAT)],
@@ -116,7 +132,7 @@ def test_names_that_columns_cannot_have_are_changed_everywhere(tmp_path: Path) -
 
 
 def test_a_fixed_number_of_rows_is_opened(tmp_path: Path) -> None:
-    exported = export(doubled(rows=4), tmp_path / "model.onnx")
+    exported = export(doubled(rows=4), tmp_path / "model.onnx", sample=np.ones((5, 3)))
 
     assert exported.checked.facts is not None
     assert [tensor.shape for tensor in exported.checked.facts.inputs] == [(None, 3)]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from shared.batch_work import FAILED, RETRYABLE
 from shared.batches.answers import AnswerTable, all_answers, requests_to_repeat, review
 from shared.checks.identifiers import TableName
 from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
@@ -51,7 +52,7 @@ def _table(world: BigQueryWorld, dataset: str, rows: Sequence[Row], kind: str = 
 
 
 def _one(table: AnswerTable) -> str:
-    return all_answers([table], [False], only_retryable=True)
+    return all_answers([table], [""])
 
 
 def _review(world: BigQueryWorld, table: AnswerTable) -> list[tuple[Any, ...]]:
@@ -95,8 +96,8 @@ def test_only_rows_that_may_be_answered_later_are_sent_again(world: BigQueryWorl
     table = _table(
         world, dataset, [(1, "a", ANSWER, ""), (2, "b", None, BAD), (3, "c", None, BUSY), (3, "c", None, BUSY)]
     )
-    assert sorted(world.rows(requests_to_repeat(_one(table), table, only_retryable=True))) == [(3, "c"), (3, "c")]
-    assert sorted(world.rows(requests_to_repeat(_one(table), table, only_retryable=False))) == [
+    assert sorted(world.rows(requests_to_repeat(_one(table), table, RETRYABLE))) == [(3, "c"), (3, "c")]
+    assert sorted(world.rows(requests_to_repeat(_one(table), table, FAILED))) == [
         (2, "b"),
         (3, "c"),
         (3, "c"),
@@ -106,7 +107,7 @@ def test_only_rows_that_may_be_answered_later_are_sent_again(world: BigQueryWorl
 def test_requests_that_the_job_did_not_come_to_are_sent_again(world: BigQueryWorld, dataset: str) -> None:
     source = _requests(world, dataset, [(1, "a"), (2, "b"), (2, "b"), (3, "c")])
     table = _table(world, dataset, [(1, "a", ANSWER, ""), (2, "b", ANSWER, "")])
-    assert sorted(world.rows(requests_to_repeat(_one(table), table, only_retryable=True, sources=[source]))) == [
+    assert sorted(world.rows(requests_to_repeat(_one(table), table, RETRYABLE, sources=[source]))) == [
         (2, "b"),
         (3, "c"),
     ]
@@ -120,7 +121,7 @@ def test_answers_take_the_place_of_failures_and_no_row_is_lost_or_doubled(world:
     )
     # One of the two equal rows, and the last one, did not come back.
     second = _table(world, dataset, [(2, "b", ANSWER, "")])
-    rows = world.rows(all_answers([first, second], [False, True], only_retryable=True))
+    rows = world.rows(all_answers([first, second], ["", RETRYABLE]))
     assert Counter((row[0], row[3]) for row in rows) == Counter(
         {(1, ""): 1, (2, ""): 1, (2, BUSY): 1, (3, BAD): 1, (4, BUSY): 1}
     )
@@ -128,5 +129,5 @@ def test_answers_take_the_place_of_failures_and_no_row_is_lost_or_doubled(world:
 
 def test_the_answers_of_the_parts_of_a_batch_are_put_together(world: BigQueryWorld, dataset: str) -> None:
     parts = [_table(world, dataset, [(number, "a", ANSWER, "")]) for number in range(2)]
-    rows = world.rows(all_answers(parts, [False, False], only_retryable=True))
+    rows = world.rows(all_answers(parts, ["", ""]))
     assert sorted(row[0] for row in rows) == [0, 1]

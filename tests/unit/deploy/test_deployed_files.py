@@ -39,4 +39,6 @@ def test_a_function_is_deployed_with_its_modules_and_requirements_only(deployed:
         "requirements.txt",
         *modules("functions"),
         *modules("shared"),
+        # The fields of Gemini's requests, which batches are checked against.
+        "shared/batches/inputs/gemini_messages.json",
     }

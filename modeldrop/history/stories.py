@@ -66,7 +66,7 @@ def story_of(item: Item) -> Story:
     """Return the story of an item of the ledger."""
     lines = [Line(item.created, _beginning(item))]
     if item.run > 1:
-        lines.append(Line(None, f"The request was sent again after a failure; this is run {item.run}."))
+        lines.append(Line(None, f"It ran before and failed; this is run {item.run}."))
     lines += [_step_line(item, step) for step in item.steps if step.job is not None or step.sent is not None]
     lines += [Line(None, f"It was reported as stuck: {about}.") for about in item.reported]
     if item.outcome is not None:

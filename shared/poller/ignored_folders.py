@@ -23,8 +23,8 @@ DELIVERED = timedelta(minutes=1)
 
 # How many markers are held in memory. A bucket with more such folders was not meant for drops: only events report its objects.
 MOST_MARKERS = 10_000
-# How many folders one reconciliation reports; the next one reports others.
-MOST_REPORTS = 1_000
+# How many folders one reconciliation reports, before the poller continues open work; the next one reports others.
+MOST_REPORTS = 200
 
 
 class IgnoredFolders:

@@ -353,8 +353,14 @@ DEEDS = {
 }
 
 
-# In a world in which a drop is imported as a candidate first.
+# In a world in which a drop is imported as a candidate first, by the call that notices it.
 SAFE_DEEDS = {
+    "waiting for a drop": Deed(
+        "import_model",
+        lambda world, name: upload_all_but_one(world, name, counted=False),
+        upload_the_last,
+        check_safe_import,
+    ),
     "importing a candidate": Deed(
         "import_model",
         lambda world, name: upload_all_but_one(world, name, counted=True),

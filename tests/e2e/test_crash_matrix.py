@@ -142,8 +142,8 @@ def test_a_kill_at_any_call_changes_nothing(world: World, shifter: str, deed_nam
 
 @pytest.fixture(scope="module")
 def cautious(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
-    """A world in which a drop is imported as a candidate first."""
-    with start_world("cautious", settings={"SAFE_IMPORT": "1"}) as world:
+    """A world in which a drop is imported as a candidate first, by the call that notices it."""
+    with start_world("cautious", settings={"SAFE_IMPORT": "1", "SETTLE_WAIT_SECONDS": "10"}) as world:
         yield world
 
 

@@ -149,6 +149,17 @@ def test_a_number_of_rows_that_the_graph_needs_is_refused(tmp_path: Path) -> Non
     assert not list(tmp_path.iterdir())
 
 
+def test_a_model_that_mixes_the_rows_of_its_batch_is_refused(tmp_path: Path) -> None:
+    nodes = [helper.make_node("ReduceSum", ["x", "axes"], ["s"]), helper.make_node("Add", ["x", "s"], ["y"])]
+    weights = {"axes": np.array([0], np.int64)}
+    model = onnx_model(nodes, [("x", FLOAT, [4, 3])], [("y", FLOAT, [4, 3])], weights=weights)
+
+    with pytest.raises(ExportError, match=r"the column 'y' of the export differs .* the largest difference is"):
+        export(model, tmp_path / "model.onnx")
+
+    assert not list(tmp_path.iterdir())
+
+
 def test_weights_in_other_files_are_put_into_the_one_file(tmp_path: Path) -> None:
     weights = {"w": np.arange(3, dtype=np.float32)}
     node = helper.make_node("Add", ["x", "w"], ["y"])

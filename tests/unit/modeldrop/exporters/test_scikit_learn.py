@@ -152,6 +152,18 @@ def test_a_model_without_a_converter_leaves_no_output(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_an_export_whose_outputs_differ_leaves_no_output(tmp_path: Path) -> None:
+    from sklearn.neighbors import KNeighborsClassifier
+
+    # Several neighbors are equally far from a row, and ONNX chooses others.
+    features, labels = iris()
+    model = KNeighborsClassifier().fit(features, labels)
+
+    with pytest.raises(ExportError, match=r"'probabilities' of the export differs .* in 1 of 150 sample rows"):
+        export(model, tmp_path / "out", sample=features)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_model_that_is_not_trained_is_named_as_such(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="not trained"):
         export(estimator("linear"), tmp_path / "out")

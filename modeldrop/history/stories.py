@@ -221,6 +221,13 @@ def _next(item: Item) -> str:
         case Kind.PREDICT, Outcome.SUCCEEDED:
             assert isinstance(item.request, PredictionMessage)
             return f"Read the rows: SELECT * FROM `{item.request.output_table}`"
+        case Kind.BATCH, Outcome.CHECKED:
+            return "To run the batch, send the request without dry_run."
+        case Kind.BATCH, Outcome.PARTIALLY_SUCCEEDED | Outcome.CANCELLED | Outcome.EXPIRED:
+            return (
+                "To send the rows without an answer again, publish "
+                f'{{"action": "retry_failed_rows", "key": "{item.key}"}} to modeldrop-batch.'
+            )
         case _, Outcome.SUCCEEDED:
             return "Nothing: it succeeded."
         case _:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.batch_work import BATCH_ACTIONS, FAILED, BatchMessage, BatchRound
-from shared.batches.batching import Batches, plan, with_repeat
-from shared.batches.places import facts_of, own_tables, table_at
-from shared.batches.request import BatchRequest
+from shared.batches.batching import Batches, plan
+from shared.batches.next_steps import after_review, with_repeat
+from shared.batches.places import facts_of, own_tables, request_of, table_at
 from shared.checks.fields import Fields
 from shared.checks.labels import read_request_id
 from shared.engine.claims import next_attempt
@@ -141,7 +141,7 @@ def _resubmit(item: Item, message: Message, services: Services) -> Item:
         return item
     _check_final(item, "resubmit")
     assert isinstance(item.request, BatchMessage)
-    request = BatchRequest.parse(item.request.message, services.settings, item.request.published)
+    request = request_of(item, services.settings)
     again = plan(request, item.request.message, message, services.now())
     again = replace(again, key=item.key, request_id=item.request_id, payload=item.payload, request=item.request)
     return _begin(item, again, services)
@@ -196,6 +196,10 @@ def _retry_failed_rows(item: Item, message: Message, services: Services) -> Item
         event_published=False,
         reported=(),
     )
+    result = facts.result
+    if result is not None and result.tokens is not None and not result.failed and not result.incomplete:
+        # All rows have their answers, and only a step after that has failed: no job is paid again.
+        return _begin(item, after_review(again, services.settings), services)
     return _begin(item, with_repeat(again, FAILED), services)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shared.batch_work import BatchFacts
+from shared.batch_work import BatchFacts, BatchMessage
 from shared.batches.addresses import Files, ObjectUri
-from shared.batches.request import BatchRequest
+from shared.batches.request import BatchRequest, Output
 from shared.checks.identifiers import DatasetName, TableName
 from shared.settings import Settings
 from shared.work import Item, Step, System
@@ -89,3 +89,28 @@ def is_own(table: TableName, item: Item) -> bool:
 def _stamp(item: Item) -> str:
     # The key keeps two requests of the same second apart.
     return f"{item.created:%Y%m%d%H%M%S}_{item.key[:8]}"
+
+
+def request_of(item: Item, settings: Settings) -> BatchRequest:
+    """Return the request of a batch."""
+    assert isinstance(item.request, BatchMessage)
+    return BatchRequest.parse(item.request.message, settings, item.request.published)
+
+
+def requested_output(item: Item, settings: Settings) -> Output:
+    """Return what the request says of its output, which is a table."""
+    target = table_at(facts_of(item).output)
+    assert target is not None
+    return request_of(item, settings).output or Output(target)
+
+
+def divided_table(item: Item) -> TableName:
+    """Return the table in which each request has the number of its part."""
+    return request_table(table_of(facts_of(item).answers).dataset_name, item, "-parts")
+
+
+def table_of(uri: str | None) -> TableName:
+    """Return the table of an address that is known to be one."""
+    table = table_at(uri)
+    assert table is not None
+    return table

@@ -239,6 +239,12 @@ def with_requests(world: World, name: str) -> None:
     wait_for_its_job(world, "batch", name)
 
 
+def checked(world: World, name: str) -> None:
+    """Bring a batch to where the requests in its table are checked, before the poller sees it."""
+    publish_requests(world, name)
+    wait_for_its_job(world, "batch", name)
+
+
 def answered(world: World, name: str) -> None:
     """Bring a batch to where its Vertex AI job has succeeded, before the poller sees it."""
     with_requests(world, name)
@@ -257,6 +263,29 @@ def moving(world: World, name: str) -> None:
     move = f"{item['key']}-move-"
     world.until(lambda: [job for job in world.jobs(item["key"]) if job.job_id.startswith(move)])
     world.until(lambda: all(job.state == "DONE" for job in world.jobs(item["key"])), ticking=False)
+
+
+def reviewed_with_a_failure(world: World, name: str) -> None:
+    """Bring a batch to where its answers are counted and one has failed for a passing reason, before the poller sees it."""
+    world.order({"text": "What is 1?", "status": 503, "times": 1})
+    answered(world, name)
+    item = world.item("batch", "request", name)
+    assert item is not None
+    review = f"{item['key']}-review-"
+    world.until(lambda: [job for job in world.jobs(item["key"]) if job.job_id.startswith(review)])
+    world.until(lambda: all(job.state == "DONE" for job in world.jobs(item["key"])), ticking=False)
+
+
+def check_repeated(world: World, name: str) -> None:
+    item = world.item("batch", "request", name)
+    assert item is not None
+    assert item["outcome"] == "succeeded"
+    # One job for all rows, and one for the row that failed.
+    paid = [job for job in world.batches(item["key"]) if job["state"] != "JOB_STATE_CANCELLED"]
+    assert [job["state"] for job in paid] == ["JOB_STATE_SUCCEEDED"] * 2
+    rows = world.rows(f"{world.regional}.{name}")
+    assert sorted((row["id"], bool(row["status"])) for row in rows) == [(n, False) for n in range(3)]
+    assert len(world.ids("batch.succeeded", "batch.partially_succeeded", request_id=name)) == 1
 
 
 def check_batch(world: World, name: str) -> None:
@@ -346,8 +375,10 @@ DEEDS = {
     "polling an ended prediction": Deed("poll_jobs", asked_and_done, tick, check_prediction, by_event=False),
     "polling a prepared merge": Deed("poll_jobs", merge_prepared, tick, check_merge, by_event=False),
     "polling a created model": Deed("poll_jobs", created, tick, check_described, by_event=False),
+    "polling checked requests": Deed("poll_jobs", checked, tick, check_batch, by_event=False),
     "polling a batch with its requests": Deed("poll_jobs", with_requests, tick, check_batch, by_event=False),
     "polling an ended batch": Deed("poll_jobs", answered, tick, check_batch, by_event=False),
+    "polling failed rows": Deed("poll_jobs", reviewed_with_a_failure, tick, check_repeated, by_event=False),
     "polling moved answers": Deed("poll_jobs", moving, tick, check_batch, by_event=False),
     "looking for lost drops": Deed("poll_jobs", unseen, look_for_drops, check_import, by_event=False),
 }

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import requests
 
 from tests.e2e.world import World, fresh
-from tests.waiting import LAST_LIMIT
 
 ENDS = ("batch.succeeded", "batch.partially_succeeded", "batch.failed", "batch.cancelled", "request.rejected")
 
@@ -17,13 +15,7 @@ ENDS = ("batch.succeeded", "batch.partially_succeeded", "batch.failed", "batch.c
 @pytest.fixture(autouse=True)
 def _no_orders(world: World) -> Iterator[None]:
     yield
-    _order(world, [])
-
-
-def _order(world: World, orders: list[dict[str, Any]]) -> None:
-    """Give the stand-in model these orders."""
-    url = f"{world.environment['VERTEX_ENDPOINT']}/localcloud/vertex/echo"
-    requests.put(url, json={"orders": orders}, timeout=LAST_LIMIT).raise_for_status()
+    world.order()
 
 
 def _ended(world: World, request_id: str, *, count: int = 1) -> dict[str, Any]:
@@ -54,7 +46,7 @@ def _statuses(world: World, table: str) -> dict[int, bool]:
 
 def test_a_row_that_fails_for_a_passing_reason_is_sent_again(world: World) -> None:
     name = fresh("again")
-    _order(world, [{"text": "busy", "status": 429, "times": 1}])
+    world.order({"text": "busy", "status": 429, "times": 1})
     world.publish("BATCH_TOPIC", _batch(world, name, "fine", "busy", "fine too"))
     ended = _ended(world, name)
     assert ended["type"].endswith("batch.succeeded.v1"), ended["error"]
@@ -66,13 +58,13 @@ def test_a_row_that_fails_for_a_passing_reason_is_sent_again(world: World) -> No
 
 def test_failed_rows_are_sent_again_on_demand_and_their_answers_replace_the_failures(world: World) -> None:
     name = fresh("retried")
-    _order(world, [{"text": "wrong", "status": 400}])
+    world.order({"text": "wrong", "status": 400})
     output = {"table": f"bq://{world.project}.{world.regional}.{name}", "write": "append"}
     world.publish("BATCH_TOPIC", _batch(world, name, "fine", "wrong", "wrong too", output=output))
     ended = _ended(world, name)
     assert ended["type"].endswith("batch.partially_succeeded.v1")
     assert _statuses(world, name) == {0: True, 1: False, 2: False}
-    _order(world, [])
+    world.order()
     action = {"action": "retry_failed_rows", "request_id": name}
     world.publish("BATCH_TOPIC", action)
     again = _ended(world, name, count=2)
@@ -88,7 +80,7 @@ def test_failed_rows_are_sent_again_on_demand_and_their_answers_replace_the_fail
 def test_a_batch_is_cancelled_while_its_job_runs(world: World) -> None:
     name = fresh("cancelled")
     # The job stops between two requests.
-    _order(world, [{"text": "slow", "seconds": 1}])
+    world.order({"text": "slow", "seconds": 1})
     world.publish("BATCH_TOPIC", _batch(world, name, *["slow"] * 100))
     item = world.until(lambda: world.item("batch", "request", name))
     world.until(lambda: world.batches(item["key"]))

@@ -33,7 +33,7 @@ SHARPEST = (
     ("importing a counted drop", INSERT_JOB, 1, "after"),
     ("predicting", WRITE, 1, "after"),
     ("predicting", INSERT_JOB, 2, "after"),
-    ("submitting requests by message", CREATE_BATCH, 1, "after"),
+    ("polling checked requests", CREATE_BATCH, 1, "after"),
     ("polling a settled drop", INSERT_JOB, 1, "after"),
     ("polling an ended import", PUBLISH, 1, "after"),
     ("polling an ended prediction", PUBLISH, 1, "after"),

@@ -23,7 +23,7 @@ from shared.work import (
     QueryResult,
     WaitReason,
 )
-from tests.example_requests import NOW, import_item, prediction_item, watch_item
+from tests.example_requests import NOW, batch_item, import_item, prediction_item, watch_item
 from tests.unit.modeldrop.conftest import Run, printed_json
 from tests.unit.shared.conftest import World
 
@@ -144,6 +144,20 @@ def test_json_has_the_lines_the_outcome_and_what_to_do_next(world: World, run: R
     assert story["lines"][0]["time"] == NOW.isoformat()
     assert story["lines"][-1]["text"].startswith("It waits for its model, whose drop is being imported.")
     assert "modeldrop wait" in story["next"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "advice"),
+    [
+        (Outcome.CHECKED, "send the request without dry_run"),
+        (Outcome.PARTIALLY_SUCCEEDED, '{"action": "retry_failed_rows", "key": "' + "a" * 32),
+        (Outcome.CANCELLED, "retry_failed_rows"),
+    ],
+)
+def test_a_batch_says_how_it_goes_on(world: World, run: Run, outcome: Outcome, advice: str) -> None:
+    in_ledger(world, replace(batch_item().end(outcome, NOW), event_published=True))
+
+    assert advice in printed_json(run("why", "a" * 32, "--json"))["stories"][0]["next"]
 
 
 def test_an_unknown_target_says_where_else_to_look(run: Run) -> None:

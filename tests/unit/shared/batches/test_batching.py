@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from shared.batch_work import BatchFacts, BatchMessage, BatchResult, RequestCheck
-from shared.batches.batching import Batches, after_check, plan
+from shared.batches.batching import Batches, plan
+from shared.batches.next_steps import after_check
 from shared.batches.request import BatchRequest
 from shared.events.incoming import Message
 from shared.work import Item, Kind, Outcome, Step, StepState, System

@@ -1,0 +1,128 @@
+"""The next steps of a batch: pure decisions about an item whose last step has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from shared.batch_work import RETRYABLE
+from shared.batches.estimates import estimate
+from shared.batches.inputs.tables import read_check
+from shared.batches.places import (
+    answer_table,
+    facts_of,
+    request_of,
+    request_table,
+    requested_output,
+    submit_step,
+    table_of,
+)
+from shared.batches.request import Prompts
+from shared.batches.rounds import PARTIALLY_SUCCEEDED, may_be_answered_later
+from shared.errors import Problem
+from shared.settings import Settings
+from shared.work import Item, Outcome, Step, System
+
+
+def after_check(item: Item, rows: Iterable[Mapping[str, Any]], settings: Settings) -> Item:
+    """Return an item whose requests were checked with the step that submits them, or with its outcome."""
+    request = request_of(item, settings)
+    found = read_check(rows, request.kind)
+    check = estimate(found, request.model, settings, request.kind)
+    item = replace(item, facts=replace(facts_of(item), check=check))
+    if problem := found.problem("input.prompts.query" if isinstance(request.input, Prompts) else "input"):
+        return replace(item, outcome=Outcome.REJECTED, problem=problem)
+    if request.dry_run:
+        return replace(item, outcome=Outcome.CHECKED)
+    if check.jobs == 1:
+        return replace(item, steps=(*item.steps, submit_step(item)))
+    if facts_of(item).answers is None:
+        message = (
+            f"the input has {found.requests:,} requests, more than one job takes, and only answers in a table can come from "
+            "several jobs; let the output be a table, or send several batches"
+        )
+        return replace(item, outcome=Outcome.REJECTED, problem=Problem("too_many_requests", message, "input"))
+    return with_part(with_steps(replace(item, facts=replace(facts_of(item), parts=check.jobs)), "divide"))
+
+
+def after_review(item: Item, settings: Settings) -> Item:
+    """Return an item whose answers were counted with the steps that follow, or with its outcome."""
+    facts, request = facts_of(item), request_of(item, settings)
+    result = facts.result
+    assert result is not None
+    unsent = facts.parts - sum(not each.repeats for each in facts.rounds)
+    if facts.cancelling and (unsent > 0 or may_be_answered_later(facts)):
+        problem = Problem(
+            "cancelled", "the batch was cancelled; the answers that it has got are in the table `answers`"
+        )
+        return replace(item, outcome=Outcome.CANCELLED, problem=problem)
+    if unsent > 0:
+        return with_part(item)
+    repeated = sum(bool(each.repeats) for each in facts.rounds)
+    if (
+        may_be_answered_later(facts)
+        and not facts.cancelling
+        and repeated < request.retries
+        and facts.rounds[-1].written
+    ):
+        return with_repeat(item, RETRYABLE)
+    if result.failed and not result.succeeded:
+        return ended(item)
+    return with_steps(item, *(("table", "move") if requested_output(item, settings).write == "merge" else ("move",)))
+
+
+def with_repeat(item: Item, rows: str) -> Item:
+    """Return ``item`` with the steps that send rows again: ``retryable`` or ``failed`` ones."""
+    facts = facts_of(item)
+    suffix = suffix_of(len(facts.rounds) + 1)
+    dataset = table_of(facts.answers).dataset_name
+    submit = submit_step(item, suffix)
+    facts = replace(
+        facts,
+        repeats=rows,
+        requests=f"bq://{request_table(dataset, item, suffix)}",
+        answers=f"bq://{answer_table(dataset, item, submit)}",
+    )
+    item = with_steps(replace(item, facts=facts), f"repeat{suffix}")
+    return replace(item, steps=(*item.steps, submit))
+
+
+def with_part(item: Item) -> Item:
+    """Return an item with the steps that submit the next part of its requests."""
+    facts = facts_of(item)
+    suffix = suffix_of(len(facts.rounds) + 1)
+    dataset = table_of(facts.answers).dataset_name
+    submit = submit_step(item, suffix)
+    requests, answers = request_table(dataset, item, f"-part{suffix}"), answer_table(dataset, item, submit)
+    facts = replace(facts, requests=f"bq://{requests}", answers=f"bq://{answers}")
+    item = with_steps(replace(item, facts=facts), f"part{suffix}")
+    return replace(item, steps=(*item.steps, submit))
+
+
+def ended(item: Item) -> Item:
+    """Return an item without further steps with its outcome."""
+    result = facts_of(item).result
+    assert result is not None
+    failed, incomplete = result.failed or 0, result.incomplete or 0
+    if failed and not result.succeeded:
+        # A job may be reported as succeeded with every row failed: https://github.com/googleapis/python-genai/issues/2693
+        why = f": {result.failures[0].example}" if result.failures else ""
+        problem = Problem(
+            "all_rows_failed", f"all {failed} rows failed; the column status of the answers says why{why}"
+        )
+        return replace(item, outcome=Outcome.FAILED, problem=problem)
+    if failed or incomplete or result.state == PARTIALLY_SUCCEEDED:
+        return replace(item, outcome=Outcome.PARTIALLY_SUCCEEDED)
+    return replace(item, outcome=Outcome.SUCCEEDED)
+
+
+def with_steps(item: Item, *names: str) -> Item:
+    """Return ``item`` with further queries."""
+    # A repeated request has other ids of jobs than the one before.
+    return replace(item, steps=(*item.steps, *(Step(name, System.BIGQUERY, attempt=item.run) for name in names)))
+
+
+def suffix_of(round_: int) -> str:
+    """Return what the names of the steps of a round end in."""
+    return f"-{round_}" if round_ > 1 else ""

@@ -1,0 +1,74 @@
+"""The queries of a batch's steps in BigQuery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shared.batches import statements
+from shared.batches.answers import review
+from shared.batches.inputs.files import check_file_columns
+from shared.batches.inputs.parts import divide, requests_of_part
+from shared.batches.inputs.rules import Requests
+from shared.batches.inputs.tables import check_contents, check_requests
+from shared.batches.moving import move_query, table_query
+from shared.batches.places import divided_table, facts_of, requested_output, table_of
+from shared.batches.request import BatchRequest, Prompts
+from shared.batches.rounds import answers_query, repeat_query, replacement
+from shared.batches.typed_table import flatten_query
+from shared.checks.identifiers import TableName
+from shared.cloud.bigquery import Query
+from shared.engine.services import Services
+from shared.work import Item, Step
+
+
+def query_of(item: Item, step: Step, request: BatchRequest, services: Services) -> Query:
+    """Return the query of a step, without labels. Raises ``Rejected``."""
+    facts = facts_of(item)
+    if step.name == "requests":
+        assert isinstance(request.input, Prompts)
+        assert facts.prompt_columns is not None
+        return _request_query(request.input, facts.prompt_columns, table_of(facts.input), item, services)
+    if step.name == "check":
+        return _check_query(table_of(facts.input), request.kind, services)
+    if step.name == "divide":
+        return Query(divide(table_of(facts.input).sql, divided_table(item), facts.parts), {})
+    if step.name.startswith("part"):
+        # Rows that failed may have been sent again before the last part was sent.
+        sql = requests_of_part(divided_table(item), sum(not each.repeats for each in facts.rounds))
+        return Query(sql, {}, destination=table_of(facts.requests), write="truncate")
+    if step.name.startswith("repeat"):
+        return Query(repeat_query(facts, services), {}, destination=table_of(facts.requests), write="truncate")
+    answers, like = answers_query(facts, services)
+    match step.name.partition("-")[0]:
+        case "review":
+            return Query(review(answers, like), {})
+        case "move" if facts.moved and requested_output(item, services.settings).write != "merge":
+            return Query(replacement(facts, table_of(facts.output), services), {})
+        case "flatten":
+            assert request.results is not None
+            return flatten_query(request.results, answers, like, again=facts.moved > 0)
+        case "table":
+            return table_query(like, table_of(facts.output))
+        case _:
+            return move_query(
+                answers, like, table_of(facts.output), requested_output(item, services.settings), services
+            )
+
+
+def _request_query(prompts: Prompts, columns: Sequence[str], table: TableName, item: Item, services: Services) -> Query:
+    """Return the query of the step `requests`."""
+    arrays: tuple[str, ...] = ()
+    if prompts.files:
+        query = Query(f"(\n{prompts.query}\n)", {})
+        analysis = services.bigquery.analyse(query, str(item.location), "input.prompts.query")
+        arrays = check_file_columns(prompts.files, analysis.columns, "input.prompts.files")
+    sql = statements.batch_requests(prompts, columns, prompts.files, frozenset(arrays))
+    return Query(sql, {}, destination=table, write="truncate")
+
+
+def _check_query(table: TableName, kind: Requests, services: Services) -> Query:
+    """Return the query of the step `check`, where the requests are."""
+    columns = services.bigquery.columns_of(table, "input")
+    is_json = any(column["name"] == "request" and column["type"] == "JSON" for column in columns)
+    sql = check_contents(table.sql) if kind is Requests.TEXT_EMBEDDING else check_requests(table.sql, is_json=is_json)
+    return Query(sql, {}, location=services.bigquery.location_of(table.dataset_name, "input"))

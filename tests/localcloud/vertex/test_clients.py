@@ -69,6 +69,21 @@ class TestNotebook:
         assert BatchPredictionJob.list() == []
 
     @pytest.mark.usefixtures("initialized")
+    def test_output_location_and_iter_outputs_lead_to_the_rows(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from google.cloud import aiplatform
+        from vertexai.batch_prediction import BatchPredictionJob
+
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", str(world.bigquery._connection.API_BASE_URL))
+        source = world.add_requests([text_request("one"), text_request("two")])
+        job = BatchPredictionJob.submit(source_model=MODEL, input_dataset=source, output_uri_prefix=OUTPUT)
+        wait_until(lambda: job.refresh().has_ended)
+        table = job.output_location.replace("bq://", "")
+        assert len(list(world.bigquery.query(f"SELECT * FROM {table}", location=LOCATION).result())) == 2
+        assert len(list(aiplatform.BatchPredictionJob(job.resource_name).iter_outputs())) == 2
+
+    @pytest.mark.usefixtures("initialized")
     def test_a_failed_job_reports_its_error(self, world: World) -> None:
         from vertexai.batch_prediction import BatchPredictionJob
 

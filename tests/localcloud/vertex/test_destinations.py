@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
 
 from tests.localcloud.gemini.prompts import text_request
 from tests.localcloud.vertex.world import (
@@ -107,24 +106,6 @@ def test_a_project_as_destination_gets_a_dataset_named_after_model_and_time(worl
     assert dataset == f"prediction_gemini_2_5_flash_{stamp}Z"
     assert table == "predictions"
     assert len(world.rows(f"{dataset}.{table}")) == 1
-
-
-def test_both_ways_of_googles_clients_lead_to_the_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    import vertexai
-    from google.cloud import aiplatform
-    from vertexai.batch_prediction import BatchPredictionJob
-
-    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", str(world.bigquery._connection.API_BASE_URL))
-    options = {"api_endpoint": world.url, "api_transport": "rest", "credentials": AnonymousCredentials()}
-    vertexai.init(project=PROJECT, location=LOCATION, **options)
-    source = world.add_requests([text_request("one"), text_request("two")])
-
-    job = BatchPredictionJob.submit(source_model="gemini-2.5-flash", input_dataset=source, output_uri_prefix=OUTPUT)
-    wait_until(lambda: job.refresh().has_ended)
-
-    table = job.output_location.replace("bq://", "")
-    assert len(list(world.bigquery.query(f"SELECT * FROM {table}", location=LOCATION).result())) == 2
-    assert len(list(aiplatform.BatchPredictionJob(job.resource_name).iter_outputs())) == 2
 
 
 def test_answers_come_back_in_another_order_which_is_the_same_each_time(world: World) -> None:

@@ -71,8 +71,8 @@ def _file() -> list[Figure]:
     check_lines([file])
     peak = tracemalloc.get_traced_memory()[1] / MEGABYTE
     tracemalloc.stop()
-    if found.check.requests != MOST_REQUESTS or found.check.findings:
-        raise RuntimeError(f"the check of the file found {found.check}")
+    if found.requests != MOST_REQUESTS or found.findings:
+        raise RuntimeError(f"the check of the file found {found}")
     name = f"{MOST_REQUESTS:,} lines, {size / MEGABYTE:.0f} MB"
     limit = f"<= {LONGEST_SECONDS:.0f} s"
     return [

@@ -57,7 +57,7 @@ def checked_files(uris: Sequence[str], kind: Requests) -> InputCheck | None:
         files = [file for file in files if (file.size or 0) > MOST_FILE_BYTES or file.is_compressed]
         if not files:
             return None
-    found = check_lines(files, kind).check
+    found = check_lines(files, kind)
     if problem := found.problem(_FIELD):
         raise Rejected(problem.message, field=problem.field, code=problem.code)
     return found

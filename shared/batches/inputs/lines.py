@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from shared.batches.inputs.requests import Measure, check_request
 from shared.batches.inputs.rules import (
@@ -43,17 +44,6 @@ class LinesFile:
     """Returns the bytes from an offset, at most this many."""
 
 
-@dataclass(frozen=True)
-class LinesCheck:
-    """What the check of files found."""
-
-    check: InputCheck
-    requests: tuple[int, ...]
-    """The requests of each file, in the order of the files."""
-    unchecked: int
-    """How many lines are too long to be checked."""
-
-
 @dataclass
 class _Counts:
     """What was found so far."""
@@ -63,7 +53,6 @@ class _Counts:
     requests: int = 0
     limited: int = 0
     answer_tokens: int = 0
-    unchecked: int = 0
     found: dict[tuple[str, str, str], tuple[int, list[str]]] = field(default_factory=dict)
 
     def add(self, rule: str, place: str, hint: str = "", subject: str = "requests") -> None:
@@ -73,7 +62,7 @@ class _Counts:
         self.found[rule, hint, subject] = (count + 1, places)
 
 
-def check_lines(files: Sequence[LinesFile], kind: Requests = Requests.GENERATE) -> LinesCheck:
+def check_lines(files: Sequence[LinesFile], kind: Requests = Requests.GENERATE) -> InputCheck:
     """Check all requests of files of JSONL.
 
     Args:
@@ -84,7 +73,8 @@ def check_lines(files: Sequence[LinesFile], kind: Requests = Requests.GENERATE) 
         The findings, whose places are files and lines.
     """
     counts = _Counts()
-    per_file = tuple(_check_file(file, kind, counts) for file in files)
+    for file in files:
+        _check_file(file, kind, counts)
     if counts.requests > LIMITS[kind]:
         for file in files:
             counts.add("too_many_requests", file.uri, f"{LIMITS[kind]:,}", "files")
@@ -94,7 +84,7 @@ def check_lines(files: Sequence[LinesFile], kind: Requests = Requests.GENERATE) 
     ]
     if not counts.requests and not findings:
         findings.append(Finding("no_requests", 0))
-    check = InputCheck(
+    return InputCheck(
         requests=counts.requests,
         characters=counts.characters,
         files=counts.files,
@@ -102,25 +92,23 @@ def check_lines(files: Sequence[LinesFile], kind: Requests = Requests.GENERATE) 
         answer_tokens=counts.answer_tokens if counts.limited == counts.requests else None,
         input_files=len(files),
     )
-    return LinesCheck(check, per_file, counts.unchecked)
 
 
-def _check_file(file: LinesFile, kind: Requests, counts: _Counts) -> int:
-    """Check one file, and return how many requests it has."""
-    if rule := _whole_file(file):
+def _check_file(file: LinesFile, kind: Requests, counts: _Counts) -> None:
+    """Check one file."""
+    first = file.read(0, CHUNK_BYTES) if file.size and file.size <= MOST_FILE_BYTES else b""
+    if rule := _whole_file(file, first):
         counts.add(rule, file.uri, subject="files")
-        return 0
-    requests = 0
-    for number, line in _lines(file):
+        return
+    for number, line in _lines(file, first):
         if line is not None and not line.strip():
             continue
-        requests += 1
+        counts.requests += 1
         if line is None or sum(map(line.count, (b",", b"[", b"{"))) > MOST_SEPARATORS:
-            counts.unchecked += 1
             continue
         measure = Measure()
         try:
-            rule, hint = check_request(json.loads(line), kind, measure) or ("", "")
+            rule, hint = check_request(json.loads(line, parse_constant=_refuse), kind, measure) or ("", "")
         except (ValueError, RecursionError):
             rule, hint = "not_json", ""
         if rule:
@@ -130,34 +118,34 @@ def _check_file(file: LinesFile, kind: Requests, counts: _Counts) -> int:
         if measure.answer_tokens is not None:
             counts.limited += 1
             counts.answer_tokens += measure.answer_tokens
-    counts.requests += requests
-    return requests
 
 
-def _whole_file(file: LinesFile) -> str:
-    """Return the rule that a file breaks as a whole; an empty text if it breaks none."""
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _whole_file(file: LinesFile, first: bytes) -> str:
+    """Return the rule that a file with this beginning breaks as a whole; an empty text if it breaks none."""
     if file.size is None:
         return "no_such_file"
-    if file.is_compressed or (file.size and file.read(0, len(_GZIP)) == _GZIP):
+    if file.is_compressed or first.startswith(_GZIP):
         return "compressed"
     return "too_large" if file.size > MOST_FILE_BYTES else ""
 
 
-def _lines(file: LinesFile) -> Iterator[tuple[int, bytes | None]]:
+def _lines(file: LinesFile, first: bytes) -> Iterator[tuple[int, bytes | None]]:
     """Yield each line with its number, from 1; None in place of a line that is too long."""
-    number, rest, is_long, offset = 0, b"", False, 0
-    while offset < (file.size or 0):
-        chunk = file.read(offset, CHUNK_BYTES)
-        if not chunk:
-            break
-        start = len(_BOM) if not offset and chunk.startswith(_BOM) else 0
-        offset += len(chunk)
-        *whole, tail = chunk[start:].split(b"\n")
+    number, rest, is_long, offset = 0, b"", False, len(first)
+    chunk = first.removeprefix(_BOM)
+    while chunk:
+        *whole, tail = chunk.split(b"\n")
         for piece in whole:
             number += 1
             yield number, None if is_long or len(rest) + len(piece) > LONGEST_LINE else rest + piece
             rest, is_long = b"", False
         is_long = is_long or len(rest) + len(tail) > LONGEST_LINE
         rest = b"" if is_long else rest + tail
+        chunk = file.read(offset, CHUNK_BYTES) if offset < (file.size or 0) else b""
+        offset += len(chunk)
     if rest or is_long:
         yield number + 1, None if is_long else rest

@@ -127,16 +127,6 @@ class Finding:
         places = f"; see {', '.join(self.places)}{more}" if self.places else ""
         return f"{self.count:,} of {total:,} {self.subject} {rule.text}{about}: {rule.right}{places}"
 
-    def as_json(self) -> dict[str, object]:
-        """Return the finding as an event publishes it."""
-        return {
-            "rule": self.rule,
-            "count": self.count,
-            "places": list(self.places),
-            "hint": self.hint or None,
-            "source": RULES[self.rule].source,
-        }
-
 
 @dataclass(frozen=True)
 class InputCheck:

@@ -162,6 +162,27 @@ def test_an_output_can_be_a_table_a_dataset_or_a_folder(uri: str, output: object
             "input.system_instruction",
             "invalid_field",
         ),
+        (
+            {"input": {"prompts": {"query": QUERY}, "response_schema": {}}},
+            "input.response_schema.type",
+            "missing_field",
+        ),
+        (
+            {"input": {"prompts": {"query": QUERY}, "generation_config": {"max_tokens": 5}}},
+            "input.generation_config.max_tokens",
+            "unknown_field",
+        ),
+        (
+            {"input": {"prompts": {"query": QUERY, "files": {"poster": "png"}}}},
+            "input.prompts.files.poster",
+            "invalid_field",
+        ),
+        ({"results": {"table": "films.titles"}}, "results.columns", "missing_field"),
+        (
+            {"results": {"table": "films.titles", "columns": {"a": "STRING $"}}, "output": "gs://bucket-1"},
+            "results",
+            "invalid_field",
+        ),
         ({"output": "bq://answers"}, "output", "invalid_field"),
         ({"output": "bq://a.b.c.d"}, "output", "invalid_field"),
         ({"output": "bq://My-Project.films"}, "output", "invalid_name"),

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from shared.batches.inputs import lines
-from shared.batches.inputs.lines import LinesCheck, LinesFile, check_lines
-from shared.batches.inputs.rules import MOST_FILE_BYTES, Requests
+from shared.batches.inputs.lines import LinesFile, check_lines
+from shared.batches.inputs.rules import MOST_FILE_BYTES, InputCheck, Requests
 
 
 def _file(text: bytes | str, uri: str = "gs://b/in.jsonl", *, compressed: bool = False) -> LinesFile:
@@ -26,7 +26,7 @@ def _naming(**file: Any) -> dict[str, Any]:
     return {"contents": {"role": "user", "parts": [{"text": "x"}, {"file_data": file}]}}
 
 
-def _check(*requests: Any, kind: Requests = Requests.GENERATE) -> LinesCheck:
+def _check(*requests: Any, kind: Requests = Requests.GENERATE) -> InputCheck:
     return check_lines([_file("".join(json.dumps({"request": request}) + "\n" for request in requests))], kind)
 
 
@@ -65,32 +65,30 @@ WRONG: dict[str, list[Any]] = {
 
 def test_good_requests_are_counted() -> None:
     found = _check(*GOOD)
-    assert (found.check.findings, found.requests, found.unchecked) == ((), (len(GOOD),), 0)
-    assert (found.check.requests, found.check.characters, found.check.files) == (7, 5 + 12 + 1 + 1 + 1 + 0 + 5, 2)
-    assert found.check.problem("input") is None
+    assert found.findings == ()
+    assert (found.requests, found.characters, found.files) == (7, 5 + 12 + 1 + 1 + 1 + 0 + 5, 2)
+    assert found.problem("input") is None
 
 
 @pytest.mark.parametrize(("rule", "request_"), [(rule, each) for rule, several in WRONG.items() for each in several])
 def test_a_request_that_breaks_a_rule_is_found_by_its_line(rule: str, request_: Any) -> None:
-    [finding] = _check(asking(), request_).check.findings
+    [finding] = _check(asking(), request_).findings
     assert (finding.rule, finding.count, finding.places) == (rule, 1, ("gs://b/in.jsonl line 2",))
 
 
 def test_lines_that_are_no_requests_are_found() -> None:
-    text = '{"request": \n[1]\n\n{"contents": []}\n' + "[" * 100_000 + "\n"
-    found = check_lines([_file(text)]).check
+    text = '{"request": \n[1]\n\n{"contents": []}\n' + "[" * 100_000 + "\nNaN\n"
+    found = check_lines([_file(text)])
     assert {finding.rule: finding.places for finding in found.findings} == {
-        "not_json": ("gs://b/in.jsonl line 1", "gs://b/in.jsonl line 5"),
+        "not_json": ("gs://b/in.jsonl line 1", "gs://b/in.jsonl line 5", "gs://b/in.jsonl line 6"),
         "not_an_object": ("gs://b/in.jsonl line 2",),
         "no_request": ("gs://b/in.jsonl line 4",),
     }
-    assert found.requests == 4
+    assert found.requests == 5
 
 
 def test_a_problem_quotes_nothing_of_a_request() -> None:
-    found = _check(
-        *(asking("", **{f"secret{n}": "secret"}) for n in range(7)), asking("secret", cachedContent="x")
-    ).check
+    found = _check(*(asking("", **{f"secret{n}": "secret"}) for n in range(7)), asking("secret", cachedContent="x"))
     problem = found.problem("input")
     assert problem is not None
     assert (problem.code, problem.field) == ("unknown_field", "input")
@@ -103,7 +101,7 @@ def test_whole_files_are_refused_by_name() -> None:
     gone = LinesFile("gs://b/gone", None, False, lambda offset, size: b"")
     large = LinesFile("gs://b/large", MOST_FILE_BYTES + 1, False, lambda offset, size: b"{"[:size])
     files = [gone, large, _file(b"\x1f\x8b\x08", "gs://b/zip"), _file("{}", "gs://b/coded", compressed=True)]
-    found = check_lines(files).check
+    found = check_lines(files)
     assert {(finding.rule, finding.subject, finding.places) for finding in found.findings} == {
         ("no_such_file", "files", ("gs://b/gone",)),
         ("too_large", "files", ("gs://b/large",)),
@@ -116,28 +114,28 @@ def test_whole_files_are_refused_by_name() -> None:
 
 @pytest.mark.parametrize("files", [[], [_file("")], [_file("\n \n")]])
 def test_an_input_without_requests_is_refused(files: list[LinesFile]) -> None:
-    [finding] = check_lines(files).check.findings
+    [finding] = check_lines(files).findings
     assert finding.rule == "no_requests"
 
 
-def test_requests_are_counted_by_file() -> None:
+def test_requests_of_all_files_are_counted() -> None:
     line = json.dumps({"request": asking()})
     found = check_lines([_file(f"\ufeff{line}\r\n{line}"), _file(line + "\n")])
-    assert (found.requests, found.check.requests, found.check.findings) == ((2, 1), 3, ())
+    assert (found.requests, found.findings) == (3, ())
 
 
 def test_more_requests_than_a_job_takes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(lines.LIMITS, Requests.GENERATE, 2)
     line = json.dumps({"request": asking()}) + "\n"
-    assert check_lines([_file(line), _file(line)]).check.findings == ()
-    [finding] = check_lines([_file(line, "gs://b/1"), _file(line * 2, "gs://b/2")]).check.findings
+    assert check_lines([_file(line), _file(line)]).findings == ()
+    [finding] = check_lines([_file(line, "gs://b/1"), _file(line * 2, "gs://b/2")]).findings
     assert (finding.rule, finding.places) == ("too_many_requests", ("gs://b/1", "gs://b/2"))
 
 
 def test_the_most_tokens_of_all_answers_are_known_if_each_request_limits_them() -> None:
     limited = [asking(generationConfig={"maxOutputTokens": 10}), asking(generation_config={"max_output_tokens": "5"})]
-    assert _check(*limited).check.answer_tokens == 15
-    assert _check(*limited, asking()).check.answer_tokens is None
+    assert _check(*limited).answer_tokens == 15
+    assert _check(*limited, asking()).answer_tokens is None
 
 
 @pytest.mark.parametrize(
@@ -152,13 +150,13 @@ def test_the_most_tokens_of_all_answers_are_known_if_each_request_limits_them() 
     ],
 )
 def test_requests_for_embeddings_have_rules_of_their_own(line: Any, kind: Requests, rule: str | None) -> None:
-    findings = check_lines([_file(json.dumps(line))], kind).check.findings
+    findings = check_lines([_file(json.dumps(line))], kind).findings
     assert [finding.rule for finding in findings] == ([rule] if rule else [])
 
 
 def test_lines_are_whole_however_the_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "CHUNK_BYTES", 7)
-    assert _check(*GOOD).check.findings == ()
+    assert _check(*GOOD).findings == ()
 
 
 def test_a_line_that_is_too_long_is_counted_and_not_read_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,5 +168,5 @@ def test_a_line_that_is_too_long_is_counted_and_not_read_into_memory(monkeypatch
     found = check_lines([file])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert (found.check.requests, found.unchecked) == (3, 1)
+    assert (found.requests, found.findings) == (3, ())
     assert peak < 1_000_000

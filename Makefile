@@ -1,9 +1,9 @@
-# make setup | demo | test | test-all | bench | fuzz | lint | format
+# make setup | demo | test | test-long | test-all | bench | fuzz | lint | format
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-all bench fuzz lint format clean
+.PHONY: setup demo test test-long test-all bench fuzz lint format clean
 
 PREPARED := .cache/prepared
 
@@ -39,14 +39,21 @@ CONTRACT := tests/contract/test_recorded_exchanges.py
 WORKERS ?= 3
 RUN_TESTS = MODELDROP_EXCHANGES=$(EXCHANGES) $(BIN)/python -m pytest
 
+IN_PROCESSES = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore $(CONTRACT)
+
 test: setup
 	rm -rf $(EXCHANGES)
-	$(RUN_TESTS) --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not matrix" --ignore $(CONTRACT)
+	$(RUN_TESTS) $(IN_PROCESSES) -m "not matrix and not long"
+	$(RUN_TESTS) $(CONTRACT)
+
+test-long: setup
+	rm -rf $(EXCHANGES)
+	$(RUN_TESTS) $(IN_PROCESSES) -m "long and not matrix"
 	$(RUN_TESTS) $(CONTRACT)
 
 test-all: setup
 	rm -rf $(EXCHANGES)
-	HYPOTHESIS_PROFILE=long $(RUN_TESTS) --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore $(CONTRACT)
+	HYPOTHESIS_PROFILE=long $(RUN_TESTS) $(IN_PROCESSES)
 	$(RUN_TESTS) $(CONTRACT)
 
 bench: $(VENV)/.installed

@@ -56,6 +56,7 @@ GROUPS = {
         "e2e/test_notebook.py",
         "e2e/test_gemini_page.py",
         "e2e/test_readme_session.py",
+        "e2e/test_gemini_page.py",
         "fuzz/test_functions.py",
         "localcloud/faults/test_quotas.py",
     ),

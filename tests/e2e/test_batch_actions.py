@@ -77,6 +77,7 @@ def test_failed_rows_are_sent_again_on_demand_and_their_answers_replace_the_fail
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "nothing_to_retry")
 
 
+@pytest.mark.long
 def test_a_batch_is_cancelled_while_its_job_runs(world: World) -> None:
     name = fresh("cancelled")
     # The job stops between two requests.
@@ -93,6 +94,7 @@ def test_a_batch_is_cancelled_while_its_job_runs(world: World) -> None:
     assert world.post_batch({"action": "cancel", "request_id": name}).json()["state"] == "cancelled"
 
 
+@pytest.mark.long
 def test_more_requests_than_one_job_takes_are_one_batch_of_several_jobs(impatient: World) -> None:
     name = fresh("divided")
     impatient.publish("BATCH_TOPIC", _batch(impatient, name, *(f"prompt {n}" for n in range(40))))

@@ -46,6 +46,7 @@ def test_a_table_that_has_rows_is_refused_unless_the_request_says_what_happens_t
     assert world.rows(f"{world.regional}.{table}") == [{"id": n, "note": "keep"} for n in range(3)]
 
 
+@pytest.mark.long
 def test_two_runs_of_a_request_with_append_keep_all_answers_and_leave_no_table(world: World) -> None:
     table = fresh("summaries")
     output = {"table": _uri(world, table), "write": "append"}
@@ -73,6 +74,7 @@ def test_truncate_replaces_the_rows_and_merge_those_of_the_same_key(world: World
     assert ['"z"' in row["request"] for row in world.rows(f"{world.regional}.{table}")] == [True]
 
 
+@pytest.mark.long
 def test_a_merge_with_a_repeated_key_fails_with_its_name_and_keeps_the_paid_answers(world: World) -> None:
     table = fresh("answers")
     query = {"prompts": {"query": "SELECT 1 AS id, prompt FROM UNNEST(['a', 'b']) AS prompt"}}
@@ -86,6 +88,7 @@ def test_a_merge_with_a_repeated_key_fails_with_its_name_and_keeps_the_paid_answ
     assert world.bigquery.get_table(place).expires is not None
 
 
+@pytest.mark.long
 def test_the_event_of_a_batch_says_what_failed_and_how_many_tokens_were_used(world: World) -> None:
     source, table = fresh("requests"), fresh("answers")
     good = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
@@ -135,6 +138,7 @@ def test_a_dry_run_counts_the_requests_and_submits_nothing(world: World) -> None
     assert _own_tables(world, checked["key"]) == []
 
 
+@pytest.mark.long
 def test_files_of_prompts_become_parts_of_their_requests(world: World) -> None:
     table, uri = fresh("answers"), f"gs://{world.environment['OUTPUT_BUCKET']}/{fresh('poster')}.png"
     world.storage.bucket(world.environment["OUTPUT_BUCKET"]).blob(uri.split("/", 3)[3]).upload_from_string(b"png")
@@ -147,6 +151,7 @@ def test_files_of_prompts_become_parts_of_their_requests(world: World) -> None:
     assert row["poster"] == uri
 
 
+@pytest.mark.long
 def test_all_files_with_a_prefix_are_answered_into_a_table(world: World) -> None:
     bucket, folder, table = world.storage.bucket(world.environment["OUTPUT_BUCKET"]), fresh("in"), fresh("answers")
     for name in ("a.jsonl", "b.jsonl"):

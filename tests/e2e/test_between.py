@@ -91,6 +91,7 @@ def test_a_drop_overwritten_while_its_watch_ends_is_imported_again(world: World)
     world.quiet()
 
 
+@pytest.mark.long
 def test_a_failed_request_sent_again_while_its_index_object_is_deleted_is_done(world: World, shifter: str) -> None:
     name = fresh("sent_again")
     fails = {"method": "bigquery.jobs.run", "times": 1, "do": {"status": 400, "reason": "invalidQuery"}}
@@ -149,6 +150,7 @@ def test_a_new_index_object_of_ended_work_is_kept_for_a_lease(world: World, shif
     world.quiet()
 
 
+@pytest.mark.long
 def test_open_work_without_its_index_object_is_found(world: World, shifter: str) -> None:
     name = fresh("index")
     ask(world, name)
@@ -217,6 +219,7 @@ def test_a_prediction_whose_input_is_deleted_after_a_crash_is_reported_as_it_end
     assert len(world.rows(f"{world.dataset}.{name}")) == 1
 
 
+@pytest.mark.long
 def test_a_prediction_event_names_the_version_that_made_its_rows(world: World) -> None:
     name, first, second = fresh("versions"), fresh("by_1"), fresh("by_2")
     world.drop(world.shifter(1), name, "1")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.e2e.deeds import check_import, publish_batch, upload_all_but_one, upload_the_last
 from tests.e2e.world import World, fresh
 from tests.waiting import LAST_LIMIT
+
+pytestmark = pytest.mark.long
 
 OUTAGE = {"service": "storage", "method": "storage.objects.*", "do": {"status": 403}}
 

@@ -68,6 +68,7 @@ def test_an_event_that_comes_twice_is_processed_once(
 
 
 @pytest.mark.parametrize("function", ["predict", pytest.param("submit_batch_message", marks=pytest.mark.matrix)])
+@pytest.mark.long
 def test_a_request_sent_several_times_at_once_is_processed_once(world: World, shifter: str, function: str) -> None:
     name = fresh("crowd")
     together(*[partial(WORKS[function][0], world, name)] * 4)
@@ -88,6 +89,7 @@ def test_an_event_that_comes_after_the_import_has_ended_changes_nothing(world: W
 
 
 @pytest.mark.parametrize("function", ["predict", pytest.param("submit_batch_message", marks=pytest.mark.matrix)])
+@pytest.mark.long
 def test_a_message_that_comes_after_the_job_ended_repeats_the_event_with_its_id(
     world: World, shifter: str, function: str
 ) -> None:
@@ -140,6 +142,7 @@ def test_messages_in_reverse_order_are_all_processed(world: World, shifter: str)
         done(world, "predict", name)
 
 
+@pytest.mark.long
 def test_a_drops_events_in_reverse_order_are_one_import(world: World) -> None:
     name = fresh("backwards")
     count = len(world.shifter(SHIFT))
@@ -164,6 +167,7 @@ def test_a_drops_events_in_reverse_order_are_one_import(world: World) -> None:
         (answered, check_batch),
     ],
 )
+@pytest.mark.long
 def test_two_ticks_at_once_do_everything_once(
     world: World, shifter: str, prepare: Callable[[World, str], None], check: Callable[[World, str], None]
 ) -> None:
@@ -201,6 +205,7 @@ def test_the_same_request_id_with_another_payload_is_rejected_and_the_first_unaf
     "versions",
     [("10", "9"), *[pytest.param(each, marks=pytest.mark.matrix) for each in (("1", "2"), ("b", "a"), ("7", "z"))]],
 )
+@pytest.mark.long
 def test_of_two_versions_at_once_the_higher_one_remains(world: World, versions: tuple[str, str]) -> None:
     name = fresh("versions")
     model = f"{world.project}.{world.dataset}.{name}"
@@ -220,6 +225,7 @@ def test_of_two_versions_at_once_the_higher_one_remains(world: World, versions: 
 @pytest.mark.parametrize(
     "running", [True, pytest.param(False, marks=pytest.mark.matrix)], ids=["running", "ended and not yet polled"]
 )
+@pytest.mark.long
 def test_a_drop_that_is_overwritten_while_it_is_imported_is_imported_again(world: World, running: bool) -> None:
     name = fresh("overwritten")
     model = f"{world.project}.{world.dataset}.{name}"
@@ -273,6 +279,7 @@ def test_a_drop_that_is_overwritten_and_whose_event_is_lost_is_imported_again(wo
     assert world.shift_of(name) == 78
 
 
+@pytest.mark.long
 def test_a_prediction_waits_for_a_model_whose_drop_is_being_uploaded(world: World) -> None:
     name = fresh("early")
     upload_all_but_one(world, name, counted=False)
@@ -315,6 +322,7 @@ LOST_IN_SHORT = {
         for lost in LOST_ANSWERS
     ],
 )
+@pytest.mark.long
 def test_a_call_whose_answer_is_lost_takes_effect_once(
     world: World, shifter: str, function: str, method: str, nth: tuple[int, ...]
 ) -> None:
@@ -370,6 +378,7 @@ def test_an_event_that_pubsub_refuses_is_published_later(world: World, shifter: 
     done(world, function, name)
 
 
+@pytest.mark.long
 def test_a_rejection_that_pubsub_refuses_is_published_with_the_next_delivery(world: World) -> None:
     name = fresh("unpublished")
     with world.faults(

@@ -133,7 +133,15 @@ def submitted_batch(world: World) -> tuple[str, str]:
     return name, job["name"]
 
 
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(
+    "state",
+    [
+        pytest.param(
+            state, marks=() if state.endswith(("QUEUED", "_SUCCEEDED", "FAILED", "UNSPECIFIED")) else pytest.mark.long
+        )
+        for state in STATES
+    ],
+)
 def test_every_state_of_a_batch_leads_to_its_event(world: World, state: str) -> None:
     name, job = submitted_batch(world)
     world.cloud.vertex.force_state(job, state)
@@ -256,6 +264,7 @@ def strict(start_world: Callable[..., AbstractContextManager[World]]) -> Iterato
         yield world
 
 
+@pytest.mark.long
 def test_no_more_batches_run_at_once_than_the_setting_allows(impatient: World) -> None:
     world = impatient
     names = [fresh("many") for _ in range(4)]

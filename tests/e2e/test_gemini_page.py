@@ -11,6 +11,8 @@ import pytest
 from tests.paths import ROOT
 from tests.waiting import LAST_LIMIT
 
+pytestmark = pytest.mark.long
+
 PAGE = (ROOT / "docs" / "gemini.md").read_text()
 CLIENTS = PAGE.partition("## Clients")[2].partition("\n## ")[0]
 PYTHON = re.findall(r"```python\n(.*?)```", CLIENTS, re.DOTALL)

@@ -12,6 +12,8 @@ from shared.keys import hash_of
 from tests.e2e.world import World, fresh
 from tests.wrong_events import wrong_events
 
+pytestmark = pytest.mark.long
+
 SECRET = "Rumpelstiltskin"
 EVENT_FUNCTIONS = ("import_model", "predict", "submit_batch_message", "manage_model")
 # Not of submit_batch: this test does not send a refused HTTP request again.

@@ -17,6 +17,8 @@ from tests.waiting import LAST_LIMIT, wait_until
 if TYPE_CHECKING:
     from localcloud.cloud import LocalCloud
 
+pytestmark = pytest.mark.long
+
 LOCATION = "us-central1"
 MODEL_ID = "gemini-2.5-flash"
 INPUT_DATA = "bq://storage-samples.generative_ai.batch_requests_for_multimodal_input_2"

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
+import pytest
 import requests
 
 from tests.readme import ROOT, blocks
 from tests.waiting import LAST_LIMIT
+
+pytestmark = pytest.mark.long
 
 TICK_SECONDS = 0.5
 

@@ -26,6 +26,8 @@ from tests.waiting import LAST_LIMIT
 if TYPE_CHECKING:
     from google.cloud import bigquery, storage
 
+pytestmark = pytest.mark.long
+
 MODEL_PATH = "gs://cloud-training-demos/txtclass/export/exporter/1549825580/*"
 
 CREATE_MODEL = f"""

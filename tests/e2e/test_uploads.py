@@ -45,6 +45,7 @@ PARTIAL_DROPS: dict[str, tuple[Callable[[World], dict[str, bytes]], str]] = {
         for name in PARTIAL_DROPS
     ],
 )
+@pytest.mark.long
 def test_an_incomplete_drop_is_not_imported_and_reported_as_stuck_once(impatient: World, name: str) -> None:
     files, missing = PARTIAL_DROPS[name]
     model = fresh("partial")
@@ -62,6 +63,7 @@ def test_an_incomplete_drop_is_not_imported_and_reported_as_stuck_once(impatient
     impatient.quiet()
 
 
+@pytest.mark.long
 def test_a_drop_reported_as_stuck_fails_predictions_until_it_is_complete(impatient: World) -> None:
     model = fresh("late")
     path = impatient.drop(without(impatient, "assets/shift.txt"), model)
@@ -99,6 +101,7 @@ def test_a_file_that_the_graph_does_not_name_and_that_comes_last_belongs_to_the_
     assert len(world.events.all(path=path)) == 1
 
 
+@pytest.mark.long
 def test_a_drop_of_counted_files_is_imported_with_its_last_one_without_the_poller(world: World) -> None:
     model = fresh("counted")
     world.drop(without(world, modeldrop__yaml=b"files: 5\n"), model, seed=4)
@@ -109,6 +112,7 @@ def test_a_drop_of_counted_files_is_imported_with_its_last_one_without_the_polle
     assert world.shift_of(model) == 3
 
 
+@pytest.mark.long
 def test_a_settled_drop_is_imported_without_the_poller(impatient: World) -> None:
     model = fresh("idle")
     impatient.drop(impatient.shifter(3), model)
@@ -118,6 +122,7 @@ def test_a_settled_drop_is_imported_without_the_poller(impatient: World) -> None
     assert impatient.shift_of(model) == 3
 
 
+@pytest.mark.long
 def test_a_call_that_is_killed_while_it_waits_for_a_drop_leaves_it_to_the_poller(impatient: World) -> None:
     model = fresh("killed")
     kill = {"caller": "import_model", "method": "storage.objects.list", "nth": 2, "times": 1, "do": {"kill": True}}
@@ -133,6 +138,7 @@ def test_a_call_that_is_killed_while_it_waits_for_a_drop_leaves_it_to_the_poller
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("count", [250, pytest.param(10_000, marks=pytest.mark.matrix)])
+@pytest.mark.long
 def test_a_drop_of_many_files_is_one_import_and_costs_at_most_two_calls_an_event(world: World, count: int) -> None:
     model = fresh("large")
     prefix = f"{world.dataset}/{model}/1/"

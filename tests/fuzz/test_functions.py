@@ -37,6 +37,8 @@ from tests.received_events import ReceivedEvents
 from tests.waiting import LAST_LIMIT, wait_until
 from tests.wrong_events import PostedRequest
 
+pytestmark = pytest.mark.long
+
 REJECTED = "modeldrop.request.rejected.v1"
 
 # Each example is a call to a process, and may be calls from there to services: fewer of them than of those in one process.

@@ -176,6 +176,7 @@ def test_a_schedule_can_be_run_by_a_request(started: Started) -> None:
         pytest.param("bq ls --project_id bigquery-public-data", "hacker_news", marks=pytest.mark.matrix),
     ],
 )
+@pytest.mark.long
 def test_the_cloud_sdk_uses_the_local_cloud_if_it_is_installed(started: Started, command: str, output: str) -> None:
     program, *arguments = command.split()
     if (path := shutil.which(program)) is not None:
@@ -259,6 +260,7 @@ def test_a_killed_local_cloud_leaves_no_process_and_no_folder(start: Callable[..
     wait_until(lambda: have_ended(processes) and not folder.exists())
 
 
+@pytest.mark.long
 def test_it_does_not_start_on_a_port_that_is_in_use(start: Callable[..., Started]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -270,6 +272,7 @@ def test_it_does_not_start_on_a_port_that_is_in_use(start: Callable[..., Started
     assert not refused.env_file.exists()
 
 
+@pytest.mark.long
 def test_it_does_not_start_with_a_wrong_declaration(start: Callable[..., Started], tmp_path: Path) -> None:
     wrong = (SMALL / "deploy" / "functions.yaml").read_text().replace("topic: watched", "topic: wacthed")
     (tmp_path / "wrong.yaml").write_text(wrong)

@@ -77,6 +77,7 @@ def test_a_graph_around_one_large_tensor_is_read_in_a_few_ranges(tmp_path: Path)
     assert outcome["reads"] <= 3
 
 
+@pytest.mark.long
 def test_millions_of_empty_messages_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "graph"
     path.write_bytes(field(2, b"") * (4 * MEBIBYTE))

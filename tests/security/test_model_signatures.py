@@ -74,6 +74,7 @@ def test_an_onnx_model_with_very_many_inputs_and_outputs_is_refused(tmp_path: Pa
     assert f"more than {limits.VALUES:,} inputs" in read_in_a_process("ONNX", tmp_path / "m.onnx", content)
 
 
+@pytest.mark.long
 def test_inputs_of_signatures_that_are_not_used_are_not_kept(tmp_path: Path) -> None:
     signatures = (field(5, field(1, b"s%d" % number) + field(2, field(1, b"") * 1500)) for number in range(500))
     content = field(2, field(1, field(4, b"serve")) + b"".join(signatures))
@@ -93,6 +94,7 @@ def test_operators_of_tensorflow_lite_whose_names_share_their_bytes_take_little_
     assert read_in_a_process("TENSORFLOW_LITE", tmp_path / "m.tflite", content) == "read"
 
 
+@pytest.mark.long
 def test_very_many_operators_of_tensorflow_lite_are_refused(tmp_path: Path) -> None:
     content = lite_operators(limits.BUFFER_TABLES + 1, 1)
     assert "operators, inputs and outputs" in read_in_a_process("TENSORFLOW_LITE", tmp_path / "m.tflite", content)

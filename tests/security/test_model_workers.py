@@ -150,6 +150,7 @@ def test_an_endless_prediction_ends_when_its_job_is_cancelled(world: MlWorld, wa
     assert predict(world, "counting", 3) == [3]
 
 
+@pytest.mark.long
 def test_an_endless_prediction_ends_at_the_timeout_of_its_job(world: MlWorld) -> None:
     from google.cloud import bigquery
 
@@ -184,6 +185,7 @@ def test_a_crash_of_the_process_fails_its_job_and_nothing_else(world: MlWorld) -
     assert predict(world, "counting", 4) == [4]
 
 
+@pytest.mark.long
 def test_a_model_that_needs_too_much_memory_fails_its_job_and_nothing_else(world: MlWorld) -> None:
     reason, message = world.refusal("SELECT y FROM ML.PREDICT(MODEL d.filling, (SELECT 100000000000 AS x))")
 
@@ -238,6 +240,7 @@ def count(workers: ModelWorkers, model: Model, number: int, cancelled: threading
     return values
 
 
+@pytest.mark.long
 def test_a_batch_that_takes_too_long_fails(
     pool: Callable[..., ModelWorkers], model: Callable[[ModelWorkers, str], Model]
 ) -> None:
@@ -251,6 +254,7 @@ def test_a_batch_that_takes_too_long_fails(
     assert_ended(worker)
 
 
+@pytest.mark.long
 def test_jobs_whose_shared_worker_crashes_run_again_in_workers_of_their_own(
     pool: Callable[..., ModelWorkers], model: Callable[[ModelWorkers, str], Model]
 ) -> None:
@@ -291,6 +295,7 @@ def test_the_pool_ends_the_worker_that_was_used_longest_ago(
     assert len(set(workers()) - present) == 2
 
 
+@pytest.mark.long
 def test_an_idle_worker_ends_and_the_next_batch_starts_another_one(
     pool: Callable[..., ModelWorkers], model: Callable[[ModelWorkers, str], Model]
 ) -> None:
@@ -387,6 +392,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.long
 def test_workers_end_with_the_local_cloud_and_have_no_credentials(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(counting())
     secret = {"GOOGLE_APPLICATION_CREDENTIALS": "/tmp/key.json", "GEMINI_API_KEY": "secret"}

@@ -269,6 +269,7 @@ def test_jobs_of_a_session_share_temporary_tables(world: BigQueryWorld, dataset:
         client.query("SELECT 1", job_config=config).result()
 
 
+@pytest.mark.long
 def test_bigquery_dataframes_reads_queries_and_tables(world: BigQueryWorld, dataset: str) -> None:
     import bigframes  # slow to import, and every process of `make test` imports this file
 

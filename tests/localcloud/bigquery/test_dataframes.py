@@ -22,6 +22,8 @@ from tests.localcloud.bigquery.ml.world import (
     ml_world,
 )
 
+pytestmark = pytest.mark.long
+
 FEATURES = np.array([[0.0, 1.0], [1.0, 3.0], [2.0, -1.0], [5.5, 0.5]], dtype=np.float32)
 
 

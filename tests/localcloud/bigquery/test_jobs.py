@@ -51,6 +51,7 @@ def test_other_calls_do_not_wait_for_a_running_job(world: BigQueryWorld, endless
     assert _state(world, endless) == "RUNNING"
 
 
+@pytest.mark.long
 def test_many_jobs_run_at_the_same_time(world: BigQueryWorld) -> None:
     dataset = world.dataset()
     client = world.client()
@@ -327,6 +328,7 @@ def test_results_have_pages(world: BigQueryWorld) -> None:
     assert [number for page in pages for number in page] == list(range(1, 1001))
 
 
+@pytest.mark.long
 def test_a_large_result_has_pages_and_a_table(world: BigQueryWorld) -> None:
     sql = "SELECT number, CAST(number AS STRING) AS text FROM UNNEST(GENERATE_ARRAY(1, 60000)) AS number"
     job = world.client().query(sql)

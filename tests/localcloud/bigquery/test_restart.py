@@ -102,6 +102,7 @@ def test_a_deleted_job_does_not_exist_after_a_restart(start: Start) -> None:
         assert world.call("GET", "/jobs/select").status_code == 404
 
 
+@pytest.mark.long
 def test_a_job_that_runs_at_the_stop_does_not_exist_after_a_restart(start: Start) -> None:
     with start() as world:
         table = f"{PROJECT}.{world.dataset()}.counts"

@@ -12,6 +12,8 @@ from google.cloud import bigquery, storage
 
 from tests.waiting import LAST_LIMIT
 
+pytestmark = pytest.mark.long
+
 NO_LIMITS = {
     "storage_writes_per_second": None,
     "bigquery_queued_interactive": None,

@@ -86,6 +86,7 @@ LEAST = "functions-framework==3.10.2  # with its events\ngoogle-cloud-storage==3
         pytest.param(None, set[str](), marks=pytest.mark.matrix),
     ],
 )
+@pytest.mark.long
 def test_a_function_has_the_packages_that_it_is_deployed_with(
     supervise: Callable[..., Functions], tmp_path: Path, requirements: str | None, absent: set[str]
 ) -> None:

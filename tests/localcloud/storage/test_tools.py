@@ -77,6 +77,7 @@ def uploaded(gcloud: Gcloud, tmp_path: Path) -> dict[str, bytes]:
     return files
 
 
+@pytest.mark.long
 def test_gcloud_uploads_a_folder(world: StorageWorld, uploaded: dict[str, bytes]) -> None:
     assert {stored.name: world.store.read(BUCKET, stored.name) for stored in world.store.list(BUCKET)} == {
         f"x/drop/{name}": content for name, content in uploaded.items()

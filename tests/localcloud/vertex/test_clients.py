@@ -34,6 +34,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield running
 
 
+@pytest.mark.long
 class TestNotebook:
     """GoogleCloudPlatform/generative-ai, gemini/batch-prediction/intro_batch_prediction_using_bigquery_input.ipynb."""
 

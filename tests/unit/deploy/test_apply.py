@@ -175,6 +175,7 @@ def test_a_second_apply_updates_and_creates_nothing(applied: Project, applied_on
     assert "topic modeldrop-predict: exists already" in again.stdout.splitlines()
 
 
+@pytest.mark.long
 def test_destroy_keeps_data_unless_told_otherwise(applied: Project) -> None:
     destroyed = applied.run("destroy", "--yes")
 

@@ -41,6 +41,7 @@ def written_folder(commands: list[list[str]]) -> Path:
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("heading", HERE)
+@pytest.mark.long
 def test_an_example_writes_a_model_that_predicts(heading: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     code, commands = section(heading)

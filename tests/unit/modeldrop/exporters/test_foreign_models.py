@@ -36,6 +36,7 @@ def compare_with_the_library(model: Path, kept: Path, names: dict[str, str] | No
 @pytest.mark.parametrize(
     "name", ["lightgbm_columns", "lightgbm_text", "pytorch_file", "pytorch_inputs", "pytorch_module"]
 )
+@pytest.mark.long
 def test_an_exported_model_predicts_as_its_library(name: str) -> None:
     compare_with_the_library(KEPT / f"{name}.onnx", KEPT / f"{name}.rows.json")
 

@@ -54,6 +54,7 @@ def converted(classifier: LogisticRegression, *, zipmap: bool, opset: int = 15) 
     return content
 
 
+@pytest.mark.long
 def test_a_sklearn_classifier_predicts_like_onnxruntime(
     world: MlWorld, classifier: LogisticRegression, iris: tuple[np.ndarray, np.ndarray]
 ) -> None:

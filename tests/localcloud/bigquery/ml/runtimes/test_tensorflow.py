@@ -365,6 +365,7 @@ def test_an_export_has_the_same_files(world: MlWorld, saved_model: Path) -> None
     assert len(exported) == len(files)
 
 
+@pytest.mark.long
 def test_a_model_survives_a_restart(saved_model: Path, tmp_path: Path) -> None:
     with ml_world(tmp_path) as first:
         first.upload_folder("m", saved_model)

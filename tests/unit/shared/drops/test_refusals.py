@@ -31,7 +31,7 @@ def drop(world: World, *names: str, content: bytes = b"x") -> None:
 @pytest.mark.parametrize(
     ("names", "content", "texts"),
     [
-        (("model.keras",), b"x", ["model.keras (1 bytes)", "model.keras is a Keras model: export it with model.export("]),
+        (("model.keras",), b"x", ["model.keras (1 bytes)", "Keras model: run `modeldrop export`, or export it with"]),
         (("model.pkl", "notes.txt"), PICKLE, ["skl2onnx"]),
         (("README",), b"x", ["README (1 bytes)", "Upload saved_model.pb with its folders, or one .onnx"]),
         (("modeldrop.yaml",), b"description: x", ["holds only modeldrop.yaml", "into the same folder"]),

@@ -108,7 +108,12 @@ def _check_kind(request: BatchRequest) -> None:
 def _check_dataset(request: BatchRequest, output: TableName, services: Services) -> None:
     check_writable(output.project, output.dataset, services.settings, _OUTPUT)
     if request.output is None:
-        services.bigquery.ensure_dataset(output.dataset_name, dataset_location(request.location))
+        location = dataset_location(request.location)
+        if isinstance(request.input, TableName):
+            # The answers belong where the requests are.
+            check_readable(request.input.project, request.input.dataset, services.settings, "input")
+            location = services.bigquery.location_of(request.input.dataset_name, "input")
+        services.bigquery.ensure_dataset(output.dataset_name, location)
     _check_location(output.dataset_name, _OUTPUT, request, services)
 
 

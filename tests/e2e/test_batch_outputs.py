@@ -86,6 +86,24 @@ def test_a_merge_with_a_repeated_key_fails_with_its_name_and_keeps_the_paid_answ
     place = ended["answers"].removeprefix("bq://")
     assert len(world.rows(place.split(".", 1)[1])) == 2
     assert world.bigquery.get_table(place).expires is not None
+    # The move is repeated, and the answers are not paid again.
+    name = ended["request_id"]
+    assert world.post_batch({"action": "retry_failed_rows", "request_id": name}).status_code == 202
+    world.until(lambda: len(world.ids("batch.failed", request_id=name)) == 2)
+    assert len(world.batches(ended["key"])) == 1
+
+
+def test_without_an_output_the_answers_are_in_a_new_table_where_the_requests_are(world: World) -> None:
+    name = fresh("r")
+    request = world.batch_of_requests(name, name)
+    del request["output"]
+    ended = _run(world, request)
+    assert ended["type"].endswith("batch.succeeded.v1"), ended["error"]
+    table = ended["answers"].removeprefix(f"bq://{world.project}.")
+    assert table.startswith("gen_ai_batch_prediction.predictions_")
+    assert len(world.rows(table)) == 3
+    wanted = world.bigquery.get_dataset(world.regional).location
+    assert world.bigquery.get_dataset("gen_ai_batch_prediction").location == wanted
 
 
 @pytest.mark.long

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import requests
 from google.cloud.bigquery import QueryJob
@@ -220,8 +221,8 @@ def post(world: World, name: str) -> None:
         world.post_batch(world.batch(name, name))
 
 
-def publish_batch(world: World, name: str) -> None:
-    world.publish("BATCH_TOPIC", world.batch(name, name))
+def publish_batch(world: World, name: str, **more: Any) -> None:
+    world.publish("BATCH_TOPIC", world.batch(name, name, **more))
 
 
 def publish_requests(world: World, name: str) -> None:
@@ -233,9 +234,9 @@ def post_requests(world: World, name: str) -> None:
         world.post_batch(world.batch_of_requests(name, name))
 
 
-def with_requests(world: World, name: str) -> None:
+def with_requests(world: World, name: str, **more: Any) -> None:
     """Bring a batch to where the table of its requests is created, before the poller sees it."""
-    publish_batch(world, name)
+    publish_batch(world, name, **more)
     wait_for_its_job(world, "batch", name)
 
 
@@ -245,9 +246,9 @@ def checked(world: World, name: str) -> None:
     wait_for_its_job(world, "batch", name)
 
 
-def answered(world: World, name: str) -> None:
+def answered(world: World, name: str, **more: Any) -> None:
     """Bring a batch to where its Vertex AI job has succeeded, before the poller sees it."""
-    with_requests(world, name)
+    with_requests(world, name, **more)
     item = world.item("batch", "request", name)
     assert item is not None
     key = item["key"]
@@ -255,9 +256,9 @@ def answered(world: World, name: str) -> None:
     world.until(lambda: [job["state"] for job in world.batches(key)] == ["JOB_STATE_SUCCEEDED"], ticking=False)
 
 
-def moving(world: World, name: str) -> None:
+def moving(world: World, name: str, **more: Any) -> None:
     """Bring a batch to where its answers were moved into the output, before the poller sees it."""
-    answered(world, name)
+    answered(world, name, **more)
     item = world.item("batch", "request", name)
     assert item is not None
     move = f"{item['key']}-move-"
@@ -297,6 +298,18 @@ def check_batch(world: World, name: str) -> None:
     assert len(world.rows(f"{world.regional}.{name}")) == 3
     types = ("batch.succeeded", "batch.failed", "batch.cancelled", "batch.expired", "request.rejected")
     assert len(world.ids(*types, request_id=name)) == 1
+
+
+def moving_with_results(world: World, name: str) -> None:
+    """The same of a batch whose answers are taken apart afterwards."""
+    moving(world, name, results={"table": f"{world.regional}.{name}_typed", "columns": {"answer": "STRING $"}})
+
+
+def check_results(world: World, name: str) -> None:
+    check_batch(world, name)
+    rows = world.rows(f"{world.regional}.{name}_typed")
+    assert sorted(row["id"] for row in rows) == [0, 1, 2]
+    assert all(row["answer"] and not row["status"] for row in rows)
 
 
 def tick(world: World, name: str) -> None:
@@ -380,6 +393,9 @@ DEEDS = {
     "polling an ended batch": Deed("poll_jobs", answered, tick, check_batch, by_event=False),
     "polling failed rows": Deed("poll_jobs", reviewed_with_a_failure, tick, check_repeated, by_event=False),
     "polling moved answers": Deed("poll_jobs", moving, tick, check_batch, by_event=False),
+    "polling answers before they are taken apart": Deed(
+        "poll_jobs", moving_with_results, tick, check_results, by_event=False
+    ),
     "looking for lost drops": Deed("poll_jobs", unseen, look_for_drops, check_import, by_event=False),
 }
 

@@ -35,6 +35,7 @@ SHARPEST = (
     ("predicting", INSERT_JOB, 2, "after"),
     ("polling checked requests", CREATE_BATCH, 1, "after"),
     ("polling a settled drop", INSERT_JOB, 1, "after"),
+    pytest.param("polling answers before they are taken apart", INSERT_JOB, 1, "after", marks=pytest.mark.matrix),
     ("polling an ended import", PUBLISH, 1, "after"),
     ("polling an ended prediction", PUBLISH, 1, "after"),
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import asdict
+from typing import Any
 
 import flask
 import functions_framework
@@ -10,6 +12,7 @@ from cloudevents.http import CloudEvent
 
 from shared.batches.actions import BatchAction, act
 from shared.batches.batching import Batches, output_of, plan
+from shared.batches.places import facts_of
 from shared.batches.request import BatchRequest
 from shared.engine.answers import left_to_the_poller, reject, rejections
 from shared.engine.claims import claim_request
@@ -72,7 +75,7 @@ def _submit(message: Message) -> Item:
     return claim.item
 
 
-def _response_body(item: Item) -> dict[str, str | None]:
+def _response_body(item: Item) -> dict[str, Any]:
     job = next((step.job for step in item.steps if step.job and step.system is System.VERTEX), None)
     step = item.current
     return {
@@ -81,4 +84,6 @@ def _response_body(item: Item) -> dict[str, str | None]:
         "job": job.id if job else None,
         "output": output_of(item),
         "created": item.created.isoformat(),
+        # The requests in files are checked at once, those in a table by a query.
+        **({"check": asdict(check)} if (check := facts_of(item).check) is not None else {}),
     }

@@ -157,6 +157,16 @@ def test_a_dry_run_counts_the_requests_and_submits_nothing(world: World) -> None
 
 
 @pytest.mark.long
+def test_a_dry_run_of_a_file_answers_at_once(world: World) -> None:
+    bucket, name = world.storage.bucket(world.environment["OUTPUT_BUCKET"]), fresh("dry")
+    request = {"contents": [{"role": "user", "parts": [{"text": "12345678"}]}]}
+    bucket.blob(f"{name}.jsonl").upload_from_string(json.dumps({"request": request}))
+    answer = world.post_batch(world.batch(name, name, input=f"gs://{bucket.name}/{name}.jsonl", dry_run=True))
+    body = answer.json()
+    assert (answer.status_code, body["state"], body["job"]) == (202, "checked", None)
+    assert (body["check"]["requests"], body["check"]["characters"], body["check"]["input_tokens"]) == (1, 8, 2)
+
+
 def test_files_of_prompts_become_parts_of_their_requests(world: World) -> None:
     table, uri = fresh("answers"), f"gs://{world.environment['OUTPUT_BUCKET']}/{fresh('poster')}.png"
     world.storage.bucket(world.environment["OUTPUT_BUCKET"]).blob(uri.split("/", 3)[3]).upload_from_string(b"png")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from shared.batch_work import BatchFacts, BatchMessage
 from shared.batches.addresses import Files, ObjectUri
 from shared.batches.request import BatchRequest, Output
@@ -84,6 +86,16 @@ def own_tables(item: Item) -> tuple[TableName, ...]:
 def is_own(table: TableName, item: Item) -> bool:
     """Return whether a table was created for this batch."""
     return table.table.startswith((f"{REQUESTS}{item.key}", f"{ANSWERS}{item.key}"))
+
+
+def reads(tables: Iterable[TableName], table: TableName) -> bool:
+    """Return whether a table is among those that are read. These may have a partition after a `$`, or a `*` at the end."""
+    name = table.table.partition("$")[0]
+    for each in tables:
+        read, star, _ = each.table.partition("$")[0].partition("*")
+        if each.dataset_name == table.dataset_name and (name.startswith(read) if star else name == read):
+            return True
+    return False
 
 
 def _stamp(item: Item) -> str:

@@ -19,11 +19,13 @@ from shared.batches.places import (
     REQUESTS,
     answer_table,
     output_place,
+    reads,
     request_table,
     submit_step,
     work_dataset,
 )
 from shared.batches.request import BatchRequest, Output, Prompts
+from shared.batches.target_columns import check_key, check_target_columns
 from shared.batches.typed_table import check_results
 from shared.checks.access import check_readable, check_writable
 from shared.checks.identifiers import DatasetName, TableName
@@ -69,7 +71,8 @@ def prepared(item: Item, request: BatchRequest, services: Services) -> Item:
             table = request_table(work_dataset(output, settings), item)
             analysis = _check_prompts(prompts, table, request, services)
             prompt_columns = _prompt_columns(prompts, analysis)
-            columns = (*({"name": name} for name in prompt_columns), {"name": "request"})
+            kept = [column for column in analysis.columns if column["name"] in prompt_columns]
+            columns = (*kept, {"name": "request", "type": "STRING"})
             tables = analysis.tables
             source = f"bq://{table}"
         case Files() as given:
@@ -153,27 +156,20 @@ def _check_target(
         services: The services of this process.
     """
     output = request.output or Output(target)
-    if _base(target).table.startswith((REQUESTS, ANSWERS)):
+    if target.table.startswith((REQUESTS, ANSWERS)):
         raise Rejected(
             f"the names of tables that begin with {REQUESTS} or {ANSWERS} are kept for Modeldrop's own; write another one",
             field=_OUTPUT,
             code="reserved_table",
         )
     # A query of prompts has ended before its output is written, so it may read what is added to.
-    if _base(target) in map(_base, read) and (output.write == "truncate" or not isinstance(request.input, Prompts)):
+    if reads(read, target) and (output.write == "truncate" or not isinstance(request.input, Prompts)):
         raise Rejected(
             f"the output {target} is the input of the batch, or is read by it; write another table",
             field=_OUTPUT,
             code="output_is_input",
         )
-    names = [column["name"].lower() for column in columns]
-    for index, key in enumerate(output.key):
-        if names and key.lower() not in names:
-            raise Rejected(
-                f"the key column {key} is not a column of the requests; these are {', '.join(names)}",
-                field=f"output.key[{index}]",
-                code="unknown_column",
-            )
+    check_key(output.key, columns)
     facts = services.tables.describe(target, _OUTPUT)
     if facts is None:
         return
@@ -186,22 +182,10 @@ def _check_target(
             field=_OUTPUT,
             code="output_not_empty",
         )
-    if output.write in {"append", "merge"}:
-        known = {column["name"].lower() for column in facts.columns}
+    if output.write != "truncate" or "$" in target.table:
         added = ANSWER_COLUMNS if request.kind is Requests.GENERATE else ()
-        missing = [name for name in (*names, *added) if name not in known]
-        if missing:
-            raise Rejected(
-                f"the table {target} has no column {', '.join(missing)}, which the answers have; write another table, or add "
-                "the columns",
-                field=_OUTPUT,
-                code="missing_column",
-            )
-
-
-def _base(table: TableName) -> TableName:
-    """Return the table of a partition."""
-    return replace(table, table=table.table.partition("$")[0])
+        converts = output.write in {"append", "merge"} and "$" not in target.table
+        check_target_columns(target, facts.columns, columns, added, converts=converts, field=_OUTPUT)
 
 
 def _check_prompts(prompts: Prompts, table: TableName, request: BatchRequest, services: Services) -> Analysis:

@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.batches.answers import AnswerTable
 from shared.batches.flattening import flatten, kept_columns
-from shared.batches.places import ANSWERS, REQUESTS
+from shared.batches.places import ANSWERS, REQUESTS, reads
 from shared.batches.results import Results, check_names
 from shared.checks.identifiers import TableName
 from shared.cloud.bigquery import Query
@@ -42,7 +42,7 @@ def check_results(
             field=_FIELD,
             code="reserved_table",
         )
-    if table in {output, *read}:
+    if reads((output, *read), table):
         raise Rejected(
             f"the table {table} is the input or the output of the batch; write another one for the results",
             field=_FIELD,

@@ -34,6 +34,7 @@ GROUPS = {
         "e2e/test_faults.py",
         "e2e/test_batch_actions.py",
         "e2e/test_batch_outputs.py",
+        "e2e/test_batch_results.py",
         "e2e/test_uploads.py",
         "e2e/test_logs.py",
         "e2e/test_dead_letters.py",

@@ -285,7 +285,7 @@ def _results(
     return [dict(row) for row in world.client().query_and_wait(sql)]
 
 
-@pytest.mark.parametrize("kind", ["STRING", "JSON"])
+@pytest.mark.parametrize("kind", ["JSON", pytest.param("STRING", marks=pytest.mark.long)])
 def test_answers_become_typed_columns(world: BigQueryWorld, kind: str) -> None:
     source = _answers([(response, status) for response, status, _ in ANSWERS], is_json=kind == "JSON")
     expected = [{"id": id_, "status": "", **NOTHING, **values} for id_, (_, _, values) in enumerate(ANSWERS)]

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.e2e.world import World, fresh
+
+pytestmark = pytest.mark.long
 
 FILM = {
     "type": "OBJECT",

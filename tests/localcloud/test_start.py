@@ -251,6 +251,7 @@ def test_data_and_jobs_are_kept_after_a_restart(
     assert again.process.wait(timeout=LAST_LIMIT) == 0
 
 
+@pytest.mark.long
 def test_a_killed_local_cloud_leaves_no_process_and_no_folder(start: Callable[..., Started]) -> None:
     started = start()
     folder = Path(started.environment()["GOOGLE_APPLICATION_CREDENTIALS"]).parent

@@ -244,6 +244,7 @@ def test_a_request_that_gemini_cannot_answer_is_refused(
         checks.check_call(request_body, "v1")
 
 
+@pytest.mark.usefixtures("usual_recursion_limit")
 def test_a_free_value_that_is_nested_too_deeply_is_refused(checks: RequestChecks) -> None:
     with pytest.raises(BackendError, match="nested too deeply"):
         checks.check_call(nested(900, "responseJsonSchema"), "v1")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
-from shared.batches.inputs.columns import RESERVED_COLUMNS
+from shared.batches.inputs.columns import RESERVED_COLUMNS, has_kept_prefix
 from shared.batches.inputs.gemini_messages import value_of
 from shared.checks.access import check_writable
 from shared.checks.fields import Fields
@@ -132,6 +132,12 @@ def _read_column(name: str, text: str) -> ResultColumn:
         raise Rejected(
             f"{field} has a name that the answers need: choose another one", field=field, code="reserved_column"
         )
+    if has_kept_prefix(name):
+        raise Rejected(
+            f"{field} begins with a name that BigQuery keeps for itself: choose another one",
+            field=field,
+            code="invalid_column_name",
+        )
     match = _COLUMN.fullmatch(text.strip())
     if match is None:
         raise Rejected(f"{field} is {text[:80]!r}: {_EXAMPLE}", field=field, code="invalid_field")
@@ -204,6 +210,8 @@ def _column_names(names: Iterable[str]) -> Iterator[str]:
         column = re.sub(r"[^A-Za-z0-9_]", "_", name)[:290]
         if not column or column[0].isdigit():
             column = f"_{column}"
+        if has_kept_prefix(column):
+            column = f"column{column}"
         while column.lower() in taken:
             column += "_"
         taken = {*taken, column.lower()}

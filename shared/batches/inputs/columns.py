@@ -35,6 +35,11 @@ LONGEST_COLUMN = 300
 _UNNAMED = re.compile(r"f[0-9]+_")
 
 
+def has_kept_prefix(name: str) -> bool:
+    """Return whether the name of a column begins with a name that BigQuery keeps for itself."""
+    return name.upper().startswith(_PREFIXES)
+
+
 def check_table_columns(columns: Sequence[Mapping[str, Any]], field: str, kind: Requests = Requests.GENERATE) -> bool:
     """Raise ``Rejected`` unless Vertex AI takes a table of these columns.
 
@@ -128,7 +133,7 @@ def _check_others(columns: Sequence[Mapping[str, Any]], field: str, needed: str)
                 field=field,
                 code="reserved_column",
             )
-        if name.upper().startswith(_PREFIXES) or _FORBIDDEN_CHARACTERS.search(name) or len(name) > LONGEST_COLUMN:
+        if has_kept_prefix(name) or _FORBIDDEN_CHARACTERS.search(name) or len(name) > LONGEST_COLUMN:
             raise Rejected(
                 f"{name[:80]!r} cannot name a column of a table: it begins with a name that BigQuery keeps for itself, "
                 f"has a character that no column may have, or has more than {LONGEST_COLUMN} characters",

@@ -108,7 +108,11 @@ def _check_file(file: LinesFile, kind: Requests, counts: _Counts) -> None:
             continue
         measure = Measure()
         try:
-            rule, hint = check_request(json.loads(line, parse_constant=_refuse), kind, measure) or ("", "")
+            # json.loads would also read UTF-16 and UTF-32, which Vertex AI does not.
+            text = line.decode()
+            rule, hint = check_request(json.loads(text, parse_constant=_refuse), kind, measure) or ("", "")
+        except UnicodeDecodeError:
+            rule, hint = "not_json", "the text is not UTF-8"
         except (ValueError, RecursionError):
             rule, hint = "not_json", ""
         if rule:

@@ -88,6 +88,7 @@ def test_a_wrong_type_or_path_is_rejected(text: str) -> None:
         ({"table": "films.titles", "columns": {"a": 1}}, "results.columns.a"),
         ({"table": "films.titles", "columns": {"a b": "STRING $.a"}}, "results.columns.a b"),
         ({"table": "films.titles", "columns": {"Status": "STRING $.a"}}, "results.columns.Status"),
+        ({"table": "films.titles", "columns": {"_partitiontime": "STRING $.a"}}, "results.columns._partitiontime"),
         ({"table": "films.titles", "columns": {"a": "STRING $"}, "write": "merge"}, "results.write"),
         ({"table": "films.titles", "columns": {"a": "STRING $"}, "colums": {}}, "results.colums"),
         ({"table": "films.titles", "columns": {f"a{n}": "STRING $" for n in range(501)}}, "results.columns"),
@@ -130,6 +131,7 @@ def test_each_property_of_a_schema_is_a_column() -> None:
         "either": {"anyOf": [{"type": "STRING"}, {"type": "INTEGER"}]},
         "status": {"type": "STRING"},
         "1st": {"type": "STRING"},
+        "_table_x": {"type": "STRING"},
         'with "quotes"': {"type": "STRING"},
     }
     schema = {"type": "object", "properties": properties, "required": ["year"], "propertyOrdering": ["year", "kind"]}
@@ -145,8 +147,9 @@ def test_each_property_of_a_schema_is_a_column() -> None:
         ("either", "JSON", "$.either"),
         ("status_", "STRING", "$.status"),
         ("_1st", "STRING", '$."1st"'),
+        ("column_table_x", "STRING", "$._table_x"),
     ]
-    assert [column.required for column in columns_of_schema(schema)] == [True] + [False] * 10
+    assert [column.required for column in columns_of_schema(schema)] == [True] + [False] * 11
 
 
 @pytest.mark.parametrize(

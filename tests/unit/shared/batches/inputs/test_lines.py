@@ -87,6 +87,16 @@ def test_lines_that_are_no_requests_are_found() -> None:
     assert found.requests == 5
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
+def test_a_line_that_is_not_utf_8_is_not_json(encoding: str) -> None:
+    line = json.dumps({"request": asking("caf\xe9")}, ensure_ascii=False)
+    found = check_lines([_file(line.encode(encoding))])
+    assert [finding.rule for finding in found.findings] == ["not_json"]
+    problem = found.problem("input")
+    assert problem is not None
+    assert encoding == "utf-16-le" or "the text is not UTF-8" in problem.message
+
+
 def test_a_problem_quotes_nothing_of_a_request() -> None:
     found = _check(*(asking("", **{f"secret{n}": "secret"}) for n in range(7)), asking("secret", cachedContent="x"))
     problem = found.problem("input")

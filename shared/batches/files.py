@@ -41,6 +41,24 @@ def find_files(files: Files) -> tuple[str, ...]:
     return tuple(found)
 
 
+def check_bucket_exists(folder: ObjectUri, field: str) -> None:
+    """Raise ``Rejected`` if the bucket of a folder for answers does not exist; it need not be readable.
+
+    Raises:
+        TryLater: Cloud Storage did not answer.
+    """
+    bucket = clients.storage_client().bucket(folder.bucket)
+    try:
+        with STORAGE.call(f"list {folder}", passes=(exceptions.NotFound, exceptions.Forbidden)) as options:
+            next(iter(bucket.list_blobs(prefix=folder.name, max_results=1, fields="items(name)", **options)), None)
+    except exceptions.NotFound:
+        raise Rejected(
+            f"there is no bucket {folder.bucket}: create it, or correct its name", field=field, code="no_such_bucket"
+        ) from None
+    except exceptions.Forbidden:
+        return
+
+
 def checked_files(uris: Sequence[str], kind: Requests) -> InputCheck | None:
     """Check the requests in files, if they are not too many to be read at once.
 

@@ -9,7 +9,7 @@ from typing import Any
 from shared.batch_work import BatchFacts, RequestCheck
 from shared.batches.addresses import Files, ObjectUri
 from shared.batches.estimates import estimate
-from shared.batches.files import checked_files, find_files
+from shared.batches.files import check_bucket_exists, checked_files, find_files
 from shared.batches.inputs.columns import check_query_columns, check_table_columns
 from shared.batches.inputs.files import check_file_columns
 from shared.batches.inputs.rules import Requests
@@ -54,6 +54,8 @@ def prepared(item: Item, request: BatchRequest, services: Services) -> Item:
     output = output_place(request, item, settings)
     if isinstance(output, TableName):
         _check_dataset(request, output, services)
+    elif request.output is not None:
+        check_bucket_exists(output, _OUTPUT)
     columns: tuple[Mapping[str, Any], ...] = ()
     tables: tuple[TableName, ...] = ()
     files: tuple[str, ...] = ()

@@ -133,7 +133,8 @@ class Fields:
     def suggestion(self, *names: str) -> str:
         """Return which misspelt field is given in place of one of ``names``, as a part of a sentence; empty if none is."""
         for name in names:
-            if similar := closest(name, (str(each) for each in self._values if each not in self._known)):
+            given = (str(each) for each in self._values if each not in self._known and each not in names)
+            if similar := closest(name, given):
                 return f"; {similar} is given: did you mean {name}?"
         return ""
 

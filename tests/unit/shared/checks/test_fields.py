@@ -132,6 +132,11 @@ def test_a_misspelt_field_is_rejected_with_what_was_probably_meant() -> None:
         fields.reject_unknown()
 
 
+def test_a_field_that_is_null_is_not_suggested_in_place_of_itself() -> None:
+    assert Fields({"table": None}).suggestion("table", "uri") == ""
+    assert Fields({"tabel": None}).suggestion("table", "uri") == "; tabel is given: did you mean table?"
+
+
 def test_a_wrong_choice_is_rejected_with_what_was_probably_meant() -> None:
     for given in ("Truncate", "WRITE_TRUNCATE", "truncat", "overwrite"):
         with pytest.raises(Rejected, match=r"did you mean truncate\?"):

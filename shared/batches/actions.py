@@ -14,6 +14,7 @@ from shared.batch_work import BATCH_ACTIONS, FAILED, BatchMessage, BatchRound
 from shared.batches.batching import Batches, plan
 from shared.batches.next_steps import after_review, with_repeat
 from shared.batches.places import facts_of, own_tables, request_of, table_at
+from shared.batches.preparing import prepared
 from shared.checks.fields import Fields
 from shared.checks.labels import read_request_id
 from shared.engine.claims import next_attempt
@@ -144,6 +145,8 @@ def _resubmit(item: Item, message: Message, services: Services) -> Item:
     request = request_of(item, services.settings)
     again = plan(request, item.request.message, message, services.now())
     again = replace(again, key=item.key, request_id=item.request_id, payload=item.payload, request=item.request)
+    # A request that cannot be used any more, such as one whose output has rows now, leaves the batch as it ended.
+    prepared(again, request, services)
     return _begin(item, again, services)
 
 
@@ -219,4 +222,11 @@ def _check_final(item: Item, action: str) -> None:
 
 
 def _ended_as(item: Item) -> str:
-    return str(item.outcome).replace("_", " ")
+    """Return how a batch ended, as the verb of a sentence."""
+    match item.outcome:
+        case Outcome.REJECTED | Outcome.CHECKED | Outcome.CANCELLED:
+            return f"was {item.outcome}"
+        case Outcome.EXPIRED:
+            return "has expired"
+        case outcome:
+            return str(outcome).replace("_", " ")

@@ -51,8 +51,11 @@ def kinds_of(payload: Mapping[str, Any]) -> set[Kind]:
     found: set[Kind] = set()
     if payload.get("action") in BATCH_ACTIONS:
         return {Kind.BATCH}
-    if "action" in payload or set(payload) & {"path", "model", "input", "output"} == {"path"}:
+    if set(payload) & {"path", "model", "input", "output"} == {"path"} or {"action", "path"} <= set(payload):
         return {Kind.MANAGE}
+    if "action" in payload:
+        # An unknown action: the function that takes actions lists those that it knows.
+        return {Kind.BATCH, Kind.MANAGE}
     if isinstance(input_, dict) and {"query", "table"} & set(input_):
         found.add(Kind.PREDICT)
     if isinstance(output, dict) and not str(output.get("table")).startswith(_BATCH_PLACES):

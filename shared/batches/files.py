@@ -59,8 +59,13 @@ def check_bucket_exists(folder: ObjectUri, field: str) -> None:
         return
 
 
-def checked_files(uris: Sequence[str], kind: Requests) -> InputCheck | None:
+def checked_files(uris: Sequence[str], kind: Requests, key: Sequence[str] = ()) -> InputCheck | None:
     """Check the requests in files, if they are not too many to be read at once.
+
+    Args:
+        uris: The addresses of the files.
+        kind: The kind of the requests.
+        key: The fields that each line needs beside its request.
 
     Returns:
         What the files hold; None if they were not read.
@@ -75,7 +80,7 @@ def checked_files(uris: Sequence[str], kind: Requests) -> InputCheck | None:
         files = [file for file in files if (file.size or 0) > MOST_FILE_BYTES or file.is_compressed]
         if not files:
             return None
-    found = check_lines(files, kind)
+    found = check_lines(files, kind, key)
     if problem := found.problem(_FIELD):
         raise Rejected(problem.message, field=problem.field, code=problem.code)
     return found

@@ -80,7 +80,7 @@ def prepared(item: Item, request: BatchRequest, services: Services) -> Item:
         case Files() as given:
             _check_folder(given, output)
             files = find_files(given)
-            if (found := checked_files(files, request.kind)) is not None:
+            if (found := checked_files(files, request.kind, request.output.key if request.output else ())) is not None:
                 # Files are not divided.
                 check = replace(estimate(found, request.model, settings, request.kind), jobs=1)
             source = str(given)

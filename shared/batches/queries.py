@@ -14,6 +14,7 @@ from shared.batches.moving import move_query, table_query
 from shared.batches.places import divided_table, facts_of, requested_output, table_of
 from shared.batches.request import BatchRequest, Prompts
 from shared.batches.rounds import answers_query, repeat_query, replacement
+from shared.batches.target_columns import check_key
 from shared.batches.typed_table import flatten_query
 from shared.checks.identifiers import TableName
 from shared.cloud.bigquery import Query
@@ -48,6 +49,8 @@ def query_of(item: Item, step: Step, request: BatchRequest, services: Services) 
             assert request.results is not None
             return flatten_query(request.results, answers, like, again=facts.moved > 0)
         case "table":
+            # The columns of files that were too large to be read are not known before.
+            check_key(requested_output(item, services.settings).key, like.columns)
             return table_query(like, table_of(facts.output))
         case _:
             return move_query(

@@ -6,7 +6,7 @@ https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/capabiliti
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -62,19 +62,20 @@ class _Counts:
         self.found[rule, hint, subject] = (count + 1, places)
 
 
-def check_lines(files: Sequence[LinesFile], kind: Requests = Requests.GENERATE) -> InputCheck:
+def check_lines(files: Sequence[LinesFile], kind: Requests = Requests.GENERATE, key: Sequence[str] = ()) -> InputCheck:
     """Check all requests of files of JSONL.
 
     Args:
         files: The files of the input.
         kind: The kind of the requests.
+        key: The fields that each line needs beside its request, since the answers are merged by them.
 
     Returns:
         The findings, whose places are files and lines.
     """
     counts = _Counts()
     for file in files:
-        _check_file(file, kind, counts)
+        _check_file(file, kind, key, counts)
     if counts.requests > LIMITS[kind]:
         for file in files:
             counts.add("too_many_requests", file.uri, f"{LIMITS[kind]:,}", "files")
@@ -94,7 +95,7 @@ def check_lines(files: Sequence[LinesFile], kind: Requests = Requests.GENERATE) 
     )
 
 
-def _check_file(file: LinesFile, kind: Requests, counts: _Counts) -> None:
+def _check_file(file: LinesFile, kind: Requests, key: Sequence[str], counts: _Counts) -> None:
     """Check one file."""
     first = file.read(0, CHUNK_BYTES) if file.size and file.size <= MOST_FILE_BYTES else b""
     if rule := _whole_file(file, first):
@@ -109,8 +110,8 @@ def _check_file(file: LinesFile, kind: Requests, counts: _Counts) -> None:
         measure = Measure()
         try:
             # json.loads would also read UTF-16 and UTF-32, which Vertex AI does not.
-            text = line.decode()
-            rule, hint = check_request(json.loads(text, parse_constant=_refuse), kind, measure) or ("", "")
+            value = json.loads(line.decode(), parse_constant=_refuse)
+            rule, hint = check_request(value, kind, measure) or _check_key(value, key) or ("", "")
         except UnicodeDecodeError:
             rule, hint = "not_json", "the text is not UTF-8"
         except (ValueError, RecursionError):
@@ -122,6 +123,12 @@ def _check_file(file: LinesFile, kind: Requests, counts: _Counts) -> None:
         if measure.answer_tokens is not None:
             counts.limited += 1
             counts.answer_tokens += measure.answer_tokens
+
+
+def _check_key(value: Mapping[str, object], key: Sequence[str]) -> tuple[str, str] | None:
+    """Return the rule that a line breaks which lacks a field of the key, and the field; None if it has all."""
+    given = {name.lower() for name, each in value.items() if each is not None} if key else set()
+    return next((("no_key", name) for name in key if name.lower() not in given), None)
 
 
 def _refuse(name: str) -> NoReturn:

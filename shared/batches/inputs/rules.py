@@ -93,6 +93,7 @@ RULES: Mapping[str, Rule] = {
     "wrong_enum": Rule("have a value that its field does not have", "use one of the published values", _REQUESTS),
     "out_of_range": Rule("have a number outside its range", "use a number within the published range", _REQUESTS),
     "no_content": Rule("have no content to embed", 'write "content": a text, or an object with parts', _EMBEDDINGS),
+    "no_key": Rule("have no value for the key", "write each field of output.key beside the field request", _FILES),
     # Rules for a whole input.
     "no_requests": Rule("there are none", "write at least one request", _TABLES),
     "too_many_requests": Rule("have more requests than one job takes", "send them in several batches", _BATCHES),

@@ -107,6 +107,15 @@ def test_a_problem_quotes_nothing_of_a_request() -> None:
     assert "gs://b/in.jsonl line 5, ..." in problem.message
 
 
+def test_a_line_without_a_field_of_the_key_is_found() -> None:
+    lines_ = [{"request": asking(), **more} for more in ({"ID": 1}, {"id": None}, {}, {"id": 0})]
+    text = "\n".join(map(json.dumps, lines_))
+    [finding] = check_lines([_file(text)], key=("id",)).findings
+    assert (finding.rule, finding.hint) == ("no_key", "id")
+    assert finding.places == ("gs://b/in.jsonl line 2", "gs://b/in.jsonl line 3")
+    assert check_lines([_file(text)]).findings == ()
+
+
 def test_whole_files_are_refused_by_name() -> None:
     gone = LinesFile("gs://b/gone", None, False, lambda offset, size: b"")
     large = LinesFile("gs://b/large", MOST_FILE_BYTES + 1, False, lambda offset, size: b"{"[:size])

@@ -75,6 +75,7 @@ def test_a_good_table_is_measured(world: BigQueryWorld) -> None:
     assert (limited.requests, limited.answer_tokens) == (2, 12)
 
 
+@pytest.mark.long
 def test_requests_of_type_json_are_checked(world: BigQueryWorld) -> None:
     texts = [None if each is None else json.dumps(each) for each in (*GOOD, asking(""), None, [])]
     check = _check(world, _table(world, texts, "JSON"), is_json=True)
@@ -82,10 +83,12 @@ def test_requests_of_type_json_are_checked(world: BigQueryWorld) -> None:
     assert check.requests == len(GOOD) + 3
 
 
+@pytest.mark.long
 def test_a_table_without_requests_is_found(world: BigQueryWorld) -> None:
     assert _places(_check(world, f"(SELECT * FROM {_table(world, ['x'])} WHERE FALSE)")) == {"no_requests": ()}
 
 
+@pytest.mark.long
 def test_the_usual_requests_are_recognised_at_a_glance(world: BigQueryWorld) -> None:
     usual = [json.dumps(each["contents"], separators=(",", ":")) for each in (GOOD[0], GOOD[2])]
     both = ", ".join(map(string_literal, usual))
@@ -93,6 +96,7 @@ def test_the_usual_requests_are_recognised_at_a_glance(world: BigQueryWorld) -> 
     assert world.rows(f"SELECT LOGICAL_AND(REGEXP_CONTAINS(c, {pattern})) FROM UNNEST([{both}]) AS c") == [(True,)]
 
 
+@pytest.mark.long
 def test_texts_to_embed_are_checked(world: BigQueryWorld) -> None:
     rows = world.client().query_and_wait(check_contents(_table(world, ["abc", "", None, "de"], name="content")))
     check = read_check((dict(row) for row in rows), Requests.TEXT_EMBEDDING)
@@ -131,6 +135,7 @@ def _requests(world: BigQueryWorld, sql: str) -> list[dict[str, Any]]:
     return [json.loads(row["request"]) for row in world.client().query_and_wait(f"SELECT * FROM ({sql}) ORDER BY id")]
 
 
+@pytest.mark.long
 def test_files_become_parts_after_the_prompt(world: BigQueryWorld) -> None:
     prompts = Prompts(prompts_query(ROWS), "Be kind", '{"temperature": 0.5}')
     parts = [
@@ -153,6 +158,7 @@ def test_files_become_parts_after_the_prompt(world: BigQueryWorld) -> None:
     ]
 
 
+@pytest.mark.long
 def test_files_of_an_unknown_type_and_missing_prompts_are_found_before_submission(world: BigQueryWorld) -> None:
     sql = batch_requests(Prompts(prompts_query(ROWS), None, None), ["id"], FILES, {"pages"})
     check = _check(world, f"(\n{sql}\n)")
@@ -160,6 +166,7 @@ def test_files_of_an_unknown_type_and_missing_prompts_are_found_before_submissio
     assert (check.requests, check.files) == (5, 8)
 
 
+@pytest.mark.long
 def test_a_prompt_may_be_json(world: BigQueryWorld) -> None:
     query = """SELECT 1 AS id, JSON '"é"' AS prompt UNION ALL SELECT 2, JSON '{"a": 1}'"""
     requests = _requests(world, batch_requests(Prompts(query, None, None), ["id"]))
@@ -292,6 +299,7 @@ def test_answers_become_typed_columns(world: BigQueryWorld, kind: str) -> None:
     assert _results(world, source, COLUMNS, kind) == expected
 
 
+@pytest.mark.long
 def test_the_text_of_an_answer_may_be_a_column(world: BigQueryWorld) -> None:
     source = _answers([(_answer("No { JSON ", "at all."), ""), (None, "failed")])
     assert _results(world, source, [ResultColumn("text", "STRING", "$")]) == [
@@ -300,6 +308,7 @@ def test_the_text_of_an_answer_may_be_a_column(world: BigQueryWorld) -> None:
     ]
 
 
+@pytest.mark.long
 def test_values_that_a_schema_requires_are_missed(world: BigQueryWorld) -> None:
     schema = {
         "type": "OBJECT",

@@ -33,11 +33,11 @@ SHARPEST = (
     ("importing a counted drop", INSERT_JOB, 1, "after"),
     ("predicting", WRITE, 1, "after"),
     ("predicting", INSERT_JOB, 2, "after"),
-    ("polling checked requests", CREATE_BATCH, 1, "after"),
-    ("polling a settled drop", INSERT_JOB, 1, "after"),
+    pytest.param("polling checked requests", CREATE_BATCH, 1, "after", marks=pytest.mark.long),
+    pytest.param("polling a settled drop", INSERT_JOB, 1, "after", marks=pytest.mark.long),
     pytest.param("polling answers before they are taken apart", INSERT_JOB, 1, "after", marks=pytest.mark.matrix),
-    ("polling an ended import", PUBLISH, 1, "after"),
-    ("polling an ended prediction", PUBLISH, 1, "after"),
+    pytest.param("polling an ended import", PUBLISH, 1, "after", marks=pytest.mark.long),
+    pytest.param("polling an ended prediction", PUBLISH, 1, "after", marks=pytest.mark.long),
 )
 LATER_DELIVERIES = list(range(2, 200))
 

@@ -42,7 +42,9 @@ WORKS: dict[str, tuple[Callable[[World, str], None], Callable[[World, str], None
     "predict": (ask, check_prediction),
     "submit_batch_message": (publish_batch, check_batch),
 }
-EVERY_FUNCTION = pytest.mark.parametrize("function", WORKS)
+EVERY_FUNCTION = pytest.mark.parametrize(
+    "function", ["predict", *(pytest.param(name, marks=pytest.mark.long) for name in WORKS if name != "predict")]
+)
 
 
 def done(world: World, function: str, name: str) -> None:

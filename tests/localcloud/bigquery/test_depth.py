@@ -52,6 +52,7 @@ def test_a_query_with_a_hundred_levels_runs(world: BigQueryWorld, kind: str) -> 
         if kind != "unions"
     ],
 )
+@pytest.mark.long
 def test_a_query_with_thousands_of_levels_is_an_invalid_query(world: BigQueryWorld, kind: str, dry_run: bool) -> None:
     with pytest.raises(exceptions.BadRequest, match="Query is too complex") as failed:
         world.client().query(NESTED[kind](5000), job_config=bigquery.QueryJobConfig(dry_run=dry_run)).result()

@@ -74,6 +74,7 @@ def test_ended_jobs_are_unchanged_after_a_restart(start: Start) -> None:
             world.client().get_job("failed").result()
 
 
+@pytest.mark.long
 def test_rows_without_a_destination_are_lost_after_a_restart(start: Start) -> None:
     with start() as world:
         world.insert("SELECT 1 AS x", job_id="select")
@@ -83,6 +84,7 @@ def test_rows_without_a_destination_are_lost_after_a_restart(start: Start) -> No
         assert world.call("GET", "/queries/select").status_code == 404
 
 
+@pytest.mark.long
 def test_a_repeated_request_id_does_not_run_again_after_a_restart(start: Start) -> None:
     with start() as world:
         world.rows("CREATE SCHEMA numbers; CREATE TABLE numbers.all AS SELECT 1 AS n")
@@ -93,6 +95,7 @@ def test_a_repeated_request_id_does_not_run_again_after_a_restart(start: Start) 
         assert world.rows("SELECT n FROM numbers.all ORDER BY n") == [(1,), (2,)]
 
 
+@pytest.mark.long
 def test_a_deleted_job_does_not_exist_after_a_restart(start: Start) -> None:
     with start() as world:
         world.insert("SELECT 1 AS x", job_id="select")
@@ -166,6 +169,7 @@ def kill(home: Path, moment: int, sql: str, options: dict[str, Any]) -> None:
         pytest.param(INSERTING, AFTER, id="INSERT, after", marks=pytest.mark.matrix),
     ],
 )
+@pytest.mark.long
 def test_a_job_of_a_killed_process_is_done_or_does_not_exist_after_a_restart(
     start: Start, tmp_path: Path, job: tuple[str, dict[str, Any]], moment: int
 ) -> None:

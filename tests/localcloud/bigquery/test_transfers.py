@@ -276,6 +276,7 @@ def test_a_reader_sees_the_rows_from_its_start(world: BigQueryWorld, dataset: st
     assert len(list(reader)) == 99
 
 
+@pytest.mark.long
 def test_datasets_tables_and_views_exist_after_a_restart(tmp_path: Path) -> None:
     with bigquery_world(tmp_path / "first", kept=tmp_path / "kept") as world:
         dataset = world.dataset(location="asia-south1")

@@ -87,6 +87,7 @@ def test_a_table_is_replaced_with_predictions_over_itself(world: MlWorld) -> Non
     assert world.rows("SELECT MIN(x) AS low, MAX(x) AS high FROM d.own") == [{"low": 10.0, "high": 1009.0}]
 
 
+@pytest.mark.long
 def test_a_query_uses_one_version_of_a_model_that_is_replaced(world: MlWorld) -> None:
     world.import_model("moving", "ONNX", "add1/*")
     stop = threading.Event()

@@ -54,7 +54,7 @@ def test_flags_are_written_as_the_old_version_reads_them(tmp_path: Path) -> None
     assert {type(flag) for flag in first["default_left"]} == {bool}
 
 
-@pytest.mark.parametrize("ending", ["ubj", "json", "bst"])
+@pytest.mark.parametrize("ending", ["ubj", *(pytest.param(each, marks=pytest.mark.long) for each in ("json", "bst"))])
 def test_a_file_of_any_form_comes_in(tmp_path: Path, ending: str) -> None:
     saved = tmp_path / f"saved.{ending}"
     with warnings.catch_warnings():

@@ -13,6 +13,8 @@ from tests.localcloud.bigquery.ml.runtimes.iris import NAMES, ordered
 from tests.localcloud.bigquery.ml.world import MlWorld
 from tests.model_files import read_columns
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def lite_content(tmp_path_factory: pytest.TempPathFactory) -> bytes:

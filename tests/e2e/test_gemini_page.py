@@ -31,8 +31,9 @@ def test_the_python_examples_run_and_print_the_answers(capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize(("command", "answer"), list(zip(COMMANDS, ANSWERED, strict=True)))
 def test_a_command_of_the_page_gets_an_answer(environment: dict[str, str], command: str, answer: str) -> None:
-    if shutil.which(command.split()[0]) is None:
-        pytest.skip(f"needs {command.split()[0]}")
+    program = command.split()[0]
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed here; installing it runs this test")
     done = subprocess.run(
         ["bash", "-c", command],
         env={"PATH": "/usr/local/bin:/usr/bin:/bin", **environment},

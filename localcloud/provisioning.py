@@ -26,7 +26,9 @@ from localcloud.storage.store import ObjectStore
 def create_buckets(declaration: Declaration, store: ObjectStore, *, project: str, location: str) -> None:
     """Create the declared buckets that do not exist."""
     for bucket in declaration.buckets.values():
-        store.ensure_bucket(bucket.name_in(project), location=location.upper())
+        seconds = bucket.soft_delete_seconds
+        settings = {} if seconds is None else {"softDeletePolicy": {"retentionDurationSeconds": seconds}}
+        store.ensure_bucket(bucket.name_in(project), location=location.upper(), settings=settings)
 
 
 def create_topics(declaration: Declaration, broker: Broker, *, project: str) -> None:

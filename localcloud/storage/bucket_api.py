@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from localcloud.base.json_api import Call, Route
-from localcloud.storage.api import Handler, preconditions_of, resource_response
+from localcloud.storage.api import Handler, is_true, preconditions_of, resource_response
 from localcloud.storage.errors import InvalidRequest, Required
 from localcloud.storage.preconditions import integer_parameter
 from localcloud.storage.resources import PROJECT_NUMBER
@@ -31,6 +31,7 @@ class BucketApi:
             Route("PATCH", bucket, self._patch),
             Route("PUT", bucket, self._update),
             Route("DELETE", bucket, self._delete),
+            Route("POST", f"{bucket}/lockRetentionPolicy", self._lock_retention),
             Route("GET", f"{bucket}/storageLayout", self._storage_layout),
             Route("GET", f"{bucket}/notificationConfigs", self._notification_configs),
             Route("GET", f"{bucket}/managedFolders", self._managed_folders),
@@ -44,7 +45,12 @@ class BucketApi:
             raise InvalidRequest("Invalid value for field location")
         if not resource.get("name"):
             raise Required("Required")
-        bucket = self._store.create_bucket(resource["name"], location=location, settings=resource)
+        bucket = self._store.create_bucket(
+            resource["name"],
+            location=location,
+            settings=resource,
+            object_retention=is_true(call, "enableObjectRetention"),
+        )
         return resource_response(call, bucket.resource(call.host))
 
     async def _list(self, call: Call) -> Response:
@@ -76,6 +82,12 @@ class BucketApi:
     async def _delete(self, call: Call) -> Response:
         self._store.delete_bucket(call.names["bucket"], preconditions_of(call))
         return Response(status_code=204)
+
+    async def _lock_retention(self, call: Call) -> Response:
+        conditions = preconditions_of(call)
+        if conditions.metageneration_match is None:
+            raise Required("Required parameter: ifMetagenerationMatch")
+        return resource_response(call, self._store.lock_retention(call.names["bucket"], conditions).resource(call.host))
 
     async def _storage_layout(self, call: Call) -> Response:
         bucket = self._store.bucket(call.names["bucket"])

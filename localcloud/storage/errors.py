@@ -3,12 +3,14 @@
     StorageError
     ├── InvalidRequest        400 invalid
     ├── Required              400 required
+    ├── Forbidden             403 forbidden, retentionPolicyNotMet
     ├── NotFound              404 notFound
     ├── MethodNotAllowed      405 httpMethodNotAllowed
     ├── Conflict              409 conflict
     ├── PreconditionFailed    412 conditionNotMet
     ├── RangeNotSatisfiable   416 requestedRangeNotSatisfiable
     ├── RateLimited           429 rateLimitExceeded
+    ├── NotImplementedHere    501 notImplemented
     └── Unavailable           503 backendError
 
 ``NotModified`` (304) is not a mistake of the caller and has no body, but it ends a request in the same way. The names are
@@ -46,6 +48,18 @@ class Required(StorageError):
     """A required field or parameter is missing."""
 
     code, reason, status = 400, "required", "INVALID_ARGUMENT"
+
+
+class Forbidden(StorageError):
+    """A hold, a retention policy or a lock does not allow the change."""
+
+    code, reason, status = 403, "forbidden", "PERMISSION_DENIED"
+
+
+class RetentionNotMet(Forbidden):
+    """The object must be kept for longer."""
+
+    reason = "retentionPolicyNotMet"
 
 
 class NotFound(StorageError):
@@ -91,6 +105,12 @@ class RateLimited(StorageError):
     """The object is written too often."""
 
     code, reason, status = 429, "rateLimitExceeded", "RESOURCE_EXHAUSTED"
+
+
+class NotImplementedHere(StorageError):
+    """Cloud Storage can do this; the local cloud cannot, and says so."""
+
+    code, reason, status = 501, "notImplemented", "UNIMPLEMENTED"
 
 
 class Unavailable(StorageError):

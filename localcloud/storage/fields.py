@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from localcloud.base.clock import rfc3339
@@ -18,6 +18,8 @@ HEADER_OF_FIELD = {
     "contentEncoding": "content-encoding",
     "contentLanguage": "content-language",
 }
+# The fields that protect an object from being removed.
+PROTECTION = ("temporaryHold", "eventBasedHold", "retention")
 STORAGE_CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE", "MULTI_REGIONAL", "REGIONAL")
 # The size of metadata is the number of bytes in its keys and values: https://cloud.google.com/storage/quotas#objects
 _MOST_METADATA_BYTES = 8192
@@ -52,6 +54,8 @@ class ObjectFields:
     headers: Mapping[str, str] = field(default_factory=dict)
     storage_class: str | None = None
     custom_time: str | None = None
+    protection: Mapping[str, Any] = field(default_factory=dict)
+    """Holds and retention, as in the resource: ``retention.with_holds`` reads them."""
 
     @classmethod
     def from_resource(cls, resource: Mapping[str, Any]) -> ObjectFields:
@@ -82,9 +86,12 @@ class ObjectFields:
         if "contentType" in resource:
             patched = replace(patched, content_type=_text(resource, "contentType") or None)
         if "customTime" in resource:
-            patched = replace(patched, custom_time=_moment(resource, "customTime"))
+            patched = replace(patched, custom_time=_custom_time(self.custom_time, resource))
         if resource.get("storageClass"):
             patched = replace(patched, storage_class=_storage_class(resource))
+        protection = {name: resource[name] for name in PROTECTION if name in resource}
+        if protection:
+            patched = replace(patched, protection=protection)
         if "metadata" in resource:
             patched = replace(patched, metadata=_patched_metadata(self.metadata, resource["metadata"]))
         return patched
@@ -129,12 +136,23 @@ def _text(resource: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _moment(resource: Mapping[str, Any], name: str) -> str | None:
-    text = _text(resource, name)
+def _custom_time(former: str | None, resource: Mapping[str, Any]) -> str | None:
+    """Return the custom time to the microsecond. Once set, it cannot be removed or moved to an earlier time.
+
+    Source: https://cloud.google.com/storage/docs/metadata#custom-time
+    """
+    text = _text(resource, "customTime")
     try:
-        return rfc3339(datetime.fromisoformat(text)) if text else None
+        moment = datetime.fromisoformat(text) if text else None
     except ValueError:
-        raise InvalidRequest(f"Invalid value for field {name}: {text!r} is not an RFC 3339 time") from None
+        moment = None
+    if text and (moment is None or moment.tzinfo is None):
+        raise InvalidRequest(f"Invalid value for field customTime: {text!r} is not an RFC 3339 time")
+    if former is not None and (moment is None or moment < datetime.fromisoformat(former)):
+        raise InvalidRequest(f"Custom time cannot be removed or set to an earlier time than {former}.")
+    if moment is None or not moment.microsecond % 1000:
+        return None if moment is None else rfc3339(moment)
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _storage_class(resource: Mapping[str, Any]) -> str:

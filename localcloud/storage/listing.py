@@ -21,11 +21,16 @@ from localcloud.storage.resources import StoredObject
 
 LARGEST_PAGE = 1000
 _LAST_CHARACTER = chr(0x10FFFF)
+# The length of what ``key_of_generation`` adds to a name.
+_KEY_SUFFIX = 21
 
 
 @dataclass(frozen=True)
 class ListQuery:
-    """The parameters of a list. Names start at ``start_offset`` and end before ``end_offset``, if these are set."""
+    """The parameters of a list. Names start at ``start_offset`` and end before ``end_offset``, if these are set.
+
+    With ``versions``, noncurrent generations are listed too; with ``soft_deleted``, only those that can be restored.
+    """
 
     prefix: str = ""
     delimiter: str = ""
@@ -35,6 +40,8 @@ class ListQuery:
     include_trailing_delimiter: bool = False
     page_token: str = ""
     max_results: int = LARGEST_PAGE
+    versions: bool = False
+    soft_deleted: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,9 +63,14 @@ class _Entry:
 
 
 def list_page(objects: SortedDict, query: ListQuery) -> Page:
-    """Return the page of ``objects`` (sorted by name) that ``query`` selects.
+    """Return the page of ``objects`` that ``query`` selects.
 
-    Raises ``InvalidRequest`` if the page token or the glob is malformed.
+    Args:
+        objects: The objects by their names, or by what ``key_of_generation`` returns.
+        query: The parameters.
+
+    Raises:
+        InvalidRequest: The page token or the glob is malformed.
     """
     entries = list(islice(_entries(objects, query), query.max_results + 1))
     page = entries[: query.max_results]
@@ -74,8 +86,9 @@ def _entries(objects: SortedDict, query: ListQuery) -> Iterator[_Entry]:
     glob = _glob_pattern(query.match_glob) if query.match_glob else None
     position: str | None = max(query.prefix, query.start_offset, _position(query.page_token))
     while position is not None:
-        names, position = objects.irange(position), None
-        for name in names:
+        keys, position = objects.irange(position), None
+        for key in keys:
+            name = key[:-_KEY_SUFFIX] if query.versions or query.soft_deleted else key
             if not name.startswith(query.prefix) or (query.end_offset and name >= query.end_offset):
                 return
             cut = name.find(query.delimiter, len(query.prefix)) if query.delimiter else -1
@@ -83,14 +96,19 @@ def _entries(objects: SortedDict, query: ListQuery) -> Iterator[_Entry]:
             matches = glob is None or glob.fullmatch(folder or name)
             if folder is None:
                 if matches:
-                    yield _Entry(objects[name], None, name + "\0")
+                    yield _Entry(objects[key], None, key + "\0")
                 continue
             # Skip the other names with this prefix.
             position = _after_all_with_prefix(folder)
             if matches:
                 both = query.include_trailing_delimiter and name == folder
-                yield _Entry(objects[name] if both else None, folder, position)
+                yield _Entry(objects[key] if both else None, folder, position)
             break
+
+
+def key_of_generation(stored: StoredObject) -> str:
+    """Return a key that sorts the generations of many objects by name, then by generation."""
+    return f"{stored.name}\0{stored.generation:0{_KEY_SUFFIX - 1}}"
 
 
 def _after_all_with_prefix(prefix: str) -> str:

@@ -39,6 +39,7 @@ class ObjectApi:
             Route("PUT", source, self._update),
             Route("DELETE", source, self._delete),
             Route("POST", f"{source}/compose", self._compose),
+            Route("POST", f"{source}/restore", self._restore),
             Route("POST", f"{source}/rewriteTo/{destination}", self._rewrite),
             Route("POST", f"{source}/copyTo/{destination}", self._copy),
             Route("POST", f"{source}/moveTo/o/{{destinationObject}}", self._move),
@@ -58,9 +59,11 @@ class ObjectApi:
             include_trailing_delimiter=is_true(call, "includeTrailingDelimiter"),
             page_token=parameters.get("pageToken", ""),
             max_results=min(size or LARGEST_PAGE, LARGEST_PAGE),
+            versions=is_true(call, "versions"),
+            soft_deleted=is_true(call, "softDeleted"),
         )
-        if is_true(call, "softDeleted"):
-            return resource_response(call, {"kind": "storage#objects"})  # there is no soft deletion
+        if query.versions and query.soft_deleted:
+            raise InvalidRequest("versions and softDeleted cannot be used together.")
         page = self._store.page(call.names["bucket"], query)
         answer: dict[str, Any] = {"kind": "storage#objects"}
         if page.next_page_token:
@@ -74,7 +77,11 @@ class ObjectApi:
     async def _get(self, call: Call) -> Response:
         if call.query.get("alt") == "media":
             return await self._download(call)
-        stored = self._store.get(call.names["bucket"], call.names["object"], generation_of(call))
+        bucket, name, generation = call.names["bucket"], call.names["object"], generation_of(call)
+        if is_true(call, "softDeleted"):
+            stored = self._store.get_soft_deleted(bucket, name, _required_generation(generation))
+        else:
+            stored = self._store.get(bucket, name, generation)
         preconditions_of(call).check_read(stored)
         return self._answer(call, stored)
 
@@ -103,6 +110,15 @@ class ObjectApi:
             call.names["bucket"], call.names["object"], preconditions_of(call), generation=generation_of(call)
         )
         return Response(status_code=204)
+
+    async def _restore(self, call: Call) -> Response:
+        restored = self._store.restore(
+            call.names["bucket"],
+            call.names["object"],
+            _required_generation(generation_of(call)),
+            preconditions_of(call),
+        )
+        return self._answer(call, restored)
 
     async def _compose(self, call: Call) -> Response:
         request = call.json()
@@ -154,6 +170,12 @@ class ObjectApi:
 
     def _answer(self, call: Call, stored: StoredObject) -> Response:
         return resource_response(call, stored.resource(call.host), {"etag": stored.etag})
+
+
+def _required_generation(generation: int | None) -> int:
+    if generation is None:
+        raise Required("Required parameter: generation, since many generations of a name can be soft-deleted")
+    return generation
 
 
 def _component(bucket: str, component: dict[str, Any]) -> Source:

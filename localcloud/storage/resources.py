@@ -18,6 +18,7 @@ from localcloud.base.clock import rfc3339
 
 FINALIZED = "google.cloud.storage.object.v1.finalized"
 DELETED = "google.cloud.storage.object.v1.deleted"
+ARCHIVED = "google.cloud.storage.object.v1.archived"
 METADATA_UPDATED = "google.cloud.storage.object.v1.metadataUpdated"
 
 # Links in events are those of Google; links in answers lead to this service.
@@ -25,6 +26,9 @@ _SELF_LINKS = "https://www.googleapis.com"
 _MEDIA_LINKS = "https://storage.googleapis.com"
 # Buckets show the number of their project; nothing here depends on it.
 PROJECT_NUMBER = "100000000001"
+
+# The fields of records that are moments.
+_MOMENTS = ("created", "updated", "deleted", "soft_deleted", "hard_deleted", "released", "retained_until")
 
 # https://cloud.google.com/storage/docs/locations
 _LOCATION_TYPES = {
@@ -97,7 +101,10 @@ class StoredObject:
     """One generation of an object.
 
     ``headers`` are the optional fields that are also headers of a download, by their names in the resource.
-    ``content`` is the name of the file with its bytes, empty if there are none.
+    ``content`` is the name of the file with its bytes, empty if there are none; ``content_type`` may be empty.
+    ``deleted`` is when the generation stopped being the live one. If ``soft_deleted`` is set, it can only be restored, until
+    ``hard_deleted``. ``retained_until`` is when the bucket's retention policy allows to delete it, and ``retention`` is its
+    own retention, by the names in the resource.
     """
 
     bucket: str
@@ -117,6 +124,13 @@ class StoredObject:
     component_count: int | None = None
     custom_time: str | None = None
     deleted: datetime | None = None
+    soft_deleted: datetime | None = None
+    hard_deleted: datetime | None = None
+    temporary_hold: bool | None = None
+    event_based_hold: bool | None = None
+    released: datetime | None = None
+    retained_until: datetime | None = None
+    retention: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @cached_property
     def etag(self) -> str:
@@ -147,7 +161,14 @@ class StoredObject:
             "md5Hash": self.md5,
             "componentCount": self.component_count,
             "customTime": self.custom_time,
-            "timeDeleted": rfc3339(self.deleted) if self.deleted else None,
+            "timeDeleted": _moment(self.deleted),
+            "softDeleteTime": _moment(self.soft_deleted),
+            "hardDeleteTime": _moment(self.hard_deleted),
+            "temporaryHold": self.temporary_hold,
+            "eventBasedHold": self.event_based_hold,
+            "retentionExpirationTime": _moment(self.retained_until),
+            "retention": dict(self.retention) or None,
+            "contentType": self.content_type or None,
         }
         return {
             "kind": "storage#object",
@@ -156,7 +177,6 @@ class StoredObject:
             "bucket": self.bucket,
             "generation": str(self.generation),
             "metageneration": str(self.metageneration),
-            "contentType": self.content_type,
             "storageClass": self.storage_class,
             "size": str(self.size),
             "crc32c": self.crc32c,
@@ -173,9 +193,9 @@ class StoredObject:
         """Return the object as text for ``from_record``."""
         return json.dumps(
             {
-                **{name: getattr(self, name) for name in self.__dataclass_fields__},
-                "created": self.created.isoformat(),
-                "updated": self.updated.isoformat(),
+                name: value.isoformat() if isinstance(value, datetime) else value
+                for name in self.__dataclass_fields__
+                if (value := getattr(self, name)) is not None
             }
         )
 
@@ -189,7 +209,7 @@ class StoredObject:
 class StorageEvent:
     """A change of an object; its resource is the data of the CloudEvent.
 
-    ``type`` is one of ``FINALIZED``, ``DELETED`` and ``METADATA_UPDATED``.
+    ``type`` is one of ``FINALIZED``, ``DELETED``, ``ARCHIVED`` and ``METADATA_UPDATED``.
     Types: https://cloud.google.com/eventarc/docs/reference/supported-events#cloud-storage
     """
 
@@ -198,8 +218,12 @@ class StorageEvent:
 
 
 def _with_moments(record: dict[str, Any]) -> dict[str, Any]:
-    moments = {name: datetime.fromisoformat(record[name]) for name in ("created", "updated")}
+    moments = {name: datetime.fromisoformat(record[name]) for name in _MOMENTS if name in record}
     return {**record, **moments}
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return rfc3339(moment) if moment else None
 
 
 def _etag(generation: int, metageneration: int) -> str:

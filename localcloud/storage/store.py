@@ -17,15 +17,23 @@ from localcloud.storage.events import EventQueue, Listener
 from localcloud.storage.fields import ObjectFields, patched_settings
 from localcloud.storage.listing import ListQuery, Page, list_page
 from localcloud.storage.naming import check_bucket_name, check_object_name
+from localcloud.storage.past_generations import PastGenerations
 from localcloud.storage.preconditions import NO_PRECONDITIONS, Preconditions
 from localcloud.storage.quota import WriteQuota
 from localcloud.storage.resources import (
-    DELETED,
     FINALIZED,
     METADATA_UPDATED,
     Bucket,
     StorageEvent,
     StoredObject,
+)
+from localcloud.storage.retention import (
+    check_removable,
+    keeps_versions,
+    locked,
+    retention_end,
+    with_holds,
+    with_policies,
 )
 
 # The store has a method called ``list``, which hides the type of that name.
@@ -37,9 +45,9 @@ _DEFAULT_CONTENT_TYPE = "application/octet-stream"
 
 
 class ObjectStore:
-    """Buckets and their live objects, kept in a directory. Every method may be called from any thread.
+    """Buckets and their objects, kept in a directory. Every method may be called from any thread.
 
-    Changes are atomic: no caller sees half of one. Noncurrent generations are not kept.
+    Changes are atomic: no caller sees half of one.
     """
 
     def __init__(self, directory: Path, *, clock: Clock) -> None:
@@ -51,16 +59,36 @@ class ObjectStore:
         self._lock = threading.RLock()
         self._quota = WriteQuota()
         self._events = EventQueue()
+        self._past = PastGenerations(self._catalog, self._contents, self._events)
 
     # Buckets
 
-    def create_bucket(self, name: str, *, location: str = "US", settings: Mapping[str, Any] | None = None) -> Bucket:
-        """Create a bucket. Raises ``Conflict`` if it exists, ``InvalidRequest`` if its name is not valid."""
+    def create_bucket(
+        self,
+        name: str,
+        *,
+        location: str = "US",
+        settings: Mapping[str, Any] | None = None,
+        object_retention: bool = False,
+    ) -> Bucket:
+        """Create a bucket.
+
+        Args:
+            name: The name.
+            location: A region, dual-region or multi-region.
+            settings: The fields of the resource that a caller may set.
+            object_retention: Whether single objects may have a retention.
+
+        Raises:
+            Conflict: The bucket exists.
+            InvalidRequest: The name or a setting is not valid.
+        """
         check_bucket_name(name)
         with self._lock:
             if name in self._catalog.buckets:
                 raise Conflict("Your previous request to create the named bucket succeeded and you already own it.")
             now = self._clock.now()
+            wanted = patched_settings({}, settings or {})
             bucket = Bucket(
                 name=name,
                 location=location.upper(),
@@ -68,17 +96,19 @@ class ObjectStore:
                 created=now,
                 updated=now,
                 generation=self._catalog.next_generation(now),
-                settings=patched_settings({}, settings or {}),
+                settings=with_policies(
+                    wanted, {"objectRetention": {"mode": "Enabled"}} if object_retention else {}, now
+                ),
             )
             self._catalog.put_bucket(bucket)
             return bucket
 
-    def ensure_bucket(self, name: str, *, location: str = "US") -> Bucket:
+    def ensure_bucket(self, name: str, *, location: str = "US", settings: Mapping[str, Any] | None = None) -> Bucket:
         """Return the bucket of that name; create it if it is missing."""
         with self._lock:
             if name in self._catalog.buckets:
                 return self.bucket(name)
-            return self.create_bucket(name, location=location)
+            return self.create_bucket(name, location=location, settings=settings)
 
     def bucket(self, name: str) -> Bucket:
         """Return a bucket. Raises ``NotFound``."""
@@ -101,36 +131,65 @@ class ObjectStore:
         *,
         replace_all: bool = False,
     ) -> Bucket:
-        """Change settings of a bucket, or replace all of them (``replace_all``). Raises ``NotFound``."""
+        """Change settings of a bucket, or replace all of them (``replace_all``).
+
+        Raises ``NotFound``, ``InvalidRequest``, ``PreconditionFailed`` or ``Forbidden``.
+        """
         with self._lock:
             bucket = self.bucket(name)
             conditions.check_write(bucket)
-            changed = replace(
-                bucket,
-                settings=patched_settings({} if replace_all else bucket.settings, settings),
-                metageneration=bucket.metageneration + 1,
-                updated=self._clock.now(),
-            )
-            self._catalog.put_bucket(changed)
-            return changed
+            wanted = patched_settings({} if replace_all else bucket.settings, settings)
+            return self._change_bucket(bucket, with_policies(wanted, bucket.settings, self._clock.now()))
+
+    def lock_retention(self, name: str, conditions: Preconditions) -> Bucket:
+        """Lock the retention policy of a bucket, so that it can only be made longer.
+
+        Raises ``NotFound``, ``InvalidRequest`` or ``PreconditionFailed``.
+        """
+        with self._lock:
+            bucket = self.bucket(name)
+            conditions.check_write(bucket)
+            return self._change_bucket(bucket, locked(bucket))
+
+    def _change_bucket(self, bucket: Bucket, settings: Mapping[str, Any]) -> Bucket:
+        changed = replace(
+            bucket, settings=settings, metageneration=bucket.metageneration + 1, updated=self._clock.now()
+        )
+        self._catalog.put_bucket(changed)
+        if bucket.settings.get("retentionPolicy") != settings.get("retentionPolicy"):
+            # A policy applies to the objects that exist, too.
+            for stored in list(self._catalog.objects(bucket.name).values()):
+                self._catalog.put_object(replace(stored, retained_until=retention_end(changed, stored)))
+            for stored in list(self._catalog.past(bucket.name).values()):
+                self._catalog.put_past(replace(stored, retained_until=retention_end(changed, stored)))
+        return changed
 
     def delete_bucket(self, name: str, conditions: Preconditions = NO_PRECONDITIONS) -> None:
         """Delete a bucket. Raises ``NotFound``, or ``Conflict`` if objects are in it."""
         with self._lock:
             conditions.check_write(self.bucket(name))
-            if self._catalog.objects(name):
+            if self._catalog.objects(name) or self._past.has_noncurrent(name):
                 raise Conflict("The bucket you tried to delete is not empty.")
+            self._past.remove_all(name)
             self._catalog.remove_bucket(name)
 
     # Reading objects
 
     def get(self, bucket: str, name: str, generation: int | None = None) -> StoredObject:
-        """Return the live object of that name, of that generation if one is given. Raises ``NotFound``."""
+        """Return the live object of that name, or the ``generation`` that is given. Raises ``NotFound``."""
         with self._lock:
             stored = self._live(bucket, name)
-            if stored is None or generation not in (None, stored.generation):
+            if generation is not None and (stored is None or stored.generation != generation):
+                stored = self._past.noncurrent(bucket, name, generation)
+            if stored is None:
                 raise NotFound(f"No such object: {bucket}/{name}")
             return stored
+
+    def get_soft_deleted(self, bucket: str, name: str, generation: int) -> StoredObject:
+        """Return a generation that was deleted and can be restored. Raises ``NotFound``."""
+        with self._lock:
+            self.bucket(bucket)
+            return self._past.soft_deleted(bucket, name, generation, self._clock.now())
 
     def list(self, bucket: str, prefix: str = "") -> Objects:
         """Return the live objects with ``prefix``, sorted by name. Raises ``NotFound``."""
@@ -143,6 +202,9 @@ class ObjectStore:
         """Return one page of a list. Raises ``NotFound`` or ``InvalidRequest``."""
         with self._lock:
             self.bucket(bucket)
+            if query.versions or query.soft_deleted:
+                objects = self._past.all_of(bucket, self._clock.now(), soft_deleted=query.soft_deleted)
+                return list_page(objects, query)
             return list_page(self._catalog.objects(bucket), query)
 
     def open(self, stored: StoredObject) -> BinaryIO:
@@ -156,7 +218,7 @@ class ObjectStore:
             raise NotFound(f"No such object: {stored.bucket}/{stored.name}") from None
 
     def open_live(self, bucket: str, name: str, generation: int | None = None) -> tuple[StoredObject, BinaryIO]:
-        """Return the live object and its content, read atomically. Raises ``NotFound``."""
+        """Return an object as ``get`` does and its content, read atomically. Raises ``NotFound``."""
         with self._lock:
             stored = self.get(bucket, name, generation)
             return stored, self.open(stored)
@@ -197,7 +259,10 @@ class ObjectStore:
         """Raise the errors that ``finalize`` would raise now, so that the client does not send bytes in vain."""
         checked = check_object_name(name)
         with self._lock:
-            conditions.check_write(self._live(bucket, checked))
+            live = self._live(bucket, checked)
+            conditions.check_write(live)
+            if live is not None:
+                self._check_removable(live)
 
     def finalize(
         self,
@@ -211,7 +276,7 @@ class ObjectStore:
     ) -> StoredObject:
         """Make ``content`` the live object of that name; a composed object has a ``component_count``.
 
-        Raises ``NotFound``, ``InvalidRequest``, ``PreconditionFailed`` or ``RateLimited``.
+        Raises ``NotFound``, ``InvalidRequest``, ``PreconditionFailed``, ``RateLimited`` or ``Forbidden``.
         """
         check_object_name(name)
         with self._lock:
@@ -239,12 +304,28 @@ class ObjectStore:
             source = self.get(bucket, name)
             source_conditions.check_write(source)
             conditions.check_write(self._live(bucket, destination))
+            self._check_removable(source)
             with self.copied_content(source) as content:
                 fields = ObjectFields.of(source)
                 moved = self._put(bucket, destination, content, fields, source.component_count)
             self._remove(source)
         self._events.deliver()
         return moved
+
+    def restore(
+        self, bucket: str, name: str, generation: int, conditions: Preconditions = NO_PRECONDITIONS
+    ) -> StoredObject:
+        """Make a live object of a soft-deleted generation, which stays until its time is over; return the object.
+
+        Raises ``NotFound``, ``PreconditionFailed``, ``RateLimited`` or ``Forbidden``.
+        """
+        with self._lock:
+            past = self.get_soft_deleted(bucket, name, generation)
+            conditions.check_write(self._live(bucket, name))
+            with self.copied_content(past) as content:
+                restored = self._put(bucket, name, content, ObjectFields.of(past), past.component_count)
+        self._events.deliver()
+        return restored
 
     def update_fields(
         self,
@@ -267,16 +348,21 @@ class ObjectStore:
             fields = before.patched(resource)
             now = self._clock.now()
             self._quota.take(bucket, name, now)
+            changed = with_holds(self.bucket(bucket), stored, fields.protection, now)
             changed = replace(
-                stored,
+                changed,
                 content_type=fields.content_type or _DEFAULT_CONTENT_TYPE,
                 metadata=dict(fields.metadata),
                 headers=dict(fields.headers),
                 custom_time=fields.custom_time,
                 metageneration=stored.metageneration + 1,
                 updated=now,
+                retained_until=retention_end(self.bucket(bucket), changed),
             )
-            self._catalog.put_object(changed)
+            if stored.deleted is None:
+                self._catalog.put_object(changed)
+            else:
+                self._past.update(changed)
             self._events.add(StorageEvent(METADATA_UPDATED, changed))
         self._events.deliver()
         return changed
@@ -289,12 +375,21 @@ class ObjectStore:
         *,
         generation: int | None = None,
     ) -> None:
-        """Delete the live object. Raises ``NotFound``, ``PreconditionFailed`` or ``RateLimited``."""
+        """Delete the live object, or the ``generation`` that is given.
+
+        In a bucket with versioning the live object stays as a noncurrent generation, unless its generation is given.
+        Raises ``NotFound``, ``PreconditionFailed``, ``RateLimited`` or ``Forbidden``.
+        """
         with self._lock:
             stored = self.get(bucket, name, generation)
             conditions.check_write(stored)
-            self._quota.take(bucket, name, self._clock.now())
-            self._remove(stored)
+            now = self._clock.now()
+            self._check_removable(stored, for_good=generation is not None)
+            self._quota.take(bucket, name, now)
+            if stored.deleted is None:
+                self._remove(stored, for_good=generation is not None)
+            else:
+                self._past.delete(stored, now)
         self._events.deliver()
 
     @contextmanager
@@ -347,15 +442,19 @@ class ObjectStore:
     ) -> StoredObject:
         """Make a new generation live, under the lock."""
         now = self._clock.now()
-        self._quota.take(bucket, name, now)
+        in_bucket = self.bucket(bucket)
         replaced = self._live(bucket, name)
+        if replaced is not None:
+            self._check_removable(replaced)
+        self._quota.take(bucket, name, now)
         stored = StoredObject(
             bucket=bucket,
             name=name,
             generation=self._catalog.next_generation(now),
             metageneration=1,
             size=content.size,
-            content_type=fields.content_type or _DEFAULT_CONTENT_TYPE,
+            # A composed object has a type only if the caller gives one.
+            content_type=fields.content_type or (_DEFAULT_CONTENT_TYPE if component_count is None else ""),
             crc32c=content.crc32c,
             md5=content.md5 if component_count is None else None,
             created=now,
@@ -366,22 +465,25 @@ class ObjectStore:
             storage_class=fields.storage_class or self._default_storage_class(bucket),
             component_count=component_count,
             custom_time=fields.custom_time,
+            event_based_hold=True if in_bucket.settings.get("defaultEventBasedHold") else None,
         )
-        self._catalog.put_object(stored)
+        stored = with_holds(in_bucket, stored, fields.protection, now)
+        stored = replace(stored, retained_until=retention_end(in_bucket, stored))
+        kept = self._past.kept(replaced, now) if replaced is not None else None
+        self._catalog.put_object(stored, past=kept)
         self._events.add(StorageEvent(FINALIZED, stored))
         if replaced is not None:
-            self._discard(replaced)
+            # A replaced generation has an event, too: https://cloud.google.com/storage/docs/pubsub-notifications#events
+            self._past.finish(replaced, kept, now)
         return stored
 
-    def _remove(self, stored: StoredObject) -> None:
+    def _remove(self, stored: StoredObject, *, for_good: bool = False) -> None:
         """Remove a live object, under the lock."""
-        self._catalog.remove_object(stored)
-        self._discard(stored)
+        now = self._clock.now()
+        kept = self._past.kept(stored, now, for_good=for_good)
+        self._catalog.remove_object(stored, past=kept)
+        self._past.finish(stored, kept, now)
 
-    def _discard(self, stored: StoredObject) -> None:
-        """Remove the content of a generation that is no longer live; a replaced one has a deleted event, too.
-
-        Source: https://cloud.google.com/storage/docs/pubsub-notifications#events
-        """
-        self._contents.remove(stored.content)
-        self._events.add(StorageEvent(DELETED, replace(stored, deleted=self._clock.now())))
+    def _check_removable(self, stored: StoredObject, *, for_good: bool = False) -> None:
+        archived = keeps_versions(self.bucket(stored.bucket)) and not for_good
+        check_removable(stored, self._clock.now(), archived=archived)

@@ -38,6 +38,9 @@ from localcloud.storage.store import ObjectStore
 from tests.localcloud.storage.world import conform_to_object
 from tests.paths import ROOT
 
+# Without soft deletion, tests see whether the files of contents are removed.
+NO_SOFT_DELETE = {"softDeletePolicy": {"retentionDurationSeconds": 0}}
+
 
 @pytest.fixture
 def clock() -> ManualClock:
@@ -47,7 +50,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def store(tmp_path: Path, clock: ManualClock) -> ObjectStore:
     opened = ObjectStore(tmp_path / "storage", clock=clock)
-    opened.ensure_bucket("drops")
+    opened.ensure_bucket("drops", settings=NO_SOFT_DELETE)
     return opened
 
 
@@ -268,7 +271,9 @@ def test_counter_with_preconditions_loses_no_increment(store: ObjectStore) -> No
 
 def test_restart_keeps_everything(tmp_path: Path, clock: ManualClock) -> None:
     before = ObjectStore(tmp_path, clock=clock)
-    bucket = before.create_bucket("drops", location="us-central1", settings={"labels": {"team": "films"}})
+    bucket = before.create_bucket(
+        "drops", location="us-central1", settings={"labels": {"team": "films"}, **NO_SOFT_DELETE}
+    )
     kept = before.write("drops", "kept ü", b"content", metadata={"k": "v"})
     before.write("drops", "gone", b"x")
     before.delete("drops", "gone")

@@ -108,7 +108,8 @@ def running_stage() -> Iterator[Stage]:
 def storage_world(stage: Stage, directory: Path, *, clock: Clock | None = None) -> Iterator[StorageWorld]:
     """Serve a local Cloud Storage in ``directory`` on ``stage``; check its answers at the end."""
     storage = Storage(directory, clock=clock or SystemClock(), project=PROJECT)
-    storage.store.ensure_bucket(BUCKET)
+    # Without soft deletion, so that tests see whether the files of contents are removed.
+    storage.store.ensure_bucket(BUCKET, settings={"softDeletePolicy": {"retentionDurationSeconds": 0}})
     world = StorageWorld(storage, directory, stage.server.url)
     storage.store.watch(world.events.append)
     stage.app = _recorded(storage.app, world.answers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from declaration.model import (
     Declaration,
@@ -26,8 +27,10 @@ from localcloud.storage.store import ObjectStore
 def create_buckets(declaration: Declaration, store: ObjectStore, *, project: str, location: str) -> None:
     """Create the declared buckets that do not exist."""
     for bucket in declaration.buckets.values():
-        seconds = bucket.soft_delete_seconds
-        settings = {} if seconds is None else {"softDeletePolicy": {"retentionDurationSeconds": seconds}}
+        # As `deploy` creates them.
+        settings: dict[str, Any] = {"iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}}}
+        if bucket.soft_delete_seconds is not None:
+            settings["softDeletePolicy"] = {"retentionDurationSeconds": bucket.soft_delete_seconds}
         store.ensure_bucket(bucket.name_in(project), location=location.upper(), settings=settings)
 
 

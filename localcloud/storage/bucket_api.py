@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from starlette.responses import Response
 
 from localcloud.base.json_api import Call, Route
+from localcloud.storage.access import (
+    BUCKET_ROLES,
+    OBJECT_ROLES,
+    PREDEFINED_BUCKET_ACLS,
+    PREDEFINED_OBJECT_ACLS,
+    acl_fields,
+    check_not_uniform,
+    predefined_acl,
+    read_acl,
+)
 from localcloud.storage.api import Handler, is_true, preconditions_of, resource_response
-from localcloud.storage.errors import InvalidRequest, Required
+from localcloud.storage.errors import InvalidRequest, NotImplementedHere, Required
 from localcloud.storage.preconditions import integer_parameter
-from localcloud.storage.resources import PROJECT_NUMBER
+from localcloud.storage.resources import PROJECT_NUMBER, Bucket
 from localcloud.storage.store import ObjectStore
+from localcloud.storage.unsupported import UNSUPPORTED_METHODS
 
 _LARGEST_PAGE = 1000
 
@@ -35,6 +49,7 @@ class BucketApi:
             Route("GET", f"{bucket}/storageLayout", self._storage_layout),
             Route("GET", f"{bucket}/notificationConfigs", self._notification_configs),
             Route("GET", f"{bucket}/managedFolders", self._managed_folders),
+            *(_refusal(place, name) for place, name in UNSUPPORTED_METHODS.items()),
             Route("GET", "/storage/v1/projects/{project}/serviceAccount", self._service_account),
         ]
 
@@ -51,9 +66,11 @@ class BucketApi:
             settings=resource,
             object_retention=is_true(call, "enableObjectRetention"),
         )
-        return resource_response(call, bucket.resource(call.host))
+        return self._answer(call, self._with_lists(call, bucket, resource))
 
     async def _list(self, call: Call) -> Response:
+        if is_true(call, "softDeleted"):
+            raise NotImplementedHere("The local cloud does not keep deleted buckets (softDeleted).")
         buckets = self._store.buckets(call.query.get("prefix", ""))
         # A page token is the name at which its page begins.
         following = [bucket for bucket in buckets if bucket.name >= call.query.get("pageToken", "")]
@@ -69,15 +86,39 @@ class BucketApi:
     async def _get(self, call: Call) -> Response:
         bucket = self._store.bucket(call.names["bucket"])
         preconditions_of(call).check_read(bucket)
-        return resource_response(call, bucket.resource(call.host))
+        return self._answer(call, bucket)
 
     async def _patch(self, call: Call) -> Response:
-        changed = self._store.patch_bucket(call.names["bucket"], call.json(), preconditions_of(call))
-        return resource_response(call, changed.resource(call.host))
+        return self._change(call, replace_all=False)
 
     async def _update(self, call: Call) -> Response:
-        changed = self._store.patch_bucket(call.names["bucket"], call.json(), preconditions_of(call), replace_all=True)
-        return resource_response(call, changed.resource(call.host))
+        return self._change(call, replace_all=True)
+
+    def _change(self, call: Call, *, replace_all: bool) -> Response:
+        resource = call.json()
+        changed = self._store.patch_bucket(
+            call.names["bucket"], resource, preconditions_of(call), replace_all=replace_all
+        )
+        return self._answer(call, self._with_lists(call, changed, resource))
+
+    def _with_lists(self, call: Call, bucket: Bucket, resource: Mapping[str, Any]) -> Bucket:
+        """Give a bucket the access control lists in a request, if there are any. Raises ``InvalidRequest``."""
+        acl = predefined_acl(call.query.get("predefinedAcl"), PREDEFINED_BUCKET_ACLS, "predefinedAcl")
+        default = predefined_acl(
+            call.query.get("predefinedDefaultObjectAcl"), PREDEFINED_OBJECT_ACLS, "predefinedDefaultObjectAcl"
+        )
+        if acl is None and resource.get("acl") is not None:
+            acl = read_acl(resource["acl"], BUCKET_ROLES)
+        if default is None and resource.get("defaultObjectAcl") is not None:
+            default = read_acl(resource["defaultObjectAcl"], OBJECT_ROLES)
+        if acl is None and default is None:
+            return bucket
+        check_not_uniform(bucket, "update")
+        return self._store.set_access(bucket.name, acl=acl, default_object_acl=default)
+
+    def _answer(self, call: Call, bucket: Bucket) -> Response:
+        lists = acl_fields(bucket) if call.query.get("projection") == "full" else {}
+        return resource_response(call, bucket.resource(call.host) | lists)
 
     async def _delete(self, call: Call) -> Response:
         self._store.delete_bucket(call.names["bucket"], preconditions_of(call))
@@ -110,3 +151,11 @@ class BucketApi:
     async def _service_account(self, call: Call) -> Response:
         address = f"service-{PROJECT_NUMBER}@gs-project-accounts.iam.gserviceaccount.com"
         return resource_response(call, {"kind": "storage#serviceAccount", "email_address": address})
+
+
+def _refusal(place: str, name: str) -> Route[Handler]:
+    async def refuse(call: Call) -> Response:
+        raise NotImplementedHere(f"The local cloud does not have {name}.")
+
+    method, path = place.split()
+    return Route(method, path, refuse)

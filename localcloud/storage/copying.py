@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from localcloud.storage.customer_keys import check_key
 from localcloud.storage.errors import InvalidRequest
 from localcloud.storage.fields import ObjectFields
 from localcloud.storage.preconditions import NO_PRECONDITIONS, Preconditions
-from localcloud.storage.resources import StoredObject
+from localcloud.storage.resources import Acl, StoredObject
 from localcloud.storage.store import ObjectStore
 
 MOST_SOURCES = 32
@@ -22,6 +23,8 @@ class Source:
     name: str
     generation: int | None = None
     conditions: Preconditions = NO_PRECONDITIONS
+    key_hash: str | None = None
+    """The hash of the customer-supplied encryption key of the source."""
 
     def find(self, store: ObjectStore) -> StoredObject:
         """Return the live object. Raises ``NotFound`` or ``PreconditionFailed``."""
@@ -31,15 +34,26 @@ class Source:
 
 
 def copy(
-    store: ObjectStore, source: Source, bucket: str, name: str, overrides: ObjectFields, conditions: Preconditions
+    store: ObjectStore,
+    source: Source,
+    bucket: str,
+    name: str,
+    overrides: ObjectFields,
+    conditions: Preconditions,
+    *,
+    key_hash: str | None = None,
+    acl: Acl | None = None,
 ) -> StoredObject:
     """Copy ``source`` to ``bucket`` and ``name`` and return the copy.
 
-    If ``overrides`` has any field, it replaces all fields of the source.
+    The copy has the key of ``key_hash`` and the list ``acl``, if any. If ``overrides`` has any field, it replaces all fields
+    of the source.
     Source: https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite
     """
     stored = source.find(store)
+    check_key(stored.key_hash, source.key_hash)
     fields = overrides.over_type(stored.content_type) if overrides else ObjectFields.of(stored)
+    fields = replace(fields, key_hash=key_hash, acl=acl)
     with store.copied_content(stored) as content:
         return store.finalize(bucket, name, content, fields, conditions, component_count=stored.component_count)
 
@@ -59,7 +73,7 @@ def compose(
     count = sum(component.component_count or 1 for component in components)
     with store.begin_content() as writer:
         for component in components:
-            with store.open(component) as content:
+            with store.open(component, key_hash=fields.key_hash) as content:
                 while piece := content.read(_PIECE):
                     writer.write(piece)
         return store.finalize(bucket, name, writer.finish(), fields, conditions, component_count=count)

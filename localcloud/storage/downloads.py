@@ -16,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 
 from localcloud.base.json_api import Call
 from localcloud.storage.api import preconditions_of
+from localcloud.storage.customer_keys import ALGORITHM
 from localcloud.storage.errors import RangeNotSatisfiable
 from localcloud.storage.fields import HEADER_OF_FIELD
 from localcloud.storage.resources import StoredObject
@@ -68,6 +69,11 @@ def _headers(stored: StoredObject) -> dict[str, str]:
         "x-goog-metageneration": str(stored.metageneration),
         "x-goog-storage-class": stored.storage_class,
         "x-goog-stored-content-length": str(stored.size),
+        **(
+            {"x-goog-encryption-algorithm": ALGORITHM, "x-goog-encryption-key-sha256": stored.key_hash}
+            if stored.key_hash
+            else {}
+        ),
         "x-goog-stored-content-encoding": stored.headers.get("contentEncoding", "identity"),
         **{HEADER_OF_FIELD[name]: _header(value) for name, value in stored.headers.items()},
     }

@@ -2,6 +2,7 @@
 
     StorageError
     ├── InvalidRequest        400 invalid
+    │   └── CustomerKeyProblem    400 with a reason of its own
     ├── Required              400 required
     ├── Forbidden             403 forbidden, retentionPolicyNotMet
     ├── NotFound              404 notFound
@@ -42,6 +43,15 @@ class InvalidRequest(StorageError):
     """A parameter, a header or the body is invalid."""
 
     code, reason, status = 400, "invalid", "INVALID_ARGUMENT"
+
+
+class CustomerKeyProblem(InvalidRequest):
+    """A customer-supplied encryption key is missing, malformed or wrong."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Create the error with its reason: https://cloud.google.com/storage/docs/json_api/v1/status-codes."""
+        super().__init__(message)
+        self.reason = reason
 
 
 class Required(StorageError):

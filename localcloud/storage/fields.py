@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from localcloud.base.clock import rfc3339
+from localcloud.storage.access import OBJECT_ROLES, PREDEFINED_OBJECT_ACLS, predefined_acl, read_acl
 from localcloud.storage.errors import InvalidRequest
-from localcloud.storage.resources import StoredObject
+from localcloud.storage.resources import Acl, StoredObject
+from localcloud.storage.unsupported import check_settings
 
 # The optional fields of an object that are headers of its downloads.
 HEADER_OF_FIELD = {
@@ -56,6 +58,10 @@ class ObjectFields:
     custom_time: str | None = None
     protection: Mapping[str, Any] = field(default_factory=dict)
     """Holds and retention, as in the resource: ``retention.with_holds`` reads them."""
+    acl: Acl | None = None
+    """The access control list, if the caller gives one; ``of`` does not copy it."""
+    key_hash: str | None = None
+    """The hash of the customer-supplied encryption key, which is not part of the resource in a request."""
 
     @classmethod
     def from_resource(cls, resource: Mapping[str, Any]) -> ObjectFields:
@@ -71,6 +77,7 @@ class ObjectFields:
             headers=stored.headers,
             storage_class=stored.storage_class,
             custom_time=stored.custom_time,
+            key_hash=stored.key_hash,
         )
 
     def patched(self, resource: Mapping[str, Any]) -> ObjectFields:
@@ -92,9 +99,16 @@ class ObjectFields:
         protection = {name: resource[name] for name in PROTECTION if name in resource}
         if protection:
             patched = replace(patched, protection=protection)
+        if resource.get("acl") is not None:
+            patched = replace(patched, acl=read_acl(resource["acl"], OBJECT_ROLES))
         if "metadata" in resource:
             patched = replace(patched, metadata=_patched_metadata(self.metadata, resource["metadata"]))
         return patched
+
+    def with_predefined_acl(self, name: str | None, parameter: str = "predefinedAcl") -> ObjectFields:
+        """Return these fields with the access control list of that name, if there is a name. Raises ``InvalidRequest``."""
+        acl = predefined_acl(name, PREDEFINED_OBJECT_ACLS, parameter)
+        return self if acl is None else replace(self, acl=acl)
 
     def over_type(self, content_type: str) -> ObjectFields:
         """Return these fields, with ``content_type`` unless they have one."""
@@ -108,12 +122,14 @@ class ObjectFields:
 def patched_settings(settings: Mapping[str, Any], resource: Mapping[str, Any]) -> dict[str, Any]:
     """Return the ``settings`` of a bucket, updated from ``resource``.
 
-    Objects are merged key by key, and ``null`` removes a key. Raises ``InvalidRequest`` if one has the wrong type.
+    Objects are merged key by key, and ``null`` removes a key. Raises ``InvalidRequest`` if one has the wrong type, and
+    ``NotImplementedHere`` if the local cloud does not carry it out.
     """
     changes = {name: value for name, value in resource.items() if name in BUCKET_SETTINGS}
     for name, value in changes.items():
         if value is not None and not isinstance(value, BUCKET_SETTINGS[name]):
             raise InvalidRequest(f"Invalid value for field {name}")
+    check_settings(changes)
     return _merged(settings, changes)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from localcloud.base.json_api import Call, Route
+from localcloud.storage.access import acl_fields_of_object
 from localcloud.storage.api import Handler, generation_of, is_true, preconditions_of, resource_response
 from localcloud.storage.copying import Source, compose, copy
+from localcloud.storage.customer_keys import check_key, key_hash
 from localcloud.storage.downloads import download
 from localcloud.storage.errors import InvalidRequest, Required
 from localcloud.storage.fields import ObjectFields
@@ -17,6 +20,7 @@ from localcloud.storage.listing import LARGEST_PAGE, ListQuery
 from localcloud.storage.preconditions import Preconditions, integer_parameter
 from localcloud.storage.resources import StoredObject
 from localcloud.storage.store import ObjectStore
+from localcloud.storage.unsupported import check_key_name
 
 
 class ObjectApi:
@@ -71,7 +75,7 @@ class ObjectApi:
         if page.prefixes:
             answer["prefixes"] = page.prefixes
         if page.items:
-            answer["items"] = [stored.resource(call.host) for stored in page.items]
+            answer["items"] = [stored.resource(call.host, without_key=True) for stored in page.items]
         return resource_response(call, answer)
 
     async def _get(self, call: Call) -> Response:
@@ -83,10 +87,15 @@ class ObjectApi:
         else:
             stored = self._store.get(bucket, name, generation)
         preconditions_of(call).check_read(stored)
-        return self._answer(call, stored)
+        key = key_hash(call.headers)
+        if key is not None:
+            check_key(stored.key_hash, key)
+        return self._answer(call, stored, without_key=key is None)
 
     async def _download(self, call: Call) -> Response:
-        stored, content = self._store.open_live(call.names["bucket"], call.names["object"], generation_of(call))
+        bucket, name = call.names["bucket"], call.names["object"]
+        key = key_hash(call.headers)
+        stored, content = self._store.open_live(bucket, name, generation_of(call), key_hash=key)
         return await download(call, stored, content)
 
     async def _patch(self, call: Call) -> Response:
@@ -103,6 +112,7 @@ class ObjectApi:
             preconditions_of(call),
             generation=generation_of(call),
             replace_all=replace_all,
+            predefined_acl=call.query.get("predefinedAcl"),
         )
 
     async def _delete(self, call: Call) -> Response:
@@ -121,10 +131,12 @@ class ObjectApi:
         return self._answer(call, restored)
 
     async def _compose(self, call: Call) -> Response:
+        check_key_name(call.query, "kmsKeyName")
         request = call.json()
         bucket, name = call.names["bucket"], call.names["object"]
         sources = [_component(bucket, component) for component in _list_of_objects(request, "sourceObjects")]
-        fields = ObjectFields.from_resource(_object(request, "destination"))
+        fields = replace(ObjectFields.from_resource(_object(request, "destination")), key_hash=key_hash(call.headers))
+        fields = fields.with_predefined_acl(call.query.get("destinationPredefinedAcl"), "destinationPredefinedAcl")
         # In a thread: it reads and writes all contents, which would delay all other requests.
         composed = await run_in_threadpool(compose, self._store, sources, bucket, name, fields, preconditions_of(call))
         if request.get("deleteSourceObjects") is True:
@@ -148,15 +160,19 @@ class ObjectApi:
         return self._answer(call, await self._copy_object(call))
 
     async def _copy_object(self, call: Call) -> StoredObject:
+        check_key_name(call.query, "destinationKmsKeyName")
         source = Source(
             call.names["bucket"],
             call.names["object"],
             integer_parameter(call.query, "sourceGeneration"),
             Preconditions.from_parameters(call.query, prefix="ifSource"),
+            key_hash(call.headers, of_source=True),
         )
         overrides = ObjectFields.from_resource(call.json())
+        acl = overrides.with_predefined_acl(call.query.get("destinationPredefinedAcl"), "destinationPredefinedAcl").acl
         destination = call.names["destinationBucket"], call.names["destinationObject"]
-        return copy(self._store, source, *destination, overrides, preconditions_of(call))
+        key = key_hash(call.headers)
+        return copy(self._store, source, *destination, overrides, preconditions_of(call), key_hash=key, acl=acl)
 
     async def _move(self, call: Call) -> Response:
         moved = self._store.move(
@@ -168,8 +184,11 @@ class ObjectApi:
         )
         return self._answer(call, moved)
 
-    def _answer(self, call: Call, stored: StoredObject) -> Response:
-        return resource_response(call, stored.resource(call.host), {"etag": stored.etag})
+    def _answer(self, call: Call, stored: StoredObject, *, without_key: bool = False) -> Response:
+        resource = stored.resource(call.host, without_key=without_key)
+        if call.query.get("projection") == "full":
+            resource |= acl_fields_of_object(self._store.bucket(stored.bucket), stored)
+        return resource_response(call, resource, {"etag": stored.etag})
 
 
 def _required_generation(generation: int | None) -> int:

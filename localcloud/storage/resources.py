@@ -27,6 +27,9 @@ _MEDIA_LINKS = "https://storage.googleapis.com"
 # Buckets show the number of their project; nothing here depends on it.
 PROJECT_NUMBER = "100000000001"
 
+# The role of each entity in an access control list.
+Acl = Mapping[str, str]
+
 # The fields of records that are moments.
 _MOMENTS = ("created", "updated", "deleted", "soft_deleted", "hard_deleted", "released", "retained_until")
 
@@ -39,7 +42,10 @@ _LOCATION_TYPES = {
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket; ``settings`` are the fields of its resource that a caller may set."""
+    """A bucket; ``settings`` are the fields of its resource that a caller may set.
+
+    ``acl``, ``default_object_acl`` and ``policy`` are ``None`` until a caller sets them (``access.py``).
+    """
 
     name: str
     location: str
@@ -48,11 +54,26 @@ class Bucket:
     updated: datetime
     generation: int
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    acl: Acl | None = field(default=None, hash=False)
+    default_object_acl: Acl | None = field(default=None, hash=False)
+    policy: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether uniform bucket-level access is on, so that there are no access control lists."""
+        configuration = self.settings.get("iamConfiguration", {})
+        access = configuration.get("uniformBucketLevelAccess") or configuration.get("bucketPolicyOnly") or {}
+        return access.get("enabled") is True
 
     @property
     def etag(self) -> str:
         """The entity tag of generation and metageneration."""
         return _etag(self.generation, self.metageneration)
+
+    @property
+    def public_access_prevention(self) -> str:
+        """``inherited`` or ``enforced``."""
+        return str(self.settings.get("iamConfiguration", {}).get("publicAccessPrevention", "inherited"))
 
     @property
     def location_type(self) -> str:
@@ -75,13 +96,12 @@ class Bucket:
             "etag": self.etag,
             "timeCreated": rfc3339(self.created),
             "updated": rfc3339(self.updated),
-            # Uniform access means that there are no access control lists.
-            "iamConfiguration": {
-                "bucketPolicyOnly": {"enabled": True},
-                "uniformBucketLevelAccess": {"enabled": True},
-                "publicAccessPrevention": "inherited",
-            },
             **self.settings,
+            "iamConfiguration": {
+                "bucketPolicyOnly": {"enabled": self.is_uniform},
+                "uniformBucketLevelAccess": {"enabled": self.is_uniform},
+                "publicAccessPrevention": self.public_access_prevention,
+            },
         }
 
     def record(self) -> str:
@@ -104,7 +124,7 @@ class StoredObject:
     ``content`` is the name of the file with its bytes, empty if there are none; ``content_type`` may be empty.
     ``deleted`` is when the generation stopped being the live one. If ``soft_deleted`` is set, it can only be restored, until
     ``hard_deleted``. ``retained_until`` is when the bucket's retention policy allows to delete it, and ``retention`` is its
-    own retention, by the names in the resource.
+    own retention, by the names in the resource. ``key_hash`` is the hash of its customer-supplied encryption key.
     """
 
     bucket: str
@@ -131,14 +151,22 @@ class StoredObject:
     released: datetime | None = None
     retained_until: datetime | None = None
     retention: Mapping[str, str] = field(default_factory=dict, hash=False)
+    key_hash: str | None = None
+    acl: Acl = field(default_factory=dict, hash=False)
 
     @cached_property
     def etag(self) -> str:
         """The entity tag of generation and metageneration."""
         return _etag(self.generation, self.metageneration)
 
-    def resource(self, host: str | None = None) -> dict[str, Any]:
-        """Return the resource in the JSON API, with links to ``host`` or else to Google."""
+    def resource(self, host: str | None = None, *, without_key: bool = False) -> dict[str, Any]:
+        """Return the resource in the JSON API.
+
+        Args:
+            host: The host of the links; Google's by default.
+            without_key: Whether the caller did not give the encryption key, without which an object that has one shows no
+                checksums.
+        """
         resource = {
             **self._resource_without_links,
             "selfLink": f"{host or _SELF_LINKS}/storage/v1/{self._path}",
@@ -147,6 +175,9 @@ class StoredObject:
         }
         if self.metadata:
             resource["metadata"] = dict(self.metadata)
+        if without_key and self.key_hash:
+            resource.pop("md5Hash", None)
+            del resource["crc32c"]
         return resource
 
     @cached_property
@@ -169,6 +200,9 @@ class StoredObject:
             "retentionExpirationTime": _moment(self.retained_until),
             "retention": dict(self.retention) or None,
             "contentType": self.content_type or None,
+            "customerEncryption": {"encryptionAlgorithm": "AES256", "keySha256": self.key_hash}
+            if self.key_hash
+            else None,
         }
         return {
             "kind": "storage#object",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from localcloud.base.asgi import ASGIApp
 from localcloud.base.clock import Clock
+from localcloud.storage.access_api import AccessApi
 from localcloud.storage.api import StorageApi
 from localcloud.storage.batch_api import BatchApi
 from localcloud.storage.bucket_api import BucketApi
@@ -28,7 +29,11 @@ class Storage:
         """Open the service in ``directory``, which is created if it is missing."""
         self.project = project
         self.store = ObjectStore(directory, clock=clock)
-        calls = [*BucketApi(self.store).routes(), *ObjectApi(self.store).routes()]
+        calls = [
+            *BucketApi(self.store).routes(),
+            *ObjectApi(self.store).routes(),
+            *AccessApi(self.store).routes(),
+        ]
         # A batch cannot contain uploads or other batches.
         batches = BatchApi(StorageApi(calls))
         self._uploads = UploadApi(self.store)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from localcloud.base.clock import Clock
+from localcloud.storage.access import check_not_public, check_not_uniform, default_acl_of_objects
 from localcloud.storage.catalog import Catalog
 from localcloud.storage.contents import Content, ContentDirectory, ContentWriter
+from localcloud.storage.customer_keys import check_key
 from localcloud.storage.errors import Conflict, InvalidRequest, NotFound
 from localcloud.storage.events import EventQueue, Listener
 from localcloud.storage.fields import ObjectFields, patched_settings
@@ -23,6 +25,7 @@ from localcloud.storage.quota import WriteQuota
 from localcloud.storage.resources import (
     FINALIZED,
     METADATA_UPDATED,
+    Acl,
     Bucket,
     StorageEvent,
     StoredObject,
@@ -151,6 +154,29 @@ class ObjectStore:
             conditions.check_write(bucket)
             return self._change_bucket(bucket, locked(bucket))
 
+    def set_access(
+        self,
+        name: str,
+        *,
+        acl: Acl | None = None,
+        default_object_acl: Acl | None = None,
+        policy: Mapping[str, Any] | None = None,
+    ) -> Bucket:
+        """Replace the access control lists or the policy of a bucket. Raises ``NotFound`` or ``PreconditionFailed``."""
+        with self._lock:
+            bucket = self.bucket(name)
+            check_not_public(bucket, (*(acl or ()), *(default_object_acl or ())))
+            changed = replace(
+                bucket,
+                acl=bucket.acl if acl is None else acl,
+                default_object_acl=bucket.default_object_acl if default_object_acl is None else default_object_acl,
+                policy=bucket.policy if policy is None else policy,
+                metageneration=bucket.metageneration + 1,
+                updated=self._clock.now(),
+            )
+            self._catalog.put_bucket(changed)
+            return changed
+
     def _change_bucket(self, bucket: Bucket, settings: Mapping[str, Any]) -> Bucket:
         changed = replace(
             bucket, settings=settings, metageneration=bucket.metageneration + 1, updated=self._clock.now()
@@ -207,21 +233,30 @@ class ObjectStore:
                 return list_page(objects, query)
             return list_page(self._catalog.objects(bucket), query)
 
-    def open(self, stored: StoredObject) -> BinaryIO:
-        """Open the content of ``stored``. Raises ``NotFound`` if that generation is gone.
+    def open(self, stored: StoredObject, *, key_hash: str | None = None) -> BinaryIO:
+        """Open the content of ``stored``, which stays readable after its object is replaced or deleted.
 
-        An open content stays readable after its object is replaced or deleted.
+        Args:
+            stored: The object.
+            key_hash: The hash of the customer-supplied encryption key that the caller gave.
+
+        Raises:
+            NotFound: That generation is gone.
+            CustomerKeyProblem: The object needs another key.
         """
+        check_key(stored.key_hash, key_hash)
         try:
             return self._contents.open(stored.content)
         except FileNotFoundError:
             raise NotFound(f"No such object: {stored.bucket}/{stored.name}") from None
 
-    def open_live(self, bucket: str, name: str, generation: int | None = None) -> tuple[StoredObject, BinaryIO]:
-        """Return an object as ``get`` does and its content, read atomically. Raises ``NotFound``."""
+    def open_live(
+        self, bucket: str, name: str, generation: int | None = None, *, key_hash: str | None = None
+    ) -> tuple[StoredObject, BinaryIO]:
+        """Return an object as ``get`` does and its content as ``open`` does, read atomically."""
         with self._lock:
             stored = self.get(bucket, name, generation)
-            return stored, self.open(stored)
+            return stored, self.open(stored, key_hash=key_hash)
 
     def read(self, bucket: str, name: str) -> bytes:
         """Return the content of the live object. Raises ``NotFound``."""
@@ -336,6 +371,7 @@ class ObjectStore:
         *,
         generation: int | None = None,
         replace_all: bool = False,
+        predefined_acl: str | None = None,
     ) -> StoredObject:
         """Change fields of an object, or replace all that a caller may set (``replace_all``).
 
@@ -345,10 +381,14 @@ class ObjectStore:
             stored = self.get(bucket, name, generation)
             conditions.check_write(stored)
             before = ObjectFields() if replace_all else ObjectFields.of(stored)
-            fields = before.patched(resource)
+            fields = before.patched(resource).with_predefined_acl(predefined_acl)
+            in_bucket = self.bucket(bucket)
+            if fields.acl is not None:
+                check_not_uniform(in_bucket, "update")
+                check_not_public(in_bucket, fields.acl)
             now = self._clock.now()
             self._quota.take(bucket, name, now)
-            changed = with_holds(self.bucket(bucket), stored, fields.protection, now)
+            changed = with_holds(in_bucket, stored, fields.protection, now)
             changed = replace(
                 changed,
                 content_type=fields.content_type or _DEFAULT_CONTENT_TYPE,
@@ -357,7 +397,8 @@ class ObjectStore:
                 custom_time=fields.custom_time,
                 metageneration=stored.metageneration + 1,
                 updated=now,
-                retained_until=retention_end(self.bucket(bucket), changed),
+                acl=stored.acl if fields.acl is None else dict(fields.acl),
+                retained_until=retention_end(in_bucket, changed),
             )
             if stored.deleted is None:
                 self._catalog.put_object(changed)
@@ -366,6 +407,11 @@ class ObjectStore:
             self._events.add(StorageEvent(METADATA_UPDATED, changed))
         self._events.deliver()
         return changed
+
+    def set_object_acl(self, bucket: str, name: str, acl: Acl, *, generation: int | None = None) -> StoredObject:
+        """Replace the access control list of an object. Raises as ``update_fields`` does."""
+        entries = [{"entity": entity, "role": role} for entity, role in acl.items()]
+        return self.update_fields(bucket, name, {"acl": entries}, generation=generation)
 
     def delete(
         self,
@@ -443,6 +489,9 @@ class ObjectStore:
         """Make a new generation live, under the lock."""
         now = self._clock.now()
         in_bucket = self.bucket(bucket)
+        if fields.acl is not None:
+            check_not_uniform(in_bucket, "insert")
+            check_not_public(in_bucket, fields.acl)
         replaced = self._live(bucket, name)
         if replaced is not None:
             self._check_removable(replaced)
@@ -465,6 +514,8 @@ class ObjectStore:
             storage_class=fields.storage_class or self._default_storage_class(bucket),
             component_count=component_count,
             custom_time=fields.custom_time,
+            key_hash=fields.key_hash,
+            acl=dict(default_acl_of_objects(in_bucket) if fields.acl is None else fields.acl),
             event_based_hold=True if in_bucket.settings.get("defaultEventBasedHold") else None,
         )
         stored = with_holds(in_bucket, stored, fields.protection, now)

@@ -12,6 +12,7 @@ from localcloud.base.multipart import PartStream
 from localcloud.storage.api import Handler, preconditions_of, resource_response
 from localcloud.storage.checksums import AnnouncedChecksums
 from localcloud.storage.contents import ContentWriter
+from localcloud.storage.customer_keys import key_hash
 from localcloud.storage.errors import (
     Conflict,
     InvalidRequest,
@@ -21,6 +22,7 @@ from localcloud.storage.errors import (
 from localcloud.storage.fields import ObjectFields
 from localcloud.storage.resources import StoredObject
 from localcloud.storage.store import ObjectStore
+from localcloud.storage.unsupported import check_key_name
 from localcloud.storage.uploads import (
     ContentRange,
     Upload,
@@ -130,9 +132,13 @@ class UploadApi:
 
         Raises the errors that the store would raise now, so that the client does not send bytes in vain.
         """
+        check_key_name(call.query, "kmsKeyName")
         if "contentEncoding" in call.query:
             resource = {**resource, "contentEncoding": call.query["contentEncoding"]}
-        fields = ObjectFields.from_resource({"contentType": content_type, **resource})
+        fields = replace(
+            ObjectFields.from_resource({"contentType": content_type, **resource}), key_hash=key_hash(call.headers)
+        )
+        fields = fields.with_predefined_acl(call.query.get("predefinedAcl"))
         name = call.query.get("name") or resource.get("name")
         announced = AnnouncedChecksums.from_resource(resource).overlaid_with(
             AnnouncedChecksums.from_header(call.headers.get("x-goog-hash"))

@@ -1,0 +1,188 @@
+"""Access control lists and policies of buckets and objects. They are kept and shown; the local cloud checks no permissions.
+
+Rules: https://cloud.google.com/storage/docs/access-control/lists and https://cloud.google.com/storage/docs/access-control/iam
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from localcloud.storage.errors import InvalidRequest, NotFound, PreconditionFailed, Required
+from localcloud.storage.resources import PROJECT_NUMBER, Acl, Bucket, StoredObject
+
+_OWNERS, _EDITORS, _VIEWERS = (f"project-{team}-{PROJECT_NUMBER}" for team in ("owners", "editors", "viewers"))
+_PRIVATE = {_OWNERS: "OWNER"}
+_PROJECT_PRIVATE = {_OWNERS: "OWNER", _EDITORS: "OWNER", _VIEWERS: "READER"}
+_READ = {"publicRead": {"allUsers": "READER"}, "authenticatedRead": {"allAuthenticatedUsers": "READER"}}
+
+# https://cloud.google.com/storage/docs/access-control/lists#predefined-acl
+PREDEFINED_BUCKET_ACLS: Mapping[str, Acl] = {
+    "private": _PRIVATE,
+    "projectPrivate": _PROJECT_PRIVATE,
+    "publicReadWrite": {**_PRIVATE, "allUsers": "WRITER"},
+    **{name: {**_PRIVATE, **readers} for name, readers in _READ.items()},
+}
+PREDEFINED_OBJECT_ACLS: Mapping[str, Acl] = {
+    "private": _PRIVATE,
+    "projectPrivate": _PROJECT_PRIVATE,
+    "bucketOwnerFullControl": _PRIVATE,
+    "bucketOwnerRead": {_OWNERS: "READER"},
+    **{name: {**_PRIVATE, **readers} for name, readers in _READ.items()},
+}
+BUCKET_ROLES = ("OWNER", "WRITER", "READER")
+OBJECT_ROLES = ("OWNER", "READER")
+
+_ENTITY = re.compile(
+    r"allUsers|allAuthenticatedUsers|(user|group)-[^@\s]+@[^@\s]+|domain-[\w.-]+|project-(owners|editors|viewers)-[\w-]+"
+)
+_UNIFORM = "Read more at https://cloud.google.com/storage/docs/uniform-bucket-level-access"
+_PUBLIC = {"allUsers", "allAuthenticatedUsers"}
+_PERMISSION = re.compile(r"storage\.\w+\.\w+")
+# https://cloud.google.com/iam/docs/policies#versions
+_VERSIONS = (1, 3)
+_VERSION_WITH_CONDITIONS = 3
+
+
+def check_not_uniform(bucket: Bucket, verb: str) -> None:
+    """Raise ``InvalidRequest`` if the bucket has no access control lists; ``verb`` is what the caller wants to do."""
+    if bucket.is_uniform:
+        raise InvalidRequest(f"Cannot {verb} legacy ACL for a bucket that has uniform bucket-level access. {_UNIFORM}")
+
+
+def check_not_public(bucket: Bucket, members: Iterable[str]) -> None:
+    """Raise ``PreconditionFailed`` if ``members`` has the public, and the bucket prevents public access."""
+    if bucket.public_access_prevention == "enforced" and not _PUBLIC.isdisjoint(members):
+        raise PreconditionFailed(
+            "The member bindings allUsers and allAuthenticatedUsers are not allowed since public access prevention is"
+            " enforced."
+        )
+
+
+def acl_of_bucket(bucket: Bucket) -> Acl:
+    """Return the access control list of a bucket."""
+    return _PROJECT_PRIVATE if bucket.acl is None else bucket.acl
+
+
+def default_acl_of_objects(bucket: Bucket) -> Acl:
+    """Return the access control list that the objects of a bucket get."""
+    return _PROJECT_PRIVATE if bucket.default_object_acl is None else bucket.default_object_acl
+
+
+def predefined_acl(name: str | None, acls: Mapping[str, Acl], parameter: str) -> Acl | None:
+    """Return the list of that name, ``None`` without a name. Raises ``InvalidRequest`` if there is no such list."""
+    if name is None:
+        return None
+    if name not in acls:
+        raise InvalidRequest(f"Invalid value for parameter {parameter}: {name!r} is not one of {', '.join(acls)}")
+    return acls[name]
+
+
+def read_acl(entries: object, roles: Iterable[str]) -> Acl:
+    """Return the list that a resource has in its field ``acl``. Raises ``InvalidRequest`` or ``Required``."""
+    if not isinstance(entries, list):
+        raise InvalidRequest("Invalid value for field acl")
+    return dict(read_entry(entry, roles) for entry in entries)
+
+
+def read_entry(entry: object, roles: Iterable[str], entity: str | None = None) -> tuple[str, str]:
+    """Return entity and role of one entry; ``entity`` is that of the path. Raises ``InvalidRequest`` or ``Required``."""
+    if not isinstance(entry, dict):
+        raise InvalidRequest("Invalid value for an entry of an access control list")
+    named = entity or entry.get("entity")
+    if not named or not entry.get("role"):
+        raise Required("Required: entity and role")
+    role = str(entry["role"]).upper()
+    if not isinstance(named, str) or not _ENTITY.fullmatch(named):
+        raise InvalidRequest(f"Invalid entity: {named!r}")
+    if role not in roles:
+        raise InvalidRequest(f"Invalid role: {role!r} is not one of {', '.join(roles)}")
+    return named, role
+
+
+def acl_fields(bucket: Bucket) -> dict[str, Any]:
+    """Return what the resource of a bucket has with the projection ``full``."""
+    if bucket.is_uniform:
+        return {}
+    return {
+        "acl": entries("storage#bucketAccessControl", acl_of_bucket(bucket), bucket=bucket.name),
+        "defaultObjectAcl": entries("storage#objectAccessControl", default_acl_of_objects(bucket)),
+        "owner": {"entity": _OWNERS},
+    }
+
+
+def acl_fields_of_object(bucket: Bucket, stored: StoredObject) -> dict[str, Any]:
+    """Return what the resource of an object has with the projection ``full``."""
+    if bucket.is_uniform:
+        return {}
+    listed = entries("storage#objectAccessControl", stored.acl, bucket=bucket.name, object=stored.name)
+    return {"acl": listed, "owner": {"entity": _OWNERS}}
+
+
+def entries(kind: str, acl: Acl, **names: str) -> list[dict[str, Any]]:
+    """Return the entries of a list as the JSON API shows them, with the ``names`` of bucket and object."""
+    return [{"kind": kind, **names, "entity": entity, "role": role} for entity, role in acl.items()]
+
+
+def role_of(acl: Acl, entity: str) -> str:
+    """Return the role of an entity. Raises ``NotFound``."""
+    if entity not in acl:
+        raise NotFound(f"The specified ACL entry does not exist: {entity}")
+    return acl[entity]
+
+
+def policy_of(bucket: Bucket) -> dict[str, Any]:
+    """Return the policy of a bucket as the JSON API shows it."""
+    policy = bucket.policy or {
+        "version": 1,
+        "bindings": [
+            {
+                "role": "roles/storage.legacyBucketOwner",
+                "members": [f"projectEditor:{PROJECT_NUMBER}", f"projectOwner:{PROJECT_NUMBER}"],
+            },
+            {"role": "roles/storage.legacyBucketReader", "members": [f"projectViewer:{PROJECT_NUMBER}"]},
+        ],
+    }
+    etag = base64.b64encode(hashlib.sha256(json.dumps(policy).encode()).digest()[:6]).decode()
+    return {"kind": "storage#policy", "resourceId": f"projects/_/buckets/{bucket.name}", **policy, "etag": etag}
+
+
+def checked_policy(bucket: Bucket, policy: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts of a new policy that are kept.
+
+    Raises:
+        InvalidRequest: The policy is not valid.
+        PreconditionFailed: The policy was changed since the caller read it.
+    """
+    if policy.get("etag") not in (None, "", policy_of(bucket)["etag"]):
+        raise PreconditionFailed
+    bindings, version = policy.get("bindings", []), policy.get("version", 1)
+    if not isinstance(bindings, list) or not all(_is_binding(binding) for binding in bindings):
+        raise InvalidRequest("Invalid value for field bindings: each has a role and a list of members")
+    if version not in _VERSIONS:
+        raise InvalidRequest(f"Invalid policy version: {version!r} is not one of {_VERSIONS}")
+    if version != _VERSION_WITH_CONDITIONS and any(binding.get("condition") for binding in bindings):
+        raise InvalidRequest(f"A policy with conditions must have the version {_VERSION_WITH_CONDITIONS}.")
+    check_not_public(bucket, (member for binding in bindings for member in binding["members"]))
+    return {"version": version, "bindings": bindings}
+
+
+def known_permissions(permissions: Iterable[str]) -> list[str]:
+    """Return the ``permissions`` that the caller has: all of them. Raises ``InvalidRequest`` if one does not exist."""
+    for permission in permissions:
+        if not _PERMISSION.fullmatch(permission):
+            raise InvalidRequest(f"Invalid permission: {permission!r}")
+    return list(permissions)
+
+
+def _is_binding(binding: object) -> bool:
+    return (
+        isinstance(binding, dict)
+        and isinstance(binding.get("role"), str)
+        and isinstance(binding.get("members"), list)
+        and all(isinstance(member, str) for member in binding["members"])
+    )

@@ -1,0 +1,112 @@
+"""Access control lists and policies, through Google's own Python client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from google.api_core import exceptions
+
+from tests.localcloud.storage.world import BUCKET, Stage, StorageWorld, running_stage, storage_world
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with running_stage() as running:
+        yield running
+
+
+@pytest.fixture
+def world(stage: Stage, tmp_path: Path) -> Iterator[StorageWorld]:
+    with storage_world(stage, tmp_path / "storage") as running:
+        yield running
+
+
+def test_lists_of_a_bucket_keep_what_they_are_given(world: StorageWorld) -> None:
+    bucket = world.client().create_bucket("listed")
+    before = list(bucket.acl)
+    assert {"entity": "project-owners-100000000001", "role": "OWNER"} in before
+    bucket.acl.user("ada@example.com").grant_write()
+    bucket.acl.save()
+    bucket.default_object_acl.all().grant_read()
+    bucket.default_object_acl.save()
+    again = world.client().bucket("listed")
+    assert list(again.acl) == [*before, {"entity": "user-ada@example.com", "role": "WRITER"}]
+    blob = again.blob("a")
+    blob.upload_from_string("x")
+    assert {"entity": "allUsers", "role": "READER"} in list(blob.acl)
+    again.acl.save_predefined("private")
+    assert list(world.client().bucket("listed").acl) == [{"entity": "project-owners-100000000001", "role": "OWNER"}]
+
+
+def test_lists_of_an_object_keep_what_they_are_given(world: StorageWorld) -> None:
+    bucket = world.client().create_bucket("listed")
+    blob = bucket.blob("a")
+    blob.upload_from_string("x", predefined_acl="private")
+    assert list(blob.acl) == [{"entity": "project-owners-100000000001", "role": "OWNER"}]
+    blob.make_public()
+    assert {"entity": "allUsers", "role": "READER"} in list(bucket.blob("a").acl)
+    path = "/storage/v1/b/listed/o/a/acl"
+    assert world.call("POST", path, json={"entity": "user-ada@example.com", "role": "OWNER"}).status_code == 200
+    assert world.call("GET", f"{path}/user-ada@example.com").json()["role"] == "OWNER"
+    assert world.call("PATCH", f"{path}/user-ada@example.com", json={"role": "READER"}).json()["role"] == "READER"
+    assert world.call("DELETE", f"{path}/user-ada@example.com").status_code == 204
+    assert world.call("GET", f"{path}/user-ada@example.com").status_code == 404
+    blob.reload(projection="full")
+    assert blob.owner == {"entity": "project-owners-100000000001"}
+
+
+def test_a_bucket_with_uniform_access_has_no_lists(world: StorageWorld) -> None:
+    bucket = world.client().bucket("uniform")
+    bucket.iam_configuration.uniform_bucket_level_access_enabled = True
+    bucket.create()
+    bucket.blob("a").upload_from_string("x")
+    for call in (
+        lambda: list(bucket.acl),
+        lambda: list(bucket.blob("a").acl),
+        lambda: bucket.blob("b").upload_from_string("x", predefined_acl="publicRead"),
+        lambda: bucket.acl.save_predefined("private"),
+    ):
+        with pytest.raises(exceptions.BadRequest, match="uniform bucket-level access"):
+            call()
+    assert [found.name for found in bucket.list_blobs()] == ["a"]
+
+
+def test_a_policy_is_kept_and_changed_only_by_who_read_it(world: StorageWorld) -> None:
+    bucket = world.bucket()
+    policy = bucket.get_iam_policy(requested_policy_version=3)
+    assert "roles/storage.legacyBucketOwner" in {binding["role"] for binding in policy.bindings}
+    policy.bindings.append({"role": "roles/storage.objectViewer", "members": {"allUsers"}})
+    bucket.set_iam_policy(policy)
+    read = bucket.get_iam_policy()
+    assert {"role": "roles/storage.objectViewer", "members": {"allUsers"}} in read.bindings
+    with pytest.raises(exceptions.PreconditionFailed):
+        bucket.set_iam_policy(policy)
+    assert bucket.test_iam_permissions(["storage.objects.get"]) == ["storage.objects.get"]
+
+
+def test_public_access_that_is_prevented_cannot_be_granted(world: StorageWorld) -> None:
+    bucket = world.client().bucket("guarded")
+    bucket.iam_configuration.public_access_prevention = "enforced"
+    bucket.create()
+    blob = bucket.blob("a")
+    blob.upload_from_string("x")
+    policy = bucket.get_iam_policy()
+    policy["roles/storage.objectViewer"] = {"allUsers"}
+    for call in (blob.make_public, lambda: bucket.set_iam_policy(policy), bucket.make_public):
+        with pytest.raises(exceptions.PreconditionFailed, match="public access prevention"):
+            call()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"entity": "ada", "role": "OWNER"},
+        {"entity": "user-ada@example.com", "role": "BOSS"},
+        {"entity": "user-ada@example.com"},
+        {"role": "OWNER"},
+    ],
+)
+def test_a_wrong_entry_is_refused(world: StorageWorld, body: dict[str, str]) -> None:
+    assert world.call("POST", f"/storage/v1/b/{BUCKET}/acl", json=body).status_code == 400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import timedelta
 
 import flask
 import functions_framework
@@ -13,6 +14,7 @@ from shared.poller.lost_work import report_lost_work
 from shared.poller.minutes import poll
 from shared.poller.pieces import guarded
 from shared.poller.reconciliation import reconcile
+from shared.poller.sweep import sweep
 
 
 @functions_framework.http
@@ -25,11 +27,17 @@ def poll_jobs(request: flask.Request) -> flask.typing.ResponseReturnValue:
     """
     if request.method != "POST":
         return {"error": {"code": "method_not_allowed", "message": "send a POST", "field": None}}, 405
+    at = services()
+    started = at.now()
     # An error while lost drops are looked for must not hold up the jobs: a later tick looks again.
-    found = guarded(lambda: reconcile(services()), key="reconcile")
-    if found is not None:
-        guarded(lambda: report_lost_work(services()), key="lost work")
+    found = guarded(lambda: reconcile(at), key="reconcile")
     try:
-        return {**asdict(poll(services())), "drops_found": found or 0}, 200
+        minute = poll(at, started=started)
     except TryLater as error:
         return {"error": {"code": "try_later", "message": str(error), "field": None}}, 503
+    # Open work comes first: these take the time that it leaves, so that the call ends before its timeout.
+    until = started + timedelta(seconds=at.settings.poll_budget_seconds)
+    guarded(lambda: sweep(at, until), key="sweep")
+    if found is not None and at.now() < until:
+        guarded(lambda: report_lost_work(at), key="lost work")
+    return {**asdict(minute), "drops_found": found or 0}, 200

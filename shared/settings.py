@@ -16,6 +16,8 @@ from functools import cache
 from typing import Any
 
 YEAR = 366 * 86400.0
+# How many threads of a process may call services at the same time.
+MOST_THREADS = 64
 
 _TOPIC = re.compile(r"projects/[^/\s]+/topics/[^/\s]+")
 _LOCATION = re.compile(r"global|us|eu|[a-z]+(?:-[a-z]+)+[0-9]{1,2}")
@@ -211,8 +213,10 @@ class Settings:
         "How often the poller looks again within its minute while work is open. 0: only once a minute.",
         4.0,
     )
-    poll_budget_seconds: float = setting(seconds(1, 3600), "How long one tick of the poller may take.", 240.0)
-    poll_threads: int = setting(whole(1, 64), "How many items the poller handles at the same time.", 8)
+    poll_budget_seconds: float = setting(
+        seconds(1, 3600), "How long one call of the poller may take; less than the function's timeout.", 240.0
+    )
+    poll_threads: int = setting(whole(1, MOST_THREADS), "How many items the poller handles at the same time.", 8)
     stuck_looks: int = setting(
         whole(1, 100),
         "After how many attempts that kill the poller, or fail, work is reported as stuck and set aside.",

@@ -116,7 +116,11 @@ def _cancel(item: Item, services: Services) -> Item:
         # The poller sees how the job ends.
         services.vertex.cancel(step.job.id)
         return item
-    if (step is not None and step.state is StepState.SUBMITTED) or item.claimed_by_another("", services.now()):
+    if step is not None and step.state is StepState.SUBMITTED:
+        return item
+    if item.claimed_by_another("", services.now()):
+        # The poller does not open a batch that waits for a place; this one it opens.
+        services.ledger.index(replace(item, waits_for=None, not_before=None))
         return item
     return advance(services.ledger.take_over(item), Batches(), services)
 

@@ -65,16 +65,18 @@ def report_lost_work(services: Services) -> int:
         locations |= {each.location for each in ledger.pending(Kind.BATCH) if each.system == System.VERTEX.value}
         for location in sorted(locations):
             traces += _traces_in_vertex(location, services, max(now - longest, kept_since))
-    # Items are listed after the jobs: each job that was listed had its item before.
-    items = {each.work for each in ledger.items() if each.work}
-    keys = {key for _, key in items}
-    lost = {trace.key: trace for trace in traces if trace.key not in keys}
+    lost, batches = {trace.key: trace for trace in traces}, record.batches
+    # Items are listed after the jobs: each job that was listed had its item before. They are too many to hold in memory.
+    for each in ledger.items():
+        if each.work is not None:
+            kind, key = each.work
+            lost.pop(key, None)
+            batches = batches or kind is Kind.BATCH
     new = [trace for key, trace in lost.items() if key not in record.reported][:MOST_REPORTS]
     for trace in new:
         bad = BadObject(trace.kind, trace.key, trace.created, job=trace.job)
         report_bad_object(bad, missing_item(trace.job.id), ITEM, services)
     reported = {key for key in record.reported if key in lost} | {trace.key for trace in new}
-    batches = record.batches or any(kind is Kind.BATCH for kind, _ in items)
     after = LostWork(tuple(sorted(reported)), batches, tuple(sorted(locations)))
     if after != record:
         value: dict[str, Any] = {

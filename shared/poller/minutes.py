@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from shared.engine.services import Services
 from shared.errors import TryLater, short_reason
 from shared.log import log
-from shared.poller.ticks import Look, Tick, tick
+from shared.poller.due import Look
+from shared.poller.ticks import Tick, tick
 
 # The last tick of a call begins before this, so that the call ends before the next one begins.
 LAST_TICK = timedelta(seconds=56)
@@ -36,17 +37,18 @@ class Minute:
     """The number of ticks."""
 
 
-def poll(services: Services, *, wait: Callable[[float], None] = time.sleep) -> Minute:
+def poll(services: Services, *, started: datetime | None = None, wait: Callable[[float], None] = time.sleep) -> Minute:
     """Continue open work, and look again every ``POLL_AGAIN_SECONDS`` while something is open, for a minute at most.
 
     Args:
         services: The services of this process.
+        started: When the call began; None: now.
         wait: Waits for a number of seconds.
 
     Raises:
         TryLater: The ledger did not answer the first tick.
     """
-    settings, started = services.settings, services.now()
+    settings, started = services.settings, started or services.now()
     until = started + timedelta(seconds=settings.poll_budget_seconds)
     end = min(started + LAST_TICK, until)
     opened: set[Look] = set()

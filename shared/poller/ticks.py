@@ -35,6 +35,7 @@ from shared.errors import (
 from shared.log import log
 from shared.poller import looks
 from shared.poller.damage import mend_index, report_missing_item
+from shared.poller.due import JobList, Look, due_soon, is_due, look_at, waits_since, with_a_place
 from shared.poller.pieces import Piece, do_in_threads, place_of_bug
 from shared.predictions.predicting import Predictions
 from shared.work import (
@@ -58,15 +59,6 @@ _SLACK = timedelta(minutes=10)
 # A job that was created before this is asked for by itself.
 OLDEST_LISTED = timedelta(days=30)
 
-# Work without a job that is older, such as a drop that stays incomplete, is looked at once in a call of the poller.
-SOON = timedelta(minutes=10)
-
-# The key of work, and the generation of its index object. Work that has come further has another generation.
-Look = tuple[str, int]
-
-# No work waits longer than this before the poller looks at it again.
-LONGEST_WAIT = timedelta(days=1)
-
 
 @dataclass(frozen=True)
 class Tick:
@@ -80,18 +72,6 @@ class Tick:
     """The number of items that were left for the next tick because the time was over."""
     due: datetime | None
     """When to look again, if there may be something to do soon; None if the next minute is soon enough."""
-
-
-@dataclass(frozen=True)
-class JobList:
-    """All jobs that the services list."""
-
-    queries: frozenset[str] | None
-    """The ids of BigQuery's jobs that wait or run; None if BigQuery did not answer."""
-    batches: Mapping[str, BatchReport]
-    """Vertex AI's jobs by name, of all locations in which a batch is open."""
-    unlisted: frozenset[str] = frozenset()
-    """The locations in which Vertex AI did not answer."""
 
 
 def tick(services: Services, *, until: datetime | None = None, opened: set[Look] | None = None) -> Tick:
@@ -111,6 +91,7 @@ def tick(services: Services, *, until: datetime | None = None, opened: set[Look]
     damaged = [each for each in objects if isinstance(each, DamagedIndex)]
     jobs = _list_jobs(pending, services)
     due = [each for each in pending if is_due(each, jobs, started) and look_at(each) not in opened]
+    due = with_a_place(due, pending, services.settings.max_concurrent_batches, started)
     pieces = [(each, Piece(partial(_handle, each, jobs, services), _log_fields(each))) for each in due]
     handled = do_in_threads([piece for each, piece in pieces if not each.looks], services, until=until, threads=threads)
     # Each of these may end the process. Alone, it does so without other work, and what is harmless is continued.
@@ -125,29 +106,6 @@ def tick(services: Services, *, until: datetime | None = None, opened: set[Look]
     ]
     opened |= {look_at(each) for each in due}
     return Tick(pending=len(pending), handled=handled, left=len(due) - handled, due=min(soon, default=None))
-
-
-def look_at(pending: Pending) -> Look:
-    """Return what one look at open work is about: its key, and the generation of its index object."""
-    return pending.key, pending.generation
-
-
-def due_soon(pending: Pending, now: datetime, *, again: bool) -> datetime | None:
-    """Return when to look at open work again; None if the next call of the poller is soon enough.
-
-    Args:
-        pending: Work that was listed.
-        now: The current time.
-        again: Whether it was opened in this tick, so that it may have a new state.
-    """
-    if pending.looks or looks.set_aside(pending, now):
-        return None
-    if pending.submitted or again:
-        return now
-    if now - pending.created > SOON:
-        return None
-    # Work that waits for nothing is about to be submitted by the call that holds it.
-    return pending.due if pending.waits_for else now
 
 
 def _log_fields(pending: Pending) -> dict[str, str | None]:
@@ -180,33 +138,6 @@ def _list_jobs(pending: Sequence[Pending], services: Services) -> JobList:
             unlisted.add(location)
             log("WARNING", "Vertex AI's jobs could not be listed", location=location, reason=short_reason(error))
     return JobList(queries, batches, frozenset(unlisted))
-
-
-def waits_since(pending: Pending) -> datetime:
-    """Return since when open work has waited for the poller.
-
-    Work that was tried in vain, and has no reason to wait, goes behind work that came before that attempt: a service that
-    fails slowly must not take up the time of every tick.
-    """
-    was_tried = not pending.submitted and not pending.waits_for
-    return max(pending.created, pending.written) if was_tried else pending.created
-
-
-def is_due(pending: Pending, jobs: JobList, now: datetime) -> bool:
-    """Return whether there may be something to do about this work now."""
-    if looks.set_aside(pending, now):
-        return False
-    if pending.deadline is not None and pending.deadline <= now:
-        return True
-    if pending.submitted:
-        if pending.system == System.BIGQUERY.value:
-            return jobs.queries is not None and pending.job_id not in jobs.queries
-        report = jobs.batches.get(pending.job_id)
-        if report is None:
-            return pending.location not in jobs.unlisted
-        return report.progress not in {Progress.WAITING, Progress.RUNNING}
-    # A time further away was not written by Modeldrop.
-    return pending.due is None or pending.due <= now or pending.due > now + LONGEST_WAIT
 
 
 def _handle(pending: Pending, jobs: JobList, services: Services) -> None:

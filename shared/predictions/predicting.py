@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from shared.checks.identifiers import ModelName
 from shared.checks.suggestions import closest
 from shared.cloud.bigquery import OldJob, Query
 from shared.cloud.query_access import analyse_checked
-from shared.drops import watches
-from shared.drops.drop import DropPath
-from shared.drops.files import drop_files
-from shared.drops.problems import FAILED, STUCK, is_stuck, problem_of_drop
+from shared.drops.problems import FAILED, STUCK, problem_of_drop
 from shared.drops.turns import ModelRecords
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
@@ -24,6 +21,7 @@ from shared.errors import Rejected
 from shared.events.incoming import Message
 from shared.keys import hash_of, hash_of_json
 from shared.predictions import statements
+from shared.predictions.coming import coming_models
 from shared.predictions.request import PredictRequest
 from shared.settings import Settings
 from shared.work import (
@@ -163,7 +161,7 @@ def _created_meanwhile(model: ModelName, item: Item, services: Services) -> date
         WaitFor: It does not exist, and a drop for it is being imported.
     """
     waited = (services.now() - item.created).total_seconds()
-    if waited < services.settings.model_wait_seconds and _is_coming(model, services):
+    if waited < services.settings.model_wait_seconds and coming_models(services).is_coming(model, since=item.created):
         raise WaitFor(WaitReason.MODEL, services.settings.wait_seconds)
     # Its import may have ended while drops were looked for.
     if created := services.bigquery.model_created(str(model)):
@@ -221,48 +219,6 @@ def _submitted_before(item: Item, location: str, services: Services) -> Item | N
         if job is not None:
             return item.with_step(replace(step, state=StepState.SUBMITTED, job=job, sent=services.now()))
     return None
-
-
-def _is_coming(model: ModelName, services: Services) -> bool:
-    """Return whether a drop of ``model`` is watched or being imported, or was uploaded and not noticed yet.
-
-    A drop that is stuck does not count.
-    """
-    # A watch ends after its import has begun, so watches are listed first.
-    for pending in services.ledger.pending(Kind.DROP):
-        if pending.model == str(model):
-            watch = services.ledger.find(Kind.DROP, pending.key)
-            if watch is None or not is_stuck(watch, services):
-                return True
-    if any(pending.model == str(model) for pending in services.ledger.pending(Kind.IMPORT)):
-        return True
-    return _is_in_its_folder(model, services) or _is_a_target(model, services)
-
-
-def _is_in_its_folder(model: ModelName, services: Services) -> bool:
-    """Return whether a drop in the folder of ``model`` was not noticed yet."""
-    if model.project != services.settings.google_cloud_project:
-        return False
-    versions = drop_files(services).versions(f"{model.dataset}/{model.model}/")
-    return any(_is_unnoticed(path, newest, services) for path, newest in versions)
-
-
-def _is_a_target(model: ModelName, services: Services) -> bool:
-    """Return whether a drop in another folder names ``model``. A drop that is older is left to the reconciliation."""
-    settings, files = services.settings, drop_files(services)
-    oldest = services.now() - timedelta(seconds=settings.reconcile_seconds)
-    return any(
-        written > oldest
-        and _is_unnoticed(path, written, services)
-        and files.read_or_list(path)[0].target(settings.google_cloud_project) == model
-        for path, written in files.described()
-    )
-
-
-def _is_unnoticed(path: DropPath, newest: datetime, services: Services) -> bool:
-    watch = services.ledger.find(Kind.DROP, path.key)
-    # An open watch has an index object.
-    return watch is None or (watch.final and not watches.covers(watch, newest))
 
 
 def _request(item: Item, settings: Settings) -> PredictRequest:

@@ -27,6 +27,7 @@ from shared.poller.ticks import tick
 from shared.work import Claim, Item, Job, ModelVersion, Outcome, PredictionMessage, Step, StepState, System
 from tests.example_requests import NOW, PREDICT_MESSAGE, PROJECT, import_item, prediction_item
 from tests.unit.shared.conftest import World
+from tests.unit.shared.poller.open_work import reconcile_and_sweep
 
 BAD, GOOD = "b" * 32, "a" * 32
 STUCK = "modeldrop.job.stuck.v1"
@@ -182,7 +183,7 @@ def test_an_item_that_cannot_be_read_is_reported_once_and_left(world: World, dam
     for _ in range(3):
         world.pass_time(world.services.settings.lease_seconds + 1)
         tick(world.services)
-        reconcile(world.services)
+        reconcile_and_sweep(world)
     assert world.published() == []
     assert world.state.blob(f"ledger/items/predict/{BAD}.json").download_as_bytes() == content
 
@@ -227,7 +228,7 @@ def test_an_item_that_cannot_be_read_and_has_no_index_object_is_reported_once(wo
     world.pass_time(world.services.settings.lease_seconds + 1)
     for _ in range(2):
         world.pass_time(world.services.settings.reconcile_seconds)
-        reconcile(world.services)
+        reconcile_and_sweep(world)
     assert sorted(event["object"] for event in stuck(world)) == sorted([address, strange])
 
 
@@ -235,7 +236,7 @@ def test_an_item_without_metadata_gets_its_index_object_again(world: World) -> N
     put(world, f"ledger/items/predict/{BAD}.json", json.dumps(open_prediction(world)).encode())
     world.state.blob(f"{INDEX}predict/{BAD}").delete()
     world.pass_time(world.services.settings.reconcile_seconds)
-    reconcile(world.services)
+    reconcile_and_sweep(world)
     assert world.indexed() == {BAD}
 
 
@@ -275,7 +276,7 @@ def test_a_drop_is_not_imported_twice_because_its_watch_was_damaged(world: World
     put(world, f"ledger/items/drop/{PATH.key}.json", b"{")
     world.pass_time(world.services.settings.reconcile_seconds)
     world.published()
-    reconcile(world.services)
+    reconcile_and_sweep(world)
     tick(world.services)
     assert [event["type"] for event in world.published()] == [STUCK]
     assert len(world.imports()) == 1

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from shared.errors import Problem
+from shared.poller.reconciliation import reconcile
+from shared.poller.sweep import sweep
 from shared.work import Item, Kind, Outcome
 from tests.example_requests import NOW, prediction_item
 from tests.unit.shared.conftest import World
@@ -23,3 +26,9 @@ def prediction(world: World, key: str = "a" * 32) -> Item:
     item = world.services.ledger.read(Kind.PREDICT, key)
     assert item is not None
     return item
+
+
+def reconcile_and_sweep(world: World) -> None:
+    """Do what one call of the poller does beside its ticks."""
+    reconcile(world.services)
+    sweep(world.services, world.services.now() + timedelta(seconds=60))

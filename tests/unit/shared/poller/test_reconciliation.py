@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 
 import pytest
 
 from shared.drops.drop import DropPath
 from shared.drops.ignored import MARKERS, REPORTED_AGAIN, marker_of, reported_folders
-from shared.engine.index import INDEX
-from shared.engine.refused import keep_rejection, listed_rejections
-from shared.errors import Problem
-from shared.events.outgoing import RefusedRequest, rejection_event
 from shared.poller import ignored_folders
 from shared.poller.reconciliation import RECONCILED, reconcile
 from shared.poller.ticks import tick
-from shared.work import Kind
-from tests.example_requests import NOW
 from tests.unit.shared.conftest import World
-from tests.unit.shared.poller.open_work import ended_unpublished, prediction
 
 PATH = DropPath("films", "genres", "2")
 SETTLED = 30.0
@@ -65,37 +57,6 @@ def test_a_reconciliation_that_ran_out_of_time_is_repeated(world: World) -> None
     assert reconcile(world.services) == 0
     world.configure(poll_budget_seconds=240.0)
     assert reconcile(world.services) == 1
-
-
-def test_open_work_that_lacks_its_index_object_gets_it_again(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    ended_unpublished(world)
-    world.state.blob(f"{INDEX}predict/{'a' * 32}").delete()
-    world.pass_time(world.services.settings.lease_seconds + 1)
-    reconcile(world.services)
-    assert world.indexed() == {"a" * 32}
-    assert json.loads(capsys.readouterr().err)["message"] == "open work had no index object"
-
-
-def test_a_kept_rejection_is_forgotten_after_its_retention(world: World) -> None:
-    refused = RefusedRequest(Kind.PREDICT, "a" * 32, NOW)
-    objects = world.services.ledger.objects
-    keep_rejection(rejection_event(refused, NOW, Problem("invalid_field", "model is wrong")), objects)
-    reconcile(world.services)
-    assert len(list(listed_rejections(objects))) == 1
-    world.pass_time(timedelta(days=world.services.settings.ledger_retention_days, seconds=1).total_seconds())
-    reconcile(world.services)
-    assert list(listed_rejections(objects)) == []
-
-
-def test_finished_work_is_forgotten_after_its_retention(world: World) -> None:
-    ended_unpublished(world)
-    tick(world.services)
-    world.pass_time(timedelta(days=world.services.settings.ledger_retention_days).total_seconds())
-    reconcile(world.services)
-    assert prediction(world).final
-    world.pass_time(world.services.settings.reconcile_seconds)
-    reconcile(world.services)
-    assert world.services.ledger.read(Kind.PREDICT, "a" * 32) is None
 
 
 def test_each_of_several_lost_drops_is_watched(world: World) -> None:

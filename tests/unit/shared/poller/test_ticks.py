@@ -17,7 +17,8 @@ from shared.cloud.states import Progress
 from shared.drops.drop import DropPath
 from shared.drops.intake import examine_drop
 from shared.engine.index import Pending
-from shared.poller.ticks import SOON, JobList, Look, Tick, due_soon, is_due, tick, waits_since
+from shared.poller.due import SOON, JobList, Look, due_soon, is_due, waits_since, with_a_place
+from shared.poller.ticks import Tick, tick
 from shared.work import Kind, Outcome, StepState, System, WaitReason
 from tests.example_requests import NOW, import_item, prediction_item
 from tests.unit.shared.conftest import World
@@ -130,6 +131,39 @@ def test_work_is_looked_at_again_soon_if_it_may_have_come_further(
     work: Pending, again: bool, due: datetime | None
 ) -> None:
     assert due_soon(work, NOW, again=again) == due
+
+
+WAITS = pending(state=StepState.SENDING.value, system=System.VERTEX.value, waits_for=WaitReason.QUOTA.value)
+ANNOUNCED = pending(state=StepState.SENDING.value, system=System.VERTEX.value)
+
+
+@pytest.mark.parametrize(
+    ("others", "opened"),
+    [
+        ([], 3),
+        ([batch()], 2),
+        ([batch(), ANNOUNCED], 1),
+        ([batch(), ANNOUNCED, replace(ANNOUNCED, waits_for=WaitReason.ANSWER.value)], 0),
+        ([batch()] * 9, 0),
+        ([query()] * 9, 3),
+        ([batch(looks_reported=True)], 3),
+    ],
+    ids=["none", "one runs", "one is sent", "one may run", "too many", "queries", "unreadable"],
+)
+def test_no_more_waiting_batches_are_opened_than_places_are_free(others: list[Pending], opened: int) -> None:
+    waiting = [replace(WAITS, key=f"waits-{number}") for number in range(5)]
+    due = with_a_place([*others, *waiting], [*others, *waiting], 3, NOW)
+    assert due == [*others, *waiting[:opened]]
+
+
+def test_a_batch_that_waits_for_a_place_is_opened_at_its_deadline() -> None:
+    late = replace(WAITS, deadline=NOW)
+    assert with_a_place([WAITS, late], [batch(), WAITS, late], 1, NOW) == [late]
+
+
+def test_other_work_that_waits_for_quota_is_opened() -> None:
+    waits = pending(system=System.BIGQUERY.value, waits_for=WaitReason.QUOTA.value)
+    assert with_a_place([waits], [batch(), waits], 1, NOW) == [waits]
 
 
 # --- a tick ------------------------------------------------------------------------------------------------------------

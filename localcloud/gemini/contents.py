@@ -6,19 +6,18 @@ The request: https://cloud.google.com/vertex-ai/generative-ai/docs/model-referen
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud.gemini.errors import BackendError
-from localcloud.gemini.schemas import InvalidSchemaError, json_schema
+from localcloud.gemini.generation_config import Generation, parse_generation
+from localcloud.gemini.json_values import as_list, camel_keys
 
 CHARACTERS_PER_TOKEN = 4
 # The tokens of an image of up to 384 pixels a side; an approximation for larger images and other media.
 # https://ai.google.dev/gemini-api/docs/tokens
 TOKENS_PER_FILE = 258
-MAX_CANDIDATES = 8
 ROLES = ("user", "model", "function")
 
 MODALITY_BY_TYPE = {"image": "IMAGE", "video": "VIDEO", "audio": "AUDIO", "application": "DOCUMENT"}
@@ -83,22 +82,6 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Generation:
-    """How to generate the response. None means the model's default."""
-
-    temperature: float | None = None
-    top_p: float | None = None
-    max_output_tokens: int | None = None
-    candidate_count: int = 1
-    stop_sequences: tuple[str, ...] = ()
-    seed: int | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    mime_type: str = "text/plain"
-    schema: dict[str, Any] | None = None  # a JSON Schema, converted if the request has Google's Schema
-
-
-@dataclass(frozen=True)
 class Prompt:
     """A validated request: the system instruction, the conversation, and how to generate the response."""
 
@@ -141,27 +124,9 @@ def parse_request(request: dict[str, Any]) -> Prompt:
     return Prompt(
         system=_content_parts(system, "systemInstruction")[0] if system else "",
         turns=turns,
-        generation=_generation(given.get("generationConfig") or {}),
+        generation=parse_generation(given.get("generationConfig") or {}),
         has_tools=bool(as_list(given.get("tools"))),
     )
-
-
-def camel_keys(message: Any) -> dict[str, Any]:
-    """Return a JSON object with its top-level keys in camelCase.
-
-    Raises:
-        BackendError: 400 if ``message`` is not an object.
-    """
-    if not isinstance(message, dict):
-        raise BackendError(400, f"Invalid JSON payload received. Expected an object, got {type(message).__name__}.")
-    return {re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), key): value for key, value in message.items()}
-
-
-def as_list(value: Any) -> list[Any]:
-    """Return a repeated field as a list: an empty list for None, a list of one element for a single element."""
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
 
 
 def _turn(content: Any) -> Turn:
@@ -226,57 +191,3 @@ def _mime_type(data: dict[str, Any], where: str) -> str:
             f"Update the mimeType and try again. {LEARN_MORE}",
         )
     return mime_type
-
-
-def _generation(config: Any) -> Generation:
-    given = camel_keys(config)
-    generation = Generation(
-        temperature=_number(given, "temperature", 0, 2),
-        top_p=_number(given, "topP", 0, 1),
-        max_output_tokens=_whole_number(given, "maxOutputTokens", 1),
-        candidate_count=_whole_number(given, "candidateCount", 1, MAX_CANDIDATES) or 1,
-        stop_sequences=tuple(str(stop) for stop in as_list(given.get("stopSequences"))),
-        seed=_whole_number(given, "seed"),
-        presence_penalty=_number(given, "presencePenalty", -2, 2),
-        frequency_penalty=_number(given, "frequencyPenalty", -2, 2),
-        mime_type=given.get("responseMimeType") or "text/plain",
-        schema=_schema(given),
-    )
-    if generation.schema is not None and generation.mime_type == "text/plain":
-        raise BackendError(
-            400, "Unable to submit request because a response schema needs the responseMimeType application/json."
-        )
-    return generation
-
-
-def _schema(config: dict[str, Any]) -> dict[str, Any] | None:
-    given = [config[key] for key in ("responseJsonSchema", "responseSchema") if config.get(key) is not None]
-    if not given:
-        return None
-    if len(given) > 1:
-        raise BackendError(400, "Only one of responseSchema and responseJsonSchema may be set.")
-    try:
-        return json_schema(given[0])
-    except InvalidSchemaError as error:
-        raise BackendError(400, f"Unable to submit request because the response schema is invalid: {error}") from None
-
-
-def _number(given: dict[str, Any], name: str, low: float | None = None, high: float | None = None) -> float | None:
-    value = given.get(name)
-    if value is None:
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise BackendError(400, f"Invalid value at 'generation_config.{name}': {value!r} is not a number.") from None
-    if not math.isfinite(number) or (low is not None and number < low) or (high is not None and number > high):
-        limits = f"from {low} to {high}" if high is not None else f"of at least {low}"
-        raise BackendError(
-            400, f"Unable to submit request because {name} has the value {value}; it must be a number {limits}."
-        )
-    return number
-
-
-def _whole_number(given: dict[str, Any], name: str, low: int | None = None, high: int | None = None) -> int | None:
-    number = _number(given, name, low, high)
-    return None if number is None else int(number)

@@ -11,12 +11,12 @@ from typing import Any
 
 from localcloud.gemini.contents import (
     CHARACTERS_PER_TOKEN,
-    Generation,
     Prompt,
     count_tokens,
     parse_request,
 )
 from localcloud.gemini.errors import BackendError
+from localcloud.gemini.generation_config import Generation
 from localcloud.gemini.orders import Order, Orders
 from localcloud.gemini.schemas import conforming_value
 

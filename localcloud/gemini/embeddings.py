@@ -11,8 +11,9 @@ import math
 import re
 from typing import Any
 
-from localcloud.gemini.contents import LEARN_MORE, as_list, camel_keys, count_tokens
+from localcloud.gemini.contents import LEARN_MORE, count_tokens
 from localcloud.gemini.errors import BackendError
+from localcloud.gemini.json_values import as_list, camel_keys
 from localcloud.gemini.models import Model
 
 TEXT_MODEL_FIELDS = frozenset({"content", "title", "task_type", "taskType", "mimeType", "mime_type"})

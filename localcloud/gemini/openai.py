@@ -11,13 +11,13 @@ from typing import Any
 import requests
 
 from localcloud.gemini.contents import (
-    Generation,
     Part,
     Prompt,
     Turn,
     parse_request,
 )
 from localcloud.gemini.errors import BackendError
+from localcloud.gemini.generation_config import Generation
 
 TIMEOUT_SECONDS = 600.0
 

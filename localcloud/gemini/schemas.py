@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from localcloud.gemini.json_values import as_list, camel_keys
+
 # In the order of their numbers: REST clients may send the number instead of the name.
 TYPES = ("TYPE_UNSPECIFIED", "STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", "NULL")
 
@@ -62,7 +64,7 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     "pattern": _is_text,
     "$ref": _is_text,
     "ref": _is_text,
-    "enum": lambda value: isinstance(value, list),
+    "enum": lambda value: isinstance(value, list) and bool(value),
     "nullable": lambda value: isinstance(value, bool),
     "required": _is_list_of_text,
     "propertyOrdering": _is_list_of_text,
@@ -75,6 +77,13 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     "minProperties": _is_count,
     "maxProperties": _is_count,
 }
+# Keywords of which the first must not be greater than the second.
+ORDERED = (
+    ("minItems", "maxItems"),
+    ("minLength", "maxLength"),
+    ("minProperties", "maxProperties"),
+    ("minimum", "maximum"),
+)
 COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
 # Keywords whose value is a schema, a list of schemas, or an object of schemas by name.
 SCHEMA_KEYS = ("items",)
@@ -106,8 +115,9 @@ def json_schema(schema: Any) -> dict[str, Any]:
     for key, value in given.items():
         if key in CHECKS and not CHECKS[key](value):
             raise InvalidSchemaError(f"The {key} of a schema cannot be {str(value)[:80]}.")
-    if given.get("minimum", -math.inf) > given.get("maximum", math.inf):
-        raise InvalidSchemaError("The minimum of a schema is greater than its maximum.")
+    for least, most in ORDERED:
+        if float(given.get(least, -math.inf)) > float(given.get(most, math.inf)):
+            raise InvalidSchemaError(f"The {least} of a schema is greater than its {most}.")
     result = {key: value for key, value in given.items() if key not in DROPPED_KEYS}
     result |= {key: int(given[key]) for key in COUNTS if key in given}
     if "type" in given:
@@ -127,6 +137,37 @@ def json_schema(schema: Any) -> dict[str, Any]:
                 raise InvalidSchemaError(f"The {key} of a schema must be an object of schemas.")
             result[key] = {name: json_schema(given[key][name]) for name in _ordered(given[key], given)}
     return result
+
+
+def check_schema(schema: Any, root: dict[str, Any] | None = None) -> None:
+    """Check what Gemini needs of Google's Schema, and JSON Schema does not.
+
+    Args:
+        schema: The schema, or a part of it.
+        root: The whole schema; None if ``schema`` is that.
+
+    Raises:
+        InvalidSchemaError: A type, the elements of an array, the properties of an object, or a definition is missing.
+    """
+    given = camel_keys(schema)
+    whole = given if root is None else root
+    kind = given.get("type")
+    name = TYPES[kind] if isinstance(kind, int) and 0 <= kind < len(TYPES) else str(kind or TYPES[0]).upper()
+    reference = given.get("ref")
+    if name == TYPES[0] and not given.get("anyOf") and reference is None:
+        raise InvalidSchemaError("A schema has no type.")
+    if name == "ARRAY" and given.get("items") is None:
+        raise InvalidSchemaError("A schema of type ARRAY has no items.")
+    if name == "OBJECT" and not given.get("properties"):
+        raise InvalidSchemaError("A schema of type OBJECT has no properties.")
+    if reference is not None and str(reference).removeprefix("#/defs/") not in (whole.get("defs") or {}):
+        raise InvalidSchemaError(f"The schema {str(reference)[:80]} is not among the defs.")
+    for key in ("required", "propertyOrdering"):
+        if unknown := [each for each in as_list(given.get(key)) if each not in (given.get("properties") or {})]:
+            raise InvalidSchemaError(f"{key} names {str(unknown[0])[:80]}, which is not among the properties.")
+    inner = [*as_list(given.get("items")), *as_list(given.get("anyOf")), *(given.get("properties") or {}).values()]
+    for each in (*inner, *(given.get("defs") or {}).values()):
+        check_schema(each, whole)
 
 
 def _ordered(properties: dict[str, Any], schema: dict[str, Any]) -> list[str]:

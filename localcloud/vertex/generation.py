@@ -8,9 +8,10 @@ from typing import Any
 
 from localcloud.base.json_api import Call, Route
 from localcloud.gemini.backends import ModelBackend
-from localcloud.gemini.contents import Prompt, as_list, camel_keys, parse_request
+from localcloud.gemini.contents import Prompt, parse_request
 from localcloud.gemini.embeddings import embed_content, prediction
 from localcloud.gemini.errors import BackendError
+from localcloud.gemini.json_values import as_list, camel_keys
 from localcloud.gemini.models import GLOBAL, Model, ModelTable
 from localcloud.vertex.base.rest import Handler, Stream, version_of
 from localcloud.vertex.request_checks import RequestChecks, check_fields

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 from localcloud.apis.messages import Messages
-from localcloud.gemini.contents import as_list, camel_keys, parse_request
+from localcloud.gemini.contents import parse_request
 from localcloud.gemini.errors import BackendError
+from localcloud.gemini.json_values import as_list, camel_keys
 from localcloud.gemini.models import ModelTable
 from localcloud.storage.errors import NotFound
 from localcloud.storage.store import ObjectStore

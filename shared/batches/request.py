@@ -181,7 +181,7 @@ def _input(fields: Fields, settings: Settings) -> TableName | Files | Prompts:
     )
     config, response_schema = inputs.plain("generation_config"), inputs.plain("response_schema")
     if config:
-        check_generation_config(config, "input.generation_config")
+        check_generation_config(config, "input.generation_config", has_schema=inputs.has("response_schema"))
     if inputs.has("response_schema"):
         check_response_schema(response_schema, "input.response_schema")
     config = config_with_schema(config or None, response_schema or None) or {}

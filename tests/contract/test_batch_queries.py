@@ -24,7 +24,7 @@ from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_wor
 from tests.unit.shared.batches.inputs.test_lines import GOOD, WRONG, asking
 
 # The rules that only files are checked against: a query does not look at the values deep in a request.
-NOT_IN_TABLES = {"no_request", "wrong_type", "wrong_enum", "out_of_range"}
+NOT_IN_TABLES = {"no_request", "wrong_type", "wrong_enum", "out_of_range", "missing_field", "invalid_field"}
 
 
 @pytest.fixture(scope="module")

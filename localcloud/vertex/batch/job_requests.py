@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from localcloud.gemini.contents import as_list, camel_keys
 from localcloud.gemini.errors import BackendError
+from localcloud.gemini.json_values import as_list, camel_keys
 from localcloud.vertex.base.errors import RequestError
 
 # The fields of the BatchPredictionJob resource that a client may set.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from localcloud.gemini.contents import as_list
+from localcloud.gemini.json_values import as_list
 from localcloud.vertex.base.errors import RequestError
 from localcloud.vertex.base.filters import EQUALITY, Field, compile_filter
 from localcloud.vertex.base.moments import UniqueMoments, rfc3339_micros, serial

@@ -6,7 +6,7 @@ import re
 from typing import Any, NoReturn
 
 from localcloud.base.json_api import Call, Route
-from localcloud.gemini.contents import as_list
+from localcloud.gemini.json_values import as_list
 from localcloud.vertex.base.operations import Operations
 from localcloud.vertex.base.pages import page_size
 from localcloud.vertex.base.rest import LOCATION, Handler

@@ -1,4 +1,4 @@
-"""The messages of Gemini's API: their fields, types, enum values and ranges.
+"""The messages of Gemini's API: their fields and types; `values.py` has further rules for the values.
 
 `gemini_messages.json` has the fields of GenerateContentRequest and of every message in it. `update_messages.py` writes it from
 Google's API description, which is not among the packages of the functions.
@@ -7,38 +7,26 @@ https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/infer
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from shared.batches.inputs.values import CONFIG, NEW_VALUES, contradictions, wrong_value
 from shared.checks.suggestions import closest
 
 REQUEST = "GenerateContentRequest"
-CONFIG = "GenerationConfig"
-SCHEMA = "Schema"
 MESSAGES_FILE = Path(__file__).with_name("gemini_messages.json")
-
-# The ranges that the page of the model's parameters gives, which the API description does not have:
-# https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference#generationconfig
-RANGES: Mapping[tuple[str, str], tuple[float, float]] = {
-    (CONFIG, "temperature"): (0, 2),
-    (CONFIG, "topP"): (0, 1),
-    (CONFIG, "topK"): (1, math.inf),
-    (CONFIG, "candidateCount"): (1, 8),
-    (CONFIG, "maxOutputTokens"): (1, math.inf),
-    (CONFIG, "presencePenalty"): (-2, 2),
-    (CONFIG, "frequencyPenalty"): (-2, 2),
-    (CONFIG, "logprobs"): (0, 20),
-}
-MOST_STOP_SEQUENCES = 5
 
 _INT_BITS = {"int32": 31, "int64": 63}
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,19}")
+_DURATION = re.compile(r"-?[0-9]+(\.[0-9]{1,9})?s")
 # A type as `gemini_messages.json` has it: the name of a plain type or of a message, a list of one type, a map to a type
 # ({"map": type}), or the values of an enum ({"enum": [...]}).
 Type = str | list[Any] | dict[str, Any]
@@ -49,7 +37,7 @@ class Breach:
     """A value that does not conform to its message."""
 
     rule: str
-    """``unknown_field``, ``wrong_type``, ``wrong_enum`` or ``out_of_range``."""
+    """``unknown_field``, ``wrong_type``, ``wrong_enum``, ``out_of_range``, ``missing_field`` or ``invalid_field``."""
     message: str
     """The published name of the message that the field belongs to."""
     path: str
@@ -58,6 +46,14 @@ class Breach:
     """What is wrong and what would be right; it continues the sentence that begins with the path."""
     field: str | None = None
     """The published name of the field; None if it has none."""
+    quotes: bool = False
+    """Whether the text quotes the request."""
+
+    @property
+    def hint(self) -> str:
+        """What is wrong, in published names alone, since a request holds data of users."""
+        name = f"{self.message}.{self.field}" if self.field else self.message
+        return name if self.quotes or self.rule == "unknown_field" else f"{name} {self.text}"
 
 
 @cache
@@ -99,22 +95,30 @@ def breaches(value: object, message: str, path: str = "") -> Iterator[Breach]:
         yield Breach("wrong_type", message, path, f"must be an object ({message})")
         return
     fields, names = messages()[message], field_names(message)
+    right: dict[str, object] = {}
+    seen: set[str] = set()
     for given, element in value.items():
         where = f"{path}.{given[:80]}" if path else given[:80]
         if (name := names.get(given)) is None:
             yield Breach("unknown_field", message, where, _unknown(given, message))
-        elif element is not None:
-            yield from _breaches_of_field(element, fields[name], message, name, where)
+            continue
+        if name in seen:
+            yield Breach("invalid_field", message, where, "is given in both its spellings", name)
+        seen.add(name)
+        if element is not None:
+            found = list(_breaches_of_field(element, fields[name], message, name, where))
+            yield from found
+            if not found:
+                right[name] = element
+    for text in contradictions(message, right):
+        yield Breach("invalid_field", message, path, text)
 
 
 def _breaches_of_field(value: object, kind: Type, message: str, name: str, path: str) -> Iterator[Breach]:
     found = list(_breaches_of_value(value, kind, message, name, path))
     yield from found
-    if not found and (limits := RANGES.get((message, name))) and not limits[0] <= float(str(value)) <= limits[1]:
-        right = f"at least {limits[0]:g}" if limits[1] == math.inf else f"from {limits[0]:g} to {limits[1]:g}"
-        yield Breach("out_of_range", message, path, f"must be {right}", name)
-    if (message, name) == (CONFIG, "stopSequences") and isinstance(value, list) and len(value) > MOST_STOP_SEQUENCES:
-        yield Breach("out_of_range", message, path, f"must have at most {MOST_STOP_SEQUENCES} elements", name)
+    if not found and (wrong := wrong_value(message, name, value)):
+        yield Breach(wrong[0], message, path, wrong[1], name)
 
 
 def _breaches_of_value(value: object, kind: Type, message: str, name: str, path: str) -> Iterator[Breach]:
@@ -130,9 +134,10 @@ def _breaches_of_value(value: object, kind: Type, message: str, name: str, path:
                 return
             for key, each in value.items():
                 yield from _breaches_of_value(each, element, message, name, f"{path}.{str(key)[:80]}")
-        case {"enum": values}:
+        case {"enum": listed}:
             # A REST client may send the number of a value, and the parser does not regard case.
-            if not (_is_whole(value, 31) or (isinstance(value, str) and value.upper() in values)):
+            values = [*listed, *NEW_VALUES.get((message, name), ())]
+            if not (_is_number_of(value, values) or (isinstance(value, str) and value.upper() in values)):
                 similar = closest(value, values) if isinstance(value, str) else None
                 meant = f"; did you mean {similar}?" if similar else ""
                 shown = ", ".join(each for each in values if not each.endswith("UNSPECIFIED"))
@@ -147,8 +152,13 @@ def _breaches_of_value(value: object, kind: Type, message: str, name: str, path:
 def _expected(value: object, kind: str) -> str | None:
     """Return what a value of a plain type must be; None if it is that. Numbers may be strings, as in all JSON of Google's."""
     match kind:
-        case "string" | "bytes" | "duration":
+        case "string":
             return None if isinstance(value, str) else "a string"
+        case "bytes":
+            return None if isinstance(value, str) and _is_base64(value) else "a string in base64"
+        case "duration":
+            right = isinstance(value, str) and _DURATION.fullmatch(value)
+            return None if right else "a number of seconds, such as 1.5s, as a string"
         case "boolean":
             return None if isinstance(value, bool) else "true or false"
         case "number":
@@ -170,10 +180,25 @@ def _is_number(value: object) -> bool:
 
 def _is_whole(value: object, bits: int) -> bool:
     if isinstance(value, str):
-        return _WHOLE_NUMBER.fullmatch(value) is not None and abs(int(value)) <= 2**bits
+        return _WHOLE_NUMBER.fullmatch(value) is not None and -(2**bits) <= int(value) < 2**bits
     if isinstance(value, float):
-        return value.is_integer() and abs(value) <= 2**bits
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**bits
+        return value.is_integer() and -(2**bits) <= value < 2**bits
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**bits) <= value < 2**bits
+
+
+def _is_number_of(value: object, values: Sequence[str]) -> bool:
+    """Return whether a value is the number of one of an enum's values."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(values)
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(
+            text + "=" * (-len(text) % 4), altchars=b"-_" if set(text) & set("-_") else None, validate=True
+        )
+    except (binascii.Error, ValueError):
+        return False
+    return True
 
 
 def _unknown(given: str, message: str) -> str:

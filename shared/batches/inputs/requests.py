@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.batches.inputs.gemini_messages import CONFIG, REQUEST, breaches, field_names, value_of
+from shared.batches.inputs.gemini_messages import REQUEST, breaches, field_names, value_of
+from shared.batches.inputs.generation import config_breaches
 from shared.batches.inputs.rules import Requests
+from shared.batches.inputs.values import CONFIG
 
 ROLES = ("user", "model")
 # Cloud Storage, or a public YouTube video: `_TABLES` in rules.py.
@@ -81,12 +83,14 @@ def _check_generate(request: Mapping[str, Any], measure: Measure) -> tuple[str, 
 def _check_fields(request: Mapping[str, Any]) -> tuple[str, str] | None:
     """Check all fields of a request against the published messages."""
     breach = next(breaches(request, REQUEST), None)
+    config = value_of(request, "generationConfig")
+    if breach is None and config is not None:
+        breach = next(config_breaches(config, "generationConfig"), None)
     if breach is None:
         return None
     if (breach.rule, breach.message) == ("unknown_field", CONFIG):
         return "unknown_config_field", ""
-    # The name of an unknown field is the sender's own, so only the message around it is named.
-    return breach.rule, f"{breach.message}.{breach.field}" if breach.field else breach.message
+    return breach.rule, breach.hint
 
 
 def _measure(request: Mapping[str, Any], parts: list[Mapping[str, Any]], measure: Measure) -> None:

@@ -92,6 +92,8 @@ RULES: Mapping[str, Rule] = {
     "wrong_type": Rule("have a field of a wrong type", "compare the types with those of the API", _REQUESTS),
     "wrong_enum": Rule("have a value that its field does not have", "use one of the published values", _REQUESTS),
     "out_of_range": Rule("have a number outside its range", "use a number within the published range", _REQUESTS),
+    "missing_field": Rule("lack a value that another one needs", "write it, or leave the other one out", _REQUESTS),
+    "invalid_field": Rule("have values that contradict each other", "correct them, or leave one out", _REQUESTS),
     "no_content": Rule("have no content to embed", 'write "content": a text, or an object with parts', _EMBEDDINGS),
     "no_key": Rule("have no value for the key", "write each field of output.key beside the field request", _FILES),
     # Rules for a whole input.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from shared.batches.inputs.gemini_messages import CONFIG, REQUEST, field_names, snake_case
+from shared.batches.inputs.gemini_messages import REQUEST, field_names, snake_case
 from shared.batches.inputs.requests import ABOUT_DATA, ROLES, URI
 from shared.batches.inputs.rules import PLACES, Finding, InputCheck, Requests, sorted_findings
+from shared.batches.inputs.values import CONFIG
 from shared.checks.identifiers import string_literal
 
 # Google's JSON parser accepts both spellings of a name. The names that are looked for here are replaced by one of them: in

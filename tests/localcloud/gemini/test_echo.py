@@ -114,7 +114,28 @@ def test_a_json_schema_is_accepted_too() -> None:
         (text_request("x", topP=1.5), "topP"),
         (text_request("x", candidateCount=9), "candidateCount"),
         (text_request("x", maxOutputTokens=0), "maxOutputTokens"),
+        (text_request("x", maxOutputTokens=2_000_000), "maxOutputTokens"),
+        (text_request("x", topK=1.5), "topK"),
+        (text_request("x", candidateCount=0), "candidateCount"),
+        (text_request("x", stopSequences=list("abcdef")), "stopSequences"),
+        (text_request("x", logprobs=3), "responseLogprobs"),
+        (text_request("x", responseMimeType="application/yaml"), "responseMimeType"),
+        (text_request("x", responseMimeType="text/x.enum"), "enum"),
+        (text_request("x", thinkingConfig={"thinkingBudget": -2}), "thinkingBudget"),
+        (text_request("x", thinkingConfig={"thinking_budget": 1, "thinkingLevel": "LOW"}), "thinkingLevel"),
         (text_request("x", responseSchema={"type": "STRING"}), "application/json"),
+        *(
+            (text_request("x", responseMimeType="application/json", responseSchema=schema), "schema is invalid")
+            for schema in (
+                {},
+                {"type": "ARRAY"},
+                {"type": "OBJECT"},
+                {"type": "STRING", "enum": []},
+                {"type": "OBJECT", "properties": {"a": {"type": "STRING"}}, "required": ["b"]},
+                {"type": "STRING", "min_length": 3, "maxLength": "2"},
+                {"ref": "#/defs/Pet"},
+            )
+        ),
     ],
 )
 def test_a_request_that_gemini_rejects_is_rejected(request_body: dict[str, Any], part: str) -> None:

@@ -26,6 +26,9 @@ def test_a_valid_config_and_schema_are_accepted() -> None:
     check_generation_config({"response_mime_type": "application/json", "response_json_schema": {"$ref": "x"}}, "c")
     check_response_schema(FILM, "s")
     check_response_schema({"type": "string"}, "s")
+    check_response_schema({"type": "OBJECT", "defs": {"P": FILM}, "properties": {"a": {"ref": "#/defs/P"}}}, "s")
+    check_generation_config({"responseMimeType": "text/x.enum"}, "c", has_schema=True)
+    check_generation_config({"logprobs": 2, "responseLogprobs": True}, "c")
 
 
 @pytest.mark.parametrize(
@@ -37,6 +40,15 @@ def test_a_valid_config_and_schema_are_accepted() -> None:
         ({"responseSchema": FILM, "responseMimeType": "text/plain"}, "c.responseMimeType", "missing_field"),
         ({"response_schema": {"type": "ARRAY"}}, "c.response_schema.items", "missing_field"),
         ({"responseSchema": FILM, "responseJsonSchema": {}}, "c", "invalid_field"),
+        ({"responseMimeType": "text/x.enum"}, "c.responseMimeType", "missing_field"),
+        ({"responseMimeType": "text/x.enum", "responseSchema": FILM}, "c.responseMimeType", "missing_field"),
+        ({"logprobs": 2}, "c.responseLogprobs", "missing_field"),
+        ({"responseJsonSchema": "x"}, "c.responseJsonSchema", "wrong_type"),
+        ({"responseJsonSchema": {"type": "text"}}, "c.responseJsonSchema.type", "wrong_enum"),
+        ({"responseJsonSchema": {"type": ["string", "nil"]}}, "c.responseJsonSchema.type", "wrong_enum"),
+        ({"responseJsonSchema": {"items": {"enum": []}}}, "c.responseJsonSchema.items.enum", "wrong_type"),
+        ({"responseJsonSchema": {"properties": ["a"]}}, "c.responseJsonSchema.properties", "wrong_type"),
+        ({"responseJsonSchema": {"anyOf": [1]}}, "c.responseJsonSchema.anyOf[0]", "wrong_type"),
     ],
 )
 def test_a_wrong_config_is_rejected_with_its_field(config: dict[str, Any], field: str, code: str) -> None:
@@ -52,6 +64,12 @@ def test_a_wrong_config_is_rejected_with_its_field(config: dict[str, Any], field
         ("OBJECT", "s", "wrong_type"),
         ({}, "s.type", "missing_field"),
         ({"type": "TEXT"}, "s.type", "wrong_enum"),
+        ({"type": "TYPE_UNSPECIFIED"}, "s.type", "missing_field"),
+        ({"type": 0}, "s.type", "missing_field"),
+        ({"type": 6}, "s.properties", "missing_field"),
+        ({"ref": "#/defs/Pet"}, "s.ref", "invalid_field"),
+        ({"type": "ARRAY", "items": {"type": "STRING", "defs": {"P": FILM}}}, "s.items.defs", "invalid_field"),
+        ({"type": "STRING", "enum": []}, "s.enum", "out_of_range"),
         ({"type": ["string", "null"]}, "s.type", "wrong_enum"),
         ({"type": "OBJECT"}, "s.properties", "missing_field"),
         ({"type": "OBJECT", "properties": {"a": {"type": "ARRAY"}}}, "s.properties.a.items", "missing_field"),
@@ -96,3 +114,8 @@ def test_a_schema_becomes_part_of_the_config() -> None:
 def test_a_schema_that_the_config_contradicts_is_rejected(config: dict[str, Any]) -> None:
     with pytest.raises(Rejected):
         config_with_schema(config, FILM)
+
+
+def test_answers_that_are_values_of_an_enum_need_a_schema_with_one() -> None:
+    with pytest.raises(Rejected, match="needs a response schema with an enum"):
+        config_with_schema({"responseMimeType": "text/x.enum"}, {"type": "STRING"})

@@ -60,6 +60,8 @@ WRONG: dict[str, list[Any]] = {
     "wrong_type": [asking(generationConfig={"seed": "x"})],
     "wrong_enum": [asking(safetySettings=[{"category": "HARM_CATEGORY_NONSENSE"}])],
     "out_of_range": [asking(generationConfig={"temperature": 3})],
+    "missing_field": [asking(generationConfig={"responseSchema": {"type": "STRING"}})],
+    "invalid_field": [asking(generationConfig={"thinkingConfig": {"thinkingBudget": 1, "thinkingLevel": "LOW"}})],
 }
 
 

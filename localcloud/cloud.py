@@ -51,8 +51,10 @@ ROUTES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"/(faults|quotas|calls)?$", "control"),
     )
 )
-# Cloud Storage writes the bodies of these requests to disk while they arrive.
-STORAGE_UPLOADS = re.compile(r"(/resumable)?/upload/storage/")
+# Cloud Storage writes the bodies of these requests to disk while they arrive: uploads of the JSON API, and objects of the
+# XML API, whose paths begin with the name of a bucket.
+_OF_OTHERS = "upload|download|batch|resumable|storage|v1|v1beta1|ui|localcloud|token|faults|quotas|calls"
+STORAGE_UPLOADS = re.compile(rf"(/resumable)?/upload/storage/|/(?!({_OF_OTHERS})/)[a-z0-9][a-z0-9._-]+[a-z0-9]/.")
 
 
 class LocalCloud:
@@ -217,7 +219,7 @@ class LocalCloud:
         undo.callback(self.front.stop)
         backend = backend_from(config.gemini_backend, config.gemini_echo)
         models = MODELS if config.gemini_models is None else models_from(config.gemini_models)
-        self.storage = Storage(self.data_dir / "storage", clock=clock, project=project)
+        self.storage = Storage(self.data_dir / "storage", clock=clock, project=project, verify=self.credentials.verify)
         undo.callback(self.storage.close)
         self.pubsub = PubSub(
             clock=clock,
@@ -308,6 +310,9 @@ class LocalCloud:
             if pattern.match(scope["path"]):
                 await self._apps[service](scope, receive, send)
                 return
+        if self.storage.is_xml_path(scope["path"]):
+            await self.storage.xml_app(scope, receive, send)
+            return
         body = error_body(404, f"No service has the path {scope['path']}.", reason="notFound")
         await JSONResponse(body, status_code=404)(scope, receive, send)
 

@@ -76,6 +76,10 @@ class Credentials:
         """Return the e-mail address of the account that ``token`` was issued for, None if it was not issued here."""
         return self.email if token.startswith(TOKEN_PREFIX) else None
 
+    def verify(self, email: str, text: bytes, signature: bytes) -> bool:
+        """Return whether ``signature`` is that of the account ``email`` over ``text``."""
+        return email == self.email and crypt.verify_signature(text, signature, self._public_pem)
+
     async def _token(self, request: Request) -> JSONResponse:
         """Answer the JWT bearer grant (RFC 7523): https://developers.google.com/identity/protocols/oauth2."""
         try:

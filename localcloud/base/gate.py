@@ -200,7 +200,7 @@ class Gate:
         has_body = "transfer-encoding" in headers or any(
             value.strip("0 ") for value in headers.get("content-length", ())
         )
-        if has_body and types & PAGE_TYPES and not (self._is_google_api and _ANY_TYPE.match(path)):
+        if has_body and types & PAGE_TYPES and not self._takes_any_type(path):
             return Refusal(
                 415,
                 f"The content type {', '.join(sorted(types))} is not allowed here; use `Content-Type: application/json`.",
@@ -218,6 +218,9 @@ class Gate:
     def _largest(self, path: str) -> int:
         is_upload = self._is_google_api and _UPLOAD.match(path)
         return LARGEST_UPLOAD_BYTES if is_upload else self._largest_body
+
+    def _takes_any_type(self, path: str) -> bool:
+        return self._is_streamed(path) or (self._is_google_api and _ANY_TYPE.match(path) is not None)
 
     def _is_streamed(self, path: str) -> bool:
         return self._streamed is not None and self._streamed.match(path) is not None

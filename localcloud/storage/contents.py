@@ -16,7 +16,7 @@ from localcloud.storage.checksums import RunningChecksums
 
 @dataclass(frozen=True)
 class Content:
-    """The completely written bytes of an object; ``id`` is empty if there are none."""
+    """The completely written bytes of an object; ``id`` is empty if there are none, ``md5`` if it is not shown."""
 
     id: str
     size: int
@@ -65,6 +65,10 @@ class ContentWriter:
         """Close the file and return the content; a second call returns it again."""
         self.pause()
         return Content(self._path.name if self.size else "", self.size, self._checksums.crc32c, self._checksums.md5)
+
+    def open(self) -> BinaryIO:
+        """Open what was written for reading."""
+        return self._path.open("rb") if self.size else io.BytesIO()
 
     def discard(self) -> None:
         """Remove what was written."""

@@ -33,7 +33,7 @@ async def download(call: Call, stored: StoredObject, content: BinaryIO) -> Respo
     """
     try:
         preconditions_of(call).check_read(stored)
-        headers = _headers(stored)
+        headers = download_headers(stored)
         if _must_decompress(call, stored):
             headers |= {
                 "x-guploader-response-body-transformations": "gunzipped",
@@ -57,7 +57,8 @@ async def download(call: Call, stored: StoredObject, content: BinaryIO) -> Respo
         raise
 
 
-def _headers(stored: StoredObject) -> dict[str, str]:
+def download_headers(stored: StoredObject) -> dict[str, str]:
+    """Return the headers with which the content of ``stored`` is sent."""
     hashes = [f"crc32c={stored.crc32c}", *([f"md5={stored.md5}"] if stored.md5 else [])]
     return {
         "content-type": _header(stored.content_type),

@@ -13,6 +13,12 @@ from localcloud.storage.bucket_api import BucketApi
 from localcloud.storage.object_api import ObjectApi
 from localcloud.storage.store import ObjectStore
 from localcloud.storage.upload_api import UploadApi
+from localcloud.storage.xml.app import XmlApi
+from localcloud.storage.xml.signatures import Verifier
+
+
+def _verify_none(email: str, text: bytes, signature: bytes) -> bool:
+    return False
 
 
 class Storage:
@@ -21,12 +27,20 @@ class Storage:
     Attributes:
         app: The JSON API: ``/storage/v1/...``, ``/upload/storage/v1/...``, ``/resumable/upload/storage/v1/...``,
             ``/download/storage/v1/...`` and ``/batch/storage/v1``.
+        xml_app: The XML API: ``/BUCKET/OBJECT``.
         store: The buckets and objects, which the other local services use directly.
         project: The project that all buckets belong to.
     """
 
-    def __init__(self, directory: Path, *, clock: Clock, project: str) -> None:
-        """Open the service in ``directory``, which is created if it is missing."""
+    def __init__(self, directory: Path, *, clock: Clock, project: str, verify: Verifier = _verify_none) -> None:
+        """Open the service.
+
+        Args:
+            directory: The directory of its files, which is created if it is missing.
+            clock: The time of changes.
+            project: The project that all buckets belong to.
+            verify: Checks the signatures of signed URLs; by default none is valid.
+        """
         self.project = project
         self.store = ObjectStore(directory, clock=clock)
         calls = [
@@ -38,6 +52,12 @@ class Storage:
         batches = BatchApi(StorageApi(calls))
         self._uploads = UploadApi(self.store)
         self.app: ASGIApp = StorageApi([*calls, *self._uploads.routes(), *batches.routes()])
+        self._xml = XmlApi(self.store, self._uploads, clock=clock, verify=verify)
+        self.xml_app: ASGIApp = self._xml
+
+    def is_xml_path(self, path: str) -> bool:
+        """Return whether ``path`` begins with the name of a bucket that exists, so that the XML API answers it."""
+        return self.store.has_bucket(path.split("/")[1])
 
     def limit_writes(self, per_second: float | None) -> None:
         """Reject more than ``per_second`` writes a second to one object name with a 429; ``None`` sets no limit.
@@ -49,4 +69,5 @@ class Storage:
     def close(self) -> None:
         """Close the files and drop unfinished uploads."""
         self._uploads.close()
+        self._xml.close()
         self.store.close()

@@ -121,6 +121,11 @@ class ObjectStore:
             bucket: Bucket = self._catalog.buckets[name]
             return bucket
 
+    def has_bucket(self, name: str) -> bool:
+        """Return whether a bucket of that name exists."""
+        with self._lock:
+            return name in self._catalog.buckets
+
     def buckets(self, prefix: str = "") -> Buckets:
         """Return the buckets with ``prefix``, sorted by name."""
         with self._lock:
@@ -505,7 +510,7 @@ class ObjectStore:
             # A composed object has a type only if the caller gives one.
             content_type=fields.content_type or (_DEFAULT_CONTENT_TYPE if component_count is None else ""),
             crc32c=content.crc32c,
-            md5=content.md5 if component_count is None else None,
+            md5=(content.md5 or None) if component_count is None else None,
             created=now,
             updated=now,
             content=content.id,

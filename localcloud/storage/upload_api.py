@@ -86,13 +86,26 @@ class UploadApi:
         headers = call.headers
         resource = parse_json_object(await _read_resource(call))
         upload = self._upload(call, resource, headers.get("x-upload-content-type", ""))
-        session = UploadSession(upload, self._store.begin_content())
-        if "x-upload-content-length" in headers:
-            session.expect(ContentRange.parse(f"bytes */{headers['x-upload-content-length']}").total)
-        self._sessions.add(session)
+        session = self.begin(upload, headers.get("x-upload-content-length"))
         query = urlencode({**call.query, "uploadType": "resumable", "upload_id": session.id})
         location = f"{call.host}{call.path}?{query}"
         return Response(headers={"location": location, "x-guploader-uploadid": session.id})
+
+    def begin(self, upload: Upload, length: str | None) -> UploadSession:
+        """Start a resumable upload.
+
+        Args:
+            upload: The object to create.
+            length: The size in bytes as the caller announces it, if it does.
+
+        Raises:
+            InvalidRequest: The length is not a number.
+        """
+        session = UploadSession(upload, self._store.begin_content())
+        if length is not None:
+            session.expect(ContentRange.parse(f"bytes */{length}").total)
+        self._sessions.add(session)
+        return session
 
     async def _resume(self, call: Call) -> Response:
         """Store the next bytes of a resumable upload, or return how many it has."""

@@ -18,6 +18,7 @@ from localcloud.apis.discovery import Discovery, read_document
 from localcloud.base.asgi import ASGIApp, Message, Receive, Scope, Send
 from localcloud.base.clock import Clock, SystemClock
 from localcloud.base.http import HttpServer
+from localcloud.cloud import STORAGE_UPLOADS
 from localcloud.storage.resources import StorageEvent
 from localcloud.storage.service import Storage
 from localcloud.storage.store import ObjectStore
@@ -86,7 +87,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.app: ASGIApp | None = None
-        self.server = HttpServer(self)
+        self.server = HttpServer(self, streamed=STORAGE_UPLOADS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert self.app is not None, "received a request without a service"

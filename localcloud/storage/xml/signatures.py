@@ -1,0 +1,153 @@
+"""Checks the signatures of signed URLs, versions 2 and 4.
+
+Rules: https://cloud.google.com/storage/docs/authentication/signatures and
+https://cloud.google.com/storage/docs/access-control/signed-urls-v2
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl, quote, unquote, urlencode
+
+from localcloud.storage.xml.errors import ExpiredToken, InvalidSignature, SignatureMismatch
+
+Verifier = Callable[[str, bytes, bytes], bool]
+"""Returns whether an account, by its e-mail address, has signed a text with its key."""
+
+_ALGORITHM = "GOOG4-RSA-SHA256"
+LONGEST_LIFE = timedelta(days=7)
+_TIME = "%Y%m%dT%H%M%SZ"
+_V2_PARAMETERS = ("GoogleAccessId", "Expires", "Signature")
+# These change the answer and are not part of what version 2 signs.
+_OF_THE_ANSWER = ("response-content-type", "response-content-disposition")
+
+
+@dataclass(frozen=True)
+class SignedRequest:
+    """What a signature is about.
+
+    Attributes:
+        method: The HTTP method.
+        path: The path, with its escapes as sent.
+        query: The query string as sent.
+        headers: The headers by their names in small letters.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+
+    def parameters(self) -> dict[str, str]:
+        """Return the parameters of the query string."""
+        return dict(parse_qsl(self.query, keep_blank_values=True))
+
+
+def check_signature(request: SignedRequest, verify: Verifier, now: datetime) -> None:
+    """Check the signature of a request, if it has one.
+
+    Args:
+        request: The request.
+        verify: Checks the signature of an account.
+        now: The current time.
+
+    Raises:
+        InvalidSignature: A parameter of the signature is missing or malformed.
+        ExpiredToken: The time of the URL is over.
+        SignatureMismatch: The signature is not that of the account over this request.
+    """
+    parameters = request.parameters()
+    if "X-Goog-Signature" in parameters:
+        _check_version_4(request, parameters, verify, now)
+    elif "Signature" in parameters and "GoogleAccessId" in parameters:
+        _check_version_2(request, parameters, verify, now)
+
+
+def _check_version_4(request: SignedRequest, parameters: Mapping[str, str], verify: Verifier, now: datetime) -> None:
+    if parameters.get("X-Goog-Algorithm") != _ALGORITHM:
+        raise InvalidSignature(f"X-Goog-Algorithm must be {_ALGORITHM}: the local cloud checks no other signatures.")
+    email, _, scope = parameters.get("X-Goog-Credential", "").partition("/")
+    signed_at = parameters.get("X-Goog-Date", "")
+    try:
+        begin = datetime.strptime(signed_at, _TIME).replace(tzinfo=UTC)
+        life = timedelta(seconds=int(parameters.get("X-Goog-Expires", "")))
+        signature = bytes.fromhex(parameters["X-Goog-Signature"])
+    except (ValueError, OverflowError):
+        raise InvalidSignature(
+            "X-Goog-Date, X-Goog-Expires or X-Goog-Signature is malformed: a time such as 20260101T000000Z, a number of"
+            " seconds and a hexadecimal text are expected."
+        ) from None
+    if not re.fullmatch(rf"{signed_at[:8]}/[^/]+/storage/goog4_request", scope):
+        raise InvalidSignature("X-Goog-Credential must be EMAIL/YYYYMMDD/LOCATION/storage/goog4_request.")
+    if not timedelta(0) < life <= LONGEST_LIFE:
+        raise InvalidSignature(f"X-Goog-Expires must be from 1 to {int(LONGEST_LIFE.total_seconds())} seconds.")
+    if now > begin + life:
+        raise ExpiredToken(f"Request signature expired at: {(begin + life).isoformat()}")
+    signed_headers = parameters.get("X-Goog-SignedHeaders", "")
+    missing = [name for name in signed_headers.split(";") if name not in request.headers]
+    if missing:
+        raise SignatureMismatch(f"The request lacks headers that were signed: {', '.join(missing)}", "")
+    canonical = "\n".join(
+        [
+            request.method,
+            request.path,
+            _canonical_query(request.query),
+            *(f"{name}:{_one_line(request.headers[name])}" for name in signed_headers.split(";")),
+            "",
+            signed_headers,
+            request.headers.get("x-goog-content-sha256", "UNSIGNED-PAYLOAD"),
+        ]
+    )
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    text = "\n".join([_ALGORITHM, signed_at, scope, digest])
+    if not verify(email, text.encode(), signature):
+        raise SignatureMismatch("Access denied.", canonical)
+
+
+def _check_version_2(request: SignedRequest, parameters: Mapping[str, str], verify: Verifier, now: datetime) -> None:
+    try:
+        expires = datetime.fromtimestamp(int(parameters.get("Expires", "")), UTC)
+        signature = base64.b64decode(parameters["Signature"], validate=True)
+    except (ValueError, OverflowError, OSError, binascii.Error):
+        raise InvalidSignature("Expires must be a number of seconds since 1970, and Signature base64.") from None
+    if now > expires:
+        raise ExpiredToken(f"Request signature expired at: {expires.isoformat()}")
+    others = sorted(
+        (name.lower(), value.strip())
+        for name, value in parameters.items()
+        if name not in _V2_PARAMETERS and name not in _OF_THE_ANSWER and name != "generation"
+    )
+    extensions = [
+        f"{name}:{_one_line(value)}" for name, value in sorted(request.headers.items()) if name.startswith("x-goog-")
+    ]
+    signed = "\n".join(
+        [
+            request.method,
+            request.headers.get("content-md5", ""),
+            request.headers.get("content-type", ""),
+            parameters["Expires"],
+            *extensions,
+            f"{request.path}?{urlencode(others)}" if others else request.path,
+        ]
+    )
+    # A client may sign the path with other escapes than those with which it sends it.
+    texts = {signed, signed.replace(request.path, quote(unquote(request.path), safe="/~"))}
+    if not any(verify(parameters["GoogleAccessId"], text.encode(), signature) for text in texts):
+        raise SignatureMismatch("Access denied.", signed)
+
+
+def _canonical_query(query: str) -> str:
+    pairs = [pair.partition("=") for pair in query.split("&") if pair]
+    decoded = [(unquote(name), unquote(value)) for name, _, value in pairs]
+    kept = [(name, value) for name, value in decoded if name != "X-Goog-Signature"]
+    return "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in sorted(kept))
+
+
+def _one_line(value: str) -> str:
+    return " ".join(value.split())

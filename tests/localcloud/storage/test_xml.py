@@ -1,0 +1,227 @@
+"""Signed URLs and uploads in parts, through Google's own Python client and by hand."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from google.cloud.storage import transfer_manager
+from google.oauth2.service_account import Credentials as ServiceAccount
+
+from localcloud.base.clock import ManualClock
+from localcloud.base.credentials import Credentials
+from localcloud.storage.service import Storage
+from tests.localcloud.storage.world import BUCKET, PROJECT, Stage, StorageWorld, running_stage
+from tests.waiting import LAST_LIMIT
+
+MEBIBYTE = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with running_stage() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def signer() -> Credentials:
+    return Credentials(project=PROJECT, account="signer", token_uri="http://127.0.0.1/token", clock=ManualClock())
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    # Clients sign with the time of the machine.
+    return ManualClock(datetime.now(UTC))
+
+
+@pytest.fixture
+def world(stage: Stage, tmp_path: Path, signer: Credentials, clock: ManualClock) -> Iterator[StorageWorld]:
+    storage = Storage(tmp_path / "storage", clock=clock, project=PROJECT, verify=signer.verify)
+    storage.store.ensure_bucket(BUCKET, settings={"softDeletePolicy": {"retentionDurationSeconds": 0}})
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        chosen = storage.xml_app if storage.is_xml_path(scope["path"]) else storage.app
+        await chosen(scope, receive, send)
+
+    stage.app = app
+    yield StorageWorld(storage, tmp_path / "storage", stage.server.url)
+    storage.close()
+
+
+def signed_url(world: StorageWorld, signer: Credentials, name: str, **options: Any) -> str:
+    blob = world.bucket().blob(name)
+    account = ServiceAccount.from_service_account_info(signer.key)
+    defaults = {"expiration": timedelta(minutes=5), "credentials": account, "api_access_endpoint": world.url}
+    url: str = blob.generate_signed_url(**{**defaults, **options})
+    return url
+
+
+def get(url: str, **options: Any) -> requests.Response:
+    return requests.get(url, timeout=LAST_LIMIT, **options)
+
+
+def put(url: str, **options: Any) -> requests.Response:
+    return requests.put(url, timeout=LAST_LIMIT, **options)
+
+
+@pytest.mark.parametrize("version", ["v2", "v4"])
+@pytest.mark.parametrize("name", ["a", "deep/er name + ü", "a?b#c&d=e"])
+def test_a_signed_url_reads_and_writes_one_object(
+    world: StorageWorld, signer: Credentials, version: str, name: str
+) -> None:
+    answer = put(
+        signed_url(world, signer, name, version=version, method="PUT", content_type="text/plain"),
+        data=b"content",
+        headers={"content-type": "text/plain"},
+    )
+    assert (answer.status_code, answer.text) == (200, "")
+    assert world.store.read(BUCKET, name) == b"content"
+    assert world.store.get(BUCKET, name).content_type == "text/plain"
+    url = signed_url(world, signer, name, version=version, response_disposition="attachment; filename=x")
+    read = get(url)
+    assert (read.content, read.headers["content-disposition"]) == (b"content", "attachment; filename=x")
+    assert requests.delete(signed_url(world, signer, name, version=version, method="DELETE"), timeout=LAST_LIMIT).ok
+    assert world.store.list(BUCKET) == []
+
+
+@pytest.mark.parametrize("version", ["v2", "v4"])
+def test_a_signed_url_is_for_its_request_and_its_time_only(
+    world: StorageWorld, signer: Credentials, clock: ManualClock, version: str
+) -> None:
+    world.store.write(BUCKET, "a", b"content")
+    world.store.write(BUCKET, "b", b"secret")
+    url = signed_url(world, signer, "a", version=version)
+    assert get(url).content == b"content"
+    for wrong in (
+        get(url.replace("/a?", "/b?")),
+        put(url, data=b"other"),
+        get(url.replace("ignature=", "ignature=00")),
+    ):
+        assert wrong.status_code in (400, 403)
+        assert "<Code>" in wrong.text
+    assert world.store.read(BUCKET, "a") == b"content"
+    stranger = Credentials(project=PROJECT, account="signer", token_uri="http://127.0.0.1/token", clock=clock)
+    denied = get(signed_url(world, stranger, "a", version=version))
+    assert (denied.status_code, "SignatureDoesNotMatch" in denied.text) == (403, True)
+    clock.advance(6 * 60)
+    expired = get(url)
+    assert (expired.status_code, "ExpiredToken" in expired.text) == (400, True)
+
+
+def test_signed_headers_must_be_sent(world: StorageWorld, signer: Credentials) -> None:
+    headers = {"x-goog-meta-team": "films", "x-goog-if-generation-match": "0"}
+    url = signed_url(world, signer, "a", version="v4", method="PUT", headers=headers)
+    assert put(url, data=b"x").status_code == 403
+    assert put(url, data=b"x", headers=headers).status_code == 200
+    assert world.store.get(BUCKET, "a").metadata == {"team": "films"}
+    again = put(url, data=b"x", headers=headers)
+    assert (again.status_code, "PreconditionFailed" in again.text) == (412, True)
+
+
+@pytest.mark.parametrize("version", ["v2", "v4"])
+def test_a_signed_url_starts_a_resumable_upload(world: StorageWorld, signer: Credentials, version: str) -> None:
+    url = signed_url(world, signer, "a", version=version, method="RESUMABLE")
+    begun = requests.post(url, headers={"x-goog-resumable": "start"}, timeout=LAST_LIMIT)
+    assert begun.status_code == 201
+    location = begun.headers["location"]
+    assert put(location, data=b"one", headers={"content-range": "bytes 0-2/*"}).status_code == 308
+    assert put(location, data=b"two", headers={"content-range": "bytes 3-5/6"}).status_code == 200
+    assert world.store.read(BUCKET, "a") == b"onetwo"
+
+
+def test_the_transfer_manager_uploads_a_file_in_parts(world: StorageWorld, tmp_path: Path) -> None:
+    file = tmp_path / "big"
+    file.write_bytes(os.urandom(11 * MEBIBYTE))
+    blob = world.bucket().blob("folder/big")
+    blob.metadata = {"team": "films"}
+    transfer_manager.upload_chunks_concurrently(
+        str(file), blob, chunk_size=5 * MEBIBYTE, worker_type=transfer_manager.THREAD
+    )
+    stored = world.store.get(BUCKET, "folder/big")
+    assert (world.store.read(BUCKET, "folder/big"), stored.md5) == (file.read_bytes(), None)
+    assert stored.metadata == {"team": "films"}
+    assert len(world.files()) == 1
+
+
+def begin(world: StorageWorld) -> str:
+    answer = world.call("POST", f"/{BUCKET}/a?uploads")
+    return answer.text.partition("<UploadId>")[2].partition("</UploadId>")[0]
+
+
+def completion(*parts: tuple[int, str]) -> bytes:
+    listed = "".join(f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>" for number, etag in parts)
+    return f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode()
+
+
+def test_a_part_is_replaced_and_an_upload_is_aborted(world: StorageWorld) -> None:
+    upload = f"/{BUCKET}/a?uploadId={begin(world)}"
+    first = world.call("PUT", f"{upload}&partNumber=1", data=b"old").headers["etag"]
+    second = world.call("PUT", f"{upload}&partNumber=1", data=b"new").headers["etag"]
+    stale = world.call("POST", upload, data=completion((1, first)))
+    assert (stale.status_code, "InvalidPart" in stale.text) == (400, True)
+    assert world.call("POST", upload, data=completion((1, second))).status_code == 200
+    assert world.store.read(BUCKET, "a") == b"new"
+    assert world.call("POST", upload, data=completion((1, second))).status_code == 404
+
+    other = f"/{BUCKET}/a?uploadId={begin(world)}"
+    world.call("PUT", f"{other}&partNumber=1", data=b"dropped")
+    assert world.call("DELETE", other).status_code == 204
+    assert len(world.files()) == 1
+
+
+@pytest.mark.parametrize(
+    "body,code",
+    [
+        (b"", "InvalidArgument"),
+        (b"<a", "InvalidArgument"),
+        (b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "InvalidArgument"),
+        (completion(), "InvalidArgument"),
+        (completion((2, "x"), (1, "x")), "InvalidArgument"),
+        (completion((0, "x")), "InvalidArgument"),
+        (completion((7, "x")), "InvalidPart"),
+    ],
+)
+def test_a_wrong_list_of_parts_is_refused(world: StorageWorld, body: bytes, code: str) -> None:
+    answer = world.call("POST", f"/{BUCKET}/a?uploadId={begin(world)}", data=body)
+    assert (answer.status_code, f"<Code>{code}</Code>" in answer.text) == (400, True)
+    assert world.store.list(BUCKET) == []
+
+
+def test_a_part_that_is_too_small_is_refused(world: StorageWorld) -> None:
+    upload = f"/{BUCKET}/a?uploadId={begin(world)}"
+    etags = [world.call("PUT", f"{upload}&partNumber={number}", data=b"x").headers["etag"] for number in (1, 2)]
+    answer = world.call("POST", upload, data=completion(*zip((1, 2), etags, strict=True)))
+    assert (answer.status_code, "EntityTooSmall" in answer.text) == (400, True)
+
+
+def test_errors_have_the_codes_of_the_xml_api(world: StorageWorld) -> None:
+    world.store.write(BUCKET, "a", b"content")
+    wrong_md5 = base64.b64encode(hashlib.md5(b"other").digest()).decode()
+    for method, path, headers, status, code in (
+        ("GET", f"/{BUCKET}/absent", {}, 404, "NoSuchKey"),
+        ("GET", f"/{BUCKET}/a", {"range": "bytes=100-"}, 416, "InvalidRange"),
+        ("PUT", f"/{BUCKET}/a", {"content-md5": wrong_md5}, 400, "BadDigest"),
+        ("PUT", f"/{BUCKET}/a", {"x-goog-acl": "mine"}, 400, "InvalidArgument"),
+        ("PUT", f"/{BUCKET}/a", {"x-goog-copy-source": "/b/a"}, 501, "NotImplemented"),
+        ("GET", f"/{BUCKET}/a?acl", {}, 501, "NotImplemented"),
+        ("GET", f"/{BUCKET}/", {}, 501, "NotImplemented"),
+        ("POST", f"/{BUCKET}/a", {}, 501, "NotImplemented"),
+        ("PATCH", f"/{BUCKET}/a", {}, 405, "MethodNotAllowed"),
+    ):
+        answer = world.call(method, path, headers=headers, data=b"" if method == "PUT" else None)
+        assert (answer.status_code, f"<Code>{code}</Code>" in answer.text) == (status, True), (
+            method,
+            path,
+            answer.text,
+        )
+    head = world.call("HEAD", f"/{BUCKET}/a")
+    assert (head.status_code, head.headers["content-length"]) == (200, "7")
+    assert world.call("HEAD", f"/{BUCKET}/absent").status_code == 404
+    assert world.store.read(BUCKET, "a") == b"content"

@@ -1,14 +1,17 @@
 """What a message does with a batch: cancel it, delete it, send rows without an answer again, or run it again.
 
 Each action may be repeated: a delivery that comes twice finds it done. The batch stays one item of the ledger, so its event
-says how it ended. https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.batchPredictionJobs
+says how it ended. Of several actions at the same moment, one changes the item first. The others read it again and decide
+anew, so each of them is done or refused with its reason.
+https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.batchPredictionJobs
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 
 from shared.batch_work import BATCH_ACTIONS, FAILED, BatchMessage, BatchRound
 from shared.batches.batching import Batches, plan
@@ -19,9 +22,10 @@ from shared.checks.fields import Fields
 from shared.checks.labels import read_request_id
 from shared.engine.claims import next_attempt
 from shared.engine.index import is_key
+from shared.engine.refused import listed_rejections, read_rejection
 from shared.engine.services import Services
 from shared.engine.steps import advance
-from shared.errors import LostRace, Rejected, TryLater, Unreadable
+from shared.errors import LostRace, Rejected, TryLater, Unreadable, short_reason
 from shared.events.incoming import Message
 from shared.events.outgoing import completion_event, deleted_event
 from shared.keys import hash_of
@@ -30,6 +34,12 @@ from shared.work import Item, Kind, Outcome, StepState, System
 
 # How often an action is tried when other calls change the batch at the same time.
 _TRIES = 5
+# The kinds of work that a caller can take for a batch.
+OTHER_KINDS = (Kind.PREDICT, Kind.IMPORT, Kind.MANAGE)
+# How many kept rejections are looked through for the request of an unknown batch: those of five pages.
+MOST_REJECTIONS = 5000
+# The fields of an action, and of no other request except request_id.
+ACTION_FIELDS = ("action", "key", "request_id")
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,8 @@ class BatchAction:
     key: str
     field: str
     """The field that names the batch."""
+    request_id: str | None = None
+    """The value of this field; None if the field is ``key``."""
 
     @classmethod
     def parse(cls, payload: Mapping[str, object], published: datetime) -> BatchAction:
@@ -52,14 +64,17 @@ class BatchAction:
         fields.text("action")
         action = fields.choice("action", BATCH_ACTIONS, "")
         if fields.has("key") == fields.has("request_id"):
-            problem = "must have either key or request_id, which name the batch"
-            raise fields.wrong("", problem, code="missing_field")
+            both = "not both" if fields.has("key") else "it has neither"
+            problem = f"must name the batch with either key or request_id; {both}"
+            raise fields.wrong("", problem, code="invalid_field" if fields.has("key") else "missing_field")
         request_id = read_request_id(fields, published)
-        key = hash_of("batch", "request", request_id) if request_id is not None else fields.text("key")
+        key = hash_of(Kind.BATCH, "request", request_id) if request_id is not None else fields.text("key")
         fields.reject_unknown()
         if not is_key(key):
-            raise fields.wrong("key", "must be the key of a batch: 32 digits and letters from a to f")
-        return cls(action, key, "key" if request_id is None else "request_id")
+            meant = key.strip().lower()
+            hint = f"; did you mean {meant}?" if is_key(meant) else ""
+            raise fields.wrong("key", f"must be the key of a batch: 32 digits and letters from a to f{hint}")
+        return cls(action, key, "key" if request_id is None else "request_id", request_id)
 
 
 def act(action: BatchAction, message: Message, services: Services) -> Item:
@@ -93,11 +108,34 @@ def _find(action: BatchAction, services: Services) -> Item:
         raise Rejected(str(error), field=action.field, code="unreadable_object") from error
     if item is None:
         raise Rejected(
-            f"there is no batch with this {action.field}: it was never sent, or it is older than LEDGER_RETENTION_DAYS",
+            f"there is no batch with this {action.field}: {_why_missing(action, services)}",
             field=action.field,
             code="batch_not_found",
         )
     return item
+
+
+def _why_missing(action: BatchAction, services: Services) -> str:
+    """Return why the ledger has no batch that an action names, and what to do."""
+    for kind in OTHER_KINDS:
+        key = action.key if action.request_id is None else hash_of(kind, "request", action.request_id)
+        if services.ledger.find(kind, key) is not None:
+            return f"it belongs to work of the kind {kind}, and only a batch has actions"
+    if (problem := _kept_problem(action.key, services)) is not None:
+        return f"its request was rejected: {problem}. Send it again, corrected"
+    return "it was never sent, or it is older than LEDGER_RETENTION_DAYS"
+
+
+def _kept_problem(key: str, services: Services) -> str | None:
+    """Return why the request with a key was rejected before it became a batch; None if that is not known."""
+    objects = services.ledger.objects
+    for kept in islice(listed_rejections(objects), MOST_REJECTIONS):
+        event = read_rejection(kept.name, objects) if kept.metadata.get("key") == key else None
+        error = event.data.get("error") if event is not None else None
+        # A refused action is kept too.
+        if isinstance(error, Mapping) and error.get("field") not in ACTION_FIELDS:
+            return short_reason(str(error.get("message")))
+    return None
 
 
 def _cancel(item: Item, services: Services) -> Item:
@@ -108,13 +146,17 @@ def _cancel(item: Item, services: Services) -> Item:
         return item
     if item.ended:
         raise Rejected(f"the batch has ended: it {_ended_as(item)}", field="action", code="batch_has_ended")
+    step = item.current
+    job = step.job if step and step.system is System.VERTEX and step.state is StepState.SUBMITTED else None
     if not facts_of(item).cancelling:
+        if job is not None:
+            # If this call ends before it cancels the job, the poller does: it looks at the item at once.
+            services.ledger.index(item, deadline=services.now())
         item = services.ledger.write(replace(item, facts=replace(facts_of(item), cancelling=True)))
         log("INFO", "cancelling", **item.log_fields())
-    step = item.current
-    if step is not None and step.system is System.VERTEX and step.state is StepState.SUBMITTED and step.job is not None:
+    if job is not None:
         # The poller sees how the job ends.
-        services.vertex.cancel(step.job.id)
+        services.vertex.cancel(job.id)
         return item
     if step is not None and step.state is StepState.SUBMITTED:
         return item
@@ -128,16 +170,26 @@ def _cancel(item: Item, services: Services) -> Item:
 def _delete(item: Item, services: Services) -> Item:
     """Delete the jobs of a batch and the tables that Modeldrop created for it. Its output stays."""
     _check_final(item, "delete")
-    for step in item.steps:
-        if step.system is System.VERTEX and step.job is not None:
-            services.vertex.delete(step.job.id)
-    for table in own_tables(item):
-        services.tables.delete(table)
-    if not facts_of(item).deleted:
-        item = services.ledger.write(replace(item, facts=replace(facts_of(item), deleted=True)))
-    services.events.publish(deleted_event(item))
+    # The claim keeps the batch from running again while its tables are deleted.
+    item = services.ledger.take_over(replace(item, facts=replace(facts_of(item), deleted=True)))
+    try:
+        for name in _jobs_of(item, services):
+            services.vertex.delete(name)
+        for table in own_tables(item):
+            services.tables.delete(table)
+        services.events.publish(deleted_event(item))
+    finally:
+        item = services.ledger.write(replace(item, claim=None))
     log("INFO", "batch deleted", **item.log_fields())
     return item
+
+
+def _jobs_of(item: Item, services: Services) -> Sequence[str]:
+    """Return the resource names of all jobs of a batch, those of its earlier runs too."""
+    known = [step.job for step in item.steps if step.system is System.VERTEX and step.job is not None]
+    location = facts_of(item).location
+    listed = services.vertex.list_ended(item.key, location) if location is not None else ()
+    return tuple(dict.fromkeys([*(job.id for job in known), *listed]))
 
 
 def _resubmit(item: Item, message: Message, services: Services) -> Item:
@@ -161,8 +213,9 @@ def _retry_failed_rows(item: Item, message: Message, services: Services) -> Item
     _check_final(item, "retry")
     facts = facts_of(item)
     if item.outcome not in {Outcome.PARTIALLY_SUCCEEDED, Outcome.FAILED, Outcome.CANCELLED, Outcome.EXPIRED}:
+        advice = "; send the request again, corrected" if item.outcome is Outcome.REJECTED else ""
         raise Rejected(
-            f"the batch {_ended_as(item)}: there are no failed rows", field="action", code="nothing_to_retry"
+            f"the batch {_ended_as(item)}: there are no failed rows{advice}", field="action", code="nothing_to_retry"
         )
     if facts.answers is None:
         raise Rejected(
@@ -213,7 +266,9 @@ def _retry_failed_rows(item: Item, message: Message, services: Services) -> Item
 def _begin(ended: Item, again: Item, services: Services) -> Item:
     """Claim ``again`` as the next run of a batch that has ended, and take it as far as it goes without waiting."""
     claimed = next_attempt(ended, again, services)
-    return advance(claimed.item, Batches(), services) if claimed.mine else claimed.item
+    if not claimed.mine:
+        raise LostRace(f"another call changed the batch {ended.key}")
+    return advance(claimed.item, Batches(), services)
 
 
 def _check_final(item: Item, action: str) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.batch_work import BatchFacts, BatchMessage
-from shared.batches.next_steps import after_check, after_review, ended, suffix_of, with_steps
+from shared.batches.next_steps import CANCELLED_HALFWAY, after_check, after_review, ended, suffix_of, with_steps
 from shared.batches.places import divided_table, facts_of, is_own, own_tables, request_of, table_at, table_of
 from shared.batches.preparing import prepared
 from shared.batches.queries import query_of
@@ -89,13 +89,14 @@ class Batches(Handler):
 
     def prepare(self, item: Item, services: Services) -> Item:
         """Check the input and the output."""
+        _check_not_cancelled(item)
         return prepared(item, request_of(item, services.settings), services)
 
     def job(self, item: Item, step: Step, services: Services) -> Query | Batch:
         """Return the query of a step, or the batch of a step `submit`."""
         request = request_of(item, services.settings)
-        if facts_of(item).cancelling and not facts_of(item).rounds:
-            raise Cancelled("the batch was cancelled before its job was created")
+        if _leads_to_a_job(step) or not facts_of(item).rounds:
+            _check_not_cancelled(item)
         if step.system is System.BIGQUERY:
             return replace(query_of(item, step, request, services), labels=dict(request.labels))
         _keep_for_a_while(item, services)
@@ -155,6 +156,18 @@ class Batches(Handler):
                     services.tables.keep_until(table, _expiry(services))
             except ModeldropError as error:
                 log("WARNING", "a table of a batch stays", **item.log_fields(), reason=short_reason(error))
+
+
+def _leads_to_a_job(step: Step) -> bool:
+    """Return whether a step submits a job, or collects the requests of the next one; other steps are about answers."""
+    return step.system is System.VERTEX or step.name.startswith(("repeat", "part"))
+
+
+def _check_not_cancelled(item: Item) -> None:
+    """Raise ``Cancelled`` if no further job may be created for a batch."""
+    facts = facts_of(item)
+    if facts.cancelling:
+        raise Cancelled(CANCELLED_HALFWAY if facts.rounds else "the batch was cancelled before its job was created")
 
 
 def _keep_for_a_while(item: Item, services: Services) -> None:

@@ -24,6 +24,12 @@ from shared.errors import Problem
 from shared.settings import Settings
 from shared.work import Item, Outcome, Step, System
 
+# What the event of a batch says that was cancelled after some of its jobs.
+CANCELLED_HALFWAY = (
+    "the batch was cancelled; the answers that it has are in the table `answers`, or in `answer_tables` if there are several. "
+    "The action retry_failed_rows gets the other answers"
+)
+
 
 def after_check(item: Item, rows: Iterable[Mapping[str, Any]], settings: Settings) -> Item:
     """Return an item whose requests were checked with the step that submits them, or with its outcome."""
@@ -53,10 +59,7 @@ def after_review(item: Item, settings: Settings) -> Item:
     assert result is not None
     unsent = facts.parts - sum(not each.repeats for each in facts.rounds)
     if facts.cancelling and (unsent > 0 or may_be_answered_later(facts)):
-        problem = Problem(
-            "cancelled", "the batch was cancelled; the answers that it has got are in the table `answers`"
-        )
-        return replace(item, outcome=Outcome.CANCELLED, problem=problem)
+        return replace(item, outcome=Outcome.CANCELLED, problem=Problem("cancelled", CANCELLED_HALFWAY))
     if unsent > 0:
         return with_part(item)
     repeated = sum(bool(each.repeats) for each in facts.rounds)

@@ -24,6 +24,11 @@ def facts_of(item: Item) -> BatchFacts:
     return item.facts
 
 
+def is_cancelled(item: Item) -> bool:
+    """Return whether somebody cancelled a batch that may still run."""
+    return isinstance(item.facts, BatchFacts) and item.facts.cancelling
+
+
 def output_place(request: BatchRequest, item: Item, settings: Settings) -> TableName | ObjectUri:
     """Return the table or folder for the answers of a batch; a table of its own if the request names none."""
     place = request.output.place if request.output else None

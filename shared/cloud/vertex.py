@@ -91,6 +91,11 @@ class VertexJobs:
         found = [report for report in reports if wanted.items() <= report.labels.items()]
         return sorted(found, key=lambda report: (report.created is None, report.created, report.name))
 
+    def list_ended(self, key: str, location: str) -> list[str]:
+        """Return the resource names of the jobs of a location that have ended and are labelled with the key of an item."""
+        reports = self._listed(f'labels.{KEY_LABEL}="{key}"', location)
+        return [report.name for report in reports if report.progress.ended]
+
     def list_created(self, since: datetime, location: str) -> dict[str, BatchReport]:
         """Return Modeldrop's jobs of a location that were created since then, by name. One call lists 100 jobs."""
         moment = f"{since:%Y-%m-%dT%H:%M:%SZ}"

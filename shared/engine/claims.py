@@ -92,10 +92,12 @@ def next_attempt(failed: Item, item: Item, services: Services) -> Claimed:
     """Claim ``item`` as the next attempt of work that failed or was rejected.
 
     Raises:
-        TryLater: The event of the failure is not published yet.
+        TryLater: The event of the failure is not published yet, or another call deletes what the work left.
     """
     if not failed.final:
         raise TryLater(f"the failure of {failed.key} is being published; the request can be repeated after that")
+    if failed.claimed_by_another("", services.now()):
+        raise TryLater(f"another call works on {failed.key}; the request can be repeated after that")
     # BigQuery may have kept the id of a job that it refused, with the label of the other request.
     refused = failed.payload != item.payload and failed.location is not None
     again = replace(

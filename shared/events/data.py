@@ -99,8 +99,22 @@ def answers_place(item: Item) -> str | None:
     """Return where the answers of a batch are now: in its output once they were moved there; None if it is not known."""
     if not isinstance(item.facts, BatchFacts):
         return None
-    moved = any(step.name == "move" and step.state is StepState.SUCCEEDED for step in item.steps)
-    return item.facts.output if moved or item.facts.answers is None else item.facts.answers
+    facts = item.facts
+    if facts.answers is None or _was_moved(item):
+        return facts.output
+    if facts.rounds:
+        # The table of the current job need not exist.
+        return unmoved[-1] if (unmoved := _unmoved_answers(facts)) else facts.output
+    return facts.answers
+
+
+def _was_moved(item: Item) -> bool:
+    return any(step.name == "move" and step.state is StepState.SUCCEEDED for step in item.steps)
+
+
+def _unmoved_answers(facts: BatchFacts) -> list[str]:
+    """Return the tables of the jobs whose answers were not moved into the output before this run."""
+    return [each.answers for each in facts.rounds[facts.moved :] if each.written]
 
 
 def _batch(item: Item, message: BatchMessage, facts: BatchFacts) -> dict[str, Any]:
@@ -111,6 +125,8 @@ def _batch(item: Item, message: BatchMessage, facts: BatchFacts) -> dict[str, An
         "output": facts.output,
         "answers": answers_place(item),
     }
+    if not _was_moved(item) and len(unmoved := _unmoved_answers(facts)) > 1:
+        data["answer_tables"] = unmoved
     if len(facts.files) > 1:
         data["input_files"] = list(facts.files[:MOST_FILES_SHOWN])
     if facts.prompt_columns is not None:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from shared.batches.batching import Batches
+from shared.batches.places import is_cancelled
 from shared.cloud.batch_jobs import BatchReport
 from shared.cloud.states import Progress
 from shared.drops import watches
@@ -206,8 +207,11 @@ def _look(item: Item, pending: Pending, jobs: JobList, services: Services) -> No
             report_late(stored, handler, services)
         raise
     item = report_late(item, handler, services)
-    if not item.ended and pending.deadline is None and (deadline := deadline_of(item, handler, services)):
-        # The call that wrote the item was killed before it could write the index object.
+    if item.ended or (deadline := deadline_of(item, handler, services)) is None:
+        return
+    now = services.now()
+    if pending.deadline is None or pending.deadline <= now < deadline:
+        # The call that wrote the item was killed before it could write the index object, or cancels the item.
         services.ledger.index(item, deadline=deadline)
 
 
@@ -241,6 +245,9 @@ def _after_batch(item: Item, step: Step, job: Job, jobs: JobList, handler: Handl
         deadline = deadline_of(item, handler, services)
         return report_stuck(item, problem, f"{step.name}-{report.state}", services, deadline=deadline)
     if report is not None and not report.progress.ended:
+        if is_cancelled(item):
+            # The call that cancelled the batch may have ended before it cancelled the job.
+            services.vertex.cancel(job.id)
         return item
     item = services.ledger.take_over(item)
     return advance(settle_batch(item, step, report, services.now()), handler, services)

@@ -175,3 +175,13 @@ def test_claiming_once_never_starts_failed_work_again(world: World) -> None:
     failed(world)
     assert not claim_once(SENT_AGAIN, world.services).mine
     assert stored(world).run == 1
+
+
+def test_a_failed_request_is_not_repeated_while_another_call_deletes_what_it_left(world: World) -> None:
+    failed(world)
+    services = world.services
+    services.ledger.take_over(stored(world))
+    with pytest.raises(TryLater, match="another call works on"):
+        claim_request(SENT_AGAIN, services)
+    world.pass_time(services.settings.lease_seconds + 1)
+    assert claim_request(SENT_AGAIN, services).mine

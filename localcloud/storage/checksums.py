@@ -39,34 +39,36 @@ class RunningChecksums:
 
 @dataclass(frozen=True)
 class AnnouncedChecksums:
-    """The checksums that the caller expects; ``None`` where it gives none.
+    """The checksums that the caller expects, of which each place in a request may give one.
 
     Rules: https://cloud.google.com/storage/docs/data-validation
     """
 
-    crc32c: str | None = None
-    md5: str | None = None
+    crc32c: frozenset[str] = frozenset()
+    md5: frozenset[str] = frozenset()
 
     @classmethod
     def from_resource(cls, resource: Mapping[str, Any]) -> AnnouncedChecksums:
         """Read the ``crc32c`` and ``md5Hash`` of an object resource."""
-        return cls(resource.get("crc32c"), resource.get("md5Hash"))
+        return cls(_given(resource.get("crc32c")), _given(resource.get("md5Hash")))
 
     @classmethod
     def from_header(cls, header: str | None) -> AnnouncedChecksums:
         """Read an ``X-Goog-Hash`` header: ``crc32c=...,md5=...``."""
         pairs = (pair.strip().partition("=") for pair in (header or "").split(","))
         values = {name: value for name, _, value in pairs}
-        return cls(values.get("crc32c"), values.get("md5"))
+        return cls(_given(values.get("crc32c")), _given(values.get("md5")))
 
-    def overlaid_with(self, later: AnnouncedChecksums) -> AnnouncedChecksums:
-        """Return the checksums of ``later``, or these where it has none."""
-        return AnnouncedChecksums(later.crc32c or self.crc32c, later.md5 or self.md5)
+    def __or__(self, others: AnnouncedChecksums) -> AnnouncedChecksums:
+        """Return these checksums and ``others``, which must all be right."""
+        return AnnouncedChecksums(self.crc32c | others.crc32c, self.md5 | others.md5)
 
     def check(self, crc32c: str, md5: str) -> None:
         """Raise ``InvalidRequest`` if the content's own checksums differ."""
         for kind, announced, actual in (("CRC32C", self.crc32c, crc32c), ("MD5 hash", self.md5, md5)):
-            if announced is not None and announced != actual:
-                raise InvalidRequest(
-                    f'Provided {kind} "{announced}" doesn\'t match calculated {kind} "{actual}".',
-                )
+            for wrong in sorted(announced - {actual}):
+                raise InvalidRequest(f'Provided {kind} "{wrong}" doesn\'t match calculated {kind} "{actual}".')
+
+
+def _given(value: object) -> frozenset[str]:
+    return frozenset() if value is None else frozenset({str(value)})

@@ -124,7 +124,7 @@ class UploadApi:
         if session.total is None or session.writer.size < session.total:
             return _incomplete(session)
         announced = AnnouncedChecksums.from_header(call.headers.get("x-goog-hash"))
-        upload = replace(session.upload, announced=session.upload.announced.overlaid_with(announced))
+        upload = replace(session.upload, announced=session.upload.announced | announced)
         try:
             stored = self._complete(upload, session.writer)
         except RateLimited:
@@ -153,8 +153,8 @@ class UploadApi:
         )
         fields = fields.with_predefined_acl(call.query.get("predefinedAcl"))
         name = call.query.get("name") or resource.get("name")
-        announced = AnnouncedChecksums.from_resource(resource).overlaid_with(
-            AnnouncedChecksums.from_header(call.headers.get("x-goog-hash"))
+        announced = AnnouncedChecksums.from_resource(resource) | AnnouncedChecksums.from_header(
+            call.headers.get("x-goog-hash")
         )
         bucket, preconditions = call.names["bucket"], preconditions_of(call)
         self._store.check_write(bucket, name, preconditions)

@@ -99,8 +99,8 @@ class _Target:
 
     def announced(self) -> AnnouncedChecksums:
         """Return the checksums that the headers announce."""
-        md5 = AnnouncedChecksums(None, self.headers.get("content-md5"))
-        return md5.overlaid_with(AnnouncedChecksums.from_header(self.headers.get("x-goog-hash")))
+        md5 = AnnouncedChecksums.from_resource({"md5Hash": self.headers.get("content-md5")})
+        return md5 | AnnouncedChecksums.from_header(self.headers.get("x-goog-hash"))
 
     async def body(self) -> bytes:
         """Return the body of a request that sends a document. Raises ``InvalidRequest`` if it is too long."""

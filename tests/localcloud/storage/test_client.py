@@ -349,3 +349,12 @@ def test_service_account_is_returned(world: StorageWorld) -> None:
 
 def test_bucket_without_notifications_lists_none(bucket: google_storage.Bucket) -> None:
     assert list(bucket.list_notifications()) == []
+
+
+def test_a_wrong_checksum_in_the_metadata_of_a_large_upload_is_refused(
+    world: StorageWorld, bucket: google_storage.Bucket
+) -> None:
+    """The client announces the right one, too, in a header of its last request."""
+    with pytest.raises(exceptions.BadRequest, match="CRC32C"):
+        bucket.blob("a").upload_from_file(io.BytesIO(os.urandom(9 << 20)), crc32c_checksum_value="A0tD7w==")
+    assert world.store.list(BUCKET) == []

@@ -182,6 +182,12 @@ class Schedule(Model):
     body: Json
     """What the function gets, as JSON."""
     attempt_deadline_seconds: Annotated[int, number(15, 1800)]
+    env: Variable | None = None
+    """The variable that gives the functions its full name."""
+
+    def path(self, project: str, location: str) -> str:
+        """Return the job's full name."""
+        return f"projects/{project}/locations/{location}/jobs/{self.job}"
 
 
 class Declaration(Model):
@@ -201,7 +207,7 @@ class Declaration(Model):
     """Further variables of the functions."""
     local_settings: Mapping[str, Setting] = {}
     """Values that the local cloud sets in place of ``settings``."""
-    local_places: Mapping[str, Literal["vertex_url", "vertex_location"]] = {}
+    local_places: Mapping[str, Literal["vertex_url", "vertex_location", "scheduler_url"]] = {}
     """Variables whose values only the local cloud knows, and what each of them holds."""
 
     @property

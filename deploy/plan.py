@@ -142,6 +142,11 @@ class Planner:
             "GOOGLE_CLOUD_PROJECT": self.project,
             **{bucket.env: bucket.name_in(self.project) for bucket in self.declaration.buckets.values()},
             **{topic.env: topic.path(self.project) for topic in self.declaration.topics.values()},
+            **{
+                schedule.env: schedule.path(self.project, self.declaration.region)
+                for schedule in self.declaration.schedules.values()
+                if schedule.env is not None
+            },
             **self.declaration.settings,
         }
 

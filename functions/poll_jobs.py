@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
+from functools import cache
 
 import flask
 import functions_framework
 
-from shared.engine.services import services
+from shared.engine.services import Services
 from shared.errors import TryLater
 from shared.poller.lost_work import report_lost_work
 from shared.poller.minutes import poll
 from shared.poller.pieces import guarded
 from shared.poller.reconciliation import reconcile
 from shared.poller.sweep import sweep
+from shared.settings import settings
 
 
 @functions_framework.http
@@ -27,7 +29,7 @@ def poll_jobs(request: flask.Request) -> flask.typing.ResponseReturnValue:
     """
     if request.method != "POST":
         return {"error": {"code": "method_not_allowed", "message": "send a POST", "field": None}}, 405
-    at = services()
+    at = _services()
     started = at.now()
     # An error while lost drops are looked for must not hold up the jobs: a later tick looks again.
     found = guarded(lambda: reconcile(at), key="reconcile")
@@ -41,3 +43,9 @@ def poll_jobs(request: flask.Request) -> flask.typing.ResponseReturnValue:
     if found is not None and at.now() < until:
         guarded(lambda: report_lost_work(at), key="lost work")
     return {**asdict(minute), "drops_found": found or 0}, 200
+
+
+@cache
+def _services() -> Services:
+    """Return this process's services, which do not wake the poller, because this is the poller."""
+    return Services(replace(settings(), poll_schedule=""))

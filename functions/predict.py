@@ -30,4 +30,4 @@ def predict(event: CloudEvent) -> None:
         claim = claim_request(plan(request, payload, message, at.now()), at)
         if claim.mine:
             with left_to_the_poller(claim.item):
-                advance(claim.item, Predictions(), at)
+                at.waker.wake_for(advance(claim.item, Predictions(), at))

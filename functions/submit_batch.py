@@ -66,12 +66,16 @@ def _submit(message: Message) -> Item:
     at = services()
     payload = message.payload()
     if "action" in payload:
-        return act(BatchAction.parse(payload, message.published), message, at)
+        item = act(BatchAction.parse(payload, message.published), message, at)
+        at.waker.wake_for(item)
+        return item
     request = BatchRequest.parse(payload, at.settings, message.published)
     claim = claim_request(plan(request, payload, message, at.now()), at)
     if claim.mine:
         with left_to_the_poller(claim.item):
-            return advance(claim.item, Batches(), at)
+            item = advance(claim.item, Batches(), at)
+            at.waker.wake_for(item)
+            return item
     return claim.item
 
 

@@ -39,7 +39,7 @@ def function_environment(
     return {
         **_services(config, addresses, key_file),
         **_places(config, declaration, addresses),
-        **_resources(config.project, declaration),
+        **_resources(config, declaration),
         **{name: os.environ.get(name, value) for name, value in declared.items()},
         **config.function_environment,
     }
@@ -76,7 +76,7 @@ def client_environment(
     return {
         **_services(config, addresses, key_file),
         **_places(config, declaration, addresses),
-        **_resources(config.project, declaration),
+        **_resources(config, declaration),
         **urls,
         "LOCALCLOUD_URL": addresses.http,
         "LOCALCLOUD_ID": cloud_id,
@@ -109,14 +109,20 @@ def _services(config: CloudConfig, addresses: Addresses, key_file: Path) -> dict
 
 
 def _places(config: CloudConfig, declaration: Declaration, addresses: Addresses) -> dict[str, str]:
-    values = {"vertex_url": addresses.http, "vertex_location": GEMINI_LOCATION}
+    values = {"vertex_url": addresses.http, "vertex_location": GEMINI_LOCATION, "scheduler_url": addresses.http}
     return {name: values[place] for name, place in declaration.local_places.items()}
 
 
-def _resources(project: str, declaration: Declaration) -> dict[str, str]:
+def _resources(config: CloudConfig, declaration: Declaration) -> dict[str, str]:
+    project = config.project
     buckets = {bucket.env: bucket.name_in(project) for bucket in declaration.buckets.values()}
     topics = {topic.env: topic.path(project) for topic in declaration.topics.values()}
-    return {**buckets, **topics}
+    schedules = {
+        schedule.env: schedule.path(project, config.location)
+        for schedule in declaration.schedules.values()
+        if schedule.env is not None
+    }
+    return {**buckets, **topics, **schedules}
 
 
 def _gcloud(project: str, addresses: Addresses, folder: Path) -> dict[str, str]:

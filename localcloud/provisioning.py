@@ -76,7 +76,7 @@ def schedule_job(schedule: Schedule, config: CloudConfig, url: str) -> dict[str,
     https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs
     """
     return {
-        "name": f"projects/{config.project}/locations/{config.location}/jobs/{schedule.job}",
+        "name": schedule.path(config.project, config.location),
         "schedule": schedule.cron,
         "timeZone": "Etc/UTC",
         "attemptDeadline": f"{schedule.attempt_deadline_seconds}s",

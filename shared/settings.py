@@ -20,6 +20,7 @@ YEAR = 366 * 86400.0
 MOST_THREADS = 64
 
 _TOPIC = re.compile(r"projects/[^/\s]+/topics/[^/\s]+")
+_SCHEDULE = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/jobs/[^/\s]+")
 _LOCATION = re.compile(r"global|us|eu|[a-z]+(?:-[a-z]+)+[0-9]{1,2}")
 _DATASET = re.compile(r"(?:[a-z0-9][a-z0-9.:-]*\.)?[A-Za-z0-9_]+")
 _PRICE = re.compile(r"([a-z0-9][a-z0-9._-]*)=([0-9]+(?:\.[0-9]+)?)/([0-9]+(?:\.[0-9]+)?)")
@@ -40,16 +41,13 @@ class Values:
     """What is right, for an error: "true or false"."""
 
 
-def _read_topic(value: str) -> str:
-    if not _TOPIC.fullmatch(value):
-        raise ValueError
-    return value
+def _matching(pattern: re.Pattern[str]) -> Callable[[str], str]:
+    def read(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError
+        return value
 
-
-def _read_location(value: str) -> str:
-    if not _LOCATION.fullmatch(value):
-        raise ValueError
-    return value
+    return read
 
 
 def _read_datasets(value: str) -> tuple[str, ...]:
@@ -103,8 +101,11 @@ def whole(least: int, most: int) -> Values:
 
 
 TEXT = Values(str, "text")
-LOCATION = Values(_read_location, "global, us, eu, or a region such as us-central1")
-TOPIC = Values(_read_topic, "the full name of a topic: projects/PROJECT/topics/TOPIC")
+LOCATION = Values(_matching(_LOCATION), "global, us, eu, or a region such as us-central1")
+TOPIC = Values(_matching(_TOPIC), "the full name of a topic: projects/PROJECT/topics/TOPIC")
+SCHEDULE = Values(
+    _matching(_SCHEDULE), "the full name of a job of Cloud Scheduler: projects/PROJECT/locations/LOCATION/jobs/JOB"
+)
 DATASETS = Values(_read_datasets, "names separated by commas, each dataset or project.dataset")
 PRICES = Values(_read_prices, "models with their prices, separated by commas: gemini-3.8-flash=0.25/1.5")
 SWITCH = Values(_read_switch, "1, true, yes or on, or 0, false, no or off")
@@ -213,6 +214,13 @@ class Settings:
         "How often the poller looks again within its minute while work is open. 0: only once a minute.",
         4.0,
     )
+    poll_schedule: str = setting(
+        SCHEDULE,
+        "The job of Cloud Scheduler that calls the poller: `projects/P/locations/L/jobs/J`. A function that starts work on an "
+        "idle project runs it. Empty: that work waits for the next minute.",
+        "",
+    )
+    scheduler_endpoint: str = setting(TEXT, "The address of Cloud Scheduler. Empty: Google's.", "")
     poll_budget_seconds: float = setting(
         seconds(1, 3600), "How long one call of the poller may take; less than the function's timeout.", 240.0
     )

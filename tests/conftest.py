@@ -22,8 +22,18 @@ if TYPE_CHECKING:
     from tests.received_events import ReceivedEvents
 
 # Variables that lead a client to Google, or to another local cloud than the test's own.
-LEADING_VARIABLES = ("GOOGLE_", "CLOUDSDK_", "GCLOUD_", "BIGQUERY", "VERTEX_", "LOCALCLOUD_", "GEMINI_", "GCE_")
-LEADING_SUFFIXES = ("_EMULATOR_HOST", "_BUCKET", "_TOPIC", "_JOBS_URL", "_BATCH_URL")
+LEADING_VARIABLES = (
+    "GOOGLE_",
+    "CLOUDSDK_",
+    "GCLOUD_",
+    "BIGQUERY",
+    "VERTEX_",
+    "LOCALCLOUD_",
+    "GEMINI_",
+    "GCE_",
+    "SCHEDULER_",
+)
+LEADING_SUFFIXES = ("_EMULATOR_HOST", "_BUCKET", "_TOPIC", "_JOBS_URL", "_BATCH_URL", "_SCHEDULE")
 LAST_MODULE = "test_recorded_exchanges.py"
 EXCHANGES_VARIABLE = "MODELDROP_EXCHANGES"
 
@@ -48,6 +58,7 @@ GROUPS = {
         "e2e/test_reconciliation.py",
         "e2e/test_story.py",
         "e2e/test_messages.py",
+        "e2e/test_waking.py",
         "e2e/test_wrong_drops.py",
         "e2e/test_load.py",
     ),

@@ -136,7 +136,12 @@ class Jobs:
             return entry.resource()
 
     def run(self, name: str) -> dict[str, Any]:
-        """Run a job now, outside its schedule, and return its resource without waiting for the outcome."""
+        """Run a job now, outside its schedule, and return its resource without waiting for the outcome.
+
+        The job runs even if it is already running:
+        https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs/run. The next scheduled execution
+        waits for its end, as for that of a scheduled one. Google says so of executions in general.
+        """
         with self._lock:
             entry = self._entry(name)
             self._launch(entry, self._clock.now())

@@ -34,9 +34,9 @@ class SchedulerApi(JsonApi[Handler]):
                 Route("GET", f"/v1/{JOB}", lambda call: jobs.get(_name(call))),
                 Route("PATCH", f"/v1/{JOB}", self._patch),
                 Route("DELETE", f"/v1/{JOB}", self._delete),
-                Route("POST", f"/v1/{JOB}:run", lambda call: jobs.run(_name(call))),
-                Route("POST", f"/v1/{JOB}:pause", lambda call: jobs.pause(_name(call))),
-                Route("POST", f"/v1/{JOB}:resume", lambda call: jobs.resume(_name(call))),
+                Route("POST", f"/v1/{JOB}:run", lambda call: jobs.run(_name_without_body(call))),
+                Route("POST", f"/v1/{JOB}:pause", lambda call: jobs.pause(_name_without_body(call))),
+                Route("POST", f"/v1/{JOB}:resume", lambda call: jobs.resume(_name_without_body(call))),
             ]
         )
 
@@ -79,3 +79,10 @@ def _parent(call: Call) -> str:
 
 def _name(call: Call) -> str:
     return JOB.format(**call.names)
+
+
+def _name_without_body(call: Call) -> str:
+    """Return the job's name; raise ``InvalidArgument`` if the body has a field, because these methods take none."""
+    for field in call.json():
+        raise InvalidArgument(f"Invalid JSON payload received. Unknown name {field!r}: Cannot find field.")
+    return _name(call)

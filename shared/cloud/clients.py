@@ -15,6 +15,7 @@ from shared.settings import MOST_THREADS, settings
 
 if TYPE_CHECKING:
     import requests
+    from google.auth.transport.requests import AuthorizedSession
     from google.cloud import aiplatform_v1, bigquery, pubsub_v1, storage
 
 # Without this, the client of Cloud Storage also gets the bucket's metadata, for traces that are not used here.
@@ -47,6 +48,16 @@ def publisher_client() -> pubsub_v1.PublisherClient:
     from google.cloud import pubsub_v1
 
     return pubsub_v1.PublisherClient()
+
+
+@cache
+def authorized_session() -> AuthorizedSession:
+    """Return a session for REST APIs whose client library would be in no proportion to the calls."""
+    import google.auth
+    from google.auth.transport.requests import AuthorizedSession
+
+    credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+    return AuthorizedSession(credentials)
 
 
 @cache

@@ -162,7 +162,7 @@ def _import_or_watch(
             item = _refused(drop, refusal, services)
     claim = claim_request(sender.mark(item), services) if sender else claim_once(item, services)
     if claim.mine:
-        advance(claim.item, Imports(), services)
+        services.waker.wake_for(advance(claim.item, Imports(), services))
     target = drop.target(services.settings.google_cloud_project)
     watches.end_watch(watch or watches.new_watch(drop.path, target, services), Outcome.SETTLED, drop, services)
     return None

@@ -217,15 +217,20 @@ class Ledger:
         """Remove a listed index object, unless it was written again since it was listed."""
         self._remove_index(pending, pending.generation)
 
-    def pending(self, kind: Kind | None = None) -> Iterator[Pending]:
-        """Yield all open work, or all open work of one kind. One call lists 1,000 items."""
-        for each in self.index_objects(kind):
+    def pending(self, kind: Kind | None = None, *, most: int | None = None) -> Iterator[Pending]:
+        """Yield all open work, or all open work of one kind. One call lists 1,000 items.
+
+        Args:
+            kind: The kind; None: all kinds.
+            most: How many index objects are listed at most; None: all.
+        """
+        for each in self.index_objects(kind, most=most):
             if isinstance(each, Pending):
                 yield each
 
-    def index_objects(self, kind: Kind | None = None) -> Iterator[Pending | DamagedIndex]:
-        """Yield all index objects, or those of one kind, damaged ones included. One call lists 1,000."""
-        for listed in self.objects.listed(f"{INDEX}{kind.value}/" if kind else INDEX):
+    def index_objects(self, kind: Kind | None = None, *, most: int | None = None) -> Iterator[Pending | DamagedIndex]:
+        """Yield all index objects, damaged ones included; the arguments are those of ``pending``."""
+        for listed in self.objects.listed(f"{INDEX}{kind.value}/" if kind else INDEX, most=most):
             yield read_index(listed)
 
     def change_index(self, pending: Pending, changes: Mapping[str, str | None]) -> int:

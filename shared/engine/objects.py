@@ -186,16 +186,23 @@ class StateObjects:
             return False
         return True
 
-    def listed(self, prefix: str, *, start: str = "") -> Iterator[ListedObject]:
+    def listed(self, prefix: str, *, start: str = "", most: int | None = None) -> Iterator[ListedObject]:
         """Yield the objects below ``prefix``, without the folders that some tools create. One call lists 1,000 objects.
 
         Args:
             prefix: What their names begin with.
             start: The first name, which need not exist; empty: the first one below ``prefix``.
+            most: How many objects are listed at most; None: all.
         """
         with _call(f"list {prefix}") as options:
             for blob in self._client.list_blobs(
-                self._bucket, prefix=prefix, start_offset=start or None, page_size=1000, fields=_LIST_FIELDS, **options
+                self._bucket,
+                prefix=prefix,
+                start_offset=start or None,
+                max_results=most,
+                page_size=1000,
+                fields=_LIST_FIELDS,
+                **options,
             ):
                 if not blob.name.endswith("/"):
                     yield ListedObject(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shared.cloud.bigquery import BigQueryJobs
     from shared.cloud.tables import Tables
     from shared.cloud.vertex import VertexJobs
+    from shared.engine.waking import Waker
     from shared.events.publishing import EventPublisher
 
 
@@ -63,6 +64,16 @@ class Services:
         from shared.cloud.vertex import VertexJobs
 
         return VertexJobs(clients.vertex_job_client, self.settings.google_cloud_project)
+
+    @cached_property
+    def waker(self) -> Waker:
+        """The waker of the poller."""
+        from shared.cloud.scheduler import ScheduledJob
+        from shared.engine.waking import Waker
+
+        name, endpoint = self.settings.poll_schedule, self.settings.scheduler_endpoint
+        job = ScheduledJob(clients.authorized_session, name, endpoint=endpoint) if name else None
+        return Waker(self.ledger, job, clock=self.clock, seconds=self.settings.poll_again_seconds)
 
     @cached_property
     def events(self) -> EventPublisher:

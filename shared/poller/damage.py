@@ -7,9 +7,10 @@ from datetime import timedelta
 from shared.engine.index import LOOKS, LOOKS_REPORTED, NEXT_LOOK, DamagedIndex, Pending
 from shared.engine.services import Services
 from shared.engine.stuck import ADVICE, report_bad_object, report_object, report_object_once
+from shared.engine.waking import LONGEST_DELAY
 from shared.errors import Problem, Unreadable
 from shared.log import log
-from shared.poller.looks import LONGEST_DELAY, bad_object
+from shared.poller.looks import bad_object
 
 ITEM_MISSING = "item_missing"
 # The name under which missing items are reported.

@@ -9,11 +9,8 @@ from datetime import datetime, timedelta
 from shared.cloud.batch_jobs import BatchReport
 from shared.cloud.states import Progress
 from shared.engine.index import Pending
-from shared.poller import looks
+from shared.engine.waking import set_aside
 from shared.work import StepState, System, WaitReason
-
-# Work without a job that is older, such as a drop that stays incomplete, is looked at once in a call of the poller.
-SOON = timedelta(minutes=10)
 
 # The key of work, and the generation of its index object. Work that has come further has another generation.
 Look = tuple[str, int]
@@ -39,24 +36,6 @@ def look_at(pending: Pending) -> Look:
     return pending.key, pending.generation
 
 
-def due_soon(pending: Pending, now: datetime, *, again: bool) -> datetime | None:
-    """Return when to look at open work again; None if the next call of the poller is soon enough.
-
-    Args:
-        pending: Work that was listed.
-        now: The current time.
-        again: Whether it was opened in this tick, so that it may have a new state.
-    """
-    if pending.looks or looks.set_aside(pending, now):
-        return None
-    if pending.submitted or again:
-        return now
-    if now - pending.created > SOON:
-        return None
-    # Work that waits for nothing is about to be submitted by the call that holds it.
-    return pending.due if pending.waits_for else now
-
-
 def waits_since(pending: Pending) -> datetime:
     """Return since when open work has waited for the poller.
 
@@ -69,7 +48,7 @@ def waits_since(pending: Pending) -> datetime:
 
 def is_due(pending: Pending, jobs: JobList, now: datetime) -> bool:
     """Return whether there may be something to do about this work now."""
-    if looks.set_aside(pending, now):
+    if set_aside(pending, now):
         return False
     if pending.deadline is not None and pending.deadline <= now:
         return True

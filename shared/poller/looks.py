@@ -21,21 +21,14 @@ from datetime import datetime, timedelta
 from shared.engine.index import LOOKS, LOOKS_REPORTED, NEXT_LOOK, Pending
 from shared.engine.services import Services
 from shared.engine.stuck import report_bad_object
+from shared.engine.waking import LONGEST_DELAY
 from shared.errors import LostRace, Problem, Unreadable
 from shared.events.outgoing import BadObject, stuck_event
 from shared.log import log
 from shared.work import Item, Job, Kind, System
 
-# The longest delay between two looks at work that was set aside.
-LONGEST_DELAY = timedelta(hours=1)
 # The name under which the looks at an item are reported.
 LOOK = "look"
-
-
-def set_aside(pending: Pending, now: datetime) -> bool:
-    """Return whether the next look at this work is not due yet."""
-    # A time further away was not written by a look.
-    return pending.next_look is not None and now < pending.next_look <= now + LONGEST_DELAY
 
 
 def is_overdue(pending: Pending, services: Services) -> bool:

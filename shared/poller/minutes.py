@@ -1,7 +1,8 @@
 """Keeps one call of the poller going within its minute, so that what happens in it does not wait for the next call.
 
-Cloud Scheduler calls at most once a minute. While something is open, the poller lists the index and the running jobs again
-every few seconds. It opens an item again only if that has come further or is due. Without open work a call is one list call.
+Cloud Scheduler calls once a minute, and when a function wakes the poller (``shared/engine/waking.py``). While something is
+open, the poller lists the index and the running jobs again every few seconds. It opens an item again only if that has come
+further or is due. Without open work a call is one list call.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ from shared.poller.ticks import Tick, tick
 
 # The last tick of a call begins before this, so that the call ends before the next one begins.
 LAST_TICK = timedelta(seconds=56)
+# A call that began within a minute, because a function woke the poller, ends this long after the minute. The call of the next
+# minute may wait for it: Cloud Scheduler delays it, or Cloud Run keeps it for 10 s, since the poller has one instance.
+# https://cloud.google.com/run/docs/about-instance-autoscaling
+HANDOVER = timedelta(seconds=5)
+MINUTE = timedelta(minutes=1)
 # Two ticks begin at least this far apart.
 LEAST_PAUSE = timedelta(seconds=1)
 
@@ -38,7 +44,7 @@ class Minute:
 
 
 def poll(services: Services, *, started: datetime | None = None, wait: Callable[[float], None] = time.sleep) -> Minute:
-    """Continue open work, and look again every ``POLL_AGAIN_SECONDS`` while something is open, for a minute at most.
+    """Continue open work, and look again every ``POLL_AGAIN_SECONDS`` while something is open, until the next call begins.
 
     Args:
         services: The services of this process.
@@ -50,7 +56,8 @@ def poll(services: Services, *, started: datetime | None = None, wait: Callable[
     """
     settings, started = services.settings, started or services.now()
     until = started + timedelta(seconds=settings.poll_budget_seconds)
-    end = min(started + LAST_TICK, until)
+    next_minute = started.replace(second=0, microsecond=0) + MINUTE
+    end = min(started + LAST_TICK, next_minute + HANDOVER, until)
     opened: set[Look] = set()
     last = tick(services, until=until, opened=opened)
     handled, ticks = last.handled, 1

@@ -25,6 +25,7 @@ from shared.engine.index import DamagedIndex, Pending
 from shared.engine.services import Services
 from shared.engine.steps import advance, settle_batch, settle_query
 from shared.engine.stuck import ADVICE, UNREADABLE, deadline_of, report_late, report_stuck
+from shared.engine.waking import due_soon
 from shared.errors import (
     LostRace,
     ModeldropError,
@@ -36,7 +37,7 @@ from shared.errors import (
 from shared.log import log
 from shared.poller import looks
 from shared.poller.damage import mend_index, report_missing_item
-from shared.poller.due import JobList, Look, due_soon, is_due, look_at, waits_since, with_a_place
+from shared.poller.due import JobList, Look, is_due, look_at, waits_since, with_a_place
 from shared.poller.pieces import Piece, do_in_threads, place_of_bug
 from shared.predictions.predicting import Predictions
 from shared.work import (

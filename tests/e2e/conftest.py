@@ -32,6 +32,8 @@ SETTINGS = {
     "SETTLE_WAIT_SECONDS": "0",
     # A tick returns at once, so that a test can call the poller as often as it likes.
     "POLL_AGAIN_SECONDS": "0",
+    # No function wakes the poller.
+    "POLL_SCHEDULE": "",
 }
 
 

@@ -226,6 +226,18 @@ def test_two_runs_now_overlap(scheduler, function):
     wait_until(lambda: scheduler.jobs.get(POLL).get("status") == {})
 
 
+def test_a_scheduled_execution_waits_for_the_end_of_a_run(scheduler, clock, function):
+    go_on = threading.Event()
+    function.answer = lambda request: 200 if go_on.wait(LAST_LIMIT) else 500
+    scheduler.jobs.create(http_job(function))
+    scheduler.jobs.run(POLL)
+    function.wait_for(1)
+    clock.advance(60)
+    assert len(function.requests) == 1
+    go_on.set()
+    function.wait_for(2)
+
+
 def test_a_deleted_job_does_not_run(scheduler, clock, function):
     scheduler.jobs.create(http_job(function))
     scheduler.jobs.create(http_job(function, name=f"{PARENT}/jobs/other"))
@@ -339,6 +351,9 @@ def test_googles_client_manages_jobs(url, scheduler, function):
     assert jobs.resume(name=POLL, body={}).execute()["state"] == "ENABLED"
     jobs.run(name=POLL, body={}).execute()
     function.wait_for(1)
+    with pytest.raises(googleapiclient.errors.HttpError, match="Unknown name 'legacyAppEngineCron'"):
+        jobs.run(name=POLL, body={"legacyAppEngineCron": True}).execute()
+    assert len(function.requests) == 1
     assert jobs.delete(name=POLL).execute() == {}
     with pytest.raises(googleapiclient.errors.HttpError) as missing:
         jobs.get(name=POLL).execute()

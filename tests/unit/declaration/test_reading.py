@@ -228,7 +228,11 @@ def test_a_public_principal_is_not_an_account(public: str) -> None:
         ("settings", ["SAFE_IMPORT"], "is ['SAFE_IMPORT']; expected fields"),
         ("settings.SAFE_IMPORT", None, "is None; expected a value; remove the setting to keep its default"),
         ("settings.READABLE_DATASETS", ["a"], "is ['a']; expected text, a number, or true or false"),
-        ("local_places.VERTEX_ENDPOINT", "moon", "is 'moon'; expected 'vertex_url' or 'vertex_location'"),
+        (
+            "local_places.VERTEX_ENDPOINT",
+            "moon",
+            "is 'moon'; expected 'vertex_url', 'vertex_location' or 'scheduler_url'",
+        ),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_expected(field: str, value: object, reason: str) -> None:

@@ -95,11 +95,11 @@ def test_no_role_is_granted_to_the_public(films: Plan) -> None:
 
 def test_environment_is_enough_for_the_functions_to_start(declaration: Declaration) -> None:
     settings = Settings.from_environment(Planner(declaration, PROJECT).environment())
-
     assert settings.google_cloud_project == PROJECT
     assert settings.model_bucket == "films-modeldrop-models"
     assert settings.events_topic == "projects/films/topics/modeldrop-events"
     assert settings.vertex_location == "global"
+    assert settings.poll_schedule == "projects/films/locations/us-central1/jobs/modeldrop-poll"
 
 
 def test_every_function_gets_every_variable(films: Plan, declaration: Declaration) -> None:

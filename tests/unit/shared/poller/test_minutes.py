@@ -37,8 +37,15 @@ class Waits:
 
 @pytest.fixture
 def waits(world: World) -> Waits:
-    """The poller's waits."""
+    """The poller's waits. A minute begins."""
+    let_minute_come_to(world, 0)
     return Waits(world)
+
+
+def let_minute_come_to(world: World, second: int) -> None:
+    """Let the time pass until this second of a minute."""
+    now = world.services.now()
+    world.pass_time((second - now.second - now.microsecond / 1e6) % 60)
 
 
 def test_a_call_without_open_work_is_one_tick(world: World, waits: Waits) -> None:
@@ -76,6 +83,16 @@ def test_the_last_tick_begins_before_the_next_minute(world: World, waits: Waits)
     assert sum(waits.seconds) == LAST_TICK.total_seconds()
     assert max(waits.seconds) == world.services.settings.poll_again_seconds
     assert (minute.pending, minute.ticks) == (1, 1 + len(waits.seconds))
+
+
+@pytest.mark.parametrize(("second", "seconds"), [(3, 56), (30, 35), (58, 7)])
+def test_a_call_that_begins_within_a_minute_ends_when_the_next_one_can_begin(
+    world: World, waits: Waits, second: int, seconds: float
+) -> None:
+    let_minute_come_to(world, second)
+    world.services.ledger.claim(replace(prediction_item(), created=world.services.now()))
+    poll(world.services, wait=waits)
+    assert sum(waits.seconds) == pytest.approx(seconds, abs=0.01)
 
 
 def test_a_call_ends_with_its_budget(world: World, waits: Waits) -> None:

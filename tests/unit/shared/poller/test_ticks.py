@@ -17,7 +17,8 @@ from shared.cloud.states import Progress
 from shared.drops.drop import DropPath
 from shared.drops.intake import examine_drop
 from shared.engine.index import Pending
-from shared.poller.due import SOON, JobList, Look, due_soon, is_due, waits_since, with_a_place
+from shared.engine.waking import SOON, due_soon
+from shared.poller.due import JobList, Look, is_due, waits_since, with_a_place
 from shared.poller.ticks import Tick, tick
 from shared.work import Kind, Outcome, StepState, System, WaitReason
 from tests.example_requests import NOW, import_item, prediction_item

@@ -1,0 +1,121 @@
+"""On an idle project a function wakes the poller, so that events come although no schedule and no test calls the poller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import pytest
+
+from localcloud.config import CloudConfig
+from tests.e2e.deeds import (
+    FILES_COUNTED,
+    SHIFT,
+    ask,
+    check_batch,
+    check_import,
+    check_prediction,
+    publish_requests,
+)
+from tests.e2e.world import World, fresh
+from tests.waiting import wait_until
+
+JOB = f"projects/{CloudConfig().project}/locations/{CloudConfig().location}/jobs/modeldrop-poll"
+RUN_JOB = "cloudscheduler.projects.locations.jobs.run"
+
+
+@pytest.fixture(scope="module")
+def waking(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
+    """A world whose functions wake the poller. It has the model `seven`."""
+    settings = {"POLL_SCHEDULE": JOB, "POLL_AGAIN_SECONDS": "1", "SETTLE_WAIT_SECONDS": "10"}
+    with start_world("waking", settings=settings) as world:
+        world.import_shifter("seven", 7)
+        yield world
+
+
+def event_comes(world: World, function: str, do: Callable[[], None], *types: str, **fields: Any) -> None:
+    """Do what makes ``function`` work; wait for the event of its work, and until nothing is open, without calling the poller.
+
+    Only if a new minute begins is the poller called, as Cloud Scheduler would: a function does not wake it for older work.
+    """
+    world.count_calls()
+    begun = [_minute()]
+    do()
+
+    def ended() -> bool:
+        if _minute() != begun[-1]:
+            begun.append(_minute())
+            world.tick()
+        return bool(world.ids(*types, **fields)) and not world.pending()
+
+    world.until(ended, ticking=False)
+    assert RUN_JOB in world.calls(function) or len(begun) > 1
+
+
+def _minute() -> int:
+    return datetime.now(UTC).minute
+
+
+def woken_with(world: World, rule: Mapping[str, Any]) -> str:
+    """Ask for a prediction while the fault ``rule`` is in force for the wake of the poller; return its name.
+
+    Ask again if no wake was necessary, because a minute began at the same time.
+    """
+
+    def attempt() -> str | None:
+        name = fresh("waking")
+        with world.faults({"caller": "predict", "method": RUN_JOB, **rule}):
+            ask(world, name)
+            world.delivered()
+            world.ready()
+            met = world.faults_met()
+        world.quiet()
+        return name if met == [1] else None
+
+    return str(wait_until(attempt))
+
+
+def drop(world: World, name: str, *, counted: bool) -> None:
+    """Drop a model, which the call that notices it imports: at once if its files are ``counted``, or once it has settled."""
+    files = dict(world.shifter(SHIFT))
+    if counted:
+        files["modeldrop.yaml"] = FILES_COUNTED
+    world.drop(files, name, seed=2)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("counted", [False, True], ids=["settled", "counted"])
+def test_an_import_wakes_the_poller_for_its_event(waking: World, counted: bool) -> None:
+    name = fresh("waking")
+    model = f"{waking.project}.{waking.dataset}.{name}"
+    event_comes(waking, "import_model", lambda: drop(waking, name, counted=counted), "model.imported", model=model)
+    check_import(waking, name)
+
+
+@pytest.mark.long
+def test_a_prediction_wakes_the_poller_for_its_event(waking: World) -> None:
+    name = fresh("waking")
+    event_comes(waking, "predict", lambda: ask(waking, name), "prediction.succeeded", request_id=name)
+    check_prediction(waking, name)
+
+
+@pytest.mark.long
+def test_a_batch_wakes_the_poller_for_its_event(waking: World) -> None:
+    name = fresh("waking")
+    submit = partial(publish_requests, waking, name)
+    event_comes(waking, "submit_batch_message", submit, "batch.succeeded", request_id=name)
+    check_batch(waking, name)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_at_the_wake_changes_nothing(waking: World, when: str) -> None:
+    check_prediction(waking, woken_with(waking, {"nth": 1, "when": when, "times": 1, "do": {"kill": True}}))
+
+
+@pytest.mark.long
+def test_a_wake_that_is_refused_changes_nothing(waking: World) -> None:
+    check_prediction(waking, woken_with(waking, {"do": {"status": 403}}))

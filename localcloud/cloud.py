@@ -242,7 +242,7 @@ class LocalCloud:
         undo.callback(self.bigquery.stop)
         self.vertex = Vertex(
             clock=clock,
-            project=project,
+            learning=self.bigquery.learning,
             tables=self.bigquery.tables,
             store=self.storage.store,
             backend=backend,

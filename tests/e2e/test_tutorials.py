@@ -204,6 +204,39 @@ class TestModelRegistry:
         assert runs[0]["vertexAiModelId"] == "my_vertex_ai_model_id"
         query(sql.replace("mymodel", "no_such_model"), default_dataset=f"{client.project}.bqml_tutorial")
 
+    def test_a_registered_model_is_deployed_answers_and_is_undeployed(
+        self, environment: dict[str, str], client: bigquery.Client, query: Query
+    ) -> None:
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud import aiplatform
+
+        aiplatform.init(
+            project=client.project,
+            location="us-central1",
+            api_endpoint=environment["VERTEX_ENDPOINT"],
+            api_transport="rest",
+            credentials=AnonymousCredentials(),
+        )
+        query(CREATE_MODEL.replace("imported_tf_model", "deployed"))
+        query("ALTER MODEL bqml_tutorial.deployed SET OPTIONS (vertex_ai_model_id='titles')")
+        assert [model.name for model in aiplatform.Model.list(filter="model=titles")] == ["titles"]
+        versions = aiplatform.models.ModelRegistry("titles")
+        versions.add_version_aliases(["champion"], "1")
+        assert versions.get_version_info("champion").version_id == "1"
+
+        endpoint = aiplatform.Model("titles@champion").deploy(machine_type="n1-standard-2")
+        [prediction] = endpoint.predict([{"input": "A story"}]).predictions
+        [row] = query(
+            "SELECT dense_1 FROM ML.PREDICT(MODEL bqml_tutorial.deployed, (SELECT 'A story' AS input))"
+        ).result()
+        assert prediction["dense_1"] == pytest.approx(row["dense_1"])
+        with pytest.raises(exceptions.BadRequest, match="Please undeploy the model before retry"):
+            query("DROP MODEL bqml_tutorial.deployed")
+        endpoint.undeploy_all()
+        endpoint.delete()
+        query("DROP MODEL bqml_tutorial.deployed")
+        assert aiplatform.Model.list(filter="model=titles") == []
+
 
 @pytest.mark.usefixtures("cloud", "imported")
 class TestCommandLine:

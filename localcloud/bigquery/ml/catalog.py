@@ -7,6 +7,7 @@ replaced versions are deleted at the next start.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -23,12 +24,18 @@ from typing import Any
 
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import NotFound, QueryError
-from localcloud.bigquery.ml.changes import apply_patch
+from localcloud.bigquery.ml.changes import apply_patch, check_same_id
+from localcloud.bigquery.ml.registration import (
+    ModelRegistry,
+    VersionNumbers,
+    registration_of,
+    with_number,
+    without_registration,
+)
 from localcloud.bigquery.ml.signature import Signature
 from localcloud.bigquery.ml.statements import ModelReference
 
 _RECORD = "model.json"
-_REGISTRY = "registry.json"
 
 # The fields that models.list returns: https://cloud.google.com/bigquery/docs/reference/rest/v2/models/list
 LISTED_FIELDS = ("modelReference", "modelType", "creationTime", "lastModifiedTime", "labels")
@@ -97,8 +104,16 @@ class ModelCatalog:
         self._clock = clock
         self._lock = threading.RLock()
         self._models: dict[ModelReference, Model] = {}
-        self._registry: dict[str, int] = {}
+        self._registry: ModelRegistry = VersionNumbers()
         self._restore()
+        self.connect(self._registry)
+
+    def connect(self, registry: ModelRegistry) -> None:
+        """Register models in ``registry`` from now on, and the present ones with the numbers that they have."""
+        with self._lock:
+            self._registry = registry
+            known = [registration_of(model.reference, model.resource) for model in self._models.values()]
+            registry.restore([registration for registration in known if registration is not None])
 
     # Reading
 
@@ -152,20 +167,38 @@ class ModelCatalog:
         """Make a version the current one of its model; return the version that it replaces, or None.
 
         Raises:
-            QueryError: The model exists and ``replacing`` is False.
+            QueryError: The model exists and ``replacing`` is False, or it can't be replaced; see ``check_replaceable``.
         """
         with self._lock:
             self._remove_expired()
             former = self._models.get(model.reference)
             if former is not None and not replacing:
                 raise already_exists(model.reference)
-            vertex_id = registered_id(model.resource)
-            if vertex_id is not None:
-                model = replace(model, resource=self._registered(model.resource, vertex_id))
+            wanted = registration_of(model.reference, model.resource)
+            self.check_replaceable(model.reference, None if wanted is None else wanted.vertex_id)
+            if wanted is not None:
+                number = self._registry.register(wanted)
+                model = replace(model, resource=with_number(model.resource, number))
+            else:
+                self._registry.unregister(model.reference)
             self._save(model)
             if former is not None:
                 self._remove(former)
             return former
+
+    def check_replaceable(self, reference: ModelReference, vertex_id: str | None) -> None:
+        """Check that a model, if it exists, can be replaced by one with an id in the model registry, or without one.
+
+        Raises:
+            QueryError: The model is registered with another id, or deployed.
+        """
+        with self._lock:
+            present = self._models.get(reference)
+            if present is None:
+                return
+            if vertex_id is not None:
+                check_same_id(registered_id(present.resource), vertex_id)
+            self._registry.check_not_deployed(reference)
 
     def update(self, reference: ModelReference, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Model:
         """Replace a model's resource with what ``change`` returns for the current one.
@@ -177,9 +210,9 @@ class ModelCatalog:
             model = self.require(reference)
             resource = change(dict(model.resource))
             resource["lastModifiedTime"] = str(milliseconds(self._clock.now()))
-            vertex_id = registered_id(resource)
-            if vertex_id is not None and registered_id(model.resource) is None:
-                resource = self._registered(resource, vertex_id)
+            wanted = registration_of(reference, resource)
+            if wanted is not None and wanted.number is None:
+                resource = with_number(resource, self._registry.register(wanted))
             changed = replace(model, resource=resource)
             self._save(changed)
             return changed
@@ -199,9 +232,17 @@ class ModelCatalog:
 
         Raises:
             NotFound: The model does not exist.
+            QueryError: The model is deployed.
         """
         with self._lock:
-            self._remove(self.require(ModelReference(project, dataset, model)))
+            self._delete(self.require(ModelReference(project, dataset, model)))
+
+    def check_not_deployed(self, project: str, dataset: str) -> None:
+        """Raise ``QueryError`` if a model of a dataset is deployed, so that the dataset can't be deleted."""
+        with self._lock:
+            for reference in self._models:
+                if (reference.project, reference.dataset) == (project, dataset):
+                    self._registry.check_not_deployed(reference)
 
     def copy(self, source: ModelReference, target: ModelReference, *, replacing: bool, location: str) -> Model:
         """Copy a model. The copy is not in the model registry.
@@ -225,10 +266,7 @@ class ModelCatalog:
             resource = dict(original.resource)
             resource |= {"modelReference": target.resource(), "location": location}
             resource |= {"creationTime": now, "lastModifiedTime": now}
-            resource["trainingRuns"] = [
-                {name: value for name, value in run.items() if not name.startswith("vertexAi")}
-                for run in resource.get("trainingRuns", [])
-            ]
+            resource["trainingRuns"] = [without_registration(run) for run in resource.get("trainingRuns", [])]
             model = replace(original, reference=target, version=version, resource=resource, files=files)
             try:
                 self.commit(model, replacing=replacing)
@@ -238,18 +276,6 @@ class ModelCatalog:
             return model
 
     # Files
-
-    def _registered(self, resource: dict[str, Any], vertex_id: str) -> dict[str, Any]:
-        """Return the resource with the next version number of its id in the model registry.
-
-        Version numbers are not reused: https://cloud.google.com/bigquery/docs/managing-models-vertex
-        """
-        number = self._registry.get(vertex_id, 0) + 1
-        self._registry[vertex_id] = number
-        _write(self._directory / _REGISTRY, self._registry)
-        runs = [dict(run) for run in resource["trainingRuns"]]
-        runs[-1]["vertexAiModelVersion"] = str(number)
-        return {**resource, "trainingRuns": runs}
 
     def _save(self, model: Model) -> None:
         record = {
@@ -261,6 +287,10 @@ class ModelCatalog:
         _write(self._directory / model.version / _RECORD, record)
         self._models[model.reference] = model
 
+    def _delete(self, model: Model) -> None:
+        self._registry.unregister(model.reference)
+        self._remove(model)
+
     def _remove(self, model: Model) -> None:
         if self._models.get(model.reference) is not None and self._models[model.reference].version == model.version:
             del self._models[model.reference]
@@ -269,12 +299,10 @@ class ModelCatalog:
     def _remove_expired(self) -> None:
         now = self._clock.now()
         for model in [model for model in self._models.values() if model.expired(now)]:
-            self._remove(model)
+            with contextlib.suppress(QueryError):  # A deployed model exists until it is undeployed.
+                self._delete(model)
 
     def _restore(self) -> None:
-        registry = self._directory / _REGISTRY
-        if registry.is_file():
-            self._registry = json.loads(registry.read_text())
         folders = [folder for folder in self._directory.iterdir() if folder.is_dir()]
         for folder in folders:
             if not (folder / _RECORD).is_file():

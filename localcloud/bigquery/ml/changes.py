@@ -12,29 +12,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.ml.registration import check_vertex_id
 from localcloud.bigquery.ml.statements import OptionValue
 
-# https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-glm#vertex_ai_model_id
-_VERTEX_ID = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
 # https://cloud.google.com/bigquery/docs/labels-intro#requirements
 _LABEL_KEY = re.compile(r"[^\W\dA-Z][^\WA-Z-]*[\w-]*")
 _LABEL_CHARACTERS = re.compile(r"[\w-]*")
 
 _PLAIN_FIELDS = frozenset({"description", "friendlyName", "expirationTime", "encryptionConfiguration"})
-
-
-def check_vertex_id(vertex_id: object) -> str:
-    """Return ``vertex_id`` if it is a valid id in the model registry.
-
-    Raises:
-        QueryError: The id is not valid.
-    """
-    if not isinstance(vertex_id, str) or not _VERTEX_ID.fullmatch(vertex_id):
-        raise QueryError(
-            f"Invalid VERTEX_AI_MODEL_ID '{vertex_id}'. It has at most 63 characters, which are lower-case letters, "
-            "digits, underscores and hyphens, and does not begin with a digit or a hyphen."
-        )
-    return vertex_id
 
 
 def check_labels(labels: Mapping[str, object]) -> dict[str, str]:
@@ -68,14 +53,22 @@ def register(resource: dict[str, Any], vertex_id: object) -> dict[str, Any]:
         raise QueryError("Remote models can't be registered in the Vertex AI Model Registry.", reason="invalid")
     checked = check_vertex_id(vertex_id)
     runs = [dict(run) for run in resource.get("trainingRuns") or [{}]]
-    present = runs[-1].get("vertexAiModelId")
-    if present not in (None, checked):
-        raise QueryError(
-            f"The model is registered with the Vertex AI model ID '{present}', which can't be changed.",
-            reason="invalid",
-        )
+    check_same_id(runs[-1].get("vertexAiModelId"), checked)
     runs[-1]["vertexAiModelId"] = checked
     return {**resource, "trainingRuns": runs}
+
+
+def check_same_id(present: str | None, wanted: str) -> None:
+    """Raise ``QueryError`` if a model is registered with another id than ``wanted``: it keeps its id for life.
+
+    https://cloud.google.com/bigquery/docs/managing-models-vertex#change_the_model_id_of_a_registered_bigquery_ml_model
+    """
+    if present not in (None, wanted):
+        raise QueryError(
+            f"The model is registered with the Vertex AI model ID '{present}', which can't be changed to '{wanted}'. "
+            "Drop the model and create it again, or copy it and register the copy.",
+            reason="invalid",
+        )
 
 
 def apply_options(resource: dict[str, Any], options: Mapping[str, OptionValue | datetime]) -> dict[str, Any]:

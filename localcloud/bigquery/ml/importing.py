@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.changes import check_vertex_id
+from localcloud.bigquery.ml.registration import check_alias, check_vertex_id
 from localcloud.bigquery.ml.signature import Feature, Signature
 from localcloud.bigquery.ml.statements import CreateModel, FieldDeclaration, OptionValue
 from localcloud.storage.errors import NotFound as ObjectNotFound
@@ -136,7 +136,7 @@ def _registry(statement: CreateModel) -> tuple[str | None, tuple[str, ...]]:
     if str(registry).upper() != "VERTEX_AI":
         raise QueryError(f"Invalid MODEL_REGISTRY '{registry}'; the only value is 'VERTEX_AI'.", location="query")
     aliases = options.get(_ALIASES) or []
-    names = tuple(str(alias) for alias in aliases) if isinstance(aliases, list) else ()
+    names = tuple(check_alias(str(alias)) for alias in aliases) if isinstance(aliases, list) else ()
     # The default id is the name of the model, which must be a valid id.
     return check_vertex_id(options.get("VERTEX_AI_MODEL_ID", statement.reference.model)), names
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.ml.registration import region_of
 from localcloud.bigquery.ml.statements import CreateModel
 
 _ALLOWED = frozenset({"ENDPOINT", "MAX_BATCHING_ROWS", "REMOTE_SERVICE_TYPE"})
-
-# The Vertex AI region of a multi-region: https://cloud.google.com/bigquery/docs/managing-models-vertex
-_REGIONS = {"US": "us-central1", "EU": "europe-west4"}
 
 
 def remote_model_info(statement: CreateModel, location: str) -> dict[str, Any]:
@@ -43,7 +41,7 @@ def remote_model_info(statement: CreateModel, location: str) -> dict[str, Any]:
         raise QueryError(
             f"Invalid connection '{connection}'; it must have the form location.connection.", location="query"
         )
-    region = _REGIONS.get(location.upper(), location.lower())
+    region = region_of(location)
     project = statement.reference.project
     if len(parts) == 2:
         connection = f"{project}.{connection}"

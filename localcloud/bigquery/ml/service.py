@@ -28,6 +28,7 @@ from localcloud.bigquery.ml.object_tables import (
     parse_object_table,
     table_exists,
 )
+from localcloud.bigquery.ml.online import predict_instances
 from localcloud.bigquery.ml.remote import remote_model_info
 from localcloud.bigquery.ml.rewriting import Rewriter, may_call_functions
 from localcloud.bigquery.ml.statements import (
@@ -157,6 +158,7 @@ class MachineLearning:
         if present is not None and statement.mode is CreateMode.CREATE:
             raise already_exists(reference)
         operation = "CREATE" if present is None else "REPLACE"
+        self.models.check_replaceable(reference, None if options is None else options.vertex_id)
         if not dry_run and options is None:
             self._create_remote(statement, info, location)
         elif not dry_run and options is not None:
@@ -228,6 +230,7 @@ class MachineLearning:
         if statement.if_exists and self.models.find(reference) is None:
             return ModelResult("DROP_MODEL", "SKIP")
         self.models.require(reference)
+        self.models.check_replaceable(reference, None)
         if not dry_run:
             self.models.delete(reference.project, reference.dataset, reference.model)
         return ModelResult("DROP_MODEL", "DROP")
@@ -246,6 +249,16 @@ class MachineLearning:
     def _export(self, statement: ExportModel, session: Session, *, dry_run: bool) -> ModelResult:
         export(self.models.require(statement.reference), statement.options, self._store, dry_run=dry_run)
         return ModelResult("EXPORT_MODEL")
+
+    # Predictions
+
+    def predict_instances(self, reference: ModelReference, instances: list[Any]) -> list[Any]:
+        """Return the predictions for JSON instances, as an endpoint of Vertex AI does.
+
+        Raises:
+            QueryError: The model does not exist, an instance does not match it, or the model failed.
+        """
+        return predict_instances(self.models.require(reference), instances, self._workers)
 
     # Functions
 

@@ -381,7 +381,11 @@ class QueryJobs:
         return Outcome(RowsInMemory(fields, table), statement.target, written, statistics)
 
     def _dropped_models(self, statement: Statement, project: str) -> list[dict[str, str]]:
-        """Return the models in the dataset of a DROP SCHEMA. Raises ``QueryError`` if there are some and it has no CASCADE."""
+        """Return the models in the dataset of a DROP SCHEMA.
+
+        Raises:
+            QueryError: There are models and the statement has no CASCADE, or a model is deployed.
+        """
         drop = statement.tree
         if statement.kind != "DROP_SCHEMA" or not isinstance(drop, exp.Drop) or not isinstance(drop.this, exp.Table):
             return []
@@ -389,6 +393,7 @@ class QueryJobs:
         models = [model["modelReference"] for model in self._learning.models.list(owner, dataset)]
         if models and not drop.args.get("cascade"):
             raise QueryError(f"Dataset {owner}:{dataset} is still in use", reason="resourceInUse")
+        self._learning.models.check_not_deployed(owner, dataset)
         return models
 
 

@@ -79,7 +79,7 @@ class TableMethods:
         """Delete a dataset, with its contents if ``deleteContents`` is set.
 
         Raises:
-            QueryError: The dataset has contents, and ``deleteContents`` is not set.
+            QueryError: The dataset has contents, and ``deleteContents`` is not set; or one of its models is deployed.
         """
         project, dataset = names["project"], names["dataset"]
         self._check_dataset(project, dataset)
@@ -87,6 +87,7 @@ class TableMethods:
         tables = self._catalog.list_tables(project, dataset)
         if not call.flag("deleteContents") and (models or tables or self._catalog.list_routines(project, dataset)):
             raise QueryError(f"Dataset {project}:{dataset} is still in use", reason="resourceInUse")
+        self._models.check_not_deployed(project, dataset)
         for model in models:
             self._models.delete(project, dataset, model)
         return self._delegate.respond_now(call)

@@ -15,9 +15,12 @@ from localcloud.base.api_errors import CODES
 from localcloud.base.clock import Clock
 from localcloud.vertex.base.errors import RequestError
 from localcloud.vertex.base.moments import UniqueMoments, rfc3339_micros, serial
+from localcloud.vertex.base.records import RecordJournal
 
 TYPE_PREFIX = "type.googleapis.com/"
 VERTEX_TYPES = f"{TYPE_PREFIX}google.cloud.aiplatform.v1."
+# The kind of the records in the journal.
+RECORD = "operation"
 EMPTY = {"@type": f"{TYPE_PREFIX}google.protobuf.Empty"}
 
 
@@ -42,7 +45,7 @@ class _Operation:
     created: datetime
     due: datetime
     metadata: str
-    finish: Callable[[], dict[str, Any]]
+    finish: Callable[[], dict[str, Any]] = dict
     ended: bool = False
     response: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
@@ -53,6 +56,20 @@ class _Operation:
         except RequestError as error:
             self.error = {"code": CODES[error.status][0], "message": error.message}
         self.ended = True
+
+    def to_record(self) -> dict[str, Any]:
+        times = {"created": self.created.isoformat(), "due": self.due.isoformat(), "metadata": self.metadata}
+        return times | {"ended": self.ended, "response": self.response, "error": self.error}
+
+    @classmethod
+    def from_record(cls, name: str, record: dict[str, Any]) -> _Operation:
+        created, due = (datetime.fromisoformat(record[key]) for key in ("created", "due"))
+        operation = cls(name, created, due, record["metadata"], ended=True)
+        operation.response, operation.error = record["response"], record["error"]
+        if not record["ended"]:
+            message = "The local Vertex AI was stopped before the operation ended, so it had no effect. Start it again."
+            operation.error = {"code": CODES["ABORTED"][0], "message": message}
+        return operation
 
     def resource(self) -> dict[str, Any]:
         updated = self.due if self.ended else self.created
@@ -73,11 +90,14 @@ class _Operation:
 class Operations:
     """The operations of the service. Callers ``settle`` due operations before they read resources."""
 
-    def __init__(self, *, clock: Clock, moments: UniqueMoments) -> None:
-        """Create the list of operations, which is empty."""
+    def __init__(self, journal: RecordJournal, *, clock: Clock, moments: UniqueMoments) -> None:
+        """Read the operations of the journal; those that had not ended when it was closed have failed."""
+        self._journal = journal
         self._clock = clock
         self._moments = moments
-        self._operations: dict[str, _Operation] = {}
+        self._operations = {
+            name: _Operation.from_record(name, record) for name, record in journal.records(RECORD).items()
+        }
         self._open: list[_Operation] = []
         self._lock = threading.Lock()
 
@@ -99,6 +119,7 @@ class Operations:
             operation.close()
         with self._lock:
             self._operations[operation.name] = operation
+            self._journal.save(RECORD, operation.name, operation.to_record())
             if not operation.ended:
                 self._open.append(operation)
         return operation.resource()
@@ -111,6 +132,7 @@ class Operations:
             self._open = [operation for operation in self._open if operation.due > now]
         for operation in due:
             operation.close()
+            self._journal.save(RECORD, operation.name, operation.to_record())
 
     def get(self, name: str) -> dict[str, Any]:
         """Return an operation. Raises ``RequestError`` (NOT_FOUND)."""

@@ -5,6 +5,7 @@ https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.end
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 from collections.abc import Iterable
@@ -12,21 +13,37 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from localcloud.gemini.json_values import as_list
 from localcloud.vertex.base.errors import RequestError
 from localcloud.vertex.base.filters import EQUALITY, Field, compile_filter
 from localcloud.vertex.base.moments import UniqueMoments, rfc3339_micros, serial
 from localcloud.vertex.base.operations import EMPTY, Operations, vertex_message
 from localcloud.vertex.base.pages import page
-from localcloud.vertex.models.registry import (
-    Predictor,
-    Registry,
-    Version,
-    last_segment,
-)
+from localcloud.vertex.base.records import RecordJournal
+from localcloud.vertex.models.registry import Registry
+from localcloud.vertex.models.versions import Version, last_segment
 
-SETTABLE = ("displayName", "description", "labels", "encryptionSpec", "network", "dedicatedEndpointEnabled")
+SETTABLE = frozenset({"name", "displayName", "description", "labels"})
 PATCHABLE = ("displayName", "description", "labels", "trafficSplit")
+# The fields of a deployed model. A model runs in a process of this machine, so most of them change nothing.
+DEPLOYABLE = frozenset(
+    {
+        "id",
+        "model",
+        "displayName",
+        "dedicatedResources",
+        "automaticResources",
+        "sharedResources",
+        "serviceAccount",
+        "enableAccessLogging",
+        "disableContainerLogging",
+        "disableExplanations",
+    }
+)
+# An id that the caller of create chooses.
+# https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.endpoints/create (endpointId)
+ENDPOINT_ID = re.compile(r"[1-9][0-9]{0,9}|[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+# The kind of the records in the journal.
+RECORD = "endpoint"
 # The key of the model that is being deployed in a traffic split.
 NEW_MODEL = "0"
 
@@ -50,6 +67,30 @@ class _Endpoint:
     updated: datetime
     deployments: dict[str, _Deployment] = field(default_factory=dict)
     traffic: dict[str, int] = field(default_factory=dict)
+    calls: int = 0
+
+    def next_deployment(self) -> _Deployment | None:
+        """Return the deployed model for the next call, or None if no model has traffic.
+
+        Of each 100 calls in a row, a deployed model gets exactly its share.
+        """
+        # 61 and 100 have no common divisor, so all places below 100 are visited, and the models alternate.
+        place = self.calls * 61 % 100
+        self.calls += 1
+        for identity, share in self.traffic.items():
+            if place < share:
+                return self.deployments[identity]
+            place -= share
+        return None
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "fields": self.fields,
+            "created": self.created.isoformat(),
+            "updated": self.updated.isoformat(),
+            "deployed": {key: [one.version.name, one.resource] for key, one in self.deployments.items()},
+            "traffic": self.traffic,
+        }
 
     def resource(self) -> dict[str, Any]:
         answer: dict[str, Any] = {
@@ -70,30 +111,59 @@ class Endpoints:
     """The endpoints of the service. Creating, deploying and undeploying are long-running operations."""
 
     def __init__(
-        self, registry: Registry, operations: Operations, *, moments: UniqueMoments, operation_seconds: float
+        self,
+        registry: Registry,
+        operations: Operations,
+        journal: RecordJournal,
+        *,
+        moments: UniqueMoments,
+        operation_seconds: float,
     ) -> None:
-        """Create the endpoints, of which there are none yet; each operation takes ``operation_seconds``."""
+        """Read the endpoints of the journal; each operation takes ``operation_seconds``."""
         self._registry = registry
         self._operations = operations
+        self._journal = journal
         self._moments = moments
         self._seconds = operation_seconds
         self._endpoints: dict[str, _Endpoint] = {}
         self._lock = threading.RLock()
+        for name, record in journal.records(RECORD).items():
+            self._restore(name, record)
 
-    def create(self, parent: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Start to create an endpoint, and return the operation. Raises ``RequestError`` without a display name."""
+    def create(self, parent: str, body: dict[str, Any], endpoint_id: str = "") -> dict[str, Any]:
+        """Start to create an endpoint, and return the operation.
+
+        Args:
+            parent: The location.
+            body: The Endpoint.
+            endpoint_id: The id of the endpoint; empty for a random one.
+
+        Raises:
+            RequestError: INVALID_ARGUMENT without a display name or for an invalid id, ALREADY_EXISTS if the id is
+                taken, or UNIMPLEMENTED for a field that is not supported here.
+        """
+        self._operations.settle()
+        _check_supported(body, SETTABLE, "endpoint")
+        if endpoint_id and not ENDPOINT_ID.fullmatch(endpoint_id):
+            raise RequestError("INVALID_ARGUMENT", f"{endpoint_id!r} is not an endpoint ID: {ENDPOINT_ID.pattern}.")
         if not body.get("displayName"):
             raise RequestError(
                 "INVALID_ARGUMENT",
                 "List of found errors:\t1.Field: endpoint.display_name; Message: Required field is not set.\t",
             )
-        name = f"{parent}/endpoints/{10**18 + secrets.randbelow(9 * 10**18)}"
-        fields = {key: body[key] for key in SETTABLE if key in body}
+        name = f"{parent}/endpoints/{endpoint_id or 10**18 + secrets.randbelow(9 * 10**18)}"
+        fields = {key: body[key] for key in sorted(SETTABLE - {"name"}) if key in body}
+        with self._lock:
+            if name in self._endpoints:
+                raise RequestError("ALREADY_EXISTS", f"The Endpoint {name} already exists.")
 
         def finish() -> dict[str, Any]:
             with self._lock:
+                if name in self._endpoints:
+                    raise RequestError("ALREADY_EXISTS", f"The Endpoint {name} already exists.")
                 created = self._moments.next()
                 self._endpoints[name] = _Endpoint(name, fields, created, created)
+                self._save(name)
                 return vertex_message("Endpoint", self._endpoints[name].resource())
 
         return self._operations.begin(name, "CreateEndpointOperationMetadata", finish, seconds=self._seconds)
@@ -131,6 +201,7 @@ class Endpoints:
                 else:
                     endpoint.fields[path] = changes.get(path, {} if path == "labels" else "")
             endpoint.updated = self._moments.next()
+            self._save(name)
             return endpoint.resource()
 
     def delete(self, name: str) -> dict[str, Any]:
@@ -147,14 +218,15 @@ class Endpoints:
                     "FAILED_PRECONDITION", f"The Endpoint {name} has deployed models. Undeploy them first."
                 )
             del self._endpoints[name]
+            self._journal.remove(RECORD, name)
         return self._operations.begin(name, "DeleteOperationMetadata", lambda: EMPTY)
 
     def deploy(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
         """Deploy a registered model on an endpoint, and return the operation.
 
         Raises:
-            RequestError: NOT_FOUND, or INVALID_ARGUMENT for a model that cannot be deployed, unsupported resources, or
-                an invalid traffic split.
+            RequestError: NOT_FOUND, FAILED_PRECONDITION for a model that cannot be deployed, INVALID_ARGUMENT for
+                unsupported resources or an invalid traffic split, or UNIMPLEMENTED for a field that is not supported here.
         """
         self._operations.settle()
         given = _object(body.get("deployedModel"), "deployed_model")
@@ -163,10 +235,14 @@ class Endpoints:
             version = self._registry.version(str(given.get("model", "")))
             _check_deployable(version, given)
             identity = str(given.get("id") or secrets.randbelow(9 * 10**18) + 10**18)
+            if identity in endpoint.deployments:
+                raise RequestError("ALREADY_EXISTS", f"The Endpoint {name} has a deployed model {identity!r} already.")
             split = _traffic(body.get("trafficSplit"), [*endpoint.deployments, NEW_MODEL])
+            version.deploying.append(name)
 
         def finish() -> dict[str, Any]:
             with self._lock:
+                version.deploying.remove(name)
                 endpoint = self._find(name)
                 created = self._moments.next()
                 resource = {
@@ -180,10 +256,10 @@ class Endpoints:
                 endpoint.deployments[identity] = _Deployment(version, resource)
                 version.deployed.append({"endpoint": name, "deployedModelId": identity})
                 if split:
-                    endpoint.traffic = {
-                        identity if key == NEW_MODEL else key: int(share) for key, share in split.items()
-                    }
+                    shares = {identity if key == NEW_MODEL else key: share for key, share in split.items()}
+                    endpoint.traffic = {key: share for key, share in shares.items() if key in endpoint.deployments}
                 endpoint.updated = created
+                self._save(name)
                 return vertex_message("DeployModelResponse", {"deployedModel": resource})
 
         return self._operations.begin(name, "DeployModelOperationMetadata", finish, seconds=self._seconds)
@@ -199,7 +275,7 @@ class Endpoints:
         with self._lock:
             endpoint = self._find(name)
             if identity not in endpoint.deployments:
-                raise RequestError("NOT_FOUND", f"The Endpoint {name} has no deployed model {identity!r}.")
+                raise _unknown_deployments([identity], "NOT_FOUND")
             others = {key: one for key, one in endpoint.deployments.items() if key != identity}
             left = _traffic(body.get("trafficSplit"), endpoint.deployments) or endpoint.traffic
             if others and left.get(identity):
@@ -215,34 +291,54 @@ class Endpoints:
                     gone.version.deployed = [ref for ref in gone.version.deployed if ref["deployedModelId"] != identity]
                 endpoint.traffic = {key: share for key, share in left.items() if key in endpoint.deployments}
                 endpoint.updated = self._moments.next()
+                self._save(name)
                 return vertex_message("UndeployModelResponse")
 
         return self._operations.begin(name, "UndeployModelOperationMetadata", finish, seconds=self._seconds)
 
     def predict(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Return the predictions of the deployed model with the most traffic.
+        """Return the predictions of one of the deployed models, chosen by the traffic split.
 
         Raises:
-            RequestError: NOT_FOUND, FAILED_PRECONDITION if no model has traffic, or UNIMPLEMENTED if the model was
-                registered without a predictor.
+            RequestError: NOT_FOUND, FAILED_PRECONDITION if no model has traffic, INVALID_ARGUMENT for instances that the
+                model does not accept, or UNIMPLEMENTED if the model cannot run here or ``parameters`` are given.
         """
         self._operations.settle()
         with self._lock:
-            endpoint = self._find(name)
-            if not endpoint.traffic:
-                raise RequestError("FAILED_PRECONDITION", f"The Endpoint {name} has no deployed model with traffic.")
-            identity = max(endpoint.traffic, key=lambda key: endpoint.traffic[key])
-            deployment = endpoint.deployments[identity]
-        predict: Predictor | None = deployment.version.predict
-        if predict is None:
-            raise RequestError("UNIMPLEMENTED", f"The Model {deployment.version.name} has no online prediction here.")
+            deployment = self._find(name).next_deployment()
+        if deployment is None:
+            raise RequestError("FAILED_PRECONDITION", f"The Endpoint {name} has no deployed model with traffic.")
+        version = deployment.version
+        if version.predict is None:
+            raise RequestError("UNIMPLEMENTED", f"The Model {version.name} has no online prediction here.")
+        if body.get("parameters"):
+            raise RequestError("UNIMPLEMENTED", f"The Model {version.name} takes no parameters of a prediction.")
+        instances = body.get("instances")
+        if not isinstance(instances, list) or not instances:
+            raise RequestError("INVALID_ARGUMENT", "The field instances must be a list with at least one instance.")
         return {
-            "predictions": predict(as_list(body.get("instances"))),
-            "deployedModelId": identity,
-            "model": deployment.version.model,
-            "modelDisplayName": deployment.resource["displayName"],
-            "modelVersionId": str(deployment.version.number),
+            "predictions": version.predict(instances),
+            "deployedModelId": deployment.resource["id"],
+            "model": version.model,
+            "modelDisplayName": self._registry.get(version.name)["displayName"],
+            "modelVersionId": str(version.number),
         }
+
+    def raw_predict(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer of the model's server itself, which has the predictions only. Raises ``RequestError``."""
+        return {"predictions": self.predict(name, body)["predictions"]}
+
+    def _restore(self, name: str, record: dict[str, Any]) -> None:
+        created, updated = (datetime.fromisoformat(record[key]) for key in ("created", "updated"))
+        endpoint = self._endpoints[name] = _Endpoint(name, record["fields"], created, updated)
+        for identity, (version_name, resource) in record["deployed"].items():
+            version = self._registry.version(version_name)
+            endpoint.deployments[identity] = _Deployment(version, resource)
+            version.deployed.append({"endpoint": name, "deployedModelId": identity})
+        endpoint.traffic = record["traffic"]
+
+    def _save(self, name: str) -> None:
+        self._journal.save(RECORD, name, self._endpoints[name].to_record())
 
     def _find(self, name: str) -> _Endpoint:
         if name not in self._endpoints:
@@ -252,7 +348,9 @@ class Endpoints:
 
 def _check_deployable(version: Version, given: dict[str, Any]) -> None:
     if not version.deployable:
-        raise RequestError("INVALID_ARGUMENT", f"The Model {version.name} cannot be deployed.")
+        # The words are Google's: https://github.com/GoogleCloudPlatform/vertex-ai-samples/issues/1282
+        raise RequestError("FAILED_PRECONDITION", f"Model {version.model} is not exportable from BigQueryML.")
+    _check_supported(given, DEPLOYABLE, "deployed_model")
     resources = _object(given.get("dedicatedResources"), "dedicated_resources")
     machine = _object(resources.get("machineSpec"), "machine_spec")
     if not machine.get("machineType") or _integer(resources.get("minReplicaCount", 0)) < 1:
@@ -268,10 +366,23 @@ def _traffic(split: Any, deployments: Iterable[str]) -> dict[str, int]:
     shares = {key: _integer(share) for key, share in _object(split, "traffic_split").items()}
     unknown = shares.keys() - set(deployments)
     if unknown:
-        raise RequestError("INVALID_ARGUMENT", f"The traffic split names models that do not exist: {sorted(unknown)}.")
+        raise _unknown_deployments(unknown)
     if shares and (sum(shares.values()) != 100 or min(shares.values()) < 0):
         raise RequestError("INVALID_ARGUMENT", "The traffic split must add up to 100.")
     return shares
+
+
+def _unknown_deployments(identities: Iterable[str], status: str = "INVALID_ARGUMENT") -> RequestError:
+    # The words are Google's: https://github.com/GoogleCloudPlatform/java-docs-samples/pull/8475
+    listed = ", ".join(sorted(identities))
+    return RequestError(status, f"The following DeployedModel ID(s) [{listed}] do not exist.")
+
+
+def _check_supported(given: dict[str, Any], supported: frozenset[str], where: str) -> None:
+    """Raise ``RequestError`` (UNIMPLEMENTED) if a field that has a value is not among the supported ones."""
+    for name, value in given.items():
+        if value and name not in supported:
+            raise RequestError("UNIMPLEMENTED", f"The field {where}.{name} is not supported by the local Vertex AI.")
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from localcloud.base.json_api import Call, Route
 from localcloud.gemini.json_values import as_list
+from localcloud.vertex.base.errors import RequestError
 from localcloud.vertex.base.operations import Operations
 from localcloud.vertex.base.pages import page_size
 from localcloud.vertex.base.rest import LOCATION, Handler
@@ -16,6 +17,26 @@ from localcloud.vertex.models.registry import Registry
 MODEL = f"{LOCATION}/models/{{model}}"
 ENDPOINT = f"{LOCATION}/endpoints/{{endpoint}}"
 RESOURCE = f"{LOCATION}/{{kind}}/{{resource}}"
+MONITORING = f"{LOCATION}/modelDeploymentMonitoringJobs"
+# The methods that exist only in Google Cloud, and the feature that each belongs to.
+NOT_SUPPORTED = (
+    ("POST", f"{ENDPOINT}:explain", "Explanation"),
+    ("POST", f"{MODEL}:updateExplanationDataset", "Explanation"),
+    ("POST", f"{ENDPOINT}:mutateDeployedModel", "Changing a deployed model"),
+    ("POST", f"{ENDPOINT}:directPredict", "Prediction over gRPC tensors"),
+    ("POST", f"{ENDPOINT}:directRawPredict", "Prediction over gRPC tensors"),
+    ("POST", f"{ENDPOINT}:serverStreamingPredict", "Streamed prediction"),
+    ("POST", f"{ENDPOINT}:streamRawPredict", "Streamed prediction"),
+    ("POST", f"{MODEL}/evaluations:import", "Importing evaluations"),
+    ("POST", MONITORING, "Model monitoring"),
+    ("GET", MONITORING, "Model monitoring"),
+    ("GET", f"{MONITORING}/{{job}}", "Model monitoring"),
+    ("PATCH", f"{MONITORING}/{{job}}", "Model monitoring"),
+    ("DELETE", f"{MONITORING}/{{job}}", "Model monitoring"),
+    ("POST", f"{LOCATION}/modelMonitors", "Model monitoring"),
+    ("GET", f"{LOCATION}/modelMonitors", "Model monitoring"),
+    ("GET", f"{LOCATION}/modelMonitors/{{monitor}}", "Model monitoring"),
+)
 LONGEST_WAIT_SECONDS = 60.0
 DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
 
@@ -48,6 +69,9 @@ class ModelRoutes:
             Route("POST", f"{ENDPOINT}:deployModel", self._deploy),
             Route("POST", f"{ENDPOINT}:undeployModel", self._undeploy),
             Route("POST", f"{ENDPOINT}:predict", self._predict),
+            Route("POST", f"{ENDPOINT}:rawPredict", self._raw_predict),
+            Route("GET", f"{MODEL}/evaluations", self._list_evaluations),
+            *(Route(method, path, _not_supported(feature)) for method, path, feature in NOT_SUPPORTED),
         ]
 
     def _operation_routes(self) -> list[Route[Handler]]:
@@ -87,7 +111,7 @@ class ModelRoutes:
         self._registry.refuse_delete(MODEL.format(**call.names))
 
     def _create_endpoint(self, call: Call) -> dict[str, Any]:
-        return self._endpoints.create(LOCATION.format(**call.names), call.json())
+        return self._endpoints.create(LOCATION.format(**call.names), call.json(), call.query.get("endpointId", ""))
 
     def _list_endpoints(self, call: Call) -> dict[str, Any]:
         return self._endpoints.list(LOCATION.format(**call.names), *_list_options(call))
@@ -103,6 +127,21 @@ class ModelRoutes:
 
     def _predict(self, call: Call) -> dict[str, Any]:
         return self._endpoints.predict(ENDPOINT.format(**call.names), call.json())
+
+    def _raw_predict(self, call: Call) -> dict[str, Any]:
+        return self._endpoints.raw_predict(ENDPOINT.format(**call.names), call.json())
+
+    def _list_evaluations(self, call: Call) -> dict[str, Any]:
+        """Return no evaluations: an imported model has none."""
+        self._registry.get(MODEL.format(**call.names))
+        return {"modelEvaluations": []}
+
+
+def _not_supported(feature: str) -> Handler:
+    def handle(call: Call) -> NoReturn:
+        raise RequestError("UNIMPLEMENTED", f"{feature} is not supported by the local Vertex AI.")
+
+    return handle
 
 
 def _parent_name(call: Call) -> str:

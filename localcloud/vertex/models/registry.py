@@ -1,4 +1,4 @@
-"""The model registry: models and versions that BigQuery ML registers.
+"""The model registry: the models that BigQuery ML registers, and their versions.
 
 https://cloud.google.com/bigquery/docs/managing-models-vertex and
 https://cloud.google.com/vertex-ai/docs/model-registry/model-alias
@@ -6,31 +6,22 @@ https://cloud.google.com/vertex-ai/docs/model-registry/model-alias
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
+from localcloud.bigquery.ml.registration import VERSION_ALIAS
 from localcloud.vertex.base.errors import RequestError
 from localcloud.vertex.base.filters import EQUALITY, Field, compile_filter
-from localcloud.vertex.base.moments import UniqueMoments, rfc3339_micros, serial
+from localcloud.vertex.base.moments import UniqueMoments, serial
 from localcloud.vertex.base.pages import page
+from localcloud.vertex.base.records import RecordJournal
+from localcloud.vertex.models.versions import Predictor, Version, last_segment
 
 DEFAULT = "default"
-ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
-# The region of the models of a multi-region dataset.
-REGION_OF = {"us": "us-central1", "eu": "europe-west4"}
 PATCHABLE = ("displayName", "description", "versionDescription", "labels")
-
-Predictor = Callable[[list[Any]], list[Any]]
-
-
-def last_segment(name: str) -> str:
-    """Return the id at the end of a resource name."""
-    return name.rsplit("/", 1)[-1]
-
+# The kind of the records in the journal.
+RECORD = "model"
 
 FILTER_FIELDS = {
     "model": Field("name", EQUALITY, last_segment),
@@ -38,128 +29,98 @@ FILTER_FIELDS = {
 }
 
 
-@dataclass
-class Version:
-    """One version of a registered model.
-
-    Attributes:
-        model: The model's resource name, without a version.
-        number: The version's id.
-        bigquery_model: The BigQuery ML model: ``project.dataset.model``.
-        predict: Predicts on instances once the version is deployed; None if it cannot.
-        deployable: Whether the version can be deployed.
-        deployed: The endpoints and deployed models that serve the version, as DeployedModelRef.
-    """
-
-    model: str
-    number: int
-    bigquery_model: str
-    created: datetime
-    predict: Predictor | None
-    deployable: bool
-    aliases: list[str] = field(default_factory=list)
-    updated: datetime | None = None
-    fields: dict[str, Any] = field(default_factory=dict)
-    deployed: list[dict[str, str]] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        """The resource name with the version."""
-        return f"{self.model}@{self.number}"
-
-    def resource(self, first: Version, last: Version) -> dict[str, Any]:
-        """Return the Model resource; ``first`` and ``last`` are the model's oldest version and the last changed."""
-        updated = self.updated or self.created
-        answer: dict[str, Any] = {
-            "name": self.model,
-            "displayName": last_segment(self.model),
-            **self.fields,
-            "versionId": str(self.number),
-            "versionAliases": sorted(self.aliases),
-            "versionCreateTime": rfc3339_micros(self.created),
-            "versionUpdateTime": rfc3339_micros(updated),
-            "createTime": rfc3339_micros(first.created),
-            "updateTime": rfc3339_micros(last.updated or last.created),
-            "modelSourceInfo": {"sourceType": "BQML"},
-            "etag": f"{serial(updated):x}",
-        }
-        if self.deployable:
-            answer["supportedDeploymentResourcesTypes"] = ["DEDICATED_RESOURCES"]
-        if self.deployed:
-            answer["deployedModels"] = list(self.deployed)
-        return answer
-
-
 class Registry:
-    """The registered models of a project."""
+    """The registered models. It is safe to use from several threads."""
 
-    def __init__(self, project: str, *, moments: UniqueMoments) -> None:
-        """Create an empty registry."""
-        self._project = project
+    def __init__(self, *, moments: UniqueMoments, journal: RecordJournal) -> None:
+        """Read the models of the journal. Models of BigQuery cannot predict before they are registered again."""
         self._moments = moments
+        self._journal = journal
         self._models: dict[str, list[Version]] = {}
+        # A model that was deleted keeps its last number, because numbers are not reused.
         self._last_number: dict[str, int] = {}
         self._lock = threading.RLock()
+        for name, record in journal.records(RECORD).items():
+            self._last_number[name] = record["last_number"]
+            if record["versions"]:
+                self._models[name] = [Version.from_record(name, version) for version in record["versions"]]
 
     def register(
         self,
-        model_id: str,
+        name: str,
         *,
         bigquery_model: str,
-        location: str,
         aliases: Iterable[str] = (),
-        version: int | None = None,
+        number: int | None = None,
         deployable: bool = True,
         predict: Predictor | None = None,
-    ) -> str:
-        """Register a BigQuery ML model as a new version, which replaces the model's earlier one.
+    ) -> int:
+        """Register a BigQuery ML model as a new version, which replaces the version that the model has.
 
         Args:
-            model_id: The registry's id of the model.
+            name: The resource name of the registered model.
             bigquery_model: ``project.dataset.model``.
-            location: The dataset's location; the models of a multi-region are in a region of their own.
             aliases: The version's aliases, which are removed from other versions.
-            version: The version's number; None means the next one.
-            deployable: Whether the version can be deployed; imported XGBoost models cannot.
+            number: The version's number; None means the next one.
+            deployable: Whether the version can be deployed.
             predict: Predicts on instances of an endpoint.
 
         Returns:
-            The version's number as text.
+            The version's number.
 
         Raises:
-            RequestError: INVALID_ARGUMENT for an invalid alias.
+            RequestError: INVALID_ARGUMENT for an invalid alias, or FAILED_PRECONDITION if the present version is deployed.
         """
-        parent = f"projects/{self._project}/locations/{REGION_OF.get(location.lower(), location.lower())}"
-        name = f"{parent}/models/{model_id}"
+        wanted = _checked(aliases)
         with self._lock:
-            number = version or self._last_number.get(name, 0) + 1
+            if number is None:
+                self.unregister(bigquery_model)
+                number = self._last_number.get(name, 0) + 1
             self._last_number[name] = max(number, self._last_number.get(name, 0))
-            added = Version(name, number, bigquery_model, self._moments.next(), predict, deployable)
-            kept = [old for old in self._models.get(name, []) if old.bigquery_model != bigquery_model]
-            self._models[name] = [*kept, added]
-            self._move_aliases(added, aliases)
-            if not any(DEFAULT in one.aliases for one in self._models[name]):
+            added = Version(name, number, self._moments.next(), bigquery_model, deployable, predict)
+            self._models[name] = sorted([*self._models.get(name, []), added], key=lambda version: version.number)
+            self._move_aliases(added, wanted)
+            if not any(DEFAULT in version.aliases for version in self._models[name]):
                 added.aliases.append(DEFAULT)
-            return str(number)
+            self._save(name)
+            return number
 
     def unregister(self, bigquery_model: str) -> None:
-        """Remove a model that BigQuery dropped; do nothing if it is not registered.
+        """Remove the version of a BigQuery ML model; do nothing if it is not registered.
 
         Raises:
             RequestError: FAILED_PRECONDITION while it is deployed.
         """
         with self._lock:
-            for name, versions in list(self._models.items()):
-                gone = [version for version in versions if version.bigquery_model == bigquery_model]
-                for version in gone:
-                    _refuse_deployed(version)
-                left = [version for version in versions if version not in gone]
-                if left and gone and not any(DEFAULT in version.aliases for version in left):
-                    left[-1].aliases.append(DEFAULT)
-                if left:
-                    self._models[name] = left
-                else:
-                    del self._models[name]
+            found = self.of_bigquery(bigquery_model)
+            if found is not None:
+                found.check_not_deployed()
+                self.remove(found)
+
+    def remove(self, version: Version) -> None:
+        """Remove a version. If it is the default version, the last of the others becomes it."""
+        with self._lock:
+            left = [other for other in self._models[version.model] if other is not version]
+            if left and not any(DEFAULT in other.aliases for other in left):
+                left[-1].aliases.append(DEFAULT)
+            if left:
+                self._models[version.model] = left
+            else:
+                del self._models[version.model]
+            self._save(version.model)
+
+    def of_bigquery(self, bigquery_model: str) -> Version | None:
+        """Return the version of a BigQuery ML model, or None if it is not registered."""
+        with self._lock:
+            return next(
+                (version for version in self.all_of_bigquery() if version.bigquery_model == bigquery_model), None
+            )
+
+    def all_of_bigquery(self) -> Sequence[Version]:
+        """Return the versions of all BigQuery ML models."""
+        with self._lock:
+            versions = [version for versions in self._models.values() for version in versions]
+            return [version for version in versions if version.bigquery_model is not None]
 
     def get(self, name: str) -> dict[str, Any]:
         """Return the Model resource of ``.../models/ID``, ``...@2`` or ``...@alias``. Raises ``RequestError``."""
@@ -210,8 +171,7 @@ class Registry:
                     raise RequestError("INVALID_ARGUMENT", f"The field {path} of a model cannot be updated.")
             for path in mask:
                 version.fields[path] = changes.get(path, {} if path == "labels" else "")
-            version.updated = self._moments.next()
-            return self._resource(version)
+            return self._changed(version)
 
     def merge_aliases(self, name: str, aliases: Iterable[str]) -> dict[str, Any]:
         """Add aliases to a version, or remove those that start with ``-``; return the resource.
@@ -219,18 +179,18 @@ class Registry:
         Raises:
             RequestError: NOT_FOUND, or INVALID_ARGUMENT for an invalid alias or for removing ``default``.
         """
+        given = list(aliases)
+        wanted = _checked(alias for alias in given if not alias.startswith("-"))
+        taken = {alias[1:] for alias in given if alias.startswith("-")}
         with self._lock:
             version = self.version(name)
-            wanted = list(aliases)
-            taken = {alias[1:] for alias in wanted if alias.startswith("-")}
             if DEFAULT in taken and DEFAULT in version.aliases:
                 raise RequestError(
                     "INVALID_ARGUMENT", "The default alias cannot be removed; give it to another version instead."
                 )
-            self._move_aliases(version, [alias for alias in wanted if not alias.startswith("-")])
+            self._move_aliases(version, wanted)
             version.aliases = [alias for alias in version.aliases if alias not in taken]
-            version.updated = self._moments.next()
-            return self._resource(version)
+            return self._changed(version)
 
     def refuse_delete(self, name: str) -> NoReturn:
         """Raise the error for deleting a model: it belongs to BigQuery, and must be dropped there.
@@ -242,7 +202,7 @@ class Registry:
         """
         with self._lock:
             version = self.version(name)
-            _refuse_deployed(version)
+            version.check_not_deployed()
             raise RequestError(
                 "FAILED_PRECONDITION",
                 f"The Model {name} is a BigQuery ML model: drop {version.bigquery_model} in BigQuery to delete it.",
@@ -252,22 +212,27 @@ class Registry:
         versions = self._models[version.model]
         return version.resource(versions[0], max(versions, key=lambda one: one.updated or one.created))
 
-    def _move_aliases(self, version: Version, aliases: Iterable[str]) -> None:
-        wanted = list(aliases)
-        for alias in wanted:
-            if not ALIAS.fullmatch(alias):
-                raise RequestError("INVALID_ARGUMENT", f"{alias!r} is not a version alias: {ALIAS.pattern}.")
+    def _changed(self, version: Version) -> dict[str, Any]:
+        version.updated = self._moments.next()
+        self._save(version.model)
+        return self._resource(version)
+
+    def _move_aliases(self, version: Version, aliases: Sequence[str]) -> None:
         for other in self._models[version.model]:
-            other.aliases = [alias for alias in other.aliases if alias not in wanted]
-        version.aliases.extend(dict.fromkeys(wanted))
+            other.aliases = [alias for alias in other.aliases if alias not in aliases]
+        version.aliases.extend(dict.fromkeys(aliases))
+
+    def _save(self, name: str) -> None:
+        versions = [version.to_record() for version in self._models.get(name, [])]
+        self._journal.save(RECORD, name, {"last_number": self._last_number.get(name, 0), "versions": versions})
 
 
-def _refuse_deployed(version: Version) -> None:
-    if version.deployed:
-        raise RequestError(
-            "FAILED_PRECONDITION",
-            f"The Model {version.name} is deployed to {version.deployed[0]['endpoint']}. Undeploy it first.",
-        )
+def _checked(aliases: Iterable[str]) -> tuple[str, ...]:
+    wanted = tuple(aliases)
+    for alias in wanted:
+        if not VERSION_ALIAS.fullmatch(alias):
+            raise RequestError("INVALID_ARGUMENT", f"{alias!r} is not a version alias: {VERSION_ALIAS.pattern}.")
+    return wanted
 
 
 def _listed(items: Iterable[tuple[int, dict[str, Any]]], page_size: int, page_token: str) -> dict[str, Any]:

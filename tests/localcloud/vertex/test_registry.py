@@ -48,16 +48,13 @@ def endpoints(world: World) -> api.EndpointServiceClient:
     )
 
 
-def register(world: World, **options: Any) -> str:
-    return world.vertex.registry.register(
-        "imported_tf_model",
-        **{"bigquery_model": BIGQUERY_MODEL, "location": "US", "predict": shout} | options,
-    )
+def register(world: World, name: str = MODEL, **options: Any) -> int:
+    return world.vertex.registry.register(name, **{"bigquery_model": BIGQUERY_MODEL, "predict": shout} | options)
 
 
 class TestModels:
     def test_a_registered_model_is_found(self, world: World, models: api.ModelServiceClient) -> None:
-        assert register(world, aliases=["champion"]) == "1"
+        assert register(world, aliases=["champion"]) == 1
         model = models.get_model(name=MODEL)
         assert (model.name, model.version_id, model.display_name) == (MODEL, "1", "imported_tf_model")
         assert sorted(model.version_aliases) == ["champion", "default"]
@@ -68,19 +65,11 @@ class TestModels:
             with pytest.raises(exceptions.NotFound):
                 models.get_model(name=name)
 
-    @pytest.mark.parametrize(("location", "region"), [("EU", "europe-west4"), ("us-east1", "us-east1")])
-    def test_a_dataset_location_decides_the_region(
-        self, world: World, models: api.ModelServiceClient, location: str, region: str
-    ) -> None:
-        register(world, location=location)
-        name = f"projects/local-project/locations/{region}/models/imported_tf_model"
-        assert [model.name for model in models.list_models(parent=name.partition("/models/")[0])] == [name]
-
     def test_a_replaced_model_gets_a_new_version_and_loses_the_old_one(
         self, world: World, models: api.ModelServiceClient
     ) -> None:
         register(world)
-        assert register(world) == "2"
+        assert register(world) == 2
         assert [model.name for model in models.list_model_versions(name=MODEL)] == [f"{MODEL}@2"]
         assert "default" in models.get_model(name=MODEL).version_aliases
 
@@ -110,7 +99,7 @@ class TestModels:
 
     def test_models_are_listed_by_filter(self, world: World, models: api.ModelServiceClient) -> None:
         register(world)
-        world.vertex.registry.register("other", bigquery_model="p.d.other", location="US")
+        register(world, f"{PARENT}/models/other", bigquery_model="p.d.other")
         listed = models.list_models(request={"parent": PARENT, "filter": "model=other"})
         assert [model.name for model in listed] == [f"{PARENT}/models/other"]
         assert len(list(models.list_models(request={"parent": PARENT, "page_size": 1}))) == 2
@@ -126,6 +115,12 @@ class TestModels:
         with pytest.raises(exceptions.BadRequest):
             models.update_model(model=changed, update_mask={"paths": ["metadata"]})
 
+    def test_an_imported_model_has_no_evaluations(self, world: World, models: api.ModelServiceClient) -> None:
+        register(world)
+        assert list(models.list_model_evaluations(parent=MODEL)) == []
+        with pytest.raises(exceptions.NotFound):
+            models.list_model_evaluations(parent=f"{PARENT}/models/other")
+
     def test_a_bigquery_model_can_be_deleted_only_in_bigquery(
         self, world: World, models: api.ModelServiceClient
     ) -> None:
@@ -136,7 +131,7 @@ class TestModels:
         world.vertex.registry.unregister(BIGQUERY_MODEL)
         with pytest.raises(exceptions.NotFound):
             models.get_model(name=MODEL)
-        assert register(world) == "2"  # Numbers are not reused.
+        assert register(world) == 2  # Numbers are not reused.
 
 
 class TestEndpoints:
@@ -164,9 +159,10 @@ class TestEndpoints:
             f"{world.url}/v1/{endpoint.name}:predict", json={"instances": [{"input": "four"}]}, timeout=LAST_LIMIT
         ).json()
         assert answer["predictions"] == [{"dense_1": [4]}]
+        assert answer["modelDisplayName"] == "imported_tf_model"
         assert (answer["deployedModelId"], answer["modelVersionId"]) == (deployed.id, "1")
 
-        with pytest.raises(RequestError, match="Undeploy it first"):
+        with pytest.raises(RequestError, match="Please undeploy the model before retry"):
             world.vertex.registry.unregister(BIGQUERY_MODEL)
         with pytest.raises(exceptions.BadRequest, match="Undeploy them first"):
             endpoints.delete_endpoint(name=endpoint.name)
@@ -209,7 +205,7 @@ class TestEndpoints:
         self, world: World, endpoints: api.EndpointServiceClient
     ) -> None:
         register(world)
-        world.vertex.registry.register("booster", bigquery_model="p.d.booster", location="US", deployable=False)
+        register(world, f"{PARENT}/models/booster", bigquery_model="p.d.booster", deployable=False)
         endpoint = (
             endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": "e"}).result(timeout=LAST_LIMIT).name
         )
@@ -221,6 +217,8 @@ class TestEndpoints:
             ({"model": MODEL, "dedicated_resources": RESOURCES}, {"0": 50}),
             ({"model": MODEL, "dedicated_resources": RESOURCES}, {"nobody": 100}),
         ]
+        with pytest.raises(exceptions.BadRequest, match=f"Model {booster} is not exportable from BigQueryML"):
+            endpoints.deploy_model(endpoint=endpoint, deployed_model=cases[0][0], traffic_split={"0": 100})
         for model, split in cases:
             with pytest.raises(exceptions.BadRequest):
                 endpoints.deploy_model(endpoint=endpoint, deployed_model=model, traffic_split=split)
@@ -247,6 +245,78 @@ class TestEndpoints:
         ):
             answer = requests.post(f"{world.url}/v1/{endpoint}:deployModel", json=body, timeout=LAST_LIMIT)
             assert answer.status_code == 400, body
+
+    def test_calls_are_divided_by_the_traffic_split(self, world: World, endpoints: api.EndpointServiceClient) -> None:
+        endpoint = endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": "e"}).result(timeout=LAST_LIMIT)
+        split: dict[str, int] = {}
+        for number, share in ((1, 100), (2, 30)):
+            register(world, bigquery_model=f"p.d.m{number}", predict=lambda rows, number=number: [number] * len(rows))
+            deployed = endpoints.deploy_model(
+                endpoint=endpoint.name,
+                deployed_model={"model": f"{MODEL}@{number}", "dedicated_resources": RESOURCES},
+                traffic_split={**dict.fromkeys(split, 100 - share), "0": share},
+            ).result(timeout=LAST_LIMIT)
+            split = {**split, deployed.deployed_model.id: share}
+        predict = world.vertex.endpoints.predict
+        versions = [predict(endpoint.name, {"instances": [1]})["modelVersionId"] for _ in range(100)]
+        assert (versions.count("1"), versions.count("2")) == (70, 30)
+        assert len(set(versions[:5])) == 2
+
+    def test_a_raw_prediction_is_the_answer_of_the_model_alone(
+        self, world: World, endpoints: api.EndpointServiceClient
+    ) -> None:
+        register(world)
+        endpoint = (
+            endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": "e"}).result(timeout=LAST_LIMIT).name
+        )
+        url = f"{world.url}/v1/{endpoint}"
+        without = requests.post(f"{url}:rawPredict", json={"instances": [{"input": "a"}]}, timeout=LAST_LIMIT)
+        assert without.json()["error"]["status"] == "FAILED_PRECONDITION"
+        model = {"model": MODEL, "dedicated_resources": RESOURCES}
+        endpoints.deploy_model(endpoint=endpoint, deployed_model=model, traffic_split={"0": 100}).result(
+            timeout=LAST_LIMIT
+        )
+        answers = [
+            world.vertex.endpoints.raw_predict(endpoint, {"instances": [{"input": "four"}]}),
+            {"predictions": [{"dense_1": [4]}]},
+        ]
+        assert answers[0] == answers[1]
+        for body in ({}, {"instances": []}, {"instances": 1}):
+            answer = requests.post(f"{url}:predict", json=body, timeout=LAST_LIMIT)
+            assert answer.json()["error"]["status"] == "INVALID_ARGUMENT"
+        answer = requests.post(f"{url}:predict", json={"instances": [1], "parameters": {"a": 1}}, timeout=LAST_LIMIT)
+        assert answer.status_code == 501
+
+    @pytest.mark.parametrize("path", [":explain", "/modelDeploymentMonitoringJobs", ":mutateDeployedModel"])
+    def test_a_feature_that_only_google_cloud_has_is_named(self, world: World, path: str) -> None:
+        parent = f"{PARENT}/endpoints/1" if path.startswith(":") else PARENT
+        answer = requests.post(f"{world.url}/v1/{parent}{path}", json={}, timeout=LAST_LIMIT)
+        assert (answer.status_code, answer.json()["error"]["status"]) == (501, "UNIMPLEMENTED")
+        assert "is not supported by the local Vertex AI" in answer.json()["error"]["message"]
+
+    def test_a_field_that_is_not_supported_is_named(self, world: World, endpoints: api.EndpointServiceClient) -> None:
+        register(world)
+        with pytest.raises(exceptions.MethodNotImplemented, match=r"endpoint\.encryptionSpec"):
+            endpoints.create_endpoint(
+                parent=PARENT, endpoint={"display_name": "e", "encryption_spec": {"kms_key_name": "k"}}
+            )
+        endpoint = (
+            endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": "e"}).result(timeout=LAST_LIMIT).name
+        )
+        model = {"model": MODEL, "dedicated_resources": RESOURCES, "private_endpoints": {"service_attachment": "s"}}
+        with pytest.raises(exceptions.MethodNotImplemented, match=r"deployed_model\.privateEndpoints"):
+            endpoints.deploy_model(endpoint=endpoint, deployed_model=model, traffic_split={"0": 100})
+
+    def test_an_endpoint_has_the_id_that_its_caller_chooses(
+        self, world: World, endpoints: api.EndpointServiceClient
+    ) -> None:
+        wanted = {"parent": PARENT, "endpoint": {"display_name": "e"}, "endpoint_id": "titles"}
+        created = endpoints.create_endpoint(request=wanted).result(timeout=LAST_LIMIT)
+        assert created.name == f"{PARENT}/endpoints/titles"
+        with pytest.raises(exceptions.Conflict):
+            endpoints.create_endpoint(request=wanted)
+        with pytest.raises(exceptions.BadRequest):
+            endpoints.create_endpoint(request={**wanted, "endpoint_id": "No Name"})
 
     def test_endpoints_are_listed_by_filter(self, endpoints: api.EndpointServiceClient) -> None:
         names = [

@@ -21,6 +21,7 @@ from google.oauth2.credentials import Credentials
 from localcloud.base.asgi import ASGIApp, Message, Receive, Scope, Send
 from localcloud.base.clock import Clock, SystemClock
 from localcloud.base.http import HttpServer
+from localcloud.bigquery.ml.registration import VersionNumbers
 from localcloud.bigquery.server import BigQuery
 from localcloud.bigquery.tables.facade import Tables
 from localcloud.gemini.backends import ModelBackend
@@ -251,7 +252,7 @@ def vertex_world(
     store = ObjectStore(directory, clock=clock)
     vertex = Vertex(
         clock=clock,
-        project=PROJECT,
+        learning=warehouse.learning,
         tables=warehouse.tables,
         store=store,
         backend=backend or EchoBackend(),
@@ -267,6 +268,7 @@ def vertex_world(
         world.check_answers()
     finally:
         vertex.stop()
+        warehouse.learning.models.connect(VersionNumbers())
         store.close()
         for dataset in client.list_datasets():
             client.delete_dataset(dataset.reference, delete_contents=True)

@@ -14,9 +14,10 @@ from datetime import datetime
 
 from localcloud.base.clock import Clock, monotonic
 from localcloud.pubsub.backlog import Delivery
-from localcloud.pubsub.errors import AlreadyExists, FailedPrecondition, NotFound
+from localcloud.pubsub.errors import AlreadyExists, FailedPrecondition
 from localcloud.pubsub.journal import Journal, NoJournal
 from localcloud.pubsub.messages import Message, PublishedMessage, ReceivedMessage
+from localcloud.pubsub.names import missing
 from localcloud.pubsub.resources import DELETED_TOPIC, Subscription, Topic
 from localcloud.pubsub.subscription_queue import SubscriptionQueue
 
@@ -26,7 +27,7 @@ LONGEST_WAIT_SECONDS = 3600.0
 class Broker:
     """The thread-safe core of the local Pub/Sub. Names are full: ``projects/P/topics/T``.
 
-    Every method raises ``NotFound`` if the topic or subscription does not exist.
+    Every method raises ``NotFound`` if the topic or subscription does not exist, ``InvalidArgument`` if none can have the name.
     """
 
     def __init__(self, *, clock: Clock, journal: Journal | None = None) -> None:
@@ -72,7 +73,7 @@ class Broker:
         """Return the topic ``name``."""
         with self._lock:
             if name not in self._topics:
-                raise NotFound.resource(name)
+                raise missing(name, "topics")
             return self._topics[name]
 
     def topics(self) -> list[Topic]:
@@ -322,7 +323,7 @@ class Broker:
 
     def _queue(self, name: str) -> SubscriptionQueue:
         if name not in self._queues:
-            raise NotFound.resource(name)
+            raise missing(name, "subscriptions")
         return self._queues[name]
 
     def _notify_watchers(self, name: str) -> None:
@@ -360,7 +361,7 @@ class Broker:
         now = self._clock.now().timestamp()
         for name, resource in self._journal.resources().items():
             if "/topics/" in name:
-                self._topics[name] = Topic(**resource)
+                self._topics[name] = Topic(name, resource["labels"])
             else:
                 self._queues[name] = SubscriptionQueue(Subscription.from_record(resource), self._journal)
         for kept in self._journal.messages():

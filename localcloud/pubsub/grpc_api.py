@@ -16,6 +16,7 @@ from localcloud.base.http import HOST
 from localcloud.pubsub.errors import InvalidAckIds, PubSubError
 from localcloud.pubsub.methods import PULL_WAIT_SECONDS, Methods, Patience
 from localcloud.pubsub.streaming import stream_messages
+from localcloud.pubsub.unsupported import method_refusal
 from localcloud.pubsub.wire import EmptyMessage
 
 # A waiting pull holds one thread, an open stream two. Idle threads cost almost nothing.
@@ -117,7 +118,8 @@ class GrpcServer:
             request_deserializer=types.StreamingPullRequest.pb().FromString,
             response_serializer=types.StreamingPullResponse.pb().SerializeToString,
         )
-        return [grpc.method_handlers_generic_handler(service, table) for service, table in handlers.items()]
+        services = [grpc.method_handlers_generic_handler(service, table) for service, table in handlers.items()]
+        return [*services, _Refusals()]
 
     def _unary(self, method: Callable[[Any, Patience], Any]) -> Callable[[Any, grpc.ServicerContext], Any]:
         def respond(request: Any, context: grpc.ServicerContext) -> Any:
@@ -152,6 +154,18 @@ class GrpcServer:
             yield from stream_messages(self._methods, requests, context)
         except PubSubError as error:
             context.abort(grpc.StatusCode[error.status], error.message)
+
+
+class _Refusals(grpc.GenericRpcHandler):
+    """Refuses by name the methods that no service above has."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
+        error = method_refusal(str(handler_call_details.method).removeprefix("/"))
+
+        def refuse(request: Any, context: grpc.ServicerContext) -> None:
+            context.abort(grpc.StatusCode[error.status], error.message)
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
 
 
 def _with_reasons(error: InvalidAckIds) -> grpc.Status:

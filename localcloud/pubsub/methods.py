@@ -18,14 +18,14 @@ from localcloud.pubsub.errors import (
     FailedPrecondition,
     InvalidAckIds,
     InvalidArgument,
-    Unimplemented,
 )
+from localcloud.pubsub.names import check_name, check_project
 from localcloud.pubsub.resources import PushTarget, Subscription, Topic
+from localcloud.pubsub.unsupported import UNSUPPORTED_FIELDS, check_fields, method_refusal
 from localcloud.pubsub.wire import (
     MAXIMUM_MESSAGES,
     MAXIMUM_REQUEST_BYTES,
     EmptyMessage,
-    check_name,
     message_from_wire,
     moment_from_wire,
     push_from_wire,
@@ -39,7 +39,7 @@ from localcloud.pubsub.wire import (
 PULL_WAIT_SECONDS = 10.0
 """How long a pull waits for its first message; the documentation says only that the wait is bounded."""
 MAXIMUM_PAGE = 1000
-UPDATABLE_TOPIC = frozenset({"labels", "message_retention_duration"})
+UPDATABLE_TOPIC = frozenset({"labels"})
 UPDATABLE_SUBSCRIPTION = frozenset(
     {
         "ack_deadline_seconds",
@@ -104,6 +104,7 @@ class Methods:
 
     def list_topics(self, request: Any, patience: Patience) -> Any:
         """Return a page of the topics of a project."""
+        check_project(request.project)
         found = [topic for topic in self.broker.topics() if topic.name.startswith(f"{request.project}/")]
         page, token = _page(found, request)
         return types.ListTopicsResponse.pb()(topics=[topic_to_wire(topic) for topic in page], next_page_token=token)
@@ -150,6 +151,7 @@ class Methods:
 
     def list_subscriptions(self, request: Any, patience: Patience) -> Any:
         """Return a page of the subscriptions of a project."""
+        check_project(request.project)
         found = [each for each in self.broker.subscriptions() if each.name.startswith(f"{request.project}/")]
         page, token = _page(found, request)
         return types.ListSubscriptionsResponse.pb()(
@@ -202,7 +204,7 @@ class Methods:
     def seek(self, request: Any, patience: Patience) -> Any:
         """Treat messages published before a time as acknowledged, and later ones as not acknowledged."""
         if request.WhichOneof("target") != "time":
-            raise Unimplemented("Snapshots are not supported by the local Pub/Sub.")
+            raise method_refusal("Seek to a snapshot")
         self.broker.seek(request.subscription, moment_from_wire(request.time))
         return types.SeekResponse.pb()()
 
@@ -228,6 +230,8 @@ def _with_current_envelope(wanted: PushTarget | None, current: PushTarget | None
 
 def _page(found: Sequence[Any], request: Any) -> tuple[Sequence[Any], str]:
     """Return the requested page and the token of the next one; a token is the offset of its page."""
+    if request.page_size < 0:
+        raise InvalidArgument(f"Invalid page size given ({request.page_size}): must be 0 or more.")
     if request.page_token and not request.page_token.isdecimal():
         raise InvalidArgument(f"Invalid page token given ({request.page_token}).")
     start = int(request.page_token or 0)
@@ -239,8 +243,11 @@ def _merge(known: Any, wanted: Any, mask: Any, updatable: frozenset[str]) -> Non
     """Copy the fields of ``mask`` from ``wanted`` to ``known``; fields that ``wanted`` does not set are cleared."""
     if not mask.paths:
         raise InvalidArgument("The update_mask in the request is empty.")
+    check_fields(wanted)
     for path in mask.paths:
         field, _, rest = path.partition(".")
+        if field in UNSUPPORTED_FIELDS[known.DESCRIPTOR.name]:
+            continue  # it has no value to clear
         if field not in updatable:
             raise InvalidArgument(f"Invalid update_mask provided in the request: {path} is not a known update path.")
         if rest:

@@ -21,7 +21,6 @@ class Topic:
     name: str
     """``projects/P/topics/T``."""
     labels: Mapping[str, str] = field(default_factory=dict)
-    message_retention_seconds: int | None = None
 
 
 @dataclass(frozen=True)

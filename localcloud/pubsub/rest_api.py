@@ -15,8 +15,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from localcloud.base.json_api import Call, JsonApi, Route, json_response
-from localcloud.pubsub.errors import InvalidArgument, PubSubError, Unimplemented
+from localcloud.pubsub.errors import InvalidArgument, PubSubError
 from localcloud.pubsub.methods import Methods, Patience
+from localcloud.pubsub.unsupported import method_refusal
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class PubSubApi(JsonApi[Handler]):
 
     def unknown_method(self, method: str, path: str, *, path_exists: bool) -> PubSubError:
         """Return the error for a request that no route serves."""
-        return Unimplemented(f"{method} {path} is not served by the local Pub/Sub.")
+        return method_refusal(f"{method} {path}")
 
 
 def _handler(methods: Methods, binding: Binding) -> Handler:

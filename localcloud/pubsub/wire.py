@@ -6,7 +6,6 @@ https://cloud.google.com/pubsub/quotas#resource_limits
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,8 +13,10 @@ from google.protobuf import empty_pb2
 from google.pubsub_v1 import types
 
 from localcloud.pubsub.envelopes import wrap_message
-from localcloud.pubsub.errors import InvalidArgument, Unimplemented
+from localcloud.pubsub.errors import InvalidArgument
+from localcloud.pubsub.labels import checked_labels
 from localcloud.pubsub.messages import Message, PublishedMessage, ReceivedMessage
+from localcloud.pubsub.names import check_name
 from localcloud.pubsub.resources import (
     DAY,
     Backoff,
@@ -24,6 +25,7 @@ from localcloud.pubsub.resources import (
     Subscription,
     Topic,
 )
+from localcloud.pubsub.unsupported import check_fields
 
 # The classes of google-cloud-pubsub wrap these protobuf messages.
 TopicMessage: Any = types.Topic.pb()
@@ -33,9 +35,6 @@ ReceivedMessageMessage: Any = types.ReceivedMessage.pb()
 # protobuf creates the class at run time.
 EmptyMessage: Any = empty_pb2.Empty  # type: ignore[attr-defined]
 
-RESOURCE_NAME = re.compile(r"projects/[^/]+/(?P<kind>topics|subscriptions|snapshots)/(?P<id>[^/]+)")
-RESOURCE_ID = re.compile(r"[A-Za-z][A-Za-z0-9._~%+-]{2,254}")
-
 MAXIMUM_REQUEST_BYTES = 10_485_760
 MAXIMUM_MESSAGES = 1000
 MAXIMUM_ATTRIBUTES = 100
@@ -43,35 +42,16 @@ MAXIMUM_KEY_BYTES = 256
 MAXIMUM_VALUE_BYTES = 1024
 MAXIMUM_ORDERING_KEY_BYTES = 1024
 
-# Settings that change what happens to a message in the real service, and that the local one does not support.
-UNSUPPORTED_TOPIC = ("schema_settings", "ingestion_data_source_settings", "message_transforms")
-UNSUPPORTED_SUBSCRIPTION = ("bigquery_config", "cloud_storage_config", "bigtable_config", "message_transforms")
-
-
-def check_name(name: str, kind: str) -> str:
-    """Return ``name`` if it is a full name of a resource of ``kind`` (``topics``). Raises ``InvalidArgument``."""
-    match = RESOURCE_NAME.fullmatch(name)
-    if match and match["kind"] == kind and RESOURCE_ID.fullmatch(match["id"]) and not match["id"].startswith("goog"):
-        return name
-    raise InvalidArgument(
-        f"Invalid resource name given (name={name}). "
-        "Refer to https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names for more information."
-    )
-
 
 def topic_from_wire(message: Any) -> Topic:
     """Return the topic of a protobuf message. Raises ``InvalidArgument``, ``Unimplemented``."""
-    _reject(message, UNSUPPORTED_TOPIC)
-    retention = message.message_retention_duration.seconds if message.HasField("message_retention_duration") else None
-    return Topic(check_name(message.name, "topics"), dict(message.labels), retention)
+    check_fields(message)
+    return Topic(check_name(message.name, "topics"), checked_labels(message.labels))
 
 
 def topic_to_wire(topic: Topic) -> Any:
     """Return the protobuf message of a topic."""
-    message = TopicMessage(name=topic.name, labels=dict(topic.labels))
-    if topic.message_retention_seconds is not None:
-        message.message_retention_duration.seconds = topic.message_retention_seconds
-    return message
+    return TopicMessage(name=topic.name, labels=dict(topic.labels))
 
 
 def push_from_wire(message: Any) -> PushTarget | None:
@@ -80,7 +60,7 @@ def push_from_wire(message: Any) -> PushTarget | None:
         return None
     if not message.push_endpoint.startswith(("http://", "https://")):
         raise InvalidArgument(f"Invalid push endpoint given (endpoint={message.push_endpoint}).")
-    _reject(message, ("no_wrapper",))
+    check_fields(message)
     token = message.oidc_token
     return PushTarget(
         message.push_endpoint, dict(message.attributes), token.service_account_email, token.audience, wrap_message
@@ -89,7 +69,9 @@ def push_from_wire(message: Any) -> PushTarget | None:
 
 def subscription_from_wire(message: Any) -> Subscription:
     """Return the subscription of a protobuf message. Raises ``InvalidArgument``, ``Unimplemented``."""
-    _reject(message, UNSUPPORTED_SUBSCRIPTION)
+    check_fields(message)
+    if message.enable_exactly_once_delivery and message.push_config.push_endpoint:
+        raise InvalidArgument("Exactly-once delivery is for pull subscriptions: a push_config cannot be set with it.")
     return Subscription(
         name=check_name(message.name, "subscriptions"),
         topic=message.topic,
@@ -103,7 +85,7 @@ def subscription_from_wire(message: Any) -> Subscription:
         message_retention_seconds=_retention_from_wire(message),
         retain_acked_messages=message.retain_acked_messages,
         expiration_seconds=_expiration_from_wire(message),
-        labels=dict(message.labels),
+        labels=checked_labels(message.labels),
         detached=message.detached,
     )
 
@@ -181,12 +163,6 @@ def moment_from_wire(timestamp: Any) -> datetime:
     return moment
 
 
-def _reject(message: Any, unsupported: tuple[str, ...]) -> None:
-    for field, _ in message.ListFields():
-        if field.name in unsupported:
-            raise Unimplemented(f"{field.name} is not supported by the local Pub/Sub.")
-
-
 def _within(what: str, value: int, lowest: int, highest: int) -> int:
     if not lowest <= value <= highest:
         raise InvalidArgument(f"Invalid {what} given ({value}): must be between {lowest} and {highest}.")
@@ -202,7 +178,9 @@ def _retention_from_wire(message: Any) -> int:
 def _expiration_from_wire(message: Any) -> int | None:
     if not message.HasField("expiration_policy"):
         return 31 * DAY
-    return message.expiration_policy.ttl.seconds or None
+    if not message.expiration_policy.ttl.seconds:
+        return None
+    return _within("expiration policy's ttl in seconds", message.expiration_policy.ttl.seconds, DAY, 10 * 365 * DAY)
 
 
 def _backoff_from_wire(message: Any) -> Backoff | None:

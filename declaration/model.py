@@ -60,6 +60,8 @@ class Account(Model):
     """Roles on single topics, by the topic's key."""
     account_roles: Mapping[str, Roles] = {}
     """Roles on single accounts, by the account's key."""
+    reads_build_source: bool = False
+    """Whether it may read the source that `gcloud builds submit` uploads, and no other object."""
 
     def email(self, project: str) -> str:
         """Return the account's address in ``project``."""
@@ -193,6 +195,8 @@ class Schedule(Model):
 class Declaration(Model):
     """All of functions.yaml."""
 
+    name: Resource = "modeldrop"
+    """The name of the declaration, which marks what it creates."""
     region: Region
     runtime: Runtime
     accounts: Mapping[str, Account]

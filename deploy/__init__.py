@@ -1,9 +1,18 @@
 """Deploys what functions.yaml declares to Google Cloud, and handles dead letters.
 
 declared.py      the declaration that is deployed
-plan.py          turns the declaration into steps with gcloud commands
-steps.py         a step, and its text as a shell script
-apply.py         runs steps, and removes what they created
-cloudbuild.py    writes cloudbuild.yaml from the same steps
+commands.py      what the commands have in common: the project, the region, the accounts
+foundation.py    the steps that an owner of the project runs: APIs, accounts, buckets, topics, grants
+agents.py        Google's service agents and their roles
+deployment.py    the steps of every new version: functions, triggers, dead letters, schedules
+plan.py          all of these in their order
+steps.py         a step, a grant and a plan, as data
+source.py        the hash of the functions' source
+cloud.py         runs gcloud commands
+passing.py       errors that pass by themselves
+drift.py         compares what is declared with what exists
+apply.py         applies a plan, shows what differs from it, and removes what it created
+script.py        a plan as a Bash script
+cloudbuild.py    writes cloudbuild.yaml and cloudbuild-test.yaml from the same steps
 dead_letters.py  lists the messages of the dead-letter subscription, and publishes them again
 """

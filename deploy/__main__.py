@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from declaration.model import Declaration
 from declaration.reading import DeclarationError
-from deploy.apply import CommandFailedError, apply, destroy
-from deploy.cloudbuild import cloudbuild_yaml
+from deploy.apply import apply, destroy, show_differences
+from deploy.cloud import NOT_FOUND, Cloud, CommandFailedError
+from deploy.cloudbuild import check_build_yaml, cloudbuild_yaml
 from deploy.declared import DECLARATION, IMPORT_TOPIC, read
 from deploy.plan import plan
-from deploy.steps import shell_script
+from deploy.script import shell_script
 
 if TYPE_CHECKING:
     from deploy.dead_letters import DeadLetters
@@ -44,6 +45,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
     command = commands.add_parser("plan", help="print the gcloud commands of `apply` as a Bash script, and run none")
     _add_project(command)
+    command.add_argument(
+        "--diff", action="store_true", help="read the project, and show what `apply` would create, change or remove"
+    )
     command.set_defaults(run=_plan)
 
     command = commands.add_parser("apply", help="create everything that is declared; can be repeated")
@@ -58,7 +62,8 @@ def _parser(program: str) -> argparse.ArgumentParser:
     command.add_argument("--with-data", action="store_true", help="delete buckets and held messages too")
     command.set_defaults(run=_destroy)
 
-    command = commands.add_parser("cloudbuild", help="print cloudbuild.yaml")
+    command = commands.add_parser("cloudbuild", help="print cloudbuild.yaml, the build that deploys")
+    command.add_argument("--test", action="store_true", help="print cloudbuild-test.yaml, the build that tests")
     command.set_defaults(run=_cloudbuild)
 
     _add_dead_letters(commands.add_parser("dead-letters", help="list or replay events that no function acknowledged"))
@@ -119,12 +124,18 @@ def _add_project(command: argparse.ArgumentParser) -> None:
 
 
 def _plan(declaration: Declaration, options: argparse.Namespace) -> int:
-    print(shell_script(plan(declaration, options.project)), end="")
+    steps = plan(declaration, options.project)
+    if options.diff:
+        lines = list(show_differences(steps, Cloud(steps.lookups)))
+        print(*lines or ["Everything is as declared."], sep="\n")
+    else:
+        print(shell_script(steps, NOT_FOUND), end="")
     return 0
 
 
 def _apply(declaration: Declaration, options: argparse.Namespace) -> int:
-    apply(plan(declaration, options.project))
+    steps = plan(declaration, options.project)
+    apply(steps, Cloud(steps.lookups))
     return 0
 
 
@@ -136,13 +147,13 @@ def _destroy(declaration: Declaration, options: argparse.Namespace) -> int:
         ]
         print("This would be deleted; add --yes to delete it:", *deleted, sep="\n  ")
         return 1
-    failures = destroy(steps, with_data=options.with_data)
+    failures = destroy(steps, Cloud(steps.lookups), with_data=options.with_data)
     print(*failures, sep="\n", file=sys.stderr, end="\n" if failures else "")
     return 1 if failures else 0
 
 
 def _cloudbuild(declaration: Declaration, options: argparse.Namespace) -> int:
-    print(cloudbuild_yaml(declaration), end="")
+    print(check_build_yaml(declaration) if options.test else cloudbuild_yaml(declaration), end="")
     return 0
 
 

@@ -1,109 +1,221 @@
-"""Runs the steps of a plan with gcloud, one by one, and removes what they created."""
+"""Runs the steps of a plan one by one, shows what differs from it, and removes what the plan created."""
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 
-from deploy.steps import (
-    Plan,
-    Step,
-    Words,
-    fill,
-    placeholders,
-    shell_command,
-)
+from deploy.cloud import Cloud, CommandFailedError, NotFoundError, Resource
+from deploy.drift import Difference, differences, value_at
+from deploy.steps import CONDITION_TITLE, Grant, Plan, Step, Target, Words, fill
+
+Report = Callable[[str], None]
+OWNER = "projectNumber"
+"""The field of a bucket that says which project owns it. Names of buckets are global, so another project may have ours."""
 
 
-class CommandFailedError(RuntimeError):
-    """A command failed; the message is the command and its error output."""
+def _print(line: str) -> None:
+    print(line, flush=True)
 
 
-class Cloud:
-    """Runs gcloud commands, and each lookup at most once."""
+def apply(plan: Plan, cloud: Cloud, report: Report = _print) -> None:
+    """Make the project what ``plan`` declares: create, update, and remove what has left the declaration.
 
-    def __init__(self, lookups: Mapping[str, Words]) -> None:
-        """Use ``lookups``, commands by the name of their placeholder."""
-        self._lookups = lookups
-        self._values: dict[str, str] = {}
+    A plan can be applied again, after a failure or at any time. What exists as declared stays untouched.
 
-    def run(self, words: Words) -> str:
-        """Run a command and return its output; raise ``CommandFailedError`` if it fails."""
-        done = self._run(words)
-        if done.returncode != 0:
-            raise CommandFailedError(f"{shell_command(done.args)}\n{done.stderr.strip()}")
-        return done.stdout.strip()
-
-    def succeeds(self, words: Words) -> bool:
-        """Run a command and return whether it succeeds."""
-        return self._run(words).returncode == 0
-
-    def _run(self, words: Words) -> subprocess.CompletedProcess[str]:
-        for name in placeholders(words):
-            if name not in self._values:
-                self._values[name] = self.run(self._lookups[name])
-        # Without input gcloud fails with a message in place of waiting for an answer.
-        return subprocess.run(
-            fill(words, self._values), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
-
-
-def apply(plan: Plan) -> None:
-    """Run every step of ``plan`` and print its outcome. Existing resources are kept.
-
-    A plan can be applied again after a failure.
+    Args:
+        plan: The plan.
+        cloud: Runs the commands.
+        report: Gets a line about each step.
 
     Raises:
         CommandFailedError: A command failed; the steps after it did not run.
     """
-    cloud = Cloud(plan.lookups)
     for step in plan.steps:
-        print(f"{step.about}: {_create(cloud, step)}", flush=True)
+        try:
+            report(f"{step.about}: {_create(cloud, step)}")
+        except CommandFailedError:
+            _complete(plan, cloud, step, report)
+            raise
+    for about, command in _leftovers(plan, cloud):
+        cloud.run(command)
+        report(f"{about}: removed, because it is not declared")
+    _check(plan, cloud)
+
+
+def show_differences(plan: Plan, cloud: Cloud) -> Iterator[str]:
+    """Yield a line for each thing that ``apply`` would create, change or remove; change nothing.
+
+    Raises:
+        CommandFailedError: Something cannot be read.
+    """
+    cloud.run(plan.project)
+    for step in plan.steps:
+        try:
+            if step.grant is not None:
+                if not _is_granted(cloud, step.grant):
+                    yield f"+ {step.about}"
+            elif step.describe:
+                found = cloud.find(step.describe)
+                if found is None:
+                    yield f"+ {step.about}"
+                else:
+                    yield from (f"~ {step.about}: {each}" for each in _drift(cloud, step, found))
+        except NotFoundError:
+            yield f"+ {step.about}"
+    yield from (f"- {about}" for about, _ in _leftovers(plan, cloud))
 
 
 def _create(cloud: Cloud, step: Step) -> str:
-    if step.is_repeatable or not cloud.succeeds(step.exists):
+    if step.grant is not None:
+        if _is_granted(cloud, step.grant):
+            return "granted already"
+        cloud.run(step.create)
+        return "granted"
+    if not step.describe:
         cloud.run(step.create)
         return "done"
-    if step.update:
-        cloud.run(step.update)
-        return "updated"
-    return "exists already"
+    found = cloud.find(step.describe)
+    if found is None:
+        cloud.run(step.create)
+        return "created"
+    drift = _drift(cloud, step, found)
+    for each in drift:
+        if each.path in step.fixed:
+            raise CommandFailedError(f"{step.about}: {each}, and this cannot be changed. {_way_out(each)}")
+    if not drift:
+        return "unchanged"
+    if not step.update:
+        raise CommandFailedError(f"{step.about}: {drift[0]}, and no command changes this")
+    cloud.run(step.update)
+    return f"updated, because {'; '.join(map(str, drift))}"
 
 
-def destroy(plan: Plan, *, with_data: bool) -> list[str]:
-    """Delete what the steps of ``plan`` create, in reverse order, and print each outcome.
+def _way_out(difference: Difference) -> str:
+    if difference.path == OWNER:
+        return "The name belongs to another project. Declare another name for the bucket."
+    return "Move its content, delete it, and apply again; or declare the value that it has."
+
+
+def _drift(cloud: Cloud, step: Step, found: Resource) -> list[Difference]:
+    declared = {
+        path: cloud.fill((value,))[0] if isinstance(value, str) else value for path, value in step.declared.items()
+    }
+    return list(differences(declared, found))
+
+
+def _complete(plan: Plan, cloud: Cloud, failed: Step, report: Report) -> None:
+    """Run the steps that complete ``failed``, because it may have succeeded in part."""
+    for step in plan.steps:
+        if step.follows is failed:
+            try:
+                report(f"{step.about}: {_create(cloud, step)}")
+            except CommandFailedError as error:
+                report(f"{step.about}: failed, {str(error).splitlines()[-1]}")
+
+
+def _check(plan: Plan, cloud: Cloud) -> None:
+    """Look at the steps that complete others once more, such as the dead letters of each function."""
+    for step in plan.steps:
+        if step.follows is not None and step.describe:
+            found = cloud.find(step.describe)
+            if drift := _drift(cloud, step, found or {}):
+                raise CommandFailedError(f"{step.about}: {drift[0]} after the deployment. Apply again.")
+
+
+def _is_granted(cloud: Cloud, grant: Grant) -> bool:
+    (member,) = cloud.fill((grant.member,))
+    return any(
+        binding["role"] == grant.role
+        and member in binding.get("members", [])
+        and (binding.get("condition") or {}).get("expression", "") == grant.condition
+        for binding in cloud.policy(grant.target)
+    )
+
+
+def _leftovers(plan: Plan, cloud: Cloud) -> list[tuple[str, Words]]:
+    """Return what is ours and not declared: how to call it, and the command that removes it; grants come first."""
+    resources: list[tuple[str, Words]] = []
+    former = set(plan.own_members)
+    for listing in plan.listings:
+        for resource in cloud.read(listing.list) or []:
+            name = str(resource.get("email") or resource["name"]).rpartition("/")[2]
+            if value_at(resource, listing.owner) != listing.owned or name in listing.declared:
+                continue
+            if listing.is_account:
+                former.add(f"serviceAccount:{name}")
+            resources.append((f"{listing.about} {name}", fill(listing.delete, {"NAME": name})))
+    grants = [step.grant for step in plan.steps if step.grant is not None]
+    declared = {(each.target, each.role, cloud.fill((each.member,))[0], each.condition) for each in grants}
+    revoked = [
+        (f"{grant.role} on {target.name} for {grant.member}", grant.remove())
+        for target in dict.fromkeys(grant.target for grant in grants)
+        for grant in _grants(cloud, target)
+        if (target, grant.role, grant.member, grant.condition) not in declared
+        and (grant.member in former or grant.role in target.managed_roles)
+    ]
+    return revoked + resources
+
+
+def _grants(cloud: Cloud, target: Target) -> Iterator[Grant]:
+    """Yield the grants on ``target``, except those with conditions that are not ours."""
+    try:
+        bindings = cloud.policy(target)
+    except NotFoundError:
+        return
+    for binding in bindings:
+        condition = binding.get("condition") or {}
+        if condition and condition.get("title") != CONDITION_TITLE:
+            continue
+        for member in binding.get("members", []):
+            yield Grant(target, binding["role"], member, condition.get("expression", ""))
+
+
+def destroy(plan: Plan, cloud: Cloud, *, with_data: bool, report: Report = _print) -> list[str]:
+    """Delete what the steps of ``plan`` create, in reverse order.
 
     Args:
         plan: The plan.
+        cloud: Runs the commands.
         with_data: Whether to delete resources that hold data: buckets, and topics with the subscriptions that hold their
             messages.
+        report: Gets a line about each step.
 
     Returns:
         A message for each resource that could not be deleted.
+
+    Raises:
+        CommandFailedError: The project or a resource cannot be read, so it is not known what exists.
     """
-    cloud = Cloud(plan.lookups)
+    cloud.run(plan.project)
     failures = []
     for step in reversed(plan.steps):
         if not step.delete:
             continue
+        if step.holds_data and not with_data:
+            report(f"{step.about}: kept, because it holds data")
+            continue
+        if not _exists(cloud, step):
+            report(f"{step.about}: does not exist")
+            continue
         try:
-            outcome = "kept, because it holds data" if step.holds_data and not with_data else _delete(cloud, step)
+            cloud.run(step.delete)
+            report(f"{step.about}: deleted")
         except CommandFailedError as error:
             failures.append(str(error))
-            outcome = "failed"
-        print(f"{step.about}: {outcome}", flush=True)
+            report(f"{step.about}: failed")
     return failures
 
 
-def _delete(cloud: Cloud, step: Step) -> str:
-    if step.exists and not cloud.succeeds(step.exists):
-        return "does not exist"
+def _exists(cloud: Cloud, step: Step) -> bool:
     try:
-        cloud.run(step.delete)
-    except CommandFailedError as error:
-        # gcloud has no command to look for a role binding; removing one that does not exist fails.
-        if step.exists or "not found" not in str(error).lower():
-            raise
-        return "does not exist"
-    return "deleted"
+        if step.grant is not None:
+            return _is_granted(cloud, step.grant)
+        found = cloud.find(step.describe)
+    except NotFoundError:
+        return False
+    if found is None:
+        return False
+    for each in _drift(cloud, step, found):
+        if each.path == OWNER:
+            raise CommandFailedError(f"{step.about}: {each}, so it belongs to another project and is not deleted")
+    return True

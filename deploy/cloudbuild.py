@@ -1,4 +1,8 @@
-"""Writes cloudbuild.yaml: lint and tests, then every function with its trigger, then retry, callers and schedules."""
+"""Writes cloudbuild.yaml, which deploys a new version, and cloudbuild-test.yaml, which tests one.
+
+These are two builds, because all steps of a build have the rights of the build's account: tests run code of many packages, and
+the account of the test build may only write its log.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,16 @@ from typing import Any
 import yaml
 
 from declaration.model import Declaration
-from deploy.plan import Planner
-from deploy.steps import shell_lines
+from declaration.reading import DeclarationError
+from deploy.cloud import NOT_FOUND
+from deploy.commands import Commands
+from deploy.deployment import deployment, lookups
+from deploy.script import script_head, shell_lines
+from deploy.steps import Step
 
 HEADER = """\
-# Generated from deploy/functions.yaml by `python -m deploy cloudbuild > cloudbuild.yaml`; a test compares them.
-# To run it: gcloud builds submit --region={region} --config=cloudbuild.yaml
+# Generated from deploy/functions.yaml by `python -m deploy cloudbuild{option} > {file}`; a test compares them.
+# To run it: gcloud builds submit --region={region} --config={file}
 # Before the first build, run `python -m deploy apply`, which creates accounts, buckets and topics.
 """
 # Cloud Build replaces this with its own project:
@@ -24,57 +32,72 @@ GCLOUD_IMAGE = "gcr.io/google.com/cloudsdktool/cloud-sdk:slim"
 
 def cloudbuild_yaml(declaration: Declaration) -> str:
     """Return the text of cloudbuild.yaml."""
-    build = yaml.dump(cloudbuild(declaration), Dumper=_Dumper, sort_keys=False, width=1000)
-    return HEADER.format(region=declaration.region) + build
+    header = HEADER.format(option="", file="cloudbuild.yaml", region=declaration.region)
+    return header + _dumped(cloudbuild(declaration))
+
+
+def check_build_yaml(declaration: Declaration) -> str:
+    """Return the text of cloudbuild-test.yaml."""
+    header = HEADER.format(option=" --test", file="cloudbuild-test.yaml", region=declaration.region)
+    return header + _dumped(check_build(declaration))
 
 
 def cloudbuild(declaration: Declaration) -> dict[str, Any]:
-    """Return the build as data.
+    """Return the build that deploys, as data.
 
-    A build that runs as a user-specified account must set its logging:
-    https://cloud.google.com/build/docs/securing-builds/configure-user-specified-service-accounts
+    It deploys one function after another, with what completes it, and then the schedules. Each function is a build of its own,
+    and the quota of a new project allows few at once: https://cloud.google.com/build/quotas
     """
-    build_account = declaration.accounts["build"].email(PROJECT)
+    commands = Commands(declaration, PROJECT)
+    # The hash of the source is not known here: a build is for a new source.
+    steps = list(deployment(commands, source=None))
+    return _build(declaration, "build", *(_bash(commands, step, steps) for step in steps if step.follows is None))
+
+
+def _bash(commands: Commands, first: Step, steps: list[Step]) -> dict[str, Any]:
+    """Return a build step that runs ``first`` and the steps that complete it.
+
+    An argument has at most 10,000 characters, so one script for everything would be too long:
+    https://cloud.google.com/build/docs/build-config-file-schema
+    """
+    chosen = [step for step in steps if step is first or step.follows is first]
+    needs_exists = any(step.describe and not step.is_repeatable for step in chosen)
+    head = ["set -euo pipefail", *([script_head(NOT_FOUND)] if needs_exists else [])]
+    script = "\n".join([*head, *shell_lines(chosen, lookups(commands))]) + "\n"
     return {
-        "steps": [
-            {"id": "test", "name": TEST_IMAGE, "entrypoint": "make", "args": ["lint", "test"]},
-            *_functions(declaration),
-            _callers(declaration),
-        ],
-        "timeout": "3600s",
-        "serviceAccount": f"projects/{PROJECT}/serviceAccounts/{build_account}",
-        "options": {"logging": "CLOUD_LOGGING_ONLY", "machineType": "E2_HIGHCPU_8"},
-    }
-
-
-def _functions(declaration: Declaration) -> list[dict[str, Any]]:
-    planner = Planner(declaration, PROJECT)
-    return [
-        {
-            "id": function.service,
-            "name": GCLOUD_IMAGE,
-            "entrypoint": "gcloud",
-            "args": list(planner.function(name).create[1:]),
-            # Only the first step: the functions are deployed side by side.
-            "waitFor": ["test"],
-        }
-        for name, function in declaration.functions.items()
-    ]
-
-
-def _callers(declaration: Declaration) -> dict[str, Any]:
-    planner = Planner(declaration, PROJECT)
-    functions = {planner.function(name) for name in declaration.functions}
-    others = [step for step in planner.deployment() if step not in functions]
-    script = "\n".join(["set -euo pipefail", *shell_lines(others, planner.lookups())]) + "\n"
-    return {
-        "id": "callers-retry-schedules",
+        "id": first.about.replace(" ", "-"),
         "name": GCLOUD_IMAGE,
         "entrypoint": "bash",
         # Cloud Build reads `$` as the start of a substitution; `$$` is a `$` for the shell.
         "args": ["-c", script.replace("$", "$$").replace(f"${PROJECT}", PROJECT)],
-        "waitFor": [function.service for function in declaration.functions.values()],
     }
+
+
+def check_build(declaration: Declaration) -> dict[str, Any]:
+    """Return the build that runs checks and tests, as data."""
+    step = {"id": "test", "name": TEST_IMAGE, "entrypoint": "make", "args": ["lint", "test"]}
+    return _build(declaration, "test", step)
+
+
+def _build(declaration: Declaration, account: str, *steps: dict[str, Any]) -> dict[str, Any]:
+    """Return a build whose steps run one after another.
+
+    A build that runs as a user-specified account must set its logging:
+    https://cloud.google.com/build/docs/securing-builds/configure-user-specified-service-accounts
+    """
+    if account not in declaration.accounts:
+        raise DeclarationError(f"accounts has no {account}, which this build needs")
+    email = declaration.accounts[account].email(PROJECT)
+    return {
+        "steps": list(steps),
+        "timeout": "3600s",
+        "serviceAccount": f"projects/{PROJECT}/serviceAccounts/{email}",
+        "options": {"logging": "CLOUD_LOGGING_ONLY"},
+    }
+
+
+def _dumped(build: dict[str, Any]) -> str:
+    return yaml.dump(build, Dumper=_Dumper, sort_keys=False, width=1000)
 
 
 class _Dumper(yaml.SafeDumper):

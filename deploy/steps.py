@@ -1,117 +1,146 @@
-"""A step of a deployment: the commands for one resource, as data and as a shell script that people can read."""
+"""A step of a deployment, as data: one resource or one grant, with the commands for it."""
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 Words = tuple[str, ...]
 """A command and its arguments. ``${NAME}`` is a placeholder for the output of the lookup of that name."""
 
-_PLACEHOLDER = re.compile(r"\${([A-Z_]+)}")
-_WIDTH = 100
+PLACEHOLDER = re.compile(r"\${([A-Z_]+)}")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A resource that has an IAM policy."""
+
+    name: str
+    group: Words
+    """The group of gcloud's commands for its policy, such as ``("pubsub", "topics")``."""
+    flags: Words
+    """Flags that every command for its policy needs, such as ``--project=...``."""
+    managed_roles: frozenset[str] = frozenset()
+    """Roles that only declared members have here. Members of other roles that are not accounts of ours are left alone."""
+
+    @property
+    def has_conditions(self) -> bool:
+        """Whether grants may have conditions, so that gcloud must know that a grant has none."""
+        return self.group == ("projects",)
+
+    def read(self) -> Words:
+        """Return the command that prints the policy."""
+        return ("gcloud", *self.group, "get-iam-policy", self.name, "--format=json", *self.flags)
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A role of one member on one resource."""
+
+    target: Target
+    role: str
+    member: str
+    condition: str = ""
+    """A condition in the Common Expression Language, or empty."""
+
+    def add(self) -> Words:
+        """Return the command that makes the grant."""
+        return self._command("add-iam-policy-binding")
+
+    def remove(self) -> Words:
+        """Return the command that revokes the grant."""
+        return self._command("remove-iam-policy-binding")
+
+    def _command(self, verb: str) -> Words:
+        words = ["gcloud", *self.target.group, verb, self.target.name, f"--member={self.member}", f"--role={self.role}"]
+        if self.condition:
+            words.append(f"--condition=^;^expression={self.condition};title={CONDITION_TITLE}")
+        elif self.target.has_conditions:
+            words.append("--condition=None")
+        return (*words, *self.target.flags)
+
+
+CONDITION_TITLE = "modeldrop"
+"""The title of the conditions of our grants; those with another title are somebody else's."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One resource or role, with the commands that create, find, update and delete it."""
+    """One resource or grant, with the commands that create, describe, update and delete it."""
 
     about: str
     create: Words
-    exists: Words = ()
-    """Succeeds if the resource exists. If empty, ``create`` can be repeated."""
+    describe: Words = ()
+    """Prints the resource as JSON, or fails with NOT_FOUND. If empty, ``create`` can be repeated."""
     update: Words = ()
-    """Runs in place of ``create`` if the resource exists; may be the same command. If empty, the resource is kept as it was."""
+    """Runs in place of ``create`` if the resource exists; may be the same command. If empty, the resource is kept as it is."""
     delete: Words = ()
     """Deletes the resource. If empty, the resource is kept, because others may need it."""
     holds_data: bool = False
     """Whether deleting the resource loses data."""
+    declared: Mapping[str, object] = field(default_factory=dict, hash=False)
+    """What ``describe`` prints if nothing has drifted: values by their path with dots."""
+    fixed: frozenset[str] = frozenset()
+    """The paths in ``declared`` that no command can change."""
+    grant: Grant | None = None
+    """The grant that this step makes, if it makes one."""
+    follows: Step | None = None
+    """The step that this one completes: if that one fails half-way, this one runs nevertheless."""
 
     @property
     def is_repeatable(self) -> bool:
         """Whether ``create`` can run without finding out first whether the resource exists."""
-        return not self.exists or self.create == self.update
+        return not self.describe or self.create == self.update
+
+
+def grant_step(about: str, grant: Grant, *, is_kept: bool = False, follows: Step | None = None) -> Step:
+    """Return the step that makes ``grant``; ``is_kept``: it is never revoked, because others may need it."""
+    delete = () if is_kept else grant.remove()
+    return Step(about, create=grant.add(), delete=delete, grant=grant, follows=follows)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A command that lists resources of one kind, to find those that are not declared any more."""
+
+    about: str
+    """The kind, such as ``topic``."""
+    list: Words
+    """Prints the resources as a JSON list."""
+    owner: str
+    """The path of the field that says whose resource it is."""
+    owned: str
+    """The value of that field in our resources."""
+    declared: frozenset[str]
+    """The last part of the names of the declared resources."""
+    delete: Words
+    """Deletes the resource with the name ``${NAME}``."""
+    is_account: bool = False
+    """Whether the resources are accounts, whose grants are revoked first."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in their order, and the lookups that they use.
-
-    A lookup is a command that prints a name that Google Cloud chooses. Its key is the name of the placeholder.
-    """
+    """Steps in their order, and the commands that they use."""
 
     steps: tuple[Step, ...]
     lookups: Mapping[str, Words]
+    """Commands that print a name that Google Cloud chooses, by their placeholder."""
+    project: Words = ()
+    """Describes the project, or fails."""
+    listings: tuple[Listing, ...] = ()
+    """Where to look for resources that are not declared any more."""
+    own_members: frozenset[str] = frozenset()
+    """Our own accounts, which have no role that is not declared."""
 
 
 def placeholders(words: Words) -> Iterator[str]:
     """Yield the names of the placeholders in ``words``."""
     for word in words:
-        yield from _PLACEHOLDER.findall(word)
+        yield from PLACEHOLDER.findall(word)
 
 
 def fill(words: Words, values: Mapping[str, str]) -> Words:
     """Return ``words`` with ``values`` in place of the placeholders."""
-    return tuple(_PLACEHOLDER.sub(lambda found: values[found[1]], word) for word in words)
-
-
-def shell_script(plan: Plan) -> str:
-    """Return ``plan`` as a Bash script with the same effect as ``apply``."""
-    return "\n".join(["#!/usr/bin/env bash", "set -euo pipefail", *shell_lines(plan.steps, plan.lookups)]) + "\n"
-
-
-def shell_lines(steps: Iterable[Step], lookups: Mapping[str, Words]) -> Iterator[str]:
-    """Yield the lines of a Bash script that runs ``steps``; each lookup runs once, before its first use."""
-    done: set[str] = set()
-    for step in steps:
-        yield ""
-        yield f"# {step.about}"
-        yield from _look_up((*step.create, *step.update), lookups, done)
-        if step.is_repeatable:
-            yield shell_command(step.create)
-        elif not step.update:
-            yield f"{_quietly(step.exists)} ||"
-            yield f"  {shell_command(step.create)}"
-        else:
-            yield f"if {_quietly(step.exists)}; then"
-            yield f"  {shell_command(step.update)}"
-            yield "else"
-            yield f"  {shell_command(step.create)}"
-            yield "fi"
-
-
-def _look_up(words: Words, lookups: Mapping[str, Words], done: set[str]) -> Iterator[str]:
-    for name in placeholders(words):
-        if name not in done:
-            done.add(name)
-            yield from _look_up(lookups[name], lookups, done)
-            yield f"{name}=$({shell_command(lookups[name])})"
-
-
-def _quietly(words: Words) -> str:
-    return f"{shell_command(words)} >/dev/null 2>&1"
-
-
-def shell_command(words: Words) -> str:
-    """Return ``words`` as a Bash command; a long command has each flag on its own line."""
-    quoted = [_quote(word) for word in words]
-    line = " ".join(quoted)
-    if len(line) <= _WIDTH:
-        return line
-    return " ".join(f"\\\n    {word}" if word.startswith("--") else word for word in quoted)
-
-
-def _quote(word: str) -> str:
-    flag, equals, value = word.partition("=")
-    if equals and flag.startswith("--"):
-        return f"{flag}={_quote(value)}"
-    if not _PLACEHOLDER.search(word):
-        return shlex.quote(word)
-    parts = _PLACEHOLDER.split(word)
-    # Every second part is the name of a placeholder. In the others, characters that are special in double quotes are escaped.
-    texts = [
-        f"${{{part}}}" if position % 2 else re.sub(r'([\\"$`])', r"\\\1", part) for position, part in enumerate(parts)
-    ]
-    return f'"{"".join(texts)}"'
+    return tuple(PLACEHOLDER.sub(lambda found: values[found[1]], word) for word in words)

@@ -1,249 +1,227 @@
-"""`apply` creates everything once, can be repeated, and `destroy` deletes it again.
-
-The commands run as processes. In place of gcloud the PATH has a program that remembers the resources, and fails as gcloud
-does when a command describes or deletes a resource that does not exist.
-"""
+"""`apply` creates everything once and can be repeated; `destroy` deletes it again. Both stop if they cannot read."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from deploy.declared import read
-from tests.waiting import LAST_LIMIT
+from deploy.__main__ import main
+from deploy.cloud import CommandFailedError
+from deploy.foundation import SERVICES
+from tests.control_plane.project import FakeProject
+from tests.unit.deploy.conftest import Deployer
 
-GCLOUD = """\
-#!{python} -ISE
-import json, os.path, sys
-
-state_file = os.path.join(os.path.dirname(__file__), "state.json")
-with open(state_file) as file:
-    state = json.load(file)
-
-def save():
-    with open(state_file, "w") as file:
-        json.dump(state, file)
-
-words = [word for word in sys.argv[1:] if not word.startswith("--")]
-flags = dict(word[2:].partition("=")[::2] for word in sys.argv[1:] if word.startswith("--"))
-
-VERBS = ("create", "describe", "update", "delete", "deploy", "enable", "rm", "service-agent",
-         "add-iam-policy-binding", "remove-iam-policy-binding", "add-invoker-policy-binding")
-place = next(index for index, word in enumerate(words) if word in VERBS)
-verb, names = words[place], [word for word in words[place + 1:] if word != "http"]
-group = " ".join(words[:place])
-name = names[0].split("@")[0] if names else ""
-resource = ("storage buckets" if verb == "rm" else group) + " " + name
-binding = f"binding {{group}} {{names[0]}} {{flags.get('member')}} {{flags.get('role')}}" if names else ""
-
-def fail(reason):
-    sys.exit(f"ERROR: {{reason}}")
-
-state["commands"].append(sys.argv[1:])
-save()
-if " ".join(sys.argv[1:]).startswith(tuple(state["failing"])):
-    fail("PERMISSION_DENIED")
-if verb in ("describe", "update", "delete", "rm") and resource not in state["there"] and not resource.startswith(
-    ("projects", "eventarc", "pubsub subscriptions projects/")
-):
-    fail("NOT_FOUND: " + resource)
-if verb == "create" and resource in state["there"]:
-    fail("ALREADY_EXISTS: " + resource)
-if verb in ("create", "deploy") and resource not in state["there"]:
-    state["there"].append(resource)
-if verb in ("delete", "rm"):
-    state["there"].remove(resource)
-if verb.startswith("add-") and binding not in state["there"]:
-    state["there"].append(binding)
-if verb == "remove-iam-policy-binding":
-    if binding not in state["there"]:
-        fail("Policy binding with the specified principal and role not found!")
-    state["there"].remove(binding)
-save()
-answers = {{
-    "value(projectNumber)": "4242",
-    "value(serviceConfig.uri)": f"https://{{name}}.example",
-    "value(eventTrigger.trigger)": f"projects/films/locations/us-central1/triggers/{{name}}",
-    "value(transport.pubsub.subscription)": "projects/films/subscriptions/eventarc-" + name.rpartition("/")[2],
-}}
-print("storage-agent@example" if verb == "service-agent" else answers.get(flags.get("format"), ""))
-"""
+EVENT_FUNCTIONS = ("import_model", "notice_deletion", "predict", "submit_batch_message", "manage_model")
+SUBSCRIPTION = "pubsub/projects/films/subscriptions/eventarc-us-central1-{}-000001-sub-1"
 
 
-@dataclass(frozen=True)
-class Project:
-    """A project that only the program in place of gcloud knows."""
-
-    folder: Path
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"PATH": f"{self.folder}:{os.environ['PATH']}", "GOOGLE_CLOUD_PROJECT": "films"}
-        command = [sys.executable, "-m", "deploy", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=LAST_LIMIT)
-
-    def resources(self) -> set[str]:
-        return set(self._state()["there"])
-
-    def commands(self) -> list[list[str]]:
-        return self._state()["commands"]
-
-    def fail(self, *beginnings: str) -> None:
-        self._save(self._state() | {"failing": beginnings})
-
-    def forget_commands(self) -> None:
-        self._save(self._state() | {"commands": []})
-
-    def _state(self) -> dict[str, list]:
-        return json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
-
-    def _save(self, state: dict[str, object]) -> None:
-        (self.folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
+def subscription(deployer: Deployer, name: str) -> dict[str, object]:
+    """Return the subscription that Eventarc created for the function ``name``."""
+    return deployer.project.resources[SUBSCRIPTION.format(deployer.declaration.functions[name].service)]
 
 
-def empty_project(folder: Path) -> Project:
-    gcloud = folder / "gcloud"
-    gcloud.write_text(GCLOUD.format(python=sys.executable), encoding="utf-8")
-    gcloud.chmod(0o755)
-    (folder / "state.json").write_text('{"there": [], "commands": [], "failing": []}', encoding="utf-8")
-    return Project(folder)
+def kept_or_created(project: FakeProject) -> set[str]:
+    """Return the kinds of the resources that exist."""
+    return {name.split("/")[-2] for name in project.resources}
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return empty_project(tmp_path)
+def test_apply_creates_everything_that_is_declared(applied: Deployer) -> None:
+    declaration, project = applied.declaration, applied.project
+
+    assert project.names("serviceAccounts") == {each.email("films") for each in declaration.accounts.values()}
+    assert project.names("buckets") == {each.name_in("films") for each in declaration.buckets.values()}
+    assert project.names("topics") == {each.name for each in declaration.topics.values()}
+    assert project.names("subscriptions") >= {"modeldrop-events-log", "modeldrop-dead-letters-hold"}
+    assert project.names("functions") == {each.service for each in declaration.functions.values()}
+    assert project.names("jobs") == {"modeldrop-poll"}
+    job = project.resources["cloudscheduler/projects/films/locations/us-central1/jobs/modeldrop-poll"]
+    assert job["httpTarget"]["uri"] == "https://modeldrop-poll-jobs-abc-uc.a.run.app"
 
 
-@pytest.fixture(scope="module")
-def applied_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project after one `apply`, which no test changes."""
-    project = empty_project(tmp_path_factory.mktemp("applied"))
-    applied = project.run("apply")
-    assert applied.returncode == 0, applied.stderr
-    return project
+def test_every_event_function_gets_dead_letters(applied: Deployer) -> None:
+    for name in EVENT_FUNCTIONS:
+        found = subscription(applied, name)
+        assert found["deadLetterPolicy"] == {
+            "deadLetterTopic": "projects/films/topics/modeldrop-dead-letters",
+            "maxDeliveryAttempts": 20,
+        }
+        assert found["ackDeadlineSeconds"] == 600
 
 
-@pytest.fixture
-def applied(project: Project, applied_once: Project) -> Project:
-    """A project with everything that `apply` creates."""
-    shutil.copy(applied_once.folder / "state.json", project.folder)
-    project.forget_commands()
-    return project
+def test_every_api_that_a_command_calls_is_enabled(applied: Deployer) -> None:
+    called = {call.service for call in applied.project.calls}
+    applied.destroy(with_data=True)
+    called |= {call.service for call in applied.project.calls}
+
+    assert called <= set(SERVICES)
 
 
-def created(resources: set[str]) -> set[str]:
-    return {resource for resource in resources if not resource.startswith("binding")}
+def test_a_second_apply_changes_nothing(applied: Deployer) -> None:
+    before = {name: dict(each) for name, each in applied.project.resources.items()}
+    applied.apply()
 
-
-def test_apply_creates_everything(applied_once: Project) -> None:
-    declaration = read()
-    assert created(applied_once.resources()) == {
-        *(f"iam service-accounts {account.id}" for account in declaration.accounts.values()),
-        *(f"storage buckets gs://{bucket.name_in('films')}" for bucket in declaration.buckets.values()),
-        *(f"pubsub topics {topic.name}" for topic in declaration.topics.values()),
-        "pubsub subscriptions modeldrop-events-log",
-        "pubsub subscriptions modeldrop-dead-letters-hold",
-        *(f"functions {function.service}" for function in declaration.functions.values()),
-        "scheduler jobs modeldrop-poll",
+    assert applied.project.resources == before
+    assert {call.permission for call in applied.project.changes()} == {
+        "serviceusage.services.enable",
+        "serviceusage.services.generateServiceIdentity",
     }
-    tuned = {words[3] for words in applied_once.commands() if words[:3] == ["pubsub", "subscriptions", "update"]}
-    assert tuned == {
-        "projects/films/subscriptions/eventarc-modeldrop-import-model",
-        "projects/films/subscriptions/eventarc-modeldrop-notice-deletion",
-        "projects/films/subscriptions/eventarc-modeldrop-predict",
-        "projects/films/subscriptions/eventarc-modeldrop-submit-batch-message",
-        "projects/films/subscriptions/eventarc-modeldrop-manage-model",
+    assert "function predict: unchanged" in applied.lines
+
+
+def test_googles_agents_exist_before_a_role_is_granted_to_them(deployer: Deployer) -> None:
+    deployer.apply()
+
+    permissions = [call.permission for call in deployer.project.calls]
+    last_agent = len(permissions) - permissions[::-1].index("serviceusage.services.generateServiceIdentity")
+    assert last_agent < permissions.index("cloudfunctions.functions.create")
+    assert ("cloudresourcemanager/projects/films", "roles/eventarc.serviceAgent") in {
+        grant[:2] for grant in deployer.project.grants()
     }
-    (job,) = [words for words in applied_once.commands() if words[:4] == ["scheduler", "jobs", "create", "http"]]
-    assert "--uri=https://modeldrop-poll-jobs.example" in job
 
 
-@pytest.mark.matrix
-def test_a_second_apply_updates_and_creates_nothing(applied: Project, applied_once: Project) -> None:
-    again = applied.run("apply")
+def test_destroy_keeps_data_unless_it_is_asked_for(applied: Deployer) -> None:
+    assert applied.destroy() == []
 
-    assert again.returncode == 0, again.stderr
-    assert applied.resources() == applied_once.resources()
-    assert not [words for words in applied.commands() if "create" in words]
-    assert "schedule poll: updated" in again.stdout.splitlines()
-    assert "topic modeldrop-predict: exists already" in again.stdout.splitlines()
+    assert kept_or_created(applied.project) == {"buckets", "topics", "subscriptions"}
+    assert applied.project.names("topics") == {"modeldrop-events", "modeldrop-dead-letters"}
 
+    assert applied.destroy(with_data=True) == []
 
-@pytest.mark.long
-def test_destroy_keeps_data_unless_told_otherwise(applied: Project) -> None:
-    destroyed = applied.run("destroy", "--yes")
-
-    assert destroyed.returncode == 0, destroyed.stderr
-    assert created(applied.resources()) == {
-        *(f"storage buckets gs://{bucket.name_in('films')}" for bucket in read().buckets.values()),
-        *(f"pubsub topics {name}" for name in ("modeldrop-events", "modeldrop-dead-letters")),
-        *(f"pubsub subscriptions {name}" for name in ("modeldrop-events-log", "modeldrop-dead-letters-hold")),
-    }
-    assert not [resource for resource in applied.resources() if "modeldrop-runtime" in resource]
-
-    destroyed = applied.run("destroy", "--yes", "--with-data")
-
-    assert destroyed.returncode == 0, destroyed.stderr
-    assert created(applied.resources()) == set()
+    assert applied.project.resources == {}
 
 
-def test_destroy_without_yes_deletes_nothing(project: Project) -> None:
-    shown = project.run("destroy")
+def test_destroy_revokes_every_grant_of_our_accounts(applied: Deployer) -> None:
+    applied.destroy()
 
-    assert shown.returncode == 1
-    assert "function predict" in shown.stdout
-    assert "bucket" not in shown.stdout
-    assert project.commands() == []
+    assert not [member for _, _, member in applied.project.grants() if "modeldrop-" in member]
 
 
-def test_apply_stops_at_the_first_failure_and_prints_the_command(project: Project) -> None:
-    project.fail("pubsub topics create")
+@pytest.mark.parametrize("moods", [{"denied": {"*.get", "*.getIamPolicy"}}, {"failing": {"pubsub.topics.get": 500}}])
+def test_destroy_stops_if_it_cannot_read_what_exists(applied: Deployer, moods: dict[str, object]) -> None:
+    before = set(applied.project.resources)
+    for mood, value in moods.items():
+        setattr(applied.project, mood, value)
 
-    applied = project.run("apply")
+    with pytest.raises(CommandFailedError, match=r"Permission '.*\.get' denied|Internal error"):
+        applied.destroy(with_data=True)
 
-    assert applied.returncode == 1
-    assert "gcloud pubsub topics create modeldrop-predict" in applied.stderr
-    assert "PERMISSION_DENIED" in applied.stderr
-    assert not [resource for resource in project.resources() if resource.startswith("functions")]
-
-
-@pytest.mark.matrix
-def test_apply_can_be_repeated_after_a_failure(project: Project) -> None:
-    project.fail("functions deploy modeldrop-predict")
-    assert project.run("apply").returncode == 1
-    project.fail("nothing")
-
-    assert project.run("apply").returncode == 0
-    assert "functions modeldrop-predict" in project.resources()
+    assert not [line for line in applied.lines if line.endswith("does not exist")]
+    assert "denied" not in moods or set(applied.project.resources) == before
 
 
-@pytest.mark.matrix
-def test_destroy_continues_after_a_failure_and_reports_it_at_the_end(applied: Project) -> None:
-    applied.fail("functions delete modeldrop-predict")
+def test_destroy_stops_if_the_project_does_not_exist(applied: Deployer) -> None:
+    applied.project.id = "another"
 
-    destroyed = applied.run("destroy", "--yes")
-
-    assert destroyed.returncode == 1
-    assert "gcloud functions delete modeldrop-predict" in destroyed.stderr
-    assert {name for name in applied.resources() if name.startswith("functions")} == {"functions modeldrop-predict"}
+    with pytest.raises(CommandFailedError, match="films"):
+        applied.destroy()
 
 
-def test_plan_runs_nothing(project: Project) -> None:
-    assert project.run("plan").returncode == 0
-    assert project.commands() == []
+@pytest.mark.parametrize(
+    ("permission", "status"),
+    [("pubsub.topics.get", 403), ("storage.buckets.get", 500), ("iam.serviceAccounts.get", 403)],
+)
+def test_apply_creates_nothing_where_it_cannot_read(deployer: Deployer, permission: str, status: int) -> None:
+    deployer.project.failing = {permission: status}
+
+    with pytest.raises(CommandFailedError):
+        deployer.apply()
+
+    assert not deployer.project.called(permission.replace(".get", ".create"))
 
 
-def test_a_wrong_declaration_is_refused_before_any_command_runs(project: Project, tmp_path: Path) -> None:
+def test_destroy_continues_after_a_deletion_that_fails(applied: Deployer) -> None:
+    applied.project.failing = {"cloudfunctions.functions.delete": 500}
+
+    failures = applied.destroy()
+
+    assert len(failures) == len(applied.declaration.functions)
+    assert "gcloud functions delete modeldrop-manage-model" in failures[0]
+    assert applied.project.names("jobs") == set()
+
+
+def test_apply_stops_at_the_first_failure_and_prints_the_command(deployer: Deployer) -> None:
+    deployer.project.failing = {"pubsub.topics.create": 403}
+
+    with pytest.raises(CommandFailedError, match=r"gcloud pubsub topics create modeldrop-predict"):
+        deployer.apply()
+
+    assert deployer.project.names("functions") == set()
+
+
+def test_apply_can_be_repeated_after_a_failure(deployer: Deployer) -> None:
+    deployer.project.failing = {"pubsub.topics.create": 403}
+    with pytest.raises(CommandFailedError):
+        deployer.apply()
+    deployer.project.failing = {}
+
+    deployer.apply()
+
+    assert "modeldrop-predict" in deployer.project.names("functions")
+
+
+def test_a_deployment_that_fails_half_way_leaves_no_function_without_dead_letters(deployer: Deployer) -> None:
+    deployer.project.failing = {"cloudscheduler.jobs.create": 500}
+    deployer.project.build_failures = {"modeldrop-manage-model"}
+
+    with pytest.raises(CommandFailedError, match="modeldrop-manage-model"):
+        deployer.apply()
+
+    for name in EVENT_FUNCTIONS:
+        assert "deadLetterPolicy" in subscription(deployer, name), name
+
+
+def test_a_bucket_of_another_project_is_refused(deployer: Deployer) -> None:
+    deployer.project.foreign_buckets["films-modeldrop-models"] = "666"
+
+    with pytest.raises(CommandFailedError, match=r"projectNumber is 666, declared 4242.* belongs to another project"):
+        deployer.apply()
+
+    assert not deployer.project.called("storage.buckets.update")
+
+
+def test_a_bucket_of_another_project_is_not_deleted(applied: Deployer) -> None:
+    del applied.project.resources["storage/buckets/films-modeldrop-models"]
+    applied.project.foreign_buckets["films-modeldrop-models"] = "666"
+
+    with pytest.raises(CommandFailedError, match="belongs to another project"):
+        applied.destroy(with_data=True)
+
+    assert not [call for call in applied.project.called("storage.buckets.delete") if "models" in call.path]
+
+
+def test_destroy_without_yes_deletes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["destroy", "--project", "films"]) == 1
+
+    shown = capsys.readouterr().out
+    assert "function predict" in shown
+    assert "bucket" not in shown
+
+
+def test_a_wrong_declaration_is_refused_before_any_command_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "wrong.yaml").write_text("region: the moon\n", encoding="utf-8")
 
-    refused = project.run("--declaration", str(tmp_path / "wrong.yaml"), "apply")
+    assert main(["--declaration", str(tmp_path / "wrong.yaml"), "apply", "--project", "films"]) == 1
 
-    assert refused.returncode == 1
-    assert "wrong.yaml, line 1: region is 'the moon'; expected a region" in refused.stderr
-    assert project.commands() == []
+    assert "wrong.yaml, line 1: region is 'the moon'; expected a region" in capsys.readouterr().err
+
+
+def test_the_command_runs_gcloud_as_a_process(tmp_path: Path) -> None:
+    gcloud = tmp_path / "gcloud"
+    gcloud.write_text('#!/bin/sh\necho "$@" >> "$0.log"; echo "ERROR: PERMISSION_DENIED: no" >&2; exit 1\n')
+    gcloud.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "GOOGLE_CLOUD_PROJECT": "films"}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy", "apply"], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 1
+    assert "PERMISSION_DENIED: no" in done.stderr
+    assert (tmp_path / "gcloud.log").read_text().startswith("services enable aiplatform.googleapis.com ")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -18,12 +21,14 @@ from declaration.model import (
     StorageTrigger,
     TopicTrigger,
 )
-from deploy.cloudbuild import cloudbuild_yaml
+from deploy.cloudbuild import check_build_yaml, cloudbuild_yaml
 from deploy.declared import read
 from tests.paths import ROOT
 
 FILE = ROOT / "cloudbuild.yaml"
+TEST_FILE = ROOT / "cloudbuild-test.yaml"
 DISCOVERY = Path(googleapiclient.discovery_cache.__file__).parent / "documents" / "cloudbuild.v1.json"
+PROJECT = "films"
 NAMES = sorted(read().functions)
 
 
@@ -37,12 +42,23 @@ def build() -> dict[str, Any]:
     return yaml.safe_load(FILE.read_text(encoding="utf-8"))
 
 
+def script(build: dict[str, Any]) -> str:
+    """Return the scripts of the build after Cloud Build's substitutions: $$ is a dollar sign, $PROJECT_ID the project."""
+    text = "\n".join(step["args"][1] for step in build["steps"])
+    text = text.replace("$$", "\0").replace("$PROJECT_ID", PROJECT)
+    assert "$" not in text
+    return text.replace("\0", "$")
+
+
+def commands(build: dict[str, Any]) -> list[list[str]]:
+    """Return the commands of the script of the build."""
+    lines = re.sub(r"\\\n", "", script(build)).splitlines()
+    return [shlex.split(line) for line in lines if line.strip().startswith("gcloud ")]
+
+
 def deploy_arguments(build: dict[str, Any], function: Function) -> list[str]:
-    """Return the arguments of the one step that deploys ``function``."""
-    (arguments,) = [
-        step["args"] for step in build["steps"] if step["args"][:3] == ["functions", "deploy", function.service]
-    ]
-    return arguments
+    """Return the arguments of the first command that deploys ``function``."""
+    return next(words[1:] for words in commands(build) if words[1:4] == ["functions", "deploy", function.service])
 
 
 def trigger_arguments(function: Function, declaration: Declaration) -> list[str]:
@@ -50,38 +66,49 @@ def trigger_arguments(function: Function, declaration: Declaration) -> list[str]
         case HttpTrigger():
             return ["--trigger-http"]
         case StorageTrigger(storage=event_type, bucket=bucket):
-            name = declaration.buckets[bucket].name_in("$PROJECT_ID")
+            name = declaration.buckets[bucket].name_in(PROJECT)
             return [
                 f"--trigger-event-filters=type={event_type}",
                 f"--trigger-event-filters=bucket={name}",
                 f"--trigger-location={declaration.region}",
-                "--trigger-service-account=modeldrop-invoker@$PROJECT_ID.iam.gserviceaccount.com",
+                "--trigger-service-account=modeldrop-invoker@films.iam.gserviceaccount.com",
             ]
         case TopicTrigger(topic=topic):
             return [
                 f"--trigger-topic={declaration.topics[topic].name}",
-                "--trigger-service-account=modeldrop-invoker@$PROJECT_ID.iam.gserviceaccount.com",
+                "--trigger-service-account=modeldrop-invoker@films.iam.gserviceaccount.com",
             ]
 
 
-def test_the_committed_file_is_generated_from_the_declaration(declaration: Declaration) -> None:
+def test_the_committed_files_are_generated_from_the_declaration(declaration: Declaration) -> None:
     assert FILE.read_text(encoding="utf-8") == cloudbuild_yaml(declaration)
+    assert TEST_FILE.read_text(encoding="utf-8") == check_build_yaml(declaration)
 
 
-def test_lint_and_tests_run_before_anything_is_deployed(build: dict[str, Any]) -> None:
-    first, *others = build["steps"]
+def test_lint_and_tests_run_in_a_build_of_an_account_that_may_only_write_its_log(declaration: Declaration) -> None:
+    build = yaml.safe_load(TEST_FILE.read_text(encoding="utf-8"))
+    account = declaration.accounts["test"]
 
-    assert (first["entrypoint"], first["args"]) == ("make", ["lint", "test"])
-    assert all(step["waitFor"] for step in others)
-    ids = [step["id"] for step in build["steps"]]
-    assert len(set(ids)) == len(ids)
-    assert all(set(step["waitFor"]) <= set(ids[:place]) for place, step in enumerate(others, start=1))
+    (step,) = build["steps"]
+    assert (step["entrypoint"], step["args"]) == ("make", ["lint", "test"])
+    assert build["serviceAccount"] == f"projects/$PROJECT_ID/serviceAccounts/{account.email('$PROJECT_ID')}"
+    assert account.roles == ("roles/logging.logWriter",)
+    assert not (account.bucket_roles or account.topic_roles or account.account_roles)
 
 
 def test_exactly_the_declared_functions_are_deployed(build: dict[str, Any], declaration: Declaration) -> None:
-    deployed = [step["args"][2] for step in build["steps"] if step["args"][:2] == ["functions", "deploy"]]
+    deployed = {words[3] for words in commands(build) if words[1:3] == ["functions", "deploy"]}
 
-    assert sorted(deployed) == sorted(function.service for function in declaration.functions.values())
+    assert deployed == {function.service for function in declaration.functions.values()}
+
+
+def test_what_completes_a_function_follows_its_deployment(build: dict[str, Any]) -> None:
+    text = script(build)
+
+    for first, then in itertools.pairwise(
+        ["# function predict", "# retry and dead letters of predict", "# function submit_batch"]
+    ):
+        assert text.index(f"{first}\n") < text.index(f"{then}\n")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -96,7 +123,7 @@ def test_a_function_is_deployed_as_declared(build: dict[str, Any], declaration: 
         f"--memory={function.memory}",
         f"--timeout={function.timeout_seconds}s",
         f"--concurrency={function.concurrency}",
-        "--service-account=modeldrop-runtime@$PROJECT_ID.iam.gserviceaccount.com",
+        "--service-account=modeldrop-runtime@films.iam.gserviceaccount.com",
     ]
     assert not set(expected) - set(arguments)
     assert [word for word in arguments if word.startswith("--trigger-")] == trigger_arguments(function, declaration)
@@ -111,9 +138,9 @@ def test_a_function_gets_the_declared_names(build: dict[str, Any], declaration: 
     variables = dict(pair.split("=") for pair in flag.removeprefix("--set-env-vars=").split(","))
 
     for bucket in declaration.buckets.values():
-        assert variables[bucket.env] == bucket.name_in("$PROJECT_ID")
+        assert variables[bucket.env] == bucket.name_in(PROJECT)
     for topic in declaration.topics.values():
-        assert variables[topic.env] == f"projects/$PROJECT_ID/topics/{topic.name}"
+        assert variables[topic.env] == topic.path(PROJECT)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -138,17 +165,24 @@ def test_the_build_runs_as_its_own_account_and_sets_its_logging(
     assert build["options"]["logging"] == "CLOUD_LOGGING_ONLY"
 
 
-def test_the_script_of_the_last_step_is_valid_bash_after_substitution(build: dict[str, Any]) -> None:
-    last = build["steps"][-1]
-    # Cloud Build replaces $$ with a dollar sign and $PROJECT_ID with the project, and refuses other names.
-    script = last["args"][1].replace("$$", "\0").replace("$PROJECT_ID", "films")
-    assert "$" not in script
-    script = script.replace("\0", "$")
+def test_the_script_is_valid_bash_after_substitution(build: dict[str, Any]) -> None:
+    text = script(build)
 
-    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
-    assert '"${PREDICT_SUBSCRIPTION}"' in script
-    assert "--dead-letter-topic=projects/films/topics/modeldrop-dead-letters" in script.replace("'", "")
-    assert "--oidc-service-account-email=modeldrop-invoker@films.iam.gserviceaccount.com" in script.replace("'", "")
+    assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
+    assert '"${PREDICT_SUBSCRIPTION}"' in text
+    assert "--dead-letter-topic=projects/films/topics/modeldrop-dead-letters" in text.replace("'", "")
+    assert "--oidc-service-account-email=modeldrop-invoker@films.iam.gserviceaccount.com" in text.replace("'", "")
+
+
+def test_no_argument_is_longer_than_cloud_build_allows(build: dict[str, Any]) -> None:
+    """https://cloud.google.com/build/docs/build-config-file-schema"""
+    assert max(len(argument) for step in build["steps"] for argument in step["args"]) < 10_000
+
+
+def test_steps_run_one_after_another(build: dict[str, Any]) -> None:
+    """A new project's quota allows few builds at once, and each function is a build of its own."""
+    assert not [step for step in build["steps"] if "waitFor" in step]
+    assert len({step["id"] for step in build["steps"]}) == len(build["steps"])
 
 
 def test_every_field_is_one_of_cloud_build(build: dict[str, Any]) -> None:
@@ -157,5 +191,4 @@ def test_every_field_is_one_of_cloud_build(build: dict[str, Any]) -> None:
     assert set(build) <= set(schemas["Build"]["properties"])
     assert set(build["options"]) <= set(schemas["BuildOptions"]["properties"])
     assert all(set(step) <= set(schemas["BuildStep"]["properties"]) for step in build["steps"])
-    for option in ("logging", "machineType"):
-        assert build["options"][option] in schemas["BuildOptions"]["properties"][option]["enum"]
+    assert build["options"]["logging"] in schemas["BuildOptions"]["properties"]["logging"]["enum"]

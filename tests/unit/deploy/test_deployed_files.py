@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from deploy.plan import IGNORE_FILE
+from deploy.deployment import IGNORE_FILE
+from deploy.source import deployed_files, source_hash
 from tests.paths import ROOT
 
 
@@ -42,3 +44,21 @@ def test_a_function_is_deployed_with_its_modules_and_requirements_only(deployed:
         # The fields of Gemini's requests, which batches are checked against.
         "shared/batches/inputs/gemini_messages.json",
     }
+
+
+def test_the_hash_of_the_source_covers_exactly_the_deployed_files(deployed: set[str]) -> None:
+    assert {path.relative_to(ROOT).as_posix() for path in deployed_files()} == deployed
+
+
+def test_the_hash_of_the_source_changes_with_a_file_and_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "main.py").write_text("1")
+    hashes = [source_hash(tmp_path)]
+    (tmp_path / "main.py").write_text("2")
+    hashes.append(source_hash(tmp_path))
+    (tmp_path / "shared" / "clock.py").write_text("2")
+    hashes.append(source_hash(tmp_path))
+    (tmp_path / "README.md").write_text("not deployed")
+
+    assert len(set(hashes)) == 3
+    assert source_hash(tmp_path) == hashes[-1]

@@ -11,15 +11,13 @@ import pytest
 
 from declaration.model import Declaration
 from deploy.__main__ import main
+from deploy.cloud import NOT_FOUND
+from deploy.commands import Commands
 from deploy.declared import DECLARATION, read
-from deploy.plan import Planner, plan
-from deploy.steps import (
-    Plan,
-    Step,
-    placeholders,
-    shell_command,
-    shell_script,
-)
+from deploy.deployment import environment
+from deploy.plan import plan
+from deploy.script import shell_command, shell_script
+from deploy.steps import Plan, Step, placeholders
 from shared.settings import Settings
 
 PROJECT = "films"
@@ -94,7 +92,8 @@ def test_no_role_is_granted_to_the_public(films: Plan) -> None:
 
 
 def test_environment_is_enough_for_the_functions_to_start(declaration: Declaration) -> None:
-    settings = Settings.from_environment(Planner(declaration, PROJECT).environment())
+    settings = Settings.from_environment(environment(Commands(declaration, PROJECT)))
+
     assert settings.google_cloud_project == PROJECT
     assert settings.model_bucket == "films-modeldrop-models"
     assert settings.events_topic == "projects/films/topics/modeldrop-events"
@@ -103,7 +102,7 @@ def test_environment_is_enough_for_the_functions_to_start(declaration: Declarati
 
 
 def test_every_function_gets_every_variable(films: Plan, declaration: Declaration) -> None:
-    expected = Planner(declaration, PROJECT).environment()
+    expected = environment(Commands(declaration, PROJECT))
 
     for name in FUNCTIONS:
         (flag,) = [word for word in step(films, f"function {name}").create if word.startswith("--set-env-vars=")]
@@ -141,7 +140,8 @@ def test_the_invoker_may_call_only_the_functions_of_events_and_schedules(films: 
     }
 
     assert called == set(FUNCTIONS) - {"submit_batch"}
-    assert not [word for word in all_words(films) if word == "--role=roles/run.invoker"]
+    invokers = [each.create for each in films.steps if "--role=roles/run.invoker" in each.create]
+    assert {words[:3] for words in invokers} == {("gcloud", "run", "services")}
 
 
 def test_storage_and_topic_roles_are_on_single_buckets_and_topics(films: Plan) -> None:
@@ -200,7 +200,7 @@ def test_buckets_have_no_public_access(films: Plan) -> None:
 
 
 def test_every_placeholder_has_a_lookup(films: Plan) -> None:
-    commands = [words for each in films.steps for words in (each.create, each.update, each.exists, each.delete)]
+    commands = [words for each in films.steps for words in (each.create, each.update, each.describe, each.delete)]
     used = {name for words in [*commands, *films.lookups.values()] for name in placeholders(words)}
 
     assert used <= set(films.lookups)
@@ -210,7 +210,7 @@ def test_the_plan_is_printed_as_a_valid_bash_script(films: Plan, tmp_path: Path)
     command = [sys.executable, "-m", "deploy", "plan", "--project", PROJECT]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
-    assert printed == shell_script(films)
+    assert printed == shell_script(films, NOT_FOUND)
     (tmp_path / "plan.sh").write_text(printed, encoding="utf-8")
     assert subprocess.run(["bash", "-n", str(tmp_path / "plan.sh")], check=False).returncode == 0
 
@@ -222,7 +222,7 @@ def test_a_command_in_the_script_equals_the_command_of_apply() -> None:
 
 
 def test_a_lookup_runs_once_before_its_first_use(films: Plan) -> None:
-    lines = shell_script(films).splitlines()
+    lines = shell_script(films, NOT_FOUND).splitlines()
 
     for name in films.lookups:
         uses = [number for number, line in enumerate(lines) if f"${{{name}}}" in line]

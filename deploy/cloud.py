@@ -1,0 +1,117 @@
+"""Runs gcloud commands: reads what exists, waits for what passes, and looks up names once."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from deploy.passing import Patience, passing
+from deploy.script import shell_command
+from deploy.steps import Target, Words, fill, placeholders
+
+NOT_FOUND = r"NOT_FOUND: |not found: 404\.|status=\[404\]|Cannot find service \["
+"""How the errors of gcloud's `describe` commands say that a resource does not exist. Every other error is a failure: a denied
+call does not mean that nothing is there. A test runs each command of a plan with the real gcloud."""
+
+Runner = Callable[[Words], "subprocess.CompletedProcess[str]"]
+"""Runs a command and returns its output."""
+Resource = Mapping[str, Any]
+"""A resource as a `describe` command prints it."""
+
+
+class CommandFailedError(RuntimeError):
+    """A command failed; the message is the command and its error output."""
+
+
+class NotFoundError(CommandFailedError):
+    """A command failed because a resource does not exist."""
+
+
+def run_process(words: Words) -> subprocess.CompletedProcess[str]:
+    """Run a command as a process.
+
+    Without input gcloud fails with a message in place of waiting for an answer.
+    """
+    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+
+class Cloud:
+    """Runs the commands of a plan."""
+
+    def __init__(
+        self, lookups: Mapping[str, Words], *, runner: Runner = run_process, patience: Patience | None = None
+    ) -> None:
+        """Use ``lookups``, commands by the name of their placeholder.
+
+        Args:
+            lookups: The commands.
+            runner: Runs a command.
+            patience: Paces repeated attempts.
+        """
+        self._lookups = lookups
+        self._runner = runner
+        self._patience = patience or Patience()
+        self._values: dict[str, str] = {}
+        self._policies: dict[Target, list[Resource]] = {}
+
+    def run(self, words: Words) -> str:
+        """Run a command, again after errors that pass, and return its output.
+
+        Raises:
+            NotFoundError: The command says that a resource does not exist.
+            CommandFailedError: The command failed otherwise.
+        """
+        filled = self.fill(words)
+        for attempt in self._patience.attempts():
+            done = self._runner(filled)
+            attempt.awaited = passing(done.stderr) if done.returncode != 0 else None
+        return self._output(filled, done)
+
+    def fill(self, words: Words) -> Words:
+        """Return ``words`` with the output of their lookups; each lookup runs at most once."""
+        for name in placeholders(words):
+            if name not in self._values:
+                self._values[name] = self._look_up(name)
+        return fill(words, self._values)
+
+    def find(self, words: Words) -> Resource | None:
+        """Return what a `describe` command prints as JSON; None if the resource does not exist.
+
+        Raises:
+            CommandFailedError: The command failed for any other reason, such as a missing permission.
+        """
+        try:
+            found = self.read(words)
+        except NotFoundError:
+            return None
+        return found if isinstance(found, dict) else {}
+
+    def read(self, words: Words) -> Any:
+        """Return what a command prints as JSON."""
+        output = self.run(words)
+        try:
+            return json.loads(output or "{}")
+        except ValueError as error:
+            raise CommandFailedError(f"{shell_command(words)}\nprinted text that is not JSON: {error}") from error
+
+    def policy(self, target: Target) -> list[Resource]:
+        """Return the bindings of the policy of ``target``; it is read once."""
+        if target not in self._policies:
+            self._policies[target] = self.read(target.read()).get("bindings", [])
+        return self._policies[target]
+
+    def _look_up(self, name: str) -> str:
+        value = self.run(self._lookups[name])
+        if not value:
+            command = shell_command(self._lookups[name])
+            raise CommandFailedError(f"{command}\nprinted nothing; expected a name")
+        return value
+
+    def _output(self, words: Words, done: subprocess.CompletedProcess[str]) -> str:
+        if done.returncode == 0:
+            return done.stdout.strip()
+        kind = NotFoundError if re.search(NOT_FOUND, done.stderr) else CommandFailedError
+        raise kind(f"{shell_command(words)}\n{done.stderr.strip()}")

@@ -1,0 +1,78 @@
+"""What the commands of a plan have in common: the project, the region, the accounts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from declaration.model import Declaration
+from deploy.steps import Target, Words
+
+PROJECT_NUMBER = "${PROJECT_NUMBER}"
+OWNER_LABEL = "modeldrop-declaration"
+"""The label of everything that a declaration creates, where the service has labels; its value is the declaration's name."""
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Commands for one declaration in one project."""
+
+    declaration: Declaration
+    project: str
+
+    def gcloud(self, *words: str) -> Words:
+        """Return a command of gcloud for the project, which asks no questions."""
+        return ("gcloud", *words, *self.flags)
+
+    def describe(self, *words: str) -> Words:
+        """Return a command of gcloud that prints a resource as JSON."""
+        return ("gcloud", *words, "--format=json", *self.flags)
+
+    @property
+    def flags(self) -> Words:
+        """The flags of every command."""
+        return (f"--project={self.project}", "--quiet")
+
+    @property
+    def region(self) -> str:
+        """The flag for the region of functions."""
+        return f"--region={self.declaration.region}"
+
+    @property
+    def location(self) -> str:
+        """The flag for the region of other resources."""
+        return f"--location={self.declaration.region}"
+
+    def email(self, account: str) -> str:
+        """Return the address of the account with the key ``account``."""
+        return self.declaration.accounts[account].email(self.project)
+
+    def member(self, account: str) -> str:
+        """Return the account with the key ``account`` as policies name it."""
+        return f"serviceAccount:{self.email(account)}"
+
+    def project_target(self) -> Target:
+        """Return the project's policy."""
+        return Target(self.project, ("projects",), self.flags)
+
+    def bucket_target(self, key: str) -> Target:
+        """Return the policy of the bucket with the key ``key``."""
+        url = f"gs://{self.declaration.buckets[key].name_in(self.project)}"
+        return Target(url, ("storage", "buckets"), self.flags)
+
+    def topic_target(self, key: str) -> Target:
+        """Return the policy of the topic with the key ``key``; only declared members may publish."""
+        managed = frozenset({"roles/pubsub.publisher"})
+        return Target(self.declaration.topics[key].name, ("pubsub", "topics"), self.flags, managed)
+
+    def account_target(self, key: str) -> Target:
+        """Return the policy of the account with the key ``key``."""
+        return Target(self.email(key), ("iam", "service-accounts"), self.flags)
+
+    def function_target(self, service: str) -> Target:
+        """Return the policy of a function, which is that of its Cloud Run service."""
+        return Target(service, ("run", "services"), (self.region, *self.flags))
+
+
+def variable(function: str, what: str) -> str:
+    """Return the placeholder for something about a function."""
+    return f"{function.upper()}_{what}"

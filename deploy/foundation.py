@@ -1,0 +1,170 @@
+"""The steps that an owner of the project runs once: APIs, accounts, buckets, topics, grants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from declaration.model import Account, Bucket
+from deploy.agents import agent_steps
+from deploy.commands import OWNER_LABEL, PROJECT_NUMBER, Commands
+from deploy.steps import Grant, Listing, Step, Target, grant_step
+
+SERVICES = (
+    "aiplatform.googleapis.com",
+    "artifactregistry.googleapis.com",
+    "bigquery.googleapis.com",
+    "cloudbuild.googleapis.com",
+    "cloudfunctions.googleapis.com",
+    # `gcloud functions deploy` reads the project's number; Cloud Build runs it as an account of the project.
+    "cloudresourcemanager.googleapis.com",
+    "cloudscheduler.googleapis.com",
+    "eventarc.googleapis.com",
+    "iam.googleapis.com",
+    "logging.googleapis.com",
+    "pubsub.googleapis.com",
+    "run.googleapis.com",
+    # `gcloud functions deploy` looks whether the APIs that it needs are enabled.
+    "serviceusage.googleapis.com",
+    "storage.googleapis.com",
+)
+"""The APIs that the functions or the commands of a plan call. A test compares them with the calls that gcloud makes."""
+HOLD_RETENTION_SECONDS = 7 * 86400
+ACK_DEADLINE_SECONDS = 600
+
+
+def foundation(commands: Commands) -> Iterator[Step]:
+    """Yield the steps, in an order that works."""
+    declaration = commands.declaration
+    yield Step("APIs", commands.gcloud("services", "enable", *SERVICES))
+    for account in declaration.accounts.values():
+        yield _account(commands, account)
+    for bucket in declaration.buckets.values():
+        yield _bucket(commands, bucket)
+    for key in declaration.topics:
+        yield from _topic(commands, key)
+    yield from agent_steps(commands)
+    for key, account in declaration.accounts.items():
+        yield from _grants(commands, key, account)
+
+
+def listings(commands: Commands) -> Iterator[Listing]:
+    """Yield where to look for accounts and topics that are not declared any more."""
+    declaration = commands.declaration
+    yield Listing(
+        "topic",
+        commands.describe("pubsub", "topics", "list"),
+        owner=f"labels.{OWNER_LABEL}",
+        owned=declaration.name,
+        declared=frozenset(topic.name for topic in declaration.topics.values()),
+        delete=commands.gcloud("pubsub", "topics", "delete", "${NAME}"),
+    )
+    yield Listing(
+        "account",
+        commands.describe("iam", "service-accounts", "list"),
+        owner="description",
+        owned=_description(commands),
+        declared=frozenset(account.email(commands.project) for account in declaration.accounts.values()),
+        delete=commands.gcloud("iam", "service-accounts", "delete", "${NAME}"),
+        is_account=True,
+    )
+
+
+def _account(commands: Commands, account: Account) -> Step:
+    email = account.email(commands.project)
+    group = ("iam", "service-accounts")
+    description = f"--description={_description(commands)}"
+    return Step(
+        f"account {account.id}",
+        create=commands.gcloud(*group, "create", account.id, description),
+        describe=commands.describe(*group, "describe", email),
+        update=commands.gcloud(*group, "update", email, description),
+        delete=commands.gcloud(*group, "delete", email),
+        declared={"description": _description(commands)},
+    )
+
+
+def _description(commands: Commands) -> str:
+    return f"Created from the declaration {commands.declaration.name}."
+
+
+def _bucket(commands: Commands, bucket: Bucket) -> Step:
+    url = f"gs://{bucket.name_in(commands.project)}"
+    buckets = ("storage", "buckets")
+    settings = ["--uniform-bucket-level-access", "--public-access-prevention"]
+    declared: dict[str, object] = {
+        "projectNumber": PROJECT_NUMBER,
+        "location": commands.declaration.region,
+        "iamConfiguration.uniformBucketLevelAccess.enabled": True,
+        "iamConfiguration.publicAccessPrevention": "enforced",
+    }
+    if bucket.soft_delete_seconds is not None:
+        settings.append(f"--soft-delete-duration={bucket.soft_delete_seconds}s")
+        declared["softDeletePolicy.retentionDurationSeconds"] = bucket.soft_delete_seconds
+    return Step(
+        f"bucket {url}",
+        create=commands.gcloud(*buckets, "create", url, commands.location, *settings),
+        describe=commands.describe(*buckets, "describe", url, "--raw"),
+        update=commands.gcloud(*buckets, "update", url, *settings),
+        delete=commands.gcloud("storage", "rm", "--recursive", url),
+        holds_data=True,
+        declared=declared,
+        fixed=frozenset({"projectNumber", "location"}),
+    )
+
+
+def _topic(commands: Commands, key: str) -> Iterator[Step]:
+    topic = commands.declaration.topics[key]
+    label = f"{OWNER_LABEL}={commands.declaration.name}"
+    labels = {f"labels.{OWNER_LABEL}": commands.declaration.name}
+    yield Step(
+        f"topic {topic.name}",
+        create=commands.gcloud("pubsub", "topics", "create", topic.name, f"--labels={label}"),
+        describe=commands.describe("pubsub", "topics", "describe", topic.name),
+        update=commands.gcloud("pubsub", "topics", "update", topic.name, f"--update-labels={label}"),
+        delete=commands.gcloud("pubsub", "topics", "delete", topic.name),
+        # A subscription without its topic gets no messages, so both are deleted or kept.
+        holds_data=topic.hold is not None,
+        declared=labels,
+    )
+    if topic.hold:
+        group = ("pubsub", "subscriptions")
+        settings = (
+            f"--ack-deadline={ACK_DEADLINE_SECONDS}",
+            f"--message-retention-duration={HOLD_RETENTION_SECONDS}s",
+            "--expiration-period=never",
+        )
+        yield Step(
+            f"subscription {topic.hold}, which holds the messages of {topic.name}",
+            create=commands.gcloud(
+                *group, "create", topic.hold, f"--topic={topic.name}", *settings, f"--labels={label}"
+            ),
+            describe=commands.describe(*group, "describe", topic.hold),
+            update=commands.gcloud(*group, "update", topic.hold, *settings, f"--update-labels={label}"),
+            delete=commands.gcloud(*group, "delete", topic.hold),
+            holds_data=True,
+            declared={
+                "topic": topic.path(commands.project),
+                "ackDeadlineSeconds": ACK_DEADLINE_SECONDS,
+                "messageRetentionDuration": f"{HOLD_RETENTION_SECONDS}s",
+                "expirationPolicy.ttl": None,
+                **labels,
+            },
+            fixed=frozenset({"topic"}),
+        )
+
+
+def _grants(commands: Commands, key: str, account: Account) -> Iterator[Step]:
+    declared: list[tuple[Target, str]] = [(commands.project_target(), role) for role in account.roles]
+    for roles, target_of in (
+        (account.bucket_roles, commands.bucket_target),
+        (account.topic_roles, commands.topic_target),
+        (account.account_roles, commands.account_target),
+    ):
+        declared += [(target_of(each), role) for each, names in roles.items() for role in names]
+    for target, role in declared:
+        yield grant_step(f"{role} on {target.name} for {account.id}", Grant(target, role, commands.member(key)))
+    if account.reads_build_source:
+        bucket = f"{commands.project}_cloudbuild"
+        condition = f'resource.name.startsWith("projects/_/buckets/{bucket}/")'
+        grant = Grant(commands.project_target(), "roles/storage.objectViewer", commands.member(key), condition)
+        yield grant_step(f"{grant.role} on gs://{bucket} for {account.id}", grant)

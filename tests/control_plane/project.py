@@ -1,0 +1,123 @@
+"""The project: its resources, its policies, its moods, and every call that it got."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
+from typing import Any
+
+from tests.control_plane.calls import ROUTES, Answer, Call
+from tests.control_plane.errors import ApiError, denied, not_found, service_disabled
+
+ALWAYS_ENABLED = "serviceusage.googleapis.com"
+"""This service enables the others."""
+OWNERS_SERVICES = frozenset({ALWAYS_ENABLED})
+
+
+@dataclass
+class FakeProject:
+    """A project of Google Cloud in memory.
+
+    The fields ``denied`` to ``trigger_failures`` are its moods: tests set them.
+    """
+
+    id: str = "films"
+    number: str = "4242"
+    enabled: set[str] = field(default_factory=lambda: set(OWNERS_SERVICES))
+    """The services that are enabled."""
+    resources: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Every resource by its full name, such as ``pubsub/projects/films/topics/t``."""
+    policies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """IAM policies, by the full name of their resource."""
+    agents: set[str] = field(default_factory=set)
+    """The addresses of Google's service agents that exist."""
+    calls: list[Call] = field(default_factory=list)
+    """Every call, in order."""
+
+    denied: set[str] = field(default_factory=set)
+    """Permissions that the caller lacks; ``*`` stands for any text."""
+    failing: dict[str, int] = field(default_factory=dict)
+    """HTTP status that the calls with a permission fail with, by the permission."""
+    agents_delay: int = 0
+    """How many calls after its creation an agent is still unknown to policies."""
+    trigger_failures: int = 0
+    """How many triggers fail because the role of Eventarc's agent has not taken effect."""
+    build_failures: set[str] = field(default_factory=set)
+    """Functions whose build fails after their trigger was created."""
+    foreign_buckets: dict[str, str] = field(default_factory=dict)
+    """The numbers of the projects that own buckets of other projects, by the bucket's name."""
+    new_agents: dict[str, int] = field(default_factory=dict)
+    """Agents that were created, and how many more policies they are unknown to."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def call(
+        self,
+        verb: str,
+        api: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        body: dict[str, Any] | None = None,
+    ) -> Answer:
+        """Answer one call.
+
+        Raises:
+            ApiError: The call fails as it would at Google.
+        """
+        call = Call(verb, api, path, query or {}, body or {})
+        with self.lock:
+            for known in ROUTES:
+                if (known.api, known.verb) == (api, verb) and (found := known.pattern.fullmatch(path)):
+                    call = replace(call, permission=known.permission)
+                    self.calls.append(call)
+                    self._refuse(call)
+                    return known.handler(self, call, found)
+            self.calls.append(call)
+        raise ApiError(501, "UNIMPLEMENTED", f"The fake project has no method for {verb} {api}/{path}.")
+
+    def called(self, permission: str) -> list[Call]:
+        """Return the calls that needed ``permission``, in which ``*`` stands for any text."""
+        return [call for call in self.calls if fnmatch(call.permission, permission)]
+
+    def changes(self) -> list[Call]:
+        """Return the calls that change something."""
+        reading = ("get", "list", "getIamPolicy", "search", "testIamPermissions")
+        return [call for call in self.calls if call.permission.rpartition(".")[2] not in reading]
+
+    def names(self, kind: str) -> set[str]:
+        """Return the names of the resources of a ``kind`` such as ``topics``, ``buckets`` or ``functions``."""
+        return {name.rpartition("/")[2] for name in self.resources if name.split("/")[-2] == kind}
+
+    def get(self, name: str) -> dict[str, Any]:
+        """Return the resource with the full ``name``."""
+        if name not in self.resources:
+            raise not_found(name.partition("/")[2])
+        return self.resources[name]
+
+    def grant(self, name: str, role: str, member: str) -> None:
+        """Grant a role, as a person does by hand."""
+        bindings = self.policies.setdefault(name, {"bindings": [], "etag": "AAAA"})["bindings"]
+        same = [each for each in bindings if each["role"] == role and "condition" not in each]
+        if not same:
+            bindings.append({"role": role, "members": [member]})
+        elif member not in same[0]["members"]:
+            same[0]["members"].append(member)
+
+    def grants(self) -> set[tuple[str, str, str]]:
+        """Return every grant as name of the resource, role and member."""
+        return {
+            (name, binding["role"], member)
+            for name, policy in self.policies.items()
+            for binding in policy["bindings"]
+            for member in binding["members"]
+        }
+
+    def _refuse(self, call: Call) -> None:
+        # The address that a source is uploaded to belongs to no API.
+        if call.service not in self.enabled and call.api != "upload":
+            title = f"{call.api.capitalize()} API"
+            raise service_disabled(call.service, title, self.number)
+        if any(fnmatch(call.permission, pattern) for pattern in self.denied):
+            raise denied(call.permission, call.path)
+        if (status := self.failing.get(call.permission)) is not None:
+            raise ApiError(status, "INTERNAL" if status >= 500 else "UNKNOWN", "Internal error encountered.")

@@ -1,0 +1,78 @@
+"""A fake project, and what `apply` and `destroy` do to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from declaration.model import Declaration
+from deploy.apply import apply, destroy, show_differences
+from deploy.cloud import Cloud
+from deploy.declared import read
+from deploy.passing import Patience
+from deploy.plan import plan
+from deploy.steps import Plan
+from tests.control_plane.gcloud import StandIn
+from tests.control_plane.project import FakeProject
+
+
+@dataclass
+class Deployer:
+    """Applies a declaration to a fake project through the stand-in for gcloud, with a clock that only waiting moves."""
+
+    project: FakeProject
+    declaration: Declaration = field(default_factory=read)
+    lines: list[str] = field(default_factory=list)
+    """What was reported."""
+    now: float = 0
+    gcloud: StandIn = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.gcloud = StandIn(self.project)
+
+    def change(self, **fields: object) -> None:
+        """Change fields of the declaration."""
+        self.declaration = self.declaration.model_copy(update=fields)
+
+    def apply(self) -> None:
+        self.lines.clear()
+        self.project.calls.clear()
+        apply(self.plan(), self.cloud(), self.lines.append)
+
+    def destroy(self, *, with_data: bool = False) -> list[str]:
+        self.lines.clear()
+        self.project.calls.clear()
+        return destroy(self.plan(), self.cloud(), with_data=with_data, report=self.lines.append)
+
+    def differences(self) -> list[str]:
+        self.project.calls.clear()
+        return list(show_differences(self.plan(), self.cloud()))
+
+    def plan(self) -> Plan:
+        return plan(self.declaration, "films")
+
+    def cloud(self) -> Cloud:
+        patience = Patience(clock=lambda: self.now, sleep=self._sleep, report=self.lines.append)
+        return Cloud(self.plan().lookups, runner=self.gcloud, patience=patience)
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def project() -> FakeProject:
+    """A new project: nothing exists, and no API is enabled."""
+    return FakeProject()
+
+
+@pytest.fixture
+def deployer(project: FakeProject) -> Deployer:
+    return Deployer(project)
+
+
+@pytest.fixture
+def applied(deployer: Deployer) -> Deployer:
+    """A deployer that has applied the declaration."""
+    deployer.apply()
+    return deployer

@@ -312,6 +312,93 @@ def check_results(world: World, name: str) -> None:
     assert all(row["answer"] and not row["status"] for row in rows)
 
 
+# Actions on a batch
+
+BATCH_ENDS = ("batch.succeeded", "batch.partially_succeeded", "batch.failed", "batch.cancelled", "batch.expired")
+
+
+def job_running(world: World, name: str) -> None:
+    """Bring a batch to where its Vertex AI job runs until it is cancelled."""
+    publish_requests(world, name)
+    wait_for_its_job(world, "batch", name)
+    item = world.item("batch", "request", name)
+    assert item is not None
+    (job,) = world.until(lambda: world.batches(item["key"]))
+    world.cloud.vertex.force_state(job["name"], "JOB_STATE_RUNNING")
+
+
+def ended_in_part(world: World, name: str) -> None:
+    """Bring a batch to its end with a request that failed for good, and let that request be answered from now on."""
+    world.order({"text": "What is 1?", "status": 400})
+    publish_batch(world, name, output=appended(world, name))
+    world.event("batch.partially_succeeded", request_id=name)
+    world.quiet()
+    world.order()
+
+
+def ended_well(world: World, name: str) -> None:
+    """Bring a batch that adds its answers to the output to its end."""
+    publish_batch(world, name, output=appended(world, name))
+    world.event("batch.succeeded", request_id=name)
+    world.quiet()
+
+
+def appended(world: World, name: str) -> dict[str, str]:
+    """Return an output to which each run adds rows: a second run would show."""
+    return {"table": f"bq://{world.project}.{world.regional}.{name}", "write": "append"}
+
+
+def send_action(action: str) -> Callable[[World, str], None]:
+    """Return the deed that publishes an action on a batch."""
+    return lambda world, name: None if world.publish("BATCH_TOPIC", {"action": action, "request_id": name}) else None
+
+
+def own_tables_of(world: World, key: str) -> list[str]:
+    """Return the tables that Modeldrop has in the dataset of the output for a batch."""
+    return [each.table_id for each in world.bigquery.list_tables(world.regional) if key in each.table_id]
+
+
+def check_cancelled(world: World, name: str) -> None:
+    item = world.item("batch", "request", name)
+    assert item is not None
+    assert item["outcome"] == "cancelled"
+    assert [job["state"] for job in world.batches(item["key"])] == ["JOB_STATE_CANCELLED"]
+    assert len(world.ids(*BATCH_ENDS, request_id=name)) == 1
+    assert world.rows(f"{world.regional}.{name}") == []
+
+
+def check_deleted(world: World, name: str) -> None:
+    item = world.item("batch", "request", name)
+    assert item is not None
+    assert item["claim"] is None
+    assert world.batches(item["key"]) == []
+    assert own_tables_of(world, item["key"]) == []
+    assert len(world.ids("batch.deleted", request_id=name)) == 1
+    assert len(world.rows(f"{world.regional}.{name}")) == 3
+
+
+def check_retried(world: World, name: str) -> None:
+    item = world.item("batch", "request", name)
+    assert item is not None
+    assert (item["outcome"], item["run"]) == ("succeeded", 2)
+    # One job for all rows, and one for the row that had failed.
+    assert [job["state"] for job in world.batches(item["key"])] == ["JOB_STATE_SUCCEEDED"] * 2
+    rows = world.rows(f"{world.regional}.{name}")
+    assert sorted((row["id"], bool(row["status"])) for row in rows) == [(n, False) for n in range(3)]
+    assert own_tables_of(world, item["key"]) == []
+    assert len(world.ids(*BATCH_ENDS, request_id=name)) == 2
+
+
+def check_resubmitted(world: World, name: str) -> None:
+    item = world.item("batch", "request", name)
+    assert item is not None
+    assert (item["outcome"], item["run"]) == ("succeeded", 2)
+    assert [job["state"] for job in world.batches(item["key"])] == ["JOB_STATE_SUCCEEDED"] * 2
+    assert sorted(row["id"] for row in world.rows(f"{world.regional}.{name}")) == [0, 0, 1, 1, 2, 2]
+    assert own_tables_of(world, item["key"]) == []
+    assert len(world.ids("batch.succeeded", request_id=name)) == 2
+
+
 def tick(world: World, name: str) -> None:
     world.tick()
 
@@ -397,6 +484,16 @@ DEEDS = {
         "poll_jobs", moving_with_results, tick, check_results, by_event=False
     ),
     "looking for lost drops": Deed("poll_jobs", unseen, look_for_drops, check_import, by_event=False),
+}
+
+# Nothing but the message knows of an action before it changes the ledger, so these need their delivery to be repeated.
+REDELIVERED_DEEDS = {
+    "cancelling a batch": Deed("submit_batch_message", job_running, send_action("cancel"), check_cancelled),
+    "deleting a batch": Deed("submit_batch_message", ended_in_part, send_action("delete"), check_deleted),
+    "retrying failed rows": Deed(
+        "submit_batch_message", ended_in_part, send_action("retry_failed_rows"), check_retried
+    ),
+    "resubmitting a batch": Deed("submit_batch_message", ended_well, send_action("resubmit"), check_resubmitted),
 }
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.deeds import (
     DEEDS,
+    REDELIVERED_DEEDS,
     SAFE_DEEDS,
     Deed,
     name_of,
@@ -25,6 +26,7 @@ CREATE_BATCH = "aiplatform.projects.locations.batchPredictionJobs.create"
 PUBLISH = "pubsub.projects.topics.publish"
 WRITE = "storage.objects.insert"
 REMOVE = "storage.objects.delete"
+CANCEL_BATCH = "aiplatform.projects.locations.batchPredictionJobs.cancel"
 
 # The worst moments for a kill: an effect is not stored yet, or a stored intention has no effect yet.
 # The first job for a user's query is its dry run.
@@ -38,6 +40,13 @@ SHARPEST = (
     pytest.param("polling answers before they are taken apart", INSERT_JOB, 1, "after", marks=pytest.mark.matrix),
     pytest.param("polling an ended import", PUBLISH, 1, "after", marks=pytest.mark.long),
     pytest.param("polling an ended prediction", PUBLISH, 1, "after", marks=pytest.mark.long),
+)
+# The same for actions on a batch. Only that a batch is to be cancelled is in the ledger before it is done.
+SHARPEST_OF_ACTIONS = (
+    pytest.param("cancelling a batch", CANCEL_BATCH, "before", False, marks=pytest.mark.long),
+    pytest.param("deleting a batch", "bigquery.tables.delete", "after", True, marks=pytest.mark.long),
+    pytest.param("retrying failed rows", INSERT_JOB, "after", True, marks=pytest.mark.long),
+    pytest.param("resubmitting a batch", WRITE, "after", True, marks=pytest.mark.long),
 )
 LATER_DELIVERIES = list(range(2, 200))
 
@@ -102,6 +111,16 @@ def test_a_kill_at_the_sharpest_points_changes_nothing(
         DEEDS[deed_name].check(world, name)
 
 
+@pytest.mark.parametrize(("deed_name", "method", "when", "again"), SHARPEST_OF_ACTIONS)
+def test_a_kill_at_the_sharpest_point_of_an_action_changes_nothing(
+    world: World, deed_name: str, method: str, when: str, again: bool
+) -> None:
+    name, deed = name_of(deed_name), REDELIVERED_DEEDS[deed_name]
+    assert interrupt(world, deed, name, {"method": method, "nth": 1, "when": when}, again=again)
+    world.quiet()
+    deed.check(world, name)
+
+
 def kill_at_every_call(world: World, deed_name: str, deed: Deed, *, again: bool) -> None:
     """Do the deed once undisturbed, and once for each call before and after which its function can be killed."""
     world.tick()  # the first tick of a world looks for lost drops too
@@ -139,6 +158,13 @@ AGAIN = pytest.mark.parametrize("again", [True, False], ids=["delivered again", 
 @pytest.mark.parametrize("deed_name", DEEDS)
 def test_a_kill_at_any_call_changes_nothing(world: World, shifter: str, deed_name: str, again: bool) -> None:
     kill_at_every_call(world, deed_name, DEEDS[deed_name], again=again)
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("deed_name", REDELIVERED_DEEDS)
+def test_a_kill_at_any_call_of_an_action_changes_nothing(world: World, deed_name: str) -> None:
+    kill_at_every_call(world, deed_name, REDELIVERED_DEEDS[deed_name], again=True)
 
 
 @pytest.fixture(scope="module")

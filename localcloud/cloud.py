@@ -234,6 +234,7 @@ class LocalCloud:
             store=self.storage.store,
             directory=kept and kept / "bigquery",
             backend=backend,
+            gemini_models=models,
             wrap=lambda app: self.front.wrap(app, "bigquery"),
             before_job=JobFaults(self.faults, clock).before,
             account_of=self.credentials.account_of,

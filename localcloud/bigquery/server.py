@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from localcloud.bigquery.tables.results import AnonymousTables
 from localcloud.bigquery.tables.sessions import Sessions
 from localcloud.bigquery.tables.sizes import Sizes
 from localcloud.gemini.backends import ModelBackend
+from localcloud.gemini.models import MODELS, Model
 from localcloud.storage.store import ObjectStore
 
 
@@ -63,6 +64,7 @@ class BigQuery:
         store: ObjectStore,
         directory: Path | None = None,
         backend: ModelBackend | None = None,
+        gemini_models: Mapping[str, Model] = MODELS,
         wrap: Callable[[ASGIApp], ASGIApp] = _unwrapped,
         before_job: Callable[[Job], None] = _no_fault,
         account_of: Callable[[str], str | None] = _unknown_account,
@@ -76,6 +78,7 @@ class BigQuery:
             store: The objects of Cloud Storage, for models, load and extract jobs.
             directory: The folder of tables, datasets, models and ended jobs; None keeps them in memory.
             backend: The backend that answers Gemini calls.
+            gemini_models: The models that remote models may use, by id.
             wrap: Wraps the HTTP application, for example to inject faults.
             before_job: Called in a job's thread when the job starts; a ``QueryError`` becomes the job's error.
             account_of: Returns the e-mail address of the account of an access token, or None.
@@ -95,6 +98,7 @@ class BigQuery:
             clock=clock,
             directory=directory / "models" if directory is not None else None,
             backend=backend,
+            served=gemini_models,
         )
         self._journal = open_journal(directory, self._engine, self._anonymous)
         self._quotas = Quotas(clock)

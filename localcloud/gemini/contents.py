@@ -106,6 +106,11 @@ def count_tokens(text: str) -> int:
     return math.ceil(len(text) / CHARACTERS_PER_TOKEN)
 
 
+def split_tokens(text: str) -> list[str]:
+    """Return the pieces of ``text`` that are counted as tokens."""
+    return [text[at : at + CHARACTERS_PER_TOKEN] for at in range(0, len(text), CHARACTERS_PER_TOKEN)]
+
+
 def parse_request(request: dict[str, Any]) -> Prompt:
     """Validate a GenerateContentRequest and return it as a prompt.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from localcloud.base.json_api import Call, Route
 from localcloud.gemini.backends import ModelBackend
-from localcloud.gemini.contents import Prompt, parse_request
+from localcloud.gemini.contents import Prompt, parse_request, split_tokens
 from localcloud.gemini.embeddings import embed_content, prediction
 from localcloud.gemini.errors import BackendError
 from localcloud.gemini.json_values import as_list, camel_keys
@@ -17,6 +19,8 @@ from localcloud.vertex.base.rest import Handler, Stream, version_of
 from localcloud.vertex.request_checks import RequestChecks, check_fields
 
 WORDS_PER_PIECE = 4
+# How many different tokens Gemini has: https://ai.google.dev/gemma/docs/core
+VOCABULARY = 262_144
 
 PUBLISHER_MODELS = (
     "projects/{project}/locations/{location}/publishers/{publisher}/models/{model}",
@@ -40,6 +44,7 @@ class Generation:
             "generateContent": self._generate,
             "streamGenerateContent": self._stream,
             "countTokens": self._count,
+            "computeTokens": self._compute_tokens,
             "embedContent": self._embed,
         }
         return [
@@ -107,6 +112,40 @@ class Generation:
             "totalBillableCharacters": sum(len(re.sub(r"\s", "", text)) for text in texts),
             "promptTokensDetails": [{"modality": kind, "tokenCount": count} for kind, count in counts.items()],
         }
+
+    def _compute_tokens(self, call: Call) -> dict[str, Any]:
+        """Return the tokens of each content, or of each instance of a text model.
+
+        https://docs.cloud.google.com/vertex-ai/generative-ai/docs/reference/rest/v1/projects.locations.publishers.models/computeTokens
+        """
+        request = call.json()
+        check_fields("ComputeTokensRequest", request, version_of(call))
+        if instances := as_list(request.get("instances")):
+            return {"tokensInfo": [_tokens_info([_text_of_instance(each)]) for each in instances]}
+        prompt = _countable({"contents": request.get("contents")})
+        if any(part.mime_type for turn in prompt.turns for part in turn.parts):
+            raise BackendError(400, "Unable to compute tokens: only text is supported.")
+        return {
+            "tokensInfo": [
+                {"role": turn.role, **_tokens_info([part.text for part in turn.parts])} for turn in prompt.turns
+            ]
+        }
+
+
+def _tokens_info(texts: Iterable[str]) -> dict[str, Any]:
+    """Return the tokens of texts, which are stand-ins as the counts are: pieces of a few characters, and their checksums."""
+    tokens = [token.encode(errors="surrogatepass") for text in texts for token in split_tokens(text)]
+    return {
+        "tokens": [base64.b64encode(token).decode() for token in tokens],
+        "tokenIds": [str(zlib.crc32(token) % VOCABULARY) for token in tokens],
+    }
+
+
+def _text_of_instance(instance: Any) -> str:
+    text = (instance.get("prompt") or instance.get("content")) if isinstance(instance, dict) else None
+    if not isinstance(text, str):
+        raise BackendError(400, "Each instance must be an object with the string prompt or content.")
+    return text
 
 
 def _method(call: Call) -> str:

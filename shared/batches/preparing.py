@@ -25,10 +25,11 @@ from shared.batches.places import (
     work_dataset,
 )
 from shared.batches.request import BatchRequest, Output, Prompts
-from shared.batches.target_columns import check_key, check_target_columns
+from shared.batches.target_columns import check_target_columns
 from shared.batches.typed_table import check_results
 from shared.checks.access import check_readable, check_writable
 from shared.checks.identifiers import DatasetName, TableName
+from shared.checks.merge_keys import check_key
 from shared.cloud.bigquery import Analysis, Query
 from shared.cloud.locations import GLOBAL, dataset_location, is_region
 from shared.cloud.query_access import analyse_checked
@@ -171,7 +172,7 @@ def _check_target(
             field=_OUTPUT,
             code="output_is_input",
         )
-    check_key(output.key, columns)
+    check_key(output.key, columns, "the requests")
     facts = services.tables.describe(target, _OUTPUT)
     if facts is None:
         return

@@ -14,9 +14,9 @@ from shared.batches.moving import move_query, table_query
 from shared.batches.places import divided_table, facts_of, requested_output, table_of
 from shared.batches.request import BatchRequest, Prompts
 from shared.batches.rounds import answers_query, repeat_query, replacement
-from shared.batches.target_columns import check_key
 from shared.batches.typed_table import flatten_query
 from shared.checks.identifiers import TableName
+from shared.checks.merge_keys import check_key
 from shared.cloud.bigquery import Query
 from shared.engine.services import Services
 from shared.work import Item, Step
@@ -50,7 +50,7 @@ def query_of(item: Item, step: Step, request: BatchRequest, services: Services) 
             return flatten_query(request.results, answers, like, again=facts.moved > 0)
         case "table":
             # The columns of files that were too large to be read are not known before.
-            check_key(requested_output(item, services.settings).key, like.columns)
+            check_key(requested_output(item, services.settings).key, like.columns, "the requests")
             return table_query(like, table_of(facts.output))
         case _:
             return move_query(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.checks.identifiers import TableName
+from shared.checks.merge_keys import type_of
 from shared.errors import Rejected
 
 # The types that a value is converted to when it is inserted:
@@ -19,39 +20,6 @@ _CONVERTED: Mapping[str, frozenset[str]] = {
     "STRING": frozenset({"JSON"}),
     "JSON": frozenset({"STRING"}),
 }
-# The types by which BigQuery cannot group rows, and so not find a row by its key:
-# https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/data-types#groupable_data_types
-# https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/window-function-calls#def_window_spec
-_NOT_KEYS = frozenset({"FLOAT64", "JSON", "GEOGRAPHY"})
-_SAME = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
-
-
-def check_key(key: Sequence[str], columns: Sequence[Mapping[str, Any]]) -> None:
-    """Raise ``Rejected`` unless rows can be found by the columns of a key.
-
-    Args:
-        key: The field ``output.key``.
-        columns: The columns of the requests, each as a TableFieldSchema; none if they are not known.
-    """
-    known = {str(column["name"]).lower(): column for column in columns}
-    for index, name in enumerate(key):
-        field = f"output.key[{index}]"
-        if name.lower() in {before.lower() for before in key[:index]}:
-            raise Rejected(f"the key column {name} is there twice: leave one out", field=field, code="duplicate_column")
-        if known and name.lower() not in known:
-            raise Rejected(
-                f"the key column {name} is not a column of the requests; these are {', '.join(known)}",
-                field=field,
-                code="unknown_column",
-            )
-        kind = _type_of(known.get(name.lower(), {}))
-        if kind in _NOT_KEYS:
-            raise Rejected(
-                f"the key column {name} is of type {kind}, by which BigQuery cannot find a row: choose another column, or "
-                "convert it to STRING",
-                field=field,
-                code="wrong_type",
-            )
 
 
 def check_target_columns(
@@ -85,7 +53,7 @@ def check_target_columns(
             code="missing_column",
         )
     for name, column in answers.items():
-        given, wanted = _type_of(column), _type_of(known[name])
+        given, wanted = type_of(column), type_of(known[name])
         # The types of the columns that Vertex AI adds are not documented.
         allowed = _CONVERTED.get(given, frozenset()) if converts or name in added else frozenset()
         if given and given != wanted and wanted not in allowed:
@@ -107,9 +75,3 @@ def check_target_columns(
             field=field,
             code="missing_column",
         )
-
-
-def _type_of(column: Mapping[str, Any]) -> str:
-    """Return the type of a column as SQL writes it; an empty text if it is not known."""
-    kind = str(column.get("type") or "")
-    return "ARRAY" if column.get("mode") == "REPEATED" else _SAME.get(kind, kind)

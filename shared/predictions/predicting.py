@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.checks.identifiers import ModelName
+from shared.checks.merge_keys import check_key
 from shared.checks.suggestions import closest
 from shared.cloud.bigquery import OldJob, Query
 from shared.cloud.query_access import analyse_checked
@@ -252,7 +253,7 @@ def _column(field: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _check_columns(columns: tuple[Mapping[str, Any], ...], request: PredictRequest) -> None:
-    """Raise ``Rejected`` if two columns of the predictions have the same name, or a key column is missing."""
+    """Raise ``Rejected`` if two columns of the predictions have the same name, or rows cannot be found by the key."""
     names = [column["name"].lower() for column in columns]
     for name in names:
         if names.count(name) > 1:
@@ -261,10 +262,4 @@ def _check_columns(columns: tuple[Mapping[str, Any], ...], request: PredictReque
                 field="input",
                 code="duplicate_column",
             )
-    for index, key in enumerate(request.key):
-        if columns and key.lower() not in names:
-            raise Rejected(
-                f"the key column {key} is not a column of the predictions; these are {', '.join(names)}",
-                field=f"output.key[{index}]",
-                code="unknown_column",
-            )
+    check_key(request.key, columns, "the predictions")

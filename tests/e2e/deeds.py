@@ -12,7 +12,7 @@ from google.cloud.bigquery import QueryJob
 
 from shared.keys import hash_of
 from tests.e2e.conftest import SETTINGS
-from tests.e2e.world import World, fresh, shifted
+from tests.e2e.world import SHIFTED_TABLE, World, fresh, shifted
 
 SHIFT = 5
 SETTLE_SECONDS = float(SETTINGS["SETTLE_SECONDS"])
@@ -188,7 +188,9 @@ def asked_and_done(world: World, name: str) -> None:
 
 
 def ask_to_merge(world: World, name: str) -> None:
-    world.ask("seven", name, name, output={"write": "merge", "key": ["x"]})
+    # BigQuery finds no row by a FLOAT64.
+    query = f"SELECT CAST(x AS INT64) AS id, x FROM {world.dataset}.{SHIFTED_TABLE}"
+    world.ask("seven", name, name, input={"query": query}, output={"write": "merge", "key": ["id"]})
 
 
 def merge_prepared(world: World, name: str) -> None:
@@ -350,7 +352,11 @@ def appended(world: World, name: str) -> dict[str, str]:
 
 def send_action(action: str) -> Callable[[World, str], None]:
     """Return the deed that publishes an action on a batch."""
-    return lambda world, name: None if world.publish("BATCH_TOPIC", {"action": action, "request_id": name}) else None
+
+    def send(world: World, name: str) -> None:
+        world.publish("BATCH_TOPIC", {"action": action, "request_id": name})
+
+    return send
 
 
 def own_tables_of(world: World, key: str) -> list[str]:

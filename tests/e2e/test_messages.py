@@ -21,6 +21,10 @@ def test_each_wrong_message_is_answered_under_its_id_with_what_would_be_right(wo
         "remove the square brackets": ("PREDICT_TOPIC", f"[{text}]".encode()),
         "did you mean model?": ("PREDICT_TOPIC", text.replace('"model"', '"Model"').encode()),
         f"did you mean {world.dataset}.{shifter}?": ("PREDICT_TOPIC", text.replace(shifter, "Seven").encode()),
+        "convert it to STRING": (
+            "PREDICT_TOPIC",
+            json.dumps({**right, "output": {**right["output"], "write": "merge", "key": ["x"]}}).encode(),
+        ),
         "create the dataset": ("PREDICT_TOPIC", text.replace(right["output"]["table"], "nowhere.t").encode()),
     }
     published = {advice: world.publish(topic, data) for advice, (topic, data) in wrong.items()}

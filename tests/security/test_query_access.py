@@ -29,7 +29,7 @@ CREATE VIEW open.v AS SELECT * FROM hidden.t;
 CREATE VIEW open.nested AS SELECT s FROM open.v;
 CREATE TABLE FUNCTION open.f() AS (SELECT s FROM hidden.t);
 CREATE FUNCTION open.scalar() AS ((SELECT MAX(s) FROM hidden.t));
-CREATE MODEL learning.gemini REMOTE WITH CONNECTION `us.c` OPTIONS (endpoint = 'gemini-2.0-flash-001');
+CREATE MODEL learning.gemini REMOTE WITH CONNECTION `us.c` OPTIONS (endpoint = 'gemini-3.8-flash');
 CREATE VIEW open.generated AS SELECT * FROM {GENERATE};
 CREATE VIEW open.around AS SELECT * FROM open.generated;
 CREATE VIEW hidden.generated AS SELECT * FROM {GENERATE}

@@ -22,7 +22,7 @@ from localcloud.bigquery.ml.statements import OptionValue
 from localcloud.gemini.backends import ModelBackend
 
 REQUESTS_AT_ONCE = 16
-DEFAULT_ENDPOINT = "gemini-2.5-flash"
+DEFAULT_ENDPOINT = "gemini-3.8-flash"
 
 # The lowest and highest value of the numeric options of all functions, and of AI.GENERATE_TABLE.
 _SAMPLING: dict[str, tuple[float, float]] = {"temperature": (0, 1), "top_p": (0, 1), "max_output_tokens": (1, 8192)}

@@ -5,22 +5,36 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.registration import region_of
 from localcloud.bigquery.ml.statements import CreateModel
+from localcloud.gemini.errors import BackendError
+from localcloud.gemini.models import GLOBAL, MULTI_REGIONS, ModelTable
 
 _ALLOWED = frozenset({"ENDPOINT", "MAX_BATCHING_ROWS", "REMOTE_SERVICE_TYPE"})
 
 
-def remote_model_info(statement: CreateModel, location: str) -> dict[str, Any]:
+_ENDPOINT = re.compile(
+    r"https://[a-z0-9.-]+/v1(?:beta1)?/projects/[^/]+/locations/(?P<location>[a-z0-9-]+)"
+    r"/publishers/(?P<publisher>[^/]+)/models/(?P<model>[^/]+)"
+)
+
+
+def remote_model_info(statement: CreateModel, location: str, models: ModelTable) -> dict[str, Any]:
     """Return the ``RemoteModelInfo`` for a statement that creates a remote model.
 
     https://cloud.google.com/bigquery/docs/reference/rest/v2/models#RemoteModelInfo
 
+    Args:
+        statement: The statement.
+        location: The location of the model's dataset.
+        models: The models that Vertex AI serves.
+
     Raises:
-        QueryError: An option is missing, unknown, or not supported by the local BigQuery.
+        QueryError: An option is missing, unknown, or not supported by the local BigQuery, or no location serves the model.
     """
     options = statement.options
     for name in options:
@@ -41,23 +55,66 @@ def remote_model_info(statement: CreateModel, location: str) -> dict[str, Any]:
         raise QueryError(
             f"Invalid connection '{connection}'; it must have the form location.connection.", location="query"
         )
-    region = region_of(location)
     project = statement.reference.project
     if len(parts) == 2:
         connection = f"{project}.{connection}"
     elif connection == "DEFAULT":
         connection = f"{project}.{location.lower()}.__default_cloudresource_connection__"
+    check_endpoint(endpoint, models)
     if not endpoint.startswith("https://"):
-        endpoint = (
-            f"https://{region}-aiplatform.googleapis.com/v1/projects/{project}/locations/{region}"
-            f"/publishers/google/models/{endpoint}"
-        )
+        endpoint = _endpoint_of(endpoint, location, project, models)
+        check_endpoint(endpoint, models)
     info: dict[str, Any] = {"connection": connection, "endpoint": endpoint}
     if "MAX_BATCHING_ROWS" in options:
         info["maxBatchingRows"] = str(options["MAX_BATCHING_ROWS"])
     return info
 
 
+def check_endpoint(endpoint: str, models: ModelTable) -> None:
+    """Check that Vertex AI serves the model of an endpoint there today.
+
+    Args:
+        endpoint: The URL of a model, or the name of one, which may be served in any location.
+        models: The models that Vertex AI serves.
+
+    Raises:
+        QueryError: The URL is not one of a model, or the model is unknown, retired, or not served in the location.
+    """
+    if not endpoint.startswith("https://"):
+        if model_name(endpoint).partition("@")[0] not in models.served():
+            raise _not_served(endpoint, "Vertex AI does not have this model: it is retired or unknown.")
+        return
+    found = _ENDPOINT.fullmatch(endpoint)
+    if found is None:
+        example = (
+            f"https://aiplatform.googleapis.com/v1/projects/PROJECT/locations/{GLOBAL}/publishers/google/models/MODEL"
+        )
+        raise _not_served(endpoint, f"It must be the name of a model, or a URL such as {example}.")
+    try:
+        models.find("-", found["location"], found["model"], publisher=found["publisher"])
+    except BackendError as error:
+        raise _not_served(endpoint, str(error)) from None
+
+
+def _not_served(endpoint: str, why: str) -> QueryError:
+    return QueryError(f"Invalid endpoint '{endpoint}' of a remote model: {why}", location="query")
+
+
+def _endpoint_of(name: str, location: str, project: str, models: ModelTable) -> str:
+    """Return the URL of a model by its name: in the region of a dataset if that serves it, as older models.
+
+    How BigQuery finds newer models, which no region serves, is not documented. Here they are in the multi-region of the
+    dataset, or in `global`.
+    """
+    region = region_of(location)
+    model = models.served().get(name.partition("@")[0])
+    where = [each for each in (region, location.lower(), GLOBAL) if model is not None and model.is_served_in(each)]
+    place = where[0] if where else region
+    prefix = {GLOBAL: "aiplatform"} | {each: f"aiplatform.{each}.rep" for each in MULTI_REGIONS}
+    host = f"{prefix.get(place, f'{place}-aiplatform')}.googleapis.com"
+    return f"https://{host}/v1/projects/{project}/locations/{place}/publishers/google/models/{name}"
+
+
 def model_name(endpoint: str) -> str:
-    """Return the name of the model in an endpoint, such as ``gemini-2.5-flash``."""
+    """Return the name of the model in an endpoint, such as ``gemini-3.8-flash``."""
     return endpoint.rsplit("/", 1)[-1]

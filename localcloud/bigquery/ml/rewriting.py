@@ -32,7 +32,7 @@ from localcloud.bigquery.ml.prediction import (
     quoted,
 )
 from localcloud.bigquery.ml.references import mentions_data, object_table_replacements
-from localcloud.bigquery.ml.remote import model_name
+from localcloud.bigquery.ml.remote import check_endpoint, model_name
 from localcloud.bigquery.ml.statements import (
     Expression,
     OptionValue,
@@ -47,6 +47,7 @@ from localcloud.bigquery.sql.tokens import (
     without_comments,
 )
 from localcloud.gemini.backends import ModelBackend
+from localcloud.gemini.models import ModelTable
 
 _MENTIONED = re.compile(r"\b(?:ML|AI)\s*\.\s*[A-Z_]+\s*\(", re.IGNORECASE)
 REWRITTEN_FUNCTIONS = frozenset({"ML.PREDICT", SCALAR_FUNCTION, *TABLE_FUNCTIONS, *IMAGE_FUNCTIONS})
@@ -69,6 +70,7 @@ class Rewriter:
         functions: Functions,
         objects: ObjectTables,
         backend: ModelBackend | None,
+        served: ModelTable,
         dry_run: bool,
     ) -> None:
         """Create a rewriter.
@@ -80,6 +82,7 @@ class Rewriter:
             functions: The registered DuckDB functions.
             objects: The object tables.
             backend: The backend of remote models, or None.
+            served: The models that Vertex AI serves.
             dry_run: Whether the statement is only planned; it then loads no model.
         """
         self.sql = sql
@@ -89,6 +92,7 @@ class Rewriter:
         self._generated = GeneratedCalls(backend, functions, session.connection)
         self._tables = find_common_tables(sql)
         self._rewritten: dict[tuple[Span, bool], str] = {}
+        self._served = served
         self._dry_run = dry_run
         self._references = list(self._replace_object_tables(objects))
 
@@ -192,6 +196,7 @@ class Rewriter:
         model = self._model(call)
         if model.endpoint is None:
             raise self._invalid(call, f"model {model.reference} is not a remote model.")
+        check_endpoint(model.endpoint, self._served)
         query = self._query(call, call.arguments[1])
         options = self._options(call, call.arguments[2]) if len(call.arguments) == 3 else {}
         request = create_request(call.name, model_name(model.endpoint), options)
@@ -217,7 +222,9 @@ class Rewriter:
         if prompt is None:
             raise self._invalid(call, "it takes a prompt.")
         options.pop("connection_id", None)
-        endpoint = model_name(str(options.pop("endpoint", None) or DEFAULT_ENDPOINT))
+        endpoint = str(options.pop("endpoint", None) or DEFAULT_ENDPOINT)
+        check_endpoint(endpoint, self._served)
+        endpoint = model_name(endpoint)
         text, struct = self._rewrite_prompt(prompt)
         return self._generated.scalar(create_request(call.name, endpoint, options), text, struct=struct)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -45,6 +46,8 @@ from localcloud.bigquery.ml.statements import (
 )
 from localcloud.bigquery.ml.workers.pool import ModelWorkers
 from localcloud.gemini.backends import ModelBackend
+from localcloud.gemini.models import MODELS, ModelTable
+from localcloud.gemini.models import Model as GeminiModel
 from localcloud.storage.store import ObjectStore
 
 OBJECT_TABLES_FILE = "object_tables.json"
@@ -77,6 +80,7 @@ class MachineLearning:
         clock: Clock,
         directory: Path | None,
         backend: ModelBackend | None,
+        served: Mapping[str, GeminiModel] = MODELS,
     ) -> None:
         """Open the models and object tables.
 
@@ -85,11 +89,13 @@ class MachineLearning:
             clock: The source of creation, modification and expiration times.
             directory: The folder of the models, created if missing; None uses a temporary one.
             backend: The backend of remote models, or None.
+            served: The models of Vertex AI, by id.
         """
         self.models = ModelCatalog(directory, clock)
         self._store = store
         self._clock = clock
         self._backend = backend
+        self._served = ModelTable(clock, served)
 
         self._workers = ModelWorkers()
         self._functions = Functions(self._workers)
@@ -148,7 +154,7 @@ class MachineLearning:
         remote = statement.connection is not None
         options = None if remote else import_options(statement)
         location = _location(statement.reference, session)
-        info = remote_model_info(statement, location) if remote else {}
+        info = remote_model_info(statement, location, self._served) if remote else {}
         # A model can't have the name of a table or view.
         if table_exists(TablePath(reference.project, reference.dataset, reference.model), session):
             raise QueryError(f"Already Exists: Table {reference}", reason="duplicate")
@@ -284,6 +290,7 @@ class MachineLearning:
             functions=self._functions,
             objects=self._objects,
             backend=self._backend,
+            served=self._served,
             dry_run=dry_run,
         )
         return rewriter.rewrite()

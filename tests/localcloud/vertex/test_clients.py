@@ -185,6 +185,9 @@ class TestGenAi:
         assert pieces[-1].candidates[0].finish_reason == types.FinishReason.STOP
         counted = client.models.count_tokens(model=MODEL, contents="hello there")
         assert counted.total_tokens == 3
+        [computed] = client.models.compute_tokens(model=MODEL, contents="hello there").tokens_info
+        assert (computed.role, computed.tokens) == ("user", [b"hell", b"o th", b"ere"])
+        assert len(computed.token_ids) == 3
 
     def test_a_response_follows_the_response_schema(self, world: World) -> None:
         class Film(BaseModel):

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from localcloud.base.clock import ManualClock
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.output_schema import parse_output_schema
+from localcloud.bigquery.ml.remote import check_endpoint, remote_model_info
+from localcloud.bigquery.ml.statements import CreateModel, parse_statement
 from localcloud.gemini.echo import EchoBackend
 from localcloud.gemini.errors import BackendError
+from localcloud.gemini.models import ModelTable
 from tests.localcloud.bigquery.ml.world import PROJECT, MlWorld, ml_world
+
+# The models that Vertex AI serves on this day.
+SERVED = ModelTable(ManualClock(datetime(2026, 11, 26, tzinfo=UTC)))
 
 
 class PickyBackend:
@@ -45,7 +54,7 @@ def world(backend: PickyBackend) -> Iterator[MlWorld]:
     with ml_world(backend=backend) as running:
         running.run(
             "CREATE OR REPLACE MODEL `d.gemini` REMOTE WITH CONNECTION `us.gemini_conn` "
-            "OPTIONS(endpoint = 'gemini-2.0-flash-001')"
+            "OPTIONS(endpoint = 'gemini-3.8-flash')"
         )
         for name in ("jaws", "psycho"):
             running.store.write("models", f"posters/{name}.jpg", name.encode(), content_type="image/jpeg")
@@ -70,8 +79,8 @@ def test_the_resource_contains_connection_and_endpoint(world: MlWorld) -> None:
 
     assert model["remoteModelInfo"] == {
         "connection": f"{PROJECT}.us.gemini_conn",
-        "endpoint": f"https://us-central1-aiplatform.googleapis.com/v1/projects/{PROJECT}/locations/us-central1"
-        "/publishers/google/models/gemini-2.0-flash-001",
+        "endpoint": f"https://aiplatform.us.rep.googleapis.com/v1/projects/{PROJECT}/locations/us"
+        "/publishers/google/models/gemini-3.8-flash",
     }
     assert "trainingRuns" not in model
 
@@ -90,7 +99,7 @@ def test_the_statements_of_the_movie_posters_lab_send_each_poster(world: MlWorld
     rows = sorted(world.rows("SELECT * FROM d.movie_posters_results"), key=lambda row: row["uri"])
     assert [row["uri"] for row in rows] == ["gs://models/posters/jaws.jpg", "gs://models/posters/psycho.jpg"]
     assert "what is the movie title" in rows[0]["ml_generate_text_llm_result"]
-    assert {model for model, _ in backend.requests} == {"gemini-2.0-flash-001"}
+    assert {model for model, _ in backend.requests} == {"gemini-3.8-flash"}
     request = next(r for _, r in backend.requests if "jaws" in json.dumps(r))
     assert request["contents"][0]["parts"][1] == {
         "fileData": {"fileUri": "gs://models/posters/jaws.jpg", "mimeType": "image/jpeg"}
@@ -108,7 +117,7 @@ def test_a_failed_row_has_its_error_in_the_status(world: MlWorld) -> None:
     assert rows[1]["ml_generate_text_llm_result"] == "Echo: say one"
     assert {number: row["ml_generate_text_status"] for number, row in rows.items()} == {
         1: "",
-        2: "A retryable error occurred: RESOURCE EXHAUSTED error from gemini-2.0-flash-001",
+        2: "A retryable error occurred: RESOURCE EXHAUSTED error from gemini-3.8-flash",
         3: "The prompt is bad.",
         4: "The prompt is NULL.",
     }
@@ -159,7 +168,7 @@ def test_ai_generate_is_an_expression(world: MlWorld, backend: PickyBackend) -> 
     backend.requests.clear()
     rows = by_id(
         world.rows(
-            "SELECT id, AI.GENERATE(('Tell: ', prompt), endpoint => 'gemini-2.5-pro', connection_id => 'us.c').result AS r, "
+            "SELECT id, AI.GENERATE(('Tell: ', prompt), endpoint => 'gemini-3.5-flash', connection_id => 'us.c').result AS r, "
             "AI.GENERATE(prompt, output_schema => 'answer STRING, n INT64') AS typed FROM d.prompts WHERE id IN (1, 3)"
         )
     )
@@ -168,7 +177,7 @@ def test_ai_generate_is_an_expression(world: MlWorld, backend: PickyBackend) -> 
     assert rows[1]["typed"]["status"] == ""
     assert isinstance(rows[1]["typed"]["n"], int)
     assert rows[3]["typed"]["status"] == "The prompt is bad."
-    assert sorted({model for model, _ in backend.requests}) == ["gemini-2.5-flash", "gemini-2.5-pro"]
+    assert sorted({model for model, _ in backend.requests}) == ["gemini-3.5-flash", "gemini-3.8-flash"]
 
 
 def test_model_params_are_sent_unchanged(world: MlWorld, backend: PickyBackend) -> None:
@@ -218,6 +227,7 @@ def test_an_invalid_call_is_rejected_before_a_request_is_sent(
         ("REMOTE WITH CONNECTION `us.c` OPTIONS()", "Missing required option: ENDPOINT"),
         ("REMOTE WITH CONNECTION `us.c` OPTIONS(ENDPOINT='x', KMS_KEY_NAME='k')", "Unknown option: KMS_KEY_NAME"),
         ("REMOTE WITH CONNECTION `c` OPTIONS(ENDPOINT='x')", "Invalid connection 'c'"),
+        ("REMOTE WITH CONNECTION `us.c` OPTIONS(ENDPOINT='gemini-2.0-flash-001')", "it is retired or unknown"),
         ("REMOTE WITH CONNECTION `us.c` OPTIONS(REMOTE_SERVICE_TYPE='CLOUD_AI_VISION_V1')", "not available"),
     ],
 )
@@ -235,3 +245,48 @@ def test_a_remote_model_cannot_be_registered(world: MlWorld) -> None:
 def test_an_invalid_output_schema_is_rejected(text: str) -> None:
     with pytest.raises(QueryError, match="Invalid output_schema"):
         parse_output_schema(text)
+
+
+@pytest.mark.parametrize(
+    ("location", "name", "host", "place"),
+    [
+        ("US", "text-embedding-005", "us-central1-aiplatform", "us-central1"),
+        ("EU", "text-embedding-005", "europe-west4-aiplatform", "europe-west4"),
+        ("asia-east1", "text-embedding-005", "asia-east1-aiplatform", "asia-east1"),
+        ("EU", "gemini-3.8-flash", "aiplatform.eu.rep", "eu"),
+        ("asia-east1", "gemini-3.8-flash", "aiplatform", "global"),
+    ],
+)
+def test_a_model_is_found_by_its_name_where_it_is_served(location: str, name: str, host: str, place: str) -> None:
+    statement = parse_statement(
+        f"CREATE MODEL d.m REMOTE WITH CONNECTION DEFAULT OPTIONS(ENDPOINT='{name}')", project="p", default_dataset=None
+    )
+    assert isinstance(statement, CreateModel)
+    info = remote_model_info(statement, location, SERVED)
+    expected = f"https://{host}.googleapis.com/v1/projects/p/locations/{place}/publishers/google/models/{name}"
+    assert info["endpoint"] == expected
+    check_endpoint(expected, SERVED)
+
+
+VERTEX_AI = "https://aiplatform.googleapis.com/v1/projects/p/locations"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "text"),
+    [
+        ("gemini-9-nonsense", "it is retired or unknown"),
+        ("gemini-1.5-pro-002", "it is retired or unknown"),
+        (f"{VERTEX_AI}/us-central1/publishers/google/models/gemini-3.8-flash", "was not found"),
+        (f"{VERTEX_AI}/global/publishers/google/models/gemini-2.0-flash", "was not found"),
+        (f"{VERTEX_AI}/global/publishers/anthropic/models/gemini-3.8-flash", "was not found"),
+        ("https://example.com/gemini-3.8-flash", "It must be the name of a model, or a URL such as"),
+    ],
+)
+def test_an_endpoint_whose_model_is_not_served_is_refused(endpoint: str, text: str) -> None:
+    with pytest.raises(QueryError, match=re.escape(text)):
+        check_endpoint(endpoint, SERVED)
+
+
+def test_a_query_with_a_retired_model_fails(world: MlWorld) -> None:
+    query = "SELECT AI.GENERATE('x', endpoint => 'gemini-2.0-flash-001').result"
+    assert "it is retired or unknown" in world.refusal(query)[1]

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from shared.batches.places import reads
-from shared.batches.target_columns import check_key, check_target_columns
+from shared.batches.target_columns import check_target_columns
 from shared.checks.identifiers import TableName
+from shared.checks.merge_keys import check_key
 from shared.errors import Rejected
 
 TARGET = TableName("my-project", "news", "summaries")
@@ -80,7 +81,7 @@ def test_a_table_that_a_job_writes_as_its_destination_needs_the_same_types() -> 
 
 def test_requests_in_files_have_unknown_columns() -> None:
     check_target_columns(TARGET, _columns("INTEGER", mode="REQUIRED"), (), ADDED, converts=True, field="output")
-    check_key(("id",), ())
+    check_key(("id",), (), "the requests")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_requests_in_files_have_unknown_columns() -> None:
 )
 def test_a_key_that_cannot_identify_rows_is_refused(key: tuple[str, ...], kind: str, field: str, code: str) -> None:
     with pytest.raises(Rejected) as caught:
-        check_key(key, ({"name": "id", "type": kind}, COLUMNS[1]))
+        check_key(key, ({"name": "id", "type": kind}, COLUMNS[1]), "the requests")
     assert (caught.value.problem.field, caught.value.problem.code) == (field, code)
 
 

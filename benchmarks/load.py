@@ -127,6 +127,11 @@ class Client:
         }
         return Counter(value for _, value in ids)
 
+    def event(self, event_type: str, field: str, value: str) -> dict[str, Any] | None:
+        """Return the data of the first event of a type that has this ``value`` in a ``field``; None if there is none yet."""
+        found = (data for _, kind, data in list(self._events) if kind == event_type and data.get(field) == value)
+        return next(found, None)
+
     def submitted(self) -> int:
         """Return how many predictions are in the state ``submitted``."""
         bucket = self._environment["STATE_BUCKET"]

@@ -195,6 +195,12 @@ class Settings:
     wait_seconds: float = setting(
         seconds(0.1, 86400), "How often work that waits for quota or for a model is tried again.", 30.0
     )
+    access_wait_seconds: float = setting(
+        seconds(0, 86400),
+        "How long after the state bucket was created work waits in the ledger that is refused for a missing right, because new "
+        "rights take minutes to be effective. 0: it fails at once.",
+        600.0,
+    )
     model_wait_seconds: float = setting(
         seconds(), "How long a prediction waits for a model whose drop is being imported.", 86400.0
     )

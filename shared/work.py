@@ -63,6 +63,12 @@ class WaitReason(StrEnum):
     """A job may have been created; it is looked for once it must be visible."""
     SETTLING = "settling"
     """More files of the drop may be uploaded."""
+    ACCESS = "access"
+    """A right is not effective yet, or an account of Google's does not exist yet, because the deployment is new."""
+
+
+REFUSED = frozenset({WaitReason.QUOTA, WaitReason.ACCESS})
+"""The reasons of work whose job was refused, so that it takes up no place."""
 
 
 class System(StrEnum):

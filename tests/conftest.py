@@ -59,6 +59,7 @@ GROUPS = {
         "e2e/test_story.py",
         "e2e/test_messages.py",
         "e2e/test_waking.py",
+        "e2e/test_new_deployment.py",
         "e2e/test_wrong_drops.py",
         "e2e/test_load.py",
     ),

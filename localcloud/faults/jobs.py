@@ -31,5 +31,5 @@ class JobFaults:
                 while (left := (until - self._clock.now()).total_seconds()) > 0 and self._faults.has(rule):
                     if self._clock.wait(job.stopped, min(left, CHECK_RULE_SECONDS)):
                         return
-            case Status(reason=reason):
-                raise QueryError("A fault rule caused this error.", reason=reason)
+            case Status(reason=reason, message=message):
+                raise QueryError(message, reason=reason)

@@ -30,6 +30,10 @@ REASONS: Mapping[int, str] = {
 }
 
 
+# What may be beside the effect `status`.
+DETAILS = ("reason", "message")
+
+
 class RuleError(ValueError):
     """An invalid rule; the message names the field and the reason."""
 
@@ -40,6 +44,7 @@ class Status:
 
     status: int
     reason: str
+    message: str = "A fault rule caused this error."
 
 
 @dataclass(frozen=True)
@@ -161,11 +166,12 @@ def parse_rule(document: Any) -> Rule:
 def _parse_effect(document: Any) -> Effect:
     if not isinstance(document, dict):
         raise RuleError('`do` must be an object with one effect, such as {"status": 503}.')
-    names = [name for name in document if name != "reason"]
+    names = [name for name in document if name not in DETAILS]
     if len(names) != 1 or names[0] not in _EFFECTS:
         raise RuleError(f"`do` must have exactly one of {', '.join(_EFFECTS)}; it is {document!r}.")
-    if "reason" in document and names[0] != "status":
-        raise RuleError("`do.reason` belongs to `status` only.")
+    for detail in DETAILS:
+        if detail in document and names[0] != "status":
+            raise RuleError(f"`do.{detail}` belongs to `status` only.")
     return _EFFECTS[names[0]](f"do.{names[0]}", document)
 
 
@@ -173,7 +179,8 @@ def _status(place: str, document: Mapping[str, Any]) -> Status:
     status = _integer(place, document["status"])
     if not 400 <= status <= 599:
         raise RuleError(f"`{place}` must be a status from 400 to 599, not {status}.")
-    return Status(status, _text("do.reason", document.get("reason", REASONS.get(status, "internalError"))))
+    reason = _text("do.reason", document.get("reason", REASONS.get(status, "internalError")))
+    return Status(status, reason, _text("do.message", document.get("message", Status.message)))
 
 
 def _switch(effect: Effect) -> Callable[[str, Mapping[str, Any]], Effect]:

@@ -12,6 +12,7 @@ from localcloud.apis.discovery import DOCUMENTS, read_document, unknown_method
 from localcloud.apis.rpc_names import METHODS
 from localcloud.faults.rules import (
     ANY,
+    DETAILS,
     SERVICES,
     Delay,
     Drop,
@@ -85,7 +86,7 @@ def targets_of(
     """
     _require_function("caller", rule.caller, callers)
     _require_function("receiver", rule.receiver, receivers)
-    effect = next(name for name in document["do"] if name != "reason")
+    effect = next(name for name in document["do"] if name not in DETAILS)
     targets_by_field = {
         f"do.{effect}": _TARGETS_OF_EFFECTS[type(rule.effect)],
         "service": _TARGETS_OF_SERVICES[rule.service],

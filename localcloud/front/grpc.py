@@ -121,9 +121,9 @@ class FrontInterceptor(grpc.ServerInterceptor):
     def _apply(self, rule: Rule, caller: Caller, context: grpc.ServicerContext, *, size: int = 0) -> None:
         """Apply ``rule`` to a call; a call that must not get its own response ends here with an exception."""
         match rule.effect:
-            case Status(status=status, reason=reason):
+            case Status(status=status, reason=reason, message=message):
                 code = grpc.StatusCode[NAME_BY_HTTP_STATUS.get(status, "UNKNOWN")]
-                context.abort(code, f"{reason}: a fault rule caused this error")
+                context.abort(code, f"{reason}: {message}")
             case Delay(seconds=seconds):
                 self._waiting.wait(seconds)
             case Slow(bytes_per_second=rate):

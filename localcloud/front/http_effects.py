@@ -110,7 +110,7 @@ class HttpEffects:
 
 
 async def _send_error(effect: Status, send: Send) -> None:
-    body = json.dumps(error_body(effect.status, "A fault rule caused this error.", reason=effect.reason)).encode()
+    body = json.dumps(error_body(effect.status, effect.message, reason=effect.reason)).encode()
     headers = [(b"content-type", b"application/json; charset=UTF-8"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": effect.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

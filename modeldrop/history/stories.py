@@ -32,6 +32,7 @@ WAITS: dict[WaitReason, str] = {
     WaitReason.TURN: "It waits for another import of the same model.",
     WaitReason.ANSWER: "A job may have been created; Modeldrop looks for it before it creates another one.",
     WaitReason.SETTLING: "It waits until the files no longer change.",
+    WaitReason.ACCESS: "It waits for rights of a new deployment, which take some minutes to be effective.",
 }
 
 

@@ -27,6 +27,7 @@ from shared.events.incoming import Message
 from shared.keys import hash_of, hash_of_json
 from shared.log import log
 from shared.work import (
+    REFUSED,
     Item,
     Kind,
     Outcome,
@@ -201,7 +202,7 @@ def _wait_while_too_many_run(item: Item, services: Services) -> None:
         or pending.waits_for == WaitReason.ANSWER
         or places[pending.key] < own_place
         for pending in announced
-        if pending.key != item.key and pending.waits_for != WaitReason.QUOTA
+        if pending.key != item.key and pending.waits_for not in REFUSED
     )
     if running >= services.settings.max_concurrent_batches:
         raise WaitFor(WaitReason.QUOTA, services.settings.wait_seconds)

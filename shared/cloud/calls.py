@@ -23,7 +23,7 @@ from google.api_core import exceptions
 from google.auth import exceptions as auth_exceptions
 from google.protobuf import json_format
 
-from shared.cloud.states import Consequence, consequence_of_call
+from shared.cloud.states import ACCESS_DENIED, Consequence, consequence_of_call
 from shared.errors import (
     ModeldropError,
     Rejected,
@@ -47,7 +47,7 @@ CALL_ERRORS: tuple[type[Exception], ...] = (
 _ADDRESS = re.compile(r"(?:DELETE|GET|PATCH|POST|PUT) https?://\S+: ")
 
 # The code of a rejection for which the service gives no reason.
-_CODES = {403: "accessDenied", 404: "notFound"}
+_CODES = {403: ACCESS_DENIED, 404: "notFound"}
 
 
 class CallOptions(TypedDict):

@@ -153,6 +153,16 @@ HTTP_STATUSES: dict[int, Consequence] = {
 
 MAXIMUM_ATTEMPTS = 3
 
+# The code of a call that Vertex AI refuses because Google's accounts that read and write for the project do not exist yet, and
+# what Vertex AI says then. It creates them when the project first needs them.
+# https://cloud.google.com/vertex-ai/docs/general/access-control#service-agents
+NO_SERVICE_AGENTS = "serviceAgentsMissing"
+NO_SERVICE_AGENTS_MESSAGE = "service agents are being provisioned"
+
+# The code of a call or a job for which a right is missing. It is given again soon after a deployment: a new right takes
+# minutes to be effective. https://cloud.google.com/iam/docs/access-change-propagation
+ACCESS_DENIED = "accessDenied"
+
 
 def consequence_of_call(status: int, reason: str | None) -> Consequence:
     """Return what follows from a refused call with this HTTP ``status`` and BigQuery ``reason``, if it has one."""

@@ -25,7 +25,7 @@ from shared.cloud.batch_jobs import (
 )
 from shared.cloud.calls import CALL_SECONDS, Service
 from shared.cloud.locations import DEFAULT_MODEL, GLOBAL, location_in
-from shared.cloud.states import VERTEX_STATES, Progress
+from shared.cloud.states import NO_SERVICE_AGENTS, NO_SERVICE_AGENTS_MESSAGE, VERTEX_STATES, Progress
 from shared.errors import OutcomeUnknown, Problem, Rejected
 
 PAGE_SIZE = 100
@@ -72,8 +72,7 @@ class VertexJobs:
                 problem = model_problem(str(error.message), batch.model, batch.location)
                 if problem is not None:
                     raise Rejected(problem.message, field=problem.field, code=problem.code) from error
-                code = "notFound" if isinstance(error, exceptions.NotFound) else "invalid"
-                raise Rejected(f"Vertex AI: {error.message}", code=code) from error
+                raise Rejected(f"Vertex AI: {error.message}", code=_code_of(error)) from error
         return str(created.name)
 
     def get_report(self, name: str) -> BatchReport | None:
@@ -144,6 +143,12 @@ def model_problem(message: str, model: str, location: str) -> Problem | None:
         f"that is served, such as {DEFAULT_MODEL}, and a location that serves it, such as {GLOBAL}. Vertex AI says: {message}",
         "model",
     )
+
+
+def _code_of(error: exceptions.NotFound | exceptions.BadRequest) -> str:
+    if NO_SERVICE_AGENTS_MESSAGE in str(error.message).lower():
+        return NO_SERVICE_AGENTS
+    return "notFound" if isinstance(error, exceptions.NotFound) else "invalid"
 
 
 def _resource(batch: Batch) -> vertex.BatchPredictionJob:

@@ -72,6 +72,16 @@ class StateObjects:
         """Return the address of an object: ``gs://bucket/name``."""
         return f"gs://{self._bucket.name}/{name}"
 
+    def bucket_created(self) -> datetime | None:
+        """Return when the bucket was created; None if the functions' account may not see it."""
+        passes = (exceptions.Forbidden, exceptions.NotFound)
+        try:
+            with STORAGE.call("return the bucket", passes=passes) as options:
+                created: datetime | None = self._client.get_bucket(self._bucket.name, **options).time_created
+                return created
+        except passes:
+            return None
+
     def read(self, name: str) -> Record | None:
         """Return the JSON object with this name, or None if there is none.
 

@@ -11,12 +11,13 @@ from datetime import timedelta
 
 from shared.batch_work import BatchFacts
 from shared.cloud.batch_jobs import ATTEMPT_LABEL, Batch
+from shared.engine import passing
 from shared.engine.handler import Handler
 from shared.engine.labels import job_labels
 from shared.engine.services import Services
 from shared.errors import OutcomeUnknown, Rejected, TryLater, short_reason
 from shared.log import log
-from shared.work import Item, Job, Step, StepState, System, WaitReason
+from shared.work import REFUSED, Item, Job, Step, StepState, System, WaitReason
 
 
 def send_batch(item: Item, step: Step, handler: Handler, services: Services, waited_for: WaitReason | None) -> Item:
@@ -38,8 +39,8 @@ def send_batch(item: Item, step: Step, handler: Handler, services: Services, wai
     # Past this time, the create call has ended and its job is visible in lists.
     visible_after = timedelta(seconds=settings.lease_seconds + settings.vertex_settle)
     if step.state is StepState.SENDING and step.sent is not None:
-        # A job that was refused for quota exists only if the refusal was wrong, so there is no need to wait.
-        if services.now() < step.sent + visible_after and waited_for is not WaitReason.QUOTA:
+        # A job that was refused exists only if the refusal was wrong, so there is no need to wait.
+        if services.now() < step.sent + visible_after and waited_for not in REFUSED:
             return item.wait(WaitReason.ANSWER, step.sent + visible_after)
         if (found := _adopt(item, step, services)) is not None:
             return found
@@ -56,6 +57,8 @@ def send_batch(item: Item, step: Step, handler: Handler, services: Services, wai
         name = services.vertex.create(batch, timeout=settings.lease_seconds / 2)
     except Rejected as error:
         assert isinstance(item.facts, BatchFacts)
+        if (waiting := passing.waiting(item, error.problem, services)) is not None:
+            return waiting
         if item.facts.rounds:
             # The answers of the rounds before are paid and stay.
             log("WARNING", "rows that failed were not sent again", **item.log_fields(), code=error.problem.code)

@@ -45,6 +45,11 @@ class Services:
         )
 
     @cached_property
+    def deployed(self) -> datetime | None:
+        """When the state bucket was created; None if that is unknown."""
+        return self.ledger.objects.bucket_created()
+
+    @cached_property
     def bigquery(self) -> BigQueryJobs:
         """BigQuery's jobs, datasets, tables and models."""
         from shared.cloud.bigquery import BigQueryJobs

@@ -19,6 +19,7 @@ from shared.cloud.states import (
     Progress,
     consequence_of_job,
 )
+from shared.engine import passing
 from shared.engine.handler import Cancelled, Handler, WaitFor
 from shared.engine.labels import job_labels
 from shared.engine.sending import send_batch
@@ -43,9 +44,10 @@ def advance(item: Item, handler: Handler, services: Services) -> Item:
 def submit(item: Item, handler: Handler, services: Services) -> Item:
     """Submit the current step's job of an item whose claim this call holds; return the item as it is now.
 
-    A refusal for good ends the item. After an outage the item is returned unchanged, for the poller.
+    A refusal for good ends the item; after one that may pass it waits. After an outage the item is returned unchanged, for the
+    poller.
     """
-    if item.ended:
+    if item.ended or passing.is_waiting(item, services):
         return item
     try:
         if item.location is None:
@@ -66,7 +68,8 @@ def submit(item: Item, handler: Handler, services: Services) -> Item:
             case System.VERTEX:
                 return send_batch(item, step, handler, services, waited_for)
     except Rejected as error:
-        return item.end(handler.refusal_of(item), services.now(), error.problem)
+        waiting = passing.waiting(item, error.problem, services)
+        return waiting or item.end(handler.refusal_of(item), services.now(), error.problem)
     except Cancelled as error:
         return item.end(Outcome.CANCELLED, services.now(), Problem("cancelled", str(error)))
     except WaitFor as wait:
@@ -113,6 +116,14 @@ def settle_query(item: Item, step: Step, report: Report | None, now: datetime) -
             replace(step, state=StepState.PENDING, job=None, attempt=step.attempt + 1, tries=step.tries + 1)
         )
     return item.end(Outcome.FAILED, now, problem_of(report))
+
+
+def retry_query(item: Item, step: Step, problem: Problem, services: Services) -> Item | None:
+    """Return ``item`` waiting for the next attempt of a query job that failed with ``problem``; None if that is final."""
+    waiting = passing.waiting(item, problem, services)
+    if waiting is None:
+        return None
+    return waiting.with_step(replace(step, state=StepState.PENDING, job=None, attempt=step.attempt + 1))
 
 
 def settle_batch(item: Item, step: Step, report: BatchReport | None, now: datetime) -> Item:

@@ -10,7 +10,7 @@ from shared.cloud.batch_jobs import BatchReport
 from shared.cloud.states import Progress
 from shared.engine.index import Pending
 from shared.engine.waking import set_aside
-from shared.work import StepState, System, WaitReason
+from shared.work import REFUSED, StepState, System, WaitReason
 
 # The key of work, and the generation of its index object. Work that has come further has another generation.
 Look = tuple[str, int]
@@ -91,7 +91,7 @@ def _takes_a_place(pending: Pending) -> bool:
     return (
         pending.system == System.VERTEX.value
         and pending.state in {StepState.SUBMITTED, StepState.SENDING}
-        and pending.waits_for != WaitReason.QUOTA
+        and pending.waits_for not in REFUSED
         # A batch whose item cannot be read must not take up a place for ever.
         and not pending.looks_reported
     )

@@ -23,7 +23,7 @@ from shared.drops.intake import examine_drop
 from shared.engine.handler import Handler
 from shared.engine.index import DamagedIndex, Pending
 from shared.engine.services import Services
-from shared.engine.steps import advance, settle_batch, settle_query
+from shared.engine.steps import advance, retry_query, settle_batch, settle_query
 from shared.engine.stuck import ADVICE, UNREADABLE, deadline_of, report_late, report_stuck
 from shared.engine.waking import due_soon
 from shared.errors import (
@@ -236,7 +236,10 @@ def _after_query(item: Item, step: Step, job: Job, handler: Handler, services: S
     if report is not None and not report.progress.ended:
         return item
     item = services.ledger.take_over(item)
-    return advance(settle_query(item, step, report, services.now()), handler, services)
+    settled = settle_query(item, step, report, services.now())
+    if settled.problem is not None:
+        settled = retry_query(item, step, settled.problem, services) or settled
+    return advance(settled, handler, services)
 
 
 def _after_batch(item: Item, step: Step, job: Job, jobs: JobList, handler: Handler, services: Services) -> Item:

@@ -123,6 +123,23 @@ def impatient(start_world: Callable[..., AbstractContextManager[World]]) -> Iter
         yield world
 
 
+@pytest.fixture(scope="session")
+def new_deployment(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
+    """A world whose functions wake the poller, and whose rights may not be effective yet. It has the model `seven`."""
+    from localcloud.config import CloudConfig
+
+    where = f"projects/{CloudConfig().project}/locations/{CloudConfig().location}"
+    settings = {
+        "POLL_SCHEDULE": f"{where}/jobs/modeldrop-poll",
+        "POLL_AGAIN_SECONDS": "1",
+        "SETTLE_WAIT_SECONDS": "10",
+        "ACCESS_WAIT_SECONDS": "3600",
+    }
+    with start_world("new_deployment", settings=settings) as world:
+        world.import_shifter("seven", 7)
+        yield world
+
+
 @pytest.fixture
 def world(session_world: World) -> Iterator[World]:
     """The running world. A test finds it with every function up and nothing open, and leaves it so."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import pytest
 
-from localcloud.config import CloudConfig
 from tests.e2e.deeds import (
     FILES_COUNTED,
     SHIFT,
@@ -23,17 +21,7 @@ from tests.e2e.deeds import (
 from tests.e2e.world import World, fresh
 from tests.waiting import wait_until
 
-JOB = f"projects/{CloudConfig().project}/locations/{CloudConfig().location}/jobs/modeldrop-poll"
 RUN_JOB = "cloudscheduler.projects.locations.jobs.run"
-
-
-@pytest.fixture(scope="module")
-def waking(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
-    """A world whose functions wake the poller. It has the model `seven`."""
-    settings = {"POLL_SCHEDULE": JOB, "POLL_AGAIN_SECONDS": "1", "SETTLE_WAIT_SECONDS": "10"}
-    with start_world("waking", settings=settings) as world:
-        world.import_shifter("seven", 7)
-        yield world
 
 
 def event_comes(world: World, function: str, do: Callable[[], None], *types: str, **fields: Any) -> None:
@@ -88,34 +76,42 @@ def drop(world: World, name: str, *, counted: bool) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("counted", [False, True], ids=["settled", "counted"])
-def test_an_import_wakes_the_poller_for_its_event(waking: World, counted: bool) -> None:
+def test_an_import_wakes_the_poller_for_its_event(new_deployment: World, counted: bool) -> None:
     name = fresh("waking")
-    model = f"{waking.project}.{waking.dataset}.{name}"
-    event_comes(waking, "import_model", lambda: drop(waking, name, counted=counted), "model.imported", model=model)
-    check_import(waking, name)
+    model = f"{new_deployment.project}.{new_deployment.dataset}.{name}"
+    event_comes(
+        new_deployment,
+        "import_model",
+        lambda: drop(new_deployment, name, counted=counted),
+        "model.imported",
+        model=model,
+    )
+    check_import(new_deployment, name)
 
 
 @pytest.mark.long
-def test_a_prediction_wakes_the_poller_for_its_event(waking: World) -> None:
+def test_a_prediction_wakes_the_poller_for_its_event(new_deployment: World) -> None:
     name = fresh("waking")
-    event_comes(waking, "predict", lambda: ask(waking, name), "prediction.succeeded", request_id=name)
-    check_prediction(waking, name)
+    event_comes(new_deployment, "predict", lambda: ask(new_deployment, name), "prediction.succeeded", request_id=name)
+    check_prediction(new_deployment, name)
 
 
 @pytest.mark.long
-def test_a_batch_wakes_the_poller_for_its_event(waking: World) -> None:
+def test_a_batch_wakes_the_poller_for_its_event(new_deployment: World) -> None:
     name = fresh("waking")
-    submit = partial(publish_requests, waking, name)
-    event_comes(waking, "submit_batch_message", submit, "batch.succeeded", request_id=name)
-    check_batch(waking, name)
+    submit = partial(publish_requests, new_deployment, name)
+    event_comes(new_deployment, "submit_batch_message", submit, "batch.succeeded", request_id=name)
+    check_batch(new_deployment, name)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_kill_at_the_wake_changes_nothing(waking: World, when: str) -> None:
-    check_prediction(waking, woken_with(waking, {"nth": 1, "when": when, "times": 1, "do": {"kill": True}}))
+def test_a_kill_at_the_wake_changes_nothing(new_deployment: World, when: str) -> None:
+    check_prediction(
+        new_deployment, woken_with(new_deployment, {"nth": 1, "when": when, "times": 1, "do": {"kill": True}})
+    )
 
 
 @pytest.mark.long
-def test_a_wake_that_is_refused_changes_nothing(waking: World) -> None:
-    check_prediction(waking, woken_with(waking, {"do": {"status": 403}}))
+def test_a_wake_that_is_refused_changes_nothing(new_deployment: World) -> None:
+    check_prediction(new_deployment, woken_with(new_deployment, {"do": {"status": 403}}))

@@ -39,6 +39,7 @@ def hits(
     [
         ({"status": 503}, Status(503, "backendError"), "before"),
         ({"status": 429, "reason": "quotaExceeded"}, Status(429, "quotaExceeded"), "before"),
+        ({"status": 400, "message": "Wait."}, Status(400, "invalid", "Wait."), "before"),
         ({"reset": True}, Reset(), "before"),
         ({"lose_answer": True}, LoseAnswer(), "after"),
         ({"delay_seconds": 2}, Delay(2), "before"),
@@ -65,6 +66,8 @@ def test_every_effect_is_parsed_with_its_default_for_when(do: dict[str, Any], ef
         ({"do": {"reset": True, "kill": True}}, "`do` must have exactly one of"),
         ({"do": {"kill": False}}, "`do.kill` can only be true"),
         ({"do": {"kill": True, "reason": "x"}}, "`do.reason` belongs to `status`"),
+        ({"do": {"kill": True, "message": "x"}}, "`do.message` belongs to `status`"),
+        ({"do": {"status": 400, "message": 5}}, "`do.message` must be a string"),
         ({"do": {"status": 200}}, "from 400 to 599, not 200"),
         ({"do": {"status": "503"}}, "`do.status` must be an integer"),
         ({"do": {"delay_seconds": -1}}, "`do.delay_seconds` must be a number from 0"),

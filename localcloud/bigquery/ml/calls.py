@@ -91,29 +91,28 @@ def find_calls(sql: str, names: frozenset[str], within: Span) -> Iterator[Call]:
     index = 0
     while index + 3 < len(found):
         token = found[index]
-        if token.start < within.start or not _is_call(found, index, names):
+        length = _length_of_name(found, index, names) if token.start >= within.start else 0
+        if not length:
             index += 1
             continue
         if token.start >= within.end:
             return
-        cursor = Cursor(sql, index + 3)
+        cursor = Cursor(sql, index + length)
         arguments = tuple(_arguments(cursor))
-        yield Call(
-            f"{token.text}.{found[index + 2].text}".upper(), Span(token.start, found[cursor.index - 1].end), arguments
-        )
+        name = "".join(part.text for part in found[index : index + length]).upper()
+        yield Call(name, Span(token.start, found[cursor.index - 1].end), arguments)
         index = cursor.index
 
 
-def _is_call(found: tuple[Token, ...], index: int, names: frozenset[str]) -> bool:
-    space, dot, function, bracket = found[index : index + 4]
-    return (
-        space.is_word("ML", "AI")
-        and dot.is_symbol(".")
-        and function.kind == "word"
-        and bracket.is_symbol("(")
-        and f"{space.text}.{function.text}".upper() in names
-        and not (index and found[index - 1].is_symbol("."))
-    )
+def _length_of_name(found: tuple[Token, ...], index: int, names: frozenset[str]) -> int:
+    """Return the number of tokens in the name of a function that is called at ``index``, 0 if none is."""
+    if index and found[index - 1].is_symbol("."):
+        return 0
+    first, second, third, fourth = found[index : index + 4]
+    if first.kind == "word" and second.is_symbol("(") and first.text.upper() in names:
+        return 1
+    is_path = first.is_word("ML", "AI") and second.is_symbol(".") and third.kind == "word" and fourth.is_symbol("(")
+    return 3 if is_path and f"{first.text}.{third.text}".upper() in names else 0
 
 
 def _arguments(cursor: Cursor) -> Iterator[Argument]:

@@ -15,6 +15,7 @@ from localcloud.bigquery.ml.calls import (
     find_common_tables,
 )
 from localcloud.bigquery.ml.catalog import Model, ModelCatalog
+from localcloud.bigquery.ml.embeddings import EMBEDDING_FUNCTIONS, prepare_embedding
 from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.generated import (
     SCALAR_FUNCTION,
@@ -30,6 +31,7 @@ from localcloud.bigquery.ml.prediction import (
     Prediction,
     prepare_prediction,
     quoted,
+    string_literal,
 )
 from localcloud.bigquery.ml.references import mentions_data, object_table_replacements
 from localcloud.bigquery.ml.remote import check_endpoint, model_name
@@ -40,6 +42,15 @@ from localcloud.bigquery.ml.statements import (
     resolve_model,
 )
 from localcloud.bigquery.ml.streaming import open_stream, source_query
+from localcloud.bigquery.ml.vectors import (
+    DEFAULT_TYPE,
+    DISTANCE,
+    DISTANCE_FUNCTION,
+    DISTANCE_PARAMETERS,
+    SEARCH,
+    distances,
+    prepare_search,
+)
 from localcloud.bigquery.sql.tokens import (
     Cursor,
     position,
@@ -49,8 +60,18 @@ from localcloud.bigquery.sql.tokens import (
 from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.models import ModelTable
 
-_MENTIONED = re.compile(r"\b(?:ML|AI)\s*\.\s*[A-Z_]+\s*\(", re.IGNORECASE)
-REWRITTEN_FUNCTIONS = frozenset({"ML.PREDICT", SCALAR_FUNCTION, *TABLE_FUNCTIONS, *IMAGE_FUNCTIONS})
+_MENTIONED = re.compile(rf"\b(?:(?:ML|AI)\s*\.\s*[A-Z_]+|{SEARCH})\s*\(", re.IGNORECASE)
+REWRITTEN_FUNCTIONS = frozenset(
+    {
+        "ML.PREDICT",
+        SCALAR_FUNCTION,
+        DISTANCE,
+        SEARCH,
+        *TABLE_FUNCTIONS,
+        *IMAGE_FUNCTIONS,
+        *EMBEDDING_FUNCTIONS,
+    }
+)
 
 
 def may_call_functions(sql: str) -> bool:
@@ -153,6 +174,12 @@ class Rewriter:
             return self._replace_table_call(call)
         if call.name == SCALAR_FUNCTION:
             return self._replace_scalar_call(call)
+        if call.name in EMBEDDING_FUNCTIONS:
+            return self._replace_embedding_call(call)
+        if call.name == DISTANCE:
+            return self._replace_distance_call(call)
+        if call.name == SEARCH:
+            return self._replace_search_call(call)
         prediction, columns = self._prepare_prediction(call)
         function = self._functions.register_model(self.session.connection, prediction.model)
         subquery = prediction.sql(function, self._functions.job_number(self.session.cancelled))
@@ -188,9 +215,69 @@ class Rewriter:
             self.session.connection, function.name, function.function, list(function.parameters), function.returns
         )
 
+    # Vectors
+
+    def _replace_embedding_call(self, call: Call) -> str:
+        model, query, options = self._remote_call(call)
+        embedding = prepare_embedding(call.name, model, options)
+        columns = self.session.describe(self._with_tables(query, call.span.start))
+        subquery = embedding.sql(query, columns)
+        self._functions.register(
+            self.session.connection,
+            embedding.duckdb_function,
+            embedding.answer,
+            list(embedding.parameters),
+            embedding.returns,
+        )
+        return subquery
+
+    def _replace_distance_call(self, call: Call) -> str:
+        if not 2 <= len(call.arguments) <= 3:
+            raise self._invalid(call, "it takes two vectors and a type of distance.")
+        first, second, *rest = (self._rewrite(argument.span) for argument in call.arguments)
+        kind = rest[0] if rest else string_literal(DEFAULT_TYPE)
+        vectors = ", ".join(f"CAST({vector} AS ARRAY<FLOAT64>)" for vector in (first, second))
+        return f"{self._register_distance()}({vectors}, {kind})"
+
+    def _replace_search_call(self, call: Call) -> str:
+        positional: list[Argument] = []
+        options: dict[str, OptionValue] = {}
+        for argument in call.arguments:
+            cursor = Cursor(self.sql, argument.first, argument.last)
+            name, arrow, value = cursor.peek(), cursor.peek(1), cursor.peek(2)
+            if name is not None and value is not None and arrow is not None and arrow.is_symbol("=>"):
+                options[name.text.lower()] = self._evaluate(Span(value.start, argument.span.end))
+            else:
+                positional.append(argument)
+        if not 3 <= len(positional) <= 4:
+            raise self._invalid(
+                call, "it takes a table, a column, and a table or a query of the vectors to search for."
+            )
+        column, *rest = (self._evaluate(positional[index].span) for index in range(1, len(positional)) if index != 2)
+        if rest:
+            options["query_column_to_search"] = rest[0]
+        base, query = (self._described(call, positional[index]) for index in (0, 2))
+        return prepare_search(base, str(column), query, options).sql(self._register_distance())
+
+    def _described(self, call: Call, argument: Argument) -> tuple[str, list[Column]]:
+        query = self._query(call, argument)
+        return query, self.session.describe(self._with_tables(query, call.span.start))
+
+    def _register_distance(self) -> str:
+        return self._functions.register(
+            self.session.connection, DISTANCE_FUNCTION, distances, list(DISTANCE_PARAMETERS), "DOUBLE"
+        )
+
     # Generated text
 
     def _replace_table_call(self, call: Call) -> str:
+        model, query, options = self._remote_call(call)
+        request = create_request(call.name, model, options)
+        columns = self.session.describe(self._with_tables(query, call.span.start))
+        return self._generated.table(request, query, columns, options.get("prompt"))
+
+    def _remote_call(self, call: Call) -> tuple[str, str, dict[str, OptionValue]]:
+        """Return the name of a remote model, the GoogleSQL of the input, and the options of a call."""
         if not 2 <= len(call.arguments) <= 3:
             raise self._invalid(call, "it takes a model, a table or a query, and a STRUCT.")
         model = self._model(call)
@@ -199,9 +286,7 @@ class Rewriter:
         check_endpoint(model.endpoint, self._served)
         query = self._query(call, call.arguments[1])
         options = self._options(call, call.arguments[2]) if len(call.arguments) == 3 else {}
-        request = create_request(call.name, model_name(model.endpoint), options)
-        columns = self.session.describe(self._with_tables(query, call.span.start))
-        return self._generated.table(request, query, columns, options.get("prompt"))
+        return model_name(model.endpoint), query, options
 
     def _replace_scalar_call(self, call: Call) -> str:
         options: dict[str, OptionValue] = {}

@@ -29,6 +29,8 @@ from localcloud.bigquery.queries.definitions import (
     query_of,
     register_table,
 )
+from localcloud.bigquery.queries.load_data import LoadData, parse_load_data
+from localcloud.bigquery.queries.load_statements import LoadStatements
 from localcloud.bigquery.queries.previews import Previews
 from localcloud.bigquery.queries.scripts import is_script, run_script, script_type
 from localcloud.bigquery.queries.statements import Statements
@@ -110,6 +112,7 @@ class QueryJobs:
         self._previews = Previews(destinations, accounting)
         self._sessions = sessions
         self._store = store
+        self._loads = LoadStatements(destinations, store)
         self._engine: Engine = destinations.engine
 
     def run(self, job: Job) -> None:
@@ -142,10 +145,15 @@ class QueryJobs:
         """
         query = job.configuration["query"]
         sql = plain_literals(job.dialect_sql or query["query"])
-        reject_foreign_names(sql)
         found: dict[str, Any] = {"totalBytesProcessed": "0"}
         statements = self._statements(job, dry_run=True)
-        if is_script(sql):
+        load = parse_load_data(sql, project=statements.project, default_dataset=statements.default_dataset)
+        if load is None:
+            reject_foreign_names(sql)
+        if load is not None:
+            self._loads.check(load, statements)
+            found |= {"statementType": "LOAD_DATA"}
+        elif is_script(sql):
             found |= {"statementType": script_type(sql), "totalBytesProcessedAccuracy": "UNKNOWN"}
         elif (model := statements.model_statement(sql)) is not None:
             result = self._learning.execute(model, statements, dry_run=True)
@@ -218,6 +226,9 @@ class QueryJobs:
     def _perform(self, job: Job, statements: Statements) -> Outcome:
         query = job.configuration["query"]
         sql = plain_literals(job.dialect_sql or query["query"])
+        load = parse_load_data(sql, project=statements.project, default_dataset=statements.default_dataset)
+        if load is not None:
+            return self._run_load(load, statements)
         reject_foreign_names(sql)
         if _ABORT_SESSION.match(sql):
             self._sessions.end(job.session_id)
@@ -245,6 +256,11 @@ class QueryJobs:
         if original.kind == "EXPORT_DATA":
             return self._run_export(query, statements, original)
         return self._run_other(query, statements, original)
+
+    def _run_load(self, load: LoadData, statements: Statements) -> Outcome:
+        loaded = self._loads.run(load, statements)
+        statistics = {"statementType": "LOAD_DATA", "loadQueryStatistics": loaded}
+        return Outcome(NO_ROWS, load.target, int(loaded["outputRows"]), statistics)
 
     def _run_model_statement(self, model: ModelStatement | CreateObjectTable, statements: Statements) -> Outcome:
         result = self._learning.execute(model, statements, dry_run=False)

@@ -17,6 +17,7 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.duckdb_only import quote_routines, reject_duckdb_only
+from localcloud.bigquery.sql.json_texts import call_json_or_null
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.names import quote_names
 from localcloud.bigquery.sql.subscripts import call_subscripts
@@ -38,7 +39,7 @@ class Translator(SQLTranslator):
             reject_duckdb_only(sql)
         except QueryError as error:
             return Err(InvalidQueryError(error.message))
-        translated = super().translate(call_subscripts(sql), schema=schema, **options)
+        translated = super().translate(call_json_or_null(call_subscripts(sql)), schema=schema, **options)
         if isinstance(translated, Ok) and ")." in translated.value:
             return Ok(_with_names_of_fields(translated.value))
         return translated

@@ -219,3 +219,24 @@ def test_averages_have_the_right_types_with_names_in_mixed_case(world: BigQueryW
         ("mean", "FLOAT"),
         ("f0_", "NUMERIC"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("JSON_QUERY('Echo: hi', '$.title')", None),
+        ("JSON_VALUE('Echo: hi', '$.title')", None),
+        ("""JSON_EXTRACT('{"a":', '$.a')""", None),
+        ("JSON_QUERY('', '$.a')", None),
+        ("JSON_VALUE_ARRAY('[1', '$')", None),
+        ("""JSON_VALUE(JSON_QUERY('{"a": {"b": 1}}', '$.a'), '$.b')""", "1"),
+        ("""JSON_VALUE('"text"')""", "text"),
+        ("""JSON_VALUE(JSON '{"a": "x"}', '$.a')""", "x"),
+        ("""SAFE.JSON_VALUE(CONCAT('{"a', '": "x"}'), '$.a')""", "x"),
+    ],
+)
+def test_the_functions_that_read_json_return_null_for_a_text_that_is_not_json(
+    world: BigQueryWorld, expression: str, value: str | None
+) -> None:
+    [row] = world.client().query(f"SELECT {expression} AS found").result()
+    assert (row["found"] or None) == value

@@ -289,3 +289,56 @@ def test_datasets_tables_and_views_exist_after_a_restart(tmp_path: Path) -> None
         assert world.client().get_table(f"{dataset}.titles").num_rows == 100
         world.rows(f"INSERT INTO {dataset}.made (b) VALUES ('y')")
         assert world.client().get_table(f"{dataset}.made").num_rows == 2
+
+
+def rows_of(world: BigQueryWorld, sql: str) -> list[dict[str, object]]:
+    return [dict(row) for row in world.client().query(sql).result()]
+
+
+class TestLoadData:
+    def test_overwrite_replaces_the_table_and_into_appends(self, world: BigQueryWorld, dataset: str) -> None:
+        world.storage.store.write(BUCKET, "labels/classifier.csv", b"1,lion\n2,frog\n")
+        statement = (
+            f"LOAD DATA {{}} {dataset}.classifier (ID INT64, Classification STRING) "
+            f"FROM FILES (format = 'CSV', uris = ['gs://{BUCKET}/labels/*.csv'])"
+        )
+        for kind, rows in (("OVERWRITE", 2), ("INTO", 4), ("OVERWRITE", 2)):
+            job = world.client().query(statement.format(kind))
+            job.result()
+            assert job.statement_type == "LOAD_DATA"
+            assert len(rows_of(world, f"SELECT * FROM {dataset}.classifier")) == rows
+        [row] = rows_of(world, f"SELECT * FROM {dataset}.classifier WHERE ID = 2")
+        assert row == {"ID": 2, "Classification": "frog"}
+        loaded = job._properties["statistics"]["query"]["loadQueryStatistics"]
+        assert (loaded["inputFiles"], loaded["outputRows"]) == ("1", "2")
+
+    def test_the_columns_of_the_files_are_detected(self, world: BigQueryWorld, dataset: str) -> None:
+        world.storage.store.write(BUCKET, "films/a.jsonl", b'{"title": "Jaws", "tags": ["shark"]}\n')
+        world.client().query(
+            f"load data into `{dataset}.films` from files(uris=['gs://{BUCKET}/films/*'], format='JSON')"
+        ).result()
+        assert rows_of(world, f"SELECT * FROM {dataset}.films") == [{"title": "Jaws", "tags": ["shark"]}]
+
+    @pytest.mark.parametrize(
+        ("rest", "problem"),
+        [
+            ("t FROM FILES (format = 'CSV')", "Option uris must be an array"),
+            ("t FROM FILES (format = 'ORC', uris = ['gs://x/y'])", "Option format must be one of"),
+            ("t FROM FILES (format = 'CSV', uris = ['gs://x/y'], encoding = 'UTF8')", "the option encoding"),
+            ("t FROM FILES (format = 'CSV', uris = ['gs://x/y'], skip_leading_rows = '1')", "skip_leading_rows"),
+            ("t PARTITION BY d FROM FILES (format = 'CSV', uris = ['gs://x/y'])", "PARTITION"),
+            ("t FROM FILES (format = 'CSV', uris = ['gs://no-such-bucket/y'])", "Not found"),
+            ("t (a NOTYPE) FROM FILES (format = 'CSV', uris = ['gs://x/y'])", "NOTYPE"),
+        ],
+    )
+    def test_what_is_not_supported_is_named(self, world: BigQueryWorld, dataset: str, rest: str, problem: str) -> None:
+        with pytest.raises(exceptions.GoogleAPICallError, match=problem):
+            world.client().query(f"LOAD DATA INTO {dataset}.{rest}").result()
+
+
+def test_a_dry_run_of_load_data_loads_nothing(world: BigQueryWorld, dataset: str) -> None:
+    sql = f"LOAD DATA INTO {dataset}.dry (a INT64) FROM FILES (format = 'CSV', uris = ['gs://{BUCKET}/none'])"
+    job = world.client().query(sql, job_config=bigquery.QueryJobConfig(dry_run=True))
+    assert job.statement_type == "LOAD_DATA"
+    with pytest.raises(exceptions.NotFound):
+        world.client().get_table(f"{dataset}.dry")

@@ -1,0 +1,171 @@
+"""ML.DISTANCE and VECTOR_SEARCH: the distances of vectors, and the nearest vectors of a table.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-distance
+https://cloud.google.com/bigquery/docs/reference/standard-sql/search_functions#vector_search
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.session import Column
+from localcloud.bigquery.ml.prediction import quoted, string_literal
+from localcloud.bigquery.ml.statements import OptionValue
+
+DISTANCE = "ML.DISTANCE"
+SEARCH = "VECTOR_SEARCH"
+DISTANCE_FUNCTION = "ml_distance"
+DISTANCE_PARAMETERS = ("DOUBLE[]", "DOUBLE[]", "VARCHAR")
+DEFAULT_TYPE = "EUCLIDEAN"
+_SEARCH_TYPES = ("EUCLIDEAN", "COSINE")
+_DEFAULT_TOP_K = 10
+# Options that choose how an index is used. There is none here: each search compares all vectors, as with use_brute_force.
+_SEARCH_OPTIONS = frozenset({"use_brute_force", "fraction_lists_to_search"})
+
+
+def distances(first: pa.Array, second: pa.Array, kinds: pa.Array) -> pa.Array:
+    """Return the distance of each pair of vectors, NULL if one of the two is NULL.
+
+    Raises:
+        QueryError: Two vectors differ in length, have NULL elements, or the type of distance does not exist.
+    """
+    rows = zip(first.to_pylist(), second.to_pylist(), kinds.to_pylist(), strict=True)
+    return pa.array([_distance(*row) for row in rows], pa.float64())
+
+
+def _distance(first: list[float] | None, second: list[float] | None, kind: str | None) -> float | None:
+    if first is None or second is None or kind is None:
+        return None
+    if len(first) != len(second):
+        raise QueryError(f"Vectors of different lengths have no distance: {len(first)} and {len(second)} elements.")
+    if None in first or None in second:
+        raise QueryError("A vector with NULL elements has no distance.")
+    pairs = list(zip(first, second, strict=True))
+    match kind.upper():
+        case "EUCLIDEAN":
+            return math.dist(first, second)
+        case "MANHATTAN":
+            return math.fsum(abs(a - b) for a, b in pairs)
+        case "COSINE":
+            lengths = math.hypot(*first) * math.hypot(*second)
+            if not lengths:
+                raise QueryError("Cannot compute cosine distance against zero vector.")
+            return 1 - math.fsum(a * b for a, b in pairs) / lengths
+        case _:
+            raise QueryError(f"Invalid type of distance '{kind}': use EUCLIDEAN, MANHATTAN or COSINE.")
+
+
+@dataclass(frozen=True)
+class Search:
+    """A validated call of VECTOR_SEARCH.
+
+    Attributes:
+        base: The GoogleSQL of the table to search.
+        base_column: Its column of vectors.
+        query: The GoogleSQL of the vectors to search for.
+        query_column: Their column.
+        top_k: The number of nearest vectors.
+        kind: The type of distance.
+    """
+
+    base: str
+    base_column: str
+    query: str
+    query_column: str
+    top_k: int
+    kind: str
+
+    def sql(self, function: str) -> str:
+        """Return the subquery that replaces the call; ``function`` is the name of the registered distance function."""
+        distance = (
+            f"{function}(CAST(base.{quoted(self.base_column)} AS ARRAY<FLOAT64>), "
+            f"CAST(query.{quoted(self.query_column)} AS ARRAY<FLOAT64>), {string_literal(self.kind)})"
+        )
+        queries = f"SELECT __query AS query, ROW_NUMBER() OVER () AS __number FROM ({self.query}) AS __query"
+        bases = f"SELECT __base AS base FROM ({self.base}) AS __base"
+        compared = f"SELECT query, base, {distance} AS distance, __number FROM ({queries}) CROSS JOIN ({bases})"
+        placed = "SELECT *, ROW_NUMBER() OVER (PARTITION BY __number ORDER BY distance) AS __place"
+        return (
+            f"(SELECT query, base, distance FROM ({placed} FROM ({compared}) WHERE distance IS NOT NULL) "
+            f"WHERE __place <= {self.top_k})"
+        )
+
+
+def prepare_search(
+    base: tuple[str, Sequence[Column]],
+    column: str,
+    query: tuple[str, Sequence[Column]],
+    options: Mapping[str, OptionValue],
+) -> Search:
+    """Return a validated search.
+
+    Args:
+        base: The GoogleSQL of the table to search, and its columns.
+        column: The column of the vectors in it.
+        query: The GoogleSQL of the vectors to search for, and its columns.
+        options: The named arguments, in lower case.
+
+    Raises:
+        QueryError: A column is not an ARRAY<FLOAT64>, or an argument is unknown, not valid or not supported.
+    """
+    remaining = dict(options)
+    wanted = remaining.pop("query_column_to_search", None)
+    top_k = remaining.pop("top_k", _DEFAULT_TOP_K)
+    kind = str(remaining.pop("distance_type", DEFAULT_TYPE)).upper()
+    _check_options(remaining.pop("options", None))
+    if remaining:
+        name = min(remaining)
+        raise QueryError(f"{SEARCH}: the argument {name} is not supported.", reason="notImplemented", location="query")
+    if not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1:
+        raise QueryError(f"{SEARCH}: top_k must be a positive whole number, not {top_k}.", location="query")
+    if kind not in _SEARCH_TYPES:
+        raise QueryError(
+            f"{SEARCH}: distance_type '{kind}' is not supported by the local BigQuery: use EUCLIDEAN or COSINE.",
+            reason="notImplemented",
+            location="query",
+        )
+    base_column = _vector_column(base[1], column, "column_to_search")
+    if wanted is None:
+        same = [each.name for each in query[1] if each.name.lower() == base_column.lower()]
+        vectors = same or [each.name for each in query[1] if _is_vector(each)]
+        if len(vectors) != 1:
+            raise QueryError(f"{SEARCH}: query_column_to_search is missing.", location="query")
+        wanted = vectors[0]
+    query_column = _vector_column(query[1], str(wanted), "query_column_to_search")
+    return Search(base[0], base_column, query[0], query_column, top_k, kind)
+
+
+def _vector_column(columns: Sequence[Column], name: str, argument: str) -> str:
+    found = next((column for column in columns if column.name.lower() == name.lower()), None)
+    if found is None:
+        raise QueryError(f"{SEARCH}: the column {name} of {argument} does not exist.", location="query")
+    if not _is_vector(found):
+        raise QueryError(
+            f"{SEARCH}: the column {name} of {argument} must be an ARRAY<FLOAT64>, and not of another type.",
+            location="query",
+        )
+    return found.name
+
+
+def _is_vector(column: Column) -> bool:
+    # The type of the elements of a literal such as [0.1, 0.9] is NUMERIC in DuckDB.
+    return column.field.get("mode") == "REPEATED" and column.field["type"] in ("FLOAT", "NUMERIC", "BIGNUMERIC")
+
+
+def _check_options(value: OptionValue) -> None:
+    if value is None:
+        return
+    try:
+        options = json.loads(str(value))
+    except ValueError:
+        options = None
+    if not isinstance(options, dict):
+        raise QueryError(f"{SEARCH}: options must be a JSON object.", location="query")
+    if unknown := sorted(options.keys() - _SEARCH_OPTIONS):
+        raise QueryError(f"{SEARCH}: unknown option {unknown[0]}.", location="query")

@@ -1,0 +1,69 @@
+"""Makes the functions that read JSON return NULL for a text that is not JSON, as in BigQuery. In DuckDB they fail.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions
+"""
+
+from __future__ import annotations
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.called import calls
+from localcloud.bigquery.sql.tokens import Token, tokens
+
+_READERS = frozenset(
+    {
+        "JSON_EXTRACT",
+        "JSON_EXTRACT_ARRAY",
+        "JSON_EXTRACT_SCALAR",
+        "JSON_EXTRACT_STRING_ARRAY",
+        "JSON_QUERY",
+        "JSON_QUERY_ARRAY",
+        "JSON_VALUE",
+        "JSON_VALUE_ARRAY",
+    }
+)
+_FUNCTION = "_json_or_null"
+# The value is used once: it can be the call of a model.
+JSON_MACROS: tuple[str, ...] = (f"CREATE OR REPLACE MACRO {_FUNCTION}(value) AS try_cast(value AS JSON)",)
+
+
+def call_json_or_null(sql: str) -> str:
+    """Return GoogleSQL in which the functions that read JSON get NULL for a text that is not JSON.
+
+    A missing path becomes ``'$'``, its default, which sqlglot does not know.
+    """
+    if "JSON_" not in sql.upper():
+        return sql
+    try:
+        found = tokens(sql)
+    except QueryError:
+        return sql  # the parser reports the error
+    edits: list[tuple[int, str]] = []
+    for called in calls(found):
+        *prefix, name = (part.upper() for part in called.parts)
+        if name not in _READERS or called.chained or prefix not in ([], ["SAFE"]):
+            continue
+        first, closing, comma = _first_argument(found, called.last + 1)
+        if closing is None or first >= closing:
+            continue
+        last = closing if comma is None else comma
+        edits += [(found[first].start, f"{_FUNCTION}("), (found[last - 1].end, ")" if comma else "), '$'")]
+    # Of two edits at one place, the closing bracket comes first; the edits of an outer call begin before an inner one's.
+    for at, text in sorted(edits, key=lambda edit: edit[0], reverse=True):
+        sql = sql[:at] + text + sql[at:]
+    return sql
+
+
+def _first_argument(found: tuple[Token, ...], opening: int) -> tuple[int, int | None, int | None]:
+    """Return the index of the first token of a call's arguments, of its closing bracket, and of its first comma."""
+    depth, comma = 0, None
+    for index in range(opening, len(found)):
+        token = found[index]
+        if token.is_symbol("(", "[", "{"):
+            depth += 1
+        elif token.is_symbol(")", "]", "}"):
+            depth -= 1
+            if depth == 0:
+                return opening + 1, index, comma
+        elif depth == 1 and comma is None and token.is_symbol(","):
+            comma = index
+    return opening + 1, None, comma

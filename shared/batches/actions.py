@@ -16,6 +16,7 @@ from itertools import islice
 from shared.batch_work import BATCH_ACTIONS, FAILED, BatchMessage, BatchRound
 from shared.batches.batching import Batches, plan
 from shared.batches.next_steps import after_review, with_repeat
+from shared.batches.output_claims import claim_outputs
 from shared.batches.places import facts_of, own_tables, request_of, table_at
 from shared.batches.preparing import prepared
 from shared.checks.fields import Fields
@@ -235,6 +236,7 @@ def _retry_failed_rows(item: Item, message: Message, services: Services) -> Item
             field="action",
             code="answers_not_found",
         )
+    claim_outputs(item, request_of(item, services.settings), services)
     was_moved = any(step.name == "move" and step.state is StepState.SUCCEEDED for step in item.steps)
     facts = replace(
         facts,

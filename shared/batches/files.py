@@ -11,13 +11,13 @@ from google.cloud import storage
 
 from shared.batches.addresses import MOST_FILES, Files, ObjectUri
 from shared.batches.inputs.lines import LinesFile, check_lines
-from shared.batches.inputs.rules import MOST_FILE_BYTES, InputCheck, Requests
+from shared.batches.inputs.rules import InputCheck, Requests
 from shared.cloud import clients
 from shared.cloud.storage import STORAGE
 from shared.errors import Rejected
 
 _FIELD = "input"
-# Files of more bytes altogether are left to Vertex AI's own check: reading them takes longer than a call may.
+# How much of the files is read altogether: reading more takes longer than a call may. What comes after it is left to Vertex AI.
 MOST_CHECKED_BYTES = 128 * 1024 * 1024
 # How many objects are listed for one pattern.
 _MOST_LISTED = 100_000
@@ -60,7 +60,7 @@ def check_bucket_exists(folder: ObjectUri, field: str) -> None:
 
 
 def checked_files(uris: Sequence[str], kind: Requests, key: Sequence[str] = ()) -> InputCheck | None:
-    """Check the requests in files, if they are not too many to be read at once.
+    """Check the requests in files, or the first of them if they are too many to be read at once.
 
     Args:
         uris: The addresses of the files.
@@ -68,22 +68,17 @@ def checked_files(uris: Sequence[str], kind: Requests, key: Sequence[str] = ()) 
         key: The fields that each line needs beside its request.
 
     Returns:
-        What the files hold; None if they were not read.
+        What the files hold; None if they were not read to their end.
 
     Raises:
         Rejected: A request or a file breaks a rule.
         TryLater: Cloud Storage did not answer.
     """
     files = [_lines_file(uri) for uri in uris]
-    if sum(file.size or 0 for file in files) > MOST_CHECKED_BYTES:
-        # Only what is wrong with whole files is found without reading them.
-        files = [file for file in files if (file.size or 0) > MOST_FILE_BYTES or file.is_compressed]
-        if not files:
-            return None
-    found = check_lines(files, kind, key)
+    found = check_lines(files, kind, key, most_bytes=MOST_CHECKED_BYTES)
     if problem := found.problem(_FIELD):
         raise Rejected(problem.message, field=problem.field, code=problem.code)
-    return found
+    return found if sum(file.size or 0 for file in files) <= MOST_CHECKED_BYTES else None
 
 
 def _lines_file(uri: str) -> LinesFile:

@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.batch_work import RETRYABLE
 from shared.batches.estimates import estimate
+from shared.batches.inputs.files import prompts_problem
 from shared.batches.inputs.tables import read_check
 from shared.batches.places import (
     answer_table,
@@ -34,10 +35,11 @@ CANCELLED_HALFWAY = (
 def after_check(item: Item, rows: Iterable[Mapping[str, Any]], settings: Settings) -> Item:
     """Return an item whose requests were checked with the step that submits them, or with its outcome."""
     request = request_of(item, settings)
-    found = read_check(rows, request.kind)
+    found = read_check(rows, request.kind, request.key)
     check = estimate(found, request.model, settings, request.kind)
     item = replace(item, facts=replace(facts_of(item), check=check))
-    if problem := found.problem("input.prompts.query" if isinstance(request.input, Prompts) else "input"):
+    prompts = request.input if isinstance(request.input, Prompts) else None
+    if problem := found.problem("input") if prompts is None else prompts_problem(found, prompts.files):
         return replace(item, outcome=Outcome.REJECTED, problem=problem)
     if request.dry_run:
         return replace(item, outcome=Outcome.CHECKED)

@@ -13,6 +13,7 @@ from shared.batches.files import check_bucket_exists, checked_files, find_files
 from shared.batches.inputs.columns import check_query_columns, check_table_columns
 from shared.batches.inputs.files import check_file_columns
 from shared.batches.inputs.rules import Requests
+from shared.batches.output_claims import claim_outputs
 from shared.batches.places import (
     ANSWERS,
     DEFAULT_DATASET,
@@ -81,7 +82,7 @@ def prepared(item: Item, request: BatchRequest, services: Services) -> Item:
         case Files() as given:
             _check_folder(given, output)
             files = find_files(given)
-            if (found := checked_files(files, request.kind, request.output.key if request.output else ())) is not None:
+            if (found := checked_files(files, request.kind, request.key)) is not None:
                 # Files are not divided.
                 check = replace(estimate(found, request.model, settings, request.kind), jobs=1)
             source = str(given)
@@ -94,6 +95,8 @@ def prepared(item: Item, request: BatchRequest, services: Services) -> Item:
             facts = replace(facts, results=f"bq://{request.results.table}")
         own = answer_table(output.dataset_name, item, submit_step(item))
         facts = replace(facts, output=f"bq://{output}", answers=f"bq://{own}")
+    if not request.dry_run:
+        claim_outputs(item, request, services)
     return replace(item, location=_query_location(request, output, prompt_columns, services), facts=facts)
 
 

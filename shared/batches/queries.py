@@ -30,7 +30,7 @@ def query_of(item: Item, step: Step, request: BatchRequest, services: Services) 
         assert facts.prompt_columns is not None
         return _request_query(request.input, facts.prompt_columns, table_of(facts.input), item, services)
     if step.name == "check":
-        return _check_query(table_of(facts.input), request.kind, services)
+        return _check_query(table_of(facts.input), request, services)
     if step.name == "divide":
         return Query(divide(table_of(facts.input).sql, divided_table(item), facts.parts), {})
     if step.name.startswith("part"):
@@ -69,9 +69,14 @@ def _request_query(prompts: Prompts, columns: Sequence[str], table: TableName, i
     return Query(sql, {}, destination=table, write="truncate")
 
 
-def _check_query(table: TableName, kind: Requests, services: Services) -> Query:
+def _check_query(table: TableName, request: BatchRequest, services: Services) -> Query:
     """Return the query of the step `check`, where the requests are."""
     columns = services.bigquery.columns_of(table, "input")
     is_json = any(column["name"] == "request" and column["type"] == "JSON" for column in columns)
-    sql = check_contents(table.sql) if kind is Requests.TEXT_EMBEDDING else check_requests(table.sql, is_json=is_json)
+    embeds = request.kind is Requests.TEXT_EMBEDDING
+    sql = (
+        check_contents(table.sql, request.key)
+        if embeds
+        else check_requests(table.sql, is_json=is_json, key=request.key)
+    )
     return Query(sql, {}, location=services.bigquery.location_of(table.dataset_name, "input"))

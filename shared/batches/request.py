@@ -99,6 +99,11 @@ class BatchRequest:
             return Requests.EMBED
         return Requests.TEXT_EMBEDDING if name.startswith(_TEXT_EMBEDDINGS) else Requests.GENERATE
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns by which the answers are merged; none if they are not."""
+        return self.output.key if self.output else ()
+
     def check_answers(self) -> None:
         """Raise ``Rejected`` if typed results cannot be made of the answers."""
         place = self.output.place if self.output else None

@@ -23,12 +23,20 @@ _SQL = re.compile(r"(SELECT|WITH|FROM|INSERT|CREATE|MERGE)\s", re.IGNORECASE)
 _WITHOUT_ENCODING = "publish the JSON itself; client libraries and gcloud encode it for Pub/Sub"
 
 
+class _RepeatedField(Exception):
+    """An object of a message has a field twice; the text is the field's name."""
+
+
 def json_object(data: bytes) -> Mapping[str, Any]:
     """Return the JSON object in ``data``; raise ``Rejected`` if it is not one, or is nested too deep."""
     try:
-        value = json.loads(data, parse_constant=_reject_constant, parse_float=_finite_float)
+        value = json.loads(
+            data, parse_constant=_reject_constant, parse_float=_finite_float, object_pairs_hook=_without_repeats
+        )
         # JSON allows half of a surrogate pair, but UTF-8 does not, so no service accepts it.
         json.dumps(value, ensure_ascii=False).encode()
+    except _RepeatedField as error:
+        raise _rejection(f"the message has the field {error} twice: leave one out") from None
     except (ValueError, RecursionError) as error:
         raise _rejection(f"the message is not JSON: {_not_json(data) or short_reason(error)}") from error
     if not isinstance(value, dict):
@@ -137,6 +145,15 @@ def _finite_float(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text[:40]} is too large for a number")
     return value
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise _RepeatedField(repeated[:80].encode(errors="backslashreplace").decode())
+    return found
 
 
 def _reject_constant(name: str) -> None:

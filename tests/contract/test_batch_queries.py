@@ -23,8 +23,8 @@ from shared.checks.identifiers import TableName, string_literal
 from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
 from tests.unit.shared.batches.inputs.test_lines import GOOD, WRONG, asking
 
-# The rules that only files are checked against: a query does not look at the values deep in a request.
-NOT_IN_TABLES = {"no_request", "wrong_type", "wrong_enum", "out_of_range", "missing_field", "invalid_field"}
+# The rules that only files are checked against.
+NOT_IN_TABLES = {"no_request"}
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +50,37 @@ def _places(check: InputCheck) -> dict[str, tuple[str, ...]]:
 
 def test_each_broken_rule_of_a_table_is_found_with_its_rows(world: BigQueryWorld) -> None:
     wrong = [(rule, each) for rule, several in WRONG.items() if rule not in NOT_IN_TABLES for each in several]
-    texts = [(rule, json.dumps(each)) for rule, each in wrong if "tools" not in each]
+    wrong.append(("unknown_field", {"contents": [{"role": "user", "name": "x", "parts": [{"text": "x"}]}]}))
+    wrong.append(("unknown_field", {"contents": [{"role": "user", "parts": [{"text": "x", "txt": "y"}]}]}))
+    texts = [(rule, json.dumps(each)) for rule, each in wrong]
     texts += [("empty_request", None), ("empty_request", " "), ("not_json", "{"), ("not_an_object", "[1]")]
     check = _check(world, _table(world, [text for _, text in texts] + [json.dumps(each) for each in GOOD]))
-    places: dict[str, tuple[str, ...]] = {}
+    found: dict[str, list[str]] = {}
+    for finding in check.findings:
+        found.setdefault(finding.rule, []).extend(finding.places)
+    places: dict[str, list[str]] = {}
     for number, (rule, _) in enumerate(texts, start=1):
-        places[rule] = (*places.get(rule, ()), f"row {number}")
-    assert _places(check) == places
+        places.setdefault(rule, []).append(f"row {number}")
+    assert {rule: sorted(each) for rule, each in found.items()} == {rule: sorted(each) for rule, each in places.items()}
     assert set(places) | NOT_IN_TABLES <= set(RULES)
     assert check.requests == len(texts) + len(GOOD)
+
+
+def test_a_table_is_checked_for_the_key_of_a_merge(world: BigQueryWorld) -> None:
+    request = string_literal(json.dumps(asking()))
+    rows = " UNION ALL ".join(
+        f"SELECT {id_} AS id, '{n}' AS n" for id_, n in [(1, "a"), (1, "b"), ("NULL", "c"), (1, "a")]
+    )
+    source = f"(SELECT *, {request} AS request FROM ({rows}))"
+    sql = check_requests(source, is_json=False, key=("n", "ID"))
+    check = read_check((dict(row) for row in world.client().query_and_wait(sql)), key=("n", "ID"))
+    assert {(each.rule, each.count, each.hint) for each in check.findings} == {
+        ("repeated_key", 2, "n, ID"),
+        ("no_key", 1, "n, ID"),
+    }
+    assert check.requests == 4
+    problem = check.problem("input")
+    assert problem is not None and problem.field == "output.key"
 
 
 def test_a_good_table_is_measured(world: BigQueryWorld) -> None:

@@ -74,23 +74,45 @@ def test_truncate_replaces_the_rows_and_merge_those_of_the_same_key(world: World
     assert ['"z"' in row["request"] for row in world.rows(f"{world.regional}.{table}")] == [True]
 
 
-@pytest.mark.long
-def test_a_merge_with_a_repeated_key_fails_with_its_name_and_keeps_the_paid_answers(world: World) -> None:
+def test_a_merge_with_a_repeated_key_is_rejected_with_its_name_before_a_job_is_paid(world: World) -> None:
     table = fresh("answers")
     query = {"prompts": {"query": "SELECT 1 AS id, prompt FROM UNNEST(['a', 'b']) AS prompt"}}
     output = {"table": _uri(world, table), "write": "merge", "key": ["id"]}
     ended = _run(world, world.batch(table, fresh("r"), input=query, output=output))
-    assert ended["type"].endswith("batch.failed.v1")
-    assert "same key (id)" in ended["error"]["message"]
-    assert world.rows(f"{world.regional}.{table}") == []
-    place = ended["answers"].removeprefix("bq://")
-    assert len(world.rows(place.split(".", 1)[1])) == 2
+    assert ended["type"].endswith("request.rejected.v1")
+    assert (ended["error"]["code"], ended["error"]["field"]) == ("repeated_key", "output.key")
+    assert "2 of 2 requests have the same key as another request (id)" in ended["error"]["message"]
+    assert world.batches(ended["key"]) == []
+
+
+@pytest.mark.long
+def test_answers_that_could_not_be_moved_are_kept_and_moved_without_paying_again(world: World) -> None:
+    table, name = fresh("answers"), fresh("r")
+    assert world.post_batch(world.batch(table, name)).status_code == 202
+    # Somebody writes the table after the batch has checked it.
+    world.load(f"{world.regional}.{table}", [{"id": 7}])
+    ends = ("batch.succeeded", "batch.failed", "request.rejected")
+    ended = world.until(lambda: [each for kind in ends for each in world.events.all(kind, request_id=name)])[0]
+    assert ended.type.endswith("batch.failed.v1")
+    assert world.rows(f"{world.regional}.{table}") == [{"id": 7}]
+    place = ended.data["answers"].removeprefix("bq://")
+    assert len(world.rows(place.split(".", 1)[1])) == 3
     assert world.bigquery.get_table(place).expires is not None
-    # The move is repeated, and the answers are not paid again.
-    name = ended["request_id"]
+    world.bigquery.delete_table(f"{world.regional}.{table}")
     assert world.post_batch({"action": "retry_failed_rows", "request_id": name}).status_code == 202
-    world.until(lambda: len(world.ids("batch.failed", request_id=name)) == 2)
-    assert len(world.batches(ended["key"])) == 1
+    world.until(lambda: world.ids("batch.succeeded", request_id=name))
+    assert len(world.rows(f"{world.regional}.{table}")) == 3
+    assert len(world.batches(ended.data["key"])) == 1
+
+
+def test_a_table_that_another_open_batch_writes_is_refused_before_a_job_is_paid(world: World) -> None:
+    table, first, second = fresh("answers"), fresh("r"), fresh("r")
+    accepted = world.post_batch(world.batch(table, first)).json()
+    refused = world.post_batch(world.batch(table, second))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "output_in_use")
+    assert accepted["key"] in refused.json()["error"]["message"]
+    world.until(lambda: world.ids("batch.succeeded", request_id=first))
+    assert world.batches(refused.json()["key"]) == []
 
 
 def test_without_an_output_the_answers_are_in_a_new_table_where_the_requests_are(world: World) -> None:
@@ -110,16 +132,17 @@ def test_without_an_output_the_answers_are_in_a_new_table_where_the_requests_are
 def test_the_event_of_a_batch_says_what_failed_and_how_many_tokens_were_used(world: World) -> None:
     source, table = fresh("requests"), fresh("answers")
     good = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
-    # Vertex AI looks at every value of a request, which the check before does not.
-    bad = {**good, "safetySettings": [{"category": "HARM_CATEGORY_NONSENSE", "threshold": "BLOCK_NONE"}]}
+    # Only Vertex AI knows whether a file exists.
+    file = {"fileData": {"fileUri": f"gs://{world.environment['OUTPUT_BUCKET']}/{table}.png", "mimeType": "image/png"}}
+    bad = {"contents": [{"role": "user", "parts": [file]}]}
     rows = [{"id": n, "request": json.dumps(each)} for n, each in enumerate([good, bad, good, bad])]
     world.load(f"{world.regional}.{source}", rows)
     ended = _run(world, world.batch(table, fresh("r"), input=_uri(world, source)))
     assert ended["type"].endswith("batch.partially_succeeded.v1"), ended["error"]
     assert ended["counts"] == {"succeeded": 2, "failed": 2, "incomplete": 0}
     [failure] = ended["failures"]
-    assert (failure["code"], failure["requests"]) == ("INVALID_ARGUMENT", 2)
-    assert "HARM_CATEGORY_NONSENSE" in failure["example"]
+    assert (failure["code"], failure["requests"]) == ("NOT_FOUND", 2)
+    assert f"{table}.png" in failure["example"]
     assert ended["tokens"]["prompt"] > 0 and ended["tokens"]["answer"] > 0
     # All rows are in the output; the table of the job stays for a while.
     assert sorted(row["id"] for row in world.rows(f"{world.regional}.{table}")) == [0, 1, 2, 3]

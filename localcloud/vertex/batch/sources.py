@@ -10,9 +10,10 @@ import fnmatch
 import json
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, ClassVar, NoReturn, Protocol
+from typing import Any, ClassVar, Protocol
 
 from localcloud.bigquery.tables.facade import Tables
+from localcloud.gemini.json_values import parse_json
 from localcloud.gemini.models import EVERYWHERE, MULTI_REGIONS
 from localcloud.storage.resources import StoredObject
 from localcloud.storage.store import ObjectStore
@@ -176,16 +177,12 @@ class FileSource:
 def _parse_line(line: bytes, number: int, stored: StoredObject) -> dict[str, Any]:
     where = f"line {number} of gs://{stored.bucket}/{stored.name}"
     try:
-        row = json.loads(line, parse_constant=_refuse_constant)
+        row = parse_json(line)
     except ValueError as error:
         raise DataError(f"Error while reading data, error message: JSON parsing error in {where}: {error}") from None
     if not isinstance(row, dict):
         raise DataError(f"Error while reading data, error message: {where} is not a JSON object")
     return row
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _joint_type(known: str | None, value: Any) -> str | None:

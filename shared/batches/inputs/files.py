@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shared.batches.inputs.rules import InputCheck
 from shared.checks.fields import Fields
 from shared.checks.identifiers import check_column, column_sql, string_literal
 from shared.checks.suggestions import closest
-from shared.errors import Rejected
+from shared.errors import Problem, Rejected
 
 # The MIME type of a file by the ending of its name.
 MIME_TYPES: Mapping[str, str] = {
@@ -50,6 +51,13 @@ MIME_TYPES: Mapping[str, str] = {
 OTHER_MIME_TYPES = frozenset({"audio/mpeg", "audio/mp4", "audio/webm", "audio/x-aac", "video/mpegs", "video/avi"})
 _YOUTUBE = "^https?://(?:(?:www\\.|m\\.)?youtube\\.com|youtu\\.be)/"
 MOST_FILE_COLUMNS = 16
+# The rules for requests that the columns of files break, and what would be right in prompts.
+_ABOUT_FILES = frozenset({"wrong_uri", "no_mime_type"})
+_RIGHT_FOR_PROMPTS: Mapping[str, str] = {
+    "wrong_uri": "let the column hold gs://bucket/path or https://www.youtube.com/watch?v=..., or NULL for no file",
+    "no_mime_type": 'the ending of the name says no type, so write it: "files": {"poster": "image/png"}, or name a mime_column',
+    "empty_part": "leave out rows whose prompt is NULL or empty",
+}
 
 
 @dataclass(frozen=True)
@@ -130,6 +138,21 @@ def check_file_columns(
             if column["type"] != "STRING" or (name == file.mime_column and column.get("mode") == "REPEATED"):
                 raise Rejected(f"the column {name} must be STRING, not {column['type']}", field=path, code="wrong_type")
     return tuple(file.column for file in files if kinds[file.column.lower()].get("mode") == "REPEATED")
+
+
+def prompts_problem(check: InputCheck, files: Sequence[FileColumn]) -> Problem | None:
+    """Return the problem of requests that were built from prompts; None if they break no rule.
+
+    Args:
+        check: What the check of the requests found.
+        files: The columns of files of the prompts.
+    """
+    problem = check.problem("input.prompts.query", _RIGHT_FOR_PROMPTS)
+    if problem is None or not files or problem.code not in _ABOUT_FILES:
+        return problem
+    field = "input.prompts.files" + (f".{files[0].column}" if len(files) == 1 else "")
+    columns = ", ".join(file.column for file in files)
+    return Problem(problem.code, f"{problem.message} (the files are in {columns})", field)
 
 
 def file_parts(file: FileColumn, *, is_array: bool) -> str:

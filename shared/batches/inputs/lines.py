@@ -5,11 +5,12 @@ https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/capabiliti
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
 
+from shared.batches.inputs.decoding import UndecodableRequest, decoded
+from shared.batches.inputs.line_fields import LineFields
 from shared.batches.inputs.requests import Measure, check_request
 from shared.batches.inputs.rules import (
     LIMITS,
@@ -27,7 +28,8 @@ CHUNK_BYTES = 4 * 1024 * 1024
 LONGEST_LINE = 16 * 1024 * 1024
 MOST_SEPARATORS = 1_500_000
 _GZIP = b"\x1f\x8b"
-_BOM = b"\xef\xbb\xbf"
+# UTF-8, UTF-16 and UTF-32 with a mark at the beginning.
+_BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -62,20 +64,28 @@ class _Counts:
         self.found[rule, hint, subject] = (count + 1, places)
 
 
-def check_lines(files: Sequence[LinesFile], kind: Requests = Requests.GENERATE, key: Sequence[str] = ()) -> InputCheck:
-    """Check all requests of files of JSONL.
+def check_lines(
+    files: Sequence[LinesFile],
+    kind: Requests = Requests.GENERATE,
+    key: Sequence[str] = (),
+    *,
+    most_bytes: float = math.inf,
+) -> InputCheck:
+    """Check the requests of files of JSONL.
 
     Args:
         files: The files of the input.
         kind: The kind of the requests.
         key: The fields that each line needs beside its request, since the answers are merged by them.
+        most_bytes: How many bytes are read. The lines after them are not checked.
 
     Returns:
         The findings, whose places are files and lines.
     """
-    counts = _Counts()
+    counts, fields = _Counts(), LineFields(kind, key)
     for file in files:
-        _check_file(file, kind, key, counts)
+        _check_file(file, kind, fields, counts, most_bytes)
+        most_bytes -= file.size or 0
     if counts.requests > LIMITS[kind]:
         for file in files:
             counts.add("too_many_requests", file.uri, f"{LIMITS[kind]:,}", "files")
@@ -84,7 +94,7 @@ def check_lines(files: Sequence[LinesFile], kind: Requests = Requests.GENERATE, 
         for (rule, hint, subject), (count, places) in counts.found.items()
     ]
     if not counts.requests and not findings:
-        findings.append(Finding("no_requests", 0))
+        findings.append(Finding("no_requests", 0, tuple(file.uri for file in files[:PLACES])))
     return InputCheck(
         requests=counts.requests,
         characters=counts.characters,
@@ -95,44 +105,35 @@ def check_lines(files: Sequence[LinesFile], kind: Requests = Requests.GENERATE, 
     )
 
 
-def _check_file(file: LinesFile, kind: Requests, key: Sequence[str], counts: _Counts) -> None:
-    """Check one file."""
-    first = file.read(0, CHUNK_BYTES) if file.size and file.size <= MOST_FILE_BYTES else b""
+def _check_file(file: LinesFile, kind: Requests, fields: LineFields, counts: _Counts, most_bytes: float) -> None:
+    """Check one file, of which at most ``most_bytes`` are read."""
+    is_read = file.size and file.size <= MOST_FILE_BYTES and most_bytes > 0
+    first = file.read(0, CHUNK_BYTES) if is_read else b""
     if rule := _whole_file(file, first):
         counts.add(rule, file.uri, subject="files")
         return
-    for number, line in _lines(file, first):
+    for number, line in _lines(file, first, most_bytes):
         if line is not None and not line.strip():
             continue
         counts.requests += 1
         if line is None or sum(map(line.count, (b",", b"[", b"{"))) > MOST_SEPARATORS:
             continue
-        measure = Measure()
+        place, measure = f"{file.uri} line {number}", Measure()
         try:
-            # json.loads would also read UTF-16 and UTF-32, which Vertex AI does not.
-            value = json.loads(line.decode(), parse_constant=_refuse)
-            rule, hint = check_request(value, kind, measure) or _check_key(value, key) or ("", "")
-        except UnicodeDecodeError:
-            rule, hint = "not_json", "the text is not UTF-8"
-        except (ValueError, RecursionError):
-            rule, hint = "not_json", ""
+            value = decoded(line)
+            rule, hint = check_request(value, kind, measure) or ("", "")
+        except UndecodableRequest as error:
+            rule, hint = error.rule, error.hint
         if rule:
-            counts.add(rule, f"{file.uri} line {number}", hint)
+            counts.add(rule, place, hint)
+        else:
+            for rule, hint, where in fields.broken_rules(value, place):
+                counts.add(rule, where, hint)
         counts.characters += measure.characters
         counts.files += measure.files
         if measure.answer_tokens is not None:
             counts.limited += 1
             counts.answer_tokens += measure.answer_tokens
-
-
-def _check_key(value: Mapping[str, object], key: Sequence[str]) -> tuple[str, str] | None:
-    """Return the rule that a line breaks which lacks a field of the key, and the field; None if it has all."""
-    given = {name.lower() for name, each in value.items() if each is not None} if key else set()
-    return next((("no_key", name) for name in key if name.lower() not in given), None)
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _whole_file(file: LinesFile, first: bytes) -> str:
@@ -141,13 +142,18 @@ def _whole_file(file: LinesFile, first: bytes) -> str:
         return "no_such_file"
     if file.is_compressed or first.startswith(_GZIP):
         return "compressed"
+    if first.startswith(_BYTE_ORDER_MARKS):
+        return "byte_order_mark"
     return "too_large" if file.size > MOST_FILE_BYTES else ""
 
 
-def _lines(file: LinesFile, first: bytes) -> Iterator[tuple[int, bytes | None]]:
-    """Yield each line with its number, from 1; None in place of a line that is too long."""
+def _lines(file: LinesFile, first: bytes, most_bytes: float) -> Iterator[tuple[int, bytes | None]]:
+    """Yield each line with its number, from 1; None in place of a line that is too long.
+
+    After ``most_bytes`` no more is read, and the line that is not whole is left out.
+    """
     number, rest, is_long, offset = 0, b"", False, len(first)
-    chunk = first.removeprefix(_BOM)
+    chunk = first
     while chunk:
         *whole, tail = chunk.split(b"\n")
         for piece in whole:
@@ -156,6 +162,8 @@ def _lines(file: LinesFile, first: bytes) -> Iterator[tuple[int, bytes | None]]:
             rest, is_long = b"", False
         is_long = is_long or len(rest) + len(tail) > LONGEST_LINE
         rest = b"" if is_long else rest + tail
+        if most_bytes <= offset < (file.size or 0):
+            return
         chunk = file.read(offset, CHUNK_BYTES) if offset < (file.size or 0) else b""
         offset += len(chunk)
     if rest or is_long:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shared.batches.inputs.decoding import UndecodableRequest, decoded
 from shared.batches.inputs.gemini_messages import REQUEST, breaches, field_names, value_of
 from shared.batches.inputs.generation import config_breaches
 from shared.batches.inputs.rules import Requests
@@ -18,6 +19,17 @@ URI = r"^(?:gs://[^/]+/.+|https?://(?:(?:www\.|m\.)?youtube\.com/(?:watch\?|shor
 _URI = re.compile(URI, re.DOTALL)
 # The fields of a part that describe its data.
 ABOUT_DATA = frozenset({"thought", "thoughtSignature", "videoMetadata", "mediaResolution", "speechMetadata"})
+# The fields of a part that hold its data, of which a part has one.
+PART_DATA = (
+    "text",
+    "inlineData",
+    "fileData",
+    "functionCall",
+    "functionResponse",
+    "executableCode",
+    "codeExecutionResult",
+    "audioTranscription",
+)
 
 
 @dataclass
@@ -72,6 +84,8 @@ def _check_generate(request: Mapping[str, Any], measure: Measure) -> tuple[str, 
         return "no_parts", ""
     if not all(map(_has_data, parts)):
         return "empty_part", ""
+    if any(sum(value_of(part, name) is not None for name in PART_DATA) > 1 for part in parts):
+        return "several_data", ""
     files = [file for part in parts if isinstance(file := value_of(part, "fileData"), Mapping)]
     if not all(_URI.match(str(value_of(file, "fileUri") or "")) for file in files):
         return "wrong_uri", ""
@@ -80,8 +94,29 @@ def _check_generate(request: Mapping[str, Any], measure: Measure) -> tuple[str, 
     return _check_fields(request)
 
 
+def check_envelope(text: str) -> tuple[str, str] | None:
+    """Return the first rule that a request breaks outside of its contents, and a hint; None if it breaks none.
+
+    Args:
+        text: The JSON of a request, whose contents are left out.
+    """
+    try:
+        request = decoded(text)
+    except UndecodableRequest as error:
+        return error.rule, error.hint
+    try:
+        return _check_fields({**request, "contents": None})
+    except RecursionError:
+        return "not_json", ""
+
+
 def _check_fields(request: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Check all fields of a request against the published messages."""
+    """Check all fields of a request against the published messages and what batches support."""
+    instruction = value_of(request, "systemInstruction")
+    if isinstance(instruction, Mapping) and not _has_texts(instruction):
+        return "empty_instruction", ""
+    if any(_retrieves(tool) for tool in _list(request.get("tools"))):
+        return "retrieval", ""
     breach = next(breaches(request, REQUEST), None)
     config = value_of(request, "generationConfig")
     if breach is None and config is not None:
@@ -91,6 +126,16 @@ def _check_fields(request: Mapping[str, Any]) -> tuple[str, str] | None:
     if (breach.rule, breach.message) == ("unknown_field", CONFIG):
         return "unknown_config_field", ""
     return breach.rule, breach.hint
+
+
+def _has_texts(content: Mapping[str, Any]) -> bool:
+    parts = list(_parts(content))
+    return bool(parts) and all(map(_has_data, parts))
+
+
+def _retrieves(tool: object) -> bool:
+    retrieval = tool.get("retrieval") if isinstance(tool, Mapping) else None
+    return isinstance(retrieval, Mapping) and value_of(retrieval, "vertexRagStore") is not None
 
 
 def _measure(request: Mapping[str, Any], parts: list[Mapping[str, Any]], measure: Measure) -> None:

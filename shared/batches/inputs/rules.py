@@ -15,6 +15,8 @@ from shared.errors import Problem
 _BATCHES = "https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/capabilities/batch-inference"
 _TABLES = f"{_BATCHES}/new-job-from-bigquery"
 _FILES = f"{_BATCHES}/new-job-from-cloud-storage"
+# The page about the kind of the input: a table, or files.
+_INPUT = ""
 _REQUESTS = "https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference"
 _EMBEDDINGS = (
     "https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/embeddings/batch-prediction-genai-embeddings"
@@ -57,14 +59,16 @@ class Rule:
     right: str
     """What would be right."""
     source: str
-    """The page that says so."""
+    """The page that says so; empty for the page about the kind of the input."""
+    field: str | None = None
+    """The field of the batch request that it is about; None for the input."""
 
 
 # Requests are checked in this order; only the first rule that a request breaks is counted.
 RULES: Mapping[str, Rule] = {
-    "empty_request": Rule("are NULL or empty", "leave out such rows", _TABLES),
-    "not_json": Rule("are not JSON", "write each request as one JSON object", _TABLES),
-    "not_an_object": Rule("are JSON, but not an object", "write each request as one JSON object", _TABLES),
+    "empty_request": Rule("are NULL or empty", "leave out such rows", _INPUT),
+    "not_json": Rule("are not JSON", "write each request as one JSON object", _INPUT),
+    "not_an_object": Rule("are JSON, but not an object", "write each request as one JSON object", _INPUT),
     "no_request": Rule("have no object in the field request", 'write {"request": {"contents": [...]}}', _FILES),
     "unknown_field": Rule(
         "have a field that does not exist",
@@ -76,14 +80,23 @@ RULES: Mapping[str, Rule] = {
     "wrong_role": Rule("have a content without a valid role", 'write "role": "user" or "role": "model"', _REQUESTS),
     "no_parts": Rule("have a content without parts", 'write "parts": [{"text": "..."}]', _REQUESTS),
     "empty_part": Rule("have an empty text, or a part with nothing in it", "leave out empty texts", _REQUESTS),
+    "several_data": Rule(
+        "have a part with more than one of text, fileData, inlineData and the like", "write each as a part", _REQUESTS
+    ),
     "wrong_uri": Rule(
         "name a file that is neither in Cloud Storage nor a public YouTube video",
         "write gs://bucket/path or https://www.youtube.com/watch?v=...",
-        _TABLES,
+        _INPUT,
     ),
     "no_mime_type": Rule(
         "name a file without its MIME type", 'write "mimeType": "image/png" beside each fileUri', _REQUESTS
     ),
+    "empty_instruction": Rule(
+        "have a system instruction without a text",
+        'write "systemInstruction": {"parts": [{"text": "..."}]}, or leave it out',
+        _REQUESTS,
+    ),
+    "retrieval": Rule("use retrieval (RAG), which a batch does not support", "leave out the tool", _BATCHES),
     "unknown_config_field": Rule(
         "have a field in generationConfig that does not exist",
         "compare the names with those of GenerationConfig",
@@ -95,11 +108,31 @@ RULES: Mapping[str, Rule] = {
     "missing_field": Rule("lack a value that another one needs", "write it, or leave the other one out", _REQUESTS),
     "invalid_field": Rule("have values that contradict each other", "correct them, or leave one out", _REQUESTS),
     "no_content": Rule("have no content to embed", 'write "content": a text, or an object with parts', _EMBEDDINGS),
-    "no_key": Rule("have no value for the key", "write each field of output.key beside the field request", _FILES),
+    "repeated_field": Rule("have a field twice", "leave one of them out", _REQUESTS),
+    "reserved_field": Rule("have a field whose name the answers need", "give it another name", _INPUT),
+    "other_case": Rule(
+        "have a field whose name another line writes in another case", "write it in the same way in each line", _INPUT
+    ),
+    "no_key": Rule(
+        "have no value for the key", "give each request a value in each column of output.key", _INPUT, "output.key"
+    ),
+    "key_type": Rule(
+        "have a key that is not a string, a whole number or a boolean, or that is of another type than in other lines",
+        "write all of its values as strings",
+        _INPUT,
+        "output.key",
+    ),
+    "repeated_key": Rule(
+        "have the same key as another request",
+        "give each request a key of its own, or let output.write be append",
+        _INPUT,
+        "output.key",
+    ),
     # Rules for a whole input.
-    "no_requests": Rule("there are none", "write at least one request", _TABLES),
+    "no_requests": Rule("there are none", "write at least one request", _INPUT),
     "too_many_requests": Rule("have more requests than one job takes", "send them in several batches", _BATCHES),
     "no_such_file": Rule("do not exist", "correct the names, or upload the files", _FILES),
+    "byte_order_mark": Rule("begin with a byte order mark", "save them as UTF-8 without it", _FILES),
     "compressed": Rule("are compressed", "upload JSONL as it is, without gzip", _FILES),
     "too_large": Rule("are larger than 1 GB", "split them", _FILES),
 }
@@ -120,15 +153,20 @@ class Finding:
     subject: str = "requests"
     """What is counted: ``requests`` or ``files``."""
 
-    def text(self, total: int) -> str:
-        """Return the finding as a part of a sentence; ``total`` is how many requests or files there are."""
+    def text(self, total: int, right: str | None = None) -> str:
+        """Return the finding as a part of a sentence.
+
+        Args:
+            total: How many requests or files there are.
+            right: What would be right for this input; None for what the rule says.
+        """
         rule = RULES[self.rule]
-        if self.rule == "no_requests":
-            return f"the input has no requests: {rule.right}"
         about = f" ({self.hint})" if self.hint else ""
         more = ", ..." if self.count > len(self.places) else ""
         places = f"; see {', '.join(self.places)}{more}" if self.places else ""
-        return f"{self.count:,} of {total:,} {self.subject} {rule.text}{about}: {rule.right}{places}"
+        if self.rule == "no_requests":
+            return f"the input has no requests: {rule.right}{places}"
+        return f"{self.count:,} of {total:,} {self.subject} {rule.text}{about}: {right or rule.right}{places}"
 
 
 @dataclass(frozen=True)
@@ -146,16 +184,22 @@ class InputCheck:
     input_files: int = 0
     """How many files the input has itself; 0 for a table."""
 
-    def problem(self, field: str) -> Problem | None:
-        """Return the problem to report about ``field`` of the batch request; None if no rule is broken."""
+    def problem(self, field: str, rights: Mapping[str, str] = {}) -> Problem | None:
+        """Return the problem to report; None if no rule is broken.
+
+        Args:
+            field: The field of the batch request that names the input.
+            rights: What would be right for this input, by rule, if it is not what the rule says.
+        """
         if not self.findings:
             return None
         totals = {"requests": self.requests, "files": self.input_files}
-        texts = [finding.text(totals[finding.subject]) for finding in self.findings[:_SHOWN]]
+        texts = [finding.text(totals[finding.subject], rights.get(finding.rule)) for finding in self.findings[:_SHOWN]]
         if len(self.findings) > _SHOWN:
             texts.append(f"{len(self.findings) - _SHOWN} more rules are broken")
-        source = RULES[self.findings[0].rule].source
-        return Problem(self.findings[0].rule, f"{'; '.join(texts)}. See {source}", field)
+        first = RULES[self.findings[0].rule]
+        source = first.source or (_FILES if self.input_files else _TABLES)
+        return Problem(self.findings[0].rule, f"{'; '.join(texts)}. See {source}", first.field or field)
 
 
 def sorted_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:

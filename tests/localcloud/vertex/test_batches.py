@@ -213,6 +213,22 @@ class TestFiles:
         assert "line 2 of gs://asked/in.jsonl" in error["message"]
         assert world.store.list("answers") == []
 
+    @pytest.mark.parametrize(
+        ("line", "said"),
+        [
+            (b'{"request": {}, "request": {}}', "is there twice"),
+            (b'{"request": {"contents": [], "contents": []}}', "is there twice"),
+            (b'\xef\xbb\xbf{"request": {}}', "Expecting value"),
+            ('{"request": {}}'.encode("utf-16"), "utf-8"),
+            (b'{"request": {}, "id": "\\ud800"}', "surrogate"),
+        ],
+    )
+    def test_a_line_that_google_does_not_parse_fails_the_job(self, world: World, line: bytes, said: str) -> None:
+        world.store.create_bucket("asked")
+        world.store.create_bucket("answers")
+        world.store.write("asked", "in.jsonl", line)
+        assert said in failure(world, job_body("gs://asked/in.jsonl", "gs://answers/out"))["message"]
+
     def test_missing_files_and_buckets_fail_the_job(self, world: World) -> None:
         world.store.create_bucket("asked")
         source = world.add_requests([text_request("one")])

@@ -222,7 +222,7 @@ def test_a_row_that_names_what_does_not_exist_is_refused(
     assert message in raised.value.message
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '"x"', ""])
+@pytest.mark.parametrize("text", ["{", "[]", '"x"', "", '{"contents": [], "contents": []}', '{"model": "\\ud800"}'])
 def test_a_row_that_is_not_a_json_object_is_refused(checks: RequestChecks, text: str) -> None:
     with pytest.raises(BackendError, match="Invalid JSON in the request"):
         checks.parse_row(text, PROJECT, "global")

@@ -50,6 +50,15 @@ WRONG: dict[str, list[Any]] = {
         {"contents": ["hi"]},
     ],
     "no_parts": [{"contents": [{"role": "user"}]}, {"contents": [{"role": "user", "parts": []}]}],
+    "several_data": [
+        {"contents": {"role": "user", "parts": {"text": "x", "fileData": {"fileUri": "gs://b/a", "mimeType": "x/y"}}}}
+    ],
+    "empty_instruction": [
+        asking(systemInstruction={"parts": []}),
+        asking(systemInstruction={}),
+        asking(system_instruction={"parts": [{"text": ""}]}),
+    ],
+    "retrieval": [asking(tools=[{"retrieval": {"vertexRagStore": {}}}])],
     "empty_part": [asking(""), asking(None), {"contents": {"role": "user", "parts": {"thought": True}}}],
     "wrong_uri": [
         _naming(fileUri="https://a.b/c.png", mimeType="image/png"),
@@ -89,14 +98,31 @@ def test_lines_that_are_no_requests_are_found() -> None:
     assert found.requests == 5
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
-def test_a_line_that_is_not_utf_8_is_not_json(encoding: str) -> None:
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig", "latin-1"])
+def test_a_file_that_is_not_plain_utf_8_is_refused(encoding: str) -> None:
     line = json.dumps({"request": asking("caf\xe9")}, ensure_ascii=False)
-    found = check_lines([_file(line.encode(encoding))])
-    assert [finding.rule for finding in found.findings] == ["not_json"]
-    problem = found.problem("input")
-    assert problem is not None
-    assert encoding == "utf-16-le" or "the text is not UTF-8" in problem.message
+    [finding] = check_lines([_file(line.encode(encoding))]).findings
+    if encoding in {"utf-16-le", "latin-1"}:
+        assert finding.rule == "not_json"
+        assert encoding == "utf-16-le" or finding.hint == "the text is not UTF-8"
+    else:
+        assert (finding.rule, finding.subject, finding.places) == ("byte_order_mark", "files", ("gs://b/in.jsonl",))
+
+
+@pytest.mark.parametrize(
+    ("line", "rule", "hint"),
+    [
+        ('{"request": {}, "request": {}}', "repeated_field", ""),
+        ('{"request": {"contents": [{"role": "user", "role": "user", "parts": []}]}}', "repeated_field", ""),
+        ('{"request": {}, "id": "\\ud800"}', "not_json", "it has half of a surrogate pair"),
+        ('{"request": {}, "id": 1e999}', "no_contents", ""),
+    ],
+)
+def test_json_that_the_parser_of_google_refuses_is_found(line: str, rule: str, hint: str) -> None:
+    [finding] = check_lines([_file(line)]).findings
+    assert (finding.rule, finding.hint) == (rule, hint)
+    good = json.dumps({"request": asking("\U0001f600")})
+    assert check_lines([_file(good)]).findings == ()
 
 
 def test_a_problem_quotes_nothing_of_a_request() -> None:
@@ -109,11 +135,59 @@ def test_a_problem_quotes_nothing_of_a_request() -> None:
     assert "gs://b/in.jsonl line 5, ..." in problem.message
 
 
+def _fields(*fields: dict[str, Any], key: tuple[str, ...] = ()) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Return what the check finds in lines that have these fields beside their requests."""
+    lines_ = "\n".join(json.dumps({"request": asking(), **each}) for each in fields)
+    found = check_lines([_file(lines_)], key=key)
+    return [
+        (finding.rule, finding.hint, tuple(place.split()[-1] for place in finding.places)) for finding in found.findings
+    ]
+
+
+def test_fields_that_cannot_be_columns_of_the_answers_are_found() -> None:
+    assert _fields({"id": 1}, {"Status": "x"}) == [("reserved_field", "status", ("2",))]
+    assert _fields({"id": 1}, {"id": 2}, {"ID": 3}) == [("other_case", "", ("3",))]
+
+
+def test_a_key_that_is_repeated_is_found_with_all_of_its_lines() -> None:
+    keys: list[dict[str, Any]] = [{"id": 1, "n": "a"}, {"id": 1, "n": "b"}, {"n": "a", "id": 1}, {"id": 1, "n": "a"}]
+    assert _fields(*keys, key=("n", "id")) == [("repeated_key", "n, id", ("1", "3", "4"))]
+    assert _fields(*keys[:2], key=("n", "id")) == []
+    problem = check_lines([_file(2 * (json.dumps({"request": asking(), "id": "secret"}) + "\n"))], key=["id"]).problem(
+        "input"
+    )
+    assert problem is not None
+    assert (problem.code, problem.field) == ("repeated_key", "output.key")
+    assert "2 of 2 requests have the same key as another request (id)" in problem.message
+    assert "secret" not in problem.message
+
+
+@pytest.mark.parametrize("value", [1.5, [1], {"a": 1}, "1"])
+def test_a_key_by_which_bigquery_finds_no_row_is_found(value: Any) -> None:
+    assert _fields({"id": 2}, {"id": value}, key=("id",)) == [("key_type", "id", ("2",))]
+
+
+def test_files_are_checked_as_far_as_they_are_read() -> None:
+    line = json.dumps({"request": asking()}) + "\n"
+    bad = json.dumps({"request": {}}) + "\n"
+    files = [_file(line * 2 + bad, "gs://b/1"), _file(bad, "gs://b/2")]
+    assert [finding.places for finding in check_lines(files).findings] == [("gs://b/1 line 3", "gs://b/2 line 1")]
+    [finding] = check_lines(files, most_bytes=files[0].size or 0).findings
+    assert finding.places == ("gs://b/1 line 3",)
+
+
+def test_only_whole_lines_of_the_part_that_is_read_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "CHUNK_BYTES", 7)
+    line = json.dumps({"request": asking()}) + "\n"
+    found = check_lines([_file(line * 3)], most_bytes=1.5 * len(line))
+    assert (found.requests, found.findings) == (1, ())
+
+
 def test_a_line_without_a_field_of_the_key_is_found() -> None:
-    lines_ = [{"request": asking(), **more} for more in ({"ID": 1}, {"id": None}, {}, {"id": 0})]
+    lines_ = [{"request": asking(), **more} for more in ({"id": 1}, {"id": None}, {}, {"id": 0})]
     text = "\n".join(map(json.dumps, lines_))
-    [finding] = check_lines([_file(text)], key=("id",)).findings
-    assert (finding.rule, finding.hint) == ("no_key", "id")
+    [finding] = check_lines([_file(text)], key=("ID",)).findings
+    assert (finding.rule, finding.hint) == ("no_key", "ID")
     assert finding.places == ("gs://b/in.jsonl line 2", "gs://b/in.jsonl line 3")
     assert check_lines([_file(text)]).findings == ()
 
@@ -135,13 +209,18 @@ def test_whole_files_are_refused_by_name() -> None:
 
 @pytest.mark.parametrize("files", [[], [_file("")], [_file("\n \n")]])
 def test_an_input_without_requests_is_refused(files: list[LinesFile]) -> None:
-    [finding] = check_lines(files).findings
+    found = check_lines(files)
+    [finding] = found.findings
     assert finding.rule == "no_requests"
+    problem = found.problem("input")
+    assert problem is not None
+    assert problem.message.endswith("new-job-from-cloud-storage" if files else "new-job-from-bigquery")
+    assert ("gs://b/in.jsonl" in problem.message) is bool(files)
 
 
 def test_requests_of_all_files_are_counted() -> None:
     line = json.dumps({"request": asking()})
-    found = check_lines([_file(f"\ufeff{line}\r\n{line}"), _file(line + "\n")])
+    found = check_lines([_file(f"{line}\r\n{line}"), _file(line + "\n")])
     assert (found.requests, found.findings) == (3, ())
 
 

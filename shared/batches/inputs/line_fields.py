@@ -1,0 +1,71 @@
+"""Checks the fields beside the requests of JSONL, which become columns of the answers: their names, and the values of a key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+
+from shared.batches.inputs.rules import Requests
+
+# The fields that the answers add:
+# https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/capabilities/batch-inference/new-job-from-cloud-storage
+_RESERVED: Mapping[Requests, frozenset[str]] = {
+    Requests.GENERATE: frozenset({"response", "status", "processed_time"}),
+    Requests.EMBED: frozenset({"response", "status", "processed_time"}),
+    Requests.TEXT_EMBEDDING: frozenset({"predictions", "status", "processed_time"}),
+}
+# The types of JSON whose columns BigQuery can find a row by; other values become JSON or FLOAT64.
+_KEY_TYPES = (str, bool, int)
+_DIGEST_BYTES = 12
+
+
+class LineFields:
+    """The fields of all lines of an input. It keeps a digest of each key, and no values."""
+
+    def __init__(self, kind: Requests, key: Sequence[str] = ()) -> None:
+        """Check lines of requests of ``kind``, whose answers are merged by the fields ``key``, if there are any."""
+        self._reserved = _RESERVED[kind]
+        self._key = tuple(name.lower() for name in key)
+        self._shown = ", ".join(key)
+        self._spellings: dict[str, str] = {}
+        self._types: dict[str, type] = {}
+        self._places: dict[bytes, str] = {}
+        """Where each key was first found; empty once that was reported."""
+
+    def broken_rules(self, line: Mapping[str, object], place: str) -> Iterator[tuple[str, str, str]]:
+        """Yield the rules that a line breaks, each with a hint and its place.
+
+        Args:
+            line: The decoded line.
+            place: The file and the number of the line.
+        """
+        for name in line:
+            lower = name.lower()
+            if lower in self._reserved:
+                yield "reserved_field", lower, place
+                return
+            if self._spellings.setdefault(lower, name) != name:
+                yield "other_case", "", place
+                return
+        if self._key:
+            yield from self._broken_key(line, place)
+
+    def _broken_key(self, line: Mapping[str, object], place: str) -> Iterator[tuple[str, str, str]]:
+        given = {name.lower(): value for name, value in line.items()}
+        values = [given.get(name) for name in self._key]
+        if None in values:
+            yield "no_key", self._shown, place
+            return
+        for name, value in zip(self._key, values, strict=True):
+            kind = type(value)
+            if kind not in _KEY_TYPES or self._types.setdefault(name, kind) is not kind:
+                yield "key_type", self._shown, place
+                return
+        digest = blake2b(json.dumps(values).encode(), digest_size=_DIGEST_BYTES).digest()
+        first = self._places.setdefault(digest, place)
+        if first != place:
+            if first:
+                self._places[digest] = ""
+                yield "repeated_key", self._shown, first
+            yield "repeated_key", self._shown, place

@@ -143,14 +143,16 @@ def with_later_answers(query: str, like: AnswerTable, tables: Sequence[AnswerTab
 
 
 def replace_failures(
-    target: TableName, former: str, like: AnswerTable, tables: Sequence[AnswerTable], repeats: Sequence[str]
+    target: AnswerTable, former: str, like: AnswerTable, tables: Sequence[AnswerTable], repeats: Sequence[str]
 ) -> str:
     """Return the statement that puts the answers of later jobs into an output in place of the rows that had failed.
 
+    The output may have equal rows of other batches: as many rows are replaced as this batch has written. The statement deletes
+    all of them and inserts those of the others again, since no column says whose a row is.
     https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax#merge_statement
 
     Args:
-        target: The output, which has the rows of ``former``.
+        target: The output, which has the rows of ``former``, and may have more columns.
         former: The query that has these rows.
         like: A table with the same columns.
         tables: The tables that the later jobs wrote.
@@ -158,19 +160,50 @@ def replace_failures(
     """
     failed = f"SELECT {_columns(like)} FROM (\n{former}\n) WHERE {like.failed}"
     again = with_later_answers(failed, like, tables, repeats)
-    listed = _columns(like)
-    values = ", ".join(f"source.{column_sql(name)}" for name in like.names)
-    nothing = ", ".join(f"CAST(NULL AS {_sql_type(column)})" for column in like.columns)
+    listed = _columns(target)
+    values = ", ".join(f"source.{column_sql(name)}" for name in target.names)
+    known = {name.lower() for name in like.names}
+    own = ", ".join(
+        column_sql(column["name"])
+        if column["name"].lower() in known
+        else f"{_null(column)} AS {column_sql(column['name'])}"
+        for column in target.columns
+    )
+    nothing = ", ".join(map(_null, target.columns))
+    counted = (
+        f"SELECT modeldrop_row, COUNT(*) AS modeldrop_rows\n"
+        f"FROM (SELECT {_failure(like)} AS modeldrop_row FROM (\n{failed}\n))\n"
+        "GROUP BY modeldrop_row"
+    )
+    of_others = (
+        f"SELECT {', '.join(f'present.{column_sql(name)}' for name in target.names)}\n"
+        f"FROM (SELECT *, {_failure(like)} AS modeldrop_row, "
+        f"ROW_NUMBER() OVER (PARTITION BY {_failure(like)}) AS modeldrop_number "
+        f"FROM {target.table.sql} WHERE {like.failed}) AS present\n"
+        f"JOIN ({counted}) AS own ON present.modeldrop_row = own.modeldrop_row\n"
+        "WHERE present.modeldrop_number > own.modeldrop_rows"
+    )
     return (
-        f"MERGE {target.sql} AS target\nUSING (\n"
-        f"SELECT CAST(NULL AS STRING) AS modeldrop_row, {listed} FROM (\n{again}\n)\n"
-        f"UNION ALL\nSELECT modeldrop_row, {nothing}\n"
-        f"FROM (SELECT DISTINCT {like.row_key} AS modeldrop_row FROM (\n{failed}\n))\n"
+        f"MERGE {target.table.sql} AS target\nUSING (\n"
+        f"SELECT CAST(NULL AS STRING) AS modeldrop_row, {own} FROM (\n{again}\n)\n"
+        f"UNION ALL\nSELECT CAST(NULL AS STRING), {listed} FROM (\n{of_others}\n)\n"
+        f"UNION ALL\nSELECT modeldrop_row, {nothing} FROM (\n{counted}\n)\n"
         f") AS source\n"
-        f"ON ({like.code_of('target.')}) != '' AND {like.key_of('target.')} = source.modeldrop_row\n"
+        f"ON ({like.code_of('target.')}) != '' AND {_failure(like, 'target.')} = source.modeldrop_row\n"
         f"WHEN MATCHED THEN DELETE\n"
         f"WHEN NOT MATCHED AND source.modeldrop_row IS NULL THEN INSERT ({listed}) VALUES ({values})"
     )
+
+
+def _failure(answers: AnswerTable, alias: str = "") -> str:
+    """Return the SQL of a text that two rows share only if their requests and their failures are the same."""
+    return f"CONCAT({answers.key_of(alias)}, {answers.text('status', alias)})"
+
+
+def _null(column: Mapping[str, Any]) -> str:
+    """Return the SQL of NULL with the type of a column."""
+    kind = _sql_type(column)
+    return f"CAST(NULL AS {f'ARRAY<{kind}>' if column.get('mode') == 'REPEATED' else kind})"
 
 
 def _columns(answers: AnswerTable) -> str:

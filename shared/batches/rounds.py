@@ -58,7 +58,9 @@ def replacement(facts: BatchFacts, target: TableName, services: Services) -> str
     """Return the statement that puts later answers in place of failures that were moved before. Raises ``Rejected``."""
     former, modes = answer_tables(facts.rounds[: facts.moved], services)
     later, repeats = answer_tables(facts.rounds[facts.moved :], services)
-    return replace_failures(target, all_answers(former, modes), former[0], later, repeats)
+    existing = services.tables.describe(target)
+    output = AnswerTable(target, former[0].columns if existing is None else existing.columns)
+    return replace_failures(output, all_answers(former, modes), former[0], later, repeats)
 
 
 def ended_round(facts: BatchFacts, *, written: bool) -> BatchFacts:

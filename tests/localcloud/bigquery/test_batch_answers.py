@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shared.batch_work import FAILED, RETRYABLE
-from shared.batches.answers import AnswerTable, all_answers, requests_to_repeat, review
+from shared.batches.answers import AnswerTable, all_answers, replace_failures, requests_to_repeat, review
 from shared.checks.identifiers import TableName
 from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
 
@@ -131,3 +131,27 @@ def test_the_answers_of_the_parts_of_a_batch_are_put_together(world: BigQueryWor
     parts = [_table(world, dataset, [(number, "a", ANSWER, "")]) for number in range(2)]
     rows = world.rows(all_answers(parts, ["", ""]))
     assert sorted(row[0] for row in rows) == [0, 1]
+
+
+def test_answers_replace_the_failures_of_their_own_batch_alone(world: BigQueryWorld, dataset: str) -> None:
+    former = [(1, "a", ANSWER, ""), (2, "b", None, BAD), (2, "b", None, BAD), (3, "c", None, BAD)]
+    # Another batch has appended answers and failures to the same table, two of which are equal to rows of this one.
+    others = [(2, "b", None, BAD), (2, "b", None, BUSY), (3, "c", ANSWER, ""), (9, "z", None, BAD)]
+    own, target = _table(world, dataset, former), _table(world, dataset, [*former, *others])
+    later = _table(world, dataset, [(2, "b", ANSWER, ""), (2, "b", None, BAD), (3, "c", ANSWER, "")])
+    world.rows(replace_failures(target, _one(own), own, [later], [FAILED]))
+    found = world.rows(f"SELECT id, request, response, status FROM {target.table.sql}")
+    expected = [former[0], (2, "b", ANSWER, ""), (2, "b", None, BAD), (3, "c", ANSWER, ""), *others]
+    assert Counter(found) == Counter(expected)
+
+
+def test_rows_of_others_keep_the_columns_that_answers_do_not_have(world: BigQueryWorld, dataset: str) -> None:
+    own = _table(world, dataset, [(1, "a", None, BAD)])
+    later = _table(world, dataset, [(1, "a", ANSWER, "")])
+    wide = TableName(PROJECT, dataset, f"t_{uuid.uuid4().hex[:8]}")
+    rows = " UNION ALL ".join(f"SELECT '{team}' AS team, * FROM {own.table.sql}" for team in ("x", "x"))
+    world.rows(f"CREATE TABLE {wide.sql} AS {rows}")
+    target = AnswerTable(wide, ({"name": "team", "type": "STRING"}, *own.columns))
+    world.rows(replace_failures(target, _one(own), own, [later], [FAILED]))
+    found = world.rows(f"SELECT team, id, status FROM {wide.sql}")
+    assert Counter(found) == Counter([(None, 1, ""), ("x", 1, BAD)])

@@ -91,6 +91,8 @@ SCHEMA_LIST_KEYS = ("anyOf", "oneOf")
 SCHEMA_OBJECT_KEYS = ("properties", "$defs", "definitions")
 # Google's own keywords, which JSON Schema does not have.
 DROPPED_KEYS = ("nullable", "propertyOrdering")
+# Keywords in place of whose list Google's parser takes a single element.
+REPEATED_KEYS = ("required", "propertyOrdering", "enum", "anyOf")
 
 
 class InvalidSchemaError(ValueError):
@@ -112,6 +114,7 @@ def json_schema(schema: Any) -> dict[str, Any]:
         for key, value in schema.items()
         if value is not None
     }
+    given |= {key: as_list(given[key]) for key in REPEATED_KEYS if key in given}
     for key, value in given.items():
         if key in CHECKS and not CHECKS[key](value):
             raise InvalidSchemaError(f"The {key} of a schema cannot be {str(value)[:80]}.")
@@ -160,6 +163,8 @@ def check_schema(schema: Any, root: dict[str, Any] | None = None) -> None:
         raise InvalidSchemaError("A schema of type ARRAY has no items.")
     if name == "OBJECT" and not given.get("properties"):
         raise InvalidSchemaError("A schema of type OBJECT has no properties.")
+    if "" in (given.get("properties") or {}):
+        raise InvalidSchemaError("A schema of type OBJECT has a field without a name.")
     if reference is not None and str(reference).removeprefix("#/defs/") not in (whole.get("defs") or {}):
         raise InvalidSchemaError(f"The schema {str(reference)[:80]} is not among the defs.")
     for key in ("required", "propertyOrdering"):

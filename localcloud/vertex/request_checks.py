@@ -64,6 +64,7 @@ class RequestChecks:
             if tool and "vertexRagStore" in camel_keys(camel_keys(tool).get("retrieval") or {}):
                 # https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/capabilities/batch-inference
                 raise BackendError(400, "Retrieval-augmented generation (RAG) is not supported in batches.")
+        _check_image_size(request)
         model = request.get("model")
         if model:
             self._models.find(project, location, str(model).rsplit("/", 1)[-1])
@@ -111,6 +112,17 @@ def check_fields(kind: str, message: Any, version: str) -> None:
     errors = VERSIONS[version].errors(kind, message)
     if errors:
         raise BackendError(400, "\n".join(errors))
+
+
+def _check_image_size(request: dict[str, Any]) -> None:
+    """Check that a row asks for no larger images than batches create.
+
+    https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/capabilities/batch-inference
+    """
+    config = camel_keys(camel_keys(request).get("generationConfig") or {})
+    size = camel_keys(config.get("imageConfig") or {}).get("imageSize")
+    if size not in (None, "1K"):
+        raise BackendError(400, f"The image size {size} is not supported in batches; only 1K is.")
 
 
 def _file_uris(request: dict[str, Any]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.batches.inputs.columns import RESERVED_COLUMNS, has_kept_prefix
-from shared.batches.inputs.gemini_messages import value_of
+from shared.batches.inputs.gemini_messages import listed, value_of
 from shared.checks.access import check_writable
 from shared.checks.fields import Fields
 from shared.checks.identifiers import TableName, check_column
@@ -188,9 +188,9 @@ def columns_of_schema(schema: Mapping[str, Any]) -> tuple[ResultColumn, ...]:
     properties = schema.get("properties")
     if _type_of(schema) != "OBJECT" or not isinstance(properties, Mapping):
         return (ResultColumn("answer", _column_type(schema), "$", required=True),)
-    ordering = [name for name in value_of(schema, "propertyOrdering") or () if name in properties]
+    ordering = [name for name in listed(value_of(schema, "propertyOrdering")) if name in properties]
     names = list(dict.fromkeys([*ordering, *properties]))
-    required = set(schema.get("required") or ())
+    required = set(listed(schema.get("required")))
     columns = zip(names, _column_names(names), strict=True)
     return tuple(
         ResultColumn(column, _column_type(properties[name]), f"${_key(name)}", required=name in required)

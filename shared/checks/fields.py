@@ -107,8 +107,10 @@ class Fields:
             return ()
         values = self._required(name, list)
         for index, value in enumerate(values):
-            if not isinstance(value, str) or not value:
+            if not isinstance(value, str):
                 raise self.wrong(f"{name}[{index}]", f"must be a string, not {_type_name(value)}")
+            if not value:
+                raise self.wrong(f"{name}[{index}]", "must not be empty")
         return tuple(values)
 
     def text_map(self, name: str) -> dict[str, str]:

@@ -83,6 +83,13 @@ def value_of(message: Mapping[str, Any], name: str) -> Any:
     return message.get(snake_case(name)) if found is None else found
 
 
+def listed(value: object) -> list[Any]:
+    """Return a repeated field as a list, in place of which Google's JSON parser takes a single element."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
 def breaches(value: object, message: str, path: str = "") -> Iterator[Breach]:
     """Yield what in ``value`` does not conform to the message with this name.
 

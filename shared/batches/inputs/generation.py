@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from shared.batches.inputs.gemini_messages import Breach, breaches, field_names, value_of
+from shared.batches.inputs.gemini_messages import Breach, breaches, field_names, listed, value_of
 from shared.batches.inputs.values import CONFIG, ENUM_TYPE, JSON_TYPE, SCHEMA, TEXT_TYPE
 from shared.errors import Rejected
 
@@ -142,6 +142,9 @@ def _schema_breaches(schema: Mapping[str, Any], path: str) -> Iterator[Breach]:
             yield missing(where, "items", ", the schema of an element")
         if kind == "OBJECT" and not properties:
             yield missing(where, "properties", ", the schema of each field")
+        if "" in (properties or {}):
+            text = "has a field without a name"
+            yield Breach("invalid_field", SCHEMA, f"{where}.properties", text, "properties")
         if reference is not None and reference.removeprefix("#/defs/") not in definitions:
             text = "must be #/defs/ and a name in defs of the whole schema"
             yield Breach("invalid_field", SCHEMA, f"{where}.ref", text, "ref")
@@ -149,7 +152,7 @@ def _schema_breaches(schema: Mapping[str, Any], path: str) -> Iterator[Breach]:
             text = "belongs to the whole schema, not to a part of it"
             yield Breach("invalid_field", SCHEMA, f"{where}.defs", text, "defs")
         for listing in ("required", "propertyOrdering"):
-            for name in _listed(value_of(each, listing)):
+            for name in listed(value_of(each, listing)):
                 if name not in (properties or {}):
                     text = f"names {str(name)[:80]!r}, which is not among the properties"
                     yield Breach("invalid_field", SCHEMA, f"{where}.{listing}", text, listing, quotes=True)
@@ -164,7 +167,7 @@ def _json_schema_breaches(schema: object, path: str) -> Iterator[Breach]:
     if not isinstance(schema, Mapping):
         yield Breach("wrong_type", CONFIG, path, "must be an object, the schema", name)
         return
-    for kind in _listed(schema.get("type")):
+    for kind in listed(schema.get("type")):
         if not isinstance(kind, str) or kind.upper() not in _KNOWN_TYPES:
             text = f"must be one of {', '.join(map(str.lower, _KNOWN_TYPES))}"
             yield Breach("wrong_enum", CONFIG, f"{path}.type", text, name)
@@ -179,7 +182,7 @@ def _json_schema_breaches(schema: object, path: str) -> Iterator[Breach]:
         elif inner is not None:
             yield Breach("wrong_type", CONFIG, f"{path}.{key}", "must be an object of schemas", name)
     for key in ("items", "anyOf", "oneOf", "allOf"):
-        for index, value in enumerate(_listed(schema.get(key))):
+        for index, value in enumerate(listed(schema.get(key))):
             if not isinstance(value, bool):
                 where = f"{path}.{key}[{index}]" if isinstance(schema[key], list) else f"{path}.{key}"
                 yield from _json_schema_breaches(value, where)
@@ -191,20 +194,13 @@ def _type_name(value: object) -> str:
     return "" if name == _NUMBERED_TYPES[0] else name
 
 
-def _listed(value: object) -> list[Any]:
-    """Return a repeated field as a list, in place of which a single value may be given."""
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
-
-
 def _schemas(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield path, schema
     for name, each in (schema.get("properties") or {}).items():
         yield from _schemas(each, f"{path}.properties.{name[:80]}")
     if isinstance(items := schema.get("items"), Mapping):
         yield from _schemas(items, f"{path}.items")
-    for index, each in enumerate(_listed(value_of(schema, "anyOf"))):
+    for index, each in enumerate(listed(value_of(schema, "anyOf"))):
         yield from _schemas(each, f"{path}.anyOf[{index}]")
     for name, each in (schema.get("defs") or {}).items():
         yield from _schemas(each, f"{path}.defs.{name[:80]}")

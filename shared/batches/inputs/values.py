@@ -37,7 +37,7 @@ class Range:
         return (self.least < value if self.excludes_least else self.least <= value) and value <= self.most
 
     def __str__(self) -> str:
-        kind = "a whole number " if self.is_whole else ""
+        kind = "a whole number, " if self.is_whole else ""
         least = f"more than {self.least:g}" if self.excludes_least else f"at least {self.least:g}"
         if self.most == math.inf:
             return kind + least

@@ -134,6 +134,7 @@ def test_a_json_schema_is_accepted_too() -> None:
                 {"type": "OBJECT", "properties": {"a": {"type": "STRING"}}, "required": ["b"]},
                 {"type": "STRING", "min_length": 3, "maxLength": "2"},
                 {"ref": "#/defs/Pet"},
+                {"type": "OBJECT", "properties": {"": {"type": "STRING"}}},
             )
         ),
     ],

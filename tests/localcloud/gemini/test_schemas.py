@@ -24,6 +24,7 @@ from localcloud.gemini.schemas import conforming_value, json_schema
         {"type": "STRING", "max_length": "2"},
         {"type": 6, "properties": {"when": {"type": 1, "format": "date-time"}}, "required": ["when"]},
         {"anyOf": [{"type": "INTEGER"}, {"type": "STRING"}]},
+        {"type": "OBJECT", "properties": {"a": {"anyOf": {"type": "STRING", "enum": "x"}}}, "required": "a"},
     ],
 )
 @pytest.mark.parametrize("text", ["a poster", "another poster"])

@@ -211,6 +211,7 @@ def test_a_row_may_name_files_in_cloud_storage_and_videos_of_youtube(checks: Req
             400,
             "(RAG) is not supported in batches",
         ),
+        (text_request("x", image_config={"image_size": "4K"}), 400, "image size 4K is not supported in batches"),
     ],
 )
 def test_a_row_that_names_what_does_not_exist_is_refused(

@@ -174,3 +174,9 @@ def test_a_column_with_the_name_of_another_one_is_rejected() -> None:
         check_names(results, ["id", "b"])
     with pytest.raises(Rejected, match="another column of the results"):
         check_names(replace(results, columns=(*results.columns, ResultColumn("A", "STRING", "$"))), [])
+
+
+def test_a_single_name_may_stand_in_place_of_a_list() -> None:
+    properties = {"ab": {"type": "STRING"}, "a": {"type": "STRING"}}
+    schema = {"type": "OBJECT", "properties": properties, "required": "ab", "propertyOrdering": "a"}
+    assert [(column.name, column.required) for column in columns_of_schema(schema)] == [("a", False), ("ab", True)]

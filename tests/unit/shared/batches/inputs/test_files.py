@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.batches.inputs.files import FileColumn, check_file_columns, read_files
+from shared.batches.inputs.files import FileColumn, check_file_columns, prompts_problem, read_files
+from shared.batches.inputs.rules import Finding, InputCheck
 from shared.checks.fields import Fields
 from shared.errors import Rejected
 
@@ -77,3 +78,21 @@ def test_a_column_that_the_query_does_not_have_as_text_is_rejected(file: FileCol
     with pytest.raises(Rejected) as refusal:
         check_file_columns((file,), COLUMNS, "input.prompts.files")
     assert (refusal.value.problem.code, refusal.value.problem.field) == (code, f"input.prompts.files.{file.column}")
+
+
+@pytest.mark.parametrize(
+    ("rule", "columns", "field"),
+    [
+        ("no_mime_type", ["poster"], "input.prompts.files.poster"),
+        ("wrong_uri", ["poster", "scan"], "input.prompts.files"),
+        ("empty_part", ["poster"], "input.prompts.query"),
+        ("repeated_key", ["poster"], "output.key"),
+    ],
+)
+def test_a_problem_of_prompts_names_the_field_that_it_is_about(rule: str, columns: list[str], field: str) -> None:
+    check = InputCheck(5, 9, 5, (Finding(rule, 2, ("row 1", "row 4")),))
+    problem = prompts_problem(check, [FileColumn(column) for column in columns])
+    assert problem is not None
+    assert (problem.code, problem.field) == (rule, field)
+    assert "2 of 5 requests" in problem.message and "row 4" in problem.message
+    assert (", ".join(columns) in problem.message) is field.startswith("input.prompts.files")

@@ -68,6 +68,7 @@ def test_a_wrong_config_is_rejected_with_its_field(config: dict[str, Any], field
         ({"type": 0}, "s.type", "missing_field"),
         ({"type": 6}, "s.properties", "missing_field"),
         ({"ref": "#/defs/Pet"}, "s.ref", "invalid_field"),
+        ({"type": "OBJECT", "properties": {"": {"type": "STRING"}}}, "s.properties", "invalid_field"),
         ({"type": "ARRAY", "items": {"type": "STRING", "defs": {"P": FILM}}}, "s.items.defs", "invalid_field"),
         ({"type": "STRING", "enum": []}, "s.enum", "out_of_range"),
         ({"type": ["string", "null"]}, "s.type", "wrong_enum"),

@@ -189,7 +189,10 @@ def _jobs_of(item: Item, services: Services) -> Sequence[str]:
     """Return the resource names of all jobs of a batch, those of its earlier runs too."""
     known = [step.job for step in item.steps if step.system is System.VERTEX and step.job is not None]
     location = facts_of(item).location
-    listed = services.vertex.list_ended(item.key, location) if location is not None else ()
+    listed: Sequence[str] = ()
+    # A batch that never had a job may name a location that does not exist.
+    if location is not None and (known or item.run > 1):
+        listed = services.vertex.list_ended(item.key, location)
     return tuple(dict.fromkeys([*(job.id for job in known), *listed]))
 
 

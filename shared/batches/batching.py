@@ -146,10 +146,7 @@ class Batches(Handler):
 
     def close(self, item: Item, services: Services) -> None:
         """Delete the tables that were created for a batch that succeeded or was rejected; keep others for a while."""
-        tables = own_tables(item)
-        if facts_of(item).parts > 1:
-            tables = (*tables, divided_table(item))
-        for table in tables:
+        for table in own_tables(item):
             try:
                 if item.outcome in {Outcome.SUCCEEDED, Outcome.REJECTED, Outcome.CHECKED}:
                     services.tables.delete(table)

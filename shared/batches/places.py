@@ -84,8 +84,9 @@ def own_tables(item: Item) -> tuple[TableName, ...]:
     facts = facts_of(item)
     rounds = [uri for each in facts.rounds for uri in (each.requests, each.answers)]
     tables = map(table_at, (facts.input, facts.requests, facts.answers, *rounds))
+    divided = [divided_table(item)] if facts.parts > 1 else []
     # The input may be the table of another batch.
-    return tuple(dict.fromkeys(table for table in tables if table and is_own(table, item)))
+    return tuple(dict.fromkeys(table for table in (*tables, *divided) if table and is_own(table, item)))
 
 
 def is_own(table: TableName, item: Item) -> bool:

@@ -15,7 +15,8 @@ def check_model(request: JobRequest, models: ModelTable) -> None:
     """Check the model of a job.
 
     Raises:
-        RequestError: INVALID_ARGUMENT if the model is of another location, or does not accept batches.
+        RequestError: INVALID_ARGUMENT if the model is of another location, is a tuned model of another project, or does not
+            accept batches.
         BackendError: 404 if the location does not serve the model.
     """
     found = MODEL.fullmatch(request.model)
@@ -26,6 +27,13 @@ def check_model(request: JobRequest, models: ModelTable) -> None:
             f"The model {request.model} is in the location {found['location']}, and the job in {request.location}.",
         )
     if found["published"] is None:
+        # The number of a project is not known here.
+        if found["project"] not in (None, request.project) and not found["project"].isdecimal():
+            raise RequestError(
+                "INVALID_ARGUMENT",
+                f"The model {request.model} is in the project {found['project']}, and the job in {request.project}: a job "
+                "uses tuned models of its own project.",
+            )
         if request.location == GLOBAL:
             raise RequestError("INVALID_ARGUMENT", f"Do not support tuned model {request.model} in the location global")
         return

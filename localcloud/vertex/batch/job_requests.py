@@ -59,7 +59,7 @@ LABEL_KEY = re.compile(r"[^\W\dA-Z_][^\WA-Z]*(?:-[^\WA-Z]*)*")
 LABEL_VALUE = re.compile(r"[^\WA-Z]*(?:-[^\WA-Z]*)*")
 
 MODEL = re.compile(
-    r"(?:projects/[^/]+/locations/(?P<location>[^/]+)/)?"
+    r"(?:projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)/)?"
     r"(?:publishers/(?P<publisher>[^/]+)/models/(?P<published>[^/]+)|(?<!^)models/[^/]+)"
 )
 TABLE_URI = re.compile(r"bq://(?P<project>[^./\s]+)\.(?P<dataset>\w+)\.(?P<table>[^./\s]+)")

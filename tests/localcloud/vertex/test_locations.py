@@ -110,9 +110,10 @@ def test_a_model_without_batches_is_refused(world: World) -> None:
         (f"projects/{PROJECT}/locations/europe-west4/models/7", "us-central1"),
         (f"projects/{PROJECT}/locations/global/models/7", "global"),
         (f"projects/{PROJECT}/locations/us/publishers/google/models/{MODEL}", "global"),
+        ("projects/another-project/locations/us-central1/models/7", "us-central1"),
     ],
 )
-def test_a_model_of_another_location_is_refused(world: World, model: str, location: str) -> None:
+def test_a_model_of_another_location_or_project_is_refused(world: World, model: str, location: str) -> None:
     body = job_body(f"bq://{PROJECT}.batches.requests", OUTPUT, model=model)
     url = f"{world.url}/v1/projects/{PROJECT}/locations/{location}/batchPredictionJobs"
     answer = requests.post(url, json=body, timeout=LAST_LIMIT)

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from shared.batch_work import BatchFacts, BatchMessage, BatchResult, RequestCheck
+from shared.batch_work import BatchFacts, BatchMessage, BatchResult, BatchRound, RequestCheck
 from shared.batches.batching import Batches, plan
 from shared.batches.next_steps import after_check
+from shared.batches.places import own_tables
 from shared.batches.request import BatchRequest
 from shared.events.incoming import Message
 from shared.work import Item, Kind, Outcome, Step, StepState, System
@@ -71,6 +72,24 @@ def test_more_requests_than_a_job_takes_are_divided() -> None:
     # Answers in Cloud Storage could not be put together.
     refused = after_check(replace(item, facts=BatchFacts()), rows, SETTINGS)
     assert refused.problem is not None and refused.problem.code == "too_many_requests"
+
+
+def test_all_tables_of_a_divided_batch_are_its_own() -> None:
+    item = _plan()
+    name = f"bq://my-project.films.modeldrop_{{}}_{item.key}"
+    rounds = (BatchRound(f"{name.format('requests')}_part", f"{name.format('answers')}_1_1"),)
+    facts = BatchFacts(
+        "bq://my-project.films.requests", parts=2, rounds=rounds, requests=f"{name.format('requests')}_part_2"
+    )
+    facts = replace(facts, answers=f"{name.format('answers')}_1_1_2", output="bq://my-project.films.answers")
+    kinds = {table.table.replace(item.key, "K") for table in own_tables(replace(item, facts=facts))}
+    assert kinds == {
+        "modeldrop_requests_K_part",
+        "modeldrop_requests_K_part_2",
+        "modeldrop_requests_K_parts",
+        "modeldrop_answers_K_1_1",
+        "modeldrop_answers_K_1_1_2",
+    }
 
 
 def test_requests_that_break_a_rule_are_rejected_with_their_rows() -> None:

@@ -9,6 +9,7 @@ https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.location
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -175,14 +176,24 @@ def _delete(item: Item, services: Services) -> Item:
     item = services.ledger.take_over(replace(item, facts=replace(facts_of(item), deleted=True)))
     try:
         for name in _jobs_of(item, services):
+            _check_claimed(item, services)
             services.vertex.delete(name)
         for table in own_tables(item):
+            _check_claimed(item, services)
             services.tables.delete(table)
         services.events.publish(deleted_event(item))
     finally:
-        item = services.ledger.write(replace(item, claim=None))
+        with suppress(LostRace):
+            # Another call has changed the batch only if the claim has expired.
+            item = services.ledger.write(replace(item, claim=None))
     log("INFO", "batch deleted", **item.log_fields())
     return item
+
+
+def _check_claimed(item: Item, services: Services) -> None:
+    """Raise ``TryLater`` if the claim of an item has expired, so that another call may run the batch again."""
+    if item.claim is None or item.claim.until <= services.now():
+        raise TryLater(f"the deletion of the batch {item.key} takes longer than its claim")
 
 
 def _jobs_of(item: Item, services: Services) -> Sequence[str]:

@@ -167,6 +167,15 @@ class Function(Model):
     maximum_instances: Annotated[int, number(1, 1000)] | None = None
 
     @property
+    def server_variables(self) -> Mapping[str, str]:
+        """The variables of its server: one process, with a thread for each request that an instance takes at the same time.
+
+        Without them, functions-framework takes four threads for each CPU, and further requests wait.
+        https://github.com/GoogleCloudPlatform/functions-framework-python/blob/main/src/functions_framework/_http/gunicorn.py
+        """
+        return {"WORKERS": "1", "THREADS": str(self.concurrency)}
+
+    @property
     def is_called_by_events(self) -> bool:
         """Whether Eventarc calls the function, and retries."""
         return not isinstance(self.trigger, HttpTrigger)

@@ -189,6 +189,11 @@ class Settings:
     lease_seconds: float = setting(
         seconds(1, 3600), "How long a claim is valid. Then another call may take the work over.", 120.0
     )
+    object_write_seconds: float = setting(
+        seconds(0, 10),
+        "How far apart two writes of one object of the ledger are at least, because Cloud Storage takes about one a second.",
+        1.0,
+    )
     vertex_settle: float = setting(
         seconds(0, 3600), "How many seconds after its lease an unanswered batch submission is looked up.", 120.0
     )

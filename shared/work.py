@@ -308,7 +308,11 @@ class Item:
     outcome: Outcome | None = None
     """None while the work is open."""
     event_published: bool = False
-    """Whether the completion event was published. The outcome is stored before, so a retry cannot change it."""
+    """Whether the completion event was published. The outcome is stored before, so a retry cannot change it.
+
+    The stored object does not say so, unless it was written again afterwards: an item that has ended is final when it has no
+    index object any more, and ``Ledger.read`` returns it so.
+    """
     problem: Problem | None = None
     finished: datetime | None = None
     generation: int = field(default=0, compare=False)

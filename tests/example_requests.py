@@ -31,6 +31,7 @@ SETTINGS = Settings(
     state_bucket="local-project-modeldrop-state",
     output_bucket="local-project-modeldrop-output",
     events_topic="projects/local-project/topics/modeldrop-events",
+    object_write_seconds=0.0,
 )
 
 # As section 2.2 of the design has it.

@@ -33,8 +33,8 @@ LOG_LINES_SHOWN = 30
 
 # Variables of this process that a function inherits. It gets all others explicitly.
 INHERITED_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "VIRTUAL_ENV")
-# functions-framework serves with one gunicorn worker of 4 threads for each CPU; a deployed function has one CPU.
-SERVER_VARIABLES = {"WORKERS": "1", "THREADS": "4", "PYTHONUNBUFFERED": "1"}
+# A function that takes one request at a time is started several times on Google Cloud, if need be. Here one process is all.
+LEAST_THREADS = 4
 
 
 class FunctionStartError(RuntimeError):
@@ -116,7 +116,7 @@ class FunctionProcess:
         self._home.mkdir(parents=True, exist_ok=True)
         self._environment = {
             **inherited_variables(),
-            **SERVER_VARIABLES,
+            **self._server_variables(),
             "HOME": str(self._home),
             "K_SERVICE": self.function.service,
             "FUNCTION_TARGET": self.name,
@@ -165,6 +165,11 @@ class FunctionProcess:
         if not self.log.exists():
             return "(nothing was logged)"
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
+
+    def _server_variables(self) -> Mapping[str, str]:
+        deployed = self.function.server_variables
+        threads = max(int(deployed["THREADS"]), LEAST_THREADS)
+        return {**deployed, "THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
 
     def _keep_running(self) -> None:
         trouble = Trouble(log, f"the process of the function {self.name}")

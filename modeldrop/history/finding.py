@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -69,10 +69,11 @@ def newest_items(project: Project, kinds: Iterable[Kind], most: int = NEWEST) ->
     """Return the items of these kinds that changed last, the oldest first, and how many were not read."""
     items: list[Item] = []
     unread = 0
+    indexed = {pending.key for pending in project.ledger.pending()}
     for kind in kinds:
         stored = sorted(project.ledger.items(kind), key=lambda each: each.listed.written, reverse=True)
         unread += max(0, len(stored) - most)
-        items += _read(stored[:most], project.ledger)
+        items += _read(stored[:most], indexed, project.ledger)
     return sorted(items, key=lambda item: item.created), unread
 
 
@@ -172,8 +173,8 @@ def _ordered(items: Iterable[Item]) -> tuple[Item, ...]:
     return tuple(sorted(items, key=lambda item: item.created))
 
 
-def _read(stored: Iterable[StoredItem], ledger: Ledger) -> list[Item]:
+def _read(stored: Iterable[StoredItem], indexed: Container[str], ledger: Ledger) -> list[Item]:
     works = [each.work for each in stored if each.work is not None]
     with ThreadPoolExecutor(_THREADS) as threads:
-        read = threads.map(lambda work: ledger.find(*work), works)
+        read = threads.map(lambda work: ledger.find(*work, is_indexed=work[1] in indexed), works)
         return [item for item in read if item is not None]

@@ -31,6 +31,13 @@ class Handler(ABC):
     refused: Outcome
     """The outcome of work that a service refuses: `REJECTED` or `FAILED`."""
 
+    is_repeatable = False
+    """Whether two calls may continue the work after a query at the same time, up to the write of its item.
+
+    Only one of them can do that write, so the poller does not claim the work before, which would be another write. It must
+    take little memory and time: a look that ends with the process leaves no trace without a claim.
+    """
+
     def refusal_of(self, item: Item) -> Outcome:
         """Return the outcome of ``item`` if a service refuses its next job."""
         return self.refused

@@ -1,15 +1,18 @@
 """The ledger: the record of open and finished work, as objects of one bucket.
 
     ledger/items/<kind>/<key>.json     an item, the only source of truth about a piece of work. Each write has the
-                                       item's generation as a precondition. The metadata says whether the item is open.
+                                       item's generation as a precondition. The metadata says whether the item has ended.
     ledger/pending/<kind>/<key>        the index object of an open item
     ledger/rejected/<event id>.json    the event of a request that was rejected before an item was created (``refused.py``)
     ledger/models/<hash>.json          which version of a model is current, is imported, or is pinned
     ledger/outputs/<hash>.json         which batches write a table (``batches/output_claims.py``)
 
-The index object is written before the item and removed after the item is final. An index object may therefore exist
-without open work, which does no harm, but open work always has an index object, through which the poller finds it. An
-index object is removed by its generation, so that a newer one, of work that was opened again, stays.
+The index object is written before the item and removed after the event of its end is published: this makes the item
+final. An index object may therefore exist without open work, which does no harm, but open work always has an index object,
+through which the poller finds it. An index object is removed by its generation, so that a newer one, of work that was opened
+again, stays.
+
+So the end of an item is one write, of its outcome. Cloud Storage takes about one write a second of an object (``pace.py``).
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from shared.engine.index import (
     read_index,
 )
 from shared.engine.objects import ListedObject, StateObjects
+from shared.engine.pace import Pace
 from shared.engine.stored_items import item_from_json, item_to_json
 from shared.errors import LostRace, TryLater, Unreadable
 from shared.work import (
@@ -47,8 +51,8 @@ from shared.work import (
 ITEMS = "ledger/items/"
 MODELS = "ledger/models/"
 
-# The metadata of an item's object: its state, and the code of its problem.
-STATE, OPEN, FINAL = "state", "open", "final"
+# The metadata of an item's object: its state, and the code of its problem. What has ended is final without an index object.
+STATE, OPEN, ENDED, FINAL = "state", "open", "ended", "final"
 PROBLEM = "problem"
 
 # A claim that ends later than this was not written by a call of Modeldrop, and would reserve its item for ever.
@@ -77,7 +81,9 @@ class StoredItem:
 class Ledger:
     """The ledger in one bucket. Several threads may use it, each for other items."""
 
-    def __init__(self, client: storage.Client, bucket: str, *, clock: Clock, lease_seconds: float) -> None:
+    def __init__(
+        self, client: storage.Client, bucket: str, *, clock: Clock, lease_seconds: float, write_seconds: float = 0.0
+    ) -> None:
         """Create the ledger.
 
         Args:
@@ -85,8 +91,9 @@ class Ledger:
             bucket: The name of the bucket.
             clock: The current time.
             lease_seconds: How long a claim is valid.
+            write_seconds: How far apart two writes of one object are at least; 0: any time.
         """
-        self.objects = StateObjects(client, bucket)
+        self.objects = StateObjects(client, bucket, Pace(write_seconds))
         self._clock = clock
         self._lease = timedelta(seconds=lease_seconds)
 
@@ -107,13 +114,14 @@ class Ledger:
         try:
             written = self._write_item(item, generation=0)
         except LostRace:
-            stored = self.read(item.kind, item.key)
+            stored = self._read(item.kind, item.key)
             if stored is None:
                 raise TryLater(f"the item {item.key} was created and deleted at the same time") from None
             # The client repeats a write whose answer is lost, and then finds its own object: the claim has our owner id.
             if stored.claim is None or stored.claim.owner != claim.owner:
-                if stored.final and indexed is not None:
-                    self._remove_index(stored, indexed)
+                # The item had no index object, so its event was published.
+                if stored.ended and indexed is not None and self._remove_index(stored, indexed):
+                    stored = _final(stored)
                 return Claimed(stored, False)
             written = stored
         return Claimed(self._indexed(written, indexed, started), True)
@@ -161,13 +169,27 @@ class Ledger:
         """Write a new state of an item; raise ``LostRace`` if another call changed the item since it was read."""
         return self._write_item(item, generation=item.generation)
 
-    def read(self, kind: Kind, key: str) -> Item | None:
+    def read(self, kind: Kind, key: str, *, is_indexed: bool | None = None) -> Item | None:
         """Return an item, or None if there is no such item.
+
+        Args:
+            kind: The kind of the item.
+            key: Its key.
+            is_indexed: Whether it has an index object; None if the caller has not listed these.
 
         Raises:
             Unreadable: The object is not an item that this version can read.
             TryLater: Cloud Storage does not answer.
         """
+        item = self._read(kind, key)
+        if item is None or not item.ended or item.event_published:
+            return item
+        if is_indexed is None:
+            is_indexed = self._index_generation(item) is not None
+        return item if is_indexed else _final(item)
+
+    def _read(self, kind: Kind, key: str) -> Item | None:
+        """Return an item as it is stored: whether the event of its end is published is not known."""
         name = item_name(kind, key)
         record = self.objects.read(name)
         if record is None:
@@ -184,10 +206,10 @@ class Ledger:
             item = replace(item, claim=replace(item.claim, until=self._clock()))
         return item
 
-    def find(self, kind: Kind, key: str) -> Item | None:
+    def find(self, kind: Kind, key: str, *, is_indexed: bool | None = None) -> Item | None:
         """Return an item that other work wants to know about; None if there is none, or if it cannot be read."""
         with suppress(Unreadable):
-            return self.read(kind, key)
+            return self.read(kind, key, is_indexed=is_indexed)
         return None
 
     def index(self, item: Item, *, deadline: datetime | None = None) -> Item:
@@ -199,8 +221,26 @@ class Ledger:
         """
         return replace(item, index_generation=self._write_index(item, deadline, only_if_missing=False))
 
+    def end(self, item: Item) -> Item:
+        """Write the outcome of an item that this call has claimed or read, and claim it until its event is published.
+
+        Raises:
+            LostRace: Another call changed the item.
+        """
+        known = item.index_generation
+        if known is None:
+            # Read before the item is written: a later index object belongs to the call that opens the work again.
+            known = self._index_generation(item)
+        return replace(self.renew(item), index_generation=known)
+
+    def close(self, item: Item) -> Item:
+        """Remove the index object of an item that ``end`` returned, after its event is published; return the final item."""
+        if item.index_generation is not None:
+            self._remove_index(item, item.index_generation)
+        return _final(item)
+
     def finish(self, item: Item) -> Item:
-        """Write a final item and remove its index object.
+        """Write a final item that has no event of its own, and remove its index object.
 
         Raises:
             LostRace: Another call changed the item. The index object stays.
@@ -265,8 +305,8 @@ class Ledger:
     def _index_generation(self, item: Item) -> int | None:
         return self.objects.generation(index_name(item))
 
-    def _remove_index(self, work: Item | Pending, generation: int) -> None:
-        self.objects.remove(index_name(work), generation)
+    def _remove_index(self, work: Item | Pending, generation: int) -> bool:
+        return self.objects.remove(index_name(work), generation)
 
     def _write_index(self, item: Item, deadline: datetime | None, *, only_if_missing: bool) -> int | None:
         """Write the index object; return its generation, or None if one exists and may not be replaced."""
@@ -281,7 +321,7 @@ class Ledger:
         name = item_name(item.kind, item.key)
         value = item_to_json(item)
         try:
-            metadata = {STATE: FINAL if item.final else OPEN}
+            metadata = {STATE: FINAL if item.final else ENDED if item.ended else OPEN}
             if item.problem is not None:
                 metadata[PROBLEM] = item.problem.code[:LONGEST_VALUE]
             record = self.objects.write(name, value, generation=generation, metadata=metadata)
@@ -292,6 +332,15 @@ class Ledger:
                 return replace(item, generation=stored.generation)
             raise
         return replace(item, generation=record.generation)
+
+
+def _final(item: Item) -> Item:
+    """Return an item whose outcome is stored and whose event is published, also if the object does not say so."""
+    if item.event_published:
+        # A claim is that of another call, which deletes what the work left.
+        return item
+    # A claim is that of the call which published the event.
+    return replace(item, claim=None, event_published=True, index_generation=None)
 
 
 def item_name(kind: Kind, key: str) -> str:

@@ -18,6 +18,7 @@ from google.cloud import storage
 
 from shared.cloud.calls import CallOptions
 from shared.cloud.storage import STORAGE
+from shared.engine.pace import Pace
 from shared.errors import LostRace, Rejected, Unreadable
 
 # The size of the largest object that is read, in bytes.
@@ -63,9 +64,10 @@ class ListedObject:
 class StateObjects:
     """The objects of one bucket. Several threads may use them."""
 
-    def __init__(self, client: storage.Client, bucket: str) -> None:
-        """Use the bucket with this name."""
+    def __init__(self, client: storage.Client, bucket: str, pace: Pace) -> None:
+        """Use the bucket with this name, and keep writes of one object apart."""
         self._client = client
+        self._pace = pace
         self._bucket = client.bucket(bucket)
 
     def uri(self, name: str) -> str:
@@ -131,7 +133,7 @@ class StateObjects:
         blob = self._bucket.blob(name)
         blob.metadata = dict(metadata or {})
         try:
-            with _call(f"write {name}") as options:
+            with self._pace.write(name), _call(f"write {name}") as options:
                 blob.upload_from_string(
                     text, content_type="application/json", if_generation_match=generation, **options
                 )
@@ -144,7 +146,7 @@ class StateObjects:
         blob = self._bucket.blob(name)
         blob.metadata = dict(metadata)
         try:
-            with _call(f"write {name}") as options:
+            with self._pace.write(name), _call(f"write {name}") as options:
                 blob.upload_from_string(
                     b"", content_type="text/plain", if_generation_match=0 if only_if_missing else None, **options
                 )
@@ -171,7 +173,7 @@ class StateObjects:
         blob = self._bucket.blob(name)
         blob.metadata = dict(changes)
         try:
-            with _call(f"change the metadata of {name}") as options:
+            with self._pace.write(name), _call(f"change the metadata of {name}") as options:
                 blob.patch(if_generation_match=generation, if_metageneration_match=metageneration, **options)
         except _KNOWN_ERRORS:
             return None
@@ -190,7 +192,7 @@ class StateObjects:
     def remove(self, name: str, generation: int) -> bool:
         """Delete an object with this generation; return whether it existed."""
         try:
-            with _call(f"delete {name}") as options:
+            with self._pace.write(name), _call(f"delete {name}") as options:
                 self._bucket.blob(name).delete(if_generation_match=generation, **options)
         except _KNOWN_ERRORS:
             return False

@@ -42,6 +42,7 @@ class Services:
             self.settings.state_bucket,
             clock=self.clock,
             lease_seconds=self.settings.lease_seconds,
+            write_seconds=self.settings.object_write_seconds,
         )
 
     @cached_property

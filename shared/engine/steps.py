@@ -80,9 +80,10 @@ def submit(item: Item, handler: Handler, services: Services) -> Item:
 
 
 def record(item: Item, handler: Handler, services: Services) -> Item:
-    """Store an item that was submitted; if it has ended, publish its event and mark it as final.
+    """Store an item that was submitted; if it has ended, publish its event and make it final.
 
-    The outcome is stored before publishing, so a retry cannot change it.
+    The outcome is stored before publishing, so a retry cannot change it. That is the only write of the item: removing its
+    index object makes it final.
 
     Raises:
         TryLater: The ledger or Pub/Sub did not answer; the poller completes the work.
@@ -91,7 +92,7 @@ def record(item: Item, handler: Handler, services: Services) -> Item:
     if not item.ended:
         item = services.ledger.write(replace(item, claim=None))
         return services.ledger.index(item, deadline=deadline_of(item, handler, services))
-    item = services.ledger.renew(replace(item, waits_for=None, not_before=None))
+    item = services.ledger.end(replace(item, waits_for=None, not_before=None))
     handler.close(item, services)
     services.events.publish(completion_event(item))
     log(
@@ -101,7 +102,7 @@ def record(item: Item, handler: Handler, services: Services) -> Item:
         code=item.problem.code if item.problem else None,
         reason=_logged_reason(item),
     )
-    return services.ledger.finish(replace(item, claim=None, event_published=True))
+    return services.ledger.close(item)
 
 
 def settle_query(item: Item, step: Step, report: Report | None, now: datetime) -> Item:

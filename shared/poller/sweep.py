@@ -16,7 +16,7 @@ from shared.drops import watches
 from shared.drops.importing import NO_DATASET
 from shared.drops.intake import import_into_new_dataset
 from shared.engine.index import Pending
-from shared.engine.ledger import FINAL, ITEMS, PROBLEM, STATE, StoredItem, work_of
+from shared.engine.ledger import ENDED, FINAL, ITEMS, PROBLEM, STATE, StoredItem, work_of
 from shared.engine.objects import ListedObject
 from shared.engine.refused import FOLDER as REJECTED
 from shared.engine.services import Services
@@ -86,10 +86,11 @@ def _piece(
     if work is None:
         return None if listed.reported else Piece(partial(_report_strange, listed, services), {"key": listed.name})
     kind, key = work
-    if listed.metadata.get(STATE) != FINAL:
+    if work in indexed:
+        return None
+    if listed.metadata.get(STATE) not in {ENDED, FINAL}:
         # A call may be finishing an item that was written within the last lease.
-        is_young = listed.written >= now - timedelta(seconds=settings.lease_seconds)
-        if is_young or work in indexed or listed.reported:
+        if listed.written >= now - timedelta(seconds=settings.lease_seconds) or listed.reported:
             return None
         return Piece(partial(_restore_index, StoredItem(listed, work), services), {"key": listed.name})
     if expired and kind is not Kind.DROP:

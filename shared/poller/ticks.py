@@ -219,7 +219,8 @@ def _look(item: Item, pending: Pending, jobs: JobList, services: Services) -> No
 def _continue(item: Item, jobs: JobList, handler: Handler, services: Services) -> Item:
     step = item.current
     if item.ended or step is None or step.state is not StepState.SUBMITTED or step.job is None:
-        return advance(services.ledger.take_over(item), handler, services)
+        # The write of an outcome is a claim.
+        return advance(item if item.ended else services.ledger.take_over(item), handler, services)
     match step.system:
         case System.BIGQUERY:
             return _after_query(item, step, step.job, handler, services)
@@ -235,7 +236,8 @@ def _after_query(item: Item, step: Step, job: Job, handler: Handler, services: S
         return report_stuck(item, problem, f"{step.name}-unknown", services, deadline=deadline)
     if report is not None and not report.progress.ended:
         return item
-    item = services.ledger.take_over(item)
+    if not handler.is_repeatable:
+        item = services.ledger.take_over(item)
     settled = settle_query(item, step, report, services.now())
     if settled.problem is not None:
         settled = retry_query(item, step, settled.problem, services) or settled

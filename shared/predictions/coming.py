@@ -5,12 +5,8 @@ To find out, the index and the model bucket are listed. Many predictions may wai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
-from threading import Lock
-from typing import Generic, TypeVar
 
 from shared.checks.identifiers import ModelName
 from shared.drops import watches
@@ -18,51 +14,8 @@ from shared.drops.drop import DropPath
 from shared.drops.files import drop_files
 from shared.drops.problems import is_stuck
 from shared.engine.services import Services
+from shared.predictions.recent import Recent
 from shared.work import Kind
-
-Key = TypeVar("Key", bound=Hashable)
-Value = TypeVar("Value")
-
-# How long what was found is used again.
-FRESH = timedelta(seconds=2)
-# How many models are remembered at most.
-REMEMBERED = 10_000
-
-
-@dataclass
-class _Found(Generic[Value]):
-    lock: Lock = field(default_factory=Lock)
-    begun: datetime | None = None
-    value: Value | None = None
-
-
-class _Shared(Generic[Key, Value]):
-    """What was found a moment ago. Threads that want the same at the same time wait for the one that looks."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._found: dict[Key, _Found[Value]] = {}
-
-    def get(
-        self,
-        key: Key,
-        look: Callable[[], Value],
-        now: Callable[[], datetime],
-        is_right: Callable[[datetime, Value], bool],
-    ) -> Value:
-        """Return what was found, if it is fresh and right, or else what ``look`` finds now."""
-        with self._lock:
-            if len(self._found) >= REMEMBERED:
-                self._found.clear()
-            found = self._found.setdefault(key, _Found())
-        with found.lock:
-            begun, value = found.begun, found.value
-            if begun is not None and value is not None and now() - begun < FRESH and is_right(begun, value):
-                return value
-            begun = now()
-            value = look()
-            found.begun, found.value = begun, value
-            return value
 
 
 class ComingModels:
@@ -71,8 +24,8 @@ class ComingModels:
     def __init__(self, services: Services) -> None:
         """Look with these services."""
         self._services = services
-        self._models: _Shared[ModelName, bool] = _Shared()
-        self._described: _Shared[None, list[tuple[DropPath, datetime]]] = _Shared()
+        self._models: Recent[ModelName, bool] = Recent(services.now)
+        self._described: Recent[None, list[tuple[DropPath, datetime]]] = Recent(services.now)
 
     def is_coming(self, model: ModelName, *, since: datetime) -> bool:
         """Return whether a drop of ``model`` is watched or being imported, or was uploaded and not noticed yet.
@@ -87,7 +40,6 @@ class ComingModels:
         return self._models.get(
             model,
             lambda: self._look(model, since),
-            self._services.now,
             lambda begun, coming: coming or begun >= since,
         )
 
@@ -115,9 +67,7 @@ class ComingModels:
         services = self._services
         settings, files = services.settings, drop_files(services)
         oldest = services.now() - timedelta(seconds=settings.reconcile_seconds)
-        described = self._described.get(
-            None, lambda: list(files.described()), services.now, lambda begun, _: begun >= since
-        )
+        described = self._described.get(None, lambda: list(files.described()), lambda begun, _: begun >= since)
         return any(
             written > oldest
             and self._is_unnoticed(path, written)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from shared.checks.identifiers import ModelName
@@ -14,7 +15,7 @@ from shared.checks.suggestions import closest
 from shared.cloud.bigquery import OldJob, Query
 from shared.cloud.query_access import analyse_checked
 from shared.drops.problems import FAILED, STUCK, problem_of_drop
-from shared.drops.turns import ModelRecords
+from shared.drops.turns import ModelRecord, ModelRecords
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
 from shared.engine.statements import create_table
@@ -23,6 +24,7 @@ from shared.events.incoming import Message
 from shared.keys import hash_of, hash_of_json
 from shared.predictions import statements
 from shared.predictions.coming import coming_models
+from shared.predictions.recent import Recent
 from shared.predictions.request import PredictRequest
 from shared.settings import Settings
 from shared.work import (
@@ -39,6 +41,9 @@ from shared.work import (
     System,
     WaitReason,
 )
+
+# How far BigQuery's clock and a function's may be apart, for a job that has just begun.
+_CLOCKS_APART = timedelta(seconds=5)
 
 # What a message says of the state of a drop.
 _STATES = {STUCK: "is incomplete", FAILED: "has failed"}
@@ -70,6 +75,8 @@ class Predictions(Handler):
     """The handler of predictions."""
 
     refused = Outcome.REJECTED
+    # Its jobs have ids that do not change, so that a second submission adopts the first one's job.
+    is_repeatable = True
 
     def prepare(self, item: Item, services: Services) -> Item:
         """Find the model and analyse the query."""
@@ -185,8 +192,12 @@ def _version_at_start(item: Item, result: QueryResult, services: Services) -> Mo
     known = _facts(item).model_version
     if not result.started_ms:
         return known
-    model = _request(item, services.settings).model
-    record = ModelRecords(services).read(model)
+    model = _model_of(item, services)
+    # A record that was read after the job began shows each import that came before it.
+    begun = datetime.fromtimestamp(result.started_ms / 1000, UTC) + _CLOCKS_APART
+    record = _recent_records(services).get(
+        model, lambda: ModelRecords(services).read(model), lambda read, _: read >= begun
+    )
     if record.in_flight is None and _fingerprint(record.current) == _fingerprint(known):
         return known
     with suppress(Rejected):
@@ -204,6 +215,16 @@ def _version_of(model: ModelName, created: datetime, services: Services) -> Mode
         # The import has replaced the model already, and the poller has not noticed yet.
         return ModelVersion(coming.request.version, coming.request.fingerprint)
     return record.current
+
+
+@cache
+def _recent_records(services: Services) -> Recent[ModelName, ModelRecord]:
+    """Return the records of models that this process has read: many predictions of one model end at the same time."""
+    return Recent(services.now)
+
+
+def _model_of(item: Item, services: Services) -> ModelName:
+    return ModelName.parse(item.request.model, project=services.settings.google_cloud_project)
 
 
 def _fingerprint(version: ModelVersion | None) -> str | None:

@@ -60,6 +60,36 @@ def test_a_finished_item_has_no_index_object(bucket: storage.Bucket, at: Callabl
     assert stored.final
 
 
+def test_an_item_that_has_ended_is_final_when_its_index_object_is_gone(
+    bucket: storage.Bucket, at: Callable[..., Ledger], item: Item
+) -> None:
+    claimed = at().claim(item).item
+    written = at().end(replace(claimed, outcome=Outcome.FAILED))
+    stored = at().read(item.kind, item.key)
+    assert stored is not None
+    assert (stored.outcome, stored.final) == (Outcome.FAILED, False)
+    assert at().close(written).final
+    stored = at().read(item.kind, item.key)
+    assert stored is not None
+    assert (stored.final, stored.claim) == (True, None)
+    # The outcome was the last write.
+    assert stored.generation == written.generation
+    assert index_of(bucket, item) is None
+
+
+@pytest.mark.parametrize("published", [True, False], ids=["final", "not published"])
+def test_a_claim_finds_out_whether_the_end_of_the_work_was_published(
+    bucket: storage.Bucket, at: Callable[..., Ledger], item: Item, published: bool
+) -> None:
+    ended_item = at().end(replace(at().claim(item).item, outcome=Outcome.FAILED))
+    if published:
+        at().close(ended_item)
+    claimed = at().claim(item)
+    assert not claimed.mine
+    assert claimed.item.final is published
+    assert (index_of(bucket, item) is None) is published
+
+
 def test_the_index_object_of_an_item_that_was_only_read_is_removed(
     bucket: storage.Bucket, at: Callable[..., Ledger], item: Item
 ) -> None:

@@ -13,11 +13,13 @@ from shared.cloud.batch_jobs import Batch, BatchReport
 from shared.cloud.bigquery import Query, Report
 from shared.cloud.states import MAXIMUM_ATTEMPTS, Progress
 from shared.engine.handler import Handler, WaitFor
+from shared.engine.ledger import item_name
 from shared.engine.services import Services
-from shared.engine.steps import settle_batch, settle_query, submit
-from shared.errors import Problem, Rejected, TryLater
+from shared.engine.steps import record, settle_batch, settle_query, submit
+from shared.errors import LostRace, Problem, Rejected, TryLater
 from shared.work import Item, Job, Outcome, QueryResult, Step, StepState, System, WaitReason
 from tests.example_requests import NOW, batch_item, prediction_item, services_at
+from tests.unit.shared.conftest import World
 
 SERVICES = services_at()
 JOB = Job(System.BIGQUERY, "k-predict-1", "US")
@@ -230,6 +232,28 @@ def test_an_outage_leaves_the_work_to_the_poller_at_once() -> None:
     assert not item.final
     assert (item.waits_for, item.not_before) == (None, None)
     assert item.steps == NEW.steps
+
+
+def test_the_end_of_work_is_one_write_of_its_item(world: World) -> None:
+    claimed = world.services.ledger.claim(prediction_item()).item
+    final = record(claimed.end(Outcome.FAILED, NOW, Problem("stopped", "stopped")), Plain(), world.services)
+    stored = world.services.ledger.read(final.kind, final.key)
+    assert stored is not None
+    assert (final.final, stored.final, stored.claim) == (True, True, None)
+    name = item_name(final.kind, final.key)
+    [blob] = world.state.list_blobs(prefix=name, versions=False)
+    assert blob.generation == final.generation
+    assert [event["type"] for event in world.published()] == ["modeldrop.prediction.failed.v1"]
+    assert world.indexed() == set()
+
+
+def test_the_outcome_is_stored_before_its_event_is_published(world: World) -> None:
+    claimed = world.services.ledger.claim(prediction_item()).item
+    world.services.ledger.write(claimed)
+    with pytest.raises(LostRace):
+        record(claimed.end(Outcome.FAILED, NOW, Problem("stopped", "stopped")), Plain(), world.services)
+    assert world.published() == []
+    assert world.indexed() == {claimed.key}
 
 
 def test_work_whose_steps_have_all_succeeded_is_concluded() -> None:

@@ -19,7 +19,7 @@ from shared.poller.reconciliation import read_record, reconcile, write_record
 from shared.poller.sweep import sweep
 from shared.poller.ticks import tick
 from shared.work import Kind
-from tests.example_requests import NOW
+from tests.example_requests import NOW, prediction_item
 from tests.unit.shared.conftest import World
 from tests.unit.shared.poller.open_work import ended_unpublished, prediction, reconcile_and_sweep
 
@@ -47,7 +47,7 @@ def kept(world: World) -> int:
 
 
 def test_open_work_that_lacks_its_index_object_gets_it_again(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    ended_unpublished(world)
+    world.services.ledger.claim(prediction_item())
     world.state.blob(f"{INDEX}predict/{'a' * 32}").delete()
     world.pass_time(world.services.settings.lease_seconds + 1)
     reconcile_and_sweep(world)

@@ -8,7 +8,8 @@ import pytest
 
 from shared.checks.identifiers import ModelName
 from shared.drops.drop import DropPath
-from shared.predictions.coming import FRESH, ComingModels
+from shared.predictions.coming import ComingModels
+from shared.predictions.recent import FRESH
 from tests.example_requests import PROJECT
 from tests.unit.shared.conftest import World
 

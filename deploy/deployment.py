@@ -81,8 +81,8 @@ def listings(commands: Commands) -> Iterator[Listing]:
     )
 
 
-def environment(commands: Commands) -> dict[str, str]:
-    """Return the variables that every function gets."""
+def environment(commands: Commands, function: Function) -> dict[str, str]:
+    """Return the variables that a function gets: those of all functions, and those of its server."""
     declaration, project = commands.declaration, commands.project
     return {
         "GOOGLE_CLOUD_PROJECT": project,
@@ -93,6 +93,7 @@ def environment(commands: Commands) -> dict[str, str]:
             for schedule in declaration.schedules.values()
             if schedule.env is not None
         },
+        **function.server_variables,
         **declaration.settings,
     }
 
@@ -120,7 +121,7 @@ def function_step(commands: Commands, name: str, source: str | None) -> Step:
         f"--memory={function.memory}",
         f"--timeout={function.timeout_seconds}s",
         f"--concurrency={function.concurrency}",
-        f"--set-env-vars={joined(environment(commands))}",
+        f"--set-env-vars={joined(environment(commands, function))}",
         f"--update-labels={joined(labels)}",
     ]
     if source is None:
@@ -145,7 +146,7 @@ def function_step(commands: Commands, name: str, source: str | None) -> Step:
             "serviceConfig.availableMemory": function.memory,
             "serviceConfig.timeoutSeconds": function.timeout_seconds,
             "serviceConfig.maxInstanceRequestConcurrency": function.concurrency,
-            "serviceConfig.environmentVariables": environment(commands),
+            "serviceConfig.environmentVariables": environment(commands, function),
             **({"serviceConfig.availableCpu": function.cpu} if function.cpu else {}),
             **({"serviceConfig.maxInstanceCount": function.maximum_instances} if function.maximum_instances else {}),
             **_declared_trigger(commands, function),

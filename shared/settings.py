@@ -235,7 +235,7 @@ class Settings:
     poll_budget_seconds: float = setting(
         seconds(1, 3600), "How long one call of the poller may take; less than the function's timeout.", 240.0
     )
-    poll_threads: int = setting(whole(1, MOST_THREADS), "How many items the poller handles at the same time.", 8)
+    poll_threads: int = setting(whole(1, MOST_THREADS), "How many items the poller handles at the same time.", 32)
     stuck_looks: int = setting(
         whole(1, 100),
         "After how many attempts that kill the poller, or fail, work is reported as stuck and set aside.",

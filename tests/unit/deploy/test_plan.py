@@ -92,7 +92,7 @@ def test_no_role_is_granted_to_the_public(films: Plan) -> None:
 
 
 def test_environment_is_enough_for_the_functions_to_start(declaration: Declaration) -> None:
-    settings = Settings.from_environment(environment(Commands(declaration, PROJECT)))
+    settings = Settings.from_environment(environment(Commands(declaration, PROJECT), declaration.functions["predict"]))
 
     assert settings.google_cloud_project == PROJECT
     assert settings.model_bucket == "films-modeldrop-models"
@@ -102,11 +102,18 @@ def test_environment_is_enough_for_the_functions_to_start(declaration: Declarati
 
 
 def test_every_function_gets_every_variable(films: Plan, declaration: Declaration) -> None:
-    expected = environment(Commands(declaration, PROJECT))
-
     for name in FUNCTIONS:
+        expected = environment(Commands(declaration, PROJECT), declaration.functions[name])
         (flag,) = [word for word in step(films, f"function {name}").create if word.startswith("--set-env-vars=")]
         assert dict(pair.split("=") for pair in flag.removeprefix("--set-env-vars=").split(",")) == expected
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_has_a_thread_for_each_request_that_an_instance_takes(declaration: Declaration, name: str) -> None:
+    function = declaration.functions[name]
+    variables = environment(Commands(declaration, PROJECT), function)
+
+    assert (variables["WORKERS"], variables["THREADS"]) == ("1", str(function.concurrency))
 
 
 def test_a_value_with_a_comma_gets_another_separator(declaration: Declaration) -> None:

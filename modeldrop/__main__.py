@@ -10,6 +10,10 @@ from dataclasses import dataclass
 
 import click
 
+# Click keeps the lines of a paragraph that begins with this. In a raw docstring it is written as two characters.
+# https://click.palletsprojects.com/en/stable/documentation/#escaping-click-s-wrapping
+KEEP_LINES, WRITTEN_KEEP_LINES = "\b\n", "\\b\n"
+
 
 @dataclass(frozen=True)
 class Subcommand:
@@ -55,6 +59,8 @@ class Subcommands(click.Group):
             return None
         command = getattr(importlib.import_module(known.module), known.name)
         assert isinstance(command, click.Command)
+        if command.help is not None:
+            command.help = command.help.replace(WRITTEN_KEEP_LINES, KEEP_LINES)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -25,6 +25,15 @@ def test_the_help_has_every_subcommand_with_its_summary() -> None:
         assert f"{name} {known.summary}" in shown
 
 
+@pytest.mark.parametrize("name", ["exec", "status", "why", "wait", "events", "logs"])
+def test_the_examples_of_a_subcommand_keep_their_lines(name: str) -> None:
+    lines = CliRunner().invoke(main, [name, "--help"]).output.splitlines()
+
+    [heading] = [number for number, line in enumerate(lines) if line.startswith("  Example")]
+    assert lines[heading] in {"  Example:", "  Examples:"}
+    assert lines[heading + 1].startswith(f"    modeldrop {name}")
+
+
 def test_an_unknown_subcommand_is_refused_by_name() -> None:
     done = CliRunner().invoke(main, ["statsu"])
 

@@ -16,7 +16,7 @@ from typing import Any
 # The documents of each service, by the first path segment of its versions.
 DOCUMENTS: Mapping[str, Mapping[str, str]] = {
     "storage": {"": "storage.v1"},
-    "bigquery": {"": "bigquery.v2"},
+    "bigquery": {"v1": "bigqueryconnection.v1", "": "bigquery.v2"},
     "vertex": {"v1beta1": "aiplatform.v1beta1", "": "aiplatform.v1"},
     "pubsub": {"": "pubsub.v1"},
     "scheduler": {"v1beta1": "cloudscheduler.v1beta1", "": "cloudscheduler.v1"},

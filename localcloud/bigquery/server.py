@@ -21,6 +21,8 @@ from localcloud.bigquery.queries.queries import QueryJobs
 from localcloud.bigquery.queries.reading import Reading
 from localcloud.bigquery.queries.transfers import TransferJobs
 from localcloud.bigquery.rest.app import BigQueryApp
+from localcloud.bigquery.rest.connection_methods import ConnectionMethods
+from localcloud.bigquery.rest.connections import Connections
 from localcloud.bigquery.rest.delegate import Delegate
 from localcloud.bigquery.rest.model_methods import ModelMethods
 from localcloud.bigquery.rest.storage_api import serve_storage_api
@@ -129,6 +131,7 @@ class BigQuery:
             self._delegate,
             ModelMethods(self._context, self.learning),
             TableMethods(self._delegate, destinations, queries, self.learning, project),
+            ConnectionMethods(Connections(clock, directory and directory / "connections.json")),
             self._anonymous,
             self._uploads,
             account_of=account_of,

@@ -29,6 +29,7 @@ from localcloud.vertex.models.endpoints import Endpoints
 from localcloud.vertex.models.model_routes import ModelRoutes
 from localcloud.vertex.models.publisher_models import PublisherModels
 from localcloud.vertex.models.registry import Registry
+from localcloud.vertex.models.transfers import ModelTransfers
 from localcloud.vertex.pace import Pace
 from localcloud.vertex.request_checks import RequestChecks
 
@@ -78,7 +79,9 @@ class Vertex:
         journal = NoJournal() if directory is None else DiskJournal(directory)
         self.jobs = Jobs(runner, operations, journal, clock=clock, models=table, moments=moments, pace=pace)
         self.registry = Registry(moments=moments, journal=self._records)
-        learning.models.connect(BigQueryModels(self.registry, learning.predict_instances))
+        bigquery_models = BigQueryModels(self.registry, learning.predict_instances)
+        learning.models.connect(bigquery_models)
+        transfers = ModelTransfers(self.registry, operations, learning.models, store, bigquery_models, moments=moments)
         self.endpoints = Endpoints(
             self.registry, operations, self._records, moments=moments, operation_seconds=pace.operation_seconds
         )
@@ -88,7 +91,7 @@ class Vertex:
                 *Generation(backend, table, checks).routes(),
                 *PublisherModels(table).routes(),
                 *EchoRoutes(backend).routes(),
-                *ModelRoutes(self.registry, self.endpoints, operations).routes(),
+                *ModelRoutes(self.registry, transfers, self.endpoints, operations).routes(),
             ]
         )
         self.app: ASGIApp = self._api

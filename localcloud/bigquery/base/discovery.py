@@ -1,4 +1,4 @@
-"""Google's description of the BigQuery API: served to ``bq``, which fetches it first, and used to read request bodies."""
+"""Google's descriptions of the BigQuery APIs: served to ``bq``, which fetches them first, and used to read request bodies."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 
 @cache
-def _document() -> dict[str, Any]:
-    package = resources.files("googleapiclient.discovery_cache") / "documents" / "bigquery.v2.json"
+def _document(name: str = "bigquery.v2") -> dict[str, Any]:
+    package = resources.files("googleapiclient.discovery_cache") / "documents" / f"{name}.json"
     document: dict[str, Any] = json.loads(package.read_text())
     return document
 
@@ -23,6 +23,12 @@ def discovery_document(url: str) -> dict[str, Any]:
         "baseUrl": f"{url}/bigquery/v2/",
         "mtlsRootUrl": f"{url}/",
     }
+
+
+def connection_document(url: str) -> dict[str, Any]:
+    """Return the discovery document of the BigQuery Connection API at ``url`` (no trailing slash)."""
+    address = {"rootUrl": f"{url}/", "baseUrl": f"{url}/", "mtlsRootUrl": f"{url}/"}
+    return _document("bigqueryconnection.v1") | address
 
 
 def canonical(value: Any, schema: str, *, nulls: bool = False) -> Any:

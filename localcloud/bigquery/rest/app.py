@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from localcloud.base.asgi import Receive, Scope, Send
-from localcloud.bigquery.base.discovery import canonical, discovery_document
+from localcloud.bigquery.base.discovery import canonical, connection_document, discovery_document
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.job.history import JobFilter
 from localcloud.bigquery.job.jobs import DONE, Job
+from localcloud.bigquery.rest.connection_methods import ConnectionMethods
 from localcloud.bigquery.rest.delegate import Delegate
 from localcloud.bigquery.rest.messages import Call, Response, read_call
 from localcloud.bigquery.rest.model_methods import ModelMethods
@@ -38,6 +39,8 @@ _P = r"/bigquery/v2/projects/(?P<project>[^/]+)"
 _JOB = r"(?P<job>[^/]+)"
 _DATASET = r"/datasets/(?P<dataset>[^/]+)"
 _TABLE = r"/tables/(?P<table>[^/]+)"
+_CONNECTIONS = r"/v1/projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)/connections"
+_CONNECTION = _CONNECTIONS + r"/(?P<connection>[^/:]+)"
 _MODELS = _DATASET + r"/models"
 _ANONYMOUS = re.compile(
     r"/projects/(?P<project>[^/]+)/datasets/(?P<dataset>_anonymous_[^/]+)/tables/(?P<table>anon[0-9a-f]+)"
@@ -57,6 +60,7 @@ class BigQueryApp:
         delegate: Delegate,
         models: ModelMethods,
         tables: TableMethods,
+        connections: ConnectionMethods,
         anonymous: AnonymousTables,
         uploads: Uploads,
         *,
@@ -70,6 +74,7 @@ class BigQueryApp:
             delegate: Handles the calls without a route of their own.
             models: The model methods.
             tables: The methods of datasets, tables and rows.
+            connections: The methods of connections.
             anonymous: The anonymous tables.
             uploads: The files of load jobs.
             account_of: Returns the e-mail address of the account of an access token, or None.
@@ -103,6 +108,11 @@ class BigQueryApp:
             ("PATCH|PUT", _P + _DATASET + _TABLE, self._threaded(tables.update_table)),
             ("DELETE", _P + _DATASET + _TABLE, self._threaded(tables.delete_table)),
             ("POST", _P + _DATASET + _TABLE + r"/insertAll", self._threaded(tables.insert_all)),
+            ("POST", _CONNECTIONS, self._threaded(connections.create)),
+            ("GET", _CONNECTIONS, self._threaded(connections.list)),
+            ("GET", _CONNECTION, self._threaded(connections.get)),
+            ("PATCH", _CONNECTION, self._threaded(connections.patch)),
+            ("DELETE", _CONNECTION, self._threaded(connections.delete)),
             ("GET", r"/\$discovery/rest|/discovery/v1/apis/bigquery/v2/rest", self._discovery),
         )
         self._routes = [(frozenset(method.split("|")), re.compile(path), handler) for method, path, handler in routes]
@@ -275,7 +285,9 @@ class BigQueryApp:
         return Response(204, content=b"")
 
     async def _discovery(self, call: Call, names: dict[str, str]) -> Response:
-        return Response(200, discovery_document(self._address(call)))
+        # bq asks for v1 when it needs connections.
+        document = connection_document if call.query.get("version") == "v1" else discovery_document
+        return Response(200, document(self._address(call)))
 
     # Address and caller
 

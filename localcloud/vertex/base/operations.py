@@ -45,6 +45,7 @@ class _Operation:
     created: datetime
     due: datetime
     metadata: str
+    details: dict[str, Any]
     finish: Callable[[], dict[str, Any]] = dict
     ended: bool = False
     response: dict[str, Any] | None = None
@@ -58,13 +59,18 @@ class _Operation:
         self.ended = True
 
     def to_record(self) -> dict[str, Any]:
-        times = {"created": self.created.isoformat(), "due": self.due.isoformat(), "metadata": self.metadata}
+        times = {
+            "created": self.created.isoformat(),
+            "due": self.due.isoformat(),
+            "metadata": self.metadata,
+            "details": self.details,
+        }
         return times | {"ended": self.ended, "response": self.response, "error": self.error}
 
     @classmethod
     def from_record(cls, name: str, record: dict[str, Any]) -> _Operation:
         created, due = (datetime.fromisoformat(record[key]) for key in ("created", "due"))
-        operation = cls(name, created, due, record["metadata"], ended=True)
+        operation = cls(name, created, due, record["metadata"], record.get("details", {}), ended=True)
         operation.response, operation.error = record["response"], record["error"]
         if not record["ended"]:
             message = "The local Vertex AI was stopped before the operation ended, so it had no effect. Start it again."
@@ -76,7 +82,7 @@ class _Operation:
         times = {"createTime": rfc3339_micros(self.created), "updateTime": rfc3339_micros(updated)}
         answer: dict[str, Any] = {
             "name": self.name,
-            "metadata": vertex_message(self.metadata, {"genericMetadata": times}),
+            "metadata": vertex_message(self.metadata, {"genericMetadata": times, **self.details}),
         }
         if self.ended:
             answer["done"] = True
@@ -102,7 +108,13 @@ class Operations:
         self._lock = threading.Lock()
 
     def begin(
-        self, parent: str, metadata: str, finish: Callable[[], dict[str, Any]], *, seconds: float = 0.0
+        self,
+        parent: str,
+        metadata: str,
+        finish: Callable[[], dict[str, Any]],
+        *,
+        seconds: float = 0.0,
+        details: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Start an operation and return its resource.
 
@@ -111,10 +123,11 @@ class Operations:
             metadata: The message type of the metadata, such as ``DeleteOperationMetadata``.
             finish: Applies the effect and returns the response with its ``@type``, or raises ``RequestError``.
             seconds: The duration; 0 completes the operation at once.
+            details: Further fields of the metadata.
         """
         created = self._moments.next()
         due = created + timedelta(seconds=seconds)
-        operation = _Operation(f"{parent}/operations/{serial(created)}", created, due, metadata, finish)
+        operation = _Operation(f"{parent}/operations/{serial(created)}", created, due, metadata, details or {}, finish)
         if seconds <= 0:
             operation.close()
         with self._lock:

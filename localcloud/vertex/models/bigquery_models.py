@@ -18,6 +18,8 @@ from localcloud.vertex.models.versions import Predictor
 
 # https://cloud.google.com/bigquery/docs/managing-models-vertex#limitations
 NOT_DEPLOYABLE = frozenset({"XGBOOST"})
+# https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-export-model
+EXPORTABLE = frozenset({"TENSORFLOW"})
 
 # The status of an endpoint's answer for the reason of an error in BigQuery.
 _STATUSES = {
@@ -46,7 +48,7 @@ class BigQueryModels:
             if version is None:
                 self._add(each)
             else:
-                version.predict = self._predictor(each.model)
+                version.predict = self.predictor(each.model)
         for version in present.values():
             self._registry.remove(version)
 
@@ -74,10 +76,13 @@ class BigQueryModels:
             aliases=registration.aliases,
             number=registration.number,
             deployable=registration.type not in NOT_DEPLOYABLE,
-            predict=self._predictor(registration.model),
+            exportable=registration.type in EXPORTABLE,
+            predict=self.predictor(registration.model),
         )
 
-    def _predictor(self, model: ModelReference) -> Predictor:
+    def predictor(self, model: ModelReference) -> Predictor:
+        """Return the function that predicts with a BigQuery ML model. It raises ``RequestError``."""
+
         def predict(instances: list[Any]) -> list[Any]:
             try:
                 return self._predict(model, instances)

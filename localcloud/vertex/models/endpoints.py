@@ -310,7 +310,7 @@ class Endpoints:
             raise RequestError("FAILED_PRECONDITION", f"The Endpoint {name} has no deployed model with traffic.")
         version = deployment.version
         if version.predict is None:
-            raise RequestError("UNIMPLEMENTED", f"The Model {version.name} has no online prediction here.")
+            raise RequestError("UNIMPLEMENTED", f"The local Vertex AI does not run the container of {version.name}.")
         if body.get("parameters"):
             raise RequestError("UNIMPLEMENTED", f"The Model {version.name} takes no parameters of a prediction.")
         instances = body.get("instances")
@@ -350,6 +350,8 @@ def _check_deployable(version: Version, given: dict[str, Any]) -> None:
     if not version.deployable:
         # The words are Google's: https://github.com/GoogleCloudPlatform/vertex-ai-samples/issues/1282
         raise RequestError("FAILED_PRECONDITION", f"Model {version.model} is not exportable from BigQueryML.")
+    if version.predict is None:
+        raise RequestError("UNIMPLEMENTED", f"The local Vertex AI does not run the container of {version.name}.")
     _check_supported(given, DEPLOYABLE, "deployed_model")
     resources = _object(given.get("dedicatedResources"), "dedicated_resources")
     machine = _object(resources.get("machineSpec"), "machine_spec")

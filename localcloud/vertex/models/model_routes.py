@@ -13,6 +13,7 @@ from localcloud.vertex.base.pages import page_size
 from localcloud.vertex.base.rest import LOCATION, Handler
 from localcloud.vertex.models.endpoints import Endpoints
 from localcloud.vertex.models.registry import Registry
+from localcloud.vertex.models.transfers import ModelTransfers
 
 MODEL = f"{LOCATION}/models/{{model}}"
 ENDPOINT = f"{LOCATION}/endpoints/{{endpoint}}"
@@ -44,9 +45,12 @@ DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
 class ModelRoutes:
     """Serves the methods of ``projects.locations.models``, ``.endpoints`` and ``.operations``."""
 
-    def __init__(self, registry: Registry, endpoints: Endpoints, operations: Operations) -> None:
-        """Serve the given registry, endpoints and operations."""
+    def __init__(
+        self, registry: Registry, transfers: ModelTransfers, endpoints: Endpoints, operations: Operations
+    ) -> None:
+        """Serve the given registry, transfers of models, endpoints and operations."""
         self._registry = registry
+        self._transfers = transfers
         self._endpoints = endpoints
         self._operations = operations
 
@@ -59,8 +63,15 @@ class ModelRoutes:
             Route("GET", f"{MODEL}:listVersions", self._list_versions),
             Route("PATCH", MODEL, self._patch_model),
             Route("POST", f"{MODEL}:mergeVersionAliases", self._merge_aliases),
-            Route("DELETE", MODEL, self._delete_model),
-            Route("DELETE", f"{MODEL}:deleteVersion", self._delete_model),
+            Route("DELETE", MODEL, lambda call: self._transfers.delete(MODEL.format(**call.names))),
+            Route(
+                "DELETE",
+                f"{MODEL}:deleteVersion",
+                lambda call: self._transfers.delete_version(MODEL.format(**call.names)),
+            ),
+            Route("POST", f"{LOCATION}/models:upload", self._upload_model),
+            Route("POST", f"{LOCATION}/models:copy", self._copy_model),
+            Route("POST", f"{MODEL}:export", self._export_model),
             Route("POST", f"{LOCATION}/endpoints", self._create_endpoint),
             Route("GET", f"{LOCATION}/endpoints", self._list_endpoints),
             Route("GET", ENDPOINT, lambda call: self._endpoints.get(ENDPOINT.format(**call.names))),
@@ -107,8 +118,14 @@ class ModelRoutes:
         aliases = [str(alias) for alias in as_list(call.json().get("versionAliases"))]
         return self._registry.merge_aliases(MODEL.format(**call.names), aliases)
 
-    def _delete_model(self, call: Call) -> NoReturn:
-        self._registry.refuse_delete(MODEL.format(**call.names))
+    def _upload_model(self, call: Call) -> dict[str, Any]:
+        return self._transfers.upload(LOCATION.format(**call.names), call.json())
+
+    def _copy_model(self, call: Call) -> dict[str, Any]:
+        return self._transfers.copy(LOCATION.format(**call.names), call.json())
+
+    def _export_model(self, call: Call) -> dict[str, Any]:
+        return self._transfers.export(MODEL.format(**call.names), call.json())
 
     def _create_endpoint(self, call: Call) -> dict[str, Any]:
         return self._endpoints.create(LOCATION.format(**call.names), call.json(), call.query.get("endpointId", ""))

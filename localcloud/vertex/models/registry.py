@@ -1,4 +1,4 @@
-"""The model registry: the models that BigQuery ML registers, and their versions.
+"""The model registry: registered models and their versions.
 
 https://cloud.google.com/bigquery/docs/managing-models-vertex and
 https://cloud.google.com/vertex-ai/docs/model-registry/model-alias
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from localcloud.bigquery.ml.registration import VERSION_ALIAS
 from localcloud.vertex.base.errors import RequestError
@@ -53,6 +53,7 @@ class Registry:
         aliases: Iterable[str] = (),
         number: int | None = None,
         deployable: bool = True,
+        exportable: bool = False,
         predict: Predictor | None = None,
     ) -> int:
         """Register a BigQuery ML model as a new version, which replaces the version that the model has.
@@ -63,6 +64,7 @@ class Registry:
             aliases: The version's aliases, which are removed from other versions.
             number: The version's number; None means the next one.
             deployable: Whether the version can be deployed.
+            exportable: Whether its files can be exported.
             predict: Predicts on instances of an endpoint.
 
         Returns:
@@ -78,12 +80,41 @@ class Registry:
                 number = self._last_number.get(name, 0) + 1
             self._last_number[name] = max(number, self._last_number.get(name, 0))
             added = Version(name, number, self._moments.next(), bigquery_model, deployable, predict)
-            self._models[name] = sorted([*self._models.get(name, []), added], key=lambda version: version.number)
-            self._move_aliases(added, wanted)
-            if not any(DEFAULT in version.aliases for version in self._models[name]):
-                added.aliases.append(DEFAULT)
-            self._save(name)
+            added.exportable = exportable
+            self._insert(added, wanted)
             return number
+
+    def add(
+        self,
+        name: str,
+        *,
+        fields: dict[str, Any],
+        aliases: Iterable[str] = (),
+        deployable: bool = True,
+        exportable: bool = False,
+        copied_as: str | None = None,
+        predict: Predictor | None = None,
+    ) -> Version:
+        """Add a version that does not belong to BigQuery, and return it; see ``Version`` for the arguments.
+
+        Raises:
+            RequestError: INVALID_ARGUMENT for an invalid alias.
+        """
+        wanted = _checked(aliases)
+        with self._lock:
+            number = self._last_number[name] = self._last_number.get(name, 0) + 1
+            added = Version(name, number, self._moments.next(), None, deployable, predict, fields=fields)
+            added.exportable, added.copied_as = exportable, copied_as
+            self._insert(added, wanted)
+            return added
+
+    def _insert(self, added: Version, aliases: Sequence[str]) -> None:
+        versions = [*self._models.get(added.model, []), added]
+        self._models[added.model] = sorted(versions, key=lambda version: version.number)
+        self._move_aliases(added, aliases)
+        if not any(DEFAULT in version.aliases for version in versions):
+            added.aliases.append(DEFAULT)
+        self._save(added.model)
 
     def unregister(self, bigquery_model: str) -> None:
         """Remove the version of a BigQuery ML model; do nothing if it is not registered.
@@ -118,9 +149,22 @@ class Registry:
 
     def all_of_bigquery(self) -> Sequence[Version]:
         """Return the versions of all BigQuery ML models."""
+        return [version for version in self.all_versions() if version.bigquery_model is not None]
+
+    def all_versions(self) -> Sequence[Version]:
+        """Return all versions of all models."""
         with self._lock:
-            versions = [version for versions in self._models.values() for version in versions]
-            return [version for version in versions if version.bigquery_model is not None]
+            return [version for versions in self._models.values() for version in versions]
+
+    def exists(self, name: str) -> bool:
+        """Return whether a model exists; ``name`` has no version."""
+        with self._lock:
+            return name in self._models
+
+    def versions_of(self, name: str) -> Sequence[Version]:
+        """Return the versions of a model, oldest first; ``name`` has no version. Raises ``RequestError`` (NOT_FOUND)."""
+        with self._lock:
+            return list(self._models[self.version(name).model])
 
     def get(self, name: str) -> dict[str, Any]:
         """Return the Model resource of ``.../models/ID``, ``...@2`` or ``...@alias``. Raises ``RequestError``."""
@@ -191,22 +235,6 @@ class Registry:
             self._move_aliases(version, wanted)
             version.aliases = [alias for alias in version.aliases if alias not in taken]
             return self._changed(version)
-
-    def refuse_delete(self, name: str) -> NoReturn:
-        """Raise the error for deleting a model: it belongs to BigQuery, and must be dropped there.
-
-        https://cloud.google.com/vertex-ai/docs/model-registry/delete-model
-
-        Raises:
-            RequestError: NOT_FOUND or FAILED_PRECONDITION, always.
-        """
-        with self._lock:
-            version = self.version(name)
-            version.check_not_deployed()
-            raise RequestError(
-                "FAILED_PRECONDITION",
-                f"The Model {name} is a BigQuery ML model: drop {version.bigquery_model} in BigQuery to delete it.",
-            )
 
     def _resource(self, version: Version) -> dict[str, Any]:
         versions = self._models[version.model]

@@ -13,6 +13,9 @@ from typing import Any
 from localcloud.vertex.base.errors import RequestError
 from localcloud.vertex.base.moments import rfc3339_micros, serial
 
+# The format in which a TensorFlow model is exported.
+EXPORT_FORMAT = "tf-saved-model"
+
 Predictor = Callable[[list[Any]], list[Any]]
 
 
@@ -29,12 +32,14 @@ class Version:
         model: The model's resource name, without a version.
         number: The version's id.
         created: The time of registration.
-        bigquery_model: The BigQuery ML model, ``project.dataset.model``; None for an uploaded model.
+        bigquery_model: The BigQuery ML model, ``project.dataset.model``; None for an uploaded or copied model.
         deployable: Whether the version can be deployed.
         predict: Predicts on instances once the version is deployed; None if it cannot.
         aliases: The version's aliases, among them ``default`` for one version of each model.
         updated: The time of the last change, or None.
         fields: The fields that callers set.
+        exportable: Whether the files of the version can be exported.
+        copied_as: The hidden BigQuery ML model that runs a copy, ``project.dataset.model``; None for other versions.
         deployed: The endpoints and deployed models that serve the version, as DeployedModelRef.
         deploying: The endpoints on which the version is being deployed.
     """
@@ -48,6 +53,8 @@ class Version:
     aliases: list[str] = field(default_factory=list)
     updated: datetime | None = None
     fields: dict[str, Any] = field(default_factory=dict)
+    exportable: bool = False
+    copied_as: str | None = None
     deployed: list[dict[str, str]] = field(default_factory=list)
     deploying: list[str] = field(default_factory=list)
 
@@ -85,11 +92,13 @@ class Version:
             "versionUpdateTime": rfc3339_micros(updated),
             "createTime": rfc3339_micros(first.created),
             "updateTime": rfc3339_micros(last.updated or last.created),
-            "modelSourceInfo": {"sourceType": "CUSTOM" if self.bigquery_model is None else "BQML"},
+            "modelSourceInfo": {"sourceType": "BQML" if self.bigquery_model or self.copied_as else "CUSTOM"},
             "etag": f"{serial(updated):x}",
         }
         if self.deployable:
             answer["supportedDeploymentResourcesTypes"] = ["DEDICATED_RESOURCES"]
+        if self.exportable:
+            answer["supportedExportFormats"] = [{"id": EXPORT_FORMAT, "exportableContents": ["ARTIFACT"]}]
         if self.deployed:
             answer["deployedModels"] = list(self.deployed)
         return answer
@@ -104,6 +113,8 @@ class Version:
             "deployable": self.deployable,
             "aliases": self.aliases,
             "fields": self.fields,
+            "exportable": self.exportable,
+            "copied_as": self.copied_as,
         }
 
     @classmethod
@@ -118,4 +129,6 @@ class Version:
             aliases=record["aliases"],
             updated=None if record["updated"] is None else datetime.fromisoformat(record["updated"]),
             fields=record["fields"],
+            exportable=record.get("exportable", False),
+            copied_as=record.get("copied_as"),
         )

@@ -13,16 +13,20 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.catalog import Model, ModelCatalog, milliseconds
 from localcloud.bigquery.ml.signature import Signature
 from localcloud.bigquery.ml.statements import ModelReference
+from localcloud.storage.store import ObjectStore
+from localcloud.vertex.base.errors import RequestError
 from localcloud.vertex.base.moments import UniqueMoments
 from localcloud.vertex.base.operations import Operations
 from localcloud.vertex.base.records import RecordJournal
 from localcloud.vertex.models.bigquery_models import BigQueryModels
 from localcloud.vertex.models.endpoints import Endpoints
 from localcloud.vertex.models.registry import Registry
+from localcloud.vertex.models.transfers import ModelTransfers
 
 ONE, TWO = ModelReference("p", "d", "one"), ModelReference("p", "d", "two")
 US, EU = "projects/p/locations/us-central1", "projects/p/locations/europe-west4"
 DEPLOYED = "code=FAILED_PRECONDITION, message=The Model is deployed or being deployed at the following Endpoint"
+CONTAINER = {"displayName": "Sums", "containerSpec": {"imageUri": "docker/sums"}}
 RESOURCES = {"machineSpec": {"machineType": "n1-standard-2"}, "minReplicaCount": 1}
 
 
@@ -39,22 +43,29 @@ class Services:
     endpoints: Endpoints
     clock: ManualClock
     journal: RecordJournal
+    transfers: ModelTransfers
+    store: ObjectStore
 
     @classmethod
-    def start(cls, directory: Path | None = None) -> Services:
+    def start(cls, directory: Path, *, kept: bool = True) -> Services:
+        """Start the services on the data in a directory, or with new data that is not kept."""
         clock = ManualClock()
         moments = UniqueMoments(clock)
-        catalog = ModelCatalog(directory and directory / "models", clock)
-        journal = RecordJournal(directory and directory / "vertex")
+        store = ObjectStore(directory / "storage", clock=clock)
+        catalog = ModelCatalog(directory / "models" if kept else None, clock)
+        journal = RecordJournal(directory / "vertex" if kept else None)
         operations = Operations(journal, clock=clock, moments=moments)
         registry = Registry(moments=moments, journal=journal)
-        catalog.connect(BigQueryModels(registry, echo))
+        models = BigQueryModels(registry, echo)
+        catalog.connect(models)
+        transfers = ModelTransfers(registry, operations, catalog, store, models, moments=moments)
         endpoints = Endpoints(registry, operations, journal, moments=moments, operation_seconds=0)
-        return cls(catalog, registry, endpoints, clock, journal)
+        return cls(catalog, registry, endpoints, clock, journal, transfers, store)
 
     def create(self, model: ModelReference, vertex_id: str | None = "titles", **options: Any) -> None:
         """Create or replace a model, registered with an id unless that is None."""
         version, files = self.catalog.begin()
+        (files / "saved_model.pb").write_text("model")
         run: dict[str, Any] = {"trainingOptions": {"modelUri": "gs://b/m"}}
         if vertex_id is not None:
             run["vertexAiModelId"] = vertex_id
@@ -94,8 +105,8 @@ class Services:
 
 
 @pytest.fixture
-def services() -> Services:
-    return Services.start()
+def services(tmp_path: Path) -> Services:
+    return Services.start(tmp_path, kept=False)
 
 
 def test_a_replaced_model_leaves_a_gap_and_gets_the_next_number(services: Services) -> None:
@@ -210,6 +221,84 @@ def test_a_copy_is_not_registered_and_can_get_an_id_of_its_own(services: Service
     assert services.versions() == {"1": ["best", "default"], "2": []}
 
 
+class TestTransfers:
+    def test_an_uploaded_model_has_versions_and_is_deleted(self, services: Services) -> None:
+        upload = services.transfers.upload
+        first = upload(US, {"model": CONTAINER, "modelId": "sums"})["response"]
+        assert (first["model"], first["modelVersionId"]) == (f"{US}/models/sums", "1")
+        second = {**CONTAINER, "versionAliases": ["default", "best"]}
+        assert upload(US, {"model": second, "parentModel": first["model"]})["response"]["modelVersionId"] == "2"
+        assert services.versions(first["model"]) == {"1": [], "2": ["best", "default"]}
+        shown = services.registry.get(first["model"])
+        assert (shown["displayName"], shown["modelSourceInfo"]) == ("Sums", {"sourceType": "CUSTOM"})
+        assert shown["containerSpec"] == {"imageUri": "docker/sums"}
+
+        services.transfers.delete_version(f"{US}/models/sums@1")
+        with pytest.raises(RequestError, match="is the only version"):
+            services.transfers.delete_version(f"{US}/models/sums@2")
+        services.transfers.delete(f"{US}/models/sums")
+        assert not services.registry.exists(f"{US}/models/sums")
+
+    @pytest.mark.parametrize(
+        ("body", "status"),
+        [
+            ({"model": {}}, "INVALID_ARGUMENT"),
+            ({"model": CONTAINER, "modelId": "No Name"}, "INVALID_ARGUMENT"),
+            ({"model": CONTAINER, "modelId": "titles"}, "ALREADY_EXISTS"),
+            ({"model": CONTAINER, "parentModel": f"{US}/models/none"}, "NOT_FOUND"),
+            ({"model": {**CONTAINER, "explanationSpec": {"parameters": {}}}}, "UNIMPLEMENTED"),
+            ({"model": {**CONTAINER, "versionAliases": ["No Alias"]}}, "INVALID_ARGUMENT"),
+        ],
+    )
+    def test_an_upload_that_is_not_valid_is_rejected(
+        self, services: Services, body: dict[str, Any], status: str
+    ) -> None:
+        services.create(ONE)
+        with pytest.raises(RequestError) as rejected:
+            services.transfers.upload(US, body)
+        assert rejected.value.status == status
+
+    def test_a_container_is_registered_but_does_not_run_here(self, services: Services) -> None:
+        model = services.transfers.upload(US, {"model": CONTAINER})["response"]["model"]
+        with pytest.raises(RequestError, match="does not run the container") as rejected:
+            services.deploy(model)
+        assert rejected.value.status == "UNIMPLEMENTED"
+
+    def test_a_copy_does_not_depend_on_the_model_in_bigquery(self, services: Services) -> None:
+        services.create(ONE, aliases=["best"])
+        source = {"sourceModel": f"{US}/models/titles@best", "modelId": "copied"}
+        copied = services.transfers.copy(EU, source)["response"]["model"]
+        services.drop(ONE)
+
+        shown = services.registry.get(copied)
+        assert (copied, shown["versionAliases"]) == (f"{EU}/models/copied", ["default"])
+        endpoint = services.deploy(copied)
+        [[name, instance]] = services.endpoints.predict(endpoint, {"instances": [7]})["predictions"]
+        assert (name.startswith("copy_"), instance) == (True, 7)
+        hidden = ModelReference("p", "_registry_copies", name)
+        assert (services.catalog.require(hidden).files / "saved_model.pb").read_text() == "model"
+
+        services.endpoints.undeploy(endpoint, {"deployedModelId": "1"})
+        services.transfers.delete(copied)
+        assert services.catalog.find(hidden) is None
+
+    def test_only_a_tensorflow_model_is_exported(self, services: Services) -> None:
+        services.store.ensure_bucket("exports")
+        services.create(ONE, type="TENSORFLOW")
+        services.create(TWO, "other")
+        config = {"exportFormatId": "tf-saved-model", "artifactDestination": {"outputUriPrefix": "gs://exports/here/"}}
+        done = services.transfers.export(f"{US}/models/titles", {"outputConfig": config})
+        folder = done["metadata"]["outputInfo"]["artifactOutputUri"]
+        assert folder.startswith("gs://exports/here/model-titles/tf-saved-model/")
+        name = folder.removeprefix("gs://exports/") + "/saved_model.pb"
+        assert services.store.read("exports", name) == b"model"
+
+        for model, form in (("other", "tf-saved-model"), ("titles", "")):
+            with pytest.raises(RequestError, match=f"in format `{form}` is not supported"):
+                body = {"outputConfig": {**config, "exportFormatId": form}}
+                services.transfers.export(f"{US}/models/{model}", body)
+
+
 class TestRestart:
     def test_versions_aliases_endpoints_and_numbers_are_kept(self, tmp_path: Path) -> None:
         before = Services.start(tmp_path)
@@ -219,6 +308,7 @@ class TestRestart:
         before.registry.patch(f"{US}/models/titles", {"description": "Titles"}, ["description"])
         before.registry.merge_aliases(f"{US}/models/titles@1", ["old"])
         endpoint = before.deploy()
+        copied = before.transfers.copy(US, {"sourceModel": f"{US}/models/titles"})["response"]["model"]
         three = ModelReference("p", "d", "three")
         before.create(three)
         before.drop(three)
@@ -229,6 +319,7 @@ class TestRestart:
         assert after.registry.get(f"{US}/models/titles")["description"] == "Titles"
         assert after.endpoints.get(endpoint) == before.endpoints.get(endpoint)
         assert after.endpoints.predict(endpoint, {"instances": [7]})["predictions"] == [["one", 7]]
+        assert after.endpoints.predict(after.deploy(copied), {"instances": [7]})["predictions"][0][1] == 7
         with pytest.raises(QueryError, match=DEPLOYED):
             after.drop(ONE)
         after.create(three)

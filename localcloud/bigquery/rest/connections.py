@@ -1,0 +1,145 @@
+"""The connections of the BigQuery Connection API, of the type Cloud resource.
+
+https://cloud.google.com/bigquery/docs/reference/bigqueryconnection/rest/v1/projects.locations.connections
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+from localcloud.base.clock import Clock
+from localcloud.bigquery.base.errors import NotFound, QueryError
+
+# https://cloud.google.com/bigquery/docs/create-cloud-resource-connection
+_ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
+_SETTABLE = frozenset({"friendlyName", "description"})
+# The other types of connections, which reach services that do not exist here.
+_OTHER_TYPES = (
+    "aws",
+    "azure",
+    "cloudSpanner",
+    "cloudSql",
+    "configuration",
+    "salesforceDataCloud",
+    "spark",
+)
+
+
+class Connections:
+    """All connections. It is safe to use from several threads."""
+
+    def __init__(self, clock: Clock, file: Path | None) -> None:
+        """Read the connections in ``file``, which follows every change; None keeps them in memory."""
+        self._clock = clock
+        self._file = file
+        self._lock = threading.Lock()
+        self._connections: dict[str, dict[str, Any]] = (
+            json.loads(file.read_text()) if file is not None and file.is_file() else {}
+        )
+
+    def create(self, parent: str, body: dict[str, Any], connection_id: str) -> dict[str, Any]:
+        """Create a connection, and return it.
+
+        Args:
+            parent: The location: ``projects/P/locations/L``.
+            body: The Connection.
+            connection_id: The id; empty for a random one.
+
+        Raises:
+            QueryError: The id is not valid or taken, or the type of connection is not supported.
+        """
+        for kind in _OTHER_TYPES:
+            if kind in body:
+                raise QueryError(f"Connections of the type {kind} are not available locally.", reason="notImplemented")
+        if "cloudResource" not in body:
+            raise QueryError("A connection must have properties, such as cloudResource.", reason="invalid")
+        _check_settable(body, _SETTABLE | {"cloudResource", "name"})
+        if connection_id and not _ID.fullmatch(connection_id):
+            raise QueryError(f'Invalid connection ID "{connection_id}": {_ID.pattern}.', reason="invalid")
+        name = _canonical(f"{parent}/connections/{connection_id or uuid.uuid4()}")
+        number = secrets.randbelow(9 * 10**11) + 10**11
+        account = f"bqcx-{number}-{secrets.token_hex(2)}@gcp-sa-bigquery-condel.iam.gserviceaccount.com"
+        now = str(int(self._clock.now().timestamp() * 1000))
+        with self._lock:
+            if name in self._connections:
+                raise QueryError(f"Already Exists: Connection {_short(name)}", reason="duplicate")
+            self._connections[name] = {
+                "name": name,
+                **{field: body[field] for field in sorted(_SETTABLE) if body.get(field)},
+                "creationTime": now,
+                "lastModifiedTime": now,
+                "hasCredential": True,
+                "cloudResource": {"serviceAccountId": account},
+            }
+            self._save()
+            return dict(self._connections[name])
+
+    def get(self, name: str) -> dict[str, Any]:
+        """Return a connection. Raises ``NotFound``."""
+        with self._lock:
+            return dict(self._find(name))
+
+    def list(self, parent: str) -> list[dict[str, Any]]:
+        """Return the connections of a location, sorted by name."""
+        prefix = _canonical(f"{parent}/connections/")
+        with self._lock:
+            return [dict(found) for name, found in sorted(self._connections.items()) if name.startswith(prefix)]
+
+    def patch(self, name: str, body: dict[str, Any], mask: str) -> dict[str, Any]:
+        """Change the fields of an update mask, and return the connection.
+
+        Raises:
+            QueryError: The connection does not exist, or a field cannot be changed.
+        """
+        fields = [re.sub(r"_([a-z])", lambda letter: letter[1].upper(), path) for path in mask.split(",") if path]
+        _check_settable(dict.fromkeys(fields, True), _SETTABLE)
+        with self._lock:
+            connection = self._find(name)
+            for field in fields:
+                if body.get(field):
+                    connection[field] = body[field]
+                else:
+                    connection.pop(field, None)
+            connection["lastModifiedTime"] = str(int(self._clock.now().timestamp() * 1000))
+            self._save()
+            return dict(connection)
+
+    def delete(self, name: str) -> None:
+        """Delete a connection. Raises ``NotFound``."""
+        with self._lock:
+            del self._connections[self._find(name)["name"]]
+            self._save()
+
+    def _find(self, name: str) -> dict[str, Any]:
+        found = self._connections.get(_canonical(name))
+        if found is None:
+            raise NotFound(f"Not found: Connection {_short(name)}")
+        return found
+
+    def _save(self) -> None:
+        if self._file is not None:
+            partial = self._file.with_suffix(".partial")
+            partial.write_text(json.dumps(self._connections))
+            partial.replace(self._file)
+
+
+def _canonical(name: str) -> str:
+    """Return the name with its location in lower case: ``US`` and ``us`` are the same."""
+    return re.sub(r"/locations/([^/]+)/", lambda location: location[0].lower(), name, count=1)
+
+
+def _short(name: str) -> str:
+    """Return the name as messages of BigQuery write it: ``project.location.connection``."""
+    return ".".join(_canonical(name).split("/")[1::2])
+
+
+def _check_settable(body: dict[str, Any], settable: frozenset[str]) -> None:
+    for field, value in body.items():
+        if value and field not in settable:
+            raise QueryError(f"The field {field} of a connection is not supported locally.", reason="notImplemented")

@@ -43,6 +43,7 @@ GROUPS = {
     "batches and faults": (
         "e2e/test_faults.py",
         "e2e/test_batch_actions.py",
+        "e2e/test_batch_races.py",
         "e2e/test_batch_outputs.py",
         "e2e/test_batch_results.py",
         "e2e/test_uploads.py",

@@ -7,10 +7,10 @@ from datetime import timedelta
 from functools import cache
 
 import flask
-import functions_framework
 
 from shared.engine.services import Services
 from shared.errors import TryLater
+from shared.events.edge import http_function
 from shared.poller.lost_work import report_lost_work
 from shared.poller.minutes import poll
 from shared.poller.pieces import guarded
@@ -19,7 +19,7 @@ from shared.poller.sweep import sweep
 from shared.settings import settings
 
 
-@functions_framework.http
+@http_function
 def poll_jobs(request: flask.Request) -> flask.typing.ResponseReturnValue:
     """Continue everything that is open, and look again while work is open, for a minute at most.
 

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import Any
 
 import flask
-import functions_framework
 from cloudevents.http import CloudEvent
 
 from shared.batches.actions import BatchAction, act
@@ -19,7 +18,7 @@ from shared.engine.claims import claim_request
 from shared.engine.services import services
 from shared.engine.steps import advance
 from shared.errors import Rejected, TryLater
-from shared.events.edge import cloud_event
+from shared.events.edge import cloud_event, http_function
 from shared.events.incoming import Message
 from shared.work import Item, Kind, Outcome, System
 
@@ -36,7 +35,7 @@ def submit_batch_message(event: CloudEvent) -> None:
         _submit(message)
 
 
-@functions_framework.http
+@http_function
 def submit_batch(request: flask.Request) -> flask.typing.ResponseReturnValue:
     """Submit the batch that a POST asks for.
 

@@ -24,6 +24,8 @@ _SCHEDULE = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/jobs/[^/\s]+")
 _LOCATION = re.compile(r"global|us|eu|[a-z]+(?:-[a-z]+)+[0-9]{1,2}")
 _DATASET = re.compile(r"(?:[a-z0-9][a-z0-9.:-]*\.)?[A-Za-z0-9_]+")
 _PRICE = re.compile(r"([a-z0-9][a-z0-9._-]*)=([0-9]+(?:\.[0-9]+)?)/([0-9]+(?:\.[0-9]+)?)")
+# The variables of OpenTelemetry, which its own libraries read and check (``spans.py``).
+OPENTELEMETRY = "OTEL_"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -274,6 +276,8 @@ def problem_of(name: str, text: str) -> str | None:
         text: Its text; a setting that is empty has its default.
     """
     known: dict[str, Field[Any]] = {each.name.upper(): each for each in fields(Settings)}
+    if name.startswith(OPENTELEMETRY):
+        return None
     if name not in known:
         similar = difflib.get_close_matches(name.upper(), known, n=1)
         return f"is not a setting; did you mean {similar[0]}?" if similar else "is not a setting"
@@ -307,8 +311,8 @@ def main(names: Sequence[str] = ()) -> int:
 
 def _problems(names: Sequence[str]) -> Iterator[str]:
     for name in names:
-        if name.lower() not in {each.name for each in fields(Settings)}:
-            yield f"{name} {problem_of(name, '')}"
+        if problem := problem_of(name, ""):
+            yield f"{name} {problem}"
     try:
         Settings.from_environment(os.environ)
     except SettingError as error:

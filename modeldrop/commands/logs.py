@@ -148,6 +148,11 @@ def _text(entry: dict[str, Any]) -> str:
     return json.dumps({"severity": entry.get("severity"), **payload}) if payload else str(entry.get("textPayload", ""))
 
 
+def _is_hidden(key: str) -> bool:
+    """Return whether a field of a record is not shown: it was shown before, or only Cloud Logging needs it."""
+    return key in {"severity", "message", "stack_trace", "@type", "serviceContext"} or key.startswith("logging.googleapis.com/")
+
+
 def _print(line: LogLine, *, as_json: bool) -> None:
     when, name, text = line
     try:
@@ -159,6 +164,7 @@ def _print(line: LogLine, *, as_json: bool) -> None:
         click.echo(json.dumps({"function": name, **({"time": when} if when else {}), **content}, ensure_ascii=False))
         return
     if isinstance(record, dict) and "message" in record:
-        rest = "  ".join(f"{key}={value}" for key, value in record.items() if key not in {"severity", "message"})
+        rest = "  ".join(f"{key}={value}" for key, value in record.items() if not _is_hidden(key))
         text = f"{record.get('severity', '')}  {record['message']}  {rest}".rstrip()
+        text += "".join(f"\n    {each}" for each in str(record.get("stack_trace", "")).splitlines())
     click.echo(f"{when[:19]}{'  ' if when else ''}{click.style(name, dim=True)}  {text}")

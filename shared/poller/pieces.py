@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 from shared.engine.services import Services
 from shared.errors import LostRace, ModeldropError, short_reason
-from shared.log import log
+from shared.log import log, log_bug
 
 Result = TypeVar("Result")
 
@@ -33,19 +33,15 @@ def guarded(work: Callable[[], Result], **log_fields: str | None) -> Result | No
     except ModeldropError as error:
         log("WARNING", "left for the next tick", **log_fields, reason=short_reason(error))
     except Exception as error:
-        log("ERROR", place_of_bug(error), **log_fields)
+        log_bug(error, **log_fields)
     return None
-
-
-def place_of_bug(error: Exception) -> str:
-    """Return where an error occurred, without its text, which could hold data of users."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"a bug: {type(error).__name__} in {frame.name}, line {frame.lineno}"
 
 
 def do_in_threads(work: Sequence[Piece], services: Services, *, until: datetime, threads: int) -> int:
     """Do each piece of work that begins before ``until``; return how many did."""
     begun: list[Piece] = []
+    # A thread of the pool does not know the trace of this call.
+    context = copy_context()
 
     def do(piece: Piece) -> None:
         if services.now() < until:
@@ -54,5 +50,5 @@ def do_in_threads(work: Sequence[Piece], services: Services, *, until: datetime,
 
     # The order is kept, so that imports that wait for their turn get it in the order in which they came.
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        list(pool.map(do, work))
+        list(pool.map(lambda piece: context.copy().run(do, piece), work))
     return len(begun)

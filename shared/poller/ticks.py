@@ -34,11 +34,11 @@ from shared.errors import (
     Unreadable,
     short_reason,
 )
-from shared.log import log
+from shared.log import log, place_of_bug
 from shared.poller import looks
 from shared.poller.damage import mend_index, report_missing_item
 from shared.poller.due import JobList, Look, is_due, look_at, waits_since, with_a_place
-from shared.poller.pieces import Piece, do_in_threads, place_of_bug
+from shared.poller.pieces import Piece, do_in_threads
 from shared.predictions.predicting import Predictions
 from shared.work import (
     Item,

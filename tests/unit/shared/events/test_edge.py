@@ -13,6 +13,7 @@ import pytest
 from cloudevents.http import CloudEvent
 from werkzeug.test import Client, EnvironBuilder
 
+from shared import trace
 from shared.errors import TryLater
 from shared.events.edge import cloud_event
 from shared.events.incoming import FINALIZED, Message, StoredObject
@@ -156,13 +157,54 @@ def test_data_of_any_type_can_be_read(posted: PostedRequest, data: Any) -> None:
     assert StoredObject.from_event(event, FINALIZED) is None
 
 
-def test_an_error_of_the_function_is_raised() -> None:
+@pytest.mark.parametrize(
+    ("error", "status", "severity", "code"),
+    [
+        (TryLater("the ledger does not answer"), 503, "WARNING", "try_later"),
+        (ValueError(SENDERS_TEXT), 500, "ERROR", "internal_error"),
+    ],
+)
+def test_an_error_of_the_function_makes_the_sender_try_again(
+    capsys: pytest.CaptureFixture[str], error: Exception, status: int, severity: str, code: str
+) -> None:
     @cloud_event
     def fail(event: CloudEvent) -> None:
-        raise TryLater("the ledger does not answer")
+        raise error
 
-    with pytest.raises(TryLater):
-        fail(request(BINARY, b"{}"))
+    body, answered = fail(request(BINARY, b"{}"))  # type: ignore[misc]
+    record = json.loads(capsys.readouterr().err)
+    assert (body["error"]["code"], answered) == (code, status)
+    assert record["severity"] == severity
+    assert ("stack_trace" in record) == (status == 500)
+    assert SENDERS_TEXT not in str(record) + str(body)
+
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+CLOUD_TRACE = "4bf92f3577b34da6a3ce929d0e0e4736/67667974448284343;o=1"
+
+
+@pytest.mark.parametrize(
+    ("headers", "attributes"),
+    [
+        ({"traceparent": TRACEPARENT}, {}),
+        ({"X-Cloud-Trace-Context": CLOUD_TRACE}, {}),
+        ({"traceparent": TRACEPARENT.replace("00f0", "1111")}, {"traceparent": TRACEPARENT}),
+        ({}, {"googclient_traceparent": TRACEPARENT}),
+    ],
+    ids=["header", "Google's header", "message", "client library"],
+)
+def test_a_function_works_in_the_trace_of_its_message_or_else_of_its_request(
+    headers: dict[str, str], attributes: dict[str, str]
+) -> None:
+    seen = []
+
+    @cloud_event
+    def look(event: CloudEvent) -> None:
+        seen.append(trace.current_traceparent())
+
+    look(request({**BINARY, **headers}, json.dumps({"message": {"attributes": attributes}}).encode()))
+    assert seen == [TRACEPARENT]
+    assert trace.current() is None
 
 
 def test_a_decorated_function_keeps_its_name_and_docstring() -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
+from shared import trace
+from shared.engine.services import Services
 from shared.errors import LostRace, TryLater
-from shared.poller.pieces import guarded
+from shared.poller.pieces import Piece, do_in_threads, guarded
+from shared.trace import TraceContext
+from tests.example_requests import SETTINGS
 
 
 def test_the_result_of_guarded_work_is_returned() -> None:
@@ -40,4 +45,15 @@ def test_a_bug_is_logged_with_its_place_but_without_its_text(capsys: pytest.Capt
     record = json.loads(capsys.readouterr().err)
     assert record["severity"] == "ERROR"
     assert record["message"].startswith("a bug: ValueError in break_down, line ")
-    assert "Rumpelstiltskin" not in str(record)
+    assert "in break_down" in record["stack_trace"]
+    assert "Rumpelstiltskin" not in str(record).replace('raise ValueError("Rumpelstiltskin")', "")
+
+
+def test_the_threads_of_a_tick_know_its_trace() -> None:
+    context = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True)
+    seen: list[TraceContext | None] = []
+    piece = Piece(lambda: seen.append(trace.current()), {})
+    services = Services(SETTINGS)
+    with trace.within(context):
+        assert do_in_threads([piece] * 3, services, until=services.now() + timedelta(hours=1), threads=2) == 3
+    assert seen == [context] * 3

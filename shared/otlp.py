@@ -83,6 +83,10 @@ class Exporter:
         """Send all spans that have ended."""
         self._provider.force_flush(int(TIMEOUT_SECONDS * 1000))
 
+    def close(self) -> None:
+        """Send all spans that have ended, and stop the thread that sends them."""
+        self._provider.shutdown()
+
 
 def _span_exporter(project: str) -> OTLPSpanExporter:
     endpoint = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")

@@ -315,6 +315,8 @@ class Item:
     """
     problem: Problem | None = None
     finished: datetime | None = None
+    traceparent: str | None = None
+    """The span in which the work was requested; what the poller does, and the event, belong to the same trace."""
     generation: int = field(default=0, compare=False)
     """The generation of the object that this was read from; 0 if there is none yet."""
     index_generation: int | None = field(default=None, compare=False)

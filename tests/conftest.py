@@ -48,6 +48,7 @@ GROUPS = {
         "e2e/test_batch_results.py",
         "e2e/test_uploads.py",
         "e2e/test_logs.py",
+        "e2e/test_traces.py",
         "e2e/test_dead_letters.py",
         "e2e/test_unknown_states.py",
         "e2e/test_chaos.py",

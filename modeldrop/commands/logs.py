@@ -150,7 +150,9 @@ def _text(entry: dict[str, Any]) -> str:
 
 def _is_hidden(key: str) -> bool:
     """Return whether a field of a record is not shown: it was shown before, or only Cloud Logging needs it."""
-    return key in {"severity", "message", "stack_trace", "@type", "serviceContext"} or key.startswith("logging.googleapis.com/")
+    return key in {"severity", "message", "stack_trace", "@type", "serviceContext"} or key.startswith(
+        "logging.googleapis.com/"
+    )
 
 
 def _print(line: LogLine, *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared import trace
 from shared.batch_work import BatchFacts, BatchMessage
 from shared.batches.next_steps import CANCELLED_HALFWAY, after_check, after_review, ended, suffix_of, with_steps
 from shared.batches.places import divided_table, facts_of, is_own, own_tables, request_of, table_at, table_of
@@ -71,6 +72,7 @@ def plan(request: BatchRequest, payload: Mapping[str, Any], message: Message, no
         message_id=message.publishers_id,
         sources=(message.id,),
         steps=tuple(steps),
+        traceparent=trace.current_traceparent(),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from shared import trace
 from shared.checks.access import check_writable
 from shared.checks.identifiers import LONGEST_MODEL, ModelName
 from shared.cloud.bigquery import Query
@@ -112,6 +113,7 @@ def _item(path: DropPath, request: ImportRequest, services: Services, steps: tup
         facts=ImportFacts(),
         created=services.now(),
         steps=steps,
+        traceparent=trace.current_traceparent(),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from shared import trace
 from shared.drops import importing, manifest, watches
 from shared.drops.drop import (
     NO_MODEL_FILE,
@@ -88,6 +89,12 @@ def examine_drop(path: DropPath, watch: Item | None, services: Services) -> date
     Returns:
         When to examine the drop again; None if it is not watched any further.
     """
+    # The files of a drop come in several requests; the import belongs to the trace of the first.
+    with trace.within(trace.parse(watch.traceparent) if watch is not None and not watch.final else None):
+        return _examine(path, watch, services)
+
+
+def _examine(path: DropPath, watch: Item | None, services: Services) -> datetime | None:
     drop, problem = drop_files(services).read_or_list(path)
     if drop.is_empty:
         if watch is not None and not watch.final:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from shared import trace
 from shared.checks.identifiers import ModelName
 from shared.drops import limits
 from shared.drops.drop import Drop, DropPath, NotReady
@@ -74,6 +75,7 @@ def new_watch(path: DropPath, target: ModelName, services: Services) -> Item:
         ),
         facts=DropFacts(since=now),
         created=now,
+        traceparent=trace.current_traceparent(),
     )
 
 

@@ -10,6 +10,7 @@ import json
 from google.api_core.gapic_v1.method import DEFAULT
 from google.cloud import pubsub_v1
 
+from shared import spans, trace
 from shared.cloud.calls import Service
 from shared.events.outgoing import Event
 
@@ -43,5 +44,7 @@ class EventPublisher:
             "content-type": "application/json",
         }
         data = json.dumps(event.data).encode()
-        with PUBSUB.call("confirm an event") as options:
+        with spans.span(f"publish {event.type}", spans.PRODUCER), PUBSUB.call("confirm an event") as options:
+            if traceparent := trace.current_traceparent():
+                attributes[trace.TRACEPARENT] = traceparent
             self._client.publish(self._topic, data, **options, **attributes).result(timeout=options["timeout"])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from shared import spans, trace
 from shared.batches.batching import Batches
 from shared.batches.places import is_cancelled
 from shared.cloud.batch_jobs import BatchReport
@@ -153,7 +154,13 @@ def _handle(pending: Pending, jobs: JobList, services: Services) -> None:
             if counted is None:
                 return
             pending = counted
-        _look(replace(item, index_generation=pending.generation), pending, jobs, services)
+        with spans.span(
+            f"continue {item.kind}",
+            parent=trace.parse(item.traceparent),
+            modeldrop_key=item.key,
+            modeldrop_step=pending.step or None,
+        ):
+            _look(replace(item, index_generation=pending.generation), pending, jobs, services)
     except LostRace:
         raise
     except TryLater:
@@ -238,6 +245,7 @@ def _after_query(item: Item, step: Step, job: Job, handler: Handler, services: S
         return item
     if not handler.is_repeatable:
         item = services.ledger.take_over(item)
+    _record_job(item, step, job, services)
     settled = settle_query(item, step, report, services.now())
     if settled.problem is not None:
         settled = retry_query(item, step, settled.problem, services) or settled
@@ -256,7 +264,14 @@ def _after_batch(item: Item, step: Step, job: Job, jobs: JobList, handler: Handl
             services.vertex.cancel(job.id)
         return item
     item = services.ledger.take_over(item)
+    _record_job(item, step, job, services)
     return advance(settle_batch(item, step, report, services.now()), handler, services)
+
+
+def _record_job(item: Item, step: Step, job: Job, services: Services) -> None:
+    """Record the job of a step that has ended as a span of the work's trace."""
+    start = step.sent or item.created
+    spans.record(f"job {step.name}", spans.CLIENT, start, services.now(), modeldrop_key=item.key, modeldrop_job=job.id)
 
 
 def _handle_watch(watch: Item, services: Services) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
+from shared import trace
 from shared.checks.identifiers import ModelName
 from shared.checks.merge_keys import check_key
 from shared.checks.suggestions import closest
@@ -68,6 +69,7 @@ def plan(request: PredictRequest, payload: Mapping[str, Any], message: Message, 
         message_id=message.publishers_id,
         sources=(message.id,),
         steps=tuple(Step(name, System.BIGQUERY) for name in names),
+        traceparent=trace.current_traceparent(),
     )
 
 

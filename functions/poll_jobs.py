@@ -11,6 +11,7 @@ import flask
 from shared.engine.services import Services
 from shared.errors import TryLater
 from shared.events.edge import http_function
+from shared.log import log
 from shared.poller.lost_work import report_lost_work
 from shared.poller.minutes import poll
 from shared.poller.pieces import guarded
@@ -42,6 +43,9 @@ def poll_jobs(request: flask.Request) -> flask.typing.ResponseReturnValue:
     guarded(lambda: sweep(at, until), key="sweep")
     if found is not None and at.now() < until:
         guarded(lambda: report_lost_work(at), key="lost work")
+    if minute.pending or found is not None:
+        # The metrics of `deploy/monitoring/metrics.py` count these records; without open work, one an hour is enough.
+        log("INFO", "poll ended", **asdict(minute), seconds=round((at.now() - started).total_seconds(), 1))
     return {**asdict(minute), "drops_found": found or 0}, 200
 
 

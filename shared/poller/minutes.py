@@ -41,6 +41,8 @@ class Minute:
     """The number of items that the last tick left because the time was over."""
     ticks: int
     """The number of ticks."""
+    oldest_seconds: int = 0
+    """The age of the oldest open work in the last tick; 0 if nothing is open."""
 
 
 def poll(services: Services, *, started: datetime | None = None, wait: Callable[[float], None] = time.sleep) -> Minute:
@@ -69,7 +71,8 @@ def poll(services: Services, *, started: datetime | None = None, wait: Callable[
             log("WARNING", "left for the next call", reason=short_reason(error))
             break
         handled, ticks = handled + last.handled, ticks + 1
-    return Minute(last.pending, handled, last.left, ticks)
+    age = services.now() - last.oldest if last.oldest else timedelta()
+    return Minute(last.pending, handled, last.left, ticks, int(age.total_seconds()))
 
 
 def _pause(last: Tick, services: Services, *, end: timedelta) -> float:

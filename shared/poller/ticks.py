@@ -75,6 +75,8 @@ class Tick:
     """The number of items that were left for the next tick because the time was over."""
     due: datetime | None
     """When to look again, if there may be something to do soon; None if the next minute is soon enough."""
+    oldest: datetime | None = None
+    """When the oldest open work began; None if nothing is open."""
 
 
 def tick(services: Services, *, until: datetime | None = None, opened: set[Look] | None = None) -> Tick:
@@ -108,7 +110,13 @@ def tick(services: Services, *, until: datetime | None = None, opened: set[Look]
         if look_at(each) not in opened and (when := due_soon(each, services.now(), again=each in due)) is not None
     ]
     opened |= {look_at(each) for each in due}
-    return Tick(pending=len(pending), handled=handled, left=len(due) - handled, due=min(soon, default=None))
+    return Tick(
+        pending=len(pending),
+        handled=handled,
+        left=len(due) - handled,
+        due=min(soon, default=None),
+        oldest=min((each.created for each in pending), default=None),
+    )
 
 
 def _log_fields(pending: Pending) -> dict[str, str | None]:

@@ -55,8 +55,8 @@ def test_a_call_without_open_work_is_one_tick(world: World, waits: Waits) -> Non
 
 def test_a_call_is_one_tick_if_the_setting_is_off(world: World, waits: Waits) -> None:
     world.configure(poll_again_seconds=0.0)
-    world.services.ledger.claim(prediction_item())
-    assert poll(world.services, wait=waits) == Minute(pending=1, handled=0, left=0, ticks=1)
+    world.services.ledger.claim(replace(prediction_item(), created=world.services.now() - timedelta(seconds=90)))
+    assert poll(world.services, wait=waits) == Minute(pending=1, handled=0, left=0, ticks=1, oldest_seconds=90)
     assert waits.seconds == []
 
 

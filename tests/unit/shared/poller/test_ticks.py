@@ -176,7 +176,8 @@ def test_an_idle_tick_does_nothing(world: World) -> None:
 
 def test_an_event_that_was_not_published_is_published(world: World) -> None:
     ended_unpublished(world)
-    assert tick(world.services) == Tick(pending=1, handled=1, left=0, due=world.services.now())
+    created = prediction(world).created
+    assert tick(world.services) == Tick(pending=1, handled=1, left=0, due=world.services.now(), oldest=created)
     assert [event["type"] for event in world.published()] == ["modeldrop.prediction.failed.v1"]
     assert prediction(world).final
     assert world.indexed() == set()

@@ -85,4 +85,12 @@ StorageEvent = Annotated[
 Verb = Annotated[str, text(r"POST", "POST")]
 Json = Annotated[JsonValue, PlainValidator(_json)]
 Module = Annotated[str, text(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*", "the name of a module such as shared.settings")]
+Channel = Annotated[
+    str,
+    text(
+        r"projects/[a-z0-9:.-]+/notificationChannels/\d+",
+        "the name of a notification channel: projects/PROJECT/notificationChannels/NUMBER",
+    ),
+]
+Channels = Annotated[tuple[Channel, ...], Field(strict=False)]
 Setting = Annotated[str, BeforeValidator(_setting_text)]

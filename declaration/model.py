@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Tag, model_validator
 from declaration.fields import (
     AccountId,
     BucketName,
+    Channels,
     Cron,
     Json,
     Key,
@@ -201,6 +202,15 @@ class Schedule(Model):
         return f"projects/{project}/locations/{location}/jobs/{self.job}"
 
 
+class Alerts(Model):
+    """The alerts about the functions."""
+
+    enabled: bool = True
+    """Whether alerts exist; metrics and the dashboard exist in any case."""
+    channels: Channels = ()
+    """The notification channels that each alert notifies."""
+
+
 class Declaration(Model):
     """All of functions.yaml."""
 
@@ -214,6 +224,7 @@ class Declaration(Model):
     retry: Retry
     functions: Mapping[str, Function] = {}
     schedules: Mapping[str, Schedule] = {}
+    alerts: Alerts = Alerts()
     settings_module: Module | None = None
     """The module of the functions' source that knows their settings: `python -m MODULE NAME ...` checks them."""
     settings: Mapping[str, Setting] = {}

@@ -14,6 +14,7 @@ from declaration.checks import Problem, did_you_mean, problems
 from declaration.document import Document, DocumentError, FieldPath, dotted, parse_document
 from declaration.model import (
     Account,
+    Alerts,
     Bucket,
     Declaration,
     Function,
@@ -150,6 +151,8 @@ def _model_at(location: tuple[int | str, ...]) -> tuple[type[Model], FieldPath]:
             return TRIGGERS[kind], ("functions", name, "trigger", *rest)
         case ("retry", _, *_) as path:
             return Retry, path
+        case ("alerts", _, *_) as path:
+            return Alerts, path
         case (str(section), _, _, *_) as path if section in SECTIONS:
             return SECTIONS[section], path
         case path:

@@ -1,4 +1,4 @@
-"""The command line: ``python -m deploy plan|apply|destroy|cloudbuild|dead-letters``."""
+"""The command line: ``python -m deploy plan|apply|destroy|cloudbuild|monitoring|dead-letters``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from deploy.apply import apply, destroy, show_differences
 from deploy.cloud import NOT_FOUND, Cloud, CommandFailedError
 from deploy.cloudbuild import check_build_yaml, cloudbuild_yaml
 from deploy.declared import DECLARATION, IMPORT_TOPIC, read
+from deploy.monitoring import command as monitoring
 from deploy.plan import plan
 from deploy.script import shell_script
 
@@ -65,6 +66,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
     command = commands.add_parser("cloudbuild", help="print cloudbuild.yaml, the build that deploys")
     command.add_argument("--test", action="store_true", help="print cloudbuild-test.yaml, the build that tests")
     command.set_defaults(run=_cloudbuild)
+
+    group = commands.add_parser("monitoring", help="show, apply or remove metrics, alerts and a dashboard")
+    monitoring.add_commands(group, _add_project)
 
     _add_dead_letters(commands.add_parser("dead-letters", help="list or replay events that no function acknowledged"))
     return parser

@@ -1,0 +1,7 @@
+"""Metrics, alerts and a dashboard as code: what Cloud Logging and Cloud Monitoring watch.
+
+metrics.py       the table of metrics that are counted from the functions' logs
+alerts.py        the table of alerts, and the alert policies of Cloud Monitoring
+dashboard.py     the dashboard
+applying.py      creates, updates and removes them
+"""

@@ -1,0 +1,97 @@
+"""Metrics that Cloud Logging counts from the records of the functions.
+
+Records are counted instead of the messages of filtered subscriptions: a metric keeps the reason as a label, nobody has to
+acknowledge anything, and a subscription keeps messages for 31 days at most.
+https://docs.cloud.google.com/logging/docs/logs-based-metrics
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from declaration.model import Declaration
+
+POLLED = "poll ended"
+"""The message of the record that the poller writes about a call (``functions/poll_jobs.py``)."""
+
+# From a second to half a year: https://docs.cloud.google.com/logging/docs/logs-based-metrics/distribution-metrics
+_SECONDS_BUCKETS = {"exponentialBuckets": {"numFiniteBuckets": 24, "growthFactor": 2, "scale": 1}}
+
+
+@dataclass(frozen=True)
+class LogMetric:
+    """A metric that is counted from log records."""
+
+    name: str
+    about: str
+    records: str
+    """Which records of the functions count, as a filter of Cloud Logging."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The fields of the records that tell time series apart, and the meaning of each."""
+    value: str | None = None
+    """The field with the number of seconds whose distribution is kept; None to count the records."""
+
+    @property
+    def type(self) -> str:
+        """The type of the metric in Cloud Monitoring."""
+        return f"logging.googleapis.com/user/{self.name}"
+
+    def resource(self, declaration: Declaration) -> dict[str, Any]:
+        """Return the LogMetric: https://docs.cloud.google.com/logging/docs/reference/v2/rest/v2/projects.metrics."""
+        distribution = {"valueExtractor": f"EXTRACT(jsonPayload.{self.value})", "bucketOptions": _SECONDS_BUCKETS}
+        return {
+            "name": self.name,
+            "description": self.about,
+            "filter": f"{functions_filter(declaration)}\n{self.records}",
+            "metricDescriptor": {
+                "metricKind": "DELTA",
+                "valueType": "DISTRIBUTION" if self.value else "INT64",
+                "unit": "s" if self.value else "1",
+                "labels": [
+                    {"key": name, "valueType": "STRING", "description": about} for name, about in self.labels.items()
+                ],
+            },
+            "labelExtractors": {name: f"EXTRACT(jsonPayload.{name})" for name in self.labels},
+            **(distribution if self.value else {}),
+        }
+
+
+_KIND, _CODE = "The kind of the work.", "The code of the problem."
+STUCK = LogMetric(
+    "modeldrop_stuck",
+    "Work that is past its deadline, and objects of the ledger that cannot be read.",
+    'jsonPayload.message="stuck"',
+    {"kind": _KIND, "code": _CODE},
+)
+REJECTIONS = LogMetric(
+    "modeldrop_rejections",
+    "Requests that were rejected.",
+    # "rejected" before work is claimed, and "predict rejected" after that.
+    'jsonPayload.message=~"(^| )rejected$"',
+    {"kind": _KIND, "code": _CODE},
+)
+IMPORT_FAILURES = LogMetric(
+    "modeldrop_import_failures", "Imports that failed.", 'jsonPayload.message="import failed"', {"code": _CODE}
+)
+BUGS = LogMetric("modeldrop_bugs", "Errors of the program.", "jsonPayload.stack_trace:*")
+OLDEST_OPEN = LogMetric(
+    "modeldrop_oldest_open",
+    "The age of the oldest open work.",
+    f'jsonPayload.message="{POLLED}" jsonPayload.oldest_seconds>=0',
+    value="oldest_seconds",
+)
+POLL_LENGTH = LogMetric(
+    "modeldrop_poll_length",
+    "How long a call of the poller took.",
+    f'jsonPayload.message="{POLLED}" jsonPayload.seconds>=0',
+    value="seconds",
+)
+METRICS = (STUCK, REJECTIONS, IMPORT_FAILURES, BUGS, OLDEST_OPEN, POLL_LENGTH)
+
+
+def functions_filter(declaration: Declaration) -> str:
+    """Return the filter for the records of the functions, which are services of Cloud Run."""
+    names = " OR ".join(f'"{function.service}"' for function in declaration.functions.values())
+    return f'resource.type="cloud_run_revision" resource.labels.service_name=({names})'

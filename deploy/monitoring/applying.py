@@ -15,7 +15,7 @@ from typing import Any
 import requests
 
 from declaration.model import Declaration
-from deploy.apply import CommandFailedError
+from deploy.cloud import CommandFailedError
 from deploy.monitoring.alerts import LABEL, alerts
 from deploy.monitoring.dashboard import NAME, dashboard
 from deploy.monitoring.metrics import METRICS

@@ -16,7 +16,7 @@ import requests
 from declaration.model import Declaration
 from declaration.reading import parse_declaration
 from deploy.__main__ import main
-from deploy.apply import CommandFailedError
+from deploy.cloud import CommandFailedError
 from deploy.declared import DECLARATION, read
 from deploy.monitoring.alerts import LABEL, alerts
 from deploy.monitoring.applying import MOST_PAUSES, Monitoring, documents

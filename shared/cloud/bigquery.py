@@ -357,10 +357,10 @@ class BigQueryJobs:
         ids: set[str] = set()
         with BIGQUERY.call() as options:
             for state in ("pending", "running"):
-                for job in self._client.list_jobs(
-                    state_filter=state, min_creation_time=since, page_size=1000, **options
-                ):
-                    ids.add(job.job_id)
+                jobs = self._client.list_jobs(state_filter=state, min_creation_time=since, page_size=1000, **options)
+                # The ids alone: an object of the client for each job takes more time than the call.
+                jobs.item_to_value = _job_id
+                ids.update(jobs)
         return ids
 
     def list_labelled(self, since: datetime, label: str) -> list[LabelledJob]:
@@ -381,6 +381,10 @@ class BigQueryJobs:
 
 class OldJob(ModeldropError):
     """The job id belongs to the same request, which was sent so long ago that the ledger has forgotten it."""
+
+
+def _job_id(iterator: object, resource: Mapping[str, Any]) -> str:
+    return str(resource["jobReference"]["jobId"])
 
 
 def _configuration(query: Query) -> bigquery.QueryJobConfig:

@@ -7,6 +7,7 @@ metadata also counts the looks at the work that did not end (``looks.py``).
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +29,7 @@ _TIMES = ("due", "deadline", NEXT_LOOK)
 _KEY = re.compile(r"[0-9a-f]{32}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pending:
     """The index object of an item, as it was listed."""
 
@@ -112,7 +113,8 @@ def read_index(listed: ListedObject) -> Pending | DamagedIndex:
         due=times["due"],
         deadline=times["deadline"],
         next_look=times[NEXT_LOOK],
-        **{name: metadata.get(name, "") for name in _TEXTS},
+        # Thousands of items have the same few texts, which are held in memory once.
+        **{name: sys.intern(metadata.get(name, "")) for name in _TEXTS},
     )
 
 

@@ -233,7 +233,8 @@ def test_an_item_that_cannot_be_read_and_has_no_index_object_is_reported_once(wo
 
 
 def test_an_item_without_metadata_gets_its_index_object_again(world: World) -> None:
-    put(world, f"ledger/items/predict/{BAD}.json", json.dumps(open_prediction(world)).encode())
+    item = open_prediction(world, outcome=None, problem=None, finished=None)
+    put(world, f"ledger/items/predict/{BAD}.json", json.dumps(item).encode())
     world.state.blob(f"{INDEX}predict/{BAD}").delete()
     world.pass_time(world.services.settings.reconcile_seconds)
     reconcile_and_sweep(world)

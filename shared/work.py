@@ -41,13 +41,22 @@ class Outcome(StrEnum):
     UNDEPLOYED = "undeployed"
     DELETED = "deleted"
     DESCRIBED = "described"
+    CHECK_FAILED = "check_failed"
+    """A new model did not pass the check of its drop, and does not replace the one in use."""
     CHECKED = "checked"
     """A dry run has ended."""
 
     @property
     def is_success(self) -> bool:
         """Whether the request was carried out, so that a repeat of it has nothing to do."""
-        return self not in {Outcome.FAILED, Outcome.REJECTED, Outcome.CANCELLED, Outcome.EXPIRED, Outcome.GONE}
+        return self not in {
+            Outcome.FAILED,
+            Outcome.CHECK_FAILED,
+            Outcome.REJECTED,
+            Outcome.CANCELLED,
+            Outcome.EXPIRED,
+            Outcome.GONE,
+        }
 
 
 class WaitReason(StrEnum):
@@ -223,11 +232,25 @@ class ImportRequest(DropRequest):
 
 
 @dataclass(frozen=True)
+class CheckResult:
+    """What the check of a new model has counted."""
+
+    rows: int
+    """The rows for which the new model predicted."""
+    wrong_rows: int | None = None
+    """The rows with an output that is not the expected one; None if a metric was computed."""
+    value: float | None = None
+    """The value of the metric; None if outputs were compared, or if it is NULL."""
+
+
+@dataclass(frozen=True)
 class ImportFacts:
     """What is known of an import."""
 
     signature: ModelSignature | None = None
     """None until the model was imported."""
+    check: CheckResult | None = None
+    """None if the drop has no check, or it has not ended."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -80,6 +81,22 @@ class Fields:
             raise self.wrong(name, f"must be from {least} to {most}, not {shown}")
         return int(value)
 
+    def optional_number(self, name: str) -> float | None:
+        """Return a finite number, or None if the field is missing or null."""
+        if not self._read(name):
+            return None
+        value = self._values[name]
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            right = ": leave the quotes out" if isinstance(value, str) else ""
+            raise self.wrong(name, f"must be a number, not {_type_name(value)}{right}")
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise self.wrong(name, "must be a finite number")
+        return number
+
     def switch(self, name: str) -> bool:
         """Return true or false, or false if the field is missing or null."""
         return bool(self._required(name, bool)) if self._read(name) else False
@@ -91,6 +108,13 @@ class Fields:
     def optional_nested(self, name: str) -> Fields | None:
         """Return an object, or None if the field is missing or null."""
         return self.nested(name) if self._read(name) else None
+
+    def objects(self, name: str) -> list[Fields]:
+        """Return a list of objects. It is empty if the field is missing or null."""
+        if not self._read(name):
+            return []
+        values = self._required(name, list)
+        return [Fields(value, self.path(f"{name}[{index}]")) for index, value in enumerate(values)]
 
     def plain(self, name: str) -> dict[str, Any]:
         """Return an object with its unchecked values. It is empty if the field is missing or null."""

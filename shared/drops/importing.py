@@ -12,7 +12,9 @@ from shared import trace
 from shared.checks.access import check_writable
 from shared.checks.identifiers import LONGEST_MODEL, ModelName
 from shared.cloud.bigquery import Query
+from shared.cloud.states import MAXIMUM_ATTEMPTS
 from shared.drops import statements
+from shared.drops.checks import checking, verdict
 from shared.drops.drop import Drop, DropPath, Ready
 from shared.drops.files import drop_files
 from shared.drops.formats.model_facts import ModelFacts
@@ -40,6 +42,7 @@ from shared.work import (
 
 TURN_SECONDS = 5.0
 DROP_CHANGED = "drop_changed"
+CHANGED = "the drop's files changed while it was imported; it is imported again when it has settled"
 # BigQuery's reason if there is no such dataset.
 NO_DATASET = "notFound"
 
@@ -55,9 +58,12 @@ def plan(drop: Drop, ready: Ready, services: Services, facts: ModelFacts | None 
     """
     folder = drop.path.uri(services.settings.model_bucket)
     target = drop.target(services.settings.google_cloud_project)
-    steps = ["candidate", "create"] if services.settings.safe_import else ["create"]
-    if statements.alter_model(target, drop.manifest, services.now()):
-        steps.append("describe")
+    if drop.manifest.check is not None:
+        # The steps that replace the model in use are added when the candidate has passed its check.
+        steps = ["candidate", "check"]
+    else:
+        steps = ["candidate"] if services.settings.safe_import else []
+        steps += _final_steps(target, drop.manifest, services)
     request = ImportRequest(
         model=str(target),
         path=folder,
@@ -99,6 +105,11 @@ def plan_refused(
     return _item(path, request, services)
 
 
+def _final_steps(target: ModelName, manifest: Manifest, services: Services) -> list[str]:
+    """Return the names of the steps that create the model under its own name."""
+    return ["create", "describe"] if statements.alter_model(target, manifest, services.now()) else ["create"]
+
+
 def import_key(path: DropPath, fingerprint: str) -> str:
     """Return the key of the import of a drop whose files have this fingerprint."""
     return hash_of("import", path.prefix, fingerprint)
@@ -129,6 +140,8 @@ class Imports(Handler):
             raise Rejected(refusal.message, field=refusal.field, code=refusal.code)
         target = target_of(item, services)
         check_writable(target.project, target.dataset, services.settings, "the drop's model")
+        if (check := _manifest(item, services).check) is not None:
+            check.check_access(services.settings, checking.CHECK_FIELD)
         location = _location(target, request.path, services)
         record = ModelRecords(services).take_turn(target, request.version, item.key)
         if record.superseded(request.version):
@@ -139,7 +152,11 @@ class Imports(Handler):
         return replace(item, location=location)
 
     def job(self, item: Item, step: Step, services: Services) -> Query:
-        """Return the statement of the step `candidate`, `create` or `describe`."""
+        """Return the statement of the step `candidate`, `check`, `create` or `describe`.
+
+        Raises:
+            Rejected: The check does not fit the candidate, or the drop has changed since its candidate was created.
+        """
         request, target, manifest = _request(item), target_of(item, services), _manifest(item, services)
         model_type = request.model_type or ""
         match step.name:
@@ -147,9 +164,16 @@ class Imports(Handler):
                 # A candidate must not appear in the registry.
                 unregistered = replace(manifest, registry_id=None, registry_aliases=())
                 sql = statements.create_model(_candidate(item, services), model_type, request.uri, unregistered)
+            case "check":
+                assert manifest.check is not None and item.location is not None
+                candidate = _candidate(item, services)
+                sql = checking.statement(manifest.check, candidate, request.signature, item.location, services)
             case "describe":
                 sql = statements.alter_model(target, manifest, item.created) or ""
             case _:
+                if any(each.name == "candidate" for each in item.steps) and not _is_unchanged(request, services):
+                    # The files that were checked are gone: others must not become the model.
+                    raise Rejected(CHANGED, code=DROP_CHANGED)
                 sql = statements.create_model(target, model_type, request.uri, manifest)
         return Query(sql=sql, labels=dict(manifest.labels))
 
@@ -158,16 +182,27 @@ class Imports(Handler):
         return services.settings.create_model_deadline_seconds
 
     def conclude(self, item: Item, services: Services) -> Item:
-        """Fail if the drop changed during the import; otherwise add the model's columns."""
+        """Fail if the drop changed during the import, or if the candidate does not pass its check.
+
+        Otherwise add the steps that create the model, or, when it is created, its columns.
+        """
+        if item.steps[-1].name == "check":
+            return _after_check(item, services)
         if not _is_unchanged(_request(item), services):
-            problem = Problem(
-                DROP_CHANGED,
-                "the drop's files changed while it was imported; it is imported again when it has settled",
-            )
-            return replace(item, outcome=Outcome.FAILED, problem=problem)
+            return replace(item, outcome=Outcome.FAILED, problem=Problem(DROP_CHANGED, CHANGED))
         described = services.bigquery.model_signature(item.request.model)
         signature = completed(described, _request(item).signature)
-        return replace(item, facts=ImportFacts(signature), outcome=Outcome.SUCCEEDED)
+        facts = replace(_facts(item), signature=signature)
+        return replace(item, facts=facts, outcome=Outcome.SUCCEEDED)
+
+    def refusal_of(self, item: Item) -> Outcome:
+        """Return that the import, or the check of its candidate, has failed."""
+        return self.failure_of(item)
+
+    def failure_of(self, item: Item) -> Outcome:
+        """Return that the import, or the check of its candidate, has failed."""
+        is_check = item.current is not None and item.current.name == "check"
+        return Outcome.CHECK_FAILED if is_check else Outcome.FAILED
 
     def close(self, item: Item, services: Services) -> None:
         """Leave the model's turn, delete the candidate, and watch a drop that failed if its files have changed."""
@@ -181,9 +216,23 @@ class Imports(Handler):
             services.bigquery.delete_model(str(_candidate(item, services)))
         if item.location is not None:
             ModelRecords(services).leave_turn(target_of(item, services), item.key, imported)
-        if item.outcome is Outcome.FAILED:
+        if item.outcome is not None and not item.outcome.is_success:
             # A file that was uploaded meanwhile may solve the problem; its event was skipped, because the drop was watched.
             watch_again_if_changed(DropPath.of_request(request), request.fingerprint, services)
+
+
+def _after_check(item: Item, services: Services) -> Item:
+    """Return ``item`` with the result of its check, and with the next steps if the candidate has passed."""
+    manifest = _manifest(item, services)
+    assert manifest.check is not None
+    row = checking.result_row(item.steps[-1].job, services)
+    item = replace(item, facts=replace(_facts(item), check=verdict.result_of(manifest.check, row)))
+    if (problem := verdict.problem_of(manifest.check, row, checking.CHECK_FIELD)) is not None:
+        return replace(item, outcome=Outcome.CHECK_FAILED, problem=problem)
+    names = _final_steps(target_of(item, services), manifest, services)
+    # The ids of their jobs must not be those of an earlier run of this import.
+    attempt = 1 + (item.run - 1) * MAXIMUM_ATTEMPTS
+    return replace(item, steps=(*item.steps, *(Step(name, System.BIGQUERY, attempt=attempt) for name in names)))
 
 
 def _location(target: ModelName, path: str, services: Services) -> str:
@@ -213,6 +262,11 @@ def _is_unchanged(request: ImportRequest, services: Services) -> bool:
 def _request(item: Item) -> ImportRequest:
     assert isinstance(item.request, ImportRequest)
     return item.request
+
+
+def _facts(item: Item) -> ImportFacts:
+    assert isinstance(item.facts, ImportFacts)
+    return item.facts
 
 
 def target_of(item: Item, services: Services) -> ModelName:

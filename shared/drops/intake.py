@@ -71,7 +71,7 @@ def notice_deletion(path: DropPath, services: Services) -> datetime | None:
         return None
     fingerprint = watches.facts_of(watch).fingerprint
     item = services.ledger.find(Kind.IMPORT, importing.import_key(path, fingerprint)) if fingerprint else None
-    if item is None or item.outcome is not Outcome.FAILED:
+    if item is None or item.outcome is None or item.outcome.is_success:
         return None
     settle = services.settings.settle_seconds
     watches.open_watch(path, watch, services, wait_seconds=settle)

@@ -14,9 +14,11 @@ import yaml
 from shared.checks.fields import Fields
 from shared.checks.identifiers import PROJECT, ModelName, check_column
 from shared.checks.labels import read_labels
+from shared.checks.yaml_lines import line_of
 from shared.drops import limits
+from shared.drops.checks.model_check import ModelCheck
 from shared.drops.formats.all_formats import FORMATS
-from shared.errors import Rejected, short_reason
+from shared.errors import Problem, Rejected, short_reason
 
 NAME = "modeldrop.yaml"
 NAMES = (NAME, "modeldrop.yml")
@@ -64,13 +66,15 @@ class Manifest:
     """The number of files, without `modeldrop.yaml`. A drop that has them all need not settle."""
     registry_id: str | None = None
     registry_aliases: tuple[str, ...] = ()
+    check: ModelCheck | None = None
+    """What the new model must return before it replaces the one in use."""
 
 
 def read_manifest(text: bytes, project: str) -> Manifest:
     """Read a `modeldrop.yaml`.
 
     Raises:
-        Rejected: It is not YAML, or a field is wrong; the error names the first one.
+        Rejected: It is not YAML, or a field is wrong; the error names the first one and its line.
     """
     if len(text) > limits.MANIFEST_BYTES:
         raise Rejected(f"{NAME} is larger than {limits.MANIFEST_BYTES} bytes", field=NAME, code="invalid_manifest")
@@ -84,7 +88,18 @@ def read_manifest(text: bytes, project: str) -> Manifest:
         return Manifest()
     if isinstance(value, Mapping) and not all(isinstance(name, str) for name in value):
         raise Rejected(f"{NAME} has a field whose name is not a text", field=NAME, code="invalid_manifest")
-    return _manifest(Fields(value, NAME), project)
+    try:
+        return _manifest(Fields(value, NAME), project)
+    except Rejected as error:
+        raise _with_line(error.problem, decoded) from error
+
+
+def _with_line(problem: Problem, text: str) -> Rejected:
+    """Return the error for a wrong field with the line of the field."""
+    field = problem.field or NAME
+    line = line_of(text, field.removeprefix(NAME).removeprefix("."))
+    where = f" (line {line} of {NAME})" if line is not None else ""
+    return Rejected(f"{problem.message}{where}", field=field, code=problem.code)
 
 
 def check_name(names: Collection[str]) -> None:
@@ -166,6 +181,7 @@ def _manifest(fields: Fields, project: str) -> Manifest:
         files=fields.optional_whole("files", most=limits.FILES),
         registry_id=_registry_id(registry),
         registry_aliases=_aliases(registry),
+        check=ModelCheck.read(check) if (check := fields.optional_nested("check")) is not None else None,
     )
     fields.optional_text("type")
     if bool(manifest.inputs) != bool(manifest.outputs):

@@ -13,7 +13,7 @@ from shared.drops.files import drop_files
 from shared.drops.importing import import_key
 from shared.engine.services import Services
 from shared.errors import Problem
-from shared.work import Item, Kind, Outcome
+from shared.work import Item, Kind
 
 STUCK, FAILED = "drop_stuck", "drop_failed"
 
@@ -64,6 +64,6 @@ def _problem(path: DropPath, watch: Item, model: ModelName, services: Services) 
         return DropProblem(STUCK, folder, stuck[0]) if stuck else None
     fingerprint = watches.facts_of(watch).fingerprint
     item = services.ledger.find(Kind.IMPORT, import_key(path, fingerprint)) if fingerprint else None
-    if item is None or item.outcome is not Outcome.FAILED or item.problem is None:
+    if item is None or item.outcome is None or item.outcome.is_success or item.problem is None:
         return None
     return DropProblem(FAILED, folder, item.problem)

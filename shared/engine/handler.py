@@ -42,6 +42,10 @@ class Handler(ABC):
         """Return the outcome of ``item`` if a service refuses its next job."""
         return self.refused
 
+    def failure_of(self, item: Item) -> Outcome:
+        """Return the outcome of ``item`` if the job of its current step fails."""
+        return Outcome.FAILED
+
     @abstractmethod
     def prepare(self, item: Item, services: Services) -> Item:
         """Check what must be known before the first step, and set the item's location.

@@ -105,8 +105,18 @@ def record(item: Item, handler: Handler, services: Services) -> Item:
     return services.ledger.close(item)
 
 
-def settle_query(item: Item, step: Step, report: Report | None, now: datetime) -> Item:
-    """Return ``item`` after its query job has ended; ``report`` is None if there is no such job."""
+def settle_query(
+    item: Item, step: Step, report: Report | None, now: datetime, *, failure: Outcome = Outcome.FAILED
+) -> Item:
+    """Return ``item`` after its query job has ended.
+
+    Args:
+        item: An item whose claim this call holds.
+        step: The step of the job.
+        report: The state of the job; None if there is no such job.
+        now: The current time.
+        failure: The outcome of the item if the job has failed for good.
+    """
     if report is None:
         # The insert was not accepted, or the job cannot be found: the same id is submitted again.
         return item.with_step(replace(step, state=StepState.PENDING, job=None))
@@ -116,7 +126,7 @@ def settle_query(item: Item, step: Step, report: Report | None, now: datetime) -
         return item.with_step(
             replace(step, state=StepState.PENDING, job=None, attempt=step.attempt + 1, tries=step.tries + 1)
         )
-    return item.end(Outcome.FAILED, now, problem_of(report))
+    return item.end(failure, now, problem_of(report))
 
 
 def retry_query(item: Item, step: Step, problem: Problem, services: Services) -> Item | None:

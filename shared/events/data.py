@@ -64,6 +64,8 @@ def _import(request: ImportRequest, facts: ImportFacts) -> dict[str, Any]:
     }
     if request.found:
         data["found"] = [asdict(file) for file in request.found]
+    if facts.check is not None:
+        data["check"] = asdict(facts.check)
     match facts.signature:
         case ModelSignature(model_type, inputs, outputs):
             data["model_type"] = model_type

@@ -16,6 +16,7 @@ from shared.work import Item, Job, Kind, Outcome
 EVENT_TYPES: dict[tuple[Kind, Outcome], str] = {
     (Kind.IMPORT, Outcome.SUCCEEDED): "modeldrop.model.imported.v1",
     (Kind.IMPORT, Outcome.FAILED): "modeldrop.model.import_failed.v1",
+    (Kind.IMPORT, Outcome.CHECK_FAILED): "modeldrop.model.check_failed.v1",
     (Kind.PREDICT, Outcome.SUCCEEDED): "modeldrop.prediction.succeeded.v1",
     (Kind.PREDICT, Outcome.PARTIALLY_SUCCEEDED): "modeldrop.prediction.partially_succeeded.v1",
     (Kind.PREDICT, Outcome.FAILED): "modeldrop.prediction.failed.v1",

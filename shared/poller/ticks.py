@@ -254,7 +254,7 @@ def _after_query(item: Item, step: Step, job: Job, handler: Handler, services: S
     if not handler.is_repeatable:
         item = services.ledger.take_over(item)
     _record_job(item, step, job, services)
-    settled = settle_query(item, step, report, services.now())
+    settled = settle_query(item, step, report, services.now(), failure=handler.failure_of(item))
     if settled.problem is not None:
         settled = retry_query(item, step, settled.problem, services) or settled
     return advance(settled, handler, services)

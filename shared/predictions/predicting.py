@@ -135,7 +135,10 @@ def _analyse(item: Item, request: PredictRequest, location: str, services: Servi
     version = _version_of(model, created, services)
     analysis = analyse_checked(
         statements.input_query(request),
-        lambda: services.bigquery.analyse(replace(_prediction(request), destination=None), location, "input"),
+        # All columns, so that the chosen ones can be checked and named.
+        lambda: services.bigquery.analyse(
+            replace(_prediction(replace(request, columns=None)), destination=None), location, "input"
+        ),
         services.bigquery,
         services.settings,
         "input",
@@ -144,8 +147,7 @@ def _analyse(item: Item, request: PredictRequest, location: str, services: Servi
         raise Rejected(
             f"the query must be one SELECT, not {analysis.statement}", field="input.query", code="invalid_query"
         )
-    columns = tuple(map(_column, analysis.columns))
-    _check_columns(columns, request)
+    columns = _written_columns(tuple(map(_column, analysis.columns)), request)
     return PredictionFacts(model_version=version, output_columns=columns)
 
 
@@ -275,8 +277,12 @@ def _column(field: Mapping[str, Any]) -> Mapping[str, Any]:
     return column
 
 
-def _check_columns(columns: tuple[Mapping[str, Any], ...], request: PredictRequest) -> None:
-    """Raise ``Rejected`` if two columns of the predictions have the same name, or rows cannot be found by the key."""
+def _written_columns(columns: tuple[Mapping[str, Any], ...], request: PredictRequest) -> tuple[Mapping[str, Any], ...]:
+    """Return the columns of the predictions that are written.
+
+    Raises:
+        Rejected: Two columns have the same name, a chosen column is not among them, or rows cannot be found by the key.
+    """
     names = [column["name"].lower() for column in columns]
     for name in names:
         if names.count(name) > 1:
@@ -285,4 +291,13 @@ def _check_columns(columns: tuple[Mapping[str, Any], ...], request: PredictReque
                 field="input",
                 code="duplicate_column",
             )
-    check_key(request.key, columns, "the predictions")
+    # A dry run that shows no columns leaves the check to the job.
+    written = request.columns.of(columns) if columns and request.columns else columns
+    left = {column["name"].lower() for column in written}
+    for index, key in enumerate(request.key):
+        if key.lower() in names and key.lower() not in left:
+            raise Rejected(
+                f"the key column {key} is left out by columns", field=f"output.key[{index}]", code="unknown_column"
+            )
+    check_key(request.key, written, "the predictions")
+    return written

@@ -21,6 +21,7 @@ from shared.checks.query_guard import (
     check_condition,
     check_query,
 )
+from shared.predictions.columns import ChosenColumns
 from shared.settings import Settings
 
 WRITES = ("empty", "truncate", "append", "merge")
@@ -62,6 +63,8 @@ class PredictRequest:
     function: str
     options: tuple[tuple[str, Any], ...]
     maximum_rows: int | None
+    columns: ChosenColumns | None = None
+    """The columns of the predictions to write; None: all."""
 
     @classmethod
     def parse(cls, payload: Mapping[str, Any], settings: Settings, published: datetime) -> PredictRequest:
@@ -95,6 +98,7 @@ class PredictRequest:
             function=function,
             options=tuple(sorted(options.items())),
             maximum_rows=maximum_rows if function == "ML.PREDICT" else maximum_rows or 10_000,
+            columns=ChosenColumns.read(fields),
         )
         fields.reject_unknown()
         return request

@@ -31,7 +31,8 @@ def predict(request: PredictRequest) -> str:
     if request.options:
         values = ", ".join(f"{_value(value)} AS {column_sql(check_column(name))}" for name, value in request.options)
         arguments.append(f"STRUCT({values})")
-    return f"SELECT *\nFROM {request.function}({', '.join(arguments)})"
+    chosen = request.columns.sql if request.columns else "*"
+    return f"SELECT {chosen}\nFROM {request.function}({', '.join(arguments)})"
 
 
 def count_rows(request: PredictRequest) -> str:

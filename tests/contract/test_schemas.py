@@ -30,6 +30,7 @@ from shared.drops.drop import (
     Ready,
 )
 from shared.drops.importing import Imports
+from shared.drops.manifest import read_manifest
 from shared.engine.steps import settle_batch, settle_query, submit
 from shared.errors import Problem, Rejected
 from shared.events.incoming import Message
@@ -62,6 +63,7 @@ from shared.predictions.request import (
     PredictRequest,
 )
 from shared.work import (
+    CheckResult,
     DropFacts,
     DropRequest,
     FoundFile,
@@ -84,12 +86,13 @@ from tests.example_requests import (
     MANAGE_MESSAGE,
     NOW,
     PREDICT_MESSAGE,
+    PROJECT,
     SETTINGS,
     services_at,
     without,
 )
 
-MESSAGES = ("predict_message.json", "batch_request.json", "batch_action.json", "manage_message.json")
+MESSAGES = ("predict_message.json", "batch_request.json", "batch_action.json", "manage_message.json", "manifest.json")
 PARTS = ("event_data.json", "message_fields.json")
 
 Parser = Callable[[Mapping[str, Any]], object]
@@ -98,6 +101,7 @@ PARSERS: dict[str, Parser] = {
     "batch_request.json": lambda value: BatchRequest.parse(value, SETTINGS, NOW),
     "batch_action.json": lambda value: BatchAction.parse(value, NOW),
     "manage_message.json": lambda value: ManageRequest.parse(value, SETTINGS, NOW),
+    "manifest.json": lambda value: read_manifest(json.dumps(value).encode(), PROJECT),
 }
 
 
@@ -151,6 +155,19 @@ def _output(**changes: Any) -> dict[str, Any]:
     return _predict(output={"table": "d.t", **changes})
 
 
+MANIFEST: dict[str, Any] = {
+    "target": "films.genres_2",
+    "type": "XGBOOST",
+    "description": "Genres",
+    "labels": {"team": "films"},
+    "expires_after": "30d",
+    "kms_key": "projects/p-12/locations/us/keyRings/ring/cryptoKeys/key",
+    "input": {"f1": "INT64", "f2": "float64"},
+    "output": {"predicted_label": "FLOAT64"},
+    "files": 12,
+    "registry": {"id": "genres", "aliases": ["champion", "v-2"]},
+    "check": {"rows": [{"input": {"f1": 1, "f2": None}, "expected": {"predicted_label": 0.5}}], "tolerance": 0.1},
+}
 TABLE_INPUT = {"table": "news.titles", "columns": {"input": "title"}, "where": "score > @min_score"}
 PROMPTS = {
     "prompts": {"query": "SELECT id, text AS prompt FROM `p-project.d.t`"},
@@ -176,6 +193,9 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("predict_message.json", _predict(parameters={"a": "x", "b": 1.5, "c": True, "d": ["x", "y"], "e": [1, 2]})),
     ("predict_message.json", _predict(function="AI.GENERATE_TEXT", options={"temperature": 0.2}, max_rows=500)),
     ("predict_message.json", _predict(request_id="at {hour} and on {date}", max_bytes_billed=2**63 - 1)),
+    ("predict_message.json", _predict(columns={"keep": ["id", "größe"]})),
+    ("predict_message.json", _predict(columns={"drop": ["pixels"], "keep": []})),
+    ("predict_message.json", _predict(columns=None)),
     ("batch_request.json", BATCH_REQUEST),
     ("batch_request.json", {"model": "gemini-3.8-flash", "input": "bq://d.requests"}),
     ("batch_request.json", _batch(input="gs://bucket-1/folder/requests.jsonl", output="gs://bucket-1/answers/")),
@@ -198,6 +218,10 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("batch_action.json", {"action": "cancel", "key": "a" * 32}),
     ("batch_action.json", {"action": "retry_failed_rows", "request_id": "posters-{date}"}),
     ("manage_message.json", MANAGE_MESSAGE),
+    ("manifest.json", MANIFEST),
+    ("manifest.json", dict.fromkeys(MANIFEST)),
+    ("manifest.json", {}),
+    ("manifest.json", {"check": {"query": "SELECT x FROM d.t", "metric": "AVG(y)", "at_most": 2, "rows": None}}),
     ("manage_message.json", {"action": "import", "path": MANAGE_MESSAGE["path"].rstrip("/"), "request_id": "again-1"}),
     ("manage_message.json", {**MANAGE_MESSAGE, "request_id": "daily-{date}", "labels": {"team": "films"}}),
 ]
@@ -208,6 +232,11 @@ REFUSED: list[tuple[str, dict[str, Any], str | None]] = [
     ("predict_message.json", without(PREDICT_MESSAGE, "input"), "input"),
     ("predict_message.json", without(PREDICT_MESSAGE, "output"), "output"),
     ("predict_message.json", _predict(model=None), "model"),
+    ("predict_message.json", _predict(columns={}), "columns"),
+    ("predict_message.json", _predict(columns={"keep": ["a"], "drop": ["b"]}), "columns"),
+    ("predict_message.json", _predict(columns={"keep": ["a", "a"]}), "columns.keep[1]"),
+    ("predict_message.json", _predict(columns={"drop": [" "]}), "columns.drop[0]"),
+    ("predict_message.json", _predict(columns=["a"]), "columns"),
     ("predict_message.json", _predict(model=7), "model"),
     ("predict_message.json", _predict(model=" "), "model"),
     ("predict_message.json", _predict(model="model"), "model"),
@@ -310,6 +339,36 @@ REFUSED: list[tuple[str, dict[str, Any], str | None]] = [
     ("manage_message.json", {**MANAGE_MESSAGE, "request_id": "daily-{day}"}, "request_id"),
     ("manage_message.json", {**MANAGE_MESSAGE, "labels": {"Team": "films"}}, "labels"),
     ("manage_message.json", {**MANAGE_MESSAGE, "version": "2"}, "version"),
+    *(
+        ("manifest.json", {**MANIFEST, name: value}, f"modeldrop.yaml.{field}")
+        for name, value, field in [
+            ("target", "films", "target"),
+            ("type", "xgboost", "type"),
+            ("description", " ", "description"),
+            ("labels", {"Team": "films"}, "labels"),
+            ("expires_after", "0d", "expires_after"),
+            ("expires_after", "30", "expires_after"),
+            ("kms_key", "key", "kms_key"),
+            ("input", {"f1": "STRING"}, "input.f1"),
+            ("files", 0, "files"),
+            ("files", "12", "files"),
+            ("registry", {}, "registry.id"),
+            ("registry", {"id": "Genres"}, "registry.id"),
+            ("registry", {"id": "genres", "aliases": ["V2"]}, "registry.aliases[0]"),
+            ("check", {}, "check"),
+            ("check", {"query": "SELECT 1", "rows": MANIFEST["check"]["rows"]}, "check"),
+            ("check", {"query": "SELECT 1", "tolerance": -1}, "check.tolerance"),
+            ("check", {"rows": []}, "check.rows"),
+            ("check", {"rows": [{"input": {"a": 1}}]}, "check.rows[0].expected"),
+            ("check", {"rows": [{"input": {"a": {}}, "expected": {"b": 1}}]}, "check.rows[0].input.a"),
+            (
+                "check",
+                {"rows": [{"input": {"a": 1}, "expected": {"b": 1}}], "metric": "MAX(b)", "at_most": 1},
+                "check.metric",
+            ),
+            ("unknown", 1, "unknown"),
+        ]
+    ),
 ]
 
 # What a schema cannot know: queries, settings, and one field that depends on another's text.
@@ -321,6 +380,9 @@ REFUSED_BY_THE_PARSER_ALONE: list[tuple[str, dict[str, Any], str]] = [
     ("batch_request.json", _batch(output="gs://local-project-modeldrop-models/x"), "output"),
     ("batch_request.json", _batch(output="gs://local-project-modeldrop-state"), "output"),
     ("manage_message.json", {**MANAGE_MESSAGE, "path": "gs://another-bucket/films/genres/2/"}, "path"),
+    ("manifest.json", {**MANIFEST, "output": None}, "modeldrop.yaml.input"),
+    ("manifest.json", {**MANIFEST, "target": "films.genres-2"}, "modeldrop.yaml.target"),
+    ("manifest.json", {**MANIFEST, "check": {"query": "SELECT 1", "at_most": 1}}, "modeldrop.yaml.check.metric"),
 ]
 
 
@@ -353,6 +415,7 @@ def test_the_parser_rejects_values_that_a_schema_cannot_check(name: str, message
         ("predict_message.json", PREDICT_MESSAGE, ("input",), ("$defs", "query_input")),
         ("predict_message.json", _predict(input=TABLE_INPUT), ("input",), ("$defs", "table_input")),
         ("predict_message.json", PREDICT_MESSAGE, ("output",), ("$defs", "output")),
+        ("predict_message.json", _predict(columns={"drop": ["a"]}), ("columns",), ("$defs", "chosen_columns")),
         ("batch_request.json", _batch(input=PROMPTS), (), ()),
         ("batch_request.json", _batch(input=PROMPTS), ("input",), ("$defs", "prompts")),
         (
@@ -363,6 +426,9 @@ def test_the_parser_rejects_values_that_a_schema_cannot_check(name: str, message
         ),
         ("batch_action.json", {"action": "cancel", "key": "a" * 32}, (), ()),
         ("manage_message.json", MANAGE_MESSAGE, (), ()),
+        ("manifest.json", MANIFEST, (), ()),
+        ("manifest.json", MANIFEST, ("registry",), ("properties", "registry")),
+        ("manifest.json", MANIFEST, ("check",), ("$defs", "check")),
     ],
 )
 def test_the_parser_knows_the_fields_that_the_schema_describes(
@@ -375,7 +441,7 @@ def test_the_parser_knows_the_fields_that_the_schema_describes(
     inner["misspelt_field"] = 1
     with pytest.raises(Rejected) as refusal:
         PARSERS[name](misspelt)
-    known = re.search(r"known here are (.*)", refusal.value.problem.message)
+    known = re.search(r"known here are (.*?)(?: \(line [0-9]+ of modeldrop.yaml\))?$", refusal.value.problem.message)
     described = schema(name)
     for each in definition:
         described = described[each]
@@ -534,6 +600,16 @@ COMPLETED: list[tuple[str, Callable[[], Item]]] = [
         lambda: replace(_import(), outcome=Outcome.FAILED, problem=Problem("invalidQuery", "no op"), finished=LATER),
     ),
     ("modeldrop.model.import_failed.v1", _refused_import),
+    (
+        "modeldrop.model.check_failed.v1",
+        lambda: replace(
+            _import(),
+            facts=ImportFacts(check=CheckResult(10, wrong_rows=3)),
+            outcome=Outcome.CHECK_FAILED,
+            problem=Problem("check_failed", "in 3 of 10 rows", "modeldrop.yaml.check"),
+            finished=LATER,
+        ),
+    ),
     ("modeldrop.model.registered.v1", lambda: _managed("registered")),
     ("modeldrop.model.deployed.v1", lambda: _managed("deployed")),
     ("modeldrop.model.undeployed.v1", lambda: _managed("undeployed")),

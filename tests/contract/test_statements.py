@@ -30,6 +30,8 @@ from shared.checks.identifiers import (
 )
 from shared.checks.query_guard import check_condition, check_query
 from shared.drops import statements as drops_sql
+from shared.drops.checks import statements as checks_sql
+from shared.drops.checks.model_check import CheckedRow, ModelCheck
 from shared.drops.manifest import MODEL_TYPES, Manifest
 from shared.engine.statements import create_table
 from shared.errors import Rejected
@@ -88,6 +90,19 @@ COLUMNS: list[dict[str, Any]] = [
 ]
 MERGE = {"table": "films.answers", "write": "merge", "key": ["id", "title"]}
 
+_METRIC = ModelCheck(query=MARK, metric="AVG(y) -- so", at_most=1.0)
+
+
+def _comparison() -> str:
+    row = CheckedRow((("x", (1, 2.5)),), (("dense_1", (True, False)), ("title", "it's"), ("id", None)))
+    check = ModelCheck(rows=(row,), tolerance=1e-07)
+    columns = [*COLUMNS[:3], *({**column, "name": f"expected_{column['name']}"} for column in COLUMNS[:3])]
+    outputs = checks_sql.compared_outputs(columns, "f")
+    return checks_sql.comparison(
+        check, checks_sql.predictions(MODEL, checks_sql.input_query(check, None)), columns, outputs
+    )
+
+
 STATEMENTS: list[tuple[str, Callable[[], str | None], list[str]]] = [
     ("ASTAlterModelStatement", lambda: drops_sql.alter_model(MODEL, FULL_MANIFEST, NOW), [str(MODEL)]),
     ("ASTCreateTableStatement", lambda: create_table(TABLE, COLUMNS), [str(TABLE)]),
@@ -104,6 +119,10 @@ STATEMENTS: list[tuple[str, Callable[[], str | None], list[str]]] = [
         lambda: predictions_sql.predict(_predict(input={"table": "a.b"})),
         ["local-project.a.b"],
     ),
+    ("ASTQueryStatement", lambda: predictions_sql.predict(_predict(columns={"keep": ["a"]})), ["a"]),
+    ("ASTQueryStatement", lambda: predictions_sql.predict(_predict(columns={"drop": ["a`b"]})), ["ML.PREDICT"]),
+    ("ASTQueryStatement", _comparison, [str(MODEL), "expected_dense_1", "expected_title"]),
+    ("ASTQueryStatement", lambda: checks_sql.metric(_METRIC, checks_sql.predictions(MODEL, MARK)), ["AVG"]),
     ("ASTQueryStatement", lambda: predictions_sql.count_rows(_predict(max_rows=7)), ["ERROR", "COUNT"]),
     (
         "ASTMergeStatement",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 
-from tests.e2e.world import World, fresh
+import pytest
+
+from tests.e2e.world import SHIFTED_TABLE, World, fresh
 
 
 def test_each_wrong_message_is_answered_under_its_id_with_what_would_be_right(world: World, shifter: str) -> None:
@@ -51,3 +53,26 @@ def test_a_message_on_the_topic_for_events_is_ignored(world: World, shifter: str
     name = fresh("after")
     world.ask(shifter, name, name)
     world.event("prediction.succeeded", request_id=name)
+
+
+@pytest.mark.long
+def test_only_the_chosen_columns_are_written(world: World, shifter: str) -> None:
+    name = fresh("chosen")
+    query = f"SELECT x, CAST(x AS STRING) AS id, REPEAT('long', 9) AS Long FROM {world.dataset}.{SHIFTED_TABLE}"
+    choice = {"input": {"query": query}, "columns": {"drop": ["Long", "x"]}}
+    for write in ({}, {"write": "append"}, {"write": "merge", "key": ["id"]}):
+        world.ask(shifter, name if write else f"{name}_new", f"{name}-{len(write)}", output=write, **choice)
+        event = world.event("prediction.succeeded", request_id=f"{name}-{len(write)}")
+        assert [column["name"] for column in event.data["output_columns"]] == ["y", "id"]
+    assert {frozenset(row) for row in world.rows(f"{world.dataset}.{name}")} == {frozenset({"y", "id"})}
+    assert len(world.rows(f"{world.dataset}.{name}")) == 10
+
+    wrong = [
+        ({"columns": {"keep": ["ID"]}}, "columns.keep[0]", "did you mean id?"),
+        ({"output": {"write": "merge", "key": ["x"]}}, "output.key[0]", "is left out by columns"),
+    ]
+    for index, (change, field, advice) in enumerate(wrong):
+        world.ask(shifter, "unused", f"{name}-wrong-{index}", **{**choice, **change})
+        error = world.event("request.rejected", request_id=f"{name}-wrong-{index}").data["error"]
+        assert error["field"] == field
+        assert advice in error["message"]

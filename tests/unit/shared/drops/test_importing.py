@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared.checks.identifiers import ModelName
+from shared.drops.checks.model_check import ModelCheck
 from shared.drops.drop import (
     Drop,
     DropFile,
@@ -36,6 +37,7 @@ def _plan(manifest: Manifest | None = None, generation: int = 1, **settings: Any
         (Manifest(files=1), {}, ["create"]),
         (Manifest(description="Tells genres apart"), {}, ["create", "describe"]),
         (Manifest(expires_after=timedelta(days=1)), {}, ["create", "describe"]),
+        (Manifest(check=ModelCheck(query="SELECT 1"), description="x"), {}, ["candidate", "check"]),
         (Manifest(), {"safe_import": True}, ["candidate", "create"]),
         (Manifest(labels=(("a", "b"),)), {"safe_import": True}, ["candidate", "create", "describe"]),
     ],

@@ -10,6 +10,7 @@ import pytest
 
 from shared.checks.identifiers import ModelName, TableName
 from shared.errors import Rejected
+from shared.predictions import statements
 from shared.predictions.request import (
     PredictRequest,
     TableInput,
@@ -158,3 +159,35 @@ def test_the_first_wrong_field_is_named(index: int) -> None:
     wrong = [("model", "no name"), ("input", {"table": "no name"}), ("output", {"table": "no name"})]
     message = {**SMALLEST, **dict(wrong[index:])}
     assert _refusal(message)[0] == ["model", "input.table", "output.table"][index]
+
+
+@pytest.mark.parametrize(
+    ("columns", "select"),
+    [
+        (None, "SELECT *\n"),
+        ({"keep": ["b", "a"]}, "SELECT `b`, `a`\n"),
+        ({"drop": ["pixels", "größe"], "keep": None}, "SELECT * EXCEPT (`pixels`, `größe`)\n"),
+        ({"drop": ["a`b"]}, "SELECT * EXCEPT (`a\\`b`)\n"),
+    ],
+)
+def test_the_statement_selects_the_chosen_columns(columns: Any, select: str) -> None:
+    assert statements.predict(_parse({**SMALLEST, "columns": columns})).startswith(f"{select}FROM ML.PREDICT(")
+
+
+@pytest.mark.parametrize(
+    ("columns", "field", "code"),
+    [
+        ({}, "columns", "missing_field"),
+        ({"keep": []}, "columns", "missing_field"),
+        ({"keep": ["a"], "drop": ["b"]}, "columns", "missing_field"),
+        ({"keep": ["a", "A"]}, "columns.keep[1]", "invalid_field"),
+        ({"drop": [" "]}, "columns.drop[0]", "invalid_field"),
+        ({"drop": ["a" * 301]}, "columns.drop[0]", "invalid_field"),
+        ({"keep": "a"}, "columns.keep", "invalid_field"),
+        ({"keep": [1]}, "columns.keep[0]", "invalid_field"),
+        (["a"], "columns", "invalid_field"),
+        ({"kepe": ["a"]}, "columns.kepe", "unknown_field"),
+    ],
+)
+def test_wrong_columns_are_rejected_with_their_field(columns: Any, field: str, code: str) -> None:
+    assert _refusal({**SMALLEST, "columns": columns}) == (field, code)

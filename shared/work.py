@@ -41,6 +41,8 @@ class Outcome(StrEnum):
     UNDEPLOYED = "undeployed"
     DELETED = "deleted"
     DESCRIBED = "described"
+    ROLLED_BACK = "rolled_back"
+    UNPINNED = "unpinned"
     CHECK_FAILED = "check_failed"
     """A new model did not pass the check of its drop, and does not replace the one in use."""
     CHECKED = "checked"
@@ -214,6 +216,16 @@ class ModelSignature:
 
 
 @dataclass(frozen=True)
+class Rollback:
+    """What a message says of a rollback."""
+
+    version: str | None
+    """The version to bring back; None: the one below the current."""
+    replaced: str | None = None
+    """The version that the model had before; None if it is not known."""
+
+
+@dataclass(frozen=True)
 class ImportRequest(DropRequest):
     """The settled drop to import, or the reason why it cannot be imported."""
 
@@ -229,6 +241,8 @@ class ImportRequest(DropRequest):
     """The model as its files describe it; None if they were not read."""
     found: tuple[FoundFile, ...] = ()
     """The first files of a drop that holds no model."""
+    rollback: Rollback | None = None
+    """Set if a message asks for a former version. Until that drop is found, ``fingerprint`` is empty."""
 
 
 @dataclass(frozen=True)
@@ -267,6 +281,26 @@ class PredictionMessage:
 
 
 @dataclass(frozen=True)
+class ManageMessage:
+    """The manage message, and the names in it that logs and events show."""
+
+    message: Mapping[str, Any]
+    published: datetime
+    """Fills in `{date}` and `{hour}` when the message is read again."""
+    action: str
+    model: str
+    """`project.dataset.model`."""
+
+
+@dataclass(frozen=True)
+class ManageFacts:
+    """What is known of the work of a manage message."""
+
+    description: Mapping[str, Any] | None = None
+    """The description of the model, as its event publishes it; None unless the action is `describe`."""
+
+
+@dataclass(frozen=True)
 class ModelVersion:
     """The drop that a model came from."""
 
@@ -286,8 +320,8 @@ class PredictionFacts:
     """The result of the step that writes the rows."""
 
 
-Request = DropRequest | ImportRequest | PredictionMessage | BatchMessage
-Facts = DropFacts | ImportFacts | PredictionFacts | BatchFacts
+Request = DropRequest | ImportRequest | PredictionMessage | BatchMessage | ManageMessage
+Facts = DropFacts | ImportFacts | PredictionFacts | BatchFacts | ManageFacts
 
 
 # The item
@@ -349,7 +383,7 @@ class Item:
     def labels(self) -> Mapping[str, str]:
         """The labels of the message that asked for the work; empty if it has none, or if no message did."""
         match self.request:
-            case PredictionMessage(message=message) | BatchMessage(message=message):
+            case PredictionMessage(message=message) | BatchMessage(message=message) | ManageMessage(message=message):
                 return message.get("labels") or {}
             case DropRequest(labels=labels):
                 return labels

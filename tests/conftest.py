@@ -64,6 +64,7 @@ GROUPS = {
         "e2e/test_new_deployment.py",
         "e2e/test_wrong_drops.py",
         "e2e/test_model_checks.py",
+        "e2e/test_models.py",
         "e2e/test_load.py",
     ),
     "demo": ("e2e/test_demo.py",),

@@ -56,7 +56,7 @@ def events(project: Project, *, follow: bool, number: int, as_json: bool) -> Non
 
 def past_events(project: Project, number: int) -> list[Event]:
     """Return the last events of finished work and rejected requests, the oldest first."""
-    kinds = (Kind.IMPORT, Kind.PREDICT, Kind.BATCH)
+    kinds = (Kind.IMPORT, Kind.PREDICT, Kind.BATCH, Kind.MANAGE)
     items, _ = newest_items(project, kinds, number)
     found = [completion_event(item) for item in items if item.final and _has_event(item)]
     found += [event for event in rejections(project, number) if event.type == REJECTED]

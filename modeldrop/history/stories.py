@@ -17,9 +17,11 @@ from shared.work import (
     ImportRequest,
     Item,
     Kind,
+    ManageMessage,
     Outcome,
     PredictionFacts,
     PredictionMessage,
+    Rollback,
     Step,
     StepState,
     WaitReason,
@@ -110,6 +112,8 @@ def story_of_ignored(uri: str, found: Misplaced, bucket: str) -> Story:
 def title_of(item: Item) -> str:
     """Return what an item is, in a few words."""
     match item.request:
+        case ImportRequest(model=model, rollback=Rollback(version=version)):
+            return f"Rollback of {model}{f' to version {version}' if version else ''}"
         case ImportRequest(model=model, version=version):
             return f"Import of version {version} of {model}"
         case DropRequest(path=path):
@@ -118,6 +122,8 @@ def title_of(item: Item) -> str:
             return f"Prediction with {model} into {table}"
         case BatchMessage(model=model):
             return f"Batch with {model}"
+        case ManageMessage(action=action, model=model):
+            return f"{action.capitalize()} {model}"
 
 
 def _beginning(item: Item) -> str:
@@ -125,6 +131,8 @@ def _beginning(item: Item) -> str:
     if item.message_id:
         asked += f" (message {item.message_id})"
     match item.request:
+        case ImportRequest(rollback=Rollback()):
+            return f"The rollback began, for {asked}."
         case ImportRequest(path=path, model_type=kind):
             return f"The import of {path} began{f' as a model of the type {kind}' if kind else ''}."
         case DropRequest(path=path):
@@ -208,6 +216,13 @@ def _next(item: Item) -> str:
             return "Upload the files again to import the model."
         case Kind.DROP, _:
             return "See the import of this drop."
+        case Kind.IMPORT, Outcome.ROLLED_BACK:
+            return (
+                "Nothing: the former version is in use, and pinned until a higher one is dropped. To lift the pin, publish "
+                f'{{"action": "unpin", "model": "{item.request.model}"}} to modeldrop-models.'
+            )
+        case Kind.IMPORT, Outcome.REJECTED:
+            return "Correct the request and send it again, with the same request_id if it had one."
         case Kind.IMPORT, Outcome.SUCCEEDED:
             return f"Use the model: {_query(item)}"
         case Kind.IMPORT, _:
@@ -230,6 +245,8 @@ def _next(item: Item) -> str:
                 f'{{"action": "retry_failed_rows", "key": "{item.key}"}} to modeldrop-batch.'
             )
         case _, Outcome.SUCCEEDED:
+            return "Nothing: it succeeded."
+        case Kind.MANAGE, Outcome() as outcome if outcome.is_success:
             return "Nothing: it succeeded."
         case _:
             return "Correct the cause and send the request again, with the same request_id if it had one."

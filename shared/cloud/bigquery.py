@@ -229,10 +229,18 @@ class BigQueryJobs:
         except ModeldropError:
             return []
 
+    def model_resource(self, model: str) -> Mapping[str, Any]:
+        """Return a model as BigQuery describes it.
+
+        https://docs.cloud.google.com/bigquery/docs/reference/rest/v2/models#Model
+        """
+        with BIGQUERY.call() as options:
+            resource: Mapping[str, Any] = self._client.get_model(model, **options).to_api_repr()
+        return resource
+
     def model_signature(self, model: str) -> ModelSignature:
         """Return a model's type, and its input and output columns."""
-        with BIGQUERY.call() as options:
-            resource = self._client.get_model(model, **options).to_api_repr()
+        resource = self.model_resource(model)
         return ModelSignature(
             resource.get("modelType"),
             tuple(_standard_column(column) for column in resource.get("featureColumns", [])),

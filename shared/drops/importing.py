@@ -8,30 +8,26 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from shared import trace
 from shared.checks.access import check_writable
 from shared.checks.identifiers import LONGEST_MODEL, ModelName
 from shared.cloud.bigquery import Query
 from shared.cloud.states import MAXIMUM_ATTEMPTS
 from shared.drops import statements
 from shared.drops.checks import checking, verdict
-from shared.drops.drop import Drop, DropPath, Ready
+from shared.drops.drop import DropPath
 from shared.drops.files import drop_files
-from shared.drops.formats.model_facts import ModelFacts
 from shared.drops.manifest import Manifest, read_manifest
-from shared.drops.signatures import completed, signature_of
-from shared.drops.turns import ModelRecords
+from shared.drops.planning import final_steps, former_version, request_of, target_of
+from shared.drops.signatures import completed
+from shared.drops.turns import ModelRecord, ModelRecords
 from shared.drops.watches import watch_again_if_changed
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
 from shared.errors import Problem, Rejected
-from shared.keys import hash_of
 from shared.work import (
-    FoundFile,
     ImportFacts,
     ImportRequest,
     Item,
-    Kind,
     ModelVersion,
     Outcome,
     Step,
@@ -47,87 +43,6 @@ CHANGED = "the drop's files changed while it was imported; it is imported again 
 NO_DATASET = "notFound"
 
 
-def plan(drop: Drop, ready: Ready, services: Services, facts: ModelFacts | None = None) -> Item:
-    """Return the work of importing a drop that is ready.
-
-    Args:
-        drop: The drop.
-        ready: Its decision.
-        services: The services.
-        facts: What its files say about the model; None if they were not read.
-    """
-    folder = drop.path.uri(services.settings.model_bucket)
-    target = drop.target(services.settings.google_cloud_project)
-    if drop.manifest.check is not None:
-        # The steps that replace the model in use are added when the candidate has passed its check.
-        steps = ["candidate", "check"]
-    else:
-        steps = ["candidate"] if services.settings.safe_import else []
-        steps += _final_steps(target, drop.manifest, services)
-    request = ImportRequest(
-        model=str(target),
-        path=folder,
-        dataset=drop.path.dataset,
-        folder=drop.path.model,
-        version=drop.path.version,
-        fingerprint=ready.fingerprint,
-        model_type=ready.model_type,
-        uri=f"{folder}{ready.file or '*'}",
-        manifest=drop.manifest_text,
-        signature=signature_of(facts) if facts is not None else None,
-    )
-    return _item(drop.path, request, services, tuple(Step(name, System.BIGQUERY) for name in steps))
-
-
-def plan_refused(
-    path: DropPath, fingerprint: str, problem: Problem, services: Services, found: tuple[FoundFile, ...] = ()
-) -> Item:
-    """Return the work of a drop that cannot be imported: it fails at once, with the reason.
-
-    Args:
-        path: The drop.
-        fingerprint: The fingerprint of its files.
-        problem: Why it cannot be imported.
-        services: The services of this process.
-        found: The files that its event lists.
-    """
-    settings = services.settings
-    request = ImportRequest(
-        model=str(ModelName(settings.google_cloud_project, path.dataset, path.model)),
-        path=path.uri(settings.model_bucket),
-        dataset=path.dataset,
-        folder=path.model,
-        version=path.version,
-        fingerprint=fingerprint,
-        refusal=problem,
-        found=found,
-    )
-    return _item(path, request, services)
-
-
-def _final_steps(target: ModelName, manifest: Manifest, services: Services) -> list[str]:
-    """Return the names of the steps that create the model under its own name."""
-    return ["create", "describe"] if statements.alter_model(target, manifest, services.now()) else ["create"]
-
-
-def import_key(path: DropPath, fingerprint: str) -> str:
-    """Return the key of the import of a drop whose files have this fingerprint."""
-    return hash_of("import", path.prefix, fingerprint)
-
-
-def _item(path: DropPath, request: ImportRequest, services: Services, steps: tuple[Step, ...] = ()) -> Item:
-    return Item(
-        kind=Kind.IMPORT,
-        key=import_key(path, request.fingerprint),
-        payload=request.fingerprint,
-        request=request,
-        facts=ImportFacts(),
-        created=services.now(),
-        steps=steps,
-        traceparent=trace.current_traceparent(),
-    )
-
-
 class Imports(Handler):
     """The handler of imports."""
 
@@ -135,7 +50,9 @@ class Imports(Handler):
 
     def prepare(self, item: Item, services: Services) -> Item:
         """Take the model's turn, unless the drop cannot be imported or a higher version was."""
-        request = _request(item)
+        if request_of(item).rollback is not None:
+            item = former_version(item, services)
+        request = request_of(item)
         if (refusal := request.refusal) is not None:
             raise Rejected(refusal.message, field=refusal.field, code=refusal.code)
         target = target_of(item, services)
@@ -143,10 +60,10 @@ class Imports(Handler):
         if (check := _manifest(item, services).check) is not None:
             check.check_access(services.settings, checking.CHECK_FIELD)
         location = _location(target, request.path, services)
-        record = ModelRecords(services).take_turn(target, request.version, item.key)
-        if record.superseded(request.version):
-            above = record.pinned or (record.current.version if record.current else None)
-            raise Rejected(f"version {request.version} comes after version {above}, which is higher", code="superseded")
+        is_rollback = request.rollback is not None
+        record = ModelRecords(services).take_turn(target, request.version, item.key, is_rollback=is_rollback)
+        if not is_rollback and record.superseded(request.version):
+            raise Rejected(_late(request.version, record), code="superseded")
         if record.in_flight is None or record.in_flight.key != item.key:
             raise WaitFor(WaitReason.TURN, TURN_SECONDS)
         return replace(item, location=location)
@@ -157,7 +74,7 @@ class Imports(Handler):
         Raises:
             Rejected: The check does not fit the candidate, or the drop has changed since its candidate was created.
         """
-        request, target, manifest = _request(item), target_of(item, services), _manifest(item, services)
+        request, target, manifest = request_of(item), target_of(item, services), _manifest(item, services)
         model_type = request.model_type or ""
         match step.name:
             case "candidate":
@@ -188,16 +105,17 @@ class Imports(Handler):
         """
         if item.steps[-1].name == "check":
             return _after_check(item, services)
-        if not _is_unchanged(_request(item), services):
+        if not _is_unchanged(request_of(item), services):
             return replace(item, outcome=Outcome.FAILED, problem=Problem(DROP_CHANGED, CHANGED))
         described = services.bigquery.model_signature(item.request.model)
-        signature = completed(described, _request(item).signature)
+        signature = completed(described, request_of(item).signature)
         facts = replace(_facts(item), signature=signature)
-        return replace(item, facts=facts, outcome=Outcome.SUCCEEDED)
+        outcome = Outcome.ROLLED_BACK if request_of(item).rollback is not None else Outcome.SUCCEEDED
+        return replace(item, facts=facts, outcome=outcome)
 
     def refusal_of(self, item: Item) -> Outcome:
-        """Return that the import, or the check of its candidate, has failed."""
-        return self.failure_of(item)
+        """Return that the import, or the check of its candidate, has failed; a rollback to no version is rejected."""
+        return Outcome.REJECTED if request_of(item).rollback and item.location is None else self.failure_of(item)
 
     def failure_of(self, item: Item) -> Outcome:
         """Return that the import, or the check of its candidate, has failed."""
@@ -206,7 +124,7 @@ class Imports(Handler):
 
     def close(self, item: Item, services: Services) -> None:
         """Leave the model's turn, delete the candidate, and watch a drop that failed if its files have changed."""
-        request = _request(item)
+        request = request_of(item)
         done = {step.name for step in item.steps if step.state is StepState.SUCCEEDED}
         imported = None
         if "create" in done and (item.problem is None or item.problem.code != DROP_CHANGED):
@@ -215,10 +133,22 @@ class Imports(Handler):
         if "candidate" in done:
             services.bigquery.delete_model(str(_candidate(item, services)))
         if item.location is not None:
-            ModelRecords(services).leave_turn(target_of(item, services), item.key, imported)
-        if item.outcome is not None and not item.outcome.is_success:
+            is_rollback = request.rollback is not None
+            ModelRecords(services).leave_turn(target_of(item, services), item.key, imported, is_rollback=is_rollback)
+        if item.outcome is not None and not item.outcome.is_success and request.rollback is None:
             # A file that was uploaded meanwhile may solve the problem; its event was skipped, because the drop was watched.
             watch_again_if_changed(DropPath.of_request(request), request.fingerprint, services)
+
+
+def _late(version: str, record: ModelRecord) -> str:
+    """Return why a version is not imported."""
+    if record.pinned is not None and record.withdrawn is not None:
+        return (
+            f"version {version} is not above version {record.withdrawn}, from which the model was rolled back to "
+            f"{record.pinned}; drop a higher version, or unpin the model first"
+        )
+    above = record.pinned or (record.current.version if record.current else None)
+    return f"version {version} comes after version {above}, which is higher"
 
 
 def _after_check(item: Item, services: Services) -> Item:
@@ -229,7 +159,7 @@ def _after_check(item: Item, services: Services) -> Item:
     item = replace(item, facts=replace(_facts(item), check=verdict.result_of(manifest.check, row)))
     if (problem := verdict.problem_of(manifest.check, row, checking.CHECK_FIELD)) is not None:
         return replace(item, outcome=Outcome.CHECK_FAILED, problem=problem)
-    names = _final_steps(target_of(item, services), manifest, services)
+    names = final_steps(target_of(item, services), manifest, services)
     # The ids of their jobs must not be those of an earlier run of this import.
     attempt = 1 + (item.run - 1) * MAXIMUM_ATTEMPTS
     return replace(item, steps=(*item.steps, *(Step(name, System.BIGQUERY, attempt=attempt) for name in names)))
@@ -259,19 +189,9 @@ def _is_unchanged(request: ImportRequest, services: Services) -> bool:
     return drop.fingerprint == request.fingerprint
 
 
-def _request(item: Item) -> ImportRequest:
-    assert isinstance(item.request, ImportRequest)
-    return item.request
-
-
 def _facts(item: Item) -> ImportFacts:
     assert isinstance(item.facts, ImportFacts)
     return item.facts
-
-
-def target_of(item: Item, services: Services) -> ModelName:
-    """Return the model that an import creates."""
-    return ModelName.parse_new(item.request.model, project=services.settings.google_cloud_project)
 
 
 def _candidate(item: Item, services: Services) -> ModelName:
@@ -281,4 +201,4 @@ def _candidate(item: Item, services: Services) -> ModelName:
 
 
 def _manifest(item: Item, services: Services) -> Manifest:
-    return read_manifest(_request(item).manifest.encode(), services.settings.google_cloud_project)
+    return read_manifest(request_of(item).manifest.encode(), services.settings.google_cloud_project)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from shared import trace
-from shared.drops import importing, manifest, watches
+from shared.drops import manifest, planning, watches
 from shared.drops.drop import (
     NO_MODEL_FILE,
     Drop,
@@ -20,8 +20,10 @@ from shared.drops.drop import (
 from shared.drops.files import drop_files
 from shared.drops.importing import Imports
 from shared.drops.refusals import found_files
+from shared.drops.turns import ModelRecords
 from shared.drops.watches import Sender
-from shared.engine.claims import claim_once, claim_request
+from shared.engine.claims import claim_once, claim_request, next_attempt
+from shared.engine.ledger import Claimed
 from shared.engine.services import Services
 from shared.engine.steps import advance
 from shared.errors import Problem, Rejected, Unreadable
@@ -70,7 +72,7 @@ def notice_deletion(path: DropPath, services: Services) -> datetime | None:
     if watch is None or not watch.final:
         return None
     fingerprint = watches.facts_of(watch).fingerprint
-    item = services.ledger.find(Kind.IMPORT, importing.import_key(path, fingerprint)) if fingerprint else None
+    item = services.ledger.find(Kind.IMPORT, planning.import_key(path, fingerprint)) if fingerprint else None
     if item is None or item.outcome is None or item.outcome.is_success:
         return None
     settle = services.settings.settle_seconds
@@ -143,7 +145,7 @@ def import_into_new_dataset(key: str, services: Services) -> bool:
     if watch is None or not watch.final or watches.facts_of(watch).fingerprint != item.request.fingerprint:
         return False
     try:
-        services.bigquery.location_of(importing.target_of(item, services).dataset_name)
+        services.bigquery.location_of(planning.target_of(item, services).dataset_name)
     except Rejected:
         return False
     sender = Sender(f"dataset-{item.run}", item.message_id, item.request_id, item.labels)
@@ -167,12 +169,35 @@ def _import_or_watch(
             item = _plan(drop, ready, services)
         case Problem() as refusal:
             item = _refused(drop, refusal, services)
-    claim = claim_request(sender.mark(item), services) if sender else claim_once(item, services)
+    claim = _claim_for(sender, item, services) if sender else claim_once(item, services)
     if claim.mine:
         services.waker.wake_for(advance(claim.item, Imports(), services))
     target = drop.target(services.settings.google_cloud_project)
     watches.end_watch(watch or watches.new_watch(drop.path, target, services), Outcome.SETTLED, drop, services)
     return None
+
+
+def _claim_for(sender: Sender, item: Item, services: Services) -> Claimed:
+    """Claim an import that a message asks for; one that has succeeded runs again if its model is another now, or gone."""
+    item = sender.mark(item)
+    stored = services.ledger.find(Kind.IMPORT, item.key)
+    if (
+        stored is not None
+        and stored.final
+        and stored.outcome is Outcome.SUCCEEDED
+        and sender.source not in stored.sources
+        and _is_replaced(item, services)
+    ):
+        return next_attempt(stored, item, services)
+    return claim_request(item, services)
+
+
+def _is_replaced(item: Item, services: Services) -> bool:
+    """Return whether the model does not exist, or came from other files than those of an import that has succeeded."""
+    model = planning.target_of(item, services)
+    current = ModelRecords(services).read(model).current
+    is_other = current is None or current.fingerprint != planning.request_of(item).fingerprint
+    return is_other or services.bigquery.model_created(str(model)) is None
 
 
 def _plan(drop: Drop, ready: Ready, services: Services) -> Item:
@@ -181,14 +206,14 @@ def _plan(drop: Drop, ready: Ready, services: Services) -> Item:
         facts = drop_files(services).read_model(drop, ready)
     except Rejected as error:
         return _refused(drop, error.problem, services)
-    return importing.plan(drop, ready, services, facts)
+    return planning.plan(drop, ready, services, facts)
 
 
 def _refused(drop: Drop, problem: Problem, services: Services) -> Item:
     """Return the work of a drop that cannot be imported, with what its files are and what to do about them."""
     found = found_files(drop.payload) if problem.code == NO_MODEL_FILE else ()
     explained = drop_files(services).explain(drop, problem)
-    return importing.plan_refused(drop.path, drop.fingerprint, explained, services, found)
+    return planning.plan_refused(drop.path, drop.fingerprint, explained, services, found)
 
 
 def _decide(drop: Drop, problem: Problem | None, now: datetime, settle: timedelta) -> Ready | NotReady | Problem:

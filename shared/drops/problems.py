@@ -10,7 +10,7 @@ from shared.checks.identifiers import ModelName
 from shared.drops import limits, watches
 from shared.drops.drop import DropPath
 from shared.drops.files import drop_files
-from shared.drops.importing import import_key
+from shared.drops.planning import import_key
 from shared.engine.services import Services
 from shared.errors import Problem
 from shared.work import Item, Kind

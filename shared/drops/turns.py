@@ -25,7 +25,7 @@ _ROUNDS = 5
 
 @dataclass(frozen=True)
 class Turn:
-    """The import that is under way."""
+    """The import or deletion that is under way."""
 
     key: str
     version: str
@@ -39,11 +39,15 @@ class ModelRecord:
     """The version that was imported last; None if none was."""
     in_flight: Turn | None = None
     pinned: str | None = None
-    """The version that stays until a higher one is dropped."""
+    """The version that a rollback has brought back. It stays until a version above ``withdrawn`` is dropped."""
+    withdrawn: str | None = None
+    """The highest version that a rollback has withdrawn."""
 
     def superseded(self, version: str) -> bool:
-        """Return whether a higher version was imported or pinned, so that ``version`` comes too late."""
+        """Return whether ``version`` comes too late: a higher one was imported, or a rollback has withdrawn it."""
         if self.pinned is not None:
+            if self.withdrawn is not None and version != self.pinned:
+                return version_order(version) <= version_order(self.withdrawn)
             return version_order(version) < version_order(self.pinned)
         return self.current is not None and version_order(version) < version_order(self.current.version)
 
@@ -60,8 +64,14 @@ class ModelRecords:
         """Return the record of ``model``; an empty record if there is none."""
         return self._read(model)[0]
 
-    def take_turn(self, model: ModelName, version: str, key: str) -> ModelRecord:
-        """Mark the import ``key`` as under way, unless another one is or a higher version was imported.
+    def take_turn(self, model: ModelName, version: str, key: str, *, is_rollback: bool = False) -> ModelRecord:
+        """Mark the work ``key`` as under way, unless other work is or a higher version was imported.
+
+        Args:
+            model: The model.
+            version: The version that the model gets; empty if the work deletes the model.
+            key: The key of the import, or of the manage message.
+            is_rollback: Whether a lower version may replace a higher one.
 
         Returns:
             The record as it is then. The caller has the turn if ``in_flight`` has its key.
@@ -69,25 +79,50 @@ class ModelRecords:
 
         def take(record: ModelRecord) -> ModelRecord:
             turn = record.in_flight
-            if record.superseded(version) or (turn and turn.key != key and self._is_open(turn.key)):
+            is_late = not is_rollback and record.superseded(version)
+            if is_late or (turn and turn.key != key and self._is_open(turn.key)):
                 return record
             return replace(record, in_flight=Turn(key, version))
 
         return self._change(model, take)
 
-    def leave_turn(self, model: ModelName, key: str, imported: ModelVersion | None) -> None:
-        """Mark the import ``key`` as over; ``imported`` is the version that the model has now, None if it is unchanged."""
+    def leave_turn(
+        self, model: ModelName, key: str, imported: ModelVersion | None, *, is_rollback: bool = False
+    ) -> None:
+        """Mark the import ``key`` as over.
+
+        Args:
+            model: The model.
+            key: The key of the import.
+            imported: The version that the model has now; None if it is unchanged.
+            is_rollback: Whether the version is pinned, and the one before it is withdrawn.
+        """
 
         def leave(record: ModelRecord) -> ModelRecord:
             if record.in_flight is None or record.in_flight.key != key:
                 return record
-            return replace(record, in_flight=None, current=imported or record.current)
+            if imported is None:
+                return replace(record, in_flight=None)
+            record = _pinned(record, imported.version) if is_rollback else _unpinned_by(record, imported.version)
+            return replace(record, in_flight=None, current=imported)
+
+        self._change(model, leave)
+
+    def unpin(self, model: ModelName) -> ModelRecord:
+        """Lift the pin of a model, if it has one; return its record."""
+        return self._change(model, lambda record: replace(record, pinned=None, withdrawn=None))
+
+    def forget(self, model: ModelName, key: str) -> None:
+        """Mark the work ``key``, which has deleted the model, as over: every version may be imported again."""
+
+        def leave(record: ModelRecord) -> ModelRecord:
+            return ModelRecord() if record.in_flight is not None and record.in_flight.key == key else record
 
         self._change(model, leave)
 
     def _is_open(self, key: str) -> bool:
-        # An import whose item cannot be read must not hold up the others of its model.
-        item = self._ledger.find(Kind.IMPORT, key)
+        # Work whose item cannot be read must not hold up the others of its model.
+        item = self._ledger.find(Kind.IMPORT, key) or self._ledger.find(Kind.MANAGE, key)
         return item is not None and not item.final
 
     def _read(self, model: ModelName) -> tuple[ModelRecord, int]:
@@ -111,7 +146,8 @@ class ModelRecords:
         """Return the record of ``model`` as its imports in the ledger show it."""
         items = [self._ledger.find(*each.work) for each in self._ledger.items(Kind.IMPORT) if each.work]
         imports = [item for item in items if item is not None and item.request.model == str(model)]
-        ended = [item for item in imports if item.outcome is Outcome.SUCCEEDED and item.finished is not None]
+        imported = {Outcome.SUCCEEDED, Outcome.ROLLED_BACK}
+        ended = [item for item in imports if item.outcome in imported and item.finished is not None]
         last = max(ended, key=lambda item: (item.finished, item.key), default=None)
         # An import is prepared only when it has the turn.
         under_way = next((item for item in imports if not item.ended and item.location is not None), None)
@@ -133,6 +169,17 @@ class ModelRecords:
                 continue
             return after
         raise TryLater(f"the record of {model} changes too often")
+
+
+def _pinned(record: ModelRecord, version: str) -> ModelRecord:
+    """Return a record that a rollback to ``version`` has pinned, with the highest version that it has withdrawn."""
+    above = [each for each in (record.withdrawn, record.current and record.current.version) if each]
+    return replace(record, pinned=version, withdrawn=max(above, key=version_order, default=None))
+
+
+def _unpinned_by(record: ModelRecord, version: str) -> ModelRecord:
+    """Return a record without its pin if ``version``, which was imported, is not the pinned one."""
+    return record if version == record.pinned else replace(record, pinned=None, withdrawn=None)
 
 
 def _to_json(record: ModelRecord, model: ModelName) -> dict[str, Any]:

@@ -116,6 +116,9 @@ def next_attempt(failed: Item, item: Item, services: Services) -> Claimed:
 def _with_next_id(step: Step, failed: Item, *, refused: bool) -> Step:
     """Return ``step`` with an attempt that was not used for a job yet; ``refused``: pending ones may have been, too."""
     before = next((each for each in failed.steps if each.name == step.name), None)
-    if before is None or (before.state is StepState.PENDING and before.job is None and not refused):
+    if before is None:
         return step
+    if before.state is StepState.PENDING and before.job is None and not refused:
+        # Runs before that one may have used the lower numbers.
+        return replace(step, attempt=before.attempt)
     return replace(step, attempt=before.attempt + 1)

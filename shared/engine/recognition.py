@@ -49,6 +49,8 @@ def kinds_of(payload: Mapping[str, Any]) -> set[Kind]:
     """Return the kinds of messages that have fields such as those of ``payload``."""
     model, input_, output = payload.get("model"), payload.get("input"), payload.get("output")
     found: set[Kind] = set()
+    if "action" in payload and "model" in payload:
+        return {Kind.MANAGE}
     if payload.get("action") in BATCH_ACTIONS:
         return {Kind.BATCH}
     if set(payload) & {"path", "model", "input", "output"} == {"path"} or {"action", "path"} <= set(payload):

@@ -17,6 +17,8 @@ from shared.work import (
     ImportRequest,
     Item,
     Kind,
+    ManageFacts,
+    ManageMessage,
     PredictionFacts,
     PredictionMessage,
     Request,
@@ -32,6 +34,7 @@ _CONTENTS: Mapping[Kind, tuple[type[Request], type[Facts]]] = {
     Kind.IMPORT: (ImportRequest, ImportFacts),
     Kind.PREDICT: (PredictionMessage, PredictionFacts),
     Kind.BATCH: (BatchMessage, BatchFacts),
+    Kind.MANAGE: (ManageMessage, ManageFacts),
 }
 
 

@@ -12,6 +12,8 @@ from shared.work import (
     ImportFacts,
     ImportRequest,
     Item,
+    ManageFacts,
+    ManageMessage,
     ModelColumn,
     ModelSignature,
     PredictionFacts,
@@ -39,6 +41,8 @@ def data_of_kind(item: Item) -> dict[str, Any]:
             return _prediction(message, facts) if prepared else {}
         case BatchMessage() as message, BatchFacts() as facts:
             return _batch(item, message, facts) if prepared else {}
+        case ManageMessage() as message, ManageFacts() as facts:
+            return {"model": message.model, **({"description": dict(facts.description)} if facts.description else {})}
         case _:
             return {}
 
@@ -55,6 +59,9 @@ def _drop(request: DropRequest, facts: DropFacts) -> dict[str, Any]:
 
 
 def _import(request: ImportRequest, facts: ImportFacts) -> dict[str, Any]:
+    if not request.fingerprint:
+        # The drop of a rollback was not found.
+        return {"model": request.model}
     data: dict[str, Any] = {
         "model": request.model,
         "path": request.path,
@@ -62,6 +69,8 @@ def _import(request: ImportRequest, facts: ImportFacts) -> dict[str, Any]:
         "fingerprint": request.fingerprint,
         "model_type": request.model_type,
     }
+    if request.rollback is not None:
+        data["replaced_version"] = request.rollback.replaced
     if request.found:
         data["found"] = [asdict(file) for file in request.found]
     if facts.check is not None:

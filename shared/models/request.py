@@ -1,4 +1,4 @@
-"""The message to manage a model: an action, and the drop that it is about."""
+"""The message to manage a model: an action, and the drop or the model that it is about."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.checks.fields import Fields
+from shared.checks.identifiers import ModelName
 from shared.checks.labels import read_labels, read_request_id
-from shared.drops.drop import DropPath
+from shared.drops.drop import LONGEST_VERSION, VERSION, DropPath
 from shared.settings import Settings
 
-ACTIONS = ("import",)
+IMPORT, ROLLBACK, UNPIN, DELETE, DESCRIBE = "import", "rollback", "unpin", "delete", "describe"
+ACTIONS = (IMPORT, ROLLBACK, UNPIN, DELETE, DESCRIBE)
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,12 @@ class ManageRequest:
     """One message to `modeldrop-models`."""
 
     action: str
-    path: DropPath
+    path: DropPath | None = None
+    """The drop to import; None unless the action is `import`."""
+    model: ModelName | None = None
+    """The model; None if the action is `import`."""
+    version: str | None = None
+    """The version to roll back to; None: the one below the current."""
     request_id: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -38,7 +45,18 @@ class ManageRequest:
         fields = Fields(payload)
         fields.text("action")
         action = fields.choice("action", ACTIONS, "")
-        path = DropPath.parse(fields.text("path", longest=2048), settings.model_bucket, "path")
+        path, model, version = None, None, None
+        if action == IMPORT:
+            path = DropPath.parse(fields.text("path", longest=2048), settings.model_bucket, "path")
+        else:
+            parse = ModelName.parse_new if action == ROLLBACK else ModelName.parse
+            model = parse(fields.text("model"), project=settings.google_cloud_project, field="model")
+        if action == ROLLBACK:
+            version = fields.optional_text("version", longest=LONGEST_VERSION)
+            if version is not None and not VERSION.fullmatch(version):
+                raise fields.wrong(
+                    "version", f"is {version[:80]!r}; write the last folder of the drop's path, such as 2"
+                )
         request_id, labels = read_request_id(fields, published), dict(read_labels(fields))
         fields.reject_unknown()
-        return cls(action, path, request_id, labels)
+        return cls(action, path, model, version, request_id, labels)

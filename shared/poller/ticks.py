@@ -36,6 +36,7 @@ from shared.errors import (
     short_reason,
 )
 from shared.log import log, place_of_bug
+from shared.models.managing import Manages
 from shared.poller import looks
 from shared.poller.damage import mend_index, report_missing_item
 from shared.poller.due import JobList, Look, is_due, look_at, waits_since, with_a_place
@@ -54,6 +55,7 @@ HANDLERS: Mapping[Kind, Handler] = {
     Kind.IMPORT: Imports(),
     Kind.PREDICT: Predictions(),
     Kind.BATCH: Batches(),
+    Kind.MANAGE: Manages(),
 }
 
 # A job may be listed a moment before the ledger names it.

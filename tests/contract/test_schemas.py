@@ -22,7 +22,7 @@ from shared.checks.identifiers import ModelName
 from shared.cloud.batch_jobs import BatchReport
 from shared.cloud.bigquery import Report
 from shared.cloud.states import Progress
-from shared.drops import importing, watches
+from shared.drops import planning, watches
 from shared.drops.drop import (
     Drop,
     DropFile,
@@ -65,17 +65,20 @@ from shared.predictions.request import (
 from shared.work import (
     CheckResult,
     DropFacts,
-    DropRequest,
     FoundFile,
     ImportFacts,
+    ImportRequest,
     Item,
     Job,
     Kind,
+    ManageFacts,
+    ManageMessage,
     ModelColumn,
     ModelSignature,
     ModelVersion,
     Outcome,
     PredictionFacts,
+    Rollback,
     Step,
     StepState,
     System,
@@ -155,6 +158,7 @@ def _output(**changes: Any) -> dict[str, Any]:
     return _predict(output={"table": "d.t", **changes})
 
 
+MODEL_MESSAGE: dict[str, Any] = {"action": "describe", "model": "films.genres", "request_id": "at-{hour}"}
 MANIFEST: dict[str, Any] = {
     "target": "films.genres_2",
     "type": "XGBOOST",
@@ -218,6 +222,12 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("batch_action.json", {"action": "cancel", "key": "a" * 32}),
     ("batch_action.json", {"action": "retry_failed_rows", "request_id": "posters-{date}"}),
     ("manage_message.json", MANAGE_MESSAGE),
+    *(
+        ("manage_message.json", {**MODEL_MESSAGE, "action": each})
+        for each in ("rollback", "unpin", "delete", "describe")
+    ),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "rollback", "version": "v1.2", "labels": {"team": "films"}}),
+    ("manage_message.json", {**MODEL_MESSAGE, "model": "p-project.films.hyphened-model"}),
     ("manifest.json", MANIFEST),
     ("manifest.json", dict.fromkeys(MANIFEST)),
     ("manifest.json", {}),
@@ -339,6 +349,11 @@ REFUSED: list[tuple[str, dict[str, Any], str | None]] = [
     ("manage_message.json", {**MANAGE_MESSAGE, "request_id": "daily-{day}"}, "request_id"),
     ("manage_message.json", {**MANAGE_MESSAGE, "labels": {"Team": "films"}}, "labels"),
     ("manage_message.json", {**MANAGE_MESSAGE, "version": "2"}, "version"),
+    ("manage_message.json", {"action": "delete"}, "model"),
+    ("manage_message.json", {**MODEL_MESSAGE, "model": "genres"}, "model"),
+    ("manage_message.json", {**MODEL_MESSAGE, "path": MANAGE_MESSAGE["path"]}, "path"),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "unpin", "version": "1"}, "version"),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "rollback", "version": "../1"}, "version"),
     *(
         ("manifest.json", {**MANIFEST, name: value}, f"modeldrop.yaml.{field}")
         for name, value, field in [
@@ -425,7 +440,9 @@ def test_the_parser_rejects_values_that_a_schema_cannot_check(name: str, message
             ("$defs", "prompts", "properties", "prompts"),
         ),
         ("batch_action.json", {"action": "cancel", "key": "a" * 32}, (), ()),
-        ("manage_message.json", MANAGE_MESSAGE, (), ()),
+        ("manage_message.json", MANAGE_MESSAGE, (), ("$defs", "import")),
+        ("manage_message.json", MODEL_MESSAGE, (), ("$defs", "model")),
+        ("manage_message.json", {**MODEL_MESSAGE, "action": "rollback"}, (), ("$defs", "rollback")),
         ("manifest.json", MANIFEST, (), ()),
         ("manifest.json", MANIFEST, ("registry",), ("properties", "registry")),
         ("manifest.json", MANIFEST, ("check",), ("$defs", "check")),
@@ -558,20 +575,53 @@ SIGNATURE = ModelSignature("TENSORFLOW", (ModelColumn("input", "STRING"),), (Mod
 
 
 def _import(signature: ModelSignature | None = None) -> Item:
-    item = importing.plan(DROP, Ready("TENSORFLOW", DROP.fingerprint, None), SERVICES)
+    item = planning.plan(DROP, Ready("TENSORFLOW", DROP.fingerprint, None), SERVICES)
     return _submitted(replace(item, location="US", facts=ImportFacts(signature)), JOB)
 
 
 def _refused_import() -> Item:
     refusal = Problem("several_models", "the drop holds 2 model files (a.onnx, b.onnx); one folder is one model")
     found = (FoundFile("a.onnx", 10), FoundFile("b.onnx", 20))
-    return submit(importing.plan_refused(PATH, "f" * 32, refusal, SERVICES, found), Imports(), SERVICES)
+    return submit(planning.plan_refused(PATH, "f" * 32, refusal, SERVICES, found), Imports(), SERVICES)
 
 
 def _managed(outcome: str) -> Item:
-    request = DropRequest("p-1.films.genres", "gs://b/films/genres/2/", "films", "genres", "2")
-    item = Item(Kind.MANAGE, "a" * 32, "b" * 32, request, ImportFacts(), NOW, request_id="r-1")
+    request = ManageMessage(MODEL_MESSAGE, NOW, "delete", "p-1.films.genres")
+    facts = ManageFacts(DESCRIPTION if outcome == "described" else None)
+    item = Item(Kind.MANAGE, "a" * 32, "b" * 32, request, facts, NOW, request_id="r-1")
     return item.end(Outcome(outcome), LATER)
+
+
+def _rolled_back() -> Item:
+    item = _import(SIGNATURE)
+    assert isinstance(item.request, ImportRequest)
+    request = replace(item.request, rollback=Rollback(None, replaced="3"))
+    return replace(item, request=request, outcome=Outcome.ROLLED_BACK, finished=LATER)
+
+
+DESCRIPTION = {
+    "model_type": "ONNX",
+    "location": "US",
+    "created": NOW.isoformat(),
+    "expires": None,
+    "text": "Genres",
+    "model_labels": {"team": "films"},
+    "input_columns": [{"name": "x", "type": "FLOAT64"}],
+    "output_columns": [],
+    "current": {"version": "2", "fingerprint": "f" * 32},
+    "pinned": None,
+    "versions": ["2", "1"],
+    "remote_endpoint": None,
+    "registry": {"id": "genres", "version": "1"},
+    "last_prediction": {
+        "key": "a" * 32,
+        "request_id": None,
+        "output_table": "p.d.t",
+        "created": NOW.isoformat(),
+        "outcome": "succeeded",
+        "rows_written": 7,
+    },
+}
 
 
 COMPLETED: list[tuple[str, Callable[[], Item]]] = [
@@ -615,6 +665,8 @@ COMPLETED: list[tuple[str, Callable[[], Item]]] = [
     ("modeldrop.model.undeployed.v1", lambda: _managed("undeployed")),
     ("modeldrop.model.deleted.v1", lambda: _managed("deleted")),
     ("modeldrop.model.described.v1", lambda: _managed("described")),
+    ("modeldrop.model.unpinned.v1", lambda: _managed("unpinned")),
+    ("modeldrop.model.rolled_back.v1", _rolled_back),
 ]
 
 

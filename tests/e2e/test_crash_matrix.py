@@ -19,6 +19,7 @@ from tests.e2e.deeds import (
     Deed,
     name_of,
 )
+from tests.e2e.model_deeds import MODEL_DEEDS
 from tests.e2e.world import World
 
 INSERT_JOB = "bigquery.jobs.insert"
@@ -165,6 +166,16 @@ def test_a_kill_at_any_call_changes_nothing(world: World, shifter: str, deed_nam
 @pytest.mark.parametrize("deed_name", REDELIVERED_DEEDS)
 def test_a_kill_at_any_call_of_an_action_changes_nothing(world: World, deed_name: str) -> None:
     kill_at_every_call(world, deed_name, REDELIVERED_DEEDS[deed_name], again=True)
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(1800)
+@AGAIN
+@pytest.mark.parametrize("deed_name", MODEL_DEEDS)
+def test_a_kill_at_any_call_of_a_managed_model_changes_nothing(
+    world: World, shifter: str, deed_name: str, again: bool
+) -> None:
+    kill_at_every_call(world, deed_name, MODEL_DEEDS[deed_name], again=again)
 
 
 @pytest.fixture(scope="module")

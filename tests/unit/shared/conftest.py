@@ -122,6 +122,11 @@ class World:
             usual = onnx_file() if name.endswith(".onnx") else b"x"
             self.models.blob(path.prefix + name).upload_from_string(usual if content is None else content)
 
+    def remove(self, path: DropPath) -> None:
+        """Delete the files of a drop."""
+        for blob in list(self.models.list_blobs(prefix=path.prefix)):
+            blob.delete()
+
     def watch_of(self, path: DropPath) -> Item | None:
         """Return the watch of a drop, None if it was never watched."""
         return self.services.ledger.read(Kind.DROP, path.key)

@@ -15,8 +15,9 @@ from shared.drops.drop import (
     DropPath,
     Ready,
 )
-from shared.drops.importing import Imports, plan, plan_refused
+from shared.drops.importing import Imports
 from shared.drops.manifest import Manifest
+from shared.drops.planning import plan, plan_refused
 from shared.engine.steps import submit
 from shared.errors import Problem
 from shared.work import ImportRequest, Item, Kind, Outcome, System

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from shared.engine.decoding import A_TIME, Undecodable
 from shared.engine.stored_items import item_from_json, item_to_json
 from shared.errors import Problem
 from shared.work import (
+    CheckResult,
     Claim,
     DropFacts,
     DropRequest,
@@ -24,6 +24,8 @@ from shared.work import (
     Item,
     Job,
     Kind,
+    ManageFacts,
+    ManageMessage,
     ModelColumn,
     ModelSignature,
     ModelVersion,
@@ -31,6 +33,7 @@ from shared.work import (
     PredictionFacts,
     PredictionMessage,
     QueryResult,
+    Rollback,
     Step,
     StepState,
     System,
@@ -92,8 +95,13 @@ CONTENTS: dict[Kind, tuple[st.SearchStrategy[Any], st.SearchStrategy[Any]]] = {
             uri=TEXTS,
             manifest=TEXTS,
             refusal=PROBLEMS,
+            rollback=st.none() | st.builds(Rollback, st.none() | TEXTS, st.none() | TEXTS),
         ),
-        st.builds(ImportFacts, st.none() | st.builds(ModelSignature, st.none() | TEXTS, COLUMNS, COLUMNS)),
+        st.builds(
+            ImportFacts,
+            st.none() | st.builds(ModelSignature, st.none() | TEXTS, COLUMNS, COLUMNS),
+            st.none() | st.builds(CheckResult, st.integers(0), COUNTS, st.none() | st.floats(allow_nan=False)),
+        ),
     ),
     Kind.PREDICT: (
         st.builds(PredictionMessage, message=OBJECTS, published=MOMENTS, model=TEXTS, output_table=TEXTS),
@@ -114,6 +122,10 @@ CONTENTS: dict[Kind, tuple[st.SearchStrategy[Any], st.SearchStrategy[Any]]] = {
             result=st.none() | st.builds(BatchResult, TEXTS, COUNTS, COUNTS, COUNTS),
             cancelled_duplicates=MANY_TEXTS,
         ),
+    ),
+    Kind.MANAGE: (
+        st.builds(ManageMessage, message=OBJECTS, published=MOMENTS, action=TEXTS, model=TEXTS),
+        st.builds(ManageFacts, description=st.none() | OBJECTS),
     ),
 }
 
@@ -170,8 +182,8 @@ def test_outcomes_reasons_and_states_are_stored_as_their_texts() -> None:
     assert (stored["steps"][0]["system"], stored["steps"][0]["state"]) == ("bigquery", "pending")
 
 
-def test_the_ledger_stores_no_item_of_kind_manage() -> None:
-    stored = item_to_json(replace(prediction_item(), kind=Kind.MANAGE))
+def test_an_item_of_an_unknown_kind_cannot_be_read() -> None:
+    stored = {**item_to_json(prediction_item()), "kind": "train"}
     with pytest.raises(Undecodable, match="no items of its kind"):
         item_from_json(stored, 1)
 

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
+from shared.checks.identifiers import ModelName
 from shared.drops.drop import DropPath
 from shared.errors import Rejected
 from shared.models.request import ManageRequest
-from tests.example_requests import MANAGE_MESSAGE, NOW, SETTINGS
+from tests.example_requests import MANAGE_MESSAGE, NOW, PROJECT, SETTINGS
 
 
 def test_an_import_names_its_drop() -> None:
-    expected = ManageRequest("import", DropPath("films", "genres", "2"))
+    expected = ManageRequest("import", path=DropPath("films", "genres", "2"))
     assert ManageRequest.parse(MANAGE_MESSAGE, SETTINGS, NOW) == expected
     assert (
         ManageRequest.parse({**MANAGE_MESSAGE, "path": MANAGE_MESSAGE["path"].rstrip("/")}, SETTINGS, NOW) == expected
@@ -24,6 +25,15 @@ def test_a_message_may_have_an_id_and_labels() -> None:
     message = {**MANAGE_MESSAGE, "request_id": "again-{date}", "labels": {"team": "films"}}
     request = ManageRequest.parse(message, SETTINGS, NOW)
     assert (request.request_id, request.labels) == (f"again-{NOW:%Y-%m-%d}", {"team": "films"})
+
+
+def test_other_actions_name_a_model() -> None:
+    message = {"action": "rollback", "model": "films.genres", "version": "2"}
+    model = ModelName(PROJECT, "films", "genres")
+    assert ManageRequest.parse(message, SETTINGS, NOW) == ManageRequest("rollback", model=model, version="2")
+    for action in ("unpin", "delete", "describe"):
+        request = ManageRequest.parse({"action": action, "model": "films.genres"}, SETTINGS, NOW)
+        assert request == ManageRequest(action, model=model)
 
 
 @pytest.mark.parametrize(

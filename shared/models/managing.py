@@ -1,0 +1,132 @@
+"""The work of manage messages: models are deleted, unpinned and described."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from shared import trace
+from shared.checks.access import check_writable
+from shared.checks.identifiers import ModelName
+from shared.checks.suggestions import closest
+from shared.cloud.bigquery import OldJob, Query
+from shared.drops.importing import TURN_SECONDS
+from shared.drops.turns import ModelRecords
+from shared.engine.handler import Handler, WaitFor
+from shared.engine.services import Services
+from shared.errors import Rejected
+from shared.events.incoming import Message
+from shared.keys import hash_of, hash_of_json
+from shared.models import statements
+from shared.models.describing import describe
+from shared.models.request import DELETE, DESCRIBE, UNPIN, ManageRequest
+from shared.work import Item, Kind, ManageFacts, ManageMessage, Outcome, Step, System, WaitReason
+
+# The steps of each action, and the outcome of one that was carried out.
+_STEPS: Mapping[str, tuple[str, ...]] = {DELETE: ("drop",), UNPIN: (), DESCRIBE: ()}
+_OUTCOMES: Mapping[str, Outcome] = {
+    DELETE: Outcome.DELETED,
+    UNPIN: Outcome.UNPINNED,
+    DESCRIBE: Outcome.DESCRIBED,
+}
+
+
+def origin_of(request: ManageRequest, message: Message) -> tuple[str, str]:
+    """Return the kind and the id of what a message is known by: its request_id, or its own id."""
+    return ("request", request.request_id) if request.request_id is not None else ("message", message.id)
+
+
+def plan(request: ManageRequest, payload: Mapping[str, Any], message: Message, now: datetime) -> Item:
+    """Return the work of a message about a model."""
+    return Item(
+        kind=Kind.MANAGE,
+        key=hash_of("manage", *origin_of(request, message)),
+        payload=hash_of_json(payload),
+        request=ManageMessage(dict(payload), message.published, request.action, str(request.model)),
+        facts=ManageFacts(),
+        created=now,
+        request_id=request.request_id,
+        message_id=message.publishers_id,
+        sources=(message.id,),
+        steps=tuple(Step(name, System.BIGQUERY) for name in _STEPS[request.action]),
+        traceparent=trace.current_traceparent(),
+    )
+
+
+class Manages(Handler):
+    """The handler of manage messages."""
+
+    refused = Outcome.REJECTED
+
+    def prepare(self, item: Item, services: Services) -> Item:
+        """Find the model; to delete it, wait until no import of it is under way.
+
+        Raises:
+            Rejected: There is no such model, or it may not be written.
+            WaitFor: An import of it is under way.
+        """
+        message, model = _message(item), _model(item, services)
+        location = services.bigquery.location_of(model.dataset_name, "model")
+        if message.action == DELETE:
+            check_writable(model.project, model.dataset, services.settings, "model")
+        if services.bigquery.model_created(str(model)) is None and not _was_submitted(item, location, services):
+            similar = closest(model.model, services.bigquery.model_names(model.dataset_name))
+            meant = f"; did you mean {model.dataset}.{similar}?" if similar else ""
+            raise Rejected(f"there is no model {model}{meant}", field="model", code="model_not_found")
+        if message.action == DELETE:
+            record = ModelRecords(services).take_turn(model, "", item.key, is_rollback=True)
+            if record.in_flight is None or record.in_flight.key != item.key:
+                raise WaitFor(WaitReason.TURN, TURN_SECONDS)
+        return replace(item, location=location)
+
+    def job(self, item: Item, step: Step, services: Services) -> Query:
+        """Return the statement that deletes the model."""
+        return Query(sql=statements.drop_model(_model(item, services)), labels=dict(item.labels))
+
+    def failure_of(self, item: Item) -> Outcome:
+        """Return that the message is rejected: BigQuery refuses to delete the model, for example while it is deployed."""
+        return Outcome.REJECTED
+
+    def deadline_seconds(self, item: Item, services: Services) -> float:
+        """Return how long the statement may take."""
+        return services.settings.query_deadline_seconds
+
+    def conclude(self, item: Item, services: Services) -> Item:
+        """Lift the pin or describe the model, and succeed."""
+        message, model = _message(item), _model(item, services)
+        if message.action == UNPIN:
+            ModelRecords(services).unpin(model)
+        if message.action == DESCRIBE:
+            item = replace(item, facts=ManageFacts(describe(model, str(item.location), services)))
+        return replace(item, outcome=_OUTCOMES[message.action])
+
+    def close(self, item: Item, services: Services) -> None:
+        """Leave the model's turn; the record of a model that was deleted is forgotten."""
+        if _message(item).action != DELETE or item.location is None:
+            return
+        records, model = ModelRecords(services), _model(item, services)
+        if item.outcome is Outcome.DELETED:
+            records.forget(model, item.key)
+        else:
+            records.leave_turn(model, item.key, None)
+
+
+def _was_submitted(item: Item, location: str, services: Services) -> bool:
+    """Return whether the job that deletes the model exists, because a call was killed before it could store that."""
+    for step in item.steps:
+        with suppress(Rejected, OldJob):
+            if services.bigquery.find(item.job_id(step), location, payload=item.payload, since=item.created):
+                return True
+    return False
+
+
+def _message(item: Item) -> ManageMessage:
+    assert isinstance(item.request, ManageMessage)
+    return item.request
+
+
+def _model(item: Item, services: Services) -> ModelName:
+    return ModelName.parse(item.request.model, project=services.settings.google_cloud_project)

@@ -1,0 +1,59 @@
+"""The life of a model by messages alone: rolled back, unpinned, described, deleted, and imported again."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.model_deeds import import_version, manage, model_of, two_versions
+from tests.e2e.world import World, fresh
+
+
+def _import_again(world: World, name: str, version: str, request_id: str) -> None:
+    path = f"gs://{world.models.name}/{world.dataset}/{name}/{version}/"
+    world.publish("MODELS_TOPIC", {"action": "import", "path": path, "request_id": request_id})
+
+
+@pytest.mark.long
+def test_a_model_is_rolled_back_and_stays_until_it_is_unpinned(world: World) -> None:
+    name = fresh("life")
+    two_versions(world, name)
+    manage(world, "rollback", name, f"{name}-back")
+    event = world.event("model.rolled_back", request_id=f"{name}-back")
+    assert (event.data["version"], event.data["replaced_version"]) == ("1", "2")
+    assert world.shift_of(name) == 1
+
+    _import_again(world, name, "2", f"{name}-too-soon")
+    refused = world.event("model.import_failed", request_id=f"{name}-too-soon")
+    assert refused.data["error"]["code"] == "superseded"
+    assert "unpin the model" in refused.data["error"]["message"]
+    assert world.shift_of(name) == 1
+
+    manage(world, "unpin", name, f"{name}-unpin")
+    world.event("model.unpinned", request_id=f"{name}-unpin")
+    _import_again(world, name, "2", f"{name}-again")
+    world.event("model.imported", request_id=f"{name}-again")
+    assert world.shift_of(name) == 2
+
+
+@pytest.mark.long
+def test_a_model_is_described_and_deleted_and_imported_again(world: World) -> None:
+    name = fresh("life")
+    import_version(world, name, 1, description="adds one", labels={"team": "films"})
+    world.ask(name, f"{name}_rows", f"{name}-prediction")
+    world.event("prediction.succeeded", request_id=f"{name}-prediction")
+    manage(world, "describe", name, f"{name}-describe")
+    about = world.event("model.described", request_id=f"{name}-describe").data["description"]
+    assert (about["text"], about["model_labels"], about["versions"]) == ("adds one", {"team": "films"}, ["1"])
+    assert (about["current"]["version"], about["pinned"], about["registry"]) == ("1", None, None)
+    assert [each["name"] for each in about["output_columns"]] == ["y"]
+    assert about["last_prediction"]["output_table"] == f"{model_of(world, name)}_rows"
+    assert about["last_prediction"]["outcome"] == "succeeded"
+
+    manage(world, "delete", name, f"{name}-delete")
+    assert world.event("model.deleted", request_id=f"{name}-delete").data["model"] == model_of(world, name)
+    assert world.shift_of(name) is None
+    manage(world, "delete", name, f"{name}-twice")
+    assert world.event("request.rejected", request_id=f"{name}-twice").data["error"]["code"] == "model_not_found"
+    _import_again(world, name, "1", f"{name}-again")
+    world.event("model.imported", request_id=f"{name}-again")
+    assert world.shift_of(name) == 1

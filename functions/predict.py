@@ -10,8 +10,8 @@ from shared.engine.services import services
 from shared.engine.steps import advance
 from shared.events.edge import cloud_event
 from shared.events.incoming import Message
+from shared.messages.predict_request import PredictRequest
 from shared.predictions.predicting import Predictions, plan
-from shared.predictions.request import PredictRequest
 from shared.work import Kind
 
 

@@ -14,6 +14,7 @@ from shared.cloud.bigquery import Query
 from shared.cloud.states import MAXIMUM_ATTEMPTS
 from shared.drops import statements
 from shared.drops.checks import checking, verdict
+from shared.drops.checks.prediction import check_prediction
 from shared.drops.drop import DropPath
 from shared.drops.files import drop_files
 from shared.drops.manifest import Manifest, read_manifest
@@ -24,6 +25,7 @@ from shared.drops.watches import watch_again_if_changed
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
 from shared.errors import Problem, Rejected
+from shared.settings import Settings
 from shared.work import (
     ImportFacts,
     ImportRequest,
@@ -38,6 +40,7 @@ from shared.work import (
 
 TURN_SECONDS = 5.0
 DROP_CHANGED = "drop_changed"
+PREDICTION_FIELD = "modeldrop.yaml.predict"
 CHANGED = "the drop's files changed while it was imported; it is imported again when it has settled"
 # BigQuery's reason if there is no such dataset.
 NO_DATASET = "notFound"
@@ -57,8 +60,7 @@ class Imports(Handler):
             raise Rejected(refusal.message, field=refusal.field, code=refusal.code)
         target = target_of(item, services)
         check_writable(target.project, target.dataset, services.settings, "the drop's model")
-        if (check := _manifest(item, services).check) is not None:
-            check.check_access(services.settings, checking.CHECK_FIELD)
+        _check_manifest(_manifest(item, services), services.settings)
         location = _location(target, request.path, services)
         is_rollback = request.rollback is not None
         record = ModelRecords(services).take_turn(target, request.version, item.key, is_rollback=is_rollback)
@@ -123,7 +125,11 @@ class Imports(Handler):
         return Outcome.CHECK_FAILED if is_check else Outcome.FAILED
 
     def close(self, item: Item, services: Services) -> None:
-        """Leave the model's turn, delete the candidate, and watch a drop that failed if its files have changed."""
+        """Leave the model's turn, and delete the candidate.
+
+        After an import, publish the prediction that `modeldrop.yaml` asks for. After a failure, watch the drop again if its
+        files have changed.
+        """
         request = request_of(item)
         done = {step.name for step in item.steps if step.state is StepState.SUCCEEDED}
         imported = None
@@ -135,9 +141,33 @@ class Imports(Handler):
         if item.location is not None:
             is_rollback = request.rollback is not None
             ModelRecords(services).leave_turn(target_of(item, services), item.key, imported, is_rollback=is_rollback)
+        if item.outcome is not None and item.outcome.is_success:
+            _start_prediction(item, services)
         if item.outcome is not None and not item.outcome.is_success and request.rollback is None:
             # A file that was uploaded meanwhile may solve the problem; its event was skipped, because the drop was watched.
             watch_again_if_changed(DropPath.of_request(request), request.fingerprint, services)
+
+
+def _check_manifest(manifest: Manifest, settings: Settings) -> None:
+    """Raise ``Rejected`` if `modeldrop.yaml` asks for what the settings do not allow."""
+    if manifest.check is not None:
+        manifest.check.check_access(settings, checking.CHECK_FIELD)
+    if manifest.prediction is not None:
+        check_prediction(manifest.prediction, settings, PREDICTION_FIELD)
+        if not settings.predict_topic:
+            raise Rejected(
+                f"{PREDICTION_FIELD} needs the setting PREDICT_TOPIC of the functions",
+                field=PREDICTION_FIELD,
+                code="no_topic",
+            )
+
+
+def _start_prediction(item: Item, services: Services) -> None:
+    """Publish the prediction that runs after an import. Published twice, it is one request."""
+    prediction = _manifest(item, services).prediction
+    if prediction is not None:
+        message = {**prediction, "model": item.request.model, "request_id": f"import-{item.key}-{item.run}"}
+        services.requests.publish(services.settings.predict_topic, message)
 
 
 def _late(version: str, record: ModelRecord) -> str:

@@ -17,6 +17,7 @@ from shared.checks.labels import read_labels
 from shared.checks.yaml_lines import line_of
 from shared.drops import limits
 from shared.drops.checks.model_check import ModelCheck
+from shared.drops.checks.prediction import read_prediction
 from shared.drops.formats.all_formats import FORMATS
 from shared.errors import Problem, Rejected, short_reason
 
@@ -68,6 +69,8 @@ class Manifest:
     registry_aliases: tuple[str, ...] = ()
     check: ModelCheck | None = None
     """What the new model must return before it replaces the one in use."""
+    prediction: Mapping[str, Any] | None = None
+    """The predict message to publish after each import, without `model` and `request_id`."""
 
 
 def read_manifest(text: bytes, project: str) -> Manifest:
@@ -182,6 +185,7 @@ def _manifest(fields: Fields, project: str) -> Manifest:
         registry_id=_registry_id(registry),
         registry_aliases=_aliases(registry),
         check=ModelCheck.read(check) if (check := fields.optional_nested("check")) is not None else None,
+        prediction=read_prediction(fields, project),
     )
     fields.optional_text("type")
     if bool(manifest.inputs) != bool(manifest.outputs):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from shared.cloud.tables import Tables
     from shared.cloud.vertex import VertexJobs
     from shared.engine.waking import Waker
-    from shared.events.publishing import EventPublisher
+    from shared.events.publishing import EventPublisher, RequestPublisher
 
 
 class Services:
@@ -80,6 +80,13 @@ class Services:
         name, endpoint = self.settings.poll_schedule, self.settings.scheduler_endpoint
         job = ScheduledJob(clients.authorized_session, name, endpoint=endpoint) if name else None
         return Waker(self.ledger, job, clock=self.clock, seconds=self.settings.poll_again_seconds)
+
+    @cached_property
+    def requests(self) -> RequestPublisher:
+        """The topics for requests to Modeldrop itself."""
+        from shared.events.publishing import RequestPublisher
+
+        return RequestPublisher(clients.publisher_client())
 
     @cached_property
     def events(self) -> EventPublisher:

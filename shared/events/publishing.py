@@ -1,4 +1,4 @@
-"""Publishes events: CloudEvents 1.0 over Pub/Sub in binary mode.
+"""Publishes events, and requests to Modeldrop itself. Events are CloudEvents 1.0 over Pub/Sub in binary mode.
 
 https://github.com/googleapis/google-cloudevents/blob/main/docs/spec/pubsub.md
 """
@@ -6,6 +6,8 @@ https://github.com/googleapis/google-cloudevents/blob/main/docs/spec/pubsub.md
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from google.api_core.gapic_v1.method import DEFAULT
 from google.cloud import pubsub_v1
@@ -15,6 +17,29 @@ from shared.cloud.calls import Service
 from shared.events.outgoing import Event
 
 PUBSUB = Service("Pub/Sub", retry=DEFAULT)
+
+
+class RequestPublisher:
+    """Publishes requests to Modeldrop itself."""
+
+    def __init__(self, client: pubsub_v1.PublisherClient) -> None:
+        """Create the publisher with a client of Pub/Sub."""
+        self._client = client
+
+    def publish(self, topic: str, request: Mapping[str, Any]) -> None:
+        """Publish a request and wait for Pub/Sub's confirmation.
+
+        Args:
+            topic: The topic's resource name.
+            request: The request, such as a predict message.
+
+        Raises:
+            TryLater: Pub/Sub does not confirm it in time.
+        """
+        with PUBSUB.call("confirm a request") as options:
+            self._client.publish(topic, json.dumps(dict(request)).encode(), **options).result(
+                timeout=options["timeout"]
+            )
 
 
 class EventPublisher:

@@ -23,10 +23,10 @@ from shared.engine.statements import create_table
 from shared.errors import Rejected
 from shared.events.incoming import Message
 from shared.keys import hash_of, hash_of_json
+from shared.messages.predict_request import PredictRequest
 from shared.predictions import statements
 from shared.predictions.coming import coming_models
 from shared.predictions.recent import Recent
-from shared.predictions.request import PredictRequest
 from shared.settings import Settings
 from shared.work import (
     ImportRequest,

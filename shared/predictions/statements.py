@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.checks.identifiers import check_column, column_sql, string_literal
 from shared.engine import statements as engine
-from shared.predictions.request import PredictRequest
+from shared.messages.predict_request import PredictRequest
 
 
 def input_query(request: PredictRequest) -> str:

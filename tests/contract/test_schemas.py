@@ -53,15 +53,15 @@ from shared.events.outgoing import (
     stuck_event,
 )
 from shared.events.payloads import json_object
-from shared.models.request import ACTIONS, ManageRequest
-from shared.predictions import predicting
-from shared.predictions.predicting import Predictions
-from shared.predictions.request import (
+from shared.messages.predict_request import (
     FUNCTIONS,
     PRIORITIES,
     WRITES,
     PredictRequest,
 )
+from shared.models.request import ACTIONS, ManageRequest
+from shared.predictions import predicting
+from shared.predictions.predicting import Predictions
 from shared.work import (
     CheckResult,
     DropFacts,
@@ -171,6 +171,11 @@ MANIFEST: dict[str, Any] = {
     "files": 12,
     "registry": {"id": "genres", "aliases": ["champion", "v-2"]},
     "check": {"rows": [{"input": {"f1": 1, "f2": None}, "expected": {"predicted_label": 0.5}}], "tolerance": 0.1},
+    "predict": {
+        "input": {"table": "d.t"},
+        "output": {"table": "d.out", "write": "truncate"},
+        "columns": {"drop": ["a"]},
+    },
 }
 TABLE_INPUT = {"table": "news.titles", "columns": {"input": "title"}, "where": "score > @min_score"}
 PROMPTS = {
@@ -381,6 +386,11 @@ REFUSED: list[tuple[str, dict[str, Any], str | None]] = [
                 {"rows": [{"input": {"a": 1}, "expected": {"b": 1}}], "metric": "MAX(b)", "at_most": 1},
                 "check.metric",
             ),
+            ("predict", {}, "predict.input"),
+            ("predict", {"input": {"table": "d.t"}, "output": {}}, "predict.output.table"),
+            ("predict", {**MANIFEST["predict"], "model": "d.m"}, "predict.model"),
+            ("predict", {**MANIFEST["predict"], "request_id": "a"}, "predict.request_id"),
+            ("predict", {**MANIFEST["predict"], "columns": {}}, "predict.columns"),
             ("unknown", 1, "unknown"),
         ]
     ),
@@ -396,6 +406,11 @@ REFUSED_BY_THE_PARSER_ALONE: list[tuple[str, dict[str, Any], str]] = [
     ("batch_request.json", _batch(output="gs://local-project-modeldrop-state"), "output"),
     ("manage_message.json", {**MANAGE_MESSAGE, "path": "gs://another-bucket/films/genres/2/"}, "path"),
     ("manifest.json", {**MANIFEST, "output": None}, "modeldrop.yaml.input"),
+    (
+        "manifest.json",
+        {**MANIFEST, "predict": {"input": {"query": "DROP TABLE x"}, "output": {"table": "d.out"}}},
+        "modeldrop.yaml.predict.input.query",
+    ),
     ("manifest.json", {**MANIFEST, "target": "films.genres-2"}, "modeldrop.yaml.target"),
     ("manifest.json", {**MANIFEST, "check": {"query": "SELECT 1", "at_most": 1}}, "modeldrop.yaml.check.metric"),
 ]

@@ -35,8 +35,8 @@ from shared.drops.checks.model_check import CheckedRow, ModelCheck
 from shared.drops.manifest import MODEL_TYPES, Manifest
 from shared.engine.statements import create_table
 from shared.errors import Rejected
+from shared.messages.predict_request import FUNCTIONS, PredictRequest, TableInput
 from shared.predictions import statements as predictions_sql
-from shared.predictions.request import FUNCTIONS, PredictRequest, TableInput
 from tests.contract.googlesql import (
     calls,
     kind,

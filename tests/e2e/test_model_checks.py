@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.world import SHIFTED_TABLE, World, fresh
+from tests.e2e.world import SHIFTED_TABLE, World, fresh, shifted
 
 
 def _drop(world: World, name: str, version: str, shift: int, check: dict[str, Any]) -> None:
@@ -44,3 +44,21 @@ def test_a_drop_that_fails_its_check_leaves_the_model_in_use(world: World) -> No
     _drop(world, name, "9", 6, {"rows": [{"input": {"x": 1}, "expected": {"y": 7.01}}], "tolerance": 0.02})
     world.event("model.imported", model=model, version="9")
     assert world.shift_of(name) == 6
+
+
+@pytest.mark.long
+def test_the_prediction_of_a_drop_runs_after_each_import(world: World) -> None:
+    name = fresh("predicting")
+    prediction = {
+        "input": {"table": f"{world.dataset}.{SHIFTED_TABLE}"},
+        "output": {"table": f"{world.dataset}.{name}_rows", "write": "truncate"},
+        "columns": {"keep": ["x", "y"]},
+    }
+    for version, shift in (("1", 3), ("2", 4)):
+        manifest = json.dumps({"files": 5, "predict": prediction}).encode()
+        world.drop({**world.shifter(shift), "modeldrop.yaml": manifest}, name, version)
+        event = world.event(
+            "prediction.succeeded", model=f"{world.project}.{world.dataset}.{name}", model_version=version
+        )
+        assert event.data["request_id"].startswith("import-")
+        assert shifted(world.rows(f"{world.dataset}.{name}_rows")) == {shift}

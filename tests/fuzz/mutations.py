@@ -92,9 +92,19 @@ PROMPTS_REQUEST = {
         "generation_config": {"temperature": 0.5},
     },
 }
-PREDICT_EXAMPLES = (PREDICT_MESSAGE, TABLE_MESSAGE, TEXT_MESSAGE, without(PREDICT_MESSAGE, "request_id"))
+PREDICT_EXAMPLES = (
+    {**PREDICT_MESSAGE, "columns": {"drop": ["pixels"]}},
+    PREDICT_MESSAGE,
+    TABLE_MESSAGE,
+    TEXT_MESSAGE,
+    without(PREDICT_MESSAGE, "request_id"),
+)
 BATCH_EXAMPLES = (BATCH_REQUEST, PROMPTS_REQUEST, {**BATCH_REQUEST, "input": "gs://bucket-1/a/b.jsonl", "output": None})
-MANAGE_EXAMPLES = (MANAGE_MESSAGE,)
+MANAGE_EXAMPLES = (
+    MANAGE_MESSAGE,
+    {"action": "rollback", "model": "films.genres", "version": "2"},
+    {"action": "describe", "model": "p-12.films.genres-2", "request_id": "a", "labels": {"team": "films"}},
+)
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -19,7 +19,7 @@ from shared.drops.drop import DropPath
 from shared.errors import Rejected
 from shared.events.edge import cloud_event
 from shared.events.incoming import FINALIZED, Message, StoredObject
-from shared.predictions.request import PredictRequest
+from shared.messages.predict_request import PredictRequest
 from tests.example_requests import SETTINGS
 from tests.fuzz.event_requests import event_requests
 from tests.fuzz.mutations import (

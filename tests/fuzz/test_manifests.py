@@ -38,6 +38,11 @@ EXAMPLES: tuple[dict[str, Any], ...] = (
     },
     {"files": 3},
     {"type": "ONNX", "registry": {"id": "genres"}},
+    {"check": {"rows": [{"input": {"f1": 1}, "expected": {"score": [0.5, 1]}}], "tolerance": 0.1}},
+    {
+        "check": {"query": "SELECT 1 AS f1", "metric": "AVG(score)", "at_least": 0.5},
+        "predict": {"input": {"table": "d.t"}, "output": {"table": "d.out"}, "columns": {"keep": ["score"]}},
+    },
 )
 
 

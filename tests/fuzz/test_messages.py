@@ -17,10 +17,11 @@ from shared.engine.stored_items import item_from_json, item_to_json
 from shared.errors import Rejected
 from shared.events.incoming import Message
 from shared.events.payloads import json_object
-from shared.models.request import ManageRequest
+from shared.messages.predict_request import PredictRequest
+from shared.models import managing
+from shared.models.request import IMPORT, ROLLBACK, ManageRequest
 from shared.predictions import predicting
 from shared.predictions import statements as predictions_sql
-from shared.predictions.request import PredictRequest
 from shared.work import Item
 from tests.contract.schemas import faults
 from tests.example_requests import NOW, SETTINGS
@@ -124,4 +125,9 @@ def test_a_manage_message_is_rejected_or_holds_only_checked_values(data: bytes) 
     assert isinstance(request, ManageRequest)
     event("accepted")
     assert faults("manage_message.json", json_object(data)) == []
-    _all_match(re.compile(r"[A-Za-z0-9]\w*/[A-Za-z0-9]\w*/[A-Za-z0-9][\w.-]*/", re.ASCII), [request.path.prefix])
+    if request.path is not None:
+        _all_match(re.compile(r"[A-Za-z0-9]\w*/[A-Za-z0-9]\w*/[A-Za-z0-9][\w.-]*/", re.ASCII), [request.path.prefix])
+    else:
+        _all_match(re.compile(r"[\w.:-]+\.\w+\.[\w-]+", re.ASCII), [str(request.model)])
+    if request.action not in {IMPORT, ROLLBACK}:
+        _can_be_kept(managing.plan(request, json_object(data), Message("1", data, {}, NOW), NOW))

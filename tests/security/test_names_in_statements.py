@@ -11,8 +11,8 @@ from google.cloud.bigquery import QueryJobConfig
 from onnx import TensorProto, helper
 
 from shared.engine.statements import create_table
+from shared.messages.predict_request import PredictRequest
 from shared.predictions import statements
-from shared.predictions.request import PredictRequest
 from tests.example_requests import NOW, SETTINGS
 from tests.localcloud.bigquery.ml.world import PROJECT, MlWorld, ml_world
 

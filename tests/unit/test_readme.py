@@ -21,8 +21,8 @@ from shared.batches.request import BatchRequest
 from shared.drops.manifest import MODEL_TYPES, Manifest, read_manifest
 from shared.errors import Rejected
 from shared.events.outgoing import EVENT_TYPES, OTHER_TYPES
+from shared.messages.predict_request import PredictRequest
 from shared.models.request import ManageRequest
-from shared.predictions.request import PredictRequest
 from shared.settings import Settings
 from tests.readme import (
     README,
@@ -62,6 +62,7 @@ MANIFEST = {
     "files": 4,
     "registry": {"id": "publisher"},
     "check": {"query": "SELECT 1 AS x, 2 AS expected_y"},
+    "predict": {"input": {"table": "news.articles"}, "output": {"table": "news.predictions"}},
 }
 TOGETHER = {"input": "output", "output": "input"}
 
@@ -138,7 +139,7 @@ def test_the_listed_fields_of_modeldrop_yaml_are_accepted() -> None:
         assert read_manifest(yaml.safe_dump(given).encode(), PROJECT) != Manifest()
 
 
-@pytest.mark.parametrize("name", ["predict", "remote"])
+@pytest.mark.parametrize("name", ["remote"])
 def test_fields_that_the_limits_name_are_rejected(name: str) -> None:
     assert f"`{name}`" in "".join(README.read_text().partition("## Limits")[2])
     with pytest.raises(Rejected, match=name):

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from shared.events.incoming import Message
+from shared.messages.predict_request import PredictRequest
 from shared.predictions.predicting import Predictions, plan
-from shared.predictions.request import PredictRequest
 from shared.work import (
     Item,
     Kind,

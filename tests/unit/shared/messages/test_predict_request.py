@@ -10,11 +10,11 @@ import pytest
 
 from shared.checks.identifiers import ModelName, TableName
 from shared.errors import Rejected
-from shared.predictions import statements
-from shared.predictions.request import (
+from shared.messages.predict_request import (
     PredictRequest,
     TableInput,
 )
+from shared.predictions import statements
 from tests.example_requests import (
     NOW,
     PREDICT_MESSAGE,

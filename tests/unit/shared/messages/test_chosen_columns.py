@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.errors import Rejected
-from shared.predictions.columns import ChosenColumns
+from shared.messages.chosen_columns import ChosenColumns
 
 PREDICTIONS: tuple[Mapping[str, Any], ...] = tuple(
     {"name": name, "type": "STRING", "mode": "NULLABLE"} for name in ("label", "id", "pixels", "Größe")

@@ -21,7 +21,7 @@ from shared.checks.query_guard import (
     check_condition,
     check_query,
 )
-from shared.predictions.columns import ChosenColumns
+from shared.messages.chosen_columns import ChosenColumns
 from shared.settings import Settings
 
 WRITES = ("empty", "truncate", "append", "merge")

@@ -1,0 +1,1 @@
+"""The messages that several kinds of work read or send."""

@@ -298,6 +298,8 @@ class ManageFacts:
 
     description: Mapping[str, Any] | None = None
     """The description of the model, as its event publishes it; None unless the action is `describe`."""
+    registry: Mapping[str, Any] | None = None
+    """The model's entry in the registry, as its event publishes it; None unless the action is about it."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import yaml
 from shared.checks.fields import Fields
 from shared.checks.identifiers import PROJECT, ModelName, check_column
 from shared.checks.labels import read_labels
+from shared.checks.registry_rules import ALIAS, ALIAS_FORM, ID_FORM, REGISTRY_ID
 from shared.checks.yaml_lines import line_of
 from shared.drops import limits
 from shared.drops.checks.model_check import ModelCheck
@@ -36,9 +37,6 @@ _OUTPUT_TYPES = ("FLOAT64",)
 _KMS_KEY = re.compile(
     rf"projects/{PROJECT}/locations/[a-z0-9-]+/keyRings/[A-Za-z0-9_-]{{1,63}}/cryptoKeys/[A-Za-z0-9_-]{{1,63}}"
 )
-# https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-glm#model_registry
-_REGISTRY_ID = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
-_ALIAS = re.compile(r"[a-z][a-z0-9-]{0,126}[a-z0-9]")
 _OPENING = (
     yaml.BlockMappingStartToken,
     yaml.BlockSequenceStartToken,
@@ -226,12 +224,12 @@ def _registry_id(registry: Fields | None) -> str | None:
     if registry is None:
         return None
     registry.text("id")
-    return _matching(registry, "id", _REGISTRY_ID, "up to 63 of a-z, 0-9, _ and -, beginning with a letter or _")
+    return _matching(registry, "id", REGISTRY_ID, ID_FORM)
 
 
 def _aliases(registry: Fields | None) -> tuple[str, ...]:
     aliases: tuple[Any, ...] = registry.texts("aliases") if registry else ()
     for index, alias in enumerate(aliases):
-        if registry and not _ALIAS.fullmatch(alias):
-            raise registry.wrong(f"aliases[{index}]", "must be of a-z, 0-9 and -, beginning with a letter")
+        if registry and not ALIAS.fullmatch(alias):
+            raise registry.wrong(f"aliases[{index}]", f"must be {ALIAS_FORM}")
     return aliases

@@ -16,6 +16,7 @@ from shared.settings import Settings, settings
 
 if TYPE_CHECKING:
     from shared.cloud.bigquery import BigQueryJobs
+    from shared.cloud.registry import ModelRegistry
     from shared.cloud.tables import Tables
     from shared.cloud.vertex import VertexJobs
     from shared.engine.waking import Waker
@@ -80,6 +81,13 @@ class Services:
         name, endpoint = self.settings.poll_schedule, self.settings.scheduler_endpoint
         job = ScheduledJob(clients.authorized_session, name, endpoint=endpoint) if name else None
         return Waker(self.ledger, job, clock=self.clock, seconds=self.settings.poll_again_seconds)
+
+    @cached_property
+    def registry(self) -> ModelRegistry:
+        """Vertex AI's model registry."""
+        from shared.cloud.registry import ModelRegistry
+
+        return ModelRegistry(clients.vertex_model_client, self.settings.google_cloud_project)
 
     @cached_property
     def requests(self) -> RequestPublisher:

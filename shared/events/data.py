@@ -42,7 +42,8 @@ def data_of_kind(item: Item) -> dict[str, Any]:
         case BatchMessage() as message, BatchFacts() as facts:
             return _batch(item, message, facts) if prepared else {}
         case ManageMessage() as message, ManageFacts() as facts:
-            return {"model": message.model, **({"description": dict(facts.description)} if facts.description else {})}
+            about = {"description": facts.description, "registry": facts.registry}
+            return {"model": message.model, **{name: dict(each) for name, each in about.items() if each is not None}}
         case _:
             return {}
 

@@ -45,12 +45,12 @@ def describe(model: ModelName, location: str, services: Services) -> dict[str, A
         "pinned": record.pinned,
         "versions": versions[:MOST_VERSIONS],
         "remote_endpoint": (resource.get("remoteModelInfo") or {}).get("endpoint"),
-        "registry": _registration(resource),
+        "registry": registration_of(resource),
         "last_prediction": _last_prediction(model, services),
     }
 
 
-def _registration(resource: Mapping[str, Any]) -> dict[str, Any] | None:
+def registration_of(resource: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the id and the version of a model in the registry of Vertex AI; None if it is not registered.
 
     https://docs.cloud.google.com/bigquery/docs/reference/rest/v2/models#TrainingRun

@@ -1,4 +1,4 @@
-"""The work of manage messages: models are deleted, unpinned and described."""
+"""The work of manage messages: models are deleted, unpinned, described and registered."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from shared import trace
 from shared.checks.access import check_writable
 from shared.checks.identifiers import ModelName
+from shared.checks.registry_rules import check_can_register, registry_location
 from shared.checks.suggestions import closest
 from shared.cloud.bigquery import OldJob, Query
 from shared.drops.importing import TURN_SECONDS
@@ -21,17 +22,27 @@ from shared.errors import Rejected
 from shared.events.incoming import Message
 from shared.keys import hash_of, hash_of_json
 from shared.models import statements
-from shared.models.describing import describe
-from shared.models.request import DELETE, DESCRIBE, UNPIN, ManageRequest
+from shared.models.describing import describe, registration_of
+from shared.models.request import DELETE, DESCRIBE, REGISTER, SET_ALIASES, UNPIN, ManageRequest
 from shared.work import Item, Kind, ManageFacts, ManageMessage, Outcome, Step, System, WaitReason
 
 # The steps of each action, and the outcome of one that was carried out.
-_STEPS: Mapping[str, tuple[str, ...]] = {DELETE: ("drop",), UNPIN: (), DESCRIBE: ()}
+_STEPS: Mapping[str, tuple[str, ...]] = {
+    DELETE: ("drop",),
+    UNPIN: (),
+    DESCRIBE: (),
+    REGISTER: ("register",),
+    SET_ALIASES: (),
+}
 _OUTCOMES: Mapping[str, Outcome] = {
     DELETE: Outcome.DELETED,
     UNPIN: Outcome.UNPINNED,
     DESCRIBE: Outcome.DESCRIBED,
+    REGISTER: Outcome.REGISTERED,
+    SET_ALIASES: Outcome.REGISTERED,
 }
+# The actions that change the model itself, so that no import of it may be under way.
+_CHANGING = (DELETE, REGISTER)
 
 
 def origin_of(request: ManageRequest, message: Message) -> tuple[str, str]:
@@ -62,32 +73,36 @@ class Manages(Handler):
     refused = Outcome.REJECTED
 
     def prepare(self, item: Item, services: Services) -> Item:
-        """Find the model; to delete it, wait until no import of it is under way.
+        """Find the model; to delete or register it, wait until no import of it is under way.
 
         Raises:
-            Rejected: There is no such model, or it may not be written.
+            Rejected: There is no such model, it may not be written, or a rule of the registry forbids it.
             WaitFor: An import of it is under way.
         """
         message, model = _message(item), _model(item, services)
         location = services.bigquery.location_of(model.dataset_name, "model")
-        if message.action == DELETE:
+        if message.action in _CHANGING:
             check_writable(model.project, model.dataset, services.settings, "model")
         if services.bigquery.model_created(str(model)) is None and not _was_submitted(item, location, services):
             similar = closest(model.model, services.bigquery.model_names(model.dataset_name))
             meant = f"; did you mean {model.dataset}.{similar}?" if similar else ""
             raise Rejected(f"there is no model {model}{meant}", field="model", code="model_not_found")
-        if message.action == DELETE:
+        if message.action in {REGISTER, SET_ALIASES}:
+            item = _checked_registration(item, services)
+        if message.action in _CHANGING:
             record = ModelRecords(services).take_turn(model, "", item.key, is_rollback=True)
             if record.in_flight is None or record.in_flight.key != item.key:
                 raise WaitFor(WaitReason.TURN, TURN_SECONDS)
         return replace(item, location=location)
 
     def job(self, item: Item, step: Step, services: Services) -> Query:
-        """Return the statement that deletes the model."""
-        return Query(sql=statements.drop_model(_model(item, services)), labels=dict(item.labels))
+        """Return the statement that deletes the model, or registers it."""
+        model, registry_id = _model(item, services), _request(item, services).registry_id
+        sql = statements.drop_model(model) if registry_id is None else statements.register_model(model, registry_id)
+        return Query(sql=sql, labels=dict(item.labels))
 
     def failure_of(self, item: Item) -> Outcome:
-        """Return that the message is rejected: BigQuery refuses to delete the model, for example while it is deployed."""
+        """Return that the message is rejected: BigQuery refuses it, for example to delete a model that is deployed."""
         return Outcome.REJECTED
 
     def deadline_seconds(self, item: Item, services: Services) -> float:
@@ -95,23 +110,67 @@ class Manages(Handler):
         return services.settings.query_deadline_seconds
 
     def conclude(self, item: Item, services: Services) -> Item:
-        """Lift the pin or describe the model, and succeed."""
+        """Lift the pin, describe the model or give it aliases, and succeed."""
         message, model = _message(item), _model(item, services)
         if message.action == UNPIN:
             ModelRecords(services).unpin(model)
         if message.action == DESCRIBE:
             item = replace(item, facts=ManageFacts(describe(model, str(item.location), services)))
+        if message.action in {REGISTER, SET_ALIASES}:
+            item = replace(item, facts=ManageFacts(registry=_entry(item, services)))
         return replace(item, outcome=_OUTCOMES[message.action])
 
     def close(self, item: Item, services: Services) -> None:
         """Leave the model's turn; the record of a model that was deleted is forgotten."""
-        if _message(item).action != DELETE or item.location is None:
+        if _message(item).action not in _CHANGING or item.location is None:
             return
         records, model = ModelRecords(services), _model(item, services)
         if item.outcome is Outcome.DELETED:
             records.forget(model, item.key)
         else:
             records.leave_turn(model, item.key, None)
+
+
+def _checked_registration(item: Item, services: Services) -> Item:
+    """Return ``item`` without the step that registers its model, if it is registered under the id already.
+
+    Raises:
+        Rejected: A rule of the registry forbids it.
+    """
+    model, request = _model(item, services), _request(item, services)
+    resource = services.bigquery.model_resource(str(model))
+    entry = registration_of(resource)
+    if request.registry_id is None:
+        if entry is None:
+            raise Rejected(f"{model} is not registered: publish register first", field="model", code="not_registered")
+        return item
+    check_can_register(
+        str(model),
+        request.registry_id,
+        is_remote=resource.get("remoteModelInfo") is not None,
+        registered_as=entry["id"] if entry else None,
+    )
+    return replace(item, steps=()) if entry else item
+
+
+def _entry(item: Item, services: Services) -> dict[str, Any]:
+    """Return the entry of a registered model, after its version was given the aliases of the message.
+
+    Raises:
+        Rejected: The model is not registered any more, or Vertex AI refuses an alias.
+    """
+    model, aliases = _model(item, services), _request(item, services).aliases
+    found = registration_of(services.bigquery.model_resource(str(model)))
+    if found is None or found["version"] is None:
+        raise Rejected(f"{model} is not in the registry", field="model", code="not_registered")
+    location = registry_location(str(item.location))
+    if aliases:
+        services.registry.give_aliases(location, found["id"], found["version"], aliases)
+    return {
+        **found,
+        "location": location,
+        "aliases": services.registry.aliases(location, found["id"], found["version"]),
+    }
 
 
 def _was_submitted(item: Item, location: str, services: Services) -> bool:
@@ -126,6 +185,11 @@ def _was_submitted(item: Item, location: str, services: Services) -> bool:
 def _message(item: Item) -> ManageMessage:
     assert isinstance(item.request, ManageMessage)
     return item.request
+
+
+def _request(item: Item, services: Services) -> ManageRequest:
+    message = _message(item)
+    return ManageRequest.parse(message.message, services.settings, message.published)
 
 
 def _model(item: Item, services: Services) -> ModelName:

@@ -9,11 +9,15 @@ from datetime import datetime
 from shared.checks.fields import Fields
 from shared.checks.identifiers import ModelName
 from shared.checks.labels import read_labels, read_request_id
+from shared.checks.registry_rules import ALIAS, ALIAS_FORM, ID_FORM, REGISTRY_ID
 from shared.drops.drop import LONGEST_VERSION, VERSION, DropPath
 from shared.settings import Settings
 
 IMPORT, ROLLBACK, UNPIN, DELETE, DESCRIBE = "import", "rollback", "unpin", "delete", "describe"
-ACTIONS = (IMPORT, ROLLBACK, UNPIN, DELETE, DESCRIBE)
+REGISTER, SET_ALIASES = "register", "set_aliases"
+ACTIONS = (IMPORT, ROLLBACK, UNPIN, DELETE, DESCRIBE, REGISTER, SET_ALIASES)
+# Vertex AI's documentation names no limit.
+MOST_ALIASES = 100
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,10 @@ class ManageRequest:
     """The model; None if the action is `import`."""
     version: str | None = None
     """The version to roll back to; None: the one below the current."""
+    registry_id: str | None = None
+    """The id in the registry of Vertex AI; None unless the action is `register`."""
+    aliases: tuple[str, ...] = ()
+    """The aliases that the model's version in the registry gets."""
     request_id: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -57,6 +65,27 @@ class ManageRequest:
                 raise fields.wrong(
                     "version", f"is {version[:80]!r}; write the last folder of the drop's path, such as 2"
                 )
+        registry_id = _registry_id(fields) if action == REGISTER else None
+        aliases = _aliases(fields, action) if action in {REGISTER, SET_ALIASES} else ()
         request_id, labels = read_request_id(fields, published), dict(read_labels(fields))
         fields.reject_unknown()
-        return cls(action, path, model, version, request_id, labels)
+        return cls(action, path, model, version, registry_id, aliases, request_id, labels)
+
+
+def _registry_id(fields: Fields) -> str:
+    text = fields.text("id")
+    if not REGISTRY_ID.fullmatch(text):
+        raise fields.wrong("id", f"must be {ID_FORM}, not {text[:80]!r}")
+    return text
+
+
+def _aliases(fields: Fields, action: str) -> tuple[str, ...]:
+    aliases = fields.texts("aliases")
+    if action == SET_ALIASES and not aliases:
+        raise fields.wrong("aliases", 'must name at least one alias: write ["champion"]', code="missing_field")
+    if len(aliases) > MOST_ALIASES:
+        raise fields.wrong("aliases", f"must be at most {MOST_ALIASES}, not {len(aliases):,}")
+    for index, alias in enumerate(aliases):
+        if not ALIAS.fullmatch(alias):
+            raise fields.wrong(f"aliases[{index}]", f"must be {ALIAS_FORM}, not {alias[:80]!r}")
+    return aliases

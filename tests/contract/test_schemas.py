@@ -233,6 +233,9 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ),
     ("manage_message.json", {**MODEL_MESSAGE, "action": "rollback", "version": "v1.2", "labels": {"team": "films"}}),
     ("manage_message.json", {**MODEL_MESSAGE, "model": "p-project.films.hyphened-model"}),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "register", "id": "_" + "a" * 62}),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "register", "id": "genres", "aliases": ["v-2", "aB9"]}),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "set_aliases", "aliases": ["default", "a" * 128]}),
     ("manifest.json", MANIFEST),
     ("manifest.json", dict.fromkeys(MANIFEST)),
     ("manifest.json", {}),
@@ -355,6 +358,13 @@ REFUSED: list[tuple[str, dict[str, Any], str | None]] = [
     ("manage_message.json", {**MANAGE_MESSAGE, "labels": {"Team": "films"}}, "labels"),
     ("manage_message.json", {**MANAGE_MESSAGE, "version": "2"}, "version"),
     ("manage_message.json", {"action": "delete"}, "model"),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "register"}, "id"),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "register", "id": "a" * 64}, "id"),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "register", "id": "2genres"}, "id"),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "set_aliases"}, "aliases"),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "set_aliases", "aliases": []}, "aliases"),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "set_aliases", "aliases": ["ok", "A"]}, "aliases[1]"),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "set_aliases", "aliases": ["-default"]}, "aliases[0]"),
     ("manage_message.json", {**MODEL_MESSAGE, "model": "genres"}, "model"),
     ("manage_message.json", {**MODEL_MESSAGE, "path": MANAGE_MESSAGE["path"]}, "path"),
     ("manage_message.json", {**MODEL_MESSAGE, "action": "unpin", "version": "1"}, "version"),
@@ -458,6 +468,13 @@ def test_the_parser_rejects_values_that_a_schema_cannot_check(name: str, message
         ("manage_message.json", MANAGE_MESSAGE, (), ("$defs", "import")),
         ("manage_message.json", MODEL_MESSAGE, (), ("$defs", "model")),
         ("manage_message.json", {**MODEL_MESSAGE, "action": "rollback"}, (), ("$defs", "rollback")),
+        ("manage_message.json", {**MODEL_MESSAGE, "action": "register", "id": "genres"}, (), ("$defs", "register")),
+        (
+            "manage_message.json",
+            {**MODEL_MESSAGE, "action": "set_aliases", "aliases": ["champion"]},
+            (),
+            ("$defs", "set_aliases"),
+        ),
         ("manifest.json", MANIFEST, (), ()),
         ("manifest.json", MANIFEST, ("registry",), ("properties", "registry")),
         ("manifest.json", MANIFEST, ("check",), ("$defs", "check")),
@@ -602,7 +619,12 @@ def _refused_import() -> Item:
 
 def _managed(outcome: str) -> Item:
     request = ManageMessage(MODEL_MESSAGE, NOW, "delete", "p-1.films.genres")
-    facts = ManageFacts(DESCRIPTION if outcome == "described" else None)
+    facts = ManageFacts(
+        DESCRIPTION if outcome == "described" else None,
+        {"id": "genres", "version": "2", "location": "us-central1", "aliases": ["default"]}
+        if outcome == "registered"
+        else None,
+    )
     item = Item(Kind.MANAGE, "a" * 32, "b" * 32, request, facts, NOW, request_id="r-1")
     return item.end(Outcome(outcome), LATER)
 

@@ -29,7 +29,7 @@ def two_versions(world: World, name: str) -> None:
     import_version(world, name, SECOND)
 
 
-def manage(world: World, action: str, name: str, request_id: str, **more: str) -> str:
+def manage(world: World, action: str, name: str, request_id: str, **more: object) -> str:
     """Publish a manage message about a model of the world's dataset."""
     message = {"action": action, "model": f"{world.dataset}.{name}", "request_id": request_id, **more}
     return world.publish("MODELS_TOPIC", message)
@@ -118,7 +118,34 @@ def check_refused_candidate(world: World, name: str) -> None:
     assert [each for each in models if each.startswith(name)] == [name]
 
 
+def register(world: World, name: str) -> None:
+    manage(world, "register", name, name, id=name.replace("-", "_").lower(), aliases=["champion"])
+
+
+def registering(world: World, name: str) -> None:
+    """Bring a registration to where its job has ended, before the poller sees it."""
+    one_version(world, name)
+    register(world, name)
+    wait_for_its_job(world, "manage", name)
+
+
+def check_registration(world: World, name: str) -> None:
+    [event] = world.ids("model.registered", "request.rejected", request_id=name)
+    found = world.event("model.registered", request_id=name)
+    assert found.id == event
+    assert found.data["registry"]["version"] == "1"
+    assert "champion" in found.data["registry"]["aliases"]
+
+
 MODEL_DEEDS = {
+    "registering a model": Deed(
+        "manage_model",
+        one_version,
+        register,
+        check_registration,
+        lost=lambda world, name: world.item("manage", "request", name) is None,
+    ),
+    "polling a registration": Deed("poll_jobs", registering, tick, check_registration, by_event=False),
     "rolling back": Deed(
         "manage_model",
         two_versions,

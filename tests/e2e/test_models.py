@@ -57,3 +57,27 @@ def test_a_model_is_described_and_deleted_and_imported_again(world: World) -> No
     _import_again(world, name, "1", f"{name}-again")
     world.event("model.imported", request_id=f"{name}-again")
     assert world.shift_of(name) == 1
+
+
+@pytest.mark.long
+def test_a_model_is_registered_once_and_its_aliases_move(world: World) -> None:
+    first, second = fresh("registered"), fresh("registered")
+    registry_id = first.replace("-", "_")
+    for name in (first, second):
+        import_version(world, name, 1)
+    manage(world, "set_aliases", first, f"{first}-too-soon", aliases=["champion"])
+    assert world.event("request.rejected", request_id=f"{first}-too-soon").data["error"]["code"] == "not_registered"
+
+    for number, name in enumerate((first, second), 1):
+        manage(world, "register", name, f"{name}-register", id=registry_id, aliases=[f"v-{number}"])
+        entry = world.event("model.registered", request_id=f"{name}-register").data["registry"]
+        assert (entry["id"], entry["version"], entry["location"]) == (registry_id, str(number), "us-central1")
+        assert f"v-{number}" in entry["aliases"]
+    for name in (first, second):
+        manage(world, "set_aliases", name, f"{name}-alias", aliases=["champion"])
+        entry = world.event("model.registered", request_id=f"{name}-alias").data["registry"]
+        assert "champion" in entry["aliases"]
+    manage(world, "register", first, f"{first}-again", id=registry_id)
+    assert "champion" not in world.event("model.registered", request_id=f"{first}-again").data["registry"]["aliases"]
+    manage(world, "register", first, f"{first}-other", id="other")
+    assert world.event("request.rejected", request_id=f"{first}-other").data["error"]["code"] == "registered_before"

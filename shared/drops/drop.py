@@ -18,6 +18,7 @@ from shared.drops.formats.all_formats import FORMATS
 from shared.drops.formats.saved_model import Graph
 from shared.drops.manifest import Manifest
 from shared.drops.names import check_names
+from shared.drops.remote import REMOTE
 from shared.errors import Rejected
 from shared.keys import hash_of
 from shared.work import DropRequest
@@ -247,6 +248,14 @@ class Drop:
 
     def _completeness(self) -> tuple[str, str | None, tuple[str, ...]]:
         """Return the model's type, its file if it has only one, and what is missing."""
+        if self.manifest.remote is not None:
+            if self.payload:
+                raise Rejected(
+                    f"{manifest.NAME} has remote, and the drop holds {self.payload[0].name[:120]!r} too: delete the files, or "
+                    "remote",
+                    code="several_models",
+                )
+            return REMOTE, None, ()
         names = {file.name for file in self.payload} - self.other_json
         declared = self.manifest.model_type
         singles = {

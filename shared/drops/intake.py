@@ -20,6 +20,7 @@ from shared.drops.drop import (
 from shared.drops.files import drop_files
 from shared.drops.importing import Imports
 from shared.drops.refusals import found_files
+from shared.drops.remote import REMOTE
 from shared.drops.turns import ModelRecords
 from shared.drops.watches import Sender
 from shared.engine.claims import claim_once, claim_request, next_attempt
@@ -202,6 +203,8 @@ def _is_replaced(item: Item, services: Services) -> bool:
 
 def _plan(drop: Drop, ready: Ready, services: Services) -> Item:
     """Return the import of a drop that is ready, or its refusal if BigQuery would refuse the model."""
+    if ready.model_type == REMOTE:
+        return planning.plan(drop, ready, services)
     try:
         facts = drop_files(services).read_model(drop, ready)
     except Rejected as error:

@@ -20,6 +20,7 @@ from shared.drops import limits
 from shared.drops.checks.model_check import ModelCheck
 from shared.drops.checks.prediction import read_prediction
 from shared.drops.formats.all_formats import FORMATS
+from shared.drops.remote import RemoteModel
 from shared.errors import Problem, Rejected, short_reason
 
 NAME = "modeldrop.yaml"
@@ -37,6 +38,16 @@ _OUTPUT_TYPES = ("FLOAT64",)
 _KMS_KEY = re.compile(
     rf"projects/{PROJECT}/locations/[a-z0-9-]+/keyRings/[A-Za-z0-9_-]{{1,63}}/cryptoKeys/[A-Za-z0-9_-]{{1,63}}"
 )
+# What remote models do not have, and why.
+# https://docs.cloud.google.com/bigquery/docs/managing-models-vertex, .../docs/customer-managed-encryption
+_NOT_REMOTE = {
+    "type": "a remote model has no files",
+    "files": "a remote model has no files",
+    "input": "the columns of a model over Gemini are fixed",
+    "kms_key": "BigQuery encrypts no remote model with a key of yours",
+    "registry": "remote models cannot be registered",
+    "check": "a check compares the outputs of ML.PREDICT, which a model over Gemini does not have",
+}
 _OPENING = (
     yaml.BlockMappingStartToken,
     yaml.BlockSequenceStartToken,
@@ -67,6 +78,8 @@ class Manifest:
     registry_aliases: tuple[str, ...] = ()
     check: ModelCheck | None = None
     """What the new model must return before it replaces the one in use."""
+    remote: RemoteModel | None = None
+    """The remote model that the drop becomes, without files."""
     prediction: Mapping[str, Any] | None = None
     """The predict message to publish after each import, without `model` and `request_id`."""
 
@@ -183,6 +196,7 @@ def _manifest(fields: Fields, project: str) -> Manifest:
         registry_id=_registry_id(registry),
         registry_aliases=_aliases(registry),
         check=ModelCheck.read(check) if (check := fields.optional_nested("check")) is not None else None,
+        remote=RemoteModel.read(remote) if (remote := fields.optional_nested("remote")) is not None else None,
         prediction=read_prediction(fields, project),
     )
     fields.optional_text("type")
@@ -190,6 +204,10 @@ def _manifest(fields: Fields, project: str) -> Manifest:
         raise fields.wrong("input", "goes with output: give both or neither")
     if registry is not None:
         registry.reject_unknown()
+    if manifest.remote is not None:
+        for name in _NOT_REMOTE:
+            if fields.has(name):
+                raise fields.wrong(name, f"does not go with remote: {_NOT_REMOTE[name]}")
     fields.reject_unknown()
     return manifest
 

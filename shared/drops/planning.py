@@ -13,6 +13,7 @@ from shared.drops.drop import Drop, DropPath, Ready, version_order
 from shared.drops.files import drop_files
 from shared.drops.formats.model_facts import ModelFacts
 from shared.drops.manifest import Manifest
+from shared.drops.remote import REMOTE
 from shared.drops.signatures import signature_of
 from shared.drops.turns import ModelRecords
 from shared.engine.services import Services
@@ -45,7 +46,8 @@ def plan(drop: Drop, ready: Ready, services: Services, facts: ModelFacts | None 
         # The steps that replace the model in use are added when the candidate has passed its check.
         steps = ["candidate", "check"]
     else:
-        steps = ["candidate"] if services.settings.safe_import else []
+        # A remote model has no files that could be wrong.
+        steps = ["candidate"] if services.settings.safe_import and ready.model_type != REMOTE else []
         steps += final_steps(target, drop.manifest, services)
     request = ImportRequest(
         model=str(target),
@@ -179,7 +181,8 @@ def former_version(item: Item, services: Services) -> Item:
             field="version",
             code="no_version",
         )
-    planned = plan(drop, decision, services, drop_files(services).read_model(drop, decision))
+    facts = None if decision.model_type == REMOTE else drop_files(services).read_model(drop, decision)
+    planned = plan(drop, decision, services, facts)
     rollback = replace(request.rollback, replaced=current.version if current else None)
     found = replace(request_of(planned), rollback=rollback, labels=request.labels)
     # The version was checked when it was new. A rollback that has failed and is sent again has used ids of jobs.

@@ -10,13 +10,17 @@ from shared.drops.manifest import Manifest
 
 
 def create_model(model: ModelName, model_type: str, uri: str, manifest: Manifest) -> str:
-    """Return the statement that imports the files at ``uri``.
+    """Return the statement that imports the files at ``uri``, or creates the remote model of the manifest.
 
     https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-tensorflow and the pages
     of the other types. Version aliases can be given only here, with the registry's other options, which are on the page of
     all types and not on the types' own pages. Without aliases, ``alter_model`` registers the model.
     https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create
     """
+    if manifest.remote is not None:
+        options = {"ENDPOINT": string_literal(manifest.remote.endpoint)}
+        connection = manifest.remote.connection_sql
+        return f"CREATE OR REPLACE MODEL {model.sql}\nREMOTE WITH CONNECTION {connection}\nOPTIONS ({_assignments(options)})"
     options = {"MODEL_TYPE": string_literal(model_type), "MODEL_PATH": string_literal(uri)}
     if manifest.kms_key:
         options["KMS_KEY_NAME"] = string_literal(manifest.kms_key)

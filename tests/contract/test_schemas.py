@@ -159,6 +159,7 @@ def _output(**changes: Any) -> dict[str, Any]:
 
 
 MODEL_MESSAGE: dict[str, Any] = {"action": "describe", "model": "films.genres", "request_id": "at-{hour}"}
+REMOTE = {"connection": "us.gemini_conn", "endpoint": "gemini-3.8-flash"}
 MANIFEST: dict[str, Any] = {
     "target": "films.genres_2",
     "type": "XGBOOST",
@@ -236,6 +237,12 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("manage_message.json", {**MODEL_MESSAGE, "action": "register", "id": "_" + "a" * 62}),
     ("manage_message.json", {**MODEL_MESSAGE, "action": "register", "id": "genres", "aliases": ["v-2", "aB9"]}),
     ("manage_message.json", {**MODEL_MESSAGE, "action": "set_aliases", "aliases": ["default", "a" * 128]}),
+    ("manifest.json", {"remote": REMOTE, "description": "Gemini", "labels": {"team": "films"}}),
+    ("manifest.json", {"remote": {**REMOTE, "connection": "my-project.us-east1.gemini-conn"}}),
+    (
+        "manifest.json",
+        {"remote": {"connection": "DEFAULT", "endpoint": "https://aiplatform.googleapis.com/v1/projects/p/m"}},
+    ),
     ("manifest.json", MANIFEST),
     ("manifest.json", dict.fromkeys(MANIFEST)),
     ("manifest.json", {}),
@@ -404,6 +411,16 @@ REFUSED: list[tuple[str, dict[str, Any], str | None]] = [
             ("unknown", 1, "unknown"),
         ]
     ),
+    *(
+        ("manifest.json", {"remote": remote}, f"modeldrop.yaml.remote.{field}")
+        for remote, field in [
+            ({"connection": "us.c"}, "endpoint"),
+            ({**REMOTE, "connection": "gemini_conn"}, "connection"),
+            ({**REMOTE, "connection": "us.`c"}, "connection"),
+            ({**REMOTE, "endpoint": "http://evil.test/x"}, "endpoint"),
+            ({**REMOTE, "region": "us"}, "region"),
+        ]
+    ),
 ]
 
 # What a schema cannot know: queries, settings, and one field that depends on another's text.
@@ -416,6 +433,9 @@ REFUSED_BY_THE_PARSER_ALONE: list[tuple[str, dict[str, Any], str]] = [
     ("batch_request.json", _batch(output="gs://local-project-modeldrop-state"), "output"),
     ("manage_message.json", {**MANAGE_MESSAGE, "path": "gs://another-bucket/films/genres/2/"}, "path"),
     ("manifest.json", {**MANIFEST, "output": None}, "modeldrop.yaml.input"),
+    ("manifest.json", {"remote": REMOTE, "registry": {"id": "gemini"}}, "modeldrop.yaml.registry"),
+    ("manifest.json", {"remote": REMOTE, "type": "ONNX"}, "modeldrop.yaml.type"),
+    ("manifest.json", {"remote": REMOTE, "check": {"query": "SELECT 1"}}, "modeldrop.yaml.check"),
     (
         "manifest.json",
         {**MANIFEST, "predict": {"input": {"query": "DROP TABLE x"}, "output": {"table": "d.out"}}},
@@ -478,6 +498,7 @@ def test_the_parser_rejects_values_that_a_schema_cannot_check(name: str, message
         ("manifest.json", MANIFEST, (), ()),
         ("manifest.json", MANIFEST, ("registry",), ("properties", "registry")),
         ("manifest.json", MANIFEST, ("check",), ("$defs", "check")),
+        ("manifest.json", {"remote": REMOTE}, ("remote",), ("properties", "remote")),
     ],
 )
 def test_the_parser_knows_the_fields_that_the_schema_describes(

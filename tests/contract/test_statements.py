@@ -33,6 +33,7 @@ from shared.drops import statements as drops_sql
 from shared.drops.checks import statements as checks_sql
 from shared.drops.checks.model_check import CheckedRow, ModelCheck
 from shared.drops.manifest import MODEL_TYPES, Manifest
+from shared.drops.remote import RemoteModel
 from shared.engine.statements import create_table
 from shared.errors import Rejected
 from shared.messages.predict_request import FUNCTIONS, PredictRequest, TableInput
@@ -104,6 +105,18 @@ def _comparison() -> str:
 
 
 STATEMENTS: list[tuple[str, Callable[[], str | None], list[str]]] = [
+    (
+        "ASTCreateModelStatement",
+        lambda: drops_sql.create_model(MODEL, "REMOTE", "", Manifest(remote=RemoteModel("us.c-1", "gemini-3.8-flash"))),
+        [str(MODEL)],
+    ),
+    (
+        "ASTCreateModelStatement",
+        lambda: drops_sql.create_model(
+            MODEL, "REMOTE", "", Manifest(remote=RemoteModel("DEFAULT", "gemini-3.8-flash"))
+        ),
+        [str(MODEL)],
+    ),
     ("ASTAlterModelStatement", lambda: drops_sql.alter_model(MODEL, FULL_MANIFEST, NOW), [str(MODEL)]),
     ("ASTCreateTableStatement", lambda: create_table(TABLE, COLUMNS), [str(TABLE)]),
     ("ASTQueryStatement", lambda: predictions_sql.predict(_predict()), ["ML.PREDICT"]),

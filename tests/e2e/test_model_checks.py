@@ -62,3 +62,22 @@ def test_the_prediction_of_a_drop_runs_after_each_import(world: World) -> None:
         )
         assert event.data["request_id"].startswith("import-")
         assert shifted(world.rows(f"{world.dataset}.{name}_rows")) == {shift}
+
+
+@pytest.mark.long
+def test_a_drop_without_files_becomes_a_remote_model_that_predicts(world: World) -> None:
+    name = fresh("remote")
+    remote = {"connection": "us.gemini_conn", "endpoint": "gemini-3.8-flash"}
+    prediction = {
+        "function": "AI.GENERATE_TEXT",
+        "input": {"query": "SELECT 'What is this?' AS prompt"},
+        "output": {"table": f"{world.dataset}.{name}_rows"},
+        "columns": {"keep": ["result", "status"]},
+    }
+    world.drop({"modeldrop.yaml": json.dumps({"remote": remote, "predict": prediction}).encode()}, name)
+    model = f"{world.project}.{world.dataset}.{name}"
+    world.event("model.imported", model=model)
+    world.event("prediction.succeeded", model=model)
+    [row] = world.rows(f"{world.dataset}.{name}_rows")
+    assert row["result"]
+    assert row["status"] == ""

@@ -19,7 +19,6 @@ from localcloud.samples.tables import sample_tables
 from shared.batches.actions import BatchAction
 from shared.batches.request import BatchRequest
 from shared.drops.manifest import MODEL_TYPES, Manifest, read_manifest
-from shared.errors import Rejected
 from shared.events.outgoing import EVENT_TYPES, OTHER_TYPES
 from shared.messages.predict_request import PredictRequest
 from shared.models.request import ManageRequest
@@ -63,6 +62,7 @@ MANIFEST = {
     "registry": {"id": "publisher"},
     "check": {"query": "SELECT 1 AS x, 2 AS expected_y"},
     "predict": {"input": {"table": "news.articles"}, "output": {"table": "news.predictions"}},
+    "remote": {"connection": "us.gemini_conn", "endpoint": "gemini-3.8-flash"},
 }
 TOGETHER = {"input": "output", "output": "input"}
 
@@ -137,13 +137,6 @@ def test_the_listed_fields_of_modeldrop_yaml_are_accepted() -> None:
     for name in listed:
         given = {name: MANIFEST[name], **({TOGETHER[name]: MANIFEST[TOGETHER[name]]} if name in TOGETHER else {})}
         assert read_manifest(yaml.safe_dump(given).encode(), PROJECT) != Manifest()
-
-
-@pytest.mark.parametrize("name", ["remote"])
-def test_fields_that_the_limits_name_are_rejected(name: str) -> None:
-    assert f"`{name}`" in "".join(README.read_text().partition("## Limits")[2])
-    with pytest.raises(Rejected, match=name):
-        read_manifest(f"{name}: x".encode(), PROJECT)
 
 
 def test_every_make_target_is_listed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +26,7 @@ from shared.drops.drop import (
 )
 from shared.drops.formats.saved_model import Graph
 from shared.drops.manifest import Manifest
+from shared.drops.remote import RemoteModel
 from shared.errors import Rejected
 from tests.example_requests import NOW, PROJECT
 
@@ -377,3 +379,13 @@ def test_leading_zeros_do_not_matter() -> None:
 def test_any_two_versions_can_be_compared(versions: list[str]) -> None:
     ordered = sorted(versions, key=version_order)
     assert sorted(ordered, key=version_order) == ordered
+
+
+def test_a_drop_with_a_remote_model_is_complete_without_files_and_refused_with_files() -> None:
+    remote = Manifest(remote=RemoteModel("us.c", "gemini-3.8-flash"))
+    written = NOW - timedelta(minutes=1)
+    alone = Drop(PATH, (DropFile("modeldrop.yaml", 1, "AAAAAA==", 7, written),), manifest=remote)
+    assert alone.readiness(NOW, timedelta(seconds=20)) == Ready("REMOTE", alone.fingerprint, None)
+    both = replace(alone, files=(*alone.files, DropFile("a.onnx", 1, "AAAAAA==", 7, written)))
+    with pytest.raises(Rejected, match=r"has remote, and the drop holds 'a\.onnx' too"):
+        both.readiness(NOW, timedelta(seconds=20))

@@ -44,6 +44,7 @@ GROUPS = {
         "e2e/test_faults.py",
         "e2e/test_batch_actions.py",
         "e2e/test_batch_races.py",
+        "e2e/test_batch_destinations.py",
         "e2e/test_batch_outputs.py",
         "e2e/test_batch_results.py",
         "e2e/test_uploads.py",

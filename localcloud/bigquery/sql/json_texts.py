@@ -1,5 +1,7 @@
 """Makes the functions that read JSON return NULL for a text that is not JSON, as in BigQuery. In DuckDB they fail.
 
+Only literals and results of text functions are changed. Whether a column holds JSON or text decides the type of the result, and
+bqemulator knows that of the plain column only.
 https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions
 """
 
@@ -21,16 +23,28 @@ _READERS = frozenset(
         "JSON_VALUE_ARRAY",
     }
 )
+_TEXT_FUNCTIONS = frozenset(
+    {
+        "CONCAT",
+        "LOWER",
+        "LTRIM",
+        "REGEXP_EXTRACT",
+        "REGEXP_REPLACE",
+        "REPLACE",
+        "RTRIM",
+        "SUBSTR",
+        "SUBSTRING",
+        "TRIM",
+        "UPPER",
+    }
+)
 _FUNCTION = "_json_or_null"
 # The value is used once: it can be the call of a model.
 JSON_MACROS: tuple[str, ...] = (f"CREATE OR REPLACE MACRO {_FUNCTION}(value) AS try_cast(value AS JSON)",)
 
 
 def call_json_or_null(sql: str) -> str:
-    """Return GoogleSQL in which the functions that read JSON get NULL for a text that is not JSON.
-
-    A missing path becomes ``'$'``, its default, which sqlglot does not know.
-    """
+    """Return GoogleSQL in which the functions that read JSON get NULL for a text that is not JSON."""
     if "JSON_" not in sql.upper():
         return sql
     try:
@@ -46,11 +60,21 @@ def call_json_or_null(sql: str) -> str:
         if closing is None or first >= closing:
             continue
         last = closing if comma is None else comma
-        edits += [(found[first].start, f"{_FUNCTION}("), (found[last - 1].end, ")" if comma else "), '$'")]
+        if _is_text(found, first, last):
+            edits += [(found[first].start, f"{_FUNCTION}("), (found[last - 1].end, ")")]
     # Of two edits at one place, the closing bracket comes first; the edits of an outer call begin before an inner one's.
     for at, text in sorted(edits, key=lambda edit: edit[0], reverse=True):
         sql = sql[:at] + text + sql[at:]
     return sql
+
+
+def _is_text(found: tuple[Token, ...], first: int, last: int) -> bool:
+    """Return whether the tokens from ``first`` up to ``last`` are one literal or one call of a text function."""
+    if last - first == 1:
+        return found[first].kind == "string"
+    if found[first].text.upper() not in _TEXT_FUNCTIONS or not found[first + 1].is_symbol("("):
+        return False
+    return _first_argument(found, first + 1)[1] == last - 1
 
 
 def _first_argument(found: tuple[Token, ...], opening: int) -> tuple[int, int | None, int | None]:

@@ -49,6 +49,11 @@ def problems(declaration: Declaration, required_topics: Iterable[str]) -> Iterat
         ):
             for target in roles:
                 yield from _reference(("accounts", key, field, target), target, targets, kind)
+    for key, feature in declaration.features.items():
+        for target in feature.vertex_bucket_roles:
+            path = ("features", key, "vertex_bucket_roles", target)
+            yield from _reference(path, target, declaration.buckets, "bucket")
+    yield from _datasets(declaration)
 
 
 def _retry(declaration: Declaration) -> Iterator[Problem]:
@@ -69,6 +74,14 @@ def _retry(declaration: Declaration) -> Iterator[Problem]:
         yield from _reference(path, retry.dead_letter_topic, declaration.topics, "topic")
 
 
+def _datasets(declaration: Declaration) -> Iterator[Problem]:
+    if declaration.datasets is None:
+        return
+    for key, access in (("readable", declaration.datasets.readable), ("writable", declaration.datasets.writable)):
+        if access.names and access.env in declaration.settings:
+            yield Problem(("settings", access.env), f"is given already by datasets.{key}.names")
+
+
 def _function(path: FieldPath, function: Function, declaration: Declaration) -> Iterator[Problem]:
     match function.trigger:
         case StorageTrigger(bucket=bucket):
@@ -81,6 +94,8 @@ def _function(path: FieldPath, function: Function, declaration: Declaration) -> 
             f"is {function.timeout_seconds}; expected a whole number from 1 to {LONGEST_EVENT_SECONDS}, "
             "because events call the function",
         )
+    if function.callers and function.is_called_by_events:
+        yield Problem((*path, "callers"), "are refused, because only Eventarc calls a function with an event trigger")
     if function.concurrency > 1 and function.cpu is None:
         # https://cloud.google.com/run/docs/configuring/services/cpu
         yield Problem(

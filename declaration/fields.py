@@ -73,6 +73,18 @@ AccountId = Annotated[
 ]
 Role = Annotated[str, text(r"roles/[A-Za-z.]+", "a role such as roles/pubsub.publisher")]
 Roles = Annotated[tuple[Role, ...], Field(strict=False)]
+Member = Annotated[
+    str,
+    text(
+        r"(user|group|serviceAccount|domain):[^\s:]+|principal(Set)?://\S+",
+        "a member such as user:ada@example.com, and never the public",
+    ),
+]
+Members = Annotated[tuple[Member, ...], Field(strict=False)]
+Dataset = Annotated[
+    str, text(r"([a-z][a-z0-9:.-]{4,61}[a-z0-9]\.)?\w{1,1024}", "a dataset: `dataset`, or `project.dataset`")
+]
+Datasets = Annotated[tuple[Dataset, ...], Field(strict=False)]
 Memory = Annotated[str, text(r"\d+(Mi|Gi)", "an amount of memory such as 512Mi")]
 Cron = Annotated[str, text(r"\S+( \S+){4}", 'a cron expression of five fields such as "* * * * *"')]
 StorageEvent = Annotated[

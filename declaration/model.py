@@ -15,12 +15,15 @@ from declaration.fields import (
     BucketName,
     Channels,
     Cron,
+    Datasets,
     Json,
     Key,
+    Members,
     Memory,
     Module,
     Region,
     Resource,
+    Role,
     Roles,
     Runtime,
     Setting,
@@ -33,6 +36,7 @@ from declaration.fields import (
 # https://cloud.google.com/functions/docs/configuring/timeout
 LONGEST_HTTP_SECONDS = 3600
 LONGEST_EVENT_SECONDS = 540
+DEFAULT_NAME = "modeldrop"
 
 
 class Model(BaseModel):
@@ -79,6 +83,9 @@ class Bucket(Model):
     soft_delete_seconds: Annotated[int, number(0, 90 * 86400)] | None = None
     """How long deleted and replaced objects are kept; None leaves it to Cloud Storage (seven days)."""
 
+    uploaders: Members = ()
+    """Who may write objects, besides our accounts."""
+
     def name_in(self, project: str) -> str:
         """Return the bucket's name in ``project``."""
         return self.name.replace("{project}", project)
@@ -92,10 +99,39 @@ class Topic(Model):
     """The variable that gives the functions its full name."""
     hold: Resource | None = None
     """The subscription that keeps the topic's messages, if there is one."""
+    publishers: Members = ()
+    """Who may publish, besides our accounts."""
 
     def path(self, project: str) -> str:
         """Return the topic's full name in ``project``."""
         return f"projects/{project}/topics/{self.name}"
+
+
+class DatasetAccess(Model):
+    """What the functions may do with data of BigQuery."""
+
+    role: Role
+    """The role on each of the datasets, or on the whole project if none is named."""
+    env: Variable
+    """The variable that gives the functions the names, separated by commas."""
+    names: Datasets = ()
+
+
+class DeclaredDatasets(Model):
+    """The datasets that messages may read and write."""
+
+    readable: DatasetAccess
+    writable: DatasetAccess
+
+
+class Feature(Model):
+    """Something that needs roles of its own, and that can be off."""
+
+    enabled: bool
+    roles: Roles = ()
+    """Roles on the project for the account of the functions."""
+    vertex_bucket_roles: Mapping[str, Roles] = {}
+    """Roles of Vertex AI's service agent on single buckets, by the bucket's key."""
 
 
 class Retry(Model):
@@ -166,6 +202,8 @@ class Function(Model):
     """The variable that gives callers its URL."""
     cpu: Annotated[int, number(1, 8)] | None = None
     maximum_instances: Annotated[int, number(1, 1000)] | None = None
+    callers: Members = ()
+    """Who may call the function, besides our accounts."""
 
     @property
     def server_variables(self) -> Mapping[str, str]:
@@ -211,16 +249,27 @@ class Alerts(Model):
     """The notification channels that each alert notifies."""
 
 
+class Environment(Model):
+    """What differs in one of several environments of a project."""
+
+    settings: Mapping[str, Setting] = {}
+    """Settings in addition to the common ones, or in place of them."""
+
+
 class Declaration(Model):
     """All of functions.yaml."""
 
-    name: Resource = "modeldrop"
-    """The name of the declaration, which marks what it creates."""
+    name: Resource = DEFAULT_NAME
+    """The name of the declaration, which marks what it creates. ``{name}`` in other fields stands for it."""
+    environments: Mapping[str, Environment] = {}
+    """Further environments that fit into the same project, by their name."""
     region: Region
     runtime: Runtime
     accounts: Mapping[str, Account]
     buckets: Mapping[str, Bucket] = {}
     topics: Mapping[str, Topic] = {}
+    datasets: DeclaredDatasets | None = None
+    features: Mapping[str, Feature] = {}
     retry: Retry
     functions: Mapping[str, Function] = {}
     schedules: Mapping[str, Schedule] = {}
@@ -233,6 +282,11 @@ class Declaration(Model):
     """Values that the local cloud sets in place of ``settings``."""
     local_places: Mapping[str, Literal["vertex_url", "vertex_location", "scheduler_url"]] = {}
     """Variables whose values only the local cloud knows, and what each of them holds."""
+
+    @property
+    def scheduled(self) -> frozenset[str]:
+        """The functions that a schedule calls."""
+        return frozenset(schedule.function for schedule in self.schedules.values())
 
     @property
     def dead_letters(self) -> Topic:

@@ -13,10 +13,15 @@ from pydantic_core import ErrorDetails
 from declaration.checks import Problem, did_you_mean, problems
 from declaration.document import Document, DocumentError, FieldPath, dotted, parse_document
 from declaration.model import (
+    DEFAULT_NAME,
     Account,
     Alerts,
     Bucket,
+    DatasetAccess,
     Declaration,
+    DeclaredDatasets,
+    Environment,
+    Feature,
     Function,
     HttpTrigger,
     Model,
@@ -33,6 +38,8 @@ SECTIONS: dict[str, type[Model]] = {
     "topics": Topic,
     "functions": Function,
     "schedules": Schedule,
+    "features": Feature,
+    "environments": Environment,
 }
 TRIGGERS: dict[str, type[Model]] = {each.__name__: each for each in (StorageTrigger, TopicTrigger, HttpTrigger)}
 SETTINGS = (("settings",), ("local_settings",))
@@ -47,12 +54,17 @@ CheckSetting = Callable[[str, str], str | None]
 
 
 def read_declaration(
-    path: Path, *, required_topics: Iterable[str] = (), check_setting: CheckSetting | None = None
+    path: Path,
+    *,
+    environment: str | None = None,
+    required_topics: Iterable[str] = (),
+    check_setting: CheckSetting | None = None,
 ) -> Declaration:
     """Read the declaration in ``path``.
 
     Args:
         path: A YAML file.
+        environment: One of its environments; None: the one that needs no name.
         required_topics: Keys of topics that the caller needs.
         check_setting: Checks each setting; None: any name and text is right.
 
@@ -64,13 +76,16 @@ def read_declaration(
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DeclarationError(f"The declaration {name} cannot be read: {error}") from error
-    return parse_declaration(text, name, required_topics=required_topics, check_setting=check_setting)
+    return parse_declaration(
+        text, name, environment=environment, required_topics=required_topics, check_setting=check_setting
+    )
 
 
 def parse_declaration(
     text: str,
     name: str = "functions.yaml",
     *,
+    environment: str | None = None,
     required_topics: Iterable[str] = (),
     check_setting: CheckSetting | None = None,
 ) -> Declaration:
@@ -80,19 +95,37 @@ def parse_declaration(
         DeclarationError: Something in the text is wrong.
     """
     try:
-        document = parse_document(text)
+        document = _document(text, environment)
     except DocumentError as error:
         raise DeclarationError(f"{name}, line {error.line}: {error}") from error
     try:
         declaration = Declaration.model_validate(document.value)
     except ValidationError as error:
         raise _error(name, document, map(_problem, error.errors())) from error
+    if environment is not None:
+        if environment not in declaration.environments:
+            message = f"has no {environment}; {did_you_mean(environment, declaration.environments)}"
+            raise _error(name, document, [Problem(("environments",), message)])
+        settings = {**declaration.settings, **declaration.environments[environment].settings}
+        declaration = declaration.model_copy(update={"settings": settings})
     found = list(problems(declaration, required_topics))
     if check_setting is not None:
         found += _wrong_settings(declaration, check_setting)
     if found:
         raise _error(name, document, found)
     return declaration
+
+
+def _document(text: str, environment: str | None) -> Document:
+    """Return the document in ``text``, with the declaration's name in place of ``{name}``."""
+    document = parse_document(text)
+    if not isinstance(document.value, dict):
+        return document
+    name = document.value.get("name") or DEFAULT_NAME
+    if environment is not None:
+        name = f"{name}-{environment}"
+    document = parse_document(text.replace("{name}", str(name)))
+    return Document({**document.value, "name": name}, document.lines)
 
 
 def _shown(path: Path) -> str:
@@ -138,7 +171,11 @@ def _problem(error: ErrorDetails) -> Problem:
             reason = "expected fields"
         case _:
             reason = error["msg"]
-    if value is None and path[:1] not in SETTINGS:
+    if (
+        value is None
+        and path[:1] not in SETTINGS
+        and not (path[:1] == ("environments",) and path[2:3] == ("settings",))
+    ):
         return Problem(path, "is missing" if path else "is empty")
     return Problem(path, f"is {reprlib.repr(value)}; {reason}")
 
@@ -153,6 +190,10 @@ def _model_at(location: tuple[int | str, ...]) -> tuple[type[Model], FieldPath]:
             return Retry, path
         case ("alerts", _, *_) as path:
             return Alerts, path
+        case ("datasets", _) as path:
+            return DeclaredDatasets, path
+        case ("datasets", _, _, *_) as path:
+            return DatasetAccess, path
         case (str(section), _, _, *_) as path if section in SECTIONS:
             return SECTIONS[section], path
         case path:

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m deplo
     """Run one command; return 0, or 1 with the reason on stderr. ``program`` is what the user typed before the arguments."""
     options = _parser(program).parse_args(arguments)
     try:
-        return int(options.run(read(options.declaration), options))
+        return int(options.run(read(options.declaration, options.env), options))
     except (DeclarationError, CommandFailedError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -42,6 +42,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--declaration", type=Path, default=DECLARATION, help="a file to use in place of deploy/functions.yaml"
     )
+    parser.add_argument("--env", metavar="NAME", help="one of the declared `environments`, with names of its own")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("plan", help="print the gcloud commands of `apply` as a Bash script, and run none")
@@ -130,6 +131,7 @@ def _add_project(command: argparse.ArgumentParser) -> None:
 def _plan(declaration: Declaration, options: argparse.Namespace) -> int:
     steps = plan(declaration, options.project)
     if options.diff:
+        _refuse_the_local_cloud()
         lines = list(show_differences(steps, Cloud(steps.lookups)))
         print(*lines or ["Everything is as declared."], sep="\n")
     else:
@@ -138,6 +140,7 @@ def _plan(declaration: Declaration, options: argparse.Namespace) -> int:
 
 
 def _apply(declaration: Declaration, options: argparse.Namespace) -> int:
+    _refuse_the_local_cloud()
     steps = plan(declaration, options.project)
     apply(steps, Cloud(steps.lookups))
     return 0
@@ -151,9 +154,24 @@ def _destroy(declaration: Declaration, options: argparse.Namespace) -> int:
         ]
         print("This would be deleted; add --yes to delete it:", *deleted, sep="\n  ")
         return 1
+    _refuse_the_local_cloud()
     failures = destroy(steps, Cloud(steps.lookups), with_data=options.with_data)
     print(*failures, sep="\n", file=sys.stderr, end="\n" if failures else "")
     return 1 if failures else 0
+
+
+def _refuse_the_local_cloud() -> None:
+    """Refuse to call gcloud with the variables of a local cloud, which has no control plane.
+
+    Raises:
+        CommandFailedError: Such a variable is set.
+    """
+    found = [name for name in os.environ if name == "LOCALCLOUD_URL" or name.endswith("_EMULATOR_HOST")]
+    if found:
+        raise CommandFailedError(
+            f"The variables of a local cloud are set ({', '.join(sorted(found))}), and only Google Cloud can be deployed to. "
+            "Use a shell without them."
+        )
 
 
 def _cloudbuild(declaration: Declaration, options: argparse.Namespace) -> int:

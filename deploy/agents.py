@@ -51,6 +51,7 @@ AGENTS = (
 )
 """The agents that Modeldrop needs, besides that of Cloud Storage, which another command creates."""
 PUBSUB = AGENTS[0].member
+VERTEX = AGENTS[3].member
 STORAGE = "serviceAccount:${STORAGE_AGENT}"
 
 
@@ -66,6 +67,11 @@ def agent_steps(commands: Commands) -> Iterator[Step]:
             create=commands.gcloud("beta", "services", "identity", "create", f"--service={agent.service}"),
         )
         yield grant_step(f"{agent.role} for it", Grant(project, agent.role, agent.member), is_kept=True)
+    for feature in commands.declaration.features.values():
+        for key, roles in feature.vertex_bucket_roles.items() if feature.enabled else ():
+            target = commands.bucket_target(key)
+            for role in roles:
+                yield grant_step(f"{role} on {target.name} for Vertex AI", Grant(target, role, VERTEX), is_kept=True)
     # https://cloud.google.com/eventarc/docs/roles-permissions
     yield grant_step(
         "Cloud Storage may publish its events", Grant(project, "roles/pubsub.publisher", STORAGE), is_kept=True

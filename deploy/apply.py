@@ -148,7 +148,7 @@ def _leftovers(plan: Plan, cloud: Cloud) -> list[tuple[str, Words]]:
     declared = {(each.target, each.role, cloud.fill((each.member,))[0], each.condition) for each in grants}
     revoked = [
         (f"{grant.role} on {target.name} for {grant.member}", grant.remove())
-        for target in dict.fromkeys(grant.target for grant in grants)
+        for target in plan.targets
         for grant in _grants(cloud, target)
         if (target, grant.role, grant.member, grant.condition) not in declared
         and (grant.member in former or grant.role in target.managed_roles)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from declaration.model import Declaration
@@ -10,6 +11,12 @@ from deploy.steps import Target, Words
 PROJECT_NUMBER = "${PROJECT_NUMBER}"
 OWNER_LABEL = "modeldrop-declaration"
 """The label of everything that a declaration creates, where the service has labels; its value is the declaration's name."""
+
+PUBLISHER = "roles/pubsub.publisher"
+UPLOADER = "roles/storage.objectUser"
+WRITERS = frozenset({UPLOADER, "roles/storage.objectCreator", "roles/storage.objectAdmin"})
+"""The roles that let a member write objects."""
+INVOKER = "roles/run.invoker"
 
 
 @dataclass(frozen=True)
@@ -55,22 +62,30 @@ class Commands:
         return Target(self.project, ("projects",), self.flags)
 
     def bucket_target(self, key: str) -> Target:
-        """Return the policy of the bucket with the key ``key``."""
+        """Return the policy of the bucket with the key ``key``; only declared members may write objects."""
         url = f"gs://{self.declaration.buckets[key].name_in(self.project)}"
-        return Target(url, ("storage", "buckets"), self.flags)
+        return Target(url, ("storage", "buckets"), self.flags, WRITERS)
 
     def topic_target(self, key: str) -> Target:
         """Return the policy of the topic with the key ``key``; only declared members may publish."""
-        managed = frozenset({"roles/pubsub.publisher"})
-        return Target(self.declaration.topics[key].name, ("pubsub", "topics"), self.flags, managed)
+        return Target(self.declaration.topics[key].name, ("pubsub", "topics"), self.flags, frozenset({PUBLISHER}))
 
     def account_target(self, key: str) -> Target:
         """Return the policy of the account with the key ``key``."""
         return Target(self.email(key), ("iam", "service-accounts"), self.flags)
 
     def function_target(self, service: str) -> Target:
-        """Return the policy of a function, which is that of its Cloud Run service."""
-        return Target(service, ("run", "services"), (self.region, *self.flags))
+        """Return the policy of a function, which is that of its Cloud Run service; only declared members may call it."""
+        return Target(service, ("run", "services"), (self.region, *self.flags), frozenset({INVOKER}))
+
+    def targets(self) -> Iterator[Target]:
+        """Yield every policy that holds our grants."""
+        declaration = self.declaration
+        yield self.project_target()
+        yield from map(self.bucket_target, declaration.buckets)
+        yield from map(self.topic_target, declaration.topics)
+        yield from map(self.account_target, declaration.accounts)
+        yield from (self.function_target(function.service) for function in declaration.functions.values())
 
 
 def variable(function: str, what: str) -> str:

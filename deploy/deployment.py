@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from declaration.model import Function, HttpTrigger, Schedule, StorageTrigger, TopicTrigger
-from deploy.commands import OWNER_LABEL, Commands, variable
+from deploy.commands import INVOKER, OWNER_LABEL, Commands, variable
 from deploy.foundation import ACK_DEADLINE_SECONDS
 from deploy.steps import Grant, Listing, Step, Words, grant_step
 
@@ -28,14 +28,16 @@ def deployment(commands: Commands, source: str | None) -> Iterator[Step]:
         source: The hash of the functions' source; None: it is not known, and every function is built.
     """
     declaration = commands.declaration
-    scheduled = {schedule.function for schedule in declaration.schedules.values()}
     for name, function in declaration.functions.items():
         deployed = function_step(commands, name, source)
         yield deployed
-        if function.is_called_by_events or name in scheduled:
+        if function.is_called_by_events or name in declaration.scheduled:
             invoker = declaration.accounts["invoker"].id
-            grant = Grant(commands.function_target(function.service), "roles/run.invoker", commands.member("invoker"))
+            grant = Grant(commands.function_target(function.service), INVOKER, commands.member("invoker"))
             yield grant_step(f"{invoker} may call {name}", grant, follows=deployed)
+        for member in function.callers:
+            grant = Grant(commands.function_target(function.service), INVOKER, member)
+            yield grant_step(f"{member} may call {name}", grant, follows=deployed)
         if function.is_called_by_events:
             yield _retry(commands, name, deployed)
     for key, schedule in declaration.schedules.items():
@@ -84,6 +86,7 @@ def listings(commands: Commands) -> Iterator[Listing]:
 def environment(commands: Commands, function: Function) -> dict[str, str]:
     """Return the variables that a function gets: those of all functions, and those of its server."""
     declaration, project = commands.declaration, commands.project
+    accesses = (declaration.datasets.readable, declaration.datasets.writable) if declaration.datasets else ()
     return {
         "GOOGLE_CLOUD_PROJECT": project,
         **{bucket.env: bucket.name_in(project) for bucket in declaration.buckets.values()},
@@ -94,6 +97,7 @@ def environment(commands: Commands, function: Function) -> dict[str, str]:
             if schedule.env is not None
         },
         **function.server_variables,
+        **{access.env: ",".join(access.names) for access in accesses if access.names},
         **declaration.settings,
     }
 
@@ -107,6 +111,9 @@ def function_step(commands: Commands, name: str, source: str | None) -> Step:
     declaration = commands.declaration
     function = declaration.functions[name]
     labels = {OWNER_LABEL: declaration.name} | ({SOURCE_LABEL: source} if source else {})
+    # Eventarc and Cloud Scheduler of the same project count as internal: https://cloud.google.com/run/docs/securing/ingress
+    is_internal = function.is_called_by_events or name in declaration.scheduled
+    ingress = "internal-only" if is_internal else "all"
     build_account = f"projects/{commands.project}/serviceAccounts/{commands.email('build')}"
     words = [
         *("functions", "deploy", function.service, "--gen2", commands.region),
@@ -122,6 +129,7 @@ def function_step(commands: Commands, name: str, source: str | None) -> Step:
         f"--timeout={function.timeout_seconds}s",
         f"--concurrency={function.concurrency}",
         f"--set-env-vars={joined(environment(commands, function))}",
+        f"--ingress-settings={ingress}",
         f"--update-labels={joined(labels)}",
     ]
     if source is None:
@@ -147,6 +155,7 @@ def function_step(commands: Commands, name: str, source: str | None) -> Step:
             "serviceConfig.timeoutSeconds": function.timeout_seconds,
             "serviceConfig.maxInstanceRequestConcurrency": function.concurrency,
             "serviceConfig.environmentVariables": environment(commands, function),
+            "serviceConfig.ingressSettings": f"ALLOW_{ingress.replace('-', '_').upper()}",
             **({"serviceConfig.availableCpu": function.cpu} if function.cpu else {}),
             **({"serviceConfig.maxInstanceCount": function.maximum_instances} if function.maximum_instances else {}),
             **_declared_trigger(commands, function),

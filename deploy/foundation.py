@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from declaration.model import Account, Bucket
 from deploy.agents import agent_steps
-from deploy.commands import OWNER_LABEL, PROJECT_NUMBER, Commands
+from deploy.commands import OWNER_LABEL, PROJECT_NUMBER, PUBLISHER, UPLOADER, Commands
 from deploy.steps import Grant, Listing, Step, Target, grant_step
 
 SERVICES = (
@@ -45,6 +45,8 @@ def foundation(commands: Commands) -> Iterator[Step]:
     yield from agent_steps(commands)
     for key, account in declaration.accounts.items():
         yield from _grants(commands, key, account)
+    yield from _features(commands)
+    yield from _members(commands)
 
 
 def listings(commands: Commands) -> Iterator[Listing]:
@@ -168,3 +170,43 @@ def _grants(commands: Commands, key: str, account: Account) -> Iterator[Step]:
         condition = f'resource.name.startsWith("projects/_/buckets/{bucket}/")'
         grant = Grant(commands.project_target(), "roles/storage.objectViewer", commands.member(key), condition)
         yield grant_step(f"{grant.role} on gs://{bucket} for {account.id}", grant)
+
+
+def _members(commands: Commands) -> Iterator[Step]:
+    """Yield the grants of the members who may publish and upload."""
+    for key, topic in commands.declaration.topics.items():
+        for member in topic.publishers:
+            target = commands.topic_target(key)
+            yield grant_step(f"{member} may publish to {topic.name}", Grant(target, PUBLISHER, member))
+    for key, bucket in commands.declaration.buckets.items():
+        for member in bucket.uploaders:
+            target = commands.bucket_target(key)
+            yield grant_step(f"{member} may write to {target.name}", Grant(target, UPLOADER, member))
+
+
+def _features(commands: Commands) -> Iterator[Step]:
+    """Yield the grants of the functions' account for what is enabled, and for the data that messages may use."""
+    declaration = commands.declaration
+    runtime, target = commands.member("runtime"), commands.project_target()
+    for name, feature in declaration.features.items():
+        for role in feature.roles if feature.enabled else ():
+            yield grant_step(f"{role} on {target.name} for {name}", Grant(target, role, runtime))
+    if declaration.datasets is None:
+        return
+    readable, writable = declaration.datasets.readable, declaration.datasets.writable
+    # Who may write all data may read it too.
+    for access in (readable, writable) if writable.names else (writable,):
+        condition = _dataset_condition(commands.project, access.names)
+        where = ", ".join(access.names) or f"all datasets of {target.name}"
+        if condition or not access.names:
+            yield grant_step(f"{access.role} on {where}", Grant(target, access.role, runtime, condition))
+
+
+def _dataset_condition(project: str, names: Iterable[str]) -> str:
+    """Return the condition that limits a role to those of the datasets that are in ``project``.
+
+    https://cloud.google.com/bigquery/docs/conditions
+    """
+    own = [name.rpartition(".")[2] for name in names if name.rpartition(".")[0] in ("", project)]
+    paths = [f"projects/{project}/datasets/{name}" for name in own]
+    return " || ".join(f'resource.name == "{path}" || resource.name.startsWith("{path}/")' for path in paths)

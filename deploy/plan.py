@@ -21,5 +21,6 @@ def plan(declaration: Declaration, project: str) -> Plan:
         deployment.lookups(commands),
         project=commands.gcloud("projects", "describe", project),
         listings=(*deployment.listings(commands), *foundation.listings(commands)),
+        targets=tuple(commands.targets()),
         own_members=frozenset(map(commands.member, declaration.accounts)),
     )

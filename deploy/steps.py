@@ -131,6 +131,8 @@ class Plan:
     """Describes the project, or fails."""
     listings: tuple[Listing, ...] = ()
     """Where to look for resources that are not declared any more."""
+    targets: tuple[Target, ...] = ()
+    """The policies that hold our grants."""
     own_members: frozenset[str] = frozenset()
     """Our own accounts, which have no role that is not declared."""
 

@@ -160,7 +160,7 @@ def test_a_public_principal_is_not_an_account(public: str) -> None:
         (
             "functions.predict.cpu",
             None,
-            "is 16; expected 1, because a function without `cpu` has less than one CPU",
+            "is 32; expected 1, because a function without `cpu` has less than one CPU",
         ),
         ("functions.submit_batch.trigger.http", "GET", "is 'GET'; expected POST"),
         ("functions.predict.trigger", "POST", "is 'POST'; expected one of storage, topic and http"),
@@ -174,7 +174,7 @@ def test_a_public_principal_is_not_an_account(public: str) -> None:
             "functions.predict.memry",
             "512Mi",
             "is not a field; did you mean memory? There are: service, trigger, memory, timeout_seconds, concurrency, "
-            "env, cpu, maximum_instances",
+            "env, cpu, maximum_instances, callers",
         ),
         (
             "functions.predict.trigger.topic",
@@ -224,6 +224,38 @@ def test_a_public_principal_is_not_an_account(public: str) -> None:
             "predict-topic",
             "is 'predict-topic'; expected the name of a variable such as MODEL_BUCKET",
         ),
+        (
+            "topics.predict.publishers",
+            ["allUsers"],
+            "is 'allUsers'; expected a member such as user:ada@example.com, and never the public",
+        ),
+        (
+            "buckets.model.uploaders",
+            ["allAuthenticatedUsers"],
+            "is 'allAuthenticatedUsers'; expected a member such as user:ada@example.com, and never the public",
+        ),
+        (
+            "functions.submit_batch.callers",
+            ["ada@example.com"],
+            "is 'ada@example.com'; expected a member such as user:ada@example.com, and never the public",
+        ),
+        (
+            "functions.predict.callers",
+            ["user:ada@example.com"],
+            "are refused, because only Eventarc calls a function with an event trigger",
+        ),
+        (
+            "datasets.writable.names",
+            ["films;drop"],
+            "is 'films;drop'; expected a dataset: `dataset`, or `project.dataset`",
+        ),
+        ("datasets.writable.name", [], "is not a field; did you mean names? There are: role, env, names"),
+        ("features.batches.enabled", "yes", "is 'yes'; Input should be a valid boolean"),
+        (
+            "features.batches.vertex_bucket_roles",
+            {"outputs": ["roles/storage.objectUser"]},
+            "names outputs, which is not a declared bucket; did you mean output? There are: model, state, output",
+        ),
         ("buckets.model", "models", "is 'models'; expected fields"),
         ("settings", ["SAFE_IMPORT"], "is ['SAFE_IMPORT']; expected fields"),
         ("settings.SAFE_IMPORT", None, "is None; expected a value; remove the setting to keep its default"),
@@ -239,8 +271,25 @@ def test_a_wrong_value_is_named_with_what_is_expected(field: str, value: object,
     named = {
         "functions.predict.cpu": "functions.predict.concurrency",
         "accounts.runtime.bucket_roles": "accounts.runtime.bucket_roles.models",
+        "topics.predict.publishers": "topics.predict.publishers[0]",
+        "buckets.model.uploaders": "buckets.model.uploaders[0]",
+        "functions.submit_batch.callers": "functions.submit_batch.callers[0]",
+        "datasets.writable.names": "datasets.writable.names[0]",
+        "features.batches.vertex_bucket_roles": "features.batches.vertex_bucket_roles.outputs",
     }
     assert error_of(changed(field, value), named.get(field, field)) == reason
+
+
+def test_a_list_of_datasets_is_not_given_twice() -> None:
+    text = changed("datasets.readable.names", ["films"]).replace(
+        "\nsettings: {}", "\nsettings: {READABLE_DATASETS: films}"
+    )
+
+    assert error_of(text, "settings.READABLE_DATASETS") == "is given already by datasets.readable.names"
+
+
+def test_every_function_has_a_limit_of_instances(own: Declaration) -> None:
+    assert all(function.maximum_instances for function in own.functions.values())
 
 
 def test_a_wrong_item_of_a_list_is_named_with_its_position() -> None:

@@ -119,7 +119,7 @@ def test_a_changed_setting_deploys_the_functions_again(applied: Deployer) -> Non
 def test_a_role_that_has_left_the_declaration_is_revoked(applied: Deployer) -> None:
     runtime = applied.declaration.accounts["runtime"]
     narrowed = runtime.model_copy(update={"roles": ("roles/bigquery.jobUser",)})
-    applied.change(accounts={**applied.declaration.accounts, "runtime": narrowed})
+    applied.change(accounts={**applied.declaration.accounts, "runtime": narrowed}, datasets=None, features={})
 
     assert f"- roles/bigquery.dataEditor on films for {RUNTIME}" in applied.differences()
     applied.apply()
@@ -146,12 +146,34 @@ def test_a_grant_with_somebody_elses_condition_is_left_alone(applied: Deployer) 
     assert ("cloudresourcemanager/projects/films", "roles/viewer", RUNTIME) in applied.project.grants()
 
 
-def test_an_undeclared_publisher_of_a_topic_is_revoked(applied: Deployer) -> None:
-    topic = "pubsub/projects/films/topics/modeldrop-predict"
-    applied.project.grant(topic, "roles/pubsub.publisher", "user:eve@example.com")
+@pytest.mark.parametrize(
+    ("resource", "role"),
+    [
+        ("pubsub/projects/films/topics/modeldrop-batch", "roles/pubsub.publisher"),
+        ("storage/buckets/films-modeldrop-models", "roles/storage.objectAdmin"),
+        (f"run/{LOCATION}/services/modeldrop-submit-batch", "roles/run.invoker"),
+    ],
+)
+def test_a_member_who_is_not_declared_cannot_publish_upload_or_call(
+    applied: Deployer, resource: str, role: str
+) -> None:
+    applied.project.grant(resource, role, "user:eve@example.com")
     applied.apply()
 
     assert not [grant for grant in applied.project.grants() if grant[2] == "user:eve@example.com"]
+
+
+def test_named_datasets_replace_the_role_on_the_project(applied: Deployer) -> None:
+    datasets = applied.declaration.datasets
+    assert datasets is not None
+    writable = datasets.writable.model_copy(update={"names": ("predictions",)})
+    applied.change(datasets=datasets.model_copy(update={"writable": writable}))
+    applied.apply()
+
+    bindings = applied.project.policies["cloudresourcemanager/projects/films"]["bindings"]
+    (editors,) = [each for each in bindings if each["role"] == "roles/bigquery.dataEditor"]
+    assert editors["condition"]["title"] == "modeldrop"
+    assert applied.differences() == []
 
 
 def test_functions_topics_schedules_and_accounts_that_have_left_the_declaration_are_removed(applied: Deployer) -> None:

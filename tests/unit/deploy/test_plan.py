@@ -84,6 +84,27 @@ def test_every_function_requires_authentication(films: Plan, name: str) -> None:
         assert "--allow-unauthenticated" not in words
 
 
+def test_publishers_uploaders_and_callers_get_one_role_on_one_resource(declaration: Declaration) -> None:
+    members = ("group:films@example.com",)
+    changed = declaration.model_copy(
+        update={
+            "topics": declaration.topics
+            | {"predict": declaration.topics["predict"].model_copy(update={"publishers": members})},
+            "buckets": declaration.buckets
+            | {"model": declaration.buckets["model"].model_copy(update={"uploaders": members})},
+            "functions": declaration.functions
+            | {"submit_batch": declaration.functions["submit_batch"].model_copy(update={"callers": members})},
+        }
+    )
+
+    grants = [each.grant for each in plan(changed, PROJECT).steps if each.grant is not None]
+    assert {(grant.target.name, grant.role) for grant in grants if grant.member == members[0]} == {
+        ("modeldrop-predict", "roles/pubsub.publisher"),
+        ("gs://films-modeldrop-models", "roles/storage.objectUser"),
+        ("modeldrop-submit-batch", "roles/run.invoker"),
+    }
+
+
 def test_no_role_is_granted_to_the_public(films: Plan) -> None:
     assert not [word for word in all_words(films) if "allUsers" in word or "allAuthenticatedUsers" in word]
     members = {word for word in all_words(films) if word.startswith("--member=")}
@@ -121,7 +142,7 @@ def test_a_value_with_a_comma_gets_another_separator(declaration: Declaration) -
 
     (flag,) = [word for word in step(changed, "function predict").create if word.startswith("--set-env-vars=")]
     assert flag.startswith("--set-env-vars=^|^GOOGLE_CLOUD_PROJECT=films|")
-    assert flag.endswith("|READABLE_DATASETS=a.b,c.d")
+    assert "READABLE_DATASETS=a.b,c.d" in flag.split("|")
 
 
 def test_a_step_comes_after_the_steps_that_it_needs(films: Plan) -> None:
@@ -149,6 +170,66 @@ def test_the_invoker_may_call_only_the_functions_of_events_and_schedules(films: 
     assert called == set(FUNCTIONS) - {"submit_batch"}
     invokers = [each.create for each in films.steps if "--role=roles/run.invoker" in each.create]
     assert {words[:3] for words in invokers} == {("gcloud", "run", "services")}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_that_only_google_calls_has_internal_ingress(films: Plan, name: str) -> None:
+    """https://cloud.google.com/run/docs/securing/ingress: Eventarc and Cloud Scheduler of the project are internal."""
+    expected = "all" if name == "submit_batch" else "internal-only"
+
+    assert f"--ingress-settings={expected}" in step(films, f"function {name}").create
+
+
+def test_a_feature_that_is_off_has_no_roles(films: Plan, declaration: Declaration) -> None:
+    registry = declaration.features["registry"].model_copy(update={"enabled": True})
+    enabled = plan(declaration.model_copy(update={"features": {**declaration.features, "registry": registry}}), PROJECT)
+
+    assert "--role=roles/bigquery.user" in all_words(films)
+    assert "--role=roles/aiplatform.admin" not in all_words(films)
+    assert "--role=roles/aiplatform.admin" in all_words(enabled)
+
+
+def with_datasets(declaration: Declaration, readable: tuple[str, ...], writable: tuple[str, ...]) -> Plan:
+    datasets = declaration.datasets
+    assert datasets is not None
+    changed = datasets.model_copy(
+        update={
+            "readable": datasets.readable.model_copy(update={"names": readable}),
+            "writable": datasets.writable.model_copy(update={"names": writable}),
+        }
+    )
+    return plan(declaration.model_copy(update={"datasets": changed}), PROJECT)
+
+
+def data_grants(deployment: Plan) -> dict[str, str]:
+    """Return the conditions of the runtime account's roles on data."""
+    grants = [each.grant for each in deployment.steps if each.grant is not None]
+    return {grant.role: grant.condition for grant in grants if grant.role.startswith("roles/bigquery.data")}
+
+
+def test_without_named_datasets_the_role_is_on_the_project(films: Plan) -> None:
+    assert data_grants(films) == {"roles/bigquery.dataEditor": ""}
+
+
+def test_named_datasets_limit_the_roles_and_the_messages(declaration: Declaration) -> None:
+    named = with_datasets(declaration, ("news", "bigquery-public-data.hacker_news"), ("predictions", "films.more"))
+
+    def condition(*names: str) -> str:
+        paths = [f"projects/films/datasets/{name}" for name in names]
+        return " || ".join(f'resource.name == "{path}" || resource.name.startsWith("{path}/")' for path in paths)
+
+    assert data_grants(named) == {
+        "roles/bigquery.dataViewer": condition("news"),
+        "roles/bigquery.dataEditor": condition("predictions", "more"),
+    }
+    (flag,) = [word for word in step(named, "function predict").create if word.startswith("--set-env-vars=")]
+    variables = flag.split("|")
+    assert "READABLE_DATASETS=news,bigquery-public-data.hacker_news" in variables
+    assert "WRITABLE_DATASETS=predictions,films.more" in variables
+
+
+def test_named_writable_datasets_leave_all_data_readable(declaration: Declaration) -> None:
+    assert data_grants(with_datasets(declaration, (), ("predictions",)))["roles/bigquery.dataViewer"] == ""
 
 
 def test_storage_and_topic_roles_are_on_single_buckets_and_topics(films: Plan) -> None:
@@ -252,3 +333,46 @@ def test_a_wrong_setting_is_refused_with_its_line(
     (tmp_path / "wrong.yaml").write_text("\n".join(lines))
     assert main(["--declaration", str(tmp_path / "wrong.yaml"), "plan", "--project", PROJECT]) == 1
     assert f"line {lines.index(f'  {setting}') + 1}: {problem}" in capsys.readouterr().err
+
+
+STAGING = "environments: {staging: {settings: {SETTLE_SECONDS: 5}}}"
+
+
+@pytest.fixture
+def staging(tmp_path: Path) -> Path:
+    """A declaration with an environment of its own settings."""
+    path = tmp_path / "functions.yaml"
+    path.write_text(DECLARATION.read_text().replace("environments: {}", STAGING))
+    return path
+
+
+def test_an_environment_has_its_own_names_and_settings(staging: Path) -> None:
+    common, other = plan(read(staging), PROJECT), plan(read(staging, "staging"), PROJECT)
+
+    names = {each.about.split(" ")[1] for each in other.steps if each.about.startswith(("bucket", "topic", "account"))}
+    assert names
+    assert all(name.startswith(("modeldrop-staging-", "gs://films-modeldrop-staging-")) for name in names)
+    assert not {each.create for each in common.steps} & {
+        each.create for each in other.steps if "modeldrop" in " ".join(each.create)
+    }
+    assert "SETTLE_SECONDS=5" in " ".join(step(other, "function predict").create)
+    assert "SETTLE_SECONDS" not in " ".join(step(common, "function predict").create)
+
+
+def test_an_environment_that_is_not_declared_is_refused(staging: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--declaration", str(staging), "--env", "stagin", "plan", "--project", PROJECT]) == 1
+
+    assert "environments has no stagin; did you mean staging? There are: staging" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["apply"], ["destroy", "--yes"], ["plan", "--diff"]])
+@pytest.mark.parametrize("variable", ["LOCALCLOUD_URL", "PUBSUB_EMULATOR_HOST"])
+def test_the_variables_of_a_local_cloud_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], variable: str
+) -> None:
+    monkeypatch.setenv(variable, "http://localhost:8080")
+    monkeypatch.setenv("PATH", "")
+
+    assert main([*arguments, "--project", PROJECT]) == 1
+
+    assert f"The variables of a local cloud are set ({variable})" in capsys.readouterr().err

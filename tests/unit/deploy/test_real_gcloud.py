@@ -1,0 +1,97 @@
+"""The real gcloud reads, applies and destroys a small declaration in the fake project, and does what the stand-in does."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from declaration.reading import read_declaration
+from deploy.apply import apply, destroy, show_differences
+from deploy.cloud import Cloud, CommandFailedError, NotFoundError
+from deploy.foundation import SERVICES
+from deploy.plan import plan
+from deploy.steps import Plan, Words
+from tests.control_plane.gcloud import StandIn
+from tests.control_plane.project import FakeProject
+from tests.control_plane.server import gcloud_environment, serving
+from tests.paths import ROOT, SAMPLE_FUNCTIONS
+
+pytestmark = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
+
+UPLOAD = "upload.googleapis.com"
+"""The address that gcloud uploads the source to, which is not an API."""
+
+
+@pytest.fixture(scope="module")
+def small() -> Plan:
+    return plan(read_declaration(SAMPLE_FUNCTIONS / "small" / "deploy" / "functions.yaml"), "films")
+
+
+@pytest.fixture
+def served(project: FakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProject]:
+    """The project, which gcloud calls in place of Google Cloud."""
+    monkeypatch.chdir(ROOT)
+    with serving(project) as url:
+        for name, value in gcloud_environment(url, tmp_path).items():
+            monkeypatch.setenv(name, value)
+        yield project
+
+
+def one_of_each_kind(deployment: Plan) -> list[Words]:
+    """Return one `describe` command of each kind, without those that need a lookup."""
+    commands = [step.describe for step in deployment.steps if step.describe and "${" not in " ".join(step.describe)]
+    kinds = {words[1:3]: words for words in commands}
+    return list(kinds.values())
+
+
+@pytest.mark.long
+def test_gcloud_says_what_does_not_exist_and_what_cannot_be_read(small: Plan, served: FakeProject) -> None:
+    served.enabled.update(SERVICES)
+    cloud = Cloud(small.lookups)
+    commands = one_of_each_kind(small)
+    assert len(commands) == 6
+
+    assert [cloud.find(words) for words in commands] == [None] * len(commands)
+
+    served.denied = {"*.get"}
+    for words in commands:
+        with pytest.raises(CommandFailedError) as failed:
+            cloud.find(words)
+        assert not isinstance(failed.value, NotFoundError)
+
+
+def comparable(project: FakeProject) -> dict[str, dict[str, object]]:
+    """Return the resources, without the fields and jobs that only gcloud fills completely."""
+    skipped = ("buildConfig", "labels", "serviceConfig", "eventTrigger")
+    return {
+        name: {field: value for field, value in resource.items() if field not in skipped}
+        for name, resource in project.resources.items()
+        if not name.startswith("cloudscheduler/")
+    }
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(7200)
+def test_gcloud_applies_applies_again_and_destroys(small: Plan, served: FakeProject) -> None:
+    lines: list[str] = []
+    apply(small, Cloud(small.lookups), lines.append)
+    stand_in = FakeProject()
+    apply(small, Cloud(small.lookups, runner=StandIn(stand_in)), lambda line: None)
+
+    assert served.grants() == stand_in.grants()
+    assert comparable(served) == comparable(stand_in)
+
+    lines.clear()
+    apply(small, Cloud(small.lookups), lines.append)
+
+    assert {line.rpartition(": ")[2] for line in lines} == {"unchanged", "granted already", "done"}
+    assert list(show_differences(small, Cloud(small.lookups))) == []
+
+    assert destroy(small, Cloud(small.lookups), with_data=True, report=lines.append) == []
+
+    assert served.resources == {}
+    assert not [member for _, _, member in served.grants() if "small-" in member]
+    assert {call.service for call in served.calls} - {UPLOAD} <= set(SERVICES)

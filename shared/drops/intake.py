@@ -179,7 +179,7 @@ def _import_or_watch(
 
 
 def _claim_for(sender: Sender, item: Item, services: Services) -> Claimed:
-    """Claim an import that a message asks for; one that has succeeded runs again if its model is another now, or gone."""
+    """Claim an import that a message asks for; one that has succeeded runs again if its model was replaced or deleted."""
     item = sender.mark(item)
     stored = services.ledger.find(Kind.IMPORT, item.key)
     if (
@@ -194,11 +194,9 @@ def _claim_for(sender: Sender, item: Item, services: Services) -> Claimed:
 
 
 def _is_replaced(item: Item, services: Services) -> bool:
-    """Return whether the model does not exist, or came from other files than those of an import that has succeeded."""
-    model = planning.target_of(item, services)
-    current = ModelRecords(services).read(model).current
-    is_other = current is None or current.fingerprint != planning.request_of(item).fingerprint
-    return is_other or services.bigquery.model_created(str(model)) is None
+    """Return whether a message has deleted the model since, or it came from other files after an import that succeeded."""
+    current = ModelRecords(services).read(planning.target_of(item, services)).current
+    return current is None or current.fingerprint != planning.request_of(item).fingerprint
 
 
 def _plan(drop: Drop, ready: Ready, services: Services) -> Item:

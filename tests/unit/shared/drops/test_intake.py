@@ -10,13 +10,15 @@ from datetime import datetime
 
 import pytest
 
+from shared.drops import planning
 from shared.drops.drop import DropPath
 from shared.drops.intake import examine_drop, import_again, notice_deletion, notice_file
+from shared.drops.turns import ModelRecords
 from shared.drops.watches import Sender, facts_of, request_of
 from shared.errors import Rejected
 from shared.events.incoming import StoredObject
 from shared.poller.ticks import tick
-from shared.work import ImportRequest, ModelColumn, ModelSignature, Outcome, WaitReason
+from shared.work import ImportRequest, ModelColumn, ModelSignature, ModelVersion, Outcome, WaitReason
 from tests.model_files import field, graph, onnx_file
 from tests.unit.shared.conftest import World
 
@@ -332,6 +334,9 @@ def test_a_requested_import_of_an_imported_drop_is_answered_with_the_ids_of_its_
     import_again(PATH, Sender("message-0", "message-0"), world.services)
     [item] = world.imports()
     world.services.ledger.write(replace(item, outcome=Outcome.SUCCEEDED, problem=None))
+    model, records = planning.target_of(item, world.services), ModelRecords(world.services)
+    records.take_turn(model, PATH.version, item.key)
+    records.leave_turn(model, item.key, ModelVersion(PATH.version, planning.request_of(item).fingerprint))
     world.published()
     import_again(PATH, SENDER, world.services)
     [event] = world.published()

@@ -67,6 +67,7 @@ GROUPS = {
         "e2e/test_model_checks.py",
         "e2e/test_models.py",
         "e2e/test_load.py",
+        "e2e/test_costs.py",
     ),
     "demo": ("e2e/test_demo.py",),
     "whole cloud": (

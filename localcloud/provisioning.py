@@ -21,7 +21,7 @@ from localcloud.pubsub.broker import Broker
 from localcloud.pubsub.resources import RetryPolicy, Subscription
 from localcloud.samples.tables import sample_tables
 from localcloud.scheduler.service import Scheduler
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.store import ObjectStore
 
 
 def create_buckets(declaration: Declaration, store: ObjectStore, *, project: str, location: str) -> None:

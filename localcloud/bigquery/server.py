@@ -40,7 +40,7 @@ from localcloud.bigquery.tables.sessions import Sessions
 from localcloud.bigquery.tables.sizes import Sizes
 from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.models import MODELS, Model
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.store import ObjectStore
 
 
 def _unwrapped(app: ASGIApp) -> ASGIApp:

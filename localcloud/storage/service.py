@@ -6,13 +6,13 @@ from pathlib import Path
 
 from localcloud.base.asgi import ASGIApp
 from localcloud.base.clock import Clock
-from localcloud.storage.access_api import AccessApi
-from localcloud.storage.api import StorageApi
-from localcloud.storage.batch_api import BatchApi
-from localcloud.storage.bucket_api import BucketApi
-from localcloud.storage.object_api import ObjectApi
-from localcloud.storage.store import ObjectStore
-from localcloud.storage.upload_api import UploadApi
+from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.rest.access import AccessApi
+from localcloud.storage.rest.api import StorageApi
+from localcloud.storage.rest.batches import BatchApi
+from localcloud.storage.rest.buckets import BucketApi
+from localcloud.storage.rest.objects import ObjectApi
+from localcloud.storage.rest.uploads import UploadApi
 from localcloud.storage.xml.app import XmlApi
 from localcloud.storage.xml.signatures import Verifier
 

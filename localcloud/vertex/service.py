@@ -12,7 +12,7 @@ from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.tables.facade import Tables
 from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.models import MODELS, Model, ModelTable
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.store import ObjectStore
 from localcloud.vertex.base.moments import UniqueMoments
 from localcloud.vertex.base.operations import Operations
 from localcloud.vertex.base.records import RecordJournal

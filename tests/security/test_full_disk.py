@@ -22,7 +22,7 @@ from localcloud.pubsub.journal import DiskJournal
 from localcloud.pubsub.messages import PublishedMessage
 from localcloud.pubsub.resources import Backoff, DeadLetterPolicy, PushTarget, Subscription
 from localcloud.pubsub.service import PubSub
-from localcloud.storage.contents import ContentWriter
+from localcloud.storage.objects.contents import ContentWriter
 from tests.localcloud.bigquery.world import PROJECT, bigquery_world
 from tests.localcloud.receiver import Received, Receiver
 from tests.localcloud.storage.world import running_stage, storage_world

@@ -18,8 +18,8 @@ from google.cloud import storage
 
 from localcloud.base.clock import SystemClock
 from localcloud.base.http import HttpServer
+from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.service import Storage
-from localcloud.storage.store import ObjectStore
 from shared.drops import limits
 from shared.drops.drop import DropPath
 from shared.drops.files import DropFiles, StoredFile

@@ -11,8 +11,8 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.catalog import Model
 from localcloud.bigquery.ml.importing import split_uri
 from localcloud.bigquery.ml.statements import OptionValue
-from localcloud.storage.errors import NotFound as ObjectNotFound
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.errors import NotFound as ObjectNotFound
+from localcloud.storage.objects.store import ObjectStore
 
 
 def export(model: Model, options: Mapping[str, OptionValue], store: ObjectStore, *, dry_run: bool) -> None:

@@ -25,9 +25,9 @@ from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.importing import split_uri
 from localcloud.bigquery.ml.statements import CreateMode, OptionValue, take_options
 from localcloud.bigquery.sql.tokens import Cursor
-from localcloud.storage.errors import NotFound as ObjectNotFound
-from localcloud.storage.resources import StoredObject
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.errors import NotFound as ObjectNotFound
+from localcloud.storage.objects.resources import StoredObject
+from localcloud.storage.objects.store import ObjectStore
 
 COLUMNS = {
     "uri": "STRING",

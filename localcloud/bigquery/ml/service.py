@@ -48,7 +48,7 @@ from localcloud.bigquery.ml.workers.pool import ModelWorkers
 from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.models import MODELS, ModelTable
 from localcloud.gemini.models import Model as GeminiModel
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.store import ObjectStore
 
 OBJECT_TABLES_FILE = "object_tables.json"
 

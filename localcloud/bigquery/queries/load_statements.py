@@ -9,7 +9,7 @@ from localcloud.bigquery.queries.load_data import LoadData
 from localcloud.bigquery.queries.loads import Loads
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.tables.destinations import Destinations, Disposition
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.store import ObjectStore
 
 
 class LoadStatements:

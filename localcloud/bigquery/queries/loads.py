@@ -26,8 +26,8 @@ from localcloud.bigquery.tables.engine import Engine
 from localcloud.bigquery.tables.exporting import split_uri
 from localcloud.bigquery.tables.file_database import file_database
 from localcloud.bigquery.tables.loading import Files, schema_of
-from localcloud.storage.errors import NotFound as NoObject
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.errors import NotFound as NoObject
+from localcloud.storage.objects.store import ObjectStore
 
 _GZIP = b"\x1f\x8b"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")

@@ -58,7 +58,7 @@ from localcloud.bigquery.tables.results import (
     RowsInTable,
 )
 from localcloud.bigquery.tables.sessions import Sessions
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.store import ObjectStore
 
 _DML_COUNTER = {
     "INSERT": "insertedRowCount",

@@ -17,7 +17,7 @@ from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.destinations import Destinations, Disposition, Source
 from localcloud.bigquery.tables.engine import Engine, complete
 from localcloud.bigquery.tables.exporting import Export, export
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.store import ObjectStore
 
 
 class TransferJobs:

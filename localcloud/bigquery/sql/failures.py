@@ -17,7 +17,7 @@ from localcloud.bigquery.sql.function_errors import function_error
 from localcloud.bigquery.sql.syntax import syntax_failure
 from localcloud.bigquery.sql.tokens import position
 from localcloud.bigquery.sql.wording import plain, worded
-from localcloud.storage.errors import StorageError
+from localcloud.storage.objects.errors import StorageError
 
 _MISSING_COLUMN = re.compile(
     r'Referenced column "(?P<name>[^"]+)" not found|does not have a column named "(?P<of>[^"]+)"'

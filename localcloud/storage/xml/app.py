@@ -16,17 +16,17 @@ from localcloud.base.api_errors import ApiError
 from localcloud.base.asgi import Receive, Scope, Send
 from localcloud.base.clock import Clock
 from localcloud.base.json_api import Call
-from localcloud.storage.checksums import AnnouncedChecksums
-from localcloud.storage.contents import ContentWriter
-from localcloud.storage.customer_keys import key_hash
-from localcloud.storage.downloads import download, download_headers
-from localcloud.storage.errors import InvalidRequest, MethodNotAllowed, NotImplementedHere, Unavailable
-from localcloud.storage.fields import HEADER_OF_FIELD, ObjectFields
-from localcloud.storage.preconditions import Preconditions, integer_parameter
-from localcloud.storage.resources import StoredObject
-from localcloud.storage.store import ObjectStore
-from localcloud.storage.upload_api import UploadApi
-from localcloud.storage.uploads import Upload
+from localcloud.storage.objects.checksums import AnnouncedChecksums
+from localcloud.storage.objects.contents import ContentWriter
+from localcloud.storage.objects.customer_keys import key_hash
+from localcloud.storage.objects.errors import InvalidRequest, MethodNotAllowed, NotImplementedHere, Unavailable
+from localcloud.storage.objects.fields import HEADER_OF_FIELD, ObjectFields
+from localcloud.storage.objects.preconditions import Preconditions, integer_parameter
+from localcloud.storage.objects.resources import StoredObject
+from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.rest.downloads import download, download_headers
+from localcloud.storage.rest.upload_sessions import Upload
+from localcloud.storage.rest.uploads import UploadApi
 from localcloud.storage.xml.errors import document, error_answer
 from localcloud.storage.xml.parts import Part, PartUploads, chosen_parts, part_number
 from localcloud.storage.xml.signatures import SignedRequest, Verifier, check_signature

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 from xml.etree import ElementTree
 
-from localcloud.storage.contents import Content, ContentWriter
-from localcloud.storage.errors import InvalidRequest
-from localcloud.storage.fields import ObjectFields
-from localcloud.storage.resources import StoredObject
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.contents import Content, ContentWriter
+from localcloud.storage.objects.errors import InvalidRequest
+from localcloud.storage.objects.fields import ObjectFields
+from localcloud.storage.objects.resources import StoredObject
+from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.xml.errors import InvalidPart, NoSuchUpload, TooSmall
 
 SMALLEST_PART = 5 << 20

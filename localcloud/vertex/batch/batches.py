@@ -13,7 +13,7 @@ from typing import Any
 
 from localcloud.base.background import in_words
 from localcloud.bigquery.tables.facade import Tables
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.store import ObjectStore
 from localcloud.vertex.batch.answering import Answering
 from localcloud.vertex.batch.destinations import Answer, destination_of
 from localcloud.vertex.batch.job_requests import JobRequest

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Protocol, cast
 from localcloud.bigquery.tables.facade import Tables
 from localcloud.gemini.errors import BackendError
 from localcloud.gemini.models import GLOBAL, MULTI_REGIONS
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.store import ObjectStore
 from localcloud.vertex.batch.formats import RowFormat
 from localcloud.vertex.batch.job_requests import FileOutput, JobRequest, TableOutput
 from localcloud.vertex.batch.sources import DataError, Source, check_location

@@ -15,7 +15,7 @@ from localcloud.bigquery.ml.catalog import ModelCatalog
 from localcloud.bigquery.ml.exporting import export_to
 from localcloud.bigquery.ml.registration import VERTEX_ID
 from localcloud.bigquery.ml.statements import ModelReference
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.store import ObjectStore
 from localcloud.vertex.base.errors import RequestError
 from localcloud.vertex.base.moments import UniqueMoments
 from localcloud.vertex.base.operations import EMPTY, Operations, vertex_message

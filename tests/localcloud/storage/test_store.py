@@ -18,23 +18,23 @@ from hypothesis import strategies as st
 from sortedcontainers import SortedDict
 
 from localcloud.base.clock import ManualClock, SystemClock
-from localcloud.storage.errors import (
+from localcloud.storage.objects.errors import (
     Conflict,
     InvalidRequest,
     NotFound,
     PreconditionFailed,
     RateLimited,
 )
-from localcloud.storage.fields import ObjectFields
-from localcloud.storage.listing import ListQuery, list_page
-from localcloud.storage.preconditions import Preconditions
-from localcloud.storage.resources import (
+from localcloud.storage.objects.fields import ObjectFields
+from localcloud.storage.objects.listing import ListQuery, list_page
+from localcloud.storage.objects.preconditions import Preconditions
+from localcloud.storage.objects.resources import (
     DELETED,
     FINALIZED,
     METADATA_UPDATED,
     StorageEvent,
 )
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.store import ObjectStore
 from tests.localcloud.storage.world import conform_to_object
 from tests.paths import ROOT
 
@@ -302,7 +302,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from localcloud.base.clock import SystemClock
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.store import ObjectStore
 store = ObjectStore(Path(sys.argv[1]), clock=SystemClock())
 store.ensure_bucket("drops")
 number = 0

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.storage.fields import BUCKET_SETTINGS
-from localcloud.storage.unsupported import KEPT_SETTINGS, UNSUPPORTED_METHODS, UNSUPPORTED_SETTINGS
+from localcloud.storage.objects.fields import BUCKET_SETTINGS
+from localcloud.storage.objects.unsupported import KEPT_SETTINGS, UNSUPPORTED_METHODS, UNSUPPORTED_SETTINGS
 from tests.localcloud.storage.world import BUCKET, Stage, StorageWorld, running_stage, storage_world
 from tests.paths import ROOT
 

@@ -13,7 +13,7 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.catalog import Model, ModelCatalog, milliseconds
 from localcloud.bigquery.ml.signature import Signature
 from localcloud.bigquery.ml.statements import ModelReference
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.store import ObjectStore
 from localcloud.vertex.base.errors import RequestError
 from localcloud.vertex.base.moments import UniqueMoments
 from localcloud.vertex.base.operations import Operations

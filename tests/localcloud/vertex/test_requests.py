@@ -12,7 +12,7 @@ import requests
 from localcloud.base.clock import SystemClock
 from localcloud.gemini.errors import BackendError
 from localcloud.gemini.models import ModelTable
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.store import ObjectStore
 from localcloud.vertex.request_checks import RequestChecks, check_fields
 from tests.localcloud.gemini.prompts import text_request
 from tests.localcloud.vertex.world import PARENT, PROJECT, World, job_body, vertex_world

@@ -26,7 +26,7 @@ from localcloud.bigquery.server import BigQuery
 from localcloud.bigquery.tables.facade import Tables
 from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.echo import EchoBackend
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.store import ObjectStore
 from localcloud.vertex.pace import Pace
 from localcloud.vertex.service import Vertex
 

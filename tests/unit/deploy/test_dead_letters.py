@@ -35,8 +35,8 @@ from localcloud.pubsub.messages import PublishedMessage
 from localcloud.pubsub.messages import ReceivedMessage as LocalMessage
 from localcloud.pubsub.resources import RetryPolicy, Subscription
 from localcloud.pubsub.service import PubSub
+from localcloud.storage.objects.store import ObjectStore
 from localcloud.storage.service import Storage
-from localcloud.storage.store import ObjectStore
 from tests.conftest import variables
 from tests.waiting import LAST_LIMIT
 

@@ -17,7 +17,7 @@ from google.cloud import bigquery
 from localcloud.base.clock import SystemClock
 from localcloud.bigquery.server import BigQuery
 from localcloud.gemini.backends import ModelBackend
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.store import ObjectStore
 
 PROJECT = "local-project"
 BUCKET = "models"

@@ -11,7 +11,7 @@ import binascii
 import hashlib
 from collections.abc import Mapping
 
-from localcloud.storage.errors import CustomerKeyProblem
+from localcloud.storage.objects.errors import CustomerKeyProblem
 
 ALGORITHM = "AES256"
 _KEY_BYTES = 32

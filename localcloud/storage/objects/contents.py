@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from localcloud.storage.checksums import RunningChecksums
+from localcloud.storage.objects.checksums import RunningChecksums
 
 
 @dataclass(frozen=True)

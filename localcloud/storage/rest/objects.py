@@ -9,18 +9,18 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from localcloud.base.json_api import Call, Route
-from localcloud.storage.access import acl_fields_of_object
-from localcloud.storage.api import Handler, generation_of, is_true, preconditions_of, resource_response
-from localcloud.storage.copying import Source, compose, copy
-from localcloud.storage.customer_keys import check_key, key_hash
-from localcloud.storage.downloads import download
-from localcloud.storage.errors import InvalidRequest, Required
-from localcloud.storage.fields import ObjectFields
-from localcloud.storage.listing import LARGEST_PAGE, ListQuery
-from localcloud.storage.preconditions import Preconditions, integer_parameter
-from localcloud.storage.resources import StoredObject
-from localcloud.storage.store import ObjectStore
-from localcloud.storage.unsupported import check_key_name
+from localcloud.storage.objects.access import acl_fields_of_object
+from localcloud.storage.objects.copying import Source, compose, copy
+from localcloud.storage.objects.customer_keys import check_key, key_hash
+from localcloud.storage.objects.errors import InvalidRequest, Required
+from localcloud.storage.objects.fields import ObjectFields
+from localcloud.storage.objects.listing import LARGEST_PAGE, ListQuery
+from localcloud.storage.objects.preconditions import Preconditions, integer_parameter
+from localcloud.storage.objects.resources import StoredObject
+from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.objects.unsupported import check_key_name
+from localcloud.storage.rest.api import Handler, generation_of, is_true, preconditions_of, resource_response
+from localcloud.storage.rest.downloads import download
 
 
 class ObjectApi:

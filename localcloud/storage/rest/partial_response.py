@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from localcloud.storage.errors import InvalidRequest
+from localcloud.storage.objects.errors import InvalidRequest
 
 # Each selected field, and the selection within it; an empty selection selects everything.
 Selection = dict[str, "Selection"]

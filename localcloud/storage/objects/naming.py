@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from localcloud.storage.errors import InvalidRequest, Required
+from localcloud.storage.objects.errors import InvalidRequest, Required
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]*[a-z0-9]")
 _IP_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from starlette.responses import Response
 
 from localcloud.base.json_api import Call, Route
-from localcloud.storage.access import (
+from localcloud.storage.objects.access import (
     BUCKET_ROLES,
     OBJECT_ROLES,
     acl_of_bucket,
@@ -25,10 +25,10 @@ from localcloud.storage.access import (
     read_entry,
     role_of,
 )
-from localcloud.storage.api import Handler, generation_of, resource_response
-from localcloud.storage.errors import Required
-from localcloud.storage.resources import Acl
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.errors import Required
+from localcloud.storage.objects.resources import Acl
+from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.rest.api import Handler, generation_of, resource_response
 
 _BUCKET = "/storage/v1/b/{bucket}"
 

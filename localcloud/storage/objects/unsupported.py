@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from localcloud.storage.errors import NotImplementedHere
+from localcloud.storage.objects.errors import NotImplementedHere
 
 UNSUPPORTED_METHODS: Mapping[str, str] = {
     "POST /storage/v1/b/{bucket}/anywhereCaches": "Anywhere Cache",

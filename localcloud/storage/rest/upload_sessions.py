@@ -7,12 +7,12 @@ import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from localcloud.storage.checksums import AnnouncedChecksums
-from localcloud.storage.contents import ContentWriter
-from localcloud.storage.errors import InvalidRequest, NotFound
-from localcloud.storage.fields import ObjectFields
-from localcloud.storage.preconditions import Preconditions
-from localcloud.storage.resources import StoredObject
+from localcloud.storage.objects.checksums import AnnouncedChecksums
+from localcloud.storage.objects.contents import ContentWriter
+from localcloud.storage.objects.errors import InvalidRequest, NotFound
+from localcloud.storage.objects.fields import ObjectFields
+from localcloud.storage.objects.preconditions import Preconditions
+from localcloud.storage.objects.resources import StoredObject
 
 _CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>\d+)-(?P<last>\d+|\*)|\*)/(?P<total>\d+|\*)")
 _MOST_FINISHED = 1000

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from localcloud.storage.customer_keys import check_key
-from localcloud.storage.errors import InvalidRequest
-from localcloud.storage.fields import ObjectFields
-from localcloud.storage.preconditions import NO_PRECONDITIONS, Preconditions
-from localcloud.storage.resources import Acl, StoredObject
-from localcloud.storage.store import ObjectStore
+from localcloud.storage.objects.customer_keys import check_key
+from localcloud.storage.objects.errors import InvalidRequest
+from localcloud.storage.objects.fields import ObjectFields
+from localcloud.storage.objects.preconditions import NO_PRECONDITIONS, Preconditions
+from localcloud.storage.objects.resources import Acl, StoredObject
+from localcloud.storage.objects.store import ObjectStore
 
 MOST_SOURCES = 32
 _PIECE = 1 << 20

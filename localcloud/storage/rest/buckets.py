@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from localcloud.base.json_api import Call, Route
-from localcloud.storage.access import (
+from localcloud.storage.objects.access import (
     BUCKET_ROLES,
     OBJECT_ROLES,
     PREDEFINED_BUCKET_ACLS,
@@ -18,12 +18,12 @@ from localcloud.storage.access import (
     predefined_acl,
     read_acl,
 )
-from localcloud.storage.api import Handler, is_true, preconditions_of, resource_response
-from localcloud.storage.errors import InvalidRequest, NotImplementedHere, Required
-from localcloud.storage.preconditions import integer_parameter
-from localcloud.storage.resources import PROJECT_NUMBER, Bucket
-from localcloud.storage.store import ObjectStore
-from localcloud.storage.unsupported import UNSUPPORTED_METHODS
+from localcloud.storage.objects.errors import InvalidRequest, NotImplementedHere, Required
+from localcloud.storage.objects.preconditions import integer_parameter
+from localcloud.storage.objects.resources import PROJECT_NUMBER, Bucket
+from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.objects.unsupported import UNSUPPORTED_METHODS
+from localcloud.storage.rest.api import Handler, is_true, preconditions_of, resource_response
 
 _LARGEST_PAGE = 1000
 

@@ -8,9 +8,9 @@ from typing import Any
 from starlette.responses import Response
 
 from localcloud.base.json_api import Call, JsonApi, json_response
-from localcloud.storage.errors import InvalidRequest, MethodNotAllowed, NotFound, StorageError, Unavailable
-from localcloud.storage.partial_response import parse_fields, select
-from localcloud.storage.preconditions import Preconditions, integer_parameter
+from localcloud.storage.objects.errors import InvalidRequest, MethodNotAllowed, NotFound, StorageError, Unavailable
+from localcloud.storage.objects.preconditions import Preconditions, integer_parameter
+from localcloud.storage.rest.partial_response import parse_fields, select
 
 Handler = Callable[[Call], Awaitable[Response]]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,44 +9,41 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from localcloud.base.clock import Clock
-from localcloud.storage.access import check_not_public, check_not_uniform, default_acl_of_objects
-from localcloud.storage.catalog import Catalog
-from localcloud.storage.contents import Content, ContentDirectory, ContentWriter
-from localcloud.storage.customer_keys import check_key
-from localcloud.storage.errors import Conflict, InvalidRequest, NotFound
-from localcloud.storage.events import EventQueue, Listener
-from localcloud.storage.fields import ObjectFields, patched_settings
-from localcloud.storage.listing import ListQuery, Page, list_page
-from localcloud.storage.naming import check_bucket_name, check_object_name
-from localcloud.storage.past_generations import PastGenerations
-from localcloud.storage.preconditions import NO_PRECONDITIONS, Preconditions
-from localcloud.storage.quota import WriteQuota
-from localcloud.storage.resources import (
+from localcloud.storage.objects.access import check_not_public, check_not_uniform, default_acl_of_objects
+from localcloud.storage.objects.bucket_store import BucketStore
+from localcloud.storage.objects.catalog import Catalog
+from localcloud.storage.objects.contents import Content, ContentDirectory, ContentWriter
+from localcloud.storage.objects.customer_keys import check_key
+from localcloud.storage.objects.errors import InvalidRequest, NotFound
+from localcloud.storage.objects.events import EventQueue, Listener
+from localcloud.storage.objects.fields import ObjectFields
+from localcloud.storage.objects.listing import ListQuery, Page, list_page
+from localcloud.storage.objects.naming import check_object_name
+from localcloud.storage.objects.past_generations import PastGenerations
+from localcloud.storage.objects.preconditions import NO_PRECONDITIONS, Preconditions
+from localcloud.storage.objects.quota import WriteQuota
+from localcloud.storage.objects.resources import (
     FINALIZED,
     METADATA_UPDATED,
     Acl,
-    Bucket,
     StorageEvent,
     StoredObject,
 )
-from localcloud.storage.retention import (
+from localcloud.storage.objects.retention import (
     check_removable,
     keeps_versions,
-    locked,
     retention_end,
     with_holds,
-    with_policies,
 )
 
 # The store has a method called ``list``, which hides the type of that name.
 Objects = list[StoredObject]
-Buckets = list[Bucket]
 
 _PIECE = 1 << 20
 _DEFAULT_CONTENT_TYPE = "application/octet-stream"
 
 
-class ObjectStore:
+class ObjectStore(BucketStore):
     """Buckets and their objects, kept in a directory. Every method may be called from any thread.
 
     Changes are atomic: no caller sees half of one.
@@ -55,154 +51,13 @@ class ObjectStore:
 
     def __init__(self, directory: Path, *, clock: Clock) -> None:
         """Open the store in ``directory``, which is created if it is missing."""
-        self._clock = clock
-        self._contents = ContentDirectory(directory / "contents")
-        self._catalog = Catalog(directory / "catalog.sqlite")
-        self._contents.sweep({stored.content for stored in self._catalog.every_object()})
-        self._lock = threading.RLock()
-        self._quota = WriteQuota()
+        contents = ContentDirectory(directory / "contents")
+        catalog = Catalog(directory / "catalog.sqlite")
+        contents.sweep({stored.content for stored in catalog.every_object()})
         self._events = EventQueue()
-        self._past = PastGenerations(self._catalog, self._contents, self._events)
-
-    # Buckets
-
-    def create_bucket(
-        self,
-        name: str,
-        *,
-        location: str = "US",
-        settings: Mapping[str, Any] | None = None,
-        object_retention: bool = False,
-    ) -> Bucket:
-        """Create a bucket.
-
-        Args:
-            name: The name.
-            location: A region, dual-region or multi-region.
-            settings: The fields of the resource that a caller may set.
-            object_retention: Whether single objects may have a retention.
-
-        Raises:
-            Conflict: The bucket exists.
-            InvalidRequest: The name or a setting is not valid.
-        """
-        check_bucket_name(name)
-        with self._lock:
-            if name in self._catalog.buckets:
-                raise Conflict("Your previous request to create the named bucket succeeded and you already own it.")
-            now = self._clock.now()
-            wanted = patched_settings({}, settings or {})
-            bucket = Bucket(
-                name=name,
-                location=location.upper(),
-                metageneration=1,
-                created=now,
-                updated=now,
-                generation=self._catalog.next_generation(now),
-                settings=with_policies(
-                    wanted, {"objectRetention": {"mode": "Enabled"}} if object_retention else {}, now
-                ),
-            )
-            self._catalog.put_bucket(bucket)
-            return bucket
-
-    def ensure_bucket(self, name: str, *, location: str = "US", settings: Mapping[str, Any] | None = None) -> Bucket:
-        """Return the bucket of that name; create it if it is missing."""
-        with self._lock:
-            if name in self._catalog.buckets:
-                return self.bucket(name)
-            return self.create_bucket(name, location=location, settings=settings)
-
-    def bucket(self, name: str) -> Bucket:
-        """Return a bucket. Raises ``NotFound``."""
-        with self._lock:
-            if name not in self._catalog.buckets:
-                raise NotFound("The specified bucket does not exist.")
-            bucket: Bucket = self._catalog.buckets[name]
-            return bucket
-
-    def has_bucket(self, name: str) -> bool:
-        """Return whether a bucket of that name exists."""
-        with self._lock:
-            return name in self._catalog.buckets
-
-    def buckets(self, prefix: str = "") -> Buckets:
-        """Return the buckets with ``prefix``, sorted by name."""
-        with self._lock:
-            return [bucket for name, bucket in self._catalog.buckets.items() if name.startswith(prefix)]
-
-    def patch_bucket(
-        self,
-        name: str,
-        settings: Mapping[str, Any],
-        conditions: Preconditions = NO_PRECONDITIONS,
-        *,
-        replace_all: bool = False,
-    ) -> Bucket:
-        """Change settings of a bucket, or replace all of them (``replace_all``).
-
-        Raises ``NotFound``, ``InvalidRequest``, ``PreconditionFailed`` or ``Forbidden``.
-        """
-        with self._lock:
-            bucket = self.bucket(name)
-            conditions.check_write(bucket)
-            wanted = patched_settings({} if replace_all else bucket.settings, settings)
-            return self._change_bucket(bucket, with_policies(wanted, bucket.settings, self._clock.now()))
-
-    def lock_retention(self, name: str, conditions: Preconditions) -> Bucket:
-        """Lock the retention policy of a bucket, so that it can only be made longer.
-
-        Raises ``NotFound``, ``InvalidRequest`` or ``PreconditionFailed``.
-        """
-        with self._lock:
-            bucket = self.bucket(name)
-            conditions.check_write(bucket)
-            return self._change_bucket(bucket, locked(bucket))
-
-    def set_access(
-        self,
-        name: str,
-        *,
-        acl: Acl | None = None,
-        default_object_acl: Acl | None = None,
-        policy: Mapping[str, Any] | None = None,
-    ) -> Bucket:
-        """Replace the access control lists or the policy of a bucket. Raises ``NotFound`` or ``PreconditionFailed``."""
-        with self._lock:
-            bucket = self.bucket(name)
-            check_not_public(bucket, (*(acl or ()), *(default_object_acl or ())))
-            changed = replace(
-                bucket,
-                acl=bucket.acl if acl is None else acl,
-                default_object_acl=bucket.default_object_acl if default_object_acl is None else default_object_acl,
-                policy=bucket.policy if policy is None else policy,
-                metageneration=bucket.metageneration + 1,
-                updated=self._clock.now(),
-            )
-            self._catalog.put_bucket(changed)
-            return changed
-
-    def _change_bucket(self, bucket: Bucket, settings: Mapping[str, Any]) -> Bucket:
-        changed = replace(
-            bucket, settings=settings, metageneration=bucket.metageneration + 1, updated=self._clock.now()
-        )
-        self._catalog.put_bucket(changed)
-        if bucket.settings.get("retentionPolicy") != settings.get("retentionPolicy"):
-            # A policy applies to the objects that exist, too.
-            for stored in list(self._catalog.objects(bucket.name).values()):
-                self._catalog.put_object(replace(stored, retained_until=retention_end(changed, stored)))
-            for stored in list(self._catalog.past(bucket.name).values()):
-                self._catalog.put_past(replace(stored, retained_until=retention_end(changed, stored)))
-        return changed
-
-    def delete_bucket(self, name: str, conditions: Preconditions = NO_PRECONDITIONS) -> None:
-        """Delete a bucket. Raises ``NotFound``, or ``Conflict`` if objects are in it."""
-        with self._lock:
-            conditions.check_write(self.bucket(name))
-            if self._catalog.objects(name) or self._past.has_noncurrent(name):
-                raise Conflict("The bucket you tried to delete is not empty.")
-            self._past.remove_all(name)
-            self._catalog.remove_bucket(name)
+        super().__init__(catalog, PastGenerations(catalog, contents, self._events), clock)
+        self._contents = contents
+        self._quota = WriteQuota()
 
     # Reading objects
 

@@ -9,21 +9,21 @@ from starlette.responses import Response
 
 from localcloud.base.json_api import Call, Route, parse_json_object
 from localcloud.base.multipart import PartStream
-from localcloud.storage.api import Handler, preconditions_of, resource_response
-from localcloud.storage.checksums import AnnouncedChecksums
-from localcloud.storage.contents import ContentWriter
-from localcloud.storage.customer_keys import key_hash
-from localcloud.storage.errors import (
+from localcloud.storage.objects.checksums import AnnouncedChecksums
+from localcloud.storage.objects.contents import ContentWriter
+from localcloud.storage.objects.customer_keys import key_hash
+from localcloud.storage.objects.errors import (
     Conflict,
     InvalidRequest,
     RateLimited,
     StorageError,
 )
-from localcloud.storage.fields import ObjectFields
-from localcloud.storage.resources import StoredObject
-from localcloud.storage.store import ObjectStore
-from localcloud.storage.unsupported import check_key_name
-from localcloud.storage.uploads import (
+from localcloud.storage.objects.fields import ObjectFields
+from localcloud.storage.objects.resources import StoredObject
+from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.objects.unsupported import check_key_name
+from localcloud.storage.rest.api import Handler, preconditions_of, resource_response
+from localcloud.storage.rest.upload_sessions import (
     ContentRange,
     Upload,
     UploadSession,

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from localcloud.base.clock import rfc3339
-from localcloud.storage.access import OBJECT_ROLES, PREDEFINED_OBJECT_ACLS, predefined_acl, read_acl
-from localcloud.storage.errors import InvalidRequest
-from localcloud.storage.resources import Acl, StoredObject
-from localcloud.storage.unsupported import check_settings
+from localcloud.storage.objects.access import OBJECT_ROLES, PREDEFINED_OBJECT_ACLS, predefined_acl, read_acl
+from localcloud.storage.objects.errors import InvalidRequest
+from localcloud.storage.objects.resources import Acl, StoredObject
+from localcloud.storage.objects.unsupported import check_settings
 
 # The optional fields of an object that are headers of its downloads.
 HEADER_OF_FIELD = {

@@ -1,0 +1,1 @@
+"""Buckets and objects, and the rules for their changes, independent of an API."""

@@ -1,0 +1,1 @@
+"""The JSON API of Cloud Storage: https://cloud.google.com/storage/docs/json_api."""

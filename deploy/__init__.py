@@ -14,6 +14,7 @@ drift.py         compares what is declared with what exists
 apply.py         applies a plan, shows what differs from it, and removes what it created
 script.py        a plan as a Bash script
 cloudbuild.py    writes cloudbuild.yaml and cloudbuild-test.yaml from the same steps
+checking/        checks before a deployment, which change nothing
 monitoring/      metrics, alerts and a dashboard, and the commands that apply them
 dead_letters.py  lists the messages of the dead-letter subscription, and publishes them again
 """

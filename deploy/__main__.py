@@ -1,4 +1,4 @@
-"""The command line: ``python -m deploy plan|apply|destroy|cloudbuild|monitoring|dead-letters``."""
+"""The command line: ``python -m deploy check|plan|apply|destroy|cloudbuild|monitoring|dead-letters``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from declaration.model import Declaration
 from declaration.reading import DeclarationError
 from deploy.apply import apply, destroy, show_differences
+from deploy.checking import command as checking
 from deploy.cloud import NOT_FOUND, Cloud, CommandFailedError
 from deploy.cloudbuild import check_build_yaml, cloudbuild_yaml
 from deploy.declared import DECLARATION, IMPORT_TOPIC, read
@@ -44,6 +45,11 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--env", metavar="NAME", help="one of the declared `environments`, with names of its own")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("check", help="say whether `apply` can deploy to the project; changes nothing")
+    _add_project(command)
+    checking.add_arguments(command)
+    command.set_defaults(run=_check)
 
     command = commands.add_parser("plan", help="print the gcloud commands of `apply` as a Bash script, and run none")
     _add_project(command)
@@ -126,6 +132,11 @@ def _seconds(text: str) -> float:
 def _add_project(command: argparse.ArgumentParser) -> None:
     project = os.environ.get("GOOGLE_CLOUD_PROJECT")
     command.add_argument("--project", default=project, required=project is None, help="default: GOOGLE_CLOUD_PROJECT")
+
+
+def _check(declaration: Declaration, options: argparse.Namespace) -> int:
+    _refuse_the_local_cloud()
+    return checking.run(declaration, options)
 
 
 def _plan(declaration: Declaration, options: argparse.Namespace) -> int:

@@ -33,9 +33,14 @@ class NotFoundError(CommandFailedError):
 def run_process(words: Words) -> subprocess.CompletedProcess[str]:
     """Run a command as a process.
 
-    Without input gcloud fails with a message in place of waiting for an answer.
+    Without input gcloud fails with a message in place of waiting for an answer. A program that is not installed is an error
+    of the command, as in a shell.
     """
-    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    try:
+        return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        text = f"ERROR: {words[0]} is not installed, or is not in the PATH"
+        return subprocess.CompletedProcess(words, 127, "", text)
 
 
 class Cloud:

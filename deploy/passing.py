@@ -17,6 +17,10 @@ PAUSES_SECONDS = (5, 10, 20, 30)
 """The pauses between two attempts; the last one repeats."""
 
 
+DISABLED_API = r"has not been used in project \S+ before or it is disabled"
+"""How errors say that an API is not enabled."""
+
+
 class Passing(NamedTuple):
     """A kind of error that passes."""
 
@@ -38,7 +42,7 @@ PASSING = (
     # https://cloud.google.com/eventarc/docs/troubleshooting: the agent of Cloud Storage got its role a moment ago.
     Passing(r"unable to publish to Cloud Pub/Sub topics", "the role of Cloud Storage's agent takes effect"),
     # https://cloud.google.com/service-usage/docs/enable-disable
-    Passing(r"has not been used in project \S+ before or it is disabled", "the API is enabled everywhere"),
+    Passing(DISABLED_API, "the API is enabled everywhere"),
     # https://cloud.google.com/iam/docs/retry-strategy
     Passing(r"concurrent policy changes", "another change of the policy has ended"),
     Passing(r"RESOURCE_EXHAUSTED|[Qq]uota exceeded for quota metric", "the quota of this minute is free again"),

@@ -55,6 +55,8 @@ class StandIn:
     def __init__(self, project: FakeProject) -> None:
         """Run commands on ``project``."""
         self.project = project
+        self.components = {"beta": "2025.06.20"}
+        """The components of gcloud, with their versions."""
         self.commands: list[Words] = []
         """Every command that ran."""
 
@@ -66,7 +68,7 @@ class StandIn:
             if word.startswith("--"):
                 name, _, value = word[2:].partition("=")
                 command.flags.setdefault(name, []).append(value)
-        length = next((count for count in (4, 3, 2) if tuple(command.names[:count]) in COMMANDS), 0)
+        length = next((count for count in (4, 3, 2, 1) if tuple(command.names[:count]) in COMMANDS), 0)
         group = tuple(command.names[:length])
         assert group, f"the stand-in does not know the command {' '.join(words)}"
         command.names = command.names[length:]
@@ -109,6 +111,8 @@ def _error_text(group: tuple[str, ...], command: Command, error: ApiError) -> st
 
 
 def _printed(form: str, answer: Any) -> str:
+    if isinstance(answer, str):
+        return answer + "\n"
     if form.startswith("value("):
         return str(value_at(answer, form[6:-1]) or "") + "\n"
     return json.dumps(answer) if form == "json" else str(answer.get("email_address", "")) if answer else ""
@@ -374,6 +378,16 @@ def _identity(gcloud: StandIn, command: Command) -> Any:
     return gcloud.call("POST", "serviceusage", path)
 
 
+def _accounts(gcloud: StandIn, command: Command) -> Any:
+    return [{"account": gcloud.project.account, "status": "ACTIVE"}] if gcloud.project.account else []
+
+
+def _token(gcloud: StandIn, command: Command) -> str:
+    if gcloud.project.account is None:
+        raise ApiError(401, "ERROR", "You do not currently have an active account selected.")
+    return "a-token"
+
+
 POLICIES = {
     ("projects",): _policy("cloudresourcemanager", _describe_project, "POST"),
     ("storage", "buckets"): _policy("storage", _bucket, "GET"),
@@ -386,6 +400,13 @@ POLICIES = {
     ),
 }
 COMMANDS: dict[tuple[str, ...], Callable[[StandIn, Command], Any]] = {
+    ("version",): lambda gcloud, command: {"Google Cloud SDK": "528.0.0", **gcloud.components},
+    ("auth", "list"): _accounts,
+    ("auth", "print-access-token"): _token,
+    ("billing", "projects", "describe"): _requests(
+        "GET", "cloudbilling", lambda gcloud, command: f"v1/projects/{command.names[0]}/billingInfo"
+    ),
+    ("services", "list"): _requests("GET", "serviceusage", _in_project("services"), "services"),
     ("services", "enable"): _enable,
     ("beta", "services", "identity", "create"): _identity,
     ("projects", "describe"): _requests("GET", "cloudresourcemanager", _describe_project),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatch
 from typing import Any
 
 from tests.control_plane.calls import Answer, Call, route
@@ -73,7 +74,8 @@ def _policy_routes(api: str, pattern: str, permissions: str) -> None:
     @route(api, "POST", rf"{pattern}:testIamPermissions", "")
     def test(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
         asked = call.body.get("permissions", [])
-        return {"permissions": [each for each in asked if each not in project.denied]}
+        held = [each for each in asked if not any(fnmatch(each, pattern) for pattern in project.denied)]
+        return {"permissions": held}
 
 
 def _full_name(project: FakeProject, api: str, name: str) -> str:

@@ -12,6 +12,8 @@ from tests.control_plane.errors import ApiError, denied, not_found, service_disa
 
 ALWAYS_ENABLED = "serviceusage.googleapis.com"
 """This service enables the others."""
+FOR_EVERY_PROJECT = ("cloudbilling", "upload")
+"""The API that gcloud calls for its own project, and the address that a source is uploaded to."""
 OWNERS_SERVICES = frozenset({ALWAYS_ENABLED})
 
 
@@ -19,7 +21,7 @@ OWNERS_SERVICES = frozenset({ALWAYS_ENABLED})
 class FakeProject:
     """A project of Google Cloud in memory.
 
-    The fields ``denied`` to ``trigger_failures`` are its moods: tests set them.
+    The fields from ``denied`` on are its moods: tests set them.
     """
 
     id: str = "films"
@@ -47,6 +49,12 @@ class FakeProject:
     """Functions whose build fails after their trigger was created."""
     foreign_buckets: dict[str, str] = field(default_factory=dict)
     """The numbers of the projects that own buckets of other projects, by the bucket's name."""
+    billing: bool = True
+    """Whether a billing account is linked."""
+    account: str | None = "ada@example.com"
+    """The account that gcloud is logged in as; None: it is not logged in."""
+    cpu_limits: dict[str | None, int] = field(default_factory=lambda: {None: 200_000})
+    """The quota of Cloud Run in thousandths of a CPU, by region; None is for all other regions."""
     new_agents: dict[str, int] = field(default_factory=dict)
     """Agents that were created, and how many more policies they are unknown to."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -81,8 +89,12 @@ class FakeProject:
 
     def changes(self) -> list[Call]:
         """Return the calls that change something."""
-        reading = ("get", "list", "getIamPolicy", "search", "testIamPermissions")
-        return [call for call in self.calls if call.permission.rpartition(".")[2] not in reading]
+        reading = ("get", "list", "getIamPolicy", "search")
+        return [
+            call
+            for call in self.calls
+            if call.permission.rpartition(".")[2] not in reading and not call.path.endswith(":testIamPermissions")
+        ]
 
     def names(self, kind: str) -> set[str]:
         """Return the names of the resources of a ``kind`` such as ``topics``, ``buckets`` or ``functions``."""
@@ -113,8 +125,7 @@ class FakeProject:
         }
 
     def _refuse(self, call: Call) -> None:
-        # The address that a source is uploaded to belongs to no API.
-        if call.service not in self.enabled and call.api != "upload":
+        if call.service not in self.enabled and call.api not in FOR_EVERY_PROJECT:
             title = f"{call.api.capitalize()} API"
             raise service_disabled(call.service, title, self.number)
         if any(fnmatch(call.permission, pattern) for pattern in self.denied):

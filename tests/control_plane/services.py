@@ -66,6 +66,32 @@ def _identity(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
     return {"name": "operations/finished.DONE_OPERATION", "done": True, "response": {"email": email, "uniqueId": "1"}}
 
 
+@route(
+    "serviceusage",
+    "GET",
+    r"v1beta1/projects/[^/]+/services/[^/]+/consumerQuotaMetrics/(?P<metric>.+)",
+    "serviceusage.quotas.get",
+)
+def _quota(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
+    """https://cloud.google.com/service-usage/docs/reference/rest/v1beta1/services.consumerQuotaMetrics."""
+    buckets = [
+        {
+            "effectiveLimit": str(limit),
+            "defaultLimit": str(limit),
+            **({"dimensions": {"region": region}} if region else {}),
+        }
+        for region, limit in project.cpu_limits.items()
+    ]
+    limits = [{"metric": found["metric"], "unit": "1/min/{project}/{region}", "quotaBuckets": buckets}]
+    return {"metric": found["metric"], "displayName": "CPU allocation", "consumerQuotaLimits": limits}
+
+
+@route("cloudbilling", "GET", r"v1/projects/[^/]+/billingInfo", "resourcemanager.projects.get")
+def _billing(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
+    account = {"billingAccountName": "billingAccounts/0000-1111"} if project.billing else {}
+    return {"name": call.path, "projectId": project.id, "billingEnabled": project.billing, **account}
+
+
 @route("cloudresourcemanager", "GET", r"v[13]/projects/(?P<id>[^/:]+)", "resourcemanager.projects.get")
 def _project(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
     if found["id"] not in (project.id, project.number):

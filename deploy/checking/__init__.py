@@ -1,0 +1,8 @@
+"""Checks before a deployment, which change nothing: could `apply` deploy to this project?
+
+findings.py     what a check found, as data
+permissions.py  the table of the permissions that the commands of a plan need, by the role that gives them
+rest.py         calls that gcloud has no command for, with gcloud's own token
+checks.py       the checks
+command.py      the command line
+"""

@@ -1,0 +1,264 @@
+"""The checks, in the order in which a person mends what they find. None of them changes anything."""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from declaration.model import Declaration
+from deploy.agents import AGENTS
+from deploy.checking import permissions, rest
+from deploy.checking.findings import Finding, Status
+from deploy.cloud import Cloud, CommandFailedError
+from deploy.commands import Commands
+from deploy.drift import differences, value_at
+from deploy.foundation import SERVICES
+from deploy.passing import DISABLED_API
+from deploy.steps import Listing, Plan, Step
+
+CPU_METRIC = "run.googleapis.com/cpu_allocation"
+"""The quota of Cloud Run's CPUs, in thousandths, for each project and region: https://cloud.google.com/run/quotas"""
+FORBIDDEN = r"\b403\b|PERMISSION_DENIED"
+QUOTAS_PAGE = "https://console.cloud.google.com/iam-admin/quotas?project={}"
+
+
+@dataclass(frozen=True)
+class Checks:
+    """The checks of one declaration in one project."""
+
+    declaration: Declaration
+    project: str
+    plan: Plan
+    cloud: Cloud
+    """Runs gcloud, without repeated attempts."""
+
+    def run(self) -> Iterator[Finding]:
+        """Yield what each check found; stop early if nothing else can be read."""
+        for check in (self._gcloud, self._login, self._project):
+            finding = check()
+            yield finding
+            if finding.status is Status.WRONG:
+                return
+        yield self._billing()
+        yield from self._apis()
+        yield from self._rights()
+        for listing in self.plan.listings:
+            yield from self._owned(listing)
+        for step in self.plan.steps:
+            if step.fixed:
+                yield self._fixed(step)
+        yield from self._agents()
+        yield self._cpus()
+        yield Finding(
+            "quota of builds",
+            Status.UNKNOWN,
+            "no call says how many builds a new project may run at once; `apply` needs one, for two to three minutes each",
+            f"Look for Cloud Build on {QUOTAS_PAGE.format(self.project)}",
+        )
+
+    @property
+    def _commands(self) -> Commands:
+        return Commands(self.declaration, self.project)
+
+    def _gcloud(self) -> Finding:
+        try:
+            found = self.cloud.read(("gcloud", "version", "--format=json"))
+        except CommandFailedError as error:
+            fix = "Install it: https://cloud.google.com/sdk/docs/install"
+            return Finding("gcloud", Status.WRONG, _last_line(error), fix)
+        if "beta" not in found:
+            return Finding("gcloud", Status.WRONG, "has no component beta", "gcloud components install beta")
+        return Finding("gcloud", Status.OK, f"version {found.get('Google Cloud SDK', 'unknown')}, with beta")
+
+    def _login(self) -> Finding:
+        try:
+            accounts = self.cloud.read(("gcloud", "auth", "list", "--filter=status:ACTIVE", "--format=json"))
+            self._token()
+        except CommandFailedError as error:
+            return Finding(
+                "login", Status.WRONG, f"gcloud has no valid login: {_last_line(error)}", "gcloud auth login"
+            )
+        account = accounts[0]["account"] if accounts else "an account of the environment"
+        return Finding("login", Status.OK, f"as {account}")
+
+    def _project(self) -> Finding:
+        found = self._try("project", partial(self.cloud.read, self.plan.project))
+        if not isinstance(found, Finding):
+            state = found.get("lifecycleState", "ACTIVE")
+            if state == "ACTIVE":
+                return Finding("project", Status.OK, self.project)
+            fix = f"gcloud projects undelete {self.project}"
+            return Finding("project", Status.WRONG, f"{self.project} is {state}", fix)
+        if found.status is Status.BY_APPLY:
+            return found
+        fix = "Give the id of the project, which `gcloud projects list` prints."
+        return Finding("project", Status.WRONG, found.message, fix)
+
+    def _billing(self) -> Finding:
+        command = ("gcloud", "billing", "projects", "describe", self.project, "--format=json", "--quiet")
+        found = self._try("billing", partial(self.cloud.read, command))
+        page = f"https://console.cloud.google.com/billing/linkedaccount?project={self.project}"
+        if isinstance(found, Finding):
+            return Finding("billing", Status.UNKNOWN, found.message, f"Look at {page}")
+        if found.get("billingEnabled"):
+            return Finding("billing", Status.OK, f"on, {found.get('billingAccountName', '')}")
+        fix = f"gcloud billing projects link {self.project} --billing-account=ACCOUNT"
+        return Finding("billing", Status.WRONG, "off, so no API can be used that costs anything", fix)
+
+    def _apis(self) -> Iterator[Finding]:
+        command = self._commands.describe("services", "list", "--enabled")
+        found = self._try("APIs", partial(self.cloud.read, command))
+        if isinstance(found, Finding):
+            yield found
+            return
+        enabled = {value_at(each, "config.name") for each in found}
+        disabled = [service for service in SERVICES if service not in enabled]
+        if disabled:
+            yield Finding(
+                "APIs", Status.BY_APPLY, f"{len(disabled)} of {len(SERVICES)} are disabled: {', '.join(disabled)}"
+            )
+        else:
+            yield Finding("APIs", Status.OK, f"all {len(SERVICES)} are enabled")
+
+    def _rights(self) -> Iterator[Finding]:
+        found = self._try("rights", self._held)
+        if isinstance(found, Finding):
+            yield found
+            return
+        lacking = list(permissions.missing(found))
+        if not lacking:
+            yield Finding("rights", Status.OK, f"all {len(permissions.PERMISSIONS)} permissions that `apply` needs")
+        for need in lacking:
+            fix = f"gcloud projects add-iam-policy-binding {self.project} --member=user:YOU --role={need.role} --condition=None"
+            yield Finding("rights", Status.WRONG, f"you lack {', '.join(need.permissions)}", fix)
+
+    def _held(self) -> list[str]:
+        answer = rest.call(
+            self._token(),
+            "cloudresourcemanager",
+            f"v1/projects/{self.project}:testIamPermissions",
+            {"permissions": list(permissions.PERMISSIONS)},
+        )
+        return list(answer.get("permissions", []))
+
+    def _owned(self, listing: Listing) -> Iterator[Finding]:
+        check = f"names of {listing.about}s"
+        found = self._try(check, partial(self.cloud.read, listing.list))
+        if isinstance(found, Finding):
+            yield found
+            return
+        owners = {
+            str(each.get("email") or each["name"]).rpartition("/")[2]: value_at(each, listing.owner)
+            for each in found or []
+        }
+        taken = sorted(name for name in listing.declared & set(owners) if owners[name] != listing.owned)
+        for name in taken:
+            message = f"{name} exists and is not of this declaration; `apply` would change it"
+            fix = "Delete it, or declare another name in deploy/functions.yaml."
+            yield Finding(check, Status.WRONG, message, fix)
+        absent = sorted(listing.declared - set(owners))
+        if absent:
+            yield Finding(check, Status.BY_APPLY, f"free: {', '.join(absent)}")
+        elif not taken:
+            yield Finding(check, Status.OK, f"all {len(listing.declared)} exist and are ours")
+
+    def _fixed(self, step: Step) -> Finding:
+        """Check a resource that cannot be changed where it differs: a bucket, or a subscription that holds messages."""
+        fix = "Declare another name in deploy/functions.yaml."
+        found = self._try(step.about, partial(self.cloud.find, step.describe))
+        if found is None:
+            return Finding(step.about, Status.BY_APPLY, "does not exist")
+        if isinstance(found, Finding):
+            if found.status is Status.UNKNOWN and re.search(FORBIDDEN, found.message):
+                message = "exists and you may not read it. It is another project's, unless you lack rights here"
+                return Finding(step.about, Status.WRONG, message, fix)
+            return found
+        declared = self._try(step.about, partial(self._filled, step))
+        if isinstance(declared, Finding):
+            return declared
+        wrong = [each for each in differences(declared, found) if each.path in step.fixed]
+        if wrong:
+            return Finding(step.about, Status.WRONG, f"{wrong[0]}, and this cannot be changed", fix)
+        return Finding(step.about, Status.OK, "exists")
+
+    def _filled(self, step: Step) -> dict[str, object]:
+        return {
+            path: self.cloud.fill((value,))[0] if isinstance(value, str) else value
+            for path, value in step.declared.items()
+        }
+
+    def _agents(self) -> Iterator[Finding]:
+        bindings = self._try("Google's agents", partial(self.cloud.policy, self._commands.project_target()))
+        number = self._try("Google's agents", partial(self.cloud.fill, ("${PROJECT_NUMBER}",)))
+        for found in (bindings, number):
+            if isinstance(found, Finding):
+                yield found
+                return
+        for agent in AGENTS:
+            member = agent.member.replace("${PROJECT_NUMBER}", number[0])
+            has_role = any(each["role"] == agent.role and member in each.get("members", []) for each in bindings)
+            status = Status.OK if has_role else Status.BY_APPLY
+            message = f"has {agent.role}" if has_role else f"does not have {agent.role}, or does not exist yet"
+            yield Finding(f"agent of {agent.service}", status, message)
+
+    def _cpus(self) -> Finding:
+        """Compare the quota of CPUs with the largest function: a deployment of more is refused.
+
+        https://cloud.google.com/run/quotas
+        """
+        check = "quota of CPUs"
+        page = QUOTAS_PAGE.format(self.project)
+        name, needed = max(
+            (
+                (name, (each.cpu or 1) * (each.maximum_instances or 100))
+                for name, each in self.declaration.functions.items()
+            ),
+            key=lambda pair: pair[1],
+        )
+        found = self._try(check, self._quota)
+        if isinstance(found, Finding):
+            return Finding(check, Status.UNKNOWN, found.message, f"Look for Cloud Run on {page}")
+        if found is None:
+            message = f"{CPU_METRIC} has no value for {self.declaration.region}; {name} needs {needed} CPUs"
+            return Finding(check, Status.UNKNOWN, message, f"Look for Cloud Run on {page}")
+        message = f"{found:g} CPUs in {self.declaration.region}; {name} may use {needed}"
+        if found < needed:
+            fix = f"Set a lower maximum_instances for {name} in deploy/functions.yaml, or request more on {page}"
+            return Finding(check, Status.WRONG, message, fix)
+        return Finding(check, Status.OK, message)
+
+    def _quota(self) -> float | None:
+        """Return the CPUs that the region's quota allows; None if that is not known.
+
+        https://cloud.google.com/service-usage/docs/reference/rest/v1beta1/services.consumerQuotaMetrics/get
+        """
+        metric = urllib.parse.quote(CPU_METRIC, safe="")
+        path = f"v1beta1/projects/{self.project}/services/run.googleapis.com/consumerQuotaMetrics/{metric}?view=FULL"
+        limits = rest.call(self._token(), "serviceusage", path).get("consumerQuotaLimits", [])
+        buckets = [bucket for limit in limits for bucket in limit.get("quotaBuckets", [])]
+        regions = {(each.get("dimensions") or {}).get("region"): each.get("effectiveLimit") for each in buckets}
+        # The bucket without a region is for all regions that have none of their own.
+        limit = regions.get(self.declaration.region, regions.get(None))
+        # -1 means unlimited.
+        return None if limit is None else float("inf") if int(limit) < 0 else int(limit) / 1000
+
+    def _token(self) -> str:
+        return self.cloud.run(("gcloud", "auth", "print-access-token", "--quiet"))
+
+    def _try(self, check: str, read: Callable[[], Any]) -> Any:
+        """Return what ``read`` returns, or a finding if it fails."""
+        try:
+            return read()
+        except CommandFailedError as error:
+            if re.search(DISABLED_API, str(error)):
+                return Finding(check, Status.BY_APPLY, "not known before its API is enabled")
+            return Finding(check, Status.UNKNOWN, _last_line(error), "Check your rights, and run this again.")
+
+
+def _last_line(error: CommandFailedError) -> str:
+    lines = [line.strip() for line in str(error).splitlines()[1:] if line.strip() and not line.startswith("- ")]
+    return (next((line for line in lines if "ERROR" in line), lines[0]) if lines else str(error))[:300]

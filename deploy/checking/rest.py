@@ -1,0 +1,51 @@
+"""Calls of Google's APIs that gcloud has no command for, with the token that gcloud prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+from deploy.cloud import CommandFailedError
+
+ANSWER_SECONDS = 30
+
+
+def call(token: str, api: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Make one call: GET without a body, else POST.
+
+    Args:
+        token: What `gcloud auth print-access-token` prints.
+        api: The name of the API, such as ``cloudresourcemanager``. gcloud's variable for its address is respected:
+            https://cloud.google.com/sdk/docs/properties#setting_properties_using_environment_variables
+        path: The path, without a leading slash.
+        body: The body.
+
+    Raises:
+        CommandFailedError: The call failed; the message has the API and the error.
+    """
+    base = os.environ.get(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api.upper()}", f"https://{api}.googleapis.com/")
+    request = urllib.request.Request(
+        f"{base.rstrip('/')}/{path}",
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as response:
+            answer = json.load(response)
+    except urllib.error.HTTPError as error:
+        raise CommandFailedError(f"{api}.googleapis.com/{path}\n{_message(error)}") from error
+    except (OSError, ValueError) as error:
+        raise CommandFailedError(f"{api}.googleapis.com/{path}\n{error}") from error
+    return answer if isinstance(answer, dict) else {}
+
+
+def _message(error: urllib.error.HTTPError) -> str:
+    try:
+        found = json.load(error)["error"]
+        return f"{found['status']}: {found['message']}"
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {error.code} {error.reason}"

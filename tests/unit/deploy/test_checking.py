@@ -1,0 +1,173 @@
+"""`deploy check` says what is in the way of `apply`, and changes nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from deploy.checking import command, permissions
+from deploy.checking.checks import Checks
+from deploy.checking.findings import Finding, Status
+from deploy.cloud import Cloud
+from deploy.foundation import SERVICES
+from deploy.passing import Patience
+from tests.control_plane.project import FakeProject
+from tests.control_plane.server import serving
+from tests.unit.deploy.conftest import Deployer
+
+REST_APIS = ("CLOUDRESOURCEMANAGER", "SERVICEUSAGE")
+
+
+@pytest.fixture(autouse=True)
+def served(project: FakeProject, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Lead the calls that do not pass gcloud to the project."""
+    with serving(project) as url:
+        for api in REST_APIS:
+            monkeypatch.setenv(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}", f"{url}/{api.lower()}/")
+        yield
+
+
+def cloud_of(deployer: Deployer) -> Cloud:
+    return Cloud(deployer.plan().lookups, runner=deployer.gcloud, patience=Patience(limit_seconds=0))
+
+
+def check(deployer: Deployer) -> list[Finding]:
+    """Run the checks, and see that they change nothing."""
+    deployer.project.calls.clear()
+    findings = list(Checks(deployer.declaration, "films", deployer.plan(), cloud_of(deployer)).run())
+    assert deployer.project.changes() == []
+    return findings
+
+
+def wrong(deployer: Deployer) -> list[Finding]:
+    return [finding for finding in check(deployer) if finding.status is Status.WRONG]
+
+
+def test_nothing_is_wrong_with_a_new_project(deployer: Deployer) -> None:
+    findings = check(deployer)
+
+    assert {finding.status for finding in findings} == {Status.OK, Status.BY_APPLY, Status.UNKNOWN}
+    (apis,) = [finding for finding in findings if finding.check == "APIs"]
+    assert apis.status is Status.BY_APPLY
+    assert all(service in apis.message for service in SERVICES if service != "serviceusage.googleapis.com")
+
+
+def test_a_project_with_apis_gets_everything_else_from_apply(deployer: Deployer) -> None:
+    deployer.project.enabled.update(SERVICES)
+
+    found = {finding.check: finding.status for finding in check(deployer)}
+
+    assert found["names of functions"] is found["names of accounts"] is Status.BY_APPLY
+    assert found["bucket gs://films-modeldrop-models"] is Status.BY_APPLY
+    assert found["agent of eventarc.googleapis.com"] is Status.BY_APPLY
+    assert found["rights"] is found["billing"] is found["quota of CPUs"] is Status.OK
+
+
+def test_everything_is_ok_after_apply(applied: Deployer) -> None:
+    assert {finding.status for finding in check(applied) if finding.check != "quota of builds"} == {Status.OK}
+
+
+def take_function(project: FakeProject) -> None:
+    location = "projects/films/locations/us-central1"
+    function = {"name": f"{location}/functions/modeldrop-predict", "labels": {"team": "others"}}
+    project.resources[f"cloudfunctions/{location}/functions/modeldrop-predict"] = function
+
+
+def take_account(project: FakeProject) -> None:
+    email = "modeldrop-runtime@films.iam.gserviceaccount.com"
+    name = f"projects/films/serviceAccounts/{email}"
+    project.resources[f"iam/{name}"] = {"name": name, "email": email, "description": "of others"}
+
+
+def take_topic(project: FakeProject) -> None:
+    name = "projects/films/topics/modeldrop-events"
+    project.resources[f"pubsub/{name}"] = {"name": name}
+
+
+MOODS: dict[str, tuple[Callable[[FakeProject], object], str, str]] = {
+    "not logged in": (lambda project: setattr(project, "account", None), "login", "gcloud auth login"),
+    "another project": (lambda project: setattr(project, "id", "others"), "project", "gcloud projects list"),
+    "no billing": (lambda project: setattr(project, "billing", False), "billing", "gcloud billing projects link films"),
+    "few rights": (lambda project: project.denied.add("pubsub.topics.setIamPolicy"), "rights", "roles/pubsub.admin"),
+    "small quota": (lambda project: project.cpu_limits.update({"us-central1": 19_000}), "quota of CPUs", "predict"),
+    "taken function": (take_function, "names of functions", "modeldrop-predict"),
+    "taken account": (take_account, "names of accounts", "modeldrop-runtime"),
+    "taken topic": (take_topic, "names of topics", "modeldrop-events"),
+    "taken bucket": (
+        lambda project: project.foreign_buckets.update({"films-modeldrop-state": "99"}),
+        "bucket gs://films-modeldrop-state",
+        "Declare another name",
+    ),
+    "hidden bucket": (
+        lambda project: project.failing.update({"storage.buckets.get": 403}),
+        "bucket gs://films-modeldrop-output",
+        "Declare another name",
+    ),
+}
+
+
+@pytest.mark.parametrize("mood", MOODS)
+def test_what_is_in_the_way_is_named_with_what_to_do(deployer: Deployer, mood: str) -> None:
+    deployer.project.enabled.update(SERVICES)
+    change, name, fix = MOODS[mood]
+    change(deployer.project)
+
+    findings = [finding for finding in wrong(deployer) if finding.check == name]
+
+    assert len(findings) == 1
+    assert fix in f"{findings[0].message} {findings[0].fix}"
+
+
+def test_gcloud_without_beta_is_wrong(deployer: Deployer) -> None:
+    deployer.gcloud.components.clear()
+
+    assert [finding.fix for finding in wrong(deployer)] == ["gcloud components install beta"]
+
+
+def test_a_missing_gcloud_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    assert command.run(Deployer(FakeProject()).declaration, argparse.Namespace(project="films", json=False)) == 1
+
+    assert "gcloud is not installed, or is not in the PATH" in capsys.readouterr().out
+
+
+def test_what_cannot_be_read_is_unknown_and_does_not_end_the_checks(deployer: Deployer) -> None:
+    deployer.project.enabled.update(SERVICES)
+    deployer.project.failing = {"serviceusage.quotas.get": 500, "pubsub.topics.list": 500}
+
+    found = {finding.check: finding for finding in check(deployer)}
+
+    assert found["quota of CPUs"].status is found["names of topics"].status is Status.UNKNOWN
+    assert "Internal error" in found["names of topics"].message
+    assert found["names of functions"].status is Status.BY_APPLY
+
+
+def test_every_permission_that_apply_needs_is_checked(deployer: Deployer) -> None:
+    deployer.apply()
+    needed = {call.permission for call in deployer.project.calls}
+    deployer.apply()
+    needed |= {call.permission for call in deployer.project.calls}
+
+    # `services enable` gives the right to create the identities of services.
+    assert needed - {"serviceusage.services.generateServiceIdentity", ""} <= set(permissions.PERMISSIONS)
+
+
+def test_the_command_prints_json_and_returns_1_if_something_is_wrong(
+    deployer: Deployer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployer.project.enabled.update(SERVICES)
+    options = argparse.Namespace(project="films", json=True)
+
+    assert command.run(deployer.declaration, options, cloud_of(deployer)) == 0
+    assert {each["status"] for each in json.loads(capsys.readouterr().out)} == {"ok", "by_apply", "unknown"}
+
+    deployer.project.billing = False
+
+    assert command.run(deployer.declaration, options, cloud_of(deployer)) == 1
+    (billing,) = [each for each in json.loads(capsys.readouterr().out) if each["check"] == "billing"]
+    assert billing["status"] == "wrong"
+    assert "gcloud billing projects link" in billing["fix"]

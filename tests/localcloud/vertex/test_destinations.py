@@ -164,7 +164,7 @@ def test_values_without_json_are_written_to_files_as_bigquery_exports_them(world
     assert (line["hole"], line["low"], line["gap"]) == ("NaN", "-Infinity", "1-2 3 4:5:6")
 
 
-def test_half_of_a_surrogate_pair_fails_its_row_only(world: World) -> None:
+def test_half_of_a_surrogate_pair_fails_the_batch_as_other_broken_json_does(world: World) -> None:
     world.store.create_bucket("asked")
     world.store.create_bucket("answers")
     rows = [{"id": 1, "request": text_request("\ud800")}, {"id": 2, "request": text_request("x")}]
@@ -172,9 +172,9 @@ def test_half_of_a_surrogate_pair_fails_its_row_only(world: World) -> None:
 
     job = run(world, "gs://asked/in.jsonl", "gs://answers")
 
-    bad, good = sorted(lines(world, job), key=lambda line: line["id"])
-    assert "half of a surrogate pair" in bad["status"]
-    assert good["status"] == ""
+    assert job["state"] == "JOB_STATE_FAILED"
+    assert "half of a surrogate pair" in job["error"]["message"]
+    assert world.store.list("answers") == []
 
 
 @pytest.mark.parametrize(

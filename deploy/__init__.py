@@ -15,6 +15,7 @@ apply.py         applies a plan, shows what differs from it, and removes what it
 script.py        a plan as a Bash script
 cloudbuild.py    writes cloudbuild.yaml and cloudbuild-test.yaml from the same steps
 checking/        checks before a deployment, which change nothing
+smoke/           a trial of a deployment, which removes everything afterwards
 monitoring/      metrics, alerts and a dashboard, and the commands that apply them
 dead_letters.py  lists the messages of the dead-letter subscription, and publishes them again
 """

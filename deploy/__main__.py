@@ -1,4 +1,4 @@
-"""The command line: ``python -m deploy check|plan|apply|destroy|cloudbuild|monitoring|dead-letters``."""
+"""The command line: ``python -m deploy check|plan|apply|smoke|destroy|cloudbuild|monitoring|dead-letters``."""
 
 from __future__ import annotations
 
@@ -61,6 +61,16 @@ def _parser(program: str) -> argparse.ArgumentParser:
     command = commands.add_parser("apply", help="create everything that is declared; can be repeated")
     _add_project(command)
     command.set_defaults(run=_apply)
+
+    command = commands.add_parser(
+        "smoke", help="try a deployment with a drop, a prediction and a batch in dry run; remove everything afterwards"
+    )
+    _add_project(command)
+    command.add_argument("--timeout", type=_seconds, default=900, help="seconds that all of it may take (%(default)s)")
+    command.add_argument(
+        "--dataset", metavar="NAME", help="a dataset that exists; default: one that is deleted at the end"
+    )
+    command.set_defaults(run=_smoke)
 
     command = commands.add_parser("destroy", help="delete everything that is declared")
     _add_project(command)
@@ -155,6 +165,16 @@ def _apply(declaration: Declaration, options: argparse.Namespace) -> int:
     steps = plan(declaration, options.project)
     apply(steps, Cloud(steps.lookups))
     return 0
+
+
+def _smoke(declaration: Declaration, options: argparse.Namespace) -> int:
+    local = os.environ.get("GOOGLE_CLOUD_PROJECT")
+    if options.project != local:
+        _refuse_the_local_cloud()
+    # The clients take a moment to import, and the other commands do not need them.
+    from deploy.smoke import command as smoke
+
+    return smoke.run(declaration, options)
 
 
 def _destroy(declaration: Declaration, options: argparse.Namespace) -> int:

@@ -1,0 +1,56 @@
+"""``python -m deploy smoke``: tries a deployment, and removes everything afterwards."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+
+from google.api_core.exceptions import GoogleAPIError
+from google.auth.exceptions import GoogleAuthError
+
+from declaration.model import Declaration
+from deploy.cloud import CommandFailedError
+from deploy.smoke.received import TrialFailedError
+from deploy.smoke.trial import Trial
+
+
+def run(declaration: Declaration, options: argparse.Namespace) -> int:
+    """Try the deployment; return 1 if it did not work or if something could not be removed.
+
+    Raises:
+        CommandFailedError: It cannot begin.
+    """
+    writable = declaration.datasets.writable.names if declaration.datasets else ()
+    if writable and options.dataset is None:
+        raise CommandFailedError(
+            f"The functions may only write to the datasets {', '.join(writable)}: name one of them with --dataset."
+        )
+    # A process that is ended also removes what it created.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        trial = Trial(declaration, options.project, options.timeout, options.dataset, report=_print)
+    except GoogleAuthError as error:
+        raise CommandFailedError(f"{error}\nLog in: gcloud auth application-default login") from error
+    code = 1
+    try:
+        trial.run()
+        code = 0
+    except (TrialFailedError, GoogleAPIError, GoogleAuthError, OSError, TimeoutError) as error:
+        print(f"Failed: {error}", file=sys.stderr)
+        if trial.target:
+            print(f"More: modeldrop why {trial.target} --project {options.project}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+    remaining = trial.close()
+    for line in remaining:
+        print(f"Not removed: {line}", file=sys.stderr)
+    if not remaining:
+        print("Everything that was created is removed.")
+    if code == 0:
+        print("The deployment works.")
+    return 1 if remaining else code
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,67 @@
+"""`deploy smoke` tries a deployment, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.e2e.world import World
+
+
+def smoke(world: World, *options: str) -> tuple[int, str, str]:
+    """Run the command while the poller runs; return its exit code and what it printed."""
+    command = [sys.executable, "-m", "deploy", "smoke", *options]
+    with subprocess.Popen(
+        command, env=world.shell(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        world.until(lambda: process.poll() is not None)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        return process.wait(), process.stdout.read(), process.stderr.read()
+
+
+def left_behind(world: World) -> list[str]:
+    """Return what a trial may have left: datasets, objects and subscriptions."""
+    found = [each.dataset_id for each in world.bigquery.list_datasets()]
+    found += [blob.name for blob in world.storage.list_blobs(world.models)]
+    project = f"projects/{world.project}"
+    found += list(world.publisher.list_topic_subscriptions(topic=f"{project}/topics/modeldrop-events"))
+    return [name for name in found if "smoke" in name]
+
+
+@pytest.mark.long
+def test_a_trial_of_a_deployment_that_works_leaves_nothing_behind(world: World) -> None:
+    code, printed, errors = smoke(world)
+
+    assert (code, errors) == (0, "")
+    assert "3 rows, as expected" in printed
+    assert "2 requests checked, none sent" in printed
+    assert printed.endswith("The deployment works.\n")
+    assert left_behind(world) == []
+
+
+@pytest.mark.long
+def test_a_trial_names_the_event_that_is_not_received_and_leaves_nothing_behind(world: World) -> None:
+    unpublished = {"method": "pubsub.projects.topics.publish", "caller": "poll_jobs", "do": {"status": 403}}
+    with world.faults(unpublished):
+        code, printed, errors = smoke(world, "--timeout", "10")
+    world.quiet()
+
+    assert code == 1
+    assert "More: modeldrop why gs://" in errors
+    assert "waited for the event modeldrop.model.imported.v1" in errors
+    assert "Everything that was created is removed." in printed
+    assert left_behind(world) == []
+
+
+@pytest.mark.long
+def test_a_trial_reports_the_event_of_a_failure(world: World) -> None:
+    with world.faults({"method": "bigquery.jobs.insert", "caller": "poll_jobs", "do": {"status": 403}}):
+        code, _, errors = smoke(world)
+    world.quiet()
+
+    assert code == 1
+    assert "expected the event modeldrop.model.imported.v1, received modeldrop.model.import_failed.v1" in errors
+    assert left_behind(world) == []

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 import urllib.parse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from declaration.model import Declaration
@@ -18,7 +19,7 @@ from deploy.commands import Commands
 from deploy.drift import differences, value_at
 from deploy.foundation import SERVICES
 from deploy.passing import DISABLED_API
-from deploy.steps import Listing, Plan, Step
+from deploy.steps import Grant, Listing, Plan, Step
 
 CPU_METRIC = "run.googleapis.com/cpu_allocation"
 """The quota of Cloud Run's CPUs, in thousandths, for each project and region: https://cloud.google.com/run/quotas"""
@@ -60,6 +61,12 @@ class Checks:
             f"Look for Cloud Build on {QUOTAS_PAGE.format(self.project)}",
         )
 
+    @cached_property
+    def _account(self) -> str | None:
+        """The account that gcloud is logged in as; None if it has a token without an account."""
+        accounts = self.cloud.read(("gcloud", "auth", "list", "--filter=status:ACTIVE", "--format=json"))
+        return str(accounts[0]["account"]) if accounts else None
+
     @property
     def _commands(self) -> Commands:
         return Commands(self.declaration, self.project)
@@ -69,24 +76,22 @@ class Checks:
             found = self.cloud.read(("gcloud", "version", "--format=json"))
         except CommandFailedError as error:
             fix = "Install it: https://cloud.google.com/sdk/docs/install"
-            return Finding("gcloud", Status.WRONG, _last_line(error), fix)
+            return Finding("gcloud", Status.WRONG, _reason(error), fix)
         if "beta" not in found:
             return Finding("gcloud", Status.WRONG, "has no component beta", "gcloud components install beta")
         return Finding("gcloud", Status.OK, f"version {found.get('Google Cloud SDK', 'unknown')}, with beta")
 
     def _login(self) -> Finding:
         try:
-            accounts = self.cloud.read(("gcloud", "auth", "list", "--filter=status:ACTIVE", "--format=json"))
+            account = self._account
             self._token()
         except CommandFailedError as error:
-            return Finding(
-                "login", Status.WRONG, f"gcloud has no valid login: {_last_line(error)}", "gcloud auth login"
-            )
-        account = accounts[0]["account"] if accounts else "an account of the environment"
-        return Finding("login", Status.OK, f"as {account}")
+            return Finding("login", Status.WRONG, f"gcloud has no valid login: {_reason(error)}", "gcloud auth login")
+        return Finding("login", Status.OK, f"as {account or 'an account of the environment'}")
 
     def _project(self) -> Finding:
-        found = self._try("project", partial(self.cloud.read, self.plan.project))
+        command = self._commands.describe("projects", "describe", self.project)
+        found = self._try("project", partial(self.cloud.read, command))
         if not isinstance(found, Finding):
             state = found.get("lifecycleState", "ACTIVE")
             if state == "ACTIVE":
@@ -132,8 +137,11 @@ class Checks:
         lacking = list(permissions.missing(found))
         if not lacking:
             yield Finding("rights", Status.OK, f"all {len(permissions.PERMISSIONS)} permissions that `apply` needs")
+        account = self._account or "YOU"
+        kind = "serviceAccount" if account.endswith(".gserviceaccount.com") else "user"
         for need in lacking:
-            fix = f"gcloud projects add-iam-policy-binding {self.project} --member=user:YOU --role={need.role} --condition=None"
+            grant = Grant(self._commands.project_target(), need.role, f"{kind}:{account}")
+            fix = f"An owner can grant it: {shlex.join(grant.add())}"
             yield Finding("rights", Status.WRONG, f"you lack {', '.join(need.permissions)}", fix)
 
     def _held(self) -> list[str]:
@@ -256,9 +264,10 @@ class Checks:
         except CommandFailedError as error:
             if re.search(DISABLED_API, str(error)):
                 return Finding(check, Status.BY_APPLY, "not known before its API is enabled")
-            return Finding(check, Status.UNKNOWN, _last_line(error), "Check your rights, and run this again.")
+            return Finding(check, Status.UNKNOWN, _reason(error), "Check your rights, and run this again.")
 
 
-def _last_line(error: CommandFailedError) -> str:
-    lines = [line.strip() for line in str(error).splitlines()[1:] if line.strip() and not line.startswith("- ")]
-    return (next((line for line in lines if "ERROR" in line), lines[0]) if lines else str(error))[:300]
+def _reason(error: CommandFailedError) -> str:
+    """Return the line of the error that says most: that with ERROR, or the last one; the lines before are the command."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("- ")]
+    return next((line for line in lines if "ERROR" in line), lines[-1])[:300]

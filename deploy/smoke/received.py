@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from google.api_core.exceptions import DeadlineExceeded, GoogleAPIError, RetryError
+from google.api_core.exceptions import DeadlineExceeded, GoogleAPIError, NotFound, RetryError
 from google.api_core.retry import Retry
 from google.cloud.pubsub_v1 import SubscriberClient
 
@@ -110,5 +110,7 @@ def subscribe(client: SubscriberClient, name: str, topic: str) -> None:
     request = {"name": name, "topic": topic, "expiration_policy": {"ttl": {"seconds": EXPIRES_SECONDS}}}
     try:
         client.create_subscription(request=request)
+    except NotFound as error:
+        raise TrialFailedError(f"cannot subscribe to {topic}: {error}. Deploy first: `apply` creates it.") from error
     except GoogleAPIError as error:
         raise TrialFailedError(f"cannot subscribe to {topic}: {error}") from error

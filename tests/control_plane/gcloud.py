@@ -115,7 +115,10 @@ def _printed(form: str, answer: Any) -> str:
         return answer + "\n"
     if form.startswith("value("):
         return str(value_at(answer, form[6:-1]) or "") + "\n"
-    return json.dumps(answer) if form == "json" else str(answer.get("email_address", "")) if answer else ""
+    if form == "json":
+        return json.dumps(answer)
+    # Without a format gcloud prints text that is not JSON.
+    return str(answer.get("email_address") or "".join(f"{name}: {value}\n" for name, value in answer.items()))
 
 
 def _policy(api: str, name_of: Callable[[StandIn, Command], str], read_verb: str) -> dict[str, Any]:

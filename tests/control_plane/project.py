@@ -49,6 +49,8 @@ class FakeProject:
     """Functions whose build fails after their trigger was created."""
     foreign_buckets: dict[str, str] = field(default_factory=dict)
     """The numbers of the projects that own buckets of other projects, by the bucket's name."""
+    state: str = "ACTIVE"
+    """The state of the project: https://cloud.google.com/resource-manager/reference/rest/v1/projects#lifecyclestate"""
     billing: bool = True
     """Whether a billing account is linked."""
     account: str | None = "ada@example.com"

@@ -96,7 +96,12 @@ def _billing(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
 def _project(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
     if found["id"] not in (project.id, project.number):
         raise not_found(f"projects/{found['id']}")
-    return {"projectId": project.id, "projectNumber": project.number, "lifecycleState": "ACTIVE", "name": project.id}
+    return {
+        "projectId": project.id,
+        "projectNumber": project.number,
+        "lifecycleState": project.state,
+        "name": project.id,
+    }
 
 
 def _collection(api: str, collection: str, permissions: str, *, create: str, patch: str) -> None:

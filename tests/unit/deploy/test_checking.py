@@ -90,8 +90,17 @@ def take_topic(project: FakeProject) -> None:
 MOODS: dict[str, tuple[Callable[[FakeProject], object], str, str]] = {
     "not logged in": (lambda project: setattr(project, "account", None), "login", "gcloud auth login"),
     "another project": (lambda project: setattr(project, "id", "others"), "project", "gcloud projects list"),
+    "deleted project": (
+        lambda project: setattr(project, "state", "DELETE_REQUESTED"),
+        "project",
+        "gcloud projects undelete films",
+    ),
     "no billing": (lambda project: setattr(project, "billing", False), "billing", "gcloud billing projects link films"),
-    "few rights": (lambda project: project.denied.add("pubsub.topics.setIamPolicy"), "rights", "roles/pubsub.admin"),
+    "few rights": (
+        lambda project: project.denied.add("pubsub.topics.setIamPolicy"),
+        "rights",
+        "gcloud projects add-iam-policy-binding films --member=user:ada@example.com --role=roles/pubsub.admin",
+    ),
     "small quota": (lambda project: project.cpu_limits.update({"us-central1": 19_000}), "quota of CPUs", "predict"),
     "taken function": (take_function, "names of functions", "modeldrop-predict"),
     "taken account": (take_account, "names of accounts", "modeldrop-runtime"),

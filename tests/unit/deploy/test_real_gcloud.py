@@ -10,6 +10,8 @@ import pytest
 
 from declaration.reading import read_declaration
 from deploy.apply import apply, destroy, show_differences
+from deploy.checking.checks import Checks
+from deploy.checking.findings import Status
 from deploy.cloud import Cloud, CommandFailedError, NotFoundError
 from deploy.foundation import SERVICES
 from deploy.plan import plan
@@ -71,6 +73,26 @@ def comparable(project: FakeProject) -> dict[str, dict[str, object]]:
         for name, resource in project.resources.items()
         if not name.startswith("cloudscheduler/")
     }
+
+
+@pytest.mark.matrix
+def test_gcloud_runs_every_command_of_the_checks(
+    served: FakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.enabled.update(SERVICES)
+    token = tmp_path / "token"
+    token.write_text("a-token")
+    monkeypatch.setenv("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", str(token))
+    declaration = read_declaration(SAMPLE_FUNCTIONS / "small" / "deploy" / "functions.yaml")
+    steps = plan(declaration, "films")
+
+    findings = list(Checks(declaration, "films", steps, Cloud(steps.lookups)).run())
+
+    assert {finding.status for finding in findings if finding.check != "quota of builds"} == {
+        Status.OK,
+        Status.BY_APPLY,
+    }
+    assert served.changes() == []
 
 
 @pytest.mark.matrix

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.e2e.world import World
+from tests.e2e.world import REGION, World
 
 
 def smoke(world: World, *options: str) -> tuple[int, str, str]:
@@ -43,6 +43,18 @@ def test_a_trial_of_a_deployment_that_works_leaves_nothing_behind(world: World) 
 
 
 @pytest.mark.long
+def test_a_trial_in_a_given_dataset_keeps_the_dataset_and_removes_what_it_created_there(world: World) -> None:
+    dataset = world.make_dataset("trials", REGION)
+    world.load(f"{dataset}.kept", [{"x": 1.0}])
+
+    assert smoke(world, "--dataset", dataset)[0] == 0
+
+    assert [each.table_id for each in world.bigquery.list_tables(dataset)] == ["kept"]
+    assert list(world.bigquery.list_models(dataset)) == []
+    assert left_behind(world) == []
+
+
+@pytest.mark.long
 def test_a_trial_names_the_event_that_is_not_received_and_leaves_nothing_behind(world: World) -> None:
     unpublished = {"method": "pubsub.projects.topics.publish", "caller": "poll_jobs", "do": {"status": 403}}
     with world.faults(unpublished):
@@ -64,4 +76,23 @@ def test_a_trial_reports_the_event_of_a_failure(world: World) -> None:
 
     assert code == 1
     assert "expected the event modeldrop.model.imported.v1, received modeldrop.model.import_failed.v1" in errors
+    assert left_behind(world) == []
+
+
+@pytest.mark.long
+def test_a_trial_that_is_ended_leaves_nothing_behind(world: World) -> None:
+    command = [sys.executable, "-m", "deploy", "smoke"]
+    with subprocess.Popen(
+        command, env=world.shell(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        while "created in" not in (line := process.stdout.readline()):
+            assert line, "it ended by itself"
+        process.terminate()
+        printed, errors = process.communicate()
+
+    world.quiet()
+    assert process.returncode == 1
+    assert "Interrupted." in errors
+    assert printed == "Everything that was created is removed.\n"
     assert left_behind(world) == []

@@ -29,8 +29,9 @@ def claim_once(item: Item, services: Services) -> Claimed:
     """
     claimed = services.ledger.claim(item)
     stored = claimed.item
-    # An open item without a claim was submitted, or waits for something: the poller continues it.
-    if claimed.mine or stored.final or stored.claim is None or stored.claim.until > services.now():
+    # An open item without a claim was submitted, or waits for something: the poller continues it. It also publishes the event
+    # of an end that a killed call left. A message that took over such an item would be lost with it, if it asks for a new run.
+    if claimed.mine or stored.ended or stored.claim is None or stored.claim.until > services.now():
         return claimed
     try:
         return Claimed(services.ledger.take_over(stored), True)

@@ -166,6 +166,18 @@ def test_failed_work_cannot_be_requested_again_before_its_event_is_published(wor
         claim_request(SENT_AGAIN, world.services)
 
 
+def test_a_request_that_is_sent_again_does_not_take_over_the_end_of_a_killed_call(world: World) -> None:
+    claimed = world.services.ledger.claim(ITEM).item
+    ended = replace(claimed, outcome=Outcome.FAILED, problem=Problem("stopped", "the job was stopped"), finished=NOW)
+    world.services.ledger.end(ended)
+    world.pass_time(world.services.settings.lease_seconds + 1)
+    before = stored(world)
+    with pytest.raises(TryLater, match="is being published"):
+        claim_request(SENT_AGAIN, world.services)
+    assert not claim_request(ITEM, world.services).mine
+    assert stored(world) == before
+
+
 def test_an_item_remembers_a_limited_number_of_messages(world: World) -> None:
     left(
         world,

@@ -288,6 +288,9 @@ def _begin(ended: Item, again: Item, services: Services) -> Item:
 
 
 def _check_final(item: Item, action: str) -> None:
+    """Raise ``Rejected`` if a batch is open, and ``TryLater`` if its end is being published."""
+    if item.ended and not item.final:
+        raise TryLater(f"the end of the batch {item.key} is being published; the action can be repeated after that")
     if not item.final:
         raise Rejected(
             f"the batch is still running; {action} it after its event, or cancel it before",

@@ -184,3 +184,14 @@ def test_a_batch_that_another_call_deletes_is_left_to_it(world: World) -> None:
     with pytest.raises(TryLater):
         _act(world, {"action": "delete", "key": item.key})
     assert not facts_of(_stored(world, item)).deleted
+
+
+@pytest.mark.parametrize("action", ["delete", "resubmit", "retry_failed_rows"])
+def test_an_action_on_a_batch_whose_end_is_being_published_is_tried_again(world: World, action: str) -> None:
+    """It was opened again by a call that was killed after the index object, or its event is not published yet."""
+    item = _ended(world, Outcome.FAILED)
+    stored = world.services.ledger.write(replace(item, event_published=False))
+    world.services.ledger.index(stored)
+    with pytest.raises(TryLater, match="is being published"):
+        _act(world, {"action": action, "key": item.key})
+    assert _stored(world, item).run == item.run

@@ -145,6 +145,7 @@ class Ledger:
         Raises:
             LostRace: Another call changed the old item since it was read.
         """
+        item = self._after_marking_final(item)
         started, indexed = self._clock(), self._write_index(item, None, only_if_missing=False)
         if claimed:
             item = replace(item, claim=self._new_claim())
@@ -291,6 +292,18 @@ class Ledger:
         """Yield all objects in the folder of the items, or in the folder of one kind. One call lists 1,000."""
         for listed in self.objects.listed(f"{ITEMS}{kind.value}/" if kind else ITEMS):
             yield StoredItem(listed, work_of(listed.name))
+
+    def _after_marking_final(self, item: Item) -> Item:
+        """Write in the old item that it is final, and return the new ``item`` with its generation.
+
+        Its new index object would say otherwise if this call were killed before it writes the new item.
+        """
+        stored = None
+        with suppress(Unreadable):
+            stored = self._read(item.kind, item.key)
+        if stored is None or stored.generation != item.generation or not stored.ended or stored.event_published:
+            return item
+        return replace(item, generation=self._write_item(_final(stored), generation=stored.generation).generation)
 
     def _indexed(self, item: Item, indexed: int | None, started: datetime) -> Item:
         """Return an item that was just written, with the generation of its index object.

@@ -56,6 +56,7 @@ def test_a_row_that_fails_for_a_passing_reason_is_sent_again(world: World) -> No
     assert len(world.batches(ended["key"])) == 2
 
 
+@pytest.mark.long
 def test_failed_rows_are_sent_again_on_demand_and_their_answers_replace_the_failures(world: World) -> None:
     name = fresh("retried")
     world.order({"text": "wrong", "status": 400})

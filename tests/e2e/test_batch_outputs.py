@@ -58,6 +58,7 @@ def test_two_runs_of_a_request_with_append_keep_all_answers_and_leave_no_table(w
     assert sorted(row["id"] for row in world.rows(f"{world.regional}.{table}")) == [0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.long
 def test_truncate_replaces_the_rows_and_merge_those_of_the_same_key(world: World) -> None:
     table = fresh("answers")
     first = world.batch(table, fresh("r"), input=_prompts(world, "a", "b"))
@@ -115,6 +116,7 @@ def test_a_table_that_another_open_batch_writes_is_refused_before_a_job_is_paid(
     assert world.batches(refused.json()["key"]) == []
 
 
+@pytest.mark.long
 def test_without_an_output_the_answers_are_in_a_new_table_where_the_requests_are(world: World) -> None:
     name = fresh("r")
     request = world.batch_of_requests(name, name)
@@ -190,6 +192,7 @@ def test_a_dry_run_of_a_file_answers_at_once(world: World) -> None:
     assert (body["check"]["requests"], body["check"]["characters"], body["check"]["input_tokens"]) == (1, 8, 2)
 
 
+@pytest.mark.long
 def test_files_of_prompts_become_parts_of_their_requests(world: World) -> None:
     table, uri = fresh("answers"), f"gs://{world.environment['OUTPUT_BUCKET']}/{fresh('poster')}.png"
     world.storage.bucket(world.environment["OUTPUT_BUCKET"]).blob(uri.split("/", 3)[3]).upload_from_string(b"png")

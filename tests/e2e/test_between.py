@@ -40,6 +40,7 @@ def model_of(world: World, name: str) -> str:
     return f"{world.project}.{world.dataset}.{name}"
 
 
+@pytest.mark.long
 def test_an_outcome_published_before_a_crash_does_not_change(world: World) -> None:
     name = fresh("published")
     importing(world, name)

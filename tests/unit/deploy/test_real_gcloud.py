@@ -21,7 +21,9 @@ from tests.control_plane.project import FakeProject
 from tests.control_plane.server import gcloud_environment, serving
 from tests.paths import ROOT, SAMPLE_FUNCTIONS
 
-pytestmark = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
+pytestmark = pytest.mark.skipif(
+    shutil.which("gcloud") is None, reason="needs gcloud: install the Google Cloud SDK to run it"
+)
 
 UPLOAD = "upload.googleapis.com"
 """The address that gcloud uploads the source to, which is not an API."""

@@ -44,6 +44,7 @@ def _statuses(world: World, table: str) -> dict[int, bool]:
     return found
 
 
+@pytest.mark.long
 def test_a_row_that_fails_for_a_passing_reason_is_sent_again(world: World) -> None:
     name = fresh("again")
     world.order({"text": "busy", "status": 429, "times": 1})

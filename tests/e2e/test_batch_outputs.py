@@ -75,6 +75,7 @@ def test_truncate_replaces_the_rows_and_merge_those_of_the_same_key(world: World
     assert ['"z"' in row["request"] for row in world.rows(f"{world.regional}.{table}")] == [True]
 
 
+@pytest.mark.long
 def test_a_merge_with_a_repeated_key_is_rejected_with_its_name_before_a_job_is_paid(world: World) -> None:
     table = fresh("answers")
     query = {"prompts": {"query": "SELECT 1 AS id, prompt FROM UNNEST(['a', 'b']) AS prompt"}}
@@ -106,6 +107,7 @@ def test_answers_that_could_not_be_moved_are_kept_and_moved_without_paying_again
     assert len(world.batches(ended.data["key"])) == 1
 
 
+@pytest.mark.long
 def test_a_table_that_another_open_batch_writes_is_refused_before_a_job_is_paid(world: World) -> None:
     table, first, second = fresh("answers"), fresh("r"), fresh("r")
     accepted = world.post_batch(world.batch(table, first)).json()
@@ -152,6 +154,7 @@ def test_the_event_of_a_batch_says_what_failed_and_how_many_tokens_were_used(wor
     assert world.bigquery.get_table(f"{world.regional}.{kept}").expires is not None
 
 
+@pytest.mark.long
 def test_requests_that_break_a_rule_are_rejected_before_a_job_is_paid(world: World) -> None:
     source, table = fresh("requests"), fresh("answers")
     requests = [{"contents": [{"parts": [{"text": "no role"}]}]}, {"contents": []}]
@@ -163,6 +166,7 @@ def test_requests_that_break_a_rule_are_rejected_before_a_job_is_paid(world: Wor
     assert world.batches(ended["key"]) == []
 
 
+@pytest.mark.long
 def test_a_dry_run_counts_the_requests_and_submits_nothing(world: World) -> None:
     table = fresh("answers")
     world.publish("BATCH_TOPIC", world.batch(table, table, dry_run=True))

@@ -284,6 +284,7 @@ def test_a_prediction_waits_for_the_replacement_of_a_failed_drop(world: World) -
     assert len(world.rows(f"{world.dataset}.{request_id}")) == 10
 
 
+@pytest.mark.long
 def test_a_quota_error_after_the_batch_was_created_leads_to_one_batch(world: World) -> None:
     name = fresh("quota")
     create = "aiplatform.projects.locations.batchPredictionJobs.create"

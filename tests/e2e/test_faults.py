@@ -137,7 +137,7 @@ def submitted_batch(world: World) -> tuple[str, str]:
     "state",
     [
         pytest.param(
-            state, marks=() if state.endswith(("QUEUED", "_SUCCEEDED", "FAILED", "UNSPECIFIED")) else pytest.mark.long
+            state, marks=() if state.endswith(("STATE_SUCCEEDED", "FAILED", "UNSPECIFIED")) else pytest.mark.long
         )
         for state in STATES
     ],

@@ -53,6 +53,7 @@ def failing(world: World, name: str) -> str:
     return path
 
 
+@pytest.mark.long
 def test_a_message_imports_a_failed_drop_again(world: World) -> None:
     name = fresh("again")
     path = failing(world, name)
@@ -68,6 +69,7 @@ def test_a_message_imports_a_failed_drop_again(world: World) -> None:
     assert len(world.ids("model.import_failed", path=path)) == 1
 
 
+@pytest.mark.long
 def test_a_message_for_an_imported_drop_runs_nothing_and_repeats_the_event(world: World) -> None:
     name = fresh("published")
     path = world.drop(world.shifter(SHIFT), name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.e2e.world import World, fresh
 
 
@@ -33,12 +35,14 @@ def test_a_drop_without_its_version_folder_is_reported(world: World) -> None:
     assert ignored.data["suggestion"] == f"{bucket}/{folder}/1/genres.onnx"
 
 
+@pytest.mark.long
 def test_a_dataset_in_another_case_is_corrected(world: World) -> None:
     path = world.drop(world.shifter(1), fresh("upper"), dataset=world.dataset.upper())
     failed = world.event("model.import_failed", path=path)
     assert f"did you mean {world.dataset}?" in failed.data["error"]["message"]
 
 
+@pytest.mark.long
 def test_a_drop_is_imported_when_its_missing_dataset_is_created(world: World) -> None:
     dataset = fresh("missing")
     path = world.drop(world.shifter(4), "genres", dataset=dataset)

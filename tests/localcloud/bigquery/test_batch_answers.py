@@ -133,6 +133,7 @@ def test_the_answers_of_the_parts_of_a_batch_are_put_together(world: BigQueryWor
     assert sorted(row[0] for row in rows) == [0, 1]
 
 
+@pytest.mark.long
 def test_answers_replace_the_failures_of_their_own_batch_alone(world: BigQueryWorld, dataset: str) -> None:
     former = [(1, "a", ANSWER, ""), (2, "b", None, BAD), (2, "b", None, BAD), (3, "c", None, BAD)]
     # Another batch has appended answers and failures to the same table, two of which are equal to rows of this one.
@@ -145,6 +146,7 @@ def test_answers_replace_the_failures_of_their_own_batch_alone(world: BigQueryWo
     assert Counter(found) == Counter(expected)
 
 
+@pytest.mark.long
 def test_rows_of_others_keep_the_columns_that_answers_do_not_have(world: BigQueryWorld, dataset: str) -> None:
     own = _table(world, dataset, [(1, "a", None, BAD)])
     later = _table(world, dataset, [(1, "a", ANSWER, "")])

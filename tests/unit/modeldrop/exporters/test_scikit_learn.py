@@ -57,6 +57,7 @@ def iris() -> tuple[np.ndarray, np.ndarray]:
     return features, labels
 
 
+@pytest.mark.long
 def test_a_classifier_gives_a_label_and_probabilities_for_a_vector(tmp_path: Path) -> None:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

@@ -38,6 +38,7 @@ def columns(exported: Exported) -> dict[str, str]:
     return {tensor.name: tensor.type for tensor in (*facts.inputs, *facts.outputs)}
 
 
+@pytest.mark.long
 def test_a_booster_without_names_needs_no_declaration_after_the_export(tmp_path: Path) -> None:
     exported = export(trained(), tmp_path / "model.json")
 

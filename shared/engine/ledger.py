@@ -145,7 +145,9 @@ class Ledger:
         Raises:
             LostRace: Another call changed the old item since it was read.
         """
-        item = self._after_marking_final(item)
+        if claimed:
+            # The watch of a drop, which is not claimed, has no end that could be taken for an open one.
+            item = self._after_marking_final(item)
         started, indexed = self._clock(), self._write_index(item, None, only_if_missing=False)
         if claimed:
             item = replace(item, claim=self._new_claim())

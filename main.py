@@ -7,6 +7,7 @@ so that `predict` does not load what only `submit_batch` needs.
 from importlib import import_module
 from typing import Any
 
+from shared.fast_imports import fast_imports
 from shared.settings import settings
 
 ENTRY_POINTS = {
@@ -25,4 +26,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"there is no entry point {name!r}; there are {', '.join(ENTRY_POINTS)}")
     # A wrong setting ends the process here, before it takes an event.
     settings()
-    return getattr(import_module(ENTRY_POINTS[name]), name)
+    with fast_imports():
+        module = import_module(ENTRY_POINTS[name])
+    return getattr(module, name)

@@ -57,6 +57,11 @@ BENCHMARKS = {
         "how soon the poller starts the job of a settled drop, and publishes the event of a job that has ended",
         "at most 5 s and 10 s, compared with one look a minute",
     ),
+    "commands": Benchmark(
+        "benchmarks.commands",
+        "the time of `modeldrop status`, `why`, `events` and `logs` on a local cloud",
+        "1 s each",
+    ),
 }
 
 

@@ -11,6 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import requests
@@ -28,6 +29,7 @@ ROWS = 10
 MOST_CALLS = 40
 DATASET = "load"
 LONGEST_SECONDS = 3600.0
+LONGEST_EVENT_SECONDS = 180.0
 
 
 def measure() -> list[Figure]:
@@ -131,6 +133,19 @@ class Client:
         """Return the data of the first event of a type that has this ``value`` in a ``field``; None if there is none yet."""
         found = (data for _, kind, data in list(self._events) if kind == event_type and data.get(field) == value)
         return next(found, None)
+
+    def wait_for_event(self, event_type: str, field: str, value: str) -> tuple[dict[str, Any], datetime]:
+        """Wait for the first event of a type that has this ``value`` in a ``field``; return its data, and when it was seen.
+
+        Raises:
+            TimeoutError: There is none after ``LONGEST_EVENT_SECONDS``.
+        """
+        deadline = time.monotonic() + LONGEST_EVENT_SECONDS
+        while (data := self.event(event_type, field, value)) is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no {event_type} of {value} after {LONGEST_EVENT_SECONDS:.0f} s")
+            time.sleep(0.05)
+        return data, datetime.now(UTC)
 
     def submitted(self) -> int:
         """Return how many predictions are in the state ``submitted``."""

@@ -28,6 +28,8 @@ class Running:
 
     pid: int
     environment: dict[str, str]
+    state_file: str
+    """The value of LOCALCLOUD_STATE, by which commands find this local cloud."""
 
     @contextmanager
     def peak_memory(self) -> Iterator[list[float]]:
@@ -67,7 +69,8 @@ def local_cloud(*options: str) -> Iterator[Running]:
     with tempfile.TemporaryDirectory() as folder:
         env_file = Path(folder) / "env"
         command = [sys.executable, "-m", "localcloud", "start", "--env-file", str(env_file), *FREE_PORTS, *options]
-        environment = {**os.environ, "LOCALCLOUD_STATE": f"{folder}/state.json"}
+        state_file = f"{folder}/state.json"
+        environment = {**os.environ, "LOCALCLOUD_STATE": state_file}
         with subprocess.Popen(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
@@ -80,6 +83,6 @@ def local_cloud(*options: str) -> Iterator[Running]:
                 lines = env_file.read_text().splitlines()
                 variables = dict(shlex.split(line.removeprefix("export "))[0].split("=", 1) for line in lines)
                 os.environ.update(variables)
-                yield Running(process.pid, variables)
+                yield Running(process.pid, variables, state_file)
             finally:
                 process.terminate()

@@ -12,8 +12,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
 import requests
 from google.cloud import bigquery
@@ -28,7 +27,6 @@ MOMENTS = (10, 25, 40)
 FEWER_MOMENTS = (10, 30)
 # What is off with one look a minute: the function neither waits for a drop nor wakes the poller, which looks once in a call.
 ONE_LOOK = ("POLL_AGAIN_SECONDS=0", "SETTLE_WAIT_SECONDS=0", "POLL_SCHEDULE=")
-LONGEST_SECONDS = 180.0
 MOST_SECONDS_TO_JOB = 5.0
 MOST_SECONDS_TO_EVENT = 10.0
 
@@ -105,7 +103,7 @@ def _delays_of_a_drop(client: Client, moment: int) -> Delays:
     _wait_until_second(moment)
     client.drop(model, 0.5)
     settled = time.time() + SETTLE_SECONDS
-    _, received = _event(client, "modeldrop.model.imported.v1", "model", f"{client.project}.{DATASET}.{model}")
+    _, received = client.wait_for_event("modeldrop.model.imported.v1", "model", f"{client.project}.{DATASET}.{model}")
     job = next(
         job
         for job in client.bigquery.list_jobs(all_users=True)
@@ -120,7 +118,7 @@ def _delay_of_a_prediction(client: Client, moment: int) -> float:
     request_id = f"predict-{uuid.uuid4().hex[:8]}"
     _wait_until_second(moment)
     client.publish_predictions({request_id: request_id.replace("-", "_")}, model)
-    event, received = _event(client, "modeldrop.prediction.succeeded.v1", "request_id", request_id)
+    event, received = client.wait_for_event("modeldrop.prediction.succeeded.v1", "request_id", request_id)
     job = client.bigquery.get_job(event["job"]["id"], location=event["job"]["location"])
     return float((received - job.ended).total_seconds())
 
@@ -139,16 +137,6 @@ def _delay_of_a_batch(client: Client, moment: int) -> float:
     }
     _wait_until_second(moment)
     requests.post(os.environ["SUBMIT_BATCH_URL"], json=request, timeout=60).raise_for_status()
-    event, received = _event(client, "modeldrop.batch.succeeded.v1", "request_id", request_id)
+    event, received = client.wait_for_event("modeldrop.batch.succeeded.v1", "request_id", request_id)
     job = requests.get(f"{os.environ['VERTEX_ENDPOINT']}/v1/{event['job']['id']}", timeout=60).json()
     return (received - datetime.fromisoformat(job["endTime"])).total_seconds()
-
-
-def _event(client: Client, event_type: str, field: str, value: str) -> tuple[dict[str, Any], datetime]:
-    """Wait for an event; return its data, and when it was received."""
-    deadline = time.monotonic() + LONGEST_SECONDS
-    while (data := client.event(event_type, field, value)) is None:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"no {event_type} of {value} after {LONGEST_SECONDS:.0f} s")
-        time.sleep(0.05)
-    return data, datetime.now(UTC)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import click
 
+from shared.fast_imports import fast_imports
+
 # Click keeps the lines of a paragraph that begins with this. In a raw docstring it is written as two characters.
 # https://click.palletsprojects.com/en/stable/documentation/#escaping-click-s-wrapping
 KEEP_LINES, WRITTEN_KEEP_LINES = "\b\n", "\\b\n"
@@ -57,7 +59,9 @@ class Subcommands(click.Group):
         known = SUBCOMMANDS.get(cmd_name)
         if known is None:
             return None
-        command = getattr(importlib.import_module(known.module), known.name)
+        with fast_imports():
+            module = importlib.import_module(known.module)
+        command = getattr(module, known.name)
         assert isinstance(command, click.Command)
         if command.help is not None:
             command.help = command.help.replace(WRITTEN_KEEP_LINES, KEEP_LINES)

@@ -24,4 +24,4 @@ def test_an_unknown_benchmark_is_refused_with_its_name(capsys: pytest.CaptureFix
         main(["speed"])
 
     assert ended.value.code == 2
-    assert "there is no benchmark speed; there are: ml, batch, checks, load, scale, pace" in capsys.readouterr().err
+    assert f"there is no benchmark speed; there are: {', '.join(BENCHMARKS)}" in capsys.readouterr().err

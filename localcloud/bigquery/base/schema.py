@@ -76,6 +76,8 @@ _VALUE_BYTES: dict[str, int] = {
     "TIMESTAMP": 8,
     "INTERVAL": 16,
 }
+# Ends the engine's name of a column that has the same name as another one of its query.
+_MARK = "\N{INVISIBLE SEPARATOR}"
 _LEGACY_NAME = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
 
 
@@ -128,7 +130,8 @@ def columns_of(fields: Sequence[Field]) -> list[tuple[str, str]]:
 
 def _declared_type(field: Field) -> str:
     if legacy_type(field["type"]) != "RECORD":
-        return bq_schema_to_duckdb_columns([dict(field)])[0][1]
+        # DuckDB's decimals have 38 digits, BigQuery's 76.
+        return bq_schema_to_duckdb_columns([dict(field)])[0][1].replace("DECIMAL(76, 38)", "DECIMAL(38, 18)")
     children = ", ".join(f"{quote(name)} {kind}" for name, kind in columns_of(field.get("fields") or ()))
     return f"STRUCT({children})" + ("[]" if field.get("mode") == "REPEATED" else "")
 
@@ -136,6 +139,37 @@ def _declared_type(field: Field) -> str:
 def quote(name: str) -> str:
     """Return ``name`` as a quoted DuckDB identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def marked_name(name: str, taken: Iterable[str]) -> str:
+    """Return a name for a column whose name is among ``taken``; ``plain_name`` returns the column's own name again."""
+    used = {each.lower() for each in taken}
+    while name.lower() in used:
+        name += _MARK
+    return name
+
+
+def plain_name(name: str) -> str:
+    """Return a column's own name."""
+    return name.rstrip(_MARK)
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Return the names of a result's columns: ``id``, ``id_1``, ``id_2`` for three columns that are named ``id``.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#duplicate_aliases
+    """
+    plain = [plain_name(name) for name in names]
+    taken: set[str] = set()
+    found = []
+    for name in plain:
+        unique, number = name, 0
+        while unique.lower() in taken:
+            number += 1
+            unique = f"{name}_{number}"
+        taken.add(unique.lower())
+        found.append(unique)
+    return found
 
 
 def value_bytes(field: Field) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,6 +15,12 @@ from localcloud.bigquery.ml.signature import ARROW_TYPES, Feature
 
 # How TensorFlow, onnxruntime and the libraries of C++ say that memory can't be allocated.
 _OUT_OF_MEMORY = ("ResourceExhaustedError", "Failed to allocate memory", "bad_alloc", "bad allocation")
+
+# TensorFlow's lines about the place in a graph, before and after the reason of a failure.
+_NO_REASON = re.compile(
+    r"Graph execution error|Detected at node|Node: |<stack traces|Stack trace|\s*File |\s*\[\[|\(most recent|\d+ root error"
+)
+_OPERATION = re.compile(r"\s*\[Op:\w+\]\s*(?:name:.*)?$|^\s*\(\d+\) \w+:\s*")
 
 
 class Predictor:
@@ -93,7 +100,9 @@ def _is_memory_error(error: Exception) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0] or type(error).__name__
+    """Return the line of an exception's text that gives the reason."""
+    lines = [line for line in str(error).splitlines() if line.strip() and not _NO_REASON.match(line)]
+    return _OPERATION.sub("", lines[0]).strip() if lines else type(error).__name__
 
 
 class RaggedInput:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.schema import marked_name, plain_name
 from localcloud.bigquery.base.session import Column
 from localcloud.bigquery.ml.catalog import Model
 from localcloud.bigquery.ml.image_fields import DIMENSIONS, VALUES
@@ -48,12 +49,15 @@ class Prediction:
         query: The GoogleSQL of its input, without ML functions.
         arguments: The expressions for the model's inputs, in order.
         alias: The name of the column for the model's outputs, which no column of the input has.
+        passed_through: The name of each column of the input, and its name in the result, which differs if an output has
+            the same name.
     """
 
     model: Model
     query: str
     arguments: tuple[InputValue, ...]
     alias: str = _PREDICTED
+    passed_through: tuple[tuple[str, str], ...] = ()
 
     def sql(self, function: str, job: int) -> str:
         """Return the subquery that replaces the call.
@@ -66,8 +70,11 @@ class Prediction:
             f"{self.alias}.{quoted(feature.name)} AS {quoted(feature.name)}" for feature in self.outputs
         )
         given = ", ".join([str(job), *(argument.sql for argument in self.arguments)])
+        kept = f"* EXCEPT ({self.alias})"
+        if any(name != result for name, result in self.passed_through):
+            kept = ", ".join(f"{quoted(name)} AS {quoted(result)}" for name, result in self.passed_through)
         return (
-            f"(SELECT {outputs}, * EXCEPT ({self.alias}) FROM "
+            f"(SELECT {outputs}, {kept} FROM "
             f"(SELECT {function}({given}) AS {self.alias}, {_ROW}.* FROM ({self.query}) AS {_ROW}))"
         )
 
@@ -120,7 +127,7 @@ def prepare_prediction(model: Model, query: str, columns: Sequence[Column], *, s
         raise QueryError(f"ML.PREDICT is not supported for the remote model {model.reference}.", location="query")
     where = position(sql, offset)
     by_name = {column.name.lower(): column for column in columns}
-    names = [column.name.lower() for column in columns]
+    names = [plain_name(column.name).lower() for column in columns]
     arguments = []
     for feature in model.signature.inputs:
         column = by_name.get(feature.name.lower())
@@ -133,7 +140,12 @@ def prepare_prediction(model: Model, query: str, columns: Sequence[Column], *, s
         if names.count(feature.name.lower()) > 1:
             raise QueryError(f"Column name {feature.name} is ambiguous at {where}", location="query")
         arguments.append(_argument(model, feature, column, where))
-    return Prediction(model, query, tuple(arguments), unused_name(_PREDICTED, names))
+    taken = [feature.name for feature in model.signature.outputs]
+    passed_through = []
+    for column in columns:
+        passed_through.append((column.name, marked_name(column.name, taken)))
+        taken.append(passed_through[-1][1])
+    return Prediction(model, query, tuple(arguments), unused_name(_PREDICTED, names), tuple(passed_through))
 
 
 def _argument(model: Model, feature: Feature, column: Column, where: str) -> InputValue:

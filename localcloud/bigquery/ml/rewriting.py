@@ -61,9 +61,11 @@ from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.models import ModelTable
 
 _MENTIONED = re.compile(rf"\b(?:(?:ML|AI)\s*\.\s*[A-Z_]+|{SEARCH})\s*\(", re.IGNORECASE)
+_IMPORTANCE = "ML.FEATURE_IMPORTANCE"
 REWRITTEN_FUNCTIONS = frozenset(
     {
         "ML.PREDICT",
+        _IMPORTANCE,
         SCALAR_FUNCTION,
         DISTANCE,
         SEARCH,
@@ -180,6 +182,8 @@ class Rewriter:
             return self._replace_distance_call(call)
         if call.name == SEARCH:
             return self._replace_search_call(call)
+        if call.name == _IMPORTANCE:
+            return self._replace_importance_call(call)
         prediction, columns = self._prepare_prediction(call)
         function = self._functions.register_model(self.session.connection, prediction.model)
         subquery = prediction.sql(function, self._functions.job_number(self.session.cancelled))
@@ -344,6 +348,25 @@ class Rewriter:
         return None if row is None else row[0]
 
     # Predictions
+
+    def _replace_importance_call(self, call: Call) -> str:
+        """Return the subquery of ML.FEATURE_IMPORTANCE.
+
+        https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-importance
+        """
+        if len(call.arguments) != 1:
+            raise self._invalid(call, "it takes a model.")
+        model = self._model(call)
+        if model.type != "XGBOOST" or model.signature is None:
+            raise self._invalid(call, f"it is for boosted trees, and model {model.reference} is not one.")
+        rows = ", ".join(
+            f"STRUCT({string_literal(each.feature)} AS feature, CAST({each.weight!r} AS FLOAT64) AS importance_weight, "
+            f"CAST({each.gain!r} AS FLOAT64) AS importance_gain, CAST({each.cover!r} AS FLOAT64) AS importance_cover)"
+            for each in model.signature.importance
+        )
+        if not rows:
+            raise self._invalid(call, f"model {model.reference} has no splits. Import it again if it has trees.")
+        return f"(SELECT * FROM UNNEST([{rows}]))"
 
     def _prepare_prediction(self, call: Call) -> tuple[Prediction, list[Column]]:
         """Return a validated call of ML.PREDICT, and the columns of its input.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -124,15 +124,37 @@ class Feature:
 
 
 @dataclass(frozen=True)
+class Importance:
+    """How much a feature contributes to a booster.
+
+    Attributes:
+        feature: The name of the feature.
+        weight: The number of splits by the feature.
+        gain: The average improvement by a split.
+        cover: The average number of examples at a split.
+    """
+
+    feature: str
+    weight: float
+    gain: float
+    cover: float
+
+
+@dataclass(frozen=True)
 class Signature:
-    """The inputs and outputs of a model, in the model's order."""
+    """The inputs and outputs of a model, in the model's order, and the importance of a booster's features."""
 
     inputs: tuple[Feature, ...]
     outputs: tuple[Feature, ...]
+    importance: tuple[Importance, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the signature as JSON, for the catalog."""
-        return {"inputs": [f.to_json() for f in self.inputs], "outputs": [f.to_json() for f in self.outputs]}
+        record: dict[str, Any] = {
+            "inputs": [f.to_json() for f in self.inputs],
+            "outputs": [f.to_json() for f in self.outputs],
+        }
+        return record | ({"importance": [asdict(each) for each in self.importance]} if self.importance else {})
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Signature:
@@ -140,6 +162,7 @@ class Signature:
         return cls(
             tuple(Feature.from_json(feature) for feature in record["inputs"]),
             tuple(Feature.from_json(feature) for feature in record["outputs"]),
+            tuple(Importance(**each) for each in record.get("importance", ())),
         )
 
 

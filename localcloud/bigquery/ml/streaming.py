@@ -68,7 +68,9 @@ class PredictionStream:
         self._columns = {self._source.field(index).name.lower(): index for index in reversed(self._passed_through)}
         self._computed = {index: kept + place for place, index in enumerate(computed)}
         outputs = [pa.field(feature.name, feature.arrow_type) for feature in prediction.outputs]
-        self.schema = pa.schema([*outputs, *(self._source.field(index) for index in self._passed_through)])
+        results = [result for _, result in prediction.passed_through]
+        kept_fields = [self._source.field(index).with_name(results[index]) for index in self._passed_through]
+        self.schema = pa.schema([*outputs, *kept_fields])
 
     def __arrow_c_schema__(self) -> object:
         return self.schema.__arrow_c_schema__()

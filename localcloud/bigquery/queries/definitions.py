@@ -9,10 +9,10 @@ from bqemulator.catalog.ddl_sync import sync_created_table, sync_created_view
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.base.schema import Field
+from localcloud.bigquery.base.schema import Field, plain_name
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.statement import Statement, TableName, read_statement
-from localcloud.bigquery.tables.destinations import Destinations
+from localcloud.bigquery.tables.destinations import Destinations, reject_duplicates
 
 _BODY = re.compile(r"\bAS\s+(?=[(]|SELECT\b|WITH\b|FROM\b)", re.IGNORECASE)
 _SQL_NAME = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
@@ -53,6 +53,67 @@ def query_of(statement: Statement, create: exp.Create, project: str) -> Statemen
     return read_statement(body, project=project)
 
 
+def completed(statement: Statement, statements: Statements) -> Statement:
+    """Return a statement with the columns that it does not name, where DuckDB or bqemulator need them.
+
+    Raises:
+        QueryError: A list of columns and the query have different numbers of columns.
+    """
+    tree = statement.tree
+    if isinstance(tree, exp.Merge):
+        return _with_inserted_columns(statement, tree, statements)
+    if not isinstance(tree, exp.Create) or not isinstance(tree.this, exp.Schema):
+        return statement
+    is_view = statement.kind == "CREATE_VIEW"
+    if not is_view and (statement.kind != "CREATE_TABLE_AS_SELECT" or tree.expression.find(exp.Star) is None):
+        return statement
+    query = query_of(statement, tree, statements.project)
+    names, listed = [column.name for column in statements.describe(query.sql)], tree.this.expressions
+    listed = [column.name for column in listed if isinstance(column, (exp.ColumnDef, exp.Identifier, exp.Column))]
+    if len(listed) != len(names):
+        raise QueryError(
+            f"The number of columns in the column definition list ({len(listed)}) does not match the number of columns "
+            f"produced by the query ({len(names)})",
+            location="query",
+        )
+    columns = ", ".join(f"`{name}` AS `{given}`" for name, given in zip(names, listed, strict=True))
+    head = tree.copy()
+    if is_view:
+        head.set("this", tree.this.this.copy())
+    head.set("expression", exp.maybe_parse(f"SELECT {columns} FROM ({query.sql})", dialect="bigquery"))
+    return read_statement(head.sql(dialect="bigquery"), project=statements.project)
+
+
+def _with_inserted_columns(statement: Statement, merge: exp.Merge, statements: Statements) -> Statement:
+    """Return a MERGE with the columns of ``INSERT ROW``, which are those of the target.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax#merge_statement
+    """
+    table = None if statement.target is None else statements.destinations.get(statement.target)
+    source = merge.args.get("using")
+    inserts = [when for when in merge.find_all(exp.When) if _inserts_row(when)]
+    if table is None or source is None or not inserts:
+        return statement
+    changed = merge.copy()
+    for when in [each for each in changed.find_all(exp.When) if _inserts_row(each)]:
+        names = [exp.to_identifier(f.name, quoted=True) for f in table.schema_.fields]
+        values = [exp.column(name.copy(), table=source.alias_or_name) for name in names]
+        when.set("then", exp.Insert(this=exp.Tuple(expressions=names), expression=exp.Tuple(expressions=values)))
+    return read_statement(changed.sql(dialect="bigquery"), project=statements.project)
+
+
+def _inserts_row(when: exp.When) -> bool:
+    then = when.args.get("then")
+    return isinstance(then, exp.Insert) and then.this is not None and then.this.name.upper() == "ROW"
+
+
+def renamed_table(statement: Statement) -> str | None:
+    """Return the new name of an ALTER TABLE RENAME TO, or None if the statement is another one."""
+    actions = statement.tree.args.get("actions") if isinstance(statement.tree, exp.Alter) else None
+    rename = actions[0] if actions else None
+    return rename.this.name if isinstance(rename, exp.AlterRename) else None
+
+
 def register_table(create: exp.Create, target: TableName, statements: Statements, destinations: Destinations) -> None:
     """Write the options of a CREATE TABLE AS (description, partitioning, ...) into the catalog."""
     head = create.copy()
@@ -79,6 +140,7 @@ def create_model_view(
     if operation != "SKIP":
         query = query_of(statement, create, statements.project)
         fields = [column.field for column in statements.describe(query.sql)]
+        reject_duplicates([(plain_name(f["name"]), None) for f in fields])
         columns = ", ".join(f"CAST(NULL AS {_sql_type(f)}) AS `{f['name']}`" for f in fields)
         head = create.copy()
         head.set("expression", exp.maybe_parse(f"SELECT {columns} LIMIT 0", dialect="bigquery"))

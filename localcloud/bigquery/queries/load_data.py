@@ -17,8 +17,11 @@ from localcloud.bigquery.sql.tokens import Cursor, Token, syntax_error
 # The options of FROM FILES that are supported, and their names and types in a load job's configuration.
 _OPTIONS: dict[str, tuple[str, type]] = {
     "ALLOW_JAGGED_ROWS": ("allowJaggedRows", bool),
+    "ALLOW_QUOTED_NEWLINES": ("allowQuotedNewlines", bool),
+    "ENCODING": ("encoding", str),
     "FIELD_DELIMITER": ("fieldDelimiter", str),
     "IGNORE_UNKNOWN_VALUES": ("ignoreUnknownValues", bool),
+    "MAX_BAD_RECORDS": ("maxBadRecords", int),
     "NULL_MARKER": ("nullMarker", str),
     "QUOTE": ("quote", str),
     "SKIP_LEADING_ROWS": ("skipLeadingRows", int),

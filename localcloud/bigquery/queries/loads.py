@@ -72,7 +72,7 @@ class Loads:
             fields = self._fields(options, existing, disposition)
             files = Files(paths, (options.get("sourceFormat") or "CSV").upper(), options, fields)
             try:
-                rows = self._write(files, target, disposition, location)
+                rows, bad = self._write(files, target, disposition, location)
             except duckdb.Error as error:
                 if isinstance(error, duckdb.InterruptException):
                     raise
@@ -89,11 +89,39 @@ class Loads:
             "inputFileBytes": str(sum(sizes)),
             "outputRows": str(rows),
             "outputBytes": str(sum(sizes)),
-            "badRecords": "0",
+            "badRecords": str(bad),
         }
 
-    def _write(self, files: Files, target: TableName, disposition: Disposition, location: str) -> int:
-        """Write the rows of files into a table and return their number. Raises ``QueryError`` or ``duckdb.Error``."""
+    def _write(self, files: Files, target: TableName, disposition: Disposition, location: str) -> tuple[int, int]:
+        """Write the rows of files into a table; return their number and the number of bad rows.
+
+        Raises:
+            QueryError: A row is not valid, or does not match the table.
+            duckdb.Error: The engine can't read the files.
+        """
+        if not files.need_text:
+            try:
+                return self._write_rows(files, target, disposition, location), 0
+            except duckdb.Error as error:
+                if not files.may_be_text or isinstance(error, duckdb.InterruptException):
+                    raise
+                self._engine.reject_stopped()
+                # It finds the row, or reads values that the engine does not know.
+                files.text_rows().check()
+        return self._write_text(files, target, disposition, location)
+
+    def _write_text(self, files: Files, target: TableName, disposition: Disposition, location: str) -> tuple[int, int]:
+        rows, relation = files.text_rows(), f"loaded_{uuid.uuid4().hex}"
+        rows.check()
+        self._engine.connection.register(relation, rows)
+        try:
+            written = self._destinations.write(target, files.text_source(relation), disposition, location=location)
+        finally:
+            self._engine.connection.unregister(relation)
+        return written, rows.bad
+
+    def _write_rows(self, files: Files, target: TableName, disposition: Disposition, location: str) -> int:
+        """Write the rows of files as the engine reads them. Raises ``QueryError`` or ``duckdb.Error``."""
         relation = f"loaded_{uuid.uuid4().hex}"
         with file_database(files=files.paths, avro=files.format == "AVRO") as database:
             rows = files.rows(database)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from localcloud.bigquery.base.schema import Field, field_of
+from localcloud.bigquery.base.schema import Field, field_of, unique_names
 from localcloud.bigquery.queries.accounting import Accounting
 from localcloud.bigquery.queries.definitions import definition_statistics
 from localcloud.bigquery.queries.statements import Statements
@@ -21,7 +21,7 @@ from localcloud.bigquery.sql.statement import (
     TableName,
     read_statement,
 )
-from localcloud.bigquery.tables.destinations import Destinations, Disposition, reject_duplicates
+from localcloud.bigquery.tables.destinations import Destinations, Disposition
 
 
 class Previews:
@@ -65,8 +65,8 @@ class Previews:
         if statement.is_query:
             duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
             columns = original.with_names(statements.columns(duckdb_sql, original.sql))
-            reject_duplicates(columns)
-            return [field_of(*column) for column in columns]
+            names = unique_names([name for name, _ in columns])
+            return [field_of(name, kind) for name, (_, kind) in zip(names, columns, strict=True)]
         body = statement.tree.args.get("expression") if statement.tree is not None else None
         if statement.kind in ("CREATE_TABLE_AS_SELECT", "CREATE_VIEW") and isinstance(body, exp.Query):
             query = read_statement(body.sql(dialect="bigquery"), project=statements.project)

@@ -14,7 +14,7 @@ from bqemulator.jobs.executor import build_response_schema, parse_export_data
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
-from localcloud.bigquery.base.schema import field_of
+from localcloud.bigquery.base.schema import field_of, plain_name
 from localcloud.bigquery.job.jobs import Job, Rows
 from localcloud.bigquery.ml.object_tables import CreateObjectTable
 from localcloud.bigquery.ml.service import MachineLearning
@@ -22,12 +22,14 @@ from localcloud.bigquery.ml.statements import ModelReference, ModelStatement
 from localcloud.bigquery.queries.accounting import Accounting
 from localcloud.bigquery.queries.children import Step, child_jobs
 from localcloud.bigquery.queries.definitions import (
+    completed,
     create_model_view,
     created_table,
     definition_statistics,
     operation_on,
     query_of,
     register_table,
+    renamed_table,
 )
 from localcloud.bigquery.queries.load_data import LoadData, parse_load_data
 from localcloud.bigquery.queries.load_statements import LoadStatements
@@ -47,7 +49,6 @@ from localcloud.bigquery.tables.destinations import (
     Destinations,
     Disposition,
     Source,
-    reject_duplicates,
 )
 from localcloud.bigquery.tables.engine import Cancelled, Engine
 from localcloud.bigquery.tables.exporting import Export, export
@@ -67,6 +68,8 @@ _DML_COUNTER = {
     "TRUNCATE_TABLE": "deletedRowCount",
 }
 _ABORT_SESSION = re.compile(r"\s*CALL\s+BQ\.ABORT_SESSION\s*\(", re.IGNORECASE)
+# The type of a parameter of a function: https://cloud.google.com/bigquery/docs/user-defined-functions#templated-sql-udf-parameters
+_ANY_TYPE = re.compile(r"([(,]\s*(?:\w+|`\w+`))\s+ANY\s+TYPE\b", re.IGNORECASE)
 # Statements whose tables bqemulator creates with its own column types.
 _TIDIED = frozenset({"CREATE_TABLE", "CREATE_TABLE_AS_SELECT", "ALTER_TABLE"})
 
@@ -144,9 +147,9 @@ class QueryJobs:
             QueryError: The query is not valid, or names something that does not exist.
         """
         query = job.configuration["query"]
-        sql = plain_literals(job.dialect_sql or query["query"])
         found: dict[str, Any] = {"totalBytesProcessed": "0"}
         statements = self._statements(job, dry_run=True)
+        sql = _readable(job.dialect_sql or query["query"], statements)
         load = parse_load_data(sql, project=statements.project, default_dataset=statements.default_dataset)
         if load is None:
             reject_foreign_names(sql)
@@ -225,7 +228,7 @@ class QueryJobs:
 
     def _perform(self, job: Job, statements: Statements) -> Outcome:
         query = job.configuration["query"]
-        sql = plain_literals(job.dialect_sql or query["query"])
+        sql = _readable(job.dialect_sql or query["query"], statements)
         load = parse_load_data(sql, project=statements.project, default_dataset=statements.default_dataset)
         if load is not None:
             return self._run_load(load, statements)
@@ -244,6 +247,7 @@ class QueryJobs:
             return self._run_model_statement(model, statements)
         original = read_statement(statements.qualify(sql), project=statements.project)
         statements.check(original)
+        original = completed(original, statements)
         if original.is_query:
             if query.get("destinationTable"):
                 return self._run_select_into(query, statements, original)
@@ -255,6 +259,10 @@ class QueryJobs:
             return Outcome(statistics=self._accounting.describe(original) | definition_statistics(operation, view))
         if original.kind == "EXPORT_DATA":
             return self._run_export(query, statements, original)
+        if original.target is not None and (name := renamed_table(original)) is not None:
+            self._destinations.rename(original.target, name)
+            statistics = self._accounting.describe(original) | definition_statistics("ALTER", original.target)
+            return Outcome(statistics=statistics)
         return self._run_other(query, statements, original)
 
     def _run_load(self, load: LoadData, statements: Statements) -> Outcome:
@@ -294,13 +302,7 @@ class QueryJobs:
         bound, values = statements.bind(duckdb_sql)
         name = self._anonymous.name_for(job.key)
         with _query_errors(original.sql, duckdb_sql, job.key.location):
-            names = original.column_names()
-            if names is None:
-                columns = statements.columns(duckdb_sql, original.sql)
-                reject_duplicates(columns)
-            else:
-                reject_duplicates([(column, None) for column in names])
-            rows = self._anonymous.keep(name, bound, values, names, job.key.location)
+            rows = self._anonymous.keep(name, bound, values, original.column_names(), job.key.location)
         return Outcome(rows, name, statistics=self._accounting.describe(statement, original))
 
     def _run_select_into(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
@@ -341,6 +343,7 @@ class QueryJobs:
         duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
         bound, values = statements.bind(duckdb_sql)
         columns = original.with_names(statements.columns(duckdb_sql, original.sql))
+        columns = [(plain_name(column), kind) for column, kind in columns]
         with _query_errors(original.sql, duckdb_sql, statements.location):
             source = Source(bound, values, tuple(columns))
             return statement, self._destinations.write(name, source, disposition, location=statements.location)
@@ -411,6 +414,14 @@ class QueryJobs:
             raise QueryError(f"Dataset {owner}:{dataset} is still in use", reason="resourceInUse")
         self._learning.models.check_not_deployed(owner, dataset)
         return models
+
+
+def _readable(sql: str, statements: Statements) -> str:
+    """Return a statement or script without what bqemulator's and sqlglot's parsers do not know."""
+    sql = plain_literals(sql)
+    if "@`" in sql:
+        sql = statements.parameters.named_in(sql)
+    return _ANY_TYPE.sub(r"\1 ANY_TYPE", sql) if "ANY" in sql.upper() else sql
 
 
 @contextmanager

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 import pyarrow as pa
 from bqemulator.domain.errors import DomainError, InvalidQueryError
-from bqemulator.scripting.ast import SqlStmt
-from bqemulator.scripting.exceptions import ReturnSignal
+from bqemulator.scripting.ast import DeclareStmt, ExecuteImmediateStmt, ForStmt, SetStmt, SqlStmt
+from bqemulator.scripting.exceptions import BreakSignal, ContinueSignal, ReturnSignal
 from bqemulator.scripting.interpreter import ScriptInterpreter
 from bqemulator.scripting.parser import parse_script
+from bqemulator.udf.naming import qualified_routine_name
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.queries.children import Step
-from localcloud.bigquery.queries.definitions import create_model_view
+from localcloud.bigquery.queries.definitions import completed, create_model_view, renamed_table
+from localcloud.bigquery.queries.script_values import Frames, inferred, split_name, variable_value
 from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.sql.called import calls
 from localcloud.bigquery.sql.duckdb_only import reject_foreign_names
 from localcloud.bigquery.sql.failures import ScriptFailure, query_error
 from localcloud.bigquery.sql.literals import plain_literals
+from localcloud.bigquery.sql.parameters import Parameters, Value
 from localcloud.bigquery.sql.statement import DML_TYPES, Statement, read_statement
+from localcloud.bigquery.sql.tokens import tokens
+from localcloud.bigquery.sql.variables import replace_variables
 from localcloud.bigquery.tables.engine import Cancelled, complete
 
 if TYPE_CHECKING:
@@ -34,35 +40,49 @@ T = TypeVar("T")
 # In a handler: https://cloud.google.com/bigquery/docs/reference/standard-sql/procedural-language#beginexceptionend
 _ERROR_MESSAGE = re.compile(r"@@error\.message\b", re.IGNORECASE)
 _ERROR_VARIABLE = "__error_message__"
+_DUCKDB_TYPE = b"bqemu.duckdb_type"
 
 
 class Script(ScriptInterpreter):
     """bqemulator's interpreter, which prepares each statement just before its translation.
 
     The overridden methods run each statement of a script, dynamic SQL and expressions included. At that time, the
-    temporary tables that a statement reads exist.
+    temporary tables that a statement reads exist. Variables are parameters with the types that they are declared with.
     """
 
     def __init__(self, statements: Statements, steps: list[Step], export: Callable[[Statement], None]) -> None:
         """Create an interpreter that adds each statement to ``steps``, and runs EXPORT DATA with ``export``."""
         super().__init__(statements.context, statements.project, caller=statements.caller)
+        self._frames = Frames()
+        self._frames.push(kind="root")
         self._statements = statements
         self._steps = steps
         self._export = export
         self._affected: int | None = None
+        self._prepared = ""
+
+    # Statements
 
     async def _exec_sql(self, sql: str) -> None:
         await self._step(self._exec_statement_of_sql(sql), sql)
 
     async def _exec_statement_of_sql(self, sql: str) -> None:
+        with self._resolved(sql) as resolved:
+            await self._exec_resolved(resolved)
+
+    async def _exec_resolved(self, sql: str) -> None:
+        """Run a statement without variables."""
         statements = self._statements
-        sql = plain_literals(sql)
         model = statements.model_statement(sql)
         if model is not None:
             statements.learning.execute(model, statements, dry_run=False)
             self._final_table = None
             return
-        statement = read_statement(statements.qualify(sql), project=statements.project)
+        statement = completed(read_statement(statements.qualify(sql), project=statements.project), statements)
+        if statement.target is not None and (name := renamed_table(statement)) is not None:
+            statements.destinations.rename(statement.target, name)
+            self._final_table = None
+            return
         if statement.kind == "CREATE_VIEW" and statements.uses_models(sql):
             create_model_view(statement, statements, statements.destinations)
             self._final_table = None
@@ -71,33 +91,153 @@ class Script(ScriptInterpreter):
             self._export(statement)
             self._final_table = None
             return
-        await super()._exec_sql(self._prepared(sql))
+        self._prepared = statements.prepare(statement.sql).strip()
+        await super()._exec_sql(self._prepared)
         self._name_columns(statement)
         if statement.target is not None and statement.kind.startswith("CREATE_TABLE"):
             statements.destinations.tidy(statement.target)
 
     async def _run_query(self, bq_sql: str) -> pa.Table:
-        table = await self._run_translating_errors(super()._run_query(self._prepared(bq_sql)), bq_sql)
+        if bq_sql == self._prepared:
+            self._prepared = ""
+            table = await self._run_translating_errors(self._fetch(bq_sql, bq_sql), bq_sql)
+        else:
+            table = await self._run_translating_errors(self._fetch_expression(bq_sql), bq_sql)
         # DuckDB's result of DML: the number of changed rows.
         self._affected = table.column(0)[0].as_py() if table.column_names == ["Count"] and table.num_rows == 1 else None
         return table
 
-    async def _run_statement_with_params(self, bq_sql: str, using_values: list[Any]) -> None:
-        await self._step(self._run_dynamic(bq_sql, using_values), bq_sql)
+    async def _fetch_expression(self, sql: str) -> pa.Table:
+        with self._resolved(sql) as resolved:
+            return await self._fetch(self._statements.prepare(resolved), sql)
 
-    async def _run_dynamic(self, bq_sql: str, using_values: list[Any]) -> None:
-        temporary = self._temp_routines._routines if self._temp_routines is not None else ()
-        reject_foreign_names(bq_sql, defined=frozenset(map(str.upper, temporary)))
-        await super()._run_statement_with_params(self._prepared(bq_sql), using_values)
-        self._name_columns(read_statement(bq_sql, project=self._statements.project))
+    async def _fetch(self, prepared: str, original: str) -> pa.Table:
+        """Return the rows of a prepared statement."""
+        statements = self._statements
+        bound, values = statements.bind(statements.translate_prepared(prepared, original))
+        return statements.engine.fetch_arrow(bound, values)
 
-    async def _run_query_with_params(self, bq_sql: str, using_values: list[Any]) -> pa.Table:
-        return await self._run_translating_errors(
-            super()._run_query_with_params(self._prepared(bq_sql), using_values), bq_sql
+    @contextmanager
+    def _resolved(self, sql: str) -> Iterator[str]:
+        """Yield a statement without variables and temporary functions; bind its variables inside the ``with`` block."""
+        statements = self._statements
+        sql = self._call_routines(_ERROR_MESSAGE.sub(_ERROR_VARIABLE, plain_literals(sql)))
+        visible = {name.lower(): variable for name, variable in self._frames.all_visible().items()}
+        resolved, used = replace_variables(sql, {name: name for name in visible}, self._statements.columns_of)
+        before = statements.parameters
+        statements.parameters = before.with_variables(
+            {place: variable_value(visible[name].value, visible[name].type_name) for place, name in used.items()}
         )
+        try:
+            yield resolved
+        finally:
+            statements.parameters = before
 
-    def _prepared(self, sql: str) -> str:
-        return self._statements.prepare(_ERROR_MESSAGE.sub(_ERROR_VARIABLE, plain_literals(sql)))
+    def _call_routines(self, sql: str) -> str:
+        """Return ``sql`` with the engine's names of the script's temporary functions."""
+        registry = self._temp_routines
+        routines = {} if registry is None else {name.lower(): each for name, each in registry._routines.items()}
+        if not routines:
+            return sql
+        for called in reversed(list(calls(found := tokens(sql)))):
+            routine = routines.get(called.parts[0].lower())
+            if routine is not None and len(called.parts) == 1 and not called.chained:
+                name = found[called.last]
+                sql = f"{sql[: name.start]}{qualified_routine_name(routine)}{sql[name.end :]}"
+        return sql
+
+    # Variables
+
+    async def _exec_declare(self, stmt: DeclareStmt) -> None:
+        value, kind = (None, stmt.type_name) if stmt.default_expr is None else await self._evaluate(stmt.default_expr)
+        declared = stmt.type_name if stmt.type_name.upper() not in ("", "ANY") else kind
+        for name in stmt.names:
+            self._frames.declare(name, declared, value)
+
+    async def _exec_set(self, stmt: SetStmt) -> None:
+        value, _ = await self._evaluate(stmt.source_expr)
+        values = list(value.values()) if isinstance(value, dict) else [value]
+        if len(stmt.targets) == 1:
+            variable = self._frames.all_visible().get(stmt.targets[0].lower())
+            is_struct = variable is not None and "STRUCT" in variable.type_name.upper()
+            # SET (a) = (SELECT AS STRUCT b) has one target too.
+            values = [value] if is_struct or len(values) != 1 else values
+        elif len(values) != len(stmt.targets):
+            raise InvalidQueryError(
+                f"Mismatched number of columns/variables in SET: {len(stmt.targets)} variables, {len(values)} values"
+            )
+        for name, each in zip(stmt.targets, values, strict=True):
+            self._frames.set(name, each)
+
+    async def _evaluate(self, expression: str) -> tuple[Any, str]:
+        """Return the value of an expression, and its type as of a variable."""
+        table = await self._run_query(f"SELECT {expression}")
+        if table.num_rows == 0 or table.num_columns == 0:
+            return None, "ANY"
+        cell = table.column(0)[0]
+        return _python_value(cell) if cell.is_valid else None, _type_of(table.schema.field(0))
+
+    async def _eval_expr_scalar(self, expr: str) -> Any:
+        return (await self._evaluate(expr))[0]
+
+    async def _exec_for(self, stmt: ForStmt) -> None:
+        source = stmt.source_sql.strip()
+        table = await self._run_query(source[1:-1] if source.startswith("(") and source.endswith(")") else source)
+        names = read_statement(self._statements.qualify(source.strip("()")), project=self._project_id).column_names()
+        if names is not None and len(names) == table.num_columns:
+            table = table.rename_columns(names)
+        fields = ", ".join(f'"{field.name}" {_type_of(field).removeprefix("=")}' for field in table.schema)
+        for row in table.to_pylist():
+            self._frames.push(kind="loop")
+            self._frames.declare(stmt.loop_var, inferred(f"STRUCT({fields})"), row)
+            try:
+                for each in stmt.body:
+                    await self._exec_statement(each)
+            except BreakSignal:
+                return
+            except ContinueSignal:
+                continue
+            finally:
+                self._frames.pop()
+
+    # Dynamic SQL
+
+    async def _exec_execute_immediate(self, stmt: ExecuteImmediateStmt) -> None:
+        """Run EXECUTE IMMEDIATE.
+
+        https://cloud.google.com/bigquery/docs/reference/standard-sql/procedural-language#execute_immediate
+        """
+        sql = await self._eval_expr_scalar(stmt.sql_expr)
+        if not isinstance(sql, str):
+            raise QueryError("SQL string in EXECUTE IMMEDIATE must not be NULL", location="query")
+        using: list[tuple[str | None, Value]] = []
+        for expression in stmt.using_exprs:
+            text, name = split_name(expression)
+            using.append((name, variable_value(*await self._evaluate(text))))
+        temporary = self._temp_routines._routines if self._temp_routines is not None else ()
+        reject_foreign_names(sql, defined=frozenset(map(str.upper, temporary)))
+        before = self._statements.parameters
+        self._statements.parameters = Parameters.of(using)
+        try:
+            sql = self._statements.parameters.named_in(sql)
+            if stmt.into_names:
+                self._assign(stmt.into_names, await self._run_query(sql))
+            else:
+                await self._step(self._exec_statement_of_sql(sql), sql)
+        finally:
+            self._statements.parameters = before
+
+    def _assign(self, names: tuple[str, ...], table: pa.Table) -> None:
+        if table.num_rows > 1:
+            raise InvalidQueryError(f"EXECUTE IMMEDIATE INTO returned {table.num_rows} rows, but at most 1 is allowed")
+        if table.num_columns != len(names):
+            raise InvalidQueryError(
+                f"EXECUTE IMMEDIATE INTO has {len(names)} variables, but the query returned {table.num_columns} columns"
+            )
+        for name, column in zip(names, table.columns, strict=True):
+            self._frames.set(name, column[0].as_py() if table.num_rows else None)
+
+    # Steps
 
     async def _step(self, work: Awaitable[None], sql: str) -> None:
         """Run one statement and add it to the steps."""
@@ -145,11 +285,28 @@ class Script(ScriptInterpreter):
             raise InvalidQueryError(f"Procedure {routine.routine_id} expects {len(routine.arguments)} arguments")
         nested = Script(self._statements, self._steps, self._export)
         for parameter, value in zip(routine.arguments, args, strict=True):
-            nested._frames.declare(parameter.name, "ANY", value)
+            nested._frames.declare(parameter.name, _declared(parameter.data_type), value)
         with suppress(ReturnSignal):
             await nested.run(routine.definition_body)
         self._final_table = nested._final_table
         return nested._frames.snapshot_current()
+
+
+def _python_value(cell: pa.Scalar) -> Any:
+    try:
+        return cell.as_py()
+    except ValueError:  # a STRUCT whose fields have no names
+        return {f"_field_{index + 1}": cell[index].as_py() for index in range(len(cell.type))}
+
+
+def _type_of(column: pa.Field) -> str:
+    """Return the type of a column as of a variable."""
+    kind = (column.metadata or {}).get(_DUCKDB_TYPE)
+    return "ANY" if kind is None else inferred(kind.decode())
+
+
+def _declared(data_type: Any) -> str:
+    return data_type if isinstance(data_type, str) else "ANY"
 
 
 def run_script(source: str, statements: Statements, steps: list[Step], export: Callable[[Statement], None]) -> pa.Table:
@@ -165,7 +322,7 @@ def run_script(source: str, statements: Statements, steps: list[Step], export: C
         QueryError: A statement failed, and the script has no handler for it.
     """
     try:
-        result = complete(Script(statements, steps, export).run(source))
+        result = complete(Script(statements, steps, export).run(statements.parameters.named_in(source)))
     except Exception as error:
         names = statements.names_in_engine(source)
         raise query_error(error, sql=source, duckdb_sql=names, location=statements.location) from error

@@ -17,23 +17,27 @@ import duckdb
 import pyarrow as pa
 import sqlglot
 from bqemulator.api.dependencies import AppContext
+from bqemulator.catalog.models import RoutineMeta
 from bqemulator.domain.errors import DomainError
 from bqemulator.jobs.executor import JOB_RESULTS, JOB_SCHEMAS, execute_query_job
 from bqemulator.row_access.identity import CallerIdentity
 from bqemulator.sql.inner_query import rewrite_and_translate_statement
-from bqemulator.sql.parameters import bind_parameters
 from bqemulator.sql.table_rewriter import rewrite_table_refs
 from sqlglot import TokenType, exp
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import Field, field_of
 from localcloud.bigquery.base.session import Column, Session
+from localcloud.bigquery.ml.calls import Span
 from localcloud.bigquery.ml.object_tables import CreateObjectTable
+from localcloud.bigquery.ml.rewriting import split_items
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.ml.statements import ModelStatement
+from localcloud.bigquery.sql.called import calls
 from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.names import quote_names
+from localcloud.bigquery.sql.parameters import rest_parameters
 from localcloud.bigquery.sql.statement import (
     Statement,
     TableName,
@@ -42,9 +46,12 @@ from localcloud.bigquery.sql.statement import (
     read_statement,
 )
 from localcloud.bigquery.sql.syntax import reject_unknown_functions
+from localcloud.bigquery.sql.tokens import bracket_pairs, position, tokens
 from localcloud.bigquery.sql.translation import Translator
+from localcloud.bigquery.sql.variables import replace_variables
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.engine import Engine, complete
+from localcloud.bigquery.tables.routines import is_model_function
 
 _TRANSLATOR = Translator()
 # The dataset name of a session's temporary tables, which are in a hidden dataset, as in BigQuery.
@@ -91,7 +98,7 @@ class Statements(Session):
         self.learning = learning
         self.project = project
         self.location = location
-        self.parameters = parameters
+        self.parameters = rest_parameters(parameters)
         self.cancelled = cancelled
         self.dry_run = dry_run
         self.caller = CallerIdentity(principal=f"serviceAccount:{user}")
@@ -139,9 +146,9 @@ class Statements(Session):
         Raises:
             QueryError: The name of a table is not valid, or an ML function is not valid or not supported.
         """
-        sql = self.qualify(sql)
+        sql = self.qualify(self.parameters.named_in(sql))
         self._check_names(read_statement(sql, project=self.project))
-        sql = self._inline_model_views(sql)
+        sql = self._inline_model_views(self._inline_model_functions(sql))
         if self.learning.uses_models(sql):
             sql = self.learning.rewrite(sql, self, dry_run=self.dry_run)
             reject_unknown_functions(sql)
@@ -226,6 +233,46 @@ class Statements(Session):
             found = True
         return self._inline_model_views(tree.sql(dialect="bigquery")) if found else sql
 
+    def _inline_model_functions(self, sql: str) -> str:
+        """Replace calls of table functions that use models by their queries, with the arguments in them."""
+        if "." not in sql or "(" not in sql:
+            return sql
+        found = tokens(sql)
+        pairs = bracket_pairs(found)
+        for called in reversed(list(calls(found))):
+            routine = self._model_function(called.parts)
+            closing = pairs.get(called.last + 1)
+            if routine is None or called.chained or closing is None:
+                continue
+            inside = Span(found[called.last + 1].end, found[closing].start)
+            given = [f"({item.text_in(sql)})" for item in split_items(sql, inside)]
+            names = [argument.name for argument in routine.arguments]
+            if len(given) != len(names):
+                raise QueryError(
+                    f"Number of arguments does not match for table-valued function {'.'.join(called.parts)}: expected "
+                    f"{len(names)}, got {len(given)} at {position(sql, called.start)}",
+                    location="query",
+                )
+            body, used = replace_variables(
+                plain_literals(routine.definition_body), {name.lower(): name for name in names}, self.columns_of
+            )
+            for place, name in used.items():
+                value = given[names.index(name)]
+                body = re.sub(rf"@{place}\b", lambda _, value=value: value, body)  # type: ignore[misc]
+            sql = f"{sql[: called.start]}({body}){sql[found[closing].end :]}"
+        return sql
+
+    def _model_function(self, parts: tuple[str, ...]) -> RoutineMeta | None:
+        if len(parts) not in (2, 3):
+            return None
+        routine = self.context.catalog.get_routine(*(parts if len(parts) == 3 else (self.project, *parts)))
+        return routine if routine is not None and is_model_function(routine) else None
+
+    def columns_of(self, table: exp.Table) -> frozenset[str]:
+        """Return the names of a table's columns in lower case; none if the table does not exist."""
+        meta = self.context.catalog.get_table(table.catalog or self.project, table.db, table.name)
+        return frozenset() if meta is None else frozenset(f.name.lower() for f in meta.schema_.fields)
+
     def _mentioned_views(self, sql: str) -> Iterator[tuple[TableName, str]]:
         for parts in mentioned_names(sql):
             for name in possible_tables(parts, self.project):
@@ -260,7 +307,7 @@ class Statements(Session):
 
     def bind(self, duckdb_sql: str) -> tuple[str, list[Any] | None]:
         """Return translated SQL, and the values of the job's query parameters in it."""
-        bound, values = bind_parameters(duckdb_sql, self.parameters)
+        bound, values = self.parameters.bind(duckdb_sql)
         return bound, values or None
 
     # Describing and running
@@ -293,10 +340,9 @@ class Statements(Session):
         """
         # bqemulator keeps results by job id alone, so the id has to be unique across projects and locations.
         job_id = uuid.uuid4().hex
+        given: Any = self.parameters  # `translation` replaces the function that binds them
         try:
-            meta = complete(
-                execute_query_job(self.project, job_id, prepared, self.parameters, self.context, caller=self.caller)
-            )
+            meta = complete(execute_query_job(self.project, job_id, prepared, given, self.context, caller=self.caller))
             table = JOB_RESULTS.pop(job_id)
             return table, JOB_SCHEMAS.pop(job_id, []), dict(meta.statistics.get("query", {}))
         except Exception as error:

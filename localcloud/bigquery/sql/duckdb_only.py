@@ -100,6 +100,8 @@ def reject_foreign_names(sql: str, *, defined: frozenset[str] = frozenset()) -> 
             raise QueryError(f"Not found: Dataset {token.text}", reason="notFound", location="query")
         if token.is_symbol("::"):
             raise syntax_error(sql, 'Unexpected ":"', token.start)
+        if token.is_symbol("%"):
+            raise syntax_error(sql, 'Illegal input character "%"', token.start)
     _reject_functions(sql, found, None, defined | _defined(found))
     _reject_types(sql, found)
 
@@ -221,6 +223,8 @@ def _reject_types(sql: str, found: tuple[Token, ...]) -> None:
     known = _known_types()
     for tree in trees:
         for kind in tree.find_all(exp.DataType) if tree is not None else ():
+            if kind.sql(dialect="bigquery").upper() == "ANY TYPE":
+                continue  # of a parameter of a function
             if isinstance(kind.this, exp.DType) and kind.this not in known:
                 raise _no_type(sql, kind.this)
 

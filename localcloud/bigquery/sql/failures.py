@@ -14,7 +14,7 @@ from localcloud.base.background import NO_ROOM, in_words
 from localcloud.bigquery.base.errors import STATUS_BY_REASON, NotFound, QueryError
 from localcloud.bigquery.sql.depth import too_deep
 from localcloud.bigquery.sql.function_errors import function_error
-from localcloud.bigquery.sql.syntax import syntax_failure
+from localcloud.bigquery.sql.syntax import syntax_failure, unclosed_literal
 from localcloud.bigquery.sql.tokens import position
 from localcloud.bigquery.sql.wording import plain, worded
 from localcloud.storage.objects.errors import StorageError
@@ -33,7 +33,7 @@ _ROUTINE = re.compile(r"(?P<project>\w+?)__(?P<dataset>\w+?)__(?P<routine>\w+)")
 _NAMED_TABLE = re.compile(r'"(?P<schema>[A-Za-z0-9_\-]+__[A-Za-z0-9_\-]+)"\."(?P<table>[^"]+)"')
 _EMULATOR_NAME = re.compile(r"(?P<kind>dataset|table|model|routine|job):(?P<name>[\w\-.$]+)")
 _LOGGER = logging.getLogger(__name__)
-_WORDING = {"Unterminated string literal": "Syntax error: Unclosed string literal"}
+_UNCLOSED = "Unterminated string literal"
 _KIND = {"dataset": "Dataset", "table": "Table", "model": "Model", "routine": "Routine", "job": "Job"}
 
 
@@ -101,7 +101,7 @@ def _from_domain(error: DomainError, sql: str) -> QueryError:
     message = error.message.removeprefix("Query execution failed: ")
     if message.startswith("Syntax error") and (failure := syntax_failure(sql)) is not None:
         return failure
-    message = _WORDING.get(message, worded(message))
+    message = unclosed_literal(sql).message if message == _UNCLOSED else worded(message)
     return QueryError(plain_names(message), reason=reason, location=error.location, status=error.http_status)
 
 

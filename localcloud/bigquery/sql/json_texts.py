@@ -23,6 +23,7 @@ _READERS = frozenset(
         "JSON_VALUE_ARRAY",
     }
 )
+_OF_TEXT = frozenset({"JSON_EXTRACT_ARRAY", "JSON_QUERY_ARRAY"})
 _TEXT_FUNCTIONS = frozenset(
     {
         "CONCAT",
@@ -62,6 +63,10 @@ def call_json_or_null(sql: str) -> str:
         last = closing if comma is None else comma
         if _is_text(found, first, last):
             edits += [(found[first].start, f"{_FUNCTION}("), (found[last - 1].end, ")")]
+            if name in _OF_TEXT:
+                # The elements of an array in a text are texts too. bqemulator takes those of a call for JSON.
+                start = found[called.first].start
+                edits += [(start, "CAST("), (found[closing].end, " AS ARRAY<STRING>)")]
     # Of two edits at one place, the closing bracket comes first; the edits of an outer call begin before an inner one's.
     for at, text in sorted(edits, key=lambda edit: edit[0], reverse=True):
         sql = sql[:at] + text + sql[at:]

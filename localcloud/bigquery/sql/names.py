@@ -28,6 +28,8 @@ _BEFORE_A_TABLE = frozenset({"CLONE", "COPY", "DELETE", "EXISTS", "FROM", "INTO"
 _BEFORE_A_TABLE |= {"CALL", "CONNECTION", "FUNCTION", "PROCEDURE", "SCHEMA", "TABLE", "UPDATE", "USING", "VIEW"}
 _AFTER_FROM = frozenset({"EXCEPT", "GROUP", "HAVING", "INTERSECT", "LIMIT", "ORDER", "QUALIFY", "SELECT", "SET"})
 _AFTER_FROM |= {"UNION", "VALUES", "WHEN", "WHERE", "WINDOW"}
+_OFFSET = re.compile(r"\bWITH\s+OFFSET\b", re.IGNORECASE)
+_NAMES = ("word", "quoted")
 _FROM_INSIDE = frozenset({"EXTRACT", "SUBSTRING", "TRIM"})
 
 
@@ -213,4 +215,35 @@ def quote_keywords(sql: str) -> str:
             named = before is TokenType.ALIAS and not RESERVED.fullmatch(token.text)
         if word and named:
             sql = f"{sql[: token.start]}`{sql[token.start : token.end + 1]}`{sql[token.end + 1 :]}"
+    return sql
+
+
+def unnest_paths(sql: str) -> str:
+    """Return ``sql`` with UNNEST around the arrays that FROM names by a path and gives an offset.
+
+    sqlglot does not parse ``FROM t, t.array AS e WITH OFFSET``:
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#implicit_unnest
+    """
+    if _OFFSET.search(sql) is None:
+        return sql
+    try:
+        found = tokens(sql)
+    except QueryError:
+        return sql
+    for index in range(len(found) - 1, 1, -1):
+        if not (found[index].is_word("OFFSET") and found[index - 1].is_word("WITH")):
+            continue
+        last = index - 2
+        if last > 1 and found[last - 1].is_word("AS"):
+            last -= 2
+        elif last > 0 and found[last].kind in _NAMES and found[last - 1].kind in _NAMES:
+            last -= 1
+        first = last
+        while first > 1 and found[first - 1].is_symbol(".") and found[first - 2].kind in _NAMES:
+            first -= 2
+        before = found[first - 1] if first else None
+        if first == last or before is None or not (before.is_symbol(",") or before.text.upper().endswith("JOIN")):
+            continue
+        path = sql[found[first].start : found[last].end]
+        sql = f"{sql[: found[first].start]}UNNEST({path}){sql[found[last].end :]}"
     return sql

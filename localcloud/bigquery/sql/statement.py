@@ -16,7 +16,7 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.called import calls
 from localcloud.bigquery.sql.identifiers import check_table_id
-from localcloud.bigquery.sql.names import quote_keywords, quote_names
+from localcloud.bigquery.sql.names import quote_keywords, quote_names, unnest_paths
 from localcloud.bigquery.sql.tokens import tokens
 
 _ENDPOINT = re.compile(r"^\s*(?:--[^\n]*\n\s*|#[^\n]*\n\s*|/\*.*?\*/\s*)*", re.DOTALL)
@@ -185,6 +185,8 @@ class Statement:
         names: list[str] = []
         nameless = 0
         for projection in select.expressions:
+            while isinstance(projection, exp.Paren):
+                projection = projection.this  # (x) is named as x
             path = isinstance(projection, exp.Dot) and isinstance(projection.expression, exp.Identifier)
             name = projection.alias_or_name if path or isinstance(projection, (exp.Alias, exp.Column)) else ""
             if not name:
@@ -208,7 +210,7 @@ def read_statement(sql: str, *, project: str) -> Statement:
     The function does not raise: a statement that can't be parsed has no tree. The result is cached, so copy its tree
     before you change it.
     """
-    sql = quote_names(sql)
+    sql = unnest_paths(quote_names(sql))
     kind = _kind_by_words(sql)
     tree = _parse(sql)
     if tree is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.names import RESERVED
-from localcloud.bigquery.sql.tokens import Token, tokens
+from localcloud.bigquery.sql.tokens import Token, bracket_pairs, tokens
 
 _FUNCTION_BY_WORD = {
     "OFFSET": "_element_at_offset",
@@ -20,7 +20,6 @@ _FUNCTION_BY_WORD = {
 _PLAIN = "_element"
 # Reserved words that are called like functions or are types.
 _CALLED = frozenset({"ARRAY", "CAST", "EXTRACT", "GROUPING", "IF", "LEFT", "RIGHT", "STRUCT"})
-_OPENING, _CLOSING = ("(", "[", "{"), (")", "]", "}")
 _LITERAL_TYPES = frozenset({"BIGNUMERIC", "DATE", "DATETIME", "JSON", "NUMERIC", "RANGE", "TIME", "TIMESTAMP"})
 
 _ERROR = """error('Array index ' || place || ' is out of bounds (' ||
@@ -52,7 +51,7 @@ def call_subscripts(sql: str) -> str:
         found = tokens(sql)
     except QueryError:
         return sql  # the parser reports the error
-    pairs = _pairs(found)
+    pairs = bracket_pairs(found)
     edits: list[tuple[int, int, str]] = []
     # Of two subscripts of one operand, the later one is the outer call, so it starts first.
     for opening in sorted((index for index in pairs if found[index].text == "["), reverse=True):
@@ -82,19 +81,6 @@ def call_subscripts(sql: str) -> str:
         pieces += [sql[at:start], text]
         at = end
     return "".join([*pieces, sql[at:]])
-
-
-def _pairs(found: tuple[Token, ...]) -> dict[int, int]:
-    """Return the index of the matching bracket for each opening and closing bracket."""
-    pairs: dict[int, int] = {}
-    open_indexes: list[int] = []
-    for index, token in enumerate(found):
-        if token.is_symbol(*_OPENING):
-            open_indexes.append(index)
-        elif token.is_symbol(*_CLOSING) and open_indexes:
-            pairs[index] = open_indexes.pop()
-            pairs[pairs[index]] = index
-    return pairs
 
 
 def _is_operand(found: tuple[Token, ...], index: int) -> bool:

@@ -23,6 +23,12 @@ STATEMENTS = re.compile(
     |UNDROP|UPDATE|WHILE|WITH""",
     re.VERBOSE | re.IGNORECASE,
 )
+_CLOSED = re.compile(
+    r"""--[^\n]*|\#[^\n]*|/\*.*?\*/|`(?:[^`\\]|\\.)*`
+    |(?P<quote>\'\'\'|\"\"\"|'|")(?:[^\\'"\n]|\\.|(?!(?P=quote))['"\n])*(?P=quote)""",
+    re.VERBOSE | re.DOTALL,
+)
+_QUOTE = re.compile("['\"]")
 
 
 def syntax_failure(sql: str) -> QueryError | None:
@@ -42,6 +48,15 @@ def syntax_failure(sql: str) -> QueryError | None:
     except Exception:  # sqlglot raises many kinds of exceptions on unknown syntax
         return None
     return None
+
+
+def unclosed_literal(sql: str) -> QueryError:
+    """Return the error for a string literal that is not closed."""
+    closed = [match.span() for match in _CLOSED.finditer(sql)]
+    for match in _QUOTE.finditer(sql):
+        if not any(start <= match.start() < end for start, end in closed):
+            return syntax_error(sql, "Unclosed string literal", match.start())
+    return QueryError("Syntax error: Unclosed string literal", location="query")
 
 
 def _error_from_sqlglot(sql: str, found: tuple[Token, ...], error: dict[str, object]) -> QueryError:

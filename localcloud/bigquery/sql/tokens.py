@@ -113,6 +113,19 @@ def _tokens(sql: str, found: list[sqlglot.Token]) -> Iterator[Token]:
         yield Token(kind, token.text if kind in ("quoted", "string", "bytes") else written, start, end)
 
 
+def bracket_pairs(found: tuple[Token, ...]) -> dict[int, int]:
+    """Return the index of the matching bracket for each opening and closing bracket."""
+    pairs: dict[int, int] = {}
+    open_indexes: list[int] = []
+    for index, token in enumerate(found):
+        if token.is_symbol("(", "[", "{"):
+            open_indexes.append(index)
+        elif token.is_symbol(")", "]", "}") and open_indexes:
+            pairs[index] = open_indexes.pop()
+            pairs[pairs[index]] = index
+    return pairs
+
+
 def without_comments(sql: str) -> str:
     """Return ``sql`` with a space in place of each comment."""
     pieces, at = [], 0

@@ -11,15 +11,19 @@ from typing import Any
 import sqlglot
 from bqemulator.domain.errors import InvalidQueryError, UnsupportedFeatureError
 from bqemulator.domain.result import Err, Ok, Result
-from bqemulator.sql import translator
+from bqemulator.sql import parameters, translator
+from bqemulator.sql.rewriter import division_by_zero
 from bqemulator.sql.translator import SQLTranslator
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.adjustments import adjusted
 from localcloud.bigquery.sql.duckdb_only import quote_routines, reject_duckdb_only
 from localcloud.bigquery.sql.json_texts import call_json_or_null
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.names import quote_names
+from localcloud.bigquery.sql.parameters import Parameters
+from localcloud.bigquery.sql.structs import name_fields
 from localcloud.bigquery.sql.subscripts import call_subscripts
 
 # bqemulator translates these expressions by the types of their operands.
@@ -39,7 +43,9 @@ class Translator(SQLTranslator):
             reject_duckdb_only(sql)
         except QueryError as error:
             return Err(InvalidQueryError(error.message))
-        translated = super().translate(call_json_or_null(call_subscripts(sql)), schema=schema, **options)
+        translated = super().translate(
+            call_json_or_null(call_subscripts(adjusted(name_fields(sql)))), schema=schema, **options
+        )
         if isinstance(translated, Ok) and ")." in translated.value:
             return Ok(_with_names_of_fields(translated.value))
         return translated
@@ -87,3 +93,25 @@ def _copy_type(source: Any, target: Any) -> None:
 # bqemulator rejects these keywords anywhere in the text, even in a string. `reject_duckdb_only` rejects calls only.
 translator._UNSUPPORTED_KEYWORDS = frozenset()
 translator.SQLTranslator = Translator  # type: ignore[misc]
+
+
+def _bind(duckdb_sql: str, given: Any = None) -> tuple[str, list[Any]]:
+    """Return translated SQL with DuckDB's placeholders, and the values; ``given`` are our parameters."""
+    return given.bind(duckdb_sql) if isinstance(given, Parameters) else (duckdb_sql, [])
+
+
+def _checked_division(numerator: exp.Expr, divisor: exp.Expr) -> exp.Expr:
+    """Return a division whose error has its operands, as BigQuery's has."""
+    message: exp.Expr = exp.Literal.string("division by zero")
+    if numerator.find(exp.Query) is None:
+        left = exp.cast(numerator.copy(), "FLOAT64", dialect="bigquery")
+        text = exp.Anonymous(this="_operands", expressions=[left])
+        message = exp.func("CONCAT", exp.Literal.string("division by zero: "), text)
+    error = exp.Anonymous(this="error", expressions=[message])
+    is_zero = exp.EQ(this=divisor.copy(), expression=exp.Literal.number(0))
+    division = exp.Div(this=numerator.copy(), expression=divisor.copy())
+    return exp.Case(ifs=[exp.If(this=is_zero, true=error)], default=division)
+
+
+parameters.bind_parameters = _bind  # type: ignore[assignment]  # our parameters are objects
+division_by_zero._build_division_case = _checked_division  # type: ignore[assignment]  # narrower arguments

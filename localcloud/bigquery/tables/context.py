@@ -23,6 +23,7 @@ from duckdb_extensions import import_extension
 
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql import adjustments
 from localcloud.bigquery.sql.json_texts import JSON_MACROS
 from localcloud.bigquery.sql.subscripts import MACROS
 from localcloud.bigquery.tables.engine import LOCKED_SETTINGS, MEMORY, Engine
@@ -130,7 +131,7 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
     engine.execute(f"SET GLOBAL memory_limit = '{MEMORY}'")
     # A checkpoint on a full disk ends the use of the database, so ``Engine.checkpoint`` looks for room first.
     engine.execute("SET GLOBAL checkpoint_threshold = '1TB'")
-    for macro in (*MACROS, *JSON_MACROS):
+    for macro in (*MACROS, *JSON_MACROS, *adjustments.MACROS):
         engine.execute(macro)
     engine.execute("SET GLOBAL temp_directory = '{}'".format(engine.spill.name.replace("'", "''")))
     for setting in LOCKED_SETTINGS:

@@ -296,6 +296,36 @@ class Destinations:
         self.context.snapshots.drop_snapshots_for_table(*name, include_user=False)
         self.context.events.publish(TableDataChanged(*name))
 
+    def rename(self, table: TableName, name: str) -> None:
+        """Give a table another name in its dataset.
+
+        Raises:
+            NotFound: The table does not exist.
+            QueryError: It is not a table, or there is another one of that name.
+        """
+        target = TableName(table.project, table.dataset, name)
+        target.check()
+        with self.writing(table), self.writing(target):
+            existing = self.get(table)
+            if existing is None:
+                raise NotFound(f"Not found: Table {table}")
+            if existing.table_type != "TABLE":
+                raise QueryError(
+                    f"ALTER TABLE RENAME TO is not supported for {existing.table_type} {table}", reason="invalid"
+                )
+            if self.get(target) is not None:
+                raise QueryError(f"Already Exists: Table {target}", reason="duplicate")
+            self.engine.execute(f"ALTER TABLE {table.quoted} RENAME TO {quote(name)}")
+            now = self.context.clock.now()
+            changes = {
+                "table_id": name,
+                "last_modified_time": now,
+                "etag": generate_etag(*target_parts(target), str(now)),
+            }
+            self.context.snapshots.drop_snapshots_for_table(*target_parts(table), include_user=False)
+            self.context.catalog.create_table(existing.model_copy(update=changes))
+            self.context.catalog.delete_table(*target_parts(table))
+
     def tidy(self, table: TableName) -> None:
         """Change a table that bqemulator created from SQL to our column types, and update its catalog entry."""
         existing = self.get(table)
@@ -325,13 +355,19 @@ class Destinations:
         return int(row[0]) if row else 0
 
 
+def target_parts(table: TableName) -> tuple[str, str, str]:
+    """Return the ids of a table's project, dataset and table."""
+    return table.project, table.dataset, table.table
+
+
 def reject_duplicates(columns: Sequence[tuple[str, Any]]) -> None:
     """Reject a result with two columns of the same name. Raises ``QueryError``."""
     seen: set[str] = set()
     double = sorted({name for name, _ in columns if name.lower() in seen or seen.add(name.lower())})  # type: ignore[func-returns-value]
     if double:
         raise QueryError(
-            f"Duplicate column names in the result are not supported. Found duplicate(s): {', '.join(double)}"
+            f"Duplicate column names in the result are not supported when a destination table is present. Found "
+            f"duplicate(s): {', '.join(double)}"
         )
 
 

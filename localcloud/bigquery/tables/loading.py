@@ -5,6 +5,7 @@ https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationLoa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,21 @@ from localcloud.bigquery.base.schema import (
 )
 from localcloud.bigquery.tables.destinations import Source
 from localcloud.bigquery.tables.file_database import FileDatabase, FileRows, literal
+from localcloud.bigquery.tables.text_rows import TextRows, encoding_of
 
+_TIMES = frozenset({"DATE", "DATETIME", "TIME", "TIMESTAMP"})
+_READ_AS_TEXT = _TIMES | {"BYTES", "GEOGRAPHY"}
+# DuckDB's names of columns in CSV files without a header, and the beginning of BigQuery's.
+_NAMELESS = re.compile(r"column\d+")
+_DETECTED_KIND = {
+    "BIGINT": "int64",
+    "BOOLEAN": "bool",
+    "DATE": "date",
+    "DOUBLE": "double",
+    "TIME": "time",
+    "TIMESTAMP": "timestamp",
+    "TIMESTAMP WITH TIME ZONE": "timestamp",
+}
 _MEBIBYTE = 1024 * 1024
 # Four such rows have to fit into DuckDB's memory limit.
 _LONGEST_ROW = 24 * _MEBIBYTE
@@ -70,9 +85,45 @@ class Files:
             QueryError: A required column is missing.
         """
         if self.fields is None:
-            return Source(f"SELECT * FROM {relation}", None, rows.columns)
+            columns = rows.columns
+            if self.format == "CSV" and all(_NAMELESS.fullmatch(name) for name, _ in columns):
+                columns = tuple((_detected_name(index, kind), kind) for index, (_, kind) in enumerate(columns))
+            return Source(f"SELECT * FROM {relation}", None, columns)
         sql = self._arranged(relation, dict(rows.columns))
         return Source(sql, None, tuple(columns_of(self.fields)), self.fields)
+
+    @property
+    def need_text(self) -> bool:
+        """Whether only ``TextRows`` can read the files as the options demand."""
+        if self.fields is None or self.format not in ("CSV", "NEWLINE_DELIMITED_JSON"):
+            return False
+        options = self.options
+        return (
+            bool(int(options.get("maxBadRecords") or 0))
+            or encoding_of(options) != encoding_of({})
+            or (self.format == "CSV" and bool(options.get("ignoreUnknownValues")))
+            or any(_needs_text(f) for f in self.fields)
+        )
+
+    @property
+    def may_be_text(self) -> bool:
+        """Whether ``TextRows`` can read the files."""
+        return self.fields is not None and self.format in ("CSV", "NEWLINE_DELIMITED_JSON")
+
+    def text_rows(self) -> TextRows:
+        """Return the rows as text, for files that ``may_be_text``."""
+        assert self.fields is not None
+        return TextRows(self.paths, self.format, self.options, self.fields)
+
+    def text_source(self, relation: str) -> Source:
+        """Return the rows of ``text_rows``, which the database knows as ``relation``, in the types of the schema."""
+        assert self.fields is not None
+        columns = tuple(columns_of(self.fields))
+        parts = [
+            f"{_from_text(f, quote(name), kind)} AS {quote(name)}"
+            for f, (name, kind) in zip(self.fields, columns, strict=True)
+        ]
+        return Source(f"SELECT {', '.join(parts)} FROM {relation}", None, columns, self.fields)
 
     def _list(self) -> str:
         return "[" + ", ".join(literal(str(path)) for path in self.paths) + "]"
@@ -165,7 +216,36 @@ def _delimiter(name: str | None) -> str:
 def _read_as(f: Field, kind: str) -> str:
     """Return the DuckDB type in which a value is read, before it is converted to the column's type."""
     many = "[]" if f.get("mode") == "REPEATED" else ""
-    return f"VARCHAR{many}" if legacy_type(f["type"]) in ("BYTES", "GEOGRAPHY") else kind
+    return f"VARCHAR{many}" if legacy_type(f["type"]) in _READ_AS_TEXT else kind
+
+
+def _needs_text(f: Field) -> bool:
+    """Return whether the engine can't read the values of a field, or reads some that are not valid as NULL."""
+    kind = legacy_type(f["type"])
+    if kind == "RECORD":
+        return any(_needs_text(inner) or legacy_type(inner["type"]) in _TIMES for inner in f.get("fields") or ())
+    return kind in ("BIGNUMERIC", "INTERVAL", "RANGE") or (kind in _TIMES and f.get("mode") == "REPEATED")
+
+
+def _from_text(f: Field, value: str, kind: str) -> str:
+    """Return the expression that converts the text of ``stored_text`` to the column's type ``kind``."""
+    name, many = legacy_type(f["type"]), f.get("mode") == "REPEATED"
+    converter = {"BYTES": "from_base64({})", "GEOGRAPHY": "ST_GeomFromText({})"}.get(name)
+    if converter is not None:
+        if many:
+            return f"list_transform(CAST(CAST({value} AS JSON) AS VARCHAR[]), item -> {converter.format('item')})"
+        return converter.format(value)
+    nested = many or name in ("RECORD", "RANGE")
+    return f"CAST({f'CAST({value} AS JSON)' if nested else value} AS {kind})"
+
+
+def _detected_name(index: int, kind: str) -> str:
+    """Return the name of a column of a CSV file without a header.
+
+    https://cloud.google.com/bigquery/docs/schema-detect#csv_header
+    """
+    base = kind.partition("(")[0]
+    return f"{_DETECTED_KIND.get(base, 'string')}_field_{index}"
 
 
 def _converted(f: Field, value: str, present: str) -> str:

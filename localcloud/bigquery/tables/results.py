@@ -24,6 +24,7 @@ from localcloud.bigquery.base.schema import (
     columns_of,
     field_of,
     quote,
+    unique_names,
 )
 from localcloud.bigquery.job.jobs import JobKey, Rows
 from localcloud.bigquery.sql.statement import TableName
@@ -157,9 +158,8 @@ class AnonymousTables:
         """
         cursor = self._engine.execute(sql, values)
         description = cursor.description or []
-        columns = tuple(
-            (names[index] if names else str(column[0]), str(column[1])) for index, column in enumerate(description)
-        )
+        found = unique_names(names or [str(column[0]) for column in description])
+        columns = tuple((name, str(column[1])) for name, column in zip(found, description, strict=True))
         reader = cursor.to_arrow_reader(_BATCH)
         first: list[pa.RecordBatch] = []
         for batch in reader:

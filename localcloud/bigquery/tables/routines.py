@@ -5,6 +5,8 @@ bqemulator does not resolve the tables in the body of a scalar function.
 
 from __future__ import annotations
 
+import re
+
 from bqemulator.catalog.models import RoutineMeta
 from bqemulator.config import Settings
 from bqemulator.sql.table_rewriter import rewrite_table_refs
@@ -15,6 +17,13 @@ from bqemulator.udf.sql_udf import SQLUDFRuntime, _translate_body
 
 from localcloud.bigquery.base.schema import quote
 from localcloud.bigquery.sql.statement import read_statement
+
+_CALLS_MODELS = re.compile(r"\b(?:ML|AI)\s*\.\s*\w+\s*\(", re.IGNORECASE)
+
+
+def is_model_function(routine: RoutineMeta) -> bool:
+    """Return whether a routine is a table function whose query calls functions of BigQuery ML."""
+    return routine.routine_type == "TABLE_VALUED_FUNCTION" and _CALLS_MODELS.search(routine.definition_body) is not None
 
 
 class Routines(UDFRegistry):
@@ -32,6 +41,8 @@ class Routines(UDFRegistry):
             query = body if routine.routine_type == "TABLE_VALUED_FUNCTION" else f"SELECT {body}"
             for name in read_statement(query, project=routine.project_id).tables:
                 name.check()
+        if is_model_function(routine):
+            return  # a statement that calls it has its query inlined (``Statements.prepare``)
         super().materialize(routine, engine)
 
 

@@ -32,7 +32,7 @@ MESSAGES = {
     "SELECT 1,\n  BAD SYNTAX HERE": 'Syntax error: Unexpected identifier "HERE" at [2:14]',
     "SELEC 1": 'Syntax error: Unexpected identifier "SELEC" at [1:1]',
     "CREATE TABLE d.u (a INT64": 'Syntax error: Expected ")" but got end of script at [1:26]',
-    "SELECT 'open": "Syntax error: Unclosed string literal",
+    "SELECT 'open": "Syntax error: Unclosed string literal at [1:8]",
     "GRANT SELECT ON TABLE d.t TO 'user:x'": 'This GRANT statement is not supported by the local BigQuery near "GRANT"',
     # Names and types
     "SELECT nope FROM d.t": "Unrecognized name: nope at [1:8]",
@@ -57,7 +57,7 @@ MESSAGES = {
     "SELECT DATE '2024-13-01'": "Invalid date: '2024-13-01'",
     "SELECT TIMESTAMP(s) FROM d.t": "Invalid timestamp: 'x'",
     "SELECT PARSE_DATE('%Y', s) FROM d.t": 'Failed to parse input string "x"',
-    "SELECT 1 / (n - 1) FROM d.t": "division by zero",
+    "SELECT 1 / (n - 1) FROM d.t": "division by zero: 1 / 0",
     "SELECT 9223372036854775807 + n FROM d.t": "int64 overflow: 9223372036854775807 + 1",
     "SELECT (SELECT x FROM UNNEST([1, 2]) AS x)": "Scalar subquery produced more than one element",
     "SELECT ERROR('a FLOAT of my own')": "a FLOAT of my own",
@@ -132,7 +132,7 @@ def test_a_load_of_an_invalid_file_has_the_error_message_of_bigquery(
 def test_an_exception_handler_reads_the_message_that_a_client_gets(world: BigQueryWorld) -> None:
     handled = "BEGIN {}; EXCEPTION WHEN ERROR THEN SELECT @@error.message AS message; END"
     for statement, message in (
-        ("SELECT 1 / 0", "division by zero"),
+        ("SELECT 1 / 0", "division by zero: 1 / 0"),
         ("SELECT [1][OFFSET(3)]", "Array index 3 is out of bounds (overflow)"),
         ("SELECT * FROM ML.PREDICT(MODEL d.none, (SELECT 1 AS x))", f"Not found: Model {PROJECT}:d.none"),
         ("RAISE USING MESSAGE = 'as asked'", "as asked"),

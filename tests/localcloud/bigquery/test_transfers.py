@@ -324,7 +324,10 @@ class TestLoadData:
         [
             ("t FROM FILES (format = 'CSV')", "Option uris must be an array"),
             ("t FROM FILES (format = 'ORC', uris = ['gs://x/y'])", "Option format must be one of"),
-            ("t FROM FILES (format = 'CSV', uris = ['gs://x/y'], encoding = 'UTF8')", "the option encoding"),
+            (
+                "t FROM FILES (format = 'CSV', uris = ['gs://x/y'], reference_file_schema_uri = 'gs://x/s')",
+                "the option reference_file_schema_uri",
+            ),
             ("t FROM FILES (format = 'CSV', uris = ['gs://x/y'], skip_leading_rows = '1')", "skip_leading_rows"),
             ("t PARTITION BY d FROM FILES (format = 'CSV', uris = ['gs://x/y'])", "PARTITION"),
             ("t FROM FILES (format = 'CSV', uris = ['gs://no-such-bucket/y'])", "Not found"),

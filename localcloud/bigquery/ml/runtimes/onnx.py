@@ -35,6 +35,7 @@ _TYPES: dict[int, tuple[str, type[np.generic] | str]] = {
     TensorProto.UINT16: ("INT64", np.uint16),
     TensorProto.UINT32: ("INT64", np.uint32),
     TensorProto.UINT64: ("INT64", np.uint64),
+    TensorProto.BFLOAT16: ("FLOAT64", np.float32),  # NumPy has no such type; see ``_without_bfloat16``
     TensorProto.FLOAT16: ("FLOAT64", np.float16),
     TensorProto.FLOAT: ("FLOAT64", np.float32),
     TensorProto.DOUBLE: ("FLOAT64", np.float64),
@@ -80,7 +81,9 @@ class OnnxModel:
         options.intra_op_num_threads = 1
         # Otherwise onnxruntime takes a file whose content looks like its own format for that, which was not checked.
         options.add_session_config_entry("session.load_model_format", "ONNX")
-        self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(
+            _without_bfloat16(file), options, providers=["CPUExecutionProvider"]
+        )
         self._names = [output.name for output in outputs]
         self.signature = Signature(inputs, self._with_known_ranks(inputs, outputs, graph.output))
 
@@ -157,6 +160,32 @@ def read_graph(file: Path) -> onnx.GraphProto:
             )
     check_onnx_model(model)
     return model.graph
+
+
+def _without_bfloat16(file: Path) -> str | bytes:
+    """Return a model whose inputs and outputs of type BFLOAT16 are FLOAT, and are converted in the graph."""
+    model = onnx.load(str(file), load_external_data=False)
+    graph = model.graph
+    found = [
+        value for value in (*graph.input, *graph.output) if value.type.tensor_type.elem_type == TensorProto.BFLOAT16
+    ]
+    if not found:
+        return str(file)
+    inputs = {value.name for value in graph.input}
+    for value in found:
+        narrow_name = f"{value.name}/bfloat16"
+        for node in graph.node:
+            for names in (node.input, node.output):
+                for index, name in enumerate(names):
+                    if name == value.name:
+                        names[index] = narrow_name
+        value.type.tensor_type.elem_type = TensorProto.FLOAT
+        if value.name in inputs:
+            graph.node.insert(0, helper.make_node("Cast", [value.name], [narrow_name], to=TensorProto.BFLOAT16))
+        else:
+            graph.node.append(helper.make_node("Cast", [narrow_name], [value.name], to=TensorProto.FLOAT))
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def _rank(value: ValueInfoProto) -> int | None:

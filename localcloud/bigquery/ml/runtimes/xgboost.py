@@ -13,7 +13,7 @@ import numpy as np
 import xgboost
 
 from localcloud.bigquery.ml.model_errors import InvalidModel
-from localcloud.bigquery.ml.signature import Feature, Signature
+from localcloud.bigquery.ml.signature import Feature, Importance, Signature
 
 OUTPUT = "predicted_label"
 # XGBoost's names of feature types. The values of a categorical feature are integers.
@@ -52,15 +52,28 @@ class Booster:
             )
         self._names = [feature.name for feature in inputs]
         # Other kinds of boosters can't predict on an array in place.
-        self._in_place = learner["gradient_booster"]["name"] == "gbtree"
+        kind = learner["gradient_booster"]["name"]
+        self._in_place, self._has_trees = kind == "gbtree", kind in ("gbtree", "dart")
         probe = self._predict(np.zeros((1, len(inputs)), np.float32))
         output = declared.outputs[0].name if declared is not None else OUTPUT
-        self.signature = Signature(inputs, (Feature.as_output(output, "FLOAT64", probe.shape[1:]),))
+        outputs = (Feature.as_output(output, "FLOAT64", probe.shape[1:]),)
+        self.signature = Signature(inputs, outputs, self._importance())
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the model's output for a batch of rows."""
         rows = np.column_stack([feeds[name].reshape(-1).astype(np.float32) for name in self._names])
         return {self.signature.outputs[0].name: self._predict(rows)}
+
+    def _importance(self) -> tuple[Importance, ...]:
+        """Return the importance of the features by which the booster's trees split."""
+        if not self._has_trees:
+            return ()
+        self._booster.feature_names = self._names
+        kinds = ("weight", "gain", "cover")
+        scores: list[Any] = [self._booster.get_score(importance_type=kind) for kind in kinds]
+        return tuple(
+            Importance(name, *(float(score[name]) for score in scores)) for name in self._names if name in scores[0]
+        )
 
     def _predict(self, rows: np.ndarray) -> np.ndarray:
         predictions: np.ndarray = (

@@ -1,0 +1,157 @@
+"""GoogleSQL whose meaning DuckDB does not have, or has otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from google.api_core import exceptions
+
+from localcloud.bigquery.base.schema import marked_name, plain_name, unique_names
+from localcloud.bigquery.sql.names import unnest_paths
+from localcloud.bigquery.sql.structs import name_fields
+from tests.localcloud.bigquery.world import BigQueryWorld, bigquery_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
+    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def dataset(world: BigQueryWorld) -> str:
+    return world.dataset()
+
+
+def records(world: BigQueryWorld, sql: str) -> list[dict[str, Any]]:
+    """Return the rows of a query, with the names of its columns."""
+    return [dict(row.items()) for row in world.client().query_and_wait(sql)]
+
+
+SALES = "(SELECT 'a' AS g, 1 AS k, 5 AS v UNION ALL SELECT 'a', 2, 7 UNION ALL SELECT 'b', 1, 1)"
+
+
+@pytest.mark.parametrize(
+    ("sql", "rows"),
+    [
+        ("SELECT 1 AS a, 2 AS a, 3 AS A", [{"a": 1, "a_1": 2, "A_2": 3}]),
+        ("SELECT * FROM (SELECT 1 AS id), (SELECT 2 AS id)", [{"id": 1, "id_1": 2}]),
+        ("SELECT (x) FROM (SELECT 1 AS x)", [{"x": 1}]),
+        ("SELECT DISTINCT(x) FROM (SELECT 1 AS x)", [{"x": 1}]),
+        (
+            f"SELECT * FROM {SALES} PIVOT (SUM(v) AS s, COUNT(*) AS c FOR k IN (1, 2 AS two)) ORDER BY g",
+            [
+                {"g": "a", "s__1": 5, "c__1": 1, "s_two": 7, "c_two": 1},
+                {"g": "b", "s__1": 1, "c__1": 1, "s_two": None, "c_two": 0},
+            ],
+        ),
+        (f"SELECT * FROM (SELECT k, v FROM {SALES}) PIVOT (SUM(v) FOR k IN (1, -2))", [{"_1": 6, "_minus_2": None}]),
+        ("SELECT GENERATE_ARRAY(0, 1, 0.5) AS f, GENERATE_ARRAY(5, 1, -2) AS i", [{"f": [0, 0.5, 1], "i": [5, 3, 1]}]),
+        (
+            "SELECT x, x * 2 AS y FROM UNNEST([1, 3, 2]) AS x QUALIFY ROW_NUMBER() OVER (ORDER BY y DESC) = 1",
+            [{"x": 3, "y": 6}],
+        ),
+        ("SELECT ARRAY_AGG(DISTINCT x IGNORE NULLS ORDER BY x) AS a FROM UNNEST([2, NULL, 1, 2]) AS x", [{"a": [1, 2]}]),
+        ("SELECT DIV(-7, 2) AS d, MOD(-7, 2) AS m, DIV(7, 2) AS e", [{"d": -3, "m": -1, "e": 3}]),
+        ("SELECT ARRAY_AGG(STRUCT(t.id, n)) AS a FROM (SELECT 1 AS id, 'x' AS n) AS t", [{"a": [{"id": 1, "n": "x"}]}]),
+        ("SELECT TO_JSON_STRING(STRUCT(id, id + 1 AS m)) AS j FROM (SELECT 1 AS id)", [{"j": '{"id":1,"m":2}'}]),
+        ("SELECT SUM(id) AS i, MIN(a) AS a FROM UNNEST([STRUCT(1 AS id, 2.0 AS a), (2, 1.0)])", [{"i": 3, "a": 1.0}]),
+        ("SELECT JSON_EXTRACT_ARRAY('[1, 2]') AS a", [{"a": ["1", "2"]}]),
+        (
+            "SELECT i, e FROM (SELECT [7, 8] AS x) AS p, p.x AS e WITH OFFSET AS i ORDER BY i",
+            [{"i": 0, "e": 7}, {"i": 1, "e": 8}],
+        ),
+    ],
+)  # fmt: skip
+def test_the_result_is_bigquerys(world: BigQueryWorld, sql: str, rows: list[dict[str, Any]]) -> None:
+    assert records(world, sql) == rows
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELECT 1 / 0", "division by zero: 1 / 0"),
+        ("SELECT MOD(1, 0)", r"division by zero: MOD\(1, 0\)"),
+        ("SELECT DIV(1, 0)", r"division by zero: DIV\(1, 0\)"),
+        ("SELECT 5 % 2", 'Illegal input character "%"'),
+        ("SELECT 'abc", r"Unclosed string literal at \[1:8\]"),
+        ("SELECT GENERATE_ARRAY(0, 1, 0.0)", "Sequence step cannot be 0"),
+    ],
+)
+def test_the_error_is_bigquerys(world: BigQueryWorld, sql: str, message: str) -> None:
+    with pytest.raises(exceptions.BadRequest, match=message):
+        world.rows(sql)
+
+
+def test_a_table_of_two_columns_with_the_same_name_is_refused(world: BigQueryWorld, dataset: str) -> None:
+    with pytest.raises(exceptions.BadRequest, match=r"destination table is present. Found duplicate\(s\): id"):
+        world.rows(f"CREATE TABLE {dataset}.twice AS SELECT * FROM (SELECT 1 AS id), (SELECT 2 AS id)")
+
+
+def test_lists_of_columns_give_the_names(world: BigQueryWorld, dataset: str) -> None:
+    world.rows(f"CREATE VIEW {dataset}.named (a, b) AS SELECT 1, 2")
+    world.rows(f"CREATE TABLE {dataset}.listed (id FLOAT64) AS SELECT * FROM UNNEST([1, 2]) AS x")
+    assert records(world, f"SELECT * FROM {dataset}.named") == [{"a": 1, "b": 2}]
+    assert records(world, f"SELECT SUM(id) AS s FROM {dataset}.listed") == [{"s": 3.0}]
+    with pytest.raises(exceptions.BadRequest, match="does not match the number of columns"):
+        world.rows(f"CREATE VIEW {dataset}.wrong (a) AS SELECT 1, 2")
+
+
+def test_a_renamed_table_keeps_its_rows(world: BigQueryWorld, dataset: str) -> None:
+    world.rows(f"CREATE TABLE {dataset}.before AS SELECT 1 AS id")
+    world.rows(f"ALTER TABLE {dataset}.before RENAME TO after")
+    assert world.rows(f"SELECT id FROM {dataset}.after") == [(1,)]
+    assert {table.table_id for table in world.client().list_tables(dataset)} & {"before", "after"} == {"after"}
+    world.rows(f"CREATE TABLE {dataset}.before AS SELECT 2 AS id")
+    with pytest.raises(exceptions.Conflict, match="Already Exists"):
+        world.rows(f"ALTER TABLE {dataset}.before RENAME TO after")
+
+
+def test_merge_inserts_whole_rows(world: BigQueryWorld, dataset: str) -> None:
+    world.rows(f"CREATE TABLE {dataset}.merged (id INT64, n STRING)")
+    source = "(SELECT 1 AS id, 'x' AS n)"
+    merge = f"MERGE {dataset}.merged AS t USING {source} AS s ON t.id = s.id WHEN NOT MATCHED THEN INSERT ROW"
+    world.rows(merge)
+    world.rows(merge)
+    assert world.rows(f"SELECT * FROM {dataset}.merged") == [(1, "x")]
+
+
+# Texts
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT STRUCT(a.b, c AS d, 1)", "SELECT STRUCT(a.b AS `b`, c AS d, 1 AS `_field_3`)"),
+        ("SELECT STRUCT(1, 2)", "SELECT STRUCT(1, 2)"),
+        ("SELECT STRUCT(a) = STRUCT(b)", "SELECT STRUCT(a) = STRUCT(b)"),
+        ("INSERT INTO t SELECT STRUCT(a, b)", "INSERT INTO t SELECT STRUCT(a, b)"),
+        ("SELECT STRUCT(a) UNION ALL SELECT STRUCT(b)", "SELECT STRUCT(a) UNION ALL SELECT STRUCT(b)"),
+        ("SELECT [STRUCT(1 AS a), STRUCT(b), (2)]", "SELECT [STRUCT(1 AS a), STRUCT(b AS `a`), STRUCT(2 AS `a`)]"),
+        ("SELECT 'STRUCT(a)'", "SELECT 'STRUCT(a)'"),
+    ],
+)
+def test_fields_have_the_names_of_their_columns(sql: str, expected: str) -> None:
+    assert name_fields(sql) == expected
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("FROM t, t.a WITH OFFSET", "FROM t, UNNEST(t.a) WITH OFFSET"),
+        ("FROM t JOIN t.a.b AS e WITH OFFSET AS i", "FROM t JOIN UNNEST(t.a.b) AS e WITH OFFSET AS i"),
+        ("FROM t, UNNEST(t.a) e WITH OFFSET", "FROM t, UNNEST(t.a) e WITH OFFSET"),
+    ],
+)
+def test_arrays_with_offsets_need_no_unnest(sql: str, expected: str) -> None:
+    assert unnest_paths(f"SELECT 1 {sql}") == f"SELECT 1 {expected}"
+
+
+def test_the_names_of_a_result_are_unique() -> None:
+    assert unique_names(["id", "id_1", "ID", "id"]) == ["id", "id_1", "ID_2", "id_3"]
+    marked = marked_name("label", ["Label"])
+    assert marked != "label"
+    assert plain_name(marked) == "label"
+    assert unique_names(["label", marked]) == ["label", "label_1"]

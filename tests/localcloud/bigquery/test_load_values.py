@@ -1,0 +1,155 @@
+"""The values of CSV and JSON files: what is stored, and what a load job reports about values that are not valid."""
+
+from __future__ import annotations
+
+import datetime as dt
+import gzip
+import io
+import uuid
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from google.api_core import exceptions
+from google.cloud import bigquery
+
+from localcloud.bigquery.tables.text_values import BadValue, stored_text
+from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
+
+JSON = "NEWLINE_DELIMITED_JSON"
+AB = [bigquery.SchemaField("a", "INTEGER"), bigquery.SchemaField("b", "STRING")]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
+    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
+        running.client().create_dataset("loaded")
+        yield running
+
+
+def load(world: BigQueryWorld, content: bytes, kind: str, schema: list[Any], **options: Any) -> tuple[Any, str]:
+    """Load a file; return its job's statistics and the name of the table."""
+    table = f"{PROJECT}.loaded.t_{uuid.uuid4().hex}"
+    config = bigquery.LoadJobConfig(schema=schema, source_format=kind, **options)
+    job = world.client().load_table_from_file(io.BytesIO(content), table, job_config=config)
+    job.result()
+    return job._properties["statistics"]["load"], table
+
+
+def rows(world: BigQueryWorld, table: str) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in world.client().list_rows(table)]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "options", "expected", "bad"),
+    [
+        (b"x,1\n1,y\n", "CSV", {"max_bad_records": 1}, [(1, "y")], "1"),
+        (b'{"a":"x"}\n{"a":1}\n', JSON, {"max_bad_records": 1}, [(1, None)], "1"),
+        (b"1,y,z\n", "CSV", {"ignore_unknown_values": True}, [(1, "y")], "0"),
+        (b'{"a":1,"z":2}\n', JSON, {"ignore_unknown_values": True}, [(1, None)], "0"),
+        ("1,é\n".encode("latin1"), "CSV", {"encoding": "ISO-8859-1"}, [(1, "é")], "0"),
+        ("1,é\n".encode("utf-16-le"), "CSV", {"encoding": "UTF-16LE"}, [(1, "é")], "0"),
+        (gzip.compress(b"h\nz\n1,y\n"), "CSV", {"max_bad_records": 1, "skip_leading_rows": 1}, [(1, "y")], "1"),
+        (b'1,"a\nb"\nx,y\n', "CSV", {"allow_quoted_newlines": True, "max_bad_records": 1}, [(1, "a\nb")], "1"),
+        (b"1;'y;''z'\nx;\n", "CSV", {"field_delimiter": ";", "quote_character": "'", "max_bad_records": 1}, [(1, "y;'z")], "1"),
+    ],
+)  # fmt: skip
+def test_options_decide_which_rows_are_stored(
+    world: BigQueryWorld, content: bytes, kind: str, options: dict[str, Any], expected: list[Any], bad: str
+) -> None:
+    statistics, table = load(world, content, kind, AB, **options)
+    assert rows(world, table) == expected
+    assert statistics["badRecords"] == bad
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "schema", "message"),
+    [
+        (b"x,1\n1,y\n", "CSV", AB, r"Could not parse 'x' as INT64 for field a \(position 0\) starting at location 0"),
+        (b"1,y\n2,y,z\n", "CSV", AB, r"Too many values in line. Found 3 column\(s\) while expected 2.*location 4"),
+        (b'{"b":"y"}\n{"a":"x"}\n', JSON, AB, "position 10: Could not convert value to integer. Field: a; Value: x"),
+        (b'{"a":1,"z":2}\n', JSON, AB, "No such field: z"),
+        (b'{"x":"yesterday"}', JSON, [bigquery.SchemaField("x", "TIMESTAMP")], "Could not convert value to timestamp"),
+        (b"2020-13-01\n", "CSV", [bigquery.SchemaField("x", "DATE")], "Could not parse '2020-13-01' as DATE"),
+        (b"9223372036854775808\n", "CSV", [bigquery.SchemaField("x", "INTEGER")], "as INT64"),
+        (b'{"y":1}', JSON, [bigquery.SchemaField("x", "INTERVAL", "REQUIRED"), bigquery.SchemaField("y", "INTEGER")], "x"),
+        (b"\xff,1\n", "CSV", [bigquery.SchemaField("x", "INTERVAL"), AB[0]], "not valid UTF-8"),
+    ],
+)  # fmt: skip
+def test_a_value_that_is_not_valid_is_an_error_with_its_place(
+    world: BigQueryWorld, content: bytes, kind: str, schema: list[Any], message: str
+) -> None:
+    with pytest.raises(exceptions.BadRequest, match=message):
+        load(world, content, kind, schema)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "type_name", "value"),
+    [
+        (JSON, b'{"x":"10.111213141516171819"}', "BIGNUMERIC", Decimal("10.111213141516171819")),
+        ("CSV", b"1.5\n", "BIGNUMERIC", Decimal("1.5")),
+        (JSON, b'{"x":"2021-07-21T17:43:43.945289Z"}', "TIMESTAMP", dt.datetime(2021, 7, 21, 17, 43, 43, 945289, dt.UTC)),
+        (JSON, b'{"x":1700000000}', "TIMESTAMP", dt.datetime(2023, 11, 14, 22, 13, 20, tzinfo=dt.UTC)),
+        ("CSV", b"2020-01-01 00:00:00+01:00\n", "TIMESTAMP", dt.datetime(2019, 12, 31, 23, tzinfo=dt.UTC)),
+        (JSON, b'{"x":"11:41:43.07616"}', "TIME", dt.time(11, 41, 43, 76160)),
+        (JSON, b'{"x":{"a":[1,"z"]}}', "JSON", {"a": [1, "z"]}),
+        (JSON, b'{"x":"SGVs"}', "BYTES", b"Hel"),
+        ("CSV", b"-inf\n", "FLOAT", float("-inf")),
+        ("CSV", b"yes\n", "BOOLEAN", True),
+    ],
+)  # fmt: skip
+def test_values_have_the_type_of_their_column(
+    world: BigQueryWorld, kind: str, content: bytes, type_name: str, value: Any
+) -> None:
+    _, table = load(world, content, kind, [bigquery.SchemaField("x", type_name)])
+    assert rows(world, table) == [(value,)]
+
+
+def test_ranges_and_intervals_are_loaded(world: BigQueryWorld) -> None:
+    schema = [
+        bigquery.SchemaField("r", "RANGE", range_element_type="DATE"),
+        bigquery.SchemaField("i", "INTERVAL"),
+    ]
+    content = b'"[2020-01-01, UNBOUNDED)",P1Y2M3DT4H5M6S\n'
+    _, table = load(world, content, "CSV", schema)
+    found = world.rows(
+        f"SELECT RANGE_START(r), RANGE_END(r), EXTRACT(MONTH FROM i), EXTRACT(HOUR FROM i) FROM `{table}`"
+    )
+    assert found == [(dt.date(2020, 1, 1), None, 2, 4)]
+
+
+def test_columns_without_a_header_are_named_by_their_types(world: BigQueryWorld) -> None:
+    _, table = load(world, b"1,x\n2,y\n", "CSV", [], autodetect=True)
+    assert [field.name for field in world.client().get_table(table).schema] == ["int64_field_0", "string_field_1"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "text"),
+    [
+        ({"type": "INT64"}, "7.0", "7"),
+        ({"type": "STRING"}, " x ", " x "),
+        ({"type": "DATE"}, "2020-1-2", "2020-01-02"),
+        ({"type": "INT64", "mode": "REPEATED"}, ["1", "2"], '["1", "2"]'),
+        ({"type": "RECORD", "fields": [{"name": "A", "type": "BOOL"}]}, {"a": True}, '{"A": "true"}'),
+    ],
+)
+def test_texts_are_those_that_the_engine_reads(field: dict[str, Any], value: Any, text: str) -> None:
+    assert stored_text(field, value) == text
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ({"type": "INT64"}, "1.5"),
+        ({"type": "NUMERIC"}, "1e40"),
+        ({"type": "BYTES"}, "not base64!"),
+        ({"type": "DATETIME"}, "2020-01-01T00:00:00Z"),
+        ({"type": "INT64"}, ["1"]),
+        ({"type": "INT64", "mode": "REPEATED"}, "1"),
+        ({"type": "FLOAT64"}, ""),
+    ],
+)
+def test_texts_of_another_type_are_refused(field: dict[str, Any], value: Any) -> None:
+    with pytest.raises(BadValue):
+        stored_text(field, value)

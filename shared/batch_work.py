@@ -143,6 +143,19 @@ class BatchFacts:
         return self.files or (str(self.input),)
 
     @property
+    def unsent_parts(self) -> int:
+        """How many of the jobs into which the requests are divided have not ended."""
+        return self.parts - sum(not each.repeats for each in self.rounds)
+
+    @property
+    def incomplete(self) -> int | None:
+        """How many requests have neither an answer nor a failure, those of parts that were not sent too; None if unknown."""
+        result = self.result
+        if result is None or self.check is None or self.parts == 1 or self.unsent_parts <= 0:
+            return None if result is None else result.incomplete
+        return max(result.incomplete or 0, self.check.requests - (result.succeeded or 0) - (result.failed or 0))
+
+    @property
     def place(self) -> str | None:
         """Where the answers are before the step `move`, or if there is no such step."""
         return self.answers or self.output

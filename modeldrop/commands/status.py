@@ -148,7 +148,7 @@ def batches_of(items: Sequence[Item]) -> list[Row]:
                     "state": item.outcome.value if item.outcome else "open",
                     "succeeded": result.succeeded if result else None,
                     "failed": result.failed if result else None,
-                    "incomplete": result.incomplete if result else None,
+                    "incomplete": item.facts.incomplete,
                 }
             )
     return rows[-LAST:]

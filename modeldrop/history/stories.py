@@ -181,10 +181,10 @@ def _results(item: Item) -> list[str]:
             rows = "an unknown number of" if result.rows_written is None else f"{result.rows_written:,}"
             failed = f" A language model gave no answer for {result.failed_rows:,} rows." if result.failed_rows else ""
             return [f"It wrote {rows} rows and processed {result.bytes_processed:,} bytes.{failed}"]
-        case BatchFacts(result=counts, output=output) if counts is not None:
+        case BatchFacts(result=counts, output=output, incomplete=incomplete) if counts is not None:
             return [
                 f"{counts.succeeded or 0:,} requests succeeded, {counts.failed or 0:,} failed and "
-                f"{counts.incomplete or 0:,} are incomplete. Output: {output}."
+                f"{incomplete or 0:,} are incomplete. Output: {output}."
             ]
         case _:
             return []

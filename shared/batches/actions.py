@@ -14,15 +14,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 
-from shared.batch_work import BATCH_ACTIONS, FAILED, BatchMessage, BatchRound
-from shared.batches.batching import Batches, plan
-from shared.batches.next_steps import after_review, with_repeat
-from shared.batches.output_claims import claim_outputs
-from shared.batches.places import facts_of, own_tables, request_of, table_at
-from shared.batches.preparing import prepared
+from shared.batch_work import BATCH_ACTIONS
+from shared.batches.again import check_final, ended_as, resubmit, retry_failed_rows
+from shared.batches.batching import Batches
+from shared.batches.places import facts_of, own_tables
 from shared.checks.fields import Fields
 from shared.checks.labels import read_request_id
-from shared.engine.claims import next_attempt
 from shared.engine.index import is_key
 from shared.engine.refused import listed_rejections, read_rejection
 from shared.engine.services import Services
@@ -95,9 +92,9 @@ def act(action: BatchAction, message: Message, services: Services) -> Item:
                 case "delete":
                     return _delete(item, services)
                 case "resubmit":
-                    return _resubmit(item, message, services)
+                    return resubmit(item, message, services)
                 case _:
-                    return _retry_failed_rows(item, message, services)
+                    return retry_failed_rows(item, message, services)
         except LostRace:
             continue
     raise TryLater(f"other calls change the batch {action.key} at the same time")
@@ -147,7 +144,7 @@ def _cancel(item: Item, services: Services) -> Item:
             services.events.publish(completion_event(item))
         return item
     if item.ended:
-        raise Rejected(f"the batch has ended: it {_ended_as(item)}", field="action", code="batch_has_ended")
+        raise Rejected(f"the batch has ended: it {ended_as(item)}", field="action", code="batch_has_ended")
     step = item.current
     job = step.job if step and step.system is System.VERTEX and step.state is StepState.SUBMITTED else None
     if not facts_of(item).cancelling:
@@ -171,7 +168,7 @@ def _cancel(item: Item, services: Services) -> Item:
 
 def _delete(item: Item, services: Services) -> Item:
     """Delete the jobs of a batch and the tables that Modeldrop created for it. Its output stays."""
-    _check_final(item, "delete")
+    check_final(item, "delete")
     # The claim keeps the batch from running again while its tables are deleted.
     item = services.ledger.take_over(replace(item, facts=replace(facts_of(item), deleted=True)))
     try:
@@ -205,106 +202,3 @@ def _jobs_of(item: Item, services: Services) -> Sequence[str]:
     if location is not None and (known or item.run > 1):
         listed = services.vertex.list_ended(item.key, location)
     return tuple(dict.fromkeys([*(job.id for job in known), *listed]))
-
-
-def _resubmit(item: Item, message: Message, services: Services) -> Item:
-    """Run a batch again from its first step, with all that this costs."""
-    if message.id in item.sources:
-        return item
-    _check_final(item, "resubmit")
-    assert isinstance(item.request, BatchMessage)
-    request = request_of(item, services.settings)
-    again = plan(request, item.request.message, message, services.now())
-    again = replace(again, key=item.key, request_id=item.request_id, payload=item.payload, request=item.request)
-    # A request that cannot be used any more, such as one whose output has rows now, leaves the batch as it ended.
-    prepared(again, request, services)
-    return _begin(item, again, services)
-
-
-def _retry_failed_rows(item: Item, message: Message, services: Services) -> Item:
-    """Send the rows of a batch that have no answer again, and put the answers in place of the failures."""
-    if message.id in item.sources:
-        return item
-    _check_final(item, "retry")
-    facts = facts_of(item)
-    if item.outcome not in {Outcome.PARTIALLY_SUCCEEDED, Outcome.FAILED, Outcome.CANCELLED, Outcome.EXPIRED}:
-        advice = "; send the request again, corrected" if item.outcome is Outcome.REJECTED else ""
-        raise Rejected(
-            f"the batch {_ended_as(item)}: there are no failed rows{advice}", field="action", code="nothing_to_retry"
-        )
-    if facts.answers is None:
-        raise Rejected(
-            "the rows of a batch with answers in Cloud Storage cannot be sent again by themselves; resubmit the batch",
-            field="action",
-            code="nothing_to_retry",
-        )
-    rounds = facts.rounds
-    if not rounds:
-        source = facts.source[0] if table_at(facts.source[0]) else None
-        rounds = (BatchRound(source, facts.answers),)
-    tables = [table for each in rounds if each.written and (table := table_at(each.answers))]
-    if facts.deleted or not tables or any(services.tables.describe(table) is None for table in tables):
-        raise Rejected(
-            "the tables with the answers of the batch do not exist: no row was answered, or they have expired "
-            "(BATCH_TABLES_DAYS) or were deleted; resubmit the batch",
-            field="action",
-            code="answers_not_found",
-        )
-    claim_outputs(item, request_of(item, services.settings), services)
-    was_moved = any(step.name == "move" and step.state is StepState.SUCCEEDED for step in item.steps)
-    facts = replace(
-        facts,
-        rounds=rounds,
-        moved=len(rounds) if was_moved else facts.moved,
-        cancelling=False,
-    )
-    again = replace(
-        item,
-        facts=facts,
-        sources=(message.id,),
-        message_id=message.publishers_id,
-        run=item.run + 1,
-        steps=(),
-        created=services.now(),
-        finished=None,
-        outcome=None,
-        problem=None,
-        event_published=False,
-        reported=(),
-    )
-    result = facts.result
-    if result is not None and result.tokens is not None and not result.failed and not result.incomplete:
-        # All rows have their answers, and only a step after that has failed: no job is paid again.
-        return _begin(item, after_review(again, services.settings), services)
-    return _begin(item, with_repeat(again, FAILED), services)
-
-
-def _begin(ended: Item, again: Item, services: Services) -> Item:
-    """Claim ``again`` as the next run of a batch that has ended, and take it as far as it goes without waiting."""
-    claimed = next_attempt(ended, again, services)
-    if not claimed.mine:
-        raise LostRace(f"another call changed the batch {ended.key}")
-    return advance(claimed.item, Batches(), services)
-
-
-def _check_final(item: Item, action: str) -> None:
-    """Raise ``Rejected`` if a batch is open, and ``TryLater`` if its end is being published."""
-    if item.ended and not item.final:
-        raise TryLater(f"the end of the batch {item.key} is being published; the action can be repeated after that")
-    if not item.final:
-        raise Rejected(
-            f"the batch is still running; {action} it after its event, or cancel it before",
-            field="action",
-            code="batch_is_open",
-        )
-
-
-def _ended_as(item: Item) -> str:
-    """Return how a batch ended, as the verb of a sentence."""
-    match item.outcome:
-        case Outcome.REJECTED | Outcome.CHECKED | Outcome.CANCELLED:
-            return f"was {item.outcome}"
-        case Outcome.EXPIRED:
-            return "has expired"
-        case outcome:
-            return str(outcome).replace("_", " ")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.batch_work import RETRYABLE
-from shared.batches.estimates import estimate
+from shared.batches.inputs.estimates import estimate
 from shared.batches.inputs.files import prompts_problem
 from shared.batches.inputs.tables import read_check
 from shared.batches.places import (
@@ -59,7 +59,7 @@ def after_review(item: Item, settings: Settings) -> Item:
     facts, request = facts_of(item), request_of(item, settings)
     result = facts.result
     assert result is not None
-    unsent = facts.parts - sum(not each.repeats for each in facts.rounds)
+    unsent = facts.unsent_parts
     if facts.cancelling and (unsent > 0 or may_be_answered_later(facts)):
         return replace(item, outcome=Outcome.CANCELLED, problem=Problem("cancelled", CANCELLED_HALFWAY))
     if unsent > 0:

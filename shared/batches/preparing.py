@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.batch_work import BatchFacts, RequestCheck
 from shared.batches.addresses import Files, ObjectUri
-from shared.batches.estimates import estimate
+from shared.batches.inputs.estimates import estimate
 from shared.batches.files import check_bucket_exists, checked_files, find_files
 from shared.batches.inputs.columns import check_query_columns, check_table_columns
 from shared.batches.inputs.files import check_file_columns

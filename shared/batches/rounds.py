@@ -90,8 +90,7 @@ def reviewed(facts: BatchFacts, rows: Iterable[Mapping[str, Any]]) -> BatchFacts
     # Requests that the first job did not come to are in no table, until they are sent again.
     absent = before.incomplete or 0
     if facts.check is not None:
-        unsent = facts.parts > sum(not each.repeats for each in facts.rounds)
-        absent = 0 if unsent else max(0, facts.check.requests - answered - failed - incomplete)
+        absent = 0 if facts.unsent_parts > 0 else max(0, facts.check.requests - answered - failed - incomplete)
     elif len(facts.rounds) > 1:
         known = (before.succeeded or 0) + (before.failed or 0) + absent
         absent = max(0, known - answered - failed - incomplete)

@@ -152,7 +152,7 @@ def _batch(item: Item, message: BatchMessage, facts: BatchFacts) -> dict[str, An
         data["counts"] = {
             "succeeded": result.succeeded or 0,
             "failed": result.failed or 0,
-            "incomplete": result.incomplete or 0,
+            "incomplete": facts.incomplete or 0,
         }
         data["failures"] = [asdict(each) for each in result.failures]
         data["tokens"] = asdict(result.tokens) if result.tokens else None

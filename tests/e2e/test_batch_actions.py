@@ -44,6 +44,10 @@ def _statuses(world: World, table: str) -> dict[int, bool]:
     return found
 
 
+def _own_tables(world: World, key: str) -> list[str]:
+    return [each.table_id for each in world.bigquery.list_tables(world.regional) if key in each.table_id]
+
+
 @pytest.mark.long
 def test_a_row_that_fails_for_a_passing_reason_is_sent_again(world: World) -> None:
     name = fresh("again")
@@ -105,8 +109,21 @@ def test_more_requests_than_one_job_takes_are_one_batch_of_several_jobs(impatien
     assert ended["counts"] == {"succeeded": 40, "failed": 0, "incomplete": 0}
     assert _statuses(impatient, name) == dict.fromkeys(range(40), True)
     assert len(impatient.batches(ended["key"])) == 3
-    tables = [each.table_id for each in impatient.bigquery.list_tables(impatient.regional)]
-    assert [table for table in tables if ended["key"] in table] == []
+    assert _own_tables(impatient, ended["key"]) == []
+
+
+@pytest.mark.long
+def test_the_tables_of_a_batch_that_ended_in_part_are_deleted_when_it_runs_again(world: World) -> None:
+    name = fresh("anew")
+    world.order({"text": "wrong", "status": 400})
+    output = {"table": f"bq://{world.project}.{world.regional}.{name}", "write": "truncate"}
+    world.publish("BATCH_TOPIC", _batch(world, name, "fine", "wrong", output=output))
+    key = _ended(world, name)["key"]
+    assert _own_tables(world, key) != []
+    world.order()
+    world.publish("BATCH_TOPIC", {"action": "resubmit", "key": key})
+    assert _ended(world, name, count=2)["type"].endswith("batch.succeeded.v1")
+    assert _own_tables(world, key) == []
 
 
 @pytest.mark.matrix

@@ -13,6 +13,7 @@ from shared.batches.next_steps import after_check
 from shared.batches.places import own_tables
 from shared.batches.request import BatchRequest
 from shared.events.incoming import Message
+from shared.events.outgoing import completion_event
 from shared.work import Item, Kind, Outcome, Step, StepState, System
 from tests.example_requests import (
     BATCH_REQUEST,
@@ -90,6 +91,34 @@ def test_all_tables_of_a_divided_batch_are_its_own() -> None:
         "modeldrop_answers_K_1_1",
         "modeldrop_answers_K_1_1_2",
     }
+
+
+@pytest.mark.parametrize(
+    ("rounds", "result", "incomplete"),
+    [
+        # Two of three parts were sent.
+        ((BatchRound(None, "bq://p.d.a"), BatchRound(None, "bq://p.d.b")), (60, 3, 1), 37),
+        # A row that is sent again is not another part.
+        ((BatchRound(None, "bq://p.d.a"), BatchRound(None, "bq://p.d.b", "retryable")), (30, 3, 0), 67),
+        # The first job has not ended well.
+        ((), (None, None, None), 100),
+        # All parts were sent, and their counts are known.
+        (tuple(BatchRound(None, f"bq://p.d.{name}") for name in "abc"), (90, 3, 7), 7),
+    ],
+)
+def test_requests_of_parts_that_were_not_sent_count_as_incomplete(
+    rounds: tuple[BatchRound, ...], result: tuple[int | None, ...], incomplete: int
+) -> None:
+    succeeded, failed, left = result
+    facts = BatchFacts(
+        parts=3,
+        rounds=rounds,
+        check=RequestCheck(100, 10, 0, None),
+        result=BatchResult("JOB_STATE_CANCELLED", succeeded, failed, left),
+    )
+    item = replace(_plan(), facts=facts, location="US", outcome=Outcome.CANCELLED, finished=NOW)
+    counts = completion_event(item).data["counts"]
+    assert counts == {"succeeded": succeeded or 0, "failed": failed or 0, "incomplete": incomplete}
 
 
 def test_requests_that_break_a_rule_are_rejected_with_their_rows() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shared.batch_work import RequestCheck
-from shared.batches.estimates import estimate
+from shared.batches.inputs.estimates import estimate
 from shared.batches.inputs.rules import InputCheck, Requests
 from shared.settings import Settings
 from tests.example_requests import SETTINGS

@@ -1,0 +1,143 @@
+"""Runs a batch again that has ended: all of it, or the rows that have no answer.
+
+Each function opens the item of the batch as its next run, with the generation of the item as a precondition, so that of two
+calls at the same moment one runs it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from shared.batch_work import FAILED, BatchMessage, BatchRound
+from shared.batches.batching import Batches, plan
+from shared.batches.next_steps import after_review, with_repeat
+from shared.batches.output_claims import claim_outputs
+from shared.batches.places import facts_of, own_tables, request_of, table_at
+from shared.batches.preparing import prepared
+from shared.engine.claims import next_attempt
+from shared.engine.services import Services
+from shared.engine.steps import advance
+from shared.errors import LostRace, ModeldropError, Rejected, TryLater, short_reason
+from shared.events.incoming import Message
+from shared.log import log
+from shared.work import Item, Outcome, StepState
+
+
+def resubmit(item: Item, message: Message, services: Services) -> Item:
+    """Run a batch again from its first step, with all that this costs."""
+    if message.id in item.sources:
+        return item
+    check_final(item, "resubmit")
+    assert isinstance(item.request, BatchMessage)
+    request = request_of(item, services.settings)
+    again = plan(request, item.request.message, message, services.now())
+    again = replace(again, key=item.key, request_id=item.request_id, payload=item.payload, request=item.request)
+    # A request that cannot be used any more, such as one whose output has rows now, leaves the batch as it ended.
+    prepared(again, request, services)
+    claimed = _claim(item, again, services)
+    # Only the call that holds the claim: another one may have opened the former run again, which needs its tables.
+    _delete_tables(item, services)
+    return advance(claimed, Batches(), services)
+
+
+def _delete_tables(item: Item, services: Services) -> None:
+    """Delete the tables that Modeldrop created for the former run of a batch; those that cannot be deleted expire."""
+    for table in own_tables(item):
+        try:
+            services.tables.delete(table)
+        except ModeldropError as error:
+            log("WARNING", "a table of a batch stays", **item.log_fields(), reason=short_reason(error))
+
+
+def retry_failed_rows(item: Item, message: Message, services: Services) -> Item:
+    """Send the rows of a batch that have no answer again, and put the answers in place of the failures."""
+    if message.id in item.sources:
+        return item
+    check_final(item, "retry")
+    facts = facts_of(item)
+    if item.outcome not in {Outcome.PARTIALLY_SUCCEEDED, Outcome.FAILED, Outcome.CANCELLED, Outcome.EXPIRED}:
+        advice = "; send the request again, corrected" if item.outcome is Outcome.REJECTED else ""
+        raise Rejected(
+            f"the batch {ended_as(item)}: there are no failed rows{advice}", field="action", code="nothing_to_retry"
+        )
+    if facts.answers is None:
+        raise Rejected(
+            "the rows of a batch with answers in Cloud Storage cannot be sent again by themselves; resubmit the batch",
+            field="action",
+            code="nothing_to_retry",
+        )
+    rounds = facts.rounds
+    if not rounds:
+        source = facts.source[0] if table_at(facts.source[0]) else None
+        rounds = (BatchRound(source, facts.answers),)
+    tables = [table for each in rounds if each.written and (table := table_at(each.answers))]
+    if facts.deleted or not tables or any(services.tables.describe(table) is None for table in tables):
+        raise Rejected(
+            "the tables with the answers of the batch do not exist: no row was answered, or they have expired "
+            "(BATCH_TABLES_DAYS) or were deleted; resubmit the batch",
+            field="action",
+            code="answers_not_found",
+        )
+    claim_outputs(item, request_of(item, services.settings), services)
+    was_moved = any(step.name == "move" and step.state is StepState.SUCCEEDED for step in item.steps)
+    facts = replace(
+        facts,
+        rounds=rounds,
+        moved=len(rounds) if was_moved else facts.moved,
+        cancelling=False,
+    )
+    again = replace(
+        item,
+        facts=facts,
+        sources=(message.id,),
+        message_id=message.publishers_id,
+        run=item.run + 1,
+        steps=(),
+        created=services.now(),
+        finished=None,
+        outcome=None,
+        problem=None,
+        event_published=False,
+        reported=(),
+    )
+    result = facts.result
+    if result is not None and result.tokens is not None and not result.failed and not result.incomplete:
+        # All rows have their answers, and only a step after that has failed: no job is paid again.
+        return _begin(item, after_review(again, services.settings), services)
+    return _begin(item, with_repeat(again, FAILED), services)
+
+
+def _begin(ended: Item, again: Item, services: Services) -> Item:
+    """Claim ``again`` as the next run of a batch that has ended, and take it as far as it goes without waiting."""
+    return advance(_claim(ended, again, services), Batches(), services)
+
+
+def _claim(ended: Item, again: Item, services: Services) -> Item:
+    """Return ``again``, claimed as the next run of a batch that has ended. Raises ``LostRace``."""
+    claimed = next_attempt(ended, again, services)
+    if not claimed.mine:
+        raise LostRace(f"another call changed the batch {ended.key}")
+    return claimed.item
+
+
+def check_final(item: Item, action: str) -> None:
+    """Raise ``Rejected`` if a batch is open, and ``TryLater`` if its end is being published."""
+    if item.ended and not item.final:
+        raise TryLater(f"the end of the batch {item.key} is being published; the action can be repeated after that")
+    if not item.final:
+        raise Rejected(
+            f"the batch is still running; {action} it after its event, or cancel it before",
+            field="action",
+            code="batch_is_open",
+        )
+
+
+def ended_as(item: Item) -> str:
+    """Return how a batch ended, as the verb of a sentence."""
+    match item.outcome:
+        case Outcome.REJECTED | Outcome.CHECKED | Outcome.CANCELLED:
+            return f"was {item.outcome}"
+        case Outcome.EXPIRED:
+            return "has expired"
+        case outcome:
+            return str(outcome).replace("_", " ")

@@ -84,17 +84,38 @@ class BatchResult:
 
 
 @dataclass(frozen=True)
+class LineColumn:
+    """A field beside the request in the lines of JSONL, as a column."""
+
+    name: str
+    type: str
+    """As SQL writes it: `INT64`."""
+
+
+@dataclass(frozen=True)
+class LineFormat:
+    """How lines of requests and answers in Cloud Storage are read as rows."""
+
+    kind: str
+    """The kind of the requests, a value of ``Requests``."""
+    columns: tuple[LineColumn, ...] = ()
+    """The columns of the fields beside the request."""
+
+
+@dataclass(frozen=True)
 class BatchRound:
     """A job of a batch that has ended."""
 
     requests: str | None
     """The table of its requests: `bq://project.dataset.table`; None if they are in files."""
     answers: str
-    """The table that it wrote."""
+    """The table that it wrote, or into which the lines that it wrote were loaded."""
     repeats: str = ""
     """Which rows of the jobs before it was sent again: ``retryable`` or ``failed`` ones; empty for none."""
     written: bool = True
     """Whether the table of the answers exists."""
+    folder: str | None = None
+    """The folder that it wrote, if the answers are in Cloud Storage: `gs://bucket/folder/prediction-model-...`."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +131,23 @@ class BatchFacts:
     location: str | None = None
     """The location of Vertex AI in which the batch runs; the item's own is where its BigQuery jobs run."""
     answers: str | None = None
-    """The table that the job writes, from which the step `move` takes the rows; None if the job writes the output itself."""
+    """The table that the job writes, from which the step `move` takes the rows, or into which the step `read` loads the lines
+    that it wrote; None if the answers of the job are not read."""
+    folder: str | None = None
+    """The folder in which each job writes a folder of its own: `gs://bucket/folder`; None if the jobs write tables, or if their
+    answers are not read."""
+    job_folder: str | None = None
+    """The folder that the current job has written; None until it has ended."""
+    line_format: LineFormat | None = None
+    """How the lines in Cloud Storage are read as rows; None if they are not."""
+    lines: str | None = None
+    """The table into which the lines of the input's files are loaded: `bq://project.dataset.table`; None if they are not."""
+    files_hash: str | None = None
+    """The hash of the names and generations of the input's files, which must not change before they are loaded."""
+    too_large: bool = False
+    """Whether a file of the input is larger than a job takes, so that its requests are sent from a table."""
+    wanted: str = ""
+    """Which rows an action wants to be sent again as soon as the answers are read: ``failed`` ones; empty for none."""
     requests: str | None = None
     """The table of the current job's requests: a part of all, or those that failed before; None while all are sent at once."""
     repeats: str = ""
@@ -118,7 +155,7 @@ class BatchFacts:
     parts: int = 1
     """Into how many jobs the requests are divided, because one does not take them all."""
     rounds: tuple[BatchRound, ...] = ()
-    """The jobs that have ended, if they write tables of their own."""
+    """The jobs that have ended and whose answers were read."""
     moved: int = 0
     """How many rounds the output has the answers of, from before this run."""
     cancelling: bool = False
@@ -143,6 +180,11 @@ class BatchFacts:
         return self.files or (str(self.input),)
 
     @property
+    def is_divided(self) -> bool:
+        """Whether the requests are divided into parts, each in a table of its own."""
+        return self.parts > 1 or self.too_large
+
+    @property
     def unsent_parts(self) -> int:
         """How many of the jobs into which the requests are divided have not ended."""
         return self.parts - sum(not each.repeats for each in self.rounds)
@@ -157,5 +199,11 @@ class BatchFacts:
 
     @property
     def place(self) -> str | None:
-        """Where the answers are before the step `move`, or if there is no such step."""
-        return self.answers or self.output
+        """Where the current job writes its answers."""
+        return self.folder or self.answers or self.output
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders that the jobs have written, in their order, if they are known one by one."""
+        found = [each.folder for each in self.rounds if each.written and each.folder]
+        return tuple(dict.fromkeys([*found, *([self.job_folder] if self.job_folder else [])]))

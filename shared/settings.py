@@ -175,7 +175,7 @@ class Settings:
     )
     max_batch_requests: int = setting(
         whole(1, 1_000_000),
-        "How many requests one Gemini job has at most. More of them in a table are divided into several jobs of one batch.",
+        "How many requests one Gemini job has at most. More of them are divided into several jobs of one batch.",
         200_000,
     )
     batch_tables_days: float = setting(

@@ -46,6 +46,7 @@ GROUPS = {
         "e2e/test_batch_races.py",
         "e2e/test_batch_destinations.py",
         "e2e/test_batch_outputs.py",
+        "e2e/test_batch_folders.py",
         "e2e/test_batch_results.py",
         "e2e/test_uploads.py",
         "e2e/test_logs.py",

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared.batch_work import FAILED, BatchMessage, BatchRound
+from shared.batch_work import FAILED, BatchFacts, BatchMessage, BatchRound
 from shared.batches.batching import Batches, plan
-from shared.batches.next_steps import after_review, with_repeat
+from shared.batches.files import has_answers
+from shared.batches.next_steps import after_review, suffix_of, with_repeat, with_steps
 from shared.batches.output_claims import claim_outputs
-from shared.batches.places import facts_of, own_tables, request_of, table_at
+from shared.batches.places import facts_of, own_tables, request_of, table_at, table_of
 from shared.batches.preparing import prepared
+from shared.batches.reading import lines_location
 from shared.engine.claims import next_attempt
 from shared.engine.services import Services
 from shared.engine.steps import advance
@@ -62,10 +64,13 @@ def retry_failed_rows(item: Item, message: Message, services: Services) -> Item:
         )
     if facts.answers is None:
         raise Rejected(
-            "the rows of a batch with answers in Cloud Storage cannot be sent again by themselves; resubmit the batch",
+            "the rows of this batch cannot be sent again by themselves: its requests or answers are in files that cannot be "
+            "read as rows; resubmit the batch",
             field="action",
             code="nothing_to_retry",
         )
+    if facts.folder is not None:
+        return _retry_in_folder(item, message, services)
     rounds = facts.rounds
     if not rounds:
         source = facts.source[0] if table_at(facts.source[0]) else None
@@ -80,13 +85,47 @@ def retry_failed_rows(item: Item, message: Message, services: Services) -> Item:
         )
     claim_outputs(item, request_of(item, services.settings), services)
     was_moved = any(step.name == "move" and step.state is StepState.SUCCEEDED for step in item.steps)
-    facts = replace(
-        facts,
-        rounds=rounds,
-        moved=len(rounds) if was_moved else facts.moved,
-        cancelling=False,
-    )
-    again = replace(
+    facts = replace(facts, rounds=rounds, moved=len(rounds) if was_moved else facts.moved, cancelling=False)
+    again = _next_run(item, facts, message, services)
+    result = facts.result
+    if result is not None and result.tokens is not None and not result.failed and not result.incomplete:
+        # All rows have their answers, and only a step after that has failed: no job is paid again.
+        return _begin(item, after_review(again, services.settings), services)
+    return _begin(item, with_repeat(again, FAILED), services)
+
+
+def _retry_in_folder(item: Item, message: Message, services: Services) -> Item:
+    """Read the answers of a batch in Cloud Storage, then send those that are missing again.
+
+    All folders are read: the tables of their lines may have expired.
+    """
+    facts = facts_of(item)
+    jobs = [each.folder for each in facts.rounds] or [facts.job_folder]
+    numbers = [number for number, folder in enumerate(jobs, start=1) if folder and has_answers(folder)]
+    if len(numbers) < sum(each.written for each in facts.rounds) or not numbers:
+        raise Rejected(
+            "the files with the answers of the batch do not exist, or cannot be read: resubmit the batch",
+            field="action",
+            code="answers_not_found",
+        )
+    request = request_of(item, services.settings)
+    location = lines_location(table_of(facts.answers).dataset_name, request, services)
+    if location is None:
+        raise Rejected(
+            "the answers of the batch cannot be read: the dataset for their lines is in another location; resubmit the batch",
+            field="action",
+            code="wrong_location",
+        )
+    claim_outputs(item, request, services)
+    was_flattened = any(step.name.startswith("flatten") and step.state is StepState.SUCCEEDED for step in item.steps)
+    facts = replace(facts, wanted=FAILED, moved=1 if was_flattened else facts.moved, cancelling=False, deleted=False)
+    again = _next_run(replace(item, location=location), facts, message, services)
+    return _begin(item, with_steps(again, *(f"read{suffix_of(number)}" for number in numbers)), services)
+
+
+def _next_run(item: Item, facts: BatchFacts, message: Message, services: Services) -> Item:
+    """Return a batch that has ended as its next run, without steps."""
+    return replace(
         item,
         facts=facts,
         sources=(message.id,),
@@ -100,11 +139,6 @@ def retry_failed_rows(item: Item, message: Message, services: Services) -> Item:
         event_published=False,
         reported=(),
     )
-    result = facts.result
-    if result is not None and result.tokens is not None and not result.failed and not result.incomplete:
-        # All rows have their answers, and only a step after that has failed: no job is paid again.
-        return _begin(item, after_review(again, services.settings), services)
-    return _begin(item, with_repeat(again, FAILED), services)
 
 
 def _begin(ended: Item, again: Item, services: Services) -> Item:

@@ -40,10 +40,17 @@ TOKENS = {
 
 @dataclass(frozen=True)
 class AnswerTable:
-    """A table that a job of Vertex AI wrote, with its columns, each as a TableFieldSchema."""
+    """The answers of a job of Vertex AI: a table with its columns, each as a TableFieldSchema."""
 
     table: TableName
     columns: tuple[Mapping[str, Any], ...]
+    rows: str = ""
+    """The SQL of the answers if they are not the rows of the table: a query in brackets."""
+
+    @property
+    def sql(self) -> str:
+        """The answers as SQL: the quoted name of the table, or a query in brackets."""
+        return self.rows or self.table.sql
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -130,7 +137,7 @@ def all_answers(tables: Sequence[AnswerTable], repeats: Sequence[str]) -> str:
         repeats: Which rows of those before it each job was sent again: ``retryable`` or ``failed``; empty for none.
     """
     first = tables[0]
-    return with_later_answers(f"SELECT {_columns(first)} FROM {first.table.sql}", first, tables[1:], repeats[1:])
+    return with_later_answers(f"SELECT {_columns(first)} FROM {first.sql}", first, tables[1:], repeats[1:])
 
 
 def with_later_answers(query: str, like: AnswerTable, tables: Sequence[AnswerTable], repeats: Sequence[str]) -> str:
@@ -138,7 +145,7 @@ def with_later_answers(query: str, like: AnswerTable, tables: Sequence[AnswerTab
     for answers, rows in zip(tables, repeats, strict=True):
         if rows:
             query = _without_repeated(query, answers, like, like.condition(rows))
-        query = f"{query}\nUNION ALL\nSELECT {_columns(like)} FROM {answers.table.sql}"
+        query = f"{query}\nUNION ALL\nSELECT {_columns(like)} FROM {answers.sql}"
     return query
 
 
@@ -241,21 +248,21 @@ def review(answers: str, like: AnswerTable) -> str:
     )
 
 
-def requests_to_repeat(answers: str, like: AnswerTable, rows: str, *, sources: Sequence[TableName] = ()) -> str:
+def requests_to_repeat(answers: str, like: AnswerTable, rows: str, *, sources: Sequence[str] = ()) -> str:
     """Return the query that has the requests of the rows without an answer.
 
     Args:
         answers: The query that has the rows.
         like: A table with the same columns.
         rows: Which rows: ``retryable`` leaves out those that would fail again, ``failed`` does not.
-        sources: The requests of the jobs, if some of them are not in ``answers`` at all; these are added.
+        sources: The requests of the jobs as SQL, if some of them are not in ``answers`` at all; these are added.
     """
     columns = ", ".join(map(column_sql, like.request_names))
     condition = like.condition(rows)
     failed = f"SELECT {columns}\nFROM (\n{answers}\n)\nWHERE {condition}"
     if not sources:
         return failed
-    given = "\nUNION ALL\n".join(f"SELECT {columns} FROM {source.sql}" for source in sources)
+    given = "\nUNION ALL\n".join(f"SELECT {columns} FROM {source}" for source in sources)
     return (
         f"{failed}\nUNION ALL\nSELECT {', '.join(f'wanted.{column_sql(name)}' for name in like.request_names)}\n"
         f"FROM ({_numbered(given, like)}) AS wanted\nLEFT JOIN ({_numbered(answers, like)}) AS present\n"
@@ -271,7 +278,7 @@ def _without_repeated(query: str, later: AnswerTable, like: AnswerTable, conditi
         f"SELECT *, {like.row_key} AS modeldrop_row, {condition} AS modeldrop_failed, "
         f"ROW_NUMBER() OVER (PARTITION BY {like.row_key}, {condition}) AS modeldrop_number FROM (\n{query}\n)"
     )
-    again = _numbered(f"SELECT * FROM {later.table.sql}", like)
+    again = _numbered(f"SELECT * FROM {later.sql}", like)
     return (
         f"SELECT {chosen}\nFROM ({former}) AS former\nLEFT JOIN ({again}) AS again\n"
         f"ON former.modeldrop_failed AND former.modeldrop_row = again.modeldrop_row "

@@ -12,10 +12,12 @@ from typing import Any
 
 from shared import trace
 from shared.batch_work import BatchFacts, BatchMessage
+from shared.batches.files import has_answers
 from shared.batches.next_steps import CANCELLED_HALFWAY, after_check, after_review, ended, suffix_of, with_steps
 from shared.batches.places import divided_table, facts_of, is_own, own_tables, request_of, table_at, table_of
 from shared.batches.preparing import prepared
 from shared.batches.queries import query_of
+from shared.batches.reading import lines_location, must_read, number_of
 from shared.batches.request import BatchRequest, Prompts
 from shared.batches.rounds import ended_round, reviewed
 from shared.checks.identifiers import TableName
@@ -90,6 +92,14 @@ class Batches(Handler):
         """Return that a refused batch failed if a job was paid; a rejected request could be sent again."""
         return Outcome.REJECTED if facts_of(item).result is None else Outcome.FAILED
 
+    def failure_of(self, item: Item) -> Outcome:
+        """Return how a batch ends if a query fails. Answers that only could not be read again are not lost."""
+        facts, step = facts_of(item), item.current
+        reads = step is not None and step.name.startswith(("read", "review", "load", "repeat"))
+        if reads and facts.folder is not None and facts.results is None and facts.unsent_parts <= 1 and facts.result:
+            return ended(item).outcome or Outcome.FAILED
+        return Outcome.FAILED
+
     def prepare(self, item: Item, services: Services) -> Item:
         """Check the input and the output."""
         _check_not_cancelled(item)
@@ -98,7 +108,7 @@ class Batches(Handler):
     def job(self, item: Item, step: Step, services: Services) -> Query | Batch:
         """Return the query of a step, or the batch of a step `submit`."""
         request = request_of(item, services.settings)
-        if _leads_to_a_job(step) or not facts_of(item).rounds:
+        if _leads_to_a_job(step) or not (facts_of(item).rounds or step.name.startswith("read")):
             _check_not_cancelled(item)
         if step.system is System.BIGQUERY:
             return replace(query_of(item, step, request, services), labels=dict(request.labels))
@@ -128,6 +138,12 @@ class Batches(Handler):
             case "check":
                 assert last.job is not None
                 return after_check(item, services.bigquery.rows_of(last.job), services.settings)
+            case "submit" if facts.folder is not None:
+                return self._after_folder(item, services)
+            case "read":
+                if number_of(last) > len(facts.rounds):
+                    item = replace(item, facts=ended_round(facts, written=True))
+                return with_steps(item, f"review{suffix_of(len(facts_of(item).rounds))}")
             case "submit" if facts.answers is not None:
                 written = services.tables.describe(table_of(facts.answers)) is not None
                 if not written and not facts.rounds:
@@ -146,6 +162,26 @@ class Batches(Handler):
             case _:
                 return ended(item)
 
+    def _after_folder(self, item: Item, services: Services) -> Item:
+        """Return an item whose job wrote files with the step that reads them, or with its outcome."""
+        facts, request = facts_of(item), request_of(item, services.settings)
+        if not must_read(facts, request):
+            return ended(item)
+        if facts.job_folder is None or not has_answers(facts.job_folder):
+            if facts.rounds:
+                return after_review(replace(item, facts=ended_round(facts, written=False)), services.settings)
+            if request.results is None and facts.parts == 1:
+                return ended(item)
+            place = facts.job_folder or facts.folder
+            problem = Problem(
+                "answers_not_found", f"the job ended, and there are no answers in {place} that can be read"
+            )
+            return replace(item, outcome=Outcome.FAILED, problem=problem)
+        location = lines_location(table_of(facts.answers).dataset_name, request, services)
+        if location is None:
+            return ended(item)
+        return with_steps(replace(item, location=location), f"read{suffix_of(len(facts.rounds) + 1)}")
+
     def close(self, item: Item, services: Services) -> None:
         """Delete the tables that were created for a batch that succeeded or was rejected; keep others for a while."""
         for table in own_tables(item):
@@ -160,7 +196,7 @@ class Batches(Handler):
 
 def _leads_to_a_job(step: Step) -> bool:
     """Return whether a step submits a job, or collects the requests of the next one; other steps are about answers."""
-    return step.system is System.VERTEX or step.name.startswith(("repeat", "part"))
+    return step.system is System.VERTEX or step.name.startswith(("load", "repeat", "part"))
 
 
 def _check_not_cancelled(item: Item) -> None:
@@ -175,7 +211,7 @@ def _keep_for_a_while(item: Item, services: Services) -> None:
     table = table_at(facts_of(item).source[0])
     if table is not None and is_own(table, item):
         services.tables.keep_until(table, _expiry(services))
-    if facts_of(item).parts > 1:
+    if facts_of(item).is_divided:
         services.tables.keep_until(divided_table(item), _expiry(services))
 
 

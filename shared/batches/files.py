@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
@@ -11,14 +12,18 @@ from google.cloud import storage
 
 from shared.batches.addresses import MOST_FILES, Files, ObjectUri
 from shared.batches.inputs.lines import LinesFile, check_lines
-from shared.batches.inputs.rules import InputCheck, Requests
+from shared.batches.inputs.rules import MOST_FILE_BYTES, InputCheck, Requests
 from shared.cloud import clients
 from shared.cloud.storage import STORAGE
 from shared.errors import Rejected
+from shared.keys import hash_of
 
 _FIELD = "input"
 # How much of the files is read altogether: reading more takes longer than a call may. What comes after it is left to Vertex AI.
 MOST_CHECKED_BYTES = 128 * 1024 * 1024
+# The names of the files with answers begin so; files of errors have other names:
+# https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.batchPredictionJobs#OutputConfig
+ANSWER_FILES = "predictions"
 # How many objects are listed for one pattern.
 _MOST_LISTED = 100_000
 
@@ -59,26 +64,74 @@ def check_bucket_exists(folder: ObjectUri, field: str) -> None:
         return
 
 
-def checked_files(uris: Sequence[str], kind: Requests, key: Sequence[str] = ()) -> InputCheck | None:
+def has_answers(folder: str) -> bool:
+    """Return whether there are answers in the folder of a job, `gs://bucket/folder`, that Modeldrop may read.
+
+    Raises:
+        TryLater: Cloud Storage did not answer.
+    """
+    bucket, _, name = folder.removeprefix("gs://").partition("/")
+    prefix = f"{name.rstrip('/')}/{ANSWER_FILES}"
+    try:
+        with STORAGE.call(f"list {folder}", passes=(exceptions.NotFound, exceptions.Forbidden)) as options:
+            listed = clients.storage_client().list_blobs(
+                bucket, prefix=prefix, fields="nextPageToken,items(name,size)", **options
+            )
+            return any(blob.size for blob in islice(listed, _MOST_LISTED))
+    except (exceptions.NotFound, exceptions.Forbidden):
+        return False
+
+
+@dataclass(frozen=True)
+class CheckedFiles:
+    """What is known of the files of an input."""
+
+    found: InputCheck
+    """What was found in the part of them that was read."""
+    is_whole: bool
+    """Whether they were read to their end."""
+    hash: str
+    """The hash of their names and generations."""
+    too_large: bool
+    """Whether one of them is larger than a job takes."""
+
+
+def checked_files(uris: Sequence[str], kind: Requests, key: Sequence[str] = (), *, divides: bool) -> CheckedFiles:
     """Check the requests in files, or the first of them if they are too many to be read at once.
 
     Args:
         uris: The addresses of the files.
         kind: The kind of the requests.
         key: The fields that each line needs beside its request.
-
-    Returns:
-        What the files hold; None if they were not read to their end.
+        divides: Whether there may be more requests, and larger files, than one job takes.
 
     Raises:
         Rejected: A request or a file breaks a rule.
         TryLater: Cloud Storage did not answer.
     """
     files = [_lines_file(uri) for uri in uris]
-    found = check_lines(files, kind, key, most_bytes=MOST_CHECKED_BYTES)
+    found = check_lines(files, kind, key, most_bytes=MOST_CHECKED_BYTES, divides=divides)
     if problem := found.problem(_FIELD):
         raise Rejected(problem.message, field=problem.field, code=problem.code)
-    return found if sum(file.size or 0 for file in files) <= MOST_CHECKED_BYTES else None
+    sizes = [file.size or 0 for file in files]
+    return CheckedFiles(found, sum(sizes) <= MOST_CHECKED_BYTES, _hash_of(files), max(sizes) > MOST_FILE_BYTES)
+
+
+def check_unchanged(uris: Sequence[str], known: str | None) -> None:
+    """Raise ``Rejected`` if files have changed since their hash was ``known``, so that other requests would be sent.
+
+    Raises:
+        TryLater: Cloud Storage did not answer.
+    """
+    if known != _hash_of([_lines_file(uri) for uri in uris]):
+        raise Rejected(
+            "the files of the input were changed or deleted after the batch was sent: send it again",
+            code="input_changed",
+        )
+
+
+def _hash_of(files: Iterable[LinesFile]) -> str:
+    return hash_of(*(f"{file.uri}#{file.generation}" for file in files))
 
 
 def _lines_file(uri: str) -> LinesFile:
@@ -89,7 +142,8 @@ def _lines_file(uri: str) -> LinesFile:
             blob.reload(**options)
         except exceptions.NotFound:
             return LinesFile(uri, None, False, lambda start, length: b"")
-    return LinesFile(uri, blob.size, blob.content_encoding == "gzip", partial(_read, blob))
+    is_compressed = blob.content_encoding == "gzip"
+    return LinesFile(uri, blob.size, is_compressed, partial(_read, blob), int(blob.generation or 0))
 
 
 def _read(blob: storage.Blob, start: int, length: int) -> bytes:

@@ -13,6 +13,7 @@ from shared.batches.inputs.tables import read_check
 from shared.batches.places import (
     answer_table,
     facts_of,
+    lines_table,
     request_of,
     request_table,
     requested_output,
@@ -27,15 +28,15 @@ from shared.work import Item, Outcome, Step, System
 
 # What the event of a batch says that was cancelled after some of its jobs.
 CANCELLED_HALFWAY = (
-    "the batch was cancelled; the answers that it has are in the table `answers`, or in `answer_tables` if there are several. "
-    "The action retry_failed_rows gets the other answers"
+    "the batch was cancelled; the answers that it has are in `answers`, or in `answer_tables` or `answer_folders` if there are "
+    "several. The action retry_failed_rows gets the other answers"
 )
 
 
 def after_check(item: Item, rows: Iterable[Mapping[str, Any]], settings: Settings) -> Item:
     """Return an item whose requests were checked with the step that submits them, or with its outcome."""
     request = request_of(item, settings)
-    found = read_check(rows, request.kind, request.key)
+    found = read_check(rows, request.kind, request.key, input_files=len(facts_of(item).files))
     check = estimate(found, request.model, settings, request.kind)
     item = replace(item, facts=replace(facts_of(item), check=check))
     prompts = request.input if isinstance(request.input, Prompts) else None
@@ -43,15 +44,29 @@ def after_check(item: Item, rows: Iterable[Mapping[str, Any]], settings: Setting
         return replace(item, outcome=Outcome.REJECTED, problem=problem)
     if request.dry_run:
         return replace(item, outcome=Outcome.CHECKED)
-    if check.jobs == 1:
+    if check.jobs == 1 and not facts_of(item).too_large:
         return replace(item, steps=(*item.steps, submit_step(item)))
     if facts_of(item).answers is None:
         message = (
-            f"the input has {found.requests:,} requests, more than one job takes, and only answers in a table can come from "
-            "several jobs; let the output be a table, or send several batches"
+            f"the input has {found.requests:,} requests, more than one job takes, and cannot be divided: Modeldrop may not "
+            "write the dataset for the parts. Let the output be a table, or send several batches"
         )
         return replace(item, outcome=Outcome.REJECTED, problem=Problem("too_many_requests", message, "input"))
-    return with_part(with_steps(replace(item, facts=replace(facts_of(item), parts=check.jobs)), "divide"))
+    return divided(item)
+
+
+def divided(item: Item) -> Item:
+    """Return an item whose requests were counted with the steps that divide them and submit the first part."""
+    facts = facts_of(item)
+    assert facts.check is not None
+    return with_part(with_steps(replace(item, facts=replace(facts, parts=facts.check.jobs)), "divide"))
+
+
+def with_load(item: Item, *names: str) -> Item:
+    """Return ``item`` with the step that loads the lines of its files into a table, and the steps ``names`` after it."""
+    facts = facts_of(item)
+    lines = lines_table(table_of(facts.answers).dataset_name, item)
+    return with_steps(replace(item, facts=replace(facts, lines=f"bq://{lines}")), *names)
 
 
 def after_review(item: Item, settings: Settings) -> Item:
@@ -62,6 +77,10 @@ def after_review(item: Item, settings: Settings) -> Item:
     unsent = facts.unsent_parts
     if facts.cancelling and (unsent > 0 or may_be_answered_later(facts)):
         return replace(item, outcome=Outcome.CANCELLED, problem=Problem("cancelled", CANCELLED_HALFWAY))
+    if facts.wanted:
+        item, rows = replace(item, facts=replace(facts, wanted="")), facts.wanted
+        if result.failed or result.incomplete:
+            return with_repeat(item, rows)
     if unsent > 0:
         return with_part(item)
     repeated = sum(bool(each.repeats) for each in facts.rounds)
@@ -74,6 +93,8 @@ def after_review(item: Item, settings: Settings) -> Item:
         return with_repeat(item, RETRYABLE)
     if result.failed and not result.succeeded:
         return ended(item)
+    if facts.folder is not None:
+        return ended(item) if request.results is None else with_steps(item, f"flatten{suffix_of(len(facts.rounds))}")
     return with_steps(item, *(("table", "move") if requested_output(item, settings).write == "merge" else ("move",)))
 
 
@@ -88,8 +109,13 @@ def with_repeat(item: Item, rows: str) -> Item:
         repeats=rows,
         requests=f"bq://{request_table(dataset, item, suffix)}",
         answers=f"bq://{answer_table(dataset, item, submit)}",
+        job_folder=None,
     )
-    item = with_steps(replace(item, facts=facts), f"repeat{suffix}")
+    item = replace(item, facts=facts)
+    if facts.folder is not None and facts.files and facts.lines is None and facts.result and facts.result.incomplete:
+        # Which requests are in no answer is known from the lines of the files alone.
+        item = with_load(item, f"load{suffix}")
+    item = with_steps(item, f"repeat{suffix}")
     return replace(item, steps=(*item.steps, submit))
 
 
@@ -100,7 +126,7 @@ def with_part(item: Item) -> Item:
     dataset = table_of(facts.answers).dataset_name
     submit = submit_step(item, suffix)
     requests, answers = request_table(dataset, item, f"-part{suffix}"), answer_table(dataset, item, submit)
-    facts = replace(facts, requests=f"bq://{requests}", answers=f"bq://{answers}")
+    facts = replace(facts, requests=f"bq://{requests}", answers=f"bq://{answers}", job_folder=None)
     item = with_steps(replace(item, facts=facts), f"part{suffix}")
     return replace(item, steps=(*item.steps, submit))
 

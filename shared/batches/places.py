@@ -43,10 +43,12 @@ def output_place(request: BatchRequest, item: Item, settings: Settings) -> Table
             return TableName(settings.google_cloud_project, DEFAULT_DATASET, f"predictions_{_stamp(item)}")
 
 
-def work_dataset(output: TableName | ObjectUri, settings: Settings) -> DatasetName:
-    """Return the dataset for the tables that Modeldrop creates: that of the output, or the default one."""
+def work_dataset(output: TableName | ObjectUri, request: BatchRequest, settings: Settings) -> DatasetName:
+    """Return the dataset for the tables that Modeldrop creates: that of the output or the results, or the default one."""
     if isinstance(output, TableName):
         return output.dataset_name
+    if request.results is not None:
+        return request.results.table.dataset_name
     return DatasetName(settings.google_cloud_project, DEFAULT_DATASET)
 
 
@@ -83,8 +85,11 @@ def own_tables(item: Item) -> tuple[TableName, ...]:
     """Return the tables that Modeldrop created for a batch, or lets Vertex AI create."""
     facts = facts_of(item)
     rounds = [uri for each in facts.rounds for uri in (each.requests, each.answers)]
-    tables = map(table_at, (facts.input, facts.requests, facts.answers, *rounds))
-    divided = [divided_table(item)] if facts.parts > 1 else []
+    # The lines of a folder are loaded only if they are needed.
+    is_loaded = facts.folder is None or any(step.name.startswith("read") for step in item.steps)
+    answers = facts.answers if is_loaded else None
+    tables = map(table_at, (facts.input, facts.requests, facts.lines, answers, *rounds))
+    divided = [divided_table(item)] if facts.is_divided else []
     # The input may be the table of another batch.
     return tuple(dict.fromkeys(table for table in (*tables, *divided) if table and is_own(table, item)))
 
@@ -125,6 +130,11 @@ def requested_output(item: Item, settings: Settings) -> Output:
 def divided_table(item: Item) -> TableName:
     """Return the table in which each request has the number of its part."""
     return request_table(table_of(facts_of(item).answers).dataset_name, item, "-parts")
+
+
+def lines_table(dataset: DatasetName, item: Item) -> TableName:
+    """Return the table for the lines of the files of an input."""
+    return request_table(dataset, item, "-lines")
 
 
 def table_of(uri: str | None) -> TableName:

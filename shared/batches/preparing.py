@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from shared.batch_work import BatchFacts, RequestCheck
+from shared.batch_work import BatchFacts
 from shared.batches.addresses import Files, ObjectUri
+from shared.batches.files import CheckedFiles, check_bucket_exists, checked_files, find_files
+from shared.batches.inputs.columns import REQUEST_COLUMNS, check_query_columns, check_table_columns
 from shared.batches.inputs.estimates import estimate
-from shared.batches.files import check_bucket_exists, checked_files, find_files
-from shared.batches.inputs.columns import check_query_columns, check_table_columns
 from shared.batches.inputs.files import check_file_columns
 from shared.batches.inputs.rules import Requests
+from shared.batches.lines.formats import line_format
+from shared.batches.loading import with_files
 from shared.batches.output_claims import claim_outputs
 from shared.batches.places import (
-    ANSWERS,
     DEFAULT_DATASET,
-    REQUESTS,
     answer_table,
+    facts_of,
     output_place,
-    reads,
     request_table,
     submit_step,
     work_dataset,
 )
-from shared.batches.request import BatchRequest, Output, Prompts
-from shared.batches.target_columns import check_target_columns
+from shared.batches.reading import lines_location, may_write
+from shared.batches.request import BatchRequest, Prompts
+from shared.batches.target_columns import check_target
 from shared.batches.typed_table import check_results
 from shared.checks.access import check_readable, check_writable
 from shared.checks.identifiers import DatasetName, TableName
-from shared.checks.merge_keys import check_key
 from shared.cloud.bigquery import Analysis, Query
 from shared.cloud.locations import GLOBAL, dataset_location, is_region
 from shared.cloud.query_access import analyse_checked
 from shared.engine.services import Services
 from shared.errors import Rejected
 from shared.work import Item
-
-# The columns that Vertex AI adds to those of the input.
-ANSWER_COLUMNS = ("response", "status")
 
 _OUTPUT = "output"
 
@@ -61,7 +58,7 @@ def prepared(item: Item, request: BatchRequest, services: Services) -> Item:
     columns: tuple[Mapping[str, Any], ...] = ()
     tables: tuple[TableName, ...] = ()
     files: tuple[str, ...] = ()
-    check: RequestCheck | None = None
+    checked: CheckedFiles | None = None
     prompt_columns: tuple[str, ...] | None = None
     match request.input:
         case TableName() as table:
@@ -72,7 +69,7 @@ def prepared(item: Item, request: BatchRequest, services: Services) -> Item:
             check_table_columns(columns, "input", request.kind)
             source = f"bq://{table}"
         case Prompts() as prompts:
-            table = request_table(work_dataset(output, settings), item)
+            table = request_table(work_dataset(output, request, settings), item)
             analysis = _check_prompts(prompts, table, request, services)
             prompt_columns = _prompt_columns(prompts, analysis)
             kept = [column for column in analysis.columns if column["name"] in prompt_columns]
@@ -82,22 +79,69 @@ def prepared(item: Item, request: BatchRequest, services: Services) -> Item:
         case Files() as given:
             _check_folder(given, output)
             files = find_files(given)
-            if (found := checked_files(files, request.kind, request.key)) is not None:
-                # Files are not divided.
-                check = replace(estimate(found, request.model, settings, request.kind), jobs=1)
+            divides = request.kind in REQUEST_COLUMNS and may_write(work_dataset(output, request, settings), settings)
+            checked = checked_files(files, request.kind, request.key, divides=divides)
+            columns = tuple({"name": name, "type": kind} for name, kind in checked.found.columns)
             source = str(given)
-    facts = BatchFacts(source, str(output), prompt_columns, request.location, files=files, check=check)
+    facts = BatchFacts(source, str(output), prompt_columns, request.location, files=files)
     if isinstance(output, TableName):
-        _check_target(request, output, tables, columns, services)
-        if request.results is not None:
-            names = [column["name"] for column in columns if column["name"].lower() != "request"]
-            check_results(request.results, output=output, read=tables, columns=names, services=services)
-            facts = replace(facts, results=f"bq://{request.results.table}")
+        # The types that Vertex AI gives to the fields of files are not known.
+        check_target(request, output, tables, () if files else columns, services)
         own = answer_table(output.dataset_name, item, submit_step(item))
-        facts = replace(facts, output=f"bq://{output}", answers=f"bq://{own}")
+        format_ = line_format(request.kind, columns) if files else None
+        facts = replace(facts, output=f"bq://{output}", answers=f"bq://{own}", line_format=format_)
+    else:
+        facts = _with_reading(facts, request, output, columns, item, services)
+    location = _query_location(request, output, prompt_columns, services)
+    if request.results is not None:
+        others = (output, *tables) if isinstance(output, TableName) else tables
+        names = [column["name"] for column in columns if column["name"].lower() != "request"]
+        # Files may be anywhere.
+        place = None if isinstance(output, ObjectUri) and files else location
+        check_results(request.results, others=others, location=place, columns=names, services=services)
+        if facts.answers is None:
+            raise Rejected(
+                "the requests have fields that cannot be columns of a table of results: rename them, or let the output be a "
+                "table",
+                field="results",
+                code="invalid_column_name",
+            )
+        facts = replace(facts, results=f"bq://{request.results.table}")
     if not request.dry_run:
         claim_outputs(item, request, services)
-    return replace(item, location=_query_location(request, output, prompt_columns, services), facts=facts)
+    item = replace(item, location=location, facts=facts)
+    return item if checked is None else _with_files(item, checked, request, output, services)
+
+
+def _with_files(
+    item: Item, checked: CheckedFiles, request: BatchRequest, output: TableName | ObjectUri, services: Services
+) -> Item:
+    """Return an item with the steps that its files need. Raises ``Rejected``."""
+    facts, settings = facts_of(item), services.settings
+    loads = facts.answers is not None and facts.line_format is not None
+    jobs = estimate(checked.found, request.model, settings, request.kind).jobs
+    if loads and isinstance(output, ObjectUri) and (jobs > 1 or not checked.is_whole):
+        # Other files need no dataset, so that BigQuery is not called for them.
+        found = lines_location(work_dataset(output, request, settings), request, services)
+        item, loads = replace(item, location=found or item.location), found is not None
+    return with_files(item, checked, request, settings, loads=loads)
+
+
+def _with_reading(
+    facts: BatchFacts,
+    request: BatchRequest,
+    folder: ObjectUri,
+    columns: Sequence[Mapping[str, Any]],
+    item: Item,
+    services: Services,
+) -> BatchFacts:
+    """Return the facts of a batch whose answers are in a folder, with how they are read if they can be."""
+    dataset = work_dataset(folder, request, services.settings)
+    format_ = line_format(request.kind, columns)
+    if format_ is None or not may_write(dataset, services.settings):
+        return facts
+    own = answer_table(dataset, item, submit_step(item))
+    return replace(facts, folder=str(folder), answers=f"bq://{own}", line_format=format_)
 
 
 def _check_kind(request: BatchRequest) -> None:
@@ -145,59 +189,13 @@ def _check_folder(files: Files, output: TableName | ObjectUri) -> None:
             )
 
 
-def _check_target(
-    request: BatchRequest,
-    target: TableName,
-    read: tuple[TableName, ...],
-    columns: tuple[Mapping[str, Any], ...],
-    services: Services,
-) -> None:
-    """Raise ``Rejected`` if writing the answers into ``target`` would lose rows, or cannot succeed.
-
-    Args:
-        request: The request.
-        target: The table for the answers.
-        read: The tables that the input reads, also through views.
-        columns: The columns of the input that the answers repeat; none if they are not known.
-        services: The services of this process.
-    """
-    output = request.output or Output(target)
-    if target.table.startswith((REQUESTS, ANSWERS)):
-        raise Rejected(
-            f"the names of tables that begin with {REQUESTS} or {ANSWERS} are kept for Modeldrop's own; write another one",
-            field=_OUTPUT,
-            code="reserved_table",
-        )
-    # A query of prompts has ended before its output is written, so it may read what is added to.
-    if reads(read, target) and (output.write == "truncate" or not isinstance(request.input, Prompts)):
-        raise Rejected(
-            f"the output {target} is the input of the batch, or is read by it; write another table",
-            field=_OUTPUT,
-            code="output_is_input",
-        )
-    check_key(output.key, columns, "the requests")
-    facts = services.tables.describe(target, _OUTPUT)
-    if facts is None:
-        return
-    if facts.kind != "TABLE":
-        raise Rejected(f"{target} is not a table but a {facts.kind.lower()}", field=_OUTPUT, code="not_a_table")
-    if output.write == "empty" and facts.rows:
-        raise Rejected(
-            f"the table {target} has {facts.rows:,} rows, and output.write is empty; write another table, or let output be "
-            f'{{"table": "bq://{target}", "write": "append"}} (or truncate, or merge with a key)',
-            field=_OUTPUT,
-            code="output_not_empty",
-        )
-    if output.write != "truncate" or "$" in target.table:
-        added = ANSWER_COLUMNS if request.kind is Requests.GENERATE else ()
-        converts = output.write in {"append", "merge"} and "$" not in target.table
-        check_target_columns(target, facts.columns, columns, added, converts=converts, field=_OUTPUT)
-
-
 def _check_prompts(prompts: Prompts, table: TableName, request: BatchRequest, services: Services) -> Analysis:
     """Return the dry run of the query; raise ``Rejected`` unless requests can be built from it into ``table``."""
     settings = services.settings
     dataset = table.dataset_name
+    if request.results is not None and dataset == request.results.table.dataset_name:
+        # It is not the dataset of the output, so a refusal must name it.
+        services.bigquery.location_of(dataset, "results.table")
     check_writable(dataset.project, dataset.dataset, settings, _OUTPUT)
     if dataset == DatasetName(settings.google_cloud_project, DEFAULT_DATASET):
         services.bigquery.ensure_dataset(dataset, dataset_location(request.location))
@@ -263,7 +261,7 @@ def _query_location(
     """Return where the BigQuery jobs of a batch run: where its dataset is."""
     if isinstance(output, TableName) or prompt_columns is not None:
         # The query of prompts writes a table there.
-        return services.bigquery.location_of(work_dataset(output, services.settings), _OUTPUT)
+        return services.bigquery.location_of(work_dataset(output, request, services.settings), _OUTPUT)
     if isinstance(request.input, TableName):
         return services.bigquery.location_of(request.input.dataset_name, "input")
     return request.location

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from shared.batch_work import BatchFacts
 from shared.batches import statements
 from shared.batches.answers import review
+from shared.batches.files import check_unchanged
 from shared.batches.inputs.files import check_file_columns
 from shared.batches.inputs.parts import divide, requests_of_part
 from shared.batches.inputs.rules import Requests
 from shared.batches.inputs.tables import check_contents, check_requests
+from shared.batches.lines.statements import load_lines, requests_of_lines
 from shared.batches.moving import move_query, table_query
 from shared.batches.places import divided_table, facts_of, requested_output, table_of
+from shared.batches.reading import ensure_own_dataset, load_answers
 from shared.batches.request import BatchRequest, Prompts
 from shared.batches.rounds import answers_query, repeat_query, replacement
 from shared.batches.typed_table import flatten_query
@@ -25,14 +29,21 @@ from shared.work import Item, Step
 def query_of(item: Item, step: Step, request: BatchRequest, services: Services) -> Query:
     """Return the query of a step, without labels. Raises ``Rejected``."""
     facts = facts_of(item)
+    if facts.folder is not None and step.name.startswith(("load", "divide", "part", "repeat", "read")):
+        ensure_own_dataset(item, services)
+    if step.name.startswith("read"):
+        return load_answers(facts, step)
+    if step.name.startswith("load"):
+        check_unchanged(facts.files, facts.files_hash)
+        return Query(load_lines(table_of(facts.lines), facts.files), {})
     if step.name == "requests":
         assert isinstance(request.input, Prompts)
         assert facts.prompt_columns is not None
         return _request_query(request.input, facts.prompt_columns, table_of(facts.input), item, services)
     if step.name == "check":
-        return _check_query(table_of(facts.input), request, services)
+        return _check_query(facts, request, services)
     if step.name == "divide":
-        return Query(divide(table_of(facts.input).sql, divided_table(item), facts.parts), {})
+        return Query(divide(_requests_sql(facts), divided_table(item), facts.parts), {})
     if step.name.startswith("part"):
         # Rows that failed may have been sent again before the last part was sent.
         sql = requests_of_part(divided_table(item), sum(not each.repeats for each in facts.rounds))
@@ -69,8 +80,22 @@ def _request_query(prompts: Prompts, columns: Sequence[str], table: TableName, i
     return Query(sql, {}, destination=table, write="truncate")
 
 
-def _check_query(table: TableName, request: BatchRequest, services: Services) -> Query:
+def _requests_sql(facts: BatchFacts) -> str:
+    """Return the requests of a batch as SQL: the quoted name of a table, or a query in brackets."""
+    if facts.lines is None:
+        return table_of(facts.input).sql
+    assert facts.line_format is not None
+    return requests_of_lines(table_of(facts.lines), facts.line_format)
+
+
+def _check_query(facts: BatchFacts, request: BatchRequest, services: Services) -> Query:
     """Return the query of the step `check`, where the requests are."""
+    if facts.lines is not None:
+        sql = _requests_sql(facts)
+        if request.kind is Requests.TEXT_EMBEDDING:
+            return Query(check_contents(sql, request.key), {})
+        return Query(check_requests(sql, is_json=False, key=request.key), {})
+    table = table_of(facts.input)
     columns = services.bigquery.columns_of(table, "input")
     is_json = any(column["name"] == "request" and column["type"] == "JSON" for column in columns)
     embeds = request.kind is Requests.TEXT_EMBEDDING

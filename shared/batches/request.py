@@ -18,7 +18,7 @@ from shared.batches.inputs.files import read_files as file_columns
 from shared.batches.inputs.gemini_messages import value_of
 from shared.batches.inputs.generation import check_generation_config, check_response_schema, config_with_schema
 from shared.batches.inputs.rules import Requests
-from shared.batches.results import Results, read_results
+from shared.batches.typed.results import Results, read_results
 from shared.checks.fields import Fields
 from shared.checks.identifiers import (
     PROJECT,
@@ -106,13 +106,6 @@ class BatchRequest:
 
     def check_answers(self) -> None:
         """Raise ``Rejected`` if typed results cannot be made of the answers."""
-        place = self.output.place if self.output else None
-        if isinstance(place, ObjectUri) or (place is None and isinstance(self.input, Files)):
-            raise Rejected(
-                "results needs answers in a table: let output be bq://project.dataset.table",
-                field="results",
-                code="invalid_field",
-            )
         if self.kind is not Requests.GENERATE:
             raise Rejected(
                 "results are for answers with texts, not for embeddings", field="results", code="invalid_field"

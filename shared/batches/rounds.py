@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from shared.batch_work import BatchFacts, BatchResult, BatchRound, Failures, Tokens
+from shared.batch_work import BatchFacts, BatchResult, BatchRound, Failures, LineFormat, Tokens
 from shared.batches.answers import (
     INCOMPLETE,
     LONGEST_EXAMPLE,
@@ -17,7 +17,13 @@ from shared.batches.answers import (
     replace_failures,
     requests_to_repeat,
 )
-from shared.batches.places import table_at
+from shared.batches.lines.statements import (
+    answer_columns,
+    answers_of_lines,
+    comparable_requests,
+    requests_of_lines,
+)
+from shared.batches.places import table_at, table_of
 from shared.checks.identifiers import TableName
 from shared.engine.services import Services
 from shared.errors import Rejected
@@ -25,8 +31,15 @@ from shared.errors import Rejected
 SUCCEEDED, PARTIALLY_SUCCEEDED = "JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIALLY_SUCCEEDED"
 
 
-def answer_tables(rounds: Iterable[BatchRound], services: Services) -> tuple[list[AnswerTable], list[str]]:
-    """Return the tables that jobs of a batch wrote, and which rows each job was sent again.
+def answer_tables(
+    rounds: Iterable[BatchRound], format_: LineFormat | None, services: Services
+) -> tuple[list[AnswerTable], list[str]]:
+    """Return the answers that jobs of a batch wrote, and which rows each job was sent again.
+
+    Args:
+        rounds: The jobs.
+        format_: How the lines of files are read, if they wrote files.
+        services: The services of this process.
 
     Raises:
         Rejected: A table does not exist.
@@ -43,21 +56,25 @@ def answer_tables(rounds: Iterable[BatchRound], services: Services) -> tuple[lis
                 f"the table of the answers, {table}, does not exist: it has expired, or somebody deleted it",
                 code="answers_not_found",
             )
-        tables.append(AnswerTable(table, found.columns))
+        if round_.folder is None:
+            tables.append(AnswerTable(table, found.columns))
+        else:
+            assert format_ is not None
+            tables.append(AnswerTable(table, answer_columns(format_), answers_of_lines(table, format_)))
         repeats.append(round_.repeats)
     return tables, repeats
 
 
 def answers_query(facts: BatchFacts, services: Services) -> tuple[str, AnswerTable]:
     """Return the query of all answers of a batch, and a table with the same columns. Raises ``Rejected``."""
-    tables, repeats = answer_tables(facts.rounds, services)
+    tables, repeats = answer_tables(facts.rounds, facts.line_format, services)
     return all_answers(tables, repeats), tables[0]
 
 
 def replacement(facts: BatchFacts, target: TableName, services: Services) -> str:
     """Return the statement that puts later answers in place of failures that were moved before. Raises ``Rejected``."""
-    former, modes = answer_tables(facts.rounds[: facts.moved], services)
-    later, repeats = answer_tables(facts.rounds[facts.moved :], services)
+    former, modes = answer_tables(facts.rounds[: facts.moved], None, services)
+    later, repeats = answer_tables(facts.rounds[facts.moved :], None, services)
     existing = services.tables.describe(target)
     output = AnswerTable(target, former[0].columns if existing is None else existing.columns)
     return replace_failures(output, all_answers(former, modes), former[0], later, repeats)
@@ -67,7 +84,8 @@ def ended_round(facts: BatchFacts, *, written: bool) -> BatchFacts:
     """Return the facts after the current job has ended."""
     assert facts.answers is not None
     source = facts.source[0] if table_at(facts.source[0]) else None
-    return replace(facts, rounds=(*facts.rounds, BatchRound(source, facts.answers, facts.repeats, written)))
+    round_ = BatchRound(source, facts.answers, facts.repeats, written, facts.job_folder)
+    return replace(facts, rounds=(*facts.rounds, round_))
 
 
 def reviewed(facts: BatchFacts, rows: Iterable[Mapping[str, Any]]) -> BatchFacts:
@@ -117,6 +135,21 @@ def repeat_query(facts: BatchFacts, services: Services) -> str:
     result = facts.result
     # Without a review it is not known which requests the job did not come to.
     some_are_absent = result is None or result.tokens is None or bool(result.incomplete)
-    sources = [table for each in facts.rounds if not each.repeats and (table := table_at(each.requests))]
-    present = [table for table in sources if some_are_absent and services.tables.describe(table) is not None]
+    present = _requests_sent(facts, services) if some_are_absent else []
     return requests_to_repeat(query, like, facts.repeats, sources=present)
+
+
+def _requests_sent(facts: BatchFacts, services: Services) -> list[str]:
+    """Return the requests of all jobs as SQL, written as in the answers, as far as they are in tables that exist."""
+    found = []
+    for table in (table_at(each.requests) for each in facts.rounds if not each.repeats):
+        columns = services.tables.describe(table) if table else None
+        if table is None or columns is None:
+            continue
+        if facts.folder is None or facts.line_format is None:
+            found.append(table.sql)
+        else:
+            found.append(comparable_requests(table.sql, columns.columns, facts.line_format))
+    if facts.folder is not None and not facts.is_divided and facts.lines and facts.line_format:
+        found.append(requests_of_lines(table_of(facts.lines), facts.line_format))
+    return found

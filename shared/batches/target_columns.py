@@ -1,12 +1,16 @@
-"""Whether the answers of a batch fit the columns of the table that they are added to, known before a job is paid."""
+"""Whether the answers of a batch can be written into a table, and fit its columns, known before a job is paid."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from shared.batches.inputs.rules import Requests
+from shared.batches.places import ANSWERS, REQUESTS, reads
+from shared.batches.request import BatchRequest, Output, Prompts
 from shared.checks.identifiers import TableName
-from shared.checks.merge_keys import type_of
+from shared.checks.merge_keys import check_key, type_of
+from shared.engine.services import Services
 from shared.errors import Rejected
 
 # The types that a value is converted to when it is inserted:
@@ -20,6 +24,59 @@ _CONVERTED: Mapping[str, frozenset[str]] = {
     "STRING": frozenset({"JSON"}),
     "JSON": frozenset({"STRING"}),
 }
+# The columns that Vertex AI adds to those of the input.
+ANSWER_COLUMNS = ("response", "status")
+
+_OUTPUT = "output"
+
+
+def check_target(
+    request: BatchRequest,
+    target: TableName,
+    read: tuple[TableName, ...],
+    columns: tuple[Mapping[str, Any], ...],
+    services: Services,
+) -> None:
+    """Raise ``Rejected`` if writing the answers into ``target`` would lose rows, or cannot succeed.
+
+    Args:
+        request: The request.
+        target: The table for the answers.
+        read: The tables that the input reads, also through views.
+        columns: The columns of the input that the answers repeat; none if they are not known.
+        services: The services of this process.
+    """
+    output = request.output or Output(target)
+    if target.table.startswith((REQUESTS, ANSWERS)):
+        raise Rejected(
+            f"the names of tables that begin with {REQUESTS} or {ANSWERS} are kept for Modeldrop's own; write another one",
+            field=_OUTPUT,
+            code="reserved_table",
+        )
+    # A query of prompts has ended before its output is written, so it may read what is added to.
+    if reads(read, target) and (output.write == "truncate" or not isinstance(request.input, Prompts)):
+        raise Rejected(
+            f"the output {target} is the input of the batch, or is read by it; write another table",
+            field=_OUTPUT,
+            code="output_is_input",
+        )
+    check_key(output.key, columns, "the requests")
+    facts = services.tables.describe(target, _OUTPUT)
+    if facts is None:
+        return
+    if facts.kind != "TABLE":
+        raise Rejected(f"{target} is not a table but a {facts.kind.lower()}", field=_OUTPUT, code="not_a_table")
+    if output.write == "empty" and facts.rows:
+        raise Rejected(
+            f"the table {target} has {facts.rows:,} rows, and output.write is empty; write another table, or let output be "
+            f'{{"table": "bq://{target}", "write": "append"}} (or truncate, or merge with a key)',
+            field=_OUTPUT,
+            code="output_not_empty",
+        )
+    if output.write != "truncate" or "$" in target.table:
+        added = ANSWER_COLUMNS if request.kind is Requests.GENERATE else ()
+        converts = output.write in {"append", "merge"} and "$" not in target.table
+        check_target_columns(target, facts.columns, columns, added, converts=converts, field=_OUTPUT)
 
 
 def check_target_columns(

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from shared.batches.answers import AnswerTable
-from shared.batches.flattening import flatten, kept_columns
 from shared.batches.places import ANSWERS, REQUESTS, reads
-from shared.batches.results import Results, check_names
+from shared.batches.typed.flattening import flatten, kept_columns
+from shared.batches.typed.results import Results, check_names
 from shared.checks.identifiers import TableName
 from shared.cloud.bigquery import Query
 from shared.engine.services import Services
@@ -20,8 +20,8 @@ _FIELD = "results.table"
 def check_results(
     results: Results,
     *,
-    output: TableName,
-    read: Iterable[TableName],
+    others: Iterable[TableName],
+    location: str | None,
     columns: Sequence[str],
     services: Services,
 ) -> None:
@@ -29,8 +29,8 @@ def check_results(
 
     Args:
         results: The field ``results`` of the request.
-        output: The table for the answers.
-        read: The tables that the input reads, also through views.
+        others: The table for the answers, and the tables that the input reads, also through views.
+        location: Where the other tables of the batch are; None if it has none.
         columns: The columns of the input, without the request; none if they are not known.
         services: The services of this process.
     """
@@ -42,17 +42,17 @@ def check_results(
             field=_FIELD,
             code="reserved_table",
         )
-    if reads((output, *read), table):
+    if reads(others, table):
         raise Rejected(
             f"the table {table} is the input or the output of the batch; write another one for the results",
             field=_FIELD,
             code="output_is_input",
         )
-    wanted = services.bigquery.location_of(output.dataset_name, "output")
-    location = services.bigquery.location_of(table.dataset_name, _FIELD)
-    if location != wanted:
+    own = services.bigquery.location_of(table.dataset_name, _FIELD)
+    if location is not None and own != location:
         raise Rejected(
-            f"the dataset {table.dataset_name} is in {location}, and the output is in {wanted}: the results must be there too",
+            f"the dataset {table.dataset_name} is in {own}, and the other tables of the batch are in {location}: the results "
+            "must be there too",
             field=_FIELD,
             code="wrong_location",
         )

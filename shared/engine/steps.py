@@ -139,16 +139,21 @@ def retry_query(item: Item, step: Step, problem: Problem, services: Services) ->
 
 def settle_batch(item: Item, step: Step, report: BatchReport | None, now: datetime) -> Item:
     """Return ``item`` after its batch job has ended; ``report`` is None if there is no such job."""
-    assert isinstance(item.facts, BatchFacts)
-    if item.facts.rounds:
+    facts = item.facts
+    assert isinstance(facts, BatchFacts)
+    if facts.rounds:
         # The answers of the rounds before are paid and stay, whatever becomes of the rows that were sent again.
+        if facts.folder is not None:
+            item = replace(item, facts=replace(facts, job_folder=report.output if report else None))
         return item.with_step(replace(step, state=StepState.SUCCEEDED))
     if report is None:
         problem = Problem("job_not_found", "the batch prediction job no longer exists: somebody deleted it")
         return item.end(Outcome.FAILED, now, problem)
     result = BatchResult(report.state, report.succeeded, report.failed, report.incomplete, _failures(report))
-    facts = replace(item.facts, result=result)
-    if report.output and facts.answers:
+    facts = replace(facts, result=result)
+    if report.output and facts.folder:
+        facts = replace(facts, job_folder=report.output, output=report.output)
+    elif report.output and facts.answers:
         facts = replace(facts, answers=report.output)
     elif report.output:
         facts = replace(facts, output=report.output)

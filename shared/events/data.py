@@ -112,6 +112,8 @@ def answers_place(item: Item) -> str | None:
     if not isinstance(item.facts, BatchFacts):
         return None
     facts = item.facts
+    if facts.folder is not None:
+        return facts.folders[-1] if facts.folders else facts.output
     if facts.answers is None or _was_moved(item):
         return facts.output
     if facts.rounds:
@@ -137,7 +139,10 @@ def _batch(item: Item, message: BatchMessage, facts: BatchFacts) -> dict[str, An
         "output": facts.output,
         "answers": answers_place(item),
     }
-    if not _was_moved(item) and len(unmoved := _unmoved_answers(facts)) > 1:
+    if len(facts.folders) > 1:
+        data["output"] = facts.folder
+        data["answer_folders"] = list(facts.folders)
+    elif not facts.folder and not _was_moved(item) and len(unmoved := _unmoved_answers(facts)) > 1:
         data["answer_tables"] = unmoved
     if len(facts.files) > 1:
         data["input_files"] = list(facts.files[:MOST_FILES_SHOWN])

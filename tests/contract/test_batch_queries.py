@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from shared.batches.flattening import flatten
 from shared.batches.inputs.files import FileColumn
 from shared.batches.inputs.parts import divide, part_count, requests_of_part
 from shared.batches.inputs.rules import RULES, InputCheck, Requests
 from shared.batches.inputs.tables import GOOD_CONTENTS, check_contents, check_requests, read_check
 from shared.batches.request import Prompts
-from shared.batches.results import ResultColumn, columns_of_schema
 from shared.batches.statements import batch_requests
+from shared.batches.typed.flattening import flatten
+from shared.batches.typed.results import ResultColumn, columns_of_schema
 from shared.checks.identifiers import TableName, string_literal
 from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
 from tests.unit.shared.batches.inputs.test_lines import GOOD, WRONG, asking

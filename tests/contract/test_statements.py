@@ -16,12 +16,12 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from shared.batches import statements as batches_sql
-from shared.batches.flattening import flatten
 from shared.batches.inputs.files import FileColumn
 from shared.batches.inputs.parts import divide, requests_of_part
 from shared.batches.inputs.tables import check_contents, check_requests
 from shared.batches.request import BatchRequest, Prompts
-from shared.batches.results import TYPES, ResultColumn
+from shared.batches.typed.flattening import flatten
+from shared.batches.typed.results import TYPES, ResultColumn
 from shared.checks.identifiers import (
     ModelName,
     TableName,

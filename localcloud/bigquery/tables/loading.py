@@ -38,6 +38,8 @@ _DETECTED_KIND = {
 _MEBIBYTE = 1024 * 1024
 # Four such rows have to fit into DuckDB's memory limit.
 _LONGEST_ROW = 24 * _MEBIBYTE
+# DuckDB reads a CSV file in parts of this size, which is its default; a row has to fit into one.
+_CSV_BUFFER = 32 * _MEBIBYTE
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ class Files:
             "escape = '\"'",
             "strict_mode = false" if options.get("allowJaggedRows") else "strict_mode = true",
             f"null_padding = {'true' if options.get('allowJaggedRows') else 'false'}",
+            f"max_line_size = {self._longest_object()}, buffer_size = {_CSV_BUFFER}",
         ]
         if options.get("nullMarker"):
             arguments.append(f"nullstr = {literal(options['nullMarker'])}")
@@ -171,7 +174,7 @@ class Files:
         BigQuery accepts rows of up to 100 MB (https://cloud.google.com/bigquery/quotas#load_jobs), this one fewer.
         """
         longest = max(path.stat().st_size * (16 if path.suffix == ".gz" else 1) for path in self.paths)
-        return min(_LONGEST_ROW, max(_MEBIBYTE, longest))
+        return min(_LONGEST_ROW, max(2 * _MEBIBYTE, longest))
 
     def _reject_unknown_fields(self, database: FileDatabase) -> None:
         assert self.fields is not None

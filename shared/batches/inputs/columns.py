@@ -40,6 +40,11 @@ def has_kept_prefix(name: str) -> bool:
     return name.upper().startswith(_PREFIXES)
 
 
+def can_be_a_column(name: str) -> bool:
+    """Return whether a column of a table may have this name."""
+    return not (has_kept_prefix(name) or _FORBIDDEN_CHARACTERS.search(name) or not 0 < len(name) <= LONGEST_COLUMN)
+
+
 def check_table_columns(columns: Sequence[Mapping[str, Any]], field: str, kind: Requests = Requests.GENERATE) -> bool:
     """Raise ``Rejected`` unless Vertex AI takes a table of these columns.
 
@@ -133,7 +138,7 @@ def _check_others(columns: Sequence[Mapping[str, Any]], field: str, needed: str)
                 field=field,
                 code="reserved_column",
             )
-        if has_kept_prefix(name) or _FORBIDDEN_CHARACTERS.search(name) or len(name) > LONGEST_COLUMN:
+        if not can_be_a_column(name):
             raise Rejected(
                 f"{name[:80]!r} cannot name a column of a table: it begins with a name that BigQuery keeps for itself, "
                 f"has a character that no column may have, or has more than {LONGEST_COLUMN} characters",

@@ -18,6 +18,10 @@ _RESERVED: Mapping[Requests, frozenset[str]] = {
 # The types of JSON whose columns BigQuery can find a row by; other values become JSON or FLOAT64.
 _KEY_TYPES = (str, bool, int)
 _DIGEST_BYTES = 12
+# The SQL types of values. A field whose values are of several types, or are objects and arrays, becomes JSON.
+_SQL_TYPES: Mapping[type, str] = {str: "STRING", bool: "BOOL", int: "INT64", float: "FLOAT64"}
+_JSON = "JSON"
+_INT64 = range(-(2**63), 2**63)
 
 
 class LineFields:
@@ -30,8 +34,15 @@ class LineFields:
         self._shown = ", ".join(key)
         self._spellings: dict[str, str] = {}
         self._types: dict[str, type] = {}
+        self._columns: dict[str, str] = {}
+        """The SQL type of each field; empty while all of its values are null."""
         self._places: dict[bytes, str] = {}
         """Where each key was first found; empty once that was reported."""
+
+    @property
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        """The fields with the SQL types of their values, in the order in which they were found."""
+        return tuple((name, kind or "STRING") for name, kind in self._columns.items())
 
     def broken_rules(self, line: Mapping[str, object], place: str) -> Iterator[tuple[str, str, str]]:
         """Yield the rules that a line breaks, each with a hint and its place.
@@ -48,6 +59,10 @@ class LineFields:
             if self._spellings.setdefault(lower, name) != name:
                 yield "other_case", "", place
                 return
+        for name, value in line.items():
+            known = self._columns.get(name)
+            if known != _JSON and (kind := _sql_type(value)) != known:
+                self._columns[name] = _joint_type(known, kind)
         if self._key:
             yield from self._broken_key(line, place)
 
@@ -69,3 +84,18 @@ class LineFields:
                 self._places[digest] = ""
                 yield "repeated_key", self._shown, first
             yield "repeated_key", self._shown, place
+
+
+def _sql_type(value: object) -> str:
+    """Return the SQL type of a value of JSON; an empty text for null."""
+    if value is None:
+        return ""
+    kind = _SQL_TYPES.get(type(value), _JSON)
+    return "FLOAT64" if kind == "INT64" and value not in _INT64 else kind
+
+
+def _joint_type(known: str | None, kind: str) -> str:
+    """Return the type that holds values of both types."""
+    if not known or not kind:
+        return known or kind
+    return "FLOAT64" if {known, kind} == {"INT64", "FLOAT64"} else _JSON

@@ -44,6 +44,8 @@ class LinesFile:
     """Whether its metadata say that it is compressed."""
     read: Callable[[int, int], bytes]
     """Returns the bytes from an offset, at most this many."""
+    generation: int = 0
+    """Its generation, which changes with its content."""
 
 
 @dataclass
@@ -70,6 +72,7 @@ def check_lines(
     key: Sequence[str] = (),
     *,
     most_bytes: float = math.inf,
+    divides: bool = False,
 ) -> InputCheck:
     """Check the requests of files of JSONL.
 
@@ -78,15 +81,16 @@ def check_lines(
         kind: The kind of the requests.
         key: The fields that each line needs beside its request, since the answers are merged by them.
         most_bytes: How many bytes are read. The lines after them are not checked.
+        divides: Whether there may be more requests and larger files than one job takes, because they are divided.
 
     Returns:
         The findings, whose places are files and lines.
     """
     counts, fields = _Counts(), LineFields(kind, key)
     for file in files:
-        _check_file(file, kind, fields, counts, most_bytes)
+        _check_file(file, kind, fields, counts, most_bytes, largest=math.inf if divides else MOST_FILE_BYTES)
         most_bytes -= file.size or 0
-    if counts.requests > LIMITS[kind]:
+    if counts.requests > LIMITS[kind] and not divides:
         for file in files:
             counts.add("too_many_requests", file.uri, f"{LIMITS[kind]:,}", "files")
     findings = [
@@ -102,14 +106,17 @@ def check_lines(
         findings=sorted_findings(findings),
         answer_tokens=counts.answer_tokens if counts.limited == counts.requests else None,
         input_files=len(files),
+        columns=fields.columns,
     )
 
 
-def _check_file(file: LinesFile, kind: Requests, fields: LineFields, counts: _Counts, most_bytes: float) -> None:
-    """Check one file, of which at most ``most_bytes`` are read."""
-    is_read = file.size and file.size <= MOST_FILE_BYTES and most_bytes > 0
+def _check_file(
+    file: LinesFile, kind: Requests, fields: LineFields, counts: _Counts, most_bytes: float, *, largest: float
+) -> None:
+    """Check one file, which may have ``largest`` bytes, and of which at most ``most_bytes`` are read."""
+    is_read = file.size and file.size <= largest and most_bytes > 0
     first = file.read(0, CHUNK_BYTES) if is_read else b""
-    if rule := _whole_file(file, first):
+    if rule := _whole_file(file, first, largest):
         counts.add(rule, file.uri, subject="files")
         return
     for number, line in _lines(file, first, most_bytes):
@@ -136,7 +143,7 @@ def _check_file(file: LinesFile, kind: Requests, fields: LineFields, counts: _Co
             counts.answer_tokens += measure.answer_tokens
 
 
-def _whole_file(file: LinesFile, first: bytes) -> str:
+def _whole_file(file: LinesFile, first: bytes, largest: float) -> str:
     """Return the rule that a file with this beginning breaks as a whole; an empty text if it breaks none."""
     if file.size is None:
         return "no_such_file"
@@ -144,7 +151,7 @@ def _whole_file(file: LinesFile, first: bytes) -> str:
         return "compressed"
     if first.startswith(_BYTE_ORDER_MARKS):
         return "byte_order_mark"
-    return "too_large" if file.size > MOST_FILE_BYTES else ""
+    return "too_large" if file.size > largest else ""
 
 
 def _lines(file: LinesFile, first: bytes, most_bytes: float) -> Iterator[tuple[int, bytes | None]]:

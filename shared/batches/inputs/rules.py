@@ -183,6 +183,8 @@ class InputCheck:
     """The sum of ``maxOutputTokens``; None if a request has none."""
     input_files: int = 0
     """How many files the input has itself; 0 for a table."""
+    columns: tuple[tuple[str, str], ...] = ()
+    """The fields of the lines of files with the SQL types of their values, the request too."""
 
     def problem(self, field: str, rights: Mapping[str, str] = {}) -> Problem | None:
         """Return the problem to report; None if no rule is broken.

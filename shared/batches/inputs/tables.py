@@ -282,7 +282,11 @@ GROUP BY rule"""
 
 
 def read_check(
-    rows: Iterable[Mapping[str, Any]], kind: Requests = Requests.GENERATE, key: Sequence[str] = ()
+    rows: Iterable[Mapping[str, Any]],
+    kind: Requests = Requests.GENERATE,
+    key: Sequence[str] = (),
+    *,
+    input_files: int = 0,
 ) -> InputCheck:
     """Return what the rows of one of these queries say.
 
@@ -290,6 +294,7 @@ def read_check(
         rows: The rows.
         kind: The kind of the requests.
         key: The columns by which the answers are merged; none if they are not.
+        input_files: How many files the requests were loaded from, whose lines have no numbers then; 0 for a table.
     """
     found = list(rows)
     requests = sum(row["requests"] for row in found)
@@ -304,7 +309,7 @@ def read_check(
             count, numbers = broken.get((rule, hint), (0, []))
             broken[rule, hint] = (count + row["requests"], [*numbers, *row["row_numbers"]])
     findings = [
-        Finding(rule, count, tuple(f"row {number}" for number in sorted(numbers)[:PLACES]), hint)
+        Finding(rule, count, () if input_files else tuple(f"row {number}" for number in sorted(numbers)[:PLACES]), hint)
         for (rule, hint), (count, numbers) in broken.items()
     ]
     if not requests:
@@ -316,4 +321,5 @@ def read_check(
         files=sum(row["files"] or 0 for row in found),
         findings=sorted_findings(findings),
         answer_tokens=sum(row["answer_tokens"] or 0 for row in found) if is_limited else None,
+        input_files=input_files,
     )

@@ -107,7 +107,7 @@ def test_only_rows_that_may_be_answered_later_are_sent_again(world: BigQueryWorl
 def test_requests_that_the_job_did_not_come_to_are_sent_again(world: BigQueryWorld, dataset: str) -> None:
     source = _requests(world, dataset, [(1, "a"), (2, "b"), (2, "b"), (3, "c")])
     table = _table(world, dataset, [(1, "a", ANSWER, ""), (2, "b", ANSWER, "")])
-    assert sorted(world.rows(requests_to_repeat(_one(table), table, RETRYABLE, sources=[source]))) == [
+    assert sorted(world.rows(requests_to_repeat(_one(table), table, RETRYABLE, sources=[source.sql]))) == [
         (2, "b"),
         (3, "c"),
     ]

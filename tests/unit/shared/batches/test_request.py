@@ -179,7 +179,11 @@ def test_an_output_can_be_a_table_a_dataset_or_a_folder(uri: str, output: object
         ),
         ({"results": {"table": "films.titles"}}, "results.columns", "missing_field"),
         (
-            {"results": {"table": "films.titles", "columns": {"a": "STRING $"}}, "output": "gs://bucket-1"},
+            {
+                "results": {"table": "films.titles", "columns": {"a": "STRING $"}},
+                "model": "gemini-embedding-2",
+                "input": "gs://bucket-1/a.jsonl",
+            },
             "results",
             "invalid_field",
         ),

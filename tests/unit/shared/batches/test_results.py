@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.batches.results import ResultColumn, Results, check_names, columns_of_schema, read_results
+from shared.batches.typed.results import ResultColumn, Results, check_names, columns_of_schema, read_results
 from shared.checks.fields import Fields
 from shared.checks.identifiers import TableName
 from shared.errors import Rejected

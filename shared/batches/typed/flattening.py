@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.batches.inputs.columns import RESERVED_COLUMNS
-from shared.batches.results import JSON, TYPES, ResultColumn
+from shared.batches.typed.results import JSON, TYPES, ResultColumn
 from shared.checks.identifiers import column_sql, string_literal, unused_name
 
 # An object or an array, not a single value.

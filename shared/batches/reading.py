@@ -1,0 +1,99 @@
+"""Reads the answers of a batch in Cloud Storage: whether that is needed, where the lines are loaded, and the step that does so.
+
+A job writes its answers into a folder. They are read only if something depends on them: rows to send again, further parts,
+or typed results.
+"""
+
+from __future__ import annotations
+
+from shared.batch_work import BatchFacts
+from shared.batches.files import ANSWER_FILES
+from shared.batches.lines.statements import load_lines
+from shared.batches.places import facts_of, table_of
+from shared.batches.request import BatchRequest
+from shared.checks.access import check_writable
+from shared.checks.identifiers import DatasetName, TableName
+from shared.cloud.bigquery import Query
+from shared.cloud.locations import dataset_location, is_region
+from shared.engine.services import Services
+from shared.errors import Rejected
+from shared.settings import Settings
+from shared.work import Item, Step
+
+
+def must_read(facts: BatchFacts, request: BatchRequest) -> bool:
+    """Return whether the next step of a batch depends on the answers of the job that has ended."""
+    assert facts.result is not None
+    if facts.rounds or facts.parts > 1 or request.results is not None:
+        return True
+    missing = (facts.result.failed or 0) + (facts.result.incomplete or 0)
+    return missing > 0 and request.retries > 0 and not facts.cancelling
+
+
+def may_write(dataset: DatasetName, settings: Settings) -> bool:
+    """Return whether Modeldrop may create tables in a dataset."""
+    try:
+        check_writable(dataset.project, dataset.dataset, settings, "output")
+    except Rejected:
+        return False
+    return True
+
+
+def lines_location(dataset: DatasetName, request: BatchRequest, services: Services) -> str | None:
+    """Return the location of the dataset into which lines are loaded, or where it will be created.
+
+    Args:
+        dataset: The dataset.
+        request: The request.
+        services: The services of this process.
+
+    Returns:
+        The location; None if it is not that of the table of the input, or not the region in which the batch runs, so that
+        requests from there could not be sent again.
+
+    Raises:
+        TryLater: BigQuery did not answer.
+    """
+    wanted: str | None = request.location if is_region(request.location) else None
+    if isinstance(request.input, TableName):
+        wanted = services.bigquery.location_of(request.input.dataset_name, "input")
+    try:
+        location = services.bigquery.location_of(dataset)
+    except Rejected as error:
+        missing = error.problem.code == "notFound"
+        return (wanted or dataset_location(request.location)) if missing else None
+    return location if wanted is None or location.lower() == wanted.lower() else None
+
+
+def ensure_own_dataset(item: Item, services: Services) -> None:
+    """Create the dataset for Modeldrop's own tables where the queries of a batch run, unless it exists.
+
+    Raises:
+        Rejected: It is in another location.
+    """
+    dataset, location = table_of(facts_of(item).answers).dataset_name, str(item.location)
+    services.bigquery.ensure_dataset(dataset, location)
+    found = services.bigquery.location_of(dataset)
+    if found != location:
+        raise Rejected(
+            f"the dataset {dataset} is in {found}, and the requests are in {location}: Modeldrop cannot create tables for them "
+            "there. Let the output be a table, or name a table for results in that location",
+            code="wrong_location",
+        )
+
+
+def number_of(step: Step) -> int:
+    """Return the number of the job whose answers a step `read` loads: that of the round, from 1."""
+    return int(step.name.partition("-")[2] or 1)
+
+
+def load_answers(facts: BatchFacts, step: Step) -> Query:
+    """Return the query of a step `read`, which loads the answers of one job into a table.
+
+    The number in the name of the step is that of the job. The table of a job that was read before may have expired.
+    """
+    number = number_of(step)
+    known = facts.rounds[number - 1] if number <= len(facts.rounds) else None
+    folder, answers = (facts.job_folder, facts.answers) if known is None else (known.folder, known.answers)
+    assert folder is not None
+    return Query(load_lines(table_of(answers), [f"{folder.rstrip('/')}/{ANSWER_FILES}*"]), {})

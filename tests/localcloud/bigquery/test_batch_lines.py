@@ -1,0 +1,164 @@
+"""The SQL that loads lines of JSONL and takes them apart, on files as Vertex AI writes them."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from shared.batch_work import RETRYABLE, LineColumn, LineFormat
+from shared.batches.answers import AnswerTable, all_answers, requests_to_repeat, review
+from shared.batches.inputs.tables import check_requests, read_check
+from shared.batches.lines.statements import (
+    answer_columns,
+    answers_of_lines,
+    comparable_requests,
+    load_lines,
+    requests_of_lines,
+)
+from shared.batches.typed.flattening import flatten
+from shared.batches.typed.results import ResultColumn
+from shared.checks.identifiers import TableName
+from tests.localcloud.bigquery.world import BUCKET, PROJECT, BigQueryWorld, bigquery_world
+
+FORMAT = LineFormat("generate", (LineColumn("id", "INT64"), LineColumn("about it", "JSON")))
+BUSY = 'Too Many Requests: {"error": {"code": 429, "message": "later", "status": "RESOURCE_EXHAUSTED"}}'
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
+    """A running local BigQuery."""
+    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def dataset(world: BigQueryWorld) -> str:
+    """A dataset for the tables of these tests."""
+    return world.dataset()
+
+
+def _request(text: str) -> dict[str, Any]:
+    return {"contents": [{"role": "user", "parts": [{"text": text}]}]}
+
+
+def _answer(text: str, answer: str, status: str = "", **others: Any) -> dict[str, Any]:
+    response = {"candidates": [{"content": {"parts": [{"text": answer}]}}], "usageMetadata": {"promptTokenCount": 5}}
+    line = {"status": status, "processed_time": "2026-11-27T00:00:00.000Z", "request": _request(text)}
+    return {**line, "response": {} if status or not answer else response, **others}
+
+
+def _loaded(world: BigQueryWorld, dataset: str, *lines: Any, end: str = "\n") -> TableName:
+    """Write lines into a file, load it and return the table."""
+    name, table = f"{uuid.uuid4().hex}/predictions", TableName(PROJECT, dataset, f"t_{uuid.uuid4().hex[:8]}")
+    text = end.join(line if isinstance(line, str) else json.dumps(line, ensure_ascii=False) for line in lines)
+    world.storage.store.write(BUCKET, f"{name}.jsonl", io.BytesIO(text.encode()), content_type="application/jsonl")
+    world.client().query_and_wait(load_lines(table, [f"gs://{BUCKET}/{name}*"]))
+    return table
+
+
+def _answers(table: TableName) -> AnswerTable:
+    return AnswerTable(table, answer_columns(FORMAT), answers_of_lines(table, FORMAT))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_line_is_loaded_as_it_is(world: BigQueryWorld, dataset: str, end: str) -> None:
+    """Quotes, commas, tabs, escapes and other characters are no matter, and empty lines are left out."""
+    texts = ['a "quoted" text, and, commas', "tab\t and \\ and \n and \u2028", "\x01 ünï ☃ 🙂", "x" * 3_000_000, "'"]
+    table = _loaded(world, dataset, *({"request": _request(text)} for text in texts), "", "  ", end=end)
+    plain = LineFormat("generate")
+    found = world.rows(f"SELECT request FROM {requests_of_lines(table, plain)}")
+    assert sorted(json.loads(row[0])["contents"][0]["parts"][0]["text"] for row in found) == sorted(texts)
+
+
+def test_answers_are_rows_with_the_fields_beside_their_requests(world: BigQueryWorld, dataset: str) -> None:
+    about = {"lang": "de", "tags": [1, None]}
+    table = _loaded(
+        world,
+        dataset,
+        _answer("a", "yes", id=1, **{"about it": about}),
+        _answer("b", "", BUSY, id=2**62),
+        _answer("c", ""),
+    )
+    found = world.rows(
+        f"SELECT id, TO_JSON_STRING(`about it`), response, status FROM {answers_of_lines(table, FORMAT)}"
+    )
+    found.sort(key=lambda row: str(row[0]))
+    assert [(row[0], row[1] and json.loads(row[1]), row[3]) for row in found] == [
+        (1, about, ""),
+        (2**62, None, BUSY),
+        (None, None, ""),
+    ]
+    answers = _answers(table)
+    counts = {row[0]: row[1:4] for row in world.rows(review(all_answers([answers], [""]), answers))}
+    assert counts == {"": (1, "", 5), "RESOURCE_EXHAUSTED": (1, BUSY, 0), "INCOMPLETE": (1, "", 0)}
+
+
+def test_failed_and_absent_requests_are_sent_again_once(world: BigQueryWorld, dataset: str) -> None:
+    texts = ["a", "b", "b", "c", "d"]
+    given = _loaded(world, dataset, *({"request": _request(text), "id": n} for n, text in enumerate(texts)))
+    # Vertex AI may write a request in another way.
+    lines = [_answer("a", "yes", id=0), _answer("b", "yes", id=2), _answer("c", "", BUSY, id=3)]
+    reordered = [json.dumps(line, separators=(",", " :  ")) for line in lines]
+    first = _answers(_loaded(world, dataset, *reordered))
+    again = requests_to_repeat(all_answers([first], [""]), first, RETRYABLE, sources=[requests_of_lines(given, FORMAT)])
+    rows = world.rows(again)
+    assert sorted(row[1] for row in rows) == [1, 3, 4]
+    # Their answers take the place of the failures.
+    later = _answers(_loaded(world, dataset, *(_answer(texts[number], "later", id=number) for number in (1, 3, 4))))
+    together = all_answers([first, later], ["", RETRYABLE])
+    assert sorted(row[0] for row in world.rows(f"SELECT id FROM ({together}) WHERE status = ''")) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("kind", ["STRING", "JSON"])
+def test_the_requests_of_a_table_are_compared_with_those_of_answers(
+    world: BigQueryWorld, dataset: str, kind: str
+) -> None:
+    source = TableName(PROJECT, dataset, f"t_{uuid.uuid4().hex[:8]}")
+    columns = [{"name": "id", "type": "INT64"}, {"name": "request", "type": kind}]
+    rows = ({"id": n, "request": json.dumps(_request(text), indent=1)} for n, text in enumerate("ab"))
+    world.bigquery.tables.write(str(source), columns, rows)
+    format_ = LineFormat("generate", (LineColumn("id", "INT64"),))
+    table = _loaded(world, dataset, _answer("a", "yes", id=0))
+    answers = AnswerTable(table, answer_columns(format_), answers_of_lines(table, format_))
+    sources = [comparable_requests(source.sql, columns, format_)]
+    again = requests_to_repeat(all_answers([answers], [""]), answers, RETRYABLE, sources=sources)
+    assert [row[1] for row in world.rows(again)] == [1]
+
+
+def test_texts_to_embed_are_in_the_instance_of_their_answer(world: BigQueryWorld, dataset: str) -> None:
+    format_ = LineFormat("text_embedding", (LineColumn("id", "STRING"),))
+    given = _loaded(world, dataset, {"content": "a text", "id": "7"})
+    assert world.rows(f"SELECT content, id FROM {requests_of_lines(given, format_)}") == [("a text", "7")]
+    line = {"instance": {"content": "a text", "id": "7"}, "predictions": [{"embeddings": 1}], "status": ""}
+    table = _loaded(world, dataset, line)
+    answers = AnswerTable(table, answer_columns(format_), answers_of_lines(table, format_))
+    assert world.rows(f"SELECT content, id, {answers.code} FROM {answers.sql}") == [("a text", "7", "")]
+
+
+def test_answers_in_files_become_typed_columns(world: BigQueryWorld, dataset: str) -> None:
+    table = _loaded(world, dataset, _answer("a", 'Here: {"title": "x", "year": 7}', id=1), _answer("b", "", BUSY, id=2))
+    columns = (ResultColumn("title", "STRING", "$.title"), ResultColumn("year", "INT64", "$.year"))
+    answers = _answers(table)
+    sql = flatten(f"({all_answers([answers], [''])})", answers.columns, columns)
+    assert sorted(world.rows(f"SELECT id, status, title, year FROM ({sql})")) == [
+        (1, "", "x", 7),
+        (2, BUSY, None, None),
+    ]
+
+
+def test_loaded_requests_that_break_a_rule_are_found(world: BigQueryWorld, dataset: str) -> None:
+    wrong = {"contents": [{"parts": [{"text": "no role"}]}]}
+    lines = [{"request": _request("fine")}, {"request": wrong}, {"prompt": "x"}, "{", '{"request": "text"}']
+    table = _loaded(world, dataset, *lines)
+    sql = check_requests(requests_of_lines(table, LineFormat("generate")), is_json=False)
+    rows = [dict(row) for row in world.client().query_and_wait(sql)]
+    found = read_check(rows, input_files=1)
+    assert found.requests == 5
+    assert {finding.rule for finding in found.findings} == {"wrong_role", "empty_request", "not_json", "not_an_object"}
+    # The lines have no numbers in a table.
+    assert all(not finding.places for finding in found.findings)

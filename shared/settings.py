@@ -217,6 +217,9 @@ class Settings:
     query_deadline_seconds: float = setting(
         seconds(), "How long a query may run before it is reported as stuck.", 43200.0
     )
+    deploy_deadline_seconds: float = setting(
+        seconds(), "How long a change of an endpoint may take before it is reported as stuck.", 7200.0
+    )
     batch_deadline_seconds: float = setting(
         seconds(),
         "How long a Gemini batch may take before it is reported as stuck: 72 h in the queue and 24 h of work.",

@@ -74,6 +74,8 @@ class WaitReason(StrEnum):
     """A job may have been created; it is looked for once it must be visible."""
     SETTLING = "settling"
     """More files of the drop may be uploaded."""
+    ENDPOINT = "endpoint"
+    """Another operation changes the endpoint, or the version in use is being undeployed."""
     ACCESS = "access"
     """A right is not effective yet, or an account of Google's does not exist yet, because the deployment is new."""
 
@@ -87,6 +89,9 @@ class System(StrEnum):
 
     BIGQUERY = "bigquery"
     VERTEX = "vertex"
+    """A batch prediction job."""
+    OPERATION = "vertex_operation"
+    """A long-running operation of Vertex AI on an endpoint."""
 
 
 class StepState(StrEnum):
@@ -109,7 +114,7 @@ class Job:
 
     system: System
     id: str
-    """BigQuery's job id, or Vertex AI's resource name."""
+    """BigQuery's job id, or Vertex AI's resource name of the job or the operation."""
     location: str
 
 
@@ -293,6 +298,21 @@ class ManageMessage:
 
 
 @dataclass(frozen=True)
+class Deployment:
+    """A model that is deployed to an endpoint, or is to be deployed or undeployed."""
+
+    endpoint: str
+    """The resource name of the endpoint."""
+    endpoint_name: str
+    """The display name of the endpoint."""
+    deployed_model_id: str
+    """Its id on the endpoint."""
+    machine_type: str | None = None
+    traffic: int = 0
+    """How many of 100 requests to the endpoint it gets."""
+
+
+@dataclass(frozen=True)
 class ManageFacts:
     """What is known of the work of a manage message."""
 
@@ -300,6 +320,8 @@ class ManageFacts:
     """The description of the model, as its event publishes it; None unless the action is `describe`."""
     registry: Mapping[str, Any] | None = None
     """The model's entry in the registry, as its event publishes it; None unless the action is about it."""
+    deployments: tuple[Deployment, ...] = ()
+    """What the message deploys, or undeploys."""
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,8 @@ GROUPS = {
         "e2e/test_wrong_drops.py",
         "e2e/test_model_checks.py",
         "e2e/test_models.py",
+        "e2e/test_deployments.py",
+        "e2e/test_model_tools.py",
         "e2e/test_load.py",
         "e2e/test_costs.py",
     ),

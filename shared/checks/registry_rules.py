@@ -6,6 +6,7 @@ https://docs.cloud.google.com/bigquery/docs/managing-models-vertex
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from shared.errors import Rejected
 
@@ -22,6 +23,11 @@ DEFAULT_ALIAS = "default"
 # Where the models of a multi-region are registered; those of a region are registered there. Versions count per region.
 # https://docs.cloud.google.com/bigquery/docs/managing-models-vertex#location_considerations
 _REGIONS = {"us": "us-central1", "eu": "europe-west4"}
+
+
+# The types of BigQuery's models that can be registered and cannot be deployed to an endpoint.
+# https://docs.cloud.google.com/bigquery/docs/managing-models-vertex#limitations
+NOT_DEPLOYABLE = frozenset({"XGBOOST", "ARIMA_PLUS", "ARIMA_PLUS_XREG"})
 
 
 def registry_location(dataset_location: str) -> str:
@@ -49,3 +55,36 @@ def check_can_register(model: str, registry_id: str, *, is_remote: bool, registe
             field="id",
             code="registered_before",
         )
+
+
+def check_can_deploy(model: str, model_type: str | None, *, field: str) -> None:
+    """Raise ``Rejected`` about ``field`` if models of this type cannot be deployed to an endpoint.
+
+    Args:
+        model: The model: `project.dataset.model`.
+        model_type: Its type in BigQuery; None if it is not known.
+        field: The field that asks for the deployment.
+    """
+    if model_type in NOT_DEPLOYABLE:
+        raise Rejected(
+            f"{model} is a model of the type {model_type}, which can be registered and cannot be deployed to an endpoint: "
+            "predict with ML.PREDICT, or export it to another format",
+            field=field,
+            code="not_deployable",
+        )
+
+
+def deployed_error(model: str, endpoints: Iterable[str], advice: str) -> Rejected:
+    """Return the error for a model that cannot be deleted or replaced because it is deployed.
+
+    Args:
+        model: The model: `project.dataset.model`.
+        endpoints: The display names of its endpoints.
+        advice: What to do.
+    """
+    listed = ", ".join(sorted(endpoints))
+    return Rejected(
+        f"{model} is deployed to the endpoint {listed}, and a deployed model can be neither deleted nor replaced: {advice}",
+        field="model",
+        code="model_deployed",
+    )

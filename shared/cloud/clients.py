@@ -75,6 +75,15 @@ def vertex_model_client(location: str) -> aiplatform_v1.ModelServiceClient:
 
 
 @cache
+def vertex_endpoint_client(location: str) -> aiplatform_v1.EndpointServiceClient:
+    """Return the client of Vertex AI's endpoints in a location. It uses REST, as ``vertex_job_client``."""
+    from google.cloud import aiplatform_v1
+
+    endpoint = settings().vertex_endpoint or f"https://{host_of(location)}"
+    return aiplatform_v1.EndpointServiceClient(transport="rest", client_options={"api_endpoint": endpoint})
+
+
+@cache
 def vertex_job_client(location: str) -> aiplatform_v1.JobServiceClient:
     """Return the client of Vertex AI's jobs in a location. It uses REST: there are too few calls for a gRPC channel."""
     from google.cloud import aiplatform_v1

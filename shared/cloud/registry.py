@@ -6,13 +6,25 @@ https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.location
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
+from google.api_core import exceptions
 from google.cloud import aiplatform_v1 as vertex
 
 from shared.cloud.calls import Service
 from shared.cloud.vertex import VERTEX
 
 REGISTRY = Service("Vertex AI", retry=VERTEX.retry, rejects=True)
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """A version of a registered model, as the registry describes it."""
+
+    aliases: tuple[str, ...]
+    """Sorted."""
+    deployed: tuple[tuple[str, str], ...]
+    """The resource name of each endpoint that it is deployed to, and its id there."""
 
 
 class ModelRegistry:
@@ -23,16 +35,21 @@ class ModelRegistry:
         self._client_of = client_of
         self._project = project
 
-    def aliases(self, location: str, registry_id: str, version: str) -> list[str]:
-        """Return the aliases of a version, sorted.
+    def find(self, location: str, registry_id: str, version: str) -> RegisteredVersion | None:
+        """Return a version; None if there is no such version.
 
         Raises:
-            Rejected: There is no such version.
+            Rejected: The functions may not read it.
             TryLater: Vertex AI does not answer.
         """
-        with REGISTRY.call("return a model") as options:
-            found = self._client_of(location).get_model(name=self._name(location, registry_id, version), **options)
-        return sorted(found.version_aliases)
+        name = self.name(location, registry_id, version)
+        try:
+            with REGISTRY.call("return a model", passes=(exceptions.NotFound,)) as options:
+                found = self._client_of(location).get_model(name=name, **options)
+        except exceptions.NotFound:
+            return None
+        deployed = tuple((each.endpoint, each.deployed_model_id) for each in found.deployed_models)
+        return RegisteredVersion(tuple(sorted(found.version_aliases)), deployed)
 
     def give_aliases(self, location: str, registry_id: str, version: str, aliases: Iterable[str]) -> None:
         """Give aliases to a version; other versions that have them lose them.
@@ -43,8 +60,9 @@ class ModelRegistry:
         """
         with REGISTRY.call("change a model", field="aliases") as options:
             self._client_of(location).merge_version_aliases(
-                name=self._name(location, registry_id, version), version_aliases=list(aliases), **options
+                name=self.name(location, registry_id, version), version_aliases=list(aliases), **options
             )
 
-    def _name(self, location: str, registry_id: str, version: str) -> str:
+    def name(self, location: str, registry_id: str, version: str) -> str:
+        """Return the resource name of a version."""
         return f"projects/{self._project}/locations/{location}/models/{registry_id}@{version}"

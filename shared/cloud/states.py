@@ -153,6 +153,12 @@ HTTP_STATUSES: dict[int, Consequence] = {
 
 MAXIMUM_ATTEMPTS = 3
 
+# The `google.rpc.Code` of an operation that failed. After the first, what it should create exists; after the others another
+# attempt can help: ABORTED, INTERNAL, UNAVAILABLE.
+# https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
+OPERATION_EXISTS = 6
+OPERATION_RETRIES = frozenset({10, 13, 14})
+
 # The code of a call that Vertex AI refuses because Google's accounts that read and write for the project do not exist yet, and
 # what Vertex AI says then. It creates them when the project first needs them.
 # https://cloud.google.com/vertex-ai/docs/general/access-control#service-agents

@@ -6,15 +6,17 @@ The drop's fingerprint is compared after the import, so that the model is made o
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from shared.checks.access import check_writable
 from shared.checks.identifiers import LONGEST_MODEL, ModelName
+from shared.checks.registry_rules import check_can_deploy
 from shared.cloud.bigquery import Query
 from shared.cloud.states import MAXIMUM_ATTEMPTS
 from shared.drops import statements
 from shared.drops.checks import checking, verdict
 from shared.drops.checks.prediction import check_prediction
+from shared.drops.deployments import undeploy_for_replacement
 from shared.drops.drop import DropPath
 from shared.drops.files import drop_files
 from shared.drops.manifest import Manifest, read_manifest
@@ -41,6 +43,7 @@ from shared.work import (
 TURN_SECONDS = 5.0
 DROP_CHANGED = "drop_changed"
 PREDICTION_FIELD = "modeldrop.yaml.predict"
+DEPLOYMENT_FIELD = "modeldrop.yaml.deploy"
 CHANGED = "the drop's files changed while it was imported; it is imported again when it has settled"
 # BigQuery's reason if there is no such dataset.
 NO_DATASET = "notFound"
@@ -60,7 +63,7 @@ class Imports(Handler):
             raise Rejected(refusal.message, field=refusal.field, code=refusal.code)
         target = target_of(item, services)
         check_writable(target.project, target.dataset, services.settings, "the drop's model")
-        _check_manifest(_manifest(item, services), services.settings)
+        _check_manifest(_manifest(item, services), request, services.settings)
         location = _location(target, request.path, services)
         is_rollback = request.rollback is not None
         record = ModelRecords(services).take_turn(target, request.version, item.key, is_rollback=is_rollback)
@@ -74,7 +77,9 @@ class Imports(Handler):
         """Return the statement of the step `candidate`, `check`, `create` or `describe`.
 
         Raises:
-            Rejected: The check does not fit the candidate, or the drop has changed since its candidate was created.
+            Rejected: The check does not fit the candidate, the drop has changed since its candidate was created, or the version
+                in use is deployed and stays so.
+            WaitFor: The version in use is being undeployed.
         """
         request, target, manifest = request_of(item), target_of(item, services), _manifest(item, services)
         model_type = request.model_type or ""
@@ -93,6 +98,9 @@ class Imports(Handler):
                 if any(each.name == "candidate" for each in item.steps) and not _is_unchanged(request, services):
                     # The files that were checked are gone: others must not become the model.
                     raise Rejected(CHANGED, code=DROP_CHANGED)
+                if manifest.registry_id is not None and item.location is not None:
+                    is_redeployed = manifest.deployment is not None
+                    undeploy_for_replacement(target, item.location, services, is_redeployed=is_redeployed)
                 sql = statements.create_model(target, model_type, request.uri, manifest)
         return Query(sql=sql, labels=dict(manifest.labels))
 
@@ -127,8 +135,8 @@ class Imports(Handler):
     def close(self, item: Item, services: Services) -> None:
         """Leave the model's turn, and delete the candidate.
 
-        After an import, publish the prediction that `modeldrop.yaml` asks for. After a failure, watch the drop again if its
-        files have changed.
+        After an import, publish the prediction and the deployment of `modeldrop.yaml`. After a failure, watch the drop again
+        if its files have changed.
         """
         request = request_of(item)
         done = {step.name for step in item.steps if step.state is StepState.SUCCEEDED}
@@ -142,32 +150,37 @@ class Imports(Handler):
             is_rollback = request.rollback is not None
             ModelRecords(services).leave_turn(target_of(item, services), item.key, imported, is_rollback=is_rollback)
         if item.outcome is not None and item.outcome.is_success:
-            _start_prediction(item, services)
+            _publish_requests(item, services)
         if item.outcome is not None and not item.outcome.is_success and request.rollback is None:
             # A file that was uploaded meanwhile may solve the problem; its event was skipped, because the drop was watched.
             watch_again_if_changed(DropPath.of_request(request), request.fingerprint, services)
 
 
-def _check_manifest(manifest: Manifest, settings: Settings) -> None:
-    """Raise ``Rejected`` if `modeldrop.yaml` asks for what the settings do not allow."""
+def _check_manifest(manifest: Manifest, request: ImportRequest, settings: Settings) -> None:
+    """Raise ``Rejected`` if `modeldrop.yaml` asks for what the settings do not allow, or the type of the model."""
     if manifest.check is not None:
         manifest.check.check_access(settings, checking.CHECK_FIELD)
     if manifest.prediction is not None:
         check_prediction(manifest.prediction, settings, PREDICTION_FIELD)
-        if not settings.predict_topic:
-            raise Rejected(
-                f"{PREDICTION_FIELD} needs the setting PREDICT_TOPIC of the functions",
-                field=PREDICTION_FIELD,
-                code="no_topic",
-            )
+        _check_topic(settings.predict_topic, "PREDICT_TOPIC", PREDICTION_FIELD)
+    if manifest.deployment is not None:
+        check_can_deploy(request.model, request.model_type, field=DEPLOYMENT_FIELD)
+        _check_topic(settings.models_topic, "MODELS_TOPIC", DEPLOYMENT_FIELD)
 
 
-def _start_prediction(item: Item, services: Services) -> None:
-    """Publish the prediction that runs after an import. Published twice, it is one request."""
-    prediction = _manifest(item, services).prediction
-    if prediction is not None:
-        message = {**prediction, "model": item.request.model, "request_id": f"import-{item.key}-{item.run}"}
-        services.requests.publish(services.settings.predict_topic, message)
+def _check_topic(topic: str, setting: str, field: str) -> None:
+    if not topic:
+        raise Rejected(f"{field} needs the setting {setting} of the functions", field=field, code="no_topic")
+
+
+def _publish_requests(item: Item, services: Services) -> None:
+    """Publish the prediction and the deployment that follow an import. Each, published twice, is one request."""
+    manifest, settings = _manifest(item, services), services.settings
+    about = {"model": item.request.model, "request_id": f"import-{item.key}-{item.run}"}
+    if manifest.prediction is not None:
+        services.requests.publish(settings.predict_topic, {**manifest.prediction, **about})
+    if manifest.deployment is not None:
+        services.requests.publish(settings.models_topic, {"action": "deploy", **asdict(manifest.deployment), **about})
 
 
 def _late(version: str, record: ModelRecord) -> str:

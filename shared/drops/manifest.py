@@ -22,6 +22,7 @@ from shared.drops.checks.prediction import read_prediction
 from shared.drops.formats.all_formats import FORMATS
 from shared.drops.remote import RemoteModel
 from shared.errors import Problem, Rejected, short_reason
+from shared.messages.deployment_request import DeploymentRequest
 
 NAME = "modeldrop.yaml"
 NAMES = (NAME, "modeldrop.yml")
@@ -46,6 +47,7 @@ _NOT_REMOTE = {
     "input": "the columns of a model over Gemini are fixed",
     "kms_key": "BigQuery encrypts no remote model with a key of yours",
     "registry": "remote models cannot be registered",
+    "deploy": "remote models cannot be registered, and so not be deployed",
     "check": "a check compares the outputs of ML.PREDICT, which a model over Gemini does not have",
 }
 _OPENING = (
@@ -82,6 +84,8 @@ class Manifest:
     """The remote model that the drop becomes, without files."""
     prediction: Mapping[str, Any] | None = None
     """The predict message to publish after each import, without `model` and `request_id`."""
+    deployment: DeploymentRequest | None = None
+    """How to deploy each version to an endpoint."""
 
 
 def read_manifest(text: bytes, project: str) -> Manifest:
@@ -198,6 +202,7 @@ def _manifest(fields: Fields, project: str) -> Manifest:
         check=ModelCheck.read(check) if (check := fields.optional_nested("check")) is not None else None,
         remote=RemoteModel.read(remote) if (remote := fields.optional_nested("remote")) is not None else None,
         prediction=read_prediction(fields, project),
+        deployment=_deployment(fields),
     )
     fields.optional_text("type")
     if bool(manifest.inputs) != bool(manifest.outputs):
@@ -210,6 +215,19 @@ def _manifest(fields: Fields, project: str) -> Manifest:
                 raise fields.wrong(name, f"does not go with remote: {_NOT_REMOTE[name]}")
     fields.reject_unknown()
     return manifest
+
+
+def _deployment(fields: Fields) -> DeploymentRequest | None:
+    deploy = fields.optional_nested("deploy")
+    if deploy is None:
+        return None
+    deployment = DeploymentRequest.read(deploy)
+    deploy.reject_unknown()
+    if not fields.has("registry") and not fields.has("remote"):
+        raise fields.wrong(
+            "deploy", "needs registry, because only a registered model can be deployed: add registry: {id: ...}"
+        )
+    return deployment
 
 
 def _columns(fields: Fields, name: str, types: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

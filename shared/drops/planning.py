@@ -46,8 +46,10 @@ def plan(drop: Drop, ready: Ready, services: Services, facts: ModelFacts | None 
         # The steps that replace the model in use are added when the candidate has passed its check.
         steps = ["candidate", "check"]
     else:
-        # A remote model has no files that could be wrong.
-        steps = ["candidate"] if services.settings.safe_import and ready.model_type != REMOTE else []
+        # The version in use is undeployed before it is replaced, so a drop that BigQuery refuses must be known before. A remote
+        # model has no files that could be wrong.
+        is_safe = services.settings.safe_import or drop.manifest.deployment is not None
+        steps = ["candidate"] if is_safe and ready.model_type != REMOTE else []
         steps += final_steps(target, drop.manifest, services)
     request = ImportRequest(
         model=str(target),

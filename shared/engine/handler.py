@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 from shared.cloud.batch_jobs import Batch
 from shared.cloud.bigquery import Query
+from shared.cloud.endpoint_calls import EndpointCall
 from shared.engine.services import Services
 from shared.errors import ModeldropError
 from shared.work import Item, Outcome, Step, WaitReason
@@ -59,11 +60,13 @@ class Handler(ABC):
         """
 
     @abstractmethod
-    def job(self, item: Item, step: Step, services: Services) -> Query | Batch:
-        """Return the job to submit for ``step``: a query for BigQuery, a batch for Vertex AI.
+    def job(self, item: Item, step: Step, services: Services) -> Query | Batch | EndpointCall | None:
+        """Return the job to submit for ``step``: a query for BigQuery, a batch or a change of an endpoint for Vertex AI.
+
+        None: the endpoint is as the step wants it, so that nothing is sent.
 
         Raises:
-            WaitFor: Too many jobs run already.
+            WaitFor: Too many jobs run already, or another operation changes the endpoint.
             Cancelled: No further job may be created.
         """
 

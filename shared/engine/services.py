@@ -16,6 +16,7 @@ from shared.settings import Settings, settings
 
 if TYPE_CHECKING:
     from shared.cloud.bigquery import BigQueryJobs
+    from shared.cloud.endpoints import Endpoints
     from shared.cloud.registry import ModelRegistry
     from shared.cloud.tables import Tables
     from shared.cloud.vertex import VertexJobs
@@ -88,6 +89,13 @@ class Services:
         from shared.cloud.registry import ModelRegistry
 
         return ModelRegistry(clients.vertex_model_client, self.settings.google_cloud_project)
+
+    @cached_property
+    def endpoints(self) -> Endpoints:
+        """Vertex AI's endpoints."""
+        from shared.cloud.endpoints import Endpoints
+
+        return Endpoints(clients.vertex_endpoint_client, self.settings.google_cloud_project)
 
     @cached_property
     def requests(self) -> RequestPublisher:

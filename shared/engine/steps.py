@@ -22,6 +22,7 @@ from shared.cloud.states import (
 from shared.engine import passing
 from shared.engine.handler import Cancelled, Handler, WaitFor
 from shared.engine.labels import job_labels
+from shared.engine.operations import begin_operation
 from shared.engine.sending import send_batch
 from shared.engine.services import Services
 from shared.engine.stuck import deadline_of
@@ -67,6 +68,10 @@ def submit(item: Item, handler: Handler, services: Services) -> Item:
                 return _submit_query(item, step, handler, services)
             case System.VERTEX:
                 return send_batch(item, step, handler, services, waited_for)
+            case System.OPERATION:
+                begun = begin_operation(item, step, handler, services)
+                nothing_to_wait_for = begun.current is None or begun.current.name != step.name
+                return submit(begun, handler, services) if nothing_to_wait_for else begun
     except Rejected as error:
         waiting = passing.waiting(item, error.problem, services)
         return waiting or item.end(handler.refusal_of(item), services.now(), error.problem)

@@ -42,10 +42,21 @@ def data_of_kind(item: Item) -> dict[str, Any]:
         case BatchMessage() as message, BatchFacts() as facts:
             return _batch(item, message, facts) if prepared else {}
         case ManageMessage() as message, ManageFacts() as facts:
-            about = {"description": facts.description, "registry": facts.registry}
-            return {"model": message.model, **{name: dict(each) for name, each in about.items() if each is not None}}
+            return {"model": message.model, **_manage(facts)} if _is_done(item) else {"model": message.model}
         case _:
             return {}
+
+
+def _is_done(item: Item) -> bool:
+    return item.outcome is not None and item.outcome.is_success
+
+
+def _manage(facts: ManageFacts) -> dict[str, Any]:
+    about = {"description": facts.description, "registry": facts.registry}
+    data: dict[str, Any] = {name: dict(each) for name, each in about.items() if each is not None}
+    if facts.deployments:
+        data["deployments"] = [asdict(each) for each in facts.deployments]
+    return data
 
 
 def _drop(request: DropRequest, facts: DropFacts) -> dict[str, Any]:

@@ -1,13 +1,13 @@
-"""The description of a model: what BigQuery, the model bucket and the ledger say of it."""
+"""The description of a model: what BigQuery, Vertex AI, the model bucket and the ledger say of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from shared.checks.identifiers import ModelName
+from shared.drops.deployments import deployments_of, entry_of
 from shared.drops.drop import version_order
 from shared.drops.planning import drops_of
 from shared.drops.turns import ModelRecords
@@ -31,6 +31,9 @@ def describe(model: ModelName, location: str, services: Services) -> dict[str, A
     resource = services.bigquery.model_resource(str(model))
     signature = services.bigquery.model_signature(str(model))
     record = ModelRecords(services).read(model)
+    entry = entry_of(resource, location)
+    registered = services.registry.find(entry.location, entry.id, entry.version) if entry and entry.version else None
+    deployments = deployments_of(registered.deployed, services) if registered else ()
     versions = sorted({path.version for path in drops_of(model, services)}, key=version_order, reverse=True)
     return {
         "model_type": signature.model_type,
@@ -45,18 +48,10 @@ def describe(model: ModelName, location: str, services: Services) -> dict[str, A
         "pinned": record.pinned,
         "versions": versions[:MOST_VERSIONS],
         "remote_endpoint": (resource.get("remoteModelInfo") or {}).get("endpoint"),
-        "registry": registration_of(resource),
+        "registry": {**entry.as_json(), "aliases": list(registered.aliases) if registered else []} if entry else None,
+        "deployments": [asdict(each) for each in deployments],
         "last_prediction": _last_prediction(model, services),
     }
-
-
-def registration_of(resource: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the id and the version of a model in the registry of Vertex AI; None if it is not registered.
-
-    https://docs.cloud.google.com/bigquery/docs/reference/rest/v2/models#TrainingRun
-    """
-    runs = [run for run in resource.get("trainingRuns") or [] if run.get("vertexAiModelId")]
-    return {"id": runs[-1]["vertexAiModelId"], "version": runs[-1].get("vertexAiModelVersion")} if runs else None
 
 
 def _last_prediction(model: ModelName, services: Services) -> dict[str, Any] | None:

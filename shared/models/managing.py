@@ -1,4 +1,4 @@
-"""The work of manage messages: models are deleted, unpinned, described and registered."""
+"""The work of manage messages: models are deleted, unpinned, described, registered, deployed and undeployed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any
 from shared import trace
 from shared.checks.access import check_writable
 from shared.checks.identifiers import ModelName
-from shared.checks.registry_rules import check_can_register, registry_location
+from shared.checks.registry_rules import check_can_register
 from shared.checks.suggestions import closest
 from shared.cloud.bigquery import OldJob, Query
+from shared.cloud.endpoint_calls import EndpointCall
+from shared.drops.deployments import entry_of
 from shared.drops.importing import TURN_SECONDS
 from shared.drops.turns import ModelRecords
 from shared.engine.handler import Handler, WaitFor
@@ -21,18 +23,29 @@ from shared.engine.services import Services
 from shared.errors import Rejected
 from shared.events.incoming import Message
 from shared.keys import hash_of, hash_of_json
-from shared.models import statements
-from shared.models.describing import describe, registration_of
-from shared.models.request import DELETE, DESCRIBE, REGISTER, SET_ALIASES, UNPIN, ManageRequest
+from shared.models import deploying, statements
+from shared.models.describing import describe
+from shared.models.request import (
+    DELETE,
+    DEPLOY,
+    DESCRIBE,
+    REGISTER,
+    SET_ALIASES,
+    UNDEPLOY,
+    UNPIN,
+    ManageRequest,
+)
 from shared.work import Item, Kind, ManageFacts, ManageMessage, Outcome, Step, System, WaitReason
 
-# The steps of each action, and the outcome of one that was carried out.
-_STEPS: Mapping[str, tuple[str, ...]] = {
-    DELETE: ("drop",),
+# The steps of each action that are known before it is prepared, and the outcome of one that was carried out.
+_STEPS: Mapping[str, tuple[Step, ...]] = {
+    DELETE: (Step("drop", System.BIGQUERY),),
     UNPIN: (),
     DESCRIBE: (),
-    REGISTER: ("register",),
+    REGISTER: (Step("register", System.BIGQUERY),),
     SET_ALIASES: (),
+    DEPLOY: (Step(deploying.ENDPOINT_STEP, System.OPERATION), Step(deploying.DEPLOY_STEP, System.OPERATION)),
+    UNDEPLOY: (),
 }
 _OUTCOMES: Mapping[str, Outcome] = {
     DELETE: Outcome.DELETED,
@@ -40,9 +53,14 @@ _OUTCOMES: Mapping[str, Outcome] = {
     DESCRIBE: Outcome.DESCRIBED,
     REGISTER: Outcome.REGISTERED,
     SET_ALIASES: Outcome.REGISTERED,
+    DEPLOY: Outcome.DEPLOYED,
+    UNDEPLOY: Outcome.UNDEPLOYED,
 }
-# The actions that change the model itself, so that no import of it may be under way.
-_CHANGING = (DELETE, REGISTER)
+# The actions during which no import of the model may be under way. An import undeploys the version that it replaces, so
+# `undeploy` is not one of them.
+_CHANGING = (DELETE, REGISTER, DEPLOY)
+# The actions that a writer of the model's dataset may request.
+_WRITING = (*_CHANGING, UNDEPLOY)
 
 
 def origin_of(request: ManageRequest, message: Message) -> tuple[str, str]:
@@ -62,7 +80,7 @@ def plan(request: ManageRequest, payload: Mapping[str, Any], message: Message, n
         request_id=request.request_id,
         message_id=message.publishers_id,
         sources=(message.id,),
-        steps=tuple(Step(name, System.BIGQUERY) for name in _STEPS[request.action]),
+        steps=_STEPS[request.action],
         traceparent=trace.current_traceparent(),
     )
 
@@ -73,7 +91,7 @@ class Manages(Handler):
     refused = Outcome.REJECTED
 
     def prepare(self, item: Item, services: Services) -> Item:
-        """Find the model; to delete or register it, wait until no import of it is under way.
+        """Find the model; to delete, register or deploy it, wait until no import of it is under way.
 
         Raises:
             Rejected: There is no such model, it may not be written, or a rule of the registry forbids it.
@@ -81,36 +99,43 @@ class Manages(Handler):
         """
         message, model = _message(item), _model(item, services)
         location = services.bigquery.location_of(model.dataset_name, "model")
-        if message.action in _CHANGING:
+        if message.action in _WRITING:
             check_writable(model.project, model.dataset, services.settings, "model")
-        if services.bigquery.model_created(str(model)) is None and not _was_submitted(item, location, services):
+        exists = services.bigquery.model_created(str(model)) is not None
+        if not exists and not _was_submitted(item, location, services):
             similar = closest(model.model, services.bigquery.model_names(model.dataset_name))
             meant = f"; did you mean {model.dataset}.{similar}?" if similar else ""
             raise Rejected(f"there is no model {model}{meant}", field="model", code="model_not_found")
         if message.action in {REGISTER, SET_ALIASES}:
-            item = _checked_registration(item, services)
+            item = _checked_registration(item, location, services)
         if message.action in _CHANGING:
             record = ModelRecords(services).take_turn(model, "", item.key, is_rollback=True)
             if record.in_flight is None or record.in_flight.key != item.key:
                 raise WaitFor(WaitReason.TURN, TURN_SECONDS)
+        if exists:
+            item = _with_endpoints(item, model, location, services)
         return replace(item, location=location)
 
-    def job(self, item: Item, step: Step, services: Services) -> Query:
-        """Return the statement that deletes the model, or registers it."""
+    def job(self, item: Item, step: Step, services: Services) -> Query | EndpointCall | None:
+        """Return the statement that deletes or registers the model, or the call that changes an endpoint."""
+        if step.system is System.OPERATION:
+            return deploying.endpoint_call(item, step, services)
         model, registry_id = _model(item, services), _request(item, services).registry_id
         sql = statements.drop_model(model) if registry_id is None else statements.register_model(model, registry_id)
         return Query(sql=sql, labels=dict(item.labels))
 
     def failure_of(self, item: Item) -> Outcome:
-        """Return that the message is rejected: BigQuery refuses it, for example to delete a model that is deployed."""
+        """Return that the message is rejected: BigQuery or Vertex AI refuses it."""
         return Outcome.REJECTED
 
     def deadline_seconds(self, item: Item, services: Services) -> float:
-        """Return how long the statement may take."""
+        """Return how long the statement may take, or the operation on an endpoint."""
+        if item.current is not None and item.current.system is System.OPERATION:
+            return services.settings.deploy_deadline_seconds
         return services.settings.query_deadline_seconds
 
     def conclude(self, item: Item, services: Services) -> Item:
-        """Lift the pin, describe the model or give it aliases, and succeed."""
+        """Lift the pin, describe the model, give it aliases or traffic, and succeed."""
         message, model = _message(item), _model(item, services)
         if message.action == UNPIN:
             ModelRecords(services).unpin(model)
@@ -118,6 +143,8 @@ class Manages(Handler):
             item = replace(item, facts=ManageFacts(describe(model, str(item.location), services)))
         if message.action in {REGISTER, SET_ALIASES}:
             item = replace(item, facts=ManageFacts(registry=_entry(item, services)))
+        if message.action == DEPLOY:
+            item = deploying.conclude_deployment(item, services)
         return replace(item, outcome=_OUTCOMES[message.action])
 
     def close(self, item: Item, services: Services) -> None:
@@ -131,7 +158,23 @@ class Manages(Handler):
             records.leave_turn(model, item.key, None)
 
 
-def _checked_registration(item: Item, services: Services) -> Item:
+def _with_endpoints(item: Item, model: ModelName, location: str, services: Services) -> Item:
+    """Return ``item`` with the endpoints that it changes, and the steps for them.
+
+    Raises:
+        Rejected: A rule of the registry forbids it, or the model is not deployed.
+    """
+    request = _request(item, services)
+    if request.action == UNDEPLOY:
+        return deploying.prepare_undeployment(item, model, request.endpoint, location, services)
+    if request.deployment is not None:
+        return deploying.prepare_deployment(item, model, request.deployment, location, services)
+    if request.action == DELETE:
+        return deploying.prepare_deletion(item, model, location, services, undeploy=request.undeploy)
+    return item
+
+
+def _checked_registration(item: Item, location: str, services: Services) -> Item:
     """Return ``item`` without the step that registers its model, if it is registered under the id already.
 
     Raises:
@@ -139,7 +182,7 @@ def _checked_registration(item: Item, services: Services) -> Item:
     """
     model, request = _model(item, services), _request(item, services)
     resource = services.bigquery.model_resource(str(model))
-    entry = registration_of(resource)
+    entry = entry_of(resource, location)
     if request.registry_id is None:
         if entry is None:
             raise Rejected(f"{model} is not registered: publish register first", field="model", code="not_registered")
@@ -148,7 +191,7 @@ def _checked_registration(item: Item, services: Services) -> Item:
         str(model),
         request.registry_id,
         is_remote=resource.get("remoteModelInfo") is not None,
-        registered_as=entry["id"] if entry else None,
+        registered_as=entry.id if entry else None,
     )
     return replace(item, steps=()) if entry else item
 
@@ -159,23 +202,17 @@ def _entry(item: Item, services: Services) -> dict[str, Any]:
     Raises:
         Rejected: The model is not registered any more, or Vertex AI refuses an alias.
     """
-    model, aliases = _model(item, services), _request(item, services).aliases
-    found = registration_of(services.bigquery.model_resource(str(model)))
-    if found is None or found["version"] is None:
-        raise Rejected(f"{model} is not in the registry", field="model", code="not_registered")
-    location = registry_location(str(item.location))
+    aliases = _request(item, services).aliases
+    entry = deploying.registered(_model(item, services), str(item.location), services)
     if aliases:
-        services.registry.give_aliases(location, found["id"], found["version"], aliases)
-    return {
-        **found,
-        "location": location,
-        "aliases": services.registry.aliases(location, found["id"], found["version"]),
-    }
+        services.registry.give_aliases(entry.location, entry.id, str(entry.version), aliases)
+    found = services.registry.find(entry.location, entry.id, str(entry.version))
+    return {**entry.as_json(), "aliases": list(found.aliases) if found else []}
 
 
 def _was_submitted(item: Item, location: str, services: Services) -> bool:
     """Return whether the job that deletes the model exists, because a call was killed before it could store that."""
-    for step in item.steps:
+    for step in (each for each in item.steps if each.system is System.BIGQUERY):
         with suppress(Rejected, OldJob):
             if services.bigquery.find(item.job_id(step), location, payload=item.payload, since=item.created):
                 return True

@@ -11,11 +11,12 @@ from shared.checks.identifiers import ModelName
 from shared.checks.labels import read_labels, read_request_id
 from shared.checks.registry_rules import ALIAS, ALIAS_FORM, ID_FORM, REGISTRY_ID
 from shared.drops.drop import LONGEST_VERSION, VERSION, DropPath
+from shared.messages.deployment_request import DeploymentRequest, check_endpoint
 from shared.settings import Settings
 
 IMPORT, ROLLBACK, UNPIN, DELETE, DESCRIBE = "import", "rollback", "unpin", "delete", "describe"
-REGISTER, SET_ALIASES = "register", "set_aliases"
-ACTIONS = (IMPORT, ROLLBACK, UNPIN, DELETE, DESCRIBE, REGISTER, SET_ALIASES)
+REGISTER, SET_ALIASES, DEPLOY, UNDEPLOY = "register", "set_aliases", "deploy", "undeploy"
+ACTIONS = (IMPORT, ROLLBACK, UNPIN, DELETE, DESCRIBE, REGISTER, SET_ALIASES, DEPLOY, UNDEPLOY)
 # Vertex AI's documentation names no limit.
 MOST_ALIASES = 100
 
@@ -35,6 +36,12 @@ class ManageRequest:
     """The id in the registry of Vertex AI; None unless the action is `register`."""
     aliases: tuple[str, ...] = ()
     """The aliases that the model's version in the registry gets."""
+    deployment: DeploymentRequest | None = None
+    """How to deploy the model; None unless the action is `deploy`."""
+    endpoint: str | None = None
+    """The endpoint to undeploy from; None: all endpoints."""
+    undeploy: bool = False
+    """Whether a model that is deployed is undeployed before it is deleted."""
     request_id: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -65,17 +72,34 @@ class ManageRequest:
                 raise fields.wrong(
                     "version", f"is {version[:80]!r}; write the last folder of the drop's path, such as 2"
                 )
-        registry_id = _registry_id(fields) if action == REGISTER else None
-        aliases = _aliases(fields, action) if action in {REGISTER, SET_ALIASES} else ()
-        request_id, labels = read_request_id(fields, published), dict(read_labels(fields))
+        request = cls(
+            action=action,
+            path=path,
+            model=model,
+            version=version,
+            registry_id=_registry_id(fields) if action == REGISTER else None,
+            aliases=_aliases(fields, action) if action in {REGISTER, SET_ALIASES} else (),
+            deployment=DeploymentRequest.read(fields) if action == DEPLOY else None,
+            endpoint=_endpoint(fields) if action == UNDEPLOY else None,
+            undeploy=fields.switch("undeploy") if action == DELETE else False,
+            request_id=read_request_id(fields, published),
+            labels=dict(read_labels(fields)),
+        )
         fields.reject_unknown()
-        return cls(action, path, model, version, registry_id, aliases, request_id, labels)
+        return request
 
 
 def _registry_id(fields: Fields) -> str:
     text = fields.text("id")
     if not REGISTRY_ID.fullmatch(text):
         raise fields.wrong("id", f"must be {ID_FORM}, not {text[:80]!r}")
+    return text
+
+
+def _endpoint(fields: Fields) -> str | None:
+    text = fields.optional_text("endpoint")
+    if text is not None:
+        check_endpoint(text, fields)
     return text
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.cloud.batch_jobs import BatchReport
+from shared.cloud.endpoint_calls import OperationReport
 from shared.cloud.states import Progress
 from shared.engine.index import Pending
 from shared.engine.waking import set_aside
@@ -29,6 +30,8 @@ class JobList:
     """Vertex AI's jobs by name, of all locations in which a batch is open."""
     unlisted: frozenset[str] = frozenset()
     """The locations in which Vertex AI did not answer."""
+    operations: Mapping[str, OperationReport | None] = field(default_factory=dict)
+    """Vertex AI's operations by name; None for one that does not exist. One for which Vertex AI did not answer is missing."""
 
 
 def look_at(pending: Pending) -> Look:
@@ -55,6 +58,9 @@ def is_due(pending: Pending, jobs: JobList, now: datetime) -> bool:
     if pending.submitted:
         if pending.system == System.BIGQUERY.value:
             return jobs.queries is not None and pending.job_id not in jobs.queries
+        if pending.system == System.OPERATION.value:
+            operation = jobs.operations.get(pending.job_id)
+            return pending.job_id in jobs.operations and (operation is None or operation.is_done)
         report = jobs.batches.get(pending.job_id)
         if report is None:
             return pending.location not in jobs.unlisted

@@ -16,6 +16,7 @@ from shared import spans, trace
 from shared.batches.batching import Batches
 from shared.batches.places import is_cancelled
 from shared.cloud.batch_jobs import BatchReport
+from shared.cloud.endpoint_calls import OperationReport
 from shared.cloud.states import Progress
 from shared.drops import watches
 from shared.drops.drop import DropPath
@@ -23,6 +24,7 @@ from shared.drops.importing import Imports
 from shared.drops.intake import examine_drop
 from shared.engine.handler import Handler
 from shared.engine.index import DamagedIndex, Pending
+from shared.engine.operations import settle_operation
 from shared.engine.services import Services
 from shared.engine.steps import advance, retry_query, settle_batch, settle_query
 from shared.engine.stuck import ADVICE, UNREADABLE, deadline_of, report_late, report_stuck
@@ -150,7 +152,18 @@ def _list_jobs(pending: Sequence[Pending], services: Services) -> JobList:
         except ModeldropError as error:
             unlisted.add(location)
             log("WARNING", "Vertex AI's jobs could not be listed", location=location, reason=short_reason(error))
-    return JobList(queries, batches, frozenset(unlisted))
+    return JobList(queries, batches, frozenset(unlisted), _operations(pending, services))
+
+
+def _operations(pending: Sequence[Pending], services: Services) -> Mapping[str, OperationReport | None]:
+    """Return the state of each operation on an endpoint that is under way. There are few, and each costs one call."""
+    found: dict[str, OperationReport | None] = {}
+    for name in sorted({each.job_id for each in pending if each.submitted and each.system == System.OPERATION.value}):
+        try:
+            found[name] = services.endpoints.operation(name)
+        except ModeldropError as error:
+            log("WARNING", "Vertex AI did not return an operation", reason=short_reason(error))
+    return found
 
 
 def _handle(pending: Pending, jobs: JobList, services: Services) -> None:
@@ -243,6 +256,8 @@ def _continue(item: Item, jobs: JobList, handler: Handler, services: Services) -
             return _after_query(item, step, step.job, handler, services)
         case System.VERTEX:
             return _after_batch(item, step, step.job, jobs, handler, services)
+        case System.OPERATION:
+            return _after_operation(item, step, step.job, jobs, handler, services)
 
 
 def _after_query(item: Item, step: Step, job: Job, handler: Handler, services: Services) -> Item:
@@ -276,6 +291,15 @@ def _after_batch(item: Item, step: Step, job: Job, jobs: JobList, handler: Handl
     item = services.ledger.take_over(item)
     _record_job(item, step, job, services)
     return advance(settle_batch(item, step, report, services.now()), handler, services)
+
+
+def _after_operation(item: Item, step: Step, job: Job, jobs: JobList, handler: Handler, services: Services) -> Item:
+    report = jobs.operations[job.id] if job.id in jobs.operations else services.endpoints.operation(job.id)
+    if report is not None and not report.is_done:
+        return item
+    item = services.ledger.take_over(item)
+    _record_job(item, step, job, services)
+    return advance(settle_operation(item, step, report, handler, services), handler, services)
 
 
 def _record_job(item: Item, step: Step, job: Job, services: Services) -> None:

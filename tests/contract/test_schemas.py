@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -64,6 +64,7 @@ from shared.predictions import predicting
 from shared.predictions.predicting import Predictions
 from shared.work import (
     CheckResult,
+    Deployment,
     DropFacts,
     FoundFile,
     ImportFacts,
@@ -177,6 +178,7 @@ MANIFEST: dict[str, Any] = {
         "output": {"table": "d.out", "write": "truncate"},
         "columns": {"drop": ["a"]},
     },
+    "deploy": {"endpoint": "genres", "machine_type": "n1-standard-4", "traffic": 10},
 }
 TABLE_INPUT = {"table": "news.titles", "columns": {"input": "title"}, "where": "score > @min_score"}
 PROMPTS = {
@@ -235,6 +237,18 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("manage_message.json", {**MODEL_MESSAGE, "action": "rollback", "version": "v1.2", "labels": {"team": "films"}}),
     ("manage_message.json", {**MODEL_MESSAGE, "model": "p-project.films.hyphened-model"}),
     ("manage_message.json", {**MODEL_MESSAGE, "action": "register", "id": "_" + "a" * 62}),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "deploy", "endpoint": "a"}),
+    (
+        "manage_message.json",
+        {**MODEL_MESSAGE, "action": "deploy", "endpoint": "My genres.2", "machine_type": "n1-standard-4", "traffic": 0},
+    ),
+    (
+        "manage_message.json",
+        {**MODEL_MESSAGE, "action": "deploy", "endpoint": "123", "machine_type": None, "traffic": None},
+    ),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "undeploy"}),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "undeploy", "endpoint": "genres"}),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "delete", "undeploy": True}),
     ("manage_message.json", {**MODEL_MESSAGE, "action": "register", "id": "genres", "aliases": ["v-2", "aB9"]}),
     ("manage_message.json", {**MODEL_MESSAGE, "action": "set_aliases", "aliases": ["default", "a" * 128]}),
     ("manifest.json", {"remote": REMOTE, "description": "Gemini", "labels": {"team": "films"}}),
@@ -372,6 +386,15 @@ REFUSED: list[tuple[str, dict[str, Any], str | None]] = [
     ("manage_message.json", {**MODEL_MESSAGE, "action": "set_aliases", "aliases": []}, "aliases"),
     ("manage_message.json", {**MODEL_MESSAGE, "action": "set_aliases", "aliases": ["ok", "A"]}, "aliases[1]"),
     ("manage_message.json", {**MODEL_MESSAGE, "action": "set_aliases", "aliases": ["-default"]}, "aliases[0]"),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "deploy"}, "endpoint"),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "deploy", "endpoint": "-genres"}, "endpoint"),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "deploy", "endpoint": "a", "traffic": -1}, "traffic"),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "deploy", "endpoint": "a", "traffic": "all"}, "traffic"),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "deploy", "endpoint": "a", "machine_type": 2}, "machine_type"),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "undeploy", "endpoint": "a/b"}, "endpoint"),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "undeploy", "traffic": 0}, "traffic"),
+    ("manage_message.json", {**MODEL_MESSAGE, "action": "delete", "undeploy": "yes"}, "undeploy"),
+    ("manage_message.json", {**MODEL_MESSAGE, "undeploy": True}, "undeploy"),
     ("manage_message.json", {**MODEL_MESSAGE, "model": "genres"}, "model"),
     ("manage_message.json", {**MODEL_MESSAGE, "path": MANAGE_MESSAGE["path"]}, "path"),
     ("manage_message.json", {**MODEL_MESSAGE, "action": "unpin", "version": "1"}, "version"),
@@ -389,6 +412,12 @@ REFUSED: list[tuple[str, dict[str, Any], str | None]] = [
             ("input", {"f1": "STRING"}, "input.f1"),
             ("files", 0, "files"),
             ("files", "12", "files"),
+            ("registry", None, "deploy"),
+            ("deploy", {}, "deploy.endpoint"),
+            ("deploy", {"endpoint": 'a"b'}, "deploy.endpoint"),
+            ("deploy", {"endpoint": "a", "machine_type": "large"}, "deploy.machine_type"),
+            ("deploy", {"endpoint": "a", "traffic": 101}, "deploy.traffic"),
+            ("deploy", {"endpoint": "a", "replicas": 2}, "deploy.replicas"),
             ("registry", {}, "registry.id"),
             ("registry", {"id": "Genres"}, "registry.id"),
             ("registry", {"id": "genres", "aliases": ["V2"]}, "registry.aliases[0]"),
@@ -435,6 +464,11 @@ REFUSED_BY_THE_PARSER_ALONE: list[tuple[str, dict[str, Any], str]] = [
     ("manifest.json", {**MANIFEST, "output": None}, "modeldrop.yaml.input"),
     ("manifest.json", {"remote": REMOTE, "registry": {"id": "gemini"}}, "modeldrop.yaml.registry"),
     ("manifest.json", {"remote": REMOTE, "type": "ONNX"}, "modeldrop.yaml.type"),
+    (
+        "manifest.json",
+        {"remote": REMOTE, "registry": {"id": "a"}, "deploy": {"endpoint": "a"}},
+        "modeldrop.yaml.registry",
+    ),
     ("manifest.json", {"remote": REMOTE, "check": {"query": "SELECT 1"}}, "modeldrop.yaml.check"),
     (
         "manifest.json",
@@ -495,6 +529,10 @@ def test_the_parser_rejects_values_that_a_schema_cannot_check(name: str, message
             (),
             ("$defs", "set_aliases"),
         ),
+        ("manage_message.json", {**MODEL_MESSAGE, "action": "delete"}, (), ("$defs", "delete")),
+        ("manage_message.json", {**MODEL_MESSAGE, "action": "deploy", "endpoint": "a"}, (), ("$defs", "deploy")),
+        ("manage_message.json", {**MODEL_MESSAGE, "action": "undeploy"}, (), ("$defs", "undeploy")),
+        ("manifest.json", MANIFEST, ("deploy",), ("properties", "deploy")),
         ("manifest.json", MANIFEST, (), ()),
         ("manifest.json", MANIFEST, ("registry",), ("properties", "registry")),
         ("manifest.json", MANIFEST, ("check",), ("$defs", "check")),
@@ -643,8 +681,9 @@ def _managed(outcome: str) -> Item:
     facts = ManageFacts(
         DESCRIPTION if outcome == "described" else None,
         {"id": "genres", "version": "2", "location": "us-central1", "aliases": ["default"]}
-        if outcome == "registered"
+        if outcome in {"registered", "deployed"}
         else None,
+        (DEPLOYMENT,) if outcome in {"deployed", "undeployed", "deleted"} else (),
     )
     item = Item(Kind.MANAGE, "a" * 32, "b" * 32, request, facts, NOW, request_id="r-1")
     return item.end(Outcome(outcome), LATER)
@@ -657,6 +696,7 @@ def _rolled_back() -> Item:
     return replace(item, request=request, outcome=Outcome.ROLLED_BACK, finished=LATER)
 
 
+DEPLOYMENT = Deployment("projects/p-1/locations/us-central1/endpoints/7", "genres", "1234567890", "n1-standard-2", 100)
 DESCRIPTION = {
     "model_type": "ONNX",
     "location": "US",
@@ -670,7 +710,8 @@ DESCRIPTION = {
     "pinned": None,
     "versions": ["2", "1"],
     "remote_endpoint": None,
-    "registry": {"id": "genres", "version": "1"},
+    "registry": {"id": "genres", "version": "1", "location": "us-central1", "aliases": ["default"]},
+    "deployments": [asdict(DEPLOYMENT)],
     "last_prediction": {
         "key": "a" * 32,
         "request_id": None,

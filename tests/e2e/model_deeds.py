@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import requests
 from google.cloud.bigquery import QueryJob
 
 from tests.e2e.deeds import Deed, nothing, tick, wait_for_its_job
 from tests.e2e.world import SHIFTED_TABLE, World
+from tests.waiting import LAST_LIMIT
 
 FIRST, SECOND = 1, 2
 
@@ -119,7 +122,7 @@ def check_refused_candidate(world: World, name: str) -> None:
 
 
 def register(world: World, name: str) -> None:
-    manage(world, "register", name, name, id=name.replace("-", "_").lower(), aliases=["champion"])
+    manage(world, "register", name, name, id=registry_id_of(name), aliases=["champion"])
 
 
 def registering(world: World, name: str) -> None:
@@ -137,7 +140,135 @@ def check_registration(world: World, name: str) -> None:
     assert "champion" in found.data["registry"]["aliases"]
 
 
+def registry_id_of(name: str) -> str:
+    """Return the id under which a model is registered."""
+    return name.replace("-", "_").lower()
+
+
+def endpoints_named(world: World, display_name: str) -> list[dict[str, Any]]:
+    """Return the endpoints of Vertex AI with this name."""
+    url = f"{world.environment['VERTEX_ENDPOINT']}/v1/projects/{world.project}/locations/us-central1/endpoints"
+    answer = requests.get(url, {"filter": f'display_name="{display_name}"'}, timeout=LAST_LIMIT)
+    found: list[dict[str, Any]] = answer.json().get("endpoints", [])
+    return found
+
+
+def predict_online(world: World, endpoint: str, x: float) -> float:
+    """Return the prediction of an endpoint, by its resource name, for one number."""
+    url = f"{world.environment['VERTEX_ENDPOINT']}/v1/{endpoint}:predict"
+    answer = requests.post(url, json={"instances": [{"x": x}]}, timeout=LAST_LIMIT)
+    assert answer.ok, answer.text
+    [prediction] = answer.json()["predictions"]
+    return float(prediction["y"] if isinstance(prediction, dict) else prediction)
+
+
+def registered(world: World, name: str) -> None:
+    one_version(world, name)
+    manage(world, "register", name, f"{name}-register", id=registry_id_of(name))
+    world.event("model.registered", request_id=f"{name}-register")
+
+
+def deploy(world: World, name: str) -> None:
+    manage(world, "deploy", name, name, endpoint=name)
+
+
+def operation_ended(world: World, name: str, step: str) -> bool:
+    """Return whether the work of a manage message is at a step, and its operation has ended."""
+    item = world.item("manage", "request", name)
+    current = next((each for each in item["steps"] if each["state"] != "succeeded"), None) if item else None
+    if current is None or current["name"] != step or not current["job"]:
+        return False
+    url = f"{world.environment['VERTEX_ENDPOINT']}/v1/{current['job']['id']}"
+    return bool(requests.get(url, timeout=LAST_LIMIT).json().get("done"))
+
+
+def deploying(world: World, name: str) -> None:
+    """Bring a deployment to where its operation has ended, before the poller sees it."""
+    registered(world, name)
+    deploy(world, name)
+    world.until(lambda: bool(endpoints_named(world, name)) and operation_ended(world, name, "endpoint"), ticking=False)
+    world.tick()
+    world.until(lambda: operation_ended(world, name, "deploy"), ticking=False)
+
+
+def creating_an_endpoint(world: World, name: str) -> None:
+    """Bring a deployment to where its endpoint exists, before the poller sees it."""
+    registered(world, name)
+    deploy(world, name)
+    world.until(lambda: operation_ended(world, name, "endpoint"), ticking=False)
+
+
+def check_deployment(world: World, name: str) -> None:
+    assert world.ids("request.rejected", request_id=name) == set()
+    [event] = world.ids("model.deployed", request_id=name)
+    found = world.event("model.deployed", request_id=name)
+    assert found.id == event
+    [endpoint] = endpoints_named(world, name)
+    [model] = endpoint["deployedModels"]
+    [deployment] = found.data["deployments"]
+    assert (deployment["endpoint"], deployment["deployed_model_id"]) == (endpoint["name"], model["id"])
+    assert endpoint["trafficSplit"] == {model["id"]: 100}
+    assert predict_online(world, endpoint["name"], 1.0) == 1.0 + FIRST
+
+
+def deployed(world: World, name: str) -> None:
+    registered(world, name)
+    manage(world, "deploy", name, f"{name}-deploy", endpoint=name)
+    world.event("model.deployed", request_id=f"{name}-deploy")
+
+
+def undeploy(world: World, name: str) -> None:
+    manage(world, "undeploy", name, name)
+
+
+def undeploying(world: World, name: str) -> None:
+    """Bring an undeployment to where its operation has ended, before the poller sees it."""
+    deployed(world, name)
+    undeploy(world, name)
+    world.until(lambda: operation_ended(world, name, "undeploy-1"), ticking=False)
+
+
+def check_undeployment(world: World, name: str) -> None:
+    assert len(world.ids("model.undeployed", "request.rejected", request_id=name)) == 1
+    assert world.ids("request.rejected", request_id=name) == set()
+    [endpoint] = endpoints_named(world, name)
+    assert "deployedModels" not in endpoint
+    assert world.shift_of(name) == FIRST
+
+
+def delete_deployed(world: World, name: str) -> None:
+    manage(world, "delete", name, name, undeploy=True)
+
+
+def deleting_deployed(world: World, name: str) -> None:
+    """Bring the deletion of a deployed model to where it is undeployed, before the poller sees it."""
+    deployed(world, name)
+    delete_deployed(world, name)
+    world.until(lambda: operation_ended(world, name, "undeploy-1"), ticking=False)
+
+
+def check_deletion_of_deployed(world: World, name: str) -> None:
+    check_deletion(world, name)
+    [endpoint] = endpoints_named(world, name)
+    assert "deployedModels" not in endpoint
+
+
+def _is_unknown(world: World, name: str) -> bool:
+    return world.item("manage", "request", name) is None
+
+
 MODEL_DEEDS = {
+    "deploying a model": Deed("manage_model", registered, deploy, check_deployment, lost=_is_unknown),
+    "polling a new endpoint": Deed("poll_jobs", creating_an_endpoint, tick, check_deployment, by_event=False),
+    "polling a deployment": Deed("poll_jobs", deploying, tick, check_deployment, by_event=False),
+    "undeploying a model": Deed("manage_model", deployed, undeploy, check_undeployment, lost=_is_unknown),
+    "polling an undeployment": Deed("poll_jobs", undeploying, tick, check_undeployment, by_event=False),
+    "deleting a deployed model": Deed(
+        "manage_model", deployed, delete_deployed, check_deletion_of_deployed, lost=_is_unknown
+    ),
+    "polling the deletion of a deployed model": Deed(
+        "poll_jobs", deleting_deployed, tick, check_deletion_of_deployed, by_event=False
+    ),
     "registering a model": Deed(
         "manage_model",
         one_version,

@@ -63,8 +63,9 @@ MANIFEST = {
     "check": {"query": "SELECT 1 AS x, 2 AS expected_y"},
     "predict": {"input": {"table": "news.articles"}, "output": {"table": "news.predictions"}},
     "remote": {"connection": "us.gemini_conn", "endpoint": "gemini-3.8-flash"},
+    "deploy": {"endpoint": "publisher", "machine_type": "n1-standard-2", "traffic": 100},
 }
-TOGETHER = {"input": "output", "output": "input"}
+TOGETHER = {"input": "output", "output": "input", "deploy": "registry"}
 
 
 def default_of(field: Field[object]) -> str:

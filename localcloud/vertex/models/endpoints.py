@@ -42,6 +42,9 @@ DEPLOYABLE = frozenset(
 # An id that the caller of create chooses.
 # https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.endpoints/create (endpointId)
 ENDPOINT_ID = re.compile(r"[1-9][0-9]{0,9}|[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+# An id that the caller of deployModel chooses.
+# https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.endpoints#DeployedModel
+DEPLOYED_MODEL_ID = re.compile(r"[0-9]{1,10}")
 # The kind of the records in the journal.
 RECORD = "endpoint"
 # The key of the model that is being deployed in a traffic split.
@@ -66,6 +69,7 @@ class _Endpoint:
     created: datetime
     updated: datetime
     deployments: dict[str, _Deployment] = field(default_factory=dict)
+    deploying: set[str] = field(default_factory=set)
     traffic: dict[str, int] = field(default_factory=dict)
     calls: int = 0
 
@@ -235,15 +239,19 @@ class Endpoints:
             version = self._registry.version(str(given.get("model", "")))
             _check_deployable(version, given)
             identity = str(given.get("id") or secrets.randbelow(9 * 10**18) + 10**18)
-            if identity in endpoint.deployments:
+            if given.get("id") and not DEPLOYED_MODEL_ID.fullmatch(identity):
+                raise RequestError("INVALID_ARGUMENT", f"{identity!r} is not a deployed model ID: 1-10 of [0-9].")
+            if identity in endpoint.deployments or identity in endpoint.deploying:
                 raise RequestError("ALREADY_EXISTS", f"The Endpoint {name} has a deployed model {identity!r} already.")
             split = _traffic(body.get("trafficSplit"), [*endpoint.deployments, NEW_MODEL])
             version.deploying.append(name)
+            endpoint.deploying.add(identity)
 
         def finish() -> dict[str, Any]:
             with self._lock:
                 version.deploying.remove(name)
                 endpoint = self._find(name)
+                endpoint.deploying.discard(identity)
                 created = self._moments.next()
                 resource = {
                     "displayName": last_segment(version.model),

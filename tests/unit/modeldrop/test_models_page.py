@@ -5,10 +5,12 @@ Most of them run in `make test-all`; those of libraries that are not in the envi
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,9 @@ from click.testing import CliRunner
 from modeldrop.__main__ import main
 from modeldrop.check import check
 from modeldrop.exporters.exports import EXPORTERS
+from shared.drops.manifest import read_manifest
+from shared.models.request import ACTIONS, ManageRequest
+from tests.example_requests import NOW, SETTINGS
 from tests.foreign_models.environments import environment
 from tests.paths import ROOT
 
@@ -33,6 +38,19 @@ def section(heading: str) -> tuple[str, list[list[str]]]:
     commands = re.findall(r"^\$ modeldrop (.*)$", text[1], re.MULTILINE)
     assert commands
     return code, [shlex.split(command) for command in commands]
+
+
+def test_the_example_of_a_manifest_is_valid() -> None:
+    [example] = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    manifest = read_manifest(example.encode(), "p-project")
+    assert manifest.check and manifest.prediction and manifest.registry_id == "prices"
+    assert manifest.deployment and manifest.deployment.endpoint == "prices"
+
+
+def test_every_message_about_a_model_has_an_example_that_is_valid() -> None:
+    messages = [json.loads(text) for text in re.findall(r"^\| `(\{\"action\".*?\})` \|", PAGE, re.MULTILINE)]
+    settings = replace(SETTINGS, model_bucket="BUCKET")
+    assert {ManageRequest.parse(each, settings, NOW).action for each in messages} == set(ACTIONS)
 
 
 def written_folder(commands: list[list[str]]) -> Path:
@@ -74,6 +92,6 @@ def test_an_example_of_another_environment_writes_a_model(heading: str, tmp_path
 
 def test_every_library_has_an_example() -> None:
     names = {"keras": "Keras", "lightgbm": "LightGBM", "onnx": "ONNX", "sklearn": "scikit-learn", "torch": "PyTorch"}
-    headings = set(re.findall(r"^## (.*)$", PAGE, re.MULTILINE))
+    headings = set(re.findall(r"^## (.*)$", PAGE.split("\n# Models of each library\n")[1], re.MULTILINE))
 
     assert {names.get(package, "XGBoost") for package in EXPORTERS} == headings

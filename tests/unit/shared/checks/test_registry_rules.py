@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.checks.registry_rules import check_can_register, registry_location
+from shared.checks.registry_rules import check_can_deploy, check_can_register, registry_location
 from shared.errors import Rejected
 
 
@@ -28,3 +28,15 @@ def test_a_model_that_cannot_be_registered_is_rejected(is_remote: bool, register
     with pytest.raises(Rejected) as refusal:
         check_can_register("p.d.m", "genres", is_remote=is_remote, registered_as=registered_as)
     assert refusal.value.problem.code == code
+
+
+@pytest.mark.parametrize("model_type", ["XGBOOST", "ARIMA_PLUS", "ARIMA_PLUS_XREG"])
+def test_a_type_that_cannot_be_deployed_is_rejected_with_the_field_that_asks_for_it(model_type: str) -> None:
+    with pytest.raises(Rejected) as refusal:
+        check_can_deploy("p.d.m", model_type, field="modeldrop.yaml.deploy")
+    assert (refusal.value.problem.code, refusal.value.problem.field) == ("not_deployable", "modeldrop.yaml.deploy")
+
+
+@pytest.mark.parametrize("model_type", ["TENSORFLOW", "ONNX", "TENSORFLOW_LITE", "LOGISTIC_REGRESSION", None])
+def test_other_types_can_be_deployed(model_type: str | None) -> None:
+    check_can_deploy("p.d.m", model_type, field="model")

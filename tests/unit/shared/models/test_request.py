@@ -9,6 +9,7 @@ import pytest
 from shared.checks.identifiers import ModelName
 from shared.drops.drop import DropPath
 from shared.errors import Rejected
+from shared.messages.deployment_request import DeploymentRequest
 from shared.models.request import ManageRequest
 from tests.example_requests import MANAGE_MESSAGE, NOW, PROJECT, SETTINGS
 
@@ -34,6 +35,26 @@ def test_other_actions_name_a_model() -> None:
     for action in ("unpin", "delete", "describe"):
         request = ManageRequest.parse({"action": action, "model": "films.genres"}, SETTINGS, NOW)
         assert request == ManageRequest(action, model=model)
+
+
+def test_a_deployment_has_all_requests_and_a_small_machine_unless_the_message_says_more() -> None:
+    message: dict[str, Any] = {"action": "deploy", "model": "films.genres", "endpoint": "genres"}
+    usual = ManageRequest.parse(message, SETTINGS, NOW).deployment
+    assert usual == DeploymentRequest("genres", "n1-standard-2", 100)
+    more = ManageRequest.parse({**message, "machine_type": "n1-highcpu-4", "traffic": 0}, SETTINGS, NOW).deployment
+    assert more == DeploymentRequest("genres", "n1-highcpu-4", 0)
+
+
+def test_a_model_is_undeployed_from_one_endpoint_or_from_all() -> None:
+    message: dict[str, Any] = {"action": "undeploy", "model": "films.genres"}
+    assert ManageRequest.parse(message, SETTINGS, NOW).endpoint is None
+    assert ManageRequest.parse({**message, "endpoint": "My genres"}, SETTINGS, NOW).endpoint == "My genres"
+
+
+def test_a_deletion_undeploys_only_if_it_says_so() -> None:
+    message: dict[str, Any] = {"action": "delete", "model": "films.genres"}
+    assert not ManageRequest.parse(message, SETTINGS, NOW).undeploy
+    assert ManageRequest.parse({**message, "undeploy": True}, SETTINGS, NOW).undeploy
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,12 @@ class DeclaredDatasets(Model):
     readable: DatasetAccess
     writable: DatasetAccess
 
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The variables of the functions that name these datasets; none for access without names."""
+        accesses = (self.readable, self.writable)
+        return {access.env: ",".join(access.names) for access in accesses if access.names}
+
 
 class Feature(Model):
     """Something that needs roles of its own, and that can be off."""

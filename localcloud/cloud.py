@@ -24,6 +24,7 @@ from localcloud.environment import (
     ACCESS_TOKEN_FILE,
     Addresses,
     client_environment,
+    declared_settings,
     function_environment,
 )
 from localcloud.faults.active import Faults
@@ -145,7 +146,7 @@ class LocalCloud:
         without = function_environment(
             replace(config, function_environment={}), declaration, self.addresses, self._key_file
         )
-        names = {*declaration.settings, *declaration.local_settings, *(config.function_environment.keys() - without)}
+        names = {*declared_settings(declaration), *(config.function_environment.keys() - without)}
         return checked_environment(declaration.settings_module, config.source, environment, names)
 
     def _prepare(self, undo: contextlib.ExitStack) -> None:

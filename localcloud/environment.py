@@ -31,11 +31,11 @@ def function_environment(
 ) -> dict[str, str]:
     """Return the variables of every function: services, credentials, resources and settings.
 
-    A setting has several sources. From the lowest to the highest precedence they are ``settings`` and
+    A setting has several sources. From the lowest to the highest precedence they are ``datasets``, ``settings`` and
     ``local_settings`` of the declaration, this process's variable of the same name, and the config. Settings that are in
     neither, but in this process's environment, are added when the settings are checked.
     """
-    declared = {**declaration.settings, **declaration.local_settings}
+    declared = declared_settings(declaration)
     return {
         **_services(config, addresses, key_file),
         **_places(config, declaration, addresses),
@@ -43,6 +43,12 @@ def function_environment(
         **{name: os.environ.get(name, value) for name, value in declared.items()},
         **config.function_environment,
     }
+
+
+def declared_settings(declaration: Declaration) -> dict[str, str]:
+    """Return the settings of the functions that ``declaration`` gives a local cloud."""
+    datasets = declaration.datasets.variables if declaration.datasets else {}
+    return {**datasets, **declaration.settings, **declaration.local_settings}
 
 
 def client_environment(

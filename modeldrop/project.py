@@ -63,16 +63,22 @@ class Project:
         return Ledger(self.storage, self.state_bucket, clock=utc_now, lease_seconds=_LEASE_SECONDS)
 
 
-def find_project(name: str | None, port: int | None = None) -> Project:
+def find_project(name: str | None, port: int | None = None, environment: str | None = None) -> Project:
     """Return the project that is meant, and set the variables of a local cloud for this process.
 
     Args:
         name: A project of Google Cloud; None: a running local cloud, or else the project of the environment.
         port: The port of the local cloud, if several run.
+        environment: One of the declared environments of a project of Google Cloud; None: the one without a name.
 
     Raises:
-        NoProject: It is not clear which project is meant.
+        NoProject: It is not clear which project is meant, or it has no such environment.
     """
+    if environment is not None:
+        name = name or os.environ.get("GOOGLE_CLOUD_PROJECT")
+        if name is None or (name == os.environ.get("GOOGLE_CLOUD_PROJECT") and ID_VARIABLE in os.environ):
+            raise NoProject("A local cloud has no environments. For one of Google Cloud, give --project too.")
+        return _on_google_cloud(name, environment)
     if name is not None and name != os.environ.get("GOOGLE_CLOUD_PROJECT"):
         return _on_google_cloud(name)
     if name is not None and ID_VARIABLE not in os.environ:
@@ -87,11 +93,18 @@ def find_project(name: str | None, port: int | None = None) -> Project:
     return _of_environment()
 
 
-def declared() -> Declaration:
-    """Return the declaration of functions, buckets and topics."""
-    from declaration.reading import read_declaration
+def declared(environment: str | None = None) -> Declaration:
+    """Return the declaration of functions, buckets and topics, as it is in ``environment``.
 
-    return read_declaration(DECLARATION)
+    Raises:
+        NoProject: The environment is not declared.
+    """
+    from declaration.reading import DeclarationError, read_declaration
+
+    try:
+        return read_declaration(DECLARATION, environment=environment)
+    except DeclarationError as error:
+        raise NoProject(str(error)) from error
 
 
 def _of_environment() -> Project:
@@ -105,13 +118,13 @@ def _of_environment() -> Project:
     )
 
 
-def _on_google_cloud(name: str) -> Project:
+def _on_google_cloud(name: str, environment: str | None = None) -> Project:
     """Return a project of Google Cloud, and remove the variables of a local cloud from this process."""
+    declaration = declared(environment)
     for variable in _LOCAL_VARIABLES:
         os.environ.pop(variable, None)
     if os.environ.pop(ID_VARIABLE, None) is not None:
         os.environ.pop(_KEY_FILE, None)
-    declaration = declared()
     buckets = {bucket.env: bucket.name_in(name) for bucket in declaration.buckets.values()}
     topics = {topic.env: topic.path(name) for topic in declaration.topics.values()}
     return Project(name, buckets["MODEL_BUCKET"], buckets["STATE_BUCKET"], topics["EVENTS_TOPIC"], is_local=False)

@@ -39,7 +39,8 @@ def run(declaration: Declaration, options: argparse.Namespace) -> int:
     except (TrialFailedError, GoogleAPIError, GoogleAuthError, OSError, TimeoutError) as error:
         print(f"Failed: {error}", file=sys.stderr)
         if trial.target:
-            print(f"More: modeldrop why {trial.target} --project {options.project}", file=sys.stderr)
+            environment = f" --env {options.env}" if options.env else ""
+            print(f"More: modeldrop why {trial.target} --project {options.project}{environment}", file=sys.stderr)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
     remaining = trial.close()

@@ -20,13 +20,22 @@ class CommandError(click.ClickException):
     exit_code = 2
 
 
-def reads_project(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options `--project` and `--port`, pass the project that is meant, and explain the errors of services."""
+project_option = click.option(
+    "--project", "project_name", metavar="P", help="A project of Google Cloud, with your own rights."
+)
+environment_option = click.option(
+    "--env", "environment", metavar="NAME", help="One of the declared environments of the project."
+)
 
-    @click.option("--project", "project_name", metavar="P", help="A project of Google Cloud, with your own rights.")
+
+def reads_project(command: Callable[..., None]) -> Callable[..., None]:
+    """Add options for the project, pass the project that is meant, and explain the errors of services."""
+
+    @project_option
+    @environment_option
     @click.option("--port", type=int, help="The port of the local cloud, if several run.")
     @wraps(command)
-    def with_project(*, project_name: str | None, port: int | None, **options: Any) -> None:
+    def with_project(*, project_name: str | None, environment: str | None, port: int | None, **options: Any) -> None:
         from google.api_core.exceptions import GoogleAPIError
         from google.auth.exceptions import GoogleAuthError
         from requests.exceptions import RequestException
@@ -34,7 +43,7 @@ def reads_project(command: Callable[..., None]) -> Callable[..., None]:
         from shared.errors import ModeldropError
 
         try:
-            project = find_project(project_name, port)
+            project = find_project(project_name, port, environment)
         except NoProject as error:
             raise CommandError(str(error)) from error
         try:

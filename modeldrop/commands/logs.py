@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from localcloud.running import latest_logs
-from modeldrop.commands.common import CommandError, as_json
+from modeldrop.commands.common import CommandError, as_json, environment_option, project_option
 from modeldrop.project import NoProject, Project, declared, find_project
 
 LOOK_EVERY_SECONDS = 0.5
@@ -29,9 +29,12 @@ LogLine = tuple[str, str, str]
 @click.argument("function", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Print further lines, until stopped.")
 @click.option("-n", "--number", type=click.IntRange(min=1), default=50, show_default=True, help="How many lines.")
-@click.option("--project", "project_name", metavar="P", help="A project of Google Cloud, with your own rights.")
+@project_option
+@environment_option
 @as_json
-def logs(function: str | None, *, follow: bool, number: int, project_name: str | None, as_json: bool) -> None:
+def logs(
+    function: str | None, *, follow: bool, number: int, project_name: str | None, environment: str | None, as_json: bool
+) -> None:
     r"""Print what the functions logged, or what FUNCTION logged.
 
     Without --project, these are the functions of the local cloud that was started last in this folder. It may have stopped: its
@@ -43,15 +46,19 @@ def logs(function: str | None, *, follow: bool, number: int, project_name: str |
       modeldrop logs predict -n 20
       modeldrop logs -f
     """
-    functions = declared().functions
+    try:
+        functions = declared(environment).functions
+    except NoProject as error:
+        raise CommandError(str(error)) from error
     if function is not None and function not in functions:
         raise CommandError(f"There is no function {function}. Functions: {', '.join(functions)}.")
     names = [function] if function else list(functions)
     try:
-        if project_name is None:
+        if project_name is None and environment is None:
             lines = local_lines(latest_logs(), names, number, follow=follow)
         else:
-            lines = _of_project(project_name, {functions[name].service: name for name in names}, number, follow=follow)
+            services = {functions[name].service: name for name in names}
+            lines = _of_project(project_name, environment, services, number, follow=follow)
         for line in lines:
             _print(line, as_json=as_json)
     except KeyboardInterrupt:
@@ -94,7 +101,9 @@ def _content(file: Path, start: int = 0) -> bytes:
         return b""
 
 
-def _of_project(name: str, services: dict[str, str], number: int, *, follow: bool) -> Iterator[LogLine]:
+def _of_project(
+    name: str | None, environment: str | None, services: dict[str, str], number: int, *, follow: bool
+) -> Iterator[LogLine]:
     """Yield the log entries of functions in a project; say why if they cannot be read."""
     from google.api_core.exceptions import GoogleAPIError
     from google.auth.exceptions import GoogleAuthError
@@ -103,7 +112,7 @@ def _of_project(name: str, services: dict[str, str], number: int, *, follow: boo
     from modeldrop.commands.failures import explain
 
     try:
-        project = find_project(name)
+        project = find_project(name, environment=environment)
     except NoProject as error:
         raise CommandError(str(error)) from error
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import sys
@@ -18,9 +19,10 @@ from deploy.checking import command as checking
 from deploy.cloud import NOT_FOUND, Cloud, CommandFailedError
 from deploy.cloudbuild import check_build_yaml, cloudbuild_yaml
 from deploy.declared import DECLARATION, IMPORT_TOPIC, read
-from deploy.monitoring import command as monitoring
-from deploy.plan import plan
+from deploy.monitoring.resources import documents
+from deploy.plan import monitoring_plan, plan
 from deploy.script import shell_script
+from deploy.steps import Plan
 
 if TYPE_CHECKING:
     from deploy.dead_letters import DeadLetters
@@ -84,11 +86,21 @@ def _parser(program: str) -> argparse.ArgumentParser:
     command.add_argument("--test", action="store_true", help="print cloudbuild-test.yaml, the build that tests")
     command.set_defaults(run=_cloudbuild)
 
-    group = commands.add_parser("monitoring", help="show, apply or remove metrics, alerts and a dashboard")
-    monitoring.add_commands(group, _add_project)
-
+    _add_monitoring(commands.add_parser("monitoring", help="show, apply or remove metrics, alerts and a dashboard"))
     _add_dead_letters(commands.add_parser("dead-letters", help="list or replay events that no function acknowledged"))
     return parser
+
+
+def _add_monitoring(group: argparse.ArgumentParser) -> None:
+    commands = group.add_subparsers(required=True, metavar="COMMAND")
+    for name, run, about in (
+        ("show", _show_monitoring, "print the metrics, alerts and the dashboard as JSON, and change nothing"),
+        ("apply", _apply_monitoring, "the part of `apply` that creates or updates metrics, alerts and the dashboard"),
+        ("remove", _remove_monitoring, "remove metrics, alerts and the dashboard"),
+    ):
+        command = commands.add_parser(name, help=about)
+        _add_project(command)
+        command.set_defaults(run=run)
 
 
 def _add_dead_letters(group: argparse.ArgumentParser) -> None:
@@ -185,8 +197,12 @@ def _destroy(declaration: Declaration, options: argparse.Namespace) -> int:
         ]
         print("This would be deleted; add --yes to delete it:", *deleted, sep="\n  ")
         return 1
+    return _delete(steps, with_data=options.with_data)
+
+
+def _delete(steps: Plan, *, with_data: bool) -> int:
     _refuse_the_local_cloud()
-    failures = destroy(steps, Cloud(steps.lookups), with_data=options.with_data)
+    failures = destroy(steps, Cloud(steps.lookups), with_data=with_data)
     print(*failures, sep="\n", file=sys.stderr, end="\n" if failures else "")
     return 1 if failures else 0
 
@@ -208,6 +224,22 @@ def _refuse_the_local_cloud() -> None:
 def _cloudbuild(declaration: Declaration, options: argparse.Namespace) -> int:
     print(check_build_yaml(declaration) if options.test else cloudbuild_yaml(declaration), end="")
     return 0
+
+
+def _show_monitoring(declaration: Declaration, options: argparse.Namespace) -> int:
+    print(json.dumps(documents(declaration, options.project), indent=2))
+    return 0
+
+
+def _apply_monitoring(declaration: Declaration, options: argparse.Namespace) -> int:
+    _refuse_the_local_cloud()
+    steps = monitoring_plan(declaration, options.project)
+    apply(steps, Cloud(steps.lookups))
+    return 0
+
+
+def _remove_monitoring(declaration: Declaration, options: argparse.Namespace) -> int:
+    return _delete(monitoring_plan(declaration, options.project), with_data=False)
 
 
 def _list_dead_letters(declaration: Declaration, options: argparse.Namespace) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from deploy.cloud import Cloud, CommandFailedError, NotFoundError, Resource
-from deploy.drift import Difference, differences, value_at
-from deploy.steps import CONDITION_TITLE, Grant, Plan, Step, Target, Words, fill
+from deploy.drift import Difference, differences
+from deploy.steps import CONDITION_TITLE, ETAG, NAME, Grant, Plan, Step, Target, Words, fill, short_name
 
 Report = Callable[[str], None]
 OWNER = "projectNumber"
@@ -76,7 +76,7 @@ def _create(cloud: Cloud, step: Step) -> str:
         return "done"
     found = cloud.find(step.describe)
     if found is None:
-        cloud.run(step.create)
+        cloud.run_with(step.create, step.document)
         return "created"
     drift = _drift(cloud, step, found)
     for each in drift:
@@ -86,8 +86,16 @@ def _create(cloud: Cloud, step: Step) -> str:
         return "unchanged"
     if not step.update:
         raise CommandFailedError(f"{step.about}: {drift[0]}, and no command changes this")
-    cloud.run(step.update)
+    (document,) = _of_resource((step.update_document or step.document,), found)
+    cloud.run_with(_of_resource(step.update, found), document)
     return f"updated, because {'; '.join(map(str, drift))}"
+
+
+def _of_resource(words: Words, found: Resource) -> Words:
+    """Return ``words`` with the name and the version of a resource that exists."""
+    if not found.get("name"):
+        return words
+    return fill(words, {NAME: short_name(found), ETAG: str(found.get("etag", ""))})
 
 
 def _way_out(difference: Difference) -> str:
@@ -138,12 +146,12 @@ def _leftovers(plan: Plan, cloud: Cloud) -> list[tuple[str, Words]]:
     former = set(plan.own_members)
     for listing in plan.listings:
         for resource in cloud.read(listing.list) or []:
-            name = str(resource.get("email") or resource["name"]).rpartition("/")[2]
-            if value_at(resource, listing.owner) != listing.owned or name in listing.declared:
+            name = listing.identify(resource)
+            if not listing.is_ours(resource) or name in listing.declared:
                 continue
             if listing.is_account:
                 former.add(f"serviceAccount:{name}")
-            resources.append((f"{listing.about} {name}", fill(listing.delete, {"NAME": name})))
+            resources.append((f"{listing.about} {name}", _of_resource(listing.delete, resource)))
     grants = [step.grant for step in plan.steps if step.grant is not None]
     declared = {(each.target, each.role, cloud.fill((each.member,))[0], each.condition) for each in grants}
     revoked = [
@@ -194,11 +202,12 @@ def destroy(plan: Plan, cloud: Cloud, *, with_data: bool, report: Report = _prin
         if step.holds_data and not with_data:
             report(f"{step.about}: kept, because it holds data")
             continue
-        if not _exists(cloud, step):
+        found = _find(cloud, step)
+        if found is None:
             report(f"{step.about}: does not exist")
             continue
         try:
-            cloud.run(step.delete)
+            cloud.run(_of_resource(step.delete, found))
             report(f"{step.about}: deleted")
         except CommandFailedError as error:
             failures.append(str(error))
@@ -206,16 +215,15 @@ def destroy(plan: Plan, cloud: Cloud, *, with_data: bool, report: Report = _prin
     return failures
 
 
-def _exists(cloud: Cloud, step: Step) -> bool:
+def _find(cloud: Cloud, step: Step) -> Resource | None:
+    """Return the resource of ``step``, which has no fields if it is a grant; None if it does not exist."""
     try:
         if step.grant is not None:
-            return _is_granted(cloud, step.grant)
+            return {} if _is_granted(cloud, step.grant) else None
         found = cloud.find(step.describe)
     except NotFoundError:
-        return False
-    if found is None:
-        return False
-    for each in _drift(cloud, step, found):
+        return None
+    for each in _drift(cloud, step, found) if found is not None else ():
         if each.path == OWNER:
             raise CommandFailedError(f"{step.about}: {each}, so it belongs to another project and is not deleted")
-    return True
+    return found

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from deploy.passing import Patience, passing
 from deploy.script import shell_command
-from deploy.steps import Target, Words, fill, placeholders
+from deploy.steps import DOCUMENT, Target, Words, fill, placeholders
 
 NOT_FOUND = r"NOT_FOUND: |not found: 404\.|status=\[404\]|Cannot find service \["
 """How the errors of gcloud's `describe` commands say that a resource does not exist. Every other error is a failure: a denied
@@ -75,6 +76,19 @@ class Cloud:
             attempt.awaited = passing(done.stderr) if done.returncode != 0 else None
         return self._output(filled, done)
 
+    def run_with(self, words: Words, document: str) -> str:
+        """Run a command that reads ``document`` from a file; empty: it reads none.
+
+        Raises:
+            CommandFailedError: The command failed.
+        """
+        if not document:
+            return self.run(words)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as file:
+            file.write(document)
+            file.flush()
+            return self.run(fill(words, {DOCUMENT: file.name}))
+
     def fill(self, words: Words) -> Words:
         """Return ``words`` with the output of their lookups; each lookup runs at most once."""
         for name in placeholders(words):
@@ -83,7 +97,10 @@ class Cloud:
         return fill(words, self._values)
 
     def find(self, words: Words) -> Resource | None:
-        """Return what a `describe` command prints as JSON; None if the resource does not exist.
+        """Return what a `describe` command prints as JSON, or the first of what a `list` command prints.
+
+        Returns:
+            The resource; None if it does not exist.
 
         Raises:
             CommandFailedError: The command failed for any other reason, such as a missing permission.
@@ -92,6 +109,8 @@ class Cloud:
             found = self.read(words)
         except NotFoundError:
             return None
+        if isinstance(found, list):
+            return found[0] if found else None
         return found if isinstance(found, dict) else {}
 
     def read(self, words: Words) -> Any:

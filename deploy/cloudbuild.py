@@ -14,7 +14,7 @@ from declaration.model import Declaration
 from declaration.reading import DeclarationError
 from deploy.cloud import NOT_FOUND
 from deploy.commands import Commands
-from deploy.deployment import deployment, lookups
+from deploy.deployment import SOURCE_HASH, deployment, lookups
 from deploy.script import script_head, shell_lines
 from deploy.steps import Step
 
@@ -26,8 +26,12 @@ HEADER = """\
 # Cloud Build replaces this with its own project:
 # https://cloud.google.com/build/docs/configuring-builds/substitute-variable-values
 PROJECT = "$PROJECT_ID"
-TEST_IMAGE = "python:3.12"
-GCLOUD_IMAGE = "gcr.io/google.com/cloudsdktool/cloud-sdk:slim"
+# A digest names one content for ever. docs/deploy.md says where these come from, and how to renew them.
+TEST_IMAGE = "python:3.12.13-bookworm@sha256:3cd9086bdb30f7c9bc08a3fa621d9842e0d3f6f9291aeb4677e0547817c10b12"
+GCLOUD_IMAGE = (
+    "gcr.io/google.com/cloudsdktool/google-cloud-cli:slim"
+    "@sha256:87eaf69da735ab8dfc1c640df1e85a467a4feedf2256d35dad368f970d9cd35f"
+)
 
 
 def cloudbuild_yaml(declaration: Declaration) -> str:
@@ -49,8 +53,8 @@ def cloudbuild(declaration: Declaration) -> dict[str, Any]:
     and the quota of a new project allows few at once: https://cloud.google.com/build/quotas
     """
     commands = Commands(declaration, PROJECT)
-    # The hash of the source is not known here: a build is for a new source.
-    steps = list(deployment(commands, source=None))
+    # The build finds out the hash of the source that it deploys, so that `apply` does not build the same source again.
+    steps = list(deployment(commands, SOURCE_HASH))
     return _build(declaration, "build", *(_bash(commands, step, steps) for step in steps if step.follows is None))
 
 

@@ -17,7 +17,11 @@ SOURCE_LABEL = "modeldrop-source"
 PUBLISHED = "google.cloud.pubsub.topic.v1.messagePublished"
 
 
-def deployment(commands: Commands, source: str | None) -> Iterator[Step]:
+SOURCE_HASH = "${SOURCE_HASH}"
+"""The placeholder for the hash of the functions' source, where it is not known yet."""
+
+
+def deployment(commands: Commands, source: str) -> Iterator[Step]:
     """Yield the steps, in an order that works.
 
     What completes a function follows its own deployment at once: without it, an event that the function does not
@@ -25,7 +29,7 @@ def deployment(commands: Commands, source: str | None) -> Iterator[Step]:
 
     Args:
         commands: The declaration and the project.
-        source: The hash of the functions' source; None: it is not known, and every function is built.
+        source: The hash of the functions' source, or ``SOURCE_HASH``.
     """
     declaration = commands.declaration
     for name, function in declaration.functions.items():
@@ -49,6 +53,7 @@ def lookups(commands: Commands) -> dict[str, Words]:
     found = {
         "PROJECT_NUMBER": commands.gcloud("projects", "describe", commands.project, "--format=value(projectNumber)"),
         "STORAGE_AGENT": commands.gcloud("storage", "service-agent"),
+        "SOURCE_HASH": ("python3", "-m", "deploy.source"),
     }
     for name, function in commands.declaration.functions.items():
         describe = commands.gcloud("functions", "describe", function.service, "--v2", commands.region)
@@ -86,7 +91,6 @@ def listings(commands: Commands) -> Iterator[Listing]:
 def environment(commands: Commands, function: Function) -> dict[str, str]:
     """Return the variables that a function gets: those of all functions, and those of its server."""
     declaration, project = commands.declaration, commands.project
-    accesses = (declaration.datasets.readable, declaration.datasets.writable) if declaration.datasets else ()
     return {
         "GOOGLE_CLOUD_PROJECT": project,
         **{bucket.env: bucket.name_in(project) for bucket in declaration.buckets.values()},
@@ -97,12 +101,12 @@ def environment(commands: Commands, function: Function) -> dict[str, str]:
             if schedule.env is not None
         },
         **function.server_variables,
-        **{access.env: ",".join(access.names) for access in accesses if access.names},
+        **(declaration.datasets.variables if declaration.datasets else {}),
         **declaration.settings,
     }
 
 
-def function_step(commands: Commands, name: str, source: str | None) -> Step:
+def function_step(commands: Commands, name: str, source: str) -> Step:
     """Return the step that deploys the function ``name`` with its trigger.
 
     Every function requires authentication. The explicit flag also removes the permission of unauthenticated callers
@@ -110,7 +114,7 @@ def function_step(commands: Commands, name: str, source: str | None) -> Step:
     """
     declaration = commands.declaration
     function = declaration.functions[name]
-    labels = {OWNER_LABEL: declaration.name} | ({SOURCE_LABEL: source} if source else {})
+    labels = {OWNER_LABEL: declaration.name, SOURCE_LABEL: source}
     # Eventarc and Cloud Scheduler of the same project count as internal: https://cloud.google.com/run/docs/securing/ingress
     is_internal = function.is_called_by_events or name in declaration.scheduled
     ingress = "internal-only" if is_internal else "all"
@@ -132,8 +136,6 @@ def function_step(commands: Commands, name: str, source: str | None) -> Step:
         f"--ingress-settings={ingress}",
         f"--update-labels={joined(labels)}",
     ]
-    if source is None:
-        words.append(f"--remove-labels={SOURCE_LABEL}")
     if function.cpu is not None:
         words.append(f"--cpu={function.cpu}")
     if function.maximum_instances is not None:

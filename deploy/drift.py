@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+COUNT = "count"
+"""The part of a path that is the length of a list."""
 OURS_TO_IGNORE = frozenset({"LOG_EXECUTION_ID"})
 """Variables that Cloud Functions adds by itself: https://cloud.google.com/functions/docs/monitoring/logging"""
 
@@ -32,12 +34,39 @@ def differences(declared: Mapping[str, object], found: Mapping[str, Any]) -> Ite
 
 
 def value_at(found: object, path: str) -> Any:
-    """Return the value at a path with dots; None if there is none."""
+    """Return the value at a path with dots; None if there is none.
+
+    Parts of the path are the keys of mappings and the positions of lists; the part ``count`` of a list is its length.
+    """
     for part in path.split("."):
-        if not isinstance(found, Mapping):
+        if isinstance(found, list):
+            found = len(found) if part == COUNT else _item(found, part)
+        elif isinstance(found, Mapping):
+            found = found.get(part)
+        else:
             return None
-        found = found.get(part)
     return found
+
+
+def _item(found: list[Any], part: str) -> Any:
+    return found[int(part)] if part.isdecimal() and int(part) < len(found) else None
+
+
+def flattened(document: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Yield each single value of a document with its path, and the length of each list.
+
+    A service adds fields of its own to what it stores, so only the values of the document are compared.
+    """
+    prefix = f"{path}." if path else ""
+    if isinstance(document, Mapping):
+        for name, value in document.items():
+            yield from flattened(value, f"{prefix}{name}")
+    elif isinstance(document, list | tuple):
+        yield f"{prefix}{COUNT}", len(document)
+        for position, value in enumerate(document):
+            yield from flattened(value, f"{prefix}{position}")
+    else:
+        yield path, document
 
 
 def _mapping_differences(path: str, declared: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[Difference]:
@@ -55,7 +84,16 @@ def _is_same(declared: object, found: object) -> bool:
         return sorted(map(str, declared)) == sorted(map(str, found))
     if found is None:
         return declared in (None, 0, "0", "0s", "", False)
+    if isinstance(declared, int | float) and not isinstance(declared, bool):
+        return declared == _number(found)
     return _plain(declared) == _plain(found)
+
+
+def _number(found: object) -> float | None:
+    try:
+        return float(str(found))
+    except ValueError:
+        return None
 
 
 def _plain(value: object) -> str:

@@ -21,6 +21,7 @@ SERVICES = (
     "eventarc.googleapis.com",
     "iam.googleapis.com",
     "logging.googleapis.com",
+    "monitoring.googleapis.com",
     "pubsub.googleapis.com",
     "run.googleapis.com",
     # `gcloud functions deploy` looks whether the APIs that it needs are enabled.

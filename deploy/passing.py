@@ -43,6 +43,8 @@ PASSING = (
     Passing(r"unable to publish to Cloud Pub/Sub topics", "the role of Cloud Storage's agent takes effect"),
     # https://cloud.google.com/service-usage/docs/enable-disable
     Passing(DISABLED_API, "the API is enabled everywhere"),
+    # https://docs.cloud.google.com/logging/docs/logs-based-metrics/troubleshooting
+    Passing(r"Cannot find metric that matches type", "the new metric can be used in alerts"),
     # https://cloud.google.com/iam/docs/retry-strategy
     Passing(r"concurrent policy changes", "another change of the policy has ended"),
     Passing(r"RESOURCE_EXHAUSTED|[Qq]uota exceeded for quota metric", "the quota of this minute is free again"),

@@ -6,9 +6,18 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 
-from deploy.steps import PLACEHOLDER, Plan, Step, Words, placeholders
+from deploy.steps import DOCUMENT, ETAG, NAME, PLACEHOLDER, Plan, Step, Words, placeholders
 
 _WIDTH = 100
+_SPECIAL_IN_QUOTES = re.compile(r'[\\"$`]')
+_SPECIAL_IN_DOCUMENTS = re.compile(r"[\\$`]")
+_FOUND = frozenset({DOCUMENT, ETAG, NAME})
+"""The placeholders that the lines of a step set."""
+# `DOCUMENT` is the file that the next command reads.
+_DOCUMENTS = """
+DOCUMENT=$(mktemp)
+trap 'rm -f "${DOCUMENT}"' EXIT
+"""
 # gcloud exits with 1 for every error, so the script reads the error, as `apply` does (deploy/cloud.py).
 _EXISTS = r"""
 # Succeeds if the resource exists. Any error but "not found" ends the script.
@@ -30,6 +39,8 @@ def script_head(not_found: str) -> str:
 def shell_script(plan: Plan, not_found: str) -> str:
     """Return ``plan`` as a Bash script; ``not_found`` is the pattern of the error for what does not exist."""
     head = ["#!/usr/bin/env bash", "set -euo pipefail", script_head(not_found)]
+    if any(step.document for step in plan.steps):
+        head.append(_DOCUMENTS.rstrip())
     return "\n".join([*head, *shell_lines(plan.steps, plan.lookups)]) + "\n"
 
 
@@ -46,16 +57,43 @@ def shell_lines(steps: Iterable[Step], lookups: Mapping[str, Words]) -> Iterator
             yield f"exists {shell_command(step.describe)} ||"
             yield f"  {shell_command(step.create)}"
         else:
-            yield f"if exists {shell_command(step.describe)}; then"
-            yield f"  {shell_command(step.update)}"
-            yield "else"
-            yield f"  {shell_command(step.create)}"
-            yield "fi"
+            yield from _create_or_update(step)
+
+
+def _create_or_update(step: Step) -> Iterator[str]:
+    if step.is_listed:
+        yield _assignment(NAME, step)
+        yield f'if [[ -n "${{{NAME}}}" ]]; then'
+    else:
+        yield f"if exists {shell_command(step.describe)}; then"
+    update_document = step.update_document or step.document
+    if f"${{{ETAG}}}" in update_document:
+        yield f"  {_assignment(ETAG, step)}"
+    yield from _write(update_document)
+    yield f"  {shell_command(step.update)}"
+    yield "else"
+    yield from _write(step.document)
+    yield f"  {shell_command(step.create)}"
+    yield "fi"
+
+
+def _assignment(name: str, step: Step) -> str:
+    """Return the line that sets a variable to the field of the same name of the existing resource."""
+    words = [f"--format=value({name.lower()})" if word == "--format=json" else word for word in step.describe]
+    return f"{name}=$({shell_command(tuple(words))})"
+
+
+def _write(document: str) -> Iterator[str]:
+    """Yield the lines that write the file of a step; none if it needs none."""
+    if document:
+        yield f'  cat > "${{{DOCUMENT}}}" <<END_OF_DOCUMENT'
+        yield _escaped(document, _SPECIAL_IN_DOCUMENTS)
+        yield "END_OF_DOCUMENT"
 
 
 def _look_up(words: Words, lookups: Mapping[str, Words], done: set[str]) -> Iterator[str]:
     for name in placeholders(words):
-        if name not in done:
+        if name not in done | _FOUND:
             done.add(name)
             yield from _look_up(lookups[name], lookups, done)
             yield f"{name}=$({shell_command(lookups[name])})"
@@ -76,9 +114,13 @@ def _quote(word: str) -> str:
         return f"{flag}={_quote(value)}"
     if not PLACEHOLDER.search(word):
         return shlex.quote(word)
-    parts = PLACEHOLDER.split(word)
-    # Every second part is the name of a placeholder. In the others, characters that are special in double quotes are escaped.
-    texts = [
-        f"${{{part}}}" if position % 2 else re.sub(r'([\\"$`])', r"\\\1", part) for position, part in enumerate(parts)
-    ]
-    return f'"{"".join(texts)}"'
+    return f'"{_escaped(word, _SPECIAL_IN_QUOTES)}"'
+
+
+def _escaped(text: str, special: re.Pattern[str]) -> str:
+    """Return ``text`` so that Bash replaces the placeholders and nothing else; ``special`` matches what it would replace."""
+    parts = PLACEHOLDER.split(text)
+    # Every second part is the name of a placeholder.
+    return "".join(
+        f"${{{part}}}" if position % 2 else special.sub(r"\\\g<0>", part) for position, part in enumerate(parts)
+    )

@@ -40,3 +40,8 @@ def source_hash(root: Path = ROOT) -> str:
         digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    # Cloud Build runs this to label what it deploys.
+    print(source_hash())

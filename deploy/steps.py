@@ -5,11 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from deploy.drift import value_at
 
 Words = tuple[str, ...]
 """A command and its arguments. ``${NAME}`` is a placeholder for the output of the lookup of that name."""
 
 PLACEHOLDER = re.compile(r"\${([A-Z_]+)}")
+DOCUMENT = "DOCUMENT"
+"""The placeholder for the file with the document of a step."""
+NAME = "NAME"
+"""The placeholder for the last part of the name of a resource that exists."""
+ETAG = "ETAG"
+"""The placeholder for the version of a resource that exists, which an update names."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +82,16 @@ class Step:
     create: Words
     describe: Words = ()
     """Prints the resource as JSON, or fails with NOT_FOUND. If empty, ``create`` can be repeated."""
+    is_listed: bool = False
+    """Whether ``describe`` prints a list instead, of one resource or none: its service chooses the names."""
     update: Words = ()
     """Runs in place of ``create`` if the resource exists; may be the same command. If empty, the resource is kept as it is."""
     delete: Words = ()
     """Deletes the resource. If empty, the resource is kept, because others may need it."""
+    document: str = ""
+    """The text of the file ``${DOCUMENT}`` that ``create`` reads."""
+    update_document: str = ""
+    """The text of the file that ``update`` reads; empty: that of ``document``."""
     holds_data: bool = False
     """Whether deleting the resource loses data."""
     declared: Mapping[str, object] = field(default_factory=dict, hash=False)
@@ -109,15 +124,30 @@ class Listing:
     list: Words
     """Prints the resources as a JSON list."""
     owner: str
-    """The path of the field that says whose resource it is."""
+    """The path of the field that says whose resource it is; empty: the command prints only ours."""
     owned: str
     """The value of that field in our resources."""
     declared: frozenset[str]
-    """The last part of the names of the declared resources."""
+    """What identifies the declared resources, as ``identify`` returns it."""
     delete: Words
     """Deletes the resource with the name ``${NAME}``."""
+    key: str = ""
+    """The path of the field that identifies a resource whose name its service chooses; empty: the name."""
     is_account: bool = False
     """Whether the resources are accounts, whose grants are revoked first."""
+
+    def is_ours(self, resource: Mapping[str, Any]) -> bool:
+        """Return whether the declaration created a resource."""
+        return not self.owner or value_at(resource, self.owner) == self.owned
+
+    def identify(self, resource: Mapping[str, Any]) -> str:
+        """Return what tells a resource apart from the others of its kind."""
+        return str(value_at(resource, self.key)) if self.key else short_name(resource)
+
+
+def short_name(resource: Mapping[str, Any]) -> str:
+    """Return the last part of the name of a resource."""
+    return str(resource.get("email") or resource["name"]).rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -144,5 +174,5 @@ def placeholders(words: Words) -> Iterator[str]:
 
 
 def fill(words: Words, values: Mapping[str, str]) -> Words:
-    """Return ``words`` with ``values`` in place of the placeholders."""
-    return tuple(PLACEHOLDER.sub(lambda found: values[found[1]], word) for word in words)
+    """Return ``words`` with ``values`` in place of their placeholders; the others are left."""
+    return tuple(PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), word) for word in words)

@@ -21,6 +21,8 @@ from deploy.foundation import SERVICES
 from deploy.passing import DISABLED_API
 from deploy.steps import Grant, Listing, Plan, Step
 
+COMPONENTS = ("alpha", "beta")
+"""The components of gcloud that have commands of a plan."""
 CPU_METRIC = "run.googleapis.com/cpu_allocation"
 """The quota of Cloud Run's CPUs, in thousandths, for each project and region: https://cloud.google.com/run/quotas"""
 FORBIDDEN = r"\b403\b|PERMISSION_DENIED"
@@ -77,9 +79,12 @@ class Checks:
         except CommandFailedError as error:
             fix = "Install it: https://cloud.google.com/sdk/docs/install"
             return Finding("gcloud", Status.WRONG, _reason(error), fix)
-        if "beta" not in found:
-            return Finding("gcloud", Status.WRONG, "has no component beta", "gcloud components install beta")
-        return Finding("gcloud", Status.OK, f"version {found.get('Google Cloud SDK', 'unknown')}, with beta")
+        missing = [name for name in COMPONENTS if name not in found]
+        if missing:
+            message = f"lacks {' and '.join(missing)}, whose commands `apply` uses"
+            return Finding("gcloud", Status.WRONG, message, f"gcloud components install {' '.join(missing)}")
+        version = found.get("Google Cloud SDK", "unknown")
+        return Finding("gcloud", Status.OK, f"version {version}, with {' and '.join(COMPONENTS)}")
 
     def _login(self) -> Finding:
         try:
@@ -159,11 +164,8 @@ class Checks:
         if isinstance(found, Finding):
             yield found
             return
-        owners = {
-            str(each.get("email") or each["name"]).rpartition("/")[2]: value_at(each, listing.owner)
-            for each in found or []
-        }
-        taken = sorted(name for name in listing.declared & set(owners) if owners[name] != listing.owned)
+        owners = {listing.identify(each): listing.is_ours(each) for each in found or []}
+        taken = sorted(name for name in listing.declared & set(owners) if not owners[name])
         for name in taken:
             message = f"{name} exists and is not of this declaration; `apply` would change it"
             fix = "Delete it, or declare another name in deploy/functions.yaml."

@@ -48,6 +48,14 @@ NEEDS = (
     Need("roles/eventarc.viewer", _all("eventarc.triggers", "get list")),
     Need("roles/cloudscheduler.admin", _all("cloudscheduler.jobs", "create delete get list update")),
     Need("roles/cloudbuild.builds.viewer", _all("cloudbuild.builds", "get")),
+    Need("roles/logging.configWriter", _all("logging.logMetrics", "create delete get list update")),
+    Need(
+        "roles/monitoring.editor",
+        (
+            *_all("monitoring.alertPolicies", "create delete list update"),
+            *_all("monitoring.dashboards", "create get update"),
+        ),
+    ),
 )
 """Every permission that `apply` needs; a test compares them with the calls that it makes."""
 PERMISSIONS = tuple(permission for need in NEEDS for permission in need.permissions)

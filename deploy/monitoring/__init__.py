@@ -3,5 +3,5 @@
 metrics.py       the table of metrics that are counted from the functions' logs
 alerts.py        the table of alerts, and the alert policies of Cloud Monitoring
 dashboard.py     the dashboard
-applying.py      creates, updates and removes them
+resources.py     all of these as steps of a plan
 """

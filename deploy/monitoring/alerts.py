@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from declaration.model import Declaration
+from deploy.commands import OWNER_LABEL
 from deploy.monitoring import metrics
 
 LABEL = "modeldrop"
 """The label of our alert policies, whose names Cloud Monitoring chooses; its value is the alert's id."""
+CLOSES_AFTER = "1800s"
 RUNBOOK = "docs/runbook.md"
 
 UNDELIVERED = "pubsub.googleapis.com/subscription/num_undelivered_messages"
@@ -41,11 +43,11 @@ class Alert:
     conditions: tuple[dict[str, Any], ...]
     """The alert fires if one of them holds."""
 
-    def policy(self, channels: Sequence[str]) -> dict[str, Any]:
+    def policy(self, declaration: Declaration) -> dict[str, Any]:
         """Return the AlertPolicy: https://docs.cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.alertPolicies."""
         return {
-            "displayName": f"Modeldrop: {self.title}",
-            "userLabels": {LABEL: self.id},
+            "displayName": f"{declaration.name.capitalize()}: {self.title}",
+            "userLabels": {LABEL: self.id, OWNER_LABEL: declaration.name},
             "severity": self.severity,
             "combiner": "OR",
             "enabled": True,
@@ -55,14 +57,14 @@ class Alert:
             },
             "conditions": list(self.conditions),
             # An incident without further data closes after this: a counter has no data while nothing happens.
-            "alertStrategy": {"autoClose": "1800s"},
-            "notificationChannels": list(channels),
+            "alertStrategy": {"autoClose": CLOSES_AFTER},
+            "notificationChannels": list(declaration.alerts.channels),
         }
 
 
 def alerts(declaration: Declaration) -> tuple[Alert, ...]:
-    """Return the alerts for the resources of ``declaration``."""
-    return tuple(_alerts(declaration))
+    """Return the alerts for the resources of ``declaration``; none if it does not enable them."""
+    return tuple(_alerts(declaration)) if declaration.alerts.enabled else ()
 
 
 def _alerts(declaration: Declaration) -> Iterator[Alert]:
@@ -79,7 +81,7 @@ def _alerts(declaration: Declaration) -> Iterator[Alert]:
         "work is stuck",
         "A job, a drop or an object of the ledger is past its deadline. Modeldrop watches it further.",
         "WARNING",
-        (_above("work that is stuck", _log_filter(metrics.STUCK), 0, "ALIGN_DELTA"),),
+        (_above("work that is stuck", _log_filter(declaration, metrics.STUCK), 0, "ALIGN_DELTA"),),
     )
     for schedule in declaration.schedules.values():
         function = declaration.functions[schedule.function]
@@ -113,7 +115,7 @@ def _alerts(declaration: Declaration) -> Iterator[Alert]:
         (
             _above(
                 "rejections by code",
-                _log_filter(metrics.REJECTIONS),
+                _log_filter(declaration, metrics.REJECTIONS),
                 MOST_REJECTIONS,
                 "ALIGN_DELTA",
                 group_by=("metric.label.code",),
@@ -125,7 +127,7 @@ def _alerts(declaration: Declaration) -> Iterator[Alert]:
         "an import failed",
         "A drop was not imported. The model is as it was before.",
         "WARNING",
-        (_above("imports that failed", _log_filter(metrics.IMPORT_FAILURES), 0, "ALIGN_DELTA"),),
+        (_above("imports that failed", _log_filter(declaration, metrics.IMPORT_FAILURES), 0, "ALIGN_DELTA"),),
     )
     yield Alert(
         "oldest-open",
@@ -135,7 +137,7 @@ def _alerts(declaration: Declaration) -> Iterator[Alert]:
         (
             _above(
                 "seconds since the oldest open work began",
-                _log_filter(metrics.OLDEST_OPEN),
+                _log_filter(declaration, metrics.OLDEST_OPEN),
                 LONGEST_OPEN_SECONDS,
                 "ALIGN_PERCENTILE_99",
             ),
@@ -146,7 +148,7 @@ def _alerts(declaration: Declaration) -> Iterator[Alert]:
         "an error of the program",
         "A function met an error that it does not expect. Error Reporting shows where.",
         "ERROR",
-        (_above("errors of the program", _log_filter(metrics.BUGS), 0, "ALIGN_DELTA"),),
+        (_above("errors of the program", _log_filter(declaration, metrics.BUGS), 0, "ALIGN_DELTA"),),
     )
 
 
@@ -199,8 +201,8 @@ def _subscription_filter(subscription: str) -> str:
     return f'metric.type="{UNDELIVERED}" resource.type="pubsub_subscription" resource.labels.subscription_id="{subscription}"'
 
 
-def _log_filter(metric: metrics.LogMetric) -> str:
-    return f'metric.type="{metric.type}" resource.type="cloud_run_revision"'
+def _log_filter(declaration: Declaration, metric: metrics.LogMetric) -> str:
+    return f'metric.type="{metric.type(declaration)}" resource.type="cloud_run_revision"'
 
 
 def _service(name: str) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 from declaration.model import Declaration
 from deploy.monitoring import alerts, metrics
 
-NAME = "modeldrop"
 _COLUMNS, _WIDTH, _HEIGHT = 48, 24, 16
 
 
@@ -22,16 +21,16 @@ def dashboard(declaration: Declaration, project: str) -> dict[str, Any]:
             "service_name",
         ),
         _chart("Messages that wait", _subscriptions(), "ALIGN_MAX", "subscription_id"),
-        _log_chart("Oldest open work, in seconds", metrics.OLDEST_OPEN, "ALIGN_PERCENTILE_99"),
-        _log_chart("Seconds of a call of the poller", metrics.POLL_LENGTH, "ALIGN_PERCENTILE_99"),
-        _log_chart("Stuck work", metrics.STUCK, "ALIGN_DELTA", "kind"),
-        _log_chart("Rejections by code", metrics.REJECTIONS, "ALIGN_DELTA", "code"),
-        _log_chart("Failed imports by code", metrics.IMPORT_FAILURES, "ALIGN_DELTA", "code"),
-        _log_chart("Errors of the program", metrics.BUGS, "ALIGN_DELTA"),
+        _log_chart(declaration, "Oldest open work, in seconds", metrics.OLDEST_OPEN, "ALIGN_PERCENTILE_99"),
+        _log_chart(declaration, "Seconds of a call of the poller", metrics.POLL_LENGTH, "ALIGN_PERCENTILE_99"),
+        _log_chart(declaration, "Stuck work", metrics.STUCK, "ALIGN_DELTA", "kind"),
+        _log_chart(declaration, "Rejections by code", metrics.REJECTIONS, "ALIGN_DELTA", "code"),
+        _log_chart(declaration, "Failed imports by code", metrics.IMPORT_FAILURES, "ALIGN_DELTA", "code"),
+        _log_chart(declaration, "Errors of the program", metrics.BUGS, "ALIGN_DELTA"),
     ]
     return {
-        "name": f"projects/{project}/dashboards/{NAME}",
-        "displayName": "Modeldrop",
+        "name": f"projects/{project}/dashboards/{declaration.name}",
+        "displayName": declaration.name.capitalize(),
         "mosaicLayout": {
             "columns": _COLUMNS,
             "tiles": [
@@ -57,8 +56,10 @@ def _subscriptions() -> str:
     return f'metric.type="{alerts.UNDELIVERED}" resource.type="pubsub_subscription"'
 
 
-def _log_chart(title: str, metric: metrics.LogMetric, aligner: str, label: str | None = None) -> dict[str, Any]:
-    metric_filter = f'metric.type="{metric.type}" resource.type="cloud_run_revision"'
+def _log_chart(
+    declaration: Declaration, title: str, metric: metrics.LogMetric, aligner: str, label: str | None = None
+) -> dict[str, Any]:
+    metric_filter = f'metric.type="{metric.type(declaration)}" resource.type="cloud_run_revision"'
     return _chart(title, metric_filter, aligner, label and f"metric.label.{label}")
 
 

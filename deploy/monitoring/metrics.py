@@ -24,7 +24,8 @@ _SECONDS_BUCKETS = {"exponentialBuckets": {"numFiniteBuckets": 24, "growthFactor
 class LogMetric:
     """A metric that is counted from log records."""
 
-    name: str
+    short_name: str
+    """The last part of its name, which begins with the name of the declaration."""
     about: str
     records: str
     """Which records of the functions count, as a filter of Cloud Logging."""
@@ -33,17 +34,21 @@ class LogMetric:
     value: str | None = None
     """The field with the number of seconds whose distribution is kept; None to count the records."""
 
-    @property
-    def type(self) -> str:
-        """The type of the metric in Cloud Monitoring."""
-        return f"logging.googleapis.com/user/{self.name}"
+    def name(self, declaration: Declaration) -> str:
+        """Return its name, which no metric of another environment has."""
+        return f"{declaration.name.replace('-', '_')}_{self.short_name}"
+
+    def type(self, declaration: Declaration) -> str:
+        """Return the type of the metric in Cloud Monitoring."""
+        return f"logging.googleapis.com/user/{self.name(declaration)}"
 
     def resource(self, declaration: Declaration) -> dict[str, Any]:
         """Return the LogMetric: https://docs.cloud.google.com/logging/docs/reference/v2/rest/v2/projects.metrics."""
         distribution = {"valueExtractor": f"EXTRACT(jsonPayload.{self.value})", "bucketOptions": _SECONDS_BUCKETS}
         return {
-            "name": self.name,
-            "description": self.about,
+            "name": self.name(declaration),
+            # Metrics have no labels of their own, so the description says whose they are.
+            "description": f"{self.about} {ownership(declaration)}",
             "filter": f"{functions_filter(declaration)}\n{self.records}",
             "metricDescriptor": {
                 "metricKind": "DELTA",
@@ -60,35 +65,40 @@ class LogMetric:
 
 _KIND, _CODE = "The kind of the work.", "The code of the problem."
 STUCK = LogMetric(
-    "modeldrop_stuck",
+    "stuck",
     "Work that is past its deadline, and objects of the ledger that cannot be read.",
     'jsonPayload.message="stuck"',
     {"kind": _KIND, "code": _CODE},
 )
 REJECTIONS = LogMetric(
-    "modeldrop_rejections",
+    "rejections",
     "Requests that were rejected.",
     # "rejected" before work is claimed, and "predict rejected" after that.
     'jsonPayload.message=~"(^| )rejected$"',
     {"kind": _KIND, "code": _CODE},
 )
 IMPORT_FAILURES = LogMetric(
-    "modeldrop_import_failures", "Imports that failed.", 'jsonPayload.message="import failed"', {"code": _CODE}
+    "import_failures", "Imports that failed.", 'jsonPayload.message="import failed"', {"code": _CODE}
 )
-BUGS = LogMetric("modeldrop_bugs", "Errors of the program.", "jsonPayload.stack_trace:*")
+BUGS = LogMetric("bugs", "Errors of the program.", "jsonPayload.stack_trace:*")
 OLDEST_OPEN = LogMetric(
-    "modeldrop_oldest_open",
+    "oldest_open",
     "The age of the oldest open work.",
     f'jsonPayload.message="{POLLED}" jsonPayload.oldest_seconds>=0',
     value="oldest_seconds",
 )
 POLL_LENGTH = LogMetric(
-    "modeldrop_poll_length",
+    "poll_length",
     "How long a call of the poller took.",
     f'jsonPayload.message="{POLLED}" jsonPayload.seconds>=0',
     value="seconds",
 )
 METRICS = (STUCK, REJECTIONS, IMPORT_FAILURES, BUGS, OLDEST_OPEN, POLL_LENGTH)
+
+
+def ownership(declaration: Declaration) -> str:
+    """Return the sentence that ends the description of each metric of ``declaration``."""
+    return f"Created from the declaration {declaration.name}."
 
 
 def functions_filter(declaration: Declaration) -> str:

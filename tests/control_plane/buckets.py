@@ -86,6 +86,13 @@ def _delete(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
     return {}
 
 
+@route("storage", "GET", rf"{BUCKET}/storageLayout", "storage.buckets.get")
+def _layout(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
+    """https://cloud.google.com/storage/docs/json_api/v1/buckets/getStorageLayout."""
+    bucket = _bucket(project, found["bucket"])
+    return {"kind": "storage#storageLayout", "bucket": found["bucket"], "location": bucket["location"]}
+
+
 @route("storage", "GET", rf"{BUCKET}/o", "storage.objects.list")
 def _objects(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
     _bucket(project, found["bucket"])

@@ -6,16 +6,18 @@ It knows the commands of a plan only. A test runs a plan with the stand-in and w
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from deploy.drift import value_at
 from deploy.steps import Words
 
 # Each of these modules adds the methods of its API.
-from tests.control_plane import buckets, functions, policies, services  # noqa: F401
+from tests.control_plane import buckets, functions, monitoring, policies, services  # noqa: F401
 from tests.control_plane.errors import ApiError
 from tests.control_plane.project import FakeProject
 
@@ -55,7 +57,7 @@ class StandIn:
     def __init__(self, project: FakeProject) -> None:
         """Run commands on ``project``."""
         self.project = project
-        self.components = {"beta": "2025.06.20"}
+        self.components = {"alpha": "2025.06.20", "beta": "2025.06.20"}
         """The components of gcloud, with their versions."""
         self.commands: list[Words] = []
         """Every command that ran."""
@@ -391,6 +393,76 @@ def _token(gcloud: StandIn, command: Command) -> str:
     return "a-token"
 
 
+def _document(command: Command, flag: str) -> Any:
+    """Return the document in the file that a flag names."""
+    return json.loads(Path(command.flag(flag)).read_text(encoding="utf-8"))
+
+
+def _matching(resources: list[Any], text: str) -> list[Any]:
+    """Return the resources that a filter lets through: `FIELD="TEXT"` or `FIELD~"PATTERN"`, joined by AND."""
+    terms = re.findall(r'([\w.-]+)(=|~)"([^"]*)"', text)
+    assert " AND ".join(f'{path}{sign}"{value}"' for path, sign, value in terms) == text
+
+    def matches(resource: Any) -> bool:
+        return all(
+            re.search(value, str(value_at(resource, path))) if sign == "~" else value_at(resource, path) == value
+            for path, sign, value in terms
+        )
+
+    return [each for each in resources if matches(each)]
+
+
+def _list_metrics(gcloud: StandIn, command: Command) -> Any:
+    found = gcloud.call("GET", "logging", f"v2/{gcloud.path}/metrics")["metrics"]
+    return _matching(found, command.flag("filter"))
+
+
+def _create_metric(gcloud: StandIn, command: Command) -> Any:
+    body = {**_document(command, "config-from-file"), "name": command.names[0]}
+    return gcloud.call("POST", "logging", f"v2/{gcloud.path}/metrics", body)
+
+
+def _metric(gcloud: StandIn, command: Command) -> str:
+    return f"v2/{gcloud.path}/metrics/{command.names[0]}"
+
+
+def _update_metric(gcloud: StandIn, command: Command) -> Any:
+    existing = gcloud.call("GET", "logging", _metric(gcloud, command))
+    body = {**existing, **_document(command, "config-from-file")}
+    return gcloud.call("PUT", "logging", _metric(gcloud, command), body)
+
+
+def _list_policies(gcloud: StandIn, command: Command) -> Any:
+    found = gcloud.call("GET", "monitoring", f"v3/{gcloud.path}/alertPolicies")["alertPolicies"]
+    return _matching(found, command.flag("filter"))
+
+
+def _create_policy(gcloud: StandIn, command: Command) -> Any:
+    body = _document(command, "policy-from-file")
+    return gcloud.call("POST", "monitoring", f"v3/{gcloud.path}/alertPolicies", body)
+
+
+def _policy_name(gcloud: StandIn, command: Command) -> str:
+    return f"v3/{gcloud.path}/alertPolicies/{command.names[0].rpartition('/')[2]}"
+
+
+def _update_policy(gcloud: StandIn, command: Command) -> Any:
+    return gcloud.call("PATCH", "monitoring", _policy_name(gcloud, command), _document(command, "policy-from-file"))
+
+
+def _dashboard(gcloud: StandIn, command: Command) -> str:
+    return f"v1/{gcloud.path}/dashboards/{command.names[0]}"
+
+
+def _create_dashboard(gcloud: StandIn, command: Command) -> Any:
+    body = _document(command, "config-from-file")
+    return gcloud.call("POST", "monitoring", f"v1/{gcloud.path}/dashboards", body)
+
+
+def _update_dashboard(gcloud: StandIn, command: Command) -> Any:
+    return gcloud.call("PATCH", "monitoring", _dashboard(gcloud, command), _document(command, "config-from-file"))
+
+
 POLICIES = {
     ("projects",): _policy("cloudresourcemanager", _describe_project, "POST"),
     ("storage", "buckets"): _policy("storage", _bucket, "GET"),
@@ -432,6 +504,19 @@ COMMANDS: dict[tuple[str, ...], Callable[[StandIn, Command], Any]] = {
     ("eventarc", "triggers", "describe"): _requests(
         "GET", "eventarc", lambda gcloud, command: f"v1/{command.names[0]}"
     ),
+    ("logging", "metrics", "list"): _list_metrics,
+    ("logging", "metrics", "create"): _create_metric,
+    ("logging", "metrics", "describe"): _requests("GET", "logging", _metric),
+    ("logging", "metrics", "update"): _update_metric,
+    ("logging", "metrics", "delete"): _requests("DELETE", "logging", _metric),
+    ("alpha", "monitoring", "policies", "list"): _list_policies,
+    ("alpha", "monitoring", "policies", "create"): _create_policy,
+    ("alpha", "monitoring", "policies", "update"): _update_policy,
+    ("alpha", "monitoring", "policies", "delete"): _requests("DELETE", "monitoring", _policy_name),
+    ("monitoring", "dashboards", "create"): _create_dashboard,
+    ("monitoring", "dashboards", "describe"): _requests("GET", "monitoring", _dashboard),
+    ("monitoring", "dashboards", "update"): _update_dashboard,
+    ("monitoring", "dashboards", "delete"): _requests("DELETE", "monitoring", _dashboard),
     ("scheduler", "jobs", "create", "http"): _create_job,
     ("scheduler", "jobs", "update", "http"): lambda gcloud, command: gcloud.call(
         "PATCH", "cloudscheduler", _job(gcloud, command), _job_body(command)

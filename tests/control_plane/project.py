@@ -57,6 +57,10 @@ class FakeProject:
     """The account that gcloud is logged in as; None: it is not logged in."""
     cpu_limits: dict[str | None, int] = field(default_factory=lambda: {None: 200_000})
     """The quota of Cloud Run in thousandths of a CPU, by region; None is for all other regions."""
+    metrics_delay: int = 0
+    """How many times an alert policy finds that a metric is too new."""
+    policies_created: int = 0
+    """How many alert policies were created: their names are numbers."""
     new_agents: dict[str, int] = field(default_factory=dict)
     """Agents that were created, and how many more policies they are unknown to."""
     lock: threading.Lock = field(default_factory=threading.Lock)

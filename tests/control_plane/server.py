@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 # Each of these modules adds the methods of its API.
-from tests.control_plane import buckets, functions, policies, services  # noqa: F401
+from tests.control_plane import buckets, functions, monitoring, policies, services  # noqa: F401
 from tests.control_plane.errors import ApiError
 from tests.control_plane.project import FakeProject
 

@@ -130,10 +130,12 @@ def test_what_is_in_the_way_is_named_with_what_to_do(deployer: Deployer, mood: s
     assert fix in f"{findings[0].message} {findings[0].fix}"
 
 
-def test_gcloud_without_beta_is_wrong(deployer: Deployer) -> None:
-    deployer.gcloud.components.clear()
+@pytest.mark.parametrize("components", [["beta"], ["alpha", "beta"]])
+def test_gcloud_without_its_components_is_wrong(deployer: Deployer, components: list[str]) -> None:
+    for name in components:
+        del deployer.gcloud.components[name]
 
-    assert [finding.fix for finding in wrong(deployer)] == ["gcloud components install beta"]
+    assert [finding.fix for finding in wrong(deployer)] == [f"gcloud components install {' '.join(components)}"]
 
 
 def test_a_missing_gcloud_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

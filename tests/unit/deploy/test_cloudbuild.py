@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from declaration.model import (
 )
 from deploy.cloudbuild import check_build_yaml, cloudbuild_yaml
 from deploy.declared import read
+from deploy.source import source_hash
 from tests.paths import ROOT
 
 FILE = ROOT / "cloudbuild.yaml"
@@ -172,6 +174,33 @@ def test_the_script_is_valid_bash_after_substitution(build: dict[str, Any]) -> N
     assert '"${PREDICT_SUBSCRIPTION}"' in text
     assert "--dead-letter-topic=projects/films/topics/modeldrop-dead-letters" in text.replace("'", "")
     assert "--oidc-service-account-email=modeldrop-invoker@films.iam.gserviceaccount.com" in text.replace("'", "")
+
+
+def test_every_image_is_pinned_by_its_digest(build: dict[str, Any]) -> None:
+    steps = [*build["steps"], *yaml.safe_load(TEST_FILE.read_text(encoding="utf-8"))["steps"]]
+
+    assert {
+        step["name"] for step in steps if not re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", step["name"])
+    } == set()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_build_labels_a_function_with_the_hash_of_its_source(
+    build: dict[str, Any], declaration: Declaration, name: str
+) -> None:
+    (labels,) = [
+        word for word in deploy_arguments(build, declaration.functions[name]) if word.startswith("--update-labels=")
+    ]
+    assert labels == "--update-labels=modeldrop-declaration=modeldrop,modeldrop-source=${SOURCE_HASH}"
+    assert "SOURCE_HASH=$(python3 -m deploy.source)\n" in script(build)
+
+
+def test_the_hash_that_a_build_finds_out_is_that_of_apply() -> None:
+    # Google's image has Python without packages.
+    command = [sys.executable, "-S", "-m", "deploy.source"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert printed.strip() == source_hash()
 
 
 def test_no_argument_is_longer_than_cloud_build_allows(build: dict[str, Any]) -> None:

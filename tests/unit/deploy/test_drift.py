@@ -45,6 +45,26 @@ DRIFTS = {
         {"schedule": "0 0 1 1 *"},
         "schedule poll: schedule is 0 0 1 1 *, declared * * * * *",
     ),
+    "alert": (
+        "monitoring/projects/films/alertPolicies/1",
+        {"enabled": False},
+        "alert dead-letters: enabled is False, declared True",
+    ),
+    "condition of an alert": (
+        "monitoring/projects/films/alertPolicies/2",
+        {"conditions": []},
+        "alert stuck: conditions.count is 0, declared 1",
+    ),
+    "metric": (
+        "logging/projects/films/metrics/modeldrop_bugs",
+        {"filter": "severity>=ERROR"},
+        "metric modeldrop_bugs: filter is severity>=ERROR, declared",
+    ),
+    "dashboard": (
+        "monitoring/dashboards/modeldrop",
+        {"displayName": "Mine"},
+        "dashboard modeldrop: displayName is Mine, declared Modeldrop",
+    ),
 }
 
 
@@ -59,7 +79,7 @@ def test_drift_is_shown_and_mended(applied: Deployer, drift: str) -> None:
     name, fields, shown = DRIFTS[drift]
     change(applied.project.resources[name], fields)
 
-    assert f"~ {shown}" in applied.differences()
+    assert [line for line in applied.differences() if line.startswith(f"~ {shown}")]
     assert applied.project.changes() == []
     applied.apply()
 
@@ -75,6 +95,7 @@ def test_everything_of_a_new_project_is_shown_as_new(deployer: Deployer) -> None
         f"{api}.googleapis.com" for api in ("cloudresourcemanager", "iam", "storage", "pubsub")
     }
     deployer.project.enabled |= {f"{api}.googleapis.com" for api in ("cloudfunctions", "run", "cloudscheduler")}
+    deployer.project.enabled |= {"logging.googleapis.com", "monitoring.googleapis.com"}
 
     shown = deployer.differences()
 
@@ -213,6 +234,8 @@ def test_a_resource_of_somebody_else_is_not_removed(applied: Deployer) -> None:
         (604800, "604800"),
         ("us-central1", "US-CENTRAL1"),
         (True, True),
+        (240000.0, 240000),
+        (2, "2.0"),
         ("https://poll.a.run.app", "https://poll.a.run.app/"),
         ({"A": "1"}, {"A": "1", "LOG_EXECUTION_ID": "true"}),
     ],

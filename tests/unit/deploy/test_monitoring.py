@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from declaration.model import Declaration
 from declaration.reading import parse_declaration
 from deploy.__main__ import main
-from deploy.cloud import CommandFailedError
+from deploy.apply import apply, destroy
+from deploy.cloud import NOT_FOUND, Cloud
+from deploy.commands import OWNER_LABEL
 from deploy.declared import DECLARATION, read
 from deploy.monitoring.alerts import LABEL, alerts
-from deploy.monitoring.applying import MOST_PAUSES, Monitoring, documents
-from deploy.monitoring.metrics import METRICS, POLLED
+from deploy.monitoring.metrics import METRICS, POLLED, ownership
+from deploy.monitoring.resources import documents
+from deploy.plan import monitoring_plan
+from deploy.script import shell_script
+from tests.control_plane.gcloud import StandIn
+from tests.control_plane.project import FakeProject
 from tests.paths import ROOT
+from tests.unit.deploy.conftest import Deployer
 
 PROJECT = "films"
 CHANNEL = f"projects/{PROJECT}/notificationChannels/7"
@@ -161,130 +167,119 @@ def test_alerts_notify_the_declared_channels_and_can_be_off() -> None:
     assert documents(quiet, PROJECT)["alertPolicies"] == []
 
 
-class Google(requests.Session):
-    """Cloud Logging and Cloud Monitoring as far as these commands call them. A new metric is known after some calls.
-
-    Attributes:
-        metrics: Log metrics by name.
-        policies: Alert policies by name.
-        dashboards: Dashboards by name.
-        unknown_for: How many calls find that the metrics of a policy are not known yet.
-        refuse: The method whose calls are refused.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.metrics: dict[str, Any] = {}
-        self.policies: dict[str, Any] = {"projects/films/alertPolicies/1": {"displayName": "somebody else's"}}
-        self.dashboards: dict[str, Any] = {}
-        self.unknown_for = 0
-        self.refuse = ""
-
-    def request(self, method: str, url: str, json: Any = None, **_: Any) -> requests.Response:  # type: ignore[override]
-        answer = requests.Response()
-        answer.status_code, found = self._handle(method, url.partition("googleapis.com/")[2], json)
-        answer._content = b"" if found is None else _json(found)
-        return answer
-
-    def _handle(self, method: str, path: str, body: Any) -> tuple[int, Any]:
-        if method == self.refuse:
-            return 403, {"error": {"message": "Permission denied."}}
-        name = path.partition("?")[0].partition("/")[2]
-        kind = {"metrics": self.metrics, "alertPolicies": self.policies, "dashboards": self.dashboards}[
-            name.split("/")[2]
-        ]
-        match method:
-            case "GET" if "?" in path:
-                return 200, {"alertPolicies": [{**each, "name": key} for key, each in kind.items()]}
-            case "POST":
-                if kind is self.policies and self.unknown_for:
-                    self.unknown_for -= 1
-                    return 404, {"error": {"message": "Cannot find metric that matches type"}}
-                kind[body.get("name", f"{name}/{len(kind) + 1}")] = {**body, "etag": "1"}
-            case "PUT":
-                kind[name] = body
-            case _ if name not in kind:
-                return 404, {"error": {"message": "not found"}}
-            case "GET":
-                return 200, kind[name]
-            case "PATCH":
-                if kind is self.dashboards and body["etag"] != kind[name]["etag"]:
-                    return 409, {"error": {"message": "wrong etag"}}
-                kind[name] = {**body, "etag": "2"}
-            case "DELETE":
-                del kind[name]
-        return 200, {}
-
-    def alerts(self) -> set[str]:
-        """Return the ids of our alerts."""
-        return {each["userLabels"][LABEL] for each in self.policies.values() if "userLabels" in each}
+def created(project: FakeProject) -> dict[str, set[str]]:
+    """Return the names of the metrics and dashboards, and the ids of the alerts of each declaration."""
+    policies = [each for name, each in project.resources.items() if "/alertPolicies/" in name]
+    found = {"metrics": project.names("metrics"), "dashboards": project.names("dashboards")}
+    for policy in policies:
+        labels = policy.get("userLabels", {})
+        found.setdefault(labels.get(OWNER_LABEL, "others"), set()).add(labels.get(LABEL, ""))
+    return found
 
 
-def _json(value: Any) -> bytes:
-    return json.dumps(value).encode()
+def test_apply_creates_metrics_alerts_and_the_dashboard(applied: Deployer) -> None:
+    assert created(applied.project) == {
+        "metrics": {metric.name(applied.declaration) for metric in METRICS},
+        "dashboards": {"modeldrop"},
+        "modeldrop": {alert.id for alert in alerts(applied.declaration)},
+    }
 
 
-@pytest.fixture
-def google() -> Google:
-    return Google()
+def test_apply_waits_until_a_new_metric_can_be_used(deployer: Deployer) -> None:
+    deployer.project.metrics_delay = 3
+
+    deployer.apply()
+
+    waits = [line for line in deployer.lines if "waits until the new metric can be used in alerts" in line]
+    assert len(waits) == 3
+    assert len(created(deployer.project)["modeldrop"]) == len(alerts(deployer.declaration))
 
 
-@pytest.fixture
-def monitoring(google: Google) -> Monitoring:
-    return Monitoring(PROJECT, google, wait=lambda seconds: None, report=lambda line: None)
+def test_alerts_that_are_turned_off_are_removed_and_no_others(applied: Deployer) -> None:
+    applied.project.resources["monitoring/projects/films/alertPolicies/99"] = {
+        "name": "projects/films/alertPolicies/99",
+        "displayName": "somebody else's",
+    }
+    applied.change(alerts=applied.declaration.alerts.model_copy(update={"enabled": False}))
+    assert "- alert dead-letters" in applied.differences()
+
+    applied.apply()
+
+    assert created(applied.project).keys() == {"metrics", "dashboards", "others"}
 
 
-def test_apply_creates_everything_and_can_be_repeated(
-    google: Google, monitoring: Monitoring, declaration: Declaration
-) -> None:
-    google.unknown_for = 3
-    monitoring.apply(declaration)
-    first = dict(google.policies)
-    monitoring.apply(declaration)
-    assert google.alerts() == {alert.id for alert in alerts(declaration)}
-    assert set(google.policies) == set(first)
-    assert {name.rpartition("/")[2] for name in google.metrics} == {metric.name for metric in METRICS}
-    assert set(google.dashboards) == {"projects/films/dashboards/modeldrop"}
+def test_a_metric_that_has_left_the_table_is_removed(applied: Deployer) -> None:
+    name = "logging/projects/films/metrics/modeldrop_former"
+    description = f"Former. {ownership(applied.declaration)}"
+    applied.project.resources[name] = {"name": "modeldrop_former", "description": description}
+    others = "logging/projects/films/metrics/orders"
+    applied.project.resources[others] = {"name": "orders", "description": "Orders."}
+
+    applied.apply()
+
+    assert name not in applied.project.resources
+    assert others in applied.project.resources
 
 
-def test_apply_removes_alerts_that_are_not_declared_and_no_others(
-    google: Google, monitoring: Monitoring, declaration: Declaration
-) -> None:
-    google.policies["projects/films/alertPolicies/2"] = {"userLabels": {LABEL: "former"}}
-    monitoring.apply(declaration)
-    assert "former" not in google.alerts()
-    monitoring.apply(
-        declaration.model_copy(update={"alerts": declaration.alerts.model_copy(update={"enabled": False})})
-    )
-    assert list(google.policies.values()) == [{"displayName": "somebody else's"}]
+def test_two_environments_of_a_project_have_their_own_alerts(applied: Deployer, tmp_path: Path) -> None:
+    path = tmp_path / "functions.yaml"
+    text = DECLARATION.read_text(encoding="utf-8").replace("environments: {}", "environments: {staging: {}}")
+    path.write_text(text, encoding="utf-8")
+    staging = Deployer(applied.project, read(path, "staging"))
+
+    staging.apply()
+
+    found = created(applied.project)
+    assert found["dashboards"] == {"modeldrop", "modeldrop-staging"}
+    assert found["modeldrop"] == found["modeldrop-staging"] == {alert.id for alert in alerts(applied.declaration)}
+    assert len(found["metrics"]) == 2 * len(METRICS)
+    assert applied.differences() == staging.differences() == []
+
+    staging.destroy()
+
+    assert applied.differences() == []
 
 
-def test_remove_leaves_what_others_made(google: Google, monitoring: Monitoring, declaration: Declaration) -> None:
-    monitoring.apply(declaration)
-    monitoring.remove()
-    monitoring.remove()
-    assert (google.metrics, google.dashboards) == ({}, {})
-    assert list(google.policies.values()) == [{"displayName": "somebody else's"}]
+def test_monitoring_alone_can_be_applied_and_removed(project: FakeProject, declaration: Declaration) -> None:
+    steps = monitoring_plan(declaration, PROJECT)
+    cloud = Cloud(steps.lookups, runner=StandIn(project))
+    project.enabled.add("cloudresourcemanager.googleapis.com")
+
+    apply(steps, cloud, lambda line: None)
+    assert len(project.resources) == len(METRICS) + len(alerts(declaration)) + 1
+
+    assert destroy(steps, cloud, with_data=False, report=lambda line: None) == []
+    assert project.resources == {}
 
 
-def test_a_refused_call_ends_the_command_with_googles_reason(
-    google: Google, monitoring: Monitoring, declaration: Declaration
-) -> None:
-    google.refuse = "PUT"
-    with pytest.raises(CommandFailedError, match=r"metrics/modeldrop_stuck\nPermission denied\."):
-        monitoring.apply(declaration)
+# A gcloud that finds nothing, and keeps the files that it is given to create something from.
+GCLOUD = """#!/bin/bash
+for word in "$@"; do
+  case "${word}" in
+    describe) echo "NOT_FOUND: nothing" >&2; exit 1 ;;
+    *-from-file=*) cp "${word#*=}" "$(mktemp "${0}-XXXXXX")" ;;
+  esac
+done
+"""
 
 
-def test_a_metric_that_never_becomes_known_ends_the_command(
-    google: Google, monitoring: Monitoring, declaration: Declaration
-) -> None:
-    google.unknown_for = MOST_PAUSES + 1
-    waits: list[float] = []
-    with pytest.raises(CommandFailedError, match="Cannot find metric"):
-        replace(monitoring, wait=waits.append).apply(declaration)
-    assert len(waits) == MOST_PAUSES
+def test_the_script_gives_gcloud_every_document_unchanged(tmp_path: Path, declaration: Declaration) -> None:
+    gcloud = tmp_path / "gcloud"
+    gcloud.write_text(GCLOUD, encoding="utf-8")
+    gcloud.chmod(0o755)
+    script = shell_script(monitoring_plan(declaration, PROJECT), NOT_FOUND)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "TMPDIR": str(tmp_path / "temporary")}
+    (tmp_path / "temporary").mkdir()
+
+    subprocess.run(["bash", "-c", script], env=environment, check=True)
+
+    given = [json.loads(path.read_text(encoding="utf-8")) for path in tmp_path.glob("gcloud-*")]
+    written = documents(declaration, PROJECT)
+    expected = [*written["metrics"], *written["alertPolicies"], written["dashboard"]]
+    assert sorted(map(json.dumps, given)) == sorted(map(json.dumps, expected))
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
-def test_show_prints_everything_as_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_show_prints_everything_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["monitoring", "show", "--project", PROJECT]) == 0
     assert set(json.loads(capsys.readouterr().out)) == {"metrics", "alertPolicies", "dashboard"}

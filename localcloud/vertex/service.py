@@ -106,6 +106,6 @@ class Vertex:
         self._api.stop()
         self._records.close()
 
-    def force_state(self, job_name: str, state: str | None) -> dict[str, Any]:
+    def force_state(self, job_name: str, state: str | None, error: dict[str, Any] | None = None) -> dict[str, Any]:
         """Set the state of a job; see ``Jobs.force_state``. Raises ``RequestError``."""
-        return self.jobs.force_state(job_name, state)
+        return self.jobs.force_state(job_name, state, error)

@@ -14,7 +14,16 @@ from shared import trace
 from shared.batch_work import BatchFacts, BatchMessage
 from shared.batches.files import has_answers
 from shared.batches.next_steps import CANCELLED_HALFWAY, after_check, after_review, ended, suffix_of, with_steps
-from shared.batches.places import divided_table, facts_of, is_own, own_tables, request_of, table_at, table_of
+from shared.batches.places import (
+    answer_table,
+    divided_table,
+    facts_of,
+    is_own,
+    own_tables,
+    request_of,
+    table_at,
+    table_of,
+)
 from shared.batches.preparing import prepared
 from shared.batches.queries import query_of
 from shared.batches.reading import lines_location, must_read, number_of
@@ -119,7 +128,7 @@ class Batches(Handler):
             display_name=request.display_name,
             model=request.model,
             inputs=facts.source,
-            output=str(facts.place),
+            output=_output(item, step),
             labels=dict(request.labels),
             location=request.location,
         )
@@ -197,6 +206,14 @@ class Batches(Handler):
 def _leads_to_a_job(step: Step) -> bool:
     """Return whether a step submits a job, or collects the requests of the next one; other steps are about answers."""
     return step.system is System.VERTEX or step.name.startswith(("load", "repeat", "part"))
+
+
+def _output(item: Item, step: Step) -> str:
+    """Return where the job of ``step`` writes its answers. A job that is tried again writes a table of its own."""
+    facts = facts_of(item)
+    if facts.answers is None or step.tries == 1:
+        return str(facts.place)
+    return f"bq://{answer_table(table_of(facts.answers).dataset_name, item, step)}"
 
 
 def _check_not_cancelled(item: Item) -> None:

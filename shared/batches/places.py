@@ -58,12 +58,13 @@ def request_table(dataset: DatasetName, item: Item, suffix: str = "") -> TableNa
 
 
 def answer_table(dataset: DatasetName, item: Item, step: Step) -> TableName:
-    """Return the table that the job of ``step`` writes. Each attempt has its own, since Vertex AI wants a new table.
+    """Return the table that the job of ``step`` writes. Each job has its own, since Vertex AI wants a new table.
 
     https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1/BigQueryDestination
     """
     round_ = step.name.removeprefix("submit").replace("-", "_")
-    return TableName(dataset.project, dataset.dataset, f"{ANSWERS}{item.key}_{item.run}_{step.attempt}{round_}")
+    again = f"_again{step.tries}" if step.tries > 1 else ""
+    return TableName(dataset.project, dataset.dataset, f"{ANSWERS}{item.key}_{item.run}_{step.attempt}{round_}{again}")
 
 
 def submit_step(item: Item, suffix: str = "") -> Step:

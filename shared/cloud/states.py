@@ -168,6 +168,9 @@ NO_SERVICE_AGENTS_MESSAGE = "service agents are being provisioned"
 # The code of a call or a job for which a right is missing. It is given again soon after a deployment: a new right takes
 # minutes to be effective. https://cloud.google.com/iam/docs/access-change-propagation
 ACCESS_DENIED = "accessDenied"
+# The code of a failed job of Vertex AI for which a right is missing: the code of a job's error is that of
+# https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
+VERTEX_ACCESS_DENIED = "vertex_7"
 
 
 def consequence_of_call(status: int, reason: str | None) -> Consequence:

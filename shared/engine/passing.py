@@ -1,7 +1,7 @@
 """Refusals that pass by themselves, because the deployment is new: the work waits in the ledger, and does not fail.
 
     code of the refusal        passes within
-    `accessDenied`             `ACCESS_WAIT_SECONDS` after the state bucket was created
+    `accessDenied`, `vertex_7` `ACCESS_WAIT_SECONDS` after the state bucket was created
     `serviceAgentsMissing`     `AGENT_WAIT` after the work was created
 
 The age of the state bucket is that of the first deployment. To find it out costs one call, and only after a refusal.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from shared.cloud.states import ACCESS_DENIED, NO_SERVICE_AGENTS
+from shared.cloud.states import ACCESS_DENIED, NO_SERVICE_AGENTS, VERTEX_ACCESS_DENIED
 from shared.engine.services import Services
 from shared.errors import Problem
 from shared.log import log
@@ -40,6 +40,6 @@ def _passes_until(item: Item, problem: Problem, services: Services) -> datetime 
     longest = timedelta(seconds=services.settings.access_wait_seconds)
     if problem.code == NO_SERVICE_AGENTS:
         return item.created + AGENT_WAIT
-    if problem.code == ACCESS_DENIED and longest and services.deployed is not None:
+    if problem.code in {ACCESS_DENIED, VERTEX_ACCESS_DENIED} and longest and services.deployed is not None:
         return services.deployed + longest
     return None

@@ -90,7 +90,7 @@ def _adopt(item: Item, step: Step, services: Services) -> Item | None:
 
 def _attempt(step: Step) -> str:
     """Return the value of the label that tells the jobs of an item apart."""
-    return f"{step.attempt}{step.name.removeprefix('submit')}"
+    return f"{step.attempt}{step.name.removeprefix('submit')}{f'_{step.tries}' if step.tries > 1 else ''}"
 
 
 def _job(name: str, item: Item) -> Job:

@@ -142,6 +142,17 @@ def retry_query(item: Item, step: Step, problem: Problem, services: Services) ->
     return waiting.with_step(replace(step, state=StepState.PENDING, job=None, attempt=step.attempt + 1))
 
 
+def retry_batch(item: Item, step: Step, problem: Problem, services: Services) -> Item | None:
+    """Return ``item`` waiting for the next try of a batch job that failed with ``problem``; None if that is final.
+
+    The attempt stays, because it is also that of a batch that is sent again by an action.
+    """
+    waiting = passing.waiting(item, problem, services)
+    if waiting is None:
+        return None
+    return waiting.with_step(replace(step, state=StepState.PENDING, job=None, tries=step.tries + 1))
+
+
 def settle_batch(item: Item, step: Step, report: BatchReport | None, now: datetime) -> Item:
     """Return ``item`` after its batch job has ended; ``report`` is None if there is no such job."""
     facts = item.facts

@@ -26,7 +26,7 @@ from shared.engine.handler import Handler
 from shared.engine.index import DamagedIndex, Pending
 from shared.engine.operations import settle_operation
 from shared.engine.services import Services
-from shared.engine.steps import advance, retry_query, settle_batch, settle_query
+from shared.engine.steps import advance, retry_batch, retry_query, settle_batch, settle_query
 from shared.engine.stuck import ADVICE, UNREADABLE, deadline_of, report_late, report_stuck
 from shared.engine.waking import due_soon
 from shared.errors import (
@@ -290,7 +290,10 @@ def _after_batch(item: Item, step: Step, job: Job, jobs: JobList, handler: Handl
         return item
     item = services.ledger.take_over(item)
     _record_job(item, step, job, services)
-    return advance(settle_batch(item, step, report, services.now()), handler, services)
+    settled = settle_batch(item, step, report, services.now())
+    if settled.problem is not None:
+        settled = retry_batch(item, step, settled.problem, services) or settled
+    return advance(settled, handler, services)
 
 
 def _after_operation(item: Item, step: Step, job: Job, jobs: JobList, handler: Handler, services: Services) -> Item:

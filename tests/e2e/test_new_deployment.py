@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.deeds import ask, check_batch, check_prediction, publish_requests
+from tests.e2e.deeds import ask, check_batch, check_prediction, post_requests, publish_requests
 from tests.e2e.world import World, fresh
 
-CREATE_BATCH = "aiplatform.projects.locations.batchPredictionJobs.create"
+JOBS = "aiplatform.projects.locations.batchPredictionJobs"
+CREATE_BATCH = f"{JOBS}.create"
 # As Vertex AI says it: https://cloud.google.com/vertex-ai/docs/general/access-control#service-agents
 NO_AGENTS = (
     "Service agents are being provisioned (https://cloud.google.com/vertex-ai/docs/general/access-control#service-agents). "
@@ -51,3 +52,23 @@ def test_a_batch_that_is_refused_waits(new_deployment: World, refusal: dict[str,
         publish_requests(new_deployment, name)
         new_deployment.quiet()
     check_batch(new_deployment, name)
+
+
+@pytest.mark.long
+def test_a_batch_job_that_failed_for_a_missing_right_is_run_again(new_deployment: World) -> None:
+    name = fresh("denied")
+    unseen = [{"caller": "poll_jobs", "method": f"{JOBS}.{verb}", "do": {"status": 503}} for verb in ("get", "list")]
+    with new_deployment.faults(*unseen):
+        post_requests(new_deployment, name)
+        item = new_deployment.item("batch", "request", name)
+        assert item is not None
+        (job,) = new_deployment.until(lambda: new_deployment.batches(item["key"]))
+        denied = {"code": 7, "message": "The Vertex AI service agent may not read the table."}
+        new_deployment.cloud.vertex.force_state(job["name"], "JOB_STATE_FAILED", denied)
+    new_deployment.quiet()
+
+    states = [each["state"] for each in new_deployment.batches(item["key"])]
+    assert sorted(states) == ["JOB_STATE_FAILED", "JOB_STATE_SUCCEEDED"]
+    types = [event.type for event in new_deployment.events.all(request_id=name)]
+    assert types == ["modeldrop.batch.succeeded.v1"]
+    assert len(new_deployment.rows(f"{new_deployment.regional}.{name}")) == 3

@@ -252,11 +252,11 @@ class Jobs:
             parent = name.partition("/batchPredictionJobs/")[0]
             return self._operations.begin(parent, "DeleteOperationMetadata", lambda: EMPTY)
 
-    def force_state(self, name: str, state: str | None) -> dict[str, Any]:
+    def force_state(self, name: str, state: str | None, error: dict[str, Any] | None = None) -> dict[str, Any]:
         """Set the state of a job, and return its resource. Vertex AI has no such method.
 
         The current run is abandoned. The job keeps the state until it is set again or cancelled. The state None queues
-        the job to run from its start.
+        the job to run from its start. ``error`` is the job's error: a code of google.rpc.Code, and a message.
 
         Raises:
             RequestError: NOT_FOUND, or INVALID_ARGUMENT if there is no such state.
@@ -272,7 +272,7 @@ class Jobs:
                 self._begin_again(job)
                 self._admit()
             else:
-                self._enter(job, state, FORCED_ERRORS.get(state))
+                self._enter(job, state, error or FORCED_ERRORS.get(state))
             return job.resource()
 
     def _find(self, name: str) -> _Job:

@@ -14,6 +14,7 @@ from tests.example_requests import prediction_item
 from tests.unit.shared.conftest import World
 
 DENIED = Problem("accessDenied", "Access Denied: Dataset films")
+JOB_DENIED = Problem("vertex_7", "The service agent may not read the table")
 NO_AGENTS = Problem("serviceAgentsMissing", "Service agents are being provisioned")
 MINUTE = 60.0
 
@@ -24,9 +25,10 @@ def refused(world: World, problem: Problem) -> Item | None:
     return passing.waiting(prediction_item(created=services.now()), problem, services)
 
 
-def test_work_that_is_denied_in_a_new_deployment_waits(world: World) -> None:
+@pytest.mark.parametrize("problem", [DENIED, JOB_DENIED], ids=["call", "batch job"])
+def test_work_that_is_denied_in_a_new_deployment_waits(world: World, problem: Problem) -> None:
     world.pass_time(9 * MINUTE)
-    item = refused(world, DENIED)
+    item = refused(world, problem)
     assert item is not None
     assert (item.waits_for, item.outcome) == (WaitReason.ACCESS, None)
     assert item.not_before == world.services.now() + timedelta(seconds=world.services.settings.wait_seconds)

@@ -24,6 +24,14 @@ _OBJECT_NAME = re.compile(r"[^\x00-\x1f\x7f*?\[\]]{1,1024}")
 # One star, in the last part of the path, is the rest of a name.
 _PATTERN = re.compile(r"[^\x00-\x1f\x7f*?\[\]]{0,1000}(?:\*[^\x00-\x1f\x7f*?\[\]/]{0,24})?")
 
+# Other addresses of tables and datasets, and of objects.
+_RESOURCE = re.compile(
+    r"(?:.*/)?projects/([^/]+)/datasets/([^/]+)(?:/tables/([^/]+))?|\[?([a-z0-9-]+):(\w+)\.([\w-]+)\]?"
+)
+_URL = re.compile(
+    r"https://(?:storage\.(?:cloud\.google|googleapis)\.com|console\.cloud\.google\.com/storage/browser(?:/_details)?)/(\S+)"
+)
+
 
 @dataclass(frozen=True)
 class ObjectUri:
@@ -65,13 +73,14 @@ class Files:
         return ", ".join(map(str, self.uris))
 
 
-def read_files(texts: tuple[str, ...], field: str, settings: Settings) -> Files:
+def read_files(texts: tuple[str, ...], field: str, settings: Settings, *, is_list: bool = False) -> Files:
     """Return the files of an input. Raises ``Rejected``.
 
     Args:
         texts: The addresses as they were sent.
         field: The field of the request; a list has an index after it.
         settings: The settings, which name the buckets that are kept for Modeldrop.
+        is_list: Whether they were sent as a list.
     """
     if len(texts) > MOST_FILES:
         raise Rejected(
@@ -80,6 +89,12 @@ def read_files(texts: tuple[str, ...], field: str, settings: Settings) -> Files:
     uris = []
     for index, text in enumerate(texts):
         place = field if len(texts) == 1 else f"{field}[{index}]"
+        if is_list and text.startswith("bq://"):
+            raise Rejected(
+                f"{place} is the table {text[:80]!r}, and a list has files only: write one table, as a string",
+                field=place,
+                code="invalid_field",
+            )
         bucket, name = _parts(text, place, kept={settings.state_bucket})
         folder = name.partition("*")[0].rpartition("/")[0]
         if not name or not _PATTERN.fullmatch(name) or (folder and not is_relative_path(folder)) or name[:1] == "/":
@@ -101,6 +116,9 @@ def read_place(text: str, fields: Fields, field: str, settings: Settings) -> Tab
         return read_folder(text, field, settings)
     name = text.removeprefix("bq://")
     project = settings.google_cloud_project
+    if "." not in name.partition(":")[0] and name.rpartition(":")[2].count(".") == 1 and ":" in name:
+        # The old form of a table, project:dataset.table, is refused with the new one.
+        TableName.parse(name, project=project, field=field)
     output: TableName | DatasetName
     # A project with a domain (example.com:project) has dots of its own before the colon.
     match name.rpartition(":")[2].count("."):
@@ -145,6 +163,10 @@ def _parts(text: str, field: str, *, kept: Set[str]) -> tuple[str, str]:
 
 def _meant(text: str) -> str:
     """Return what was probably meant by a text without `bq://` or `gs://`, as the rest of a sentence."""
+    if found := _RESOURCE.fullmatch(text):
+        return f"; write bq://{'.'.join(part for part in found.groups() if part)}"
+    if found := _URL.fullmatch(text):
+        return f"; write gs://{found[1]}"
     if re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){1,2}", text) and not text.endswith(".jsonl"):
         return f"; write bq://{text}"
     return f"; write gs://{text}" if re.fullmatch(r"[a-z0-9][a-z0-9._-]*/\S+", text) else ""

@@ -42,17 +42,32 @@ def after_check(item: Item, rows: Iterable[Mapping[str, Any]], settings: Setting
     prompts = request.input if isinstance(request.input, Prompts) else None
     if problem := found.problem("input") if prompts is None else prompts_problem(found, prompts.files):
         return replace(item, outcome=Outcome.REJECTED, problem=problem)
+    if check.jobs > 1 and (problem := _undividable(item, found.requests)) is not None:
+        return replace(item, outcome=Outcome.REJECTED, problem=problem)
     if request.dry_run:
         return replace(item, outcome=Outcome.CHECKED)
     if check.jobs == 1 and not facts_of(item).too_large:
         return replace(item, steps=(*item.steps, submit_step(item)))
+    return divided(item)
+
+
+def _undividable(item: Item, requests: int) -> Problem | None:
+    """Return why the requests of a batch cannot be divided into several jobs; None if they can."""
     if facts_of(item).answers is None:
         message = (
-            f"the input has {found.requests:,} requests, more than one job takes, and cannot be divided: Modeldrop may not "
+            f"the input has {requests:,} requests, more than one job takes, and cannot be divided: Modeldrop may not "
             "write the dataset for the parts. Let the output be a table, or send several batches"
         )
-        return replace(item, outcome=Outcome.REJECTED, problem=Problem("too_many_requests", message, "input"))
-    return divided(item)
+        return Problem("too_many_requests", message, "input")
+    checked = item.steps[-1].job
+    if checked is not None and checked.location.lower() != str(item.location).lower():
+        # The queries that divide them read the input and write beside the output.
+        message = (
+            f"the input has {requests:,} requests, more than one job takes; to be divided, it must be where the output is: the "
+            f"input is in {checked.location}, and the output in {item.location}"
+        )
+        return Problem("wrong_location", message, "input")
+    return None
 
 
 def divided(item: Item) -> Item:

@@ -64,7 +64,7 @@ def prepared(item: Item, request: BatchRequest, services: Services) -> Item:
         case TableName() as table:
             check_readable(table.project, table.dataset, settings, "input")
             _check_location(table.dataset_name, "input", request, services)
-            columns = services.bigquery.columns_of(table, "input")
+            columns = _columns_of_input(table, services)
             tables = (table, *_behind_view(table, services))
             check_table_columns(columns, "input", request.kind)
             source = f"bq://{table}"
@@ -142,6 +142,21 @@ def _with_reading(
         return facts
     own = answer_table(dataset, item, submit_step(item))
     return replace(facts, folder=str(folder), answers=f"bq://{own}", line_format=format_)
+
+
+def _columns_of_input(table: TableName, services: Services) -> tuple[Mapping[str, Any], ...]:
+    """Return the columns of the table of requests. Raises ``Rejected`` if it does not exist, or cannot be read as a whole."""
+    facts = services.tables.describe(table, "input")
+    if facts is None:
+        raise Rejected(f"there is no table {table}: create it, or correct its name", field="input", code="notFound")
+    if facts.needs_filter:
+        raise Rejected(
+            f"the table {table} is only read with a filter on its partitions (require_partition_filter), and a batch reads it "
+            "as a whole: let the input be a view that has the filter",
+            field="input",
+            code="filter_needed",
+        )
+    return facts.columns
 
 
 def _check_kind(request: BatchRequest) -> None:

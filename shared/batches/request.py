@@ -43,6 +43,8 @@ _MODEL = re.compile(
 # https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/embeddings/batch-prediction-genai-embeddings
 _TEXT_EMBEDDINGS = ("text-embedding-", "text-multilingual-embedding-", "textembedding-gecko")
 DEFAULT_RETRIES, MOST_RETRIES = 1, 5
+# The fields of an input of prompts.
+_PROMPT_FIELDS = ("prompts", "system_instruction", "generation_config", "response_schema")
 WRITES = ("empty", "append", "truncate", "merge")
 
 
@@ -135,6 +137,9 @@ class BatchRequest:
             results=read_results(fields, _response_schema(input_), settings),
             dry_run=fields.switch("dry_run"),
         )
+        for name in _PROMPT_FIELDS:
+            if fields.has(name):
+                raise fields.wrong(name, "belongs in input, beside prompts", code="unknown_field")
         fields.reject_unknown()
         if request.results is not None:
             request.check_answers()
@@ -158,15 +163,27 @@ def _location(fields: Fields, model: str, settings: Settings) -> str:
 def _input(fields: Fields, settings: Settings) -> TableName | Files | Prompts:
     given = fields.plain_or_text("input")
     if isinstance(given, list) and given:
-        return read_files(fields.texts("input"), "input", settings)
+        for index, each in enumerate(given):
+            if isinstance(each, dict):
+                raise fields.wrong(
+                    f"input[{index}]", "is an object; write requests into a table or a file, and name that"
+                )
+        return read_files(fields.texts("input"), "input", settings, is_list=True)
     if not fields.has("input") or isinstance(given, str):
         text = fields.text("input", longest=2048)
         if text.startswith("bq://"):
-            return TableName.parse(text.removeprefix("bq://"), project=settings.google_cloud_project, field="input")
+            table = TableName.parse(text.removeprefix("bq://"), project=settings.google_cloud_project, field="input")
+            if "$" in table.table:
+                raise fields.wrong(
+                    "input", "is a partition, which a query cannot name: write the table, or a view of it"
+                )
+            return table
         return read_files((text,), "input", settings)
     example = '"bq://project.dataset.table", "gs://bucket/file.jsonl" or {"prompts": {"query": "SELECT ... AS prompt"}}'
     inputs = fields.nested("input", example=example)
-    prompts = inputs.nested("prompts", example='{"query": "SELECT ... AS prompt"}')
+    prompts = inputs.nested(
+        "prompts", example='{"query": "SELECT ... AS prompt"}; a table or file is a string as input'
+    )
     query = prompts.text("query", longest=LONGEST_QUERY)
     files = file_columns(prompts)
     prompts.reject_unknown()

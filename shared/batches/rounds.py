@@ -140,11 +140,14 @@ def repeat_query(facts: BatchFacts, services: Services) -> str:
 
 
 def _requests_sent(facts: BatchFacts, services: Services) -> list[str]:
-    """Return the requests of all jobs as SQL, written as in the answers, as far as they are in tables that exist."""
-    found = []
+    """Return the requests of all jobs as SQL, written as in the answers, as far as they are in tables that exist.
+
+    One query reads tables of one location only, so that requests in another one than the answers are left out.
+    """
+    place, found = services.bigquery.location_of(table_of(facts.answers).dataset_name), []
     for table in (table_at(each.requests) for each in facts.rounds if not each.repeats):
         columns = services.tables.describe(table) if table else None
-        if table is None or columns is None:
+        if table is None or columns is None or services.bigquery.location_of(table.dataset_name) != place:
             continue
         if facts.folder is None or facts.line_format is None:
             found.append(table.sql)

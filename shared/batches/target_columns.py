@@ -10,6 +10,7 @@ from shared.batches.places import ANSWERS, REQUESTS, reads
 from shared.batches.request import BatchRequest, Output, Prompts
 from shared.checks.identifiers import TableName
 from shared.checks.merge_keys import check_key, type_of
+from shared.cloud.tables import TableFacts
 from shared.engine.services import Services
 from shared.errors import Rejected
 
@@ -62,10 +63,18 @@ def check_target(
         )
     check_key(output.key, columns, "the requests")
     facts = services.tables.describe(target, _OUTPUT)
+    if facts is not None and facts.kind != "TABLE":
+        raise Rejected(f"{target} is not a table but a {facts.kind.lower()}", field=_OUTPUT, code="not_a_table")
+    _check_partition(target, facts)
     if facts is None:
         return
-    if facts.kind != "TABLE":
-        raise Rejected(f"{target} is not a table but a {facts.kind.lower()}", field=_OUTPUT, code="not_a_table")
+    if output.write == "merge" and facts.needs_filter:
+        raise Rejected(
+            f"the table {target} is only read with a filter on its partitions (require_partition_filter), which a merge does "
+            "not have: let output.write be append, or write another table",
+            field=_OUTPUT,
+            code="filter_needed",
+        )
     if output.write == "empty" and facts.rows:
         raise Rejected(
             f"the table {target} has {facts.rows:,} rows, and output.write is empty; write another table, or let output be "
@@ -77,6 +86,20 @@ def check_target(
         added = ANSWER_COLUMNS if request.kind is Requests.GENERATE else ()
         converts = output.write in {"append", "merge"} and "$" not in target.table
         check_target_columns(target, facts.columns, columns, added, converts=converts, field=_OUTPUT)
+
+
+def _check_partition(target: TableName, facts: TableFacts | None) -> None:
+    """Raise ``Rejected`` if ``target`` is a partition of a table that has none, or that does not exist."""
+    table, _, partition = str(target).partition("$")
+    if not partition or (facts is not None and facts.is_partitioned):
+        return
+    problem = "does not exist" if facts is None else "is not partitioned"
+    raise Rejected(
+        f"the table {table} {problem}, so it has no partition {partition}: create it with PARTITION BY, or let the output be "
+        "the whole table",
+        field=_OUTPUT,
+        code="no_partition",
+    )
 
 
 def check_target_columns(

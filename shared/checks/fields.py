@@ -13,6 +13,15 @@ from shared.errors import Rejected
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Words of other tools for a choice.
 _SYNONYMS = {"overwrite": "truncate", "replace": "truncate", "insert": "append", "add": "append", "upsert": "merge"}
+# Names that the APIs of Vertex AI have for fields of a batch, in lower case.
+# https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/batch-prediction-api
+_NAMES_ELSEWHERE = {
+    **dict.fromkeys(("src", "source", "inputconfig", "input_config", "inputuri", "input_dataset"), "input"),
+    **dict.fromkeys(
+        ("dest", "destination", "outputconfig", "output_config", "outputuri", "output_uri_prefix"), "output"
+    ),
+    "source_model": "model",
+}
 _NAMES = {str: "a string", int: "a whole number", bool: "true or false", dict: "an object", list: "a list"}
 
 
@@ -152,15 +161,18 @@ class Fields:
         for name in self._values:
             if name not in self._known:
                 known = ", ".join(sorted(self._known))
-                similar = closest(str(name), self._known - set(self._values))
+                missing = {each for each in self._known if not self.has(each)}
+                elsewhere = _NAMES_ELSEWHERE.get(str(name).lower())
+                similar = elsewhere if elsewhere in missing else closest(str(name), missing)
                 meant = f"; did you mean {similar}? Known" if similar else "; known"
                 raise self.wrong(str(name)[:80], f"is not known{meant} here are {known}", code="unknown_field")
 
     def suggestion(self, *names: str) -> str:
         """Return which misspelt field is given in place of one of ``names``, as a part of a sentence; empty if none is."""
         for name in names:
-            given = (str(each) for each in self._values if each not in self._known and each not in names)
-            if similar := closest(name, given):
+            given = [str(each) for each in self._values if each not in self._known and each not in names]
+            elsewhere = (each for each in given if _NAMES_ELSEWHERE.get(each.lower()) == name)
+            if similar := next(elsewhere, None) or closest(name, given):
                 return f"; {similar} is given: did you mean {name}?"
         return ""
 

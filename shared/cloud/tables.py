@@ -24,6 +24,10 @@ class TableFacts:
     """The number of rows; 0 for a view."""
     columns: tuple[Mapping[str, Any], ...]
     """The columns, each as a TableFieldSchema."""
+    is_partitioned: bool = False
+    """Whether the table has partitions, by time or by a range of numbers."""
+    needs_filter: bool = False
+    """Whether BigQuery reads the table only with a filter on its partitions."""
 
 
 class Tables:
@@ -52,7 +56,16 @@ class Tables:
                 return None
             raise
         columns = tuple(column.to_api_repr() for column in found.schema)
-        return TableFacts(str(found.table_type or "TABLE"), int(found.num_rows or 0), columns)
+        resource = found.to_api_repr()
+        by_time = resource.get("timePartitioning") or {}
+        return TableFacts(
+            str(found.table_type or "TABLE"),
+            int(found.num_rows or 0),
+            columns,
+            is_partitioned=bool(by_time or resource.get("rangePartitioning")),
+            # The older place of the field is beside the column of the partitions.
+            needs_filter=bool(resource.get("requirePartitionFilter") or by_time.get("requirePartitionFilter")),
+        )
 
     def keep_until(self, table: TableName, moment: datetime) -> None:
         """Let BigQuery delete a table at ``moment``; a table that does not exist is left out."""

@@ -234,6 +234,9 @@ class Ledger:
         if known is None:
             # Read before the item is written: a later index object belongs to the call that opens the work again.
             known = self._index_generation(item)
+        if known is None:
+            # What has ended is final without an index object, so a crash before the event is published would lose the event.
+            known = self._write_index(item, None, only_if_missing=False)
         return replace(self.renew(item), index_generation=known)
 
     def close(self, item: Item) -> Item:

@@ -14,6 +14,8 @@ from shared.work import Kind
 # The codes of problems that a message of another kind has.
 _CODES = frozenset({"missing_field", "unknown_field", "invalid_field", "invalid_name"})
 _NAMES = {Kind.PREDICT: "a predict message", Kind.BATCH: "a batch request", Kind.MANAGE: "a manage message"}
+# The action that both batches and models have.
+_SHARED_ACTION = "delete"
 _BATCH_PLACES = ("bq://", "gs://")
 
 
@@ -49,10 +51,11 @@ def kinds_of(payload: Mapping[str, Any]) -> set[Kind]:
     """Return the kinds of messages that have fields such as those of ``payload``."""
     model, input_, output = payload.get("model"), payload.get("input"), payload.get("output")
     found: set[Kind] = set()
+    action = payload.get("action")
+    if action in BATCH_ACTIONS and (action != _SHARED_ACTION or "model" not in payload):
+        return {Kind.BATCH}
     if "action" in payload and "model" in payload:
         return {Kind.MANAGE}
-    if payload.get("action") in BATCH_ACTIONS:
-        return {Kind.BATCH}
     if set(payload) & {"path", "model", "input", "output"} == {"path"} or {"action", "path"} <= set(payload):
         return {Kind.MANAGE}
     if "action" in payload:

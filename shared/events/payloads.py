@@ -7,6 +7,7 @@ import binascii
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,8 +38,13 @@ def json_object(data: bytes) -> Mapping[str, Any]:
         json.dumps(value, ensure_ascii=False).encode()
     except _RepeatedField as error:
         raise _rejection(f"the message has the field {error} twice: leave one out") from None
-    except (ValueError, RecursionError) as error:
-        raise _rejection(f"the message is not JSON: {_not_json(data) or short_reason(error)}") from error
+    except RecursionError as error:
+        raise _rejection(f"the message is nested more than {DEEPEST_JSON} deep") from error
+    except UnicodeEncodeError as error:
+        raise _rejection("the message has a string that holds half of a surrogate pair") from error
+    except ValueError as error:
+        reason = _not_json(data) or _too_long(data) or short_reason(error)
+        raise _rejection(f"the message is not JSON: {reason}") from error
     if not isinstance(value, dict):
         raise _rejection(f"the message must be a JSON object, {_not_an_object(value)}")
     if _deeper_than(value, DEEPEST_JSON):
@@ -78,6 +84,12 @@ def _not_json(data: bytes) -> str | None:
     if _YAML.match(text):
         return f"it begins with {shown}, which looks like YAML; write it as a JSON object"
     return f"it is the text {shown}; send a JSON object"
+
+
+def _too_long(data: bytes) -> str | None:
+    """Return that a number has too many digits, if one has."""
+    most = sys.get_int_max_str_digits()
+    return f"a number in it has more than {most:,} digits" if re.search(rb"[0-9]{%d}" % (most + 1), data) else None
 
 
 def _not_an_object(value: object) -> str:

@@ -14,14 +14,18 @@ from tests.e2e.world import REGION, World, fresh
 BEFORE = "answered before"
 
 # The rows of an output after a batch of three requests, by `output.write`: the id of each, and whether it was there before.
-# It had those of 1 and 100 before.
+# It had those of 1 and 100 before; none for `empty`.
 ROWS = {
     "append": [(0, False), (1, False), (1, True), (2, False), (100, True)],
     "merge": [(0, False), (1, False), (2, False), (100, True)],
+    "truncate": [(0, False), (1, False), (2, False)],
+    "empty": [(0, False), (1, False), (2, False)],
 }
 
 pytestmark = pytest.mark.long
-EVERY_WRITE = pytest.mark.parametrize("write", ROWS)
+EVERY_WRITE = pytest.mark.parametrize(
+    "write", ["append", "merge", *(pytest.param(write, marks=pytest.mark.matrix) for write in ("truncate", "empty"))]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -31,8 +35,9 @@ def _no_faults(world: World) -> Iterator[None]:
 
 
 def _output(world: World, name: str, write: str) -> dict[str, object]:
-    """Return an output that has rows."""
-    rows = f"SELECT id, 'x' AS request, '{BEFORE}' AS response, '' AS status FROM UNNEST([1, 100]) AS id"
+    """Return an output that has rows, unless it must be empty."""
+    before = "ARRAY<INT64>[]" if write == "empty" else "[1, 100]"
+    rows = f"SELECT id, 'x' AS request, '{BEFORE}' AS response, '' AS status FROM UNNEST({before}) AS id"
     world.bigquery.query(f"CREATE TABLE {world.regional}.{name} AS {rows}", location=REGION).result()
     key = {"key": ["id"]} if write == "merge" else {}
     return {"table": f"bq://{world.project}.{world.regional}.{name}", "write": write, **key}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.world import World, fresh
+from tests.e2e.world import REGION, World, fresh
 
 
 def _uri(world: World, table: str) -> str:
@@ -232,6 +232,33 @@ def test_files_that_do_not_exist_and_answers_among_the_requests_are_refused_at_o
     )
     errors = [(answer.status_code, answer.json()["error"]["code"]) for answer in (missing, nothing, nowhere, inside)]
     assert errors == [(400, "no_such_file")] * 3 + [(400, "output_is_input")]
+
+
+def test_a_partition_of_a_table_without_partitions_is_refused_before_a_job_is_paid(world: World) -> None:
+    table = fresh("days")
+    answers = [world.post_batch(world.batch_of_requests(f"{table}$20261126", fresh("r")))]
+    columns = "id INT64, request STRING, response STRING, status STRING"
+    world.bigquery.query(f"CREATE TABLE {world.regional}.{table} ({columns})", location=REGION).result()
+    answers.append(world.post_batch(world.batch_of_requests(f"{table}$20261126", fresh("r"))))
+    errors = [answer.json()["error"] for answer in answers]
+    assert [(error["code"], error["field"]) for error in errors] == [("no_partition", "output")] * 2
+    assert ["does not exist" in errors[0]["message"], "is not partitioned" in errors[1]["message"]] == [True, True]
+
+
+def test_tables_that_are_only_read_with_a_filter_are_neither_read_nor_merged_into(world: World) -> None:
+    table = fresh("days")
+    columns = "id INT64, request STRING, response STRING, status STRING, day DATE"
+    options = "PARTITION BY day OPTIONS (require_partition_filter = TRUE)"
+    world.bigquery.query(f"CREATE TABLE {world.regional}.{table} ({columns}) {options}", location=REGION).result()
+    merged = {"table": _uri(world, table), "write": "merge", "key": ["id"]}
+    answers = [
+        world.post_batch(world.batch(fresh("r"), fresh("r"), input=_uri(world, table))),
+        world.post_batch(world.batch(table, fresh("r"), output=merged)),
+    ]
+    errors = [
+        (answer.status_code, answer.json()["error"]["code"], answer.json()["error"]["field"]) for answer in answers
+    ]
+    assert errors == [(400, "filter_needed", "input"), (400, "filter_needed", "output")]
 
 
 @pytest.mark.parametrize("write", ["append", "truncate"])

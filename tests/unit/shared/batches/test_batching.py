@@ -14,7 +14,7 @@ from shared.batches.places import own_tables
 from shared.batches.request import BatchRequest
 from shared.events.incoming import Message
 from shared.events.outgoing import completion_event
-from shared.work import Item, Kind, Outcome, Step, StepState, System
+from shared.work import Item, Job, Kind, Outcome, Step, StepState, System
 from tests.example_requests import (
     BATCH_REQUEST,
     NOW,
@@ -73,6 +73,10 @@ def test_more_requests_than_a_job_takes_are_divided() -> None:
     # Answers in Cloud Storage could not be put together.
     refused = after_check(replace(item, facts=BatchFacts()), rows, SETTINGS)
     assert refused.problem is not None and refused.problem.code == "too_many_requests"
+    # One query cannot read a table in one location and write beside another.
+    elsewhere = item.with_step(replace(item.steps[0], job=Job(System.BIGQUERY, "check", "US")))
+    refused = after_check(replace(elsewhere, location="us-central1"), rows, SETTINGS)
+    assert refused.problem is not None and (refused.problem.code, refused.problem.field) == ("wrong_location", "input")
 
 
 def test_all_tables_of_a_divided_batch_are_its_own() -> None:

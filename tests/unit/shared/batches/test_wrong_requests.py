@@ -46,6 +46,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"input": "gs://"}, "input"),
     ({"input": "s3://bucket-1/a.jsonl"}, "input"),
     ({"input": "bq://my-project.my_dataset.t*"}, "input"),
+    ({"input": "bq://my-project.my_dataset.t$20261126"}, "input"),
     ({"input": ["gs://bucket-1/a.jsonl", "bq://a.b.c"]}, "input[1]"),
     ({"input": {"prompts": "SELECT 1"}}, "input.prompts"),
     (_files(poster="image/bmp"), "input.prompts.files.poster"),
@@ -105,3 +106,26 @@ def test_a_wrong_request_is_refused_with_its_field(changes: dict[str, Any], fiel
         BatchRequest.parse({**BATCH_REQUEST, **changes}, SETTINGS, NOW)
     assert caught.value.problem.field == field
     assert len(caught.value.problem.message) > len(field)
+
+
+@pytest.mark.parametrize(
+    ("changes", "right"),
+    [
+        ({"input": None, "src": "bq://films.requests"}, "src is given: did you mean input?"),
+        ({"input": None, "inputConfig": {}}, "inputConfig is given: did you mean input?"),
+        ({"output": None, "dest": "bq://films.answers"}, "did you mean output?"),
+        ({"input": {"bigquerySource": {}}}, "a table or file is a string"),
+        ({"input": [{"contents": "Hello"}]}, "write requests into a table or a file"),
+        ({"input": ["bq://films.requests"]}, "write one table, as a string"),
+        ({"output": "bq://my-project:films.answers"}, "write my-project.films.answers"),
+        ({"output": "projects/my-project/datasets/films/tables/answers"}, "write bq://my-project.films.answers"),
+        ({"output": "//bigquery.googleapis.com/projects/my-project/datasets/films"}, "write bq://my-project.films"),
+        ({"input": "[my-project:films.requests]"}, "write bq://my-project.films.requests"),
+        ({"input": "https://storage.cloud.google.com/bucket-1/a.jsonl"}, "write gs://bucket-1/a.jsonl"),
+        ({"system_instruction": "Be kind"}, "belongs in input"),
+    ],
+)
+def test_a_refusal_says_what_to_write(changes: dict[str, Any], right: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        BatchRequest.parse({**BATCH_REQUEST, **changes}, SETTINGS, NOW)
+    assert right in caught.value.problem.message

@@ -84,6 +84,12 @@ def test_a_rejection_is_kept_in_the_ledger_once(world: World) -> None:
         (Kind.BATCH, MANAGE_MESSAGE, "this looks like a manage message, not a batch request; publish it to m"),
         (Kind.BATCH, {"action": "CANCEL", "request_id": "nightly"}, "model is missing"),
         (Kind.BATCH, {"action": None, "key": "x"}, "model is missing"),
+        (Kind.BATCH, {"action": "cancel", "key": "x", "model": "gemini-3.8-flash"}, "model is missing"),
+        (
+            Kind.BATCH,
+            {"action": "delete", "model": "films.genres"},
+            "this looks like a manage message, not a batch request; publish it to m",
+        ),
         (
             Kind.MANAGE,
             {"action": "cancel", "key": "x"},

@@ -77,6 +77,23 @@ def test_an_item_that_has_ended_is_final_when_its_index_object_is_gone(
     assert index_of(bucket, item) is None
 
 
+def test_the_end_of_an_item_that_lost_its_index_object_is_not_final_before_its_event_is_published(
+    bucket: storage.Bucket, at: Callable[..., Ledger], item: Item
+) -> None:
+    at().claim(item)
+    index = index_of(bucket, item)
+    assert index is not None
+    index.delete()
+    stored = at().read(item.kind, item.key)
+    assert stored is not None
+    written = at().end(replace(stored, outcome=Outcome.FAILED))
+    stored = at().read(item.kind, item.key)
+    assert stored is not None
+    assert not stored.final
+    assert at().close(written).final
+    assert index_of(bucket, item) is None
+
+
 @pytest.mark.parametrize("published", [True, False], ids=["final", "not published"])
 def test_a_claim_finds_out_whether_the_end_of_the_work_was_published(
     bucket: storage.Bucket, at: Callable[..., Ledger], item: Item, published: bool

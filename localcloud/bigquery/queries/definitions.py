@@ -6,6 +6,9 @@ import re
 from typing import Any
 
 from bqemulator.catalog.ddl_sync import sync_created_table, sync_created_view
+from bqemulator.jobs.routine_ddl import classify_create_routine, resolve_create_routine_operation
+from bqemulator.scripting.ast import CreateFunctionStmt
+from bqemulator.scripting.parser import parse_script
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
@@ -157,6 +160,24 @@ def _sql_type(f: Field) -> str:
     if name == "RECORD":
         name = "STRUCT<" + ", ".join(f"`{child['name']}` {_sql_type(child)}" for child in f["fields"]) + ">"
     return f"ARRAY<{name}>" if f.get("mode") == "REPEATED" else name
+
+
+def routine_statistics(sql: str, statements: Statements) -> dict[str, Any]:
+    """Return the ``statistics.query`` of a statement that creates a function, before it runs; nothing for another one."""
+    script = parse_script(sql)
+    kind = classify_create_routine(script)
+    created = script.statements[0] if script.statements else None
+    if not kind or not isinstance(created, CreateFunctionStmt):
+        return {}
+    found: dict[str, Any] = {"statementType": kind}
+    operation = resolve_create_routine_operation(script, statements.project, statements.context)
+    if operation:
+        found["ddlOperationPerformed"] = operation
+    parts = [part for part in created.name.replace("`", "").split(".") if part]
+    if len(parts) in (2, 3):
+        project, dataset, routine = parts if len(parts) == 3 else (statements.project, *parts)
+        found["ddlTargetRoutine"] = {"projectId": project, "datasetId": dataset, "routineId": routine}
+    return found
 
 
 def definition_statistics(operation: str, target: TableName) -> dict[str, Any]:

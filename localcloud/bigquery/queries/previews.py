@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bqemulator.jobs.ddl_result import ddl_result_schema_fields
 from sqlglot import exp
 
 from localcloud.bigquery.base.schema import Field, field_of, unique_names
@@ -73,6 +74,9 @@ class Previews:
             return self._schema_of(query, statements, query)
         if statement.kind in DML_TYPES and statement.kind != "TRUNCATE_TABLE":
             self._plan(statement, statements, original.sql)
+            return self._destinations.fields(statement.target) if statement.target is not None else None
+        if statement.kind == "CREATE_TABLE":
+            return ddl_result_schema_fields(statement.sql, statements.project, statements.context)
         if not statement.kind:
             # An unknown statement: the translator raises the error.
             statements.translate_prepared(statement.sql, original.sql)

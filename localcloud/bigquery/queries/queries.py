@@ -30,6 +30,7 @@ from localcloud.bigquery.queries.definitions import (
     query_of,
     register_table,
     renamed_table,
+    routine_statistics,
 )
 from localcloud.bigquery.queries.load_data import LoadData, parse_load_data
 from localcloud.bigquery.queries.load_statements import LoadStatements
@@ -285,6 +286,7 @@ class QueryJobs:
     def _run_script(self, job: Job, sql: str, statements: Statements) -> Outcome:
         steps: list[Step] = []
         job.scripted = True
+        defined = routine_statistics(sql, statements)
         try:
             table = run_script(sql, statements, steps, lambda export: self._export(job, statements, export))
         finally:
@@ -293,6 +295,8 @@ class QueryJobs:
         rows: Rows = NO_ROWS
         if table.num_columns:
             rows = self._anonymous.hold(name, RowsInMemory(build_response_schema(table.schema), table))
+        if defined:
+            return Outcome(statistics=defined, script=True)
         return Outcome(rows, name, statistics={"statementType": script_type(sql)}, script=True)
 
     def _run_select(self, job: Job, statements: Statements, original: Statement) -> Outcome:
@@ -327,7 +331,8 @@ class QueryJobs:
         statement, written = self._write(query, statements, select, target, Disposition(write="WRITE_TRUNCATE"))
         register_table(create, target, statements, self._destinations)
         statistics = self._accounting.describe(statement, select) | {"statementType": original.kind}
-        return Outcome(NO_ROWS, target, written, statistics | definition_statistics(operation, target))
+        rows = RowsInMemory(self._destinations.fields(target), NO_ROWS.table)
+        return Outcome(rows, target, written, statistics | definition_statistics(operation, target))
 
     def _write(
         self,

@@ -344,4 +344,4 @@ def script_type(sql: str) -> str:
     """Return the ``statementType`` of a script: SCRIPT, or that of its only statement if it creates a routine."""
     kind = read_statement(sql, project="").kind
     alone = len(parse_script(sql).statements) == 1
-    return kind if alone and kind in ("CREATE_FUNCTION", "CREATE_TABLE_FUNCTION", "CREATE_PROCEDURE") else "SCRIPT"
+    return kind if alone and kind in ("CREATE_FUNCTION", "CREATE_TABLE_FUNCTION") else "SCRIPT"

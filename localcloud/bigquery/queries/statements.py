@@ -20,11 +20,11 @@ from bqemulator.api.dependencies import AppContext
 from bqemulator.catalog.models import RoutineMeta
 from bqemulator.domain.errors import DomainError
 from bqemulator.jobs.executor import JOB_RESULTS, JOB_SCHEMAS, execute_query_job
-from bqemulator.row_access.identity import CallerIdentity
 from bqemulator.sql.inner_query import rewrite_and_translate_statement
 from bqemulator.sql.table_rewriter import rewrite_table_refs
 from sqlglot import TokenType, exp
 
+from localcloud.bigquery.base.callers import identity_of
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import Field, field_of
 from localcloud.bigquery.base.session import Column, Session
@@ -101,7 +101,7 @@ class Statements(Session):
         self.parameters = rest_parameters(parameters)
         self.cancelled = cancelled
         self.dry_run = dry_run
-        self.caller = CallerIdentity(principal=f"serviceAccount:{user}")
+        self.caller = identity_of(user)
         self.default_dataset = default_dataset
         self._session_dataset = session_dataset
         self._default = _split_dataset(default_dataset, project)
@@ -170,6 +170,13 @@ class Statements(Session):
             if name == statement.target or catalog.get_table(name.project, name.dataset, name.table) is not None:
                 continue
             dataset = catalog.get_dataset(name.project, name.dataset)
+            if dataset is None and name.project != self.project and not catalog.list_datasets(name.project):
+                # BigQuery does not tell a project that does not exist from one that the caller may not read.
+                raise QueryError(
+                    f"Access Denied: Table {name}: User does not have permission to query table {name}, or perhaps it "
+                    "does not exist.",
+                    reason="accessDenied",
+                )
             if dataset is None:
                 others = {other.dataset_id.lower() for other in catalog.list_datasets(name.project)}
                 if name.dataset.lower() in others:

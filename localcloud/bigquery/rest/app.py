@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from localcloud.base.asgi import Receive, Scope, Send
+from localcloud.bigquery.base.callers import named_caller
 from localcloud.bigquery.base.discovery import canonical, connection_document, discovery_document
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.job.history import JobFilter
@@ -296,7 +297,9 @@ class BigQueryApp:
         return f"http://{call.headers.get('host', '127.0.0.1')}"
 
     def _user(self, call: Call) -> str:
-        """Return the caller: the account of the access token or in its claims, else the default service account."""
+        """Return the caller: the one that the request names, the account of the token, or the default service account."""
+        if (caller := named_caller(call.headers)) is not None:
+            return caller
         token = call.headers.get("authorization", "").removeprefix("Bearer ").strip()
         if (account := self._account_of(token)) is not None:
             return account

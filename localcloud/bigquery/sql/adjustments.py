@@ -8,9 +8,18 @@ from collections.abc import Callable
 import sqlglot
 from sqlglot import exp
 
-_MAY_CONCERN = re.compile(r"\b(?:PIVOT|QUALIFY|MOD|DIV|GENERATE_ARRAY|IGNORE\s+NULLS)\b", re.IGNORECASE)
+_MAY_CONCERN = re.compile(
+    r"\b(?:PIVOT|QUALIFY|MOD|DIV|GENERATE_ARRAY|IGNORE\s+NULLS|STRUCT\s*\()|[<>]\s*=?\s*[-\d.]|\d\s*<|(?:SELECT|[,\[(])\s*\(",
+    re.IGNORECASE,
+)
 
 MACROS: tuple[str, ...] = (
+    # DuckDB takes NaN for the largest number. The type is known when the statement is planned, so the test costs nothing.
+    *(
+        f"CREATE OR REPLACE MACRO {name}(a, b) AS CASE WHEN typeof(a) IN ('DOUBLE', 'FLOAT') THEN a {sign} b AND NOT isnan(a) "
+        f"ELSE a {sign} b END"
+        for name, sign in (("_exceeds", ">"), ("_reaches", ">="))
+    ),
     "CREATE OR REPLACE MACRO _operands(a) AS format('{:g} / 0', a)",
     "CREATE OR REPLACE MACRO _modulo(a, b) AS CASE WHEN b = 0 THEN "
     "error('division by zero: MOD(' || a || ', ' || b || ')') ELSE a % b END",
@@ -31,11 +40,57 @@ def adjusted(sql: str) -> str:
         tree = sqlglot.parse_one(sql, read="bigquery")
     except Exception:  # sqlglot raises many kinds; the translation reports the error
         return sql
-    changed = False
+    changed = isinstance(tree, exp.Query) and _name_positions(tree)
     for kinds, rewrite in _RULES:
         for node in reversed(list(tree.find_all(*kinds))):
             changed = rewrite(node) or changed
     return tree.sql(dialect="bigquery") if changed else sql
+
+
+def _name_positions(tree: exp.Expr) -> bool:
+    """Name the fields of the STRUCTs and tuples that a query returns ``_field_1`` and so on, as BigQuery's responses do."""
+    changed = False
+    for select in list(tree.find_all(exp.Select)):
+        if select.find_ancestor(exp.SetOperation) is not None:
+            continue
+        for projection in select.expressions:
+            value = projection.this if isinstance(projection, exp.Alias) else projection
+            changed = _name_position(value) or changed
+    return changed
+
+
+def _name_position(value: exp.Expr) -> bool:
+    if isinstance(value, exp.Array):
+        named = [_name_position(each) for each in list(value.expressions)]
+        return any(named)
+    if not isinstance(value, (exp.Tuple, exp.Struct)) or not value.expressions:
+        return False
+    if any(isinstance(each, (exp.PropertyEQ, exp.Alias)) for each in value.expressions):
+        return False
+    for each in list(value.expressions):
+        _name_position(each)
+    fields = [
+        exp.PropertyEQ(this=exp.to_identifier(f"_field_{number}"), expression=each.copy())
+        for number, each in enumerate(value.expressions, 1)
+    ]
+    value.replace(exp.Struct(expressions=fields))
+    return True
+
+
+def _compare(node: exp.Expr) -> bool:
+    """Call a macro for a comparison with a number that NaN does not meet in GoogleSQL, but does in DuckDB."""
+    value, number = node.this, node.expression
+    if isinstance(node, (exp.LT, exp.LTE)):
+        value, number = number, value
+    if not _is_number(number) or _is_number(value) or value.find(exp.Query) is not None:
+        return False
+    node.replace(_call("_exceeds" if isinstance(node, (exp.GT, exp.LT)) else "_reaches", value, number))
+    return True
+
+
+def _is_number(node: exp.Expr) -> bool:
+    node = node.this if isinstance(node, exp.Neg) else node
+    return isinstance(node, exp.Literal) and not node.is_string
 
 
 def _call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
@@ -183,4 +238,5 @@ _RULES: tuple[tuple[tuple[type[exp.Expr], ...], Callable[[exp.Expr], bool]], ...
     ((exp.IgnoreNulls,), _ignore_nulls),
     ((exp.GenerateSeries,), _count_in_floats),
     ((exp.Mod, exp.IntDiv), _check_divisor),
+    ((exp.GT, exp.GTE, exp.LT, exp.LTE), _compare),
 )

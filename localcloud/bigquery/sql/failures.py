@@ -12,6 +12,7 @@ from bqemulator.scripting.exceptions import ScriptRaise
 
 from localcloud.base.background import NO_ROOM, in_words
 from localcloud.bigquery.base.errors import STATUS_BY_REASON, NotFound, QueryError
+from localcloud.bigquery.sql.coercions import coercion_failure
 from localcloud.bigquery.sql.depth import too_deep
 from localcloud.bigquery.sql.function_errors import function_error
 from localcloud.bigquery.sql.syntax import syntax_failure, unclosed_literal
@@ -101,8 +102,9 @@ def _from_domain(error: DomainError, sql: str) -> QueryError:
     message = error.message.removeprefix("Query execution failed: ")
     if message.startswith("Syntax error") and (failure := syntax_failure(sql)) is not None:
         return failure
-    message = unclosed_literal(sql).message if message == _UNCLOSED else worded(message)
-    return QueryError(plain_names(message), reason=reason, location=error.location, status=error.http_status)
+    if message == _UNCLOSED:
+        return unclosed_literal(sql)
+    return QueryError(plain_names(worded(message)), reason=reason, location=error.location, status=error.http_status)
 
 
 def _unsupported(sql: str, text: str) -> str:
@@ -145,7 +147,8 @@ def _from_duckdb(text: str, *, sql: str, duckdb_sql: str | None, location: str) 
             name = found.group(0) if found else name  # DuckDB reports the name in lower case
         place = f" at {position(sql, found.start())}" if found else ""
         return QueryError(f"Function not found: {name}{place}", location="query")
-    return None
+    message = coercion_failure(text, sql)
+    return None if message is None else QueryError(message, location="query")
 
 
 def _full_name(table: str, duckdb_sql: str | None) -> str:

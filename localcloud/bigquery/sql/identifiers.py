@@ -33,6 +33,7 @@ def check_table_id(project: str, dataset: str, table: str) -> None:
             f'Invalid dataset ID "{dataset}". Dataset IDs must be alphanumeric (plus underscores and dashes) and must be '
             "at most 1024 characters long.",
             reason="invalid",
+            location=f"{dataset}.{table}",
         )
     name = _INFORMATION_SCHEMA.sub("", table, count=1)
     if not name or len(name.encode()) > _LONGEST_TABLE or not all(map(_may_be_in_table, name)):

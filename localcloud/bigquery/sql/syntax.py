@@ -62,6 +62,8 @@ def unclosed_literal(sql: str) -> QueryError:
 def _error_from_sqlglot(sql: str, found: tuple[Token, ...], error: dict[str, object]) -> QueryError:
     description = str(error.get("description") or "")
     index = _index_at(sql, found, error)
+    if index == len(found) - 1 and (alias := _alias_in_brackets(found)) is not None:
+        return syntax_error(sql, 'Expected "," but got keyword AS', alias.start)
     if "Required keyword" in description and found[index].is_symbol(")") and (name := _called(found, index)):
         return QueryError(f"No matching signature for function {name.upper()}", location="query")
     expects = description.startswith(("Expect", "Required", "No expression"))
@@ -71,6 +73,22 @@ def _error_from_sqlglot(sql: str, found: tuple[Token, ...], error: dict[str, obj
     got = _named(found[index])
     what = f'Expected ")" but got {got}' if description.startswith("Expecting )") else f"Unexpected {got}"
     return syntax_error(sql, what, found[index].start)
+
+
+def _alias_in_brackets(found: tuple[Token, ...]) -> Token | None:
+    """Return the AS inside a bracket that is not closed and is not that of a function or a query."""
+    opened: list[int] = []
+    for index, token in enumerate(found):
+        if token.is_symbol("("):
+            opened.append(index)
+        elif token.is_symbol(")") and opened:
+            opened.pop()
+    for start in opened:
+        before, after = found[start - 1] if start else None, found[start + 1 : start + 2]
+        called = before is not None and before.kind == "word" and not RESERVED.fullmatch(before.text)
+        if not called and after and not after[0].is_word("SELECT", "WITH", "FROM"):
+            return next((token for token in found[start:] if token.is_word("AS")), None)
+    return None
 
 
 def _index_at(sql: str, found: tuple[Token, ...], error: dict[str, object]) -> int:

@@ -34,9 +34,24 @@ def _types(text: str) -> str:
     return _TYPE.sub(lambda match: _TYPE_BY_DUCKDBS[match[0]], text)
 
 
+# The signatures that BigQuery's message lists, and the number of arguments that each requires.
+_SIGNATURES = {
+    "SUBSTR": tuple((f"SUBSTR({kind}, INT64, [INT64])", "2 arguments") for kind in ("STRING", "BYTES")),
+}
+
+
 def _signature(match: re.Match[str]) -> str:
     what = match["name"].upper() if match["name"].replace("_", "").isalnum() else match["name"]
+    what = "SUBSTR" if what == "SUBSTRING" else what
     kind = "function" if what[:1].isalpha() else "operator"
+    if what in _SIGNATURES and match["types"]:
+        given = _types(match["types"])
+        found = f"found {given.count(',') + 1} argument{'s' if ',' in given else ''}"
+        listed = "".join(
+            f"\n  Signature: {each}\n    Signature requires at least {needed}, {found}"
+            for each, needed in _SIGNATURES[what]
+        )
+        return f"No matching signature for function {what}\n  Argument types: {given}{listed}"
     types = f"for argument types: {_types(match['types'])}" if match["types"] else "with no arguments"
     return f"No matching signature for {kind} {what} {types}"
 

@@ -87,6 +87,13 @@ class Catalog:
         if isinstance(self._repository, DuckDBCatalogRepository):
             self._repository._write_table(table)
 
+    def delete_table(self, project: str, dataset: str, table: str, *, not_found_ok: bool = False) -> None:
+        """Delete a table's entry and its row access policies, which a new table of the same name does not have."""
+        with self._lock:
+            for policy in self._repository.list_row_access_policies(project, dataset, table):
+                self._repository.delete_row_access_policy(project, dataset, table, policy.policy_id)
+            self._repository.delete_table(project, dataset, table, not_found_ok=not_found_ok)
+
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._repository, name)
 

@@ -143,6 +143,13 @@ class Destinations:
         """Return the table's metadata, or None."""
         return self.context.catalog.get_table(table.project, table.dataset, table.table)
 
+    def fields(self, table: TableName) -> list[Field]:
+        """Return the REST fields of a table; none if it does not exist."""
+        existing = self.get(table)
+        return (
+            [] if existing is None else [dict(f) for f in _table_to_rest(existing).get("schema", {}).get("fields", [])]
+        )
+
     def check_target(self, table: TableName, disposition: Disposition, location: str) -> None:
         """Check before a query runs that its destination can be written.
 
@@ -215,6 +222,7 @@ class Destinations:
     def _replace(
         self, table: TableName, source: Source, disposition: Disposition, existing: TableMeta | None
     ) -> tuple[TableMeta, int]:
+        _check_layout(disposition.layout, source.schema())
         row = self.engine.execute(
             f"CREATE OR REPLACE TABLE {table.quoted} AS {source.select()}", source.values
         ).fetchone()
@@ -225,7 +233,7 @@ class Destinations:
         self, table: TableName, source: Source, disposition: Disposition, existing: TableMeta
     ) -> tuple[TableMeta, int]:
         fields = [dict(f) for f in _table_to_rest(existing).get("schema", {}).get("fields", [])]
-        fields = updated_schema(table, fields, source.schema(), disposition.updates)
+        fields = updated_schema(table, fields, source.schema(), disposition.updates, loaded=source.fields is not None)
         known = {f["name"].lower() for f in _table_to_rest(existing)["schema"]["fields"]}
         columns = ", ".join(quote(name) for name, _ in source.columns)
         for name, kind in columns_of(fields):
@@ -372,7 +380,7 @@ def reject_duplicates(columns: Sequence[tuple[str, Any]]) -> None:
 
 
 def updated_schema(
-    table: TableName, existing: list[Field], new: Sequence[Field], updates: frozenset[str]
+    table: TableName, existing: list[Field], new: Sequence[Field], updates: frozenset[str], *, loaded: bool = True
 ) -> list[Field]:
     """Return the schema of a table after rows with the schema ``new`` are added.
 
@@ -381,6 +389,7 @@ def updated_schema(
         existing: The fields of the table.
         new: The fields of the rows.
         updates: The ``schemaUpdateOptions`` of the job.
+        loaded: Whether the rows are those of a load job, for error messages.
 
     Raises:
         QueryError: The rows do not fit. https://cloud.google.com/bigquery/docs/managing-table-schemas
@@ -407,11 +416,27 @@ def updated_schema(
     for added in by_name.values():
         if "ALLOW_FIELD_ADDITION" not in updates:
             raise QueryError(
-                f"Provided Schema does not match Table {table}. Cannot add fields (field: {added['name']})",
+                f"Provided Schema does not match Table {table}. Cannot add fields (field: {added['name']})"
+                if loaded
+                else f"Invalid schema update. Cannot add fields (field: {added['name']})",
                 reason="invalid",
             )
         fields.append(added | {"mode": "REPEATED" if added.get("mode") == "REPEATED" else "NULLABLE"})
     return fields
+
+
+def _check_layout(layout: dict[str, Any], fields: Sequence[Field]) -> None:
+    """Reject fields of partitioning and clustering that the schema does not have. Raises ``QueryError``."""
+    known = {f["name"].lower() for f in fields}
+    partition = (layout.get("timePartitioning") or {}).get("field")
+    if partition and partition.lower() not in known:
+        raise QueryError("The field specified for partitioning cannot be found in the schema.", reason="invalid")
+    for name in (layout.get("clustering") or {}).get("fields") or ():
+        if name.lower() not in known:
+            raise QueryError(
+                f"The field specified for clustering cannot be found in the schema. Invalid field: {name}",
+                reason="invalid",
+            )
 
 
 def _mismatch(table: TableName, what: str) -> QueryError:

@@ -31,6 +31,7 @@ MESSAGES = {
     "SELECT 1 1": 'Syntax error: Unexpected integer literal "1" at [1:10]',
     "SELECT 1,\n  BAD SYNTAX HERE": 'Syntax error: Unexpected identifier "HERE" at [2:14]',
     "SELEC 1": 'Syntax error: Unexpected identifier "SELEC" at [1:1]',
+    "SELECT (1 + 2 AS x": 'Syntax error: Expected "," but got keyword AS at [1:15]',
     "CREATE TABLE d.u (a INT64": 'Syntax error: Expected ")" but got end of script at [1:26]',
     "SELECT 'open": "Syntax error: Unclosed string literal at [1:8]",
     "GRANT SELECT ON TABLE d.t TO 'user:x'": 'This GRANT statement is not supported by the local BigQuery near "GRANT"',
@@ -38,7 +39,18 @@ MESSAGES = {
     "SELECT nope FROM d.t": "Unrecognized name: nope at [1:8]",
     "SELECT NO_SUCH(1)": "Function not found: NO_SUCH at [1:8]",
     "SELECT ABS('x')": "No matching signature for function ABS for argument types: STRING",
-    "SELECT 'a' + 1": "No matching signature for operator + for argument types: STRING, INT64",
+    "SELECT 'a' + 1": 'Could not cast literal "a" to type DATE at [1:8]',
+    "SELECT n FROM d.t WHERE 1 = 'x'": 'Could not cast literal "x" to type INT64 at [1:29]',
+    "SELECT n FROM d.t WHERE n = s": (
+        "No matching signature for operator = for argument types: STRING, INT64\n  Signature: T1 = T1\n    Unable to find "
+        "common supertype for templated argument <T1>\n      Input types for <T1>: {INT64, STRING} at [1:27]"
+    ),
+    "SELECT SUBSTR(s) FROM d.t": (
+        "No matching signature for function SUBSTR\n  Argument types: STRING\n"
+        "  Signature: SUBSTR(STRING, INT64, [INT64])\n    Signature requires at least 2 arguments, found 1 argument\n"
+        "  Signature: SUBSTR(BYTES, INT64, [INT64])\n    Signature requires at least 2 arguments, found 1 argument"
+    ),
+    "SELECT 9223372036854775807 + 1": "Integer Overflow",
     "SELECT SAFE_DIVIDE(1)": "No matching signature for function SAFE_DIVIDE",
     "SELECT * EXCEPT (nope) FROM d.t": "Column nope in SELECT * EXCEPT list does not exist",
     "INSERT INTO d.t (nope) VALUES (1)": "Column nope is not present in table t",

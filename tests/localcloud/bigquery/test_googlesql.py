@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from google.api_core import exceptions
+from google.cloud import bigquery
 
 from localcloud.bigquery.base.schema import marked_name, plain_name, unique_names
 from localcloud.bigquery.sql.names import unnest_paths
 from localcloud.bigquery.sql.structs import name_fields
-from tests.localcloud.bigquery.world import BigQueryWorld, bigquery_world
+from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,7 @@ def records(world: BigQueryWorld, sql: str) -> list[dict[str, Any]]:
     return [dict(row.items()) for row in world.client().query_and_wait(sql)]
 
 
+NAN = "(SELECT CAST('nan' AS FLOAT64) AS x, 1 AS id UNION ALL SELECT 1.5, 2)"
 SALES = "(SELECT 'a' AS g, 1 AS k, 5 AS v UNION ALL SELECT 'a', 2, 7 UNION ALL SELECT 'b', 1, 1)"
 
 
@@ -59,6 +61,11 @@ SALES = "(SELECT 'a' AS g, 1 AS k, 5 AS v UNION ALL SELECT 'a', 2, 7 UNION ALL S
         ("SELECT TO_JSON_STRING(STRUCT(id, id + 1 AS m)) AS j FROM (SELECT 1 AS id)", [{"j": '{"id":1,"m":2}'}]),
         ("SELECT SUM(id) AS i, MIN(a) AS a FROM UNNEST([STRUCT(1 AS id, 2.0 AS a), (2, 1.0)])", [{"i": 3, "a": 1.0}]),
         ("SELECT JSON_EXTRACT_ARRAY('[1, 2]') AS a", [{"a": ["1", "2"]}]),
+        ("SELECT (1, 'x') AS s", [{"s": {"_field_1": 1, "_field_2": "x"}}]),
+        ("SELECT [(1, 2), (3, 4)] AS a", [{"a": [{"_field_1": 1, "_field_2": 2}, {"_field_1": 3, "_field_2": 4}]}]),
+        ("SELECT (1, 2) IN ((1, 2), (3, 4)) AS b", [{"b": True}]),
+        (f"SELECT id FROM {NAN} WHERE x > 0.5 OR x >= 1 OR -1 < x", [{"id": 2}]),
+        (f"SELECT COUNT(*) AS n FROM {NAN} WHERE NOT x < 0", [{"n": 2}]),
         (
             "SELECT i, e FROM (SELECT [7, 8] AS x) AS p, p.x AS e WITH OFFSET AS i ORDER BY i",
             [{"i": 0, "e": 7}, {"i": 1, "e": 8}],
@@ -107,6 +114,77 @@ def test_a_renamed_table_keeps_its_rows(world: BigQueryWorld, dataset: str) -> N
     world.rows(f"CREATE TABLE {dataset}.before AS SELECT 2 AS id")
     with pytest.raises(exceptions.Conflict, match="Already Exists"):
         world.rows(f"ALTER TABLE {dataset}.before RENAME TO after")
+
+
+def test_definitions_return_the_schema_and_the_operation(world: BigQueryWorld, dataset: str) -> None:
+    client = world.client()
+    created = client.query(f"CREATE TABLE {dataset}.described AS SELECT 1 AS id, 'x' AS n")
+    assert [field.name for field in created.result().schema] == ["id", "n"]
+    for statement, operation in (("CREATE FUNCTION", "CREATE"), ("CREATE OR REPLACE FUNCTION", "REPLACE")):
+        job = client.query(f"{statement} {dataset}.plus(x INT64) AS (x + 1)")
+        job.result()
+        assert (job.statement_type, job.ddl_operation_performed) == ("CREATE_FUNCTION", operation)
+        assert job.ddl_target_routine.routine_id == "plus"
+    procedure = client.query(f"CREATE PROCEDURE {dataset}.nothing() BEGIN SELECT 1; END")
+    procedure.result()
+    assert procedure.statement_type == "SCRIPT"
+
+
+def test_dry_runs_return_the_schema_of_the_table(world: BigQueryWorld, dataset: str) -> None:
+    def schema(sql: str) -> list[tuple[str, str]]:
+        job = world.client().query(sql, job_config=bigquery.QueryJobConfig(dry_run=True))
+        return [(field.name, field.field_type) for field in job.schema]
+
+    assert schema(f"CREATE TABLE {dataset}.dry (id INT64, n STRING)") == [("id", "INTEGER"), ("n", "STRING")]
+    assert schema(f"INSERT INTO {dataset}.titles (title) VALUES ('x')") == [("title", "STRING"), ("score", "INTEGER")]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"clustering_fields": ["nope"]}, "clustering cannot be found in the schema. Invalid field: nope"),
+        ({"time_partitioning": bigquery.TimePartitioning(field="nope")}, "partitioning cannot be found in the schema"),
+    ],
+)
+def test_a_layout_by_a_missing_column_is_refused(
+    world: BigQueryWorld, dataset: str, options: dict[str, Any], message: str
+) -> None:
+    config = bigquery.QueryJobConfig(destination=f"{PROJECT}.{dataset}.layout", **options)
+    with pytest.raises(exceptions.BadRequest, match=message):
+        world.client().query("SELECT 1 AS id", job_config=config).result()
+
+
+def test_a_query_that_adds_columns_is_refused_in_its_own_words(world: BigQueryWorld, dataset: str) -> None:
+    world.rows(f"CREATE TABLE {dataset}.narrow (id INT64)")
+    config = bigquery.QueryJobConfig(destination=f"{PROJECT}.{dataset}.narrow", write_disposition="WRITE_APPEND")
+    with pytest.raises(exceptions.BadRequest, match=r"Invalid schema update. Cannot add fields \(field: shape\)"):
+        world.client().query("SELECT 1 AS id, 'x' AS shape", job_config=config).result()
+
+
+def test_a_table_of_an_unknown_project_may_not_be_read(world: BigQueryWorld) -> None:
+    with pytest.raises(exceptions.Forbidden, match=r"Access Denied: Table nobody:d\.t: User"):
+        world.rows("SELECT * FROM `nobody.d.t`")
+
+
+def test_row_access_policies_know_the_caller_that_a_request_names(world: BigQueryWorld, dataset: str) -> None:
+    def ids(*groups: str) -> list[str]:
+        headers = {"X-Bqemu-Caller": "user:a@example.com", "X-Bqemu-Groups": ",".join(groups)}
+        body = {"query": f"SELECT id FROM {dataset}.guarded ORDER BY id", "useLegacySql": False}
+        rows = world.call("POST", "/queries", json=body, headers=headers).json().get("rows", [])
+        return [row["f"][0]["v"] for row in rows]
+
+    create = f"CREATE TABLE {dataset}.guarded AS SELECT 1 AS id UNION ALL SELECT 2"
+    world.rows(create)
+    for name, member, row in (("one", "user:a@example.com", 1), ("two", "group:g@example.com", 2)):
+        world.rows(
+            f"CREATE ROW ACCESS POLICY {name} ON {dataset}.guarded GRANT TO ('{member}') FILTER USING (id = {row})"
+        )
+    assert ids() == ["1"]
+    assert ids("g@example.com") == ["1", "2"]
+    assert world.rows(f"SELECT id FROM {dataset}.guarded") == []
+    world.rows(f"DROP TABLE {dataset}.guarded")
+    world.rows(create)
+    assert world.rows(f"SELECT COUNT(*) FROM {dataset}.guarded") == [(2,)]
 
 
 def test_merge_inserts_whole_rows(world: BigQueryWorld, dataset: str) -> None:

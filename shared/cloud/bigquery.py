@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -11,12 +12,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.api_core import exceptions
+from google.api_core.page_iterator import HTTPIterator
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
 from shared.checks.identifiers import DatasetName, ModelName, RoutineName, TableName
 from shared.checks.suggestions import closest
-from shared.cloud.calls import CALL_SECONDS, Service
+from shared.cloud.calls import CALL_SECONDS, CallOptions, Service
+from shared.cloud.json_api import Answer, JsonApi
 from shared.cloud.states import (
     BIGQUERY_STATES,
     Progress,
@@ -50,6 +53,15 @@ MOST_ROWS_READ = 1000
 PAYLOAD_LABEL = "modeldrop_payload"
 # How far BigQuery's clock and a function's may be apart. The ledger remembers work for days, so an hour does no harm.
 _CLOCKS_APART = timedelta(hours=1)
+
+# The states of jobs that wait or run, as a list's filter.
+_ACTIVE = ("pending", "running")
+# What is needed of a job that is listed or looked at: the plan of a query alone can have hundreds of kilobytes.
+_LISTED_FIELDS = "nextPageToken,jobs(jobReference(jobId))"
+_JOB_FIELDS = (
+    "status(state,errorResult),configuration(labels),statistics(creationTime,startTime,totalBytesProcessed,totalSlotMs,"
+    "query(numDmlAffectedRows,totalBytesProcessed,totalSlotMs,genAiStats,queryPlan(recordsWritten)))"
+)
 
 _WRITE_DISPOSITIONS = {"empty": "WRITE_EMPTY", "truncate": "WRITE_TRUNCATE", "append": "WRITE_APPEND"}
 # What to do about a job that failed for a reason: https://docs.cloud.google.com/bigquery/docs/error-messages
@@ -119,6 +131,7 @@ class BigQueryJobs:
     def __init__(self, client: bigquery.Client) -> None:
         """Create the service."""
         self._client = client
+        self._api = JsonApi(client._credentials, str(client._connection.API_BASE_URL))
         self._locations: dict[DatasetName, tuple[str, float]] = {}
         self._definitions: dict[_Object, tuple[str, float]] = {}
 
@@ -334,18 +347,26 @@ class BigQueryJobs:
         """Return the state of ``job``, or None if there is no such job; raise ``TryLater`` if BigQuery does not answer."""
         try:
             with BIGQUERY.call() as options:
-                found = self._client.get_job(job.id, location=job.location, **options)
+                resource = self._job_resource(job, options)
         except Rejected as error:
             if error.problem.code == "notFound":
                 return None
             raise TryLater(error.problem.message) from error
-        resource = _resource(found)
         status = resource.get("status", {})
         progress = BIGQUERY_STATES.get(status.get("state", ""), Progress.UNKNOWN)
         failure = status.get("errorResult")
         if progress is Progress.SUCCEEDED and failure:
             return Report(Progress.FAILED, failure.get("reason", ""), failure.get("message", ""), resource)
         return Report(progress, None, None, resource)
+
+    def _job_resource(self, job: Job, options: CallOptions) -> Mapping[str, Any]:
+        """Return what is needed of a job. The client's own object for it takes as much CPU time as the call.
+
+        https://docs.cloud.google.com/bigquery/docs/reference/rest/v2/jobs/get
+        """
+        path = f"/bigquery/v2/projects/{self._client.project}/jobs/{job.id}"
+        query = {"location": job.location, "fields": _JOB_FIELDS, "prettyPrint": "false"}
+        return self._api.call("GET", path, query, options, read=Answer.json)
 
     def rows_of(self, job: Job) -> list[dict[str, Any]]:
         """Return the rows of a query that succeeded. It must have few of them.
@@ -360,16 +381,22 @@ class BigQueryJobs:
             rows = self._client.list_rows(found.destination, max_results=MOST_ROWS_READ, **options)
             return [dict(row) for row in rows]
 
-    def list_active(self, since: datetime) -> set[str]:
-        """Return the ids of all jobs created since then that wait or run. One call lists 1,000 jobs."""
-        ids: set[str] = set()
+    def list_active(self, since: datetime, until: datetime | None = None) -> set[str]:
+        """Return the ids of the jobs that wait or run. One call lists 1,000 jobs.
+
+        https://docs.cloud.google.com/bigquery/docs/reference/rest/v2/jobs/list
+
+        Args:
+            since: When the oldest of these jobs was created.
+            until: When the newest of them was created; None: now.
+        """
         with BIGQUERY.call() as options:
-            for state in ("pending", "running"):
-                jobs = self._client.list_jobs(state_filter=state, min_creation_time=since, page_size=1000, **options)
-                # The ids alone: an object of the client for each job takes more time than the call.
-                jobs.item_to_value = _job_id
-                ids.update(jobs)
-        return ids
+            jobs = self._client.list_jobs(min_creation_time=since, max_creation_time=until, page_size=1000, **options)
+            # One list of both states, and the ids alone: an object of the client for each job takes more time than the call.
+            assert isinstance(jobs, HTTPIterator)
+            jobs.extra_params.update(stateFilter=_ACTIVE, projection="minimal", fields=_LISTED_FIELDS)
+            jobs.item_to_value = _job_id
+            return set(jobs)
 
     def list_labelled(self, since: datetime, label: str) -> list[LabelledJob]:
         """Return the jobs with this label that were created since then, in any state. One call lists 1,000 jobs."""
@@ -392,7 +419,8 @@ class OldJob(ModeldropError):
 
 
 def _job_id(iterator: object, resource: Mapping[str, Any]) -> str:
-    return str(resource["jobReference"]["jobId"])
+    # The ledger's index has the same ids: each is held in memory once.
+    return sys.intern(resource["jobReference"]["jobId"])
 
 
 def _configuration(query: Query) -> bigquery.QueryJobConfig:

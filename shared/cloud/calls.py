@@ -13,6 +13,7 @@ Each line is a ``Service``, defined in the module that makes the calls, so that 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -43,11 +44,20 @@ CALL_ERRORS: tuple[type[Exception], ...] = (
     OSError,
 )
 
+# The variables in which requests looks for certificates, beside those for proxies:
+# https://requests.readthedocs.io/en/latest/user/advanced/#ssl-cert-verification
+_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
 # What errors of clients that use REST begin with.
 _ADDRESS = re.compile(r"(?:DELETE|GET|PATCH|POST|PUT) https?://\S+: ")
 
 # The code of a rejection for which the service gives no reason.
 _CODES = {403: ACCESS_DENIED, 404: "notFound"}
+
+
+def certificates() -> str | None:
+    """Return the file of certificates that the environment names for requests; None if it names none."""
+    return next((path for name in _CERTIFICATES if (path := os.environ.get(name))), None)
 
 
 class CallOptions(TypedDict):

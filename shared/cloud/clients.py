@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 from urllib.request import getproxies_environment
 
+from shared.cloud.calls import certificates
 from shared.cloud.locations import host_of
 from shared.settings import MOST_THREADS, settings
 
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 
 # Without this, the client of Cloud Storage also gets the bucket's metadata, for traces that are not used here.
 os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
-
-# The variables in which requests looks for certificates, beside those for proxies:
-# https://requests.readthedocs.io/en/latest/user/advanced/#ssl-cert-verification
-_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 @cache
@@ -105,4 +102,4 @@ def _prepare(session: requests.Session) -> None:
         session.mount(scheme, HTTPAdapter(pool_maxsize=MOST_THREADS))
     if not getproxies_environment():
         session.trust_env = False
-        session.verify = next((path for name in _CERTIFICATES if (path := os.environ.get(name))), True)
+        session.verify = certificates() or True

@@ -17,7 +17,7 @@ from google.api_core import exceptions
 from google.cloud import storage
 
 from shared.cloud.calls import CallOptions
-from shared.cloud.storage import STORAGE
+from shared.cloud.storage import PAGE, STORAGE, Objects
 from shared.engine.pace import Pace
 from shared.errors import LostRace, Rejected, Unreadable
 
@@ -33,7 +33,6 @@ REPORTED = "reported"
 
 # The answers of Cloud Storage that each call handles by itself.
 _KNOWN_ERRORS = (exceptions.NotFound, exceptions.PreconditionFailed)
-_LIST_FIELDS = "nextPageToken,items(name,generation,metageneration,metadata,timeCreated)"
 
 
 @dataclass(frozen=True)
@@ -61,25 +60,38 @@ class ListedObject:
         return REPORTED in self.metadata
 
 
+@dataclass(frozen=True)
+class Page:
+    """What one call lists."""
+
+    objects: list[ListedObject]
+    """The objects, without folders."""
+    token: str | None
+    """Leads to the next page; None after the last one."""
+    listed: int
+    """How many objects the call listed, folders included."""
+
+
 class StateObjects:
     """The objects of one bucket. Several threads may use them."""
 
     def __init__(self, client: storage.Client, bucket: str, pace: Pace) -> None:
         """Use the bucket with this name, and keep writes of one object apart."""
         self._client = client
+        self._name = bucket
         self._pace = pace
-        self._bucket = client.bucket(bucket)
+        self._objects = Objects(client, bucket)
 
     def uri(self, name: str) -> str:
         """Return the address of an object: ``gs://bucket/name``."""
-        return f"gs://{self._bucket.name}/{name}"
+        return f"gs://{self._name}/{name}"
 
     def bucket_created(self) -> datetime | None:
         """Return when the bucket was created; None if the functions' account may not see it."""
         passes = (exceptions.Forbidden, exceptions.NotFound)
         try:
             with STORAGE.call("return the bucket", passes=passes) as options:
-                created: datetime | None = self._client.get_bucket(self._bucket.name, **options).time_created
+                created: datetime | None = self._client.get_bucket(self._name, **options).time_created
                 return created
         except passes:
             return None
@@ -91,16 +103,14 @@ class StateObjects:
             Unreadable: The object is too large or is not a JSON object.
             TryLater: Cloud Storage does not answer.
         """
-        blob = self._bucket.blob(name)
         passes = (*_KNOWN_ERRORS, exceptions.RequestRangeNotSatisfiable)
         try:
             with STORAGE.call(f"return {name}", passes=passes) as options:
-                text = blob.download_as_bytes(end=LARGEST_BYTES, raw_download=True, **options)
+                text, generation = self._objects.download(name, LARGEST_BYTES, **options)
         except exceptions.NotFound:
             return None
         except exceptions.RequestRangeNotSatisfiable:
             raise Unreadable(name, self.generation(name) or 0, "it is empty") from None
-        generation = int(blob.generation or 0)
         if excess := _excess(text):
             raise Unreadable(name, generation, excess)
         try:
@@ -130,29 +140,23 @@ class StateObjects:
         text = json.dumps(value, sort_keys=True).encode()
         if excess := _excess(text, share=1 if generation else NEW_SHARE):
             raise Rejected(f"the work needs more room than the ledger has: {excess}", code="too_large")
-        blob = self._bucket.blob(name)
-        blob.metadata = dict(metadata or {})
         try:
             with self._pace.write(name), _call(f"write {name}") as options:
-                blob.upload_from_string(
-                    text, content_type="application/json", if_generation_match=generation, **options
+                written = self._objects.insert(
+                    name, text, "application/json", metadata or {}, generation=generation, **options
                 )
         except exceptions.PreconditionFailed as error:
             raise LostRace(f"another call changed {name}") from error
-        return Record(value, int(blob.generation))
+        return Record(value, written)
 
     def write_empty(self, name: str, metadata: Mapping[str, str], *, only_if_missing: bool) -> int | None:
         """Write an object without content; return its generation, or None if one exists and may not be replaced."""
-        blob = self._bucket.blob(name)
-        blob.metadata = dict(metadata)
+        generation = 0 if only_if_missing else None
         try:
             with self._pace.write(name), _call(f"write {name}") as options:
-                blob.upload_from_string(
-                    b"", content_type="text/plain", if_generation_match=0 if only_if_missing else None, **options
-                )
+                return self._objects.insert(name, b"", "text/plain", metadata, generation=generation, **options)
         except exceptions.PreconditionFailed:
             return None
-        return int(blob.generation)
 
     def change_metadata(
         self, name: str, changes: Mapping[str, str | None], *, generation: int, metageneration: int | None = None
@@ -170,67 +174,62 @@ class StateObjects:
         Returns:
             The new metageneration, or None if another call changed or deleted the object.
         """
-        blob = self._bucket.blob(name)
-        blob.metadata = dict(changes)
         try:
             with self._pace.write(name), _call(f"change the metadata of {name}") as options:
-                blob.patch(if_generation_match=generation, if_metageneration_match=metageneration, **options)
+                return self._objects.patch(
+                    name, changes, generation=generation, metageneration=metageneration, **options
+                )
         except _KNOWN_ERRORS:
             return None
-        return int(blob.metageneration)
 
     def generation(self, name: str) -> int | None:
         """Return the generation of an object, or None if there is none."""
-        blob = self._bucket.blob(name)
         try:
             with _call(f"return the metadata of {name}") as options:
-                blob.reload(**options)
+                return self._objects.generation(name, **options)
         except exceptions.NotFound:
             return None
-        return int(blob.generation)
 
     def remove(self, name: str, generation: int) -> bool:
         """Delete an object with this generation; return whether it existed."""
         try:
             with self._pace.write(name), _call(f"delete {name}") as options:
-                self._bucket.blob(name).delete(if_generation_match=generation, **options)
+                self._objects.delete(name, generation=generation, **options)
         except _KNOWN_ERRORS:
             return False
         return True
 
-    def listed(self, prefix: str, *, start: str = "", most: int | None = None) -> Iterator[ListedObject]:
+    def listed(self, prefix: str, *, start: str = "", end: str = "", most: int | None = None) -> Iterator[ListedObject]:
         """Yield the objects below ``prefix``, without the folders that some tools create. One call lists 1,000 objects.
 
         Args:
             prefix: What their names begin with.
             start: The first name, which need not exist; empty: the first one below ``prefix``.
+            end: The name before which the list ends; empty: the last one below ``prefix``.
             most: How many objects are listed at most; None: all.
         """
+        token: str | None = ""
+        while token is not None and most != 0:
+            page = self.page(prefix, start=start, end=end, token=token, most=most or PAGE)
+            yield from page.objects
+            token, most = page.token, None if most is None else max(most - page.listed, 0)
+
+    def page(self, prefix: str, *, start: str = "", end: str = "", token: str = "", most: int = PAGE) -> Page:
+        """Return what one call lists; the arguments are those of ``listed``, and ``token`` is that of the page before."""
         with _call(f"list {prefix}") as options:
-            found = self._client.list_blobs(
-                self._bucket,
-                prefix=prefix,
-                start_offset=start or None,
-                max_results=most,
-                page_size=1000,
-                fields=_LIST_FIELDS,
-                **options,
+            found = self._objects.page(prefix, start=start, end=end, token=token, most=most, **options)
+        objects = [
+            ListedObject(
+                resource["name"],
+                int(resource["generation"]),
+                int(resource["metageneration"]),
+                resource.get("metadata") or {},
+                datetime.fromisoformat(resource["timeCreated"]),
             )
-            # The resources as they are: an object of the client for each takes more time than the call.
-            found.item_to_value = _resource
-            for resource in found:
-                if not resource["name"].endswith("/"):
-                    yield ListedObject(
-                        resource["name"],
-                        int(resource["generation"]),
-                        int(resource["metageneration"]),
-                        resource.get("metadata") or {},
-                        datetime.fromisoformat(resource["timeCreated"]),
-                    )
-
-
-def _resource(iterator: object, resource: dict[str, Any]) -> dict[str, Any]:
-    return resource
+            for resource in found.resources
+            if not resource["name"].endswith("/")
+        ]
+        return Page(objects, found.token, len(found.resources))
 
 
 def _excess(text: bytes, *, share: int = 1) -> str | None:

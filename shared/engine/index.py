@@ -27,6 +27,8 @@ LONGEST_VALUE = 1500
 _TEXTS = ("system", "job_id", "location", "step", "state", "waits_for", "model")
 _TIMES = ("due", "deadline", NEXT_LOOK)
 _KEY = re.compile(r"[0-9a-f]{32}")
+_LOOKS = re.compile(r"[0-9]{1,9}")
+_KINDS = {kind.value: kind for kind in Kind}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +90,16 @@ def is_key(text: str) -> bool:
 def read_index(listed: ListedObject) -> Pending | DamagedIndex:
     """Return the index object that was listed."""
     folder, _, key = listed.name.removeprefix(INDEX).partition("/")
-    if folder not in set(Kind) or not is_key(key):
+    kind, metadata = _KINDS.get(folder), listed.metadata
+    if kind is None or not is_key(key):
         return DamagedIndex(listed, "its name is not the name of an index object")
-    kind, metadata = Kind(folder), listed.metadata
     try:
         created = _time(metadata, "created")
         if created is None:
             raise ValueError("it has no metadata created")
         times = {name: _time(metadata, name) for name in _TIMES}
         looks = metadata.get(LOOKS) or "0"
-        if not re.fullmatch("[0-9]{1,9}", looks):
+        if not _LOOKS.fullmatch(looks):
             raise ValueError(f"its metadata {LOOKS} is not a number")
     except ValueError as error:
         return DamagedIndex(listed, str(error), (kind, key))
@@ -113,7 +115,8 @@ def read_index(listed: ListedObject) -> Pending | DamagedIndex:
         due=times["due"],
         deadline=times["deadline"],
         next_look=times[NEXT_LOOK],
-        # Thousands of items have the same few texts, which are held in memory once.
+        # Thousands of items have the same few texts, which are held in memory once, and so is the id of a job that
+        # BigQuery lists too.
         **{name: sys.intern(metadata.get(name, "")) for name in _TEXTS},
     )
 

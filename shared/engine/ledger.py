@@ -38,6 +38,7 @@ from shared.engine.index import (
     is_key,
     read_index,
 )
+from shared.engine.index_list import list_index
 from shared.engine.objects import ListedObject, StateObjects
 from shared.engine.pace import Pace
 from shared.engine.stored_items import item_from_json, item_to_json
@@ -279,6 +280,10 @@ class Ledger:
         """Yield all index objects, damaged ones included; the arguments are those of ``pending``."""
         for listed in self.objects.listed(f"{INDEX}{kind.value}/" if kind else INDEX, most=most):
             yield read_index(listed)
+
+    def open_work(self) -> list[Pending | DamagedIndex]:
+        """Return all index objects, damaged ones included, in no order. Several calls list thousands of them at once."""
+        return list_index(self.objects)
 
     def change_index(self, pending: Pending, changes: Mapping[str, str | None]) -> int:
         """Set or remove metadata of a listed index object; return its new metageneration.

@@ -7,7 +7,7 @@ overlap: the one that claims an item first continues it. Nothing that a look mee
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,8 +15,6 @@ from functools import partial
 from shared import spans, trace
 from shared.batches.batching import Batches
 from shared.batches.places import is_cancelled
-from shared.cloud.batch_jobs import BatchReport
-from shared.cloud.endpoint_calls import OperationReport
 from shared.cloud.states import Progress
 from shared.drops import watches
 from shared.drops.drop import DropPath
@@ -37,11 +35,12 @@ from shared.errors import (
     Unreadable,
     short_reason,
 )
-from shared.log import log, place_of_bug
+from shared.log import place_of_bug
 from shared.models.managing import Manages
 from shared.poller import looks
 from shared.poller.damage import mend_index, report_missing_item
 from shared.poller.due import JobList, Look, is_due, look_at, waits_since, with_a_place
+from shared.poller.job_lists import list_jobs
 from shared.poller.pieces import Piece, do_in_threads
 from shared.predictions.predicting import Predictions
 from shared.work import (
@@ -59,12 +58,6 @@ HANDLERS: Mapping[Kind, Handler] = {
     Kind.BATCH: Batches(),
     Kind.MANAGE: Manages(),
 }
-
-# A job may be listed a moment before the ledger names it.
-_SLACK = timedelta(minutes=10)
-
-# A job that was created before this is asked for by itself.
-OLDEST_LISTED = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -95,10 +88,10 @@ def tick(services: Services, *, until: datetime | None = None, opened: set[Look]
     until = until or started + timedelta(seconds=services.settings.poll_budget_seconds)
     opened = set() if opened is None else opened
     threads = services.settings.poll_threads
-    objects = list(services.ledger.index_objects())
+    objects = services.ledger.open_work()
     pending = sorted((each for each in objects if isinstance(each, Pending)), key=waits_since)
     damaged = [each for each in objects if isinstance(each, DamagedIndex)]
-    jobs = _list_jobs(pending, services)
+    jobs = list_jobs(pending, services)
     due = [each for each in pending if is_due(each, jobs, started) and look_at(each) not in opened]
     due = with_a_place(due, pending, services.settings.max_concurrent_batches, started)
     pieces = [(each, Piece(partial(_handle, each, jobs, services), _log_fields(each))) for each in due]
@@ -108,12 +101,14 @@ def tick(services: Services, *, until: datetime | None = None, opened: set[Look]
     handled += do_in_threads(suspects, services, until=until, threads=1)
     mending = [Piece(partial(mend_index, each, services), {"key": each.listed.name}) for each in damaged]
     do_in_threads(mending, services, until=until, threads=threads)
+    ended, looks_now = services.now(), {look_at(each) for each in due}
     soon = [
         when
         for each in pending
-        if look_at(each) not in opened and (when := due_soon(each, services.now(), again=each in due)) is not None
+        if (look := look_at(each)) not in opened
+        and (when := due_soon(each, ended, again=look in looks_now)) is not None
     ]
-    opened |= {look_at(each) for each in due}
+    opened |= looks_now
     return Tick(
         pending=len(pending),
         handled=handled,
@@ -125,45 +120,6 @@ def tick(services: Services, *, until: datetime | None = None, opened: set[Look]
 
 def _log_fields(pending: Pending) -> dict[str, str | None]:
     return {"key": pending.key, "kind": pending.kind.value, "model": pending.model or None}
-
-
-def _list_jobs(pending: Sequence[Pending], services: Services) -> JobList:
-    def oldest(system: System, location: str | None = None) -> datetime | None:
-        created = [
-            each.created
-            for each in pending
-            if each.submitted and each.system == system.value and location in {None, each.location}
-        ]
-        return max(min(created), services.now() - OLDEST_LISTED) - _SLACK if created else None
-
-    queries: frozenset[str] | None = frozenset()
-    batches: dict[str, BatchReport] = {}
-    unlisted: set[str] = set()
-    try:
-        if since := oldest(System.BIGQUERY):
-            queries = frozenset(services.bigquery.list_active(since))
-    except ModeldropError as error:
-        queries = None
-        log("WARNING", "BigQuery's jobs could not be listed", reason=short_reason(error))
-    for location in sorted({each.location for each in pending if each.system == System.VERTEX.value}):
-        try:
-            if since := oldest(System.VERTEX, location):
-                batches |= services.vertex.list_created(since, location)
-        except ModeldropError as error:
-            unlisted.add(location)
-            log("WARNING", "Vertex AI's jobs could not be listed", location=location, reason=short_reason(error))
-    return JobList(queries, batches, frozenset(unlisted), _operations(pending, services))
-
-
-def _operations(pending: Sequence[Pending], services: Services) -> Mapping[str, OperationReport | None]:
-    """Return the state of each operation on an endpoint that is under way. There are few, and each costs one call."""
-    found: dict[str, OperationReport | None] = {}
-    for name in sorted({each.job_id for each in pending if each.submitted and each.system == System.OPERATION.value}):
-        try:
-            found[name] = services.endpoints.operation(name)
-        except ModeldropError as error:
-            log("WARNING", "Vertex AI did not return an operation", reason=short_reason(error))
-    return found
 
 
 def _handle(pending: Pending, jobs: JobList, services: Services) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -104,7 +105,7 @@ def story_of_ignored(uri: str, found: Misplaced, bucket: str) -> Story:
     return Story(
         f"Object {uri}",
         (Line(None, f"The object is ignored: {found.reason}."),),
-        f"If it belongs to a model, move it: gcloud storage mv {uri} {right}",
+        f"If it belongs to a model, move it: gcloud storage mv {shlex.quote(uri)} {shlex.quote(right)}",
         "ignored",
     )
 
@@ -161,7 +162,8 @@ def _end(item: Item) -> str:
         case Outcome.GONE:
             return "The files were deleted."
     words = item.outcome.value.replace("_", " ")
-    return f"It ended as {words}{_because(item.problem)}."
+    ended = f"It ended as {words}{_because(item.problem)}"
+    return ended if ended.endswith("?") else f"{ended}."
 
 
 def _because(problem: Problem | None) -> str:

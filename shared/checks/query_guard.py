@@ -278,7 +278,8 @@ def _check_beginning(query: str, tokens: list[_Token], field: str) -> None:
     leading = next(index for index, word in enumerate(words) if word != "(")
     is_query = words[leading] in {"SELECT", "FROM"} or (words[leading] == "WITH" and words[leading + 1 :][:1] != ["("])
     if not is_query:
-        raise _rejection("a query begins with SELECT, WITH, FROM or a bracket", query, tokens[leading], field)
+        begins = f"a query begins with SELECT, WITH, FROM or a bracket, not with {tokens[leading].text[:40]}"
+        raise _rejection(begins, query, tokens[leading], field)
     depth = 0
     for index, word in enumerate(words):
         depth += (word == "(") - (word == ")")

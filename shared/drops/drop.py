@@ -262,11 +262,21 @@ class Drop:
             model_type: sorted(name for name in names if "/" not in name and name.endswith(endings))
             for model_type, endings in _SINGLE_FILES.items()
         }
-        if SAVED_MODEL in names or declared == "TENSORFLOW" or any(name.startswith(_SAVED_FOLDERS) for name in names):
+        has_parts = SAVED_MODEL in names or any(name.startswith(_SAVED_FOLDERS) for name in names)
+        others = sorted(name for each in singles.values() for name in each if not name.endswith(".json"))
+        if declared is None and has_parts and others:
+            raise Rejected(
+                f"the drop holds a SavedModel and {', '.join(others[:5])}; one folder is one model: delete the files of one, "
+                f"or write its type into {manifest.NAME}, such as `type: TENSORFLOW`",
+                code="several_models",
+            )
+        if declared in {None, "TENSORFLOW"} and has_parts:
             if any(name.startswith(f"{SAVED_MODEL}/") for name in names):
                 raise Rejected(f"{SAVED_MODEL} is a folder; it must be a file: rename or delete it", code="wrong_name")
             check_names(names)
             return "TENSORFLOW", None, self._missing_of_saved_model(names)
+        if declared == "TENSORFLOW":
+            return self._without_model()
         found = {declared: singles[declared]} if declared else {kind: each for kind, each in singles.items() if each}
         files = [name for each in found.values() for name in each]
         if any(not name.endswith(".json") for name in files):

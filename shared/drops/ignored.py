@@ -13,7 +13,7 @@ from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from shared.drops.layout import DATASET, LAYOUT, MODEL, Misplaced
+from shared.drops.layout import DATASET, FILE, LAYOUT, MODEL, Misplaced
 from shared.engine.decoding import moment
 from shared.engine.objects import Record
 from shared.engine.services import Services
@@ -131,8 +131,11 @@ def _reported_at(marker: Record) -> datetime | None:
 
 def _message(ignored: IgnoredObject, found: Misplaced) -> str:
     bucket = ignored.folder.removesuffix(found.folder)
-    words = " and ".join(word for word in (DATASET, MODEL) if word in found.suggestion.split("/"))
+    parts = found.suggestion.split("/")
+    words = " and ".join(word for word in (DATASET, MODEL) if word in parts)
     names = f", with a name of your own for {words}" if words else ""
+    if parts[-1] == FILE:
+        names += f", with the file's own name, such as model.onnx, for {FILE}"
     return (
         f"{ignored.uri} is ignored: {found.reason}. A model is imported from {bucket}{LAYOUT}. If the file belongs to a "
         f"model, move it to {ignored.suggestion}{names}. Further files in {ignored.folder} are ignored without an event"

@@ -111,8 +111,15 @@ KINDS: tuple[FileKind, ...] = (
         "an XGBoost model in JSON",
         "rename it so that it ends in .json",
         (),
-        _mark(rb'\s*\{\s*"(?:learner|version)"\s*:'),
+        _mark(rb'\s*\{\s*"(?:learner"\s*:|version"\s*:\s*\[)'),
         (".json", ".bst"),
+    ),
+    # https://xgboost.readthedocs.io/en/stable/python/python_api.html#xgboost.Booster.dump_model
+    FileKind(
+        "a dump of an XGBoost model, which no program can load",
+        "save the model with booster.save_model('model.json')",
+        (),
+        _mark(rb'booster\[0\]:\s|\s*\[\s*\{\s*"(?:nodeid|leaf)"'),
     ),
     FileKind(
         "an XGBoost model in the binary format",
@@ -191,8 +198,19 @@ KINDS: tuple[FileKind, ...] = (
     FileKind(
         "a table or a document, not a model",
         "upload the model itself, as ONNX or as a SavedModel",
-        (".csv", ".tsv", ".parquet", ".avro", ".rds", ".rdata", ".md", ".txt", ".pdf", ".xlsx", ".docx", ".png", ".jpg"),
+        (".csv", ".tsv", ".parquet", ".avro", ".md", ".txt", ".pdf", ".xlsx", ".docx", ".png", ".jpg"),
         _mark(rb"PAR1|Obj\x01|%PDF"),
+    ),
+    FileKind(
+        "an object of R",
+        "export the model with a library of R that writes ONNX, TensorFlow or XGBoost models, such as xgb.save",
+        (".rds", ".rdata"),
+    ),
+    # https://mlflow.org/docs/latest/ml/model/
+    FileKind(
+        "the description of a model in MLflow's format",
+        "export the model that it names",
+        ("mlmodel",),
     ),
     FileKind(
         "source code, not a model",
@@ -224,7 +242,7 @@ KINDS: tuple[FileKind, ...] = (
     FileKind(
         "a model in a format that BigQuery does not import",
         "export it to ONNX with the library that trained it",
-        (".mlpackage", ".engine", ".plan", ".trt", ".pdmodel", ".ort", ".mlir", ".msgpack", "mlmodel"),
+        (".mlpackage", ".engine", ".plan", ".trt", ".pdmodel", ".ort", ".mlir", ".msgpack"),
     ),
     FileKind(
         "a file that is not an XGBoost model",

@@ -22,7 +22,7 @@ from shared.drops.drop import (
 LAYOUT = "<dataset>/<model>/<version>/<file>"
 
 # Words in a suggestion that a person replaces.
-DATASET, MODEL, FIRST_VERSION = "DATASET", "MODEL", "1"
+DATASET, MODEL, FILE, FIRST_VERSION = "DATASET", "MODEL", "FILE", "1"
 
 # A folder with such a name is a version rather than a model.
 _NUMBER = re.compile(r"v?[0-9]+(?:[._-][0-9]+)*", re.IGNORECASE)
@@ -38,7 +38,7 @@ class Misplaced:
     reason: str
     """Why the object belongs to no drop, as a clause."""
     suggestion: str
-    """The name that would be right. ``DATASET`` and ``MODEL`` in it are to be replaced."""
+    """The name that would be right. ``DATASET``, ``MODEL`` and ``FILE`` in it are to be replaced."""
 
 
 def misplaced(name: str) -> Misplaced | None:
@@ -60,10 +60,26 @@ def misplaced(name: str) -> Misplaced | None:
         return None
     length = _folder_length(parts)
     folder = "".join(f"{part}/" for part in parts[:length])
-    right, reason = _placed(real)
+    meant, fault = _meant(real)
+    right, reason = _placed(meant)
+    reason = fault or reason
     if not is_relative_path(name):
-        reason = "its path has a part that is empty, . or .."
+        reason = "its path has two slashes in a row, begins with a slash, or has a part `.` or `..`"
     return Misplaced(folder, reason, right)
+
+
+def _meant(parts: list[str]) -> tuple[list[str], str | None]:
+    """Return the parts of a path as they were meant, and what is wrong with it, if it names the model as SQL does.
+
+    In a query a model is `dataset.model` or `project.dataset.model`. The name of a dataset never has a hyphen, as the id of a
+    project usually has.
+    """
+    names = parts[0].split(".") if len(parts) > 1 else []
+    if len(names) in {2, 3} and _is_plain(names[-1], LONGEST_MODEL) and _is_plain(names[-2], LONGEST_DATASET):
+        return [*names[-2:], *parts[1:]], "the dataset and the model are two folders"
+    if len(parts) > 4 and "-" in parts[0] and DropPath.of_object("/".join(parts[1:])) is not None:
+        return parts[1:], f"{parts[0][:80]!r} cannot be the name of a dataset, and the project is not part of the path"
+    return parts, None
 
 
 def _folder_length(parts: list[str]) -> int:
@@ -89,6 +105,13 @@ def _placed(parts: list[str]) -> tuple[str, str]:
         case [dataset, version] if _NUMBER.fullmatch(version):
             right = f"{_corrected(dataset, LONGEST_DATASET) or DATASET}/{model}/{version}/{inner}"
             return right, "the folder of the model is missing"
+        case [dataset, name] if length == len(parts) - 1 and _NUMBER.fullmatch(inner):
+            # `gcloud storage cp FILE gs://BUCKET/ml/m/1` without a slash at the end names the object `ml/m/1`.
+            right = f"{_corrected(dataset, LONGEST_DATASET) or DATASET}/{_corrected(name, LONGEST_MODEL) or MODEL}"
+            return f"{right}/{inner}/{FILE}", (
+                "it is a file with the name of a version's folder, which an upload creates if its destination lacks the slash "
+                "at the end"
+            )
         case [dataset, name]:
             right = f"{_corrected(dataset, LONGEST_DATASET) or DATASET}/{_corrected(name, LONGEST_MODEL) or MODEL}"
             return f"{right}/{FIRST_VERSION}/{inner}", "the folder of the version is missing"

@@ -155,13 +155,19 @@ def former_version(item: Item, services: Services) -> Item:
     assert request.rollback is not None
     current = ModelRecords(services).read(model).current
     wanted = request.rollback.version
+    paths = {path.version: path for path in drops_of(model, services)}
+    if current is None and not paths:
+        raise Rejected(
+            f"no drop of {model} has been imported, and the model bucket holds none",
+            field="model",
+            code="model_not_found",
+        )
     if wanted is None and current is None:
         raise Rejected(
             f"it is not known which version {model} has; give the version to go back to",
             field="version",
             code="no_version",
         )
-    paths = {path.version: path for path in drops_of(model, services)}
     versions = sorted(paths, key=version_order)
     below = [each for each in versions if current is not None and version_order(each) < version_order(current.version)]
     version = wanted if wanted is not None else next(iter(reversed(below)), None)

@@ -47,7 +47,7 @@ from shared.work import (
 _CLOCKS_APART = timedelta(seconds=5)
 
 # What a message says of the state of a drop.
-_STATES = {STUCK: "is incomplete", FAILED: "has failed"}
+_STATES = {STUCK: "is stuck", FAILED: "has failed"}
 
 
 def plan(request: PredictRequest, payload: Mapping[str, Any], message: Message, now: datetime) -> Item:

@@ -21,7 +21,8 @@ from shared.errors import Problem, Rejected
 OUTPUT = "predicted_label"
 """The name of the output of a model whose file has the names and types of its features."""
 
-_BEGINNING = re.compile(rb'\s*\{\s*"(learner|version)"\s*:')
+# Its version is a list of numbers; that of a tokenizer of Hugging Face, which begins alike, is a text.
+_BEGINNING = re.compile(rb'\s*\{\s*"(learner"\s*:|version"\s*:\s*\[)')
 _JSON_BEGINNING = re.compile(rb'\s*\{\s*("|\})')
 
 # XGBoost's types of features. The values of a categorical feature are integers.

@@ -241,10 +241,28 @@ def test_one_file_of_another_format_is_a_model(model_type: str, file: str) -> No
         assert decision == Ready(model_type, drop.fingerprint, file)
 
 
-def test_a_saved_model_excludes_the_other_formats() -> None:
-    drop = _drop(*SAVED_MODEL, "genres.onnx", "keras_metadata.json", graph=GRAPH)
+def test_a_saved_model_may_have_json_files_beside_it() -> None:
+    drop = _drop(*SAVED_MODEL, "keras_metadata.json", graph=GRAPH)
     assert drop.readiness(NOW, SETTLE) == Ready("TENSORFLOW", drop.fingerprint, None)
-    assert _missing(_drop("variables/variables.index", "genres.onnx")) == ("saved_model.pb",)
+
+
+@pytest.mark.parametrize("files", [SAVED_MODEL, ("saved_model.pb",), ("variables/variables.index",)])
+def test_a_saved_model_and_another_model_in_one_folder_are_refused_without_a_type(files: tuple[str, ...]) -> None:
+    with pytest.raises(Rejected, match=r"a SavedModel and genres\.onnx; one folder is one model") as refusal:
+        _drop(*files, "genres.onnx", graph=GRAPH).readiness(NOW, SETTLE)
+    assert refusal.value.problem.code == "several_models"
+
+
+@pytest.mark.parametrize(("declared", "file"), [("TENSORFLOW", None), ("ONNX", "genres.onnx")])
+def test_the_declared_type_chooses_between_a_saved_model_and_another_model(declared: str, file: str | None) -> None:
+    drop = _drop(*SAVED_MODEL, "genres.onnx", graph=GRAPH, model_type=declared)
+    assert drop.readiness(NOW, SETTLE) == Ready(declared, drop.fingerprint, file)
+
+
+def test_a_drop_without_parts_of_a_saved_model_is_not_an_incomplete_one_because_of_its_type() -> None:
+    with pytest.raises(Rejected) as refusal:
+        _drop("genres.onnx", model_type="TENSORFLOW").readiness(NOW, SETTLE)
+    assert refusal.value.problem.code == "no_model_file"
 
 
 @pytest.mark.parametrize("files", [("a.onnx", "b.onnx"), ("a.onnx", "b.tflite"), ("a.json", "b.json")])
@@ -260,7 +278,7 @@ def test_the_declared_type_chooses_among_formats() -> None:
     assert drop.readiness(NOW, SETTLE) == Ready("ONNX", drop.fingerprint, "genres.onnx")
     with pytest.raises(Rejected, match="a file of type XGBOOST"):
         _drop("genres.onnx", model_type="XGBOOST").readiness(NOW, SETTLE)
-    assert _missing(_drop("genres.onnx", model_type="TENSORFLOW")) == ("saved_model.pb",)
+    assert _missing(_drop("fingerprint.pb", model_type="TENSORFLOW")) == ("saved_model.pb",)
 
 
 @pytest.mark.parametrize("names", [("README.md",), ("notes/genres.onnx",), (".genres.onnx",), ("modeldrop.yaml",)])

@@ -15,6 +15,7 @@ from shared.drops.files import DropFiles
         (b'{"learner":{"attributes":{}}}', False),
         (b'\n{\n  "version": [2, 1, 0],\n  "learner": {}}', False),
         (b'{"max_depth": 3}', True),
+        (b'{\n  "version": "1.0",\n  "truncation": null', True),
         (b'[{"learner": {}}]', True),
         (b"", True),
         (b" " * 1000 + b'{"learner": {}}', True),

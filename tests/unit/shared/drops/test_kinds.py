@@ -76,6 +76,8 @@ TFLITE = b"\x1c\0\0\0TFL3" + bytes(100)
         ("data.parquet", b"PAR1\x15\x04", "a table", "upload the model itself"),
         ("model.bin", ONNX, "an ONNX model", "ends in .onnx"),
         ("model.bin", TFLITE, "a TensorFlow Lite model", "ends in .tflite"),
+        ("model.txt", b"booster[0]:\n0:[f2<2.4] yes=1", "a dump of an XGBoost model", "save_model('model.json')"),
+        ("model.json", b'[\n  { "nodeid": 0, "depth": 0', "a dump of an XGBoost model", "save_model('model.json')"),
         ("model.txt", b'{"learner":{}}', "an XGBoost model in JSON", "ends in .json"),
     ],
 )  # fmt: skip
@@ -92,6 +94,7 @@ def test_the_content_shows_the_kind_and_the_advice(name: str, content: bytes, wh
         ("Model.KERAS", "a Keras model"), ("weights.h5", "HDF5"), ("model.pth", "PyTorch"), ("m.cbm", "CatBoost"),
         ("frozen_graph.pb", "a TensorFlow graph"), ("saved_model.pbtxt", "as text"), ("model.ckpt.index", "checkpoint"),
         ("train.csv", "a table"), ("config.json", "not an XGBoost model"), ("model.mlmodel", "Core ML"),
+        ("model.rds", "an object of R"), ("MLmodel", "MLflow"),
         ("train.py", "source code"), ("Dockerfile", "source code"), ("net.engine", "does not import"),
     ],
 )  # fmt: skip

@@ -33,6 +33,13 @@ MISPLACED = [
     ("ml/m/1//x.onnx", "ml/m/1/", "ml/m/1/x.onnx"),
     ("/ml/m/1/x.onnx", "/ml/m/", "ml/m/1/x.onnx"),
     ("ml/m/1/../x.onnx", "ml/m/1/", "ml/m/1/x.onnx"),
+    ("ml/m/1", "ml/m/", "ml/m/1/FILE"),
+    ("ml/m/v2.0", "ml/m/", "ml/m/v2.0/FILE"),
+    ("ml.m/1/x.onnx", "ml.m/1/", "ml/m/1/x.onnx"),
+    ("my-project.ml.m/1/x.onnx", "my-project.ml.m/1/", "ml/m/1/x.onnx"),
+    ("ml.m/saved_model.pb", "ml.m/", "ml/m/1/saved_model.pb"),
+    ("my-project/ml/m/1/x.onnx", "my-project/ml/m/", "ml/m/1/x.onnx"),
+    ("my-project/ml/m/1/variables/variables.index", "my-project/ml/m/", "ml/m/1/variables/variables.index"),
 ]
 
 
@@ -56,7 +63,10 @@ def test_a_misplaced_object_is_reported_with_the_name_that_would_be_right(
         ("my-data/m/1/x.onnx", "'my-data' cannot be the name of a dataset"),
         ("ml/my-model/1/x.onnx", "'my-model' cannot be the name of a model"),
         ("ml/m/a b/x.onnx", "'a b' cannot be the name of a version"),
-        ("ml//m/1/x.onnx", "empty"),
+        ("ml//m/1/x.onnx", "two slashes in a row"),
+        ("ml/m/1", "lacks the slash at the end"),
+        ("my-project/ml/m/1/x.onnx", "the project is not part of the path"),
+        ("ml.m/1/x.onnx", "the dataset and the model are two folders"),
     ],
 )
 def test_the_reason_names_what_is_wrong(name: str, part: str) -> None:

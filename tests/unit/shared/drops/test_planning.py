@@ -66,7 +66,13 @@ def test_a_rollback_to_no_model_is_rejected(used: World, version: str | None, ad
 
 def test_a_rollback_of_a_model_without_a_record_needs_a_version(used: World) -> None:
     with pytest.raises(Rejected, match="give the version"):
+        _found(used, None, ModelName(PROJECT, "films", "others"))
+
+
+def test_a_rollback_of_a_model_without_drops_says_that_there_are_none(used: World) -> None:
+    with pytest.raises(Rejected, match=r"no drop of local-project\.films\.unknown has been imported") as refusal:
         _found(used, None, ModelName(PROJECT, "films", "unknown"))
+    assert (refusal.value.problem.code, refusal.value.problem.field) == ("model_not_found", "model")
 
 
 def test_one_message_is_one_rollback(used: World) -> None:

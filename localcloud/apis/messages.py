@@ -63,10 +63,16 @@ class Messages:
         self._schemas: Mapping[str, Mapping[str, Any]] | None = None
         self._checks: dict[str, Check] = {}
 
-    def errors(self, kind: str, value: Any) -> list[str]:
-        """Return what is wrong with a message, one sentence for each error; ``kind`` is the name of its type."""
+    def errors(self, kind: str, value: Any, path: str = "") -> list[str]:
+        """Return what is wrong with a message, one sentence for each error.
+
+        Args:
+            kind: The name of its type.
+            value: The decoded JSON.
+            path: Where the message is in the request; empty if it is the request.
+        """
         found: list[str] = []
-        self._message(self._prefix + kind)(value, "", found)
+        self._message(self._prefix + kind)(value, path, found)
         return found
 
     def _message(self, name: str) -> Check:

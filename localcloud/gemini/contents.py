@@ -6,6 +6,7 @@ The request: https://cloud.google.com/vertex-ai/generative-ai/docs/model-referen
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,8 @@ LEARN_MORE = "Learn more: https://cloud.google.com/vertex-ai/generative-ai/docs/
 # The media that Gemini reads, as types or as whole kinds.
 # https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference
 MEDIA = ("image/", "video/", "audio/", "text/", "application/pdf", "application/json")
+
+FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}")
 
 # The fields of a part that can hold its data; each part has exactly one.
 PART_DATA = (
@@ -125,6 +128,8 @@ def parse_request(request: dict[str, Any]) -> Prompt:
     if not contents:
         raise BackendError(400, "Unable to submit request because at least one contents field is required.")
     turns = tuple(_turn(content) for content in contents)
+    _check_function_turns(contents)
+    _check_functions(as_list(given.get("tools")))
     system = given.get("systemInstruction")
     return Prompt(
         system=_content_parts(system, "systemInstruction")[0] if system else "",
@@ -140,6 +145,42 @@ def _turn(content: Any) -> Turn:
     if role not in ROLES:
         raise BackendError(400, "Please use a valid role: user, model.")
     return Turn(role, parts)
+
+
+def _check_function_turns(contents: list[Any]) -> None:
+    """Check that each turn with responses of functions comes after a turn with as many calls.
+
+    https://docs.cloud.google.com/vertex-ai/generative-ai/docs/multimodal/function-calling
+    """
+    before: Any = {}
+    for content in contents:
+        responses = _count_parts(content, "functionResponse")
+        if responses and responses != _count_parts(before, "functionCall"):
+            raise BackendError(
+                400,
+                "Please ensure that the number of function response parts is equal to the number of function call parts of "
+                "the function call turn.",
+            )
+        before = content
+
+
+def _count_parts(content: Any, kind: str) -> int:
+    parts = as_list(camel_keys(content).get("parts"))
+    return sum(camel_keys(part).get(kind) is not None for part in parts)
+
+
+def _check_functions(tools: list[Any]) -> None:
+    """Check the names of functions: https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1/FunctionDeclaration."""
+    for tool in tools:
+        for declaration in as_list(camel_keys(tool).get("functionDeclarations")):
+            name = declaration.get("name")
+            if not isinstance(name, str) or not FUNCTION_NAME.fullmatch(name):
+                raise BackendError(
+                    400,
+                    f"Unable to submit request because {name or ''!r} is not the name of a function: it must start with a "
+                    "letter or an underscore, and have letters, digits, underscores, dots, colons and dashes, at most 128. "
+                    + LEARN_MORE,
+                )
 
 
 def _content_parts(content: Any, where: str) -> tuple[str, tuple[Part, ...]]:
@@ -175,6 +216,12 @@ def _part(part: Any) -> Part:
             return Part(text=value)
         case "inlineData":
             blob = camel_keys(value)
+            if not blob.get("data"):
+                raise BackendError(
+                    400,
+                    "Unable to submit request because it has an empty inlineData parameter. Add a value to the parameter and "
+                    f"try again. {LEARN_MORE}",
+                )
             return Part(mime_type=_mime_type(blob, "inlineData"), data=str(blob.get("data", "")))
         case "fileData":
             file = camel_keys(value)

@@ -107,9 +107,9 @@ class RequestChecks:
             raise BackendError(404, f"The file {uri} cannot be read: {error}") from None
 
 
-def check_fields(kind: str, message: Any, version: str) -> None:
-    """Check the fields of a message of Vertex AI in an API version. Raises ``BackendError`` (400)."""
-    errors = VERSIONS[version].errors(kind, message)
+def check_fields(kind: str, message: Any, version: str, path: str = "") -> None:
+    """Check the fields of a message of Vertex AI in an API version; ``path`` is where it is. Raises ``BackendError`` (400)."""
+    errors = VERSIONS[version].errors(kind, message, path)
     if errors:
         raise BackendError(400, "\n".join(errors))
 

@@ -53,6 +53,10 @@ OUTPUT_ONLY = frozenset(
     }
 )
 
+# Fields of which a request may have one.
+SOURCES = ("gcsSource", "bigquerySource", "vertexMultimodalDatasetSource")
+DESTINATIONS = ("gcsDestination", "bigqueryDestination", "vertexMultimodalDatasetDestination")
+
 LONGEST_DISPLAY_NAME = 128
 MOST_LABELS = 64
 LABEL_KEY = re.compile(r"[^\W\dA-Z_][^\WA-Z]*(?:-[^\WA-Z]*)*")
@@ -198,6 +202,7 @@ def _input(given: dict[str, Any], violations: _Violations) -> TableInput | FileI
         violations.add("input_config")
         return None
     config = _object(given["inputConfig"], "batch_prediction_job.input_config")
+    _check_one_of(config, SOURCES, "source", "batch_prediction_job.input_config")
     match config.get("instancesFormat"):
         case "bigquery":
             source = _object(config.get("bigquerySource") or {}, "batch_prediction_job.input_config.bigquery_source")
@@ -230,6 +235,7 @@ def _output(given: dict[str, Any], violations: _Violations) -> TableOutput | Fil
         violations.add("output_config")
         return None
     config = _object(given["outputConfig"], "batch_prediction_job.output_config")
+    _check_one_of(config, DESTINATIONS, "destination", "batch_prediction_job.output_config")
     match config.get("predictionsFormat"):
         case "bigquery":
             where = "output_config.bigquery_destination"
@@ -256,6 +262,15 @@ def _output(given: dict[str, Any], violations: _Violations) -> TableOutput | Fil
         case other:
             violations.add("output_config.predictions_format", f"{other!r} is not supported: bigquery or jsonl.")
     return None
+
+
+def _check_one_of(config: dict[str, Any], names: tuple[str, ...], field: str, where: str) -> None:
+    given = [name for name in config if name in names and config[name] is not None]
+    if len(given) > 1:
+        raise RequestError(
+            "INVALID_ARGUMENT",
+            f"Invalid value at '{where}' (oneof), oneof field '{field}' is already set. Cannot set '{given[1]}'",
+        )
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:

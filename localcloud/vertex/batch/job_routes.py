@@ -7,8 +7,9 @@ from typing import Any
 from localcloud.base.json_api import Call, Route
 from localcloud.vertex.base.errors import RequestError
 from localcloud.vertex.base.pages import page_size
-from localcloud.vertex.base.rest import LOCATION, Handler
+from localcloud.vertex.base.rest import LOCATION, Handler, version_of
 from localcloud.vertex.batch.jobs import Jobs
+from localcloud.vertex.request_checks import check_fields
 
 JOB = f"{LOCATION}/batchPredictionJobs/{{job}}"
 
@@ -32,7 +33,9 @@ class JobRoutes:
         ]
 
     def _create(self, call: Call) -> dict[str, Any]:
-        return self._jobs.create(LOCATION.format(**call.names), call.json())
+        body = call.json()
+        check_fields("BatchPredictionJob", body, version_of(call), "batch_prediction_job")
+        return self._jobs.create(LOCATION.format(**call.names), body)
 
     def _list(self, call: Call) -> dict[str, Any]:
         answer = self._jobs.list(

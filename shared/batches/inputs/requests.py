@@ -17,6 +17,9 @@ ROLES = ("user", "model")
 # Cloud Storage, or a public YouTube video: `_TABLES` in rules.py.
 URI = r"^(?:gs://[^/]+/.+|https?://(?:(?:www\.|m\.)?youtube\.com/(?:watch\?|shorts/|embed/|live/)|youtu\.be/).+)"
 _URI = re.compile(URI, re.DOTALL)
+# Google's parser takes both alphabets: https://protobuf.dev/programming-guides/json/
+BASE64 = r"^[A-Za-z0-9+/_-]+={0,2}$"
+_BASE64 = re.compile(BASE64)
 # The fields of a part that describe its data.
 ABOUT_DATA = frozenset({"thought", "thoughtSignature", "videoMetadata", "mediaResolution", "speechMetadata"})
 # The fields of a part that hold its data, of which a part has one.
@@ -91,6 +94,8 @@ def _check_generate(request: Mapping[str, Any], measure: Measure) -> tuple[str, 
         return "wrong_uri", ""
     if not all(value_of(file, "mimeType") for file in files):
         return "no_mime_type", ""
+    if not all(map(_has_right_data, parts)):
+        return "wrong_inline_data", ""
     return _check_fields(request)
 
 
@@ -155,6 +160,14 @@ def _has_data(part: Mapping[str, Any]) -> bool:
         value not in (None, "") if name == "text" else field_names("Part").get(name, name) not in ABOUT_DATA
         for name, value in part.items()
     )
+
+
+def _has_right_data(part: Mapping[str, Any]) -> bool:
+    """Return whether the data in a part, if it has any, are base64 and have a MIME type."""
+    data = value_of(part, "inlineData")
+    if not isinstance(data, Mapping):
+        return data is None
+    return bool(value_of(data, "mimeType")) and _BASE64.match(str(data.get("data") or "")) is not None
 
 
 def _parts(content: object) -> Iterator[Mapping[str, Any]]:

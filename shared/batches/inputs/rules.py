@@ -91,6 +91,11 @@ RULES: Mapping[str, Rule] = {
     "no_mime_type": Rule(
         "name a file without its MIME type", 'write "mimeType": "image/png" beside each fileUri', _REQUESTS
     ),
+    "wrong_inline_data": Rule(
+        "have inlineData without its MIME type, or without data in base64",
+        'write "inlineData": {"mimeType": "image/png", "data": "..."}',
+        _REQUESTS,
+    ),
     "empty_instruction": Rule(
         "have a system instruction without a text",
         'write "systemInstruction": {"parts": [{"text": "..."}]}, or leave it out',

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from shared.batches.inputs.gemini_messages import REQUEST, field_names, snake_case
-from shared.batches.inputs.requests import ABOUT_DATA, PART_DATA, ROLES, URI, check_envelope
+from shared.batches.inputs.requests import ABOUT_DATA, BASE64, PART_DATA, ROLES, URI, check_envelope
 from shared.batches.inputs.rules import PLACES, Finding, InputCheck, Requests, sorted_findings
 from shared.batches.inputs.values import CONFIG
 from shared.checks.identifiers import column_sql, string_literal
@@ -18,6 +18,7 @@ _SPELLINGS = (
     "fileData",
     "fileUri",
     "generationConfig",
+    "inlineData",
     "maxOutputTokens",
     "mimeType",
     "systemInstruction",
@@ -80,6 +81,10 @@ _FACTS: Mapping[str, str] = {
         "COUNTIF(JSON_QUERY(part, '$.fileData') IS NOT NULL "
         "AND IFNULL(JSON_VALUE(part, '$.fileData.mimeType'), '') = '')"
     ),
+    "wrong_data": (
+        "COUNTIF(JSON_QUERY(part, '$.inlineData') IS NOT NULL AND (IFNULL(JSON_VALUE(part, '$.inlineData.mimeType'), '') = '' "
+        f"OR NOT REGEXP_CONTAINS(IFNULL(JSON_VALUE(part, '$.inlineData.data'), ''), {string_literal(BASE64)})))"
+    ),
 }
 
 # Contents that break no rule, in the JSON that TO_JSON_STRING writes. In a string of JSON, quotes are escaped, so a pattern
@@ -114,6 +119,7 @@ _CONDITIONS: Mapping[str, str] = {
     "several_data": "facts.several_data > 0",
     "wrong_uri": "facts.wrong_uris > 0",
     "no_mime_type": "facts.without_mime_type > 0",
+    "wrong_inline_data": "facts.wrong_data > 0",
     "unknown_config_field": (
         "JSON_QUERY(parsed, '$.generationConfig') IS NOT NULL AND NOT "
         + _only("JSON_KEYS(JSON_QUERY(parsed, '$.generationConfig'), 1)", _spelt(field_names(CONFIG)))

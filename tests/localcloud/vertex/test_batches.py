@@ -332,7 +332,7 @@ class TestMalformedRequests:
             ({"outputConfig": {"predictionsFormat": "csv"}}, "csv"),
             ({"labels": {"Team": "x"}}, "Team"),
             ({"labels": {"team": "Films!"}}, "Films!"),
-            ({"inputConfig": "bq://a.b.c"}, "Expected an object"),
+            ({"inputConfig": "bq://a.b.c"}, "Invalid value at 'batch_prediction_job.input_config'"),
             ({"nonsense": 1}, "nonsense"),
         ],
     )

@@ -223,6 +223,18 @@ def test_a_row_that_names_what_does_not_exist_is_refused(
     assert message in raised.value.message
 
 
+def function_turns(calls: int, responses: int) -> dict[str, Any]:
+    """Return a request with a turn of calls of a function, and one of its responses; without a turn for none."""
+    call, response = {"functionCall": {"name": "f"}}, {"function_response": {"name": "f", "response": {}}}
+    asked = {"role": "user", "parts": [{"text": "x"}, *[response] * (not responses)]}
+    turns = [asked, {"role": "model", "parts": [call] * calls}, {"role": "user", "parts": [response] * responses}]
+    return {"contents": [turn for turn in turns if turn["parts"]]}
+
+
+def test_calls_of_functions_and_their_responses_are_accepted(checks: RequestChecks) -> None:
+    checks.check_call(function_turns(2, 2) | {"tools": [{"functionDeclarations": [{"name": "_f.g:h-1"}]}]}, "v1")
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '"x"', "", '{"contents": [], "contents": []}', '{"model": "\\ud800"}'])
 def test_a_row_that_is_not_a_json_object_is_refused(checks: RequestChecks, text: str) -> None:
     with pytest.raises(BackendError, match="Invalid JSON in the request"):
@@ -236,6 +248,20 @@ def test_a_row_that_is_not_a_json_object_is_refused(checks: RequestChecks, text:
         ({"contents": [{"role": "user", "parts": [{"text": ""}]}]}, "it has an empty text parameter"),
         (file_request("gs://posters/a.png", "application/zip"), "mimeType parameter with value application/zip"),
         ({"contents": []}, "at least one contents field"),
+        (
+            {"contents": [{"role": "user", "parts": [{"inlineData": {"mimeType": "image/png"}}]}]},
+            "it has an empty inlineData parameter",
+        ),
+        (
+            text_request("x") | {"tools": [{"function_declarations": [{"description": "x"}]}]},
+            "not the name of a function",
+        ),
+        (
+            text_request("x") | {"tools": {"functionDeclarations": {"name": "1st"}}},
+            "'1st' is not the name of a function",
+        ),
+        (function_turns(1, 0), "the number of function response parts"),
+        (function_turns(1, 2), "the number of function response parts"),
     ],
 )
 def test_a_request_that_gemini_cannot_answer_is_refused(
@@ -243,6 +269,30 @@ def test_a_request_that_gemini_cannot_answer_is_refused(
 ) -> None:
     with pytest.raises(BackendError, match=message):
         checks.check_call(request_body, "v1")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (
+            {"instancesFormat": "jsonl", "gcsSource": {"uris": ["gs://b/a.jsonl"], "prefix": "x"}},
+            "Unknown name \"prefix\" at 'batch_prediction_job.input_config.gcs_source': Cannot find field.",
+        ),
+        (
+            {"instancesFormat": "bigquery", "bigquerySource": {"inputUri": 5}},
+            "Invalid value at 'batch_prediction_job.input_config.bigquery_source.input_uri' (TYPE_STRING), 5",
+        ),
+        (
+            {"instancesFormat": "jsonl", "gcsSource": {"uris": []}, "bigquerySource": {"inputUri": "bq://p.d.t"}},
+            "Invalid value at 'batch_prediction_job.input_config' (oneof), oneof field 'source' is already set. Cannot set "
+            "'bigquerySource'",
+        ),
+    ],
+)
+def test_a_wrong_field_inside_a_job_is_refused(world: World, config: dict[str, Any], message: str) -> None:
+    body = {**job_body("bq://p.d.t", "bq://p.d.answers"), "inputConfig": config}
+    answer = requests.post(f"{world.url}/v1/{PARENT}/batchPredictionJobs", json=body, timeout=LAST_LIMIT)
+    assert (answer.status_code, message in answer.json()["error"]["message"]) == (400, True)
 
 
 @pytest.mark.usefixtures("usual_recursion_limit")

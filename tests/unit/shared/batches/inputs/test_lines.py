@@ -65,6 +65,11 @@ WRONG: dict[str, list[Any]] = {
         _naming(fileUri="gs://b", mimeType="x/y"),
     ],
     "no_mime_type": [_naming(fileUri="gs://b/a"), _naming(fileUri="gs://b/a", mimeType="")],
+    "wrong_inline_data": [
+        {"contents": {"role": "user", "parts": {"inlineData": {"mimeType": "image/png"}}}},
+        {"contents": {"role": "user", "parts": {"inline_data": {"data": "aGk="}}}},
+        {"contents": {"role": "user", "parts": {"inlineData": {"mime_type": "image/png", "data": "@@"}}}},
+    ],
     "unknown_config_field": [asking(generationConfig={"max_tokens": 5})],
     "wrong_type": [asking(generationConfig={"seed": "x"})],
     "wrong_enum": [asking(safetySettings=[{"category": "HARM_CATEGORY_NONSENSE"}])],

@@ -17,6 +17,7 @@ ENTRY_POINTS = {
     "submit_batch": "functions.submit_batch",
     "submit_batch_message": "functions.submit_batch",
     "poll_jobs": "functions.poll_jobs",
+    "poll_part": "functions.poll_part",
     "manage_model": "functions.manage_model",
 }
 

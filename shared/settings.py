@@ -240,7 +240,18 @@ class Settings:
     poll_budget_seconds: float = setting(
         seconds(1, 3600), "How long one call of the poller may take; less than the function's timeout.", 240.0
     )
-    poll_threads: int = setting(whole(1, MOST_THREADS), "How many items the poller handles at the same time.", 32)
+    poll_threads: int = setting(whole(1, MOST_THREADS), "How many items the poller handles at the same time.", 64)
+    poll_part_items: int = setting(
+        whole(1, 1000),
+        "How many predictions the poller continues itself in one tick if it finds twice as many; it hands out the others in "
+        "parts of this size.",
+        250,
+    )
+    work_topic: str = setting(
+        TOPIC,
+        "The topic on which the poller hands out parts of its work. Empty: it continues all work itself.",
+        "",
+    )
     stuck_looks: int = setting(
         whole(1, 100),
         "After how many attempts that kill the poller, or fail, work is reported as stuck and set aside.",

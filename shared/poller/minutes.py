@@ -43,6 +43,8 @@ class Minute:
     """The number of ticks."""
     oldest_seconds: int = 0
     """The age of the oldest open work in the last tick; 0 if nothing is open."""
+    handed_out: int = 0
+    """How often an item was handed out to another instance."""
 
 
 def poll(services: Services, *, started: datetime | None = None, wait: Callable[[float], None] = time.sleep) -> Minute:
@@ -62,7 +64,7 @@ def poll(services: Services, *, started: datetime | None = None, wait: Callable[
     end = min(started + LAST_TICK, next_minute + HANDOVER, until)
     opened: set[Look] = set()
     last = tick(services, until=until, opened=opened)
-    handled, ticks = last.handled, 1
+    handled, handed_out, ticks = last.handled, last.handed_out, 1
     while pause := _pause(last, services, end=(end - services.now())):
         wait(pause)
         try:
@@ -70,9 +72,9 @@ def poll(services: Services, *, started: datetime | None = None, wait: Callable[
         except TryLater as error:
             log("WARNING", "left for the next call", reason=short_reason(error))
             break
-        handled, ticks = handled + last.handled, ticks + 1
+        handled, handed_out, ticks = handled + last.handled, handed_out + last.handed_out, ticks + 1
     age = services.now() - last.oldest if last.oldest else timedelta()
-    return Minute(last.pending, handled, last.left, ticks, int(age.total_seconds()))
+    return Minute(last.pending, handled, last.left, ticks, int(age.total_seconds()), handed_out)
 
 
 def _pause(last: Tick, services: Services, *, end: timedelta) -> float:

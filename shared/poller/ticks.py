@@ -7,7 +7,7 @@ overlap: the one that claims an item first continues it. Nothing that a look mee
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -41,6 +41,7 @@ from shared.poller import looks
 from shared.poller.damage import mend_index, report_missing_item
 from shared.poller.due import JobList, Look, is_due, look_at, waits_since, with_a_place
 from shared.poller.job_lists import list_jobs
+from shared.poller.parts import PART_SECONDS, hand_out
 from shared.poller.pieces import Piece, do_in_threads
 from shared.predictions.predicting import Predictions
 from shared.work import (
@@ -74,6 +75,8 @@ class Tick:
     """When to look again, if there may be something to do soon; None if the next minute is soon enough."""
     oldest: datetime | None = None
     """When the oldest open work began; None if nothing is open."""
+    handed_out: int = 0
+    """The number of items that were handed out to other instances."""
 
 
 def tick(services: Services, *, until: datetime | None = None, opened: set[Look] | None = None) -> Tick:
@@ -94,7 +97,8 @@ def tick(services: Services, *, until: datetime | None = None, opened: set[Look]
     jobs = list_jobs(pending, services)
     due = [each for each in pending if is_due(each, jobs, started) and look_at(each) not in opened]
     due = with_a_place(due, pending, services.settings.max_concurrent_batches, started)
-    pieces = [(each, Piece(partial(_handle, each, jobs, services), _log_fields(each))) for each in due]
+    mine = hand_out(due, services)
+    pieces = [(each, _piece(each, jobs, services)) for each in mine]
     handled = do_in_threads([piece for each, piece in pieces if not each.looks], services, until=until, threads=threads)
     # Each of these may end the process. Alone, it does so without other work, and what is harmless is continued.
     suspects = [piece for each, piece in sorted(pieces, key=lambda pair: pair[0].looks) if each.looks]
@@ -112,10 +116,22 @@ def tick(services: Services, *, until: datetime | None = None, opened: set[Look]
     return Tick(
         pending=len(pending),
         handled=handled,
-        left=len(due) - handled,
+        left=len(mine) - handled,
         due=min(soon, default=None),
         oldest=min((each.created for each in pending), default=None),
+        handed_out=len(due) - len(mine),
     )
+
+
+def continue_part(part: Sequence[Pending], services: Services) -> int:
+    """Continue predictions that the poller has handed out; return the number of those that were opened."""
+    until = services.now() + PART_SECONDS
+    pieces = [_piece(each, JobList(None, {}), services) for each in part]
+    return do_in_threads(pieces, services, until=until, threads=services.settings.poll_threads)
+
+
+def _piece(pending: Pending, jobs: JobList, services: Services) -> Piece:
+    return Piece(partial(_handle, pending, jobs, services), _log_fields(pending))
 
 
 def _log_fields(pending: Pending) -> dict[str, str | None]:

@@ -187,6 +187,37 @@ def asked_and_done(world: World, name: str) -> None:
     wait_for_its_job(world, "predict", name)
 
 
+def hand_out(world: World, name: str) -> None:
+    """Publish the part of its work that the poller would hand out, with this prediction."""
+    key = hash_of("predict", "request", name)
+    blob = world.state.get_blob(f"ledger/pending/predict/{key}")
+    assert blob is not None
+    part = {
+        "kind": "predict",
+        "key": key,
+        "generation": blob.generation,
+        "written": blob.time_created.isoformat(),
+        **blob.metadata,
+    }
+    world.publish("WORK_TOPIC", {"work": [part]})
+
+
+SEVERAL = 4
+
+
+def several_asked_and_done(world: World, name: str) -> None:
+    """Bring several predictions to where their jobs have ended, before the poller sees them."""
+    for number in range(SEVERAL):
+        ask(world, f"{name}_{number}")
+    for number in range(SEVERAL):
+        wait_for_its_job(world, "predict", f"{name}_{number}")
+
+
+def check_several(world: World, name: str) -> None:
+    for number in range(SEVERAL):
+        check_prediction(world, f"{name}_{number}")
+
+
 def ask_to_merge(world: World, name: str) -> None:
     # BigQuery finds no row by a FLOAT64.
     query = f"SELECT CAST(x AS INT64) AS id, x FROM {world.dataset}.{SHIFTED_TABLE}"
@@ -479,6 +510,7 @@ DEEDS = {
     ),
     "polling a damaged record": Deed("poll_jobs", importing_with_a_damaged_record, tick, check_import, by_event=False),
     "polling an ended prediction": Deed("poll_jobs", asked_and_done, tick, check_prediction, by_event=False),
+    "continuing a part": Deed("poll_part", asked_and_done, hand_out, check_prediction),
     "polling a prepared merge": Deed("poll_jobs", merge_prepared, tick, check_merge, by_event=False),
     "polling a created model": Deed("poll_jobs", created, tick, check_described, by_event=False),
     "polling checked requests": Deed("poll_jobs", checked, tick, check_batch, by_event=False),
@@ -500,6 +532,12 @@ REDELIVERED_DEEDS = {
         "submit_batch_message", ended_in_part, send_action("retry_failed_rows"), check_retried
     ),
     "resubmitting a batch": Deed("submit_batch_message", ended_well, send_action("resubmit"), check_resubmitted),
+}
+
+
+# In a world in which the poller keeps one prediction and hands out the others.
+HANDED_OUT_DEEDS = {
+    "handing out predictions": Deed("poll_jobs", several_asked_and_done, tick, check_several, by_event=False),
 }
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.deeds import (
     DEEDS,
+    HANDED_OUT_DEEDS,
     REDELIVERED_DEEDS,
     SAFE_DEEDS,
     Deed,
@@ -41,6 +42,7 @@ SHARPEST = (
     pytest.param("polling answers before they are taken apart", INSERT_JOB, 1, "after", marks=pytest.mark.matrix),
     pytest.param("polling an ended import", PUBLISH, 1, "after", marks=pytest.mark.long),
     pytest.param("polling an ended prediction", PUBLISH, 1, "after", marks=pytest.mark.long),
+    pytest.param("continuing a part", PUBLISH, 1, "after", marks=pytest.mark.long),
 )
 # The same for actions on a batch. Only that a batch is to be cancelled is in the ledger before it is done.
 SHARPEST_OF_ACTIONS = (
@@ -176,6 +178,21 @@ def test_a_kill_at_any_call_of_a_managed_model_changes_nothing(
     world: World, shifter: str, deed_name: str, again: bool
 ) -> None:
     kill_at_every_call(world, deed_name, MODEL_DEEDS[deed_name], again=again)
+
+
+@pytest.fixture(scope="module")
+def busy(start_world: Callable[..., AbstractContextManager[World]]) -> Iterator[World]:
+    """A world in which one prediction is enough for one instance of the poller."""
+    with start_world("busy", settings={"POLL_PART_ITEMS": "1"}) as world:
+        world.import_shifter("seven", 7)
+        yield world
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("deed_name", HANDED_OUT_DEEDS)
+def test_a_kill_at_any_call_of_a_poller_that_hands_out_changes_nothing(busy: World, deed_name: str) -> None:
+    kill_at_every_call(busy, deed_name, HANDED_OUT_DEEDS[deed_name], again=False)
 
 
 @pytest.fixture(scope="module")

@@ -55,6 +55,7 @@ def test_triggers_are_read(own: Declaration) -> None:
         "submit_batch": HttpTrigger(http="POST"),
         "submit_batch_message": TopicTrigger(topic="batch"),
         "poll_jobs": HttpTrigger(http="POST"),
+        "poll_part": TopicTrigger(topic="work"),
         "manage_model": TopicTrigger(topic="models"),
     }
 
@@ -62,7 +63,7 @@ def test_triggers_are_read(own: Declaration) -> None:
 def test_functions_without_an_http_trigger_are_called_by_events(own: Declaration) -> None:
     called = {name for name, function in own.functions.items() if function.is_called_by_events}
 
-    assert called == {"import_model", "notice_deletion", "predict", "submit_batch_message", "manage_model"}
+    assert called == {"import_model", "notice_deletion", "predict", "submit_batch_message", "poll_part", "manage_model"}
 
 
 def test_names_contain_the_project(own: Declaration) -> None:
@@ -180,7 +181,7 @@ def test_a_public_principal_is_not_an_account(public: str) -> None:
             "functions.predict.trigger.topic",
             "predit",
             "names predit, which is not a declared topic; did you mean predict? "
-            "There are: predict, batch, models, events, dead_letters",
+            "There are: predict, batch, models, work, events, dead_letters",
         ),
         (
             "functions.import_model.trigger.bucket",
@@ -199,7 +200,7 @@ def test_a_public_principal_is_not_an_account(public: str) -> None:
         (
             "retry.dead_letter_topic",
             "nothing",
-            "names nothing, which is not a declared topic; there are: predict, batch, models, events, dead_letters",
+            "names nothing, which is not a declared topic; there are: predict, batch, models, work, events, dead_letters",
         ),
         ("retry.dead_letter_topic", "batch", "is batch, a topic without `hold`: it would drop every dead letter"),
         (

@@ -15,7 +15,7 @@ from deploy.foundation import SERVICES
 from tests.control_plane.project import FakeProject
 from tests.unit.deploy.conftest import Deployer
 
-EVENT_FUNCTIONS = ("import_model", "notice_deletion", "predict", "submit_batch_message", "manage_model")
+EVENT_FUNCTIONS = ("import_model", "notice_deletion", "predict", "submit_batch_message", "poll_part", "manage_model")
 SUBSCRIPTION = "pubsub/projects/films/subscriptions/eventarc-us-central1-{}-000001-sub-1"
 
 

@@ -65,11 +65,12 @@ class LocalServices:
         self._pubsub.broker.create_subscription(Subscription(subscription, topic))
 
     def pull(self, subscription: str) -> list[dict[str, Any]]:
-        """Return the data of the events in a subscription, each with its type, and acknowledge them."""
+        """Return the data of the messages in a subscription, with the types of events, and acknowledge them."""
         received = self._pubsub.broker.pull(subscription, 100)
         self._pubsub.broker.acknowledge(subscription, [each.ack_id for each in received])
         messages = [each.message for each in received]
-        return [{"type": message.attributes["ce-type"], **json.loads(message.data)} for message in messages]
+        types = ({"type": kind} if (kind := each.attributes.get("ce-type")) else {} for each in messages)
+        return [{**kind, **json.loads(each.data)} for kind, each in zip(types, messages, strict=True)]
 
     def close(self) -> None:
         """Stop them."""
@@ -140,6 +141,16 @@ class World:
     def indexed(self) -> set[str]:
         """Return the keys of the work that has an index object."""
         return {pending.key for pending in self.services.ledger.pending()}
+
+    def hand_out(self, size: int) -> None:
+        """Let the poller hand out its work in parts of this size."""
+        topic = self.services.settings.events_topic.replace("events", "work")
+        self._local.make_topic(topic, self._subscription.replace("events", "work"))
+        self.configure(work_topic=topic, poll_part_items=size)
+
+    def parts(self) -> list[dict[str, Any]]:
+        """Return the parts that the poller has handed out since the last call."""
+        return self._local.pull(self._subscription.replace("events", "work"))
 
     def published(self) -> list[dict[str, Any]]:
         """Return the data of the events that were published since the last call, each with its type."""

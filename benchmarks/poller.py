@@ -6,11 +6,11 @@ It prints a line of JSON for each call: its result, its seconds, its CPU time, a
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from dataclasses import asdict
-
-import psutil
+from pathlib import Path
 
 from shared.engine.services import services
 from shared.poller.minutes import poll
@@ -23,6 +23,7 @@ def main(calls: int) -> None:
     started = time.monotonic()
     for number in range(calls):
         time.sleep(max(0.0, started + number * INTERVAL_SECONDS - time.monotonic()))
+        megabytes = _megabytes("VmRSS")
         began, cpu = time.monotonic(), time.process_time()
         minute = poll(services())
         print(
@@ -31,11 +32,18 @@ def main(calls: int) -> None:
                     **asdict(minute),
                     "seconds": time.monotonic() - began,
                     "cpu": time.process_time() - cpu,
-                    "megabytes": psutil.Process().memory_info().rss / 1024**2,
+                    "megabytes_before": megabytes,
+                    "megabytes": _megabytes("VmHWM"),
                 }
             ),
             flush=True,
         )
+
+
+def _megabytes(field: str) -> float:
+    """Return the memory of this process: ``VmRSS`` now, or ``VmHWM`` at most so far. psutil is no package of the functions."""
+    [kilobytes] = re.findall(rf"^{field}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return int(kilobytes) / 1024
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import time
 from pathlib import Path
 
 from benchmarks.services.bigquery import API as BIGQUERY
@@ -15,6 +16,8 @@ from benchmarks.services.storage import Storage
 
 # Where a benchmark puts objects and jobs, and reads what happened.
 CONTROL = "/control"
+# Where it fetches the messages that are not events, to deliver them.
+PARTS = "/control/parts"
 
 
 class Services:
@@ -36,13 +39,16 @@ class Services:
             return self._put(request)
         if request.path == CONTROL:
             return self._counts()
+        if request.path == PARTS:
+            parts, self.pubsub.parts = self.pubsub.parts, []
+            return json_response(parts)
         return self.storage.handle(request)
 
     def _put(self, request: Request) -> Response:
         value = request.json()
         for bucket, name, content, metadata in value.get("objects", ()):
             self.storage.put(bucket, name, content.encode(), metadata)
-        self.bigquery.ends.update(value.get("jobs", {}))
+        self.bigquery.jobs.update({job_id: (times[0], times[1]) for job_id, times in value.get("jobs", {}).items()})
         return json_response({})
 
     def _counts(self) -> Response:
@@ -53,7 +59,9 @@ class Services:
                 "repeated": self.pubsub.repeated,
                 "refused": self.storage.refused.total(),
                 "calls": {**self.storage.calls, **self.bigquery.calls},
-                "jobs": len(self.bigquery.ends),
+                "jobs": len(self.bigquery.jobs),
+                "cpu": time.process_time(),
+                "now": time.time(),
             }
         )
 

@@ -27,11 +27,12 @@ class BigQuery:
         """
         self.calls: Counter[str] = Counter()
         """The calls, by method."""
-        self.ends: dict[str, float] = {}
-        """When each job ends, in seconds since 1970."""
+        self.jobs: dict[str, tuple[float, float]] = {}
+        """When each job was created and when it ends, in seconds since 1970."""
         self._latency = latency
         self._job_seconds = job_seconds
-        self._running: list[str] = []
+        self._lists: dict[tuple[str, ...], list[str]] = {}
+        """The jobs of each list that is under way."""
 
     def handle(self, request: Request) -> Response:
         """Answer a call of the API."""
@@ -58,24 +59,29 @@ class BigQuery:
         return json_response(value, seconds=self._latency)
 
     def _list(self, project: str, request: Request) -> Response:
-        if request.query.get("stateFilter") == "pending":
-            return self._resource("jobs.list", {"kind": "bigquery#jobList"})
         start = int(request.query.get("pageToken", 0))
+        bounds = tuple(request.query.get(name, "") for name in ("minCreationTime", "maxCreationTime"))
         if not start:
-            now = time.time()
-            self._running = [job_id for job_id, end in self.ends.items() if end > now]
-        page = self._running[start : start + PAGE]
-        value: dict[str, Any] = {"jobs": [_listed(project, job_id) for job_id in page]}
-        if start + PAGE < len(self._running):
+            now, first, last = time.time(), int(bounds[0] or 0), int(bounds[1] or 1 << 62)
+            self._lists[bounds] = [
+                job_id
+                for job_id, (created, end) in self.jobs.items()
+                if end > now and first <= int(created * 1000) <= last
+            ]
+        running = self._lists[bounds]
+        page = running[start : start + PAGE]
+        listed = _listed_id if "fields" in request.query else _listed
+        value: dict[str, Any] = {"jobs": [listed(project, job_id) for job_id in page]}
+        if start + PAGE < len(running):
             value["nextPageToken"] = str(start + PAGE)
         return self._resource("jobs.list", value)
 
     def _get(self, project: str, job_id: str) -> Response:
-        end = self.ends.get(job_id)
-        if end is None:
+        job = self.jobs.get(job_id)
+        if job is None:
             self.calls["jobs.get"] += 1
             return error_response(404, "notFound", f"Not found: Job {job_id}", seconds=self._latency)
-        return self._resource("jobs.get", _job(project, job_id, end))
+        return self._resource("jobs.get", _job(project, job_id, *job))
 
     def _insert(self, project: str, request: Request) -> Response:
         body = request.json()
@@ -83,13 +89,13 @@ class BigQuery:
         if body["configuration"].get("dryRun"):
             fields = [{"name": "label", "type": "STRING", "mode": "NULLABLE"}]
             query = {"statementType": "SELECT", "schema": {"fields": fields}, "totalBytesProcessed": "1"}
-            value = {**_job(project, job_id, time.time()), "statistics": {"query": query}}
+            value = {**_job(project, job_id, time.time(), time.time()), "statistics": {"query": query}}
             return self._resource("jobs.insert", value)
-        if job_id in self.ends:
+        if job_id in self.jobs:
             self.calls["jobs.insert"] += 1
             return error_response(409, "duplicate", f"Already Exists: Job {job_id}", seconds=self._latency)
-        self.ends[job_id] = time.time() + self._job_seconds
-        return self._resource("jobs.insert", _job(project, job_id, self.ends[job_id]))
+        self.jobs[job_id] = (time.time(), time.time() + self._job_seconds)
+        return self._resource("jobs.insert", _job(project, job_id, *self.jobs[job_id]))
 
 
 def _dataset(project: str, dataset: str) -> dict[str, str]:
@@ -98,6 +104,10 @@ def _dataset(project: str, dataset: str) -> dict[str, str]:
 
 def _reference(project: str, job_id: str) -> dict[str, str]:
     return {"projectId": project, "jobId": job_id, "location": "US"}
+
+
+def _listed_id(project: str, job_id: str) -> dict[str, Any]:
+    return {"jobReference": {"jobId": job_id}}
 
 
 def _listed(project: str, job_id: str) -> dict[str, Any]:
@@ -113,9 +123,9 @@ def _listed(project: str, job_id: str) -> dict[str, Any]:
     }
 
 
-def _job(project: str, job_id: str, end: float) -> dict[str, Any]:
+def _job(project: str, job_id: str, created: float, end: float) -> dict[str, Any]:
     has_ended = end <= time.time()
-    started = str(int(end * 1000) - 10_000)
+    started = str(int(created * 1000))
     statistics: dict[str, Any] = {"creationTime": started, "startTime": started, "totalBytesProcessed": "1000"}
     if has_ended:
         stage = {"name": "S00: Output", "id": "0", "recordsRead": "10", "recordsWritten": "10", "status": "COMPLETE"}

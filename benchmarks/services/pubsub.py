@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
+from datetime import UTC, datetime
 
 import grpc
 from google.pubsub_v1.types import PublishRequest, PublishResponse
@@ -18,6 +20,8 @@ class PubSub:
         """When an event with this ``ce-id`` came first, in seconds since 1970."""
         self.subjects: dict[str, str] = {}
         """The ``ce-subject`` of each event."""
+        self.parts: list[dict[str, str]] = []
+        """The messages that are not events, and were not delivered yet: their data in Base64, and when they were published."""
         self.repeated = 0
         self._latency = latency
 
@@ -40,6 +44,11 @@ class PubSub:
         await asyncio.sleep(self._latency)
         ids: list[str] = []
         for message in request.messages:
+            if "ce-id" not in message.attributes:
+                published = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+                self.parts.append({"data": base64.b64encode(message.data).decode(), "published": published})
+                ids.append(str(len(self.parts)))
+                continue
             event = message.attributes["ce-id"]
             self.repeated += event in self.received
             self.received.setdefault(event, time.time())

@@ -10,7 +10,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
@@ -22,6 +22,9 @@ from benchmarks.services.http import Request, Response, error_response, json_res
 API, UPLOAD, DOWNLOAD = "/storage/v1/b/", "/upload/storage/v1/b/", "/download/storage/v1/b/"
 WRITE_SECONDS = 1.0
 PAGE = 1000
+# A list of these fields has no others.
+LISTED_FIELDS = ("name", "generation", "metageneration", "metadata", "timeCreated")
+LISTED = f"nextPageToken,items({','.join(LISTED_FIELDS)})"
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class StoredObject:
     generation: int
     resource: bytes
     """The resource of the JSON API."""
+    listed: bytes
+    """The fields of the resource that the ledger lists."""
     crc32c: str
 
 
@@ -102,9 +107,9 @@ class Storage:
         metadata = {**resource.get("metadata", {}), **changes}
         resource["metadata"] = {name: value for name, value in metadata.items() if value is not None}
         resource["metageneration"] = str(int(resource["metageneration"]) + 1)
-        changed = json.dumps(resource).encode()
-        self._objects[key] = StoredObject(stored.content, stored.generation, changed, stored.crc32c)
-        return Response(changed, seconds=self._latency)
+        changed = replace(stored, resource=json.dumps(resource).encode(), listed=_listed(resource))
+        self._objects[key] = changed
+        return Response(changed.resource, seconds=self._latency)
 
     def _delete(self, key: str, request: Request) -> Response:
         self.calls["delete"] += 1
@@ -135,15 +140,19 @@ class Storage:
         self.calls["list"] += 1
         prefix = f"{bucket}/{request.query.get('prefix', '')}"
         start = max(prefix, f"{bucket}/{request.query.get('startOffset', '')}", request.query.get("pageToken", ""))
+        end = f"{bucket}/{request.query['endOffset']}" if "endOffset" in request.query else None
+        most = min(int(request.query.get("maxResults", PAGE)), PAGE)
+        is_short = request.query.get("fields") == LISTED
         found: list[bytes] = []
         following = ""
-        for key in self._objects.irange(start):
+        for key in self._objects.irange(start, end, (True, False)) if end is None or start < end else ():
             if not key.startswith(prefix):
                 break
-            if len(found) == PAGE:
+            if len(found) == most:
                 following = key
                 break
-            found.append(self._objects[key].resource)
+            stored: StoredObject = self._objects[key]
+            found.append(stored.listed if is_short else stored.resource)
         token = b', "nextPageToken": ' + json.dumps(following).encode() if following else b""
         return Response(
             b'{"kind": "storage#objects", "items": [%s]%s}' % (b",".join(found), token), seconds=self._latency
@@ -168,7 +177,7 @@ class Storage:
             "crc32c": crc32c,
             "metadata": dict(metadata),
         }
-        stored = StoredObject(content, generation, json.dumps(resource).encode(), crc32c)
+        stored = StoredObject(content, generation, json.dumps(resource).encode(), _listed(resource), crc32c)
         self._objects[key] = stored
         return stored
 
@@ -193,6 +202,10 @@ class Storage:
             return None
         message = "At least one of the pre-conditions you specified did not hold."
         return error_response(412, "conditionNotMet", message, seconds=self._latency)
+
+
+def _listed(resource: Mapping[str, object]) -> bytes:
+    return json.dumps({name: resource[name] for name in LISTED_FIELDS}).encode()
 
 
 def empty_bucket(name: str) -> Response:

@@ -64,7 +64,7 @@ def test_a_list_has_pages_of_a_thousand() -> None:
 
 def test_a_job_runs_until_its_end() -> None:
     bigquery = BigQuery(0.0, job_seconds=60.0)
-    bigquery.ends |= {"over": 0.0, "running": 4e9}
+    bigquery.jobs |= {"over": (0.0, 0.0), "running": (0.0, 4e9)}
     jobs = json.loads(bigquery.handle(Request("GET", "/bigquery/v2/projects/p/jobs", {}, b"")).body)["jobs"]
     assert [job["jobReference"]["jobId"] for job in jobs] == ["running"]
     states = [

@@ -1,0 +1,112 @@
+"""How long a new instance of a function takes to its first event, compared with an empty function of functions-framework.
+
+The services answer at once, so that the functions' own start is measured: the imports, the clients and the first calls.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import requests
+
+from benchmarks.figures import Figure
+from benchmarks.predictions import message_of
+from benchmarks.processes import (
+    MODEL_BUCKET,
+    ROOT,
+    RunningFunction,
+    running_function,
+    running_services,
+    send_event,
+    send_message,
+    wait_for,
+)
+
+RUNS = 5
+MOST_TIMES_BARE = 2.8
+# Services that answer at once, and take any number of writes.
+NO_LATENCY = ("--storage-seconds=0", "--bigquery-seconds=0", "--pubsub-seconds=0", "--write-seconds=0")
+# What waits by intention.
+NO_WAITS = {"OBJECT_WRITE_SECONDS": "0", "SETTLE_WAIT_SECONDS": "0"}
+BARE = """
+import functions_framework
+
+@functions_framework.cloud_event
+def bare(event):
+    pass
+"""
+OBJECT = "films/genres/1/model.onnx"
+
+
+def cold_starts(runs: int = RUNS) -> list[Figure]:
+    """Measure the starts of an empty function, of `import_model` and of `predict`, by turns."""
+    with tempfile.TemporaryDirectory() as folder, running_services(*NO_LATENCY) as cloud:
+        bare = Path(folder) / "bare.py"
+        bare.write_text(BARE)
+        cloud.put([(MODEL_BUCKET, OBJECT, "not a model", {})], {})
+        environment = {**cloud.environment, **NO_WAITS}
+        taken: dict[str, list[tuple[float, float]]] = {"bare": [], "import_model": [], "predict": []}
+        for number in range(runs):
+            taken["bare"].append(_start("bare", environment, _predict(number), source=bare))
+            taken["import_model"].append(_start("import_model", environment, _upload))
+            taken["predict"].append(_start("predict", environment, _predict(number)))
+    seconds = {name: statistics.median(each for each, _ in measured) for name, measured in taken.items()}
+    memory = {name: statistics.median(each for _, each in measured) for name, measured in taken.items()}
+    return [
+        Figure(
+            "scale",
+            f"cold start of {name}, to the answer of its first event",
+            f"{seconds[name] / seconds['bare']:.2f} times an empty function",
+            f"{seconds[name]:.2f} s and {memory[name]:.0f} MB; empty: {seconds['bare']:.2f} s and {memory['bare']:.0f} MB",
+            f"<= {MOST_TIMES_BARE} times",
+            seconds[name] <= MOST_TIMES_BARE * seconds["bare"],
+        )
+        for name in ("import_model", "predict")
+    ]
+
+
+def _start(
+    name: str,
+    environment: Mapping[str, str],
+    send: Callable[[RunningFunction], int],
+    *,
+    source: Path = ROOT / "main.py",
+) -> tuple[float, float]:
+    """Start a function; return the seconds until it has answered its first event, and its memory in MB."""
+    started = time.monotonic()
+    with running_function(name, environment, threads=8, source=source) as function:
+        statuses: list[int] = []
+
+        def has_answered() -> bool:
+            try:
+                statuses.append(send(function))
+            except requests.ConnectionError:
+                return False
+            return True
+
+        wait_for(has_answered, name, pause=0.01)
+        seconds = time.monotonic() - started
+        if statuses[0] not in {200, 204}:
+            raise RuntimeError(f"{name} answered its first event with {statuses[0]}")
+        return seconds, function.megabytes()
+
+
+def _predict(number: int) -> Callable[[RunningFunction], int]:
+    return lambda function: send_message(function, json.dumps(message_of(f"cold-{number}")).encode())
+
+
+def _upload(function: RunningFunction) -> int:
+    data = {
+        "bucket": MODEL_BUCKET,
+        "name": OBJECT,
+        "generation": "1",
+        "timeCreated": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+    }
+    source = f"//storage.googleapis.com/projects/_/buckets/{MODEL_BUCKET}"
+    return send_event(function, "google.cloud.storage.object.v1.finalized", source, data)

@@ -100,9 +100,12 @@ def _retry_in_folder(item: Item, message: Message, services: Services) -> Item:
     All folders are read: the tables of their lines may have expired.
     """
     facts = facts_of(item)
-    jobs = [each.folder for each in facts.rounds] or [facts.job_folder]
+    jobs = [each.folder for each in facts.rounds]
+    if facts.job_folder not in jobs:
+        # The answers of the last job could not be read.
+        jobs.append(facts.job_folder)
     numbers = [number for number, folder in enumerate(jobs, start=1) if folder and has_answers(folder)]
-    if len(numbers) < sum(each.written for each in facts.rounds) or not numbers:
+    if not numbers or {number for number, each in enumerate(facts.rounds, start=1) if each.written} - set(numbers):
         raise Rejected(
             "the files with the answers of the batch do not exist, or cannot be read: resubmit the batch",
             field="action",
@@ -119,6 +122,9 @@ def _retry_in_folder(item: Item, message: Message, services: Services) -> Item:
     claim_outputs(item, request, services)
     was_flattened = any(step.name.startswith("flatten") and step.state is StepState.SUCCEEDED for step in item.steps)
     facts = replace(facts, wanted=FAILED, moved=1 if was_flattened else facts.moved, cancelling=False, deleted=False)
+    if not facts.is_divided:
+        # The table of the lines may have expired.
+        facts = replace(facts, lines=None)
     again = _next_run(replace(item, location=location), facts, message, services)
     return _begin(item, with_steps(again, *(f"read{suffix_of(number)}" for number in numbers)), services)
 

@@ -21,6 +21,7 @@ from shared.batches.places import (
     is_own,
     own_tables,
     request_of,
+    submit_step,
     table_at,
     table_of,
 )
@@ -99,15 +100,26 @@ class Batches(Handler):
 
     def refusal_of(self, item: Item) -> Outcome:
         """Return that a refused batch failed if a job was paid; a rejected request could be sent again."""
-        return Outcome.REJECTED if facts_of(item).result is None else Outcome.FAILED
+        return Outcome.REJECTED if facts_of(item).result is None else self.failure_of(item)
 
     def failure_of(self, item: Item) -> Outcome:
-        """Return how a batch ends if a query fails. Answers that only could not be read again are not lost."""
+        """Return how a batch ends if a query fails. Answers in Cloud Storage are not lost if they cannot be read."""
         facts, step = facts_of(item), item.current
         reads = step is not None and step.name.startswith(("read", "review", "load", "repeat"))
-        if reads and facts.folder is not None and facts.results is None and facts.unsent_parts <= 1 and facts.result:
-            return ended(item).outcome or Outcome.FAILED
+        if reads and facts.folder is not None and facts.results is None and facts.result and facts.unsent_parts <= 1:
+            outcome = ended(item).outcome
+            return Outcome.FAILED if outcome in {None, Outcome.SUCCEEDED} else outcome
         return Outcome.FAILED
+
+    def continue_without(self, item: Item, step: Step, services: Services) -> Item | None:
+        """Return a batch whose files are sent unchecked, because the query that would check all of them failed."""
+        facts = facts_of(item)
+        is_checking = step.name in {"load", "check"} and facts.unchecked_bytes > 0
+        if not is_checking or facts.too_large or request_of(item, services.settings).dry_run:
+            return None
+        log("WARNING", "the files of a batch are not checked as a whole", **item.log_fields(), step=step.name)
+        facts = replace(facts, lines=None if step.name == "load" else facts.lines)
+        return replace(item, facts=facts, steps=(submit_step(item),))
 
     def prepare(self, item: Item, services: Services) -> Item:
         """Check the input and the output."""
@@ -209,9 +221,12 @@ def _leads_to_a_job(step: Step) -> bool:
 
 
 def _output(item: Item, step: Step) -> str:
-    """Return where the job of ``step`` writes its answers. A job that is tried again writes a table of its own."""
+    """Return where the job of ``step`` writes its answers. A job that is tried again writes a table of its own.
+
+    In a folder, Vertex AI creates one for each job.
+    """
     facts = facts_of(item)
-    if facts.answers is None or step.tries == 1:
+    if facts.answers is None or facts.folder is not None or step.tries == 1:
         return str(facts.place)
     return f"bq://{answer_table(table_of(facts.answers).dataset_name, item, step)}"
 

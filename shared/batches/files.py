@@ -64,6 +64,20 @@ def check_bucket_exists(folder: ObjectUri, field: str) -> None:
         return
 
 
+def bucket_location(uri: str) -> str | None:
+    """Return the location of the bucket of a `gs://` address, such as `US` or `europe-west4`; None if it may not be known.
+
+    Raises:
+        TryLater: Cloud Storage did not answer.
+    """
+    name = uri.removeprefix("gs://").partition("/")[0]
+    try:
+        with STORAGE.call(f"read {name}", passes=(exceptions.NotFound, exceptions.Forbidden)) as options:
+            return str(clients.storage_client().get_bucket(name, **options).location or "").lower() or None
+    except (exceptions.NotFound, exceptions.Forbidden):
+        return None
+
+
 def has_answers(folder: str) -> bool:
     """Return whether there are answers in the folder of a job, `gs://bucket/folder`, that Modeldrop may read.
 
@@ -94,6 +108,8 @@ class CheckedFiles:
     """The hash of their names and generations."""
     too_large: bool
     """Whether one of them is larger than a job takes."""
+    unread_bytes: int = 0
+    """How many bytes of them were not read."""
 
 
 def checked_files(uris: Sequence[str], kind: Requests, key: Sequence[str] = (), *, divides: bool) -> CheckedFiles:
@@ -114,7 +130,8 @@ def checked_files(uris: Sequence[str], kind: Requests, key: Sequence[str] = (), 
     if problem := found.problem(_FIELD):
         raise Rejected(problem.message, field=problem.field, code=problem.code)
     sizes = [file.size or 0 for file in files]
-    return CheckedFiles(found, sum(sizes) <= MOST_CHECKED_BYTES, _hash_of(files), max(sizes) > MOST_FILE_BYTES)
+    unread = max(0, sum(sizes) - MOST_CHECKED_BYTES)
+    return CheckedFiles(found, unread == 0, _hash_of(files), max(sizes) > MOST_FILE_BYTES, unread)
 
 
 def check_unchanged(uris: Sequence[str], known: str | None) -> None:

@@ -43,8 +43,9 @@ def with_files(item: Item, checked: CheckedFiles, request: BatchRequest, setting
                 code="too_many_requests",
             )
         # A job takes more requests than the setting says.
-        return replace(item, facts=replace(facts, check=None if check is None else replace(check, jobs=1)))
-    item = replace(item, facts=replace(facts, check=check))
+        check = None if check is None else replace(check, jobs=1)
+        return replace(item, facts=replace(facts, check=check, unchecked_bytes=checked.unread_bytes))
+    item = replace(item, facts=replace(facts, check=check, unchecked_bytes=checked.unread_bytes))
     if check is None:
         return with_load(replace(item, steps=()), "load", "check")
     if check.jobs == 1 or request.dry_run:

@@ -38,7 +38,7 @@ def after_check(item: Item, rows: Iterable[Mapping[str, Any]], settings: Setting
     request = request_of(item, settings)
     found = read_check(rows, request.kind, request.key, input_files=len(facts_of(item).files))
     check = estimate(found, request.model, settings, request.kind)
-    item = replace(item, facts=replace(facts_of(item), check=check))
+    item = replace(item, facts=replace(facts_of(item), check=check, unchecked_bytes=0))
     prompts = request.input if isinstance(request.input, Prompts) else None
     if problem := found.problem("input") if prompts is None else prompts_problem(found, prompts.files):
         return replace(item, outcome=Outcome.REJECTED, problem=problem)

@@ -25,7 +25,7 @@ from shared.batches.places import (
     submit_step,
     work_dataset,
 )
-from shared.batches.reading import lines_location, may_write
+from shared.batches.reading import lines_location, may_load, may_write
 from shared.batches.request import BatchRequest, Prompts
 from shared.batches.target_columns import check_target
 from shared.batches.typed_table import check_results
@@ -120,10 +120,15 @@ def _with_files(
     facts, settings = facts_of(item), services.settings
     loads = facts.answers is not None and facts.line_format is not None
     jobs = estimate(checked.found, request.model, settings, request.kind).jobs
-    if loads and isinstance(output, ObjectUri) and (jobs > 1 or not checked.is_whole):
+    if loads and (jobs > 1 or not checked.is_whole):
         # Other files need no dataset, so that BigQuery is not called for them.
-        found = lines_location(work_dataset(output, request, settings), request, services)
-        item, loads = replace(item, location=found or item.location), found is not None
+        found = item.location
+        if isinstance(output, ObjectUri):
+            found = lines_location(work_dataset(output, request, settings), request, services)
+        # Without the load, a job can take the files unless they are too large for it.
+        needed = jobs > 1 or checked.too_large
+        loads = found is not None and may_load(facts.files, found, unknown=needed)
+        item = replace(item, location=found if loads else item.location)
     return with_files(item, checked, request, settings, loads=loads)
 
 

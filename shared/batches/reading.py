@@ -6,8 +6,10 @@ or typed results.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from shared.batch_work import BatchFacts
-from shared.batches.files import ANSWER_FILES
+from shared.batches.files import ANSWER_FILES, bucket_location
 from shared.batches.lines.statements import load_lines
 from shared.batches.places import facts_of, table_of
 from shared.batches.request import BatchRequest
@@ -63,6 +65,27 @@ def lines_location(dataset: DatasetName, request: BatchRequest, services: Servic
         missing = error.problem.code == "notFound"
         return (wanted or dataset_location(request.location)) if missing else None
     return location if wanted is None or location.lower() == wanted.lower() else None
+
+
+def may_load(uris: Iterable[str], location: str, *, unknown: bool) -> bool:
+    """Return whether BigQuery loads files into datasets of a location, by the locations of their buckets.
+
+    https://docs.cloud.google.com/bigquery/docs/batch-loading-data#data-locations
+
+    Args:
+        uris: The files.
+        location: The location of the dataset.
+        unknown: What to return if the location of a bucket may not be known.
+    """
+    wanted = location.lower()
+    for bucket in dict.fromkeys(uri.removeprefix("gs://").partition("/")[0] for uri in uris):
+        found = bucket_location(f"gs://{bucket}")
+        if found is None:
+            return unknown
+        within = (found == "us" and wanted.startswith("us-")) or (found == "eu" and wanted.startswith("europe-"))
+        if not (found == wanted or wanted == "us" or within):
+            return False
+    return True
 
 
 def ensure_own_dataset(item: Item, services: Services) -> None:

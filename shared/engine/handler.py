@@ -47,6 +47,10 @@ class Handler(ABC):
         """Return the outcome of ``item`` if the job of its current step fails."""
         return Outcome.FAILED
 
+    def continue_without(self, item: Item, step: Step, services: Services) -> Item | None:
+        """Return ``item`` as it continues without the query of ``step``, which failed; None if it needs the query."""
+        return None
+
     @abstractmethod
     def prepare(self, item: Item, services: Services) -> Item:
         """Check what must be known before the first step, and set the item's location.

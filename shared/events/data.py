@@ -161,6 +161,8 @@ def _batch(item: Item, message: BatchMessage, facts: BatchFacts) -> dict[str, An
         data["prompt_columns"] = list(facts.prompt_columns)
     if facts.check is not None:
         data["check"] = asdict(facts.check)
+    if facts.unchecked_bytes:
+        data["unchecked_bytes"] = facts.unchecked_bytes
     if facts.results is not None:
         data["results"] = facts.results
     if (result := facts.result) is not None:

@@ -245,7 +245,11 @@ def _after_query(item: Item, step: Step, job: Job, handler: Handler, services: S
     _record_job(item, step, job, services)
     settled = settle_query(item, step, report, services.now(), failure=handler.failure_of(item))
     if settled.problem is not None:
-        settled = retry_query(item, step, settled.problem, services) or settled
+        settled = (
+            retry_query(item, step, settled.problem, services)
+            or handler.continue_without(item, step, services)
+            or settled
+        )
     return advance(settled, handler, services)
 
 

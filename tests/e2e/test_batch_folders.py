@@ -155,3 +155,57 @@ def test_a_file_of_more_requests_than_one_job_takes_is_answered_into_a_table(imp
     assert sorted(row["id"] for row in rows if not row["status"]) == list(range(40))
     assert len(world.batches(ended["key"])) == 3
     assert _own_tables(world, ended["key"]) == []
+
+
+@pytest.mark.matrix
+def test_a_file_that_is_too_large_to_be_read_at_once_is_checked_as_a_whole(world: World) -> None:
+    name, bucket = fresh("large"), world.storage.bucket(world.environment["OUTPUT_BUCKET"])
+    request = {"contents": [{"role": "user", "parts": [{"text": "x" * 900}]}]}
+    lines = [json.dumps({"id": n, "request": request}) for n in range(140_000)]
+    lines.append(json.dumps({"id": len(lines), "request": {"contents": [{"parts": [{"text": "no role"}]}]}}))
+    bucket.blob(f"{name}.jsonl").upload_from_string("\n".join(lines))
+    file = f"gs://{bucket.name}/{name}.jsonl"
+    world.publish("BATCH_TOPIC", world.batch(name, name, input=file, output=f"{_folder(world, name)}/answers"))
+    refused = world.event("request.rejected", request_id=name).data
+    assert (refused["error"]["code"], refused["error"]["field"]) == ("wrong_role", "input")
+    assert "1 of 140,001 requests have a content without a valid role" in refused["error"]["message"]
+    assert world.batches(refused["key"]) == []
+    assert _own_tables(world, refused["key"]) == []
+
+
+def test_requests_that_are_in_no_line_of_the_answers_are_sent_on_demand(world: World) -> None:
+    name = fresh("absent")
+    world.order({"text": "wrong", "status": 400})
+    world.publish("BATCH_TOPIC", _batch(world, name, "fine", "wrong", "fine too", retries=0))
+    ended = _ended(world, name)
+    assert ended["counts"] == {"succeeded": 2, "failed": 1, "incomplete": 0}
+    # As if the job had not come to the last request.
+    bucket, _, prefix = ended["answers"].removeprefix("gs://").partition("/")
+    kept = [json.dumps(line) for line in _lines(world, ended) if line["id"] != 2]
+    world.storage.bucket(bucket).blob(f"{prefix}/predictions.jsonl").upload_from_string("\n".join(kept))
+    world.order()
+    assert world.post_batch({"action": "retry_failed_rows", "request_id": name}).status_code == 202
+    again = _ended(world, name, count=2)
+    assert again["type"].endswith("batch.succeeded.v1"), again["error"]
+    assert again["counts"] == {"succeeded": 3, "failed": 0, "incomplete": 0}
+    assert _answered(world, again) == [0, 1, 2]
+    assert len(world.batches(ended["key"])) == 2
+
+
+@pytest.mark.matrix
+def test_answers_that_bigquery_does_not_load_stay_and_the_event_says_why(world: World) -> None:
+    name = fresh("unread")
+    world.order({"text": "busy", "status": 429})
+    refused = {"service": "bigquery", "method": "bigquery.jobs.insert", "do": {"status": 403}}
+    request = _batch(world, name, "fine", "busy")
+    with world.faults({"caller": "poll_jobs", **refused}):
+        world.publish("BATCH_TOPIC", request)
+        ended = _ended(world, name)
+    assert ended["type"].endswith("batch.partially_succeeded.v1"), ended
+    assert ended["error"]["code"] and ended["counts"] == {"succeeded": 1, "failed": 1, "incomplete": 0}
+    assert _answered(world, ended) == [0]
+    world.order()
+    assert world.post_batch({"action": "retry_failed_rows", "request_id": name}).status_code == 202
+    again = _ended(world, name, count=2)
+    assert again["type"].endswith("batch.succeeded.v1"), again["error"]
+    assert _answered(world, again) == [0, 1]

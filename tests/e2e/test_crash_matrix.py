@@ -20,6 +20,7 @@ from tests.e2e.deeds import (
     Deed,
     name_of,
 )
+from tests.e2e.folder_deeds import FOLDER_DEEDS, REDELIVERED_FOLDER_DEEDS
 from tests.e2e.model_deeds import MODEL_DEEDS
 from tests.e2e.world import World
 
@@ -178,6 +179,20 @@ def test_a_kill_at_any_call_of_a_managed_model_changes_nothing(
     world: World, shifter: str, deed_name: str, again: bool
 ) -> None:
     kill_at_every_call(world, deed_name, MODEL_DEEDS[deed_name], again=again)
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("deed_name", FOLDER_DEEDS)
+def test_a_kill_at_any_call_about_answers_in_folders_changes_nothing(world: World, deed_name: str) -> None:
+    kill_at_every_call(world, deed_name, FOLDER_DEEDS[deed_name], again=False)
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("deed_name", REDELIVERED_FOLDER_DEEDS)
+def test_a_kill_at_any_call_of_a_retry_in_folders_changes_nothing(world: World, deed_name: str) -> None:
+    kill_at_every_call(world, deed_name, REDELIVERED_FOLDER_DEEDS[deed_name], again=True)
 
 
 @pytest.fixture(scope="module")

@@ -220,7 +220,13 @@ class LocalCloud:
         undo.callback(self.front.stop)
         backend = backend_from(config.gemini_backend, config.gemini_echo)
         models = MODELS if config.gemini_models is None else models_from(config.gemini_models)
-        self.storage = Storage(self.data_dir / "storage", clock=clock, project=project, verify=self.credentials.verify)
+        self.storage = Storage(
+            self.data_dir / "storage",
+            clock=clock,
+            project=project,
+            verify=self.credentials.verify,
+            account=self.credentials.email,
+        )
         undo.callback(self.storage.close)
         self.pubsub = PubSub(
             clock=clock,

@@ -32,7 +32,15 @@ class Storage:
         project: The project that all buckets belong to.
     """
 
-    def __init__(self, directory: Path, *, clock: Clock, project: str, verify: Verifier = _verify_none) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        clock: Clock,
+        project: str,
+        verify: Verifier = _verify_none,
+        account: str | None = None,
+    ) -> None:
         """Open the service.
 
         Args:
@@ -40,9 +48,10 @@ class Storage:
             clock: The time of changes.
             project: The project that all buckets belong to.
             verify: Checks the signatures of signed URLs; by default none is valid.
+            account: The e-mail address of the account that owns the objects; by default the owners of the project do.
         """
         self.project = project
-        self.store = ObjectStore(directory, clock=clock)
+        self.store = ObjectStore(directory, clock=clock, account=account)
         calls = [
             *BucketApi(self.store).routes(),
             *ObjectApi(self.store).routes(),

@@ -27,12 +27,13 @@ PREDEFINED_BUCKET_ACLS: Mapping[str, Acl] = {
     "publicReadWrite": {**_PRIVATE, "allUsers": "WRITER"},
     **{name: {**_PRIVATE, **readers} for name, readers in _READ.items()},
 }
+# The owner of an object is in its list in any case.
 PREDEFINED_OBJECT_ACLS: Mapping[str, Acl] = {
-    "private": _PRIVATE,
+    "private": {},
     "projectPrivate": _PROJECT_PRIVATE,
     "bucketOwnerFullControl": _PRIVATE,
     "bucketOwnerRead": {_OWNERS: "READER"},
-    **{name: {**_PRIVATE, **readers} for name, readers in _READ.items()},
+    **_READ,
 }
 BUCKET_ROLES = ("OWNER", "WRITER", "READER")
 OBJECT_ROLES = ("OWNER", "READER")
@@ -71,6 +72,19 @@ def acl_of_bucket(bucket: Bucket) -> Acl:
 def default_acl_of_objects(bucket: Bucket) -> Acl:
     """Return the access control list that the objects of a bucket get."""
     return _PROJECT_PRIVATE if bucket.default_object_acl is None else bucket.default_object_acl
+
+
+def owner_of_objects(account: str | None) -> str:
+    """Return the entity that owns the objects that ``account`` writes; without an account, the owners of the project."""
+    return _OWNERS if account is None else f"user-{account}"
+
+
+def with_owner(acl: Acl, owner: str) -> Acl:
+    """Return the list of an object, of which its owner is always part.
+
+    Source: https://cloud.google.com/storage/docs/access-control/lists#bestpractices
+    """
+    return {owner: "OWNER"} | {entity: role for entity, role in acl.items() if entity != owner}
 
 
 def predefined_acl(name: str | None, acls: Mapping[str, Acl], parameter: str) -> Acl | None:
@@ -120,7 +134,7 @@ def acl_fields_of_object(bucket: Bucket, stored: StoredObject) -> dict[str, Any]
     if bucket.is_uniform:
         return {}
     listed = entries("storage#objectAccessControl", stored.acl, bucket=bucket.name, object=stored.name)
-    return {"acl": listed, "owner": {"entity": _OWNERS}}
+    return {"acl": listed, "owner": {"entity": stored.owner or _OWNERS}}
 
 
 def entries(kind: str, acl: Acl, **names: str) -> list[dict[str, Any]]:
@@ -135,8 +149,11 @@ def role_of(acl: Acl, entity: str) -> str:
     return acl[entity]
 
 
-def policy_of(bucket: Bucket) -> dict[str, Any]:
-    """Return the policy of a bucket as the JSON API shows it."""
+def policy_of(bucket: Bucket, requested_version: int | None = _VERSION_WITH_CONDITIONS) -> dict[str, Any]:
+    """Return the policy of a bucket as the JSON API shows it.
+
+    Raises ``InvalidRequest`` if the policy has conditions, which the ``requested_version`` does not have.
+    """
     policy = bucket.policy or {
         "version": 1,
         "bindings": [
@@ -147,6 +164,11 @@ def policy_of(bucket: Bucket) -> dict[str, Any]:
             {"role": "roles/storage.legacyBucketReader", "members": [f"projectViewer:{PROJECT_NUMBER}"]},
         ],
     }
+    if policy["version"] > (requested_version or 1):
+        raise InvalidRequest(
+            "The policy has conditions: optionsRequestedPolicyVersion must be at least"
+            f" {_VERSION_WITH_CONDITIONS}, not {requested_version}."
+        )
     etag = base64.b64encode(hashlib.sha256(json.dumps(policy).encode()).digest()[:6]).decode()
     return {"kind": "storage#policy", "resourceId": f"projects/_/buckets/{bucket.name}", **policy, "etag": etag}
 
@@ -156,7 +178,8 @@ def checked_policy(bucket: Bucket, policy: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         InvalidRequest: The policy is not valid.
-        PreconditionFailed: The policy was changed since the caller read it.
+        PreconditionFailed: The policy was changed since the caller read it, or it has conditions and the bucket has access
+            control lists, which have none.
     """
     if policy.get("etag") not in (None, "", policy_of(bucket)["etag"]):
         raise PreconditionFailed
@@ -165,10 +188,17 @@ def checked_policy(bucket: Bucket, policy: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidRequest("Invalid value for field bindings: each has a role and a list of members")
     if version not in _VERSIONS:
         raise InvalidRequest(f"Invalid policy version: {version!r} is not one of {_VERSIONS}")
-    if version != _VERSION_WITH_CONDITIONS and any(binding.get("condition") for binding in bindings):
-        raise InvalidRequest(f"A policy with conditions must have the version {_VERSION_WITH_CONDITIONS}.")
+    has_conditions = any(binding.get("condition") for binding in bindings)
+    if has_conditions and not bucket.is_uniform:
+        raise PreconditionFailed(
+            f"To set IAM conditions, enable uniform bucket-level access on the bucket first. {_UNIFORM}"
+        )
+    if has_conditions and version < _VERSION_WITH_CONDITIONS:
+        raise InvalidRequest(
+            f"The version of a policy with conditions must be at least {_VERSION_WITH_CONDITIONS}, not {version}."
+        )
     check_not_public(bucket, (member for binding in bindings for member in binding["members"]))
-    return {"version": version, "bindings": bindings}
+    return {"version": _VERSION_WITH_CONDITIONS if has_conditions else 1, "bindings": bindings}
 
 
 def known_permissions(permissions: Iterable[str]) -> list[str]:

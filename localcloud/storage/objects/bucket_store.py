@@ -9,9 +9,10 @@ from typing import Any
 
 from localcloud.base.clock import Clock
 from localcloud.storage.objects.access import check_not_public
+from localcloud.storage.objects.bucket_settings import patched_settings
 from localcloud.storage.objects.catalog import Catalog
+from localcloud.storage.objects.customer_keys import with_enforcement
 from localcloud.storage.objects.errors import Conflict, NotFound
-from localcloud.storage.objects.fields import patched_settings
 from localcloud.storage.objects.naming import check_bucket_name
 from localcloud.storage.objects.past_generations import PastGenerations
 from localcloud.storage.objects.preconditions import NO_PRECONDITIONS, Preconditions
@@ -54,7 +55,7 @@ class BucketStore:
             if name in self._catalog.buckets:
                 raise Conflict("Your previous request to create the named bucket succeeded and you already own it.")
             now = self._clock.now()
-            wanted = patched_settings({}, settings or {})
+            wanted = with_enforcement(patched_settings({}, settings or {}), {}, now)
             bucket = Bucket(
                 name=name,
                 location=location.upper(),
@@ -109,8 +110,10 @@ class BucketStore:
         with self._lock:
             bucket = self.bucket(name)
             conditions.check_write(bucket)
+            now = self._clock.now()
             wanted = patched_settings({} if replace_all else bucket.settings, settings)
-            return self._change_bucket(bucket, with_policies(wanted, bucket.settings, self._clock.now()))
+            wanted = with_enforcement(wanted, bucket.settings, now)
+            return self._change_bucket(bucket, with_policies(wanted, bucket.settings, now))
 
     def lock_retention(self, name: str, conditions: Preconditions) -> Bucket:
         """Lock the retention policy of a bucket, so that it can only be made longer.

@@ -1,7 +1,8 @@
-"""Customer-supplied encryption keys: an object that was written with a key is read only with it.
+"""Encryption: an object that was written with a customer-supplied key is read only with it.
 
 The local cloud does not encrypt; it keeps the hash of the key and compares.
-Rules: https://cloud.google.com/storage/docs/encryption/customer-supplied-keys
+Rules: https://cloud.google.com/storage/docs/encryption/customer-supplied-keys and
+https://cloud.google.com/storage/docs/encryption/enforce-encryption-types
 """
 
 from __future__ import annotations
@@ -10,11 +11,17 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
-from localcloud.storage.objects.errors import CustomerKeyProblem
+from localcloud.base.clock import rfc3339
+from localcloud.storage.objects.errors import CustomerKeyProblem, PreconditionFailed
+from localcloud.storage.objects.resources import Bucket
 
 ALGORITHM = "AES256"
 _KEY_BYTES = 32
+_BY_GOOGLE, _BY_CUSTOMER = "googleManagedEncryptionEnforcementConfig", "customerSuppliedEncryptionEnforcementConfig"
+_RESTRICTED = "FullyRestricted"
 
 
 def key_hash(headers: Mapping[str, str], *, of_source: bool = False) -> str | None:
@@ -71,3 +78,33 @@ def check_key(stored_hash: str | None, given_hash: str | None) -> None:
             "The target object is not encrypted by a customer-supplied encryption key.",
         )
     raise CustomerKeyProblem("customerEncryptionKeyIsIncorrect", "The provided encryption key is incorrect.")
+
+
+def check_encryption(bucket: Bucket, key_hash: str | None) -> None:
+    """Raise ``PreconditionFailed`` if the bucket restricts new objects with a customer's key, or those without one."""
+    rule = _BY_GOOGLE if key_hash is None else _BY_CUSTOMER
+    if bucket.settings.get("encryption", {}).get(rule, {}).get("restrictionMode") == _RESTRICTED:
+        kind = "Google-managed" if key_hash is None else "customer-supplied"
+        raise PreconditionFailed(
+            f"The bucket {bucket.name} restricts new objects with {kind} encryption keys (encryption.{rule})."
+        )
+
+
+def with_enforcement(settings: Mapping[str, Any], before: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return the ``settings`` of a bucket, with the times from which its restrictions of encryption are effective.
+
+    Args:
+        settings: The settings as the caller wants them.
+        before: The settings so far; empty for a new bucket.
+        now: The time at which a new restriction takes effect.
+    """
+    rules = settings.get("encryption", {})
+    completed = {}
+    for name, rule in rules.items():
+        if isinstance(rule, dict):
+            restricted = rule.get("restrictionMode") == _RESTRICTED
+            since = before.get("encryption", {}).get(name, {}).get("effectiveTime", rfc3339(now))
+            rule = {"restrictionMode": rule.get("restrictionMode", "NotRestricted")}
+            rule |= {"effectiveTime": since} if restricted else {}
+        completed[name] = rule
+    return {**settings, "encryption": completed} if completed else dict(settings)

@@ -1,4 +1,4 @@
-"""The fields of objects and buckets that a caller may set, read from the resource in a request's body."""
+"""The fields of objects that a caller may set, read from the resource in a request's body."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 from localcloud.base.clock import rfc3339
 from localcloud.storage.objects.access import OBJECT_ROLES, PREDEFINED_OBJECT_ACLS, predefined_acl, read_acl
+from localcloud.storage.objects.bucket_settings import STORAGE_CLASSES
 from localcloud.storage.objects.errors import InvalidRequest
 from localcloud.storage.objects.resources import Acl, StoredObject
-from localcloud.storage.objects.unsupported import check_settings
+from localcloud.storage.objects.unsupported import check_fields
 
 # The optional fields of an object that are headers of its downloads.
 HEADER_OF_FIELD = {
@@ -22,29 +23,8 @@ HEADER_OF_FIELD = {
 }
 # The fields that protect an object from being removed.
 PROTECTION = ("temporaryHold", "eventBasedHold", "retention")
-STORAGE_CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE", "MULTI_REGIONAL", "REGIONAL")
 # The size of metadata is the number of bytes in its keys and values: https://cloud.google.com/storage/quotas#objects
 _MOST_METADATA_BYTES = 8192
-
-BUCKET_SETTINGS: Mapping[str, type] = {
-    "autoclass": dict,
-    "billing": dict,
-    "cors": list,
-    "customPlacementConfig": dict,
-    "defaultEventBasedHold": bool,
-    "encryption": dict,
-    "hierarchicalNamespace": dict,
-    "iamConfiguration": dict,
-    "labels": dict,
-    "lifecycle": dict,
-    "logging": dict,
-    "retentionPolicy": dict,
-    "rpo": str,
-    "softDeletePolicy": dict,
-    "storageClass": str,
-    "versioning": dict,
-    "website": dict,
-}
 
 
 @dataclass(frozen=True)
@@ -83,8 +63,9 @@ class ObjectFields:
     def patched(self, resource: Mapping[str, Any]) -> ObjectFields:
         """Return these fields, updated from ``resource``; ``null`` removes a field or a metadata key.
 
-        Raises ``InvalidRequest`` if a field has the wrong type.
+        Raises ``InvalidRequest`` if a field has the wrong type, ``NotImplementedHere`` if it is not carried out.
         """
+        check_fields(resource)
         headers = dict(self.headers)
         for name in HEADER_OF_FIELD:
             if name in resource:
@@ -117,30 +98,6 @@ class ObjectFields:
     def __bool__(self) -> bool:
         """Return whether any field is set."""
         return self != ObjectFields()
-
-
-def patched_settings(settings: Mapping[str, Any], resource: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the ``settings`` of a bucket, updated from ``resource``.
-
-    Objects are merged key by key, and ``null`` removes a key. Raises ``InvalidRequest`` if one has the wrong type, and
-    ``NotImplementedHere`` if the local cloud does not carry it out.
-    """
-    changes = {name: value for name, value in resource.items() if name in BUCKET_SETTINGS}
-    for name, value in changes.items():
-        if value is not None and not isinstance(value, BUCKET_SETTINGS[name]):
-            raise InvalidRequest(f"Invalid value for field {name}")
-    check_settings(changes)
-    return _merged(settings, changes)
-
-
-def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(settings)
-    for name, change in changes.items():
-        if isinstance(change, dict):
-            merged[name] = _merged(merged.get(name) or {}, change)
-        else:
-            merged[name] = change
-    return {name: value for name, value in merged.items() if value not in (None, {})}
 
 
 def _text(resource: Mapping[str, Any], name: str) -> str:

@@ -96,6 +96,8 @@ class Bucket:
             "etag": self.etag,
             "timeCreated": rfc3339(self.created),
             "updated": rfc3339(self.updated),
+            # https://cloud.google.com/storage/docs/availability-durability#turbo-replication
+            **({} if self.location_type == "region" else {"rpo": "DEFAULT"}),
             **self.settings,
             "iamConfiguration": {
                 "bucketPolicyOnly": {"enabled": self.is_uniform},
@@ -124,7 +126,8 @@ class StoredObject:
     ``content`` is the name of the file with its bytes, empty if there are none; ``content_type`` may be empty.
     ``deleted`` is when the generation stopped being the live one. If ``soft_deleted`` is set, it can only be restored, until
     ``hard_deleted``. ``retained_until`` is when the bucket's retention policy allows to delete it, and ``retention`` is its
-    own retention, by the names in the resource. ``key_hash`` is the hash of its customer-supplied encryption key.
+    own retention, by the names in the resource. ``key_hash`` is the hash of its customer-supplied encryption key. ``owner`` is
+    the entity of the account that wrote it.
     """
 
     bucket: str
@@ -153,6 +156,7 @@ class StoredObject:
     retention: Mapping[str, str] = field(default_factory=dict, hash=False)
     key_hash: str | None = None
     acl: Acl = field(default_factory=dict, hash=False)
+    owner: str | None = None
 
     @cached_property
     def etag(self) -> str:

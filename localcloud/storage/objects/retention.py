@@ -110,12 +110,21 @@ def locked(bucket: Bucket) -> dict[str, Any]:
     return {**bucket.settings, "retentionPolicy": {**policy, "isLocked": True}}
 
 
-def with_holds(bucket: Bucket, stored: StoredObject, resource: Mapping[str, Any], now: datetime) -> StoredObject:
+def with_holds(
+    bucket: Bucket, stored: StoredObject, resource: Mapping[str, Any], now: datetime, *, override: bool = False
+) -> StoredObject:
     """Return ``stored``, an object of ``bucket``, with the holds and the retention of ``resource``, where it has any.
+
+    Args:
+        bucket: The bucket.
+        stored: The object.
+        resource: The fields of the request.
+        now: The current time.
+        override: Whether a retention that is not locked may be removed, shortened or locked.
 
     Raises:
         InvalidRequest: A field has the wrong type, or the bucket does not allow a retention of single objects.
-        Forbidden: The object's own retention is locked, and would be removed or shortened.
+        Forbidden: The object's own retention is locked, or not locked but not overridden, and would be removed or shortened.
     """
     changed = stored
     if "temporaryHold" in resource:
@@ -129,7 +138,7 @@ def with_holds(bucket: Bucket, stored: StoredObject, resource: Mapping[str, Any]
             "The bucket was not created with object retention enabled, so its objects cannot have any."
         )
     if "retention" in resource:
-        changed = replace(changed, retention=_retention(stored, resource["retention"], now))
+        changed = replace(changed, retention=_retention(stored, resource["retention"], now, override))
     return changed
 
 
@@ -140,7 +149,7 @@ def _hold(resource: Mapping[str, Any], name: str) -> bool | None:
     return value
 
 
-def _retention(stored: StoredObject, wanted: object, now: datetime) -> dict[str, str]:
+def _retention(stored: StoredObject, wanted: object, now: datetime, override: bool) -> dict[str, str]:
     if wanted is not None and not isinstance(wanted, dict):
         raise InvalidRequest("Invalid value for field retention")
     mode, until = (wanted or {}).get("mode"), (wanted or {}).get("retainUntilTime")
@@ -157,12 +166,21 @@ def _retention(stored: StoredObject, wanted: object, now: datetime) -> dict[str,
             raise InvalidRequest(f"retention.retainUntilTime must be in the future: {until!r}")
         chosen = {"mode": mode, "retainUntilTime": rfc3339(end)}
     former = stored.retention
-    if former.get("mode") == "Locked" and (
-        chosen.get("mode") != "Locked"
-        or datetime.fromisoformat(chosen["retainUntilTime"]) < datetime.fromisoformat(former["retainUntilTime"])
-    ):
-        raise Forbidden("The retention of this object is locked; it cannot be removed or shortened.")
+    if former:
+        weaker = not chosen or _end_of(chosen) < _end_of(former)
+        other_mode = chosen.get("mode") != former["mode"]
+        if former["mode"] == "Locked" and (weaker or other_mode):
+            raise Forbidden("The retention of this object is locked; it cannot be removed or shortened.")
+        if former["mode"] == "Unlocked" and (weaker or other_mode) and not override:
+            # https://cloud.google.com/storage/docs/json_api/v1/objects/patch
+            raise Forbidden(
+                "The retention of this object can be removed, shortened or locked only with overrideUnlockedRetention."
+            )
     return chosen
+
+
+def _end_of(retention: Mapping[str, str]) -> datetime:
+    return datetime.fromisoformat(retention["retainUntilTime"])
 
 
 def _check_lock(earlier: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from localcloud.base.clock import Clock
-from localcloud.storage.objects.access import check_not_public, check_not_uniform, default_acl_of_objects
+from localcloud.storage.objects.access import (
+    check_not_public,
+    check_not_uniform,
+    default_acl_of_objects,
+    owner_of_objects,
+    with_owner,
+)
 from localcloud.storage.objects.bucket_store import BucketStore
 from localcloud.storage.objects.catalog import Catalog
 from localcloud.storage.objects.contents import Content, ContentDirectory, ContentWriter
-from localcloud.storage.objects.customer_keys import check_key
+from localcloud.storage.objects.customer_keys import check_encryption, check_key
 from localcloud.storage.objects.errors import InvalidRequest, NotFound
 from localcloud.storage.objects.events import EventQueue, Listener
 from localcloud.storage.objects.fields import ObjectFields
@@ -49,8 +55,8 @@ class ObjectStore(BucketStore):
     Changes are atomic: no caller sees half of one.
     """
 
-    def __init__(self, directory: Path, *, clock: Clock) -> None:
-        """Open the store in ``directory``, which is created if it is missing."""
+    def __init__(self, directory: Path, *, clock: Clock, account: str | None = None) -> None:
+        """Open the store in ``directory``, which is created if it is missing; ``account`` owns the objects in it."""
         contents = ContentDirectory(directory / "contents")
         catalog = Catalog(directory / "catalog.sqlite")
         contents.sweep({stored.content for stored in catalog.every_object()})
@@ -58,6 +64,7 @@ class ObjectStore(BucketStore):
         super().__init__(catalog, PastGenerations(catalog, contents, self._events), clock)
         self._contents = contents
         self._quota = WriteQuota()
+        self._owner = owner_of_objects(account)
 
     # Reading objects
 
@@ -208,17 +215,26 @@ class ObjectStore(BucketStore):
         return moved
 
     def restore(
-        self, bucket: str, name: str, generation: int, conditions: Preconditions = NO_PRECONDITIONS
+        self,
+        bucket: str,
+        name: str,
+        generation: int,
+        conditions: Preconditions = NO_PRECONDITIONS,
+        *,
+        copy_acl: bool = False,
     ) -> StoredObject:
         """Make a live object of a soft-deleted generation, which stays until its time is over; return the object.
+
+        With ``copy_acl`` it has the access control list of that generation, otherwise the default list of the bucket.
 
         Raises ``NotFound``, ``PreconditionFailed``, ``RateLimited`` or ``Forbidden``.
         """
         with self._lock:
             past = self.get_soft_deleted(bucket, name, generation)
             conditions.check_write(self._live(bucket, name))
+            fields = replace(ObjectFields.of(past), acl=past.acl if copy_acl else None)
             with self.copied_content(past) as content:
-                restored = self._put(bucket, name, content, ObjectFields.of(past), past.component_count)
+                restored = self._put(bucket, name, content, fields, past.component_count)
         self._events.deliver()
         return restored
 
@@ -232,23 +248,30 @@ class ObjectStore(BucketStore):
         generation: int | None = None,
         replace_all: bool = False,
         predefined_acl: str | None = None,
+        override_retention: bool = False,
     ) -> StoredObject:
         """Change fields of an object, or replace all that a caller may set (``replace_all``).
 
-        Raises ``NotFound``, ``InvalidRequest``, ``PreconditionFailed`` or ``RateLimited``.
+        ``override_retention`` allows to remove, shorten or lock a retention that is not locked.
+        Raises ``NotFound``, ``InvalidRequest``, ``PreconditionFailed``, ``RateLimited`` or ``Forbidden``.
         """
         with self._lock:
             stored = self.get(bucket, name, generation)
             conditions.check_write(stored)
             before = ObjectFields() if replace_all else ObjectFields.of(stored)
             fields = before.patched(resource).with_predefined_acl(predefined_acl)
+            if fields.storage_class not in (None, stored.storage_class):
+                raise InvalidRequest(
+                    f"The storage class of an object cannot be changed from {stored.storage_class} to"
+                    f" {fields.storage_class}; rewrite the object."
+                )
             in_bucket = self.bucket(bucket)
             if fields.acl is not None:
                 check_not_uniform(in_bucket, "update")
                 check_not_public(in_bucket, fields.acl)
             now = self._clock.now()
             self._quota.take(bucket, name, now)
-            changed = with_holds(in_bucket, stored, fields.protection, now)
+            changed = with_holds(in_bucket, stored, fields.protection, now, override=override_retention)
             changed = replace(
                 changed,
                 content_type=fields.content_type or _DEFAULT_CONTENT_TYPE,
@@ -257,7 +280,7 @@ class ObjectStore(BucketStore):
                 custom_time=fields.custom_time,
                 metageneration=stored.metageneration + 1,
                 updated=now,
-                acl=stored.acl if fields.acl is None else dict(fields.acl),
+                acl=stored.acl if fields.acl is None else with_owner(fields.acl, stored.owner or self._owner),
                 retained_until=retention_end(in_bucket, changed),
             )
             if stored.deleted is None:
@@ -352,6 +375,7 @@ class ObjectStore(BucketStore):
         if fields.acl is not None:
             check_not_uniform(in_bucket, "insert")
             check_not_public(in_bucket, fields.acl)
+        check_encryption(in_bucket, fields.key_hash)
         replaced = self._live(bucket, name)
         if replaced is not None:
             self._check_removable(replaced)
@@ -375,7 +399,8 @@ class ObjectStore(BucketStore):
             component_count=component_count,
             custom_time=fields.custom_time,
             key_hash=fields.key_hash,
-            acl=dict(default_acl_of_objects(in_bucket) if fields.acl is None else fields.acl),
+            acl=with_owner(default_acl_of_objects(in_bucket) if fields.acl is None else fields.acl, self._owner),
+            owner=self._owner,
             event_based_hold=True if in_bucket.settings.get("defaultEventBasedHold") else None,
         )
         stored = with_holds(in_bucket, stored, fields.protection, now)

@@ -5,56 +5,135 @@ docs/storage.md lists them, and a test compares the two.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from localcloud.storage.objects.errors import NotImplementedHere
 
-UNSUPPORTED_METHODS: Mapping[str, str] = {
-    "POST /storage/v1/b/{bucket}/anywhereCaches": "Anywhere Cache",
-    "GET /storage/v1/b/{bucket}/anywhereCaches": "Anywhere Cache",
-    "POST /storage/v1/b/{bucket}/folders": "folders (hierarchical namespace)",
-    "GET /storage/v1/b/{bucket}/folders": "folders (hierarchical namespace)",
-    "POST /storage/v1/b/{bucket}/managedFolders": "managed folders",
-    "POST /storage/v1/b/{bucket}/notificationConfigs": "notification configurations (functions get events from their triggers)",
-    "POST /storage/v1/b/{bucket}/o/bulkRestore": "bulk restore (restore objects one by one)",
-    "POST /storage/v1/b/{bucket}/o/watch": "object change notification",
-    "POST /storage/v1/b/{bucket}/relocate": "relocation of buckets",
-    "POST /storage/v1/b/{bucket}/restore": "soft deletion of buckets",
-    "POST /storage/v1/projects/{project}/hmacKeys": "HMAC keys",
-    "GET /storage/v1/projects/{project}/hmacKeys": "HMAC keys",
+_BUCKET = "/storage/v1/b/{bucket}"
+
+UNSUPPORTED_RESOURCES: Mapping[str, str] = {
+    f"{_BUCKET}/anywhereCaches": "Anywhere Cache",
+    f"{_BUCKET}/rapidCaches": "Rapid Cache",
+    f"{_BUCKET}/folders": "folders (hierarchical namespace)",
+    f"{_BUCKET}/managedFolders": "managed folders",
+    f"{_BUCKET}/notificationConfigs": "notification configurations (functions get events from their triggers)",
+    f"{_BUCKET}/operations": "long-running operations",
+    f"{_BUCKET}/o/{{object}}/iam": "policies of objects",
+    "/storage/v1/projects/{project}/hmacKeys": "HMAC keys",
 }
-"""The methods that are refused, and what they belong to."""
+"""The paths under which all methods are refused, and what they belong to. Lists of what no bucket has are empty."""
+
+UNSUPPORTED_METHODS: Mapping[str, str] = {
+    f"POST {_BUCKET}/o": "objects without content (send uploads to /upload/storage/v1)",
+    f"POST {_BUCKET}/o/bulkRestore": "bulk restore (restore objects one by one)",
+    f"POST {_BUCKET}/o/watch": "object change notification",
+    "POST /storage/v1/channels/stop": "object change notification",
+    f"GET {_BUCKET}/o/{{object}}/viewFullContext": "object contexts",
+    f"POST {_BUCKET}/relocate": "relocation of buckets",
+    f"POST {_BUCKET}/restore": "soft deletion of buckets",
+}
+"""Further methods that are refused, and what they belong to."""
+
+UNSUPPORTED_PARAMETERS: Mapping[str, str] = {
+    "destinationKmsKeyName": "Cloud KMS keys",
+    "dropContextGroups": "object contexts",
+    "filter": "object contexts",
+    "kmsKeyName": "Cloud KMS keys",
+    "restoreToken": "the hierarchical namespace",
+}
+"""The parameters of the query that are refused, and what they belong to."""
+
+UNSUPPORTED_FIELDS: Mapping[str, str] = {"contexts": "object contexts", "kmsKeyName": "Cloud KMS keys"}
+"""The fields of an object that are refused if they have a value, and what they belong to."""
 
 UNSUPPORTED_SETTINGS: Mapping[str, str] = {
     "autoclass.enabled": "Autoclass",
-    "billing.requesterPays": "requester pays",
     "customPlacementConfig.dataLocations": "configurable dual-regions",
     "encryption.defaultKmsKeyName": "Cloud KMS keys",
     "hierarchicalNamespace.enabled": "the hierarchical namespace",
+    "ipFilter.mode": "IP filters",
     "logging.logBucket": "usage logs",
+    "softDeletePolicy.hardDeletePause": "the pause of hard deletions",
     "website.mainPageSuffix": "websites",
     "website.notFoundPage": "websites",
 }
 """The settings of a bucket that are refused if they have a value, and what they belong to."""
 
 KEPT_SETTINGS: Mapping[str, str] = {
+    "billing": "nobody is billed, and all callers belong to the project of the bucket",
     "cors": "answers have no CORS headers",
+    "ipFilter": "a filter can only be `Disabled`",
     "lifecycle": "no rule is carried out",
     "rpo": "there is one copy",
 }
 """The settings of a bucket that are kept and shown, and have no effect."""
+
+KEPT_PARAMETERS: Mapping[str, str] = {
+    "includeFoldersAsPrefixes": "no bucket has folders",
+    "key": "calls need no key",
+    "maxBytesRewrittenPerCall": "one call copies the whole object",
+    "oauth_token": "calls need no token",
+    "prettyPrint": "answers are not indented",
+    "project": "all buckets belong to one project",
+    "quotaUser": "there are no quotas of users",
+    "returnPartialSuccess": "all buckets can be reached",
+    "userIp": "there are no quotas of users",
+    "userProject": "nobody is billed",
+}
+"""The parameters of the query that are accepted and have no effect."""
+
+# The values that do not use what the setting belongs to.
+_WITHOUT_EFFECT = {"ipFilter.mode": "Disabled", "softDeletePolicy.hardDeletePause": {"enabled": False}}
+
+
+def refused_method(method: str, path: str) -> str | None:
+    """Return what a call without a handler belongs to, ``None`` if Cloud Storage has no such method either.
+
+    Args:
+        method: The HTTP method.
+        path: The path, without escapes.
+    """
+    for pattern, name in _REFUSED.items():
+        if pattern.fullmatch(f"{method} {path.rstrip('/')}"):
+            return name
+    return None
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
     """Raise ``NotImplementedHere`` if a bucket would get a setting that is not carried out."""
     for path, name in UNSUPPORTED_SETTINGS.items():
         group, _, field = path.partition(".")
-        if (settings.get(group) or {}).get(field):
+        value = (settings.get(group) or {}).get(field)
+        if value and value != _WITHOUT_EFFECT.get(path):
             raise NotImplementedHere(f"The local cloud does not have {name}, which {path} asks for.")
 
 
-def check_key_name(parameters: Mapping[str, str], parameter: str) -> None:
-    """Raise ``NotImplementedHere`` if a request names a Cloud KMS key in ``parameter``."""
-    if parameters.get(parameter):
-        raise NotImplementedHere(f"The local cloud does not have Cloud KMS keys, which {parameter} asks for.")
+def check_fields(resource: Mapping[str, Any]) -> None:
+    """Raise ``NotImplementedHere`` if an object would get a field that is not carried out."""
+    _refuse_if_set(resource, UNSUPPORTED_FIELDS)
+
+
+def check_parameters(parameters: Mapping[str, str]) -> None:
+    """Raise ``NotImplementedHere`` if a request has a parameter that is not carried out."""
+    _refuse_if_set(parameters, UNSUPPORTED_PARAMETERS)
+
+
+def _refuse_if_set(values: Mapping[str, Any], refused: Mapping[str, str]) -> None:
+    for field, name in refused.items():
+        if values.get(field):
+            raise NotImplementedHere(f"The local cloud does not have {name}, which {field} asks for.")
+
+
+def _pattern(template: str, *, with_rest: bool) -> re.Pattern[str]:
+    """Return the pattern of the calls of ``template``; names of objects and folders may have slashes."""
+    text = re.escape(template).replace(r"\{object\}", ".+")
+    text = re.sub(r"\\\{\w+\\\}", "[^/]+", text)
+    return re.compile(rf"\w+\ {text}(/.*)?" if with_rest else text)
+
+
+_REFUSED = {
+    **{_pattern(path, with_rest=True): name for path, name in UNSUPPORTED_RESOURCES.items()},
+    **{_pattern(place, with_rest=False): name for place, name in UNSUPPORTED_METHODS.items()},
+}

@@ -26,9 +26,10 @@ from localcloud.storage.objects.access import (
     role_of,
 )
 from localcloud.storage.objects.errors import Required
+from localcloud.storage.objects.preconditions import integer_parameter
 from localcloud.storage.objects.resources import Acl
 from localcloud.storage.objects.store import ObjectStore
-from localcloud.storage.rest.api import Handler, generation_of, resource_response
+from localcloud.storage.rest.api import Handler, generation_of, preconditions_of, resource_response
 
 _BUCKET = "/storage/v1/b/{bucket}"
 
@@ -63,6 +64,7 @@ class _AclApi(ABC):
         """Replace the list."""
 
     async def _list(self, call: Call) -> Response:
+        preconditions_of(call).check_read(self.store.bucket(call.names["bucket"]))
         acl = self._read(call, "get")
         return resource_response(call, {"kind": f"{self.kind}s", "items": entries(self.kind, acl, **_names(call))})
 
@@ -146,7 +148,8 @@ class AccessApi:
         ]
 
     async def _policy(self, call: Call) -> Response:
-        return resource_response(call, policy_of(self._store.bucket(call.names["bucket"])))
+        version = integer_parameter(call.query, "optionsRequestedPolicyVersion")
+        return resource_response(call, policy_of(self._store.bucket(call.names["bucket"]), version))
 
     async def _set_policy(self, call: Call) -> Response:
         policy = checked_policy(self._store.bucket(call.names["bucket"]), call.json())

@@ -8,8 +8,18 @@ from typing import Any
 from starlette.responses import Response
 
 from localcloud.base.json_api import Call, JsonApi, json_response
-from localcloud.storage.objects.errors import InvalidRequest, MethodNotAllowed, NotFound, StorageError, Unavailable
+from localcloud.storage.objects.access import acl_fields_of_object
+from localcloud.storage.objects.errors import (
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    NotImplementedHere,
+    StorageError,
+    Unavailable,
+)
 from localcloud.storage.objects.preconditions import Preconditions, integer_parameter
+from localcloud.storage.objects.resources import Bucket, StoredObject
+from localcloud.storage.objects.unsupported import check_parameters, refused_method
 from localcloud.storage.rest.partial_response import parse_fields, select
 
 Handler = Callable[[Call], Awaitable[Response]]
@@ -20,10 +30,14 @@ class StorageApi(JsonApi[Handler]):
 
     async def answer(self, handler: Handler, call: Call) -> Response:
         """Return the answer of ``handler``. Raises ``StorageError``."""
+        check_parameters(call.query)
         return await handler(call)
 
     def unknown_method(self, method: str, path: str, *, path_exists: bool) -> StorageError:
         """Return the error for a request that no route serves."""
+        refused = refused_method(method, path)
+        if refused is not None:
+            return NotImplementedHere(f"The local cloud does not have {refused}.")
         return MethodNotAllowed("Method Not Allowed") if path_exists else NotFound("Not Found")
 
     def malformed_body(self, problem: str) -> StorageError:
@@ -51,6 +65,46 @@ def preconditions_of(call: Call) -> Preconditions:
 def is_true(call: Call, parameter: str) -> bool:
     """Return whether a query parameter is ``true``."""
     return call.query.get(parameter, "").lower() == "true"
+
+
+def shows_lists(call: Call, *, by_default: bool) -> bool:
+    """Return whether the answer shows access control lists: with the projection ``full``.
+
+    Args:
+        call: The call.
+        by_default: Whether it shows them if the call names no projection.
+
+    Raises:
+        InvalidRequest: There is no such projection.
+    """
+    projection = call.query.get("projection") or ("full" if by_default else "noAcl")
+    if projection not in ("full", "noAcl"):
+        raise InvalidRequest(f"Invalid value for parameter projection: {projection!r} is not full or noAcl")
+    return projection == "full"
+
+
+def object_resource(
+    call: Call, bucket: Bucket, stored: StoredObject, *, with_lists: bool = False, without_key: bool = False
+) -> dict[str, Any]:
+    """Return the resource of an object in the projection of a call.
+
+    Args:
+        call: The call.
+        bucket: The bucket of the object.
+        stored: The object.
+        with_lists: Whether the resource has the access control list if the call names no projection.
+        without_key: Whether the caller did not give the encryption key of the object.
+    """
+    lists = acl_fields_of_object(bucket, stored) if shows_lists(call, by_default=with_lists) else {}
+    return stored.resource(call.host, without_key=without_key) | lists
+
+
+def page_size_of(call: Call, largest: int) -> int:
+    """Return how many items a page of a list may have. Raises ``InvalidRequest`` if ``maxResults`` is negative."""
+    size = integer_parameter(call.query, "maxResults")
+    if size is not None and size < 0:
+        raise InvalidRequest(f"Invalid value for parameter maxResults: {size} is negative")
+    return min(size or largest, largest)
 
 
 def resource_response(call: Call, resource: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:

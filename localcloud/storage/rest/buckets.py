@@ -18,12 +18,18 @@ from localcloud.storage.objects.access import (
     predefined_acl,
     read_acl,
 )
-from localcloud.storage.objects.errors import InvalidRequest, NotImplementedHere, Required
-from localcloud.storage.objects.preconditions import integer_parameter
+from localcloud.storage.objects.errors import InvalidRequest, NotFound, NotImplementedHere, Required
 from localcloud.storage.objects.resources import PROJECT_NUMBER, Bucket
 from localcloud.storage.objects.store import ObjectStore
-from localcloud.storage.objects.unsupported import UNSUPPORTED_METHODS
-from localcloud.storage.rest.api import Handler, is_true, preconditions_of, resource_response
+from localcloud.storage.rest.api import (
+    Handler,
+    generation_of,
+    is_true,
+    page_size_of,
+    preconditions_of,
+    resource_response,
+    shows_lists,
+)
 
 _LARGEST_PAGE = 1000
 
@@ -49,7 +55,6 @@ class BucketApi:
             Route("GET", f"{bucket}/storageLayout", self._storage_layout),
             Route("GET", f"{bucket}/notificationConfigs", self._notification_configs),
             Route("GET", f"{bucket}/managedFolders", self._managed_folders),
-            *(_refusal(place, name) for place, name in UNSUPPORTED_METHODS.items()),
             Route("GET", "/storage/v1/projects/{project}/serviceAccount", self._service_account),
         ]
 
@@ -66,27 +71,30 @@ class BucketApi:
             settings=resource,
             object_retention=is_true(call, "enableObjectRetention"),
         )
-        return self._answer(call, self._with_lists(call, bucket, resource))
+        has_lists = "acl" in resource or "defaultObjectAcl" in resource
+        return self._answer(call, self._with_lists(call, bucket, resource), with_lists=has_lists)
 
     async def _list(self, call: Call) -> Response:
-        if is_true(call, "softDeleted"):
-            raise NotImplementedHere("The local cloud does not keep deleted buckets (softDeleted).")
+        _check_not_soft_deleted(call)
         buckets = self._store.buckets(call.query.get("prefix", ""))
         # A page token is the name at which its page begins.
         following = [bucket for bucket in buckets if bucket.name >= call.query.get("pageToken", "")]
-        size = min(max(integer_parameter(call.query, "maxResults") or _LARGEST_PAGE, 1), _LARGEST_PAGE)
+        size = page_size_of(call, _LARGEST_PAGE)
         answer = {
             "kind": "storage#buckets",
-            "items": [bucket.resource(call.host) for bucket in following[:size]],
+            "items": [_resource(call, bucket, with_lists=False) for bucket in following[:size]],
         }
         if len(following) > size:
             answer["nextPageToken"] = following[size].name
         return resource_response(call, answer)
 
     async def _get(self, call: Call) -> Response:
+        _check_not_soft_deleted(call)
         bucket = self._store.bucket(call.names["bucket"])
+        if generation_of(call) not in (None, bucket.generation):
+            raise NotFound("The specified bucket does not exist.")
         preconditions_of(call).check_read(bucket)
-        return self._answer(call, bucket)
+        return self._answer(call, bucket, with_lists=False)
 
     async def _patch(self, call: Call) -> Response:
         return self._change(call, replace_all=False)
@@ -99,7 +107,7 @@ class BucketApi:
         changed = self._store.patch_bucket(
             call.names["bucket"], resource, preconditions_of(call), replace_all=replace_all
         )
-        return self._answer(call, self._with_lists(call, changed, resource))
+        return self._answer(call, self._with_lists(call, changed, resource), with_lists=True)
 
     def _with_lists(self, call: Call, bucket: Bucket, resource: Mapping[str, Any]) -> Bucket:
         """Give a bucket the access control lists in a request, if there are any. Raises ``InvalidRequest``."""
@@ -116,9 +124,8 @@ class BucketApi:
         check_not_uniform(bucket, "update")
         return self._store.set_access(bucket.name, acl=acl, default_object_acl=default)
 
-    def _answer(self, call: Call, bucket: Bucket) -> Response:
-        lists = acl_fields(bucket) if call.query.get("projection") == "full" else {}
-        return resource_response(call, bucket.resource(call.host) | lists)
+    def _answer(self, call: Call, bucket: Bucket, *, with_lists: bool) -> Response:
+        return resource_response(call, _resource(call, bucket, with_lists=with_lists))
 
     async def _delete(self, call: Call) -> Response:
         self._store.delete_bucket(call.names["bucket"], preconditions_of(call))
@@ -153,9 +160,12 @@ class BucketApi:
         return resource_response(call, {"kind": "storage#serviceAccount", "email_address": address})
 
 
-def _refusal(place: str, name: str) -> Route[Handler]:
-    async def refuse(call: Call) -> Response:
-        raise NotImplementedHere(f"The local cloud does not have {name}.")
+def _check_not_soft_deleted(call: Call) -> None:
+    if is_true(call, "softDeleted"):
+        raise NotImplementedHere("The local cloud does not have soft deletion of buckets, which softDeleted asks for.")
 
-    method, path = place.split()
-    return Route(method, path, refuse)
+
+def _resource(call: Call, bucket: Bucket, *, with_lists: bool) -> dict[str, Any]:
+    """Return the resource of a bucket; ``with_lists`` is whether it has its lists if the call names no projection."""
+    lists = acl_fields(bucket) if shows_lists(call, by_default=with_lists) else {}
+    return bucket.resource(call.host) | lists

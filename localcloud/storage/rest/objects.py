@@ -9,7 +9,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from localcloud.base.json_api import Call, Route
-from localcloud.storage.objects.access import acl_fields_of_object
 from localcloud.storage.objects.copying import Source, compose, copy
 from localcloud.storage.objects.customer_keys import check_key, key_hash
 from localcloud.storage.objects.errors import InvalidRequest, Required
@@ -18,9 +17,18 @@ from localcloud.storage.objects.listing import LARGEST_PAGE, ListQuery
 from localcloud.storage.objects.preconditions import Preconditions, integer_parameter
 from localcloud.storage.objects.resources import StoredObject
 from localcloud.storage.objects.store import ObjectStore
-from localcloud.storage.objects.unsupported import check_key_name
-from localcloud.storage.rest.api import Handler, generation_of, is_true, preconditions_of, resource_response
+from localcloud.storage.rest.api import (
+    Handler,
+    generation_of,
+    is_true,
+    object_resource,
+    page_size_of,
+    preconditions_of,
+    resource_response,
+)
 from localcloud.storage.rest.downloads import download
+
+_MEBIBYTE = 1 << 20
 
 
 class ObjectApi:
@@ -51,9 +59,6 @@ class ObjectApi:
 
     async def _list(self, call: Call) -> Response:
         parameters = call.query
-        size = integer_parameter(call.query, "maxResults")
-        if size is not None and size < 0:
-            raise InvalidRequest("Invalid value for parameter maxResults")
         query = ListQuery(
             prefix=parameters.get("prefix", ""),
             delimiter=parameters.get("delimiter", ""),
@@ -62,7 +67,7 @@ class ObjectApi:
             match_glob=parameters.get("matchGlob", ""),
             include_trailing_delimiter=is_true(call, "includeTrailingDelimiter"),
             page_token=parameters.get("pageToken", ""),
-            max_results=min(size or LARGEST_PAGE, LARGEST_PAGE),
+            max_results=page_size_of(call, LARGEST_PAGE),
             versions=is_true(call, "versions"),
             soft_deleted=is_true(call, "softDeleted"),
         )
@@ -75,7 +80,8 @@ class ObjectApi:
         if page.prefixes:
             answer["prefixes"] = page.prefixes
         if page.items:
-            answer["items"] = [stored.resource(call.host, without_key=True) for stored in page.items]
+            bucket = self._store.bucket(call.names["bucket"])
+            answer["items"] = [object_resource(call, bucket, stored, without_key=True) for stored in page.items]
         return resource_response(call, answer)
 
     async def _get(self, call: Call) -> Response:
@@ -99,10 +105,10 @@ class ObjectApi:
         return await download(call, stored, content)
 
     async def _patch(self, call: Call) -> Response:
-        return self._answer(call, self._update_fields(call, call.json(), replace_all=False))
+        return self._answer(call, self._update_fields(call, call.json(), replace_all=False), with_lists=True)
 
     async def _update(self, call: Call) -> Response:
-        return self._answer(call, self._update_fields(call, call.json(), replace_all=True))
+        return self._answer(call, self._update_fields(call, call.json(), replace_all=True), with_lists=True)
 
     def _update_fields(self, call: Call, resource: dict[str, Any], *, replace_all: bool) -> StoredObject:
         return self._store.update_fields(
@@ -113,6 +119,7 @@ class ObjectApi:
             generation=generation_of(call),
             replace_all=replace_all,
             predefined_acl=call.query.get("predefinedAcl"),
+            override_retention=is_true(call, "overrideUnlockedRetention"),
         )
 
     async def _delete(self, call: Call) -> Response:
@@ -127,11 +134,11 @@ class ObjectApi:
             call.names["object"],
             _required_generation(generation_of(call)),
             preconditions_of(call),
+            copy_acl=is_true(call, "copySourceAcl"),
         )
-        return self._answer(call, restored)
+        return self._answer(call, restored, with_lists=True)
 
     async def _compose(self, call: Call) -> Response:
-        check_key_name(call.query, "kmsKeyName")
         request = call.json()
         bucket, name = call.names["bucket"], call.names["object"]
         sources = [_component(bucket, component) for component in _list_of_objects(request, "sourceObjects")]
@@ -146,21 +153,27 @@ class ObjectApi:
         return self._answer(call, composed)
 
     async def _rewrite(self, call: Call) -> Response:
+        if call.query.get("rewriteToken"):
+            raise InvalidRequest(
+                "Invalid rewriteToken: the first call copies the whole object, so there are no tokens."
+            )
+        most = integer_parameter(call.query, "maxBytesRewrittenPerCall")
+        if most is not None and (most < 1 or most % _MEBIBYTE):
+            raise InvalidRequest(f"Invalid value for parameter maxBytesRewrittenPerCall: {most} is not in whole MiB")
         copied = await self._copy_object(call)
         answer = {
             "kind": "storage#rewriteResponse",
             "totalBytesRewritten": str(copied.size),
             "objectSize": str(copied.size),
             "done": True,
-            "resource": copied.resource(call.host),
+            "resource": self._resource(call, copied, with_lists="acl" in call.json()),
         }
         return resource_response(call, answer)
 
     async def _copy(self, call: Call) -> Response:
-        return self._answer(call, await self._copy_object(call))
+        return self._answer(call, await self._copy_object(call), with_lists="acl" in call.json())
 
     async def _copy_object(self, call: Call) -> StoredObject:
-        check_key_name(call.query, "destinationKmsKeyName")
         source = Source(
             call.names["bucket"],
             call.names["object"],
@@ -184,11 +197,17 @@ class ObjectApi:
         )
         return self._answer(call, moved)
 
-    def _answer(self, call: Call, stored: StoredObject, *, without_key: bool = False) -> Response:
-        resource = stored.resource(call.host, without_key=without_key)
-        if call.query.get("projection") == "full":
-            resource |= acl_fields_of_object(self._store.bucket(stored.bucket), stored)
+    def _answer(
+        self, call: Call, stored: StoredObject, *, with_lists: bool = False, without_key: bool = False
+    ) -> Response:
+        resource = self._resource(call, stored, with_lists=with_lists, without_key=without_key)
         return resource_response(call, resource, {"etag": stored.etag})
+
+    def _resource(
+        self, call: Call, stored: StoredObject, *, with_lists: bool = False, without_key: bool = False
+    ) -> dict[str, Any]:
+        bucket = self._store.bucket(stored.bucket)
+        return object_resource(call, bucket, stored, with_lists=with_lists, without_key=without_key)
 
 
 def _required_generation(generation: int | None) -> int:

@@ -21,8 +21,7 @@ from localcloud.storage.objects.errors import (
 from localcloud.storage.objects.fields import ObjectFields
 from localcloud.storage.objects.resources import StoredObject
 from localcloud.storage.objects.store import ObjectStore
-from localcloud.storage.objects.unsupported import check_key_name
-from localcloud.storage.rest.api import Handler, preconditions_of, resource_response
+from localcloud.storage.rest.api import Handler, object_resource, preconditions_of, resource_response
 from localcloud.storage.rest.upload_sessions import (
     ContentRange,
     Upload,
@@ -70,7 +69,7 @@ class UploadApi:
         with self._store.begin_content() as writer:
             async for piece in call.stream():
                 writer.write(piece)
-            return _answer(call, self._complete(upload, writer))
+            return self._answer(call, self._complete(upload, writer), has_acl=upload.fields.acl is not None)
 
     async def _upload_multipart(self, call: Call) -> Response:
         parts = PartStream(call.headers.get("content-type", ""), call.stream())
@@ -80,7 +79,7 @@ class UploadApi:
         upload = self._upload(call, resource, content_type)
         with self._store.begin_content() as writer:
             await parts.copy_content(writer.write)
-            return _answer(call, self._complete(upload, writer))
+            return self._answer(call, self._complete(upload, writer), has_acl=upload.fields.acl is not None)
 
     async def _begin(self, call: Call) -> Response:
         headers = call.headers
@@ -111,7 +110,7 @@ class UploadApi:
         """Store the next bytes of a resumable upload, or return how many it has."""
         session = self._sessions.get(call.query.get("upload_id", ""))
         if session.stored is not None:
-            return _answer(call, session.stored)
+            return self._answer(call, session.stored, has_acl=session.upload.fields.acl is not None)
         header = call.headers.get("content-range")
         content_range = ContentRange(0, None, None) if header is None else ContentRange.parse(header)
         session.expect(content_range.total)
@@ -133,7 +132,7 @@ class UploadApi:
             self._sessions.forget(session)
             raise
         self._sessions.finish(session, stored)
-        return _answer(call, stored)
+        return self._answer(call, stored, has_acl=session.upload.fields.acl is not None)
 
     async def _cancel(self, call: Call) -> Response:
         """Drop a resumable upload."""
@@ -145,7 +144,6 @@ class UploadApi:
 
         Raises the errors that the store would raise now, so that the client does not send bytes in vain.
         """
-        check_key_name(call.query, "kmsKeyName")
         if "contentEncoding" in call.query:
             resource = {**resource, "contentEncoding": call.query["contentEncoding"]}
         fields = replace(
@@ -165,6 +163,11 @@ class UploadApi:
         content = writer.finish()
         upload.announced.check(content.crc32c, content.md5)
         return self._store.finalize(upload.bucket, upload.name, content, upload.fields, upload.conditions)
+
+    def _answer(self, call: Call, stored: StoredObject, *, has_acl: bool) -> Response:
+        """Return the object; ``has_acl`` is whether the request gave it an access control list."""
+        resource = object_resource(call, self._store.bucket(stored.bucket), stored, with_lists=has_acl)
+        return resource_response(call, resource, {"etag": stored.etag})
 
 
 async def _read_resource(call: Call) -> bytes:
@@ -199,7 +202,3 @@ def _incomplete(session: UploadSession) -> Response:
     size = session.writer.size
     headers = {"range": f"bytes=0-{size - 1}"} if size else {}
     return Response(status_code=_RESUME_INCOMPLETE, headers={**headers, "x-guploader-uploadid": session.id})
-
-
-def _answer(call: Call, stored: StoredObject) -> Response:
-    return resource_response(call, stored.resource(call.host), {"etag": stored.etag})

@@ -91,6 +91,10 @@ class _Target:
         ):
             if header in self.headers:
                 resource[name] = self.headers[header]
+        if "x-goog-encryption-kms-key-name" in self.headers:
+            raise NotImplementedHere(
+                "The local cloud does not have Cloud KMS keys, which x-goog-encryption-kms-key-name asks for."
+            )
         acl = self.headers.get("x-goog-acl")
         if acl is not None and acl not in _ACLS:
             raise InvalidRequest(f"Invalid value for x-goog-acl: {acl!r} is not one of {', '.join(_ACLS)}")

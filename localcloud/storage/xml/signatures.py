@@ -24,6 +24,8 @@ _ALGORITHM = "GOOG4-RSA-SHA256"
 LONGEST_LIFE = timedelta(days=7)
 _TIME = "%Y%m%dT%H%M%SZ"
 _V2_PARAMETERS = ("GoogleAccessId", "Expires", "Signature")
+# The key of the customer is not part of what version 2 signs.
+_SECRET = ("x-goog-encryption-key", "x-goog-encryption-key-sha256")
 # These change the answer and are not part of what version 2 signs.
 _OF_THE_ANSWER = ("response-content-type", "response-content-disposition")
 
@@ -124,7 +126,9 @@ def _check_version_2(request: SignedRequest, parameters: Mapping[str, str], veri
         if name not in _V2_PARAMETERS and name not in _OF_THE_ANSWER and name != "generation"
     )
     extensions = [
-        f"{name}:{_one_line(value)}" for name, value in sorted(request.headers.items()) if name.startswith("x-goog-")
+        f"{name}:{_one_line(value)}"
+        for name, value in sorted(request.headers.items())
+        if name.startswith("x-goog-") and name not in _SECRET
     ]
     signed = "\n".join(
         [

@@ -86,6 +86,64 @@ def test_a_policy_is_kept_and_changed_only_by_who_read_it(world: StorageWorld) -
     assert bucket.test_iam_permissions(["storage.objects.get"]) == ["storage.objects.get"]
 
 
+def test_a_policy_with_conditions_needs_uniform_access_and_version_3(world: StorageWorld) -> None:
+    bucket = world.bucket()
+    policy = bucket.get_iam_policy(requested_policy_version=3)
+    always = {"title": "always", "expression": "true"}
+    viewer = {"role": "roles/storage.objectViewer", "members": {"allAuthenticatedUsers"}, "condition": always}
+    policy.bindings.append(viewer)
+    with pytest.raises(exceptions.PreconditionFailed, match="enable uniform bucket-level access"):
+        bucket.set_iam_policy(policy)
+    bucket.iam_configuration.uniform_bucket_level_access_enabled = True
+    bucket.patch()
+    with pytest.raises(exceptions.BadRequest, match="at least 3"):
+        bucket.set_iam_policy(policy)
+    policy.version = 3
+    bucket.set_iam_policy(policy)
+    assert viewer in bucket.get_iam_policy(requested_policy_version=3).bindings
+    with pytest.raises(exceptions.BadRequest, match="optionsRequestedPolicyVersion"):
+        bucket.get_iam_policy(requested_policy_version=1)
+
+
+def test_the_projection_decides_whether_lists_are_shown(world: StorageWorld) -> None:
+    world.store.write(BUCKET, "a", b"x")
+    for path, by_default in (
+        (f"/storage/v1/b/{BUCKET}", False),
+        (f"/storage/v1/b/{BUCKET}/o/a", False),
+        ("/storage/v1/b", False),
+        (f"/storage/v1/b/{BUCKET}/o", False),
+    ):
+        for projection, shown in (({}, by_default), ({"projection": "full"}, True), ({"projection": "noAcl"}, False)):
+            answer = world.call("GET", path, params=projection).json()
+            [resource] = answer.get("items", [answer])
+            assert ("acl" in resource) is shown
+        assert world.call("GET", path, params={"projection": "all"}).status_code == 400
+    for path in (f"/storage/v1/b/{BUCKET}", f"/storage/v1/b/{BUCKET}/o/a"):
+        assert "acl" in world.call("PATCH", path, json={}).json()
+
+
+def test_the_account_that_writes_an_object_owns_it(stage: Stage, tmp_path: Path) -> None:
+    with storage_world(stage, tmp_path / "storage", account="writer@example.com") as world:
+        blob = world.client().bucket(BUCKET).blob("a")
+        blob.upload_from_string("x", predefined_acl="private")
+        assert list(blob.acl) == [{"entity": "user-writer@example.com", "role": "OWNER"}]
+        blob.acl.save_predefined("publicRead")
+        blob.reload(projection="full")
+        assert blob.owner == {"entity": "user-writer@example.com"}
+        assert {"entity": "allUsers", "role": "READER"} in list(blob.acl)
+
+
+def test_a_restored_object_has_its_own_list_only_on_request(stage: Stage, tmp_path: Path) -> None:
+    with storage_world(stage, tmp_path / "storage") as world:
+        bucket = world.client().create_bucket("restoring")
+        blob = bucket.blob("a")
+        blob.upload_from_string("x", predefined_acl="publicRead")
+        blob.delete()
+        for copies in (False, True):
+            bucket.restore_blob("a", generation=blob.generation, copy_source_acl=copies)
+            assert ({"entity": "allUsers", "role": "READER"} in list(bucket.blob("a").acl)) is copies
+
+
 def test_public_access_that_is_prevented_cannot_be_granted(world: StorageWorld) -> None:
     bucket = world.client().bucket("guarded")
     bucket.iam_configuration.public_access_prevention = "enforced"

@@ -106,3 +106,21 @@ def test_a_wrong_header_of_a_key_is_refused(world: StorageWorld, headers: dict[s
     answer = world.call("POST", f"/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name=a", headers=sent, data=b"x")
     assert (answer.status_code, answer.json()["error"]["errors"][0]["reason"]) == (400, reason)
     assert world.store.list(BUCKET) == []
+
+
+@pytest.mark.parametrize("restricted,key,other", [("google", None, KEY), ("customer", KEY, None)])
+def test_a_bucket_restricts_how_new_objects_are_encrypted(
+    world: StorageWorld, restricted: str, key: bytes | None, other: bytes | None
+) -> None:
+    bucket = world.bucket()
+    bucket.blob("before", encryption_key=key).upload_from_string("x")
+    rule = {"google": "googleManaged", "customer": "customerSupplied"}[restricted] + "EncryptionEnforcementConfig"
+    path = f"/storage/v1/b/{BUCKET}"
+    answer = world.call("PATCH", path, json={"encryption": {rule: {"restrictionMode": "FullyRestricted"}}})
+    assert "effectiveTime" in answer.json()["encryption"][rule]
+    with pytest.raises(exceptions.PreconditionFailed, match=rule):
+        bucket.blob("after", encryption_key=key).upload_from_string("x")
+    bucket.blob("after", encryption_key=other).upload_from_string("x")
+    assert bucket.blob("before", encryption_key=key).download_as_bytes() == b"x"
+    assert world.call("PATCH", path, json={"encryption": {rule: None}}).status_code == 200
+    bucket.blob("again", encryption_key=key).upload_from_string("x")

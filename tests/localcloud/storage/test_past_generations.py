@@ -223,6 +223,16 @@ def test_an_object_with_a_retention_of_its_own_stays_until_then(world: StorageWo
     clock.advance(DAY + 1)
     blob.delete()
 
+    weaker = upload(bucket, "b", "one")
+    weaker.retention.mode = "Unlocked"
+    weaker.retention.retain_until_time = clock.now() + timedelta(days=2)
+    weaker.patch()
+    weaker.retention.retain_until_time = clock.now() + timedelta(days=1)
+    with pytest.raises(exceptions.Forbidden, match="overrideUnlockedRetention"):
+        weaker.patch()
+    weaker.patch(override_unlocked_retention=True)
+    assert bucket.get_blob("b").retention.retain_until_time == clock.now() + timedelta(days=1)
+
     without = upload(world.bucket(), "a", "one")
     without.retention.mode = "Locked"
     without.retention.retain_until_time = clock.now() + timedelta(days=1)

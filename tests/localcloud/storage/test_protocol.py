@@ -483,3 +483,33 @@ def test_writes_beyond_a_set_limit_are_rejected(world: StorageWorld) -> None:
     world.storage.limit_writes(None)
     assert world.call("PUT", session, headers={"content-range": "bytes */1"}).status_code == 200
     assert world.store.read(BUCKET, "hot") == b"4"
+
+
+def test_the_storage_class_of_an_object_is_changed_by_rewriting_only(world: StorageWorld) -> None:
+    world.store.write(BUCKET, "a", b"x")
+    path = f"/storage/v1/b/{BUCKET}/o/a"
+    assert_rejected(world.call("PATCH", path, json={"storageClass": "NEARLINE"}), 400, "invalid")
+    assert world.call("PATCH", path, json={"storageClass": "STANDARD"}).status_code == 200
+    answer = world.call("POST", f"{path}/rewriteTo/b/{BUCKET}/o/a", json={"storageClass": "NEARLINE"})
+    assert answer.json()["resource"]["storageClass"] == "NEARLINE"
+
+
+@pytest.mark.parametrize(
+    "parameters", ["rewriteToken=x", "maxBytesRewrittenPerCall=1000", "maxBytesRewrittenPerCall=0"]
+)
+def test_a_rewrite_without_valid_parameters_is_rejected(world: StorageWorld, parameters: str) -> None:
+    world.store.write(BUCKET, "a", b"x")
+    path = f"/storage/v1/b/{BUCKET}/o/a/rewriteTo/b/{BUCKET}/o/b?{parameters}"
+    assert_rejected(world.call("POST", path), 400, "invalid")
+
+
+def test_a_bucket_is_found_by_its_generation(world: StorageWorld) -> None:
+    path = f"/storage/v1/b/{BUCKET}"
+    generation = world.call("GET", path).json()["generation"]
+    assert world.call("GET", f"{path}?generation={generation}").status_code == 200
+    assert_rejected(world.call("GET", f"{path}?generation=1"), 404, "notFound")
+
+
+@pytest.mark.parametrize("path", ["/storage/v1/b", f"/storage/v1/b/{BUCKET}/o"])
+def test_a_page_of_a_negative_size_is_rejected(world: StorageWorld, path: str) -> None:
+    assert_rejected(world.call("GET", f"{path}?maxResults=-1"), 400, "invalid")

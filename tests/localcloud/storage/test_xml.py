@@ -225,3 +225,27 @@ def test_errors_have_the_codes_of_the_xml_api(world: StorageWorld) -> None:
     assert (head.status_code, head.headers["content-length"]) == (200, "7")
     assert world.call("HEAD", f"/{BUCKET}/absent").status_code == 404
     assert world.store.read(BUCKET, "a") == b"content"
+
+
+@pytest.mark.parametrize("version", ["v2", "v4"])
+def test_a_signed_url_reads_an_object_with_a_customer_supplied_key(
+    world: StorageWorld, signer: Credentials, version: str
+) -> None:
+    key = b"k" * 32
+    world.bucket().blob("a", encryption_key=key).upload_from_string("secret")
+    headers = {
+        "x-goog-encryption-algorithm": "AES256",
+        "x-goog-encryption-key": base64.b64encode(key).decode(),
+        "x-goog-encryption-key-sha256": base64.b64encode(hashlib.sha256(key).digest()).decode(),
+    }
+    # Version 2 signs the algorithm alone: https://cloud.google.com/storage/docs/access-control/signed-urls-v2
+    signed = {"x-goog-encryption-algorithm": "AES256"} if version == "v2" else headers
+    url = signed_url(world, signer, "a", version=version, headers=signed)
+    assert get(url, headers=headers).content == b"secret"
+    assert get(url).status_code in (400, 403)
+
+
+def test_a_key_of_cloud_kms_is_refused_by_name(world: StorageWorld) -> None:
+    answer = put(f"{world.url}/{BUCKET}/a", data=b"x", headers={"x-goog-encryption-kms-key-name": "projects/p/k"})
+    assert (answer.status_code, "Cloud KMS" in answer.text) == (501, True)
+    assert world.store.list(BUCKET) == []

@@ -106,9 +106,11 @@ def running_stage() -> Iterator[Stage]:
 
 
 @contextmanager
-def storage_world(stage: Stage, directory: Path, *, clock: Clock | None = None) -> Iterator[StorageWorld]:
+def storage_world(
+    stage: Stage, directory: Path, *, clock: Clock | None = None, **options: Any
+) -> Iterator[StorageWorld]:
     """Serve a local Cloud Storage in ``directory`` on ``stage``; check its answers at the end."""
-    storage = Storage(directory, clock=clock or SystemClock(), project=PROJECT)
+    storage = Storage(directory, clock=clock or SystemClock(), project=PROJECT, **options)
     # Without soft deletion, so that tests see whether the files of contents are removed.
     storage.store.ensure_bucket(BUCKET, settings={"softDeletePolicy": {"retentionDurationSeconds": 0}})
     world = StorageWorld(storage, directory, stage.server.url)

@@ -37,8 +37,10 @@ from localcloud.bigquery.queries.load_statements import LoadStatements
 from localcloud.bigquery.queries.previews import Previews
 from localcloud.bigquery.queries.scripts import is_script, run_script, script_type
 from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.queries.table_options import apply_options, changed_options, table_options
 from localcloud.bigquery.sql.duckdb_only import reject_foreign_names
 from localcloud.bigquery.sql.failures import query_error
+from localcloud.bigquery.sql.lengths import declared_settings
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.statement import (
     DDL_OPERATIONS,
@@ -46,6 +48,7 @@ from localcloud.bigquery.sql.statement import (
     TableName,
     read_statement,
 )
+from localcloud.bigquery.tables.context import NEVER
 from localcloud.bigquery.tables.destinations import (
     Destinations,
     Disposition,
@@ -249,6 +252,19 @@ class QueryJobs:
         original = read_statement(statements.qualify(sql), project=statements.project)
         statements.check(original)
         original = completed(original, statements)
+        options = table_options(original)
+        if options and (changed := changed_options(original, statements)) is not None:
+            apply_options(options, changed, statements)
+            return Outcome(statistics=self._accounting.describe(original) | definition_statistics("ALTER", changed))
+        outcome = self._perform_statement(job, query, original, statements)
+        if options:
+            apply_options(options, original.target, statements)
+        return outcome
+
+    def _perform_statement(
+        self, job: Job, query: dict[str, Any], original: Statement, statements: Statements
+    ) -> Outcome:
+        """Run a single statement that is not about a model."""
         if original.is_query:
             if query.get("destinationTable"):
                 return self._run_select_into(query, statements, original)
@@ -329,6 +345,8 @@ class QueryJobs:
             return Outcome(statistics=self._accounting.describe(original) | definition_statistics(operation, target))
         select = query_of(original, create, statements.project)
         statement, written = self._write(query, statements, select, target, Disposition(write="WRITE_TRUNCATE"))
+        if operation == "REPLACE" and (replaced := self._destinations.get(target)) is not None:
+            self._context.catalog.update_table(replaced.model_copy(update={"expiration_time": NEVER}))
         register_table(create, target, statements, self._destinations)
         statistics = self._accounting.describe(statement, select) | {"statementType": original.kind}
         rows = RowsInMemory(self._destinations.fields(target), NO_ROWS.table)
@@ -391,6 +409,7 @@ class QueryJobs:
             table, fields, reported = statements.execute(prepared, original.sql)
             if statement.target is not None and statement.kind in _TIDIED:
                 self._destinations.tidy(statement.target)
+                self._destinations.set_columns(statement.target, declared_settings(original.tree))
         for reference in dropped:
             self._learning.models.delete(reference["projectId"], reference["datasetId"], reference["modelId"])
         reported.pop("totalRows", None)

@@ -22,9 +22,11 @@ from localcloud.bigquery.queries.children import Step
 from localcloud.bigquery.queries.definitions import completed, create_model_view, renamed_table
 from localcloud.bigquery.queries.script_values import Frames, inferred, split_name, variable_value
 from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.queries.table_options import apply_options, changed_options, table_options
 from localcloud.bigquery.sql.called import calls
 from localcloud.bigquery.sql.duckdb_only import reject_foreign_names
 from localcloud.bigquery.sql.failures import ScriptFailure, query_error
+from localcloud.bigquery.sql.lengths import declared_settings
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.parameters import Parameters, Value
 from localcloud.bigquery.sql.statement import DML_TYPES, Statement, read_statement
@@ -83,7 +85,18 @@ class Script(ScriptInterpreter):
             statements.destinations.rename(statement.target, name)
             self._final_table = None
             return
-        if statement.kind == "CREATE_VIEW" and statements.uses_models(sql):
+        options = table_options(statement)
+        if options and (changed := changed_options(statement, statements)) is not None:
+            apply_options(options, changed, statements)
+            self._final_table = None
+            return
+        await self._exec_completed(statement)
+        if options:
+            apply_options(options, statement.target, statements)
+
+    async def _exec_completed(self, statement: Statement) -> None:
+        statements = self._statements
+        if statement.kind == "CREATE_VIEW" and statements.uses_models(statement.sql):
             create_model_view(statement, statements, statements.destinations)
             self._final_table = None
             return
@@ -96,6 +109,7 @@ class Script(ScriptInterpreter):
         self._name_columns(statement)
         if statement.target is not None and statement.kind.startswith("CREATE_TABLE"):
             statements.destinations.tidy(statement.target)
+            statements.destinations.set_columns(statement.target, declared_settings(statement.tree))
 
     async def _run_query(self, bq_sql: str) -> pa.Table:
         if bq_sql == self._prepared:

@@ -56,6 +56,9 @@ from localcloud.bigquery.tables.routines import is_model_function
 _TRANSLATOR = Translator()
 # The dataset name of a session's temporary tables, which are in a hidden dataset, as in BigQuery.
 _SESSION_TABLE = re.compile(r"(?<![\w`.])`?_SESSION`?\s*\.\s*", re.IGNORECASE)
+_POLICIES = re.compile(
+    r"(?P<name>`?[\w.-]+`?(?:\.`?[\w-]+`?)?)\.`?INFORMATION_SCHEMA`?\.`?ROW_ACCESS_POLICIES\b", re.IGNORECASE
+)
 _TEMPORARY_OF_SESSION = re.compile(
     r"\b(CREATE\s+(?:OR\s+REPLACE\s+)?)TEMP(?:ORARY)?\s+(?=TABLE\s+`?_SESSION\b)", re.IGNORECASE
 )
@@ -146,6 +149,13 @@ class Statements(Session):
         Raises:
             QueryError: The name of a table is not valid, or an ML function is not valid or not supported.
         """
+        if (hidden := _POLICIES.search(sql)) is not None:
+            # bqemulator has this view, BigQuery has not.
+            name = hidden["name"].replace("`", "")
+            raise NotFound(
+                f"Not found: Table {name if '.' in name else f'{self.project}:{name}'}.INFORMATION_SCHEMA."
+                f"ROW_ACCESS_POLICIES was not found in location {self.location}"
+            )
         sql = self.qualify(self.parameters.named_in(sql))
         self._check_names(read_statement(sql, project=self.project))
         sql = self._inline_model_views(self._inline_model_functions(sql))

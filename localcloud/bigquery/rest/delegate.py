@@ -25,6 +25,7 @@ from localcloud.bigquery.job.jobs import milliseconds
 from localcloud.bigquery.rest.messages import Call, Response
 from localcloud.bigquery.sql.failures import plain_names
 from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.tables.field_settings import rest_fields
 from localcloud.bigquery.tables.sizes import Sizes
 
 _THREADS = 32
@@ -154,6 +155,8 @@ class Delegate:
             return
         if meta.expiration_time is not None:
             body["expirationTime"] = str(milliseconds(meta.expiration_time))
+        if meta.schema_.fields and "schema" in body:
+            body["schema"]["fields"] = rest_fields(meta)
         if meta.table_type == "VIEW":
             for key in [key for key in body if key.startswith("num")]:
                 body.pop(key)

@@ -30,9 +30,12 @@ from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.queries.queries import QueryJobs
 from localcloud.bigquery.rest.delegate import Delegate
 from localcloud.bigquery.rest.messages import Call, Response
+from localcloud.bigquery.rest.unsupported import reject_dataset_fields, reject_table_fields
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.tables.context import NEVER
 from localcloud.bigquery.tables.destinations import Destinations, updated_schema
+from localcloud.bigquery.tables.field_settings import definitions, has_settings
 
 _UPDATES = frozenset({"ALLOW_FIELD_ADDITION", "ALLOW_FIELD_RELAXATION"})
 _SERVICE = "bigquery-service"
@@ -75,6 +78,11 @@ class TableMethods:
         ]
         return Response(200, {"kind": "bigquery#projectList", "projects": projects, "totalItems": len(projects)})
 
+    def insert_dataset(self, call: Call, names: dict[str, str]) -> Response:
+        """Create or change a dataset. Raises ``QueryError`` if a field is not supported."""
+        reject_dataset_fields(canonical(call.json(), "Dataset"))
+        return self._delegate.respond_now(call)
+
     def delete_dataset(self, call: Call, names: dict[str, str]) -> Response:
         """Delete a dataset, with its contents if ``deleteContents`` is set.
 
@@ -112,10 +120,19 @@ class TableMethods:
         if (body.get("view") or {}).get("query"):
             self._define_view(name, body["view"])
             return self._described(call, name, body)
+        reject_table_fields(body)
         with self._destinations.writing(name):
             response = self._delegate.respond_now(call)
+            if response.status < 300:
+                self._set_columns(name, (body.get("schema") or {}).get("fields") or [])
         self._keep_expiry(name, body)
         return self._get(call, name) if response.status < 300 else response
+
+    def _set_columns(self, name: TableName, fields: list[Field]) -> None:
+        """Give a new table the defaults, lengths and precision of its columns. Raises ``QueryError``."""
+        if has_settings(fields):
+            self._engine.execute(f"CREATE OR REPLACE TABLE {name.quoted} ({definitions(fields)})")
+            self._destinations.set_columns(name, {f["name"].lower(): f for f in fields})
 
     def update_table(self, call: Call, names: dict[str, str]) -> Response:
         """Change a table, and its columns in DuckDB. Raises ``QueryError`` if the schema can't be changed so."""
@@ -124,6 +141,7 @@ class TableMethods:
         if existing is None:
             raise NotFound(f"Not found: Table {name}")
         body = canonical(call.json(), "Table")
+        reject_table_fields(body)
         fields = (body.get("schema") or {}).get("fields")
         if (body.get("view") or {}).get("query"):
             self._define_view(name, body["view"])
@@ -189,8 +207,9 @@ class TableMethods:
 
     def _keep_expiry(self, name: TableName, body: dict[str, Any]) -> None:
         existing = self._destinations.get(name)
-        if existing is not None and body.get("expirationTime"):
-            moment = datetime.fromtimestamp(int(body["expirationTime"]) / 1000, UTC)
+        if existing is not None and "expirationTime" in body:
+            given = int(body["expirationTime"] or 0)
+            moment = datetime.fromtimestamp(given / 1000, UTC) if given else NEVER
             self._catalog.update_table(existing.model_copy(update={"expiration_time": moment}))
 
     def _get(self, call: Call, name: TableName) -> Response:
@@ -212,7 +231,7 @@ class TableMethods:
         rows = [row.get("json") or {} for row in body.get("rows", [])]
         if not rows:
             raise QueryError("No rows present in the request.", reason="invalid")
-        fields = _table_to_rest(existing).get("schema", {}).get("fields", [])
+        fields = self._destinations.fields(name)
         errors = _row_errors(fields, rows, ignore_unknown=bool(body.get("ignoreUnknownValues")))
         if errors and not body.get("skipInvalidRows"):
             stopped = {"reason": "stopped", "location": "", "debugInfo": "", "message": ""}
@@ -228,6 +247,9 @@ class TableMethods:
     def _insert(self, name: TableName, fields: list[Field], rows: list[dict[str, Any]]) -> None:
         if not rows:
             return
+        # A column that no row has gets its default value.
+        given = {column.lower() for row in rows for column in row}
+        fields = [f for f in fields if f["name"].lower() in given or not f.get("defaultValueExpression")]
         columns = ", ".join(quote(f["name"]) for f in fields)
         cursor = self._engine.cursor()
         cursor.register("streamed_rows", table_of(fields, rows))

@@ -22,6 +22,8 @@ from localcloud.bigquery.tables.sessions import Sessions
 # As many jobs as interactive queries that BigQuery runs at once in a small project. Further jobs are PENDING.
 WORKERS = 128
 # DuckDB loses an interrupt between two statements, so the interrupt is repeated at this interval.
+# BigQuery looks at its jobs from time to time: one with a timeout of 1 ms, which takes longer, succeeds.
+SHORTEST_TIMEOUT_MS = 1000
 INTERRUPT_SECONDS = 0.02
 STOP_SECONDS = 5.0
 
@@ -161,7 +163,9 @@ class Runner:
                     self._watched.pop(job, None)
             elif job.stopped.is_set():
                 self._interrupt(job)
-            elif timeout_ms and self._clock.now() >= job.created + timedelta(milliseconds=timeout_ms):
+            elif timeout_ms and self._clock.now() >= job.created + timedelta(
+                milliseconds=max(timeout_ms, SHORTEST_TIMEOUT_MS)
+            ):
                 self._stop(job, QueryError(f"Job timed out after {timeout_ms} ms.", reason="timeout"))
 
     @staticmethod

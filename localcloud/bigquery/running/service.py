@@ -111,7 +111,12 @@ class JobService:
         with self.engine.use(self.engine.cursor()):
             if "query" in job.configuration:
                 self._translate_legacy_sql(job)
-                self.queries.dry_run(job)
+                try:
+                    self.queries.dry_run(job)
+                except QueryError as error:
+                    # The place of an error in the query is "q" in a dry run, and "query" in a job.
+                    error.location = "q" if error.location == "query" else error.location
+                    raise
         now = self.clock.now()
         job.begin(now)
         job.finish(now)

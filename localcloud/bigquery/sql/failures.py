@@ -33,6 +33,7 @@ _MISSING_FUNCTION = re.compile(
 _ROUTINE = re.compile(r"(?P<project>\w+?)__(?P<dataset>\w+?)__(?P<routine>\w+)")
 _NAMED_TABLE = re.compile(r'"(?P<schema>[A-Za-z0-9_\-]+__[A-Za-z0-9_\-]+)"\."(?P<table>[^"]+)"')
 _EMULATOR_NAME = re.compile(r"(?P<kind>dataset|table|model|routine|job):(?P<name>[\w\-.$]+)")
+_LISTS_SIGNATURES = re.compile(r"No matching signature for function (?P<name>\w+)\n.*Signature:", re.DOTALL)
 _LOGGER = logging.getLogger(__name__)
 _UNCLOSED = "Unterminated string literal"
 _KIND = {"dataset": "Dataset", "table": "Table", "model": "Model", "routine": "Routine", "job": "Job"}
@@ -92,7 +93,7 @@ def query_error(
         found = translate_runtime_error(error, duckdb_sql=duckdb_sql)
         if found.bq_reason != "invalidQuery":
             return _from_domain(found, sql)
-        return QueryError(worded(text), location="query")
+        return QueryError(_with_place(worded(text), sql), location="query")
     _LOGGER.error("unexpected exception in a BigQuery job", exc_info=error)
     return QueryError("An internal error occurred and the request could not be completed.", reason="jobInternalError")
 
@@ -149,6 +150,13 @@ def _from_duckdb(text: str, *, sql: str, duckdb_sql: str | None, location: str) 
         return QueryError(f"Function not found: {name}{place}", location="query")
     message = coercion_failure(text, sql)
     return None if message is None else QueryError(message, location="query")
+
+
+def _with_place(message: str, sql: str) -> str:
+    """Return a message that lists the signatures of a function, with the place of its call."""
+    match = _LISTS_SIGNATURES.match(message)
+    found = re.search(rf"\b{match['name']}\b", sql, re.IGNORECASE) if match else None
+    return f"{message} at {position(sql, found.start())}" if found else message
 
 
 def _full_name(table: str, duckdb_sql: str | None) -> str:

@@ -20,6 +20,7 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.adjustments import adjusted
 from localcloud.bigquery.sql.duckdb_only import quote_routines, reject_duckdb_only
 from localcloud.bigquery.sql.json_texts import call_json_or_null
+from localcloud.bigquery.sql.lengths import checked_lengths
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.names import quote_names
 from localcloud.bigquery.sql.parameters import Parameters
@@ -44,7 +45,7 @@ class Translator(SQLTranslator):
         except QueryError as error:
             return Err(InvalidQueryError(error.message))
         translated = super().translate(
-            call_json_or_null(call_subscripts(adjusted(name_fields(sql)))), schema=schema, **options
+            call_json_or_null(call_subscripts(adjusted(name_fields(checked_lengths(sql))))), schema=schema, **options
         )
         if isinstance(translated, Ok) and ")." in translated.value:
             return Ok(_with_names_of_fields(translated.value))

@@ -75,6 +75,7 @@ def _invalid_time(match: re.Match[str]) -> str:
 _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
     (re.compile(pattern, re.DOTALL), wording)
     for pattern, wording in (
+        (r"(?:STRING|BYTES)\(\d+\) has maximum length \d+ but got a value with length \d+", lambda match: match[0]),
         (r"Array index -?\d+ is out of bounds \(\w+\)", lambda match: match[0]),
         (r"Could not convert string ['\"](?P<value>.*?)['\"] to (?P<type>[A-Z]\w*(?:\(\d+,\s*\d+\))?)", _bad_value),
         (r"(?P<kind>date|time|timestamp) field value out of range: \"(?P<value>[^\"]*)\"", _invalid_time),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import threading
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from duckdb_extensions import import_extension
 
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql import adjustments
+from localcloud.bigquery.sql import adjustments, lengths
 from localcloud.bigquery.sql.json_texts import JSON_MACROS
 from localcloud.bigquery.sql.subscripts import MACROS
 from localcloud.bigquery.tables.engine import LOCKED_SETTINGS, MEMORY, Engine
@@ -33,6 +33,10 @@ _M_MMAP_THRESHOLD, _MMAP_THRESHOLD = -3, 128 * 1024
 # A snapshot for time travel is a copy of the table, so only small tables have snapshots.
 SNAPSHOT_ROWS = 10_000
 SNAPSHOTS_KEPT = 20
+
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""The time of expiration that stands for none, where None stands for the one that a table has."""
 
 
 class EmulatorClock:
@@ -74,9 +78,13 @@ class Snapshots(SnapshotManager):
 class Catalog:
     """bqemulator's catalog with one lock around each call, because bqemulator's own is for one thread."""
 
-    def __init__(self, repository: MemoryCatalogRepository | DuckDBCatalogRepository) -> None:
-        """Wrap ``repository``."""
+    def __init__(
+        self, repository: MemoryCatalogRepository | DuckDBCatalogRepository, engine: Engine, clock: EmulatorClock
+    ) -> None:
+        """Wrap ``repository``; ``clock`` says which tables of ``engine`` have expired."""
         self._repository = repository
+        self._engine = engine
+        self._clock = clock
         self._lock = threading.RLock()
 
     def write(self, table: TableMeta) -> None:
@@ -86,6 +94,53 @@ class Catalog:
         """
         if isinstance(self._repository, DuckDBCatalogRepository):
             self._repository._write_table(table)
+
+    def get_table(self, project: str, dataset: str, table: str) -> TableMeta | None:
+        """Return a table's entry, or None. A table that has expired is dropped."""
+        with self._lock:
+            found: TableMeta | None = self._repository.get_table(project, dataset, table)
+        return None if found is not None and self._expire(found) else found
+
+    def list_tables(self, project: str, dataset: str) -> tuple[TableMeta, ...]:
+        """Return the entries of a dataset's tables. Tables that have expired are dropped."""
+        with self._lock:
+            found = tuple(self._repository.list_tables(project, dataset))
+        return tuple(table for table in found if not self._expire(table))
+
+    def create_table(self, table: TableMeta) -> TableMeta:
+        """Create a table's entry, which expires after the time of its dataset unless it has an own one."""
+        with self._lock:
+            created: TableMeta = self._repository.create_table(self._with_expiration(table))
+            return created
+
+    def update_table(self, table: TableMeta) -> TableMeta:
+        """Replace a table's entry. It keeps its time of expiration if the new entry has none; ``NEVER`` removes it."""
+        with self._lock:
+            existing = self._repository.get_table(table.project_id, table.dataset_id, table.table_id)
+            expires = table.expiration_time
+            if expires is None and existing is not None:
+                expires = existing.expiration_time
+            table = table.model_copy(update={"expiration_time": None if expires == NEVER else expires})
+            updated: TableMeta = self._repository.update_table(table)
+            return updated
+
+    def _with_expiration(self, table: TableMeta) -> TableMeta:
+        dataset = self._repository.get_dataset(table.project_id, table.dataset_id)
+        lifetime = None if dataset is None else dataset.default_table_expiration_ms
+        if not lifetime or table.expiration_time is not None or table.table_type != "TABLE":
+            return table
+        moment = self._clock.now() + timedelta(milliseconds=int(lifetime))
+        return table.model_copy(update={"expiration_time": moment})
+
+    def _expire(self, table: TableMeta) -> bool:
+        """Drop a table that has expired; return whether it has."""
+        if table.expiration_time is None or table.expiration_time > self._clock.now():
+            return False
+        kind = "VIEW" if table.table_type == "VIEW" else "TABLE"
+        name = f'"{table.project_id}__{table.dataset_id}"."{table.table_id}"'
+        self._engine.cursor().execute(f"DROP {kind} IF EXISTS {name}")
+        self.delete_table(table.project_id, table.dataset_id, table.table_id, not_found_ok=True)
+        return True
 
     def delete_table(self, project: str, dataset: str, table: str, *, not_found_ok: bool = False) -> None:
         """Delete a table's entry and its row access policies, which a new table of the same name does not have."""
@@ -138,7 +193,7 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
     engine.execute(f"SET GLOBAL memory_limit = '{MEMORY}'")
     # A checkpoint on a full disk ends the use of the database, so ``Engine.checkpoint`` looks for room first.
     engine.execute("SET GLOBAL checkpoint_threshold = '1TB'")
-    for macro in (*MACROS, *JSON_MACROS, *adjustments.MACROS):
+    for macro in (*MACROS, *JSON_MACROS, *adjustments.MACROS, *lengths.MACROS):
         engine.execute(macro)
     engine.execute("SET GLOBAL temp_directory = '{}'".format(engine.spill.name.replace("'", "''")))
     for setting in LOCKED_SETTINGS:
@@ -146,7 +201,7 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
     repository = MemoryCatalogRepository(engine) if directory is None else DuckDBCatalogRepository(engine)
     if isinstance(repository, DuckDBCatalogRepository):
         repository.ensure_ready()
-    catalog: Any = Catalog(repository)
+    catalog: Any = Catalog(repository, engine, clock)
     events = EventBus()
     udf_registry = Routines(settings)
     context = AppContext(

@@ -36,6 +36,7 @@ from localcloud.bigquery.base.schema import (
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.context import catalog_of, engine_of
 from localcloud.bigquery.tables.engine import Engine
+from localcloud.bigquery.tables.field_settings import rest_fields, schema_of, with_settings
 
 
 @dataclass(frozen=True)
@@ -146,9 +147,13 @@ class Destinations:
     def fields(self, table: TableName) -> list[Field]:
         """Return the REST fields of a table; none if it does not exist."""
         existing = self.get(table)
-        return (
-            [] if existing is None else [dict(f) for f in _table_to_rest(existing).get("schema", {}).get("fields", [])]
-        )
+        return [] if existing is None else rest_fields(existing)
+
+    def set_columns(self, table: TableName, settings: Mapping[str, Mapping[str, object]]) -> None:
+        """Write settings of columns (see ``field_settings``) into the catalog, by the columns' names in lower case."""
+        existing = self.get(table)
+        if existing is not None and settings:
+            self.context.catalog.update_table(with_settings(existing, settings))
 
     def check_target(self, table: TableName, disposition: Disposition, location: str) -> None:
         """Check before a query runs that its destination can be written.
@@ -270,7 +275,7 @@ class Destinations:
     ) -> TableMeta:
         """Return a table's entry for the catalog."""
         now = self.context.clock.now()
-        schema = TableSchema(fields=_parse_schema_fields([dict(f) for f in fields]))
+        schema = schema_of(fields, existing)
         etag = generate_etag(table.project, table.dataset, table.table, str(now))
         if existing is not None:
             changes: dict[str, Any] = {"schema_": schema, "num_rows": rows, "last_modified_time": now, "etag": etag}

@@ -48,7 +48,10 @@ MESSAGES = {
     "SELECT SUBSTR(s) FROM d.t": (
         "No matching signature for function SUBSTR\n  Argument types: STRING\n"
         "  Signature: SUBSTR(STRING, INT64, [INT64])\n    Signature requires at least 2 arguments, found 1 argument\n"
-        "  Signature: SUBSTR(BYTES, INT64, [INT64])\n    Signature requires at least 2 arguments, found 1 argument"
+        "  Signature: SUBSTR(BYTES, INT64, [INT64])\n    Signature requires at least 2 arguments, found 1 argument at [1:8]"
+    ),
+    "SELECT * FROM d.INFORMATION_SCHEMA.ROW_ACCESS_POLICIES": (
+        f"Not found: Table {PROJECT}:d.INFORMATION_SCHEMA.ROW_ACCESS_POLICIES was not found in location US"
     ),
     "SELECT 9223372036854775807 + 1": "Integer Overflow",
     "SELECT SAFE_DIVIDE(1)": "No matching signature for function SAFE_DIVIDE",

@@ -1,0 +1,101 @@
+"""The settings of columns beside type and mode: default values, lengths, precision, scale.
+
+bqemulator's catalog has them, but its REST methods neither read nor write them.
+https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#TableFieldSchema
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bqemulator.api.routes.tables import _parse_schema_fields, _table_to_rest
+from bqemulator.catalog.models import TableFieldSchema, TableMeta, TableSchema
+from bqemulator.domain.result import Ok
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.schema import Field, columns_of, legacy_type, quote
+from localcloud.bigquery.sql.translation import Translator
+
+_ATTRIBUTE = {
+    "maxLength": "max_length",
+    "precision": "precision",
+    "scale": "scale",
+    "defaultValueExpression": "default_value_expression",
+}
+_TRANSLATOR = Translator()
+
+
+def schema_of(fields: Sequence[Field], existing: TableMeta | None = None) -> TableSchema:
+    """Return the schema of REST fields. A column of ``existing`` keeps the settings that ``fields`` do not name."""
+    parsed = _parse_schema_fields([dict(f) for f in fields])
+    before = {f.name.lower(): f for f in existing.schema_.fields} if existing is not None else {}
+    return TableSchema(
+        fields=tuple(
+            _with_settings(each, f, before.get(each.name.lower())) for each, f in zip(parsed, fields, strict=True)
+        )
+    )
+
+
+def _with_settings(parsed: TableFieldSchema, f: Field, before: TableFieldSchema | None) -> TableFieldSchema:
+    changes: dict[str, Any] = {}
+    for name, attribute in _ATTRIBUTE.items():
+        if f.get(name) is not None:
+            value = f[name]
+            changes[attribute] = value if attribute == "default_value_expression" else int(value)
+        elif before is not None and getattr(before, attribute) is not None:
+            changes[attribute] = getattr(before, attribute)
+    return parsed.model_copy(update=changes) if changes else parsed
+
+
+def with_settings(table: TableMeta, settings: Mapping[str, Mapping[str, object]]) -> TableMeta:
+    """Return a table's entry whose columns have these settings (by name in lower case)."""
+    fields = [f | dict(settings.get(f["name"].lower(), {})) for f in rest_fields(table)]
+    return table.model_copy(update={"schema_": schema_of(fields, table)})
+
+
+def rest_fields(table: TableMeta) -> list[Field]:
+    """Return the REST fields of a table, with the settings of its columns."""
+    fields = [dict(f) for f in _table_to_rest(table).get("schema", {}).get("fields", [])]
+    for f, stored in zip(fields, table.schema_.fields, strict=True):
+        for name, attribute in _ATTRIBUTE.items():
+            value = getattr(stored, attribute)
+            if value is not None:
+                f[name] = str(value)
+    return fields
+
+
+def has_settings(fields: Sequence[Field]) -> bool:
+    """Return whether a column of REST fields has a setting that the engine has to know."""
+    return any(f.get("maxLength") or f.get("defaultValueExpression") or f.get("precision") for f in fields)
+
+
+def definitions(fields: Sequence[Field]) -> str:
+    """Return the columns of a DuckDB table with REST fields, their defaults and their checks.
+
+    Raises:
+        QueryError: A default value is not a valid expression.
+    """
+    return ", ".join(_definition(f, name, kind) for f, (name, kind) in zip(fields, columns_of(fields), strict=True))
+
+
+def _definition(f: Field, name: str, kind: str) -> str:
+    text = legacy_type(f["type"])
+    if text in ("NUMERIC", "BIGNUMERIC") and f.get("precision") and f.get("mode") != "REPEATED":
+        kind = f"DECIMAL({min(int(f['precision']), 38)}, {int(f.get('scale') or 0)})"
+    parts = [quote(name), kind]
+    if f.get("mode") == "REQUIRED":
+        parts.append("NOT NULL")
+    if f.get("defaultValueExpression"):
+        parts.append(f"DEFAULT {default_of(f)}")
+    if f.get("maxLength") and text in ("STRING", "BYTES"):
+        parts.append(f"CHECK (_{text.lower()}_of({quote(name)}, {int(f['maxLength'])}) IS NULL OR TRUE)")
+    return " ".join(parts)
+
+
+def default_of(f: Field) -> str:
+    """Return the DuckDB expression of a column's default value. Raises ``QueryError`` if it is not valid."""
+    translated = _TRANSLATOR.translate(f"SELECT {f['defaultValueExpression']}")
+    if not isinstance(translated, Ok):
+        raise QueryError(f"Invalid default value expression for column {f['name']}", reason="invalid")
+    return f"({translated.value.removeprefix('SELECT ')})"

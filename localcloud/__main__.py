@@ -118,7 +118,8 @@ def _start(options: argparse.Namespace) -> int:
         function_environment=dict(options.set),
         record_to=options.record,
     )
-    remember_logs(config.logs or options.data_dir / "logs")
+    logs = config.logs or options.data_dir / "logs"
+    remember_logs(logs)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stopped.set())
@@ -128,13 +129,13 @@ def _start(options: argparse.Namespace) -> int:
     except (DeclarationError, FunctionStartError, OSError, RuntimeError, ValueError) as error:
         print(f"The local cloud did not start: {error}", file=sys.stderr)
         return 1
-    environment = cloud.environment()
     try:
-        state_file = StateFile(environment)
+        state_file = StateFile(cloud.environment(), logs)
     except OSError as error:
         cloud.stop()
         print(f"The local cloud did not start: {error}", file=sys.stderr)
         return 1
+    environment = state_file.environment
     try:
         _report_other_ports(options, config, environment)
         description = cloud.describe()

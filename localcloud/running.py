@@ -18,6 +18,8 @@ FOLDER = Path(".localcloud")
 ENDING = ".json"
 LOGS, LATEST = "logs", "latest"
 ID_VARIABLE, URL_VARIABLE = "LOCALCLOUD_ID", "LOCALCLOUD_URL"
+FILE_VARIABLE = "LOCALCLOUD_FILE"
+"""The path of the state file of the local cloud whose variables are set, so that it is found from every folder."""
 STATE_VARIABLE = "LOCALCLOUD_STATE"
 """The path of the state file, for a local cloud that is not to be found by its folder."""
 LOGS_KEPT = 5
@@ -35,6 +37,8 @@ class Running:
     pid: int
     environment: Mapping[str, str]
     """The variables that clients need."""
+    logs: Path | None = None
+    """Where the logs of its functions are, if that is known."""
 
     @property
     def id(self) -> str:
@@ -55,8 +59,12 @@ class Running:
 class StateFile:
     """The file of the local cloud that this process runs; it is deleted when the local cloud stops."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], logs: Path | None = None) -> None:
         """Write the file and lock it.
+
+        Args:
+            environment: The variables that clients need.
+            logs: Where the logs of the functions are.
 
         Raises:
             OSError: The file cannot be written, or another local cloud has it.
@@ -70,8 +78,10 @@ class StateFile:
         except BlockingIOError:
             self._file.close()
             raise OSError(f"another local cloud runs with the state file {self.path}") from None
+        self.environment = {**environment, FILE_VARIABLE: str(self.path.absolute())}
         self._file.truncate(0)
-        json.dump({"pid": os.getpid(), "environment": dict(environment)}, self._file)
+        state = {"pid": os.getpid(), "environment": self.environment, "logs": str(logs.absolute()) if logs else None}
+        json.dump(state, self._file)
         self._file.flush()
 
     def delete(self) -> None:
@@ -82,10 +92,12 @@ class StateFile:
 
 
 def running() -> list[Running]:
-    """Return the local clouds that run, according to their files."""
+    """Return the local clouds that run: those of this folder, and the one whose variables are set."""
     given = _given_file()
     files = [given] if given else sorted(FOLDER.glob(f"*{ENDING}"))
-    return [found for file in files if (found := _read(file)) is not None]
+    found = [cloud for file in files if (cloud := _read(file)) is not None]
+    shell = _of_this_shell()
+    return [*found, *([shell] if shell and all(cloud.id != shell.id for cloud in found) else [])]
 
 
 def choose(port: int | None = None, *, of_this_shell: bool = True) -> Running:
@@ -126,6 +138,12 @@ def folder() -> Path:
     return (given.parent if given else FOLDER).absolute()
 
 
+def shown_logs() -> Path:
+    """Return where the logs of the local cloud whose variables are set are, or else of the one that was started last."""
+    shell = _of_this_shell()
+    return shell.logs if shell is not None and shell.logs is not None else latest_logs()
+
+
 def latest_logs() -> Path:
     """Return where the logs of the local cloud that was started last are. They outlive it."""
     return folder() / LOGS / LATEST
@@ -159,6 +177,13 @@ def _given_file() -> Path | None:
     return Path(given) if given else None
 
 
+def _of_this_shell() -> Running | None:
+    """Return the local cloud whose variables are set, wherever it was started; None if it has stopped."""
+    file, cloud_id = os.environ.get(FILE_VARIABLE), os.environ.get(ID_VARIABLE)
+    found = _read(Path(file)) if file and cloud_id else None
+    return found if found is not None and found.id == cloud_id else None
+
+
 def _read(file: Path) -> Running | None:
     try:
         with file.open(encoding="utf-8") as opened:
@@ -166,7 +191,8 @@ def _read(file: Path) -> Running | None:
                 fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 state = json.load(opened)
-                return Running(file, int(state["pid"]), dict(state["environment"]))
+                logs = state.get("logs")
+                return Running(file, int(state["pid"]), dict(state["environment"]), Path(logs) if logs else None)
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return None

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from localcloud.running import latest_logs
+from localcloud.running import shown_logs
 from modeldrop.commands.common import CommandError, as_json, environment_option, project_option
 from modeldrop.project import NoProject, Project, declared, find_project
 
@@ -37,9 +37,9 @@ def logs(
 ) -> None:
     r"""Print what the functions logged, or what FUNCTION logged.
 
-    Without --project, these are the functions of the local cloud that was started last in this folder. It may have stopped: its
-    logs stay in `.localcloud/logs/latest`, or in `DIR/logs` of its data directory. With --project, these are the entries of the
-    last hour in Cloud Logging.
+    Without --project, these are the functions of the local cloud whose variables are set in the shell, or else of the one
+    that was started last in this folder. It may have stopped: its logs stay in `.localcloud/logs/latest`, or in `DIR/logs`
+    of its data directory. With --project, these are the entries of the last hour in Cloud Logging.
 
     \b
     Examples:
@@ -55,7 +55,7 @@ def logs(
     names = [function] if function else list(functions)
     try:
         if project_name is None and environment is None:
-            lines = local_lines(latest_logs(), names, number, follow=follow)
+            lines = local_lines(shown_logs(), names, number, follow=follow)
         else:
             services = {functions[name].service: name for name in names}
             lines = _of_project(project_name, environment, services, number, follow=follow)

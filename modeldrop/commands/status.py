@@ -24,6 +24,9 @@ from shared.work import DropRequest, Item, Kind
 
 # How many of the newest items of each kind are read, and how many are shown of what has ended.
 READ, LAST = 100, 10
+# The columns with sentences, and how many characters a sentence and a line of a table have at most.
+_SENTENCES = {"what", "why", "waits"}
+_LONGEST_SENTENCE, _LONGEST_LINE = 160, 4000
 
 Row = Mapping[str, Any]
 
@@ -189,5 +192,14 @@ def _print_table(title: str, rows: Sequence[Row]) -> None:
     for name in rows[0]:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
-    Console().print(table)
+        table.add_row(*(Text(_cell(name, value)) for name, value in row.items()))
+    console = Console()
+    # Each row is one line for programs such as grep.
+    (console if console.is_terminal else Console(width=_LONGEST_LINE)).print(table)
+
+
+def _cell(name: str, value: Any) -> str:
+    """Return the text of a cell; of a long sentence only the beginning, because `modeldrop why` prints the whole one."""
+    text = "" if value is None else " ".join(str(value).split())
+    is_cut = name in _SENTENCES and len(text) > _LONGEST_SENTENCE
+    return f"{text[: _LONGEST_SENTENCE - 3]}..." if is_cut else text

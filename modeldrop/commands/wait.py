@@ -9,7 +9,7 @@ import click
 
 from modeldrop.commands.common import as_json, print_json, print_story, reads_project
 from modeldrop.commands.why import shown_items, stories_of
-from modeldrop.history.finding import Found, find, read_again
+from modeldrop.history.finding import NAME, Found, find, read_again
 from modeldrop.history.stories import Story, story_of, title_of
 from modeldrop.project import Project
 from shared.work import Item, Kind, Outcome
@@ -28,8 +28,9 @@ FIND_EVERY = 6
 def wait(project: Project, target: str, *, timeout: float, as_json: bool) -> None:
     r"""Wait until the work about TARGET has ended, and say how.
 
-    TARGET is the same as for `modeldrop why`. Of several pieces of work, the newest counts. To wait for a drop that you have
-    put right, give its path: what ended before the last upload does not count then.
+    TARGET is the same as for `modeldrop why`. Of several pieces of work, the newest counts; for a model, these are its imports,
+    not the predictions with it. To wait for a drop that you have put right, give its path: what ended before the last upload
+    does not count then.
 
     \b
     Example:
@@ -55,7 +56,7 @@ def wait(project: Project, target: str, *, timeout: float, as_json: bool) -> Non
 
 def end_of(found: Found, project: Project) -> tuple[Story, int] | None:
     """Return the story and the exit code of the newest work; None if it has not ended, or if there is none yet."""
-    items = shown_items(found.items)
+    items = _work_of_the_model(found) or shown_items(found.items)
     newest = items[-1] if items else None
     refused = found.rejections[-1] if found.rejections else None
     if newest is None or (refused is not None and refused.time > (newest.finished or newest.created)):
@@ -69,6 +70,15 @@ def end_of(found: Found, project: Project) -> tuple[Story, int] | None:
         # The files were changed since; they are imported again.
         return None
     return story_of(newest), 0 if newest.outcome.is_success else FAILED
+
+
+def _work_of_the_model(found: Found) -> list[Item]:
+    """Return the imports and other work on the model that the target names; a prediction with it has a table of its own."""
+    if not NAME.fullmatch(found.target):
+        return []
+    kinds, ending = {Kind.DROP, Kind.IMPORT, Kind.MANAGE}, f".{found.target}"
+    items = [item for item in found.items if item.kind in kinds and f".{item.request.model}".endswith(ending)]
+    return shown_items(items)
 
 
 def _wait(target: str, project: Project, timeout: float) -> tuple[Story | None, int]:

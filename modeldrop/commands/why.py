@@ -14,6 +14,8 @@ from shared.work import Item, Kind, Outcome
 
 # How many objects that belong to no drop, and how many pieces of work, are shown.
 MOST_IGNORED, MOST_ITEMS = 5, 10
+# How many models and tables with a similar name are suggested.
+MOST_SIMILAR = 5
 
 
 @click.command()
@@ -34,6 +36,8 @@ def why(project: Project, target: str, *, as_json: bool) -> None:
 
     The exit code is 0 if something is known of TARGET, and 1 if not.
     """
+    if not target.strip():
+        raise click.BadParameter("it is empty", param_hint="TARGET")
     found = find(target, project)
     stories = stories_of(found, project)
     if as_json:
@@ -43,7 +47,7 @@ def why(project: Project, target: str, *, as_json: bool) -> None:
             click.echo("\n" if number else "", nl=False)
             print_story(story)
         if found.is_empty:
-            click.echo(_nothing(target, project))
+            click.echo(_nothing(found, project))
         for note in notes_of(found):
             click.secho(note, dim=True, err=True)
     if found.is_empty:
@@ -78,7 +82,14 @@ def notes_of(found: Found) -> list[str]:
     return notes
 
 
-def _nothing(target: str, project: Project) -> str:
+def _nothing(found: Found, project: Project) -> str:
+    target = found.target
+    if found.similar:
+        return f"Nothing is known of {target}. Did you mean {' or '.join(found.similar[:MOST_SIMILAR])}?"
+    if target.startswith("gs://") and not f"{target}/".startswith(f"gs://{project.model_bucket}/"):
+        return (
+            f"{target} is not in the model bucket of the project {project.name}, which is gs://{project.model_bucket}."
+        )
     return (
         f"Nothing is known of {target} in the project {project.name}: the ledger has no work about it, and the bucket "
         f"gs://{project.model_bucket} no object. A message that was just published is handled within seconds; one that no "

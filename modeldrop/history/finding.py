@@ -25,7 +25,8 @@ NEWEST = 300
 # How many objects of the model bucket are listed for a path.
 MOST_OBJECTS = 1000
 _THREADS = 16
-_NAME = re.compile(r"(?:[A-Za-z0-9:.-]+\.)?[A-Za-z0-9_]+\.[A-Za-z0-9_-]+")
+# A model or a table: `dataset.name` or `project.dataset.name`.
+NAME = re.compile(r"(?:[A-Za-z0-9:.-]+\.)?[A-Za-z0-9_]+\.[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Found:
     """How many items were not read, because there are too many."""
     damaged: tuple[str, ...] = ()
     """Why objects of the ledger cannot be read."""
+    similar: tuple[str, ...] = ()
+    """Models and tables, `dataset.name`, whose name or dataset the target is, if nothing else was found."""
 
     @property
     def is_empty(self) -> bool:
@@ -60,7 +63,7 @@ def find(target: str, project: Project) -> Found:
     if path is not None:
         return _of_path(target, path, project)
     exact = _of_ids(target, project)
-    if not exact.is_empty or not _NAME.fullmatch(target):
+    if not exact.is_empty or not NAME.fullmatch(target):
         return exact
     return _of_name(target, project)
 
@@ -93,14 +96,20 @@ def read_again(items: Iterable[Item], project: Project) -> list[Item]:
 
 def is_about(item: Item, name: str, project: str) -> bool:
     """Return whether an item is about the model or table of this name, which may lack the project."""
+    names = _names_of(item)
+    wanted = {name.removeprefix("bq://"), f"{project}.{name}"}
+    return not names.isdisjoint(wanted)
+
+
+def _names_of(item: Item) -> set[str]:
+    """Return the names of the models and tables that an item is about."""
     names = {item.request.model}
     match item.request, item.facts:
         case PredictionMessage(output_table=table), _:
             names.add(table)
         case _, BatchFacts(input=source, output=output):
             names |= {each.removeprefix("bq://") for each in (source, output) if each}
-    wanted = {name.removeprefix("bq://"), f"{project}.{name}"}
-    return not names.isdisjoint(wanted)
+    return names
 
 
 def _path_of(target: str, project: Project) -> str | None:
@@ -155,12 +164,14 @@ def _of_ids(target: str, project: Project) -> Found:
     refused = [each for each in listed_rejections(objects) if target in each.metadata.values()]
     events = [event for each in refused if (event := read_rejection(each.name, objects)) is not None]
     found = Found(target, _ordered(items), tuple(events), damaged=tuple(damaged))
-    if not found.is_empty or _NAME.fullmatch(target):
+    if not found.is_empty or NAME.fullmatch(target):
         return found
     # The id of a message that has a request id, and both ids of a message that asks for an import, are in the item only.
     newest, unread = newest_items(project, Kind)
     sent = [item for item in newest if target in {item.message_id, item.request_id, *item.sources}]
-    return Found(target, _ordered(sent), unread=unread, damaged=tuple(damaged))
+    names = sorted({".".join(name.split(".")[-2:]) for item in newest for name in _names_of(item)})
+    similar = tuple(name for name in names if target.lower() in name.lower().split(".")) if not sent else ()
+    return Found(target, _ordered(sent), unread=unread, damaged=tuple(damaged), similar=similar)
 
 
 def _of_name(target: str, project: Project) -> Found:

@@ -13,12 +13,23 @@ from pathlib import Path
 import pytest
 
 from localcloud.__main__ import _port_or_default, main
-from localcloud.running import NotOneRunning, StateFile, choose, latest_logs, new_logs, remember_logs, running
+from localcloud.running import (
+    NotOneRunning,
+    StateFile,
+    choose,
+    latest_logs,
+    new_logs,
+    remember_logs,
+    running,
+    shown_logs,
+)
 
 HOLD = """
 import sys
 from localcloud.running import StateFile
-state = StateFile({"LOCALCLOUD_ID": sys.argv[1], "LOCALCLOUD_URL": f"http://127.0.0.1:{sys.argv[2]}"})
+from pathlib import Path
+url = f"http://127.0.0.1:{sys.argv[2]}"
+state = StateFile({"LOCALCLOUD_ID": sys.argv[1], "LOCALCLOUD_URL": url}, Path("logs-of-" + sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -30,7 +41,7 @@ Hold = Callable[[str, int], subprocess.Popen[str]]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which no local cloud was started."""
     monkeypatch.chdir(tmp_path)
-    for name in ("LOCALCLOUD_STATE", "LOCALCLOUD_ID", "LOCALCLOUD_URL"):
+    for name in ("LOCALCLOUD_STATE", "LOCALCLOUD_ID", "LOCALCLOUD_URL", "LOCALCLOUD_FILE"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 
@@ -81,6 +92,38 @@ def test_the_variables_of_the_shell_choose_a_local_cloud(hold: Hold, monkeypatch
     monkeypatch.setenv("LOCALCLOUD_ID", "b")
 
     assert choose().port == 2222
+
+
+def test_the_variables_of_the_shell_choose_a_local_cloud_of_another_folder(
+    hold: Hold, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = hold("a", 1111)
+    for name, value in choose().environment.items():
+        monkeypatch.setenv(name, value)
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+
+    assert [cloud.id for cloud in running()] == ["a"]
+    assert choose().pid == process.pid
+    assert shown_logs() == folder / "logs-of-a"
+    process.kill()
+    process.wait()
+    with pytest.raises(NotOneRunning, match="No local cloud is running"):
+        choose()
+
+
+def test_a_new_local_cloud_at_the_same_port_is_not_that_of_old_variables(
+    hold: Hold, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = hold("old", 1111)
+    for name, value in choose().environment.items():
+        monkeypatch.setenv(name, value)
+    process.kill()
+    process.wait()
+    hold("new", 1111)
+
+    with pytest.raises(NotOneRunning, match="of a local cloud that has stopped"):
+        choose()
 
 
 def test_variables_of_a_stopped_local_cloud_do_not_stop_another(

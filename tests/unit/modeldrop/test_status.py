@@ -71,6 +71,17 @@ def test_status_shows_the_import_of_a_drop_unless_it_is_watched_again(world: Wor
     assert (drop["state"], drop["what"]) == ("open", "The drop is incomplete. Missing: saved_model.pb.")
 
 
+def test_a_row_of_status_is_one_line_with_the_beginning_of_a_long_reason(world: World, run: Run) -> None:
+    failed = import_item("b" * 32).end(Outcome.FAILED, NOW, Problem("invalid_model", "IR version 10, " * 50))
+    in_ledger(world, replace(failed, event_published=True))
+
+    [drop] = [line for line in run("status").output.splitlines() if line.startswith("gs://")]
+
+    assert "failed" in drop
+    assert "IR version 10, IR version 10" in drop
+    assert drop.endswith("...")
+
+
 def test_status_shows_the_folders_that_were_ignored(world: World, run: Run) -> None:
     name = "ml/genres.onnx"
     found = misplaced(name)

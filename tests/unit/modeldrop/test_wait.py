@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -57,6 +58,17 @@ def test_an_import_that_ended_before_the_last_upload_does_not_count(world: World
     world.upload(PATH, "genres.onnx")
 
     assert run("wait", "films/genres/2/", "--timeout", "0").exit_code == 3
+
+
+def test_a_rejected_prediction_does_not_count_for_its_model(world: World, run: Run) -> None:
+    imported = in_ledger(world, import_item("b" * 32).end(Outcome.SUCCEEDED, NOW))
+    later = prediction_item("c" * 32, created=NOW + timedelta(seconds=9))
+    later = replace(later, request=replace(later.request, model=imported.request.model))
+    in_ledger(world, later.end(Outcome.REJECTED, NOW + timedelta(seconds=9), Problem("invalidQuery", "no column x")))
+
+    done = run("wait", imported.request.model.removeprefix("local-project."), "--json")
+
+    assert (done.exit_code, printed_json(done)["outcome"]) == (0, "succeeded")
 
 
 def test_it_waits_until_the_work_ends(world: World, run: Run) -> None:

@@ -168,6 +168,27 @@ def test_an_unknown_target_says_where_else_to_look(run: Run) -> None:
     assert "modeldrop deploy dead-letters list" in done.output
 
 
+@pytest.mark.parametrize("target", ["imported_tf_model", "Imported_TF_Model", "bqml_tutorial"])
+def test_a_model_without_its_dataset_is_suggested_with_it(world: World, run: Run, target: str) -> None:
+    in_ledger(world, prediction_item())
+
+    done = run("why", target)
+
+    assert done.exit_code == 1
+    assert "Did you mean bqml_tutorial.imported_tf_model" in done.output
+
+
+def test_a_path_in_another_bucket_is_named_as_such(world: World, run: Run) -> None:
+    done = run("why", "gs://other/films/genres/1/")
+
+    assert done.exit_code == 1
+    assert f"is not in the model bucket of the project local-project, which is gs://{world.models.name}" in done.output
+
+
+def test_an_empty_target_is_a_wrong_command(run: Run) -> None:
+    assert run("why", "").exit_code == 2
+
+
 def test_a_damaged_item_is_named(world: World, run: Run) -> None:
     world.state.blob(f"ledger/items/predict/{'a' * 32}.json").upload_from_string("no JSON")
 

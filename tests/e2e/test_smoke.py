@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from deploy.declared import read
+from deploy.smoke.received import TrialFailedError
+from deploy.smoke.trial import MODEL_FILE, Trial
+from tests.conftest import variables
 from tests.e2e.world import REGION, World
 
 
@@ -95,4 +101,26 @@ def test_a_trial_that_is_ended_leaves_nothing_behind(world: World) -> None:
     assert process.returncode == 1
     assert "Interrupted." in errors
     assert printed == "Everything that was created is removed.\n"
+    assert left_behind(world) == []
+
+
+@pytest.mark.long
+def test_a_trial_whose_prediction_has_wrong_rows_fails_and_leaves_nothing_behind(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = b"\x00\x00\x80\x3f", b"\x00\x00\x00\x40"
+    model = MODEL_FILE.read_bytes()
+    assert model.count(one) == 1
+    # The file that is imported adds 2.
+    (tmp_path / MODEL_FILE.name).write_bytes(model.replace(one, two))
+    monkeypatch.setattr("deploy.smoke.trial.MODEL_FILE", tmp_path / MODEL_FILE.name)
+
+    with variables(world.environment), ThreadPoolExecutor() as threads:
+        trial = Trial(read(), world.project, 240)
+        running = threads.submit(trial.run)
+        world.until(running.done)
+        with pytest.raises(TrialFailedError, match=r"has the rows \[\(1.0, 3.0\).*, expected \[\(1.0, 2.0\)"):
+            running.result()
+        assert trial.close() == []
+
     assert left_behind(world) == []

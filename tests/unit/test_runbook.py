@@ -21,18 +21,26 @@ BLOCKS = [block.replace("\\\n", " ") for block in re.findall(r"```\n(.*?)```", R
 COMMANDS = sorted({line.strip() for block in BLOCKS for line in block.splitlines() if line.strip()})
 
 
-def sections(heading: str) -> list[str]:
-    """Return the headings within a section."""
+def sections(heading: str) -> dict[str, str]:
+    """Return the text of each section within a section."""
     text = RUNBOOK.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    return re.findall(r"^### (.+)$", text, re.MULTILINE)
+    _, *parts = text.split("\n### ")
+    return dict(part.split("\n", 1) for part in parts)
 
 
 def test_every_alert_has_a_section() -> None:
-    assert sections("Alerts") == [alert.id for alert in alerts(read())]
+    assert list(sections("Alerts")) == [alert.id for alert in alerts(read())]
 
 
 def test_every_event_has_a_section() -> None:
     assert sorted(sections("Events")) == sorted({*EVENT_TYPES.values(), *OTHER_TYPES})
+
+
+@pytest.mark.parametrize("heading", ["Alerts", "Events"])
+def test_every_section_says_what_to_type_or_that_there_is_nothing_to_do(heading: str) -> None:
+    silent = [name for name, text in sections(heading).items() if "```" not in text and "Nothing to do." not in text]
+
+    assert silent == []
 
 
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each.startswith(("modeldrop ", "python -m deploy "))])

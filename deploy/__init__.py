@@ -16,6 +16,6 @@ script.py        a plan as a Bash script
 cloudbuild.py    writes cloudbuild.yaml and cloudbuild-test.yaml from the same steps
 checking/        checks before a deployment, which change nothing
 smoke/           a trial of a deployment, which removes everything afterwards
-monitoring/      metrics, alerts and a dashboard, and the commands that apply them
+monitoring/      metrics, alerts and a dashboard, as steps of the plan
 dead_letters.py  lists the messages of the dead-letter subscription, and publishes them again
 """

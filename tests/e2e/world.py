@@ -38,6 +38,8 @@ class World:
     def __init__(self, cloud: LocalCloud, shifter: Path) -> None:
         """``shifter`` is the folder of the SavedModel that adds the number in its asset."""
         self.cloud = cloud
+        self.ticks = 0
+        """How often ``tick`` has called the poller."""
         self.environment = cloud.environment()
         self.project = self.environment["GOOGLE_CLOUD_PROJECT"]
         self._files = files_of(shifter)
@@ -168,6 +170,7 @@ class World:
 
     def tick(self) -> dict[str, Any]:
         """Call the poller as Cloud Scheduler does; return its summary, or nothing if it did not answer."""
+        self.ticks += 1
         with suppress(requests.ConnectionError):
             answer = requests.post(self.environment["POLL_JOBS_URL"], json={}, timeout=LAST_LIMIT)
             if answer.ok:

@@ -99,6 +99,12 @@ def _objects(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
     return {"kind": "storage#objects", "items": []}
 
 
+@route("storage", "GET", rf"{BUCKET}/managedFolders", "storage.managedFolders.list")
+def _managed_folders(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
+    _bucket(project, found["bucket"])
+    return {"kind": "storage#managedFolders", "items": []}
+
+
 @route("storage", "GET", rf"{BUCKET}/iam", "storage.buckets.getIamPolicy")
 def _policy(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
     _bucket(project, found["bucket"])

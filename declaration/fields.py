@@ -85,6 +85,14 @@ Dataset = Annotated[
     str, text(r"([a-z][a-z0-9:.-]{4,61}[a-z0-9]\.)?\w{1,1024}", "a dataset: `dataset`, or `project.dataset`")
 ]
 Datasets = Annotated[tuple[Dataset, ...], Field(strict=False)]
+KmsKey = Annotated[
+    str,
+    text(
+        r"projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+",
+        "the name of a key: projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY",
+    ),
+]
+KmsKeys = Annotated[tuple[KmsKey, ...], Field(strict=False)]
 Memory = Annotated[str, text(r"\d+(Mi|Gi)", "an amount of memory such as 512Mi")]
 Cron = Annotated[str, text(r"\S+( \S+){4}", 'a cron expression of five fields such as "* * * * *"')]
 StorageEvent = Annotated[

@@ -18,6 +18,7 @@ from declaration.fields import (
     Datasets,
     Json,
     Key,
+    KmsKeys,
     Members,
     Memory,
     Module,
@@ -138,6 +139,10 @@ class Feature(Model):
     """Roles on the project for the account of the functions."""
     vertex_bucket_roles: Mapping[str, Roles] = {}
     """Roles of Vertex AI's service agent on single buckets, by the bucket's key."""
+    keys: KmsKeys = ()
+    """The keys of Cloud KMS that BigQuery encrypts with."""
+    key_roles: Roles = ()
+    """Roles of BigQuery's encryption account on each of the keys."""
 
 
 class Retry(Model):

@@ -52,7 +52,23 @@ AGENTS = (
 """The agents that Modeldrop needs, besides that of Cloud Storage, which another command creates."""
 PUBSUB = AGENTS[0].member
 VERTEX = AGENTS[3].member
+BIGQUERY_ENCRYPTION = f"serviceAccount:bq-{PROJECT_NUMBER}@bigquery-encryption.iam.gserviceaccount.com"
+"""BigQuery's account that encrypts and decrypts: https://cloud.google.com/bigquery/docs/customer-managed-encryption"""
 STORAGE = "serviceAccount:${STORAGE_AGENT}"
+
+
+def key_steps(commands: Commands) -> Iterator[Step]:
+    """Yield the steps that let BigQuery use the declared keys. The roles are never revoked, because tables may need them."""
+    for feature in commands.declaration.features.values():
+        if not feature.enabled or not feature.keys:
+            continue
+        # This command creates the account if it does not exist.
+        show = ("bq", "show", "--encryption_service_account", f"--project_id={commands.project}")
+        yield Step("encryption account of BigQuery", create=show)
+        for key in feature.keys:
+            for role in feature.key_roles:
+                grant = Grant(commands.key_target(key), role, BIGQUERY_ENCRYPTION)
+                yield grant_step(f"{role} on {key} for BigQuery", grant, is_kept=True)
 
 
 def agent_steps(commands: Commands) -> Iterator[Step]:

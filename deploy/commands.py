@@ -70,6 +70,10 @@ class Commands:
         """Return the policy of the topic with the key ``key``; only declared members may publish."""
         return Target(self.declaration.topics[key].name, ("pubsub", "topics"), self.flags, frozenset({PUBLISHER}))
 
+    def key_target(self, key: str) -> Target:
+        """Return the policy of the key of Cloud KMS with the full name ``key``, which may be in another project."""
+        return Target(key, ("kms", "keys"), self.flags)
+
     def account_target(self, key: str) -> Target:
         """Return the policy of the account with the key ``key``."""
         return Target(self.email(key), ("iam", "service-accounts"), self.flags)

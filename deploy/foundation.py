@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from declaration.model import Account, Bucket
-from deploy.agents import agent_steps
+from deploy.agents import agent_steps, key_steps
 from deploy.commands import OWNER_LABEL, PROJECT_NUMBER, PUBLISHER, UPLOADER, Commands
 from deploy.steps import Grant, Listing, Step, Target, grant_step
 
@@ -29,6 +29,8 @@ SERVICES = (
     "storage.googleapis.com",
 )
 """The APIs that the functions or the commands of a plan call. A test compares them with the calls that gcloud makes."""
+KEY_SERVICE = "cloudkms.googleapis.com"
+"""The API that the commands call if keys are declared."""
 HOLD_RETENTION_SECONDS = 7 * 86400
 ACK_DEADLINE_SECONDS = 600
 
@@ -36,7 +38,9 @@ ACK_DEADLINE_SECONDS = 600
 def foundation(commands: Commands) -> Iterator[Step]:
     """Yield the steps, in an order that works."""
     declaration = commands.declaration
-    yield Step("APIs", commands.gcloud("services", "enable", *SERVICES))
+    uses_keys = any(feature.enabled and feature.keys for feature in declaration.features.values())
+    services = (*SERVICES, KEY_SERVICE) if uses_keys else SERVICES
+    yield Step("APIs", commands.gcloud("services", "enable", *services))
     for account in declaration.accounts.values():
         yield _account(commands, account)
     for bucket in declaration.buckets.values():
@@ -44,6 +48,7 @@ def foundation(commands: Commands) -> Iterator[Step]:
     for key in declaration.topics:
         yield from _topic(commands, key)
     yield from agent_steps(commands)
+    yield from key_steps(commands)
     for key, account in declaration.accounts.items():
         yield from _grants(commands, key, account)
     yield from _features(commands)

@@ -65,7 +65,8 @@ class StandIn:
     def __call__(self, words: Words) -> subprocess.CompletedProcess[str]:
         """Run one command."""
         self.commands.append(words)
-        command = Command([word for word in words[1:] if not word.startswith("--")])
+        program = [] if words[0] == "gcloud" else [words[0]]
+        command = Command(program + [word for word in words[1:] if not word.startswith("--")])
         for word in words[1:]:
             if word.startswith("--"):
                 name, _, value = word[2:].partition("=")
@@ -470,12 +471,14 @@ POLICIES = {
     ("iam", "service-accounts"): _policy(
         "iam", lambda gcloud, command: f"v1/{gcloud.path}/serviceAccounts/{command.names[0]}", "POST"
     ),
+    ("kms", "keys"): _policy("cloudkms", lambda gcloud, command: f"v1/{command.names[0]}", "GET"),
     ("run", "services"): _policy(
         "run", lambda gcloud, command: f"v1/{gcloud.located(command)}/services/{command.names[0]}", "GET"
     ),
 }
 COMMANDS: dict[tuple[str, ...], Callable[[StandIn, Command], Any]] = {
     ("version",): lambda gcloud, command: {"Google Cloud SDK": "528.0.0", **gcloud.components},
+    ("bq", "show"): _requests("GET", "bigquery", lambda gcloud, command: f"bigquery/v2/{gcloud.path}/serviceAccount"),
     ("auth", "list"): _accounts,
     ("auth", "print-access-token"): _token,
     ("billing", "projects", "describe"): _requests(

@@ -11,7 +11,8 @@ from tests.control_plane.errors import ApiError, account_missing, already_exists
 from tests.control_plane.project import FakeProject
 
 GOOGLES = re.compile(
-    r"serviceAccount:(service-\d+@(gcp-sa-[a-z-]+|gs-project-accounts|[a-z-]+)\.iam\.gserviceaccount\.com)"
+    r"serviceAccount:(service-\d+@(gcp-sa-[a-z-]+|gs-project-accounts|[a-z-]+)\.iam\.gserviceaccount\.com"
+    r"|bq-\d+@bigquery-encryption\.iam\.gserviceaccount\.com)"
 )
 
 
@@ -86,6 +87,9 @@ def _full_name(project: FakeProject, api: str, name: str) -> str:
 _policy_routes("cloudresourcemanager", r"v[13]/(?P<name>projects/[^/:]+)", "resourcemanager.projects")
 _policy_routes("pubsub", r"v1/(?P<name>projects/[^/]+/topics/[^/:]+)", "pubsub.topics")
 _policy_routes("pubsub", r"v1/(?P<name>projects/[^/]+/subscriptions/[^/:]+)", "pubsub.subscriptions")
+_policy_routes(
+    "cloudkms", r"v1/(?P<name>projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/:]+)", "cloudkms.cryptoKeys"
+)
 _policy_routes("iam", r"v1/(?P<name>projects/[^/]+/serviceAccounts/[^/:]+)", "iam.serviceAccounts")
 _policy_routes("run", r"v[12]/(?P<name>projects/[^/]+/locations/[^/]+/services/[^/:]+)", "run.services")
 

@@ -86,6 +86,14 @@ def _quota(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
     return {"metric": found["metric"], "displayName": "CPU allocation", "consumerQuotaLimits": limits}
 
 
+@route("bigquery", "GET", r"bigquery/v2/projects/[^/]+/serviceAccount", "bigquery.datasets.create")
+def _encryption_account(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
+    """https://cloud.google.com/bigquery/docs/reference/rest/v2/projects/getServiceAccount."""
+    email = f"bq-{project.number}@bigquery-encryption.iam.gserviceaccount.com"
+    create_agent(project, email)
+    return {"kind": "bigquery#getServiceAccountResponse", "email": email}
+
+
 @route("cloudbilling", "GET", r"v1/projects/[^/]+/billingInfo", "resourcemanager.projects.get")
 def _billing(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
     account = {"billingAccountName": "billingAccounts/0000-1111"} if project.billing else {}

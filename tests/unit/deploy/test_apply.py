@@ -83,6 +83,26 @@ def test_googles_agents_exist_before_a_role_is_granted_to_them(deployer: Deploye
     }
 
 
+KEY = "projects/keys/locations/us-central1/keyRings/films/cryptoKeys/models"
+ENCRYPTION = "serviceAccount:bq-4242@bigquery-encryption.iam.gserviceaccount.com"
+
+
+def test_bigquery_may_use_the_declared_keys_once_the_feature_is_on(deployer: Deployer) -> None:
+    deployer.project.resources[f"cloudkms/{KEY}"] = {"name": KEY}
+    features = deployer.declaration.features
+    named = features["customer_keys"].model_copy(update={"keys": (KEY,)})
+    deployer.change(features={**features, "customer_keys": named})
+    deployer.apply()
+    assert "cloudkms.googleapis.com" not in deployer.project.enabled
+    assert ENCRYPTION not in {member for _, _, member in deployer.project.grants()}
+
+    deployer.change(features={**features, "customer_keys": named.model_copy(update={"enabled": True})})
+    deployer.apply()
+
+    assert (f"cloudkms/{KEY}", "roles/cloudkms.cryptoKeyEncrypterDecrypter", ENCRYPTION) in deployer.project.grants()
+    assert deployer.differences() == []
+
+
 def test_destroy_keeps_data_unless_it_is_asked_for(applied: Deployer) -> None:
     assert applied.destroy() == []
 

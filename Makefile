@@ -1,9 +1,9 @@
-# make setup | demo | test | test-long | test-all | bench | fuzz | lint | format
+# make setup | demo | test | test-long | test-all | bench | fuzz | lint | format | lock
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-long test-all bench fuzz lint format clean
+.PHONY: setup demo test test-long test-all bench fuzz lint format lock clean
 
 PREPARED := .cache/prepared
 
@@ -12,11 +12,11 @@ setup: $(VENV)/.installed $(PREPARED) $(BIN)/modeldrop
 # Dependency groups need pip 25.1 or newer.
 PIP := pip==26.3
 
-$(VENV)/.installed: requirements.txt requirements-cli.txt requirements-local.txt constraints.txt pyproject.toml
+$(VENV)/.installed: requirements-functions.txt requirements-cli.txt requirements-local.txt constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Modeldrop needs Python 3.11 or newer: make setup PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-cli.txt -r requirements-local.txt --group dev -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-functions.txt -r requirements-cli.txt -r requirements-local.txt --group dev -c constraints.txt
 	touch $@
 
 # The command of this source, for an activated environment. An installed package would hide its modules from the functions.
@@ -71,6 +71,10 @@ lint: $(VENV)/.installed
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# What deployed functions get, with hashes, after a change of requirements-functions.txt or constraints.txt.
+lock: $(VENV)/.installed
+	$(BIN)/python -m deploy.packages
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache

@@ -7,6 +7,7 @@ Google's clients also import some of them if they are installed, which takes lon
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions
@@ -58,8 +59,7 @@ def deployed_packages(source: Path) -> DeployedPackages:
     requirements = source / REQUIREMENTS
     if not requirements.exists():
         return DeployedPackages()
-    lines = (line.partition(" #")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines())
-    deployed = _with_dependencies([Requirement(line) for line in lines if line and not line.startswith("#")])
+    deployed = _with_dependencies(list(_requirements(requirements.read_text(encoding="utf-8"))))
     absent, others = [], set()
     for module, packages in packages_distributions().items():
         names = set(map(canonicalize_name, packages))
@@ -69,6 +69,14 @@ def deployed_packages(source: Path) -> DeployedPackages:
             absent.append(module)
     shared = [modules for package, modules in IMPORTED_BEFORE.items() if canonicalize_name(package) in deployed]
     return DeployedPackages(tuple(sorted(absent)), _overwritten(deployed, others), tuple(chain.from_iterable(shared)))
+
+
+def _requirements(text: str) -> Iterator[Requirement]:
+    """Yield the packages in the text of a requirements file, without their hashes."""
+    for line in text.splitlines():
+        requirement = line.partition(" #")[0].strip(" \\")
+        if requirement and not requirement.startswith(("#", "--hash=")):
+            yield Requirement(requirement)
 
 
 def _with_dependencies(requirements: list[Requirement]) -> dict[NormalizedName, Distribution]:

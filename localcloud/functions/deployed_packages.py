@@ -54,7 +54,7 @@ def deployed_packages(source: Path) -> DeployedPackages:
     """Return the modules that a function deployed from ``source`` would not have, and those to import before it starts.
 
     It would not have those of packages that its ``requirements.txt`` does not need, not even indirectly. Without this file
-    no module is left out. Namespaces that several packages share, such as ``google``, are not divided.
+    no module is left out.
     """
     requirements = source / REQUIREMENTS
     if not requirements.exists():
@@ -67,6 +67,7 @@ def deployed_packages(source: Path) -> DeployedPackages:
             others |= names - deployed.keys()
         elif module.isidentifier() and not (source / module).exists() and not (source / f"{module}.py").exists():
             absent.append(module)
+    absent += _absent_from_namespaces(deployed, others)
     shared = [modules for package, modules in IMPORTED_BEFORE.items() if canonicalize_name(package) in deployed]
     return DeployedPackages(tuple(sorted(absent)), _overwritten(deployed, others), tuple(chain.from_iterable(shared)))
 
@@ -102,6 +103,17 @@ def _with_dependencies(requirements: list[Requirement]) -> dict[NormalizedName, 
             if each.marker is None or any(each.marker.evaluate(environment) for environment in environments)
         ]
     return found
+
+
+def _absent_from_namespaces(deployed: dict[NormalizedName, Distribution], others: set[NormalizedName]) -> list[str]:
+    """Return the Python packages of ``others`` in namespaces that they share with ``deployed``.
+
+    google-cloud-bigquery imports ``google.cloud.bigquery_storage`` if it is installed, which takes longer than itself.
+    """
+    ours = {path.parts[:-1] for each in deployed.values() for path in _initial_files(each)}
+    kept = {path[:length] for path in ours for length in range(1, len(path) + 1)}
+    theirs = {path.parts[:-1] for name in others for path in _initial_files(distribution(name))} - kept
+    return [".".join(path) for path in theirs if path[:-1] not in theirs and all(map(str.isidentifier, path))]
 
 
 def _overwritten(deployed: dict[NormalizedName, Distribution], others: set[NormalizedName]) -> dict[str, str]:

@@ -350,11 +350,6 @@ def _shard_name(index: int, count: int) -> str:
     return f"variables/variables.data-{index:05d}-of-{count:05d}"
 
 
-def version_order(version: str) -> tuple[int, int, str]:
-    """Return the sort key of a version: numbers by value, above all others, which sort by code points."""
-    return (1, int(version), "") if version.isascii() and version.isdigit() else (0, 0, version)
-
-
 def listed_files(prefix: str, objects: Sequence[ListedObject]) -> tuple[DropFile, ...]:
     """Return the files of a drop from a listing, without the objects that do not belong to a drop.
 

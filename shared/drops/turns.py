@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from shared.checks.identifiers import ModelName
-from shared.drops.drop import version_order
+from shared.drops.versions import version_order
 from shared.engine.decoding import Undecodable, decode
 from shared.engine.ledger import MODELS
 from shared.engine.objects import Record

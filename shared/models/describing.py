@@ -8,9 +8,9 @@ from typing import Any
 
 from shared.checks.identifiers import ModelName
 from shared.drops.deployments import deployments_of, entry_of
-from shared.drops.drop import version_order
 from shared.drops.planning import drops_of
 from shared.drops.turns import ModelRecords
+from shared.drops.versions import version_order
 from shared.engine.services import Services
 from shared.work import Item, Kind, PredictionFacts, PredictionMessage
 

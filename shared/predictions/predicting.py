@@ -12,10 +12,8 @@ from typing import Any
 from shared import trace
 from shared.checks.identifiers import ModelName
 from shared.checks.merge_keys import check_key
-from shared.checks.suggestions import closest
 from shared.cloud.bigquery import OldJob, Query
 from shared.cloud.query_access import analyse_checked
-from shared.drops.problems import FAILED, STUCK, problem_of_drop
 from shared.drops.turns import ModelRecord, ModelRecords
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
@@ -25,7 +23,6 @@ from shared.events.incoming import Message
 from shared.keys import hash_of, hash_of_json
 from shared.messages.predict_request import PredictRequest
 from shared.predictions import statements
-from shared.predictions.coming import coming_models
 from shared.predictions.recent import Recent
 from shared.settings import Settings
 from shared.work import (
@@ -40,14 +37,10 @@ from shared.work import (
     Step,
     StepState,
     System,
-    WaitReason,
 )
 
 # How far BigQuery's clock and a function's may be apart, for a job that has just begun.
 _CLOCKS_APART = timedelta(seconds=5)
-
-# What a message says of the state of a drop.
-_STATES = {STUCK: "is stuck", FAILED: "has failed"}
 
 
 def plan(request: PredictRequest, payload: Mapping[str, Any], message: Message, now: datetime) -> Item:
@@ -130,7 +123,12 @@ def _analyse(item: Item, request: PredictRequest, location: str, services: Servi
         WaitFor: The model does not exist yet, and a drop for it is being imported.
     """
     model = request.model
-    created = services.bigquery.model_created(str(model)) or _created_meanwhile(model, item, services)
+    created = services.bigquery.model_created(str(model))
+    if created is None:
+        # Imports all modules of drops, which the start of a function would wait for.
+        from shared.predictions.missing_models import created_meanwhile
+
+        created = created_meanwhile(model, item, services)
     _check_row_limit(request, services)
     version = _version_of(model, created, services)
     analysis = analyse_checked(
@@ -163,32 +161,6 @@ def _check_row_limit(request: PredictRequest, services: Services) -> None:
             field="max_rows",
             code="missing_field",
         )
-
-
-def _created_meanwhile(model: ModelName, item: Item, services: Services) -> datetime:
-    """Return when a model that did not exist a moment ago was created.
-
-    Raises:
-        Rejected: It does not exist, and no drop for it is being imported, or its drop is stuck or has failed.
-        WaitFor: It does not exist, and a drop for it is being imported.
-    """
-    waited = (services.now() - item.created).total_seconds()
-    if waited < services.settings.model_wait_seconds and coming_models(services).is_coming(model, since=item.created):
-        raise WaitFor(WaitReason.MODEL, services.settings.wait_seconds)
-    # Its import may have ended while drops were looked for.
-    if created := services.bigquery.model_created(str(model)):
-        return created
-    if found := problem_of_drop(model, services):
-        raise Rejected(
-            f"there is no model {model}: its drop {found.path} {_STATES[found.code]}: {found.problem.message}",
-            field="model",
-            code=found.code,
-        )
-    similar = closest(model.model, services.bigquery.model_names(model.dataset_name))
-    meant = f"; did you mean {model.dataset}.{similar}?" if similar else ""
-    raise Rejected(
-        f"there is no model {model}, and no drop of it is being imported{meant}", field="model", code="model_not_found"
-    )
 
 
 def _version_at_start(item: Item, result: QueryResult, services: Services) -> ModelVersion | None:

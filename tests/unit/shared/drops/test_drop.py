@@ -22,11 +22,11 @@ from shared.drops.drop import (
     NotReady,
     Ready,
     listed_files,
-    version_order,
 )
 from shared.drops.formats.saved_model import Graph
 from shared.drops.manifest import Manifest
 from shared.drops.remote import RemoteModel
+from shared.drops.versions import version_order
 from shared.errors import Rejected
 from tests.example_requests import NOW, PROJECT
 

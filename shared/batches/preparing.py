@@ -25,7 +25,7 @@ from shared.batches.places import (
     submit_step,
     work_dataset,
 )
-from shared.batches.reading import lines_location, may_load, may_write
+from shared.batches.reading import check_loadable, lines_location, may_load, may_write
 from shared.batches.request import BatchRequest, Prompts
 from shared.batches.target_columns import check_target
 from shared.batches.typed_table import check_results
@@ -106,6 +106,9 @@ def prepared(item: Item, request: BatchRequest, services: Services) -> Item:
                 field="results",
                 code="invalid_column_name",
             )
+        if isinstance(output, ObjectUri):
+            place = services.bigquery.location_of(request.results.table.dataset_name, "results.table")
+            check_loadable(str(output), place, "results.table")
         facts = replace(facts, results=f"bq://{request.results.table}")
     if not request.dry_run:
         claim_outputs(item, request, services)

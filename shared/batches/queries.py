@@ -15,7 +15,7 @@ from shared.batches.inputs.tables import check_contents, check_requests
 from shared.batches.lines.statements import load_lines, requests_of_lines
 from shared.batches.moving import move_query, table_query
 from shared.batches.places import divided_table, facts_of, requested_output, table_of
-from shared.batches.reading import ensure_own_dataset, load_answers
+from shared.batches.reading import check_loadable, ensure_own_dataset, load_answers
 from shared.batches.request import BatchRequest, Prompts
 from shared.batches.rounds import answers_query, repeat_query, replacement
 from shared.batches.typed_table import flatten_query
@@ -43,6 +43,8 @@ def query_of(item: Item, step: Step, request: BatchRequest, services: Services) 
     if step.name == "check":
         return _check_query(facts, request, services)
     if step.name == "divide":
+        if facts.folder is not None:
+            check_loadable(facts.folder, str(item.location), "output")
         return Query(divide(_requests_sql(facts), divided_table(item), facts.parts), {})
     if step.name.startswith("part"):
         # Rows that failed may have been sent again before the last part was sent.

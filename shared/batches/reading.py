@@ -88,6 +88,23 @@ def may_load(uris: Iterable[str], location: str, *, unknown: bool) -> bool:
     return True
 
 
+def check_loadable(folder: str, location: str, field: str) -> None:
+    """Raise ``Rejected`` if BigQuery does not load answers from a folder into datasets of a location.
+
+    Args:
+        folder: The folder of the output: ``gs://bucket/folder``.
+        location: The location of the dataset.
+        field: The field of the request that needs the answers.
+    """
+    if not may_load([folder], location, unknown=True):
+        raise Rejected(
+            f"BigQuery loads no files from the bucket of {folder}, which is in {bucket_location(folder)}, into datasets in "
+            f"{location}: choose a bucket and a dataset in the same location",
+            field=field,
+            code="wrong_location",
+        )
+
+
 def ensure_own_dataset(item: Item, services: Services) -> None:
     """Create the dataset for Modeldrop's own tables where the queries of a batch run, unless it exists.
 

@@ -166,7 +166,7 @@ def test_a_file_that_is_too_large_to_be_read_at_once_is_checked_as_a_whole(world
     bucket.blob(f"{name}.jsonl").upload_from_string("\n".join(lines))
     file = f"gs://{bucket.name}/{name}.jsonl"
     world.publish("BATCH_TOPIC", world.batch(name, name, input=file, output=f"{_folder(world, name)}/answers"))
-    refused = world.event("request.rejected", request_id=name).data
+    refused = world.event("request.rejected", timeout=800, request_id=name).data
     assert (refused["error"]["code"], refused["error"]["field"]) == ("wrong_role", "input")
     assert "1 of 140,001 requests have a content without a valid role" in refused["error"]["message"]
     assert world.batches(refused["key"]) == []

@@ -16,7 +16,7 @@ from shared.batches.lines.formats import MOST_COLUMNS, line_format
 from shared.batches.loading import with_files
 from shared.batches.next_steps import after_check, after_review
 from shared.batches.places import facts_of, own_tables
-from shared.batches.reading import load_answers, may_load, must_read
+from shared.batches.reading import check_loadable, load_answers, may_load, must_read
 from shared.batches.request import BatchRequest
 from shared.cloud.batch_jobs import Batch
 from shared.errors import Rejected
@@ -136,6 +136,13 @@ def test_files_are_loaded_where_bigquery_loads_them(
     if not bucket.exists():
         world.models.client.create_bucket(name, location=found)
     assert may_load([f"gs://{name}/a.jsonl"], wanted, unknown=unknown) is loads
+
+
+def test_answers_that_could_not_be_loaded_are_refused_before_a_job_is_paid(world: World) -> None:
+    world.models.client.create_bucket("answers-in-asia", location="ASIA-EAST1")
+    with pytest.raises(Rejected, match="which is in asia-east1, into datasets in us-central1") as refused:
+        check_loadable("gs://answers-in-asia/answers", "us-central1", "results.table")
+    assert (refused.value.problem.code, refused.value.problem.field) == ("wrong_location", "results.table")
 
 
 @pytest.mark.parametrize("unknown", [False, True])

@@ -18,7 +18,7 @@ import requests
 import urllib3
 from google.api_core import exceptions
 from google.auth.credentials import Credentials
-from google.auth.transport.urllib3 import AuthorizedHttp
+from google.auth.transport.requests import Request
 
 from shared.cloud.calls import CallOptions, certificates
 from shared.settings import MOST_THREADS
@@ -26,6 +26,7 @@ from shared.settings import MOST_THREADS
 Result = TypeVar("Result")
 
 _AGENT = "modeldrop"
+_UNAUTHORIZED = 401
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,10 @@ class JsonApi:
     def __init__(self, credentials: Credentials, address: str) -> None:
         """Use the API at this address with these credentials."""
         self._address = address
-        self._http = AuthorizedHttp(credentials, _pool(address))
+        self._http = _pool(address)
+        self._credentials = credentials
+        # New tokens come from another address, as with the clients.
+        self._token_request = Request()
 
     def call(
         self,
@@ -97,17 +101,28 @@ class JsonApi:
     def _send(
         self, method: str, url: str, body: bytes | None, headers: dict[str, str], timeout: float, most: int | None
     ) -> Answer:
-        try:
-            response = self._http.urlopen(
+
+        def send() -> urllib3.BaseHTTPResponse:
+            authorized = dict(headers)
+            self._credentials.before_request(self._token_request, method, url, authorized)
+            return self._http.urlopen(
                 method,
                 url,
                 body=body,
-                headers=headers,
+                headers=authorized,
                 timeout=timeout,
                 retries=False,
                 redirect=False,
                 preload_content=most is None,
             )
+
+        try:
+            response = send()
+            if response.status == _UNAUTHORIZED:
+                # The token was revoked, or has expired on the way.
+                response.drain_conn()
+                self._credentials.refresh(self._token_request)
+                response = send()
             if not 200 <= response.status < 300:
                 raise _error(response, method, url)
             if most is None:

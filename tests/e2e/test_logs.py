@@ -15,7 +15,7 @@ from tests.wrong_events import wrong_events
 pytestmark = pytest.mark.long
 
 SECRET = "Rumpelstiltskin"
-EVENT_FUNCTIONS = ("import_model", "predict", "submit_batch_message", "manage_model")
+EVENT_FUNCTIONS = ("import_model", "predict", "submit_batch_message", "poll_part", "manage_model")
 # Not of submit_batch: this test does not send a refused HTTP request again.
 STORM = [
     {"caller": caller, "rate": 0.3, "seed": seed, "do": {"status": 503}}

@@ -101,9 +101,18 @@ def test_a_function_has_the_packages_that_it_is_deployed_with(
     url = functions.urls()["importing"]
     imported = {
         name: requests.post(url, data=name, timeout=LAST_LIMIT).text
-        for name in ("pandas", "numpy", "yaml", "hypothesis", "flask", "google.cloud.storage")
+        for name in (
+            "pandas",
+            "numpy",
+            "yaml",
+            "hypothesis",
+            "flask",
+            "google.cloud.storage",
+            "google.cloud.bigquery_storage",
+        )
     }
     absent = absent | ({"numpy"} if "pandas" in absent else set())
+    absent |= {"google.cloud.bigquery_storage"} if requirements is not None else set()
     assert imported == {name: "ModuleNotFoundError" if name in absent else "True" for name in imported}
 
 

@@ -13,7 +13,7 @@ import google_crc32c
 import pytest
 import requests
 from google.api_core import exceptions
-from google.auth.credentials import AnonymousCredentials
+from google.auth.credentials import AnonymousCredentials, Credentials
 from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 
@@ -33,6 +33,7 @@ class Server:
     url: str = ""
     answers: list[tuple[int, bytes, dict[str, str]]] = field(default_factory=list)
     requests: list[tuple[str, str, bytes]] = field(default_factory=list)
+    tokens: list[str | None] = field(default_factory=list)
 
     def answer(self, status: int = 200, body: bytes = b"{}", **headers: str) -> None:
         """Add an answer."""
@@ -49,6 +50,7 @@ def server() -> Iterator[Server]:
 
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            known.tokens.append(self.headers.get("Authorization"))
             known.requests.append((self.command, self.path, body))
             status, content, headers = known.answers.pop(0) if len(known.answers) > 1 else known.answers[0]
             self.send_response(status)
@@ -124,6 +126,29 @@ def test_a_page_in_place_of_an_answer_is_an_error_of_the_network(server: Server,
     server.answer(body=body)
     with pytest.raises(OSError, match="not a JSON object"):
         get(server)
+
+
+class Tokens(Credentials):
+    """Credentials whose first token was revoked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = "revoked"
+
+    def refresh(self, request: object) -> None:
+        self.token = "valid"
+
+
+def test_a_refused_token_is_replaced_once(server: Server) -> None:
+    api, credentials = server.url, Tokens()
+    server.answer(401)
+    server.answer(body=b'{"a": 1}')
+    assert JsonApi(credentials, api).call("GET", "/", {}, OPTIONS, read=Answer.json) == {"a": 1}
+    server.answer(401)
+    server.answers = server.answers[-1:]
+    with pytest.raises(exceptions.Unauthorized):
+        JsonApi(credentials, api).call("GET", "/", {}, OPTIONS, read=Answer.json)
+    assert server.tokens == ["Bearer revoked", "Bearer valid", "Bearer valid", "Bearer valid"]
 
 
 def test_a_redirection_is_not_followed(server: Server) -> None:

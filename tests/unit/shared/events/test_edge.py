@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import flask
@@ -14,6 +15,7 @@ from cloudevents.http import CloudEvent
 from werkzeug.test import Client, EnvironBuilder
 
 from shared import trace
+from shared.engine.services import services
 from shared.errors import TryLater
 from shared.events.edge import cloud_event
 from shared.events.incoming import FINALIZED, Message, StoredObject
@@ -23,7 +25,7 @@ from tests.paths import ROOT
 from tests.wrong_events import BINARY, STRUCTURED, PostedRequest, structured, wrong_events
 
 EVENTS = ROOT / "tests" / "events"
-EVENT_FUNCTIONS = ("import_model", "notice_deletion", "predict", "submit_batch_message", "manage_model")
+EVENT_FUNCTIONS = ("import_model", "notice_deletion", "predict", "submit_batch_message", "poll_part", "manage_model")
 
 # A function does not start without them.
 REQUIRED_SETTINGS = {
@@ -73,6 +75,7 @@ def serve(usual_recursion_limit: None) -> Iterator[Callable[[str], Client]]:
     with variables({"FUNCTION_SIGNATURE_TYPE": "cloudevent", **REQUIRED_SETTINGS}):
         yield served
     settings.cache_clear()
+    services.cache_clear()
     sys.path[:] = before
 
 
@@ -104,6 +107,24 @@ def test_a_request_that_is_not_an_event_is_rejected_and_not_logged(
 def test_only_post_is_allowed(serve: Callable[[str], Client], method: str) -> None:
     answer = serve("import_model").open("/", method=method, headers=BINARY)
     assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize(
+    ("published", "message"),
+    [
+        (datetime.now(UTC), "ignored a message that the poller did not publish"),
+        (datetime.now(UTC) - timedelta(minutes=2), "dropped a part of the work, which is handed out again"),
+    ],
+)
+def test_a_part_that_is_wrong_or_late_is_acknowledged_without_a_call(
+    serve: Callable[[str], Client], capsys: pytest.CaptureFixture[str], published: datetime, message: str
+) -> None:
+    event = json.loads((EVENTS / "pubsub_predict.json").read_text(encoding="utf-8"))
+    event["body"]["message"]["publishTime"] = event["body"]["message"]["publish_time"] = published.isoformat()
+    answer = serve("poll_part").post("/", headers=event["headers"], data=json.dumps(event["body"]))
+    assert (answer.status_code, answer.data) == (200, b"OK")
+    [record] = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert record["message"] == message
 
 
 @pytest.mark.parametrize("path", ["/", "/projects/local-project/topics/modeldrop-models"])

@@ -145,9 +145,14 @@ def _leftovers(plan: Plan, cloud: Cloud) -> list[tuple[str, Words]]:
     resources: list[tuple[str, Words]] = []
     former = set(plan.own_members)
     for listing in plan.listings:
+        # A creation whose answer was lost may have been repeated, where the service chooses the names.
+        wanted = set(listing.declared)
         for resource in cloud.read(listing.list) or []:
             name = listing.identify(resource)
-            if not listing.is_ours(resource) or name in listing.declared:
+            if not listing.is_ours(resource):
+                continue
+            if name in wanted:
+                wanted.remove(name)
                 continue
             if listing.is_account:
                 former.add(f"serviceAccount:{name}")

@@ -208,6 +208,20 @@ def test_alerts_that_are_turned_off_are_removed_and_no_others(applied: Deployer)
     assert created(applied.project).keys() == {"metrics", "dashboards", "others"}
 
 
+def test_an_alert_that_was_created_twice_is_removed_once(applied: Deployer) -> None:
+    policies = [name for name in applied.project.resources if "/alertPolicies/" in name]
+    first = applied.project.resources[policies[0]]
+    applied.project.resources["monitoring/projects/films/alertPolicies/99"] = {
+        **first,
+        "name": "projects/films/alertPolicies/99",
+    }
+    assert applied.differences() == ["- alert dead-letters"]
+
+    applied.apply()
+
+    assert [name for name in applied.project.resources if "/alertPolicies/" in name] == policies
+
+
 def test_a_metric_that_has_left_the_table_is_removed(applied: Deployer) -> None:
     name = "logging/projects/films/metrics/modeldrop_former"
     description = f"Former. {ownership(applied.declaration)}"

@@ -366,7 +366,10 @@ def test_an_environment_that_is_not_declared_is_refused(staging: Path, capsys: p
     assert "environments has no stagin; did you mean staging? There are: staging" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["apply"], ["destroy", "--yes"], ["plan", "--diff"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["apply"], ["destroy", "--yes"], ["plan", "--diff"], ["monitoring", "apply"], ["monitoring", "remove"]],
+)
 @pytest.mark.parametrize("variable", ["LOCALCLOUD_URL", "PUBSUB_EMULATOR_HOST"])
 def test_the_variables_of_a_local_cloud_are_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], variable: str

@@ -173,10 +173,10 @@ def replace_failures(
     own = ", ".join(
         column_sql(column["name"])
         if column["name"].lower() in known
-        else f"{_null(column)} AS {column_sql(column['name'])}"
+        else f"{null_of(column)} AS {column_sql(column['name'])}"
         for column in target.columns
     )
-    nothing = ", ".join(map(_null, target.columns))
+    nothing = ", ".join(map(null_of, target.columns))
     counted = (
         f"SELECT modeldrop_row, COUNT(*) AS modeldrop_rows\n"
         f"FROM (SELECT {_failure(like)} AS modeldrop_row FROM (\n{failed}\n))\n"
@@ -207,7 +207,7 @@ def _failure(answers: AnswerTable, alias: str = "") -> str:
     return f"CONCAT({answers.key_of(alias)}, {answers.text('status', alias)})"
 
 
-def _null(column: Mapping[str, Any]) -> str:
+def null_of(column: Mapping[str, Any]) -> str:
     """Return the SQL of NULL with the type of a column."""
     kind = _sql_type(column)
     return f"CAST(NULL AS {f'ARRAY<{kind}>' if column.get('mode') == 'REPEATED' else kind})"

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shared.batches.answers import AnswerTable
+from shared.batches.answers import AnswerTable, null_of
 from shared.batches.request import Output
-from shared.checks.identifiers import TableName, column_sql
+from shared.checks.identifiers import TableName, column_sql, string_literal
 from shared.cloud.bigquery import Query
-from shared.engine.services import Services
+from shared.cloud.tables import TableFacts
 from shared.engine.statements import create_table, merge
 
 # Columns that Vertex AI may add and that need not be in the output.
@@ -25,7 +25,9 @@ def table_query(like: AnswerTable, target: TableName) -> Query:
     return Query(create_table(target, like.columns), {})
 
 
-def move_query(answers: str, like: AnswerTable, target: TableName, output: Output, services: Services) -> Query:
+def move_query(
+    answers: str, like: AnswerTable, target: TableName, output: Output, existing: TableFacts | None
+) -> Query:
     """Return the query of the step `move`.
 
     Args:
@@ -33,23 +35,37 @@ def move_query(answers: str, like: AnswerTable, target: TableName, output: Outpu
         like: A table with the same columns.
         target: The table for the answers.
         output: What the request says about it.
-        services: The services of this process.
+        existing: What BigQuery says of the table; None if it does not exist.
     """
-    source = like.columns
-    existing = services.tables.describe(target, "output")
-    names = [column["name"] for column in source]
-    rows = f"SELECT {', '.join(map(column_sql, names))}\nFROM (\n{answers}\n)"
-    if output.write in {"empty", "truncate"} or existing is None or "$" in target.table:
+    is_partition = "$" in target.table
+    if existing is None or (output.write == "truncate" and not is_partition):
+        rows = f"SELECT {', '.join(map(column_sql, like.names))}\nFROM (\n{answers}\n)"
         return Query(rows, {}, destination=target, write="append" if output.write == "merge" else output.write)
     # The table may have other columns too, in another order, and keep requests and answers as STRING or JSON.
+    source = {column["name"].lower(): column for column in like.columns}
     known = {column["name"].lower(): column for column in existing.columns}
-    kept = [column for column in source if column["name"].lower() in known or column["name"] not in _OPTIONAL]
-    names = [column["name"] for column in kept]
-    chosen = ", ".join(_converted(column, known.get(column["name"].lower())) for column in kept)
-    rows = f"SELECT {chosen}\nFROM (\n{answers}\n)"
+    if is_partition:
+        # No statement writes a partition by its name, so the rows must have all columns of the table.
+        chosen = [
+            _converted(source[name], column) if name in source else f"{null_of(column)} AS {column_sql(column['name'])}"
+            for name, column in known.items()
+        ]
+        rows = f"SELECT {', '.join(chosen)}\nFROM (\n{answers}\n)"
+        return Query(rows, {}, destination=target, write=output.write)
+    kept = [name for name, column in source.items() if name in known or column["name"] not in _OPTIONAL]
+    names = [source[name]["name"] for name in kept]
+    rows = f"SELECT {', '.join(_converted(source[name], known.get(name)) for name in kept)}\nFROM (\n{answers}\n)"
     if output.write == "merge":
         return Query(merge(target, rows, names, output.key, "the answers"), {})
+    if output.write == "empty":
+        rows += f"\nWHERE {_is_empty(target)}"
     return Query(f"INSERT INTO {target.sql} ({', '.join(map(column_sql, names))})\n{rows}", {})
+
+
+def _is_empty(target: TableName) -> str:
+    """Return the SQL of whether a table is empty; it fails with the name of the table if it is not."""
+    error = string_literal(f"the table {target} has rows, and output.write is empty")
+    return f"IF(EXISTS(SELECT 1 FROM {target.sql}), ERROR({error}), TRUE)"
 
 
 def _converted(column: Mapping[str, Any], target: Mapping[str, Any] | None) -> str:

@@ -66,9 +66,8 @@ def query_of(item: Item, step: Step, request: BatchRequest, services: Services) 
             check_key(requested_output(item, services.settings).key, like.columns, "the requests")
             return table_query(like, table_of(facts.output))
         case _:
-            return move_query(
-                answers, like, table_of(facts.output), requested_output(item, services.settings), services
-            )
+            target, output = table_of(facts.output), requested_output(item, services.settings)
+            return move_query(answers, like, target, output, services.tables.describe(target, "output"))
 
 
 def _request_query(prompts: Prompts, columns: Sequence[str], table: TableName, item: Item, services: Services) -> Query:

@@ -68,10 +68,10 @@ def check_target(
     _check_partition(target, facts)
     if facts is None:
         return
-    if output.write == "merge" and facts.needs_filter:
+    if output.write in {"merge", "empty"} and facts.needs_filter and "$" not in target.table:
         raise Rejected(
-            f"the table {target} is only read with a filter on its partitions (require_partition_filter), which a merge does "
-            "not have: let output.write be append, or write another table",
+            f"the table {target} is only read with a filter on its partitions (require_partition_filter), and output.write "
+            f"{output.write} reads it as a whole: let it be append, or write another table",
             field=_OUTPUT,
             code="filter_needed",
         )
@@ -84,7 +84,7 @@ def check_target(
         )
     if output.write != "truncate" or "$" in target.table:
         added = ANSWER_COLUMNS if request.kind is Requests.GENERATE else ()
-        converts = output.write in {"append", "merge"} and "$" not in target.table
+        converts = "$" not in target.table
         check_target_columns(target, facts.columns, columns, added, converts=converts, field=_OUTPUT)
 
 

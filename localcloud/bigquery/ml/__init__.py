@@ -23,5 +23,6 @@ Where Google's documentation does not define the behavior, the local BigQuery be
 - An integer out of the range of the model's type is an error, and so is text that is not UTF-8.
 - The output of a booster whose file contains the schema is named ``predicted_label``.
 - ``threshold``, ``keep_original_columns`` and ``trial_id`` are rejected for imported models.
-- SparseTensor inputs and serialized ``tf.train.Example`` features are not supported.
+- A SparseTensor input is given as a dense array, or NULL for no values. The features of a serialized ``tf.train.Example`` are
+  the columns, if the graph names them; NULL is a feature that the example does not have.
 """

@@ -169,6 +169,10 @@ def _argument(model: Model, feature: Feature, column: Column, where: str) -> Inp
         value = f"IF(ARRAY_LENGTH({value}) = 1, {value}[OFFSET(0)], ERROR({string_literal(message)}))"
     if kind.name != feature.type:
         value = f"CAST({value} AS {feature.sql_type})"
+    if feature.array and feature.nullable:
+        # A NULL is an array without values: empty, or as many zeros or empty texts as the model's shape has.
+        nothing = {"STRING": "''", "BOOL": "FALSE"}.get(feature.type, "0")
+        value = f"IFNULL({value}, CAST([{', '.join([nothing] * (feature.size or 0))}] AS {feature.sql_type}))"
     return InputValue(value, column.name, plain=value == plain)
 
 

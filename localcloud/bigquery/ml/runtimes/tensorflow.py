@@ -24,6 +24,7 @@ with without_startup_logs():
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from localcloud.bigquery.ml.operators.saved_model import check_saved_model
+from localcloud.bigquery.ml.runtimes.examples import example_input
 
 SIGNATURE = "serving_default"
 OLDEST_GRAPH = 20
@@ -57,7 +58,11 @@ class SavedModel:
         self._scalars = {name for name, info in definition.inputs.items() if rank(info) == 0}
         self.batch = batch_size(definition)
         batched = len(self._scalars) < len(definition.inputs)
+        self._sparse = {name for name, info in definition.inputs.items() if info.WhichOneof("encoding") == "coo_sparse"}
         inputs = tuple(feature(name, definition.inputs[name], "input") for name in sorted(definition.inputs))
+        self._example = example_input(definition, graph)
+        if self._example is not None:
+            inputs = self._example.features
         self._loaded = tf.saved_model.load(str(directory))
         self._function = self._loaded.signatures[SIGNATURE]
         outputs = tuple(
@@ -67,12 +72,27 @@ class SavedModel:
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the model's outputs for a batch of rows."""
-        tensors = {name: self._tensor(name, values) for name, values in feeds.items()}
+        tensors = self._tensors(feeds)
         results = {name: value.numpy() for name, value in self._function(**tensors).items()}
-        if len(self._scalars) == len(tensors):
+        if self._scalars and len(self._scalars) == len(tensors):
             # The signature has no batch dimension, so each row is a call.
             return {name: np.expand_dims(value, 0) for name, value in results.items()}
         return results
+
+    def _tensors(self, feeds: dict[str, np.ndarray]) -> dict[str, tf.Tensor]:
+        if self._example is not None:
+            return {self._example.name: self._example.serialize(feeds)}
+        tensors: dict[str, tf.Tensor] = {}
+        for name, values in feeds.items():
+            tensor = self._tensor(name, values)
+            if name in self._sparse:
+                # TensorFlow takes the parts of a SparseTensor as inputs of their own.
+                sparse = tf.sparse.from_dense(tensor)
+                parts = {"indices": sparse.indices, "values": sparse.values, "dense_shape": sparse.dense_shape}
+                tensors |= {f"{name}_{part}": value for part, value in parts.items()}
+            else:
+                tensors[name] = tensor
+        return tensors
 
     def _tensor(self, name: str, values: np.ndarray) -> tf.Tensor:
         if name in self._scalars:
@@ -205,11 +225,14 @@ def feature(name: str, info: meta_graph_pb2.TensorInfo, kind: str, *, batched: b
         raise InvalidModel(
             f"The {kind} '{name}' is a RaggedTensor or another composite tensor, which is not supported."
         )
-    if encoding == "coo_sparse":
-        raise InvalidModel(f"The {kind} '{name}' is a SparseTensor, which is not supported locally.")
+    if encoding == "coo_sparse" and kind == "output":
+        raise InvalidModel(f"The output '{name}' is a SparseTensor, which is not supported locally.")
     dtype = tf.dtypes.as_dtype(info.dtype)
     if dtype not in _TYPES:
         raise InvalidModel(f"The {kind} '{name}' has the type {dtype.name}, which is not supported.")
     shape: tuple[Any, ...] = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim[batched:])
+    if encoding == "coo_sparse":
+        # A dense array, or NULL for no values.
+        return Feature(name, _TYPES[dtype], shape, array=True, nullable=True)
     make = Feature.as_input if kind == "input" else Feature.as_output
     return make(name, _TYPES[dtype], shape)

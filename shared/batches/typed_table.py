@@ -10,6 +10,7 @@ from shared.batches.places import ANSWERS, REQUESTS, reads
 from shared.batches.typed.flattening import flatten, kept_columns
 from shared.batches.typed.results import Results, check_names
 from shared.checks.identifiers import TableName
+from shared.checks.merge_keys import type_of
 from shared.cloud.bigquery import Query
 from shared.engine.services import Services
 from shared.errors import Rejected
@@ -66,6 +67,36 @@ def check_results(
             field=_FIELD,
             code="output_not_empty",
         )
+    if facts is not None and results.write == "empty":
+        check_result_columns(results, columns, facts.columns)
+
+
+def check_result_columns(results: Results, columns: Sequence[str], existing: Sequence[Mapping[str, Any]]) -> None:
+    """Raise ``Rejected`` unless an empty table has the columns of the results, which a query does not change.
+
+    Args:
+        results: The field ``results`` of the request.
+        columns: The columns of the input, without the request; none if they are not known.
+        existing: The columns of the table, each as a TableFieldSchema.
+    """
+    known = {str(column["name"]).lower(): column for column in existing}
+    wanted = {**dict.fromkeys(columns, ""), "status": "STRING", **{each.name: each.type for each in results.columns}}
+    for name, kind in wanted.items():
+        column = known.get(name.lower())
+        there = _full_type(column) if column is not None else "missing"
+        if column is None or (kind and there != kind):
+            raise Rejected(
+                f"the table {results.table} exists without rows, and its column {name} is {there}"
+                f"{f', not {kind}' if kind else ''}: let results.write be truncate, which replaces its columns, or write "
+                "another table",
+                field=_FIELD,
+                code="missing_column" if column is None else "wrong_type",
+            )
+
+
+def _full_type(column: Mapping[str, Any]) -> str:
+    kind = type_of({**column, "mode": "NULLABLE"})
+    return f"ARRAY<{kind}>" if column.get("mode") == "REPEATED" else kind
 
 
 def flatten_query(results: Results, answers: str, like: AnswerTable, *, again: bool) -> Query:

@@ -61,18 +61,21 @@ def shell_lines(steps: Iterable[Step], lookups: Mapping[str, Words]) -> Iterator
 
 
 def _create_or_update(step: Step) -> Iterator[str]:
+    has_own = bool(step.update_document)
+    if not has_own:
+        yield from _write(step.document)
     if step.is_listed:
         yield _assignment(NAME, step)
         yield f'if [[ -n "${{{NAME}}}" ]]; then'
     else:
         yield f"if exists {shell_command(step.describe)}; then"
-    update_document = step.update_document or step.document
-    if f"${{{ETAG}}}" in update_document:
+    if f"${{{ETAG}}}" in step.update_document:
         yield f"  {_assignment(ETAG, step)}"
-    yield from _write(update_document)
+    yield from _write(step.update_document)
     yield f"  {shell_command(step.update)}"
     yield "else"
-    yield from _write(step.document)
+    if has_own:
+        yield from _write(step.document)
     yield f"  {shell_command(step.create)}"
     yield "fi"
 
@@ -85,10 +88,14 @@ def _assignment(name: str, step: Step) -> str:
 
 def _write(document: str) -> Iterator[str]:
     """Yield the lines that write the file of a step; none if it needs none."""
-    if document:
-        yield f'  cat > "${{{DOCUMENT}}}" <<END_OF_DOCUMENT'
-        yield _escaped(document, _SPECIAL_IN_DOCUMENTS)
-        yield "END_OF_DOCUMENT"
+    if not document:
+        return
+    # Bash reads a text after a quoted word as it is.
+    is_plain = not PLACEHOLDER.search(document)
+    word = "'END_OF_DOCUMENT'" if is_plain else "END_OF_DOCUMENT"
+    yield f'cat > "${{{DOCUMENT}}}" <<{word}'
+    yield document if is_plain else _escaped(document, _SPECIAL_IN_DOCUMENTS)
+    yield "END_OF_DOCUMENT"
 
 
 def _look_up(words: Words, lookups: Mapping[str, Words], done: set[str]) -> Iterator[str]:

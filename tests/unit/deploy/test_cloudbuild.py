@@ -208,6 +208,14 @@ def test_no_argument_is_longer_than_cloud_build_allows(build: dict[str, Any]) ->
     assert max(len(argument) for step in build["steps"] for argument in step["args"]) < 10_000
 
 
+def test_the_documentation_counts_the_builds(declaration: Declaration) -> None:
+    text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    words = ("six", "seven", "eight", "nine", "ten")
+    [counted] = re.findall(r"So there are (\w+)\s+builds", text)
+
+    assert words.index(counted) + 6 == len(declaration.functions)
+
+
 def test_steps_run_one_after_another(build: dict[str, Any]) -> None:
     """A new project's quota allows few builds at once, and each function is a build of its own."""
     assert not [step for step in build["steps"] if "waitFor" in step]

@@ -190,7 +190,7 @@ KINDS: tuple[FileKind, ...] = (
     ),
     FileKind(
         "an archive or a compressed file",
-        "unpack it, and upload the files in it",
+        "unpack it, and upload the files in it as they are, with `gcloud storage cp` without -Z and -z",
         (".tar", ".tar.gz", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"),
         _mark(rb"\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!|.{257}ustar"),
         is_container=True,
@@ -205,6 +205,7 @@ KINDS: tuple[FileKind, ...] = (
         "an object of R",
         "export the model with a library of R that writes ONNX, TensorFlow or XGBoost models, such as xgb.save",
         (".rds", ".rdata"),
+        _mark(rb"RD[AX][23]\n|[XA]\n\0\0\0[\2\3]"),
     ),
     # https://mlflow.org/docs/latest/ml/model/
     FileKind(

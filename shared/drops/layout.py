@@ -27,6 +27,9 @@ DATASET, MODEL, FILE, FIRST_VERSION = "DATASET", "MODEL", "FILE", "1"
 # A folder with such a name is a version rather than a model.
 _NUMBER = re.compile(r"v?[0-9]+(?:[._-][0-9]+)*", re.IGNORECASE)
 _HIDDEN = (".", "_")
+_LACKS_SLASH = (
+    "it is a file with the name of a {}'s folder, which an upload creates if its destination lacks the slash at the end"
+)
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,10 @@ def _placed(parts: list[str]) -> tuple[str, str]:
                 f"{DATASET}/{model}/{FIRST_VERSION}/{inner}",
                 "it is not in the folder of a dataset, model and version",
             )
+        case [dataset] if len(parts) == 2 and "." not in inner:
+            # `gcloud storage cp FILE gs://BUCKET/ml/m`, without the slash at the end, names the object `ml/m`.
+            right = f"{_corrected(dataset, LONGEST_DATASET) or DATASET}/{_corrected(inner, LONGEST_MODEL) or MODEL}"
+            return f"{right}/{FIRST_VERSION}/{FILE}", _LACKS_SLASH.format("model")
         case [dataset]:
             right = f"{_corrected(dataset, LONGEST_DATASET) or DATASET}/{model}/{FIRST_VERSION}/{inner}"
             return right, "the folders of the model and of the version are missing"
@@ -106,12 +113,8 @@ def _placed(parts: list[str]) -> tuple[str, str]:
             right = f"{_corrected(dataset, LONGEST_DATASET) or DATASET}/{model}/{version}/{inner}"
             return right, "the folder of the model is missing"
         case [dataset, name] if length == len(parts) - 1 and _NUMBER.fullmatch(inner):
-            # `gcloud storage cp FILE gs://BUCKET/ml/m/1` without a slash at the end names the object `ml/m/1`.
             right = f"{_corrected(dataset, LONGEST_DATASET) or DATASET}/{_corrected(name, LONGEST_MODEL) or MODEL}"
-            return f"{right}/{inner}/{FILE}", (
-                "it is a file with the name of a version's folder, which an upload creates if its destination lacks the slash "
-                "at the end"
-            )
+            return f"{right}/{inner}/{FILE}", _LACKS_SLASH.format("version")
         case [dataset, name]:
             right = f"{_corrected(dataset, LONGEST_DATASET) or DATASET}/{_corrected(name, LONGEST_MODEL) or MODEL}"
             return f"{right}/{FIRST_VERSION}/{inner}", "the folder of the version is missing"

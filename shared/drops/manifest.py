@@ -88,6 +88,13 @@ class Manifest:
     """How to deploy each version to an endpoint."""
 
 
+# What the parser says about a frequent mistake, and what to do.
+_MISTAKES = {
+    r"found character '\t'": ". YAML has no tabs: use spaces",
+    "mapping values are not allowed here": ". Put a text that holds a colon and a space in quotes",
+}
+
+
 def read_manifest(text: bytes, project: str) -> Manifest:
     """Read a `modeldrop.yaml`.
 
@@ -101,7 +108,7 @@ def read_manifest(text: bytes, project: str) -> Manifest:
         _check_tokens(decoded)
         value = yaml.load(decoded, _Loader)
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise Rejected(f"{NAME} is not YAML: {short_reason(error)}", field=NAME, code="invalid_manifest") from error
+        raise Rejected(f"{NAME} is not YAML: {_syntax(error)}", field=NAME, code="invalid_manifest") from error
     if value is None:
         return Manifest()
     if isinstance(value, Mapping) and not all(isinstance(name, str) for name in value):
@@ -163,6 +170,13 @@ class _Loader(yaml.SafeLoader):
                 )
             lines[key] = line
         return super().construct_mapping(node, deep)
+
+
+def _syntax(error: Exception) -> str:
+    """Return where a text is not YAML, and what to do about the two most frequent mistakes."""
+    reason = short_reason(error).replace('"<unicode string>", ', "").replace('"<byte string>", ', "")
+    advice = next((advice for mistake, advice in _MISTAKES.items() if mistake in reason), "")
+    return f"{reason}{advice}"
 
 
 def _check_tokens(text: str) -> None:
@@ -240,12 +254,16 @@ def _columns(fields: Fields, name: str, types: tuple[str, ...]) -> tuple[tuple[s
 
 
 def _duration(fields: Fields) -> timedelta | None:
-    text = fields.optional_text("expires_after")
+    wanted = "must be hours or days such as 12h or 30d"
+    try:
+        text = fields.optional_text("expires_after")
+    except Rejected as error:
+        raise fields.wrong("expires_after", wanted) from error
     if text is None:
         return None
     found = _DURATION.fullmatch(text)
     if not found or not int(found[1]):
-        raise fields.wrong("expires_after", f"must be hours or days such as 12h or 30d, not {text[:40]!r}")
+        raise fields.wrong("expires_after", f"{wanted}, not {text[:40]!r}")
     return timedelta(hours=int(found[1])) if found[2] == "h" else timedelta(days=int(found[1]))
 
 

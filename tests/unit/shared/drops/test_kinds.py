@@ -66,6 +66,8 @@ TFLITE = b"\x1c\0\0\0TFL3" + bytes(100)
         ("model.zip", _zip("saved_model.pb"), "a ZIP archive", "unpack"),
         ("model.tar", _tar(), "an archive", "unpack"),
         ("model.tar.gz", gzip.compress(b"x", mtime=0), "an archive", "unpack"),
+        ("model.onnx", gzip.compress(b"x", mtime=0), "a compressed file", "without -Z"),
+        ("model.rds", gzip.compress(b"x", mtime=0), "an object of R", "export the model"),
         ("model.onnx", b"\n<!DOCTYPE html>\n<html>", "a web page", "download the model again"),
         ("model.onnx", b"<?xml version='1.0'?><Error><Code>AccessDenied", "an error message of a server", "download"),
         ("model.onnx", b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS", "git lfs pull"),

@@ -33,6 +33,7 @@ MISPLACED = [
     ("ml/m/1//x.onnx", "ml/m/1/", "ml/m/1/x.onnx"),
     ("/ml/m/1/x.onnx", "/ml/m/", "ml/m/1/x.onnx"),
     ("ml/m/1/../x.onnx", "ml/m/1/", "ml/m/1/x.onnx"),
+    ("ml/m", "ml/", "ml/m/1/FILE"),
     ("ml/m/1", "ml/m/", "ml/m/1/FILE"),
     ("ml/m/v2.0", "ml/m/", "ml/m/v2.0/FILE"),
     ("ml.m/1/x.onnx", "ml.m/1/", "ml/m/1/x.onnx"),

@@ -141,7 +141,8 @@ def test_a_wrong_field_is_rejected_with_its_name(text: str, field: str) -> None:
     [
         (b"files: [1", "is not YAML"),
         (b"files: 1\n files: 2", "is not YAML"),
-        (b"\tfiles: 1", "is not YAML"),
+        (b"\tfiles: 1", "line 1, column 1: files: 1 ^. YAML has no tabs: use spaces"),
+        (b"description: it's: bad", "Put a text that holds a colon and a space in quotes"),
         (b"a: \xff", "is not YAML"),
         (b"a: \x00", "is not YAML"),
         (b"files: 2026-99-99", "is not YAML"),
@@ -197,3 +198,10 @@ def test_nested_aliases_are_rejected_before_they_are_expanded() -> None:
 def test_a_written_manifest_reads_back() -> None:
     text = yaml.safe_dump({"files": 3, "description": "Ünïcode: 'x'\n", "labels": {"a": ""}})
     assert _read(text) == Manifest(files=3, description="Ünïcode: 'x'\n", labels=(("a", ""),))
+
+
+def test_a_time_without_its_unit_is_refused_with_both_units() -> None:
+    assert _refusal("expires_after: 30") == (
+        "modeldrop.yaml.expires_after",
+        "modeldrop.yaml.expires_after must be hours or days such as 12h or 30d (line 1 of modeldrop.yaml)",
+    )

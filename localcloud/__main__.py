@@ -81,6 +81,11 @@ def _parser(program: str) -> argparse.ArgumentParser:
     start.add_argument(
         "--set", action="append", default=[], type=_setting, metavar="NAME=VALUE", help="a setting of the functions"
     )
+    start.add_argument(
+        "--retry-tests",
+        action="store_true",
+        help="let calls of Cloud Storage fail as the retry-test API says (docs/storage.md)",
+    )
     start.add_argument("--record", type=Path, help="record every request and response in this folder")
     start.set_defaults(run=_start)
 
@@ -117,6 +122,7 @@ def _start(options: argparse.Namespace) -> int:
         gemini_models=Path(os.environ["GEMINI_MODELS"]) if os.environ.get("GEMINI_MODELS") else None,
         function_environment=dict(options.set),
         record_to=options.record,
+        with_retry_tests=options.retry_tests,
     )
     logs = config.logs or options.data_dir / "logs"
     remember_logs(logs)

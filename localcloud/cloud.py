@@ -44,7 +44,7 @@ from localcloud.storage.service import Storage
 ROUTES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), service)
     for pattern, service in (
-        (r"/((upload|download|batch|resumable)/)?storage(/|$)|/resumable", "storage"),
+        (r"/((upload|download|batch|resumable)/)?storage(/|$)|/resumable|/retry_tests?(/|$)", "storage"),
         (r"/v1(beta1)?/projects/[^/]+/locations/[^/]+/jobs(/|$)", "scheduler"),
         (r"/v1/projects/[^/]+/(topics|subscriptions|snapshots|schemas)(/|:|$)", "pubsub"),
         (r"/((upload/)?v1(beta1)?|ui|localcloud/vertex)/", "vertex"),
@@ -54,7 +54,7 @@ ROUTES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 # Cloud Storage writes the bodies of these requests to disk while they arrive: uploads of the JSON API, and objects of the
 # XML API, whose paths begin with the name of a bucket.
-_OF_OTHERS = "upload|download|batch|resumable|storage|v1|v1beta1|ui|localcloud|token|faults|quotas|calls"
+_OF_OTHERS = "upload|download|batch|resumable|storage|v1|v1beta1|ui|localcloud|token|faults|quotas|calls|retry_test"
 STORAGE_UPLOADS = re.compile(rf"(/resumable)?/upload/storage/|/(?!({_OF_OTHERS})/)[a-z0-9][a-z0-9._-]+[a-z0-9]/.")
 
 
@@ -226,6 +226,7 @@ class LocalCloud:
             project=project,
             verify=self.credentials.verify,
             account=self.credentials.email,
+            retry_tests=config.with_retry_tests,
         )
         undo.callback(self.storage.close)
         self.pubsub = PubSub(

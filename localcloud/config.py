@@ -45,6 +45,8 @@ class CloudConfig:
     """Whether the declared schedules run on time. They can always be run by a request."""
     with_samples: bool = True
     """Whether the sample tables, which have the names of public tables, are created."""
+    with_retry_tests: bool = False
+    """Whether the local Cloud Storage has the retry-test API, and keeps HMAC keys and notification configurations."""
     gemini_backend: str = "echo"
     """``echo``, ``openai:<base-url>`` or ``gemini``."""
     gemini_echo: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import struct
 import sys
 import threading
 from collections.abc import Collection
@@ -15,7 +16,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from localcloud.base.asgi import ASGIApp
+from localcloud.base.asgi import ASGIApp, Receive, Scope
 from localcloud.base.gate import LARGEST_BODY_BYTES, Gate
 
 HOST = "127.0.0.1"
@@ -141,6 +142,36 @@ class _ConnectionProtocol(HttpToolsProtocol):
 
     def _check_again_in(self, seconds: float) -> None:
         self._timer = self.loop.call_later(seconds, self._check_progress)
+
+
+async def read_to_the_end(receive: Receive) -> None:
+    """Read the whole request: a client that is still sending would see a broken connection, not the status."""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            return
+
+
+async def hang_up(scope: Scope, receive: Receive, *, reset: bool, after_sending: bool = False) -> None:
+    """Close the connection of a request, and wait until it is closed.
+
+    Args:
+        scope: The request.
+        receive: Returns the messages of the request.
+        reset: Whether the client gets a TCP reset.
+        after_sending: Whether what was sent so far still reaches the client.
+    """
+    connection: Connection = scope["state"]["connection"]
+    if reset:
+        # With a linger time of 0, closing the socket sends a reset.
+        lingering = struct.pack("ii", 1, 0)
+        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering)
+    if after_sending:
+        connection.transport.close()
+    else:
+        connection.transport.abort()
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 class ReservedPort:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import struct
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from localcloud.base.api_errors import error_body
 from localcloud.base.asgi import ASGIApp, Message, Receive, Scope, Send
 from localcloud.base.clock import Clock
-from localcloud.base.http import Connection
+from localcloud.base.http import hang_up, read_to_the_end
 from localcloud.faults.rules import (
     Delay,
     Kill,
@@ -82,16 +80,16 @@ class HttpEffects:
                     await send(message)
             case Status() as effect:
                 if rule.when == "before":
-                    await _read_to_the_end(receive)
+                    await read_to_the_end(receive)
                 await _send_error(effect, send)
             case Kill():
                 if (function := caller()) is not None:
                     self._kill(function)
-                await _hang_up(scope, receive, reset=False)
+                await hang_up(scope, receive, reset=False)
             case Reset():
-                await _hang_up(scope, receive, reset=True)
+                await hang_up(scope, receive, reset=True)
             case LoseAnswer():
-                await _hang_up(scope, receive, reset=False)
+                await hang_up(scope, receive, reset=False)
 
     def _trickle(self, send: Send, bytes_per_second: float) -> Send:
         step = max(1, int(bytes_per_second / SLICES_PER_SECOND))
@@ -114,23 +112,3 @@ async def _send_error(effect: Status, send: Send) -> None:
     headers = [(b"content-type", b"application/json; charset=UTF-8"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": effect.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-async def _read_to_the_end(receive: Receive) -> None:
-    """Read the whole request: a client that is still sending would see a broken connection, not the status."""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            return
-
-
-async def _hang_up(scope: Scope, receive: Receive, *, reset: bool) -> None:
-    """Close the connection of a call, without a response or with a TCP reset, and wait until it is closed."""
-    connection: Connection = scope["state"]["connection"]
-    if reset:
-        # With a linger time of 0, closing the socket sends a reset.
-        lingering = struct.pack("ii", 1, 0)
-        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering)
-    connection.transport.abort()
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -13,6 +13,10 @@ from localcloud.storage.rest.batches import BatchApi
 from localcloud.storage.rest.buckets import BucketApi
 from localcloud.storage.rest.objects import ObjectApi
 from localcloud.storage.rest.uploads import UploadApi
+from localcloud.storage.testbench.api import RetryTestApi
+from localcloud.storage.testbench.effects import RetryTestApp
+from localcloud.storage.testbench.kept import HmacKeyApi, NotificationApi
+from localcloud.storage.testbench.retry_tests import RetryTests
 from localcloud.storage.xml.app import XmlApi
 from localcloud.storage.xml.signatures import Verifier
 
@@ -40,6 +44,7 @@ class Storage:
         project: str,
         verify: Verifier = _verify_none,
         account: str | None = None,
+        retry_tests: bool = False,
     ) -> None:
         """Open the service.
 
@@ -49,6 +54,8 @@ class Storage:
             project: The project that all buckets belong to.
             verify: Checks the signatures of signed URLs; by default none is valid.
             account: The e-mail address of the account that owns the objects; by default the owners of the project do.
+            retry_tests: Whether the retry-test API is there, and HMAC keys and notification configurations, which it needs,
+                are kept.
         """
         self.project = project
         self.store = ObjectStore(directory, clock=clock, account=account)
@@ -60,7 +67,14 @@ class Storage:
         # A batch cannot contain uploads or other batches.
         batches = BatchApi(StorageApi(calls))
         self._uploads = UploadApi(self.store)
-        self.app: ASGIApp = StorageApi([*calls, *self._uploads.routes(), *batches.routes()])
+        routes = [*calls, *self._uploads.routes(), *batches.routes()]
+        self._failing: RetryTestApp | None = None
+        self.app: ASGIApp = StorageApi(routes)
+        if retry_tests:
+            tests = RetryTests()
+            kept = [*HmacKeyApi(clock).routes(), *NotificationApi(self.store).routes()]
+            self._failing = RetryTestApp(StorageApi([*kept, *RetryTestApi(tests).routes(), *routes]), tests, clock)
+            self.app = self._failing
         self._xml = XmlApi(self.store, self._uploads, clock=clock, verify=verify)
         self.xml_app: ASGIApp = self._xml
 
@@ -77,6 +91,8 @@ class Storage:
 
     def close(self) -> None:
         """Close the files and drop unfinished uploads."""
+        if self._failing is not None:
+            self._failing.close()
         self._uploads.close()
         self._xml.close()
         self.store.close()

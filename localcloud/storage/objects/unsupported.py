@@ -22,6 +22,8 @@ UNSUPPORTED_RESOURCES: Mapping[str, str] = {
     f"{_BUCKET}/operations": "long-running operations",
     f"{_BUCKET}/o/{{object}}/iam": "policies of objects",
     "/storage/v1/projects/{project}/hmacKeys": "HMAC keys",
+    "/retry_test": "the retry-test API, unless it is started with `--retry-tests`",
+    "/retry_tests": "the retry-test API, unless it is started with `--retry-tests`",
 }
 """The paths under which all methods are refused, and what they belong to. Lists of what no bucket has are empty."""
 

@@ -1,0 +1,173 @@
+"""HMAC keys and notification configurations, which a retry test needs: they are kept in memory and have no effect."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from typing import Any
+
+from starlette.responses import Response
+
+from localcloud.base.clock import Clock, rfc3339
+from localcloud.base.json_api import Call, Route
+from localcloud.storage.objects.errors import InvalidRequest, NotFound, PreconditionFailed, Required
+from localcloud.storage.objects.store import ObjectStore
+from localcloud.storage.rest.api import Handler, page_size_of, resource_response
+
+_LARGEST_PAGE = 250
+_STATES = ("ACTIVE", "INACTIVE")
+
+_Resource = dict[str, Any]
+
+
+class HmacKeyApi:
+    """Handlers for HMAC keys: https://cloud.google.com/storage/docs/json_api/v1/projects/hmacKeys."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Start without keys."""
+        self._clock = clock
+        self._keys: dict[str, _Resource] = {}
+
+    def routes(self) -> list[Route[Handler]]:
+        """Return the routes of the handlers."""
+        keys = "/storage/v1/projects/{project}/hmacKeys"
+        return [
+            Route("POST", keys, self._create),
+            Route("GET", keys, self._list),
+            Route("GET", f"{keys}/{{accessId}}", self._get),
+            Route("PUT", f"{keys}/{{accessId}}", self._update),
+            Route("DELETE", f"{keys}/{{accessId}}", self._delete),
+        ]
+
+    async def _create(self, call: Call) -> Response:
+        email = call.query.get("serviceAccountEmail")
+        if not email:
+            raise Required("Required parameter: serviceAccountEmail")
+        access_id = "GOOG1E" + base64.b32encode(secrets.token_bytes(35)).decode()[:55]
+        now = rfc3339(self._clock.now())
+        key = {
+            "kind": "storage#hmacKeyMetadata",
+            "id": f"{call.names['project']}/{access_id}",
+            "selfLink": f"{call.host}{call.path}/{access_id}",
+            "accessId": access_id,
+            "projectId": call.names["project"],
+            "serviceAccountEmail": email,
+            "state": "ACTIVE",
+            "timeCreated": now,
+            "updated": now,
+            "etag": _etag(),
+        }
+        self._keys[access_id] = key
+        secret = base64.b64encode(secrets.token_bytes(30)).decode()
+        return resource_response(call, {"kind": "storage#hmacKey", "metadata": key, "secret": secret})
+
+    async def _list(self, call: Call) -> Response:
+        email = call.query.get("serviceAccountEmail")
+        with_deleted = call.query.get("showDeletedKeys", "").lower() == "true"
+        keys = [
+            key
+            for access_id, key in sorted(self._keys.items())
+            if key["projectId"] == call.names["project"]
+            and (with_deleted or key["state"] != "DELETED")
+            and email in (None, key["serviceAccountEmail"])
+            and access_id >= call.query.get("pageToken", "")
+        ]
+        size = page_size_of(call, _LARGEST_PAGE)
+        answer = {"kind": "storage#hmacKeysMetadata", "items": keys[:size]}
+        if len(keys) > size:
+            answer["nextPageToken"] = keys[size]["accessId"]
+        return resource_response(call, answer)
+
+    async def _get(self, call: Call) -> Response:
+        return resource_response(call, self._key(call))
+
+    async def _update(self, call: Call) -> Response:
+        key, request = self._kept_key(call), call.json()
+        if request.get("etag") not in (None, "", key["etag"]):
+            raise PreconditionFailed
+        if request.get("state") not in _STATES:
+            raise InvalidRequest(f"Invalid state: {request.get('state')!r} is not one of {', '.join(_STATES)}")
+        key |= {"state": request["state"], "updated": rfc3339(self._clock.now()), "etag": _etag()}
+        return resource_response(call, key)
+
+    async def _delete(self, call: Call) -> Response:
+        key = self._kept_key(call)
+        if key["state"] != "INACTIVE":
+            raise InvalidRequest(f"Cannot delete a key in the state {key['state']}; it must be INACTIVE.")
+        key |= {"state": "DELETED", "updated": rfc3339(self._clock.now()), "etag": _etag()}
+        return Response(status_code=204)
+
+    def _kept_key(self, call: Call) -> _Resource:
+        """Return a key that is not deleted. Raises ``NotFound``."""
+        key = self._key(call)
+        if key["state"] == "DELETED":
+            raise NotFound(f"Access ID {key['accessId']} is deleted.")
+        return key
+
+    def _key(self, call: Call) -> _Resource:
+        key = self._keys.get(call.names["accessId"])
+        if key is None or key["projectId"] != call.names["project"]:
+            raise NotFound(f"Access ID not found in project {call.names['project']}: {call.names['accessId']}")
+        return key
+
+
+class NotificationApi:
+    """Handlers for notification configurations: https://cloud.google.com/storage/docs/json_api/v1/notifications."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        """Keep configurations of the buckets in ``store``."""
+        self._store = store
+        # By the names of bucket and configuration; those of a bucket that was deleted are of another generation.
+        self._kept: dict[tuple[str, int], dict[str, _Resource]] = {}
+        self._last = 0
+
+    def routes(self) -> list[Route[Handler]]:
+        """Return the routes of the handlers."""
+        configurations = "/storage/v1/b/{bucket}/notificationConfigs"
+        return [
+            Route("POST", configurations, self._create),
+            Route("GET", configurations, self._list),
+            Route("GET", f"{configurations}/{{notification}}", self._get),
+            Route("DELETE", f"{configurations}/{{notification}}", self._delete),
+        ]
+
+    async def _create(self, call: Call) -> Response:
+        kept, request = self._of_bucket(call), call.json()
+        if not request.get("topic") or not request.get("payload_format"):
+            raise Required("Required: topic and payload_format")
+        self._last += 1
+        name = str(self._last)
+        fields = ("topic", "payload_format", "event_types", "custom_attributes", "object_name_prefix")
+        kept[name] = {
+            "kind": "storage#notification",
+            "id": name,
+            "selfLink": f"{call.host}{call.path}/{name}",
+            "etag": name,
+            **{field: request[field] for field in fields if request.get(field)},
+        }
+        return resource_response(call, kept[name])
+
+    async def _list(self, call: Call) -> Response:
+        kept = self._of_bucket(call)
+        return resource_response(call, {"kind": "storage#notifications", "items": list(kept.values())})
+
+    async def _get(self, call: Call) -> Response:
+        return resource_response(call, self._configuration(call))
+
+    async def _delete(self, call: Call) -> Response:
+        del self._of_bucket(call)[self._configuration(call)["id"]]
+        return Response(status_code=204)
+
+    def _of_bucket(self, call: Call) -> dict[str, _Resource]:
+        bucket = self._store.bucket(call.names["bucket"])
+        return self._kept.setdefault((bucket.name, bucket.generation), {})
+
+    def _configuration(self, call: Call) -> _Resource:
+        found = self._of_bucket(call).get(call.names["notification"])
+        if found is None:
+            raise NotFound(f"Notification {call.names['notification']} does not exist.")
+        return found
+
+
+def _etag() -> str:
+    return secrets.token_urlsafe(6)

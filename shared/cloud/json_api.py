@@ -89,7 +89,8 @@ class JsonApi:
             requests.ConnectionError: There was no answer in time, or only a part of it.
         """
         given = {name: value for name, value in query.items() if value is not None}
-        url = f"{self._address}{path}?{urlencode(given, doseq=True)}"
+        # urllib3 checks each character of a URL, so those that need not be encoded are not.
+        url = f"{self._address}{path}?{urlencode(given, doseq=True, safe='(),/')}"
         sent = {"User-Agent": _AGENT, "Accept-Encoding": "gzip", **(headers or {})}
 
         def send() -> Result:

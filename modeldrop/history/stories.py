@@ -18,6 +18,7 @@ from shared.work import (
     ImportRequest,
     Item,
     Kind,
+    ManageFacts,
     ManageMessage,
     Outcome,
     PredictionFacts,
@@ -25,6 +26,7 @@ from shared.work import (
     Rollback,
     Step,
     StepState,
+    System,
     WaitReason,
 )
 
@@ -34,6 +36,7 @@ WAITS: dict[WaitReason, str] = {
     WaitReason.QUOTA: "It waits for quota, or for other batches to end.",
     WaitReason.TURN: "It waits for another import of the same model.",
     WaitReason.ANSWER: "A job may have been created; Modeldrop looks for it before it creates another one.",
+    WaitReason.ENDPOINT: "It waits until an operation on its endpoint has ended.",
     WaitReason.SETTLING: "It waits until the files no longer change.",
     WaitReason.ACCESS: "It waits for rights of a new deployment, which take some minutes to be effective.",
 }
@@ -188,6 +191,13 @@ def _results(item: Item) -> list[str]:
                 f"{counts.succeeded or 0:,} requests succeeded, {counts.failed or 0:,} failed and "
                 f"{incomplete or 0:,} are incomplete. Output: {output}."
             ]
+        case ManageFacts(deployments=deployments):
+            return [
+                f"Endpoint {each.endpoint_name} ({each.endpoint}): deployed model {each.deployed_model_id}, "
+                f"{each.traffic} of 100 requests."
+                for each in deployments
+                if item.outcome is not None and item.outcome.is_success
+            ]
         case _:
             return []
 
@@ -201,6 +211,8 @@ def _state(item: Item) -> str:
         return WAITS[item.waits_for] + until
     step = item.current
     if step is not None and step.state is StepState.SUBMITTED and step.job is not None:
+        if step.system is System.OPERATION:
+            return f"It waits for the operation {step.job.id} of Vertex AI."
         return f"It waits for the job {step.job.id} of {step.job.system.value}."
     return "It is being worked on."
 

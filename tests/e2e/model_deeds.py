@@ -253,6 +253,26 @@ def check_deletion_of_deployed(world: World, name: str) -> None:
     assert "deployedModels" not in endpoint
 
 
+def replacing_deployed(world: World, name: str) -> None:
+    """Bring the drop of a second version, while the first is deployed, to where its candidate exists."""
+    manifest = {"registry": {"id": registry_id_of(name)}, "deploy": {"endpoint": name}}
+    import_version(world, name, FIRST, **manifest)
+    world.event("model.deployed", model=model_of(world, name))
+    world.quiet()
+    files = {**world.shifter(SECOND), "modeldrop.yaml": json.dumps({"files": 5, **manifest}).encode()}
+    world.drop(files, name, str(SECOND))
+    world.delivered()
+    world.until(lambda: all(job.state == "DONE" for job in world.all_jobs()), ticking=False)
+
+
+def check_replacement(world: World, name: str) -> None:
+    assert len(world.ids("model.imported", model=model_of(world, name))) == 2
+    assert len(world.ids("model.deployed", model=model_of(world, name))) == 2
+    [endpoint] = endpoints_named(world, name)
+    assert len(endpoint["deployedModels"]) == 1
+    assert predict_online(world, endpoint["name"], 1.0) == 1.0 + SECOND
+
+
 def _is_unknown(world: World, name: str) -> bool:
     return world.item("manage", "request", name) is None
 
@@ -265,6 +285,9 @@ MODEL_DEEDS = {
     "polling an undeployment": Deed("poll_jobs", undeploying, tick, check_undeployment, by_event=False),
     "deleting a deployed model": Deed(
         "manage_model", deployed, delete_deployed, check_deletion_of_deployed, lost=_is_unknown
+    ),
+    "polling a drop that replaces a deployed version": Deed(
+        "poll_jobs", replacing_deployed, tick, check_replacement, by_event=False
     ),
     "polling the deletion of a deployed model": Deed(
         "poll_jobs", deleting_deployed, tick, check_deletion_of_deployed, by_event=False

@@ -31,6 +31,8 @@ WRITE = "storage.objects.insert"
 REMOVE = "storage.objects.delete"
 CANCEL_BATCH = "aiplatform.projects.locations.batchPredictionJobs.cancel"
 
+ENDPOINTS = "aiplatform.projects.locations.endpoints"
+
 # The worst moments for a kill: an effect is not stored yet, or a stored intention has no effect yet.
 # The first job for a user's query is its dry run.
 SHARPEST = (
@@ -51,6 +53,12 @@ SHARPEST_OF_ACTIONS = (
     pytest.param("deleting a batch", "bigquery.tables.delete", "after", True, marks=pytest.mark.long),
     pytest.param("retrying failed rows", INSERT_JOB, "after", True, marks=pytest.mark.long),
     pytest.param("resubmitting a batch", WRITE, "after", True, marks=pytest.mark.long),
+)
+# An operation on an endpoint has no id that its caller chooses. The endpoint shows what a call without an answer did.
+SHARPEST_OF_MODELS = (
+    pytest.param("deploying a model", f"{ENDPOINTS}.create", marks=pytest.mark.long),
+    pytest.param("polling a new endpoint", f"{ENDPOINTS}.deployModel", marks=pytest.mark.long),
+    pytest.param("undeploying a model", f"{ENDPOINTS}.undeployModel", marks=pytest.mark.long),
 )
 LATER_DELIVERIES = list(range(2, 200))
 
@@ -121,6 +129,14 @@ def test_a_kill_at_the_sharpest_point_of_an_action_changes_nothing(
 ) -> None:
     name, deed = name_of(deed_name), REDELIVERED_DEEDS[deed_name]
     assert interrupt(world, deed, name, {"method": method, "nth": 1, "when": when}, again=again)
+    world.quiet()
+    deed.check(world, name)
+
+
+@pytest.mark.parametrize(("deed_name", "method"), SHARPEST_OF_MODELS)
+def test_a_kill_after_a_change_of_an_endpoint_changes_it_once(world: World, deed_name: str, method: str) -> None:
+    name, deed = name_of(deed_name), MODEL_DEEDS[deed_name]
+    assert interrupt(world, deed, name, {"method": method, "nth": 1, "when": "after"}, again=False)
     world.quiet()
     deed.check(world, name)
 

@@ -45,7 +45,6 @@ def _tool(world: World, name: str, folder: Path) -> Tool:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 def test_bq_registers_a_model_and_gcloud_deploys_it(world: World, tmp_path: Path) -> None:
     name = fresh("tools")
     one_version(world, name)
@@ -81,7 +80,6 @@ def test_bq_registers_a_model_and_gcloud_deploys_it(world: World, tmp_path: Path
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 def test_the_sdk_of_vertex_ai_deploys_a_version_by_its_alias(world: World) -> None:
     from google.cloud import aiplatform
 

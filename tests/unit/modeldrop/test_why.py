@@ -7,20 +7,28 @@ from dataclasses import replace
 
 import pytest
 
+from modeldrop.history.stories import WAITS
 from shared.drops.drop import DropPath
 from shared.engine.answers import rejections
 from shared.errors import Problem, Rejected
 from shared.events.incoming import Message
 from shared.keys import hash_of
 from shared.work import (
+    Deployment,
     DropFacts,
     Item,
+    Job,
     Kind,
+    ManageFacts,
+    ManageMessage,
     ModelColumn,
     ModelSignature,
     Outcome,
     PredictionFacts,
     QueryResult,
+    Step,
+    StepState,
+    System,
     WaitReason,
 )
 from tests.example_requests import NOW, batch_item, import_item, prediction_item, watch_item
@@ -144,6 +152,24 @@ def test_json_has_the_lines_the_outcome_and_what_to_do_next(world: World, run: R
     assert story["lines"][0]["time"] == NOW.isoformat()
     assert story["lines"][-1]["text"].startswith("It waits for its model, whose drop is being imported.")
     assert "modeldrop wait" in story["next"]
+
+
+def test_every_reason_to_wait_has_its_words() -> None:
+    assert set(WAITS) == set(WaitReason)
+
+
+def test_a_deployment_names_its_operation_and_then_its_endpoint(world: World, run: Run) -> None:
+    operation = "projects/p/locations/us-central1/endpoints/7/operations/1"
+    step = Step("deploy", System.OPERATION, StepState.SUBMITTED, job=Job(System.OPERATION, operation, "us-central1"))
+    deployment = Deployment("projects/p/locations/us-central1/endpoints/7", "genres", "1234567890", "n1-standard-2", 30)
+    request = ManageMessage({}, NOW, "deploy", "local-project.films.genres")
+    facts = ManageFacts(deployments=(deployment,))
+    item = Item(Kind.MANAGE, "a" * 32, "b" * 32, request, facts, NOW, location="US", steps=(step,))
+    in_ledger(world, item)
+    assert f"It waits for the operation {operation} of Vertex AI." in run("why", "a" * 32).output
+
+    in_ledger(world, replace(item, key="c" * 32).end(Outcome.DEPLOYED, NOW))
+    assert "Endpoint genres (" in run("why", "c" * 32).output
 
 
 @pytest.mark.parametrize(

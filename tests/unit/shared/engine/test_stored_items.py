@@ -17,6 +17,7 @@ from shared.errors import Problem
 from shared.work import (
     CheckResult,
     Claim,
+    Deployment,
     DropFacts,
     DropRequest,
     ImportFacts,
@@ -125,7 +126,22 @@ CONTENTS: dict[Kind, tuple[st.SearchStrategy[Any], st.SearchStrategy[Any]]] = {
     ),
     Kind.MANAGE: (
         st.builds(ManageMessage, message=OBJECTS, published=MOMENTS, action=TEXTS, model=TEXTS),
-        st.builds(ManageFacts, description=st.none() | OBJECTS),
+        st.builds(
+            ManageFacts,
+            description=st.none() | OBJECTS,
+            registry=st.none() | OBJECTS,
+            deployments=st.lists(
+                st.builds(
+                    Deployment,
+                    endpoint=TEXTS,
+                    endpoint_name=TEXTS,
+                    deployed_model_id=TEXTS,
+                    machine_type=st.none() | TEXTS,
+                    traffic=st.integers(0, 100),
+                ),
+                max_size=2,
+            ).map(tuple),
+        ),
     ),
 }
 

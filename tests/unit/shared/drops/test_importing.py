@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from shared.drops.manifest import Manifest
 from shared.drops.planning import plan, plan_refused
 from shared.engine.steps import submit
 from shared.errors import Problem
+from shared.messages.deployment_request import DeploymentRequest
 from shared.work import ImportRequest, Item, Kind, Outcome, System
 from tests.example_requests import NOW, services_at
 
@@ -40,6 +42,7 @@ def _plan(manifest: Manifest | None = None, generation: int = 1, **settings: Any
         (Manifest(expires_after=timedelta(days=1)), {}, ["create", "describe"]),
         (Manifest(check=ModelCheck(query="SELECT 1"), description="x"), {}, ["candidate", "check"]),
         (Manifest(), {"safe_import": True}, ["candidate", "create"]),
+        (Manifest(registry_id="a", deployment=DeploymentRequest("a")), {}, ["candidate", "create", "describe"]),
         (Manifest(labels=(("a", "b"),)), {"safe_import": True}, ["candidate", "create", "describe"]),
     ],
 )
@@ -94,6 +97,21 @@ def test_a_drop_that_cannot_be_imported_ends_at_once_with_the_reason() -> None:
     assert (item.outcome, item.problem, item.finished) == (Outcome.FAILED, problem, NOW)
     assert item.steps == ()
     assert _request(item).model_type is None
+
+
+@pytest.mark.parametrize(
+    ("model_type", "settings", "code"),
+    [("XGBOOST", {"models_topic": "projects/p/topics/t"}, "not_deployable"), ("ONNX", {}, "no_topic")],
+)
+def test_a_drop_that_cannot_be_deployed_fails_before_a_job(
+    model_type: str, settings: dict[str, Any], code: str
+) -> None:
+    item = _plan()
+    request = replace(_request(item), model_type=model_type, manifest="registry: {id: a}\ndeploy: {endpoint: a}")
+    ended = submit(replace(item, request=request), Imports(), services_at(**settings))
+    assert ended.outcome is Outcome.FAILED
+    assert ended.problem is not None
+    assert (ended.problem.code, ended.problem.field) == (code, "modeldrop.yaml.deploy")
 
 
 def test_a_refused_drop_has_the_same_key_as_its_import() -> None:

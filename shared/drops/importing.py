@@ -16,7 +16,6 @@ from shared.cloud.states import MAXIMUM_ATTEMPTS
 from shared.drops import statements
 from shared.drops.checks import checking, verdict
 from shared.drops.checks.prediction import check_prediction
-from shared.drops.deployments import undeploy_for_replacement
 from shared.drops.drop import DropPath
 from shared.drops.files import drop_files
 from shared.drops.manifest import Manifest, read_manifest
@@ -24,6 +23,7 @@ from shared.drops.planning import final_steps, former_version, request_of, targe
 from shared.drops.signatures import completed
 from shared.drops.turns import ModelRecord, ModelRecords
 from shared.drops.watches import watch_again_if_changed
+from shared.endpoints.deployments import undeploy_for_replacement
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
 from shared.errors import Problem, Rejected

@@ -18,7 +18,8 @@ from shared.cloud.endpoint_calls import (
     EndpointCall,
     with_share,
 )
-from shared.drops.deployments import RegistryEntry, entry_of, find_deployments, undeploy_call, wait_for_changes
+from shared.endpoints.deployments import find_deployments, undeploy_call, wait_for_changes
+from shared.endpoints.entries import RegistryEntry, entry_of, required_entry
 from shared.engine.labels import job_labels
 from shared.engine.services import Services
 from shared.errors import Rejected
@@ -27,18 +28,6 @@ from shared.messages.deployment_request import DeploymentRequest
 from shared.work import Deployment, Item, ManageFacts, Step, System
 
 ENDPOINT_STEP, DEPLOY_STEP, UNDEPLOY_STEP = "endpoint", "deploy", "undeploy"
-
-
-def registered(model: ModelName, location: str, services: Services) -> RegistryEntry:
-    """Return the entry of a model in the registry, with its version.
-
-    Raises:
-        Rejected: The model is not registered.
-    """
-    entry = entry_of(services.bigquery.model_resource(str(model)), location)
-    if entry is None or entry.version is None:
-        raise Rejected(f"{model} is not registered: publish register first", field="model", code="not_registered")
-    return entry
 
 
 def prepare_deployment(
@@ -51,7 +40,7 @@ def prepare_deployment(
     """
     resource = services.bigquery.model_resource(str(model))
     check_can_deploy(str(model), resource.get("modelType"), field="model")
-    entry = registered(model, location, services)
+    entry = required_entry(model, resource, location)
     name, display_name = _endpoint_of(wanted.endpoint, entry.location, services)
     deployment = Deployment(name, display_name, _deployed_model_id(item), wanted.machine_type, wanted.traffic)
     return replace(item, facts=ManageFacts(registry=entry.as_json(), deployments=(deployment,)))
@@ -70,7 +59,7 @@ def prepare_undeployment(item: Item, model: ModelName, endpoint: str | None, loc
     Raises:
         Rejected: The model is not registered, or not deployed there.
     """
-    entry = registered(model, location, services)
+    entry = required_entry(model, services.bigquery.model_resource(str(model)), location)
     everywhere = find_deployments(entry, services)
     found = tuple(each for each in everywhere if endpoint is None or _is_named(each, endpoint))
     if not found:

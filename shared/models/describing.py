@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared.checks.identifiers import ModelName
-from shared.drops.deployments import deployments_of, entry_of
 from shared.drops.planning import drops_of
 from shared.drops.turns import ModelRecords
 from shared.drops.versions import version_order
+from shared.endpoints.deployments import deployments_of
+from shared.endpoints.entries import entry_of
 from shared.engine.services import Services
 from shared.work import Item, Kind, PredictionFacts, PredictionMessage
 

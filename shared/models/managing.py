@@ -15,9 +15,9 @@ from shared.checks.registry_rules import check_can_register
 from shared.checks.suggestions import closest
 from shared.cloud.bigquery import OldJob, Query
 from shared.cloud.endpoint_calls import EndpointCall
-from shared.drops.deployments import entry_of
 from shared.drops.importing import TURN_SECONDS
 from shared.drops.turns import ModelRecords
+from shared.endpoints.entries import entry_of, required_entry
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
 from shared.errors import Rejected
@@ -203,7 +203,8 @@ def _entry(item: Item, services: Services) -> dict[str, Any]:
         Rejected: The model is not registered any more, or Vertex AI refuses an alias.
     """
     aliases = _request(item, services).aliases
-    entry = deploying.registered(_model(item, services), str(item.location), services)
+    model = _model(item, services)
+    entry = required_entry(model, services.bigquery.model_resource(str(model)), str(item.location))
     if aliases:
         services.registry.give_aliases(entry.location, entry.id, str(entry.version), aliases)
     found = services.registry.find(entry.location, entry.id, str(entry.version))

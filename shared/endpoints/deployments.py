@@ -6,14 +6,13 @@ in use before it creates the new one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
 
 from shared.checks.identifiers import ModelName
-from shared.checks.registry_rules import deployed_error, registry_location
+from shared.checks.registry_rules import deployed_error
 from shared.cloud.endpoint_calls import UndeployModel, with_share
+from shared.endpoints.entries import RegistryEntry, entry_of
 from shared.engine.handler import WaitFor
 from shared.engine.services import Services
 from shared.errors import OutcomeUnknown, Rejected
@@ -21,34 +20,6 @@ from shared.work import Deployment, WaitReason
 
 # How often an endpoint is looked at that another operation changes.
 ENDPOINT_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class RegistryEntry:
-    """The entry of a model in the registry of Vertex AI."""
-
-    id: str
-    version: str | None
-    location: str
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the entry as events publish it, without aliases."""
-        return {"id": self.id, "version": self.version, "location": self.location}
-
-
-def entry_of(resource: Mapping[str, Any], location: str) -> RegistryEntry | None:
-    """Return the entry of a model in the registry; None if it is not registered.
-
-    https://docs.cloud.google.com/bigquery/docs/reference/rest/v2/models#TrainingRun
-
-    Args:
-        resource: The model as BigQuery describes it.
-        location: The location of its dataset.
-    """
-    runs = [run for run in resource.get("trainingRuns") or [] if run.get("vertexAiModelId")]
-    if not runs:
-        return None
-    return RegistryEntry(runs[-1]["vertexAiModelId"], runs[-1].get("vertexAiModelVersion"), registry_location(location))
 
 
 def deployments_of(deployed: Sequence[tuple[str, str]], services: Services) -> tuple[Deployment, ...]:

@@ -1,0 +1,1 @@
+"""Registered models, and the endpoints that they are deployed to."""

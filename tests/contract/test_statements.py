@@ -15,10 +15,12 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from shared.batch_work import LineColumn, LineFormat
 from shared.batches import statements as batches_sql
 from shared.batches.inputs.files import FileColumn
 from shared.batches.inputs.parts import divide, requests_of_part
 from shared.batches.inputs.tables import check_contents, check_requests
+from shared.batches.lines.statements import answers_of_lines, comparable_requests, load_lines, requests_of_lines
 from shared.batches.request import BatchRequest, Prompts
 from shared.batches.typed.flattening import flatten
 from shared.batches.typed.results import TYPES, ResultColumn
@@ -89,6 +91,10 @@ COLUMNS: list[dict[str, Any]] = [
         ],
     },
 ]
+LINES = LineFormat(
+    "generate",
+    tuple(LineColumn(f"c{number}", each) for number, each in enumerate([*TYPES, "BYTES", "INTERVAL", "JSON"])),
+)
 MERGE = {"table": "films.answers", "write": "merge", "key": ["id", "title"]}
 
 _METRIC = ModelCheck(query=MARK, metric="AVG(y) -- so", at_most=1.0)
@@ -169,6 +175,23 @@ STATEMENTS: list[tuple[str, Callable[[], str | None], list[str]]] = [
     ("ASTQueryStatement", lambda: check_contents(f"(\n{MARK}\n)"), ["content"]),
     ("ASTCreateTableStatement", lambda: divide(f"(\n{MARK}\n)", TABLE, 3), [str(TABLE)]),
     ("ASTQueryStatement", lambda: requests_of_part(TABLE, 2), [str(TABLE)]),
+    ("ASTAuxLoadDataStatement", lambda: load_lines(TABLE, ["gs://b/it's*", "gs://b/c.jsonl"]), [str(TABLE)]),
+    (
+        "ASTQueryStatement",
+        lambda: f"SELECT * FROM {answers_of_lines(TABLE, LINES)}",
+        [str(TABLE), "line"],
+    ),
+    ("ASTQueryStatement", lambda: f"SELECT * FROM {requests_of_lines(TABLE, LINES)}", [str(TABLE), "line"]),
+    (
+        "ASTQueryStatement",
+        lambda: f"SELECT * FROM {requests_of_lines(TABLE, replace(LINES, kind='text_embedding'))}",
+        [str(TABLE), "line"],
+    ),
+    (
+        "ASTQueryStatement",
+        lambda: f"SELECT * FROM {comparable_requests(TABLE.sql, COLUMNS, LINES)}",
+        [str(TABLE), "request", "c0"],
+    ),
     (
         "ASTQueryStatement",
         lambda: flatten(

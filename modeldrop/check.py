@@ -187,6 +187,11 @@ def _manifest_text(columns: Columns) -> str:
 
 def _example_sql(drop: Drop, facts: ModelFacts) -> str:
     target = drop.target(_PROJECT)
+    if facts.takes_examples:
+        return (
+            "-- The columns of this table are the features of the tf.train.Example.\n"
+            f"SELECT * FROM ML.PREDICT(MODEL `{target.dataset}.{target.model}`, TABLE `{target.dataset}.features`)"
+        )
     values = ",\n  ".join(f"{_example_value(tensor)} AS `{tensor.name}`" for tensor in facts.inputs)
     return (
         f"SELECT * FROM ML.PREDICT(MODEL `{target.dataset}.{target.model}`, (\n  SELECT\n  {values}\n))"

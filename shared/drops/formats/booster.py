@@ -107,6 +107,11 @@ def read_booster(file: ModelFile, declared: Columns) -> ModelFacts:
             f"the model was saved by XGBoost {'.'.join(map(str, booster.version))}; BigQuery runs 1.5.1, which does not read "
             "all that 1.6 and newer save: run `modeldrop export`, if it did not write this file"
         )
+    if "c" in booster.types:
+        notes.append(
+            "the model has categories, which BigQuery takes for integers, so its predictions differ from the model's own: "
+            "encode them as numbers before the training"
+        )
     versions = [("format", "JSON" if booster.is_json else "binary"), ("features", str(booster.features))]
     if booster.version:
         versions.append(("saved by XGBoost", ".".join(map(str, booster.version))))

@@ -62,6 +62,8 @@ class ModelFacts:
     """What works and may surprise."""
     needed: Columns | None = None
     """What `modeldrop.yaml` must declare, because the file does not contain it and nothing is declared."""
+    takes_examples: bool = False
+    """Whether the input is a serialized tf.train.Example, whose features are the columns. The files may not name them."""
 
     def refusal(self) -> Problem | None:
         """Return all problems as one, with the code of the first; None if BigQuery takes the model."""

@@ -163,7 +163,8 @@ def read_signature(file: ModelFile, declared: Columns) -> ModelFacts:
     is_batched = any(value.shape or not value.has_rank for value in signature.inputs)
     inputs = _tensors(signature.inputs, "input", True, problems)
     outputs = _tensors(signature.outputs, "output", is_batched, problems)
-    if graph.parses_examples and [tensor.type for tensor in inputs] == ["STRING"]:
+    takes_examples = graph.parses_examples and [tensor.type for tensor in inputs] == ["STRING"]
+    if takes_examples:
         notes.append(
             f"the input {inputs[0].name!r} is a serialized tf.train.Example; BigQuery takes the features in it as columns"
         )
@@ -172,7 +173,15 @@ def read_signature(file: ModelFile, declared: Columns) -> ModelFacts:
         notes.append(
             "the batch dimension is 1, so each row is a run of its own: export it with an open one to be faster"
         )
-    return ModelFacts("TENSORFLOW", tuple(inputs), tuple(outputs), versions, tuple(problems), tuple(notes))
+    return ModelFacts(
+        "TENSORFLOW",
+        tuple(inputs),
+        tuple(outputs),
+        versions,
+        tuple(problems),
+        tuple(notes),
+        takes_examples=takes_examples,
+    )
 
 
 def _parse(file: ModelFile) -> list[_Graph]:

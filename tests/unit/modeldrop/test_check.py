@@ -48,6 +48,17 @@ def test_a_drops_folder_gives_the_names_of_the_example(tmp_path: Path) -> None:
     assert "MODEL `films.genres`" in (check(folder).sql or "")
 
 
+def test_a_model_of_serialized_examples_is_shown_with_a_table_of_features(tmp_path: Path) -> None:
+    signature = saved_signature({"examples": saved_tensor(7, -1)}, {"y": saved_tensor(1, -1)})
+    folder = write(
+        tmp_path / "films" / "genres" / "2", saved_model__pb=saved_model(signature, operators=(b"ParseExampleV2",))
+    )
+    (folder / "variables").mkdir()
+    write(folder / "variables", variables__index=b"i")
+    write(folder / "variables", **{"variables__data-00000-of-00001": b"d"})
+    assert (check(folder).sql or "").endswith("ML.PREDICT(MODEL `films.genres`, TABLE `films.features`)")
+
+
 def test_a_file_that_bigquery_would_refuse_is_explained_and_exits_with_1(tmp_path: Path) -> None:
     write(tmp_path, model__onnx=onnx_file(ir=10, opset=21))
     result = run(str(tmp_path / "model.onnx"))

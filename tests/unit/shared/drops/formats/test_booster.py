@@ -35,6 +35,12 @@ def test_a_model_with_names_and_types_needs_no_declaration() -> None:
     assert (facts.problems, facts.needed, facts.notes) == ((), None, ())
 
 
+def test_categories_are_noted_since_bigquery_takes_them_for_integers() -> None:
+    facts = read(booster(names=["a", "b"], types=["float", "c"]))
+    assert facts.problems == ()
+    assert [note.split(",")[0] for note in facts.notes] == ["the model has categories"]
+
+
 @pytest.mark.parametrize(
     ("content", "name"),
     [

@@ -30,6 +30,9 @@ TOKEN_LIFETIME_SECONDS = 3600
 MOST_FIELDS = 20
 """The most fields of a request for a token."""
 TOKEN_PREFIX = "ya29.local-"
+# Google's keys have 2,048 bits. Each client checks its key when it reads it, which takes 55 ms for such a key, and 8 ms for
+# this one, which opens nothing but the local cloud.
+KEY_BITS = 1024
 
 
 class Credentials:
@@ -44,7 +47,7 @@ class Credentials:
             token_uri: The address from which clients request tokens, where ``app`` is served.
             clock: The time at which tokens are issued.
         """
-        private_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        private_key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
         private_pem = private_key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )

@@ -32,7 +32,7 @@ from shared.batches.request import BatchRequest, Prompts
 from shared.batches.rounds import ended_round, reviewed
 from shared.checks.identifiers import TableName
 from shared.cloud.batch_jobs import Batch
-from shared.cloud.bigquery import Query
+from shared.cloud.query_jobs import Query
 from shared.engine.handler import Cancelled, Handler, WaitFor
 from shared.engine.services import Services
 from shared.errors import ModeldropError, Problem, short_reason

@@ -12,7 +12,7 @@ from typing import Any
 from shared.batches.answers import AnswerTable, null_of
 from shared.batches.request import Output
 from shared.checks.identifiers import TableName, column_sql, string_literal
-from shared.cloud.bigquery import Query
+from shared.cloud.query_jobs import Query
 from shared.cloud.tables import TableFacts
 from shared.engine.statements import create_table, merge
 

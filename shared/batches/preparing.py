@@ -31,9 +31,9 @@ from shared.batches.target_columns import check_target
 from shared.batches.typed_table import check_results
 from shared.checks.access import check_readable, check_writable
 from shared.checks.identifiers import DatasetName, TableName
-from shared.cloud.bigquery import Analysis, Query
 from shared.cloud.locations import GLOBAL, dataset_location, is_region
 from shared.cloud.query_access import analyse_checked
+from shared.cloud.query_jobs import Analysis, Query
 from shared.engine.services import Services
 from shared.errors import Rejected
 from shared.work import Item

@@ -21,7 +21,7 @@ from shared.batches.rounds import answers_query, repeat_query, replacement
 from shared.batches.typed_table import flatten_query
 from shared.checks.identifiers import TableName
 from shared.checks.merge_keys import check_key
-from shared.cloud.bigquery import Query
+from shared.cloud.query_jobs import Query
 from shared.engine.services import Services
 from shared.work import Item, Step
 

@@ -15,8 +15,8 @@ from shared.batches.places import facts_of, table_of
 from shared.batches.request import BatchRequest
 from shared.checks.access import check_writable
 from shared.checks.identifiers import DatasetName, TableName
-from shared.cloud.bigquery import Query
 from shared.cloud.locations import dataset_location, is_region
+from shared.cloud.query_jobs import Query
 from shared.engine.services import Services
 from shared.errors import Rejected
 from shared.settings import Settings

@@ -11,7 +11,7 @@ from shared.batches.typed.flattening import flatten, kept_columns
 from shared.batches.typed.results import Results, check_names
 from shared.checks.identifiers import TableName
 from shared.checks.merge_keys import type_of
-from shared.cloud.bigquery import Query
+from shared.cloud.query_jobs import Query
 from shared.engine.services import Services
 from shared.errors import Rejected
 

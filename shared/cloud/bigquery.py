@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,13 +19,13 @@ from shared.checks.identifiers import DatasetName, ModelName, RoutineName, Table
 from shared.checks.suggestions import closest
 from shared.cloud.calls import CALL_SECONDS, CallOptions, Service
 from shared.cloud.json_api import Answer, JsonApi
+from shared.cloud.query_jobs import PAYLOAD_LABEL, Analysis, LabelledJob, OldJob, Query, Report
 from shared.cloud.states import (
     BIGQUERY_STATES,
     Progress,
 )
 from shared.errors import (
     ModeldropError,
-    Problem,
     Rejected,
     TryLater,
 )
@@ -50,7 +49,6 @@ _Object = TableName | RoutineName | ModelName
 _COMPARED_DATASETS = 1000
 # How many rows of a query are read at most.
 MOST_ROWS_READ = 1000
-PAYLOAD_LABEL = "modeldrop_payload"
 # How far BigQuery's clock and a function's may be apart. The ledger remembers work for days, so an hour does no harm.
 _CLOCKS_APART = timedelta(hours=1)
 
@@ -64,65 +62,8 @@ _JOB_FIELDS = (
 )
 
 _WRITE_DISPOSITIONS = {"empty": "WRITE_EMPTY", "truncate": "WRITE_TRUNCATE", "append": "WRITE_APPEND"}
-# What to do about a job that failed for a reason: https://docs.cloud.google.com/bigquery/docs/error-messages
-_ADVICE = {"duplicate": "the table is not empty: choose another one, or let output.write be append, truncate or merge"}
 # https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/data-types
 _PARAMETER_TYPES = {bool: "BOOL", int: "INT64", float: "FLOAT64", str: "STRING"}
-
-
-@dataclass(frozen=True)
-class Query:
-    """A query job to submit."""
-
-    sql: str
-    labels: Mapping[str, str]
-    destination: TableName | None = None
-    write: str = "empty"
-    """``empty``, ``truncate`` or ``append``: what may be in the destination, and what happens to it."""
-    parameters: tuple[tuple[str, Any], ...] = ()
-    """Pairs of name and value; a list is an array parameter."""
-    priority: str = "interactive"
-    maximum_bytes_billed: int | None = None
-    location: str | None = None
-    """Where the job runs, if not where the other jobs of its work run."""
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """The result of a dry run."""
-
-    statement: str
-    """The statement's type: ``SELECT``."""
-    columns: tuple[Mapping[str, Any], ...]
-    """The columns of the result, each as a TableFieldSchema."""
-    tables: tuple[TableName, ...]
-    """The tables that the query reads, also through views and routines."""
-    routines: tuple[RoutineName, ...]
-    """The routines that the query calls."""
-    bytes: int
-    """How much the query would read."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """The state of a job."""
-
-    progress: Progress
-    reason: str | None
-    """Why the job failed, as one of BigQuery's reasons."""
-    message: str | None
-    """Why the job failed, in BigQuery's words."""
-    resource: Mapping[str, Any]
-    """The job as BigQuery returns it."""
-
-
-@dataclass(frozen=True)
-class LabelledJob:
-    """A job with its labels."""
-
-    job: Job
-    labels: Mapping[str, str]
-    created: datetime
 
 
 class BigQueryJobs:
@@ -414,10 +355,6 @@ class BigQueryJobs:
             self._client.delete_model(model, not_found_ok=True, **options)
 
 
-class OldJob(ModeldropError):
-    """The job id belongs to the same request, which was sent so long ago that the ledger has forgotten it."""
-
-
 def _job_id(iterator: object, resource: Mapping[str, Any]) -> str:
     # The ledger's index has the same ids: each is held in memory once.
     return sys.intern(resource["jobReference"]["jobId"])
@@ -458,10 +395,3 @@ def _standard_type(kind: Mapping[str, Any]) -> str:
     if name == "ARRAY":
         return f"ARRAY<{_standard_type(kind.get('arrayElementType', {}))}>"
     return name
-
-
-def problem_of(report: Report) -> Problem:
-    """Return the problem of a failed job, in BigQuery's own words and with what to do, as events publish it."""
-    message = report.message or "the job failed and BigQuery did not say why"
-    advice = _ADVICE.get(report.reason or "")
-    return Problem(report.reason or "failed", f"{message}; {advice}" if advice else message)

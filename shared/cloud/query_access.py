@@ -13,7 +13,8 @@ from shared.checks.identifiers import (
     is_object_name,
 )
 from shared.checks.query_guard import check_definition, names_in, paid_call
-from shared.cloud.bigquery import Analysis, BigQueryJobs
+from shared.cloud.bigquery import BigQueryJobs
+from shared.cloud.query_jobs import Analysis
 from shared.errors import Rejected
 from shared.settings import Settings
 

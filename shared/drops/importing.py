@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from shared.checks.access import check_writable
 from shared.checks.identifiers import LONGEST_MODEL, ModelName
 from shared.checks.registry_rules import check_can_deploy
-from shared.cloud.bigquery import Query
+from shared.cloud.query_jobs import Query
 from shared.cloud.states import MAXIMUM_ATTEMPTS
 from shared.drops import statements
 from shared.drops.checks import checking, verdict

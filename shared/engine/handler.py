@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 from shared.cloud.batch_jobs import Batch
-from shared.cloud.bigquery import Query
-from shared.cloud.endpoint_calls import EndpointCall
+from shared.cloud.query_jobs import Query
 from shared.engine.services import Services
 from shared.errors import ModeldropError
 from shared.work import Item, Outcome, Step, WaitReason
+
+if TYPE_CHECKING:
+    from shared.cloud.endpoint_calls import EndpointCall
 
 
 class WaitFor(ModeldropError):

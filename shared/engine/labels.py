@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.cloud.batch_jobs import KEY_LABEL, KIND_LABEL
-from shared.cloud.bigquery import PAYLOAD_LABEL
+from shared.cloud.query_jobs import PAYLOAD_LABEL
 from shared.work import Item
 
 

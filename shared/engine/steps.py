@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from shared.batch_work import BatchFacts, BatchResult, Failures
 from shared.cloud.batch_jobs import BatchReport
-from shared.cloud.bigquery import OldJob, Query, Report, problem_of
+from shared.cloud.query_jobs import OldJob, Query, Report, problem_of
 from shared.cloud.states import (
     MAXIMUM_ATTEMPTS,
     Consequence,
@@ -22,7 +22,6 @@ from shared.cloud.states import (
 from shared.engine import passing
 from shared.engine.handler import Cancelled, Handler, WaitFor
 from shared.engine.labels import job_labels
-from shared.engine.operations import begin_operation
 from shared.engine.sending import send_batch
 from shared.engine.services import Services
 from shared.engine.stuck import deadline_of
@@ -69,6 +68,9 @@ def submit(item: Item, handler: Handler, services: Services) -> Item:
             case System.VERTEX:
                 return send_batch(item, step, handler, services, waited_for)
             case System.OPERATION:
+                # Most functions never change an endpoint.
+                from shared.engine.operations import begin_operation
+
                 begun = begin_operation(item, step, handler, services)
                 nothing_to_wait_for = begun.current is None or begun.current.name != step.name
                 return submit(begun, handler, services) if nothing_to_wait_for else begun

@@ -13,8 +13,8 @@ from shared.checks.access import check_writable
 from shared.checks.identifiers import ModelName
 from shared.checks.registry_rules import check_can_register
 from shared.checks.suggestions import closest
-from shared.cloud.bigquery import OldJob, Query
 from shared.cloud.endpoint_calls import EndpointCall
+from shared.cloud.query_jobs import OldJob, Query
 from shared.drops.importing import TURN_SECONDS
 from shared.drops.turns import ModelRecords
 from shared.endpoints.entries import entry_of, required_entry

@@ -12,8 +12,8 @@ from typing import Any
 from shared import trace
 from shared.checks.identifiers import ModelName
 from shared.checks.merge_keys import check_key
-from shared.cloud.bigquery import OldJob, Query
 from shared.cloud.query_access import analyse_checked
+from shared.cloud.query_jobs import OldJob, Query
 from shared.drops.turns import ModelRecord, ModelRecords
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services

@@ -20,7 +20,7 @@ from shared.batches.batching import Batches
 from shared.batches.request import BatchRequest
 from shared.checks.identifiers import ModelName
 from shared.cloud.batch_jobs import BatchReport
-from shared.cloud.bigquery import Report
+from shared.cloud.query_jobs import Report
 from shared.cloud.states import Progress
 from shared.drops import planning, watches
 from shared.drops.drop import (

@@ -11,8 +11,9 @@ from google.cloud.bigquery import Routine
 from localcloud.gemini.echo import EchoBackend
 from shared.checks.identifiers import TableName
 from shared.checks.query_guard import check_query
-from shared.cloud.bigquery import Analysis, BigQueryJobs, Query
+from shared.cloud.bigquery import BigQueryJobs
 from shared.cloud.query_access import MOST_TABLES_LISTED, analyse_checked
+from shared.cloud.query_jobs import Analysis, Query
 from shared.errors import Rejected
 from tests.example_requests import SETTINGS
 from tests.localcloud.bigquery.ml.world import MlWorld, ml_world

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.checks.identifiers import ModelName
-from shared.cloud.bigquery import Query
 from shared.cloud.query_access import analyse_checked
+from shared.cloud.query_jobs import Query
 from shared.drops.checks import statements
 from shared.drops.checks.model_check import ModelCheck
 from shared.engine.services import Services

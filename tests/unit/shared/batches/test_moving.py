@@ -11,7 +11,7 @@ from shared.batches.answers import AnswerTable
 from shared.batches.moving import move_query
 from shared.batches.request import Output
 from shared.checks.identifiers import TableName
-from shared.cloud.bigquery import Query
+from shared.cloud.query_jobs import Query
 from shared.cloud.tables import TableFacts
 
 OWN = TableName("p-12345", "films", "modeldrop_answers_x")

@@ -10,7 +10,7 @@ import pytest
 
 from shared.batch_work import BatchFacts, BatchResult
 from shared.cloud.batch_jobs import Batch, BatchReport
-from shared.cloud.bigquery import Query, Report
+from shared.cloud.query_jobs import Query, Report
 from shared.cloud.states import MAXIMUM_ATTEMPTS, Progress
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.ledger import item_name

@@ -79,7 +79,6 @@ class AnswerTable:
     def code_of(self, alias: str = "") -> str:
         """Return the SQL of a row's code; ``alias`` comes before the names of columns: ``target.``."""
         status = self.text("status", alias)
-        response = self.text(self.answer_name, alias)
         found = [
             f"REGEXP_EXTRACT({status}, {string_literal(pattern)})"
             for pattern in (
@@ -91,8 +90,12 @@ class AnswerTable:
         ]
         return (
             f"CASE WHEN {status} != '' THEN COALESCE({', '.join(found)}, 'UNKNOWN') "
-            f"WHEN {response} IN ('', 'null', '{{}}') THEN '{INCOMPLETE}' ELSE '' END"
+            f"WHEN {self.unanswered(alias)} THEN '{INCOMPLETE}' ELSE '' END"
         )
+
+    def unanswered(self, alias: str = "") -> str:
+        """Return the condition of a row without a response; ``alias`` comes before the names of columns: ``target.``."""
+        return f"{self.text(self.answer_name, alias)} IN ('', 'null', '{{}}')"
 
     @property
     def failed(self) -> str:
@@ -124,7 +127,9 @@ class AnswerTable:
         sql = alias + column_sql(name)
         if not any(each.lower() == name for each in self.names):
             return "''"
-        return f"IFNULL({sql if self.type_of(name) == 'STRING' else f'TO_JSON_STRING({sql})'}, '')"
+        if self.type_of(name) == "STRING":
+            return f"IFNULL({sql}, '')"
+        return f"IF({sql} IS NULL, '', TO_JSON_STRING({sql}))"
 
 
 def all_answers(tables: Sequence[AnswerTable], repeats: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ part there. One query writes all rows or none.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from shared.batches.answers import AnswerTable, null_of
@@ -56,10 +57,22 @@ def move_query(
     names = [source[name]["name"] for name in kept]
     rows = f"SELECT {', '.join(_converted(source[name], known.get(name)) for name in kept)}\nFROM (\n{answers}\n)"
     if output.write == "merge":
-        return Query(merge(target, rows, names, output.key, "the answers"), {})
+        present = AnswerTable(target, existing.columns)
+        return Query(merge(target, rows, names, output.key, "the answers", partial(_replaces, present)), {})
     if output.write == "empty":
         rows += f"\nWHERE {_is_empty(target)}"
     return Query(f"INSERT INTO {target.sql} ({', '.join(map(column_sql, names))})\n{rows}", {})
+
+
+def _replaces(present: AnswerTable, source: str, target: str) -> str:
+    """Return the condition under which a row of the answers replaces a row of an output: a failure replaces no answer.
+
+    Args:
+        present: The output.
+        source: What comes before the columns of the answers, which have the types of those of the output: ``source.``.
+        target: What comes before the columns of the output.
+    """
+    return f"({present.code_of(source)}) = '' OR {present.unanswered(target)}"
 
 
 def _is_empty(target: TableName) -> str:
@@ -73,7 +86,9 @@ def _converted(column: Mapping[str, Any], target: Mapping[str, Any] | None) -> s
     name = column_sql(column["name"])
     match column["type"], target and target["type"]:
         case "STRING", "JSON":
-            return f"SAFE.PARSE_JSON({name}) AS {name}"
+            # The status of a failure is a text around JSON.
+            parsed = f"COALESCE(SAFE.PARSE_JSON({name}, wide_number_mode => 'round'), TO_JSON({name}))"
+            return f"IF({name} = '', NULL, {parsed}) AS {name}"
         case "JSON", "STRING":
             return f"TO_JSON_STRING({name}) AS {name}"
         case _:

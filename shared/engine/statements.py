@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from shared.checks.identifiers import TableName, column_sql, string_literal, unused_name
@@ -19,7 +19,14 @@ def create_table(table: TableName, columns: Sequence[Mapping[str, Any]]) -> str:
     return f"CREATE TABLE IF NOT EXISTS {table.sql} (\n  {listed}\n)"
 
 
-def merge(target: TableName, query: str, columns: Sequence[str], key: Sequence[str], rows: str) -> str:
+def merge(
+    target: TableName,
+    query: str,
+    columns: Sequence[str],
+    key: Sequence[str],
+    rows: str,
+    replaces: Callable[[str, str], str] | None = None,
+) -> str:
     """Return the statement that writes the rows of a query by key: each row replaces the row that has the same key.
 
     The whole statement fails, with the key's name, if a key is NULL or repeated. Otherwise it would depend on chance which
@@ -31,6 +38,9 @@ def merge(target: TableName, query: str, columns: Sequence[str], key: Sequence[s
         columns: The columns of the rows.
         key: The columns that identify a row.
         rows: What the rows are, for errors: "the predictions".
+        replaces: Returns the condition under which a row replaces the one with its key, which stays otherwise. Its arguments
+            come before the columns of the new row and before those of the other one: ``source.``, ``target.``. Without it,
+            every row does.
     """
     keys = [column_sql(column) for column in key]
     named = ", ".join(key)
@@ -48,7 +58,8 @@ def merge(target: TableName, query: str, columns: Sequence[str], key: Sequence[s
     updates = ", ".join(
         f"{column_sql(column)} = {source}.{column_sql(column)}" for column in columns if column.lower() not in key_names
     )
-    matched = f"WHEN MATCHED THEN UPDATE SET {updates}\n" if updates else ""
+    condition = "" if replaces is None else f" AND ({replaces(f'{source}.', f'{into}.')})"
+    matched = f"WHEN MATCHED{condition} THEN UPDATE SET {updates}\n" if updates else ""
     values = ", ".join(f"{source}.{column_sql(column)}" for column in columns)
     on = " AND ".join(f"{into}.{key} = {source}.{key}" for key in keys)
     return (

@@ -1,4 +1,4 @@
-"""The SQL of batches, run by the local BigQuery: checks, requests from prompts, parts of a table, and typed results."""
+"""The SQL of batches, run by the local BigQuery: checks, requests from prompts, parts of a table, typed results, merges."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from typing import Any
 
 import pytest
 
+from shared.batches.answers import AnswerTable
 from shared.batches.inputs.files import FileColumn
 from shared.batches.inputs.parts import divide, part_count, requests_of_part
 from shared.batches.inputs.rules import RULES, InputCheck, Requests
 from shared.batches.inputs.tables import GOOD_CONTENTS, check_contents, check_requests, read_check
-from shared.batches.request import Prompts
+from shared.batches.moving import move_query
+from shared.batches.request import Output, Prompts
 from shared.batches.statements import batch_requests
 from shared.batches.typed.flattening import flatten
 from shared.batches.typed.results import ResultColumn, columns_of_schema
 from shared.checks.identifiers import TableName, string_literal
+from shared.cloud.tables import TableFacts
 from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
 from tests.unit.shared.batches.inputs.test_lines import GOOD, WRONG, asking
 
@@ -344,3 +347,58 @@ def test_values_that_a_schema_requires_are_missed(world: BigQueryWorld) -> None:
     ]
     [numbers] = _results(world, _answers([(_answer("[3, 4]"), "")]), columns_of_schema(schema["properties"]["n"]))
     assert numbers["answer"] == [3, 4]
+
+
+# The move of answers into an output
+
+
+BUSY = 'Too Many Requests: {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}'
+# The id, the response and the status of each row of an output, and of the answers that are merged into it.
+PRESENT = [
+    (1, "{}", "old"),
+    (2, '{"a":1}', ""),
+    (3, '{"a":1}', ""),
+    (4, None, BUSY),
+    (5, None, BUSY),
+    (6, '{"a":1}', None),
+]
+MERGED = [
+    (1, '{"a":2}', ""),
+    (2, None, BUSY),
+    (3, '{"a":2}', ""),
+    (4, '{"a":2}', ""),
+    (5, "", "new"),
+    (6, "{}", ""),
+    (7, None, BUSY),
+]
+TOGETHER = {1: 2, 2: 1, 3: 2, 4: 2, 5: "new", 6: 1, 7: BUSY}
+
+
+@pytest.mark.parametrize(
+    ("response", "status"), [("JSON", "STRING"), pytest.param("STRING", "JSON", marks=pytest.mark.long)]
+)
+def test_a_failure_that_is_merged_replaces_a_failure_and_no_answer(
+    world: BigQueryWorld, response: str, status: str
+) -> None:
+    dataset = world.dataset()
+    target, own = (TableName(PROJECT, dataset, name) for name in ("answers", "modeldrop_answers"))
+    schemas = [
+        [{"name": "id", "type": "INTEGER"}, {"name": "response", "type": first}, {"name": "status", "type": second}]
+        for first, second in ((response, status), ("JSON", "STRING"))
+    ]
+    for table, schema, rows in ((target, schemas[0], PRESENT), (own, schemas[1], MERGED)):
+        values = ({"id": n, "response": answer, "status": text} for n, answer, text in rows)
+        if schema[2]["type"] == "JSON":
+            values = ({**row, "status": json.dumps(row["status"]) if row["status"] else None} for row in values)
+        world.bigquery.tables.write(
+            str(table), schema, ({**row, "response": row["response"] or None} for row in values)
+        )
+    existing = TableFacts("TABLE", len(PRESENT), tuple(schemas[0]))
+    output = Output(target, "merge", ("id",))
+    query = move_query(f"SELECT * FROM {own.sql}", AnswerTable(own, tuple(schemas[1])), target, output, existing)
+    world.rows(query.sql)
+    found: dict[int, Any] = {}
+    for row in world.client().query_and_wait(f"SELECT * FROM {target.sql}"):
+        answer = json.loads(row["response"]) if isinstance(row["response"], str) else row["response"]
+        found[row["id"]] = (answer or {}).get("a") or row["status"]
+    assert found == TOGETHER

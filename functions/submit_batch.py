@@ -10,6 +10,7 @@ import flask
 from cloudevents.http import CloudEvent
 
 from shared.batches.actions import BatchAction, act
+from shared.batches.again import delete_former_tables
 from shared.batches.batching import Batches, output_of, plan
 from shared.batches.places import facts_of
 from shared.batches.request import BatchRequest
@@ -72,6 +73,8 @@ def _submit(message: Message) -> Item:
     claim = claim_request(plan(request, payload, message, at.now()), at)
     if claim.mine:
         with left_to_the_poller(claim.item):
+            if claim.former is not None:
+                delete_former_tables(claim.former, claim.item, at)
             item = advance(claim.item, Batches(), at)
             at.waker.wake_for(item)
             return item

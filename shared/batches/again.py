@@ -42,6 +42,29 @@ def resubmit(item: Item, message: Message, services: Services) -> Item:
     return advance(claimed, Batches(), services)
 
 
+def delete_former_tables(former: Item, claimed: Item, services: Services) -> None:
+    """Delete the tables of the former run of a batch that was sent again under its ``request_id``.
+
+    If the request is refused now, the answers that were paid remain until they expire.
+
+    Args:
+        former: The batch as its former run ended.
+        claimed: The next run, whose claim this call holds.
+        services: The services of this process.
+
+    Raises:
+        TryLater: A service did not answer; the poller begins the run, and the tables expire.
+    """
+    if not own_tables(former):
+        return
+    try:
+        prepared(claimed, request_of(claimed, services.settings), services)
+    except Rejected as error:
+        log("INFO", "the tables of a batch stay", **former.log_fields(), reason=error.problem.code)
+    else:
+        _delete_tables(former, services)
+
+
 def _delete_tables(item: Item, services: Services) -> None:
     """Delete the tables that Modeldrop created for the former run of a batch; those that cannot be deleted expire."""
     for table in own_tables(item):

@@ -109,7 +109,7 @@ def next_attempt(failed: Item, item: Item, services: Services) -> Claimed:
         generation=failed.generation,
     )
     try:
-        return Claimed(services.ledger.reopen(again, claimed=True), True)
+        return Claimed(services.ledger.reopen(again, claimed=True), True, former=failed)
     except LostRace:
         return Claimed(failed, False)
 

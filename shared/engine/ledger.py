@@ -68,6 +68,8 @@ class Claimed:
     """The item in the ledger."""
     mine: bool
     """Whether this call holds the claim. If not, another call wrote the item."""
+    former: Item | None = None
+    """The item as its former run ended, if this call opened the next one."""
 
 
 @dataclass(frozen=True)

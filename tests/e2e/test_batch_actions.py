@@ -126,6 +126,30 @@ def test_the_tables_of_a_batch_that_ended_in_part_are_deleted_when_it_runs_again
     assert _own_tables(world, key) == []
 
 
+@pytest.mark.long
+def test_the_tables_of_a_batch_that_failed_are_deleted_when_its_request_is_sent_again(world: World) -> None:
+    names = fresh("anew"), fresh("refused")
+    requests = [_batch(world, name, "fine") for name in names]
+    for name, request in zip(names, requests, strict=True):
+        assert world.post_batch(request).status_code == 202
+        # Somebody writes the table after the batch has checked it, so that the answers cannot be moved.
+        world.load(f"{world.regional}.{name}", [{"id": 7}])
+    keys = []
+    for name in names:
+        failed = _ended(world, name)
+        assert failed["type"].endswith("batch.failed.v1")
+        assert _own_tables(world, failed["key"]) != []
+        keys.append(failed["key"])
+    world.bigquery.delete_table(f"{world.regional}.{names[0]}")
+    assert world.post_batch(requests[0]).status_code == 202
+    world.until(lambda: world.ids("batch.succeeded", request_id=names[0]))
+    assert len(world.batches(keys[0])) == 2
+    assert _own_tables(world, keys[0]) == []
+    # A request that is refused leaves the answers that were paid.
+    assert world.post_batch(requests[1]).json()["error"]["code"] == "output_not_empty"
+    assert _own_tables(world, keys[1]) != []
+
+
 @pytest.mark.matrix
 def test_a_batch_runs_again_and_its_jobs_are_deleted(world: World) -> None:
     name = fresh("resubmitted")

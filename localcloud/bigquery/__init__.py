@@ -8,6 +8,7 @@ running/     the job methods, the threads that run jobs, the job journal, quotas
 queries/     what each kind of statement does; scripts, dry runs, load, extract and copy jobs
 ml/          BigQuery ML
 tables/      the DuckDB engine, written tables, kept results, sizes, sessions
+javascript/  functions in JavaScript
 sql/         GoogleSQL: tokens, names, translation to DuckDB's SQL, error messages
 job/         jobs and their records
 base/        errors, schemas, Google's API description, the interface of a running job

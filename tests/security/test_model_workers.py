@@ -312,7 +312,7 @@ def test_an_idle_worker_ends_and_the_next_batch_starts_another_one(
 ATTEMPTS = """
 import json, os, socket, subprocess, sys, threading
 from pathlib import Path
-from localcloud.bigquery.ml.workers.sandbox import restrict
+from localcloud.base.sandbox import restrict
 
 model, elsewhere = Path(sys.argv[1]), Path(sys.argv[2])
 restrict(model, 4 * 1024**3)

@@ -40,6 +40,7 @@ from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.queries.table_options import apply_options, changed_options, table_options
 from localcloud.bigquery.sql.duckdb_only import reject_foreign_names
 from localcloud.bigquery.sql.failures import query_error
+from localcloud.bigquery.sql.javascript import plain_functions
 from localcloud.bigquery.sql.lengths import declared_settings
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.statement import (
@@ -442,7 +443,7 @@ class QueryJobs:
 
 def _readable(sql: str, statements: Statements) -> str:
     """Return a statement or script without what bqemulator's and sqlglot's parsers do not know."""
-    sql = plain_literals(sql)
+    sql = plain_functions(plain_literals(sql))
     if "@`" in sql:
         sql = statements.parameters.named_in(sql)
     return _ANY_TYPE.sub(r"\1 ANY_TYPE", sql) if "ANY" in sql.upper() else sql

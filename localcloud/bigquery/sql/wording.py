@@ -40,8 +40,13 @@ _SIGNATURES = {
 }
 
 
+# The name of a function in JavaScript: see ``JavaScriptFunctions``.
+_JAVASCRIPT = re.compile(r"^javascript_\d+_")
+
+
 def _signature(match: re.Match[str]) -> str:
-    what = match["name"].upper() if match["name"].replace("_", "").isalnum() else match["name"]
+    name, replaced = _JAVASCRIPT.subn("", match["name"])
+    what = name.upper() if name.replace("_", "").isalnum() and not replaced else name
     what = "SUBSTR" if what == "SUBSTRING" else what
     kind = "function" if what[:1].isalpha() else "operator"
     if what in _SIGNATURES and match["types"]:
@@ -121,7 +126,6 @@ _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
             r'Catalog "SAFE" does not exist',
             "Functions of a dataset with the prefix SAFE are not supported by the local BigQuery",
         ),
-        (r"JavaScript UDFs require", "Functions in JavaScript are not supported by the local BigQuery"),
     )
 )
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")

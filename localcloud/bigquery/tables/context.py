@@ -12,7 +12,7 @@ from typing import Any
 from bqemulator.api.dependencies import AppContext
 from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
 from bqemulator.catalog.memory_repository import MemoryCatalogRepository
-from bqemulator.catalog.models import TableMeta
+from bqemulator.catalog.models import RoutineMeta, TableMeta
 from bqemulator.config import PersistenceMode, Settings
 from bqemulator.domain.events import EventBus
 from bqemulator.observability.metrics import MetricsRegistry
@@ -23,6 +23,7 @@ from duckdb_extensions import import_extension
 
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.javascript.functions import check_function
 from localcloud.bigquery.sql import adjustments, lengths
 from localcloud.bigquery.sql.json_texts import JSON_MACROS
 from localcloud.bigquery.sql.subscripts import MACROS
@@ -122,6 +123,20 @@ class Catalog:
                 expires = existing.expiration_time
             table = table.model_copy(update={"expiration_time": None if expires == NEVER else expires})
             updated: TableMeta = self._repository.update_table(table)
+            return updated
+
+    def create_routine(self, routine: RoutineMeta) -> RoutineMeta:
+        """Create a routine's entry. Raises ``QueryError`` if the routine can't be carried out."""
+        check_function(routine)
+        with self._lock:
+            created: RoutineMeta = self._repository.create_routine(routine)
+            return created
+
+    def update_routine(self, routine: RoutineMeta) -> RoutineMeta:
+        """Replace a routine's entry. Raises ``QueryError`` if the routine can't be carried out."""
+        check_function(routine)
+        with self._lock:
+            updated: RoutineMeta = self._repository.update_routine(routine)
             return updated
 
     def _with_expiration(self, table: TableMeta) -> TableMeta:
@@ -235,6 +250,8 @@ def _return_freed_blocks() -> None:
 def close_context(context: AppContext) -> None:
     """Close the database."""
     try:
+        if isinstance(context.udf_registry, Routines):
+            context.udf_registry.close()
         asyncio.run(context.engine.stop())
     finally:
         engine_of(context).spill.cleanup()

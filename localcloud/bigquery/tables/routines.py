@@ -6,6 +6,7 @@ bqemulator does not resolve the tables in the body of a scalar function.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from bqemulator.catalog.models import RoutineMeta
 from bqemulator.config import Settings
@@ -16,6 +17,7 @@ from bqemulator.udf.runtime import UDFRegistry
 from bqemulator.udf.sql_udf import SQLUDFRuntime, _translate_body
 
 from localcloud.bigquery.base.schema import quote
+from localcloud.bigquery.javascript.functions import JavaScriptFunctions
 from localcloud.bigquery.sql.statement import read_statement
 
 _CALLS_MODELS = re.compile(r"\b(?:ML|AI)\s*\.\s*\w+\s*\(", re.IGNORECASE)
@@ -33,6 +35,7 @@ class Routines(UDFRegistry):
         """Create an empty registry."""
         super().__init__(settings)
         self._sql = _ScalarFunctions()
+        self._js: Any = JavaScriptFunctions()
 
     def materialize(self, routine: RoutineMeta, engine: DuckDBEngine) -> None:
         """Create the macro of a routine. Raises ``QueryError`` if a table in its body has no valid name."""
@@ -44,6 +47,10 @@ class Routines(UDFRegistry):
         if is_model_function(routine):
             return  # a statement that calls it has its query inlined (``Statements.prepare``)
         super().materialize(routine, engine)
+
+    def close(self) -> None:
+        """End the processes of functions in JavaScript."""
+        self._js.close()
 
 
 class _ScalarFunctions(SQLUDFRuntime):

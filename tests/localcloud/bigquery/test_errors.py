@@ -84,8 +84,8 @@ MESSAGES = {
         "ML.EXPLAIN_PREDICT is not supported by the local BigQuery at [1:15]"
     ),
     "SELECT AI.FORECAST(1)": "AI.FORECAST is not supported by the local BigQuery at [1:8]",
-    "CREATE FUNCTION d.f() RETURNS INT64 LANGUAGE js AS 'return 1'": (
-        "Functions in JavaScript are not supported by the local BigQuery"
+    "CREATE TEMP FUNCTION f() RETURNS INT64 LANGUAGE js AS 'return 1.5'; SELECT f()": (
+        "Failed to coerce output value 1.5 to type INT64"
     ),
     "EXPORT DATA OPTIONS(uri='gs://no-bucket/x*.csv', format='CSV') AS SELECT 1": "The specified bucket does not exist.",
 }

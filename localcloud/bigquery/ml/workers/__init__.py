@@ -4,6 +4,5 @@ pool        which worker predicts a batch, and what happens when a worker ends: 
 processes   starts workers, sends them batches, and ends them
 template    the process that imports a library once and forks a worker for each model
 worker      what a worker does: it loads a model and predicts batches
-sandbox     what a worker may do
 frames      the messages between a worker and the local cloud
 """

@@ -28,22 +28,25 @@ _SET_PARENT_DEATH_SIGNAL, _SET_SECCOMP, _SET_NO_NEW_PRIVILEGES = 1, 22, 38
 _FILTER_MODE = 2
 
 
-def restrict(model: Path, memory_bytes: int) -> None:
+def restrict(model: Path | None, memory_bytes: int, *, end_with_parent: bool = True) -> None:
     """Restrict this process for the rest of its life.
 
     Args:
-        model: The folder of the model's files, which stay readable.
+        model: The folder of the model's files, which stay readable, or None.
         memory_bytes: The limit of the memory that the process allocates.
+        end_with_parent: Whether the process ends with the thread that started it.
     """
     _work_in_an_empty_folder()
     _limit(memory_bytes)
     if sys.platform == "linux":
-        _end_with_the_parent()
+        if end_with_parent:
+            _end_with_the_parent()
+        _end_first_without_memory()
         system = ctypes.CDLL(None, use_errno=True)
         for function in (system.prctl, system.syscall):
             function.restype = ctypes.c_long
         system.prctl(_SET_NO_NEW_PRIVILEGES, *map(ctypes.c_ulong, (1, 0, 0, 0)))
-        _restrict_files(system, [model, *_library_folders()])
+        _restrict_files(system, [*([] if model is None else [model]), *_library_folders()])
         _restrict_calls(system)
 
 
@@ -70,7 +73,10 @@ def _end_with_the_parent() -> None:
     ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, *map(ctypes.c_ulong, (signal.SIGKILL, 0, 0, 0)))
     if os.getppid() != parent:
         os._exit(1)
-    # The system ends this process first when it runs out of memory.
+
+
+def _end_first_without_memory() -> None:
+    """Have the system end this process before others when it runs out of memory."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
 
@@ -90,7 +96,7 @@ def _library_folders() -> Iterator[Path]:
     """Yield what the libraries read while they load and run a model."""
     yield from map(Path, (sys.prefix, sys.base_prefix, "/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache"))
     yield from (Path(entry) for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages"))
-    yield Path(__file__).parents[3]  # the package localcloud
+    yield Path(__file__).parents[1]  # the package localcloud
     yield Path(f"/proc/{os.getpid()}")
     yield from map(Path, ("/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu", "/dev/null", "/dev/urandom"))
 

@@ -1,21 +1,24 @@
-"""Batches with files in Cloud Storage that can be interrupted, as ``deeds.py`` has other actions."""
+"""Batches of files in Cloud Storage that can be interrupted, as ``deeds.py`` has other actions."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from tests.e2e.deeds import Deed, send_action, tick
+from tests.e2e.deeds import BATCH_ENDS, Deed, appended, own_tables_of, send_action, tick
 from tests.e2e.world import World
 
 REQUESTS = 3
+# In a world in which one job takes 20 requests, so many are divided into three jobs.
+MANY_REQUESTS = 40
+PARTS = 3
 
 
-def file_of(world: World, name: str) -> str:
-    """Write a file of requests, each with an id, and return its address."""
+def file_of(world: World, name: str, count: int = REQUESTS) -> str:
+    """Write a file of ``count`` requests, each with an id, and return its address."""
     lines = [
         json.dumps({"id": n, "request": {"contents": [{"role": "user", "parts": [{"text": f"prompt {n}"}]}]}})
-        for n in range(REQUESTS)
+        for n in range(count)
     ]
     bucket = world.storage.bucket(world.environment["OUTPUT_BUCKET"])
     bucket.blob(f"requests/{name}.jsonl").upload_from_string("\n".join(lines))
@@ -91,6 +94,48 @@ def check_lines(world: World, name: str) -> None:
     ]
 
 
+def _after_query(world: World, name: str, step: str) -> None:
+    """Bring a batch of many requests to where the query of a step has ended, before the poller sees it."""
+    request = world.batch(name, name, input=file_of(world, name, MANY_REQUESTS), output=appended(world, name))
+    world.publish("BATCH_TOPIC", request)
+    world.delivered()
+    key = _key(world, name)
+    world.until(lambda: [job for job in world.jobs(key) if job.job_id.startswith(f"{key}-{step}-")])
+    world.until(lambda: all(job.state == "DONE" for job in world.jobs(key)), ticking=False)
+
+
+def many_loaded(world: World, name: str) -> None:
+    """Bring a batch to where the lines of its file are loaded, before the poller sees it."""
+    _after_query(world, name, "load")
+
+
+def many_divided(world: World, name: str) -> None:
+    """Bring a batch to where its requests are divided, before the poller sees it."""
+    _after_query(world, name, "divide")
+
+
+def part_prepared(world: World, name: str) -> None:
+    """Bring a batch to where the requests of its first job are in a table, before the poller sees it."""
+    _after_query(world, name, "part")
+
+
+def part_reviewed(world: World, name: str) -> None:
+    """Bring a batch to where the answers of its first job are counted, before the poller sees it."""
+    _after_query(world, name, "review")
+
+
+def check_many(world: World, name: str) -> None:
+    item = world.item("batch", "request", name)
+    assert item is not None
+    assert item["outcome"] == "succeeded"
+    paid = [job["state"] for job in world.batches(item["key"]) if job["state"] != "JOB_STATE_CANCELLED"]
+    assert paid == ["JOB_STATE_SUCCEEDED"] * PARTS
+    rows = world.rows(f"{world.regional}.{name}")
+    assert sorted((row["id"], row["status"] or "") for row in rows) == [(n, "") for n in range(MANY_REQUESTS)]
+    assert len(world.ids(*BATCH_ENDS, request_id=name)) == 1
+    assert own_tables_of(world, item["key"]) == []
+
+
 FOLDER_DEEDS = {
     "polling lines that were written": Deed("poll_jobs", written, tick, check_lines, by_event=False),
     "polling loaded lines": Deed("poll_jobs", loaded, tick, check_lines, by_event=False),
@@ -101,4 +146,12 @@ REDELIVERED_FOLDER_DEEDS = {
     "retrying lines that failed": Deed(
         "submit_batch_message", failed_in_part, send_action("retry_failed_rows"), check_lines
     ),
+}
+
+# In a world in which one job takes 20 requests.
+DIVIDED_DEEDS = {
+    "polling loaded requests": Deed("poll_jobs", many_loaded, tick, check_many, by_event=False),
+    "polling divided requests": Deed("poll_jobs", many_divided, tick, check_many, by_event=False),
+    "polling a prepared part": Deed("poll_jobs", part_prepared, tick, check_many, by_event=False),
+    "polling a reviewed part": Deed("poll_jobs", part_reviewed, tick, check_many, by_event=False),
 }

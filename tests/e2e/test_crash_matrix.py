@@ -20,7 +20,7 @@ from tests.e2e.deeds import (
     Deed,
     name_of,
 )
-from tests.e2e.folder_deeds import FOLDER_DEEDS, REDELIVERED_FOLDER_DEEDS
+from tests.e2e.folder_deeds import DIVIDED_DEEDS, FOLDER_DEEDS, REDELIVERED_FOLDER_DEEDS
 from tests.e2e.model_deeds import MODEL_DEEDS
 from tests.e2e.world import World
 
@@ -209,6 +209,13 @@ def test_a_kill_at_any_call_about_answers_in_folders_changes_nothing(world: Worl
 @pytest.mark.parametrize("deed_name", REDELIVERED_FOLDER_DEEDS)
 def test_a_kill_at_any_call_of_a_retry_in_folders_changes_nothing(world: World, deed_name: str) -> None:
     kill_at_every_call(world, deed_name, REDELIVERED_FOLDER_DEEDS[deed_name], again=True)
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("deed_name", DIVIDED_DEEDS)
+def test_a_kill_at_any_call_about_a_divided_batch_changes_nothing(impatient: World, deed_name: str) -> None:
+    kill_at_every_call(impatient, deed_name, DIVIDED_DEEDS[deed_name], again=False)
 
 
 @pytest.fixture(scope="module")

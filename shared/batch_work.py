@@ -142,6 +142,8 @@ class BatchFacts:
     """How the lines in Cloud Storage are read as rows; None if they are not."""
     lines: str | None = None
     """The table into which the lines of the input's files are loaded: `bq://project.dataset.table`; None if they are not."""
+    unfound: str | None = None
+    """Why the requests that a job did not come to cannot be found in the files of the input; None if they can."""
     unchecked_bytes: int = 0
     """How many bytes of the input's files were not checked: they are too many to be read at once, and no query checked them."""
     files_hash: str | None = None

@@ -15,7 +15,7 @@ from shared.batches.next_steps import after_review, suffix_of, with_repeat, with
 from shared.batches.output_claims import claim_outputs
 from shared.batches.places import facts_of, own_tables, request_of, table_at, table_of
 from shared.batches.preparing import prepared
-from shared.batches.reading import lines_location
+from shared.batches.reading import lines_location, with_reason
 from shared.engine.claims import next_attempt
 from shared.engine.services import Services
 from shared.engine.steps import advance
@@ -108,13 +108,18 @@ def retry_failed_rows(item: Item, message: Message, services: Services) -> Item:
         )
     claim_outputs(item, request_of(item, services.settings), services)
     was_moved = any(step.name == "move" and step.state is StepState.SUCCEEDED for step in item.steps)
-    facts = replace(facts, rounds=rounds, moved=len(rounds) if was_moved else facts.moved, cancelling=False)
+    facts = replace(
+        facts, rounds=rounds, moved=len(rounds) if was_moved else facts.moved, cancelling=False, unfound=None
+    )
+    if facts.files and not facts.is_divided:
+        # The table of the lines may have expired.
+        facts = replace(facts, lines=None)
     again = _next_run(item, facts, message, services)
     result = facts.result
     if result is not None and result.tokens is not None and not result.failed and not result.incomplete:
         # All rows have their answers, and only a step after that has failed: no job is paid again.
         return _begin(item, after_review(again, services.settings), services)
-    return _begin(item, with_repeat(again, FAILED), services)
+    return _begin(item, with_repeat(with_reason(again, services), FAILED), services)
 
 
 def _retry_in_folder(item: Item, message: Message, services: Services) -> Item:

@@ -122,6 +122,18 @@ class AnswerTable:
         values = ", ".join(f"{alias}{column_sql(name)} AS {column_sql(name)}" for name in self.request_names)
         return f"TO_JSON_STRING(STRUCT({values}))"
 
+    @property
+    def content_key(self) -> str:
+        """The SQL of the same text, in which requests are equal if their JSON is, in whatever form it is written."""
+        values = ", ".join(
+            f"{normalized(column_sql(name)) if self._is_json_text(name) else column_sql(name)} AS {column_sql(name)}"
+            for name in self.request_names
+        )
+        return f"TO_JSON_STRING(STRUCT({values}))"
+
+    def _is_json_text(self, name: str) -> bool:
+        return name.lower() == "request" and self.type_of("request") == "STRING"
+
     def text(self, name: str, alias: str = "") -> str:
         """Return the SQL of a column as a text, which is empty for NULL, or if there is no such column."""
         sql = alias + column_sql(name)
@@ -130,6 +142,12 @@ class AnswerTable:
         if self.type_of(name) == "STRING":
             return f"IFNULL({sql}, '')"
         return f"IF({sql} IS NULL, '', TO_JSON_STRING({sql}))"
+
+
+def normalized(text: str) -> str:
+    """Return the SQL of a text of JSON, written in the one form that BigQuery gives it; other texts stay."""
+    parsed = f"SAFE.PARSE_JSON({text}, wide_number_mode => 'round')"
+    return f"IF({parsed} IS NULL, {text}, TO_JSON_STRING({parsed}))"
 
 
 def all_answers(tables: Sequence[AnswerTable], repeats: Sequence[str]) -> str:
@@ -253,29 +271,6 @@ def review(answers: str, like: AnswerTable) -> str:
     )
 
 
-def requests_to_repeat(answers: str, like: AnswerTable, rows: str, *, sources: Sequence[str] = ()) -> str:
-    """Return the query that has the requests of the rows without an answer.
-
-    Args:
-        answers: The query that has the rows.
-        like: A table with the same columns.
-        rows: Which rows: ``retryable`` leaves out those that would fail again, ``failed`` does not.
-        sources: The requests of the jobs as SQL, if some of them are not in ``answers`` at all; these are added.
-    """
-    columns = ", ".join(map(column_sql, like.request_names))
-    condition = like.condition(rows)
-    failed = f"SELECT {columns}\nFROM (\n{answers}\n)\nWHERE {condition}"
-    if not sources:
-        return failed
-    given = "\nUNION ALL\n".join(f"SELECT {columns} FROM {source}" for source in sources)
-    return (
-        f"{failed}\nUNION ALL\nSELECT {', '.join(f'wanted.{column_sql(name)}' for name in like.request_names)}\n"
-        f"FROM ({_numbered(given, like)}) AS wanted\nLEFT JOIN ({_numbered(answers, like)}) AS present\n"
-        f"ON wanted.modeldrop_row = present.modeldrop_row AND wanted.modeldrop_number = present.modeldrop_number\n"
-        f"WHERE present.modeldrop_row IS NULL"
-    )
-
-
 def _without_repeated(query: str, later: AnswerTable, like: AnswerTable, condition: str) -> str:
     """Return the rows of ``query`` without those whose requests were sent again and are in ``later``."""
     chosen = ", ".join(f"former.{column_sql(name)}" for name in like.names)
@@ -283,7 +278,7 @@ def _without_repeated(query: str, later: AnswerTable, like: AnswerTable, conditi
         f"SELECT *, {like.row_key} AS modeldrop_row, {condition} AS modeldrop_failed, "
         f"ROW_NUMBER() OVER (PARTITION BY {like.row_key}, {condition}) AS modeldrop_number FROM (\n{query}\n)"
     )
-    again = _numbered(f"SELECT * FROM {later.sql}", like)
+    again = numbered(f"SELECT * FROM {later.sql}", like, like.row_key)
     return (
         f"SELECT {chosen}\nFROM ({former}) AS former\nLEFT JOIN ({again}) AS again\n"
         f"ON former.modeldrop_failed AND former.modeldrop_row = again.modeldrop_row "
@@ -292,9 +287,9 @@ def _without_repeated(query: str, later: AnswerTable, like: AnswerTable, conditi
     )
 
 
-def _numbered(query: str, like: AnswerTable) -> str:
-    """Return the rows of a query with a text of each request, and a number among those that are the same."""
+def numbered(query: str, like: AnswerTable, key: str) -> str:
+    """Return the rows of a query with the text ``key`` of each request, and a number among those that are the same."""
     return (
-        f"SELECT {like.row_key} AS modeldrop_row, {', '.join(map(column_sql, like.request_names))}, "
-        f"ROW_NUMBER() OVER (PARTITION BY {like.row_key}) AS modeldrop_number FROM (\n{query}\n)"
+        f"SELECT {key} AS modeldrop_row, {', '.join(map(column_sql, like.request_names))}, "
+        f"ROW_NUMBER() OVER (PARTITION BY {key}) AS modeldrop_number FROM (\n{query}\n)"
     )

@@ -27,7 +27,7 @@ from shared.batches.places import (
 )
 from shared.batches.preparing import prepared
 from shared.batches.queries import query_of
-from shared.batches.reading import lines_location, must_read, number_of
+from shared.batches.reading import lines_location, must_read, number_of, with_reason
 from shared.batches.request import BatchRequest, Prompts
 from shared.batches.rounds import ended_round, reviewed
 from shared.checks.identifiers import TableName
@@ -112,8 +112,15 @@ class Batches(Handler):
         return Outcome.FAILED
 
     def continue_without(self, item: Item, step: Step, services: Services) -> Item | None:
-        """Return a batch whose files are sent unchecked, because the query that would check all of them failed."""
+        """Return a batch as it continues if the lines of its files could not be loaded or checked.
+
+        The files are sent unchecked, or rows are sent again without those that are in no answer.
+        """
         facts = facts_of(item)
+        if step.name.startswith("load-") and facts.folder is None:
+            log("WARNING", "requests without an answer are not looked for", **item.log_fields(), step=step.name)
+            facts = replace(facts, lines=None, unfound="BigQuery did not load the files of the input")
+            return replace(item, facts=facts, steps=tuple(each for each in item.steps if each.name != step.name))
         is_checking = step.name in {"load", "check"} and facts.unchecked_bytes > 0
         if not is_checking or facts.too_large or request_of(item, services.settings).dry_run:
             return None
@@ -177,7 +184,7 @@ class Batches(Handler):
             case "review":
                 assert last.job is not None
                 item = replace(item, facts=reviewed(facts, services.bigquery.rows_of(last.job)))
-                return after_review(item, services.settings)
+                return after_review(with_reason(item, services), services.settings)
             case "move" if request_of(item, services.settings).results is not None:
                 return with_steps(item, f"flatten{suffix_of(len(facts.rounds))}")
             case _:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from shared.batch_work import RETRYABLE
+from shared.batch_work import RETRYABLE, BatchFacts
 from shared.batches.inputs.estimates import estimate
 from shared.batches.inputs.files import prompts_problem
 from shared.batches.inputs.tables import read_check
@@ -127,11 +127,19 @@ def with_repeat(item: Item, rows: str) -> Item:
         job_folder=None,
     )
     item = replace(item, facts=facts)
-    if facts.folder is not None and facts.files and facts.lines is None and facts.result and facts.result.incomplete:
+    if loads_lines(facts):
         # Which requests are in no answer is known from the lines of the files alone.
         item = with_load(item, f"load{suffix}")
     item = with_steps(item, f"repeat{suffix}")
     return replace(item, steps=(*item.steps, submit))
+
+
+def loads_lines(facts: BatchFacts) -> bool:
+    """Return whether the lines of the input's files are loaded before rows are sent again."""
+    if not facts.files or facts.lines is not None or facts.line_format is None or facts.unfound is not None:
+        return False
+    # Without a review it is not known which requests the job did not come to.
+    return facts.result is not None and (facts.result.tokens is None or bool(facts.result.incomplete))
 
 
 def with_part(item: Item) -> Item:
@@ -159,8 +167,20 @@ def ended(item: Item) -> Item:
         )
         return replace(item, outcome=Outcome.FAILED, problem=problem)
     if failed or incomplete or result.state == PARTIALLY_SUCCEEDED:
-        return replace(item, outcome=Outcome.PARTIALLY_SUCCEEDED)
+        return replace(item, outcome=Outcome.PARTIALLY_SUCCEEDED, problem=_unfound(item))
     return replace(item, outcome=Outcome.SUCCEEDED)
+
+
+def _unfound(item: Item) -> Problem | None:
+    """Return why requests that have neither an answer nor a failure were not sent again; None if there are none."""
+    facts = facts_of(item)
+    if facts.unfound is None or facts.result is None or not facts.result.incomplete:
+        return None
+    message = (
+        f"{facts.result.incomplete:,} requests have neither an answer nor a failure, and were not sent again: {facts.unfound}. "
+        "Send them in another batch, or resubmit this one"
+    )
+    return Problem("requests_not_found", message)
 
 
 def with_steps(item: Item, *names: str) -> Item:

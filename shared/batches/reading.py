@@ -7,10 +7,12 @@ or typed results.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from shared.batch_work import BatchFacts
-from shared.batches.files import ANSWER_FILES, bucket_location
+from shared.batches.files import ANSWER_FILES, bucket_location, check_unchanged
 from shared.batches.lines.statements import load_lines
+from shared.batches.next_steps import loads_lines
 from shared.batches.places import facts_of, table_of
 from shared.batches.request import BatchRequest
 from shared.checks.access import check_writable
@@ -86,6 +88,27 @@ def may_load(uris: Iterable[str], location: str, *, unknown: bool) -> bool:
         if not (found == wanted or wanted == "us" or within):
             return False
     return True
+
+
+def with_reason(item: Item, services: Services) -> Item:
+    """Return an item whose rows may be sent again with the reason for which lines of its files cannot be, if there is one.
+
+    Answers in a table are moved all the same, so that the step `load` must not fail.
+
+    Raises:
+        TryLater: Cloud Storage did not answer.
+    """
+    facts = facts_of(item)
+    if facts.folder is not None or not loads_lines(facts):
+        return item
+    location, reason = str(item.location), None
+    try:
+        check_unchanged(facts.files, facts.files_hash)
+        if not may_load(facts.files, location, unknown=True):
+            reason = f"BigQuery loads no files from the bucket of the input into datasets in {location}"
+    except Rejected as error:
+        reason = str(error)
+    return item if reason is None else replace(item, facts=replace(facts, unfound=reason))
 
 
 def check_loadable(folder: str, location: str, field: str) -> None:

@@ -15,15 +15,17 @@ from shared.batches.answers import (
     AnswerTable,
     all_answers,
     replace_failures,
-    requests_to_repeat,
 )
+from shared.batches.inputs.rules import Requests
 from shared.batches.lines.statements import (
     answer_columns,
     answers_of_lines,
     comparable_requests,
+    requests_for_answers,
     requests_of_lines,
 )
 from shared.batches.places import table_at, table_of
+from shared.batches.repeating import requests_to_repeat
 from shared.checks.identifiers import TableName
 from shared.engine.services import Services
 from shared.errors import Rejected
@@ -135,11 +137,16 @@ def repeat_query(facts: BatchFacts, services: Services) -> str:
     result = facts.result
     # Without a review it is not known which requests the job did not come to.
     some_are_absent = result is None or result.tokens is None or bool(result.incomplete)
-    present = _requests_sent(facts, services) if some_are_absent else []
-    return requests_to_repeat(query, like, facts.repeats, sources=present)
+    sources = _requests_sent(facts, like, services) if some_are_absent else []
+    return requests_to_repeat(query, like, facts.repeats, sources=sources, complete=_is_sent_from_lines(facts))
 
 
-def _requests_sent(facts: BatchFacts, services: Services) -> list[str]:
+def _is_sent_from_lines(facts: BatchFacts) -> bool:
+    """Return whether the loaded lines of the input's files have all requests of a batch."""
+    return facts.lines is not None and facts.line_format is not None and not facts.is_divided
+
+
+def _requests_sent(facts: BatchFacts, like: AnswerTable, services: Services) -> list[str]:
     """Return the requests of all jobs as SQL, written as in the answers, as far as they are in tables that exist.
 
     One query reads tables of one location only, so that requests in another one than the answers are left out.
@@ -153,6 +160,15 @@ def _requests_sent(facts: BatchFacts, services: Services) -> list[str]:
             found.append(table.sql)
         else:
             found.append(comparable_requests(table.sql, columns.columns, facts.line_format))
-    if facts.folder is not None and not facts.is_divided and facts.lines and facts.line_format:
-        found.append(requests_of_lines(table_of(facts.lines), facts.line_format))
+    if _is_sent_from_lines(facts) and (of_lines := _requests_of_lines(facts, like)) is not None:
+        found.append(of_lines)
     return found
+
+
+def _requests_of_lines(facts: BatchFacts, like: AnswerTable) -> str | None:
+    """Return the requests in the loaded lines as SQL, with the columns of ``like``; None if they cannot be compared."""
+    assert facts.line_format is not None
+    if facts.folder is not None:
+        return requests_of_lines(table_of(facts.lines), facts.line_format)
+    columns = [column for column in like.columns if column["name"] in like.request_names]
+    return requests_for_answers(table_of(facts.lines), columns, Requests(facts.line_format.kind))

@@ -14,6 +14,7 @@ from typing import Any
 from shared.batch_work import LineColumn, LineFormat
 from shared.batches.inputs.columns import REQUEST_COLUMNS
 from shared.batches.inputs.rules import Requests
+from shared.batches.lines.formats import line_format
 from shared.checks.identifiers import TableName, column_sql, string_literal
 
 # The column of the loaded lines.
@@ -74,6 +75,31 @@ def requests_of_lines(table: TableName, format_: LineFormat) -> str:
     A line that is not JSON is the request itself, so that the check of the requests finds it.
     """
     return _of_lines(table, _request_values(format_, "$", whole=f"IF({_PARSED} IS NULL, {LINE}, NULL)"))
+
+
+def requests_for_answers(table: TableName, columns: Iterable[Mapping[str, Any]], kind: Requests) -> str | None:
+    """Return the query, in brackets, of the requests in a table of loaded lines, with the columns that their answers have.
+
+    Args:
+        table: The table of the lines.
+        columns: The columns of the requests in the table that a job wrote, each as a TableFieldSchema. The types that Vertex AI
+            gives to the fields of lines are not documented.
+        kind: The kind of the requests.
+
+    Returns:
+        The query; None if the values of a column cannot be compared with those in the lines.
+    """
+    found = line_format(kind, list(columns))
+    if found is None or any(each.type not in {*_CONVERSIONS, "JSON"} for each in found.columns):
+        return None
+    name = REQUEST_COLUMNS[kind]
+    parsed = any(column["name"].lower() == name and column["type"] == "JSON" for column in columns)
+    sql = requests_of_lines(table, found)
+    return (
+        f"(SELECT * REPLACE (SAFE.PARSE_JSON({name}, wide_number_mode => 'round') AS {name}) FROM {sql})"
+        if parsed
+        else sql
+    )
 
 
 def comparable_requests(source: str, columns: Iterable[Mapping[str, Any]], format_: LineFormat) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from shared.batch_work import FAILED, RETRYABLE
-from shared.batches.answers import AnswerTable, all_answers, replace_failures, requests_to_repeat, review
+from shared.batches.answers import AnswerTable, all_answers, replace_failures, review
+from shared.batches.repeating import requests_to_repeat
 from shared.checks.identifiers import TableName
 from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
 

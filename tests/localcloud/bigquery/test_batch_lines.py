@@ -11,15 +11,18 @@ from typing import Any
 import pytest
 
 from shared.batch_work import RETRYABLE, LineColumn, LineFormat
-from shared.batches.answers import AnswerTable, all_answers, requests_to_repeat, review
+from shared.batches.answers import AnswerTable, all_answers, review
+from shared.batches.inputs.rules import Requests
 from shared.batches.inputs.tables import check_requests, read_check
 from shared.batches.lines.statements import (
     answer_columns,
     answers_of_lines,
     comparable_requests,
     load_lines,
+    requests_for_answers,
     requests_of_lines,
 )
+from shared.batches.repeating import requests_to_repeat
 from shared.batches.typed.flattening import flatten
 from shared.batches.typed.results import ResultColumn
 from shared.checks.identifiers import TableName
@@ -128,6 +131,59 @@ def test_the_requests_of_a_table_are_compared_with_those_of_answers(
     sources = [comparable_requests(source.sql, columns, format_)]
     again = requests_to_repeat(all_answers([answers], [""]), answers, RETRYABLE, sources=sources)
     assert [row[1] for row in world.rows(again)] == [1]
+
+
+# Columns of a table that a job wrote, of types that Vertex AI may give to the fields of lines.
+WRITTEN = [
+    [("id", "INTEGER"), ("request", "JSON"), ("about it", "JSON")],
+    [("id", "FLOAT"), ("request", "STRING"), ("about it", "STRING")],
+]
+
+
+def _written(world: BigQueryWorld, dataset: str, kinds: list[tuple[str, str]], *numbers: int) -> AnswerTable:
+    """Create a table with answers to requests of these numbers; the last one is a failure."""
+    name = TableName(PROJECT, dataset, f"t_{uuid.uuid4().hex[:8]}")
+    columns = [{"name": each, "type": kind} for each, kind in (*kinds, ("response", "JSON"), ("status", "STRING"))]
+    rows = (
+        {
+            "id": number,
+            "request": json.dumps(_request(f"text {number}"), indent=1),
+            "about it": None if kinds[2][1] == "STRING" else '{"n": [1]}',
+            "response": None if number == numbers[-1] else '{"candidates": []}',
+            "status": BUSY if number == numbers[-1] else "",
+        }
+        for number in numbers
+    )
+    world.bigquery.tables.write(str(name), columns, rows)
+    return AnswerTable(name, tuple(columns))
+
+
+@pytest.mark.parametrize("kinds", WRITTEN)
+def test_lines_that_are_in_no_row_of_a_table_are_sent_again(
+    world: BigQueryWorld, dataset: str, kinds: list[tuple[str, str]]
+) -> None:
+    more = {} if kinds[2][1] == "STRING" else {"about it": {"n": [1]}}
+    lines = [{"request": _request(f"text {number}"), "id": number, **more} for number in range(5)]
+    given = _loaded(world, dataset, *lines)
+    written = _written(world, dataset, kinds, 0, 3, 2)
+    columns = written.columns[:3]
+    sources = [sql for sql in [requests_for_answers(given, columns, Requests.GENERATE)] if sql]
+    again = requests_to_repeat(all_answers([written], [""]), written, RETRYABLE, sources=sources, complete=True)
+    found = world.rows(f"SELECT id, TO_JSON_STRING(request) FROM ({again})")
+    assert sorted(row[0] for row in found) == [1, 2, 4]
+    assert all(f"text {int(row[0])}" in row[1] for row in found)
+    # An answer that belongs to no line: which lines have none is not known, and none is paid twice.
+    foreign = _written(world, dataset, kinds, 0, 7, 2)
+    again = requests_to_repeat(all_answers([foreign], [""]), foreign, RETRYABLE, sources=sources, complete=True)
+    assert [row[0] for row in world.rows(f"SELECT id FROM ({again})")] == [2]
+
+
+@pytest.mark.parametrize(
+    "column", [{"name": "x", "type": "DATETIME"}, {"name": "x", "type": "STRING", "mode": "REPEATED"}]
+)
+def test_lines_are_not_compared_by_values_that_they_do_not_have(column: dict[str, str]) -> None:
+    columns = [{"name": "request", "type": "JSON"}, column]
+    assert requests_for_answers(TableName(PROJECT, "d", "t"), columns, Requests.GENERATE) is None
 
 
 def test_texts_to_embed_are_in_the_instance_of_their_answer(world: BigQueryWorld, dataset: str) -> None:

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from shared.batch_work import BatchFacts, BatchResult, BatchRound, LineColumn, LineFormat
+from shared.batch_work import BatchFacts, BatchResult, BatchRound, LineColumn, LineFormat, Tokens
 from shared.batches.batching import Batches, plan
 from shared.batches.files import CheckedFiles, check_unchanged, checked_files, has_answers
 from shared.batches.inputs.rules import InputCheck, Requests
 from shared.batches.lines.formats import MOST_COLUMNS, line_format
 from shared.batches.loading import with_files
-from shared.batches.next_steps import after_check, after_review
+from shared.batches.next_steps import after_check, after_review, with_repeat
 from shared.batches.places import facts_of, own_tables
-from shared.batches.reading import check_loadable, load_answers, may_load, must_read
+from shared.batches.reading import check_loadable, load_answers, may_load, must_read, with_reason
 from shared.batches.request import BatchRequest
 from shared.cloud.batch_jobs import Batch
 from shared.errors import Rejected
@@ -263,9 +263,72 @@ def test_requests_without_an_answer_are_found_in_the_lines_of_the_files() -> Non
     assert _names(after) == ["review", "load-2", "repeat-2", "submit-2"]
     assert facts_of(after).lines is not None
     # Rows that failed are in the answers.
-    failed = replace(absent, failed=2, incomplete=0, failures=())
+    failed = replace(absent, failed=2, incomplete=0, failures=(), tokens=Tokens(1, 1, 0, 0))
     item = replace(item, facts=replace(facts, result=failed, wanted="failed"))
     assert _names(after_review(item, SETTINGS)) == ["review", "repeat-2", "submit-2"]
+
+
+# --- files whose answers are in a table --------------------------------------------------------------------------------
+
+ABSENT = BatchResult("JOB_STATE_SUCCEEDED", 3, 0, 2, tokens=Tokens(1, 1, 0, 0))
+WRITTEN = BatchRound(None, TABLE)
+
+
+def _table_item(**changes: Any) -> Item:
+    """Return a batch of files whose answers in a table were counted."""
+    table = "bq://my-project.my_dataset.answers"
+    facts = _folder_facts(folder=None, output=table, result=ABSENT, rounds=(WRITTEN,), **changes)
+    review = Step("review", System.BIGQUERY, StepState.SUCCEEDED)
+    return replace(_item(facts, output=table), steps=(review,))
+
+
+@pytest.mark.parametrize(
+    ("changes", "loads"),
+    [
+        ({}, True),
+        # Without a review it is not known whether requests are missing.
+        ({"result": replace(ABSENT, incomplete=None, tokens=None)}, True),
+        ({"result": replace(ABSENT, incomplete=0)}, False),
+        ({"lines": TABLE}, False),
+        ({"unfound": "they have changed"}, False),
+        ({"line_format": None}, False),
+        ({"files": ()}, False),
+    ],
+)
+def test_lines_are_loaded_if_requests_are_in_no_answer(changes: dict[str, Any], loads: bool) -> None:
+    item = _table_item()
+    item = replace(item, facts=replace(facts_of(item), **changes))
+    names = _names(with_repeat(item, "failed"))
+    assert names == ["review", *(["load-2"] if loads else []), "repeat-2", "submit-2"]
+
+
+def test_rows_are_sent_again_and_answers_are_moved_if_lines_cannot_be_loaded() -> None:
+    item = after_review(_table_item(), SETTINGS)
+    assert _names(item) == ["review", "load-2", "repeat-2", "submit-2"]
+    step = item.current
+    assert step is not None
+    after = Batches().continue_without(item, step, services_at())
+    assert after is not None
+    assert (_names(after), facts_of(after).lines) == (["review", "repeat-2", "submit-2"], None)
+    moved = replace(after, steps=(Step("move", System.BIGQUERY, StepState.SUCCEEDED),))
+    ended = Batches().conclude(moved, services_at())
+    assert ended.outcome is Outcome.PARTIALLY_SUCCEEDED
+    assert ended.problem is not None and ended.problem.code == "requests_not_found"
+    assert "2 requests have neither an answer nor a failure" in ended.problem.message
+    assert "BigQuery did not load the files" in ended.problem.message
+    complete = replace(moved, facts=replace(facts_of(moved), result=replace(ABSENT, incomplete=0)))
+    assert Batches().conclude(complete, services_at()).problem is None
+
+
+def test_lines_of_files_that_have_changed_are_not_loaded(world: World) -> None:
+    blob, uri = world.models.blob("a.jsonl"), f"gs://{world.models.name}/a.jsonl"
+    line = json.dumps({"id": 1, "request": {"contents": [{"role": "user", "parts": [{"text": "x"}]}]}})
+    blob.upload_from_string(line)
+    known = checked_files([uri], Requests.GENERATE, divides=True)
+    item = _table_item(files=(uri,), files_hash=known.hash)
+    assert facts_of(with_reason(item, world.services)).unfound is None
+    blob.upload_from_string(line)
+    assert "were changed or deleted" in str(facts_of(with_reason(item, world.services)).unfound)
 
 
 def test_a_job_that_is_tried_again_writes_below_the_same_folder(world: World) -> None:

@@ -288,6 +288,7 @@ class LocalCloud:
             urls = self.functions.urls()
             provisioning.connect_triggers(declaration, config, self.eventarc, urls)
             provisioning.create_schedules(declaration, config, self.scheduler, urls)
+        self.bigquery.seed_connection(f"{config.project}.{provisioning.SAMPLE_CONNECTION}")
         if config.with_samples:
             provisioning.create_sample_tables(self.bigquery)
 

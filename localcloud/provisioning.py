@@ -23,6 +23,9 @@ from localcloud.samples.tables import sample_tables
 from localcloud.scheduler.service import Scheduler
 from localcloud.storage.objects.store import ObjectStore
 
+# The course's lab about film posters creates this connection. Statements that come without it may name it all the same.
+SAMPLE_CONNECTION = "us.gemini_conn"
+
 
 def create_buckets(declaration: Declaration, store: ObjectStore, *, project: str, location: str) -> None:
     """Create the declared buckets that do not exist."""

@@ -12,9 +12,11 @@ from bqemulator.versioning.materialized_views import clear_subscriptions_for_con
 from localcloud.base.asgi import ASGIApp
 from localcloud.base.clock import Clock
 from localcloud.base.http import HttpServer
+from localcloud.bigquery.base.connections import Connections
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import Field
 from localcloud.bigquery.job.jobs import Job
+from localcloud.bigquery.ml.object_tables import TablePath
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.queries.accounting import Accounting
 from localcloud.bigquery.queries.queries import QueryJobs
@@ -22,7 +24,6 @@ from localcloud.bigquery.queries.reading import Reading
 from localcloud.bigquery.queries.transfers import TransferJobs
 from localcloud.bigquery.rest.app import BigQueryApp
 from localcloud.bigquery.rest.connection_methods import ConnectionMethods
-from localcloud.bigquery.rest.connections import Connections
 from localcloud.bigquery.rest.delegate import Delegate
 from localcloud.bigquery.rest.model_methods import ModelMethods
 from localcloud.bigquery.rest.storage_api import serve_storage_api
@@ -32,6 +33,7 @@ from localcloud.bigquery.running.job_journal import open_journal
 from localcloud.bigquery.running.quotas import Quotas
 from localcloud.bigquery.running.service import JobService
 from localcloud.bigquery.sql.depth import allow_depth
+from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.context import close_context, engine_of, open_context
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.facade import Tables
@@ -95,10 +97,12 @@ class BigQuery:
         self._anonymous = AnonymousTables(destinations)
         self._anonymous.clear()
         sizes = Sizes(self._context)
+        self._connections = Connections(clock, directory and directory / "connections.json")
         self.learning = MachineLearning(
             store=store,
             clock=clock,
             directory=directory / "models" if directory is not None else None,
+            connections=self._connections,
             backend=backend,
             served=gemini_models,
         )
@@ -124,14 +128,14 @@ class BigQuery:
             sessions,
             before_job,
         )
-        self._delegate = Delegate(self._context, sizes)
+        self._delegate = Delegate(self._context, sizes, self._external_data)
         self._uploads = Uploads()
         self._app = BigQueryApp(
             self._jobs,
             self._delegate,
             ModelMethods(self._context, self.learning),
             TableMethods(self._delegate, destinations, queries, self.learning, project),
-            ConnectionMethods(Connections(clock, directory and directory / "connections.json")),
+            ConnectionMethods(self._connections),
             self._anonymous,
             self._uploads,
             account_of=account_of,
@@ -142,6 +146,9 @@ class BigQuery:
         self._http: HttpServer | None = None
         self._grpc: grpc.Server | None = None
         self.storage_api_port = 0
+
+    def _external_data(self, name: TableName) -> dict[str, Any] | None:
+        return self.learning.external_data(TablePath(name.project, name.dataset, name.table), self._engine.cursor())
 
     @property
     def url(self) -> str:
@@ -180,6 +187,10 @@ class BigQuery:
         project, dataset, name = table.split(".")
         if self._context.catalog.get_table(project, dataset, name) is None:
             self.tables.write(table, schema, rows, location=location)
+
+    def seed_connection(self, name: str) -> None:
+        """Let statements use a connection (``project.location.connection``) before somebody creates it."""
+        self._connections.add_sample(name)
 
     def limit(self, *, queued_interactive: int | None = None, table_modifications_per_day: int | None = None) -> None:
         """Set the quotas; None turns a quota off.

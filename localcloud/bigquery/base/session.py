@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import duckdb
 
+from localcloud.bigquery.base.call_statistics import CallStatistics
 from localcloud.bigquery.base.schema import Field
 
 
@@ -27,12 +28,14 @@ class Session(Protocol):
         default_dataset: The dataset of table names without one (``project.dataset`` or ``dataset``), or None.
         location: The location of the job, such as ``US``.
         cancelled: Set when the job is cancelled or times out. Long work outside DuckDB checks it.
+        model_calls: The calls of functions over generative models, which BigQuery ML adds.
     """
 
     project: str
     default_dataset: str | None
     location: str
     cancelled: threading.Event
+    model_calls: list[CallStatistics]
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:

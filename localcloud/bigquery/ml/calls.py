@@ -6,6 +6,7 @@ differently.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,6 +16,12 @@ from localcloud.bigquery.sql.tokens import (
     syntax_error,
     tokens,
 )
+
+# The column of the vector to search for, in the query that replaces ``query_value``.
+QUERY_VALUE = "__query_value"
+_QUERY_VALUE = re.compile(r"\bVECTOR_SEARCH\s*\(.*\bquery_value\b", re.IGNORECASE | re.DOTALL)
+_NAMED = re.compile(r"\s*(\w+)\s*=>\s*")
+_AI_IF = re.compile(r"\bAI\s*\.\s*IF\s*\(", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,38 @@ class CommonTable:
     recursive: bool
 
 
+def parseable_calls(sql: str) -> str:
+    """Return GoogleSQL with calls that sqlglot can parse, in place of those that it cannot.
+
+    ``AI.IF`` becomes ``AI.IF_``, and ``query_value => v`` of VECTOR_SEARCH the query ``(SELECT v AS __query_value)``.
+
+    Raises:
+        QueryError: The brackets of a call are not closed.
+    """
+    if _AI_IF.search(sql) is not None:
+        found = tokens(sql)
+        for space, dot, name, bracket in reversed(list(zip(found, found[1:], found[2:], found[3:], strict=False))):
+            if space.is_word("AI") and dot.is_symbol(".") and name.is_word("IF") and bracket.is_symbol("("):
+                sql = f"{sql[: name.end]}_{sql[name.end :]}"
+    if _QUERY_VALUE.search(sql) is not None:
+        for call in reversed(list(find_calls(sql, frozenset({"VECTOR_SEARCH"}), Span(0, len(sql))))):
+            sql = _with_query(sql, call)
+    return sql
+
+
+def _with_query(sql: str, call: Call) -> str:
+    given = [_NAMED.match(argument.span.text_in(sql)) for argument in call.arguments]
+    values = [index for index, match in enumerate(given) if match is not None and match[1].lower() == "query_value"]
+    if len(values) != 1 or len(given) < 3 or any(given[:2]) or given[2] is None:
+        return sql  # BigQuery ML reports the error
+    arguments = [argument.span.text_in(sql) for argument in call.arguments]
+    value = _NAMED.sub("", arguments.pop(values[0]), count=1)
+    arguments.insert(2, f"(SELECT {value} AS {QUERY_VALUE})")
+    opening = call.arguments[0].span.start
+    end = call.arguments[-1].span.end
+    return f"{sql[:opening]}{', '.join(arguments)}{sql[end:]}"
+
+
 def find_calls(sql: str, names: frozenset[str], within: Span) -> Iterator[Call]:
     """Yield the outermost calls of some functions in order.
 
@@ -99,7 +138,7 @@ def find_calls(sql: str, names: frozenset[str], within: Span) -> Iterator[Call]:
             return
         cursor = Cursor(sql, index + length)
         arguments = tuple(_arguments(cursor))
-        name = "".join(part.text for part in found[index : index + length]).upper()
+        name = _plain("".join(part.text for part in found[index : index + length]))
         yield Call(name, Span(token.start, found[cursor.index - 1].end), arguments)
         index = cursor.index
 
@@ -112,7 +151,12 @@ def _length_of_name(found: tuple[Token, ...], index: int, names: frozenset[str])
     if first.kind == "word" and second.is_symbol("(") and first.text.upper() in names:
         return 1
     is_path = first.is_word("ML", "AI") and second.is_symbol(".") and third.kind == "word" and fourth.is_symbol("(")
-    return 3 if is_path and f"{first.text}.{third.text}".upper() in names else 0
+    return 3 if is_path and _plain(f"{first.text}.{third.text}") in names else 0
+
+
+def _plain(name: str) -> str:
+    """Return the name of a function in upper case, without the change of ``parseable_calls``."""
+    return "AI.IF" if name.upper() == "AI.IF_" else name.upper()
 
 
 def _arguments(cursor: Cursor) -> Iterator[Argument]:

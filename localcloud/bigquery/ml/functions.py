@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
+from localcloud.bigquery.base.call_statistics import CallStatistics
 from localcloud.bigquery.ml.catalog import Model
 from localcloud.bigquery.ml.signature import Signature
 from localcloud.bigquery.ml.workers.pool import ModelWorkers
@@ -32,6 +33,7 @@ class Functions:
         self._known: set[str] = set()
         self._numbers = itertools.count(1)
         self._jobs: WeakValueDictionary[int, threading.Event] = WeakValueDictionary()
+        self._calls: WeakValueDictionary[int, CallStatistics] = WeakValueDictionary()
 
     def register(
         self,
@@ -89,6 +91,41 @@ class Functions:
         fields = ", ".join(f"{_quoted(feature.name)} {feature.duckdb_type}" for feature in signature.outputs)
         parameters = ["BIGINT", *(feature.duckdb_type for feature in signature.inputs)]
         return self.register(connection, f"ml_predict_{model.version}", predict, parameters, f"STRUCT({fields})")
+
+    def register_counted(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        name: str,
+        function: Callable[..., pa.Array],
+        parameters: list[str],
+        returns: str,
+        status: str,
+    ) -> str:
+        """Register a function whose rows are counted; return its name.
+
+        Args:
+            connection: Any connection to the database.
+            name: The name of the function.
+            function: Takes one Arrow array per parameter and returns an array of STRUCTs.
+            parameters: The DuckDB types of the parameters after the first one, which is the number of the call.
+            returns: The DuckDB type of the result.
+            status: The field of the result that is empty if a row succeeded.
+        """
+
+        def counted(numbers: pa.Array, *arguments: pa.Array) -> pa.Array:
+            answers = function(*arguments)
+            statistics = self._calls.get(numbers[0].as_py()) if len(numbers) else None
+            if statistics is not None:
+                statistics.count(answers.field(status).to_pylist())
+            return answers
+
+        return self.register(connection, name, counted, ["BIGINT", *parameters], returns)
+
+    def call_number(self, statistics: CallStatistics) -> int:
+        """Return a number for a call, by which the function of ``register_counted`` finds its statistics."""
+        number = next(self._numbers)
+        self._calls[number] = statistics
+        return number
 
     def job_number(self, cancelled: threading.Event) -> int:
         """Return a number for a job, by which the functions in its statements find the event that stops it.

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
@@ -198,6 +199,27 @@ class ObjectTables:
         session.connection.execute(f"COMMENT ON TABLE {path.duckdb} IS '{_COMMENT_PREFIX}{definition}'")
         self._remember(path.table)
         return "REPLACE" if exists else "CREATE"
+
+    def external_data(self, path: TablePath, connection: duckdb.DuckDBPyConnection) -> dict[str, Any] | None:
+        """Return the ``externalDataConfiguration`` of an object table, or None if ``path`` is not one.
+
+        https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#ExternalDataConfiguration
+        """
+        if path.table not in self._names:
+            return None
+        found = connection.execute(
+            "SELECT comment FROM duckdb_tables() WHERE schema_name = ? AND table_name = ? AND starts_with(comment, ?)",
+            [f"{path.project}__{path.dataset}", path.table, _COMMENT_PREFIX],
+        ).fetchone()
+        if found is None:
+            return None
+        definition = json.loads(found[0].removeprefix(_COMMENT_PREFIX))
+        return {
+            "sourceUris": definition["uris"],
+            "objectMetadata": "SIMPLE",
+            "connectionId": definition["connection"],
+            "autodetect": False,
+        }
 
     def uris_by_table(self, session: Session) -> dict[TablePath, tuple[str, ...]]:
         """Return the existing object tables and their URIs."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from localcloud.bigquery.base.connections import connection_name
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.registration import region_of
 from localcloud.bigquery.ml.statements import CreateModel
@@ -49,17 +50,8 @@ def remote_model_info(statement: CreateModel, location: str, models: ModelTable)
         raise QueryError("Missing required option: ENDPOINT, for a remote model", location="query")
     if "/endpoints/" in endpoint:
         raise QueryError("Remote models over Vertex AI endpoints are not available locally.", reason="notImplemented")
-    connection = statement.connection or ""
-    parts = connection.split(".")
-    if connection != "DEFAULT" and len(parts) not in (2, 3):
-        raise QueryError(
-            f"Invalid connection '{connection}'; it must have the form location.connection.", location="query"
-        )
     project = statement.reference.project
-    if len(parts) == 2:
-        connection = f"{project}.{connection}"
-    elif connection == "DEFAULT":
-        connection = f"{project}.{location.lower()}.__default_cloudresource_connection__"
+    connection = connection_name(statement.connection or "", project, location)
     check_endpoint(endpoint, models)
     if not endpoint.startswith("https://"):
         endpoint = _endpoint_of(endpoint, location, project, models)

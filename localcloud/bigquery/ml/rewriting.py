@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from localcloud.bigquery.base.call_statistics import CallStatistics
+from localcloud.bigquery.base.connections import Connections, connection_name
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Column, Session
 from localcloud.bigquery.ml.calls import (
+    QUERY_VALUE,
     Argument,
     Call,
     Span,
@@ -15,15 +18,17 @@ from localcloud.bigquery.ml.calls import (
     find_common_tables,
 )
 from localcloud.bigquery.ml.catalog import Model, ModelCatalog
-from localcloud.bigquery.ml.embeddings import EMBEDDING_FUNCTIONS, prepare_embedding
 from localcloud.bigquery.ml.functions import Functions
-from localcloud.bigquery.ml.generated import (
+from localcloud.bigquery.ml.generating.embeddings import EMBEDDING_FUNCTIONS, prepare_embedding
+from localcloud.bigquery.ml.generating.generated import (
     SCALAR_FUNCTION,
     TABLE_FUNCTIONS,
+    TYPED_FUNCTIONS,
     GeneratedCalls,
     create_request,
 )
-from localcloud.bigquery.ml.generation import DEFAULT_ENDPOINT
+from localcloud.bigquery.ml.generating.generation import DEFAULT_ENDPOINT
+from localcloud.bigquery.ml.generating.managed import MANAGED_FUNCTIONS, check_arguments, managed_request
 from localcloud.bigquery.ml.images import DECODE_AND_RESIZE, IMAGE_FUNCTIONS, ImageFunction
 from localcloud.bigquery.ml.object_tables import ObjectTables
 from localcloud.bigquery.ml.prediction import (
@@ -62,11 +67,12 @@ from localcloud.gemini.models import ModelTable
 
 _MENTIONED = re.compile(rf"\b(?:(?:ML|AI)\s*\.\s*[A-Z_]+|{SEARCH})\s*\(", re.IGNORECASE)
 _IMPORTANCE = "ML.FEATURE_IMPORTANCE"
+_SCALAR_FUNCTIONS = frozenset({SCALAR_FUNCTION, *TYPED_FUNCTIONS, *MANAGED_FUNCTIONS})
 REWRITTEN_FUNCTIONS = frozenset(
     {
         "ML.PREDICT",
         _IMPORTANCE,
-        SCALAR_FUNCTION,
+        *_SCALAR_FUNCTIONS,
         DISTANCE,
         SEARCH,
         *TABLE_FUNCTIONS,
@@ -92,6 +98,7 @@ class Rewriter:
         models: ModelCatalog,
         functions: Functions,
         objects: ObjectTables,
+        connections: Connections,
         backend: ModelBackend | None,
         served: ModelTable,
         dry_run: bool,
@@ -104,6 +111,7 @@ class Rewriter:
             models: The existing models.
             functions: The registered DuckDB functions.
             objects: The object tables.
+            connections: The connections that a call may name.
             backend: The backend of remote models, or None.
             served: The models that Vertex AI serves.
             dry_run: Whether the statement is only planned; it then loads no model.
@@ -116,6 +124,7 @@ class Rewriter:
         self._tables = find_common_tables(sql)
         self._rewritten: dict[tuple[Span, bool], str] = {}
         self._served = served
+        self._connections = connections
         self._dry_run = dry_run
         self._references = list(self._replace_object_tables(objects))
 
@@ -174,7 +183,7 @@ class Rewriter:
             return self._replace_image_call(call)
         if call.name in TABLE_FUNCTIONS:
             return self._replace_table_call(call)
-        if call.name == SCALAR_FUNCTION:
+        if call.name in _SCALAR_FUNCTIONS:
             return self._replace_scalar_call(call)
         if call.name in EMBEDDING_FUNCTIONS:
             return self._replace_embedding_call(call)
@@ -225,15 +234,22 @@ class Rewriter:
         model, query, options = self._remote_call(call)
         embedding = prepare_embedding(call.name, model, options)
         columns = self.session.describe(self._with_tables(query, call.span.start))
-        subquery = embedding.sql(query, columns)
-        self._functions.register(
+        subquery = embedding.sql(query, columns, self._call_number(call))
+        self._functions.register_counted(
             self.session.connection,
             embedding.duckdb_function,
             embedding.answer,
             list(embedding.parameters),
             embedding.returns,
+            "status",
         )
         return subquery
+
+    def _call_number(self, call: Call, prompt: str | None = None) -> int:
+        """Return the number by which the rows of a call are counted."""
+        statistics = CallStatistics(call.name, prompt)
+        self.session.model_calls.append(statistics)
+        return self._functions.call_number(statistics)
 
     def _replace_distance_call(self, call: Call) -> str:
         if not 2 <= len(call.arguments) <= 3:
@@ -244,27 +260,25 @@ class Rewriter:
         return f"{self._register_distance()}({vectors}, {kind})"
 
     def _replace_search_call(self, call: Call) -> str:
-        positional: list[Argument] = []
-        options: dict[str, OptionValue] = {}
-        for argument in call.arguments:
-            cursor = Cursor(self.sql, argument.first, argument.last)
-            name, arrow, value = cursor.peek(), cursor.peek(1), cursor.peek(2)
-            if name is not None and value is not None and arrow is not None and arrow.is_symbol("=>"):
-                options[name.text.lower()] = self._evaluate(Span(value.start, argument.span.end))
-            else:
-                positional.append(argument)
-        if not 3 <= len(positional) <= 4:
+        given = self._named_arguments(call, ("base", "column_to_search", "query", "query_column_to_search"))
+        base, column, query = (given.pop(name, None) for name in ("base", "column_to_search", "query"))
+        if base is None or column is None or query is None or "query_value" in given:
             raise self._invalid(
-                call, "it takes a table, a column, and a table or a query of the vectors to search for."
+                call,
+                "it takes a table, a column, and a table or a query of the vectors to search for, or query_value.",
             )
-        column, *rest = (self._evaluate(positional[index].span) for index in range(1, len(positional)) if index != 2)
-        if rest:
-            options["query_column_to_search"] = rest[0]
-        base, query = (self._described(call, positional[index]) for index in (0, 2))
-        return prepare_search(base, str(column), query, options).sql(self._register_distance())
+        options = {name: self._evaluate(argument.span) for name, argument in given.items()}
+        wanted = self._described(call, self._query(call, query))
+        search = prepare_search(
+            self._described(call, self._query(call, base)),
+            str(self._evaluate(column.span)),
+            wanted,
+            options,
+            single=[each.name for each in wanted[1]] == [QUERY_VALUE],
+        )
+        return search.sql(self._register_distance())
 
-    def _described(self, call: Call, argument: Argument) -> tuple[str, list[Column]]:
-        query = self._query(call, argument)
+    def _described(self, call: Call, query: str) -> tuple[str, list[Column]]:
         return query, self.session.describe(self._with_tables(query, call.span.start))
 
     def _register_distance(self) -> str:
@@ -278,7 +292,9 @@ class Rewriter:
         model, query, options = self._remote_call(call)
         request = create_request(call.name, model, options)
         columns = self.session.describe(self._with_tables(query, call.span.start))
-        return self._generated.table(request, query, columns, options.get("prompt"))
+        prompt = options.get("prompt")
+        number = self._call_number(call, None if prompt is None else str(prompt))
+        return self._generated.table(request, query, columns, number, prompt)
 
     def _remote_call(self, call: Call) -> tuple[str, str, dict[str, OptionValue]]:
         """Return the name of a remote model, the GoogleSQL of the input, and the options of a call."""
@@ -293,29 +309,54 @@ class Rewriter:
         return model_name(model.endpoint), query, options
 
     def _replace_scalar_call(self, call: Call) -> str:
-        options: dict[str, OptionValue] = {}
-        prompt: Argument | None = None
-        for argument in call.arguments:
-            cursor = Cursor(self.sql, argument.first, argument.last)
-            name, arrow = cursor.peek(), cursor.peek(1)
-            if name is None or arrow is None or not arrow.is_symbol("=>"):
-                prompt = prompt or argument
-                continue
-            value = cursor.peek(2)
-            if value is None:
-                raise cursor.expected("an expression")
-            if name.text.lower() == "prompt":
-                prompt = Argument(argument.first + 2, argument.last, Span(value.start, argument.span.end))
-            else:
-                options[name.text.lower()] = self._evaluate(Span(value.start, argument.span.end))
+        first = "input" if call.name == "AI.CLASSIFY" else "prompt"
+        given = self._named_arguments(call, (first, "categories") if call.name == "AI.CLASSIFY" else (first,))
+        prompt = given.pop(first, None)
         if prompt is None:
-            raise self._invalid(call, "it takes a prompt.")
-        options.pop("connection_id", None)
+            raise self._invalid(call, f"it takes {'an' if first == 'input' else 'a'} {first}.")
+        managed = call.name in MANAGED_FUNCTIONS
+        if managed:
+            check_arguments(call.name, given.keys() - {"connection_id", "endpoint"})
+        options = {name: self._evaluate(argument.span) for name, argument in given.items()}
+        connection = options.pop("connection_id", None)
+        if connection is not None:
+            self._connections.require(connection_name(str(connection), self.session.project, self.session.location))
         endpoint = str(options.pop("endpoint", None) or DEFAULT_ENDPOINT)
         check_endpoint(endpoint, self._served)
         endpoint = model_name(endpoint)
         text, struct = self._rewrite_prompt(prompt)
-        return self._generated.scalar(create_request(call.name, endpoint, options), text, struct=struct)
+        create = managed_request if managed else create_request
+        number = self._call_number(call, prompt.span.text_in(self.sql))
+        return self._generated.scalar(create(call.name, endpoint, options), text, number, struct=struct)
+
+    def _named_arguments(self, call: Call, positional: tuple[str, ...]) -> dict[str, Argument]:
+        """Return the arguments by their names in lower case.
+
+        Args:
+            call: The call.
+            positional: The names of the arguments that may come without a name, in order.
+
+        Raises:
+            QueryError: There are more arguments without a name, or one comes twice.
+        """
+        found: dict[str, Argument] = {}
+        for index, argument in enumerate(call.arguments):
+            cursor = Cursor(self.sql, argument.first, argument.last)
+            name, arrow = cursor.peek(), cursor.peek(1)
+            if name is not None and arrow is not None and arrow.is_symbol("=>"):
+                value = cursor.peek(2)
+                if value is None:
+                    raise cursor.expected("an expression")
+                key = name.text.lower()
+                argument = Argument(argument.first + 2, argument.last, Span(value.start, argument.span.end))
+            elif index < len(positional):
+                key = positional[index]
+            else:
+                raise self._invalid(call, f"its argument {index + 1} must have a name.")
+            if key in found:
+                raise self._invalid(call, f"the argument {key} comes twice.")
+            found[key] = argument
+        return found
 
     def _rewrite_prompt(self, prompt: Argument) -> tuple[str, bool]:
         """Return the GoogleSQL of a prompt, and whether it is a STRUCT, such as ``(a, b)``."""

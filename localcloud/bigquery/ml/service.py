@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from localcloud.base.clock import Clock, rfc3339
+from localcloud.bigquery.base.connections import Connections, connection_name
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Session
 from localcloud.bigquery.ml.catalog import (
@@ -79,6 +82,7 @@ class MachineLearning:
         store: ObjectStore,
         clock: Clock,
         directory: Path | None,
+        connections: Connections,
         backend: ModelBackend | None,
         served: Mapping[str, GeminiModel] = MODELS,
     ) -> None:
@@ -88,12 +92,14 @@ class MachineLearning:
             store: The Cloud Storage that models are imported from and exported to.
             clock: The source of creation, modification and expiration times.
             directory: The folder of the models, created if missing; None uses a temporary one.
+            connections: The connections of remote models and object tables.
             backend: The backend of remote models, or None.
             served: The models of Vertex AI, by id.
         """
         self.models = ModelCatalog(directory, clock)
         self._store = store
         self._clock = clock
+        self._connections = connections
         self._backend = backend
         self._served = ModelTable(clock, served)
 
@@ -155,6 +161,8 @@ class MachineLearning:
         options = None if remote else import_options(statement)
         location = _location(statement.reference, session)
         info = remote_model_info(statement, location, self._served) if remote else {}
+        if remote:
+            self._connections.require(info["connection"])
         # A model can't have the name of a table or view.
         if table_exists(TablePath(reference.project, reference.dataset, reference.model), session):
             raise QueryError(f"Already Exists: Table {reference}", reason="duplicate")
@@ -193,7 +201,10 @@ class MachineLearning:
 
     def _create_object_table(self, statement: CreateObjectTable, session: Session, *, dry_run: bool) -> ModelResult:
         path = statement.path
-        session.dataset_location(path.project, path.dataset)
+        location = session.dataset_location(path.project, path.dataset)
+        connection = connection_name(statement.connection, session.project, location)
+        self._connections.require(connection)
+        statement = replace(statement, connection=connection)
         operation = "CREATE" if dry_run else self._objects.create(statement, session)
         table = {"projectId": path.project, "datasetId": path.dataset, "tableId": path.table}
         return ModelResult("CREATE_EXTERNAL_TABLE", operation, None, {"ddlTargetTable": table})
@@ -266,6 +277,12 @@ class MachineLearning:
         """
         return predict_instances(self.models.require(reference), instances, self._workers)
 
+    # Tables
+
+    def external_data(self, path: TablePath, connection: duckdb.DuckDBPyConnection) -> dict[str, Any] | None:
+        """Return the ``externalDataConfiguration`` of an object table, or None if ``path`` is not one."""
+        return self._objects.external_data(path, connection)
+
     # Functions
 
     def uses_models(self, sql: str) -> bool:
@@ -289,6 +306,7 @@ class MachineLearning:
             models=self.models,
             functions=self._functions,
             objects=self._objects,
+            connections=self._connections,
             backend=self._backend,
             served=self._served,
             dry_run=dry_run,

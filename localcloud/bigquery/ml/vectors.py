@@ -23,7 +23,10 @@ SEARCH = "VECTOR_SEARCH"
 DISTANCE_FUNCTION = "ml_distance"
 DISTANCE_PARAMETERS = ("DOUBLE[]", "DOUBLE[]", "VARCHAR")
 DEFAULT_TYPE = "EUCLIDEAN"
-_SEARCH_TYPES = ("EUCLIDEAN", "COSINE")
+_SEARCH_TYPES = ("EUCLIDEAN", "COSINE", "DOT_PRODUCT")
+# How VECTOR_SEARCH computes DOT_PRODUCT, which ML.DISTANCE does not have: the nearest vector has the least distance.
+_NEGATIVE_PRODUCT = "-DOT_PRODUCT"
+_ALL = 2**62
 _DEFAULT_TOP_K = 10
 # Options that choose how an index is used. There is none here: each search compares all vectors, as with use_brute_force.
 _SEARCH_OPTIONS = frozenset({"use_brute_force", "fraction_lists_to_search"})
@@ -57,6 +60,8 @@ def _distance(first: list[float] | None, second: list[float] | None, kind: str |
             if not lengths:
                 raise QueryError("Cannot compute cosine distance against zero vector.")
             return 1 - math.fsum(a * b for a, b in pairs) / lengths
+        case _ if kind == _NEGATIVE_PRODUCT:
+            return -math.fsum(a * b for a, b in pairs)
         case _:
             raise QueryError(f"Invalid type of distance '{kind}': use EUCLIDEAN, MANHATTAN or COSINE.")
 
@@ -72,6 +77,7 @@ class Search:
         query_column: Their column.
         top_k: The number of nearest vectors.
         kind: The type of distance.
+        single: Whether there is a single vector to search for, which is not in the result.
     """
 
     base: str
@@ -80,19 +86,22 @@ class Search:
     query_column: str
     top_k: int
     kind: str
+    single: bool
 
     def sql(self, function: str) -> str:
         """Return the subquery that replaces the call; ``function`` is the name of the registered distance function."""
+        kind = _NEGATIVE_PRODUCT if self.kind == "DOT_PRODUCT" else self.kind
         distance = (
             f"{function}(CAST(base.{quoted(self.base_column)} AS ARRAY<FLOAT64>), "
-            f"CAST(query.{quoted(self.query_column)} AS ARRAY<FLOAT64>), {string_literal(self.kind)})"
+            f"CAST(query.{quoted(self.query_column)} AS ARRAY<FLOAT64>), {string_literal(kind)})"
         )
         queries = f"SELECT __query AS query, ROW_NUMBER() OVER () AS __number FROM ({self.query}) AS __query"
         bases = f"SELECT __base AS base FROM ({self.base}) AS __base"
         compared = f"SELECT query, base, {distance} AS distance, __number FROM ({queries}) CROSS JOIN ({bases})"
         placed = "SELECT *, ROW_NUMBER() OVER (PARTITION BY __number ORDER BY distance) AS __place"
+        columns = "base, distance" if self.single else "query, base, distance"
         return (
-            f"(SELECT query, base, distance FROM ({placed} FROM ({compared}) WHERE distance IS NOT NULL) "
+            f"(SELECT {columns} FROM ({placed} FROM ({compared}) WHERE distance IS NOT NULL) "
             f"WHERE __place <= {self.top_k})"
         )
 
@@ -102,6 +111,8 @@ def prepare_search(
     column: str,
     query: tuple[str, Sequence[Column]],
     options: Mapping[str, OptionValue],
+    *,
+    single: bool = False,
 ) -> Search:
     """Return a validated search.
 
@@ -110,6 +121,7 @@ def prepare_search(
         column: The column of the vectors in it.
         query: The GoogleSQL of the vectors to search for, and its columns.
         options: The named arguments, in lower case.
+        single: Whether the query returns the one vector of ``query_value``.
 
     Raises:
         QueryError: A column is not an ARRAY<FLOAT64>, or an argument is unknown, not valid or not supported.
@@ -122,15 +134,18 @@ def prepare_search(
     if remaining:
         name = min(remaining)
         raise QueryError(f"{SEARCH}: the argument {name} is not supported.", reason="notImplemented", location="query")
-    if not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1:
-        raise QueryError(f"{SEARCH}: top_k must be a positive whole number, not {top_k}.", location="query")
-    if kind not in _SEARCH_TYPES:
+    if not isinstance(top_k, int) or isinstance(top_k, bool) or not top_k:
         raise QueryError(
-            f"{SEARCH}: distance_type '{kind}' is not supported by the local BigQuery: use EUCLIDEAN or COSINE.",
-            reason="notImplemented",
+            f"{SEARCH}: top_k must be a positive whole number, or a negative one for all vectors, not {top_k}.",
             location="query",
         )
+    if kind not in _SEARCH_TYPES:
+        raise QueryError(
+            f"{SEARCH}: distance_type '{kind}' does not exist: use {', '.join(_SEARCH_TYPES)}.", location="query"
+        )
     base_column = _vector_column(base[1], column, "column_to_search")
+    if single and (wanted is not None or not _is_vector(query[1][0])):
+        raise QueryError(f"{SEARCH}: query_value must be an ARRAY<FLOAT64>, without a column.", location="query")
     if wanted is None:
         same = [each.name for each in query[1] if each.name.lower() == base_column.lower()]
         vectors = same or [each.name for each in query[1] if _is_vector(each)]
@@ -138,7 +153,7 @@ def prepare_search(
             raise QueryError(f"{SEARCH}: query_column_to_search is missing.", location="query")
         wanted = vectors[0]
     query_column = _vector_column(query[1], str(wanted), "query_column_to_search")
-    return Search(base[0], base_column, query[0], query_column, top_k, kind)
+    return Search(base[0], base_column, query[0], query_column, _ALL if top_k < 0 else top_k, kind, single)
 
 
 def _vector_column(columns: Sequence[Column], name: str, argument: str) -> str:
@@ -169,3 +184,17 @@ def _check_options(value: OptionValue) -> None:
         raise QueryError(f"{SEARCH}: options must be a JSON object.", location="query")
     if unknown := sorted(options.keys() - _SEARCH_OPTIONS):
         raise QueryError(f"{SEARCH}: unknown option {unknown[0]}.", location="query")
+    exhaustive, fraction = options.get("use_brute_force", False), options.get("fraction_lists_to_search")
+    if not isinstance(exhaustive, bool):
+        raise QueryError(f"{SEARCH}: the option use_brute_force must be true or false.", location="query")
+    if fraction is None:
+        return
+    if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 < fraction < 1:
+        raise QueryError(
+            f"{SEARCH}: the option fraction_lists_to_search must be a number between 0.0 and 1.0.", location="query"
+        )
+    if exhaustive:
+        raise QueryError(
+            f"{SEARCH}: the option fraction_lists_to_search can't be given together with use_brute_force.",
+            location="query",
+        )

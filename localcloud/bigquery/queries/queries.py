@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +13,11 @@ from bqemulator.domain.errors import DomainError
 from bqemulator.jobs.executor import build_response_schema, parse_export_data
 from sqlglot import exp
 
+from localcloud.bigquery.base.call_statistics import CallStatistics, statistics_of
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import field_of, plain_name
 from localcloud.bigquery.job.jobs import Job, Rows
+from localcloud.bigquery.ml.calls import parseable_calls
 from localcloud.bigquery.ml.object_tables import CreateObjectTable
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.ml.statements import ModelReference, ModelStatement
@@ -131,13 +133,16 @@ class QueryJobs:
         """
         query = job.configuration["query"]
         outcome = Outcome(statistics={"statementType": read_statement(query["query"], project="").kind})
+        calls: Sequence[CallStatistics] = ()
         try:
-            outcome = self._perform(job, self._statements(job))
+            statements = self._statements(job)
+            calls = statements.model_calls
+            outcome = self._perform(job, statements)
         finally:
             job.statistics = self._accounting.job_statistics(
                 job,
                 self._context.clock.now(),
-                {key: value for key, value in outcome.statistics.items() if value != ""},
+                {key: value for key, value in outcome.statistics.items() if value != ""} | statistics_of(calls),
                 written=outcome.written,
                 children=len(job.children) if outcome.script or job.children else None,
             )
@@ -443,7 +448,7 @@ class QueryJobs:
 
 def _readable(sql: str, statements: Statements) -> str:
     """Return a statement or script without what bqemulator's and sqlglot's parsers do not know."""
-    sql = plain_functions(plain_literals(sql))
+    sql = parseable_calls(plain_functions(plain_literals(sql)))
     if "@`" in sql:
         sql = statements.parameters.named_in(sql)
     return _ANY_TYPE.sub(r"\1 ANY_TYPE", sql) if "ANY" in sql.upper() else sql

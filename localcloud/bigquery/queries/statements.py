@@ -24,6 +24,7 @@ from bqemulator.sql.inner_query import rewrite_and_translate_statement
 from bqemulator.sql.table_rewriter import rewrite_table_refs
 from sqlglot import TokenType, exp
 
+from localcloud.bigquery.base.call_statistics import CallStatistics
 from localcloud.bigquery.base.callers import identity_of
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import Field, field_of
@@ -103,6 +104,7 @@ class Statements(Session):
         self.location = location
         self.parameters = rest_parameters(parameters)
         self.cancelled = cancelled
+        self.model_calls: list[CallStatistics] = []
         self.dry_run = dry_run
         self.caller = identity_of(user)
         self.default_dataset = default_dataset

@@ -5,7 +5,7 @@ https://cloud.google.com/bigquery/docs/reference/bigqueryconnection/rest
 
 from __future__ import annotations
 
-from localcloud.bigquery.rest.connections import Connections
+from localcloud.bigquery.base.connections import Connections
 from localcloud.bigquery.rest.messages import Call, Response
 from localcloud.bigquery.running.service import page_token, position_of
 

@@ -43,9 +43,18 @@ Amendment = Callable[[Call, re.Match[str], dict[str, Any]], None]
 class Delegate:
     """Calls bqemulator's FastAPI application without its middleware."""
 
-    def __init__(self, context: AppContext, sizes: Sizes) -> None:
-        """Create bqemulator's application around ``context``; ``sizes`` estimates the sizes of tables."""
+    def __init__(
+        self, context: AppContext, sizes: Sizes, external_data: Callable[[TableName], dict[str, Any] | None]
+    ) -> None:
+        """Create bqemulator's application.
+
+        Args:
+            context: The application's context.
+            sizes: Estimates the sizes of tables.
+            external_data: Returns the ``externalDataConfiguration`` of an object table, None for other tables.
+        """
         self._context = context
+        self._external_data = external_data
         self._sizes = sizes
         self._app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
         self._app.state.context = context
@@ -162,14 +171,22 @@ class Delegate:
                 body.pop(key)
             body["view"] = {"query": meta.view_query or "", "useLegacySql": False}
             return
+        external = self._external_data(name)
+        if external is not None:
+            body |= {"type": "EXTERNAL", "externalDataConfiguration": external}
         rows, size = self._sizes.rows(name), self._sizes.table(name)
         body["numRows"] = str(rows)
         for key in ("numBytes", "numActiveLogicalBytes", "numTotalLogicalBytes"):
             body[key] = str(size)
 
     def _amend_tables(self, call: Call, match: re.Match[str], body: dict[str, Any]) -> None:
-        if call.method == "GET":
-            _paginate(call, body, "tables")
+        if call.method != "GET":
+            return
+        _paginate(call, body, "tables")
+        for entry in body.get("tables", []):
+            reference = entry["tableReference"]
+            if self._external_data(TableName.of(reference, reference["projectId"])) is not None:
+                entry["type"] = "EXTERNAL"
 
     def _amend_routines(self, call: Call, match: re.Match[str], body: dict[str, Any]) -> None:
         if call.method == "GET":

@@ -15,6 +15,7 @@ import pyarrow as pa
 from bqemulator.api.routes.tables import _table_to_rest
 from bqemulator.domain.events import TableDataChanged
 
+from localcloud.bigquery.base.connections import connection_name
 from localcloud.bigquery.base.discovery import canonical
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import (
@@ -26,6 +27,7 @@ from localcloud.bigquery.base.schema import (
     table_of,
 )
 from localcloud.bigquery.job.jobs import Job, JobKey
+from localcloud.bigquery.ml.prediction import string_literal
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.queries.queries import QueryJobs
 from localcloud.bigquery.rest.delegate import Delegate
@@ -121,6 +123,10 @@ class TableMethods:
             self._define_view(name, body["view"])
             return self._described(call, name, body)
         reject_table_fields(body)
+        external = body.get("externalDataConfiguration") or {}
+        if external.get("objectMetadata"):
+            self._define_object_table(name, external)
+            return self._described(call, name, body)
         with self._destinations.writing(name):
             response = self._delegate.respond_now(call)
             if response.status < 300:
@@ -168,8 +174,21 @@ class TableMethods:
             raise NotFound(f"Not found: Dataset {project}:{dataset}")
 
     def _define_view(self, name: TableName, view: dict[str, Any]) -> None:
+        self._run(name, f"CREATE OR REPLACE VIEW `{name.project}`.`{name.dataset}`.`{name.table}` AS {view['query']}")
+
+    def _define_object_table(self, name: TableName, external: dict[str, Any]) -> None:
+        connection = connection_name(str(external.get("connectionId") or ""), name.project, "")
+        uris = ", ".join(string_literal(str(uri)) for uri in external.get("sourceUris") or [])
+        metadata = string_literal(str(external["objectMetadata"]))
+        self._run(
+            name,
+            f"CREATE EXTERNAL TABLE `{name.project}`.`{name.dataset}`.`{name.table}` WITH CONNECTION `{connection}` "
+            f"OPTIONS (object_metadata = {metadata}, uris = [{uris}])",
+        )
+
+    def _run(self, name: TableName, sql: str) -> None:
+        """Run a statement that defines a table, in the location of its dataset."""
         location = self._queries.location_of(name.project, name.dataset) or "US"
-        sql = f"CREATE OR REPLACE VIEW `{name.project}`.`{name.dataset}`.`{name.table}` AS {view['query']}"
         configuration = {"jobType": "QUERY", "query": {"query": sql, "useLegacySql": False}}
         key = JobKey(name.project, location, uuid.uuid4().hex)
         job = Job(key, configuration, user=_SERVICE, created=self._destinations.context.clock.now())

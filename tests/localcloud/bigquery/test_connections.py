@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import requests
+from google.api_core.exceptions import BadRequest, NotFound
 from googleapiclient import discovery
 from googleapiclient.errors import HttpError
 
 from localcloud.base.clock import ManualClock
-from localcloud.bigquery.rest.connections import Connections
-from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
+from localcloud.bigquery.base.connections import Connections
+from localcloud.bigquery.base.errors import NotFound as Missing
+from tests.localcloud.bigquery.world import BUCKET, PROJECT, BigQueryWorld, bigquery_world
 from tests.waiting import LAST_LIMIT
 
 PARENT = f"projects/{PROJECT}/locations/US"
@@ -87,3 +89,86 @@ def test_connections_survive_a_restart(tmp_path: Path) -> None:
     file = tmp_path / "connections.json"
     created = Connections(ManualClock(), file).create(PARENT, RESOURCE, "kept")
     assert Connections(ManualClock(), file).list(PARENT) == [created]
+
+
+MODEL = "CREATE MODEL {0}.m REMOTE WITH CONNECTION {1} OPTIONS (endpoint = 'gemini-3.8-flash')"
+OBJECTS = (
+    "CREATE EXTERNAL TABLE {0}.objects WITH CONNECTION {1} "
+    f"OPTIONS (object_metadata = 'SIMPLE', uris = ['gs://{BUCKET}/images/*'])"
+)
+
+
+@pytest.mark.parametrize("statement", [MODEL, OBJECTS])
+def test_a_statement_with_an_unknown_connection_is_rejected(world: BigQueryWorld, statement: str) -> None:
+    dataset = world.dataset()
+    with pytest.raises(NotFound, match=f"Not found: Connection {PROJECT}.us.nothing"):
+        world.rows(statement.format(dataset, "us.nothing"))
+    with pytest.raises(BadRequest, match="must have the form"):
+        world.rows(statement.format(dataset, "nothing"))
+
+
+def test_a_connection_can_be_used_until_it_is_deleted(world: BigQueryWorld, connections: Any) -> None:
+    dataset = world.dataset()
+    connections.create(parent=PARENT, connectionId="passing", body=RESOURCE).execute()
+    world.rows(MODEL.format(dataset, f"`{PROJECT}.US.passing`"))
+    connections.delete(name=f"{PARENT}/connections/passing").execute()
+    with pytest.raises(NotFound):
+        world.rows(MODEL.format(dataset, "us.passing").replace("CREATE", "CREATE OR REPLACE"))
+
+
+def test_the_first_use_of_the_default_connection_creates_it(world: BigQueryWorld, connections: Any) -> None:
+    dataset = world.dataset("asia-east1")
+    client = world.client()
+    client.query_and_wait(OBJECTS.format(dataset, "DEFAULT"), location="asia-east1")
+    listed = connections.list(parent=f"projects/{PROJECT}/locations/asia-east1").execute()["connections"]
+    assert [each["name"].rsplit("/", 1)[-1] for each in listed] == ["__default_cloudresource_connection__"]
+
+
+def test_an_object_table_is_an_external_table(world: BigQueryWorld, connections: Any) -> None:
+    dataset = world.dataset()
+    connections.create(parent=PARENT, connectionId="images", body=RESOURCE).execute()
+    world.storage.store.write(BUCKET, "images/a.png", b"a", content_type="image/png")
+    world.rows(OBJECTS.format(dataset, "us.images"))
+    client = world.client()
+    by_statement = client.get_table(f"{dataset}.objects").to_api_repr()
+    assert (by_statement["type"], by_statement["externalDataConfiguration"]) == (
+        "EXTERNAL",
+        {
+            "autodetect": False,
+            "connectionId": f"{PROJECT}.us.images",
+            "objectMetadata": "SIMPLE",
+            "sourceUris": [f"gs://{BUCKET}/images/*"],
+        },
+    )
+    assert {each.table_id: each.table_type for each in client.list_tables(dataset)} == {
+        "objects": "EXTERNAL",
+        "titles": "TABLE",
+    }
+
+    body = {
+        "tableReference": {"projectId": PROJECT, "datasetId": dataset, "tableId": "by_rest"},
+        "externalDataConfiguration": {
+            "connectionId": f"projects/{PROJECT}/locations/us/connections/images",
+            "objectMetadata": "SIMPLE",
+            "sourceUris": [f"gs://{BUCKET}/images/*"],
+        },
+    }
+    created = world.call("POST", f"/datasets/{dataset}/tables", json=body).json()
+    assert (created["type"], created["externalDataConfiguration"]) == (
+        "EXTERNAL",
+        by_statement["externalDataConfiguration"],
+    )
+    assert world.rows(f"SELECT uri FROM {dataset}.by_rest") == [(f"gs://{BUCKET}/images/a.png",)]
+    world.rows(f"DROP TABLE {dataset}.by_rest")
+    assert {each.table_id for each in client.list_tables(dataset)} == {"objects", "titles"}
+
+
+def test_creating_a_sample_connection_replaces_it() -> None:
+    known = Connections(ManualClock(), None)
+    known.add_sample(f"{PROJECT}.us.gemini_conn")
+    known.require(f"{PROJECT}.us.gemini_conn")
+    created = known.create(PARENT, RESOURCE, "gemini_conn")
+    assert known.list(PARENT) == [created]
+    known.delete(created["name"])
+    with pytest.raises(Missing):
+        known.require(f"{PROJECT}.us.gemini_conn")

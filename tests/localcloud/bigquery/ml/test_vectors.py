@@ -45,6 +45,7 @@ def test_the_distance_of_two_vectors(world: MlWorld, arguments: str, distance: f
         ("[1.0], [1.0, 2.0]", "different lengths"),
         ("[0.0], [1.0], 'COSINE'", "zero vector"),
         ("[0.0], [1.0], 'HAMMING'", "use EUCLIDEAN, MANHATTAN or COSINE"),
+        ("[0.0], [1.0], 'DOT_PRODUCT'", "use EUCLIDEAN, MANHATTAN or COSINE"),
         ("[0.0]", "it takes two vectors"),
     ],
 )
@@ -70,13 +71,40 @@ def test_a_search_takes_queries_and_the_defaults_of_its_arguments(world: MlWorld
     assert found[0]["distance"] == pytest.approx(0.1414213562)
 
 
+def test_a_search_for_one_vector_has_no_column_query(world: MlWorld) -> None:
+    sql = "SELECT * FROM VECTOR_SEARCH(TABLE d.v, 'e', query_value => (SELECT [0.0, 1.0]), top_k => 1)"
+    assert [(list(row), row["base"]["id"]) for row in world.rows(sql)] == [(["base", "distance"], 1)]
+
+
+def test_the_nearest_vector_by_dot_product_has_the_greatest_product(world: MlWorld) -> None:
+    found = world.rows(
+        "SELECT base.id, distance FROM VECTOR_SEARCH(TABLE d.v, 'e', query_value => [10.0, 0.0], top_k => -1, "
+        "distance_type => 'DOT_PRODUCT', options => '{\"fraction_lists_to_search\": 0.5}') ORDER BY distance"
+    )
+    assert [(row["id"], row["distance"]) for row in found] == [
+        (2, pytest.approx(-9)),
+        (3, pytest.approx(-2)),
+        (1, pytest.approx(-1)),
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
         ("TABLE d.v, 'x', TABLE d.v", "the column x of column_to_search does not exist"),
         ("TABLE d.v, 'id', TABLE d.v", "must be an ARRAY<FLOAT64>"),
         ("TABLE d.v, 'e', TABLE d.v, top_k => 0", "top_k must be a positive whole number"),
-        ("TABLE d.v, 'e', TABLE d.v, distance_type => 'DOT_PRODUCT'", "'DOT_PRODUCT' is not supported"),
+        ("TABLE d.v, 'e', TABLE d.v, distance_type => 'MANHATTAN'", "distance_type 'MANHATTAN' does not exist"),
+        ("TABLE d.v, 'e', TABLE d.v, query_value => [1.0, 0.0]", "or query_value"),
+        ("TABLE d.v, 'e', query_value => 'x'", "query_value must be an ARRAY<FLOAT64>"),
+        ("TABLE d.v, 'e', query_value => [1.0], query_column_to_search => 'e'", "without a column"),
+        ("TABLE d.v, 'e', TABLE d.v, top_k => 1, top_k => 2", "argument top_k comes twice"),
+        ("TABLE d.v, 'e', TABLE d.v, options => '{\"use_brute_force\": 1}'", "must be true or false"),
+        ("TABLE d.v, 'e', TABLE d.v, options => '{\"fraction_lists_to_search\": 1}'", "between 0.0 and 1.0"),
+        (
+            "TABLE d.v, 'e', TABLE d.v, options => '{\"fraction_lists_to_search\": 0.5, \"use_brute_force\": true}'",
+            "can't be given together",
+        ),
         ("TABLE d.v, 'e', TABLE d.v, options => '{\"a\": 1}'", "unknown option a"),
         ("TABLE d.v, 'e', TABLE d.v, base_filter => 'x'", "the argument base_filter is not supported"),
         ("TABLE d.v, 'e'", "It takes a table, a column"),

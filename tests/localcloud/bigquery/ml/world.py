@@ -126,6 +126,8 @@ def ml_world(directory: Path | None = None, backend: ModelBackend | None = None)
             directory=None if directory is None else directory / "bigquery",
             backend=backend,
         )
+        for connection in ("c", "gemini_conn", "onnx_conn"):
+            service.seed_connection(f"{PROJECT}.us.{connection}")
         service.start()
         client = bigquery.Client(
             project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": service.url}

@@ -1,4 +1,4 @@
-"""The connections of the BigQuery Connection API, of the type Cloud resource.
+"""The connections of the BigQuery Connection API, of the type Cloud resource, and their names in statements.
 
 https://cloud.google.com/bigquery/docs/reference/bigqueryconnection/rest/v1/projects.locations.connections
 """
@@ -19,6 +19,8 @@ from localcloud.bigquery.base.errors import NotFound, QueryError
 # https://cloud.google.com/bigquery/docs/create-cloud-resource-connection
 _ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 _SETTABLE = frozenset({"friendlyName", "description"})
+# https://cloud.google.com/bigquery/docs/default-connections
+_DEFAULT = "__default_cloudresource_connection__"
 # The other types of connections, which reach services that do not exist here.
 _OTHER_TYPES = (
     "aws",
@@ -29,6 +31,28 @@ _OTHER_TYPES = (
     "salesforceDataCloud",
     "spark",
 )
+
+
+def connection_name(text: str, project: str, location: str) -> str:
+    """Return the full name, ``project.location.connection``, of a connection in a statement.
+
+    Args:
+        text: ``location.connection``, the same after a project, a resource name, or DEFAULT.
+        project: The project of names without one.
+        location: The location of the default connection, such as ``US``.
+
+    Raises:
+        QueryError: The text is not the name of a connection.
+    """
+    if text == "DEFAULT":
+        return f"{project}.{location.lower()}.{_DEFAULT}"
+    # A table resource may have a resource name, or a semicolon before the name.
+    path = text.split("/")
+    parts = path[1::2] if len(path) == 6 and path[0] == "projects" else text.replace(";", ".").split(".")
+    if len(parts) not in (2, 3) or not all(parts):
+        raise QueryError(f"Invalid connection '{text}'; it must have the form location.connection.", location="query")
+    *_, place, name = parts
+    return f"{parts[0] if len(parts) == 3 else project}.{place.lower()}.{name}"
 
 
 class Connections:
@@ -42,6 +66,7 @@ class Connections:
         self._connections: dict[str, dict[str, Any]] = (
             json.loads(file.read_text()) if file is not None and file.is_file() else {}
         )
+        self._samples: dict[str, dict[str, Any]] = {}
 
     def create(self, parent: str, body: dict[str, Any], connection_id: str) -> dict[str, Any]:
         """Create a connection, and return it.
@@ -63,22 +88,52 @@ class Connections:
         if connection_id and not _ID.fullmatch(connection_id):
             raise QueryError(f'Invalid connection ID "{connection_id}": {_ID.pattern}.', reason="invalid")
         name = _canonical(f"{parent}/connections/{connection_id or uuid.uuid4()}")
-        number = secrets.randbelow(9 * 10**11) + 10**11
-        account = f"bqcx-{number}-{secrets.token_hex(2)}@gcp-sa-bigquery-condel.iam.gserviceaccount.com"
-        now = str(int(self._clock.now().timestamp() * 1000))
         with self._lock:
             if name in self._connections:
                 raise QueryError(f"Already Exists: Connection {_short(name)}", reason="duplicate")
-            self._connections[name] = {
-                "name": name,
-                **{field: body[field] for field in sorted(_SETTABLE) if body.get(field)},
-                "creationTime": now,
-                "lastModifiedTime": now,
-                "hasCredential": True,
-                "cloudResource": {"serviceAccountId": account},
-            }
+            self._samples.pop(name, None)
+            self._connections[name] = self._resource(name, body)
             self._save()
             return dict(self._connections[name])
+
+    def add_sample(self, name: str) -> None:
+        """Let statements use a connection that nobody has created. Creating it replaces the sample.
+
+        Args:
+            name: ``project.location.connection``.
+        """
+        name = _resource_name(name)
+        with self._lock:
+            self._samples[name] = self._resource(name, {})
+
+    def require(self, name: str) -> None:
+        """Check that a connection exists. The first use of a default connection creates it.
+
+        Args:
+            name: ``project.location.connection``, from ``connection_name``.
+
+        Raises:
+            NotFound: The connection does not exist.
+        """
+        name = _resource_name(name)
+        with self._lock:
+            if name.endswith(f"/{_DEFAULT}") and name not in self._connections:
+                self._connections[name] = self._resource(name, {})
+                self._save()
+            self._find(name)
+
+    def _resource(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        number = secrets.randbelow(9 * 10**11) + 10**11
+        account = f"bqcx-{number}-{secrets.token_hex(2)}@gcp-sa-bigquery-condel.iam.gserviceaccount.com"
+        now = str(int(self._clock.now().timestamp() * 1000))
+        return {
+            "name": name,
+            **{field: body[field] for field in sorted(_SETTABLE) if body.get(field)},
+            "creationTime": now,
+            "lastModifiedTime": now,
+            "hasCredential": True,
+            "cloudResource": {"serviceAccountId": account},
+        }
 
     def get(self, name: str) -> dict[str, Any]:
         """Return a connection. Raises ``NotFound``."""
@@ -89,7 +144,8 @@ class Connections:
         """Return the connections of a location, sorted by name."""
         prefix = _canonical(f"{parent}/connections/")
         with self._lock:
-            return [dict(found) for name, found in sorted(self._connections.items()) if name.startswith(prefix)]
+            known = self._samples | self._connections
+            return [dict(found) for name, found in sorted(known.items()) if name.startswith(prefix)]
 
     def patch(self, name: str, body: dict[str, Any], mask: str) -> dict[str, Any]:
         """Change the fields of an update mask, and return the connection.
@@ -101,6 +157,7 @@ class Connections:
         _check_settable(dict.fromkeys(fields, True), _SETTABLE)
         with self._lock:
             connection = self._find(name)
+            self._connections[connection["name"]] = connection
             for field in fields:
                 if body.get(field):
                     connection[field] = body[field]
@@ -113,11 +170,14 @@ class Connections:
     def delete(self, name: str) -> None:
         """Delete a connection. Raises ``NotFound``."""
         with self._lock:
-            del self._connections[self._find(name)["name"]]
+            name = self._find(name)["name"]
+            self._samples.pop(name, None)
+            self._connections.pop(name, None)
             self._save()
 
     def _find(self, name: str) -> dict[str, Any]:
-        found = self._connections.get(_canonical(name))
+        name = _canonical(name)
+        found = self._connections.get(name) or self._samples.get(name)
         if found is None:
             raise NotFound(f"Not found: Connection {_short(name)}")
         return found
@@ -132,6 +192,12 @@ class Connections:
 def _canonical(name: str) -> str:
     """Return the name with its location in lower case: ``US`` and ``us`` are the same."""
     return re.sub(r"/locations/([^/]+)/", lambda location: location[0].lower(), name, count=1)
+
+
+def _resource_name(name: str) -> str:
+    """Return the resource name of ``project.location.connection``."""
+    project, location, connection = name.split(".")
+    return _canonical(f"projects/{project}/locations/{location}/connections/{connection}")
 
 
 def _short(name: str) -> str:

@@ -29,10 +29,14 @@ class OutputType:
     Attributes:
         name: ``STRING``, ``INT64``, ``FLOAT64``, ``BOOL``, ``ARRAY`` or ``STRUCT``.
         fields: The fields of a STRUCT, or the one element of an ARRAY.
+        enum: The values of a STRING, if they are limited.
+        single: Whether the model returns the only element of an ARRAY instead of the ARRAY.
     """
 
     name: str
     fields: tuple[OutputField, ...] = ()
+    enum: tuple[str, ...] = ()
+    single: bool = False
 
     def json_schema(self) -> dict[str, Any]:
         """Return the Schema of the Gemini API for this type.
@@ -40,8 +44,12 @@ class OutputType:
         https://cloud.google.com/vertex-ai/docs/reference/rest/v1/Schema
         """
         match self.name:
+            case "ARRAY" if self.single:
+                return self.fields[0].type.json_schema()
             case "ARRAY":
                 return {"type": "ARRAY", "items": self.fields[0].type.json_schema()}
+            case "STRING" if self.enum:
+                return {"type": "STRING", "enum": list(self.enum)}
             case "STRUCT":
                 names = [field.name for field in self.fields]
                 properties = {field.name: field.type.json_schema() for field in self.fields}
@@ -84,6 +92,10 @@ class OutputType:
         if found is None:
             return None
         match self.name:
+            case "ARRAY" if self.single:
+                return [self.fields[0].type.value(found)]
+            case "STRING" if self.enum and found not in self.enum:
+                raise ValueError(f"{found!r} is not one of {', '.join(self.enum)}")
             case "ARRAY" if isinstance(found, list):
                 return [self.fields[0].type.value(item) for item in found]
             case "STRUCT" if isinstance(found, dict):

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.output_schema import OutputType
+from localcloud.bigquery.ml.generating.output_schema import OutputType
 from localcloud.bigquery.ml.statements import OptionValue
 from localcloud.gemini.backends import ModelBackend
 
@@ -53,7 +53,7 @@ class GenerationRequest:
     """A call of a function, with everything that is the same for all rows.
 
     Attributes:
-        function: ``ML.GENERATE_TEXT``, ``AI.GENERATE_TEXT``, ``AI.GENERATE_TABLE`` or ``AI.GENERATE``.
+        function: The name of the function, such as ``ML.GENERATE_TEXT`` or ``AI.GENERATE``.
         endpoint: The name of the model.
         body: The GenerateContentRequest without its contents.
         flatten: Whether ML.GENERATE_TEXT returns the text instead of the whole response.
@@ -65,6 +65,11 @@ class GenerationRequest:
     body: dict[str, Any]
     flatten: bool = False
     schema: OutputType | None = None
+
+    @property
+    def status_column(self) -> str:
+        """The column that is empty if a row succeeded."""
+        return "ml_generate_text_status" if self.function == "ML.GENERATE_TEXT" else "status"
 
     def columns(self) -> list[OutputColumn]:
         """Return the columns that the function adds, in order."""
@@ -125,7 +130,7 @@ def generation_request(
             raise _invalid(function, f"{', '.join(sorted(individual))} can't be given together with model_params.")
         body = _parse_model_params(function, remaining["model_params"])
     else:
-        body = _request_body(remaining, {} if function in ("AI.GENERATE", "AI.GENERATE_TABLE") else _DEFAULTS)
+        body = _request_body(remaining, _DEFAULTS if function.endswith(".GENERATE_TEXT") else {})
     if schema is not None:
         generation = body.setdefault("generationConfig", {})
         generation |= {"responseMimeType": "application/json", "responseSchema": schema.json_schema()}
@@ -250,7 +255,10 @@ class Generator:
             "full_response": full_response,
             "status": status,
         }
-        return {column.name: generated.get(column.name, values.get(column.name)) for column in self._columns}
+        if self._request.schema is not None:
+            # A field of the schema may have the name of another value, such as ``result``.
+            values |= {field.name: generated.get(field.name) for field in self._request.schema.fields}
+        return {column.name: values.get(column.name) for column in self._columns}
 
 
 def text_of(response: Mapping[str, Any]) -> str | None:

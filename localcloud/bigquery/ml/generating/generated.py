@@ -17,13 +17,14 @@ import pyarrow as pa
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Column
 from localcloud.bigquery.ml.functions import Functions
-from localcloud.bigquery.ml.generation import (
+from localcloud.bigquery.ml.generating.generation import (
     GenerationRequest,
     Generator,
     OutputColumn,
     generation_request,
 )
-from localcloud.bigquery.ml.output_schema import parse_output_schema
+from localcloud.bigquery.ml.generating.managed import MANAGED_FUNCTIONS
+from localcloud.bigquery.ml.generating.output_schema import parse_output_schema
 from localcloud.bigquery.ml.prediction import quoted, string_literal, unused_name
 from localcloud.bigquery.ml.signature import ColumnType
 from localcloud.bigquery.ml.statements import OptionValue
@@ -31,6 +32,9 @@ from localcloud.gemini.backends import ModelBackend
 
 TABLE_FUNCTIONS = frozenset({"ML.GENERATE_TEXT", "AI.GENERATE_TEXT", "AI.GENERATE_TABLE"})
 SCALAR_FUNCTION = "AI.GENERATE"
+# The scalar functions whose result has a type of its own.
+TYPED_FUNCTIONS = {"AI.GENERATE_BOOL": "BOOL", "AI.GENERATE_DOUBLE": "FLOAT64", "AI.GENERATE_INT": "INT64"}
+_TYPED_ARGUMENTS = frozenset({"model_params", "request_type"})
 _ROW, _GENERATED = "__input", "__generated"
 
 
@@ -45,6 +49,12 @@ def create_request(function: str, endpoint: str, options: Mapping[str, OptionVal
     Raises:
         QueryError: An option is missing, unknown or not valid.
     """
+    if function in TYPED_FUNCTIONS:
+        if unknown := sorted(options.keys() - _TYPED_ARGUMENTS):
+            raise QueryError(f"Invalid arguments of {function}: Unknown argument {unknown[0]}.", location="query")
+        return generation_request(
+            function, endpoint, options, parse_output_schema(f"result {TYPED_FUNCTIONS[function]}")
+        )
     remaining = {name: value for name, value in options.items() if name not in ("prompt", "output_schema")}
     schema = options.get("output_schema")
     if function == "AI.GENERATE_TABLE" and schema is None:
@@ -73,7 +83,12 @@ class GeneratedCalls:
         self._connection = connection
 
     def table(
-        self, request: GenerationRequest, query: str, columns: Sequence[Column], prompt: OptionValue = None
+        self,
+        request: GenerationRequest,
+        query: str,
+        columns: Sequence[Column],
+        number: int,
+        prompt: OptionValue = None,
     ) -> str:
         """Return the subquery for a table function.
 
@@ -81,15 +96,16 @@ class GeneratedCalls:
             request: The request that is the same for all rows.
             query: The GoogleSQL of the input.
             columns: The columns of the input.
+            number: The number of the call, from ``Functions.call_number``.
             prompt: The prompt about each object, if the input is an object table.
 
         Raises:
             QueryError: The input has no prompt.
         """
         value = (
-            self._call_with_prompt_column(request, columns)
+            self._call_with_prompt_column(request, columns, number)
             if prompt is None
-            else self._call_with_objects(request, columns, str(prompt))
+            else self._call_with_objects(request, columns, number, str(prompt))
         )
         generated = unused_name(_GENERATED, (column.name for column in columns))
         selected = ", ".join(_select_item(column, generated) for column in request.columns())
@@ -98,7 +114,9 @@ class GeneratedCalls:
             f"(SELECT {value} AS {generated}, {_ROW}.* FROM ({query}) AS {_ROW}))"
         )
 
-    def _call_with_objects(self, request: GenerationRequest, columns: Sequence[Column], prompt: str) -> str:
+    def _call_with_objects(
+        self, request: GenerationRequest, columns: Sequence[Column], number: int, prompt: str
+    ) -> str:
         names = {column.name.lower() for column in columns}
         if not {"uri", "content_type"} <= names:
             raise QueryError(
@@ -107,9 +125,9 @@ class GeneratedCalls:
                 location="query",
             )
         function = self._function(request, "objects", 3)
-        return f"{function}({_ROW}.uri, {_ROW}.content_type, {string_literal(prompt)})"
+        return f"{function}({number}, {_ROW}.uri, {_ROW}.content_type, {string_literal(prompt)})"
 
-    def _call_with_prompt_column(self, request: GenerationRequest, columns: Sequence[Column]) -> str:
+    def _call_with_prompt_column(self, request: GenerationRequest, columns: Sequence[Column], number: int) -> str:
         column = next((column for column in columns if column.name.lower() == "prompt"), None)
         if column is None:
             raise QueryError(
@@ -120,27 +138,29 @@ class GeneratedCalls:
         kind = ColumnType.of(column.field)
         value = f"{_ROW}.{quoted(column.name)}"
         if kind.name == "STRUCT" and not kind.array:
-            return f"{self._function(request, 'structs', 1)}(TO_JSON_STRING({value}))"
+            return f"{self._function(request, 'structs', 1)}({number}, TO_JSON_STRING({value}))"
         if kind.sql != "STRING":
             raise QueryError(
                 f"Invalid table-valued function {request.function}\nColumn prompt must be a STRING or a STRUCT, not "
                 f"{kind.sql}.",
                 location="query",
             )
-        return f"{self._function(request, 'texts', 1)}({value})"
+        return f"{self._function(request, 'texts', 1)}({number}, {value})"
 
-    def scalar(self, request: GenerationRequest, prompt: str, *, struct: bool) -> str:
-        """Return the expression for the scalar function.
+    def scalar(self, request: GenerationRequest, prompt: str, number: int, *, struct: bool) -> str:
+        """Return the expression for a scalar function.
 
         Args:
             request: The request that is the same for all rows.
             prompt: The GoogleSQL of the prompt.
+            number: The number of the call, from ``Functions.call_number``.
             struct: Whether the prompt is a STRUCT.
         """
         function = self._function(request, "structs" if struct else "texts", 1)
         value = f"TO_JSON_STRING({prompt})" if struct else prompt
         fields = ", ".join(f"{quoted(column.name)} {column.sql_type}" for column in request.columns())
-        return f"CAST({function}({value}) AS STRUCT<{fields}>)"
+        answer = f"CAST({function}({number}, {value}) AS STRUCT<{fields}>)"
+        return f"{answer}.result" if request.function in MANAGED_FUNCTIONS else answer
 
     def _function(self, request: GenerationRequest, kind: str, parameters: int) -> str:
         """Return the name of the DuckDB function that sends this request. Equal requests share one."""
@@ -156,8 +176,8 @@ class GeneratedCalls:
             "structs": generator.answer_structs,
             "objects": generator.answer_objects,
         }
-        return self._functions.register(
-            self._connection, name, call[kind], ["VARCHAR"] * parameters, f"STRUCT({fields})"
+        return self._functions.register_counted(
+            self._connection, name, call[kind], ["VARCHAR"] * parameters, f"STRUCT({fields})", request.status_column
         )
 
 

@@ -78,12 +78,13 @@ class Embedding:
             return {"vector": [], "statistics": None, "status": str(error)}
         return {"vector": found["values"], "statistics": json.dumps(found["statistics"]), "status": ""}
 
-    def sql(self, query: str, columns: Sequence[Column]) -> str:
+    def sql(self, query: str, columns: Sequence[Column], number: int) -> str:
         """Return the subquery that replaces the call.
 
         Args:
             query: The GoogleSQL of the input.
             columns: The columns of the input.
+            number: The number of the call, from ``Functions.call_number``.
 
         Raises:
             QueryError: The input has no column ``content``, or it is not a text.
@@ -106,8 +107,8 @@ class Embedding:
         answer = unused_name("__answer", (each.name for each in columns))
         selected = ", ".join(f"{value} AS {name}" for name, value in self._outputs(answer))
         return (
-            f"(SELECT {selected}, * EXCEPT ({answer}) FROM (SELECT {self.duckdb_function}(__input.{quoted(column.name)}) "
-            f"AS {answer}, __input.* FROM ({query}) AS __input))"
+            f"(SELECT {selected}, * EXCEPT ({answer}) FROM (SELECT {self.duckdb_function}({number}, "
+            f"__input.{quoted(column.name)}) AS {answer}, __input.* FROM ({query}) AS __input))"
         )
 
     def _outputs(self, answer: str) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ part there. One query writes all rows or none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -62,6 +62,29 @@ def move_query(
     if output.write == "empty":
         rows += f"\nWHERE {_is_empty(target)}"
     return Query(f"INSERT INTO {target.sql} ({', '.join(map(column_sql, names))})\n{rows}", {})
+
+
+def with_types_of(answers: AnswerTable, existing: Sequence[Mapping[str, Any]]) -> AnswerTable:
+    """Return answers whose texts and JSON have the types that the step `move` gives them in a table.
+
+    Args:
+        answers: The answers.
+        existing: The columns of the table, each as a TableFieldSchema.
+    """
+    known = {column["name"].lower(): column for column in existing}
+    columns = tuple(
+        {**column, "type": known[column["name"].lower()]["type"]} if _is_converted(column, known) else column
+        for column in answers.columns
+    )
+    if columns == answers.columns:
+        return answers
+    chosen = ", ".join(_converted(column, known.get(column["name"].lower())) for column in answers.columns)
+    return AnswerTable(answers.table, columns, f"(SELECT {chosen} FROM {answers.sql})")
+
+
+def _is_converted(column: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> bool:
+    target = known.get(column["name"].lower())
+    return target is not None and {column["type"], target["type"]} == {"STRING", "JSON"}
 
 
 def _replaces(present: AnswerTable, source: str, target: str) -> str:

@@ -24,6 +24,7 @@ from shared.batches.lines.statements import (
     requests_for_answers,
     requests_of_lines,
 )
+from shared.batches.moving import with_types_of
 from shared.batches.places import table_at, table_of
 from shared.batches.repeating import requests_to_repeat
 from shared.checks.identifiers import TableName
@@ -79,6 +80,7 @@ def replacement(facts: BatchFacts, target: TableName, services: Services) -> str
     later, repeats = answer_tables(facts.rounds[facts.moved :], None, services)
     existing = services.tables.describe(target)
     output = AnswerTable(target, former[0].columns if existing is None else existing.columns)
+    former, later = ([with_types_of(each, output.columns) for each in tables] for tables in (former, later))
     return replace_failures(output, all_answers(former, modes), former[0], later, repeats)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from shared.batch_work import FAILED, RETRYABLE
 from shared.batches.answers import AnswerTable, all_answers, replace_failures, review
+from shared.batches.moving import with_types_of
 from shared.batches.repeating import requests_to_repeat
 from shared.checks.identifiers import TableName
 from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
@@ -145,6 +146,20 @@ def test_answers_replace_the_failures_of_their_own_batch_alone(world: BigQueryWo
     found = world.rows(f"SELECT id, request, response, status FROM {target.table.sql}")
     expected = [former[0], (2, "b", ANSWER, ""), (2, "b", None, BAD), (3, "c", ANSWER, ""), *others]
     assert Counter(found) == Counter(expected)
+
+
+@pytest.mark.parametrize("kinds", [("STRING", "JSON"), pytest.param(("JSON", "STRING"), marks=pytest.mark.long)])
+def test_failures_are_replaced_in_an_output_of_other_types(
+    world: BigQueryWorld, dataset: str, kinds: tuple[str, str]
+) -> None:
+    given, wanted = kinds
+    former: list[Row] = [(1, "a", ANSWER, ""), (2, "b", None, BAD)]
+    own, target = _table(world, dataset, former, given), _table(world, dataset, former, wanted)
+    later = _table(world, dataset, [(2, "b", ANSWER, "")], given)
+    own, later = (with_types_of(each, target.columns) for each in (own, later))
+    world.rows(replace_failures(target, _one(own), own, [later], [FAILED]))
+    found = world.rows(f"SELECT id, response IS NULL, status FROM {target.table.sql}")
+    assert sorted(found) == [(1, False, ""), (2, False, "")]
 
 
 @pytest.mark.long

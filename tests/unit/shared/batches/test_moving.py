@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.batches.answers import AnswerTable
-from shared.batches.moving import move_query
+from shared.batches.moving import move_query, with_types_of
 from shared.batches.request import Output
 from shared.checks.identifiers import TableName
 from shared.cloud.query_jobs import Query
@@ -57,3 +57,13 @@ def test_a_partition_gets_all_columns_of_its_table(write: str) -> None:
     assert query.sql.startswith(
         "SELECT CAST(NULL AS DATE) AS `day`, TO_JSON_STRING(`response`) AS `response`, `id`, `status`\n"
     )
+
+
+def test_answers_get_the_types_that_they_have_in_the_output() -> None:
+    answers = with_types_of(ANSWERS, EXISTING.columns)
+    assert (
+        answers.sql
+        == f"(SELECT `id`, TO_JSON_STRING(`response`) AS `response`, `status`, `processed_time` FROM {OWN.sql})"
+    )
+    assert [column["type"] for column in answers.columns] == ["INTEGER", "STRING", "STRING", "STRING"]
+    assert with_types_of(ANSWERS, ANSWERS.columns) is ANSWERS

@@ -74,7 +74,7 @@ def cold_starts(runs: int = RUNS) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder, running_services(*NO_LATENCY) as cloud:
         bare = Path(folder) / "bare.py"
         bare.write_text(BARE)
-        cloud.put([(MODEL_BUCKET, OBJECT, "not a model", {})], {})
+        cloud.put([(MODEL_BUCKET, OBJECT, "not a model", {}, _now())], {})
         environment = {**cloud.environment, **NO_WAITS}
         taken: dict[str, list[Start]] = {"bare": [], "import_model": [], "predict": []}
         for number in range(runs):
@@ -132,7 +132,11 @@ def _upload(function: RunningFunction) -> int:
         "bucket": MODEL_BUCKET,
         "name": OBJECT,
         "generation": "1",
-        "timeCreated": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        "timeCreated": _now(),
     }
     source = f"//storage.googleapis.com/projects/_/buckets/{MODEL_BUCKET}"
     return send_event(function, "google.cloud.storage.object.v1.finalized", source, data)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from benchmarks.processes import PROJECT, STATE_BUCKET
+from benchmarks.processes import PROJECT, STATE_BUCKET, StoredAtStart
 from shared.engine.index import index_metadata, index_name
 from shared.engine.ledger import OPEN, STATE, item_name
 from shared.engine.stored_items import item_to_json
@@ -50,13 +50,13 @@ def job_id(key: str) -> str:
     return f"{key}-predict-1"
 
 
-def objects_of(item: Item) -> list[tuple[str, str, str, dict[str, str]]]:
-    """Return the object and the index object of an item."""
+def objects_of(item: Item) -> list[StoredAtStart]:
+    """Return the object and the index object of an item, which was written when its job was created."""
     content = json.dumps(item_to_json(item), sort_keys=True)
-    deadline = item.created + timedelta(hours=12)
+    deadline, created = item.created + timedelta(hours=12), item.created.isoformat().replace("+00:00", "Z")
     return [
-        (STATE_BUCKET, item_name(item.kind, item.key), content, {STATE: OPEN}),
-        (STATE_BUCKET, index_name(item), "", index_metadata(item, deadline)),
+        (STATE_BUCKET, item_name(item.kind, item.key), content, {STATE: OPEN}, created),
+        (STATE_BUCKET, index_name(item), "", index_metadata(item, deadline), created),
     ]
 
 

@@ -38,6 +38,9 @@ AS_DEPLOYED = (sys.executable, "-m", "benchmarks.deployed")
 _CHUNK = 1_000
 _sessions = threading.local()
 
+StoredAtStart = tuple[str, str, str, dict[str, str], str]
+"""The bucket, name, content, metadata and time of creation of an object."""
+
 
 @dataclass(frozen=True)
 class Cloud:
@@ -46,10 +49,8 @@ class Cloud:
     url: str
     environment: dict[str, str]
 
-    def put(
-        self, objects: Sequence[tuple[str, str, str, dict[str, str]]], jobs: Mapping[str, tuple[float, float]]
-    ) -> None:
-        """Put objects (bucket, name, content, metadata) and jobs (id, creation, end) there."""
+    def put(self, objects: Sequence[StoredAtStart], jobs: Mapping[str, tuple[float, float]]) -> None:
+        """Put objects and jobs (id, creation, end) there."""
         for start in range(0, len(objects), _CHUNK):
             self._post({"objects": objects[start : start + _CHUNK]})
         self._post({"jobs": jobs})

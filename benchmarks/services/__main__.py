@@ -46,8 +46,8 @@ class Services:
 
     def _put(self, request: Request) -> Response:
         value = request.json()
-        for bucket, name, content, metadata in value.get("objects", ()):
-            self.storage.put(bucket, name, content.encode(), metadata)
+        for bucket, name, content, metadata, created in value.get("objects", ()):
+            self.storage.put(bucket, name, content.encode(), metadata, created)
         self.bigquery.jobs.update({job_id: (times[0], times[1]) for job_id, times in value.get("jobs", {}).items()})
         return json_response({})
 

@@ -59,9 +59,9 @@ class Storage:
         self._objects: SortedDict = SortedDict()
         self._written: dict[str, float] = {}
 
-    def put(self, bucket: str, name: str, content: bytes, metadata: Mapping[str, str]) -> StoredObject:
-        """Write an object without any limit."""
-        return self._put(f"{bucket}/{name}", content, dict(metadata))
+    def put(self, bucket: str, name: str, content: bytes, metadata: Mapping[str, str], created: str) -> StoredObject:
+        """Write an object without any limit, as if it was created at this time."""
+        return self._put(f"{bucket}/{name}", content, dict(metadata), created)
 
     def handle(self, request: Request) -> Response:
         """Answer a call of the JSON API."""
@@ -158,10 +158,10 @@ class Storage:
             b'{"kind": "storage#objects", "items": [%s]%s}' % (b",".join(found), token), seconds=self._latency
         )
 
-    def _put(self, key: str, content: bytes, metadata: Mapping[str, str]) -> StoredObject:
+    def _put(self, key: str, content: bytes, metadata: Mapping[str, str], created: str = "") -> StoredObject:
         bucket, _, name = key.partition("/")
         generation = time.time_ns() // 1000
-        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        created = created or datetime.now(UTC).isoformat().replace("+00:00", "Z")
         crc32c = base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
         resource = {
             "kind": "storage#object",
@@ -171,8 +171,8 @@ class Storage:
             "generation": str(generation),
             "metageneration": "1",
             "contentType": "application/json",
-            "timeCreated": now,
-            "updated": now,
+            "timeCreated": created,
+            "updated": created,
             "size": str(len(content)),
             "crc32c": crc32c,
             "metadata": dict(metadata),

@@ -9,7 +9,7 @@ from benchmarks.services.bigquery import BigQuery
 from benchmarks.services.http import Request, Response
 from benchmarks.services.storage import Storage
 
-OBJECTS = "/storage/v1/b/state/o"
+OBJECTS, NOW = "/storage/v1/b/state/o", "2026-01-01T00:00:00Z"
 
 
 def insert(storage: Storage, name: str, **query: str) -> Response:
@@ -54,8 +54,8 @@ def test_a_write_under_another_generation_is_refused() -> None:
 def test_a_list_has_pages_of_a_thousand() -> None:
     storage = Storage(0.0)
     for number in range(1001):
-        storage.put("state", f"open/{number:04}", b"", {})
-    storage.put("state", "other", b"", {})
+        storage.put("state", f"open/{number:04}", b"", {}, NOW)
+    storage.put("state", "other", b"", {}, NOW)
     first = listed(storage, prefix="open/")
     second = listed(storage, prefix="open/", pageToken=first["nextPageToken"])
     assert (len(first["items"]), [each["name"] for each in second["items"]]) == (1000, ["open/1000"])

@@ -104,9 +104,10 @@ def test_a_batch_is_cancelled_while_its_job_runs(world: World) -> None:
 @pytest.mark.long
 def test_lines_that_a_cancelled_job_did_not_come_to_are_answered_into_the_table_on_demand(world: World) -> None:
     name, bucket = fresh("halfway"), world.storage.bucket(world.environment["OUTPUT_BUCKET"])
-    texts = [{"contents": [{"role": "user", "parts": [{"text": f"slow {n}"}]}]} for n in range(100)]
+    texts = [{"contents": [{"role": "user", "parts": [{"text": f"slow {n}"}]}]} for n in range(500)]
     lines = [json.dumps({"id": n, "request": request, "about": {"n": n}}) for n, request in enumerate(texts)]
     bucket.blob(f"requests/{name}.jsonl").upload_from_string("\n".join(lines))
+    # The job would take a minute, and stops between two requests.
     world.order({"text": "slow", "seconds": 1})
     world.publish("BATCH_TOPIC", world.batch(name, name, input=f"gs://{bucket.name}/requests/{name}.jsonl"))
     item = world.until(lambda: world.item("batch", "request", name), ticking=False)
@@ -120,8 +121,8 @@ def test_lines_that_a_cancelled_job_did_not_come_to_are_answered_into_the_table_
     assert world.post_batch({"action": "retry_failed_rows", "request_id": name}).status_code == 202
     again = _ended(world, name, count=2)
     assert again["type"].endswith("batch.succeeded.v1"), again["error"]
-    assert again["counts"] == {"succeeded": 100, "failed": 0, "incomplete": 0}
-    assert _statuses(world, name) == dict.fromkeys(range(100), True)
+    assert again["counts"] == {"succeeded": 500, "failed": 0, "incomplete": 0}
+    assert _statuses(world, name) == dict.fromkeys(range(500), True)
     assert len(world.batches(item["key"])) == 2
     assert _own_tables(world, item["key"]) == []
 

@@ -1,11 +1,17 @@
 """Makes the functions that read JSON return NULL for a text that is not JSON, as in BigQuery. In DuckDB they fail.
 
-Only literals and results of text functions are changed. Whether a column holds JSON or text decides the type of the result, and
-bqemulator knows that of the plain column only.
+Literals and results of text functions are changed before the translation, and plain columns after it: whether a column
+holds JSON or text decides the type of the result, and bqemulator knows that of the plain column only. Other expressions
+are not changed.
 https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions
 """
 
 from __future__ import annotations
+
+import re
+
+import sqlglot
+from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.called import calls
@@ -40,6 +46,7 @@ _TEXT_FUNCTIONS = frozenset(
     }
 )
 _FUNCTION = "_json_or_null"
+_READING = re.compile(r"->|\bJSON_VALUE\b", re.IGNORECASE)
 # The value is used once: it can be the call of a model.
 JSON_MACROS: tuple[str, ...] = (f"CREATE OR REPLACE MACRO {_FUNCTION}(value) AS try_cast(value AS JSON)",)
 
@@ -71,6 +78,28 @@ def call_json_or_null(sql: str) -> str:
     for at, text in sorted(edits, key=lambda edit: edit[0], reverse=True):
         sql = sql[:at] + text + sql[at:]
     return sql
+
+
+def columns_or_null(duckdb_sql: str) -> str:
+    """Return DuckDB's SQL in which the functions that read JSON get NULL for a column whose text is not JSON."""
+    if _READING.search(duckdb_sql) is None:
+        return duckdb_sql
+    try:
+        tree = sqlglot.parse_one(duckdb_sql, read="duckdb")
+    except sqlglot.errors.SqlglotError:
+        return duckdb_sql  # DuckDB knows more than sqlglot
+    edits: dict[int, str] = {}
+    for reader in tree.find_all(exp.JSONExtract, exp.JSONExtractScalar, exp.JSONValue, exp.Anonymous):
+        column = reader.this
+        if isinstance(reader, exp.Anonymous):
+            column = reader.expressions[0] if reader.name.upper() == "JSON_VALUE" and reader.expressions else None
+        parts = column.parts if isinstance(column, exp.Column) else []
+        if parts and all("start" in part.meta for part in parts):
+            edits[parts[0].meta["start"]] = f"{_FUNCTION}("
+            edits[parts[-1].meta["end"] + 1] = ")"
+    for at in sorted(edits, reverse=True):
+        duckdb_sql = duckdb_sql[:at] + edits[at] + duckdb_sql[at:]
+    return duckdb_sql
 
 
 def _is_text(found: tuple[Token, ...], first: int, last: int) -> bool:

@@ -242,3 +242,10 @@ def test_the_functions_that_read_json_return_null_for_a_text_that_is_not_json(
 ) -> None:
     [row] = world.client().query(f"SELECT {expression}").result()
     assert (row[0] or None) == value
+
+
+def test_a_column_of_texts_may_hold_some_that_are_not_json(world: BigQueryWorld) -> None:
+    sql = """SELECT JSON_QUERY(t, '$.a'), JSON_VALUE(x.t, '$.a[0]'), JSON_EXTRACT_SCALAR(x.s.u, '$.a[0]'),
+      JSON_VALUE_ARRAY(t, '$.a'), ARRAY_LENGTH(JSON_QUERY_ARRAY(t, '$.a'))
+      FROM (SELECT t, STRUCT(t AS u) AS s FROM UNNEST(['Echo: hi', '{"a": [1]}']) AS t) AS x ORDER BY t"""
+    assert world.rows(sql) == [(None, None, None, [], None), ("[1]", "1", "1", ["1"], 1)]

@@ -94,6 +94,14 @@ def retry_failed_rows(item: Item, message: Message, services: Services) -> Item:
         )
     if facts.folder is not None:
         return _retry_in_folder(item, message, services)
+    was_moved = any(step.name == "move" and step.state is StepState.SUCCEEDED for step in item.steps)
+    if (was_moved or facts.moved) and "$" in str(facts.output):
+        raise Rejected(
+            f"the answers are in the partition {str(facts.output).removeprefix('bq://')}, in which BigQuery cannot "
+            "replace the rows that failed: send their requests in another batch",
+            field="action",
+            code="output_is_partition",
+        )
     rounds = facts.rounds
     if not rounds:
         source = facts.source[0] if table_at(facts.source[0]) else None
@@ -107,7 +115,6 @@ def retry_failed_rows(item: Item, message: Message, services: Services) -> Item:
             code="answers_not_found",
         )
     claim_outputs(item, request_of(item, services.settings), services)
-    was_moved = any(step.name == "move" and step.state is StepState.SUCCEEDED for step in item.steps)
     facts = replace(
         facts, rounds=rounds, moved=len(rounds) if was_moved else facts.moved, cancelling=False, unfound=None
     )

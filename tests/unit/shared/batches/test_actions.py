@@ -141,6 +141,16 @@ def test_a_retry_of_a_rejected_batch_says_to_correct_the_request(world: World) -
 # --- two calls at the same moment --------------------------------------------------------------------------------------
 
 
+def test_a_retry_of_rows_that_are_in_a_partition_is_refused_before_it_is_paid(world: World) -> None:
+    item = _ended(world, Outcome.PARTIALLY_SUCCEEDED)
+    facts = BatchFacts(output="bq://p.d.answers$20261126", answers="bq://p.d.modeldrop_answers_x")
+    item = replace(item, facts=facts, steps=(Step("move", System.BIGQUERY, StepState.SUCCEEDED),))
+    item = world.services.ledger.write(item)
+    problem = _problem(world, action="retry_failed_rows", key=item.key)
+    assert (problem.code, problem.field) == ("output_is_partition", "action")
+    assert "p.d.answers$20261126" in problem.message
+
+
 def test_a_batch_that_waits_for_nothing_is_cancelled_at_once_and_may_be_cancelled_twice(world: World) -> None:
     item = world.services.ledger.create(_open_plan())
     assert item is not None

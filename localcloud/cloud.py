@@ -291,6 +291,7 @@ class LocalCloud:
         self.bigquery.seed_connection(f"{config.project}.{provisioning.SAMPLE_CONNECTION}")
         if config.with_samples:
             provisioning.create_sample_tables(self.bigquery)
+            provisioning.create_sample_objects(self.storage.store)
 
     def _serve_all(self, undo: contextlib.ExitStack) -> None:
         """Serve everything; wait for the functions before events are delivered to them."""

@@ -19,6 +19,7 @@ from localcloud.config import CloudConfig
 from localcloud.eventarc.service import Eventarc
 from localcloud.pubsub.broker import Broker
 from localcloud.pubsub.resources import RetryPolicy, Subscription
+from localcloud.samples.objects import sample_objects
 from localcloud.samples.tables import sample_tables
 from localcloud.scheduler.service import Scheduler
 from localcloud.storage.objects.store import ObjectStore
@@ -96,6 +97,14 @@ def create_sample_tables(bigquery: BigQuery) -> None:
     """Create the sample tables that do not exist."""
     for sample in sample_tables():
         bigquery.seed_table(sample.table, sample.schema, sample.rows, location=sample.location)
+
+
+def create_sample_objects(store: ObjectStore) -> None:
+    """Create the sample objects that do not exist, and their buckets."""
+    for sample in sample_objects():
+        store.ensure_bucket(sample.bucket, location="US")
+        if not store.list(sample.bucket, sample.name):
+            store.write(sample.bucket, sample.name, sample.content, content_type=sample.content_type)
 
 
 def retry_policy(declaration: Declaration, config: CloudConfig) -> RetryPolicy:

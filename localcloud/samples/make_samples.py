@@ -26,6 +26,7 @@ from examples.make_titles import (
     endless_titles,
     make_rows,
 )
+from localcloud.samples.films import FILMS, Film
 from localcloud.samples.tables import FOLDER
 
 STORIES = 1500
@@ -33,6 +34,8 @@ FIRST_ID = 46_000_000
 FIRST_TIME = int(datetime(2026, 1, 5, 8, tzinfo=UTC).timestamp())
 AUTHORS = ("hollowpine", "tessel", "mkoru", "paperlane", "vint", "obsid", "quaymaster", "ninebark", "dorrit", "elmer_w")
 
+# The lab leaves films of 1935 and later out.
+RECENT_FILM = Film("An Invented Film", 2001)
 IMAGES = "gs://cloud-samples-data/generative-ai/image"
 # The question, the file that it is about, and the type of that file.
 QUESTIONS = (
@@ -89,6 +92,39 @@ def make_batch_requests() -> Iterator[dict[str, Any]]:
         yield {"id": number, "request": {"contents": contents, "generationConfig": {"temperature": 0.4}}}
 
 
+def make_imdb() -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of the tables of ``imdb``. Ids, ratings and reviews are invented."""
+    basics: list[dict[str, Any]] = []
+    ratings: list[dict[str, Any]] = []
+    reviews: list[dict[str, Any]] = []
+    for number, film in enumerate((*FILMS, RECENT_FILM)):
+        movie = f"tt99000{number:02}"
+        basics.append(
+            {
+                "tconst": movie,
+                "title_type": "movie",
+                "primary_title": film.title,
+                "original_title": film.title,
+                "is_adult": 0,
+                "start_year": film.year,
+            }
+        )
+        ratings.append({"tconst": movie, "average_rating": 5.0 + number / 2, "num_votes": 100 * (number + 1)})
+        reviews += [
+            {
+                "review": f"An invented review of {film.title}.",
+                "split": split,
+                "label": "Positive",
+                "movie_id": movie,
+                "reviewer_rating": 7 + number % 3,
+                "movie_url": f"https://films.example/{movie}",
+                "title": film.title,
+            }
+            for split in ("test", "train")
+        ]
+    return {"title_basics": basics, "title_ratings": ratings, "reviews": reviews}
+
+
 def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write ``rows`` to ``path`` as gzipped lines of JSON."""
     lines = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
@@ -99,6 +135,8 @@ def write_samples(folder: Path) -> None:
     """Write the files of all sample tables to ``folder``."""
     write_lines(folder / "hacker_news.jsonl.gz", make_hacker_news())
     write_lines(folder / "batch_requests.jsonl.gz", make_batch_requests())
+    for table, rows in make_imdb().items():
+        write_lines(folder / f"imdb_{table}.jsonl.gz", rows)
 
 
 if __name__ == "__main__":

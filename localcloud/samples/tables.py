@@ -66,6 +66,43 @@ _SHIPPED = (
         {"id": "INTEGER", "request": "JSON"},
         "batch_requests.jsonl.gz",
     ),
+    # The tables that the lab about film posters joins.
+    _Shipped(
+        "bigquery-public-data.imdb.title_basics",
+        "US",
+        {
+            "tconst": "STRING",
+            "title_type": "STRING",
+            "primary_title": "STRING",
+            "original_title": "STRING",
+            "is_adult": "INTEGER",
+            "start_year": "INTEGER",
+            "end_year": "INTEGER",
+            "runtime_minutes": "INTEGER",
+            "genres": "STRING",
+        },
+        "imdb_title_basics.jsonl.gz",
+    ),
+    _Shipped(
+        "bigquery-public-data.imdb.title_ratings",
+        "US",
+        {"tconst": "STRING", "average_rating": "FLOAT", "num_votes": "INTEGER"},
+        "imdb_title_ratings.jsonl.gz",
+    ),
+    _Shipped(
+        "bigquery-public-data.imdb.reviews",
+        "US",
+        {
+            "review": "STRING",
+            "split": "STRING",
+            "label": "STRING",
+            "movie_id": "STRING",
+            "reviewer_rating": "INTEGER",
+            "movie_url": "STRING",
+            "title": "STRING",
+        },
+        "imdb_reviews.jsonl.gz",
+    ),
 )
 
 # How to convert a value of the file into a value of a row. Other types need no conversion.

@@ -95,8 +95,12 @@ class Search:
             f"{function}(CAST(base.{quoted(self.base_column)} AS ARRAY<FLOAT64>), "
             f"CAST(query.{quoted(self.query_column)} AS ARRAY<FLOAT64>), {string_literal(kind)})"
         )
-        queries = f"SELECT __query AS query, ROW_NUMBER() OVER () AS __number FROM ({self.query}) AS __query"
-        bases = f"SELECT __base AS base FROM ({self.base}) AS __base"
+        # A text without an embedding has an empty vector, which is near to nothing.
+        queries = (
+            f"SELECT __query AS query, ROW_NUMBER() OVER () AS __number FROM ({self.query}) AS __query "
+            f"WHERE ARRAY_LENGTH(__query.{quoted(self.query_column)}) > 0"
+        )
+        bases = f"SELECT __base AS base FROM ({self.base}) AS __base WHERE ARRAY_LENGTH(__base.{quoted(self.base_column)}) > 0"
         compared = f"SELECT query, base, {distance} AS distance, __number FROM ({queries}) CROSS JOIN ({bases})"
         placed = "SELECT *, ROW_NUMBER() OVER (PARTITION BY __number ORDER BY distance) AS __place"
         columns = "base, distance" if self.single else "query, base, distance"

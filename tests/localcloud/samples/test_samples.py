@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from examples.train_classifier import publishers, read_titles
+from localcloud.samples.films import FILMS
+from localcloud.samples.make_posters import write_posters
 from localcloud.samples.make_samples import STORIES, write_samples
+from localcloud.samples.objects import sample_objects
 from localcloud.samples.tables import FOLDER, SampleTable, sample_tables
 
 HACKER_NEWS = "bigquery-public-data.hacker_news.full"
 REQUESTS = "storage-samples.generative_ai.batch_requests_for_multimodal_input_2"
-PYTHON_TYPES = {"STRING": str, "INTEGER": int, "BOOLEAN": bool, "TIMESTAMP": datetime, "JSON": str}
+PYTHON_TYPES = {"STRING": str, "INTEGER": int, "FLOAT": float, "BOOLEAN": bool, "TIMESTAMP": datetime, "JSON": str}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +41,11 @@ def test_the_shipped_files_equal_the_output_of_the_generator(tmp_path: Path) -> 
 
 
 def test_sample_tables_have_the_locations_of_the_public_ones(tables: dict[str, SampleTable]) -> None:
-    assert {name: sample.location for name, sample in tables.items()} == {HACKER_NEWS: "US", REQUESTS: "us-central1"}
+    films = dict.fromkeys(
+        (f"bigquery-public-data.imdb.{name}" for name in ("reviews", "title_basics", "title_ratings")), "US"
+    )
+    locations = {name: sample.location for name, sample in tables.items()}
+    assert locations == {HACKER_NEWS: "US", REQUESTS: "us-central1", **films}
 
 
 def test_every_row_has_every_column_with_a_value_of_its_type_or_null(tables: dict[str, SampleTable]) -> None:
@@ -83,3 +92,14 @@ def test_requests_are_text_alone_or_text_about_a_file_in_cloud_storage(tables: d
     files = [part["fileData"] for _, *rest in parts for part in rest]
     assert 0 < len(files) < len(requests)
     assert all(file["fileUri"].startswith("gs://") and "/" in file["mimeType"] for file in files)
+
+
+def test_the_shipped_posters_are_those_that_the_script_draws(tmp_path: Path) -> None:
+    write_posters(tmp_path)
+    shipped = {one.name.rpartition("/")[2]: one.content for one in sample_objects()}
+    drawn = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert sorted(shipped) == sorted(drawn) == sorted(f"{film.slug}.jpg" for film in FILMS)
+    for name, content in shipped.items():
+        assert len(content) < 10_000
+        with Image.open(io.BytesIO(content)) as image, Image.open(io.BytesIO(drawn[name])) as again:
+            assert (image.format, image.size) == (again.format, again.size)

@@ -18,10 +18,8 @@
         return Number(value);
       case "DATE":
         return new Date(value);
-      case "TIMESTAMP": {
-        const fraction = ((value % 1000) + 1000) % 1000;
-        return Object.assign(new Date((value - fraction) / 1000), { microsecond: fraction });
-      }
+      case "TIMESTAMP":
+        return Object.assign(new Date(value[0]), { microsecond: value[1] });
       case "JSON":
         return JSON.parse(value);
       default:
@@ -67,8 +65,7 @@
       case "TIMESTAMP": {
         if (!(value instanceof Date) || Number.isNaN(value.getTime())) fail();
         if (type.kind === "DATE") return value.getTime();
-        const fraction = Number.isInteger(value.microsecond) ? value.microsecond % 1000 : 0;
-        return value.getTime() * 1000 + fraction;
+        return [value.getTime(), Number.isInteger(value.microsecond) ? value.microsecond % 1000 : 0];
       }
       case "JSON":
         return JSON.stringify(value) ?? null;

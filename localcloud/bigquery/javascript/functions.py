@@ -46,20 +46,19 @@ class JavaScriptFunctions:
             # A separate connection, because a function belongs to its connection and is rolled back with it.
             self._connection = self._connection or engine.connection.cursor()
             # Without a parameter, DuckDB would not say for how many rows it calls a function.
-            kinds = [kind.duckdb for _, kind in program.parameters] or ["BOOLEAN"]
+            kinds = [kind.carried for _, kind in program.parameters] or ["BOOLEAN"]
             self._connection.create_function(
                 program.key,
                 raising(self._caller(program), len(kinds)),
                 kinds,  # type: ignore[arg-type]  # the stubs want an invariant list of types
-                program.result.duckdb,
+                program.result.carried,
                 type=PythonUDFType.ARROW,
                 null_handling=FunctionNullHandling.SPECIAL,
                 # DuckDB calls a function with side effects once per row, and never while it plans a query.
                 side_effects=True,
             )
             parameters = [quote(parameter) for parameter, _ in program.parameters]
-            call = f"{quote(program.key)}({', '.join(parameters or ['TRUE'])})"
-            engine.execute(f"CREATE OR REPLACE MACRO {quote(name)}({', '.join(parameters)}) AS {call}")
+            engine.execute(f"CREATE OR REPLACE MACRO {quote(name)}({', '.join(parameters)}) AS {_call(program)}")
             self._remove(name)
             self._registered[name] = program.key
 
@@ -92,6 +91,17 @@ class JavaScriptFunctions:
         self._workers.close()
         if self._connection is not None:
             self._connection.close()
+
+
+def _call(program: Program) -> str:
+    """Return the call of a program's Python function with the parameters of its macro."""
+    arguments = [_cast(quote(name), kind.duckdb, kind.carried) for name, kind in program.parameters]
+    call = f"{quote(program.key)}({', '.join(arguments or ['TRUE'])})"
+    return _cast(call, program.result.carried, program.result.duckdb)
+
+
+def _cast(value: str, of: str, to: str) -> str:
+    return value if of == to else f"CAST({value} AS {to})"
 
 
 def check_function(routine: RoutineMeta) -> None:

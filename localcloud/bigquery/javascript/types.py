@@ -32,6 +32,7 @@ _DUCKDB = {
     "TIMESTAMP": "TIMESTAMP WITH TIME ZONE",
     "JSON": "JSON",
 }
+_CARRIED = _DUCKDB | {"JSON": "VARCHAR"}
 _ARROW = {
     "BOOL": pa.bool_(),
     "INT64": pa.int64(),
@@ -104,11 +105,19 @@ class Type:
     @property
     def duckdb(self) -> str:
         """The type in DuckDB's SQL."""
+        return self._duckdb(_DUCKDB)
+
+    @property
+    def carried(self) -> str:
+        """The type of DuckDB in which a Python function gets the values: the same, with JSON as text."""
+        return self._duckdb(_CARRIED)
+
+    def _duckdb(self, scalars: Mapping[str, str]) -> str:
         if self.element is not None:
-            return f"{self.element.duckdb}[]"
+            return f"{self.element._duckdb(scalars)}[]"
         if self.kind == "STRUCT":
-            return f"STRUCT({', '.join(f'{quote(name)} {kind.duckdb}' for name, kind in self.fields)})"
-        return _DUCKDB[self.kind]
+            return f"STRUCT({', '.join(f'{quote(name)} {kind._duckdb(scalars)}' for name, kind in self.fields)})"
+        return scalars[self.kind]
 
     @property
     def arrow(self) -> pa.DataType:
@@ -146,7 +155,8 @@ class Type:
             case "DATE":
                 return (value - _FIRST_DAY).days * _MILLISECONDS_PER_DAY
             case "TIMESTAMP":
-                return (value - _FIRST_MOMENT) // timedelta(microseconds=1)
+                # A Number can't hold the microseconds of all timestamps.
+                return divmod((value - _FIRST_MOMENT) // timedelta(microseconds=1), 1000)
         return value
 
     def decode(self, value: Any) -> Any:
@@ -184,7 +194,8 @@ class Type:
             case "DATE":
                 return _FIRST_DAY + timedelta(days=value // _MILLISECONDS_PER_DAY)
             case "TIMESTAMP":
-                return _FIRST_MOMENT + timedelta(microseconds=value)
+                milliseconds, fraction = value
+                return _FIRST_MOMENT + timedelta(milliseconds=milliseconds, microseconds=fraction)
         return value
 
 

@@ -24,13 +24,24 @@ def plain_functions(sql: str) -> str:
         return sql
     found = tokens(sql)
     for index in reversed(range(len(found) - 1)):
-        if _is_word(found[index], "LANGUAGE") and _is_word(found[index + 1], "JS"):
+        is_clause = _is_word(found[index], "LANGUAGE") and _is_word(found[index + 1], "JS")
+        if is_clause and _defines_function(found, index):
             sql = _with_plain_code(sql, found, index)
     return sql
 
 
 def _is_word(token: Token, *words: str) -> bool:
     return token.kind == "word" and " ".join(token.text.upper().split()) in words
+
+
+def _defines_function(found: tuple[Token, ...], end: int) -> bool:
+    """Return whether the statement of a token has the word FUNCTION before it, so that LANGUAGE is not a column."""
+    for token in reversed(found[:end]):
+        if token.is_symbol(";"):
+            return False
+        if _is_word(token, "FUNCTION"):
+            return True
+    return False
 
 
 def _with_plain_code(sql: str, found: tuple[Token, ...], language: int) -> str:

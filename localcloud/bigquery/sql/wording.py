@@ -41,7 +41,7 @@ _SIGNATURES = {
 
 
 # The name of a function in JavaScript: see ``JavaScriptFunctions``.
-_JAVASCRIPT = re.compile(r"^javascript_\d+_")
+_JAVASCRIPT = re.compile(r"\bjavascript_\d+_")
 
 
 def _signature(match: re.Match[str]) -> str:
@@ -59,6 +59,11 @@ def _signature(match: re.Match[str]) -> str:
         return f"No matching signature for function {what}\n  Argument types: {given}{listed}"
     types = f"for argument types: {_types(match['types'])}" if match["types"] else "with no arguments"
     return f"No matching signature for {kind} {what} {types}"
+
+
+def _wrong_arguments(match: re.Match[str]) -> str:
+    temporary = match["dataset"].startswith("_bqemu_temp_")
+    return f"No matching signature for function {'' if temporary else match['dataset'] + '.'}{match['name']}"
 
 
 def _bad_value(match: re.Match[str]) -> str:
@@ -123,6 +128,10 @@ _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
         (r"function call \"(?P<name>[^\"(]+)\((?P<types>[^\"]*)\)\"", _signature),
         (r"name and argument types '(?P<name>[^'(]+)\((?P<types>[^']*)\)'", _signature),
         (
+            r"Macro \"?\w+?__(?P<dataset>\w+?)__(?P<name>\w+)\"?\(\) does not support the supplied arguments",
+            _wrong_arguments,
+        ),
+        (
             r'Catalog "SAFE" does not exist',
             "Functions of a dataset with the prefix SAFE are not supported by the local BigQuery",
         ),
@@ -156,5 +165,5 @@ def worded(text: str) -> str:
 def plain(text: str) -> str:
     """Return a message without colours, exception classes, hints and the libraries' names."""
     text = _ASIDE.sub("", _ANSI.sub("", text))
-    text = _SCHEMA.sub(r"\1:\2.\3", _PYTHON.sub("", _CLASS.sub("", text)))
+    text = _SCHEMA.sub(r"\1:\2.\3", _PYTHON.sub("", _JAVASCRIPT.sub("", _CLASS.sub("", text))))
     return _BEHIND.sub("the local BigQuery", text).strip()

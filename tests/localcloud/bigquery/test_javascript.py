@@ -52,6 +52,7 @@ ARGUMENTS: list[tuple[Type, Any, str]] = [
     (Type("BYTES"), b"\x00\xff", '"AP8="'),
     (Type("DATE"), date(1969, 12, 31), "Date -86400000"),
     (Type("TIMESTAMP"), datetime(1969, 12, 31, 23, 59, 59, 999_999, UTC), "Date -1 999"),
+    (Type("TIMESTAMP"), datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC), "Date 253402300799999 999"),
     (Type("JSON"), '{"a": [1, null]}', '{"a":[1,null]}'),
     (Type("ARRAY", element=INT64), [1, None], '["1",null]'),
     (Type("STRUCT", fields=(("a", INT64), ("b", STRING))), {"a": 1, "b": None}, '{"a":"1","b":null}'),
@@ -170,6 +171,28 @@ def test_a_query_calls_temporary_and_stored_functions(world: BigQueryWorld) -> N
         "JAVASCRIPT",
         '\n  return s === null ? null : s.w * s.h; // not "\\n"\n',
     )
+
+
+def test_json_keeps_its_type_inside_other_types(world: BigQueryWorld) -> None:
+    rows = world.rows(
+        "CREATE TEMP FUNCTION f(x JSON) RETURNS STRUCT<a JSON, b ARRAY<JSON>> LANGUAGE js "
+        "AS 'x.n = 1; return {a: x, b: [x.a]}';\n"
+        'SELECT TO_JSON_STRING(f(JSON \'{"a": "y"}\').a), JSON_VALUE(f(JSON \'{"a": "y"}\').b[0])'
+    )
+    assert rows == [('{"a":"y","n":1}', "y")]
+
+
+def test_a_call_with_too_many_arguments_names_the_function(world: BigQueryWorld) -> None:
+    for definition, name in (("js.one", r"js\.one"), ("one", "one")):
+        kind = "FUNCTION" if "." in definition else "TEMP FUNCTION"
+        with pytest.raises(exceptions.BadRequest, match=f"No matching signature for function {name}"):
+            world.rows(
+                f"CREATE {kind} {definition}(x INT64) RETURNS INT64 LANGUAGE js AS ''; SELECT {definition}(1, 2)"
+            )
+
+
+def test_a_column_can_be_named_as_the_clause(world: BigQueryWorld) -> None:
+    assert world.rows("SELECT language js FROM (SELECT 1 AS language)") == [(1,)]
 
 
 def test_a_function_can_be_replaced_by_one_in_another_language(world: BigQueryWorld) -> None:

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
-# The documents of each service, by the first path segment of its versions.
+# The documents of each service, by the first path segment of its versions. Two with a space between them are read as one.
 DOCUMENTS: Mapping[str, Mapping[str, str]] = {
     "storage": {"": "storage.v1"},
-    "bigquery": {"v1": "bigqueryconnection.v1", "": "bigquery.v2"},
+    "bigquery": {"v1": "bigqueryconnection.v1 bigqueryreservation.v1", "": "bigquery.v2"},
     "vertex": {"v1beta1": "aiplatform.v1beta1", "": "aiplatform.v1"},
     "pubsub": {"": "pubsub.v1"},
     "scheduler": {"v1beta1": "cloudscheduler.v1beta1", "": "cloudscheduler.v1"},
@@ -118,10 +118,17 @@ class Discovery:
 
 
 def read_document(name: str) -> Document:
-    """Read the API description ``name``, such as ``storage.v1``."""
+    """Read the API description ``name``, such as ``storage.v1``, or several with spaces between their names."""
     folder = resources.files("googleapiclient") / "discovery_cache" / "documents"
-    raw = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    return Document(raw["schemas"], raw["parameters"], tuple(_methods(raw, raw["servicePath"])))
+    schemas: dict[str, Mapping[str, Any]] = {}
+    parameters: dict[str, Mapping[str, Any]] = {}
+    methods: list[Method] = []
+    for part in name.split():
+        raw = json.loads((folder / f"{part}.json").read_text(encoding="utf-8"))
+        schemas |= raw["schemas"]
+        parameters |= raw["parameters"]
+        methods += _methods(raw, raw["servicePath"])
+    return Document(schemas, parameters, tuple(methods))
 
 
 def _methods(resource: Mapping[str, Any], prefix: str) -> Iterator[Method]:

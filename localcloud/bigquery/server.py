@@ -26,6 +26,8 @@ from localcloud.bigquery.rest.app import BigQueryApp
 from localcloud.bigquery.rest.connection_methods import ConnectionMethods
 from localcloud.bigquery.rest.delegate import Delegate
 from localcloud.bigquery.rest.model_methods import ModelMethods
+from localcloud.bigquery.rest.reservation_methods import ReservationMethods
+from localcloud.bigquery.rest.reservations import Reservations
 from localcloud.bigquery.rest.storage_api import serve_storage_api
 from localcloud.bigquery.rest.table_methods import TableMethods
 from localcloud.bigquery.rest.uploads import Uploads
@@ -136,6 +138,7 @@ class BigQuery:
             ModelMethods(self._context, self.learning),
             TableMethods(self._delegate, destinations, queries, self.learning, project),
             ConnectionMethods(self._connections),
+            ReservationMethods(Reservations(clock, directory and directory / "reservations.json")),
             self._anonymous,
             self._uploads,
             account_of=account_of,

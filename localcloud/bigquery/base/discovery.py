@@ -25,10 +25,20 @@ def discovery_document(url: str) -> dict[str, Any]:
     }
 
 
-def connection_document(url: str) -> dict[str, Any]:
-    """Return the discovery document of the BigQuery Connection API at ``url`` (no trailing slash)."""
+def resource_document(url: str) -> dict[str, Any]:
+    """Return one discovery document of the Connection API and the Reservation API at ``url`` (no trailing slash)."""
     address = {"rootUrl": f"{url}/", "baseUrl": f"{url}/", "mtlsRootUrl": f"{url}/"}
-    return _document("bigqueryconnection.v1") | address
+    connections, reservations = _document("bigqueryconnection.v1"), _document("bigqueryreservation.v1")
+    locations = [each["resources"]["projects"]["resources"]["locations"] for each in (connections, reservations)]
+    merged = {kind: {**locations[1].get(kind, {}), **locations[0].get(kind, {})} for kind in ("methods", "resources")}
+    return (
+        connections
+        | address
+        | {
+            "resources": {"projects": {"resources": {"locations": merged}}},
+            "schemas": reservations["schemas"] | connections["schemas"],
+        }
+    )
 
 
 def canonical(value: Any, schema: str, *, nulls: bool = False) -> Any:

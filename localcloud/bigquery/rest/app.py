@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from localcloud.base.asgi import Receive, Scope, Send
 from localcloud.bigquery.base.callers import named_caller
-from localcloud.bigquery.base.discovery import canonical, connection_document, discovery_document
+from localcloud.bigquery.base.discovery import canonical, discovery_document, resource_document
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.job.history import JobFilter
 from localcloud.bigquery.job.jobs import DONE, Job
@@ -26,6 +26,7 @@ from localcloud.bigquery.rest.delegate import Delegate
 from localcloud.bigquery.rest.messages import Call, Response, read_call
 from localcloud.bigquery.rest.model_methods import ModelMethods
 from localcloud.bigquery.rest.query_responses import query_response, results_response
+from localcloud.bigquery.rest.reservation_methods import ReservationMethods
 from localcloud.bigquery.rest.table_methods import TableMethods
 from localcloud.bigquery.rest.uploads import Uploaded, Uploads
 from localcloud.bigquery.running.service import JobService, page_token, position_of
@@ -42,6 +43,10 @@ _DATASET = r"/datasets/(?P<dataset>[^/]+)"
 _TABLE = r"/tables/(?P<table>[^/]+)"
 _CONNECTIONS = r"/v1/projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)/connections"
 _CONNECTION = _CONNECTIONS + r"/(?P<connection>[^/:]+)"
+_PLACE = r"/v1/projects/(?P<project>[^/]+)/locations/(?P<location>[^/:]+)"
+_RESERVATIONS = _PLACE + r"/reservations"
+_RESERVATION = _RESERVATIONS + r"/(?P<reservation>[^/:]+)"
+_ASSIGNMENTS = _RESERVATION + r"/assignments"
 _MODELS = _DATASET + r"/models"
 _ANONYMOUS = re.compile(
     r"/projects/(?P<project>[^/]+)/datasets/(?P<dataset>_anonymous_[^/]+)/tables/(?P<table>anon[0-9a-f]+)"
@@ -62,6 +67,7 @@ class BigQueryApp:
         models: ModelMethods,
         tables: TableMethods,
         connections: ConnectionMethods,
+        reservations: ReservationMethods,
         anonymous: AnonymousTables,
         uploads: Uploads,
         *,
@@ -76,6 +82,7 @@ class BigQueryApp:
             models: The model methods.
             tables: The methods of datasets, tables and rows.
             connections: The methods of connections.
+            reservations: The methods of reservations.
             anonymous: The anonymous tables.
             uploads: The files of load jobs.
             account_of: Returns the e-mail address of the account of an access token, or None.
@@ -116,6 +123,14 @@ class BigQueryApp:
             ("GET", _CONNECTION, self._threaded(connections.get)),
             ("PATCH", _CONNECTION, self._threaded(connections.patch)),
             ("DELETE", _CONNECTION, self._threaded(connections.delete)),
+            ("POST", _RESERVATIONS, self._threaded(reservations.create)),
+            ("GET", _RESERVATIONS, self._threaded(reservations.list)),
+            ("GET", _RESERVATION, self._threaded(reservations.get)),
+            ("DELETE", _RESERVATION, self._threaded(reservations.delete)),
+            ("POST", _ASSIGNMENTS, self._threaded(reservations.assign)),
+            ("GET", _ASSIGNMENTS, self._threaded(reservations.list_assignments)),
+            ("DELETE", _ASSIGNMENTS + r"/(?P<assignment>[^/:]+)", self._threaded(reservations.delete_assignment)),
+            ("GET", _PLACE + r":search(?:All)?Assignments", self._threaded(reservations.search)),
             ("GET", r"/\$discovery/rest|/discovery/v1/apis/bigquery/v2/rest", self._discovery),
         )
         self._routes = [(frozenset(method.split("|")), re.compile(path), handler) for method, path, handler in routes]
@@ -288,8 +303,8 @@ class BigQueryApp:
         return Response(204, content=b"")
 
     async def _discovery(self, call: Call, names: dict[str, str]) -> Response:
-        # bq asks for v1 when it needs connections.
-        document = connection_document if call.query.get("version") == "v1" else discovery_document
+        # bq requests v1 when it needs connections or reservations.
+        document = resource_document if call.query.get("version") == "v1" else discovery_document
         return Response(200, document(self._address(call)))
 
     # Address and caller

@@ -281,3 +281,25 @@ def test_bigquery_dataframes_reads_queries_and_tables(world: BigQueryWorld, data
     frame = session.read_gbq(f"SELECT title, score FROM {dataset}.titles WHERE score < 5")
     assert sorted(frame.to_pandas()["score"].tolist()) == [0, 1, 2, 3, 4]
     assert session.read_gbq(f"{PROJECT}.{dataset}.titles")["score"].sum() == 4950
+
+
+@pytest.mark.matrix
+def test_bq_creates_shows_lists_and_deletes_connections_and_reservations(world: BigQueryWorld, bq: Bq | None) -> None:
+    if bq is None:
+        return
+    bq("mk", "--connection", "--location=US", "--connection_type=CLOUD_RESOURCE", "by_bq")
+    assert "bqcx-" in bq("show", "--connection", f"{PROJECT}.us.by_bq")
+    assert "by_bq" in bq("ls", "--connection", "--location=US")
+    bq("rm", "-f", "--connection", f"{PROJECT}.us.by_bq")
+    assert "by_bq" not in bq("ls", "--connection", "--location=US")
+
+    bq("mk", "--reservation", "--location=US", "--slots=100", "--edition=ENTERPRISE", "by-bq")
+    assert "by-bq" in bq("ls", "--reservation", "--location=US")
+    assigned = ("--reservation_assignment", "--location=US")
+    project = ("--assignee_type=PROJECT", f"--assignee_id={PROJECT}")
+    bq("mk", *assigned, f"--reservation_id={PROJECT}:US.by-bq", "--job_type=QUERY", *project)
+    [assignment] = json.loads(bq("ls", "--format=json", *assigned, f"{PROJECT}:US.by-bq"))
+    assert assignment["assignee"] == f"projects/{PROJECT}"
+    bq("rm", "-f", *assigned, f"{PROJECT}:US.by-bq.{assignment['name'].rpartition('/')[2]}")
+    bq("rm", "-f", "--reservation", "--location=US", "by-bq")
+    assert "by-bq" not in bq("ls", "--reservation", "--location=US")

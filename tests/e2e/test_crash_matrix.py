@@ -69,9 +69,15 @@ def start_anew(world: World, deed: Deed) -> None:
     world.ready()
 
 
+def prepare(world: World, deed: Deed, name: str) -> None:
+    """Bring the world to the moment before the deed. A message that is still open then would add calls to the deed's."""
+    deed.prepare(world, name)
+    world.delivered()
+
+
 def counted(world: World, deed: Deed, name: str) -> list[str]:
     """Do the deed undisturbed; return the methods that its function calls."""
-    deed.prepare(world, name)
+    prepare(world, deed, name)
     start_anew(world, deed)
     world.count_calls()
     deed.do(world, name)
@@ -90,7 +96,7 @@ def interrupt(world: World, deed: Deed, name: str, kill: dict[str, Any], *, agai
 
     Return whether the function came to that call.
     """
-    deed.prepare(world, name)
+    prepare(world, deed, name)
     if "method" not in kill and (again or deed.function == "poll_jobs"):
         # It may have worked since it was last killed.
         start_anew(world, deed)

@@ -112,27 +112,6 @@ def test_a_failed_request_sent_again_while_its_index_object_is_deleted_is_done(w
 
 
 @pytest.mark.matrix
-def test_a_failed_request_sent_again_while_its_event_is_published_is_done(world: World, shifter: str) -> None:
-    name = fresh("sent_again")
-    fails = {"method": "bigquery.jobs.run", "times": 1, "do": {"status": 400, "reason": "invalidQuery"}}
-    # The poller has published the event and has not stored yet that it did.
-    slow = {"caller": "poll_jobs", "method": "storage.objects.insert", "nth": 3, "do": {"delay_seconds": 2}}
-    with world.faults(fails, slow):
-        ask(world, name)
-        world.delivered()
-
-        def send_again() -> None:
-            world.until(lambda: world.ids("prediction.failed", request_id=name), ticking=False)
-            ask(world, name)
-            world.delivered()
-
-        together(lambda: world.until(lambda: world.faults_met() == [1, 1]), send_again)
-    world.event("prediction.succeeded", request_id=name)
-    world.quiet()
-    assert len(world.rows(f"{world.dataset}.{name}")) == 10
-
-
-@pytest.mark.matrix
 def test_a_new_index_object_of_ended_work_is_kept_for_a_lease(world: World, shifter: str) -> None:
     name = fresh("index")
     ask(world, name)

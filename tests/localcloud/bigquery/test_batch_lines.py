@@ -158,6 +158,7 @@ def _written(world: BigQueryWorld, dataset: str, kinds: list[tuple[str, str]], *
     return AnswerTable(name, tuple(columns))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kinds", WRITTEN)
 def test_lines_that_are_in_no_row_of_a_table_are_sent_again(
     world: BigQueryWorld, dataset: str, kinds: list[tuple[str, str]]
@@ -207,6 +208,7 @@ def test_answers_in_files_become_typed_columns(world: BigQueryWorld, dataset: st
     ]
 
 
+@pytest.mark.long
 def test_loaded_requests_that_break_a_rule_are_found(world: BigQueryWorld, dataset: str) -> None:
     wrong = {"contents": [{"parts": [{"text": "no role"}]}]}
     lines = [{"request": _request("fine")}, {"request": wrong}, {"prompt": "x"}, "{", '{"request": "text"}']

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from tests.foreign_models.environments import environment as environment_of
 from tests.paths import ROOT
 from tests.waiting import LAST_LIMIT
 
@@ -27,6 +28,19 @@ def test_the_python_examples_run_and_print_the_answers(capsys: pytest.CaptureFix
     for code, printed in zip(PYTHON, PRINTED, strict=True):
         exec(compile(code, "docs/gemini.md", "exec"), {"__name__": "example"})
         assert printed in capsys.readouterr().out
+
+
+@pytest.mark.matrix
+def test_the_example_of_google_genai_runs_with_version_3(environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        [str(environment_of("google-genai")), "-c", PYTHON[0]],
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", **environment},
+        capture_output=True,
+        text=True,
+        timeout=LAST_LIMIT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == PRINTED[0]
 
 
 @pytest.mark.parametrize(("command", "answer"), list(zip(COMMANDS, ANSWERED, strict=True)))

@@ -74,8 +74,15 @@ def test_with_three_calls_in_ten_failing_everything_is_done_once(
             ask(world, name)
         for name in batches:
             publish_batch(world, name)
+        # Work that no function has opened yet is not in the ledger.
+        model = f"{world.project}.{world.dataset}."
         world.until(
-            lambda: all(world.ids("batch.succeeded", request_id=name) for name in batches) and not world.pending()
+            lambda: (
+                all(world.ids("model.imported", model=model + name) for name in drops)
+                and all(world.ids("prediction.succeeded", request_id=name) for name in messages)
+                and all(world.ids("batch.succeeded", request_id=name) for name in batches)
+                and not world.pending()
+            )
         )
         assert sum(world.faults_met()) > 5 * sum(counts)
     world.delivered()

@@ -41,7 +41,7 @@ def main(calls: int) -> None:
 
 
 def _megabytes(field: str) -> float:
-    """Return the memory of this process: ``VmRSS`` now, or ``VmHWM`` at most so far. psutil is no package of the functions."""
+    """Return the memory of this process: ``VmRSS`` now, or ``VmHWM`` at most so far. The functions do not have psutil."""
     [kilobytes] = re.findall(rf"^{field}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
     return int(kilobytes) / 1024
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-import sqlglot
 from sqlglot import exp
+
+from localcloud.bigquery.sql.tokens import parsed
 
 _MAY_CONCERN = re.compile(
     r"\b(?:PIVOT|QUALIFY|MOD|DIV|GENERATE_ARRAY|IGNORE\s+NULLS|STRUCT\s*\()|[<>]\s*=?\s*[-\d.]|\d\s*<|(?:SELECT|[,\[(])\s*\(",
@@ -36,9 +37,8 @@ def adjusted(sql: str) -> str:
     """Return one statement of GoogleSQL in a form whose meaning DuckDB keeps."""
     if _MAY_CONCERN.search(sql) is None:
         return sql
-    try:
-        tree = sqlglot.parse_one(sql, read="bigquery")
-    except Exception:  # sqlglot raises many kinds; the translation reports the error
+    tree = parsed(sql)
+    if tree is None:
         return sql
     changed = isinstance(tree, exp.Query) and _name_positions(tree)
     for kinds, rewrite in _RULES:

@@ -18,12 +18,7 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.called import calls
 from localcloud.bigquery.sql.googlesql import CLAUSES, FUNCTIONS, TABLE_FUNCTIONS, TYPES
 from localcloud.bigquery.sql.syntax import STATEMENTS
-from localcloud.bigquery.sql.tokens import (
-    Token,
-    position,
-    syntax_error,
-    tokens,
-)
+from localcloud.bigquery.sql.tokens import Token, position, readable_tokens, syntax_error, tokens
 
 # The functions and macros that the rewriting of a statement brings in before its translation.
 _GENERATED = re.compile(r"(?:ml|bqemu)_\w+|_element\w*|\w+__\w+__\w+", re.IGNORECASE)
@@ -66,10 +61,7 @@ def reject_duckdb_only(sql: str) -> None:
     Raises:
         QueryError: The statement, a function or a table is not BigQuery's.
     """
-    try:
-        found = tokens(sql)
-    except QueryError:
-        return  # the parser reports the error
+    found = readable_tokens(sql)
     _reject_statement(sql, found)
     try:
         trees = sqlglot.parse(sql, read="bigquery")
@@ -91,10 +83,7 @@ def reject_foreign_names(sql: str, *, defined: frozenset[str] = frozenset()) -> 
     Raises:
         QueryError: BigQuery does not have it.
     """
-    try:
-        found = tokens(sql)
-    except QueryError:
-        return  # the parser reports the error
+    found = readable_tokens(sql)
     for token in found:
         if token.kind in ("word", "quoted") and any(map(_HIDDEN_SCHEMAS.fullmatch, token.text.split("."))):
             raise QueryError(f"Not found: Dataset {token.text}", reason="notFound", location="query")
@@ -113,10 +102,7 @@ def quote_routines(sql: str) -> str:
     """
     if sql.count(".") < 2:
         return sql
-    try:
-        found = tokens(sql)
-    except QueryError:
-        return sql  # the parser reports the error
+    found = readable_tokens(sql)
     for called in reversed(list(calls(found))):
         if len(called.parts) == 3 and called.last - called.first == 4 and not called.chained:
             end = found[called.last].end

@@ -13,9 +13,8 @@ import re
 import sqlglot
 from sqlglot import exp
 
-from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.called import calls
-from localcloud.bigquery.sql.tokens import Token, tokens
+from localcloud.bigquery.sql.tokens import Token, readable_tokens
 
 _READERS = frozenset(
     {
@@ -55,10 +54,7 @@ def call_json_or_null(sql: str) -> str:
     """Return GoogleSQL in which the functions that read JSON get NULL for a text that is not JSON."""
     if "JSON_" not in sql.upper():
         return sql
-    try:
-        found = tokens(sql)
-    except QueryError:
-        return sql  # the parser reports the error
+    found = readable_tokens(sql)
     edits: list[tuple[int, str]] = []
     for called in calls(found):
         *prefix, name = (part.upper() for part in called.parts)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 
-import sqlglot
 from sqlglot import exp
+
+from localcloud.bigquery.sql.tokens import parsed
 
 _MAY_CONCERN = re.compile(r"\b(?:STRING|BYTES)\s*\(\s*\d|\bENFORCED\b|\b(?:PRIMARY|FOREIGN)\s+KEY\b", re.IGNORECASE)
 _LENGTH = {exp.DType.TEXT: "length", exp.DType.BINARY: "octet_length"}
@@ -31,9 +32,8 @@ def checked_lengths(sql: str) -> str:
     """Return one statement of GoogleSQL without keys, and with checks in place of the lengths of types."""
     if _MAY_CONCERN.search(sql) is None:
         return sql
-    try:
-        tree = sqlglot.parse_one(sql, read="bigquery")
-    except Exception:  # sqlglot raises many kinds; the translation reports the error
+    tree = parsed(sql)
+    if tree is None:
         return sql
     for cast in list(tree.find_all(exp.Cast)):
         most = _most(cast.to)

@@ -7,9 +7,8 @@ import re
 import sqlglot
 from sqlglot import TokenType
 
-from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.googlesql import TYPES
-from localcloud.bigquery.sql.tokens import Token, tokens
+from localcloud.bigquery.sql.tokens import Token, readable_tokens
 
 # https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#reserved_keywords
 RESERVED = re.compile(
@@ -73,10 +72,7 @@ def quote_names(sql: str) -> str:
     sql = quote_dashed(sql)
     if _MAY_CONCERN.search(sql) is None:
         return sql
-    try:
-        found = tokens(sql)
-    except QueryError:
-        return sql
+    found = readable_tokens(sql)
     procedure = any(token.is_word("PROCEDURE") for token in found)
     for index in range(len(found) - 1, -1, -1):
         token = found[index]
@@ -160,10 +156,7 @@ def quote_dashed(sql: str) -> str:
     """
     if _DASHED.search(sql) is None:
         return sql
-    try:
-        found = tokens(sql)
-    except QueryError:
-        return sql
+    found = readable_tokens(sql)
     for start, end in reversed(_dashed_tables(sql, found)):
         sql = f"{sql[:start]}`{sql[start:end]}`{sql[end:]}"
     return sql
@@ -226,10 +219,7 @@ def unnest_paths(sql: str) -> str:
     """
     if _OFFSET.search(sql) is None:
         return sql
-    try:
-        found = tokens(sql)
-    except QueryError:
-        return sql
+    found = readable_tokens(sql)
     for index in range(len(found) - 1, 1, -1):
         if not (found[index].is_word("OFFSET") and found[index - 1].is_word("WITH")):
             continue

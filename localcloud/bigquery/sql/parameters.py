@@ -17,7 +17,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.tokens import Token, position, tokens
+from localcloud.bigquery.sql.tokens import Token, position, readable_tokens
 
 # https://cloud.google.com/bigquery/docs/reference/rest/v2/QueryParameterType
 _DUCKDB_TYPE = {
@@ -106,10 +106,7 @@ class Parameters:
             return sql
         if "@`" in sql:
             sql = _QUOTED.sub(self._quoted_name, sql)
-        try:
-            found = tokens(sql)
-        except QueryError:
-            return sql  # the parser reports the error
+        found = readable_tokens(sql)
         edits: list[tuple[int, int, str]] = []
         positional = 0
         for index, token in enumerate(found):

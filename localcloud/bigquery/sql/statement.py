@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-import sqlglot
 from sqlglot import exp
 
-from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.called import calls
 from localcloud.bigquery.sql.identifiers import check_table_id
 from localcloud.bigquery.sql.names import quote_keywords, quote_names, unnest_paths
-from localcloud.bigquery.sql.tokens import tokens
+from localcloud.bigquery.sql.tokens import parsed, readable_tokens
 
 _ENDPOINT = re.compile(r"^\s*(?:--[^\n]*\n\s*|#[^\n]*\n\s*|/\*.*?\*/\s*)*", re.DOTALL)
 
@@ -155,10 +153,7 @@ class Statement:
         """The names that may be routines of a dataset, because they are called with a dataset. Not all of them exist."""
         if "." not in self.sql:
             return []
-        try:
-            found = tokens(self.sql)
-        except QueryError:
-            return []
+        found = readable_tokens(self.sql)
         names = []
         for called in calls(found):
             parts = called.parts[1:] if called.parts[0].upper() == "SAFE" else called.parts
@@ -212,10 +207,10 @@ def read_statement(sql: str, *, project: str) -> Statement:
     """
     sql = unnest_paths(quote_names(sql))
     kind = _kind_by_words(sql)
-    tree = _parse(sql)
+    tree = parsed(sql)
     if tree is None:
         quoted = quote_keywords(sql)
-        tree = _parse(quoted) if quoted != sql else None
+        tree = parsed(quoted) if quoted != sql else None
         if tree is None:
             return Statement(sql, kind, project=project)
         sql = quoted
@@ -241,13 +236,6 @@ def read_statement(sql: str, *, project: str) -> Statement:
         columns = frozenset(node.name.lower() for node in tree.find_all(exp.Identifier))
     target = _target(tree, kind, project)
     return Statement(sql, kind, tree, tuple(tables), tuple(unqualified), target, columns, project)
-
-
-def _parse(sql: str) -> exp.Expr | None:
-    try:
-        return sqlglot.parse_one(sql, read="bigquery")
-    except Exception:  # sqlglot raises many kinds; the engine reports the syntax error
-        return None
 
 
 def _kind_by_words(sql: str) -> str:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.tokens import Token, bracket_pairs, tokens
+from localcloud.bigquery.sql.tokens import Token, bracket_pairs, readable_tokens
 
 _MAY_CONCERN = re.compile(r"\bSTRUCT\s*\(", re.IGNORECASE)
 # A STRUCT beside one of these is compared by position, with another one whose fields may have other names.
@@ -35,10 +34,7 @@ def name_fields(sql: str) -> str:
     """Return GoogleSQL whose STRUCTs have the names of their fields."""
     if _MAY_CONCERN.search(sql) is None:
         return sql
-    try:
-        found = tokens(sql)
-    except QueryError:
-        return sql  # the parser reports the error
+    found = readable_tokens(sql)
     pairs = bracket_pairs(found)
     by_position = bool(found) and found[0].text.upper() in _BY_POSITION
     united = any(token.kind == "word" and token.text.upper().startswith(_SET_OPERATIONS[:2]) for token in found)

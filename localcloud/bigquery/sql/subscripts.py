@@ -7,9 +7,8 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/operators#array_su
 
 from __future__ import annotations
 
-from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.names import RESERVED
-from localcloud.bigquery.sql.tokens import Token, bracket_pairs, tokens
+from localcloud.bigquery.sql.tokens import Token, bracket_pairs, readable_tokens
 
 _FUNCTION_BY_WORD = {
     "OFFSET": "_element_at_offset",
@@ -47,10 +46,7 @@ def call_subscripts(sql: str) -> str:
     """Return GoogleSQL with calls of ``MACROS`` in place of its subscripts; string keys of JSON do not change."""
     if "[" not in sql:
         return sql
-    try:
-        found = tokens(sql)
-    except QueryError:
-        return sql  # the parser reports the error
+    found = readable_tokens(sql)
     pairs = bracket_pairs(found)
     edits: list[tuple[int, int, str]] = []
     # Of two subscripts of one operand, the later one is the outer call, so it starts first.

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 import sqlglot
-from sqlglot import TokenType
+from sqlglot import TokenType, exp
 from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import TokenError
 
@@ -92,6 +92,22 @@ def tokens(sql: str) -> tuple[Token, ...]:
     except TokenError as error:
         raise QueryError("Syntax error: Unclosed string literal, identifier or comment", location="query") from error
     return tuple(_tokens(sql, found))
+
+
+def readable_tokens(sql: str) -> tuple[Token, ...]:
+    """Return the tokens of ``sql``; none if a string, an identifier or a comment is not closed, which the parser reports."""
+    try:
+        return tokens(sql)
+    except QueryError:
+        return ()
+
+
+def parsed(sql: str) -> exp.Expr | None:
+    """Return the tree of one statement of GoogleSQL; None if sqlglot cannot parse it, whose error is reported later."""
+    try:
+        return sqlglot.parse_one(sql, read="bigquery")
+    except Exception:  # sqlglot raises many kinds, also for functions that it does not know
+        return None
 
 
 def _tokens(sql: str, found: list[sqlglot.Token]) -> Iterator[Token]:

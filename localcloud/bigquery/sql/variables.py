@@ -9,11 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-import sqlglot
 from sqlglot import exp
 
-from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.tokens import Token, tokens
+from localcloud.bigquery.sql.tokens import Token, parsed, readable_tokens
 
 _PREFIX = "_v"
 _WORDS = re.compile(r"\w+")
@@ -39,12 +37,8 @@ def replace_variables(sql: str, names: Mapping[str, str], columns_of: ColumnsOf)
     if not mentioned:
         return sql, {}
     numbers = {name: f"{_PREFIX}{index}" for index, name in enumerate(sorted(mentioned))}
-    try:
-        tree = sqlglot.parse_one(sql, read="bigquery")
-    except Exception:  # sqlglot raises many kinds, also for functions that it does not know
-        places = list(_words(sql, numbers))
-    else:
-        places = list(_columns(tree, numbers, columns_of))
+    tree = parsed(sql)
+    places = list(_words(sql, numbers) if tree is None else _columns(tree, numbers, columns_of))
     used: dict[str, str] = {}
     for start, end, name, alias in sorted(places, reverse=True):
         used[numbers[name]] = names[name]
@@ -135,10 +129,7 @@ def _projects(query: exp.Expr, name: str, columns_of: ColumnsOf) -> bool:
 
 def _words(sql: str, numbers: Mapping[str, str]) -> Iterator[tuple[int, int, str, str]]:
     """Yield the places of variables in a statement that sqlglot can't parse."""
-    try:
-        found = tokens(sql)
-    except QueryError:
-        return  # the parser reports the error
+    found = readable_tokens(sql)
     for index, token in enumerate(found):
         name = token.text.lower()
         if name in numbers and token.kind in ("word", "quoted") and _is_free(found, index):

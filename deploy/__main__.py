@@ -173,10 +173,7 @@ def _plan(declaration: Declaration, options: argparse.Namespace) -> int:
 
 
 def _apply(declaration: Declaration, options: argparse.Namespace) -> int:
-    _refuse_the_local_cloud()
-    steps = plan(declaration, options.project)
-    apply(steps, Cloud(steps.lookups))
-    return 0
+    return _create(plan(declaration, options.project))
 
 
 def _smoke(declaration: Declaration, options: argparse.Namespace) -> int:
@@ -198,6 +195,12 @@ def _destroy(declaration: Declaration, options: argparse.Namespace) -> int:
         print("This would be deleted; add --yes to delete it:", *deleted, sep="\n  ")
         return 1
     return _delete(steps, with_data=options.with_data)
+
+
+def _create(steps: Plan) -> int:
+    _refuse_the_local_cloud()
+    apply(steps, Cloud(steps.lookups))
+    return 0
 
 
 def _delete(steps: Plan, *, with_data: bool) -> int:
@@ -232,10 +235,7 @@ def _show_monitoring(declaration: Declaration, options: argparse.Namespace) -> i
 
 
 def _apply_monitoring(declaration: Declaration, options: argparse.Namespace) -> int:
-    _refuse_the_local_cloud()
-    steps = monitoring_plan(declaration, options.project)
-    apply(steps, Cloud(steps.lookups))
-    return 0
+    return _create(monitoring_plan(declaration, options.project))
 
 
 def _remove_monitoring(declaration: Declaration, options: argparse.Namespace) -> int:

@@ -67,8 +67,7 @@ def vertex_model_client(location: str) -> aiplatform_v1.ModelServiceClient:
     """Return the client of Vertex AI's model registry in a location. It uses REST, as ``vertex_job_client``."""
     from google.cloud import aiplatform_v1
 
-    endpoint = settings().vertex_endpoint or f"https://{host_of(location)}"
-    return aiplatform_v1.ModelServiceClient(transport="rest", client_options={"api_endpoint": endpoint})
+    return aiplatform_v1.ModelServiceClient(transport="rest", client_options=_at(location))
 
 
 @cache
@@ -76,8 +75,7 @@ def vertex_endpoint_client(location: str) -> aiplatform_v1.EndpointServiceClient
     """Return the client of Vertex AI's endpoints in a location. It uses REST, as ``vertex_job_client``."""
     from google.cloud import aiplatform_v1
 
-    endpoint = settings().vertex_endpoint or f"https://{host_of(location)}"
-    return aiplatform_v1.EndpointServiceClient(transport="rest", client_options={"api_endpoint": endpoint})
+    return aiplatform_v1.EndpointServiceClient(transport="rest", client_options=_at(location))
 
 
 @cache
@@ -85,8 +83,12 @@ def vertex_job_client(location: str) -> aiplatform_v1.JobServiceClient:
     """Return the client of Vertex AI's jobs in a location. It uses REST: there are too few calls for a gRPC channel."""
     from google.cloud import aiplatform_v1
 
-    endpoint = settings().vertex_endpoint or f"https://{host_of(location)}"
-    return aiplatform_v1.JobServiceClient(transport="rest", client_options={"api_endpoint": endpoint})
+    return aiplatform_v1.JobServiceClient(transport="rest", client_options=_at(location))
+
+
+def _at(location: str) -> dict[str, str]:
+    """Return the options of a client of Vertex AI in a location."""
+    return {"api_endpoint": settings().vertex_endpoint or f"https://{host_of(location)}"}
 
 
 def _prepare(session: requests.Session) -> None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from shared.checks.identifiers import ModelName
 from shared.checks.registry_rules import deployed_error
 from shared.cloud.endpoint_calls import UndeployModel, with_share
-from shared.endpoints.entries import RegistryEntry, entry_of
+from shared.endpoints.entries import RegistryEntry, entry_of, version_of
 from shared.engine.handler import WaitFor
 from shared.engine.services import Services
 from shared.errors import OutcomeUnknown, Rejected
@@ -41,7 +41,7 @@ def deployments_of(deployed: Sequence[tuple[str, str]], services: Services) -> t
 
 def find_deployments(entry: RegistryEntry, services: Services) -> tuple[Deployment, ...]:
     """Return where the version of an entry is deployed; nowhere if the registry does not have it."""
-    version = services.registry.find(entry.location, entry.id, entry.version) if entry.version else None
+    version = version_of(entry, services)
     return deployments_of(version.deployed, services) if version else ()
 
 

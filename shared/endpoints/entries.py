@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.checks.identifiers import ModelName
 from shared.checks.registry_rules import registry_location
+from shared.engine.services import Services
 from shared.errors import Rejected
+
+if TYPE_CHECKING:
+    from shared.cloud.registry import RegisteredVersion
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,10 @@ class RegistryEntry:
     def as_json(self) -> dict[str, Any]:
         """Return the entry as events publish it, without aliases."""
         return {"id": self.id, "version": self.version, "location": self.location}
+
+    def described(self, version: RegisteredVersion | None) -> dict[str, Any]:
+        """Return the entry as events publish it, with the aliases of its version; None: the registry does not have it."""
+        return {**self.as_json(), "aliases": list(version.aliases) if version else []}
 
 
 def entry_of(resource: Mapping[str, Any], location: str) -> RegistryEntry | None:
@@ -49,3 +57,8 @@ def required_entry(model: ModelName, resource: Mapping[str, Any], location: str)
     if entry is None or entry.version is None:
         raise Rejected(f"{model} is not registered: publish register first", field="model", code="not_registered")
     return entry
+
+
+def version_of(entry: RegistryEntry, services: Services) -> RegisteredVersion | None:
+    """Return the version of an entry as the registry describes it; None if it does not have one."""
+    return services.registry.find(entry.location, entry.id, entry.version) if entry.version else None

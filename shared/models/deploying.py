@@ -19,7 +19,7 @@ from shared.cloud.endpoint_calls import (
     with_share,
 )
 from shared.endpoints.deployments import find_deployments, undeploy_call, wait_for_changes
-from shared.endpoints.entries import RegistryEntry, entry_of, required_entry
+from shared.endpoints.entries import RegistryEntry, entry_of, required_entry, version_of
 from shared.engine.labels import job_labels
 from shared.engine.services import Services
 from shared.errors import Rejected
@@ -160,8 +160,7 @@ def conclude_deployment(item: Item, services: Services) -> Item:
         deployed_model_id=model.id,
         machine_type=model.machine_type,
     )
-    version = services.registry.find(entry.location, entry.id, str(entry.version))
-    registry = {**entry.as_json(), "aliases": list(version.aliases) if version else []}
+    registry = entry.described(version_of(entry, services))
     return replace(item, facts=replace(facts, registry=registry, deployments=(deployment,)))
 
 

@@ -11,7 +11,7 @@ from shared.drops.planning import drops_of
 from shared.drops.turns import ModelRecords
 from shared.drops.versions import version_order
 from shared.endpoints.deployments import deployments_of
-from shared.endpoints.entries import entry_of
+from shared.endpoints.entries import entry_of, version_of
 from shared.engine.services import Services
 from shared.work import Item, Kind, PredictionFacts, PredictionMessage
 
@@ -33,7 +33,7 @@ def describe(model: ModelName, location: str, services: Services) -> dict[str, A
     signature = services.bigquery.model_signature(str(model))
     record = ModelRecords(services).read(model)
     entry = entry_of(resource, location)
-    registered = services.registry.find(entry.location, entry.id, entry.version) if entry and entry.version else None
+    registered = version_of(entry, services) if entry else None
     deployments = deployments_of(registered.deployed, services) if registered else ()
     versions = sorted({path.version for path in drops_of(model, services)}, key=version_order, reverse=True)
     return {
@@ -49,7 +49,7 @@ def describe(model: ModelName, location: str, services: Services) -> dict[str, A
         "pinned": record.pinned,
         "versions": versions[:MOST_VERSIONS],
         "remote_endpoint": (resource.get("remoteModelInfo") or {}).get("endpoint"),
-        "registry": {**entry.as_json(), "aliases": list(registered.aliases) if registered else []} if entry else None,
+        "registry": entry.described(registered) if entry else None,
         "deployments": [asdict(each) for each in deployments],
         "last_prediction": _last_prediction(model, services),
     }

@@ -17,7 +17,7 @@ from shared.cloud.endpoint_calls import EndpointCall
 from shared.cloud.query_jobs import OldJob, Query
 from shared.drops.importing import TURN_SECONDS
 from shared.drops.turns import ModelRecords
-from shared.endpoints.entries import entry_of, required_entry
+from shared.endpoints.entries import entry_of, required_entry, version_of
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
 from shared.errors import Rejected
@@ -207,8 +207,7 @@ def _entry(item: Item, services: Services) -> dict[str, Any]:
     entry = required_entry(model, services.bigquery.model_resource(str(model)), str(item.location))
     if aliases:
         services.registry.give_aliases(entry.location, entry.id, str(entry.version), aliases)
-    found = services.registry.find(entry.location, entry.id, str(entry.version))
-    return {**entry.as_json(), "aliases": list(found.aliases) if found else []}
+    return entry.described(version_of(entry, services))
 
 
 def _was_submitted(item: Item, location: str, services: Services) -> bool:

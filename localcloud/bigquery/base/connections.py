@@ -5,7 +5,6 @@ https://cloud.google.com/bigquery/docs/reference/bigqueryconnection/rest/v1/proj
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import threading
@@ -15,6 +14,7 @@ from typing import Any
 
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import NotFound, QueryError
+from localcloud.bigquery.base.resources import camel_case, canonical_name, read_resources, write_json
 
 # https://cloud.google.com/bigquery/docs/create-cloud-resource-connection
 _ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
@@ -63,9 +63,7 @@ class Connections:
         self._clock = clock
         self._file = file
         self._lock = threading.Lock()
-        self._connections: dict[str, dict[str, Any]] = (
-            json.loads(file.read_text()) if file is not None and file.is_file() else {}
-        )
+        self._connections = read_resources(file)
         self._samples: dict[str, dict[str, Any]] = {}
 
     def create(self, parent: str, body: dict[str, Any], connection_id: str) -> dict[str, Any]:
@@ -87,7 +85,7 @@ class Connections:
         _check_settable(body, _SETTABLE | {"cloudResource", "name"})
         if connection_id and not _ID.fullmatch(connection_id):
             raise QueryError(f'Invalid connection ID "{connection_id}": {_ID.pattern}.', reason="invalid")
-        name = _canonical(f"{parent}/connections/{connection_id or uuid.uuid4()}")
+        name = canonical_name(f"{parent}/connections/{connection_id or uuid.uuid4()}")
         with self._lock:
             if name in self._connections:
                 raise QueryError(f"Already Exists: Connection {_short(name)}", reason="duplicate")
@@ -142,7 +140,7 @@ class Connections:
 
     def list(self, parent: str) -> list[dict[str, Any]]:
         """Return the connections of a location, sorted by name."""
-        prefix = _canonical(f"{parent}/connections/")
+        prefix = canonical_name(f"{parent}/connections/")
         with self._lock:
             known = self._samples | self._connections
             return [dict(found) for name, found in sorted(known.items()) if name.startswith(prefix)]
@@ -153,7 +151,7 @@ class Connections:
         Raises:
             QueryError: The connection does not exist, or a field cannot be changed.
         """
-        fields = [re.sub(r"_([a-z])", lambda letter: letter[1].upper(), path) for path in mask.split(",") if path]
+        fields = [camel_case(path) for path in mask.split(",") if path]
         _check_settable(dict.fromkeys(fields, True), _SETTABLE)
         with self._lock:
             connection = self._find(name)
@@ -176,7 +174,7 @@ class Connections:
             self._save()
 
     def _find(self, name: str) -> dict[str, Any]:
-        name = _canonical(name)
+        name = canonical_name(name)
         found = self._connections.get(name) or self._samples.get(name)
         if found is None:
             raise NotFound(f"Not found: Connection {_short(name)}")
@@ -184,25 +182,18 @@ class Connections:
 
     def _save(self) -> None:
         if self._file is not None:
-            partial = self._file.with_suffix(".partial")
-            partial.write_text(json.dumps(self._connections))
-            partial.replace(self._file)
-
-
-def _canonical(name: str) -> str:
-    """Return the name with its location in lower case: ``US`` and ``us`` are the same."""
-    return re.sub(r"/locations/([^/]+)/", lambda location: location[0].lower(), name, count=1)
+            write_json(self._file, self._connections)
 
 
 def _resource_name(name: str) -> str:
     """Return the resource name of ``project.location.connection``."""
     project, location, connection = name.split(".")
-    return _canonical(f"projects/{project}/locations/{location}/connections/{connection}")
+    return canonical_name(f"projects/{project}/locations/{location}/connections/{connection}")
 
 
 def _short(name: str) -> str:
     """Return the name as messages of BigQuery write it: ``project.location.connection``."""
-    return ".".join(_canonical(name).split("/")[1::2])
+    return ".".join(canonical_name(name).split("/")[1::2])
 
 
 def _check_settable(body: dict[str, Any], settable: frozenset[str]) -> None:

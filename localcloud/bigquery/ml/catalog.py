@@ -24,6 +24,7 @@ from typing import Any
 
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import NotFound, QueryError
+from localcloud.bigquery.base.resources import write_json
 from localcloud.bigquery.ml.changes import apply_patch, check_same_id
 from localcloud.bigquery.ml.registration import (
     ModelRegistry,
@@ -284,7 +285,7 @@ class ModelCatalog:
             "resource": model.resource,
             "signature": None if model.signature is None else model.signature.to_json(),
         }
-        _write(self._directory / model.version / _RECORD, record)
+        write_json(self._directory / model.version / _RECORD, record)
         self._models[model.reference] = model
 
     def _delete(self, model: Model) -> None:
@@ -321,13 +322,6 @@ class ModelCatalog:
             self._models[reference] = Model(
                 reference, folder.name, content["type"], content["resource"], folder / "files", signature
             )
-
-
-def _write(file: Path, content: dict[str, Any]) -> None:
-    """Write JSON so that a crash leaves either the old or the new content, never a part of it."""
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(content))
-    partial.replace(file)
 
 
 def already_exists(reference: ModelReference) -> QueryError:

@@ -5,7 +5,6 @@ https://cloud.google.com/bigquery/docs/reference/reservations/rest
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import uuid
@@ -14,6 +13,7 @@ from typing import Any
 
 from localcloud.base.clock import Clock, rfc3339
 from localcloud.bigquery.base.errors import NotFound, QueryError
+from localcloud.bigquery.base.resources import camel_case, canonical_name, read_resources, write_json
 
 # https://cloud.google.com/bigquery/docs/reference/reservations/rest/v1/projects.locations.reservations/create
 _ID = re.compile(r"[a-z](?:[a-z0-9-]{0,62}[a-z0-9])?")
@@ -46,9 +46,7 @@ class Reservations:
         self._clock = clock
         self._file = file
         self._lock = threading.Lock()
-        self._resources: dict[str, dict[str, Any]] = (
-            json.loads(file.read_text()) if file is not None and file.is_file() else {}
-        )
+        self._resources = read_resources(file)
 
     def create(self, parent: str, body: dict[str, Any], reservation_id: str) -> dict[str, Any]:
         """Create a reservation, and return it.
@@ -72,7 +70,7 @@ class Reservations:
         if not slots.isdigit():
             raise QueryError(f"Invalid slotCapacity {slots}: it must be a whole number.", reason="invalid")
         now = rfc3339(self._clock.now())
-        name = _canonical(f"{parent}/reservations/{reservation_id}")
+        name = canonical_name(f"{parent}/reservations/{reservation_id}")
         given = {field: value for field, value in body.items() if value not in (None, "")}
         return self._add(
             name,
@@ -97,14 +95,14 @@ class Reservations:
             raise QueryError(
                 f"Invalid assignee '{assignee}': it must be projects/PROJECT, or a folder.", reason="invalid"
             )
-        location = _canonical(reservation).partition("/reservations/")[0].split("/")[-1]
+        location = canonical_name(reservation).partition("/reservations/")[0].split("/")[-1]
         for other in self.assignments(location):
             if (other["assignee"], other["jobType"]) == (assignee, kind):
                 raise QueryError(
                     f"Already Exists: Assignment of {assignee} for jobs of the type {kind}: {other['name']}",
                     reason="duplicate",
                 )
-        name = f"{_canonical(reservation)}/assignments/{assignment_id or uuid.uuid4().int % 10**19}"
+        name = f"{canonical_name(reservation)}/assignments/{assignment_id or uuid.uuid4().int % 10**19}"
         return self._add(name, "Assignment", {"assignee": assignee, "jobType": kind, "state": "ACTIVE"})
 
     def get(self, name: str) -> dict[str, Any]:
@@ -129,7 +127,7 @@ class Reservations:
             parent: ``projects/P/locations/L/reservations``, or that of one reservation with ``/assignments``; ``-`` is
                 any reservation.
         """
-        pattern = re.compile(re.escape(_canonical(parent)).replace("/\\-/", "/[^/]+/") + "/[^/]+")
+        pattern = re.compile(re.escape(canonical_name(parent)).replace("/\\-/", "/[^/]+/") + "/[^/]+")
         with self._lock:
             return [dict(found) for name, found in sorted(self._resources.items()) if pattern.fullmatch(name)]
 
@@ -156,28 +154,21 @@ class Reservations:
             return dict(self._resources[name])
 
     def _find(self, name: str) -> dict[str, Any]:
-        found = self._resources.get(_canonical(name))
+        found = self._resources.get(canonical_name(name))
         if found is None:
             raise NotFound(
-                f"Not found: {'Assignment' if '/assignments/' in name else 'Reservation'} {_canonical(name)}"
+                f"Not found: {'Assignment' if '/assignments/' in name else 'Reservation'} {canonical_name(name)}"
             )
         return found
 
     def _save(self) -> None:
         if self._file is not None:
-            partial = self._file.with_suffix(".partial")
-            partial.write_text(json.dumps(self._resources))
-            partial.replace(self._file)
+            write_json(self._file, self._resources)
 
 
 def _camel_keys(body: dict[str, Any]) -> dict[str, Any]:
     """Return a body whose names are in camelCase: ``bq`` sends some in snake_case."""
-    return {re.sub(r"_([a-z])", lambda letter: letter[1].upper(), name): value for name, value in body.items()}
-
-
-def _canonical(name: str) -> str:
-    """Return the name with its location in lower case: ``US`` and ``us`` are the same."""
-    return re.sub(r"/locations/([^/]+)/", lambda location: f"/locations/{location[1].lower()}/", name, count=1)
+    return {camel_case(name): value for name, value in body.items()}
 
 
 def _check_fields(kind: str, body: dict[str, Any], supported: frozenset[str]) -> None:

@@ -28,6 +28,7 @@ from benchmarks.processes import (
     send_message,
     wait_for,
 )
+from localcloud.base.clock import rfc3339
 
 RUNS = 5
 MOST_TIMES_BARE = 2.8
@@ -74,7 +75,7 @@ def cold_starts(runs: int = RUNS) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder, running_services(*NO_LATENCY) as cloud:
         bare = Path(folder) / "bare.py"
         bare.write_text(BARE)
-        cloud.put([(MODEL_BUCKET, OBJECT, "not a model", {}, _now())], {})
+        cloud.put([(MODEL_BUCKET, OBJECT, "not a model", {}, rfc3339(datetime.now(UTC)))], {})
         environment = {**cloud.environment, **NO_WAITS}
         taken: dict[str, list[Start]] = {"bare": [], "import_model": [], "predict": []}
         for number in range(runs):
@@ -132,11 +133,7 @@ def _upload(function: RunningFunction) -> int:
         "bucket": MODEL_BUCKET,
         "name": OBJECT,
         "generation": "1",
-        "timeCreated": _now(),
+        "timeCreated": rfc3339(datetime.now(UTC)),
     }
     source = f"//storage.googleapis.com/projects/_/buckets/{MODEL_BUCKET}"
     return send_event(function, "google.cloud.storage.object.v1.finalized", source, data)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")

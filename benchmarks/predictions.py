@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from benchmarks.processes import PROJECT, STATE_BUCKET, StoredAtStart
+from localcloud.base.clock import rfc3339
 from shared.engine.index import index_metadata, index_name
 from shared.engine.ledger import OPEN, STATE, item_name
 from shared.engine.stored_items import item_to_json
@@ -53,7 +54,7 @@ def job_id(key: str) -> str:
 def objects_of(item: Item) -> list[StoredAtStart]:
     """Return the object and the index object of an item, which was written when its job was created."""
     content = json.dumps(item_to_json(item), sort_keys=True)
-    deadline, created = item.created + timedelta(hours=12), item.created.isoformat().replace("+00:00", "Z")
+    deadline, created = item.created + timedelta(hours=12), rfc3339(item.created)
     return [
         (STATE_BUCKET, item_name(item.kind, item.key), content, {STATE: OPEN}, created),
         (STATE_BUCKET, index_name(item), "", index_metadata(item, deadline), created),

@@ -23,7 +23,7 @@ import psutil
 import requests
 
 from benchmarks.deployed import PACKAGES
-from localcloud.base.clock import SystemClock
+from localcloud.base.clock import SystemClock, rfc3339
 from localcloud.base.credentials import Credentials
 from localcloud.functions.deployed_packages import deployed_packages
 
@@ -149,7 +149,7 @@ def poll(cloud: Cloud, calls: int) -> list[dict[str, float]]:
 def send_message(function: RunningFunction, data: bytes, published: str | None = None) -> int:
     """Send a message of Pub/Sub to a function, as Eventarc does; return the HTTP status."""
     message_id = uuid.uuid4().hex
-    published = published or datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    published = published or rfc3339(datetime.now(UTC))
     message = {
         "data": base64.b64encode(data).decode(),
         "attributes": {},
@@ -170,7 +170,7 @@ def send_event(function: RunningFunction, kind: str, source: str, data: Mapping[
     if not hasattr(_sessions, "session"):
         _sessions.session = requests.Session()
     headers = {"ce-id": uuid.uuid4().hex, "ce-type": kind, "ce-source": source, "ce-specversion": "1.0"}
-    headers["ce-time"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    headers["ce-time"] = rfc3339(datetime.now(UTC))
     return int(_sessions.session.post(function.url, json=data, headers=headers, timeout=120).status_code)
 
 

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 import grpc
 from google.pubsub_v1.types import PublishRequest, PublishResponse
 
+from localcloud.base.clock import rfc3339
+
 
 class PubSub:
     """All topics as one."""
@@ -45,7 +47,7 @@ class PubSub:
         ids: list[str] = []
         for message in request.messages:
             if "ce-id" not in message.attributes:
-                published = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+                published = rfc3339(datetime.now(UTC))
                 self.parts.append({"data": base64.b64encode(message.data).decode(), "published": published})
                 ids.append(str(len(self.parts)))
                 continue

@@ -18,6 +18,7 @@ import google_crc32c
 from sortedcontainers import SortedDict
 
 from benchmarks.services.http import Request, Response, error_response, json_response
+from localcloud.base.clock import rfc3339
 
 API, UPLOAD, DOWNLOAD = "/storage/v1/b/", "/upload/storage/v1/b/", "/download/storage/v1/b/"
 WRITE_SECONDS = 1.0
@@ -161,7 +162,7 @@ class Storage:
     def _put(self, key: str, content: bytes, metadata: Mapping[str, str], created: str = "") -> StoredObject:
         bucket, _, name = key.partition("/")
         generation = time.time_ns() // 1000
-        created = created or datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        created = created or rfc3339(datetime.now(UTC))
         crc32c = base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
         resource = {
             "kind": "storage#object",

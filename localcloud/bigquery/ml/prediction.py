@@ -100,6 +100,22 @@ def string_literal(text: str) -> str:
     return f"'{escaped}'"
 
 
+def input_column(function: str, columns: Sequence[Column], name: str) -> Column:
+    """Return the column that a table-valued function, such as ``ML.GENERATE_TEXT``, reads.
+
+    Raises:
+        QueryError: The input does not have it.
+    """
+    found = next((column for column in columns if column.name.lower() == name), None)
+    if found is None:
+        raise QueryError(
+            f"Invalid table-valued function {function}\nColumn {name} is not found in the input data to the "
+            f"{function.partition('.')[2]} function.",
+            location="query",
+        )
+    return found
+
+
 def unused_name(name: str, taken: Iterable[str]) -> str:
     """Return ``name``, or ``name_2``, ``name_3`` and so on if it is among ``taken``. Case does not matter."""
     used = {each.lower() for each in taken}

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Column
-from localcloud.bigquery.ml.prediction import quoted, unused_name
+from localcloud.bigquery.ml.prediction import input_column, quoted, unused_name
 from localcloud.bigquery.ml.signature import ColumnType
 from localcloud.bigquery.ml.statements import OptionValue
 from localcloud.gemini.embeddings import prediction
@@ -89,14 +89,7 @@ class Embedding:
         Raises:
             QueryError: The input has no column ``content``, or it is not a text.
         """
-        column = next((column for column in columns if column.name.lower() == "content"), None)
-        _, _, short = self.function.partition(".")
-        if column is None:
-            raise QueryError(
-                f"Invalid table-valued function {self.function}\nColumn content is not found in the input data to the "
-                f"{short} function.",
-                location="query",
-            )
+        column = input_column(self.function, columns, "content")
         kind = ColumnType.of(column.field)
         if kind.sql != "STRING":
             raise QueryError(

@@ -25,7 +25,7 @@ from localcloud.bigquery.ml.generating.generation import (
 )
 from localcloud.bigquery.ml.generating.managed import MANAGED_FUNCTIONS
 from localcloud.bigquery.ml.generating.output_schema import parse_output_schema
-from localcloud.bigquery.ml.prediction import quoted, string_literal, unused_name
+from localcloud.bigquery.ml.prediction import input_column, quoted, string_literal, unused_name
 from localcloud.bigquery.ml.signature import ColumnType
 from localcloud.bigquery.ml.statements import OptionValue
 from localcloud.gemini.backends import ModelBackend
@@ -128,13 +128,7 @@ class GeneratedCalls:
         return f"{function}({number}, {_ROW}.uri, {_ROW}.content_type, {string_literal(prompt)})"
 
     def _call_with_prompt_column(self, request: GenerationRequest, columns: Sequence[Column], number: int) -> str:
-        column = next((column for column in columns if column.name.lower() == "prompt"), None)
-        if column is None:
-            raise QueryError(
-                f"Invalid table-valued function {request.function}\nColumn prompt is not found in the input data to the "
-                f"{request.function.partition('.')[2]} function.",
-                location="query",
-            )
+        column = input_column(request.function, columns, "prompt")
         kind = ColumnType.of(column.field)
         value = f"{_ROW}.{quoted(column.name)}"
         if kind.name == "STRUCT" and not kind.array:

@@ -155,3 +155,10 @@ def shifter(session_world: World) -> str:
     """A model that adds 7, in the world's dataset."""
     session_world.import_shifter("seven", 7)
     return "seven"
+
+
+@pytest.fixture
+def no_orders(world: World) -> Iterator[None]:
+    """Takes back the orders of the stand-in model after a test."""
+    yield
+    world.order()

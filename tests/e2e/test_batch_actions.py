@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.e2e.world import World, fresh
 
-ENDS = ("batch.succeeded", "batch.partially_succeeded", "batch.failed", "batch.cancelled", "request.rejected")
-
-
-@pytest.fixture(autouse=True)
-def _no_orders(world: World) -> Iterator[None]:
-    yield
-    world.order()
-
-
-def _ended(world: World, request_id: str, *, count: int = 1) -> dict[str, Any]:
-    """Return the data of the last event with which a batch has ended for the ``count``-th time."""
-    found = world.until(
-        lambda: [
-            events
-            for events in [[each for kind in ENDS for each in world.events.all(kind, request_id=request_id)]]
-            if len({each.id for each in events}) >= count
-        ]
-    )
-    last = max(found[0], key=lambda each: each.data["finished"])
-    return {"type": last.type, **last.data}
+pytestmark = pytest.mark.usefixtures("no_orders")
 
 
 def _batch(world: World, name: str, *prompts: str, **more: Any) -> dict[str, Any]:
@@ -54,7 +34,7 @@ def test_a_row_that_fails_for_a_passing_reason_is_sent_again(world: World) -> No
     name = fresh("again")
     world.order({"text": "busy", "status": 429, "times": 1})
     world.publish("BATCH_TOPIC", _batch(world, name, "fine", "busy", "fine too"))
-    ended = _ended(world, name)
+    ended = world.batch_ended(name)
     assert ended["type"].endswith("batch.succeeded.v1"), ended["error"]
     assert ended["counts"] == {"succeeded": 3, "failed": 0, "incomplete": 0}
     assert _statuses(world, name) == {0: True, 1: True, 2: True}
@@ -68,13 +48,13 @@ def test_failed_rows_are_sent_again_on_demand_and_their_answers_replace_the_fail
     world.order({"text": "wrong", "status": 400})
     output = {"table": f"bq://{world.project}.{world.regional}.{name}", "write": "append"}
     world.publish("BATCH_TOPIC", _batch(world, name, "fine", "wrong", "wrong too", output=output))
-    ended = _ended(world, name)
+    ended = world.batch_ended(name)
     assert ended["type"].endswith("batch.partially_succeeded.v1")
     assert _statuses(world, name) == {0: True, 1: False, 2: False}
     world.order()
     action = {"action": "retry_failed_rows", "request_id": name}
     world.publish("BATCH_TOPIC", action)
-    again = _ended(world, name, count=2)
+    again = world.batchname.batch_ended(count=2)
     assert again["type"].endswith("batch.succeeded.v1"), again["error"]
     assert again["counts"] == {"succeeded": 3, "failed": 0, "incomplete": 0}
     assert _statuses(world, name) == {0: True, 1: True, 2: True}
@@ -94,7 +74,7 @@ def test_a_batch_is_cancelled_while_its_job_runs(world: World) -> None:
     world.until(lambda: world.batches(item["key"]))
     for _ in range(2):
         assert world.post_batch({"action": "cancel", "key": item["key"]}).status_code == 202
-    ended = _ended(world, name)
+    ended = world.batch_ended(name)
     assert ended["type"].endswith("batch.cancelled.v1")
     assert [job["state"] for job in world.batches(item["key"])] == ["JOB_STATE_CANCELLED"]
     # It is done, so that it may be sent twice.
@@ -114,12 +94,12 @@ def test_lines_that_a_cancelled_job_did_not_come_to_are_answered_into_the_table_
     running = "JOB_STATE_RUNNING"
     world.until(lambda: [job for job in world.batches(item["key"]) if job["state"] == running], ticking=False)
     assert world.post_batch({"action": "cancel", "request_id": name}).status_code == 202
-    cancelled = _ended(world, name)
+    cancelled = world.batch_ended(name)
     assert cancelled["type"].endswith("batch.cancelled.v1")
     assert cancelled["counts"]["incomplete"] > 0
     world.order()
     assert world.post_batch({"action": "retry_failed_rows", "request_id": name}).status_code == 202
-    again = _ended(world, name, count=2)
+    again = world.batchname.batch_ended(count=2)
     assert again["type"].endswith("batch.succeeded.v1"), again["error"]
     assert again["counts"] == {"succeeded": 500, "failed": 0, "incomplete": 0}
     assert _statuses(world, name) == dict.fromkeys(range(500), True)
@@ -131,7 +111,7 @@ def test_lines_that_a_cancelled_job_did_not_come_to_are_answered_into_the_table_
 def test_more_requests_than_one_job_takes_are_one_batch_of_several_jobs(impatient: World) -> None:
     name = fresh("divided")
     impatient.publish("BATCH_TOPIC", _batch(impatient, name, *(f"prompt {n}" for n in range(40))))
-    ended = _ended(impatient, name)
+    ended = impatient.batch_ended(name)
     assert ended["type"].endswith("batch.succeeded.v1"), ended["error"]
     assert ended["counts"] == {"succeeded": 40, "failed": 0, "incomplete": 0}
     assert _statuses(impatient, name) == dict.fromkeys(range(40), True)
@@ -145,11 +125,11 @@ def test_the_tables_of_a_batch_that_ended_in_part_are_deleted_when_it_runs_again
     world.order({"text": "wrong", "status": 400})
     output = {"table": f"bq://{world.project}.{world.regional}.{name}", "write": "truncate"}
     world.publish("BATCH_TOPIC", _batch(world, name, "fine", "wrong", output=output))
-    key = _ended(world, name)["key"]
+    key = world.batch_ended(name)["key"]
     assert _own_tables(world, key) != []
     world.order()
     world.publish("BATCH_TOPIC", {"action": "resubmit", "key": key})
-    assert _ended(world, name, count=2)["type"].endswith("batch.succeeded.v1")
+    assert world.batchname.batch_ended(count=2)["type"].endswith("batch.succeeded.v1")
     assert _own_tables(world, key) == []
 
 
@@ -163,7 +143,7 @@ def test_the_tables_of_a_batch_that_failed_are_deleted_when_its_request_is_sent_
         world.load(f"{world.regional}.{name}", [{"id": 7}])
     keys = []
     for name in names:
-        failed = _ended(world, name)
+        failed = world.batch_ended(name)
         assert failed["type"].endswith("batch.failed.v1")
         assert _own_tables(world, failed["key"]) != []
         keys.append(failed["key"])
@@ -182,9 +162,9 @@ def test_a_batch_runs_again_and_its_jobs_are_deleted(world: World) -> None:
     name = fresh("resubmitted")
     output = {"table": f"bq://{world.project}.{world.regional}.{name}", "write": "append"}
     world.publish("BATCH_TOPIC", _batch(world, name, "x", output=output))
-    key = _ended(world, name)["key"]
+    key = world.batch_ended(name)["key"]
     world.publish("BATCH_TOPIC", {"action": "resubmit", "key": key})
-    assert _ended(world, name, count=2)["type"].endswith("batch.succeeded.v1")
+    assert world.batchname.batch_ended(count=2)["type"].endswith("batch.succeeded.v1")
     assert len(world.rows(f"{world.regional}.{name}")) == 2
     for _ in range(2):
         assert world.post_batch({"action": "delete", "key": key}).status_code == 202

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.e2e.world import World, fresh
 
-ENDS = ("batch.succeeded", "batch.partially_succeeded", "batch.failed", "batch.cancelled", "request.rejected")
-
-pytestmark = pytest.mark.long
-
-
-@pytest.fixture(autouse=True)
-def _no_orders(world: World) -> Iterator[None]:
-    yield
-    world.order()
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("no_orders")]
 
 
 def _folder(world: World, name: str) -> str:
@@ -39,19 +30,6 @@ def _file(world: World, name: str, *prompts: str) -> str:
 def _batch(world: World, name: str, *prompts: str, **more: Any) -> dict[str, Any]:
     request = world.batch(name, name, input=_file(world, name, *prompts))
     return {**request, "output": f"{_folder(world, name)}/answers", **more}
-
-
-def _ended(world: World, request_id: str, *, count: int = 1) -> dict[str, Any]:
-    """Return the data of the event with which a batch has ended for the ``count``-th time."""
-    found = world.until(
-        lambda: [
-            events
-            for events in [[each for kind in ENDS for each in world.events.all(kind, request_id=request_id)]]
-            if len({each.id for each in events}) >= count
-        ]
-    )
-    last = max(found[0], key=lambda each: each.data["finished"])
-    return {"type": last.type, **last.data}
 
 
 def _folders(ended: dict[str, Any]) -> list[str]:
@@ -88,7 +66,7 @@ def test_a_line_that_fails_for_a_passing_reason_is_sent_again_and_results_are_ty
     world.order({"text": "busy", "status": 429, "times": 1}, {"text": "film", "answer": '{"title": "It", "year": 7}'})
     results = {"table": f"{world.regional}.{name}", "columns": {"title": "STRING $.title", "year": "INT64 $.year"}}
     world.publish("BATCH_TOPIC", _batch(world, name, "film", "busy film", "plain", results=results))
-    ended = _ended(world, name)
+    ended = world.batch_ended(name)
     assert ended["type"].endswith("batch.succeeded.v1"), ended["error"]
     assert ended["counts"] == {"succeeded": 3, "failed": 0, "incomplete": 0}
     assert ended["tokens"]["prompt"] > 0
@@ -106,13 +84,13 @@ def test_lines_that_failed_are_sent_again_on_demand(world: World) -> None:
     name = fresh("retried")
     world.order({"text": "wrong", "status": 400})
     world.publish("BATCH_TOPIC", _batch(world, name, "fine", "wrong", "wrong too", retries=0))
-    ended = _ended(world, name)
+    ended = world.batch_ended(name)
     assert ended["type"].endswith("batch.partially_succeeded.v1"), ended["error"]
     assert "answer_folders" not in ended
     assert ended["answers"] == ended["output"]
     world.order()
     assert world.post_batch({"action": "retry_failed_rows", "request_id": name}).status_code == 202
-    again = _ended(world, name, count=2)
+    again = world.batchname.batch_ended(count=2)
     assert again["type"].endswith("batch.succeeded.v1"), again["error"]
     assert again["counts"] == {"succeeded": 3, "failed": 0, "incomplete": 0}
     assert _answered(world, again) == [0, 1, 2]
@@ -135,7 +113,7 @@ def test_more_requests_than_one_job_takes_are_several_jobs_with_a_folder_each(im
         world.bigquery.query_and_wait(query)
         request["input"] = f"bq://{world.project}.{world.regional}.{name}"
     world.publish("BATCH_TOPIC", request)
-    ended = _ended(world, name)
+    ended = world.batch_ended(name)
     assert ended["type"].endswith("batch.succeeded.v1"), ended["error"]
     assert ended["counts"] == {"succeeded": 40, "failed": 0, "incomplete": 0}
     assert len(ended["answer_folders"]) == 3
@@ -149,7 +127,7 @@ def test_a_file_of_more_requests_than_one_job_takes_is_answered_into_a_table(imp
     request = _batch(world, name, *(f"prompt {n}" for n in range(40)))
     request["output"] = f"bq://{world.project}.{world.regional}.{name}"
     world.publish("BATCH_TOPIC", request)
-    ended = _ended(world, name)
+    ended = world.batch_ended(name)
     assert ended["type"].endswith("batch.succeeded.v1"), ended["error"]
     rows = world.rows(f"{world.regional}.{name}")
     assert sorted(row["id"] for row in rows if not row["status"]) == list(range(40))
@@ -177,7 +155,7 @@ def test_requests_that_are_in_no_line_of_the_answers_are_sent_on_demand(world: W
     name = fresh("absent")
     world.order({"text": "wrong", "status": 400})
     world.publish("BATCH_TOPIC", _batch(world, name, "fine", "wrong", "fine too", retries=0))
-    ended = _ended(world, name)
+    ended = world.batch_ended(name)
     assert ended["counts"] == {"succeeded": 2, "failed": 1, "incomplete": 0}
     # As if the job had not come to the last request.
     bucket, _, prefix = ended["answers"].removeprefix("gs://").partition("/")
@@ -185,7 +163,7 @@ def test_requests_that_are_in_no_line_of_the_answers_are_sent_on_demand(world: W
     world.storage.bucket(bucket).blob(f"{prefix}/predictions.jsonl").upload_from_string("\n".join(kept))
     world.order()
     assert world.post_batch({"action": "retry_failed_rows", "request_id": name}).status_code == 202
-    again = _ended(world, name, count=2)
+    again = world.batchname.batch_ended(count=2)
     assert again["type"].endswith("batch.succeeded.v1"), again["error"]
     assert again["counts"] == {"succeeded": 3, "failed": 0, "incomplete": 0}
     assert _answered(world, again) == [0, 1, 2]
@@ -200,12 +178,12 @@ def test_answers_that_bigquery_does_not_load_stay_and_the_event_says_why(world: 
     request = _batch(world, name, "fine", "busy")
     with world.faults({"caller": "poll_jobs", **refused}):
         world.publish("BATCH_TOPIC", request)
-        ended = _ended(world, name)
+        ended = world.batch_ended(name)
     assert ended["type"].endswith("batch.partially_succeeded.v1"), ended
     assert ended["error"]["code"] and ended["counts"] == {"succeeded": 1, "failed": 1, "incomplete": 0}
     assert _answered(world, ended) == [0]
     world.order()
     assert world.post_batch({"action": "retry_failed_rows", "request_id": name}).status_code == 202
-    again = _ended(world, name, count=2)
+    again = world.batchname.batch_ended(count=2)
     assert again["type"].endswith("batch.succeeded.v1"), again["error"]
     assert _answered(world, again) == [0, 1]

@@ -30,6 +30,8 @@ REGION = "us-central1"
 SHIFTED_TABLE = "numbers"
 PROMPT_TABLE = "prompts"
 REQUEST_TABLE = "requests"
+# The events with which a batch ends.
+BATCH_ENDS = ("batch.succeeded", "batch.partially_succeeded", "batch.failed", "batch.cancelled", "request.rejected")
 
 
 class World:
@@ -161,6 +163,18 @@ class World:
         """Give the stand-in model these orders, in place of those before."""
         url = f"{self.environment['VERTEX_ENDPOINT']}/localcloud/vertex/echo"
         requests.put(url, json={"orders": list(orders)}, timeout=LAST_LIMIT).raise_for_status()
+
+    def batch_ended(self, request_id: str, *, count: int = 1) -> dict[str, Any]:
+        """Wait until a batch has ended for the ``count``-th time; return the type and the data of its last event."""
+        found = self.until(
+            lambda: [
+                events
+                for events in [[each for kind in BATCH_ENDS for each in self.events.all(kind, request_id=request_id)]]
+                if len({each.id for each in events}) >= count
+            ]
+        )
+        last = max(found[0], key=lambda each: each.data["finished"])
+        return {"type": last.type, **last.data}
 
     def post_event(self, function: str, headers: Mapping[str, str], body: bytes) -> requests.Response:
         """Send a request to the function's own URL, whether it is an event or not."""

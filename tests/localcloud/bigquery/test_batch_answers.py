@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from shared.batches.answers import AnswerTable, all_answers, replace_failures, r
 from shared.batches.moving import with_types_of
 from shared.batches.repeating import requests_to_repeat
 from shared.checks.identifiers import TableName
-from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
+from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld
 
 ANSWER = (
     '{"candidates": [], "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 2, "thoughtsTokenCount": 1}}'
@@ -22,19 +22,6 @@ ANSWER = (
 BAD = 'Bad Request: {"error": {"code": 400, "message": "no", "status": "INVALID_ARGUMENT"}}'
 BUSY = 'Too Many Requests: {"error": {"code": 429, "message": "later", "status": "RESOURCE_EXHAUSTED"}}'
 Row = tuple[int, str, str | None, str]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
-    """A running local BigQuery."""
-    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def dataset(world: BigQueryWorld) -> str:
-    """A dataset for the tables of these tests."""
-    return world.dataset()
 
 
 def _table(world: BigQueryWorld, dataset: str, rows: Sequence[Row], kind: str = "STRING") -> AnswerTable:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,23 +25,10 @@ from shared.batches.repeating import requests_to_repeat
 from shared.batches.typed.flattening import flatten
 from shared.batches.typed.results import ResultColumn
 from shared.checks.identifiers import TableName
-from tests.localcloud.bigquery.world import BUCKET, PROJECT, BigQueryWorld, bigquery_world
+from tests.localcloud.bigquery.world import BUCKET, PROJECT, BigQueryWorld
 
 FORMAT = LineFormat("generate", (LineColumn("id", "INT64"), LineColumn("about it", "JSON")))
 BUSY = 'Too Many Requests: {"error": {"code": 429, "message": "later", "status": "RESOURCE_EXHAUSTED"}}'
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
-    """A running local BigQuery."""
-    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def dataset(world: BigQueryWorld) -> str:
-    """A dataset for the tables of these tests."""
-    return world.dataset()
 
 
 def _request(text: str) -> dict[str, Any]:

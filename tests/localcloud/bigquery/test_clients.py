@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,20 +20,8 @@ from tests.localcloud.bigquery.world import (
     BUCKET,
     PROJECT,
     BigQueryWorld,
-    bigquery_world,
 )
 from tests.waiting import LAST_LIMIT
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
-    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
-        yield running
-
-
-@pytest.fixture
-def dataset(world: BigQueryWorld) -> str:
-    return world.dataset()
 
 
 class Bq:

@@ -15,17 +15,11 @@ from googleapiclient.errors import HttpError
 from localcloud.base.clock import ManualClock
 from localcloud.bigquery.base.connections import Connections
 from localcloud.bigquery.base.errors import NotFound as Missing
-from tests.localcloud.bigquery.world import BUCKET, PROJECT, BigQueryWorld, bigquery_world
+from tests.localcloud.bigquery.world import BUCKET, PROJECT, BigQueryWorld
 from tests.waiting import LAST_LIMIT
 
 PARENT = f"projects/{PROJECT}/locations/US"
 RESOURCE = {"cloudResource": {}, "friendlyName": "Gemini"}
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
-    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

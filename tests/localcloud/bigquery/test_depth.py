@@ -9,7 +9,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import bigquery
 
-from tests.localcloud.bigquery.world import BigQueryWorld, bigquery_world
+from tests.localcloud.bigquery.world import BigQueryWorld
 
 NESTED: dict[str, Callable[[int], str]] = {
     "brackets": lambda depth: f"SELECT {'(' * depth}1{')' * depth} AS x",
@@ -30,12 +30,6 @@ def garbage_collection_is_off() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
-    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
-        yield running
 
 
 @pytest.mark.parametrize("kind", NESTED)

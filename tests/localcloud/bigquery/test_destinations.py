@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from google.api_core import exceptions
 from google.cloud import bigquery
 
-from tests.localcloud.bigquery.world import ENDLESS, PROJECT, BigQueryWorld, bigquery_world
+from tests.localcloud.bigquery.world import ENDLESS, PROJECT, BigQueryWorld
 from tests.waiting import wait_until
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
-    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
-        yield running
-
-
-@pytest.fixture
-def dataset(world: BigQueryWorld) -> str:
-    return world.dataset()
 
 
 def write(world: BigQueryWorld, sql: str, table: str, **options: object) -> bigquery.QueryJob:

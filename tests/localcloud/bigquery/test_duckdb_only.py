@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from google.api_core import exceptions
 from google.cloud import bigquery
 
-from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
+from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld
 
 TABLE_FUNCTIONS = [
     "read_text('FILE')",
@@ -56,17 +55,6 @@ ONLY_RUN = [
     "CREATE TEMP FUNCTION f() AS ((SELECT COUNT(*) FROM {})); SELECT f()",
     "CREATE OR REPLACE TABLE FUNCTION DATASET.f() AS SELECT * FROM {}",
 ]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
-    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def dataset(world: BigQueryWorld) -> str:
-    return world.dataset()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,18 +11,7 @@ from google.cloud import bigquery
 from localcloud.bigquery.base.schema import marked_name, plain_name, unique_names
 from localcloud.bigquery.sql.names import unnest_paths
 from localcloud.bigquery.sql.structs import name_fields
-from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
-    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def dataset(world: BigQueryWorld) -> str:
-    return world.dataset()
+from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld
 
 
 def records(world: BigQueryWorld, sql: str) -> list[dict[str, Any]]:

@@ -19,12 +19,6 @@ from tests.localcloud.bigquery.world import ENDLESS, PROJECT, BigQueryWorld, big
 from tests.waiting import wait_until
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
-    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
-        yield running
-
-
 @pytest.fixture
 def endless(world: BigQueryWorld) -> Iterator[bigquery.QueryJob]:
     """A job that runs until it is stopped."""

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import duckdb
 import pytest
 from google.cloud import bigquery
 from sqlglot.dialects.bigquery import BigQuery
 
 from localcloud.bigquery.sql.names import RESERVED
-from tests.localcloud.bigquery.world import BigQueryWorld, bigquery_world
+from tests.localcloud.bigquery.world import BigQueryWorld
 
 # Functions that need no brackets. A column of the name needs the name of its table in GoogleSQL too.
 BARE_FUNCTIONS = {"CURRENT_DATE", "CURRENT_DATETIME", "CURRENT_TIME", "CURRENT_TIMESTAMP"}
@@ -54,17 +52,6 @@ def words() -> list[str]:
     theirs = {str(row[0]).upper() for row in duckdb.sql("SELECT keyword_name FROM duckdb_keywords()").fetchall()}
     literals = {"TRUE", "FALSE", "NULL"}
     return sorted(word for word in (ours | theirs) - literals - BARE_FUNCTIONS if not RESERVED.fullmatch(word))
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
-    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def dataset(world: BigQueryWorld) -> str:
-    return world.dataset()
 
 
 def check_word(world: BigQueryWorld, dataset: str, word: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 
 import pytest
 from google.api_core import exceptions
@@ -13,16 +12,10 @@ from google.cloud import bigquery
 from shared.batches.request import Prompts
 from shared.batches.statements import batch_requests
 from shared.checks.identifiers import string_literal
-from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
+from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld
 
 AWKWARD = ["'", '"', "`", "\\", "\n", "\r", "\t", "\0", "--", "/*", "#", ";", "x41", "u0041", "n", "?", "@p", "\u2028"]
 AWKWARD += ["\u200b", "é", "\U0001f600", "\x01", "$$", "{"]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
-    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
-        yield running
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -15,20 +14,9 @@ from google.cloud.bigquery import dbapi
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.parameters import Parameters, Value, big_number, interval_text
 from localcloud.bigquery.sql.variables import replace_variables
-from tests.localcloud.bigquery.world import BigQueryWorld, bigquery_world
+from tests.localcloud.bigquery.world import BigQueryWorld
 
 Scalar = bigquery.ScalarQueryParameter
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
-    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def dataset(world: BigQueryWorld) -> str:
-    return world.dataset()
 
 
 def run(world: BigQueryWorld, sql: str, *parameters: Any) -> tuple[list[str], list[tuple[Any, ...]]]:

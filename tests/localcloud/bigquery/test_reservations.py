@@ -13,17 +13,11 @@ from googleapiclient.errors import HttpError
 
 from localcloud.base.clock import ManualClock
 from localcloud.bigquery.rest.reservations import Reservations
-from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
+from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld
 from tests.waiting import LAST_LIMIT
 
 PARENT = f"projects/{PROJECT}/locations/US"
 ASSIGNED = {"assignee": f"projects/{PROJECT}", "job_type": "QUERY"}
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
-    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from google.api_core import exceptions
 from google.cloud import bigquery
 
-from tests.localcloud.bigquery.world import BigQueryWorld, bigquery_world
+from tests.localcloud.bigquery.world import BigQueryWorld
 
 SCRIPT = """
 DECLARE most INT64 DEFAULT 98;
@@ -17,12 +16,6 @@ CREATE TEMP TABLE few AS SELECT * FROM {d}.titles WHERE score >= most;
 UPDATE {d}.titles SET title = 'changed' WHERE score >= most;
 EXECUTE IMMEDIATE "SELECT 'dynamic' AS what";
 SELECT COUNT(*) AS n FROM few;"""
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
-    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
-        yield running
 
 
 def children(world: BigQueryWorld, job: bigquery.QueryJob) -> list[Any]:

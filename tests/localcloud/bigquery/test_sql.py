@@ -44,11 +44,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
         yield running
 
 
-@pytest.fixture
-def dataset(world: BigQueryWorld) -> str:
-    return world.dataset()
-
-
 def value(world: BigQueryWorld, expression: str) -> object:
     return world.rows(f"SELECT {expression}")[0][0]
 

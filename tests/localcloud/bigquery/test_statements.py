@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from google.api_core import exceptions
 from google.cloud import bigquery
 
-from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
-    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
-        yield running
-
-
-@pytest.fixture
-def dataset(world: BigQueryWorld) -> str:
-    return world.dataset()
+from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld
 
 
 def run(world: BigQueryWorld, sql: str, **options: object) -> bigquery.QueryJob:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -24,17 +23,6 @@ from tests.localcloud.bigquery.world import (
     bigquery_world,
 )
 from tests.waiting import LAST_LIMIT
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
-    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
-        yield running
-
-
-@pytest.fixture
-def dataset(world: BigQueryWorld) -> str:
-    return world.dataset()
 
 
 def load(world: BigQueryWorld, content: bytes, table: str, **options: object) -> bigquery.LoadJob:

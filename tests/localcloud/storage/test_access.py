@@ -8,13 +8,7 @@ from pathlib import Path
 import pytest
 from google.api_core import exceptions
 
-from tests.localcloud.storage.world import BUCKET, Stage, StorageWorld, running_stage, storage_world
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with running_stage() as running:
-        yield running
+from tests.localcloud.storage.world import BUCKET, Stage, StorageWorld, storage_world
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from tests.localcloud.storage.world import (
     BUCKET,
     Stage,
     StorageWorld,
-    running_stage,
     storage_world,
 )
 
@@ -33,12 +32,6 @@ NAMES = [
     "\u200b zero width",
     "x" * 1024,
 ]
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with running_stage() as running:
-        yield running
 
 
 @pytest.fixture

@@ -11,16 +11,10 @@ import pytest
 from google.api_core import exceptions
 from google.cloud.storage import transfer_manager
 
-from tests.localcloud.storage.world import BUCKET, Stage, StorageWorld, running_stage, storage_world
+from tests.localcloud.storage.world import BUCKET, Stage, StorageWorld, storage_world
 
 KEY = b"k" * 32
 OTHER = b"o" * 32
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with running_stage() as running:
-        yield running
 
 
 @pytest.fixture

@@ -12,20 +12,9 @@ from google.cloud import storage as google_storage
 
 from localcloud.base.clock import ManualClock
 from localcloud.storage.service import Storage
-from tests.localcloud.storage.world import BUCKET, PROJECT, Stage, StorageWorld, running_stage, storage_world
+from tests.localcloud.storage.world import BUCKET, PROJECT, Stage, StorageWorld, storage_world
 
 DAY = 86400
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with running_stage() as running:
-        yield running
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
 
 
 @pytest.fixture

@@ -15,17 +15,11 @@ import google_crc32c
 import pytest
 import requests
 
-from tests.localcloud.storage.world import BUCKET, Stage, StorageWorld, running_stage, storage_world
+from tests.localcloud.storage.world import BUCKET, Stage, StorageWorld, storage_world
 from tests.waiting import LAST_LIMIT, wait_until
 
 OBJECTS = f"/storage/v1/b/{BUCKET}/o"
 UPLOAD = f"/upload/storage/v1/b/{BUCKET}/o"
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with running_stage() as running:
-        yield running
 
 
 @pytest.fixture

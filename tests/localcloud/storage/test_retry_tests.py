@@ -16,23 +16,12 @@ from google.cloud import storage as google_storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from localcloud.base.clock import ManualClock
-from tests.localcloud.storage.world import BUCKET, PROJECT, Stage, StorageWorld, running_stage, storage_world
+from tests.localcloud.storage.world import BUCKET, PROJECT, Stage, StorageWorld, storage_world
 from tests.waiting import wait_until
 
 LARGE = os.urandom(1 << 20)
 # The client retries at once.
 AT_ONCE = DEFAULT_RETRY.with_delay(initial=0.001, maximum=0.001)
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with running_stage() as running:
-        yield running
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
 
 
 @pytest.fixture

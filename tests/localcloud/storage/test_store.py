@@ -43,11 +43,6 @@ NO_SOFT_DELETE = {"softDeletePolicy": {"retentionDurationSeconds": 0}}
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 def store(tmp_path: Path, clock: ManualClock) -> ObjectStore:
     opened = ObjectStore(tmp_path / "storage", clock=clock)
     opened.ensure_bucket("drops", settings=NO_SOFT_DELETE)

@@ -15,18 +15,11 @@ from tests.localcloud.storage.world import (
     PROJECT,
     Stage,
     StorageWorld,
-    running_stage,
     storage_world,
 )
 from tests.waiting import LAST_LIMIT
 
 Gcloud = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with running_stage() as running:
-        yield running
 
 
 @pytest.fixture

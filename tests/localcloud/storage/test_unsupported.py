@@ -19,14 +19,8 @@ from localcloud.storage.objects.unsupported import (
     UNSUPPORTED_RESOURCES,
     UNSUPPORTED_SETTINGS,
 )
-from tests.localcloud.storage.world import BUCKET, Stage, StorageWorld, running_stage, storage_world
+from tests.localcloud.storage.world import BUCKET, Stage, StorageWorld, storage_world
 from tests.paths import ROOT
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with running_stage() as running:
-        yield running
 
 
 @pytest.fixture

@@ -18,16 +18,10 @@ from google.oauth2.service_account import Credentials as ServiceAccount
 from localcloud.base.clock import ManualClock
 from localcloud.base.credentials import Credentials
 from localcloud.storage.service import Storage
-from tests.localcloud.storage.world import BUCKET, PROJECT, Stage, StorageWorld, running_stage
+from tests.localcloud.storage.world import BUCKET, PROJECT, Stage, StorageWorld
 from tests.waiting import LAST_LIMIT
 
 MEBIBYTE = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with running_stage() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

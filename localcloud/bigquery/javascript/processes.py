@@ -106,7 +106,7 @@ class _Worker:
         """Return the reply to a request.
 
         Raises:
-            TimeoutError: There is no reply after ``seconds``.
+            TimeoutError: The process did not reply within ``seconds``.
             OSError: The process ended.
             EOFError: The process ended.
         """

@@ -96,6 +96,12 @@ def _function(path: FieldPath, function: Function, declaration: Declaration) -> 
         )
     if function.callers and function.is_called_by_events:
         yield Problem((*path, "callers"), "are refused, because only Eventarc calls a function with an event trigger")
+    is_scheduled = path[-1] in declaration.scheduled
+    if function.ingress is not None and (function.is_called_by_events or is_scheduled):
+        caller = "Eventarc" if function.is_called_by_events else "Cloud Scheduler"
+        yield Problem(
+            (*path, "ingress"), f"is {function.ingress}; expected none, because only {caller} calls the function"
+        )
     if function.concurrency > 1 and function.cpu is None:
         # https://cloud.google.com/run/docs/configuring/services/cpu
         yield Problem(

@@ -113,4 +113,6 @@ Channel = Annotated[
     ),
 ]
 Channels = Annotated[tuple[Channel, ...], Field(strict=False)]
+Email = Annotated[str, text(r"[\w.+%-]+@[\w-]+(\.[\w-]+)+", "an e-mail address such as ada@example.com")]
+Emails = Annotated[tuple[Email, ...], Field(strict=False)]
 Setting = Annotated[str, BeforeValidator(_setting_text)]

@@ -8,24 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Tag, model_validator
+from pydantic import Discriminator, PrivateAttr, Tag
 
 from declaration.fields import (
-    AccountId,
-    BucketName,
     Channels,
     Cron,
-    Datasets,
+    Emails,
     Json,
     Key,
-    KmsKeys,
     Members,
     Memory,
     Module,
     Region,
     Resource,
-    Role,
-    Roles,
     Runtime,
     Setting,
     StorageEvent,
@@ -33,129 +28,12 @@ from declaration.fields import (
     Verb,
     number,
 )
+from declaration.resources import Account, Bucket, DeclaredDatasets, Feature, Model, Retry, Topic
 
 # https://cloud.google.com/functions/docs/configuring/timeout
 LONGEST_HTTP_SECONDS = 3600
 LONGEST_EVENT_SECONDS = 540
 DEFAULT_NAME = "modeldrop"
-
-
-class Model(BaseModel):
-    """A group of fields of functions.yaml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _leave_out_empty_fields(cls, value: Any) -> Any:
-        """Treat a field that has a name and no value as a field that is not there."""
-        if not isinstance(value, dict):
-            return value
-        return {key: item for key, item in value.items() if item is not None or key not in cls.model_fields}
-
-
-class Account(Model):
-    """A service account and its roles."""
-
-    id: AccountId
-    roles: Roles = ()
-    """Roles on the project."""
-    bucket_roles: Mapping[str, Roles] = {}
-    """Roles on single buckets, by the bucket's key."""
-    topic_roles: Mapping[str, Roles] = {}
-    """Roles on single topics, by the topic's key."""
-    account_roles: Mapping[str, Roles] = {}
-    """Roles on single accounts, by the account's key."""
-    reads_build_source: bool = False
-    """Whether it may read the source that `gcloud builds submit` uploads, and no other object."""
-
-    def email(self, project: str) -> str:
-        """Return the account's address in ``project``."""
-        return f"{self.id}@{project}.iam.gserviceaccount.com"
-
-
-class Bucket(Model):
-    """A bucket."""
-
-    name: BucketName
-    """Its name, in which ``{project}`` is replaced by the project."""
-    env: Variable
-    """The variable that gives the functions its name."""
-    soft_delete_seconds: Annotated[int, number(0, 90 * 86400)] | None = None
-    """How long deleted and replaced objects are kept; None leaves it to Cloud Storage (seven days)."""
-
-    uploaders: Members = ()
-    """Who may write objects, besides our accounts."""
-
-    def name_in(self, project: str) -> str:
-        """Return the bucket's name in ``project``."""
-        return self.name.replace("{project}", project)
-
-
-class Topic(Model):
-    """A topic."""
-
-    name: Resource
-    env: Variable
-    """The variable that gives the functions its full name."""
-    hold: Resource | None = None
-    """The subscription that keeps the topic's messages, if there is one."""
-    publishers: Members = ()
-    """Who may publish, besides our accounts."""
-
-    def path(self, project: str) -> str:
-        """Return the topic's full name in ``project``."""
-        return f"projects/{project}/topics/{self.name}"
-
-
-class DatasetAccess(Model):
-    """What the functions may do with data of BigQuery."""
-
-    role: Role
-    """The role on each of the datasets, or on the whole project if none is named."""
-    env: Variable
-    """The variable that gives the functions the names, separated by commas."""
-    names: Datasets = ()
-
-
-class DeclaredDatasets(Model):
-    """The datasets that messages may read and write."""
-
-    readable: DatasetAccess
-    writable: DatasetAccess
-
-    @property
-    def variables(self) -> Mapping[str, str]:
-        """The variables of the functions that name these datasets; none for access without names."""
-        accesses = (self.readable, self.writable)
-        return {access.env: ",".join(access.names) for access in accesses if access.names}
-
-
-class Feature(Model):
-    """Something that needs roles of its own, and that can be off."""
-
-    enabled: bool
-    roles: Roles = ()
-    """Roles on the project for the account of the functions."""
-    vertex_bucket_roles: Mapping[str, Roles] = {}
-    """Roles of Vertex AI's service agent on single buckets, by the bucket's key."""
-    keys: KmsKeys = ()
-    """The keys of Cloud KMS that BigQuery encrypts with."""
-    key_roles: Roles = ()
-    """Roles of BigQuery's encryption account on each of the keys."""
-
-
-class Retry(Model):
-    """How an event that a function did not acknowledge is delivered again.
-
-    https://cloud.google.com/pubsub/docs/handling-failures has the ranges.
-    """
-
-    minimum_backoff_seconds: Annotated[int, number(0, 600)]
-    maximum_backoff_seconds: Annotated[int, number(0, 600)]
-    maximum_delivery_attempts: Annotated[int, number(5, 100)]
-    dead_letter_topic: Key
-    """The key of the topic that gets the events whose deliveries were all in vain."""
 
 
 class StorageTrigger(Model):
@@ -215,6 +93,11 @@ class Function(Model):
     maximum_instances: Annotated[int, number(1, 1000)] | None = None
     callers: Members = ()
     """Who may call the function, besides our accounts."""
+    ingress: Literal["all", "internal-and-gclb", "internal-only"] | None = None
+    """From where an HTTP function takes requests, as gcloud names it; None: from everywhere.
+
+    Functions that only Eventarc and Cloud Scheduler call always have internal ingress.
+    """
 
     @property
     def server_variables(self) -> Mapping[str, str]:
@@ -257,7 +140,9 @@ class Alerts(Model):
     enabled: bool = True
     """Whether alerts exist; metrics and the dashboard exist in any case."""
     channels: Channels = ()
-    """The notification channels that each alert notifies."""
+    """The notification channels that each alert notifies, besides those of `emails`."""
+    emails: Emails = ()
+    """Addresses that each alert notifies; a notification channel is created for each."""
 
 
 class Environment(Model):
@@ -293,6 +178,20 @@ class Declaration(Model):
     """Values that the local cloud sets in place of ``settings``."""
     local_places: Mapping[str, Literal["vertex_url", "vertex_location", "scheduler_url"]] = {}
     """Variables whose values only the local cloud knows, and what each of them holds."""
+
+    _environment: str | None = PrivateAttr(None)
+
+    def of_environment(self, name: str) -> Declaration:
+        """Return the declaration of the environment ``name``, with its settings."""
+        settings = {**self.settings, **self.environments[name].settings}
+        declaration = self.model_copy(update={"settings": settings})
+        declaration._environment = name
+        return declaration
+
+    @property
+    def environment_option(self) -> str:
+        """The option of commands for the environment, after a space: `` --env staging``; empty for the one without a name."""
+        return f" --env {self._environment}" if self._environment else ""
 
     @property
     def scheduled(self) -> frozenset[str]:

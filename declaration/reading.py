@@ -14,23 +14,16 @@ from declaration.checks import Problem, did_you_mean, problems
 from declaration.document import Document, DocumentError, FieldPath, dotted, parse_document
 from declaration.model import (
     DEFAULT_NAME,
-    Account,
     Alerts,
-    Bucket,
-    DatasetAccess,
     Declaration,
-    DeclaredDatasets,
     Environment,
-    Feature,
     Function,
     HttpTrigger,
-    Model,
-    Retry,
     Schedule,
     StorageTrigger,
-    Topic,
     TopicTrigger,
 )
+from declaration.resources import Account, Bucket, DatasetAccess, DeclaredDatasets, Feature, Model, Retry, Topic
 
 SECTIONS: dict[str, type[Model]] = {
     "accounts": Account,
@@ -106,8 +99,7 @@ def parse_declaration(
         if environment not in declaration.environments:
             message = f"has no {environment}; {did_you_mean(environment, declaration.environments)}"
             raise _error(name, document, [Problem(("environments",), message)])
-        settings = {**declaration.settings, **declaration.environments[environment].settings}
-        declaration = declaration.model_copy(update={"settings": settings})
+        declaration = declaration.of_environment(environment)
     found = list(problems(declaration, required_topics))
     if check_setting is not None:
         found += _wrong_settings(declaration, check_setting)

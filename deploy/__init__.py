@@ -9,6 +9,7 @@ plan.py          all of these in their order
 steps.py         a step, a grant and a plan, as data
 source.py        the hash of the functions' source
 cloud.py         runs gcloud commands
+advice.py        what errors mean, and what to do about them
 passing.py       errors that pass by themselves
 drift.py         compares what is declared with what exists
 apply.py         applies a plan, shows what differs from it, and removes what it created

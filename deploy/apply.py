@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from deploy.cloud import Cloud, CommandFailedError, NotFoundError, Resource
+from deploy.cloud import Cloud, CommandFailedError, NotFoundError, Resource, reason
 from deploy.drift import Difference, differences
 from deploy.steps import CONDITION_TITLE, ETAG, NAME, Grant, Plan, Step, Target, Words, fill, short_name
 
 Report = Callable[[str], None]
+LOCATION = "location"
 OWNER = "projectNumber"
 """The field of a bucket that says which project owns it. Names of buckets are global, so another project may have ours."""
 
@@ -59,10 +60,17 @@ def show_differences(plan: Plan, cloud: Cloud) -> Iterator[str]:
                 if found is None:
                     yield f"+ {step.about}"
                 else:
-                    yield from (f"~ {step.about}: {each}" for each in _drift(cloud, step, found))
+                    yield from _changes(cloud, step, found)
         except NotFoundError:
             yield f"+ {step.about}"
     yield from (f"- {about}" for about, _ in _leftovers(plan, cloud))
+
+
+def _changes(cloud: Cloud, step: Step, found: Resource) -> Iterator[str]:
+    try:
+        yield from (f"~ {step.about}: {each}" for each in _drift(cloud, step, found))
+    except NotFoundError:
+        yield f"~ {step.about}: refers to something that does not exist yet"
 
 
 def _create(cloud: Cloud, step: Step) -> str:
@@ -101,7 +109,9 @@ def _of_resource(words: Words, found: Resource) -> Words:
 def _way_out(difference: Difference) -> str:
     if difference.path == OWNER:
         return "The name belongs to another project. Declare another name for the bucket."
-    return "Move its content, delete it, and apply again; or declare the value that it has."
+    if difference.path == LOCATION:
+        return "Move its content, delete it, and apply again; or declare the `region` that it has."
+    return "Read what it holds, delete it, and apply again; or declare another name."
 
 
 def _drift(cloud: Cloud, step: Step, found: Resource) -> list[Difference]:
@@ -118,7 +128,7 @@ def _complete(plan: Plan, cloud: Cloud, failed: Step, report: Report) -> None:
             try:
                 report(f"{step.about}: {_create(cloud, step)}")
             except CommandFailedError as error:
-                report(f"{step.about}: failed, {str(error).splitlines()[-1]}")
+                report(f"{step.about}: failed, {reason(error)}")
 
 
 def _check(plan: Plan, cloud: Cloud) -> None:
@@ -164,9 +174,17 @@ def _leftovers(plan: Plan, cloud: Cloud) -> list[tuple[str, Words]]:
         for target in plan.targets
         for grant in _grants(cloud, target)
         if (target, grant.role, grant.member, grant.condition) not in declared
-        and (grant.member in former or grant.role in target.managed_roles)
+        and (_identity(grant.member) in former or grant.role in target.managed_roles)
     ]
     return revoked + resources
+
+
+def _identity(member: str) -> str:
+    """Return a member as it was before it was deleted.
+
+    A new account of the same name has none of its roles: https://cloud.google.com/iam/docs/principal-identifiers
+    """
+    return member.removeprefix("deleted:").partition("?uid=")[0] if member.startswith("deleted:") else member
 
 
 def _grants(cloud: Cloud, target: Target) -> Iterator[Grant]:
@@ -228,7 +246,8 @@ def _find(cloud: Cloud, step: Step) -> Resource | None:
         found = cloud.find(step.describe)
     except NotFoundError:
         return None
-    for each in _drift(cloud, step, found) if found is not None else ():
+    # Only names of buckets may be those of another project.
+    for each in _drift(cloud, step, found) if found is not None and OWNER in step.declared else ():
         if each.path == OWNER:
             raise CommandFailedError(f"{step.about}: {each}, so it belongs to another project and is not deleted")
     return found

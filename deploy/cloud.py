@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from deploy.advice import Advice, advise
 from deploy.passing import Patience, passing
 from deploy.script import shell_command
 from deploy.steps import DOCUMENT, Target, Words, fill, placeholders
@@ -24,7 +25,13 @@ Resource = Mapping[str, Any]
 
 
 class CommandFailedError(RuntimeError):
-    """A command failed; the message is the command and its error output."""
+    """A command failed; the message is the command, its error output, and what to do about it."""
+
+    def __init__(self, message: str, advice: Advice | None = None) -> None:
+        """Describe the error, with ``advice`` if it is a known one."""
+        more = (f"What is wrong: {advice.meaning}", f"What to do: {advice.fix}") if advice else ()
+        super().__init__("\n".join((message, *more)))
+        self.advice = advice
 
 
 class NotFoundError(CommandFailedError):
@@ -85,7 +92,7 @@ class Cloud:
         if not document:
             return self.run(words)
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as file:
-            file.write(document)
+            file.write(self.fill((document,))[0])
             file.flush()
             return self.run(fill(words, {DOCUMENT: file.name}))
 
@@ -131,11 +138,18 @@ class Cloud:
         value = self.run(self._lookups[name])
         if not value:
             command = shell_command(self._lookups[name])
-            raise CommandFailedError(f"{command}\nprinted nothing; expected a name")
+            raise NotFoundError(f"{command}\nprinted nothing; expected a name")
         return value
 
     def _output(self, words: Words, done: subprocess.CompletedProcess[str]) -> str:
         if done.returncode == 0:
             return done.stdout.strip()
         kind = NotFoundError if re.search(NOT_FOUND, done.stderr) else CommandFailedError
-        raise kind(f"{shell_command(words)}\n{done.stderr.strip()}")
+        raise kind(f"{shell_command(words)}\n{done.stderr.strip()}", advise(done.stderr, words))
+
+
+def reason(error: CommandFailedError) -> str:
+    """Return the line of the error that says most: that with ERROR, or the last one; the lines before are the command."""
+    lines = [line.strip() for line in str(error.args[0]).splitlines() if line.strip() and not line.startswith("- ")]
+    lines = [line for line in lines if not line.startswith(("What is wrong: ", "What to do: "))]
+    return next((line for line in lines if "ERROR" in line), lines[-1])[:300]

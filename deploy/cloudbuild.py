@@ -19,9 +19,10 @@ from deploy.script import script_head, shell_lines
 from deploy.steps import Step
 
 HEADER = """\
-# Generated from deploy/functions.yaml by `python -m deploy cloudbuild{option} > {file}`; a test compares them.
+# Generated from deploy/functions.yaml by `python -m deploy{environment} cloudbuild{option} > {file}`; a test compares them.
 # To run it: gcloud builds submit --region={region} --config={file}
-# Before the first build, run `python -m deploy apply`, which creates accounts, buckets and topics.
+# Before the first build, and after changes of anything but functions and schedules, run `python -m deploy{environment} apply`.
+# It creates accounts, buckets, topics, metrics and alerts, and grants roles, which the account of the build may not.
 """
 # Cloud Build replaces this with its own project:
 # https://cloud.google.com/build/docs/configuring-builds/substitute-variable-values
@@ -36,21 +37,28 @@ GCLOUD_IMAGE = (
 
 def cloudbuild_yaml(declaration: Declaration) -> str:
     """Return the text of cloudbuild.yaml."""
-    header = HEADER.format(option="", file="cloudbuild.yaml", region=declaration.region)
+    header = _header(declaration, "", "cloudbuild.yaml")
     return header + _dumped(cloudbuild(declaration))
 
 
 def check_build_yaml(declaration: Declaration) -> str:
     """Return the text of cloudbuild-test.yaml."""
-    header = HEADER.format(option=" --test", file="cloudbuild-test.yaml", region=declaration.region)
+    header = _header(declaration, " --test", "cloudbuild-test.yaml")
     return header + _dumped(check_build(declaration))
+
+
+def _header(declaration: Declaration, option: str, file: str) -> str:
+    return HEADER.format(
+        environment=declaration.environment_option, option=option, file=file, region=declaration.region
+    )
 
 
 def cloudbuild(declaration: Declaration) -> dict[str, Any]:
     """Return the build that deploys, as data.
 
-    It deploys one function after another, with what completes it, and then the schedules. Each function is a build of its own,
-    and the quota of a new project allows few at once: https://cloud.google.com/build/quotas
+    It leaves out what its account may not do: grants on the project, accounts, metrics and alerts. It deploys one function
+    after another, with what completes it, and then the schedules. Each function is a build of its own, and the quota of a new
+    project allows few at once: https://cloud.google.com/build/quotas
     """
     commands = Commands(declaration, PROJECT)
     # The build finds out the hash of the source that it deploys, so that `apply` does not build the same source again.

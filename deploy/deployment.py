@@ -117,7 +117,7 @@ def function_step(commands: Commands, name: str, source: str) -> Step:
     labels = {OWNER_LABEL: declaration.name, SOURCE_LABEL: source}
     # Eventarc and Cloud Scheduler of the same project count as internal: https://cloud.google.com/run/docs/securing/ingress
     is_internal = function.is_called_by_events or name in declaration.scheduled
-    ingress = "internal-only" if is_internal else "all"
+    ingress = "internal-only" if is_internal else function.ingress or "all"
     build_account = f"projects/{commands.project}/serviceAccounts/{commands.email('build')}"
     words = [
         *("functions", "deploy", function.service, "--gen2", commands.region),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from declaration.model import Account, Bucket
+from declaration.resources import Account, Bucket
 from deploy.agents import agent_steps, key_steps
 from deploy.commands import OWNER_LABEL, PROJECT_NUMBER, PUBLISHER, UPLOADER, Commands
 from deploy.steps import Grant, Listing, Step, Target, grant_step
@@ -128,11 +128,14 @@ def _topic(commands: Commands, key: str) -> Iterator[Step]:
         f"topic {topic.name}",
         create=commands.gcloud("pubsub", "topics", "create", topic.name, f"--labels={label}"),
         describe=commands.describe("pubsub", "topics", "describe", topic.name),
-        update=commands.gcloud("pubsub", "topics", "update", topic.name, f"--update-labels={label}"),
+        # A schema would refuse our messages.
+        update=commands.gcloud(
+            *("pubsub", "topics", "update", topic.name), f"--update-labels={label}", "--clear-schema-settings"
+        ),
         delete=commands.gcloud("pubsub", "topics", "delete", topic.name),
         # A subscription without its topic gets no messages, so both are deleted or kept.
         holds_data=topic.hold is not None,
-        declared=labels,
+        declared={"schemaSettings.schema": "", **labels},
     )
     if topic.hold:
         group = ("pubsub", "subscriptions")
@@ -147,7 +150,9 @@ def _topic(commands: Commands, key: str) -> Iterator[Step]:
                 *group, "create", topic.hold, f"--topic={topic.name}", *settings, f"--labels={label}"
             ),
             describe=commands.describe(*group, "describe", topic.hold),
-            update=commands.gcloud(*group, "update", topic.hold, *settings, f"--update-labels={label}"),
+            update=commands.gcloud(
+                *group, "update", topic.hold, *settings, f"--update-labels={label}", "--push-endpoint="
+            ),
             delete=commands.gcloud(*group, "delete", topic.hold),
             holds_data=True,
             declared={
@@ -155,9 +160,13 @@ def _topic(commands: Commands, key: str) -> Iterator[Step]:
                 "ackDeadlineSeconds": ACK_DEADLINE_SECONDS,
                 "messageRetentionDuration": f"{HOLD_RETENTION_SECONDS}s",
                 "expirationPolicy.ttl": None,
+                # One of these would keep messages from being held.
+                "filter": "",
+                "detached": False,
+                "pushConfig.pushEndpoint": "",
                 **labels,
             },
-            fixed=frozenset({"topic"}),
+            fixed=frozenset({"topic", "filter", "detached"}),
         )
 
 

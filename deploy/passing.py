@@ -47,8 +47,14 @@ PASSING = (
     Passing(r"Cannot find metric that matches type", "the new metric can be used in alerts"),
     # https://cloud.google.com/iam/docs/retry-strategy
     Passing(r"concurrent policy changes", "another change of the policy has ended"),
-    Passing(r"RESOURCE_EXHAUSTED|[Qq]uota exceeded for quota metric", "the quota of this minute is free again"),
-    Passing(r"\bUNAVAILABLE\b|status=\[503\]", "the service answers again"),
+    Passing(
+        r"RESOURCE_EXHAUSTED|[Qq]uota exceeded for quota metric|status=\[429\]|HTTPError 429",
+        "the quota of this minute is free again",
+    ),
+    Passing(r"\bUNAVAILABLE\b|status=\[503\]|HTTPError 503", "the service answers again"),
+    # https://cloud.google.com/functions/docs/troubleshooting
+    Passing(r"unable to queue the operation", "another deployment of the function has ended"),
+    Passing(r"missing permission on the build service account", "the roles of the account of builds take effect"),
 )
 """All errors that pass."""
 

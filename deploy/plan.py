@@ -10,6 +10,7 @@ from __future__ import annotations
 from declaration.model import Declaration
 from deploy import deployment, foundation
 from deploy.commands import Commands
+from deploy.monitoring import channels
 from deploy.monitoring import resources as monitoring
 from deploy.source import source_hash
 from deploy.steps import Plan, Step
@@ -25,7 +26,7 @@ def plan(declaration: Declaration, project: str) -> Plan:
             *deployment.deployment(commands, source_hash()),
             *monitoring.alert_steps(commands),
         ),
-        deployment.lookups(commands),
+        {**deployment.lookups(commands), **channels.lookups(commands)},
         project=commands.gcloud("projects", "describe", project),
         listings=(
             *deployment.listings(commands),
@@ -46,7 +47,7 @@ def monitoring_plan(declaration: Declaration, project: str) -> Plan:
             *monitoring.metric_steps(commands),
             *monitoring.alert_steps(commands),
         ),
-        {},
+        channels.lookups(commands),
         project=commands.gcloud("projects", "describe", project),
         listings=tuple(monitoring.listings(commands)),
     )

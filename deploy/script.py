@@ -50,7 +50,8 @@ def shell_lines(steps: Iterable[Step], lookups: Mapping[str, Words]) -> Iterator
     for step in steps:
         yield ""
         yield f"# {step.about}"
-        yield from _look_up((*step.create, *step.update), lookups, done)
+        words = (*step.create, *step.update, step.document, step.update_document)
+        yield from _look_up(words, lookups, done)
         if step.is_repeatable:
             yield shell_command(step.create)
         elif not step.update:

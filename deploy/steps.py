@@ -12,7 +12,7 @@ from deploy.drift import value_at
 Words = tuple[str, ...]
 """A command and its arguments. ``${NAME}`` is a placeholder for the output of the lookup of that name."""
 
-PLACEHOLDER = re.compile(r"\${([A-Z_]+)}")
+PLACEHOLDER = re.compile(r"\${([A-Z_][A-Z0-9_]*)}")
 DOCUMENT = "DOCUMENT"
 """The placeholder for the file with the document of a step."""
 NAME = "NAME"

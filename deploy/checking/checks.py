@@ -11,10 +11,11 @@ from functools import cached_property, partial
 from typing import Any
 
 from declaration.model import Declaration
+from deploy.advice import HIDDEN_BUCKET
 from deploy.agents import AGENTS
 from deploy.checking import permissions, rest
 from deploy.checking.findings import Finding, Status
-from deploy.cloud import Cloud, CommandFailedError
+from deploy.cloud import Cloud, CommandFailedError, reason
 from deploy.commands import Commands
 from deploy.drift import differences, value_at
 from deploy.foundation import SERVICES
@@ -25,7 +26,6 @@ COMPONENTS = ("alpha", "beta")
 """The components of gcloud that have commands of a plan."""
 CPU_METRIC = "run.googleapis.com/cpu_allocation"
 """The quota of Cloud Run's CPUs, in thousandths, for each project and region: https://cloud.google.com/run/quotas"""
-FORBIDDEN = r"\b403\b|PERMISSION_DENIED"
 QUOTAS_PAGE = "https://console.cloud.google.com/iam-admin/quotas?project={}"
 
 
@@ -78,7 +78,7 @@ class Checks:
             found = self.cloud.read(("gcloud", "version", "--format=json"))
         except CommandFailedError as error:
             fix = "Install it: https://cloud.google.com/sdk/docs/install"
-            return Finding("gcloud", Status.WRONG, _reason(error), fix)
+            return Finding("gcloud", Status.WRONG, reason(error), fix)
         missing = [name for name in COMPONENTS if name not in found]
         if missing:
             message = f"lacks {' and '.join(missing)}, whose commands `apply` uses"
@@ -91,7 +91,7 @@ class Checks:
             account = self._account
             self._token()
         except CommandFailedError as error:
-            return Finding("login", Status.WRONG, f"gcloud has no valid login: {_reason(error)}", "gcloud auth login")
+            return Finding("login", Status.WRONG, f"gcloud has no valid login: {reason(error)}", "gcloud auth login")
         return Finding("login", Status.OK, f"as {account or 'an account of the environment'}")
 
     def _project(self) -> Finding:
@@ -183,8 +183,8 @@ class Checks:
         if found is None:
             return Finding(step.about, Status.BY_APPLY, "does not exist")
         if isinstance(found, Finding):
-            if found.status is Status.UNKNOWN and re.search(FORBIDDEN, found.message):
-                message = "exists and you may not read it. It is another project's, unless you lack rights here"
+            if found.status is Status.UNKNOWN and found.fix == HIDDEN_BUCKET.fix:
+                message = HIDDEN_BUCKET.meaning
                 return Finding(step.about, Status.WRONG, message, fix)
             return found
         declared = self._try(step.about, partial(self._filled, step))
@@ -266,10 +266,5 @@ class Checks:
         except CommandFailedError as error:
             if re.search(DISABLED_API, str(error)):
                 return Finding(check, Status.BY_APPLY, "not known before its API is enabled")
-            return Finding(check, Status.UNKNOWN, _reason(error), "Check your rights, and run this again.")
-
-
-def _reason(error: CommandFailedError) -> str:
-    """Return the line of the error that says most: that with ERROR, or the last one; the lines before are the command."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("- ")]
-    return next((line for line in lines if "ERROR" in line), lines[-1])[:300]
+            fix = error.advice.fix if error.advice else "Check your rights, and run this again."
+            return Finding(check, Status.UNKNOWN, reason(error), fix)

@@ -54,6 +54,7 @@ NEEDS = (
         (
             *_all("monitoring.alertPolicies", "create delete list update"),
             *_all("monitoring.dashboards", "create get update"),
+            *_all("monitoring.notificationChannels", "create delete list update"),
         ),
     ),
 )

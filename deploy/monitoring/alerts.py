@@ -12,18 +12,22 @@ from typing import Any
 from declaration.model import Declaration
 from deploy.commands import OWNER_LABEL
 from deploy.monitoring import metrics
+from deploy.monitoring.channels import channel_names
 
 LABEL = "modeldrop"
 """The label of our alert policies, whose names Cloud Monitoring chooses; its value is the alert's id."""
+# An incident without further data closes after this: a counter has no data while nothing happens.
 CLOSES_AFTER = "1800s"
+# An absent metric has no data as long as it is absent. This is the longest time that there is:
+# https://docs.cloud.google.com/monitoring/alerts/incidents-events
+ABSENT_CLOSES_AFTER = "604800s"
 RUNBOOK = "docs/runbook.md"
 
 UNDELIVERED = "pubsub.googleapis.com/subscription/num_undelivered_messages"
 REQUESTS = "run.googleapis.com/request_count"
 LATENCIES = "run.googleapis.com/request_latencies"
 
-# The longest that work may be open: a Gemini batch (`BATCH_DEADLINE_SECONDS`), with some hours for the poller.
-LONGEST_OPEN_SECONDS = 100 * 3600
+
 # The poller's call is killed after the timeout of its function.
 LONGEST_POLL_PART = 0.8
 MOST_REJECTIONS = 10
@@ -42,6 +46,8 @@ class Alert:
     """CRITICAL, ERROR or WARNING."""
     conditions: tuple[dict[str, Any], ...]
     """The alert fires if one of them holds."""
+    closes_after: str = CLOSES_AFTER
+    """How long an incident stays open without data."""
 
     def policy(self, declaration: Declaration) -> dict[str, Any]:
         """Return the AlertPolicy: https://docs.cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.alertPolicies."""
@@ -52,13 +58,12 @@ class Alert:
             "combiner": "OR",
             "enabled": True,
             "documentation": {
-                "content": f"{self.meaning}\n\nWhat to do: {RUNBOOK}, section `{self.id}`.",
+                "content": f"{self.meaning}\n\nWhat to do: {RUNBOOK}, section `{self.id}`.{_names(declaration)}",
                 "mimeType": "text/markdown",
             },
             "conditions": list(self.conditions),
-            # An incident without further data closes after this: a counter has no data while nothing happens.
-            "alertStrategy": {"autoClose": CLOSES_AFTER},
-            "notificationChannels": list(declaration.alerts.channels),
+            "alertStrategy": {"autoClose": self.closes_after},
+            "notificationChannels": list(channel_names(declaration)),
         }
 
 
@@ -96,6 +101,7 @@ def _alerts(declaration: Declaration) -> Iterator[Alert]:
             "No call of the poller has succeeded for ten minutes. All work waits, and no event is published.",
             "CRITICAL",
             (_absent(f"successful calls of {function.service}", answered),),
+            ABSENT_CLOSES_AFTER,
         )
         yield Alert(
             f"{_dashed(schedule.function)}-unended",
@@ -138,7 +144,7 @@ def _alerts(declaration: Declaration) -> Iterator[Alert]:
             _above(
                 "seconds since the oldest open work began",
                 _log_filter(declaration, metrics.OLDEST_OPEN),
-                LONGEST_OPEN_SECONDS,
+                metrics.LONGEST_OPEN_SECONDS,
                 "ALIGN_PERCENTILE_99",
             ),
         ),
@@ -211,3 +217,11 @@ def _service(name: str) -> str:
 
 def _dashed(name: str) -> str:
     return name.replace("_", "-")
+
+
+def _names(declaration: Declaration) -> str:
+    """Return how the commands of the runbook differ in an environment with a name of its own."""
+    option = declaration.environment_option
+    if not option:
+        return ""
+    return f" Add `{option.strip()}` to its commands; names begin with `{declaration.name}`."

@@ -16,8 +16,13 @@ from declaration.model import Declaration
 POLLED = "poll ended"
 """The message of the record that the poller writes about a call (``functions/poll_jobs.py``)."""
 
-# From a second to half a year: https://docs.cloud.google.com/logging/docs/logs-based-metrics/distribution-metrics
-_SECONDS_BUCKETS = {"exponentialBuckets": {"numFiniteBuckets": 24, "growthFactor": 2, "scale": 1}}
+# The longest that work may be open: a Gemini batch (`BATCH_DEADLINE_SECONDS`), with some hours for the poller.
+LONGEST_OPEN_SECONDS = 100 * 3600
+# From a second to half a year. A percentile can be anywhere between the bounds of its bucket, so the alert's limit is a bound:
+# https://docs.cloud.google.com/monitoring/api/v3/distribution-metrics
+_SECONDS_BUCKETS = {
+    "exponentialBuckets": {"numFiniteBuckets": 24, "growthFactor": 2, "scale": LONGEST_OPEN_SECONDS / 2**18}
+}
 
 
 @dataclass(frozen=True)

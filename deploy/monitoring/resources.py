@@ -9,6 +9,7 @@ from typing import Any
 from declaration.model import Declaration
 from deploy.commands import OWNER_LABEL, Commands
 from deploy.drift import flattened
+from deploy.monitoring import channels
 from deploy.monitoring.alerts import LABEL, Alert, alerts
 from deploy.monitoring.dashboard import dashboard
 from deploy.monitoring.metrics import METRICS, LogMetric, ownership
@@ -24,6 +25,9 @@ COMPARED_FIELDS = (
     "description",
     "filter",
     "labelExtractors",
+    "bucketOptions.exponentialBuckets.growthFactor",
+    "bucketOptions.exponentialBuckets.numFiniteBuckets",
+    "bucketOptions.exponentialBuckets.scale",
     "metricDescriptor.metricKind",
     "metricDescriptor.unit",
     "metricDescriptor.valueType",
@@ -51,14 +55,15 @@ def metric_steps(commands: Commands) -> Iterator[Step]:
 
 
 def alert_steps(commands: Commands) -> Iterator[Step]:
-    """Yield the steps of the alerts and of the dashboard, which use the metrics."""
+    """Yield the steps of the channels, the alerts and the dashboard, which use the metrics."""
+    yield from channels.channel_steps(commands)
     for alert in alerts(commands.declaration):
         yield _alert(commands, alert)
     yield _dashboard(commands)
 
 
 def listings(commands: Commands) -> Iterator[Listing]:
-    """Yield where to look for metrics and alerts that are not declared any more."""
+    """Yield where to look for metrics, alerts and channels that are not declared any more."""
     declaration = commands.declaration
     yield Listing(
         "metric",
@@ -77,6 +82,8 @@ def listings(commands: Commands) -> Iterator[Listing]:
         declared=frozenset(alert.id for alert in alerts(declaration)),
         delete=commands.gcloud(*POLICY, "delete", f"${{{NAME}}}"),
     )
+    # Alerts that are removed before use these channels.
+    yield channels.listing(commands)
 
 
 def _metric(commands: Commands, metric: LogMetric) -> Step:

@@ -3,6 +3,7 @@
 errors.py     errors as Google words them
 calls.py      one call, its answer, and the table of routes
 project.py    the project: its resources, its policies and its moods
+roles.py      the permissions of roles
 policies.py   IAM: policies of resources, service accounts, Google's agents
 services.py   service usage, resource manager, Pub/Sub, Cloud Scheduler and Cloud Build
 buckets.py    Cloud Storage

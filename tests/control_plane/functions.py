@@ -66,6 +66,10 @@ def _create(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
 @route("cloudfunctions", "PATCH", FUNCTION, "cloudfunctions.functions.update")
 def _update(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
     function = project.get(f"cloudfunctions/{found['name']}")
+    function["state"] = "ACTIVE"
+    if found["name"].rpartition("/")[2] in project.build_failures:
+        function["state"] = "FAILED"
+        raise ApiError(400, "FAILED_PRECONDITION", f"Build failed for {found['name']}.")
     _deploy(project, found["name"], function, call.body)
     return _operation(found["name"].rpartition("/functions/")[0], function)
 
@@ -116,6 +120,7 @@ def _deploy(project: FakeProject, name: str, function: dict[str, Any], body: dic
     location, _, short = name.rpartition("/functions/")
     wanted = body.get("serviceConfig", {})
     require_account(project, wanted.get("serviceAccountEmail", ""))
+    project.require_act_as(wanted.get("serviceAccountEmail", ""))
     trigger = body.get("eventTrigger")
     if trigger:
         _connect(project, f"{location}/triggers/{short}-000001", function, trigger)
@@ -136,6 +141,7 @@ def _deploy(project: FakeProject, name: str, function: dict[str, Any], body: dic
 
 def _connect(project: FakeProject, trigger: str, function: dict[str, Any], wanted: dict[str, Any]) -> None:
     require_account(project, wanted.get("serviceAccountEmail", ""))
+    project.require_act_as(wanted.get("serviceAccountEmail", ""))
     if wanted.get("pubsubTopic"):
         require(project, "pubsub", wanted["pubsubTopic"])
     for each in wanted.get("eventFilters", []):

@@ -215,6 +215,8 @@ def _subscription_body(command: Command) -> dict[str, Any]:
             for parent in parents:
                 section = section.setdefault(parent, {})
             section[last] = read(command.flag(flag))
+    if "push-endpoint" in command.flags:
+        body["pushConfig"] = {"pushEndpoint": command.flag("push-endpoint")}
     if command.flag("expiration-period") == "never":
         body["expirationPolicy"] = {}
     return body
@@ -241,6 +243,8 @@ def _update_pubsub(kind: str) -> Callable[[StandIn, Command], Any]:
     def update(gcloud: StandIn, command: Command) -> Any:
         path = _pubsub(kind)(gcloud, command)
         body = _subscription_body(command) if kind == "subscriptions" else {}
+        if "clear-schema-settings" in command.flags:
+            body["schemaSettings"] = {}
         if "update-labels" in command.flags:
             body |= _labelled(gcloud.call("GET", "pubsub", path), command)
         return gcloud.call("PATCH", "pubsub", path, {kind.removesuffix("s"): body})
@@ -451,6 +455,30 @@ def _update_policy(gcloud: StandIn, command: Command) -> Any:
     return gcloud.call("PATCH", "monitoring", _policy_name(gcloud, command), _document(command, "policy-from-file"))
 
 
+def _list_channels(gcloud: StandIn, command: Command) -> Any:
+    found = gcloud.call("GET", "monitoring", f"v3/{gcloud.path}/notificationChannels")["notificationChannels"]
+    matching = _matching(found, command.flag("filter"))
+    # `--format=value(name)` prints the names, one a line.
+    if command.flag("format") == "value(name)":
+        return "\n".join(each["name"] for each in matching[: int(command.flag("limit"))])
+    return matching
+
+
+def _create_channel(gcloud: StandIn, command: Command) -> Any:
+    body = _document(command, "channel-content-from-file")
+    return gcloud.call("POST", "monitoring", f"v3/{gcloud.path}/notificationChannels", body)
+
+
+def _channel(gcloud: StandIn, command: Command) -> str:
+    return f"v3/{gcloud.path}/notificationChannels/{command.names[0].rpartition('/')[2]}"
+
+
+def _update_channel(gcloud: StandIn, command: Command) -> Any:
+    return gcloud.call(
+        "PATCH", "monitoring", _channel(gcloud, command), _document(command, "channel-content-from-file")
+    )
+
+
 def _dashboard(gcloud: StandIn, command: Command) -> str:
     return f"v1/{gcloud.path}/dashboards/{command.names[0]}"
 
@@ -516,6 +544,10 @@ COMMANDS: dict[tuple[str, ...], Callable[[StandIn, Command], Any]] = {
     ("alpha", "monitoring", "policies", "create"): _create_policy,
     ("alpha", "monitoring", "policies", "update"): _update_policy,
     ("alpha", "monitoring", "policies", "delete"): _requests("DELETE", "monitoring", _policy_name),
+    ("beta", "monitoring", "channels", "list"): _list_channels,
+    ("beta", "monitoring", "channels", "create"): _create_channel,
+    ("beta", "monitoring", "channels", "update"): _update_channel,
+    ("beta", "monitoring", "channels", "delete"): _requests("DELETE", "monitoring", _channel),
     ("monitoring", "dashboards", "create"): _create_dashboard,
     ("monitoring", "dashboards", "describe"): _requests("GET", "monitoring", _dashboard),
     ("monitoring", "dashboards", "update"): _update_dashboard,

@@ -18,6 +18,7 @@ from tests.control_plane.project import FakeProject
 PROJECT = r"projects/[^/]+"
 METRIC = rf"v2/(?P<name>{PROJECT}/metrics/[^/:]+)"
 POLICY = rf"v3/(?P<name>{PROJECT}/alertPolicies/[^/:]+)"
+CHANNEL = rf"v3/(?P<name>{PROJECT}/notificationChannels/[^/:]+)"
 DASHBOARD = r"v1/projects/[^/]+/(?P<name>dashboards/[^/:]+)"
 
 
@@ -65,6 +66,7 @@ def _policies(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
 @route("monitoring", "POST", rf"v3/(?P<parent>{PROJECT})/alertPolicies", "monitoring.alertPolicies.create")
 def _create_policy(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
     _require_metrics(project, call.body)
+    _require_channels(project, call.body)
     project.policies_created += 1
     name = f"{found['parent']}/alertPolicies/{project.policies_created}"
     return _store_policy(project, name, call.body)
@@ -74,6 +76,7 @@ def _create_policy(project: FakeProject, call: Call, found: re.Match[str]) -> An
 def _update_policy(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
     project.get(f"monitoring/{found['name']}")
     _require_metrics(project, call.body)
+    _require_channels(project, call.body)
     return _store_policy(project, found["name"], call.body)
 
 
@@ -142,3 +145,39 @@ def _delete(project: FakeProject, name: str) -> Answer:
     project.get(name)
     del project.resources[name]
     return {}
+
+
+@route("monitoring", "GET", rf"v3/{PROJECT}/notificationChannels", "monitoring.notificationChannels.list")
+def _channels(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
+    channels = [each for name, each in project.resources.items() if "/notificationChannels/" in name]
+    return {"notificationChannels": channels}
+
+
+@route(
+    "monitoring", "POST", rf"v3/(?P<parent>{PROJECT})/notificationChannels", "monitoring.notificationChannels.create"
+)
+def _create_channel(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
+    project.channels_created += 1
+    name = f"{found['parent']}/notificationChannels/{project.channels_created}"
+    return project.resources.setdefault(f"monitoring/{name}", {**call.body, "name": name})
+
+
+@route("monitoring", "PATCH", CHANNEL, "monitoring.notificationChannels.update")
+def _update_channel(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
+    project.get(f"monitoring/{found['name']}")
+    project.resources[f"monitoring/{found['name']}"] = {**call.body, "name": found["name"]}
+    return project.resources[f"monitoring/{found['name']}"]
+
+
+@route("monitoring", "DELETE", CHANNEL, "monitoring.notificationChannels.delete")
+def _delete_channel(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
+    """Delete a channel that no policy uses: https://docs.cloud.google.com/monitoring/alerts/using-channels-api."""
+    if any(found["name"] in policy.get("notificationChannels", []) for policy in project.resources.values()):
+        raise ApiError(400, "FAILED_PRECONDITION", f"The channel {found['name']} is used by an alert policy.")
+    return _delete(project, f"monitoring/{found['name']}")
+
+
+def _require_channels(project: FakeProject, policy: dict[str, Any]) -> None:
+    for name in policy.get("notificationChannels", []):
+        if f"monitoring/{name}" not in project.resources:
+            raise ApiError(400, "INVALID_ARGUMENT", f"The notification channel {name} does not exist.")

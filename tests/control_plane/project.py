@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.control_plane.calls import ROUTES, Answer, Call
 from tests.control_plane.errors import ApiError, denied, not_found, service_disabled
+from tests.control_plane.roles import PERMISSIONS
 
 ALWAYS_ENABLED = "serviceusage.googleapis.com"
 """This service enables the others."""
@@ -41,6 +42,12 @@ class FakeProject:
     """Permissions that the caller lacks; ``*`` stands for any text."""
     failing: dict[str, int] = field(default_factory=dict)
     """HTTP status that the calls with a permission fail with, by the permission."""
+    errors: dict[str, ApiError] = field(default_factory=dict)
+    """The error of the calls that need a permission, by the permission."""
+    passing: dict[str, list[ApiError]] = field(default_factory=dict)
+    """The errors of the next calls that need a permission, by the permission; then the calls succeed."""
+    caller: str | None = None
+    """The account that makes the calls, which has the roles that policies give it; None: an owner of the project."""
     agents_delay: int = 0
     """How many calls after its creation an agent is still unknown to policies."""
     trigger_failures: int = 0
@@ -61,6 +68,8 @@ class FakeProject:
     """How many times an alert policy finds that a metric is too new."""
     policies_created: int = 0
     """How many alert policies were created: their names are numbers."""
+    channels_created: int = 0
+    """How many notification channels were created."""
     new_agents: dict[str, int] = field(default_factory=dict)
     """Agents that were created, and how many more policies they are unknown to."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -130,6 +139,25 @@ class FakeProject:
             for member in binding["members"]
         }
 
+    def held(self) -> set[str]:
+        """Return the permissions that the caller has on the project."""
+        roles = self.policies.get(f"cloudresourcemanager/projects/{self.id}", {"bindings": []})["bindings"]
+        return {
+            permission
+            for binding in roles
+            if self.caller in binding["members"]
+            for permission in PERMISSIONS[binding["role"]]
+        }
+
+    def require_act_as(self, email: str) -> None:
+        """Raise Google's error if the caller may not let something run as a service account.
+
+        https://cloud.google.com/iam/docs/service-accounts-actas
+        """
+        name = f"iam/projects/{self.id}/serviceAccounts/{email}"
+        if self.caller is not None and (name, "roles/iam.serviceAccountUser", self.caller) not in self.grants():
+            raise denied("iam.serviceAccounts.actAs", name.partition("/")[2])
+
     def _refuse(self, call: Call) -> None:
         if call.service not in self.enabled and call.api not in FOR_EVERY_PROJECT:
             title = f"{call.api.capitalize()} API"
@@ -137,4 +165,12 @@ class FakeProject:
         if any(fnmatch(call.permission, pattern) for pattern in self.denied):
             raise denied(call.permission, call.path)
         if (status := self.failing.get(call.permission)) is not None:
+            if status == 403:
+                raise denied(call.permission, call.path)
             raise ApiError(status, "INTERNAL" if status >= 500 else "UNKNOWN", "Internal error encountered.")
+        if times := self.passing.get(call.permission):
+            raise times.pop()
+        if (error := self.errors.get(call.permission)) is not None:
+            raise error
+        if self.caller is not None and call.permission and call.permission not in self.held():
+            raise denied(call.permission, call.path)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 import shlex
+from pathlib import Path
 
 import click
 import pytest
 
 from deploy.__main__ import _parser
+from deploy.commands import OWNER_LABEL
 from deploy.declared import read
 from deploy.monitoring.alerts import alerts
 from modeldrop.__main__ import main
@@ -67,3 +69,26 @@ def test_every_link_within_the_runbook_leads_to_a_heading() -> None:
         for heading in re.findall(r"^#+ (.+)$", RUNBOOK, re.MULTILINE)
     }
     assert set(re.findall(r"\]\(#([^)]+)\)", RUNBOOK)) <= anchors
+
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_names_in_the_documentation_are_those_of_the_declaration(document: Path) -> None:
+    declaration = read()
+    topics, functions = declaration.topics.values(), declaration.functions.values()
+    names = {
+        *(topic.name for topic in topics),
+        *(topic.hold for topic in topics),
+        *(function.service for function in functions),
+        *(schedule.job for schedule in declaration.schedules.values()),
+        *(account.id for account in declaration.accounts.values()),
+        *(bucket.name.replace("{project}-", "") for bucket in declaration.buckets.values()),
+        OWNER_LABEL,
+        "modeldrop-staging",
+    }
+
+    named = re.findall(r"(?<![\w./])(?:(?:my|local)-project-)?(modeldrop-[a-z-]+[a-z])", document.read_text("utf-8"))
+
+    assert sorted({name for name in named if name not in names}) == []

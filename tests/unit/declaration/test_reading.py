@@ -175,7 +175,7 @@ def test_a_public_principal_is_not_an_account(public: str) -> None:
             "functions.predict.memry",
             "512Mi",
             "is not a field; did you mean memory? There are: service, trigger, memory, timeout_seconds, concurrency, "
-            "env, cpu, maximum_instances, callers",
+            "env, cpu, maximum_instances, callers, ingress",
         ),
         (
             "functions.predict.trigger.topic",

@@ -23,7 +23,7 @@ from declaration.model import (
     TopicTrigger,
 )
 from deploy.cloudbuild import check_build_yaml, cloudbuild_yaml
-from deploy.declared import read
+from deploy.declared import DECLARATION, read
 from deploy.source import source_hash
 from tests.paths import ROOT
 
@@ -85,6 +85,17 @@ def trigger_arguments(function: Function, declaration: Declaration) -> list[str]
 def test_the_committed_files_are_generated_from_the_declaration(declaration: Declaration) -> None:
     assert FILE.read_text(encoding="utf-8") == cloudbuild_yaml(declaration)
     assert TEST_FILE.read_text(encoding="utf-8") == check_build_yaml(declaration)
+
+
+def test_the_files_of_an_environment_say_how_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "functions.yaml"
+    text = DECLARATION.read_text(encoding="utf-8").replace("environments: {}", "environments: {staging: {}}")
+    path.write_text(text, encoding="utf-8")
+
+    written = cloudbuild_yaml(read(path, "staging"))
+
+    assert "`python -m deploy --env staging cloudbuild > cloudbuild.yaml`" in written
+    assert "`python -m deploy --env staging apply`" in written
 
 
 def test_lint_and_tests_run_in_a_build_of_an_account_that_may_only_write_its_log(declaration: Declaration) -> None:

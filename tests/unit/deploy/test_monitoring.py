@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -157,6 +158,41 @@ def test_the_absent_poller_is_found_by_missing_data(declaration: Declaration) ->
     [condition] = absent.conditions
     assert condition["conditionAbsent"]["duration"] == "600s"
     assert 'response_code_class="2xx"' in condition["conditionAbsent"]["filter"]
+
+
+def test_an_incident_of_an_absent_poller_outlives_the_weekend(declaration: Declaration) -> None:
+    """It has no data as long as it is true, so the time after which others close would close it."""
+    closes = {alert.id: alert.policy(declaration)["alertStrategy"]["autoClose"] for alert in alerts(declaration)}
+
+    assert closes.pop("poll-jobs-absent") == "604800s"
+    assert set(closes.values()) == {"1800s"}
+
+
+@pytest.mark.parametrize(("age", "fires"), [(99 * 3600, False), (101 * 3600, True)])
+def test_the_oldest_open_work_is_old_only_above_the_limit(declaration: Declaration, age: float, fires: bool) -> None:
+    """As computed for one value: https://docs.cloud.google.com/monitoring/api/v3/distribution-metrics"""
+    [metric] = [each.resource(declaration) for each in METRICS if each.short_name == "oldest_open"]
+    buckets = metric["bucketOptions"]["exponentialBuckets"]
+    bounds = [buckets["scale"] * buckets["growthFactor"] ** power for power in range(buckets["numFiniteBuckets"] + 1)]
+    low, high = next((low, high) for low, high in itertools.pairwise(bounds) if low <= age < high)
+    [alert] = [each for each in alerts(declaration) if each.id == "oldest-open"]
+    limit = alert.conditions[0]["conditionThreshold"]["thresholdValue"]
+
+    assert (low + 0.99 * (high - low) > limit) is fires
+
+
+def test_an_alert_of_an_environment_says_how_the_commands_of_the_runbook_differ(tmp_path: Path) -> None:
+    path = tmp_path / "functions.yaml"
+    text = DECLARATION.read_text(encoding="utf-8").replace("environments: {}", "environments: {staging: {}}")
+    path.write_text(text, encoding="utf-8")
+
+    common, staging = (documents(read(path, name), PROJECT)["alertPolicies"][0] for name in (None, "staging"))
+
+    assert common["documentation"]["content"].endswith("section `dead-letters`.")
+    assert (
+        "Add `--env staging` to its commands; names begin with `modeldrop-staging`."
+        in staging["documentation"]["content"]
+    )
 
 
 def test_alerts_notify_the_declared_channels_and_can_be_off() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from declaration.model import Declaration
+from declaration.reading import DeclarationError, parse_declaration
 from deploy.__main__ import main
 from deploy.cloud import NOT_FOUND
 from deploy.commands import Commands
@@ -180,6 +181,23 @@ def test_a_function_that_only_google_calls_has_internal_ingress(films: Plan, nam
     assert f"--ingress-settings={expected}" in step(films, f"function {name}").create
 
 
+def test_a_declared_ingress_is_that_of_an_http_function(declaration: Declaration) -> None:
+    batch = declaration.functions["submit_batch"].model_copy(update={"ingress": "internal-only"})
+    changed = declaration.model_copy(update={"functions": {**declaration.functions, "submit_batch": batch}})
+
+    assert "--ingress-settings=internal-only" in step(plan(changed, PROJECT), "function submit_batch").create
+
+
+@pytest.mark.parametrize(("name", "caller"), [("predict", "Eventarc"), ("poll_jobs", "Cloud Scheduler")])
+def test_the_ingress_of_a_function_that_google_calls_cannot_be_declared(name: str, caller: str) -> None:
+    text = DECLARATION.read_text(encoding="utf-8").replace(f"  {name}:\n", f"  {name}:\n    ingress: all\n")
+
+    with pytest.raises(
+        DeclarationError, match=f"functions.{name}.ingress is all; expected none, because only {caller}"
+    ):
+        parse_declaration(text)
+
+
 def test_a_feature_that_is_off_has_no_roles(films: Plan, declaration: Declaration) -> None:
     registry = declaration.features["registry"].model_copy(update={"enabled": True})
     enabled = plan(declaration.model_copy(update={"features": {**declaration.features, "registry": registry}}), PROJECT)
@@ -288,8 +306,11 @@ def test_buckets_have_no_public_access(films: Plan) -> None:
 
 
 def test_every_placeholder_has_a_lookup(films: Plan) -> None:
-    commands = [words for each in films.steps for words in (each.create, each.update, each.describe, each.delete)]
-    used = {name for words in [*commands, *films.lookups.values()] for name in placeholders(words)}
+    parts = [
+        (*each.create, *each.update, *each.describe, *each.delete, each.document, each.update_document)
+        for each in films.steps
+    ]
+    used = {name for words in [*parts, *films.lookups.values()] for name in placeholders(words)}
 
     # These are known when a step runs.
     assert used - {DOCUMENT, ETAG, NAME} <= set(films.lookups)

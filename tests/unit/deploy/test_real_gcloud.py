@@ -14,8 +14,10 @@ from deploy.checking.checks import Checks
 from deploy.checking.findings import Status
 from deploy.cloud import Cloud, CommandFailedError, NotFoundError
 from deploy.foundation import SERVICES
+from deploy.passing import Patience
 from deploy.plan import plan
 from deploy.steps import Plan, Words
+from tests.control_plane.errors import ApiError
 from tests.control_plane.gcloud import StandIn
 from tests.control_plane.project import FakeProject
 from tests.control_plane.real_gcloud import RealGcloud, running
@@ -32,7 +34,9 @@ UPLOAD = "upload.googleapis.com"
 
 @pytest.fixture(scope="module")
 def small() -> Plan:
-    return plan(read_declaration(SAMPLE_FUNCTIONS / "small" / "deploy" / "functions.yaml"), "films")
+    declaration = read_declaration(SAMPLE_FUNCTIONS / "small" / "deploy" / "functions.yaml")
+    alerts = declaration.alerts.model_copy(update={"emails": ("ada@example.com",)})
+    return plan(declaration.model_copy(update={"alerts": alerts}), "films")
 
 
 @pytest.fixture
@@ -69,7 +73,7 @@ def test_gcloud_says_what_does_not_exist_and_what_cannot_be_read(
     served.enabled.update(SERVICES)
     cloud = Cloud(small.lookups, runner=gcloud)
     commands = one_of_each_kind(small)
-    assert len(commands) == 9
+    assert len(commands) == 10
 
     assert [cloud.find(words) for words in commands] == [None] * len(commands)
 
@@ -136,3 +140,35 @@ def test_gcloud_applies_applies_again_and_destroys(small: Plan, served: FakeProj
     assert served.resources == {}
     assert not [member for _, _, member in served.grants() if "small-" in member]
     assert {call.service for call in served.calls} - {UPLOAD} <= set(SERVICES)
+
+
+PERIMETER = "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: VQQ"
+TAKEN = "The requested bucket name is not available. The bucket namespace is shared by all users of the system."
+HIDDEN = "You do not have storage.buckets.get access to the Google Cloud Storage bucket."
+INGRESS = "Constraint constraints/cloudfunctions.allowedIngressSettings violated for projects/films."
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(
+    ("permission", "error", "fix"),
+    [
+        ("pubsub.topics.get", ApiError(403, "PERMISSION_DENIED", PERIMETER), "an ingress rule for your account"),
+        ("storage.buckets.get", ApiError(403, "FORBIDDEN", HIDDEN), "Declare another `name` for the bucket"),
+        ("storage.buckets.create", ApiError(409, "ALREADY_EXISTS", TAKEN), "Declare another `name` for the bucket"),
+        (
+            "cloudfunctions.functions.create",
+            ApiError(400, "FAILED_PRECONDITION", INGRESS),
+            "Declare `ingress: internal-only`",
+        ),
+        ("iam.serviceAccounts.create", ApiError(403, "PERMISSION_DENIED", "No."), "deploy check --project films"),
+    ],
+)
+def test_what_gcloud_prints_of_an_error_is_understood(
+    small: Plan, served: FakeProject, gcloud: RealGcloud, permission: str, error: ApiError, fix: str
+) -> None:
+    served.errors[permission] = error
+
+    with pytest.raises(CommandFailedError) as failed:
+        apply(small, Cloud(small.lookups, runner=gcloud, patience=Patience(limit_seconds=0)), lambda line: None)
+
+    assert fix in str(failed.value).splitlines()[-1]

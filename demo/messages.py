@@ -6,6 +6,7 @@ import json
 import shlex
 from typing import Any
 
+from demo.names import model_bucket, topic
 from examples.train_classifier import publishers
 from localcloud.config import DEFAULT_PROJECT
 
@@ -74,12 +75,12 @@ def commands(project: str, folder: str) -> str:
 gcloud config set project {project}
 python -m deploy apply --project {project}
 bq --location=US mk --dataset {DATASET}
-gcloud storage cp --recursive {folder}/* gs://{project}-modeldrop-models/{MODEL.replace(".", "/")}/1/
-gcloud pubsub topics publish modeldrop-predict --message={predict}
+gcloud storage cp --recursive {folder}/* gs://{model_bucket(project)}/{MODEL.replace(".", "/")}/1/
+gcloud pubsub topics publish {topic("PREDICT_TOPIC").name} --message={predict}
 bq query --use_legacy_sql=false 'SELECT dense_1, input FROM {PREDICTIONS} LIMIT 5'
 bq --location={BATCH_LOCATION} mk --dataset {PROMPTS}
 bq --location={BATCH_LOCATION} load --source_format=NEWLINE_DELIMITED_JSON --autodetect {PROMPTS}.titles titles.jsonl
-gcloud pubsub topics publish modeldrop-batch --message={prompts}
+gcloud pubsub topics publish {topic("BATCH_TOPIC").name} --message={prompts}
 gcloud scheduler jobs create pubsub nightly-predictions --location={BATCH_LOCATION} --schedule='0 3 * * *' \\
-    --topic=modeldrop-predict --message-body={nightly}
-gcloud pubsub subscriptions pull modeldrop-events-log --auto-ack --limit=10"""
+    --topic={topic("PREDICT_TOPIC").name} --message-body={nightly}
+gcloud pubsub subscriptions pull {topic("EVENTS_TOPIC").hold} --auto-ack --limit=10"""

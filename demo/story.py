@@ -26,6 +26,7 @@ from demo.messages import (
     PROMPTS,
     commands,
 )
+from demo.names import topic
 from demo.stage import Stage
 from demo.world import StoryError, World
 from examples.train_classifier import (
@@ -105,7 +106,7 @@ def _drop(stage: Stage, world: World, folder: Path) -> None:
 def _predict(stage: Stage, world: World) -> None:
     stage.heading("3. Predictions")
     world.publish(world.environment["PREDICT_TOPIC"], json.dumps(PREDICT).encode())
-    stage.say("One message to modeldrop-predict:")
+    stage.say(f"One message to {topic('PREDICT_TOPIC').name}:")
     stage.code(json.dumps(PREDICT, indent=2), "json")
     with stage.working("BigQuery runs ML.PREDICT, with TensorFlow doing the work") as report:
         event = world.wait_for("the prediction", _is_about(PREDICT), report)
@@ -222,7 +223,7 @@ def _schedule(stage: Stage, world: World) -> None:
 
 def _show_events(stage: Stage, world: World) -> None:
     events = world.events.all()
-    stage.say(f"Every event on the topic modeldrop-events, after {world.polls} calls of the poller:")
+    stage.say(f"Every event on the topic {topic('EVENTS_TOPIC').name}, after {world.polls} calls of the poller:")
     stage.table(
         ["ce-type", "outcome", "ce-subject", "job", "ce-id"],
         [

@@ -11,6 +11,7 @@ import requests
 from google.cloud import bigquery, pubsub_v1, storage
 
 from demo.events import ReceivedEvent, ReceivedEvents
+from demo.names import topic
 from demo.stage import Report
 from localcloud.base.clock import monotonic
 
@@ -19,7 +20,7 @@ CALL_SECONDS = 30.0
 # Cloud Scheduler calls the poller every minute. The demo runs the same job more often, so that it takes less time.
 POLL_EVERY_SECONDS = 0.7
 LOOK_EVERY_SECONDS = 0.1
-EVENTS_SUBSCRIPTION = "modeldrop-events-log"
+
 
 Body = dict[str, Any]
 
@@ -43,7 +44,7 @@ class World:
         self._publisher = pubsub_v1.PublisherClient()
         self._subscriber = pubsub_v1.SubscriberClient()
         self.events = ReceivedEvents(
-            self._subscriber, self._subscriber.subscription_path(self.project, EVENTS_SUBSCRIPTION)
+            self._subscriber, self._subscriber.subscription_path(self.project, str(topic("EVENTS_TOPIC").hold))
         )
         self._scheduler = f"{environment['LOCALCLOUD_URL']}/v1"
         self._schedules = f"projects/{self.project}/locations/{environment['GOOGLE_CLOUD_LOCATION']}/jobs"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from localcloud.running import ID_VARIABLE, NotOneRunning, choose
 from shared.clock import utc_now
@@ -43,8 +46,16 @@ class Project:
     model_bucket: str
     state_bucket: str
     events_topic: str
-    """The resource name."""
+    """The resource name, as of the other topics."""
+    models_topic: str
+    batch_topic: str
     is_local: bool
+    environment: str | None = None
+    """The declared environment; None: the one without a name."""
+    port: int | None = None
+    """The port that `--port` named; None: the command found the local cloud without it."""
+    is_of_shell: bool = True
+    """Whether the shell has the variables of the local cloud."""
 
     @cached_property
     def storage(self) -> storage.Client:
@@ -61,6 +72,35 @@ class Project:
         from shared.engine.ledger import Ledger
 
         return Ledger(self.storage, self.state_bucket, clock=utc_now, lease_seconds=_LEASE_SECONDS)
+
+    def command(self, words: str) -> str:
+        """Return what a person types to run ``modeldrop WORDS`` for this project."""
+        if self.is_local:
+            return f"modeldrop {words}{f' --port {self.port}' if self.port else ''}"
+        return f"modeldrop {words} --project {self.name}{self._env}"
+
+    def deploy_command(self, words: str) -> str:
+        """Return what a person types to run ``modeldrop deploy WORDS`` for this project."""
+        if self.is_local:
+            return self.other_command(f"modeldrop deploy {words}")
+        return f"modeldrop deploy{self._env} {words} --project {self.name}"
+
+    def publish_command(self, topic: str, message: Mapping[str, Any]) -> str:
+        """Return what a person types to publish ``message`` to the topic with the resource name ``topic``."""
+        project = "" if self.is_local else f" --project={self.name}"
+        text = shlex.quote(json.dumps(message, ensure_ascii=False))
+        name = topic.rpartition("/")[2]
+        return self.other_command(f"gcloud pubsub topics publish {name}{project} --message={text}")
+
+    def other_command(self, command: str) -> str:
+        """Return what a person types so that ``command`` of another program reaches this project."""
+        if not self.is_local or self.is_of_shell:
+            return command
+        return f"modeldrop exec{f' --port {self.port}' if self.port else ''} -- {command}"
+
+    @property
+    def _env(self) -> str:
+        return f" --env {self.environment}" if self.environment else ""
 
 
 def find_project(name: str | None, port: int | None = None, environment: str | None = None) -> Project:
@@ -83,6 +123,7 @@ def find_project(name: str | None, port: int | None = None, environment: str | N
         return _on_google_cloud(name)
     if name is not None and ID_VARIABLE not in os.environ:
         return _on_google_cloud(name)
+    shell = os.environ.get(ID_VARIABLE)
     try:
         os.environ.update(choose(port).environment)
     except NotOneRunning as error:
@@ -90,7 +131,7 @@ def find_project(name: str | None, port: int | None = None, environment: str | N
         if port is not None or ID_VARIABLE in os.environ or not name:
             raise NoProject(f"{error} For Google Cloud, give --project.") from error
         return _on_google_cloud(name)
-    return _of_environment()
+    return _of_environment(port, is_of_shell=os.environ[ID_VARIABLE] == shell)
 
 
 def declared(environment: str | None = None) -> Declaration:
@@ -107,14 +148,18 @@ def declared(environment: str | None = None) -> Declaration:
         raise NoProject(str(error)) from error
 
 
-def _of_environment() -> Project:
-    environment = os.environ
+def _of_environment(port: int | None, *, is_of_shell: bool) -> Project:
+    variables = os.environ
     return Project(
-        environment["GOOGLE_CLOUD_PROJECT"],
-        environment["MODEL_BUCKET"],
-        environment["STATE_BUCKET"],
-        environment["EVENTS_TOPIC"],
+        variables["GOOGLE_CLOUD_PROJECT"],
+        variables["MODEL_BUCKET"],
+        variables["STATE_BUCKET"],
+        variables["EVENTS_TOPIC"],
+        variables["MODELS_TOPIC"],
+        variables["BATCH_TOPIC"],
         is_local=True,
+        port=port,
+        is_of_shell=is_of_shell,
     )
 
 
@@ -127,4 +172,13 @@ def _on_google_cloud(name: str, environment: str | None = None) -> Project:
         os.environ.pop(_KEY_FILE, None)
     buckets = {bucket.env: bucket.name_in(name) for bucket in declaration.buckets.values()}
     topics = {topic.env: topic.path(name) for topic in declaration.topics.values()}
-    return Project(name, buckets["MODEL_BUCKET"], buckets["STATE_BUCKET"], topics["EVENTS_TOPIC"], is_local=False)
+    return Project(
+        name,
+        buckets["MODEL_BUCKET"],
+        buckets["STATE_BUCKET"],
+        topics["EVENTS_TOPIC"],
+        topics["MODELS_TOPIC"],
+        topics["BATCH_TOPIC"],
+        is_local=False,
+        environment=environment,
+    )

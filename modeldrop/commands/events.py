@@ -21,7 +21,6 @@ from shared.work import Item, Kind, Outcome
 # https://docs.cloud.google.com/pubsub/docs/subscription-properties#expiration_period
 EXPIRES_SECONDS = 24 * 60 * 60
 PULL_SECONDS = 30.0
-SUBSCRIPTION = "modeldrop-events-follow-"
 
 
 @click.command()
@@ -74,7 +73,8 @@ def following(project: Project) -> Iterator[Iterator[tuple[str, str, dict[str, A
     from google.cloud import pubsub_v1
 
     with pubsub_v1.SubscriberClient() as client:
-        name = client.subscription_path(project.name, SUBSCRIPTION + secrets.token_hex(4))
+        topic = project.events_topic.rpartition("/")[2]
+        name = client.subscription_path(project.name, f"{topic}-follow-{secrets.token_hex(4)}")
         client.create_subscription(
             request={
                 "name": name,

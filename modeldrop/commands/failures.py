@@ -38,7 +38,7 @@ def explain(error: Exception, project: Project) -> str:
             case exceptions.NotFound():
                 return (
                     f"Modeldrop is not deployed in the project {project.name}, or there is no such project: "
-                    f"{_first_line(cause)}. `modeldrop deploy plan --project {project.name}` shows what would be created."
+                    f"{_first_line(cause)}. `{project.deploy_command('plan')}` shows what would be created."
                 )
             case exceptions.Forbidden():
                 roles = ROLES.format(model_bucket=project.model_bucket, state_bucket=project.state_bucket)

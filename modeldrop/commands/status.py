@@ -12,7 +12,7 @@ import click
 
 from modeldrop.commands.common import age, as_json, print_json, reads_project
 from modeldrop.history.finding import newest_items, rejections
-from modeldrop.history.stories import story_of, title_of
+from modeldrop.history.stories import newest_line, title_of
 from modeldrop.project import Project
 from shared.batch_work import BatchFacts, BatchMessage
 from shared.clock import utc_now
@@ -103,9 +103,8 @@ def ignored_folders(project: Project) -> list[Row]:
             record = objects.read(listed.name)
             if record is not None:
                 folder = str(record.value.get("folder"))
-                rows.append(
-                    {"folder": folder, "reported": record.value.get("reported"), "what": f"modeldrop why {folder}"}
-                )
+                what = project.command(f"why {folder}")
+                rows.append({"folder": folder, "reported": record.value.get("reported"), "what": what})
     return rows
 
 
@@ -123,7 +122,7 @@ def drops_of(items: Sequence[Item]) -> list[Row]:
             "drop": path,
             "model": item.request.model,
             "state": item.outcome.value if item.outcome else "open",
-            "what": story_of(item).lines[-1].text,
+            "what": newest_line(item),
         }
         for path, item in list(last.items())[-LAST:]
     ]
@@ -132,7 +131,7 @@ def drops_of(items: Sequence[Item]) -> list[Row]:
 def open_work(items: Sequence[Item], now: datetime) -> list[Row]:
     """Return the work that has not ended, the oldest first, with its age and what it waits for."""
     return [
-        {"work": title_of(item), "key": item.key, "age": age(item.created, now), "waits": story_of(item).lines[-1].text}
+        {"work": title_of(item), "key": item.key, "age": age(item.created, now), "waits": newest_line(item)}
         for item in items
         if item.outcome is None
     ]

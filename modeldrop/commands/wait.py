@@ -10,7 +10,7 @@ import click
 from modeldrop.commands.common import as_json, print_json, print_story, reads_project
 from modeldrop.commands.why import shown_items, stories_of
 from modeldrop.history.finding import NAME, Found, find, read_again
-from modeldrop.history.stories import Story, story_of, title_of
+from modeldrop.history.stories import Story, newest_line, story_of, title_of
 from modeldrop.project import Project
 from shared.work import Item, Kind, Outcome
 
@@ -69,7 +69,7 @@ def end_of(found: Found, project: Project) -> tuple[Story, int] | None:
     if found.changed is not None and newest.finished is not None and found.changed > newest.finished:
         # The files were changed since; they are imported again.
         return None
-    return story_of(newest), 0 if newest.outcome.is_success else FAILED
+    return story_of(newest, project), 0 if newest.outcome.is_success else FAILED
 
 
 def _work_of_the_model(found: Found) -> list[Item]:
@@ -92,7 +92,7 @@ def _wait(target: str, project: Project, timeout: float) -> tuple[Story | None, 
         while (end := end_of(found, project)) is None:
             left = deadline - time.monotonic()
             if left <= 0:
-                return (story_of(found.items[-1]) if found.items else None), TIMED_OUT
+                return (story_of(found.items[-1], project) if found.items else None), TIMED_OUT
             if status is not None:
                 status.update(_progress(target, found, left))
             time.sleep(min(LOOK_EVERY_SECONDS, left))
@@ -113,4 +113,4 @@ def _progress(target: str, found: Found, left: float) -> str:
     if not found.items:
         return escape(f"Nothing is known of {target} yet; {left:.0f} s left")
     item = found.items[-1]
-    return escape(f"{title_of(item)}: {story_of(item).lines[-1].text} {left:.0f} s left")
+    return escape(f"{title_of(item)}: {newest_line(item)} {left:.0f} s left")

@@ -57,9 +57,9 @@ def why(project: Project, target: str, *, as_json: bool) -> None:
 def stories_of(found: Found, project: Project) -> list[Story]:
     """Return the stories of everything that was found, the newest last."""
     items = shown_items(found.items)
-    ignored = [story_of_ignored(uri, each, project.model_bucket) for uri, each in found.ignored[:MOST_IGNORED]]
+    ignored = [story_of_ignored(uri, each, project) for uri, each in found.ignored[:MOST_IGNORED]]
     refused = [story_of_rejection(event) for event in found.rejections]
-    return [*ignored, *refused, *(story_of(item) for item in items[-MOST_ITEMS:])]
+    return [*ignored, *refused, *(story_of(item, project) for item in items[-MOST_ITEMS:])]
 
 
 def shown_items(items: Sequence[Item]) -> list[Item]:
@@ -93,5 +93,5 @@ def _nothing(found: Found, project: Project) -> str:
     return (
         f"Nothing is known of {target} in the project {project.name}: the ledger has no work about it, and the bucket "
         f"gs://{project.model_bucket} no object. A message that was just published is handled within seconds; one that no "
-        "function accepted is a dead letter: modeldrop deploy dead-letters list."
+        f"function accepted is a dead letter: {project.deploy_command('dead-letters list')}"
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from modeldrop.project import Project
 from shared.batch_work import BatchFacts, BatchMessage
 from shared.drops.layout import Misplaced
 from shared.errors import Problem
@@ -69,8 +70,18 @@ class Story:
         return {"title": self.title, "key": self.key, "outcome": self.outcome, "lines": lines, "next": self.next}
 
 
-def story_of(item: Item) -> Story:
-    """Return the story of an item of the ledger."""
+def story_of(item: Item, project: Project) -> Story:
+    """Return the story of an item of the ledger of ``project``."""
+    outcome = item.outcome.value if item.outcome is not None else "open"
+    return Story(title_of(item), tuple(_lines(item)), _next(item, project), outcome, item.key)
+
+
+def newest_line(item: Item) -> str:
+    """Return the last line of the story of an item."""
+    return _lines(item)[-1].text
+
+
+def _lines(item: Item) -> list[Line]:
     lines = [Line(item.created, _beginning(item))]
     if item.run > 1:
         lines.append(Line(None, f"It ran before and failed; this is run {item.run}."))
@@ -83,8 +94,7 @@ def story_of(item: Item) -> Story:
             lines.append(Line(None, "Its event is not published yet; the poller publishes it."))
     else:
         lines.append(Line(None, _state(item)))
-    outcome = item.outcome.value if item.outcome is not None else "open"
-    return Story(title_of(item), tuple(lines), _next(item), outcome, item.key)
+    return lines
 
 
 def story_of_rejection(event: Event) -> Story:
@@ -102,13 +112,14 @@ def story_of_rejection(event: Event) -> Story:
     )
 
 
-def story_of_ignored(uri: str, found: Misplaced, bucket: str) -> Story:
-    """Return the story of an object that belongs to no drop."""
-    right = f"gs://{bucket}/{found.suggestion}"
+def story_of_ignored(uri: str, found: Misplaced, project: Project) -> Story:
+    """Return the story of an object in the model bucket of ``project`` that belongs to no drop."""
+    right = f"gs://{project.model_bucket}/{found.suggestion}"
+    move = project.other_command(f"gcloud storage mv {shlex.quote(uri)} {shlex.quote(right)}")
     return Story(
         f"Object {uri}",
         (Line(None, f"The object is ignored: {found.reason}."),),
-        f"If it belongs to a model, move it: gcloud storage mv {shlex.quote(uri)} {shlex.quote(right)}",
+        f"If it belongs to a model, move it: {move}",
         "ignored",
     )
 
@@ -217,7 +228,7 @@ def _state(item: Item) -> str:
     return "It is being worked on."
 
 
-def _next(item: Item) -> str:
+def _next(item: Item, project: Project) -> str:
     match item.kind, item.outcome:
         case Kind.DROP, None:
             facts = item.facts
@@ -225,16 +236,14 @@ def _next(item: Item) -> str:
                 return "Upload the missing files. The drop is imported by itself when it is complete."
             return "Nothing: the drop is imported by itself when it has settled."
         case _, None:
-            return f"Nothing: Modeldrop continues by itself. To wait for it: modeldrop wait {item.key}"
+            return f"Nothing: Modeldrop continues by itself. To wait for it: {project.command(f'wait {item.key}')}"
         case Kind.DROP, Outcome.GONE:
             return "Upload the files again to import the model."
         case Kind.DROP, _:
             return "See the import of this drop."
         case Kind.IMPORT, Outcome.ROLLED_BACK:
-            return (
-                "Nothing: the former version is in use, and pinned until a higher one is dropped. To lift the pin, publish "
-                f'{{"action": "unpin", "model": "{item.request.model}"}} to modeldrop-models.'
-            )
+            unpin = project.publish_command(project.models_topic, {"action": "unpin", "model": item.request.model})
+            return f"Nothing: the former version is in use, and pinned until a higher one is dropped. To lift the pin: {unpin}"
         case Kind.IMPORT, Outcome.REJECTED:
             return "Correct the request and send it again, with the same request_id if it had one."
         case Kind.IMPORT, Outcome.SUCCEEDED:
@@ -244,20 +253,16 @@ def _next(item: Item) -> str:
             advice = f"Put the files in {item.request.path} right; the changed drop is imported by itself."
             if item.request.refusal is not None:
                 return advice
-            return (
-                f"{advice} To import the same files again, publish "
-                f'{{"action": "import", "path": "{item.request.path}"}} to modeldrop-models.'
-            )
+            again = project.publish_command(project.models_topic, {"action": "import", "path": item.request.path})
+            return f"{advice} To import the same files again: {again}"
         case Kind.PREDICT, Outcome.SUCCEEDED:
             assert isinstance(item.request, PredictionMessage)
             return f"Read the rows: SELECT * FROM `{item.request.output_table}`"
         case Kind.BATCH, Outcome.CHECKED:
             return "To run the batch, send the request without dry_run."
         case Kind.BATCH, Outcome.PARTIALLY_SUCCEEDED | Outcome.CANCELLED | Outcome.EXPIRED:
-            return (
-                "To send the rows without an answer again, publish "
-                f'{{"action": "retry_failed_rows", "key": "{item.key}"}} to modeldrop-batch.'
-            )
+            retry = project.publish_command(project.batch_topic, {"action": "retry_failed_rows", "key": item.key})
+            return f"To send the rows without an answer again: {retry}"
         case _, Outcome.SUCCEEDED:
             return "Nothing: it succeeded."
         case Kind.MANAGE, Outcome() as outcome if outcome.is_success:

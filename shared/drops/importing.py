@@ -216,10 +216,11 @@ def _location(target: ModelName, path: str, services: Services) -> str:
         if error.problem.code != NO_DATASET:
             raise
         again = json.dumps({"action": "import", "path": path})
+        topic = services.settings.models_topic.rpartition("/")[2] or "the topic of manage_model"
         minutes = max(1, round(services.settings.reconcile_seconds / 60))
         message = (
             f"{error.problem.message}. When the dataset is there, the drop is imported within about {minutes} minute"
-            f"{'s' if minutes > 1 else ''}; to import it at once, publish {again} to modeldrop-models"
+            f"{'s' if minutes > 1 else ''}; to import it at once, publish {again} to {topic}"
         )
         raise Rejected(message, code=NO_DATASET) from error
 

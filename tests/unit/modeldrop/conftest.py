@@ -14,6 +14,7 @@ from localcloud.running import StateFile
 from modeldrop.__main__ import main
 from modeldrop.project import Project, find_project
 from tests.conftest import variables
+from tests.example_requests import PROJECT
 from tests.unit.shared.conftest import LocalServices, World, local_services, world
 
 __all__ = ["local_services", "world"]
@@ -34,6 +35,8 @@ def running(
         "MODEL_BUCKET": settings.model_bucket,
         "STATE_BUCKET": settings.state_bucket,
         "EVENTS_TOPIC": settings.events_topic,
+        "MODELS_TOPIC": f"projects/{PROJECT}/topics/modeldrop-models",
+        "BATCH_TOPIC": f"projects/{PROJECT}/topics/modeldrop-batch",
         "LOCALCLOUD_ID": "this",
         "LOCALCLOUD_URL": local_services.environment["STORAGE_EMULATOR_HOST"],
     }

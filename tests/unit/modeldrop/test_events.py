@@ -11,7 +11,6 @@ import sys
 import pytest
 from google.cloud import pubsub_v1
 
-from modeldrop.commands.events import SUBSCRIPTION
 from shared.errors import Problem
 from shared.events.outgoing import RefusedRequest, rejection_event
 from shared.work import Kind
@@ -34,7 +33,7 @@ def test_following_prints_the_events_from_now_on_until_it_is_ended(world: World)
 
         def followers() -> list[str]:
             names = [each.name for each in client.list_subscriptions(project=f"projects/{PROJECT}")]
-            return [name for name in names if SUBSCRIPTION in name]
+            return [name for name in names if "-follow-" in name]
 
         wait_until(followers)
         event = rejection_event(refused, NOW, Problem("missing_field", "model is missing"))

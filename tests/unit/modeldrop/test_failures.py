@@ -19,7 +19,8 @@ from tests.conftest import variables
 from tests.unit.modeldrop.conftest import Run, printed_json
 from tests.unit.shared.conftest import World
 
-PROJECT = Project("my-project", "my-models", "my-state", "projects/my-project/topics/events", is_local=False)
+TOPICS = tuple(f"projects/my-project/topics/{name}" for name in ("events", "models", "batch"))
+PROJECT = Project("my-project", "my-models", "my-state", *TOPICS, is_local=False)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,11 @@ PROJECT = Project("my-project", "my-models", "my-state", "projects/my-project/to
 )
 def test_an_error_says_what_is_missing_and_what_to_do(error: Exception, text: str) -> None:
     assert text in explain(error, PROJECT)
+
+
+def test_a_missing_deployment_of_an_environment_is_explained_with_its_option() -> None:
+    said = explain(exceptions.NotFound("no such bucket"), replace(PROJECT, environment="staging"))
+    assert "`modeldrop deploy --env staging plan --project my-project` shows what would be created." in said
 
 
 def test_an_error_of_ours_is_explained_by_the_error_that_it_was_raised_from() -> None:

@@ -207,6 +207,20 @@ def test_a_feature_that_is_off_has_no_roles(films: Plan, declaration: Declaratio
     assert "--role=roles/aiplatform.admin" in all_words(enabled)
 
 
+def test_without_features_the_functions_have_no_role_of_vertex_ai_connections_or_keys(declaration: Declaration) -> None:
+    off = {name: each.model_copy(update={"enabled": False}) for name, each in declaration.features.items()}
+    grants = [
+        each.grant for each in plan(declaration.model_copy(update={"features": off}), PROJECT).steps if each.grant
+    ]
+    project = Commands(declaration, PROJECT).project_target()
+
+    assert {each.role for each in grants if "modeldrop-runtime" in each.member and each.target == project} == {
+        "roles/bigquery.jobUser",
+        "roles/bigquery.dataEditor",
+        "roles/cloudscheduler.jobRunner",
+    }
+
+
 def with_datasets(declaration: Declaration, readable: tuple[str, ...], writable: tuple[str, ...]) -> Plan:
     datasets = declaration.datasets
     assert datasets is not None

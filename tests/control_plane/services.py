@@ -181,6 +181,14 @@ _collection("pubsub", r"projects/[^/]+/subscriptions", "pubsub.subscriptions", c
 _collection("cloudscheduler", r"projects/[^/]+/locations/[^/]+/jobs", "cloudscheduler.jobs", create="POST", patch="")
 
 
+@route("cloudbuild", "POST", r"v1/projects/[^/]+/locations/[^/]+/builds", "cloudbuild.builds.create")
+def _build(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
+    name = f"{call.path.removeprefix('v1/')}/1"
+    build = {**call.body, "id": "1", "projectId": project.id, "name": name, "status": "QUEUED"}
+    metadata = {"@type": "type.googleapis.com/google.devtools.cloudbuild.v1.BuildOperationMetadata", "build": build}
+    return {"name": "operations/build/films/1", "metadata": metadata}
+
+
 @route("cloudbuild", "GET", r"v1/projects/[^/]+/locations/[^/]+/defaultServiceAccount", "cloudbuild.builds.get")
 def _default_build_account(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
     return {"serviceAccountEmail": f"projects/x/serviceAccounts/{project.number}-compute@developer.gserviceaccount.com"}

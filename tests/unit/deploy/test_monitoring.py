@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from deploy.plan import monitoring_plan
 from deploy.script import shell_script
 from tests.control_plane.gcloud import StandIn
 from tests.control_plane.project import FakeProject
+from tests.discovery import problems
 from tests.paths import ROOT
 from tests.unit.deploy.conftest import Deployer
 
@@ -63,27 +63,6 @@ def written(declaration: Declaration) -> dict[str, Any]:
     return documents(declaration, PROJECT)
 
 
-def problems(value: Any, schema: dict[str, Any], schemas: dict[str, Any], path: str) -> Iterator[str]:
-    """Yield where ``value`` is not what a schema of a discovery document says."""
-    schema = schemas[schema["$ref"]] if "$ref" in schema else schema
-    kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float)}
-    if schema["type"] != "any" and not isinstance(value, kinds[schema["type"]]):
-        # int64 is text in JSON, and may be a number.
-        yield f"{path} is not of the type {schema['type']}"
-    elif isinstance(value, list):
-        for position, each in enumerate(value):
-            yield from problems(each, schema["items"], schemas, f"{path}[{position}]")
-    elif isinstance(value, dict):
-        for name, each in value.items():
-            known = schema.get("properties", {}).get(name, schema.get("additionalProperties"))
-            if known is None:
-                yield f"{path} has no field {name}"
-            else:
-                yield from problems(each, known, schemas, f"{path}.{name}")
-    elif value not in schema.get("enum", [value]):
-        yield f"{path} is {value}, none of {schema['enum']}"
-
-
 @pytest.mark.parametrize(
     ("part", "api", "schema"),
     [
@@ -95,11 +74,9 @@ def problems(value: Any, schema: dict[str, Any], schemas: dict[str, Any], path: 
 def test_what_is_written_is_valid_by_the_published_description(
     written: dict[str, Any], part: str, api: str, schema: str
 ) -> None:
-    folder = files("googleapiclient") / "discovery_cache" / "documents"
-    schemas = json.loads((folder / f"{api}.json").read_text(encoding="utf-8"))["schemas"]
     found = written[part] if isinstance(written[part], list) else [written[part]]
     assert found
-    assert [wrong for each in found for wrong in problems(each, {"$ref": schema}, schemas, part)] == []
+    assert [wrong for each in found for wrong in problems(each, api, schema)] == []
 
 
 def queries(written: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from declaration.reading import read_declaration
 from deploy.apply import apply, destroy, show_differences
@@ -172,3 +173,19 @@ def test_what_gcloud_prints_of_an_error_is_understood(
         apply(small, Cloud(small.lookups, runner=gcloud, patience=Patience(limit_seconds=0)), lambda line: None)
 
     assert fix in str(failed.value).splitlines()[-1]
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("file", ["cloudbuild.yaml", "cloudbuild-test.yaml"])
+def test_gcloud_submits_a_build_as_it_is_written(served: FakeProject, gcloud: RealGcloud, file: str) -> None:
+    served.enabled.update(SERVICES)
+    written = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
+    words = ("gcloud", "builds", "submit", "--region=us-central1", f"--config={file}", "--no-source", "--async")
+
+    done = gcloud((*words, "--project=films", "--quiet"))
+
+    assert done.returncode == 0, done.stderr
+    [call] = served.called("cloudbuild.builds.create")
+    assert [step["id"] for step in call.body["steps"]] == [step["id"] for step in written["steps"]]
+    assert call.body["serviceAccount"] == written["serviceAccount"]
+    assert call.body["options"]["logging"] == "CLOUD_LOGGING_ONLY"

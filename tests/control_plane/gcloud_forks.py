@@ -3,8 +3,8 @@
 Loading takes most of the processor time of a command. Each command runs in a process of its own, as in a shell, so nothing of
 one command is left for the next.
 
-Each line of standard input is a JSON list: the file for the output, the file for the errors, and the arguments. Each line of
-standard output is the exit code of a command.
+Each line of standard input is a JSON list: the file for the output, the file for the errors, and the arguments. If the first of
+these is `--parse-only`, gcloud reads the others and runs nothing. Each line of standard output is the exit code of a command.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ def run(output: str, errors: str, *arguments: str) -> None:
     sys.argv = ["gcloud", *arguments]
     code: object = 1
     try:
-        gcloud_main.main(cli)
+        if arguments[0] == "--parse-only":
+            cli._CLI__parser.parse_args(list(arguments[1:]))
+        else:
+            gcloud_main.main(cli)
         code = 0
     except SystemExit as end:
         code = end.code

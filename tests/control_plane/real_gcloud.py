@@ -25,6 +25,13 @@ class RealGcloud:
 
     def __call__(self, words: Words) -> subprocess.CompletedProcess[str]:
         """Run one command."""
+        return self._run(words)
+
+    def parse(self, words: Words) -> subprocess.CompletedProcess[str]:
+        """Let gcloud read one command, without running it."""
+        return self._run((words[0], "--parse-only", *words[1:]))
+
+    def _run(self, words: Words) -> subprocess.CompletedProcess[str]:
         assert words[0] == "gcloud"
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps([str(self._output), str(self._errors), *words[1:]]) + "\n")

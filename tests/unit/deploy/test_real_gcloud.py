@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 import yaml
 
+from declaration.model import Declaration
 from declaration.reading import read_declaration
 from deploy.apply import apply, destroy, show_differences
 from deploy.checking.checks import Checks
 from deploy.checking.findings import Status
 from deploy.cloud import Cloud, CommandFailedError, NotFoundError
+from deploy.declared import read
 from deploy.foundation import SERVICES
 from deploy.passing import Patience
 from deploy.plan import plan
-from deploy.steps import Plan, Words
+from deploy.steps import DOCUMENT, Plan, Words, fill, placeholders
 from tests.control_plane.errors import ApiError
 from tests.control_plane.gcloud import StandIn
 from tests.control_plane.project import FakeProject
@@ -83,6 +85,62 @@ def test_gcloud_says_what_does_not_exist_and_what_cannot_be_read(
         with pytest.raises(CommandFailedError) as failed:
             cloud.find(words)
         assert not isinstance(failed.value, NotFoundError)
+
+
+KEY = "projects/films/locations/us-central1/keyRings/films/cryptoKeys/models"
+
+
+def with_everything(declaration: Declaration) -> Declaration:
+    """Return a declaration with all features, and with a value for each field that has a flag of its own."""
+    features = {name: each.model_copy(update={"enabled": True}) for name, each in declaration.features.items()}
+    features["customer_keys"] = features["customer_keys"].model_copy(update={"keys": (KEY,)})
+    batch = declaration.functions["submit_batch"].model_copy(
+        update={"ingress": "internal-and-gclb", "callers": ("user:ada@example.com",)}
+    )
+    assert declaration.datasets is not None
+    writable = declaration.datasets.writable.model_copy(update={"names": ("news", "films.more")})
+    return declaration.model_copy(
+        update={
+            "features": features,
+            "functions": {**declaration.functions, "submit_batch": batch},
+            "datasets": declaration.datasets.model_copy(update={"writable": writable}),
+            "alerts": declaration.alerts.model_copy(update={"emails": ("ada@example.com",)}),
+        }
+    )
+
+
+def forms(deployment: Plan, document: Path) -> Iterator[Words]:
+    """Yield one command for each combination of a command and flags in a plan."""
+    commands = [words for step in deployment.steps for words in (step.create, step.update, step.describe, step.delete)]
+    commands += [*deployment.lookups.values(), *(target.read() for target in deployment.targets)]
+    commands += [words for each in deployment.listings for words in (each.list, each.delete)]
+    commands += [step.grant.remove() for step in deployment.steps if step.grant]
+    found: dict[tuple[str, ...], Words] = {}
+    for words in commands:
+        if words and words[0] == "gcloud":
+            names = dict.fromkeys(placeholders(words), "projects/films/things/x")
+            urls = {name: "https://x.a.run.app" for name in names if name.endswith("_URL")}
+            values = {**names, **urls, DOCUMENT: str(document)}
+            filled = fill(words, values)
+            found.setdefault(
+                (*words[:4], *(word.partition("=")[0] for word in words[4:] if word.startswith("--"))), filled
+            )
+    yield from found.values()
+
+
+@pytest.mark.matrix
+def test_gcloud_reads_every_command_of_a_plan_with_all_features(gcloud: RealGcloud, tmp_path: Path) -> None:
+    document = tmp_path / "document.json"
+    document.write_text("{}")
+    deployment = plan(with_everything(read()), "films")
+
+    refused = {}
+    for words in forms(deployment, document):
+        done = gcloud.parse(words)
+        if done.returncode != 0:
+            refused[words] = done.stderr
+    assert refused == {}
+    assert gcloud.parse(("gcloud", "pubsub", "topics", "create", "x", "--no-such-flag")).returncode != 0
 
 
 def comparable(project: FakeProject) -> dict[str, dict[str, object]]:

@@ -45,6 +45,12 @@ HIDDEN_BUCKET = Known(
 )
 """The bucket cannot be read. Cloud Storage says the same of a bucket that belongs to others."""
 
+LACKING = Known(
+    FORBIDDEN,
+    "You lack a permission.",
+    "This says which role has it: python -m deploy check --project {project}",
+)
+
 KNOWN = (
     # https://cloud.google.com/docs/authentication/troubleshoot-adc
     Known(
@@ -153,11 +159,7 @@ KNOWN = (
         "Google Cloud cannot be reached.",
         "gcloud info --run-diagnostics",
     ),
-    Known(
-        FORBIDDEN,
-        "You lack a permission.",
-        "This says which role has it: python -m deploy check --project {project}",
-    ),
+    LACKING,
 )
 """All kinds, the special ones first."""
 

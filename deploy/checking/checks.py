@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from declaration.model import Declaration
-from deploy.advice import HIDDEN_BUCKET
+from deploy.advice import HIDDEN_BUCKET, LACKING
 from deploy.agents import AGENTS
 from deploy.checking import permissions, rest
 from deploy.checking.findings import Finding, Status
@@ -26,6 +26,7 @@ COMPONENTS = ("alpha", "beta")
 """The components of gcloud that have commands of a plan."""
 CPU_METRIC = "run.googleapis.com/cpu_allocation"
 """The quota of Cloud Run's CPUs, in thousandths, for each project and region: https://cloud.google.com/run/quotas"""
+TRY_AGAIN = "Check your rights, and run this again."
 QUOTAS_PAGE = "https://console.cloud.google.com/iam-admin/quotas?project={}"
 
 
@@ -105,7 +106,9 @@ class Checks:
             return Finding("project", Status.WRONG, f"{self.project} is {state}", fix)
         if found.status is Status.BY_APPLY:
             return found
-        fix = "Give the id of the project, which `gcloud projects list` prints."
+        # Google says of a project that does not exist that you may not read it.
+        is_another = found.fix in (TRY_AGAIN, LACKING.fix.format(project=self.project))
+        fix = "Give the id of the project, which `gcloud projects list` prints." if is_another else found.fix
         return Finding("project", Status.WRONG, found.message, fix)
 
     def _billing(self) -> Finding:
@@ -266,5 +269,5 @@ class Checks:
         except CommandFailedError as error:
             if re.search(DISABLED_API, str(error)):
                 return Finding(check, Status.BY_APPLY, "not known before its API is enabled")
-            fix = error.advice.fix if error.advice else "Check your rights, and run this again."
+            fix = error.advice.fix if error.advice else TRY_AGAIN
             return Finding(check, Status.UNKNOWN, reason(error), fix)

@@ -14,6 +14,7 @@ from deploy.checking.findings import Finding, Status
 from deploy.cloud import Cloud
 from deploy.foundation import SERVICES
 from deploy.passing import Patience
+from tests.control_plane.errors import ApiError
 from tests.control_plane.project import FakeProject
 from tests.control_plane.server import serving
 from tests.unit.deploy.conftest import Deployer
@@ -87,6 +88,11 @@ def take_topic(project: FakeProject) -> None:
     project.resources[f"pubsub/{name}"] = {"name": name}
 
 
+PERIMETER = ApiError(
+    403,
+    "PERMISSION_DENIED",
+    "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: VQQnKf",
+)
 MOODS: dict[str, tuple[Callable[[FakeProject], object], str, str]] = {
     "not logged in": (lambda project: setattr(project, "account", None), "login", "gcloud auth login"),
     "another project": (lambda project: setattr(project, "id", "others"), "project", "gcloud projects list"),
@@ -109,6 +115,11 @@ MOODS: dict[str, tuple[Callable[[FakeProject], object], str, str]] = {
         lambda project: project.foreign_buckets.update({"films-modeldrop-state": "99"}),
         "bucket gs://films-modeldrop-state",
         "Declare another name",
+    ),
+    "a perimeter": (
+        lambda project: project.errors.update({"resourcemanager.projects.get": PERIMETER}),
+        "project",
+        "an ingress rule for your account",
     ),
     "hidden bucket": (
         lambda project: project.failing.update({"storage.buckets.get": 403}),
@@ -155,6 +166,17 @@ def test_what_cannot_be_read_is_unknown_and_does_not_end_the_checks(deployer: De
     assert found["quota of CPUs"].status is found["names of topics"].status is Status.UNKNOWN
     assert "Internal error" in found["names of topics"].message
     assert found["names of functions"].status is Status.BY_APPLY
+
+
+def test_a_perimeter_around_storage_is_not_taken_for_a_bucket_of_others(deployer: Deployer) -> None:
+    deployer.project.enabled.update(SERVICES)
+    deployer.project.errors["storage.buckets.get"] = PERIMETER
+
+    found = {finding.check: finding for finding in check(deployer)}
+
+    bucket = found["bucket gs://films-modeldrop-models"]
+    assert bucket.status is Status.UNKNOWN
+    assert "an ingress rule for your account" in bucket.fix
 
 
 def test_every_permission_that_apply_needs_is_checked(deployer: Deployer) -> None:

@@ -162,6 +162,8 @@ class BatchFacts:
     """The jobs that have ended and whose answers were read."""
     moved: int = 0
     """How many rounds the output has the answers of, from before this run."""
+    flattened: int = 0
+    """How many rounds the typed results have the answers of, from before this run."""
     cancelling: bool = False
     """Whether somebody wants the batch to be cancelled."""
     deleted: bool = False

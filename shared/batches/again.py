@@ -16,7 +16,7 @@ from shared.batches.output_claims import claim_outputs
 from shared.batches.places import facts_of, own_tables, request_of, table_at, table_of
 from shared.batches.preparing import prepared
 from shared.batches.reading import lines_location, with_reason
-from shared.engine.claims import next_attempt
+from shared.engine.claims import check_claim, next_attempt
 from shared.engine.services import Services
 from shared.engine.steps import advance
 from shared.errors import LostRace, ModeldropError, Rejected, TryLater, short_reason
@@ -38,7 +38,7 @@ def resubmit(item: Item, message: Message, services: Services) -> Item:
     prepared(again, request, services)
     claimed = _claim(item, again, services)
     # Only the call that holds the claim: another one may have opened the former run again, which needs its tables.
-    _delete_tables(item, services)
+    _delete_tables(item, claimed, services)
     return advance(claimed, Batches(), services)
 
 
@@ -62,16 +62,21 @@ def delete_former_tables(former: Item, claimed: Item, services: Services) -> Non
     except Rejected as error:
         log("INFO", "the tables of a batch stay", **former.log_fields(), reason=error.problem.code)
     else:
-        _delete_tables(former, services)
+        _delete_tables(former, claimed, services)
 
 
-def _delete_tables(item: Item, services: Services) -> None:
-    """Delete the tables that Modeldrop created for the former run of a batch; those that cannot be deleted expire."""
-    for table in own_tables(item):
+def _delete_tables(former: Item, claimed: Item, services: Services) -> None:
+    """Delete the tables that Modeldrop created for the former run of a batch; those that cannot be deleted expire.
+
+    Raises:
+        LostRace: The lease of this call has ended. Another call has begun the next run, which has tables of the same names.
+    """
+    for table in own_tables(former):
+        check_claim(claimed, services)
         try:
             services.tables.delete(table)
         except ModeldropError as error:
-            log("WARNING", "a table of a batch stays", **item.log_fields(), reason=short_reason(error))
+            log("WARNING", "a table of a batch stays", **former.log_fields(), reason=short_reason(error))
 
 
 def retry_failed_rows(item: Item, message: Message, services: Services) -> Item:
@@ -94,7 +99,7 @@ def retry_failed_rows(item: Item, message: Message, services: Services) -> Item:
         )
     if facts.folder is not None:
         return _retry_in_folder(item, message, services)
-    was_moved = any(step.name == "move" and step.state is StepState.SUCCEEDED for step in item.steps)
+    was_moved = _has_done(item, "move")
     if (was_moved or facts.moved) and "$" in str(facts.output):
         raise Rejected(
             f"the answers are in the partition {str(facts.output).removeprefix('bq://')}, in which BigQuery cannot "
@@ -115,9 +120,7 @@ def retry_failed_rows(item: Item, message: Message, services: Services) -> Item:
             code="answers_not_found",
         )
     claim_outputs(item, request_of(item, services.settings), services)
-    facts = replace(
-        facts, rounds=rounds, moved=len(rounds) if was_moved else facts.moved, cancelling=False, unfound=None
-    )
+    facts = replace(_after_writes(item, replace(facts, rounds=rounds)), cancelling=False, unfound=None)
     if facts.files and not facts.is_divided:
         # The table of the lines may have expired.
         facts = replace(facts, lines=None)
@@ -155,13 +158,28 @@ def _retry_in_folder(item: Item, message: Message, services: Services) -> Item:
             code="wrong_location",
         )
     claim_outputs(item, request, services)
-    was_flattened = any(step.name.startswith("flatten") and step.state is StepState.SUCCEEDED for step in item.steps)
-    facts = replace(facts, wanted=FAILED, moved=1 if was_flattened else facts.moved, cancelling=False, deleted=False)
+    facts = replace(_after_writes(item, facts), wanted=FAILED, cancelling=False, deleted=False)
     if not facts.is_divided:
         # The table of the lines may have expired.
         facts = replace(facts, lines=None)
     again = _next_run(replace(item, location=location), facts, message, services)
     return _begin(item, with_steps(again, *(f"read{suffix_of(number)}" for number in numbers)), services)
+
+
+def _has_done(item: Item, step_name: str) -> bool:
+    """Return whether the last run of a batch has ended the step ``move``, or a step ``flatten``."""
+    done = (step for step in item.steps if step.state is StepState.SUCCEEDED)
+    return any(step.name.partition("-")[0] == step_name for step in done)
+
+
+def _after_writes(item: Item, facts: BatchFacts) -> BatchFacts:
+    """Return facts that say which answers the last run of a batch has written: all that it had."""
+    written = len(facts.rounds)
+    return replace(
+        facts,
+        moved=written if _has_done(item, "move") else facts.moved,
+        flattened=written if _has_done(item, "flatten") else facts.flattened,
+    )
 
 
 def _next_run(item: Item, facts: BatchFacts, message: Message, services: Services) -> Item:

@@ -97,6 +97,15 @@ class AnswerTable:
         """Return the condition of a row without a response; ``alias`` comes before the names of columns: ``target.``."""
         return f"{self.text(self.answer_name, alias)} IN ('', 'null', '{{}}')"
 
+    def created_of(self, alias: str = "") -> str:
+        """Return the SQL of when Gemini created an answer, NULL if that is not known; ``alias`` is that of ``code_of``.
+
+        https://docs.cloud.google.com/vertex-ai/generative-ai/docs/reference/rest/v1/GenerateContentResponse
+        """
+        # Quotes in the texts of an answer are escaped, so that only the field is found.
+        pattern = string_literal(r'"createTime": ?"([^"]+)"')
+        return f"SAFE_CAST(REGEXP_EXTRACT({self.text('response', alias)}, {pattern}) AS TIMESTAMP)"
+
     @property
     def failed(self) -> str:
         """The condition of a row that has no answer."""
@@ -170,64 +179,6 @@ def with_later_answers(query: str, like: AnswerTable, tables: Sequence[AnswerTab
             query = _without_repeated(query, answers, like, like.condition(rows))
         query = f"{query}\nUNION ALL\nSELECT {_columns(like)} FROM {answers.sql}"
     return query
-
-
-def replace_failures(
-    target: AnswerTable, former: str, like: AnswerTable, tables: Sequence[AnswerTable], repeats: Sequence[str]
-) -> str:
-    """Return the statement that puts the answers of later jobs into an output in place of the rows that had failed.
-
-    The output may have equal rows of other batches: as many rows are replaced as this batch has written. The statement deletes
-    all of them and inserts those of the others again, since no column says whose a row is.
-    https://docs.cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax#merge_statement
-
-    Args:
-        target: The output, which has the rows of ``former``, and may have more columns.
-        former: The query that has these rows.
-        like: A table with the same columns.
-        tables: The tables that the later jobs wrote.
-        repeats: Which rows of those before it each later job was sent again.
-    """
-    failed = f"SELECT {_columns(like)} FROM (\n{former}\n) WHERE {like.failed}"
-    again = with_later_answers(failed, like, tables, repeats)
-    listed = _columns(target)
-    values = ", ".join(f"source.{column_sql(name)}" for name in target.names)
-    known = {name.lower() for name in like.names}
-    own = ", ".join(
-        column_sql(column["name"])
-        if column["name"].lower() in known
-        else f"{null_of(column)} AS {column_sql(column['name'])}"
-        for column in target.columns
-    )
-    nothing = ", ".join(map(null_of, target.columns))
-    counted = (
-        f"SELECT modeldrop_row, COUNT(*) AS modeldrop_rows\n"
-        f"FROM (SELECT {_failure(like)} AS modeldrop_row FROM (\n{failed}\n))\n"
-        "GROUP BY modeldrop_row"
-    )
-    of_others = (
-        f"SELECT {', '.join(f'present.{column_sql(name)}' for name in target.names)}\n"
-        f"FROM (SELECT *, {_failure(like)} AS modeldrop_row, "
-        f"ROW_NUMBER() OVER (PARTITION BY {_failure(like)}) AS modeldrop_number "
-        f"FROM {target.table.sql} WHERE {like.failed}) AS present\n"
-        f"JOIN ({counted}) AS own ON present.modeldrop_row = own.modeldrop_row\n"
-        "WHERE present.modeldrop_number > own.modeldrop_rows"
-    )
-    return (
-        f"MERGE {target.table.sql} AS target\nUSING (\n"
-        f"SELECT CAST(NULL AS STRING) AS modeldrop_row, {own} FROM (\n{again}\n)\n"
-        f"UNION ALL\nSELECT CAST(NULL AS STRING), {listed} FROM (\n{of_others}\n)\n"
-        f"UNION ALL\nSELECT modeldrop_row, {nothing} FROM (\n{counted}\n)\n"
-        f") AS source\n"
-        f"ON ({like.code_of('target.')}) != '' AND {_failure(like, 'target.')} = source.modeldrop_row\n"
-        f"WHEN MATCHED THEN DELETE\n"
-        f"WHEN NOT MATCHED AND source.modeldrop_row IS NULL THEN INSERT ({listed}) VALUES ({values})"
-    )
-
-
-def _failure(answers: AnswerTable, alias: str = "") -> str:
-    """Return the SQL of a text that two rows share only if their requests and their failures are the same."""
-    return f"CONCAT({answers.key_of(alias)}, {answers.text('status', alias)})"
 
 
 def null_of(column: Mapping[str, Any]) -> str:

@@ -33,6 +33,7 @@ from shared.batches.rounds import ended_round, reviewed
 from shared.checks.identifiers import TableName
 from shared.cloud.batch_jobs import Batch
 from shared.cloud.query_jobs import Query
+from shared.engine.claims import check_claim
 from shared.engine.handler import Cancelled, Handler, WaitFor
 from shared.engine.services import Services
 from shared.errors import ModeldropError, Problem, short_reason
@@ -213,6 +214,8 @@ class Batches(Handler):
     def close(self, item: Item, services: Services) -> None:
         """Delete the tables that were created for a batch that succeeded or was rejected; keep others for a while."""
         for table in own_tables(item):
+            # A later run has tables of the same names.
+            check_claim(item, services)
             try:
                 if item.outcome in {Outcome.SUCCEEDED, Outcome.REJECTED, Outcome.CHECKED}:
                     services.tables.delete(table)

@@ -88,14 +88,18 @@ def _is_converted(column: Mapping[str, Any], known: Mapping[str, Mapping[str, An
 
 
 def _replaces(present: AnswerTable, source: str, target: str) -> str:
-    """Return the condition under which a row of the answers replaces a row of an output: a failure replaces no answer.
+    """Return the condition under which a row of the answers replaces a row of an output.
+
+    A failure replaces no answer, and an answer replaces no answer that Gemini created later: another batch may have written
+    that one while this batch ran or waited to be sent again.
 
     Args:
         present: The output.
         source: What comes before the columns of the answers, which have the types of those of the output: ``source.``.
         target: What comes before the columns of the output.
     """
-    return f"({present.code_of(source)}) = '' OR {present.unanswered(target)}"
+    is_older = f"IFNULL({present.created_of(source)} < {present.created_of(target)}, FALSE)"
+    return f"{present.unanswered(target)} OR (({present.code_of(source)}) = '' AND NOT {is_older})"
 
 
 def _is_empty(target: TableName) -> str:

@@ -110,7 +110,9 @@ def after_review(item: Item, settings: Settings) -> Item:
         return ended(item)
     if facts.folder is not None:
         return ended(item) if request.results is None else with_steps(item, f"flatten{suffix_of(len(facts.rounds))}")
-    return with_steps(item, *(("table", "move") if requested_output(item, settings).write == "merge" else ("move",)))
+    # The table of a merge exists if a former run has moved its answers into it.
+    creates = requested_output(item, settings).write == "merge" and not facts.moved
+    return with_steps(item, *(("table", "move") if creates else ("move",)))
 
 
 def with_repeat(item: Item, rows: str) -> Item:

@@ -12,7 +12,6 @@ from shared.batches.files import CheckedFiles, check_bucket_exists, checked_file
 from shared.batches.inputs.columns import REQUEST_COLUMNS, check_query_columns, check_table_columns
 from shared.batches.inputs.estimates import estimate
 from shared.batches.inputs.files import check_file_columns
-from shared.batches.inputs.rules import Requests
 from shared.batches.lines.formats import line_format
 from shared.batches.loading import with_files
 from shared.batches.output_claims import claim_outputs
@@ -49,7 +48,6 @@ def prepared(item: Item, request: BatchRequest, services: Services) -> Item:
         TryLater: A service did not answer.
     """
     settings = services.settings
-    _check_kind(request)
     output = output_place(request, item, settings)
     if isinstance(output, TableName):
         _check_dataset(request, output, services)
@@ -165,20 +163,6 @@ def _columns_of_input(table: TableName, services: Services) -> tuple[Mapping[str
             code="filter_needed",
         )
     return facts.columns
-
-
-def _check_kind(request: BatchRequest) -> None:
-    """Raise ``Rejected`` if the model does not take requests from such an input.
-
-    https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/embeddings/batch-prediction-genai-embeddings
-    """
-    if request.kind is Requests.EMBED and not isinstance(request.input, Files):
-        right = "files of JSONL: gs://bucket/file.jsonl"
-    elif request.kind is Requests.TEXT_EMBEDDING and isinstance(request.input, Prompts):
-        right = "a table with a column content, or files of JSONL"
-    else:
-        return
-    raise Rejected(f"batches of {request.model.rpartition('/')[2]} take {right}", field="input", code="wrong_input")
 
 
 def _check_dataset(request: BatchRequest, output: TableName, services: Services) -> None:

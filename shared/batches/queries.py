@@ -17,8 +17,8 @@ from shared.batches.moving import move_query, table_query
 from shared.batches.places import divided_table, facts_of, requested_output, table_of
 from shared.batches.reading import check_loadable, ensure_own_dataset, load_answers
 from shared.batches.request import BatchRequest, Prompts
-from shared.batches.rounds import answers_query, repeat_query, replacement
-from shared.batches.typed_table import flatten_query
+from shared.batches.rounds import answers_query, later_answers, repeat_query, replacement, rows_sent_again
+from shared.batches.typed_table import flatten_query, replace_results
 from shared.checks.identifiers import TableName
 from shared.checks.merge_keys import check_key
 from shared.cloud.query_jobs import Query
@@ -52,22 +52,41 @@ def query_of(item: Item, step: Step, request: BatchRequest, services: Services) 
         return Query(sql, {}, destination=table_of(facts.requests), write="truncate")
     if step.name.startswith("repeat"):
         return Query(repeat_query(facts, services), {}, destination=table_of(facts.requests), write="truncate")
+    if step.name == "move":
+        return _move_query(item, services)
     answers, like = answers_query(facts, services)
     match step.name.partition("-")[0]:
         case "review":
             return Query(review(answers, like), {})
-        case "move" if facts.moved and requested_output(item, services.settings).write != "merge":
-            return Query(replacement(facts, table_of(facts.output), services), {})
         case "flatten":
             assert request.results is not None
-            return flatten_query(request.results, answers, like, again=facts.moved > 0)
-        case "table":
-            # The columns of files that were too large to be read are not known before.
+            written = services.tables.describe(request.results.table) if facts.flattened else None
+            if written is None:
+                return flatten_query(request.results, answers, like)
+            rows = rows_sent_again(facts, facts.flattened, services)
+            return replace_results(request.results, written.columns, rows)
+        case _:
+            # The step `table`. The columns of files that were too large to be read are not known before.
             check_key(requested_output(item, services.settings).key, like.columns, "the requests")
             return table_query(like, table_of(facts.output))
-        case _:
-            target, output = table_of(facts.output), requested_output(item, services.settings)
-            return move_query(answers, like, target, output, services.tables.describe(target, "output"))
+
+
+def _move_query(item: Item, services: Services) -> Query:
+    """Return the query of the step `move`.
+
+    If a former run has moved its answers, only the rows that were sent again are written: another batch may have written the
+    other ones since.
+    """
+    facts, output = facts_of(item), requested_output(item, services.settings)
+    target = table_of(facts.output)
+    existing = services.tables.describe(target, "output")
+    if not facts.moved or existing is None:
+        answers, like = answers_query(facts, services)
+    elif output.write == "merge":
+        answers, like = later_answers(facts, services)
+    else:
+        return Query(replacement(facts, target, existing.columns, services), {})
+    return move_query(answers, like, target, output, existing)
 
 
 def _request_query(prompts: Prompts, columns: Sequence[str], table: TableName, item: Item, services: Services) -> Query:

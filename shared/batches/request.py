@@ -96,22 +96,32 @@ class BatchRequest:
     @property
     def kind(self) -> Requests:
         """What the requests are, which depends on the model."""
-        name = self.model.rpartition("/")[2]
-        if name.startswith("gemini-embedding"):
-            return Requests.EMBED
-        return Requests.TEXT_EMBEDDING if name.startswith(_TEXT_EMBEDDINGS) else Requests.GENERATE
+        return _kind_of(self.model)
 
     @property
     def key(self) -> tuple[str, ...]:
         """The columns by which the answers are merged; none if they are not."""
         return self.output.key if self.output else ()
 
-    def check_answers(self) -> None:
-        """Raise ``Rejected`` if typed results cannot be made of the answers."""
-        if self.kind is not Requests.GENERATE:
+    def check_kind(self) -> None:
+        """Raise ``Rejected`` if the model does not take such an input, or does not write such an output.
+
+        https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/embeddings/batch-prediction-genai-embeddings
+        """
+        name = self.model.rpartition("/")[2]
+        if self.kind is Requests.EMBED and not isinstance(self.input, Files):
+            problem, field = "take files of JSONL: gs://bucket/file.jsonl", "input"
+        elif self.kind is Requests.EMBED and self.output is not None and not isinstance(self.output.place, ObjectUri):
+            problem, field = "write their answers into Cloud Storage: gs://bucket/folder", "output"
+        elif self.kind is Requests.TEXT_EMBEDDING and isinstance(self.input, Prompts):
+            problem, field = "take a table with a column content, or files of JSONL", "input"
+        elif self.kind is not Requests.GENERATE and self.results is not None:
             raise Rejected(
                 "results are for answers with texts, not for embeddings", field="results", code="invalid_field"
             )
+        else:
+            return
+        raise Rejected(f"batches of {name} {problem}", field=field, code=f"wrong_{field}")
 
     @classmethod
     def parse(cls, payload: Mapping[str, object], settings: Settings, published: datetime) -> BatchRequest:
@@ -133,7 +143,7 @@ class BatchRequest:
             display_name=fields.optional_text("display_name", longest=128) or "modeldrop",
             labels=read_labels(fields),
             location=_location(fields, model, settings),
-            retries=_retries(fields),
+            retries=_retries(fields, model),
             results=read_results(fields, _response_schema(input_), settings),
             dry_run=fields.switch("dry_run"),
         )
@@ -141,13 +151,28 @@ class BatchRequest:
             if fields.has(name):
                 raise fields.wrong(name, "belongs in input, beside prompts", code="unknown_field")
         fields.reject_unknown()
-        if request.results is not None:
-            request.check_answers()
+        request.check_kind()
         return request
 
 
-def _retries(fields: Fields) -> int:
+def _kind_of(model: str) -> Requests:
+    name = model.rpartition("/")[2]
+    if name.startswith("gemini-embedding"):
+        return Requests.EMBED
+    return Requests.TEXT_EMBEDDING if name.startswith(_TEXT_EMBEDDINGS) else Requests.GENERATE
+
+
+def _retries(fields: Fields, model: str) -> int:
     given = fields.optional_whole("retries", least=0, most=MOST_RETRIES)
+    if _kind_of(model) is Requests.EMBED:
+        if given:
+            name = model.rpartition("/")[2]
+            raise fields.wrong(
+                "retries",
+                f"is {given}, and rows of {name} are not sent again, because Vertex AI takes its requests from whole files "
+                "only: leave it out, and send the lines that failed in a file of their own",
+            )
+        return 0
     return DEFAULT_RETRIES if given is None else given
 
 

@@ -14,7 +14,6 @@ from shared.batches.answers import (
     TOKENS,
     AnswerTable,
     all_answers,
-    replace_failures,
 )
 from shared.batches.inputs.rules import Requests
 from shared.batches.lines.statements import (
@@ -27,11 +26,13 @@ from shared.batches.lines.statements import (
 from shared.batches.moving import with_types_of
 from shared.batches.places import table_at, table_of
 from shared.batches.repeating import requests_to_repeat
+from shared.batches.replacing import SentAgain, replace_failures, sent_again
 from shared.checks.identifiers import TableName
 from shared.engine.services import Services
 from shared.errors import Rejected
 
 SUCCEEDED, PARTIALLY_SUCCEEDED = "JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIALLY_SUCCEEDED"
+Columns = tuple[Mapping[str, Any], ...]
 
 
 def answer_tables(
@@ -74,14 +75,53 @@ def answers_query(facts: BatchFacts, services: Services) -> tuple[str, AnswerTab
     return all_answers(tables, repeats), tables[0]
 
 
-def replacement(facts: BatchFacts, target: TableName, services: Services) -> str:
-    """Return the statement that puts later answers in place of failures that were moved before. Raises ``Rejected``."""
-    former, modes = answer_tables(facts.rounds[: facts.moved], None, services)
-    later, repeats = answer_tables(facts.rounds[facts.moved :], None, services)
-    existing = services.tables.describe(target)
-    output = AnswerTable(target, former[0].columns if existing is None else existing.columns)
-    former, later = ([with_types_of(each, output.columns) for each in tables] for tables in (former, later))
-    return replace_failures(output, all_answers(former, modes), former[0], later, repeats)
+def later_answers(facts: BatchFacts, services: Services) -> tuple[str, AnswerTable]:
+    """Return the query of the rows that this run of a batch has sent again, and a table with the same columns.
+
+    Raises:
+        Rejected: A table of answers does not exist.
+    """
+    tables, repeats = answer_tables(facts.rounds[facts.moved :], facts.line_format, services)
+    if tables:
+        return all_answers(tables, repeats), tables[0]
+    # The job that was sent has written nothing.
+    query, like = answers_query(facts, services)
+    return f"SELECT * FROM (\n{query}\n) WHERE FALSE", like
+
+
+def rows_sent_again(facts: BatchFacts, written: int, services: Services, columns: Columns | None = None) -> SentAgain:
+    """Return the rows that had failed when the answers of the first jobs were written, and the same rows as they are now.
+
+    Args:
+        facts: The facts of the batch.
+        written: How many jobs had ended then.
+        services: The services of this process.
+        columns: The columns of the table into which the answers were written, each as a TableFieldSchema, whose types the rows
+            get; None: the rows keep theirs.
+
+    Raises:
+        Rejected: A table of answers does not exist.
+    """
+    former, modes = answer_tables(facts.rounds[:written], facts.line_format, services)
+    later, repeats = answer_tables(facts.rounds[written:], facts.line_format, services)
+    if columns is not None:
+        former, later = ([with_types_of(each, columns) for each in tables] for tables in (former, later))
+    return sent_again(all_answers(former, modes), former[0], later, repeats)
+
+
+def replacement(facts: BatchFacts, target: TableName, columns: Columns, services: Services) -> str:
+    """Return the statement that puts later answers in place of failures that were moved before.
+
+    Args:
+        facts: The facts of the batch.
+        target: The output.
+        columns: Its columns, each as a TableFieldSchema.
+        services: The services of this process.
+
+    Raises:
+        Rejected: A table of answers does not exist.
+    """
+    return replace_failures(AnswerTable(target, columns), rows_sent_again(facts, facts.moved, services, columns))
 
 
 def ended_round(facts: BatchFacts, *, written: bool) -> BatchFacts:

@@ -7,9 +7,10 @@ from typing import Any
 
 from shared.batches.answers import AnswerTable
 from shared.batches.places import ANSWERS, REQUESTS, reads
+from shared.batches.replacing import SentAgain, replace_rows
 from shared.batches.typed.flattening import flatten, kept_columns
 from shared.batches.typed.results import Results, check_names
-from shared.checks.identifiers import TableName
+from shared.checks.identifiers import TableName, column_sql
 from shared.checks.merge_keys import type_of
 from shared.cloud.query_jobs import Query
 from shared.engine.services import Services
@@ -99,20 +100,49 @@ def _full_type(column: Mapping[str, Any]) -> str:
     return f"ARRAY<{kind}>" if column.get("mode") == "REPEATED" else kind
 
 
-def flatten_query(results: Results, answers: str, like: AnswerTable, *, again: bool) -> Query:
-    """Return the query of the step `flatten`.
+def flatten_query(results: Results, answers: str, like: AnswerTable) -> Query:
+    """Return the query of the step `flatten` of a batch that has not written its results yet.
 
     Args:
         results: The field ``results`` of the request.
         answers: The query that has the answers.
         like: A table with the same columns.
-        again: Whether the batch has written its results before, which are then replaced.
 
     Raises:
         Rejected: A column of the answers has the name of a column of the results.
     """
-    columns: Sequence[Mapping[str, Any]] = like.columns
+    return Query(_flattened(results, answers, like), {}, destination=results.table, write=results.write)
+
+
+def replace_results(results: Results, columns: Sequence[Mapping[str, Any]], rows: SentAgain) -> Query:
+    """Return the query of the step `flatten` of a batch that has written its results before: of the rows sent again alone.
+
+    Args:
+        results: The field ``results`` of the request.
+        columns: The columns of its table, each as a TableFieldSchema.
+        rows: The rows that were sent again.
+    """
+    names = (*kept_columns(rows.like.columns), "status", *(column.name for column in results.columns))
+
+    def row(alias: str) -> str:
+        values = ", ".join(f"{alias}{column_sql(name)} AS {column_sql(name)}" for name in names)
+        return f"TO_JSON_STRING(STRUCT({values}))"
+
+    former, now = (_flattened(results, query, rows.like) for query in (rows.failed, rows.now))
+    sql = replace_rows(
+        results.table,
+        columns,
+        names,
+        former,
+        now,
+        row=row,
+        # A row without an answer has no text, and its status says so.
+        may_be_replaced=lambda alias: f"{alias}status != ''",
+    )
+    return Query(sql, {})
+
+
+def _flattened(results: Results, answers: str, like: AnswerTable) -> str:
     # The columns of files are not known before.
-    check_names(results, kept_columns(columns))
-    sql = flatten(f"(\n{answers}\n)", columns, results.columns)
-    return Query(sql, {}, destination=results.table, write="truncate" if again else results.write)
+    check_names(results, kept_columns(like.columns))
+    return flatten(f"(\n{answers}\n)", like.columns, results.columns)

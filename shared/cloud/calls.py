@@ -100,10 +100,11 @@ class Service:
             action: What the service is asked to do, for the text of ``TryLater``: "list gs://bucket/".
             field: The field of the request that a rejection is about.
             passes: Google's errors that mean something to the caller, such as ``NotFound``. They are raised unchanged.
-            timeout: The time limit in seconds.
+            timeout: The time limit of the call with all its retries, in seconds.
         """
+        limited = self.retry is not None and timeout < CALL_SECONDS
         try:
-            yield {"retry": self.retry, "timeout": timeout}
+            yield {"retry": self.retry.with_timeout(timeout) if limited else self.retry, "timeout": timeout}
         except passes:
             raise
         except exceptions.GoogleAPICallError as error:

@@ -13,7 +13,7 @@ from google.api_core import exceptions
 from google.cloud import aiplatform_v1 as vertex
 from google.longrunning import operations_pb2
 
-from shared.cloud.calls import Service
+from shared.cloud.calls import CALL_SECONDS, Service
 from shared.cloud.endpoint_calls import (
     CreateEndpoint,
     DeployedModel,
@@ -127,15 +127,20 @@ class Endpoints:
         problem = Problem(f"vertex_{found.error.code}", f"Vertex AI: {found.error.message}")
         return OperationReport(is_done=True, problem=problem, status=found.error.code)
 
-    def set_traffic(self, name: str, traffic: Mapping[str, int]) -> None:
+    def set_traffic(self, name: str, traffic: Mapping[str, int], *, timeout: float = CALL_SECONDS) -> None:
         """Replace the traffic split of an endpoint.
+
+        Args:
+            name: The resource name of the endpoint.
+            traffic: The share of each deployed model, by its id, in percent.
+            timeout: The time limit in seconds. Of two splits, the last call decides.
 
         Raises:
             Rejected: Vertex AI refuses the split, or there is no such endpoint.
             TryLater: Vertex AI does not answer.
         """
         endpoint = vertex.Endpoint(name=name, traffic_split=dict(traffic))
-        with ENDPOINTS.call("change an endpoint", field="traffic") as options:
+        with ENDPOINTS.call("change an endpoint", field="traffic", timeout=min(timeout, CALL_SECONDS)) as options:
             self._client_at(name).update_endpoint(
                 endpoint=endpoint, update_mask={"paths": ["traffic_split"]}, **options
             )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from google.api_core import exceptions
 from google.cloud import aiplatform_v1 as vertex
 
-from shared.cloud.calls import Service
+from shared.cloud.calls import CALL_SECONDS, Service
 from shared.cloud.vertex import VERTEX
 
 REGISTRY = Service("Vertex AI", retry=VERTEX.retry, rejects=True)
@@ -51,14 +51,23 @@ class ModelRegistry:
         deployed = tuple((each.endpoint, each.deployed_model_id) for each in found.deployed_models)
         return RegisteredVersion(tuple(sorted(found.version_aliases)), deployed)
 
-    def give_aliases(self, location: str, registry_id: str, version: str, aliases: Iterable[str]) -> None:
+    def give_aliases(
+        self, location: str, registry_id: str, version: str, aliases: Iterable[str], *, timeout: float = CALL_SECONDS
+    ) -> None:
         """Give aliases to a version; other versions that have them lose them.
+
+        Args:
+            location: The location of the registry.
+            registry_id: The id of the registered model.
+            version: The version.
+            aliases: The aliases.
+            timeout: The time limit in seconds. Of two versions that get an alias, the last call decides.
 
         Raises:
             Rejected: Vertex AI refuses an alias, or there is no such version.
             TryLater: Vertex AI does not answer.
         """
-        with REGISTRY.call("change a model", field="aliases") as options:
+        with REGISTRY.call("change a model", field="aliases", timeout=min(timeout, CALL_SECONDS)) as options:
             self._client_of(location).merge_version_aliases(
                 name=self.name(location, registry_id, version), version_aliases=list(aliases), **options
             )

@@ -24,6 +24,7 @@ from shared.drops.signatures import completed
 from shared.drops.turns import ModelRecord, ModelRecords
 from shared.drops.watches import watch_again_if_changed
 from shared.endpoints.deployments import undeploy_for_replacement
+from shared.engine.claims import check_claim
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
 from shared.errors import Problem, Rejected
@@ -100,7 +101,7 @@ class Imports(Handler):
                     raise Rejected(CHANGED, code=DROP_CHANGED)
                 if manifest.registry_id is not None and item.location is not None:
                     is_redeployed = manifest.deployment is not None
-                    undeploy_for_replacement(target, item.location, services, is_redeployed=is_redeployed)
+                    undeploy_for_replacement(item, target, item.location, services, is_redeployed=is_redeployed)
                 sql = statements.create_model(target, model_type, request.uri, manifest)
         return Query(sql=sql, labels=dict(manifest.labels))
 
@@ -144,9 +145,12 @@ class Imports(Handler):
         if "create" in done and (item.problem is None or item.problem.code != DROP_CHANGED):
             # Even if the model could not be described: a lower version must not replace it.
             imported = ModelVersion(request.version, request.fingerprint)
+        # A later run of the same import has a candidate of the same name.
+        check_claim(item, services)
         if "candidate" in done:
             services.bigquery.delete_model(str(_candidate(item, services)))
         if item.location is not None:
+            check_claim(item, services)
             is_rollback = request.rollback is not None
             ModelRecords(services).leave_turn(target_of(item, services), item.key, imported, is_rollback=is_rollback)
         if item.outcome is not None and item.outcome.is_success:

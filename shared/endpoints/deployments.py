@@ -13,10 +13,11 @@ from shared.checks.identifiers import ModelName
 from shared.checks.registry_rules import deployed_error
 from shared.cloud.endpoint_calls import UndeployModel, with_share
 from shared.endpoints.entries import RegistryEntry, entry_of, version_of
+from shared.engine.claims import seconds_left
 from shared.engine.handler import WaitFor
 from shared.engine.services import Services
 from shared.errors import OutcomeUnknown, Rejected
-from shared.work import Deployment, WaitReason
+from shared.work import Deployment, Item, WaitReason
 
 # How often an endpoint is looked at that another operation changes.
 ENDPOINT_SECONDS = 5.0
@@ -75,10 +76,13 @@ def wait_for_changes(endpoint: str, services: Services) -> None:
         raise WaitFor(WaitReason.ENDPOINT, ENDPOINT_SECONDS)
 
 
-def undeploy_for_replacement(model: ModelName, location: str, services: Services, *, is_redeployed: bool) -> None:
+def undeploy_for_replacement(
+    item: Item, model: ModelName, location: str, services: Services, *, is_redeployed: bool
+) -> None:
     """Undeploy the version of a model that is replaced. The call may be repeated until it returns.
 
     Args:
+        item: The import, whose claim this call holds. After its lease, the deployed version may be the one that it imported.
         model: The model, which need not exist.
         location: The location of its dataset.
         services: The services of this process.
@@ -87,6 +91,7 @@ def undeploy_for_replacement(model: ModelName, location: str, services: Services
     Raises:
         Rejected: The version is deployed, and the new one is not to be deployed.
         WaitFor: The version is being undeployed.
+        LostRace: The lease of the claim has ended.
     """
     try:
         resource = services.bigquery.model_resource(str(model))
@@ -105,7 +110,9 @@ def undeploy_for_replacement(model: ModelName, location: str, services: Services
         raise deployed_error(str(model), (each.endpoint_name for each in deployments), advice)
     for deployment in deployments:
         call = undeploy_call(deployment, services)
+        if call is None:
+            continue
+        left = seconds_left(item, services)
         with suppress(OutcomeUnknown):
-            if call is not None:
-                services.endpoints.send(call, timeout=services.settings.lease_seconds / 2)
+            services.endpoints.send(call, timeout=min(left, services.settings.lease_seconds / 2))
     raise WaitFor(WaitReason.ENDPOINT, ENDPOINT_SECONDS)

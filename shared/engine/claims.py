@@ -123,3 +123,39 @@ def _with_next_id(step: Step, failed: Item, *, refused: bool) -> Step:
         # Runs before that one may have used the lower numbers.
         return replace(step, attempt=before.attempt)
     return replace(step, attempt=before.attempt + 1)
+
+
+def hold(item: Item, services: Services) -> Item:
+    """Return an item that this call has claimed with at least half of its lease left: the claim is renewed if less is left.
+
+    An item without a claim is returned as it is.
+
+    Raises:
+        LostRace: The lease has ended, and another call has taken over the item.
+        TryLater: The ledger did not answer.
+    """
+    lease = services.settings.lease_seconds
+    if item.claim is None or (item.claim.until - services.now()).total_seconds() >= lease / 2:
+        return item
+    return services.ledger.renew(item)
+
+
+def seconds_left(item: Item, services: Services) -> float:
+    """Return how long this call may still work on an item that it has claimed, in seconds.
+
+    After that another call may take over the item and complete it, and newer requests may be carried out. So a change that
+    would undo those must end within this time: the aliases of a model, the traffic of an endpoint, a pin, and the deletion of
+    what a later run of the same work creates under the same name.
+
+    Raises:
+        LostRace: The lease has ended.
+    """
+    left = (item.claim.until - services.now()).total_seconds() if item.claim is not None else 0.0
+    if left <= 0:
+        raise LostRace(f"the claim on {item.kind} {item.key} has expired")
+    return left
+
+
+def check_claim(item: Item, services: Services) -> None:
+    """Raise ``LostRace`` if this call may not work on an item any more; see ``seconds_left``."""
+    seconds_left(item, services)

@@ -20,6 +20,7 @@ from shared.cloud.states import (
     consequence_of_job,
 )
 from shared.engine import passing
+from shared.engine.claims import hold
 from shared.engine.handler import Cancelled, Handler, WaitFor
 from shared.engine.labels import job_labels
 from shared.engine.sending import send_batch
@@ -53,7 +54,7 @@ def submit(item: Item, handler: Handler, services: Services) -> Item:
         if item.location is None:
             item = handler.prepare(item, services)
         waited_for = item.waits_for
-        item = replace(item, waits_for=None, not_before=None)
+        item = hold(replace(item, waits_for=None, not_before=None), services)
         if item.current is None:
             item = handler.conclude(item, services)
         if item.ended:

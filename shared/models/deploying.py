@@ -20,6 +20,7 @@ from shared.cloud.endpoint_calls import (
 )
 from shared.endpoints.deployments import find_deployments, undeploy_call, wait_for_changes
 from shared.endpoints.entries import RegistryEntry, entry_of, required_entry, version_of
+from shared.engine.claims import seconds_left
 from shared.engine.labels import job_labels
 from shared.engine.services import Services
 from shared.errors import Rejected
@@ -152,7 +153,8 @@ def conclude_deployment(item: Item, services: Services) -> Item:
         )
     if endpoint.traffic.get(model.id, 0) != deployment.traffic:
         # Another message has deployed this version before, with other traffic.
-        services.endpoints.set_traffic(endpoint.name, _split(endpoint, model.id, deployment.traffic))
+        split, left = _split(endpoint, model.id, deployment.traffic), seconds_left(item, services)
+        services.endpoints.set_traffic(endpoint.name, split, timeout=left)
     deployment = replace(
         deployment,
         endpoint=endpoint.name,

@@ -18,6 +18,7 @@ from shared.cloud.query_jobs import OldJob, Query
 from shared.drops.importing import TURN_SECONDS
 from shared.drops.turns import ModelRecords
 from shared.endpoints.entries import entry_of, required_entry, version_of
+from shared.engine.claims import check_claim, seconds_left
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
 from shared.errors import Rejected
@@ -138,6 +139,7 @@ class Manages(Handler):
         """Lift the pin, describe the model, give it aliases or traffic, and succeed."""
         message, model = _message(item), _model(item, services)
         if message.action == UNPIN:
+            check_claim(item, services)
             ModelRecords(services).unpin(model)
         if message.action == DESCRIBE:
             item = replace(item, facts=ManageFacts(describe(model, str(item.location), services)))
@@ -152,6 +154,7 @@ class Manages(Handler):
         if _message(item).action not in _CHANGING or item.location is None:
             return
         records, model = ModelRecords(services), _model(item, services)
+        check_claim(item, services)
         if item.outcome is Outcome.DELETED:
             records.forget(model, item.key)
         else:
@@ -206,7 +209,8 @@ def _entry(item: Item, services: Services) -> dict[str, Any]:
     model = _model(item, services)
     entry = required_entry(model, services.bigquery.model_resource(str(model)), str(item.location))
     if aliases:
-        services.registry.give_aliases(entry.location, entry.id, str(entry.version), aliases)
+        left = seconds_left(item, services)
+        services.registry.give_aliases(entry.location, entry.id, str(entry.version), aliases, timeout=left)
     return entry.described(version_of(entry, services))
 
 

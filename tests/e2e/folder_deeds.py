@@ -119,6 +119,11 @@ def part_prepared(world: World, name: str) -> None:
     _after_query(world, name, "part")
 
 
+def second_part_prepared(world: World, name: str) -> None:
+    """Bring a batch to where the requests of its second job are in a table, before the poller sees it."""
+    _after_query(world, name, "part-2")
+
+
 def part_reviewed(world: World, name: str) -> None:
     """Bring a batch to where the answers of its first job are counted, before the poller sees it."""
     _after_query(world, name, "review")
@@ -136,15 +141,71 @@ def check_many(world: World, name: str) -> None:
     assert own_tables_of(world, item["key"]) == []
 
 
+# So many slow requests that their job can be cancelled before it comes to all of them.
+SLOW_REQUESTS = 60
+
+
+def cancelled_halfway(world: World, name: str) -> None:
+    """Bring a batch of lines into a table to its end by a cancellation, with requests that its job has not come to."""
+    world.order({"text": "prompt", "seconds": 1})
+    request = world.batch(name, name, input=file_of(world, name, SLOW_REQUESTS), output=appended(world, name))
+    world.publish("BATCH_TOPIC", request)
+    key = _key(world, name)
+    world.until(lambda: [job for job in world.batches(key) if job["state"] == "JOB_STATE_RUNNING"], ticking=False)
+    assert world.post_batch({"action": "cancel", "request_id": name}).status_code == 202
+    counts = world.event("batch.cancelled", request_id=name).data["counts"]
+    assert counts["incomplete"] > 0
+    world.quiet()
+    world.order()
+
+
+def _retried(world: World, name: str, step: str) -> None:
+    """Bring such a batch, sent again, to where the query of a step has ended, before the poller sees it."""
+    cancelled_halfway(world, name)
+    world.publish("BATCH_TOPIC", {"action": "retry_failed_rows", "request_id": name})
+    world.delivered()
+    key = _key(world, name)
+    world.until(lambda: [job for job in world.jobs(key) if job.job_id.startswith(f"{key}-{step}-")])
+    world.until(lambda: all(job.state == "DONE" for job in world.jobs(key)), ticking=False)
+
+
+def missing_loaded(world: World, name: str) -> None:
+    """Bring a batch to where the lines of its file are loaded, to be compared with its answers."""
+    _retried(world, name, "load-2")
+
+
+def missing_collected(world: World, name: str) -> None:
+    """Bring a batch to where the requests without an answer are in a table."""
+    _retried(world, name, "repeat-2")
+
+
+def check_missing(world: World, name: str) -> None:
+    item = world.item("batch", "request", name)
+    assert item is not None
+    assert (item["outcome"], item["run"]) == ("succeeded", 2)
+    # The first job was cancelled.
+    paid = [job["state"] for job in world.batches(item["key"]) if job["state"] != "JOB_STATE_CANCELLED"]
+    assert paid == ["JOB_STATE_SUCCEEDED"]
+    rows = world.rows(f"{world.regional}.{name}")
+    assert sorted((row["id"], row["status"] or "") for row in rows) == [(n, "") for n in range(SLOW_REQUESTS)]
+    assert len(world.ids(*BATCH_ENDS, request_id=name)) == 2
+    assert own_tables_of(world, item["key"]) == []
+
+
 FOLDER_DEEDS = {
     "polling lines that were written": Deed("poll_jobs", written, tick, check_lines, by_event=False),
     "polling loaded lines": Deed("poll_jobs", loaded, tick, check_lines, by_event=False),
     "polling results of lines": Deed("poll_jobs", flattening, tick, check_lines, by_event=False),
+    "polling loaded lines of a retry": Deed("poll_jobs", missing_loaded, tick, check_missing, by_event=False),
+    "polling requests to send again": Deed("poll_jobs", missing_collected, tick, check_missing, by_event=False),
 }
 # Nothing but the message knows of it before it changes the ledger, so its delivery must be repeated.
 REDELIVERED_FOLDER_DEEDS = {
     "retrying lines that failed": Deed(
         "submit_batch_message", failed_in_part, send_action("retry_failed_rows"), check_lines
+    ),
+    "retrying lines that have no answer": Deed(
+        "submit_batch_message", cancelled_halfway, send_action("retry_failed_rows"), check_missing
     ),
 }
 
@@ -153,5 +214,6 @@ DIVIDED_DEEDS = {
     "polling loaded requests": Deed("poll_jobs", many_loaded, tick, check_many, by_event=False),
     "polling divided requests": Deed("poll_jobs", many_divided, tick, check_many, by_event=False),
     "polling a prepared part": Deed("poll_jobs", part_prepared, tick, check_many, by_event=False),
+    "polling a second part": Deed("poll_jobs", second_part_prepared, tick, check_many, by_event=False),
     "polling a reviewed part": Deed("poll_jobs", part_reviewed, tick, check_many, by_event=False),
 }

@@ -54,7 +54,7 @@ def test_failed_rows_are_sent_again_on_demand_and_their_answers_replace_the_fail
     world.order()
     action = {"action": "retry_failed_rows", "request_id": name}
     world.publish("BATCH_TOPIC", action)
-    again = world.batchname.batch_ended(count=2)
+    again = world.batch_ended(name, count=2)
     assert again["type"].endswith("batch.succeeded.v1"), again["error"]
     assert again["counts"] == {"succeeded": 3, "failed": 0, "incomplete": 0}
     assert _statuses(world, name) == {0: True, 1: True, 2: True}
@@ -62,6 +62,26 @@ def test_failed_rows_are_sent_again_on_demand_and_their_answers_replace_the_fail
     # Nothing is left to retry.
     refused = world.post_batch(action)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "nothing_to_retry")
+
+
+@pytest.mark.long
+def test_a_retry_into_a_merge_keeps_the_answers_that_another_batch_has_written_since(world: World) -> None:
+    table = fresh("merged")
+    first, second = f"{table}-first", f"{table}-second"
+    output = {"table": f"bq://{world.project}.{world.regional}.{table}", "write": "merge", "key": ["id"]}
+    world.order({"text": "first wrong", "status": 400})
+    world.publish("BATCH_TOPIC", _batch(world, first, "first a", "first wrong", "first c", output=output))
+    assert world.batch_ended(first)["type"].endswith("batch.partially_succeeded.v1")
+    world.order()
+    world.publish("BATCH_TOPIC", _batch(world, second, "second a", "second b", "second c", output=output))
+    assert world.batch_ended(second)["type"].endswith("batch.succeeded.v1")
+    world.publish("BATCH_TOPIC", {"action": "retry_failed_rows", "request_id": first})
+    assert world.batch_ended(first, count=2)["type"].endswith("batch.succeeded.v1")
+    rows = world.rows(f"{world.regional}.{table}")
+    texts = {row["id"]: str(row["response"]).partition("Echo: ")[2].partition('"')[0].partition("'")[0] for row in rows}
+    # The retry's answer is the newest for its key.
+    assert texts == {0: "second a", 1: "first wrong", 2: "second c"}
+    assert len(rows) == 3
 
 
 @pytest.mark.long
@@ -99,7 +119,7 @@ def test_lines_that_a_cancelled_job_did_not_come_to_are_answered_into_the_table_
     assert cancelled["counts"]["incomplete"] > 0
     world.order()
     assert world.post_batch({"action": "retry_failed_rows", "request_id": name}).status_code == 202
-    again = world.batchname.batch_ended(count=2)
+    again = world.batch_ended(name, count=2)
     assert again["type"].endswith("batch.succeeded.v1"), again["error"]
     assert again["counts"] == {"succeeded": 500, "failed": 0, "incomplete": 0}
     assert _statuses(world, name) == dict.fromkeys(range(500), True)
@@ -129,7 +149,7 @@ def test_the_tables_of_a_batch_that_ended_in_part_are_deleted_when_it_runs_again
     assert _own_tables(world, key) != []
     world.order()
     world.publish("BATCH_TOPIC", {"action": "resubmit", "key": key})
-    assert world.batchname.batch_ended(count=2)["type"].endswith("batch.succeeded.v1")
+    assert world.batch_ended(name, count=2)["type"].endswith("batch.succeeded.v1")
     assert _own_tables(world, key) == []
 
 
@@ -164,7 +184,7 @@ def test_a_batch_runs_again_and_its_jobs_are_deleted(world: World) -> None:
     world.publish("BATCH_TOPIC", _batch(world, name, "x", output=output))
     key = world.batch_ended(name)["key"]
     world.publish("BATCH_TOPIC", {"action": "resubmit", "key": key})
-    assert world.batchname.batch_ended(count=2)["type"].endswith("batch.succeeded.v1")
+    assert world.batch_ended(name, count=2)["type"].endswith("batch.succeeded.v1")
     assert len(world.rows(f"{world.regional}.{name}")) == 2
     for _ in range(2):
         assert world.post_batch({"action": "delete", "key": key}).status_code == 202

@@ -90,7 +90,7 @@ def test_lines_that_failed_are_sent_again_on_demand(world: World) -> None:
     assert ended["answers"] == ended["output"]
     world.order()
     assert world.post_batch({"action": "retry_failed_rows", "request_id": name}).status_code == 202
-    again = world.batchname.batch_ended(count=2)
+    again = world.batch_ended(name, count=2)
     assert again["type"].endswith("batch.succeeded.v1"), again["error"]
     assert again["counts"] == {"succeeded": 3, "failed": 0, "incomplete": 0}
     assert _answered(world, again) == [0, 1, 2]
@@ -163,7 +163,7 @@ def test_requests_that_are_in_no_line_of_the_answers_are_sent_on_demand(world: W
     world.storage.bucket(bucket).blob(f"{prefix}/predictions.jsonl").upload_from_string("\n".join(kept))
     world.order()
     assert world.post_batch({"action": "retry_failed_rows", "request_id": name}).status_code == 202
-    again = world.batchname.batch_ended(count=2)
+    again = world.batch_ended(name, count=2)
     assert again["type"].endswith("batch.succeeded.v1"), again["error"]
     assert again["counts"] == {"succeeded": 3, "failed": 0, "incomplete": 0}
     assert _answered(world, again) == [0, 1, 2]
@@ -184,6 +184,6 @@ def test_answers_that_bigquery_does_not_load_stay_and_the_event_says_why(world: 
     assert _answered(world, ended) == [0]
     world.order()
     assert world.post_batch({"action": "retry_failed_rows", "request_id": name}).status_code == 202
-    again = world.batchname.batch_ended(count=2)
+    again = world.batch_ended(name, count=2)
     assert again["type"].endswith("batch.succeeded.v1"), again["error"]
     assert _answered(world, again) == [0, 1]

@@ -147,6 +147,23 @@ def test_a_kill_after_a_change_of_an_endpoint_changes_it_once(world: World, deed
     deed.check(world, name)
 
 
+@pytest.mark.long
+def test_a_kill_after_the_lines_of_a_retry_were_loaded_sends_each_request_again_once(world: World) -> None:
+    name, deed = name_of("lines"), FOLDER_DEEDS["polling loaded lines of a retry"]
+    assert interrupt(world, deed, name, {"method": INSERT_JOB, "nth": 1, "when": "after"}, again=False)
+    world.quiet()
+    deed.check(world, name)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("deed_name", ["polling a prepared part", "polling a second part"])
+def test_a_kill_after_a_part_was_submitted_pays_it_once(impatient: World, deed_name: str) -> None:
+    name, deed = name_of(deed_name), DIVIDED_DEEDS[deed_name]
+    assert interrupt(impatient, deed, name, {"method": CREATE_BATCH, "nth": 1, "when": "after"}, again=False)
+    impatient.quiet()
+    deed.check(impatient, name)
+
+
 def kill_at_every_call(world: World, deed_name: str, deed: Deed, *, again: bool) -> None:
     """Do the deed once undisturbed, and once for each call before and after which its function can be killed."""
     world.tick()  # the first tick of a world looks for lost drops too

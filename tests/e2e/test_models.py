@@ -81,3 +81,25 @@ def test_a_model_is_registered_once_and_its_aliases_move(world: World) -> None:
     assert "champion" not in world.event("model.registered", request_id=f"{first}-again").data["registry"]["aliases"]
     manage(world, "register", first, f"{first}-other", id="other")
     assert world.event("request.rejected", request_id=f"{first}-other").data["error"]["code"] == "registered_before"
+
+
+@pytest.mark.long
+def test_a_call_that_stalls_longer_than_its_lease_does_not_take_an_alias_back(world: World) -> None:
+    older, newer = fresh("older"), fresh("newer")
+    registry_id = older.replace("-", "_")
+    for name in (older, newer):
+        import_version(world, name, 1)
+        manage(world, "register", name, f"{name}-register", id=registry_id)
+        world.event("model.registered", request_id=f"{name}-register")
+    # The last call before the alias is moved is answered after the lease.
+    stall = {"caller": "manage_model", "method": "bigquery.models.get", "nth": 4, "do": {"delay_seconds": 8}}
+    with world.faults(stall):
+        manage(world, "set_aliases", older, f"{older}-alias", aliases=["champion"])
+        world.event("model.registered", request_id=f"{older}-alias")
+        world.cloud.faults.clear()
+        manage(world, "set_aliases", newer, f"{newer}-alias", aliases=["champion"])
+        world.event("model.registered", request_id=f"{newer}-alias")
+        world.delivered()
+    manage(world, "register", newer, f"{newer}-again", id=registry_id)
+    entry = world.event("model.registered", request_id=f"{newer}-again").data["registry"]
+    assert "champion" in entry["aliases"]

@@ -12,6 +12,7 @@ from localcloud.gemini.backends import ModelBackend, answers_at_once
 from localcloud.gemini.embeddings import embed_content, prediction
 from localcloud.gemini.errors import BackendError
 from localcloud.gemini.models import ModelTable
+from localcloud.vertex.base.moments import rfc3339_micros
 from localcloud.vertex.batch.destinations import Answer
 from localcloud.vertex.batch.formats import EMBED_TEXT, GENERATE, RowFormat, format_of
 from localcloud.vertex.batch.job_requests import JobRequest
@@ -68,7 +69,8 @@ class Answering:
 
         def generated(row: dict[str, Any]) -> tuple[Any, Any]:
             request = self._checks.parse_row(row.get("request"), job.project, job.location)
-            return request, self._backend.generate(job.model, request)
+            response = self._backend.generate(job.model, request)
+            return request, {"createTime": rfc3339_micros(self._clock.now()), **response}
 
         def predicted(row: dict[str, Any]) -> tuple[Any, Any]:
             assert model is not None, "the table of models has every embedding model"

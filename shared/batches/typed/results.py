@@ -41,7 +41,7 @@ _STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\.\"([^\"\\\x00-\x1f]+)\"|\[([0-
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _EXAMPLE = "write a type and a path, such as STRING $.title"
 MOST_COLUMNS = 500
-# Rows that are sent again later change the results, so these are always written as a whole.
+# What happens to the rows that the table has. Results are added to no other rows, so that each table is that of one batch.
 WRITES = ("empty", "truncate")
 
 # The types of Google's Schema and of JSON Schema: https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1/Schema

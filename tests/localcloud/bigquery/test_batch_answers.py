@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from shared.batch_work import FAILED, RETRYABLE
-from shared.batches.answers import AnswerTable, all_answers, replace_failures, review
+from shared.batches.answers import AnswerTable, all_answers, review
 from shared.batches.moving import with_types_of
 from shared.batches.repeating import requests_to_repeat
+from shared.batches.replacing import replace_failures, sent_again
 from shared.checks.identifiers import TableName
 from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld
 
@@ -129,7 +130,7 @@ def test_answers_replace_the_failures_of_their_own_batch_alone(world: BigQueryWo
     others = [(2, "b", None, BAD), (2, "b", None, BUSY), (3, "c", ANSWER, ""), (9, "z", None, BAD)]
     own, target = _table(world, dataset, former), _table(world, dataset, [*former, *others])
     later = _table(world, dataset, [(2, "b", ANSWER, ""), (2, "b", None, BAD), (3, "c", ANSWER, "")])
-    world.rows(replace_failures(target, _one(own), own, [later], [FAILED]))
+    world.rows(replace_failures(target, sent_again(_one(own), own, [later], [FAILED])))
     found = world.rows(f"SELECT id, request, response, status FROM {target.table.sql}")
     expected = [former[0], (2, "b", ANSWER, ""), (2, "b", None, BAD), (3, "c", ANSWER, ""), *others]
     assert Counter(found) == Counter(expected)
@@ -144,7 +145,7 @@ def test_failures_are_replaced_in_an_output_of_other_types(
     own, target = _table(world, dataset, former, given), _table(world, dataset, former, wanted)
     later = _table(world, dataset, [(2, "b", ANSWER, "")], given)
     own, later = (with_types_of(each, target.columns) for each in (own, later))
-    world.rows(replace_failures(target, _one(own), own, [later], [FAILED]))
+    world.rows(replace_failures(target, sent_again(_one(own), own, [later], [FAILED])))
     found = world.rows(f"SELECT id, response IS NULL, status FROM {target.table.sql}")
     assert sorted(found) == [(1, False, ""), (2, False, "")]
 
@@ -157,6 +158,6 @@ def test_rows_of_others_keep_the_columns_that_answers_do_not_have(world: BigQuer
     rows = " UNION ALL ".join(f"SELECT '{team}' AS team, * FROM {own.table.sql}" for team in ("x", "x"))
     world.rows(f"CREATE TABLE {wide.sql} AS {rows}")
     target = AnswerTable(wide, ({"name": "team", "type": "STRING"}, *own.columns))
-    world.rows(replace_failures(target, _one(own), own, [later], [FAILED]))
+    world.rows(replace_failures(target, sent_again(_one(own), own, [later], [FAILED])))
     found = world.rows(f"SELECT team, id, status FROM {wide.sql}")
     assert Counter(found) == Counter([(None, 1, ""), ("x", 1, BAD)])

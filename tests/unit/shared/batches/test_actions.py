@@ -205,3 +205,13 @@ def test_an_action_on_a_batch_whose_end_is_being_published_is_tried_again(world:
     with pytest.raises(TryLater, match="is being published"):
         _act(world, {"action": action, "key": item.key})
     assert _stored(world, item).run == item.run
+
+
+def test_a_call_whose_lease_has_ended_does_not_delete_the_tables_of_the_next_run(world: World) -> None:
+    item = _open_plan()
+    facts = BatchFacts(requests=f"bq://my-project.films.modeldrop_requests_{item.key}")
+    claimed = world.services.ledger.claim(replace(item, facts=facts, outcome=Outcome.SUCCEEDED)).item
+    world.pass_time(world.services.settings.lease_seconds + 1)
+    # BigQuery is not there: a call of it would be another error.
+    with pytest.raises(LostRace):
+        Batches().close(claimed, world.services)

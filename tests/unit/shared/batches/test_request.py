@@ -183,10 +183,19 @@ def test_an_output_can_be_a_table_a_dataset_or_a_folder(uri: str, output: object
                 "results": {"table": "films.titles", "columns": {"a": "STRING $"}},
                 "model": "gemini-embedding-2",
                 "input": "gs://bucket-1/a.jsonl",
+                "output": "gs://bucket-1/x",
             },
             "results",
             "invalid_field",
         ),
+        (
+            {"model": "gemini-embedding-001", "input": "gs://bucket-1/a.jsonl", "output": "gs://b-1/x", "retries": 2},
+            "retries",
+            "invalid_field",
+        ),
+        ({"model": "gemini-embedding-001", "input": "gs://bucket-1/a.jsonl"}, "output", "wrong_output"),
+        ({"model": "gemini-embedding-001", "output": "gs://bucket-1/x"}, "input", "wrong_input"),
+        ({"model": "text-embedding-005", "input": {"prompts": {"query": QUERY}}}, "input", "wrong_input"),
         ({"output": "bq://answers"}, "output", "invalid_field"),
         ({"output": "bq://a.b.c.d"}, "output", "invalid_field"),
         ({"output": "bq://My-Project.films"}, "output", "invalid_name"),
@@ -334,3 +343,10 @@ def test_a_response_schema_becomes_part_of_the_generation_config() -> None:
 def test_rows_are_sent_again_once_unless_the_request_says_otherwise() -> None:
     assert _parse(BATCH_REQUEST).retries == 1
     assert _parse({**BATCH_REQUEST, "retries": 0}).retries == 0
+
+
+def test_rows_of_gemini_embedding_models_are_not_sent_again() -> None:
+    files = {**BATCH_REQUEST, "input": "gs://bucket-1/a.jsonl", "output": "gs://bucket-1/x"}
+    models = ("gemini-embedding-001", "text-embedding-005", "gemini-3.8-flash")
+    assert [_parse({**files, "model": model}).retries for model in models] == [0, 1, 1]
+    assert _parse({**files, "model": models[0], "retries": 0}).retries == 0

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from shared.engine.claims import REMEMBERED_SOURCES, claim_once, claim_request
-from shared.errors import Problem, Rejected, TryLater
+from shared.engine.claims import REMEMBERED_SOURCES, check_claim, claim_once, claim_request, hold, seconds_left
+from shared.errors import LostRace, Problem, Rejected, TryLater
 from shared.work import Item, Job, Kind, Outcome, Step, StepState, System
 from tests.example_requests import NOW, prediction_item
 from tests.unit.shared.conftest import World
@@ -203,3 +203,36 @@ def test_a_failed_request_is_not_repeated_while_another_call_deletes_what_it_lef
         claim_request(SENT_AGAIN, services)
     world.pass_time(services.settings.lease_seconds + 1)
     assert claim_request(SENT_AGAIN, services).mine
+
+
+def test_a_claim_with_less_than_half_of_its_lease_left_is_renewed(world: World) -> None:
+    lease = world.services.settings.lease_seconds
+    claimed = claim_request(ITEM, world.services).item
+    assert hold(claimed, world.services) is claimed
+    world.pass_time(lease * 0.6)
+    held = hold(claimed, world.services)
+    assert seconds_left(held, world.services) == lease
+    assert stored(world).claim == held.claim
+    # Work that may be done twice has no claim.
+    assert hold(replace(held, claim=None), world.services).claim is None
+
+
+def test_a_claim_that_was_taken_over_cannot_be_held(world: World) -> None:
+    first = claim_request(ITEM, world.services).item
+    world.pass_time(world.services.settings.lease_seconds + 1)
+    claim_request(ITEM, world.services)
+    with pytest.raises(LostRace):
+        hold(first, world.services)
+
+
+def test_the_time_that_is_left_ends_with_the_lease(world: World) -> None:
+    lease = world.services.settings.lease_seconds
+    claimed = claim_request(ITEM, world.services).item
+    assert seconds_left(claimed, world.services) == lease
+    world.pass_time(lease - 1)
+    assert seconds_left(claimed, world.services) == 1
+    check_claim(claimed, world.services)
+    world.pass_time(1)
+    for expired in (claimed, replace(claimed, claim=None)):
+        with pytest.raises(LostRace, match="has expired"):
+            check_claim(expired, world.services)

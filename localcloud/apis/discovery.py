@@ -84,12 +84,7 @@ def unknown_method(service: str) -> str:
 
 
 class Discovery:
-    """Finds the method of a call by its verb and path."""
-
-    def __init__(self) -> None:
-        """Create the finder; each description is read when it is first needed."""
-        self._lock = threading.Lock()
-        self._trees: dict[str, _Node] = {}
+    """Finds the method of a call by its verb and path. Each description is read when it is first needed, and only once."""
 
     def find(self, service: str, verb: str, path: str) -> Call | None:
         """Return the call of ``verb`` on ``path`` (percent-encoded, as sent) to ``service``, or None if unknown."""
@@ -98,7 +93,7 @@ class Discovery:
         if documents is None:
             return None
         segments[0] = SAME_AS.get(segments[0], segments[0])
-        tree = self._tree(documents.get(segments[0]) or documents[""])
+        tree = _tree(documents.get(segments[0]) or documents[""])
         *folders, last = segments
         name, colon, custom = last.rpartition(":")
         # A colon may start a custom method, or be part of a name.
@@ -109,12 +104,32 @@ class Discovery:
                     return call
         return None
 
-    def _tree(self, name: str) -> _Node:
-        tree = self._trees.get(name)
-        if tree is None:
-            with self._lock:
-                tree = self._trees.setdefault(name, _build_tree(read_document(name)))
-        return tree
+
+_TREES: dict[str, _Node] = {}
+_TREES_LOCK = threading.Lock()
+
+
+def _tree(name: str) -> _Node:
+    """Return the tree of the paths of a description."""
+    tree = _TREES.get(name)
+    if tree is None:
+        with _TREES_LOCK:
+            tree = _TREES.get(name)
+            if tree is None:
+                tree = _TREES[name] = _build_tree(read_document(name))
+    return tree
+
+
+def missing_method(service: str, verb: str, path: str) -> str | None:
+    """Return the name of the method that a call without a handler is for; None if Google's service has none either.
+
+    Args:
+        service: A key of ``DOCUMENTS``.
+        verb: The HTTP method.
+        path: The path, with or without escapes.
+    """
+    called = Discovery().find(service, verb, path)
+    return None if called is None else called.method.id
 
 
 def read_document(name: str) -> Document:

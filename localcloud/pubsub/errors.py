@@ -4,8 +4,8 @@ PubSubError
 ├── NotFound            the topic, subscription or project does not exist
 ├── AlreadyExists       the name is taken
 ├── InvalidArgument     the request can never succeed
-├── FailedPrecondition  the request does not fit the resource's current state
 │   └── InvalidAckIds   acknowledgement ids of an exactly-once subscription are not valid
+├── FailedPrecondition  the request does not fit the resource's current state
 ├── Unavailable         the request cannot be served now and may be sent again
 └── Unimplemented       the real service supports this, the local one does not
 
@@ -59,7 +59,7 @@ class FailedPrecondition(PubSubError):
     code = 400
 
 
-class InvalidAckIds(FailedPrecondition):
+class InvalidAckIds(InvalidArgument):
     """Acknowledgement ids of a subscription with exactly-once delivery are not valid.
 
     https://cloud.google.com/pubsub/docs/exactly-once-delivery
@@ -67,7 +67,10 @@ class InvalidAckIds(FailedPrecondition):
 
     def __init__(self, ack_ids: list[str]) -> None:
         """Create the error for the invalid ``ack_ids``."""
-        super().__init__("Some acknowledgement ids in the request were invalid.")
+        super().__init__(
+            "Some acknowledgement ids in the request were invalid. This could be because the acknowledgement ids have expired "
+            "or the acknowledgement ids were malformed."
+        )
         self.reasons = dict.fromkeys(ack_ids, "PERMANENT_FAILURE_INVALID_ACK_ID")
 
 

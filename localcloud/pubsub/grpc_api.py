@@ -171,6 +171,9 @@ class _Refusals(grpc.GenericRpcHandler):
 def _with_reasons(error: InvalidAckIds) -> grpc.Status:
     """Return the status that shows the client library which of its acknowledgement ids were invalid."""
     status = status_pb2.Status(code=grpc.StatusCode[error.status].value[0], message=error.message)
-    status.details.add().Pack(error_details_pb2.ErrorInfo(domain="pubsub.googleapis.com", metadata=error.reasons))
+    info = error_details_pb2.ErrorInfo(
+        reason="EXACTLY_ONCE_ACKID_FAILURE", domain="pubsub.googleapis.com", metadata=error.reasons
+    )
+    status.details.add().Pack(info)
     converted: grpc.Status = rpc_status.to_status(status)
     return converted

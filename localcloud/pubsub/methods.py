@@ -19,13 +19,14 @@ from localcloud.pubsub.errors import (
     InvalidAckIds,
     InvalidArgument,
 )
-from localcloud.pubsub.names import check_name, check_project
+from localcloud.pubsub.names import check_ack_ids, check_name, check_project
 from localcloud.pubsub.resources import PushTarget, Subscription, Topic
 from localcloud.pubsub.unsupported import UNSUPPORTED_FIELDS, check_fields, method_refusal
 from localcloud.pubsub.wire import (
     MAXIMUM_MESSAGES,
     MAXIMUM_REQUEST_BYTES,
     EmptyMessage,
+    check_range,
     message_from_wire,
     moment_from_wire,
     push_from_wire,
@@ -39,6 +40,7 @@ from localcloud.pubsub.wire import (
 PULL_WAIT_SECONDS = 10.0
 """How long a pull waits for its first message; the documentation says only that the wait is bounded."""
 MAXIMUM_PAGE = 1000
+LARGEST_INT32 = 2**31 - 1
 UPDATABLE_TOPIC = frozenset({"labels"})
 UPDATABLE_SUBSCRIPTION = frozenset(
     {
@@ -88,11 +90,7 @@ class Methods:
 
     def publish(self, request: Any, patience: Patience) -> Any:
         """Publish messages to a topic."""
-        if not 0 < len(request.messages) <= MAXIMUM_MESSAGES:
-            raise InvalidArgument(
-                f"The value for message_count is out of range. You passed {len(request.messages)} in the request, "
-                f"but the value must be in the range of [1, {MAXIMUM_MESSAGES}]."
-            )
+        check_range("message_count", len(request.messages), 1, MAXIMUM_MESSAGES)
         if request.ByteSize() > MAXIMUM_REQUEST_BYTES:
             raise InvalidArgument(f"Request payload size exceeds the limit: {MAXIMUM_REQUEST_BYTES} bytes.")
         messages = [message_from_wire(message) for message in request.messages]
@@ -146,6 +144,8 @@ class Methods:
         known = subscription_to_wire(current)
         _merge(known, request.subscription, request.update_mask, UPDATABLE_SUBSCRIPTION)
         wanted = subscription_from_wire(known)
+        if wanted.dead_letter is not None and wanted.dead_letter != current.dead_letter:
+            self.broker.topic(wanted.dead_letter.topic)
         wanted = replace(wanted, push=_with_current_envelope(wanted.push, current.push))
         return subscription_to_wire(self.broker.update_subscription(wanted))
 
@@ -165,8 +165,7 @@ class Methods:
 
     def pull(self, request: Any, patience: Patience) -> Any:
         """Lease messages, waiting for the first one."""
-        if request.max_messages <= 0:
-            raise InvalidArgument("max_messages must be greater than 0.")
+        check_range("max_messages", request.max_messages, 1, LARGEST_INT32)
         self.pullable(request.subscription)
         received = self.broker.pull(
             request.subscription,
@@ -178,15 +177,13 @@ class Methods:
 
     def acknowledge(self, request: Any, patience: Patience) -> Any:
         """Acknowledge messages."""
-        if not request.ack_ids:
-            raise InvalidArgument("No ack ids specified.")
+        self._check_ack_ids(request)
         self._report_invalid(request.subscription, self.broker.acknowledge(request.subscription, request.ack_ids))
         return EmptyMessage()
 
     def modify_ack_deadline(self, request: Any, patience: Patience) -> Any:
         """Extend the leases of messages, or refuse the messages with a deadline of 0."""
-        if not request.ack_ids:
-            raise InvalidArgument("No ack ids specified.")
+        self._check_ack_ids(request)
         if not 0 <= request.ack_deadline_seconds <= 600:
             raise InvalidArgument(f"Invalid ack deadline given ({request.ack_deadline_seconds}): must be 0 to 600.")
         seconds = request.ack_deadline_seconds
@@ -203,10 +200,20 @@ class Methods:
 
     def seek(self, request: Any, patience: Patience) -> Any:
         """Treat messages published before a time as acknowledged, and later ones as not acknowledged."""
-        if request.WhichOneof("target") != "time":
+        self.broker.subscription(request.subscription)
+        if request.HasField("snapshot"):
             raise method_refusal("Seek to a snapshot")
+        if not request.HasField("time"):
+            raise InvalidArgument("No target was specified in the SeekRequest. Specify a time.")
         self.broker.seek(request.subscription, moment_from_wire(request.time))
         return types.SeekResponse.pb()()
+
+    def _check_ack_ids(self, request: Any) -> None:
+        """Check the acknowledgement ids of a request for a subscription that exists. Raises ``PubSubError``."""
+        self.broker.subscription(request.subscription)
+        if not request.ack_ids:
+            raise InvalidArgument("You have not specified an ack ID in the request.")
+        check_ack_ids(request.ack_ids)
 
     def _report_invalid(self, subscription: str, ack_ids: list[str]) -> None:
         """Raise ``InvalidAckIds`` if exactly-once delivery, which reports invalid ids, is enabled."""

@@ -5,6 +5,7 @@ https://cloud.google.com/pubsub/docs/reference/rest
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +15,12 @@ from google.pubsub_v1 import types
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from localcloud.apis.discovery import missing_method
 from localcloud.base.json_api import Call, JsonApi, Route, json_response
-from localcloud.pubsub.errors import InvalidArgument, PubSubError
+from localcloud.base.partial_response import Selection, parse_fields, select
+from localcloud.pubsub.errors import InvalidArgument, NotFound, PubSubError, Unimplemented
 from localcloud.pubsub.methods import Methods, Patience
-from localcloud.pubsub.unsupported import method_refusal
+from localcloud.pubsub.unsupported import KEPT_PARAMETERS, method_refusal
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,10 @@ BINDINGS = [
 ]
 
 # System parameters, which every Google API accepts. They are not fields of a request.
-SYSTEM_PARAMETERS = frozenset({"alt", "prettyPrint", "key", "quotaUser", "fields", "$alt", "$.xgafv"})
+# https://cloud.google.com/apis/docs/system-parameters
+SYSTEM_PARAMETERS = frozenset({"alt", "$alt", "fields", *KEPT_PARAMETERS})
 
+BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
 
 Handler = Callable[[Call], dict[str, Any]]
 
@@ -106,17 +111,39 @@ class PubSubApi(JsonApi[Handler]):
 
     async def answer(self, handler: Handler, call: Call) -> Response:
         """Run ``handler`` in a thread, since a pull waits for messages. Raises ``PubSubError``."""
-        return json_response(await run_in_threadpool(handler, call))
+        selection = _selection(call)
+        answer = await run_in_threadpool(handler, call)
+        return json_response(select(answer, selection))
 
     def unknown_method(self, method: str, path: str, *, path_exists: bool) -> PubSubError:
         """Return the error for a request that no route serves."""
-        return method_refusal(f"{method} {path}")
+        return _unknown_method(method, path)
+
+
+def _unknown_method(method: str, path: str) -> PubSubError:
+    name = missing_method("pubsub", method, path)
+    if name is None:
+        return NotFound(f"The requested URL {path} was not found on this server.")
+    return method_refusal(name)
+
+
+def _selection(call: Call) -> Selection:
+    """Return the fields that the answer has; empty for all. Raises ``PubSubError``."""
+    form = (call.query.get("$alt") or call.query.get("alt") or "json").partition(";")[0]
+    if form != "json":
+        raise Unimplemented(f"The local Pub/Sub answers in JSON only: alt={form}.")
+    try:
+        return parse_fields(call.query["fields"]) if call.query.get("fields") else {}
+    except ValueError as error:
+        raise InvalidArgument(str(error)) from None
 
 
 def _handler(methods: Methods, binding: Binding) -> Handler:
     method = getattr(methods, binding.method)
 
     def handle(call: Call) -> dict[str, Any]:
+        if any(":" in name for kind, name in call.names.items() if kind != "project"):
+            raise _unknown_method(call.request.method, call.path)  # no name has a colon: this is a custom method
         body: dict[str, Any] = json_format.MessageToDict(method(_request_message(binding, call), Patience()))
         return body
 
@@ -126,14 +153,29 @@ def _handler(methods: Methods, binding: Binding) -> Handler:
 def _request_message(binding: Binding, call: Call) -> Any:
     """Return the protobuf request of a call, from its query, its body and the name in its path."""
     fields: dict[str, Any] = {key: value for key, value in call.query.items() if key not in SYSTEM_PARAMETERS}
+    fields |= call.json()
+    if isinstance(fields.get("updateMask"), str):
+        # Google's APIs accept the names of fields in both forms.
+        fields["updateMask"] = re.sub("_([a-z])", lambda letter: letter[1].upper(), fields["updateMask"])
+    _check_data(fields.get("messages"))
     message = binding.request()
     try:
-        json_format.ParseDict(fields | call.json(), message)
+        json_format.ParseDict(fields, message)
     except (json_format.ParseError, ValueError, TypeError) as error:
         raise InvalidArgument(f"Invalid JSON payload received. {error}") from error
     owner, _, field = binding.named.rpartition(".")
     setattr(getattr(message, owner) if owner else message, field, _full_name(**call.names))
     return message
+
+
+def _check_data(messages: Any) -> None:
+    """Raise ``InvalidArgument`` if the data of a message is not in base64. ``ParseDict`` skips wrong characters."""
+    for index, message in enumerate(messages if isinstance(messages, list) else ()):
+        data = message.get("data") if isinstance(message, dict) else None
+        if isinstance(data, str) and not BASE64.fullmatch(data):
+            raise InvalidArgument(
+                f"Invalid value at 'messages[{index}].data' (TYPE_BYTES), Base64 decoding failed for \"{data[:100]}\""
+            )
 
 
 def _full_name(project: str, topic: str | None = None, subscription: str | None = None) -> str:

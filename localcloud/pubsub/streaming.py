@@ -14,6 +14,7 @@ from google.pubsub_v1 import types
 
 from localcloud.pubsub.errors import InvalidArgument, PubSubError
 from localcloud.pubsub.methods import Methods
+from localcloud.pubsub.names import check_ack_ids
 from localcloud.pubsub.wire import received_to_wire
 
 BATCH = 100
@@ -36,13 +37,12 @@ class Stream:
     def __init__(self, methods: Methods, first: Any) -> None:
         """Read the settings in the ``first`` request. Raises ``NotFound``, ``InvalidArgument``."""
         self._broker = methods.broker
+        self._opened = False
         self.subscription: str = first.subscription
         if not self.subscription:
             raise InvalidArgument("The first request of a stream must name a subscription.")
         self._settings = methods.pullable(self.subscription)
-        self._deadline_seconds = first.stream_ack_deadline_seconds
-        if not 10 <= self._deadline_seconds <= 600:
-            raise InvalidArgument(f"Invalid stream ack deadline given ({self._deadline_seconds}): must be 10 to 600.")
+        self._deadline_seconds = _checked_deadline(first.stream_ack_deadline_seconds)
         self._maximum_messages: int = first.max_outstanding_messages
         self._maximum_bytes: int = first.max_outstanding_bytes
         self._out: dict[str, int] = {}
@@ -62,16 +62,24 @@ class Stream:
             self.end()
 
     def accept(self, request: Any) -> None:
-        """Apply one request: acknowledgements, new deadlines, and the deadline of messages sent later."""
+        """Apply one request: acknowledgements, new deadlines, and the deadline of messages sent later.
+
+        Raises:
+            InvalidArgument: The request has an invalid deadline or acknowledgement id, or names the subscription again.
+        """
+        if self._opened and request.subscription:
+            raise InvalidArgument("The subscription may only be set in the first request of a stream.")
+        self._opened = True
+        check_ack_ids([*request.ack_ids, *request.modify_deadline_ack_ids])
         if len(request.modify_deadline_ack_ids) != len(request.modify_deadline_seconds):
             raise InvalidArgument("modify_deadline_ack_ids and modify_deadline_seconds differ in length.")
         if request.stream_ack_deadline_seconds:
-            self._deadline_seconds = request.stream_ack_deadline_seconds
+            self._deadline_seconds = _checked_deadline(request.stream_ack_deadline_seconds)
         if request.ack_ids:
             self._broker.acknowledge(self.subscription, request.ack_ids)
         for ack_id, seconds in zip(request.modify_deadline_ack_ids, request.modify_deadline_seconds, strict=True):
-            if seconds < 0:
-                raise InvalidArgument("modify_deadline_seconds must not be negative.")
+            if not 0 <= seconds <= 600:
+                raise InvalidArgument(f"Invalid ack deadline given ({seconds}): must be 0 to 600.")
             self._broker.modify_ack_deadline(self.subscription, [ack_id], seconds)
 
     def end(self) -> None:
@@ -114,6 +122,12 @@ class Stream:
         if self._maximum_messages <= 0:
             return BATCH
         return max(0, min(BATCH, self._maximum_messages - len(self._out)))
+
+
+def _checked_deadline(seconds: int) -> int:
+    if not 10 <= seconds <= 600:
+        raise InvalidArgument(f"Invalid stream ack deadline given ({seconds}): must be 10 to 600.")
+    return seconds
 
 
 def stream_messages(methods: Methods, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:

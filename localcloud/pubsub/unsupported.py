@@ -36,6 +36,30 @@ UNSUPPORTED_FIELDS: Mapping[str, Mapping[str, str]] = {
 }
 """The fields that are refused if they have a value, and what they belong to, by the message type."""
 
+KEPT_FIELDS: Mapping[str, Mapping[str, str]] = {
+    "Subscription": {"expiration_policy": "subscriptions do not expire"},
+    "PushConfig": {
+        "attributes": "pushes of both versions have the same form",
+        "oidc_token": "pushes carry no token, because no receiver can check one",
+        "pubsub_wrapper": "pushes always have the wrapper",
+    },
+    "PubsubMessage": {"message_id": "the service sets it", "publish_time": "the service sets it"},
+}
+"""The fields that are accepted and have no effect, and why, by the message type."""
+
+KEPT_PARAMETERS: Mapping[str, str] = {
+    "$.xgafv": "errors have one form",
+    "access_token": "calls need no token",
+    "callback": "answers are JSON only",
+    "key": "calls need no key",
+    "oauth_token": "calls need no token",
+    "prettyPrint": "answers are not indented",
+    "quotaUser": "there are no quotas of users",
+    "uploadType": "there are no uploads",
+    "upload_protocol": "there are no uploads",
+}
+"""The parameters of the query string that are accepted and have no effect, and why."""
+
 
 def check_fields(message: Any) -> None:
     """Raise ``Unimplemented`` if a message has a field that is not carried out."""

@@ -38,6 +38,8 @@ EmptyMessage: Any = empty_pb2.Empty  # type: ignore[attr-defined]
 MAXIMUM_REQUEST_BYTES = 10_485_760
 MAXIMUM_MESSAGES = 1000
 MAXIMUM_ATTRIBUTES = 100
+# Both are the same form: https://cloud.google.com/pubsub/docs/reference/rest/v1/PushConfig (attributes)
+PUSH_VERSIONS = ("v1", "v1beta2")
 MAXIMUM_KEY_BYTES = 256
 MAXIMUM_VALUE_BYTES = 1024
 MAXIMUM_ORDERING_KEY_BYTES = 1024
@@ -57,11 +59,22 @@ def topic_to_wire(topic: Topic) -> Any:
 def push_from_wire(message: Any) -> PushTarget | None:
     """Return the target of a push config; None for a pull subscription. Raises ``PubSubError``."""
     if not message.push_endpoint:
+        if message.ListFields():
+            given = ", ".join(field.name for field, _ in message.ListFields())
+            raise InvalidArgument(f"Invalid push config given: {given} without a push_endpoint.")
         return None
     if not message.push_endpoint.startswith(("http://", "https://")):
         raise InvalidArgument(f"Invalid push endpoint given (endpoint={message.push_endpoint}).")
     check_fields(message)
+    for name, value in message.attributes.items():
+        if name != "x-goog-version" or value not in PUSH_VERSIONS:
+            raise InvalidArgument(
+                f"Invalid push attribute given ({name}={value}): x-goog-version is expected, with one of "
+                f"{', '.join(PUSH_VERSIONS)}."
+            )
     token = message.oidc_token
+    if message.HasField("oidc_token") and not token.service_account_email:
+        raise InvalidArgument("Invalid oidc_token given: it has no service_account_email.")
     return PushTarget(
         message.push_endpoint, dict(message.attributes), token.service_account_email, token.audience, wrap_message
     )
@@ -72,6 +85,13 @@ def subscription_from_wire(message: Any) -> Subscription:
     check_fields(message)
     if message.enable_exactly_once_delivery and message.push_config.push_endpoint:
         raise InvalidArgument("Exactly-once delivery is for pull subscriptions: a push_config cannot be set with it.")
+    retention, expiration = _retention_from_wire(message), _expiration_from_wire(message)
+    if expiration is not None and message.HasField("expiration_policy") and expiration < retention:
+        # https://cloud.google.com/pubsub/docs/subscription-properties#expiration_period
+        raise InvalidArgument(
+            f"Invalid expiration policy given: its ttl ({expiration}s) is shorter than the message retention duration "
+            f"({retention}s)."
+        )
     return Subscription(
         name=check_name(message.name, "subscriptions"),
         topic=message.topic,
@@ -82,9 +102,9 @@ def subscription_from_wire(message: Any) -> Subscription:
         enable_message_ordering=message.enable_message_ordering,
         enable_exactly_once_delivery=message.enable_exactly_once_delivery,
         filter=message.filter,
-        message_retention_seconds=_retention_from_wire(message),
+        message_retention_seconds=retention,
         retain_acked_messages=message.retain_acked_messages,
-        expiration_seconds=_expiration_from_wire(message),
+        expiration_seconds=expiration,
         labels=checked_labels(message.labels),
         detached=message.detached,
     )
@@ -163,6 +183,16 @@ def moment_from_wire(timestamp: Any) -> datetime:
     return moment
 
 
+def check_range(name: str, value: int, lowest: int, highest: int) -> int:
+    """Return the value of a field if it is in its range. Raises ``InvalidArgument``, in the service's own wording."""
+    if lowest <= value <= highest:
+        return value
+    size, kind, limit = ("small", "minimum", lowest) if value < lowest else ("large", "maximum", highest)
+    raise InvalidArgument(
+        f"The value for {name} is too {size}. You passed {value} in the request, but the {kind} value is {limit}."
+    )
+
+
 def _within(what: str, value: int, lowest: int, highest: int) -> int:
     if not lowest <= value <= highest:
         raise InvalidArgument(f"Invalid {what} given ({value}): must be between {lowest} and {highest}.")
@@ -172,15 +202,22 @@ def _within(what: str, value: int, lowest: int, highest: int) -> int:
 def _retention_from_wire(message: Any) -> int:
     if not message.HasField("message_retention_duration"):
         return 7 * DAY
-    return _within("message retention duration in seconds", message.message_retention_duration.seconds, 600, 31 * DAY)
+    return _within("message retention duration", _whole_seconds(message.message_retention_duration), 600, 31 * DAY)
 
 
 def _expiration_from_wire(message: Any) -> int | None:
     if not message.HasField("expiration_policy"):
         return 31 * DAY
-    if not message.expiration_policy.ttl.seconds:
+    if not message.expiration_policy.HasField("ttl"):
         return None
-    return _within("expiration policy's ttl in seconds", message.expiration_policy.ttl.seconds, DAY, 10 * 365 * DAY)
+    return _within("expiration policy's ttl", _whole_seconds(message.expiration_policy.ttl), DAY, 10 * 365 * DAY)
+
+
+def _whole_seconds(duration: Any) -> int:
+    if duration.nanos:
+        raise InvalidArgument(f"Invalid duration given ({duration.ToJsonString()}): it must be in whole seconds.")
+    seconds: int = duration.seconds
+    return seconds
 
 
 def _backoff_from_wire(message: Any) -> Backoff | None:
@@ -199,8 +236,8 @@ def _backoff_from_wire(message: Any) -> Backoff | None:
 
 
 def _dead_letter_from_wire(message: Any) -> DeadLetterPolicy | None:
-    policy = message.dead_letter_policy
-    if not policy.dead_letter_topic:
+    if not message.HasField("dead_letter_policy"):
         return None
-    attempts = _within("maximum number of delivery attempts", policy.max_delivery_attempts or 5, 5, 100)
+    policy = message.dead_letter_policy
+    attempts = check_range("max_delivery_attempts", policy.max_delivery_attempts or 5, 5, 100)
     return DeadLetterPolicy(check_name(policy.dead_letter_topic, "topics"), attempts)

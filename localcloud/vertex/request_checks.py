@@ -114,6 +114,13 @@ def check_fields(kind: str, message: Any, version: str, path: str = "") -> None:
         raise BackendError(400, "\n".join(errors))
 
 
+def check_body(schema: str, body: Any, version: str) -> None:
+    """Check the fields of a request's body, unless its schema is not a message of Vertex AI. Raises ``BackendError`` (400)."""
+    kind = schema.removeprefix(f"GoogleCloudAiplatform{version.capitalize()}")
+    if kind != schema:
+        check_fields(kind, body, version)
+
+
 def _check_image_size(request: dict[str, Any]) -> None:
     """Check that a row asks for no larger images than batches create.
 

@@ -15,6 +15,12 @@ def _document(name: str = "bigquery.v2") -> dict[str, Any]:
     return document
 
 
+@cache
+def property_names(schema: str) -> frozenset[str]:
+    """Return the names of the fields of a schema of the BigQuery API, such as ``Job``."""
+    return frozenset(_document()["schemas"][schema]["properties"])
+
+
 def discovery_document(url: str) -> dict[str, Any]:
     """Return the discovery document of a BigQuery at ``url`` (no trailing slash)."""
     return _document() | {

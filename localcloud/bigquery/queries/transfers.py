@@ -55,6 +55,11 @@ class TransferJobs:
         uris = options.get("destinationUris") or ([options["destinationUri"]] if options.get("destinationUri") else [])
         if not uris:
             raise QueryError("Extract configuration must specify at least one destination URI", reason="invalid")
+        if len(uris) > 1:
+            raise QueryError(
+                "Extract job: more than one destinationUri is not supported by the local BigQuery.",
+                reason="notImplemented",
+            )
         model = options.get("sourceModel")
         if model:
             self._queries.export_model(job, model, uris[0])

@@ -16,9 +16,11 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from localcloud.base.asgi import Receive, Scope, Send
+from localcloud.base.partial_response import Selection, parse_fields, select
 from localcloud.bigquery.base.callers import named_caller
 from localcloud.bigquery.base.discovery import canonical, discovery_document, resource_document
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.request_fields import check_parameters
 from localcloud.bigquery.job.history import JobFilter
 from localcloud.bigquery.job.jobs import DONE, Job
 from localcloud.bigquery.rest.connection_methods import ConnectionMethods
@@ -130,6 +132,7 @@ class BigQueryApp:
             ("POST", _ASSIGNMENTS, self._threaded(reservations.assign)),
             ("GET", _ASSIGNMENTS, self._threaded(reservations.list_assignments)),
             ("DELETE", _ASSIGNMENTS + r"/(?P<assignment>[^/:]+)", self._threaded(reservations.delete_assignment)),
+            ("GET", _PLACE + "/biReservation", self._threaded(reservations.get_bi)),
             ("GET", _PLACE + r":search(?:All)?Assignments", self._threaded(reservations.search)),
             ("GET", r"/\$discovery/rest|/discovery/v1/apis/bigquery/v2/rest", self._discovery),
         )
@@ -154,6 +157,15 @@ class BigQueryApp:
         await response.send(send)
 
     async def _respond(self, call: Call) -> Response:
+        check_parameters(call.query)
+        selection = _selection(call)
+        response = await self._answer(call)
+        if selection and response.status < 300:
+            body = response.body if response.content is None else json.loads(response.content or b"null")
+            return Response(response.status, select(body, selection), headers=response.headers)
+        return response
+
+    async def _answer(self, call: Call) -> Response:
         for methods, pattern, handler in self._routes:
             match = pattern.fullmatch(call.path)
             if match is not None and call.method in methods:
@@ -233,7 +245,7 @@ class BigQueryApp:
     # Queries
 
     async def _query(self, call: Call, names: dict[str, str]) -> Response:
-        body = call.json()
+        body = canonical(call.json(), "QueryRequest")
         user = self._user(call)
         if body.get("dryRun"):
             job = await self._in_thread(self._service.query, names["project"], body, user)
@@ -328,6 +340,14 @@ class BigQueryApp:
             except (ValueError, binascii.Error):
                 return self._default_user
         return self._default_user
+
+
+def _selection(call: Call) -> Selection:
+    """Return the fields of the response that a call names; empty for all. Raises ``QueryError`` if they are malformed."""
+    try:
+        return parse_fields(call.query["fields"]) if call.query.get("fields") else {}
+    except ValueError as error:
+        raise QueryError(str(error), reason="invalidParameter") from None
 
 
 def _wait_ms(asked: int | str | None) -> int:

@@ -20,7 +20,9 @@ from bqemulator.api.errors import install_exception_handlers
 from bqemulator.api.routes import datasets, projects, routines, row_access_policies, tabledata, tables
 from fastapi import FastAPI
 
+from localcloud.apis.discovery import missing_method
 from localcloud.base.api_errors import error_body
+from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.job.jobs import milliseconds
 from localcloud.bigquery.rest.messages import Call, Response
 from localcloud.bigquery.sql.failures import plain_names
@@ -101,7 +103,7 @@ class Delegate:
         except ValueError:
             return Response(status, content=content)
         if status >= 400:
-            return Response(status, _plain_error(status, body))
+            return _failure(call, status, body)
         for pattern, amend in self._amendments:
             match = pattern.fullmatch(call.path)
             if match is not None:
@@ -229,13 +231,17 @@ def _has_labels(entry: dict[str, Any], wanted: str | None) -> bool:
     return True
 
 
-def _plain_error(status: int, body: dict[str, Any]) -> dict[str, Any]:
+def _failure(call: Call, status: int, body: dict[str, Any]) -> Response:
+    """Return the response to a call that failed. Raises ``QueryError`` if it is for a method that is not here."""
     error = body.get("error")
     if not isinstance(error, dict):
+        method = missing_method("bigquery", call.method, call.path) if status in (404, 405) else None
+        if method is not None:
+            raise QueryError(f"The method {method} is not supported by the local BigQuery.", reason="notImplemented")
         message = str(body.get("detail", "Not Found"))
         reason = "notFound" if status == 404 else "invalid"
-        return error_body(status, message, reason=reason)
+        return Response(status, error_body(status, message, reason=reason))
     error["message"] = plain_names(error.get("message", ""))
     for detail in error.get("errors", []):
         detail["message"] = plain_names(detail.get("message", ""))
-    return body
+    return Response(status, body)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from localcloud.bigquery.base.errors import NotFound
 from localcloud.bigquery.rest.messages import Call, Response
 from localcloud.bigquery.rest.reservations import Reservations
 from localcloud.bigquery.running.service import page_token, position_of
@@ -53,6 +54,10 @@ class ReservationMethods:
         """Delete an assignment. Raises ``NotFound``."""
         self._reservations.delete(f"{_reservation(names)}/assignments/{names['assignment']}")
         return Response(200, {})
+
+    def get_bi(self, call: Call, names: dict[str, str]) -> Response:
+        """Raise ``NotFound``: nothing is reserved for BI Engine. ``bq ls --reservation`` looks for it."""
+        raise NotFound(f"Not found: BI Engine reservation in {_location(names)}")
 
     def search(self, call: Call, names: dict[str, str]) -> Response:
         """Return a page of the assignments of the assignee in the query ``assignee=projects/P``."""

@@ -18,6 +18,7 @@ from bqemulator.domain.events import TableDataChanged
 from localcloud.bigquery.base.connections import connection_name
 from localcloud.bigquery.base.discovery import canonical
 from localcloud.bigquery.base.errors import NotFound, QueryError
+from localcloud.bigquery.base.request_fields import check_columns, check_request
 from localcloud.bigquery.base.schema import (
     Field,
     arrow_schema_of,
@@ -32,7 +33,6 @@ from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.queries.queries import QueryJobs
 from localcloud.bigquery.rest.delegate import Delegate
 from localcloud.bigquery.rest.messages import Call, Response
-from localcloud.bigquery.rest.unsupported import reject_dataset_fields, reject_table_fields
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.context import NEVER
@@ -82,7 +82,7 @@ class TableMethods:
 
     def insert_dataset(self, call: Call, names: dict[str, str]) -> Response:
         """Create or change a dataset. Raises ``QueryError`` if a field is not supported."""
-        reject_dataset_fields(canonical(call.json(), "Dataset"))
+        check_request("Dataset", canonical(call.json(), "Dataset"))
         return self._delegate.respond_now(call)
 
     def delete_dataset(self, call: Call, names: dict[str, str]) -> Response:
@@ -110,8 +110,8 @@ class TableMethods:
         return self._delegate.respond_now(call)
 
     def insert_table(self, call: Call, names: dict[str, str]) -> Response:
-        """Create a table or a view. Raises ``QueryError`` if it exists."""
-        body = canonical(call.json(), "Table")
+        """Create a table or a view. Raises ``QueryError`` if it exists, or if a field is not supported."""
+        body = _table_body(call)
         table_id = (body.get("tableReference") or {}).get("tableId")
         if not table_id:
             raise QueryError("Required parameter is missing: tableReference.tableId", reason="required")
@@ -122,9 +122,8 @@ class TableMethods:
         if (body.get("view") or {}).get("query"):
             self._define_view(name, body["view"])
             return self._described(call, name, body)
-        reject_table_fields(body)
-        external = body.get("externalDataConfiguration") or {}
-        if external.get("objectMetadata"):
+        external = body.get("externalDataConfiguration")
+        if external:
             self._define_object_table(name, external)
             return self._described(call, name, body)
         with self._destinations.writing(name):
@@ -146,8 +145,7 @@ class TableMethods:
         existing = self._destinations.get(name)
         if existing is None:
             raise NotFound(f"Not found: Table {name}")
-        body = canonical(call.json(), "Table")
-        reject_table_fields(body)
+        body = _table_body(call)
         fields = (body.get("schema") or {}).get("fields")
         if (body.get("view") or {}).get("query"):
             self._define_view(name, body["view"])
@@ -177,6 +175,10 @@ class TableMethods:
         self._run(name, f"CREATE OR REPLACE VIEW `{name.project}`.`{name.dataset}`.`{name.table}` AS {view['query']}")
 
     def _define_object_table(self, name: TableName, external: dict[str, Any]) -> None:
+        if not external.get("objectMetadata"):
+            raise QueryError(
+                "Required parameter is missing: externalDataConfiguration.objectMetadata", reason="required"
+            )
         connection = connection_name(str(external.get("connectionId") or ""), name.project, "")
         uris = ", ".join(string_literal(str(uri)) for uri in external.get("sourceUris") or [])
         metadata = string_literal(str(external["objectMetadata"]))
@@ -247,6 +249,7 @@ class TableMethods:
         if existing is None:
             raise NotFound(f"Not found: Table {name}")
         body = call.json()
+        check_request("TableDataInsertAllRequest", body)
         rows = [row.get("json") or {} for row in body.get("rows", [])]
         if not rows:
             raise QueryError("No rows present in the request.", reason="invalid")
@@ -277,6 +280,14 @@ class TableMethods:
         context = self._destinations.context
         context.snapshots.drop_snapshots_for_table(name.project, name.dataset, name.table, include_user=False)
         context.events.publish(TableDataChanged(name.project, name.dataset, name.table))
+
+
+def _table_body(call: Call) -> dict[str, Any]:
+    """Return the table in a request. Raises ``QueryError`` if it has a field that is not carried out."""
+    body: dict[str, Any] = canonical(call.json(), "Table")
+    check_request("Table", body)
+    check_columns((body.get("schema") or {}).get("fields"))
+    return body
 
 
 def _row_errors(

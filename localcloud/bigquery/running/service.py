@@ -17,6 +17,7 @@ from bqemulator.sql.rewriter.legacy_sql import rewrite_legacy_to_standard
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.discovery import canonical
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.request_fields import check_request
 from localcloud.bigquery.job.history import JobHistory
 from localcloud.bigquery.job.jobs import DONE, Job, JobKey, canonical_location
 from localcloud.bigquery.queries.queries import QueryJobs
@@ -124,6 +125,7 @@ class JobService:
 
     def _new_job(self, project: str, body: dict[str, Any], user: str) -> Job:
         configuration = canonical(body.get("configuration") or {}, "JobConfiguration")
+        check_request("Job", {**body, "configuration": configuration})
         kinds = [kind for kind in JOB_KINDS if kind in configuration]
         if len(kinds) != 1:
             raise QueryError("Required parameter is missing: one of query, load, extract, copy", reason="required")
@@ -208,7 +210,17 @@ class JobService:
     # jobs.query
 
     def query(self, project: str, body: dict[str, Any], user: str) -> Job:
-        """Start a ``jobs.query`` call; the same ``requestId`` and body within 15 minutes return the same job."""
+        """Start a ``jobs.query`` call; the same ``requestId`` and body within 15 minutes return the same job.
+
+        Args:
+            project: The project that runs the job.
+            body: The REST ``QueryRequest``.
+            user: The e-mail address of the caller.
+
+        Raises:
+            QueryError: The request is not valid, or has a field that is not carried out.
+        """
+        check_request("QueryRequest", body)
         keys = (
             "query",
             "defaultDataset",

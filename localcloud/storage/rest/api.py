@@ -8,6 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from localcloud.base.json_api import Call, JsonApi, json_response
+from localcloud.base.partial_response import Selection, parse_fields, select
 from localcloud.storage.objects.access import acl_fields_of_object
 from localcloud.storage.objects.errors import (
     InvalidRequest,
@@ -20,7 +21,6 @@ from localcloud.storage.objects.errors import (
 from localcloud.storage.objects.preconditions import Preconditions, integer_parameter
 from localcloud.storage.objects.resources import Bucket, StoredObject
 from localcloud.storage.objects.unsupported import check_parameters, refused_method
-from localcloud.storage.rest.partial_response import parse_fields, select
 
 Handler = Callable[[Call], Awaitable[Response]]
 
@@ -109,5 +109,16 @@ def page_size_of(call: Call, largest: int) -> int:
 
 def resource_response(call: Call, resource: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     """Return the answer that shows ``resource``, cut down to the ``fields`` that the call names."""
+    selection = _selection(call)
+    return json_response(select(resource, selection) if selection else resource, headers=headers)
+
+
+def _selection(call: Call) -> Selection:
+    """Return the fields that a call names; empty for all. Raises ``InvalidRequest`` if they are malformed."""
     fields = call.query.get("fields")
-    return json_response(select(resource, parse_fields(fields)) if fields else resource, headers=headers)
+    if not fields:
+        return {}
+    try:
+        return parse_fields(fields)
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from None

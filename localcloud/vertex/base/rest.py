@@ -14,7 +14,10 @@ from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
+from localcloud.apis.discovery import missing_method
+from localcloud.base.api_errors import ApiError
 from localcloud.base.json_api import Call, JsonApi, Route, json_response
+from localcloud.base.partial_response import Selection, parse_fields, select
 from localcloud.gemini.models import EVERYWHERE, REGION
 from localcloud.vertex.base.enums import encode_enums
 from localcloud.vertex.base.errors import RequestError
@@ -24,6 +27,30 @@ from localcloud.vertex.base.operations import in_version
 VERSIONS = {"v1": "v1", "v1beta1": "v1beta1", "ui": "v1"}
 
 CALLS_AT_A_TIME = 32
+
+# Parameters of the query string that are refused, and what they belong to.
+REFUSED_PARAMETERS = {
+    "gdcZone": "zones of Google Distributed Cloud",
+    "huggingFaceToken": "models of Hugging Face",
+    "isHuggingFaceModel": "models of Hugging Face",
+    "orderBy": "an order of lists (the newest come first)",
+}
+# Parameters that are accepted and have no effect, and why.
+KEPT_PARAMETERS = {
+    "$.xgafv": "errors have one form",
+    "access_token": "calls need no token",
+    "callback": "answers are JSON only",
+    "key": "calls need no key",
+    "languageCode": "descriptions are in English",
+    "oauth_token": "calls need no token",
+    "prettyPrint": "answers are not indented",
+    "quotaUser": "there are no quotas of users",
+    "readMask": "all fields are shown",
+    "returnPartialSuccess": "all operations can be reached",
+    "uploadType": "there are no uploads",
+    "upload_protocol": "there are no uploads",
+    "view": "all fields are shown",
+}
 
 # The path of a location, the parent of jobs, models and endpoints.
 LOCATION = "projects/{project}/locations/{location}"
@@ -51,6 +78,13 @@ class VertexApi(JsonApi[Handler]):
         """Accept no more calls; those in progress are not waited for."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def unknown_method(self, method: str, path: str, *, path_exists: bool) -> ApiError:
+        """Return the error for a request that no route serves: UNIMPLEMENTED if Vertex AI has the method."""
+        name = missing_method("vertex", method, path)
+        if name is None:
+            return super().unknown_method(method, path, path_exists=path_exists)
+        return RequestError("UNIMPLEMENTED", f"The local Vertex AI does not have the method {name}.")
+
     async def answer(self, handler: Handler, call: Call) -> Response:
         """Run ``handler`` in a pool of its own: a slow model must not delay the other services of the port."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, _answer, handler, call)
@@ -71,17 +105,29 @@ def _in_every_version(route: Route[Handler]) -> Iterator[Route[Handler]]:
 
 def _answer(handler: Handler, call: Call) -> Response:
     _check_location(call.names.get("location"))
+    for name, feature in REFUSED_PARAMETERS.items():
+        if call.query.get(name, "false").lower() not in ("", "false"):
+            raise RequestError("UNIMPLEMENTED", f"The local Vertex AI does not have {feature}: {name}.")
+    selection = _selection(call)
     answer = handler(call)
     alternatives = (call.query.get("$alt") or call.query.get("alt") or "json").split(";")
     encode = encode_enums if "enum-encoding=int" in alternatives else _unchanged
     if isinstance(answer, dict):
         version = VERSIONS.get(call.path.split("/")[1])
-        return json_response(encode(in_version(answer, version) if version else answer))
+        return json_response(select(encode(in_version(answer, version) if version else answer), selection))
     pieces = (encode(piece) for piece in answer.pieces)
     if "sse" in alternatives:
         lines = (f"data: {json.dumps(piece, ensure_ascii=False)}\r\n\r\n" for piece in pieces)
         return StreamingResponse(lines, media_type="text/event-stream")
     return json_response(list(pieces))
+
+
+def _selection(call: Call) -> Selection:
+    """Return the fields of the answer that a call names; empty for all. Raises ``RequestError`` if they are malformed."""
+    try:
+        return parse_fields(call.query["fields"]) if call.query.get("fields") else {}
+    except ValueError as error:
+        raise RequestError("INVALID_ARGUMENT", str(error)) from None
 
 
 def _check_location(location: str | None) -> None:

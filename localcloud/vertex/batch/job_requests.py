@@ -13,14 +13,9 @@ from localcloud.gemini.errors import BackendError
 from localcloud.gemini.json_values import as_list, camel_keys
 from localcloud.vertex.base.errors import RequestError
 
-# The fields of the BatchPredictionJob resource that a client may set.
-SETTABLE = frozenset(
+# The fields of the BatchPredictionJob resource that a client may set. Those of the first set are kept and have no effect.
+KEPT = frozenset(
     {
-        "displayName",
-        "model",
-        "inputConfig",
-        "outputConfig",
-        "labels",
         "instanceConfig",
         "modelParameters",
         "unmanagedContainerModel",
@@ -33,6 +28,7 @@ SETTABLE = frozenset(
         "disableContainerLogging",
     }
 )
+SETTABLE = KEPT | {"displayName", "model", "inputConfig", "outputConfig", "labels"}
 # The fields that only the service sets; a client's values are ignored.
 OUTPUT_ONLY = frozenset(
     {

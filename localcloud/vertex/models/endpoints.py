@@ -24,12 +24,9 @@ from localcloud.vertex.models.versions import Version, last_segment
 
 SETTABLE = frozenset({"name", "displayName", "description", "labels"})
 PATCHABLE = ("displayName", "description", "labels", "trafficSplit")
-# The fields of a deployed model. A model runs in a process of this machine, so most of them change nothing.
-DEPLOYABLE = frozenset(
+# The fields of a deployed model. Those of the first set are kept and have no effect: a model runs in a process of this machine.
+KEPT = frozenset(
     {
-        "id",
-        "model",
-        "displayName",
         "dedicatedResources",
         "automaticResources",
         "sharedResources",
@@ -39,6 +36,7 @@ DEPLOYABLE = frozenset(
         "disableExplanations",
     }
 )
+DEPLOYABLE = KEPT | {"id", "model", "displayName"}
 # An id that the caller of create chooses.
 # https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.endpoints/create (endpointId)
 ENDPOINT_ID = re.compile(r"[1-9][0-9]{0,9}|[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, NoReturn
 
+from localcloud.apis.discovery import Discovery
 from localcloud.base.json_api import Call, Route
 from localcloud.gemini.json_values import as_list
 from localcloud.vertex.base.errors import RequestError
 from localcloud.vertex.base.operations import Operations
-from localcloud.vertex.base.pages import page_size
-from localcloud.vertex.base.rest import LOCATION, Handler
+from localcloud.vertex.base.pages import page, page_size
+from localcloud.vertex.base.rest import LOCATION, Handler, Stream, version_of
 from localcloud.vertex.models.endpoints import Endpoints
 from localcloud.vertex.models.registry import Registry
 from localcloud.vertex.models.transfers import ModelTransfers
+from localcloud.vertex.request_checks import check_body
 
 MODEL = f"{LOCATION}/models/{{model}}"
 ENDPOINT = f"{LOCATION}/endpoints/{{endpoint}}"
@@ -56,6 +59,13 @@ class ModelRoutes:
 
     def routes(self) -> list[Route[Handler]]:
         """Return the routes."""
+        predictions: list[Route[Handler]] = [
+            Route("POST", f"{ENDPOINT}:predict", self._predict),
+            Route("POST", f"{ENDPOINT}:rawPredict", self._raw_predict),
+        ]
+        return [*predictions, *(replace(route, handler=_with_checked_body(route.handler)) for route in self._routes())]
+
+    def _routes(self) -> list[Route[Handler]]:
         return [
             *self._operation_routes(),
             Route("GET", f"{LOCATION}/models", self._list_models),
@@ -79,8 +89,6 @@ class ModelRoutes:
             Route("DELETE", ENDPOINT, lambda call: self._endpoints.delete(ENDPOINT.format(**call.names))),
             Route("POST", f"{ENDPOINT}:deployModel", self._deploy),
             Route("POST", f"{ENDPOINT}:undeployModel", self._undeploy),
-            Route("POST", f"{ENDPOINT}:predict", self._predict),
-            Route("POST", f"{ENDPOINT}:rawPredict", self._raw_predict),
             Route("GET", f"{MODEL}/evaluations", self._list_evaluations),
             *(Route(method, path, _not_supported(feature)) for method, path, feature in NOT_SUPPORTED),
         ]
@@ -98,7 +106,11 @@ class ModelRoutes:
         return routes
 
     def _list_operations(self, call: Call) -> dict[str, Any]:
-        return {"operations": self._operations.list(_parent_name(call))}
+        text, size, page_token = _list_options(call)
+        if text:
+            raise RequestError("UNIMPLEMENTED", "Filters of operations are not supported by the local Vertex AI.")
+        operations, token = page(enumerate(self._operations.list(_parent_name(call))), size, page_token)
+        return {"operations": operations, **({"nextPageToken": token} if token else {})}
 
     def _wait(self, call: Call) -> dict[str, Any]:
         given = DURATION.fullmatch(call.query.get("timeout", ""))
@@ -152,6 +164,18 @@ class ModelRoutes:
         """Return no evaluations: an imported model has none."""
         self._registry.get(MODEL.format(**call.names))
         return {"modelEvaluations": []}
+
+
+def _with_checked_body(handler: Handler) -> Handler:
+    """Return ``handler`` with a check that the body of a call has only the fields of its method."""
+
+    def handle(call: Call) -> dict[str, Any] | Stream:
+        called = Discovery().find("vertex", call.request.method, call.path)
+        if called is not None and called.method.request is not None:
+            check_body(called.method.request, call.json(), version_of(call))
+        return handler(call)
+
+    return handle
 
 
 def _not_supported(feature: str) -> Handler:

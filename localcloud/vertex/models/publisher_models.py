@@ -43,6 +43,9 @@ class PublisherModels:
         return resource
 
     def _list(self, call: Call) -> dict[str, Any]:
+        for name in ("filter", "listAllVersions"):
+            if call.query.get(name, "false").lower() not in ("", "false"):
+                raise RequestError("UNIMPLEMENTED", f"The local Vertex AI lists all publisher models: {name}.")
         resources = [*self._resources().values()]
         numbered = ((len(resources) - index, resource) for index, resource in enumerate(resources))
         models, token = page(numbered, page_size(call), call.query.get("pageToken", ""))

@@ -23,22 +23,10 @@ from localcloud.vertex.models.bigquery_models import BigQueryModels
 from localcloud.vertex.models.registry import Registry
 from localcloud.vertex.models.versions import EXPORT_FORMAT, Version, last_segment
 
-# The fields of an uploaded model. Its container does not run here, so the model can be registered and not deployed.
-UPLOADABLE = frozenset(
-    {
-        "displayName",
-        "description",
-        "versionDescription",
-        "versionAliases",
-        "labels",
-        "artifactUri",
-        "containerSpec",
-        "metadata",
-        "metadataSchemaUri",
-        "predictSchemata",
-        "name",
-    }
-)
+# The fields of an uploaded model. Those of the first set are kept and have no effect: its container does not run here, so the
+# model can be registered and not deployed.
+KEPT = frozenset({"artifactUri", "containerSpec", "metadata", "metadataSchemaUri", "predictSchemata"})
+UPLOADABLE = KEPT | {"displayName", "description", "versionDescription", "versionAliases", "labels", "name"}
 # The dataset of the copies of BigQuery's models, which no statement can name.
 COPIES = "_registry_copies"
 
@@ -83,6 +71,7 @@ class ModelTransfers:
             RequestError: INVALID_ARGUMENT for a missing field or an invalid id, ALREADY_EXISTS if the id is taken, NOT_FOUND
                 for an unknown parent model, or UNIMPLEMENTED for a field that is not supported here.
         """
+        _refuse(body, "serviceAccount")
         model = body.get("model")
         if not isinstance(model, dict) or not model.get("displayName"):
             raise RequestError("INVALID_ARGUMENT", "The field model.displayName is required.")
@@ -104,8 +93,7 @@ class ModelTransfers:
             RequestError: NOT_FOUND, INVALID_ARGUMENT for an invalid id, ALREADY_EXISTS if the id is taken, or UNIMPLEMENTED
                 for an encryption key.
         """
-        if body.get("encryptionSpec"):
-            raise RequestError("UNIMPLEMENTED", "The field encryptionSpec is not supported by the local Vertex AI.")
+        _refuse(body, "encryptionSpec", "customServiceAccount")
         source = self._registry.version(str(body.get("sourceModel", "")))
         name = self._target(parent, body)
         held = source.copied_as or source.bigquery_model
@@ -142,6 +130,7 @@ class ModelTransfers:
         version = self._registry.version(name)
         given = body.get("outputConfig")
         config = given if isinstance(given, dict) else {}
+        _refuse(config, "imageDestination")
         prefix = str((config.get("artifactDestination") or {}).get("outputUriPrefix") or "")
         form = str(config.get("exportFormatId") or "")
         if not prefix.startswith("gs://"):
@@ -219,6 +208,13 @@ class ModelTransfers:
         return self._operations.begin(
             version.model, f"{kind}OperationMetadata", lambda: vertex_message(f"{kind}Response", answer)
         )
+
+
+def _refuse(body: dict[str, Any], *names: str) -> None:
+    """Raise ``RequestError`` (UNIMPLEMENTED) if one of these fields has a value."""
+    for name in names:
+        if body.get(name):
+            raise RequestError("UNIMPLEMENTED", f"The field {name} is not supported by the local Vertex AI.")
 
 
 def _check_deletable(version: Version) -> None:

@@ -5,19 +5,38 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import bqemulator
 import pytest
 from google.api_core import exceptions
 from google.cloud import bigquery
 
+from localcloud.apis.discovery import read_document
 from localcloud.base.clock import ManualClock
-from localcloud.bigquery.rest.unsupported import COLUMN_FIELDS, DATASET_FIELDS, TABLE_FIELDS
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.request_fields import (
+    PARAMETERS_WITHOUT_EFFECT,
+    REFUSED_PARAMETERS,
+    REQUEST_FIELDS,
+    WITHIN,
+    check_columns,
+    check_request,
+)
 from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
 from tests.paths import ROOT
 
 PAGE = (ROOT / "docs" / "bigquery.md").read_text()
-FIELDS = {"dataset": DATASET_FIELDS, "table": TABLE_FIELDS, "column": COLUMN_FIELDS}
+DESCRIPTION = read_document("bigquery.v2")
+OUTPUT_ONLY = re.compile(r"output.only", re.IGNORECASE)
+SOURCES = "".join(
+    path.read_text()
+    for folder in (ROOT / "localcloud" / "bigquery", Path(bqemulator.__file__).parent / "api")
+    for path in folder.rglob("*.py")
+    if path.name != "request_fields.py"
+)
+REFUSED_FIELDS = [(schema, name) for schema, fields in REQUEST_FIELDS.items() for name in fields.refused]
 
 
 def rows_of(heading: str) -> list[tuple[str, str]]:
@@ -51,10 +70,86 @@ def test_what_the_page_calls_refused_is(world: BigQueryWorld, statement: str, er
         world.rows(statement.strip("`"))
 
 
-def test_the_page_lists_the_fields_that_are_refused() -> None:
-    table = PAGE.split("| resource | fields |\n|---|---|\n")[1].split("\n\n")[0]
-    listed = {row.split("|")[1].strip(): re.findall(r"`(\w+)`", row) for row in table.splitlines()}
-    assert listed == {kind: sorted(fields) for kind, fields in FIELDS.items()}
+def table_below(header: str) -> list[list[str]]:
+    """Return the cells of the table with a header."""
+    table = PAGE.split(f"{header}\n")[1].split("\n", 1)[1].split("\n\n")[0]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()]
+
+
+@pytest.mark.parametrize("schema", REQUEST_FIELDS)
+def test_each_field_of_a_request_is_carried_out_or_listed(schema: str) -> None:
+    fields = REQUEST_FIELDS[schema]
+    described = DESCRIPTION.schemas[schema]["properties"]
+    settable = {name for name, of in described.items() if not OUTPUT_ONLY.search(of.get("description", ""))}
+    assert settable <= fields.carried_out | set(fields.without_effect) | set(fields.refused) <= set(described)
+    read = fields.carried_out - set(WITHIN.get(schema, {}))
+    assert [name for name in read if f'"{name}"' not in SOURCES] == []
+    assert not fields.carried_out & (set(fields.without_effect) | set(fields.refused))
+
+
+@pytest.mark.parametrize(("schema", "name"), REFUSED_FIELDS)
+def test_a_field_that_is_not_carried_out_is_refused_by_name(schema: str, name: str) -> None:
+    with pytest.raises(QueryError, match=f"{name} is not supported by the local BigQuery") as refused:
+        check_request(schema, {name: "some value"}, "column a")
+    assert refused.value.status == 501
+    check_request(schema, dict.fromkeys((name,), False))
+    for harmless in REQUEST_FIELDS[schema].refused[name]:
+        check_request(schema, {name: harmless})
+
+
+def test_a_column_within_a_column_is_checked() -> None:
+    inner = {"name": "inner", "type": "STRING", "collation": "und:ci"}
+    with pytest.raises(QueryError, match="Column inner: collation is not supported"):
+        check_columns([{"name": "outer", "type": "RECORD", "fields": [inner]}])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "where"),
+    [
+        ("POST", "/jobs", {"configuration": {"query": {"query": "SELECT 1", "writeDispositon": "x"}}}, "configuration.query"),
+        ("POST", "/queries", {"query": "SELECT 1", "maxResult": 1}, None),
+        ("POST", "/datasets", {"datasetReference": {"datasetId": "other"}, "label": {}}, None),
+        ("PATCH", "/datasets/honoured/tables/none", {"descriptions": ""}, None),
+    ],
+)  # fmt: skip
+def test_a_field_that_no_request_has_is_refused(
+    world: BigQueryWorld, method: str, path: str, body: dict[str, Any], where: str | None
+) -> None:
+    if "tables" in path:
+        world.client().create_table(f"{PROJECT}.honoured.none", exists_ok=True)
+    response = world.call(method, path, json=body)
+    message = response.json()["error"]["message"]
+    assert (response.status_code, 'Unknown name "' in message) == (400, True)
+    assert where is None or f"at '{where}'" in message
+
+
+@pytest.mark.parametrize("parameter", REFUSED_PARAMETERS)
+def test_a_parameter_that_is_not_carried_out_is_refused_by_name(world: BigQueryWorld, parameter: str) -> None:
+    response = world.call("GET", "/datasets", params={parameter: "INT64"})
+    assert (response.status_code, parameter in response.json()["error"]["message"]) == (501, True)
+
+
+def test_each_parameter_is_read_or_listed() -> None:
+    names = {
+        name for method in DESCRIPTION.methods for name, of in method.parameters.items() if of["location"] == "query"
+    }
+    listed = set(PARAMETERS_WITHOUT_EFFECT) | set(REFUSED_PARAMETERS)
+    assert [name for name in names - listed if f'"{name}"' not in SOURCES] == []
+    assert listed <= names | set(DESCRIPTION.parameters) <= names | listed | {"alt", "fields", "uploadType"}
+
+
+def test_the_page_lists_the_fields_that_are_refused_or_without_effect() -> None:
+    assert table_below("| request | fields |") == [
+        [fields.title, ", ".join(f"`{name}`" for name in sorted(fields.refused))]
+        for fields in REQUEST_FIELDS.values()
+        if fields.refused
+    ]
+    assert table_below("| request | field | why |") == [
+        [fields.title, f"`{name}`", why]
+        for fields in REQUEST_FIELDS.values()
+        for name, why in fields.without_effect.items()
+    ]
+    assert table_below("| parameter | why |") == [[f"`{name}`", why] for name, why in PARAMETERS_WITHOUT_EFFECT.items()]
 
 
 @pytest.mark.parametrize(

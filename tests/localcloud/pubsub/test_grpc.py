@@ -367,9 +367,10 @@ def test_exactly_once_delivery_reports_whether_an_acknowledgement_is_valid(publi
     def take(message):
         outcomes.append(message.ack_with_response().result(timeout=LAST_LIMIT))
         request = {"subscription": subscription, "ack_ids": [message.ack_id]}
-        with pytest.raises(exceptions.FailedPrecondition) as refused:
+        with pytest.raises(exceptions.InvalidArgument) as refused:
             subscriber.acknowledge(request=request)
-        outcomes.append(dict(refused.value.details[0].metadata) == {message.ack_id: "PERMANENT_FAILURE_INVALID_ACK_ID"})
+        [details] = refused.value.details
+        outcomes.append(dict(details.metadata) == {message.ack_id: "PERMANENT_FAILURE_INVALID_ACK_ID"})
         reported.set()
 
     streaming = subscriber.subscribe(subscription, take)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,11 +13,15 @@ from pathlib import Path
 import googleapiclient.discovery
 import googleapiclient.errors
 import pytest
+import requests
 from google.auth.credentials import AnonymousCredentials
 
+from localcloud.apis.discovery import read_document
 from localcloud.base.clock import SystemClock
 from localcloud.base.http import HttpServer
+from localcloud.pubsub.rest_api import SYSTEM_PARAMETERS
 from localcloud.pubsub.service import PubSub
+from localcloud.pubsub.unsupported import UNSUPPORTED_METHODS
 from tests.waiting import LAST_LIMIT
 
 PROJECT = "projects/local-project"
@@ -143,6 +148,65 @@ def test_an_error_has_googles_form(projects, call, status, name):
     error = json.loads(refused.value.content)["error"]
     assert (error["code"], error["status"]) == (status, name)
     assert error["message"]
+
+
+def test_each_method_of_the_api_is_served_or_refused_by_name(url):
+    for method in read_document("pubsub.v1").methods:
+        path = re.sub(r"{projectsId}", "local-project", method.path)
+        path = re.sub(r"{\+?\w+}", "missing", path)
+        answer = requests.request(method.verb, f"{url}/{path}", json={}, timeout=LAST_LIMIT)
+        is_refused = answer.status_code == 501
+        assert is_refused == any(word in method.id.lower() for word in UNSUPPORTED_METHODS), method.id
+        if is_refused:
+            assert any(name in answer.json()["error"]["message"] for name in UNSUPPORTED_METHODS.values()), method.id
+        else:
+            assert "requested URL" not in answer.text, method.id
+
+
+@pytest.mark.parametrize(
+    ("verb", "path"),
+    [("GET", "/v1/nothing"), ("POST", f"/v1/{TOPIC}"), ("GET", "/v2/projects"), ("PUT", f"/v1/{PROJECT}")],
+)
+def test_a_path_that_pubsub_does_not_have_is_not_found(url, verb, path):
+    answer = requests.request(verb, f"{url}{path}", timeout=LAST_LIMIT)
+    assert (answer.status_code, answer.json()["error"]["status"]) == (404, "NOT_FOUND")
+
+
+def test_an_update_mask_names_fields_in_either_form(url):
+    requests.put(f"{url}/v1/{TOPIC}", timeout=LAST_LIMIT)
+    requests.put(f"{url}/v1/{SUBSCRIPTION}", json={"topic": TOPIC}, timeout=LAST_LIMIT)
+    for mask, seconds in (("ack_deadline_seconds", 20), ("ackDeadlineSeconds", 30)):
+        body = {"subscription": {"ackDeadlineSeconds": seconds}, "updateMask": mask}
+        changed = requests.patch(f"{url}/v1/{SUBSCRIPTION}", json=body, timeout=LAST_LIMIT)
+        assert changed.json()["ackDeadlineSeconds"] == seconds
+
+
+@pytest.mark.parametrize("data", ["%", "aGVs bG8=", "é"])
+def test_data_that_is_not_in_base64_is_refused(url, data):
+    requests.put(f"{url}/v1/{TOPIC}", timeout=LAST_LIMIT)
+    body = {"messages": [{"data": data}]}
+    assert requests.post(f"{url}/v1/{TOPIC}:publish", json=body, timeout=LAST_LIMIT).status_code == 400
+
+
+def test_each_system_parameter_is_accepted():
+    assert set(read_document("pubsub.v1").parameters) <= SYSTEM_PARAMETERS
+
+
+def test_an_answer_has_the_fields_that_its_call_names(url):
+    body = {"labels": {"a": "b"}}
+    created = requests.put(f"{url}/v1/{TOPIC}", params={"fields": "name"}, json=body, timeout=LAST_LIMIT)
+    assert created.json() == {"name": TOPIC}
+    listed = requests.get(f"{url}/v1/{PROJECT}/topics", params={"fields": "topics/labels"}, timeout=LAST_LIMIT)
+    assert listed.json() == {"topics": [{"labels": {"a": "b"}}]}
+
+
+@pytest.mark.parametrize(
+    ("parameter", "status"), [({"alt": "proto"}, 501), ({"alt": "media"}, 501), ({"fields": "a("}, 400)]
+)
+def test_a_form_of_answers_that_is_not_possible_is_refused(url, parameter, status):
+    answer = requests.put(f"{url}/v1/{TOPIC}", params=parameter, timeout=LAST_LIMIT)
+    assert answer.status_code == status
+    assert requests.get(f"{url}/v1/{TOPIC}", timeout=LAST_LIMIT).status_code == 404
 
 
 @pytest.mark.matrix

@@ -9,20 +9,25 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import pubsub_v1
 from google.iam.v1 import iam_policy_pb2
+from google.pubsub_v1 import StreamingPullRequest
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.schema_service import SchemaServiceClient
 from google.pubsub_v1.services.schema_service.transports import SchemaServiceGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
+from localcloud.apis.discovery import read_document
 from localcloud.base.clock import SystemClock
 from localcloud.pubsub.service import PubSub
-from localcloud.pubsub.unsupported import UNSUPPORTED_FIELDS, UNSUPPORTED_METHODS
+from localcloud.pubsub.unsupported import KEPT_FIELDS, KEPT_PARAMETERS, UNSUPPORTED_FIELDS, UNSUPPORTED_METHODS
 from tests.paths import ROOT
 
 PROJECT = "projects/local-project"
 TOPIC = f"{PROJECT}/topics/orders"
 SUBSCRIPTION = f"{PROJECT}/subscriptions/all"
 
+SOURCES = "".join(
+    path.read_text() for path in (ROOT / "localcloud/pubsub").glob("*.py") if path.name != "unsupported.py"
+)
 VALUES = {
     "ingestion_data_source_settings": {"aws_kinesis": {"stream_arn": "a"}},
     "kms_key_name": "projects/p/locations/l/keyRings/r/cryptoKeys/k",
@@ -151,6 +156,15 @@ def test_pages_and_projects_are_checked(publisher, subscriber):
     [
         {"expiration_policy": {"ttl": {"seconds": 60}}},
         {"enable_exactly_once_delivery": True, "push_config": {"push_endpoint": "http://127.0.0.1/"}},
+        {"expiration_policy": {"ttl": {}}},
+        {"expiration_policy": {"ttl": {"seconds": 6 * 86_400}}},
+        {"expiration_policy": {"ttl": {"seconds": 8 * 86_400, "nanos": 1}}},
+        {"message_retention_duration": {"seconds": 600, "nanos": 500_000_000}},
+        {"dead_letter_policy": {"max_delivery_attempts": 7}},
+        {"push_config": {"oidc_token": {"service_account_email": "a@b"}}},
+        {"push_config": {"push_endpoint": "http://127.0.0.1/", "oidc_token": {"audience": "a"}}},
+        {"push_config": {"push_endpoint": "http://127.0.0.1/", "attributes": {"x-goog-version": "v1beta1"}}},
+        {"push_config": {"push_endpoint": "http://127.0.0.1/", "attributes": {"other": "v1"}}},
     ],
 )
 def test_settings_of_a_subscription_that_cannot_be_are_refused(subscriber, fields):
@@ -158,8 +172,102 @@ def test_settings_of_a_subscription_that_cannot_be_are_refused(subscriber, field
         subscriber.create_subscription(request={"name": f"{SUBSCRIPTION}-2", "topic": TOPIC, **fields})
 
 
-def test_the_page_lists_what_is_refused():
+@pytest.mark.parametrize(
+    ("method", "fields", "message"),
+    [
+        ("acknowledge", {"ack_ids": []}, "not specified an ack ID"),
+        ("acknowledge", {"ack_ids": ["nonsense"]}, "invalid ack ID"),
+        ("modify_ack_deadline", {"ack_ids": [""], "ack_deadline_seconds": 10}, "invalid ack ID"),
+        (
+            "pull",
+            {"max_messages": 0},
+            "max_messages is too small. You passed 0 in the request, but the minimum value is 1",
+        ),
+        ("seek", {}, "No target"),
+    ],
+)
+def test_a_request_that_cannot_be_is_refused_if_its_subscription_exists(subscriber, method, fields, message):
+    with pytest.raises(exceptions.InvalidArgument, match=message):
+        getattr(subscriber, method)(request={"subscription": SUBSCRIPTION, **fields})
+
+
+@pytest.mark.parametrize(
+    ("method", "fields"), [("acknowledge", {"ack_ids": ["nonsense"]}), ("seek", {"snapshot": f"{PROJECT}/snapshots/s"})]
+)
+def test_a_missing_subscription_is_reported_before_the_rest_of_the_request(subscriber, method, fields):
+    with pytest.raises(exceptions.NotFound):
+        getattr(subscriber, method)(request={"subscription": f"{SUBSCRIPTION}-2", **fields})
+
+
+def test_an_expired_ack_id_is_accepted_without_exactly_once_delivery(subscriber):
+    subscriber.acknowledge(subscription=SUBSCRIPTION, ack_ids=["1-1-0123456789abcdef"])
+
+
+def test_a_dead_letter_topic_exists_when_a_subscription_gets_it(subscriber):
+    policy = {"dead_letter_topic": f"{TOPIC}-missing", "max_delivery_attempts": 5}
+    change = {"name": SUBSCRIPTION, "dead_letter_policy": policy}
+    with pytest.raises(exceptions.NotFound):
+        subscriber.update_subscription(subscription=change, update_mask={"paths": ["dead_letter_policy"]})
+    assert "dead_letter_policy" not in subscriber.get_subscription(subscription=SUBSCRIPTION)
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({"subscription": SUBSCRIPTION}, "first request"),
+        ({"stream_ack_deadline_seconds": 5}, "must be 10 to 600"),
+        ({"ack_ids": ["nonsense"]}, "invalid ack ID"),
+        ({"modify_deadline_ack_ids": ["1-1-0123456789abcdef"], "modify_deadline_seconds": [601]}, "must be 0 to 600"),
+        ({"modify_deadline_ack_ids": ["1-1-0123456789abcdef"]}, "differ in length"),
+    ],
+)
+def test_a_wrong_request_ends_its_stream(subscriber, second, message):
+    first = {"subscription": SUBSCRIPTION, "stream_ack_deadline_seconds": 10}
+    stream = subscriber.streaming_pull(requests=iter([StreamingPullRequest(first), StreamingPullRequest(second)]))
+    with pytest.raises(exceptions.InvalidArgument, match=message):
+        list(stream)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "AcknowledgeRequest",
+        "DeadLetterPolicy",
+        "ExpirationPolicy",
+        "ModifyAckDeadlineRequest",
+        "ModifyPushConfigRequest",
+        "OidcToken",
+        "PublishRequest",
+        "PubsubMessage",
+        "PullRequest",
+        "PushConfig",
+        "RetryPolicy",
+        "SeekRequest",
+        "Subscription",
+        "Topic",
+        "UpdateSubscriptionRequest",
+        "UpdateTopicRequest",
+    ],
+)
+def test_each_field_of_a_request_is_read_or_listed(kind):
+    listed = {**UNSUPPORTED_FIELDS.get(kind, {}), **KEPT_FIELDS.get(kind, {})}
+    for name, described in read_document("pubsub.v1").schemas[kind]["properties"].items():
+        field = re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
+        text = described.get("description", "")
+        refused_by_name = name == "snapshot"
+        if field in listed or refused_by_name or "Output only" in text or "Reserved for future use" in text:
+            continue
+        assert re.search(rf'\.{field}\b|"{field}"', SOURCES), f"{kind}.{field}"
+
+
+def test_the_page_lists_what_is_refused_and_what_is_only_kept():
     page = (ROOT / "docs/pubsub.md").read_text()
     fields = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (.+) \|$", page, re.MULTILINE)
-    assert fields == [(field, kind, name) for kind, each in UNSUPPORTED_FIELDS.items() for field, name in each.items()]
-    assert dict(re.findall(r"^\| `(\w+)` \| ([^`|]+) \|$", page, re.MULTILINE)) == UNSUPPORTED_METHODS
+    assert fields == [
+        (field, kind, name)
+        for table in (KEPT_FIELDS, UNSUPPORTED_FIELDS)
+        for kind, each in table.items()
+        for field, name in each.items()
+    ]
+    others = dict(re.findall(r"^\| `(\S+)` \| ([^`|]+) \|$", page, re.MULTILINE))
+    assert others == {**KEPT_PARAMETERS, **UNSUPPORTED_METHODS}

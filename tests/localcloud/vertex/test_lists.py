@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,15 +12,22 @@ from typing import Any
 import pytest
 import requests
 
+from localcloud.apis.discovery import read_document
 from localcloud.base.clock import ManualClock
+from localcloud.vertex.base import rest
 from localcloud.vertex.base.errors import RequestError
 from localcloud.vertex.base.filters import compile_filter
 from localcloud.vertex.base.pages import page
+from localcloud.vertex.batch import job_requests
 from localcloud.vertex.batch.jobs import FILTER_FIELDS
+from localcloud.vertex.models import endpoints, transfers
 from localcloud.vertex.pace import Pace
 from tests.localcloud.gemini.prompts import text_request
 from tests.localcloud.vertex.world import PARENT, World, job_body, vertex_world
+from tests.paths import ROOT
 from tests.waiting import LAST_LIMIT, wait_until
+
+PAGE = (ROOT / "docs/gemini.md").read_text()
 
 JOBS: list[dict[str, Any]] = [
     {
@@ -199,3 +207,104 @@ class TestTime:
                 "2026-01-01T00:00:00.000000Z",
                 "2026-01-01T00:01:00.000000Z",
             )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with vertex_world(tmp_path, clock=ManualClock()) as running:
+        yield running
+
+
+def fields_of(message: str) -> set[str]:
+    """Return the fields of a message of Vertex AI that a caller can set."""
+    properties = read_document("aiplatform.v1").schemas[f"GoogleCloudAiplatformV1{message}"]["properties"]
+    return {
+        name
+        for name, of in properties.items()
+        if not of.get("readOnly") and "Output only" not in of.get("description", "")
+    }
+
+
+def test_each_field_of_a_job_is_carried_out_or_kept() -> None:
+    assert fields_of("BatchPredictionJob") <= job_requests.SETTABLE | job_requests.OUTPUT_ONLY
+
+
+@pytest.mark.parametrize(
+    ("message", "kept"),
+    [("BatchPredictionJob", job_requests.KEPT), ("DeployedModel", endpoints.KEPT), ("Model", transfers.KEPT)],
+)
+def test_the_page_lists_the_fields_that_are_only_kept(message: str, kept: frozenset[str]) -> None:
+    [row] = re.findall(rf"^\| `{message}` \| (.+) \|$", PAGE, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", row) == sorted(kept)
+    assert kept <= fields_of(message)
+
+
+def test_the_page_lists_the_parameters_that_are_kept_or_refused() -> None:
+    rows = dict(re.findall(r"^\| `([\w$.]+)` \| ([^`|]+) \|$", PAGE, re.MULTILINE))
+    assert rows.items() >= (rest.KEPT_PARAMETERS | rest.REFUSED_PARAMETERS).items()
+
+
+def test_each_parameter_of_a_method_is_read_or_listed() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "localcloud/vertex").rglob("*.py"))
+    listed = {"alt", "fields", *rest.KEPT_PARAMETERS, *rest.REFUSED_PARAMETERS}
+    document = read_document("aiplatform.v1")
+    assert set(document.parameters) <= listed
+    served = re.compile(
+        r"aiplatform\.(projects\.locations\.(models|endpoints|batchPredictionJobs)(\.operations)?|publishers\.models)\.\w+"
+    )
+    for method in document.methods:
+        if served.fullmatch(method.id) and "IamPolicy" not in method.id and "IamPermissions" not in method.id:
+            for name, of in method.parameters.items():
+                assert of["location"] == "path" or name in listed or f'"{name}"' in sources, f"{method.id}: {name}"
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        (f"{PARENT}/models?orderBy=create_time", "orderBy"),
+        (f"{PARENT}/endpoints?gdcZone=a", "gdcZone"),
+        (f"{PARENT}/operations?filter=done=true", "Filters of operations"),
+        (f"{PARENT}/customJobs", "aiplatform.projects.locations.customJobs.list"),
+        (
+            f"{PARENT}/endpoints/1:fetchPredictOperation",
+            "aiplatform.projects.locations.endpoints.fetchPredictOperation",
+        ),
+    ],
+)
+def test_what_is_not_carried_out_is_refused_by_name(world: World, path: str, named: str) -> None:
+    verb = "POST" if path.endswith("Operation") else "GET"
+    answer = requests.request(verb, f"{world.url}/v1/{path}", timeout=LAST_LIMIT)
+    assert (answer.status_code, named in answer.json()["error"]["message"]) == (501, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/endpoints", {"displayName": "e", "labelz": {}}),
+        ("/models:upload", {"model": {"displayName": "m"}, "modelName": "m"}),
+        ("/endpoints/1:deployModel", {"deployedModels": {}}),
+    ],
+)
+def test_a_field_that_no_request_has_is_refused(world: World, path: str, body: dict[str, Any]) -> None:
+    answer = requests.post(f"{world.url}/v1/{PARENT}{path}", json=body, timeout=LAST_LIMIT)
+    assert (answer.status_code, "Unknown name" in answer.json()["error"]["message"]) == (400, True)
+
+
+def test_an_answer_has_the_fields_that_its_call_names(world: World) -> None:
+    url = f"{world.url}/v1/{PARENT}/endpoints"
+    operation = requests.post(url, json={"displayName": "e"}, params={"fields": "name"}, timeout=LAST_LIMIT).json()
+    assert list(operation) == ["name"]
+    answer = requests.get(url, params={"fields": "endpoints("}, timeout=LAST_LIMIT)
+    assert answer.status_code == 400
+
+
+def test_operations_are_listed_in_pages(world: World) -> None:
+    model = f"{PARENT}/models/m"
+    for parent in ({"modelId": "m"}, {"parentModel": model}, {"parentModel": model}):
+        body = {"model": {"displayName": "m"}, **parent}
+        requests.post(f"{world.url}/v1/{PARENT}/models:upload", json=body, timeout=LAST_LIMIT).raise_for_status()
+    url = f"{world.url}/v1/{model}/operations"
+    first = requests.get(url, params={"pageSize": 2}, timeout=LAST_LIMIT).json()
+    second = requests.get(url, params={"pageSize": 2, "pageToken": first["nextPageToken"]}, timeout=LAST_LIMIT).json()
+    names = [operation["name"] for operation in first["operations"] + second["operations"]]
+    assert (len(set(names)), "nextPageToken" in second) == (3, False)

@@ -1,14 +1,13 @@
-"""The ``fields`` parameter, which selects fields of the answer.
+"""The parameter ``fields`` of Google's JSON APIs, which selects fields of the answer.
 
-Rules: https://cloud.google.com/storage/docs/json_api#partial-response
+Rules: https://cloud.google.com/storage/docs/json_api#partial-response and
+https://cloud.google.com/apis/docs/system-parameters
 """
 
 from __future__ import annotations
 
 import re
 from typing import Any
-
-from localcloud.storage.objects.errors import InvalidRequest
 
 # Each selected field, and the selection within it; an empty selection selects everything.
 Selection = dict[str, "Selection"]
@@ -17,14 +16,14 @@ _TOKENS = re.compile(r"[A-Za-z0-9_*-]+|[,/()]")
 
 
 def parse_fields(text: str) -> Selection:
-    """Parse a selection such as ``items(name,owner/entity),nextPageToken``. Raises ``InvalidRequest`` if it is malformed."""
+    """Parse a selection such as ``items(name,owner/entity),nextPageToken``. Raises ``ValueError`` if it is malformed."""
     tokens = _TOKENS.findall(text)
     if "".join(tokens) != text.replace(" ", ""):
-        raise InvalidRequest(f"Invalid field selection {text}")
+        raise ValueError(f"Invalid field selection {text}")
     tokens.append("")
     selection = _parse_list(tokens)
     if tokens != [""]:
-        raise InvalidRequest(f"Invalid field selection {text}")
+        raise ValueError(f"Invalid field selection {text}")
     return selection
 
 
@@ -53,7 +52,7 @@ def _parse_list(tokens: list[str]) -> Selection:
 def _parse_one(tokens: list[str], selection: Selection) -> None:
     name = tokens.pop(0)
     if not name or name in ",/()":
-        raise InvalidRequest("Invalid field selection")
+        raise ValueError("Invalid field selection")
     inner = selection.setdefault(name, {})
     if tokens[0] == "/":
         tokens.pop(0)
@@ -62,4 +61,4 @@ def _parse_one(tokens: list[str], selection: Selection) -> None:
         tokens.pop(0)
         inner.update(_parse_list(tokens))
         if tokens.pop(0) != ")":
-            raise InvalidRequest("Invalid field selection")
+            raise ValueError("Invalid field selection")

@@ -16,7 +16,7 @@ from localcloud.bigquery.base.connections import Connections
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import Field
 from localcloud.bigquery.job.jobs import Job
-from localcloud.bigquery.ml.object_tables import TablePath
+from localcloud.bigquery.ml.objects.statements import TablePath
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.queries.accounting import Accounting
 from localcloud.bigquery.queries.queries import QueryJobs

@@ -15,7 +15,7 @@ from shared.cloud.locations import DEFAULT_MODEL
 # The type of a drop that becomes a remote model. It is not a type of BigQuery's.
 REMOTE = "REMOTE"
 DEFAULT_CONNECTION = "DEFAULT"
-_CONNECTION = re.compile(rf"(?:{PROJECT}\.)?[a-z][a-z0-9-]{{1,62}}\.[A-Za-z0-9_-]{{1,1024}}")
+_CONNECTION = re.compile(rf"(?:{PROJECT}\.)?[A-Za-z][A-Za-z0-9-]{{1,62}}\.[A-Za-z0-9_-]{{1,1024}}")
 # A short name, or the URL of an endpoint.
 _ENDPOINT = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9@._-]{0,127}|https://[a-z0-9.-]+\.googleapis\.com/[A-Za-z0-9/@:._-]{1,500}"

@@ -26,8 +26,15 @@ from shared.settings import Settings
 
 WRITES = ("empty", "truncate", "append", "merge")
 PRIORITIES = ("interactive", "batch")
-# The table functions that a message may name. All but ML.PREDICT call a language model for every row.
-FUNCTIONS = ("ML.PREDICT", "ML.GENERATE_TEXT", "AI.GENERATE_TEXT", "AI.GENERATE_TABLE")
+# The table functions that a message may name. All but ML.PREDICT call a model of another service for every row.
+FUNCTIONS = (
+    "ML.PREDICT",
+    "ML.GENERATE_TEXT",
+    "AI.GENERATE_TEXT",
+    "AI.GENERATE_TABLE",
+    "ML.GENERATE_EMBEDDING",
+    "AI.GENERATE_EMBEDDING",
+)
 
 
 _INPUT_EXAMPLE = '{"query": "SELECT ..."} or {"table": "dataset.table"}'

@@ -55,6 +55,29 @@ def connection_name(text: str, project: str, location: str) -> str:
     return f"{parts[0] if len(parts) == 3 else project}.{place.lower()}.{name}"
 
 
+def check_location(connection: str, location: str, what: str) -> None:
+    """Check that a connection is in the location where it is used.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-create-remote-model
+
+    Args:
+        connection: ``project.location.connection``, from ``connection_name``.
+        location: The location, such as ``US``.
+        what: What is in this location, for the error.
+
+    Raises:
+        QueryError: The connection is in another location.
+    """
+    place = connection.split(".")[1]
+    if place != location.lower():
+        raise QueryError(
+            f"Invalid connection {connection}: it is in location {place}, and {what} is in {location.lower()}. They must "
+            "be in the same location.",
+            reason="invalid",
+            location="query",
+        )
+
+
 class Connections:
     """All connections. It is safe to use from several threads."""
 

@@ -10,7 +10,7 @@
     calls, rewriting           finds ML functions in a query, and replaces them
     prediction, streaming, functions, inference    ML.PREDICT: as a query, as a stream, as a function, over arrays
     generated, generation, output_schema           the functions that call a remote model
-    object_tables, references, images              objects as rows, and images as numbers
+    objects/, images                               objects as rows, and images as numbers
 
 Where Google's documentation does not define the behavior, the local BigQuery behaves as follows:
 

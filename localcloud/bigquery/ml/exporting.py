@@ -48,7 +48,7 @@ def export_to(model: Model, uri: str, store: ObjectStore, *, dry_run: bool = Fal
             "can be exported.",
             location="query",
         )
-    bucket, folder = split_uri(uri)
+    bucket, folder = split_uri(uri, "URI")
     prefix = folder.removesuffix("*").rstrip("/")
     try:
         store.list(bucket, prefix)

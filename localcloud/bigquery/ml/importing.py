@@ -219,10 +219,14 @@ def fetch(options: ImportOptions, store: ObjectStore, target: Path, check: Calla
             ) from error
 
 
-def split_uri(uri: str) -> tuple[str, str]:
+def split_uri(uri: str, option: str = "MODEL_PATH") -> tuple[str, str]:
     """Return the bucket of a URI, and its object name or pattern.
 
     https://cloud.google.com/bigquery/docs/batch-loading-data#load-wildcards
+
+    Args:
+        uri: The URI.
+        option: What the statement calls it, for the error.
 
     Raises:
         QueryError: The URI is not valid, or has a wildcard before its end.
@@ -230,11 +234,11 @@ def split_uri(uri: str) -> tuple[str, str]:
     match = re.fullmatch(r"gs://([^/*]+)(?:/(.*))?", uri, re.DOTALL)
     if match is None:
         raise QueryError(
-            f"Invalid MODEL_PATH '{uri}'; it is a Cloud Storage URI such as gs://bucket/folder/*.", reason="invalid"
+            f"Invalid {option} '{uri}'; it is a Cloud Storage URI such as gs://bucket/folder/*.", reason="invalid"
         )
     pattern = match[2] or ""
     if "*" in pattern[:-1]:
-        raise QueryError(f"Invalid MODEL_PATH '{uri}'; it may hold one wildcard (*), at its end.", reason="invalid")
+        raise QueryError(f"Invalid {option} '{uri}'; it may hold one wildcard (*), at its end.", reason="invalid")
     return match[1], pattern
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from localcloud.bigquery.base.call_statistics import CallStatistics
-from localcloud.bigquery.base.connections import Connections, connection_name
+from localcloud.bigquery.base.connections import Connections, check_location, connection_name
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Column, Session
 from localcloud.bigquery.ml.calls import (
@@ -28,9 +28,15 @@ from localcloud.bigquery.ml.generating.generated import (
     create_request,
 )
 from localcloud.bigquery.ml.generating.generation import DEFAULT_ENDPOINT
-from localcloud.bigquery.ml.generating.managed import MANAGED_FUNCTIONS, check_arguments, managed_request
+from localcloud.bigquery.ml.generating.managed import (
+    MANAGED_FUNCTIONS,
+    allowed_errors,
+    check_arguments,
+    managed_request,
+)
 from localcloud.bigquery.ml.images import DECODE_AND_RESIZE, IMAGE_FUNCTIONS, ImageFunction
-from localcloud.bigquery.ml.object_tables import ObjectTables
+from localcloud.bigquery.ml.objects.references import mentions_data, object_table_replacements
+from localcloud.bigquery.ml.objects.tables import ObjectTables
 from localcloud.bigquery.ml.prediction import (
     PREDICT_OPTIONS,
     Prediction,
@@ -38,7 +44,6 @@ from localcloud.bigquery.ml.prediction import (
     quoted,
     string_literal,
 )
-from localcloud.bigquery.ml.references import mentions_data, object_table_replacements
 from localcloud.bigquery.ml.remote import check_endpoint, model_name
 from localcloud.bigquery.ml.statements import (
     Expression,
@@ -245,9 +250,9 @@ class Rewriter:
         )
         return subquery
 
-    def _call_number(self, call: Call, prompt: str | None = None) -> int:
+    def _call_number(self, call: Call, prompt: str | None = None, max_error_ratio: float | None = None) -> int:
         """Return the number by which the rows of a call are counted."""
-        statistics = CallStatistics(call.name, prompt)
+        statistics = CallStatistics(call.name, prompt, max_error_ratio)
         self.session.model_calls.append(statistics)
         return self._functions.call_number(statistics)
 
@@ -317,17 +322,28 @@ class Rewriter:
         managed = call.name in MANAGED_FUNCTIONS
         if managed:
             check_arguments(call.name, given.keys() - {"connection_id", "endpoint"})
+        embeddings = given.pop("embeddings", None) if managed else None
         options = {name: self._evaluate(argument.span) for name, argument in given.items()}
         connection = options.pop("connection_id", None)
         if connection is not None:
-            self._connections.require(connection_name(str(connection), self.session.project, self.session.location))
+            name = connection_name(str(connection), self.session.project, self.session.location)
+            self._connections.require(name)
+            check_location(name, self.session.location, "the query")
         endpoint = str(options.pop("endpoint", None) or DEFAULT_ENDPOINT)
         check_endpoint(endpoint, self._served)
         endpoint = model_name(endpoint)
         text, struct = self._rewrite_prompt(prompt)
-        create = managed_request if managed else create_request
-        number = self._call_number(call, prompt.span.text_in(self.sql))
-        return self._generated.scalar(create(call.name, endpoint, options), text, number, struct=struct)
+        if embeddings is not None:
+            # They have no effect, but a column that does not exist or is not an array is an error.
+            text = f"STRUCT({text} AS prompt, ARRAY_LENGTH({self._rewrite(embeddings.span)}) AS embedded).prompt"
+        written = prompt.span.text_in(self.sql)
+        if managed:
+            request = managed_request(call.name, endpoint, options, with_embeddings=embeddings is not None)
+            number = self._call_number(call, written, allowed_errors(call.name, options))
+        else:
+            request = create_request(call.name, endpoint, options)
+            number = self._call_number(call, written)
+        return self._generated.scalar(request, text, number, struct=struct)
 
     def _named_arguments(self, call: Call, positional: tuple[str, ...]) -> dict[str, Argument]:
         """Return the arguments by their names in lower case.

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from localcloud.base.clock import Clock, rfc3339
-from localcloud.bigquery.base.connections import Connections, connection_name
+from localcloud.bigquery.base.connections import Connections, check_location, connection_name
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.session import Session
 from localcloud.bigquery.ml.catalog import (
@@ -25,13 +25,14 @@ from localcloud.bigquery.ml.exporting import export
 from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.importing import ImportOptions, fetch, import_options
 from localcloud.bigquery.ml.model_errors import InvalidModel
-from localcloud.bigquery.ml.object_tables import (
+from localcloud.bigquery.ml.objects.statements import (
     CreateObjectTable,
-    ObjectTables,
+    DropExternalTable,
+    ObjectTableStatement,
     TablePath,
     parse_object_table,
-    table_exists,
 )
+from localcloud.bigquery.ml.objects.tables import ObjectTables, table_exists
 from localcloud.bigquery.ml.online import predict_instances
 from localcloud.bigquery.ml.remote import remote_model_info
 from localcloud.bigquery.ml.rewriting import Rewriter, may_call_functions
@@ -117,8 +118,8 @@ class MachineLearning:
 
     def parse(
         self, sql: str, *, project: str, default_dataset: str | None
-    ) -> ModelStatement | CreateObjectTable | None:
-        """Return the statement in ``sql`` if it is about a model or creates an object table, or None.
+    ) -> ModelStatement | ObjectTableStatement | None:
+        """Return the statement in ``sql`` if it is about a model or an external table, or None.
 
         Args:
             sql: One statement of GoogleSQL.
@@ -132,7 +133,9 @@ class MachineLearning:
             sql, project=project, default_dataset=default_dataset
         )
 
-    def execute(self, statement: ModelStatement | CreateObjectTable, session: Session, *, dry_run: bool) -> ModelResult:
+    def execute(
+        self, statement: ModelStatement | ObjectTableStatement, session: Session, *, dry_run: bool
+    ) -> ModelResult:
         """Run a statement that ``parse`` returned.
 
         Args:
@@ -146,6 +149,8 @@ class MachineLearning:
         match statement:
             case CreateObjectTable():
                 return self._create_object_table(statement, session, dry_run=dry_run)
+            case DropExternalTable():
+                return self._drop_external_table(statement, session, dry_run=dry_run)
             case CreateModel():
                 return self._create(statement, session, dry_run=dry_run)
             case DropModel():
@@ -163,6 +168,7 @@ class MachineLearning:
         info = remote_model_info(statement, location, self._served) if remote else {}
         if remote:
             self._connections.require(info["connection"])
+            check_location(info["connection"], location, f"dataset {reference.project}:{reference.dataset}")
         # A model can't have the name of a table or view.
         if table_exists(TablePath(reference.project, reference.dataset, reference.model), session):
             raise QueryError(f"Already Exists: Table {reference}", reason="duplicate")
@@ -204,10 +210,16 @@ class MachineLearning:
         location = session.dataset_location(path.project, path.dataset)
         connection = connection_name(statement.connection, session.project, location)
         self._connections.require(connection)
+        check_location(connection, location, f"dataset {path.project}:{path.dataset}")
         statement = replace(statement, connection=connection)
-        operation = "CREATE" if dry_run else self._objects.create(statement, session)
-        table = {"projectId": path.project, "datasetId": path.dataset, "tableId": path.table}
-        return ModelResult("CREATE_EXTERNAL_TABLE", operation, None, {"ddlTargetTable": table})
+        operation = self._objects.create(statement, session, dry_run=dry_run)
+        return ModelResult("CREATE_EXTERNAL_TABLE", operation, None, {"ddlTargetTable": path.resource()})
+
+    def _drop_external_table(self, statement: DropExternalTable, session: Session, *, dry_run: bool) -> ModelResult:
+        path = statement.path
+        session.dataset_location(path.project, path.dataset)
+        operation = self._objects.drop(statement, session, dry_run=dry_run)
+        return ModelResult("DROP_EXTERNAL_TABLE", operation, None, {"ddlTargetTable": path.resource()})
 
     def _import(self, statement: CreateModel, options: ImportOptions, session: Session, location: str) -> None:
         started = self._clock.now()

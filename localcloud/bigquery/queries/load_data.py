@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.object_tables import table_path
+from localcloud.bigquery.ml.objects.statements import table_path
 from localcloud.bigquery.ml.statements import OptionValue, take_options
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.sql.tokens import Cursor, Token, syntax_error

@@ -18,7 +18,7 @@ from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import field_of, plain_name
 from localcloud.bigquery.job.jobs import Job, Rows
 from localcloud.bigquery.ml.calls import parseable_calls
-from localcloud.bigquery.ml.object_tables import CreateObjectTable
+from localcloud.bigquery.ml.objects.statements import ObjectTableStatement
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.ml.statements import ModelReference, ModelStatement
 from localcloud.bigquery.queries.accounting import Accounting
@@ -34,10 +34,10 @@ from localcloud.bigquery.queries.definitions import (
     renamed_table,
     routine_statistics,
 )
-from localcloud.bigquery.queries.load_data import LoadData, parse_load_data
+from localcloud.bigquery.queries.load_data import LoadData
 from localcloud.bigquery.queries.load_statements import LoadStatements
 from localcloud.bigquery.queries.previews import Previews
-from localcloud.bigquery.queries.scripts import is_script, run_script, script_type
+from localcloud.bigquery.queries.scripts import FileStatements, is_script, run_script, script_type
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.queries.table_options import apply_options, changed_options, table_options
 from localcloud.bigquery.sql.duckdb_only import reject_foreign_names
@@ -160,13 +160,14 @@ class QueryJobs:
         found: dict[str, Any] = {"totalBytesProcessed": "0"}
         statements = self._statements(job, dry_run=True)
         sql = _readable(job.dialect_sql or query["query"], statements)
-        load = parse_load_data(sql, project=statements.project, default_dataset=statements.default_dataset)
+        script = is_script(sql)
+        load = None if script else statements.load_statement(sql)
         if load is None:
             reject_foreign_names(sql)
         if load is not None:
             self._loads.check(load, statements)
             found |= {"statementType": "LOAD_DATA"}
-        elif is_script(sql):
+        elif script:
             found |= {"statementType": script_type(sql), "totalBytesProcessedAccuracy": "UNKNOWN"}
         elif (model := statements.model_statement(sql)) is not None:
             result = self._learning.execute(model, statements, dry_run=True)
@@ -239,7 +240,8 @@ class QueryJobs:
     def _perform(self, job: Job, statements: Statements) -> Outcome:
         query = job.configuration["query"]
         sql = _readable(job.dialect_sql or query["query"], statements)
-        load = parse_load_data(sql, project=statements.project, default_dataset=statements.default_dataset)
+        script = is_script(sql)
+        load = None if script else statements.load_statement(sql)
         if load is not None:
             return self._run_load(load, statements)
         reject_foreign_names(sql)
@@ -250,7 +252,7 @@ class QueryJobs:
                     f"DROP SCHEMA IF EXISTS `{job.key.project}`.`_session_{job.session_id}` CASCADE", sql
                 )
             return Outcome(statistics={"statementType": "CALL"})
-        if is_script(sql):
+        if script:
             return self._run_script(job, sql, statements)
         model = statements.model_statement(sql)
         if model is not None:
@@ -293,7 +295,7 @@ class QueryJobs:
         statistics = {"statementType": "LOAD_DATA", "loadQueryStatistics": loaded}
         return Outcome(NO_ROWS, load.target, int(loaded["outputRows"]), statistics)
 
-    def _run_model_statement(self, model: ModelStatement | CreateObjectTable, statements: Statements) -> Outcome:
+    def _run_model_statement(self, model: ModelStatement | ObjectTableStatement, statements: Statements) -> Outcome:
         result = self._learning.execute(model, statements, dry_run=False)
         statistics = {"statementType": result.statement_type} | result.statistics
         if result.ddl_operation:
@@ -310,7 +312,11 @@ class QueryJobs:
         job.scripted = True
         defined = routine_statistics(sql, statements)
         try:
-            table = run_script(sql, statements, steps, lambda export: self._export(job, statements, export))
+            files = FileStatements(
+                lambda statement: self._export(job, statements, statement),
+                lambda load: self._run_load(load, statements),
+            )
+            table = run_script(sql, statements, steps, files)
         finally:
             job.children = child_jobs(job, sql, steps, self._anonymous, self._accounting)
         name = self._anonymous.name_for(job.key)
@@ -329,6 +335,7 @@ class QueryJobs:
         name = self._anonymous.name_for(job.key)
         with _query_errors(original.sql, duckdb_sql, job.key.location):
             rows = self._anonymous.keep(name, bound, values, original.column_names(), job.key.location)
+            statements.check_calls()
         return Outcome(rows, name, statistics=self._accounting.describe(statement, original))
 
     def _run_select_into(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
@@ -374,7 +381,7 @@ class QueryJobs:
         columns = original.with_names(statements.columns(duckdb_sql, original.sql))
         columns = [(plain_name(column), kind) for column, kind in columns]
         with _query_errors(original.sql, duckdb_sql, statements.location):
-            source = Source(bound, values, tuple(columns))
+            source = Source(bound, values, tuple(columns), check=statements.check_calls)
             return statement, self._destinations.write(name, source, disposition, location=statements.location)
 
     def _export(self, job: Job, statements: Statements, original: Statement) -> None:
@@ -400,7 +407,7 @@ class QueryJobs:
             options.uri, options.format, options.compression, options.header, options.field_delimiter or ","
         )
         with _query_errors(original.sql, duckdb_sql, statements.location):
-            rows = export(self._engine, self._store, bound, values, target)
+            rows = export(self._engine, self._store, bound, values, target, statements.check_calls)
         exported = {"fileCount": "1", "rowCount": str(rows)}
         statistics = self._accounting.describe(statement) | {"statementType": original.kind}
         return Outcome(statistics=statistics | {"exportDataStatistics": exported})
@@ -412,7 +419,8 @@ class QueryJobs:
         self._accounting.check_billing(query, statement)
         dropped = self._dropped_models(statement, statements.project)
         with self._destinations.writing(statement.target):
-            table, fields, reported = statements.execute(prepared, original.sql)
+            with statements.checking_calls(statement.target):
+                table, fields, reported = statements.execute(prepared, original.sql)
             if statement.target is not None and statement.kind in _TIDIED:
                 self._destinations.tidy(statement.target)
                 self._destinations.set_columns(statement.target, declared_settings(original.tree))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +21,7 @@ from bqemulator.udf.naming import qualified_routine_name
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.queries.children import Step
 from localcloud.bigquery.queries.definitions import completed, create_model_view, renamed_table
+from localcloud.bigquery.queries.load_data import LoadData
 from localcloud.bigquery.queries.script_values import Frames, inferred, split_name, variable_value
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.queries.table_options import apply_options, changed_options, table_options
@@ -45,6 +47,19 @@ _ERROR_VARIABLE = "__error_message__"
 _DUCKDB_TYPE = b"bqemu.duckdb_type"
 
 
+@dataclass(frozen=True)
+class FileStatements:
+    """The statements of a script that read and write files.
+
+    Attributes:
+        export: Runs an EXPORT DATA statement.
+        load: Runs a LOAD DATA statement.
+    """
+
+    export: Callable[[Statement], object]
+    load: Callable[[LoadData], object]
+
+
 class Script(ScriptInterpreter):
     """bqemulator's interpreter, which prepares each statement just before its translation.
 
@@ -52,14 +67,14 @@ class Script(ScriptInterpreter):
     temporary tables that a statement reads exist. Variables are parameters with the types that they are declared with.
     """
 
-    def __init__(self, statements: Statements, steps: list[Step], export: Callable[[Statement], None]) -> None:
-        """Create an interpreter that adds each statement to ``steps``, and runs EXPORT DATA with ``export``."""
+    def __init__(self, statements: Statements, steps: list[Step], files: FileStatements) -> None:
+        """Create an interpreter that adds each statement to ``steps``."""
         super().__init__(statements.context, statements.project, caller=statements.caller)
         self._frames = Frames()
         self._frames.push(kind="root")
         self._statements = statements
         self._steps = steps
-        self._export = export
+        self._files = files
         self._affected: int | None = None
         self._prepared = ""
 
@@ -78,6 +93,11 @@ class Script(ScriptInterpreter):
         model = statements.model_statement(sql)
         if model is not None:
             statements.learning.execute(model, statements, dry_run=False)
+            self._final_table = None
+            return
+        load = statements.load_statement(sql)
+        if load is not None:
+            self._files.load(load)
             self._final_table = None
             return
         statement = completed(read_statement(statements.qualify(sql), project=statements.project), statements)
@@ -101,11 +121,12 @@ class Script(ScriptInterpreter):
             self._final_table = None
             return
         if statement.kind == "EXPORT_DATA":
-            self._export(statement)
+            self._files.export(statement)
             self._final_table = None
             return
         self._prepared = statements.prepare(statement.sql).strip()
-        await super()._exec_sql(self._prepared)
+        with statements.checking_calls(statement.target):
+            await super()._exec_sql(self._prepared)
         self._name_columns(statement)
         if statement.target is not None and statement.kind.startswith("CREATE_TABLE"):
             statements.destinations.tidy(statement.target)
@@ -297,7 +318,7 @@ class Script(ScriptInterpreter):
     async def _invoke_procedure(self, routine: RoutineMeta, args: list[Any]) -> dict[str, Any] | None:
         if len(args) != len(routine.arguments):
             raise InvalidQueryError(f"Procedure {routine.routine_id} expects {len(routine.arguments)} arguments")
-        nested = Script(self._statements, self._steps, self._export)
+        nested = Script(self._statements, self._steps, self._files)
         for parameter, value in zip(routine.arguments, args, strict=True):
             nested._frames.declare(parameter.name, _declared(parameter.data_type), value)
         with suppress(ReturnSignal):
@@ -323,20 +344,20 @@ def _declared(data_type: Any) -> str:
     return data_type if isinstance(data_type, str) else "ANY"
 
 
-def run_script(source: str, statements: Statements, steps: list[Step], export: Callable[[Statement], None]) -> pa.Table:
+def run_script(source: str, statements: Statements, steps: list[Step], files: FileStatements) -> pa.Table:
     """Run a script and return the rows of its last statement.
 
     Args:
         source: The script, in GoogleSQL.
         statements: The statements of the job.
         steps: The list to which each statement is added when it ends, also when the script fails later.
-        export: Runs an EXPORT DATA statement.
+        files: Runs the statements that read and write files.
 
     Raises:
         QueryError: A statement failed, and the script has no handler for it.
     """
     try:
-        result = complete(Script(statements, steps, export).run(statements.parameters.named_in(source)))
+        result = complete(Script(statements, steps, files).run(statements.parameters.named_in(source)))
     except Exception as error:
         names = statements.names_in_engine(source)
         raise query_error(error, sql=source, duckdb_sql=names, location=statements.location) from error

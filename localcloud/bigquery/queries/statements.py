@@ -11,6 +11,7 @@ import re
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
@@ -30,10 +31,11 @@ from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import Field, field_of
 from localcloud.bigquery.base.session import Column, Session
 from localcloud.bigquery.ml.calls import Span
-from localcloud.bigquery.ml.object_tables import CreateObjectTable
+from localcloud.bigquery.ml.objects.statements import ObjectTableStatement
 from localcloud.bigquery.ml.rewriting import split_items
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.ml.statements import ModelStatement
+from localcloud.bigquery.queries.load_data import LoadData, parse_load_data
 from localcloud.bigquery.sql.called import calls
 from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.literals import plain_literals
@@ -123,9 +125,13 @@ class Statements(Session):
             raise NotFound(f"Not found: Dataset {project}:{dataset}")
         return found.location
 
-    def model_statement(self, sql: str) -> ModelStatement | CreateObjectTable | None:
+    def model_statement(self, sql: str) -> ModelStatement | ObjectTableStatement | None:
         """Return ``sql`` as a statement about a model or an object table, or None. Raises ``QueryError``."""
         return self.learning.parse(quote_names(sql), project=self.project, default_dataset=self.default_dataset)
+
+    def load_statement(self, sql: str) -> LoadData | None:
+        """Return ``sql`` as a LOAD DATA statement, or None. Raises ``QueryError``."""
+        return parse_load_data(sql, project=self.project, default_dataset=self.default_dataset)
 
     def check(self, statement: Statement) -> None:
         """Reject errors that the translation does not find.
@@ -328,6 +334,36 @@ class Statements(Session):
         """Return translated SQL, and the values of the job's query parameters in it."""
         bound, values = self.parameters.bind(duckdb_sql)
         return bound, values or None
+
+    # Calls of functions over generative models
+
+    def check_calls(self) -> None:
+        """Raise ``QueryError`` if more rows of a call have failed than may."""
+        for call in self.model_calls:
+            call.check()
+
+    @contextmanager
+    def checking_calls(self, target: TableName | None) -> Iterator[None]:
+        """Undo the changes of the ``with`` block to ``target`` if more rows of a call fail than may.
+
+        Raises:
+            QueryError: More rows have failed.
+        """
+        if not any(call.is_limited for call in self.model_calls):
+            yield
+            return
+        catalog = self.context.catalog
+        existing = None if target is None else self.destinations.get(target)
+        try:
+            with self.engine.transaction():
+                yield
+                self.check_calls()
+        except QueryError:
+            if existing is not None:
+                catalog.update_table(existing)
+            elif target is not None:
+                catalog.delete_table(target.project, target.dataset, target.table, not_found_ok=True)
+            raise
 
     # Describing and running
 

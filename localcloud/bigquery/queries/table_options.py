@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
-from localcloud.bigquery.ml.object_tables import table_path
+from localcloud.bigquery.ml.objects.statements import table_path
 from localcloud.bigquery.ml.statements import Expression, OptionValue, take_options
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.statement import Statement, TableName

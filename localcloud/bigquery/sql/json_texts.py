@@ -1,114 +1,85 @@
-"""Makes the functions that read JSON return NULL for a text that is not JSON, as in BigQuery. In DuckDB they fail.
+"""Replaces the functions that read JSON by DuckDB macros with BigQuery's results and types.
 
-Literals and results of text functions are changed before the translation, and plain columns after it: whether a column
-holds JSON or text decides the type of the result, and bqemulator knows that of the plain column only. Other expressions
-are not changed.
+A text that is not JSON gives NULL; in DuckDB it is an error. What is read from a text is a text, and what is read from JSON is
+JSON. Only DuckDB knows the type of an expression, such as a column of a subquery, so the macros decide by it.
 https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions
 """
 
 from __future__ import annotations
 
-import re
+from functools import lru_cache
 
 import sqlglot
 from sqlglot import exp
 
-from localcloud.bigquery.sql.called import calls
+from localcloud.bigquery.sql.called import Called, calls
 from localcloud.bigquery.sql.tokens import Token, readable_tokens
 
-_READERS = frozenset(
-    {
-        "JSON_EXTRACT",
-        "JSON_EXTRACT_ARRAY",
-        "JSON_EXTRACT_SCALAR",
-        "JSON_EXTRACT_STRING_ARRAY",
-        "JSON_QUERY",
-        "JSON_QUERY_ARRAY",
-        "JSON_VALUE",
-        "JSON_VALUE_ARRAY",
-    }
+_MACROS = {
+    "JSON_EXTRACT": "_json_query",
+    "JSON_EXTRACT_ARRAY": "_json_query_array",
+    "JSON_EXTRACT_SCALAR": "_json_value",
+    "JSON_EXTRACT_STRING_ARRAY": "_json_value_array",
+    "JSON_QUERY": "_json_query",
+    "JSON_QUERY_ARRAY": "_json_query_array",
+    "JSON_VALUE": "_json_value",
+    "JSON_VALUE_ARRAY": "_json_value_array",
+}
+_PATH = "'$'"
+_READ = "try_cast(value AS JSON) -> path"
+# The first branch is never taken, so the value is computed once. It can be the call of a model. It gives the result the type
+# of the value: of JSON and a text, DuckDB chooses JSON.
+JSON_MACROS: tuple[str, ...] = (
+    f"CREATE OR REPLACE MACRO _json_query(value, path) AS CASE WHEN FALSE THEN value ELSE CAST({_READ} AS VARCHAR) END",
+    f"CREATE OR REPLACE MACRO _json_query_array(value, path) AS CASE WHEN FALSE THEN [value] "
+    f"ELSE CAST(try_cast({_READ} AS JSON[]) AS VARCHAR[]) END",
+    "CREATE OR REPLACE MACRO _json_value(value, path) AS json_value(try_cast(value AS JSON), path) ->> '$'",
+    f"CREATE OR REPLACE MACRO _json_value_array(value, path) AS try_cast({_READ} AS VARCHAR[])",
+    # Views that earlier versions have stored call it.
+    "CREATE OR REPLACE MACRO _json_or_null(value) AS try_cast(value AS JSON)",
 )
-_OF_TEXT = frozenset({"JSON_EXTRACT_ARRAY", "JSON_QUERY_ARRAY"})
-_TEXT_FUNCTIONS = frozenset(
-    {
-        "CONCAT",
-        "LOWER",
-        "LTRIM",
-        "REGEXP_EXTRACT",
-        "REGEXP_REPLACE",
-        "REPLACE",
-        "RTRIM",
-        "SUBSTR",
-        "SUBSTRING",
-        "TRIM",
-        "UPPER",
-    }
-)
-_FUNCTION = "_json_or_null"
-_READING = re.compile(r"->|\bJSON_VALUE\b", re.IGNORECASE)
-# The value is used once: it can be the call of a model.
-JSON_MACROS: tuple[str, ...] = (f"CREATE OR REPLACE MACRO {_FUNCTION}(value) AS try_cast(value AS JSON)",)
 
 
-def call_json_or_null(sql: str) -> str:
-    """Return GoogleSQL in which the functions that read JSON get NULL for a text that is not JSON."""
+def call_json_macros(sql: str) -> str:
+    """Return GoogleSQL that calls ``JSON_MACROS`` in place of the functions that read JSON."""
     if "JSON_" not in sql.upper():
         return sql
     found = readable_tokens(sql)
-    edits: list[tuple[int, str]] = []
+    edits: list[tuple[int, int, str]] = []
     for called in calls(found):
         *prefix, name = (part.upper() for part in called.parts)
-        if name not in _READERS or called.chained or prefix not in ([], ["SAFE"]):
-            continue
-        first, closing, comma = _first_argument(found, called.last + 1)
-        if closing is None or first >= closing:
-            continue
-        last = closing if comma is None else comma
-        if _is_text(found, first, last):
-            edits += [(found[first].start, f"{_FUNCTION}("), (found[last - 1].end, ")")]
-            if name in _OF_TEXT:
-                # The elements of an array in a text are texts too. bqemulator takes those of a call for JSON.
-                start = found[called.first].start
-                edits += [(start, "CAST("), (found[closing].end, " AS ARRAY<STRING>)")]
-    # Of two edits at one place, the closing bracket comes first; the edits of an outer call begin before an inner one's.
-    for at, text in sorted(edits, key=lambda edit: edit[0], reverse=True):
-        sql = sql[:at] + text + sql[at:]
+        if name in _MACROS and not called.chained and prefix in ([], ["SAFE"]):
+            edits += _edits(sql, found, called, name)
+    for start, end, text in sorted(edits, reverse=True):
+        sql = sql[:start] + text + sql[end:]
     return sql
 
 
-def columns_or_null(duckdb_sql: str) -> str:
-    """Return DuckDB's SQL in which the functions that read JSON get NULL for a column whose text is not JSON."""
-    if _READING.search(duckdb_sql) is None:
-        return duckdb_sql
-    try:
-        tree = sqlglot.parse_one(duckdb_sql, read="duckdb")
-    except sqlglot.errors.SqlglotError:
-        return duckdb_sql  # DuckDB knows more than sqlglot
-    edits: dict[int, str] = {}
-    for reader in tree.find_all(exp.JSONExtract, exp.JSONExtractScalar, exp.JSONValue, exp.Anonymous):
-        column = reader.this
-        if isinstance(reader, exp.Anonymous):
-            column = reader.expressions[0] if reader.name.upper() == "JSON_VALUE" and reader.expressions else None
-        parts = column.parts if isinstance(column, exp.Column) else []
-        if parts and all("start" in part.meta for part in parts):
-            edits[parts[0].meta["start"]] = f"{_FUNCTION}("
-            edits[parts[-1].meta["end"] + 1] = ")"
-    for at in sorted(edits, reverse=True):
-        duckdb_sql = duckdb_sql[:at] + edits[at] + duckdb_sql[at:]
-    return duckdb_sql
+def _edits(sql: str, found: tuple[Token, ...], called: Called, name: str) -> list[tuple[int, int, str]]:
+    """Return the start, the end and the new text of each part of a call that changes."""
+    opening = called.last + 1
+    closing, comma = _ends(found, opening)
+    if closing is None or closing == opening + 1:
+        return []
+    # The macros do not fail, so SAFE has no effect.
+    edits = [(found[called.first].start, found[called.last].end, _MACROS[name])]
+    first, last = opening + 1, closing if comma is None else comma
+    if last - first == 1 and found[first].kind == "string":
+        # DuckDB gives a literal the type of what is beside it.
+        edits += [
+            (found[first].start, found[first].start, "CAST("),
+            (found[first].end, found[first].end, " AS STRING)"),
+        ]
+    if comma is None:
+        edits.append((found[closing].start, found[closing].start, f", {_PATH}"))
+    elif closing - comma == 2 and found[comma + 1].kind == "string":
+        path = found[comma + 1]
+        edits.append((path.start, path.end, _duckdb_path(name, sql[path.start : path.end])))
+    return edits
 
 
-def _is_text(found: tuple[Token, ...], first: int, last: int) -> bool:
-    """Return whether the tokens from ``first`` up to ``last`` are one literal or one call of a text function."""
-    if last - first == 1:
-        return found[first].kind == "string"
-    if found[first].text.upper() not in _TEXT_FUNCTIONS or not found[first + 1].is_symbol("("):
-        return False
-    return _first_argument(found, first + 1)[1] == last - 1
-
-
-def _first_argument(found: tuple[Token, ...], opening: int) -> tuple[int, int | None, int | None]:
-    """Return the index of the first token of a call's arguments, of its closing bracket, and of its first comma."""
+def _ends(found: tuple[Token, ...], opening: int) -> tuple[int | None, int | None]:
+    """Return the indexes of the closing bracket of a call and of its first comma."""
     depth, comma = 0, None
     for index in range(opening, len(found)):
         token = found[index]
@@ -117,7 +88,20 @@ def _first_argument(found: tuple[Token, ...], opening: int) -> tuple[int, int | 
         elif token.is_symbol(")", "]", "}"):
             depth -= 1
             if depth == 0:
-                return opening + 1, index, comma
+                return index, comma
         elif depth == 1 and comma is None and token.is_symbol(","):
             comma = index
-    return opening + 1, None, comma
+    return None, comma
+
+
+@lru_cache(maxsize=1024)
+def _duckdb_path(function: str, literal: str) -> str:
+    """Return the literal of a JSON path in DuckDB's form, such as ``'$."a b"'`` for ``"$['a b']"``."""
+    try:
+        call = sqlglot.parse_one(f"{function}(x, {literal})", read="bigquery")
+    except sqlglot.errors.SqlglotError:
+        return literal
+    path = call.args.get("expression")
+    converted = path.sql(dialect="duckdb") if isinstance(path, exp.JSONPath) else literal
+    # Literals of the two dialects escape quotes and backslashes in different ways.
+    return literal if "'" in converted[1:-1] or "\\" in converted else converted

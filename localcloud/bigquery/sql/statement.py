@@ -39,6 +39,7 @@ _TYPE_BY_WORDS: tuple[tuple[str, str], ...] = (
     (r"DROP\s+MODEL\b", "DROP_MODEL"),
     (r"EXPORT\s+MODEL\b", "EXPORT_MODEL"),
     (r"EXPORT\s+DATA\b", "EXPORT_DATA"),
+    (r"LOAD\s+DATA\b", "LOAD_DATA"),
     (r"ALTER\s+TABLE\b", "ALTER_TABLE"),
     (r"ALTER\s+VIEW\b", "ALTER_VIEW"),
     (r"ALTER\s+SCHEMA\b", "ALTER_SCHEMA"),

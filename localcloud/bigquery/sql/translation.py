@@ -19,7 +19,7 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.adjustments import adjusted
 from localcloud.bigquery.sql.duckdb_only import quote_routines, reject_duckdb_only
-from localcloud.bigquery.sql.json_texts import call_json_or_null, columns_or_null
+from localcloud.bigquery.sql.json_texts import call_json_macros
 from localcloud.bigquery.sql.lengths import checked_lengths
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.names import quote_names
@@ -45,11 +45,11 @@ class Translator(SQLTranslator):
         except QueryError as error:
             return Err(InvalidQueryError(error.message))
         translated = super().translate(
-            call_json_or_null(call_subscripts(adjusted(name_fields(checked_lengths(sql))))), schema=schema, **options
+            call_json_macros(call_subscripts(adjusted(name_fields(checked_lengths(sql))))), schema=schema, **options
         )
         if not isinstance(translated, Ok):
             return translated
-        duckdb_sql = columns_or_null(translated.value)
+        duckdb_sql = translated.value
         return Ok(_with_names_of_fields(duckdb_sql) if ")." in duckdb_sql else duckdb_sql)
 
     @staticmethod

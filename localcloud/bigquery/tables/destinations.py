@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,6 +96,7 @@ class Source:
         fields: The REST fields from a load job's schema; None derives them from ``columns``.
         once: Whether the query can run only once.
         stored: The DuckDB types of columns that differ from those of their REST types.
+        check: Called when the query has run, before its rows are committed. An exception rolls them back.
     """
 
     sql: str
@@ -104,6 +105,7 @@ class Source:
     fields: tuple[Field, ...] | None = None
     once: bool = False
     stored: Mapping[str, str] = field(default_factory=dict)
+    check: Callable[[], None] | None = None
 
     def schema(self) -> list[Field]:
         """Return the REST fields of the rows."""
@@ -212,6 +214,8 @@ class Destinations:
                     entry, rows = self._replace(table, source, disposition, existing)
                 else:
                     entry, rows = self._insert(table, source, disposition, existing)
+                if source.check is not None:
+                    source.check()
                 catalog_of(self.context).write(entry)
                 self.engine.note_written(rows)
             return entry, rows

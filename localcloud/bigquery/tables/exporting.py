@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,23 @@ def split_uri(uri: str) -> tuple[str, str]:
     return bucket, name
 
 
-def export(engine: Engine, store: ObjectStore, sql: str, values: list[Any] | None, target: Export) -> int:
+def export(
+    engine: Engine,
+    store: ObjectStore,
+    sql: str,
+    values: list[Any] | None,
+    target: Export,
+    check: Callable[[], None] | None = None,
+) -> int:
     """Write the rows of a DuckDB query to one object and return their number.
+
+    Args:
+        engine: The database.
+        store: Cloud Storage.
+        sql: The query.
+        values: The values of its placeholders, or None.
+        target: The object and its format.
+        check: Called when the query has run, before the object is written. An exception prevents it.
 
     Raises:
         QueryError: The URI or format is not valid, or the format can't hold a column.
@@ -74,6 +90,8 @@ def export(engine: Engine, store: ObjectStore, sql: str, values: list[Any] | Non
             except duckdb.Error:
                 engine.reject_stopped()  # the other database reports an interruption as an error of its input
                 raise
+        if check is not None:
+            check()
         with path.open("rb") as content:
             store.write(bucket, name.replace("*", "000000000000"), content, content_type=_CONTENT_TYPE[target.format])
     return count

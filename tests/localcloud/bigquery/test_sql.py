@@ -244,3 +244,49 @@ def test_a_column_of_texts_may_hold_some_that_are_not_json(world: BigQueryWorld)
       JSON_VALUE_ARRAY(t, '$.a'), ARRAY_LENGTH(JSON_QUERY_ARRAY(t, '$.a'))
       FROM (SELECT t, STRUCT(t AS u) AS s FROM UNNEST(['Echo: hi', '{"a": [1]}']) AS t) AS x ORDER BY t"""
     assert world.rows(sql) == [(None, None, None, [], None), ("[1]", "1", "1", ["1"], 1)]
+
+
+TEXTS = """ FROM (SELECT t FROM UNNEST(['Echo: hi', '{"a": {"b": [1]}}']) AS t) ORDER BY t"""
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"SELECT JSON_VALUE(IFNULL(t, 'x'), '$.a.b[0]'){TEXTS}",
+        f"SELECT JSON_VALUE(t || '', '$.a.b[0]'){TEXTS}",
+        f"SELECT JSON_VALUE(CASE WHEN TRUE THEN t ELSE 'x' END, '$.a.b[0]'){TEXTS}",
+        f"SELECT JSON_VALUE((SELECT t), '$.a.b[0]'){TEXTS}",
+        f"SELECT JSON_VALUE([t][OFFSET(0)], '$.a.b[0]'){TEXTS}",
+        f"SELECT JSON_VALUE(CAST(t AS STRING), '$.a.b[0]'){TEXTS}",
+        f"SELECT JSON_EXTRACT_SCALAR(COALESCE(NULL, t), \"$['a'].b[0]\"){TEXTS}",
+        f"SELECT IFNULL(JSON_QUERY(CONCAT(t, ' '), '$.a.b[0]'), NULL){TEXTS}",
+        f"WITH c AS (SELECT t{TEXTS}) SELECT JSON_QUERY(c.t, '$.a.b[0]') FROM c ORDER BY t",
+        f"SELECT JSON_VALUE_ARRAY(TRIM(JSON_QUERY(t, '$.a')), '$.b')[SAFE_OFFSET(0)]{TEXTS}",
+        f"SELECT JSON_QUERY_ARRAY(IF(t = '', NULL, t), '$.a.b')[SAFE_OFFSET(0)]{TEXTS}",
+        f"SELECT SAFE.JSON_VALUE(LOWER(t), '$.a.b[0]'){TEXTS}",
+    ],
+)
+def test_any_expression_that_is_not_json_gives_null(world: BigQueryWorld, query: str) -> None:
+    assert world.rows(query) == [(None,), ("1",)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "kind"),
+    [
+        ("JSON_QUERY(t, '$')", "STRING"),
+        ("JSON_QUERY(IFNULL(t, ''), '$')", "STRING"),
+        ("JSON_QUERY('1')", "STRING"),
+        ("JSON_QUERY_ARRAY(t)", "STRING"),
+        ("JSON_EXTRACT(j, '$')", "JSON"),
+        ("JSON_QUERY(IFNULL(j, JSON '1'), '$')", "JSON"),
+        ("JSON_QUERY(PARSE_JSON(t), '$')", "JSON"),
+        ("JSON_QUERY_ARRAY(j)", "JSON"),
+        ("JSON_VALUE(j, '$')", "STRING"),
+        ("JSON_VALUE_ARRAY(j)", "STRING"),
+    ],
+)
+def test_what_is_read_from_json_is_json_and_from_a_text_a_text(
+    world: BigQueryWorld, expression: str, kind: str
+) -> None:
+    rows = world.client().query_and_wait(f"SELECT {expression} FROM (SELECT '[1]' AS t, JSON '[1]' AS j)")
+    assert [field.field_type for field in rows.schema] == [kind]

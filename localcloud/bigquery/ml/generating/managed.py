@@ -42,33 +42,30 @@ def check_arguments(function: str, names: Collection[str]) -> None:
         names: The names of the arguments in lower case, without the first one, the connection and the endpoint.
 
     Raises:
-        QueryError: An argument is missing, unknown, or not supported by the local BigQuery.
+        QueryError: An argument is missing or unknown.
     """
     if unknown := sorted(set(names) - _ARGUMENTS[function]):
         raise _invalid(function, f"Unknown argument {unknown[0]}.")
-    if "embeddings" in names:
-        raise _unsupported(function, "embeddings")
     if function == "AI.CLASSIFY" and "categories" not in names:
         raise _invalid(function, "categories are required.")
 
 
-def managed_request(function: str, endpoint: str, options: Mapping[str, Any]) -> GenerationRequest:
+def managed_request(
+    function: str, endpoint: str, options: Mapping[str, Any], *, with_embeddings: bool
+) -> GenerationRequest:
     """Return the request of a call.
 
     Args:
         function: The name of the function.
         endpoint: The name of the model.
-        options: The arguments that ``check_arguments`` has checked, by name.
+        options: The arguments that ``check_arguments`` has checked, by name, but for the embeddings.
+        with_embeddings: Whether the call has embeddings.
 
     Raises:
-        QueryError: An argument has the wrong type or a value that does not exist or is not supported.
+        QueryError: An argument has the wrong type, or a value that does not exist or does not go with another one.
     """
-    mode = str(options.get("optimization_mode") or "MAXIMIZE_QUALITY").upper()
-    if mode == "MINIMIZE_COST":
-        raise _unsupported(function, "optimization_mode => 'MINIMIZE_COST'")
-    if mode != "MAXIMIZE_QUALITY":
-        raise _invalid(function, "optimization_mode must be MINIMIZE_COST or MAXIMIZE_QUALITY.")
-    _check_error_ratio(function, options.get("max_error_ratio"))
+    _check_optimization(function, options, with_embeddings=with_embeddings)
+    allowed_errors(function, options)
     result, instruction = OutputType("BOOL" if function == "AI.IF" else "FLOAT64"), _INSTRUCTIONS.get(function, "")
     if function == "AI.CLASSIFY":
         result, instruction = _classification(options)
@@ -105,13 +102,34 @@ def _classification(options: Mapping[str, Any]) -> tuple[OutputType, str]:
     return result, _INSTRUCTIONS[mode] + "\nCategories:" + "".join(f"\n- {': '.join(each)}" for each in categories)
 
 
-def _check_error_ratio(function: str, ratio: object) -> None:
+def _check_optimization(function: str, options: Mapping[str, Any], *, with_embeddings: bool) -> None:
+    """Check the optimization mode, which has no effect here: each row is sent to the model, as if there were too few.
+
+    https://cloud.google.com/bigquery/docs/optimize-ai-functions
+
+    Raises:
+        QueryError: The mode does not exist, or does not go with another argument.
+    """
+    given = options.get("optimization_mode")
+    mode = "" if given is None else str(given).upper()
+    if mode not in ("", "MINIMIZE_COST", "MAXIMIZE_QUALITY"):
+        raise _invalid(function, "optimization_mode must be MINIMIZE_COST or MAXIMIZE_QUALITY.")
+    # Embeddings make MINIMIZE_COST the default.
+    if mode == "MINIMIZE_COST" or (with_embeddings and not mode):
+        if options.get("max_error_ratio") is not None:
+            raise _invalid(function, "max_error_ratio is not supported with optimization_mode MINIMIZE_COST.")
+        if str(options.get("output_mode")).lower() == "multi":
+            raise _invalid(function, "output_mode => 'multi' is not supported with optimization_mode MINIMIZE_COST.")
+
+
+def allowed_errors(function: str, options: Mapping[str, Any]) -> float:
+    """Return the share of a call's rows that may fail, from 0 to 1. Raises ``QueryError`` if it is another value."""
+    ratio = options.get("max_error_ratio")
     if ratio is None:
-        return
+        return 1.0
     if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not 0 <= ratio <= 1:
         raise _invalid(function, "max_error_ratio must be a number from 0.0 to 1.0.")
-    if ratio < 1:
-        raise _unsupported(function, "max_error_ratio below 1.0")
+    return float(ratio)
 
 
 def _list(function: str, name: str, value: object) -> list[Any]:
@@ -129,9 +147,3 @@ def _fields(value: Any) -> tuple[Any, ...]:
 
 def _invalid(function: str, why: str) -> QueryError:
     return QueryError(f"Invalid arguments of {function}: {why}", location="query")
-
-
-def _unsupported(function: str, what: str) -> QueryError:
-    return QueryError(
-        f"{function}: {what} is not supported by the local BigQuery.", reason="notImplemented", location="query"
-    )

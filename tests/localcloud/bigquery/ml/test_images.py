@@ -148,6 +148,56 @@ def test_an_object_table_reflects_changes_in_the_bucket(world: MlWorld) -> None:
     assert world.rows("SELECT * FROM d.moving") == [{"size": 1}]
 
 
+OBJECTS = "WITH CONNECTION `us.c` OPTIONS(object_metadata='SIMPLE', uris=['gs://bucket/images/*'])"
+
+
+@pytest.mark.parametrize("end", ["", ";", "; SELECT 1"])
+def test_an_external_table_is_dropped_and_its_objects_stay(world: MlWorld, end: str) -> None:
+    world.run(f"CREATE EXTERNAL TABLE d.passing {OBJECTS}")
+    job = world.run(f"DROP EXTERNAL TABLE `d.passing`{end}")
+    if end != "; SELECT 1":
+        assert (job.statement_type, job.ddl_operation_performed) == ("DROP_EXTERNAL_TABLE", "DROP")
+    assert world.refusal("SELECT * FROM d.passing")[0] == "notFound"
+    assert world.run("DROP EXTERNAL TABLE IF EXISTS d.passing").ddl_operation_performed == "SKIP"
+    assert len(world.store.list("models", "images/")) == len(COLORS)
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason", "message"),
+    [
+        ("DROP EXTERNAL TABLE d.missing", "notFound", "Not found: Table local-project:learning.missing"),
+        ("DROP EXTERNAL TABLE nowhere.x", "notFound", "Not found: Dataset local-project:nowhere"),
+        (
+            "DROP EXTERNAL TABLE d.classifier",
+            "invalidQuery",
+            "Cannot drop local-project:learning.classifier which has type TABLE. An external table was expected.",
+        ),
+        ("DROP EXTERNAL TABLE IF EXISTS", "invalidQuery", "Unexpected end of statement"),
+        ("DROP EXTERNAL TABLE d.wildlife CASCADE", "invalidQuery", "Expected end of input"),
+        (f"CREATE OR REPLACE EXTERNAL TABLE d.classifier {OBJECTS}", "invalid", "it is currently a TABLE"),
+        (f"CREATE EXTERNAL TABLE d.wildlife {OBJECTS}", "duplicate", "Already Exists: Table"),
+        (
+            f"CREATE EXTERNAL TABLE d.x {OBJECTS.replace('gs://bucket', 'gs://no-bucket')}",
+            "accessDenied",
+            "on bucket no-bucket (or it may not exist)",
+        ),
+        (
+            f"CREATE EXTERNAL TABLE d.x {OBJECTS.replace('us.c', 'us-east1.c')}",
+            "invalid",
+            "it is in location us-east1, and dataset local-project:learning is in us",
+        ),
+    ],
+)
+def test_an_external_table_that_cannot_be_created_or_dropped_is_an_error(
+    world: MlWorld, statement: str, reason: str, message: str
+) -> None:
+    # Google's client takes a 409 for a dry run as that of a job id, and looks for the job for minutes.
+    for dry_run in (False,) if reason == "duplicate" else (False, True):
+        found = world.refusal(statement, dry_run=dry_run)
+        assert found[0] == reason
+        assert message in found[1]
+
+
 @pytest.mark.parametrize(
     ("statement", "part"),
     [

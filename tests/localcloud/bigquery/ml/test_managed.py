@@ -59,6 +59,10 @@ def world(backend: AnsweringBackend) -> Iterator[MlWorld]:
             False,
         ),
         ("AI.SCORE(prompt => s, max_error_ratio => 1.0)", 0.5, 0.25),
+        ("AI.SCORE(s, max_error_ratio => 0.5)", 0.5, 0.25),
+        ("AI.IF(s, embeddings => [0.1, 0.2], optimization_mode => 'MINIMIZE_COST')", True, False),
+        ("AI.IF(('', s), embeddings => [STRUCT('s', [0.1])])", True, False),
+        ("AI.IF(s, embeddings => [0.1], optimization_mode => 'MAXIMIZE_QUALITY', max_error_ratio => 0.9)", True, False),
         ("AI.CLASSIFY(s, ['praise', 'blame'])", "praise", "blame"),
         ("AI.CLASSIFY(s, categories => [('praise', 'warm'), ('blame', 'cold')])", "praise", "blame"),
         ("AI.CLASSIFY(s, [STRUCT('praise' AS label, 'warm' AS text), ('blame', 'cold')])", "praise", "blame"),
@@ -113,11 +117,22 @@ def test_the_request_describes_the_categories_and_examples(world: MlWorld, backe
         ("AI.IF('x', temperature => 0)", "Unknown argument temperature"),
         ("AI.IF('x', prompt => 'y')", "argument prompt comes twice"),
         ("AI.IF('x', examples => ['y'])", "inputs and outputs"),
-        ("AI.IF('x', embeddings => [0.1])", "embeddings is not supported"),
-        ("AI.IF('x', optimization_mode => 'MINIMIZE_COST')", "MINIMIZE_COST' is not supported"),
+        ("AI.IF('x', embeddings => 1)", "ARRAY_LENGTH"),
+        (
+            "AI.IF('x', embeddings => [0.1], max_error_ratio => 0.5)",
+            "not supported with optimization_mode MINIMIZE_COST",
+        ),
+        (
+            "AI.IF('x', optimization_mode => 'MINIMIZE_COST', max_error_ratio => 0.5)",
+            "max_error_ratio is not supported",
+        ),
+        (
+            "AI.CLASSIFY('x', ['a'], output_mode => 'multi', optimization_mode => 'MINIMIZE_COST')",
+            "output_mode => 'multi' is not supported",
+        ),
         ("AI.IF('x', optimization_mode => 'FAST')", "MINIMIZE_COST or MAXIMIZE_QUALITY"),
         ("AI.SCORE('x', max_error_ratio => 2)", "from 0.0 to 1.0"),
-        ("AI.SCORE('x', max_error_ratio => 0.5)", "below 1.0 is not supported"),
+        ("AI.SCORE('x', embeddings => [0.1])", "Unknown argument embeddings"),
         ("AI.SCORE('x', connection_id => 'us.none')", "Not found: Connection local-project.us.none"),
         ("AI.SCORE('x', connection_id => 'none')", "must have the form location.connection"),
         ("AI.SCORE('x', endpoint => 'gemini-0')", "retired or unknown"),
@@ -147,6 +162,36 @@ def test_a_job_reports_the_rows_of_each_call(world: MlWorld) -> None:
     assert failed["numFailedRows"] == "2"
     assert sorted(failed["errors"])[0] == error
     assert error in found["errorStats"]["errors"]
+
+
+FAILS = "AI.SCORE(s, max_error_ratio => 0.4)"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"SELECT {FAILS} AS a FROM d.t",
+        f"CREATE TABLE d.written AS SELECT {FAILS} AS a FROM d.t",
+        f"CREATE TABLE d.written (a FLOAT64); INSERT d.written SELECT {FAILS} FROM d.t",
+        f"SELECT 1; CREATE TABLE d.written AS SELECT {FAILS} AS a FROM d.t",
+        f"EXPORT DATA OPTIONS (uri = 'gs://bucket/written/*', format = 'CSV') AS SELECT {FAILS} AS a FROM d.t",
+    ],
+)
+def test_a_statement_with_more_failed_rows_than_allowed_fails_and_writes_nothing(
+    world: MlWorld, statement: str
+) -> None:
+    message = world.refusal(statement)[1]
+    assert "AI.SCORE failed for 2 of 4 rows, more than max_error_ratio 0.4 allows" in message
+    assert "RESOURCE EXHAUSTED error from gemini-3.8-flash (1 rows)" in message
+    assert world.rows("SELECT COUNT(*) AS n FROM d.written") == [{"n": 0}] if "INSERT" in statement else True
+    world.run("DROP TABLE IF EXISTS d.written")
+    assert world.store.list("models", "written/") == []
+
+
+def test_a_statement_whose_rows_all_fail_fails(world: MlWorld) -> None:
+    message = world.refusal("SELECT AI.IF(s) FROM d.t WHERE s = 'busy'")[1]
+    assert "AI.IF failed for 1 of 1 rows, which is every row" in message
+    assert world.rows("SELECT AI.IF(s) AS a FROM d.t WHERE s = 'none'") == []
 
 
 def test_a_job_without_calls_reports_none(world: MlWorld) -> None:

@@ -126,8 +126,8 @@ def ml_world(directory: Path | None = None, backend: ModelBackend | None = None)
             directory=None if directory is None else directory / "bigquery",
             backend=backend,
         )
-        for connection in ("c", "gemini_conn", "onnx_conn"):
-            service.seed_connection(f"{PROJECT}.us.{connection}")
+        for connection in ("us.c", "us.gemini_conn", "us.onnx_conn", "us-east1.c", "us-east1.onnx_conn"):
+            service.seed_connection(f"{PROJECT}.{connection}")
         service.start()
         client = bigquery.Client(
             project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": service.url}

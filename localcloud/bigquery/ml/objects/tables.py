@@ -10,22 +10,20 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.session import Session
 from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.importing import split_uri
-from localcloud.bigquery.ml.statements import CreateMode, OptionValue, take_options
-from localcloud.bigquery.sql.tokens import Cursor
+from localcloud.bigquery.ml.objects.statements import CreateObjectTable, DropExternalTable, TablePath
+from localcloud.bigquery.ml.statements import CreateMode
 from localcloud.storage.objects.errors import NotFound as ObjectNotFound
 from localcloud.storage.objects.resources import StoredObject
 from localcloud.storage.objects.store import ObjectStore
@@ -55,92 +53,6 @@ _ROW_TYPE = (
     'metadata STRUCT("name" VARCHAR, "value" VARCHAR)[])[]'
 )
 _COMMENT_PREFIX = "object table "
-_OPTIONS = frozenset({"OBJECT_METADATA", "URIS", "MAX_STALENESS", "METADATA_CACHE_MODE", "DESCRIPTION", "LABELS"})
-_HEAD = re.compile(r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?EXTERNAL\s+TABLE\b", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class TablePath:
-    """The full name of a table."""
-
-    project: str
-    dataset: str
-    table: str
-
-    @property
-    def sql(self) -> str:
-        """The table's name in GoogleSQL."""
-        return f"`{self.project}`.`{self.dataset}`.`{self.table}`"
-
-    @property
-    def duckdb(self) -> str:
-        """The table's name in DuckDB, which has a schema for each dataset."""
-        return f'"{self.project}__{self.dataset}"."{self.table}"'
-
-
-@dataclass(frozen=True)
-class CreateObjectTable:
-    """A CREATE EXTERNAL TABLE statement for an object table."""
-
-    path: TablePath
-    mode: CreateMode
-    uris: tuple[str, ...]
-    connection: str
-
-
-def table_path(parts: tuple[str, ...], project: str, default_dataset: str | None) -> TablePath:
-    """Return the table that a name of one to three parts refers to.
-
-    Raises:
-        QueryError: The name has no dataset, and there is no default dataset.
-    """
-    if len(parts) == 1 and default_dataset is not None:
-        parts = (*default_dataset.split("."), *parts)
-    if len(parts) == 1:
-        raise QueryError(f'Table "{parts[0]}" must be qualified with a dataset (e.g. dataset.table).', reason="invalid")
-    return TablePath(".".join(parts[:-2]) or project, parts[-2], parts[-1])
-
-
-def parse_object_table(sql: str, *, project: str, default_dataset: str | None) -> CreateObjectTable | None:
-    """Return the statement in ``sql`` if it creates an object table, or None if it is another statement.
-
-    Raises:
-        QueryError: The statement creates an object table and is not valid.
-    """
-    if _HEAD.match(sql) is None or not re.search(r"\bobject_metadata\b", sql, re.IGNORECASE):
-        return None
-    cursor = Cursor(sql)
-    cursor.expect_word("CREATE")
-    mode = CreateMode.REPLACE if cursor.take_words("OR", "REPLACE") else CreateMode.CREATE
-    cursor.expect_word("EXTERNAL")
-    cursor.expect_word("TABLE")
-    if cursor.take_words("IF", "NOT", "EXISTS"):
-        mode = CreateMode.IF_NOT_EXISTS
-    parts, _ = cursor.take_path()
-    connection = ""
-    if cursor.take_words("WITH"):
-        cursor.expect_word("CONNECTION")
-        connection = "DEFAULT" if cursor.take_words("DEFAULT") else ".".join(cursor.take_path()[0])
-    cursor.expect_word("OPTIONS")
-    options = take_options(cursor)
-    cursor.expect_end()
-    if not connection:
-        raise QueryError("An object table needs a connection: WITH CONNECTION is missing.", location="query")
-    return CreateObjectTable(table_path(parts, project, default_dataset), mode, _uris(options), connection)
-
-
-def _uris(options: dict[str, OptionValue]) -> tuple[str, ...]:
-    for name in options:
-        if name not in _OPTIONS:
-            raise QueryError(f"Unknown option: {name.lower()}", location="query")
-    if str(options.get("OBJECT_METADATA")).upper() != "SIMPLE":
-        raise QueryError("The only value of option object_metadata is 'SIMPLE'.", location="query")
-    uris = options.get("URIS")
-    if not isinstance(uris, list) or not uris or not all(isinstance(uri, str) for uri in uris):
-        raise QueryError("Option uris must be an array of Cloud Storage URIs.", location="query")
-    for uri in uris:
-        split_uri(str(uri))
-    return tuple(str(uri) for uri in uris)
 
 
 def table_exists(path: TablePath, session: Session) -> bool:
@@ -180,11 +92,16 @@ class ObjectTables:
             if self._names_file is not None:
                 self._names_file.write_text(json.dumps(sorted(self._names)))
 
-    def create(self, statement: CreateObjectTable, session: Session) -> str:
+    def create(self, statement: CreateObjectTable, session: Session, *, dry_run: bool) -> str:
         """Create an object table; return the DDL operation: ``CREATE``, ``REPLACE`` or ``SKIP``.
 
+        Args:
+            statement: The statement.
+            session: The job that runs it.
+            dry_run: Whether to check the statement without running it.
+
         Raises:
-            QueryError: The dataset does not exist, or the table exists and is not to be replaced.
+            QueryError: The dataset or a bucket does not exist, or the table exists and is not to be replaced.
         """
         path = statement.path
         session.dataset_location(path.project, path.dataset)
@@ -192,13 +109,58 @@ class ObjectTables:
         if exists and statement.mode is CreateMode.IF_NOT_EXISTS:
             return "SKIP"
         if exists and statement.mode is CreateMode.CREATE:
-            raise QueryError(f"Already Exists: Table {path.project}:{path.dataset}.{path.table}", reason="duplicate")
+            raise QueryError(f"Already Exists: Table {path}", reason="duplicate")
+        if exists and self.external_data(path, session.connection) is None:
+            raise QueryError(
+                f"{path} is not allowed for this operation because it is currently a TABLE.", reason="invalid"
+            )
+        for uri in statement.uris:
+            self._require_bucket(uri)
+        if not dry_run:
+            self._define(statement, session)
+        return "REPLACE" if exists else "CREATE"
+
+    def _define(self, statement: CreateObjectTable, session: Session) -> None:
+        path = statement.path
         columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
         session.run(f"CREATE OR REPLACE TABLE {path.sql} ({columns})")
         definition = json.dumps({"uris": statement.uris, "connection": statement.connection}).replace("'", "''")
         session.connection.execute(f"COMMENT ON TABLE {path.duckdb} IS '{_COMMENT_PREFIX}{definition}'")
         self._remember(path.table)
-        return "REPLACE" if exists else "CREATE"
+
+    def _require_bucket(self, uri: str) -> None:
+        """Raise ``QueryError`` if the bucket of a URI does not exist."""
+        bucket, _ = split_uri(uri, "URI")
+        try:
+            self._store.bucket(bucket)
+        except ObjectNotFound as error:
+            raise _not_readable(bucket) from error
+
+    def drop(self, statement: DropExternalTable, session: Session, *, dry_run: bool) -> str:
+        """Drop an external table and keep its objects; return the DDL operation: ``DROP`` or ``SKIP``.
+
+        https://cloud.google.com/bigquery/docs/reference/standard-sql/data-definition-language#drop_external_table_statement
+
+        Args:
+            statement: The statement.
+            session: The job that runs it.
+            dry_run: Whether to check the statement without running it.
+
+        Raises:
+            QueryError: The table does not exist, or is not an external table.
+        """
+        path = statement.path
+        if self.external_data(path, session.connection) is not None:
+            if not dry_run:
+                session.run(f"DROP TABLE {path.sql}")
+            return "DROP"
+        if table_exists(path, session):
+            raise QueryError(
+                f"Cannot drop {path} which has type TABLE. An external table was expected.", location="query"
+            )
+        if statement.if_exists:
+            return "SKIP"
+        raise NotFound(f"Not found: Table {path} was not found in location {session.location}")
 
     def external_data(self, path: TablePath, connection: duckdb.DuckDBPyConnection) -> dict[str, Any] | None:
         """Return the ``externalDataConfiguration`` of an object table, or None if ``path`` is not one.
@@ -260,7 +222,8 @@ class ObjectTables:
     def _objects(self, uris: Iterable[str]) -> list[StoredObject]:
         found: dict[tuple[str, str], StoredObject] = {}
         for uri in uris:
-            bucket, pattern = split_uri(uri)
+            self._require_bucket(uri)
+            bucket, pattern = split_uri(uri, "URI")
             try:
                 if pattern.endswith("*"):
                     objects = self._store.list(bucket, pattern[:-1])
@@ -285,6 +248,15 @@ class ObjectTables:
                 return content.read()
         except ObjectNotFound as error:
             raise QueryError(f"Not found: {uri} changed during the query.", reason="notFound") from error
+
+
+def _not_readable(bucket: str) -> QueryError:
+    """Return BigQuery's error for a bucket that does not exist, which it does not tell from one that it may not read."""
+    return QueryError(
+        f"Access Denied: BigQuery BigQuery: Permission denied while globbing file pattern. Permission "
+        f"'storage.objects.list' denied on bucket {bucket} (or it may not exist).",
+        reason="accessDenied",
+    )
 
 
 def split_object_uri(uri: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.calls import Span
-from localcloud.bigquery.ml.object_tables import TablePath, table_path
+from localcloud.bigquery.ml.objects.statements import TablePath, table_path
 from localcloud.bigquery.sql.tokens import Cursor, Token, tokens
 
 # Keywords that can follow a table in a FROM clause.

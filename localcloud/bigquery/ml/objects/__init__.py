@@ -1,0 +1,1 @@
+"""Object tables: their statements, their rows, and their names in other statements."""

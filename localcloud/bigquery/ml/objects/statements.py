@@ -1,0 +1,132 @@
+"""Parses the statements that create and drop object tables.
+
+https://cloud.google.com/bigquery/docs/object-tables
+https://cloud.google.com/bigquery/docs/reference/standard-sql/data-definition-language#drop_external_table_statement
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.ml.importing import split_uri
+from localcloud.bigquery.ml.statements import CreateMode, OptionValue, take_options
+from localcloud.bigquery.sql.tokens import Cursor
+
+_OPTIONS = frozenset({"OBJECT_METADATA", "URIS", "MAX_STALENESS", "METADATA_CACHE_MODE", "DESCRIPTION", "LABELS"})
+_CREATE = re.compile(r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?EXTERNAL\s+TABLE\b", re.IGNORECASE)
+_DROP = re.compile(r"\s*DROP\s+EXTERNAL\s+TABLE\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class TablePath:
+    """The full name of a table."""
+
+    project: str
+    dataset: str
+    table: str
+
+    @property
+    def sql(self) -> str:
+        """The table's name in GoogleSQL."""
+        return f"`{self.project}`.`{self.dataset}`.`{self.table}`"
+
+    @property
+    def duckdb(self) -> str:
+        """The table's name in DuckDB, which has a schema for each dataset."""
+        return f'"{self.project}__{self.dataset}"."{self.table}"'
+
+    def resource(self) -> dict[str, str]:
+        """Return the REST ``TableReference``."""
+        return {"projectId": self.project, "datasetId": self.dataset, "tableId": self.table}
+
+    def __str__(self) -> str:
+        return f"{self.project}:{self.dataset}.{self.table}"
+
+
+@dataclass(frozen=True)
+class CreateObjectTable:
+    """A CREATE EXTERNAL TABLE statement for an object table."""
+
+    path: TablePath
+    mode: CreateMode
+    uris: tuple[str, ...]
+    connection: str
+
+
+@dataclass(frozen=True)
+class DropExternalTable:
+    """A DROP EXTERNAL TABLE statement."""
+
+    path: TablePath
+    if_exists: bool
+
+
+ObjectTableStatement = CreateObjectTable | DropExternalTable
+
+
+def table_path(parts: tuple[str, ...], project: str, default_dataset: str | None) -> TablePath:
+    """Return the table that a name of one to three parts refers to.
+
+    Raises:
+        QueryError: The name has no dataset, and there is no default dataset.
+    """
+    if len(parts) == 1 and default_dataset is not None:
+        parts = (*default_dataset.split("."), *parts)
+    if len(parts) == 1:
+        raise QueryError(f'Table "{parts[0]}" must be qualified with a dataset (e.g. dataset.table).', reason="invalid")
+    return TablePath(".".join(parts[:-2]) or project, parts[-2], parts[-1])
+
+
+def parse_object_table(sql: str, *, project: str, default_dataset: str | None) -> ObjectTableStatement | None:
+    """Return the statement in ``sql`` if it creates an object table or drops an external table; None otherwise.
+
+    Raises:
+        QueryError: It is such a statement and is not valid.
+    """
+    if _DROP.match(sql) is not None:
+        return _drop(Cursor(sql), project, default_dataset)
+    if _CREATE.match(sql) is None or not re.search(r"\bobject_metadata\b", sql, re.IGNORECASE):
+        return None
+    cursor = Cursor(sql)
+    cursor.expect_word("CREATE")
+    mode = CreateMode.REPLACE if cursor.take_words("OR", "REPLACE") else CreateMode.CREATE
+    cursor.expect_word("EXTERNAL")
+    cursor.expect_word("TABLE")
+    if cursor.take_words("IF", "NOT", "EXISTS"):
+        mode = CreateMode.IF_NOT_EXISTS
+    parts, _ = cursor.take_path()
+    connection = ""
+    if cursor.take_words("WITH"):
+        cursor.expect_word("CONNECTION")
+        connection = "DEFAULT" if cursor.take_words("DEFAULT") else ".".join(cursor.take_path()[0])
+    cursor.expect_word("OPTIONS")
+    options = take_options(cursor)
+    cursor.expect_end()
+    if not connection:
+        raise QueryError("An object table needs a connection: WITH CONNECTION is missing.", location="query")
+    return CreateObjectTable(table_path(parts, project, default_dataset), mode, _uris(options), connection)
+
+
+def _drop(cursor: Cursor, project: str, default_dataset: str | None) -> DropExternalTable:
+    for word in ("DROP", "EXTERNAL", "TABLE"):
+        cursor.expect_word(word)
+    if_exists = cursor.take_words("IF", "EXISTS")
+    parts, _ = cursor.take_path()
+    cursor.expect_end()
+    return DropExternalTable(table_path(parts, project, default_dataset), if_exists)
+
+
+def _uris(options: dict[str, OptionValue]) -> tuple[str, ...]:
+    for name in options:
+        if name not in _OPTIONS:
+            raise QueryError(f"Unknown option: {name.lower()}", location="query")
+    if str(options.get("OBJECT_METADATA")).upper() != "SIMPLE":
+        raise QueryError("The only value of option object_metadata is 'SIMPLE'.", location="query")
+    uris = options.get("URIS")
+    if not isinstance(uris, list) or not uris or not all(isinstance(uri, str) for uri in uris):
+        raise QueryError("Option uris must be an array of Cloud Storage URIs.", location="query")
+    for uri in uris:
+        split_uri(str(uri), "URI")
+    return tuple(str(uri) for uri in uris)

@@ -109,7 +109,7 @@ Channel = Annotated[
     str,
     text(
         r"projects/[a-z0-9:.-]+/notificationChannels/\d+",
-        "the name of a notification channel: projects/PROJECT/notificationChannels/NUMBER",
+        "the name of a notification channel: projects/PROJECT/notificationChannels/NUMBER; addresses are in `emails`",
     ),
 ]
 Channels = Annotated[tuple[Channel, ...], Field(strict=False)]

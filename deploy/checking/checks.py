@@ -51,7 +51,8 @@ class Checks:
         yield from self._apis()
         yield from self._rights()
         for listing in self.plan.listings:
-            yield from self._owned(listing)
+            if listing.declared:
+                yield from self._owned(listing)
         for step in self.plan.steps:
             if step.fixed:
                 yield self._fixed(step)

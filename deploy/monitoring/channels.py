@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 from declaration.model import Declaration
 from deploy.commands import OWNER_LABEL, Commands
@@ -24,10 +25,21 @@ def channel_names(declaration: Declaration) -> tuple[str, ...]:
     return (*declaration.alerts.channels, *(f"${{{name}}}" for name in _placeholders(declaration)))
 
 
+def channels(declaration: Declaration) -> list[dict[str, Any]]:
+    """Return each NotificationChannel, with the placeholder that alerts have as its name.
+
+    https://docs.cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.notificationChannels
+    """
+    return [
+        {"name": f"${{{name}}}", **_channel(declaration, address)}
+        for name, address in _placeholders(declaration).items()
+    ]
+
+
 def channel_steps(commands: Commands) -> Iterator[Step]:
     """Yield the steps of the channels, which alerts need."""
     for address in _placeholders(commands.declaration).values():
-        yield _channel(commands, address)
+        yield _step(commands, address)
 
 
 def lookups(commands: Commands) -> dict[str, Words]:
@@ -60,15 +72,19 @@ def _placeholders(declaration: Declaration) -> dict[str, str]:
     return {f"CHANNEL_{number}": address for number, address in enumerate(addresses, start=1)}
 
 
-def _channel(commands: Commands, address: str) -> Step:
-    declaration = commands.declaration
-    channel = {
+def _channel(declaration: Declaration, address: str) -> dict[str, Any]:
+    return {
         "type": "email",
         "displayName": f"{declaration.name.capitalize()}: {address}",
         "labels": {ADDRESS: address},
         "userLabels": {OWNER_LABEL: declaration.name},
         "enabled": True,
     }
+
+
+def _step(commands: Commands, address: str) -> Step:
+    declaration = commands.declaration
+    channel = _channel(declaration, address)
     document = f"--channel-content-from-file=${{{DOCUMENT}}}"
     return Step(
         f"notification channel {address}",

@@ -37,9 +37,10 @@ COMPARED_FIELDS = (
 
 
 def documents(declaration: Declaration, project: str) -> dict[str, Any]:
-    """Return everything that the steps write: metrics, alert policies and the dashboard."""
+    """Return everything that the steps write: metrics, notification channels, alert policies and the dashboard."""
     return {
         "metrics": [metric.resource(declaration) for metric in METRICS],
+        "notificationChannels": channels.channels(declaration),
         "alertPolicies": [alert.policy(declaration) for alert in alerts(declaration)],
         "dashboard": dashboard(declaration, project),
     }

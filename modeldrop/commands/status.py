@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -103,7 +104,7 @@ def ignored_folders(project: Project) -> list[Row]:
             record = objects.read(listed.name)
             if record is not None:
                 folder = str(record.value.get("folder"))
-                what = project.command(f"why {folder}")
+                what = project.command(f"why {shlex.quote(folder)}")
                 rows.append({"folder": folder, "reported": record.value.get("reported"), "what": what})
     return rows
 

@@ -11,8 +11,10 @@ from declaration.reading import DeclarationError, parse_declaration
 from deploy.cloud import NOT_FOUND, CommandFailedError
 from deploy.declared import DECLARATION, read
 from deploy.monitoring.alerts import alerts
+from deploy.monitoring.resources import documents
 from deploy.script import shell_script
 from tests.control_plane.project import FakeProject
+from tests.discovery import problems
 from tests.unit.deploy.conftest import Deployer
 
 ADA, BEN = "ada@example.com", "ben+alerts@films.example"
@@ -51,6 +53,16 @@ def test_every_alert_notifies_a_channel_for_each_address(notifying: Deployer) ->
     assert {each["type"] for each in found.values()} == {"email"}
     assert notified(notifying.project) == {(found[ADA]["name"], found[BEN]["name"])}
     assert notifying.differences() == []
+
+
+def test_what_is_written_is_valid_by_the_published_description(notifying: Deployer) -> None:
+    written = documents(notifying.declaration, "films")
+
+    names = [channel["name"] for channel in written["notificationChannels"]]
+    assert [
+        problems(channel, "monitoring.v3", "NotificationChannel") for channel in written["notificationChannels"]
+    ] == [[], []]
+    assert {tuple(policy["notificationChannels"]) for policy in written["alertPolicies"]} == {tuple(names)}
 
 
 def test_an_existing_channel_is_used_besides_the_addresses(deployer: Deployer) -> None:
@@ -137,6 +149,13 @@ def test_the_script_looks_up_a_channel_between_its_creation_and_the_alerts(notif
     [looked_up] = [number for number, line in enumerate(lines) if line.startswith("CHANNEL_1=$(")]
     assert lines.index(f"# notification channel {ADA}") < looked_up < lines.index("# alert dead-letters") + 2
     assert any('"${CHANNEL_1}"' in line for line in lines[looked_up:])
+
+
+def test_an_address_among_the_channels_is_refused_with_its_right_place() -> None:
+    text = DECLARATION.read_text(encoding="utf-8").replace("channels: []", f"channels: [{ADA}]")
+
+    with pytest.raises(DeclarationError, match="addresses are in `emails`"):
+        parse_declaration(text)
 
 
 @pytest.mark.parametrize("address", ["ada", "ada@example", "@example.com", '"ada@example.com'])

@@ -309,4 +309,5 @@ def test_the_script_gives_gcloud_every_document_unchanged(tmp_path: Path, declar
 
 def test_show_prints_everything_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["monitoring", "show", "--project", PROJECT]) == 0
-    assert set(json.loads(capsys.readouterr().out)) == {"metrics", "alertPolicies", "dashboard"}
+    expected = {"metrics", "notificationChannels", "alertPolicies", "dashboard"}
+    assert set(json.loads(capsys.readouterr().out)) == expected

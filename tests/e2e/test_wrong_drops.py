@@ -47,7 +47,10 @@ def test_a_drop_is_imported_when_its_missing_dataset_is_created(world: World) ->
     dataset = fresh("missing")
     path = world.drop(world.shifter(4), "genres", dataset=dataset)
     failed = world.event("model.import_failed", path=path)
-    assert "When the dataset is there, the drop is imported within about 60 minutes" in failed.data["error"]["message"]
+    message = failed.data["error"]["message"]
+    assert "When the dataset is there, the drop is imported within about 60 minutes" in message
+    # The name of the topic is that of the deployment.
+    assert message.endswith(f'publish {{"action": "import", "path": "{path}"}} to modeldrop-models')
     world.reconcile()
     assert world.pending() == set()
 

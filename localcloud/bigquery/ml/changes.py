@@ -128,8 +128,9 @@ def apply_patch(resource: dict[str, Any], body: Mapping[str, Any]) -> dict[str, 
     """Return the resource after a patch. Output-only fields do not change.
 
     Raises:
-        QueryError: A label or the id in the model registry is not valid.
+        QueryError: A field has another type, or a label or the id in the model registry is not valid.
     """
+    _check_types(body)
     for name in _PLAIN_FIELDS & body.keys():
         _put(resource, name, body[name] if name != "expirationTime" else _optional_text(body[name]))
     if "labels" in body:
@@ -140,6 +141,14 @@ def apply_patch(resource: dict[str, Any], body: Mapping[str, Any]) -> dict[str, 
         if run.get("vertexAiModelId"):
             resource = register(resource, run["vertexAiModelId"])
     return resource
+
+
+def _check_types(body: Mapping[str, Any]) -> None:
+    runs = body.get("trainingRuns") or []
+    if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
+        raise QueryError("Invalid JSON payload received. The field trainingRuns must be a list of objects.")
+    if not isinstance(body.get("labels") or {}, dict):
+        raise QueryError("Invalid JSON payload received. The field labels must be an object.")
 
 
 def _optional_text(value: object) -> str | None:

@@ -112,8 +112,9 @@ def check_vertex_id(vertex_id: object) -> str:
         QueryError: The id is not valid.
     """
     if not isinstance(vertex_id, str) or not VERTEX_ID.fullmatch(vertex_id):
+        shown = "NULL" if vertex_id is None else f"'{vertex_id}'"
         raise QueryError(
-            f"Invalid VERTEX_AI_MODEL_ID '{vertex_id}'. It has at most 63 characters, which are lower-case letters, "
+            f"Invalid VERTEX_AI_MODEL_ID {shown}. It has at most 63 characters, which are lower-case letters, "
             "digits, underscores and hyphens, and does not begin with a digit or a hyphen."
         )
     return vertex_id

@@ -169,3 +169,6 @@ def test_a_patch_changes_only_writable_fields() -> None:
     for labels in ({"A": "b"}, {"a": "B"}, {"": "b"}, {"1a": "b"}, {"a": "x" * 64}):
         with pytest.raises(QueryError, match="label"):
             catalog.patch("p", "d", "one", {"labels": labels})
+    for body in ({"trainingRuns": {"vertexAiModelId": "t"}}, {"trainingRuns": ["t"]}, {"labels": ["a"]}):
+        with pytest.raises(QueryError, match="Invalid JSON payload received"):
+            catalog.patch("p", "d", "one", body)

@@ -271,7 +271,7 @@ def test_bigquery_dataframes_reads_queries_and_tables(world: BigQueryWorld, data
 
 
 @pytest.mark.matrix
-def test_bq_creates_shows_lists_and_deletes_connections_and_reservations(world: BigQueryWorld, bq: Bq | None) -> None:
+def test_bq_creates_shows_lists_and_deletes_connections(world: BigQueryWorld, bq: Bq | None) -> None:
     if bq is None:
         return
     bq("mk", "--connection", "--location=US", "--connection_type=CLOUD_RESOURCE", "by_bq")
@@ -280,8 +280,22 @@ def test_bq_creates_shows_lists_and_deletes_connections_and_reservations(world: 
     bq("rm", "-f", "--connection", f"{PROJECT}.us.by_bq")
     assert "by_bq" not in bq("ls", "--connection", "--location=US")
 
+
+@pytest.mark.matrix
+def test_bq_creates_lists_and_deletes_reservations(world: BigQueryWorld, bq: Bq | None) -> None:
+    if bq is None:
+        return
     bq("mk", "--reservation", "--location=US", "--slots=100", "--edition=ENTERPRISE", "by-bq")
     assert "by-bq" in bq("ls", "--reservation", "--location=US")
+    bq("rm", "-f", "--reservation", "--location=US", "by-bq")
+    assert "by-bq" not in bq("ls", "--reservation", "--location=US")
+
+
+@pytest.mark.matrix
+def test_bq_assigns_a_project_to_a_reservation(world: BigQueryWorld, bq: Bq | None) -> None:
+    if bq is None:
+        return
+    bq("mk", "--reservation", "--location=US", "--slots=100", "--edition=ENTERPRISE", "by-bq")
     assigned = ("--reservation_assignment", "--location=US")
     project = ("--assignee_type=PROJECT", f"--assignee_id={PROJECT}")
     bq("mk", *assigned, f"--reservation_id={PROJECT}:US.by-bq", "--job_type=QUERY", *project)

@@ -13,7 +13,7 @@ from shared.errors import Rejected
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Words of other tools for a choice.
 _SYNONYMS = {"overwrite": "truncate", "replace": "truncate", "insert": "append", "add": "append", "upsert": "merge"}
-# Names that the APIs of Vertex AI have for fields of a batch, in lower case.
+# Names that the APIs of Vertex AI have for fields of a batch, and of models, in lower case.
 # https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/batch-prediction-api
 _NAMES_ELSEWHERE = {
     **dict.fromkeys(("src", "source", "inputconfig", "input_config", "inputuri", "input_dataset"), "input"),
@@ -21,6 +21,7 @@ _NAMES_ELSEWHERE = {
         ("dest", "destination", "outputconfig", "output_config", "outputuri", "output_uri_prefix"), "output"
     ),
     "source_model": "model",
+    **dict.fromkeys(("registry_id", "model_id", "vertex_ai_model_id"), "id"),
 }
 _NAMES = {str: "a string", int: "a whole number", bool: "true or false", dict: "an object", list: "a list"}
 
@@ -114,9 +115,9 @@ class Fields:
         """Return a required object; ``example`` is one for the error."""
         return Fields(self._required(name, dict, example), self.path(name))
 
-    def optional_nested(self, name: str) -> Fields | None:
-        """Return an object, or None if the field is missing or null."""
-        return self.nested(name) if self._read(name) else None
+    def optional_nested(self, name: str, *, example: str = "") -> Fields | None:
+        """Return an object, or None if the field is missing or null; ``example`` is one for the error."""
+        return self.nested(name, example=example) if self._read(name) else None
 
     def objects(self, name: str) -> list[Fields]:
         """Return a list of objects. It is empty if the field is missing or null."""
@@ -191,7 +192,8 @@ class Fields:
                 right = ": leave the quotes out"
             if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
                 right = ": put it in quotes"
-            raise self.wrong(name, f"must be {_NAMES[kind]}, not {_type_name(value)}{right}")
+            found = f"{value:g}" if kind is int and isinstance(value, float) else _type_name(value)
+            raise self.wrong(name, f"must be {_NAMES[kind]}, not {found}{right}")
         return value
 
 

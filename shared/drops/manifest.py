@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Collection, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,11 +14,12 @@ import yaml
 from shared.checks.fields import Fields
 from shared.checks.identifiers import PROJECT, ModelName, check_column
 from shared.checks.labels import read_labels
-from shared.checks.registry_rules import ALIAS, ALIAS_FORM, ID_FORM, REGISTRY_ID
+from shared.checks.registry_rules import read_aliases, read_registry_id
 from shared.checks.yaml_lines import line_of
+from shared.cloud.locations import DEFAULT_MODEL
 from shared.drops import limits
 from shared.drops.checks.model_check import ModelCheck
-from shared.drops.checks.prediction import read_prediction
+from shared.drops.checks.prediction import check_function, read_prediction
 from shared.drops.formats.all_formats import FORMATS
 from shared.drops.remote import RemoteModel
 from shared.errors import Problem, Rejected, short_reason
@@ -39,6 +40,8 @@ _OUTPUT_TYPES = ("FLOAT64",)
 _KMS_KEY = re.compile(
     rf"projects/{PROJECT}/locations/[a-z0-9-]+/keyRings/[A-Za-z0-9_-]{{1,63}}/cryptoKeys/[A-Za-z0-9_-]{{1,63}}"
 )
+_CHECK = "{query: SELECT ...}"
+_REMOTE = f"{{connection: us.gemini_conn, endpoint: {DEFAULT_MODEL}}}"
 # What remote models do not have, and why.
 # https://docs.cloud.google.com/bigquery/docs/managing-models-vertex, .../docs/customer-managed-encryption
 _NOT_REMOTE = {
@@ -111,20 +114,40 @@ def read_manifest(text: bytes, project: str) -> Manifest:
         raise Rejected(f"{NAME} is not YAML: {_syntax(error)}", field=NAME, code="invalid_manifest") from error
     if value is None:
         return Manifest()
-    if isinstance(value, Mapping) and not all(isinstance(name, str) for name in value):
-        raise Rejected(f"{NAME} has a field whose name is not a text", field=NAME, code="invalid_manifest")
     try:
+        _check_keys(value, NAME)
         return _manifest(Fields(value, NAME), project)
     except Rejected as error:
-        raise _with_line(error.problem, decoded) from error
+        raise error_with_line(error, decoded) from error
 
 
-def _with_line(problem: Problem, text: str) -> Rejected:
-    """Return the error for a wrong field with the line of the field."""
-    field = problem.field or NAME
-    line = line_of(text, field.removeprefix(NAME).removeprefix("."))
+def problem_with_line(problem: Problem, text: str) -> Problem:
+    """Return a problem with the line of its field, if it is about a field of the `modeldrop.yaml` that is ``text``."""
+    root, _, path = (problem.field or "").partition(f"{NAME}.")
+    if root not in {"", NAME} or problem.field is None or problem.message.endswith(f" of {NAME})"):
+        return problem
+    line = line_of(text, path)
     where = f" (line {line} of {NAME})" if line is not None else ""
-    return Rejected(f"{problem.message}{where}", field=field, code=problem.code)
+    return replace(problem, message=f"{problem.message}{where}")
+
+
+def error_with_line(error: Rejected, text: str) -> Rejected:
+    """Return an error with the line of its field; see ``problem_with_line``."""
+    problem = problem_with_line(error.problem, text)
+    return Rejected(problem.message, field=problem.field, code=problem.code)
+
+
+def _check_keys(value: object, path: str) -> None:
+    """Raise ``Rejected`` for a key that YAML does not read as a text, such as `2`, `on` or `null`."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            if not isinstance(key, str):
+                message = f"{path} has the key {str(key)[:80]}, which YAML does not read as a text: put it in quotes"
+                raise Rejected(message, field=path, code="invalid_field")
+            _check_keys(each, f"{path}.{key[:80].encode(errors='backslashreplace').decode()}")
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            _check_keys(each, f"{path}[{index}]")
 
 
 def check_name(names: Collection[str]) -> None:
@@ -172,6 +195,11 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# YAML 1.1, which the library reads, takes 1e-4 for a text: https://yaml.org/spec/1.2.2/#10214-floating-point
+_EXPONENT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, [*"-+.0123456789"])
+
+
 def _syntax(error: Exception) -> str:
     """Return where a text is not YAML, and what to do about the two most frequent mistakes."""
     reason = short_reason(error).replace('"<unicode string>", ', "").replace('"<byte string>", ', "")
@@ -200,7 +228,7 @@ def _check_tokens(text: str) -> None:
 
 def _manifest(fields: Fields, project: str) -> Manifest:
     target = fields.optional_text("target")
-    registry = fields.optional_nested("registry")
+    registry = fields.optional_nested("registry", example="{id: prices}")
     manifest = Manifest(
         target=ModelName.parse_new(target, project=project, field=f"{NAME}.target") if target else None,
         model_type=fields.choice("type", MODEL_TYPES, "TENSORFLOW") if fields.has("type") else None,
@@ -211,10 +239,10 @@ def _manifest(fields: Fields, project: str) -> Manifest:
         inputs=_columns(fields, "input", _INPUT_TYPES),
         outputs=_columns(fields, "output", _OUTPUT_TYPES),
         files=fields.optional_whole("files", most=limits.FILES),
-        registry_id=_registry_id(registry),
-        registry_aliases=_aliases(registry),
-        check=ModelCheck.read(check) if (check := fields.optional_nested("check")) is not None else None,
-        remote=RemoteModel.read(remote) if (remote := fields.optional_nested("remote")) is not None else None,
+        registry_id=read_registry_id(registry) if registry else None,
+        registry_aliases=read_aliases(registry) if registry else (),
+        check=ModelCheck.read(check) if (check := fields.optional_nested("check", example=_CHECK)) else None,
+        remote=RemoteModel.read(remote) if (remote := fields.optional_nested("remote", example=_REMOTE)) else None,
         prediction=read_prediction(fields, project),
         deployment=_deployment(fields),
     )
@@ -227,12 +255,14 @@ def _manifest(fields: Fields, project: str) -> Manifest:
         for name in _NOT_REMOTE:
             if fields.has(name):
                 raise fields.wrong(name, f"does not go with remote: {_NOT_REMOTE[name]}")
+    if manifest.prediction is not None:
+        check_function(fields, manifest.prediction, is_remote=manifest.remote is not None)
     fields.reject_unknown()
     return manifest
 
 
 def _deployment(fields: Fields) -> DeploymentRequest | None:
-    deploy = fields.optional_nested("deploy")
+    deploy = fields.optional_nested("deploy", example="{endpoint: prices}")
     if deploy is None:
         return None
     deployment = DeploymentRequest.read(deploy)
@@ -272,18 +302,3 @@ def _matching(fields: Fields, name: str, pattern: re.Pattern[str], form: str) ->
     if text is not None and not pattern.fullmatch(text):
         raise fields.wrong(name, f"must have the form {form}")
     return text
-
-
-def _registry_id(registry: Fields | None) -> str | None:
-    if registry is None:
-        return None
-    registry.text("id")
-    return _matching(registry, "id", REGISTRY_ID, ID_FORM)
-
-
-def _aliases(registry: Fields | None) -> tuple[str, ...]:
-    aliases: tuple[Any, ...] = registry.texts("aliases") if registry else ()
-    for index, alias in enumerate(aliases):
-        if registry and not ALIAS.fullmatch(alias):
-            raise registry.wrong(f"aliases[{index}]", f"must be {ALIAS_FORM}")
-    return aliases

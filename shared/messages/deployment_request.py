@@ -9,6 +9,7 @@ from shared.checks.fields import Fields
 
 # The display name of an endpoint, which is part of a filter; or its number.
 ENDPOINT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 _.-]{0,126}[A-Za-z0-9_.-])?")
+_RESOURCE_NAME = re.compile(r"projects/[^/]+/locations/[^/]+/endpoints/([0-9]+)")
 ENDPOINT_FORM = (
     "up to 128 of A-Z, a-z, 0-9, space, _, . and -, beginning with a letter or a digit: the display name of an endpoint, "
     "or its number"
@@ -48,4 +49,6 @@ class DeploymentRequest:
 def check_endpoint(text: str, fields: Fields) -> None:
     """Raise ``Rejected`` about the field `endpoint` unless ``text`` is a display name, or the number of an endpoint."""
     if not ENDPOINT.fullmatch(text):
-        raise fields.wrong("endpoint", f"is {text[:80]!r}; write {ENDPOINT_FORM}")
+        found = _RESOURCE_NAME.fullmatch(text)
+        meant = f"; did you mean {found[1]}?" if found else ""
+        raise fields.wrong("endpoint", f"is {text[:80]!r}; write {ENDPOINT_FORM}{meant}")

@@ -9,7 +9,7 @@ from datetime import datetime
 from shared.checks.fields import Fields
 from shared.checks.identifiers import ModelName
 from shared.checks.labels import read_labels, read_request_id
-from shared.checks.registry_rules import ALIAS, ALIAS_FORM, ID_FORM, REGISTRY_ID
+from shared.checks.registry_rules import read_aliases, read_registry_id
 from shared.drops.drop import LONGEST_VERSION, VERSION, DropPath
 from shared.messages.deployment_request import DeploymentRequest, check_endpoint
 from shared.settings import Settings
@@ -17,8 +17,6 @@ from shared.settings import Settings
 IMPORT, ROLLBACK, UNPIN, DELETE, DESCRIBE = "import", "rollback", "unpin", "delete", "describe"
 REGISTER, SET_ALIASES, DEPLOY, UNDEPLOY = "register", "set_aliases", "deploy", "undeploy"
 ACTIONS = (IMPORT, ROLLBACK, UNPIN, DELETE, DESCRIBE, REGISTER, SET_ALIASES, DEPLOY, UNDEPLOY)
-# Vertex AI's documentation names no limit.
-MOST_ALIASES = 100
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class ManageRequest:
             path=path,
             model=model,
             version=version,
-            registry_id=_registry_id(fields) if action == REGISTER else None,
+            registry_id=read_registry_id(fields) if action == REGISTER else None,
             aliases=_aliases(fields, action) if action in {REGISTER, SET_ALIASES} else (),
             deployment=DeploymentRequest.read(fields) if action == DEPLOY else None,
             endpoint=_endpoint(fields) if action == UNDEPLOY else None,
@@ -89,13 +87,6 @@ class ManageRequest:
         return request
 
 
-def _registry_id(fields: Fields) -> str:
-    text = fields.text("id")
-    if not REGISTRY_ID.fullmatch(text):
-        raise fields.wrong("id", f"must be {ID_FORM}, not {text[:80]!r}")
-    return text
-
-
 def _endpoint(fields: Fields) -> str | None:
     text = fields.optional_text("endpoint")
     if text is not None:
@@ -104,12 +95,7 @@ def _endpoint(fields: Fields) -> str | None:
 
 
 def _aliases(fields: Fields, action: str) -> tuple[str, ...]:
-    aliases = fields.texts("aliases")
+    aliases = read_aliases(fields)
     if action == SET_ALIASES and not aliases:
         raise fields.wrong("aliases", 'must name at least one alias: write ["champion"]', code="missing_field")
-    if len(aliases) > MOST_ALIASES:
-        raise fields.wrong("aliases", f"must be at most {MOST_ALIASES}, not {len(aliases):,}")
-    for index, alias in enumerate(aliases):
-        if not ALIAS.fullmatch(alias):
-            raise fields.wrong(f"aliases[{index}]", f"must be {ALIAS_FORM}, not {alias[:80]!r}")
     return aliases

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from shared.checks.fields import Fields
 from shared.checks.identifiers import check_column
@@ -80,6 +81,10 @@ class ModelCheck:
         fields.reject_unknown()
         if (metric is None) != (check.at_least is None and check.at_most is None):
             raise fields.wrong("metric", "goes with at_least or at_most: give the expression and its limit")
+        if check.at_least is not None and check.at_most is not None and check.at_least > check.at_most:
+            raise fields.wrong(
+                "at_least", f"is {check.at_least:g}, above at_most, {check.at_most:g}: no model can pass the check"
+            )
         return check
 
     def check_access(self, settings: Settings, field: str) -> None:
@@ -111,12 +116,27 @@ def _rows(fields: Fields) -> tuple[CheckedRow, ...]:
     for index, row in enumerate(fields.objects("rows")):
         each = CheckedRow(_values(row, "input"), _values(row, "expected"))
         row.reject_unknown()
+        _check_distinct(each, row)
         if rows and _names(each) != _names(rows[0]):
             raise fields.wrong(f"rows[{index}]", "must have the same inputs and outputs as the first row")
         rows.append(each)
     if fields.has("rows") and not 1 <= len(rows) <= MOST_ROWS:
         raise fields.wrong("rows", f"must have 1 to {MOST_ROWS} rows, not {len(rows):,}; for more, use query")
     return tuple(rows)
+
+
+def _check_distinct(row: CheckedRow, fields: Fields) -> None:
+    """Raise ``Rejected`` if two columns of a row have one name for BigQuery, which ignores case.
+
+    https://docs.cloud.google.com/bigquery/docs/schemas#column_names
+    """
+    seen: set[str] = set()
+    named = [("input", name, name) for name, _ in row.inputs]
+    named += [("expected", name, f"{EXPECTED}{name}") for name, _ in row.expected]
+    for where, name, column in named:
+        if column.lower() in seen:
+            raise fields.wrong(f"{where}.{name}", f"becomes a second column {column}; give each column once")
+        seen.add(column.lower())
 
 
 def _names(row: CheckedRow) -> tuple[set[str], set[str]]:
@@ -140,8 +160,8 @@ def _value(value: object, fields: Fields, column: str) -> Value:
         kinds = {type(each) for each in value}
         if len(kinds) <= 1 or kinds == {int, float}:
             return tuple(value)
-    wanted = "must be a text, a number, true, false, null, or a list of texts or of numbers"
-    hint = ": put dates and times in quotes" if not isinstance(value, Mapping | Sequence | float) else ""
+    wanted = "must be a text, a number of 64 bits, true, false, null, or a list of texts or of numbers"
+    hint = ": put dates and times in quotes" if isinstance(value, date) else ""
     raise fields.wrong(column, f"{wanted}{hint}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from shared.checks.fields import Fields
 from shared.errors import Rejected
-from shared.messages.predict_request import PredictRequest
+from shared.messages.predict_request import FUNCTIONS, PredictRequest
 from shared.settings import Settings
 
 # Fields of a predict message that Modeldrop fills in.
@@ -52,6 +52,24 @@ def read_prediction(fields: Fields, project: str) -> Mapping[str, Any] | None:
         ) from None
     check_prediction(message, replace(_PERMISSIVE, google_cloud_project=project), fields.path("predict"))
     return message
+
+
+def check_function(fields: Fields, message: Mapping[str, Any], *, is_remote: bool) -> None:
+    """Raise ``Rejected`` if the model of a drop does not have the function of its prediction.
+
+    Args:
+        fields: The fields of the file.
+        message: Its field `predict`, which is a predict message.
+        is_remote: Whether the drop becomes a remote model.
+    """
+    usual, *generating = FUNCTIONS
+    is_usual = (message.get("function") or usual) == usual
+    if is_usual and is_remote:
+        raise fields.wrong(
+            "predict.function", f"must be one of {', '.join(generating)}, because the model is over Gemini"
+        )
+    if not is_usual and not is_remote:
+        raise fields.wrong("predict.function", f"must be {usual}, because the model is not over Gemini: leave it out")
 
 
 def check_prediction(message: Mapping[str, Any], settings: Settings, field: str) -> None:

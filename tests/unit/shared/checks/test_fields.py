@@ -79,7 +79,7 @@ def test_a_right_value_is_returned(read: Callable[[Fields], Any], value: Any) ->
         (lambda f: f.text("half_a_pair"), "half_a_pair", "invalid_field", "surrogate"),
         (lambda f: f.optional_text("object"), "object", "invalid_field", "must be a string, not an object"),
         (lambda f: f.choice("text", ("a", "b"), "a"), "text", "invalid_field", "must be one of a, b, not 'some text'"),
-        (lambda f: f.optional_whole("half"), "half", "invalid_field", "must be a whole number, not a number"),
+        (lambda f: f.optional_whole("half"), "half", "invalid_field", "must be a whole number, not 0.5"),
         (lambda f: f.optional_whole("yes"), "yes", "invalid_field", "must be a whole number, not true or false"),
         (lambda f: f.optional_whole("zero"), "zero", "invalid_field", "must be from 1 to"),
         (lambda f: f.optional_whole("number", most=6), "number", "invalid_field", "must be from 1 to 6, not 7"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -103,3 +104,17 @@ def test_a_drop_that_is_named_otherwise_is_rejected_with_its_path(path: str) -> 
 def test_a_path_that_names_no_drop_has_no_suggestion(path: str) -> None:
     with pytest.raises(Rejected, match=r"<version>/$"):
         ManageRequest.parse({**MANAGE_MESSAGE, "path": path}, SETTINGS, NOW)
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        ({"endpoint": "projects/p/locations/us-central1/endpoints/123"}, "did you mean 123?"),
+        ({"endpoint": "genres", "traffic": 50.5}, "must be a whole number, not 50.5"),
+        ({"action": "register", "registry_id": "genres"}, "did you mean id?"),
+        ({"action": "register", "id": "genres", "aliases": ["best", "best"]}, "names best again"),
+    ],
+)
+def test_a_wrong_field_is_rejected_with_what_was_probably_meant(changes: dict[str, Any], advice: str) -> None:
+    with pytest.raises(Rejected, match=re.escape(advice)):
+        ManageRequest.parse({"action": "deploy", "model": "films.genres", **changes}, SETTINGS, NOW)

@@ -59,6 +59,10 @@ def test_rows_become_a_query_with_the_types_of_the_model() -> None:
     )
 
 
+def test_a_tolerance_may_have_an_exponent() -> None:
+    assert _check("check: {query: SELECT 1, tolerance: 1e-6}").tolerance == 1e-6
+
+
 def test_a_metric_has_a_limit() -> None:
     check = _check("check: {query: SELECT x FROM d.t, metric: AVG(ABS(y - x)), at_most: 1, at_least: 0.5}")
     assert (check.metric, check.at_least, check.at_most) == ("AVG(ABS(y - x))", 0.5, 1.0)
@@ -78,10 +82,16 @@ def test_a_metric_has_a_limit() -> None:
         ("check:\n  query: SELECT 1\n  at_most: 2", "check.metric", 1),
         ("check:\n  query: SELECT 1\n  metric: (SELECT 1)\n  at_most: 2", "check.metric", 3),
         ("check:\n  query: SELECT 1\n  metric: MAX(y\n  at_most: 2", "check.metric", 3),
+        ("check:\n  query: SELECT 1\n  metric: MAX(y)\n  at_most: 2\n  at_least: 3", "check.at_least", 5),
+        ("check: SELECT 1", "check", 1),
         ("check:\n  rows: []", "check.rows", 2),
+        ("check:\n  rows:\n  - input:\n      x: 1\n      X: 2\n    expected: {y: 1}", "check.rows[0].input.x", 4),
+        ("check:\n  rows:\n  - input: {expected_y: 1}\n    expected: {y: 1}", "check.rows[0].expected.y", 4),
+        ("check:\n  rows:\n  - input: {on: 1}\n    expected: {y: 1}", "check.rows[0].input", 3),
         ("check:\n  rows:\n  - {input: {x: 1}}", "check.rows[0].expected", 3),
         ("check:\n  rows:\n  - input: {}\n    expected: {y: 1}", "check.rows[0].input", 3),
         ("check:\n  rows:\n  - input: {x: 1}\n    expected:\n      y: 2026-11-27", "check.rows[0].expected.y", 5),
+        ("check:\n  query: SELECT 1\n  tolerance: 1e400", "check.tolerance", 3),
         ("check:\n  rows:\n  - input: {x: [1, a]}\n    expected: {y: 1}", "check.rows[0].input.x", 3),
         ("check:\n  rows:\n  - input: {x y: 1}\n    expected: {y: 1}", "check.rows[0].input.x y", 3),
         (

@@ -263,6 +263,21 @@ class CheckResult:
 
 
 @dataclass(frozen=True)
+class Deployment:
+    """A model that is deployed to an endpoint, or is to be deployed or undeployed."""
+
+    endpoint: str
+    """The resource name of the endpoint."""
+    endpoint_name: str
+    """The display name of the endpoint."""
+    deployed_model_id: str
+    """Its id on the endpoint."""
+    machine_type: str | None = None
+    traffic: int = 0
+    """How many of 100 requests to the endpoint it gets."""
+
+
+@dataclass(frozen=True)
 class ImportFacts:
     """What is known of an import."""
 
@@ -270,6 +285,10 @@ class ImportFacts:
     """None until the model was imported."""
     check: CheckResult | None = None
     """None if the drop has no check, or it has not ended."""
+    replaced: tuple[Deployment, ...] = ()
+    """Where the version in use was deployed when the import began to replace it."""
+    registry_id: str | None = None
+    """The id under which the model was registered when the import began; None if it was not."""
 
 
 @dataclass(frozen=True)
@@ -295,21 +314,6 @@ class ManageMessage:
     action: str
     model: str
     """`project.dataset.model`."""
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """A model that is deployed to an endpoint, or is to be deployed or undeployed."""
-
-    endpoint: str
-    """The resource name of the endpoint."""
-    endpoint_name: str
-    """The display name of the endpoint."""
-    deployed_model_id: str
-    """Its id on the endpoint."""
-    machine_type: str | None = None
-    traffic: int = 0
-    """How many of 100 requests to the endpoint it gets."""
 
 
 @dataclass(frozen=True)

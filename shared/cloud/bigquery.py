@@ -183,6 +183,12 @@ class BigQueryJobs:
         except ModeldropError:
             return []
 
+    def models_beginning(self, dataset: DatasetName, prefix: str) -> list[str]:
+        """Return the names of all models of a dataset that begin with ``prefix``. One call lists 1,000 models."""
+        with BIGQUERY.call("list models") as options:
+            listed = self._client.list_models(str(dataset), page_size=1000, **options)
+            return [model.model_id for model in listed if model.model_id.startswith(prefix)]
+
     def model_resource(self, model: str) -> Mapping[str, Any]:
         """Return a model as BigQuery describes it.
 

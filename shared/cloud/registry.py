@@ -26,6 +26,10 @@ class RegisteredVersion:
     deployed: tuple[tuple[str, str], ...]
     """The resource name of each endpoint that it is deployed to, and its id there."""
 
+    def aliases_include(self, aliases: Iterable[str]) -> bool:
+        """Return whether the version has all of ``aliases``."""
+        return set(aliases) <= set(self.aliases)
+
 
 class ModelRegistry:
     """The registered models of one project."""

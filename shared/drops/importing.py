@@ -6,31 +6,32 @@ The drop's fingerprint is compared after the import, so that the model is made o
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 from shared.checks.access import check_writable
-from shared.checks.identifiers import LONGEST_MODEL, ModelName
+from shared.checks.identifiers import ModelName
 from shared.checks.registry_rules import check_can_deploy
+from shared.cloud.endpoint_calls import EndpointCall
 from shared.cloud.query_jobs import Query
-from shared.cloud.states import MAXIMUM_ATTEMPTS
-from shared.drops import statements
+from shared.drops import planning, replacing, statements
 from shared.drops.checks import checking, verdict
 from shared.drops.checks.prediction import check_prediction
 from shared.drops.drop import DropPath
 from shared.drops.files import drop_files
-from shared.drops.manifest import Manifest, read_manifest
-from shared.drops.planning import final_steps, former_version, request_of, target_of
+from shared.drops.manifest import Manifest, error_with_line, problem_with_line
+from shared.drops.planning import facts_of, former_version, manifest_of, request_of, target_of
 from shared.drops.signatures import completed
 from shared.drops.turns import ModelRecord, ModelRecords
 from shared.drops.watches import watch_again_if_changed
-from shared.endpoints.deployments import undeploy_for_replacement
+from shared.endpoints.deployments import publish_deployments
 from shared.engine.claims import check_claim
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
 from shared.errors import Problem, Rejected
 from shared.settings import Settings
 from shared.work import (
-    ImportFacts,
     ImportRequest,
     Item,
     ModelVersion,
@@ -59,54 +60,26 @@ class Imports(Handler):
         """Take the model's turn, unless the drop cannot be imported or a higher version was."""
         if request_of(item).rollback is not None:
             item = former_version(item, services)
-        request = request_of(item)
-        if (refusal := request.refusal) is not None:
-            raise Rejected(refusal.message, field=refusal.field, code=refusal.code)
-        target = target_of(item, services)
-        check_writable(target.project, target.dataset, services.settings, "the drop's model")
-        _check_manifest(_manifest(item, services), request, services.settings)
-        location = _location(target, request.path, services)
-        is_rollback = request.rollback is not None
-        record = ModelRecords(services).take_turn(target, request.version, item.key, is_rollback=is_rollback)
-        if not is_rollback and record.superseded(request.version):
-            raise Rejected(_late(request.version, record), code="superseded")
-        if record.in_flight is None or record.in_flight.key != item.key:
-            raise WaitFor(WaitReason.TURN, TURN_SECONDS)
-        return replace(item, location=location)
+        with _lines(item):
+            return _prepared(item, services)
 
-    def job(self, item: Item, step: Step, services: Services) -> Query:
-        """Return the statement of the step `candidate`, `check`, `create` or `describe`.
+    def job(self, item: Item, step: Step, services: Services) -> Query | EndpointCall | None:
+        """Return the statement of a step, or the call that deploys the candidate in place of the version in use.
 
         Raises:
             Rejected: The check does not fit the candidate, the drop has changed since its candidate was created, or the version
                 in use is deployed and stays so.
-            WaitFor: The version in use is being undeployed.
+            WaitFor: The version in use is being undeployed, or another operation changes an endpoint.
         """
-        request, target, manifest = request_of(item), target_of(item, services), _manifest(item, services)
-        model_type = request.model_type or ""
-        match step.name:
-            case "candidate":
-                # A candidate must not appear in the registry.
-                unregistered = replace(manifest, registry_id=None, registry_aliases=())
-                sql = statements.create_model(_candidate(item, services), model_type, request.uri, unregistered)
-            case "check":
-                assert manifest.check is not None and item.location is not None
-                candidate = _candidate(item, services)
-                sql = checking.statement(manifest.check, candidate, request.signature, item.location, services)
-            case "describe":
-                sql = statements.alter_model(target, manifest, item.created) or ""
-            case _:
-                if any(each.name == "candidate" for each in item.steps) and not _is_unchanged(request, services):
-                    # The files that were checked are gone: others must not become the model.
-                    raise Rejected(CHANGED, code=DROP_CHANGED)
-                if manifest.registry_id is not None and item.location is not None:
-                    is_redeployed = manifest.deployment is not None
-                    undeploy_for_replacement(item, target, item.location, services, is_redeployed=is_redeployed)
-                sql = statements.create_model(target, model_type, request.uri, manifest)
-        return Query(sql=sql, labels=dict(manifest.labels))
+        if step.name.startswith(planning.STAND_IN):
+            return replacing.stand_in(item, step, services)
+        with _lines(item):
+            return Query(sql=_statement(item, step, services), labels=dict(manifest_of(item, services).labels))
 
     def deadline_seconds(self, item: Item, services: Services) -> float:
-        """Return how long CREATE MODEL may take."""
+        """Return how long CREATE MODEL may take, or the deployment of a stand-in."""
+        if item.current is not None and item.current.system is System.OPERATION:
+            return services.settings.deploy_deadline_seconds
         return services.settings.create_model_deadline_seconds
 
     def conclude(self, item: Item, services: Services) -> Item:
@@ -114,13 +87,15 @@ class Imports(Handler):
 
         Otherwise add the steps that create the model, or, when it is created, its columns.
         """
-        if item.steps[-1].name == "check":
+        if item.steps[-1].name == planning.CHECK:
             return _after_check(item, services)
+        if item.steps[-1].name == planning.CANDIDATE:
+            return replacing.with_final_steps(item, services)
         if not _is_unchanged(request_of(item), services):
             return replace(item, outcome=Outcome.FAILED, problem=Problem(DROP_CHANGED, CHANGED))
         described = services.bigquery.model_signature(item.request.model)
         signature = completed(described, request_of(item).signature)
-        facts = replace(_facts(item), signature=signature)
+        facts = replace(facts_of(item), signature=signature)
         outcome = Outcome.ROLLED_BACK if request_of(item).rollback is not None else Outcome.SUCCEEDED
         return replace(item, facts=facts, outcome=outcome)
 
@@ -130,11 +105,11 @@ class Imports(Handler):
 
     def failure_of(self, item: Item) -> Outcome:
         """Return that the import, or the check of its candidate, has failed."""
-        is_check = item.current is not None and item.current.name == "check"
+        is_check = item.current is not None and item.current.name == planning.CHECK
         return Outcome.CHECK_FAILED if is_check else Outcome.FAILED
 
     def close(self, item: Item, services: Services) -> None:
-        """Leave the model's turn, and delete the candidate.
+        """Leave the model's turn, and delete the candidate, unless it answers in place of the model.
 
         After an import, publish the prediction and the deployment of `modeldrop.yaml`. After a failure, watch the drop again
         if its files have changed.
@@ -142,13 +117,15 @@ class Imports(Handler):
         request = request_of(item)
         done = {step.name for step in item.steps if step.state is StepState.SUCCEEDED}
         imported = None
-        if "create" in done and (item.problem is None or item.problem.code != DROP_CHANGED):
+        if planning.CREATE in done and (item.problem is None or item.problem.code != DROP_CHANGED):
             # Even if the model could not be described: a lower version must not replace it.
             imported = ModelVersion(request.version, request.fingerprint)
-        # A later run of the same import has a candidate of the same name.
+        # A later run may have given requests to its own candidate.
         check_claim(item, services)
-        if "candidate" in done:
-            services.bigquery.delete_model(str(_candidate(item, services)))
+        if planning.REGISTER in done:
+            replacing.close_stand_in(item, services)
+        elif planning.CANDIDATE in done:
+            services.bigquery.delete_model(str(replacing.candidate(item, services)))
         if item.location is not None:
             check_claim(item, services)
             is_rollback = request.rollback is not None
@@ -158,6 +135,57 @@ class Imports(Handler):
         if item.outcome is not None and not item.outcome.is_success and request.rollback is None:
             # A file that was uploaded meanwhile may solve the problem; its event was skipped, because the drop was watched.
             watch_again_if_changed(DropPath.of_request(request), request.fingerprint, services)
+
+
+def _prepared(item: Item, services: Services) -> Item:
+    request = request_of(item)
+    if (refusal := request.refusal) is not None:
+        raise Rejected(refusal.message, field=refusal.field, code=refusal.code)
+    target = target_of(item, services)
+    check_writable(target.project, target.dataset, services.settings, "the drop's model")
+    manifest = manifest_of(item, services)
+    _check_manifest(manifest, request, services.settings)
+    location = _location(target, request.path, services)
+    item = replacing.still_registered(item, location, services)
+    is_rollback = request.rollback is not None
+    record = ModelRecords(services).take_turn(target, request.version, item.key, is_rollback=is_rollback)
+    if not is_rollback and record.superseded(request.version):
+        raise Rejected(_late(request.version, record), code="superseded")
+    if record.in_flight is None or record.in_flight.key != item.key:
+        raise WaitFor(WaitReason.TURN, TURN_SECONDS)
+    return replace(item, location=location)
+
+
+@contextmanager
+def _lines(item: Item) -> Iterator[None]:
+    """Add the line of `modeldrop.yaml` to an error about a field of it."""
+    try:
+        yield
+    except Rejected as error:
+        raise error_with_line(error, request_of(item).manifest) from error
+
+
+def _statement(item: Item, step: Step, services: Services) -> str:
+    request, target, manifest = request_of(item), target_of(item, services), manifest_of(item, services)
+    candidate, model_type = replacing.candidate(item, services), request.model_type or ""
+    match step.name:
+        case planning.CANDIDATE:
+            # A candidate must not appear in the registry, unless it stands in for a deployed version.
+            unregistered = replace(manifest, registry_id=None, registry_aliases=())
+            return statements.create_model(candidate, model_type, request.uri, unregistered)
+        case planning.CHECK:
+            assert manifest.check is not None and item.location is not None
+            return checking.statement(manifest.check, candidate, request.signature, item.location, services)
+        case planning.REGISTER:
+            return statements.alter_model(candidate, Manifest(registry_id=manifest.registry_id), item.created) or ""
+        case planning.DESCRIBE:
+            return statements.alter_model(target, manifest, item.created) or ""
+        case _:
+            if any(each.name == planning.CANDIDATE for each in item.steps) and not _is_unchanged(request, services):
+                # The files that were checked are gone: others must not become the model.
+                raise Rejected(CHANGED, code=DROP_CHANGED)
+            replacing.undeploy_replaced(item, services)
+            return statements.create_model(target, model_type, request.uri, manifest)
 
 
 def _check_manifest(manifest: Manifest, request: ImportRequest, settings: Settings) -> None:
@@ -179,12 +207,12 @@ def _check_topic(topic: str, setting: str, field: str) -> None:
 
 def _publish_requests(item: Item, services: Services) -> None:
     """Publish the prediction and the deployment that follow an import. Each, published twice, is one request."""
-    manifest, settings = _manifest(item, services), services.settings
+    manifest, settings = manifest_of(item, services), services.settings
     about = {"model": item.request.model, "request_id": f"import-{item.key}-{item.run}"}
     if manifest.prediction is not None:
         services.requests.publish(settings.predict_topic, {**manifest.prediction, **about})
     if manifest.deployment is not None:
-        services.requests.publish(settings.models_topic, {"action": "deploy", **asdict(manifest.deployment), **about})
+        publish_deployments(manifest.deployment, facts_of(item).replaced, about, services)
 
 
 def _late(version: str, record: ModelRecord) -> str:
@@ -200,16 +228,14 @@ def _late(version: str, record: ModelRecord) -> str:
 
 def _after_check(item: Item, services: Services) -> Item:
     """Return ``item`` with the result of its check, and with the next steps if the candidate has passed."""
-    manifest = _manifest(item, services)
+    manifest = manifest_of(item, services)
     assert manifest.check is not None
     row = checking.result_row(item.steps[-1].job, services)
-    item = replace(item, facts=replace(_facts(item), check=verdict.result_of(manifest.check, row)))
+    item = replace(item, facts=replace(facts_of(item), check=verdict.result_of(manifest.check, row)))
     if (problem := verdict.problem_of(manifest.check, row, checking.CHECK_FIELD)) is not None:
-        return replace(item, outcome=Outcome.CHECK_FAILED, problem=problem)
-    names = final_steps(target_of(item, services), manifest, services)
-    # The ids of their jobs must not be those of an earlier run of this import.
-    attempt = 1 + (item.run - 1) * MAXIMUM_ATTEMPTS
-    return replace(item, steps=(*item.steps, *(Step(name, System.BIGQUERY, attempt=attempt) for name in names)))
+        located = problem_with_line(problem, request_of(item).manifest)
+        return replace(item, outcome=Outcome.CHECK_FAILED, problem=located)
+    return replacing.with_final_steps(item, services)
 
 
 def _location(target: ModelName, path: str, services: Services) -> str:
@@ -235,18 +261,3 @@ def _is_unchanged(request: ImportRequest, services: Services) -> bool:
     except Rejected:
         return False
     return drop.fingerprint == request.fingerprint
-
-
-def _facts(item: Item) -> ImportFacts:
-    assert isinstance(item.facts, ImportFacts)
-    return item.facts
-
-
-def _candidate(item: Item, services: Services) -> ModelName:
-    target = target_of(item, services)
-    suffix = f"__candidate_{item.key[:8]}"
-    return replace(target, model=f"{target.model[: LONGEST_MODEL - len(suffix)]}{suffix}")
-
-
-def _manifest(item: Item, services: Services) -> Manifest:
-    return read_manifest(request_of(item).manifest.encode(), services.settings.google_cloud_project)

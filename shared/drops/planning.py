@@ -12,11 +12,10 @@ from shared.drops import statements
 from shared.drops.drop import Drop, DropPath, Ready
 from shared.drops.files import drop_files
 from shared.drops.formats.model_facts import ModelFacts
-from shared.drops.manifest import Manifest
+from shared.drops.manifest import Manifest, read_manifest
 from shared.drops.remote import REMOTE
 from shared.drops.signatures import signature_of
-from shared.drops.turns import ModelRecords
-from shared.drops.versions import version_order
+from shared.drops.turns import ModelRecords, version_order
 from shared.engine.services import Services
 from shared.errors import Problem, Rejected
 from shared.keys import hash_of
@@ -30,6 +29,10 @@ from shared.work import (
     Step,
     System,
 )
+
+# The steps of an import. The last one begins the names of the steps that deploy the candidate in place of the version in use.
+CANDIDATE, CHECK, REGISTER, CREATE, DESCRIBE = "candidate", "check", "register", "create", "describe"
+STAND_IN = "stand-in-"
 
 
 def plan(drop: Drop, ready: Ready, services: Services, facts: ModelFacts | None = None) -> Item:
@@ -45,12 +48,14 @@ def plan(drop: Drop, ready: Ready, services: Services, facts: ModelFacts | None 
     target = drop.target(services.settings.google_cloud_project)
     if drop.manifest.check is not None:
         # The steps that replace the model in use are added when the candidate has passed its check.
-        steps = ["candidate", "check"]
+        steps = [CANDIDATE, CHECK]
+    elif drop.manifest.deployment is not None:
+        # They are added when it is known where the version in use is deployed.
+        steps = [CANDIDATE]
     else:
-        # The version in use is undeployed before it is replaced, so a drop that BigQuery refuses must be known before. A remote
-        # model has no files that could be wrong.
-        is_safe = services.settings.safe_import or drop.manifest.deployment is not None
-        steps = ["candidate"] if is_safe and ready.model_type != REMOTE else []
+        # A remote model has no files that could be wrong.
+        is_safe = services.settings.safe_import and ready.model_type != REMOTE
+        steps = [CANDIDATE] if is_safe else []
         steps += final_steps(target, drop.manifest, services)
     request = ImportRequest(
         model=str(target),
@@ -95,7 +100,7 @@ def plan_refused(
 
 def final_steps(target: ModelName, manifest: Manifest, services: Services) -> list[str]:
     """Return the names of the steps that create the model under its own name."""
-    return ["create", "describe"] if statements.alter_model(target, manifest, services.now()) else ["create"]
+    return [CREATE, DESCRIBE] if statements.alter_model(target, manifest, services.now()) else [CREATE]
 
 
 def import_key(path: DropPath, fingerprint: str) -> str:
@@ -194,10 +199,15 @@ def former_version(item: Item, services: Services) -> Item:
     planned = plan(drop, decision, services, facts)
     rollback = replace(request.rollback, replaced=current.version if current else None)
     found = replace(request_of(planned), rollback=rollback, labels=request.labels)
-    # The version was checked when it was new. A rollback that has failed and is sent again has used ids of jobs.
-    attempt = 1 + (item.run - 1) * MAXIMUM_ATTEMPTS
-    names = final_steps(model, drop.manifest, services)
-    return replace(item, request=found, steps=tuple(Step(name, System.BIGQUERY, attempt=attempt) for name in names))
+    # The version was checked when it was new. A candidate is needed only where it can stand in for a deployed version.
+    names = [CANDIDATE] if drop.manifest.deployment is not None else final_steps(model, drop.manifest, services)
+    return replace(item, request=found, steps=tuple(new_step(item, name) for name in names))
+
+
+def new_step(item: Item, name: str) -> Step:
+    """Return a step that is added to an import. A run after a failure does not use the ids of the jobs before."""
+    system = System.OPERATION if name.startswith(STAND_IN) else System.BIGQUERY
+    return Step(name, system, attempt=1 + (item.run - 1) * MAXIMUM_ATTEMPTS)
 
 
 def drops_of(model: ModelName, services: Services) -> list[DropPath]:
@@ -222,3 +232,17 @@ def request_of(item: Item) -> ImportRequest:
 def target_of(item: Item, services: Services) -> ModelName:
     """Return the model that an import creates."""
     return ModelName.parse_new(item.request.model, project=services.settings.google_cloud_project)
+
+
+def facts_of(item: Item) -> ImportFacts:
+    """Return what is known of an import."""
+    assert isinstance(item.facts, ImportFacts)
+    return item.facts
+
+
+def manifest_of(item: Item, services: Services) -> Manifest:
+    """Return the `modeldrop.yaml` of an import, with the id under which the model is registered if it names none."""
+    manifest = read_manifest(request_of(item).manifest.encode(), services.settings.google_cloud_project)
+    if manifest.registry_id is None and manifest.remote is None:
+        return replace(manifest, registry_id=facts_of(item).registry_id)
+    return manifest

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from shared.checks.identifiers import ModelName
-from shared.drops.versions import version_order
 from shared.engine.decoding import Undecodable, decode
 from shared.engine.ledger import MODELS
 from shared.engine.objects import Record
@@ -169,6 +168,11 @@ class ModelRecords:
                 continue
             return after
         raise TryLater(f"the record of {model} changes too often")
+
+
+def version_order(version: str) -> tuple[int, int, str]:
+    """Return the sort key of a version: numbers by value, above all others, which sort by code points."""
+    return (1, int(version), "") if version.isascii() and version.isdigit() else (0, 0, version)
 
 
 def _pinned(record: ModelRecord, version: str) -> ModelRecord:

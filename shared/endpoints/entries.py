@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared.checks.identifiers import ModelName
-from shared.checks.registry_rules import registry_location
+from shared.checks.registry_rules import registry_location, remote_error
 from shared.engine.services import Services
 from shared.errors import Rejected
 
@@ -47,12 +47,25 @@ def entry_of(resource: Mapping[str, Any], location: str) -> RegistryEntry | None
     return RegistryEntry(runs[-1]["vertexAiModelId"], runs[-1].get("vertexAiModelVersion"), registry_location(location))
 
 
+def entry_of_model(model: ModelName, location: str, services: Services) -> RegistryEntry | None:
+    """Return the entry of a model in the registry; None if there is no such model, or it is not registered."""
+    try:
+        resource = services.bigquery.model_resource(str(model))
+    except Rejected as error:
+        if error.problem.code == "notFound":
+            return None
+        raise
+    return entry_of(resource, location)
+
+
 def required_entry(model: ModelName, resource: Mapping[str, Any], location: str) -> RegistryEntry:
     """Return the entry of a model, with its version; see ``entry_of``.
 
     Raises:
-        Rejected: The model is not registered.
+        Rejected: The model is not registered, or is a remote model, which cannot be.
     """
+    if resource.get("remoteModelInfo") is not None:
+        raise remote_error(str(model))
     entry = entry_of(resource, location)
     if entry is None or entry.version is None:
         raise Rejected(f"{model} is not registered: publish register first", field="model", code="not_registered")

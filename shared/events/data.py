@@ -90,12 +90,13 @@ def _import(request: ImportRequest, facts: ImportFacts) -> dict[str, Any]:
     match facts.signature:
         case ModelSignature(model_type, inputs, outputs):
             data["model_type"] = model_type
-            data["input_columns"] = [_column(column) for column in inputs]
-            data["output_columns"] = [_column(column) for column in outputs]
+            data["input_columns"] = [column_data(column) for column in inputs]
+            data["output_columns"] = [column_data(column) for column in outputs]
     return data
 
 
-def _column(column: ModelColumn) -> dict[str, Any]:
+def column_data(column: ModelColumn) -> dict[str, Any]:
+    """Return an input or output of a model as events publish it."""
     shape = None if column.shape is None else list(column.shape)
     return {"name": column.name, "type": column.type, "element": column.element, "shape": shape}
 

@@ -5,6 +5,7 @@ https://cloud.google.com/vertex-ai/docs/predictions/overview
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from shared.checks.identifiers import ModelName
@@ -18,8 +19,9 @@ from shared.cloud.endpoint_calls import (
     EndpointCall,
     with_share,
 )
-from shared.endpoints.deployments import find_deployments, undeploy_call, wait_for_changes
+from shared.endpoints.deployments import deployed_model_id, is_named, undeploy_call, wait_for_changes
 from shared.endpoints.entries import RegistryEntry, entry_of, required_entry, version_of
+from shared.endpoints.stand_ins import deployments_with_stand_ins, stand_ins_of, traffic_without
 from shared.engine.claims import seconds_left
 from shared.engine.labels import job_labels
 from shared.engine.services import Services
@@ -43,7 +45,8 @@ def prepare_deployment(
     check_can_deploy(str(model), resource.get("modelType"), field="model")
     entry = required_entry(model, resource, location)
     name, display_name = _endpoint_of(wanted.endpoint, entry.location, services)
-    deployment = Deployment(name, display_name, _deployed_model_id(item), wanted.machine_type, wanted.traffic)
+    own_id = deployed_model_id(item.key, str(item.run))
+    deployment = Deployment(name, display_name, own_id, wanted.machine_type, wanted.traffic)
     return replace(item, facts=ManageFacts(registry=entry.as_json(), deployments=(deployment,)))
 
 
@@ -61,8 +64,8 @@ def prepare_undeployment(item: Item, model: ModelName, endpoint: str | None, loc
         Rejected: The model is not registered, or not deployed there.
     """
     entry = required_entry(model, services.bigquery.model_resource(str(model)), location)
-    everywhere = find_deployments(entry, services)
-    found = tuple(each for each in everywhere if endpoint is None or _is_named(each, endpoint))
+    everywhere = deployments_with_stand_ins(model, entry, location, services)
+    found = tuple(each for each in everywhere if endpoint is None or is_named(each, endpoint))
     if not found:
         where = (
             f"; it is deployed to {', '.join(sorted(each.endpoint_name for each in everywhere))}" if everywhere else ""
@@ -79,7 +82,7 @@ def prepare_deletion(item: Item, model: ModelName, location: str, services: Serv
         Rejected: The model is deployed, and the message does not say that it is to be undeployed.
     """
     entry = entry_of(services.bigquery.model_resource(str(model)), location)
-    found = find_deployments(entry, services) if entry else ()
+    found = deployments_with_stand_ins(model, entry, location, services) if entry else ()
     if entry is None or not found:
         return item
     if not undeploy:
@@ -133,7 +136,7 @@ def endpoint_call(item: Item, step: Step, services: Services) -> EndpointCall | 
         model=services.registry.name(entry.location, entry.id, str(entry.version)),
         display_name=f"{entry.id}-{entry.version}",
         machine_type=str(deployment.machine_type),
-        traffic=_split(endpoint, NEW_MODEL, deployment.traffic),
+        traffic=_split(endpoint, NEW_MODEL, deployment.traffic, _traffic_of_others(item, endpoint, services)),
     )
 
 
@@ -151,9 +154,10 @@ def conclude_deployment(item: Item, services: Services) -> Item:
         raise Rejected(
             f"the model is not deployed to {endpoint.display_name} any more", field="endpoint", code="not_deployed"
         )
-    if endpoint.traffic.get(model.id, 0) != deployment.traffic:
-        # Another message has deployed this version before, with other traffic.
-        split, left = _split(endpoint, model.id, deployment.traffic), seconds_left(item, services)
+    others = _traffic_of_others(item, endpoint, services)
+    if endpoint.traffic.get(model.id, 0) != deployment.traffic or (deployment.traffic and others != endpoint.traffic):
+        # Another message has deployed this version before, with other traffic, or a stand-in has its traffic.
+        split, left = _split(endpoint, model.id, deployment.traffic, others), seconds_left(item, services)
         services.endpoints.set_traffic(endpoint.name, split, timeout=left)
     deployment = replace(
         deployment,
@@ -188,18 +192,6 @@ def _endpoint_of(text: str, location: str, services: Services) -> tuple[str, str
     return f"{parent}/endpoints/modeldrop-{hash_of('endpoint', parent, text)}", text
 
 
-def _deployed_model_id(item: Item) -> str:
-    """Return the id that the model gets on the endpoint, always the same for the same work: ten digits.
-
-    https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.endpoints#DeployedModel
-    """
-    return str(10**9 + int(hash_of("deployed model", item.key, str(item.run)), 16) % (9 * 10**9))
-
-
-def _is_named(deployment: Deployment, endpoint: str) -> bool:
-    return endpoint in {deployment.endpoint_name, deployment.endpoint.rpartition("/")[2]}
-
-
 def _existing(endpoint: Endpoint | None, deployment: Deployment) -> Endpoint:
     if endpoint is None:
         raise Rejected(
@@ -216,8 +208,14 @@ def _deployed(item: Item, endpoint: Endpoint) -> DeployedModel | None:
     return next((each for each in found if each.id == deployment.deployed_model_id), found[0] if found else None)
 
 
-def _split(endpoint: Endpoint, key: str, share: int) -> dict[str, int]:
-    split = with_share(endpoint.traffic, key, share)
+def _traffic_of_others(item: Item, endpoint: Endpoint, services: Services) -> Mapping[str, int]:
+    """Return the traffic split without the stand-ins of the item's model: it gets their share."""
+    model = ModelName.parse(item.request.model, project=services.settings.google_cloud_project)
+    return traffic_without(endpoint, stand_ins_of(model, str(item.location), services))
+
+
+def _split(endpoint: Endpoint, key: str, share: int, traffic: Mapping[str, int]) -> dict[str, int]:
+    split = with_share(traffic, key, share)
     if split is None:
         raise Rejected(
             f"no other model of the endpoint {endpoint.display_name} has traffic, so traffic must be 100 or 0",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from shared.checks.identifiers import ModelName
-from shared.drops.planning import drops_of
-from shared.drops.turns import ModelRecords
-from shared.drops.versions import version_order
-from shared.endpoints.deployments import deployments_of
+from shared.drops.drop import DropPath
+from shared.drops.planning import drops_of, import_key
+from shared.drops.signatures import completed
+from shared.drops.turns import ModelRecord, ModelRecords, version_order
 from shared.endpoints.entries import entry_of, version_of
+from shared.endpoints.stand_ins import deployments_with_stand_ins
 from shared.engine.services import Services
-from shared.work import Item, Kind, PredictionFacts, PredictionMessage
+from shared.events.data import column_data
+from shared.work import ImportRequest, Item, Kind, ModelSignature, PredictionFacts, PredictionMessage
 
 # How many versions in the bucket a description has at most, the highest first.
 MOST_VERSIONS = 100
@@ -30,12 +33,13 @@ def describe(model: ModelName, location: str, services: Services) -> dict[str, A
         services: The services of this process.
     """
     resource = services.bigquery.model_resource(str(model))
-    signature = services.bigquery.model_signature(str(model))
     record = ModelRecords(services).read(model)
+    drops = drops_of(model, services)
+    signature = completed(services.bigquery.model_signature(str(model)), _signature_read(record, drops, services))
     entry = entry_of(resource, location)
     registered = version_of(entry, services) if entry else None
-    deployments = deployments_of(registered.deployed, services) if registered else ()
-    versions = sorted({path.version for path in drops_of(model, services)}, key=version_order, reverse=True)
+    deployments = deployments_with_stand_ins(model, entry, location, services) if entry else ()
+    versions = sorted({path.version for path in drops}, key=version_order, reverse=True)
     return {
         "model_type": signature.model_type,
         "location": location,
@@ -43,8 +47,8 @@ def describe(model: ModelName, location: str, services: Services) -> dict[str, A
         "expires": _moment(resource.get("expirationTime")),
         "text": resource.get("description"),
         "model_labels": dict(resource.get("labels") or {}),
-        "input_columns": [_column(each.name, each.type) for each in signature.input_columns],
-        "output_columns": [_column(each.name, each.type) for each in signature.output_columns],
+        "input_columns": [column_data(each) for each in signature.input_columns],
+        "output_columns": [column_data(each) for each in signature.output_columns],
         "current": asdict(record.current) if record.current else None,
         "pinned": record.pinned,
         "versions": versions[:MOST_VERSIONS],
@@ -53,6 +57,16 @@ def describe(model: ModelName, location: str, services: Services) -> dict[str, A
         "deployments": [asdict(each) for each in deployments],
         "last_prediction": _last_prediction(model, services),
     }
+
+
+def _signature_read(record: ModelRecord, drops: Iterable[DropPath], services: Services) -> ModelSignature | None:
+    """Return the columns that were read from the files of the current version; None if its import is not in the ledger."""
+    for path in drops:
+        if record.current is not None and path.version == record.current.version:
+            item = services.ledger.find(Kind.IMPORT, import_key(path, record.current.fingerprint))
+            if item is not None and isinstance(item.request, ImportRequest):
+                return item.request.signature
+    return None
 
 
 def _last_prediction(model: ModelName, services: Services) -> dict[str, Any] | None:
@@ -71,15 +85,14 @@ def _prediction(item: Item) -> dict[str, Any]:
     return {
         "key": item.key,
         "request_id": item.request_id,
+        "model_version": item.facts.model_version.version if item.facts.model_version else None,
         "output_table": item.request.output_table,
         "created": item.created.isoformat(),
+        "finished": item.finished.isoformat() if item.finished else None,
         "outcome": item.outcome.value if item.outcome else None,
+        "error": item.problem.as_json() if item.problem else None,
         "rows_written": result.rows_written if result else None,
     }
-
-
-def _column(name: str, kind: str) -> dict[str, Any]:
-    return {"name": name, "type": kind}
 
 
 def _moment(milliseconds: object) -> str | None:

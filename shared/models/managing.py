@@ -18,6 +18,7 @@ from shared.cloud.query_jobs import OldJob, Query
 from shared.drops.importing import TURN_SECONDS
 from shared.drops.turns import ModelRecords
 from shared.endpoints.entries import entry_of, required_entry, version_of
+from shared.endpoints.stand_ins import remove_idle_stand_ins
 from shared.engine.claims import check_claim, seconds_left
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
@@ -150,10 +151,12 @@ class Manages(Handler):
         return replace(item, outcome=_OUTCOMES[message.action])
 
     def close(self, item: Item, services: Services) -> None:
-        """Leave the model's turn; the record of a model that was deleted is forgotten."""
+        """Leave the model's turn, and remove its stand-ins; the record of a model that was deleted is forgotten."""
         if _message(item).action not in _CHANGING or item.location is None:
             return
         records, model = ModelRecords(services), _model(item, services)
+        if item.outcome in {Outcome.DELETED, Outcome.DEPLOYED}:
+            remove_idle_stand_ins(item, model, services)
         check_claim(item, services)
         if item.outcome is Outcome.DELETED:
             records.forget(model, item.key)
@@ -185,11 +188,10 @@ def _checked_registration(item: Item, location: str, services: Services) -> Item
     """
     model, request = _model(item, services), _request(item, services)
     resource = services.bigquery.model_resource(str(model))
-    entry = entry_of(resource, location)
     if request.registry_id is None:
-        if entry is None:
-            raise Rejected(f"{model} is not registered: publish register first", field="model", code="not_registered")
+        required_entry(model, resource, location)
         return item
+    entry = entry_of(resource, location)
     check_can_register(
         str(model),
         request.registry_id,
@@ -208,10 +210,12 @@ def _entry(item: Item, services: Services) -> dict[str, Any]:
     aliases = _request(item, services).aliases
     model = _model(item, services)
     entry = required_entry(model, services.bigquery.model_resource(str(model)), str(item.location))
-    if aliases:
+    version = version_of(entry, services)
+    if aliases and (version is None or not version.aliases_include(aliases)):
         left = seconds_left(item, services)
         services.registry.give_aliases(entry.location, entry.id, str(entry.version), aliases, timeout=left)
-    return entry.described(version_of(entry, services))
+        version = version_of(entry, services)
+    return entry.described(version)
 
 
 def _was_submitted(item: Item, location: str, services: Services) -> bool:

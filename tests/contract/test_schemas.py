@@ -715,9 +715,12 @@ DESCRIPTION = {
     "last_prediction": {
         "key": "a" * 32,
         "request_id": None,
+        "model_version": "2",
         "output_table": "p.d.t",
         "created": NOW.isoformat(),
+        "finished": NOW.isoformat(),
         "outcome": "succeeded",
+        "error": None,
         "rows_written": 7,
     },
 }

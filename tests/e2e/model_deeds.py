@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import requests
@@ -117,8 +121,7 @@ def checked_candidate(world: World, name: str) -> None:
 def check_refused_candidate(world: World, name: str) -> None:
     assert world.shift_of(name) == FIRST
     assert len(world.ids("model.check_failed", model=model_of(world, name))) == 1
-    models = [each.model_id for each in world.bigquery.list_models(world.dataset)]
-    assert [each for each in models if each.startswith(name)] == [name]
+    assert models_named(world, name) == [name]
 
 
 def register(world: World, name: str) -> None:
@@ -162,6 +165,30 @@ def predict_online(world: World, endpoint: str, x: float) -> float:
     return float(prediction["y"] if isinstance(prediction, dict) else prediction)
 
 
+@contextmanager
+def asked_all_the_time(world: World, endpoint: str) -> Iterator[list[float]]:
+    """Ask an endpoint for the prediction of 0 again and again, and yield the answers; fail if it once does not answer."""
+    answers: list[float] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.wait(0.05):
+            answers.append(predict_online(world, endpoint, 0.0))
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        try:
+            yield answers
+        finally:
+            done.set()
+        asking.result()
+
+
+def models_named(world: World, name: str) -> list[str]:
+    """Return the models whose names begin with ``name``, which are the model and its candidates."""
+    return [each.model_id for each in world.bigquery.list_models(world.dataset) if each.model_id.startswith(name)]
+
+
 def registered(world: World, name: str) -> None:
     one_version(world, name)
     manage(world, "register", name, f"{name}-register", id=registry_id_of(name))
@@ -174,10 +201,15 @@ def deploy(world: World, name: str) -> None:
 
 def operation_ended(world: World, name: str, step: str) -> bool:
     """Return whether the work of a manage message is at a step, and its operation has ended."""
-    item = world.item("manage", "request", name)
+    return _job_ended(world, world.item("manage", "request", name), step)
+
+
+def _job_ended(world: World, item: dict[str, Any] | None, step: str) -> bool:
     current = next((each for each in item["steps"] if each["state"] != "succeeded"), None) if item else None
     if current is None or current["name"] != step or not current["job"]:
         return False
+    if current["job"]["system"] == "bigquery":
+        return bool(world.bigquery.get_job(current["job"]["id"], location="US").state == "DONE")
     url = f"{world.environment['VERTEX_ENDPOINT']}/v1/{current['job']['id']}"
     return bool(requests.get(url, timeout=LAST_LIMIT).json().get("done"))
 
@@ -265,12 +297,27 @@ def replacing_deployed(world: World, name: str) -> None:
     world.until(lambda: all(job.state == "DONE" for job in world.all_jobs()), ticking=False)
 
 
+def replacing_until(world: World, name: str, step: str) -> None:
+    """Bring the drop of a second version, while the first is deployed, to where the job of ``step`` has ended."""
+    replacing_deployed(world, name)
+    [key] = [each.removeprefix("import/") for each in world.pending() if each.startswith("import/")]
+    stored = world.state.blob(f"ledger/items/import/{key}.json")
+
+    def item() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(stored.download_as_bytes())
+        return found
+
+    world.until(lambda: any(each["name"] == step and each["job"] for each in item()["steps"]))
+    world.until(lambda: _job_ended(world, item(), step), ticking=False)
+
+
 def check_replacement(world: World, name: str) -> None:
     assert len(world.ids("model.imported", model=model_of(world, name))) == 2
     assert len(world.ids("model.deployed", model=model_of(world, name))) == 2
     [endpoint] = endpoints_named(world, name)
     assert len(endpoint["deployedModels"]) == 1
     assert predict_online(world, endpoint["name"], 1.0) == 1.0 + SECOND
+    assert models_named(world, name) == [name]
 
 
 def _is_unknown(world: World, name: str) -> bool:
@@ -288,6 +335,20 @@ MODEL_DEEDS = {
     ),
     "polling a drop that replaces a deployed version": Deed(
         "poll_jobs", replacing_deployed, tick, check_replacement, by_event=False
+    ),
+    "polling a candidate that is registered": Deed(
+        "poll_jobs",
+        lambda world, name: replacing_until(world, name, "register"),
+        tick,
+        check_replacement,
+        by_event=False,
+    ),
+    "polling a stand-in": Deed(
+        "poll_jobs",
+        lambda world, name: replacing_until(world, name, "stand-in-1"),
+        tick,
+        check_replacement,
+        by_event=False,
     ),
     "polling the deletion of a deployed model": Deed(
         "poll_jobs", deleting_deployed, tick, check_deletion_of_deployed, by_event=False

@@ -59,6 +59,7 @@ SHARPEST_OF_MODELS = (
     pytest.param("deploying a model", f"{ENDPOINTS}.create", marks=pytest.mark.long),
     pytest.param("polling a new endpoint", f"{ENDPOINTS}.deployModel", marks=pytest.mark.long),
     pytest.param("undeploying a model", f"{ENDPOINTS}.undeployModel", marks=pytest.mark.long),
+    pytest.param("polling a candidate that is registered", f"{ENDPOINTS}.deployModel", marks=pytest.mark.matrix),
 )
 LATER_DELIVERIES = list(range(2, 200))
 

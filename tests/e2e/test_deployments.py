@@ -7,11 +7,13 @@ import json
 import pytest
 
 from tests.e2e.model_deeds import (
+    asked_all_the_time,
     deployed,
     endpoints_named,
     import_version,
     manage,
     model_of,
+    models_named,
     predict_online,
     registered,
     registry_id_of,
@@ -92,6 +94,68 @@ def test_a_drop_with_deploy_takes_the_place_of_the_version_that_is_deployed(worl
     event = world.event("model.deleted", request_id=f"{name}-delete")
     assert [each["endpoint_name"] for each in event.data["deployments"]] == [name]
     assert world.shift_of(name) is None
+
+
+@pytest.mark.long
+def test_an_endpoint_answers_all_the_time_while_its_version_is_replaced_or_rolled_back(world: World) -> None:
+    name, other = fresh("steady"), fresh("other")
+    manifest = {"registry": {"id": registry_id_of(name)}, "deploy": {"endpoint": name}}
+    import_version(world, name, 1, **manifest)
+    world.quiet()
+    manage(world, "deploy", name, f"{name}-other", endpoint=other, machine_type="n1-standard-4")
+    world.event("model.deployed", request_id=f"{name}-other")
+    [endpoint], [elsewhere] = endpoints_named(world, name), endpoints_named(world, other)
+
+    with asked_all_the_time(world, endpoint["name"]) as answers, asked_all_the_time(world, elsewhere["name"]):
+        import_version(world, name, 2, **manifest)
+        world.quiet()
+        assert set(answers) == {1.0, 2.0}
+        manage(world, "rollback", name, f"{name}-back")
+        world.event("model.rolled_back", request_id=f"{name}-back")
+        world.quiet()
+    assert answers[-1] == 1.0
+    assert models_named(world, name) == [name]
+    for display_name, machine in ((name, "n1-standard-2"), (other, "n1-standard-4")):
+        [endpoint] = endpoints_named(world, display_name)
+        [deployed] = endpoint["deployedModels"]
+        assert deployed["dedicatedResources"]["machineSpec"]["machineType"] == machine
+        assert endpoint["trafficSplit"] == {deployed["id"]: 100}
+        assert predict_online(world, endpoint["name"], 0.0) == 1.0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("method", "nth", "answer"),
+    [
+        pytest.param("aiplatform.projects.locations.endpoints.deployModel", 1, 1.0, id="stand-in"),
+        pytest.param("bigquery.jobs.insert", 3, 2.0, id="replacement"),
+    ],
+)
+def test_an_endpoint_answers_after_the_replacement_of_its_version_failed(
+    world: World, method: str, nth: int, answer: float
+) -> None:
+    name = fresh("failing")
+    manifest = {"registry": {"id": registry_id_of(name)}, "deploy": {"endpoint": name}}
+    import_version(world, name, 1, **manifest)
+    world.quiet()
+    [endpoint] = endpoints_named(world, name)
+
+    refusal = {"status": 400, "reason": "invalid", "message": "No machine is left."}
+    with asked_all_the_time(world, endpoint["name"]) as answers:
+        with world.faults({"method": method, "nth": nth, "do": refusal}):
+            files = {**world.shifter(2), "modeldrop.yaml": json.dumps({"files": 5, **manifest}).encode()}
+            world.drop(files, name, "2")
+            failed = world.event("model.import_failed", model=model_of(world, name), version="2")
+            world.quiet()
+        assert "No machine is left" in failed.data["error"]["message"]
+        assert world.shift_of(name) == 1
+        assert predict_online(world, endpoint["name"], 0.0) == answer
+        assert len(models_named(world, name)) == answer  # The stand-in stays only if nothing else answers.
+
+        import_version(world, name, 3, **manifest)
+        world.quiet()
+    assert answers[-1] == 3.0
+    assert models_named(world, name) == [name]
 
 
 @pytest.mark.long

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tests.e2e.model_deeds import import_version, manage, model_of, two_versions
+from tests.e2e.model_deeds import import_version, manage, model_of, registered, registry_id_of, two_versions
 from tests.e2e.world import World, fresh
 
 
@@ -45,9 +47,11 @@ def test_a_model_is_described_and_deleted_and_imported_again(world: World) -> No
     about = world.event("model.described", request_id=f"{name}-describe").data["description"]
     assert (about["text"], about["model_labels"], about["versions"]) == ("adds one", {"team": "films"}, ["1"])
     assert (about["current"]["version"], about["pinned"], about["registry"]) == ("1", None, None)
-    assert [each["name"] for each in about["output_columns"]] == ["y"]
+    [output] = about["output_columns"]
+    assert (output["name"], output["type"], output["element"]) == ("y", "FLOAT64", "float32")
     assert about["last_prediction"]["output_table"] == f"{model_of(world, name)}_rows"
     assert about["last_prediction"]["outcome"] == "succeeded"
+    assert (about["last_prediction"]["model_version"], about["last_prediction"]["error"]) == ("1", None)
 
     manage(world, "delete", name, f"{name}-delete")
     assert world.event("model.deleted", request_id=f"{name}-delete").data["model"] == model_of(world, name)
@@ -103,3 +107,20 @@ def test_a_call_that_stalls_longer_than_its_lease_does_not_take_an_alias_back(wo
     manage(world, "register", newer, f"{newer}-again", id=registry_id)
     entry = world.event("model.registered", request_id=f"{newer}-again").data["registry"]
     assert "champion" in entry["aliases"]
+
+
+@pytest.mark.long
+def test_a_registered_model_stays_registered_under_its_id_when_a_drop_replaces_it(world: World) -> None:
+    name = fresh("registered")
+    registered(world, name)
+    import_version(world, name, 2)
+    manage(world, "describe", name, f"{name}-describe")
+    about = world.event("model.described", request_id=f"{name}-describe").data["description"]
+    assert (about["registry"]["id"], about["registry"]["version"]) == (registry_id_of(name), "2")
+
+    manifest = json.dumps({"files": 5, "registry": {"id": "another"}}, indent=1).encode()
+    world.drop({**world.shifter(3), "modeldrop.yaml": manifest}, name, "3")
+    error = world.event("model.import_failed", model=model_of(world, name), version="3").data["error"]
+    assert (error["code"], error["field"]) == ("registered_before", "modeldrop.yaml.registry.id")
+    assert error["message"].endswith("(line 4 of modeldrop.yaml)")
+    assert world.shift_of(name) == 2

@@ -26,7 +26,7 @@ from shared.drops.drop import (
 from shared.drops.formats.saved_model import Graph
 from shared.drops.manifest import Manifest
 from shared.drops.remote import RemoteModel
-from shared.drops.versions import version_order
+from shared.drops.turns import version_order
 from shared.errors import Rejected
 from tests.example_requests import NOW, PROJECT
 

@@ -42,7 +42,7 @@ def _plan(manifest: Manifest | None = None, generation: int = 1, **settings: Any
         (Manifest(expires_after=timedelta(days=1)), {}, ["create", "describe"]),
         (Manifest(check=ModelCheck(query="SELECT 1"), description="x"), {}, ["candidate", "check"]),
         (Manifest(), {"safe_import": True}, ["candidate", "create"]),
-        (Manifest(registry_id="a", deployment=DeploymentRequest("a")), {}, ["candidate", "create", "describe"]),
+        (Manifest(registry_id="a", deployment=DeploymentRequest("a")), {}, ["candidate"]),
         (Manifest(labels=(("a", "b"),)), {"safe_import": True}, ["candidate", "create", "describe"]),
     ],
 )
@@ -112,6 +112,7 @@ def test_a_drop_that_cannot_be_deployed_fails_before_a_job(
     assert ended.outcome is Outcome.FAILED
     assert ended.problem is not None
     assert (ended.problem.code, ended.problem.field) == (code, "modeldrop.yaml.deploy")
+    assert ended.problem.message.endswith("(line 2 of modeldrop.yaml)")
 
 
 def test_a_refused_drop_has_the_same_key_as_its_import() -> None:

@@ -78,6 +78,7 @@ GROUPS = {
         "e2e/test_tutorials.py",
         "e2e/test_notebook.py",
         "e2e/test_gemini_page.py",
+        "e2e/test_labs.py",
         "e2e/test_readme_session.py",
         "e2e/test_gemini_page.py",
         "fuzz/test_functions.py",

@@ -19,6 +19,7 @@ from localcloud.bigquery.ml.calls import (
 )
 from localcloud.bigquery.ml.catalog import Model, ModelCatalog
 from localcloud.bigquery.ml.functions import Functions
+from localcloud.bigquery.ml.generating.embedding_calls import EMBEDDING_CALLS, prepare_call
 from localcloud.bigquery.ml.generating.embeddings import EMBEDDING_FUNCTIONS, prepare_embedding
 from localcloud.bigquery.ml.generating.generated import (
     SCALAR_FUNCTION,
@@ -83,6 +84,7 @@ REWRITTEN_FUNCTIONS = frozenset(
         *TABLE_FUNCTIONS,
         *IMAGE_FUNCTIONS,
         *EMBEDDING_FUNCTIONS,
+        *EMBEDDING_CALLS,
     }
 )
 
@@ -192,6 +194,8 @@ class Rewriter:
             return self._replace_scalar_call(call)
         if call.name in EMBEDDING_FUNCTIONS:
             return self._replace_embedding_call(call)
+        if call.name in EMBEDDING_CALLS:
+            return self._replace_scalar_embedding_call(call)
         if call.name == DISTANCE:
             return self._replace_distance_call(call)
         if call.name == SEARCH:
@@ -249,6 +253,41 @@ class Rewriter:
             "status",
         )
         return subquery
+
+    def _replace_scalar_embedding_call(self, call: Call) -> str:
+        names = EMBEDDING_CALLS[call.name]
+        given = self._named_arguments(call, names)
+        texts = [given.pop(name, None) for name in names]
+        if None in texts or "endpoint" not in given:
+            raise self._invalid(call, f"it takes {' and '.join(names)}, and an endpoint.")
+        options = {name: self._evaluate(argument.span) for name, argument in given.items()}
+        endpoint = self._endpoint(options)
+        embedding = prepare_call(call.name, endpoint, options)
+        answer = embedding.vectors if len(names) == 1 else embedding.similarities
+        self._functions.register_counted(
+            self.session.connection,
+            embedding.duckdb_function,
+            answer,
+            embedding.parameters,
+            embedding.returns,
+            "status",
+        )
+        return embedding.sql([self._rewrite(text.span) for text in texts if text], self._call_number(call))
+
+    def _endpoint(self, options: dict[str, OptionValue]) -> str:
+        """Take the connection and the endpoint from the arguments of a scalar function; return the name of the model.
+
+        Raises:
+            QueryError: The connection does not exist there, or the endpoint is not served.
+        """
+        connection = options.pop("connection_id", None)
+        if connection is not None:
+            name = connection_name(str(connection), self.session.project, self.session.location)
+            self._connections.require(name)
+            check_location(name, self.session.location, "the query")
+        endpoint = str(options.pop("endpoint", None) or DEFAULT_ENDPOINT)
+        check_endpoint(endpoint, self._served)
+        return model_name(endpoint)
 
     def _call_number(self, call: Call, prompt: str | None = None, max_error_ratio: float | None = None) -> int:
         """Return the number by which the rows of a call are counted."""
@@ -324,14 +363,7 @@ class Rewriter:
             check_arguments(call.name, given.keys() - {"connection_id", "endpoint"})
         embeddings = given.pop("embeddings", None) if managed else None
         options = {name: self._evaluate(argument.span) for name, argument in given.items()}
-        connection = options.pop("connection_id", None)
-        if connection is not None:
-            name = connection_name(str(connection), self.session.project, self.session.location)
-            self._connections.require(name)
-            check_location(name, self.session.location, "the query")
-        endpoint = str(options.pop("endpoint", None) or DEFAULT_ENDPOINT)
-        check_endpoint(endpoint, self._served)
-        endpoint = model_name(endpoint)
+        endpoint = self._endpoint(options)
         text, struct = self._rewrite_prompt(prompt)
         if embeddings is not None:
             # They have no effect, but a column that does not exist or is not an array is an error.

@@ -31,7 +31,7 @@ from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import Field, field_of
 from localcloud.bigquery.base.session import Column, Session
 from localcloud.bigquery.ml.calls import Span
-from localcloud.bigquery.ml.objects.statements import ObjectTableStatement
+from localcloud.bigquery.ml.objects.statements import ObjectTableStatement, TablePath
 from localcloud.bigquery.ml.rewriting import split_items
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.ml.statements import ModelStatement
@@ -42,6 +42,7 @@ from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.names import quote_names
 from localcloud.bigquery.sql.parameters import rest_parameters
 from localcloud.bigquery.sql.statement import (
+    DML_TYPES,
     Statement,
     TableName,
     mentioned_names,
@@ -165,12 +166,24 @@ class Statements(Session):
                 f"ROW_ACCESS_POLICIES was not found in location {self.location}"
             )
         sql = self.qualify(self.parameters.named_in(sql))
-        self._check_names(read_statement(sql, project=self.project))
+        statement = read_statement(sql, project=self.project)
+        self._check_names(statement)
+        if statement.kind in DML_TYPES and statement.target is not None:
+            self.reject_external(statement.target)
         sql = self._inline_model_views(self._inline_model_functions(sql))
         if self.learning.uses_models(sql):
             sql = self.learning.rewrite(sql, self, dry_run=self.dry_run)
             reject_unknown_functions(sql)
         return sql
+
+    def reject_external(self, target: TableName) -> None:
+        """Raise ``QueryError`` if ``target`` is an external table, whose rows no job can write."""
+        path = TablePath(target.project, target.dataset, target.table)
+        if self.learning.external_data(path, self.connection) is not None:
+            raise QueryError(
+                f"{target} is not allowed for this operation because it is currently an EXTERNAL table.",
+                reason="invalid",
+            )
 
     def _check_names(self, statement: Statement) -> None:
         """Reject tables whose names are not valid, or differ from those of existing ones in their case.

@@ -87,8 +87,15 @@ def parse_object_table(sql: str, *, project: str, default_dataset: str | None) -
     """
     if _DROP.match(sql) is not None:
         return _drop(Cursor(sql), project, default_dataset)
-    if _CREATE.match(sql) is None or not re.search(r"\bobject_metadata\b", sql, re.IGNORECASE):
+    if _CREATE.match(sql) is None:
         return None
+    if not re.search(r"\bobject_metadata\b", sql, re.IGNORECASE):
+        raise QueryError(
+            "External tables over files are not supported by the local BigQuery: use LOAD DATA. Object tables have "
+            "OPTIONS (object_metadata = 'SIMPLE', uris = [...]).",
+            reason="notImplemented",
+            location="query",
+        )
     cursor = Cursor(sql)
     cursor.expect_word("CREATE")
     mode = CreateMode.REPLACE if cursor.take_words("OR", "REPLACE") else CreateMode.CREATE

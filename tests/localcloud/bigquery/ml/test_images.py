@@ -176,6 +176,7 @@ def test_an_external_table_is_dropped_and_its_objects_stay(world: MlWorld, end: 
         ("DROP EXTERNAL TABLE d.wildlife CASCADE", "invalidQuery", "Expected end of input"),
         (f"CREATE OR REPLACE EXTERNAL TABLE d.classifier {OBJECTS}", "invalid", "it is currently a TABLE"),
         (f"CREATE EXTERNAL TABLE d.wildlife {OBJECTS}", "duplicate", "Already Exists: Table"),
+        ("CREATE EXTERNAL TABLE d.x OPTIONS(format='CSV', uris=['gs://bucket/x'])", "notImplemented", "use LOAD DATA"),
         (
             f"CREATE EXTERNAL TABLE d.x {OBJECTS.replace('gs://bucket', 'gs://no-bucket')}",
             "accessDenied",
@@ -210,6 +211,23 @@ def test_an_external_table_that_cannot_be_created_or_dropped_is_an_error(
 )
 def test_an_invalid_object_table_is_rejected(world: MlWorld, statement: str, part: str) -> None:
     assert part in world.refusal(f"CREATE EXTERNAL TABLE d.refused {statement}")[1]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO d.wildlife (uri) VALUES ('x')",
+        "UPDATE d.wildlife SET uri = 'x' WHERE TRUE",
+        "DELETE FROM d.wildlife WHERE TRUE",
+        "MERGE d.wildlife USING (SELECT 1) ON FALSE WHEN NOT MATCHED THEN INSERT (uri) VALUES ('x')",
+        "TRUNCATE TABLE d.wildlife",
+        "SELECT 1; TRUNCATE TABLE d.wildlife",
+        "LOAD DATA INTO d.wildlife FROM FILES (format='CSV', uris=['gs://bucket/images/x'])",
+    ],
+)
+def test_no_statement_writes_an_object_table(world: MlWorld, statement: str) -> None:
+    assert "it is currently an EXTERNAL table" in world.refusal(statement)[1]
+    assert len(world.rows("SELECT uri FROM d.wildlife")) == len(COLORS)
 
 
 def test_images_are_resized_and_converted_in_sql(world: MlWorld) -> None:

@@ -158,3 +158,50 @@ def test_the_nearest_text_of_the_lab_is_the_one_with_the_same_words(world: MlWor
         "(SELECT embedding FROM AI.GENERATE_EMBEDDING(MODEL d.e, (SELECT 'the shark' AS content))), top_k => 1)"
     )
     assert row == {"found": "Jaws a shark"}
+
+
+EMBED = "endpoint => 'text-embedding-005'"
+
+
+def test_a_text_is_embedded_by_a_scalar_function_as_by_the_table_function(world: MlWorld) -> None:
+    [row] = world.rows(
+        f"SELECT AI.EMBED(content => 'a shark', {EMBED}, task_type => 'CLASSIFICATION') AS a, "
+        f"""AI.EMBED('', {EMBED}, model_params => JSON '{{"outputDimensionality": 8}}').status AS s, """
+        f"""ARRAY_LENGTH(AI.EMBED('a', {EMBED}, model_params => JSON '{{"outputDimensionality": 8}}').result) AS n"""
+    )
+    [table] = world.rows("SELECT * FROM AI.GENERATE_EMBEDDING(MODEL d.e, (SELECT 'a shark' AS content))")
+    assert row["a"] == {"result": table["embedding"], "status": ""}
+    assert (row["s"], row["n"]) == ("The text content is empty.", 8)
+
+
+def test_the_similarity_of_two_texts_is_the_cosine_of_their_vectors(world: MlWorld) -> None:
+    [row] = world.rows(
+        f"SELECT AI.SIMILARITY('a shark', 'a shark', {EMBED}) AS same, AI.SIMILARITY('a shark', 'xyz', {EMBED}) AS other, "
+        f"AI.SIMILARITY('', 'x', {EMBED}) AS none"
+    )
+    assert row["same"] == pytest.approx(1)
+    assert abs(row["other"]) < 0.5
+    assert row["none"] is None
+
+
+def test_the_optimized_mode_takes_embeddings_that_the_query_computes(world: MlWorld) -> None:
+    sql = f"SELECT AI.IF(s, embeddings => AI.EMBED(s, {EMBED}).result) FROM (SELECT 'x' AS s)"
+    assert "AI.IF needs a model backend" in world.refusal(sql)[1]
+
+
+@pytest.mark.parametrize(
+    ("call", "problem"),
+    [
+        ("AI.EMBED('x')", "It takes content, and an endpoint"),
+        (f"AI.SIMILARITY('x', {EMBED})", "It takes content1 and content2, and an endpoint"),
+        (f"AI.EMBED('x', {EMBED}, temperature => 1)", "Unknown argument temperature"),
+        (f"AI.EMBED('x', {EMBED}, title => 't')", "title needs task_type RETRIEVAL_DOCUMENT"),
+        (f"AI.EMBED('x', {EMBED}, model_params => JSON '[]')", "outputDimensionality alone"),
+        (f"AI.EMBED('x', {EMBED}, task_type => 'X')", "task_type must be one of"),
+        (f"AI.EMBED('x', {EMBED}, connection_id => 'eu.c')", "Not found: Connection"),
+        ("AI.EMBED('x', endpoint => 'gemini-3.8-flash')", "does not return embeddings"),
+        ("AI.EMBED('x', endpoint => 'none')", "retired or unknown"),
+    ],
+)
+def test_a_call_for_an_embedding_that_is_not_valid_is_rejected(world: MlWorld, call: str, problem: str) -> None:
+    assert problem in world.refusal(f"SELECT {call}")[1]

@@ -22,8 +22,10 @@ def deployed_files(root: Path = ROOT) -> Iterator[Path]:
     left_out = [line for line in lines if line and not line.startswith(("#", "!", "/*"))]
     paths = [path for name in kept for path in ((root / name).rglob("*") if (root / name).is_dir() else [root / name])]
     for path in sorted(paths):
-        if path.is_file() and not any(_matches(path.relative_to(root), line) for line in left_out):
-            yield path
+        if path.is_file():
+            name = path.relative_to(root)
+            if not any(_matches(name, line) for line in left_out):
+                yield path
 
 
 def _matches(name: Path, line: str) -> bool:

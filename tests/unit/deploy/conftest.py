@@ -38,23 +38,26 @@ class Deployer:
     def apply(self) -> None:
         self.lines.clear()
         self.project.calls.clear()
-        apply(self.plan(), self.cloud(), self.lines.append)
+        steps = self.plan()
+        apply(steps, self.cloud(steps), self.lines.append)
 
     def destroy(self, *, with_data: bool = False) -> list[str]:
         self.lines.clear()
         self.project.calls.clear()
-        return destroy(self.plan(), self.cloud(), with_data=with_data, report=self.lines.append)
+        steps = self.plan()
+        return destroy(steps, self.cloud(steps), with_data=with_data, report=self.lines.append)
 
     def differences(self) -> list[str]:
         self.project.calls.clear()
-        return list(show_differences(self.plan(), self.cloud()))
+        steps = self.plan()
+        return list(show_differences(steps, self.cloud(steps)))
 
     def plan(self) -> Plan:
         return plan(self.declaration, "films")
 
-    def cloud(self) -> Cloud:
+    def cloud(self, steps: Plan) -> Cloud:
         patience = Patience(clock=lambda: self.now, sleep=self._sleep, report=self.lines.append)
-        return Cloud(self.plan().lookups, runner=self.gcloud, patience=patience)
+        return Cloud(steps.lookups, runner=self.gcloud, patience=patience)
 
     def _sleep(self, seconds: float) -> None:
         self.now += seconds

@@ -21,7 +21,7 @@ def build(deployer: Deployer, source: str = "0123456789abcdef") -> None:
     steps = Plan(tuple(deployment(commands, source)), lookups(commands))
     deployer.project.calls.clear()
     deployer.project.caller = BUILD
-    apply(steps, deployer.cloud(), deployer.lines.append)
+    apply(steps, deployer.cloud(steps), deployer.lines.append)
 
 
 def test_a_build_deploys_a_new_version(applied: Deployer) -> None:
@@ -56,9 +56,10 @@ def test_a_build_has_no_right_to_change_alerts(applied: Deployer) -> None:
     """So cloudbuild.yaml leaves them out, and says that `apply` creates them."""
     applied.change(alerts=applied.declaration.alerts.model_copy(update={"enabled": False}))
     applied.project.caller = BUILD
+    steps = monitoring_plan(applied.declaration, "films")
 
     with pytest.raises(CommandFailedError, match="You lack a permission"):
-        apply(monitoring_plan(applied.declaration, "films"), applied.cloud(), lambda line: None)
+        apply(steps, applied.cloud(steps), lambda line: None)
 
     assert applied.project.names("alertPolicies")
 

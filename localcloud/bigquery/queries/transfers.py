@@ -17,6 +17,7 @@ from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.destinations import Destinations, Disposition, Source
 from localcloud.bigquery.tables.engine import Engine, complete
 from localcloud.bigquery.tables.exporting import Export, export
+from localcloud.bigquery.tables.row_access import check_all_rows, sees_all_rows
 from localcloud.storage.objects.store import ObjectStore
 
 
@@ -68,6 +69,12 @@ class TransferJobs:
         source = TableName.of(options["sourceTable"], job.key.project)
         if self._destinations.get(source) is None:
             raise NotFound(f"Not found: Table {source} was not found in location {job.key.location}")
+        if not sees_all_rows(self._destinations.context, source, job.user):
+            raise QueryError(
+                f"Extract job: the part of {source} that row access policies leave is not supported by the local BigQuery. "
+                "Use EXPORT DATA.",
+                reason="notImplemented",
+            )
         target = Export(
             uris[0],
             (options.get("destinationFormat") or "CSV").upper(),
@@ -99,6 +106,7 @@ class TransferJobs:
         for source in sources:
             if self._destinations.get(source) is None:
                 raise NotFound(f"Not found: Table {source} was not found in location {job.key.location}")
+            check_all_rows(self._destinations.context, source, job.user)
         first = self._destinations.get(sources[0])
         fields = tuple(_table_to_rest(first).get("schema", {}).get("fields", [])) if first is not None else ()
         sql = " UNION ALL BY NAME ".join(f"SELECT * FROM {source.quoted}" for source in sources)

@@ -53,6 +53,7 @@ _MODELS = _DATASET + r"/models"
 _ANONYMOUS = re.compile(
     r"/projects/(?P<project>[^/]+)/datasets/(?P<dataset>_anonymous_[^/]+)/tables/(?P<table>anon[0-9a-f]+)"
 )
+_ROWS = re.compile(_P + _DATASET + _TABLE + "/data")
 PAGE = 1000
 # https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs/getQueryResults (timeoutMs)
 WAIT_MS, LONGEST_WAIT_MS = 10_000, 200_000
@@ -93,6 +94,7 @@ class BigQueryApp:
         self._service = service
         self._delegate = delegate
         self._models = models
+        self._tables = tables
         self._anonymous = anonymous
         self._uploads = uploads
         self._account_of = account_of
@@ -170,6 +172,11 @@ class BigQueryApp:
             match = pattern.fullmatch(call.path)
             if match is not None and call.method in methods:
                 return await handler(call, {name: unquote(value) for name, value in match.groupdict().items()})
+        listed = _ROWS.fullmatch(call.path)
+        if listed is not None and call.method == "GET":
+            self._tables.check_list(
+                TableName(*map(unquote, listed.group("project", "dataset", "table"))), self._user(call)
+            )
         hidden = _ANONYMOUS.search(call.path)
         if hidden is not None:
             await self._in_thread(self._anonymous.materialise, TableName(*hidden.group("project", "dataset", "table")))

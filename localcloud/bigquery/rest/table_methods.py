@@ -38,6 +38,7 @@ from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.context import NEVER
 from localcloud.bigquery.tables.destinations import Destinations, updated_schema
 from localcloud.bigquery.tables.field_settings import definitions, has_settings
+from localcloud.bigquery.tables.row_access import check_all_rows
 
 _UPDATES = frozenset({"ALLOW_FIELD_ADDITION", "ALLOW_FIELD_RELAXATION"})
 _SERVICE = "bigquery-service"
@@ -238,6 +239,13 @@ class TableMethods:
         return self._delegate.respond_now(replace(call, method="GET", path=path, content=b""))
 
     # Rows
+
+    def check_list(self, table: TableName, user: str) -> None:
+        """Raise ``QueryError`` if row access policies hide rows of a table from ``user``.
+
+        https://cloud.google.com/bigquery/docs/using-row-level-security-with-features#tabledata-list
+        """
+        check_all_rows(self._destinations.context, table, user)
 
     def insert_all(self, call: Call, names: dict[str, str]) -> Response:
         """Insert rows into a table.

@@ -11,7 +11,7 @@ from google.cloud import bigquery
 from localcloud.bigquery.base.schema import marked_name, plain_name, unique_names
 from localcloud.bigquery.sql.names import unnest_paths
 from localcloud.bigquery.sql.structs import name_fields
-from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld
+from tests.localcloud.bigquery.world import BUCKET, PROJECT, BigQueryWorld
 
 
 def records(world: BigQueryWorld, sql: str) -> list[dict[str, Any]]:
@@ -173,6 +173,22 @@ def test_row_access_policies_know_the_caller_that_a_request_names(world: BigQuer
     world.rows(f"DROP TABLE {dataset}.guarded")
     world.rows(create)
     assert world.rows(f"SELECT COUNT(*) FROM {dataset}.guarded") == [(2,)]
+
+
+def test_operations_other_than_queries_need_access_to_all_rows(world: BigQueryWorld, dataset: str) -> None:
+    client, table = world.client(), f"{PROJECT}.{dataset}.partly"
+    world.rows(f"CREATE TABLE {dataset}.partly AS SELECT 1 AS id UNION ALL SELECT 2")
+    grant = f"CREATE ROW ACCESS POLICY %s ON {dataset}.partly GRANT TO ('allAuthenticatedUsers') FILTER USING (%s)"
+    world.rows(grant % ("some", "id = 1"))
+    assert world.rows(f"SELECT id FROM {dataset}.partly") == [(1,)]
+    with pytest.raises(exceptions.Forbidden, match="row access policies"):
+        list(client.list_rows(table))
+    with pytest.raises(exceptions.Forbidden, match="row access policies"):
+        client.copy_table(table, f"{table}_copy").result()
+    with pytest.raises(exceptions.GoogleAPICallError, match="row access policies"):
+        client.extract_table(table, f"gs://{BUCKET}/partly.csv").result()
+    world.rows(grant % ("all_rows", "TRUE"))
+    assert sorted(row.id for row in client.list_rows(table)) == [1, 2]
 
 
 def test_merge_inserts_whole_rows(world: BigQueryWorld, dataset: str) -> None:

@@ -1,4 +1,4 @@
-"""The XML API as an ASGI application: objects, resumable uploads and uploads in parts, also by signed URLs."""
+"""The XML API as an ASGI application: objects, their lists, resumable uploads and uploads in parts, also by signed URLs."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from localcloud.storage.rest.downloads import download, download_headers
 from localcloud.storage.rest.upload_sessions import Upload
 from localcloud.storage.rest.uploads import UploadApi
 from localcloud.storage.xml.errors import document, error_answer
+from localcloud.storage.xml.lists import list_objects
 from localcloud.storage.xml.parts import Part, PartUploads, chosen_parts, part_number
 from localcloud.storage.xml.signatures import SignedRequest, Verifier, check_signature
 
@@ -166,7 +167,9 @@ class XmlApi:
         target = _Target(request, unquote(bucket), unquote(name), signed.parameters())
         self._store.bucket(target.bucket)
         if not name:
-            raise NotImplementedHere("The local cloud has the methods of objects of the XML API, not those of buckets.")
+            if request.method != "GET":
+                raise NotImplementedHere("Of the methods of buckets, the local cloud has only the list of the XML API.")
+            return list_objects(self._store, target.bucket, target.query)
         match request.method:
             case "GET" | "HEAD":
                 return await self._get(target)

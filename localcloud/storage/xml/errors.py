@@ -106,5 +106,12 @@ def document(
     element = ElementTree.Element(root, {} if namespace is None else {"xmlns": namespace})
     for name, value in fields.items():
         ElementTree.SubElement(element, name).text = value
+    return xml_answer(element, status=status, headers=headers)
+
+
+def xml_answer(
+    element: ElementTree.Element, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return an answer whose body is the XML document of ``element``."""
     body = ElementTree.tostring(element, encoding="UTF-8", xml_declaration=True)
     return Response(body, status, headers, media_type=_XML)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree
 
 import pytest
 import requests
@@ -195,6 +197,59 @@ def test_a_part_that_is_too_small_is_refused(world: StorageWorld) -> None:
     assert (answer.status_code, "EntityTooSmall" in answer.text) == (400, True)
 
 
+def listed(text: str) -> dict[str, list[str]]:
+    """Return the texts of a document's elements by their names."""
+    found: dict[str, list[str]] = {}
+    for element in ElementTree.fromstring(text).iter():
+        found.setdefault(element.tag.rpartition("}")[2], []).append(element.text or "")
+    return found
+
+
+@pytest.mark.parametrize("version", ["v2", "v4"])
+def test_a_signed_url_lists_the_objects_of_a_bucket(world: StorageWorld, signer: Credentials, version: str) -> None:
+    world.store.write(BUCKET, "a ü&<b", b"content")
+    bucket = world.bucket()
+    account = ServiceAccount.from_service_account_info(signer.key)
+    url = bucket.generate_signed_url(
+        expiration=timedelta(minutes=1), credentials=account, version=version, api_access_endpoint=world.url
+    )
+    found = listed(get(url).text)
+    stored = world.store.get(BUCKET, "a ü&<b")
+    assert (found["Name"], found["Key"], found["Size"]) == ([BUCKET], ["a ü&<b"], ["7"])
+    assert (found["Generation"], found["ETag"]) == ([str(stored.generation)], [f'"{stored.etag}"'])
+    assert found["IsTruncated"] == ["false"]
+
+
+@pytest.mark.parametrize(
+    ("first", "following"),
+    [
+        ("max-keys=2", ("NextMarker", "marker")),
+        ("list-type=2&max-keys=2", ("NextContinuationToken", "continuation-token")),
+    ],
+)
+def test_pages_of_a_list_have_each_object_and_folder_once(
+    world: StorageWorld, first: str, following: tuple[str, str]
+) -> None:
+    for name in ("a/1", "a/2", "b", "c/1", "c/2", "d e", "x"):
+        world.store.write(BUCKET, name, b"")
+    keys, prefixes, query = [], [], first
+    while query:
+        found = listed(world.call("GET", f"/{BUCKET}?{query}&delimiter=/&encoding-type=url").text)
+        keys += found.get("Key", [])
+        prefixes += found["Prefix"][1:]
+        more = found["IsTruncated"] == ["true"]
+        query = f"{first}&{following[1]}={quote(found[following[0]][0])}" if more else ""
+    assert (keys, prefixes) == (["b", "d%20e", "x"], ["a/", "c/"])
+
+
+def test_a_list_begins_after_a_name_and_has_a_prefix(world: StorageWorld) -> None:
+    for name in ("a1", "a2", "a3", "b"):
+        world.store.write(BUCKET, name, b"")
+    found = listed(world.call("GET", f"/{BUCKET}/?list-type=2&prefix=a&start-after=a1").text)
+    assert (found["Key"], found["KeyCount"], found["Prefix"]) == (["a2", "a3"], ["2"], ["a"])
+    assert "Key" not in listed(world.call("GET", f"/{BUCKET}?max-keys=0").text)
+
+
 def test_errors_have_the_codes_of_the_xml_api(world: StorageWorld) -> None:
     world.store.write(BUCKET, "a", b"content")
     wrong_md5 = base64.b64encode(hashlib.md5(b"other").digest()).decode()
@@ -205,7 +260,14 @@ def test_errors_have_the_codes_of_the_xml_api(world: StorageWorld) -> None:
         ("PUT", f"/{BUCKET}/a", {"x-goog-acl": "mine"}, 400, "InvalidArgument"),
         ("PUT", f"/{BUCKET}/a", {"x-goog-copy-source": "/b/a"}, 501, "NotImplemented"),
         ("GET", f"/{BUCKET}/a?acl", {}, 501, "NotImplemented"),
-        ("GET", f"/{BUCKET}/", {}, 501, "NotImplemented"),
+        ("GET", f"/{BUCKET}/?versions", {}, 501, "NotImplemented"),
+        ("GET", f"/{BUCKET}?acl", {}, 501, "NotImplemented"),
+        ("GET", f"/{BUCKET}?fetch-owner=true", {}, 501, "NotImplemented"),
+        ("GET", f"/{BUCKET}?max-keys=x", {}, 400, "InvalidArgument"),
+        ("GET", f"/{BUCKET}?max-keys=-1", {}, 400, "InvalidArgument"),
+        ("GET", f"/{BUCKET}?list-type=3", {}, 400, "InvalidArgument"),
+        ("PUT", f"/{BUCKET}", {}, 501, "NotImplemented"),
+        ("DELETE", f"/{BUCKET}/", {}, 501, "NotImplemented"),
         ("POST", f"/{BUCKET}/a", {}, 501, "NotImplemented"),
         ("PATCH", f"/{BUCKET}/a", {}, 405, "MethodNotAllowed"),
     ):

@@ -54,7 +54,7 @@ KEPT_PARAMETERS: Mapping[str, str] = {
     "key": "calls need no key",
     "oauth_token": "calls need no token",
     "prettyPrint": "answers are not indented",
-    "quotaUser": "there are no quotas of users",
+    "quotaUser": "calls are not counted, so they cannot exceed a quota",
     "uploadType": "there are no uploads",
     "upload_protocol": "there are no uploads",
 }

@@ -226,7 +226,7 @@ PARAMETERS_WITHOUT_EFFECT: Mapping[str, str] = {
     "key": "calls need no key",
     "oauth_token": "calls need no token",
     "prettyPrint": "answers are not indented",
-    "quotaUser": "there are no quotas of users",
+    "quotaUser": "calls are not counted, so they cannot exceed a quota",
     "readMask": "all fields are shown",
     "updateMode": "all given fields are changed",
     "upload_protocol": "the path says whether a call uploads",

@@ -79,9 +79,9 @@ KEPT_PARAMETERS: Mapping[str, str] = {
     "oauth_token": "calls need no token",
     "prettyPrint": "answers are not indented",
     "project": "all buckets belong to one project",
-    "quotaUser": "there are no quotas of users",
+    "quotaUser": "calls are not counted, so they cannot exceed a quota",
     "returnPartialSuccess": "all buckets can be reached",
-    "userIp": "there are no quotas of users",
+    "userIp": "calls are not counted, so they cannot exceed a quota",
     "userProject": "nobody is billed",
 }
 """The parameters of the query that are accepted and have no effect."""

@@ -44,7 +44,7 @@ KEPT_PARAMETERS = {
     "languageCode": "descriptions are in English",
     "oauth_token": "calls need no token",
     "prettyPrint": "answers are not indented",
-    "quotaUser": "there are no quotas of users",
+    "quotaUser": "calls are not counted, so they cannot exceed a quota",
     "readMask": "all fields are shown",
     "returnPartialSuccess": "all operations can be reached",
     "uploadType": "there are no uploads",

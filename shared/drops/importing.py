@@ -30,6 +30,7 @@ from shared.engine.claims import check_claim
 from shared.engine.handler import Handler, WaitFor
 from shared.engine.services import Services
 from shared.errors import Problem, Rejected
+from shared.log import log
 from shared.settings import Settings
 from shared.work import (
     ImportRequest,
@@ -108,6 +109,13 @@ class Imports(Handler):
         is_check = item.current is not None and item.current.name == planning.CHECK
         return Outcome.CHECK_FAILED if is_check else Outcome.FAILED
 
+    def continue_without(self, item: Item, step: Step, services: Services) -> Item | None:
+        """Return an import as it continues if BigQuery does not register the model again: the new version is in use."""
+        if step.name != planning.STAY_REGISTERED:
+            return None
+        log("WARNING", "the model was registered and is not any more", **item.log_fields())
+        return replace(item, steps=tuple(each for each in item.steps if each.name != step.name))
+
     def close(self, item: Item, services: Services) -> None:
         """Leave the model's turn, and delete the candidate, unless it answers in place of the model.
 
@@ -178,6 +186,8 @@ def _statement(item: Item, step: Step, services: Services) -> str:
             return checking.statement(manifest.check, candidate, request.signature, item.location, services)
         case planning.REGISTER:
             return statements.alter_model(candidate, Manifest(registry_id=manifest.registry_id), item.created) or ""
+        case planning.STAY_REGISTERED:
+            return statements.alter_model(target, Manifest(registry_id=facts_of(item).registry_id), item.created) or ""
         case planning.DESCRIBE:
             return statements.alter_model(target, manifest, item.created) or ""
         case _:

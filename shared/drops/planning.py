@@ -30,9 +30,11 @@ from shared.work import (
     System,
 )
 
-# The steps of an import. The last one begins the names of the steps that deploy the candidate in place of the version in use.
+# The steps of an import, and the beginning of the names of those that deploy the candidate in place of the version in use.
 CANDIDATE, CHECK, REGISTER, CREATE, DESCRIBE = "candidate", "check", "register", "create", "describe"
 STAND_IN = "stand-in-"
+# The step that registers a model again that was registered, and whose drop has no `registry`.
+STAY_REGISTERED = "stay-registered"
 
 
 def plan(drop: Drop, ready: Ready, services: Services, facts: ModelFacts | None = None) -> Item:
@@ -241,8 +243,5 @@ def facts_of(item: Item) -> ImportFacts:
 
 
 def manifest_of(item: Item, services: Services) -> Manifest:
-    """Return the `modeldrop.yaml` of an import, with the id under which the model is registered if it names none."""
-    manifest = read_manifest(request_of(item).manifest.encode(), services.settings.google_cloud_project)
-    if manifest.registry_id is None and manifest.remote is None:
-        return replace(manifest, registry_id=facts_of(item).registry_id)
-    return manifest
+    """Return the `modeldrop.yaml` of an import."""
+    return read_manifest(request_of(item).manifest.encode(), services.settings.google_cloud_project)

@@ -10,10 +10,12 @@ from dataclasses import replace
 from shared.checks.identifiers import ModelName
 from shared.checks.registry_rules import check_can_register
 from shared.cloud.endpoint_calls import EndpointCall
+from shared.cloud.states import ACCESS_DENIED
 from shared.drops.planning import (
     CREATE,
     REGISTER,
     STAND_IN,
+    STAY_REGISTERED,
     facts_of,
     final_steps,
     manifest_of,
@@ -21,7 +23,7 @@ from shared.drops.planning import (
     target_of,
 )
 from shared.endpoints.deployments import check_not_deployed, deployments_of_model, undeploy_for_replacement
-from shared.endpoints.entries import entry_of_model
+from shared.endpoints.entries import RegistryEntry, entry_of_model
 from shared.endpoints.stand_ins import (
     candidate_of,
     give_traffic_back,
@@ -52,20 +54,16 @@ def still_registered(item: Item, location: str, services: Services) -> Item:
     entry = None if manifest.remote is not None else entry_of_model(target, location, services)
     if entry is None:
         return item
-    check_can_register(
-        str(target),
-        manifest.registry_id or entry.id,
-        is_remote=False,
-        registered_as=entry.id,
-        field=REGISTRY_FIELD,
-    )
-    if manifest.deployment is None:
-        check_not_deployed(target, entry, services)
+    if manifest.registry_id is not None:
+        check_can_register(
+            str(target), manifest.registry_id, is_remote=False, registered_as=entry.id, field=REGISTRY_FIELD
+        )
+    _check_stays(item, target, entry, services)
+    if manifest.registry_id is not None:
+        return item
     item = replace(item, facts=replace(facts_of(item), registry_id=entry.id))
-    names = [step.name for step in item.steps]
-    missing = [each for each in final_steps(target, manifest_of(item, services), services) if each not in names]
-    added = missing if CREATE in names else []
-    return replace(item, steps=(*item.steps, *(new_step(item, name) for name in added)))
+    is_planned = any(step.name == CREATE for step in item.steps)
+    return replace(item, steps=(*item.steps, new_step(item, STAY_REGISTERED))) if is_planned else item
 
 
 def with_final_steps(item: Item, services: Services) -> Item:
@@ -81,6 +79,8 @@ def with_final_steps(item: Item, services: Services) -> Item:
         if numbers := needing_stand_ins(replaced, manifest.deployment):
             names = [REGISTER, *(f"{STAND_IN}{number}" for number in numbers)]
     names += final_steps(target, manifest, services)
+    if facts_of(item).registry_id is not None:
+        names.append(STAY_REGISTERED)
     return replace(item, steps=(*item.steps, *(new_step(item, name) for name in names)))
 
 
@@ -102,12 +102,25 @@ def undeploy_replaced(item: Item, services: Services) -> None:
         WaitFor: It is being undeployed.
     """
     manifest, target = manifest_of(item, services), target_of(item, services)
-    is_registered = manifest.registry_id is not None
+    is_registered = (manifest.registry_id or facts_of(item).registry_id) is not None
     entry = entry_of_model(target, str(item.location), services) if is_registered else None
-    if entry is not None and manifest.deployment is None:
-        check_not_deployed(target, entry, services)
-    elif entry is not None:
+    if entry is not None and manifest.deployment is not None:
         undeploy_for_replacement(item, entry, services)
+    elif entry is not None:
+        _check_stays(item, target, entry, services)
+
+
+def _check_stays(item: Item, target: ModelName, entry: RegistryEntry, services: Services) -> None:
+    """Raise ``Rejected`` if the version in use is deployed, and the drop does not deploy the new one."""
+    manifest = manifest_of(item, services)
+    if manifest.deployment is not None:
+        return
+    try:
+        check_not_deployed(target, entry, services)
+    except Rejected as error:
+        # Functions that register no models may not read the registry. BigQuery does not replace a deployed model either.
+        if error.problem.code != ACCESS_DENIED or manifest.registry_id is not None:
+            raise
 
 
 def close_stand_in(item: Item, services: Services) -> None:

@@ -301,10 +301,9 @@ def replacing_until(world: World, name: str, step: str) -> None:
     """Bring the drop of a second version, while the first is deployed, to where the job of ``step`` has ended."""
     replacing_deployed(world, name)
     [key] = [each.removeprefix("import/") for each in world.pending() if each.startswith("import/")]
-    stored = world.state.blob(f"ledger/items/import/{key}.json")
 
     def item() -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(stored.download_as_bytes())
+        found: dict[str, Any] = json.loads(world.state.blob(f"ledger/items/import/{key}.json").download_as_bytes())
         return found
 
     world.until(lambda: any(each["name"] == step and each["job"] for each in item()["steps"]))

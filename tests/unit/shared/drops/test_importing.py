@@ -18,7 +18,7 @@ from shared.drops.drop import (
 )
 from shared.drops.importing import Imports
 from shared.drops.manifest import Manifest
-from shared.drops.planning import plan, plan_refused
+from shared.drops.planning import STAY_REGISTERED, new_step, plan, plan_refused
 from shared.engine.steps import submit
 from shared.errors import Problem
 from shared.messages.deployment_request import DeploymentRequest
@@ -118,3 +118,13 @@ def test_a_drop_that_cannot_be_deployed_fails_before_a_job(
 def test_a_refused_drop_has_the_same_key_as_its_import() -> None:
     fingerprint = _plan().payload
     assert plan_refused(PATH, fingerprint, Problem("x", "y"), services_at()).key == _plan().key
+
+
+def test_an_import_continues_if_only_its_registration_fails() -> None:
+    planned = _plan()
+    stay = new_step(planned, STAY_REGISTERED)
+    item = replace(planned, steps=(*planned.steps, stay))
+    continued = Imports().continue_without(item, stay, services_at())
+    assert continued is not None
+    assert continued.steps == planned.steps
+    assert Imports().continue_without(item, planned.steps[0], services_at()) is None

@@ -69,6 +69,7 @@ GROUPS = {
         "e2e/test_model_checks.py",
         "e2e/test_models.py",
         "e2e/test_deployments.py",
+        "e2e/test_model_life.py",
         "e2e/test_model_tools.py",
         "e2e/test_load.py",
         "e2e/test_costs.py",

@@ -195,6 +195,28 @@ def registered(world: World, name: str) -> None:
     world.event("model.registered", request_id=f"{name}-register")
 
 
+def move_aliases(world: World, name: str) -> None:
+    manage(world, "set_aliases", name, name, aliases=["champion"])
+
+
+def aliases_of(world: World, registry_id: str) -> list[str]:
+    """Return the aliases of the default version of a registered model."""
+    url = (
+        f"{world.environment['VERTEX_ENDPOINT']}/v1/projects/{world.project}/locations/us-central1/models/{registry_id}"
+    )
+    answer = requests.get(url, timeout=LAST_LIMIT)
+    assert answer.ok, answer.text
+    found: list[str] = answer.json()["versionAliases"]
+    return found
+
+
+def check_aliases(world: World, name: str) -> None:
+    assert len(world.ids("model.registered", "request.rejected", request_id=name)) == 1
+    registry = world.event("model.registered", request_id=name).data["registry"]
+    assert registry["version"] == "1"
+    assert sorted(aliases_of(world, registry_id_of(name))) == sorted(registry["aliases"]) == ["champion", "default"]
+
+
 def deploy(world: World, name: str) -> None:
     manage(world, "deploy", name, name, endpoint=name)
 
@@ -357,8 +379,9 @@ MODEL_DEEDS = {
         one_version,
         register,
         check_registration,
-        lost=lambda world, name: world.item("manage", "request", name) is None,
+        lost=_is_unknown,
     ),
+    "moving aliases": Deed("manage_model", registered, move_aliases, check_aliases, lost=_is_unknown),
     "polling a registration": Deed("poll_jobs", registering, tick, check_registration, by_event=False),
     "rolling back": Deed(
         "manage_model",
@@ -373,7 +396,7 @@ MODEL_DEEDS = {
         one_version,
         delete,
         check_deletion,
-        lost=lambda world, name: world.item("manage", "request", name) is None,
+        lost=_is_unknown,
     ),
     "polling a deletion": Deed("poll_jobs", deleting, tick, check_deletion, by_event=False),
     "unpinning": Deed(
@@ -388,7 +411,7 @@ MODEL_DEEDS = {
         nothing,
         describe,
         check_described,
-        lost=lambda world, name: world.item("manage", "request", name) is None,
+        lost=_is_unknown,
     ),
     "polling a candidate that fails its check": Deed(
         "poll_jobs", checked_candidate, tick, check_refused_candidate, by_event=False

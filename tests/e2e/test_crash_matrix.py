@@ -20,6 +20,7 @@ from tests.e2e.deeds import (
     Deed,
     name_of,
 )
+from tests.e2e.destination_deeds import MOVE_DEEDS
 from tests.e2e.folder_deeds import DIVIDED_DEEDS, FOLDER_DEEDS, REDELIVERED_FOLDER_DEEDS
 from tests.e2e.model_deeds import MODEL_DEEDS
 from tests.e2e.world import World
@@ -209,6 +210,13 @@ def test_a_kill_at_any_call_changes_nothing(world: World, shifter: str, deed_nam
 @pytest.mark.parametrize("deed_name", REDELIVERED_DEEDS)
 def test_a_kill_at_any_call_of_an_action_changes_nothing(world: World, deed_name: str) -> None:
     kill_at_every_call(world, deed_name, REDELIVERED_DEEDS[deed_name], again=True)
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("deed_name", MOVE_DEEDS)
+def test_a_kill_at_any_call_about_an_output_with_rows_changes_nothing(world: World, deed_name: str) -> None:
+    kill_at_every_call(world, deed_name, MOVE_DEEDS[deed_name], again=False)
 
 
 @pytest.mark.matrix

@@ -329,7 +329,14 @@ def replacing_until(world: World, name: str, step: str) -> None:
         return found
 
     world.until(lambda: any(each["name"] == step and each["job"] for each in item()["steps"]))
-    world.until(lambda: _job_ended(world, item(), step), ticking=False)
+    # A slow tick may have seen the end of the job already.
+    world.until(
+        lambda: (
+            any(each["name"] == step and each["state"] == "succeeded" for each in item()["steps"])
+            or _job_ended(world, item(), step)
+        ),
+        ticking=False,
+    )
 
 
 def check_replacement(world: World, name: str) -> None:
@@ -364,7 +371,7 @@ MODEL_DEEDS = {
         check_replacement,
         by_event=False,
     ),
-    "polling a stand-in": Deed(
+    "polling a candidate that is deployed": Deed(
         "poll_jobs",
         lambda world, name: replacing_until(world, name, "stand-in-1"),
         tick,

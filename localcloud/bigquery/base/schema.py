@@ -204,13 +204,24 @@ def select_rows(fields: Sequence[Field], source: str) -> str:
     return f"SELECT {', '.join(parts)} FROM {source}"
 
 
-def batches_of(fields: Sequence[Field], rows: Iterable[dict[str, Any]], size: int = 8192) -> Iterator[pa.RecordBatch]:
-    """Yield rows of Python values as Arrow record batches of up to ``size`` rows."""
+def batches_of(
+    fields: Sequence[Field], rows: Iterable[dict[str, Any]], size: int = 8192, characters: int = 16 << 20
+) -> Iterator[pa.RecordBatch]:
+    """Yield rows of Python values as Arrow record batches.
+
+    Args:
+        fields: The REST fields of the columns.
+        rows: The rows.
+        size: The most rows of a batch.
+        characters: The characters of texts from which a batch is complete, since rows may be long.
+    """
     pending: list[dict[str, Any]] = []
+    length = 0
     for row in rows:
         pending.append(row)
-        if len(pending) == size:
+        length += sum(len(value) for value in row.values() if isinstance(value, str))
+        if len(pending) == size or length >= characters:
             yield from table_of(fields, pending).combine_chunks().to_batches()
-            pending = []
+            pending, length = [], 0
     if pending:
         yield from table_of(fields, pending).combine_chunks().to_batches()

@@ -24,6 +24,7 @@ from bqemulator.storage.engine import DuckDBEngine
 
 from localcloud.bigquery.job.job_records import record_of
 from localcloud.bigquery.job.jobs import Job
+from localcloud.bigquery.tables.long_rows import SmallBatches
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ MEMORY = "400MB"
 # The memory limit while a statement runs again that ran out of memory; one such statement runs at a time.
 MORE_MEMORY = "3GB"
 # Settings of a database that runs SQL of clients. External access covers files, extensions, and attached databases, and a
-# locked configuration can't be changed back; the memory limit alone is changed later (``more_memory``).
+# locked configuration can't be changed back; ``more_memory`` changes two settings later.
 # https://duckdb.org/docs/stable/operations_manual/securing_duckdb/overview
 LOCKED_SETTINGS = (
     "python_enable_replacements = false",
@@ -45,7 +46,7 @@ LOCKED_SETTINGS = (
     "allow_community_extensions = false",
     "allow_persistent_secrets = false",
     "enable_external_access = false",
-    "allowed_configs = ['memory_limit']",
+    "allowed_configs = ['memory_limit', 'enable_caching_operators']",
     "lock_configuration = true",
 )
 # The records of jobs whose changes are in the database. A record is written in the transaction of the changes, so after
@@ -147,17 +148,27 @@ class Engine(DuckDBEngine):
 
     @contextmanager
     def more_memory(self) -> Iterator[None]:
-        """Raise DuckDB's memory limit inside the ``with`` block, which one thread at a time can enter."""
+        """Raise DuckDB's memory limit inside the ``with`` block, which one thread at a time can enter.
+
+        The thread's statements read tables with long rows in small batches there.
+        """
         with self._scarce:
             self.connection.execute(f"SET GLOBAL memory_limit = '{MORE_MEMORY}'")
+            # These operators would collect small batches until they have 2,048 rows.
+            self.connection.execute("SET enable_caching_operators = false")
+            self._threads.batches = SmallBatches(self.connection, self.cursor)
             try:
                 yield
             finally:
+                self._threads.batches = None
                 # DuckDB refuses a limit below the memory in use. The limit then stays until the next such block ends.
                 with suppress(duckdb.OutOfMemoryException):
                     self.cursor().execute(f"SET GLOBAL memory_limit = '{MEMORY}'")
 
     def _execute(self, sql: str, parameters: list[Any] | None) -> duckdb.DuckDBPyConnection:
+        batches: SmallBatches | None = getattr(self._threads, "batches", None)
+        if batches is not None:
+            sql = batches.rewritten(sql)
         return self.retry_conflicts(lambda: super(Engine, self).execute(sql, parameters))
 
     def _change(self, sql: str, parameters: list[Any] | None) -> duckdb.DuckDBPyConnection:

@@ -21,7 +21,8 @@ from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.destinations import Destinations, Disposition, Source
 from localcloud.bigquery.tables.results import AnonymousTables
 
-_READ_ROWS = 8192
+# A row may have megabytes.
+_READ_ROWS = 64
 
 
 def _name(table: str) -> TableName:
@@ -90,7 +91,7 @@ class Tables:
         return {str(name): str(kind) for name, kind, *_ in columns if str(kind).startswith("DECIMAL")}
 
     def read(self, table: str) -> Iterator[dict[str, Any]]:
-        """Yield the rows that the table has when reading starts, with a few thousand rows in memory at a time.
+        """Yield the rows that the table has when reading starts, with few of them in memory at a time.
 
         An INTERVAL is a string, as in BigQuery's REST API.
 

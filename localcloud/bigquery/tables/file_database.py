@@ -18,7 +18,11 @@ from duckdb_extensions import import_extension
 from localcloud.bigquery.base.schema import quote
 from localcloud.bigquery.tables.engine import LOCKED_SETTINGS, MEMORY
 
+# The rows of an Arrow batch, fewer if they are long.
 _BATCH_ROWS = 16_384
+_LEAST_ROWS = 16
+_BATCH_BYTES = 32 << 20
+_SAMPLE_BYTES, _SAMPLED_FILES = 1 << 20, 8
 
 
 def literal(text: str) -> str:
@@ -48,11 +52,26 @@ class FileRows:
         return self._reader().__arrow_c_stream__(requested_schema)
 
     def _reader(self) -> pa.RecordBatchReader:
-        return self._database.cursor().execute(self._sql).to_arrow_reader(_BATCH_ROWS)
+        return self._database.cursor().execute(self._sql).to_arrow_reader(self._database.batch_rows)
+
+
+def _rows_of_a_batch(file: Path) -> int:
+    """Return how many lines of a file are read at a time, by the length of its first ones."""
+    try:
+        with file.open("rb") as lines:
+            sample = lines.read(_SAMPLE_BYTES)
+    except OSError:  # reported when the file is read
+        return _BATCH_ROWS
+    average = len(sample) // (sample.count(b"\n") + 1)
+    return max(_LEAST_ROWS, min(_BATCH_ROWS, _BATCH_BYTES // max(1, average)))
 
 
 class FileDatabase:
-    """An empty database in memory with access to a few files."""
+    """An empty database in memory with access to a few files.
+
+    Attributes:
+        batch_rows: How many rows an Arrow batch of its files has.
+    """
 
     def __init__(self, *, files: Sequence[Path] = (), folder: Path | None = None, avro: bool = False) -> None:
         """Open the database.
@@ -62,6 +81,7 @@ class FileDatabase:
             folder: A folder in which it can read and write, or None.
             avro: Whether it reads or writes Avro, which needs an extension.
         """
+        self.batch_rows = min((_rows_of_a_batch(file) for file in files[:_SAMPLED_FILES]), default=_BATCH_ROWS)
         self._connection = duckdb.connect(":memory:")
         if avro:
             import_extension("avro")

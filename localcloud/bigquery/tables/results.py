@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 from bqemulator.catalog.models import DatasetMeta
 
@@ -156,6 +157,18 @@ class AnonymousTables:
             names: The names of the columns; None for DuckDB's names.
             location: The location of the table.
         """
+        try:
+            return self._keep(name, sql, values, names, location)
+        except (duckdb.OutOfMemoryException, OSError) as error:
+            # The query runs while its rows are read, and Arrow passes its errors on as text.
+            if "Out of Memory" not in str(error):
+                raise
+        with self._engine.more_memory():
+            return self._keep(name, sql, values, names, location)
+
+    def _keep(
+        self, name: TableName, sql: str, values: list[Any] | None, names: list[str] | None, location: str
+    ) -> Rows:
         cursor = self._engine.execute(sql, values)
         description = cursor.description or []
         found = unique_names(names or [str(column[0]) for column in description])

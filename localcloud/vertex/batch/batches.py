@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 from localcloud.base.background import in_words
@@ -20,7 +19,9 @@ from localcloud.vertex.batch.job_requests import JobRequest
 from localcloud.vertex.batch.sources import source_of
 
 MAX_PARTIAL_FAILURES = 20
+# How many answers, or characters of requests, are in memory before they are written.
 REORDERED_ANSWERS = 1000
+REORDERED_CHARACTERS = 16 << 20
 
 
 class BatchError(Exception):
@@ -115,12 +116,26 @@ def _phase(code: int, what: str) -> Iterator[None]:
 
 def _reordered(answers: Iterator[Answer]) -> Iterator[Answer]:
     """Yield the answers in another order, the same for each run, as Vertex AI does not keep the order of requests."""
-    while window := list(islice(answers, REORDERED_ANSWERS)):
+    for window in _windows(answers):
         order = list(range(len(window)))
         random.Random(len(window)).shuffle(order)
         if order == sorted(order):
             order.reverse()
         yield from (window[index] for index in order)
+
+
+def _windows(answers: Iterator[Answer]) -> Iterator[list[Answer]]:
+    """Yield the answers in lists, which are short if the requests are long."""
+    window: list[Answer] = []
+    length = 0
+    for answer in answers:
+        window.append(answer)
+        length += sum(len(value) for value in answer.row.values() if isinstance(value, str))
+        if len(window) == REORDERED_ANSWERS or length >= REORDERED_CHARACTERS:
+            yield window
+            window, length = [], 0
+    if window:
+        yield window
 
 
 def _counted(answers: Iterator[Answer], outcome: Outcome) -> Iterator[Answer]:

@@ -13,6 +13,7 @@ import pytest
 
 from shared.batches.answers import AnswerTable
 from shared.batches.inputs.files import FileColumn
+from shared.batches.inputs.lines import check_lines
 from shared.batches.inputs.parts import divide, part_count, requests_of_part
 from shared.batches.inputs.rules import RULES, InputCheck, Requests
 from shared.batches.inputs.tables import GOOD_CONTENTS, check_contents, check_requests, read_check
@@ -24,7 +25,7 @@ from shared.batches.typed.results import ResultColumn, columns_of_schema
 from shared.checks.identifiers import TableName, string_literal
 from shared.cloud.tables import TableFacts
 from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
-from tests.unit.shared.batches.inputs.test_lines import GOOD, WRONG, asking
+from tests.unit.shared.batches.inputs.test_lines import GOOD, WRONG, as_file, asking
 
 # The rules that only files are checked against.
 NOT_IN_TABLES = {"no_request"}
@@ -98,6 +99,60 @@ def test_a_good_table_is_measured(world: BigQueryWorld) -> None:
     assert check.answer_tokens is None
     limited = _check(world, f"(SELECT * FROM {source} WHERE request LIKE '%utput%')")
     assert (limited.requests, limited.answer_tokens) == (2, 12)
+
+
+LONG = [
+    "words of a text " * 400,
+    'a "quoted" text\n' * 400,
+    "größer \U0001f600 ☃ " * 400,
+    "x" * 5000,
+]
+
+
+def _long_requests() -> list[str]:
+    """Return good requests of many characters, written in different ways."""
+    data = {"inlineData": {"mimeType": "image/png", "data": "+/_-AAAA" * 800 + "eA=="}}
+    mixed = {"contents": [{"role": "user", "parts": [{"text": text} for text in LONG] + [data]}]}
+    instructed = asking(system_instruction={"parts": [{"text": LONG[1]}]}, generationConfig={"maxOutputTokens": 3})
+    requests = [*map(asking, LONG), mixed, instructed]
+    plain = [json.dumps(each) for each in requests]
+    return [
+        *plain,
+        *(json.dumps(each, ensure_ascii=False, indent=2) for each in requests),
+        plain[-2].replace("/", "\\/"),
+    ]
+
+
+def test_long_requests_are_measured_as_in_files(world: BigQueryWorld) -> None:
+    texts = _long_requests()
+    check = _check(world, _table(world, texts))
+    file = "".join(json.dumps({"request": json.loads(text)}) + "\n" for text in texts)
+    in_files = check_lines([as_file(file)])
+    assert check.findings == ()
+    assert (check.requests, check.characters) == (in_files.requests, in_files.characters)
+
+
+def test_rules_that_long_requests_break_are_found(world: BigQueryWorld) -> None:
+    image = {"inlineData": {"mimeType": "image/png", "data": "AAAA" * 2000}}
+
+    def long(part: dict[str, Any], **more: Any) -> str:
+        return json.dumps({"contents": [{"role": "user", "parts": [{"text": LONG[0]}, part]}], **more})
+
+    wrong = [
+        ("wrong_inline_data", long({"inlineData": {"mimeType": "image/png", "data": "AAAA " * 2000}})),
+        ("wrong_inline_data", long({"inlineData": {"data": "AAAA" * 2000}})),
+        ("not_json", long(image).replace("AAAAAAAA", "AAAA\\x", 1)),
+        ("not_json", long({"text": LONG[0]}).replace("words", "wo\nrds", 1)),
+        ("not_json", long({"text": LONG[0]})[:-2]),
+        ("unknown_field", long(image, temperature=1)),
+        ("unknown_field", long({**image, "nope": 1})),
+        ("several_data", long({**image, "text": LONG[0]})),
+        ("empty_part", long({"text": ""})),
+        ("wrong_uri", long({"fileData": {"fileUri": "http://x/" + "y" * 5000, "mimeType": "image/png"}})),
+    ]
+    check = _check(world, _table(world, [text for _, text in wrong] + [long(image)]))
+    found = [(finding.rule, place) for finding in check.findings for place in finding.places]
+    assert sorted(found) == sorted((rule, f"row {number}") for number, (rule, _) in enumerate(wrong, start=1))
 
 
 @pytest.mark.long

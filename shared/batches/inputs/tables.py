@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from shared.batches.inputs.gemini_messages import REQUEST, field_names, snake_case
+from shared.batches.inputs.long_requests import ESCAPES, key_names, short_requests
 from shared.batches.inputs.requests import ABOUT_DATA, BASE64, PART_DATA, ROLES, URI, check_envelope
 from shared.batches.inputs.rules import PLACES, Finding, InputCheck, Requests, sorted_findings
 from shared.batches.inputs.values import CONFIG
@@ -102,7 +103,6 @@ _GOOD_CONTENT = rf"\{{(?:{_ROLE},{_GOOD_PARTS}|{_GOOD_PARTS},{_ROLE})\}}"
 GOOD_CONTENTS = rf"^(?:\[{_GOOD_CONTENT}(?:,{_GOOD_CONTENT})*\]|{_GOOD_CONTENT})$"
 # The texts of contents, each with the name of its field.
 _TEXTS = r'"text":"(?:[^"\\]|\\.)*"'
-_ESCAPES = r"\\(?:u[0-9a-fA-F]{4}|.)"
 
 _KEYS = "JSON_KEYS(parsed, 1)"
 # The condition of each rule, in the order of ``RULES``. Names in contents come last, as in the check of files.
@@ -147,16 +147,19 @@ def check_requests(source: str, *, is_json: bool, key: Sequence[str] = ()) -> st
     rules = "\n      ".join(f"WHEN {condition} THEN {string_literal(rule)}" for rule, condition in conditions)
     columns = "\n    without_key,\n    same_key," if key else ""
     return f"""WITH
-request_texts AS (SELECT {text} AS text{_key_facts(key)} FROM {source}),
+{short_requests(source, text, key)},
+request_texts AS (SELECT text, left_out{_key_facts(key_names(key))} FROM short_requests),
 parsed_requests AS (
   SELECT{columns}
     text,
+    left_out,
     SAFE.PARSE_JSON(IF(REGEXP_CONTAINS(text, {spellings}), {respelt}, text), wide_number_mode => 'round') AS parsed
   FROM request_texts
 ),
 divided AS (
   SELECT{columns}
     text,
+    left_out,
     parsed,
     IFNULL(TO_JSON_STRING(JSON_QUERY(parsed, '$.contents')), 'null') AS contents,
     IFNULL(TO_JSON_STRING(JSON_QUERY(parsed, '$.systemInstruction.parts')), '') AS instruction,
@@ -166,6 +169,7 @@ divided AS (
 sorted_out AS (
   SELECT{columns}
     text,
+    left_out,
     parsed,
     contents,
     IF(
@@ -180,6 +184,7 @@ sorted_out AS (
 examined AS (
   SELECT{columns}
     text,
+    left_out,
     parsed,
     contents,
     texts,
@@ -196,8 +201,8 @@ judged AS (
     CASE
       {rules}
     END AS rule,
-    CHAR_LENGTH(REGEXP_REPLACE(ARRAY_TO_STRING(texts, ''), {string_literal(_ESCAPES)}, '.'))
-      - {len('"text":""')} * ARRAY_LENGTH(texts) AS characters,
+    CHAR_LENGTH(REGEXP_REPLACE(ARRAY_TO_STRING(texts, ''), {string_literal(ESCAPES)}, '.'))
+      - {len('"text":""')} * ARRAY_LENGTH(texts) + left_out AS characters,
     ARRAY_LENGTH(REGEXP_EXTRACT_ALL(contents, '"fileData":')) AS files,
     SAFE_CAST(JSON_VALUE(parsed, '$.generationConfig.maxOutputTokens') AS INT64) AS answer_tokens,
     envelope

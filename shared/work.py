@@ -211,10 +211,6 @@ class ModelColumn:
     """The shape with the batch dimension, None for an open size; None if the model leaves it open, or it was not read."""
 
 
-# The type of remote models and their drops. BigQuery has no type for them.
-REMOTE = "REMOTE"
-
-
 @dataclass(frozen=True)
 class ModelSignature:
     """The type of a model, and its inputs and outputs."""

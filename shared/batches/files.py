@@ -112,7 +112,9 @@ class CheckedFiles:
     """How many bytes of them were not read."""
 
 
-def checked_files(uris: Sequence[str], kind: Requests, key: Sequence[str] = (), *, divides: bool) -> CheckedFiles:
+def checked_files(
+    uris: Sequence[str], kind: Requests, key: Sequence[str] = (), *, divides: bool, as_columns: bool = False
+) -> CheckedFiles:
     """Check the requests in files, or the first of them if they are too many to be read at once.
 
     Args:
@@ -120,13 +122,14 @@ def checked_files(uris: Sequence[str], kind: Requests, key: Sequence[str] = (), 
         kind: The kind of the requests.
         key: The fields that each line needs beside its request.
         divides: Whether there may be more requests, and larger files, than one job takes.
+        as_columns: Whether the answers are in a table, which has the fields beside the requests as columns.
 
     Raises:
         Rejected: A request or a file breaks a rule.
         TryLater: Cloud Storage did not answer.
     """
     files = [_lines_file(uri) for uri in uris]
-    found = check_lines(files, kind, key, most_bytes=MOST_CHECKED_BYTES, divides=divides)
+    found = check_lines(files, kind, key, most_bytes=MOST_CHECKED_BYTES, divides=divides, as_columns=as_columns)
     if problem := found.problem(_FIELD):
         raise Rejected(problem.message, field=problem.field, code=problem.code)
     sizes = [file.size or 0 for file in files]

@@ -31,8 +31,10 @@ def claim_outputs(item: Item, request: BatchRequest, services: Services) -> None
         Rejected: An open batch writes one of the tables, and one of the two batches needs it to be empty.
         TryLater: Cloud Storage did not answer, or other calls change the claims.
     """
-    for table, write, field in _outputs(request):
-        _claim(item.key, TableName(table.project, table.dataset, table.table.partition("$")[0]), write, field, services)
+    for target, write, field in _outputs(request):
+        name, _, partition = target.table.partition("$")
+        table = TableName(target.project, target.dataset, name)
+        _claim(item.key, table, f"{write}${partition}" if partition else write, field, services)
 
 
 def _outputs(request: BatchRequest) -> Iterator[tuple[TableName, str, str]]:
@@ -53,7 +55,7 @@ def _claim(key: str, table: TableName, write: str, field: str, services: Service
     for _ in range(_ROUNDS):
         claims, generation = _read(name, services)
         before = dict(claims)
-        others = [other for other, its_write in claims.items() if other != key and EMPTY in {write, its_write}]
+        others = [other for other, its_write in claims.items() if other != key and _exclude(write, its_write)]
         for other in others if len(claims) < _MOST_CLAIMS else [each for each in claims if each != key]:
             if _is_open(other, services):
                 if other in others:
@@ -69,6 +71,13 @@ def _claim(key: str, table: TableName, write: str, field: str, services: Service
             continue
         return
     raise TryLater(f"other batches claim the table {table} at the same time")
+
+
+def _exclude(write: str, other: str) -> bool:
+    """Return whether two claims exclude each other: one needs to find no rows where the other may write some."""
+    (write, _, partition), (other, _, other_partition) = write.partition("$"), other.partition("$")
+    is_elsewhere = partition and other_partition and partition != other_partition
+    return EMPTY in {write, other} and not is_elsewhere
 
 
 def _read(name: str, services: Services) -> tuple[dict[str, str], int]:

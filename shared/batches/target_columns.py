@@ -10,7 +10,7 @@ from shared.batches.places import ANSWERS, REQUESTS, reads
 from shared.batches.request import BatchRequest, Output, Prompts
 from shared.checks.identifiers import TableName
 from shared.checks.merge_keys import check_key, type_of
-from shared.cloud.tables import TableFacts
+from shared.cloud.tables import RANGE, TableFacts
 from shared.engine.services import Services
 from shared.errors import Rejected
 
@@ -65,7 +65,7 @@ def check_target(
     facts = services.tables.describe(target, _OUTPUT)
     if facts is not None and facts.kind != "TABLE":
         raise Rejected(f"{target} is not a table but a {facts.kind.lower()}", field=_OUTPUT, code="not_a_table")
-    _check_partition(target, facts)
+    _check_partition(target, facts, columns)
     if facts is None:
         return
     if output.write in {"merge", "empty"} and facts.needs_filter and "$" not in target.table:
@@ -76,30 +76,60 @@ def check_target(
             code="filter_needed",
         )
     if output.write == "empty" and facts.rows:
-        raise Rejected(
-            f"the table {target} has {facts.rows:,} rows, and output.write is empty; write another table, or let output be "
-            f'{{"table": "bq://{target}", "write": "append"}} (or truncate, or merge with a key)',
-            field=_OUTPUT,
-            code="output_not_empty",
-        )
+        _check_empty(target, facts, services)
     if output.write != "truncate" or "$" in target.table:
         added = ANSWER_COLUMNS if request.kind is Requests.GENERATE else ()
         converts = "$" not in target.table
         check_target_columns(target, facts.columns, columns, added, converts=converts, field=_OUTPUT)
 
 
-def _check_partition(target: TableName, facts: TableFacts | None) -> None:
-    """Raise ``Rejected`` if ``target`` is a partition of a table that has none, or that does not exist."""
-    table, _, partition = str(target).partition("$")
-    if not partition or (facts is not None and facts.is_partitioned):
+def _check_empty(target: TableName, facts: TableFacts, services: Services) -> None:
+    """Raise ``Rejected`` if a table that has rows is to be empty, or the partition of it that ``target`` names."""
+    if "$" not in target.table:
+        found, others = f"the table {target} has {facts.rows:,} rows", "truncate, or merge with a key"
+    elif services.tables.has_rows(target, facts.columns[0], _OUTPUT):
+        found, others = f"the partition {target} has rows", "truncate, which replaces the rows of the partition alone"
+    else:
         return
-    problem = "does not exist" if facts is None else "is not partitioned"
     raise Rejected(
-        f"the table {table} {problem}, so it has no partition {partition}: create it with PARTITION BY, or let the output be "
-        "the whole table",
+        f"{found}, and output.write is empty; write another table, or let output be "
+        f'{{"table": "bq://{target}", "write": "append"}} (or {others})',
         field=_OUTPUT,
-        code="no_partition",
+        code="output_not_empty",
     )
+
+
+def _check_partition(target: TableName, facts: TableFacts | None, columns: Sequence[Mapping[str, Any]]) -> None:
+    """Raise ``Rejected`` if ``target`` is a partition that its table cannot have, or that the answers do not belong to."""
+    table, sign, partition = str(target).partition("$")
+    if not sign:
+        return
+    partitioning = None if facts is None else facts.partitioning
+    if partitioning is None:
+        problem = "does not exist" if facts is None else "is not partitioned"
+        raise Rejected(
+            f"the table {table} {problem}, so it has no partition {partition}: create it with PARTITION BY, or let the output "
+            "be the whole table",
+            field=_OUTPUT,
+            code="no_partition",
+        )
+    if not partitioning.has(partition):
+        kind = "ranges of numbers" if partitioning.unit == RANGE else f"{partitioning.unit.lower()}s"
+        raise Rejected(
+            f"the table {table} is partitioned by {kind}, and {partition[:80]} is not the id of such a partition; write "
+            f"{table}${partitioning.example}, for example",
+            field=_OUTPUT,
+            code="no_partition",
+        )
+    # The values of the column must belong to the partition: https://docs.cloud.google.com/bigquery/docs/managing-partitioned-table-data
+    column = partitioning.column
+    if columns and column is not None and column.lower() not in {str(each["name"]).lower() for each in columns}:
+        raise Rejected(
+            f"the table {table} is partitioned by its column {column}, which the answers do not have, so that they belong to "
+            f"no partition {partition}: add the column to the input, or write another table",
+            field=_OUTPUT,
+            code="missing_column",
+        )
 
 
 def check_target_columns(

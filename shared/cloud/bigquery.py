@@ -29,7 +29,7 @@ from shared.errors import (
     Rejected,
     TryLater,
 )
-from shared.work import REMOTE, Job, ModelColumn, ModelSignature, System
+from shared.work import Job, ModelColumn, ModelSignature, System
 
 BIGQUERY = Service(
     "BigQuery",
@@ -202,7 +202,7 @@ class BigQueryJobs:
         """Return a model's type, and its input and output columns."""
         resource = self.model_resource(model)
         return ModelSignature(
-            REMOTE if resource.get("remoteModelInfo") is not None else resource.get("modelType"),
+            resource.get("modelType"),
             tuple(_standard_column(column) for column in resource.get("featureColumns", [])),
             tuple(_standard_column(column) for column in resource.get("labelColumns", [])),
         )

@@ -5,13 +5,63 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from google.cloud import bigquery
 
 from shared.checks.identifiers import TableName
 from shared.cloud.bigquery import BIGQUERY
 from shared.errors import Rejected
+
+# How the id of a partition is written: https://docs.cloud.google.com/bigquery/docs/managing-partitioned-table-data
+_PARTITION_IDS: Mapping[str, tuple[str, str]] = {
+    "HOUR": ("%Y%m%d%H", "2026013107"),
+    "DAY": ("%Y%m%d", "20260131"),
+    "MONTH": ("%Y%m", "202601"),
+    "YEAR": ("%Y", "2026"),
+}
+RANGE = "RANGE"
+
+
+@dataclass(frozen=True)
+class Partitioning:
+    """How a table is divided into partitions."""
+
+    unit: str
+    """``HOUR``, ``DAY``, ``MONTH`` or ``YEAR``, or ``RANGE`` for ranges of whole numbers."""
+    column: str | None = None
+    """The column whose values decide; None for the time at which rows are written."""
+    numbers: range = range(0)
+    """The first numbers of all ranges."""
+
+    @classmethod
+    def of(cls, resource: Mapping[str, Any]) -> Self | None:
+        """Return the partitioning of a table, given as a Table resource; None if it has none."""
+        if by_time := resource.get("timePartitioning"):
+            return cls(str(by_time.get("type") or "DAY"), by_time.get("field"))
+        if by_number := resource.get("rangePartitioning"):
+            numbers = by_number.get("range") or {}
+            start, end, interval = (int(numbers.get(name) or 0) for name in ("start", "end", "interval"))
+            return cls(RANGE, by_number.get("field"), range(start, end, interval or 1))
+        return None
+
+    @property
+    def example(self) -> str:
+        """The id of a partition."""
+        return str(self.numbers.start) if self.unit == RANGE else _PARTITION_IDS.get(self.unit, ("", "20260131"))[1]
+
+    def has(self, partition: str) -> bool:
+        """Return whether a partition may have this id."""
+        if self.unit == RANGE:
+            return partition.removeprefix("-").isdecimal() and int(partition) in self.numbers
+        form, example = _PARTITION_IDS.get(self.unit, ("", ""))
+        if not form:  # BigQuery may have further units
+            return True
+        try:
+            datetime.strptime(partition, form)
+        except ValueError:
+            return False
+        return len(partition) == len(example)
 
 
 @dataclass(frozen=True)
@@ -24,8 +74,8 @@ class TableFacts:
     """The number of rows; 0 for a view."""
     columns: tuple[Mapping[str, Any], ...]
     """The columns, each as a TableFieldSchema."""
-    is_partitioned: bool = False
-    """Whether the table has partitions, by time or by a range of numbers."""
+    partitioning: Partitioning | None = None
+    """How it is divided into partitions; None if it is not."""
     needs_filter: bool = False
     """Whether BigQuery reads the table only with a filter on its partitions."""
 
@@ -62,10 +112,30 @@ class Tables:
             str(found.table_type or "TABLE"),
             int(found.num_rows or 0),
             columns,
-            is_partitioned=bool(by_time or resource.get("rangePartitioning")),
+            partitioning=Partitioning.of(resource),
             # The older place of the field is beside the column of the partitions.
             needs_filter=bool(resource.get("requirePartitionFilter") or by_time.get("requirePartitionFilter")),
         )
+
+    def has_rows(self, table: TableName, column: Mapping[str, Any], field: str) -> bool:
+        """Return whether a table, or a partition of it, has rows.
+
+        The list of rows takes the id of a partition after a `$`, and needs no filter on partitions:
+        https://docs.cloud.google.com/bigquery/docs/managing-partitioned-table-data
+
+        Args:
+            table: The table, or the partition.
+            column: The column to read, as a TableFieldSchema.
+            field: The field of the request that a rejection is about.
+
+        Raises:
+            Rejected: BigQuery refuses the call, for example because the rows may not be read.
+            TryLater: BigQuery does not answer.
+        """
+        with BIGQUERY.call(field=field) as options:
+            schema = [bigquery.SchemaField.from_api_repr(dict(column))]
+            rows = self._client.list_rows(str(table), selected_fields=schema, max_results=1, **options)
+            return next(iter(rows), None) is not None
 
     def keep_until(self, table: TableName, moment: datetime) -> None:
         """Let BigQuery delete a table at ``moment``; a table that does not exist is left out."""

@@ -18,9 +18,10 @@ from shared.drops.formats.all_formats import FORMATS
 from shared.drops.formats.saved_model import Graph
 from shared.drops.manifest import Manifest
 from shared.drops.names import check_names
+from shared.drops.remote import REMOTE
 from shared.errors import Rejected
 from shared.keys import hash_of
-from shared.work import REMOTE, DropRequest
+from shared.work import DropRequest
 
 SAVED_MODEL = "saved_model.pb"
 LONGEST_VERSION = 128

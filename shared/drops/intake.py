@@ -20,6 +20,7 @@ from shared.drops.drop import (
 from shared.drops.files import drop_files
 from shared.drops.importing import Imports
 from shared.drops.refusals import found_files
+from shared.drops.remote import REMOTE
 from shared.drops.turns import ModelRecords
 from shared.drops.watches import Sender
 from shared.engine.claims import claim_once, claim_request, next_attempt
@@ -28,7 +29,7 @@ from shared.engine.services import Services
 from shared.engine.steps import advance
 from shared.errors import Problem, Rejected, Unreadable
 from shared.events.incoming import StoredObject
-from shared.work import REMOTE, ImportRequest, Item, Kind, Outcome
+from shared.work import ImportRequest, Item, Kind, Outcome
 
 # A file that is older when its event arrives was probably delivered before, to a process that did not survive the drop.
 LATE = timedelta(seconds=60)

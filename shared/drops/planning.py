@@ -13,13 +13,13 @@ from shared.drops.drop import Drop, DropPath, Ready
 from shared.drops.files import drop_files
 from shared.drops.formats.model_facts import ModelFacts
 from shared.drops.manifest import Manifest, read_manifest
+from shared.drops.remote import REMOTE
 from shared.drops.signatures import signature_of
 from shared.drops.turns import ModelRecords, version_order
 from shared.engine.services import Services
 from shared.errors import Problem, Rejected
 from shared.keys import hash_of
 from shared.work import (
-    REMOTE,
     FoundFile,
     ImportFacts,
     ImportRequest,

@@ -12,6 +12,8 @@ from shared.checks.fields import Fields
 from shared.checks.identifiers import PROJECT
 from shared.cloud.locations import DEFAULT_MODEL
 
+# The type of a drop that becomes a remote model. It is not a type of BigQuery's.
+REMOTE = "REMOTE"
 DEFAULT_CONNECTION = "DEFAULT"
 _CONNECTION = re.compile(rf"(?:{PROJECT}\.)?[A-Za-z][A-Za-z0-9-]{{1,62}}\.[A-Za-z0-9_-]{{1,1024}}")
 # A short name, or the URL of an endpoint.

@@ -245,6 +245,22 @@ def test_a_partition_of_a_table_without_partitions_is_refused_before_a_job_is_pa
     assert ["does not exist" in errors[0]["message"], "is not partitioned" in errors[1]["message"]] == [True, True]
 
 
+def test_a_partition_that_the_table_or_the_answers_do_not_have_is_refused(world: World) -> None:
+    table = fresh("days")
+    columns = "id INT64, request STRING, response STRING, status STRING, day DATE"
+    world.bigquery.query(
+        f"CREATE TABLE {world.regional}.{table} ({columns}) PARTITION BY day", location=REGION
+    ).result()
+    answers = [world.post_batch(world.batch_of_requests(f"{table}${id_}", fresh("r"))) for id_ in ("2026", "20261126")]
+    errors = [answer.json()["error"] for answer in answers]
+    assert [(error["code"], error["field"]) for error in errors] == [
+        ("no_partition", "output"),
+        ("missing_column", "output"),
+    ]
+    assert f"write {world.project}.{world.regional}.{table}$20260131, for example" in errors[0]["message"]
+    assert "partitioned by its column day, which the answers do not have" in errors[1]["message"]
+
+
 def test_tables_that_are_only_read_with_a_filter_are_neither_read_nor_merged_into(world: World) -> None:
     table = fresh("days")
     columns = "id INT64, request STRING, response STRING, status STRING, day DATE"

@@ -22,7 +22,6 @@ _CONDITION = {
     **dict.fromkeys(("age", "daysSinceCustomTime", "daysSinceNoncurrentTime", "numNewerVersions"), int),
     **dict.fromkeys(("createdBefore", "customTimeBefore", "noncurrentTimeBefore", "matchesPattern"), str),
     **{name: [str] for name in ("matchesPrefix", "matchesSuffix", "matchesStorageClass")},
-    **dict.fromkeys(("sizeAboveBytes", "sizeBelowBytes"), _NUMBER),
     "isLive": bool,
 }
 

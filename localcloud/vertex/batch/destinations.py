@@ -23,6 +23,13 @@ from localcloud.vertex.batch.job_requests import FileOutput, JobRequest, TableOu
 from localcloud.vertex.batch.sources import DataError, Source, check_location
 
 IN_MEMORY_BYTES = 8 << 20
+LONGEST_COLUMN = 300
+# The characters that no column's name has, and the beginnings of pseudo columns' names.
+_NO_COLUMN = re.compile(
+    r"[!\"$()*,./;?@\[\\\]^`{}~]"
+    r"|^(?:_TABLE_|_FILE_|_PARTITION|_ROW_TIMESTAMP|__ROOT__|_COLIDENTIFIER|_CHANGE_(?:SEQUENCE_NUMBER|TYPE|TIMESTAMP))",
+    re.IGNORECASE,
+)
 
 # The dataset of batches without a destination, which the service creates. Other datasets must exist.
 # https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1/BigQueryDestination
@@ -145,6 +152,7 @@ class TableDestination:
 
     def write(self, source: Source, answers: Iterable[Answer]) -> None:
         """Write all answers as rows. Raises ``DataError``, or an error of BigQuery."""
+        _check_names(source)
         # An answer may lack the value of a required input column, so all output columns are nullable.
         nullable = [{**column, "mode": "NULLABLE"} for column in source.columns]
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as file:
@@ -174,6 +182,20 @@ class TableDestination:
         official notebook queries it alone (``output_location``). Only this division of the name serves both.
         """
         return {"bigqueryOutputDataset": f"bq://{self._project}", "bigqueryOutputTable": self._name}
+
+
+def _check_names(source: Source) -> None:
+    """Raise ``DataError`` if a field of the input cannot be a column.
+
+    https://cloud.google.com/bigquery/docs/schemas#column_names
+    """
+    for column in source.columns:
+        name = str(column["name"])
+        if not 0 < len(name) <= LONGEST_COLUMN or _NO_COLUMN.search(name):
+            raise DataError(
+                f'Invalid field name "{name}". Fields must contain the allowed characters, and be at most 300 characters long. '
+                "For allowed characters, please refer to https://cloud.google.com/bigquery/docs/schemas#column_names"
+            )
 
 
 def _dataset_location(location: str) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 
+from shared.batches.inputs.columns import REQUEST_COLUMNS, can_be_a_column
 from shared.batches.inputs.rules import Requests
 
 # The fields that the answers add:
@@ -22,14 +23,23 @@ _DIGEST_BYTES = 12
 _SQL_TYPES: Mapping[type, str] = {str: "STRING", bool: "BOOL", int: "INT64", float: "FLOAT64"}
 _JSON = "JSON"
 _INT64 = range(-(2**63), 2**63)
+_SHOWN_NAME = 80
 
 
 class LineFields:
     """The fields of all lines of an input. It keeps a digest of each key, and no values."""
 
-    def __init__(self, kind: Requests, key: Sequence[str] = ()) -> None:
-        """Check lines of requests of ``kind``, whose answers are merged by the fields ``key``, if there are any."""
+    def __init__(self, kind: Requests, key: Sequence[str] = (), *, as_columns: bool = False) -> None:
+        """Check lines of one input.
+
+        Args:
+            kind: The kind of the requests.
+            key: The fields by which the answers are merged; none if they are not.
+            as_columns: Whether the answers are in a table of BigQuery, which has the fields as columns.
+        """
         self._reserved = _RESERVED[kind]
+        self._request = REQUEST_COLUMNS.get(kind, "request")
+        self._as_columns = as_columns
         self._key = tuple(name.lower() for name in key)
         self._shown = ", ".join(key)
         self._spellings: dict[str, str] = {}
@@ -59,6 +69,11 @@ class LineFields:
             if self._spellings.setdefault(lower, name) != name:
                 yield "other_case", "", place
                 return
+        if self._as_columns:
+            others = {name: value for name, value in line.items() if name != self._request}
+            if unfit := _unfit(others):
+                yield *unfit, place
+                return
         for name, value in line.items():
             known = self._columns.get(name)
             if known != _JSON and (kind := _sql_type(value)) != known:
@@ -84,6 +99,26 @@ class LineFields:
                 self._places[digest] = ""
                 yield "repeated_key", self._shown, first
             yield "repeated_key", self._shown, place
+
+
+def _unfit(fields: Mapping[str, object]) -> tuple[str, str] | None:
+    """Return the rule that fields break because BigQuery does not load them into columns, and the name; None if they do not.
+
+    https://docs.cloud.google.com/bigquery/docs/schemas#column_names
+    """
+    waiting: list[tuple[str, object]] = [("", fields)] if fields else []
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, list):
+            waiting += [(path, each) for each in reversed(value)]
+        elif isinstance(value, Mapping):
+            if not value:
+                return "empty_object", path[:_SHOWN_NAME]
+            for name in value:
+                if not can_be_a_column(name):
+                    return "wrong_field_name", repr(f"{path}{'.' if path else ''}{name}"[:_SHOWN_NAME])
+            waiting += [(f"{path}.{name}" if path else name, each) for name, each in reversed(list(value.items()))]
+    return None
 
 
 def _sql_type(value: object) -> str:

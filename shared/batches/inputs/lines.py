@@ -73,6 +73,7 @@ def check_lines(
     *,
     most_bytes: float = math.inf,
     divides: bool = False,
+    as_columns: bool = False,
 ) -> InputCheck:
     """Check the requests of files of JSONL.
 
@@ -82,11 +83,12 @@ def check_lines(
         key: The fields that each line needs beside its request, since the answers are merged by them.
         most_bytes: How many bytes are read. The lines after them are not checked.
         divides: Whether there may be more requests and larger files than one job takes, because they are divided.
+        as_columns: Whether the answers are in a table, which has the fields beside the requests as columns.
 
     Returns:
         The findings, whose places are files and lines.
     """
-    counts, fields = _Counts(), LineFields(kind, key)
+    counts, fields = _Counts(), LineFields(kind, key, as_columns=as_columns)
     for file in files:
         _check_file(file, kind, fields, counts, most_bytes, largest=math.inf if divides else MOST_FILE_BYTES)
         most_bytes -= file.size or 0

@@ -21,6 +21,8 @@ _REQUESTS = "https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-re
 _EMBEDDINGS = (
     "https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/embeddings/batch-prediction-genai-embeddings"
 )
+_COLUMN_NAMES = "https://docs.cloud.google.com/bigquery/docs/schemas#column_names"
+_LOADED_JSON = "https://docs.cloud.google.com/bigquery/docs/loading-data-cloud-storage-json"
 
 # A larger input needs several jobs.
 MOST_REQUESTS = 200_000
@@ -117,6 +119,16 @@ RULES: Mapping[str, Rule] = {
     "reserved_field": Rule("have a field whose name the answers need", "give it another name", _INPUT),
     "other_case": Rule(
         "have a field whose name another line writes in another case", "write it in the same way in each line", _INPUT
+    ),
+    "wrong_field_name": Rule(
+        "have a field whose name no column of BigQuery can have",
+        "rename it, or let the output be a folder in Cloud Storage",
+        _COLUMN_NAMES,
+    ),
+    "empty_object": Rule(
+        "have a field with an empty object, which BigQuery does not load into a table",
+        "leave it out, or let the output be a folder in Cloud Storage",
+        _LOADED_JSON,
     ),
     "no_key": Rule(
         "have no value for the key", "give each request a value in each column of output.key", _INPUT, "output.key"

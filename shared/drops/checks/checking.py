@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.checks.identifiers import ModelName
 from shared.cloud.query_access import analyse_checked
-from shared.cloud.query_jobs import Analysis, Query
+from shared.cloud.query_jobs import Query
 from shared.drops.checks import statements
 from shared.drops.checks.model_check import ModelCheck
 from shared.engine.services import Services
@@ -39,7 +39,7 @@ def statement(
     sql = predicted if check.metric is None else statements.metric(check, predicted)
     analysis = analyse_checked(
         query if check.metric is None else f"{query}\n{check.metric}",
-        lambda: _analyse(sql, predicted, location, services, field),
+        lambda: services.bigquery.analyse(Query(sql, {}), location, field),
         services.bigquery,
         services.settings,
         field,
@@ -50,17 +50,6 @@ def statement(
         return sql
     outputs = statements.compared_outputs(analysis.columns, field)
     return statements.comparison(check, predicted, analysis.columns, outputs)
-
-
-def _analyse(sql: str, predicted: str, location: str, services: Services, field: str) -> Analysis:
-    """Run the statement of a check dry. An error is about the metric if the predictions alone have none."""
-    try:
-        return services.bigquery.analyse(Query(sql, {}), location, field)
-    except Rejected:
-        if sql == predicted:
-            raise
-    services.bigquery.analyse(Query(predicted, {}), location, field)
-    return services.bigquery.analyse(Query(sql, {}), location, f"{CHECK_FIELD}.metric")
 
 
 def result_row(job: Job | None, services: Services) -> Mapping[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -71,31 +70,6 @@ def test_every_parameter_of_the_api_is_read_or_listed() -> None:
     of_refused = {"allowNonEmpty", "contextKey", "pageSize", "recursive"}
     assert names <= read | listed | of_refused
     assert listed <= names | set(document.parameters)
-
-
-def fields_of(described: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the path and the description of each field of a schema, and of the fields within them."""
-    for name, field in described.get("properties", {}).items():
-        yield f"{path}{name}", field
-        yield from fields_of(field.get("items", field), f"{path}{name}.")
-
-
-@pytest.mark.parametrize("schema", ["Bucket", "Object", "ComposeRequest", "Policy"])
-def test_every_field_of_a_request_is_read_or_listed(schema: str) -> None:
-    sources = "".join(path.read_text() for path in (ROOT / "localcloud/storage").rglob("*.py"))
-    # The service sets these, and their descriptions do not say so.
-    of_the_service = {"owner.entityId", "satisfiesPZI", "satisfiesPZS"}
-    for path, field in fields_of(read_document("storage.v1").schemas[schema]):
-        if path.partition(".")[0] in UNSUPPORTED_FIELDS or field.get("readOnly") or path in of_the_service:
-            continue
-        assert f'"{path.rpartition(".")[2]}"' in sources, path
-
-
-def test_a_lifecycle_rule_keeps_all_its_conditions(world: StorageWorld) -> None:
-    conditions = {"age": 1, "sizeAboveBytes": "10", "matchesPrefix": ["a"], "isLive": True}
-    rule = {"action": {"type": "Delete"}, "condition": conditions}
-    answer = world.call("PATCH", f"/storage/v1/b/{BUCKET}", json={"lifecycle": {"rule": [rule]}})
-    assert answer.json()["lifecycle"] == {"rule": [rule]}
 
 
 @pytest.mark.parametrize("parameter", UNSUPPORTED_PARAMETERS)

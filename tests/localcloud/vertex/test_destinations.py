@@ -228,6 +228,18 @@ def test_lines_with_a_wrong_key_fail_the_job(world: World, lines: list[dict[str,
     assert message in error["message"]
 
 
+@pytest.mark.parametrize("name", ["a.b", "what?", "_TABLE_x", "n" * 301])
+def test_a_field_that_cannot_be_a_column_fails_the_job_only_if_its_output_is_a_table(world: World, name: str) -> None:
+    world.store.create_bucket("asked")
+    world.store.write("asked", "in.jsonl", json.dumps({name: 1, "request": text_request("x")}).encode())
+    world.add_dataset("batches")
+    job = run(world, "gs://asked/in.jsonl", OUTPUT)
+    assert (job["state"], job["error"]["code"]) == ("JOB_STATE_FAILED", 13)
+    assert f'Invalid field name "{name}"' in job["error"]["message"]
+    world.store.create_bucket("answers")
+    assert run(world, "gs://asked/in.jsonl", "gs://answers")["state"] == "JOB_STATE_SUCCEEDED"
+
+
 def test_numbers_beyond_int64_become_floats(world: World) -> None:
     world.store.create_bucket("asked")
     world.store.write("asked", "in.jsonl", json.dumps({"n": 2**70, "request": text_request("x")}).encode())

@@ -59,6 +59,26 @@ def test_batches_that_may_write_beside_each_other_are_accepted(world: World, fir
     _claim(world, "second", **_write(second))
 
 
+def _partition(id_: str) -> dict[str, Any]:
+    return {"output": {"table": f"{TABLE}${id_}"}}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(_partition("20260101"), _partition("20260102")), (_write("append"), _partition("20260101"))]
+)
+def test_a_partition_is_claimed_beside_other_partitions(
+    world: World, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    _open(world, "first", **first)
+    if "write" in first["output"]:
+        with pytest.raises(Rejected):
+            _claim(world, "second", **second)
+    else:
+        _open(world, "second", **second)
+        with pytest.raises(Rejected):
+            _claim(world, "third", **second)
+
+
 def test_a_batch_has_its_own_claim_however_often_it_is_prepared(world: World) -> None:
     item = _open(world, "first")
     for _ in range(2):

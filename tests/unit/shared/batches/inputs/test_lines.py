@@ -13,7 +13,7 @@ from shared.batches.inputs.lines import LinesFile, check_lines
 from shared.batches.inputs.rules import MOST_FILE_BYTES, InputCheck, Requests
 
 
-def _file(text: bytes | str, uri: str = "gs://b/in.jsonl", *, compressed: bool = False) -> LinesFile:
+def as_file(text: bytes | str, uri: str = "gs://b/in.jsonl", *, compressed: bool = False) -> LinesFile:
     data = text.encode() if isinstance(text, str) else text
     return LinesFile(uri, len(data), compressed, lambda offset, size: data[offset : offset + size])
 
@@ -27,7 +27,7 @@ def _naming(**file: Any) -> dict[str, Any]:
 
 
 def _check(*requests: Any, kind: Requests = Requests.GENERATE) -> InputCheck:
-    return check_lines([_file("".join(json.dumps({"request": request}) + "\n" for request in requests))], kind)
+    return check_lines([as_file("".join(json.dumps({"request": request}) + "\n" for request in requests))], kind)
 
 
 GOOD: list[dict[str, Any]] = [
@@ -94,7 +94,7 @@ def test_a_request_that_breaks_a_rule_is_found_by_its_line(rule: str, request_: 
 
 def test_lines_that_are_no_requests_are_found() -> None:
     text = '{"request": \n[1]\n\n{"contents": []}\n' + "[" * 100_000 + "\nNaN\n"
-    found = check_lines([_file(text)])
+    found = check_lines([as_file(text)])
     assert {finding.rule: finding.places for finding in found.findings} == {
         "not_json": ("gs://b/in.jsonl line 1", "gs://b/in.jsonl line 5", "gs://b/in.jsonl line 6"),
         "not_an_object": ("gs://b/in.jsonl line 2",),
@@ -106,7 +106,7 @@ def test_lines_that_are_no_requests_are_found() -> None:
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig", "latin-1"])
 def test_a_file_that_is_not_plain_utf_8_is_refused(encoding: str) -> None:
     line = json.dumps({"request": asking("caf\xe9")}, ensure_ascii=False)
-    [finding] = check_lines([_file(line.encode(encoding))]).findings
+    [finding] = check_lines([as_file(line.encode(encoding))]).findings
     if encoding in {"utf-16-le", "latin-1"}:
         assert finding.rule == "not_json"
         assert encoding == "utf-16-le" or finding.hint == "the text is not UTF-8"
@@ -124,10 +124,10 @@ def test_a_file_that_is_not_plain_utf_8_is_refused(encoding: str) -> None:
     ],
 )
 def test_json_that_the_parser_of_google_refuses_is_found(line: str, rule: str, hint: str) -> None:
-    [finding] = check_lines([_file(line)]).findings
+    [finding] = check_lines([as_file(line)]).findings
     assert (finding.rule, finding.hint) == (rule, hint)
     good = json.dumps({"request": asking("\U0001f600")})
-    assert check_lines([_file(good)]).findings == ()
+    assert check_lines([as_file(good)]).findings == ()
 
 
 def test_a_problem_quotes_nothing_of_a_request() -> None:
@@ -143,7 +143,7 @@ def test_a_problem_quotes_nothing_of_a_request() -> None:
 def _fields(*fields: dict[str, Any], key: tuple[str, ...] = ()) -> list[tuple[str, str, tuple[str, ...]]]:
     """Return what the check finds in lines that have these fields beside their requests."""
     lines_ = "\n".join(json.dumps({"request": asking(), **each}) for each in fields)
-    found = check_lines([_file(lines_)], key=key)
+    found = check_lines([as_file(lines_)], key=key)
     return [
         (finding.rule, finding.hint, tuple(place.split()[-1] for place in finding.places)) for finding in found.findings
     ]
@@ -154,13 +154,36 @@ def test_fields_that_cannot_be_columns_of_the_answers_are_found() -> None:
     assert _fields({"id": 1}, {"id": 2}, {"ID": 3}) == [("other_case", "", ("3",))]
 
 
+@pytest.mark.parametrize(
+    ("field", "rule", "hint"),
+    [
+        ({"a.b": 1}, "wrong_field_name", "'a.b'"),
+        ({"": 1}, "wrong_field_name", "''"),
+        ({"_PARTITIONTIME": 1}, "wrong_field_name", "'_PARTITIONTIME'"),
+        ({"n" * 301: 1}, "wrong_field_name", repr("n" * 80)),
+        ({"meta": {"list": [1, {"in (brackets)": 1}]}}, "wrong_field_name", "'meta.list.in (brackets)'"),
+        ({"meta": {}}, "empty_object", "meta"),
+        ({"meta": [{"inner": {}}]}, "empty_object", "meta.inner"),
+    ],
+)
+def test_fields_that_bigquery_does_not_load_are_found_if_the_answers_are_in_a_table(
+    field: dict[str, Any], rule: str, hint: str
+) -> None:
+    request = asking(generationConfig={})
+    given = "\n".join(json.dumps({"request": request, **each}) for each in ({"größe": [1, {"a b": []}]}, field))
+    found = check_lines([as_file(given)], as_columns=True)
+    [finding] = found.findings
+    assert (finding.rule, finding.hint, finding.places) == (rule, hint, ("gs://b/in.jsonl line 2",))
+    assert check_lines([as_file(given)]).findings == ()
+
+
 def test_a_key_that_is_repeated_is_found_with_all_of_its_lines() -> None:
     keys: list[dict[str, Any]] = [{"id": 1, "n": "a"}, {"id": 1, "n": "b"}, {"n": "a", "id": 1}, {"id": 1, "n": "a"}]
     assert _fields(*keys, key=("n", "id")) == [("repeated_key", "n, id", ("1", "3", "4"))]
     assert _fields(*keys[:2], key=("n", "id")) == []
-    problem = check_lines([_file(2 * (json.dumps({"request": asking(), "id": "secret"}) + "\n"))], key=["id"]).problem(
-        "input"
-    )
+    problem = check_lines(
+        [as_file(2 * (json.dumps({"request": asking(), "id": "secret"}) + "\n"))], key=["id"]
+    ).problem("input")
     assert problem is not None
     assert (problem.code, problem.field) == ("repeated_key", "output.key")
     assert "2 of 2 requests have the same key as another request (id)" in problem.message
@@ -175,7 +198,7 @@ def test_a_key_by_which_bigquery_finds_no_row_is_found(value: Any) -> None:
 def test_files_are_checked_as_far_as_they_are_read() -> None:
     line = json.dumps({"request": asking()}) + "\n"
     bad = json.dumps({"request": {}}) + "\n"
-    files = [_file(line * 2 + bad, "gs://b/1"), _file(bad, "gs://b/2")]
+    files = [as_file(line * 2 + bad, "gs://b/1"), as_file(bad, "gs://b/2")]
     assert [finding.places for finding in check_lines(files).findings] == [("gs://b/1 line 3", "gs://b/2 line 1")]
     [finding] = check_lines(files, most_bytes=files[0].size or 0).findings
     assert finding.places == ("gs://b/1 line 3",)
@@ -184,23 +207,23 @@ def test_files_are_checked_as_far_as_they_are_read() -> None:
 def test_only_whole_lines_of_the_part_that_is_read_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "CHUNK_BYTES", 7)
     line = json.dumps({"request": asking()}) + "\n"
-    found = check_lines([_file(line * 3)], most_bytes=1.5 * len(line))
+    found = check_lines([as_file(line * 3)], most_bytes=1.5 * len(line))
     assert (found.requests, found.findings) == (1, ())
 
 
 def test_a_line_without_a_field_of_the_key_is_found() -> None:
     lines_ = [{"request": asking(), **more} for more in ({"id": 1}, {"id": None}, {}, {"id": 0})]
     text = "\n".join(map(json.dumps, lines_))
-    [finding] = check_lines([_file(text)], key=("ID",)).findings
+    [finding] = check_lines([as_file(text)], key=("ID",)).findings
     assert (finding.rule, finding.hint) == ("no_key", "ID")
     assert finding.places == ("gs://b/in.jsonl line 2", "gs://b/in.jsonl line 3")
-    assert check_lines([_file(text)]).findings == ()
+    assert check_lines([as_file(text)]).findings == ()
 
 
 def test_whole_files_are_refused_by_name() -> None:
     gone = LinesFile("gs://b/gone", None, False, lambda offset, size: b"")
     large = LinesFile("gs://b/large", MOST_FILE_BYTES + 1, False, lambda offset, size: b"{"[:size])
-    files = [gone, large, _file(b"\x1f\x8b\x08", "gs://b/zip"), _file("{}", "gs://b/coded", compressed=True)]
+    files = [gone, large, as_file(b"\x1f\x8b\x08", "gs://b/zip"), as_file("{}", "gs://b/coded", compressed=True)]
     found = check_lines(files)
     assert {(finding.rule, finding.subject, finding.places) for finding in found.findings} == {
         ("no_such_file", "files", ("gs://b/gone",)),
@@ -212,7 +235,7 @@ def test_whole_files_are_refused_by_name() -> None:
     assert "1 of 4 files do not exist" in problem.message
 
 
-@pytest.mark.parametrize("files", [[], [_file("")], [_file("\n \n")]])
+@pytest.mark.parametrize("files", [[], [as_file("")], [as_file("\n \n")]])
 def test_an_input_without_requests_is_refused(files: list[LinesFile]) -> None:
     found = check_lines(files)
     [finding] = found.findings
@@ -225,15 +248,15 @@ def test_an_input_without_requests_is_refused(files: list[LinesFile]) -> None:
 
 def test_requests_of_all_files_are_counted() -> None:
     line = json.dumps({"request": asking()})
-    found = check_lines([_file(f"{line}\r\n{line}"), _file(line + "\n")])
+    found = check_lines([as_file(f"{line}\r\n{line}"), as_file(line + "\n")])
     assert (found.requests, found.findings) == (3, ())
 
 
 def test_more_requests_than_a_job_takes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(lines.LIMITS, Requests.GENERATE, 2)
     line = json.dumps({"request": asking()}) + "\n"
-    assert check_lines([_file(line), _file(line)]).findings == ()
-    [finding] = check_lines([_file(line, "gs://b/1"), _file(line * 2, "gs://b/2")]).findings
+    assert check_lines([as_file(line), as_file(line)]).findings == ()
+    [finding] = check_lines([as_file(line, "gs://b/1"), as_file(line * 2, "gs://b/2")]).findings
     assert (finding.rule, finding.places) == ("too_many_requests", ("gs://b/1", "gs://b/2"))
 
 
@@ -255,7 +278,7 @@ def test_the_most_tokens_of_all_answers_are_known_if_each_request_limits_them() 
     ],
 )
 def test_requests_for_embeddings_have_rules_of_their_own(line: Any, kind: Requests, rule: str | None) -> None:
-    findings = check_lines([_file(json.dumps(line))], kind).findings
+    findings = check_lines([as_file(json.dumps(line))], kind).findings
     assert [finding.rule for finding in findings] == ([rule] if rule else [])
 
 
@@ -268,7 +291,7 @@ def test_a_line_that_is_too_long_is_counted_and_not_read_into_memory(monkeypatch
     monkeypatch.setattr(lines, "LONGEST_LINE", 1000)
     monkeypatch.setattr(lines, "CHUNK_BYTES", 1000)
     good = json.dumps({"request": asking()}).encode() + b"\n"
-    file = _file(good + b"x" * 4_000_000 + b"\n" + good)
+    file = as_file(good + b"x" * 4_000_000 + b"\n" + good)
     tracemalloc.start()
     found = check_lines([file])
     _, peak = tracemalloc.get_traced_memory()

@@ -136,7 +136,7 @@ class BigQuery:
             self._jobs,
             self._delegate,
             ModelMethods(self._context, self.learning),
-            TableMethods(self._delegate, destinations, queries, self.learning, project),
+            TableMethods(self._delegate, destinations, queries, self.learning, self._anonymous, project),
             ConnectionMethods(self._connections),
             ReservationMethods(Reservations(clock, directory and directory / "reservations.json")),
             self._anonymous,

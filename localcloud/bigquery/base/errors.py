@@ -20,6 +20,7 @@ STATUS_BY_REASON: dict[str, int] = {
     "duplicate": 409,
     "internalError": 500,
     "invalid": 400,
+    "invalidParameter": 400,
     "invalidQuery": 400,
     "jobBackendError": 400,
     "jobInternalError": 400,

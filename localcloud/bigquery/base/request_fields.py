@@ -51,8 +51,8 @@ REQUEST_FIELDS: Mapping[str, RequestFields] = {
         "query job",
         _names(
             "clustering connectionProperties createDisposition createSession defaultDataset destinationTable"
-            " maximumBytesBilled priority query queryParameters schemaUpdateOptions timePartitioning useLegacySql"
-            " writeDisposition"
+            " maximumBytesBilled priority query queryParameters rangePartitioning schemaUpdateOptions timePartitioning"
+            " useLegacySql writeDisposition"
         ),
         {
             "allowLargeResults": _LEGACY,
@@ -64,16 +64,14 @@ REQUEST_FIELDS: Mapping[str, RequestFields] = {
             "useQueryCache": "no query is answered from a cache",
             "writeIncrementalResults": "BigQuery does not use it yet",
         },
-        _refused(
-            "continuous rangePartitioning scriptOptions secureContext tableDefinitions userDefinedFunctionResources"
-        ),
+        _refused("continuous scriptOptions secureContext tableDefinitions userDefinedFunctionResources"),
     ),
     "JobConfigurationLoad": RequestFields(
         "load job",
         _names(
             "allowJaggedRows allowQuotedNewlines autodetect clustering createDisposition destinationTable encoding"
-            " fieldDelimiter ignoreUnknownValues maxBadRecords nullMarker parquetOptions quote schema schemaUpdateOptions"
-            " skipLeadingRows sourceFormat sourceUris timePartitioning writeDisposition"
+            " fieldDelimiter ignoreUnknownValues maxBadRecords nullMarker parquetOptions quote rangePartitioning schema"
+            " schemaUpdateOptions skipLeadingRows sourceFormat sourceUris timePartitioning writeDisposition"
         ),
         {
             "destinationEncryptionConfiguration": _ENCRYPTED,
@@ -82,7 +80,7 @@ REQUEST_FIELDS: Mapping[str, RequestFields] = {
         _refused(
             "connectionProperties copyFilesOnly createSession dateFormat datetimeFormat decimalTargetTypes"
             " destinationTableProperties hivePartitioningOptions jsonExtension nullMarkers preserveAsciiControlCharacters"
-            " projectionFields rangePartitioning referenceFileSchemaUri schemaInline schemaInlineFormat timeFormat"
+            " projectionFields referenceFileSchemaUri schemaInline schemaInlineFormat timeFormat"
             " timestampFormat"
         )
         | {
@@ -157,13 +155,13 @@ REQUEST_FIELDS: Mapping[str, RequestFields] = {
     "Table": RequestFields(
         "table",
         _names(
-            "clustering description expirationTime externalDataConfiguration friendlyName labels schema tableReference"
-            " timePartitioning view"
+            "clustering description expirationTime externalDataConfiguration friendlyName labels rangePartitioning"
+            " requirePartitionFilter schema tableReference timePartitioning view"
         ),
         {"encryptionConfiguration": _ENCRYPTED, "kind": "the service sets it"},
         _refused(
             "biglakeConfiguration defaultCollation externalCatalogTableOptions materializedView maxStaleness model"
-            " partitionDefinition rangePartitioning requirePartitionFilter resourceTags tableConstraints tableReplicationInfo"
+            " partitionDefinition resourceTags tableConstraints tableReplicationInfo"
         )
         | {"defaultRoundingMode": _ROUNDING, "managedTableType": ("MANAGED_TABLE_TYPE_UNSPECIFIED", "NATIVE")},
     ),

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from bqemulator.catalog.ddl_sync import sync_created_table, sync_created_view
+from bqemulator.catalog.models import RangePartitioning, TableMeta, TimePartitioning
 from bqemulator.jobs.routine_ddl import classify_create_routine, resolve_create_routine_operation
 from bqemulator.scripting.ast import CreateFunctionStmt
 from bqemulator.scripting.parser import parse_script
@@ -14,6 +15,8 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import Field, plain_name
 from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.sql.lengths import declared_settings
+from localcloud.bigquery.sql.partition_clauses import clustering_of, partitioning_of
 from localcloud.bigquery.sql.statement import Statement, TableName, read_statement
 from localcloud.bigquery.tables.destinations import Destinations, reject_duplicates
 
@@ -123,6 +126,50 @@ def register_table(create: exp.Create, target: TableName, statements: Statements
     head.set("expression", exp.select("1"))
     sync_created_table(head.sql(dialect="bigquery"), statements.project, statements.context)
     destinations.tidy(target)
+    destinations.set_layout(target, _declared_layout(create, statements))
+
+
+def finish_table(statement: Statement, statements: Statements) -> None:
+    """Correct a table that bqemulator created or changed: the types and settings of its columns, and its partitioning."""
+    destinations, target = statements.destinations, statement.target
+    if target is None:
+        return
+    destinations.tidy(target)
+    destinations.set_columns(target, declared_settings(statement.tree))
+    if isinstance(statement.tree, exp.Create):
+        destinations.set_layout(target, _declared_layout(statement.tree, statements))
+
+
+def exists_already(statement: Statement, destinations: Destinations) -> bool:
+    """Return whether a CREATE TABLE IF NOT EXISTS has nothing to do."""
+    create = statement.tree
+    if not isinstance(create, exp.Create) or statement.kind not in ("CREATE_TABLE", "CREATE_TABLE_AS_SELECT"):
+        return False
+    return bool(create.args.get("exists")) and _existing(statement.target, destinations) is not None
+
+
+def _existing(table: TableName | None, destinations: Destinations) -> TableMeta | None:
+    return None if table is None else destinations.get(table)
+
+
+def _declared_layout(create: exp.Create, statements: Statements) -> dict[str, Any]:
+    """Return the layout of a new table as the fields of its entry: of its clauses, or of the table that it copies."""
+    like = create.find(exp.LikeProperty, exp.Clone)
+    if like is not None and isinstance(like.this, exp.Table):
+        name = TableName(like.this.catalog or statements.project, like.this.db, like.this.name)
+        copied = statements.destinations.get(name)
+        if copied is not None:
+            return {
+                "time_partitioning": copied.time_partitioning,
+                "range_partitioning": copied.range_partitioning,
+                "clustering": copied.clustering,
+            }
+    found = partitioning_of(create)
+    return {
+        "time_partitioning": found if isinstance(found, TimePartitioning) else None,
+        "range_partitioning": found if isinstance(found, RangePartitioning) else None,
+        "clustering": clustering_of(create),
+    }
 
 
 def create_model_view(
@@ -171,9 +218,12 @@ def routine_statistics(sql: str, statements: Statements) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {"statementType": kind}
     operation = resolve_create_routine_operation(script, statements.project, statements.context)
+    name = created.name.replace("`", "")
+    if name in statements.conditional_routines and statements.routine_exists(name):
+        operation = "SKIP"
     if operation:
         found["ddlOperationPerformed"] = operation
-    parts = [part for part in created.name.replace("`", "").split(".") if part]
+    parts = [part for part in name.split(".") if part]
     if len(parts) in (2, 3):
         project, dataset, routine = parts if len(parts) == 3 else (statements.project, *parts)
         found["ddlTargetRoutine"] = {"projectId": project, "datasetId": dataset, "routineId": routine}

@@ -34,7 +34,7 @@ _FORMATS = {
     "PARQUET": "PARQUET",
 }
 # Clauses that may follow the table, and are not supported here.
-_CLAUSES = ("PARTITION", "CLUSTER", "OPTIONS", "PARTITIONS", "OVERWRITE")
+_CLAUSES = ("PARTITION BY", "CLUSTER BY", "OPTIONS", "PARTITIONS", "OVERWRITE")
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from localcloud.bigquery.tables.engine import Engine
 from localcloud.bigquery.tables.exporting import split_uri
 from localcloud.bigquery.tables.file_database import file_database
 from localcloud.bigquery.tables.loading import Files, schema_of
+from localcloud.bigquery.tables.partitions import split_decorator
 from localcloud.storage.objects.errors import NotFound as NoObject
 from localcloud.storage.objects.store import ObjectStore
 
@@ -67,9 +68,10 @@ class Loads:
             QueryError: A file does not exist or does not match the table, or the table can't be written.
         """
         self._destinations.check_target(target, disposition, location)
-        existing = self._destinations.get(target)
+        existing = self._destinations.get(split_decorator(target)[0])
         with self._files(upload, options) as paths:
-            fields = self._fields(options, existing, disposition)
+            replaces = disposition.write == "WRITE_TRUNCATE" and "$" not in target.table
+            fields = self._fields(options, existing, replaces=replaces)
             files = Files(paths, (options.get("sourceFormat") or "CSV").upper(), options, fields)
             try:
                 rows, bad = self._write(files, target, disposition, location)
@@ -133,14 +135,12 @@ class Loads:
                 self._engine.connection.unregister(relation)
 
     @staticmethod
-    def _fields(
-        options: dict[str, Any], existing: TableMeta | None, disposition: Disposition
-    ) -> tuple[Field, ...] | None:
+    def _fields(options: dict[str, Any], existing: TableMeta | None, *, replaces: bool) -> tuple[Field, ...] | None:
         """Return the fields of the rows: those of the job, else of the table; None to detect them in the files."""
         given = schema_of(options)
         if given is not None:
             return tuple(given)
-        keeps = disposition.write != "WRITE_TRUNCATE" and not options.get("autodetect")
+        keeps = not replaces and not options.get("autodetect")
         if (
             existing is not None
             and keeps

@@ -15,7 +15,7 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.call_statistics import CallStatistics, statistics_of
 from localcloud.bigquery.base.errors import NotFound, QueryError
-from localcloud.bigquery.base.schema import field_of, plain_name
+from localcloud.bigquery.base.schema import plain_name
 from localcloud.bigquery.job.jobs import Job, Rows
 from localcloud.bigquery.ml.calls import parseable_calls
 from localcloud.bigquery.ml.objects.statements import ObjectTableStatement
@@ -28,6 +28,8 @@ from localcloud.bigquery.queries.definitions import (
     create_model_view,
     created_table,
     definition_statistics,
+    exists_already,
+    finish_table,
     operation_on,
     query_of,
     register_table,
@@ -40,11 +42,12 @@ from localcloud.bigquery.queries.previews import Previews
 from localcloud.bigquery.queries.scripts import FileStatements, is_script, run_script, script_type
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.queries.table_options import apply_options, changed_options, table_options
+from localcloud.bigquery.sql.conditional_routines import without_conditions
 from localcloud.bigquery.sql.duckdb_only import reject_foreign_names
 from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.javascript import plain_functions
-from localcloud.bigquery.sql.lengths import declared_settings
 from localcloud.bigquery.sql.literals import plain_literals
+from localcloud.bigquery.sql.partition_clauses import layout_of, partitioning_of
 from localcloud.bigquery.sql.statement import (
     DDL_OPERATIONS,
     Statement,
@@ -63,7 +66,7 @@ from localcloud.bigquery.tables.results import (
     NO_ROWS,
     AnonymousTables,
     RowsInMemory,
-    RowsInTable,
+    rows_in,
 )
 from localcloud.bigquery.tables.sessions import Sessions
 from localcloud.storage.objects.store import ObjectStore
@@ -279,6 +282,9 @@ class QueryJobs:
             return self._run_select(job, statements, original)
         if created_table(original) is not None:
             return self._run_create_as(query, statements, original)
+        if original.target is not None and exists_already(original, self._destinations):
+            statistics = self._accounting.describe(original) | definition_statistics("SKIP", original.target)
+            return Outcome(statistics=statistics)
         if original.kind == "CREATE_VIEW" and statements.uses_models(original.sql):
             operation, view = create_model_view(original, statements, self._destinations)
             return Outcome(statistics=self._accounting.describe(original) | definition_statistics(operation, view))
@@ -345,8 +351,7 @@ class QueryJobs:
         # Checked before the query runs, which may take long, and again before it writes.
         self._destinations.check_target(name, disposition, statements.location)
         statement, written = self._write(query, statements, original, name, disposition)
-        fields = [field_of(*row[:2]) for row in self._engine.execute(f"DESCRIBE {name.quoted}").fetchall()]
-        rows = RowsInTable(fields, self._engine, name)
+        rows = rows_in(self._destinations, name)
         return Outcome(rows, name, written, self._accounting.describe(statement, original))
 
     def _run_create_as(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
@@ -358,7 +363,8 @@ class QueryJobs:
         if operation == "SKIP":
             return Outcome(statistics=self._accounting.describe(original) | definition_statistics(operation, target))
         select = query_of(original, create, statements.project)
-        statement, written = self._write(query, statements, select, target, Disposition(write="WRITE_TRUNCATE"))
+        disposition = Disposition(write="WRITE_TRUNCATE", layout=layout_of(partitioning_of(create)), redefines=True)
+        statement, written = self._write(query, statements, select, target, disposition)
         if operation == "REPLACE" and (replaced := self._destinations.get(target)) is not None:
             self._context.catalog.update_table(replaced.model_copy(update={"expiration_time": NEVER}))
         register_table(create, target, statements, self._destinations)
@@ -422,9 +428,8 @@ class QueryJobs:
         with self._destinations.writing(statement.target):
             with statements.checking_calls(statement.target):
                 table, fields, reported = statements.execute(prepared, original.sql)
-            if statement.target is not None and statement.kind in _TIDIED:
-                self._destinations.tidy(statement.target)
-                self._destinations.set_columns(statement.target, declared_settings(original.tree))
+            if statement.kind in _TIDIED:
+                finish_table(original, statements)
         for reference in dropped:
             self._learning.models.delete(reference["projectId"], reference["datasetId"], reference["modelId"])
         reported.pop("totalRows", None)
@@ -457,7 +462,8 @@ class QueryJobs:
 
 def _readable(sql: str, statements: Statements) -> str:
     """Return a statement or script without what bqemulator's and sqlglot's parsers do not know."""
-    sql = parseable_calls(plain_functions(plain_literals(sql)))
+    sql, conditional = without_conditions(parseable_calls(plain_functions(plain_literals(sql))))
+    statements.conditional_routines |= conditional
     if "@`" in sql:
         sql = statements.parameters.named_in(sql)
     return _ANY_TYPE.sub(r"\1 ANY_TYPE", sql) if "ANY" in sql.upper() else sql

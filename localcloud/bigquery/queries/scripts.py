@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 import pyarrow as pa
 from bqemulator.domain.errors import DomainError, InvalidQueryError
-from bqemulator.scripting.ast import DeclareStmt, ExecuteImmediateStmt, ForStmt, SetStmt, SqlStmt
+from bqemulator.scripting.ast import (
+    CreateFunctionStmt,
+    CreateProcedureStmt,
+    DeclareStmt,
+    ExecuteImmediateStmt,
+    ForStmt,
+    SetStmt,
+    SqlStmt,
+)
 from bqemulator.scripting.exceptions import BreakSignal, ContinueSignal, ReturnSignal
 from bqemulator.scripting.interpreter import ScriptInterpreter
 from bqemulator.scripting.parser import parse_script
@@ -20,7 +28,13 @@ from bqemulator.udf.naming import qualified_routine_name
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.queries.children import Step
-from localcloud.bigquery.queries.definitions import completed, create_model_view, renamed_table
+from localcloud.bigquery.queries.definitions import (
+    completed,
+    create_model_view,
+    exists_already,
+    finish_table,
+    renamed_table,
+)
 from localcloud.bigquery.queries.load_data import LoadData
 from localcloud.bigquery.queries.script_values import Frames, inferred, split_name, variable_value
 from localcloud.bigquery.queries.statements import Statements
@@ -28,7 +42,6 @@ from localcloud.bigquery.queries.table_options import apply_options, changed_opt
 from localcloud.bigquery.sql.called import calls
 from localcloud.bigquery.sql.duckdb_only import reject_foreign_names
 from localcloud.bigquery.sql.failures import ScriptFailure, query_error
-from localcloud.bigquery.sql.lengths import declared_settings
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.parameters import Parameters, Value
 from localcloud.bigquery.sql.statement import DML_TYPES, Statement, read_statement
@@ -120,6 +133,9 @@ class Script(ScriptInterpreter):
             create_model_view(statement, statements, statements.destinations)
             self._final_table = None
             return
+        if exists_already(statement, statements.destinations):
+            self._final_table = None
+            return
         if statement.kind == "EXPORT_DATA":
             self._files.export(statement)
             self._final_table = None
@@ -128,9 +144,8 @@ class Script(ScriptInterpreter):
         with statements.checking_calls(statement.target):
             await super()._exec_sql(self._prepared)
         self._name_columns(statement)
-        if statement.target is not None and statement.kind.startswith("CREATE_TABLE"):
-            statements.destinations.tidy(statement.target)
-            statements.destinations.set_columns(statement.target, declared_settings(statement.tree))
+        if statement.kind.startswith("CREATE_TABLE"):
+            finish_table(statement, statements)
 
     async def _run_query(self, bq_sql: str) -> pa.Table:
         if bq_sql == self._prepared:
@@ -180,6 +195,22 @@ class Script(ScriptInterpreter):
                 name = found[called.last]
                 sql = f"{sql[: name.start]}{qualified_routine_name(routine)}{sql[name.end :]}"
         return sql
+
+    async def _exec_create_function(self, stmt: CreateFunctionStmt) -> None:
+        if not self._is_there(stmt.name):
+            await super()._exec_create_function(stmt)
+
+    async def _exec_create_procedure(self, stmt: CreateProcedureStmt) -> None:
+        if not self._is_there(stmt.name):
+            await super()._exec_create_procedure(stmt)
+
+    def _is_there(self, name: str) -> bool:
+        """Return whether a routine exists that is created only if it does not exist."""
+        name = name.replace("`", "")
+        if name not in self._statements.conditional_routines:
+            return False
+        temporary = self._temp_routines._routines if self._temp_routines is not None else ()
+        return self._statements.routine_exists(name) or name.lower() in {each.lower() for each in temporary}
 
     # Variables
 

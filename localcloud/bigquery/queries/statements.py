@@ -41,6 +41,9 @@ from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.names import quote_names
 from localcloud.bigquery.sql.parameters import rest_parameters
+from localcloud.bigquery.sql.partition_clauses import declared_types, partitioning_of
+from localcloud.bigquery.sql.partition_filters import FilterCheck, Required
+from localcloud.bigquery.sql.pseudo_columns import check_column_name
 from localcloud.bigquery.sql.statement import (
     DML_TYPES,
     Statement,
@@ -55,6 +58,7 @@ from localcloud.bigquery.sql.translation import Translator
 from localcloud.bigquery.sql.variables import replace_variables
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.engine import Engine, complete
+from localcloud.bigquery.tables.partitions import Partitions, requires_filter
 from localcloud.bigquery.tables.routines import is_model_function
 
 _TRANSLATOR = Translator()
@@ -69,7 +73,11 @@ _TEMPORARY_OF_SESSION = re.compile(
 
 
 class Statements(Session):
-    """The statements of one job, and the job's interface for BigQuery ML."""
+    """The statements of one job, and the job's interface for BigQuery ML.
+
+    Attributes:
+        conditional_routines: The names of the routines that the job creates only if they do not exist.
+    """
 
     def __init__(
         self,
@@ -108,6 +116,7 @@ class Statements(Session):
         self.parameters = rest_parameters(parameters)
         self.cancelled = cancelled
         self.model_calls: list[CallStatistics] = []
+        self.conditional_routines: frozenset[str] = frozenset()
         self.dry_run = dry_run
         self.caller = identity_of(user)
         self.default_dataset = default_dataset
@@ -118,6 +127,14 @@ class Statements(Session):
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The calling thread's cursor, which is the job's."""
         return self.engine.connection
+
+    def routine_exists(self, name: str) -> bool:
+        """Return whether a routine of a dataset exists, by its name without backticks."""
+        parts = [part for part in name.split(".") if part]
+        if len(parts) not in (2, 3):
+            return False
+        names = parts if len(parts) == 3 else [self.project, *parts]
+        return self.context.catalog.get_routine(*names) is not None
 
     def dataset_location(self, project: str, dataset: str) -> str:
         """Return the location of a dataset, such as ``US``. Raises ``NotFound``."""
@@ -170,6 +187,7 @@ class Statements(Session):
         self._check_names(statement)
         if statement.kind in DML_TYPES and statement.target is not None:
             self.reject_external(statement.target)
+        self._check_partitions(statement)
         sql = self._inline_model_views(self._inline_model_functions(sql))
         if self.learning.uses_models(sql):
             sql = self.learning.rewrite(sql, self, dry_run=self.dry_run)
@@ -219,6 +237,29 @@ class Statements(Session):
                 for other in catalog.list_tables(name.project, name.dataset)
             ):
                 raise NotFound(f"Not found: Table {name} was not found in location {self.location}")
+
+    def _check_partitions(self, statement: Statement) -> None:
+        """Reject a wrong PARTITION BY, and a query without the filter that a table requires. Raises ``QueryError``."""
+        tree = statement.tree
+        if tree is None:
+            return
+        if statement.kind in ("CREATE_TABLE", "CREATE_TABLE_AS_SELECT"):
+            partitioning_of(tree, declared_types(tree))
+            for column in tree.this.find_all(exp.ColumnDef):
+                check_column_name(column.name)
+        if any(self._requirement(name) is not None for name in statement.tables):
+            FilterCheck(self.project, self._requirement).check(tree)
+
+    def _requirement(self, name: TableName) -> Required | exp.Query | None:
+        """Return a table that requires a filter, or the query of a view, for the check of filters."""
+        meta = self.context.catalog.get_table(name.project, name.dataset, name.table)
+        if meta is None:
+            return None
+        if meta.table_type == "VIEW" and meta.view_query:
+            view = read_statement(plain_literals(meta.view_query), project=name.project).tree
+            return view if isinstance(view, exp.Query) else None
+        partitions = Partitions.of(meta)
+        return Required(name, partitions.filter_columns) if partitions is not None and requires_filter(meta) else None
 
     def qualify(self, sql: str) -> str:
         """Return ``sql`` in a form that sqlglot can parse, with the default dataset added to table names without one."""

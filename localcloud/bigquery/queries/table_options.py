@@ -6,7 +6,12 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/data-definition-la
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
+from types import NoneType
 from typing import Any
+
+from bqemulator.catalog.models import TableMeta, TimePartitioning
+from sqlglot import exp
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.ml.objects.statements import table_path
@@ -15,9 +20,9 @@ from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.statement import Statement, TableName
 from localcloud.bigquery.sql.tokens import Cursor, bracket_pairs, tokens
 from localcloud.bigquery.tables.context import NEVER
+from localcloud.bigquery.tables.partitions import Partitions
 
 _KEPT = frozenset({"DESCRIPTION", "FRIENDLY_NAME", "LABELS", "EXPIRATION_TIMESTAMP"})
-# Of partitions: bqemulator keeps them with the layout of the table.
 _LAYOUT = frozenset({"PARTITION_EXPIRATION_DAYS", "REQUIRE_PARTITION_FILTER"})
 WITHOUT_EFFECT = frozenset(
     {
@@ -30,6 +35,8 @@ WITHOUT_EFFECT = frozenset(
     }
 )
 """The options that have no effect here, and none on the rows that a query returns in BigQuery."""
+_PARTITIONED = (exp.PartitionedByProperty, exp.LikeProperty, exp.Clone)
+_DAY_MS = 24 * 60 * 60 * 1000
 _REFUSED = frozenset({"DEFAULT_ROUNDING_MODE", "STORAGE_URI", "FILE_FORMAT", "TABLE_FORMAT"})
 _CREATES = frozenset({"CREATE_TABLE", "CREATE_TABLE_AS_SELECT", "CREATE_VIEW", "ALTER_TABLE", "ALTER_VIEW"})
 
@@ -56,6 +63,9 @@ def table_options(statement: Statement) -> dict[str, OptionValue]:
             options |= take_options(Cursor(statement.sql, index + 1))
         # The options of columns are inside the brackets of the list of columns.
         index = pairs.get(index, index) + 1 if token.is_symbol("(") else index + 1
+    create = statement.tree
+    if isinstance(create, exp.Create) and _LAYOUT & options.keys() and create.find(*_PARTITIONED) is None:
+        raise _not_partitioned(next(iter(_LAYOUT & options.keys())))
     for name in options:
         if name in _REFUSED:
             raise QueryError(
@@ -100,6 +110,9 @@ def apply_options(options: dict[str, OptionValue], table: TableName | None, stat
     if existing is None:
         return
     changes: dict[str, Any] = {}
+    if _LAYOUT & options.keys():
+        given = {name: _value(options[name], statements) for name in _LAYOUT & options.keys()}
+        changes["time_partitioning"] = _time_partitioning(given, existing)
     for name in _KEPT & options.keys():
         value = _value(options[name], statements)
         if name == "LABELS":
@@ -114,6 +127,32 @@ def apply_options(options: dict[str, OptionValue], table: TableName | None, stat
             changes[name.lower()] = value
     if changes:
         statements.context.catalog.update_table(existing.model_copy(update=changes))
+
+
+def _time_partitioning(options: dict[str, Any], table: TableMeta) -> TimePartitioning:
+    """Return the time partitioning of a table with other options. Raises ``QueryError``."""
+    if Partitions.of(table) is None:
+        raise _not_partitioned(next(iter(options)))
+    changes: dict[str, Any] = {}
+    if "REQUIRE_PARTITION_FILTER" in options:
+        required = options["REQUIRE_PARTITION_FILTER"]
+        if not isinstance(required, (bool, NoneType)):
+            raise QueryError("Option require_partition_filter must be a BOOL.", location="query")
+        changes["require_partition_filter"] = bool(required)
+    if "PARTITION_EXPIRATION_DAYS" in options:
+        days = options["PARTITION_EXPIRATION_DAYS"]
+        if not isinstance(days, (int, float, Decimal, NoneType)) or isinstance(days, bool):
+            raise QueryError("Option partition_expiration_days must be a number of days.", location="query")
+        changes["expiration_ms"] = None if days is None else int(days * _DAY_MS)
+    # A table with integer ranges has a time partitioning for these options alone.
+    return (table.time_partitioning or TimePartitioning()).model_copy(update=changes)
+
+
+def _not_partitioned(option: str) -> QueryError:
+    return QueryError(
+        f"Option {option.lower()} can be set only on partitioned tables; this table has no PARTITION BY.",
+        location="query",
+    )
 
 
 def _value(value: OptionValue, statements: Statements) -> Any:

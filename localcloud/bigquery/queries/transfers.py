@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import duckdb
@@ -9,14 +10,18 @@ from bqemulator.api.routes.tables import _table_to_rest
 from bqemulator.jobs.executor import execute_copy_job
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
+from localcloud.bigquery.base.schema import quote
 from localcloud.bigquery.job.jobs import Job
 from localcloud.bigquery.queries.loads import Loads
 from localcloud.bigquery.queries.queries import QueryJobs
 from localcloud.bigquery.sql.failures import query_error
+from localcloud.bigquery.sql.partition_clauses import layout_of
+from localcloud.bigquery.sql.pseudo_columns import PARTITION_TIME
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.destinations import Destinations, Disposition, Source
 from localcloud.bigquery.tables.engine import Engine, complete
 from localcloud.bigquery.tables.exporting import Export, export
+from localcloud.bigquery.tables.partitions import VISIBLE_COLUMNS, Partitions, split_decorator
 from localcloud.bigquery.tables.row_access import check_all_rows, sees_all_rows
 from localcloud.storage.objects.store import ObjectStore
 
@@ -67,9 +72,8 @@ class TransferJobs:
             job.statistics = {"extract": {"destinationUriFileCounts": ["1"]}}
             return
         source = TableName.of(options["sourceTable"], job.key.project)
-        if self._destinations.get(source) is None:
-            raise NotFound(f"Not found: Table {source} was not found in location {job.key.location}")
-        if not sees_all_rows(self._destinations.context, source, job.user):
+        rows = self._rows_of(source, job.key.location)
+        if not sees_all_rows(self._destinations.context, split_decorator(source)[0], job.user):
             raise QueryError(
                 f"Extract job: the part of {source} that row access policies leave is not supported by the local BigQuery. "
                 "Use EXPORT DATA.",
@@ -83,10 +87,31 @@ class TransferJobs:
             options.get("fieldDelimiter") or ",",
         )
         try:
-            export(self._engine, self._store, f"SELECT * FROM {source.quoted}", None, target)
+            export(self._engine, self._store, rows, None, target)
         except duckdb.Error as error:
             raise query_error(error, location=job.key.location) from error
         job.statistics = {"extract": {"destinationUriFileCounts": ["1"]}}
+
+    def _rows_of(self, name: TableName, location: str, *, columns: str = VISIBLE_COLUMNS) -> str:
+        """Return DuckDB's query of the rows of a table, or of a partition such as ``table$20260101``.
+
+        Raises:
+            NotFound: The table does not exist.
+            QueryError: The table does not have such a partition.
+        """
+        table, partition = split_decorator(name)
+        existing = self._destinations.get(table)
+        if existing is None:
+            raise NotFound(f"Not found: Table {name} was not found in location {location}")
+        if partition is None:
+            return f"SELECT {columns} FROM {table.quoted}"
+        partitions = Partitions.of(existing)
+        if partitions is None:
+            raise QueryError(
+                f"Cannot read partition information from a table that is not partitioned: {name}", reason="invalid"
+            )
+        partitions.check_id(table, partition)
+        return f"SELECT {columns} FROM {table.quoted} WHERE {partitions.condition(partition)}"
 
     # Copy
 
@@ -104,17 +129,19 @@ class TransferJobs:
             job.statistics = {"copy": {"copiedRows": "0", "copiedLogicalBytes": "0"}}
             return
         for source in sources:
-            if self._destinations.get(source) is None:
-                raise NotFound(f"Not found: Table {source} was not found in location {job.key.location}")
-            check_all_rows(self._destinations.context, source, job.user)
-        first = self._destinations.get(sources[0])
+            check_all_rows(self._destinations.context, split_decorator(source)[0], job.user)
+        disposition = Disposition.of(options)
+        sql = " UNION ALL BY NAME ".join(self._rows_of(source, job.key.location) for source in sources)
+        described = [(row[0], row[1]) for row in self._engine.execute(f"DESCRIBE {sql}").fetchall()]
+        first = self._destinations.get(split_decorator(sources[0])[0])
         fields = tuple(_table_to_rest(first).get("schema", {}).get("fields", [])) if first is not None else ()
-        sql = " UNION ALL BY NAME ".join(f"SELECT * FROM {source.quoted}" for source in sources)
-        described = self._engine.execute(f"DESCRIBE {sql}").fetchall()
-        rows = self._destinations.write(
-            target,
-            Source(sql, None, tuple((row[0], row[1]) for row in described), fields or None),
-            Disposition.of(options),
-            location=job.key.location,
-        )
+        # The copy of one table has its partitions.
+        partitions = Partitions.of(first) if len(sources) == 1 and "$" not in target.table else None
+        if partitions is not None and self._destinations.get(target) is None:
+            disposition = replace(disposition, layout=layout_of(partitions.layout))
+        timed = partitions is not None and partitions.ingested
+        if timed:
+            sql = self._rows_of(sources[0], job.key.location, columns=f"{VISIBLE_COLUMNS}, {quote(PARTITION_TIME)}")
+        copied = Source(sql, None, tuple(described), fields or None, timed=timed)
+        rows = self._destinations.write(target, copied, disposition, location=job.key.location)
         job.statistics = {"copy": {"copiedRows": str(rows), "copiedLogicalBytes": "0"}}

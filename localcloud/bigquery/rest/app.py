@@ -53,7 +53,6 @@ _MODELS = _DATASET + r"/models"
 _ANONYMOUS = re.compile(
     r"/projects/(?P<project>[^/]+)/datasets/(?P<dataset>_anonymous_[^/]+)/tables/(?P<table>anon[0-9a-f]+)"
 )
-_ROWS = re.compile(_P + _DATASET + _TABLE + "/data")
 PAGE = 1000
 # https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs/getQueryResults (timeoutMs)
 WAIT_MS, LONGEST_WAIT_MS = 10_000, 200_000
@@ -119,6 +118,8 @@ class BigQueryApp:
             ("DELETE", _P + _DATASET, self._threaded(tables.delete_dataset)),
             ("GET", _P + _DATASET + r"/tables", self._threaded(tables.list_tables)),
             ("POST", _P + _DATASET + r"/tables", self._threaded(tables.insert_table)),
+            ("GET", _P + _DATASET + _TABLE, self._threaded(tables.get_table)),
+            ("GET", _P + _DATASET + _TABLE + r"/data", self._list_rows),
             ("PATCH|PUT", _P + _DATASET + _TABLE, self._threaded(tables.update_table)),
             ("DELETE", _P + _DATASET + _TABLE, self._threaded(tables.delete_table)),
             ("POST", _P + _DATASET + _TABLE + r"/insertAll", self._threaded(tables.insert_all)),
@@ -172,11 +173,6 @@ class BigQueryApp:
             match = pattern.fullmatch(call.path)
             if match is not None and call.method in methods:
                 return await handler(call, {name: unquote(value) for name, value in match.groupdict().items()})
-        listed = _ROWS.fullmatch(call.path)
-        if listed is not None and call.method == "GET":
-            self._tables.check_list(
-                TableName(*map(unquote, listed.group("project", "dataset", "table"))), self._user(call)
-            )
         hidden = _ANONYMOUS.search(call.path)
         if hidden is not None:
             await self._in_thread(self._anonymous.materialise, TableName(*hidden.group("project", "dataset", "table")))
@@ -189,6 +185,10 @@ class BigQueryApp:
             return await self._delegate.in_thread(method, call, names)
 
         return handle
+
+    async def _list_rows(self, call: Call, names: dict[str, str]) -> Response:
+        self._tables.check_list(TableName(names["project"], names["dataset"], names["table"]), self._user(call))
+        return await self._delegate.in_thread(self._tables.list_rows, call, names)
 
     async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)

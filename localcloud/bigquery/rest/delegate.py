@@ -28,6 +28,7 @@ from localcloud.bigquery.rest.messages import Call, Response
 from localcloud.bigquery.sql.failures import plain_names
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.field_settings import rest_fields
+from localcloud.bigquery.tables.partitions import complete_resource
 from localcloud.bigquery.tables.sizes import Sizes
 
 _THREADS = 32
@@ -173,6 +174,7 @@ class Delegate:
                 body.pop(key)
             body["view"] = {"query": meta.view_query or "", "useLegacySql": False}
             return
+        complete_resource(body, meta)
         external = self._external_data(name)
         if external is not None:
             body |= {"type": "EXTERNAL", "externalDataConfiguration": external}

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 from bqemulator.api.routes.tables import _table_to_rest
+from bqemulator.catalog.models import TableMeta
 from bqemulator.domain.events import TableDataChanged
 
 from localcloud.bigquery.base.connections import connection_name
@@ -23,23 +24,37 @@ from localcloud.bigquery.base.schema import (
     Field,
     arrow_schema_of,
     columns_of,
+    field_of,
     quote,
     select_rows,
     table_of,
 )
-from localcloud.bigquery.job.jobs import Job, JobKey
+from localcloud.bigquery.job.jobs import Job, JobKey, milliseconds
 from localcloud.bigquery.ml.prediction import string_literal
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.queries.queries import QueryJobs
 from localcloud.bigquery.rest.delegate import Delegate
 from localcloud.bigquery.rest.messages import Call, Response
+from localcloud.bigquery.rest.rows import rest_rows
 from localcloud.bigquery.sql.literals import plain_literals
+from localcloud.bigquery.sql.pseudo_columns import PARTITION_TIME, check_column_name
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.context import NEVER
-from localcloud.bigquery.tables.destinations import Destinations, updated_schema
+from localcloud.bigquery.tables.destinations import Destinations, check_layout, updated_schema
 from localcloud.bigquery.tables.field_settings import definitions, has_settings
+from localcloud.bigquery.tables.partitions import Partitions, layout_of_rest, split_decorator
+from localcloud.bigquery.tables.results import AnonymousTables, RowsInMemory, RowsInTable, rows_in
 from localcloud.bigquery.tables.row_access import check_all_rows
 
+PARTITIONS_SUMMARY = "__PARTITIONS_SUMMARY__"
+# https://cloud.google.com/bigquery/docs/managing-partitioned-tables#get_partition_metadata
+SUMMARY_COLUMNS = (
+    ("project_id", "VARCHAR"),
+    ("dataset_id", "VARCHAR"),
+    ("table_id", "VARCHAR"),
+    ("partition_id", "VARCHAR"),
+    ("last_modified_time", "BIGINT"),
+)
 _UPDATES = frozenset({"ALLOW_FIELD_ADDITION", "ALLOW_FIELD_RELAXATION"})
 _SERVICE = "bigquery-service"
 
@@ -53,9 +68,11 @@ class TableMethods:
         destinations: Destinations,
         queries: QueryJobs,
         learning: MachineLearning,
+        anonymous: AnonymousTables,
         project: str,
     ) -> None:
         """Create the methods; ``project`` is listed even without datasets."""
+        self._anonymous = anonymous
         self._delegate = delegate
         self._destinations = destinations
         self._engine = destinations.engine
@@ -123,6 +140,10 @@ class TableMethods:
         if (body.get("view") or {}).get("query"):
             self._define_view(name, body["view"])
             return self._described(call, name, body)
+        layout = layout_of_rest(body, None)
+        for f in (body.get("schema") or {}).get("fields") or []:
+            check_column_name(str(f.get("name")))
+        check_layout(body, (body.get("schema") or {}).get("fields") or [])
         external = body.get("externalDataConfiguration")
         if external:
             self._define_object_table(name, external)
@@ -131,6 +152,7 @@ class TableMethods:
             response = self._delegate.respond_now(call)
             if response.status < 300:
                 self._set_columns(name, (body.get("schema") or {}).get("fields") or [])
+                self._destinations.set_layout(name, layout)
         self._keep_expiry(name, body)
         return self._get(call, name) if response.status < 300 else response
 
@@ -147,17 +169,28 @@ class TableMethods:
         if existing is None:
             raise NotFound(f"Not found: Table {name}")
         body = _table_body(call)
+        layout = _changed_layout(name, body, existing)
         fields = (body.get("schema") or {}).get("fields")
         if (body.get("view") or {}).get("query"):
             self._define_view(name, body["view"])
         elif fields and existing.table_type == "TABLE":
             with self._destinations.writing(name):
                 self._change_columns(name, _table_to_rest(existing).get("schema", {}).get("fields", []), fields)
-        return self._described(call, name, body)
+        response = self._described(call, name, body)
+        if existing.table_type != "TABLE" or response.status >= 300:
+            return response
+        self._destinations.set_layout(name, layout)
+        return self._get(call, name)
 
     def delete_table(self, call: Call, names: dict[str, str]) -> Response:
-        """Delete a table or view. Raises ``NotFound``."""
-        name = TableName(names["project"], names["dataset"], names["table"])
+        """Delete a table or view, or the rows of a partition such as ``table$20260101``. Raises ``NotFound``."""
+        name, partition = split_decorator(TableName(names["project"], names["dataset"], names["table"]))
+        if partition is not None:
+            where = self._where(name, partition)
+            with self._destinations.writing(name):
+                self._engine.execute(f"DELETE FROM {name.quoted}{where}")
+                self._note_change(name)
+            return Response(204, content=b"")
         with self._destinations.writing(name):
             existing = self._destinations.get(name)
             if existing is None:
@@ -167,6 +200,44 @@ class TableMethods:
                 self._catalog.delete_table(name.project, name.dataset, name.table)
                 return Response(204, content=b"")
             return self._delegate.respond_now(call)
+
+    def get_table(self, call: Call, names: dict[str, str]) -> Response:
+        """Return a table; of ``table$20260101`` the number of rows is that of the partition. Raises ``NotFound``."""
+        name, partition = split_decorator(TableName(names["project"], names["dataset"], names["table"]))
+        if partition is None:
+            if name.dataset.startswith("_anonymous_"):
+                self._anonymous.materialise(name)
+            return self._delegate.respond_now(call)
+        if partition == PARTITIONS_SUMMARY:
+            self._existing(name)
+            response = self._get(call, name)
+            fields = [field_of(column, kind) for column, kind in SUMMARY_COLUMNS]
+            rows = len(self._catalog.list_partitions(name.project, name.dataset, name.table))
+            reference = {"tableReference": {**name.reference(), "tableId": f"{name.table}${partition}"}}
+            response.body |= reference | {"schema": {"fields": fields}, "numRows": str(rows)}
+            return response
+        self._where(name, partition)
+        response = self._get(call, name)
+        response.body["numRows"] = str(self._destinations.count(name, partition))
+        return response
+
+    def _where(self, name: TableName, partition: str) -> str:
+        """Return DuckDB's WHERE clause for a partition. Raises ``NotFound``, or ``QueryError`` for a wrong partition."""
+        partitions = self._existing(name)
+        partitions.check_id(name, partition)
+        return f" WHERE {partitions.condition(partition)}"
+
+    def _existing(self, name: TableName) -> Partitions:
+        """Return the partitions of a table. Raises ``NotFound``, or ``QueryError`` if the table has none."""
+        existing = self._destinations.get(name)
+        if existing is None:
+            raise NotFound(f"Not found: Table {name}")
+        partitions = Partitions.of(existing)
+        if partitions is None:
+            raise QueryError(
+                f"Cannot read partition information from a table that is not partitioned: {name}", reason="invalid"
+            )
+        return partitions
 
     def _check_dataset(self, project: str, dataset: str) -> None:
         if self._catalog.get_dataset(project, dataset) is None:
@@ -245,17 +316,27 @@ class TableMethods:
 
         https://cloud.google.com/bigquery/docs/using-row-level-security-with-features#tabledata-list
         """
-        check_all_rows(self._destinations.context, table, user)
+        check_all_rows(self._destinations.context, split_decorator(table)[0], user)
 
     def insert_all(self, call: Call, names: dict[str, str]) -> Response:
         """Insert rows into a table.
 
         https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/insertAll
         """
-        name = TableName(names["project"], names["dataset"], names["table"])
+        name, partition = split_decorator(TableName(names["project"], names["dataset"], names["table"]))
         existing = self._destinations.get(name)
         if existing is None:
             raise NotFound(f"Not found: Table {name}")
+        time = None
+        if partition is not None:
+            self._where(name, partition)
+            partitions = Partitions.of(existing)
+            if partitions is None or not partitions.ingested:
+                raise QueryError(
+                    "Streaming to metadata partition of column based partitioning table is disallowed.",
+                    reason="invalid",
+                )
+            time = partitions.time_of(partition)
         body = call.json()
         check_request("TableDataInsertAllRequest", body)
         rows = [row.get("json") or {} for row in body.get("rows", [])]
@@ -268,23 +349,82 @@ class TableMethods:
             entries = [{"index": index, "errors": errors.get(index, [stopped])} for index in range(len(rows))]
         else:
             entries = [{"index": index, "errors": found} for index, found in errors.items()]
-            self._insert(name, fields, [row for index, row in enumerate(rows) if index not in errors])
+            self._insert(name, fields, [row for index, row in enumerate(rows) if index not in errors], time)
         response: dict[str, Any] = {"kind": "bigquery#tableDataInsertAllResponse"}
         if entries:
             response["insertErrors"] = entries
         return Response(200, response)
 
-    def _insert(self, name: TableName, fields: list[Field], rows: list[dict[str, Any]]) -> None:
+    def list_rows(self, call: Call, names: dict[str, str]) -> Response:
+        """Return rows of a table, or of a partition such as ``table$20260101``.
+
+        https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/list
+        """
+        decorated = TableName(names["project"], names["dataset"], names["table"])
+        name, partition = split_decorator(decorated)
+        if partition == PARTITIONS_SUMMARY:
+            return self._list_page(call, self._summary(name))
+        if partition is not None:
+            self._where(name, partition)
+        elif name.dataset.startswith("_anonymous_"):
+            self._anonymous.materialise(name)
+        partitions = Partitions.of(self._destinations.get(name))
+        if partition is None and (partitions is None or not partitions.ingested):
+            return self._delegate.respond_now(call)
+        return self._list_page(call, rows_in(self._destinations, decorated))
+
+    def _summary(self, name: TableName) -> RowsInMemory:
+        """Return the rows of ``table$__PARTITIONS_SUMMARY__``, which the client's ``list_partitions`` reads."""
+        self._existing(name)
+        found = self._catalog.list_partitions(name.project, name.dataset, name.table)
+        rows = [
+            (name.project, name.dataset, name.table, each.partition_id, milliseconds(each.last_modified_time))
+            for each in found
+        ]
+        fields = [field_of(column, kind) for column, kind in SUMMARY_COLUMNS]
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(fields)
+        schema = arrow_schema_of(fields)
+        return RowsInMemory(
+            fields, pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+        )
+
+    def _list_page(self, call: Call, found: RowsInTable | RowsInMemory) -> Response:
+        """Return the page of rows that a call of ``tabledata.list`` asks for."""
+        chosen = [column.strip() for column in call.query.get("selectedFields", "").split(",") if column.strip()]
+        if chosen and isinstance(found, RowsInTable):
+            found = replace(found, fields=[f for f in found.fields if f["name"] in chosen])
+        elif chosen and isinstance(found, RowsInMemory):
+            found = RowsInMemory(found.fields, found.table.select([c for c in found.table.column_names if c in chosen]))
+        start, size = call.integer("pageToken") or call.integer("startIndex") or 0, call.integer("maxResults")
+        total = found.total
+        page = found.page(start, 10_000 if size is None else min(size, 1_000_000))
+        int64 = call.flag("formatOptions.useInt64Timestamp")
+        rows = rest_rows(page, int64_timestamps=int64)
+        body = {"kind": "bigquery#tableDataList", "totalRows": str(total), "rows": rows}
+        if start + len(rows) < total and rows:
+            body["pageToken"] = str(start + len(rows))
+        return Response(200, body)
+
+    def _insert(self, name: TableName, fields: list[Field], rows: list[dict[str, Any]], time: str | None) -> None:
+        """Insert rows; ``time`` is DuckDB's expression of their partition by ingestion time, None for the default."""
         if not rows:
             return
         # A column that no row has gets its default value.
         given = {column.lower() for row in rows for column in row}
         fields = [f for f in fields if f["name"].lower() in given or not f.get("defaultValueExpression")]
         columns = ", ".join(quote(f["name"]) for f in fields)
+        select = select_rows(fields, "streamed_rows")
+        if time is not None:
+            columns += f", {quote(PARTITION_TIME)}"
+            select = f"SELECT *, {time} FROM ({select})"
         cursor = self._engine.cursor()
         cursor.register("streamed_rows", table_of(fields, rows))
         with self._destinations.writing(name), self._engine.use(cursor):
-            self._engine.execute(f"INSERT INTO {name.quoted} ({columns}) {select_rows(fields, 'streamed_rows')}")
+            self._engine.execute(f"INSERT INTO {name.quoted} ({columns}) {select}")
+        self._note_change(name)
+
+    def _note_change(self, name: TableName) -> None:
+        """Drop what was kept of the rows before a change."""
         context = self._destinations.context
         context.snapshots.drop_snapshots_for_table(name.project, name.dataset, name.table, include_user=False)
         context.events.publish(TableDataChanged(name.project, name.dataset, name.table))
@@ -296,6 +436,25 @@ def _table_body(call: Call) -> dict[str, Any]:
     check_request("Table", body)
     check_columns((body.get("schema") or {}).get("fields"))
     return body
+
+
+def _changed_layout(name: TableName, body: dict[str, Any], existing: TableMeta) -> dict[str, Any]:
+    """Return the partitioning of a table after an update. Raises ``QueryError`` if it would change how rows are divided."""
+    layout = layout_of_rest(body, existing)
+    before = Partitions.of(existing)
+    after = Partitions.of(existing.model_copy(update=layout))
+    if existing.schema_.fields and (before is None) != (after is None):
+        raise QueryError(
+            f"Cannot convert {'non ' if before is None else ''}partitioned/clustered table to "
+            f"{'' if before is None else 'non '}partitioned/clustered table.",
+            reason="invalid",
+        )
+    if before is not None and after is not None and before.specification != after.specification:
+        raise QueryError(
+            f"Cannot change partitioning spec of table {name} from {before.specification} to {after.specification}.",
+            reason="invalid",
+        )
+    return layout
 
 
 def _row_errors(

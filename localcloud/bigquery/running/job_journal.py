@@ -27,6 +27,7 @@ from localcloud.bigquery.job.jobs import Job, Rows, milliseconds
 from localcloud.bigquery.queries.accounting import Accounting
 from localcloud.bigquery.sql.statement import DML_TYPES, TableName, read_statement
 from localcloud.bigquery.tables.engine import Engine
+from localcloud.bigquery.tables.partitions import split_decorator, visible_columns
 from localcloud.bigquery.tables.results import (
     HIDDEN_DATASETS,
     NO_ROWS,
@@ -152,8 +153,11 @@ class DiskJournal(JobJournal):
         """Set the rows of a restored job, if its destination table still exists."""
         destination = job.configuration.get("query", {}).get("destinationTable") or {}
         match described:
-            case {"kept": "table", "fields": fields} if not destination["datasetId"].startswith(HIDDEN_DATASETS):
-                job.result = RowsInTable(fields, self._engine, TableName.of(destination, job.key.project))
+            case {"kept": "table", "fields": fields, **details} if not destination["datasetId"].startswith(
+                HIDDEN_DATASETS
+            ):
+                name, _ = split_decorator(TableName.of(destination, job.key.project))
+                job.result = RowsInTable(fields, self._engine, name, str(details.get("where", "")))
             case {"kept": "fields", "fields": fields}:
                 job.result = RowsInMemory(fields, NO_ROWS.table)
             case {}:
@@ -170,8 +174,8 @@ def _described(rows: Rows | None) -> dict[str, Any] | None:
     match rows:
         case None:
             return None
-        case RowsInTable(fields=fields):
-            return {"kept": "table", "fields": fields}
+        case RowsInTable(fields=fields, where=where):
+            return {"kept": "table", "fields": fields, "where": where}
         case RowsInMemory(fields=fields, total=0):
             return {"kept": "fields", "fields": fields}
         case _:
@@ -202,10 +206,11 @@ def _conclude(job: Job, engine: Engine) -> None:
             job.statistics = Accounting.job_statistics(job, ended, query, written=job.written, children=None)
             job.result = NO_ROWS
             if details.get("destinationTable"):
-                name = TableName.of(details["destinationTable"], job.key.project)
-                with suppress(duckdb.CatalogException):  # dropped since
-                    described = engine.execute(f"DESCRIBE {name.quoted}").fetchall()
-                    job.result = RowsInTable([field_of(*row[:2]) for row in described], engine, name)
+                name, partition = split_decorator(TableName.of(details["destinationTable"], job.key.project))
+                if partition is None:
+                    with suppress(duckdb.CatalogException):  # dropped since
+                        fields = [field_of(*column) for column in visible_columns(engine, name)]
+                        job.result = RowsInTable(fields, engine, name)
             elif statement.target is not None:
                 details["destinationTable"] = statement.target.reference()
     job.finish(ended)

@@ -19,10 +19,12 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.adjustments import adjusted
 from localcloud.bigquery.sql.duckdb_only import quote_routines, reject_duckdb_only
+from localcloud.bigquery.sql.intervals import with_interval_texts
 from localcloud.bigquery.sql.json_texts import call_json_macros
 from localcloud.bigquery.sql.lengths import checked_lengths
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.names import quote_names
+from localcloud.bigquery.sql.nan import with_nan
 from localcloud.bigquery.sql.parameters import Parameters
 from localcloud.bigquery.sql.structs import name_fields
 from localcloud.bigquery.sql.subscripts import call_subscripts
@@ -44,9 +46,9 @@ class Translator(SQLTranslator):
             reject_duckdb_only(sql)
         except QueryError as error:
             return Err(InvalidQueryError(error.message))
-        translated = super().translate(
-            call_json_macros(call_subscripts(adjusted(name_fields(checked_lengths(sql))))), schema=schema, **options
-        )
+        sql = with_nan(adjusted(name_fields(checked_lengths(sql))), schema)
+        sql = call_json_macros(call_subscripts(with_interval_texts(sql, schema)))
+        translated = super().translate(sql, schema=schema, **options)
         if not isinstance(translated, Ok):
             return translated
         duckdb_sql = translated.value
@@ -114,6 +116,9 @@ def _checked_division(numerator: exp.Expr, divisor: exp.Expr) -> exp.Expr:
     division = exp.Div(this=numerator.copy(), expression=divisor.copy())
     return exp.Case(ifs=[exp.If(this=is_zero, true=error)], default=division)
 
+
+# bqemulator takes the current time for the pseudo columns.
+setattr(translator, "rewrite_partition_pseudo_columns", str)  # noqa: B010  # an import of the module, which it does not export
 
 parameters.bind_parameters = _bind  # type: ignore[assignment]  # our parameters are objects
 division_by_zero._build_division_case = _checked_division  # type: ignore[assignment]  # narrower arguments

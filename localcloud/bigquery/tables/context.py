@@ -12,22 +12,28 @@ from typing import Any
 from bqemulator.api.dependencies import AppContext
 from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
 from bqemulator.catalog.memory_repository import MemoryCatalogRepository
-from bqemulator.catalog.models import RoutineMeta, TableMeta
+from bqemulator.catalog.models import PartitionMeta, RoutineMeta, TableMeta
 from bqemulator.config import PersistenceMode, Settings
 from bqemulator.domain.events import EventBus
 from bqemulator.observability.metrics import MetricsRegistry
 from bqemulator.row_access.policy import RowAccessPolicyManager
+from bqemulator.sql import inner_query
+from bqemulator.sql.rewriter.row_access_filter import rewrite_for_row_access
 from bqemulator.versioning.materialized_views import hydrate_subscriptions
 from bqemulator.versioning.snapshots import SnapshotManager
+from bqemulator.versioning.time_travel import rewrite_for_system_time
 from duckdb_extensions import import_extension
 
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.javascript.functions import check_function
-from localcloud.bigquery.sql import adjustments, lengths
+from localcloud.bigquery.sql import adjustments, intervals, lengths, nan
 from localcloud.bigquery.sql.json_texts import JSON_MACROS
+from localcloud.bigquery.sql.pseudo_columns import Ingested, with_pseudo_columns
+from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.sql.subscripts import MACROS
 from localcloud.bigquery.tables.engine import LOCKED_SETTINGS, MEMORY, Engine
+from localcloud.bigquery.tables.partitions import Partitions
 from localcloud.bigquery.tables.routines import Routines
 
 _M_MMAP_THRESHOLD, _MMAP_THRESHOLD = -3, 128 * 1024
@@ -139,6 +145,36 @@ class Catalog:
             updated: RoutineMeta = self._repository.update_routine(routine)
             return updated
 
+    def list_partitions(self, project: str, dataset: str, table: str) -> tuple[PartitionMeta, ...]:
+        """Return the partitions of a table that have rows, for ``INFORMATION_SCHEMA.PARTITIONS``."""
+        found = self.get_table(project, dataset, table)
+        partitions = Partitions.of(found)
+        if found is None or partitions is None:
+            return tuple(self._repository.list_partitions(project, dataset, table))
+        name = TableName(project, dataset, table)
+        rows = self._engine.execute(
+            f"SELECT {partitions.id_sql()}, count(*) FROM {name.quoted} GROUP BY ALL ORDER BY ALL"
+        ).fetchall()
+        return tuple(
+            PartitionMeta(
+                table_catalog=project,
+                table_schema=dataset,
+                table_name=table,
+                partition_id=partition,
+                total_rows=count,
+                last_modified_time=found.last_modified_time,
+            )
+            for partition, count in rows
+        )
+
+    def ingested_table(self, name: TableName) -> Ingested | None:
+        """Return a table that is partitioned by ingestion time, and None for all other names."""
+        table = self.get_table(name.project, name.dataset, name.table)
+        partitions = Partitions.of(table)
+        if table is None or partitions is None or not partitions.ingested:
+            return None
+        return Ingested(partitions.unit, tuple(f.name for f in table.schema_.fields))
+
     def _with_expiration(self, table: TableMeta) -> TableMeta:
         dataset = self._repository.get_dataset(table.project_id, table.dataset_id)
         lifetime = None if dataset is None else dataset.default_table_expiration_ms
@@ -175,6 +211,25 @@ class Catalog:
         return locked
 
 
+def _system_time(sql: str, project: str, snapshots: Snapshots, engine: Engine) -> str:
+    """Give tables their pseudo columns before bqemulator replaces them by snapshots."""
+    catalog: Any = snapshots._catalog
+    return rewrite_for_system_time(
+        with_pseudo_columns(sql, project, catalog.ingested_table), project, snapshots, engine
+    )
+
+
+def _row_access(sql: str, *, project_id: str, caller: Any, catalog: Catalog) -> str:
+    """Give tables their pseudo columns that bqemulator reads in views."""
+    sql = rewrite_for_row_access(sql, project_id=project_id, caller=caller, catalog=catalog)
+    return with_pseudo_columns(sql, project_id, catalog.ingested_table)
+
+
+# The first of the functions through which each statement passes.
+setattr(inner_query, "rewrite_for_system_time", _system_time)  # noqa: B010  # imports of the module, not its exports
+setattr(inner_query, "rewrite_for_row_access", _row_access)  # noqa: B010
+
+
 def open_context(directory: Path | None, clock: Clock, project: str) -> AppContext:
     """Open the database and return its context.
 
@@ -208,7 +263,7 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
     engine.execute(f"SET GLOBAL memory_limit = '{MEMORY}'")
     # A checkpoint on a full disk ends the use of the database, so ``Engine.checkpoint`` looks for room first.
     engine.execute("SET GLOBAL checkpoint_threshold = '1TB'")
-    for macro in (*MACROS, *JSON_MACROS, *adjustments.MACROS, *lengths.MACROS):
+    for macro in (*MACROS, *JSON_MACROS, *nan.MACROS, *adjustments.MACROS, *lengths.MACROS, *intervals.MACROS):
         engine.execute(macro)
     engine.execute("SET GLOBAL temp_directory = '{}'".format(engine.spill.name.replace("'", "''")))
     for setting in LOCKED_SETTINGS:

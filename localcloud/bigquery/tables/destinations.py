@@ -17,7 +17,6 @@ from bqemulator.api.dependencies import AppContext
 from bqemulator.api.routes.tables import (
     _parse_schema_fields,
     _rest_to_clustering,
-    _rest_to_time_partitioning,
     _table_to_rest,
 )
 from bqemulator.catalog.etag import generate_etag
@@ -33,10 +32,23 @@ from localcloud.bigquery.base.schema import (
     quote,
     stored_type,
 )
+from localcloud.bigquery.sql.pseudo_columns import PARTITION_TIME, check_column_name
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.context import catalog_of, engine_of
 from localcloud.bigquery.tables.engine import Engine
 from localcloud.bigquery.tables.field_settings import rest_fields, schema_of, with_settings
+from localcloud.bigquery.tables.partitions import (
+    Partitions,
+    layout_of_rest,
+    new_layout,
+    settle,
+    split_decorator,
+    visible_columns,
+)
+
+_LAYOUT = ("timePartitioning", "rangePartitioning", "clustering")
+# Datasets of results, whose columns may have any name.
+_OF_RESULTS = ("_anonymous_", "_session_")
 
 
 @dataclass(frozen=True)
@@ -47,13 +59,15 @@ class Disposition:
         create: ``CREATE_IF_NEEDED`` or ``CREATE_NEVER``.
         write: ``WRITE_EMPTY``, ``WRITE_TRUNCATE``, ``WRITE_TRUNCATE_DATA`` or ``WRITE_APPEND``.
         updates: The ``schemaUpdateOptions``: ``ALLOW_FIELD_ADDITION``, ``ALLOW_FIELD_RELAXATION``.
-        layout: ``timePartitioning`` and ``clustering`` of a created table, as in the REST resource.
+        layout: ``timePartitioning``, ``rangePartitioning`` and ``clustering`` of a created table, as in the REST resource.
+        redefines: Whether the layout replaces that of an existing table, as in CREATE OR REPLACE TABLE.
     """
 
     create: str = "CREATE_IF_NEEDED"
     write: str = "WRITE_EMPTY"
     updates: frozenset[str] = frozenset()
     layout: dict[str, Any] = field(default_factory=dict)
+    redefines: bool = False
 
     @classmethod
     def of(cls, configuration: dict[str, Any], *, write: str = "WRITE_EMPTY") -> Disposition:
@@ -70,13 +84,18 @@ class Disposition:
             configuration.get("createDisposition") or "CREATE_IF_NEEDED",
             configuration.get("writeDisposition") or write,
             frozenset(configuration.get("schemaUpdateOptions") or ()),
-            {key: configuration[key] for key in ("timePartitioning", "clustering") if configuration.get(key)},
+            {key: configuration[key] for key in _LAYOUT if configuration.get(key)},
         )
         if chosen.create not in ("CREATE_IF_NEEDED", "CREATE_NEVER"):
             raise QueryError(f"Invalid value for createDisposition: {chosen.create}", reason="invalid")
         if chosen.write not in ("WRITE_EMPTY", "WRITE_TRUNCATE", "WRITE_TRUNCATE_DATA", "WRITE_APPEND"):
             raise QueryError(f"Invalid value for writeDisposition: {chosen.write}", reason="invalid")
-        if chosen.updates and chosen.write != "WRITE_APPEND":
+        of_partition = "$" in str((configuration.get("destinationTable") or {}).get("tableId"))
+        if (
+            chosen.updates
+            and chosen.write != "WRITE_APPEND"
+            and not (of_partition and chosen.write == "WRITE_TRUNCATE")
+        ):
             raise QueryError(
                 "Schema update options should only be specified with WRITE_APPEND disposition, or with WRITE_TRUNCATE "
                 "disposition on a table partition.",
@@ -97,6 +116,7 @@ class Source:
         once: Whether the query can run only once.
         stored: The DuckDB types of columns that differ from those of their REST types.
         check: Called when the query has run, before its rows are committed. An exception rolls them back.
+        timed: Whether the query has one more column, the times of partitions by ingestion time.
     """
 
     sql: str
@@ -106,18 +126,25 @@ class Source:
     once: bool = False
     stored: Mapping[str, str] = field(default_factory=dict)
     check: Callable[[], None] | None = None
+    timed: bool = False
 
     def schema(self) -> list[Field]:
         """Return the REST fields of the rows."""
         return [dict(f) for f in self.fields] if self.fields else [field_of(*column) for column in self.columns]
 
-    def select(self) -> str:
-        """Return a query of the columns by position, each cast to the type that the table stores."""
-        aliases = ", ".join(f"c{index}" for index in range(len(self.columns)))
+    def select(self, time: str | None = None) -> str:
+        """Return a query of the columns by position, each cast to the type that the table stores.
+
+        Args:
+            time: DuckDB's expression of the time of the rows' partition, or None for a table without such a column.
+        """
+        aliases = ", ".join(f"c{index}" for index in range(len(self.columns) + self.timed))
         declared = (dict(columns_of(self.fields)) if self.fields else {}) | dict(self.stored)
         parts = []
         for index, (name, kind) in enumerate(self.columns):
             parts.append(f"CAST(c{index} AS {declared.get(name) or stored_type(kind)}) AS {quote(name)}")
+        if time is not None:
+            parts.append(f"{f'c{len(self.columns)}' if self.timed else time} AS {quote(PARTITION_TIME)}")
         return f"SELECT {', '.join(parts)} FROM ({self.sql}) AS source({aliases})"
 
 
@@ -160,30 +187,36 @@ class Destinations:
     def check_target(self, table: TableName, disposition: Disposition, location: str) -> None:
         """Check before a query runs that its destination can be written.
 
+        Args:
+            table: The table, or a partition such as ``table$20260101``.
+            disposition: How the job writes it.
+            location: The location of the job.
+
         Raises:
             NotFound: The dataset does not exist in ``location``, or the table does not exist and must not be created.
-            QueryError: The destination is a partition, a view, or a table with rows that must be empty.
+            QueryError: The destination is a view, has another partitioning, is a partition that the table cannot have, or
+                has rows and must be empty.
         """
-        if "$" in table.table:
-            raise QueryError(
-                f"Writing to a partition is not supported by the local BigQuery: {table}", reason="notImplemented"
-            )
-        dataset = self.context.catalog.get_dataset(table.project, table.dataset)
+        name, partition = split_decorator(table)
+        dataset = self.context.catalog.get_dataset(name.project, name.dataset)
         if dataset is None:
-            raise NotFound(f"Not found: Dataset {table.project}:{table.dataset}")
+            raise NotFound(f"Not found: Dataset {name.project}:{name.dataset}")
         if dataset.location.upper() != location.upper():
-            raise NotFound(f"Not found: Dataset {table.project}:{table.dataset} was not found in location {location}")
-        existing = self.get(table)
+            raise NotFound(f"Not found: Dataset {name.project}:{name.dataset} was not found in location {location}")
+        existing = self.get(name)
         if existing is None:
             if disposition.create == "CREATE_NEVER":
-                raise NotFound(f"Not found: Table {table}")
+                raise NotFound(f"Not found: Table {name}")
+            new_layout(partition)
             return
         if existing.table_type != "TABLE":
             raise QueryError(
-                f"{table} is not allowed for this operation because it is currently a {existing.table_type}.",
+                f"{name} is not allowed for this operation because it is currently a {existing.table_type}.",
                 reason="invalid",
             )
-        if disposition.write == "WRITE_EMPTY" and self.count(table):
+        if not disposition.redefines and existing.schema_.fields:
+            _check_partitioning(name, partition, disposition, existing)
+        if disposition.write == "WRITE_EMPTY" and self.count(name, partition):
             raise QueryError(f"Already Exists: Table {table}", reason="duplicate")
 
     def write(self, table: TableName, source: Source, disposition: Disposition, *, location: str) -> int:
@@ -191,29 +224,46 @@ class Destinations:
 
         Readers see all rows or none, and a failure leaves the table unchanged.
 
+        Args:
+            table: The table, or a partition such as ``table$20260101``.
+            source: The rows.
+            disposition: How to write them.
+            location: The location of the job.
+
         Raises:
-            QueryError: The destination can't be written (``check_target``), or the schema of the rows does not fit.
+            QueryError: The destination can't be written (``check_target``), the schema of the rows does not fit, or a row
+                belongs to another partition.
             duckdb.Error: The query failed.
         """
         reject_duplicates(source.columns)
-        with self.writing(table):
+        name, partition = split_decorator(table)
+        if not name.dataset.startswith(_OF_RESULTS):
+            for column, _ in source.columns:
+                check_column_name(column)
+        with self.writing(name):
             self.check_target(table, disposition, location)
-            existing = self.get(table)
-            entry, rows = self._write_rows(table, source, disposition, existing)
+            existing = self.get(name)
+            entry, rows = self._write_rows(name, partition, source, disposition, existing)
             self._publish(entry, existing)
             return rows
 
     def _write_rows(
-        self, table: TableName, source: Source, disposition: Disposition, existing: TableMeta | None
+        self,
+        table: TableName,
+        partition: str | None,
+        source: Source,
+        disposition: Disposition,
+        existing: TableMeta | None,
     ) -> tuple[TableMeta, int]:
         """Write the rows, and the table's entry on the disk; return the entry and the number of rows."""
+        replaces = disposition.write == "WRITE_TRUNCATE" and partition is None
 
         def write() -> tuple[TableMeta, int]:
             with self.engine.transaction():
-                if existing is None or not existing.schema_.fields or disposition.write == "WRITE_TRUNCATE":
-                    entry, rows = self._replace(table, source, disposition, existing)
+                if existing is None or not existing.schema_.fields or replaces:
+                    entry, rows = self._replace(table, partition, source, disposition, existing)
                 else:
-                    entry, rows = self._insert(table, source, disposition, existing)
+                    entry, rows = self._insert(table, partition, source, disposition, existing)
                 if source.check is not None:
                     source.check()
                 catalog_of(self.context).write(entry)
@@ -229,29 +279,70 @@ class Destinations:
                 return self.engine.retry_conflicts(write)
 
     def _replace(
-        self, table: TableName, source: Source, disposition: Disposition, existing: TableMeta | None
+        self,
+        table: TableName,
+        partition: str | None,
+        source: Source,
+        disposition: Disposition,
+        existing: TableMeta | None,
     ) -> tuple[TableMeta, int]:
-        _check_layout(disposition.layout, source.schema())
+        layout = disposition.layout
+        if existing is None and "timePartitioning" not in layout:
+            layout = layout | new_layout(partition)
+        check_layout(layout, source.schema())
+        entry = self._entry(
+            table, source.schema(), 0, layout=layout, existing=existing, redefined=disposition.redefines
+        )
+        partitions = Partitions.of(entry)
+        ingested = partitions is not None and partitions.ingested
+        time = partitions.time_of(partition) if partitions is not None and ingested else None
         row = self.engine.execute(
-            f"CREATE OR REPLACE TABLE {table.quoted} AS {source.select()}", source.values
+            f"CREATE OR REPLACE TABLE {table.quoted} AS {source.select(time)}", source.values
         ).fetchone()
         rows = int(row[0]) if row else 0
-        return self._entry(table, source.schema(), rows, layout=disposition.layout, existing=existing), rows
+        if ingested:
+            settle(self.engine, table, partitions)
+        elif partition is not None:
+            self._check_rows(table, partition, partitions, rows)
+        return entry.model_copy(update={"num_rows": rows}), rows
 
     def _insert(
-        self, table: TableName, source: Source, disposition: Disposition, existing: TableMeta
+        self,
+        table: TableName,
+        partition: str | None,
+        source: Source,
+        disposition: Disposition,
+        existing: TableMeta,
     ) -> tuple[TableMeta, int]:
         fields = [dict(f) for f in _table_to_rest(existing).get("schema", {}).get("fields", [])]
         fields = updated_schema(table, fields, source.schema(), disposition.updates, loaded=source.fields is not None)
         known = {f["name"].lower() for f in _table_to_rest(existing)["schema"]["fields"]}
-        columns = ", ".join(quote(name) for name, _ in source.columns)
+        columns = [quote(name) for name, _ in source.columns]
         for name, kind in columns_of(fields):
             if name.lower() not in known:
                 self.engine.execute(f"ALTER TABLE {table.quoted} ADD COLUMN {quote(name)} {kind}")
-        if disposition.write == "WRITE_TRUNCATE_DATA":
-            self.engine.execute(f"DELETE FROM {table.quoted}")
-        row = self.engine.execute(f"INSERT INTO {table.quoted} ({columns}) {source.select()}", source.values).fetchone()
-        return self._entry(table, fields, self.count(table), existing=existing), int(row[0]) if row else 0
+        partitions = Partitions.of(existing)
+        if disposition.write in ("WRITE_TRUNCATE", "WRITE_TRUNCATE_DATA"):
+            self.engine.execute(f"DELETE FROM {table.quoted}{self._where(existing, partition)}")
+        time = partitions.time_of(partition) if partitions is not None and partitions.ingested else None
+        if time is not None:
+            columns.append(quote(PARTITION_TIME))
+        before = self.count(table, partition) if partition is not None else 0
+        row = self.engine.execute(
+            f"INSERT INTO {table.quoted} ({', '.join(columns)}) {source.select(time)}", source.values
+        ).fetchone()
+        rows = int(row[0]) if row else 0
+        if partition is not None:
+            self._check_rows(table, partition, partitions, before + rows)
+        return self._entry(table, fields, self.count(table), existing=existing), rows
+
+    def _check_rows(self, table: TableName, partition: str, partitions: Partitions | None, expected: int) -> None:
+        """Reject rows that were written to a partition and belong to another one. Raises ``QueryError``."""
+        if partitions is None or self.count(table, partition, partitions) != expected:
+            raise QueryError(
+                f"Some rows belong to different partitions rather than destination partition {partition}",
+                reason="invalid",
+            )
 
     def register(
         self,
@@ -276,6 +367,7 @@ class Destinations:
         layout: dict[str, Any] | None = None,
         existing: TableMeta | None = None,
         description: str | None = None,
+        redefined: bool = False,
     ) -> TableMeta:
         """Return a table's entry for the catalog."""
         now = self.context.clock.now()
@@ -284,8 +376,8 @@ class Destinations:
         if existing is not None:
             changes: dict[str, Any] = {"schema_": schema, "num_rows": rows, "last_modified_time": now, "etag": etag}
             if layout is not None:
-                changes["time_partitioning"] = _rest_to_time_partitioning(layout.get("timePartitioning"), existing)
-                changes["clustering"] = _rest_to_clustering(layout.get("clustering"), existing)
+                changes |= layout_of_rest(layout, None if redefined else existing)
+                changes["clustering"] = _rest_to_clustering(layout.get("clustering"), None if redefined else existing)
             return existing.model_copy(update=changes)
         layout = layout or {}
         return TableMeta(
@@ -295,7 +387,7 @@ class Destinations:
             table_type="TABLE",
             schema=schema,
             description=description,
-            time_partitioning=_rest_to_time_partitioning(layout.get("timePartitioning"), None),
+            **layout_of_rest(layout, None),
             clustering=_rest_to_clustering(layout.get("clustering"), None),
             creation_time=now,
             last_modified_time=now,
@@ -348,10 +440,9 @@ class Destinations:
         existing = self.get(table)
         if existing is None or existing.table_type != "TABLE":
             return
-        rows = self.engine.execute(f"DESCRIBE {table.quoted}").fetchall()
         required = {f.name for f in existing.schema_.fields if f.mode == "REQUIRED"}
         fields = []
-        for name, kind, *_ in rows:
+        for name, kind in visible_columns(self.engine, table):
             if str(duckdb.sqltype(stored_type(kind))) != kind:
                 self.engine.execute(
                     f"ALTER TABLE {table.quoted} ALTER COLUMN {quote(name)} SET DATA TYPE {stored_type(kind)}"
@@ -366,10 +457,41 @@ class Destinations:
             schema = TableSchema(fields=_parse_schema_fields([dict(f) for f in fields]))
             self.context.catalog.update_table(existing.model_copy(update={"schema_": schema}))
 
-    def count(self, table: TableName) -> int:
-        """Return the number of rows of an existing table."""
-        row = self.engine.execute(f"SELECT count(*) FROM {table.quoted}").fetchone()
+    def set_layout(self, table: TableName, layout: Mapping[str, Any]) -> None:
+        """Set the partitioning of an existing table in the catalog, and give or remove its hidden column.
+
+        Args:
+            table: The table.
+            layout: The fields of its entry: ``time_partitioning`` and ``range_partitioning``.
+        """
+        existing = self.get(table)
+        if existing is None:
+            return
+        entry = existing.model_copy(update=dict(layout))
+        settle(self.engine, table, Partitions.of(entry))
+        if entry != existing:
+            self.context.catalog.update_table(entry)
+
+    def count(self, table: TableName, partition: str | None = None, partitions: Partitions | None = None) -> int:
+        """Return the number of rows of an existing table, or of one of its partitions.
+
+        Args:
+            table: The table.
+            partition: The id of a partition, or None.
+            partitions: The partitions of the table, if they differ from those in the catalog.
+        """
+        where = ""
+        if partition is not None:
+            where = (
+                f" WHERE {partitions.condition(partition)}" if partitions else self._where(self.get(table), partition)
+            )
+        row = self.engine.execute(f"SELECT count(*) FROM {table.quoted}{where}").fetchone()
         return int(row[0]) if row else 0
+
+    @staticmethod
+    def _where(table: TableMeta | None, partition: str | None) -> str:
+        partitions = Partitions.of(table)
+        return "" if partition is None or partitions is None else f" WHERE {partitions.condition(partition)}"
 
 
 def target_parts(table: TableName) -> tuple[str, str, str]:
@@ -434,12 +556,44 @@ def updated_schema(
     return fields
 
 
-def _check_layout(layout: dict[str, Any], fields: Sequence[Field]) -> None:
-    """Reject fields of partitioning and clustering that the schema does not have. Raises ``QueryError``."""
+def _check_partitioning(table: TableName, partition: str | None, disposition: Disposition, existing: TableMeta) -> None:
+    """Reject a job that expects another partitioning than the table has. Raises ``QueryError``."""
+    partitions = Partitions.of(existing)
+    given: str | None = None
+    if disposition.layout.get("timePartitioning") or disposition.layout.get("rangePartitioning"):
+        wanted = layout_of_rest(disposition.layout, None)
+        given = Partitions(wanted["range_partitioning"] or wanted["time_partitioning"]).specification
+    elif partition is not None and partitions is None:
+        given = "interval(type:day)"
+    expected = "none" if partitions is None else partitions.specification
+    if given is not None and given.lower() != expected.lower():
+        raise QueryError(
+            f"Incompatible table partitioning specification. Expects partitioning specification {expected}, but input "
+            f"partitioning specification is {given}",
+            reason="invalid",
+        )
+    if partition is not None and partitions is not None:
+        partitions.check_id(table, partition)
+
+
+def check_layout(layout: dict[str, Any], fields: Sequence[Field]) -> None:
+    """Reject a layout whose fields the schema does not have, or has with another type. Raises ``QueryError``."""
     known = {f["name"].lower() for f in fields}
-    partition = (layout.get("timePartitioning") or {}).get("field")
+    partition = (layout.get("timePartitioning") or layout.get("rangePartitioning") or {}).get("field")
     if partition and partition.lower() not in known:
         raise QueryError("The field specified for partitioning cannot be found in the schema.", reason="invalid")
+    kind = next((str(f["type"]) for f in fields if partition and f["name"].lower() == partition.lower()), None)
+    if kind is not None and layout.get("timePartitioning") and kind not in ("TIMESTAMP", "DATE", "DATETIME"):
+        raise QueryError(
+            "The field specified for time partitioning can only be of type TIMESTAMP, DATE or DATETIME. The type found is: "
+            f"{kind}.",
+            reason="invalid",
+        )
+    if kind is not None and layout.get("rangePartitioning") and kind not in ("INTEGER", "INT64"):
+        raise QueryError(
+            f"The field specified for range partitioning can only be of type INTEGER. The type found is: {kind}.",
+            reason="invalid",
+        )
     for name in (layout.get("clustering") or {}).get("fields") or ():
         if name.lower() not in known:
             raise QueryError(

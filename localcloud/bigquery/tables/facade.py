@@ -19,6 +19,7 @@ from localcloud.bigquery.base.schema import (
 )
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.destinations import Destinations, Disposition, Source
+from localcloud.bigquery.tables.partitions import VISIBLE_COLUMNS
 from localcloud.bigquery.tables.results import AnonymousTables
 
 # A row may have megabytes.
@@ -85,7 +86,7 @@ class Tables:
         self.schema(table)
         cursor = self._engine.cursor()
         try:
-            columns = cursor.execute(f"DESCRIBE SELECT * FROM {_name(table).quoted}").fetchall()
+            columns = cursor.execute(f"DESCRIBE SELECT {VISIBLE_COLUMNS} FROM {_name(table).quoted}").fetchall()
         finally:
             cursor.close()
         return {str(name): str(kind) for name, kind, *_ in columns if str(kind).startswith("DECIMAL")}
@@ -101,7 +102,7 @@ class Tables:
         intervals = [field["name"] for field in self.schema(table) if field["type"] == "INTERVAL"]
         cursor = self._engine.cursor()
         try:
-            reader = cursor.execute(f"SELECT * FROM {_name(table).quoted}").to_arrow_reader(_READ_ROWS)
+            reader = cursor.execute(f"SELECT {VISIBLE_COLUMNS} FROM {_name(table).quoted}").to_arrow_reader(_READ_ROWS)
             for batch in reader:
                 for row in batch.to_pylist():
                     for name in intervals:

@@ -31,6 +31,7 @@ from localcloud.bigquery.job.jobs import JobKey, Rows
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.destinations import Destinations, Disposition, Source
 from localcloud.bigquery.tables.engine import Engine
+from localcloud.bigquery.tables.partitions import Partitions, split_decorator, visible_columns
 
 # Results of up to this number of rows stay in memory.
 ROWS_IN_MEMORY = 20_000
@@ -67,22 +68,34 @@ class RowsInMemory:
 
 @dataclass(frozen=True)
 class RowsInTable:
-    """A result in a DuckDB table."""
+    """A result in a DuckDB table.
+
+    Attributes:
+        fields: The REST schema of the rows.
+        engine: The engine.
+        name: The table.
+        where: DuckDB's WHERE clause for the rows of one partition, or an empty string.
+        small: Whether the result has few values.
+    """
 
     fields: list[Field]
     engine: Engine
     name: TableName
+    where: str = ""
     small: bool = False
 
     @property
     def total(self) -> int:
         """The number of rows that the table has now."""
-        row = self.engine.execute(f"SELECT count(*) FROM {self.name.quoted}").fetchone()
+        row = self.engine.execute(f"SELECT count(*) FROM {self.name.quoted}{self.where}").fetchone()
         return int(row[0]) if row else 0
 
     def page(self, start: int, size: int) -> pa.Table:
         """Return up to ``size`` rows from row ``start`` on."""
-        return self.engine.fetch_arrow(f"SELECT * FROM {self.name.quoted} LIMIT {size} OFFSET {start}")
+        columns = ", ".join(quote(f["name"]) for f in self.fields) or "*"
+        return self.engine.fetch_arrow(
+            f"SELECT {columns} FROM {self.name.quoted}{self.where} LIMIT {size} OFFSET {start}"
+        )
 
 
 @dataclass(frozen=True)
@@ -115,6 +128,15 @@ class KeptRows:
     def page(self, start: int, size: int) -> pa.Table:
         """Return up to ``size`` rows from row ``start`` on. Raises ``NotFound``."""
         return self.rows.page(start, size)
+
+
+def rows_in(destinations: Destinations, name: TableName) -> RowsInTable:
+    """Return the rows of a table, or of a partition such as ``table$20260101``."""
+    table, partition = split_decorator(name)
+    fields = [field_of(*column) for column in visible_columns(destinations.engine, table)]
+    partitions = Partitions.of(destinations.get(table))
+    where = "" if partition is None or partitions is None else f" WHERE {partitions.condition(partition)}"
+    return RowsInTable(fields, destinations.engine, table, where)
 
 
 NO_ROWS = RowsInMemory([], pa.table({}))

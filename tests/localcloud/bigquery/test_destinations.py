@@ -162,13 +162,9 @@ def test_two_columns_of_the_same_name_are_rejected(world: BigQueryWorld, dataset
         write(world, "SELECT 1 AS x, 2 AS x", f"{dataset}.out")
 
 
-def test_writing_to_a_partition_is_reported_as_not_supported(world: BigQueryWorld, dataset: str) -> None:
-    answer = world.insert(
-        "SELECT 1 AS x", destinationTable={"projectId": PROJECT, "datasetId": dataset, "tableId": "out$20240101"}
-    ).json()
-    job_id = answer["jobReference"]["jobId"]
-    wait_until(lambda: world.client().get_job(job_id).state == "DONE")
-    assert "partition is not supported" in world.client().get_job(job_id).error_result["message"]
+def test_writing_to_a_partition_of_a_new_table_creates_the_table(world: BigQueryWorld, dataset: str) -> None:
+    write(world, "SELECT 1 AS x", f"{dataset}.out$20240101")
+    assert world.rows(f"SELECT x, FORMAT_DATE('%F', _PARTITIONDATE) FROM {dataset}.out") == [(1, "2024-01-01")]
 
 
 @pytest.mark.parametrize("disposition", ["WRITE_TRUNCATE", "WRITE_TRUNCATE_DATA", "WRITE_APPEND"])

@@ -16,6 +16,7 @@ import requests
 
 from examples.make_wildlife import ANIMALS
 from localcloud.running import STATE_VARIABLE, StateFile
+from localcloud.samples.films import FILMS
 from tests.paths import ROOT
 from tests.waiting import LAST_LIMIT
 
@@ -61,7 +62,13 @@ def shell(environment: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.Mo
     # As `modeldrop start` does, so that `modeldrop wait` finds the local cloud.
     monkeypatch.setenv(STATE_VARIABLE, str(tmp_path / "state.json"))
     state = StateFile(environment)
-    path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+    # The commands of this source tree, wherever the package is installed from.
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, command in (("python", sys.executable), ("modeldrop", f"{sys.executable} -m modeldrop")):
+        (tools / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        (tools / name).chmod(0o755)
+    path = f"{tools}:/usr/local/bin:/usr/bin:/bin"
     variables = {"PATH": path, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), **state.environment}
 
     def run(heading: str) -> list[str]:
@@ -93,3 +100,8 @@ def test_the_lab_about_wildlife_runs_as_printed_and_by_messages(shell: Shell) ->
     classified = shell("Wildlife, by drops and messages")[-1]
     for animal in ANIMALS:
         assert re.search(rf"/{animal.file} +\| +{animal.name} ", classified)
+
+
+def test_the_lab_about_posters_runs_by_drops_and_messages(shell: Shell) -> None:
+    matches = shell("Posters, by drops and messages")[-1]
+    assert all(f"/{film.slug}.jpg" in matches for film in FILMS)

@@ -58,9 +58,10 @@ def call_json_macros(sql: str) -> str:
 def _edits(sql: str, found: tuple[Token, ...], called: Called, name: str) -> list[tuple[int, int, str]]:
     """Return the start, the end and the new text of each part of a call that changes."""
     opening = called.last + 1
-    closing, comma = _ends(found, opening)
-    if closing is None or closing == opening + 1:
+    closing, commas = _ends(found, opening)
+    if closing is None or closing == opening + 1 or len(commas) > 1:
         return []
+    comma = commas[0] if commas else None
     # The macros do not fail, so SAFE has no effect.
     edits = [(found[called.first].start, found[called.last].end, _MACROS[name])]
     first, last = opening + 1, closing if comma is None else comma
@@ -78,9 +79,10 @@ def _edits(sql: str, found: tuple[Token, ...], called: Called, name: str) -> lis
     return edits
 
 
-def _ends(found: tuple[Token, ...], opening: int) -> tuple[int | None, int | None]:
-    """Return the indexes of the closing bracket of a call and of its first comma."""
-    depth, comma = 0, None
+def _ends(found: tuple[Token, ...], opening: int) -> tuple[int | None, list[int]]:
+    """Return the indexes of the closing bracket of a call and of its commas."""
+    commas: list[int] = []
+    depth = 0
     for index in range(opening, len(found)):
         token = found[index]
         if token.is_symbol("(", "[", "{"):
@@ -88,10 +90,10 @@ def _ends(found: tuple[Token, ...], opening: int) -> tuple[int | None, int | Non
         elif token.is_symbol(")", "]", "}"):
             depth -= 1
             if depth == 0:
-                return index, comma
-        elif depth == 1 and comma is None and token.is_symbol(","):
-            comma = index
-    return None, comma
+                return index, commas
+        elif depth == 1 and token.is_symbol(","):
+            commas.append(index)
+    return None, commas
 
 
 @lru_cache(maxsize=1024)

@@ -42,12 +42,16 @@ _SIGNATURES = {
 
 # The name of a function in JavaScript: see ``JavaScriptFunctions``.
 _JAVASCRIPT = re.compile(r"\bjavascript_\d+_")
+# The names of our macros for JSON, and of the functions over images.
+_OURS = ((re.compile(r"^_(?=JSON_)"), ""), (re.compile(r"^ML_(?=(?:DECODE|RESIZE|CONVERT)_)"), "ML."))
 
 
 def _signature(match: re.Match[str]) -> str:
     name, replaced = _JAVASCRIPT.subn("", match["name"])
     what = name.upper() if name.replace("_", "").isalnum() and not replaced else name
     what = "SUBSTR" if what == "SUBSTRING" else what
+    for ours, theirs in _OURS:
+        what = ours.sub(theirs, what)
     kind = "function" if what[:1].isalpha() else "operator"
     if what in _SIGNATURES and match["types"]:
         given = _types(match["types"])

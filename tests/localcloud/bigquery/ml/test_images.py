@@ -252,6 +252,8 @@ def test_an_invalid_image_is_rejected(world: MlWorld) -> None:
     )
 
     assert "not a JPEG, PNG or BMP" in world.refusal("SELECT ML.DECODE_IMAGE(data) AS i FROM d.broken")[1]
+    without_decoding = world.refusal("SELECT ML.RESIZE_IMAGE(data, 1, 1, FALSE) AS i FROM d.broken")[1]
+    assert "No matching signature for function ML.RESIZE_IMAGE for argument types: BYTES" in without_decoding
     assert (
         "images of the model's dimensions [16, 24, 3]"
         in (

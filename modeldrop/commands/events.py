@@ -79,6 +79,7 @@ def following(project: Project) -> Iterator[Iterator[tuple[str, str, dict[str, A
             request={
                 "name": name,
                 "topic": project.events_topic,
+                "message_retention_duration": {"seconds": EXPIRES_SECONDS},
                 "expiration_policy": {"ttl": {"seconds": EXPIRES_SECONDS}},
             }
         )

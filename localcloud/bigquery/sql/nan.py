@@ -159,7 +159,8 @@ class _Change:
 
     def _compare(self, node: exp.EQ | exp.NEQ) -> None:
         left, right = node.this, node.expression
-        if not self._concerns(left, right):
+        is_assignment = isinstance(node.parent, exp.Update) and node.arg_key == "expressions"
+        if is_assignment or not self._concerns(left, right):
             return
         checked = left
         join = node.find_ancestor(exp.Join, exp.Select)

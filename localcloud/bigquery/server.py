@@ -16,7 +16,6 @@ from localcloud.bigquery.base.connections import Connections
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import Field
 from localcloud.bigquery.job.jobs import Job
-from localcloud.bigquery.ml.objects.statements import TablePath
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.queries.accounting import Accounting
 from localcloud.bigquery.queries.queries import QueryJobs
@@ -151,7 +150,7 @@ class BigQuery:
         self.storage_api_port = 0
 
     def _external_data(self, name: TableName) -> dict[str, Any] | None:
-        return self.learning.external_data(TablePath(name.project, name.dataset, name.table), self._engine.cursor())
+        return self.learning.external_data(name, self._engine.cursor())
 
     @property
     def url(self) -> str:

@@ -29,7 +29,6 @@ from localcloud.bigquery.ml.objects.statements import (
     CreateObjectTable,
     DropExternalTable,
     ObjectTableStatement,
-    TablePath,
     parse_object_table,
 )
 from localcloud.bigquery.ml.objects.tables import ObjectTables, table_exists
@@ -49,6 +48,7 @@ from localcloud.bigquery.ml.statements import (
     parse_statement,
 )
 from localcloud.bigquery.ml.workers.pool import ModelWorkers
+from localcloud.bigquery.sql.statement import TableName
 from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.models import MODELS, ModelTable
 from localcloud.gemini.models import Model as GeminiModel
@@ -170,7 +170,7 @@ class MachineLearning:
             self._connections.require(info["connection"])
             check_location(info["connection"], location, f"dataset {reference.project}:{reference.dataset}")
         # A model can't have the name of a table or view.
-        if table_exists(TablePath(reference.project, reference.dataset, reference.model), session):
+        if table_exists(TableName(reference.project, reference.dataset, reference.model), session):
             raise QueryError(f"Already Exists: Table {reference}", reason="duplicate")
         present = self.models.find(reference)
         if present is not None and statement.mode is CreateMode.IF_NOT_EXISTS:
@@ -206,20 +206,20 @@ class MachineLearning:
             raise
 
     def _create_object_table(self, statement: CreateObjectTable, session: Session, *, dry_run: bool) -> ModelResult:
-        path = statement.path
-        location = session.dataset_location(path.project, path.dataset)
+        table = statement.table
+        location = session.dataset_location(table.project, table.dataset)
         connection = connection_name(statement.connection, session.project, location)
         self._connections.require(connection)
-        check_location(connection, location, f"dataset {path.project}:{path.dataset}")
+        check_location(connection, location, f"dataset {table.project}:{table.dataset}")
         statement = replace(statement, connection=connection)
         operation = self._objects.create(statement, session, dry_run=dry_run)
-        return ModelResult("CREATE_EXTERNAL_TABLE", operation, None, {"ddlTargetTable": path.resource()})
+        return ModelResult("CREATE_EXTERNAL_TABLE", operation, None, {"ddlTargetTable": table.reference()})
 
     def _drop_external_table(self, statement: DropExternalTable, session: Session, *, dry_run: bool) -> ModelResult:
-        path = statement.path
-        session.dataset_location(path.project, path.dataset)
+        table = statement.table
+        session.dataset_location(table.project, table.dataset)
         operation = self._objects.drop(statement, session, dry_run=dry_run)
-        return ModelResult("DROP_EXTERNAL_TABLE", operation, None, {"ddlTargetTable": path.resource()})
+        return ModelResult("DROP_EXTERNAL_TABLE", operation, None, {"ddlTargetTable": table.reference()})
 
     def _import(self, statement: CreateModel, options: ImportOptions, session: Session, location: str) -> None:
         started = self._clock.now()
@@ -291,9 +291,9 @@ class MachineLearning:
 
     # Tables
 
-    def external_data(self, path: TablePath, connection: duckdb.DuckDBPyConnection) -> dict[str, Any] | None:
-        """Return the ``externalDataConfiguration`` of an object table, or None if ``path`` is not one."""
-        return self._objects.external_data(path, connection)
+    def external_data(self, table: TableName, connection: duckdb.DuckDBPyConnection) -> dict[str, Any] | None:
+        """Return the ``externalDataConfiguration`` of an object table, or None if ``table`` is not one."""
+        return self._objects.external_data(table, connection)
 
     # Functions
 

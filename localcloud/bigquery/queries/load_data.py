@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.ml.objects.statements import table_path
+from localcloud.bigquery.ml.objects.statements import table_name
 from localcloud.bigquery.ml.statements import OptionValue, take_options
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.sql.tokens import Cursor, Token, syntax_error
@@ -90,8 +90,7 @@ def parse_load_data(sql: str, *, project: str, default_dataset: str | None) -> L
     if cursor.take_words("WITH"):
         raise _not_supported("WITH PARTITION COLUMNS or WITH CONNECTION")
     cursor.expect_end()
-    path = table_path(parts, project, default_dataset)
-    target = TableName(path.project, path.dataset, path.table)
+    target = table_name(parts, project, default_dataset)
     target.check()
     return LoadData(target, overwrite, columns, configuration)
 

@@ -31,7 +31,7 @@ from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import Field, field_of
 from localcloud.bigquery.base.session import Column, Session
 from localcloud.bigquery.ml.calls import Span
-from localcloud.bigquery.ml.objects.statements import ObjectTableStatement, TablePath
+from localcloud.bigquery.ml.objects.statements import ObjectTableStatement
 from localcloud.bigquery.ml.rewriting import split_items
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.ml.statements import ModelStatement
@@ -196,8 +196,7 @@ class Statements(Session):
 
     def reject_external(self, target: TableName) -> None:
         """Raise ``QueryError`` if ``target`` is an external table, whose rows no job can write."""
-        path = TablePath(target.project, target.dataset, target.table)
-        if self.learning.external_data(path, self.connection) is not None:
+        if self.learning.external_data(target, self.connection) is not None:
             raise QueryError(
                 f"{target} is not allowed for this operation because it is currently an EXTERNAL table.",
                 reason="invalid",

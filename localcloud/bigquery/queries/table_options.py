@@ -14,7 +14,7 @@ from bqemulator.catalog.models import TableMeta, TimePartitioning
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
-from localcloud.bigquery.ml.objects.statements import table_path
+from localcloud.bigquery.ml.objects.statements import table_name
 from localcloud.bigquery.ml.statements import Expression, OptionValue, take_options
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.statement import Statement, TableName
@@ -93,8 +93,7 @@ def changed_options(statement: Statement, statements: Statements) -> TableName |
     parts, _ = cursor.take_path()
     if not cursor.take_words("SET", "OPTIONS"):
         return None
-    path = table_path(parts, statements.project, statements.default_dataset)
-    name = TableName(path.project, path.dataset, path.table)
+    name = table_name(parts, statements.project, statements.default_dataset)
     if statements.destinations.get(name) is None and not exists:
         raise NotFound(f"Not found: Table {name} was not found in location {statements.location}")
     return name

@@ -92,6 +92,11 @@ class TableName:
         return f"{self.project}:{self.dataset}.{self.table}"
 
     @property
+    def sql(self) -> str:
+        """The name in GoogleSQL."""
+        return f"`{self.project}`.`{self.dataset}`.`{self.table}`"
+
+    @property
     def quoted(self) -> str:
         """The name in DuckDB, which has one schema per dataset."""
         schema, table = (part.replace('"', '""') for part in (f"{self.project}__{self.dataset}", self.table))

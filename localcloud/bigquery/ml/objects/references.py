@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.calls import Span
-from localcloud.bigquery.ml.objects.statements import TablePath, table_path
+from localcloud.bigquery.ml.objects.statements import table_name
+from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.sql.tokens import Cursor, Token, tokens
 
 # Keywords that can follow a table in a FROM clause.
@@ -23,7 +24,7 @@ def mentions_data(sql: str) -> bool:
 
 def object_table_replacements(
     sql: str,
-    tables: Mapping[TablePath, tuple[str, ...]],
+    tables: Mapping[TableName, tuple[str, ...]],
     subquery: Callable[[tuple[str, ...]], str],
     *,
     project: str,
@@ -53,17 +54,17 @@ def object_table_replacements(
             index += 1
             continue
         span = Span(token.start, found[cursor.index - 1].end)
-        path = _path(parts, project, default_dataset)
-        if path is not None and path in tables and _is_source(before):
-            yield span, subquery(tables[path]) + _alias(cursor, path)
-        elif len(parts) > 2 and _path(parts[:-1], project, default_dataset) in tables and not _is_source(before):
+        table = _table(parts, project, default_dataset)
+        if table is not None and table in tables and _is_source(before):
+            yield span, subquery(tables[table]) + _alias(cursor, table)
+        elif len(parts) > 2 and _table(parts[:-1], project, default_dataset) in tables and not _is_source(before):
             yield span, f"`{parts[-2]}`.`{parts[-1]}`"
         index = max(cursor.index, index + 1)
 
 
-def _path(parts: tuple[str, ...], project: str, default_dataset: str | None) -> TablePath | None:
+def _table(parts: tuple[str, ...], project: str, default_dataset: str | None) -> TableName | None:
     try:
-        return table_path(parts, project, default_dataset)
+        return table_name(parts, project, default_dataset)
     except QueryError:
         return None
 
@@ -80,10 +81,10 @@ def _is_source(before: Token | None) -> bool:
     return before is not None and (before.is_word("FROM", "JOIN") or before.is_symbol(","))
 
 
-def _alias(cursor: Cursor, path: TablePath) -> str:
+def _alias(cursor: Cursor, table: TableName) -> str:
     following = cursor.peek()
     if following is not None and (
         following.kind == "quoted" or (following.kind == "word" and following.text.upper() not in _NOT_AN_ALIAS)
     ):
         return ""
-    return f" AS `{path.table}`"
+    return f" AS `{table.table}`"

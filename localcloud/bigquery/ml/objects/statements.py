@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.importing import split_uri
 from localcloud.bigquery.ml.statements import CreateMode, OptionValue, take_options
+from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.sql.tokens import Cursor
 
 _OPTIONS = frozenset({"OBJECT_METADATA", "URIS", "MAX_STALENESS", "METADATA_CACHE_MODE", "DESCRIPTION", "LABELS"})
@@ -20,36 +21,10 @@ _DROP = re.compile(r"\s*DROP\s+EXTERNAL\s+TABLE\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class TablePath:
-    """The full name of a table."""
-
-    project: str
-    dataset: str
-    table: str
-
-    @property
-    def sql(self) -> str:
-        """The table's name in GoogleSQL."""
-        return f"`{self.project}`.`{self.dataset}`.`{self.table}`"
-
-    @property
-    def duckdb(self) -> str:
-        """The table's name in DuckDB, which has a schema for each dataset."""
-        return f'"{self.project}__{self.dataset}"."{self.table}"'
-
-    def resource(self) -> dict[str, str]:
-        """Return the REST ``TableReference``."""
-        return {"projectId": self.project, "datasetId": self.dataset, "tableId": self.table}
-
-    def __str__(self) -> str:
-        return f"{self.project}:{self.dataset}.{self.table}"
-
-
-@dataclass(frozen=True)
 class CreateObjectTable:
     """A CREATE EXTERNAL TABLE statement for an object table."""
 
-    path: TablePath
+    table: TableName
     mode: CreateMode
     uris: tuple[str, ...]
     connection: str
@@ -59,14 +34,14 @@ class CreateObjectTable:
 class DropExternalTable:
     """A DROP EXTERNAL TABLE statement."""
 
-    path: TablePath
+    table: TableName
     if_exists: bool
 
 
 ObjectTableStatement = CreateObjectTable | DropExternalTable
 
 
-def table_path(parts: tuple[str, ...], project: str, default_dataset: str | None) -> TablePath:
+def table_name(parts: tuple[str, ...], project: str, default_dataset: str | None) -> TableName:
     """Return the table that a name of one to three parts refers to.
 
     Raises:
@@ -76,7 +51,7 @@ def table_path(parts: tuple[str, ...], project: str, default_dataset: str | None
         parts = (*default_dataset.split("."), *parts)
     if len(parts) == 1:
         raise QueryError(f'Table "{parts[0]}" must be qualified with a dataset (e.g. dataset.table).', reason="invalid")
-    return TablePath(".".join(parts[:-2]) or project, parts[-2], parts[-1])
+    return TableName(".".join(parts[:-2]) or project, parts[-2], parts[-1])
 
 
 def parse_object_table(sql: str, *, project: str, default_dataset: str | None) -> ObjectTableStatement | None:
@@ -113,7 +88,7 @@ def parse_object_table(sql: str, *, project: str, default_dataset: str | None) -
     cursor.expect_end()
     if not connection:
         raise QueryError("An object table needs a connection: WITH CONNECTION is missing.", location="query")
-    return CreateObjectTable(table_path(parts, project, default_dataset), mode, _uris(options), connection)
+    return CreateObjectTable(table_name(parts, project, default_dataset), mode, _uris(options), connection)
 
 
 def _drop(cursor: Cursor, project: str, default_dataset: str | None) -> DropExternalTable:
@@ -122,7 +97,7 @@ def _drop(cursor: Cursor, project: str, default_dataset: str | None) -> DropExte
     if_exists = cursor.take_words("IF", "EXISTS")
     parts, _ = cursor.take_path()
     cursor.expect_end()
-    return DropExternalTable(table_path(parts, project, default_dataset), if_exists)
+    return DropExternalTable(table_name(parts, project, default_dataset), if_exists)
 
 
 def _uris(options: dict[str, OptionValue]) -> tuple[str, ...]:

@@ -22,8 +22,9 @@ from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.session import Session
 from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.importing import split_uri
-from localcloud.bigquery.ml.objects.statements import CreateObjectTable, DropExternalTable, TablePath
+from localcloud.bigquery.ml.objects.statements import CreateObjectTable, DropExternalTable
 from localcloud.bigquery.ml.statements import CreateMode
+from localcloud.bigquery.sql.statement import TableName
 from localcloud.storage.objects.errors import NotFound as ObjectNotFound
 from localcloud.storage.objects.resources import StoredObject
 from localcloud.storage.objects.store import ObjectStore
@@ -55,11 +56,11 @@ _ROW_TYPE = (
 _COMMENT_PREFIX = "object table "
 
 
-def table_exists(path: TablePath, session: Session) -> bool:
+def table_exists(table: TableName, session: Session) -> bool:
     """Return whether a table or view exists."""
     found = session.connection.execute(
         "SELECT count(*) FROM information_schema.tables WHERE table_schema = ? AND table_name = ?",
-        [f"{path.project}__{path.dataset}", path.table],
+        [f"{table.project}__{table.dataset}", table.table],
     ).fetchone()
     return bool(found and found[0])
 
@@ -103,16 +104,16 @@ class ObjectTables:
         Raises:
             QueryError: The dataset or a bucket does not exist, or the table exists and is not to be replaced.
         """
-        path = statement.path
-        session.dataset_location(path.project, path.dataset)
-        exists = table_exists(path, session)
+        table = statement.table
+        session.dataset_location(table.project, table.dataset)
+        exists = table_exists(table, session)
         if exists and statement.mode is CreateMode.IF_NOT_EXISTS:
             return "SKIP"
         if exists and statement.mode is CreateMode.CREATE:
-            raise QueryError(f"Already Exists: Table {path}", reason="duplicate")
-        if exists and self.external_data(path, session.connection) is None:
+            raise QueryError(f"Already Exists: Table {table}", reason="duplicate")
+        if exists and self.external_data(table, session.connection) is None:
             raise QueryError(
-                f"{path} is not allowed for this operation because it is currently a TABLE.", reason="invalid"
+                f"{table} is not allowed for this operation because it is currently a TABLE.", reason="invalid"
             )
         for uri in statement.uris:
             self._require_bucket(uri)
@@ -121,12 +122,12 @@ class ObjectTables:
         return "REPLACE" if exists else "CREATE"
 
     def _define(self, statement: CreateObjectTable, session: Session) -> None:
-        path = statement.path
+        table = statement.table
         columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
-        session.run(f"CREATE OR REPLACE TABLE {path.sql} ({columns})")
+        session.run(f"CREATE OR REPLACE TABLE {table.sql} ({columns})")
         definition = json.dumps({"uris": statement.uris, "connection": statement.connection}).replace("'", "''")
-        session.connection.execute(f"COMMENT ON TABLE {path.duckdb} IS '{_COMMENT_PREFIX}{definition}'")
-        self._remember(path.table)
+        session.connection.execute(f"COMMENT ON TABLE {table.quoted} IS '{_COMMENT_PREFIX}{definition}'")
+        self._remember(table.table)
 
     def _require_bucket(self, uri: str) -> None:
         """Raise ``QueryError`` if the bucket of a URI does not exist."""
@@ -149,29 +150,29 @@ class ObjectTables:
         Raises:
             QueryError: The table does not exist, or is not an external table.
         """
-        path = statement.path
-        if self.external_data(path, session.connection) is not None:
+        table = statement.table
+        if self.external_data(table, session.connection) is not None:
             if not dry_run:
-                session.run(f"DROP TABLE {path.sql}")
+                session.run(f"DROP TABLE {table.sql}")
             return "DROP"
-        if table_exists(path, session):
+        if table_exists(table, session):
             raise QueryError(
-                f"Cannot drop {path} which has type TABLE. An external table was expected.", location="query"
+                f"Cannot drop {table} which has type TABLE. An external table was expected.", location="query"
             )
         if statement.if_exists:
             return "SKIP"
-        raise NotFound(f"Not found: Table {path} was not found in location {session.location}")
+        raise NotFound(f"Not found: Table {table} was not found in location {session.location}")
 
-    def external_data(self, path: TablePath, connection: duckdb.DuckDBPyConnection) -> dict[str, Any] | None:
-        """Return the ``externalDataConfiguration`` of an object table, or None if ``path`` is not one.
+    def external_data(self, table: TableName, connection: duckdb.DuckDBPyConnection) -> dict[str, Any] | None:
+        """Return the ``externalDataConfiguration`` of an object table, or None if ``table`` is not one.
 
         https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#ExternalDataConfiguration
         """
-        if path.table not in self._names:
+        if table.table not in self._names:
             return None
         found = connection.execute(
             "SELECT comment FROM duckdb_tables() WHERE schema_name = ? AND table_name = ? AND starts_with(comment, ?)",
-            [f"{path.project}__{path.dataset}", path.table, _COMMENT_PREFIX],
+            [f"{table.project}__{table.dataset}", table.table, _COMMENT_PREFIX],
         ).fetchone()
         if found is None:
             return None
@@ -183,7 +184,7 @@ class ObjectTables:
             "autodetect": False,
         }
 
-    def uris_by_table(self, session: Session) -> dict[TablePath, tuple[str, ...]]:
+    def uris_by_table(self, session: Session) -> dict[TableName, tuple[str, ...]]:
         """Return the existing object tables and their URIs."""
         rows = session.connection.execute(
             "SELECT schema_name, table_name, comment FROM duckdb_tables() WHERE starts_with(comment, ?)",
@@ -192,7 +193,7 @@ class ObjectTables:
         tables = {}
         for schema, table, comment in rows:
             project, _, dataset = schema.partition("__")
-            tables[TablePath(project, dataset, table)] = tuple(
+            tables[TableName(project, dataset, table)] = tuple(
                 json.loads(comment.removeprefix(_COMMENT_PREFIX))["uris"]
             )
         return tables

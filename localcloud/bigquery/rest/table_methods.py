@@ -186,9 +186,9 @@ class TableMethods:
         """Delete a table or view, or the rows of a partition such as ``table$20260101``. Raises ``NotFound``."""
         name, partition = split_decorator(TableName(names["project"], names["dataset"], names["table"]))
         if partition is not None:
-            where = self._where(name, partition)
+            where = self._partitions(name, partition).condition(partition)
             with self._destinations.writing(name):
-                self._engine.execute(f"DELETE FROM {name.quoted}{where}")
+                self._engine.execute(f"DELETE FROM {name.quoted} WHERE {where}")
                 self._note_change(name)
             return Response(204, content=b"")
         with self._destinations.writing(name):
@@ -209,26 +209,29 @@ class TableMethods:
                 self._anonymous.materialise(name)
             return self._delegate.respond_now(call)
         if partition == PARTITIONS_SUMMARY:
-            self._existing(name)
+            self._partitions(name)
             response = self._get(call, name)
             fields = [field_of(column, kind) for column, kind in SUMMARY_COLUMNS]
             rows = len(self._catalog.list_partitions(name.project, name.dataset, name.table))
             reference = {"tableReference": {**name.reference(), "tableId": f"{name.table}${partition}"}}
             response.body |= reference | {"schema": {"fields": fields}, "numRows": str(rows)}
             return response
-        self._where(name, partition)
+        self._partitions(name, partition)
         response = self._get(call, name)
         response.body["numRows"] = str(self._destinations.count(name, partition))
         return response
 
-    def _where(self, name: TableName, partition: str) -> str:
-        """Return DuckDB's WHERE clause for a partition. Raises ``NotFound``, or ``QueryError`` for a wrong partition."""
-        partitions = self._existing(name)
-        partitions.check_id(name, partition)
-        return f" WHERE {partitions.condition(partition)}"
+    def _partitions(self, name: TableName, partition: str | None = None) -> Partitions:
+        """Return the partitions of a table.
 
-    def _existing(self, name: TableName) -> Partitions:
-        """Return the partitions of a table. Raises ``NotFound``, or ``QueryError`` if the table has none."""
+        Args:
+            name: The table.
+            partition: The id of a partition that the table must be able to have, or None.
+
+        Raises:
+            NotFound: The table does not exist.
+            QueryError: It has no partitions, or cannot have this one.
+        """
         existing = self._destinations.get(name)
         if existing is None:
             raise NotFound(f"Not found: Table {name}")
@@ -237,6 +240,8 @@ class TableMethods:
             raise QueryError(
                 f"Cannot read partition information from a table that is not partitioned: {name}", reason="invalid"
             )
+        if partition is not None:
+            partitions.check_id(name, partition)
         return partitions
 
     def _check_dataset(self, project: str, dataset: str) -> None:
@@ -244,7 +249,7 @@ class TableMethods:
             raise NotFound(f"Not found: Dataset {project}:{dataset}")
 
     def _define_view(self, name: TableName, view: dict[str, Any]) -> None:
-        self._run(name, f"CREATE OR REPLACE VIEW `{name.project}`.`{name.dataset}`.`{name.table}` AS {view['query']}")
+        self._run(name, f"CREATE OR REPLACE VIEW {name.sql} AS {view['query']}")
 
     def _define_object_table(self, name: TableName, external: dict[str, Any]) -> None:
         if not external.get("objectMetadata"):
@@ -256,7 +261,7 @@ class TableMethods:
         metadata = string_literal(str(external["objectMetadata"]))
         self._run(
             name,
-            f"CREATE EXTERNAL TABLE `{name.project}`.`{name.dataset}`.`{name.table}` WITH CONNECTION `{connection}` "
+            f"CREATE EXTERNAL TABLE {name.sql} WITH CONNECTION `{connection}` "
             f"OPTIONS (object_metadata = {metadata}, uris = [{uris}])",
         )
 
@@ -329,9 +334,8 @@ class TableMethods:
             raise NotFound(f"Not found: Table {name}")
         time = None
         if partition is not None:
-            self._where(name, partition)
-            partitions = Partitions.of(existing)
-            if partitions is None or not partitions.ingested:
+            partitions = self._partitions(name, partition)
+            if not partitions.ingested:
                 raise QueryError(
                     "Streaming to metadata partition of column based partitioning table is disallowed.",
                     reason="invalid",
@@ -365,7 +369,7 @@ class TableMethods:
         if partition == PARTITIONS_SUMMARY:
             return self._list_page(call, self._summary(name))
         if partition is not None:
-            self._where(name, partition)
+            self._partitions(name, partition)
         elif name.dataset.startswith("_anonymous_"):
             self._anonymous.materialise(name)
         partitions = Partitions.of(self._destinations.get(name))
@@ -375,7 +379,7 @@ class TableMethods:
 
     def _summary(self, name: TableName) -> RowsInMemory:
         """Return the rows of ``table$__PARTITIONS_SUMMARY__``, which the client's ``list_partitions`` reads."""
-        self._existing(name)
+        self._partitions(name)
         found = self._catalog.list_partitions(name.project, name.dataset, name.table)
         rows = [
             (name.project, name.dataset, name.table, each.partition_id, milliseconds(each.last_modified_time))

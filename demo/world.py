@@ -21,7 +21,6 @@ CALL_SECONDS = 30.0
 POLL_EVERY_SECONDS = 0.7
 LOOK_EVERY_SECONDS = 0.1
 
-
 Body = dict[str, Any]
 
 

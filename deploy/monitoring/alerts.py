@@ -27,7 +27,6 @@ UNDELIVERED = "pubsub.googleapis.com/subscription/num_undelivered_messages"
 REQUESTS = "run.googleapis.com/request_count"
 LATENCIES = "run.googleapis.com/request_latencies"
 
-
 # The poller's call is killed after the timeout of its function.
 LONGEST_POLL_PART = 0.8
 MOST_REJECTIONS = 10

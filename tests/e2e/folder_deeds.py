@@ -94,14 +94,19 @@ def check_lines(world: World, name: str) -> None:
     ]
 
 
-def _after_query(world: World, name: str, step: str) -> None:
-    """Bring a batch of many requests to where the query of a step has ended, before the poller sees it."""
-    request = world.batch(name, name, input=file_of(world, name, MANY_REQUESTS), output=appended(world, name))
-    world.publish("BATCH_TOPIC", request)
+def _until_query_has_ended(world: World, name: str, step: str) -> None:
+    """Wait until the query of a step of a batch has ended, before the poller sees it."""
     world.delivered()
     key = _key(world, name)
     world.until(lambda: [job for job in world.jobs(key) if job.job_id.startswith(f"{key}-{step}-")])
     world.until(lambda: all(job.state == "DONE" for job in world.jobs(key)), ticking=False)
+
+
+def _after_query(world: World, name: str, step: str) -> None:
+    """Bring a batch of many requests to where the query of a step has ended, before the poller sees it."""
+    request = world.batch(name, name, input=file_of(world, name, MANY_REQUESTS), output=appended(world, name))
+    world.publish("BATCH_TOPIC", request)
+    _until_query_has_ended(world, name, step)
 
 
 def many_loaded(world: World, name: str) -> None:
@@ -129,14 +134,19 @@ def part_reviewed(world: World, name: str) -> None:
     _after_query(world, name, "review")
 
 
+def _check_answers(world: World, name: str, key: str, *, jobs: int, requests: int) -> None:
+    """Check that ``jobs`` jobs were not cancelled, and that the output has one answer for each request."""
+    paid = [job["state"] for job in world.batches(key) if job["state"] != "JOB_STATE_CANCELLED"]
+    assert paid == ["JOB_STATE_SUCCEEDED"] * jobs
+    rows = world.rows(f"{world.regional}.{name}")
+    assert sorted((row["id"], row["status"] or "") for row in rows) == [(n, "") for n in range(requests)]
+
+
 def check_many(world: World, name: str) -> None:
     item = world.item("batch", "request", name)
     assert item is not None
     assert item["outcome"] == "succeeded"
-    paid = [job["state"] for job in world.batches(item["key"]) if job["state"] != "JOB_STATE_CANCELLED"]
-    assert paid == ["JOB_STATE_SUCCEEDED"] * PARTS
-    rows = world.rows(f"{world.regional}.{name}")
-    assert sorted((row["id"], row["status"] or "") for row in rows) == [(n, "") for n in range(MANY_REQUESTS)]
+    _check_answers(world, name, item["key"], jobs=PARTS, requests=MANY_REQUESTS)
     assert len(world.ids(*BATCH_ENDS, request_id=name)) == 1
     assert own_tables_of(world, item["key"]) == []
 
@@ -163,10 +173,7 @@ def _retried(world: World, name: str, step: str) -> None:
     """Bring such a batch, sent again, to where the query of a step has ended, before the poller sees it."""
     cancelled_halfway(world, name)
     world.publish("BATCH_TOPIC", {"action": "retry_failed_rows", "request_id": name})
-    world.delivered()
-    key = _key(world, name)
-    world.until(lambda: [job for job in world.jobs(key) if job.job_id.startswith(f"{key}-{step}-")])
-    world.until(lambda: all(job.state == "DONE" for job in world.jobs(key)), ticking=False)
+    _until_query_has_ended(world, name, step)
 
 
 def missing_loaded(world: World, name: str) -> None:
@@ -184,10 +191,7 @@ def check_missing(world: World, name: str) -> None:
     assert item is not None
     assert (item["outcome"], item["run"]) == ("succeeded", 2)
     # The first job was cancelled.
-    paid = [job["state"] for job in world.batches(item["key"]) if job["state"] != "JOB_STATE_CANCELLED"]
-    assert paid == ["JOB_STATE_SUCCEEDED"]
-    rows = world.rows(f"{world.regional}.{name}")
-    assert sorted((row["id"], row["status"] or "") for row in rows) == [(n, "") for n in range(SLOW_REQUESTS)]
+    _check_answers(world, name, item["key"], jobs=1, requests=SLOW_REQUESTS)
     assert len(world.ids(*BATCH_ENDS, request_id=name)) == 2
     assert own_tables_of(world, item["key"]) == []
 

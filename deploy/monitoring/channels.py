@@ -67,7 +67,7 @@ def listing(commands: Commands) -> Listing:
 
 
 def _placeholders(declaration: Declaration) -> dict[str, str]:
-    """Return the placeholder of each channel, with its address; none if there are no alerts."""
+    """Return the address of each channel by its placeholder. Without alerts there are no channels."""
     addresses = dict.fromkeys(declaration.alerts.emails if declaration.alerts.enabled else ())
     return {f"CHANNEL_{number}": address for number, address in enumerate(addresses, start=1)}
 

@@ -102,6 +102,7 @@ class Service:
             passes: Google's errors that mean something to the caller, such as ``NotFound``. They are raised unchanged.
             timeout: The time limit of the call with all its retries, in seconds.
         """
+        # None and a client's own default have no time limit to change.
         limited = hasattr(self.retry, "with_timeout") and timeout < CALL_SECONDS
         try:
             yield {"retry": self.retry.with_timeout(timeout) if limited else self.retry, "timeout": timeout}

@@ -52,6 +52,7 @@ def _places(check: InputCheck) -> dict[str, tuple[str, ...]]:
     return {finding.rule: finding.places for finding in check.findings}
 
 
+@pytest.mark.long
 def test_each_broken_rule_of_a_table_is_found_with_its_rows(world: BigQueryWorld) -> None:
     wrong = [(rule, each) for rule, several in WRONG.items() if rule not in NOT_IN_TABLES for each in several]
     wrong.append(("unknown_field", {"contents": [{"role": "user", "name": "x", "parts": [{"text": "x"}]}]}))
@@ -132,6 +133,7 @@ def test_long_requests_are_measured_as_in_files(world: BigQueryWorld) -> None:
     assert (check.requests, check.characters) == (in_files.requests, in_files.characters)
 
 
+@pytest.mark.long
 def test_rules_that_long_requests_break_are_found(world: BigQueryWorld) -> None:
     image = {"inlineData": {"mimeType": "image/png", "data": "AAAA" * 2000}}
 

@@ -163,6 +163,7 @@ def test_a_prediction_waits_for_a_target_named_by_a_manifest_that_comes_last(wor
     assert len(world.rows(f"{world.dataset}.{request_id}")) == 10
 
 
+@pytest.mark.long
 def test_a_prediction_waits_for_a_target_whose_drop_is_not_watched_yet(world: World) -> None:
     name, target, request_id = fresh("path"), fresh("target"), fresh("asked")
     files = {**world.shifter(SHIFT), "modeldrop.yaml": f"files: 5\ntarget: {world.dataset}.{target}\n".encode()}

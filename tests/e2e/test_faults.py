@@ -47,9 +47,9 @@ def all_calls(seed: int) -> list[dict[str, object]]:
     return [{"rate": 0.3, "seed": seed, "do": {"status": 503}}]
 
 
-# The storm, how many drops, predictions and batches it meets, and its seed. `make test` has the first.
+# The storm, how many drops, predictions and batches it meets, and its seed. `make test-long` has the first.
 STORMS = [
-    pytest.param(calls_of_functions, (1, 1, 0), 20, id="small, seed 20"),
+    pytest.param(calls_of_functions, (1, 1, 0), 20, marks=pytest.mark.long, id="small, seed 20"),
     *[
         pytest.param(storm, (2, 5, 2), seed, marks=pytest.mark.matrix, id=f"{storm.__name__}, seed {seed}")
         for storm in (calls_of_functions, all_calls)
@@ -167,6 +167,7 @@ def test_every_state_of_a_batch_leads_to_its_event(world: World, state: str) -> 
     assert len(world.events.all(request_id=name)) == (2 if expected == "job.stuck" else 1)
 
 
+@pytest.mark.long
 def test_a_deleted_batch_is_reported_as_failed(world: World) -> None:
     name, job = submitted_batch(world)
     world.cloud.vertex.force_state(job, "JOB_STATE_CANCELLED")

@@ -14,6 +14,7 @@ def model_of(world: World, name: str) -> str:
     return f"{world.project}.{world.dataset}.{name}"
 
 
+@pytest.mark.long
 def test_a_drop_whose_events_are_lost_for_good_is_found(world: World) -> None:
     """A drop from before the deployment is the same case: it never has an event."""
     world.reconcile()

@@ -7,6 +7,7 @@ import pytest
 from tests.e2e.world import World, fresh
 
 
+@pytest.mark.long
 def test_a_failed_drop_fails_its_prediction_at_once_and_heals_when_the_surplus_file_is_deleted(
     world: World,
 ) -> None:

@@ -230,6 +230,7 @@ def test_the_logs_of_the_functions_outlive_the_local_cloud(stopped: Stopped) -> 
     assert "called" in (stopped.started.folder / "logs" / "latest" / "keep_call.log").read_text()
 
 
+@pytest.mark.long
 def test_data_and_jobs_are_kept_after_a_restart(
     stopped: Stopped, start: Callable[..., Started], data_dir: Path
 ) -> None:

@@ -148,6 +148,7 @@ def test_a_piece_that_fits_only_in_part_is_not_written(tmp_path: Path) -> None:
     assert (tmp_path / "content").read_bytes() == b"12345abc"
 
 
+@pytest.mark.long
 def test_bigquery_jobs_end_on_a_full_disk_and_run_after_it(tmp_path: Path) -> None:
     def start():
         return bigquery_world(tmp_path / "storage", kept=tmp_path / "kept")

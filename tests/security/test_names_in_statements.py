@@ -54,6 +54,7 @@ def merge(world: MlWorld, wanted: PredictRequest) -> None:
     world.client.query(statements.merge(wanted, [column["name"] for column in columns])).result()
 
 
+@pytest.mark.long
 def test_columns_with_the_names_of_helpers_are_merged_like_any_other(world: MlWorld) -> None:
     for number in (5, 6):
         merge(world, request(world, f"SELECT 1.0 AS input, {number} AS value, 'a' AS id, {COLUMNS}", "merged", "id"))

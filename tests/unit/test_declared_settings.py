@@ -33,6 +33,7 @@ def test_the_declared_functions_are_the_entry_points_of_main() -> None:
     assert set(read().functions) == set(main.ENTRY_POINTS)
 
 
+@pytest.mark.long
 def test_the_local_cloud_knows_no_setting_by_name() -> None:
     source = "\n".join(path.read_text() for path in (ROOT / "localcloud").rglob("*.py"))
     declaration = read()

@@ -183,6 +183,7 @@ def test_texts_to_embed_are_in_the_instance_of_their_answer(world: BigQueryWorld
     assert world.rows(f"SELECT content, id, {answers.code} FROM {answers.sql}") == [("a text", "7", "")]
 
 
+@pytest.mark.long
 def test_answers_in_files_become_typed_columns(world: BigQueryWorld, dataset: str) -> None:
     table = _loaded(world, dataset, _answer("a", 'Here: {"title": "x", "year": 7}', id=1), _answer("b", "", BUSY, id=2))
     columns = (ResultColumn("title", "STRING", "$.title"), ResultColumn("year", "INT64", "$.year"))

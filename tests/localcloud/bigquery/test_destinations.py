@@ -199,6 +199,7 @@ def test_a_failed_job_creates_no_table(world: BigQueryWorld, dataset: str) -> No
         world.client().get_table(f"{dataset}.out")
 
 
+@pytest.mark.long
 def test_concurrent_writes_to_one_table_are_all_kept(world: BigQueryWorld, dataset: str) -> None:
     write(world, "SELECT -1 AS x", f"{dataset}.out")
 

@@ -284,6 +284,7 @@ def test_jobs_are_listed_by_creation_time(world: BigQueryWorld) -> None:
     assert after.job_id not in until
 
 
+@pytest.mark.long
 def test_hundreds_of_jobs_are_listed_in_few_calls(world: BigQueryWorld) -> None:
     """A poller reads a page of jobs per call."""
     label = {"labels": {"kind": "flood"}}

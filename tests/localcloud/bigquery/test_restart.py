@@ -48,6 +48,7 @@ def finish(world: BigQueryWorld, *job_ids: str) -> None:
     wait_until(lambda: all(job["status"]["state"] == "DONE" for job in resources(world, *job_ids)))
 
 
+@pytest.mark.long
 def test_ended_jobs_are_unchanged_after_a_restart(start: Start) -> None:
     with start() as world:
         table = f"{PROJECT}.{world.dataset()}.ten"

@@ -75,6 +75,7 @@ def delivered(small: LocalCloud, request: pytest.FixtureRequest) -> Callable[[],
     return delivered
 
 
+@pytest.mark.long
 def test_a_duplicate_is_delivered_twice(
     add_rules: Callable[..., None],
     publish: Callable[[str], None],

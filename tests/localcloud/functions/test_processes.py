@@ -116,6 +116,7 @@ def test_a_function_has_the_packages_that_it_is_deployed_with(
     assert imported == {name: "ModuleNotFoundError" if name in absent else "True" for name in imported}
 
 
+@pytest.mark.long
 def test_a_module_of_the_function_itself_can_always_be_imported(
     supervise: Callable[..., Functions], tmp_path: Path
 ) -> None:
@@ -177,6 +178,7 @@ def test_a_killed_function_is_not_ready_until_its_restart(supervise: Callable[..
     assert requests.post(functions.urls()["echo"], timeout=LAST_LIMIT).json()["pid"] != before
 
 
+@pytest.mark.long
 def test_a_function_that_cannot_start_shows_its_last_log_lines(
     supervise: Callable[..., Functions], tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def test_a_deleted_job_stays_deleted(start: Start) -> None:
         world.job_client().get_batch_prediction_job(name=name)
 
 
+@pytest.mark.long
 def test_a_running_job_runs_again_after_a_restart_and_writes_once(start: Start) -> None:
     backend = TellingBackend()
     with start(backend=backend) as world:

@@ -87,6 +87,7 @@ def test_an_object_table_lists_the_objects(world: MlWorld) -> None:
     assert rows[0]["content_type"] == "image/png"
 
 
+@pytest.mark.long
 def test_the_statements_of_the_wildlife_lab_classify_its_images(world: MlWorld) -> None:
     rows = world.rows(
         "SELECT uri, Classification FROM (SELECT uri, class_label FROM ML.PREDICT(MODEL `d.model`, (SELECT uri, "

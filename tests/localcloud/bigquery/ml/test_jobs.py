@@ -61,6 +61,7 @@ def test_predictions_of_several_models_run_in_parallel(world: MlWorld) -> None:
     assert added == [1.0 + number % 3 for number in range(12)]
 
 
+@pytest.mark.long
 def test_two_predictions_are_joined_in_one_query(world: MlWorld) -> None:
     rows = world.rows(
         "SELECT COUNT(*) AS n, MIN(b.y - a.y) AS low, MAX(b.y - a.y) AS high FROM ML.PREDICT(MODEL d.add1, TABLE d.t) AS a "
@@ -70,6 +71,7 @@ def test_two_predictions_are_joined_in_one_query(world: MlWorld) -> None:
     assert rows == [{"n": 100000, "low": 2.0, "high": 2.0}]
 
 
+@pytest.mark.long
 def test_a_prediction_is_read_twice_in_one_query(world: MlWorld) -> None:
     rows = world.rows(
         "WITH p AS (SELECT x, y FROM ML.PREDICT(MODEL d.add2, (SELECT x FROM d.t WHERE x <= 5))) "
@@ -168,6 +170,7 @@ def test_a_model_that_loses_rows_is_an_error() -> None:
         Predictor(LosingRuntime(), "p:d.m").predict({"x": pa.array([1.0, 2.0, 3.0])})
 
 
+@pytest.mark.long
 def test_a_models_file_can_have_any_name(world: MlWorld) -> None:
     world.upload("it's` \u2028", {"a`\u2028b.onnx": adding(5)})
     world.import_model("named", "ONNX", r"it\'s\` \U00002028/a\`\u2028b.onnx")

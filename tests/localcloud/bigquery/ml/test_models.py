@@ -33,6 +33,7 @@ def world() -> Iterator[MlWorld]:
         yield running
 
 
+@pytest.mark.long
 def test_a_job_has_the_statement_type_and_operation(world: MlWorld) -> None:
     options = "OPTIONS(MODEL_TYPE='ONNX', MODEL_PATH='gs://bucket/identity')"
 

@@ -42,6 +42,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Model, Mo
     workers.close()
 
 
+@pytest.mark.long
 def test_outputs_have_the_shape_that_they_have_in_the_model(loaded: tuple[Model, ModelWorkers]) -> None:
     encoded = {"b64": base64.b64encode("größer".encode()).decode()}
     instances = [

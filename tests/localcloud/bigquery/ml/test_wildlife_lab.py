@@ -85,6 +85,7 @@ def found(world: MlWorld, sql: str) -> set[tuple[object, ...]]:
     return {tuple(row) for row in world.client.query_and_wait(sql)}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("dataset")
 def test_the_lab_about_wildlife_finds_the_animals_of_its_images(world: MlWorld) -> None:
     for _ in range(2):  # A student may run each statement again.

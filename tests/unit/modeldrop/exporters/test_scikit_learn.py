@@ -70,6 +70,7 @@ def test_a_classifier_gives_a_label_and_probabilities_for_a_vector(tmp_path: Pat
     assert 0 < exported.largest_difference < 1e-6
 
 
+@pytest.mark.long
 def test_each_feature_of_a_data_frame_is_a_column(tmp_path: Path) -> None:
     data = people().drop(columns="city")
     model = estimator("forest").fit(data, range(20))

@@ -74,6 +74,7 @@ def test_a_sklearn_classifier_predicts_like_onnxruntime(
     assert world.columns("sklearn") == read_columns("ONNX", content)
 
 
+@pytest.mark.long
 def test_a_model_accepts_scalars_vectors_strings_and_open_sizes(world: MlWorld) -> None:
     model = onnx_model(
         helper.make_node("Add", ["a", "b"], ["sum"]),
@@ -112,6 +113,7 @@ def test_a_model_accepts_scalars_vectors_strings_and_open_sizes(world: MlWorld) 
     assert world.columns("mixed") == read_columns("ONNX", model.SerializeToString())
 
 
+@pytest.mark.long
 def test_a_model_with_a_batch_of_one_predicts_row_by_row(world: MlWorld) -> None:
     model = onnx_model(
         helper.make_node("ReduceMax", ["x"], ["peak"], keepdims=1),
@@ -126,6 +128,7 @@ def test_a_model_with_a_batch_of_one_predicts_row_by_row(world: MlWorld) -> None
     assert [row["peak"] for row in rows] == [[float(n)] for n in range(150)]
 
 
+@pytest.mark.long
 def test_a_zipmap_output_is_rejected_in_bigquerys_words(world: MlWorld, classifier: LogisticRegression) -> None:
     world.upload("zipmap", {"m.onnx": converted(classifier, zipmap=True)})
 

@@ -137,6 +137,7 @@ def test_a_prediction_works_anywhere_in_a_query(world: MlWorld, place: str) -> N
     assert results == [("k3", "FÜSSE"), ("k4", ""), ("k5", "ONE TWO")]
 
 
+@pytest.mark.long
 def test_a_view_uses_the_current_version_of_the_model(world: MlWorld, saved_model: Path) -> None:
     world.upload_folder("viewed", saved_model)
     world.import_model("viewed", "TENSORFLOW", "viewed/*")
@@ -380,6 +381,7 @@ def test_a_model_survives_a_restart(saved_model: Path, tmp_path: Path) -> None:
             second.run("CREATE MODEL d.m OPTIONS(MODEL_TYPE='TENSORFLOW', MODEL_PATH='gs://bucket/m/*')")
 
 
+@pytest.mark.long
 def test_many_rows_of_many_lengths_keep_their_order(world: MlWorld, saved_model: Path) -> None:
     world.run(
         "CREATE OR REPLACE TABLE d.many AS SELECT FORMAT('row %d', n) AS text, [n / 10.0, 1.0, 2.0] AS vector, "

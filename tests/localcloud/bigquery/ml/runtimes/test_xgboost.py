@@ -41,6 +41,7 @@ def saved(model: xgboost.Booster, folder: Path, suffix: str) -> bytes:
     return file.read_bytes()
 
 
+@pytest.mark.long
 def test_a_json_booster_with_a_schema_needs_no_clauses(
     world: MlWorld, iris: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
@@ -185,6 +186,7 @@ def test_json_without_a_booster_is_rejected(world: MlWorld) -> None:
     assert "is not an XGBoost model" in message
 
 
+@pytest.mark.long
 def test_a_model_larger_than_the_limit_is_rejected(world: MlWorld) -> None:
     limit = importing.FORMATS["XGBOOST"].limit
     world.store.write("models", "huge/m.bst", bytes(limit + 1))

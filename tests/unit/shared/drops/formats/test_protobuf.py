@@ -78,6 +78,7 @@ def test_windows_never_overlap_by_more_than_a_field() -> None:
     assert len(file.reads) <= 4
 
 
+@pytest.mark.long
 def test_every_position_of_a_field_in_the_window_is_read_alike() -> None:
     for shift in range(30):
         padding = field(9, bytes(limits.WINDOW_BYTES - 40 + shift))

@@ -18,7 +18,8 @@ from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.lengths import declared_settings
 from localcloud.bigquery.sql.partition_clauses import clustering_of, partitioning_of
 from localcloud.bigquery.sql.statement import Statement, TableName, read_statement
-from localcloud.bigquery.tables.destinations import Destinations, reject_duplicates
+from localcloud.bigquery.tables.destinations import Destinations
+from localcloud.bigquery.tables.schema_checks import reject_duplicates
 
 _BODY = re.compile(r"\bAS\s+(?=[(]|SELECT\b|WITH\b|FROM\b)", re.IGNORECASE)
 _SQL_NAME = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}

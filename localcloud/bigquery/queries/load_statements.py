@@ -8,7 +8,8 @@ from localcloud.bigquery.base.schema import field_of
 from localcloud.bigquery.queries.load_data import LoadData
 from localcloud.bigquery.queries.loads import Loads
 from localcloud.bigquery.queries.statements import Statements
-from localcloud.bigquery.tables.destinations import Destinations, Disposition
+from localcloud.bigquery.tables.destinations import Destinations
+from localcloud.bigquery.tables.dispositions import Disposition
 from localcloud.storage.objects.store import ObjectStore
 
 

@@ -21,7 +21,8 @@ from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import Field
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.sql.wording import plain
-from localcloud.bigquery.tables.destinations import Destinations, Disposition
+from localcloud.bigquery.tables.destinations import Destinations
+from localcloud.bigquery.tables.dispositions import Disposition
 from localcloud.bigquery.tables.engine import Engine
 from localcloud.bigquery.tables.exporting import split_uri
 from localcloud.bigquery.tables.file_database import file_database

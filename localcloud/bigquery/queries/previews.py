@@ -22,7 +22,8 @@ from localcloud.bigquery.sql.statement import (
     TableName,
     read_statement,
 )
-from localcloud.bigquery.tables.destinations import Destinations, Disposition
+from localcloud.bigquery.tables.destinations import Destinations
+from localcloud.bigquery.tables.dispositions import Disposition
 
 
 class Previews:

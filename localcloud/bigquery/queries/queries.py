@@ -55,11 +55,8 @@ from localcloud.bigquery.sql.statement import (
     read_statement,
 )
 from localcloud.bigquery.tables.context import NEVER
-from localcloud.bigquery.tables.destinations import (
-    Destinations,
-    Disposition,
-    Source,
-)
+from localcloud.bigquery.tables.destinations import Destinations
+from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.engine import Cancelled, Engine
 from localcloud.bigquery.tables.exporting import Export, export
 from localcloud.bigquery.tables.results import (

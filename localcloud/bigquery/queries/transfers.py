@@ -18,7 +18,8 @@ from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.partition_clauses import layout_of
 from localcloud.bigquery.sql.pseudo_columns import PARTITION_TIME
 from localcloud.bigquery.sql.statement import TableName
-from localcloud.bigquery.tables.destinations import Destinations, Disposition, Source
+from localcloud.bigquery.tables.destinations import Destinations
+from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.engine import Engine, complete
 from localcloud.bigquery.tables.exporting import Export, export
 from localcloud.bigquery.tables.partitions import VISIBLE_COLUMNS, Partitions, split_decorator

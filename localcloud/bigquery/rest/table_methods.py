@@ -40,11 +40,12 @@ from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.pseudo_columns import PARTITION_TIME, check_column_name
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.context import NEVER
-from localcloud.bigquery.tables.destinations import Destinations, check_layout, updated_schema
+from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.field_settings import definitions, has_settings
 from localcloud.bigquery.tables.partitions import Partitions, layout_of_rest, split_decorator
 from localcloud.bigquery.tables.results import AnonymousTables, RowsInMemory, RowsInTable, rows_in
 from localcloud.bigquery.tables.row_access import check_all_rows
+from localcloud.bigquery.tables.schema_checks import check_layout, updated_schema
 
 PARTITIONS_SUMMARY = "__PARTITIONS_SUMMARY__"
 # https://cloud.google.com/bigquery/docs/managing-partitioned-tables#get_partition_metadata

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
@@ -28,13 +27,13 @@ from localcloud.bigquery.base.schema import (
     Field,
     columns_of,
     field_of,
-    legacy_type,
     quote,
     stored_type,
 )
 from localcloud.bigquery.sql.pseudo_columns import PARTITION_TIME, check_column_name
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.tables.context import catalog_of, engine_of
+from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.engine import Engine
 from localcloud.bigquery.tables.field_settings import rest_fields, schema_of, with_settings
 from localcloud.bigquery.tables.partitions import (
@@ -45,107 +44,15 @@ from localcloud.bigquery.tables.partitions import (
     split_decorator,
     visible_columns,
 )
+from localcloud.bigquery.tables.schema_checks import (
+    check_layout,
+    check_partitioning,
+    reject_duplicates,
+    updated_schema,
+)
 
-_LAYOUT = ("timePartitioning", "rangePartitioning", "clustering")
 # Datasets of results, whose columns may have any name.
 _OF_RESULTS = ("_anonymous_", "_session_")
-
-
-@dataclass(frozen=True)
-class Disposition:
-    """How a job writes its table.
-
-    Attributes:
-        create: ``CREATE_IF_NEEDED`` or ``CREATE_NEVER``.
-        write: ``WRITE_EMPTY``, ``WRITE_TRUNCATE``, ``WRITE_TRUNCATE_DATA`` or ``WRITE_APPEND``.
-        updates: The ``schemaUpdateOptions``: ``ALLOW_FIELD_ADDITION``, ``ALLOW_FIELD_RELAXATION``.
-        layout: ``timePartitioning``, ``rangePartitioning`` and ``clustering`` of a created table, as in the REST resource.
-        redefines: Whether the layout replaces that of an existing table, as in CREATE OR REPLACE TABLE.
-    """
-
-    create: str = "CREATE_IF_NEEDED"
-    write: str = "WRITE_EMPTY"
-    updates: frozenset[str] = frozenset()
-    layout: dict[str, Any] = field(default_factory=dict)
-    redefines: bool = False
-
-    @classmethod
-    def of(cls, configuration: dict[str, Any], *, write: str = "WRITE_EMPTY") -> Disposition:
-        """Return the disposition in a job's configuration.
-
-        Args:
-            configuration: The REST configuration of a query, load or copy job.
-            write: The default of ``writeDisposition``.
-
-        Raises:
-            QueryError: A value is not valid, or ``schemaUpdateOptions`` are given without ``WRITE_APPEND``.
-        """
-        chosen = cls(
-            configuration.get("createDisposition") or "CREATE_IF_NEEDED",
-            configuration.get("writeDisposition") or write,
-            frozenset(configuration.get("schemaUpdateOptions") or ()),
-            {key: configuration[key] for key in _LAYOUT if configuration.get(key)},
-        )
-        if chosen.create not in ("CREATE_IF_NEEDED", "CREATE_NEVER"):
-            raise QueryError(f"Invalid value for createDisposition: {chosen.create}", reason="invalid")
-        if chosen.write not in ("WRITE_EMPTY", "WRITE_TRUNCATE", "WRITE_TRUNCATE_DATA", "WRITE_APPEND"):
-            raise QueryError(f"Invalid value for writeDisposition: {chosen.write}", reason="invalid")
-        of_partition = "$" in str((configuration.get("destinationTable") or {}).get("tableId"))
-        if (
-            chosen.updates
-            and chosen.write != "WRITE_APPEND"
-            and not (of_partition and chosen.write == "WRITE_TRUNCATE")
-        ):
-            raise QueryError(
-                "Schema update options should only be specified with WRITE_APPEND disposition, or with WRITE_TRUNCATE "
-                "disposition on a table partition.",
-                reason="invalid",
-            )
-        return chosen
-
-
-@dataclass(frozen=True)
-class Source:
-    """Rows to write.
-
-    Attributes:
-        sql: The DuckDB query of the rows.
-        values: The values of its placeholders, or None.
-        columns: The name and DuckDB type of each column.
-        fields: The REST fields from a load job's schema; None derives them from ``columns``.
-        once: Whether the query can run only once.
-        stored: The DuckDB types of columns that differ from those of their REST types.
-        check: Called when the query has run, before its rows are committed. An exception rolls them back.
-        timed: Whether the query has one more column, the times of partitions by ingestion time.
-    """
-
-    sql: str
-    values: list[Any] | None
-    columns: tuple[tuple[str, str], ...]
-    fields: tuple[Field, ...] | None = None
-    once: bool = False
-    stored: Mapping[str, str] = field(default_factory=dict)
-    check: Callable[[], None] | None = None
-    timed: bool = False
-
-    def schema(self) -> list[Field]:
-        """Return the REST fields of the rows."""
-        return [dict(f) for f in self.fields] if self.fields else [field_of(*column) for column in self.columns]
-
-    def select(self, time: str | None = None) -> str:
-        """Return a query of the columns by position, each cast to the type that the table stores.
-
-        Args:
-            time: DuckDB's expression of the time of the rows' partition, or None for a table without such a column.
-        """
-        aliases = ", ".join(f"c{index}" for index in range(len(self.columns) + self.timed))
-        declared = (dict(columns_of(self.fields)) if self.fields else {}) | dict(self.stored)
-        parts = []
-        for index, (name, kind) in enumerate(self.columns):
-            parts.append(f"CAST(c{index} AS {declared.get(name) or stored_type(kind)}) AS {quote(name)}")
-        if time is not None:
-            parts.append(f"{f'c{len(self.columns)}' if self.timed else time} AS {quote(PARTITION_TIME)}")
-        return f"SELECT {', '.join(parts)} FROM ({self.sql}) AS source({aliases})"
 
 
 class Destinations:
@@ -215,7 +122,7 @@ class Destinations:
                 reason="invalid",
             )
         if not disposition.redefines and existing.schema_.fields:
-            _check_partitioning(name, partition, disposition, existing)
+            check_partitioning(name, partition, disposition, existing)
         if disposition.write == "WRITE_EMPTY" and self.count(name, partition):
             raise QueryError(f"Already Exists: Table {table}", reason="duplicate")
 
@@ -497,110 +404,3 @@ class Destinations:
 def target_parts(table: TableName) -> tuple[str, str, str]:
     """Return the ids of a table's project, dataset and table."""
     return table.project, table.dataset, table.table
-
-
-def reject_duplicates(columns: Sequence[tuple[str, Any]]) -> None:
-    """Reject a result with two columns of the same name. Raises ``QueryError``."""
-    seen: set[str] = set()
-    double = sorted({name for name, _ in columns if name.lower() in seen or seen.add(name.lower())})  # type: ignore[func-returns-value]
-    if double:
-        raise QueryError(
-            f"Duplicate column names in the result are not supported when a destination table is present. Found "
-            f"duplicate(s): {', '.join(double)}"
-        )
-
-
-def updated_schema(
-    table: TableName, existing: list[Field], new: Sequence[Field], updates: frozenset[str], *, loaded: bool = True
-) -> list[Field]:
-    """Return the schema of a table after rows with the schema ``new`` are added.
-
-    Args:
-        table: The table, for error messages.
-        existing: The fields of the table.
-        new: The fields of the rows.
-        updates: The ``schemaUpdateOptions`` of the job.
-        loaded: Whether the rows are those of a load job, for error messages.
-
-    Raises:
-        QueryError: The rows do not fit. https://cloud.google.com/bigquery/docs/managing-table-schemas
-    """
-    by_name = {f["name"].lower(): f for f in new}
-    fields = []
-    for old in existing:
-        other = by_name.pop(old["name"].lower(), None)
-        mode = old.get("mode", "NULLABLE")
-        if other is None:
-            if mode == "REQUIRED":
-                raise _mismatch(table, f"Field {old['name']} is missing in new schema")
-        else:
-            before, after = legacy_type(old["type"]), legacy_type(other["type"])
-            if before != after:
-                raise _mismatch(table, f"Field {old['name']} has changed type from {before} to {after}")
-            changed = other.get("mode") or "NULLABLE"
-            if changed != mode and not (mode == "NULLABLE" and changed == "REQUIRED"):
-                relaxes = mode == "REQUIRED" and changed == "NULLABLE" and "ALLOW_FIELD_RELAXATION" in updates
-                if not relaxes:
-                    raise _mismatch(table, f"Field {old['name']} has changed mode from {mode} to {changed}")
-                old = old | {"mode": "NULLABLE"}
-        fields.append(old)
-    for added in by_name.values():
-        if "ALLOW_FIELD_ADDITION" not in updates:
-            raise QueryError(
-                f"Provided Schema does not match Table {table}. Cannot add fields (field: {added['name']})"
-                if loaded
-                else f"Invalid schema update. Cannot add fields (field: {added['name']})",
-                reason="invalid",
-            )
-        fields.append(added | {"mode": "REPEATED" if added.get("mode") == "REPEATED" else "NULLABLE"})
-    return fields
-
-
-def _check_partitioning(table: TableName, partition: str | None, disposition: Disposition, existing: TableMeta) -> None:
-    """Reject a job that expects another partitioning than the table has. Raises ``QueryError``."""
-    partitions = Partitions.of(existing)
-    given: str | None = None
-    if disposition.layout.get("timePartitioning") or disposition.layout.get("rangePartitioning"):
-        wanted = layout_of_rest(disposition.layout, None)
-        given = Partitions(wanted["range_partitioning"] or wanted["time_partitioning"]).specification
-    elif partition is not None and partitions is None:
-        given = "interval(type:day)"
-    expected = "none" if partitions is None else partitions.specification
-    if given is not None and given.lower() != expected.lower():
-        raise QueryError(
-            f"Incompatible table partitioning specification. Expects partitioning specification {expected}, but input "
-            f"partitioning specification is {given}",
-            reason="invalid",
-        )
-    if partition is not None and partitions is not None:
-        partitions.check_id(table, partition)
-
-
-def check_layout(layout: dict[str, Any], fields: Sequence[Field]) -> None:
-    """Reject a layout whose fields the schema does not have, or has with another type. Raises ``QueryError``."""
-    known = {f["name"].lower() for f in fields}
-    partition = (layout.get("timePartitioning") or layout.get("rangePartitioning") or {}).get("field")
-    if partition and partition.lower() not in known:
-        raise QueryError("The field specified for partitioning cannot be found in the schema.", reason="invalid")
-    kind = next((str(f["type"]) for f in fields if partition and f["name"].lower() == partition.lower()), None)
-    if kind is not None and layout.get("timePartitioning") and kind not in ("TIMESTAMP", "DATE", "DATETIME"):
-        raise QueryError(
-            "The field specified for time partitioning can only be of type TIMESTAMP, DATE or DATETIME. The type found is: "
-            f"{kind}.",
-            reason="invalid",
-        )
-    if kind is not None and layout.get("rangePartitioning") and kind not in ("INTEGER", "INT64"):
-        raise QueryError(
-            f"The field specified for range partitioning can only be of type INTEGER. The type found is: {kind}.",
-            reason="invalid",
-        )
-    for name in (layout.get("clustering") or {}).get("fields") or ():
-        if name.lower() not in known:
-            raise QueryError(
-                f"The field specified for clustering cannot be found in the schema. Invalid field: {name}",
-                reason="invalid",
-            )
-
-
-def _mismatch(table: TableName, what: str) -> QueryError:
-    return QueryError(f"Provided Schema does not match Table {table}. {what}", reason="invalid")

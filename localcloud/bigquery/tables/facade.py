@@ -18,7 +18,8 @@ from localcloud.bigquery.base.schema import (
     select_rows,
 )
 from localcloud.bigquery.sql.statement import TableName
-from localcloud.bigquery.tables.destinations import Destinations, Disposition, Source
+from localcloud.bigquery.tables.destinations import Destinations
+from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.partitions import VISIBLE_COLUMNS
 from localcloud.bigquery.tables.results import AnonymousTables
 

@@ -18,7 +18,7 @@ from localcloud.bigquery.base.schema import (
     legacy_type,
     quote,
 )
-from localcloud.bigquery.tables.destinations import Source
+from localcloud.bigquery.tables.dispositions import Source
 from localcloud.bigquery.tables.file_database import FileDatabase, FileRows, literal
 from localcloud.bigquery.tables.text_rows import TextRows, encoding_of
 

@@ -29,7 +29,8 @@ from localcloud.bigquery.base.schema import (
 )
 from localcloud.bigquery.job.jobs import JobKey, Rows
 from localcloud.bigquery.sql.statement import TableName
-from localcloud.bigquery.tables.destinations import Destinations, Disposition, Source
+from localcloud.bigquery.tables.destinations import Destinations
+from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.engine import Engine
 from localcloud.bigquery.tables.partitions import Partitions, split_decorator, visible_columns
 

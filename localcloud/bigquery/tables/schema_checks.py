@@ -1,0 +1,121 @@
+"""Checks of the schema, partitioning and clustering of rows against those of the table that a job writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bqemulator.catalog.models import TableMeta
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.schema import Field, legacy_type
+from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.tables.dispositions import Disposition
+from localcloud.bigquery.tables.partitions import Partitions, layout_of_rest
+
+
+def reject_duplicates(columns: Sequence[tuple[str, Any]]) -> None:
+    """Reject a result with two columns of the same name. Raises ``QueryError``."""
+    seen: set[str] = set()
+    double = sorted({name for name, _ in columns if name.lower() in seen or seen.add(name.lower())})  # type: ignore[func-returns-value]
+    if double:
+        raise QueryError(
+            f"Duplicate column names in the result are not supported when a destination table is present. Found "
+            f"duplicate(s): {', '.join(double)}"
+        )
+
+
+def updated_schema(
+    table: TableName, existing: list[Field], new: Sequence[Field], updates: frozenset[str], *, loaded: bool = True
+) -> list[Field]:
+    """Return the schema of a table after rows with the schema ``new`` are added.
+
+    Args:
+        table: The table, for error messages.
+        existing: The fields of the table.
+        new: The fields of the rows.
+        updates: The ``schemaUpdateOptions`` of the job.
+        loaded: Whether the rows are those of a load job, for error messages.
+
+    Raises:
+        QueryError: The rows do not fit. https://cloud.google.com/bigquery/docs/managing-table-schemas
+    """
+    by_name = {f["name"].lower(): f for f in new}
+    fields = []
+    for old in existing:
+        other = by_name.pop(old["name"].lower(), None)
+        mode = old.get("mode", "NULLABLE")
+        if other is None:
+            if mode == "REQUIRED":
+                raise _mismatch(table, f"Field {old['name']} is missing in new schema")
+        else:
+            before, after = legacy_type(old["type"]), legacy_type(other["type"])
+            if before != after:
+                raise _mismatch(table, f"Field {old['name']} has changed type from {before} to {after}")
+            changed = other.get("mode") or "NULLABLE"
+            if changed != mode and not (mode == "NULLABLE" and changed == "REQUIRED"):
+                relaxes = mode == "REQUIRED" and changed == "NULLABLE" and "ALLOW_FIELD_RELAXATION" in updates
+                if not relaxes:
+                    raise _mismatch(table, f"Field {old['name']} has changed mode from {mode} to {changed}")
+                old = old | {"mode": "NULLABLE"}
+        fields.append(old)
+    for added in by_name.values():
+        if "ALLOW_FIELD_ADDITION" not in updates:
+            raise QueryError(
+                f"Provided Schema does not match Table {table}. Cannot add fields (field: {added['name']})"
+                if loaded
+                else f"Invalid schema update. Cannot add fields (field: {added['name']})",
+                reason="invalid",
+            )
+        fields.append(added | {"mode": "REPEATED" if added.get("mode") == "REPEATED" else "NULLABLE"})
+    return fields
+
+
+def check_partitioning(table: TableName, partition: str | None, disposition: Disposition, existing: TableMeta) -> None:
+    """Reject a job that expects another partitioning than the table has. Raises ``QueryError``."""
+    partitions = Partitions.of(existing)
+    given: str | None = None
+    if disposition.layout.get("timePartitioning") or disposition.layout.get("rangePartitioning"):
+        wanted = layout_of_rest(disposition.layout, None)
+        given = Partitions(wanted["range_partitioning"] or wanted["time_partitioning"]).specification
+    elif partition is not None and partitions is None:
+        given = "interval(type:day)"
+    expected = "none" if partitions is None else partitions.specification
+    if given is not None and given.lower() != expected.lower():
+        raise QueryError(
+            f"Incompatible table partitioning specification. Expects partitioning specification {expected}, but input "
+            f"partitioning specification is {given}",
+            reason="invalid",
+        )
+    if partition is not None and partitions is not None:
+        partitions.check_id(table, partition)
+
+
+def check_layout(layout: dict[str, Any], fields: Sequence[Field]) -> None:
+    """Reject a layout whose fields the schema does not have, or has with another type. Raises ``QueryError``."""
+    known = {f["name"].lower() for f in fields}
+    partition = (layout.get("timePartitioning") or layout.get("rangePartitioning") or {}).get("field")
+    if partition and partition.lower() not in known:
+        raise QueryError("The field specified for partitioning cannot be found in the schema.", reason="invalid")
+    kind = next((str(f["type"]) for f in fields if partition and f["name"].lower() == partition.lower()), None)
+    if kind is not None and layout.get("timePartitioning") and kind not in ("TIMESTAMP", "DATE", "DATETIME"):
+        raise QueryError(
+            "The field specified for time partitioning can only be of type TIMESTAMP, DATE or DATETIME. The type found is: "
+            f"{kind}.",
+            reason="invalid",
+        )
+    if kind is not None and layout.get("rangePartitioning") and kind not in ("INTEGER", "INT64"):
+        raise QueryError(
+            f"The field specified for range partitioning can only be of type INTEGER. The type found is: {kind}.",
+            reason="invalid",
+        )
+    for name in (layout.get("clustering") or {}).get("fields") or ():
+        if name.lower() not in known:
+            raise QueryError(
+                f"The field specified for clustering cannot be found in the schema. Invalid field: {name}",
+                reason="invalid",
+            )
+
+
+def _mismatch(table: TableName, what: str) -> QueryError:
+    return QueryError(f"Provided Schema does not match Table {table}. {what}", reason="invalid")

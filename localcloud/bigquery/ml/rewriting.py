@@ -6,18 +6,17 @@ import re
 from collections.abc import Iterator
 
 from localcloud.bigquery.base.call_statistics import CallStatistics
-from localcloud.bigquery.base.connections import Connections, check_location, connection_name
-from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.connections import Connections
 from localcloud.bigquery.base.session import Column, Session
+from localcloud.bigquery.ml.arguments import CallArguments, split_items
 from localcloud.bigquery.ml.calls import (
     QUERY_VALUE,
     Argument,
     Call,
     Span,
     find_calls,
-    find_common_tables,
 )
-from localcloud.bigquery.ml.catalog import Model, ModelCatalog
+from localcloud.bigquery.ml.catalog import ModelCatalog
 from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.generating.embedding_calls import EMBEDDING_CALLS, prepare_call
 from localcloud.bigquery.ml.generating.embeddings import EMBEDDING_FUNCTIONS, prepare_embedding
@@ -28,7 +27,6 @@ from localcloud.bigquery.ml.generating.generated import (
     GeneratedCalls,
     create_request,
 )
-from localcloud.bigquery.ml.generating.generation import DEFAULT_ENDPOINT
 from localcloud.bigquery.ml.generating.managed import (
     MANAGED_FUNCTIONS,
     allowed_errors,
@@ -39,18 +37,9 @@ from localcloud.bigquery.ml.images import DECODE_AND_RESIZE, IMAGE_FUNCTIONS, Im
 from localcloud.bigquery.ml.objects.references import mentions_data, object_table_replacements
 from localcloud.bigquery.ml.objects.tables import ObjectTables
 from localcloud.bigquery.ml.prediction import (
-    PREDICT_OPTIONS,
     Prediction,
     prepare_prediction,
-    quoted,
     string_literal,
-)
-from localcloud.bigquery.ml.remote import check_endpoint, model_name
-from localcloud.bigquery.ml.statements import (
-    Expression,
-    OptionValue,
-    parse_value,
-    resolve_model,
 )
 from localcloud.bigquery.ml.streaming import open_stream, source_query
 from localcloud.bigquery.ml.vectors import (
@@ -64,8 +53,6 @@ from localcloud.bigquery.ml.vectors import (
 )
 from localcloud.bigquery.sql.tokens import (
     Cursor,
-    position,
-    syntax_error,
     without_comments,
 )
 from localcloud.gemini.backends import ModelBackend
@@ -125,13 +112,12 @@ class Rewriter:
         """
         self.sql = sql
         self.session = session
-        self._models = models
         self._functions = functions
         self._generated = GeneratedCalls(backend, functions, session.connection)
-        self._tables = find_common_tables(sql)
         self._rewritten: dict[tuple[Span, bool], str] = {}
-        self._served = served
-        self._connections = connections
+        self._arguments = CallArguments(
+            sql, session, self._rewrite, models=models, connections=connections, served=served
+        )
         self._dry_run = dry_run
         self._references = list(self._replace_object_tables(objects))
 
@@ -207,7 +193,7 @@ class Rewriter:
         subquery = prediction.sql(function, self._functions.job_number(self.session.cancelled))
         if not streamed:
             return subquery
-        query = self._with_tables(source_query(prediction), call.span.start)
+        query = self._arguments.with_tables(source_query(prediction), call.span.start)
         stream = open_stream(prediction, columns, query, self.session, self._functions)
         if stream is None:
             return subquery
@@ -223,7 +209,7 @@ class Rewriter:
             if inner is not None and len(inner.arguments) == 1:
                 function, arguments[0] = DECODE_AND_RESIZE, inner.arguments[0]
         if len(arguments) != len(function.parameters):
-            raise self._invalid(call, f"it takes {len(IMAGE_FUNCTIONS[call.name].parameters)} arguments.")
+            raise self._arguments.invalid(call, f"it takes {len(IMAGE_FUNCTIONS[call.name].parameters)} arguments.")
         rewritten = ", ".join(self._rewrite(argument.span) for argument in arguments)
         return f"{self._register(function)}({rewritten})"
 
@@ -240,9 +226,9 @@ class Rewriter:
     # Vectors
 
     def _replace_embedding_call(self, call: Call) -> str:
-        model, query, options = self._remote_call(call)
+        model, query, options = self._arguments.remote_call(call)
         embedding = prepare_embedding(call.name, model, options)
-        columns = self.session.describe(self._with_tables(query, call.span.start))
+        columns = self.session.describe(self._arguments.with_tables(query, call.span.start))
         subquery = embedding.sql(query, columns, self._call_number(call))
         self._functions.register_counted(
             self.session.connection,
@@ -256,12 +242,12 @@ class Rewriter:
 
     def _replace_scalar_embedding_call(self, call: Call) -> str:
         names = EMBEDDING_CALLS[call.name]
-        given = self._named_arguments(call, names)
+        given = self._arguments.named_arguments(call, names)
         texts = [given.pop(name, None) for name in names]
         if None in texts or "endpoint" not in given:
-            raise self._invalid(call, f"it takes {' and '.join(names)}, and an endpoint.")
-        options = {name: self._evaluate(argument.span) for name, argument in given.items()}
-        endpoint = self._endpoint(options)
+            raise self._arguments.invalid(call, f"it takes {' and '.join(names)}, and an endpoint.")
+        options = {name: self._arguments.evaluate(argument.span) for name, argument in given.items()}
+        endpoint = self._arguments.endpoint(options)
         embedding = prepare_call(call.name, endpoint, options)
         answer = embedding.vectors if len(names) == 1 else embedding.similarities
         self._functions.register_counted(
@@ -274,21 +260,6 @@ class Rewriter:
         )
         return embedding.sql([self._rewrite(text.span) for text in texts if text], self._call_number(call))
 
-    def _endpoint(self, options: dict[str, OptionValue]) -> str:
-        """Take the connection and the endpoint from the arguments of a scalar function; return the name of the model.
-
-        Raises:
-            QueryError: The connection does not exist there, or the endpoint is not served.
-        """
-        connection = options.pop("connection_id", None)
-        if connection is not None:
-            name = connection_name(str(connection), self.session.project, self.session.location)
-            self._connections.require(name)
-            check_location(name, self.session.location, "the query")
-        endpoint = str(options.pop("endpoint", None) or DEFAULT_ENDPOINT)
-        check_endpoint(endpoint, self._served)
-        return model_name(endpoint)
-
     def _call_number(self, call: Call, prompt: str | None = None, max_error_ratio: float | None = None) -> int:
         """Return the number by which the rows of a call are counted."""
         statistics = CallStatistics(call.name, prompt, max_error_ratio)
@@ -297,25 +268,25 @@ class Rewriter:
 
     def _replace_distance_call(self, call: Call) -> str:
         if not 2 <= len(call.arguments) <= 3:
-            raise self._invalid(call, "it takes two vectors and a type of distance.")
+            raise self._arguments.invalid(call, "it takes two vectors and a type of distance.")
         first, second, *rest = (self._rewrite(argument.span) for argument in call.arguments)
         kind = rest[0] if rest else string_literal(DEFAULT_TYPE)
         vectors = ", ".join(f"CAST({vector} AS ARRAY<FLOAT64>)" for vector in (first, second))
         return f"{self._register_distance()}({vectors}, {kind})"
 
     def _replace_search_call(self, call: Call) -> str:
-        given = self._named_arguments(call, ("base", "column_to_search", "query", "query_column_to_search"))
+        given = self._arguments.named_arguments(call, ("base", "column_to_search", "query", "query_column_to_search"))
         base, column, query = (given.pop(name, None) for name in ("base", "column_to_search", "query"))
         if base is None or column is None or query is None or "query_value" in given:
-            raise self._invalid(
+            raise self._arguments.invalid(
                 call,
                 "it takes a table, a column, and a table or a query of the vectors to search for, or query_value.",
             )
-        options = {name: self._evaluate(argument.span) for name, argument in given.items()}
-        wanted = self._described(call, self._query(call, query))
+        options = {name: self._arguments.evaluate(argument.span) for name, argument in given.items()}
+        wanted = self._described(call, self._arguments.query(call, query))
         search = prepare_search(
-            self._described(call, self._query(call, base)),
-            str(self._evaluate(column.span)),
+            self._described(call, self._arguments.query(call, base)),
+            str(self._arguments.evaluate(column.span)),
             wanted,
             options,
             single=[each.name for each in wanted[1]] == [QUERY_VALUE],
@@ -323,7 +294,7 @@ class Rewriter:
         return search.sql(self._register_distance())
 
     def _described(self, call: Call, query: str) -> tuple[str, list[Column]]:
-        return query, self.session.describe(self._with_tables(query, call.span.start))
+        return query, self.session.describe(self._arguments.with_tables(query, call.span.start))
 
     def _register_distance(self) -> str:
         return self._functions.register(
@@ -333,37 +304,25 @@ class Rewriter:
     # Generated text
 
     def _replace_table_call(self, call: Call) -> str:
-        model, query, options = self._remote_call(call)
+        model, query, options = self._arguments.remote_call(call)
         request = create_request(call.name, model, options)
-        columns = self.session.describe(self._with_tables(query, call.span.start))
+        columns = self.session.describe(self._arguments.with_tables(query, call.span.start))
         prompt = options.get("prompt")
         number = self._call_number(call, None if prompt is None else str(prompt))
         return self._generated.table(request, query, columns, number, prompt)
 
-    def _remote_call(self, call: Call) -> tuple[str, str, dict[str, OptionValue]]:
-        """Return the name of a remote model, the GoogleSQL of the input, and the options of a call."""
-        if not 2 <= len(call.arguments) <= 3:
-            raise self._invalid(call, "it takes a model, a table or a query, and a STRUCT.")
-        model = self._model(call)
-        if model.endpoint is None:
-            raise self._invalid(call, f"model {model.reference} is not a remote model.")
-        check_endpoint(model.endpoint, self._served)
-        query = self._query(call, call.arguments[1])
-        options = self._options(call, call.arguments[2]) if len(call.arguments) == 3 else {}
-        return model_name(model.endpoint), query, options
-
     def _replace_scalar_call(self, call: Call) -> str:
         first = "input" if call.name == "AI.CLASSIFY" else "prompt"
-        given = self._named_arguments(call, (first, "categories") if call.name == "AI.CLASSIFY" else (first,))
+        given = self._arguments.named_arguments(call, (first, "categories") if call.name == "AI.CLASSIFY" else (first,))
         prompt = given.pop(first, None)
         if prompt is None:
-            raise self._invalid(call, f"it takes {'an' if first == 'input' else 'a'} {first}.")
+            raise self._arguments.invalid(call, f"it takes {'an' if first == 'input' else 'a'} {first}.")
         managed = call.name in MANAGED_FUNCTIONS
         if managed:
             check_arguments(call.name, given.keys() - {"connection_id", "endpoint"})
         embeddings = given.pop("embeddings", None) if managed else None
-        options = {name: self._evaluate(argument.span) for name, argument in given.items()}
-        endpoint = self._endpoint(options)
+        options = {name: self._arguments.evaluate(argument.span) for name, argument in given.items()}
+        endpoint = self._arguments.endpoint(options)
         text, struct = self._rewrite_prompt(prompt)
         if embeddings is not None:
             # They have no effect, but a column that does not exist or is not an array is an error.
@@ -376,35 +335,6 @@ class Rewriter:
             request = create_request(call.name, endpoint, options)
             number = self._call_number(call, written)
         return self._generated.scalar(request, text, number, struct=struct)
-
-    def _named_arguments(self, call: Call, positional: tuple[str, ...]) -> dict[str, Argument]:
-        """Return the arguments by their names in lower case.
-
-        Args:
-            call: The call.
-            positional: The names of the arguments that may come without a name, in order.
-
-        Raises:
-            QueryError: There are more arguments without a name, or one comes twice.
-        """
-        found: dict[str, Argument] = {}
-        for index, argument in enumerate(call.arguments):
-            cursor = Cursor(self.sql, argument.first, argument.last)
-            name, arrow = cursor.peek(), cursor.peek(1)
-            if name is not None and arrow is not None and arrow.is_symbol("=>"):
-                value = cursor.peek(2)
-                if value is None:
-                    raise cursor.expected("an expression")
-                key = name.text.lower()
-                argument = Argument(argument.first + 2, argument.last, Span(value.start, argument.span.end))
-            elif index < len(positional):
-                key = positional[index]
-            else:
-                raise self._invalid(call, f"its argument {index + 1} must have a name.")
-            if key in found:
-                raise self._invalid(call, f"the argument {key} comes twice.")
-            found[key] = argument
-        return found
 
     def _rewrite_prompt(self, prompt: Argument) -> tuple[str, bool]:
         """Return the GoogleSQL of a prompt, and whether it is a STRUCT, such as ``(a, b)``."""
@@ -420,22 +350,6 @@ class Rewriter:
         fields = ", ".join(f"{self._rewrite(item)} AS part{index}" for index, item in enumerate(items))
         return f"STRUCT({fields})", True
 
-    def _options(self, call: Call, argument: Argument) -> dict[str, OptionValue]:
-        cursor = Cursor(self.sql, argument.first, argument.last)
-        if not cursor.take_words("STRUCT"):
-            raise self._invalid(call, "its third argument must be a STRUCT.")
-        return {name.lower(): self._evaluate(value) for name, value in take_struct_fields(cursor)}
-
-    def _evaluate(self, span: Span) -> OptionValue:
-        """Return the value of an argument that is the same for all rows."""
-        text = span.text_in(self.sql)
-        value = parse_value(re.sub(r"^JSON\s+(?=['\"r])", "", text, flags=re.IGNORECASE))
-        if not isinstance(value, Expression):
-            return value
-        bound = self.session.bind(self.session.translate(f"SELECT {value.sql}"))
-        row = self.session.connection.execute(*bound).fetchone()
-        return None if row is None else row[0]
-
     # Predictions
 
     def _replace_importance_call(self, call: Call) -> str:
@@ -444,17 +358,19 @@ class Rewriter:
         https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml-syntax-importance
         """
         if len(call.arguments) != 1:
-            raise self._invalid(call, "it takes a model.")
-        model = self._model(call)
+            raise self._arguments.invalid(call, "it takes a model.")
+        model = self._arguments.model(call)
         if model.type != "XGBOOST" or model.signature is None:
-            raise self._invalid(call, f"it is for boosted trees, and model {model.reference} is not one.")
+            raise self._arguments.invalid(call, f"it is for boosted trees, and model {model.reference} is not one.")
         rows = ", ".join(
             f"STRUCT({string_literal(each.feature)} AS feature, CAST({each.weight!r} AS FLOAT64) AS importance_weight, "
             f"CAST({each.gain!r} AS FLOAT64) AS importance_gain, CAST({each.cover!r} AS FLOAT64) AS importance_cover)"
             for each in model.signature.importance
         )
         if not rows:
-            raise self._invalid(call, f"model {model.reference} has no splits. Import it again if it has trees.")
+            raise self._arguments.invalid(
+                call, f"model {model.reference} has no splits. Import it again if it has trees."
+            )
         return f"(SELECT * FROM UNNEST([{rows}]))"
 
     def _prepare_prediction(self, call: Call) -> tuple[Prediction, list[Column]]:
@@ -464,135 +380,10 @@ class Rewriter:
             QueryError: The model does not exist, or the input does not match it.
         """
         if not 2 <= len(call.arguments) <= 3:
-            raise self._invalid(call, "it takes a model, a table or a query, and optionally a STRUCT.")
-        model = self._model(call)
-        query = self._query(call, call.arguments[1])
+            raise self._arguments.invalid(call, "it takes a model, a table or a query, and optionally a STRUCT.")
+        model = self._arguments.model(call)
+        query = self._arguments.query(call, call.arguments[1])
         if len(call.arguments) == 3:
-            self._check_options(call, call.arguments[2], model)
-        columns = self.session.describe(self._with_tables(query, call.span.start))
+            self._arguments.check_options(call, call.arguments[2], model)
+        columns = self.session.describe(self._arguments.with_tables(query, call.span.start))
         return prepare_prediction(model, query, columns, sql=self.sql, offset=call.span.start), columns
-
-    def _with_tables(self, query: str, offset: int) -> str:
-        """Return a query, preceded by the common table expressions that are in scope at ``offset``."""
-        visible = [
-            t
-            for t in self._tables
-            if t.visible.start <= offset < t.visible.end and not t.query.start <= offset < t.query.end
-        ]
-        if not visible:
-            return query
-        recursive = "RECURSIVE " if any(table.recursive for table in visible) else ""
-        tables = ", ".join(f"{quoted(table.name)} AS ({self._rewrite(table.query)})" for table in visible)
-        return f"WITH {recursive}{tables} SELECT * FROM ({query})"
-
-    def _model(self, call: Call) -> Model:
-        first = call.arguments[0]
-        cursor = Cursor(self.sql, first.first, first.last)
-        if not cursor.take_words("MODEL"):
-            raise self._invalid(call, "its first argument must be MODEL and a model's name.")
-        parts, name = cursor.take_path()
-        if cursor.peek() is not None:
-            raise cursor.expected('")" or ","')
-        reference = resolve_model(
-            parts,
-            project=self.session.project,
-            default_dataset=self.session.default_dataset,
-            where=position(self.sql, name.start),
-        )
-        return self._models.require(reference)
-
-    def _query(self, call: Call, argument: Argument) -> str:
-        """Return the query of an argument: a query in brackets, or TABLE and a table's name."""
-        cursor = Cursor(self.sql, argument.first, argument.last)
-        first = cursor.peek()
-        if first is not None and first.is_symbol("("):
-            inside = Span(*cursor.skip_group())
-            if cursor.peek() is not None:
-                raise cursor.expected('")" or ","')
-            return self._rewrite(inside)
-        if cursor.take_words("TABLE"):
-            start = cursor.peek()
-            cursor.take_path()
-            if cursor.peek() is not None or start is None:
-                raise cursor.expected('")" or ","')
-            return f"SELECT * FROM {self._rewrite(Span(start.start, argument.span.end))}"
-        if first is not None and first.is_word("SELECT", "WITH"):
-            raise syntax_error(
-                self.sql,
-                "Each subquery argument for table-valued function calls must be enclosed in parentheses. To fix this, "
-                f"replace {first.text.upper()}... with ({first.text.upper()}...)",
-                first.start,
-            )
-        raise self._invalid(call, "its second argument must be TABLE and a table's name, or a query in brackets.")
-
-    def _check_options(self, call: Call, argument: Argument, model: Model) -> None:
-        """Reject all options: they are for models that BigQuery trained, not for imported ones."""
-        cursor = Cursor(self.sql, argument.first, argument.last)
-        if not cursor.take_words("STRUCT"):
-            raise self._invalid(call, "its third argument must be a STRUCT of options.")
-        for name, _ in take_struct_fields(cursor):
-            if name.lower() not in PREDICT_OPTIONS:
-                raise self._invalid(call, f"unknown option {name}.")
-            raise self._invalid(call, f"option {name} is not supported for the imported model {model.reference}.")
-
-    def _invalid(self, call: Call, reason: str) -> QueryError:
-        where = position(self.sql, call.span.start)
-        return QueryError(
-            f"Invalid table-valued function {call.name}\n{reason[0].upper()}{reason[1:]} at {where}", location="query"
-        )
-
-
-def split_items(sql: str, inside: Span) -> Iterator[Span]:
-    """Yield the items of a comma-separated list.
-
-    Args:
-        sql: The whole text.
-        inside: The text between the brackets of the list.
-    """
-    cursor = Cursor(sql)
-    while (token := cursor.peek()) and token.start < inside.start:
-        cursor.take()
-    start, end = inside.start, inside.start
-    while (token := cursor.peek()) and token.start < inside.end:
-        if token.is_symbol(","):
-            yield Span(start, end)
-            cursor.take()
-            start = end = token.end
-        elif token.is_symbol("(", "[", "{"):
-            cursor.skip_group()
-            end = cursor.all[cursor.index - 1].end
-        else:
-            end = cursor.take().end
-    if end > start:
-        yield Span(start, end)
-
-
-def take_struct_fields(cursor: Cursor) -> list[tuple[str, Span]]:
-    """Take the fields of a STRUCT, after the word STRUCT; return their names and values.
-
-    Raises:
-        QueryError: A field has no name.
-    """
-    cursor.expect_symbol("(")
-    fields: list[tuple[str, Span]] = []
-    if cursor.take_symbol(")"):
-        return fields
-    while True:
-        start = cursor.peek()
-        value_end = None
-        while (token := cursor.peek()) and not token.is_symbol(",", ")"):
-            following = cursor.peek(2)
-            if token.is_word("AS") and (following is None or following.is_symbol(",", ")")):
-                break
-            if token.is_symbol("(", "["):
-                cursor.skip_group()
-            else:
-                cursor.take()
-            value_end = cursor.all[cursor.index - 1].end
-        if start is None or value_end is None:
-            raise cursor.expected("an expression")
-        cursor.expect_word("AS")
-        fields.append((cursor.take().text, Span(start.start, value_end)))
-        if not cursor.take_symbol(","):
-            cursor.expect_symbol(")")
-            return fields

@@ -30,9 +30,9 @@ from localcloud.bigquery.base.callers import identity_of
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import Field, field_of
 from localcloud.bigquery.base.session import Column, Session
+from localcloud.bigquery.ml.arguments import split_items
 from localcloud.bigquery.ml.calls import Span
 from localcloud.bigquery.ml.objects.statements import ObjectTableStatement
-from localcloud.bigquery.ml.rewriting import split_items
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.ml.statements import ModelStatement
 from localcloud.bigquery.queries.load_data import LoadData, parse_load_data

@@ -95,7 +95,7 @@ def read_files(texts: tuple[str, ...], field: str, settings: Settings, *, is_lis
                 field=place,
                 code="invalid_field",
             )
-        bucket, name = _parts(text, place, kept={settings.state_bucket})
+        bucket, name = _parts(text, place, kept={settings.state_bucket}, or_table=not is_list)
         folder = name.partition("*")[0].rpartition("/")[0]
         if not name or not _PATTERN.fullmatch(name) or (folder and not is_relative_path(folder)) or name[:1] == "/":
             raise Rejected(
@@ -131,25 +131,40 @@ def read_place(text: str, fields: Fields, field: str, settings: Settings) -> Tab
         case 2:
             output = TableName.parse(name, project=project, field=field)
         case _:
-            raise fields.wrong(field, "must be bq://project.dataset, bq://project.dataset.table or gs://bucket/path")
+            folder = "" if field == "output.table" else " or gs://bucket/path"
+            raise fields.wrong(
+                field, f"must be bq://project.dataset.table, or bq://project.dataset for a new table{folder}"
+            )
     check_writable(output.project, output.dataset, settings, field)
     return output
 
 
 def read_folder(text: str, field: str, settings: Settings) -> ObjectUri:
     """Return the folder that ``field`` names, for the answers. Raises ``Rejected``."""
-    bucket, name = _parts(text, field, kept={settings.model_bucket, settings.state_bucket})
+    if field == "output.uri" and text.startswith("bq://"):
+        raise Rejected(
+            f"{field} is the table {text[:80]!r}; write it as output.table", field=field, code="invalid_field"
+        )
+    kept = {settings.model_bucket, settings.state_bucket}
+    bucket, name = _parts(text, field, kept=kept, or_table=field != "output.uri")
     if name and not (_OBJECT_NAME.fullmatch(name) and is_relative_path(name.removesuffix("/"))):
         raise Rejected(f"{field} must be a folder: gs://bucket/path", field=field, code="invalid_field")
     return ObjectUri(bucket, name)
 
 
-def _parts(text: str, field: str, *, kept: Set[str]) -> tuple[str, str]:
-    """Return the bucket and the name of a `gs://` address outside the buckets that Modeldrop keeps for itself."""
+def _parts(text: str, field: str, *, kept: Set[str], or_table: bool) -> tuple[str, str]:
+    """Return the bucket and the name of a `gs://` address outside the buckets that Modeldrop keeps for itself.
+
+    Args:
+        text: The address as it was sent.
+        field: The field of the request.
+        kept: The buckets that are refused.
+        or_table: Whether the field may also be a table.
+    """
     bucket, _, name = text.removeprefix("gs://").partition("/")
     if not text.startswith("gs://"):
         raise Rejected(
-            f"{field} is {text[:80]!r}; it must begin with bq:// or gs://{_meant(text)}",
+            f"{field} is {text[:80]!r}; it must begin with {'bq:// or gs://' if or_table else 'gs://'}{_meant(text)}",
             field=field,
             code="invalid_field",
         )

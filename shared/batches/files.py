@@ -47,7 +47,7 @@ def find_files(files: Files) -> tuple[str, ...]:
 
 
 def check_bucket_exists(folder: ObjectUri, field: str) -> None:
-    """Raise ``Rejected`` if the bucket of a folder for answers does not exist; it need not be readable.
+    """Raise ``Rejected`` if the bucket of a folder does not exist; it need not be readable.
 
     Raises:
         TryLater: Cloud Storage did not answer.
@@ -57,11 +57,13 @@ def check_bucket_exists(folder: ObjectUri, field: str) -> None:
         with STORAGE.call(f"list {folder}", passes=(exceptions.NotFound, exceptions.Forbidden)) as options:
             next(iter(bucket.list_blobs(prefix=folder.name, max_results=1, fields="items(name)", **options)), None)
     except exceptions.NotFound:
-        raise Rejected(
-            f"there is no bucket {folder.bucket}: create it, or correct its name", field=field, code="no_such_bucket"
-        ) from None
+        raise _no_bucket(folder.bucket, field) from None
     except exceptions.Forbidden:
         return
+
+
+def _no_bucket(bucket: str, field: str) -> Rejected:
+    return Rejected(f"there is no bucket {bucket}: create it, or correct its name", field=field, code="no_such_bucket")
 
 
 def bucket_location(uri: str) -> str | None:
@@ -178,16 +180,21 @@ def _matching(uri: ObjectUri, field: str) -> list[str]:
         with STORAGE.call(f"list {uri}", passes=(exceptions.NotFound, exceptions.Forbidden)) as options:
             if not uri.is_pattern:
                 if not bucket.blob(uri.name).exists(**options):
-                    raise Rejected(f"there is no file {uri}", field=field, code="no_such_file")
+                    check_bucket_exists(ObjectUri(uri.bucket, ""), field)
+                    raise Rejected(
+                        f"there is no file {uri}: upload it, or correct the address", field=field, code="no_such_file"
+                    )
                 return [str(uri)]
             listed = bucket.list_blobs(prefix=uri.prefix, fields="nextPageToken,items(name,size)", **options)
             found = [_address(blob, uri) for blob in islice(listed, _MOST_LISTED) if _is_input(blob, uri)]
     except exceptions.NotFound:
-        raise Rejected(f"there is no bucket {uri.bucket}", field=field, code="no_such_file") from None
+        raise _no_bucket(uri.bucket, field) from None
     except exceptions.Forbidden as error:
         raise Rejected(f"the functions may not read {uri}: {error.message}", field=field, code="accessDenied") from None
     if not found:
-        raise Rejected(f"no file matches {uri}", field=field, code="no_such_file")
+        raise Rejected(
+            f"no file matches {uri}: upload the files, or correct the address", field=field, code="no_such_file"
+        )
     return sorted(found)
 
 

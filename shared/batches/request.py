@@ -206,9 +206,7 @@ def _input(fields: Fields, settings: Settings) -> TableName | Files | Prompts:
         return read_files((text,), "input", settings)
     example = '"bq://project.dataset.table", "gs://bucket/file.jsonl" or {"prompts": {"query": "SELECT ... AS prompt"}}'
     inputs = fields.nested("input", example=example)
-    prompts = inputs.nested(
-        "prompts", example='{"query": "SELECT ... AS prompt"}; a table or file is a string as input'
-    )
+    prompts = inputs.nested("prompts", example=_meant_input(fields.plain("input")))
     query = prompts.text("query", longest=LONGEST_QUERY)
     files = file_columns(prompts)
     prompts.reject_unknown()
@@ -228,6 +226,18 @@ def _input(fields: Fields, settings: Settings) -> TableName | Files | Prompts:
     instruction = inputs.optional_text("system_instruction", longest=100_000)
     inputs.reject_unknown()
     return Prompts(query, instruction, json.dumps(config, sort_keys=True) if config else None, files)
+
+
+def _meant_input(inputs: Mapping[str, object]) -> str:
+    """Return what to write in place of an object without prompts, as the rest of a sentence."""
+    if inputs.get("query"):
+        return '{"query": "SELECT ... AS prompt"}; the query belongs in prompts'
+    for name, scheme in (("table", "bq://"), ("uri", "gs://")):
+        given = inputs.get(name)
+        if isinstance(given, str):
+            address = f"{scheme}{given[:200].removeprefix(scheme)}"
+            return f'the table or file as a string: "input": "{address}"'
+    return '{"query": "SELECT ... AS prompt"}; a table or file is a string as input'
 
 
 def _response_schema(input_: TableName | Files | Prompts) -> Mapping[str, Any] | None:

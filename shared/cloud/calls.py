@@ -55,6 +55,11 @@ _ADDRESS = re.compile(r"(?:DELETE|GET|PATCH|POST|PUT) https?://\S+: ")
 _CODES = {403: ACCESS_DENIED, 404: "notFound"}
 
 
+def without_address(message: str) -> str:
+    """Return an error of a client without the address of the call, which does not belong into an event."""
+    return _ADDRESS.sub("", message)
+
+
 def certificates() -> str | None:
     """Return the file of certificates that the environment names for requests; None if it names none."""
     return next((path for name in _CERTIFICATES if (path := os.environ.get(name))), None)
@@ -118,8 +123,7 @@ class Service:
         if self.gives_reasons:
             details = next((each for each in error.errors if isinstance(each, Mapping)), {})
         reason = details.get("reason")
-        # The text of the error itself begins with the address of the call, which does not belong into an event.
-        message = _ADDRESS.sub("", details.get("message") or error.message or str(error))
+        message = without_address(details.get("message") or error.message or str(error))
         code = error.code or 500
         consequence = consequence_of_call(code, reason)
         if consequence is Consequence.REJECT and self.rejects and not isinstance(error, self.transient):

@@ -23,7 +23,7 @@ from shared.cloud.batch_jobs import (
     Batch,
     BatchReport,
 )
-from shared.cloud.calls import CALL_SECONDS, Service
+from shared.cloud.calls import CALL_SECONDS, Service, without_address
 from shared.cloud.locations import DEFAULT_MODEL, GLOBAL, location_in
 from shared.cloud.states import NO_SERVICE_AGENTS, NO_SERVICE_AGENTS_MESSAGE, VERTEX_STATES, Progress
 from shared.errors import OutcomeUnknown, Problem, Rejected
@@ -69,10 +69,11 @@ class VertexJobs:
                     parent=self._parent(batch.location), batch_prediction_job=_resource(batch), **options
                 )
             except (exceptions.NotFound, exceptions.BadRequest) as error:
-                problem = model_problem(str(error.message), batch.model, batch.location)
+                message = without_address(str(error.message))
+                problem = model_problem(message, batch.model, batch.location)
                 if problem is not None:
                     raise Rejected(problem.message, field=problem.field, code=problem.code) from error
-                raise Rejected(f"Vertex AI: {error.message}", code=_code_of(error)) from error
+                raise Rejected(f"Vertex AI: {message}", code=_code_of(error)) from error
         return str(created.name)
 
     def get_report(self, name: str) -> BatchReport | None:
@@ -127,6 +128,15 @@ class VertexJobs:
         return self._client_of(location_in(name) or GLOBAL)
 
 
+# The models that errors name in place of an embedding model of each kind:
+# https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/embeddings/batch-prediction-genai-embeddings
+_EMBEDDING_MODELS = {
+    "gemini-embedding-": "gemini-embedding-2",
+    "text-embedding-": "text-embedding-005",
+    "text-multilingual-embedding-": "text-multilingual-embedding-002",
+}
+
+
 def model_problem(message: str, model: str, location: str) -> Problem | None:
     """Return the problem of a refused job if ``message``, which is Vertex AI's, is about its model; None if it is not.
 
@@ -137,10 +147,11 @@ def model_problem(message: str, model: str, location: str) -> Problem | None:
     name = model.rpartition("/")[2]
     if "model" not in words or not (name.lower() in words or "publisher model" in words):
         return None
+    example = next((each for prefix, each in _EMBEDDING_MODELS.items() if name.startswith(prefix)), DEFAULT_MODEL)
     return Problem(
         "model_not_found",
         f"Vertex AI does not have the model {name} in {location}: it is retired, unknown, or not served there. Write a model "
-        f"that is served, such as {DEFAULT_MODEL}, and a location that serves it, such as {GLOBAL}. Vertex AI says: {message}",
+        f"that is served, such as {example}, and a location that serves it, such as {GLOBAL}. Vertex AI says: {message}",
         "model",
     )
 

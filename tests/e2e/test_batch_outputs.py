@@ -227,11 +227,21 @@ def test_files_that_do_not_exist_and_answers_among_the_requests_are_refused_at_o
     missing = world.post_batch(world.batch(table, fresh("r"), input=f"gs://{bucket}/{table}/no.jsonl"))
     nothing = world.post_batch(world.batch(table, fresh("r"), input=f"gs://{bucket}/{table}/"))
     nowhere = world.post_batch(world.batch(table, fresh("r"), input=f"gs://{fresh('no-bucket')}/x/"))
+    no_bucket = world.post_batch(world.batch(table, fresh("r"), input=f"gs://{fresh('no-bucket')}/x.jsonl"))
     inside = world.post_batch(
         world.batch(table, fresh("r"), input=f"gs://{bucket}/{table}/", output=f"gs://{bucket}/{table}/out")
     )
-    errors = [(answer.status_code, answer.json()["error"]["code"]) for answer in (missing, nothing, nowhere, inside)]
-    assert errors == [(400, "no_such_file")] * 3 + [(400, "output_is_input")]
+    errors = [
+        (answer.status_code, answer.json()["error"]["code"])
+        for answer in (missing, nothing, nowhere, no_bucket, inside)
+    ]
+    assert errors == [
+        (400, "no_such_file"),
+        (400, "no_such_file"),
+        (400, "no_such_bucket"),
+        (400, "no_such_bucket"),
+        (400, "output_is_input"),
+    ]
 
 
 def test_a_partition_of_a_table_without_partitions_is_refused_before_a_job_is_paid(world: World) -> None:

@@ -49,6 +49,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"input": "bq://my-project.my_dataset.t$20261126"}, "input"),
     ({"input": ["gs://bucket-1/a.jsonl", "bq://a.b.c"]}, "input[1]"),
     ({"input": {"prompts": "SELECT 1"}}, "input.prompts"),
+    ({"input": {"prompts": {"query": "SELECT 'x' AS prompt"}, "table": "films.requests"}}, "input.table"),
     (_files(poster="image/bmp"), "input.prompts.files.poster"),
     (_files(poster={"mime": "x"}), "input.prompts.files.poster.mime"),
     (_files(poster=5), "input.prompts.files.poster"),
@@ -123,6 +124,15 @@ def test_a_wrong_request_is_refused_with_its_field(changes: dict[str, Any], fiel
         ({"input": "[my-project:films.requests]"}, "write bq://my-project.films.requests"),
         ({"input": "https://storage.cloud.google.com/bucket-1/a.jsonl"}, "write gs://bucket-1/a.jsonl"),
         ({"system_instruction": "Be kind"}, "belongs in input"),
+        ({"input": {"table": "films.requests"}}, 'write the table or file as a string: "input": "bq://films.requests"'),
+        ({"input": {"uri": "gs://bucket-1/a.jsonl"}}, '"input": "gs://bucket-1/a.jsonl"'),
+        ({"input": {"query": "SELECT 'x' AS prompt"}}, "the query belongs in prompts"),
+        ({"output": {"uri": TABLE}}, "write it as output.table"),
+        ({"output": {"uri": "bucket-1/folder"}}, "it must begin with gs://; write gs://bucket-1/folder"),
+        (
+            {"output": {"table": "answers"}},
+            "must be bq://project.dataset.table, or bq://project.dataset for a new table",
+        ),
     ],
 )
 def test_a_refusal_says_what_to_write(changes: dict[str, Any], right: str) -> None:

@@ -53,6 +53,16 @@ def test_a_missing_model_is_explained_in_plain_words() -> None:
     assert "gemini-3.8-flash" in problem.message
 
 
+@pytest.mark.parametrize(
+    ("model", "served"),
+    [("gemini-embedding-001", "gemini-embedding-2"), ("text-embedding-003", "text-embedding-005")],
+)
+def test_a_missing_embedding_model_is_explained_with_another_embedding_model(model: str, served: str) -> None:
+    problem = model_problem(f"Publisher Model `{model}` was not found.", model, "global")
+    assert problem is not None
+    assert f"such as {served}, and" in problem.message
+
+
 def test_another_refusal_is_not_about_the_model() -> None:
     text = "Dataset p:d was not found in location US"
     assert model_problem(text, "publishers/google/models/gemini-3.8-flash", "global") is None

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from shared.batch_work import BatchFacts
 from shared.batches import statements
 from shared.batches.answers import review
 from shared.batches.files import check_unchanged
 from shared.batches.inputs.files import check_file_columns
+from shared.batches.inputs.fitting import misfit_of
 from shared.batches.inputs.parts import divide, requests_of_part
 from shared.batches.inputs.rules import Requests
 from shared.batches.inputs.tables import check_contents, check_requests
 from shared.batches.lines.statements import load_lines, requests_of_lines
 from shared.batches.moving import move_query, table_query
-from shared.batches.places import divided_table, facts_of, requested_output, table_of
+from shared.batches.places import divided_table, facts_of, requested_output, table_at, table_of
 from shared.batches.reading import check_loadable, ensure_own_dataset, load_answers
 from shared.batches.request import BatchRequest, Prompts
 from shared.batches.rounds import answers_query, later_answers, repeat_query, replacement, rows_sent_again
@@ -118,10 +120,23 @@ def _check_query(facts: BatchFacts, request: BatchRequest, services: Services) -
     table = table_of(facts.input)
     columns = services.bigquery.columns_of(table, "input")
     is_json = any(column["name"] == "request" and column["type"] == "JSON" for column in columns)
+    misfit = _misfit(facts, request, columns, services)
     embeds = request.kind is Requests.TEXT_EMBEDDING
     sql = (
-        check_contents(table.sql, request.key)
+        check_contents(table.sql, request.key, misfit)
         if embeds
-        else check_requests(table.sql, is_json=is_json, key=request.key)
+        else check_requests(table.sql, is_json=is_json, key=request.key, misfit=misfit)
     )
     return Query(sql, {}, location=services.bigquery.location_of(table.dataset_name, "input"))
+
+
+def _misfit(
+    facts: BatchFacts, request: BatchRequest, columns: Sequence[Mapping[str, Any]], services: Services
+) -> str | None:
+    """Return the SQL of why the output does not take a row of the requests; None if it takes all rows."""
+    target = None if request.output is None else table_at(facts.output)
+    if target is None or request.output is None or (request.output.write == "truncate" and "$" not in target.table):
+        # A new table, files, or a table that is replaced.
+        return None
+    existing = services.tables.describe(target, "output")
+    return None if existing is None else misfit_of(target, existing, columns)

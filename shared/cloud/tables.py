@@ -14,7 +14,7 @@ from shared.cloud.bigquery import BIGQUERY
 from shared.errors import Rejected
 
 # How the id of a partition is written: https://docs.cloud.google.com/bigquery/docs/managing-partitioned-table-data
-_PARTITION_IDS: Mapping[str, tuple[str, str]] = {
+PARTITION_IDS: Mapping[str, tuple[str, str]] = {
     "HOUR": ("%Y%m%d%H", "2026013107"),
     "DAY": ("%Y%m%d", "20260131"),
     "MONTH": ("%Y%m", "202601"),
@@ -48,13 +48,13 @@ class Partitioning:
     @property
     def example(self) -> str:
         """The id of a partition."""
-        return str(self.numbers.start) if self.unit == RANGE else _PARTITION_IDS.get(self.unit, ("", "20260131"))[1]
+        return str(self.numbers.start) if self.unit == RANGE else PARTITION_IDS.get(self.unit, ("", "20260131"))[1]
 
     def has(self, partition: str) -> bool:
         """Return whether a partition may have this id."""
         if self.unit == RANGE:
             return partition.removeprefix("-").isdecimal() and int(partition) in self.numbers
-        form, example = _PARTITION_IDS.get(self.unit, ("", ""))
+        form, example = PARTITION_IDS.get(self.unit, ("", ""))
         if not form:  # BigQuery may have further units
             return True
         try:

@@ -13,6 +13,7 @@ import pytest
 
 from shared.batches.answers import AnswerTable
 from shared.batches.inputs.files import FileColumn
+from shared.batches.inputs.fitting import misfit_of
 from shared.batches.inputs.lines import check_lines
 from shared.batches.inputs.parts import divide, part_count, requests_of_part
 from shared.batches.inputs.rules import RULES, InputCheck, Requests
@@ -23,7 +24,7 @@ from shared.batches.statements import batch_requests
 from shared.batches.typed.flattening import flatten
 from shared.batches.typed.results import ResultColumn, columns_of_schema
 from shared.checks.identifiers import TableName, string_literal
-from shared.cloud.tables import TableFacts
+from shared.cloud.tables import Partitioning, TableFacts
 from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
 from tests.unit.shared.batches.inputs.test_lines import GOOD, WRONG, as_file, asking
 
@@ -86,6 +87,73 @@ def test_a_table_is_checked_for_the_key_of_a_merge(world: BigQueryWorld) -> None
     assert check.requests == 4
     problem = check.problem("input")
     assert problem is not None and problem.field == "output.key"
+
+
+_DAYS = [{"name": "day", "type": "DATE"}]
+# The output, how it is partitioned, its columns, a value that it takes and others with the rule that they break.
+MISFITS: list[tuple[str, Partitioning | None, list[dict[str, Any]], str, dict[str, str]]] = [
+    (
+        "t$20260101",
+        Partitioning("DAY", "Day"),
+        _DAYS,
+        "DATE '2026-01-01'",
+        {"DATE '2026-01-02'": "wrong_partition", "CAST(NULL AS DATE)": "wrong_partition"},
+    ),
+    ("t$202601", Partitioning("MONTH", "day"), _DAYS, "DATE '2026-01-31'", {"DATE '2026-02-01'": "wrong_partition"}),
+    (
+        "t$2026010107",
+        Partitioning("HOUR", "day"),
+        [{"name": "day", "type": "TIMESTAMP"}],
+        "TIMESTAMP '2026-01-01 07:59:59+00'",
+        {"TIMESTAMP '2026-01-01 08:00:00+00'": "wrong_partition"},
+    ),
+    (
+        "t$10",
+        Partitioning("RANGE", "day", range(0, 100, 10)),
+        [{"name": "day", "type": "INTEGER"}],
+        "19",
+        {"20": "wrong_partition", "CAST(NULL AS INT64)": "wrong_partition"},
+    ),
+    ("t", None, [{"name": "day", "type": "STRING", "maxLength": "2"}], "'éé'", {"'abc'": "long_value"}),
+    ("t", None, [{"name": "day", "type": "STRING", "mode": "REQUIRED"}], "''", {"CAST(NULL AS STRING)": "null_value"}),
+]
+
+
+@pytest.mark.parametrize(("table", "partitioning", "columns", "right", "wrong"), MISFITS)
+def test_rows_that_the_output_does_not_take_are_found(
+    world: BigQueryWorld,
+    table: str,
+    partitioning: Partitioning | None,
+    columns: list[dict[str, Any]],
+    right: str,
+    wrong: dict[str, str],
+) -> None:
+    existing = TableFacts("TABLE", 0, tuple(columns), partitioning)
+    misfit = misfit_of(TableName("p", "d", table), existing, [{**columns[0], "name": "day"}])
+    rows = " UNION ALL ".join(f"SELECT {n} AS n, {value} AS day" for n, value in enumerate((right, *wrong)))
+    found = world.client().query_and_wait(f"SELECT {misfit} AS misfit FROM ({rows}) ORDER BY n")
+    assert [row.misfit for row in found] == [None, *(f"{rule}:day" for rule in wrong.values())]
+
+
+@pytest.mark.parametrize("kind", [Requests.GENERATE, Requests.TEXT_EMBEDDING])
+def test_a_table_is_checked_for_what_the_output_does_not_take(world: BigQueryWorld, kind: Requests) -> None:
+    source = (
+        f"(SELECT day, {string_literal(json.dumps(asking()))} AS request, 'text' AS content FROM UNNEST([1, 2]) AS day)"
+    )
+    misfit = "IF(day = 2, 'wrong_partition:day', NULL)"
+    embeds = kind is Requests.TEXT_EMBEDDING
+    sql = check_contents(source, (), misfit) if embeds else check_requests(source, is_json=False, misfit=misfit)
+    check = read_check((dict(row) for row in world.client().query_and_wait(sql)), kind)
+    assert [(each.rule, each.count, each.places, each.hint) for each in check.findings] == [
+        ("wrong_partition", 1, ("row 2",), "day")
+    ]
+    problem = check.problem("input")
+    assert problem is not None and problem.field == "output"
+
+
+def test_rows_without_rules_of_the_output_need_no_check() -> None:
+    existing = TableFacts("TABLE", 0, ({"name": "day", "type": "DATE"},), Partitioning("DAY", None))
+    assert misfit_of(TableName("p", "d", "t$20260101"), existing, [{"name": "day", "type": "DATE"}]) is None
 
 
 def test_a_good_table_is_measured(world: BigQueryWorld) -> None:

@@ -271,6 +271,20 @@ def test_a_partition_that_the_table_or_the_answers_do_not_have_is_refused(world:
     assert "partitioned by its column day, which the answers do not have" in errors[1]["message"]
 
 
+@pytest.mark.long
+def test_rows_that_the_output_does_not_take_are_refused_before_a_job_is_paid(world: World) -> None:
+    table = fresh("days")
+    columns = "id INT64, request STRING, response STRING, status STRING, day DATE"
+    world.bigquery.query(
+        f"CREATE TABLE {world.regional}.{table} ({columns}) PARTITION BY day", location=REGION
+    ).result()
+    prompts = {"prompts": {"query": "SELECT 1 AS id, DATE '2026-11-25' AS day, 'Hello' AS prompt"}}
+    ended = _run(world, world.batch(f"{table}$20261126", fresh("r"), input=prompts))
+    assert ended["type"].endswith("request.rejected.v1")
+    assert (ended["error"]["code"], ended["error"]["field"]) == ("wrong_partition", "output")
+    assert ended["job"]["system"] == "bigquery"
+
+
 def test_tables_that_are_only_read_with_a_filter_are_neither_read_nor_merged_into(world: World) -> None:
     table = fresh("days")
     columns = "id INT64, request STRING, response STRING, status STRING, day DATE"

@@ -24,20 +24,24 @@ _INSTEAD = r'\1AAAA"'
 ESCAPES = rf"\\(?:u{_SURROGATES}|u[0-9a-fA-F]{{4}}|.)"
 
 
-def short_requests(source: str, text: str, key: Sequence[str] = ()) -> str:
+def short_requests(source: str, text: str, key: Sequence[str] = (), misfit: str | None = None) -> str:
     """Return the common table expressions that read requests; the last one, ``short_requests``, has these columns.
 
     - ``text``: the request. The texts and the data of a long one are replaced by four characters each.
     - ``left_out``: how many more characters its texts have than those in ``text``.
     - the columns of the key, with the names that ``key_names`` returns.
+    - ``misfit``, if there is one.
 
     Args:
         source: The requests as SQL: the quoted name of a table, or a query in brackets.
         text: The SQL of a request as text.
         key: The columns by which the answers are merged; none if they are not.
+        misfit: The SQL of why the output does not take a row, as ``misfit_of`` returns it; None if it takes all rows.
     """
     read = "".join(f"{column_sql(column)} AS {name}, " for column, name in zip(key, key_names(key), strict=True))
     kept = "".join(f"{name}, " for name in key_names(key))
+    if misfit is not None:
+        read, kept = f"{read}{misfit} AS misfit, ", f"{kept}misfit, "
     return f"""read_requests AS (SELECT {read}{text} AS text FROM {source}),
 without_data AS (
   SELECT

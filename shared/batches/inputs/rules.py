@@ -22,6 +22,8 @@ _EMBEDDINGS = (
     "https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/embeddings/batch-prediction-genai-embeddings"
 )
 _COLUMN_NAMES = "https://docs.cloud.google.com/bigquery/docs/schemas#column_names"
+_PARTITIONS = "https://docs.cloud.google.com/bigquery/docs/managing-partitioned-table-data"
+_SCHEMAS = "https://docs.cloud.google.com/bigquery/docs/schemas"
 _LOADED_JSON = "https://docs.cloud.google.com/bigquery/docs/loading-data-cloud-storage-json"
 
 # A larger input needs several jobs.
@@ -65,6 +67,8 @@ class Rule:
     field: str | None = None
     """The field of the batch request that it is about; None for the input."""
 
+
+_OUTPUT = "output"
 
 # Requests are checked in this order; only the first rule that a request breaks is counted.
 RULES: Mapping[str, Rule] = {
@@ -144,6 +148,25 @@ RULES: Mapping[str, Rule] = {
         "give each request a key of its own, or let output.write be append",
         _INPUT,
         "output.key",
+    ),
+    # Rules for the columns that the answers repeat.
+    "wrong_partition": Rule(
+        "do not belong to the partition of the output",
+        "leave them out, or let the output be the whole table",
+        _PARTITIONS,
+        _OUTPUT,
+    ),
+    "null_value": Rule(
+        "are NULL in a column that the output requires",
+        "leave them out, or let the column of the output be NULL",
+        _SCHEMAS,
+        _OUTPUT,
+    ),
+    "long_value": Rule(
+        "have a value that is too long for the output",
+        "make the value shorter, or the column of the output longer",
+        _SCHEMAS,
+        _OUTPUT,
     ),
     # Rules for a whole input.
     "no_requests": Rule("there are none", "write at least one request", _INPUT),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from shared.batches.inputs.fitting import SEPARATOR
 from shared.batches.inputs.gemini_messages import REQUEST, field_names, snake_case
 from shared.batches.inputs.long_requests import ESCAPES, key_names, short_requests
 from shared.batches.inputs.requests import ABOUT_DATA, BASE64, PART_DATA, ROLES, URI, check_envelope
@@ -127,7 +128,7 @@ _CONDITIONS: Mapping[str, str] = {
 }
 
 
-def check_requests(source: str, *, is_json: bool, key: Sequence[str] = ()) -> str:
+def check_requests(source: str, *, is_json: bool, key: Sequence[str] = (), misfit: str | None = None) -> str:
     """Return the query that checks a table of requests. It reads the column ``request`` and those of the key, once.
 
     The numbers of rows are those in which the query reads them, since a table of BigQuery has no order.
@@ -136,6 +137,7 @@ def check_requests(source: str, *, is_json: bool, key: Sequence[str] = ()) -> st
         source: The requests as SQL: the quoted name of a table, or a query in brackets.
         is_json: Whether the column is of type JSON, not STRING.
         key: The columns by which the answers are merged; none if they are not.
+        misfit: The SQL of why the output does not take a row, as ``misfit_of`` returns it; None if it takes all rows.
     """
     text = "TO_JSON_STRING(request)" if is_json else "request"
     respelt = "text"
@@ -146,9 +148,13 @@ def check_requests(source: str, *, is_json: bool, key: Sequence[str] = ()) -> st
     conditions = [*_CONDITIONS.items(), ("unknown_field", "facts.unknown_names > 0"), *(_KEY_CONDITIONS if key else ())]
     rules = "\n      ".join(f"WHEN {condition} THEN {string_literal(rule)}" for rule, condition in conditions)
     columns = "\n    without_key,\n    same_key," if key else ""
+    if misfit is not None:
+        rules += "\n      ELSE misfit"
+        columns += "\n    misfit,"
+    row_facts = _key_facts(key_names(key)) + ("" if misfit is None else ", misfit")
     return f"""WITH
-{short_requests(source, text, key)},
-request_texts AS (SELECT text, left_out{_key_facts(key_names(key))} FROM short_requests),
+{short_requests(source, text, key, misfit)},
+request_texts AS (SELECT text, left_out{row_facts} FROM short_requests),
 parsed_requests AS (
   SELECT{columns}
     text,
@@ -264,12 +270,13 @@ def _key_facts(key: Sequence[str]) -> str:
     return f", {missing} AS without_key, COUNT(*) OVER (PARTITION BY {', '.join(columns)}) AS same_key"
 
 
-def check_contents(source: str, key: Sequence[str] = ()) -> str:
+def check_contents(source: str, key: Sequence[str] = (), misfit: str | None = None) -> str:
     """Return the query that checks a table of texts to embed, in the column ``content``; the result is the same.
 
     Args:
         source: The texts as SQL: the quoted name of a table, or a query in brackets.
         key: The columns by which the answers are merged; none if they are not.
+        misfit: The SQL of why the output does not take a row, as ``misfit_of`` returns it; None if it takes all rows.
     """
     conditions = [("no_content", "content IS NULL OR TRIM(content) = ''"), *(_KEY_CONDITIONS if key else ())]
     rules = " ".join(f"WHEN {condition} THEN {string_literal(rule)}" for rule, condition in conditions)
@@ -284,10 +291,10 @@ def check_contents(source: str, key: Sequence[str] = ()) -> str:
   ARRAY_AGG(row_number ORDER BY row_number LIMIT {PLACES}) AS row_numbers
 FROM (
   SELECT
-    CASE {rules} END AS rule,
+    CASE {rules} ELSE misfit END AS rule,
     IFNULL(CHAR_LENGTH(content), 0) AS characters,
     ROW_NUMBER() OVER () AS row_number
-  FROM (SELECT content{_key_facts(key)} FROM {source})
+  FROM (SELECT content{_key_facts(key)}, {misfit or "CAST(NULL AS STRING)"} AS misfit FROM {source})
 )
 GROUP BY rule"""
 
@@ -314,6 +321,8 @@ def read_check(
         rule, hint = row["rule"], ""
         if rule in _KEY_RULES:
             hint = ", ".join(key)
+        elif rule is not None and SEPARATOR in rule:
+            rule, _, hint = rule.partition(SEPARATOR)
         elif rule is None and (envelope := row.get("envelope")) is not None:
             rule, hint = check_envelope(envelope) or (None, "")
         if rule is not None:

@@ -156,10 +156,15 @@ class Statements(Session):
 
         Raises:
             NotFound: A dataset is in another location than the job.
-            QueryError: A SELECT has no columns.
+            QueryError: A SELECT has no columns, or an UPDATE or DELETE has no WHERE clause.
+                https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax
         """
         if isinstance(statement.tree, exp.Select) and not statement.tree.expressions:
             raise QueryError("Syntax error: SELECT list must not be empty", location="query")
+        if isinstance(statement.tree, (exp.Update, exp.Delete)) and statement.tree.args.get("where") is None:
+            sql = statement.sql
+            where = position(sql, len(sql) - len(sql.lstrip()))
+            raise QueryError(f"{statement.kind} must have a WHERE clause at {where}", location="query")
         for name in statement.tables:
             dataset = self.context.catalog.get_dataset(name.project, name.dataset)
             if dataset is not None and dataset.location.upper() != self.location.upper():

@@ -118,7 +118,8 @@ def _with_next_id(step: Step, failed: Item, *, refused: bool) -> Step:
     """Return ``step`` with an attempt that was not used for a job yet; ``refused``: pending ones may have been, too."""
     before = next((each for each in failed.steps if each.name == step.name), None)
     if before is None:
-        return step
+        # A run before that one may have had the step: a retry of failed rows has other steps than the run before it.
+        return replace(step, attempt=max(step.attempt, failed.run + 1))
     if before.state is StepState.PENDING and before.job is None and not refused:
         # Runs before that one may have used the lower numbers.
         return replace(step, attempt=before.attempt)

@@ -451,6 +451,10 @@ def test_answers_become_typed_columns(world: BigQueryWorld, kind: str) -> None:
 
 @pytest.mark.long
 def test_the_text_of_an_answer_may_be_a_column(world: BigQueryWorld) -> None:
+    one = [ResultColumn("text", "STRING", "$"), ResultColumn("title", "STRING", "$.title")]
+    assert _results(world, _answers([(_answer('[{"title": "T"}]'), "")]), one) == [
+        {"id": 0, "status": "", "text": '[{"title": "T"}]', "title": "T"}
+    ]
     source = _answers([(_answer("No { JSON ", "at all."), ""), (None, "failed")])
     assert _results(world, source, [ResultColumn("text", "STRING", "$")]) == [
         {"id": 0, "status": "", "text": "No { JSON at all."},

@@ -177,6 +177,20 @@ def test_the_tables_of_a_batch_that_failed_are_deleted_when_its_request_is_sent_
     assert _own_tables(world, keys[1]) != []
 
 
+@pytest.mark.long
+def test_a_batch_runs_again_from_its_first_step_after_its_failed_rows_were_sent_again(world: World) -> None:
+    name = fresh("anew")
+    world.order({"text": "wrong", "status": 400})
+    output = {"table": f"bq://{world.project}.{world.regional}.{name}", "write": "append"}
+    world.publish("BATCH_TOPIC", _batch(world, name, "fine", "wrong", output=output))
+    key = world.batch_ended(name)["key"]
+    world.order()
+    for count, action in enumerate(("retry_failed_rows", "resubmit"), start=2):
+        world.publish("BATCH_TOPIC", {"action": action, "key": key})
+        assert world.batch_ended(name, count=count)["type"].endswith("batch.succeeded.v1")
+    assert len(world.rows(f"{world.regional}.{name}")) == 4
+
+
 @pytest.mark.matrix
 def test_a_batch_runs_again_and_its_jobs_are_deleted(world: World) -> None:
     name = fresh("resubmitted")

@@ -124,7 +124,7 @@ def _json_of(text: str, *, scalars: bool) -> str:
 
 def _element(json: str, results: Sequence[ResultColumn]) -> str:
     """Return the SQL of the JSON, or of its one element: models write a list of one object where an object was meant."""
-    if not all(column.path.startswith("$.") for column in results):
+    if not all(column.path.startswith("$.") or column.is_whole_text for column in results):
         return json
     return f"IF(JSON_QUERY({json}, '$[1]') IS NULL, COALESCE(JSON_QUERY({json}, '$[0]'), {json}), {json})"
 

@@ -160,6 +160,12 @@ def test_a_step_that_was_not_submitted_does_not_take_an_attempt_of_an_earlier_ru
     assert stored(world).steps == (replace(STEP, attempt=2),)
 
 
+def test_a_step_that_the_last_run_did_not_have_does_not_take_an_attempt_of_an_earlier_run(world: World) -> None:
+    left(world, outcome=Outcome.FAILED, finished=NOW, run=2, steps=(replace(STEP, name="another"),))
+    claim_request(SENT_AGAIN, world.services)
+    assert stored(world).steps == (replace(STEP, attempt=3),)
+
+
 def test_failed_work_cannot_be_requested_again_before_its_event_is_published(world: World) -> None:
     failed(world, published=False)
     with pytest.raises(TryLater, match="is being published"):

@@ -56,7 +56,8 @@ def submit_batch(request: flask.Request) -> flask.typing.ResponseReturnValue:
             return {"error": reject(Kind.BATCH, message, error, at).as_json()}, 400
     except TryLater as error:
         return {"error": {"code": "try_later", "message": str(error), "field": None}}, 503
-    if item.outcome is Outcome.REJECTED and item.problem is not None:
+    # A batch that was rejected before may be deleted.
+    if item.outcome is Outcome.REJECTED and item.problem is not None and not facts_of(item).deleted:
         return {"key": item.key, "error": item.problem.as_json()}, 400
     return _response_body(item), 202
 

@@ -178,6 +178,16 @@ def test_the_tables_of_a_batch_that_failed_are_deleted_when_its_request_is_sent_
 
 
 @pytest.mark.long
+def test_the_deletion_of_a_rejected_batch_is_no_refusal(world: World) -> None:
+    name = fresh("rejected")
+    world.publish("BATCH_TOPIC", _batch(world, name, ""))
+    rejected = world.batch_ended(name)
+    assert (rejected["type"], rejected["error"]["code"]) == ("modeldrop.request.rejected.v1", "empty_part")
+    deleted = world.post_batch({"action": "delete", "key": rejected["key"]})
+    assert (deleted.status_code, deleted.json()["state"]) == (202, "rejected")
+
+
+@pytest.mark.long
 def test_a_batch_runs_again_from_its_first_step_after_its_failed_rows_were_sent_again(world: World) -> None:
     name = fresh("anew")
     world.order({"text": "wrong", "status": 400})

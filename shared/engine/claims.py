@@ -62,8 +62,8 @@ def claim_request(item: Item, services: Services) -> Claimed:
         if not sent_again:
             # The corrected request has taken the place of the one in this message, which is delivered again.
             return claimed
-        if stored.outcome is Outcome.REJECTED:
-            # A rejected request has run nothing: the corrected one may have its id.
+        if stored.outcome in {Outcome.REJECTED, Outcome.CHECKED}:
+            # A rejected request and a dry run have run nothing: the request that comes after them may have their id.
             return next_attempt(stored, item, services)
         raise Rejected(
             f"the request_id {item.request_id} was used before, for another request that runs or has run; use a new one",
@@ -90,13 +90,13 @@ def _for_sender(stored: Item, item: Item) -> Item:
 
 
 def next_attempt(failed: Item, item: Item, services: Services) -> Claimed:
-    """Claim ``item`` as the next attempt of work that failed or was rejected.
+    """Claim ``item`` as the next attempt of work that failed, was rejected or was only checked.
 
     Raises:
-        TryLater: The event of the failure is not published yet, or another call deletes what the work left.
+        TryLater: The event of its end is not published yet, or another call deletes what the work left.
     """
     if not failed.final:
-        raise TryLater(f"the failure of {failed.key} is being published; the request can be repeated after that")
+        raise TryLater(f"the event of {failed.key} is being published; the request can be repeated after that")
     if failed.claimed_by_another("", services.now()):
         raise TryLater(f"another call works on {failed.key}; the request can be repeated after that")
     # BigQuery may have kept the id of a job that it refused, with the label of the other request.

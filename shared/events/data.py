@@ -16,6 +16,7 @@ from shared.work import (
     ManageMessage,
     ModelColumn,
     ModelSignature,
+    Outcome,
     PredictionFacts,
     PredictionMessage,
     StepState,
@@ -120,10 +121,13 @@ def _prediction(message: PredictionMessage, facts: PredictionFacts) -> dict[str,
 
 
 def answers_place(item: Item) -> str | None:
-    """Return where the answers of a batch are now: in its output once they were moved there; None if it is not known."""
+    """Return where the answers of a batch are now: in its output once they were moved there; None if there are none."""
     if not isinstance(item.facts, BatchFacts):
         return None
     facts = item.facts
+    if item.outcome in {Outcome.REJECTED, Outcome.CHECKED} and facts.result is None and not facts.rounds:
+        # No job has begun.
+        return None
     if facts.folder is not None:
         return facts.folders[-1] if facts.folders else facts.output
     if facts.answers is None or _was_moved(item):

@@ -181,8 +181,13 @@ def test_a_dry_run_counts_the_requests_and_submits_nothing(world: World) -> None
         "input_cost": None,
         "answer_cost": None,
     }
+    assert checked["answers"] is None
     assert world.batches(checked["key"]) == []
     assert _own_tables(world, checked["key"]) == []
+    # The id is free for the request itself.
+    ended = _run(world, world.batch(table, table))
+    assert (ended["type"], ended["key"]) == ("modeldrop.batch.succeeded.v1", checked["key"])
+    assert len(world.rows(f"{world.regional}.{table}")) == 3
 
 
 @pytest.mark.long

@@ -102,6 +102,13 @@ def test_a_corrected_request_does_not_use_a_job_id_that_bigquery_may_have_refuse
     assert stored(world).steps == (replace(STEP, attempt=2),)
 
 
+def test_a_dry_run_leaves_its_id_free_for_the_request(world: World) -> None:
+    left(world, outcome=Outcome.CHECKED, finished=NOW, location="US", steps=(SUBMITTED,))
+    assert claim_request(replace(SENT_AGAIN, payload="c" * 32), world.services).mine
+    again = stored(world)
+    assert (again.run, again.outcome, again.steps) == (2, None, (replace(STEP, attempt=2),))
+
+
 def test_a_rejected_message_that_is_delivered_again_changes_nothing_after_its_correction(world: World) -> None:
     left(world, outcome=Outcome.REJECTED, finished=NOW)
     claim_request(replace(SENT_AGAIN, payload="c" * 32), world.services)

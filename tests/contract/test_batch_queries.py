@@ -151,6 +151,11 @@ def test_a_table_is_checked_for_what_the_output_does_not_take(world: BigQueryWor
     assert problem is not None and problem.field == "output"
 
 
+def test_the_length_of_json_is_not_compared_with_that_of_a_text() -> None:
+    existing = TableFacts("TABLE", 0, ({"name": "day", "type": "STRING", "maxLength": "2"},))
+    assert misfit_of(TableName("p", "d", "t"), existing, [{"name": "day", "type": "JSON"}]) is None
+
+
 def test_rows_without_rules_of_the_output_need_no_check() -> None:
     existing = TableFacts("TABLE", 0, ({"name": "day", "type": "DATE"},), Partitioning("DAY", None))
     assert misfit_of(TableName("p", "d", "t$20260101"), existing, [{"name": "day", "type": "DATE"}]) is None

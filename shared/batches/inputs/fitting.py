@@ -27,7 +27,8 @@ def misfit_of(target: TableName, existing: TableFacts, columns: Sequence[Mapping
         columns: The columns of the requests, each as a TableFieldSchema.
     """
     given = {str(column["name"]).lower(): str(column["name"]) for column in columns}
-    found = [*_outside_partition(target, existing, given), *_refused_values(existing, given)]
+    types = {str(column["name"]).lower(): str(column["type"]) for column in columns}
+    found = [*_outside_partition(target, existing, given), *_refused_values(existing, given, types)]
     if not found:
         return None
     cases = " ".join(
@@ -65,7 +66,9 @@ def _is_inside(column: str, partition: str, partitioning: Partitioning, existing
     return f"{function}({string_literal(form)}, {column}) = {string_literal(partition)}"
 
 
-def _refused_values(existing: TableFacts, given: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def _refused_values(
+    existing: TableFacts, given: Mapping[str, str], types: Mapping[str, str]
+) -> Iterator[tuple[str, str, str]]:
     """Yield the conditions for values that columns of the output do not take.
 
     https://docs.cloud.google.com/bigquery/docs/schemas#modes
@@ -77,6 +80,7 @@ def _refused_values(existing: TableFacts, given: Mapping[str, str]) -> Iterator[
         sql = column_sql(given[name])
         if column.get("mode") == "REQUIRED":
             yield "null_value", given[name], f"{sql} IS NULL"
-        function = _LENGTHS.get(str(column["type"]))
+        # JSON is only known as a text when it is moved.
+        function = _LENGTHS.get(types[name]) if types[name] == column["type"] else None
         if function and column.get("maxLength"):
             yield "long_value", given[name], f"{function}({sql}) > {int(column['maxLength'])}"

@@ -156,15 +156,10 @@ class Statements(Session):
 
         Raises:
             NotFound: A dataset is in another location than the job.
-            QueryError: A SELECT has no columns, or an UPDATE or DELETE has no WHERE clause.
-                https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax
+            QueryError: A SELECT has no columns.
         """
         if isinstance(statement.tree, exp.Select) and not statement.tree.expressions:
             raise QueryError("Syntax error: SELECT list must not be empty", location="query")
-        if isinstance(statement.tree, (exp.Update, exp.Delete)) and statement.tree.args.get("where") is None:
-            sql = statement.sql
-            where = position(sql, len(sql) - len(sql.lstrip()))
-            raise QueryError(f"{statement.kind} must have a WHERE clause at {where}", location="query")
         for name in statement.tables:
             dataset = self.context.catalog.get_dataset(name.project, name.dataset)
             if dataset is not None and dataset.location.upper() != self.location.upper():
@@ -190,6 +185,7 @@ class Statements(Session):
         sql = self.qualify(self.parameters.named_in(sql))
         statement = read_statement(sql, project=self.project)
         self._check_names(statement)
+        _check_where(statement)
         if statement.kind in DML_TYPES and statement.target is not None:
             self.reject_external(statement.target)
         self._check_partitions(statement)
@@ -476,6 +472,19 @@ def _split_dataset(name: str | None, project: str) -> tuple[str, str] | None:
         return None
     parts = name.split(".")
     return (parts[0], parts[1]) if len(parts) > 1 else (project, parts[0])
+
+
+def _check_where(statement: Statement) -> None:
+    """Reject an UPDATE or DELETE without WHERE, as BigQuery does.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax
+
+    Raises:
+        QueryError: The statement has no WHERE clause.
+    """
+    if isinstance(statement.tree, (exp.Update, exp.Delete)) and statement.tree.args.get("where") is None:
+        start = position(statement.sql, len(statement.sql) - len(statement.sql.lstrip()))
+        raise QueryError(f"{statement.kind} must have a WHERE clause at {start}", location="query")
 
 
 def _without_alias_traps(duckdb_sql: str) -> str:

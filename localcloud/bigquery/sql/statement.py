@@ -56,6 +56,7 @@ _TYPE_BY_NODE: tuple[tuple[type[exp.Expr], str], ...] = (
     (exp.TruncateTable, "TRUNCATE_TABLE"),
     (exp.Alter, "ALTER_TABLE"),
 )
+_DELETE = re.compile(r"DELETE\s+(?!FROM\b)(?=[`\w])", re.IGNORECASE)
 DML_TYPES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE"})
 
 # Statements that create, change or drop a table or view.
@@ -211,7 +212,7 @@ def read_statement(sql: str, *, project: str) -> Statement:
     The function does not raise: a statement that can't be parsed has no tree. The result is cached, so copy its tree
     before you change it.
     """
-    sql = unnest_paths(quote_names(sql))
+    sql = unnest_paths(quote_names(_with_from(sql)))
     kind = _kind_by_words(sql)
     tree = parsed(sql)
     if tree is None:
@@ -242,6 +243,12 @@ def read_statement(sql: str, *, project: str) -> Statement:
         columns = frozenset(node.name.lower() for node in tree.find_all(exp.Identifier))
     target = _target(tree, kind, project)
     return Statement(sql, kind, tree, tuple(tables), tuple(unqualified), target, columns, project)
+
+
+def _with_from(sql: str) -> str:
+    """Return a DELETE with the word FROM, which sqlglot needs, and any other statement as it is."""
+    found = _DELETE.match(sql, _ENDPOINT.match(sql).end())  # type: ignore[union-attr]
+    return sql if found is None else f"{sql[: found.end()]}FROM {sql[found.end() :]}"
 
 
 def _kind_by_words(sql: str) -> str:

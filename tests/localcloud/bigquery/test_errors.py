@@ -25,6 +25,7 @@ INTERNALS = re.compile(
 
 MESSAGES = {
     # Syntax
+    "DELETE d.t": "DELETE must have a WHERE clause at [1:1]",
     "DELETE FROM d.t": "DELETE must have a WHERE clause at [1:1]",
     "\n UPDATE d.t SET n = 1": "UPDATE must have a WHERE clause at [2:2]",
     "SELECT n FROM": "Syntax error: Unexpected end of script at [1:14]",

@@ -104,6 +104,22 @@ def test_dml_reports_the_number_of_changed_rows(world: BigQueryWorld, dataset: s
     assert world.client().get_table(f"{dataset}.titles").num_rows == 99
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE {0} WHERE n < 3",
+        "-- without FROM\nDELETE `{0}` AS x WHERE x.n IN (1, 2)",
+        "DECLARE least INT64 DEFAULT 3; DELETE {0} t WHERE t.n < least",
+        "BEGIN TRANSACTION; DELETE {0} WHERE n < 3; COMMIT TRANSACTION",
+    ],
+)
+def test_a_delete_needs_no_from(world: BigQueryWorld, dataset: str, sql: str) -> None:
+    table = f"{dataset}.numbers"
+    world.rows(f"CREATE OR REPLACE TABLE {table} AS SELECT n FROM UNNEST([1, 2, 3]) AS n")
+    world.rows(sql.format(table))
+    assert world.rows(f"SELECT n FROM {table}") == [(3,)]
+
+
 def test_merge_updates_and_inserts_rows(world: BigQueryWorld, dataset: str) -> None:
     job = run(
         world,

@@ -53,6 +53,7 @@ from localcloud.bigquery.sql.statement import (
     read_statement,
 )
 from localcloud.bigquery.sql.syntax import reject_unknown_functions
+from localcloud.bigquery.sql.system_variables import replace_system_variables
 from localcloud.bigquery.sql.tokens import bracket_pairs, position, tokens
 from localcloud.bigquery.sql.translation import Translator
 from localcloud.bigquery.sql.variables import replace_variables
@@ -173,7 +174,8 @@ class Statements(Session):
         """Return GoogleSQL that bqemulator can translate: qualified, without ML functions and views that use models.
 
         Raises:
-            QueryError: The name of a table is not valid, or an ML function is not valid or not supported.
+            QueryError: The name of a table is not valid, or an ML function or a system variable is not valid or not
+                supported.
         """
         if (hidden := _POLICIES.search(sql)) is not None:
             # bqemulator has this view, BigQuery has not.
@@ -182,7 +184,7 @@ class Statements(Session):
                 f"Not found: Table {name if '.' in name else f'{self.project}:{name}'}.INFORMATION_SCHEMA."
                 f"ROW_ACCESS_POLICIES was not found in location {self.location}"
             )
-        sql = self.qualify(self.parameters.named_in(sql))
+        sql = self.qualify(self.parameters.named_in(replace_system_variables(sql, self._system_variables())))
         statement = read_statement(sql, project=self.project)
         self._check_names(statement)
         _check_where(statement)
@@ -194,6 +196,17 @@ class Statements(Session):
             sql = self.learning.rewrite(sql, self, dry_run=self.dry_run)
             reject_unknown_functions(sql)
         return sql
+
+    def _system_variables(self) -> dict[str, str]:
+        """Return the values of system variables as literals; all of them are checked ids."""
+        project, dataset = self._default or (self.project, None)
+        return {
+            "dataset_id": "CAST(NULL AS STRING)" if dataset is None else f"'{dataset}'",
+            "dataset_project_id": f"'{project}'",
+            "location": f"'{self.location}'",
+            "project_id": f"'{self.project}'",
+            "time_zone": "'UTC'",
+        }
 
     def reject_external(self, target: TableName) -> None:
         """Raise ``QueryError`` if ``target`` is an external table, whose rows no job can write."""

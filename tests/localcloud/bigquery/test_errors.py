@@ -28,6 +28,8 @@ MESSAGES = {
     "DELETE d.t": "DELETE must have a WHERE clause at [1:1]",
     "DELETE FROM d.t": "DELETE must have a WHERE clause at [1:1]",
     "\n UPDATE d.t SET n = 1": "UPDATE must have a WHERE clause at [2:2]",
+    "SELECT @@projectid": "Unrecognized system variable: @@projectid at [1:8]",
+    "SELECT 1; SELECT\n@@row_count": "System variable @@row_count is not supported by the local BigQuery at [2:1]",
     "SELECT n FROM": "Syntax error: Unexpected end of script at [1:14]",
     "SELECT n FROM d.t WHERE": "Syntax error: Unexpected end of script at [1:24]",
     "SELECT (1 + 2": 'Syntax error: Expected ")" but got end of script at [1:14]',

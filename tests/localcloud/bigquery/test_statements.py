@@ -104,6 +104,13 @@ def test_dml_reports_the_number_of_changed_rows(world: BigQueryWorld, dataset: s
     assert world.client().get_table(f"{dataset}.titles").num_rows == 99
 
 
+def test_system_variables_have_the_values_of_the_job(world: BigQueryWorld) -> None:
+    variables = "@@project_id, @@dataset_id, @@DATASET_PROJECT_ID, @@time_zone, '@@project_id'"
+    sql = f"SELECT {variables}, @@session.user = SESSION_USER()"
+    assert world.rows(sql) == [(PROJECT, None, PROJECT, "UTC", "@@project_id", True)]
+    assert world.rows(f"DECLARE p STRING DEFAULT @@project_id; {sql}, p")[0][-1] == PROJECT
+
+
 @pytest.mark.parametrize(
     "sql",
     [

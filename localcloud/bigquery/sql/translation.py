@@ -19,6 +19,7 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.adjustments import adjusted
 from localcloud.bigquery.sql.duckdb_only import quote_routines, reject_duckdb_only
+from localcloud.bigquery.sql.functions.rewriting import with_functions
 from localcloud.bigquery.sql.intervals import with_interval_texts
 from localcloud.bigquery.sql.json_texts import call_json_macros
 from localcloud.bigquery.sql.lengths import checked_lengths
@@ -47,7 +48,11 @@ class Translator(SQLTranslator):
         except QueryError as error:
             return Err(InvalidQueryError(error.message))
         sql = with_nan(adjusted(name_fields(checked_lengths(sql))), schema)
-        sql = call_json_macros(call_subscripts(with_interval_texts(sql, schema)))
+        try:
+            sql = with_functions(with_interval_texts(sql, schema))
+        except QueryError as error:
+            return Err(InvalidQueryError(error.message))
+        sql = call_json_macros(call_subscripts(sql))
         translated = super().translate(sql, schema=schema, **options)
         if not isinstance(translated, Ok):
             return translated

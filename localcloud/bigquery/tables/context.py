@@ -28,6 +28,7 @@ from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.javascript.functions import check_function
 from localcloud.bigquery.sql import adjustments, intervals, lengths, nan
+from localcloud.bigquery.sql.functions import json_output, rewriting
 from localcloud.bigquery.sql.json_texts import JSON_MACROS
 from localcloud.bigquery.sql.pseudo_columns import Ingested, with_pseudo_columns
 from localcloud.bigquery.sql.statement import TableName
@@ -263,7 +264,9 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
     engine.execute(f"SET GLOBAL memory_limit = '{MEMORY}'")
     # A checkpoint on a full disk ends the use of the database, so ``Engine.checkpoint`` looks for room first.
     engine.execute("SET GLOBAL checkpoint_threshold = '1TB'")
-    for macro in (*MACROS, *JSON_MACROS, *nan.MACROS, *adjustments.MACROS, *lengths.MACROS, *intervals.MACROS):
+    json_output.register(engine.connection)
+    rewritten = (*JSON_MACROS, *nan.MACROS, *adjustments.MACROS, *lengths.MACROS, *intervals.MACROS, *rewriting.MACROS)
+    for macro in (*MACROS, *rewritten):
         engine.execute(macro)
     engine.execute("SET GLOBAL temp_directory = '{}'".format(engine.spill.name.replace("'", "''")))
     for setting in LOCKED_SETTINGS:

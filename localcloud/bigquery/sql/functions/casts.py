@@ -1,0 +1,111 @@
+"""Converts numbers, texts and times as CAST and SAFE_CAST do in GoogleSQL.
+
+DuckDB rounds half to even, accepts more texts as numbers and booleans, and writes numbers and times in another format.
+Only DuckDB knows the type of an expression, so the macros decide by it.
+https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_functions#cast
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from localcloud.bigquery.sql.functions.nodes import Rule, call, integer
+
+_TEXT = "CAST(x AS VARCHAR)"
+_TRIMMED = f"trim({_TEXT}, ' \t\r\n\f\v')"
+_IS_INTEGER = f"regexp_full_match({_TEXT}, '\\s*[+-]?[0-9]+\\s*')"
+_IS_HEXADECIMAL = f"regexp_full_match({_TEXT}, '\\s*[+-]?0[xX][0-9a-fA-F]+\\s*')"
+# DuckDB reads hexadecimal numbers without a sign.
+_SIGN = f"CASE WHEN starts_with({_TRIMMED}, '-') THEN -1 ELSE 1 END"
+_IS_FLOAT = (
+    f"regexp_full_match({_TEXT}, "
+    "'(?i)\\s*[+-]?([0-9]+[.]?[0-9]*(e[+-]?[0-9]+)?|[.][0-9]+(e[+-]?[0-9]+)?|inf|infinity|nan)\\s*')"
+)
+_FLOATS = "typeof(x) IN ('DOUBLE', 'FLOAT')"
+_DECIMAL = "starts_with(typeof(x), 'DECIMAL')"
+_DOUBLE = "TRY_CAST(x AS DOUBLE)"
+
+
+def _macros(cast: str, otherwise: str) -> dict[str, str]:
+    """Return the bodies of the macros, which call ``cast`` and return ``otherwise`` for a text that is not a value."""
+    integer_of_text = (
+        f"CASE WHEN {_IS_INTEGER} THEN {cast}(x AS BIGINT) WHEN {_IS_HEXADECIMAL} "
+        f"THEN {cast}(ltrim({_TRIMMED}, '+-') AS BIGINT) * ({_SIGN}) ELSE {otherwise.format('int64')} END"
+    )
+    return {
+        "int64": f"CASE WHEN {_FLOATS} THEN {cast}(round({_DOUBLE}) AS BIGINT) "
+        f"WHEN typeof(x) = 'VARCHAR' AND x IS NOT NULL THEN {integer_of_text} ELSE {cast}(x AS BIGINT) END",
+        "float64": f"CASE WHEN typeof(x) = 'VARCHAR' AND NOT {_IS_FLOAT} THEN {otherwise.format('double')} "
+        f"ELSE {cast}(x AS DOUBLE) END",
+        "bool": f"CASE WHEN typeof(x) = 'VARCHAR' AND lower({_TRIMMED}) NOT IN ('true', 'false') "
+        f"THEN {otherwise.format('bool')} ELSE {cast}(x AS BOOLEAN) END",
+    }
+
+
+# Fractions of a second have three or six digits, or none.
+_WITH_FRACTION = f"regexp_extract({_TEXT}, '^([^.]*)([.][0-9]+)?(.*)$', ['start', 'fraction', 'end'])"
+_TIME_TEXT = (
+    f"CASE WHEN NOT contains({_TEXT}, '.') THEN {_TEXT} ELSE {_WITH_FRACTION}['start'] || "
+    f"rpad({_WITH_FRACTION}['fraction'], CASE WHEN length({_WITH_FRACTION}['fraction']) <= 4 THEN 4 ELSE 7 END, '0') || "
+    f"{_WITH_FRACTION}['end'] END"
+)
+_DECIMAL_TEXT = f"CASE WHEN contains({_TEXT}, '.') THEN rtrim(rtrim({_TEXT}, '0'), '.') ELSE {_TEXT} END"
+# A float has 15 digits, or 17 if 15 are not enough to read the same number.
+_SHORT = f"format('{{:.15g}}', {_DOUBLE})"
+_FLOAT_TEXT = (
+    f"CASE WHEN isnan({_DOUBLE}) THEN 'NaN' WHEN isinf({_DOUBLE}) THEN CASE WHEN {_DOUBLE} > 0 THEN 'inf' ELSE '-inf' END "
+    f"WHEN {_DOUBLE} = 0 THEN '0' WHEN CAST({_SHORT} AS DOUBLE) = {_DOUBLE} THEN {_SHORT} "
+    f"ELSE format('{{:.17g}}', {_DOUBLE}) END"
+)
+MACROS: tuple[str, ...] = (
+    *(
+        f"CREATE OR REPLACE MACRO _as_{name}(x) AS {body}"
+        for name, body in _macros("CAST", f"error('Bad {{}} value: ' || {_TEXT})").items()
+    ),
+    *(f"CREATE OR REPLACE MACRO _safe_{name}(x) AS {body}" for name, body in _macros("TRY_CAST", "NULL").items()),
+    f"CREATE OR REPLACE MACRO _as_string(x) AS CASE WHEN typeof(x) IN ('VARCHAR', 'BIGINT') THEN {_TEXT} "
+    f"WHEN {_FLOATS} THEN {_FLOAT_TEXT} WHEN {_DECIMAL} THEN {_DECIMAL_TEXT} "
+    f"WHEN starts_with(typeof(x), 'TIME') THEN {_TIME_TEXT} ELSE {_TEXT} END",
+)
+"""The DuckDB macros that the rewritten SQL calls."""
+
+WORDS = ("CAST", "SAFE_CAST")
+"""Regular expressions of the names of the functions that ``RULES`` may replace."""
+
+_NAMES = {exp.DType.BIGINT: "int64", exp.DType.DOUBLE: "float64", exp.DType.BOOLEAN: "bool", exp.DType.TEXT: "string"}
+
+
+def _cast(node: exp.Expr) -> exp.Expr | None:
+    if not isinstance(node, exp.Cast):
+        return None
+    value = node.this
+    name = _NAMES.get(node.to.this)
+    if name is None or node.args.get("format") is not None or node.to.expressions or isinstance(value, exp.Null):
+        return None
+    if isinstance(value, exp.Literal) and (name == "string" or integer(value) is not None) and value.name.isdigit():
+        return None
+    if (
+        name == "float64"
+        and isinstance(value, exp.Literal)
+        and (not value.is_string or value.name.lower() in _FLOAT_WORDS)
+    ):
+        return None
+    if name == "string":
+        if _is_text(value):
+            return None
+        node.set("this", call("_as_string", value))
+        return node
+    node.set("this", call(f"_{'safe' if isinstance(node, exp.TryCast) else 'as'}_{name}", value))
+    return node
+
+
+_FLOAT_WORDS = frozenset({"nan", "inf", "-inf", "+inf"})
+
+
+def _is_text(value: exp.Expr) -> bool:
+    """Return whether a value is a text or BYTES, which bqemulator converts by its form."""
+    return isinstance(value, (exp.ByteString, exp.HexString)) or (isinstance(value, exp.Literal) and value.is_string)
+
+
+RULES: dict[type[exp.Expr], Rule] = {exp.Cast: _cast, exp.TryCast: _cast}
+"""What replaces the nodes of each type."""

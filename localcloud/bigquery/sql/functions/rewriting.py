@@ -1,0 +1,51 @@
+"""Replaces the functions and conversions of a statement whose results differ in DuckDB."""
+
+from __future__ import annotations
+
+import re
+
+from sqlglot import exp
+
+from localcloud.bigquery.sql.functions import casts, dates, json_output, texts
+from localcloud.bigquery.sql.functions.nodes import Rule, call
+from localcloud.bigquery.sql.tokens import parsed
+
+_MODULES = (dates, casts, texts, json_output)
+MACROS: tuple[str, ...] = tuple(macro for module in _MODULES for macro in module.MACROS)
+"""The DuckDB macros that the rewritten SQL calls."""
+
+_RULES: dict[type[exp.Expr], Rule] = {kind: rule for module in _MODULES for kind, rule in module.RULES.items()}
+_BY_NAME = {**dates.BY_NAME}
+_MAY_CONCERN = re.compile(
+    rf"\b(?:{'|'.join(word for module in _MODULES for word in module.WORDS)})\s*\(", re.IGNORECASE
+)
+
+
+def with_functions(sql: str) -> str:
+    """Return one statement of GoogleSQL that calls macros in place of functions whose results differ in DuckDB.
+
+    Raises:
+        QueryError: A function does not support one of its arguments.
+    """
+    if _MAY_CONCERN.search(sql) is None:
+        return sql
+    tree = parsed(sql)
+    if tree is None:
+        return sql
+    changed = False
+    for node in reversed(list(tree.walk())):
+        replacement = _replacement(node)
+        if replacement is None:
+            continue
+        changed = True
+        if replacement is not node:
+            node.replace(replacement)
+    return tree.sql(dialect="bigquery") if changed else sql
+
+
+def _replacement(node: exp.Expr) -> exp.Expr | None:
+    if isinstance(node, exp.Anonymous):
+        macro = _BY_NAME.get(node.name.upper(), {}).get(len(node.expressions))
+        return None if macro is None else call(macro, *node.expressions)
+    rule = _RULES.get(type(node))
+    return None if rule is None else rule(node)

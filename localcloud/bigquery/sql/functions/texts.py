@@ -1,0 +1,54 @@
+"""Takes parts of texts and searches them as GoogleSQL does.
+
+A position that is 0, or negative beyond the start, means the first character, and a negative one counts from the end.
+https://cloud.google.com/bigquery/docs/reference/standard-sql/string_functions#substr
+https://cloud.google.com/bigquery/docs/reference/standard-sql/string_functions#instr
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from localcloud.bigquery.sql.functions.nodes import Rule, call, integer, number
+
+_BYTES = "TRY_CAST(CAST(x AS VARCHAR) AS BLOB)"
+_SIZE = f"CASE WHEN typeof(x) = 'BLOB' THEN octet_length({_BYTES}) ELSE length(CAST(x AS VARCHAR)) END"
+_FIRST = f"CASE WHEN place > 0 THEN place WHEN place = 0 THEN 1 ELSE greatest({_SIZE} + place + 1, 1) END"
+_LENGTH = (
+    "CASE WHEN size < 0 THEN error('Third argument in SUBSTR() cannot be negative') ELSE least(size, 4294967296) END"
+)
+_HAYSTACK = "length(CAST(x AS VARCHAR))"
+MACROS: tuple[str, ...] = (
+    # A slice of BYTES is BYTES, and that of a text a text.
+    f"CREATE OR REPLACE MACRO _substr(x, place) AS x[({_FIRST}):]",
+    f"CREATE OR REPLACE MACRO _substr_of(x, place, size) AS x[({_FIRST}):({_FIRST}) + ({_LENGTH}) - 1]",
+    # The places where the text is found, from the last one on; searching begins at a place counted from the end.
+    "CREATE OR REPLACE MACRO _instr_from_end(x, found, place, occurrence) AS CASE WHEN place = 0 OR occurrence < 1 "
+    "THEN error('Position cannot be 0 and occurrence must be positive in INSTR') ELSE coalesce(list_filter("
+    f"range(CAST({_HAYSTACK} + place + 1 AS BIGINT), 0, -1), "
+    "spot -> substr(x, spot, length(found)) = found)[occurrence], "
+    "CASE WHEN x IS NOT NULL AND found IS NOT NULL THEN 0 END) END",
+)
+"""The DuckDB macros that the rewritten SQL calls."""
+
+WORDS = ("SUBSTR", "SUBSTRING", "INSTR")
+"""Regular expressions of the names of the functions that ``RULES`` may replace."""
+
+
+def _substring(node: exp.Expr) -> exp.Expr | None:
+    start, length = node.args.get("start"), node.args.get("length")
+    if start is None:
+        return None
+    return call("_substr", node.this, start) if length is None else call("_substr_of", node.this, start, length)
+
+
+def _position(node: exp.Expr) -> exp.Expr | None:
+    position = integer(node.args.get("position"))
+    if position is None or position >= 0:
+        return None
+    found = node.args["substr"]
+    return call("_instr_from_end", node.this, found, number(position), node.args.get("occurrence") or number(1))
+
+
+RULES: dict[type[exp.Expr], Rule] = {exp.Substring: _substring, exp.StrPosition: _position}
+"""What replaces the nodes of each type."""

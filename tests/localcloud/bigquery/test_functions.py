@@ -1,0 +1,215 @@
+"""Functions and conversions whose results differ in DuckDB; the values are those of Google's reference of GoogleSQL."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from google.api_core.exceptions import BadRequest
+
+from tests.localcloud.bigquery.world import BigQueryWorld, bigquery_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryWorld]:
+    with bigquery_world(tmp_path_factory.mktemp("storage")) as running:
+        yield running
+
+
+def utc(*parts: int) -> dt.datetime:
+    return dt.datetime(*parts, tzinfo=dt.UTC)  # type: ignore[arg-type,misc]
+
+
+VALUES: dict[str, dict[str, Any]] = {
+    "timestamp_diff_counts_whole_units": {
+        "TIMESTAMP_DIFF(TIMESTAMP '2018-08-14 02:00:00', TIMESTAMP '2018-08-13 23:00:00', DAY)": 0,
+        "TIMESTAMP_DIFF(TIMESTAMP '2001-02-01 01:00:00', TIMESTAMP '2001-02-01 00:00:01', HOUR)": 0,
+        "TIMESTAMP_DIFF(TIMESTAMP '2010-07-07 10:20:00', TIMESTAMP '2008-12-25 15:30:00', HOUR)": 13410,
+        "TIMESTAMP_DIFF(TIMESTAMP '2018-08-14', TIMESTAMP '2018-10-14', DAY)": -61,
+        "TIMESTAMP_DIFF(TIMESTAMP '2018-08-13 23:59:59.5', TIMESTAMP '2018-08-14 00:00:00.7', SECOND)": -1,
+        "TIMESTAMP_DIFF('2018-08-14 12:00:00+00', '2018-08-13 13:00:00+00', DAY)": 0,
+    },
+    "date_diff_counts_boundaries": {
+        "DATE_DIFF(DATE '2017-10-15', DATE '2017-10-14', WEEK)": 1,
+        "DATE_DIFF('2017-12-18', '2017-12-17', WEEK)": 0,
+        "DATE_DIFF('2017-12-18', '2017-12-17', WEEK(MONDAY))": 1,
+        "DATE_DIFF(DATE '2017-12-18', DATE '2017-12-17', ISOWEEK)": 1,
+        "DATE_DIFF(DATE '2017-12-18', DATE '2017-12-19', WEEK(TUESDAY))": -1,
+        "DATE_DIFF(DATE '2017-12-30', DATE '2014-12-30', YEAR)": 3,
+        "DATE_DIFF(DATE '2017-12-30', DATE '2014-12-30', ISOYEAR)": 2,
+        "DATETIME_DIFF(DATETIME '2018-08-14 00:00:01', DATETIME '2018-08-13 23:59:59', DAY)": 1,
+        "DATETIME_DIFF(DATETIME '2017-10-15', DATETIME '2017-10-14', WEEK)": 1,
+        "DATETIME_DIFF(DATETIME '2017-12-18', DATETIME '2017-12-17', WEEK(MONDAY))": 1,
+        "DATETIME_DIFF(DATETIME '2017-12-18', DATETIME '2017-12-17', ISOWEEK)": 1,
+    },
+    "texts_become_times": {
+        "TIMESTAMP_ADD('2008-12-25 15:30:00+00', INTERVAL 10 MINUTE)": utc(2008, 12, 25, 15, 40),
+        "TIMESTAMP_SUB('2008-12-25 15:30:00 America/Los_Angeles', INTERVAL 1 DAY)": utc(2008, 12, 24, 23, 30),
+        "TIMESTAMP_TRUNC('2008-12-25 15:30:00+00', HOUR)": utc(2008, 12, 25, 15),
+        "DATETIME_ADD('2008-12-25 15:30:00', INTERVAL 10 MINUTE)": dt.datetime(2008, 12, 25, 15, 40),
+        "TIME_ADD('15:30:00', INTERVAL 10 MINUTE)": dt.time(15, 40),
+        "DATE_SUB('2008-03-31', INTERVAL 1 MONTH)": dt.date(2008, 2, 29),
+    },
+    "truncation": {
+        "DATE_TRUNC(DATE '2017-11-05', WEEK)": dt.date(2017, 11, 5),
+        "DATE_TRUNC(DATE '2017-11-05', WEEK(MONDAY))": dt.date(2017, 10, 30),
+        "DATE_TRUNC(DATE '2017-11-05', ISOWEEK)": dt.date(2017, 10, 30),
+        "DATE_TRUNC(DATE '2015-06-15', ISOYEAR)": dt.date(2014, 12, 29),
+        "DATETIME_TRUNC(DATETIME '2017-11-05 10:00:00', WEEK(MONDAY))": dt.datetime(2017, 10, 30),
+        "TIMESTAMP_TRUNC(TIMESTAMP '2015-06-15 00:00:00+00', ISOYEAR)": utc(2014, 12, 29),
+        "TIMESTAMP_TRUNC(TIMESTAMP '2017-11-06 00:00:00+12', WEEK(MONDAY), 'UTC')": utc(2017, 10, 30),
+        "TIMESTAMP_TRUNC(TIMESTAMP '2017-11-06 07:00:00+00', WEEK(MONDAY), 'America/New_York')": utc(2017, 11, 6, 5),
+    },
+    "extraction": {
+        "EXTRACT(WEEK FROM DATE '2017-11-05')": 45,
+        "EXTRACT(WEEK(MONDAY) FROM DATE '2017-11-05')": 44,
+        "EXTRACT(WEEK FROM DATE '2016-01-02')": 0,
+        "EXTRACT(ISOWEEK FROM DATE '2017-11-06')": 45,
+        "EXTRACT(ISOYEAR FROM DATE '2016-01-03')": 2015,
+        "EXTRACT(MILLISECOND FROM TIMESTAMP '2016-12-31 00:00:01.234567+00')": 234,
+        "EXTRACT(MICROSECOND FROM TIMESTAMP '2016-12-31 00:00:01.234567+00')": 234567,
+        "EXTRACT(TIME FROM DATETIME '2016-12-31 01:02:03')": dt.time(1, 2, 3),
+        "EXTRACT(WEEK(MONDAY) FROM TIMESTAMP '2017-11-06 03:00:00+00' AT TIME ZONE 'America/New_York')": 44,
+    },
+    "last_day": {
+        "LAST_DAY(DATE '2008-11-10', WEEK(SUNDAY))": dt.date(2008, 11, 15),
+        "LAST_DAY(DATE '2008-11-10', WEEK(MONDAY))": dt.date(2008, 11, 16),
+        "LAST_DAY(DATE '2008-11-10', ISOWEEK)": dt.date(2008, 11, 16),
+        "LAST_DAY(DATE '2015-06-15', ISOYEAR)": dt.date(2016, 1, 3),
+        "LAST_DAY(DATETIME '2008-11-10 15:30:00', QUARTER)": dt.date(2008, 12, 31),
+        "LAST_DAY('2008-11-25')": dt.date(2008, 11, 30),
+    },
+    "buckets": {
+        "DATE_BUCKET(DATE '1950-01-02', INTERVAL 2 DAY)": dt.date(1950, 1, 1),
+        "DATE_BUCKET(DATE '2020-01-10', INTERVAL 7 DAY, DATE '2020-01-02')": dt.date(2020, 1, 9),
+        "DATETIME_BUCKET(DATETIME '1949-12-30 13:00:00', INTERVAL 12 HOUR)": dt.datetime(1949, 12, 30, 12),
+        "TIMESTAMP_BUCKET(TIMESTAMP '1949-12-30 13:00:00+00', INTERVAL 12 HOUR)": utc(1949, 12, 30, 12),
+    },
+    "cast_to_int64": {
+        "CAST(2.5 AS INT64)": 3,
+        "CAST(-2.5 AS INT64)": -3,
+        "CAST(x.half AS INT64)": 1,
+        "CAST(NUMERIC '2.5' AS INT64)": 3,
+        "CAST(9007199254740993 AS INT64)": 9007199254740993,
+        "SAFE_CAST(2.5 AS INT64)": 3,
+        "SAFE_CAST(1e30 AS INT64)": None,
+        "CAST(x.text AS INT64)": 7,
+        "CAST('0x87a' AS INT64)": 2170,
+        "CAST('-0x1F' AS INT64)": -31,
+        "SAFE_CAST(' 5 ' AS INT64)": 5,
+        "SAFE_CAST('2.5' AS INT64)": None,
+        "SAFE_CAST('1e3' AS INT64)": None,
+        "SAFE_CAST('1_000' AS INT64)": None,
+        "SAFE_CAST('' AS INT64)": None,
+        "CAST(TRUE AS INT64)": 1,
+        "CAST(x.missing AS INT64)": None,
+    },
+    "cast_of_texts": {
+        "SAFE_CAST('1e3' AS FLOAT64)": 1000.0,
+        "SAFE_CAST('1_0.5' AS FLOAT64)": None,
+        "SAFE_CAST('-inf' AS FLOAT64)": float("-inf"),
+        "SAFE_CAST('yes' AS BOOL)": None,
+        "SAFE_CAST('1' AS BOOL)": None,
+        "CAST('True' AS BOOL)": True,
+        "CAST(2 AS BOOL)": True,
+    },
+    "cast_to_string": {
+        "CAST(1.0 AS STRING)": "1",
+        "CAST(x.half AS STRING)": "0.5",
+        "CAST(0.1 + 0.2 AS STRING)": "0.30000000000000004",
+        "CAST(1e20 AS STRING)": "1e+20",
+        "CAST(1e-7 AS STRING)": "1e-07",
+        "CAST(CAST('nan' AS FLOAT64) AS STRING)": "NaN",
+        "CAST(NUMERIC '1.50' AS STRING)": "1.5",
+        "CAST(NUMERIC '100' AS STRING)": "100",
+        "CAST(TRUE AS STRING)": "true",
+        "CAST(TIMESTAMP '2020-01-01 00:00:00+00' AS STRING)": "2020-01-01 00:00:00+00",
+        "CAST(TIMESTAMP '2020-01-01 00:00:00.5+00' AS STRING)": "2020-01-01 00:00:00.500+00",
+        "CAST(DATETIME '2020-01-01 00:00:00.1234' AS STRING)": "2020-01-01 00:00:00.123400",
+        "CAST(TIME '01:02:03.5' AS STRING)": "01:02:03.500",
+        "CAST(b'abc' AS STRING)": "abc",
+        "CAST(x.missing AS STRING)": None,
+    },
+    "substr": {
+        "SUBSTR('apple', 2)": "pple",
+        "SUBSTR('apple', 2, 2)": "pp",
+        "SUBSTR('apple', 0)": "apple",
+        "SUBSTR('apple', 0, 3)": "app",
+        "SUBSTR('apple', -3, 2)": "pl",
+        "SUBSTR('apple', -10, 3)": "app",
+        "SUBSTR('apple', 123)": "",
+        "SUBSTR('apple', 1, 123)": "apple",
+        "SUBSTR('apple', 2, 0)": "",
+        "SUBSTR('äöü', -2, 1)": "ö",
+        "SUBSTR(x.text, 1, 1)": "7",
+        "SUBSTR(b'apple', 2, 2)": b"pp",
+        "SUBSTR(b'apple', -3)": b"ple",
+        "SUBSTR(CAST(NULL AS STRING), 1)": None,
+    },
+    "instr": {
+        "INSTR('banana', 'an')": 2,
+        "INSTR('banana', 'an', 1, 2)": 4,
+        "INSTR('banana', 'an', -1)": 4,
+        "INSTR('banana', 'an', -1, 2)": 2,
+        "INSTR('banana', 'an', -4)": 2,
+        "INSTR('banana', 'x', -1)": 0,
+    },
+    "to_json_string": {
+        "TO_JSON_STRING(9007199254740992)": "9007199254740992",
+        "TO_JSON_STRING(-9007199254740993)": '"-9007199254740993"',
+        "TO_JSON_STRING(b'abc')": '"YWJj"',
+        "TO_JSON_STRING(TIMESTAMP '2020-01-01 01:02:03.5+00')": '"2020-01-01T01:02:03.500Z"',
+        "TO_JSON_STRING(DATETIME '2020-01-01 01:02:03')": '"2020-01-01T01:02:03"',
+        "TO_JSON_STRING(DATE '2020-01-01')": '"2020-01-01"',
+        "TO_JSON_STRING(TIME '01:02:03')": '"01:02:03"',
+        "TO_JSON_STRING(NUMERIC '123.56')": '"123.56"',
+        "TO_JSON_STRING(NUMERIC '-1')": "-1",
+        "TO_JSON_STRING(CAST('nan' AS FLOAT64))": '"NaN"',
+        "TO_JSON_STRING(CAST('-inf' AS FLOAT64))": '"-Infinity"',
+        "TO_JSON_STRING(1.0)": "1",
+        "TO_JSON_STRING(CAST(NULL AS STRING))": "null",
+        "TO_JSON_STRING(x)": '{"half":0.5,"text":"7","missing":null}',
+        "TO_JSON_STRING(STRUCT([b'a'] AS a, JSON '{\"k\": [1, 2]}' AS j, 9007199254740993 AS n))": (
+            '{"a":["YQ=="],"j":{"k":[1,2]},"n":"9007199254740993"}'
+        ),
+        "TO_JSON_STRING(TO_JSON(TIMESTAMP '2020-01-01 01:02:03+00'))": '"2020-01-01T01:02:03Z"',
+        "TO_JSON_STRING(TO_JSON(9007199254740993))": "9007199254740993",
+        "TO_JSON_STRING(TO_JSON(9007199254740993, stringify_wide_numbers => TRUE))": '"9007199254740993"',
+    },
+}
+
+
+@pytest.mark.parametrize("group", VALUES)
+def test_results_are_those_of_the_reference(world: BigQueryWorld, group: str) -> None:
+    cases = VALUES[group]
+    source = "(SELECT CAST(0.5 AS FLOAT64) AS half, '7' AS text, CAST(NULL AS FLOAT64) AS missing) AS x"
+    [row] = world.rows(f"SELECT {', '.join(cases)} FROM {source}")
+    assert dict(zip(cases, row, strict=True)) == cases
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("CAST('2.5' AS INT64)", "Bad int64 value: 2.5"),
+        ("CAST('yes' AS BOOL)", "Bad bool value: yes"),
+        ("CAST('1_0' AS FLOAT64)", "Bad double value: 1_0"),
+        (
+            "TIMESTAMP_ADD(TIMESTAMP '2008-12-25 15:30:00+00', INTERVAL 1 MONTH)",
+            "TIMESTAMP_ADD does not support the MONTH date part",
+        ),
+        (
+            "TIMESTAMP_DIFF(CURRENT_TIMESTAMP(), CURRENT_TIMESTAMP(), YEAR)",
+            "TIMESTAMP_DIFF does not support the YEAR date part",
+        ),
+        ("SUBSTR('apple', 2, -1)", "Third argument in SUBSTR() cannot be negative"),
+        ("DATE_TRUNC(CURRENT_DATE(), WEEK(NODAY))", "A valid date part argument is required, but found WEEK(NODAY)"),
+    ],
+)
+def test_arguments_that_a_function_does_not_accept_are_refused(
+    world: BigQueryWorld, expression: str, message: str
+) -> None:
+    with pytest.raises(BadRequest) as refused:
+        world.rows(f"SELECT {expression}")
+    assert message in refused.value.message

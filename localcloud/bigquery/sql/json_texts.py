@@ -12,6 +12,7 @@ from functools import lru_cache
 import sqlglot
 from sqlglot import exp
 
+from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.called import Called, calls
 from localcloud.bigquery.sql.tokens import Token, readable_tokens
 
@@ -30,7 +31,9 @@ _READ = "try_cast(value AS JSON) -> path"
 # The first branch is never taken, so the value is computed once. It can be the call of a model. It gives the result the type
 # of the value: of JSON and a text, DuckDB chooses JSON.
 JSON_MACROS: tuple[str, ...] = (
-    f"CREATE OR REPLACE MACRO _json_query(value, path) AS CASE WHEN FALSE THEN value ELSE CAST({_READ} AS VARCHAR) END",
+    # The null of JSON in a text is NULL, and that in JSON stays JSON.
+    f"CREATE OR REPLACE MACRO _json_query(value, path) AS CASE WHEN FALSE THEN value "
+    f"WHEN typeof(value) = 'JSON' THEN CAST({_READ} AS VARCHAR) ELSE nullif(CAST({_READ} AS VARCHAR), 'null') END",
     f"CREATE OR REPLACE MACRO _json_query_array(value, path) AS CASE WHEN FALSE THEN [value] "
     f"ELSE CAST(try_cast({_READ} AS JSON[]) AS VARCHAR[]) END",
     "CREATE OR REPLACE MACRO _json_value(value, path) AS json_value(try_cast(value AS JSON), path) ->> '$'",
@@ -41,7 +44,11 @@ JSON_MACROS: tuple[str, ...] = (
 
 
 def call_json_macros(sql: str) -> str:
-    """Return GoogleSQL that calls ``JSON_MACROS`` in place of the functions that read JSON."""
+    """Return GoogleSQL that calls ``JSON_MACROS`` in place of the functions that read JSON.
+
+    Raises:
+        QueryError: The literal of a path does not start with ``$``.
+    """
     if "JSON_" not in sql.upper():
         return sql
     found = readable_tokens(sql)
@@ -75,6 +82,8 @@ def _edits(sql: str, found: tuple[Token, ...], called: Called, name: str) -> lis
         edits.append((found[closing].start, found[closing].start, f", {_PATH}"))
     elif closing - comma == 2 and found[comma + 1].kind == "string":
         path = found[comma + 1]
+        if not path.text.startswith("$"):
+            raise QueryError("JSONPath must start with '$'")
         edits.append((path.start, path.end, _duckdb_path(name, sql[path.start : path.end])))
     return edits
 

@@ -49,10 +49,9 @@ class Translator(SQLTranslator):
             return Err(InvalidQueryError(error.message))
         sql = with_nan(adjusted(name_fields(checked_lengths(sql))), schema)
         try:
-            sql = with_functions(with_interval_texts(sql, schema))
+            sql = call_json_macros(call_subscripts(with_functions(with_interval_texts(sql, schema))))
         except QueryError as error:
             return Err(InvalidQueryError(error.message))
-        sql = call_json_macros(call_subscripts(sql))
         translated = super().translate(sql, schema=schema, **options)
         if not isinstance(translated, Ok):
             return translated

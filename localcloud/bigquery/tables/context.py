@@ -28,7 +28,7 @@ from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.javascript.functions import check_function
 from localcloud.bigquery.sql import adjustments, intervals, lengths, nan
-from localcloud.bigquery.sql.functions import json_output, rewriting
+from localcloud.bigquery.sql.functions import json_output, json_values, rewriting
 from localcloud.bigquery.sql.json_texts import JSON_MACROS
 from localcloud.bigquery.sql.pseudo_columns import Ingested, with_pseudo_columns
 from localcloud.bigquery.sql.statement import TableName
@@ -265,6 +265,7 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
     # A checkpoint on a full disk ends the use of the database, so ``Engine.checkpoint`` looks for room first.
     engine.execute("SET GLOBAL checkpoint_threshold = '1TB'")
     json_output.register(engine.connection)
+    json_values.register(engine.connection)
     rewritten = (*JSON_MACROS, *nan.MACROS, *adjustments.MACROS, *lengths.MACROS, *intervals.MACROS, *rewriting.MACROS)
     for macro in (*MACROS, *rewritten):
         engine.execute(macro)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -177,6 +178,49 @@ VALUES: dict[str, dict[str, Any]] = {
         "TO_JSON_STRING(TO_JSON(TIMESTAMP '2020-01-01 01:02:03+00'))": '"2020-01-01T01:02:03Z"',
         "TO_JSON_STRING(TO_JSON(9007199254740993))": "9007199254740993",
         "TO_JSON_STRING(TO_JSON(9007199254740993, stringify_wide_numbers => TRUE))": '"9007199254740993"',
+        "TO_JSON_STRING(STRUCT(1 AS a, ['x: {,', 'y'] AS b, CAST([] AS ARRAY<INT64>) AS c), TRUE)": (
+            '{\n  "a": 1,\n  "b": [\n    "x: {,",\n    "y"\n  ],\n  "c": []\n}'
+        ),
+    },
+    "json_converters": {
+        "STRING(JSON '\"purple\"')": "purple",
+        "STRING(JSON_QUERY(JSON '{\"a\": \"b\"}', '$.a'))": "b",
+        "SAFE.STRING(JSON '1')": None,
+        "STRING(CAST(NULL AS JSON))": None,
+        "INT64(JSON '10.0')": 10,
+        "SAFE.INT64(JSON '\"5\"')": None,
+        "FLOAT64(JSON '9')": 9.0,
+        "BOOL(JSON 'true')": True,
+        "JSON_TYPE(JSON '1')": "number",
+        "JSON_TYPE(JSON '\"a\"')": "string",
+        "JSON_TYPE(JSON '[]')": "array",
+        "JSON_QUERY('{\"a\": null}', '$.a')": None,
+        "TO_JSON_STRING(JSON_QUERY(JSON '{\"a\": null}', '$.a'))": "null",
+    },
+    "json_mutators": {
+        "TO_JSON_STRING(JSON_SET(JSON '{}', '$.a', 1, '$.b', 2))": '{"a":1,"b":2}',
+        "TO_JSON_STRING(JSON_REMOVE(JSON '{\"a\": 1, \"b\": 2}', '$.a', '$.b'))": "{}",
+        "TO_JSON_STRING(JSON_ARRAY_INSERT(JSON '[1]', '$[0]', 2, '$[0]', 3))": "[3,2,1]",
+        "TO_JSON_STRING(JSON_ARRAY_APPEND(JSON '{\"a\": [1]}', '$.a', [2, 3], '$.a', 'x'))": '{"a":[1,2,3,"x"]}',
+        "TO_JSON_STRING(JSON_ARRAY_APPEND(JSON '{\"a\": 1}', '$.a', 2))": '{"a":1}',
+    },
+    "string_of_times": {
+        "STRING(TIMESTAMP '2008-12-25 15:30:00+00')": "2008-12-25 15:30:00+00",
+        "STRING(TIMESTAMP '2008-12-25 15:30:00+00', 'America/Los_Angeles')": "2008-12-25 07:30:00-08",
+        "STRING(TIMESTAMP '2008-12-25 15:30:00+00', 'Asia/Kolkata')": "2008-12-25 21:00:00+05:30",
+        "STRING(DATE '2008-12-25')": "2008-12-25",
+    },
+    "parse_numeric": {
+        "PARSE_NUMERIC('1,234.5')": Decimal("1234.5"),
+        "PARSE_NUMERIC(' - 12.34 ')": Decimal("-12.34"),
+        "PARSE_NUMERIC('12.34-')": Decimal("-12.34"),
+        "PARSE_BIGNUMERIC('1,234.5')": Decimal("1234.5"),
+        "SAFE.PARSE_NUMERIC('abc')": None,
+    },
+    "safe": {
+        "SAFE.SUBSTR('apple', 0, 3)": "app",
+        "SAFE.SUBSTR('apple', 0, -3)": None,
+        "SAFE.DATE_DIFF(DATE '2020-01-05', DATE '2020-01-01', WEEK)": 1,
     },
 }
 
@@ -203,6 +247,11 @@ def test_results_are_those_of_the_reference(world: BigQueryWorld, group: str) ->
             "TIMESTAMP_DIFF(CURRENT_TIMESTAMP(), CURRENT_TIMESTAMP(), YEAR)",
             "TIMESTAMP_DIFF does not support the YEAR date part",
         ),
+        ("STRING(JSON '1')", "The provided JSON input is not a string"),
+        ("INT64(JSON '10.5')", "The provided JSON input is not an integer"),
+        ("FLOAT64(JSON '\"1\"')", "The provided JSON input is not a number"),
+        ("BOOL(JSON '1')", "The provided JSON input is not a boolean"),
+        ("JSON_VALUE('{}', 'a')", "JSONPath must start with '$'"),
         ("SUBSTR('apple', 2, -1)", "Third argument in SUBSTR() cannot be negative"),
         ("DATE_TRUNC(CURRENT_DATE(), WEEK(NODAY))", "A valid date part argument is required, but found WEEK(NODAY)"),
     ],

@@ -11,6 +11,7 @@ import base64
 import datetime as dt
 import json
 import math
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache
@@ -25,6 +26,7 @@ from localcloud.bigquery.sql.function_errors import raising
 from localcloud.bigquery.sql.functions.nodes import Rule, call
 
 _FUNCTION = "bqemu_json_text"
+_INDENT = "bqemu_json_indented"
 # In TO_JSON_STRING, other numbers are texts: a reader may keep numbers as floats, which have 53 bits.
 _WIDEST = 2**53
 _OTHERS = "'TIME|DATE|BLOB|DOUBLE|FLOAT|DECIMAL'"
@@ -40,6 +42,8 @@ def _encoded(wide: str) -> str:
 
 MACROS: tuple[str, ...] = (
     f"CREATE OR REPLACE MACRO _to_json_string(x) AS {_encoded('TRUE')}",
+    f"CREATE OR REPLACE MACRO _to_json_string_on_lines(x, pretty) AS "
+    f"CASE WHEN pretty THEN {_INDENT}(_to_json_string(x)) ELSE _to_json_string(x) END",
     f"CREATE OR REPLACE MACRO _to_json(x, wide) AS CASE WHEN x IS NULL THEN NULL ELSE CAST({_encoded('wide')} AS JSON) END",
 )
 """The DuckDB macros that the rewritten SQL calls."""
@@ -49,7 +53,7 @@ WORDS = ("TO_JSON_STRING", "TO_JSON")
 
 
 def register(connection: duckdb.DuckDBPyConnection) -> None:
-    """Register the Python function that the macros call."""
+    """Register the Python functions that the macros call."""
     connection.create_function(
         _FUNCTION,
         raising(_texts, 3),
@@ -58,6 +62,27 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
         type=PythonUDFType.ARROW,
         null_handling=FunctionNullHandling.SPECIAL,
     )
+    texts: Any = ["VARCHAR"]
+    connection.create_function(_INDENT, indented, texts, "VARCHAR")
+
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\{\}|\[\]|[{}\[\],:]|[^{}\[\],:"]+')
+
+
+def indented(text: str) -> str:
+    """Return JSON without spaces on lines that are indented by two spaces."""
+    parts, depth = [], 0
+    for token in _TOKEN.findall(text):
+        depth += (token in ("{", "[")) - (token in ("}", "]"))
+        line = "\n" + "  " * depth
+        if token in ("}", "]"):
+            parts.append(line)
+        parts.append(token)
+        if token in ("{", "[", ","):
+            parts.append(line)
+        elif token == ":":
+            parts.append(" ")
+    return "".join(parts)
 
 
 def _texts(values: Any, kinds: Any, wide: Any) -> pa.Array:
@@ -136,7 +161,10 @@ def _decimal(value: Decimal, wide: bool) -> str:
 def _to_json(node: exp.Expr) -> exp.Expr | None:
     options = node.args.get("options")
     if not node.args.get("to_json"):
-        return call("_to_json_string", node.this) if options is None else None
+        if options is None:
+            return call("_to_json_string", node.this)
+        pretty = options.expression if isinstance(options, exp.Kwarg) else options
+        return call("_to_json_string_on_lines", node.this, pretty)
     wide = options.expression if isinstance(options, exp.Kwarg) else exp.false()
     return call("_to_json", node.this, wide)
 

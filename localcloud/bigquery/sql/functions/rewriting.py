@@ -6,16 +6,17 @@ import re
 
 from sqlglot import exp
 
-from localcloud.bigquery.sql.functions import casts, dates, json_output, texts
+from localcloud.bigquery.sql.functions import casts, dates, json_output, json_values, texts
 from localcloud.bigquery.sql.functions.nodes import Rule, call
 from localcloud.bigquery.sql.tokens import parsed
 
-_MODULES = (dates, casts, texts, json_output)
+_MODULES = (dates, casts, texts, json_output, json_values)
 MACROS: tuple[str, ...] = tuple(macro for module in _MODULES for macro in module.MACROS)
 """The DuckDB macros that the rewritten SQL calls."""
 
 _RULES: dict[type[exp.Expr], Rule] = {kind: rule for module in _MODULES for kind, rule in module.RULES.items()}
 _BY_NAME = {**dates.BY_NAME}
+_SAFE = frozenset(re.findall(r"MACRO (_safe_\w+)", "\n".join(MACROS)))
 _MAY_CONCERN = re.compile(
     rf"\b(?:{'|'.join(word for module in _MODULES for word in module.WORDS)})\s*\(", re.IGNORECASE
 )
@@ -47,5 +48,15 @@ def _replacement(node: exp.Expr) -> exp.Expr | None:
     if isinstance(node, exp.Anonymous):
         macro = _BY_NAME.get(node.name.upper(), {}).get(len(node.expressions))
         return None if macro is None else call(macro, *node.expressions)
+    if isinstance(node, exp.SafeFunc):
+        return _safe(node.this)
     rule = _RULES.get(type(node))
     return None if rule is None else rule(node)
+
+
+def _safe(called: exp.Expr) -> exp.Expr | None:
+    """Return the call of the macro that returns NULL instead of an error; a macro without one does not fail."""
+    if not isinstance(called, exp.Anonymous) or not called.name.startswith("_"):
+        return None
+    name = f"_safe{called.name}"
+    return call(name if name in _SAFE else called.name, *called.expressions)

@@ -22,6 +22,7 @@ MACROS: tuple[str, ...] = (
     # A slice of BYTES is BYTES, and that of a text a text.
     f"CREATE OR REPLACE MACRO _substr(x, place) AS x[({_FIRST}):]",
     f"CREATE OR REPLACE MACRO _substr_of(x, place, size) AS x[({_FIRST}):({_FIRST}) + ({_LENGTH}) - 1]",
+    "CREATE OR REPLACE MACRO _safe_substr_of(x, place, size) AS CASE WHEN size >= 0 THEN _substr_of(x, place, size) END",
     # The places where the text is found, from the last one on; searching begins at a place counted from the end.
     "CREATE OR REPLACE MACRO _instr_from_end(x, found, place, occurrence) AS CASE WHEN place = 0 OR occurrence < 1 "
     "THEN error('Position cannot be 0 and occurrence must be positive in INSTR') ELSE coalesce(list_filter("

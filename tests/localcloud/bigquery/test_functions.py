@@ -217,6 +217,28 @@ VALUES: dict[str, dict[str, Any]] = {
         "PARSE_BIGNUMERIC('1,234.5')": Decimal("1234.5"),
         "SAFE.PARSE_NUMERIC('abc')": None,
     },
+    "cast_with_format": {
+        "CAST(DATE '2020-01-02' AS STRING FORMAT 'YYYY/MM/DD')": "2020/01/02",
+        "CAST(TIMESTAMP '2020-01-02 03:04:05+00' AS STRING FORMAT 'YYYY-MM-DD HH24:MI:SS' AT TIME ZONE 'Asia/Kolkata')": (
+            "2020-01-02 08:34:05"
+        ),
+        "CAST(DATE '2018-01-30' AS STRING FORMAT 'MON DD, YY')": "JAN 30, 18",
+        "CAST(DATE '2018-01-30' AS STRING FORMAT 'Month')": "January",
+        "CAST(TIME '21:30:00' AS STRING FORMAT 'HH12:MI PM')": "09:30 PM",
+        "CAST(TIME '01:05:07.16' AS STRING FORMAT 'SS.FF1')": "07.1",
+        "CAST(DATE '2018-02-15' AS STRING FORMAT '\"day \"D')": "day 5",
+        "CAST(b'He' AS STRING FORMAT 'HEX')": "4865",
+        "CAST('4865' AS BYTES FORMAT 'HEX')": b"He",
+        "CAST(b'ab' AS STRING FORMAT 'BASE64')": "YWI=",
+    },
+    "format": {
+        "FORMAT('%s %t %T', 'a', 'b', 'c')": 'a b "c"',
+        "FORMAT('%T %t', DATE '2020-01-01', DATE '2020-01-01')": 'DATE "2020-01-01" 2020-01-01',
+        "FORMAT('%t', TIMESTAMP '2020-01-01 00:00:00+00')": "2020-01-01 00:00:00+00",
+        "FORMAT('%t %T', 1.0, NUMERIC '1.50')": '1.0 NUMERIC "1.5"',
+        "FORMAT('%t', [1, 2])": "[1, 2]",
+        "FORMAT('%\\'d|%*d|%%', 1234567, 5, 42)": "1,234,567|   42|%",
+    },
     "safe": {
         "SAFE.SUBSTR('apple', 0, 3)": "app",
         "SAFE.SUBSTR('apple', 0, -3)": None,

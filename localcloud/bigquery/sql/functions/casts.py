@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from localcloud.bigquery.sql.functions.formats import formatted
 from localcloud.bigquery.sql.functions.nodes import Rule, call, integer
 
 _TEXT = "CAST(x AS VARCHAR)"
@@ -79,8 +80,10 @@ def _cast(node: exp.Expr) -> exp.Expr | None:
     if not isinstance(node, exp.Cast):
         return None
     value = node.this
+    if node.args.get("format") is not None:
+        return formatted(node)
     name = _NAMES.get(node.to.this)
-    if name is None or node.args.get("format") is not None or node.to.expressions or isinstance(value, exp.Null):
+    if name is None or node.to.expressions or isinstance(value, exp.Null):
         return None
     if isinstance(value, exp.Literal) and (name == "string" or integer(value) is not None) and value.name.isdigit():
         return None

@@ -6,12 +6,13 @@ import re
 
 from sqlglot import exp
 
-from localcloud.bigquery.sql.functions import casts, dates, json_output, json_values, texts
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.functions import casts, dates, formats, json_output, json_values, printing, texts
 from localcloud.bigquery.sql.functions.nodes import Rule, call
-from localcloud.bigquery.sql.tokens import parsed
+from localcloud.bigquery.sql.tokens import parsed, readable_tokens
 
-_MODULES = (dates, casts, texts, json_output, json_values)
-MACROS: tuple[str, ...] = tuple(macro for module in _MODULES for macro in module.MACROS)
+_MODULES = (dates, casts, texts, json_output, json_values, printing)
+MACROS: tuple[str, ...] = tuple(macro for module in (formats, *_MODULES) for macro in module.MACROS)
 """The DuckDB macros that the rewritten SQL calls."""
 
 _RULES: dict[type[exp.Expr], Rule] = {kind: rule for module in _MODULES for kind, rule in module.RULES.items()}
@@ -30,6 +31,7 @@ def with_functions(sql: str) -> str:
     """
     if _MAY_CONCERN.search(sql) is None:
         return sql
+    _reject_formats(sql)
     tree = parsed(sql)
     if tree is None:
         return sql
@@ -42,6 +44,16 @@ def with_functions(sql: str) -> str:
         if replacement is not node:
             node.replace(replacement)
     return tree.sql(dialect="bigquery") if changed else sql
+
+
+def _reject_formats(sql: str) -> None:
+    """Raise ``QueryError`` for a CAST with a format to a type that sqlglot does not keep."""
+    if re.search(r"\bFORMAT\b", sql, re.IGNORECASE) is None:
+        return
+    words = [token.text.upper() if token.kind == "word" else "" for token in readable_tokens(sql)]
+    for first, kind, last in zip(words, words[1:], words[2:], strict=False):
+        if first == "AS" and last == "FORMAT" and kind in ("DATETIME", "TIME"):
+            raise QueryError(f"CAST AS {kind} with FORMAT is not supported: use PARSE_{kind}")
 
 
 def _replacement(node: exp.Expr) -> exp.Expr | None:

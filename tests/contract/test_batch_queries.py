@@ -72,6 +72,7 @@ def test_each_broken_rule_of_a_table_is_found_with_its_rows(world: BigQueryWorld
     assert check.requests == len(texts) + len(GOOD)
 
 
+@pytest.mark.long
 def test_a_table_is_checked_for_the_key_of_a_merge(world: BigQueryWorld) -> None:
     request = string_literal(json.dumps(asking()))
     rows = " UNION ALL ".join(
@@ -197,6 +198,7 @@ def _long_requests() -> list[str]:
     ]
 
 
+@pytest.mark.long
 def test_long_requests_are_measured_as_in_files(world: BigQueryWorld) -> None:
     texts = _long_requests()
     check = _check(world, _table(world, texts))

@@ -143,9 +143,7 @@ def submitted_batch(world: World) -> tuple[str, str]:
 @pytest.mark.parametrize(
     "state",
     [
-        pytest.param(
-            state, marks=() if state.endswith(("STATE_SUCCEEDED", "FAILED", "UNSPECIFIED")) else pytest.mark.long
-        )
+        pytest.param(state, marks=() if state.endswith(("STATE_SUCCEEDED", "FAILED")) else pytest.mark.long)
         for state in STATES
     ],
 )

@@ -125,6 +125,7 @@ def test_an_upload_that_tools_make_or_that_is_hidden_costs_no_call(world: World)
     assert world.calls("import_model") == []
 
 
+@pytest.mark.long
 def test_a_saved_model_that_bigquery_refuses_is_reported_in_its_words(world: World) -> None:
     model = fresh("broken")
     files = world.shifter(1)

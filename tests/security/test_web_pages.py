@@ -215,6 +215,7 @@ def test_half_sent_requests_do_not_block_the_grpc_ports(services: LocalCloud, se
             grpc.channel_ready_future(channel).result(LAST_LIMIT)
 
 
+@pytest.mark.long
 def test_a_compressed_message_is_unpacked_up_to_the_limit_only(services: LocalCloud) -> None:
     with grpc.insecure_channel(
         services.addresses.pubsub,

@@ -87,6 +87,7 @@ def test_answers_are_rows_with_the_fields_beside_their_requests(world: BigQueryW
     assert counts == {"": (1, "", 5), "RESOURCE_EXHAUSTED": (1, BUSY, 0), "INCOMPLETE": (1, "", 0)}
 
 
+@pytest.mark.long
 def test_failed_and_absent_requests_are_sent_again_once(world: BigQueryWorld, dataset: str) -> None:
     texts = ["a", "b", "b", "c", "d"]
     given = _loaded(world, dataset, *({"request": _request(text), "id": n} for n, text in enumerate(texts)))

@@ -370,6 +370,7 @@ def test_concurrent_large_queries_have_enough_memory(world: BigQueryWorld) -> No
         assert list(pool.map(lambda _: world.rows(sql), range(8))) == [[(200000,)]] * 8
 
 
+@pytest.mark.long
 def test_jobs_over_a_quota_are_rejected_while_quotas_are_on(world: BigQueryWorld, endless: bigquery.QueryJob) -> None:
     dataset = world.dataset()
     target = {"projectId": PROJECT, "datasetId": dataset, "tableId": "daily"}

@@ -141,6 +141,7 @@ def test_a_function_is_one_gunicorn_master_with_one_worker(supervise: Callable[.
     ]
 
 
+@pytest.mark.long
 def test_functions_run_at_the_same_time_and_log_to_separate_files(
     supervise: Callable[..., Functions], tmp_path: Path
 ) -> None:
@@ -155,6 +156,7 @@ def test_functions_run_at_the_same_time_and_log_to_separate_files(
     assert "somewhere" not in (tmp_path / "logs" / "crash.log").read_text()
 
 
+@pytest.mark.long
 def test_a_function_that_crashes_is_restarted_at_the_same_address(supervise: Callable[..., Functions]) -> None:
     functions = supervise(FUNCTIONS / "echo", "echo", "crash")
     functions.start({})

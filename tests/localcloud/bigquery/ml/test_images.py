@@ -108,6 +108,7 @@ def test_the_statements_of_the_wildlife_lab_classify_its_images(world: MlWorld) 
     assert sorted(row["Classification"] for row in as_in_the_lab) == ["blue", "green", "red"]
 
 
+@pytest.mark.long
 def test_a_model_receives_the_exact_pixels(world: MlWorld) -> None:
     graph = helper.make_graph(
         [helper.make_node("Identity", ["input"], ["seen"])],

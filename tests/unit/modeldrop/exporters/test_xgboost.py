@@ -47,6 +47,7 @@ def test_a_booster_without_names_needs_no_declaration_after_the_export(tmp_path:
     assert columns(exported) == {"f0": "FLOAT64", "f1": "FLOAT64", "f2": "FLOAT64", "predicted_label": "FLOAT64"}
 
 
+@pytest.mark.long
 def test_flags_are_written_as_the_old_version_reads_them(tmp_path: Path) -> None:
     export(trained(), tmp_path / "model.json")
 

@@ -200,6 +200,7 @@ def test_input_and_output_clauses_are_rejected(world: MlWorld) -> None:
     assert message == "INPUT and OUTPUT are not supported for MODEL_TYPE 'ONNX'."
 
 
+@pytest.mark.long
 def test_values_are_cast_to_the_models_type(world: MlWorld) -> None:
     world.upload("castable", {"m.onnx": identity().SerializeToString()})
     world.import_model("castable", "ONNX", "castable/*")

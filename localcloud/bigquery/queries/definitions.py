@@ -149,6 +149,16 @@ def exists_already(statement: Statement, destinations: Destinations) -> bool:
     return bool(create.args.get("exists")) and _existing(statement.target, destinations) is not None
 
 
+def declared_fields(statement: Statement, statements: Statements) -> list[Field]:
+    """Return the REST fields of the columns that a CREATE TABLE declares; none without a list of columns and types."""
+    schema = statement.tree.this if isinstance(statement.tree, exp.Create) else None
+    columns = [each for each in schema.expressions if isinstance(each, exp.ColumnDef)] if schema is not None else []
+    if not columns or any(column.args.get("kind") is None for column in columns):
+        return []
+    listed = (f"CAST(NULL AS {column.args['kind'].sql(dialect='bigquery')}) AS `{column.name}`" for column in columns)
+    return [column.field for column in statements.describe(f"SELECT {', '.join(listed)}")]
+
+
 def _existing(table: TableName | None, destinations: Destinations) -> TableMeta | None:
     return None if table is None else destinations.get(table)
 

@@ -27,6 +27,7 @@ from localcloud.bigquery.queries.definitions import (
     completed,
     create_model_view,
     created_table,
+    declared_fields,
     definition_statistics,
     exists_already,
     finish_table,
@@ -281,7 +282,8 @@ class QueryJobs:
             return self._run_create_as(query, statements, original)
         if original.target is not None and exists_already(original, self._destinations):
             statistics = self._accounting.describe(original) | definition_statistics("SKIP", original.target)
-            return Outcome(statistics=statistics)
+            rows = RowsInMemory(declared_fields(original, statements), NO_ROWS.table)
+            return Outcome(rows, statistics=statistics)
         if original.kind == "CREATE_VIEW" and statements.uses_models(original.sql):
             operation, view = create_model_view(original, statements, self._destinations)
             return Outcome(statistics=self._accounting.describe(original) | definition_statistics(operation, view))

@@ -111,6 +111,17 @@ def test_system_variables_have_the_values_of_the_job(world: BigQueryWorld) -> No
     assert world.rows(f"DECLARE p STRING DEFAULT @@project_id; {sql}, p")[0][-1] == PROJECT
 
 
+def test_a_table_that_exists_is_not_created_and_the_schema_is_that_of_the_statement(
+    world: BigQueryWorld, dataset: str
+) -> None:
+    world.rows(f"CREATE OR REPLACE TABLE {dataset}.there (n INT64)")
+    job = run(world, f"CREATE TABLE IF NOT EXISTS {dataset}.there (n INT64, Name STRING(9), tags ARRAY<STRING>)")
+    schema = [(field.name, field.field_type, field.mode) for field in job.result().schema]
+    assert schema == [("n", "INTEGER", "NULLABLE"), ("Name", "STRING", "NULLABLE"), ("tags", "STRING", "REPEATED")]
+    assert job.ddl_operation_performed == "SKIP"
+    assert [field.name for field in world.client().get_table(f"{dataset}.there").schema] == ["n"]
+
+
 @pytest.mark.parametrize(
     "sql",
     [

@@ -102,12 +102,16 @@ class Received:
 
 
 def subscribe(client: SubscriberClient, name: str, topic: str) -> None:
-    """Create the subscription ``name``.
+    """Create the subscription ``name``, which expires after a day.
+
+    Messages are kept as long: Pub/Sub refuses an expiration shorter than the retention, which is seven days by default.
+    https://cloud.google.com/pubsub/docs/subscription-properties#expiration_period
 
     Raises:
         TrialFailedError: It cannot be created.
     """
-    request = {"name": name, "topic": topic, "expiration_policy": {"ttl": {"seconds": EXPIRES_SECONDS}}}
+    day = {"seconds": EXPIRES_SECONDS}
+    request = {"name": name, "topic": topic, "expiration_policy": {"ttl": day}, "message_retention_duration": day}
     try:
         client.create_subscription(request=request)
     except NotFound as error:

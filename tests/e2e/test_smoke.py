@@ -104,7 +104,6 @@ def test_a_trial_that_is_ended_leaves_nothing_behind(world: World) -> None:
     assert left_behind(world) == []
 
 
-@pytest.mark.long
 def test_a_trial_whose_prediction_has_wrong_rows_fails_and_leaves_nothing_behind(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

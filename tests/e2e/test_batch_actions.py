@@ -25,6 +25,15 @@ def _statuses(world: World, table: str) -> dict[int, bool]:
     return found
 
 
+def _ended_in_part(world: World, *, write: str) -> tuple[str, str]:
+    """Return the name and the key of a batch that ended with one of two requests failed."""
+    name = fresh("anew")
+    world.order({"text": "wrong", "status": 400})
+    output = {"table": f"bq://{world.project}.{world.regional}.{name}", "write": write}
+    world.publish("BATCH_TOPIC", _batch(world, name, "fine", "wrong", output=output))
+    return name, world.batch_ended(name)["key"]
+
+
 def _own_tables(world: World, key: str) -> list[str]:
     return [each.table_id for each in world.bigquery.list_tables(world.regional) if key in each.table_id]
 
@@ -141,11 +150,7 @@ def test_more_requests_than_one_job_takes_are_one_batch_of_several_jobs(impatien
 
 @pytest.mark.long
 def test_the_tables_of_a_batch_that_ended_in_part_are_deleted_when_it_runs_again(world: World) -> None:
-    name = fresh("anew")
-    world.order({"text": "wrong", "status": 400})
-    output = {"table": f"bq://{world.project}.{world.regional}.{name}", "write": "truncate"}
-    world.publish("BATCH_TOPIC", _batch(world, name, "fine", "wrong", output=output))
-    key = world.batch_ended(name)["key"]
+    name, key = _ended_in_part(world, write="truncate")
     assert _own_tables(world, key) != []
     world.order()
     world.publish("BATCH_TOPIC", {"action": "resubmit", "key": key})
@@ -189,11 +194,7 @@ def test_the_deletion_of_a_rejected_batch_is_no_refusal(world: World) -> None:
 
 @pytest.mark.long
 def test_a_batch_runs_again_from_its_first_step_after_its_failed_rows_were_sent_again(world: World) -> None:
-    name = fresh("anew")
-    world.order({"text": "wrong", "status": 400})
-    output = {"table": f"bq://{world.project}.{world.regional}.{name}", "write": "append"}
-    world.publish("BATCH_TOPIC", _batch(world, name, "fine", "wrong", output=output))
-    key = world.batch_ended(name)["key"]
+    name, key = _ended_in_part(world, write="append")
     world.order()
     for count, action in enumerate(("retry_failed_rows", "resubmit"), start=2):
         world.publish("BATCH_TOPIC", {"action": action, "key": key})

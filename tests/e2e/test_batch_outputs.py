@@ -260,12 +260,18 @@ def test_a_partition_of_a_table_without_partitions_is_refused_before_a_job_is_pa
     assert ["does not exist" in errors[0]["message"], "is not partitioned" in errors[1]["message"]] == [True, True]
 
 
-def test_a_partition_that_the_table_or_the_answers_do_not_have_is_refused(world: World) -> None:
+def _table_of_days(world: World) -> str:
+    """Create a table of answers that is partitioned by its column ``day``; return its name."""
     table = fresh("days")
     columns = "id INT64, request STRING, response STRING, status STRING, day DATE"
     world.bigquery.query(
         f"CREATE TABLE {world.regional}.{table} ({columns}) PARTITION BY day", location=REGION
     ).result()
+    return table
+
+
+def test_a_partition_that_the_table_or_the_answers_do_not_have_is_refused(world: World) -> None:
+    table = _table_of_days(world)
     answers = [world.post_batch(world.batch_of_requests(f"{table}${id_}", fresh("r"))) for id_ in ("2026", "20261126")]
     errors = [answer.json()["error"] for answer in answers]
     assert [(error["code"], error["field"]) for error in errors] == [
@@ -278,11 +284,7 @@ def test_a_partition_that_the_table_or_the_answers_do_not_have_is_refused(world:
 
 @pytest.mark.long
 def test_rows_that_the_output_does_not_take_are_refused_before_a_job_is_paid(world: World) -> None:
-    table = fresh("days")
-    columns = "id INT64, request STRING, response STRING, status STRING, day DATE"
-    world.bigquery.query(
-        f"CREATE TABLE {world.regional}.{table} ({columns}) PARTITION BY day", location=REGION
-    ).result()
+    table = _table_of_days(world)
     prompts = {"prompts": {"query": "SELECT 1 AS id, DATE '2026-11-25' AS day, 'Hello' AS prompt"}}
     ended = _run(world, world.batch(f"{table}$20261126", fresh("r"), input=prompts))
     assert ended["type"].endswith("request.rejected.v1")

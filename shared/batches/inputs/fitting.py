@@ -26,9 +26,8 @@ def misfit_of(target: TableName, existing: TableFacts, columns: Sequence[Mapping
         existing: What BigQuery says of the table.
         columns: The columns of the requests, each as a TableFieldSchema.
     """
-    given = {str(column["name"]).lower(): str(column["name"]) for column in columns}
-    types = {str(column["name"]).lower(): str(column["type"]) for column in columns}
-    found = [*_outside_partition(target, existing, given), *_refused_values(existing, given, types)]
+    given = _by_name(columns)
+    found = [*_outside_partition(target, existing, given), *_refused_values(existing, given)]
     if not found:
         return None
     cases = " ".join(
@@ -37,8 +36,13 @@ def misfit_of(target: TableName, existing: TableFacts, columns: Sequence[Mapping
     return f"CASE {cases} END"
 
 
+def _by_name(columns: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Return the name and the type of each column, by its name in lower case."""
+    return {str(column["name"]).lower(): (str(column["name"]), str(column["type"])) for column in columns}
+
+
 def _outside_partition(
-    target: TableName, existing: TableFacts, given: Mapping[str, str]
+    target: TableName, existing: TableFacts, given: Mapping[str, tuple[str, str]]
 ) -> Iterator[tuple[str, str, str]]:
     """Yield the condition for rows of another partition.
 
@@ -48,9 +52,9 @@ def _outside_partition(
     partitioning = existing.partitioning
     if not sign or partitioning is None or partitioning.column is None:
         return
-    column = given.get(partitioning.column.lower())
+    column, _ = given.get(partitioning.column.lower(), ("", ""))
     inside = column and _is_inside(column_sql(column), partition, partitioning, existing)
-    if column and inside:
+    if inside:
         yield "wrong_partition", column, f"NOT IFNULL({inside}, FALSE)"
 
 
@@ -58,29 +62,28 @@ def _is_inside(column: str, partition: str, partitioning: Partitioning, existing
     if partitioning.unit == RANGE:
         start = int(partition)
         return f"{column} >= {start} AND {column} < {start + partitioning.numbers.step}"
-    types = {str(each["name"]).lower(): str(each["type"]) for each in existing.columns}
-    function = _FORMATS.get(types.get(str(partitioning.column).lower(), ""))
+    _, kind = _by_name(existing.columns).get(str(partitioning.column).lower(), ("", ""))
+    function = _FORMATS.get(kind)
     form, _ = PARTITION_IDS.get(partitioning.unit, ("", ""))
     if function is None or not form:
         return None
     return f"{function}({string_literal(form)}, {column}) = {string_literal(partition)}"
 
 
-def _refused_values(
-    existing: TableFacts, given: Mapping[str, str], types: Mapping[str, str]
-) -> Iterator[tuple[str, str, str]]:
+def _refused_values(existing: TableFacts, given: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
     """Yield the conditions for values that columns of the output do not take.
 
     https://docs.cloud.google.com/bigquery/docs/schemas#modes
     """
     for column in existing.columns:
-        name = str(column["name"]).lower()
-        if name == "request" or name not in given:
+        lower = str(column["name"]).lower()
+        if lower == "request" or lower not in given:
             continue
-        sql = column_sql(given[name])
+        name, kind = given[lower]
+        sql = column_sql(name)
         if column.get("mode") == "REQUIRED":
-            yield "null_value", given[name], f"{sql} IS NULL"
+            yield "null_value", name, f"{sql} IS NULL"
         # JSON is only known as a text when it is moved.
-        function = _LENGTHS.get(types[name]) if types[name] == column["type"] else None
+        function = _LENGTHS.get(kind) if kind == column["type"] else None
         if function and column.get("maxLength"):
-            yield "long_value", given[name], f"{function}({sql}) > {int(column['maxLength'])}"
+            yield "long_value", name, f"{function}({sql}) > {int(column['maxLength'])}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from localcloud.bigquery.base.connections import Connections, check_location, connection_name
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.base.session import Session
+from localcloud.bigquery.base.session import Column, Session
 from localcloud.bigquery.ml.calls import Argument, Call, Span, find_common_tables
 from localcloud.bigquery.ml.catalog import Model, ModelCatalog
 from localcloud.bigquery.ml.generating.generation import DEFAULT_ENDPOINT
@@ -180,6 +180,10 @@ class CallArguments:
         bound = self._session.bind(self._session.translate(f"SELECT {value.sql}"))
         row = self._session.connection.execute(*bound).fetchone()
         return None if row is None else row[0]
+
+    def describe(self, call: Call, query: str) -> list[Column]:
+        """Return the columns of the query of an argument. Raises ``QueryError``."""
+        return self._session.describe(self.with_tables(query, call.span.start))
 
     def with_tables(self, query: str, offset: int) -> str:
         """Return a query, preceded by the common table expressions that are in scope at ``offset``."""

@@ -228,7 +228,7 @@ class Rewriter:
     def _replace_embedding_call(self, call: Call) -> str:
         model, query, options = self._arguments.remote_call(call)
         embedding = prepare_embedding(call.name, model, options)
-        columns = self.session.describe(self._arguments.with_tables(query, call.span.start))
+        columns = self._arguments.describe(call, query)
         subquery = embedding.sql(query, columns, self._call_number(call))
         self._functions.register_counted(
             self.session.connection,
@@ -294,7 +294,7 @@ class Rewriter:
         return search.sql(self._register_distance())
 
     def _described(self, call: Call, query: str) -> tuple[str, list[Column]]:
-        return query, self.session.describe(self._arguments.with_tables(query, call.span.start))
+        return query, self._arguments.describe(call, query)
 
     def _register_distance(self) -> str:
         return self._functions.register(
@@ -306,7 +306,7 @@ class Rewriter:
     def _replace_table_call(self, call: Call) -> str:
         model, query, options = self._arguments.remote_call(call)
         request = create_request(call.name, model, options)
-        columns = self.session.describe(self._arguments.with_tables(query, call.span.start))
+        columns = self._arguments.describe(call, query)
         prompt = options.get("prompt")
         number = self._call_number(call, None if prompt is None else str(prompt))
         return self._generated.table(request, query, columns, number, prompt)
@@ -385,5 +385,5 @@ class Rewriter:
         query = self._arguments.query(call, call.arguments[1])
         if len(call.arguments) == 3:
             self._arguments.check_options(call, call.arguments[2], model)
-        columns = self.session.describe(self._arguments.with_tables(query, call.span.start))
+        columns = self._arguments.describe(call, query)
         return prepare_prediction(model, query, columns, sql=self.sql, offset=call.span.start), columns

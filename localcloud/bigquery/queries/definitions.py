@@ -16,7 +16,7 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import Field, plain_name
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.lengths import declared_settings
-from localcloud.bigquery.sql.partition_clauses import clustering_of, partitioning_of
+from localcloud.bigquery.sql.partition_clauses import clustering_of, declared_columns, partitioning_of
 from localcloud.bigquery.sql.statement import Statement, TableName, read_statement
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.schema_checks import reject_duplicates
@@ -151,12 +151,8 @@ def exists_already(statement: Statement, destinations: Destinations) -> bool:
 
 def declared_fields(statement: Statement, statements: Statements) -> list[Field]:
     """Return the REST fields of the columns that a CREATE TABLE declares; none without a list of columns and types."""
-    schema = statement.tree.this if isinstance(statement.tree, exp.Create) else None
-    columns = [each for each in schema.expressions if isinstance(each, exp.ColumnDef)] if schema is not None else []
-    if not columns or any(column.args.get("kind") is None for column in columns):
-        return []
-    listed = (f"CAST(NULL AS {column.args['kind'].sql(dialect='bigquery')}) AS `{column.name}`" for column in columns)
-    return [column.field for column in statements.describe(f"SELECT {', '.join(listed)}")]
+    listed = ", ".join(f"CAST(NULL AS {kind}) AS `{name}`" for name, kind in declared_columns(statement.tree))
+    return [column.field for column in statements.describe(f"SELECT {listed}")] if listed else []
 
 
 def _existing(table: TableName | None, destinations: Destinations) -> TableMeta | None:

@@ -106,13 +106,18 @@ def clustering_of(create: exp.Expr | None) -> Clustering | None:
     return None if clause is None else Clustering(fields=tuple(column.name for column in clause.expressions))
 
 
-def declared_types(create: exp.Expr | None) -> dict[str, str] | None:
-    """Return the types of the columns that a CREATE TABLE declares, by their names in lower case; None without a list."""
+def declared_columns(create: exp.Expr | None) -> list[tuple[str, str]]:
+    """Return the names and types of the columns that a CREATE TABLE declares; none without a list of columns and types."""
     schema = create.this if isinstance(create, exp.Create) else None
     columns = [each for each in schema.expressions if isinstance(each, exp.ColumnDef)] if schema is not None else []
-    if not columns or any(column.args.get("kind") is None for column in columns):
-        return None
-    return {column.name.lower(): column.args["kind"].sql(dialect="bigquery").upper() for column in columns}
+    if any(column.args.get("kind") is None for column in columns):
+        return []
+    return [(column.name, column.args["kind"].sql(dialect="bigquery")) for column in columns]
+
+
+def declared_types(create: exp.Expr | None) -> dict[str, str] | None:
+    """Return the types of the columns that a CREATE TABLE declares, by their names in lower case; None without a list."""
+    return {name.lower(): kind.upper() for name, kind in declared_columns(create)} or None
 
 
 def _check_column(column: str, function: str, types: Mapping[str, str] | None) -> None:

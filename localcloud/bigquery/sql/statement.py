@@ -247,13 +247,18 @@ def read_statement(sql: str, *, project: str) -> Statement:
 
 def _with_from(sql: str) -> str:
     """Return a DELETE with the word FROM, which sqlglot needs, and any other statement as it is."""
-    found = _DELETE.match(sql, _ENDPOINT.match(sql).end())  # type: ignore[union-attr]
+    found = _DELETE.match(sql, _start(sql))
     return sql if found is None else f"{sql[: found.end()]}FROM {sql[found.end() :]}"
 
 
 def _kind_by_words(sql: str) -> str:
-    text = sql[_ENDPOINT.match(sql).end() :]  # type: ignore[union-attr]
-    return next((kind for pattern, kind in _TYPE_PATTERNS if pattern.match(text)), "")
+    start = _start(sql)
+    return next((kind for pattern, kind in _TYPE_PATTERNS if pattern.match(sql, start)), "")
+
+
+def _start(sql: str) -> int:
+    """Return the offset of the first word, after comments."""
+    return _ENDPOINT.match(sql).end()  # type: ignore[union-attr]
 
 
 def _kind_by_tree(tree: exp.Expr) -> str:

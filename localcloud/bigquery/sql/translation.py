@@ -45,10 +45,7 @@ class Translator(SQLTranslator):
         try:
             sql = quote_routines(quote_names(plain_literals(bq_sql)))
             reject_duckdb_only(sql)
-        except QueryError as error:
-            return Err(InvalidQueryError(error.message))
-        sql = with_nan(adjusted(name_fields(checked_lengths(sql))), schema)
-        try:
+            sql = with_nan(adjusted(name_fields(checked_lengths(sql))), schema)
             sql = call_json_macros(call_subscripts(with_functions(with_interval_texts(sql, schema))))
         except QueryError as error:
             return Err(InvalidQueryError(error.message))

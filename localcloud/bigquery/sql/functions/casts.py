@@ -74,6 +74,8 @@ WORDS = ("CAST", "SAFE_CAST")
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
 
 _NAMES = {exp.DType.BIGINT: "int64", exp.DType.DOUBLE: "float64", exp.DType.BOOLEAN: "bool", exp.DType.TEXT: "string"}
+# These are kept, since DuckDB reads them as floats.
+_FLOAT_WORDS = frozenset({"nan", "inf", "-inf", "+inf"})
 
 
 def _cast(node: exp.Expr) -> exp.Expr | None:
@@ -100,9 +102,6 @@ def _cast(node: exp.Expr) -> exp.Expr | None:
         return node
     node.set("this", call(f"_{'safe' if isinstance(node, exp.TryCast) else 'as'}_{name}", value))
     return node
-
-
-_FLOAT_WORDS = frozenset({"nan", "inf", "-inf", "+inf"})
 
 
 def _is_text(value: exp.Expr) -> bool:

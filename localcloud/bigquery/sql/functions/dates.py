@@ -70,7 +70,6 @@ _KIND: dict[type[exp.Expr], str] = {
     exp.TimestampSub: "TIMESTAMP",
     exp.TimeAdd: "TIME",
     exp.TimeSub: "TIME",
-    exp.TimeDiff: "TIME",
 }
 
 
@@ -135,13 +134,12 @@ def _shift(node: exp.Expr) -> exp.Expr | None:
 
 
 def _extraction(node: exp.Expr) -> exp.Expr | None:
-    name = "ISOWEEK" if node.this.name.upper() == "ISOWEEK" else ""
     part, first = _part(node.this)
+    if node.this.name.upper() == "ISOWEEK" or part not in ("WEEK", "MILLISECOND", "MICROSECOND", "TIME"):
+        return None
     value = node.expression
     if isinstance(value, exp.AtTimeZone):
         value = call("_in_zone", value.this, value.args["zone"])
-    if name or part not in ("WEEK", "MILLISECOND", "MICROSECOND", "TIME"):
-        return None
     if part == "WEEK":
         return call("_week_number", value, number(first))
     if part == "TIME":

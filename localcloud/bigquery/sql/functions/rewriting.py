@@ -16,7 +16,6 @@ MACROS: tuple[str, ...] = tuple(macro for module in (formats, *_MODULES) for mac
 """The DuckDB macros that the rewritten SQL calls."""
 
 _RULES: dict[type[exp.Expr], Rule] = {kind: rule for module in _MODULES for kind, rule in module.RULES.items()}
-_BY_NAME = {**dates.BY_NAME}
 _SAFE = frozenset(re.findall(r"MACRO (_safe_\w+)", "\n".join(MACROS)))
 _MAY_CONCERN = re.compile(
     rf"\b(?:{'|'.join(word for module in _MODULES for word in module.WORDS)})\s*\(", re.IGNORECASE
@@ -58,7 +57,7 @@ def _reject_formats(sql: str) -> None:
 
 def _replacement(node: exp.Expr) -> exp.Expr | None:
     if isinstance(node, exp.Anonymous):
-        macro = _BY_NAME.get(node.name.upper(), {}).get(len(node.expressions))
+        macro = dates.BY_NAME.get(node.name.upper(), {}).get(len(node.expressions))
         return None if macro is None else call(macro, *node.expressions)
     if isinstance(node, exp.SafeFunc):
         return _safe(node.this)

@@ -35,6 +35,9 @@ def deployment(commands: Commands, source: str) -> Iterator[Step]:
     for name, function in declaration.functions.items():
         deployed = function_step(commands, name, source)
         yield deployed
+        # A grant may fail, so it comes after what keeps events.
+        if function.is_called_by_events:
+            yield _retry(commands, name, deployed)
         if function.is_called_by_events or name in declaration.scheduled:
             invoker = declaration.accounts["invoker"].id
             grant = Grant(commands.function_target(function.service), INVOKER, commands.member("invoker"))
@@ -42,8 +45,6 @@ def deployment(commands: Commands, source: str) -> Iterator[Step]:
         for member in function.callers:
             grant = Grant(commands.function_target(function.service), INVOKER, member)
             yield grant_step(f"{member} may call {name}", grant, follows=deployed)
-        if function.is_called_by_events:
-            yield _retry(commands, name, deployed)
     for key, schedule in declaration.schedules.items():
         yield _schedule(commands, key, schedule)
 

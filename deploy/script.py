@@ -13,6 +13,8 @@ _SPECIAL_IN_QUOTES = re.compile(r'[\\"$`]')
 _SPECIAL_IN_DOCUMENTS = re.compile(r"[\\$`]")
 _FOUND = frozenset({DOCUMENT, ETAG, NAME})
 """The placeholders that the lines of a step set."""
+_STATUS = "STATUS"
+"""The variable with the exit status of a step that others complete."""
 # `DOCUMENT` is the file that the next command reads.
 _DOCUMENTS = """
 DOCUMENT=$(mktemp)
@@ -45,20 +47,37 @@ def shell_script(plan: Plan, not_found: str) -> str:
 
 
 def shell_lines(steps: Iterable[Step], lookups: Mapping[str, Words]) -> Iterator[str]:
-    """Yield the lines of a Bash script that runs ``steps``; each lookup runs once, before its first use."""
+    """Yield the lines of a Bash script that runs ``steps``; each lookup runs once, before its first use.
+
+    A step that others complete may fail after its resource exists, so the script ends after those.
+    """
+    steps = list(steps)
+    last = {step.follows: step for step in steps if step.follows is not None}
     done: set[str] = set()
     for step in steps:
         yield ""
         yield f"# {step.about}"
         words = (*step.create, *step.update, step.document, step.update_document)
         yield from _look_up(words, lookups, done)
-        if step.is_repeatable:
-            yield shell_command(step.create)
-        elif not step.update:
-            yield f"exists {shell_command(step.describe)} ||"
-            yield f"  {shell_command(step.create)}"
+        yield from _run(step, is_completed=step in last)
+        if step in last.values():
+            yield f'(( {_STATUS} == 0 )) || exit "${{{_STATUS}}}"'
+
+
+def _run(step: Step, *, is_completed: bool) -> Iterator[str]:
+    if step.is_repeatable:
+        command = shell_command(step.create)
+        if is_completed:
+            yield f"{_STATUS}=0"
+            yield f"{command} || {_STATUS}=$?"
         else:
-            yield from _create_or_update(step)
+            yield command
+        return
+    if not step.update:
+        yield f"exists {shell_command(step.describe)} ||"
+        yield f"  {shell_command(step.create)}"
+    else:
+        yield from _create_or_update(step)
 
 
 def _create_or_update(step: Step) -> Iterator[str]:

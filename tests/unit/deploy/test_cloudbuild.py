@@ -122,6 +122,32 @@ def test_what_completes_a_function_follows_its_deployment(build: dict[str, Any])
         assert text.index(f"{first}\n") < text.index(f"{then}\n")
 
 
+# A gcloud that notes its commands, and whose deployments fail after the function exists.
+FAILING_GCLOUD = """#!/bin/bash
+echo "$*" >> "${0}.commands"
+case "$*" in
+  "functions deploy "*) echo "ERROR: the container does not start" >&2; exit 7 ;;
+  *" describe "*) echo "found" ;;
+esac
+"""
+
+
+def test_a_deployment_that_fails_gets_its_dead_letters_and_fails(tmp_path: Path, build: dict[str, Any]) -> None:
+    gcloud = tmp_path / "gcloud"
+    gcloud.write_text(FAILING_GCLOUD, encoding="utf-8")
+    gcloud.chmod(0o755)
+    step = next(step for step in build["steps"] if step["id"] == "function-predict")
+    environment = {"PATH": f"{tmp_path}:{Path(sys.executable).parent}:/usr/bin:/bin"}
+
+    ended = subprocess.run(["bash", "-c", script({"steps": [step]})], cwd=ROOT, env=environment, check=False)
+
+    assert ended.returncode == 7
+    done = (tmp_path / "gcloud.commands").read_text(encoding="utf-8").splitlines()
+    (completing,) = [line for line in done if line.startswith("pubsub subscriptions update found ")]
+    assert "--dead-letter-topic=projects/films/topics/modeldrop-dead-letters" in completing
+    assert any(line.startswith("run services add-iam-policy-binding modeldrop-predict ") for line in done)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_function_is_deployed_as_declared(build: dict[str, Any], declaration: Declaration, name: str) -> None:
     function = declaration.functions[name]

@@ -199,6 +199,18 @@ class Declaration(Model):
         return frozenset(schedule.function for schedule in self.schedules.values())
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of Cloud KMS of the features that are on."""
+        return tuple(key for feature in self.features.values() if feature.enabled for key in feature.keys)
+
+    @property
+    def dataset_names(self) -> tuple[str, ...]:
+        """The datasets that messages may read or write, each once; none if they may read and write all."""
+        if self.datasets is None:
+            return ()
+        return tuple(dict.fromkeys(self.datasets.readable.names + self.datasets.writable.names))
+
+    @property
     def dead_letters(self) -> Topic:
         """The topic of the events whose deliveries were all in vain."""
         return self.topics[self.retry.dead_letter_topic]

@@ -16,6 +16,7 @@ from declaration.model import Declaration
 from declaration.reading import DeclarationError
 from deploy.apply import apply, destroy, show_differences
 from deploy.checking import command as checking
+from deploy.checking.local import URL_VARIABLE
 from deploy.cloud import NOT_FOUND, Cloud, CommandFailedError
 from deploy.cloudbuild import check_build_yaml, cloudbuild_yaml
 from deploy.declared import DECLARATION, IMPORT_TOPIC, read
@@ -48,7 +49,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument("--env", metavar="NAME", help="one of the declared `environments`, with names of its own")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    command = commands.add_parser("check", help="say whether `apply` can deploy to the project; changes nothing")
+    command = commands.add_parser(
+        "check", help="say whether `apply` can deploy to the project; also on the local cloud; changes nothing"
+    )
     _add_project(command)
     checking.add_arguments(command)
     command.set_defaults(run=_check)
@@ -157,6 +160,8 @@ def _add_project(command: argparse.ArgumentParser) -> None:
 
 
 def _check(declaration: Declaration, options: argparse.Namespace) -> int:
+    if _is_local(options.project):
+        return checking.run_locally(declaration, options)
     _refuse_the_local_cloud()
     return checking.run(declaration, options)
 
@@ -177,8 +182,7 @@ def _apply(declaration: Declaration, options: argparse.Namespace) -> int:
 
 
 def _smoke(declaration: Declaration, options: argparse.Namespace) -> int:
-    local = os.environ.get("GOOGLE_CLOUD_PROJECT")
-    if options.project != local:
+    if not _is_local(options.project):
         _refuse_the_local_cloud()
     # The clients take a moment to import, and the other commands do not need them.
     from deploy.smoke import command as smoke
@@ -210,13 +214,18 @@ def _delete(steps: Plan, *, with_data: bool) -> int:
     return 1 if failures else 0
 
 
+def _is_local(project: str) -> bool:
+    """Return whether ``project`` is that of the local cloud whose variables are set."""
+    return URL_VARIABLE in os.environ and project == os.environ.get("GOOGLE_CLOUD_PROJECT")
+
+
 def _refuse_the_local_cloud() -> None:
     """Refuse to call gcloud with the variables of a local cloud, which has no control plane.
 
     Raises:
         CommandFailedError: Such a variable is set.
     """
-    found = [name for name in os.environ if name == "LOCALCLOUD_URL" or name.endswith("_EMULATOR_HOST")]
+    found = [name for name in os.environ if name == URL_VARIABLE or name.endswith("_EMULATOR_HOST")]
     if found:
         raise CommandFailedError(
             f"The variables of a local cloud are set ({', '.join(sorted(found))}), and only Google Cloud can be deployed to. "

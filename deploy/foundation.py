@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from declaration.model import Declaration
 from declaration.resources import Account, Bucket
 from deploy.agents import agent_steps, key_steps
 from deploy.commands import OWNER_LABEL, PROJECT_NUMBER, PUBLISHER, UPLOADER, Commands
@@ -28,19 +29,22 @@ SERVICES = (
     "serviceusage.googleapis.com",
     "storage.googleapis.com",
 )
-"""The APIs that the functions or the commands of a plan call. A test compares them with the calls that gcloud makes."""
+"""The APIs that the functions or the commands of a plan always call. A test compares them with the calls that gcloud makes."""
 KEY_SERVICE = "cloudkms.googleapis.com"
 """The API that the commands call if keys are declared."""
 HOLD_RETENTION_SECONDS = 7 * 86400
 ACK_DEADLINE_SECONDS = 600
 
 
+def services(declaration: Declaration) -> tuple[str, ...]:
+    """Return the APIs that a declaration needs."""
+    return (*SERVICES, KEY_SERVICE) if declaration.keys else SERVICES
+
+
 def foundation(commands: Commands) -> Iterator[Step]:
     """Yield the steps, in an order that works."""
     declaration = commands.declaration
-    uses_keys = any(feature.enabled and feature.keys for feature in declaration.features.values())
-    services = (*SERVICES, KEY_SERVICE) if uses_keys else SERVICES
-    yield Step("APIs", commands.gcloud("services", "enable", *services))
+    yield Step("APIs", commands.gcloud("services", "enable", *services(declaration)))
     for account in declaration.accounts.values():
         yield _account(commands, account)
     for bucket in declaration.buckets.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -123,6 +124,8 @@ class LocalCloud:
             "id": self.id,
             "state": self.state,
             "project": self.config.project,
+            # As `runtime` in the declaration.
+            "runtime": f"python{sys.version_info.major}{sys.version_info.minor}",
             "services": {
                 "storage": self.addresses.http,
                 "pubsub": self.addresses.pubsub,

@@ -65,6 +65,7 @@ GROUPS = {
         "e2e/test_waking.py",
         "e2e/test_new_deployment.py",
         "e2e/test_smoke.py",
+        "e2e/test_check.py",
         "e2e/test_wrong_drops.py",
         "e2e/test_model_checks.py",
         "e2e/test_models.py",

@@ -3,6 +3,7 @@
 findings.py     what a check found, as data
 permissions.py  the table of the permissions that the commands of a plan need, by the role that gives them
 rest.py         calls that gcloud has no command for, with gcloud's own token
-checks.py       the checks
+checks.py       the checks of a project
+local.py        the checks of a local cloud
 command.py      the command line
 """

@@ -16,6 +16,8 @@ class Status(enum.Enum):
     """`apply` would fail, or would touch something that is not ours."""
     UNKNOWN = "unknown"
     """It cannot be found out."""
+    NOT_MADE = "not made"
+    """The local cloud does not have what the check is about."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Finding:
     status: Status
     message: str
     fix: str = ""
-    """What to type or to do if it is wrong or unknown; empty if nothing."""
+    """What to type or to do if it is not right; empty if nothing."""
 
     def __str__(self) -> str:
         """Return the line for a person."""

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from deploy.cloud import CommandFailedError
+from deploy.cloud import CommandFailedError, NotFoundError
 
 ANSWER_SECONDS = 30
 
@@ -25,21 +25,31 @@ def call(token: str, api: str, path: str, body: Mapping[str, Any] | None = None)
         body: The body.
 
     Raises:
+        NotFoundError: The resource does not exist.
         CommandFailedError: The call failed; the message has the API and the error.
     """
     base = os.environ.get(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api.upper()}", f"https://{api}.googleapis.com/")
-    request = urllib.request.Request(
-        f"{base.rstrip('/')}/{path}",
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-    )
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{base.rstrip('/')}/{path}", data=data, headers=headers)
+    return answer_of(request, f"{api}.googleapis.com/{path}")
+
+
+def answer_of(request: urllib.request.Request, called: str) -> dict[str, Any]:
+    """Return the JSON object that a server answers; errors name what is ``called``.
+
+    Raises:
+        NotFoundError: The resource does not exist.
+        CommandFailedError: The call failed in another way.
+    """
     try:
         with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as response:
             answer = json.load(response)
     except urllib.error.HTTPError as error:
-        raise CommandFailedError(f"{api}.googleapis.com/{path}\n{_message(error)}") from error
+        kind = NotFoundError if error.code == 404 else CommandFailedError
+        raise kind(f"{called}\n{_message(error)}") from error
     except (OSError, ValueError) as error:
-        raise CommandFailedError(f"{api}.googleapis.com/{path}\n{error}") from error
+        raise CommandFailedError(f"{called}\n{error}") from error
     return answer if isinstance(answer, dict) else {}
 
 

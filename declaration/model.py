@@ -21,6 +21,7 @@ from declaration.fields import (
     Module,
     Region,
     Resource,
+    Roles,
     Runtime,
     Setting,
     StorageEvent,
@@ -199,9 +200,9 @@ class Declaration(Model):
         return frozenset(schedule.function for schedule in self.schedules.values())
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        """The keys of Cloud KMS of the features that are on."""
-        return tuple(key for feature in self.features.values() if feature.enabled for key in feature.keys)
+    def keys(self) -> Mapping[str, Roles]:
+        """The keys of Cloud KMS of the features that are on, with the roles that BigQuery needs on each."""
+        return {key: each.key_roles for each in self.features.values() if each.enabled for key in each.keys}
 
     @property
     def dataset_names(self) -> tuple[str, ...]:

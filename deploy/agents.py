@@ -59,16 +59,16 @@ STORAGE = "serviceAccount:${STORAGE_AGENT}"
 
 def key_steps(commands: Commands) -> Iterator[Step]:
     """Yield the steps that let BigQuery use the declared keys. The roles are never revoked, because tables may need them."""
-    for feature in commands.declaration.features.values():
-        if not feature.enabled or not feature.keys:
-            continue
-        # This command creates the account if it does not exist.
-        show = ("bq", "show", "--encryption_service_account", f"--project_id={commands.project}")
-        yield Step("encryption account of BigQuery", create=show)
-        for key in feature.keys:
-            for role in feature.key_roles:
-                grant = Grant(commands.key_target(key), role, BIGQUERY_ENCRYPTION)
-                yield grant_step(f"{role} on {key} for BigQuery", grant, is_kept=True)
+    keys = commands.declaration.keys
+    if not keys:
+        return
+    # This command creates the account if it does not exist.
+    show = ("bq", "show", "--encryption_service_account", f"--project_id={commands.project}")
+    yield Step("encryption account of BigQuery", create=show)
+    for key, roles in keys.items():
+        for role in roles:
+            grant = Grant(commands.key_target(key), role, BIGQUERY_ENCRYPTION)
+            yield grant_step(f"{role} on {key} for BigQuery", grant, is_kept=True)
 
 
 def agent_steps(commands: Commands) -> Iterator[Step]:

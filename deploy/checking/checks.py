@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
 
 from declaration.model import Declaration
 from deploy.advice import HIDDEN_BUCKET, LACKING
 from deploy.agents import AGENTS
 from deploy.checking import permissions, rest
+from deploy.checking.attempts import TRY_AGAIN, attempt
 from deploy.checking.findings import Finding, Status
+from deploy.checking.keys import KeyChecks
 from deploy.cloud import Cloud, CommandFailedError, reason
 from deploy.commands import Commands
 from deploy.drift import differences, value_at
-from deploy.foundation import SERVICES
-from deploy.passing import DISABLED_API
+from deploy.foundation import services
 from deploy.steps import Grant, Listing, Plan, Step
 
 COMPONENTS = ("alpha", "beta")
 """The components of gcloud that have commands of a plan."""
 CPU_METRIC = "run.googleapis.com/cpu_allocation"
 """The quota of Cloud Run's CPUs, in thousandths, for each project and region: https://cloud.google.com/run/quotas"""
-TRY_AGAIN = "Check your rights, and run this again."
 QUOTAS_PAGE = "https://console.cloud.google.com/iam-admin/quotas?project={}"
 
 
@@ -57,6 +55,7 @@ class Checks:
             if step.fixed:
                 yield self._fixed(step)
         yield from self._agents()
+        yield from KeyChecks(self._commands, self.cloud, self._token).run()
         yield self._cpus()
         yield Finding(
             "quota of builds",
@@ -98,7 +97,7 @@ class Checks:
 
     def _project(self) -> Finding:
         command = self._commands.describe("projects", "describe", self.project)
-        found = self._try("project", partial(self.cloud.read, command))
+        found = attempt("project", partial(self.cloud.read, command))
         if not isinstance(found, Finding):
             state = found.get("lifecycleState", "ACTIVE")
             if state == "ACTIVE":
@@ -114,7 +113,7 @@ class Checks:
 
     def _billing(self) -> Finding:
         command = ("gcloud", "billing", "projects", "describe", self.project, "--format=json", "--quiet")
-        found = self._try("billing", partial(self.cloud.read, command))
+        found = attempt("billing", partial(self.cloud.read, command))
         page = f"https://console.cloud.google.com/billing/linkedaccount?project={self.project}"
         if isinstance(found, Finding):
             return Finding("billing", Status.UNKNOWN, found.message, f"Look at {page}")
@@ -125,21 +124,22 @@ class Checks:
 
     def _apis(self) -> Iterator[Finding]:
         command = self._commands.describe("services", "list", "--enabled")
-        found = self._try("APIs", partial(self.cloud.read, command))
+        found = attempt("APIs", partial(self.cloud.read, command))
         if isinstance(found, Finding):
             yield found
             return
         enabled = {value_at(each, "config.name") for each in found}
-        disabled = [service for service in SERVICES if service not in enabled]
+        needed = services(self.declaration)
+        disabled = [service for service in needed if service not in enabled]
         if disabled:
             yield Finding(
-                "APIs", Status.BY_APPLY, f"{len(disabled)} of {len(SERVICES)} are disabled: {', '.join(disabled)}"
+                "APIs", Status.BY_APPLY, f"{len(disabled)} of {len(needed)} are disabled: {', '.join(disabled)}"
             )
         else:
-            yield Finding("APIs", Status.OK, f"all {len(SERVICES)} are enabled")
+            yield Finding("APIs", Status.OK, f"all {len(needed)} are enabled")
 
     def _rights(self) -> Iterator[Finding]:
-        found = self._try("rights", self._held)
+        found = attempt("rights", self._held)
         if isinstance(found, Finding):
             yield found
             return
@@ -164,7 +164,7 @@ class Checks:
 
     def _owned(self, listing: Listing) -> Iterator[Finding]:
         check = f"names of {listing.about}s"
-        found = self._try(check, partial(self.cloud.read, listing.list))
+        found = attempt(check, partial(self.cloud.read, listing.list))
         if isinstance(found, Finding):
             yield found
             return
@@ -183,7 +183,7 @@ class Checks:
     def _fixed(self, step: Step) -> Finding:
         """Check a resource that cannot be changed where it differs: a bucket, or a subscription that holds messages."""
         fix = "Declare another name in deploy/functions.yaml."
-        found = self._try(step.about, partial(self.cloud.find, step.describe))
+        found = attempt(step.about, partial(self.cloud.find, step.describe))
         if found is None:
             return Finding(step.about, Status.BY_APPLY, "does not exist")
         if isinstance(found, Finding):
@@ -191,7 +191,7 @@ class Checks:
                 message = HIDDEN_BUCKET.meaning
                 return Finding(step.about, Status.WRONG, message, fix)
             return found
-        declared = self._try(step.about, partial(self._filled, step))
+        declared = attempt(step.about, partial(self._filled, step))
         if isinstance(declared, Finding):
             return declared
         wrong = [each for each in differences(declared, found) if each.path in step.fixed]
@@ -206,8 +206,8 @@ class Checks:
         }
 
     def _agents(self) -> Iterator[Finding]:
-        bindings = self._try("Google's agents", partial(self.cloud.policy, self._commands.project_target()))
-        number = self._try("Google's agents", partial(self.cloud.fill, ("${PROJECT_NUMBER}",)))
+        bindings = attempt("Google's agents", partial(self.cloud.policy, self._commands.project_target()))
+        number = attempt("Google's agents", partial(self.cloud.fill, ("${PROJECT_NUMBER}",)))
         for found in (bindings, number):
             if isinstance(found, Finding):
                 yield found
@@ -233,7 +233,7 @@ class Checks:
             ),
             key=lambda pair: pair[1],
         )
-        found = self._try(check, self._quota)
+        found = attempt(check, self._quota)
         if isinstance(found, Finding):
             return Finding(check, Status.UNKNOWN, found.message, f"Look for Cloud Run on {page}")
         if found is None:
@@ -262,13 +262,3 @@ class Checks:
 
     def _token(self) -> str:
         return self.cloud.run(("gcloud", "auth", "print-access-token", "--quiet"))
-
-    def _try(self, check: str, read: Callable[[], Any]) -> Any:
-        """Return what ``read`` returns, or a finding if it fails."""
-        try:
-            return read()
-        except CommandFailedError as error:
-            if re.search(DISABLED_API, str(error)):
-                return Finding(check, Status.BY_APPLY, "not known before its API is enabled")
-            fix = error.advice.fix if error.advice else TRY_AGAIN
-            return Finding(check, Status.UNKNOWN, reason(error), fix)

@@ -13,7 +13,7 @@ class Status(enum.Enum):
     BY_APPLY = "by apply"
     """It is missing, and `apply` creates it."""
     WRONG = "WRONG"
-    """`apply` would fail, or would touch something that is not ours."""
+    """`apply` would fail, would touch something that is not ours, or could not make it work."""
     UNKNOWN = "unknown"
     """It cannot be found out."""
     NOT_MADE = "not made"

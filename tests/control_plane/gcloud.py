@@ -507,6 +507,7 @@ POLICIES = {
 COMMANDS: dict[tuple[str, ...], Callable[[StandIn, Command], Any]] = {
     ("version",): lambda gcloud, command: {"Google Cloud SDK": "528.0.0", **gcloud.components},
     ("bq", "show"): _requests("GET", "bigquery", lambda gcloud, command: f"bigquery/v2/{gcloud.path}/serviceAccount"),
+    ("kms", "keys", "describe"): _requests("GET", "cloudkms", lambda gcloud, command: f"v1/{command.names[0]}"),
     ("auth", "list"): _accounts,
     ("auth", "print-access-token"): _token,
     ("billing", "projects", "describe"): _requests(

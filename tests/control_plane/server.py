@@ -20,6 +20,7 @@ APIS = (
     "cloudbilling",
     "cloudbuild",
     "cloudfunctions",
+    "cloudkms",
     "cloudresourcemanager",
     "cloudscheduler",
     "eventarc",

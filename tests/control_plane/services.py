@@ -94,6 +94,17 @@ def _encryption_account(project: FakeProject, call: Call, found: re.Match[str]) 
     return {"kind": "bigquery#getServiceAccountResponse", "email": email}
 
 
+@route(
+    "cloudkms",
+    "GET",
+    r"v1/(?P<name>projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/:]+)",
+    "cloudkms.cryptoKeys.get",
+)
+def _key(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
+    """https://cloud.google.com/kms/docs/reference/rest/v1/projects.locations.keyRings.cryptoKeys/get."""
+    return project.get(f"cloudkms/{found['name']}")
+
+
 @route("cloudbilling", "GET", r"v1/projects/[^/]+/billingInfo", "resourcemanager.projects.get")
 def _billing(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
     account = {"billingAccountName": "billingAccounts/0000-1111"} if project.billing else {}

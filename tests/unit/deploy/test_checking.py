@@ -12,14 +12,17 @@ from deploy.checking import command, permissions
 from deploy.checking.checks import Checks
 from deploy.checking.findings import Finding, Status
 from deploy.cloud import Cloud
-from deploy.foundation import SERVICES
+from deploy.foundation import SERVICES, services
 from deploy.passing import Patience
 from tests.control_plane.errors import ApiError
 from tests.control_plane.project import FakeProject
 from tests.control_plane.server import serving
 from tests.unit.deploy.conftest import Deployer
 
-REST_APIS = ("CLOUDRESOURCEMANAGER", "SERVICEUSAGE")
+REST_APIS = ("CLOUDRESOURCEMANAGER", "SERVICEUSAGE", "CLOUDKMS")
+KEY = "projects/keys/locations/us-central1/keyRings/films/cryptoKeys/models"
+ENCRYPTION = "serviceAccount:bq-4242@bigquery-encryption.iam.gserviceaccount.com"
+ENCRYPTER = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
 
 
 @pytest.fixture(autouse=True)
@@ -139,6 +142,121 @@ def test_what_is_in_the_way_is_named_with_what_to_do(deployer: Deployer, mood: s
 
     assert len(findings) == 1
     assert fix in f"{findings[0].message} {findings[0].fix}"
+
+
+def declare_key(deployer: Deployer, key: str = KEY, **fields: object) -> None:
+    """Declare a key, and create it with ``fields`` in place of what BigQuery needs."""
+    features = deployer.declaration.features
+    customer_keys = features["customer_keys"].model_copy(update={"enabled": True, "keys": (key,)})
+    deployer.change(features={**features, "customer_keys": customer_keys})
+    deployer.project.enabled.update(services(deployer.declaration))
+    version = {"name": f"{key}/cryptoKeyVersions/3", "state": "ENABLED"}
+    usable = {"name": key, "purpose": "ENCRYPT_DECRYPT", "primary": version}
+    deployer.project.resources[f"cloudkms/{key}"] = {**usable, **fields}
+
+
+def about_key(deployer: Deployer, key: str = KEY) -> list[Finding]:
+    return [finding for finding in check(deployer) if finding.check == f"key {key}"]
+
+
+def test_a_declared_key_needs_its_api(deployer: Deployer) -> None:
+    declare_key(deployer)
+    deployer.project.enabled.remove("cloudkms.googleapis.com")
+
+    found = {finding.check: finding for finding in check(deployer)}
+
+    assert found["APIs"].message == "1 of 16 are disabled: cloudkms.googleapis.com"
+    assert found[f"key {KEY}"].status is Status.BY_APPLY
+
+
+def test_apply_lets_bigquery_use_a_declared_key(deployer: Deployer) -> None:
+    declare_key(deployer)
+    assert [finding.status for finding in about_key(deployer)] == [Status.BY_APPLY]
+
+    deployer.apply()
+
+    assert [finding.status for finding in about_key(deployer)] == [Status.OK]
+
+
+def test_a_key_of_others_needs_the_role_from_them(deployer: Deployer) -> None:
+    declare_key(deployer)
+    deployer.project.denied.add("cloudkms.cryptoKeys.setIamPolicy")
+
+    (finding,) = about_key(deployer)
+
+    assert finding.status is Status.WRONG
+    assert f"gcloud kms keys add-iam-policy-binding {KEY} --member={ENCRYPTION} --role={ENCRYPTER}" in finding.fix
+
+    deployer.project.grant(f"cloudkms/{KEY}", ENCRYPTER, ENCRYPTION)
+
+    assert [each.status for each in about_key(deployer)] == [Status.OK]
+
+
+def test_a_key_that_does_not_exist_is_wrong(deployer: Deployer) -> None:
+    declare_key(deployer)
+    del deployer.project.resources[f"cloudkms/{KEY}"]
+
+    (finding,) = about_key(deployer)
+
+    assert (finding.status, finding.message) == (Status.WRONG, "does not exist")
+    assert (
+        "gcloud kms keys create models --keyring=films --location=us-central1 --project=keys --purpose=encryption"
+        in finding.fix
+    )
+
+
+@pytest.mark.parametrize(
+    ("location", "fields", "status", "message", "fix"),
+    [
+        (
+            "us-central1",
+            {"purpose": "ASYMMETRIC_SIGN"},
+            Status.WRONG,
+            "has the purpose ASYMMETRIC_SIGN, and BigQuery needs ENCRYPT_DECRYPT",
+            "gcloud kms keys create models --keyring=films --location=us-central1",
+        ),
+        (
+            "us-central1",
+            {"primary": {"name": f"{KEY}/cryptoKeyVersions/3", "state": "DISABLED"}},
+            Status.WRONG,
+            "its primary version is DISABLED, and BigQuery needs ENABLED",
+            "gcloud kms keys versions enable 3 --key=models --keyring=films --location=us-central1 --project=keys",
+        ),
+        (
+            "global",
+            {},
+            Status.WRONG,
+            "is in the location global, and BigQuery needs a key in the location of the dataset",
+            "gcloud kms keys create models --keyring=films --location=us-central1",
+        ),
+        (
+            "europe-west1",
+            {},
+            Status.UNKNOWN,
+            "only datasets in europe-west1 can use it, and the model bucket is in us-central1",
+            "gcloud kms keys create models --keyring=films --location=us-central1",
+        ),
+    ],
+)
+def test_a_key_that_bigquery_cannot_use_is_named(
+    deployer: Deployer, location: str, fields: dict[str, object], status: Status, message: str, fix: str
+) -> None:
+    key = KEY.replace("us-central1", location)
+    declare_key(deployer, key, **fields)
+
+    unusable, grant = about_key(deployer, key)
+
+    assert unusable.status is status
+    assert unusable.message.startswith(message)
+    assert fix in unusable.fix
+    assert grant.status is Status.BY_APPLY
+
+
+def test_a_key_of_the_multi_region_fits(deployer: Deployer) -> None:
+    key = KEY.replace("us-central1", "us")
+    declare_key(deployer, key)
+
+    assert [finding.status for finding in about_key(deployer, key)] == [Status.BY_APPLY]
 
 
 @pytest.mark.parametrize("components", [["beta"], ["alpha", "beta"]])

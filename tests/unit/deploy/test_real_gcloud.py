@@ -11,12 +11,13 @@ import yaml
 
 from declaration.model import Declaration
 from declaration.reading import read_declaration
+from declaration.resources import Feature
 from deploy.apply import apply, destroy, show_differences
 from deploy.checking.checks import Checks
 from deploy.checking.findings import Status
 from deploy.cloud import Cloud, CommandFailedError, NotFoundError
 from deploy.declared import read
-from deploy.foundation import SERVICES
+from deploy.foundation import SERVICES, services
 from deploy.passing import Patience
 from deploy.plan import plan
 from deploy.steps import DOCUMENT, Plan, Words, fill, placeholders
@@ -162,8 +163,13 @@ def filled(value: object) -> object:
 
 @pytest.mark.matrix
 def test_gcloud_runs_every_command_of_the_checks(served: FakeProject, gcloud: RealGcloud) -> None:
-    served.enabled.update(SERVICES)
-    declaration = read_declaration(SAMPLE_FUNCTIONS / "small" / "deploy" / "functions.yaml")
+    served.resources[f"cloudkms/{KEY}"] = {"purpose": "ENCRYPT_DECRYPT", "primary": {"state": "ENABLED"}}
+    small = read_declaration(SAMPLE_FUNCTIONS / "small" / "deploy" / "functions.yaml")
+    features = {
+        "customer_keys": Feature(enabled=True, keys=(KEY,), key_roles=("roles/cloudkms.cryptoKeyEncrypterDecrypter",))
+    }
+    declaration = small.model_copy(update={"features": features})
+    served.enabled.update(services(declaration))
     steps = plan(declaration, "films")
 
     findings = list(Checks(declaration, "films", steps, Cloud(steps.lookups, runner=gcloud)).run())

@@ -244,8 +244,9 @@ class Ledger:
 
     def close(self, item: Item) -> Item:
         """Remove the index object of an item that ``end`` returned, after its event is published; return the final item."""
-        if item.index_generation is not None:
-            self._remove_index(item, item.index_generation)
+        known = item.index_generation
+        if known is not None and not self._remove_index(item, known):
+            self._remove_newer_index(item)
         return _final(item)
 
     def finish(self, item: Item) -> Item:
@@ -332,6 +333,15 @@ class Ledger:
 
     def _remove_index(self, work: Item | Pending, generation: int) -> bool:
         return self.objects.remove(index_name(work), generation)
+
+    def _remove_newer_index(self, item: Item) -> None:
+        """Remove the index object that another call wrote after this one listed the index, while the work was open.
+
+        A call that opens the work again changes the item first. Its index object stays.
+        """
+        newer = self._index_generation(item)
+        if newer is not None and self.objects.generation(item_name(item.kind, item.key)) == item.generation:
+            self._remove_index(item, newer)
 
     def _write_index(self, item: Item, deadline: datetime | None, *, only_if_missing: bool) -> int | None:
         """Write the index object; return its generation, or None if one exists and may not be replaced."""

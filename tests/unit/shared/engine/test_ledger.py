@@ -129,6 +129,31 @@ def test_the_index_object_of_work_that_is_opened_again_stays(
     assert index.generation == again.index_generation
 
 
+def test_an_item_that_was_indexed_again_after_it_was_listed_is_final_when_it_is_closed(
+    bucket: storage.Bucket, at: Callable[..., Ledger], item: Item
+) -> None:
+    listed = at().claim(item).item
+    at().index(listed)
+    at().close(at().end(replace(listed, outcome=Outcome.SUCCEEDED)))
+    assert index_of(bucket, item) is None
+    stored = at().read(item.kind, item.key)
+    assert stored is not None
+    assert stored.final
+
+
+def test_the_index_object_of_a_next_run_stays_when_another_call_closes_the_run_before(
+    bucket: storage.Bucket, at: Callable[..., Ledger], item: Item
+) -> None:
+    written = at().end(replace(at().claim(item).item, outcome=Outcome.FAILED))
+    # The lease has ended, and other calls have closed the item and opened it again.
+    at().close(written)
+    again = at().reopen(replace(item, generation=written.generation), claimed=True)
+    at().close(written)
+    index = index_of(bucket, item)
+    assert index is not None
+    assert index.generation == again.index_generation
+
+
 def test_an_item_that_another_call_changed_keeps_its_index_object(
     bucket: storage.Bucket, at: Callable[..., Ledger], item: Item
 ) -> None:

@@ -83,11 +83,14 @@ def completed(statement: Statement, statements: Statements) -> Statement:
             f"produced by the query ({len(names)})",
             location="query",
         )
-    columns = ", ".join(f"`{name}` AS `{given}`" for name, given in zip(names, listed, strict=True))
+    columns = [
+        exp.alias_(exp.column(exp.to_identifier(name, quoted=True)), given, quoted=True)
+        for name, given in zip(names, listed, strict=True)
+    ]
     head = tree.copy()
     if is_view:
         head.set("this", tree.this.this.copy())
-    head.set("expression", exp.maybe_parse(f"SELECT {columns} FROM ({query.sql})", dialect="bigquery"))
+    head.set("expression", exp.select(*columns).from_(tree.expression.copy().subquery()))
     return read_statement(head.sql(dialect="bigquery"), project=statements.project)
 
 

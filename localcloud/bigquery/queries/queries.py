@@ -55,6 +55,7 @@ from localcloud.bigquery.sql.statement import (
     TableName,
     read_statement,
 )
+from localcloud.bigquery.sql.tokens import without_tail
 from localcloud.bigquery.tables.context import NEVER
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.dispositions import Disposition, Source
@@ -461,7 +462,8 @@ class QueryJobs:
 
 def _readable(sql: str, statements: Statements) -> str:
     """Return a statement or script without what bqemulator's and sqlglot's parsers do not know."""
-    sql, conditional = without_conditions(parseable_calls(plain_functions(plain_literals(sql))))
+    sql = plain_functions(plain_literals(without_tail(sql)))
+    sql, conditional = without_conditions(parseable_calls(sql))
     statements.conditional_routines |= conditional
     if "@`" in sql:
         sql = statements.parameters.named_in(sql)

@@ -155,7 +155,6 @@ class BigQueryApp:
             response = Response(error.status, error.body())
         except Exception as error:  # respond to the client, whatever fails
             failure = query_error(error)
-            failure.status = 500 if failure.reason == "jobInternalError" else failure.status
             response = Response(failure.status, failure.body())
         await response.send(send)
 

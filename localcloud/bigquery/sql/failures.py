@@ -48,6 +48,9 @@ class ScriptFailure(InvalidQueryError):
         self.error = error
 
 
+_DEFECT = "The local BigQuery fails here because of a defect of its own. The output of the local cloud has the details."
+
+
 def query_error(
     error: BaseException, *, sql: str = "", duckdb_sql: str | None = None, location: str = "US"
 ) -> QueryError:
@@ -94,8 +97,9 @@ def query_error(
         if found.bq_reason != "invalidQuery":
             return _from_domain(found, sql)
         return QueryError(_with_place(worded(text), sql), location="query")
-    _LOGGER.error("unexpected exception in a BigQuery job", exc_info=error)
-    return QueryError("An internal error occurred and the request could not be completed.", reason="jobInternalError")
+    _LOGGER.error("a defect of the local BigQuery", exc_info=error)
+    # Clients repeat what fails with an internal error for up to 40 minutes, and a defect fails each time.
+    return QueryError(_DEFECT, reason="notImplemented")
 
 
 def _from_domain(error: DomainError, sql: str) -> QueryError:

@@ -2,6 +2,7 @@
 
 - A field without AS has the name of its column: ``STRUCT(t.id, 1 AS n)`` has the fields ``id`` and ``n``.
 - The first element of an array gives the names to the others: ``[STRUCT(1 AS id), (2)]``.
+- A type in front of its values may leave out names: ``STRUCT<INT64, STRING>(1, 'a')`` has ``_field_1`` and ``_field_2``.
 https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#constructing_a_struct
 """
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from localcloud.bigquery.sql.tokens import Token, bracket_pairs, readable_tokens
 
-_MAY_CONCERN = re.compile(r"\bSTRUCT\s*\(", re.IGNORECASE)
+_MAY_CONCERN = re.compile(r"\bSTRUCT\s*[(<]", re.IGNORECASE)
 # A STRUCT beside one of these is compared by position, with another one whose fields may have other names.
 _COMPARES = frozenset({"=", "!=", "<>", "<", ">", "<=", ">=", "IN", "NOT"})
 # In these statements, and in set operations, a STRUCT gets the names of its target by position.
@@ -41,7 +42,9 @@ def name_fields(sql: str) -> str:
     edits: dict[int, str] = {}
     for index, token in enumerate(found):
         opening = found[index + 1] if index + 1 < len(found) else None
-        if token.is_symbol("["):
+        if token.is_word("ARRAY", "STRUCT") and opening is not None and opening.is_symbol("<"):
+            _name_type(found, index + 1, edits)
+        elif token.is_symbol("["):
             _name_elements(found, pairs, index, edits)
         elif token.is_word("STRUCT") and opening is not None and opening.is_symbol("(") and not by_position:
             if index + 1 not in pairs or _is_compared(found, index, pairs[index + 1]):
@@ -51,6 +54,28 @@ def name_fields(sql: str) -> str:
     for offset in sorted(edits, reverse=True):
         sql = sql[:offset] + edits[offset] + sql[offset:]
     return sql
+
+
+def _name_type(found: tuple[Token, ...], opening: int, edits: dict[int, str]) -> None:
+    """Add names to the fields of the STRUCTs in a type that values follow; ``opening`` is the index of its ``<``."""
+    named: dict[int, str] = {}
+    # The number of the field at each depth; None in an ARRAY, and in brackets such as those of NUMERIC(10, 2).
+    numbers: list[int | None] = []
+    for at in range(opening, len(found) - 1):
+        token = found[at]
+        if token.is_symbol("<", "("):
+            numbers.append(0 if token.is_symbol("<") and found[at - 1].is_word("STRUCT") else None)
+        elif token.is_symbol(">", ")"):
+            numbers.pop()
+        if not numbers:
+            if found[at + 1].is_symbol("(", "["):
+                edits.update(named)
+            return
+        if token.is_symbol("<", ",") and (number := numbers[-1]) is not None:
+            numbers[-1] = number + 1
+            # After a name comes a type, after a type without a name one of these.
+            if at + 2 < len(found) and found[at + 2].is_symbol(",", "<", ">", "("):
+                named[token.end] = f"`_field_{number + 1}` "
 
 
 def _is_compared(found: tuple[Token, ...], index: int, closing: int) -> bool:

@@ -152,6 +152,17 @@ def without_comments(sql: str) -> str:
     return "".join(pieces)
 
 
+def without_tail(sql: str) -> str:
+    """Return ``sql`` without what follows its last semicolon, if those are only comments.
+
+    sqlglot takes them for a second statement.
+    """
+    if ";" not in sql or sql.rstrip().endswith(";"):
+        return sql
+    found = readable_tokens(sql)
+    return sql[: found[-1].end] if found and found[-1].is_symbol(";") else sql
+
+
 def position(sql: str, offset: int) -> str:
     """Return ``[line:column]`` of an offset, both counted from 1, as in BigQuery's messages."""
     before = sql[:offset]

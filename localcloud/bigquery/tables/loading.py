@@ -26,6 +26,8 @@ _TIMES = frozenset({"DATE", "DATETIME", "TIME", "TIMESTAMP"})
 _READ_AS_TEXT = _TIMES | {"BYTES", "GEOGRAPHY"}
 # DuckDB's names of columns in CSV files without a header, and the beginning of BigQuery's.
 _NAMELESS = re.compile(r"column\d+")
+# What DuckDB detects for a time without a zone is a TIMESTAMP: https://cloud.google.com/bigquery/docs/schema-detect#date_and_time_values
+_WITHOUT_ZONE = re.compile(r"\bTIMESTAMP\b(?! WITH)")
 _DETECTED_KIND = {
     "BIGINT": "int64",
     "BOOLEAN": "bool",
@@ -90,6 +92,8 @@ class Files:
             columns = rows.columns
             if self.format == "CSV" and all(_NAMELESS.fullmatch(name) for name, _ in columns):
                 columns = tuple((_detected_name(index, kind), kind) for index, (_, kind) in enumerate(columns))
+            if self.format in ("CSV", "NEWLINE_DELIMITED_JSON"):
+                columns = tuple((name, _WITHOUT_ZONE.sub("TIMESTAMP WITH TIME ZONE", kind)) for name, kind in columns)
             return Source(f"SELECT * FROM {relation}", None, columns)
         sql = self._arranged(relation, dict(rows.columns))
         return Source(sql, None, tuple(columns_of(self.fields)), self.fields)
@@ -158,6 +162,8 @@ class Files:
                 arguments.append(f"skip = {skipped - 1}")
         else:
             arguments += ["header = false", f"skip = {skipped}", f"columns = {self._columns()}", "auto_detect = false"]
+            # A STRING in quotes is never NULL. `TextRows` reads a file with other values in quotes that are empty.
+            arguments.append("allow_quoted_nulls = false")
         return f"SELECT * FROM read_csv({self._list()}, {', '.join(arguments)})"
 
     def _json(self, database: FileDatabase) -> str:

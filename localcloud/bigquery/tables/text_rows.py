@@ -148,7 +148,8 @@ class TextRows:
         values = []
         for index, (f, cell) in enumerate(zip(self.fields, cells, strict=False)):
             try:
-                values.append(_required(f, None if cell is None else stored_text(f, cell)))
+                is_null = cell is None or (cell == "" and self._reads_as_null(f))
+                values.append(_required(f, None if is_null else stored_text(f, cell)))
             except BadValue as problem:
                 kind = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}.get(
                     legacy_type(f["type"]), legacy_type(f["type"])
@@ -158,6 +159,13 @@ class TextRows:
                     f"(position {index}) starting at location {offset}  with message '{problem}'"
                 ) from problem
         return values
+
+    def _reads_as_null(self, f: Field) -> bool:
+        """Return whether a value in quotes that is empty is NULL in a column.
+
+        https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationLoad (nullMarker)
+        """
+        return not self.options.get("nullMarker") and legacy_type(f["type"]) not in ("STRING", "BYTES")
 
     # JSON
 

@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from localcloud.bigquery.sql.failures import query_error
 from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
 from tests.waiting import wait_until
 
@@ -185,6 +186,12 @@ def test_a_failed_call_has_an_error_message_without_internals(world: BigQueryWor
         answer = world.call(method, path, json=body)
         assert answer.status_code >= 400, (path, answer.text)
         assert INTERNALS.search(answer.json()["error"]["message"]) is None, (path, answer.text)
+
+
+def test_clients_do_not_repeat_what_meets_a_defect_of_the_local_bigquery() -> None:
+    error = query_error(KeyError("x"))
+    assert (error.reason, error.status) == ("notImplemented", 501)
+    assert "because of a defect of its own" in error.message
 
 
 def test_a_failed_start_removes_its_temporary_folder(tmp_path: Path) -> None:

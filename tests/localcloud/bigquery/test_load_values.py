@@ -53,6 +53,10 @@ def rows(world: BigQueryWorld, table: str) -> list[tuple[Any, ...]]:
         (gzip.compress(b"h\nz\n1,y\n", mtime=0), "CSV", {"max_bad_records": 1, "skip_leading_rows": 1}, [(1, "y")], "1"),
         (b'1,"a\nb"\nx,y\n', "CSV", {"allow_quoted_newlines": True, "max_bad_records": 1}, [(1, "a\nb")], "1"),
         (b"1;'y;''z'\nx;\n", "CSV", {"field_delimiter": ";", "quote_character": "'", "max_bad_records": 1}, [(1, "y;'z")], "1"),
+        (b'1,\n2,""\n', "CSV", {}, [(1, None), (2, "")], "0"),
+        (b'"1",""\n"",x\n', "CSV", {}, [(1, ""), (None, "x")], "0"),
+        (b'1,""\n2,\nx,y\n', "CSV", {"max_bad_records": 1}, [(1, ""), (2, None)], "1"),
+        (b'1,NA\n2,\n', "CSV", {"null_marker": "NA"}, [(1, None), (2, "")], "0"),
     ],
 )  # fmt: skip
 def test_options_decide_which_rows_are_stored(
@@ -122,6 +126,15 @@ def test_ranges_and_intervals_are_loaded(world: BigQueryWorld) -> None:
 def test_columns_without_a_header_are_named_by_their_types(world: BigQueryWorld) -> None:
     _, table = load(world, b"1,x\n2,y\n", "CSV", [], autodetect=True)
     assert [field.name for field in world.client().get_table(table).schema] == ["int64_field_0", "string_field_1"]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"n,t\n1,2020-01-01 01:02:03\n", "CSV"), (b'{"n": 1, "t": "2020-01-01 01:02:03"}\n', JSON)],
+)
+def test_a_time_without_a_zone_is_detected_as_a_timestamp(world: BigQueryWorld, content: bytes, kind: str) -> None:
+    _, table = load(world, content, kind, [], autodetect=True)
+    assert rows(world, table) == [(1, dt.datetime(2020, 1, 1, 1, 2, 3, tzinfo=dt.UTC))]
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,21 @@ def test_subscripts_in_scripts_functions_views_and_dml(world: BigQueryWorld, dat
     assert grouped == [("p", 1), ("r", 1)]
 
 
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("STRUCT<INT64, STRING>(1, 'a')", {"_field_1": 1, "_field_2": "a"}),
+        ("STRUCT<n INT64, ARRAY<STRING>>(1, ['a'])", {"n": 1, "_field_2": ["a"]}),
+        ("ARRAY<STRUCT<NUMERIC(3, 1), STRUCT<x INT64, BOOL>>>[(2, (3, TRUE))][0]",
+         {"_field_1": 2, "_field_2": {"x": 3, "_field_2": True}}),
+    ],
+)  # fmt: skip
+def test_a_type_before_its_values_may_have_fields_without_names(
+    world: BigQueryWorld, sql: str, expected: dict[str, object]
+) -> None:
+    assert value(world, sql) == expected
+
+
 # Names in mixed case
 
 

@@ -138,6 +138,14 @@ def test_a_delete_needs_no_from(world: BigQueryWorld, dataset: str, sql: str) ->
     assert world.rows(f"SELECT n FROM {table}") == [(3,)]
 
 
+@pytest.mark.parametrize("tail", [";", "; -- the end", " /* the end */ ;\n# again"])
+def test_what_follows_a_statement_changes_nothing(world: BigQueryWorld, dataset: str, tail: str) -> None:
+    run(world, f"CREATE TABLE {dataset}.n (id INT64) AS SELECT * FROM UNNEST([1, 2]) AS id{tail}")
+    assert run(world, f"INSERT INTO {dataset}.n (id) SELECT 3{tail}").num_dml_affected_rows == 1
+    run(world, f"SELECT 4 AS id{tail}", destination=f"{PROJECT}.{dataset}.n", write_disposition="WRITE_APPEND")
+    assert world.rows(f"SELECT id FROM {dataset}.n ORDER BY id{tail}") == [(1,), (2,), (3,), (4,)]
+
+
 def test_merge_updates_and_inserts_rows(world: BigQueryWorld, dataset: str) -> None:
     job = run(
         world,

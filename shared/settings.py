@@ -163,7 +163,8 @@ class Settings:
     )
     writable_datasets: tuple[str, ...] = setting(
         DATASETS,
-        "The datasets that jobs may write, separated by commas: `project.dataset`, or `dataset` in this project. Empty: all.",
+        "The datasets that jobs may write and whose models messages may change, separated by commas: `project.dataset`, or "
+        "`dataset` in this project. Empty: all.",
         (),
     )
     allow_external_query: bool = setting(SWITCH, "Allow `EXTERNAL_QUERY` in a message's query.", False)

@@ -61,8 +61,6 @@ _OUTCOMES: Mapping[str, Outcome] = {
 # The actions during which no import of the model may be under way. An import undeploys the version that it replaces, so
 # `undeploy` is not one of them.
 _CHANGING = (DELETE, REGISTER, DEPLOY)
-# The actions that a writer of the model's dataset may request.
-_WRITING = (*_CHANGING, UNDEPLOY)
 
 
 def origin_of(request: ManageRequest, message: Message) -> tuple[str, str]:
@@ -100,9 +98,9 @@ class Manages(Handler):
             WaitFor: An import of it is under way.
         """
         message, model = _message(item), _model(item, services)
-        location = services.bigquery.location_of(model.dataset_name, "model")
-        if message.action in _WRITING:
+        if message.action != DESCRIBE:
             check_writable(model.project, model.dataset, services.settings, "model")
+        location = services.bigquery.location_of(model.dataset_name, "model")
         exists = services.bigquery.model_created(str(model)) is not None
         if not exists and not _was_submitted(item, location, services):
             similar = closest(model.model, services.bigquery.model_names(model.dataset_name))

@@ -1,15 +1,17 @@
-"""Manage messages: a call whose lease has ended does not undo a newer order."""
+"""Manage messages: who may change a model, and a call whose lease has ended does not undo a newer order."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from shared.checks.identifiers import ModelName
 from shared.drops.turns import ModelRecords
 from shared.engine.steps import advance
-from shared.errors import LostRace
+from shared.errors import LostRace, Rejected
 from shared.events.incoming import Message
 from shared.models.managing import Manages, plan
 from shared.models.request import ManageRequest
@@ -21,12 +23,14 @@ MODEL = ModelName(PROJECT, "films", "genres")
 UNPIN = {"action": "unpin", "model": "films.genres", "request_id": "unpin-1"}
 
 
+def _planned(world: World, payload: Mapping[str, Any]) -> Item:
+    request = ManageRequest.parse(payload, world.services.settings, NOW)
+    return plan(request, payload, Message("1", b"", {}, NOW), NOW)
+
+
 def _claimed(world: World) -> Item:
     """Return the work of a message, which a call has claimed and prepared."""
-    services = world.services
-    request = ManageRequest.parse(UNPIN, services.settings, NOW)
-    item = plan(request, UNPIN, Message("1", b"", {}, NOW), NOW)
-    return replace(services.ledger.claim(item).item, location="US")
+    return replace(world.services.ledger.claim(_planned(world, UNPIN)).item, location="US")
 
 
 def _roll_back(world: World, key: str) -> None:
@@ -35,6 +39,30 @@ def _roll_back(world: World, key: str) -> None:
     world.services.ledger.create(import_item(key))
     records.take_turn(MODEL, "1", key, is_rollback=True)
     records.leave_turn(MODEL, key, ModelVersion("1", "f"), is_rollback=True)
+
+
+@pytest.mark.parametrize(
+    ("action", "fields"),
+    [
+        pytest.param(action, fields, id=action)
+        for action, fields in {
+            "unpin": {},
+            "set_aliases": {"aliases": ["champion"]},
+            "register": {"id": "genres"},
+            "deploy": {"endpoint": "films"},
+            "undeploy": {},
+            "delete": {},
+        }.items()
+    ],
+)
+def test_a_model_outside_the_writable_datasets_is_not_changed(
+    world: World, action: str, fields: Mapping[str, object]
+) -> None:
+    world.configure(writable_datasets=("others",))
+    item = _planned(world, {"action": action, "model": "films.genres", **fields})
+    with pytest.raises(Rejected) as rejection:
+        Manages().prepare(item, world.services)
+    assert (rejection.value.problem.field, rejection.value.problem.code) == ("model", "dataset_not_allowed")
 
 
 def test_a_model_is_unpinned_by_the_call_that_holds_the_claim(world: World) -> None:

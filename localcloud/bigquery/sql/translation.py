@@ -27,6 +27,7 @@ from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.names import quote_names
 from localcloud.bigquery.sql.nan import with_nan
 from localcloud.bigquery.sql.parameters import Parameters
+from localcloud.bigquery.sql.single_matches import with_single_matches
 from localcloud.bigquery.sql.structs import name_fields
 from localcloud.bigquery.sql.subscripts import call_subscripts
 
@@ -45,6 +46,7 @@ class Translator(SQLTranslator):
         try:
             sql = quote_routines(quote_names(plain_literals(bq_sql)))
             reject_duckdb_only(sql)
+            sql = with_single_matches(sql, schema)
             sql = with_nan(adjusted(name_fields(checked_lengths(sql))), schema)
             sql = call_json_macros(call_subscripts(with_functions(with_interval_texts(sql, schema))))
         except QueryError as error:

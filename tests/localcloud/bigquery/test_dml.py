@@ -1,0 +1,88 @@
+"""INSERT, UPDATE, DELETE and MERGE.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax
+"""
+
+from __future__ import annotations
+
+import pytest
+from google.api_core import exceptions
+
+from tests.localcloud.bigquery.world import BigQueryWorld
+
+SEVERAL = "UPDATE/MERGE must match at most one source row for each target row"
+BEFORE = [(None, 30), (1, 10), (2, 20)]
+# Two source rows for the target row 1, and one for a row that does not exist.
+SOURCE = "(SELECT 1 AS id, 5 AS n UNION ALL SELECT 1, 6 UNION ALL SELECT 3, 7) AS s"
+
+
+@pytest.fixture
+def table(world: BigQueryWorld, dataset: str) -> str:
+    """A table (id, n) with the rows of ``BEFORE``."""
+    name = f"{dataset}.changed"
+    world.rows(f"CREATE TABLE {name} AS SELECT 1 AS id, 10 AS n UNION ALL SELECT 2, 20 UNION ALL SELECT NULL, 30")
+    return name
+
+
+def rows_of(world: BigQueryWorld, table: str) -> list[tuple[int | None, int]]:
+    return world.rows(f"SELECT id, n FROM {table} ORDER BY id")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"MERGE {{}} AS t USING {SOURCE} ON t.id = s.id WHEN MATCHED THEN UPDATE SET n = s.n",
+        f"MERGE {{}} AS t USING {SOURCE} ON t.id = s.id WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT ROW",
+        f"MERGE {{}} AS t USING {SOURCE} ON t.id = s.id "
+        "WHEN MATCHED AND s.n = 5 THEN UPDATE SET n = s.n WHEN MATCHED AND s.n = 6 THEN DELETE",
+        f"UPDATE {{}} AS t SET n = s.n FROM {SOURCE} WHERE t.id = s.id",
+        f"BEGIN TRANSACTION; MERGE {{}} AS t USING {SOURCE} ON t.id = s.id WHEN MATCHED THEN DELETE; COMMIT TRANSACTION",
+    ],
+)
+def test_several_source_rows_for_one_row_are_refused(world: BigQueryWorld, table: str, statement: str) -> None:
+    with pytest.raises(exceptions.BadRequest, match=SEVERAL):
+        world.rows(statement.format(table))
+    assert rows_of(world, table) == BEFORE
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        # A clause applies to one of the two source rows.
+        (
+            f"MERGE {{}} AS t USING {SOURCE} ON t.id = s.id WHEN MATCHED AND s.n = 6 THEN UPDATE SET n = s.n + t.n "
+            "WHEN NOT MATCHED THEN INSERT ROW WHEN NOT MATCHED BY SOURCE AND t.id IS NOT NULL THEN DELETE",
+            [(None, 30), (1, 16), (3, 7)],
+        ),
+        # NULL does not match.
+        (
+            "MERGE {} AS t USING (SELECT NULL AS id, x AS n FROM UNNEST([1, 2]) AS x) AS s ON t.id = s.id "
+            "WHEN MATCHED THEN DELETE WHEN NOT MATCHED AND s.n = 2 THEN INSERT (id, n) VALUES (4, s.n)",
+            [*BEFORE, (4, 2)],
+        ),
+        # The source may match several target rows.
+        ("MERGE {} USING (SELECT 2 AS most) ON id <= most WHEN MATCHED THEN UPDATE SET n = most", [(None, 30), (1, 2), (2, 2)]),
+        ("MERGE {} AS t USING UNNEST([STRUCT(2 AS id)]) AS s ON t.id = s.id WHEN MATCHED THEN DELETE", [(None, 30), (1, 10)]),
+        # Source rows without a clause.
+        (f"MERGE {{}} AS t USING {SOURCE} ON t.id = s.id WHEN NOT MATCHED THEN INSERT ROW", [*BEFORE, (3, 7)]),
+        (
+            f"UPDATE {{}} AS t SET n = s.n + t.n + x, id = 9 FROM {SOURCE}, UNNEST([100, 200]) AS x "
+            "WHERE t.id = s.id AND s.n = 6 AND x > 100",
+            [(None, 30), (2, 20), (9, 216)],
+        ),
+        (
+            "DECLARE least INT64 DEFAULT 15; UPDATE {0} AS t SET n = (SELECT MAX(n) FROM {0}) + least "
+            "FROM (SELECT 2 AS a) AS s JOIN (SELECT 2 AS b) AS u ON s.a = u.b WHERE t.id = u.b AND t.n > least",
+            [(None, 30), (1, 10), (2, 45)],
+        ),
+    ],
+)  # fmt: skip
+def test_rows_change(world: BigQueryWorld, table: str, statement: str, expected: list[tuple[int | None, int]]) -> None:
+    world.rows(statement.format(table))
+    assert rows_of(world, table) == expected
+
+
+def test_a_column_with_the_name_of_the_row_id_of_the_engine_is_refused(world: BigQueryWorld, dataset: str) -> None:
+    world.rows(f"CREATE TABLE {dataset}.r AS SELECT 1 AS rowid")
+    with pytest.raises(exceptions.BadRequest, match="column rowid"):
+        world.rows(f"UPDATE {dataset}.r SET rowid = 2 FROM {dataset}.titles WHERE score = rowid")

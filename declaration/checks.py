@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from declaration.document import FieldPath
-from declaration.model import (
-    LONGEST_EVENT_SECONDS,
-    Declaration,
-    Function,
-    StorageTrigger,
-    TopicTrigger,
-)
+from declaration.fields import mebibytes
+from declaration.limits import BUCKET_NAME, EVENT_TIMEOUT_SECONDS, MEMORY_MIB_OF_CPUS, MIB_PER_GIB
+from declaration.model import Declaration, Function, StorageTrigger, TopicTrigger
 
 REQUIRED_ACCOUNTS = ("runtime", "invoker", "build")
 
@@ -56,6 +53,16 @@ def problems(declaration: Declaration, required_topics: Iterable[str]) -> Iterat
     yield from _datasets(declaration)
 
 
+def problems_in(declaration: Declaration, project: str) -> Iterator[Problem]:
+    """Yield the names that contain the project and cannot exist with ``project``."""
+    for key, bucket in declaration.buckets.items():
+        name = bucket.name_in(project)
+        if re.fullmatch(BUCKET_NAME.pattern, name) is None:
+            yield Problem(
+                ("buckets", key, "name"), f"is {name} in the project {project}; expected {BUCKET_NAME.expected}"
+            )
+
+
 def _retry(declaration: Declaration) -> Iterator[Problem]:
     retry = declaration.retry
     if retry.maximum_backoff_seconds < retry.minimum_backoff_seconds:
@@ -88,11 +95,11 @@ def _function(path: FieldPath, function: Function, declaration: Declaration) -> 
             yield from _reference((*path, "trigger", "bucket"), bucket, declaration.buckets, "bucket")
         case TopicTrigger(topic=topic):
             yield from _reference((*path, "trigger", "topic"), topic, declaration.topics, "topic")
-    if function.is_called_by_events and function.timeout_seconds > LONGEST_EVENT_SECONDS:
+    if function.is_called_by_events and function.timeout_seconds > EVENT_TIMEOUT_SECONDS.most:
         yield Problem(
             (*path, "timeout_seconds"),
-            f"is {function.timeout_seconds}; expected a whole number from 1 to {LONGEST_EVENT_SECONDS}, "
-            "because events call the function",
+            f"is {function.timeout_seconds}; expected a whole number from {EVENT_TIMEOUT_SECONDS.least} to "
+            f"{EVENT_TIMEOUT_SECONDS.most}, because events call the function",
         )
     if function.callers and function.is_called_by_events:
         yield Problem((*path, "callers"), "are refused, because only Eventarc calls a function with an event trigger")
@@ -102,12 +109,33 @@ def _function(path: FieldPath, function: Function, declaration: Declaration) -> 
         yield Problem(
             (*path, "ingress"), f"is {function.ingress}; expected none, because only {caller} calls the function"
         )
-    if function.concurrency > 1 and function.cpu is None:
-        # https://cloud.google.com/run/docs/configuring/services/cpu
+    yield from _processor(path, function)
+
+
+def _processor(path: FieldPath, function: Function) -> Iterator[Problem]:
+    """Yield what does not go with the CPUs of a function.
+
+    https://cloud.google.com/run/docs/configuring/services/cpu
+    """
+    if function.concurrency > 1 and (function.cpu or 0) < 1:
+        has = f"has {function.cpu} CPU" if function.cpu else "without `cpu` has less than one CPU"
         yield Problem(
             (*path, "concurrency"),
-            f"is {function.concurrency}; expected 1, because a function without `cpu` has less than one CPU",
+            f"is {function.concurrency}; expected 1, because a function {has}; or declare `cpu: 1` or more",
         )
+    if function.cpu is None:
+        return
+    memory = mebibytes(function.memory)
+    least, most = next(limits for cpus, limits in MEMORY_MIB_OF_CPUS if function.cpu >= cpus)
+    if not least <= memory <= most:
+        yield Problem(
+            (*path, "memory"),
+            f"is {function.memory}; expected {_amount(least)} to {_amount(most)}, because `cpu` is {function.cpu}",
+        )
+
+
+def _amount(mib: int) -> str:
+    return f"{mib // MIB_PER_GIB}Gi" if mib % MIB_PER_GIB == 0 else f"{mib}Mi"
 
 
 def _reference(path: FieldPath, key: str, declared: Mapping[str, object], kind: str) -> Iterator[Problem]:

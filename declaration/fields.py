@@ -9,23 +9,44 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, JsonValue, PlainValidator
 
+from declaration.cron import problem_of_cron
+from declaration.limits import (
+    ACCOUNT_ID,
+    BUCKET_NAME,
+    DATASET,
+    FUNCTION_NAME,
+    JOB_NAME,
+    LEAST_CPU,
+    MEMORY_MIB,
+    MIB_PER_GIB,
+    PUBSUB_NAME,
+    REGION,
+    RUNTIME,
+    SHORTEST_PROJECT_ID,
+    SOFT_DELETE_SECONDS,
+    STORAGE_EVENT,
+    WHOLE_CPUS,
+    Form,
+    Range,
+)
 
-def text(pattern: str, expected: str) -> BeforeValidator:
-    """Accept text that matches ``pattern``, which ``expected`` describes to a person."""
+
+def text(form: Form) -> BeforeValidator:
+    """Accept text of a form."""
 
     def is_valid(value: object) -> bool:
-        return isinstance(value, str) and re.fullmatch(pattern, value) is not None
+        return isinstance(value, str) and re.fullmatch(form.pattern, value) is not None
 
-    return _check(is_valid, expected)
+    return _check(is_valid, form.expected)
 
 
-def number(least: int, most: int) -> BeforeValidator:
-    """Accept whole numbers from ``least`` to ``most``."""
+def number(limits: Range) -> BeforeValidator:
+    """Accept whole numbers in a range."""
+    return _check(lambda value: _is_in(value, limits), f"a whole number from {limits.least} to {limits.most}")
 
-    def is_valid(value: object) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
-    return _check(is_valid, f"a whole number from {least} to {most}")
+def _is_in(value: object, limits: Range) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and limits.least <= value <= limits.most
 
 
 def _check(is_valid: Callable[[object], bool], expected: str) -> BeforeValidator:
@@ -35,6 +56,39 @@ def _check(is_valid: Callable[[object], bool], expected: str) -> BeforeValidator
         return value
 
     return BeforeValidator(check)
+
+
+def _is_cpu(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return value in WHOLE_CPUS or (LEAST_CPU <= value < 1 and round(value, 3) == value)
+
+
+def _is_memory(value: object) -> bool:
+    is_text = isinstance(value, str) and re.fullmatch(r"[1-9]\d*(Mi|Gi)", value) is not None
+    return is_text and _is_in(mebibytes(str(value)), MEMORY_MIB)
+
+
+def mebibytes(memory: str) -> int:
+    """Return an amount of memory such as ``2Gi`` in MiB."""
+    return int(memory[:-2]) * (MIB_PER_GIB if memory.endswith("Gi") else 1)
+
+
+def _is_bucket_name(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    return re.fullmatch(BUCKET_NAME.pattern, value.replace("{project}", SHORTEST_PROJECT_ID)) is not None
+
+
+def _is_soft_delete(value: object) -> bool:
+    return (value == 0 and not isinstance(value, bool)) or _is_in(value, SOFT_DELETE_SECONDS)
+
+
+def _cron(value: object) -> object:
+    problem = problem_of_cron(value if isinstance(value, str) else "")
+    if problem:
+        raise ValueError(problem)
+    return value
 
 
 def _setting_text(value: object) -> object:
@@ -54,65 +108,82 @@ def _json(value: JsonValue) -> JsonValue:
     return value
 
 
-Key = Annotated[str, text(r".+", "text")]
+Key = Annotated[str, text(Form(r".+", "text"))]
 """The key of something that is declared elsewhere in the file."""
-Region = Annotated[str, text(r"[a-z]+-[a-z]+\d+", "a region such as us-central1")]
-Runtime = Annotated[str, text(r"python3\d\d", "a Python runtime such as python312")]
-Variable = Annotated[str, text(r"[A-Z][A-Z0-9_]*", "the name of a variable such as MODEL_BUCKET")]
-Resource = Annotated[
-    str,
-    text(r"[a-z][a-z0-9-]{2,62}", "a name of 3 to 63 lowercase letters, digits and hyphens that starts with a letter"),
-]
-BucketName = Annotated[str, text(r"[a-z0-9{][a-z0-9{}._-]+", "the name of a bucket, which may contain {project}")]
-AccountId = Annotated[
+Region = Annotated[str, text(REGION)]
+Runtime = Annotated[str, text(RUNTIME)]
+Variable = Annotated[str, text(Form(r"[A-Z][A-Z0-9_]*", "the name of a variable such as MODEL_BUCKET"))]
+Name = Annotated[
     str,
     text(
-        r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
-        "an id of 6 to 30 lowercase letters, digits and hyphens that starts with a letter",
+        Form(
+            r"[a-z][a-z0-9-]{2,62}",
+            "a name of 3 to 63 lowercase letters, digits and hyphens that starts with a letter",
+        )
     ),
 ]
-Role = Annotated[str, text(r"roles/[A-Za-z.]+", "a role such as roles/pubsub.publisher")]
+"""The name of a declaration, which is part of other names."""
+FunctionName = Annotated[str, text(FUNCTION_NAME)]
+PubSubName = Annotated[str, text(PUBSUB_NAME)]
+"""The name of a topic or of a subscription."""
+JobName = Annotated[str, text(JOB_NAME)]
+BucketName = Annotated[str, _check(_is_bucket_name, f"{BUCKET_NAME.expected}; {{project}} stands for the project")]
+SoftDeleteSeconds = Annotated[
+    int,
+    _check(
+        _is_soft_delete,
+        f"0, or a whole number from {SOFT_DELETE_SECONDS.least} to {SOFT_DELETE_SECONDS.most}, 7 to 90 days",
+    ),
+]
+AccountId = Annotated[str, text(ACCOUNT_ID)]
+Role = Annotated[str, text(Form(r"roles/[A-Za-z.]+", "a role such as roles/pubsub.publisher"))]
 Roles = Annotated[tuple[Role, ...], Field(strict=False)]
 Member = Annotated[
     str,
     text(
-        r"(user|group|serviceAccount|domain):[^\s:]+|principal(Set)?://\S+",
-        "a member such as user:ada@example.com, and never the public",
+        Form(
+            r"(user|group|serviceAccount|domain):[^\s:]+|principal(Set)?://\S+",
+            "a member such as user:ada@example.com, and never the public",
+        )
     ),
 ]
 Members = Annotated[tuple[Member, ...], Field(strict=False)]
-Dataset = Annotated[
-    str, text(r"([a-z][a-z0-9:.-]{4,61}[a-z0-9]\.)?\w{1,1024}", "a dataset: `dataset`, or `project.dataset`")
-]
+Dataset = Annotated[str, text(DATASET)]
 Datasets = Annotated[tuple[Dataset, ...], Field(strict=False)]
 KmsKey = Annotated[
     str,
     text(
-        r"projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+",
-        "the name of a key: projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY",
+        Form(
+            r"projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+",
+            "the name of a key: projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY",
+        )
     ),
 ]
 KmsKeys = Annotated[tuple[KmsKey, ...], Field(strict=False)]
-Memory = Annotated[str, text(r"\d+(Mi|Gi)", "an amount of memory such as 512Mi")]
-Cron = Annotated[str, text(r"\S+( \S+){4}", 'a cron expression of five fields such as "* * * * *"')]
-StorageEvent = Annotated[
-    str,
-    text(
-        r"google\.cloud\.storage\.object\.v1\.[A-Za-z]+",
-        "an event type such as google.cloud.storage.object.v1.finalized",
+Memory = Annotated[str, _check(_is_memory, "an amount of memory from 128Mi to 32Gi, such as 512Mi")]
+Cpu = Annotated[
+    int | float,
+    _check(
+        _is_cpu, f"one of {', '.join(map(str, WHOLE_CPUS))}, or from {LEAST_CPU} to 0.999 with three decimals at most"
     ),
 ]
-Verb = Annotated[str, text(r"POST", "POST")]
+Cron = Annotated[str, BeforeValidator(_cron)]
+StorageEvent = Annotated[str, text(STORAGE_EVENT)]
+Verb = Annotated[str, text(Form(r"POST", "POST"))]
 Json = Annotated[JsonValue, PlainValidator(_json)]
-Module = Annotated[str, text(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*", "the name of a module such as shared.settings")]
+Module = Annotated[
+    str, text(Form(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*", "the name of a module such as shared.settings"))
+]
 Channel = Annotated[
     str,
     text(
-        r"projects/[a-z0-9:.-]+/notificationChannels/\d+",
-        "the name of a notification channel: projects/PROJECT/notificationChannels/NUMBER; addresses are in `emails`",
+        Form(
+            r"projects/[a-z0-9:.-]+/notificationChannels/\d+",
+            "the name of a notification channel: projects/PROJECT/notificationChannels/NUMBER; addresses are in `emails`",
+        )
     ),
 ]
 Channels = Annotated[tuple[Channel, ...], Field(strict=False)]
-Email = Annotated[str, text(r"[\w.+%-]+@[\w-]+(\.[\w-]+)+", "an e-mail address such as ada@example.com")]
+Email = Annotated[str, text(Form(r"[\w.+%-]+@[\w-]+(\.[\w-]+)+", "an e-mail address such as ada@example.com"))]
 Emails = Annotated[tuple[Email, ...], Field(strict=False)]
 Setting = Annotated[str, BeforeValidator(_setting_text)]

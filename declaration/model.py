@@ -12,15 +12,18 @@ from pydantic import Discriminator, PrivateAttr, Tag
 
 from declaration.fields import (
     Channels,
+    Cpu,
     Cron,
     Emails,
+    FunctionName,
+    JobName,
     Json,
     Key,
     Members,
     Memory,
     Module,
+    Name,
     Region,
-    Resource,
     Roles,
     Runtime,
     Setting,
@@ -29,11 +32,9 @@ from declaration.fields import (
     Verb,
     number,
 )
+from declaration.limits import ATTEMPT_DEADLINE_SECONDS, CONCURRENCY, HTTP_TIMEOUT_SECONDS, INSTANCES
 from declaration.resources import Account, Bucket, DeclaredDatasets, Feature, Model, Retry, Topic
 
-# https://cloud.google.com/functions/docs/configuring/timeout
-LONGEST_HTTP_SECONDS = 3600
-LONGEST_EVENT_SECONDS = 540
 DEFAULT_NAME = "modeldrop"
 
 
@@ -82,16 +83,16 @@ Trigger = Annotated[
 class Function(Model):
     """A function; its key is the entry point in main.py."""
 
-    service: Resource
+    service: FunctionName
     """The name that it is deployed under."""
     trigger: Trigger
     memory: Memory
-    timeout_seconds: Annotated[int, number(1, LONGEST_HTTP_SECONDS)]
-    concurrency: Annotated[int, number(1, 1000)]
+    timeout_seconds: Annotated[int, number(HTTP_TIMEOUT_SECONDS)]
+    concurrency: Annotated[int, number(CONCURRENCY)]
     env: Variable | None = None
     """The variable that gives callers its URL."""
-    cpu: Annotated[int, number(1, 8)] | None = None
-    maximum_instances: Annotated[int, number(1, 1000)] | None = None
+    cpu: Cpu | None = None
+    maximum_instances: Annotated[int, number(INSTANCES)] | None = None
     callers: Members = ()
     """Who may call the function, besides our accounts."""
     ingress: Literal["all", "internal-and-gclb", "internal-only"] | None = None
@@ -118,7 +119,7 @@ class Function(Model):
 class Schedule(Model):
     """A job of Cloud Scheduler that calls an HTTP function."""
 
-    job: Resource
+    job: JobName
     """The job's name."""
     cron: Cron
     """When it runs, in UTC."""
@@ -126,7 +127,7 @@ class Schedule(Model):
     """The function's key."""
     body: Json
     """What the function gets, as JSON."""
-    attempt_deadline_seconds: Annotated[int, number(15, 1800)]
+    attempt_deadline_seconds: Annotated[int, number(ATTEMPT_DEADLINE_SECONDS)]
     env: Variable | None = None
     """The variable that gives the functions its full name."""
 
@@ -156,7 +157,7 @@ class Environment(Model):
 class Declaration(Model):
     """All of functions.yaml."""
 
-    name: Resource = DEFAULT_NAME
+    name: Name = DEFAULT_NAME
     """The name of the declaration, which marks what it creates. ``{name}`` in other fields stands for it."""
     environments: Mapping[str, Environment] = {}
     """Further environments that fit into the same project, by their name."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from declaration.checks import Problem, did_you_mean, problems
+from declaration.checks import Problem, did_you_mean, problems, problems_in
 from declaration.document import Document, DocumentError, FieldPath, dotted, parse_document
 from declaration.model import (
     DEFAULT_NAME,
@@ -50,6 +50,7 @@ def read_declaration(
     path: Path,
     *,
     environment: str | None = None,
+    project: str | None = None,
     required_topics: Iterable[str] = (),
     check_setting: CheckSetting | None = None,
 ) -> Declaration:
@@ -58,6 +59,7 @@ def read_declaration(
     Args:
         path: A YAML file.
         environment: One of its environments; None: the one that needs no name.
+        project: The project that it is for; None: any.
         required_topics: Keys of topics that the caller needs.
         check_setting: Checks each setting; None: any name and text is right.
 
@@ -70,7 +72,12 @@ def read_declaration(
     except (OSError, UnicodeDecodeError) as error:
         raise DeclarationError(f"The declaration {name} cannot be read: {error}") from error
     return parse_declaration(
-        text, name, environment=environment, required_topics=required_topics, check_setting=check_setting
+        text,
+        name,
+        environment=environment,
+        project=project,
+        required_topics=required_topics,
+        check_setting=check_setting,
     )
 
 
@@ -79,6 +86,7 @@ def parse_declaration(
     name: str = "functions.yaml",
     *,
     environment: str | None = None,
+    project: str | None = None,
     required_topics: Iterable[str] = (),
     check_setting: CheckSetting | None = None,
 ) -> Declaration:
@@ -101,6 +109,8 @@ def parse_declaration(
             raise _error(name, document, [Problem(("environments",), message)])
         declaration = declaration.of_environment(environment)
     found = list(problems(declaration, required_topics))
+    if project is not None:
+        found += problems_in(declaration, project)
     if check_setting is not None:
         found += _wrong_settings(declaration, check_setting)
     if found:

@@ -14,12 +14,14 @@ from declaration.fields import (
     Key,
     KmsKeys,
     Members,
-    Resource,
+    PubSubName,
     Role,
     Roles,
+    SoftDeleteSeconds,
     Variable,
     number,
 )
+from declaration.limits import BACKOFF_SECONDS, DELIVERY_ATTEMPTS
 
 
 class Model(BaseModel):
@@ -63,7 +65,7 @@ class Bucket(Model):
     """Its name, in which ``{project}`` is replaced by the project."""
     env: Variable
     """The variable that gives the functions its name."""
-    soft_delete_seconds: Annotated[int, number(0, 90 * 86400)] | None = None
+    soft_delete_seconds: SoftDeleteSeconds | None = None
     """How long deleted and replaced objects are kept; None leaves it to Cloud Storage (seven days)."""
 
     uploaders: Members = ()
@@ -77,10 +79,10 @@ class Bucket(Model):
 class Topic(Model):
     """A topic."""
 
-    name: Resource
+    name: PubSubName
     env: Variable
     """The variable that gives the functions its full name."""
-    hold: Resource | None = None
+    hold: PubSubName | None = None
     """The subscription that keeps the topic's messages, if there is one."""
     publishers: Members = ()
     """Who may publish, besides our accounts."""
@@ -128,13 +130,10 @@ class Feature(Model):
 
 
 class Retry(Model):
-    """How an event that a function did not acknowledge is delivered again.
+    """How an event that a function did not acknowledge is delivered again."""
 
-    https://cloud.google.com/pubsub/docs/handling-failures has the ranges.
-    """
-
-    minimum_backoff_seconds: Annotated[int, number(0, 600)]
-    maximum_backoff_seconds: Annotated[int, number(0, 600)]
-    maximum_delivery_attempts: Annotated[int, number(5, 100)]
+    minimum_backoff_seconds: Annotated[int, number(BACKOFF_SECONDS)]
+    maximum_backoff_seconds: Annotated[int, number(BACKOFF_SECONDS)]
+    maximum_delivery_attempts: Annotated[int, number(DELIVERY_ATTEMPTS)]
     dead_letter_topic: Key
     """The key of the topic that gets the events whose deliveries were all in vain."""

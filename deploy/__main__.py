@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m deplo
     """Run one command; return 0, or 1 with the reason on stderr. ``program`` is what the user typed before the arguments."""
     options = _parser(program).parse_args(arguments)
     try:
-        return int(options.run(read(options.declaration, options.env), options))
+        declaration = read(options.declaration, options.env, getattr(options, "project", None))
+        return int(options.run(declaration, options))
     except (DeclarationError, CommandFailedError) as error:
         print(error, file=sys.stderr)
         return 1

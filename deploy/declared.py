@@ -13,10 +13,12 @@ IMPORT_TOPIC = "models"
 """The key of the topic that takes requests to import a drop: dead letters of uploads are replayed to it."""
 
 
-def read(path: Path = DECLARATION, environment: str | None = None) -> Declaration:
-    """Return the declaration in ``path``, as it is in ``environment``.
+def read(path: Path = DECLARATION, environment: str | None = None, project: str | None = None) -> Declaration:
+    """Return the declaration in ``path``, as it is in ``environment`` of ``project``.
 
     Raises:
         DeclarationError: The file cannot be read, or something in it is wrong, such as a setting.
     """
-    return read_declaration(path, environment=environment, required_topics=[IMPORT_TOPIC], check_setting=problem_of)
+    return read_declaration(
+        path, environment=environment, project=project, required_topics=[IMPORT_TOPIC], check_setting=problem_of
+    )

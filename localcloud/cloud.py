@@ -66,7 +66,7 @@ class LocalCloud:
         """Read the declaration; raise ``DeclarationError`` if it is wrong."""
         self.config = config
         self.id = secrets.token_hex(8)
-        self.declaration = read_declaration(config.declaration)
+        self.declaration = read_declaration(config.declaration, project=config.project)
         self.state = "stopped"
         self._functions_to_run = self.declaration.functions if config.with_functions else {}
         self.faults = Faults(

@@ -141,14 +141,15 @@ def test_a_public_principal_is_not_an_account(public: str) -> None:
     ("field", "value", "reason"),
     [
         ("region", "moon", "is 'moon'; expected a region such as us-central1"),
-        ("runtime", "nodejs22", "is 'nodejs22'; expected a Python runtime such as python312"),
+        ("runtime", "nodejs22", "is 'nodejs22'; expected a runtime of Python 3.11 or newer, such as python312"),
         (
             "functions.predict.service",
             "predict --public",
-            "is 'predict --public'; expected a name of 3 to 63 lowercase letters, digits and hyphens that starts with a letter",
+            "is 'predict --public'; expected a name of 1 to 63 lowercase letters, digits and hyphens that starts with a letter "
+            "and does not end with a hyphen",
         ),
-        ("functions.predict.memory", "512", "is '512'; expected an amount of memory such as 512Mi"),
-        ("functions.predict.memory", 512, "is 512; expected an amount of memory such as 512Mi"),
+        ("functions.predict.memory", "512", "is '512'; expected an amount of memory from 128Mi to 32Gi, such as 512Mi"),
+        ("functions.predict.memory", 512, "is 512; expected an amount of memory from 128Mi to 32Gi, such as 512Mi"),
         (
             "functions.predict.timeout_seconds",
             541,
@@ -161,7 +162,7 @@ def test_a_public_principal_is_not_an_account(public: str) -> None:
         (
             "functions.predict.cpu",
             None,
-            "is 32; expected 1, because a function without `cpu` has less than one CPU",
+            "is 32; expected 1, because a function without `cpu` has less than one CPU; or declare `cpu: 1` or more",
         ),
         ("functions.submit_batch.trigger.http", "GET", "is 'GET'; expected POST"),
         ("functions.predict.trigger", "POST", "is 'POST'; expected one of storage, topic and http"),
@@ -247,8 +248,8 @@ def test_a_public_principal_is_not_an_account(public: str) -> None:
         ),
         (
             "datasets.writable.names",
-            ["films;drop"],
-            "is 'films;drop'; expected a dataset: `dataset`, or `project.dataset`",
+            ["größen"],
+            "is 'größen'; expected a dataset: `dataset`, or `project.dataset`, of letters, digits and underscores",
         ),
         ("datasets.writable.name", [], "is not a field; did you mean names? There are: role, env, names"),
         ("features.batches.enabled", "yes", "is 'yes'; Input should be a valid boolean"),

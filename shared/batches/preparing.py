@@ -236,13 +236,14 @@ def _behind_view(table: TableName, services: Services) -> tuple[TableName, ...]:
 
 def _analyse(query: str, location: str, services: Services, field: str) -> Analysis:
     """Run a query dry, and check what it reads and calls. Raises ``Rejected``."""
-    settings = services.settings
+    bracketed = Query(f"(\n{query}\n)", {})
     return analyse_checked(
         query,
-        lambda: services.bigquery.analyse(Query(f"(\n{query}\n)", {}), location, field),
+        lambda: services.bigquery.analyse(bracketed, location, field),
         services.bigquery,
-        settings,
+        services.settings,
         field,
+        inside=bracketed.sql,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
@@ -23,10 +24,17 @@ from shared.settings import Settings
 MOST_TABLES_LISTED = 50
 # Views can be nested to 16 levels: https://docs.cloud.google.com/bigquery/quotas#view_limits
 MOST_DEFINITIONS = 200
+_POSITION = re.compile(r"(?<=\bat \[)\d+(?=:\d+\])")
 
 
 def analyse_checked(
-    query: str, dry_run: Callable[[], Analysis], bigquery: BigQueryJobs, settings: Settings, field: str
+    query: str,
+    dry_run: Callable[[], Analysis],
+    bigquery: BigQueryJobs,
+    settings: Settings,
+    field: str,
+    *,
+    inside: str = "",
 ) -> Analysis:
     """Run a statement dry, and check its query against ``READABLE_DATASETS``, and that it calls no remote model.
 
@@ -36,20 +44,35 @@ def analyse_checked(
         bigquery: The calls to BigQuery, for the definitions of views and routines.
         settings: The settings.
         field: The field of the message.
+        inside: The statement, which has the query on lines of its own.
 
     Returns:
         The result of the dry run.
 
     Raises:
         Rejected: The query is not valid, reads a dataset that it may not read, or asks a model of another service for each
-            row.
+            row. Lines in the message are those of the query.
     """
     models = _Models(bigquery, settings, field)
     models.check(query)
-    analysis = dry_run()
+    try:
+        analysis = dry_run()
+    except Rejected as error:
+        problem = error.problem
+        raise Rejected(_placed(problem.message, query, inside), field=problem.field, code=problem.code) from error
     _check_datasets(analysis, settings, field)
     models.check_behind([*analysis.tables, *analysis.routines])
     return analysis
+
+
+def _placed(message: str, query: str, inside: str) -> str:
+    """Return BigQuery's message about a statement with the lines of the query that it contains."""
+    before, found, _ = inside.partition(query)
+    above = before.count("\n")
+    if not found or not above:
+        return message
+    last = above + query.count("\n") + 1
+    return _POSITION.sub(lambda line: str(int(line[0]) - above) if above < int(line[0]) <= last else line[0], message)
 
 
 def _check_datasets(analysis: Analysis, settings: Settings, field: str) -> None:

@@ -131,15 +131,15 @@ def _analyse(item: Item, request: PredictRequest, location: str, services: Servi
         created = created_meanwhile(model, item, services)
     _check_row_limit(request, services)
     version = _version_of(model, created, services)
+    # All columns, so that the chosen ones can be checked and named.
+    prediction = replace(_prediction(replace(request, columns=None)), destination=None)
     analysis = analyse_checked(
         statements.input_query(request),
-        # All columns, so that the chosen ones can be checked and named.
-        lambda: services.bigquery.analyse(
-            replace(_prediction(replace(request, columns=None)), destination=None), location, "input"
-        ),
+        lambda: services.bigquery.analyse(prediction, location, "input"),
         services.bigquery,
         services.settings,
         "input",
+        inside=prediction.sql,
     )
     if analysis.statement not in {"", "SELECT"}:
         raise Rejected(

@@ -56,10 +56,15 @@ def check(world: MlWorld, query: str, *, readable: tuple[str, ...] = (), allow_a
     """Check a query as the functions do."""
     settings = replace(SETTINGS, readable_datasets=readable, allow_ai_functions=allow_ai)
     check_query(query, field="input.query", allow_ai=allow_ai)
-    jobs = BigQueryJobs(world.client)
+    jobs, bracketed = BigQueryJobs(world.client), Query(f"(\n{query}\n)", {})
     return analyse_checked(
-        query, lambda: jobs.analyse(Query(f"(\n{query}\n)", {}), "US", "input"), jobs, settings, "input"
+        query, lambda: jobs.analyse(bracketed, "US", "input"), jobs, settings, "input", inside=bracketed.sql
     )
+
+
+def test_an_error_names_the_line_of_the_query(world: MlWorld) -> None:
+    with pytest.raises(Rejected, match=r"nothing at \[2:3\]"):
+        check(world, "SELECT s,\n  nothing\nFROM open.t")
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ def statement(
         services.bigquery,
         services.settings,
         field,
+        inside=sql,
     )
     if analysis.statement not in {"", "SELECT"}:
         raise Rejected(f"{field} must be one SELECT, not {analysis.statement}", field=field, code="invalid_query")

@@ -45,6 +45,13 @@ HIDDEN_BUCKET = Known(
 )
 """The bucket cannot be read. Cloud Storage says the same of a bucket that belongs to others."""
 
+UNKNOWN_REGION = Known(
+    r"Permission denied on 'locations/(?P<location>[^']+)' \(or it may not exist\)",
+    "Cloud Functions has no region {location}, or not for this project.",
+    "Declare a `region` of this list in deploy/functions.yaml: gcloud functions regions list --project={project}",
+)
+"""The region does not exist. Google says that it may be a matter of rights."""
+
 LACKING = Known(
     FORBIDDEN,
     "You lack a permission.",
@@ -115,6 +122,8 @@ KNOWN = (
         "The project is being deleted.",
         "gcloud projects undelete {project}",
     ),
+    # https://github.com/hashicorp/terraform-provider-google/issues/17037 is one of many reports.
+    UNKNOWN_REGION,
     # https://cloud.google.com/run/quotas
     Known(
         r"(Max instances must be set to|maxScale may not exceed) (?P<most>\d+)",

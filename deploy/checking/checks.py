@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 from declaration.model import Declaration
-from deploy.advice import HIDDEN_BUCKET, LACKING
+from deploy.advice import HIDDEN_BUCKET, LACKING, UNKNOWN_REGION
 from deploy.agents import AGENTS
 from deploy.checking import permissions, rest
 from deploy.checking.attempts import TRY_AGAIN, attempt
@@ -25,6 +25,8 @@ COMPONENTS = ("alpha", "beta")
 """The components of gcloud that have commands of a plan."""
 CPU_METRIC = "run.googleapis.com/cpu_allocation"
 """The quota of Cloud Run's CPUs, in thousandths, for each project and region: https://cloud.google.com/run/quotas"""
+DECOMMISSIONED = "DECOMMISSIONED"
+"""The stage of a runtime that functions cannot be deployed with: https://cloud.google.com/functions/docs/runtime-support"""
 QUOTAS_PAGE = "https://console.cloud.google.com/iam-admin/quotas?project={}"
 
 
@@ -54,6 +56,7 @@ class Checks:
         for step in self.plan.steps:
             if step.fixed:
                 yield self._fixed(step)
+        yield self._runtime()
         yield from self._agents()
         yield from KeyChecks(self._commands, self.cloud, self._token).run()
         yield self._cpus()
@@ -204,6 +207,28 @@ class Checks:
             path: self.cloud.fill((value,))[0] if isinstance(value, str) else value
             for path, value in step.declared.items()
         }
+
+    def _runtime(self) -> Finding:
+        """Check whether the region exists and has the runtime.
+
+        https://cloud.google.com/functions/docs/reference/rest/v2/projects.locations.runtimes/list
+        """
+        check, region, declared = "region and runtime", self.declaration.region, self.declaration.runtime
+        command = self._commands.describe("functions", "runtimes", "list", self._commands.region)
+        found = attempt(check, partial(self.cloud.read, command))
+        if isinstance(found, Finding):
+            if found.fix != UNKNOWN_REGION.fix.format(project=self.project):
+                return found
+            message = UNKNOWN_REGION.meaning.format(location=region)
+            return Finding(check, Status.WRONG, message, found.fix)
+        stages = {each["name"]: each.get("stage") for each in found}
+        if stages.get(declared, DECOMMISSIONED) != DECOMMISSIONED:
+            return Finding(check, Status.OK, f"{region} has {declared}")
+        others = [name for name, stage in stages.items() if name.startswith("python") and stage != DECOMMISSIONED]
+        message = f"{region} does not have {declared}; there are: {', '.join(others)}"
+        return Finding(
+            "region and runtime", Status.WRONG, message, "Declare another `runtime` in deploy/functions.yaml."
+        )
 
     def _agents(self) -> Iterator[Finding]:
         bindings = attempt("Google's agents", partial(self.cloud.policy, self._commands.project_target()))

@@ -20,7 +20,9 @@ FUNCTION = rf"v2/(?P<name>{LOCATION}/functions/[^/:]+)"
 
 @route("cloudfunctions", "GET", rf"v2/{LOCATION}/runtimes", "cloudfunctions.runtimes.list")
 def _runtimes(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
-    return {"runtimes": [{"name": f"python3{minor}", "environment": "GEN_2"} for minor in (11, 12, 13, 14)]}
+    return {
+        "runtimes": [{"name": name, "stage": stage, "environment": "GEN_2"} for name, stage in project.runtimes.items()]
+    }
 
 
 @route(

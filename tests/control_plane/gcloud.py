@@ -508,6 +508,9 @@ COMMANDS: dict[tuple[str, ...], Callable[[StandIn, Command], Any]] = {
     ("version",): lambda gcloud, command: {"Google Cloud SDK": "528.0.0", **gcloud.components},
     ("bq", "show"): _requests("GET", "bigquery", lambda gcloud, command: f"bigquery/v2/{gcloud.path}/serviceAccount"),
     ("kms", "keys", "describe"): _requests("GET", "cloudkms", lambda gcloud, command: f"v1/{command.names[0]}"),
+    ("functions", "runtimes", "list"): _requests(
+        "GET", "cloudfunctions", lambda gcloud, command: f"v2/{gcloud.located(command)}/runtimes", "runtimes"
+    ),
     ("auth", "list"): _accounts,
     ("auth", "print-access-token"): _token,
     ("billing", "projects", "describe"): _requests(

@@ -64,6 +64,8 @@ class FakeProject:
     """The account that gcloud is logged in as; None: it is not logged in."""
     cpu_limits: dict[str | None, int] = field(default_factory=lambda: {None: 200_000})
     """The quota of Cloud Run in thousandths of a CPU, by region; None is for all other regions."""
+    runtimes: dict[str, str] = field(default_factory=lambda: {f"python3{minor}": "GA" for minor in (11, 12, 13, 14)})
+    """The stage of each runtime of Cloud Functions."""
     metrics_delay: int = 0
     """How many times an alert policy finds that a metric is too new."""
     policies_created: int = 0

@@ -96,6 +96,9 @@ PERIMETER = ApiError(
     "PERMISSION_DENIED",
     "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: VQQnKf",
 )
+NO_SUCH_REGION = ApiError(
+    403, "PERMISSION_DENIED", "Permission denied on 'locations/us-central1' (or it may not exist)."
+)
 MOODS: dict[str, tuple[Callable[[FakeProject], object], str, str]] = {
     "not logged in": (lambda project: setattr(project, "account", None), "login", "gcloud auth login"),
     "another project": (lambda project: setattr(project, "id", "others"), "project", "gcloud projects list"),
@@ -123,6 +126,16 @@ MOODS: dict[str, tuple[Callable[[FakeProject], object], str, str]] = {
         lambda project: project.errors.update({"resourcemanager.projects.get": PERIMETER}),
         "project",
         "an ingress rule for your account",
+    ),
+    "unknown region": (
+        lambda project: project.errors.update({"cloudfunctions.runtimes.list": NO_SUCH_REGION}),
+        "region and runtime",
+        "gcloud functions regions list --project=films",
+    ),
+    "old runtime": (
+        lambda project: project.runtimes.update({"python312": "DECOMMISSIONED"}),
+        "region and runtime",
+        "us-central1 does not have python312; there are: python311, python313, python314",
     ),
     "hidden bucket": (
         lambda project: project.failing.update({"storage.buckets.get": 403}),

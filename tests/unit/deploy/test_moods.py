@@ -169,6 +169,12 @@ LASTING: dict[str, tuple[str, ApiError, str, str]] = {
         "The service does not answer as it should.",
         "https://status.cloud.google.com",
     ),
+    "a region that does not exist": (
+        DEPLOY,
+        ApiError(403, "PERMISSION_DENIED", "Permission denied on 'locations/us-central1' (or it may not exist)."),
+        "Cloud Functions has no region us-central1, or not for this project.",
+        "gcloud functions regions list --project=films",
+    ),
     "a quota that stays used up": (
         "run.services.getIamPolicy",
         ApiError(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from declaration.document import FieldPath
+from declaration.document import FieldPath, dotted
 from declaration.fields import mebibytes
 from declaration.limits import BUCKET_NAME, EVENT_TIMEOUT_SECONDS, MEMORY_MIB_OF_CPUS, MIB_PER_GIB
 from declaration.model import Declaration, Function, StorageTrigger, TopicTrigger
@@ -51,6 +51,40 @@ def problems(declaration: Declaration, required_topics: Iterable[str]) -> Iterat
             path = ("features", key, "vertex_bucket_roles", target)
             yield from _reference(path, target, declaration.buckets, "bucket")
     yield from _datasets(declaration)
+    yield from _settings(declaration)
+    for kind, named in _names(declaration):
+        yield from _duplicates(kind, named)
+
+
+def _names(declaration: Declaration) -> Iterator[tuple[str, Iterable[tuple[FieldPath, str | None]]]]:
+    """Yield each kind of names that must differ from each other: the field of each name, and the name."""
+    buckets, topics = declaration.buckets.items(), declaration.topics.items()
+    functions, schedules = declaration.functions.items(), declaration.schedules.items()
+    yield "account", [(("accounts", key, "id"), each.id) for key, each in declaration.accounts.items()]
+    yield "bucket", [(("buckets", key, "name"), each.name) for key, each in buckets]
+    yield "topic", [(("topics", key, "name"), each.name) for key, each in topics]
+    yield "subscription", [(("topics", key, "hold"), each.hold) for key, each in topics]
+    yield "function", [(("functions", key, "service"), each.service) for key, each in functions]
+    yield "schedule", [(("schedules", key, "job"), each.job) for key, each in schedules]
+    variables: list[tuple[FieldPath, str | None]] = [
+        *((("buckets", key, "env"), each.env) for key, each in buckets),
+        *((("topics", key, "env"), each.env) for key, each in topics),
+        *((("functions", key, "env"), each.env) for key, each in functions),
+        *((("schedules", key, "env"), each.env) for key, each in schedules),
+    ]
+    if declaration.datasets is not None:
+        variables.append((("datasets", "readable", "env"), declaration.datasets.readable.env))
+        variables.append((("datasets", "writable", "env"), declaration.datasets.writable.env))
+    yield "variable", variables
+
+
+def _duplicates(kind: str, named: Iterable[tuple[FieldPath, str | None]]) -> Iterator[Problem]:
+    first: dict[str, FieldPath] = {}
+    for path, name in named:
+        if name in first:
+            yield Problem(path, f"is {name}, the {kind} of {dotted(first[name])} already; expected another name")
+        elif name is not None:
+            first[name] = path
 
 
 def problems_in(declaration: Declaration, project: str) -> Iterator[Problem]:
@@ -87,6 +121,18 @@ def _datasets(declaration: Declaration) -> Iterator[Problem]:
     for key, access in (("readable", declaration.datasets.readable), ("writable", declaration.datasets.writable)):
         if access.names and access.env in declaration.settings:
             yield Problem(("settings", access.env), f"is given already by datasets.{key}.names")
+
+
+def _settings(declaration: Declaration) -> Iterator[Problem]:
+    """Yield the settings that would replace the name of a declared resource."""
+    for section, declared in (
+        ("buckets", declaration.buckets),
+        ("topics", declaration.topics),
+        ("schedules", declaration.schedules),
+    ):
+        for key, each in declared.items():
+            if each.env is not None and each.env in declaration.settings:
+                yield Problem(("settings", each.env), f"is given already by {section}.{key}")
 
 
 def _function(path: FieldPath, function: Function, declaration: Declaration) -> Iterator[Problem]:

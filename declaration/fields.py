@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, JsonValue, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PlainValidator
 
 from declaration.cron import problem_of_cron
 from declaration.limits import (
@@ -91,6 +91,13 @@ def _cron(value: object) -> object:
     return value
 
 
+def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
+    again = [value for position, value in enumerate(values) if value in values[:position]]
+    if again:
+        raise ValueError(f"expected each of them once, and {again[0]} is there twice")
+    return values
+
+
 def _setting_text(value: object) -> object:
     """Return a setting as the text of an environment variable."""
     if value is None:
@@ -108,6 +115,8 @@ def _json(value: JsonValue) -> JsonValue:
     return value
 
 
+_LIST = (Field(strict=False), AfterValidator(_each_once))
+"""What makes a list of YAML a tuple, in which nothing is twice."""
 Key = Annotated[str, text(Form(r".+", "text"))]
 """The key of something that is declared elsewhere in the file."""
 Region = Annotated[str, text(REGION)]
@@ -137,7 +146,7 @@ SoftDeleteSeconds = Annotated[
 ]
 AccountId = Annotated[str, text(ACCOUNT_ID)]
 Role = Annotated[str, text(Form(r"roles/[A-Za-z.]+", "a role such as roles/pubsub.publisher"))]
-Roles = Annotated[tuple[Role, ...], Field(strict=False)]
+Roles = Annotated[tuple[Role, ...], *_LIST]
 Member = Annotated[
     str,
     text(
@@ -147,9 +156,9 @@ Member = Annotated[
         )
     ),
 ]
-Members = Annotated[tuple[Member, ...], Field(strict=False)]
+Members = Annotated[tuple[Member, ...], *_LIST]
 Dataset = Annotated[str, text(DATASET)]
-Datasets = Annotated[tuple[Dataset, ...], Field(strict=False)]
+Datasets = Annotated[tuple[Dataset, ...], *_LIST]
 KmsKey = Annotated[
     str,
     text(
@@ -159,7 +168,7 @@ KmsKey = Annotated[
         )
     ),
 ]
-KmsKeys = Annotated[tuple[KmsKey, ...], Field(strict=False)]
+KmsKeys = Annotated[tuple[KmsKey, ...], *_LIST]
 Memory = Annotated[str, _check(_is_memory, "an amount of memory from 128Mi to 32Gi, such as 512Mi")]
 Cpu = Annotated[
     int | float,
@@ -183,7 +192,7 @@ Channel = Annotated[
         )
     ),
 ]
-Channels = Annotated[tuple[Channel, ...], Field(strict=False)]
+Channels = Annotated[tuple[Channel, ...], *_LIST]
 Email = Annotated[str, text(Form(r"[\w.+%-]+@[\w-]+(\.[\w-]+)+", "an e-mail address such as ada@example.com"))]
-Emails = Annotated[tuple[Email, ...], Field(strict=False)]
+Emails = Annotated[tuple[Email, ...], *_LIST]
 Setting = Annotated[str, BeforeValidator(_setting_text)]

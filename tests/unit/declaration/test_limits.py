@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from declaration.reading import DeclarationError, parse_declaration
-from tests.unit.declaration.test_reading import SMALL, error_of
+from tests.unit.declaration.documents import SMALL, error_of
 
 DOCUMENT = yaml.safe_load(SMALL.read_text(encoding="utf-8"))
 FUNCTION = "functions.keep_message"

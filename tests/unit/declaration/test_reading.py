@@ -10,41 +10,12 @@ import yaml
 
 from declaration.model import Declaration, HttpTrigger, StorageTrigger, TopicTrigger
 from declaration.reading import DeclarationError, parse_declaration, read_declaration
-from tests.paths import ROOT, SAMPLE_FUNCTIONS
-
-OWN = ROOT / "deploy" / "functions.yaml"
-SMALL = SAMPLE_FUNCTIONS / "small" / "deploy" / "functions.yaml"
+from tests.unit.declaration.documents import OWN, SMALL, changed, error_of, errors
 
 
 @pytest.fixture(scope="module")
 def own() -> Declaration:
     return read_declaration(OWN)
-
-
-def changed(field: str, value: object) -> str:
-    """Return functions.yaml with ``value`` in ``field``, a path with dots."""
-    document = yaml.safe_load(OWN.read_text(encoding="utf-8"))
-    *parents, last = field.split(".")
-    section = document
-    for parent in parents:
-        section = section.setdefault(parent, {})
-    section[last] = value
-    return yaml.safe_dump(document, sort_keys=False)
-
-
-def errors(text: str) -> list[str]:
-    """Return the lines of the error that ``text`` leads to."""
-    with pytest.raises(DeclarationError) as raised:
-        parse_declaration(text)
-    return str(raised.value).splitlines()
-
-
-def error_of(text: str, field: str) -> str:
-    """Return what is wrong with ``field``, the only one that is wrong in ``text``."""
-    (line,) = errors(text)
-    found = re.fullmatch(rf"functions\.yaml, line \d+: {re.escape(field)} (.*)", line)
-    assert found, line
-    return found[1]
 
 
 def test_triggers_are_read(own: Declaration) -> None:

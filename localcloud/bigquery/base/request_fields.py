@@ -158,10 +158,10 @@ REQUEST_FIELDS: Mapping[str, RequestFields] = {
             "clustering description expirationTime externalDataConfiguration friendlyName labels rangePartitioning"
             " requirePartitionFilter schema tableReference timePartitioning view"
         ),
-        {"encryptionConfiguration": _ENCRYPTED, "kind": "the service sets it"},
+        {"encryptionConfiguration": _ENCRYPTED, "kind": "the service sets it", "maxStaleness": "there is no cache"},
         _refused(
-            "biglakeConfiguration defaultCollation externalCatalogTableOptions materializedView maxStaleness model"
-            " partitionDefinition resourceTags tableConstraints tableReplicationInfo"
+            "biglakeConfiguration defaultCollation externalCatalogTableOptions materializedView model partitionDefinition"
+            " resourceTags tableConstraints tableReplicationInfo"
         )
         | {"defaultRoundingMode": _ROUNDING, "managedTableType": ("MANAGED_TABLE_TYPE_UNSPECIFIED", "NATIVE")},
     ),

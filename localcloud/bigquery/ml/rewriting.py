@@ -34,7 +34,7 @@ from localcloud.bigquery.ml.generating.managed import (
     managed_request,
 )
 from localcloud.bigquery.ml.images import DECODE_AND_RESIZE, IMAGE_FUNCTIONS, ImageFunction
-from localcloud.bigquery.ml.objects.references import mentions_data, object_table_replacements
+from localcloud.bigquery.ml.objects.references import mentions_data, object_table_replacements, reject_ref
 from localcloud.bigquery.ml.objects.tables import ObjectTables
 from localcloud.bigquery.ml.prediction import (
     Prediction,
@@ -58,7 +58,7 @@ from localcloud.bigquery.sql.tokens import (
 from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.models import ModelTable
 
-_MENTIONED = re.compile(rf"\b(?:(?:ML|AI)\s*\.\s*[A-Z_]+|{SEARCH})\s*\(", re.IGNORECASE)
+_MENTIONED = re.compile(rf"\b(?:(?:ML|AI|OBJ)\s*\.\s*[A-Z_]+|{SEARCH})\s*\(", re.IGNORECASE)
 _IMPORTANCE = "ML.FEATURE_IMPORTANCE"
 _SCALAR_FUNCTIONS = frozenset({SCALAR_FUNCTION, *TYPED_FUNCTIONS, *MANAGED_FUNCTIONS})
 REWRITTEN_FUNCTIONS = frozenset(
@@ -120,6 +120,8 @@ class Rewriter:
         )
         self._dry_run = dry_run
         self._references = list(self._replace_object_tables(objects))
+        if self._references:
+            reject_ref(sql)
 
     def _replace_object_tables(self, objects: ObjectTables) -> Iterator[tuple[Span, str]]:
         if not objects.may_be_named_in(self.sql):

@@ -39,6 +39,7 @@ from localcloud.bigquery.queries.definitions import (
 )
 from localcloud.bigquery.queries.load_data import LoadData
 from localcloud.bigquery.queries.load_statements import LoadStatements
+from localcloud.bigquery.queries.model_statements import run_model_statement
 from localcloud.bigquery.queries.previews import Previews
 from localcloud.bigquery.queries.scripts import FileStatements, is_script, run_script, script_type
 from localcloud.bigquery.queries.statements import Statements
@@ -302,7 +303,7 @@ class QueryJobs:
         return Outcome(NO_ROWS, load.target, int(loaded["outputRows"]), statistics)
 
     def _run_model_statement(self, model: ModelStatement | ObjectTableStatement, statements: Statements) -> Outcome:
-        result = self._learning.execute(model, statements, dry_run=False)
+        result = run_model_statement(model, statements)
         statistics = {"statementType": result.statement_type} | result.statistics
         if result.ddl_operation:
             statistics["ddlOperationPerformed"] = result.ddl_operation

@@ -36,6 +36,7 @@ from localcloud.bigquery.queries.definitions import (
     renamed_table,
 )
 from localcloud.bigquery.queries.load_data import LoadData
+from localcloud.bigquery.queries.model_statements import run_model_statement
 from localcloud.bigquery.queries.script_values import Frames, inferred, split_name, variable_value
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.queries.table_options import apply_options, changed_options, table_options
@@ -105,7 +106,7 @@ class Script(ScriptInterpreter):
         statements = self._statements
         model = statements.model_statement(sql)
         if model is not None:
-            statements.learning.execute(model, statements, dry_run=False)
+            run_model_statement(model, statements)
             self._final_table = None
             return
         load = statements.load_statement(sql)

@@ -177,7 +177,7 @@ class Delegate:
         complete_resource(body, meta)
         external = self._external_data(name)
         if external is not None:
-            body |= {"type": "EXTERNAL", "externalDataConfiguration": external}
+            body["externalDataConfiguration"] = external
         rows, size = self._sizes.rows(name), self._sizes.table(name)
         body["numRows"] = str(rows)
         for key in ("numBytes", "numActiveLogicalBytes", "numTotalLogicalBytes"):
@@ -187,10 +187,6 @@ class Delegate:
         if call.method != "GET":
             return
         _paginate(call, body, "tables")
-        for entry in body.get("tables", []):
-            reference = entry["tableReference"]
-            if self._external_data(TableName.of(reference, reference["projectId"])) is not None:
-                entry["type"] = "EXTERNAL"
 
     def _amend_routines(self, call: Call, match: re.Match[str], body: dict[str, Any]) -> None:
         if call.method == "GET":

@@ -318,11 +318,15 @@ class TableMethods:
     # Rows
 
     def check_list(self, table: TableName, user: str) -> None:
-        """Raise ``QueryError`` if row access policies hide rows of a table from ``user``.
+        """Raise ``QueryError`` if the rows of a table are outside BigQuery, or row access policies hide some from ``user``.
 
         https://cloud.google.com/bigquery/docs/using-row-level-security-with-features#tabledata-list
         """
-        check_all_rows(self._destinations.context, split_decorator(table)[0], user)
+        name, _ = split_decorator(table)
+        existing = self._destinations.get(name)
+        if existing is not None and existing.table_type == "EXTERNAL":
+            raise QueryError("Cannot list a table of type EXTERNAL.", reason="invalid")
+        check_all_rows(self._destinations.context, name, user)
 
     def insert_all(self, call: Call, names: dict[str, str]) -> Response:
         """Insert rows into a table.

@@ -121,14 +121,14 @@ def _named(token: Token) -> str:
 
 
 def reject_unknown_functions(sql: str) -> None:
-    """Reject functions of BigQuery ML in ``sql``, from which the supported ones have been rewritten before.
+    """Reject functions of models and objects in ``sql``, from which the supported ones have been rewritten before.
 
     Raises:
-        QueryError: A function of BigQuery ML is left.
+        QueryError: Such a function is left.
     """
     found = tokens(sql)
     for space, dot, name, bracket in zip(found, found[1:], found[2:], found[3:], strict=False):
-        if space.is_word("ML", "AI") and dot.is_symbol(".") and name.kind == "word" and bracket.is_symbol("("):
+        if space.is_word("ML", "AI", "OBJ") and dot.is_symbol(".") and name.kind == "word" and bracket.is_symbol("("):
             raise QueryError(
                 f"{space.text.upper()}.{name.text.upper()} is not supported by the local BigQuery "
                 f"at {position(sql, space.start)}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,12 @@ def test_an_object_table_is_an_external_table(world: BigQueryWorld, connections:
     world.storage.store.write(BUCKET, "images/a.png", b"a", content_type="image/png")
     world.rows(OBJECTS.format(dataset, "us.images"))
     client = world.client()
+    assert world.rows(
+        f"SELECT table_type, is_insertable_into FROM {dataset}.INFORMATION_SCHEMA.TABLES ORDER BY table_name"
+    ) == [
+        ("EXTERNAL", "NO"),
+        ("BASE TABLE", "YES"),
+    ]
     by_statement = client.get_table(f"{dataset}.objects").to_api_repr()
     assert (by_statement["type"], by_statement["externalDataConfiguration"]) == (
         "EXTERNAL",
@@ -153,8 +160,30 @@ def test_an_object_table_is_an_external_table(world: BigQueryWorld, connections:
         by_statement["externalDataConfiguration"],
     )
     assert world.rows(f"SELECT uri FROM {dataset}.by_rest") == [(f"gs://{BUCKET}/images/a.png",)]
+    with pytest.raises(BadRequest, match="Cannot list a table of type EXTERNAL"):
+        list(client.list_rows(f"{dataset}.objects"))
     world.rows(f"DROP TABLE {dataset}.by_rest")
     assert {each.table_id for each in client.list_tables(dataset)} == {"objects", "titles"}
+
+
+@pytest.mark.parametrize("end", ["", "; SELECT 1"])
+def test_an_object_table_keeps_its_description_labels_and_expiry(
+    world: BigQueryWorld, connections: Any, end: str
+) -> None:
+    dataset = world.dataset()
+    world.rows(
+        OBJECTS.format(dataset, "DEFAULT").removesuffix(")")
+        + ", description = 'Posters', labels = [('team', 'films')], "
+        f"expiration_timestamp = TIMESTAMP '2100-01-01 00:00:00 UTC'){end}"
+    )
+    table = world.client().get_table(f"{dataset}.objects")
+    assert (table.description, table.labels, table.expires) == (
+        "Posters",
+        {"team": "films"},
+        datetime(2100, 1, 1, tzinfo=UTC),
+    )
+    options = f"SELECT option_name, option_value FROM {dataset}.INFORMATION_SCHEMA.TABLE_OPTIONS"
+    assert dict(world.rows(options))["labels"] == '[("team", "films")]'
 
 
 def test_creating_a_sample_connection_replaces_it() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.calls import Span
 from localcloud.bigquery.ml.objects.statements import table_name
 from localcloud.bigquery.sql.statement import TableName
-from localcloud.bigquery.sql.tokens import Cursor, Token, tokens
+from localcloud.bigquery.sql.tokens import Cursor, Token, position, tokens
 
 # Keywords that can follow a table in a FROM clause.
 _NOT_AN_ALIAS = frozenset(
@@ -20,6 +21,31 @@ _NOT_AN_ALIAS = frozenset(
 def mentions_data(sql: str) -> bool:
     """Return whether a statement names a column ``data``."""
     return any(token.kind in ("word", "quoted") and token.text.lower() == "data" for token in tokens(sql))
+
+
+def reject_ref(sql: str) -> None:
+    """Reject the column ``ref`` in a statement that names an object table; its values are for functions not supported here.
+
+    https://cloud.google.com/bigquery/docs/objectref-columns
+
+    Raises:
+        QueryError: The statement names the column, and gives no other column this name.
+    """
+    named = [
+        (before, token)
+        for before, token in pairwise(tokens(sql))
+        if token.kind in ("word", "quoted") and token.text.lower() == "ref"
+    ]
+    if any(before.is_word("AS") for before, _ in named):
+        return
+    for before, token in named:
+        if not before.is_symbol("."):
+            raise QueryError(
+                "The column ref of object tables is not supported by the local BigQuery: use uri "
+                f"at {position(sql, token.start)}",
+                reason="notImplemented",
+                location="query",
+            )
 
 
 def object_table_replacements(

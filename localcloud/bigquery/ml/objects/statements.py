@@ -7,7 +7,8 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/data-definition-la
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.importing import split_uri
@@ -15,19 +16,33 @@ from localcloud.bigquery.ml.statements import CreateMode, OptionValue, take_opti
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.sql.tokens import Cursor
 
-_OPTIONS = frozenset({"OBJECT_METADATA", "URIS", "MAX_STALENESS", "METADATA_CACHE_MODE", "DESCRIPTION", "LABELS"})
+_SOURCE = frozenset({"OBJECT_METADATA", "URIS"})
+_KEPT = frozenset({"DESCRIPTION", "FRIENDLY_NAME", "LABELS", "EXPIRATION_TIMESTAMP"})
+# There is no cache here: each query lists the objects.
+# https://cloud.google.com/bigquery/docs/metadata-caching-external-tables
+_CACHE = frozenset({"MAX_STALENESS", "METADATA_CACHE_MODE"})
+_CACHE_MODES = ("AUTOMATIC", "MANUAL")
 _CREATE = re.compile(r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?EXTERNAL\s+TABLE\b", re.IGNORECASE)
 _DROP = re.compile(r"\s*DROP\s+EXTERNAL\s+TABLE\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class CreateObjectTable:
-    """A CREATE EXTERNAL TABLE statement for an object table."""
+    """A CREATE EXTERNAL TABLE statement for an object table.
+
+    Attributes:
+        table: The table.
+        mode: What happens if the table exists.
+        uris: The objects.
+        connection: The connection.
+        options: The options that the catalog of tables keeps, with their names in upper case.
+    """
 
     table: TableName
     mode: CreateMode
     uris: tuple[str, ...]
     connection: str
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,7 +103,9 @@ def parse_object_table(sql: str, *, project: str, default_dataset: str | None) -
     cursor.expect_end()
     if not connection:
         raise QueryError("An object table needs a connection: WITH CONNECTION is missing.", location="query")
-    return CreateObjectTable(table_name(parts, project, default_dataset), mode, _uris(options), connection)
+    _check_names(options)
+    kept = {name: value for name, value in options.items() if name in _KEPT}
+    return CreateObjectTable(table_name(parts, project, default_dataset), mode, _uris(options), connection, kept)
 
 
 def _drop(cursor: Cursor, project: str, default_dataset: str | None) -> DropExternalTable:
@@ -100,10 +117,16 @@ def _drop(cursor: Cursor, project: str, default_dataset: str | None) -> DropExte
     return DropExternalTable(table_name(parts, project, default_dataset), if_exists)
 
 
-def _uris(options: dict[str, OptionValue]) -> tuple[str, ...]:
+def _check_names(options: Mapping[str, OptionValue]) -> None:
     for name in options:
-        if name not in _OPTIONS:
+        if name not in _SOURCE | _KEPT | _CACHE:
             raise QueryError(f"Unknown option: {name.lower()}", location="query")
+    cached = str(options.get("METADATA_CACHE_MODE", _CACHE_MODES[0])).upper()
+    if cached not in _CACHE_MODES:
+        raise QueryError(f"Option metadata_cache_mode must be AUTOMATIC or MANUAL, not {cached}.", location="query")
+
+
+def _uris(options: Mapping[str, OptionValue]) -> tuple[str, ...]:
     if str(options.get("OBJECT_METADATA")).upper() != "SIMPLE":
         raise QueryError("The only value of option object_metadata is 'SIMPLE'.", location="query")
     uris = options.get("URIS")

@@ -153,6 +153,20 @@ def test_an_object_table_reflects_changes_in_the_bucket(world: MlWorld) -> None:
 OBJECTS = "WITH CONNECTION `us.c` OPTIONS(object_metadata='SIMPLE', uris=['gs://bucket/images/*'])"
 
 
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("SELECT ref FROM d.wildlife", "The column ref of object tables is not supported"),
+        ("SELECT OBJ.GET_ACCESS_URL(w.ref, 'r') FROM d.wildlife AS w", "OBJ.GET_ACCESS_URL is not supported"),
+        ("SELECT OBJ.MAKE_REF(uri, 'us.c') FROM d.wildlife", "OBJ.MAKE_REF is not supported"),
+    ],
+)
+def test_references_to_objects_are_refused_by_name(world: MlWorld, query: str, message: str) -> None:
+    for dry_run in (False, True):
+        assert message in world.refusal(query, dry_run=dry_run)[1]
+    assert world.rows("SELECT ref FROM (SELECT 1 AS ref FROM d.wildlife LIMIT 1)") == [{"ref": 1}]
+
+
 @pytest.mark.parametrize("end", ["", ";", "; SELECT 1"])
 def test_an_external_table_is_dropped_and_its_objects_stay(world: MlWorld, end: str) -> None:
     world.run(f"CREATE EXTERNAL TABLE d.passing {OBJECTS}")
@@ -207,7 +221,14 @@ def test_an_external_table_that_cannot_be_created_or_dropped_is_an_error(
         ("WITH CONNECTION `us.c` OPTIONS(object_metadata='FULL', uris=['gs://bucket/*'])", "only value"),
         ("WITH CONNECTION `us.c` OPTIONS(object_metadata='SIMPLE')", "uris must be an array"),
         ("WITH CONNECTION `us.c` OPTIONS(object_metadata='SIMPLE', uris=['/tmp/*'])", "Cloud Storage URI"),
-        ("WITH CONNECTION `us.c` OPTIONS(object_metadata='SIMPLE', uris=['gs://bucket/*'], foo=1)", "Unknown option"),
+        (
+            "WITH CONNECTION `us.c` OPTIONS(object_metadata='SIMPLE', uris=['gs://bucket/*'], foo=1)",
+            "Unknown option: foo",
+        ),
+        (
+            "WITH CONNECTION `us.c` OPTIONS(object_metadata='SIMPLE', uris=['gs://bucket/*'], metadata_cache_mode='NEVER')",
+            "must be AUTOMATIC or MANUAL, not NEVER",
+        ),
         ("OPTIONS(object_metadata='SIMPLE', uris=['gs://bucket/*'])", "WITH CONNECTION is missing"),
     ],
 )

@@ -17,7 +17,7 @@ from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 from declaration.model import Declaration
 from deploy.smoke.received import EXPIRES_SECONDS, Awaited, Received, TrialFailedError, subscribe
 from deploy.smoke.removal import Removal
-from shared.cloud.locations import DEFAULT_MODEL
+from shared.cloud.publisher_models import DEFAULT_MODEL
 
 MODEL_FILE = Path(__file__).with_name("plus_one.onnx")
 NUMBERS = (1.0, 2.5, 40.0)

@@ -28,7 +28,8 @@ from shared.checks.identifiers import (
 )
 from shared.checks.labels import read_labels, read_request_id
 from shared.checks.query_guard import LONGEST_QUERY, check_query
-from shared.cloud.locations import DEFAULT_MODEL, check_location, location_in
+from shared.cloud.locations import check_location, location_in
+from shared.cloud.publisher_models import DEFAULT_MODEL, is_gemini_embedding, is_text_embedding
 from shared.errors import Rejected
 from shared.settings import Settings
 
@@ -40,8 +41,6 @@ _MODEL = re.compile(
     rf"|(?:{_LOCATION}/)?publishers/[a-z0-9-]+/models/[A-Za-z0-9][A-Za-z0-9._@-]*"
     rf"|{_LOCATION}/models/[A-Za-z0-9][A-Za-z0-9_@-]*"
 )
-# https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/embeddings/batch-prediction-genai-embeddings
-_TEXT_EMBEDDINGS = ("text-embedding-", "text-multilingual-embedding-", "textembedding-gecko")
 DEFAULT_RETRIES, MOST_RETRIES = 1, 5
 # The fields of an input of prompts.
 _PROMPT_FIELDS = ("prompts", "system_instruction", "generation_config", "response_schema")
@@ -157,9 +156,9 @@ class BatchRequest:
 
 def _kind_of(model: str) -> Requests:
     name = model.rpartition("/")[2]
-    if name.startswith("gemini-embedding"):
+    if is_gemini_embedding(name):
         return Requests.EMBED
-    return Requests.TEXT_EMBEDDING if name.startswith(_TEXT_EMBEDDINGS) else Requests.GENERATE
+    return Requests.TEXT_EMBEDDING if is_text_embedding(name) else Requests.GENERATE
 
 
 def _retries(fields: Fields, model: str) -> int:

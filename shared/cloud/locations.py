@@ -13,11 +13,6 @@ from shared.settings import LOCATION
 
 GLOBAL = "global"
 
-# The model that the documentation, the demo and error messages name. Gemini models since version 3 are served from `global`,
-# `us` and `eu`, not from regions, and each id lives about a year:
-# https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/model-versions
-DEFAULT_MODEL = "gemini-3.8-flash"
-
 # The hosts of the locations that are not regions. The host of a region begins with its name.
 _HOSTS = {
     GLOBAL: "aiplatform.googleapis.com",

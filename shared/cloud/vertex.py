@@ -24,7 +24,8 @@ from shared.cloud.batch_jobs import (
     BatchReport,
 )
 from shared.cloud.calls import CALL_SECONDS, Service, without_address
-from shared.cloud.locations import DEFAULT_MODEL, GLOBAL, location_in
+from shared.cloud.locations import GLOBAL, location_in
+from shared.cloud.publisher_models import served_instead_of
 from shared.cloud.states import NO_SERVICE_AGENTS, NO_SERVICE_AGENTS_MESSAGE, VERTEX_STATES, Progress
 from shared.errors import OutcomeUnknown, Problem, Rejected
 
@@ -128,15 +129,6 @@ class VertexJobs:
         return self._client_of(location_in(name) or GLOBAL)
 
 
-# The models that errors name in place of an embedding model of each kind:
-# https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/embeddings/batch-prediction-genai-embeddings
-_EMBEDDING_MODELS = {
-    "gemini-embedding-": "gemini-embedding-2",
-    "text-embedding-": "text-embedding-005",
-    "text-multilingual-embedding-": "text-multilingual-embedding-002",
-}
-
-
 def model_problem(message: str, model: str, location: str) -> Problem | None:
     """Return the problem of a refused job if ``message``, which is Vertex AI's, is about its model; None if it is not.
 
@@ -147,11 +139,11 @@ def model_problem(message: str, model: str, location: str) -> Problem | None:
     name = model.rpartition("/")[2]
     if "model" not in words or not (name.lower() in words or "publisher model" in words):
         return None
-    example = next((each for prefix, each in _EMBEDDING_MODELS.items() if name.startswith(prefix)), DEFAULT_MODEL)
     return Problem(
         "model_not_found",
         f"Vertex AI does not have the model {name} in {location}: it is retired, unknown, or not served there. Write a model "
-        f"that is served, such as {example}, and a location that serves it, such as {GLOBAL}. Vertex AI says: {message}",
+        f"that is served, such as {served_instead_of(name)}, and a location that serves it, such as {GLOBAL}. Vertex AI says: "
+        f"{message}",
         "model",
     )
 

@@ -16,7 +16,7 @@ from shared.checks.identifiers import PROJECT, ModelName, check_column
 from shared.checks.labels import read_labels
 from shared.checks.registry_rules import read_aliases, read_registry_id
 from shared.checks.yaml_lines import line_of
-from shared.cloud.locations import DEFAULT_MODEL
+from shared.cloud.publisher_models import DEFAULT_MODEL
 from shared.drops import limits
 from shared.drops.checks.model_check import ModelCheck
 from shared.drops.checks.prediction import check_function, read_prediction

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from shared.checks.fields import Fields
 from shared.checks.identifiers import PROJECT
-from shared.cloud.locations import DEFAULT_MODEL
+from shared.cloud.publisher_models import DEFAULT_MODEL
 
 # The type of a drop that becomes a remote model. It is not a type of BigQuery's.
 REMOTE = "REMOTE"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from localcloud.gemini.models import EVERYWHERE, MODELS
-from shared.cloud.locations import DEFAULT_MODEL
+from shared.cloud.publisher_models import DEFAULT_MODEL
 
 
 @pytest.mark.parametrize("location", EVERYWHERE)

@@ -30,9 +30,7 @@ def created_table(statement: Statement) -> TableName | None:
     create = statement.tree
     if statement.kind != "CREATE_TABLE_AS_SELECT" or not isinstance(create, exp.Create):
         return None
-    properties = create.args.get("properties")
-    temporary = properties is not None and properties.find(exp.TemporaryProperty)
-    return None if temporary or not isinstance(create.this, exp.Table) else statement.target
+    return None if statement.is_temporary or not isinstance(create.this, exp.Table) else statement.target
 
 
 def operation_on(create: exp.Create, target: TableName, destinations: Destinations) -> str:

@@ -41,7 +41,8 @@ from localcloud.bigquery.queries.load_data import LoadData
 from localcloud.bigquery.queries.load_statements import LoadStatements
 from localcloud.bigquery.queries.model_statements import run_model_statement
 from localcloud.bigquery.queries.previews import Previews
-from localcloud.bigquery.queries.scripts import FileStatements, is_script, run_script, script_type
+from localcloud.bigquery.queries.script_texts import is_script, script_type
+from localcloud.bigquery.queries.scripts import FileStatements, run_script
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.queries.table_options import apply_options, changed_options, table_options
 from localcloud.bigquery.sql.conditional_routines import without_conditions

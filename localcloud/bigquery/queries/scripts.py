@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 import pyarrow as pa
-from bqemulator.domain.errors import DomainError, InvalidQueryError
+from bqemulator.domain.errors import InvalidQueryError
 from bqemulator.scripting.ast import (
     CreateFunctionStmt,
     CreateProcedureStmt,
@@ -19,11 +18,8 @@ from bqemulator.scripting.ast import (
     ExecuteImmediateStmt,
     ForStmt,
     SetStmt,
-    SqlStmt,
 )
 from bqemulator.scripting.exceptions import BreakSignal, ContinueSignal, ReturnSignal
-from bqemulator.scripting.interpreter import ScriptInterpreter
-from bqemulator.scripting.parser import parse_script
 from bqemulator.udf.naming import qualified_routine_name
 
 from localcloud.bigquery.base.errors import QueryError
@@ -37,6 +33,7 @@ from localcloud.bigquery.queries.definitions import (
 )
 from localcloud.bigquery.queries.load_data import LoadData
 from localcloud.bigquery.queries.model_statements import run_model_statement
+from localcloud.bigquery.queries.script_transactions import TransactionalScript
 from localcloud.bigquery.queries.script_values import Frames, inferred, split_name, variable_value
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.queries.table_options import apply_options, changed_options, table_options
@@ -46,6 +43,7 @@ from localcloud.bigquery.sql.failures import ScriptFailure, query_error
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.parameters import Parameters, Value
 from localcloud.bigquery.sql.statement import DML_TYPES, Statement, read_statement
+from localcloud.bigquery.sql.system_variables import replace_system_variables
 from localcloud.bigquery.sql.tokens import tokens
 from localcloud.bigquery.sql.variables import replace_variables
 from localcloud.bigquery.tables.engine import Cancelled, complete
@@ -55,9 +53,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# In a handler: https://cloud.google.com/bigquery/docs/reference/standard-sql/procedural-language#beginexceptionend
-_ERROR_MESSAGE = re.compile(r"@@error\.message\b", re.IGNORECASE)
-_ERROR_VARIABLE = "__error_message__"
 _DUCKDB_TYPE = b"bqemu.duckdb_type"
 
 
@@ -74,7 +69,7 @@ class FileStatements:
     load: Callable[[LoadData], object]
 
 
-class Script(ScriptInterpreter):
+class Script(TransactionalScript):
     """bqemulator's interpreter, which prepares each statement just before its translation.
 
     The overridden methods run each statement of a script, dynamic SQL and expressions included. At that time, the
@@ -83,13 +78,13 @@ class Script(ScriptInterpreter):
 
     def __init__(self, statements: Statements, steps: list[Step], files: FileStatements) -> None:
         """Create an interpreter that adds each statement to ``steps``."""
-        super().__init__(statements.context, statements.project, caller=statements.caller)
+        super().__init__(statements)
         self._frames = Frames()
         self._frames.push(kind="root")
-        self._statements = statements
         self._steps = steps
         self._files = files
         self._affected: int | None = None
+        self._row_count: int | None = None
         self._prepared = ""
 
     # Statements
@@ -115,6 +110,7 @@ class Script(ScriptInterpreter):
             self._final_table = None
             return
         statement = completed(read_statement(statements.qualify(sql), project=statements.project), statements)
+        self.check_definition(statement)
         if statement.target is not None and (name := renamed_table(statement)) is not None:
             statements.destinations.rename(statement.target, name)
             self._final_table = None
@@ -172,17 +168,28 @@ class Script(ScriptInterpreter):
     def _resolved(self, sql: str) -> Iterator[str]:
         """Yield a statement without variables and temporary functions; bind its variables inside the ``with`` block."""
         statements = self._statements
-        sql = self._call_routines(_ERROR_MESSAGE.sub(_ERROR_VARIABLE, plain_literals(sql)))
+        sql, system = self._without_system_variables(self._call_routines(plain_literals(sql)))
         visible = {name.lower(): variable for name, variable in self._frames.all_visible().items()}
         resolved, used = replace_variables(sql, {name: name for name in visible}, self._statements.columns_of)
         before = statements.parameters
         statements.parameters = before.with_variables(
             {place: variable_value(visible[name].value, visible[name].type_name) for place, name in used.items()}
+            | system
         )
         try:
             yield resolved
         finally:
             statements.parameters = before
+
+    def _without_system_variables(self, sql: str) -> tuple[str, dict[str, Value]]:
+        """Return a statement with parameters for the system variables of the script, and the values of the parameters.
+
+        https://cloud.google.com/bigquery/docs/reference/system-variables
+        """
+        values = self.error_variables() | {"row_count": Value(self._row_count, "BIGINT")}
+        places = {name: f"_s{index}" for index, name in enumerate(values)}
+        literals = self._statements.system_variables() | {name: f"@{place}" for name, place in places.items()}
+        return replace_system_variables(sql, literals), {places[name]: value for name, value in values.items()}
 
     def _call_routines(self, sql: str) -> str:
         """Return ``sql`` with the engine's names of the script's temporary functions."""
@@ -321,6 +328,7 @@ class Script(ScriptInterpreter):
         statement = read_statement(self._statements.qualify(sql), project=self._statements.project)
         rows = self._final_table if statement.is_query and error is None else None
         affected = self._affected if statement.kind in DML_TYPES and error is None else None
+        self._row_count = affected
         self._steps.append(Step(sql.strip(), statement, began, self._ctx.clock.now(), rows, affected, error))
 
     async def _run_translating_errors(self, work: Awaitable[T], sql: str) -> T:
@@ -339,7 +347,8 @@ class Script(ScriptInterpreter):
             if isinstance(error, duckdb.InterruptException) or statements.cancelled.is_set():
                 raise Cancelled from error
             names = statements.names_in_engine(sql)
-            raise ScriptFailure(query_error(error, sql=sql, duckdb_sql=names, location=statements.location)) from error
+            failure = query_error(error, sql=sql, duckdb_sql=names, location=statements.location)
+            raise ScriptFailure(failure, sql.strip()) from error
 
     def _name_columns(self, statement: Statement) -> None:
         """Rename the columns of the result as in the statement, because DuckDB takes the names from its own SQL."""
@@ -353,8 +362,12 @@ class Script(ScriptInterpreter):
         nested = Script(self._statements, self._steps, self._files)
         for parameter, value in zip(routine.arguments, args, strict=True):
             nested._frames.declare(parameter.name, _declared(parameter.data_type), value)
-        with suppress(ReturnSignal):
-            await nested.run(routine.definition_body)
+        nested._active_txn = self._active_txn
+        try:
+            with suppress(ReturnSignal):
+                await nested.run_statements(routine.definition_body)
+        finally:
+            self._active_txn = nested._active_txn
         self._final_table = nested._final_table
         return nested._frames.snapshot_current()
 
@@ -394,21 +407,3 @@ def run_script(source: str, statements: Statements, steps: list[Step], files: Fi
         names = statements.names_in_engine(source)
         raise query_error(error, sql=source, duckdb_sql=names, location=statements.location) from error
     return result.final_table if result.final_table is not None else pa.table({})
-
-
-def is_script(sql: str) -> bool:
-    """Return whether ``sql`` is a script and not a single statement. Raises ``QueryError`` if it can't be parsed."""
-    try:
-        parsed = parse_script(sql).statements
-    except DomainError as error:
-        raise query_error(error, sql=sql) from error
-    if not parsed:
-        raise QueryError("Syntax error: Unexpected end of statement", location="query")
-    return len(parsed) != 1 or not isinstance(parsed[0], SqlStmt)
-
-
-def script_type(sql: str) -> str:
-    """Return the ``statementType`` of a script: SCRIPT, or that of its only statement if it creates a routine."""
-    kind = read_statement(sql, project="").kind
-    alone = len(parse_script(sql).statements) == 1
-    return kind if alone and kind in ("CREATE_FUNCTION", "CREATE_TABLE_FUNCTION") else "SCRIPT"

@@ -184,7 +184,7 @@ class Statements(Session):
                 f"Not found: Table {name if '.' in name else f'{self.project}:{name}'}.INFORMATION_SCHEMA."
                 f"ROW_ACCESS_POLICIES was not found in location {self.location}"
             )
-        sql = self.qualify(self.parameters.named_in(replace_system_variables(sql, self._system_variables())))
+        sql = self.qualify(self.parameters.named_in(replace_system_variables(sql, self.system_variables())))
         statement = read_statement(sql, project=self.project)
         self._check_names(statement)
         _check_where(statement)
@@ -197,14 +197,17 @@ class Statements(Session):
             reject_unknown_functions(sql)
         return sql
 
-    def _system_variables(self) -> dict[str, str]:
-        """Return the values of system variables as literals; all of them are checked ids."""
+    def system_variables(self) -> dict[str, str]:
+        """Return the values of system variables as literals in GoogleSQL."""
         project, dataset = self._default or (self.project, None)
         return {
             "dataset_id": "CAST(NULL AS STRING)" if dataset is None else f"'{dataset}'",
             "dataset_project_id": f"'{project}'",
+            "error.message": "CAST(NULL AS STRING)",
+            "error.statement_text": "CAST(NULL AS STRING)",
             "location": f"'{self.location}'",
             "project_id": f"'{self.project}'",
+            "row_count": "CAST(NULL AS INT64)",
             "time_zone": "'UTC'",
         }
 
@@ -288,6 +291,8 @@ class Statements(Session):
             row[0].lower()
             for row in self.engine.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
         }
+        if isinstance(statement.tree, exp.Create) and statement.is_temporary:
+            temporary.add(names[0].name.lower())  # the new table
         prefix = "`{}`.`{}`.".format(*self._default)
         for name in sorted(names, key=lambda found: found.start, reverse=True):
             if name.name.lower() not in temporary:

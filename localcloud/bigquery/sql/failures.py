@@ -40,12 +40,13 @@ _KIND = {"dataset": "Dataset", "table": "Table", "model": "Model", "routine": "R
 
 
 class ScriptFailure(InvalidQueryError):
-    """A ``QueryError`` of a script's statement, as an exception that handlers in bqemulator's interpreter catch."""
+    """A ``QueryError`` of a script's statement, with the text of the statement."""
 
-    def __init__(self, error: QueryError) -> None:
+    def __init__(self, error: QueryError, sql: str) -> None:
         """Wrap ``error``."""
         super().__init__(error.message)
         self.error = error
+        self.sql = sql
 
 
 _DEFECT = "The local BigQuery fails here because of a defect of its own. The output of the local cloud has the details."

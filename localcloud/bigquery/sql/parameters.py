@@ -40,7 +40,7 @@ _DUCKDB_TYPE = {
 }
 _DIGITS, _NUMERIC_SCALE = 38, 9
 _PREFIX = "_p"
-_OURS = re.compile(r"_[pv]\d+")
+_OURS = re.compile(r"_[psv]\d+")
 _PLACE = re.compile(r"""(?<!\w)[eE]'(?:[^'\\]|\\.|'')*+'|'(?:[^']|'')*+'|"(?:[^"]|"")*+"|\$(?P<name>\w+)""", re.DOTALL)
 _QUOTED = re.compile(
     r"""@`(?P<name>(?:[^`\\]|\\.)*+)`|--[^\n]*|\#[^\n]*|/\*.*?\*/|`(?:[^`\\]|\\.)*+`

@@ -169,6 +169,22 @@ class Statement:
         return names
 
     @property
+    def is_temporary(self) -> bool:
+        """Whether the statement creates a temporary table, or drops a table without a dataset, which is temporary."""
+        if isinstance(self.tree, exp.Create):
+            properties = self.tree.args.get("properties")
+            return properties is not None and properties.find(exp.TemporaryProperty) is not None
+        return isinstance(self.tree, exp.Drop) and self.target is None
+
+    @property
+    def written_table(self) -> str | None:
+        """The DuckDB name of the table that the statement writes, which is temporary without a dataset; or None."""
+        if self.target is not None:
+            return self.target.quoted
+        node = None if self.tree is None else _target_node(self.tree)
+        return '"{}"'.format(node.name.replace('"', '""')) if isinstance(node, exp.Table) else None
+
+    @property
     def is_query(self) -> bool:
         """Whether the statement is a query."""
         return self.kind == "SELECT"
@@ -277,12 +293,15 @@ def _kind_by_tree(tree: exp.Expr) -> str:
 def _target(tree: exp.Expr, kind: str, project: str) -> TableName | None:
     if kind not in DML_TYPES and kind not in DDL_OPERATIONS:
         return None
-    node = tree.expressions[0] if isinstance(tree, exp.TruncateTable) and tree.expressions else tree.this
-    if isinstance(node, exp.Schema):
-        node = node.this
+    node = _target_node(tree)
     if not isinstance(node, exp.Table) or not node.db:
         return None
     return TableName(node.catalog or project, node.db, node.name)
+
+
+def _target_node(tree: exp.Expr) -> object:
+    node = tree.expressions[0] if isinstance(tree, exp.TruncateTable) and tree.expressions else tree.this
+    return node.this if isinstance(node, exp.Schema) else node
 
 
 _DOTTED = re.compile(r"`([^`]+)`((?:\.`[^`]+`|\.\w+)*)|((?<![\w.`])[A-Za-z_][\w-]*(?:\.(?:`[^`]+`|[\w-]+))+)")

@@ -10,18 +10,16 @@ from collections.abc import Mapping
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.tokens import position, readable_tokens
 
-# The translation replaces these.
-_REPLACED_LATER = frozenset({"error.message", "session.user"})
+# The translation replaces it.
+_REPLACED_LATER = "session.user"
 _NOT_SUPPORTED = frozenset(
     {
         "current_job_id",
         "error.formatted_stack_trace",
         "error.stack_trace",
-        "error.statement_text",
         "last_job_id",
         "query_label",
         "reservation",
-        "row_count",
         "script.bytes_processed",
         "script.creation_time",
         "script.job_id",
@@ -54,7 +52,7 @@ def replace_system_variables(sql: str, values: Mapping[str, str]) -> str:
             if not dot.is_symbol(".") or part.kind != "word":
                 break
             name, last = f"{name}.{part.text.lower()}", part
-        if name in _REPLACED_LATER:
+        if name == _REPLACED_LATER:
             continue
         if name not in values:
             what = (

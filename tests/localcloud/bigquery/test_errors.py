@@ -30,7 +30,7 @@ MESSAGES = {
     "DELETE FROM d.t": "DELETE must have a WHERE clause at [1:1]",
     "\n UPDATE d.t SET n = 1": "UPDATE must have a WHERE clause at [2:2]",
     "SELECT @@projectid": "Unrecognized system variable: @@projectid at [1:8]",
-    "SELECT 1; SELECT\n@@row_count": "System variable @@row_count is not supported by the local BigQuery at [2:1]",
+    "SELECT 1; SELECT\n@@script.job_id": "System variable @@script.job_id is not supported by the local BigQuery at [2:1]",
     "SELECT n FROM": "Syntax error: Unexpected end of script at [1:14]",
     "SELECT n FROM d.t WHERE": "Syntax error: Unexpected end of script at [1:24]",
     "SELECT (1 + 2": 'Syntax error: Expected ")" but got end of script at [1:14]',
@@ -84,6 +84,15 @@ MESSAGES = {
     "SELECT ERROR('a FLOAT of my own')": "a FLOAT of my own",
     "SELECT FROM_BASE64('#')": "Failed to decode invalid base64 string",
     "RAISE USING MESSAGE = 'as asked'": "as asked",
+    "RAISE": "Cannot re-raise an existing exception outside of an exception handler",
+    "BEGIN SELECT 1 / 0; EXCEPTION WHEN ERROR THEN RAISE; END": "division by zero: 1 / 0",
+    # Transactions
+    "BEGIN TRANSACTION": "Transaction control statements are supported only in scripts",
+    "SELECT 1; COMMIT": "COMMIT TRANSACTION is not possible: there is no active transaction",
+    "BEGIN TRANSACTION; BEGIN TRANSACTION": "BEGIN TRANSACTION is not possible: a transaction is already active",
+    "BEGIN TRANSACTION; CREATE TABLE d.u (n INT64)": (
+        "CREATE_TABLE is not supported in a transaction, which can only define temporary tables and functions"
+    ),
     # Not supported
     "SELECT * FROM ML.EVALUATE(MODEL d.m)": "ML.EVALUATE is not supported by the local BigQuery at [1:15]",
     "SELECT * FROM ML.EXPLAIN_PREDICT(MODEL d.m, (SELECT 1))": (

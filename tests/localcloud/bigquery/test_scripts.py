@@ -8,7 +8,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import bigquery
 
-from tests.localcloud.bigquery.world import BigQueryWorld
+from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld
 
 SCRIPT = """
 DECLARE most INT64 DEFAULT 98;
@@ -74,3 +74,50 @@ def test_export_data_in_a_script_writes_the_object(world: BigQueryWorld) -> None
         "EXPORT DATA OPTIONS (uri = 'gs://transfers/from-script-*.csv', format = 'CSV') AS SELECT 'x' AS a"
     )
     assert world.storage.store.read("transfers", "from-script-000000000000.csv") == b"a\nx\n"
+
+
+FAILS = "SELECT 1 / 0"
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        # The example of https://cloud.google.com/bigquery/docs/transactions#roll_back_a_transaction
+        (
+            f"BEGIN BEGIN TRANSACTION; {{change}}; {FAILS}; COMMIT; EXCEPTION WHEN ERROR THEN ROLLBACK TRANSACTION; END",
+            1,
+        ),
+        (f"BEGIN BEGIN TRANSACTION; {{change}}; {FAILS}; EXCEPTION WHEN ERROR THEN COMMIT TRANSACTION; END", 5),
+        ("BEGIN TRANSACTION; {change}", 1),
+        ("BEGIN TRANSACTION; {change}; COMMIT TRANSACTION; BEGIN TRANSACTION; TRUNCATE TABLE {d}.t; ROLLBACK", 5),
+        ("BEGIN TRANSACTION; CALL {d}.change(); ROLLBACK TRANSACTION", 1),
+        ("BEGIN TRANSACTION; CALL {d}.change(); COMMIT TRANSACTION", 5),
+        ("RETURN; {change}", 1),
+    ],
+)
+def test_a_transaction_changes_all_or_nothing(world: BigQueryWorld, dataset: str, script: str, expected: int) -> None:
+    change = f"UPDATE {dataset}.t SET n = 5 WHERE n = 1"
+    world.rows(f"CREATE TABLE {dataset}.t AS SELECT 1 AS n")
+    world.rows(f"CREATE PROCEDURE {dataset}.change() BEGIN {change}; END")
+    world.rows(script.format(change=change, d=dataset))
+    assert world.rows(f"SELECT n FROM {dataset}.t") == [(expected,)]
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("UPDATE {d}.titles SET score = 0 WHERE score < 3; SELECT @@row_count", (3,)),
+        ("SELECT @@row_count", (None,)),
+        ("SELECT @@error.message", (None,)),
+        (f"BEGIN {FAILS}; EXCEPTION WHEN ERROR THEN SELECT @@error.statement_text; END", (FAILS,)),
+        (
+            "CREATE TEMP TABLE t AS SELECT 1 AS n; BEGIN TRANSACTION; DELETE t WHERE TRUE; ROLLBACK; SELECT * FROM t",
+            (1,),
+        ),
+    ],
+)
+def test_a_script_reads_what_it_has_done(world: BigQueryWorld, dataset: str, script: str, expected: tuple[Any]) -> None:
+    job = world.client().query(
+        script.format(d=dataset), bigquery.QueryJobConfig(default_dataset=f"{PROJECT}.{dataset}")
+    )
+    assert [tuple(row) for row in job.result()] == [expected]

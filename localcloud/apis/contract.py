@@ -13,7 +13,6 @@ from typing import Any
 from localcloud.apis.discovery import (
     CALL,
     DOWNLOAD,
-    UPLOAD,
     UPLOAD_PART,
     Call,
     Discovery,
@@ -35,12 +34,6 @@ FORMATS: Mapping[str, re.Pattern[str]] = {
 PARAMETERS: Mapping[str, re.Pattern[str]] = {
     "integer": INTEGER,
     "boolean": re.compile(r"true|false", re.IGNORECASE),
-}
-# Parameters that Google's clients send and the descriptions omit.
-UNDESCRIBED_PARAMETERS = {
-    # https://github.com/googleapis/python-bigquery/blob/main/google/cloud/bigquery/client.py (get_job, cancel_job)
-    ("bigquery.jobs.get", "projection"),
-    ("bigquery.jobs.cancel", "projection"),
 }
 ERROR_FIELDS = {"code", "message", "errors", "status", "details"}
 ERROR_DETAIL_FIELDS = {"domain", "reason", "message", "location", "locationType", "debugInfo", "extendedHelp"}
@@ -76,15 +69,11 @@ class Contract:
 
 
 def _check_parameters(call: Call, exchange: Exchange) -> Iterator[str]:
-    known = {**call.document.parameters, **call.method.parameters}
     given = dict(exchange.query)
     for name, text in exchange.query:
-        # System parameters may start with a dollar sign: https://cloud.google.com/apis/docs/system-parameters
-        parameter = known.get(name) or call.document.parameters.get(name.removeprefix("$"))
+        parameter = call.parameter(name)
         if parameter is None:
-            continues_upload = name == "upload_id" and call.kind in (UPLOAD, UPLOAD_PART)
-            if not continues_upload and (call.method.id, name) not in UNDESCRIBED_PARAMETERS:
-                yield f"there is no parameter {name}"
+            yield f"there is no parameter {name}"
         elif (form := _form_of(parameter)) is not None and not form.fullmatch(text):
             yield f"the parameter {name} is not of type {parameter.get('format', parameter['type'])}: {text}"
         elif "enum" in parameter and text not in parameter["enum"] and name.removeprefix("$") != "alt":

@@ -26,6 +26,14 @@ DOCUMENTS: Mapping[str, Mapping[str, str]] = {
 # https://github.com/googleapis/googleapis/blob/master/google/cloud/aiplatform/v1/aiplatform_v1.yaml
 SAME_AS = {"ui": "v1"}
 
+# Parameters that Google's clients send and the descriptions omit.
+UNDESCRIBED_PARAMETERS = {
+    # https://github.com/googleapis/python-bigquery/blob/main/google/cloud/bigquery/client.py (get_job, cancel_job)
+    ("bigquery.jobs.get", "projection"),
+    ("bigquery.jobs.cancel", "projection"),
+}
+_TEXT: Mapping[str, Any] = {"type": "string", "location": "query"}
+
 # The kinds of calls of a method: a plain call, or a part of a media transfer.
 CALL, UPLOAD, UPLOAD_PART, DOWNLOAD = "call", "upload", "upload part", "download"
 
@@ -66,6 +74,15 @@ class Call:
     method: Method
     document: Document
     kind: str = CALL
+
+    def parameter(self, name: str) -> Mapping[str, Any] | None:
+        """Return the description of a parameter of the query string, or None if the call does not have it."""
+        continues_upload = name == "upload_id" and self.kind in (UPLOAD, UPLOAD_PART)
+        if continues_upload or (self.method.id, name) in UNDESCRIBED_PARAMETERS:
+            return _TEXT
+        # System parameters may start with a dollar sign: https://cloud.google.com/apis/docs/system-parameters
+        general = self.document.parameters
+        return self.method.parameters.get(name) or general.get(name) or general.get(name.removeprefix("$"))
 
 
 @dataclass

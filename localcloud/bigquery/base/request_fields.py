@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from localcloud.apis.discovery import Discovery
 from localcloud.bigquery.base.discovery import property_names
 from localcloud.bigquery.base.errors import QueryError
 
@@ -214,6 +215,8 @@ WITHIN: Mapping[str, Mapping[str, str]] = {
 """The fields that are checked too, and their schemas."""
 
 
+_DISCOVERY = Discovery()
+
 PARAMETERS_WITHOUT_EFFECT: Mapping[str, str] = {
     "$.xgafv": "errors have one form",
     "access_token": "it is read from the header only",
@@ -239,12 +242,24 @@ REFUSED_PARAMETERS: Mapping[str, tuple[str, ...]] = {
 """The parameters that are refused, each with the values that change nothing."""
 
 
-def check_parameters(parameters: Mapping[str, str]) -> None:
-    """Reject a request whose query string has a parameter that is not carried out. Raises ``QueryError``."""
+def check_parameters(verb: str, path: str, parameters: Mapping[str, str]) -> None:
+    """Reject a call whose query string has a parameter that is not carried out, or that its method does not have.
+
+    Raises:
+        QueryError: ``notImplemented`` for a parameter that is not carried out, ``badRequest`` for an unknown one.
+    """
     for name, harmless in REFUSED_PARAMETERS.items():
         value = parameters.get(name)
         if value and value not in harmless:
             raise QueryError(f"Parameter {name} is not supported by the local BigQuery.", reason="notImplemented")
+    called = _DISCOVERY.find("bigquery", verb, path) if parameters else None
+    for name in parameters:
+        if called is not None and called.parameter(name) is None:
+            raise QueryError(
+                f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter. '
+                f"Field '{name}' could not be found in request message.",
+                reason="badRequest",
+            )
 
 
 def check_request(schema: str, body: Mapping[str, Any], path: str = "") -> None:

@@ -159,7 +159,7 @@ class BigQueryApp:
         await response.send(send)
 
     async def _respond(self, call: Call) -> Response:
-        check_parameters(call.query)
+        check_parameters(call.method, call.path, call.query)
         selection = _selection(call)
         response = await self._answer(call)
         if selection and response.status < 300:

@@ -129,6 +129,15 @@ def test_a_parameter_that_is_not_carried_out_is_refused_by_name(world: BigQueryW
     assert (response.status_code, parameter in response.json()["error"]["message"]) == (501, True)
 
 
+@pytest.mark.parametrize("path", ["/jobs", "/datasets", "/datasets/honoured/tables", "/datasets/honoured/routines"])
+def test_a_parameter_that_the_method_does_not_have_is_refused(world: BigQueryWorld, method: str, path: str) -> None:
+    response = world.call(
+        method, path, params={"alt": "json", "$prettyPrint": "false", "foo": "1"}, json={"query": "SELECT 1"}
+    )
+    message = response.json()["error"]["message"]
+    assert (response.status_code, 'Unknown name "foo": Cannot bind query parameter.' in message) == (400, True)
+
+
 def test_each_parameter_is_read_or_listed() -> None:
     names = {
         name for method in DESCRIPTION.methods for name, of in method.parameters.items() if of["location"] == "query"

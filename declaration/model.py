@@ -111,6 +111,11 @@ class Function(Model):
         return {"WORKERS": "1", "THREADS": str(self.concurrency)}
 
     @property
+    def most_requests(self) -> int | None:
+        """How many requests all its instances take at the same time; None if their number is not declared."""
+        return None if self.maximum_instances is None else self.concurrency * self.maximum_instances
+
+    @property
     def is_called_by_events(self) -> bool:
         """Whether Eventarc calls the function, and retries."""
         return not isinstance(self.trigger, HttpTrigger)

@@ -2,6 +2,8 @@
 
 On Google Cloud, a front end of Google does this. Without it, a function's few threads wait for requests that are only half
 sent. A request has at most 32 MiB there, too: https://cloud.google.com/functions/quotas#resource_limits
+
+It also holds to the declared number of instances, and to the timeout: https://cloud.google.com/run/docs/configuring/request-timeout
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from starlette.responses import JSONResponse
 from localcloud.base.api_errors import error_body
 from localcloud.base.asgi import Receive, Scope, Send
 from localcloud.base.http import Connection
+from localcloud.functions.instances import Instances, NoInstanceError
 
 LARGEST_REQUEST_BYTES = 32 << 20
 # These belong to one connection: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1. The server sets the last two itself.
@@ -24,16 +27,27 @@ _OWN_HEADERS = frozenset(
 ) | {b"date", b"server"}
 
 
+class _RefusedError(Exception):
+    """A request is answered with an error of the front end; the text is its message."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+
+
 class FrontEnd:
     """An ASGI application that passes requests to a server on a Unix socket."""
 
-    def __init__(self, server: Path, name: str) -> None:
+    def __init__(self, server: Path, name: str, instances: Instances, timeout_seconds: float) -> None:
         """Pass requests to the socket ``server``, which may not exist yet.
 
         The first part of a request's path must be ``name``. The function does not see it.
         """
         self._server = server
         self._name = name
+        self._instances = instances
+        self._timeout_seconds = timeout_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; hang up if the function's process does not exist or ends before it has answered."""
@@ -45,13 +59,12 @@ class FrontEnd:
                 return
             body += message.get("body", b"")
             more = message.get("more_body", False)
-        if scope["path"].split("/")[1] != self._name:
-            await self._refuse(scope, receive, send)
-            return
         try:
-            response = await self._exchange(scope, bytes(body))
-        except (OSError, httptools.HttpParserError):
-            response = None
+            response = await self._pass(scope, bytes(body))
+        except _RefusedError as refused:
+            answer = error_body(refused.status, str(refused), reason=refused.reason)
+            await JSONResponse(answer, status_code=refused.status)(scope, receive, send)
+            return
         if response is None:
             connection: Connection = scope["state"]["connection"]
             connection.transport.abort()
@@ -59,13 +72,27 @@ class FrontEnd:
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
         await send({"type": "http.response.body", "body": bytes(response.body)})
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        message = (
-            f"This is the function {self._name}, at the path /{self._name}; {scope['path'][:200]} is not its path. The "
-            "variables may be of a local cloud that has stopped."
-        )
-        body = error_body(404, message, reason="notFound")
-        await JSONResponse(body, status_code=404)(scope, receive, send)
+    async def _pass(self, scope: Scope, body: bytes) -> _Response | None:
+        """Return the response to a whole request, None if the process does not exist or ends before it has answered.
+
+        Raises:
+            _RefusedError: The function does not get the request, or does not answer in time.
+        """
+        name = self._name
+        if scope["path"].split("/")[1] != name:
+            message = f"This is the function {name}, at the path /{name}; {scope['path'][:200]} is not its path. The "
+            raise _RefusedError(404, "notFound", f"{message}variables may be of a local cloud that has stopped.")
+        try:
+            async with self._instances.place():
+                return await asyncio.wait_for(self._exchange(scope, body), self._timeout_seconds)
+        except NoInstanceError:
+            message = f"No instance of {name} is free: `maximum_instances` of them take `concurrency` requests each."
+            raise _RefusedError(429, "rateLimitExceeded", message) from None
+        except TimeoutError:
+            message = f"{name} did not answer in {self._timeout_seconds:g} s, its `timeout_seconds`."
+            raise _RefusedError(504, "backendError", message) from None
+        except (OSError, httptools.HttpParserError):
+            return None
 
     async def _exchange(self, scope: Scope, body: bytes) -> _Response | None:
         """Return the response, None if it is not complete. Raises ``OSError`` if no process listens."""

@@ -20,6 +20,7 @@ from localcloud.base.http import HttpServer
 from localcloud.functions.deployed_packages import deployed_packages
 from localcloud.functions.fork_server import ForkedProcess, ForkServer, ForkServerError
 from localcloud.functions.front_end import LARGEST_REQUEST_BYTES, FrontEnd
+from localcloud.functions.instances import Instances
 from localcloud.functions.janitor import Janitor
 
 log = logging.getLogger(__name__)
@@ -33,8 +34,8 @@ LOG_LINES_SHOWN = 30
 
 # Variables of this process that a function inherits. It gets all others explicitly.
 INHERITED_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "VIRTUAL_ENV")
-# A function that takes one request at a time is started several times on Google Cloud, if need be. Here one process is all.
 LEAST_THREADS = 4
+"""The threads of a function whose instances take few requests each: one process does the work of several instances."""
 
 
 class FunctionStartError(RuntimeError):
@@ -84,7 +85,7 @@ class FunctionProcess:
         self._listen = f"unix:{folder}/socket"
         self._socket = folder / "socket:0"  # functions-framework appends the port
         self._front_end = HttpServer(
-            FrontEnd(self._socket, name),
+            FrontEnd(self._socket, name, Instances(function.most_requests), function.timeout_seconds),
             name=f"front-{name}",
             host_names=host_names,
             is_google_api=False,
@@ -116,7 +117,8 @@ class FunctionProcess:
         self._home.mkdir(parents=True, exist_ok=True)
         self._environment = {
             **inherited_variables(),
-            **self._server_variables(),
+            **server_variables(self.function),
+            "PYTHONUNBUFFERED": "1",
             "HOME": str(self._home),
             "K_SERVICE": self.function.service,
             "FUNCTION_TARGET": self.name,
@@ -165,11 +167,6 @@ class FunctionProcess:
         if not self.log.exists():
             return "(nothing was logged)"
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
-
-    def _server_variables(self) -> Mapping[str, str]:
-        deployed = self.function.server_variables
-        threads = max(int(deployed["THREADS"]), LEAST_THREADS)
-        return {**deployed, "THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
 
     def _keep_running(self) -> None:
         trouble = Trouble(log, f"the process of the function {self.name}")
@@ -291,6 +288,12 @@ class Functions:
         for thread in stopping:
             thread.join()
         self._fork_server.close()
+
+
+def server_variables(function: Function) -> Mapping[str, str]:
+    """Return the variables of the function's server: as deployed, with threads for several instances if they are small."""
+    threads = max(function.concurrency, LEAST_THREADS)
+    return {**function.server_variables, "THREADS": str(min(threads, function.most_requests or threads))}
 
 
 def inherited_variables() -> dict[str, str]:

@@ -15,7 +15,7 @@ import requests
 from declaration.model import Function, HttpTrigger
 from localcloud.base.clock import SystemClock
 from localcloud.functions.janitor import Janitor
-from localcloud.functions.processes import Functions, FunctionStartError
+from localcloud.functions.processes import Functions, FunctionStartError, server_variables
 from tests.paths import SAMPLE_FUNCTIONS as FUNCTIONS
 from tests.waiting import LAST_LIMIT, wait_until
 
@@ -58,6 +58,7 @@ def test_a_function_gets_its_own_variables_and_none_of_the_user(supervise: Calla
     assert environment["MODEL_BUCKET"] == "models"
     assert environment["K_SERVICE"] == "test-echo"
     assert environment["CLOUD_RUN_TIMEOUT_SECONDS"] == "45"
+    assert environment["THREADS"] == "4"
     assert environment["HOME"] != os.environ.get("HOME")
     assert "PYTEST_CURRENT_TEST" not in environment
 
@@ -129,6 +130,18 @@ def test_a_module_of_the_function_itself_can_always_be_imported(
     functions.start({})
     functions.wait_until_ready()
     assert requests.post(functions.urls()["importing"], data="rich", timeout=LAST_LIMIT).text == "True"
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "maximum_instances", "threads"),
+    [(1, 1, "1"), (1, 10, "4"), (2, 1, "2"), (32, 20, "32"), (1, None, "4")],
+)
+def test_one_process_has_threads_for_all_instances(
+    concurrency: int, maximum_instances: int | None, threads: str
+) -> None:
+    declared = function("echo").model_copy(update={"concurrency": concurrency, "maximum_instances": maximum_instances})
+
+    assert server_variables(declared) == {"WORKERS": "1", "THREADS": threads}
 
 
 def test_a_function_is_one_gunicorn_master_with_one_worker(supervise: Callable[..., Functions]) -> None:

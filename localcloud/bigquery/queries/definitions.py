@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import Field, plain_name
+from localcloud.bigquery.queries.assignments import completed_change
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.lengths import declared_settings
 from localcloud.bigquery.sql.partition_clauses import clustering_of, declared_columns, partitioning_of
@@ -65,8 +66,8 @@ def completed(statement: Statement, statements: Statements) -> Statement:
         QueryError: A list of columns and the query have different numbers of columns.
     """
     tree = statement.tree
-    if isinstance(tree, exp.Merge):
-        return _with_inserted_columns(statement, tree, statements)
+    if isinstance(tree, (exp.Merge, exp.Update)):
+        return completed_change(statement, statements)
     if not isinstance(tree, exp.Create) or not isinstance(tree.this, exp.Schema):
         return statement
     is_view = statement.kind == "CREATE_VIEW"
@@ -90,29 +91,6 @@ def completed(statement: Statement, statements: Statements) -> Statement:
         head.set("this", tree.this.this.copy())
     head.set("expression", exp.select(*columns).from_(tree.expression.copy().subquery()))
     return read_statement(head.sql(dialect="bigquery"), project=statements.project)
-
-
-def _with_inserted_columns(statement: Statement, merge: exp.Merge, statements: Statements) -> Statement:
-    """Return a MERGE with the columns of ``INSERT ROW``, which are those of the target.
-
-    https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax#merge_statement
-    """
-    table = None if statement.target is None else statements.destinations.get(statement.target)
-    source = merge.args.get("using")
-    inserts = [when for when in merge.find_all(exp.When) if _inserts_row(when)]
-    if table is None or source is None or not inserts:
-        return statement
-    changed = merge.copy()
-    for when in [each for each in changed.find_all(exp.When) if _inserts_row(each)]:
-        names = [exp.to_identifier(f.name, quoted=True) for f in table.schema_.fields]
-        values = [exp.column(name.copy(), table=source.alias_or_name) for name in names]
-        when.set("then", exp.Insert(this=exp.Tuple(expressions=names), expression=exp.Tuple(expressions=values)))
-    return read_statement(changed.sql(dialect="bigquery"), project=statements.project)
-
-
-def _inserts_row(when: exp.When) -> bool:
-    then = when.args.get("then")
-    return isinstance(then, exp.Insert) and then.this is not None and then.this.name.upper() == "ROW"
 
 
 def renamed_table(statement: Statement) -> str | None:

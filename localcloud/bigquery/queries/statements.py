@@ -501,7 +501,7 @@ def _check_where(statement: Statement) -> None:
         QueryError: The statement has no WHERE clause.
     """
     if isinstance(statement.tree, (exp.Update, exp.Delete)) and statement.tree.args.get("where") is None:
-        start = position(statement.sql, len(statement.sql) - len(statement.sql.lstrip()))
+        start = position(statement.sql, tokens(statement.sql)[0].start)
         raise QueryError(f"{statement.kind} must have a WHERE clause at {start}", location="query")
 
 

@@ -119,6 +119,16 @@ _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
             r"Column \g<name> in SELECT * EXCEPT list does not exist",
         ),
         (r"Column with name (?P<name>\S+) already exists", r"Column already exists: \g<name>"),
+        (
+            r"table \S+ has (?P<expected>\d+) columns but (?P<given>\d+) values were supplied",
+            r"Inserted row has wrong column count; Has \g<given>, expected \g<expected>",
+        ),
+        (
+            r"mismatch for insert on .*: expected (?P<expected>\d+) columns but (?P<given>\d+) values were supplied",
+            r"Inserted row has wrong column count; Has \g<given>, expected \g<expected>",
+        ),
+        (r'Duplicate column name "(?P<name>[^"]+)" in INSERT', r"INSERT has columns with duplicate name: \g<name>"),
+        (r"Referenced update column (?P<name>\S+) not found in table", r"Unrecognized name: \g<name>"),
         (r"UNNEST requires a single list", "Values referenced in UNNEST must be arrays"),
         (r"Set operations can only apply", "Queries in a set operation have mismatched column count"),
         (r"More than one row returned by a subquery", "Scalar subquery produced more than one element"),

@@ -86,3 +86,57 @@ def test_a_column_with_the_name_of_the_row_id_of_the_engine_is_refused(world: Bi
     world.rows(f"CREATE TABLE {dataset}.r AS SELECT 1 AS rowid")
     with pytest.raises(exceptions.BadRequest, match="column rowid"):
         world.rows(f"UPDATE {dataset}.r SET rowid = 2 FROM {dataset}.titles WHERE score = rowid")
+
+
+@pytest.fixture
+def nested(world: BigQueryWorld, dataset: str) -> str:
+    """A table with a default value and a column with fields, and one row."""
+    name = f"{dataset}.nested"
+    world.rows(f"CREATE TABLE {name} (id INT64, n INT64 DEFAULT 5, a STRUCT<b INT64, c STRUCT<x INT64, y STRING>>)")
+    world.rows(f"INSERT INTO {name} VALUES (1, 1, (1, (2, 'x')))")
+    return name
+
+
+FIELDS = {"b": 1, "c": {"x": 2, "y": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("UPDATE {} AS t SET t.n = DEFAULT WHERE t.id = 1", [(1, 5, FIELDS)]),
+        ("UPDATE {} SET a.b = id + 8, a.c.y = CONCAT(a.c.y, 'y') WHERE TRUE", [(1, 1, {"b": 9, "c": {"x": 2, "y": "xy"}})]),
+        (
+            "MERGE {} AS t USING (SELECT 1 AS id UNION ALL SELECT 2) AS s ON t.id = s.id "
+            "WHEN MATCHED THEN UPDATE SET t.a.b = s.id + 1, n = DEFAULT WHEN NOT MATCHED THEN INSERT VALUES (id, DEFAULT, NULL)",
+            [(1, 5, FIELDS | {"b": 2}), (2, 5, None)],
+        ),
+    ],
+)  # fmt: skip
+def test_fields_and_default_values_are_assigned(
+    world: BigQueryWorld, nested: str, statement: str, expected: list[tuple[object, ...]]
+) -> None:
+    world.rows(statement.format(nested))
+    assert world.rows(f"SELECT * FROM {nested} ORDER BY id") == expected
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("UPDATE {} SET n = 1, N = 2 WHERE TRUE", "Update item n assigned more than once"),
+        ("UPDATE {} SET a = NULL, a.b = 2 WHERE TRUE", "Update item a.b overlaps with a"),
+        ("UPDATE {} SET a.c.z = 2 WHERE TRUE", "Field name z does not exist in nested.a.c"),
+        ("UPDATE {} SET nope = 2 WHERE TRUE", "Unrecognized name: nope"),
+        ("-- the table\n UPDATE {} SET n = 2", r"UPDATE must have a WHERE clause at \[2:2\]"),
+        ("INSERT {} VALUES (1, 2)", "Inserted row has wrong column count; Has 2, expected 3"),
+        ("INSERT {} (id, n) SELECT 1", "Inserted row has wrong column count; Has 1, expected 2"),
+        ("INSERT {} (id, ID) VALUES (1, 1)", "INSERT has columns with duplicate name: ID"),
+        (
+            "MERGE {} AS t USING (SELECT 2 AS id) AS s ON t.id = s.id WHEN NOT MATCHED THEN INSERT VALUES (1, 2)",
+            "Inserted row has wrong column count; Has 2, expected 3",
+        ),
+    ],
+)
+def test_wrong_changes_are_refused(world: BigQueryWorld, nested: str, statement: str, message: str) -> None:
+    with pytest.raises(exceptions.BadRequest, match=message):
+        world.rows(statement.format(nested))
+    assert world.rows(f"SELECT * FROM {nested}") == [(1, 1, FIELDS)]

@@ -106,8 +106,8 @@ FIELDS = {"b": 1, "c": {"x": 2, "y": "x"}}
         ("UPDATE {} AS t SET t.n = DEFAULT WHERE t.id = 1", [(1, 5, FIELDS)]),
         ("UPDATE {} SET a.b = id + 8, a.c.y = CONCAT(a.c.y, 'y') WHERE TRUE", [(1, 1, {"b": 9, "c": {"x": 2, "y": "xy"}})]),
         (
-            "MERGE {} AS t USING (SELECT 1 AS id UNION ALL SELECT 2) AS s ON t.id = s.id "
-            "WHEN MATCHED THEN UPDATE SET t.a.b = s.id + 1, n = DEFAULT WHEN NOT MATCHED THEN INSERT VALUES (id, DEFAULT, NULL)",
+            "MERGE {} AS t USING (SELECT 1 AS id UNION ALL SELECT 2) s ON t.id = s.id "
+            "WHEN MATCHED THEN UPDATE SET t.a.b = 2, n = DEFAULT WHEN NOT MATCHED THEN INSERT VALUES (2, DEFAULT, NULL)",
             [(1, 5, FIELDS | {"b": 2}), (2, 5, None)],
         ),
     ],

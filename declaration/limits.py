@@ -93,7 +93,11 @@ ACCOUNT_ID = Form(
     r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
     "an id of 6 to 30 lowercase letters, digits and hyphens that starts with a letter and does not end with a hyphen",
 )
-# https://cloud.google.com/resource-manager/docs/creating-managing-projects
+# https://cloud.google.com/resource-manager/docs/creating-managing-projects; old projects of organizations have a domain.
+PROJECT_ID = Form(
+    r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{0,28}[a-z0-9]",
+    "lowercase letters, digits and hyphens after a letter, as in the column PROJECT_ID of `gcloud projects list`",
+)
 SHORTEST_PROJECT_ID = "p" * 6
 
 # BigQuery: https://cloud.google.com/bigquery/docs/datasets#dataset-naming

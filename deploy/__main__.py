@@ -6,12 +6,14 @@ import argparse
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from declaration.limits import PROJECT_ID
 from declaration.model import Declaration
 from declaration.reading import DeclarationError
 from deploy.apply import apply, destroy, show_differences
@@ -157,7 +159,20 @@ def _seconds(text: str) -> float:
 
 def _add_project(command: argparse.ArgumentParser) -> None:
     project = os.environ.get("GOOGLE_CLOUD_PROJECT")
-    command.add_argument("--project", default=project, required=project is None, help="default: GOOGLE_CLOUD_PROJECT")
+    command.add_argument(
+        "--project",
+        type=_project_id,
+        default=project,
+        required=project is None,
+        help="its id; default: GOOGLE_CLOUD_PROJECT",
+    )
+
+
+def _project_id(text: str) -> str:
+    """Return the id of a project, which is part of names; its number and its display name are not."""
+    if not re.fullmatch(PROJECT_ID.pattern, text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the id of a project; expected {PROJECT_ID.expected}")
+    return text
 
 
 def _check(declaration: Declaration, options: argparse.Namespace) -> int:
@@ -179,7 +194,10 @@ def _plan(declaration: Declaration, options: argparse.Namespace) -> int:
 
 
 def _apply(declaration: Declaration, options: argparse.Namespace) -> int:
-    return _create(plan(declaration, options.project))
+    code = _create(plan(declaration, options.project))
+    option = declaration.environment_option
+    print(f"The project is as declared. Try it: python -m deploy{option} smoke --project {options.project}")
+    return code
 
 
 def _smoke(declaration: Declaration, options: argparse.Namespace) -> int:

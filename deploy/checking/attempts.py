@@ -11,6 +11,7 @@ from deploy.cloud import CommandFailedError, reason
 from deploy.passing import DISABLED_API
 
 TRY_AGAIN = "Check your rights, and run this again."
+NOT_YET = "not known before its API is enabled"
 
 
 def attempt(check: str, read: Callable[[], Any]) -> Any:
@@ -19,6 +20,6 @@ def attempt(check: str, read: Callable[[], Any]) -> Any:
         return read()
     except CommandFailedError as error:
         if re.search(DISABLED_API, str(error)):
-            return Finding(check, Status.BY_APPLY, "not known before its API is enabled")
+            return Finding(check, Status.UNKNOWN, NOT_YET)
         fix = error.advice.fix if error.advice else TRY_AGAIN
         return Finding(check, Status.UNKNOWN, reason(error), fix)

@@ -12,7 +12,7 @@ from declaration.model import Declaration
 from deploy.advice import HIDDEN_BUCKET, LACKING, UNKNOWN_REGION
 from deploy.agents import AGENTS
 from deploy.checking import permissions, rest
-from deploy.checking.attempts import TRY_AGAIN, attempt
+from deploy.checking.attempts import NOT_YET, TRY_AGAIN, attempt
 from deploy.checking.findings import Finding, Status
 from deploy.checking.keys import KeyChecks
 from deploy.cloud import Cloud, CommandFailedError, reason
@@ -107,7 +107,7 @@ class Checks:
                 return Finding("project", Status.OK, self.project)
             fix = f"gcloud projects undelete {self.project}"
             return Finding("project", Status.WRONG, f"{self.project} is {state}", fix)
-        if found.status is Status.BY_APPLY:
+        if found.message == NOT_YET:
             return found
         # Google says of a project that does not exist that you may not read it.
         is_another = found.fix in (TRY_AGAIN, LACKING.fix.format(project=self.project))
@@ -135,9 +135,9 @@ class Checks:
         needed = services(self.declaration)
         disabled = [service for service in needed if service not in enabled]
         if disabled:
-            yield Finding(
-                "APIs", Status.BY_APPLY, f"{len(disabled)} of {len(needed)} are disabled: {', '.join(disabled)}"
-            )
+            message = f"{len(disabled)} of {len(needed)} are disabled: {', '.join(disabled)}"
+            enable = shlex.join(self._commands.gcloud("services", "enable", *disabled))
+            yield Finding("APIs", Status.BY_APPLY, message, f"To check what needs them, enable them now: {enable}")
         else:
             yield Finding("APIs", Status.OK, f"all {len(needed)} are enabled")
 
@@ -181,7 +181,7 @@ class Checks:
         if absent:
             yield Finding(check, Status.BY_APPLY, f"free: {', '.join(absent)}")
         elif not taken:
-            yield Finding(check, Status.OK, f"all {len(listing.declared)} exist and are ours")
+            yield Finding(check, Status.OK, f"{len(listing.declared)} of {len(listing.declared)} exist and are ours")
 
     def _fixed(self, step: Step) -> Finding:
         """Check a resource that cannot be changed where it differs: a bucket, or a subscription that holds messages."""

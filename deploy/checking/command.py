@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from declaration.model import Declaration
 from deploy.checking.checks import Checks
@@ -34,33 +35,37 @@ def run(declaration: Declaration, options: argparse.Namespace, cloud: Cloud | No
     steps = plan(declaration, options.project)
     cloud = cloud or Cloud(steps.lookups, patience=Patience(limit_seconds=0))
     checks = Checks(declaration, options.project, steps, cloud).run()
-    return _report(checks, options, "Nothing is in the way of `apply`. Nothing was changed.")
+    return _report(checks, options, "Nothing is in the way of `apply`")
 
 
 def run_locally(declaration: Declaration, options: argparse.Namespace) -> int:
     """Check the local cloud whose variables are set; return 1 if something is wrong."""
     checks = LocalChecks(declaration, options.project).run()
-    return _report(
-        checks,
-        options,
-        "The local cloud has what is declared. The checks that are not made say nothing about Google Cloud. "
-        "Nothing was changed.",
-    )
+    return _report(checks, options, "The local cloud has what is declared")
 
 
-def _report(checks: Iterator[Finding], options: argparse.Namespace, if_right: str) -> int:
-    """Print a line for each check, and ``if_right`` at the end; return 1 if something is wrong."""
+def _report(checks: Iterator[Finding], options: argparse.Namespace, right: str) -> int:
+    """Print a line for each check, and ``right`` at the end if nothing is wrong; return 1 if something is."""
     findings = []
     for finding in checks:
         findings.append(finding)
         if not options.json:
             print(finding, flush=True)
-    wrong = sum(finding.status is Status.WRONG for finding in findings)
     if options.json:
         print(json.dumps([finding.as_json() for finding in findings], indent=2))
-    elif wrong:
-        made = sum(finding.status is not Status.NOT_MADE for finding in findings)
-        print(f"{wrong} of {made} checks found something wrong. Nothing was changed.")
     else:
-        print(if_right)
-    return 1 if wrong else 0
+        print(_summary(findings, right))
+    return 1 if any(finding.status is Status.WRONG for finding in findings) else 0
+
+
+def _summary(findings: Sequence[Finding], right: str) -> str:
+    count = Counter(finding.status for finding in findings)
+    made = len(findings) - count[Status.NOT_MADE]
+    if count[Status.WRONG]:
+        return f"{count[Status.WRONG]} of {made} checks found something wrong. Nothing was changed."
+    limits = []
+    if count[Status.UNKNOWN]:
+        limits.append(f"{count[Status.UNKNOWN]} of {made} checks could not find out")
+    if count[Status.NOT_MADE]:
+        limits.append(f"{count[Status.NOT_MADE]} were not made, so that nothing is known about Google Cloud")
+    return f"{right}{''.join(f'; {limit}' for limit in limits)}. Nothing was changed."

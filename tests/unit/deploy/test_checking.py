@@ -57,6 +57,10 @@ def test_nothing_is_wrong_with_a_new_project(deployer: Deployer) -> None:
     (apis,) = [finding for finding in findings if finding.check == "APIs"]
     assert apis.status is Status.BY_APPLY
     assert all(service in apis.message for service in SERVICES if service != "serviceusage.googleapis.com")
+    assert "gcloud services enable aiplatform.googleapis.com" in apis.fix
+    unread = [finding for finding in findings if finding.message == "not known before its API is enabled"]
+    assert {finding.status for finding in unread} == {Status.UNKNOWN}
+    assert "rights" in {finding.check for finding in unread}
 
 
 def test_a_project_with_apis_gets_everything_else_from_apply(deployer: Deployer) -> None:
@@ -179,7 +183,7 @@ def test_a_declared_key_needs_its_api(deployer: Deployer) -> None:
     found = {finding.check: finding for finding in check(deployer)}
 
     assert found["APIs"].message == "1 of 16 are disabled: cloudkms.googleapis.com"
-    assert found[f"key {KEY}"].status is Status.BY_APPLY
+    assert found[f"key {KEY}"].status is Status.UNKNOWN
 
 
 def test_apply_lets_bigquery_use_a_declared_key(deployer: Deployer) -> None:
@@ -328,6 +332,11 @@ def test_the_command_prints_json_and_returns_1_if_something_is_wrong(
 
     assert command.run(deployer.declaration, options, cloud_of(deployer)) == 0
     assert {each["status"] for each in json.loads(capsys.readouterr().out)} == {"ok", "by_apply", "unknown"}
+
+    assert command.run(deployer.declaration, argparse.Namespace(project="films", json=False), cloud_of(deployer)) == 0
+    assert capsys.readouterr().out.endswith(
+        "\nNothing is in the way of `apply`; 1 of 24 checks could not find out. Nothing was changed.\n"
+    )
 
     deployer.project.billing = False
 

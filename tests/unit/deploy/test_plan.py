@@ -401,6 +401,14 @@ def test_an_environment_that_is_not_declared_is_refused(staging: Path, capsys: p
     assert "environments has no stagin; did you mean staging? There are: staging" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("project", ["4242", "Films", "my films", "films-"])
+def test_what_is_not_the_id_of_a_project_is_refused(project: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["plan", "--project", project])
+
+    assert f"{project!r} is not the id of a project; expected lowercase letters" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["apply"], ["destroy", "--yes"], ["plan", "--diff"], ["monitoring", "apply"], ["monitoring", "remove"]],

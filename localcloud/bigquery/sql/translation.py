@@ -19,6 +19,7 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.adjustments import adjusted
 from localcloud.bigquery.sql.duckdb_only import quote_routines, reject_duckdb_only
+from localcloud.bigquery.sql.elements import with_elements
 from localcloud.bigquery.sql.functions.rewriting import with_functions
 from localcloud.bigquery.sql.intervals import with_interval_texts
 from localcloud.bigquery.sql.json_texts import call_json_macros
@@ -46,7 +47,7 @@ class Translator(SQLTranslator):
         try:
             sql = quote_routines(quote_names(plain_literals(bq_sql)))
             reject_duckdb_only(sql)
-            sql = with_single_matches(sql, schema)
+            sql = with_elements(with_single_matches(sql, schema), lambda _: None)
             sql = with_nan(adjusted(name_fields(checked_lengths(sql))), schema)
             sql = call_json_macros(call_subscripts(with_functions(with_interval_texts(sql, schema))))
         except QueryError as error:

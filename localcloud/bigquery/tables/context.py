@@ -23,14 +23,17 @@ from bqemulator.versioning.materialized_views import hydrate_subscriptions
 from bqemulator.versioning.snapshots import SnapshotManager
 from bqemulator.versioning.time_travel import rewrite_for_system_time
 from duckdb_extensions import import_extension
+from sqlglot import exp
 
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.javascript.functions import check_function
-from localcloud.bigquery.sql import adjustments, intervals, lengths, nan
+from localcloud.bigquery.sql import adjustments, elements, intervals, lengths, nan
+from localcloud.bigquery.sql.elements import with_elements
 from localcloud.bigquery.sql.functions import json_output, json_values, rewriting
 from localcloud.bigquery.sql.json_texts import JSON_MACROS
 from localcloud.bigquery.sql.pseudo_columns import Ingested, with_pseudo_columns
+from localcloud.bigquery.sql.shapes import Shape
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.sql.subscripts import MACROS
 from localcloud.bigquery.tables.engine import LOCKED_SETTINGS, MEMORY, Engine
@@ -221,14 +224,21 @@ def _system_time(sql: str, project: str, snapshots: Snapshots, engine: Engine) -
 
 
 def _row_access(sql: str, *, project_id: str, caller: Any, catalog: Catalog) -> str:
-    """Give tables their pseudo columns that bqemulator reads in views."""
+    """Give tables their pseudo columns that bqemulator reads in views, and UNNEST its meaning."""
     sql = rewrite_for_row_access(sql, project_id=project_id, caller=caller, catalog=catalog)
-    return with_pseudo_columns(sql, project_id, catalog.ingested_table)
+    sql = with_pseudo_columns(sql, project_id, catalog.ingested_table)
+
+    def shape(table: exp.Table) -> Shape | None:
+        found = catalog.get_table(table.catalog or project_id, table.db, table.name)
+        return None if found is None else Shape.of(tuple(found.schema_.fields))
+
+    return with_elements(sql, shape)
 
 
 # The first of the functions through which each statement passes.
 setattr(inner_query, "rewrite_for_system_time", _system_time)  # noqa: B010  # imports of the module, not its exports
 setattr(inner_query, "rewrite_for_row_access", _row_access)  # noqa: B010
+setattr(inner_query, "rewrite_unnest_offset", str)  # noqa: B010  # it misses offsets in views, in functions and behind `*`
 
 
 def open_context(directory: Path | None, clock: Clock, project: str) -> AppContext:
@@ -267,7 +277,7 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
     json_output.register(engine.connection)
     json_values.register(engine.connection)
     rewritten = (*JSON_MACROS, *nan.MACROS, *adjustments.MACROS, *lengths.MACROS, *intervals.MACROS, *rewriting.MACROS)
-    for macro in (*MACROS, *rewritten):
+    for macro in (*MACROS, *elements.MACROS, *rewritten):
         engine.execute(macro)
     engine.execute("SET GLOBAL temp_directory = '{}'".format(engine.spill.name.replace("'", "''")))
     for setting in LOCKED_SETTINGS:

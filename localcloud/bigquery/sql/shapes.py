@@ -1,0 +1,170 @@
+"""Finds the fields of structs and of the elements of arrays in a statement, from its tables and literals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+
+from bqemulator.catalog.models import TableFieldSchema
+from sqlglot import exp
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The fields of a struct, of the elements of an array, or of a row.
+
+    Attributes:
+        names: The names as written, in order.
+        fields: Their shapes by names in lower case; None for a value that is not a struct, or is not known.
+    """
+
+    names: tuple[str, ...] = ()
+    fields: Mapping[str, Shape] | None = None
+
+    @classmethod
+    def of(cls, fields: tuple[TableFieldSchema, ...]) -> Shape:
+        """Return the shape of columns or fields of the catalog."""
+        inner = {field.name.lower(): Shape.of(tuple(field.fields)) if field.fields else Shape() for field in fields}
+        return cls(tuple(field.name for field in fields), inner)
+
+
+TableShape = Callable[[exp.Table], Shape | None]
+"""Returns the shape of a row of a table, or None if the table does not exist."""
+
+
+class Shapes:
+    """The shapes of the parts of one statement."""
+
+    def __init__(self, table_shape: TableShape) -> None:
+        """Create it with a function for tables."""
+        self._table_shape = table_shape
+
+    def of_element(self, node: exp.Unnest) -> Shape | None:
+        """Return the shape of the elements of an UNNEST, or None if it is not known."""
+        return self._of_value(node.expressions[0], node)
+
+    def source_of(self, column: exp.Column) -> exp.Expr | None:
+        """Return the source of a column whose name does not start with that of a source; None if it is not known."""
+        first = column.parts[0].name.lower()
+        for source in _visible_sources(column):
+            row = self._of_row(source)
+            if _name_of(source) == first:
+                return None
+            if row is not None and row.fields is not None and first in row.fields:
+                return source
+        return None
+
+    def _of_value(self, value: exp.Expr, place: exp.Expr) -> Shape | None:
+        match value:
+            case exp.Paren():
+                return self._of_value(value.this, place)
+            case exp.Cast():
+                return _of_type(value.to)
+            case exp.Array() if value.expressions:
+                return self._of_value(value.expressions[0], place)
+            case exp.Struct():
+                named = {
+                    each.this.name if isinstance(each, exp.PropertyEQ) else each.alias_or_name: each
+                    for each in value.expressions
+                }
+                inner = {
+                    name.lower(): self._of_value(
+                        each.expression if isinstance(each, exp.PropertyEQ) else each.unalias(), place
+                    )
+                    or Shape()
+                    for name, each in named.items()
+                }
+                return Shape(tuple(named), inner) if all(named) else None
+            case exp.Column() | exp.Dot():
+                parts = [part.name.lower() for part in value.parts]
+                return self._of_path(parts, place)
+        return None
+
+    def _of_path(self, parts: list[str], place: exp.Expr) -> Shape | None:
+        for source in _visible_sources(place):
+            row = self._of_row(source)
+            if _name_of(source) == parts[0] and (len(parts) > 1 or isinstance(source, exp.Unnest)):
+                return _within(row, parts[1:])
+            if row is not None and row.fields is not None and parts[0] in row.fields:
+                return _within(row, parts)
+        return None
+
+    def _of_row(self, source: exp.Expr) -> Shape | None:
+        match source:
+            case exp.Unnest():
+                return self.of_element(source)
+            case exp.Subquery():
+                return self._of_query(source.this)
+            case exp.Table() if source.db:
+                return self._table_shape(source)
+            case exp.Table():
+                named = (cte for cte in source.root().find_all(exp.CTE) if cte.alias.lower() == source.name.lower())
+                cte = next(named, None)
+                return None if cte is None or source.find_ancestor(exp.CTE) is cte else self._of_query(cte.this)
+        return None
+
+    def _of_query(self, query: exp.Expr) -> Shape | None:
+        while isinstance(query, (exp.SetOperation, exp.Subquery)):
+            query = query.this
+        if not isinstance(query, exp.Select):
+            return None
+        names: dict[str, Shape] = {}
+        for projection in query.expressions:
+            if projection.is_star:
+                table = projection.table.lower() if isinstance(projection, exp.Column) else ""
+                for source in _sources(query):
+                    row = self._of_row(source) if table in ("", _name_of(source)) else None
+                    names |= {} if row is None else {name: (row.fields or {})[name.lower()] for name in row.names}
+            elif projection.alias_or_name:
+                value = projection.unalias()
+                names[projection.alias_or_name] = self._of_value(value, value) or Shape()
+        return Shape(tuple(names), {name.lower(): shape for name, shape in names.items()})
+
+
+def _within(row: Shape | None, parts: list[str]) -> Shape | None:
+    for part in parts:
+        row = None if row is None or row.fields is None else row.fields.get(part)
+    return row
+
+
+def _visible_sources(node: exp.Expr) -> Iterator[exp.Expr]:
+    """Yield the sources whose columns a part of a statement can read, those of the innermost query first.
+
+    A source reads the sources before it.
+    """
+    around = {id(node)}
+    inside = node.parent
+    while inside is not None:
+        around.add(id(inside))
+        if isinstance(inside, (exp.Select, exp.Update, exp.Delete, exp.Merge)):
+            yield from takewhile(lambda source: id(source) not in around, _sources(inside))
+        inside = inside.parent
+
+
+def _sources(node: exp.Expr) -> list[exp.Expr]:
+    """Return the tables and other sources of a query, or the target and the sources of a change."""
+    start, target = node.args.get("from_"), node.this
+    first = [start.this] if isinstance(start, exp.From) else []
+    if not isinstance(node, exp.Select):
+        first = [each for each in (target, node.args.get("using"), *first) if isinstance(each, exp.Expr)]
+    nested = [join.this for source in first for join in source.args.get("joins") or ()]
+    return [*first, *nested, *(join.this for join in node.args.get("joins") or ())]
+
+
+def _of_type(kind: exp.DataType) -> Shape:
+    """Return the shape of a value of a type, or of the elements of an array of that type."""
+    if kind.this == exp.DType.ARRAY and kind.expressions:
+        return _of_type(kind.expressions[0])
+    fields = [each for each in kind.expressions if isinstance(each, exp.ColumnDef)]
+    if not fields:
+        return Shape()
+    inner = {field.name.lower(): _of_type(field.kind) if field.kind else Shape() for field in fields}
+    return Shape(tuple(field.name for field in fields), inner)
+
+
+def _name_of(source: exp.Expr) -> str:
+    alias = source.args.get("alias")
+    if isinstance(source, exp.Unnest) and isinstance(alias, exp.TableAlias) and alias.columns:
+        return str(alias.columns[0].name).lower()
+    return str(source.alias_or_name).lower()

@@ -142,7 +142,8 @@ def _ignore_nulls(node: exp.Expr) -> bool:
     present = exp.Where(this=exp.Not(this=exp.Is(this=exp.Paren(this=value.copy()), expression=exp.Null())))
     result: exp.Expr = exp.Filter(this=aggregate.copy(), expression=present)
     if limit is not None:
-        result = exp.Anonymous(this="ARRAY_SLICE", expressions=[result, exp.Literal.number(1), limit.copy()])
+        last = exp.Sub(this=limit.copy(), expression=exp.Literal.number(1))
+        result = exp.Anonymous(this="_array_slice", expressions=[result, exp.Literal.number(0), last])
     node.replace(result)
     return True
 

@@ -239,6 +239,35 @@ VALUES: dict[str, dict[str, Any]] = {
         "FORMAT('%t', [1, 2])": "[1, 2]",
         "FORMAT('%\\'d|%*d|%%', 1234567, 5, 42)": "1,234,567|   42|%",
     },
+    "concatenation": {
+        "CONCAT('a', 'b', 'c')": "abc",
+        "CONCAT(b'a', b'b')": b"ab",
+        "['a', 'b'] || ['c']": ["a", "b", "c"],
+        "CONCAT('a', CAST(NULL AS STRING))": None,
+    },
+    "array_slice": {
+        "ARRAY_SLICE(['a', 'b', 'c', 'd', 'e'], 1, 3)": ["b", "c", "d"],
+        "ARRAY_SLICE(['a', 'b', 'c', 'd', 'e'], -4, 3)": ["b", "c", "d"],
+        "ARRAY_SLICE(['a', 'b', 'c', 'd', 'e'], -30, -5)": ["a"],
+        "ARRAY_SLICE(['a', 'b', 'c', 'd', 'e'], 3, 1)": [],
+        "ARRAY_SLICE(['a', 'b', 'c', 'd', 'e'], 5, 30)": [],
+    },
+    "array_search": {
+        "ARRAY_FIRST([1, 2])": 1,
+        "ARRAY_LAST([1, 2])": 2,
+        "SAFE.ARRAY_FIRST(CAST([] AS ARRAY<INT64>))": None,
+        "ARRAY_INCLUDES([1, 2, 3], 2)": True,
+        "ARRAY_INCLUDES_ANY([1, 2], [2, 3])": True,
+        "ARRAY_INCLUDES_ALL([1, 2], [2, 3])": False,
+        "ARRAY_IS_DISTINCT([1, NULL, 2])": True,
+        "ARRAY_IS_DISTINCT([1, NULL, NULL])": False,
+    },
+    "array_generation": {
+        "GENERATE_TIMESTAMP_ARRAY('2016-10-05 00:00:00', '2016-10-06 00:00:00', INTERVAL 1 DAY)": [
+            utc(2016, 10, 5),
+            utc(2016, 10, 6),
+        ],
+    },
     "safe": {
         "SAFE.SUBSTR('apple', 0, 3)": "app",
         "SAFE.SUBSTR('apple', 0, -3)": None,
@@ -253,6 +282,27 @@ def test_results_are_those_of_the_reference(world: BigQueryWorld, group: str) ->
     source = "(SELECT CAST(0.5 AS FLOAT64) AS half, '7' AS text, CAST(NULL AS FLOAT64) AS missing) AS x"
     [row] = world.rows(f"SELECT {', '.join(cases)} FROM {source}")
     assert dict(zip(cases, row, strict=True)) == cases
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (
+            "SELECT APPROX_TOP_COUNT(x, 2) FROM UNNEST([NULL, 'pear', 'pear', 'pear', 'apple', NULL]) AS x",
+            [{"value": "pear", "count": 3}, {"value": None, "count": 2}],
+        ),
+        (
+            "SELECT APPROX_TOP_SUM(x, w, 2) FROM UNNEST([STRUCT('apple' AS x, 3 AS w), ('pear', 2), ('fig', 5), ('pear', 4)])",
+            [{"value": "pear", "sum": 6}, {"value": "fig", "sum": 5}],
+        ),
+        (
+            "SELECT APPROX_TOP_SUM(x, w, 2) FROM UNNEST([STRUCT('apple' AS x, NULL AS w), ('pear', 0), ('pear', NULL)])",
+            [{"value": "pear", "sum": 0}, {"value": "apple", "sum": None}],
+        ),
+    ],
+)
+def test_aggregates_are_those_of_the_reference(world: BigQueryWorld, query: str, expected: Any) -> None:
+    assert world.rows(query) == [(expected,)]
 
 
 @pytest.mark.parametrize(
@@ -274,6 +324,7 @@ def test_results_are_those_of_the_reference(world: BigQueryWorld, group: str) ->
         ("FLOAT64(JSON '\"1\"')", "The provided JSON input is not a number"),
         ("BOOL(JSON '1')", "The provided JSON input is not a boolean"),
         ("JSON_VALUE('{}', 'a')", "JSONPath must start with '$'"),
+        ("ARRAY_LAST(CAST([] AS ARRAY<INT64>))", "ARRAY_LAST cannot get the last element of an empty array"),
         ("SUBSTR('apple', 2, -1)", "Third argument in SUBSTR() cannot be negative"),
         ("DATE_TRUNC(CURRENT_DATE(), WEEK(NODAY))", "A valid date part argument is required, but found WEEK(NODAY)"),
     ],

@@ -7,18 +7,19 @@ import re
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.functions import casts, dates, formats, json_output, json_values, printing, texts
+from localcloud.bigquery.sql.functions import arrays, casts, dates, formats, json_output, json_values, printing, texts
 from localcloud.bigquery.sql.functions.nodes import Rule, call
 from localcloud.bigquery.sql.tokens import parsed, readable_tokens
 
-_MODULES = (dates, casts, texts, json_output, json_values, printing)
+_MODULES = (arrays, dates, casts, texts, json_output, json_values, printing)
 MACROS: tuple[str, ...] = tuple(macro for module in (formats, *_MODULES) for macro in module.MACROS)
 """The DuckDB macros that the rewritten SQL calls."""
 
 _RULES: dict[type[exp.Expr], Rule] = {kind: rule for module in _MODULES for kind, rule in module.RULES.items()}
+_BY_NAME: dict[str, dict[int, str]] = arrays.BY_NAME | dates.BY_NAME
 _SAFE = frozenset(re.findall(r"MACRO (_safe_\w+)", "\n".join(MACROS)))
 _MAY_CONCERN = re.compile(
-    rf"\b(?:{'|'.join(word for module in _MODULES for word in module.WORDS)})\s*\(", re.IGNORECASE
+    rf"\b(?:{'|'.join(word for module in _MODULES for word in module.WORDS)})\s*\(|\|\|", re.IGNORECASE
 )
 
 
@@ -57,7 +58,7 @@ def _reject_formats(sql: str) -> None:
 
 def _replacement(node: exp.Expr) -> exp.Expr | None:
     if isinstance(node, exp.Anonymous):
-        macro = dates.BY_NAME.get(node.name.upper(), {}).get(len(node.expressions))
+        macro = _BY_NAME.get(node.name.upper(), {}).get(len(node.expressions))
         return None if macro is None else call(macro, *node.expressions)
     if isinstance(node, exp.SafeFunc):
         return _safe(node.this)

@@ -19,6 +19,8 @@ _LENGTH = (
 )
 _HAYSTACK = "length(CAST(x AS VARCHAR))"
 MACROS: tuple[str, ...] = (
+    # The result is a STRING, BYTES or an ARRAY, as the values are.
+    "CREATE OR REPLACE MACRO _joined(x, y) AS x || y",
     # A slice of BYTES is BYTES, and that of a text a text.
     f"CREATE OR REPLACE MACRO _substr(x, place) AS x[({_FIRST}):]",
     f"CREATE OR REPLACE MACRO _substr_of(x, place, size) AS x[({_FIRST}):({_FIRST}) + ({_LENGTH}) - 1]",
@@ -32,7 +34,7 @@ MACROS: tuple[str, ...] = (
 )
 """The DuckDB macros that the rewritten SQL calls."""
 
-WORDS = ("SUBSTR", "SUBSTRING", "INSTR")
+WORDS = ("SUBSTR", "SUBSTRING", "INSTR", "CONCAT")
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
 
 
@@ -51,5 +53,20 @@ def _position(node: exp.Expr) -> exp.Expr | None:
     return call("_instr_from_end", node.this, found, number(position), node.args.get("occurrence") or number(1))
 
 
-RULES: dict[type[exp.Expr], Rule] = {exp.Substring: _substring, exp.StrPosition: _position}
+def _join(node: exp.Expr) -> exp.Expr | None:
+    values = node.expressions if isinstance(node, exp.Concat) else [node.this, node.expression]
+    if any(isinstance(each.this if isinstance(each, exp.Cast) else each, exp.Null) for each in values):
+        return None  # DuckDB forgets the type of a NULL, and bqemulator casts the result to STRING
+    first: exp.Expr = values[0]
+    for each in values[1:]:
+        first = call("_joined", first, each)
+    return first
+
+
+RULES: dict[type[exp.Expr], Rule] = {
+    exp.Substring: _substring,
+    exp.StrPosition: _position,
+    exp.Concat: _join,
+    exp.DPipe: _join,
+}
 """What replaces the nodes of each type."""

@@ -1,0 +1,88 @@
+"""Takes parts of arrays, searches and generates them as GoogleSQL does, and finds the most frequent values.
+
+Offsets count from 0, and negative ones from the end.
+https://cloud.google.com/bigquery/docs/reference/standard-sql/array_functions
+https://cloud.google.com/bigquery/docs/reference/standard-sql/approximate_aggregate_functions#approx_top_count
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from localcloud.bigquery.sql.functions.nodes import Rule, call
+
+_OFFSET = "(CASE WHEN {0} < 0 THEN len(elements) + {0} ELSE {0} END)"
+# NULL is a value too, and a key of DuckDB's histogram cannot be NULL unless it is in a struct.
+_HISTOGRAM = "histogram({'value': x})"
+_COUNTS = f"list_transform(map_values({_HISTOGRAM}), lambda count: CAST(count AS BIGINT))"
+_BY_COUNT = f"list_reverse(list_grade_up({_COUNTS}))[1:number]"
+# The weights of equal values are beside each other in the sorted list, so one pass adds them up.
+_SUMS = """list_reduce(list_sort(list([{'value': x, 'sum': weight}])), lambda sums, next:
+    CASE WHEN sums[-1].value IS NOT DISTINCT FROM next[1].value
+    THEN sums[1:-2] || [{'value': next[1].value,
+        'sum': CASE WHEN sums[-1].sum IS NULL THEN next[1].sum ELSE sums[-1].sum + coalesce(next[1].sum, 0) END}]
+    ELSE sums || next END)"""
+MACROS: tuple[str, ...] = (
+    "CREATE OR REPLACE MACRO _array_slice(elements, first, last) AS CASE WHEN first IS NULL OR last IS NULL THEN NULL "
+    f"WHEN greatest({_OFFSET.format('first')}, 0) > {_OFFSET.format('last')} THEN elements[1:0] "
+    f"ELSE elements[greatest({_OFFSET.format('first')}, 0) + 1:{_OFFSET.format('last')} + 1] END",
+    *(
+        f"CREATE OR REPLACE MACRO {prefix}_array_{name}(elements) AS "
+        f"CASE WHEN len(elements) = 0 THEN {otherwise} ELSE elements[{place}] END"
+        for name, place in (("first", 1), ("last", -1))
+        for prefix, otherwise in (
+            ("", f"error('ARRAY_{name.upper()} cannot get the {name} element of an empty array')"),
+            ("_safe", "NULL"),
+        )
+    ),
+    "CREATE OR REPLACE MACRO _array_includes(elements, x) AS CASE WHEN elements IS NOT NULL AND x IS NOT NULL "
+    "THEN list_contains(elements, x) END",
+    "CREATE OR REPLACE MACRO _array_includes_any(elements, found) AS list_has_any(elements, found)",
+    "CREATE OR REPLACE MACRO _array_includes_all(elements, found) AS list_has_all(elements, found)",
+    "CREATE OR REPLACE MACRO _array_is_distinct(elements) AS len(elements) = "
+    "len(list_distinct(elements)) + least(len(elements) - list_count(elements), 1)",
+    "CREATE OR REPLACE MACRO _approx_top_count(x, number) AS list_transform("
+    f"list_zip(list_select(map_keys({_HISTOGRAM}), {_BY_COUNT}), list_select({_COUNTS}, {_BY_COUNT})), "
+    "lambda pair: {'value': pair[1].value, 'count': pair[2]})",
+    f"CREATE OR REPLACE MACRO _approx_top_sum(x, weight, number) AS list_select({_SUMS}, list_grade_up("
+    f"list_transform({_SUMS}, lambda each: CAST(each.sum AS DOUBLE)), 'DESC', 'NULLS LAST')[1:number])",
+)
+"""The DuckDB macros that the rewritten SQL calls."""
+
+WORDS = (
+    "ARRAY_SLICE",
+    "ARRAY_FIRST",
+    "ARRAY_LAST",
+    r"ARRAY_INCLUDES\w*",
+    "ARRAY_IS_DISTINCT",
+    "APPROX_TOP_COUNT",
+    "APPROX_TOP_SUM",
+    r"GENERATE_TIMESTAMP_ARRAY",
+)
+"""Regular expressions of the names of the functions that ``RULES`` and ``BY_NAME`` may replace."""
+
+
+def _in_utc(node: exp.Expr) -> exp.Expr | None:
+    """Convert the ends to TIMESTAMP, since DuckDB takes a literal for a DATETIME."""
+    for name in ("start", "end"):
+        node.set(name, exp.cast(node.args[name].copy(), "TIMESTAMP", dialect="bigquery"))
+    return node
+
+
+RULES: dict[type[exp.Expr], Rule] = {
+    exp.ArrayFirst: lambda node: call("_array_first", node.this),
+    exp.ArrayLast: lambda node: call("_array_last", node.this),
+    exp.ArraySlice: lambda node: call("_array_slice", node.this, node.args["start"], node.args["end"]),
+    exp.ApproxTopK: lambda node: call("_approx_top_count", node.this, node.expression),
+    exp.ApproxTopSum: lambda node: call("_approx_top_sum", node.this, node.expression, node.args["count"]),
+    exp.GenerateTimestampArray: _in_utc,
+}
+"""What replaces the nodes of each type."""
+
+BY_NAME = {
+    "ARRAY_INCLUDES": {2: "_array_includes"},
+    "ARRAY_INCLUDES_ANY": {2: "_array_includes_any"},
+    "ARRAY_INCLUDES_ALL": {2: "_array_includes_all"},
+    "ARRAY_IS_DISTINCT": {1: "_array_is_distinct"},
+}
+"""The macros for functions that sqlglot does not know, by name and number of arguments."""

@@ -13,6 +13,7 @@ from deploy.advice import HIDDEN_BUCKET, LACKING, UNKNOWN_REGION
 from deploy.agents import AGENTS
 from deploy.checking import permissions, rest
 from deploy.checking.attempts import NOT_YET, TRY_AGAIN, attempt
+from deploy.checking.datasets import check_datasets
 from deploy.checking.findings import Finding, Status
 from deploy.checking.keys import KeyChecks
 from deploy.cloud import Cloud, CommandFailedError, reason
@@ -58,6 +59,7 @@ class Checks:
                 yield self._fixed(step)
         yield self._runtime()
         yield from self._agents()
+        yield from check_datasets(self.declaration, self.project, self._token())
         yield from KeyChecks(self._commands, self.cloud, self._token).run()
         yield self._cpus()
         yield Finding(

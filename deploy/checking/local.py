@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from declaration.model import Declaration
 from deploy.checking import rest
+from deploy.checking.datasets import check_datasets
 from deploy.checking.findings import Finding, Status
-from deploy.cloud import CommandFailedError, NotFoundError, reason
+from deploy.cloud import CommandFailedError, reason
 from deploy.drift import differences
 
 URL_VARIABLE = "LOCALCLOUD_URL"
@@ -68,8 +69,7 @@ class LocalChecks:
         yield from self._exist("subscriptions", "pubsub", self._subscriptions())
         if state["functions"]:
             yield from self._exist("schedules", "cloudscheduler", self._schedules())
-        fix = f"bq mk --dataset --location={self.declaration.region} {{name}}"
-        yield from self._exist("datasets", "bigquery", self._datasets(), fix)
+        yield from check_datasets(self.declaration, self.project, "")
         for check, why in NOT_MADE.items():
             yield Finding(check, Status.NOT_MADE, why)
         if self.declaration.keys:
@@ -137,16 +137,11 @@ class LocalChecks:
             path = f"v1/{schedule.path(self.project, self.declaration.region)}"
             yield Expected(schedule.job, path, {"schedule": schedule.cron})
 
-    def _datasets(self) -> Iterator[Expected]:
-        for name in self.declaration.dataset_names:
-            project, _, dataset = name.rpartition(".")
-            yield Expected(name, f"bigquery/v2/projects/{project or self.project}/datasets/{dataset}")
-
-    def _exist(self, check: str, api: str, resources: Iterator[Expected], fix: str = START_AGAIN) -> Iterator[Finding]:
+    def _exist(self, check: str, api: str, resources: Iterator[Expected]) -> Iterator[Finding]:
         found = [(each.name, _problem(api, each)) for each in resources]
         for name, problem in found:
             if problem:
-                yield Finding(check, Status.WRONG, f"{name} {problem}", fix.format(name=name))
+                yield Finding(check, Status.WRONG, f"{name} {problem}", START_AGAIN)
         if found and not any(problem for _, problem in found):
             yield Finding(check, Status.OK, f"as declared: {', '.join(name for name, _ in found)}")
 
@@ -154,10 +149,10 @@ class LocalChecks:
 def _problem(api: str, expected: Expected) -> str:
     """Return what is wrong with a resource, as the rest of a sentence; nothing if it is right."""
     try:
-        found = rest.call("", api, expected.path)
-    except NotFoundError:
-        return "does not exist"
+        found = rest.find("", api, expected.path)
     except CommandFailedError as error:
         return f"cannot be read: {reason(error)}"
+    if found is None:
+        return "does not exist"
     wrong = next(differences(expected.fields, found), None)
     return f"differs: {wrong}" if wrong else ""

@@ -35,6 +35,14 @@ def call(token: str, api: str, path: str, body: Mapping[str, Any] | None = None)
     return answer_of(request, f"{api}.googleapis.com/{path}")
 
 
+def find(token: str, api: str, path: str) -> dict[str, Any] | None:
+    """Return a resource, as `call` does; None if it does not exist."""
+    try:
+        return call(token, api, path)
+    except NotFoundError:
+        return None
+
+
 def answer_of(request: urllib.request.Request, called: str) -> dict[str, Any]:
     """Return the JSON object that a server answers; errors name what is ``called``.
 

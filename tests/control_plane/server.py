@@ -17,6 +17,7 @@ from tests.control_plane.project import FakeProject
 
 APIS = (
     "artifactregistry",
+    "bigquery",
     "cloudbilling",
     "cloudbuild",
     "cloudfunctions",

@@ -86,6 +86,12 @@ def _quota(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
     return {"metric": found["metric"], "displayName": "CPU allocation", "consumerQuotaLimits": limits}
 
 
+@route("bigquery", "GET", r"bigquery/v2/(?P<name>projects/[^/]+/datasets/[^/]+)", "bigquery.datasets.get")
+def _dataset(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
+    """https://cloud.google.com/bigquery/docs/reference/rest/v2/datasets/get."""
+    return project.get(f"bigquery/{found['name']}")
+
+
 @route("bigquery", "GET", r"bigquery/v2/projects/[^/]+/serviceAccount", "bigquery.datasets.create")
 def _encryption_account(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
     """https://cloud.google.com/bigquery/docs/reference/rest/v2/projects/getServiceAccount."""

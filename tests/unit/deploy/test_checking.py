@@ -19,7 +19,7 @@ from tests.control_plane.project import FakeProject
 from tests.control_plane.server import serving
 from tests.unit.deploy.conftest import Deployer
 
-REST_APIS = ("CLOUDRESOURCEMANAGER", "SERVICEUSAGE", "CLOUDKMS")
+REST_APIS = ("CLOUDRESOURCEMANAGER", "SERVICEUSAGE", "CLOUDKMS", "BIGQUERY")
 KEY = "projects/keys/locations/us-central1/keyRings/films/cryptoKeys/models"
 ENCRYPTION = "serviceAccount:bq-4242@bigquery-encryption.iam.gserviceaccount.com"
 ENCRYPTER = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
@@ -274,6 +274,30 @@ def test_a_key_of_the_multi_region_fits(deployer: Deployer) -> None:
     declare_key(deployer, key)
 
     assert [finding.status for finding in about_key(deployer, key)] == [Status.BY_APPLY]
+
+
+def test_named_datasets_exist_or_are_named(deployer: Deployer) -> None:
+    deployer.project.enabled.update(SERVICES)
+    datasets = deployer.declaration.datasets
+    assert datasets is not None
+    readable = datasets.readable.model_copy(update={"names": ("news", "others.films", "old")})
+    writable = datasets.writable.model_copy(update={"names": ("news",)})
+    deployer.change(datasets=datasets.model_copy(update={"readable": readable, "writable": writable}))
+    for name in ("films/datasets/news", "others/datasets/films"):
+        deployer.project.resources[f"bigquery/projects/{name}"] = {"location": "us-central1"}
+
+    found = [finding for finding in check(deployer) if finding.check == "datasets"]
+
+    assert found == [
+        Finding("datasets", Status.WRONG, "old does not exist", "bq mk --dataset --location=us-central1 films:old"),
+        Finding("datasets", Status.OK, "exist: news, others.films"),
+    ]
+
+    deployer.project.denied.add("bigquery.datasets.get")
+
+    unread = [finding for finding in check(deployer) if finding.check == "datasets"]
+    assert {finding.status for finding in unread} == {Status.UNKNOWN}
+    assert unread[0].message.startswith("news: PERMISSION_DENIED")
 
 
 @pytest.mark.parametrize("components", [["beta"], ["alpha", "beta"]])

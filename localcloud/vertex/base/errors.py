@@ -21,3 +21,10 @@ class RequestError(ApiError):
         super().__init__(message)
         self.status = status
         self.code = CODES[status][1]
+
+
+def missing_field(name: str) -> RequestError:
+    """Return the error for a required field that a request does not have, in the words of Vertex AI."""
+    return RequestError(
+        "INVALID_ARGUMENT", f"List of found errors:\t1.Field: {name}; Message: Required field is not set.\t"
+    )

@@ -9,16 +9,23 @@ import re
 import secrets
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from localcloud.vertex.base.errors import RequestError
+from localcloud.vertex.base.errors import RequestError, missing_field
 from localcloud.vertex.base.filters import EQUALITY, Field, compile_filter
 from localcloud.vertex.base.moments import UniqueMoments, rfc3339_micros, serial
 from localcloud.vertex.base.operations import EMPTY, Operations, vertex_message
 from localcloud.vertex.base.pages import page
 from localcloud.vertex.base.records import RecordJournal
+from localcloud.vertex.models.endpoint import (
+    Deployment,
+    Endpoint,
+    read_integer,
+    read_object,
+    traffic_of,
+    unknown_deployments,
+)
 from localcloud.vertex.models.registry import Registry
 from localcloud.vertex.models.versions import Version, last_segment
 
@@ -54,61 +61,6 @@ FILTER_FIELDS = {
 }
 
 
-@dataclass
-class _Deployment:
-    version: Version
-    resource: dict[str, Any]
-
-
-@dataclass
-class _Endpoint:
-    name: str
-    fields: dict[str, Any]
-    created: datetime
-    updated: datetime
-    deployments: dict[str, _Deployment] = field(default_factory=dict)
-    deploying: set[str] = field(default_factory=set)
-    traffic: dict[str, int] = field(default_factory=dict)
-    calls: int = 0
-
-    def next_deployment(self) -> _Deployment | None:
-        """Return the deployed model for the next call, or None if no model has traffic.
-
-        Of each 100 calls in a row, a deployed model gets exactly its share.
-        """
-        # 61 and 100 have no common divisor, so all places below 100 are visited, and the models alternate.
-        place = self.calls * 61 % 100
-        self.calls += 1
-        for identity, share in self.traffic.items():
-            if place < share:
-                return self.deployments[identity]
-            place -= share
-        return None
-
-    def to_record(self) -> dict[str, Any]:
-        return {
-            "fields": self.fields,
-            "created": self.created.isoformat(),
-            "updated": self.updated.isoformat(),
-            "deployed": {key: [one.version.name, one.resource] for key, one in self.deployments.items()},
-            "traffic": self.traffic,
-        }
-
-    def resource(self) -> dict[str, Any]:
-        answer: dict[str, Any] = {
-            "name": self.name,
-            **self.fields,
-            "createTime": rfc3339_micros(self.created),
-            "updateTime": rfc3339_micros(self.updated),
-            "etag": f"{serial(self.updated):x}",
-        }
-        if self.deployments:
-            answer["deployedModels"] = [deployment.resource for deployment in self.deployments.values()]
-        if self.traffic:
-            answer["trafficSplit"] = dict(self.traffic)
-        return answer
-
-
 class Endpoints:
     """The endpoints of the service. Creating, deploying and undeploying are long-running operations."""
 
@@ -127,7 +79,7 @@ class Endpoints:
         self._journal = journal
         self._moments = moments
         self._seconds = operation_seconds
-        self._endpoints: dict[str, _Endpoint] = {}
+        self._endpoints: dict[str, Endpoint] = {}
         self._lock = threading.RLock()
         for name, record in journal.records(RECORD).items():
             self._restore(name, record)
@@ -149,10 +101,7 @@ class Endpoints:
         if endpoint_id and not ENDPOINT_ID.fullmatch(endpoint_id):
             raise RequestError("INVALID_ARGUMENT", f"{endpoint_id!r} is not an endpoint ID: {ENDPOINT_ID.pattern}.")
         if not body.get("displayName"):
-            raise RequestError(
-                "INVALID_ARGUMENT",
-                "List of found errors:\t1.Field: endpoint.display_name; Message: Required field is not set.\t",
-            )
+            raise missing_field("endpoint.display_name")
         name = f"{parent}/endpoints/{endpoint_id or 10**18 + secrets.randbelow(9 * 10**18)}"
         fields = {key: body[key] for key in sorted(SETTABLE - {"name"}) if key in body}
         with self._lock:
@@ -164,7 +113,7 @@ class Endpoints:
                 if name in self._endpoints:
                     raise RequestError("ALREADY_EXISTS", f"The Endpoint {name} already exists.")
                 created = self._moments.next()
-                self._endpoints[name] = _Endpoint(name, fields, created, created)
+                self._endpoints[name] = Endpoint(name, fields, created, created)
                 self._save(name)
                 return vertex_message("Endpoint", self._endpoints[name].resource())
 
@@ -199,7 +148,7 @@ class Endpoints:
                     raise RequestError("INVALID_ARGUMENT", f"The field {path} of an endpoint cannot be updated.")
             for path in mask:
                 if path == "trafficSplit":
-                    endpoint.traffic = _traffic(changes.get(path), endpoint.deployments)
+                    endpoint.traffic = traffic_of(changes.get(path), endpoint.deployments)
                 else:
                     endpoint.fields[path] = changes.get(path, {} if path == "labels" else "")
             endpoint.updated = self._moments.next()
@@ -210,14 +159,15 @@ class Endpoints:
         """Delete an endpoint, and return the operation.
 
         Raises:
-            RequestError: NOT_FOUND, or FAILED_PRECONDITION while models are deployed on it.
+            RequestError: NOT_FOUND, or FAILED_PRECONDITION while models are deployed or being deployed on it.
         """
         self._operations.settle()
         with self._lock:
             endpoint = self._find(name)
-            if endpoint.deployments:
+            if endpoint.deployments or endpoint.deploying:
                 raise RequestError(
-                    "FAILED_PRECONDITION", f"The Endpoint {name} has deployed models. Undeploy them first."
+                    "FAILED_PRECONDITION",
+                    f"The Endpoint {name} has deployed models or models being deployed. Undeploy them first.",
                 )
             del self._endpoints[name]
             self._journal.remove(RECORD, name)
@@ -231,7 +181,7 @@ class Endpoints:
                 unsupported resources or an invalid traffic split, or UNIMPLEMENTED for a field that is not supported here.
         """
         self._operations.settle()
-        given = _object(body.get("deployedModel"), "deployed_model")
+        given = read_object(body.get("deployedModel"), "deployed_model")
         with self._lock:
             endpoint = self._find(name)
             version = self._registry.version(str(given.get("model", "")))
@@ -241,7 +191,8 @@ class Endpoints:
                 raise RequestError("INVALID_ARGUMENT", f"{identity!r} is not a deployed model ID: 1-10 of [0-9].")
             if identity in endpoint.deployments or identity in endpoint.deploying:
                 raise RequestError("ALREADY_EXISTS", f"The Endpoint {name} has a deployed model {identity!r} already.")
-            split = _traffic(body.get("trafficSplit"), [*endpoint.deployments, NEW_MODEL])
+            split = body.get("trafficSplit")
+            traffic_of(split, [*endpoint.deployments, NEW_MODEL])
             version.deploying.append(name)
             endpoint.deploying.add(identity)
 
@@ -250,6 +201,8 @@ class Endpoints:
                 version.deploying.remove(name)
                 endpoint = self._find(name)
                 endpoint.deploying.discard(identity)
+                # A model of the split may have been undeployed meanwhile.
+                shares = traffic_of(split, [*endpoint.deployments, NEW_MODEL])
                 created = self._moments.next()
                 resource = {
                     "displayName": last_segment(version.model),
@@ -259,11 +212,10 @@ class Endpoints:
                     "modelVersionId": str(version.number),
                     "createTime": rfc3339_micros(created),
                 }
-                endpoint.deployments[identity] = _Deployment(version, resource)
+                endpoint.deployments[identity] = Deployment(version, resource)
                 version.deployed.append({"endpoint": name, "deployedModelId": identity})
-                if split:
-                    shares = {identity if key == NEW_MODEL else key: share for key, share in split.items()}
-                    endpoint.traffic = {key: share for key, share in shares.items() if key in endpoint.deployments}
+                if shares:
+                    endpoint.traffic = {identity if key == NEW_MODEL else key: share for key, share in shares.items()}
                 endpoint.updated = created
                 self._save(name)
                 return vertex_message("DeployModelResponse", {"deployedModel": resource})
@@ -281,21 +233,19 @@ class Endpoints:
         with self._lock:
             endpoint = self._find(name)
             if identity not in endpoint.deployments:
-                raise _unknown_deployments([identity], "NOT_FOUND")
-            others = {key: one for key, one in endpoint.deployments.items() if key != identity}
-            left = _traffic(body.get("trafficSplit"), endpoint.deployments) or endpoint.traffic
-            if others and left.get(identity):
-                raise RequestError(
-                    "FAILED_PRECONDITION", f"The deployed model {identity} has traffic. Give it to another one first."
-                )
+                raise unknown_deployments([identity], "NOT_FOUND")
+            endpoint.traffic_without(identity, body.get("trafficSplit"))
 
         def finish() -> dict[str, Any]:
             with self._lock:
                 endpoint = self._find(name)
-                gone = endpoint.deployments.pop(identity, None)
-                if gone is not None:
-                    gone.version.deployed = [ref for ref in gone.version.deployed if ref["deployedModelId"] != identity]
-                endpoint.traffic = {key: share for key, share in left.items() if key in endpoint.deployments}
+                if identity not in endpoint.deployments:
+                    raise unknown_deployments([identity], "NOT_FOUND")
+                # The traffic may have changed meanwhile.
+                traffic = endpoint.traffic_without(identity, body.get("trafficSplit"))
+                gone = endpoint.deployments.pop(identity)
+                gone.version.deployed = [ref for ref in gone.version.deployed if ref["deployedModelId"] != identity]
+                endpoint.traffic = traffic
                 endpoint.updated = self._moments.next()
                 self._save(name)
                 return vertex_message("UndeployModelResponse")
@@ -336,17 +286,17 @@ class Endpoints:
 
     def _restore(self, name: str, record: dict[str, Any]) -> None:
         created, updated = (datetime.fromisoformat(record[key]) for key in ("created", "updated"))
-        endpoint = self._endpoints[name] = _Endpoint(name, record["fields"], created, updated)
+        endpoint = self._endpoints[name] = Endpoint(name, record["fields"], created, updated)
         for identity, (version_name, resource) in record["deployed"].items():
             version = self._registry.version(version_name)
-            endpoint.deployments[identity] = _Deployment(version, resource)
+            endpoint.deployments[identity] = Deployment(version, resource)
             version.deployed.append({"endpoint": name, "deployedModelId": identity})
         endpoint.traffic = record["traffic"]
 
     def _save(self, name: str) -> None:
         self._journal.save(RECORD, name, self._endpoints[name].to_record())
 
-    def _find(self, name: str) -> _Endpoint:
+    def _find(self, name: str) -> Endpoint:
         if name not in self._endpoints:
             raise RequestError("NOT_FOUND", f"The Endpoint {name} does not exist.")
         return self._endpoints[name]
@@ -359,9 +309,9 @@ def _check_deployable(version: Version, given: dict[str, Any]) -> None:
     if version.predict is None:
         raise RequestError("UNIMPLEMENTED", f"The local Vertex AI does not run the container of {version.name}.")
     _check_supported(given, DEPLOYABLE, "deployed_model")
-    resources = _object(given.get("dedicatedResources"), "dedicated_resources")
-    machine = _object(resources.get("machineSpec"), "machine_spec")
-    if not machine.get("machineType") or _integer(resources.get("minReplicaCount", 0)) < 1:
+    resources = read_object(given.get("dedicatedResources"), "dedicated_resources")
+    machine = read_object(resources.get("machineSpec"), "machine_spec")
+    if not machine.get("machineType") or read_integer(resources.get("minReplicaCount", 0)) < 1:
         raise RequestError(
             "INVALID_ARGUMENT",
             f"The Model {version.name} supports dedicated resources only: dedicatedResources must have a "
@@ -369,39 +319,8 @@ def _check_deployable(version: Version, given: dict[str, Any]) -> None:
         )
 
 
-def _traffic(split: Any, deployments: Iterable[str]) -> dict[str, int]:
-    """Return a traffic split with numeric shares. Raises ``RequestError`` if it is invalid."""
-    shares = {key: _integer(share) for key, share in _object(split, "traffic_split").items()}
-    unknown = shares.keys() - set(deployments)
-    if unknown:
-        raise _unknown_deployments(unknown)
-    if shares and (sum(shares.values()) != 100 or min(shares.values()) < 0):
-        raise RequestError("INVALID_ARGUMENT", "The traffic split must add up to 100.")
-    return shares
-
-
-def _unknown_deployments(identities: Iterable[str], status: str = "INVALID_ARGUMENT") -> RequestError:
-    # The words are Google's: https://github.com/GoogleCloudPlatform/java-docs-samples/pull/8475
-    listed = ", ".join(sorted(identities))
-    return RequestError(status, f"The following DeployedModel ID(s) [{listed}] do not exist.")
-
-
 def _check_supported(given: dict[str, Any], supported: frozenset[str], where: str) -> None:
     """Raise ``RequestError`` (UNIMPLEMENTED) if a field that has a value is not among the supported ones."""
     for name, value in given.items():
         if value and name not in supported:
             raise RequestError("UNIMPLEMENTED", f"The field {where}.{name} is not supported by the local Vertex AI.")
-
-
-def _object(value: Any, where: str) -> dict[str, Any]:
-    """Return an optional object, empty if it is absent. Raises ``RequestError`` for any other type."""
-    if value is not None and not isinstance(value, dict):
-        raise RequestError("INVALID_ARGUMENT", f"Invalid JSON payload received. Expected an object at '{where}'.")
-    return value or {}
-
-
-def _integer(value: Any) -> int:
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        raise RequestError("INVALID_ARGUMENT", f"Invalid value: {value!r} is not an integer.") from None

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from localcloud.apis.discovery import Discovery
 from localcloud.base.json_api import Call, Route
 from localcloud.gemini.json_values import as_list
-from localcloud.vertex.base.errors import RequestError
+from localcloud.vertex.base.errors import RequestError, missing_field
 from localcloud.vertex.base.operations import Operations
 from localcloud.vertex.base.pages import page, page_size
 from localcloud.vertex.base.rest import LOCATION, Handler, Stream, version_of
@@ -199,6 +199,14 @@ def _list_options(call: Call) -> tuple[str, int, str]:
 
 
 def _mask(call: Call) -> list[str]:
-    """Return the fields of an update mask, which may be in snake_case or camelCase, in camelCase."""
-    paths = call.query.get("updateMask", "").split(",")
-    return [re.sub(r"_([a-z])", lambda match: match[1].upper(), path) for path in paths if path]
+    """Return the fields of an update mask, which may be in snake_case or camelCase, in camelCase.
+
+    https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.endpoints/patch (updateMask)
+
+    Raises:
+        RequestError: INVALID_ARGUMENT if the mask names no field.
+    """
+    paths = [path.strip() for path in call.query.get("updateMask", "").split(",") if path.strip()]
+    if not paths:
+        raise missing_field("update_mask")
+    return [re.sub(r"_([a-z])", lambda match: match[1].upper(), path) for path in paths]

@@ -19,7 +19,13 @@ from localcloud.vertex.base.records import RecordJournal
 from localcloud.vertex.models.versions import Predictor, Version, last_segment
 
 DEFAULT = "default"
-PATCHABLE = ("displayName", "description", "versionDescription", "labels")
+# The fields that an update of a model, of a version, or of either can change.
+# https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.models/patch
+_OF_MODEL, _OF_VERSION, _OF_BOTH = (
+    frozenset({"displayName", "description"}),
+    frozenset({"versionDescription"}),
+    {"labels"},
+)
 # The kind of the records in the journal.
 RECORD = "model"
 
@@ -205,24 +211,30 @@ class Registry:
     def patch(self, name: str, changes: dict[str, Any], mask: Iterable[str]) -> dict[str, Any]:
         """Update the fields of ``mask``, and return the resource.
 
+        A name with a version updates the version. A name without one, or with ``@-``, updates the model.
+
         Raises:
-            RequestError: NOT_FOUND, or INVALID_ARGUMENT for a field that cannot be updated.
+            RequestError: NOT_FOUND, INVALID_ARGUMENT for a field that cannot be updated, or FAILED_PRECONDITION for a field of
+                the version in an update of the model, and for one of the model in an update of a version.
         """
+        name = name.removesuffix("@-")
         with self._lock:
             version = self.version(name)
             for path in mask:
-                if path not in PATCHABLE:
-                    raise RequestError("INVALID_ARGUMENT", f"The field {path} of a model cannot be updated.")
+                _check_patchable(path, name)
             for path in mask:
-                version.fields[path] = changes.get(path, {} if path == "labels" else "")
+                value = changes.get(path, {} if path == "labels" else "")
+                for changed in self._models[version.model] if path in _OF_MODEL else [version]:
+                    changed.fields[path] = value
             return self._changed(version)
 
     def merge_aliases(self, name: str, aliases: Iterable[str]) -> dict[str, Any]:
         """Add aliases to a version, or remove those that start with ``-``; return the resource.
 
         Raises:
-            RequestError: NOT_FOUND, or INVALID_ARGUMENT for an invalid alias or for removing ``default``.
+            RequestError: NOT_FOUND, or INVALID_ARGUMENT without a version, for an invalid alias or for removing ``default``.
         """
+        check_names_version(name)
         given = list(aliases)
         wanted = _checked(alias for alias in given if not alias.startswith("-"))
         taken = {alias[1:] for alias in given if alias.startswith("-")}
@@ -253,6 +265,24 @@ class Registry:
     def _save(self, name: str) -> None:
         versions = [version.to_record() for version in self._models.get(name, [])]
         self._journal.save(RECORD, name, {"last_number": self._last_number.get(name, 0), "versions": versions})
+
+
+def check_names_version(name: str) -> None:
+    """Raise ``RequestError`` (INVALID_ARGUMENT) unless ``name`` ends with a version.
+
+    https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.models/mergeVersionAliases
+    """
+    if not name.partition("@")[2]:
+        raise RequestError("INVALID_ARGUMENT", f"The name {name} must include a version, such as {name.rstrip('@')}@1.")
+
+
+def _check_patchable(path: str, name: str) -> None:
+    if path not in _OF_MODEL | _OF_VERSION | _OF_BOTH:
+        raise RequestError("INVALID_ARGUMENT", f"The field {path} of a model cannot be updated.")
+    kind, others = ("version", _OF_MODEL) if "@" in name else ("model", _OF_VERSION)
+    if path in others:
+        advice = "leave the version out of the name" if kind == "version" else "add the version to the name, such as @1"
+        raise RequestError("FAILED_PRECONDITION", f"An update of the {kind} {name} cannot change {path}: {advice}.")
 
 
 def _checked(aliases: Iterable[str]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from localcloud.vertex.base.errors import RequestError
 from localcloud.vertex.base.moments import UniqueMoments
 from localcloud.vertex.base.operations import EMPTY, Operations, vertex_message
 from localcloud.vertex.models.bigquery_models import BigQueryModels
-from localcloud.vertex.models.registry import Registry
+from localcloud.vertex.models.registry import Registry, check_names_version
 from localcloud.vertex.models.versions import EXPORT_FORMAT, Version, last_segment
 
 # The fields of an uploaded model. Those of the first set are kept and have no effect: its container does not run here, so the
@@ -163,8 +163,13 @@ class ModelTransfers:
         """Delete a model with all versions, and return the operation.
 
         Raises:
-            RequestError: NOT_FOUND, or FAILED_PRECONDITION while a version is deployed or belongs to BigQuery.
+            RequestError: NOT_FOUND, INVALID_ARGUMENT if the name has a version, or FAILED_PRECONDITION while a version is
+                deployed or belongs to BigQuery.
         """
+        if "@" in name:
+            raise RequestError(
+                "INVALID_ARGUMENT", f"The name {name} must not include a version. Delete a version with deleteVersion."
+            )
         versions = self._registry.versions_of(name)
         for version in versions:
             _check_deletable(version)
@@ -174,9 +179,10 @@ class ModelTransfers:
         """Delete a version that is not the only one, and return the operation.
 
         Raises:
-            RequestError: NOT_FOUND, or FAILED_PRECONDITION while the version is deployed, belongs to BigQuery, or is the only
-                one.
+            RequestError: NOT_FOUND, INVALID_ARGUMENT without a version, or FAILED_PRECONDITION while the version is deployed,
+                belongs to BigQuery, or is the only one.
         """
+        check_names_version(name)
         version = self._registry.version(name)
         _check_deletable(version)
         if len(self._registry.versions_of(version.model)) == 1:

@@ -125,9 +125,9 @@ class TestModels:
         self, world: World, models: api.ModelServiceClient
     ) -> None:
         register(world)
-        for delete in (models.delete_model, models.delete_model_version):
+        for delete, name in ((models.delete_model, MODEL), (models.delete_model_version, f"{MODEL}@1")):
             with pytest.raises(exceptions.BadRequest, match=f"drop {BIGQUERY_MODEL}"):
-                delete(name=MODEL)
+                delete(name=name)
         world.vertex.registry.unregister(BIGQUERY_MODEL)
         with pytest.raises(exceptions.NotFound):
             models.get_model(name=MODEL)
@@ -347,26 +347,67 @@ class TestOperations:
             listed = requests.get(f"{world.url}/v1/{endpoint['name']}/operations", timeout=LAST_LIMIT).json()
             assert [operation["name"] for operation in listed["operations"]] == [begun["name"]]
 
-    def test_an_operation_that_fails_late_reports_its_error(self, tmp_path: Path) -> None:
+    def test_what_changes_during_an_operation_is_honoured_or_ends_it(self, tmp_path: Path) -> None:
         clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
         with vertex_world(tmp_path, clock=clock, pace=Pace(operation_seconds=60)) as world:
             register(world)
-            url = f"{world.url}/v1/{PARENT}/endpoints"
-            created = requests.post(url, json={"displayName": "e"}, timeout=LAST_LIMIT).json()
-            clock.advance(61)
-            created = requests.get(f"{world.url}/v1/{created['name']}", timeout=LAST_LIMIT).json()
-            endpoint = created["response"]["name"]
-            resources = {"machineSpec": {"machineType": "n1-standard-2"}, "minReplicaCount": 1}
-            deploying = requests.post(
-                f"{world.url}/v1/{endpoint}:deployModel",
-                json={"deployedModel": {"model": MODEL, "dedicatedResources": resources}},
-                timeout=LAST_LIMIT,
-            ).json()
-            requests.delete(f"{world.url}/v1/{endpoint}", timeout=LAST_LIMIT)
-            clock.advance(61)
-            ended = requests.get(f"{world.url}/v1/{deploying['name']}", timeout=LAST_LIMIT).json()
-            assert ended["error"]["code"] == 5
-            assert "response" not in ended
+
+            def call(path: str, body: dict[str, Any] | None = None, method: str = "POST") -> dict[str, Any]:
+                answer: dict[str, Any] = requests.request(
+                    method, f"{world.url}/v1/{path}", json=body, timeout=LAST_LIMIT
+                ).json()
+                return answer
+
+            def ended(operation: dict[str, Any]) -> dict[str, Any]:
+                clock.advance(61)
+                return call(operation["name"], method="GET")
+
+            def deploying(endpoint: str, identity: str, split: dict[str, int]) -> dict[str, Any]:
+                resources = {"machineSpec": {"machineType": "n1-standard-2"}, "minReplicaCount": 1}
+                model = {"id": identity, "model": MODEL, "dedicatedResources": resources}
+                return call(f"{endpoint}:deployModel", {"deployedModel": model, "trafficSplit": split})
+
+            endpoint = ended(call(f"{PARENT}/endpoints", {"displayName": "e"}))["response"]["name"]
+            first = deploying(endpoint, "1", {"0": 100})
+            assert call(endpoint, method="DELETE")["error"]["status"] == "FAILED_PRECONDITION"
+            assert "response" in ended(first)
+
+            # The second model is undeployed while a third one is deployed, whose split names it.
+            ended(deploying(endpoint, "2", {}))
+            undeploying = [call(f"{endpoint}:undeployModel", {"deployedModelId": "2"}) for _ in range(2)]
+            third = deploying(endpoint, "3", {"0": 60, "2": 40})
+            assert ended(third)["error"]["code"] == 3
+            assert [ended(each).get("error", {}).get("code") for each in undeploying] == [None, 5]
+            found = call(endpoint, method="GET")
+            assert ([each["id"] for each in found["deployedModels"]], found["trafficSplit"]) == (["1"], {"1": 100})
+
+            # A deployed model gets all traffic while the other one, which had it, is undeployed.
+            ended(deploying(endpoint, "4", {"1": 100, "0": 0}))
+            leaving = call(f"{endpoint}:undeployModel", {"deployedModelId": "4"})
+            call(f"{endpoint}?updateMask=traffic_split", {"trafficSplit": {"1": 50, "4": 50}}, method="PATCH")
+            assert ended(leaving)["error"]["code"] == 9
+            assert call(endpoint, method="GET")["trafficSplit"] == {"1": 50, "4": 50}
+
+    @pytest.mark.parametrize(
+        ("method", "path", "body", "said"),
+        [
+            ("PATCH", "models/m", {"description": "d"}, "update_mask; Message: Required"),
+            ("PATCH", "models/m@1?updateMask=description", {}, "leave the version out of the name"),
+            ("PATCH", "models/m?updateMask=versionDescription", {}, "add the version to the name"),
+            ("PATCH", "endpoints/e", {"description": "d"}, "update_mask; Message: Required"),
+            ("POST", "models/m:mergeVersionAliases", {"versionAliases": ["champion"]}, "must include a version"),
+            ("DELETE", "models/m:deleteVersion", None, "must include a version"),
+            ("DELETE", "models/m@1", None, "must not include a version"),
+        ],
+    )
+    def test_a_call_that_does_not_say_what_it_changes_is_rejected(
+        self, world: World, method: str, path: str, body: dict[str, Any] | None, said: str
+    ) -> None:
+        register(world, f"{PARENT}/models/m")
+        before = world.vertex.registry.get(f"{PARENT}/models/m")
+        answer = requests.request(method, f"{world.url}/v1/{PARENT}/{path}", json=body, timeout=LAST_LIMIT)
+        assert (answer.status_code, said in answer.json()["error"]["message"]) == (400, True)
+        assert world.vertex.registry.get(f"{PARENT}/models/m") == before
 
     def test_an_unknown_operation_is_not_found(self, world: World) -> None:
         assert requests.get(f"{world.url}/v1/{PARENT}/operations/1", timeout=LAST_LIMIT).status_code == 404

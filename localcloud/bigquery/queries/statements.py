@@ -191,7 +191,7 @@ class Statements(Session):
         if statement.kind in DML_TYPES and statement.target is not None:
             self.reject_external(statement.target)
         self._check_partitions(statement)
-        sql = self._inline_model_views(self._inline_model_functions(sql))
+        sql = self.parameters.literal_times(self._inline_model_views(self._inline_model_functions(sql)))
         if self.learning.uses_models(sql):
             sql = self.learning.rewrite(sql, self, dry_run=self.dry_run)
             reject_unknown_functions(sql)

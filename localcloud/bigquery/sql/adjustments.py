@@ -10,7 +10,7 @@ from sqlglot import exp
 from localcloud.bigquery.sql.tokens import parsed
 
 _MAY_CONCERN = re.compile(
-    r"\b(?:PIVOT|QUALIFY|MOD|DIV|GENERATE_ARRAY|IGNORE\s+NULLS|STRUCT\s*\()|[<>]\s*=?\s*[-\d.]|\d\s*<|(?:SELECT|[,\[(])\s*\(",
+    r"\b(?:(?:UN)?PIVOT|QUALIFY|MOD|DIV|GENERATE_ARRAY|IGNORE\s+NULLS|STRUCT\s*\()|[<>]\s*=?\s*[-\d.]|\d\s*<|(?:SELECT|[,\[(])\s*\(",
     re.IGNORECASE,
 )
 
@@ -207,6 +207,30 @@ def _aggregate(node: exp.Expr) -> bool:
     return True
 
 
+def _order_unpivoted(node: exp.Expr) -> bool:
+    """Put the column of names behind the columns of values, where DuckDB puts it before them.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#unpivot_operator
+    """
+    source = node.parent
+    fields = list(node.args.get("fields") or [])
+    if not isinstance(source, (exp.Table, exp.Subquery)) or not node.args.get("unpivot") or len(fields) != 1:
+        return False
+    if len(source.args.get("pivots") or ()) != 1:
+        return False
+    alias = node.args.get("alias")
+    rows = source.copy()
+    rows.set("joins", None)
+    rows.args["pivots"][0].set("alias", None)
+    name = fields[0].this
+    others = exp.Star(**{"except_": [name.copy()]})
+    ordered = exp.Select().select(others, exp.column(name.copy()), copy=False).from_(rows, copy=False)
+    replacement = ordered.subquery(alias.this.name if isinstance(alias, exp.TableAlias) and alias.this else None)
+    replacement.set("joins", source.args.get("joins"))
+    source.replace(replacement)
+    return True
+
+
 def _choice(choice: exp.Expr) -> tuple[exp.Expr, str]:
     """Return a value of PIVOT's list and the name of its columns."""
     if isinstance(choice, (exp.PivotAlias, exp.Alias)):
@@ -235,6 +259,7 @@ def _name_of(value: exp.Expr) -> str:
 
 _RULES: tuple[tuple[tuple[type[exp.Expr], ...], Callable[[exp.Expr], bool]], ...] = (
     ((exp.Pivot,), _aggregate),
+    ((exp.Pivot,), _order_unpivoted),
     ((exp.Qualify,), _expand_aliases),
     ((exp.IgnoreNulls,), _ignore_nulls),
     ((exp.GenerateSeries,), _count_in_floats),

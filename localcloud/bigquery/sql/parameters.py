@@ -16,8 +16,10 @@ from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from sqlglot import exp
+
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.tokens import Token, position, readable_tokens
+from localcloud.bigquery.sql.tokens import Token, parsed, position, readable_tokens
 
 # https://cloud.google.com/bigquery/docs/reference/rest/v2/QueryParameterType
 _DUCKDB_TYPE = {
@@ -141,6 +143,17 @@ class Parameters:
             return match[0]
         name = re.sub(r"\\(.)", r"\1", match["name"])
         return f"@{self._name(match.string, match.start(), name)}"
+
+    def literal_times(self, sql: str) -> str:
+        """Return a prepared statement with literals in FOR SYSTEM_TIME, which is evaluated before parameters are bound."""
+        tree = parsed(sql) if self.values and "SYSTEM_TIME" in sql.upper() else None
+        if tree is None:
+            return sql
+        for version in tree.find_all(exp.Version):
+            for place in list(version.find_all(exp.Parameter)):
+                value = self.values[place.name].value
+                place.replace(exp.cast(exp.Literal.string(str(value)), "TIMESTAMP", dialect="bigquery"))
+        return tree.sql(dialect="bigquery")
 
     def bind(self, duckdb_sql: str) -> tuple[str, list[Any]]:
         """Return translated SQL with DuckDB's placeholders ``$1``, ``$2``, ..., and their values."""

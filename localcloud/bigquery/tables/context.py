@@ -85,6 +85,15 @@ class Snapshots(SnapshotManager):
             self.drop_snapshot(old)
         return captured
 
+    def resolve_time_travel(self, project_id: str, dataset_id: str, table_id: str, target: datetime) -> Any:
+        """Return the automatic snapshot for a time, or None for the current rows. Those of users are tables of their own."""
+        found = super().resolve_time_travel(project_id, dataset_id, table_id, target)
+        if found is None or found.kind == "AUTO":
+            return found
+        taken = self._catalog.list_snapshots_for_table(project_id, dataset_id, table_id)
+        before = [each for each in taken if each.kind == "AUTO" and each.snapshot_time <= found.snapshot_time]
+        return max(before, key=lambda each: each.snapshot_time, default=None)
+
 
 class Catalog:
     """bqemulator's catalog with one lock around each call, because bqemulator's own is for one thread."""

@@ -37,6 +37,10 @@ SALES = "(SELECT 'a' AS g, 1 AS k, 5 AS v UNION ALL SELECT 'a', 2, 7 UNION ALL S
                 {"g": "b", "s__1": 1, "c__1": 1, "s_two": None, "c_two": 0},
             ],
         ),
+        (
+            "SELECT * FROM (SELECT 1 AS a, 2 AS b) UNPIVOT (v FOR k IN (a, b)) WHERE v > 1 UNION ALL SELECT 3, 'c' ORDER BY v",
+            [{"v": 2, "k": "b"}, {"v": 3, "k": "c"}],
+        ),
         (f"SELECT * FROM (SELECT k, v FROM {SALES}) PIVOT (SUM(v) FOR k IN (1, -2))", [{"_1": 6, "_minus_2": None}]),
         ("SELECT GENERATE_ARRAY(0, 1, 0.5) AS f, GENERATE_ARRAY(5, 1, -2) AS i", [{"f": [0, 0.5, 1], "i": [5, 3, 1]}]),
         (

@@ -237,6 +237,17 @@ def test_session_user_is_the_caller(world: BigQueryWorld) -> None:
     assert world.rows("SELECT SESSION_USER()") == [(f"local-sa@{PROJECT}.iam.gserviceaccount.com",)]
 
 
+def test_time_travel_reads_the_rows_of_a_time_in_a_variable(world: BigQueryWorld, dataset: str) -> None:
+    table = f"{dataset}.titles"
+    run(world, f"UPDATE {table} SET score = 1 WHERE TRUE")
+    run(world, f"CREATE SNAPSHOT TABLE {dataset}.saved CLONE {table}")
+    script = (
+        f"DECLARE before TIMESTAMP DEFAULT CURRENT_TIMESTAMP(); DELETE {table} WHERE TRUE; "
+        f"SELECT (SELECT COUNT(*) FROM {table}), (SELECT SUM(score) FROM {table} FOR SYSTEM_TIME AS OF before)"
+    )
+    assert world.rows(script) == [(0, 100)]
+
+
 def test_time_travel_does_not_return_overwritten_rows(world: BigQueryWorld, dataset: str) -> None:
     run(world, f"INSERT INTO {dataset}.titles (title, score) VALUES ('a', 1000)")
     run(world, "SELECT 1 AS x", destination=f"{PROJECT}.{dataset}.titles", write_disposition="WRITE_TRUNCATE")

@@ -30,7 +30,7 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.javascript.functions import check_function
 from localcloud.bigquery.sql import adjustments, elements, intervals, lengths, nan
 from localcloud.bigquery.sql.elements import with_elements
-from localcloud.bigquery.sql.functions import json_output, json_values, rewriting
+from localcloud.bigquery.sql.functions import json_output, json_values, rewriting, time_texts
 from localcloud.bigquery.sql.json_texts import JSON_MACROS
 from localcloud.bigquery.sql.pseudo_columns import Ingested, with_pseudo_columns
 from localcloud.bigquery.sql.shapes import Shape
@@ -285,6 +285,7 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
     engine.execute("SET GLOBAL checkpoint_threshold = '1TB'")
     json_output.register(engine.connection)
     json_values.register(engine.connection)
+    time_texts.register(engine.connection)
     rewritten = (*JSON_MACROS, *nan.MACROS, *adjustments.MACROS, *lengths.MACROS, *intervals.MACROS, *rewriting.MACROS)
     for macro in (*MACROS, *elements.MACROS, *rewritten):
         engine.execute(macro)

@@ -7,11 +7,21 @@ import re
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.functions import arrays, casts, dates, formats, json_output, json_values, printing, texts
+from localcloud.bigquery.sql.functions import (
+    arrays,
+    casts,
+    dates,
+    formats,
+    json_output,
+    json_values,
+    printing,
+    texts,
+    time_texts,
+)
 from localcloud.bigquery.sql.functions.nodes import Rule, call
 from localcloud.bigquery.sql.tokens import parsed, readable_tokens
 
-_MODULES = (arrays, dates, casts, texts, json_output, json_values, printing)
+_MODULES = (arrays, dates, casts, texts, json_output, json_values, printing, time_texts)
 MACROS: tuple[str, ...] = tuple(macro for module in (formats, *_MODULES) for macro in module.MACROS)
 """The DuckDB macros that the rewritten SQL calls."""
 

@@ -9,7 +9,14 @@ from typing import NamedTuple
 
 from declaration.document import FieldPath, dotted
 from declaration.fields import mebibytes
-from declaration.limits import BUCKET_NAME, EVENT_TIMEOUT_SECONDS, MEMORY_MIB_OF_CPUS, MIB_PER_GIB
+from declaration.limits import (
+    BUCKET_NAME,
+    ENTRY_POINT,
+    ENVIRONMENT,
+    EVENT_TIMEOUT_SECONDS,
+    MEMORY_MIB_OF_CPUS,
+    MIB_PER_GIB,
+)
 from declaration.model import Declaration, Function, StorageTrigger, TopicTrigger
 
 REQUIRED_ACCOUNTS = ("runtime", "invoker", "build")
@@ -32,6 +39,13 @@ def problems(declaration: Declaration, required_topics: Iterable[str]) -> Iterat
         for key in required:
             if key not in declared:
                 yield Problem((section,), f"has no {key}, which is required; {_there_are(declared)}")
+    for section, keys, form in (
+        ("environments", declaration.environments, ENVIRONMENT),
+        ("functions", declaration.functions, ENTRY_POINT),
+    ):
+        for key in keys:
+            if re.fullmatch(form.pattern, key) is None:
+                yield Problem((section,), f"has {key!r}; expected {form.expected}")
     yield from _retry(declaration)
     for name, function in declaration.functions.items():
         yield from _function(("functions", name), function, declaration)
@@ -50,6 +64,11 @@ def problems(declaration: Declaration, required_topics: Iterable[str]) -> Iterat
         for target in feature.vertex_bucket_roles:
             path = ("features", key, "vertex_bucket_roles", target)
             yield from _reference(path, target, declaration.buckets, "bucket")
+        if feature.enabled and bool(feature.keys) != bool(feature.key_roles):
+            empty, other = ("key_roles", "keys") if feature.keys else ("keys", "key_roles")
+            yield Problem(
+                ("features", key, empty), f"is empty; expected some, because {other} are given and the feature is on"
+            )
     yield from _datasets(declaration)
     yield from _settings(declaration)
     for kind, named in _names(declaration):

@@ -17,14 +17,18 @@ from declaration.limits import (
     FUNCTION_NAME,
     JOB_NAME,
     LEAST_CPU,
+    MEMBER,
     MEMORY_MIB,
     MIB_PER_GIB,
+    NAME,
     PUBSUB_NAME,
     REGION,
+    ROLE,
     RUNTIME,
     SHORTEST_PROJECT_ID,
     SOFT_DELETE_SECONDS,
     STORAGE_EVENT,
+    VARIABLE,
     WHOLE_CPUS,
     Form,
     Range,
@@ -121,16 +125,8 @@ Key = Annotated[str, text(Form(r".+", "text"))]
 """The key of something that is declared elsewhere in the file."""
 Region = Annotated[str, text(REGION)]
 Runtime = Annotated[str, text(RUNTIME)]
-Variable = Annotated[str, text(Form(r"[A-Z][A-Z0-9_]*", "the name of a variable such as MODEL_BUCKET"))]
-Name = Annotated[
-    str,
-    text(
-        Form(
-            r"[a-z][a-z0-9-]{2,62}",
-            "a name of 3 to 63 lowercase letters, digits and hyphens that starts with a letter",
-        )
-    ),
-]
+Variable = Annotated[str, text(VARIABLE)]
+Name = Annotated[str, text(NAME)]
 """The name of a declaration, which is part of other names."""
 FunctionName = Annotated[str, text(FUNCTION_NAME)]
 PubSubName = Annotated[str, text(PUBSUB_NAME)]
@@ -145,17 +141,9 @@ SoftDeleteSeconds = Annotated[
     ),
 ]
 AccountId = Annotated[str, text(ACCOUNT_ID)]
-Role = Annotated[str, text(Form(r"roles/[A-Za-z.]+", "a role such as roles/pubsub.publisher"))]
+Role = Annotated[str, text(ROLE)]
 Roles = Annotated[tuple[Role, ...], *_LIST]
-Member = Annotated[
-    str,
-    text(
-        Form(
-            r"(user|group|serviceAccount|domain):[^\s:]+|principal(Set)?://\S+",
-            "a member such as user:ada@example.com, and never the public",
-        )
-    ),
-]
+Member = Annotated[str, text(MEMBER)]
 Members = Annotated[tuple[Member, ...], *_LIST]
 Dataset = Annotated[str, text(DATASET)]
 Datasets = Annotated[tuple[Dataset, ...], *_LIST]

@@ -24,6 +24,12 @@ class Range(NamedTuple):
 MIB_PER_GIB = 1024
 DAY_SECONDS = 86400
 
+# The names of a declaration and of its environments are part of the names below.
+NAME = Form(
+    r"[a-z][a-z0-9-]{2,62}", "a name of 3 to 63 lowercase letters, digits and hyphens that starts with a letter"
+)
+ENVIRONMENT = Form(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", "lowercase letters, digits and hyphens between them")
+
 # Functions: https://cloud.google.com/functions/quotas
 EVENT_TIMEOUT_SECONDS = Range(1, 540)
 HTTP_TIMEOUT_SECONDS = Range(1, 3600)
@@ -50,6 +56,14 @@ MEMORY_MIB_OF_CPUS = (
 FUNCTION_NAME = Form(
     r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?",
     "a name of 1 to 63 lowercase letters, digits and hyphens that starts with a letter and does not end with a hyphen",
+)
+ENTRY_POINT = Form(r"[A-Za-z_][A-Za-z0-9_]*", "the name of a Python function in main.py")
+# https://cloud.google.com/run/docs/configuring/services/overview-environment-variables
+# A deployment itself sets the last three of those that are reserved.
+VARIABLE = Form(
+    r"(?!X_GOOGLE_)(?!(PORT|K_[A-Z]+|FUNCTION_TARGET|FUNCTION_SIGNATURE_TYPE|GOOGLE_CLOUD_PROJECT|WORKERS|THREADS)$)"
+    r"[A-Z][A-Z0-9_]*",
+    "the name of a variable such as MODEL_BUCKET, which is not reserved",
 )
 # The oldest Python that runs our functions; `deploy check` asks whether the region has the runtime.
 RUNTIME = Form(r"python3(1[1-9]|[2-9]\d)", "a runtime of Python 3.11 or newer, such as python312")
@@ -92,6 +106,12 @@ STORAGE_EVENT = Form(
 ACCOUNT_ID = Form(
     r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
     "an id of 6 to 30 lowercase letters, digits and hyphens that starts with a letter and does not end with a hyphen",
+)
+ROLE = Form(r"roles/(browser|editor|owner|viewer|[A-Za-z]+(\.[A-Za-z]+)+)", "a role such as roles/pubsub.publisher")
+# https://cloud.google.com/iam/docs/principal-identifiers
+MEMBER = Form(
+    r"(user|group|serviceAccount):[^\s:@]+@[^\s:@]+\.[^\s:@]+|domain:[^\s:@]+\.[^\s:@]+|principal(Set)?://\S+",
+    "a member such as user:ada@example.com, and never the public",
 )
 # https://cloud.google.com/resource-manager/docs/creating-managing-projects; old projects of organizations have a domain.
 PROJECT_ID = Form(

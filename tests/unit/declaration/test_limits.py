@@ -68,6 +68,10 @@ def changed(field: str, value: object) -> str:
         ("buckets.kept.soft_delete_seconds", 91 * 86400, SOFT_DELETE),
         ("accounts.runtime.id", "short", None),
         ("accounts.runtime.id", "runtime-account-", None),
+        ("accounts.runtime.roles", ("roles/x",), "a role such as roles/pubsub.publisher"),
+        ("buckets.kept.uploaders", ("user:ada",), "a member such as user:ada@example.com, and never the public"),
+        ("buckets.kept.env", "PORT", "the name of a variable such as MODEL_BUCKET, which is not reserved"),
+        ("topics.watched.env", "THREADS", "the name of a variable such as MODEL_BUCKET, which is not reserved"),
         ("region", "moon-west1", "a region such as us-central1"),
         ("region", "us-central", "a region such as us-central1"),
         ("runtime", "python310", "a runtime of Python 3.11 or newer, such as python312"),
@@ -75,7 +79,10 @@ def changed(field: str, value: object) -> str:
     ],
 )
 def test_an_impossible_value_is_refused(field: str, value: object, expected: str | None) -> None:
-    reason = error_of(changed(field, value), field)
+    if isinstance(value, tuple):
+        reason = error_of(changed(field, list(value)), f"{field}[0]")
+    else:
+        reason = error_of(changed(field, value), field)
 
     assert reason.startswith("is ")
     assert f"; expected {expected or ''}" in reason
@@ -169,6 +176,38 @@ ANY = ", or *, ranges, lists and steps of them; found"
 )
 def test_a_cron_expression_that_is_never_due_is_refused(cron: str, reason: str) -> None:
     assert error_of(changed("schedules.call.cron", cron), "schedules.call.cron") == f"is '{cron}'; {reason}"
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "expected"),
+    [
+        ("environments", "Staging", "lowercase letters, digits and hyphens between them"),
+        ("environments", "", "lowercase letters, digits and hyphens between them"),
+        ("functions", "keep-it", "the name of a Python function in main.py"),
+    ],
+)
+def test_a_key_that_is_part_of_a_name_is_held_to_its_form(section: str, key: str, expected: str) -> None:
+    entry = {**DOCUMENT["functions"]["keep_call"], "service": "keep-it", "env": None} if section == "functions" else {}
+    text = changed(section, {**DOCUMENT.get(section, {}), key: entry})
+
+    assert error_of(text, section) == f"has {key!r}; expected {expected}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "roles", "field", "other"),
+    [
+        ([], ["roles/cloudkms.cryptoKeyEncrypterDecrypter"], "keys", "key_roles"),
+        (["projects/p/locations/us/keyRings/r/cryptoKeys/k"], [], "key_roles", "keys"),
+    ],
+)
+def test_a_feature_with_keys_that_is_on_names_keys_and_roles(
+    keys: list[str], roles: list[str], field: str, other: str
+) -> None:
+    feature = {"enabled": True, "keys": keys, "key_roles": roles}
+
+    reason = error_of(changed("features", {"customer_keys": feature}), f"features.customer_keys.{field}")
+
+    assert reason == f"is empty; expected some, because {other} are given and the feature is on"
 
 
 def test_the_name_of_a_bucket_may_be_too_long_for_one_project_only() -> None:

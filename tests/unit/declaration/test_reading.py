@@ -195,7 +195,7 @@ def test_a_public_principal_is_not_an_account(public: str) -> None:
         (
             "topics.predict.env",
             "predict-topic",
-            "is 'predict-topic'; expected the name of a variable such as MODEL_BUCKET",
+            "is 'predict-topic'; expected the name of a variable such as MODEL_BUCKET, which is not reserved",
         ),
         (
             "topics.predict.publishers",

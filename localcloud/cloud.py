@@ -135,7 +135,12 @@ class LocalCloud:
                 "scheduler": self.addresses.http,
             },
             "functions": {
-                name: {"url": process.url, "pid": process.pid} for name, process in self.functions.processes.items()
+                name: {
+                    "url": process.url,
+                    "pid": process.pid,
+                    "declared": process.function.model_dump(mode="json"),
+                }
+                for name, process in self.functions.processes.items()
             },
         }
 

@@ -107,14 +107,18 @@ class LocalChecks:
             message = "the local cloud was started without functions"
             yield Finding("functions", Status.WRONG, message, f"Start it with them: {START}")
             return
-        absent = [name for name in declared if name not in found]
-        ended = [name for name in declared if name in found and found[name]["pid"] is None]
-        for name in absent:
-            yield Finding("functions", Status.WRONG, f"{name} does not exist", START_AGAIN)
-        for name in ended:
-            yield Finding("functions", Status.WRONG, f"{name} does not run", f"Read why: modeldrop logs {name}")
-        if not absent and not ended:
-            yield Finding("functions", Status.OK, f"all {len(declared)} run")
+        right = 0
+        for name, function in declared.items():
+            if name not in found:
+                yield Finding("functions", Status.WRONG, f"{name} does not exist", START_AGAIN)
+            elif wrong := next(differences(function.model_dump(mode="json"), found[name]["declared"]), None):
+                yield Finding("functions", Status.WRONG, f"{name} differs: {wrong}", START_AGAIN)
+            elif found[name]["pid"] is None:
+                yield Finding("functions", Status.WRONG, f"{name} does not run", f"Read why: modeldrop logs {name}")
+            else:
+                right += 1
+        if right == len(declared):
+            yield Finding("functions", Status.OK, f"all {right} run as declared")
 
     def _buckets(self) -> Iterator[Expected]:
         location = {"location": self.declaration.region.upper()}

@@ -35,7 +35,7 @@ def test_a_local_cloud_has_what_is_declared_and_checks_of_google_cloud_are_not_m
     found = {each["check"]: each for each in findings}
     assert code == 0
     assert {name for name in NOT_MADE if found[name]["status"] == "not_made"} == NOT_MADE.keys()
-    assert found["functions"]["message"] == "all 8 run"
+    assert found["functions"]["message"] == "all 8 run as declared"
     assert found["schedules"]["message"] == "as declared: modeldrop-poll"
     others = found.keys() - NOT_MADE.keys() - {"runtime"}
     assert {found[name]["status"] for name in others} == {"ok"}
@@ -53,6 +53,12 @@ def test_a_local_cloud_has_what_is_declared_and_checks_of_google_cloud_are_not_m
             "schedules: modeldrop-poll differs: schedule is * * * * *, declared */5 * * * *",
         ),
         ("functions:\n  import_model:", "functions:\n  import_it:", "functions: import_it does not exist"),
+        (
+            "trigger: {topic: work}",
+            "trigger: {topic: batch}",
+            "functions: poll_part differs: trigger.topic is work, declared batch",
+        ),
+        ("concurrency: 32", "concurrency: 33", "functions: predict differs: concurrency is 32, declared 33"),
         ("WRITABLE_DATASETS, names: []", "WRITABLE_DATASETS, names: [news]", "datasets: news does not exist"),
     ],
 )

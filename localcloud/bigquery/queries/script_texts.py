@@ -7,6 +7,7 @@ from bqemulator.scripting.ast import SqlStmt
 from bqemulator.scripting.parser import parse_script
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.queries.script_parser import AssertStmt
 from localcloud.bigquery.queries.script_transactions import is_transaction_statement
 from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.statement import read_statement
@@ -28,7 +29,9 @@ def is_script(sql: str) -> bool:
 
 
 def script_type(sql: str) -> str:
-    """Return the ``statementType`` of a script: SCRIPT, or that of its only statement if it creates a routine."""
+    """Return the ``statementType`` of a script: SCRIPT, or that of its only statement if it creates a routine or is ASSERT."""
     kind = read_statement(sql, project="").kind
-    alone = len(parse_script(sql).statements) == 1
-    return kind if alone and kind in ("CREATE_FUNCTION", "CREATE_TABLE_FUNCTION") else "SCRIPT"
+    statements = parse_script(sql).statements
+    if len(statements) == 1 and isinstance(statements[0], AssertStmt):
+        return "ASSERT"
+    return kind if len(statements) == 1 and kind in ("CREATE_FUNCTION", "CREATE_TABLE_FUNCTION") else "SCRIPT"

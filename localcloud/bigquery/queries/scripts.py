@@ -33,7 +33,7 @@ from localcloud.bigquery.queries.definitions import (
 )
 from localcloud.bigquery.queries.load_data import LoadData
 from localcloud.bigquery.queries.model_statements import run_model_statement
-from localcloud.bigquery.queries.script_transactions import TransactionalScript
+from localcloud.bigquery.queries.script_control import ControlledScript
 from localcloud.bigquery.queries.script_values import Frames, inferred, split_name, variable_value
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.queries.table_options import apply_options, changed_options, table_options
@@ -69,7 +69,7 @@ class FileStatements:
     load: Callable[[LoadData], object]
 
 
-class Script(TransactionalScript):
+class Script(ControlledScript):
     """bqemulator's interpreter, which prepares each statement just before its translation.
 
     The overridden methods run each statement of a script, dynamic SQL and expressions included. At that time, the

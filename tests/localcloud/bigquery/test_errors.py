@@ -86,6 +86,11 @@ MESSAGES = {
     "RAISE USING MESSAGE = 'as asked'": "as asked",
     "RAISE": "Cannot re-raise an existing exception outside of an exception handler",
     "BEGIN SELECT 1 / 0; EXCEPTION WHEN ERROR THEN RAISE; END": "division by zero: 1 / 0",
+    "ASSERT (SELECT COUNT(*) FROM d.t) > 5 AS 'too few'": "too few",
+    "ASSERT 1 = 2": "Assertion failed",
+    "ASSERT 5": "ASSERT expression should have type BOOL",
+    "SELECT 1; DECLARE a INT64": "Variable declarations are allowed only at the start of a block or script",
+    "SET @@time_zone = 'UTC'": "SET of a system variable is not supported by the local BigQuery",
     # Transactions
     "BEGIN TRANSACTION": "Transaction control statements are supported only in scripts",
     "SELECT 1; COMMIT": "COMMIT TRANSACTION is not possible: there is no active transaction",

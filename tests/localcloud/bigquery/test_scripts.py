@@ -121,3 +121,23 @@ def test_a_script_reads_what_it_has_done(world: BigQueryWorld, dataset: str, scr
         script.format(d=dataset), bigquery.QueryJobConfig(default_dataset=f"{PROJECT}.{dataset}")
     )
     assert [tuple(row) for row in job.result()] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("DECLARE i INT64 DEFAULT 0; REPEAT SET i = i + 1; CONTINUE; UNTIL i > 2 END REPEAT; SELECT i", 3),
+        ("DECLARE i INT64 DEFAULT 2; CASE i WHEN 1 THEN SELECT 'a'; WHEN 2 THEN SELECT 'b'; END CASE", "b"),
+        ("CASE WHEN CASE WHEN TRUE THEN FALSE END THEN SELECT 'a'; ELSE SELECT 'b'; END CASE", "b"),
+        ("ASSERT 1 < 2 AS 'never'; SELECT 1", 1),
+        ("BEGIN ASSERT NULL AS 'unknown'; EXCEPTION WHEN ERROR THEN SELECT @@error.message; END", "unknown"),
+    ],
+)
+def test_control_statements_choose_what_runs(world: BigQueryWorld, script: str, expected: object) -> None:
+    assert world.rows(script) == [(expected,)]
+
+
+def test_a_procedure_handles_its_errors(world: BigQueryWorld, dataset: str) -> None:
+    body = "SET r = CASE WHEN TRUE THEN 'a' END; ASSERT r = 'b' AS 'not b'; EXCEPTION WHEN ERROR THEN SET r = @@error.message"
+    world.rows(f"CREATE PROCEDURE {dataset}.check(OUT r STRING) BEGIN {body}; END")
+    assert world.rows(f"DECLARE r STRING; CALL {dataset}.check(r); SELECT r") == [("not b",)]

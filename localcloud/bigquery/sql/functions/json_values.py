@@ -1,22 +1,15 @@
-"""Converts JSON to other types, and changes it, as GoogleSQL does.
+"""Converts JSON to other types as GoogleSQL does.
 
 The functions accept JSON of their own type only; a conversion of other JSON is an error, or NULL with the prefix SAFE.
 https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#string_for_json
-https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#json_array_append
 """
 
 from __future__ import annotations
 
-import json
-import re
-from typing import Any
-
-import duckdb
 from sqlglot import exp
 
 from localcloud.bigquery.sql.functions.nodes import Rule, call
 
-_APPEND = "bqemu_json_array_append"
 _READ = "CAST(x AS JSON)"
 _KIND = f"json_type({_READ})"
 _TEXT = f"{_READ} ->> '$'"
@@ -61,10 +54,8 @@ MACROS: tuple[str, ...] = (
     # Spaces and commas have no meaning, and the sign may be at the end.
     "CREATE OR REPLACE MACRO _plain_number(x) AS "
     "regexp_replace(regexp_replace(x, '[\\s,]', '', 'g'), '^(.*?)([+-])$', '\\2\\1')",
-    f"CREATE OR REPLACE MACRO _json_array_append(x, path, value) AS "
-    f"CAST({_APPEND}(CAST(x AS VARCHAR), path, CAST(_to_json(value, FALSE) AS VARCHAR)) AS JSON)",
 )
-"""The DuckDB macros that the rewritten SQL calls. They call those of ``casts`` and ``json_output``."""
+"""The DuckDB macros that the rewritten SQL calls. They call those of ``casts``."""
 
 WORDS = (
     "STRING",
@@ -72,41 +63,9 @@ WORDS = (
     "FLOAT64",
     "BOOL",
     "JSON_TYPE",
-    "JSON_SET",
-    "JSON_REMOVE",
-    r"JSON_ARRAY_\w+",
     r"PARSE_(?:BIG)?NUMERIC",
 )
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
-
-
-def register(connection: duckdb.DuckDBPyConnection) -> None:
-    """Register the Python function that the macros call."""
-    kinds: Any = ["VARCHAR", "VARCHAR", "VARCHAR"]
-    connection.create_function(_APPEND, append, kinds, "VARCHAR")
-
-
-_STEP = re.compile(
-    r"""\.(?P<key>\w+)|\[\s*(?P<place>\d+)\s*\]|(?:\.|\[\s*)(?P<quote>['"])(?P<quoted>.*?)(?P=quote)\s*\]?"""
-)
-
-
-def append(document: str, path: str, value: str) -> str:
-    """Append a value to an array in a document, both in JSON, and return the document.
-
-    The elements of an array are appended one by one. If the path does not lead to an array, the document stays as it is.
-    """
-    whole = json.loads(document)
-    found = whole
-    for step in _STEP.finditer(path, 1):
-        try:
-            found = found[int(step["place"]) if step["place"] else step["key"] or step["quoted"]]
-        except (LookupError, TypeError):
-            return document
-    if isinstance(found, list):
-        added = json.loads(value)
-        found.extend(added if isinstance(added, list) else [added])
-    return json.dumps(whole, separators=(",", ":"), ensure_ascii=False)
 
 
 def _string(node: exp.Expr) -> exp.Expr | None:
@@ -119,36 +78,6 @@ def _number_text(node: exp.Expr) -> exp.Expr | None:
     return node
 
 
-def _append(node: exp.Expr) -> exp.Expr | None:
-    result: exp.Expr = node.this
-    for path, value in zip(node.expressions[::2], node.expressions[1::2], strict=False):
-        if isinstance(value, exp.Kwarg):
-            return None
-        result = call("_json_array_append", result, path, value)
-    return result
-
-
-def _nest(node: exp.Expr) -> exp.Expr | None:
-    """Return one call for each path and value, since bqemulator reads the first of each call only."""
-    pairs = list(zip(node.expressions[::2], node.expressions[1::2], strict=False))
-    if len(pairs) < 2 or any(isinstance(each, exp.Kwarg) for each in node.expressions):
-        return None
-    result: exp.Expr = node.this
-    for path, value in pairs:
-        result = type(node)(this=result.copy(), expressions=[path.copy(), value.copy()])
-    return result
-
-
-def _remove_each(node: exp.Expr) -> exp.Expr | None:
-    """Return one call for each path."""
-    if len(node.expressions) < 2:
-        return None
-    result: exp.Expr = node.this
-    for path in node.expressions:
-        result = exp.JSONRemove(this=result.copy(), expressions=[path.copy()])
-    return result
-
-
 RULES: dict[type[exp.Expr], Rule] = {
     exp.String: _string,
     exp.Int64: lambda node: call("_int64_of_json", node.this),
@@ -157,9 +86,5 @@ RULES: dict[type[exp.Expr], Rule] = {
     exp.JSONType: lambda node: call("_json_type", node.this),
     exp.ParseNumeric: _number_text,
     exp.ParseBignumeric: _number_text,
-    exp.JSONArrayAppend: _append,
-    exp.JSONArrayInsert: _nest,
-    exp.JSONSet: _nest,
-    exp.JSONRemove: _remove_each,
 }
 """What replaces the nodes of each type."""

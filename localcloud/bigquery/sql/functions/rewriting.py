@@ -12,6 +12,8 @@ from localcloud.bigquery.sql.functions import (
     casts,
     dates,
     formats,
+    json_changes,
+    json_lax,
     json_output,
     json_values,
     printing,
@@ -21,7 +23,7 @@ from localcloud.bigquery.sql.functions import (
 from localcloud.bigquery.sql.functions.nodes import Rule, call
 from localcloud.bigquery.sql.tokens import parsed, readable_tokens
 
-_MODULES = (arrays, dates, casts, texts, json_output, json_values, printing, time_texts)
+_MODULES = (arrays, dates, casts, texts, json_output, json_changes, json_lax, json_values, printing, time_texts)
 MACROS: tuple[str, ...] = tuple(macro for module in (formats, *_MODULES) for macro in module.MACROS)
 """The DuckDB macros that the rewritten SQL calls."""
 

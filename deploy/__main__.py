@@ -40,6 +40,10 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m deplo
     except (DeclarationError, CommandFailedError) as error:
         print(error, file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # The reader of a pipe has ended, such as `head`: https://docs.python.org/3/library/signal.html#note-on-sigpipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
@@ -248,7 +252,7 @@ def _refuse_the_local_cloud() -> None:
     if found:
         raise CommandFailedError(
             f"The variables of a local cloud are set ({', '.join(sorted(found))}), and only Google Cloud can be deployed to. "
-            "Use a shell without them."
+            "Use a shell without them. `check` and `smoke` take the local cloud without --project."
         )
 
 

@@ -21,15 +21,11 @@ def run(declaration: Declaration, options: argparse.Namespace) -> int:
     Raises:
         CommandFailedError: It cannot begin.
     """
-    writable = declaration.datasets.writable.names if declaration.datasets else ()
-    if writable and options.dataset is None:
-        raise CommandFailedError(
-            f"The functions may only write to the datasets {', '.join(writable)}: name one of them with --dataset."
-        )
+    dataset = _dataset(declaration, options.project, options.dataset)
     # A process that is ended also removes what it created.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        trial = Trial(declaration, options.project, options.timeout, options.dataset, report=_print)
+        trial = Trial(declaration, options.project, options.timeout, dataset, report=_print)
     except GoogleAuthError as error:
         raise CommandFailedError(f"{error}\nLog in: gcloud auth application-default login") from error
     code = 1
@@ -51,6 +47,24 @@ def run(declaration: Declaration, options: argparse.Namespace) -> int:
     if code == 0:
         print("The deployment works.")
     return 1 if remaining else code
+
+
+def _dataset(declaration: Declaration, project: str, given: str | None) -> str | None:
+    """Return the dataset of ``project`` to use, without its project; None: the trial creates one.
+
+    Raises:
+        CommandFailedError: The functions may not write to it, or it is of another project, whose models no drop creates.
+    """
+    names = declaration.datasets.writable.names if declaration.datasets else ()
+    writable = [name.removeprefix(f"{project}.") for name in names]
+    dataset = given.removeprefix(f"{project}.") if given else None
+    if dataset and "." in dataset:
+        raise CommandFailedError(f"--dataset is {given}; expected a dataset of {project}, where drops are imported.")
+    if writable and dataset not in writable:
+        own = [name for name in writable if "." not in name]
+        right = f"name one of them with --dataset: {', '.join(own)}" if own else f"declare one of {project}, too"
+        raise CommandFailedError(f"The functions may only write to the datasets {', '.join(names)}: {right}.")
+    return dataset
 
 
 def _print(line: str) -> None:

@@ -85,6 +85,7 @@ class Trial:
 
     def _create_dataset(self) -> None:
         if self.given_dataset is not None:
+            self._bigquery.get_dataset(f"{self.project}.{self._dataset}")
             return
         dataset = bigquery.Dataset(f"{self.project}.{self._dataset}")
         # BigQuery reads models of buckets in the dataset's location: https://cloud.google.com/bigquery/docs/locations

@@ -61,6 +61,16 @@ def test_a_trial_in_a_given_dataset_keeps_the_dataset_and_removes_what_it_create
 
 
 @pytest.mark.long
+def test_a_trial_in_a_dataset_that_does_not_exist_uploads_nothing(world: World) -> None:
+    code, printed, errors = smoke(world, "--dataset", "nowhere")
+
+    assert code == 1
+    assert "Not found: Dataset local-project:nowhere" in errors
+    assert "drop gs://" not in printed
+    assert left_behind(world) == []
+
+
+@pytest.mark.long
 def test_a_trial_names_the_event_that_is_not_received_and_leaves_nothing_behind(world: World) -> None:
     unpublished = {"method": "pubsub.projects.topics.publish", "caller": "poll_jobs", "do": {"status": 403}}
     with world.faults(unpublished):

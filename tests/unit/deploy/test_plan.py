@@ -20,6 +20,7 @@ from deploy.plan import plan
 from deploy.script import shell_command, shell_script
 from deploy.steps import DOCUMENT, ETAG, NAME, Plan, Step, placeholders
 from shared.settings import Settings
+from tests.paths import ROOT
 
 PROJECT = "films"
 FUNCTIONS = sorted(read().functions)
@@ -399,6 +400,14 @@ def test_an_environment_that_is_not_declared_is_refused(staging: Path, capsys: p
     assert main(["--declaration", str(staging), "--env", "stagin", "plan", "--project", PROJECT]) == 1
 
     assert "environments has no stagin; did you mean staging? There are: staging" in capsys.readouterr().err
+
+
+def test_a_reader_that_ends_early_is_no_error() -> None:
+    command = f"{sys.executable} -m deploy plan --project {PROJECT} | head -c 1"
+
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert (done.stdout, done.stderr) == ("#", "")
 
 
 @pytest.mark.parametrize("project", ["4242", "Films", "my films", "films-"])

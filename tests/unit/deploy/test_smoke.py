@@ -22,16 +22,25 @@ def test_it_does_not_try_another_project_than_that_of_the_local_cloud(
     assert "The variables of a local cloud are set (PUBSUB_EMULATOR_HOST)" in capsys.readouterr().err
 
 
-def test_it_needs_a_dataset_if_the_functions_may_write_only_to_some(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("names", "options", "reason"),
+    [
+        ("news", [], "may only write to the datasets news: name one of them with --dataset: news"),
+        ("news", ["--dataset", "films"], "may only write to the datasets news: name one of them with --dataset: news"),
+        ("others.news", [], "may only write to the datasets others.news: declare one of films, too"),
+        ("", ["--dataset", "others.news"], "--dataset is others.news; expected a dataset of films"),
+    ],
+)
+def test_it_needs_a_dataset_that_the_functions_may_write_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], names: str, options: list[str], reason: str
 ) -> None:
     declaration = tmp_path / "functions.yaml"
     text = DECLARATION.read_text(encoding="utf-8")
-    declaration.write_text(text.replace("WRITABLE_DATASETS, names: []", "WRITABLE_DATASETS, names: [news]"))
+    declaration.write_text(text.replace("WRITABLE_DATASETS, names: []", f"WRITABLE_DATASETS, names: [{names}]"))
 
-    assert main(["--declaration", str(declaration), "smoke", "--project", "films"]) == 1
+    assert main(["--declaration", str(declaration), "smoke", "--project", "films", *options]) == 1
 
-    assert "may only write to the datasets news: name one of them with --dataset" in capsys.readouterr().err
+    assert reason in capsys.readouterr().err
 
 
 def test_what_cannot_be_removed_is_named_and_everything_else_is_removed() -> None:

@@ -12,6 +12,8 @@ import pytest
 from deploy.__main__ import main
 from deploy.checking.local import NOT_MADE
 from deploy.declared import DECLARATION
+from localcloud.cloud import LocalCloud
+from localcloud.config import CloudConfig
 from tests.conftest import variables
 from tests.e2e.world import World
 
@@ -107,6 +109,21 @@ def test_a_local_cloud_that_does_not_answer_is_wrong(world: World, capsys: pytes
     assert len(findings) == 1
     assert findings[0]["message"].startswith("does not answer: ")
     assert "python -m localcloud start" in findings[0]["fix"]
+
+
+@pytest.mark.long
+def test_a_local_cloud_without_functions_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    with variables({}):
+        cloud = LocalCloud(CloudConfig(with_functions=False, with_samples=False))
+        cloud.start()
+    try:
+        with variables(cloud.environment()):
+            code = main(["check", "--json"])
+    finally:
+        cloud.stop()
+
+    assert code == 1
+    assert wrong(json.loads(capsys.readouterr().out)) == ["functions: the local cloud was started without functions"]
 
 
 def test_an_environment_of_the_declaration_does_not_run_on_a_local_cloud(

@@ -13,6 +13,7 @@ from sqlglot import exp
 from localcloud.bigquery.base.schema import Field, field_of, unique_names
 from localcloud.bigquery.queries.accounting import Accounting
 from localcloud.bigquery.queries.definitions import definition_statistics
+from localcloud.bigquery.queries.row_policies import policy_statement
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.statement import (
@@ -50,6 +51,7 @@ class Previews:
         statements.check(statement)
         # The estimate counts the rows that exist, which are the rows that the query would read.
         written = read_statement(sql, project=statements.project)
+        policy_statement(written, statements)
         found = self._accounting.describe(statement, written) | {"totalBytesProcessedAccuracy": "PRECISE"}
         schema = self._schema_of(statement, statements, written)
         if schema is not None:

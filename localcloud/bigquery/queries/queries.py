@@ -41,6 +41,7 @@ from localcloud.bigquery.queries.load_data import LoadData
 from localcloud.bigquery.queries.load_statements import LoadStatements
 from localcloud.bigquery.queries.model_statements import run_model_statement
 from localcloud.bigquery.queries.previews import Previews
+from localcloud.bigquery.queries.row_policies import policy_statement, run_policy_statement
 from localcloud.bigquery.queries.script_texts import is_script, script_type
 from localcloud.bigquery.queries.scripts import FileStatements, run_script
 from localcloud.bigquery.queries.statements import Statements
@@ -283,6 +284,8 @@ class QueryJobs:
             return self._run_select(job, statements, original)
         if created_table(original) is not None:
             return self._run_create_as(query, statements, original)
+        if (policy := policy_statement(original, statements)) is not None:
+            return Outcome(statistics=self._accounting.describe(original) | run_policy_statement(policy, statements))
         if original.target is not None and exists_already(original, self._destinations):
             statistics = self._accounting.describe(original) | definition_statistics("SKIP", original.target)
             rows = RowsInMemory(declared_fields(original, statements), NO_ROWS.table)

@@ -33,6 +33,7 @@ from localcloud.bigquery.queries.definitions import (
 )
 from localcloud.bigquery.queries.load_data import LoadData
 from localcloud.bigquery.queries.model_statements import run_model_statement
+from localcloud.bigquery.queries.row_policies import policy_statement, run_policy_statement
 from localcloud.bigquery.queries.script_control import ControlledScript
 from localcloud.bigquery.queries.script_values import Frames, inferred, split_name, variable_value
 from localcloud.bigquery.queries.statements import Statements
@@ -111,6 +112,10 @@ class Script(ControlledScript):
             return
         statement = completed(read_statement(statements.qualify(sql), project=statements.project), statements)
         self.check_definition(statement)
+        if (policy := policy_statement(statement, statements)) is not None:
+            run_policy_statement(policy, statements)
+            self._final_table = None
+            return
         if statement.target is not None and (name := renamed_table(statement)) is not None:
             statements.destinations.rename(statement.target, name)
             self._final_table = None

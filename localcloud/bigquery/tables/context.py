@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,6 +49,7 @@ SNAPSHOTS_KEPT = 20
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 """The time of expiration that stands for none, where None stands for the one that a table has."""
+_ALTER = re.compile(r"\s*ALTER\b", re.IGNORECASE)
 
 
 class EmulatorClock:
@@ -234,7 +236,8 @@ def _system_time(sql: str, project: str, snapshots: Snapshots, engine: Engine) -
 
 def _row_access(sql: str, *, project_id: str, caller: Any, catalog: Catalog) -> str:
     """Give tables their pseudo columns that bqemulator reads in views, and UNNEST its meaning."""
-    sql = rewrite_for_row_access(sql, project_id=project_id, caller=caller, catalog=catalog)
+    if _ALTER.match(sql) is None:  # it reads no rows, and bqemulator would put a query in place of the table
+        sql = rewrite_for_row_access(sql, project_id=project_id, caller=caller, catalog=catalog)
     sql = with_pseudo_columns(sql, project_id, catalog.ingested_table)
 
     def shape(table: exp.Table) -> Shape | None:

@@ -179,6 +179,34 @@ def test_row_access_policies_know_the_caller_that_a_request_names(world: BigQuer
     assert world.rows(f"SELECT COUNT(*) FROM {dataset}.guarded") == [(2,)]
 
 
+@pytest.mark.parametrize("shape", ["{}", "BEGIN {}; END"])
+def test_row_access_policies_are_created_replaced_and_dropped(world: BigQueryWorld, dataset: str, shape: str) -> None:
+    table = f"{dataset}.kept"
+    world.rows(f"CREATE TABLE {table} AS SELECT 1 AS id UNION ALL SELECT 2")
+
+    def ids(change: str) -> list[int]:
+        world.client().query_and_wait(shape.format(change))
+        return [row.id for row in world.client().query_and_wait(f"SELECT id FROM {table} ORDER BY id")]
+
+    everybody = f"ON {table} GRANT TO ('user:a@example.com', 'allAuthenticatedUsers') FILTER USING (id = %s)"
+    assert ids(f"CREATE ROW ACCESS POLICY one {everybody % 1}") == [1]
+    assert ids(f"CREATE ROW ACCESS POLICY IF NOT EXISTS one {everybody % 2}") == [1]
+    assert ids(f"CREATE OR REPLACE ROW ACCESS POLICY one {everybody % 2}") == [2]
+    assert ids(f"ALTER TABLE {table} ADD COLUMN n INT64") == [2]
+    assert ids(f"CREATE ROW ACCESS POLICY two ON {table} FILTER USING (id IN (1, 3))") == [1, 2]
+    assert ids(f"DROP ROW ACCESS POLICY IF EXISTS none ON {table}") == [1, 2]
+    assert ids(f"DROP ROW ACCESS POLICY one ON {table}") == [1]
+    assert ids(f"DROP ALL ROW ACCESS POLICIES ON {table}") == [1, 2]
+    for wrong, message in (
+        (f"DROP ROW ACCESS POLICY one ON {table}", "Not found: Row access policy one"),
+        (f"CREATE ROW ACCESS POLICY one ON {table} FILTER USING (missing = 1)", "Unrecognized name: missing"),
+        (f"CREATE ROW ACCESS POLICY one ON {dataset}.nowhere FILTER USING (TRUE)", "Not found: Table"),
+        (f"CREATE ROW ACCESS POLICY one ON {table} GRANT TO ('somebody') FILTER USING (TRUE)", "somebody"),
+    ):
+        with pytest.raises(exceptions.GoogleAPICallError, match=message):
+            ids(wrong)
+
+
 def test_operations_other_than_queries_need_access_to_all_rows(world: BigQueryWorld, dataset: str) -> None:
     client, table = world.client(), f"{PROJECT}.{dataset}.partly"
     world.rows(f"CREATE TABLE {dataset}.partly AS SELECT 1 AS id UNION ALL SELECT 2")

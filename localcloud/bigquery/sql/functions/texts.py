@@ -7,6 +7,9 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/string_functions#i
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from sqlglot import exp
 
 from localcloud.bigquery.sql.functions.nodes import Rule, call, integer, number
@@ -18,9 +21,41 @@ _LENGTH = (
     "CASE WHEN size < 0 THEN error('Third argument in SUBSTR() cannot be negative') ELSE least(size, 4294967296) END"
 )
 _HAYSTACK = "length(CAST(x AS VARCHAR))"
+_PATTERN_SIZE = _SIZE.replace("(x ", "(pattern ").replace("(x)", "(pattern)")
+
+
+def _checked(bodies: dict[str, tuple[str, str, str]]) -> Iterator[str]:
+    """Yield the macros of functions that fail for some arguments, and those for the prefix SAFE.
+
+    Args:
+        bodies: The parameters, the branches of a CASE that fail, with ``error`` in them, and the result, by name.
+    """
+    for name, (parameters, failures, result) in bodies.items():
+        yield f"CREATE OR REPLACE MACRO {name}({parameters}) AS CASE {failures} ELSE {result} END"
+        safe = re.sub(r"error\('[^']*'\)", "NULL", failures)
+        yield f"CREATE OR REPLACE MACRO _safe{name}({parameters}) AS CASE {safe} ELSE {result} END"
+
+
+_NEGATIVE = "WHEN size < 0 THEN error('Second argument {} cannot be negative')"
+_PAD_FAILURES = (
+    _NEGATIVE.format("(output size) for LPAD/RPAD")
+    + f" WHEN ({_PATTERN_SIZE}) = 0 THEN error('Third argument (pad pattern) for LPAD/RPAD cannot be empty')"
+    + f" WHEN size <= ({_SIZE}) THEN x[1:size]"
+)
+_PADDING = f"repeat(pattern, (size - ({_SIZE})) // ({_PATTERN_SIZE}) + 1)[1:size - ({_SIZE})]"
 MACROS: tuple[str, ...] = (
     # The result is a STRING, BYTES or an ARRAY, as the values are.
     "CREATE OR REPLACE MACRO _joined(x, y) AS x || y",
+    *_checked(
+        {
+            "_left": ("x, size", _NEGATIVE.format("in LEFT()"), "x[1:size]"),
+            "_right": ("x, size", _NEGATIVE.format("in RIGHT()"), f"x[greatest(({_SIZE}) - size, 0) + 1:]"),
+            "_lpad": ("x, size, pattern", _PAD_FAILURES, f"{_PADDING} || x"),
+            "_rpad": ("x, size, pattern", _PAD_FAILURES, f"x || {_PADDING}"),
+            "_repeat": ("x, size", _NEGATIVE.format("(repeat count) for REPEAT"), "repeat(x, size)"),
+        }
+    ),
+    "CREATE OR REPLACE MACRO _space(x) AS CASE WHEN FALSE THEN x ELSE ' ' END",
     # A slice of BYTES is BYTES, and that of a text a text.
     f"CREATE OR REPLACE MACRO _substr(x, place) AS x[({_FIRST}):]",
     f"CREATE OR REPLACE MACRO _substr_of(x, place, size) AS x[({_FIRST}):({_FIRST}) + ({_LENGTH}) - 1]",
@@ -34,7 +69,7 @@ MACROS: tuple[str, ...] = (
 )
 """The DuckDB macros that the rewritten SQL calls."""
 
-WORDS = ("SUBSTR", "SUBSTRING", "INSTR", "CONCAT")
+WORDS = ("SUBSTR", "SUBSTRING", "INSTR", "CONCAT", "LEFT", "RIGHT", "LPAD", "RPAD", "REPEAT")
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
 
 
@@ -63,7 +98,16 @@ def _join(node: exp.Expr) -> exp.Expr | None:
     return first
 
 
+def _pad(node: exp.Expr) -> exp.Expr | None:
+    pattern = node.args.get("fill_pattern") or call("_space", node.this)
+    return call("_lpad" if node.args.get("is_left") else "_rpad", node.this, node.expression, pattern)
+
+
 RULES: dict[type[exp.Expr], Rule] = {
+    exp.Left: lambda node: call("_left", node.this, node.expression),
+    exp.Right: lambda node: call("_right", node.this, node.expression),
+    exp.Pad: _pad,
+    exp.Repeat: lambda node: call("_repeat", node.this, node.args["times"]),
     exp.Substring: _substring,
     exp.StrPosition: _position,
     exp.Concat: _join,

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlglot import exp
 
+from localcloud.bigquery.sql.functions.nodes import columns_of
 from localcloud.bigquery.sql.tokens import parsed
 
 # DuckDB plans the branch for other types too, which cannot become intervals directly.
@@ -39,7 +40,7 @@ def with_interval_texts(sql: str, schema: Mapping[str, Any] | None) -> str:
         sql: The statement.
         schema: The types of the columns of its tables, in nested mappings whose innermost keys are columns; or None.
     """
-    columns = _interval_columns(schema)
+    columns = set(columns_of(schema, frozenset({"INTERVAL"})))
     if "CAST" not in sql.upper() or not (columns or "INTERVAL" in sql.upper()):
         return sql
     tree = parsed(sql)
@@ -56,16 +57,6 @@ def with_interval_texts(sql: str, schema: Mapping[str, Any] | None) -> str:
     for cast in reversed(found):
         cast.replace(exp.Anonymous(this="_text_of", expressions=[cast.this.copy()]))
     return tree.sql(dialect="bigquery") if found else sql
-
-
-def _interval_columns(schema: Mapping[str, Any] | None) -> set[str]:
-    found: set[str] = set()
-    for name, kind in (schema or {}).items():
-        if isinstance(kind, Mapping):
-            found |= _interval_columns(kind)
-        elif str(kind).upper() == "INTERVAL":
-            found.add(str(name).lower())
-    return found
 
 
 def _may_be_interval(value: exp.Expr, columns: set[str]) -> bool:

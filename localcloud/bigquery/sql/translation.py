@@ -49,7 +49,7 @@ class Translator(SQLTranslator):
             reject_duckdb_only(sql)
             sql = with_elements(with_single_matches(sql, schema), lambda _: None)
             sql = with_nan(adjusted(name_fields(checked_lengths(sql))), schema)
-            sql = call_json_macros(call_subscripts(with_functions(with_interval_texts(sql, schema))))
+            sql = call_json_macros(call_subscripts(with_functions(with_interval_texts(sql, schema), schema)))
         except QueryError as error:
             return Err(InvalidQueryError(error.message))
         translated = super().translate(sql, schema=schema, **options)

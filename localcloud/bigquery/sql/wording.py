@@ -136,6 +136,7 @@ _WORDINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
             r"Cannot extract field '(?P<name>[^']+)' from expression \"(?P<of>.*?)\"",
             r"Cannot access field \g<name> on \g<of>",
         ),
+        (r"could not convert blob to UTF8", "Invalid cast of bytes to UTF8 string"),
         (r"as base64", "Failed to decode invalid base64 string"),
         (r"LIMIT/OFFSET cannot be negative", "LIMIT and OFFSET expect non-negative integers"),
         (r"Unknown TimeZone '(?P<zone>[^']+)'", r"Invalid time zone: \g<zone>"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from localcloud.bigquery.sql.functions.formats import formatted
-from localcloud.bigquery.sql.functions.nodes import Rule, call, integer
+from localcloud.bigquery.sql.functions.nodes import Rule, call, integer, is_text
 
 _TEXT = "CAST(x AS VARCHAR)"
 _TRIMMED = f"trim({_TEXT}, ' \t\r\n\f\v')"
@@ -64,9 +64,15 @@ MACROS: tuple[str, ...] = (
         for name, body in _macros("CAST", f"error('Bad {{}} value: ' || {_TEXT})").items()
     ),
     *(f"CREATE OR REPLACE MACRO _safe_{name}(x) AS {body}" for name, body in _macros("TRY_CAST", "NULL").items()),
+    # DuckDB reads escapes in a text.
+    "CREATE OR REPLACE MACRO _as_bytes(x) AS CASE WHEN typeof(x) = 'VARCHAR' THEN encode(CAST(x AS VARCHAR)) "
+    "ELSE TRY_CAST(CAST(x AS VARCHAR) AS BLOB) END",
     f"CREATE OR REPLACE MACRO _as_string(x) AS CASE WHEN typeof(x) IN ('VARCHAR', 'BIGINT') THEN {_TEXT} "
     f"WHEN {_FLOATS} THEN {_FLOAT_TEXT} WHEN {_DECIMAL} THEN {_DECIMAL_TEXT} "
-    f"WHEN starts_with(typeof(x), 'TIME') THEN {_TIME_TEXT} ELSE {_TEXT} END",
+    f"WHEN starts_with(typeof(x), 'TIME') THEN {_TIME_TEXT} "
+    f"WHEN typeof(x) = 'BLOB' THEN decode(TRY_CAST({_TEXT} AS BLOB)) ELSE {_TEXT} END",
+    f"CREATE OR REPLACE MACRO _as_string_or_null(x) AS CASE WHEN typeof(x) = 'BLOB' "
+    f"THEN try(decode(TRY_CAST({_TEXT} AS BLOB))) ELSE _as_string(x) END",
 )
 """The DuckDB macros that the rewritten SQL calls."""
 
@@ -74,6 +80,7 @@ WORDS = ("CAST", "SAFE_CAST")
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
 
 _NAMES = {exp.DType.BIGINT: "int64", exp.DType.DOUBLE: "float64", exp.DType.BOOLEAN: "bool", exp.DType.TEXT: "string"}
+_NAMES[exp.DType.BINARY] = "bytes"
 # These are kept, since DuckDB reads them as floats.
 _FLOAT_WORDS = frozenset({"nan", "inf", "-inf", "+inf"})
 
@@ -95,18 +102,13 @@ def _cast(node: exp.Expr) -> exp.Expr | None:
         and (not value.is_string or value.name.lower() in _FLOAT_WORDS)
     ):
         return None
-    if name == "string":
-        if _is_text(value):
-            return None
-        node.set("this", call("_as_string", value))
+    if name in ("string", "bytes"):
+        if not (isinstance(value, exp.ByteString) if name == "bytes" else is_text(value)):
+            or_null = "_or_null" if name == "string" and isinstance(node, exp.TryCast) else ""
+            node.set("this", call(f"_as_{name}{or_null}", value))
         return node
     node.set("this", call(f"_{'safe' if isinstance(node, exp.TryCast) else 'as'}_{name}", value))
     return node
-
-
-def _is_text(value: exp.Expr) -> bool:
-    """Return whether a value is a text or BYTES, which bqemulator converts by its form."""
-    return isinstance(value, (exp.ByteString, exp.HexString)) or (isinstance(value, exp.Literal) and value.is_string)
 
 
 RULES: dict[type[exp.Expr], Rule] = {exp.Cast: _cast, exp.TryCast: _cast}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from sqlglot import exp
 
@@ -31,3 +32,19 @@ def integer(node: exp.Expr | None) -> int | None:
         value = integer(node.this)
         return None if value is None else -value
     return int(node.name) if isinstance(node, exp.Literal) and not node.is_string and node.name.isdigit() else None
+
+
+def columns_of(schema: Mapping[str, Any] | None, kinds: frozenset[str]) -> frozenset[str]:
+    """Return the names in lower case of the columns of some types.
+
+    Args:
+        schema: The types of the columns of tables, in nested mappings whose innermost keys are columns; or None.
+        kinds: The types, in upper case.
+    """
+    found: set[str] = set()
+    for name, kind in (schema or {}).items():
+        if isinstance(kind, Mapping):
+            found |= columns_of(kind, kinds)
+        elif str(kind).upper() in kinds:
+            found.add(str(name).lower())
+    return frozenset(found)

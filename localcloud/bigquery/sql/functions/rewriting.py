@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.functions import (
     arrays,
+    byte_strings,
     casts,
     dates,
     formats,
@@ -20,23 +23,40 @@ from localcloud.bigquery.sql.functions import (
     texts,
     time_texts,
 )
-from localcloud.bigquery.sql.functions.nodes import Rule, call
+from localcloud.bigquery.sql.functions.nodes import Rule, call, columns_of
 from localcloud.bigquery.sql.tokens import parsed, readable_tokens
 
-_MODULES = (arrays, dates, casts, texts, json_output, json_changes, json_lax, json_values, printing, time_texts)
+_MODULES = (
+    arrays,
+    dates,
+    casts,
+    texts,
+    byte_strings,
+    json_output,
+    json_changes,
+    json_lax,
+    json_values,
+    printing,
+    time_texts,
+)
 MACROS: tuple[str, ...] = tuple(macro for module in (formats, *_MODULES) for macro in module.MACROS)
 """The DuckDB macros that the rewritten SQL calls."""
 
 _RULES: dict[type[exp.Expr], Rule] = {kind: rule for module in _MODULES for kind, rule in module.RULES.items()}
 _BY_NAME: dict[str, dict[int, str]] = arrays.BY_NAME | dates.BY_NAME
+_BYTES = frozenset({"BLOB", "BYTES"})
 _SAFE = frozenset(re.findall(r"MACRO (_safe_\w+)", "\n".join(MACROS)))
 _MAY_CONCERN = re.compile(
-    rf"\b(?:{'|'.join(word for module in _MODULES for word in module.WORDS)})\s*\(|\|\|", re.IGNORECASE
+    rf"\b(?:{'|'.join(word for module in _MODULES for word in module.WORDS)})\s*\(|\|\||\bLIKE\b", re.IGNORECASE
 )
 
 
-def with_functions(sql: str) -> str:
+def with_functions(sql: str, schema: Mapping[str, Any] | None = None) -> str:
     """Return one statement of GoogleSQL that calls macros in place of functions whose results differ in DuckDB.
+
+    Args:
+        sql: The statement.
+        schema: The types of the columns of its tables, in nested mappings whose innermost keys are columns; or None.
 
     Raises:
         QueryError: A function does not support one of its arguments.
@@ -47,6 +67,7 @@ def with_functions(sql: str) -> str:
     tree = parsed(sql)
     if tree is None:
         return sql
+    byte_strings.mark_columns(tree, columns_of(schema, _BYTES))
     changed = False
     for node in reversed(list(tree.walk())):
         replacement = _replacement(node)

@@ -1,8 +1,8 @@
-"""Takes parts of texts and searches them as GoogleSQL does.
+"""Takes parts of texts and BYTES, pads and joins them as GoogleSQL does.
 
 A position that is 0, or negative beyond the start, means the first character, and a negative one counts from the end.
 https://cloud.google.com/bigquery/docs/reference/standard-sql/string_functions#substr
-https://cloud.google.com/bigquery/docs/reference/standard-sql/string_functions#instr
+https://cloud.google.com/bigquery/docs/reference/standard-sql/string_functions#lpad
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
-from localcloud.bigquery.sql.functions.nodes import Rule, call, integer, number
+from localcloud.bigquery.sql.functions.nodes import Rule, call
 
 _BYTES = "TRY_CAST(CAST(x AS VARCHAR) AS BLOB)"
 _SIZE = f"CASE WHEN typeof(x) = 'BLOB' THEN octet_length({_BYTES}) ELSE length(CAST(x AS VARCHAR)) END"
@@ -20,7 +20,6 @@ _FIRST = f"CASE WHEN place > 0 THEN place WHEN place = 0 THEN 1 ELSE greatest({_
 _LENGTH = (
     "CASE WHEN size < 0 THEN error('Third argument in SUBSTR() cannot be negative') ELSE least(size, 4294967296) END"
 )
-_HAYSTACK = "length(CAST(x AS VARCHAR))"
 _PATTERN_SIZE = _SIZE.replace("(x ", "(pattern ").replace("(x)", "(pattern)")
 
 
@@ -60,16 +59,10 @@ MACROS: tuple[str, ...] = (
     f"CREATE OR REPLACE MACRO _substr(x, place) AS x[({_FIRST}):]",
     f"CREATE OR REPLACE MACRO _substr_of(x, place, size) AS x[({_FIRST}):({_FIRST}) + ({_LENGTH}) - 1]",
     "CREATE OR REPLACE MACRO _safe_substr_of(x, place, size) AS CASE WHEN size >= 0 THEN _substr_of(x, place, size) END",
-    # The places where the text is found, from the last one on; searching begins at a place counted from the end.
-    "CREATE OR REPLACE MACRO _instr_from_end(x, found, place, occurrence) AS CASE WHEN place = 0 OR occurrence < 1 "
-    "THEN error('Position cannot be 0 and occurrence must be positive in INSTR') ELSE coalesce(list_filter("
-    f"range(CAST({_HAYSTACK} + place + 1 AS BIGINT), 0, -1), "
-    "spot -> substr(x, spot, length(found)) = found)[occurrence], "
-    "CASE WHEN x IS NOT NULL AND found IS NOT NULL THEN 0 END) END",
 )
 """The DuckDB macros that the rewritten SQL calls."""
 
-WORDS = ("SUBSTR", "SUBSTRING", "INSTR", "CONCAT", "LEFT", "RIGHT", "LPAD", "RPAD", "REPEAT")
+WORDS = ("SUBSTR", "SUBSTRING", "CONCAT", "LEFT", "RIGHT", "LPAD", "RPAD", "REPEAT")
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
 
 
@@ -78,14 +71,6 @@ def _substring(node: exp.Expr) -> exp.Expr | None:
     if start is None:
         return None
     return call("_substr", node.this, start) if length is None else call("_substr_of", node.this, start, length)
-
-
-def _position(node: exp.Expr) -> exp.Expr | None:
-    position = integer(node.args.get("position"))
-    if position is None or position >= 0:
-        return None
-    found = node.args["substr"]
-    return call("_instr_from_end", node.this, found, number(position), node.args.get("occurrence") or number(1))
 
 
 def _join(node: exp.Expr) -> exp.Expr | None:
@@ -109,7 +94,6 @@ RULES: dict[type[exp.Expr], Rule] = {
     exp.Pad: _pad,
     exp.Repeat: lambda node: call("_repeat", node.this, node.args["times"]),
     exp.Substring: _substring,
-    exp.StrPosition: _position,
     exp.Concat: _join,
     exp.DPipe: _join,
 }

@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import Field, plain_name
+from localcloud.bigquery.queries.alterations import added_settings
 from localcloud.bigquery.queries.assignments import completed_change
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.lengths import declared_settings
@@ -93,13 +94,6 @@ def completed(statement: Statement, statements: Statements) -> Statement:
     return read_statement(head.sql(dialect="bigquery"), project=statements.project)
 
 
-def renamed_table(statement: Statement) -> str | None:
-    """Return the new name of an ALTER TABLE RENAME TO, or None if the statement is another one."""
-    actions = statement.tree.args.get("actions") if isinstance(statement.tree, exp.Alter) else None
-    rename = actions[0] if actions else None
-    return rename.this.name if isinstance(rename, exp.AlterRename) else None
-
-
 def register_table(create: exp.Create, target: TableName, statements: Statements, destinations: Destinations) -> None:
     """Write the options of a CREATE TABLE AS (description, partitioning, ...) into the catalog."""
     head = create.copy()
@@ -115,7 +109,7 @@ def finish_table(statement: Statement, statements: Statements) -> None:
     if target is None:
         return
     destinations.tidy(target)
-    destinations.set_columns(target, declared_settings(statement.tree))
+    destinations.set_columns(target, declared_settings(statement.tree) | added_settings(statement))
     if isinstance(statement.tree, exp.Create):
         destinations.set_layout(target, _declared_layout(statement.tree, statements))
 

@@ -22,6 +22,7 @@ from localcloud.bigquery.ml.objects.statements import ObjectTableStatement
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.ml.statements import ModelReference, ModelStatement
 from localcloud.bigquery.queries.accounting import Accounting
+from localcloud.bigquery.queries.alterations import alter
 from localcloud.bigquery.queries.children import Step, child_jobs
 from localcloud.bigquery.queries.definitions import (
     completed,
@@ -34,7 +35,6 @@ from localcloud.bigquery.queries.definitions import (
     operation_on,
     query_of,
     register_table,
-    renamed_table,
     routine_statistics,
 )
 from localcloud.bigquery.queries.load_data import LoadData
@@ -45,6 +45,7 @@ from localcloud.bigquery.queries.row_policies import policy_statement, run_polic
 from localcloud.bigquery.queries.script_texts import is_script, script_type
 from localcloud.bigquery.queries.scripts import FileStatements, run_script
 from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.queries.table_actions import single_actions
 from localcloud.bigquery.queries.table_options import apply_options, changed_options, table_options
 from localcloud.bigquery.sql.conditional_routines import without_conditions
 from localcloud.bigquery.sql.duckdb_only import reject_foreign_names
@@ -264,12 +265,17 @@ class QueryJobs:
             return self._run_model_statement(model, statements)
         original = read_statement(statements.qualify(sql), project=statements.project)
         statements.check(original)
+        outcomes = [self._perform_single(job, each, statements) for each in single_actions(original, statements)]
+        return outcomes[-1]
+
+    def _perform_single(self, job: Job, original: Statement, statements: Statements) -> Outcome:
+        """Run a statement with one action that is not about a model."""
         original = completed(original, statements)
         options = table_options(original)
         if options and (changed := changed_options(original, statements)) is not None:
             apply_options(options, changed, statements)
             return Outcome(statistics=self._accounting.describe(original) | definition_statistics("ALTER", changed))
-        outcome = self._perform_statement(job, query, original, statements)
+        outcome = self._perform_statement(job, job.configuration["query"], original, statements)
         if options:
             apply_options(options, original.target, statements)
         return outcome
@@ -295,8 +301,7 @@ class QueryJobs:
             return Outcome(statistics=self._accounting.describe(original) | definition_statistics(operation, view))
         if original.kind == "EXPORT_DATA":
             return self._run_export(query, statements, original)
-        if original.target is not None and (name := renamed_table(original)) is not None:
-            self._destinations.rename(original.target, name)
+        if original.target is not None and alter(original, statements):
             statistics = self._accounting.describe(original) | definition_statistics("ALTER", original.target)
             return Outcome(statistics=statistics)
         return self._run_other(query, statements, original)

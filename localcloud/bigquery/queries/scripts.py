@@ -23,13 +23,13 @@ from bqemulator.scripting.exceptions import BreakSignal, ContinueSignal, ReturnS
 from bqemulator.udf.naming import qualified_routine_name
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.queries.alterations import alter
 from localcloud.bigquery.queries.children import Step
 from localcloud.bigquery.queries.definitions import (
     completed,
     create_model_view,
     exists_already,
     finish_table,
-    renamed_table,
 )
 from localcloud.bigquery.queries.load_data import LoadData
 from localcloud.bigquery.queries.model_statements import run_model_statement
@@ -37,6 +37,7 @@ from localcloud.bigquery.queries.row_policies import policy_statement, run_polic
 from localcloud.bigquery.queries.script_control import ControlledScript
 from localcloud.bigquery.queries.script_values import Frames, inferred, split_name, variable_value
 from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.queries.table_actions import single_actions
 from localcloud.bigquery.queries.table_options import apply_options, changed_options, table_options
 from localcloud.bigquery.sql.called import calls
 from localcloud.bigquery.sql.duckdb_only import reject_foreign_names
@@ -110,14 +111,19 @@ class Script(ControlledScript):
             self._files.load(load)
             self._final_table = None
             return
-        statement = completed(read_statement(statements.qualify(sql), project=statements.project), statements)
+        original = read_statement(statements.qualify(sql), project=statements.project)
+        for each in single_actions(original, statements):
+            await self._exec_single(completed(each, statements))
+
+    async def _exec_single(self, statement: Statement) -> None:
+        """Run a statement with one action that is not about a model."""
+        statements = self._statements
         self.check_definition(statement)
         if (policy := policy_statement(statement, statements)) is not None:
             run_policy_statement(policy, statements)
             self._final_table = None
             return
-        if statement.target is not None and (name := renamed_table(statement)) is not None:
-            statements.destinations.rename(statement.target, name)
+        if alter(statement, statements):
             self._final_table = None
             return
         options = table_options(statement)
@@ -146,7 +152,7 @@ class Script(ControlledScript):
         with statements.checking_calls(statement.target):
             await super()._exec_sql(self._prepared)
         self._name_columns(statement)
-        if statement.kind.startswith("CREATE_TABLE"):
+        if statement.kind.startswith(("CREATE_TABLE", "ALTER_TABLE")):
             finish_table(statement, statements)
 
     async def _run_query(self, bq_sql: str) -> pa.Table:

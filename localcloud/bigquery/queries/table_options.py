@@ -5,6 +5,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/data-definition-la
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import NoneType
@@ -36,6 +37,7 @@ WITHOUT_EFFECT = frozenset(
 )
 """The options that have no effect here, and none on the rows that a query returns in BigQuery."""
 _PARTITIONED = (exp.PartitionedByProperty, exp.LikeProperty, exp.Clone)
+_OF_COLUMN = re.compile(r"^\s*ALTER\s+TABLE\s[^(]*?\b(?:ADD|ALTER)\s+COLUMN\b", re.IGNORECASE)
 _DAY_MS = 24 * 60 * 60 * 1000
 _REFUSED = frozenset({"DEFAULT_ROUNDING_MODE", "STORAGE_URI", "FILE_FORMAT", "TABLE_FORMAT"})
 _CREATES = frozenset({"CREATE_TABLE", "CREATE_TABLE_AS_SELECT", "CREATE_VIEW", "ALTER_TABLE", "ALTER_VIEW"})
@@ -47,7 +49,7 @@ def table_options(statement: Statement) -> dict[str, OptionValue]:
     Raises:
         QueryError: An option does not exist, or is not supported here.
     """
-    if statement.kind not in _CREATES or "OPTIONS" not in statement.sql.upper():
+    if statement.kind not in _CREATES or "OPTIONS" not in statement.sql.upper() or _OF_COLUMN.search(statement.sql):
         return {}
     found = tokens(statement.sql)
     pairs = bracket_pairs(found)

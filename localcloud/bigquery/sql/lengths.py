@@ -77,7 +77,7 @@ def declared_settings(tree: exp.Expr | None) -> dict[str, dict[str, object]]:
     """Return the settings of the columns that a CREATE TABLE declares, by the names of the columns.
 
     The settings are fields of a REST ``TableFieldSchema``: ``maxLength``, ``precision``, ``scale``,
-    ``defaultValueExpression``.
+    ``defaultValueExpression``, ``description``.
     """
     if not isinstance(tree, exp.Create) or not isinstance(tree.this, exp.Schema):
         return {}
@@ -93,9 +93,12 @@ def declared_settings(tree: exp.Expr | None) -> dict[str, dict[str, object]]:
         elif kind and kind.this in (exp.DType.DECIMAL, exp.DType.BIGDECIMAL) and numbers:
             settings |= dict(zip(("precision", "scale"), map(str, numbers), strict=False))
         for constraint in column.args.get("constraints") or ():
-            default = constraint.args.get("kind")
-            if isinstance(default, exp.DefaultColumnConstraint):
-                settings["defaultValueExpression"] = default.this.sql(dialect="bigquery")
+            given = constraint.args.get("kind")
+            if isinstance(given, exp.DefaultColumnConstraint):
+                settings["defaultValueExpression"] = given.this.sql(dialect="bigquery")
+            elif isinstance(given, exp.Properties):
+                options = {each.name.lower(): each.args["value"].name for each in given.expressions}
+                settings |= {name: value for name, value in options.items() if name == "description"}
         if settings:
             found[column.name.lower()] = settings
     return found

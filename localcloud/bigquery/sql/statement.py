@@ -57,6 +57,11 @@ _TYPE_BY_NODE: tuple[tuple[type[exp.Expr], str], ...] = (
     (exp.Alter, "ALTER_TABLE"),
 )
 _DELETE = re.compile(r"DELETE\s+(?!FROM\b)(?=[`\w])", re.IGNORECASE)
+_COPY = re.compile(
+    r"(?P<head>CREATE\s+(?:OR\s+REPLACE\s+)?TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?[`\w.-]+)\s+COPY\s+(?=[`\w])",
+    re.IGNORECASE,
+)
+_ALTER = re.compile(r"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?P<name>(?:`[^`]+`|[\w.-]+)+)", re.IGNORECASE)
 DML_TYPES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE"})
 
 # Statements that create, change or drop a table or view.
@@ -228,14 +233,14 @@ def read_statement(sql: str, *, project: str) -> Statement:
     The function does not raise: a statement that can't be parsed has no tree. The result is cached, so copy its tree
     before you change it.
     """
-    sql = unnest_paths(quote_names(_with_from(sql)))
+    sql = unnest_paths(quote_names(_parseable(sql)))
     kind = _kind_by_words(sql)
     tree = parsed(sql)
     if tree is None:
         quoted = quote_keywords(sql)
         tree = parsed(quoted) if quoted != sql else None
         if tree is None:
-            return Statement(sql, kind, project=project)
+            return Statement(sql, kind, target=_altered(sql, project), project=project)
         sql = quoted
     kind = kind or _kind_by_tree(tree)
     shadowed = {cte.alias_or_name.lower() for cte in tree.find_all(exp.CTE)}
@@ -257,13 +262,16 @@ def read_statement(sql: str, *, project: str) -> Statement:
     columns = None
     if not any(True for _ in tree.find_all(exp.Star)):
         columns = frozenset(node.name.lower() for node in tree.find_all(exp.Identifier))
-    target = _target(tree, kind, project)
+    target = _altered(sql, project) if isinstance(tree, exp.Command) else _target(tree, kind, project)
     return Statement(sql, kind, tree, tuple(tables), tuple(unqualified), target, columns, project)
 
 
-def _with_from(sql: str) -> str:
-    """Return a DELETE with the word FROM, which sqlglot needs, and any other statement as it is."""
-    found = _DELETE.match(sql, _start(sql))
+def _parseable(sql: str) -> str:
+    """Return a statement in words that sqlglot knows: DELETE with FROM, and CLONE for COPY, which makes the same table."""
+    start = _start(sql)
+    if (copy := _COPY.match(sql, start)) is not None:
+        return f"{sql[:start]}{copy['head']} CLONE {sql[copy.end() :]}"
+    found = _DELETE.match(sql, start)
     return sql if found is None else f"{sql[: found.end()]}FROM {sql[found.end() :]}"
 
 
@@ -297,6 +305,15 @@ def _target(tree: exp.Expr, kind: str, project: str) -> TableName | None:
     if not isinstance(node, exp.Table) or not node.db:
         return None
     return TableName(node.catalog or project, node.db, node.name)
+
+
+def _altered(sql: str, project: str) -> TableName | None:
+    """Return the table of an ALTER TABLE that sqlglot does not parse, if it is named with a dataset."""
+    found = _ALTER.match(sql, _start(sql))
+    parts = found["name"].replace("`", "").split(".") if found is not None else []
+    if len(parts) not in (2, 3):
+        return None
+    return TableName(*parts) if len(parts) == 3 else TableName(project, *parts)
 
 
 def _target_node(tree: exp.Expr) -> object:

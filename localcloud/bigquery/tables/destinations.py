@@ -19,7 +19,7 @@ from bqemulator.api.routes.tables import (
     _table_to_rest,
 )
 from bqemulator.catalog.etag import generate_etag
-from bqemulator.catalog.models import TableMeta, TableSchema
+from bqemulator.catalog.models import TableFieldSchema, TableMeta, TableSchema
 from bqemulator.domain.events import TableDataChanged
 
 from localcloud.bigquery.base.errors import NotFound, QueryError
@@ -347,14 +347,14 @@ class Destinations:
         existing = self.get(table)
         if existing is None or existing.table_type != "TABLE":
             return
-        required = {f.name for f in existing.schema_.fields if f.mode == "REQUIRED"}
+        kept = {f.name.lower(): _kept(f) for f in existing.schema_.fields}
         fields = []
         for name, kind in visible_columns(self.engine, table):
             if str(duckdb.sqltype(stored_type(kind))) != kind:
                 self.engine.execute(
                     f"ALTER TABLE {table.quoted} ALTER COLUMN {quote(name)} SET DATA TYPE {stored_type(kind)}"
                 )
-            fields.append(field_of(name, kind) | ({"mode": "REQUIRED"} if name in required else {}))
+            fields.append(field_of(name, kind) | kept.get(name.lower(), {}))
         self.register(table, fields, self.count(table), existing=existing)
 
     def describe_view(self, view: TableName, fields: Sequence[Field]) -> None:
@@ -399,6 +399,12 @@ class Destinations:
     def _where(table: TableMeta | None, partition: str | None) -> str:
         partitions = Partitions.of(table)
         return "" if partition is None or partitions is None else f" WHERE {partitions.condition(partition)}"
+
+
+def _kept(column: TableFieldSchema) -> dict[str, str]:
+    """Return what the engine does not know of a column: that it is required, and its description."""
+    kept = {"description": column.description} if column.description else {}
+    return kept | ({"mode": "REQUIRED"} if column.mode == "REQUIRED" else {})
 
 
 def target_parts(table: TableName) -> tuple[str, str, str]:

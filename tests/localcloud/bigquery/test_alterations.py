@@ -1,0 +1,65 @@
+"""ALTER TABLE, and CREATE TABLE from another table."""
+
+from __future__ import annotations
+
+import pytest
+from google.api_core import exceptions
+
+from tests.localcloud.bigquery.world import BigQueryWorld
+
+ID = {"name": "id", "type": "INTEGER", "mode": "REQUIRED"}
+TEXT = {"name": "s", "type": "STRING", "mode": "NULLABLE", "description": "text", "defaultValueExpression": "'x'"}
+
+
+@pytest.mark.parametrize(
+    ("change", "columns"),
+    [
+        (
+            "ADD COLUMN n INT64 OPTIONS (description = 'a, b'), ADD COLUMN IF NOT EXISTS s INT64, DROP COLUMN IF EXISTS m",
+            [ID, TEXT, {"name": "n", "type": "INTEGER", "mode": "NULLABLE", "description": "a, b"}],
+        ),
+        ("DROP COLUMN s, ADD COLUMN s FLOAT64", [ID, {"name": "s", "type": "FLOAT", "mode": "NULLABLE"}]),
+        (
+            "ALTER COLUMN id DROP NOT NULL, ALTER COLUMN s SET OPTIONS (description = 'new')",
+            [ID | {"mode": "NULLABLE"}, TEXT | {"description": "new"}],
+        ),
+        ("ALTER COLUMN s SET DEFAULT UPPER('y')", [ID, TEXT | {"defaultValueExpression": "UPPER('y')"}]),
+        ("ALTER COLUMN s DROP DEFAULT", [ID, {name: TEXT[name] for name in TEXT if name != "defaultValueExpression"}]),
+        ("RENAME COLUMN s TO t, RENAME COLUMN id TO s", [ID | {"name": "s"}, TEXT | {"name": "t"}]),
+        ("SET OPTIONS (description = 'a, b')", [ID, TEXT]),
+    ],
+)
+@pytest.mark.parametrize("script", [False, True])
+def test_columns_are_changed(
+    world: BigQueryWorld, dataset: str, change: str, columns: list[dict[str, str]], script: bool
+) -> None:
+    world.rows(f"CREATE TABLE {dataset}.a (id INT64 NOT NULL, s STRING DEFAULT 'x' OPTIONS (description = 'text'))")
+    world.rows(f"{'SELECT 1; ' if script else ''}ALTER TABLE {dataset}.a {change}")
+    table = world.call("GET", f"/datasets/{dataset}/tables/a").json()
+    assert table["schema"]["fields"] == columns
+    assert ("description" in table) == change.startswith("SET OPTIONS")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("ADD COLUMN n INT64, DROP COLUMN m", "Column not found: m"),
+        ("ADD COLUMN n INT64, ADD COLUMN N INT64", "Column already exists: N"),
+        ("ALTER COLUMN m DROP DEFAULT", "Column not found: m"),
+        (
+            "ALTER COLUMN s SET OPTIONS (rounding_mode = 'ROUND_HALF_EVEN')",
+            "Option rounding_mode of a column is not supported",
+        ),
+    ],
+)
+def test_wrong_actions_change_nothing(world: BigQueryWorld, dataset: str, change: str, message: str) -> None:
+    world.rows(f"CREATE TABLE {dataset}.a (id INT64, s STRING)")
+    with pytest.raises(exceptions.GoogleAPICallError, match=message):
+        world.rows(f"ALTER TABLE {dataset}.a {change}")
+    assert [column.name for column in world.client().get_table(f"{dataset}.a").schema] == ["id", "s"]
+
+
+def test_a_copy_does_not_change_with_its_source(world: BigQueryWorld, dataset: str) -> None:
+    world.rows(f"CREATE TABLE {dataset}.copied COPY {dataset}.titles")
+    world.rows(f"DELETE {dataset}.titles WHERE TRUE")
+    assert world.rows(f"SELECT COUNT(*) FROM {dataset}.copied") == [(100,)]

@@ -90,8 +90,10 @@ def _is_same(declared: object, found: object) -> bool:
 
 
 def _number(found: object) -> float | None:
+    """Return the number that a text means; None if it means none. Cloud Run writes parts of a CPU in thousandths: `500m`."""
+    text = str(found)
     try:
-        return float(str(found))
+        return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
     except ValueError:
         return None
 

@@ -230,6 +230,8 @@ def test_a_resource_of_somebody_else_is_not_removed(applied: Deployer) -> None:
 @pytest.mark.parametrize(
     ("declared", "found"),
     [
+        (0.083, "83m"),
+        (2, "2000m"),
         (0, None),
         (604800, "604800"),
         ("us-central1", "US-CENTRAL1"),

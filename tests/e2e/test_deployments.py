@@ -207,3 +207,32 @@ def test_a_deployment_that_a_rule_forbids_is_rejected_before_anything_is_created
     assert _refusal(world, f"{other}-elsewhere") == ("not_deployed", "endpoint")
     manage(world, "deploy", other, f"{other}-larger", endpoint=other, machine_type="n1-standard-8")
     assert _refusal(world, f"{other}-larger") == ("deployed_otherwise", "machine_type")
+
+
+@pytest.mark.long
+def test_a_model_of_the_european_multi_region_lives_in_europe_west4(world: World) -> None:
+    name, dataset = fresh("european"), world.make_dataset("european", "EU")
+    model, registry_id = f"{world.project}.{dataset}.{name}", registry_id_of(name)
+    manifest = {"files": 5, "registry": {"id": registry_id, "aliases": ["champion"]}, "deploy": {"endpoint": name}}
+    files = {**world.shifter(1), "modeldrop.yaml": json.dumps(manifest).encode()}
+    world.drop(files, name, dataset=dataset)
+    world.event("model.imported", model=model)
+    event = world.event("model.deployed", model=model)
+    assert (event.data["registry"]["location"], event.data["registry"]["version"]) == ("europe-west4", "1")
+    [deployment] = event.data["deployments"]
+    assert deployment["endpoint"].startswith(f"projects/{world.project}/locations/europe-west4/endpoints/")
+    assert predict_online(world, deployment["endpoint"], 10.0) == 11.0
+    assert endpoints_named(world, name) == []  # None in us-central1.
+
+    for action, more, end in (
+        ("register", {"id": registry_id, "aliases": ["veteran"]}, "registered"),
+        ("undeploy", {"endpoint": name}, "undeployed"),
+        ("delete", {}, "deleted"),
+    ):
+        request_id = f"{name}-{action}"
+        world.publish(
+            "MODELS_TOPIC", {"action": action, "model": f"{dataset}.{name}", "request_id": request_id, **more}
+        )
+        event = world.event(f"model.{end}", request_id=request_id)
+        assert event.data["job"] is None or event.data["job"]["location"] in ("EU", "europe-west4")
+    assert list(world.bigquery.list_models(dataset)) == []

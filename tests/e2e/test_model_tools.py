@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.api_core import exceptions
 from google.auth.credentials import AnonymousCredentials
 
 from tests.e2e.model_deeds import endpoints_named, one_version, registered, registry_id_of
@@ -79,12 +80,9 @@ def test_bq_registers_a_model_and_gcloud_deploys_it(world: World, tmp_path: Path
     assert endpoints_named(world, name) == []
 
 
-@pytest.mark.long
-def test_the_sdk_of_vertex_ai_deploys_a_version_by_its_alias(world: World) -> None:
+def _init_sdk(world: World) -> None:
     from google.cloud import aiplatform
 
-    name = fresh("sdk")
-    registered(world, name)
     aiplatform.init(
         project=world.project,
         location=REGION,
@@ -92,6 +90,15 @@ def test_the_sdk_of_vertex_ai_deploys_a_version_by_its_alias(world: World) -> No
         api_transport="rest",
         credentials=AnonymousCredentials(),
     )
+
+
+@pytest.mark.long
+def test_the_sdk_of_vertex_ai_deploys_a_version_by_its_alias(world: World) -> None:
+    from google.cloud import aiplatform
+
+    name = fresh("sdk")
+    registered(world, name)
+    _init_sdk(world)
     registry = aiplatform.models.ModelRegistry(registry_id_of(name))
     registry.add_version_aliases(["champion"], version="1")
     assert [each.version_id for each in registry.list_versions()] == ["1"]
@@ -109,3 +116,48 @@ def test_the_sdk_of_vertex_ai_deploys_a_version_by_its_alias(world: World) -> No
     endpoint.undeploy_all()
     endpoint.delete()
     assert aiplatform.Endpoint.list(filter=f'display_name="{endpoint.display_name}"') == []
+
+
+@pytest.mark.long
+def test_the_sdk_of_vertex_ai_uploads_copies_exports_and_deletes_versions(world: World) -> None:
+    from google.cloud import aiplatform
+
+    name = fresh("versions")
+    registered(world, name)
+    _init_sdk(world)
+    mine = registry_id_of(name)
+    model = aiplatform.Model(mine)
+    with pytest.raises(exceptions.BadRequest, match="drop "):
+        model.delete()
+
+    uploaded = aiplatform.Model.upload(
+        parent_model=model.resource_name,
+        display_name=name,
+        serving_container_image_uri="us-docker.pkg.dev/vertex-ai/prediction/tf2-cpu.2-15:latest",
+        version_aliases=["container"],
+        version_description="second",
+        is_default_version=False,
+    )
+    assert (uploaded.version_id, uploaded.version_aliases) == ("2", ["container"])
+    registry = model.versioning_registry
+    assert [(each.version_id, each.version_description) for each in registry.list_versions()] == [
+        ("2", "second"),
+        ("1", ""),
+    ]
+
+    copied = model.copy("europe-west4", destination_model_id=f"{mine}_copy")
+    assert (copied.resource_name.split("/")[3], copied.version_id) == ("europe-west4", "1")
+    # The copy predicts, and goes on to do so after its origin was deleted.
+    registry.delete_version("container")
+    world.bigquery.delete_model(f"{world.dataset}.{name}")
+    assert aiplatform.Model.list(filter=f"model={mine}") == []
+    exported = copied.export_model("tf-saved-model", artifact_destination=f"gs://{world.models.name}/_exported/{name}")
+    bucket, _, folder = exported["artifactOutputUri"].removeprefix("gs://").partition("/")
+    names = {each.name.removeprefix(f"{folder}/") for each in world.storage.list_blobs(bucket, prefix=folder)}
+    assert "saved_model.pb" in names
+    endpoint = copied.deploy(machine_type="n1-standard-2")
+    [prediction] = endpoint.predict([{"x": 3.0}]).predictions
+    assert prediction["y"] in (4.0, [4.0])
+    endpoint.delete(force=True)
+    copied.delete()
+    assert aiplatform.Model.list(filter=f"model={mine}_copy", location="europe-west4") == []

@@ -303,9 +303,12 @@ class Drop:
         Raises:
             Rejected: It holds no part of a model either, and no file is announced.
         """
-        if any(file.name in _SAVED_MODEL_PARTS or file.name.startswith(_PARTS_OF_FOLDERS) for file in self.files):
-            return "TENSORFLOW", None, (SAVED_MODEL,)
         declared = self.manifest.model_type
+        has_parts = any(
+            file.name in _SAVED_MODEL_PARTS or file.name.startswith(_PARTS_OF_FOLDERS) for file in self.files
+        )
+        if declared in {None, "TENSORFLOW"} and has_parts:
+            return "TENSORFLOW", None, (SAVED_MODEL,)
         wanted = f"a file of type {declared}" if declared else WANTED
         if self.manifest.files is not None and len(self.payload) < self.manifest.files:
             return declared or "", None, (wanted,)

@@ -72,7 +72,7 @@ def _no_model(drop: Drop, folder: str, read: ReadBeginning) -> str:
     if deeper := _deeper_folders(drop.payload):
         return f"{begin} at the top of the folder. {_move_up(folder, deeper)}"
     if declared := drop.manifest.model_type:
-        others = [file.name for file in drop.payload if _is_model_name(file.name)]
+        others = [file.name for file in drop.payload if file.name == SAVED_MODEL or _is_model_name(file.name)]
         if others:
             return f"{begin} as {declared}, the type in modeldrop.yaml. Correct the type, or remove it"
     return ". ".join([begin, *(_advice(drop.payload, read) or [f"Upload {WANTED}"])])

@@ -52,6 +52,8 @@ def kinds_of(payload: Mapping[str, Any]) -> set[Kind]:
     model, input_, output = payload.get("model"), payload.get("input"), payload.get("output")
     found: set[Kind] = set()
     action = payload.get("action")
+    if action == _SHARED_ACTION and not {"model", "key"} & set(payload):
+        return {Kind.BATCH, Kind.MANAGE}
     if action in BATCH_ACTIONS and (action != _SHARED_ACTION or "model" not in payload):
         return {Kind.BATCH}
     if "action" in payload and "model" in payload:

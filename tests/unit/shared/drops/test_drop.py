@@ -25,6 +25,7 @@ from shared.drops.drop import (
 )
 from shared.drops.formats.saved_model import Graph
 from shared.drops.manifest import Manifest
+from shared.drops.refusals import explained
 from shared.drops.remote import RemoteModel
 from shared.drops.turns import version_order
 from shared.errors import Rejected
@@ -293,6 +294,15 @@ def test_a_folder_without_a_part_of_a_model_is_refused(names: tuple[str, ...]) -
 )
 def test_a_part_of_a_saved_model_lacks_the_graph(name: str) -> None:
     assert _missing(_drop(name)) == ("saved_model.pb",)
+
+
+def test_a_saved_model_under_another_type_is_refused_with_the_type() -> None:
+    drop = _drop(*SAVED_MODEL, graph=GRAPH, model_type="ONNX")
+    with pytest.raises(Rejected) as refusal:
+        drop.readiness(NOW, SETTLE)
+    message = explained(refusal.value.problem, drop, "gs://models/films/genres/2/", lambda _: b"").message
+    assert "saved_model.pb" in message
+    assert message.endswith("as ONNX, the type in modeldrop.yaml. Correct the type, or remove it")
 
 
 def test_a_drop_with_announced_files_may_lack_its_model() -> None:

@@ -95,6 +95,7 @@ def test_a_rejection_is_kept_in_the_ledger_once(world: World) -> None:
             {"action": "cancel", "key": "x"},
             "this looks like a batch request, not a manage message; publish it to b",
         ),
+        (Kind.MANAGE, {"action": "delete", "request_id": "nightly"}, "model is missing"),
         (Kind.PREDICT, {"model": "d.m"}, "model is missing"),
         (Kind.PREDICT, PREDICT_MESSAGE, "model is missing"),
     ],

@@ -43,35 +43,35 @@ class KeyChecks:
             found = attempt(check, partial(self.cloud.find, self.commands.describe("kms", "keys", "describe", key)))
             if isinstance(found, Finding):
                 yield found
-                continue
-            findings = [self._missing(check, key)] if found is None else list(self._unusable(check, key, found))
-            if found is not None:
-                findings += [self._grant(check, key, role) for role in roles]
-            yield from findings
-
-    def _missing(self, check: str, key: str) -> Finding:
-        fix = f"Create it, or correct `keys` in deploy/functions.yaml: {self._create(key, _location(key))}"
-        return Finding(check, Status.WRONG, "does not exist", fix)
+            elif found is None:
+                fix = f"Create it, or correct `keys` in deploy/functions.yaml: {_create(key)}"
+                yield Finding(check, Status.WRONG, "does not exist", fix)
+            else:
+                yield from self._unusable(check, key, found)
+                for role in roles:
+                    yield self._grant(check, key, role)
 
     def _unusable(self, check: str, key: str, found: Any) -> Iterator[Finding]:
         """Yield why BigQuery cannot use a key that exists."""
-        region, location = self.commands.declaration.region, _location(key)
-        here = f"Create one in {region}, and declare it: {self._create(key, region)}"
+        region, location = self.commands.declaration.region, key.split("/")[3]
+        here = key.replace(f"/locations/{location}/", f"/locations/{region}/", 1)
+        elsewhere = f"Create one in {region}, and declare it: {_create_ring(here)}; {_create(here)}"
+        another = f"Create another one, and declare it: {_create(f'{key}-2')}"
         if (purpose := found.get("purpose")) != PURPOSE:
-            yield Finding(check, Status.WRONG, f"has the purpose {purpose}, and BigQuery needs {PURPOSE}", here)
+            yield Finding(check, Status.WRONG, f"has the purpose {purpose}, and BigQuery needs {PURPOSE}", another)
         elif (state := value_at(found, "primary.state")) != "ENABLED":
             version = (value_at(found, "primary.name") or "VERSION").rpartition("/")[2]
-            fix = f"gcloud kms keys versions enable {version} {_flags(key, location, '--key')}"
+            fix = f"gcloud kms keys versions enable {version} --key={key.rpartition('/')[2]} {_ring_flags(key)}"
             yield Finding(check, Status.WRONG, f"its primary version is {state}, and BigQuery needs ENABLED", fix)
         if location == GLOBAL:
             message = f"is in the location {GLOBAL}, and BigQuery needs a key in the location of the dataset"
-            yield Finding(check, Status.WRONG, message, here)
+            yield Finding(check, Status.WRONG, message, elsewhere)
         elif location not in (region, MULTI_REGIONS.get(region.partition("-")[0])):
             message = (
                 f"only datasets in {location} can use it, and the model bucket is in {region}. Google does not say whether "
                 "BigQuery imports a model from there"
             )
-            yield Finding(check, Status.UNKNOWN, message, here)
+            yield Finding(check, Status.UNKNOWN, message, elsewhere)
 
     def _grant(self, check: str, key: str, role: str) -> Finding:
         """Check whether BigQuery has a role on the key, or gets it from `apply`."""
@@ -95,16 +95,16 @@ class KeyChecks:
         answer = rest.call(self.token(), "cloudkms", f"v1/{key}:testIamPermissions", {"permissions": [MAY_GRANT]})
         return list(answer.get("permissions", []))
 
-    def _create(self, key: str, location: str) -> str:
-        return f"gcloud kms keys create {key.rpartition('/')[2]} {_flags(key, location, '')} --purpose=encryption"
+
+def _create(key: str) -> str:
+    return f"gcloud kms keys create {key.rpartition('/')[2]} {_ring_flags(key)} --purpose=encryption"
 
 
-def _location(key: str) -> str:
-    return key.split("/")[3]
+def _create_ring(key: str) -> str:
+    _, project, _, location, _, ring, _, _ = key.split("/")
+    return f"gcloud kms keyrings create {ring} --location={location} --project={project}"
 
 
-def _flags(key: str, location: str, key_flag: str) -> str:
-    """Return the flags of a command for a key, or for the versions of a key, which ``key_flag`` names."""
-    _, project, _, _, _, ring, _, name = key.split("/")
-    named = f"{key_flag}={name} " if key_flag else ""
-    return f"{named}--keyring={ring} --location={location} --project={project}"
+def _ring_flags(key: str) -> str:
+    _, project, _, location, _, ring, _, _ = key.split("/")
+    return f"--keyring={ring} --location={location} --project={project}"

@@ -230,7 +230,7 @@ def test_a_key_that_does_not_exist_is_wrong(deployer: Deployer) -> None:
             {"purpose": "ASYMMETRIC_SIGN"},
             Status.WRONG,
             "has the purpose ASYMMETRIC_SIGN, and BigQuery needs ENCRYPT_DECRYPT",
-            "gcloud kms keys create models --keyring=films --location=us-central1",
+            "gcloud kms keys create models-2 --keyring=films --location=us-central1",
         ),
         (
             "us-central1",
@@ -244,6 +244,7 @@ def test_a_key_that_does_not_exist_is_wrong(deployer: Deployer) -> None:
             {},
             Status.WRONG,
             "is in the location global, and BigQuery needs a key in the location of the dataset",
+            "gcloud kms keyrings create films --location=us-central1 --project=keys; "
             "gcloud kms keys create models --keyring=films --location=us-central1",
         ),
         (

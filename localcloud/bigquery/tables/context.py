@@ -31,7 +31,15 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.javascript.functions import check_function
 from localcloud.bigquery.sql import adjustments, elements, intervals, lengths, nan
 from localcloud.bigquery.sql.elements import with_elements
-from localcloud.bigquery.sql.functions import byte_strings, json_changes, json_lax, json_output, rewriting, time_texts
+from localcloud.bigquery.sql.functions import (
+    byte_strings,
+    json_changes,
+    json_lax,
+    json_output,
+    regular_expressions,
+    rewriting,
+    time_texts,
+)
 from localcloud.bigquery.sql.json_texts import JSON_MACROS
 from localcloud.bigquery.sql.pseudo_columns import Ingested, with_pseudo_columns
 from localcloud.bigquery.sql.shapes import Shape
@@ -286,7 +294,7 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
     engine.execute(f"SET GLOBAL memory_limit = '{MEMORY}'")
     # A checkpoint on a full disk ends the use of the database, so ``Engine.checkpoint`` looks for room first.
     engine.execute("SET GLOBAL checkpoint_threshold = '1TB'")
-    for functions in (byte_strings, json_output, json_changes, json_lax, time_texts):
+    for functions in (byte_strings, regular_expressions, json_output, json_changes, json_lax, time_texts):
         functions.register(engine.connection)
     rewritten = (*JSON_MACROS, *nan.MACROS, *adjustments.MACROS, *lengths.MACROS, *intervals.MACROS, *rewriting.MACROS)
     for macro in (*MACROS, *elements.MACROS, *rewritten):

@@ -20,6 +20,7 @@ from localcloud.bigquery.sql.functions import (
     json_output,
     json_values,
     printing,
+    regular_expressions,
     texts,
     time_texts,
 )
@@ -32,6 +33,7 @@ _MODULES = (
     casts,
     texts,
     byte_strings,
+    regular_expressions,
     json_output,
     json_changes,
     json_lax,

@@ -1,4 +1,4 @@
-"""Functions of texts and BYTES whose results differ in DuckDB; the values are those of Google's reference implementation."""
+"""Functions of texts and BYTES, and regular expressions; the values are those of Google's reference implementation."""
 
 from __future__ import annotations
 
@@ -61,6 +61,16 @@ VALUES: dict[str, dict[str, Any]] = {
         "'a%' LIKE 'a\\\\%'": True,
         "'ab' LIKE 'a\\\\%'": False,
     },
+    "regular_expressions": {
+        "REGEXP_EXTRACT('utm=', r'utm=([^&]*)')": "",
+        "REGEXP_EXTRACT('abc', r'(x)?abc')": None,
+        "REGEXP_EXTRACT('abc', r'x(.*)')": None,
+        "REGEXP_EXTRACT_ALL('aab', r'a*')": ["aa", ""],
+        "REGEXP_EXTRACT_ALL('ab', r'a(x)?')": [""],
+        "REGEXP_EXTRACT_ALL('Try `f(x)` or `f(y)`', r'`(.+?)`')": ["f(x)", "f(y)"],
+        "REGEXP_INSTR('ab@cd-ef@gh', r'@([^-]*)')": 4,
+        "REGEXP_INSTR('ab@cd-ef@gh', r'@([^-]*)', 5, 1, 1)": 12,
+    },
     "numbers": {
         "FARM_FINGERPRINT(b'abcd\\xff')": -5371537063649720970,
         "TO_HEX(LEFT(SHA512(b'abc'), 4))": "ddaf35a1",
@@ -90,6 +100,9 @@ def test_results_are_those_of_the_reference(world: BigQueryWorld, group: str) ->
         ("REPEAT('a', -1)", "Second argument (repeat count) for REPEAT cannot be negative"),
         ("INSTR('banana', 'an', 0)", "Position must be non-zero"),
         ("INSTR('banana', 'an', 1, 0)", "Occurrence must be positive"),
+        ("REGEXP_EXTRACT('abc', r'(a)(b)')", "must not have more than 1 capturing group"),
+        ("REGEXP_EXTRACT('abc', r'a', 0)", "Position must be positive"),
+        ("REGEXP_INSTR('abc', r'a', 1, 0)", "Occurrence must be positive"),
         ("CAST(t.x AS STRING)", "Invalid cast of bytes to UTF8 string"),
         ("EDIT_DISTANCE('a', 'b', max_distance => -1)", "Max distance must be non-negative"),
     ],

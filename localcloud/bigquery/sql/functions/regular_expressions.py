@@ -1,0 +1,129 @@
+"""Extracts what a regular expression matches as GoogleSQL does.
+
+DuckDB has the same regular expressions, RE2, but returns an empty text if nothing matches, and one more empty match at the end.
+https://cloud.google.com/bigquery/docs/reference/standard-sql/string_functions#regexp_extract
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import duckdb
+from sqlglot import exp
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.functions.nodes import Rule, call, integer, is_text, number
+
+_PLACE = "bqemu_place_of_group"
+MACROS: tuple[str, ...] = (
+    "CREATE OR REPLACE MACRO _regexp_extract_every(x, pattern, part) AS "
+    "list_transform(regexp_extract_all(x, pattern, part), lambda each: coalesce(each, ''))",
+    "CREATE OR REPLACE MACRO _regexp_extract(x, pattern, part) AS "
+    "CASE WHEN regexp_matches(x, pattern) THEN regexp_extract(x, pattern, part) END",
+    "CREATE OR REPLACE MACRO _regexp_extract_all(x, pattern, part) AS CASE "
+    "WHEN x <> '' AND regexp_extract_all(x, pattern, 0)[-1] = '' THEN _regexp_extract_every(x, pattern, part)[:-2] "
+    "ELSE _regexp_extract_every(x, pattern, part) END",
+    f"CREATE OR REPLACE MACRO _regexp_instr(x, pattern, place, occurrence, after) AS "
+    f"{_PLACE}(x, pattern, place, occurrence, after)",
+)
+"""The DuckDB macros that the rewritten SQL calls."""
+
+WORDS = (r"REGEXP_\w+",)
+"""Regular expressions of the names of the functions that ``RULES`` may replace."""
+
+
+def register(connection: duckdb.DuckDBPyConnection) -> None:
+    """Register the Python function that the macros call."""
+    kinds: Any = ["VARCHAR", "VARCHAR", "BIGINT", "BIGINT", "BIGINT"]
+    connection.create_function(_PLACE, place_of_group, kinds, "BIGINT")
+
+
+def place_of_group(text: str, pattern: str, position: int, occurrence: int, after: int) -> int:
+    """Return where the first group of a match is, counted from 1, or ``after`` it; 0 if there is no such match."""
+    for number_of_match, match in enumerate(re.finditer(pattern, text[position - 1 :]), 1):
+        if number_of_match == occurrence:
+            return position + (match.end(1) if after else match.start(1))
+    return 0
+
+
+# What is escaped, a class of characters, and a bracket that opens a group, with what makes it a group without a number.
+_PARTS = re.compile(r"\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\((?!\?(?!P?<))", re.DOTALL)
+
+
+def _groups(pattern: str) -> int:
+    return sum(match[0] == "(" for match in _PARTS.finditer(pattern))
+
+
+def _may_be_empty(pattern: str) -> bool:
+    """Return whether a regular expression may match an empty text. Where Python's differ from RE2's, it may."""
+    try:
+        return re.search(pattern, "") is not None
+    except re.error:
+        return True
+
+
+def _is_optional(pattern: str) -> bool:
+    """Return whether a match may leave out the group, so that the result is NULL."""
+    return re.search(r"\)(?:[?*]|\{0)|\|", pattern) is not None
+
+
+def _pattern(node: exp.Expr) -> str | None:
+    """Return the regular expression of a function if it is a literal, or None."""
+    pattern = node.expression
+    return pattern.name if is_text(pattern) or isinstance(pattern, exp.RawString) else None
+
+
+def _check(node: exp.Expr, name: str) -> None:
+    """Refuse more than one group, and places that are not positive.
+
+    Raises:
+        QueryError: An argument is not accepted.
+    """
+    pattern = _pattern(node)
+    if pattern is not None and _groups(pattern) > 1:
+        raise QueryError(
+            "Regular expressions passed into extraction functions must not have more than 1 capturing group, "
+            f"found in {name}: {pattern}"
+        )
+    for argument in ("position", "occurrence"):
+        value = integer(node.args.get(argument))
+        if value is not None and value < 1:
+            raise QueryError(f"{argument.capitalize()} must be positive in {name}")
+
+
+def _extract(node: exp.Expr) -> exp.Expr | None:
+    _check(node, "REGEXP_EXTRACT")
+    pattern = _pattern(node)
+    if node.args.get("position") is not None or pattern is None:
+        return None
+    groups = _groups(pattern)
+    if _is_optional(pattern) if groups else not _may_be_empty(pattern):
+        return None
+    return call("_regexp_extract", node.this, node.expression, number(groups))
+
+
+def _extract_all(node: exp.Expr) -> exp.Expr | None:
+    _check(node, "REGEXP_EXTRACT_ALL")
+    pattern = _pattern(node)
+    if pattern is None:
+        return None
+    groups = _groups(pattern)
+    macro = "_regexp_extract_all" if _may_be_empty(pattern) else "_regexp_extract_every"
+    return call(macro, node.this, node.expression, number(groups)) if groups or macro == "_regexp_extract_all" else None
+
+
+def _place(node: exp.Expr) -> exp.Expr | None:
+    _check(node, "REGEXP_INSTR")
+    if not _groups(_pattern(node) or ""):
+        return None
+    others = [node.args.get("position") or number(1), node.args.get("occurrence") or number(1)]
+    return call("_regexp_instr", node.this, node.expression, *others, node.args.get("option") or number(0))
+
+
+RULES: dict[type[exp.Expr], Rule] = {
+    exp.RegexpExtract: _extract,
+    exp.RegexpExtractAll: _extract_all,
+    exp.RegexpInstr: _place,
+}
+"""What replaces the nodes of each type."""

@@ -6,12 +6,13 @@ https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/batch-pred
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from localcloud.gemini.errors import BackendError
 from localcloud.gemini.json_values import as_list, camel_keys
 from localcloud.vertex.base.errors import RequestError
+from localcloud.vertex.base.violations import Violations
 
 # The fields of the BatchPredictionJob resource that a client may set. Those of the first set are kept and have no effect.
 KEPT = frozenset(
@@ -52,11 +53,6 @@ OUTPUT_ONLY = frozenset(
 # Fields of which a request may have one.
 SOURCES = ("gcsSource", "bigquerySource", "vertexMultimodalDatasetSource")
 DESTINATIONS = ("gcsDestination", "bigqueryDestination", "vertexMultimodalDatasetDestination")
-
-LONGEST_DISPLAY_NAME = 128
-MOST_LABELS = 64
-LABEL_KEY = re.compile(r"[^\W\dA-Z_][^\WA-Z]*(?:-[^\WA-Z]*)*")
-LABEL_VALUE = re.compile(r"[^\WA-Z]*(?:-[^\WA-Z]*)*")
 
 MODEL = re.compile(
     r"(?:projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)/)?"
@@ -126,22 +122,6 @@ class JobRequest:
         return self.model.rsplit("/", 1)[-1].partition("@")[0]
 
 
-@dataclass
-class _Violations:
-    """Collects the errors in the fields of a request, and reports them as Vertex AI does."""
-
-    found: list[tuple[str, str]] = field(default_factory=list)
-
-    def add(self, name: str, message: str = "Required field is not set.") -> None:
-        self.found.append((f"batch_prediction_job.{name}", message))
-
-    def error(self) -> RequestError:
-        listed = "\t".join(
-            f"{number}.Field: {name}; Message: {message}" for number, (name, message) in enumerate(self.found, 1)
-        )
-        return RequestError("INVALID_ARGUMENT", f"List of found errors:\t{listed}\t")
-
-
 def parse_job(body: dict[str, Any], parent: str) -> JobRequest:
     """Validate the body of a create call below ``projects/P/locations/L``, and return the request.
 
@@ -158,18 +138,14 @@ def parse_job(body: dict[str, Any], parent: str) -> JobRequest:
                 f"Invalid JSON payload received. Unknown name \"{name}\" at 'batch_prediction_job': Cannot find field.",
             )
     given = {name: value for name, value in given.items() if name in SETTABLE}
-    violations = _Violations()
-    display_name = given.get("displayName")
-    if not display_name:
-        violations.add("display_name")
-    elif len(str(display_name)) > LONGEST_DISPLAY_NAME:
-        violations.add("display_name", f"The name is longer than {LONGEST_DISPLAY_NAME} characters.")
+    violations = Violations("batch_prediction_job")
+    violations.check_display_name(given.get("displayName"))
     model = given.get("model")
     if not model:
         violations.add("model")
     elif not MODEL.fullmatch(str(model)):
         violations.add("model", f"{model!r} is not a model: publishers/*/models/* or projects/*/locations/*/models/*.")
-    _check_labels(given.get("labels"), violations)
+    violations.check_labels(given.get("labels"))
     source = _input(given, violations)
     destination = _output(given, violations)
     if violations.found or source is None or destination is None:
@@ -178,22 +154,7 @@ def parse_job(body: dict[str, Any], parent: str) -> JobRequest:
     return JobRequest(project, str(model), location, source, destination, given)
 
 
-def _check_labels(labels: Any, violations: _Violations) -> None:
-    if labels is None:
-        return
-    if not isinstance(labels, dict):
-        violations.add("labels", "It must be a map of strings.")
-        return
-    if len(labels) > MOST_LABELS:
-        violations.add("labels", f"There are more than {MOST_LABELS} labels.")
-    for key, value in labels.items():
-        if len(key) > 64 or not LABEL_KEY.fullmatch(key):
-            violations.add("labels", f"{key!r} is not a label key: lowercase letters, digits, _ and -, at most 64.")
-        if not isinstance(value, str) or len(value) > 64 or not LABEL_VALUE.fullmatch(value):
-            violations.add("labels", f"{value!r} is not a label value: lowercase letters, digits, _, -; at most 64.")
-
-
-def _input(given: dict[str, Any], violations: _Violations) -> TableInput | FileInput | None:
+def _input(given: dict[str, Any], violations: Violations) -> TableInput | FileInput | None:
     if not given.get("inputConfig"):
         violations.add("input_config")
         return None
@@ -226,7 +187,7 @@ def _input(given: dict[str, Any], violations: _Violations) -> TableInput | FileI
     return None
 
 
-def _output(given: dict[str, Any], violations: _Violations) -> TableOutput | FileOutput | None:
+def _output(given: dict[str, Any], violations: Violations) -> TableOutput | FileOutput | None:
     if not given.get("outputConfig"):
         violations.add("output_config")
         return None

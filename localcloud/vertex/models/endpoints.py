@@ -18,6 +18,7 @@ from localcloud.vertex.base.moments import UniqueMoments, rfc3339_micros, serial
 from localcloud.vertex.base.operations import EMPTY, Operations, vertex_message
 from localcloud.vertex.base.pages import page
 from localcloud.vertex.base.records import RecordJournal
+from localcloud.vertex.base.violations import check_names_and_labels
 from localcloud.vertex.models.endpoint import (
     Deployment,
     Endpoint,
@@ -50,6 +51,9 @@ ENDPOINT_ID = re.compile(r"[1-9][0-9]{0,9}|[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # An id that the caller of deployModel chooses.
 # https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.endpoints#DeployedModel
 DEPLOYED_MODEL_ID = re.compile(r"[0-9]{1,10}")
+# The form of the names of machine types, such as n1-standard-2 and a2-highgpu-1g.
+# https://cloud.google.com/vertex-ai/docs/predictions/configure-compute#machine-types
+MACHINE_TYPE = re.compile(r"[a-z]+\d+[a-z]*-[a-z]+-\d+[a-z]?")
 # The kind of the records in the journal.
 RECORD = "endpoint"
 # The key of the model that is being deployed in a traffic split.
@@ -100,8 +104,7 @@ class Endpoints:
         _check_supported(body, SETTABLE, "endpoint")
         if endpoint_id and not ENDPOINT_ID.fullmatch(endpoint_id):
             raise RequestError("INVALID_ARGUMENT", f"{endpoint_id!r} is not an endpoint ID: {ENDPOINT_ID.pattern}.")
-        if not body.get("displayName"):
-            raise missing_field("endpoint.display_name")
+        check_names_and_labels("endpoint", body)
         name = f"{parent}/endpoints/{endpoint_id or 10**18 + secrets.randbelow(9 * 10**18)}"
         fields = {key: body[key] for key in sorted(SETTABLE - {"name"}) if key in body}
         with self._lock:
@@ -146,6 +149,7 @@ class Endpoints:
             for path in mask:
                 if path not in PATCHABLE:
                     raise RequestError("INVALID_ARGUMENT", f"The field {path} of an endpoint cannot be updated.")
+            check_names_and_labels("endpoint", {**endpoint.fields, **{path: changes.get(path) for path in mask}})
             for path in mask:
                 if path == "trafficSplit":
                     endpoint.traffic = traffic_of(changes.get(path), endpoint.deployments)
@@ -182,6 +186,8 @@ class Endpoints:
         """
         self._operations.settle()
         given = read_object(body.get("deployedModel"), "deployed_model")
+        if not given.get("model"):
+            raise missing_field("deployed_model.model")
         with self._lock:
             endpoint = self._find(name)
             version = self._registry.version(str(given.get("model", "")))
@@ -229,7 +235,9 @@ class Endpoints:
             RequestError: NOT_FOUND, or FAILED_PRECONDITION if the model has traffic and other models are deployed.
         """
         self._operations.settle()
-        identity = str(body.get("deployedModelId", ""))
+        identity = str(body.get("deployedModelId") or "")
+        if not identity:
+            raise missing_field("deployed_model_id")
         with self._lock:
             endpoint = self._find(name)
             if identity not in endpoint.deployments:
@@ -317,6 +325,11 @@ def _check_deployable(version: Version, given: dict[str, Any]) -> None:
             f"The Model {version.name} supports dedicated resources only: dedicatedResources must have a "
             "machineSpec.machineType and a minReplicaCount of at least 1.",
         )
+    if not MACHINE_TYPE.fullmatch(str(machine["machineType"])):
+        raise RequestError("INVALID_ARGUMENT", f"Machine type {machine['machineType']!r} is not supported.")
+    most = read_integer(resources.get("maxReplicaCount") or resources["minReplicaCount"])
+    if most < read_integer(resources["minReplicaCount"]):
+        raise RequestError("INVALID_ARGUMENT", "maxReplicaCount must not be below minReplicaCount.")
 
 
 def _check_supported(given: dict[str, Any], supported: frozenset[str], where: str) -> None:

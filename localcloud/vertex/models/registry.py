@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from localcloud.bigquery.ml.registration import VERSION_ALIAS
-from localcloud.vertex.base.errors import RequestError
+from localcloud.vertex.base.errors import RequestError, missing_field
 from localcloud.vertex.base.filters import EQUALITY, Field, compile_filter
 from localcloud.vertex.base.moments import UniqueMoments, serial
 from localcloud.vertex.base.pages import page
 from localcloud.vertex.base.records import RecordJournal
+from localcloud.vertex.base.violations import check_names_and_labels
 from localcloud.vertex.models.versions import Predictor, Version, last_segment
 
 DEFAULT = "default"
@@ -222,6 +223,8 @@ class Registry:
             version = self.version(name)
             for path in mask:
                 _check_patchable(path, name)
+            fields = {"displayName": last_segment(version.model), **version.fields}
+            check_names_and_labels("model", {**fields, **{path: changes.get(path) for path in mask}})
             for path in mask:
                 value = changes.get(path, {} if path == "labels" else "")
                 for changed in self._models[version.model] if path in _OF_MODEL else [version]:
@@ -236,6 +239,8 @@ class Registry:
         """
         check_names_version(name)
         given = list(aliases)
+        if not given:
+            raise missing_field("version_aliases")
         wanted = _checked(alias for alias in given if not alias.startswith("-"))
         taken = {alias[1:] for alias in given if alias.startswith("-")}
         with self._lock:

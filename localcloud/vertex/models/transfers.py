@@ -16,9 +16,10 @@ from localcloud.bigquery.ml.exporting import export_to
 from localcloud.bigquery.ml.registration import VERTEX_ID
 from localcloud.bigquery.ml.statements import ModelReference
 from localcloud.storage.objects.store import ObjectStore
-from localcloud.vertex.base.errors import RequestError
+from localcloud.vertex.base.errors import RequestError, missing_field
 from localcloud.vertex.base.moments import UniqueMoments
 from localcloud.vertex.base.operations import EMPTY, Operations, vertex_message
+from localcloud.vertex.base.violations import check_names_and_labels
 from localcloud.vertex.models.bigquery_models import BigQueryModels
 from localcloud.vertex.models.registry import Registry, check_names_version
 from localcloud.vertex.models.versions import EXPORT_FORMAT, Version, last_segment
@@ -73,8 +74,9 @@ class ModelTransfers:
         """
         _refuse(body, "serviceAccount")
         model = body.get("model")
-        if not isinstance(model, dict) or not model.get("displayName"):
-            raise RequestError("INVALID_ARGUMENT", "The field model.displayName is required.")
+        if not isinstance(model, dict):
+            raise missing_field("model")
+        check_names_and_labels("model", model)
         for field, value in model.items():
             if value and field not in UPLOADABLE:
                 raise RequestError("UNIMPLEMENTED", f"The field model.{field} is not supported by the local Vertex AI.")
@@ -94,7 +96,9 @@ class ModelTransfers:
                 for an encryption key.
         """
         _refuse(body, "encryptionSpec", "customServiceAccount")
-        source = self._registry.version(str(body.get("sourceModel", "")))
+        if not body.get("sourceModel"):
+            raise missing_field("source_model")
+        source = self._registry.version(str(body["sourceModel"]))
         name = self._target(parent, body)
         held = source.copied_as or source.bigquery_model
         copied_as = None if held is None else self._copy_files(held, parent)
@@ -198,10 +202,17 @@ class ModelTransfers:
         return self._operations.begin(name.partition("@")[0], "DeleteOperationMetadata", lambda: EMPTY)
 
     def _target(self, parent: str, body: dict[str, Any]) -> str:
-        """Return the name of the registered model that gets a version."""
-        if parent_model := str(body.get("parentModel") or ""):
-            return self._registry.version(parent_model).model
-        model_id = str(body.get("modelId") or "")
+        """Return the name of the registered model that gets a version. Raises ``RequestError``."""
+        model_id, parent_model = str(body.get("modelId") or ""), str(body.get("parentModel") or "")
+        if parent_model and model_id:
+            raise RequestError(
+                "INVALID_ARGUMENT", "A new version has a parentModel, and a new Model a modelId: give one."
+            )
+        if parent_model:
+            name = self._registry.version(parent_model).model
+            if not name.startswith(f"{parent}/models/"):
+                raise RequestError("INVALID_ARGUMENT", f"The parent model {parent_model} is not in {parent}.")
+            return name
         if model_id and not VERTEX_ID.fullmatch(model_id):
             raise RequestError("INVALID_ARGUMENT", f"{model_id!r} is not a model ID: {VERTEX_ID.pattern}.")
         name = f"{parent}/models/{model_id or 10**18 + secrets.randbelow(9 * 10**18)}"

@@ -246,6 +246,10 @@ class TestTransfers:
             ({"model": CONTAINER, "modelId": "No Name"}, "INVALID_ARGUMENT"),
             ({"model": CONTAINER, "modelId": "titles"}, "ALREADY_EXISTS"),
             ({"model": CONTAINER, "parentModel": f"{US}/models/none"}, "NOT_FOUND"),
+            ({"model": CONTAINER, "parentModel": f"{US}/models/titles", "modelId": "sums"}, "INVALID_ARGUMENT"),
+            ({"model": CONTAINER, "parentModel": f"{EU}/models/titles"}, "INVALID_ARGUMENT"),
+            ({"model": {**CONTAINER, "displayName": "x" * 129}}, "INVALID_ARGUMENT"),
+            ({"model": {**CONTAINER, "labels": {"Team": "films"}}}, "INVALID_ARGUMENT"),
             ({"model": {**CONTAINER, "explanationSpec": {"parameters": {}}}}, "UNIMPLEMENTED"),
             ({"model": {**CONTAINER, "versionAliases": ["No Alias"]}}, "INVALID_ARGUMENT"),
         ],
@@ -254,6 +258,7 @@ class TestTransfers:
         self, services: Services, body: dict[str, Any], status: str
     ) -> None:
         services.create(ONE)
+        services.transfers.copy(EU, {"sourceModel": f"{US}/models/titles", "modelId": "titles"})
         with pytest.raises(RequestError) as rejected:
             services.transfers.upload(US, body)
         assert rejected.value.status == status

@@ -64,12 +64,16 @@ def completed(statement: Statement, statements: Statements) -> Statement:
     """Return a statement with the columns that it does not name, where DuckDB or bqemulator need them.
 
     Raises:
-        QueryError: A list of columns and the query have different numbers of columns.
+        QueryError: A list of columns and the query have different numbers of columns, or a column has no name, or that of
+            another one.
     """
     tree = statement.tree
     if isinstance(tree, (exp.Merge, exp.Update)):
         return completed_change(statement, statements)
-    if not isinstance(tree, exp.Create) or not isinstance(tree.this, exp.Schema):
+    if not isinstance(tree, exp.Create):
+        return statement
+    if not isinstance(tree.this, exp.Schema):
+        _check_column_names(statement, tree)
         return statement
     is_view = statement.kind == "CREATE_VIEW"
     if not is_view and (statement.kind != "CREATE_TABLE_AS_SELECT" or tree.expression.find(exp.Star) is None):
@@ -92,6 +96,21 @@ def completed(statement: Statement, statements: Statements) -> Statement:
         head.set("this", tree.this.this.copy())
     head.set("expression", exp.select(*columns).from_(tree.expression.copy().subquery()))
     return read_statement(head.sql(dialect="bigquery"), project=statements.project)
+
+
+def _check_column_names(statement: Statement, create: exp.Create) -> None:
+    """Check that the columns of a CREATE ... AS have names, and different ones. Raises ``QueryError``."""
+    query = create.expression
+    if statement.kind not in ("CREATE_VIEW", "CREATE_TABLE_AS_SELECT") or not isinstance(query, exp.Query):
+        return
+    kind = "VIEW" if statement.kind == "CREATE_VIEW" else "TABLE"
+    names: set[str] = set()
+    for number, name in enumerate(Statement("", "SELECT", query).written_names() or (), 1):
+        if name is None:
+            raise QueryError(f"CREATE {kind} columns must be named, but column {number} has no name", location="query")
+        if name.lower() in names:
+            raise QueryError(f"CREATE {kind} has columns with duplicate name {name}", location="query")
+        names.add(name.lower())
 
 
 def register_table(create: exp.Create, target: TableName, statements: Statements, destinations: Destinations) -> None:

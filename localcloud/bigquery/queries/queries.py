@@ -420,9 +420,10 @@ class QueryJobs:
         duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
         bound, values = statements.bind(duckdb_sql)
         options = request.options
-        target = Export(
-            options.uri, options.format, options.compression, options.header, options.field_delimiter or ","
-        )
+        if options.uri.count("*") != 1:
+            raise QueryError("Option 'uri' value must be a wild card URI.", location="query")
+        delimiter = options.field_delimiter or ","
+        target = Export(options.uri, options.format, options.compression, options.header, delimiter, options.overwrite)
         with _query_errors(original.sql, duckdb_sql, statements.location):
             rows = export(self._engine, self._store, bound, values, target, statements.check_calls)
         exported = {"fileCount": "1", "rowCount": str(rows)}

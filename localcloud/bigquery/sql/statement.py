@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 from sqlglot import exp
@@ -200,22 +201,26 @@ class Statement:
         BigQuery names columns without a name ``f0_``, ``f1_``, ...:
         https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#implicit_aliases
         """
+        written = self.written_names()
+        if written is None:
+            return None
+        nameless = count()
+        return [f"f{next(nameless)}_" if name is None else name for name in written]
+
+    def written_names(self) -> list[str | None] | None:
+        """Return the names of a query's columns, None for one without a name; or None if there is a ``*``."""
         select = self.tree
         while isinstance(select, (exp.SetOperation, exp.Subquery)):
             select = select.this
         if not isinstance(select, exp.Select) or select.args.get("kind") or any(p.is_star for p in select.expressions):
             return None
-        names: list[str] = []
-        nameless = 0
+        names: list[str | None] = []
         for projection in select.expressions:
             while isinstance(projection, exp.Paren):
                 projection = projection.this  # (x) is named as x
             path = isinstance(projection, exp.Dot) and isinstance(projection.expression, exp.Identifier)
             name = projection.alias_or_name if path or isinstance(projection, (exp.Alias, exp.Column)) else ""
-            if not name:
-                name = f"f{nameless}_"
-                nameless += 1
-            names.append(name)
+            names.append(name or None)
         return names
 
     def with_names(self, columns: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -36,6 +36,7 @@ class Export:
         compression: ``GZIP``, ``SNAPPY``, ``ZSTD``, ``DEFLATE`` or None.
         header: Whether a CSV file starts with the column names.
         delimiter: The separator of values in a CSV file.
+        overwrite: Whether an object of the same name is replaced.
     """
 
     uri: str
@@ -43,6 +44,7 @@ class Export:
     compression: str | None = None
     header: bool = True
     delimiter: str = ","
+    overwrite: bool = True
 
 
 def split_uri(uri: str) -> tuple[str, str]:
@@ -75,6 +77,11 @@ def export(
         QueryError: The URI or format is not valid, or the format can't hold a column.
     """
     bucket, name = split_uri(target.uri)
+    name = name.replace("*", "000000000000")
+    if not target.overwrite and any(each.name == name for each in store.list(bucket, name)):
+        raise QueryError(
+            f"The object gs://{bucket}/{name} exists. Set the option overwrite = true to replace it.", reason="invalid"
+        )
     if target.format not in _CONTENT_TYPE:
         raise QueryError(f"Invalid value for destinationFormat: {target.format}", reason="invalid")
     columns = [(row[0], row[1]) for row in engine.execute(f"DESCRIBE {sql}", values).fetchall()]
@@ -93,7 +100,7 @@ def export(
         if check is not None:
             check()
         with path.open("rb") as content:
-            store.write(bucket, name.replace("*", "000000000000"), content, content_type=_CONTENT_TYPE[target.format])
+            store.write(bucket, name, content, content_type=_CONTENT_TYPE[target.format])
     return count
 
 

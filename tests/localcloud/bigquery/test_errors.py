@@ -70,6 +70,11 @@ MESSAGES = {
     "SELECT n FROM d.t WHERE SUM(n) > 1": "Aggregate functions are not allowed in WHERE clause",
     "SELECT * FROM UNNEST(5)": "Values referenced in UNNEST must be arrays",
     "SELECT s.x FROM d.t": "Cannot access field x on s",
+    "CREATE VIEW d.v AS SELECT 1": "CREATE VIEW columns must be named, but column 1 has no name",
+    "CREATE TABLE d.u AS SELECT n, COUNT(*) FROM d.t GROUP BY n": (
+        "CREATE TABLE columns must be named, but column 2 has no name"
+    ),
+    "SELECT 1; CREATE VIEW d.v AS SELECT 1 AS a, 2 AS A": "CREATE VIEW has columns with duplicate name A",
     # Values
     "SELECT CAST(s AS INT64) FROM d.t": "Bad int64 value: x",
     "SELECT CAST(s AS FLOAT64) FROM d.t": "Bad double value: x",
@@ -107,6 +112,7 @@ MESSAGES = {
     "CREATE TEMP FUNCTION f() RETURNS INT64 LANGUAGE js AS 'return 1.5'; SELECT f()": (
         "Failed to coerce output value 1.5 to type INT64"
     ),
+    "EXPORT DATA OPTIONS(uri='gs://transfers/x.csv', format='CSV') AS SELECT 1": "Option 'uri' value must be a wild card URI.",
     "EXPORT DATA OPTIONS(uri='gs://no-bucket/x*.csv', format='CSV') AS SELECT 1": "The specified bucket does not exist.",
 }
 

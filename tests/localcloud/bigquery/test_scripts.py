@@ -76,6 +76,15 @@ def test_export_data_in_a_script_writes_the_object(world: BigQueryWorld) -> None
     assert world.storage.store.read("transfers", "from-script-000000000000.csv") == b"a\nx\n"
 
 
+def test_export_data_replaces_objects_only_with_overwrite(world: BigQueryWorld) -> None:
+    export = "EXPORT DATA OPTIONS (uri = 'gs://transfers/once-*.csv', format = 'CSV'{}) AS SELECT {} AS a"
+    world.rows(export.format("", 1))
+    with pytest.raises(exceptions.BadRequest, match=r"gs://transfers/once-000000000000\.csv exists"):
+        world.rows(export.format("", 2))
+    world.rows(export.format(", overwrite = true", 3))
+    assert world.storage.store.read("transfers", "once-000000000000.csv") == b"a\n3\n"
+
+
 FAILS = "SELECT 1 / 0"
 
 

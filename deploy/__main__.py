@@ -94,6 +94,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
     command = commands.add_parser("cloudbuild", help="print cloudbuild.yaml, the build that deploys")
     command.add_argument("--test", action="store_true", help="print cloudbuild-test.yaml, the build that tests")
+    _add_environment(command)
     command.set_defaults(run=_cloudbuild)
 
     _add_monitoring(commands.add_parser("monitoring", help="show, apply or remove metrics, alerts and a dashboard"))
@@ -170,6 +171,12 @@ def _add_project(command: argparse.ArgumentParser) -> None:
         required=project is None,
         help="its id; default: GOOGLE_CLOUD_PROJECT",
     )
+    _add_environment(command)
+
+
+def _add_environment(command: argparse.ArgumentParser) -> None:
+    """Add the option that is also taken before the command, whose value is kept if it is not given after it."""
+    command.add_argument("--env", metavar="NAME", default=argparse.SUPPRESS, help="one of the declared `environments`")
 
 
 def _project_id(text: str) -> str:

@@ -396,6 +396,15 @@ def test_an_environment_has_its_own_names_and_settings(staging: Path) -> None:
     assert "SETTLE_SECONDS" not in " ".join(step(common, "function predict").create)
 
 
+@pytest.mark.parametrize("arguments", [["--env", "staging", "plan"], ["plan", "--env", "staging"]])
+def test_an_environment_is_named_before_or_after_the_command(
+    staging: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert main(["--declaration", str(staging), *arguments, "--project", PROJECT]) == 0
+
+    assert "gs://films-modeldrop-staging-models" in capsys.readouterr().out
+
+
 def test_an_environment_that_is_not_declared_is_refused(staging: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--declaration", str(staging), "--env", "stagin", "plan", "--project", PROJECT]) == 1
 

@@ -38,6 +38,7 @@ from localcloud.bigquery.ml.statements import ModelStatement
 from localcloud.bigquery.queries.load_data import LoadData, parse_load_data
 from localcloud.bigquery.sql.called import calls
 from localcloud.bigquery.sql.failures import query_error
+from localcloud.bigquery.sql.information_schema import with_datasets
 from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.names import quote_names
 from localcloud.bigquery.sql.parameters import rest_parameters
@@ -65,9 +66,6 @@ from localcloud.bigquery.tables.routines import is_model_function
 _TRANSLATOR = Translator()
 # The dataset name of a session's temporary tables, which are in a hidden dataset, as in BigQuery.
 _SESSION_TABLE = re.compile(r"(?<![\w`.])`?_SESSION`?\s*\.\s*", re.IGNORECASE)
-_POLICIES = re.compile(
-    r"(?P<name>`?[\w.-]+`?(?:\.`?[\w-]+`?)?)\.`?INFORMATION_SCHEMA`?\.`?ROW_ACCESS_POLICIES\b", re.IGNORECASE
-)
 _TEMPORARY_OF_SESSION = re.compile(
     r"\b(CREATE\s+(?:OR\s+REPLACE\s+)?)TEMP(?:ORARY)?\s+(?=TABLE\s+`?_SESSION\b)", re.IGNORECASE
 )
@@ -137,6 +135,11 @@ class Statements(Session):
         names = parts if len(parts) == 3 else [self.project, *parts]
         return self.context.catalog.get_routine(*names) is not None
 
+    def _datasets_in(self, project: str, location: str) -> Iterator[str]:
+        for dataset in self.context.catalog.list_datasets(project):
+            if dataset.location.lower() == location.lower() and not dataset.dataset_id.startswith("_"):
+                yield dataset.dataset_id
+
     def dataset_location(self, project: str, dataset: str) -> str:
         """Return the location of a dataset, such as ``US``. Raises ``NotFound``."""
         found = self.context.catalog.get_dataset(project, dataset)
@@ -177,13 +180,7 @@ class Statements(Session):
             QueryError: The name of a table is not valid, or an ML function or a system variable is not valid or not
                 supported.
         """
-        if (hidden := _POLICIES.search(sql)) is not None:
-            # bqemulator has this view, BigQuery has not.
-            name = hidden["name"].replace("`", "")
-            raise NotFound(
-                f"Not found: Table {name if '.' in name else f'{self.project}:{name}'}.INFORMATION_SCHEMA."
-                f"ROW_ACCESS_POLICIES was not found in location {self.location}"
-            )
+        sql = with_datasets(sql, self.project, self.default_dataset, self.location, self._datasets_in)
         sql = self.qualify(self.parameters.named_in(replace_system_variables(sql, self.system_variables())))
         statement = read_statement(sql, project=self.project)
         self._check_names(statement)

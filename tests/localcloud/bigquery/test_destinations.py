@@ -31,6 +31,10 @@ def test_a_new_table_is_in_the_api_and_in_the_information_schema(world: BigQuery
     assert len(list(world.client().list_rows(f"{dataset}.out"))) == 10
     assert world.rows(f"SELECT MAX(score) FROM {dataset}.out") == [(9,)]
     listed = world.rows(f"SELECT table_name FROM {dataset}.INFORMATION_SCHEMA.TABLES ORDER BY table_name")
+    in_region = (
+        f"SELECT table_name FROM `region-us`.INFORMATION_SCHEMA.TABLES WHERE table_schema = '{dataset}' ORDER BY 1"
+    )
+    assert world.rows(in_region) == listed
     assert listed == [("out",), ("titles",)]
     columns = world.rows(
         f"SELECT column_name, data_type FROM {dataset}.INFORMATION_SCHEMA.COLUMNS "

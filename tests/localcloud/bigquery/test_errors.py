@@ -59,6 +59,13 @@ MESSAGES = {
     "SELECT * FROM d.INFORMATION_SCHEMA.ROW_ACCESS_POLICIES": (
         f"Not found: Table {PROJECT}:d.INFORMATION_SCHEMA.ROW_ACCESS_POLICIES was not found in location US"
     ),
+    "SELECT * FROM `region-us`.INFORMATION_SCHEMA.JOBS": (
+        "INFORMATION_SCHEMA.JOBS is not supported by the local BigQuery, which has COLUMNS, MATERIALIZED_VIEWS, PARTITIONS, "
+        "ROUTINES, SCHEMATA, TABLES, TABLE_OPTIONS, VIEWS"
+    ),
+    "SELECT * FROM INFORMATION_SCHEMA.TABLES": (
+        'Table "INFORMATION_SCHEMA.TABLES" must be qualified with a dataset (e.g. dataset.table).'
+    ),
     "SELECT 9223372036854775807 + 1": "Integer Overflow",
     "SELECT SAFE_DIVIDE(1)": "No matching signature for function SAFE_DIVIDE",
     "SELECT * EXCEPT (nope) FROM d.t": "Column nope in SELECT * EXCEPT list does not exist",

@@ -59,10 +59,6 @@ MESSAGES = {
     "SELECT * FROM d.INFORMATION_SCHEMA.ROW_ACCESS_POLICIES": (
         f"Not found: Table {PROJECT}:d.INFORMATION_SCHEMA.ROW_ACCESS_POLICIES was not found in location US"
     ),
-    "SELECT * FROM `region-us`.INFORMATION_SCHEMA.JOBS": (
-        "INFORMATION_SCHEMA.JOBS is not supported by the local BigQuery, which has COLUMNS, MATERIALIZED_VIEWS, PARTITIONS, "
-        "ROUTINES, SCHEMATA, TABLES, TABLE_OPTIONS, VIEWS"
-    ),
     "SELECT * FROM INFORMATION_SCHEMA.TABLES": (
         'Table "INFORMATION_SCHEMA.TABLES" must be qualified with a dataset (e.g. dataset.table).'
     ),

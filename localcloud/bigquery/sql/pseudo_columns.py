@@ -18,6 +18,7 @@ from localcloud.bigquery.sql.statement import TableName, mentioned_names, possib
 from localcloud.bigquery.sql.tokens import parsed
 
 PARTITION_TIME, PARTITION_DATE = "_PARTITIONTIME", "_PARTITIONDATE"
+TABLE_SUFFIX = "_TABLE_SUFFIX"
 _PSEUDO = frozenset({PARTITION_TIME, PARTITION_DATE})
 # The alias of a table whose pseudo columns are chosen: statements pass twice, because views are read in between.
 _DONE = "_with_pseudo_columns"
@@ -133,6 +134,21 @@ def _ancestors(node: exp.Expr) -> Iterator[exp.Expr]:
     while (parent := node.parent) is not None:
         yield parent
         node = parent
+
+
+def without_table_suffix(sql: str) -> str:
+    """Return one statement of GoogleSQL whose ``*`` leaves out the ``_TABLE_SUFFIX`` of tables with a wildcard.
+
+    https://cloud.google.com/bigquery/docs/querying-wildcard-tables#filtering_selected_tables_using_table_suffix
+    """
+    tree = parsed(sql) if "*`" in sql else None
+    if tree is None:
+        return sql
+    for table in tree.find_all(exp.Table):
+        select = table.find_ancestor(exp.Select) if table.name.endswith("*") else None
+        for projection in select.expressions if select is not None else ():
+            _hide(projection, table.alias_or_name, (TABLE_SUFFIX,))
+    return tree.sql(dialect="bigquery")
 
 
 def _names_pseudo_columns(select: exp.Select) -> bool:

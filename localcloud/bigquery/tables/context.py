@@ -41,7 +41,7 @@ from localcloud.bigquery.sql.functions import (
     time_texts,
 )
 from localcloud.bigquery.sql.json_texts import JSON_MACROS
-from localcloud.bigquery.sql.pseudo_columns import Ingested, with_pseudo_columns
+from localcloud.bigquery.sql.pseudo_columns import Ingested, with_pseudo_columns, without_table_suffix
 from localcloud.bigquery.sql.shapes import Shape
 from localcloud.bigquery.sql.statement import TableName
 from localcloud.bigquery.sql.subscripts import MACROS
@@ -246,7 +246,7 @@ def _row_access(sql: str, *, project_id: str, caller: Any, catalog: Catalog) -> 
     """Give tables their pseudo columns that bqemulator reads in views, and UNNEST its meaning."""
     if _ALTER.match(sql) is None:  # it reads no rows, and bqemulator would put a query in place of the table
         sql = rewrite_for_row_access(sql, project_id=project_id, caller=caller, catalog=catalog)
-    sql = with_pseudo_columns(sql, project_id, catalog.ingested_table)
+    sql = without_table_suffix(with_pseudo_columns(sql, project_id, catalog.ingested_table))
 
     def shape(table: exp.Table) -> Shape | None:
         found = catalog.get_table(table.catalog or project_id, table.db, table.name)

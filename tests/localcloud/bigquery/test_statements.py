@@ -237,6 +237,15 @@ def test_session_user_is_the_caller(world: BigQueryWorld) -> None:
     assert world.rows("SELECT SESSION_USER()") == [(f"local-sa@{PROJECT}.iam.gserviceaccount.com",)]
 
 
+def test_a_star_leaves_out_the_suffix_of_tables_with_a_wildcard(world: BigQueryWorld, dataset: str) -> None:
+    for day in ("01", "02"):
+        run(world, f"CREATE TABLE {dataset}.day_{day} AS SELECT {day} AS n")
+    rows = world.client().query_and_wait(f"SELECT * FROM `{dataset}.day_*` WHERE _TABLE_SUFFIX > '01'")
+    assert [dict(row) for row in rows] == [{"n": 2}]
+    rows = world.client().query_and_wait(f"SELECT d.*, _TABLE_SUFFIX AS s FROM `{dataset}.day_*` AS d ORDER BY n")
+    assert [dict(row) for row in rows] == [{"n": 1, "s": "01"}, {"n": 2, "s": "02"}]
+
+
 def test_time_travel_reads_the_rows_of_a_time_in_a_variable(world: BigQueryWorld, dataset: str) -> None:
     table = f"{dataset}.titles"
     run(world, f"UPDATE {table} SET score = 1 WHERE TRUE")

@@ -12,7 +12,10 @@ cloud.py         runs gcloud commands
 advice.py        what errors mean, and what to do about them
 passing.py       errors that pass by themselves
 drift.py         compares what is declared with what exists
-apply.py         applies a plan, shows what differs from it, and removes what it created
+inventory.py     what a project has: of others under our names, and of ours that is not declared any more
+refusals.py      what keeps `apply` from starting
+apply.py         applies a plan, and shows what differs from it
+destroy.py       removes what plans of a declaration created
 script.py        a plan as a Bash script
 cloudbuild.py    writes cloudbuild.yaml and cloudbuild-test.yaml from the same steps
 checking/        checks before a deployment, which change nothing

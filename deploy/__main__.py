@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 from declaration.limits import PROJECT_ID
 from declaration.model import Declaration
 from declaration.reading import DeclarationError
-from deploy.apply import apply, destroy, show_differences
+from deploy.apply import apply, show_differences
 from deploy.checking import command as checking
 from deploy.checking.local import URL_VARIABLE
 from deploy.cloud import NOT_FOUND, Cloud, CommandFailedError
 from deploy.cloudbuild import check_build_yaml, cloudbuild_yaml
 from deploy.declared import DECLARATION, IMPORT_TOPIC, read
+from deploy.destroy import destroy, removals
 from deploy.monitoring.resources import documents
 from deploy.plan import monitoring_plan, plan
 from deploy.script import shell_script
@@ -72,6 +73,12 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
     command = commands.add_parser("apply", help="create everything that is declared; can be repeated")
     _add_project(command)
+    _add_adopt(command)
+    command.add_argument(
+        "--drop-messages",
+        action="store_true",
+        help="also replace and remove triggers of functions, with the messages that wait in their subscriptions",
+    )
     command.set_defaults(run=_apply)
 
     command = commands.add_parser(
@@ -84,7 +91,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     command.set_defaults(run=_smoke)
 
-    command = commands.add_parser("destroy", help="delete everything that is declared")
+    command = commands.add_parser("destroy", help="delete everything that the declaration created")
     _add_project(command)
     command.add_argument(
         "--yes", action="store_true", help="delete; without this option, only show what would be deleted"
@@ -111,6 +118,8 @@ def _add_monitoring(group: argparse.ArgumentParser) -> None:
     ):
         command = commands.add_parser(name, help=about)
         _add_project(command)
+        if name == "apply":
+            _add_adopt(command)
         command.set_defaults(run=run)
 
 
@@ -186,6 +195,16 @@ def _project_id(text: str) -> str:
     return text
 
 
+def _add_adopt(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--adopt",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="resources that exist and are to belong to the declaration, such as topics/modeldrop-events",
+    )
+
+
 def _check(declaration: Declaration, options: argparse.Namespace) -> int:
     if _is_local(options.project):
         return checking.run_locally(declaration, options)
@@ -205,7 +224,7 @@ def _plan(declaration: Declaration, options: argparse.Namespace) -> int:
 
 
 def _apply(declaration: Declaration, options: argparse.Namespace) -> int:
-    code = _create(plan(declaration, options.project))
+    code = _create(plan(declaration, options.project), options.adopt, drops_messages=options.drop_messages)
     option = declaration.environment_option
     print(f"The project is as declared. Try it: python -m deploy{option} smoke --project {options.project}")
     return code
@@ -222,18 +241,18 @@ def _smoke(declaration: Declaration, options: argparse.Namespace) -> int:
 
 def _destroy(declaration: Declaration, options: argparse.Namespace) -> int:
     steps = plan(declaration, options.project)
-    if not options.yes:
-        deleted = [
-            step.about for step in reversed(steps.steps) if step.delete and (options.with_data or not step.holds_data)
-        ]
-        print("This would be deleted; add --yes to delete it:", *deleted, sep="\n  ")
-        return 1
-    return _delete(steps, with_data=options.with_data)
-
-
-def _create(steps: Plan) -> int:
+    if options.yes:
+        return _delete(steps, with_data=options.with_data)
     _refuse_the_local_cloud()
-    apply(steps, Cloud(steps.lookups))
+    print("This would be deleted; add --yes to delete it:")
+    for removal in removals(steps, Cloud(steps.lookups), with_data=options.with_data):
+        print(f"  {removal.about}{f': {removal.left}' if removal.left else ''}")
+    return 1
+
+
+def _create(steps: Plan, adopted: Sequence[str], *, drops_messages: bool = False) -> int:
+    _refuse_the_local_cloud()
+    apply(steps, Cloud(steps.lookups), adopted=adopted, drops_messages=drops_messages)
     return 0
 
 
@@ -274,7 +293,7 @@ def _show_monitoring(declaration: Declaration, options: argparse.Namespace) -> i
 
 
 def _apply_monitoring(declaration: Declaration, options: argparse.Namespace) -> int:
-    return _create(monitoring_plan(declaration, options.project))
+    return _create(monitoring_plan(declaration, options.project), options.adopt)
 
 
 def _remove_monitoring(declaration: Declaration, options: argparse.Namespace) -> int:

@@ -1,12 +1,14 @@
-"""Runs the steps of a plan one by one, shows what differs from it, and removes what the plan created."""
+"""Runs the steps of a plan one by one, removes what is not declared any more, and shows what differs from a plan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from deploy.cloud import Cloud, CommandFailedError, NotFoundError, Resource, reason
-from deploy.drift import Difference, differences
-from deploy.steps import CONDITION_TITLE, ETAG, NAME, Grant, Plan, Step, Target, Words, fill, short_name
+from deploy.drift import Difference
+from deploy.inventory import Inventory, take_inventory, undeclared_grants
+from deploy.refusals import refuse, refused
+from deploy.steps import Plan, Step, of_resource
 
 Report = Callable[[str], None]
 LOCATION = "location"
@@ -14,11 +16,19 @@ OWNER = "projectNumber"
 """The field of a bucket that says which project owns it. Names of buckets are global, so another project may have ours."""
 
 
-def _print(line: str) -> None:
+def print_line(line: str) -> None:
+    """Print a line at once."""
     print(line, flush=True)
 
 
-def apply(plan: Plan, cloud: Cloud, report: Report = _print) -> None:
+def apply(
+    plan: Plan,
+    cloud: Cloud,
+    report: Report = print_line,
+    *,
+    adopted: Collection[str] = (),
+    drops_messages: bool = False,
+) -> None:
     """Make the project what ``plan`` declares: create, update, and remove what has left the declaration.
 
     A plan can be applied again, after a failure or at any time. What exists as declared stays untouched.
@@ -27,33 +37,40 @@ def apply(plan: Plan, cloud: Cloud, report: Report = _print) -> None:
         plan: The plan.
         cloud: Runs the commands.
         report: Gets a line about each step.
+        adopted: Resources without our mark that become ours, by kind and name.
+        drops_messages: Whether triggers may be replaced or removed in whose subscriptions messages may wait.
 
     Raises:
         CommandFailedError: A command failed; the steps after it did not run.
     """
-    for step in plan.steps:
+    # Without the APIs nothing can be read.
+    apis, *steps = plan.steps
+    report(f"{apis.about}: {_create(cloud, apis)}")
+    inventory = take_inventory(plan, cloud)
+    refuse(plan, cloud, inventory, adopted=adopted, drops_messages=drops_messages)
+    for step in steps:
         try:
             report(f"{step.about}: {_create(cloud, step)}")
         except CommandFailedError:
             _complete(plan, cloud, step, report)
             raise
-    for about, command in _leftovers(plan, cloud):
-        cloud.run(command)
-        report(f"{about}: removed, because it is not declared")
+    _remove(plan, cloud, inventory, report)
     _check(plan, cloud)
 
 
 def show_differences(plan: Plan, cloud: Cloud) -> Iterator[str]:
-    """Yield a line for each thing that ``apply`` would create, change or remove; change nothing.
+    """Yield a line for each thing that ``apply`` would refuse, create, change or remove; change nothing.
 
     Raises:
         CommandFailedError: Something cannot be read.
     """
     cloud.run(plan.project)
+    inventory = take_inventory(plan, cloud)
+    yield from (f"! {line}" for line in refused(plan, cloud, inventory))
     for step in plan.steps:
         try:
             if step.grant is not None:
-                if not _is_granted(cloud, step.grant):
+                if not cloud.is_granted(step.grant):
                     yield f"+ {step.about}"
             elif step.describe:
                 found = cloud.find(step.describe)
@@ -63,19 +80,21 @@ def show_differences(plan: Plan, cloud: Cloud) -> Iterator[str]:
                     yield from _changes(cloud, step, found)
         except NotFoundError:
             yield f"+ {step.about}"
-    yield from (f"- {about}" for about, _ in _leftovers(plan, cloud))
+    members = plan.own_members | inventory.former_members
+    yield from (f"- {grant.about}" for grant in undeclared_grants(plan, cloud, members))
+    yield from (f"- {former.about}" for former in inventory.former if not former.listing.holds_data)
 
 
 def _changes(cloud: Cloud, step: Step, found: Resource) -> Iterator[str]:
     try:
-        yield from (f"~ {step.about}: {each}" for each in _drift(cloud, step, found))
+        yield from (f"~ {step.about}: {each}" for each in cloud.drift(step, found))
     except NotFoundError:
         yield f"~ {step.about}: refers to something that does not exist yet"
 
 
 def _create(cloud: Cloud, step: Step) -> str:
     if step.grant is not None:
-        if _is_granted(cloud, step.grant):
+        if cloud.is_granted(step.grant):
             return "granted already"
         cloud.run(step.create)
         return "granted"
@@ -85,8 +104,10 @@ def _create(cloud: Cloud, step: Step) -> str:
     found = cloud.find(step.describe)
     if found is None:
         cloud.run_with(step.create, step.document)
+        if step.is_created_bare:
+            cloud.run(step.update)
         return "created"
-    drift = _drift(cloud, step, found)
+    drift = cloud.drift(step, found)
     for each in drift:
         if each.path in step.fixed:
             raise CommandFailedError(f"{step.about}: {each}, and this cannot be changed. {_way_out(each)}")
@@ -94,16 +115,9 @@ def _create(cloud: Cloud, step: Step) -> str:
         return "unchanged"
     if not step.update:
         raise CommandFailedError(f"{step.about}: {drift[0]}, and no command changes this")
-    (document,) = _of_resource((step.update_document or step.document,), found)
-    cloud.run_with(_of_resource(step.update, found), document)
+    (document,) = of_resource((step.update_document or step.document,), found)
+    cloud.run_with(of_resource(step.update, found), document)
     return f"updated, because {'; '.join(map(str, drift))}"
-
-
-def _of_resource(words: Words, found: Resource) -> Words:
-    """Return ``words`` with the name and the version of a resource that exists."""
-    if not found.get("name"):
-        return words
-    return fill(words, {NAME: short_name(found), ETAG: str(found.get("etag", ""))})
 
 
 def _way_out(difference: Difference) -> str:
@@ -112,13 +126,6 @@ def _way_out(difference: Difference) -> str:
     if difference.path == LOCATION:
         return "Move its content, delete it, and apply again; or declare the `region` that it has."
     return "Read what it holds, delete it, and apply again; or declare another name."
-
-
-def _drift(cloud: Cloud, step: Step, found: Resource) -> list[Difference]:
-    declared = {
-        path: cloud.fill((value,))[0] if isinstance(value, str) else value for path, value in step.declared.items()
-    }
-    return list(differences(declared, found))
 
 
 def _complete(plan: Plan, cloud: Cloud, failed: Step, report: Report) -> None:
@@ -136,118 +143,18 @@ def _check(plan: Plan, cloud: Cloud) -> None:
     for step in plan.steps:
         if step.follows is not None and step.describe:
             found = cloud.find(step.describe)
-            if drift := _drift(cloud, step, found or {}):
+            if drift := cloud.drift(step, found or {}):
                 raise CommandFailedError(f"{step.about}: {drift[0]} after the deployment. Apply again.")
 
 
-def _is_granted(cloud: Cloud, grant: Grant) -> bool:
-    (member,) = cloud.fill((grant.member,))
-    return any(
-        binding["role"] == grant.role
-        and member in binding.get("members", [])
-        and (binding.get("condition") or {}).get("expression", "") == grant.condition
-        for binding in cloud.policy(grant.target)
-    )
-
-
-def _leftovers(plan: Plan, cloud: Cloud) -> list[tuple[str, Words]]:
-    """Return what is ours and not declared: how to call it, and the command that removes it; grants come first."""
-    resources: list[tuple[str, Words]] = []
-    former = set(plan.own_members)
-    for listing in plan.listings:
-        # A creation whose answer was lost may have been repeated, where the service chooses the names.
-        wanted = set(listing.declared)
-        for resource in cloud.read(listing.list) or []:
-            name = listing.identify(resource)
-            if not listing.is_ours(resource):
-                continue
-            if name in wanted:
-                wanted.remove(name)
-                continue
-            if listing.is_account:
-                former.add(f"serviceAccount:{name}")
-            resources.append((f"{listing.about} {name}", _of_resource(listing.delete, resource)))
-    grants = [step.grant for step in plan.steps if step.grant is not None]
-    declared = {(each.target, each.role, cloud.fill((each.member,))[0], each.condition) for each in grants}
-    revoked = [
-        (f"{grant.role} on {target.name} for {grant.member}", grant.remove())
-        for target in plan.targets
-        for grant in _grants(cloud, target)
-        if (target, grant.role, grant.member, grant.condition) not in declared
-        and (_identity(grant.member) in former or grant.role in target.managed_roles)
-    ]
-    return revoked + resources
-
-
-def _identity(member: str) -> str:
-    """Return a member as it was before it was deleted.
-
-    A new account of the same name has none of its roles: https://cloud.google.com/iam/docs/principal-identifiers
-    """
-    return member.removeprefix("deleted:").partition("?uid=")[0] if member.startswith("deleted:") else member
-
-
-def _grants(cloud: Cloud, target: Target) -> Iterator[Grant]:
-    """Yield the grants on ``target``, except those with conditions that are not ours."""
-    try:
-        bindings = cloud.policy(target)
-    except NotFoundError:
-        return
-    for binding in bindings:
-        condition = binding.get("condition") or {}
-        if condition and condition.get("title") != CONDITION_TITLE:
-            continue
-        for member in binding.get("members", []):
-            yield Grant(target, binding["role"], member, condition.get("expression", ""))
-
-
-def destroy(plan: Plan, cloud: Cloud, *, with_data: bool, report: Report = _print) -> list[str]:
-    """Delete what the steps of ``plan`` create, in reverse order.
-
-    Args:
-        plan: The plan.
-        cloud: Runs the commands.
-        with_data: Whether to delete resources that hold data: buckets, and topics with the subscriptions that hold their
-            messages.
-        report: Gets a line about each step.
-
-    Returns:
-        A message for each resource that could not be deleted.
-
-    Raises:
-        CommandFailedError: The project or a resource cannot be read, so it is not known what exists.
-    """
-    cloud.run(plan.project)
-    failures = []
-    for step in reversed(plan.steps):
-        if not step.delete:
-            continue
-        if step.holds_data and not with_data:
-            report(f"{step.about}: kept, because it holds data")
-            continue
-        found = _find(cloud, step)
-        if found is None:
-            report(f"{step.about}: does not exist")
-            continue
-        try:
-            cloud.run(_of_resource(step.delete, found))
-            report(f"{step.about}: deleted")
-        except CommandFailedError as error:
-            failures.append(str(error))
-            report(f"{step.about}: failed")
-    return failures
-
-
-def _find(cloud: Cloud, step: Step) -> Resource | None:
-    """Return the resource of ``step``, which has no fields if it is a grant; None if it does not exist."""
-    try:
-        if step.grant is not None:
-            return {} if _is_granted(cloud, step.grant) else None
-        found = cloud.find(step.describe)
-    except NotFoundError:
-        return None
-    # Only names of buckets may be those of another project.
-    for each in _drift(cloud, step, found) if found is not None and OWNER in step.declared else ():
-        if each.path == OWNER:
-            raise CommandFailedError(f"{step.about}: {each}, so it belongs to another project and is not deleted")
-    return found
+def _remove(plan: Plan, cloud: Cloud, inventory: Inventory, report: Report) -> None:
+    """Remove what is ours and not declared any more. Grants come first: they would outlive the accounts."""
+    for grant in undeclared_grants(plan, cloud, plan.own_members | inventory.former_members):
+        cloud.run(grant.remove())
+        report(f"{grant.about}: removed, because it is not declared")
+    for former in inventory.former:
+        if former.listing.holds_data:
+            report(f"{former.about}: is not declared, and is kept, because it holds data")
+        else:
+            cloud.run(former.delete)
+            report(f"{former.about}: removed, because it is not declared")

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deploy.advice import Advice, advise
+from deploy.drift import Difference, differences
 from deploy.passing import Patience, passing
 from deploy.script import shell_command
-from deploy.steps import DOCUMENT, Target, Words, fill, placeholders
+from deploy.steps import DOCUMENT, Grant, Step, Target, Words, fill, placeholders
 
 NOT_FOUND = r"NOT_FOUND: |not found: 404\.|status=\[404\]|Cannot find service \["
 """How the errors of gcloud's `describe` commands say that a resource does not exist. Every other error is a failure: a denied
@@ -133,6 +134,23 @@ class Cloud:
         if target not in self._policies:
             self._policies[target] = self.read(target.read()).get("bindings", [])
         return self._policies[target]
+
+    def is_granted(self, grant: Grant) -> bool:
+        """Return whether a grant is in the policy of its target."""
+        (member,) = self.fill((grant.member,))
+        return any(
+            binding["role"] == grant.role
+            and member in binding.get("members", [])
+            and (binding.get("condition") or {}).get("expression", "") == grant.condition
+            for binding in self.policy(grant.target)
+        )
+
+    def drift(self, step: Step, found: Resource) -> list[Difference]:
+        """Return where a resource differs from what ``step`` declares."""
+        declared = {
+            path: self.fill((value,))[0] if isinstance(value, str) else value for path, value in step.declared.items()
+        }
+        return list(differences(declared, found))
 
     def _look_up(self, name: str) -> str:
         value = self.run(self._lookups[name])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from declaration.model import Declaration
-from deploy.steps import Target, Words
+from deploy.steps import Mark, Target, Words
 
 PROJECT_NUMBER = "${PROJECT_NUMBER}"
 OWNER_LABEL = "modeldrop-declaration"
@@ -49,6 +49,21 @@ class Commands:
         """The flag for the region of other resources."""
         return f"--location={self.declaration.region}"
 
+    @property
+    def label(self) -> str:
+        """The value of the flags that label what the declaration creates."""
+        return f"{OWNER_LABEL}={self.declaration.name}"
+
+    @property
+    def label_mark(self) -> Mark:
+        """The mark of a resource that has labels."""
+        return Mark(f"labels.{OWNER_LABEL}", self.declaration.name)
+
+    @property
+    def sentence_mark(self) -> Mark:
+        """The mark of a resource that has a description and no labels."""
+        return Mark("description", ownership(self.declaration))
+
     def email(self, account: str) -> str:
         """Return the address of the account with the key ``account``."""
         return self.declaration.accounts[account].email(self.project)
@@ -90,6 +105,11 @@ class Commands:
         yield from map(self.topic_target, declaration.topics)
         yield from map(self.account_target, declaration.accounts)
         yield from (self.function_target(function.service) for function in declaration.functions.values())
+
+
+def ownership(declaration: Declaration) -> str:
+    """Return the sentence that is, or ends, the description of what a declaration creates."""
+    return f"Created from the declaration {declaration.name}."
 
 
 def variable(function: str, what: str) -> str:

@@ -15,6 +15,13 @@ IGNORE_FILE = "deploy/gcloudignore"
 SOURCE_LABEL = "modeldrop-source"
 """The label with the hash of the source that a function was built from."""
 PUBLISHED = "google.cloud.pubsub.topic.v1.messagePublished"
+TOPIC_PATH = "eventTrigger.pubsubTopic"
+BUCKET_PATH = "eventTrigger.eventFilters.0.value"
+TRIGGER_PATHS = frozenset({"eventTrigger.eventType", TOPIC_PATH, BUCKET_PATH})
+"""The fields of a function whose change replaces its trigger, with the trigger's subscription and the messages that wait in it.
+
+https://github.com/google-github-actions/deploy-cloud-functions/issues/419
+"""
 
 
 SOURCE_HASH = "${SOURCE_HASH}"
@@ -68,24 +75,22 @@ def lookups(commands: Commands) -> dict[str, Words]:
 
 
 def listings(commands: Commands) -> Iterator[Listing]:
-    """Yield where to look for functions and schedules that are not declared any more."""
+    """Yield where to look for functions and schedules."""
     declaration = commands.declaration
     yield Listing(
         "function",
         commands.describe("functions", "list", "--v2", f"--regions={declaration.region}"),
-        owner=f"labels.{OWNER_LABEL}",
-        owned=declaration.name,
         declared=frozenset(function.service for function in declaration.functions.values()),
         delete=commands.gcloud("functions", "delete", "${NAME}", commands.region),
+        mark=commands.label_mark,
+        trigger="eventTrigger.trigger",
     )
-    # Jobs of Cloud Scheduler have no labels, but only our jobs call as our invoker.
     yield Listing(
         "schedule",
         commands.describe("scheduler", "jobs", "list", commands.location),
-        owner="httpTarget.oidcToken.serviceAccountEmail",
-        owned=commands.email("invoker"),
         declared=frozenset(schedule.job for schedule in declaration.schedules.values()),
         delete=commands.gcloud("scheduler", "jobs", "delete", "${NAME}", commands.location),
+        mark=commands.sentence_mark,
     )
 
 
@@ -119,6 +124,7 @@ def function_step(commands: Commands, name: str, source: str) -> Step:
     # Eventarc and Cloud Scheduler of the same project count as internal: https://cloud.google.com/run/docs/securing/ingress
     is_internal = function.is_called_by_events or name in declaration.scheduled
     ingress = "internal-only" if is_internal else function.ingress or "all"
+    trigger = _declared_trigger(commands, function)
     build_account = f"projects/{commands.project}/serviceAccounts/{commands.email('build')}"
     words = [
         *("functions", "deploy", function.service, "--gen2", commands.region),
@@ -161,9 +167,10 @@ def function_step(commands: Commands, name: str, source: str) -> Step:
             "serviceConfig.ingressSettings": f"ALLOW_{ingress.replace('-', '_').upper()}",
             **({"serviceConfig.availableCpu": function.cpu} if function.cpu else {}),
             **({"serviceConfig.maxInstanceCount": function.maximum_instances} if function.maximum_instances else {}),
-            **_declared_trigger(commands, function),
+            **trigger,
             **{f"labels.{label}": value for label, value in labels.items()},
         },
+        trigger=frozenset(trigger) & TRIGGER_PATHS,
     )
 
 
@@ -188,13 +195,14 @@ def _trigger(commands: Commands, function: Function) -> Iterator[str]:
 
 def _declared_trigger(commands: Commands, function: Function) -> dict[str, object]:
     match function.trigger:
-        case StorageTrigger(storage=event_type):
-            more: dict[str, object] = {"eventTrigger.eventType": event_type}
+        case StorageTrigger(storage=event_type, bucket=bucket):
+            name = commands.declaration.buckets[bucket].name_in(commands.project)
+            more: dict[str, object] = {"eventTrigger.eventType": event_type, BUCKET_PATH: name}
         case TopicTrigger(topic=topic):
             path = commands.declaration.topics[topic].path(commands.project)
-            more = {"eventTrigger.eventType": PUBLISHED, "eventTrigger.pubsubTopic": path}
+            more = {"eventTrigger.eventType": PUBLISHED, TOPIC_PATH: path}
         case HttpTrigger():
-            return {}
+            return {"eventTrigger.eventType": None}
     account = commands.email("invoker")
     return more | {"eventTrigger.retryPolicy": "RETRY_POLICY_RETRY", "eventTrigger.serviceAccountEmail": account}
 
@@ -231,6 +239,7 @@ def _retry(commands: Commands, name: str, deployed: Step) -> Step:
 
 def _schedule(commands: Commands, key: str, schedule: Schedule) -> Step:
     url = f"${{{variable(schedule.function, 'URL')}}}"
+    mark = commands.sentence_mark
     settings = (
         f"--schedule={schedule.cron}",
         "--time-zone=Etc/UTC",
@@ -241,6 +250,7 @@ def _schedule(commands: Commands, key: str, schedule: Schedule) -> Step:
         # Cloud Run expects its own URL as the audience of the token: https://cloud.google.com/run/docs/authenticating/service-to-service
         f"--oidc-token-audience={url}",
         f"--attempt-deadline={schedule.attempt_deadline_seconds}s",
+        f"--description={mark.value}",
     )
     job = ("scheduler", "jobs")
     json_header = "Content-Type=application/json"
@@ -261,6 +271,7 @@ def _schedule(commands: Commands, key: str, schedule: Schedule) -> Step:
             "httpTarget.httpMethod": "POST",
             "httpTarget.oidcToken.serviceAccountEmail": commands.email("invoker"),
             "attemptDeadline": f"{schedule.attempt_deadline_seconds}s",
+            mark.path: mark.value,
         },
     )
 

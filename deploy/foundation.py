@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from declaration.model import Declaration
 from declaration.resources import Account, Bucket
 from deploy.agents import agent_steps, key_steps
-from deploy.commands import OWNER_LABEL, PROJECT_NUMBER, PUBLISHER, UPLOADER, Commands
+from deploy.commands import PROJECT_NUMBER, PUBLISHER, UPLOADER, Commands
 from deploy.steps import Grant, Listing, Step, Target, grant_step
 
 SERVICES = (
@@ -60,54 +60,68 @@ def foundation(commands: Commands) -> Iterator[Step]:
 
 
 def listings(commands: Commands) -> Iterator[Listing]:
-    """Yield where to look for accounts and topics that are not declared any more."""
-    declaration = commands.declaration
+    """Yield where to look for topics, accounts, subscriptions and buckets."""
+    declaration, project = commands.declaration, commands.project
+    topics, buckets = declaration.topics.values(), declaration.buckets.values()
     yield Listing(
         "topic",
         commands.describe("pubsub", "topics", "list"),
-        owner=f"labels.{OWNER_LABEL}",
-        owned=declaration.name,
-        declared=frozenset(topic.name for topic in declaration.topics.values()),
+        declared=frozenset(topic.name for topic in topics),
         delete=commands.gcloud("pubsub", "topics", "delete", "${NAME}"),
+        mark=commands.label_mark,
     )
     yield Listing(
         "account",
         commands.describe("iam", "service-accounts", "list"),
-        owner="description",
-        owned=_description(commands),
-        declared=frozenset(account.email(commands.project) for account in declaration.accounts.values()),
+        declared=frozenset(account.email(project) for account in declaration.accounts.values()),
         delete=commands.gcloud("iam", "service-accounts", "delete", "${NAME}"),
+        mark=commands.sentence_mark,
         is_account=True,
+    )
+    yield Listing(
+        "subscription",
+        commands.describe("pubsub", "subscriptions", "list"),
+        declared=frozenset(topic.hold for topic in topics if topic.hold),
+        delete=commands.gcloud("pubsub", "subscriptions", "delete", "${NAME}"),
+        mark=commands.label_mark,
+        holds_data=True,
+    )
+    yield Listing(
+        "bucket",
+        commands.describe("storage", "buckets", "list", "--raw"),
+        declared=frozenset(bucket.name_in(project) for bucket in buckets),
+        delete=commands.gcloud("storage", "rm", "--recursive", "gs://${NAME}"),
+        mark=commands.label_mark,
+        holds_data=True,
     )
 
 
 def _account(commands: Commands, account: Account) -> Step:
     email = account.email(commands.project)
     group = ("iam", "service-accounts")
-    description = f"--description={_description(commands)}"
+    mark = commands.sentence_mark
+    description = f"--description={mark.value}"
     return Step(
         f"account {account.id}",
         create=commands.gcloud(*group, "create", account.id, description),
         describe=commands.describe(*group, "describe", email),
         update=commands.gcloud(*group, "update", email, description),
         delete=commands.gcloud(*group, "delete", email),
-        declared={"description": _description(commands)},
+        declared={mark.path: mark.value},
     )
-
-
-def _description(commands: Commands) -> str:
-    return f"Created from the declaration {commands.declaration.name}."
 
 
 def _bucket(commands: Commands, bucket: Bucket) -> Step:
     url = f"gs://{bucket.name_in(commands.project)}"
     buckets = ("storage", "buckets")
+    mark = commands.label_mark
     settings = ["--uniform-bucket-level-access", "--public-access-prevention"]
     declared: dict[str, object] = {
         "projectNumber": PROJECT_NUMBER,
         "location": commands.declaration.region,
         "iamConfiguration.uniformBucketLevelAccess.enabled": True,
         "iamConfiguration.publicAccessPrevention": "enforced",
+        mark.path: mark.value,
     }
     if bucket.soft_delete_seconds is not None:
         settings.append(f"--soft-delete-duration={bucket.soft_delete_seconds}s")
@@ -116,7 +130,9 @@ def _bucket(commands: Commands, bucket: Bucket) -> Step:
         f"bucket {url}",
         create=commands.gcloud(*buckets, "create", url, commands.location, *settings),
         describe=commands.describe(*buckets, "describe", url, "--raw"),
-        update=commands.gcloud(*buckets, "update", url, *settings),
+        update=commands.gcloud(*buckets, "update", url, *settings, f"--update-labels={commands.label}"),
+        # A bucket gets no labels when it is created: https://cloud.google.com/sdk/gcloud/reference/storage/buckets/create
+        is_created_bare=True,
         delete=commands.gcloud("storage", "rm", "--recursive", url),
         holds_data=True,
         declared=declared,
@@ -126,8 +142,7 @@ def _bucket(commands: Commands, bucket: Bucket) -> Step:
 
 def _topic(commands: Commands, key: str) -> Iterator[Step]:
     topic = commands.declaration.topics[key]
-    label = f"{OWNER_LABEL}={commands.declaration.name}"
-    labels = {f"labels.{OWNER_LABEL}": commands.declaration.name}
+    label, mark = commands.label, commands.label_mark
     yield Step(
         f"topic {topic.name}",
         create=commands.gcloud("pubsub", "topics", "create", topic.name, f"--labels={label}"),
@@ -139,7 +154,7 @@ def _topic(commands: Commands, key: str) -> Iterator[Step]:
         delete=commands.gcloud("pubsub", "topics", "delete", topic.name),
         # A subscription without its topic gets no messages, so both are deleted or kept.
         holds_data=topic.hold is not None,
-        declared={"schemaSettings.schema": "", **labels},
+        declared={"schemaSettings.schema": "", mark.path: mark.value},
     )
     if topic.hold:
         group = ("pubsub", "subscriptions")
@@ -168,7 +183,7 @@ def _topic(commands: Commands, key: str) -> Iterator[Step]:
                 "filter": "",
                 "detached": False,
                 "pushConfig.pushEndpoint": "",
-                **labels,
+                mark.path: mark.value,
             },
             fixed=frozenset({"topic", "filter", "detached"}),
         )

@@ -81,6 +81,11 @@ def _run(step: Step, *, is_completed: bool) -> Iterator[str]:
 
 
 def _create_or_update(step: Step) -> Iterator[str]:
+    if step.is_created_bare:
+        yield f"exists {shell_command(step.describe)} ||"
+        yield f"  {shell_command(step.create)}"
+        yield shell_command(step.update)
+        return
     has_own = bool(step.update_document)
     if not has_own:
         yield from _write(step.document)

@@ -53,6 +53,11 @@ class Grant:
     condition: str = ""
     """A condition in the Common Expression Language, or empty."""
 
+    @property
+    def about(self) -> str:
+        """What the grant is, for a person."""
+        return f"{self.role} on {self.target.name} for {self.member}"
+
     def add(self) -> Words:
         """Return the command that makes the grant."""
         return self._command("add-iam-policy-binding")
@@ -75,6 +80,20 @@ CONDITION_TITLE = "modeldrop"
 
 
 @dataclass(frozen=True)
+class Mark:
+    """What says of a resource that a declaration created it: the value of a field, or the sentence that ends its text."""
+
+    path: str
+    """The path of the field, with dots."""
+    value: str
+
+    def is_on(self, resource: Mapping[str, Any]) -> bool:
+        """Return whether ``resource`` has the mark."""
+        text = str(value_at(resource, self.path) or "")
+        return text == self.value or text.endswith(f" {self.value}")
+
+
+@dataclass(frozen=True)
 class Step:
     """One resource or grant, with the commands that create, describe, update and delete it."""
 
@@ -86,6 +105,8 @@ class Step:
     """Whether ``describe`` prints a list instead, of one resource or none: its service chooses the names."""
     update: Words = ()
     """Runs in place of ``create`` if the resource exists; may be the same command. If empty, the resource is kept as it is."""
+    is_created_bare: bool = False
+    """Whether ``create`` cannot set everything, so that ``update`` runs after it."""
     delete: Words = ()
     """Deletes the resource. If empty, the resource is kept, because others may need it."""
     document: str = ""
@@ -98,10 +119,20 @@ class Step:
     """What ``describe`` prints if nothing has drifted: values by their path with dots."""
     fixed: frozenset[str] = frozenset()
     """The paths in ``declared`` that no command can change."""
+    trigger: frozenset[str] = frozenset()
+    """The paths in ``declared`` whose change deletes a subscription, with the messages that wait in it."""
     grant: Grant | None = None
     """The grant that this step makes, if it makes one."""
     follows: Step | None = None
     """The step that this one completes: if that one fails half-way, this one runs nevertheless."""
+
+    @property
+    def name(self) -> str:
+        """The kind and name of the resource, such as ``topics/modeldrop-events``; empty if ``describe`` lacks its name."""
+        if "describe" not in self.describe:
+            return ""
+        verb = self.describe.index("describe")
+        return f"{self.describe[verb - 1]}/{self.describe[verb + 1].removeprefix('gs://')}"
 
     @property
     def is_repeatable(self) -> bool:
@@ -123,22 +154,29 @@ class Listing:
     """The kind, such as ``topic``."""
     list: Words
     """Prints the resources as a JSON list."""
-    owner: str
-    """The path of the field that says whose resource it is; empty: the command prints only ours."""
-    owned: str
-    """The value of that field in our resources."""
     declared: frozenset[str]
     """What identifies the declared resources, as ``identify`` returns it."""
     delete: Words
     """Deletes the resource with the name ``${NAME}``."""
+    mark: Mark | None = None
+    """What our resources have; None: the command prints only ours."""
     key: str = ""
     """The path of the field that identifies a resource whose name its service chooses; empty: the name."""
     is_account: bool = False
     """Whether the resources are accounts, whose grants are revoked first."""
+    holds_data: bool = False
+    """Whether deleting such a resource loses data."""
+    trigger: str = ""
+    """The path of the field of a resource for which messages wait in a subscription; empty: there is none."""
+
+    @property
+    def kind(self) -> str:
+        """The kind as gcloud calls it, such as ``topics``."""
+        return self.list[self.list.index("list") - 1]
 
     def is_ours(self, resource: Mapping[str, Any]) -> bool:
         """Return whether the declaration created a resource."""
-        return not self.owner or value_at(resource, self.owner) == self.owned
+        return self.mark is None or self.mark.is_on(resource)
 
     def identify(self, resource: Mapping[str, Any]) -> str:
         """Return what tells a resource apart from the others of its kind."""
@@ -150,11 +188,19 @@ def short_name(resource: Mapping[str, Any]) -> str:
     return str(resource.get("email") or resource["name"]).rpartition("/")[2]
 
 
+def of_resource(words: Words, resource: Mapping[str, Any]) -> Words:
+    """Return ``words`` with the name and the version of a resource that exists."""
+    if not resource.get("name"):
+        return words
+    return fill(words, {NAME: short_name(resource), ETAG: str(resource.get("etag", ""))})
+
+
 @dataclass(frozen=True)
 class Plan:
     """Steps in their order, and the commands that they use."""
 
     steps: tuple[Step, ...]
+    """The first one enables the APIs that the others need."""
     lookups: Mapping[str, Words]
     """Commands that print a name that Google Cloud chooses, by their placeholder."""
     project: Words = ()

@@ -176,8 +176,8 @@ class Checks:
         owners = {listing.identify(each): listing.is_ours(each) for each in found or []}
         taken = sorted(name for name in listing.declared & set(owners) if not owners[name])
         for name in taken:
-            message = f"{name} exists and is not of this declaration; `apply` would change it"
-            fix = "Delete it, or declare another name in deploy/functions.yaml."
+            message = f"{name} exists and is not of this declaration; `apply` refuses to change it"
+            fix = f"Declare another name in deploy/functions.yaml, or `apply --adopt {listing.kind}/{name}` if it is yours."
             yield Finding(check, Status.WRONG, message, fix)
         absent = sorted(listing.declared - set(owners))
         if absent:

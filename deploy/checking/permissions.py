@@ -28,12 +28,12 @@ NEEDS = (
     Need("roles/iam.serviceAccountAdmin", _all("iam.serviceAccounts", f"create delete get list update {_POLICY}")),
     # Functions, triggers and schedules run as accounts of the project, and builds too.
     Need("roles/iam.serviceAccountUser", ("iam.serviceAccounts.actAs",)),
-    Need("roles/storage.admin", _all("storage.buckets", f"create get update {_POLICY}")),
+    Need("roles/storage.admin", _all("storage.buckets", f"create get list update {_POLICY}")),
     Need(
         "roles/pubsub.admin",
         (
             *_all("pubsub.topics", f"attachSubscription create delete get list update {_POLICY}"),
-            *_all("pubsub.subscriptions", "create get update"),
+            *_all("pubsub.subscriptions", "create get list update"),
         ),
     ),
     Need(
@@ -53,7 +53,7 @@ NEEDS = (
         "roles/monitoring.editor",
         (
             *_all("monitoring.alertPolicies", "create delete list update"),
-            *_all("monitoring.dashboards", "create get update"),
+            *_all("monitoring.dashboards", "create get list update"),
             *_all("monitoring.notificationChannels", "create delete list update"),
         ),
     ),

@@ -58,8 +58,6 @@ def listing(commands: Commands) -> Listing:
     return Listing(
         "notification channel",
         commands.describe(*CHANNEL, "list", f"--filter={_ours(declaration)}"),
-        owner="",
-        owned="",
         key=f"labels.{ADDRESS}",
         declared=frozenset(_placeholders(declaration).values()),
         delete=commands.gcloud(*CHANNEL, "delete", f"${{{NAME}}}"),

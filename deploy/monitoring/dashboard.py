@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from declaration.model import Declaration
+from deploy.commands import OWNER_LABEL
 from deploy.monitoring import alerts, metrics
 
 _COLUMNS, _WIDTH, _HEIGHT = 48, 24, 16
@@ -31,6 +32,7 @@ def dashboard(declaration: Declaration, project: str) -> dict[str, Any]:
     return {
         "name": f"projects/{project}/dashboards/{declaration.name}",
         "displayName": declaration.name.capitalize(),
+        "labels": {OWNER_LABEL: declaration.name},
         "mosaicLayout": {
             "columns": _COLUMNS,
             "tiles": [

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from declaration.model import Declaration
+from deploy.commands import ownership
 
 POLLED = "poll ended"
 """The message of the record that the poller writes about a call (``functions/poll_jobs.py``)."""
@@ -99,11 +100,6 @@ POLL_LENGTH = LogMetric(
     value="seconds",
 )
 METRICS = (STUCK, REJECTIONS, IMPORT_FAILURES, BUGS, OLDEST_OPEN, POLL_LENGTH)
-
-
-def ownership(declaration: Declaration) -> str:
-    """Return the sentence that ends the description of each metric of ``declaration``."""
-    return f"Created from the declaration {declaration.name}."
 
 
 def functions_filter(declaration: Declaration) -> str:

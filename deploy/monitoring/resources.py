@@ -12,7 +12,7 @@ from deploy.drift import flattened
 from deploy.monitoring import channels
 from deploy.monitoring.alerts import LABEL, Alert, alerts
 from deploy.monitoring.dashboard import dashboard
-from deploy.monitoring.metrics import METRICS, LogMetric, ownership
+from deploy.monitoring.metrics import METRICS, LogMetric
 from deploy.steps import DOCUMENT, ETAG, NAME, Listing, Step
 
 SERVICES = ("logging.googleapis.com", "monitoring.googleapis.com")
@@ -64,21 +64,25 @@ def alert_steps(commands: Commands) -> Iterator[Step]:
 
 
 def listings(commands: Commands) -> Iterator[Listing]:
-    """Yield where to look for metrics, alerts and channels that are not declared any more."""
+    """Yield where to look for metrics, dashboards, alerts and channels."""
     declaration = commands.declaration
     yield Listing(
         "metric",
-        commands.describe(*METRIC, "list", f'--filter=description~"{ownership(declaration)}$"'),
-        owner="",
-        owned="",
+        commands.describe(*METRIC, "list"),
         declared=frozenset(metric.name(declaration) for metric in METRICS),
         delete=commands.gcloud(*METRIC, "delete", f"${{{NAME}}}"),
+        mark=commands.sentence_mark,
+    )
+    yield Listing(
+        "dashboard",
+        commands.describe(*DASHBOARD, "list"),
+        declared=frozenset({declaration.name}),
+        delete=commands.gcloud(*DASHBOARD, "delete", f"${{{NAME}}}"),
+        mark=commands.label_mark,
     )
     yield Listing(
         "alert",
         commands.describe(*POLICY, "list", f"--filter={_ours(declaration)}"),
-        owner="",
-        owned="",
         key=f"userLabels.{LABEL}",
         declared=frozenset(alert.id for alert in alerts(declaration)),
         delete=commands.gcloud(*POLICY, "delete", f"${{{NAME}}}"),

@@ -184,7 +184,7 @@ def _bucket_body(command: Command) -> dict[str, Any]:
     if "soft-delete-duration" in command.flags:
         seconds = command.flag("soft-delete-duration").removesuffix("s")
         body["softDeletePolicy"] = {"retentionDurationSeconds": seconds}
-    return body
+    return body | _labelled({}, command)
 
 
 def _create_bucket(gcloud: StandIn, command: Command) -> Any:
@@ -340,6 +340,7 @@ def _job_body(command: Command) -> dict[str, Any]:
         "schedule": command.flag("schedule"),
         "timeZone": command.flag("time-zone"),
         "attemptDeadline": command.flag("attempt-deadline"),
+        "description": command.flag("description"),
         "httpTarget": {
             "uri": command.flag("uri"),
             "httpMethod": command.flag("http-method"),
@@ -522,6 +523,7 @@ COMMANDS: dict[tuple[str, ...], Callable[[StandIn, Command], Any]] = {
     ("projects", "describe"): _requests("GET", "cloudresourcemanager", _describe_project),
     ("storage", "service-agent"): _requests("GET", "storage", lambda gcloud, command: f"{gcloud.path}/serviceAccount"),
     ("storage", "buckets", "describe"): _requests("GET", "storage", _bucket),
+    ("storage", "buckets", "list"): _requests("GET", "storage", lambda gcloud, command: "b", "items"),
     ("storage", "buckets", "create"): _create_bucket,
     ("storage", "buckets", "update"): lambda gcloud, command: gcloud.call(
         "PATCH", "storage", _bucket(gcloud, command), _bucket_body(command)
@@ -552,6 +554,7 @@ COMMANDS: dict[tuple[str, ...], Callable[[StandIn, Command], Any]] = {
     ("beta", "monitoring", "channels", "create"): _create_channel,
     ("beta", "monitoring", "channels", "update"): _update_channel,
     ("beta", "monitoring", "channels", "delete"): _requests("DELETE", "monitoring", _channel),
+    ("monitoring", "dashboards", "list"): _requests("GET", "monitoring", _in_project("dashboards"), "dashboards"),
     ("monitoring", "dashboards", "create"): _create_dashboard,
     ("monitoring", "dashboards", "describe"): _requests("GET", "monitoring", _dashboard),
     ("monitoring", "dashboards", "update"): _update_dashboard,

@@ -117,6 +117,13 @@ def _create_dashboard(project: FakeProject, call: Call, found: re.Match[str]) ->
     return _store_dashboard(project, name, call.body, 1)
 
 
+@route("monitoring", "GET", rf"v1/{PROJECT}/dashboards", "monitoring.dashboards.list")
+def _dashboards(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
+    return {
+        "dashboards": [each for name, each in project.resources.items() if name.startswith("monitoring/dashboards/")]
+    }
+
+
 @route("monitoring", "GET", DASHBOARD, "monitoring.dashboards.get")
 def _dashboard(project: FakeProject, call: Call, found: re.Match[str]) -> Answer:
     return project.get(f"monitoring/{found['name']}")

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from declaration.model import Declaration
-from deploy.apply import apply, destroy, show_differences
+from deploy.apply import apply, show_differences
 from deploy.cloud import Cloud
 from deploy.declared import read
+from deploy.destroy import Removal, destroy, removals
 from deploy.passing import Patience
 from deploy.plan import plan
 from deploy.steps import Plan
@@ -35,17 +36,22 @@ class Deployer:
         """Change fields of the declaration."""
         self.declaration = self.declaration.model_copy(update=fields)
 
-    def apply(self) -> None:
+    def apply(self, *, adopted: tuple[str, ...] = (), drops_messages: bool = False) -> None:
         self.lines.clear()
         self.project.calls.clear()
         steps = self.plan()
-        apply(steps, self.cloud(steps), self.lines.append)
+        apply(steps, self.cloud(steps), self.lines.append, adopted=adopted, drops_messages=drops_messages)
 
     def destroy(self, *, with_data: bool = False) -> list[str]:
         self.lines.clear()
         self.project.calls.clear()
         steps = self.plan()
         return destroy(steps, self.cloud(steps), with_data=with_data, report=self.lines.append)
+
+    def removals(self) -> list[Removal]:
+        self.project.calls.clear()
+        steps = self.plan()
+        return removals(steps, self.cloud(steps), with_data=False)
 
     def differences(self) -> list[str]:
         self.project.calls.clear()

@@ -221,12 +221,12 @@ def test_a_bucket_of_another_project_is_not_deleted(applied: Deployer) -> None:
     assert not [call for call in applied.project.called("storage.buckets.delete") if "models" in call.path]
 
 
-def test_destroy_without_yes_deletes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["destroy", "--project", "films"]) == 1
+def test_what_destroy_would_delete_is_read_without_a_change(applied: Deployer) -> None:
+    deleted = {removal.about for removal in applied.removals() if removal.command}
 
-    shown = capsys.readouterr().out
-    assert "function predict" in shown
-    assert "bucket" not in shown
+    assert "function predict" in deleted
+    assert "bucket gs://films-modeldrop-models" not in deleted
+    assert applied.project.changes() == []
 
 
 def test_a_wrong_declaration_is_refused_before_any_command_runs(

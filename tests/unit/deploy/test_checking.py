@@ -360,7 +360,7 @@ def test_the_command_prints_json_and_returns_1_if_something_is_wrong(
 
     assert command.run(deployer.declaration, argparse.Namespace(project="films", json=False), cloud_of(deployer)) == 0
     assert capsys.readouterr().out.endswith(
-        "\nNothing is in the way of `apply`; 1 of 24 checks could not find out. Nothing was changed.\n"
+        "\nNothing is in the way of `apply`; 1 of 27 checks could not find out. Nothing was changed.\n"
     )
 
     deployer.project.billing = False

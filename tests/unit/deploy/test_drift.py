@@ -197,29 +197,6 @@ def test_named_datasets_replace_the_role_on_the_project(applied: Deployer) -> No
     assert applied.differences() == []
 
 
-def test_functions_topics_schedules_and_accounts_that_have_left_the_declaration_are_removed(applied: Deployer) -> None:
-    former = applied.declaration
-    extra = former.functions["manage_model"].model_copy(update={"service": "modeldrop-former"})
-    topic = former.topics["batch"].model_copy(update={"name": "modeldrop-former"})
-    schedule = former.schedules["poll"].model_copy(update={"job": "modeldrop-former"})
-    account = former.accounts["build"].model_copy(update={"id": "modeldrop-former"})
-    applied.change(
-        functions={**former.functions, "former": extra},
-        topics={**former.topics, "former": topic},
-        schedules={**former.schedules, "former": schedule},
-        accounts={**former.accounts, "former": account},
-    )
-    applied.apply()
-    assert len([name for name in applied.project.resources if "former" in name]) >= 6
-    applied.declaration = former
-
-    applied.apply()
-
-    assert [name for name in applied.project.resources if "former" in name] == []
-    assert [grant for grant in applied.project.grants() if "former" in "".join(grant)] == []
-    assert "function modeldrop-former: removed, because it is not declared" in applied.lines
-
-
 def test_a_resource_of_somebody_else_is_not_removed(applied: Deployer) -> None:
     applied.project.resources["pubsub/projects/films/topics/orders"] = {"name": "projects/films/topics/orders"}
     applied.apply()

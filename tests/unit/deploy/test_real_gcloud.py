@@ -12,11 +12,12 @@ import yaml
 from declaration.model import Declaration
 from declaration.reading import read_declaration
 from declaration.resources import Feature
-from deploy.apply import apply, destroy, show_differences
+from deploy.apply import apply, show_differences
 from deploy.checking.checks import Checks
 from deploy.checking.findings import Status
 from deploy.cloud import Cloud, CommandFailedError, NotFoundError
 from deploy.declared import read
+from deploy.destroy import destroy
 from deploy.foundation import SERVICES, services
 from deploy.passing import Patience
 from deploy.plan import plan

@@ -74,7 +74,7 @@ def _query(parts: tuple[str, ...], project: str, default: str | None, datasets: 
         if default is None:
             raise QueryError(
                 f'Table "INFORMATION_SCHEMA.{view}" must be qualified with a dataset (e.g. dataset.table).',
-                reason="invalid",
+                location="query",
             )
         return f"{'.'.join(f'`{part}`' for part in default.rsplit('.', 1))}.INFORMATION_SCHEMA.{view}"
     region = _REGION.fullmatch(parts[-3])

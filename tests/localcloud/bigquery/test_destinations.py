@@ -35,6 +35,10 @@ def test_a_new_table_is_in_the_api_and_in_the_information_schema(world: BigQuery
         f"SELECT table_name FROM `region-us`.INFORMATION_SCHEMA.TABLES WHERE table_schema = '{dataset}' ORDER BY 1"
     )
     assert world.rows(in_region) == listed
+    with pytest.raises(
+        exceptions.MethodNotImplemented, match="JOBS is not supported by the local BigQuery, which has COLUMNS"
+    ):
+        world.rows("SELECT * FROM `region-us`.INFORMATION_SCHEMA.JOBS")
     assert listed == [("out",), ("titles",)]
     columns = world.rows(
         f"SELECT column_name, data_type FROM {dataset}.INFORMATION_SCHEMA.COLUMNS "

@@ -28,7 +28,7 @@ class LoadStatements:
 
     def run(self, load: LoadData, statements: Statements) -> dict[str, str]:
         """Run a statement; return its ``loadQueryStatistics``. Raises ``QueryError``."""
-        statements.reject_external(load.target)
+        statements.destinations.reject_external(load.target)
         configuration = _configuration(load, statements)
         return self._loads.load(load.target, _disposition(load), configuration, location=statements.location)
 

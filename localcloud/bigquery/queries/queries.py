@@ -357,7 +357,7 @@ class QueryJobs:
     def _run_select_into(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
         name = TableName.of(query["destinationTable"], statements.project)
         disposition = Disposition.of(query)
-        statements.reject_external(name)
+        statements.destinations.reject_external(name)
         # Checked before the query runs, which may take long, and again before it writes.
         self._destinations.check_target(name, disposition, statements.location)
         statement, written = self._write(query, statements, original, name, disposition)

@@ -69,6 +69,7 @@ _SESSION_TABLE = re.compile(r"(?<![\w`.])`?_SESSION`?\s*\.\s*", re.IGNORECASE)
 _TEMPORARY_OF_SESSION = re.compile(
     r"\b(CREATE\s+(?:OR\s+REPLACE\s+)?)TEMP(?:ORARY)?\s+(?=TABLE\s+`?_SESSION\b)", re.IGNORECASE
 )
+_SNAPSHOT = re.compile(r"\bSNAPSHOT\s+(?=TABLE\b)", re.IGNORECASE)
 
 
 class Statements(Session):
@@ -185,8 +186,10 @@ class Statements(Session):
         statement = read_statement(sql, project=self.project)
         self._check_names(statement)
         _check_where(statement)
-        if statement.kind in DML_TYPES and statement.target is not None:
-            self.reject_external(statement.target)
+        if statement.target is not None and (statement.kind in DML_TYPES or statement.kind == "ALTER_TABLE"):
+            self.destinations.reject_external(statement.target)
+        if (copied := _copied_table(statement, self.project)) is not None:
+            self.destinations.reject_external(copied)
         self._check_partitions(statement)
         sql = self.parameters.literal_times(self._inline_model_views(self._inline_model_functions(sql)))
         if self.learning.uses_models(sql):
@@ -207,14 +210,6 @@ class Statements(Session):
             "row_count": "CAST(NULL AS INT64)",
             "time_zone": "'UTC'",
         }
-
-    def reject_external(self, target: TableName) -> None:
-        """Raise ``QueryError`` if ``target`` is an external table, whose rows no job can write."""
-        if self.learning.external_data(target, self.connection) is not None:
-            raise QueryError(
-                f"{target} is not allowed for this operation because it is currently an EXTERNAL table.",
-                reason="invalid",
-            )
 
     def _check_names(self, statement: Statement) -> None:
         """Reject tables whose names are not valid, or differ from those of existing ones in their case.
@@ -487,6 +482,15 @@ def _split_dataset(name: str | None, project: str) -> tuple[str, str] | None:
         return None
     parts = name.split(".")
     return (parts[0], parts[1]) if len(parts) > 1 else (project, parts[0])
+
+
+def _copied_table(statement: Statement, project: str) -> TableName | None:
+    """Return the table whose rows a CREATE TABLE COPY, CLONE or a CREATE SNAPSHOT TABLE copies; None for another statement."""
+    if statement.kind == "CREATE_SNAPSHOT_TABLE":
+        statement = read_statement(_SNAPSHOT.sub("", statement.sql, count=1), project=project)
+    clone = statement.tree.find(exp.Clone) if isinstance(statement.tree, exp.Create) else None
+    source = None if clone is None else clone.this
+    return TableName(source.catalog or project, source.db, source.name) if isinstance(source, exp.Table) else None
 
 
 def _check_where(statement: Statement) -> None:

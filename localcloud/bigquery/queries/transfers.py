@@ -101,6 +101,7 @@ class TransferJobs:
             QueryError: The table does not have such a partition.
         """
         table, partition = split_decorator(name)
+        self._destinations.reject_external(table)
         existing = self._destinations.get(table)
         if existing is None:
             raise NotFound(f"Not found: Table {name} was not found in location {location}")
@@ -120,10 +121,12 @@ class TransferJobs:
         references = options.get("sourceTables") or [options.get("sourceTable") or {}]
         if not all(reference.get("tableId") for reference in references):
             raise QueryError("Copy configuration must specify a source table", reason="invalid")
+        sources = [TableName.of(reference, job.key.project) for reference in references]
+        for source in sources:
+            self._destinations.reject_external(split_decorator(source)[0])
         if options.get("operationType", "COPY") not in ("COPY", "OPERATION_TYPE_UNSPECIFIED"):
             complete(execute_copy_job(job.key.project, job.key.id, job.configuration, self._destinations.context))
             return
-        sources = [TableName.of(reference, job.key.project) for reference in references]
         target = TableName.of(options["destinationTable"], job.key.project)
         replacing = Disposition.of(options).write == "WRITE_TRUNCATE"
         if len(sources) == 1 and self._queries.copy_model(job, sources[0], target, replacing=replacing):

@@ -337,6 +337,7 @@ class TableMethods:
         existing = self._destinations.get(name)
         if existing is None:
             raise NotFound(f"Not found: Table {name}")
+        self._destinations.reject_external(name)
         time = None
         if partition is not None:
             partitions = self._partitions(name, partition)

@@ -80,6 +80,15 @@ class Destinations:
         """Return the table's metadata, or None."""
         return self.context.catalog.get_table(table.project, table.dataset, table.table)
 
+    def reject_external(self, table: TableName) -> None:
+        """Raise ``QueryError`` if ``table`` is an external table, whose rows no job can write or copy."""
+        existing = self.get(table)
+        if existing is not None and existing.table_type == "EXTERNAL":
+            raise QueryError(
+                f"{table} is not allowed for this operation because it is currently an EXTERNAL table.",
+                reason="invalid",
+            )
+
     def fields(self, table: TableName) -> list[Field]:
         """Return the REST fields of a table; none if it does not exist."""
         existing = self.get(table)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnxruntime
 import pytest
+from google.api_core import exceptions
 from onnx import TensorProto, helper
 from PIL import Image
 
@@ -18,7 +19,7 @@ from localcloud.bigquery.ml.images import (
     resize,
     to_whole_numbers,
 )
-from tests.localcloud.bigquery.ml.world import MlWorld, ml_world
+from tests.localcloud.bigquery.ml.world import PROJECT, MlWorld, ml_world
 
 COLORS = {"fox": (250, 60, 10), "frog": (10, 200, 30), "whale": (20, 40, 230)}
 
@@ -244,13 +245,28 @@ def test_an_invalid_object_table_is_rejected(world: MlWorld, statement: str, par
         "DELETE FROM d.wildlife WHERE TRUE",
         "MERGE d.wildlife USING (SELECT 1) ON FALSE WHEN NOT MATCHED THEN INSERT (uri) VALUES ('x')",
         "TRUNCATE TABLE d.wildlife",
+        "ALTER TABLE d.wildlife ADD COLUMN animal STRING",
+        "CREATE TABLE d.copied COPY d.wildlife",
+        "CREATE TABLE d.copied CLONE d.wildlife",
+        "CREATE SNAPSHOT TABLE d.copied CLONE d.wildlife",
         "SELECT 1; TRUNCATE TABLE d.wildlife",
         "LOAD DATA INTO d.wildlife FROM FILES (format='CSV', uris=['gs://bucket/images/x'])",
     ],
 )
-def test_no_statement_writes_an_object_table(world: MlWorld, statement: str) -> None:
+def test_no_statement_writes_or_copies_an_object_table(world: MlWorld, statement: str) -> None:
     assert "it is currently an EXTERNAL table" in world.refusal(statement)[1]
     assert len(world.rows("SELECT uri FROM d.wildlife")) == len(COLORS)
+
+
+def test_no_job_copies_an_object_table_and_no_call_inserts_into_it(world: MlWorld) -> None:
+    table, target = f"{PROJECT}.{world.dataset}.wildlife", f"{PROJECT}.{world.dataset}.copied"
+    for call in (
+        lambda: world.client.copy_table(table, target).result(),
+        lambda: world.client.extract_table(table, "gs://models/copied.json").result(),
+        lambda: world.client.insert_rows_json(table, [{"uri": "x"}]),
+    ):
+        with pytest.raises(exceptions.BadRequest, match="it is currently an EXTERNAL table"):
+            call()
 
 
 def test_images_are_resized_and_converted_in_sql(world: MlWorld) -> None:

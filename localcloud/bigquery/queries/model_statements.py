@@ -6,11 +6,14 @@ from localcloud.bigquery.ml.objects.statements import CreateObjectTable, ObjectT
 from localcloud.bigquery.ml.service import ModelResult
 from localcloud.bigquery.ml.statements import ModelStatement
 from localcloud.bigquery.queries.statements import Statements
-from localcloud.bigquery.queries.table_options import apply_options
+from localcloud.bigquery.queries.table_options import apply_options, kept_values
 
 
 def run_model_statement(statement: ModelStatement | ObjectTableStatement, statements: Statements) -> ModelResult:
     """Run a statement about a model or an external table. Raises ``QueryError`` if it fails."""
+    if isinstance(statement, CreateObjectTable):
+        # A wrong value must not leave the table behind.
+        kept_values(statement.options, statements)
     result = statements.learning.execute(statement, statements, dry_run=False)
     if isinstance(statement, CreateObjectTable) and result.ddl_operation != "SKIP":
         created = statements.destinations.get(statement.table)

@@ -6,6 +6,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/data-definition-la
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import NoneType
@@ -114,6 +115,18 @@ def apply_options(options: dict[str, OptionValue], table: TableName | None, stat
     if _LAYOUT & options.keys():
         given = {name: _value(options[name], statements) for name in _LAYOUT & options.keys()}
         changes["time_partitioning"] = _time_partitioning(given, existing)
+    changes |= kept_values(options, statements)
+    if changes:
+        statements.context.catalog.update_table(existing.model_copy(update=changes))
+
+
+def kept_values(options: Mapping[str, OptionValue], statements: Statements) -> dict[str, Any]:
+    """Return the values of the options that the catalog keeps, by its names for them.
+
+    Raises:
+        QueryError: A value does not have the option's type.
+    """
+    changes: dict[str, Any] = {}
     for name in _KEPT & options.keys():
         value = _value(options[name], statements)
         if name == "LABELS":
@@ -126,8 +139,7 @@ def apply_options(options: dict[str, OptionValue], table: TableName | None, stat
             if value is not None and not isinstance(value, str):
                 raise QueryError(f"Option {name.lower()} must be a STRING.", location="query")
             changes[name.lower()] = value
-    if changes:
-        statements.context.catalog.update_table(existing.model_copy(update=changes))
+    return changes
 
 
 def _time_partitioning(options: dict[str, Any], table: TableMeta) -> TimePartitioning:

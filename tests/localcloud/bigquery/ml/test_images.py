@@ -230,11 +230,13 @@ def test_an_external_table_that_cannot_be_created_or_dropped_is_an_error(
             "WITH CONNECTION `us.c` OPTIONS(object_metadata='SIMPLE', uris=['gs://bucket/*'], metadata_cache_mode='NEVER')",
             "must be AUTOMATIC or MANUAL, not NEVER",
         ),
+        (f"{OBJECTS.removesuffix(')')}, description=7)", "description must be a STRING"),
         ("OPTIONS(object_metadata='SIMPLE', uris=['gs://bucket/*'])", "WITH CONNECTION is missing"),
     ],
 )
 def test_an_invalid_object_table_is_rejected(world: MlWorld, statement: str, part: str) -> None:
     assert part in world.refusal(f"CREATE EXTERNAL TABLE d.refused {statement}")[1]
+    assert "refused" not in {each.table_id for each in world.client.list_tables(world.dataset)}
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ class Advice(NamedTuple):
 
 
 HIDDEN_BUCKET = Known(
-    rf"storage\.buckets\.get(?s:.*)({FORBIDDEN})|({FORBIDDEN})(?s:.*)storage\.buckets\.get",
+    rf"storage\.buckets\.get(?![-\w])(?s:.*)({FORBIDDEN})|({FORBIDDEN})(?s:.*)storage\.buckets\.get(?![-\w])",
     "The bucket exists and you may not read it. It is another project's, unless you lack rights here.",
     "Declare another `name` for the bucket in deploy/functions.yaml; names of buckets are global.",
 )
@@ -156,12 +156,12 @@ KNOWN = (
     Known(
         r"RESOURCE_EXHAUSTED|status=\[429\]|HTTPError 429|[Qq]uota exceeded",
         "A quota of the project is used up, also after some minutes.",
-        "Apply again later, or request more: https://console.cloud.google.com/iam-admin/quotas?project={project}",
+        "Run the command again later, or request more: https://console.cloud.google.com/iam-admin/quotas?project={project}",
     ),
     Known(
         r"\bUNAVAILABLE\b|status=\[50[0-9]\]|HTTPError 50[0-9]|INTERNAL: |Internal error",
         "The service does not answer as it should.",
-        "Apply again later. https://status.cloud.google.com says whether it is down.",
+        "Run the command again later. https://status.cloud.google.com says whether it is down.",
     ),
     Known(
         r"Failed to establish a new connection|[Nn]ame or service not known|Connection refused|find the server at",
@@ -169,6 +169,16 @@ KNOWN = (
         "gcloud info --run-diagnostics",
     ),
     LACKING,
+    Known(
+        r"ALREADY_EXISTS|status=\[409\]|HTTPError 409",
+        "{name} was not there a moment ago and exists now, or another command changes it.",
+        "Run the command again, and no other one at the same time.",
+    ),
+    Known(
+        r"NOT_FOUND|status=\[404\]|not found: 404|HTTPError 404",
+        "Something that the command needs does not exist any more, or not yet.",
+        "See what is missing: python -m deploy plan --diff --project {project}",
+    ),
 )
 """All kinds, the special ones first."""
 

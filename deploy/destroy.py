@@ -68,6 +68,8 @@ def destroy(plan: Plan, cloud: Cloud, *, with_data: bool, report: Report = print
         try:
             cloud.run(removal.command)
             report(f"{removal.about}: deleted")
+        except NotFoundError:
+            report(f"{removal.about}: does not exist any more")
         except CommandFailedError as error:
             failures.append(str(error))
             report(f"{removal.about}: failed")

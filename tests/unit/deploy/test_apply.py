@@ -12,6 +12,7 @@ import pytest
 from deploy.__main__ import main
 from deploy.cloud import CommandFailedError
 from deploy.foundation import SERVICES
+from tests.control_plane.errors import not_found
 from tests.control_plane.project import FakeProject
 from tests.unit.deploy.conftest import Deployer
 
@@ -161,6 +162,14 @@ def test_destroy_continues_after_a_deletion_that_fails(applied: Deployer) -> Non
     assert len(failures) == len(applied.declaration.functions)
     assert "gcloud functions delete modeldrop-manage-model" in failures[0]
     assert applied.project.names("jobs") == set()
+
+
+def test_what_is_gone_before_destroy_deletes_it_is_no_failure(applied: Deployer) -> None:
+    applied.project.errors["monitoring.alertPolicies.delete"] = not_found("projects/films/alertPolicies/1")
+
+    assert applied.destroy() == []
+
+    assert "alert stuck: does not exist any more" in applied.lines
 
 
 def test_apply_stops_at_the_first_failure_and_prints_the_command(deployer: Deployer) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.advice import KNOWN, advise
 from deploy.cloud import CommandFailedError
-from tests.control_plane.errors import ApiError, denied, service_disabled
+from tests.control_plane.errors import ApiError, already_exists, denied, not_found, service_disabled
 from tests.unit.deploy.conftest import Deployer
 
 DENIED = 403, "PERMISSION_DENIED"
@@ -184,6 +184,24 @@ LASTING: dict[str, tuple[str, ApiError, str, str]] = {
         ),
         "A quota of the project is used up",
         "https://console.cloud.google.com/iam-admin/quotas?project=films",
+    ),
+    "a topic that somebody else creates meanwhile": (
+        "pubsub.topics.create",
+        already_exists("projects/films/topics/modeldrop-predict"),
+        "modeldrop-predict was not there a moment ago and exists now",
+        "Run the command again",
+    ),
+    "a topic that is deleted meanwhile": (
+        "pubsub.topics.setIamPolicy",
+        not_found("projects/films/topics/modeldrop-dead-letters"),
+        "Something that the command needs does not exist",
+        "python -m deploy plan --diff --project films",
+    ),
+    "the policy of a bucket that may not be read": (
+        "storage.buckets.getIamPolicy",
+        denied("storage.buckets.getIamPolicy", "gs://films-modeldrop-models"),
+        "You lack a permission.",
+        "python -m deploy check --project films",
     ),
     "a right that is missing": (
         "pubsub.topics.create",

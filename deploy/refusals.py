@@ -18,8 +18,8 @@ FOREIGN = Advice(
 )
 WAITING = Advice(
     "The trigger of a function has a subscription of its own. If the trigger changes or goes, the messages in it are lost.",
-    'Stop what sends the messages, wait until the chart "Messages that wait" of the dashboard shows 0, and apply with '
-    '--drop-messages. docs/runbook.md, "Change names".',
+    'Stop what sends the messages, wait until the chart "Messages that wait" of the dashboard shows 0 for the subscriptions '
+    'that begin with eventarc-, and apply with --drop-messages. docs/runbook.md, "Change names".',
 )
 
 

@@ -6,6 +6,7 @@ restrictions of the Storage API each import the name that the end of this module
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import sqlglot
@@ -35,6 +36,8 @@ from localcloud.bigquery.sql.subscripts import call_subscripts
 # bqemulator translates these expressions by the types of their operands.
 _TYPED = (exp.Avg, exp.Div)
 _NUMBER = "typed"
+# What sqlglot writes for NUMERIC without parameters, unless the statement has them.
+_SHORT_DECIMAL = re.compile(r"\bAS DECIMAL\)|(?:DECIMAL|NUMERIC)\s*\(\s*18\s*,\s*3\s*\)")
 
 
 class Translator(SQLTranslator):
@@ -56,6 +59,8 @@ class Translator(SQLTranslator):
         if not isinstance(translated, Ok):
             return translated
         duckdb_sql = translated.value
+        if _SHORT_DECIMAL.search(duckdb_sql) is not None and _SHORT_DECIMAL.search(bq_sql) is None:
+            duckdb_sql = _with_whole_numeric(duckdb_sql)
         return Ok(_with_names_of_fields(duckdb_sql) if ")." in duckdb_sql else duckdb_sql)
 
     @staticmethod
@@ -76,6 +81,19 @@ class Translator(SQLTranslator):
                 for operand in ("this", "expression"):
                     _copy_type(found.args.get(operand), typed[index].args.get(operand))
         return tree
+
+
+def _with_whole_numeric(duckdb_sql: str) -> str:
+    """Return the SQL whose casts to NUMERIC keep 9 decimal places; DuckDB's DECIMAL has 3.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#decimal_types
+    """
+    tree = sqlglot.parse_one(duckdb_sql, read="duckdb")
+    for cast in tree.find_all(exp.Cast):
+        for kind in list(cast.to.find_all(exp.DataType)):
+            if kind.sql(dialect="duckdb") in ("DECIMAL", "DECIMAL(18, 3)"):
+                kind.replace(exp.DataType.build("DECIMAL(38, 9)", dialect="duckdb"))
+    return tree.sql(dialect="duckdb")
 
 
 def _with_names_of_fields(duckdb_sql: str) -> str:

@@ -295,7 +295,7 @@ RULES: dict[type[exp.Expr], Rule] = {
     exp.FarmFingerprint: _fingerprint_of,
     exp.SHA2: _hash,
     exp.Ascii: _of_bytes("ascii"),
-    exp.BitwiseCount: _of_bytes("bit_count"),
+    exp.BitwiseCount: lambda node: _of_bytes("bit_count")(node) or call("_bit_count", node.this),
     exp.StrPosition: _search,
     exp.Like: _matches,
 }

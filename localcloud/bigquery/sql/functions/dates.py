@@ -37,6 +37,10 @@ MACROS: tuple[str, ...] = (
     "CREATE OR REPLACE MACRO _week_number(x, first) AS "
     "(dayofyear(CAST(x AS DATE)) + 6 - (dayofweek(CAST(x AS DATE)) - first + 7) % 7) // 7",
     "CREATE OR REPLACE MACRO _fraction(x, unit) AS datepart('microsecond', x) % 1000000 // unit",
+    # A fraction before 1970 belongs to the unit before it.
+    "CREATE OR REPLACE MACRO _unix_units(x, unit) AS "
+    "(epoch_us(CAST(x AS TIMESTAMPTZ)) - (epoch_us(CAST(x AS TIMESTAMPTZ)) % unit + unit) % unit) // unit",
+    "CREATE OR REPLACE MACRO _current_datetime(zone) AS timezone(zone, now())",
     "CREATE OR REPLACE MACRO _in_zone(x, zone) AS timezone(zone, x)",
     "CREATE OR REPLACE MACRO _date_bucket(x, width) AS time_bucket(width, CAST(x AS DATE), DATE '1950-01-01')",
     "CREATE OR REPLACE MACRO _date_bucket_from(x, width, origin) AS time_bucket(width, CAST(x AS DATE), CAST(origin AS DATE))",
@@ -51,7 +55,7 @@ MACROS: tuple[str, ...] = (
 )
 """The DuckDB macros that the rewritten SQL calls."""
 
-WORDS = (r"\w+_(?:DIFF|TRUNC|ADD|SUB|BUCKET)", "EXTRACT", "LAST_DAY")
+WORDS = (r"\w+_(?:DIFF|TRUNC|ADD|SUB|BUCKET)", "EXTRACT", "LAST_DAY", r"UNIX_\w+", "CURRENT_DATETIME")
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
 
 _KIND: dict[type[exp.Expr], str] = {
@@ -158,7 +162,14 @@ def _last_day(node: exp.Expr) -> exp.Expr | None:
     return node
 
 
+def _unix(unit: str) -> Rule:
+    return lambda node: call("_unix_units", node.this, number(_MICROSECONDS[unit]))
+
+
 RULES: dict[type[exp.Expr], Rule] = {
+    exp.UnixSeconds: _unix("SECOND"),
+    exp.UnixMillis: _unix("MILLISECOND"),
+    exp.CurrentDatetime: lambda node: call("_current_datetime", node.this or exp.Literal.string("UTC")),
     exp.DateDiff: _difference,
     exp.DatetimeDiff: _difference,
     exp.TimestampDiff: _difference,

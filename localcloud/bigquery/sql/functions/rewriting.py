@@ -19,6 +19,7 @@ from localcloud.bigquery.sql.functions import (
     json_lax,
     json_output,
     json_values,
+    numbers,
     printing,
     regular_expressions,
     texts,
@@ -38,6 +39,7 @@ _MODULES = (
     json_changes,
     json_lax,
     json_values,
+    numbers,
     printing,
     time_texts,
 )

@@ -160,6 +160,12 @@ def _function(path: FieldPath, function: Function, declaration: Declaration) -> 
             yield from _reference((*path, "trigger", "bucket"), bucket, declaration.buckets, "bucket")
         case TopicTrigger(topic=topic):
             yield from _reference((*path, "trigger", "topic"), topic, declaration.topics, "topic")
+            dead_letters = declaration.retry.dead_letter_topic
+            if topic == dead_letters and declaration.topics[topic].hold is not None:
+                yield Problem(
+                    (*path, "trigger", "topic"),
+                    f"is {topic}, the topic of dead letters, which would come back for ever; expected another topic",
+                )
     if function.is_called_by_events and function.timeout_seconds > EVENT_TIMEOUT_SECONDS.most:
         yield Problem(
             (*path, "timeout_seconds"),

@@ -142,6 +142,11 @@ def test_a_public_principal_is_not_an_account(public: str) -> None:
             {"https": "POST"},
             "is {'https': 'POST'}; expected one of storage, topic and http",
         ),
+        (
+            "functions.predict.trigger.topic",
+            "dead_letters",
+            "is dead_letters, the topic of dead letters, which would come back for ever; expected another topic",
+        ),
         ("functions.predict.trigger.bucket", "model", "is not a field; there are: topic"),
         (
             "functions.predict.memry",

@@ -1,4 +1,4 @@
-"""Functions of texts and BYTES, and regular expressions; the values are those of Google's reference implementation."""
+"""Functions of texts, BYTES and addresses; the values are those of Google's reference implementation."""
 
 from __future__ import annotations
 
@@ -71,6 +71,18 @@ VALUES: dict[str, dict[str, Any]] = {
         "REGEXP_INSTR('ab@cd-ef@gh', r'@([^-]*)')": 4,
         "REGEXP_INSTR('ab@cd-ef@gh', r'@([^-]*)', 5, 1, 1)": 12,
     },
+    "networks": {
+        "NET.HOST('https://user@www.Google.co.uk:80/x?y')": "www.Google.co.uk",
+        "NET.HOST('//[::1]:80')": "[::1]",
+        "NET.HOST('')": None,
+        "NET.IP_FROM_STRING('48.49.50.51')": b"0123",
+        "NET.SAFE_IP_FROM_STRING('x')": None,
+        "NET.IP_TO_STRING(b'0123456789@ABCDE')": "3031:3233:3435:3637:3839:4041:4243:4445",
+        "NET.IP_NET_MASK(4, 20)": b"\xff\xff\xf0\x00",
+        "NET.IP_TRUNC(b'\\xaa\\xbb\\xcc\\xdd', 11)": b"\xaa\xa0\x00\x00",
+        "NET.IPV4_FROM_INT64(-1)": b"\xff\xff\xff\xff",
+        "NET.IPV4_TO_INT64(b'\\x00\\xab\\xcd\\xef')": 11259375,
+    },
     "numbers": {
         "FARM_FINGERPRINT(b'abcd\\xff')": -5371537063649720970,
         "TO_HEX(LEFT(SHA512(b'abc'), 4))": "ddaf35a1",
@@ -103,6 +115,8 @@ def test_results_are_those_of_the_reference(world: BigQueryWorld, group: str) ->
         ("REGEXP_EXTRACT('abc', r'(a)(b)')", "must not have more than 1 capturing group"),
         ("REGEXP_EXTRACT('abc', r'a', 0)", "Position must be positive"),
         ("REGEXP_INSTR('abc', r'a', 1, 0)", "Occurrence must be positive"),
+        ("NET.IP_FROM_STRING('x')", "Failed to parse x as an IP address"),
+        ("NET.REG_DOMAIN('a.co.uk')", "NET.REG_DOMAIN is not supported"),
         ("CAST(t.x AS STRING)", "Invalid cast of bytes to UTF8 string"),
         ("EDIT_DISTANCE('a', 'b', max_distance => -1)", "Max distance must be non-negative"),
     ],

@@ -12,16 +12,8 @@ from shared.engine.index import index_metadata, index_name
 from shared.engine.ledger import OPEN, STATE, item_name
 from shared.engine.stored_items import item_to_json
 from shared.keys import hash_of
-from shared.work import (
-    Item,
-    Job,
-    Kind,
-    PredictionFacts,
-    PredictionMessage,
-    Step,
-    StepState,
-    System,
-)
+from shared.work import Item, Job, Kind, Step, StepState, System
+from shared.work_facts import PredictionFacts, PredictionMessage
 
 
 def open_prediction(number: int, *, age: timedelta = timedelta(minutes=5)) -> Item:

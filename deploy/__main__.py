@@ -201,7 +201,7 @@ def _add_adopt(command: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="resources that exist and are to belong to the declaration, such as topics/modeldrop-events",
+        help="resources that exist and are to belong to the declaration, such as topics/my-topic",
     )
 
 

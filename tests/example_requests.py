@@ -9,18 +9,8 @@ from typing import Any
 from shared.batch_work import BatchFacts, BatchMessage
 from shared.engine.services import Services
 from shared.settings import Settings
-from shared.work import (
-    DropFacts,
-    DropRequest,
-    ImportFacts,
-    ImportRequest,
-    Item,
-    Kind,
-    PredictionFacts,
-    PredictionMessage,
-    Step,
-    System,
-)
+from shared.work import Item, Kind, Step, System
+from shared.work_facts import DropFacts, DropRequest, ImportFacts, ImportRequest, PredictionFacts, PredictionMessage
 
 NOW = datetime(2026, 11, 20, 9, 41, 17, 318000, UTC)
 PROJECT = "local-project"

@@ -21,7 +21,8 @@ from shared.drops.ignored import MARKERS
 from shared.engine.ledger import MODELS
 from shared.errors import Unreadable
 from shared.events.outgoing import Event
-from shared.work import DropRequest, Item, Kind
+from shared.work import Item, Kind
+from shared.work_facts import DropRequest
 
 # How many of the newest items of each kind are read, and how many are shown of what has ended.
 READ, LAST = 100, 10

@@ -18,7 +18,8 @@ from shared.engine.refused import listed_rejections, read_rejection
 from shared.errors import Unreadable
 from shared.events.outgoing import Event
 from shared.keys import hash_of
-from shared.work import DropRequest, Item, Kind, PredictionMessage
+from shared.work import Item, Kind
+from shared.work_facts import DropRequest, PredictionMessage
 
 # How many of the newest items of each kind are read to find a model or a table. One read is one call.
 NEWEST = 300

@@ -12,23 +12,17 @@ from shared.batch_work import BatchFacts, BatchMessage
 from shared.drops.layout import Misplaced
 from shared.errors import Problem
 from shared.events.outgoing import Event
-from shared.work import (
+from shared.work import Item, Kind, Outcome, Step, StepState, System, WaitReason
+from shared.work_facts import (
     DropFacts,
     DropRequest,
     ImportFacts,
     ImportRequest,
-    Item,
-    Kind,
     ManageFacts,
     ManageMessage,
-    Outcome,
     PredictionFacts,
     PredictionMessage,
     Rollback,
-    Step,
-    StepState,
-    System,
-    WaitReason,
 )
 
 # Why work waits, in words.

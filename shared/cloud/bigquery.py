@@ -29,7 +29,8 @@ from shared.errors import (
     Rejected,
     TryLater,
 )
-from shared.work import Job, ModelColumn, ModelSignature, System
+from shared.work import Job, System
+from shared.work_facts import ModelColumn, ModelSignature
 
 BIGQUERY = Service(
     "BigQuery",

@@ -21,7 +21,7 @@ from shared.drops.names import check_names
 from shared.drops.remote import REMOTE
 from shared.errors import Rejected
 from shared.keys import hash_of
-from shared.work import DropRequest
+from shared.work_facts import DropRequest
 
 SAVED_MODEL = "saved_model.pb"
 LONGEST_VERSION = 128

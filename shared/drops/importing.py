@@ -32,16 +32,8 @@ from shared.engine.services import Services
 from shared.errors import Problem, Rejected
 from shared.log import log
 from shared.settings import Settings
-from shared.work import (
-    ImportRequest,
-    Item,
-    ModelVersion,
-    Outcome,
-    Step,
-    StepState,
-    System,
-    WaitReason,
-)
+from shared.work import Item, Outcome, Step, StepState, System, WaitReason
+from shared.work_facts import ImportRequest, ModelVersion
 
 TURN_SECONDS = 5.0
 DROP_CHANGED = "drop_changed"

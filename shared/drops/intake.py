@@ -29,7 +29,8 @@ from shared.engine.services import Services
 from shared.engine.steps import advance
 from shared.errors import Problem, Rejected, Unreadable
 from shared.events.incoming import StoredObject
-from shared.work import ImportRequest, Item, Kind, Outcome
+from shared.work import Item, Kind, Outcome
+from shared.work_facts import ImportRequest
 
 # A file that is older when its event arrives was probably delivered before, to a process that did not survive the drop.
 LATE = timedelta(seconds=60)

@@ -19,16 +19,8 @@ from shared.drops.turns import ModelRecords, version_order
 from shared.engine.services import Services
 from shared.errors import Problem, Rejected
 from shared.keys import hash_of
-from shared.work import (
-    FoundFile,
-    ImportFacts,
-    ImportRequest,
-    Item,
-    Kind,
-    Rollback,
-    Step,
-    System,
-)
+from shared.work import Item, Kind, Step, System
+from shared.work_facts import FoundFile, ImportFacts, ImportRequest, Rollback
 
 # The steps of an import, and the beginning of the names of those that deploy the candidate in place of the version in use.
 CANDIDATE, CHECK, REGISTER, CREATE, DESCRIBE = "candidate", "check", "register", "create", "describe"

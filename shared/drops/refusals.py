@@ -17,7 +17,7 @@ from shared.drops.drop import (
 )
 from shared.drops.kinds import FileKind, kind_of, kind_of_content
 from shared.errors import Problem
-from shared.work import FoundFile
+from shared.work_facts import FoundFile
 
 WRONG_FORMAT = "wrong_format"
 

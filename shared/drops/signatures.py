@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from shared.drops import limits
 from shared.drops.formats.model_facts import ModelFacts, Tensor
-from shared.work import ModelColumn, ModelSignature
+from shared.work_facts import ModelColumn, ModelSignature
 
 
 def signature_of(facts: ModelFacts) -> ModelSignature:

@@ -17,7 +17,8 @@ from shared.engine.services import Services
 from shared.engine.stuck import report_object
 from shared.errors import LostRace, TryLater, Unreadable
 from shared.keys import hash_of
-from shared.work import ImportRequest, Item, Kind, ModelVersion, Outcome
+from shared.work import Item, Kind, Outcome
+from shared.work_facts import ImportRequest, ModelVersion
 
 _ROUNDS = 5
 

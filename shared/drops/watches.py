@@ -21,7 +21,8 @@ from shared.engine.services import Services
 from shared.engine.stuck import report_object, report_stuck
 from shared.errors import LostRace, Problem, Unreadable
 from shared.keys import hash_of
-from shared.work import DropFacts, DropRequest, Item, Kind, Outcome, WaitReason
+from shared.work import Item, Kind, Outcome, WaitReason
+from shared.work_facts import DropFacts, DropRequest
 
 # A drop that gives the number of its files, and has no more than one page of them, is examined at every event, so that it
 # is imported with its last file instead of when it has settled.

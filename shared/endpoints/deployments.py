@@ -20,7 +20,8 @@ from shared.engine.services import Services
 from shared.errors import OutcomeUnknown, Rejected
 from shared.keys import hash_of
 from shared.messages.deployment_request import DEFAULT_MACHINE_TYPE, DeploymentRequest
-from shared.work import Deployment, Item, WaitReason
+from shared.work import Item, WaitReason
+from shared.work_facts import Deployment
 
 # How often an endpoint is looked at that another operation changes.
 ENDPOINT_SECONDS = 5.0

@@ -20,7 +20,8 @@ from shared.engine.claims import check_claim, seconds_left
 from shared.engine.services import Services
 from shared.keys import hash_of
 from shared.messages.deployment_request import DEFAULT_MACHINE_TYPE, DeploymentRequest
-from shared.work import Deployment, Item
+from shared.work import Item
+from shared.work_facts import Deployment
 
 _SUFFIX, _HASH = "__candidate_", 8
 

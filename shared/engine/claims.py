@@ -15,7 +15,8 @@ from shared.engine.stuck import UNREADABLE
 from shared.errors import LostRace, Rejected, TryLater, Unreadable
 from shared.events.outgoing import completion_event
 from shared.log import log
-from shared.work import DropRequest, Item, Outcome, Step, StepState
+from shared.work import Item, Outcome, Step, StepState
+from shared.work_facts import DropRequest
 
 # How many message ids an item remembers: a message whose id is not among them is a request that is sent again.
 REMEMBERED_SOURCES = 50

@@ -29,7 +29,8 @@ from shared.engine.stuck import deadline_of
 from shared.errors import Problem, Rejected, TryLater, short_reason
 from shared.events.outgoing import completion_event
 from shared.log import log
-from shared.work import Item, Kind, Outcome, QueryResult, Step, StepState, System
+from shared.work import Item, Kind, Outcome, Step, StepState, System
+from shared.work_facts import QueryResult
 
 
 def advance(item: Item, handler: Handler, services: Services) -> Item:

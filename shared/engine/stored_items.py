@@ -9,20 +9,18 @@ from typing import Any
 
 from shared.batch_work import BatchFacts, BatchMessage
 from shared.engine.decoding import Undecodable, decode
-from shared.work import (
+from shared.work import Item, Kind, StepState
+from shared.work_facts import (
     DropFacts,
     DropRequest,
     Facts,
     ImportFacts,
     ImportRequest,
-    Item,
-    Kind,
     ManageFacts,
     ManageMessage,
     PredictionFacts,
     PredictionMessage,
     Request,
-    StepState,
 )
 
 # The ledger's objects have these themselves.

@@ -6,20 +6,18 @@ from dataclasses import asdict
 from typing import Any
 
 from shared.batch_work import BatchFacts, BatchMessage
-from shared.work import (
+from shared.work import Item, Outcome, StepState
+from shared.work_facts import (
     DropFacts,
     DropRequest,
     ImportFacts,
     ImportRequest,
-    Item,
     ManageFacts,
     ManageMessage,
     ModelColumn,
     ModelSignature,
-    Outcome,
     PredictionFacts,
     PredictionMessage,
-    StepState,
 )
 
 # An event has at most so many files of an input.

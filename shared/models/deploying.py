@@ -28,7 +28,8 @@ from shared.engine.services import Services
 from shared.errors import Rejected
 from shared.keys import hash_of
 from shared.messages.deployment_request import DeploymentRequest
-from shared.work import Deployment, Item, ManageFacts, Step, System
+from shared.work import Item, Step, System
+from shared.work_facts import Deployment, ManageFacts
 
 ENDPOINT_STEP, DEPLOY_STEP, UNDEPLOY_STEP = "endpoint", "deploy", "undeploy"
 

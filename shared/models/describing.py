@@ -16,7 +16,8 @@ from shared.endpoints.entries import entry_of, version_of
 from shared.endpoints.stand_ins import deployments_with_stand_ins
 from shared.engine.services import Services
 from shared.events.data import column_data
-from shared.work import ImportRequest, Item, Kind, ModelSignature, PredictionFacts, PredictionMessage
+from shared.work import Item, Kind
+from shared.work_facts import ImportRequest, ModelSignature, PredictionFacts, PredictionMessage
 
 # How many versions in the bucket a description has at most, the highest first.
 MOST_VERSIONS = 100

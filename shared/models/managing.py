@@ -37,7 +37,8 @@ from shared.models.request import (
     UNPIN,
     ManageRequest,
 )
-from shared.work import Item, Kind, ManageFacts, ManageMessage, Outcome, Step, System, WaitReason
+from shared.work import Item, Kind, Outcome, Step, System, WaitReason
+from shared.work_facts import ManageFacts, ManageMessage
 
 # The steps of each action that are known before it is prepared, and the outcome of one that was carried out.
 _STEPS: Mapping[str, tuple[Step, ...]] = {

@@ -25,19 +25,8 @@ from shared.messages.predict_request import PredictRequest
 from shared.predictions import statements
 from shared.predictions.recent import Recent
 from shared.settings import Settings
-from shared.work import (
-    ImportRequest,
-    Item,
-    Kind,
-    ModelVersion,
-    Outcome,
-    PredictionFacts,
-    PredictionMessage,
-    QueryResult,
-    Step,
-    StepState,
-    System,
-)
+from shared.work import Item, Kind, Outcome, Step, StepState, System
+from shared.work_facts import ImportRequest, ModelVersion, PredictionFacts, PredictionMessage, QueryResult
 
 # How far BigQuery's clock and a function's may be apart, for a job that has just begun.
 _CLOCKS_APART = timedelta(seconds=5)

@@ -62,27 +62,21 @@ from shared.messages.predict_request import (
 from shared.models.request import ACTIONS, ManageRequest
 from shared.predictions import predicting
 from shared.predictions.predicting import Predictions
-from shared.work import (
+from shared.work import Item, Job, Kind, Outcome, Step, StepState, System
+from shared.work_facts import (
     CheckResult,
     Deployment,
     DropFacts,
     FoundFile,
     ImportFacts,
     ImportRequest,
-    Item,
-    Job,
-    Kind,
     ManageFacts,
     ManageMessage,
     ModelColumn,
     ModelSignature,
     ModelVersion,
-    Outcome,
     PredictionFacts,
     Rollback,
-    Step,
-    StepState,
-    System,
 )
 from tests.contract.schemas import FOLDER, faults, schema
 from tests.example_requests import (

@@ -24,7 +24,8 @@ from shared.errors import Problem, Rejected
 from shared.events.incoming import StoredObject
 from shared.poller.reconciliation import RECONCILED, reconcile
 from shared.poller.ticks import tick
-from shared.work import Claim, Item, Job, ModelVersion, Outcome, PredictionMessage, Step, StepState, System
+from shared.work import Claim, Item, Job, Outcome, Step, StepState, System
+from shared.work_facts import ModelVersion, PredictionMessage
 from tests.example_requests import NOW, PREDICT_MESSAGE, PROJECT, import_item, prediction_item
 from tests.unit.shared.conftest import World
 from tests.unit.shared.poller.open_work import reconcile_and_sweep

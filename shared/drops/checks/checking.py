@@ -12,7 +12,8 @@ from shared.drops.checks import statements
 from shared.drops.checks.model_check import ModelCheck
 from shared.engine.services import Services
 from shared.errors import Rejected
-from shared.work import Job, ModelSignature
+from shared.work import Job
+from shared.work_facts import ModelSignature
 
 # The field of `modeldrop.yaml` that holds the check.
 CHECK_FIELD = "modeldrop.yaml.check"

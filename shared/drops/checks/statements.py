@@ -8,7 +8,7 @@ from typing import Any
 from shared.checks.identifiers import ModelName, column_sql, string_literal
 from shared.drops.checks.model_check import EXPECTED, CheckedRow, ModelCheck, Value
 from shared.errors import Rejected
-from shared.work import ModelSignature
+from shared.work_facts import ModelSignature
 
 # https://docs.cloud.google.com/bigquery/docs/reference/rest/v2/tables#TableFieldSchema.FIELDS.type
 _NUMBERS = frozenset({"INTEGER", "INT64", "FLOAT", "FLOAT64", "NUMERIC", "BIGNUMERIC"})

@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.drops.checks.model_check import EXPECTED, ModelCheck
 from shared.errors import Problem
-from shared.work import CheckResult
+from shared.work_facts import CheckResult
 
 CHECK_FAILED = "check_failed"
 

@@ -18,7 +18,8 @@ from modeldrop.history.finding import Found
 from modeldrop.history.stories import story_of, story_of_ignored
 from modeldrop.project import DECLARATION, Project, find_project
 from shared.drops.layout import misplaced
-from shared.work import Item, Outcome, Rollback
+from shared.work import Item, Outcome
+from shared.work_facts import Rollback
 from tests.conftest import variables
 from tests.example_requests import NOW, batch_item, import_item, prediction_item
 from tests.paths import ROOT

@@ -14,7 +14,8 @@ from shared.drops.turns import ModelRecords
 from shared.errors import Problem
 from shared.events.incoming import StoredObject
 from shared.events.outgoing import completion_event
-from shared.work import DropFacts, ModelVersion, Outcome, WaitReason
+from shared.work import Outcome, WaitReason
+from shared.work_facts import DropFacts, ModelVersion
 from tests.example_requests import NOW, batch_item, import_item, prediction_item, watch_item
 from tests.unit.modeldrop.conftest import Run, printed_json
 from tests.unit.modeldrop.test_why import in_ledger, refuse

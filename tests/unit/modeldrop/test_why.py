@@ -13,23 +13,16 @@ from shared.engine.answers import rejections
 from shared.errors import Problem, Rejected
 from shared.events.incoming import Message
 from shared.keys import hash_of
-from shared.work import (
+from shared.work import Item, Job, Kind, Outcome, Step, StepState, System, WaitReason
+from shared.work_facts import (
     Deployment,
     DropFacts,
-    Item,
-    Job,
-    Kind,
     ManageFacts,
     ManageMessage,
     ModelColumn,
     ModelSignature,
-    Outcome,
     PredictionFacts,
     QueryResult,
-    Step,
-    StepState,
-    System,
-    WaitReason,
 )
 from tests.example_requests import NOW, batch_item, import_item, prediction_item, watch_item
 from tests.unit.modeldrop.conftest import Run, printed_json

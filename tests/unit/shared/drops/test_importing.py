@@ -22,7 +22,8 @@ from shared.drops.planning import STAY_REGISTERED, new_step, plan, plan_refused
 from shared.engine.steps import submit
 from shared.errors import Problem
 from shared.messages.deployment_request import DeploymentRequest
-from shared.work import ImportRequest, Item, Kind, Outcome, System
+from shared.work import Item, Kind, Outcome, System
+from shared.work_facts import ImportRequest
 from tests.example_requests import NOW, services_at
 
 PATH = DropPath("films", "genres", "2")

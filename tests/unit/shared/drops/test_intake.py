@@ -18,7 +18,8 @@ from shared.drops.watches import Sender, facts_of, request_of
 from shared.errors import Rejected
 from shared.events.incoming import StoredObject
 from shared.poller.ticks import tick
-from shared.work import ImportRequest, ModelColumn, ModelSignature, ModelVersion, Outcome, WaitReason
+from shared.work import Outcome, WaitReason
+from shared.work_facts import ImportRequest, ModelColumn, ModelSignature, ModelVersion
 from tests.model_files import field, graph, onnx_file
 from tests.unit.shared.conftest import World
 

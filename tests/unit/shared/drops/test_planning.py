@@ -9,7 +9,8 @@ from shared.drops.drop import DropPath
 from shared.drops.planning import former_version, plan_rollback, request_of
 from shared.drops.turns import ModelRecords
 from shared.errors import Rejected
-from shared.work import Item, ModelVersion, Rollback
+from shared.work import Item
+from shared.work_facts import ModelVersion, Rollback
 from tests.example_requests import PROJECT
 from tests.unit.shared.conftest import World
 

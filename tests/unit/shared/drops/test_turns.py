@@ -6,7 +6,8 @@ import pytest
 
 from shared.checks.identifiers import ModelName
 from shared.drops.turns import ModelRecord, ModelRecords, Turn
-from shared.work import ModelVersion, Outcome
+from shared.work import Outcome
+from shared.work_facts import ModelVersion
 from tests.example_requests import PROJECT, import_item
 from tests.unit.shared.conftest import World
 

@@ -11,7 +11,7 @@ from shared.cloud.endpoint_calls import DeployedModel, Endpoint
 from shared.endpoints.entries import RegistryEntry
 from shared.endpoints.stand_ins import StandIn, candidate_of, needing_stand_ins, traffic_without
 from shared.messages.deployment_request import DeploymentRequest
-from shared.work import Deployment
+from shared.work_facts import Deployment
 from tests.example_requests import prediction_item
 
 MODEL = ModelName("p-12", "films", "genres")

@@ -13,7 +13,8 @@ from shared.engine.handler import Handler
 from shared.engine.operations import begin_operation, settle_operation
 from shared.engine.services import Services
 from shared.errors import Problem
-from shared.work import Item, Job, Kind, ManageFacts, ManageMessage, Outcome, Step, StepState, System, WaitReason
+from shared.work import Item, Job, Kind, Outcome, Step, StepState, System, WaitReason
+from shared.work_facts import ManageFacts, ManageMessage
 from tests.example_requests import NOW, SETTINGS, services_at
 
 NAME = "projects/p/locations/us-central1/endpoints/7/operations/1"

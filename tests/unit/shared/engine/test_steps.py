@@ -17,7 +17,8 @@ from shared.engine.ledger import item_name
 from shared.engine.services import Services
 from shared.engine.steps import record, settle_batch, settle_query, submit
 from shared.errors import LostRace, Problem, Rejected, TryLater
-from shared.work import Item, Job, Outcome, QueryResult, Step, StepState, System, WaitReason
+from shared.work import Item, Job, Outcome, Step, StepState, System, WaitReason
+from shared.work_facts import QueryResult
 from tests.example_requests import NOW, batch_item, prediction_item, services_at
 from tests.unit.shared.conftest import World
 

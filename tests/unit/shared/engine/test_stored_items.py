@@ -14,31 +14,23 @@ from shared.batch_work import BatchFacts, BatchMessage, BatchResult
 from shared.engine.decoding import A_TIME, Undecodable
 from shared.engine.stored_items import item_from_json, item_to_json
 from shared.errors import Problem
-from shared.work import (
+from shared.work import Claim, Item, Job, Kind, Outcome, Step, StepState, System, WaitReason
+from shared.work_facts import (
     CheckResult,
-    Claim,
     Deployment,
     DropFacts,
     DropRequest,
     ImportFacts,
     ImportRequest,
-    Item,
-    Job,
-    Kind,
     ManageFacts,
     ManageMessage,
     ModelColumn,
     ModelSignature,
     ModelVersion,
-    Outcome,
     PredictionFacts,
     PredictionMessage,
     QueryResult,
     Rollback,
-    Step,
-    StepState,
-    System,
-    WaitReason,
 )
 from tests.example_requests import NOW, prediction_item
 

@@ -19,16 +19,8 @@ from shared.events.outgoing import (
     rejection_event,
     stuck_event,
 )
-from shared.work import (
-    Job,
-    Kind,
-    Outcome,
-    PredictionFacts,
-    QueryResult,
-    Step,
-    StepState,
-    System,
-)
+from shared.work import Job, Kind, Outcome, Step, StepState, System
+from shared.work_facts import PredictionFacts, QueryResult
 from tests.example_requests import NOW, prediction_item
 
 LATER = NOW + timedelta(minutes=5)

@@ -15,7 +15,8 @@ from shared.errors import LostRace, Rejected
 from shared.events.incoming import Message
 from shared.models.managing import Manages, plan
 from shared.models.request import ManageRequest
-from shared.work import Item, ModelVersion, Outcome
+from shared.work import Item, Outcome
+from shared.work_facts import ModelVersion
 from tests.example_requests import NOW, PROJECT, import_item
 from tests.unit.shared.conftest import World
 

@@ -10,16 +10,8 @@ import pytest
 from shared.events.incoming import Message
 from shared.messages.predict_request import PredictRequest
 from shared.predictions.predicting import Predictions, plan
-from shared.work import (
-    Item,
-    Kind,
-    Outcome,
-    PredictionFacts,
-    PredictionMessage,
-    QueryResult,
-    StepState,
-    System,
-)
+from shared.work import Item, Kind, Outcome, StepState, System
+from shared.work_facts import PredictionFacts, PredictionMessage, QueryResult
 from tests.example_requests import (
     NOW,
     PREDICT_MESSAGE,

@@ -12,7 +12,7 @@ from shared.drops.checks.checking import CHECK_FIELD
 from shared.drops.checks.model_check import CheckedRow, ModelCheck
 from shared.drops.manifest import read_manifest
 from shared.errors import Rejected
-from shared.work import CheckResult, ModelColumn, ModelSignature
+from shared.work_facts import CheckResult, ModelColumn, ModelSignature
 
 MODEL = ModelName("p-12", "films", "genres__candidate_01234567")
 ROWS = """

@@ -27,6 +27,7 @@ from localcloud.bigquery.rest.delegate import Delegate
 from localcloud.bigquery.rest.model_methods import ModelMethods
 from localcloud.bigquery.rest.reservation_methods import ReservationMethods
 from localcloud.bigquery.rest.reservations import Reservations
+from localcloud.bigquery.rest.row_methods import RowMethods
 from localcloud.bigquery.rest.storage_api import serve_storage_api
 from localcloud.bigquery.rest.table_methods import TableMethods
 from localcloud.bigquery.rest.uploads import Uploads
@@ -136,6 +137,7 @@ class BigQuery:
             self._delegate,
             ModelMethods(self._context, self.learning),
             TableMethods(self._delegate, destinations, queries, self.learning, self._anonymous, project),
+            RowMethods(self._delegate, destinations, self._anonymous),
             ConnectionMethods(self._connections),
             ReservationMethods(Reservations(clock, directory and directory / "reservations.json")),
             self._anonymous,

@@ -29,6 +29,7 @@ from localcloud.bigquery.rest.messages import Call, Response, read_call
 from localcloud.bigquery.rest.model_methods import ModelMethods
 from localcloud.bigquery.rest.query_responses import query_response, results_response
 from localcloud.bigquery.rest.reservation_methods import ReservationMethods
+from localcloud.bigquery.rest.row_methods import RowMethods
 from localcloud.bigquery.rest.table_methods import TableMethods
 from localcloud.bigquery.rest.uploads import Uploaded, Uploads
 from localcloud.bigquery.running.service import JobService, page_token, position_of
@@ -68,6 +69,7 @@ class BigQueryApp:
         delegate: Delegate,
         models: ModelMethods,
         tables: TableMethods,
+        rows: RowMethods,
         connections: ConnectionMethods,
         reservations: ReservationMethods,
         anonymous: AnonymousTables,
@@ -82,7 +84,8 @@ class BigQueryApp:
             service: The job methods.
             delegate: Handles the calls without a route of their own.
             models: The model methods.
-            tables: The methods of datasets, tables and rows.
+            tables: The methods of datasets and tables.
+            rows: The methods of rows.
             connections: The methods of connections.
             reservations: The methods of reservations.
             anonymous: The anonymous tables.
@@ -93,7 +96,7 @@ class BigQueryApp:
         self._service = service
         self._delegate = delegate
         self._models = models
-        self._tables = tables
+        self._rows = rows
         self._anonymous = anonymous
         self._uploads = uploads
         self._account_of = account_of
@@ -122,7 +125,7 @@ class BigQueryApp:
             ("GET", _P + _DATASET + _TABLE + r"/data", self._list_rows),
             ("PATCH|PUT", _P + _DATASET + _TABLE, self._threaded(tables.update_table)),
             ("DELETE", _P + _DATASET + _TABLE, self._threaded(tables.delete_table)),
-            ("POST", _P + _DATASET + _TABLE + r"/insertAll", self._threaded(tables.insert_all)),
+            ("POST", _P + _DATASET + _TABLE + r"/insertAll", self._threaded(rows.insert_all)),
             ("POST", _CONNECTIONS, self._threaded(connections.create)),
             ("GET", _CONNECTIONS, self._threaded(connections.list)),
             ("GET", _CONNECTION, self._threaded(connections.get)),
@@ -186,8 +189,8 @@ class BigQueryApp:
         return handle
 
     async def _list_rows(self, call: Call, names: dict[str, str]) -> Response:
-        self._tables.check_list(TableName(names["project"], names["dataset"], names["table"]), self._user(call))
-        return await self._delegate.in_thread(self._tables.list_rows, call, names)
+        self._rows.check_list(TableName(names["project"], names["dataset"], names["table"]), self._user(call))
+        return await self._delegate.in_thread(self._rows.list_rows, call, names)
 
     async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)

@@ -1,0 +1,237 @@
+"""The methods of rows: inserting them, and listing those of a table or a partition.
+
+https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+from bqemulator.domain.events import TableDataChanged
+
+from localcloud.bigquery.base.errors import NotFound, QueryError
+from localcloud.bigquery.base.request_fields import check_request
+from localcloud.bigquery.base.schema import (
+    Field,
+    arrow_schema_of,
+    field_of,
+    quote,
+    select_rows,
+    table_of,
+)
+from localcloud.bigquery.job.jobs import milliseconds
+from localcloud.bigquery.rest.delegate import Delegate
+from localcloud.bigquery.rest.messages import Call, Response
+from localcloud.bigquery.rest.rows import rest_rows
+from localcloud.bigquery.sql.pseudo_columns import PARTITION_TIME
+from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.tables.destinations import Destinations
+from localcloud.bigquery.tables.partitions import Partitions, split_decorator
+from localcloud.bigquery.tables.results import AnonymousTables, RowsInMemory, RowsInTable, rows_in
+from localcloud.bigquery.tables.row_access import check_all_rows
+
+PARTITIONS_SUMMARY = "__PARTITIONS_SUMMARY__"
+# https://cloud.google.com/bigquery/docs/managing-partitioned-tables#get_partition_metadata
+SUMMARY_COLUMNS = (
+    ("project_id", "VARCHAR"),
+    ("dataset_id", "VARCHAR"),
+    ("table_id", "VARCHAR"),
+    ("partition_id", "VARCHAR"),
+    ("last_modified_time", "BIGINT"),
+)
+
+
+class RowMethods:
+    """The methods of rows. They run on the calling thread."""
+
+    def __init__(self, delegate: Delegate, destinations: Destinations, anonymous: AnonymousTables) -> None:
+        """Create the methods."""
+        self._anonymous = anonymous
+        self._delegate = delegate
+        self._destinations = destinations
+        self._engine = destinations.engine
+        self._catalog = destinations.context.catalog
+
+    def check_list(self, table: TableName, user: str) -> None:
+        """Raise ``QueryError`` if the rows of a table are outside BigQuery, or row access policies hide some from ``user``.
+
+        https://cloud.google.com/bigquery/docs/using-row-level-security-with-features#tabledata-list
+        """
+        name, _ = split_decorator(table)
+        existing = self._destinations.get(name)
+        if existing is not None and existing.table_type == "EXTERNAL":
+            raise QueryError("Cannot list a table of type EXTERNAL.", reason="invalid")
+        check_all_rows(self._destinations.context, name, user)
+
+    def insert_all(self, call: Call, names: dict[str, str]) -> Response:
+        """Insert rows into a table.
+
+        https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/insertAll
+        """
+        name, partition = split_decorator(TableName(names["project"], names["dataset"], names["table"]))
+        existing = self._destinations.get(name)
+        if existing is None:
+            raise NotFound(f"Not found: Table {name}")
+        self._destinations.reject_external(name)
+        time = None
+        if partition is not None:
+            partitions = partitions_of(self._destinations, name, partition)
+            if not partitions.ingested:
+                raise QueryError(
+                    "Streaming to metadata partition of column based partitioning table is disallowed.",
+                    reason="invalid",
+                )
+            time = partitions.time_of(partition)
+        body = call.json()
+        check_request("TableDataInsertAllRequest", body)
+        rows = [row.get("json") or {} for row in body.get("rows", [])]
+        if not rows:
+            raise QueryError("No rows present in the request.", reason="invalid")
+        fields = self._destinations.fields(name)
+        errors = _row_errors(fields, rows, ignore_unknown=bool(body.get("ignoreUnknownValues")))
+        if errors and not body.get("skipInvalidRows"):
+            stopped = {"reason": "stopped", "location": "", "debugInfo": "", "message": ""}
+            entries = [{"index": index, "errors": errors.get(index, [stopped])} for index in range(len(rows))]
+        else:
+            entries = [{"index": index, "errors": found} for index, found in errors.items()]
+            self._insert(name, fields, [row for index, row in enumerate(rows) if index not in errors], time)
+        response: dict[str, Any] = {"kind": "bigquery#tableDataInsertAllResponse"}
+        if entries:
+            response["insertErrors"] = entries
+        return Response(200, response)
+
+    def list_rows(self, call: Call, names: dict[str, str]) -> Response:
+        """Return rows of a table, or of a partition such as ``table$20260101``.
+
+        https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/list
+        """
+        decorated = TableName(names["project"], names["dataset"], names["table"])
+        name, partition = split_decorator(decorated)
+        if partition == PARTITIONS_SUMMARY:
+            return self._list_page(call, self._summary(name))
+        if partition is not None:
+            partitions_of(self._destinations, name, partition)
+        elif name.dataset.startswith("_anonymous_"):
+            self._anonymous.materialise(name)
+        partitions = Partitions.of(self._destinations.get(name))
+        if partition is None and (partitions is None or not partitions.ingested):
+            return self._delegate.respond_now(call)
+        return self._list_page(call, rows_in(self._destinations, decorated))
+
+    def _summary(self, name: TableName) -> RowsInMemory:
+        """Return the rows of ``table$__PARTITIONS_SUMMARY__``, which the client's ``list_partitions`` reads."""
+        partitions_of(self._destinations, name)
+        found = self._catalog.list_partitions(name.project, name.dataset, name.table)
+        rows = [
+            (name.project, name.dataset, name.table, each.partition_id, milliseconds(each.last_modified_time))
+            for each in found
+        ]
+        fields = [field_of(column, kind) for column, kind in SUMMARY_COLUMNS]
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(fields)
+        schema = arrow_schema_of(fields)
+        return RowsInMemory(
+            fields, pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+        )
+
+    def _list_page(self, call: Call, found: RowsInTable | RowsInMemory) -> Response:
+        """Return the page of rows that a call of ``tabledata.list`` asks for."""
+        chosen = [column.strip() for column in call.query.get("selectedFields", "").split(",") if column.strip()]
+        if chosen and isinstance(found, RowsInTable):
+            found = replace(found, fields=[f for f in found.fields if f["name"] in chosen])
+        elif chosen and isinstance(found, RowsInMemory):
+            found = RowsInMemory(found.fields, found.table.select([c for c in found.table.column_names if c in chosen]))
+        start, size = call.integer("pageToken") or call.integer("startIndex") or 0, call.integer("maxResults")
+        total = found.total
+        page = found.page(start, 10_000 if size is None else min(size, 1_000_000))
+        int64 = call.flag("formatOptions.useInt64Timestamp")
+        rows = rest_rows(page, int64_timestamps=int64)
+        body = {"kind": "bigquery#tableDataList", "totalRows": str(total), "rows": rows}
+        if start + len(rows) < total and rows:
+            body["pageToken"] = str(start + len(rows))
+        return Response(200, body)
+
+    def _insert(self, name: TableName, fields: list[Field], rows: list[dict[str, Any]], time: str | None) -> None:
+        """Insert rows; ``time`` is DuckDB's expression of their partition by ingestion time, None for the default."""
+        if not rows:
+            return
+        # A column that no row has gets its default value.
+        given = {column.lower() for row in rows for column in row}
+        fields = [f for f in fields if f["name"].lower() in given or not f.get("defaultValueExpression")]
+        columns = ", ".join(quote(f["name"]) for f in fields)
+        select = select_rows(fields, "streamed_rows")
+        if time is not None:
+            columns += f", {quote(PARTITION_TIME)}"
+            select = f"SELECT *, {time} FROM ({select})"
+        cursor = self._engine.cursor()
+        cursor.register("streamed_rows", table_of(fields, rows))
+        with self._destinations.writing(name), self._engine.use(cursor):
+            self._engine.execute(f"INSERT INTO {name.quoted} ({columns}) {select}")
+        note_change(self._destinations, name)
+
+
+def partitions_of(destinations: Destinations, name: TableName, partition: str | None = None) -> Partitions:
+    """Return the partitions of a table.
+
+    Args:
+        destinations: The tables.
+        name: The table.
+        partition: The id of a partition that the table must be able to have, or None.
+
+    Raises:
+        NotFound: The table does not exist.
+        QueryError: It has no partitions, or cannot have this one.
+    """
+    existing = destinations.get(name)
+    if existing is None:
+        raise NotFound(f"Not found: Table {name}")
+    partitions = Partitions.of(existing)
+    if partitions is None:
+        raise QueryError(
+            f"Cannot read partition information from a table that is not partitioned: {name}", reason="invalid"
+        )
+    if partition is not None:
+        partitions.check_id(name, partition)
+    return partitions
+
+
+def note_change(destinations: Destinations, name: TableName) -> None:
+    """Drop what was kept of the rows before a change."""
+    context = destinations.context
+    context.snapshots.drop_snapshots_for_table(name.project, name.dataset, name.table, include_user=False)
+    context.events.publish(TableDataChanged(name.project, name.dataset, name.table))
+
+
+def _row_errors(
+    fields: list[Field], rows: list[dict[str, Any]], *, ignore_unknown: bool
+) -> dict[int, list[dict[str, Any]]]:
+    """Return the errors of each row that can't be stored, by the index of the row."""
+    known = {f["name"]: f for f in fields}
+    errors: dict[int, list[dict[str, Any]]] = {}
+
+    def note(index: int, location: str, message: str) -> None:
+        error = {"reason": "invalid", "location": location, "debugInfo": "", "message": message}
+        errors.setdefault(index, []).append(error)
+
+    for index, row in enumerate(rows):
+        for column in row.keys() - known.keys():
+            if not ignore_unknown:
+                note(index, column, f"no such field: {column}.")
+        for f in fields:
+            if f.get("mode") == "REQUIRED" and row.get(f["name"]) is None:
+                note(index, f["name"], f"Missing required field: {f['name']}.")
+    try:
+        table_of(fields, rows)
+    except (ValueError, TypeError, pa.ArrowException):
+        schema = arrow_schema_of(fields)
+        for index, row in enumerate(rows):
+            for column in row.keys() & known.keys():
+                try:
+                    table_of([known[column]], [row])
+                except (ValueError, TypeError, pa.ArrowException):
+                    kind = known[column]["type"].lower()
+                    note(index, column, f"Cannot convert value to {kind} (bad value): {row[column]}")
+        if not errors:
+            note(0, "", f"Cannot convert the rows to {schema.names}")
+    return errors

@@ -100,7 +100,7 @@ def test_each_word_that_is_not_reserved_is_a_name_everywhere(world: BigQueryWorl
     "sql",
     [
         "CREATE PROCEDURE DATASET.p(OUT x INT64, OUT y INT64) BEGIN SET x = 1; SET y = 2; END; "
-        "DECLARE a, b INT64; CALL DATASET.p(a, b); SELECT a, b",
+        "BEGIN DECLARE a, b INT64; CALL DATASET.p(a, b); SELECT a, b; END",
         "DECLARE x INT64 DEFAULT 1; IF x = 1 THEN DROP TABLE IF EXISTS DATASET.none; ELSE DROP TABLE DATASET.none; END IF; "
         "SELECT 1, 2",
         "BEGIN TRANSACTION; INSERT INTO DATASET.titles (title, score) VALUES ('x', 1); ROLLBACK TRANSACTION; SELECT 1, 2",

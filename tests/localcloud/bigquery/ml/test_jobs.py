@@ -133,10 +133,10 @@ def test_a_cancelled_prediction_creates_no_table(world: MlWorld) -> None:
 
 def test_a_prediction_in_a_transaction_reads_its_uncommitted_rows(world: MlWorld) -> None:
     world.import_model("unused", "ONNX", "add1/*")
-    world.run("CREATE OR REPLACE TABLE d.some AS SELECT 1.0 AS x")
+    world.run("CREATE OR REPLACE TABLE d.some AS SELECT 1.0 AS x; CREATE OR REPLACE TABLE d.seen (y FLOAT64)")
     world.run(
         "BEGIN TRANSACTION; INSERT INTO d.some (x) VALUES (2.0); "
-        "CREATE OR REPLACE TABLE d.seen AS SELECT y FROM ML.PREDICT(MODEL d.unused, TABLE d.some); COMMIT TRANSACTION;"
+        "INSERT INTO d.seen (y) SELECT y FROM ML.PREDICT(MODEL d.unused, TABLE d.some); COMMIT TRANSACTION;"
     )
 
     assert sorted(row["y"] for row in world.rows("SELECT y FROM d.seen")) == [2.0, 3.0]

@@ -1,4 +1,4 @@
-"""Completes MERGE and UPDATE where DuckDB needs more: assignments to fields, DEFAULT, and INSERT without columns.
+"""Completes INSERT, MERGE and UPDATE where DuckDB needs more: assignments to fields, DEFAULT, INSERT without columns, STRUCTs.
 
 https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax
 """
@@ -11,18 +11,23 @@ from bqemulator.catalog.models import TableFieldSchema, TableMeta
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.schema import sql_type
 from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.sql.positions import by_position, query_by_position
 from localcloud.bigquery.sql.statement import Statement, read_statement
 
 Columns = Sequence[TableFieldSchema]
 
 
 def completed_change(statement: Statement, statements: Statements) -> Statement:
-    """Return a MERGE or UPDATE in the form that DuckDB needs. Raises ``QueryError`` if it is not valid."""
+    """Return an INSERT, MERGE or UPDATE in the form that DuckDB needs. Raises ``QueryError`` if it is not valid."""
     table = None if statement.target is None else statements.destinations.get(statement.target)
-    if table is None or not isinstance(statement.tree, (exp.Merge, exp.Update)):
+    if table is None or not isinstance(statement.tree, (exp.Insert, exp.Merge, exp.Update)):
         return statement
     tree = statement.tree.copy()
+    if isinstance(tree, exp.Insert):
+        changed = _coerce_rows(tree, table, statements)
+        return read_statement(tree.sql(dialect="bigquery"), project=statements.project) if changed else statement
     changed = False
     for node in [tree, *(when.args.get("then") for when in tree.find_all(exp.When))]:
         if isinstance(node, exp.Update):
@@ -42,7 +47,8 @@ def _complete_update(update: exp.Update, target: exp.Expr, table: TableMeta) -> 
     for assignment in update.expressions:
         path = _path(assignment.this, target, columns)
         _check_overlap(path, assigned)
-        assigned[path] = _value(assignment.expression, _found(columns, path[0]) if len(path) == 1 else None)
+        value = _value(assignment.expression, _found(columns, path[0]) if len(path) == 1 else None)
+        assigned[path] = by_position(value, _type_of(_within(columns, path)))
     assignments = []
     for name in dict.fromkeys(path[0] for path in assigned):
         column = exp.column(exp.to_identifier(name, quoted=True))
@@ -108,6 +114,45 @@ def _found(fields: Columns, name: str) -> TableFieldSchema | None:
     return next((field for field in fields if field.name.lower() == name.lower()), None)
 
 
+def _within(columns: Columns, path: tuple[str, ...]) -> TableFieldSchema | None:
+    field = _found(columns, path[0])
+    return field if field is None or len(path) == 1 else _within(field.fields, path[1:])
+
+
+def _type_of(field: TableFieldSchema | None) -> exp.DataType | None:
+    """Return the type of a column or field with STRUCTs; None for any other, which needs no coercion."""
+    if field is None or not field.fields:
+        return None
+    return exp.DataType.build(sql_type(field.model_dump(mode="json")), dialect="bigquery")
+
+
+# INSERT
+
+
+def _coerce_rows(insert: exp.Insert, table: TableMeta, statements: Statements) -> bool:
+    """Coerce the STRUCTs of the inserted rows by position; return whether there may be any."""
+    columns = table.schema_.fields
+    names = [each.name for each in (insert.this.expressions if isinstance(insert.this, exp.Schema) else columns)]
+    kinds = [_type_of(_found(columns, name)) for name in names]
+    rows = insert.expression
+    if not any(kinds) or not isinstance(rows, (exp.Query, exp.Values)):
+        return False
+    if isinstance(rows, exp.Values):
+        for row in rows.expressions:
+            if isinstance(row, exp.Tuple) and len(row.expressions) == len(kinds):
+                row.set("expressions", [by_position(*each) for each in zip(row.expressions, kinds, strict=True)])
+    elif not query_by_position(rows, kinds):
+        if len(statements.describe(rows.sql(dialect="bigquery"))) != len(kinds):
+            return False
+        aliases = [exp.to_identifier(f"_column_{number}") for number in range(len(kinds))]
+        coerced = [by_position(exp.column(alias), kind) for alias, kind in zip(aliases, kinds, strict=True)]
+        # The first query of a set operation names the columns, which may have no names, or equal ones.
+        header = exp.select(*(exp.alias_(exp.Null(), alias) for alias in aliases)).where(exp.false())
+        named = exp.union(header, rows.copy().subquery(), distinct=False)
+        insert.set("expression", exp.select(*coerced).from_(named.subquery("_rows")))
+    return True
+
+
 # INSERT in a MERGE
 
 
@@ -127,7 +172,8 @@ def _complete_insert(insert: exp.Insert, source: exp.Expr, table: TableMeta) -> 
             f"Inserted row has wrong column count; Has {len(values)}, expected {len(columns)}", location="query"
         )
     replaced = [
-        _value(value, _found(table.schema_.fields, column.name)) for value, column in zip(values, columns, strict=True)
+        by_position(_value(value, field), _type_of(field))
+        for value, field in zip(values, (_found(table.schema_.fields, each.name) for each in columns), strict=True)
     ]
     if columns is listed and all(new is old for new, old in zip(replaced, values, strict=True)):
         return False

@@ -13,18 +13,18 @@ from bqemulator.scripting.parser import parse_script
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.base.schema import Field, plain_name
+from localcloud.bigquery.base.schema import Field, plain_name, sql_type
 from localcloud.bigquery.queries.alterations import added_settings
 from localcloud.bigquery.queries.assignments import completed_change
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.lengths import declared_settings
 from localcloud.bigquery.sql.partition_clauses import clustering_of, declared_columns, partitioning_of
+from localcloud.bigquery.sql.positions import query_by_position
 from localcloud.bigquery.sql.statement import Statement, TableName, read_statement
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.schema_checks import reject_duplicates
 
 _BODY = re.compile(r"\bAS\s+(?=[(]|SELECT\b|WITH\b|FROM\b)", re.IGNORECASE)
-_SQL_NAME = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 
 
 def created_table(statement: Statement) -> TableName | None:
@@ -68,7 +68,7 @@ def completed(statement: Statement, statements: Statements) -> Statement:
             another one.
     """
     tree = statement.tree
-    if isinstance(tree, (exp.Merge, exp.Update)):
+    if isinstance(tree, (exp.Insert, exp.Merge, exp.Update)):
         return completed_change(statement, statements)
     if not isinstance(tree, exp.Create):
         return statement
@@ -77,7 +77,7 @@ def completed(statement: Statement, statements: Statements) -> Statement:
         return statement
     is_view = statement.kind == "CREATE_VIEW"
     if not is_view and (statement.kind != "CREATE_TABLE_AS_SELECT" or tree.expression.find(exp.Star) is None):
-        return statement
+        return _with_coerced_query(statement, tree) if statement.kind == "CREATE_TABLE_AS_SELECT" else statement
     query = query_of(statement, tree, statements.project)
     names, listed = [column.name for column in statements.describe(query.sql)], tree.this.expressions
     listed = [column.name for column in listed if isinstance(column, (exp.ColumnDef, exp.Identifier, exp.Column))]
@@ -96,6 +96,17 @@ def completed(statement: Statement, statements: Statements) -> Statement:
         head.set("this", tree.this.this.copy())
     head.set("expression", exp.select(*columns).from_(tree.expression.copy().subquery()))
     return read_statement(head.sql(dialect="bigquery"), project=statements.project)
+
+
+def _with_coerced_query(statement: Statement, create: exp.Create) -> Statement:
+    """Return a CREATE TABLE AS whose query has the STRUCTs of the declared columns."""
+    declared = [each.args.get("kind") for each in create.this.expressions if isinstance(each, exp.ColumnDef)]
+    if not any(kind is not None and kind.find(exp.ColumnDef) for kind in declared):
+        return statement
+    changed = create.copy()
+    if not query_by_position(changed.expression, declared):
+        return statement
+    return read_statement(changed.sql(dialect="bigquery"), project=statement.project)
 
 
 def _check_column_names(statement: Statement, create: exp.Create) -> None:
@@ -190,22 +201,13 @@ def create_model_view(
         query = query_of(statement, create, statements.project)
         fields = [column.field for column in statements.describe(query.sql)]
         reject_duplicates([(plain_name(f["name"]), None) for f in fields])
-        columns = ", ".join(f"CAST(NULL AS {_sql_type(f)}) AS `{f['name']}`" for f in fields)
+        columns = ", ".join(f"CAST(NULL AS {sql_type(f)}) AS `{f['name']}`" for f in fields)
         head = create.copy()
         head.set("expression", exp.maybe_parse(f"SELECT {columns} LIMIT 0", dialect="bigquery"))
         statements.execute(head.sql(dialect="bigquery"), statement.sql)
         sync_created_view(statement.sql, statements.project, statements.context)
         destinations.describe_view(statement.target, fields)
     return operation, statement.target
-
-
-def _sql_type(f: Field) -> str:
-    """Return the GoogleSQL type of a field."""
-    kind = str(f["type"])
-    name = _SQL_NAME.get(kind, kind)
-    if name == "RECORD":
-        name = "STRUCT<" + ", ".join(f"`{child['name']}` {_sql_type(child)}" for child in f["fields"]) + ">"
-    return f"ARRAY<{name}>" if f.get("mode") == "REPEATED" else name
 
 
 def routine_statistics(sql: str, statements: Statements) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from localcloud.bigquery.sql.literals import plain_literals
 from localcloud.bigquery.sql.names import quote_names
 from localcloud.bigquery.sql.nan import with_nan
 from localcloud.bigquery.sql.parameters import Parameters
+from localcloud.bigquery.sql.positions import with_positions
 from localcloud.bigquery.sql.single_matches import with_single_matches
 from localcloud.bigquery.sql.structs import name_fields
 from localcloud.bigquery.sql.subscripts import call_subscripts
@@ -51,7 +52,7 @@ class Translator(SQLTranslator):
             sql = quote_routines(quote_names(plain_literals(bq_sql)))
             reject_duckdb_only(sql)
             sql = with_elements(with_single_matches(sql, schema), lambda _: None)
-            sql = with_nan(adjusted(name_fields(checked_lengths(sql))), schema)
+            sql = with_nan(adjusted(with_positions(name_fields(checked_lengths(sql)))), schema)
             sql = call_json_macros(call_subscripts(with_functions(with_interval_texts(sql, schema), schema)))
         except QueryError as error:
             return Err(InvalidQueryError(error.message))

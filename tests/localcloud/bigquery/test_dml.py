@@ -110,6 +110,18 @@ FIELDS = {"b": 1, "c": {"x": 2, "y": "x"}}
             "WHEN MATCHED THEN UPDATE SET t.a.b = 2, n = DEFAULT WHEN NOT MATCHED THEN INSERT VALUES (2, DEFAULT, NULL)",
             [(1, 5, FIELDS | {"b": 2}), (2, 5, None)],
         ),
+        # STRUCTs are coerced by position.
+        ("UPDATE {} SET a = STRUCT(8 AS c, (7, 'z') AS b) WHERE TRUE", [(1, 1, {"b": 8, "c": {"x": 7, "y": "z"}})]),
+        ("UPDATE {} SET a.c = STRUCT(7 AS y, 'z' AS x) WHERE TRUE", [(1, 1, {"b": 1, "c": {"x": 7, "y": "z"}})]),
+        ("DELETE {0} WHERE TRUE; INSERT {0} (id, a) SELECT 2, STRUCT(7 AS p, STRUCT(8 AS y, 'z' AS x) AS q)",
+            [(2, 5, {"b": 7, "c": {"x": 8, "y": "z"}})]),
+        ("INSERT {} (a, id) SELECT * FROM (SELECT STRUCT(7 AS p, STRUCT(8 AS y, 'z' AS x)), 2) UNION ALL SELECT NULL, 3",
+            [(1, 1, FIELDS), (2, 5, {"b": 7, "c": {"x": 8, "y": "z"}}), (3, 5, None)]),
+        ("DELETE {0} WHERE TRUE; INSERT {0} VALUES (2, 0, STRUCT(7 AS c, STRUCT(8 AS y, 'z' AS x) AS b))",
+            [(2, 0, {"b": 7, "c": {"x": 8, "y": "z"}})]),
+        ("MERGE {} USING (SELECT STRUCT(7 AS c, (8, 'z') AS b) AS s) ON FALSE WHEN NOT MATCHED THEN INSERT (a) VALUES (s) "
+            "WHEN NOT MATCHED BY SOURCE THEN UPDATE SET a.c = STRUCT(9 AS p, 'q' AS r)",
+            [(None, 5, {"b": 7, "c": {"x": 8, "y": "z"}}), (1, 1, {"b": 1, "c": {"x": 9, "y": "q"}})]),
     ],
 )  # fmt: skip
 def test_fields_and_default_values_are_assigned(

@@ -10,7 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from bqemulator.storage import arrow_bridge
 from bqemulator.storage.arrow_bridge import arrow_table_to_bq_rows
+
+from localcloud.bigquery.base.intervals import written
 
 # Columns of these types are converted as a whole, which is faster. bqemulator converts the others value by value.
 _WHOLE: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.ChunkedArray], list[Any]]], ...] = (
@@ -62,3 +65,7 @@ def seconds(microseconds: int) -> str:
         return str(microseconds / 1e6)
     mantissa = f"{digits[0]}.{digits[1:].rstrip('0') or '0'}"
     return f"{sign}{mantissa}E{len(digits) - 7}"
+
+
+# bqemulator gives all parts of an interval the sign of one.
+setattr(arrow_bridge, "format_bq_interval", written)  # noqa: B010  # an import of the module, which it does not export

@@ -1,73 +1,140 @@
-"""Writes intervals as text in GoogleSQL's format, such as ``1-2 3 4:5:6.789``.
+"""Reads the literals of intervals, casts to and from them, and subtracts times as GoogleSQL does.
 
-https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_functions#cast_as_string
+https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_functions#cast_as_interval
+https://cloud.google.com/bigquery/docs/reference/standard-sql/operators#datetime_subtraction
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+import duckdb
+from duckdb.func import FunctionNullHandling
 from sqlglot import exp
 
-from localcloud.bigquery.sql.functions.nodes import columns_of
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.intervals import interval_words, words_of_span
+from localcloud.bigquery.sql.function_errors import FunctionError
+from localcloud.bigquery.sql.functions.nodes import call, columns_of, is_text
 from localcloud.bigquery.sql.tokens import parsed
 
-# DuckDB plans the branch for other types too, which cannot become intervals directly.
-_VALUE = "TRY_CAST(CAST(x AS VARCHAR) AS INTERVAL)"
-_MONTHS = f"(datepart('year', {_VALUE}) * 12 + datepart('month', {_VALUE}))"
-_MICROS = (
-    f"(datepart('hour', {_VALUE}) * 3600000000 + datepart('minute', {_VALUE}) * 60000000 "
-    f"+ datepart('microsecond', {_VALUE}))"
-)
+_WORDS = "bqemu_words_of_interval"
+_MONTHS = "(datepart('year', x) * 12 + datepart('month', x))"
+_MICROS = "(datepart('hour', x) * 3600000000 + datepart('minute', x) * 60000000 + datepart('microsecond', x))"
 _FRACTION = f"(abs({_MICROS}) % 1000000)"
+_DAY = 86_400_000_000
+# A month has 30 days here, and all parts of the result have one sign.
+_JUSTIFIED = {
+    "hours": (f"datepart('day', x) * {_DAY} + {_MICROS}", f"{_MONTHS}", f"{{0}} // {_DAY}", f"{{0}} % {_DAY}"),
+    "days": (f"{_MONTHS} * 30 + datepart('day', x)", "{0} // 30", "{0} % 30", _MICROS),
+    "interval": (
+        f"({_MONTHS} * 30 + datepart('day', x)) * {_DAY} + {_MICROS}",
+        f"{{0}} // {30 * _DAY}",
+        f"{{0}} % {30 * _DAY} // {_DAY}",
+        f"{{0}} % {_DAY}",
+    ),
+}
+_ELAPSED = "to_microseconds(epoch_us(a) - epoch_us(b))"
 MACROS: tuple[str, ...] = (
-    "CREATE OR REPLACE MACRO _text_of(x) AS CASE WHEN typeof(x) = 'INTERVAL' THEN "
+    "CREATE OR REPLACE MACRO _text_of_interval(x) AS "
     f"CASE WHEN {_MONTHS} < 0 THEN '-' ELSE '' END || abs({_MONTHS}) // 12 || '-' || abs({_MONTHS}) % 12 || ' ' || "
-    f"datepart('day', {_VALUE}) || ' ' || CASE WHEN {_MICROS} < 0 THEN '-' ELSE '' END || "
+    f"datepart('day', x) || ' ' || CASE WHEN {_MICROS} < 0 THEN '-' ELSE '' END || "
     f"abs({_MICROS}) // 3600000000 || ':' || "
     f"abs({_MICROS}) // 60000000 % 60 || ':' || abs({_MICROS}) // 1000000 % 60 || CASE WHEN {_FRACTION} = 0 THEN '' "
     f"WHEN {_FRACTION} % 1000 = 0 THEN '.' || lpad(CAST({_FRACTION} // 1000 AS VARCHAR), 3, '0') "
-    f"ELSE '.' || lpad(CAST({_FRACTION} AS VARCHAR), 6, '0') END ELSE CAST(x AS VARCHAR) END",
+    f"ELSE '.' || lpad(CAST({_FRACTION} AS VARCHAR), 6, '0') END",
+    f"CREATE OR REPLACE MACRO _as_interval(x VARCHAR) AS CAST({_WORDS}(x, false) AS INTERVAL), (x) AS x",
+    f"CREATE OR REPLACE MACRO _safe_interval(x VARCHAR) AS CAST({_WORDS}(x, true) AS INTERVAL), (x) AS x",
+    *(
+        f"CREATE OR REPLACE MACRO _justify_{name}(x) AS to_months(CAST({months.format(f'({total})')} AS INTEGER)) + "
+        f"to_days(CAST({days.format(f'({total})')} AS INTEGER)) + to_microseconds({micros.format(f'({total})')})"
+        for name, (total, months, days, micros) in _JUSTIFIED.items()
+    ),
+    # The difference of two DATEs has days, and that of other times hours, minutes and seconds.
+    "CREATE OR REPLACE MACRO _minus(a DATE, b DATE) AS to_days(CAST(a - b AS INTEGER)), "
+    f"(a TIME, b TIME) AS {_ELAPSED}, (a TIMESTAMP, b TIMESTAMP) AS {_ELAPSED}, "
+    f"(a TIMESTAMPTZ, b TIMESTAMPTZ) AS {_ELAPSED}, (a DATE, b BIGINT) AS a - CAST(b AS INTEGER), (a, b) AS a - b",
 )
 """The DuckDB macros that the rewritten SQL calls."""
 
+_JUSTIFY = {
+    exp.JustifyHours: "_justify_hours",
+    exp.JustifyDays: "_justify_days",
+    exp.JustifyInterval: "_justify_interval",
+}
+_TIMES = frozenset({"DATE", "DATETIME", "TIME", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"})
+_SUBTRACTS = re.compile(r"-\s*[A-Za-z_`(@]")
+_NAMES_TIMES = re.compile(r"DATE|TIME", re.IGNORECASE)
+_NAMES_INTERVALS = re.compile(r"\bINTERVAL\b(?:\s+['\"].*\bTO\b|\s*\))|\bJUSTIFY_", re.IGNORECASE | re.DOTALL)
 
-def with_interval_texts(sql: str, schema: Mapping[str, Any] | None) -> str:
-    """Return one statement of GoogleSQL that calls a macro where it casts an interval to a STRING.
+
+def register(connection: duckdb.DuckDBPyConnection) -> None:
+    """Register the Python function that the macros call."""
+    kinds: Any = ["VARCHAR", "BOOLEAN"]
+    connection.create_function(_WORDS, _words, kinds, "VARCHAR", null_handling=FunctionNullHandling.SPECIAL)
+
+
+def _words(text: str | None, safe: bool) -> str | None:
+    if text is None:
+        return None
+    try:
+        return interval_words(text)
+    except ValueError as error:
+        if safe:
+            return None
+        raise FunctionError(QueryError(str(error))) from error
+
+
+def with_intervals(sql: str, schema: Mapping[str, Any] | None) -> str:
+    """Return one statement of GoogleSQL in which DuckDB reads intervals and subtracts times as GoogleSQL does.
 
     Args:
         sql: The statement.
         schema: The types of the columns of its tables, in nested mappings whose innermost keys are columns; or None.
+
+    Raises:
+        QueryError: A literal is not an interval.
     """
-    columns = set(columns_of(schema, frozenset({"INTERVAL"})))
-    if "CAST" not in sql.upper() or not (columns or "INTERVAL" in sql.upper()):
+    subtracts = _SUBTRACTS.search(sql) is not None and (
+        _NAMES_TIMES.search(sql) is not None or bool(columns_of(schema, _TIMES))
+    )
+    if not subtracts and _NAMES_INTERVALS.search(sql) is None:
         return sql
     tree = parsed(sql)
     if tree is None:
         return sql
-    for alias in tree.find_all(exp.Alias):
-        if _may_be_interval(alias.this, columns):
-            columns.add(alias.alias.lower())
-    found = [
-        cast
-        for cast in tree.find_all(exp.Cast)
-        if cast.to.this == exp.DType.TEXT and _may_be_interval(cast.this, columns)
-    ]
-    for cast in reversed(found):
-        cast.replace(exp.Anonymous(this="_text_of", expressions=[cast.this.copy()]))
-    return tree.sql(dialect="bigquery") if found else sql
+    changed = False
+    for node in reversed(list(tree.find_all(exp.Interval, exp.Cast, exp.Sub, *_JUSTIFY))):
+        changed = _change(node) or changed
+    return tree.sql(dialect="bigquery") if changed else sql
 
 
-def _may_be_interval(value: exp.Expr, columns: set[str]) -> bool:
-    match value:
-        case exp.Column():
-            return value.name.lower() in columns
-        case exp.Cast():
-            return bool(value.to.this == exp.DType.INTERVAL)
-        case exp.Paren() | exp.Neg():
-            return _may_be_interval(value.this, columns)
-        case exp.Add() | exp.Sub() | exp.Mul() | exp.Div():
-            sides = [_may_be_interval(each, columns) for each in (value.this, value.expression)]
-            return all(sides) if isinstance(value, (exp.Add, exp.Sub)) else sides[0]
-    return isinstance(value, (exp.Interval, exp.MakeInterval, exp.JustifyDays, exp.JustifyHours, exp.JustifyInterval))
+def _change(node: exp.Expr) -> bool:
+    match node:
+        case exp.Interval(this=text, unit=exp.IntervalSpan() as span) if is_text(text):
+            node.replace(_interval(text.name, span.this.name.upper(), span.expression.name.upper()))
+        case exp.Cast() if node.to.this == exp.DType.INTERVAL and not isinstance(node.this, exp.Null):
+            node.set("this", call("_safe_interval" if isinstance(node, exp.TryCast) else "_as_interval", node.this))
+        case exp.JustifyHours() | exp.JustifyDays() | exp.JustifyInterval():
+            node.replace(call(_JUSTIFY[type(node)], node.this))
+        case exp.Sub() if not (_is_plain(node.this) or _is_plain(node.expression)):
+            node.replace(call("_minus", node.this, node.expression))
+        case _:
+            return False
+    return True
+
+
+def _interval(text: str, first: str, last: str) -> exp.Expr:
+    """Return the interval of a literal whose units are those from ``first`` to ``last``."""
+    words = words_of_span(text, first, last)
+    if words is None:
+        raise QueryError(f"Invalid INTERVAL value '{text}'", location="query")
+    return exp.cast(exp.Literal.string(words), "INTERVAL", dialect="bigquery")
+
+
+def _is_plain(value: exp.Expr) -> bool:
+    """Return whether a value is a number, a text, NULL or an interval, which are no time."""
+    value = value.this if isinstance(value, (exp.Neg, exp.Paren)) else value
+    return isinstance(value, (exp.Literal, exp.Null, exp.Interval))

@@ -19,6 +19,7 @@ from typing import Any
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.intervals import interval_words
 from localcloud.bigquery.sql.tokens import Token, parsed, position, readable_tokens
 
 # https://cloud.google.com/bigquery/docs/reference/rest/v2/QueryParameterType
@@ -48,14 +49,6 @@ _QUOTED = re.compile(
     r"""@`(?P<name>(?:[^`\\]|\\.)*+)`|--[^\n]*|\#[^\n]*|/\*.*?\*/|`(?:[^`\\]|\\.)*+`
     |(?P<quote>\'\'\'|\"\"\"|'|")(?:[^\\'"]|\\.|(?!(?P=quote))['"])*+(?P=quote)""",
     re.VERBOSE | re.DOTALL,
-)
-_INTERVAL = re.compile(
-    r"(?P<sign>[-+]?)(?P<years>\d+)-(?P<months>\d+) (?P<days>[-+]?\d+) "
-    r"(?P<time_sign>[-+]?)(?P<hours>\d+):(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d+)?)"
-)
-_ISO_INTERVAL = re.compile(
-    r"P(?:(?P<years>-?\d+)Y)?(?:(?P<months>-?\d+)M)?(?:(?P<days>-?\d+)D)?"
-    r"(?:T(?:(?P<hours>-?\d+)H)?(?:(?P<minutes>-?\d+)M)?(?:(?P<seconds>-?\d+(?:\.\d+)?)S)?)?"
 )
 
 
@@ -279,20 +272,6 @@ def big_number(text: str) -> Value:
     return Value(f"{number:f}", f"DECIMAL({_DIGITS}, {scale})")
 
 
-def interval_text(text: str) -> str:
-    """Return an interval of BigQuery (``1-2 3 4:5:6`` or ``P1Y2M3DT4H5M6S``) in DuckDB's words."""
-    if match := _INTERVAL.fullmatch(text.strip()):
-        sign, time_sign = match["sign"], match["time_sign"]
-        parts = [
-            f"{sign}{match['years']} years {sign}{match['months']} months {match['days']} days",
-            f"{time_sign}{match['hours']} hours {time_sign}{match['minutes']} minutes {time_sign}{match['seconds']} seconds",
-        ]
-        return " ".join(parts)
-    if (match := _ISO_INTERVAL.fullmatch(text.strip())) and any(match.groups()):
-        return " ".join(f"{number} {unit}" for unit, number in match.groupdict().items() if number)
-    return text
-
-
 def _moment(text: str) -> datetime:
     text = text.strip()
     for zone in (" UTC", "Z"):
@@ -321,7 +300,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "FLOAT64": float,
     "INT64": int,
     "INTEGER": int,
-    "INTERVAL": interval_text,
+    "INTERVAL": lambda text: interval_words(text.strip()),
     "NUMERIC": Decimal,
     "TIME": time.fromisoformat,
     "TIMESTAMP": _timestamp,

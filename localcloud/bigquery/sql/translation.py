@@ -22,7 +22,7 @@ from localcloud.bigquery.sql.adjustments import adjusted
 from localcloud.bigquery.sql.duckdb_only import quote_routines, reject_duckdb_only
 from localcloud.bigquery.sql.elements import with_elements
 from localcloud.bigquery.sql.functions.rewriting import with_functions
-from localcloud.bigquery.sql.intervals import with_interval_texts
+from localcloud.bigquery.sql.intervals import with_intervals
 from localcloud.bigquery.sql.json_texts import call_json_macros
 from localcloud.bigquery.sql.lengths import checked_lengths
 from localcloud.bigquery.sql.literals import plain_literals
@@ -53,7 +53,7 @@ class Translator(SQLTranslator):
             reject_duckdb_only(sql)
             sql = with_elements(with_single_matches(sql, schema), lambda _: None)
             sql = with_nan(adjusted(with_positions(name_fields(checked_lengths(sql)))), schema)
-            sql = call_json_macros(call_subscripts(with_functions(with_interval_texts(sql, schema), schema)))
+            sql = call_json_macros(call_subscripts(with_functions(with_intervals(sql, schema), schema)))
         except QueryError as error:
             return Err(InvalidQueryError(error.message))
         translated = super().translate(sql, schema=schema, **options)

@@ -295,7 +295,16 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
     engine.execute(f"SET GLOBAL memory_limit = '{MEMORY}'")
     # A checkpoint on a full disk ends the use of the database, so ``Engine.checkpoint`` looks for room first.
     engine.execute("SET GLOBAL checkpoint_threshold = '1TB'")
-    for functions in (byte_strings, regular_expressions, json_output, json_changes, json_lax, networks, time_texts):
+    for functions in (
+        intervals,
+        byte_strings,
+        regular_expressions,
+        json_output,
+        json_changes,
+        json_lax,
+        networks,
+        time_texts,
+    ):
         functions.register(engine.connection)
     rewritten = (*JSON_MACROS, *nan.MACROS, *adjustments.MACROS, *lengths.MACROS, *intervals.MACROS, *rewriting.MACROS)
     for macro in (*MACROS, *elements.MACROS, *rewritten):

@@ -10,6 +10,7 @@ import pyarrow as pa
 from bqemulator.api.routes.tables import _table_to_rest
 
 from localcloud.bigquery.base.errors import NotFound
+from localcloud.bigquery.base.intervals import written
 from localcloud.bigquery.base.schema import (
     Field,
     arrow_schema_of,
@@ -32,22 +33,6 @@ def _name(table: str) -> TableName:
     if len(parts) != 3:
         raise NotFound(f"Not found: Table {table} (a name is project.dataset.table)")
     return TableName(*parts)
-
-
-def _interval_text(value: Any) -> str | None:
-    """Return an Arrow interval as BigQuery writes it: ``1-2 3 4:5:6.7``.
-
-    https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#interval_type
-    """
-    if value is None:
-        return None
-    sign = "-" if value.months < 0 else ""
-    years, months = divmod(abs(value.months), 12)
-    time_sign = "-" if value.nanoseconds < 0 else ""
-    seconds, nanoseconds = divmod(abs(value.nanoseconds), 10**9)
-    fraction = f".{nanoseconds // 1000:06d}".rstrip("0").rstrip(".")
-    clock = f"{seconds // 3600}:{seconds // 60 % 60}:{seconds % 60}{fraction}"
-    return f"{sign}{years}-{months} {value.days} {time_sign}{clock}"
 
 
 class Tables:
@@ -107,7 +92,7 @@ class Tables:
             for batch in reader:
                 for row in batch.to_pylist():
                     for name in intervals:
-                        row[name] = _interval_text(row[name])
+                        row[name] = None if row[name] is None else written(*row[name])
                     yield row
         finally:
             cursor.close()

@@ -14,8 +14,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from localcloud.bigquery.base.intervals import interval_words
 from localcloud.bigquery.base.schema import Field, legacy_type
-from localcloud.bigquery.sql.parameters import interval_text
 
 _INT64 = range(-(2**63), 2**63)
 _TRUE, _FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
@@ -211,7 +211,7 @@ _READERS: dict[str, Callable[[str], str]] = {
     "DATETIME": _datetime,
     "FLOAT": _float,
     "INTEGER": _integer,
-    "INTERVAL": interval_text,
+    "INTERVAL": interval_words,
     "NUMERIC": _decimal(38, 9),
     "STRING": str,
     "TIME": _time,

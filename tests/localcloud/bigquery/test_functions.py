@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from dateutil.relativedelta import relativedelta
 from google.api_core.exceptions import BadRequest
 
 from tests.localcloud.bigquery.world import BigQueryWorld, bigquery_world
@@ -52,6 +53,21 @@ VALUES: dict[str, dict[str, Any]] = {
         "DATETIME_ADD('2008-12-25 15:30:00', INTERVAL 10 MINUTE)": dt.datetime(2008, 12, 25, 15, 40),
         "TIME_ADD('15:30:00', INTERVAL 10 MINUTE)": dt.time(15, 40),
         "DATE_SUB('2008-03-31', INTERVAL 1 MONTH)": dt.date(2008, 2, 29),
+    },
+    "intervals": {
+        "CAST(-INTERVAL 1 DAY AS STRING)": "0-0 -1 0:0:0",
+        "CAST(INTERVAL 1 DAY - INTERVAL 36 HOUR AS STRING)": "0-0 1 -36:0:0",
+        "CAST(INTERVAL '-1-3 2 -1:02:03.5' YEAR TO SECOND AS STRING)": "-1-3 2 -1:2:3.500",
+        "CAST(JUSTIFY_HOURS(INTERVAL '1 -36' DAY TO HOUR) AS STRING)": "0-0 0 -12:0:0",
+        "CAST(JUSTIFY_DAYS(INTERVAL -35 DAY) AS STRING)": "-0-1 -5 0:0:0",
+        "CAST(JUSTIFY_INTERVAL(INTERVAL '0-0 29 49' YEAR TO HOUR) AS STRING)": "0-1 1 1:0:0",
+        "CAST(CAST('-1-2 3 10:20:30.456' AS INTERVAL) AS STRING)": "-1-2 3 10:20:30.456",
+        "CAST(SAFE_CAST('1 day' AS INTERVAL) AS STRING)": None,
+        "-INTERVAL '1-2' YEAR TO MONTH": relativedelta(years=-1, months=-2),
+        "INTERVAL 1 DAY * -2": relativedelta(days=-2),
+        "DATE '2021-05-20' - DATE '2020-04-19'": relativedelta(days=396),
+        "CAST(TIMESTAMP '2021-06-02 00:00:01+00' - TIMESTAMP '2021-06-01 00:00:00+00' AS STRING)": "0-0 0 24:0:1",
+        "TIME '10:00:00' - TIME '12:30:00'": relativedelta(hours=-2, minutes=-30),
     },
     "truncation": {
         "DATE_TRUNC(DATE '2017-11-05', WEEK)": dt.date(2017, 11, 5),
@@ -387,6 +403,8 @@ def test_aggregates_are_those_of_the_reference(world: BigQueryWorld, query: str,
             "TIMESTAMP_DIFF(CURRENT_TIMESTAMP(), CURRENT_TIMESTAMP(), YEAR)",
             "TIMESTAMP_DIFF does not support the YEAR date part",
         ),
+        ("CAST('1 day' AS INTERVAL)", "Invalid INTERVAL value '1 day'"),
+        ("INTERVAL '1-2' DAY TO HOUR", "Invalid INTERVAL value '1-2'"),
         ("STRING(JSON '1')", "The provided JSON input is not a string"),
         ("INT64(JSON '10.5')", "The provided JSON input is not an integer"),
         ("FLOAT64(JSON '\"1\"')", "The provided JSON input is not a number"),

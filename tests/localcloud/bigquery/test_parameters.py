@@ -12,7 +12,8 @@ from google.cloud import bigquery
 from google.cloud.bigquery import dbapi
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.parameters import Parameters, Value, big_number, interval_text
+from localcloud.bigquery.base.intervals import interval_words
+from localcloud.bigquery.sql.parameters import Parameters, Value, big_number
 from localcloud.bigquery.sql.variables import replace_variables
 from tests.localcloud.bigquery.world import BigQueryWorld
 
@@ -103,7 +104,7 @@ def test_a_bignumeric_value_that_the_engine_can_not_hold_is_refused_by_name() ->
 
 @pytest.mark.parametrize("text", ["1-2 3 4:5:6.5", "P1Y2M3DT4H5M6.5S"])
 def test_intervals_are_read_in_both_forms(text: str) -> None:
-    assert interval_text(text) == "1 years 2 months 3 days 4 hours 5 minutes 6.5 seconds"
+    assert interval_words(text) == "1 years 2 months 3 days 4 hours 5 minutes 6.5 seconds"
 
 
 # Variables

@@ -1,0 +1,117 @@
+"""Computes mathematical functions with BigQuery's errors and types.
+
+DuckDB returns infinity or NaN where BigQuery reports an error, and FLOAT64 where the result is a NUMERIC.
+https://cloud.google.com/bigquery/docs/reference/standard-sql/mathematical_functions
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlglot import exp
+
+from localcloud.bigquery.sql.functions.nodes import Rule, call
+
+_NUMERIC = "DECIMAL(38, 9)"
+_ERROR = "error('Floating point error in function: ' || {name} || '(' || {arguments} || ')')"
+# The largest exponents whose results are finite.
+_LARGEST, _LARGEST_HYPERBOLIC = "709.782712893384", "710.475860073944"
+# This test spares most rows that of the result, which computes it twice.
+_SURELY_FINITE = "x BETWEEN 0.000001 AND 1000000 AND y BETWEEN -50 AND 50"
+_HAS_INFINITE_ARGUMENT = "isinf(x) OR isinf(y)"
+# Functions of one FLOAT64: the result, and when it is an error.
+_OF_FLOATS = {
+    "acosh": ("acosh(x)", "x < 1"),
+    "atanh": ("atanh(x)", "abs(x) >= 1"),
+    "cosh": ("cosh(x)", f"abs(x) > {_LARGEST_HYPERBOLIC} AND NOT isinf(x)"),
+    "sinh": ("sinh(x)", f"abs(x) > {_LARGEST_HYPERBOLIC} AND NOT isinf(x)"),
+    "cot": ("1 / tan(x)", "x = 0"),
+    "coth": ("1 / tanh(x)", "x = 0"),
+    "csc": ("1 / sin(x)", "x = 0"),
+    "csch": ("1 / sinh(x)", "x = 0"),
+    "exp": ("exp(x)", f"x > {_LARGEST} AND NOT isinf(x)"),
+}
+
+
+def _macros() -> Iterator[str]:
+    for name, (result, fails) in _OF_FLOATS.items():
+        error = _ERROR.format(name=f"'{name.upper()}'", arguments="_as_string(x)")
+        # NaN is the largest number in DuckDB, and no error.
+        for prefix, otherwise in (("", error), ("_safe", "NULL")):
+            yield (
+                f"CREATE OR REPLACE MACRO {prefix}_{name}(x DOUBLE) AS "
+                f"CASE WHEN ({fails}) AND NOT isnan(x) THEN {otherwise} ELSE {result} END"
+                + (f", (x {_NUMERIC}) AS CAST(exp(x) AS {_NUMERIC})" if name == "exp" else "")
+            )
+    error = _ERROR.format(name="'POW'", arguments="_as_string(x) || ', ' || _as_string(y)")
+    for prefix, otherwise in (("", error), ("_safe", "NULL")):
+        yield (
+            f"CREATE OR REPLACE MACRO {prefix}_pow(x DOUBLE, y DOUBLE) AS CASE WHEN {_SURELY_FINITE} THEN pow(x, y) "
+            f"WHEN isfinite(pow(x, y)) OR isnan(x) OR isnan(y) OR {_HAS_INFINITE_ARGUMENT} THEN pow(x, y) "
+            f"WHEN x IS NOT NULL AND y IS NOT NULL THEN {otherwise} END, "
+            f"(x {_NUMERIC}, y {_NUMERIC}) AS CAST(pow(x, y) AS {_NUMERIC})"
+        )
+    # DuckDB has errors for these.
+    for prefix, result in (("", "{}"), ("_safe", "TRY({})")):
+        for name, parameters in (("sqrt", ("x",)), ("ln", ("x",)), ("log", ("base", "x"))):
+            value = result.format(f"{name}({', '.join(parameters)})")
+            floats, numerics = (", ".join(f"{each} {kind}" for each in parameters) for kind in ("DOUBLE", _NUMERIC))
+            yield (
+                f"CREATE OR REPLACE MACRO {prefix}_{name}({floats}) AS {value}, "
+                f"({numerics}) AS CAST({value} AS {_NUMERIC})"
+            )
+    yield (
+        "CREATE OR REPLACE MACRO _sign(x BIGINT) AS CAST(sign(x) AS BIGINT), "
+        "(x DOUBLE) AS CASE WHEN isnan(x) THEN x ELSE CAST(sign(x) AS DOUBLE) END, "
+        f"(x {_NUMERIC}) AS CAST(sign(x) AS {_NUMERIC})"
+    )
+    # SAFE_ADD and its like return NULL if the result is not finite, and the operands are.
+    yield (
+        "CREATE OR REPLACE MACRO _finite(result, x, y) AS CASE WHEN typeof(result) = 'DOUBLE' "
+        "AND isinf(TRY_CAST(result AS DOUBLE)) AND NOT isinf(TRY_CAST(x AS DOUBLE)) AND NOT isinf(TRY_CAST(y AS DOUBLE)) "
+        "THEN NULL ELSE result END"
+    )
+
+
+MACROS: tuple[str, ...] = tuple(_macros())
+"""The DuckDB macros that the rewritten SQL calls. They call those of ``casts``."""
+
+WORDS = (*_OF_FLOATS, "POW", "POWER", "SQRT", "LN", "LOG", "LOG10", "SIGN", r"SAFE_(?:ADD|SUBTRACT|MULTIPLY)")
+"""Regular expressions of the names of the functions that ``RULES`` may replace."""
+
+
+def _of_one(node: exp.Expr) -> exp.Expr:
+    return call(f"_{type(node).__name__.lower()}", node.this)
+
+
+def _logarithm(node: exp.Expr) -> exp.Expr | None:
+    return None if node.args.get("expression") is None else call("_log", node.this, node.expression)
+
+
+def _finite(node: exp.Expr) -> exp.Expr:
+    return call("_finite", node, node.this, node.expression)
+
+
+RULES: dict[type[exp.Expr], Rule] = {
+    **dict.fromkeys(
+        (
+            exp.Acosh,
+            exp.Atanh,
+            exp.Cosh,
+            exp.Cot,
+            exp.Coth,
+            exp.Csc,
+            exp.Csch,
+            exp.Exp,
+            exp.Ln,
+            exp.Sign,
+            exp.Sinh,
+            exp.Sqrt,
+        ),
+        _of_one,
+    ),
+    **dict.fromkeys((exp.SafeAdd, exp.SafeSubtract, exp.SafeMultiply), _finite),
+    exp.Log: _logarithm,
+    exp.Pow: lambda node: call("_pow", node.this, node.expression),
+}
+"""What replaces the nodes of each type."""

@@ -52,8 +52,6 @@ MACROS: tuple[str, ...] = (
         f"to_days(CAST({days.format(f'({total})')} AS INTEGER)) + to_microseconds({micros.format(f'({total})')})"
         for name, (total, months, days, micros) in _JUSTIFIED.items()
     ),
-    # Views that earlier versions have stored call it.
-    "CREATE OR REPLACE MACRO _text_of(x) AS _as_string(x)",
     # The difference of two DATEs has days, and that of other times hours, minutes and seconds.
     "CREATE OR REPLACE MACRO _minus(a DATE, b DATE) AS to_days(CAST(a - b AS INTEGER)), "
     f"(a TIME, b TIME) AS {_ELAPSED}, (a TIMESTAMP, b TIMESTAMP) AS {_ELAPSED}, "

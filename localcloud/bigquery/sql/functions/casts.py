@@ -72,6 +72,8 @@ MACROS: tuple[str, ...] = (
     f"WHEN {_FLOATS} THEN {_FLOAT_TEXT} WHEN {_DECIMAL} THEN {_DECIMAL_TEXT} "
     f"WHEN starts_with(typeof(x), 'TIME') THEN {_TIME_TEXT} "
     f"WHEN typeof(x) = 'BLOB' THEN decode(TRY_CAST({_TEXT} AS BLOB)) ELSE {_TEXT} END",
+    # Views that earlier versions have stored call it.
+    "CREATE OR REPLACE MACRO _text_of(x) AS _as_string(x)",
     "CREATE OR REPLACE MACRO _as_string_or_null(x INTERVAL) AS _text_of_interval(x), "
     f"(x) AS CASE WHEN typeof(x) = 'BLOB' "
     f"THEN try(decode(TRY_CAST({_TEXT} AS BLOB))) ELSE _as_string(x) END",

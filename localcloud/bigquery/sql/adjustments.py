@@ -51,12 +51,21 @@ def _name_positions(tree: exp.Expr) -> bool:
     """Name the fields of the STRUCTs and tuples that a query returns ``_field_1`` and so on, as BigQuery's responses do."""
     changed = False
     for select in list(tree.find_all(exp.Select)):
-        if select.find_ancestor(exp.SetOperation) is not None:
-            continue
+        if _follows(select):
+            continue  # the first query of a set operation gives the names
         for projection in select.expressions:
             value = projection.this if isinstance(projection, exp.Alias) else projection
             changed = _name_position(value) or changed
     return changed
+
+
+def _follows(query: exp.Expr) -> bool:
+    """Return whether a query is in a set operation, and not the first one."""
+    while isinstance(query.parent, (exp.SetOperation, exp.Subquery)):
+        if query.parent.args.get("expression") is query:
+            return True
+        query = query.parent
+    return False
 
 
 def _name_position(value: exp.Expr) -> bool:

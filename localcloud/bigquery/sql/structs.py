@@ -16,9 +16,8 @@ from localcloud.bigquery.sql.tokens import Token, bracket_pairs, readable_tokens
 _MAY_CONCERN = re.compile(r"\bSTRUCT\s*[(<]", re.IGNORECASE)
 # A STRUCT beside one of these is compared by position, with another one whose fields may have other names.
 _COMPARES = frozenset({"=", "!=", "<>", "<", ">", "<=", ">=", "IN", "NOT"})
-# In these statements, and in set operations, a STRUCT gets the names of its target by position.
+# In these statements a STRUCT gets the names of its target by position.
 _BY_POSITION = frozenset({"INSERT", "MERGE", "UPDATE"})
-_SET_OPERATIONS = ("UNION", "INTERSECT", "EXCEPT DISTINCT", "EXCEPT")
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,6 @@ def name_fields(sql: str) -> str:
     found = readable_tokens(sql)
     pairs = bracket_pairs(found)
     by_position = bool(found) and found[0].text.upper() in _BY_POSITION
-    united = any(token.kind == "word" and token.text.upper().startswith(_SET_OPERATIONS[:2]) for token in found)
     edits: dict[int, str] = {}
     for index, token in enumerate(found):
         opening = found[index + 1] if index + 1 < len(found) else None
@@ -49,8 +47,7 @@ def name_fields(sql: str) -> str:
         elif token.is_word("STRUCT") and opening is not None and opening.is_symbol("(") and not by_position:
             if index + 1 not in pairs or _is_compared(found, index, pairs[index + 1]):
                 continue
-            if not united or _is_argument(found, index):
-                _name_struct(_fields(found, pairs, index + 1), found, edits)
+            _name_struct(_fields(found, pairs, index + 1), found, edits)
     for offset in sorted(edits, reverse=True):
         sql = sql[:offset] + edits[offset] + sql[offset:]
     return sql
@@ -81,14 +78,6 @@ def _name_type(found: tuple[Token, ...], opening: int, edits: dict[int, str]) ->
 def _is_compared(found: tuple[Token, ...], index: int, closing: int) -> bool:
     beside = [found[at].text.upper() for at in (index - 1, closing + 1) if 0 <= at < len(found)]
     return any(text in _COMPARES for text in beside)
-
-
-def _is_argument(found: tuple[Token, ...], index: int) -> bool:
-    """Return whether a STRUCT is the first argument of a function."""
-    at = index - 1
-    if at > 0 and found[at].is_word("DISTINCT"):
-        at -= 1
-    return at > 0 and found[at].is_symbol("(") and found[at - 1].kind == "word"
 
 
 def _fields(found: tuple[Token, ...], pairs: dict[int, int], opening: int) -> list[_Field]:

@@ -19,6 +19,7 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.adjustments import adjusted
+from localcloud.bigquery.sql.alternatives import with_alternatives
 from localcloud.bigquery.sql.duckdb_only import quote_routines, reject_duckdb_only
 from localcloud.bigquery.sql.elements import with_elements
 from localcloud.bigquery.sql.functions.rewriting import with_functions
@@ -52,7 +53,7 @@ class Translator(SQLTranslator):
             sql = quote_routines(quote_names(plain_literals(bq_sql)))
             reject_duckdb_only(sql)
             sql = with_elements(with_single_matches(sql, schema), lambda _: None)
-            sql = with_nan(adjusted(with_positions(name_fields(checked_lengths(sql)))), schema)
+            sql = with_nan(adjusted(with_positions(with_alternatives(name_fields(checked_lengths(sql))))), schema)
             sql = call_json_macros(call_subscripts(with_functions(with_intervals(sql, schema), schema)))
         except QueryError as error:
             return Err(InvalidQueryError(error.message))

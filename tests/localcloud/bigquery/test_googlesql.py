@@ -56,6 +56,19 @@ SALES = "(SELECT 'a' AS g, 1 AS k, 5 AS v UNION ALL SELECT 'a', 2, 7 UNION ALL S
         ("SELECT (1, 'x') AS s", [{"s": {"_field_1": 1, "_field_2": "x"}}]),
         ("SELECT [(1, 2), (3, 4)] AS a", [{"a": [{"_field_1": 1, "_field_2": 2}, {"_field_1": 3, "_field_2": 4}]}]),
         ("SELECT (1, 2) IN ((1, 2), (3, 4)) AS b", [{"b": True}]),
+        # STRUCTs correspond by position, and the first one has the names.
+        ("SELECT NULL s UNION ALL (SELECT STRUCT(1 AS a, STRUCT(2 AS p, 3 AS q) AS b) UNION ALL SELECT STRUCT(4, (5, 6)))",
+            [{"s": None}, {"s": {"a": 1, "b": {"p": 2, "q": 3}}}, {"s": {"a": 4, "b": {"p": 5, "q": 6}}}]),
+        ("SELECT STRUCT(1 AS a) AS s UNION ALL SELECT t FROM (SELECT STRUCT(2 AS b) AS t)", [{"s": {"a": 1}}, {"s": {"a": 2}}]),
+        ("SELECT s FROM (SELECT STRUCT(1 AS a) AS s) INTERSECT DISTINCT SELECT STRUCT(1 AS x)", [{"s": {"a": 1}}]),
+        ("SELECT ARRAY(SELECT AS STRUCT 1 a) AS l UNION ALL SELECT [STRUCT(2 AS b)]", [{"l": [{"a": 1}]}, {"l": [{"a": 2}]}]),
+        ("SELECT STRUCT(1, 2) AS s UNION ALL SELECT (3, 4)",
+            [{"s": {"_field_1": 1, "_field_2": 2}}, {"s": {"_field_1": 3, "_field_2": 4}}]),
+        ("SELECT IF(FALSE, STRUCT(1 AS a), STRUCT(2 AS b)) AS i, [STRUCT(1 AS a), STRUCT(2 AS b)] AS l, "
+            "CASE WHEN FALSE THEN NULL WHEN FALSE THEN STRUCT(1 AS a) ELSE STRUCT(2 AS b) END c, IFNULL(s, STRUCT(2 AS b)) n "
+            "FROM (SELECT STRUCT(3 AS d) AS s)", [{"i": {"a": 2}, "l": [{"a": 1}, {"a": 2}], "c": {"a": 2}, "n": {"d": 3}}]),
+        ("SELECT STRUCT(1 AS a, 'u' AS b) = STRUCT(1 AS x, 'u' AS y) AS e, s != STRUCT(2 AS c) AS n, STRUCT(2 AS c) IN (s) i "
+            "FROM (SELECT STRUCT(2 AS a) AS s)", [{"e": True, "n": False, "i": True}]),
         (f"SELECT id FROM {NAN} WHERE x > 0.5 OR x >= 1 OR -1 < x", [{"id": 2}]),
         (f"SELECT COUNT(*) AS n FROM {NAN} WHERE NOT x < 0", [{"n": 2}]),
         (
@@ -242,7 +255,7 @@ def test_merge_inserts_whole_rows(world: BigQueryWorld, dataset: str) -> None:
         ("SELECT STRUCT(1, 2)", "SELECT STRUCT(1, 2)"),
         ("SELECT STRUCT(a) = STRUCT(b)", "SELECT STRUCT(a) = STRUCT(b)"),
         ("INSERT INTO t SELECT STRUCT(a, b)", "INSERT INTO t SELECT STRUCT(a, b)"),
-        ("SELECT STRUCT(a) UNION ALL SELECT STRUCT(b)", "SELECT STRUCT(a) UNION ALL SELECT STRUCT(b)"),
+        ("SELECT STRUCT(a) UNION ALL SELECT STRUCT(b)", "SELECT STRUCT(a AS `a`) UNION ALL SELECT STRUCT(b AS `b`)"),
         ("SELECT [STRUCT(1 AS a), STRUCT(b), (2)]", "SELECT [STRUCT(1 AS a), STRUCT(b AS `a`), STRUCT(2 AS `a`)]"),
         ("SELECT 'STRUCT(a)'", "SELECT 'STRUCT(a)'"),
     ],

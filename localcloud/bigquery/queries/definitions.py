@@ -21,6 +21,7 @@ from localcloud.bigquery.sql.lengths import declared_settings
 from localcloud.bigquery.sql.partition_clauses import clustering_of, declared_columns, partitioning_of
 from localcloud.bigquery.sql.positions import query_by_position
 from localcloud.bigquery.sql.statement import Statement, TableName, read_statement
+from localcloud.bigquery.sql.value_tables import expanded, unnamed, value_of, with_columns
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.schema_checks import reject_duplicates
 
@@ -67,9 +68,13 @@ def completed(statement: Statement, statements: Statements) -> Statement:
         QueryError: A list of columns and the query have different numbers of columns, or a column has no name, or that of
             another one.
     """
+    if isinstance(statement.tree, (exp.Insert, exp.Query)) and (shown := with_columns(statement.sql)) != statement.sql:
+        statement = read_statement(shown, project=statements.project)
     tree = statement.tree
     if isinstance(tree, (exp.Insert, exp.Merge, exp.Update)):
         return completed_change(statement, statements)
+    if isinstance(tree, exp.Select) and value_of(tree) is not None:
+        return _with_columns_of_value(statement, tree, statements)
     if not isinstance(tree, exp.Create):
         return statement
     if not isinstance(tree.this, exp.Schema):
@@ -96,6 +101,14 @@ def completed(statement: Statement, statements: Statements) -> Statement:
         head.set("this", tree.this.this.copy())
     head.set("expression", exp.select(*columns).from_(tree.expression.copy().subquery()))
     return read_statement(head.sql(dialect="bigquery"), project=statements.project)
+
+
+def _with_columns_of_value(statement: Statement, select: exp.Select, statements: Statements) -> Statement:
+    """Return a query for a query AS VALUE, by the type of its value."""
+    column = statements.describe(statement.sql)[0].field
+    is_struct = column["type"] == "RECORD" and column["mode"] != "REPEATED"
+    shown = expanded(select) if is_struct else unnamed(select)
+    return read_statement(shown.sql(dialect="bigquery"), project=statements.project)
 
 
 def _with_coerced_query(statement: Statement, create: exp.Create) -> Statement:

@@ -34,6 +34,7 @@ from localcloud.bigquery.sql.positions import with_positions
 from localcloud.bigquery.sql.single_matches import with_single_matches
 from localcloud.bigquery.sql.structs import name_fields
 from localcloud.bigquery.sql.subscripts import call_subscripts
+from localcloud.bigquery.sql.value_tables import with_columns
 
 # bqemulator translates these expressions by the types of their operands.
 _TYPED = (exp.Avg, exp.Div)
@@ -52,6 +53,7 @@ class Translator(SQLTranslator):
         try:
             sql = quote_routines(quote_names(plain_literals(bq_sql)))
             reject_duckdb_only(sql)
+            sql = with_columns(sql)
             sql = with_elements(with_single_matches(sql, schema), lambda _: None)
             sql = with_nan(adjusted(with_positions(with_alternatives(name_fields(checked_lengths(sql))))), schema)
             sql = call_json_macros(call_subscripts(with_functions(with_intervals(sql, schema), schema)))

@@ -69,6 +69,14 @@ SALES = "(SELECT 'a' AS g, 1 AS k, 5 AS v UNION ALL SELECT 'a', 2, 7 UNION ALL S
             "FROM (SELECT STRUCT(3 AS d) AS s)", [{"i": {"a": 2}, "l": [{"a": 1}, {"a": 2}], "c": {"a": 2}, "n": {"d": 3}}]),
         ("SELECT STRUCT(1 AS a, 'u' AS b) = STRUCT(1 AS x, 'u' AS y) AS e, s != STRUCT(2 AS c) AS n, STRUCT(2 AS c) IN (s) i "
             "FROM (SELECT STRUCT(2 AS a) AS s)", [{"e": True, "n": False, "i": True}]),
+        # The fields of a value table are columns.
+        ("SELECT AS VALUE STRUCT(1 AS a, 2)", [{"a": 1, "f0_": 2}]),
+        ("SELECT AS VALUE x + 1 FROM UNNEST([1, 2]) AS x ORDER BY x DESC", [{"f0_": 3}, {"f0_": 2}]),
+        ("SELECT AS VALUE ANY_VALUE(t) FROM (SELECT 1 AS id, 2 AS n) AS t GROUP BY id", [{"id": 1, "n": 2}]),
+        ("SELECT AS STRUCT 1 AS a, 2 UNION ALL SELECT AS STRUCT 3, 4 AS b", [{"a": 1, "f0_": 2}, {"a": 3, "f0_": 4}]),
+        ("SELECT t.a, t, ARRAY(SELECT AS VALUE STRUCT(3 AS c)) AS l FROM (SELECT AS VALUE STRUCT(1 AS a, 2 AS b)) AS t",
+            [{"a": 1, "t": {"a": 1, "b": 2}, "l": [{"c": 3}]}]),
+        ("WITH w AS (SELECT AS VALUE ARRAY_AGG(t LIMIT 1)[OFFSET(0)] FROM (SELECT 1 id) AS t) SELECT id FROM w", [{"id": 1}]),
         (f"SELECT id FROM {NAN} WHERE x > 0.5 OR x >= 1 OR -1 < x", [{"id": 2}]),
         (f"SELECT COUNT(*) AS n FROM {NAN} WHERE NOT x < 0", [{"n": 2}]),
         (

@@ -45,8 +45,11 @@ MACROS: tuple[str, ...] = (
     f"abs({_MICROS}) // 60000000 % 60 || ':' || abs({_MICROS}) // 1000000 % 60 || CASE WHEN {_FRACTION} = 0 THEN '' "
     f"WHEN {_FRACTION} % 1000 = 0 THEN '.' || lpad(CAST({_FRACTION} // 1000 AS VARCHAR), 3, '0') "
     f"ELSE '.' || lpad(CAST({_FRACTION} AS VARCHAR), 6, '0') END",
-    f"CREATE OR REPLACE MACRO _as_interval(x VARCHAR) AS CAST({_WORDS}(x, false) AS INTERVAL), (x) AS x",
-    f"CREATE OR REPLACE MACRO _safe_interval(x VARCHAR) AS CAST({_WORDS}(x, true) AS INTERVAL), (x) AS x",
+    *(
+        f"CREATE OR REPLACE MACRO _{name}_interval(x) AS CAST(CASE WHEN typeof(x) = 'INTERVAL' THEN CAST(x AS VARCHAR) "
+        f"ELSE {_WORDS}(CAST(x AS VARCHAR), {safe}) END AS INTERVAL)"
+        for name, safe in (("as", "false"), ("safe", "true"))
+    ),
     *(
         f"CREATE OR REPLACE MACRO _justify_{name}(x) AS to_months(CAST({months.format(f'({total})')} AS INTEGER)) + "
         f"to_days(CAST({days.format(f'({total})')} AS INTEGER)) + to_microseconds({micros.format(f'({total})')})"
@@ -119,7 +122,7 @@ def _change(node: exp.Expr) -> bool:
             node.set("this", call("_safe_interval" if isinstance(node, exp.TryCast) else "_as_interval", node.this))
         case exp.JustifyHours() | exp.JustifyDays() | exp.JustifyInterval():
             node.replace(call(_JUSTIFY[type(node)], node.this))
-        case exp.Sub() if not (_is_plain(node.this) or _is_plain(node.expression)):
+        case exp.Sub() if _has_known_types(node) and not (_is_plain(node.this) or _is_plain(node.expression)):
             node.replace(call("_minus", node.this, node.expression))
         case _:
             return False
@@ -132,6 +135,15 @@ def _interval(text: str, first: str, last: str) -> exp.Expr:
     if words is None:
         raise QueryError(f"Invalid INTERVAL value '{text}'", location="query")
     return exp.cast(exp.Literal.string(words), "INTERVAL", dialect="bigquery")
+
+
+def _has_known_types(node: exp.Expr) -> bool:
+    """Return whether DuckDB knows the types of the operands when it chooses one of the macros of a name.
+
+    It does not know those of aggregates and of their aliases, so that their difference is that of DuckDB.
+    """
+    clause = node.find_ancestor(exp.Having, exp.Qualify, exp.Order, exp.Select)
+    return not isinstance(clause, (exp.Having, exp.Qualify, exp.Order)) and node.find(exp.AggFunc, exp.Window) is None
 
 
 def _is_plain(value: exp.Expr) -> bool:

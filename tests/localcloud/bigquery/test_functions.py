@@ -405,6 +405,17 @@ def test_aggregates_are_those_of_the_reference(world: BigQueryWorld, query: str,
     assert world.rows(query) == [(expected,)]
 
 
+def test_functions_accept_aggregates(world: BigQueryWorld) -> None:
+    rows = world.rows(
+        "SELECT CAST(COUNT(*) AS STRING), CAST(SUM(x) OVER () AS STRING), SQRT(SUM(x)), EXP(MIN(x) - 4), POW(SUM(x), 2), "
+        "SIGN(MAX(n)), LN(MAX(n)), MAX(t) - MIN(t), CAST(CAST(MAX(i) AS INTERVAL) AS STRING), SUM(x) AS s "
+        "FROM (SELECT 4 AS x, NUMERIC '1' AS n, TIMESTAMP '2020-01-01 00:00:00+00' AS t, '1-2' AS i) "
+        "GROUP BY x ORDER BY SQRT(s) - x"
+    )
+    expected = ("1", "4", 2.0, 1.0, 16.0, Decimal(1), Decimal(0), relativedelta(), "1-2 0 0:0:0", 4)
+    assert rows == [expected]
+
+
 @pytest.mark.parametrize(
     ("expression", "message"),
     [

@@ -67,15 +67,16 @@ MACROS: tuple[str, ...] = (
     # DuckDB reads escapes in a text.
     "CREATE OR REPLACE MACRO _as_bytes(x) AS CASE WHEN typeof(x) = 'VARCHAR' THEN encode(CAST(x AS VARCHAR)) "
     "ELSE TRY_CAST(CAST(x AS VARCHAR) AS BLOB) END",
-    "CREATE OR REPLACE MACRO _as_string(x INTERVAL) AS _text_of_interval(x), "
-    f"(x) AS CASE WHEN typeof(x) IN ('VARCHAR', 'BIGINT') THEN {_TEXT} "
+    "CREATE OR REPLACE MACRO _as_string(x) AS "
+    f"CASE WHEN typeof(x) = 'INTERVAL' THEN _text_of_interval(TRY_CAST({_TEXT} AS INTERVAL)) "
+    f"WHEN typeof(x) IN ('VARCHAR', 'BIGINT') THEN {_TEXT} "
     f"WHEN {_FLOATS} THEN {_FLOAT_TEXT} WHEN {_DECIMAL} THEN {_DECIMAL_TEXT} "
     f"WHEN starts_with(typeof(x), 'TIME') THEN {_TIME_TEXT} "
     f"WHEN typeof(x) = 'BLOB' THEN decode(TRY_CAST({_TEXT} AS BLOB)) ELSE {_TEXT} END",
     # Views that earlier versions have stored call it.
     "CREATE OR REPLACE MACRO _text_of(x) AS _as_string(x)",
-    "CREATE OR REPLACE MACRO _as_string_or_null(x INTERVAL) AS _text_of_interval(x), "
-    f"(x) AS CASE WHEN typeof(x) = 'BLOB' "
+    "CREATE OR REPLACE MACRO _as_string_or_null(x) AS "
+    f"CASE WHEN typeof(x) = 'BLOB' "
     f"THEN try(decode(TRY_CAST({_TEXT} AS BLOB))) ELSE _as_string(x) END",
 )
 """The DuckDB macros that the rewritten SQL calls."""

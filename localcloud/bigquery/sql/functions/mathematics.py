@@ -33,37 +33,41 @@ _OF_FLOATS = {
 }
 
 
+def _as_type_of(value: str, given: str) -> str:
+    """Return a value as NUMERIC if what is given is one, and otherwise as FLOAT64.
+
+    DuckDB reads only the type of the second argument.
+    """
+    return f"cast_to_type({value}, ceil({given}) + {given})"
+
+
 def _macros() -> Iterator[str]:
     for name, (result, fails) in _OF_FLOATS.items():
         error = _ERROR.format(name=f"'{name.upper()}'", arguments="_as_string(x)")
+        value = _as_type_of(result, "x") if name == "exp" else result
         # NaN is the largest number in DuckDB, and no error.
         for prefix, otherwise in (("", error), ("_safe", "NULL")):
             yield (
-                f"CREATE OR REPLACE MACRO {prefix}_{name}(x DOUBLE) AS "
-                f"CASE WHEN ({fails}) AND NOT isnan(x) THEN {otherwise} ELSE {result} END"
-                + (f", (x {_NUMERIC}) AS CAST(exp(x) AS {_NUMERIC})" if name == "exp" else "")
+                f"CREATE OR REPLACE MACRO {prefix}_{name}(x) AS "
+                f"CASE WHEN ({fails}) AND NOT isnan(x) THEN {otherwise} ELSE {value} END"
             )
     error = _ERROR.format(name="'POW'", arguments="_as_string(x) || ', ' || _as_string(y)")
     for prefix, otherwise in (("", error), ("_safe", "NULL")):
-        yield (
-            f"CREATE OR REPLACE MACRO {prefix}_pow(x DOUBLE, y DOUBLE) AS CASE WHEN {_SURELY_FINITE} THEN pow(x, y) "
+        value = (
+            f"CASE WHEN {_SURELY_FINITE} THEN pow(x, y) "
             f"WHEN isfinite(pow(x, y)) OR isnan(x) OR isnan(y) OR {_HAS_INFINITE_ARGUMENT} THEN pow(x, y) "
-            f"WHEN x IS NOT NULL AND y IS NOT NULL THEN {otherwise} END, "
-            f"(x {_NUMERIC}, y {_NUMERIC}) AS CAST(pow(x, y) AS {_NUMERIC})"
+            f"WHEN x IS NOT NULL AND y IS NOT NULL THEN {otherwise} END"
         )
+        yield f"CREATE OR REPLACE MACRO {prefix}_pow(x, y) AS {_as_type_of(value, '(x + y)')}"
     # DuckDB has errors for these.
     for prefix, result in (("", "{}"), ("_safe", "TRY({})")):
-        for name, parameters in (("sqrt", ("x",)), ("ln", ("x",)), ("log", ("base", "x"))):
-            value = result.format(f"{name}({', '.join(parameters)})")
-            floats, numerics = (", ".join(f"{each} {kind}" for each in parameters) for kind in ("DOUBLE", _NUMERIC))
-            yield (
-                f"CREATE OR REPLACE MACRO {prefix}_{name}({floats}) AS {value}, "
-                f"({numerics}) AS CAST({value} AS {_NUMERIC})"
-            )
+        for name in ("sqrt", "ln"):
+            yield f"CREATE OR REPLACE MACRO {prefix}_{name}(x) AS {_as_type_of(result.format(f'{name}(x)'), 'x')}"
+        logarithm = _as_type_of(result.format("log(base, x)"), "(base + x)")
+        yield f"CREATE OR REPLACE MACRO {prefix}_log(base, x) AS {logarithm}"
     yield (
-        "CREATE OR REPLACE MACRO _sign(x BIGINT) AS CAST(sign(x) AS BIGINT), "
-        "(x DOUBLE) AS CASE WHEN isnan(x) THEN x ELSE CAST(sign(x) AS DOUBLE) END, "
-        f"(x {_NUMERIC}) AS CAST(sign(x) AS {_NUMERIC})"
+        "CREATE OR REPLACE MACRO _sign(x) AS "
+        "cast_to_type(CASE WHEN typeof(x) = 'DOUBLE' AND isnan(x) THEN x ELSE sign(x) END, x)"
     )
     # SAFE_ADD and its like return NULL if the result is not finite, and the operands are.
     yield (
@@ -80,8 +84,8 @@ WORDS = (*_OF_FLOATS, "POW", "POWER", "SQRT", "LN", "LOG", "LOG10", "SIGN", r"SA
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
 
 
-def _of_one(node: exp.Expr) -> exp.Expr:
-    return call(f"_{type(node).__name__.lower()}", node.this)
+def _of_one(node: exp.Expr) -> exp.Expr | None:
+    return None if isinstance(node.this, exp.Null) else call(f"_{type(node).__name__.lower()}", node.this)
 
 
 def _logarithm(node: exp.Expr) -> exp.Expr | None:

@@ -22,10 +22,6 @@ MACROS: tuple[str, ...] = (
         for name, sign in (("_exceeds", ">"), ("_reaches", ">="))
     ),
     "CREATE OR REPLACE MACRO _operands(a) AS format('{:g} / 0', a)",
-    "CREATE OR REPLACE MACRO _modulo(a, b) AS CASE WHEN b = 0 THEN "
-    "error('division by zero: MOD(' || a || ', ' || b || ')') ELSE a % b END",
-    "CREATE OR REPLACE MACRO _quotient(a, b) AS CASE WHEN b = 0 THEN "
-    "error('division by zero: DIV(' || a || ', ' || b || ')') ELSE (a - a % b) // b END",
     "CREATE OR REPLACE MACRO _series(first, last, step) AS CASE WHEN step = 0 THEN "
     "error('Sequence step cannot be 0.') ELSE list_transform("
     "range(CAST(0 AS BIGINT), CAST(floor((last - first) / step) AS BIGINT) + 1), place -> first + step * place) END",

@@ -8,6 +8,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/string_functions
 from __future__ import annotations
 
 import hashlib
+import operator
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -97,6 +98,38 @@ def _like(value: bytes, pattern: bytes) -> bool:
     return _pattern(pattern).fullmatch(value) is not None
 
 
+def _with_bits(of: Callable[[int, int], int]) -> Callable[[bytes, bytes], bytes]:
+    """Return the function that applies an operator to the bits of BYTES of equal length."""
+
+    def combined(one: bytes, other: bytes) -> bytes:
+        if len(one) != len(other):
+            raise FunctionError(
+                QueryError(
+                    "Bitwise binary operator for BYTES requires equal length of the inputs. "
+                    f"Got {len(one)} bytes on the left hand side and {len(other)} bytes on the right hand side."
+                )
+            )
+        return bytes(map(of, one, other))
+
+    return combined
+
+
+def _shifted(value: bytes, places: int) -> bytes:
+    """Return BYTES of the same length that are shifted to the left, or to the right by a negative number of places."""
+    bits = int.from_bytes(value, "big")
+    bits = bits << min(places, 8 * len(value)) if places > 0 else bits >> -places
+    return (bits & ((1 << 8 * len(value)) - 1)).to_bytes(len(value), "big")
+
+
+def _shift(direction: int) -> Callable[[bytes, int], bytes]:
+    def shifted(value: bytes, places: int) -> bytes:
+        if places < 0:
+            raise FunctionError(QueryError("Bitwise shift by negative offset."))
+        return _shifted(value, direction * places)
+
+    return shifted
+
+
 # The functions in Python, the types of their parameters, and of their results.
 _FUNCTIONS: Mapping[str, tuple[Callable[..., Any], tuple[str, ...], str]] = {
     "reverse": (lambda value: value[::-1], ("BLOB",), "BLOB"),
@@ -115,6 +148,12 @@ _FUNCTIONS: Mapping[str, tuple[Callable[..., Any], tuple[str, ...], str]] = {
     "sha512": (lambda value: hashlib.sha512(value).digest(), ("BLOB",), "BLOB"),
     "ascii": (_ascii, ("BLOB",), "BIGINT"),
     "bit_count": (lambda value: int.from_bytes(value, "big").bit_count(), ("BLOB",), "BIGINT"),
+    "and": (_with_bits(operator.and_), ("BLOB", "BLOB"), "BLOB"),
+    "or": (_with_bits(operator.or_), ("BLOB", "BLOB"), "BLOB"),
+    "xor": (_with_bits(operator.xor), ("BLOB", "BLOB"), "BLOB"),
+    "not": (lambda value: bytes(255 - each for each in value), ("BLOB",), "BLOB"),
+    "shift_left": (_shift(1), ("BLOB", "BIGINT"), "BLOB"),
+    "shift_right": (_shift(-1), ("BLOB", "BIGINT"), "BLOB"),
     "like": (_like, ("BLOB", "BLOB"), "BOOLEAN"),
     "instr": (instr, ("BLOB", "BLOB", "BIGINT", "BIGINT"), "BIGINT"),
 }
@@ -238,6 +277,11 @@ def _of_bytes(name: str, *arguments: str) -> Rule:
     return rule
 
 
+def _shift_of(side: str) -> Rule:
+    of_bytes = _of_bytes(f"shift_{side}", "expression")
+    return lambda node: of_bytes(node) or call(f"_shift_{side}", node.this, node.expression)
+
+
 def _trim(node: exp.Expr) -> exp.Expr | None:
     name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(node.args.get("position") or "", "trim")
     return _of_bytes(name, "expression")(node)
@@ -296,6 +340,12 @@ RULES: dict[type[exp.Expr], Rule] = {
     exp.SHA2: _hash,
     exp.Ascii: _of_bytes("ascii"),
     exp.BitwiseCount: lambda node: _of_bytes("bit_count")(node) or call("_bit_count", node.this),
+    exp.BitwiseAnd: _of_bytes("and", "expression"),
+    exp.BitwiseOr: _of_bytes("or", "expression"),
+    exp.BitwiseXor: _of_bytes("xor", "expression"),
+    exp.BitwiseNot: _of_bytes("not"),
+    exp.BitwiseLeftShift: _shift_of("left"),
+    exp.BitwiseRightShift: _shift_of("right"),
     exp.StrPosition: _search,
     exp.Like: _matches,
 }

@@ -85,7 +85,7 @@ WORDS = ("CAST", "SAFE_CAST")
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
 
 _NAMES = {exp.DType.BIGINT: "int64", exp.DType.DOUBLE: "float64", exp.DType.BOOLEAN: "bool", exp.DType.TEXT: "string"}
-_NAMES[exp.DType.BINARY] = "bytes"
+_NAMES |= {exp.DType.BINARY: "bytes", exp.DType.DECIMAL: "numeric"}
 # These are kept, since DuckDB reads them as floats.
 _FLOAT_WORDS = frozenset({"nan", "inf", "-inf", "+inf"})
 

@@ -1,24 +1,60 @@
-"""Rounds NUMERIC by a mode, and counts the bits of an INT64 as GoogleSQL does.
+"""Divides, rounds and shifts numbers, casts them to NUMERIC, and counts their bits as GoogleSQL does.
 
 https://cloud.google.com/bigquery/docs/reference/standard-sql/mathematical_functions#round
+https://cloud.google.com/bigquery/docs/reference/standard-sql/mathematical_functions#div
+https://cloud.google.com/bigquery/docs/reference/standard-sql/operators#bitwise_operators
 https://cloud.google.com/bigquery/docs/reference/standard-sql/bit_functions#bit_count
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.functions.nodes import Rule, call, is_text
 
-MACROS: tuple[str, ...] = (
-    "CREATE OR REPLACE MACRO _round_half_even(x, digits) AS CAST(round_even(x, digits) AS DECIMAL(38, 9))",
+_BITS = "CAST(CAST(CAST(x AS BIGINT) AS BIT) {0} CAST(places AS INTEGER) AS BIGINT)"
+_NEGATIVE = "error('Bitwise shift by negative offset.')"
+
+
+def _macros() -> Iterator[str]:
+    for prefix, otherwise in (("", "error('division by zero: {}(' || a || ', ' || b || ')')"), ("_safe", "NULL")):
+        for name, word, result in (
+            ("modulo", "MOD", "a % b"),
+            # The quotient of two NUMERICs is a NUMERIC; DuckDB returns a FLOAT64.
+            ("quotient", "DIV", "cast_to_type((a - a % b) // b, CASE WHEN FALSE THEN a ELSE b END)"),
+        ):
+            yield (
+                f"CREATE OR REPLACE MACRO {prefix}_{name}(a, b) AS "
+                f"CASE WHEN b = 0 THEN {otherwise.format(word)} ELSE {result} END"
+            )
+    yield "CREATE OR REPLACE MACRO _round_half_even(x, digits) AS CAST(round_even(x, digits) AS DECIMAL(38, 9))"
     # DuckDB takes a small literal for a number of 32 bits.
-    "CREATE OR REPLACE MACRO _bit_count(x) AS CAST(bit_count(CAST(x AS BIGINT)) AS BIGINT)",
-)
+    yield "CREATE OR REPLACE MACRO _bit_count(x) AS CAST(bit_count(CAST(x AS BIGINT)) AS BIGINT)"
+    # DuckDB keeps the sign on the right, and does not shift negative numbers and into the sign on the left.
+    yield (
+        f"CREATE OR REPLACE MACRO _shift_right(x, places) AS CASE WHEN places < 0 THEN {_NEGATIVE} "
+        f"WHEN places > 63 THEN 0 WHEN x >= 0 THEN CAST(x AS BIGINT) >> places ELSE {_BITS.format('>>')} END"
+    )
+    yield (
+        f"CREATE OR REPLACE MACRO _shift_left(x, places) AS CASE WHEN places < 0 THEN {_NEGATIVE} "
+        f"WHEN places > 63 THEN 0 ELSE {_BITS.format('<<')} END"
+    )
+    # Larger floats have more digits than the product with 10 ** 9, which DuckDB computes, can have.
+    for prefix, cast in (("as", "CAST"), ("safe", "TRY_CAST")):
+        yield (
+            f"CREATE OR REPLACE MACRO _{prefix}_numeric(x) AS "
+            "CASE WHEN typeof(x) = 'DOUBLE' AND NOT TRY_CAST(x AS DOUBLE) BETWEEN -4000000 AND 4000000 "
+            f"THEN {cast}(CAST(x AS VARCHAR) AS DECIMAL(38, 9)) ELSE {cast}(x AS DECIMAL(38, 9)) END"
+        )
+
+
+MACROS: tuple[str, ...] = tuple(_macros())
 """The DuckDB macros that the rewritten SQL calls."""
 
-WORDS = ("ROUND", "BIT_COUNT")
+WORDS = ("ROUND", "BIT_COUNT", "_quotient", "_modulo")
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
 
 

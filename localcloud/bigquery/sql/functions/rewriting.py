@@ -55,7 +55,8 @@ _BY_NAME: dict[str, dict[int, str]] = arrays.BY_NAME | dates.BY_NAME
 _BYTES = frozenset({"BLOB", "BYTES"})
 _SAFE = frozenset(re.findall(r"MACRO (_safe_\w+)", "\n".join(MACROS)))
 _MAY_CONCERN = re.compile(
-    rf"\b(?:{'|'.join(word for module in _MODULES for word in module.WORDS)})\s*\(|\|\||\bLIKE\b", re.IGNORECASE
+    rf"\b(?:{'|'.join(word for module in _MODULES for word in module.WORDS)})\s*\(|\||\bLIKE\b|[&~^]|<<|>>",
+    re.IGNORECASE,
 )
 
 

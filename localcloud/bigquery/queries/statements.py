@@ -36,6 +36,7 @@ from localcloud.bigquery.ml.objects.statements import ObjectTableStatement
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.ml.statements import ModelStatement
 from localcloud.bigquery.queries.load_data import LoadData, parse_load_data
+from localcloud.bigquery.sql.ambiguity import reject_ambiguous
 from localcloud.bigquery.sql.called import calls
 from localcloud.bigquery.sql.failures import query_error
 from localcloud.bigquery.sql.information_schema import with_datasets
@@ -185,6 +186,8 @@ class Statements(Session):
         sql = self.qualify(self.parameters.named_in(replace_system_variables(sql, self.system_variables())))
         statement = read_statement(sql, project=self.project)
         self._check_names(statement)
+        if statement.tree is not None:
+            reject_ambiguous(sql, statement.tree, self.columns_of)
         _check_where(statement)
         if statement.target is not None and (statement.kind in DML_TYPES or statement.kind == "ALTER_TABLE"):
             self.destinations.reject_external(statement.target)

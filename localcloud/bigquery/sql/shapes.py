@@ -47,9 +47,9 @@ class Shapes:
     def source_of(self, column: exp.Column) -> exp.Expr | None:
         """Return the source of a column whose name does not start with that of a source; None if it is not known."""
         first = column.parts[0].name.lower()
-        for source in _visible_sources(column):
+        for source in visible_sources(column):
             row = self._of_row(source)
-            if _name_of(source) == first:
+            if name_of(source) == first:
                 return None
             if row is not None and row.fields is not None and first in row.fields:
                 return source
@@ -82,9 +82,9 @@ class Shapes:
         return None
 
     def _of_path(self, parts: list[str], place: exp.Expr) -> Shape | None:
-        for source in _visible_sources(place):
+        for source in visible_sources(place):
             row = self._of_row(source)
-            if _name_of(source) == parts[0] and (len(parts) > 1 or isinstance(source, exp.Unnest)):
+            if name_of(source) == parts[0] and (len(parts) > 1 or isinstance(source, exp.Unnest)):
                 return _within(row, parts[1:])
             if row is not None and row.fields is not None and parts[0] in row.fields:
                 return _within(row, parts)
@@ -113,8 +113,8 @@ class Shapes:
         for projection in query.expressions:
             if projection.is_star:
                 table = projection.table.lower() if isinstance(projection, exp.Column) else ""
-                for source in _sources(query):
-                    row = self._of_row(source) if table in ("", _name_of(source)) else None
+                for source in sources_of(query):
+                    row = self._of_row(source) if table in ("", name_of(source)) else None
                     names |= {} if row is None else {name: (row.fields or {})[name.lower()] for name in row.names}
             elif projection.alias_or_name:
                 value = projection.unalias()
@@ -128,7 +128,7 @@ def _within(row: Shape | None, parts: list[str]) -> Shape | None:
     return row
 
 
-def _visible_sources(node: exp.Expr) -> Iterator[exp.Expr]:
+def visible_sources(node: exp.Expr) -> Iterator[exp.Expr]:
     """Yield the sources whose columns a part of a statement can read, those of the innermost query first.
 
     A source reads the sources before it.
@@ -138,11 +138,11 @@ def _visible_sources(node: exp.Expr) -> Iterator[exp.Expr]:
     while inside is not None:
         around.add(id(inside))
         if isinstance(inside, (exp.Select, exp.Update, exp.Delete, exp.Merge)):
-            yield from takewhile(lambda source: id(source) not in around, _sources(inside))
+            yield from takewhile(lambda source: id(source) not in around, sources_of(inside))
         inside = inside.parent
 
 
-def _sources(node: exp.Expr) -> list[exp.Expr]:
+def sources_of(node: exp.Expr) -> list[exp.Expr]:
     """Return the tables and other sources of a query, or the target and the sources of a change."""
     start, target = node.args.get("from_"), node.this
     first = [start.this] if isinstance(start, exp.From) else []
@@ -163,7 +163,8 @@ def _of_type(kind: exp.DataType) -> Shape:
     return Shape(tuple(field.name for field in fields), inner)
 
 
-def _name_of(source: exp.Expr) -> str:
+def name_of(source: exp.Expr) -> str:
+    """Return the name or the alias of a source, in lower case."""
     alias = source.args.get("alias")
     if isinstance(source, exp.Unnest) and isinstance(alias, exp.TableAlias) and alias.columns:
         return str(alias.columns[0].name).lower()

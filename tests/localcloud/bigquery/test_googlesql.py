@@ -69,6 +69,10 @@ SALES = "(SELECT 'a' AS g, 1 AS k, 5 AS v UNION ALL SELECT 'a', 2, 7 UNION ALL S
             "FROM (SELECT STRUCT(3 AS d) AS s)", [{"i": {"a": 2}, "l": [{"a": 1}, {"a": 2}], "c": {"a": 2}, "n": {"d": 3}}]),
         ("SELECT STRUCT(1 AS a, 'u' AS b) = STRUCT(1 AS x, 'u' AS y) AS e, s != STRUCT(2 AS c) AS n, STRUCT(2 AS c) IN (s) i "
             "FROM (SELECT STRUCT(2 AS a) AS s)", [{"e": True, "n": False, "i": True}]),
+        # Names that are there several times, and not ambiguous.
+        ("WITH a AS (SELECT 1 AS x), b AS (SELECT 1 AS x, 2 AS y) SELECT x, y FROM (SELECT * FROM a JOIN b USING (x))",
+            [{"x": 1, "y": 2}]),
+        ("SELECT 3 AS x FROM (SELECT * EXCEPT (y), 1 AS y FROM (SELECT 1 AS x, 2 AS x, 3 AS y)) ORDER BY x, y", [{"x": 3}]),
         # The fields of a value table are columns.
         ("SELECT AS VALUE STRUCT(1 AS a, 2)", [{"a": 1, "f0_": 2}]),
         ("SELECT AS VALUE x + 1 FROM UNNEST([1, 2]) AS x ORDER BY x DESC", [{"f0_": 3}, {"f0_": 2}]),

@@ -59,12 +59,18 @@ def _macros() -> Iterator[str]:
             f"WHEN x IS NOT NULL AND y IS NOT NULL THEN {otherwise} END"
         )
         yield f"CREATE OR REPLACE MACRO {prefix}_pow(x, y) AS {_as_type_of(value, '(x + y)')}"
-    # DuckDB has errors for these.
-    for prefix, result in (("", "{}"), ("_safe", "TRY({})")):
-        for name in ("sqrt", "ln"):
-            yield f"CREATE OR REPLACE MACRO {prefix}_{name}(x) AS {_as_type_of(result.format(f'{name}(x)'), 'x')}"
-        logarithm = _as_type_of(result.format("log(base, x)"), "(base + x)")
-        yield f"CREATE OR REPLACE MACRO {prefix}_log(base, x) AS {logarithm}"
+    # DuckDB has errors for what fails here.
+    for name, parameters, fails in (
+        ("sqrt", "x", "x < 0"),
+        ("ln", "x", "x <= 0"),
+        ("log", "base, x", "x <= 0 OR base <= 0 OR base = 1"),
+    ):
+        given = f"({parameters.replace(', ', ' + ')})"
+        yield f"CREATE OR REPLACE MACRO _{name}({parameters}) AS {_as_type_of(f'{name}({parameters})', given)}"
+        yield (
+            f"CREATE OR REPLACE MACRO _safe_{name}({parameters}) AS "
+            f"CASE WHEN {fails} THEN NULL ELSE {_as_type_of(f'{name}({parameters})', given)} END"
+        )
     yield (
         "CREATE OR REPLACE MACRO _sign(x) AS "
         "cast_to_type(CASE WHEN typeof(x) = 'DOUBLE' AND isnan(x) THEN x ELSE sign(x) END, x)"

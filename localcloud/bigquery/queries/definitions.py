@@ -17,6 +17,7 @@ from localcloud.bigquery.base.schema import Field, plain_name, sql_type
 from localcloud.bigquery.queries.alterations import added_settings
 from localcloud.bigquery.queries.assignments import completed_change
 from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.queries.table_types import check_type
 from localcloud.bigquery.sql.lengths import declared_settings
 from localcloud.bigquery.sql.partition_clauses import clustering_of, declared_columns, partitioning_of
 from localcloud.bigquery.sql.positions import query_by_position
@@ -66,8 +67,9 @@ def completed(statement: Statement, statements: Statements) -> Statement:
 
     Raises:
         QueryError: A list of columns and the query have different numbers of columns, or a column has no name, or that of
-            another one.
+            another one; or the statement is about a table of another type.
     """
+    check_type(statement, statements.destinations)
     if isinstance(statement.tree, (exp.Insert, exp.Query)) and (shown := with_columns(statement.sql)) != statement.sql:
         statement = read_statement(shown, project=statements.project)
     tree = statement.tree

@@ -81,6 +81,13 @@ MESSAGES = {
         "CREATE TABLE columns must be named, but column 2 has no name"
     ),
     "SELECT 1; CREATE VIEW d.v AS SELECT 1 AS a, 2 AS A": "CREATE VIEW has columns with duplicate name A",
+    "DROP VIEW d.t": f"{PROJECT}:d.t is not allowed for this operation because it is currently a TABLE.",
+    "ALTER VIEW d.t SET OPTIONS (description = 'x')": (
+        f"{PROJECT}:d.t is not allowed for this operation because it is currently a TABLE."
+    ),
+    "CREATE VIEW d.w AS SELECT 1 AS a; DROP TABLE d.w": (
+        f"{PROJECT}:d.w is not allowed for this operation because it is currently a VIEW."
+    ),
     # Values
     "SELECT CAST(s AS INT64) FROM d.t": "Bad int64 value: x",
     "SELECT CAST(s AS FLOAT64) FROM d.t": "Bad double value: x",

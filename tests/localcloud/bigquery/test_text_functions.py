@@ -94,6 +94,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "b'\\x01\\x02' << 4": b"\x10 ",
         "b'\\x01\\x02' >> 12": b"\x00\x00",
         "ASCII(b'a')": 97,
+        "UNICODE('')": 0,
         "SOUNDEX('Tymczak')": "T520",
         "SOUNDEX('Pfister')": "P236",
         "EDIT_DISTANCE('kitten', 'sitting')": 3,

@@ -54,7 +54,7 @@ def _macros() -> Iterator[str]:
 MACROS: tuple[str, ...] = tuple(_macros())
 """The DuckDB macros that the rewritten SQL calls."""
 
-WORDS = ("ROUND", "BIT_COUNT", "_quotient", "_modulo")
+WORDS = ("ROUND", "BIT_COUNT", "_quotient", "_modulo", r"PERCENTILE_\w+")
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
 
 
@@ -71,5 +71,12 @@ def _round(node: exp.Expr) -> exp.Expr | None:
     raise QueryError("The mode of ROUND must be 'ROUND_HALF_AWAY_FROM_ZERO' or 'ROUND_HALF_EVEN'")
 
 
-RULES: dict[type[exp.Expr], Rule] = {exp.Round: _round}
+def _refuse_nulls(node: exp.Expr) -> exp.Expr | None:
+    """Refuse ``PERCENTILE_CONT(x, p RESPECT NULLS)``: DuckDB's functions ignore NULLs."""
+    if isinstance(node.this, (exp.PercentileCont, exp.PercentileDisc)):
+        raise QueryError("RESPECT NULLS is not supported in PERCENTILE_CONT and PERCENTILE_DISC")
+    return None
+
+
+RULES: dict[type[exp.Expr], Rule] = {exp.RespectNulls: _refuse_nulls, exp.Round: _round}
 """What replaces the nodes of each type."""

@@ -54,6 +54,7 @@ MACROS: tuple[str, ...] = (
             "_repeat": ("x, size", _NEGATIVE.format("(repeat count) for REPEAT"), "repeat(x, size)"),
         }
     ),
+    "CREATE OR REPLACE MACRO _unicode(x) AS CASE WHEN x = '' THEN 0 ELSE unicode(x) END",
     "CREATE OR REPLACE MACRO _space(x) AS CASE WHEN FALSE THEN x ELSE ' ' END",
     # A slice of BYTES is BYTES, and that of a text a text.
     f"CREATE OR REPLACE MACRO _substr(x, place) AS x[({_FIRST}):]",
@@ -62,7 +63,7 @@ MACROS: tuple[str, ...] = (
 )
 """The DuckDB macros that the rewritten SQL calls."""
 
-WORDS = ("SUBSTR", "SUBSTRING", "CONCAT", "LEFT", "RIGHT", "LPAD", "RPAD", "REPEAT")
+WORDS = ("SUBSTR", "SUBSTRING", "CONCAT", "LEFT", "RIGHT", "LPAD", "RPAD", "REPEAT", "UNICODE")
 """Regular expressions of the names of the functions that ``RULES`` may replace."""
 
 
@@ -94,6 +95,7 @@ RULES: dict[type[exp.Expr], Rule] = {
     exp.Pad: _pad,
     exp.Repeat: lambda node: call("_repeat", node.this, node.args["times"]),
     exp.Substring: _substring,
+    exp.Unicode: lambda node: call("_unicode", node.this),
     exp.Concat: _join,
     exp.DPipe: _join,
 }

@@ -126,11 +126,17 @@ def _bucket(commands: Commands, bucket: Bucket) -> Step:
     if bucket.soft_delete_seconds is not None:
         settings.append(f"--soft-delete-duration={bucket.soft_delete_seconds}s")
         declared["softDeletePolicy.retentionDurationSeconds"] = bucket.soft_delete_seconds
+    changes = [f"--update-labels={commands.label}"]
+    if bucket.soft_delete_seconds == 0:
+        # Such a bucket keeps no former objects. A retention period or a hold would refuse to replace and delete them:
+        # https://cloud.google.com/storage/docs/bucket-lock
+        changes += ["--clear-retention-period", "--no-default-event-based-hold"]
+        declared |= {"retentionPolicy.retentionPeriod": None, "defaultEventBasedHold": False}
     return Step(
         f"bucket {url}",
         create=commands.gcloud(*buckets, "create", url, commands.location, *settings),
         describe=commands.describe(*buckets, "describe", url, "--raw"),
-        update=commands.gcloud(*buckets, "update", url, *settings, f"--update-labels={commands.label}"),
+        update=commands.gcloud(*buckets, "update", url, *settings, *changes),
         # A bucket gets no labels when it is created: https://cloud.google.com/sdk/gcloud/reference/storage/buckets/create
         is_created_bare=True,
         delete=commands.gcloud("storage", "rm", "--recursive", url),

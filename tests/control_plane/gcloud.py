@@ -184,6 +184,10 @@ def _bucket_body(command: Command) -> dict[str, Any]:
     if "soft-delete-duration" in command.flags:
         seconds = command.flag("soft-delete-duration").removesuffix("s")
         body["softDeletePolicy"] = {"retentionDurationSeconds": seconds}
+    if "clear-retention-period" in command.flags:
+        body["retentionPolicy"] = None
+    if "no-default-event-based-hold" in command.flags:
+        body["defaultEventBasedHold"] = False
     return body | _labelled({}, command)
 
 

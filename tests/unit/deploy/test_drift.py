@@ -18,6 +18,16 @@ DRIFTS = {
         {"softDeletePolicy": {"retentionDurationSeconds": "604800"}},
         "bucket gs://films-modeldrop-state: softDeletePolicy.retentionDurationSeconds is 604800, declared 0",
     ),
+    "retention of objects": (
+        "storage/buckets/films-modeldrop-state",
+        {"retentionPolicy": {"retentionPeriod": "86400", "isLocked": False}},
+        "bucket gs://films-modeldrop-state: retentionPolicy.retentionPeriod is 86400, declared not set",
+    ),
+    "hold of objects": (
+        "storage/buckets/films-modeldrop-state",
+        {"defaultEventBasedHold": True},
+        "bucket gs://films-modeldrop-state: defaultEventBasedHold is True, declared False",
+    ),
     "public access": (
         "storage/buckets/films-modeldrop-models",
         {"iamConfiguration": {"publicAccessPrevention": "inherited", "uniformBucketLevelAccess": {"enabled": True}}},

@@ -213,6 +213,14 @@ def _reject_types(sql: str, found: tuple[Token, ...]) -> None:
                 continue  # of a parameter of a function
             if isinstance(kind.this, exp.DType) and kind.this not in known:
                 raise _no_type(sql, kind.this)
+            element = kind.expressions[0] if kind.this == exp.DType.ARRAY and kind.expressions else None
+            if isinstance(element, exp.DataType) and element.this == exp.DType.ARRAY:
+                # https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#array_type
+                raise QueryError(
+                    f"Cannot construct array with element type {element.sql(dialect='bigquery')} because nested arrays are "
+                    "not supported",
+                    location="query",
+                )
 
 
 @cache

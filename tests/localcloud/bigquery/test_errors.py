@@ -81,6 +81,9 @@ MESSAGES = {
         "CREATE TABLE columns must be named, but column 2 has no name"
     ),
     "SELECT 1; CREATE VIEW d.v AS SELECT 1 AS a, 2 AS A": "CREATE VIEW has columns with duplicate name A",
+    "CREATE TABLE d.u (x STRUCT<y ARRAY<ARRAY<INT64>>>)": (
+        "Cannot construct array with element type ARRAY<INT64> because nested arrays are not supported"
+    ),
     "DROP VIEW d.t": f"{PROJECT}:d.t is not allowed for this operation because it is currently a TABLE.",
     "ALTER VIEW d.t SET OPTIONS (description = 'x')": (
         f"{PROJECT}:d.t is not allowed for this operation because it is currently a TABLE."

@@ -13,6 +13,8 @@ from typing import Any
 import duckdb
 from duckdb.func import FunctionNullHandling
 from sqlglot import exp
+from sqlglot.optimizer.annotate_types import annotate_types
+from sqlglot.optimizer.qualify import qualify
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.intervals import interval_words, words_of_span
@@ -36,7 +38,6 @@ _JUSTIFIED = {
         f"{{0}} % {_DAY}",
     ),
 }
-_ELAPSED = "to_microseconds(epoch_us(a) - epoch_us(b))"
 MACROS: tuple[str, ...] = (
     "CREATE OR REPLACE MACRO _text_of_interval(x) AS "
     f"CASE WHEN {_MONTHS} < 0 THEN '-' ELSE '' END || abs({_MONTHS}) // 12 || '-' || abs({_MONTHS}) % 12 || ' ' || "
@@ -55,10 +56,10 @@ MACROS: tuple[str, ...] = (
         f"to_days(CAST({days.format(f'({total})')} AS INTEGER)) + to_microseconds({micros.format(f'({total})')})"
         for name, (total, months, days, micros) in _JUSTIFIED.items()
     ),
-    # The difference of two DATEs has days, and that of other times hours, minutes and seconds.
-    "CREATE OR REPLACE MACRO _minus(a DATE, b DATE) AS to_days(CAST(a - b AS INTEGER)), "
-    f"(a TIME, b TIME) AS {_ELAPSED}, (a TIMESTAMP, b TIMESTAMP) AS {_ELAPSED}, "
-    f"(a TIMESTAMPTZ, b TIMESTAMPTZ) AS {_ELAPSED}, (a DATE, b BIGINT) AS a - CAST(b AS INTEGER), (a, b) AS a - b",
+    # The difference of two DATEs has days, and that of other times hours, minutes and seconds. These are two macros, because
+    # a database of an older version keeps no macro with types.
+    "CREATE OR REPLACE MACRO _days_between(a, b) AS to_days(CAST(a - b AS INTEGER))",
+    "CREATE OR REPLACE MACRO _time_between(a, b) AS to_microseconds(epoch_us(a) - epoch_us(b))",
 )
 """The DuckDB macros that the rewritten SQL calls."""
 
@@ -68,6 +69,14 @@ _JUSTIFY = {
     exp.JustifyInterval: "_justify_interval",
 }
 _TIMES = frozenset({"DATE", "DATETIME", "TIME", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"})
+_DIFFERENCES = {
+    exp.DType.DATE: "_days_between",
+    exp.DType.DATETIME: "_time_between",
+    exp.DType.TIME: "_time_between",
+    exp.DType.TIMESTAMP: "_time_between",
+    exp.DType.TIMESTAMPTZ: "_time_between",
+}
+_PLACE = "place"
 _SUBTRACTS = re.compile(r"-\s*[A-Za-z_`(@]")
 _NAMES_TIMES = re.compile(r"DATE|TIME", re.IGNORECASE)
 _NAMES_INTERVALS = re.compile(r"\bINTERVAL\b(?:\s+['\"].*\bTO\b|\s*\))|\bJUSTIFY_", re.IGNORECASE | re.DOTALL)
@@ -109,12 +118,13 @@ def with_intervals(sql: str, schema: Mapping[str, Any] | None) -> str:
     if tree is None:
         return sql
     changed = False
+    differences = _differences(tree, schema) if subtracts else {}
     for node in reversed(list(tree.find_all(exp.Interval, exp.Cast, exp.Sub, *_JUSTIFY))):
-        changed = _change(node) or changed
+        changed = _change(node, differences) or changed
     return tree.sql(dialect="bigquery") if changed else sql
 
 
-def _change(node: exp.Expr) -> bool:
+def _change(node: exp.Expr, differences: Mapping[int, str]) -> bool:
     match node:
         case exp.Interval(this=text, unit=exp.IntervalSpan() as span) if is_text(text):
             node.replace(_interval(text.name, span.this.name.upper(), span.expression.name.upper()))
@@ -122,8 +132,8 @@ def _change(node: exp.Expr) -> bool:
             node.set("this", call("_safe_interval" if isinstance(node, exp.TryCast) else "_as_interval", node.this))
         case exp.JustifyHours() | exp.JustifyDays() | exp.JustifyInterval():
             node.replace(call(_JUSTIFY[type(node)], node.this))
-        case exp.Sub() if _has_known_types(node) and not (_is_plain(node.this) or _is_plain(node.expression)):
-            node.replace(call("_minus", node.this, node.expression))
+        case exp.Sub() if (macro := differences.get(node.meta.get(_PLACE, -1))) is not None:
+            node.replace(call(macro, node.this, node.expression))
         case _:
             return False
     return True
@@ -137,16 +147,28 @@ def _interval(text: str, first: str, last: str) -> exp.Expr:
     return exp.cast(exp.Literal.string(words), "INTERVAL", dialect="bigquery")
 
 
-def _has_known_types(node: exp.Expr) -> bool:
-    """Return whether DuckDB knows the types of the operands when it chooses one of the macros of a name.
+def _differences(tree: exp.Expr, schema: Mapping[str, Any] | None) -> dict[int, str]:
+    """Return the macro of each subtraction of two times of one type, by its place among the subtractions of a statement.
 
-    It does not know those of aggregates and of their aliases, so that their difference is that of DuckDB.
+    sqlglot knows the types of a query. Those of DML stay unknown, so that a difference there is that of DuckDB.
     """
-    clause = node.find_ancestor(exp.Having, exp.Qualify, exp.Order, exp.Select)
-    return not isinstance(clause, (exp.Having, exp.Qualify, exp.Order)) and node.find(exp.AggFunc, exp.Window) is None
-
-
-def _is_plain(value: exp.Expr) -> bool:
-    """Return whether a value is a number, a text, NULL or an interval, which are no time."""
-    value = value.this if isinstance(value, (exp.Neg, exp.Paren)) else value
-    return isinstance(value, (exp.Literal, exp.Null, exp.Interval))
+    for place, node in enumerate(tree.find_all(exp.Sub)):
+        node.meta[_PLACE] = place
+    typed = tree.copy()
+    if isinstance(typed, exp.Query):
+        typed = qualify(
+            typed,
+            schema=dict(schema or {}),
+            dialect="bigquery",
+            validate_qualify_columns=False,
+            expand_stars=False,
+            expand_alias_refs=False,
+            quote_identifiers=False,
+            identify=False,
+        )
+    found = {}
+    for node in annotate_types(typed, schema=dict(schema or {}), dialect="bigquery").find_all(exp.Sub):
+        kinds = {side.type.this for side in (node.this, node.expression) if side.type is not None}
+        if len(kinds) == 1 and _PLACE in node.meta and (macro := _DIFFERENCES.get(next(iter(kinds)))) is not None:
+            found[node.meta[_PLACE]] = macro
+    return found

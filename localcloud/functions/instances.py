@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-WAIT_SECONDS = 10.0
+LONGEST_WAIT = 10.0
 """How long a request waits for an instance: https://cloud.google.com/run/docs/about-instance-autoscaling"""
 
 
@@ -20,7 +20,7 @@ class Instances:
     One process does the work of all of them. On Google Cloud each has a process, and memory, of its own.
     """
 
-    def __init__(self, places: int | None, wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(self, places: int | None, wait_seconds: float = LONGEST_WAIT) -> None:
         """Take ``places`` requests at the same time; None: any number."""
         self._free = None if places is None else asyncio.Semaphore(places)
         self._wait_seconds = wait_seconds

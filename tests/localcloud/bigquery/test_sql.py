@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 from google.api_core import exceptions
@@ -219,6 +220,14 @@ def test_names_keep_their_case(world: BigQueryWorld, dataset: str) -> None:
     assert [list(row.items()) for row in world.client().query_and_wait(subquery)] == [
         [("rowNumber", 1), ("theTitle", "title 1")]
     ]
+
+
+def test_a_cast_to_bignumeric_has_its_type_and_its_digits(world: BigQueryWorld) -> None:
+    rows = world.client().query_and_wait(
+        "SELECT CAST('1.123456789' AS BIGNUMERIC) AS n, BIGNUMERIC '2.5' AS l, EXP(1) AS e"
+    )
+    assert [field.field_type for field in rows.schema] == ["BIGNUMERIC", "BIGNUMERIC", "FLOAT"]
+    assert next(iter(rows))[0] == Decimal("1.123456789")
 
 
 def test_averages_have_the_right_types_with_names_in_mixed_case(world: BigQueryWorld) -> None:

@@ -96,6 +96,9 @@ def _cast(node: exp.Expr) -> exp.Expr | None:
     value = node.this
     if node.args.get("format") is not None:
         return formatted(node)
+    if node.to.this == exp.DType.BIGDECIMAL and not node.to.expressions:
+        # sqlglot writes a type with 5 digits after the point, which is a NUMERIC.
+        return call(f"_{'safe' if isinstance(node, exp.TryCast) else 'as'}_bignumeric", value)
     name = _NAMES.get(node.to.this)
     if name is None or node.to.expressions or isinstance(value, exp.Null):
         return None

@@ -49,6 +49,7 @@ def _macros() -> Iterator[str]:
             "CASE WHEN typeof(x) = 'DOUBLE' AND NOT TRY_CAST(x AS DOUBLE) BETWEEN -4000000 AND 4000000 "
             f"THEN {cast}(CAST(x AS VARCHAR) AS DECIMAL(38, 9)) ELSE {cast}(x AS DECIMAL(38, 9)) END"
         )
+        yield f"CREATE OR REPLACE MACRO _{prefix}_bignumeric(x) AS {cast}(x AS DECIMAL(38, 10))"
 
 
 MACROS: tuple[str, ...] = tuple(_macros())

@@ -150,15 +150,29 @@ def _interval(text: str, first: str, last: str) -> exp.Expr:
 def _differences(tree: exp.Expr, schema: Mapping[str, Any] | None) -> dict[int, str]:
     """Return the macro of each subtraction of two times of one type, by its place among the subtractions of a statement.
 
-    sqlglot knows the types of a query. Those of DML stay unknown, so that a difference there is that of DuckDB.
+    sqlglot knows the types of most queries. Those of DML stay unknown, so that a difference there is that of DuckDB.
     """
     for place, node in enumerate(tree.find_all(exp.Sub)):
         node.meta[_PLACE] = place
+    try:
+        typed = _with_types(tree, dict(schema or {}))
+    except Exception:  # sqlglot's resolver raises many kinds, such as for ORDER BY 3 with a star
+        return {}
+    found = {}
+    for node in typed.find_all(exp.Sub):
+        kinds = {side.type.this for side in (node.this, node.expression) if side.type is not None}
+        if len(kinds) == 1 and _PLACE in node.meta and (macro := _DIFFERENCES.get(next(iter(kinds)))) is not None:
+            found[node.meta[_PLACE]] = macro
+    return found
+
+
+def _with_types(tree: exp.Expr, schema: dict[str, Any]) -> exp.Expr:
+    """Return a copy of a statement whose parts have the types that sqlglot finds."""
     typed = tree.copy()
     if isinstance(typed, exp.Query):
         typed = qualify(
             typed,
-            schema=dict(schema or {}),
+            schema=schema,
             dialect="bigquery",
             validate_qualify_columns=False,
             expand_stars=False,
@@ -166,9 +180,4 @@ def _differences(tree: exp.Expr, schema: Mapping[str, Any] | None) -> dict[int, 
             quote_identifiers=False,
             identify=False,
         )
-    found = {}
-    for node in annotate_types(typed, schema=dict(schema or {}), dialect="bigquery").find_all(exp.Sub):
-        kinds = {side.type.this for side in (node.this, node.expression) if side.type is not None}
-        if len(kinds) == 1 and _PLACE in node.meta and (macro := _DIFFERENCES.get(next(iter(kinds)))) is not None:
-            found[node.meta[_PLACE]] = macro
-    return found
+    return annotate_types(typed, schema=schema, dialect="bigquery")

@@ -222,6 +222,11 @@ def test_names_keep_their_case(world: BigQueryWorld, dataset: str) -> None:
     ]
 
 
+def test_a_difference_is_computed_where_the_types_of_a_query_cannot_be_resolved(world: BigQueryWorld) -> None:
+    rows = world.rows("SELECT * FROM (SELECT 1 AS a, 2 AS b, CURRENT_DATE() AS d) ORDER BY b - a, 2")
+    assert [row[:2] for row in rows] == [(1, 2)]
+
+
 def test_a_cast_to_bignumeric_has_its_type_and_its_digits(world: BigQueryWorld) -> None:
     rows = world.client().query_and_wait(
         "SELECT CAST('1.123456789' AS BIGNUMERIC) AS n, BIGNUMERIC '2.5' AS l, EXP(1) AS e"

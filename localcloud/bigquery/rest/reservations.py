@@ -167,8 +167,11 @@ class Reservations:
 
 
 def _camel_keys(body: dict[str, Any]) -> dict[str, Any]:
-    """Return a body whose names are in camelCase: ``bq`` sends some in snake_case."""
-    return {camel_case(name): value for name, value in body.items()}
+    """Return a body whose names are in camelCase, except those of labels: ``bq`` sends some in snake_case."""
+    return {
+        camel_case(name): _camel_keys(value) if isinstance(value, dict) and name != "labels" else value
+        for name, value in body.items()
+    }
 
 
 def _check_fields(kind: str, body: dict[str, Any], supported: frozenset[str]) -> None:

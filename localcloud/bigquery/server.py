@@ -34,8 +34,8 @@ from localcloud.bigquery.rest.uploads import Uploads
 from localcloud.bigquery.running.job_journal import open_journal
 from localcloud.bigquery.running.quotas import Quotas
 from localcloud.bigquery.running.service import JobService
-from localcloud.bigquery.sql.depth import allow_depth
-from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.sql.reading.depth import allow_depth
+from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.tables.context import close_context, engine_of, open_context
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.facade import Tables

@@ -6,8 +6,8 @@ import duckdb
 import pytest
 from sqlglot.dialects.bigquery import BigQuery
 
-from localcloud.bigquery.sql.googlesql import FUNCTIONS
-from localcloud.bigquery.sql.names import RESERVED
+from localcloud.bigquery.sql.reading.googlesql import FUNCTIONS
+from localcloud.bigquery.sql.reading.names import RESERVED
 from tests.contract.googlesql import functions, parses
 
 # Reserved in BigQuery, and in this parser only with an option.

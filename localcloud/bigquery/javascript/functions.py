@@ -17,7 +17,7 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import quote
 from localcloud.bigquery.javascript.processes import JavaScriptWorkers, Program
 from localcloud.bigquery.javascript.types import Type
-from localcloud.bigquery.sql.function_errors import raising
+from localcloud.bigquery.sql.errors.function_errors import raising
 
 # The datasets that bqemulator creates for temporary functions.
 _TEMPORARY = "_bqemu_temp_"

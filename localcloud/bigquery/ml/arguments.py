@@ -14,7 +14,7 @@ from localcloud.bigquery.ml.generating.generation import DEFAULT_ENDPOINT
 from localcloud.bigquery.ml.prediction import PREDICT_OPTIONS, quoted
 from localcloud.bigquery.ml.remote import check_endpoint, model_name
 from localcloud.bigquery.ml.statements import Expression, OptionValue, parse_value, resolve_model
-from localcloud.bigquery.sql.tokens import Cursor, position, syntax_error
+from localcloud.bigquery.sql.reading.tokens import Cursor, position, syntax_error
 from localcloud.gemini.models import ModelTable
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from localcloud.bigquery.sql.tokens import (
+from localcloud.bigquery.sql.reading.tokens import (
     Cursor,
     Token,
     syntax_error,

@@ -15,7 +15,7 @@ from localcloud.bigquery.base.call_statistics import CallStatistics
 from localcloud.bigquery.ml.catalog import Model
 from localcloud.bigquery.ml.signature import Signature
 from localcloud.bigquery.ml.workers.pool import ModelWorkers
-from localcloud.bigquery.sql.function_errors import raising
+from localcloud.bigquery.sql.errors.function_errors import raising
 
 
 class Functions:

@@ -51,7 +51,7 @@ from localcloud.bigquery.ml.vectors import (
     distances,
     prepare_search,
 )
-from localcloud.bigquery.sql.tokens import (
+from localcloud.bigquery.sql.reading.tokens import (
     Cursor,
     without_comments,
 )

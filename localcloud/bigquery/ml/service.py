@@ -48,7 +48,7 @@ from localcloud.bigquery.ml.statements import (
     parse_statement,
 )
 from localcloud.bigquery.ml.workers.pool import ModelWorkers
-from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.gemini.backends import ModelBackend
 from localcloud.gemini.models import MODELS, ModelTable
 from localcloud.gemini.models import Model as GeminiModel

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.tokens import (
+from localcloud.bigquery.sql.reading.tokens import (
     Cursor,
     Token,
     position,

@@ -23,9 +23,9 @@ from localcloud.bigquery.base.session import Column, Session
 from localcloud.bigquery.ml.functions import Functions
 from localcloud.bigquery.ml.prediction import Prediction
 from localcloud.bigquery.ml.workers.pool import CHANNELS
-from localcloud.bigquery.sql.failures import query_error
-from localcloud.bigquery.sql.function_errors import FunctionError
-from localcloud.bigquery.sql.tokens import without_comments
+from localcloud.bigquery.sql.errors.failures import query_error
+from localcloud.bigquery.sql.errors.function_errors import FunctionError
+from localcloud.bigquery.sql.reading.tokens import without_comments
 
 BATCH_ROWS = 16_384
 # The limit of values in one batch, since one image can have a million.

@@ -13,8 +13,8 @@ from sqlglot import exp
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import sql_type
 from localcloud.bigquery.queries.statements import Statements
-from localcloud.bigquery.sql.positions import by_position, query_by_position
-from localcloud.bigquery.sql.statement import Statement, read_statement
+from localcloud.bigquery.sql.reading.statement import Statement, read_statement
+from localcloud.bigquery.sql.structs.positions import by_position, query_by_position
 
 Columns = Sequence[TableFieldSchema]
 

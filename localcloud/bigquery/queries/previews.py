@@ -12,11 +12,11 @@ from sqlglot import exp
 
 from localcloud.bigquery.base.schema import Field, field_of, unique_names
 from localcloud.bigquery.queries.accounting import Accounting
-from localcloud.bigquery.queries.definitions import definition_statistics
-from localcloud.bigquery.queries.row_policies import policy_statement
+from localcloud.bigquery.queries.definitions.row_policies import policy_statement
+from localcloud.bigquery.queries.definitions.tables import definition_statistics
 from localcloud.bigquery.queries.statements import Statements
-from localcloud.bigquery.sql.failures import query_error
-from localcloud.bigquery.sql.statement import (
+from localcloud.bigquery.sql.errors.failures import query_error
+from localcloud.bigquery.sql.reading.statement import (
     DDL_OPERATIONS,
     DML_TYPES,
     Statement,

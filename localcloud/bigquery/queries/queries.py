@@ -22,9 +22,12 @@ from localcloud.bigquery.ml.objects.statements import ObjectTableStatement
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.ml.statements import ModelReference, ModelStatement
 from localcloud.bigquery.queries.accounting import Accounting
-from localcloud.bigquery.queries.alterations import alter
-from localcloud.bigquery.queries.children import Step, child_jobs
-from localcloud.bigquery.queries.definitions import (
+from localcloud.bigquery.queries.definitions.alterations import alter
+from localcloud.bigquery.queries.definitions.model_statements import run_model_statement
+from localcloud.bigquery.queries.definitions.row_policies import policy_statement, run_policy_statement
+from localcloud.bigquery.queries.definitions.table_actions import single_actions
+from localcloud.bigquery.queries.definitions.table_options import apply_options, changed_options, table_options
+from localcloud.bigquery.queries.definitions.tables import (
     completed,
     create_model_view,
     created_table,
@@ -37,29 +40,26 @@ from localcloud.bigquery.queries.definitions import (
     register_table,
     routine_statistics,
 )
-from localcloud.bigquery.queries.load_data import LoadData
-from localcloud.bigquery.queries.load_statements import LoadStatements
-from localcloud.bigquery.queries.model_statements import run_model_statement
+from localcloud.bigquery.queries.files.load_data import LoadData
+from localcloud.bigquery.queries.files.load_statements import LoadStatements, load_statement
 from localcloud.bigquery.queries.previews import Previews
-from localcloud.bigquery.queries.row_policies import policy_statement, run_policy_statement
-from localcloud.bigquery.queries.script_texts import is_script, script_type
-from localcloud.bigquery.queries.scripts import FileStatements, run_script
+from localcloud.bigquery.queries.scripts.children import Step, child_jobs
+from localcloud.bigquery.queries.scripts.running import FileStatements, run_script
+from localcloud.bigquery.queries.scripts.texts import is_script, script_type
 from localcloud.bigquery.queries.statements import Statements
-from localcloud.bigquery.queries.table_actions import single_actions
-from localcloud.bigquery.queries.table_options import apply_options, changed_options, table_options
-from localcloud.bigquery.sql.conditional_routines import without_conditions
-from localcloud.bigquery.sql.duckdb_only import reject_foreign_names
-from localcloud.bigquery.sql.failures import query_error
-from localcloud.bigquery.sql.javascript import plain_functions
-from localcloud.bigquery.sql.literals import plain_literals
-from localcloud.bigquery.sql.partition_clauses import layout_of, partitioning_of
-from localcloud.bigquery.sql.statement import (
+from localcloud.bigquery.sql.checks.duckdb_only import reject_foreign_names
+from localcloud.bigquery.sql.errors.failures import query_error
+from localcloud.bigquery.sql.reading.conditional_routines import without_conditions
+from localcloud.bigquery.sql.reading.javascript import plain_functions
+from localcloud.bigquery.sql.reading.literals import plain_literals
+from localcloud.bigquery.sql.reading.statement import (
     DDL_OPERATIONS,
     Statement,
     TableName,
     read_statement,
 )
-from localcloud.bigquery.sql.tokens import without_tail
+from localcloud.bigquery.sql.reading.tokens import without_tail
+from localcloud.bigquery.sql.tables.partition_clauses import layout_of, partitioning_of
 from localcloud.bigquery.tables.context import NEVER
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.dispositions import Disposition, Source
@@ -167,7 +167,7 @@ class QueryJobs:
         statements = self._statements(job, dry_run=True)
         sql = _readable(job.dialect_sql or query["query"], statements)
         script = is_script(sql)
-        load = None if script else statements.load_statement(sql)
+        load = None if script else load_statement(sql, statements)
         if load is None:
             reject_foreign_names(sql)
         if load is not None:
@@ -247,7 +247,7 @@ class QueryJobs:
         query = job.configuration["query"]
         sql = _readable(job.dialect_sql or query["query"], statements)
         script = is_script(sql)
-        load = None if script else statements.load_statement(sql)
+        load = None if script else load_statement(sql, statements)
         if load is not None:
             return self._run_load(load, statements)
         reject_foreign_names(sql)

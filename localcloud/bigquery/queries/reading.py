@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from bqemulator.api.dependencies import AppContext
 from bqemulator.catalog.models import RoutineMeta
 
-from localcloud.bigquery.sql.literals import plain_literals
-from localcloud.bigquery.sql.statement import (
+from localcloud.bigquery.sql.reading.literals import plain_literals
+from localcloud.bigquery.sql.reading.statement import (
     Statement,
     TableName,
     mentioned_names,

@@ -35,18 +35,13 @@ from localcloud.bigquery.ml.calls import Span
 from localcloud.bigquery.ml.objects.statements import ObjectTableStatement
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.ml.statements import ModelStatement
-from localcloud.bigquery.queries.load_data import LoadData, parse_load_data
-from localcloud.bigquery.sql.ambiguity import reject_ambiguous
-from localcloud.bigquery.sql.called import calls
-from localcloud.bigquery.sql.failures import query_error
-from localcloud.bigquery.sql.information_schema import with_datasets
-from localcloud.bigquery.sql.literals import plain_literals
-from localcloud.bigquery.sql.names import quote_names
-from localcloud.bigquery.sql.parameters import rest_parameters
-from localcloud.bigquery.sql.partition_clauses import declared_types, partitioning_of
-from localcloud.bigquery.sql.partition_filters import FilterCheck, Required
-from localcloud.bigquery.sql.pseudo_columns import check_column_name
-from localcloud.bigquery.sql.statement import (
+from localcloud.bigquery.sql.checks.ambiguity import reject_ambiguous
+from localcloud.bigquery.sql.errors.failures import query_error
+from localcloud.bigquery.sql.errors.syntax import reject_unknown_functions
+from localcloud.bigquery.sql.reading.called import calls
+from localcloud.bigquery.sql.reading.literals import plain_literals
+from localcloud.bigquery.sql.reading.names import quote_names
+from localcloud.bigquery.sql.reading.statement import (
     DML_TYPES,
     Statement,
     TableName,
@@ -54,11 +49,15 @@ from localcloud.bigquery.sql.statement import (
     possible_tables,
     read_statement,
 )
-from localcloud.bigquery.sql.syntax import reject_unknown_functions
-from localcloud.bigquery.sql.system_variables import replace_system_variables
-from localcloud.bigquery.sql.tokens import bracket_pairs, position, tokens
+from localcloud.bigquery.sql.reading.tokens import bracket_pairs, position, tokens
+from localcloud.bigquery.sql.tables.information_schema import with_datasets
+from localcloud.bigquery.sql.tables.partition_clauses import declared_types, partitioning_of
+from localcloud.bigquery.sql.tables.partition_filters import FilterCheck, Required
+from localcloud.bigquery.sql.tables.pseudo_columns import check_column_name
 from localcloud.bigquery.sql.translation import Translator
-from localcloud.bigquery.sql.variables import replace_variables
+from localcloud.bigquery.sql.values.parameters import rest_parameters
+from localcloud.bigquery.sql.values.system_variables import replace_system_variables
+from localcloud.bigquery.sql.values.variables import replace_variables
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.engine import Engine, complete
 from localcloud.bigquery.tables.partitions import Partitions, requires_filter
@@ -152,10 +151,6 @@ class Statements(Session):
     def model_statement(self, sql: str) -> ModelStatement | ObjectTableStatement | None:
         """Return ``sql`` as a statement about a model or an object table, or None. Raises ``QueryError``."""
         return self.learning.parse(quote_names(sql), project=self.project, default_dataset=self.default_dataset)
-
-    def load_statement(self, sql: str) -> LoadData | None:
-        """Return ``sql`` as a LOAD DATA statement, or None. Raises ``QueryError``."""
-        return parse_load_data(sql, project=self.project, default_dataset=self.default_dataset)
 
     def check(self, statement: Statement) -> None:
         """Reject errors that the translation does not find.

@@ -12,12 +12,12 @@ from bqemulator.jobs.executor import execute_copy_job
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import quote
 from localcloud.bigquery.job.jobs import Job
-from localcloud.bigquery.queries.loads import Loads
+from localcloud.bigquery.queries.files.loads import Loads
 from localcloud.bigquery.queries.queries import QueryJobs
-from localcloud.bigquery.sql.failures import query_error
-from localcloud.bigquery.sql.partition_clauses import layout_of
-from localcloud.bigquery.sql.pseudo_columns import PARTITION_TIME
-from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.sql.errors.failures import query_error
+from localcloud.bigquery.sql.reading.statement import TableName
+from localcloud.bigquery.sql.tables.partition_clauses import layout_of
+from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_TIME
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.engine import Engine, complete

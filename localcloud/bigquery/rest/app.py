@@ -33,8 +33,8 @@ from localcloud.bigquery.rest.row_methods import RowMethods
 from localcloud.bigquery.rest.table_methods import TableMethods
 from localcloud.bigquery.rest.uploads import Uploaded, Uploads
 from localcloud.bigquery.running.service import JobService, page_token, position_of
-from localcloud.bigquery.sql.failures import query_error
-from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.sql.errors.failures import query_error
+from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.tables.results import AnonymousTables
 
 T = TypeVar("T")

@@ -25,8 +25,8 @@ from localcloud.base.api_errors import error_body
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.job.jobs import milliseconds
 from localcloud.bigquery.rest.messages import Call, Response
-from localcloud.bigquery.sql.failures import plain_names
-from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.sql.errors.failures import plain_names
+from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.tables.field_settings import rest_fields
 from localcloud.bigquery.tables.partitions import complete_resource
 from localcloud.bigquery.tables.sizes import Sizes

@@ -25,8 +25,8 @@ from localcloud.bigquery.job.jobs import milliseconds
 from localcloud.bigquery.rest.delegate import Delegate
 from localcloud.bigquery.rest.messages import Call, Response
 from localcloud.bigquery.rest.rows import rest_rows
-from localcloud.bigquery.sql.pseudo_columns import PARTITION_TIME
-from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.sql.reading.statement import TableName
+from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_TIME
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.partitions import Partitions, split_decorator
 from localcloud.bigquery.tables.results import AnonymousTables, RowsInMemory, RowsInTable, rows_in

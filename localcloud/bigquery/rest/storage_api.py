@@ -15,8 +15,8 @@ from bqemulator.streaming.write_stream import WriteStream
 from google.cloud.bigquery_storage_v1 import types
 
 from localcloud.bigquery.base.schema import quote
-from localcloud.bigquery.sql.pseudo_columns import PARTITION_DATE, PARTITION_TIME
-from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.sql.reading.statement import TableName
+from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_DATE, PARTITION_TIME
 from localcloud.bigquery.tables.partitions import Partitions
 from localcloud.bigquery.tables.results import AnonymousTables
 

@@ -13,7 +13,7 @@ from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.job.history import JobHistory
 from localcloud.bigquery.job.jobs import Job
-from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.sql.reading.statement import TableName
 
 DAY = timedelta(days=1)
 

@@ -15,7 +15,7 @@ from localcloud.base.background import Trouble, repeat
 from localcloud.base.clock import Clock, monotonic
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.job.jobs import DONE, PENDING, Job
-from localcloud.bigquery.sql.failures import query_error
+from localcloud.bigquery.sql.errors.failures import query_error
 from localcloud.bigquery.tables.engine import Engine
 from localcloud.bigquery.tables.sessions import Sessions
 

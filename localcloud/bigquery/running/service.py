@@ -25,7 +25,7 @@ from localcloud.bigquery.queries.transfers import TransferJobs
 from localcloud.bigquery.running.job_journal import JobJournal
 from localcloud.bigquery.running.quotas import Quotas
 from localcloud.bigquery.running.runner import Runner
-from localcloud.bigquery.sql.statement import mentioned_names, possible_datasets
+from localcloud.bigquery.sql.reading.statement import mentioned_names, possible_datasets
 from localcloud.bigquery.tables.engine import Engine
 from localcloud.bigquery.tables.sessions import Sessions
 

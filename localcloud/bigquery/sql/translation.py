@@ -18,23 +18,23 @@ from bqemulator.sql.translator import SQLTranslator
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.adjustments import adjusted
-from localcloud.bigquery.sql.alternatives import with_alternatives
-from localcloud.bigquery.sql.duckdb_only import quote_routines, reject_duckdb_only
-from localcloud.bigquery.sql.elements import with_elements
+from localcloud.bigquery.sql.checks.duckdb_only import quote_routines, reject_duckdb_only
+from localcloud.bigquery.sql.checks.single_matches import with_single_matches
+from localcloud.bigquery.sql.functions.adjustments import adjusted
+from localcloud.bigquery.sql.functions.json.texts import call_json_macros
+from localcloud.bigquery.sql.functions.nan import with_nan
 from localcloud.bigquery.sql.functions.rewriting import with_functions
-from localcloud.bigquery.sql.intervals import with_intervals
-from localcloud.bigquery.sql.json_texts import call_json_macros
-from localcloud.bigquery.sql.lengths import checked_lengths
-from localcloud.bigquery.sql.literals import plain_literals
-from localcloud.bigquery.sql.names import quote_names
-from localcloud.bigquery.sql.nan import with_nan
-from localcloud.bigquery.sql.parameters import Parameters
-from localcloud.bigquery.sql.positions import with_positions
-from localcloud.bigquery.sql.single_matches import with_single_matches
-from localcloud.bigquery.sql.structs import name_fields
-from localcloud.bigquery.sql.subscripts import call_subscripts
-from localcloud.bigquery.sql.value_tables import with_columns
+from localcloud.bigquery.sql.functions.times.intervals import with_intervals
+from localcloud.bigquery.sql.reading.literals import plain_literals
+from localcloud.bigquery.sql.reading.names import quote_names
+from localcloud.bigquery.sql.structs.alternatives import with_alternatives
+from localcloud.bigquery.sql.structs.elements import with_elements
+from localcloud.bigquery.sql.structs.fields import name_fields
+from localcloud.bigquery.sql.structs.positions import with_positions
+from localcloud.bigquery.sql.structs.subscripts import call_subscripts
+from localcloud.bigquery.sql.structs.value_tables import with_columns
+from localcloud.bigquery.sql.tables.lengths import checked_lengths
+from localcloud.bigquery.sql.values.parameters import Parameters
 
 # bqemulator translates these expressions by the types of their operands.
 _TYPED = (exp.Avg, exp.Div)

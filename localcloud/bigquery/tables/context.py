@@ -29,23 +29,20 @@ from sqlglot import exp
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.javascript.functions import check_function
-from localcloud.bigquery.sql import adjustments, elements, intervals, lengths, nan
-from localcloud.bigquery.sql.elements import with_elements
-from localcloud.bigquery.sql.functions import (
-    byte_strings,
-    json_changes,
-    json_lax,
-    json_output,
-    networks,
-    regular_expressions,
-    rewriting,
-    time_texts,
-)
-from localcloud.bigquery.sql.json_texts import JSON_MACROS
-from localcloud.bigquery.sql.pseudo_columns import Ingested, with_pseudo_columns, without_table_suffix
-from localcloud.bigquery.sql.shapes import Shape
-from localcloud.bigquery.sql.statement import TableName
-from localcloud.bigquery.sql.subscripts import MACROS
+from localcloud.bigquery.sql.functions import adjustments, byte_strings, nan, networks, regular_expressions, rewriting
+from localcloud.bigquery.sql.functions.json import changes as json_changes
+from localcloud.bigquery.sql.functions.json import lax as json_lax
+from localcloud.bigquery.sql.functions.json import output as json_output
+from localcloud.bigquery.sql.functions.json.texts import JSON_MACROS
+from localcloud.bigquery.sql.functions.times import intervals
+from localcloud.bigquery.sql.functions.times import texts as time_texts
+from localcloud.bigquery.sql.reading.statement import TableName
+from localcloud.bigquery.sql.structs import elements
+from localcloud.bigquery.sql.structs.elements import with_elements
+from localcloud.bigquery.sql.structs.shapes import Shape
+from localcloud.bigquery.sql.structs.subscripts import MACROS
+from localcloud.bigquery.sql.tables import lengths
+from localcloud.bigquery.sql.tables.pseudo_columns import Ingested, with_pseudo_columns, without_table_suffix
 from localcloud.bigquery.tables.engine import LOCKED_SETTINGS, MEMORY, Engine
 from localcloud.bigquery.tables.partitions import Partitions
 from localcloud.bigquery.tables.routines import Routines

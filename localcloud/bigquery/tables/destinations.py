@@ -30,8 +30,8 @@ from localcloud.bigquery.base.schema import (
     quote,
     stored_type,
 )
-from localcloud.bigquery.sql.pseudo_columns import PARTITION_TIME, check_column_name
-from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.sql.reading.statement import TableName
+from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_TIME, check_column_name
 from localcloud.bigquery.tables.context import catalog_of, engine_of
 from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.engine import Engine

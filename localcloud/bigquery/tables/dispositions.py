@@ -11,7 +11,7 @@ from typing import Any
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import Field, columns_of, field_of, quote, stored_type
-from localcloud.bigquery.sql.pseudo_columns import PARTITION_TIME
+from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_TIME
 
 _LAYOUT = ("timePartitioning", "rangePartitioning", "clustering")
 

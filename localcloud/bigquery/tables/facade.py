@@ -18,7 +18,7 @@ from localcloud.bigquery.base.schema import (
     legacy_type,
     select_rows,
 )
-from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.partitions import VISIBLE_COLUMNS

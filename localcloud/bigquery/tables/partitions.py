@@ -1,7 +1,7 @@
 """Partitions of tables: the ids of partitions, the rows of each, and partitioning in REST resources.
 
 A table that is partitioned by ingestion time has a column ``_PARTITIONTIME`` in DuckDB, whose default value is the current
-partition. It is not in the table's schema (``sql/pseudo_columns.py``).
+partition. It is not in the table's schema (``sql/tables/pseudo_columns.py``).
 https://cloud.google.com/bigquery/docs/partitioned-tables
 """
 
@@ -17,8 +17,8 @@ from bqemulator.catalog.models import RangePartitioning, TableMeta, TimePartitio
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import quote
-from localcloud.bigquery.sql.pseudo_columns import PARTITION_DATE, PARTITION_TIME
-from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.sql.reading.statement import TableName
+from localcloud.bigquery.sql.tables.pseudo_columns import PARTITION_DATE, PARTITION_TIME
 from localcloud.bigquery.tables.engine import Engine
 
 VISIBLE_COLUMNS = f"COLUMNS(name -> name <> '{PARTITION_TIME}')"

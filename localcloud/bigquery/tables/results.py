@@ -28,7 +28,7 @@ from localcloud.bigquery.base.schema import (
     unique_names,
 )
 from localcloud.bigquery.job.jobs import JobKey, Rows
-from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.dispositions import Disposition, Source
 from localcloud.bigquery.tables.engine import Engine

@@ -18,7 +18,7 @@ from bqemulator.udf.sql_udf import SQLUDFRuntime, _translate_body
 
 from localcloud.bigquery.base.schema import quote
 from localcloud.bigquery.javascript.functions import JavaScriptFunctions
-from localcloud.bigquery.sql.statement import read_statement
+from localcloud.bigquery.sql.reading.statement import read_statement
 
 _CALLS_MODELS = re.compile(r"\b(?:ML|AI)\s*\.\s*\w+\s*\(", re.IGNORECASE)
 

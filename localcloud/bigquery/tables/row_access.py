@@ -10,7 +10,7 @@ from bqemulator.row_access.matcher import grantee_matches
 
 from localcloud.bigquery.base.callers import identity_of
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.sql.reading.statement import TableName
 
 
 def sees_all_rows(context: AppContext, table: TableName, user: str) -> bool:

@@ -9,7 +9,7 @@ from bqemulator.catalog.models import TableMeta
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.schema import Field, legacy_type
-from localcloud.bigquery.sql.statement import TableName
+from localcloud.bigquery.sql.reading.statement import TableName
 from localcloud.bigquery.tables.dispositions import Disposition
 from localcloud.bigquery.tables.partitions import Partitions, layout_of_rest
 

@@ -14,7 +14,7 @@ from bqemulator.api.routes.tables import _table_to_rest
 from bqemulator.catalog.models import TableMeta
 
 from localcloud.bigquery.base.schema import quote, value_bytes
-from localcloud.bigquery.sql.statement import Statement, TableName
+from localcloud.bigquery.sql.reading.statement import Statement, TableName
 from localcloud.bigquery.tables.context import engine_of
 
 SAMPLE_ROWS = 1000

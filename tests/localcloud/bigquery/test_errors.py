@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from localcloud.bigquery.sql.failures import query_error
+from localcloud.bigquery.sql.errors.failures import query_error
 from tests.localcloud.bigquery.world import PROJECT, BigQueryWorld, bigquery_world
 from tests.waiting import wait_until
 

@@ -9,8 +9,8 @@ from google.api_core import exceptions
 from google.cloud import bigquery
 
 from localcloud.bigquery.base.schema import marked_name, plain_name, unique_names
-from localcloud.bigquery.sql.names import unnest_paths
-from localcloud.bigquery.sql.structs import name_fields
+from localcloud.bigquery.sql.reading.names import unnest_paths
+from localcloud.bigquery.sql.structs.fields import name_fields
 from tests.localcloud.bigquery.world import BUCKET, PROJECT, BigQueryWorld
 
 

@@ -10,7 +10,7 @@ import pytest
 from google.cloud import bigquery
 from sqlglot.dialects.bigquery import BigQuery
 
-from localcloud.bigquery.sql.names import RESERVED
+from localcloud.bigquery.sql.reading.names import RESERVED
 from tests.localcloud.bigquery.world import BigQueryWorld
 
 # Functions that need no brackets. A column of the name needs the name of its table in GoogleSQL too.

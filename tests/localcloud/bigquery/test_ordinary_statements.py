@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from localcloud.bigquery.sql.duckdb_only import reject_foreign_names
+from localcloud.bigquery.sql.checks.duckdb_only import reject_foreign_names
 
 # A statement of each kind in which a bracket follows a word that is not a function.
 STATEMENTS = (

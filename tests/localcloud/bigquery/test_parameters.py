@@ -13,8 +13,8 @@ from google.cloud.bigquery import dbapi
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.intervals import interval_words
-from localcloud.bigquery.sql.parameters import Parameters, Value, big_number
-from localcloud.bigquery.sql.variables import replace_variables
+from localcloud.bigquery.sql.values.parameters import Parameters, Value, big_number
+from localcloud.bigquery.sql.values.variables import replace_variables
 from tests.localcloud.bigquery.world import BigQueryWorld
 
 Scalar = bigquery.ScalarQueryParameter

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.tokens import Cursor
+from localcloud.bigquery.sql.reading.tokens import Cursor
 
 # For each GoogleSQL type: its type in the Gemini API's Schema, in DuckDB and in Arrow.
 _SCALARS: dict[str, tuple[str, str, pa.DataType]] = {

@@ -8,8 +8,8 @@ from itertools import pairwise
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.calls import Span
 from localcloud.bigquery.ml.objects.statements import table_name
-from localcloud.bigquery.sql.statement import TableName
-from localcloud.bigquery.sql.tokens import Cursor, Token, position, tokens
+from localcloud.bigquery.sql.reading.statement import TableName
+from localcloud.bigquery.sql.reading.tokens import Cursor, Token, position, tokens
 
 # Keywords that can follow a table in a FROM clause.
 _NOT_AN_ALIAS = frozenset(

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.ml.importing import split_uri
 from localcloud.bigquery.ml.statements import CreateMode, OptionValue, take_options
-from localcloud.bigquery.sql.statement import TableName
-from localcloud.bigquery.sql.tokens import Cursor
+from localcloud.bigquery.sql.reading.statement import TableName
+from localcloud.bigquery.sql.reading.tokens import Cursor
 
 _SOURCE = frozenset({"OBJECT_METADATA", "URIS"})
 _KEPT = frozenset({"DESCRIPTION", "FRIENDLY_NAME", "LABELS", "EXPIRATION_TIMESTAMP"})

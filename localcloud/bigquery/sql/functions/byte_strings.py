@@ -19,7 +19,7 @@ from bqemulator.sql.builtin_udfs import _farm_fingerprint64
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.function_errors import FunctionError
+from localcloud.bigquery.sql.errors.function_errors import FunctionError
 from localcloud.bigquery.sql.functions.nodes import Rule, call, is_text, number
 
 

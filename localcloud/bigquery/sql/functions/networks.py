@@ -15,7 +15,7 @@ from duckdb.func import FunctionNullHandling
 from sqlglot import exp
 
 from localcloud.bigquery.base.errors import QueryError
-from localcloud.bigquery.sql.function_errors import FunctionError
+from localcloud.bigquery.sql.errors.function_errors import FunctionError
 from localcloud.bigquery.sql.functions.nodes import Rule, call
 
 

@@ -13,22 +13,22 @@ from localcloud.bigquery.sql.functions import (
     arrays,
     byte_strings,
     casts,
-    dates,
     formats,
-    json_changes,
-    json_lax,
-    json_output,
-    json_values,
     mathematics,
     networks,
     numbers,
     printing,
     regular_expressions,
     texts,
-    time_texts,
 )
+from localcloud.bigquery.sql.functions.json import changes as json_changes
+from localcloud.bigquery.sql.functions.json import lax as json_lax
+from localcloud.bigquery.sql.functions.json import output as json_output
+from localcloud.bigquery.sql.functions.json import values as json_values
 from localcloud.bigquery.sql.functions.nodes import Rule, call, columns_of
-from localcloud.bigquery.sql.tokens import parsed, readable_tokens
+from localcloud.bigquery.sql.functions.times import dates
+from localcloud.bigquery.sql.functions.times import texts as time_texts
+from localcloud.bigquery.sql.reading.tokens import parsed, readable_tokens
 
 _MODULES = (
     arrays,

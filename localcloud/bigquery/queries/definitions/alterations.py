@@ -1,0 +1,105 @@
+"""Carries out ALTER TABLE with RENAME and ALTER COLUMN, and reads the options of ADD COLUMN.
+
+bqemulator does not write these into its catalog.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/data-definition-language#alter_column_set_options_statement
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from bqemulator.catalog.models import TableSchema
+from sqlglot import exp
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.schema import quote
+from localcloud.bigquery.ml.statements import Expression, take_options
+from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.sql.reading.statement import Statement
+from localcloud.bigquery.sql.reading.tokens import Cursor, tokens
+from localcloud.bigquery.tables.field_settings import default_of
+
+_CHANGE = re.compile(
+    r"\b(?:ALTER|RENAME)\s+COLUMN\s+(?P<guard>IF\s+EXISTS\s+)?(?P<name>`[^`]+`|\w+)\s+"
+    r"(?P<what>SET\s+OPTIONS|SET\s+DEFAULT|`?DROP`?\s+DEFAULT|`?DROP`?\s+NOT\s+NULL|TO)\b(?P<rest>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_ADDED = re.compile(r"\bADD\s+COLUMN\s+(?:IF\s+NOT\s+EXISTS\s+)?(?P<name>`[^`]+`|\w+)", re.IGNORECASE)
+
+
+def alter(statement: Statement, statements: Statements) -> bool:
+    """Carry out a statement that renames a table or a column, or changes a column but not its type; return False for any other.
+
+    Raises:
+        QueryError: The column does not exist, or an option or the default value is not valid.
+    """
+    actions = statement.tree.args.get("actions") if isinstance(statement.tree, exp.Alter) else None
+    if statement.target is not None and actions and isinstance(actions[0], exp.AlterRename):
+        statements.destinations.rename(statement.target, actions[0].this.name)
+        return True
+    return _change_column(statement, statements)
+
+
+def _change_column(statement: Statement, statements: Statements) -> bool:
+    match = _CHANGE.search(statement.sql) if statement.kind == "ALTER_TABLE" else None
+    table = None if statement.target is None else statements.destinations.get(statement.target)
+    if match is None or table is None or statement.target is None:
+        return False
+    name = match["name"].strip("`")
+    column = next((each for each in table.schema_.fields if each.name.lower() == name.lower()), None)
+    if column is None:
+        if match["guard"]:
+            return True
+        raise QueryError(f"Column not found: {name}", location="query")
+    what = " ".join(match["what"].upper().replace("`", "").split())
+    changes: dict[str, Any] = {}
+    change = f"ALTER COLUMN {quote(name)} {what}"
+    match what:
+        case "TO":
+            changes = {"name": match["rest"].strip().strip("`;")}
+            change = f"RENAME COLUMN {quote(name)} TO {quote(changes['name'])}"
+        case "SET OPTIONS":
+            changes = _options(statement.sql)
+        case "SET DEFAULT":
+            given = statement.sql[match.start("rest") :].strip()
+            changes, default = {"default_value_expression": given}, {"name": name, "defaultValueExpression": given}
+            change = f"{change} {default_of(default)}"
+        case "DROP DEFAULT":
+            changes = {"default_value_expression": None}
+        case "DROP NOT NULL":
+            changes = {"mode": "NULLABLE"}
+    if what != "SET OPTIONS":
+        statements.engine.execute(f"ALTER TABLE {statement.target.quoted} {change}")
+    fields = (each.model_copy(update=changes) if each is column else each for each in table.schema_.fields)
+    statements.context.catalog.update_table(table.model_copy(update={"schema_": TableSchema(fields=tuple(fields))}))
+    return True
+
+
+def added_settings(statement: Statement) -> dict[str, dict[str, object]]:
+    """Return the options of the column that a statement adds, by its name. Raises ``QueryError`` if one is not valid."""
+    match = _ADDED.search(statement.sql) if statement.kind == "ALTER_TABLE" else None
+    options = {} if match is None else _options(statement.sql)
+    return {match["name"].strip("`").lower(): dict(options)} if match is not None and options else {}
+
+
+def _options(sql: str) -> dict[str, object]:
+    """Return the description in the OPTIONS of a column. Raises ``QueryError`` for other options."""
+    found = tokens(sql)
+    place = next(
+        (i for i, each in enumerate(found[:-1]) if each.is_word("OPTIONS") and found[i + 1].is_symbol("(")), None
+    )
+    if place is None:
+        return {}
+    options = take_options(Cursor(sql, place + 1))
+    for name, value in options.items():
+        if name != "DESCRIPTION":
+            raise QueryError(
+                f"Option {name.lower()} of a column is not supported by the local BigQuery.",
+                reason="notImplemented",
+                location="query",
+            )
+        if isinstance(value, Expression) or not isinstance(value, str | None):
+            raise QueryError("Option description must be a STRING.", location="query")
+    return {"description": options["DESCRIPTION"]} if options else {}

@@ -1,0 +1,1 @@
+"""Loading files, for load jobs and LOAD DATA."""

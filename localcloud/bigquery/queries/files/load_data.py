@@ -1,0 +1,163 @@
+"""Parses LOAD DATA statements, which load files into a table as a load job does.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/load-statements
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.ml.objects.statements import table_name
+from localcloud.bigquery.ml.statements import OptionValue, take_options
+from localcloud.bigquery.sql.reading.statement import TableName
+from localcloud.bigquery.sql.reading.tokens import Cursor, Token, syntax_error
+
+# The options of FROM FILES that are supported, and their names and types in a load job's configuration.
+_OPTIONS: dict[str, tuple[str, type]] = {
+    "ALLOW_JAGGED_ROWS": ("allowJaggedRows", bool),
+    "ALLOW_QUOTED_NEWLINES": ("allowQuotedNewlines", bool),
+    "ENCODING": ("encoding", str),
+    "FIELD_DELIMITER": ("fieldDelimiter", str),
+    "IGNORE_UNKNOWN_VALUES": ("ignoreUnknownValues", bool),
+    "MAX_BAD_RECORDS": ("maxBadRecords", int),
+    "NULL_MARKER": ("nullMarker", str),
+    "QUOTE": ("quote", str),
+    "SKIP_LEADING_ROWS": ("skipLeadingRows", int),
+}
+_FORMATS = {
+    "AVRO": "AVRO",
+    "CSV": "CSV",
+    "JSON": "NEWLINE_DELIMITED_JSON",
+    "NEWLINE_DELIMITED_JSON": "NEWLINE_DELIMITED_JSON",
+    "PARQUET": "PARQUET",
+}
+# Clauses that may follow the table, and are not supported here.
+_CLAUSES = ("PARTITION BY", "CLUSTER BY", "OPTIONS", "PARTITIONS", "OVERWRITE")
+
+
+@dataclass(frozen=True)
+class LoadColumn:
+    """A column in the list of a LOAD DATA statement."""
+
+    name: str
+    type: str
+    required: bool
+
+
+@dataclass(frozen=True)
+class LoadData:
+    """A LOAD DATA statement.
+
+    Attributes:
+        target: The table.
+        overwrite: Whether the rows replace those of the table.
+        columns: The columns of the table; None to take them from the table or the files.
+        configuration: The REST ``JobConfigurationLoad`` of the files, without table and schema.
+    """
+
+    target: TableName
+    overwrite: bool
+    columns: tuple[LoadColumn, ...] | None
+    configuration: dict[str, Any]
+
+
+def parse_load_data(sql: str, *, project: str, default_dataset: str | None) -> LoadData | None:
+    """Return the statement in ``sql`` if it is a LOAD DATA statement, or None if it is another one.
+
+    Raises:
+        QueryError: The statement is not valid, or uses a clause or an option that is not supported here.
+    """
+    if sql.lstrip()[:4].upper() != "LOAD":
+        return None
+    cursor = Cursor(sql)
+    cursor.expect_word("LOAD")
+    cursor.expect_word("DATA")
+    overwrite = cursor.take_words("OVERWRITE")
+    if not overwrite:
+        cursor.expect_word("INTO")
+    if cursor.take_words("TEMP") or cursor.take_words("TEMPORARY"):
+        raise _not_supported("TEMP TABLE")
+    parts, _ = cursor.take_path()
+    columns = _columns(cursor) if _is_next(cursor, "(") else None
+    for clause in _CLAUSES:
+        if cursor.take_words(clause):
+            raise _not_supported(clause)
+    cursor.expect_word("FROM")
+    cursor.expect_word("FILES")
+    configuration = _configuration(take_options(cursor))
+    if cursor.take_words("WITH"):
+        raise _not_supported("WITH PARTITION COLUMNS or WITH CONNECTION")
+    cursor.expect_end()
+    target = table_name(parts, project, default_dataset)
+    target.check()
+    return LoadData(target, overwrite, columns, configuration)
+
+
+def _configuration(options: dict[str, OptionValue]) -> dict[str, Any]:
+    given = dict(options)
+    uris, kind = given.pop("URIS", None), given.pop("FORMAT", None)
+    if not isinstance(uris, list) or not uris or not all(isinstance(uri, str) for uri in uris):
+        raise QueryError("Option uris must be an array of Cloud Storage URIs.", location="query")
+    if not isinstance(kind, str) or kind.upper() not in _FORMATS:
+        raise QueryError(
+            f"Option format must be one of {', '.join(_FORMATS)} in the local BigQuery, not {kind!r}.", location="query"
+        )
+    configuration: dict[str, Any] = {"sourceUris": uris, "sourceFormat": _FORMATS[kind.upper()]}
+    for name, value in given.items():
+        if name not in _OPTIONS:
+            raise _not_supported(f"the option {name.lower()}")
+        field, expected = _OPTIONS[name]
+        if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
+            raise QueryError(f"Invalid value for option {name.lower()}.", location="query")
+        configuration[field] = value
+    return configuration
+
+
+def _columns(cursor: Cursor) -> tuple[LoadColumn, ...]:
+    cursor.expect_symbol("(")
+    columns = []
+    while True:
+        name = cursor.take()
+        if name.kind not in ("word", "quoted"):
+            raise syntax_error(cursor.sql, f"Unexpected {name.named()}", name.start)
+        columns.append(LoadColumn(name.text, _type(cursor), _is_required(cursor)))
+        if not cursor.take_symbol(","):
+            cursor.expect_symbol(")")
+            return tuple(columns)
+
+
+def _type(cursor: Cursor) -> str:
+    """Take a type such as ``ARRAY<STRUCT<a INT64>>``."""
+    first, depth = cursor.take(), 0
+    end = first.end
+    while (token := cursor.peek()) is not None and (depth or not _ends_type(token)):
+        # Two closing brackets can be one token.
+        depth += token.text.count("<") + token.text.count("(") - token.text.count(">") - token.text.count(")")
+        end = cursor.take().end
+    return cursor.sql[first.start : end]
+
+
+def _ends_type(token: Token) -> bool:
+    return token.is_symbol(",", ")") or token.is_word("NOT", "OPTIONS")
+
+
+def _is_required(cursor: Cursor) -> bool:
+    required = cursor.take_words("NOT")
+    if required:
+        cursor.expect_word("NULL")
+    if cursor.take_words("OPTIONS"):
+        raise _not_supported("OPTIONS of a column")
+    return required
+
+
+def _is_next(cursor: Cursor, symbol: str) -> bool:
+    token = cursor.peek()
+    return token is not None and token.is_symbol(symbol)
+
+
+def _not_supported(what: str) -> QueryError:
+    return QueryError(
+        f"LOAD DATA with {what} is not supported by the local BigQuery.", reason="notImplemented", location="query"
+    )

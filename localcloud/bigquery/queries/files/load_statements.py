@@ -1,0 +1,56 @@
+"""Runs LOAD DATA statements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from localcloud.bigquery.base.schema import field_of
+from localcloud.bigquery.queries.files.load_data import LoadData, parse_load_data
+from localcloud.bigquery.queries.files.loads import Loads
+from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.tables.destinations import Destinations
+from localcloud.bigquery.tables.dispositions import Disposition
+from localcloud.storage.objects.store import ObjectStore
+
+
+class LoadStatements:
+    """Runs LOAD DATA statements as load jobs."""
+
+    def __init__(self, destinations: Destinations, store: ObjectStore) -> None:
+        """Load files of ``store`` into the tables of ``destinations``."""
+        self._destinations = destinations
+        self._loads = Loads(destinations, store)
+
+    def check(self, load: LoadData, statements: Statements) -> None:
+        """Check a statement for a dry run. Raises ``QueryError`` if its table or its columns are not valid."""
+        self._destinations.check_target(load.target, _disposition(load), statements.location)
+        _configuration(load, statements)
+
+    def run(self, load: LoadData, statements: Statements) -> dict[str, str]:
+        """Run a statement; return its ``loadQueryStatistics``. Raises ``QueryError``."""
+        statements.destinations.reject_external(load.target)
+        configuration = _configuration(load, statements)
+        return self._loads.load(load.target, _disposition(load), configuration, location=statements.location)
+
+
+def load_statement(sql: str, statements: Statements) -> LoadData | None:
+    """Return ``sql`` as a LOAD DATA statement, or None. Raises ``QueryError``."""
+    return parse_load_data(sql, project=statements.project, default_dataset=statements.default_dataset)
+
+
+def _disposition(load: LoadData) -> Disposition:
+    return Disposition(write="WRITE_TRUNCATE" if load.overwrite else "WRITE_APPEND")
+
+
+def _configuration(load: LoadData, statements: Statements) -> dict[str, Any]:
+    """Return the load job's configuration of a statement. Raises ``QueryError`` for a type that does not exist."""
+    if load.columns is None:
+        return load.configuration
+    casts = ", ".join(f"CAST(NULL AS {column.type}) AS c{index}" for index, column in enumerate(load.columns))
+    sql = f"SELECT {casts}"
+    types = [kind for _, kind in statements.columns(statements.translate(sql), sql)]
+    fields = [
+        {**field_of(column.name, kind), **({"mode": "REQUIRED"} if column.required else {})}
+        for column, kind in zip(load.columns, types, strict=True)
+    ]
+    return {**load.configuration, "schema": {"fields": fields}}

@@ -1,0 +1,1 @@
+"""Scripts: parsing and running them, their values, transactions and child jobs."""

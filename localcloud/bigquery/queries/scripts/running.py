@@ -1,0 +1,421 @@
+"""Runs scripts, and prepares each of their statements like a single statement."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import duckdb
+import pyarrow as pa
+from bqemulator.domain.errors import InvalidQueryError
+from bqemulator.scripting.ast import (
+    CreateFunctionStmt,
+    CreateProcedureStmt,
+    DeclareStmt,
+    ExecuteImmediateStmt,
+    ForStmt,
+    SetStmt,
+)
+from bqemulator.scripting.exceptions import BreakSignal, ContinueSignal, ReturnSignal
+from bqemulator.udf.naming import qualified_routine_name
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.queries.definitions.alterations import alter
+from localcloud.bigquery.queries.definitions.model_statements import run_model_statement
+from localcloud.bigquery.queries.definitions.row_policies import policy_statement, run_policy_statement
+from localcloud.bigquery.queries.definitions.table_actions import single_actions
+from localcloud.bigquery.queries.definitions.table_options import apply_options, changed_options, table_options
+from localcloud.bigquery.queries.definitions.tables import (
+    completed,
+    create_model_view,
+    exists_already,
+    finish_table,
+)
+from localcloud.bigquery.queries.files.load_data import LoadData
+from localcloud.bigquery.queries.files.load_statements import load_statement
+from localcloud.bigquery.queries.scripts.children import Step
+from localcloud.bigquery.queries.scripts.control import ControlledScript
+from localcloud.bigquery.queries.scripts.values import Frames, inferred, split_name, variable_value
+from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.sql.checks.duckdb_only import reject_foreign_names
+from localcloud.bigquery.sql.errors.failures import ScriptFailure, query_error
+from localcloud.bigquery.sql.reading.called import calls
+from localcloud.bigquery.sql.reading.literals import plain_literals
+from localcloud.bigquery.sql.reading.statement import DML_TYPES, Statement, read_statement
+from localcloud.bigquery.sql.reading.tokens import tokens
+from localcloud.bigquery.sql.values.parameters import Parameters, Value
+from localcloud.bigquery.sql.values.system_variables import replace_system_variables
+from localcloud.bigquery.sql.values.variables import replace_variables
+from localcloud.bigquery.tables.engine import Cancelled, complete
+
+if TYPE_CHECKING:
+    from bqemulator.catalog.models import RoutineMeta
+
+T = TypeVar("T")
+
+_DUCKDB_TYPE = b"bqemu.duckdb_type"
+
+
+@dataclass(frozen=True)
+class FileStatements:
+    """The statements of a script that read and write files.
+
+    Attributes:
+        export: Runs an EXPORT DATA statement.
+        load: Runs a LOAD DATA statement.
+    """
+
+    export: Callable[[Statement], object]
+    load: Callable[[LoadData], object]
+
+
+class Script(ControlledScript):
+    """bqemulator's interpreter, which prepares each statement just before its translation.
+
+    The overridden methods run each statement of a script, dynamic SQL and expressions included. At that time, the
+    temporary tables that a statement reads exist. Variables are parameters with the types that they are declared with.
+    """
+
+    def __init__(self, statements: Statements, steps: list[Step], files: FileStatements) -> None:
+        """Create an interpreter that adds each statement to ``steps``."""
+        super().__init__(statements)
+        self._frames = Frames()
+        self._frames.push(kind="root")
+        self._steps = steps
+        self._files = files
+        self._affected: int | None = None
+        self._row_count: int | None = None
+        self._prepared = ""
+
+    # Statements
+
+    async def _exec_sql(self, sql: str) -> None:
+        await self._step(self._exec_statement_of_sql(sql), sql)
+
+    async def _exec_statement_of_sql(self, sql: str) -> None:
+        with self._resolved(sql) as resolved:
+            await self._exec_resolved(resolved)
+
+    async def _exec_resolved(self, sql: str) -> None:
+        """Run a statement without variables."""
+        statements = self._statements
+        model = statements.model_statement(sql)
+        if model is not None:
+            run_model_statement(model, statements)
+            self._final_table = None
+            return
+        load = load_statement(sql, statements)
+        if load is not None:
+            self._files.load(load)
+            self._final_table = None
+            return
+        original = read_statement(statements.qualify(sql), project=statements.project)
+        for each in single_actions(original, statements):
+            await self._exec_single(completed(each, statements))
+
+    async def _exec_single(self, statement: Statement) -> None:
+        """Run a statement with one action that is not about a model."""
+        statements = self._statements
+        self.check_definition(statement)
+        if (policy := policy_statement(statement, statements)) is not None:
+            run_policy_statement(policy, statements)
+            self._final_table = None
+            return
+        if alter(statement, statements):
+            self._final_table = None
+            return
+        options = table_options(statement)
+        if options and (changed := changed_options(statement, statements)) is not None:
+            apply_options(options, changed, statements)
+            self._final_table = None
+            return
+        await self._exec_completed(statement)
+        if options:
+            apply_options(options, statement.target, statements)
+
+    async def _exec_completed(self, statement: Statement) -> None:
+        statements = self._statements
+        if statement.kind == "CREATE_VIEW" and statements.uses_models(statement.sql):
+            create_model_view(statement, statements, statements.destinations)
+            self._final_table = None
+            return
+        if exists_already(statement, statements.destinations):
+            self._final_table = None
+            return
+        if statement.kind == "EXPORT_DATA":
+            self._files.export(statement)
+            self._final_table = None
+            return
+        self._prepared = statements.prepare(statement.sql).strip()
+        with statements.checking_calls(statement.target):
+            await super()._exec_sql(self._prepared)
+        self._name_columns(statement)
+        if statement.kind.startswith(("CREATE_TABLE", "ALTER_TABLE")):
+            finish_table(statement, statements)
+
+    async def _run_query(self, bq_sql: str) -> pa.Table:
+        if bq_sql == self._prepared:
+            self._prepared = ""
+            table = await self._run_translating_errors(self._fetch(bq_sql, bq_sql), bq_sql)
+        else:
+            table = await self._run_translating_errors(self._fetch_expression(bq_sql), bq_sql)
+        # DuckDB's result of DML: the number of changed rows.
+        self._affected = table.column(0)[0].as_py() if table.column_names == ["Count"] and table.num_rows == 1 else None
+        return table
+
+    async def _fetch_expression(self, sql: str) -> pa.Table:
+        with self._resolved(sql) as resolved:
+            return await self._fetch(self._statements.prepare(resolved), sql)
+
+    async def _fetch(self, prepared: str, original: str) -> pa.Table:
+        """Return the rows of a prepared statement."""
+        statements = self._statements
+        bound, values = statements.bind(statements.translate_prepared(prepared, original))
+        return statements.engine.fetch_arrow(bound, values)
+
+    @contextmanager
+    def _resolved(self, sql: str) -> Iterator[str]:
+        """Yield a statement without variables and temporary functions; bind its variables inside the ``with`` block."""
+        statements = self._statements
+        sql, system = self._without_system_variables(self._call_routines(plain_literals(sql)))
+        visible = {name.lower(): variable for name, variable in self._frames.all_visible().items()}
+        resolved, used = replace_variables(sql, {name: name for name in visible}, self._statements.columns_of)
+        before = statements.parameters
+        statements.parameters = before.with_variables(
+            {place: variable_value(visible[name].value, visible[name].type_name) for place, name in used.items()}
+            | system
+        )
+        try:
+            yield resolved
+        finally:
+            statements.parameters = before
+
+    def _without_system_variables(self, sql: str) -> tuple[str, dict[str, Value]]:
+        """Return a statement with parameters for the system variables of the script, and the values of the parameters.
+
+        https://cloud.google.com/bigquery/docs/reference/system-variables
+        """
+        values = self.error_variables() | {"row_count": Value(self._row_count, "BIGINT")}
+        places = {name: f"_s{index}" for index, name in enumerate(values)}
+        literals = self._statements.system_variables() | {name: f"@{place}" for name, place in places.items()}
+        return replace_system_variables(sql, literals), {places[name]: value for name, value in values.items()}
+
+    def _call_routines(self, sql: str) -> str:
+        """Return ``sql`` with the engine's names of the script's temporary functions."""
+        registry = self._temp_routines
+        routines = {} if registry is None else {name.lower(): each for name, each in registry._routines.items()}
+        if not routines:
+            return sql
+        for called in reversed(list(calls(found := tokens(sql)))):
+            routine = routines.get(called.parts[0].lower())
+            if routine is not None and len(called.parts) == 1 and not called.chained:
+                name = found[called.last]
+                sql = f"{sql[: name.start]}{qualified_routine_name(routine)}{sql[name.end :]}"
+        return sql
+
+    async def _exec_create_function(self, stmt: CreateFunctionStmt) -> None:
+        if not self._is_there(stmt.name):
+            await super()._exec_create_function(stmt)
+
+    async def _exec_create_procedure(self, stmt: CreateProcedureStmt) -> None:
+        if not self._is_there(stmt.name):
+            await super()._exec_create_procedure(stmt)
+
+    def _is_there(self, name: str) -> bool:
+        """Return whether a routine exists that is created only if it does not exist."""
+        name = name.replace("`", "")
+        if name not in self._statements.conditional_routines:
+            return False
+        temporary = self._temp_routines._routines if self._temp_routines is not None else ()
+        return self._statements.routine_exists(name) or name.lower() in {each.lower() for each in temporary}
+
+    # Variables
+
+    async def _exec_declare(self, stmt: DeclareStmt) -> None:
+        value, kind = (None, stmt.type_name) if stmt.default_expr is None else await self._evaluate(stmt.default_expr)
+        declared = stmt.type_name if stmt.type_name.upper() not in ("", "ANY") else kind
+        for name in stmt.names:
+            self._frames.declare(name, declared, value)
+
+    async def _exec_set(self, stmt: SetStmt) -> None:
+        value, _ = await self._evaluate(stmt.source_expr)
+        values = list(value.values()) if isinstance(value, dict) else [value]
+        if len(stmt.targets) == 1:
+            variable = self._frames.all_visible().get(stmt.targets[0].lower())
+            is_struct = variable is not None and "STRUCT" in variable.type_name.upper()
+            # SET (a) = (SELECT AS STRUCT b) has one target too.
+            values = [value] if is_struct or len(values) != 1 else values
+        elif len(values) != len(stmt.targets):
+            raise InvalidQueryError(
+                f"Mismatched number of columns/variables in SET: {len(stmt.targets)} variables, {len(values)} values"
+            )
+        for name, each in zip(stmt.targets, values, strict=True):
+            self._frames.set(name, each)
+
+    async def _evaluate(self, expression: str) -> tuple[Any, str]:
+        """Return the value of an expression, and its type as of a variable."""
+        table = await self._run_query(f"SELECT {expression}")
+        if table.num_rows == 0 or table.num_columns == 0:
+            return None, "ANY"
+        cell = table.column(0)[0]
+        return _python_value(cell) if cell.is_valid else None, _type_of(table.schema.field(0))
+
+    async def _eval_expr_scalar(self, expr: str) -> Any:
+        return (await self._evaluate(expr))[0]
+
+    async def _exec_for(self, stmt: ForStmt) -> None:
+        source = stmt.source_sql.strip()
+        table = await self._run_query(source[1:-1] if source.startswith("(") and source.endswith(")") else source)
+        names = read_statement(self._statements.qualify(source.strip("()")), project=self._project_id).column_names()
+        if names is not None and len(names) == table.num_columns:
+            table = table.rename_columns(names)
+        fields = ", ".join(f'"{field.name}" {_type_of(field).removeprefix("=")}' for field in table.schema)
+        for row in table.to_pylist():
+            self._frames.push(kind="loop")
+            self._frames.declare(stmt.loop_var, inferred(f"STRUCT({fields})"), row)
+            try:
+                for each in stmt.body:
+                    await self._exec_statement(each)
+            except BreakSignal:
+                return
+            except ContinueSignal:
+                continue
+            finally:
+                self._frames.pop()
+
+    # Dynamic SQL
+
+    async def _exec_execute_immediate(self, stmt: ExecuteImmediateStmt) -> None:
+        """Run EXECUTE IMMEDIATE.
+
+        https://cloud.google.com/bigquery/docs/reference/standard-sql/procedural-language#execute_immediate
+        """
+        sql = await self._eval_expr_scalar(stmt.sql_expr)
+        if not isinstance(sql, str):
+            raise QueryError("SQL string in EXECUTE IMMEDIATE must not be NULL", location="query")
+        using: list[tuple[str | None, Value]] = []
+        for expression in stmt.using_exprs:
+            text, name = split_name(expression)
+            using.append((name, variable_value(*await self._evaluate(text))))
+        temporary = self._temp_routines._routines if self._temp_routines is not None else ()
+        reject_foreign_names(sql, defined=frozenset(map(str.upper, temporary)))
+        before = self._statements.parameters
+        self._statements.parameters = Parameters.of(using)
+        try:
+            sql = self._statements.parameters.named_in(sql)
+            if stmt.into_names:
+                self._assign(stmt.into_names, await self._run_query(sql))
+            else:
+                await self._step(self._exec_statement_of_sql(sql), sql)
+        finally:
+            self._statements.parameters = before
+
+    def _assign(self, names: tuple[str, ...], table: pa.Table) -> None:
+        if table.num_rows > 1:
+            raise InvalidQueryError(f"EXECUTE IMMEDIATE INTO returned {table.num_rows} rows, but at most 1 is allowed")
+        if table.num_columns != len(names):
+            raise InvalidQueryError(
+                f"EXECUTE IMMEDIATE INTO has {len(names)} variables, but the query returned {table.num_columns} columns"
+            )
+        for name, column in zip(names, table.columns, strict=True):
+            self._frames.set(name, column[0].as_py() if table.num_rows else None)
+
+    # Steps
+
+    async def _step(self, work: Awaitable[None], sql: str) -> None:
+        """Run one statement and add it to the steps."""
+        began = self._ctx.clock.now()
+        self._affected = None
+        try:
+            await self._run_translating_errors(work, sql)
+        except ScriptFailure as failure:
+            self._note(sql, began, failure.error)
+            raise
+        self._note(sql, began, None)
+
+    def _note(self, sql: str, began: datetime, error: QueryError | None) -> None:
+        statement = read_statement(self._statements.qualify(sql), project=self._statements.project)
+        rows = self._final_table if statement.is_query and error is None else None
+        affected = self._affected if statement.kind in DML_TYPES and error is None else None
+        self._row_count = affected
+        self._steps.append(Step(sql.strip(), statement, began, self._ctx.clock.now(), rows, affected, error))
+
+    async def _run_translating_errors(self, work: Awaitable[T], sql: str) -> T:
+        """Return the result of ``work``, or raise its error in BigQuery's words, which a handler can read.
+
+        Raises:
+            ScriptFailure: The statement failed.
+            Cancelled: The job is stopped. Handlers do not catch this.
+        """
+        statements = self._statements
+        try:
+            return await work
+        except (Cancelled, ScriptFailure):
+            raise
+        except Exception as error:
+            if isinstance(error, duckdb.InterruptException) or statements.cancelled.is_set():
+                raise Cancelled from error
+            names = statements.names_in_engine(sql)
+            failure = query_error(error, sql=sql, duckdb_sql=names, location=statements.location)
+            raise ScriptFailure(failure, sql.strip()) from error
+
+    def _name_columns(self, statement: Statement) -> None:
+        """Rename the columns of the result as in the statement, because DuckDB takes the names from its own SQL."""
+        names = statement.column_names() if statement.is_query else None
+        if self._final_table is not None and names is not None and len(names) == self._final_table.num_columns:
+            self._final_table = self._final_table.rename_columns(names)
+
+    async def _invoke_procedure(self, routine: RoutineMeta, args: list[Any]) -> dict[str, Any] | None:
+        if len(args) != len(routine.arguments):
+            raise InvalidQueryError(f"Procedure {routine.routine_id} expects {len(routine.arguments)} arguments")
+        nested = Script(self._statements, self._steps, self._files)
+        for parameter, value in zip(routine.arguments, args, strict=True):
+            nested._frames.declare(parameter.name, _declared(parameter.data_type), value)
+        nested._active_txn = self._active_txn
+        try:
+            with suppress(ReturnSignal):
+                await nested.run_statements(routine.definition_body)
+        finally:
+            self._active_txn = nested._active_txn
+        self._final_table = nested._final_table
+        return nested._frames.snapshot_current()
+
+
+def _python_value(cell: pa.Scalar) -> Any:
+    try:
+        return cell.as_py()
+    except ValueError:  # a STRUCT whose fields have no names
+        return {f"_field_{index + 1}": cell[index].as_py() for index in range(len(cell.type))}
+
+
+def _type_of(column: pa.Field) -> str:
+    """Return the type of a column as of a variable."""
+    kind = (column.metadata or {}).get(_DUCKDB_TYPE)
+    return "ANY" if kind is None else inferred(kind.decode())
+
+
+def _declared(data_type: Any) -> str:
+    return data_type if isinstance(data_type, str) else "ANY"
+
+
+def run_script(source: str, statements: Statements, steps: list[Step], files: FileStatements) -> pa.Table:
+    """Run a script and return the rows of its last statement.
+
+    Args:
+        source: The script, in GoogleSQL.
+        statements: The statements of the job.
+        steps: The list to which each statement is added when it ends, also when the script fails later.
+        files: Runs the statements that read and write files.
+
+    Raises:
+        QueryError: A statement failed, and the script has no handler for it.
+    """
+    try:
+        result = complete(Script(statements, steps, files).run(statements.parameters.named_in(source)))
+    except Exception as error:
+        names = statements.names_in_engine(source)
+        raise query_error(error, sql=source, duckdb_sql=names, location=statements.location) from error
+    return result.final_table if result.final_table is not None else pa.table({})

@@ -1,0 +1,37 @@
+"""Tells scripts from single statements."""
+
+from __future__ import annotations
+
+from bqemulator.domain.errors import DomainError
+from bqemulator.scripting.ast import SqlStmt
+from bqemulator.scripting.parser import parse_script
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.queries.scripts.parser import AssertStmt
+from localcloud.bigquery.queries.scripts.transactions import is_transaction_statement
+from localcloud.bigquery.sql.errors.failures import query_error
+from localcloud.bigquery.sql.reading.statement import read_statement
+
+
+def is_script(sql: str) -> bool:
+    """Return whether ``sql`` is a script and not a single statement. Raises ``QueryError`` if it can't be parsed."""
+    try:
+        parsed = parse_script(sql).statements
+    except DomainError as error:
+        raise query_error(error, sql=sql) from error
+    if not parsed:
+        raise QueryError("Syntax error: Unexpected end of statement", location="query")
+    if len(parsed) != 1 or not isinstance(parsed[0], SqlStmt):
+        return True
+    if is_transaction_statement(parsed[0].sql):
+        raise QueryError("Transaction control statements are supported only in scripts", location="query")
+    return False
+
+
+def script_type(sql: str) -> str:
+    """Return the ``statementType`` of a script: SCRIPT, or that of its only statement if it creates a routine or is ASSERT."""
+    kind = read_statement(sql, project="").kind
+    statements = parse_script(sql).statements
+    if len(statements) == 1 and isinstance(statements[0], AssertStmt):
+        return "ASSERT"
+    return kind if len(statements) == 1 and kind in ("CREATE_FUNCTION", "CREATE_TABLE_FUNCTION") else "SCRIPT"

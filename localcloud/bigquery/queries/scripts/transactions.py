@@ -1,0 +1,126 @@
+"""The transactions and the exception handlers of scripts.
+
+A transaction copies each table before its first change, and a rollback restores the tables. An error that a handler catches
+leaves the transaction open. A transaction that is open at the end of its script is rolled back.
+https://cloud.google.com/bigquery/docs/transactions
+"""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import suppress
+
+from bqemulator.domain.errors import DomainError
+from bqemulator.scripting.ast import BeginStmt, RaiseStmt
+from bqemulator.scripting.exceptions import ReturnSignal, ScriptRaise
+from bqemulator.scripting.interpreter import ScriptInterpreter, ScriptResult, _classify_txn_statement
+from bqemulator.scripting.parser import parse_script
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.queries.statements import Statements
+from localcloud.bigquery.sql.errors.failures import ScriptFailure, query_error
+from localcloud.bigquery.sql.reading.statement import DML_TYPES, Statement, read_statement
+from localcloud.bigquery.sql.values.parameters import Value
+
+_CATCHABLE = (DomainError, QueryError, ScriptRaise)
+
+
+class TransactionalScript(ScriptInterpreter):
+    """bqemulator's interpreter with BigQuery's transactions and handlers."""
+
+    def __init__(self, statements: Statements) -> None:
+        """Create an interpreter without a transaction."""
+        super().__init__(statements.context, statements.project, caller=statements.caller)
+        self._statements = statements
+        # The errors whose handlers run, the innermost last.
+        self._caught: list[Exception] = []
+
+    async def run(self, source: str) -> ScriptResult:
+        """Run a script, and roll back the transaction that it leaves open."""
+        try:
+            with suppress(ReturnSignal):
+                await self.run_statements(source)
+        finally:
+            await self._restore_txn_snapshots()
+            if self._temp_routines is not None:
+                self._temp_routines.cleanup()
+        return ScriptResult(final_table=self._final_table, statements_executed=self._statements_executed)
+
+    async def run_statements(self, source: str) -> None:
+        """Run the statements of a script, or of the body of a procedure."""
+        for statement in parse_script(source).statements:
+            await self._exec_statement(statement)
+
+    # Handlers
+
+    async def _exec_begin(self, stmt: BeginStmt) -> None:
+        try:
+            await self._run_block(stmt.body, frame_kind="block")
+        except _CATCHABLE as error:
+            if stmt.exception_handler is None:
+                raise
+            self._caught.append(error)
+            try:
+                await self._run_block(stmt.exception_handler, frame_kind="block")
+            finally:
+                self._caught.pop()
+
+    async def _exec_raise(self, stmt: RaiseStmt) -> None:
+        if stmt.message_expr is not None:
+            await super()._exec_raise(stmt)
+        if not self._caught:
+            raise QueryError("Cannot re-raise an existing exception outside of an exception handler", location="query")
+        raise self._caught[-1]
+
+    def error_variables(self) -> dict[str, Value]:
+        """Return the values of the system variables about the error whose handler runs; NULL outside of handlers.
+
+        https://cloud.google.com/bigquery/docs/reference/standard-sql/procedural-language#beginexceptionend
+        """
+        error = self._caught[-1] if self._caught else None
+        message = None if error is None else query_error(error).message
+        text = error.sql if isinstance(error, ScriptFailure) else None
+        return {"error.message": Value(message, "VARCHAR"), "error.statement_text": Value(text, "VARCHAR")}
+
+    # Transactions
+
+    async def _handle_txn_statement(self, op: str) -> None:
+        is_open = self._active_txn is not None
+        if is_open == (op == "BEGIN"):
+            what = "a transaction is already active" if is_open else "there is no active transaction"
+            raise QueryError(f"{op} TRANSACTION is not possible: {what}", location="query")
+        await super()._handle_txn_statement(op)
+
+    def check_definition(self, statement: Statement) -> None:
+        """Raise ``QueryError`` if a statement defines something permanent in a transaction."""
+        defines = statement.kind.startswith(("CREATE_", "DROP_", "ALTER_"))
+        if self._active_txn is not None and defines and not statement.is_temporary:
+            raise QueryError(
+                f"{statement.kind} is not supported in a transaction, which can only define temporary tables and functions",
+                location="query",
+            )
+
+    async def _snapshot_dml_targets(self, sql: str) -> None:
+        statement = read_statement(sql, project=self._project_id)
+        table = statement.written_table if statement.kind in DML_TYPES else None
+        if self._active_txn is None or table is None or table in self._active_txn:
+            return
+        copy = f"_before_{uuid.uuid4().hex}"
+        self._statements.engine.execute(f'CREATE TEMP TABLE "{copy}" AS SELECT * FROM {table}')
+        self._active_txn[table] = copy
+
+    async def _restore_txn_snapshots(self) -> None:
+        """Restore the tables that the transaction has changed, also after the job is stopped, and end the transaction."""
+        copies, self._active_txn = self._active_txn or {}, None
+        connection = self._statements.connection
+        for table, copy in copies.items():
+            connection.execute("BEGIN")
+            connection.execute(f"DELETE FROM {table}")
+            connection.execute(f'INSERT INTO {table} SELECT * FROM "{copy}"')
+            connection.execute("COMMIT")
+            connection.execute(f'DROP TABLE "{copy}"')
+
+
+def is_transaction_statement(sql: str) -> bool:
+    """Return whether a statement begins or ends a transaction."""
+    return _classify_txn_statement(sql) is not None

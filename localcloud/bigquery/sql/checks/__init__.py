@@ -1,0 +1,1 @@
+"""What BigQuery rejects and DuckDB would run."""

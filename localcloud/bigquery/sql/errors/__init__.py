@@ -1,0 +1,1 @@
+"""Errors in BigQuery's words: of the syntax, of the engine, of functions."""

@@ -1,0 +1,273 @@
+"""Rewrites GoogleSQL that DuckDB does not have or takes for something else: PIVOT, QUALIFY, MOD, DIV, arrays of floats."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from sqlglot import exp
+
+from localcloud.bigquery.sql.reading.tokens import parsed
+
+_MAY_CONCERN = re.compile(
+    r"\b(?:(?:UN)?PIVOT|QUALIFY|MOD|DIV|GENERATE_ARRAY|IGNORE\s+NULLS|STRUCT\s*\()|[<>]\s*=?\s*[-\d.]|\d\s*<|(?:SELECT|[,\[(])\s*\(",
+    re.IGNORECASE,
+)
+
+MACROS: tuple[str, ...] = (
+    # DuckDB takes NaN for the largest number. The type is known when the statement is planned, so the test costs nothing.
+    *(
+        f"CREATE OR REPLACE MACRO {name}(a, b) AS CASE WHEN typeof(a) IN ('DOUBLE', 'FLOAT') THEN a {sign} b AND NOT isnan(a) "
+        f"ELSE a {sign} b END"
+        for name, sign in (("_exceeds", ">"), ("_reaches", ">="))
+    ),
+    "CREATE OR REPLACE MACRO _operands(a) AS format('{:g} / 0', a)",
+    "CREATE OR REPLACE MACRO _series(first, last, step) AS CASE WHEN step = 0 THEN "
+    "error('Sequence step cannot be 0.') ELSE list_transform("
+    "range(CAST(0 AS BIGINT), CAST(floor((last - first) / step) AS BIGINT) + 1), place -> first + step * place) END",
+)
+"""The DuckDB macros that the rewritten SQL calls."""
+
+
+def adjusted(sql: str) -> str:
+    """Return one statement of GoogleSQL in a form whose meaning DuckDB keeps."""
+    if _MAY_CONCERN.search(sql) is None:
+        return sql
+    tree = parsed(sql)
+    if tree is None:
+        return sql
+    changed = isinstance(tree, exp.Query) and _name_positions(tree)
+    for kinds, rewrite in _RULES:
+        for node in reversed(list(tree.find_all(*kinds))):
+            changed = rewrite(node) or changed
+    return tree.sql(dialect="bigquery") if changed else sql
+
+
+def _name_positions(tree: exp.Expr) -> bool:
+    """Name the fields of the STRUCTs and tuples that a query returns ``_field_1`` and so on, as BigQuery's responses do."""
+    changed = False
+    for select in list(tree.find_all(exp.Select)):
+        if _follows(select):
+            continue  # the first query of a set operation gives the names
+        for projection in select.expressions:
+            value = projection.this if isinstance(projection, exp.Alias) else projection
+            changed = _name_position(value) or changed
+    return changed
+
+
+def _follows(query: exp.Expr) -> bool:
+    """Return whether a query is in a set operation, and not the first one."""
+    while isinstance(query.parent, (exp.SetOperation, exp.Subquery)):
+        if query.parent.args.get("expression") is query:
+            return True
+        query = query.parent
+    return False
+
+
+def _name_position(value: exp.Expr) -> bool:
+    if isinstance(value, exp.Array):
+        named = [_name_position(each) for each in list(value.expressions)]
+        return any(named)
+    if not isinstance(value, (exp.Tuple, exp.Struct)) or not value.expressions:
+        return False
+    if any(isinstance(each, (exp.PropertyEQ, exp.Alias)) for each in value.expressions):
+        return False
+    for each in list(value.expressions):
+        _name_position(each)
+    fields = [
+        exp.PropertyEQ(this=exp.to_identifier(f"_field_{number}"), expression=each.copy())
+        for number, each in enumerate(value.expressions, 1)
+    ]
+    value.replace(exp.Struct(expressions=fields))
+    return True
+
+
+def _compare(node: exp.Expr) -> bool:
+    """Call a macro for a comparison with a number that NaN does not meet in GoogleSQL, but does in DuckDB."""
+    value, number = node.this, node.expression
+    if isinstance(node, (exp.LT, exp.LTE)):
+        value, number = number, value
+    if not _is_number(number) or _is_number(value) or value.find(exp.Query) is not None:
+        return False
+    node.replace(_call("_exceeds" if isinstance(node, (exp.GT, exp.LT)) else "_reaches", value, number))
+    return True
+
+
+def _is_number(node: exp.Expr) -> bool:
+    node = node.this if isinstance(node, exp.Neg) else node
+    return isinstance(node, exp.Literal) and not node.is_string
+
+
+def _call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
+    return exp.Anonymous(this=name, expressions=[argument.copy() for argument in arguments])
+
+
+def _check_divisor(node: exp.Expr) -> bool:
+    """Call a macro that reports a divisor of 0, for which DuckDB returns NULL."""
+    divisor = node.expression
+    nonzero = isinstance(divisor, exp.Literal) and not divisor.is_string and float(divisor.name) != 0
+    if nonzero and isinstance(node, exp.Mod):
+        return False
+    node.replace(_call("_modulo" if isinstance(node, exp.Mod) else "_quotient", _bare(node.this), _bare(divisor)))
+    return True
+
+
+def _bare(node: exp.Expr) -> exp.Expr:
+    return node.this if isinstance(node, exp.Paren) else node
+
+
+def _count_in_floats(node: exp.Expr) -> bool:
+    """Call a macro for numbers that are not integers, which DuckDB's function does not accept."""
+    start, end, step = (node.args.get(name) for name in ("start", "end", "step"))
+    if start is None or end is None or not any(_is_float(each) for each in (start, end, step) if each is not None):
+        return False
+    node.replace(_call("_series", start, end, step or exp.Literal.number(1)))
+    return True
+
+
+def _is_float(node: exp.Expr) -> bool:
+    return any(
+        (isinstance(each, exp.Literal) and not each.is_string and not each.name.isdigit())
+        or (isinstance(each, exp.Cast) and each.to.this in (exp.DType.DOUBLE, exp.DType.DECIMAL, exp.DType.BIGDECIMAL))
+        for each in node.walk()
+    )
+
+
+def _ignore_nulls(node: exp.Expr) -> bool:
+    """Filter the NULLs of ``ARRAY_AGG(DISTINCT x IGNORE NULLS)``."""
+    aggregate = node.this
+    if not isinstance(aggregate, exp.ArrayAgg):
+        return False
+    operand, limit = aggregate.this, None
+    if isinstance(operand, exp.Limit):
+        limit, operand = operand.expression, operand.this
+        aggregate = exp.ArrayAgg(this=operand.copy())
+    value = operand.this if isinstance(operand, exp.Order) else operand
+    value = value.expressions[0] if isinstance(value, exp.Distinct) and value.expressions else value
+    present = exp.Where(this=exp.Not(this=exp.Is(this=exp.Paren(this=value.copy()), expression=exp.Null())))
+    result: exp.Expr = exp.Filter(this=aggregate.copy(), expression=present)
+    if limit is not None:
+        last = exp.Sub(this=limit.copy(), expression=exp.Literal.number(1))
+        result = exp.Anonymous(this="_array_slice", expressions=[result, exp.Literal.number(0), last])
+    node.replace(result)
+    return True
+
+
+def _expand_aliases(node: exp.Expr) -> bool:
+    """Replace the aliases in QUALIFY, which DuckDB does not find inside a window."""
+    select = node.parent
+    if not isinstance(select, exp.Select):
+        return False
+    aliased = {each.alias.lower(): each.this for each in select.expressions if isinstance(each, exp.Alias)}
+    changed = False
+    for column in list(node.find_all(exp.Column)):
+        value = aliased.get(column.name.lower()) if not column.table else None
+        within = column.find_ancestor(exp.Window, exp.Select)
+        if value is None or not isinstance(within, exp.Window) or value.find(exp.Window) is not None:
+            continue
+        column.replace(exp.Paren(this=value.copy()))
+        changed = True
+    return changed
+
+
+# PIVOT
+
+
+def _aggregate(node: exp.Expr) -> bool:
+    """Replace PIVOT by aggregates with filters, whose columns have BigQuery's names.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#pivot_operator
+    """
+    source = node.parent
+    fields = list(node.args.get("fields") or [])
+    if source is None or node.args.get("unpivot") or len(fields) != 1 or not isinstance(fields[0], exp.In):
+        return False
+    if len(source.args.get("pivots") or ()) != 1 or not isinstance(source, (exp.Table, exp.Subquery)):
+        return False
+    value, choices = fields[0].this, fields[0].expressions
+    if not choices:
+        return False
+    used = {value.name.lower(): value.name}
+    results = []
+    for choice in choices:
+        literal, name = _choice(choice)
+        for each in node.expressions:
+            aggregate, prefix = (each.this, f"{each.alias}_") if isinstance(each, exp.Alias) else (each, "")
+            used |= {column.name.lower(): column.name for column in aggregate.find_all(exp.Column)}
+            matches: exp.Expr = exp.EQ(this=value.copy(), expression=literal.copy())
+            if isinstance(literal, exp.Null):
+                matches = exp.Is(this=value.copy(), expression=exp.Null())
+            filtered = exp.Filter(this=aggregate.copy(), expression=exp.Where(this=matches))
+            results.append(exp.alias_(filtered, f"{prefix}{name}", quoted=True))
+    others = exp.Star(**{"except_": [exp.to_identifier(name, quoted=True) for name in used.values()]})
+    alias = node.args.get("alias")
+    rows = source.copy()
+    rows.set("pivots", None)
+    rows.set("joins", None)
+    grouped = exp.Select().select(others, *results, copy=False).from_(rows, copy=False)
+    grouped.set("group", exp.Group(all=True))
+    replacement = grouped.subquery(alias.this.name if isinstance(alias, exp.TableAlias) and alias.this else None)
+    replacement.set("joins", source.args.get("joins"))
+    source.replace(replacement)
+    return True
+
+
+def _order_unpivoted(node: exp.Expr) -> bool:
+    """Put the column of names behind the columns of values, where DuckDB puts it before them.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#unpivot_operator
+    """
+    source = node.parent
+    fields = list(node.args.get("fields") or [])
+    if not isinstance(source, (exp.Table, exp.Subquery)) or not node.args.get("unpivot") or len(fields) != 1:
+        return False
+    if len(source.args.get("pivots") or ()) != 1:
+        return False
+    alias = node.args.get("alias")
+    rows = source.copy()
+    rows.set("joins", None)
+    rows.args["pivots"][0].set("alias", None)
+    name = fields[0].this
+    others = exp.Star(**{"except_": [name.copy()]})
+    ordered = exp.Select().select(others, exp.column(name.copy()), copy=False).from_(rows, copy=False)
+    replacement = ordered.subquery(alias.this.name if isinstance(alias, exp.TableAlias) and alias.this else None)
+    replacement.set("joins", source.args.get("joins"))
+    source.replace(replacement)
+    return True
+
+
+def _choice(choice: exp.Expr) -> tuple[exp.Expr, str]:
+    """Return a value of PIVOT's list and the name of its columns."""
+    if isinstance(choice, (exp.PivotAlias, exp.Alias)):
+        alias = choice.args["alias"]
+        return choice.this, alias.name if isinstance(alias, exp.Expr) else str(alias)
+    return choice, _name_of(choice)
+
+
+def _name_of(value: exp.Expr) -> str:
+    """Return the name of the column for a value.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#rules_pivot_column
+    """
+    if isinstance(value, exp.Null):
+        return "NULL"
+    if isinstance(value, exp.Boolean):
+        return str(value.this).upper()
+    if isinstance(value, exp.Neg):
+        return f"_minus{_name_of(value.this)}"
+    if isinstance(value, exp.Cast):
+        return f"_{value.this.name.replace('-', '_').replace(' ', '_').replace(':', '_')}"
+    if isinstance(value, exp.Literal) and not value.is_string:
+        return f"_{value.name.replace('.', '_point_')}"
+    return value.name
+
+
+_RULES: tuple[tuple[tuple[type[exp.Expr], ...], Callable[[exp.Expr], bool]], ...] = (
+    ((exp.Pivot,), _aggregate),
+    ((exp.Pivot,), _order_unpivoted),
+    ((exp.Qualify,), _expand_aliases),
+    ((exp.IgnoreNulls,), _ignore_nulls),
+    ((exp.GenerateSeries,), _count_in_floats),
+    ((exp.Mod, exp.IntDiv), _check_divisor),
+    ((exp.GT, exp.GTE, exp.LT, exp.LTE), _compare),
+)

@@ -1,0 +1,1 @@
+"""Functions over JSON: reading, changing and writing it."""

@@ -1,0 +1,118 @@
+"""Replaces the functions that read JSON by DuckDB macros with BigQuery's results and types.
+
+A text that is not JSON gives NULL; in DuckDB it is an error. What is read from a text is a text, and what is read from JSON is
+JSON. Only DuckDB knows the type of an expression, such as a column of a subquery, so the macros decide by it.
+https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import sqlglot
+from sqlglot import exp
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.sql.reading.called import Called, calls
+from localcloud.bigquery.sql.reading.tokens import Token, readable_tokens
+
+_MACROS = {
+    "JSON_EXTRACT": "_json_query",
+    "JSON_EXTRACT_ARRAY": "_json_query_array",
+    "JSON_EXTRACT_SCALAR": "_json_value",
+    "JSON_EXTRACT_STRING_ARRAY": "_json_value_array",
+    "JSON_QUERY": "_json_query",
+    "JSON_QUERY_ARRAY": "_json_query_array",
+    "JSON_VALUE": "_json_value",
+    "JSON_VALUE_ARRAY": "_json_value_array",
+}
+_PATH = "'$'"
+_READ = "try_cast(value AS JSON) -> path"
+# The first branch is never taken, so the value is computed once. It can be the call of a model. It gives the result the type
+# of the value: of JSON and a text, DuckDB chooses JSON.
+JSON_MACROS: tuple[str, ...] = (
+    # The null of JSON in a text is NULL, and that in JSON stays JSON.
+    f"CREATE OR REPLACE MACRO _json_query(value, path) AS CASE WHEN FALSE THEN value "
+    f"WHEN typeof(value) = 'JSON' THEN CAST({_READ} AS VARCHAR) ELSE nullif(CAST({_READ} AS VARCHAR), 'null') END",
+    f"CREATE OR REPLACE MACRO _json_query_array(value, path) AS CASE WHEN FALSE THEN [value] "
+    f"ELSE CAST(try_cast({_READ} AS JSON[]) AS VARCHAR[]) END",
+    "CREATE OR REPLACE MACRO _json_value(value, path) AS json_value(try_cast(value AS JSON), path) ->> '$'",
+    f"CREATE OR REPLACE MACRO _json_value_array(value, path) AS try_cast({_READ} AS VARCHAR[])",
+    # Views that earlier versions have stored call it.
+    "CREATE OR REPLACE MACRO _json_or_null(value) AS try_cast(value AS JSON)",
+)
+
+
+def call_json_macros(sql: str) -> str:
+    """Return GoogleSQL that calls ``JSON_MACROS`` in place of the functions that read JSON.
+
+    Raises:
+        QueryError: The literal of a path does not start with ``$``.
+    """
+    if "JSON_" not in sql.upper():
+        return sql
+    found = readable_tokens(sql)
+    edits: list[tuple[int, int, str]] = []
+    for called in calls(found):
+        *prefix, name = (part.upper() for part in called.parts)
+        if name in _MACROS and not called.chained and prefix in ([], ["SAFE"]):
+            edits += _edits(sql, found, called, name)
+    for start, end, text in sorted(edits, reverse=True):
+        sql = sql[:start] + text + sql[end:]
+    return sql
+
+
+def _edits(sql: str, found: tuple[Token, ...], called: Called, name: str) -> list[tuple[int, int, str]]:
+    """Return the start, the end and the new text of each part of a call that changes."""
+    opening = called.last + 1
+    closing, commas = _ends(found, opening)
+    if closing is None or closing == opening + 1 or len(commas) > 1:
+        return []
+    comma = commas[0] if commas else None
+    # The macros do not fail, so SAFE has no effect.
+    edits = [(found[called.first].start, found[called.last].end, _MACROS[name])]
+    first, last = opening + 1, closing if comma is None else comma
+    if last - first == 1 and found[first].kind == "string":
+        # DuckDB gives a literal the type of what is beside it.
+        edits += [
+            (found[first].start, found[first].start, "CAST("),
+            (found[first].end, found[first].end, " AS STRING)"),
+        ]
+    if comma is None:
+        edits.append((found[closing].start, found[closing].start, f", {_PATH}"))
+    elif closing - comma == 2 and found[comma + 1].kind == "string":
+        path = found[comma + 1]
+        if not path.text.startswith("$"):
+            raise QueryError("JSONPath must start with '$'")
+        edits.append((path.start, path.end, _duckdb_path(name, sql[path.start : path.end])))
+    return edits
+
+
+def _ends(found: tuple[Token, ...], opening: int) -> tuple[int | None, list[int]]:
+    """Return the indexes of the closing bracket of a call and of its commas."""
+    commas: list[int] = []
+    depth = 0
+    for index in range(opening, len(found)):
+        token = found[index]
+        if token.is_symbol("(", "[", "{"):
+            depth += 1
+        elif token.is_symbol(")", "]", "}"):
+            depth -= 1
+            if depth == 0:
+                return index, commas
+        elif depth == 1 and token.is_symbol(","):
+            commas.append(index)
+    return None, commas
+
+
+@lru_cache(maxsize=1024)
+def _duckdb_path(function: str, literal: str) -> str:
+    """Return the literal of a JSON path in DuckDB's form, such as ``'$."a b"'`` for ``"$['a b']"``."""
+    try:
+        call = sqlglot.parse_one(f"{function}(x, {literal})", read="bigquery")
+    except sqlglot.errors.SqlglotError:
+        return literal
+    path = call.args.get("expression")
+    converted = path.sql(dialect="duckdb") if isinstance(path, exp.JSONPath) else literal
+    # Literals of the two dialects escape quotes and backslashes in different ways.
+    return literal if "'" in converted[1:-1] or "\\" in converted else converted

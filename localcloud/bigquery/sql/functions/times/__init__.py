@@ -1,0 +1,1 @@
+"""Dates, times and intervals: reading, writing and computing with them."""

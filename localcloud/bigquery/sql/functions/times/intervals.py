@@ -1,0 +1,183 @@
+"""Reads the literals of intervals, casts to and from them, and subtracts times as GoogleSQL does.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_functions#cast_as_interval
+https://cloud.google.com/bigquery/docs/reference/standard-sql/operators#datetime_subtraction
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import duckdb
+from duckdb.func import FunctionNullHandling
+from sqlglot import exp
+from sqlglot.optimizer.annotate_types import annotate_types
+from sqlglot.optimizer.qualify import qualify
+
+from localcloud.bigquery.base.errors import QueryError
+from localcloud.bigquery.base.intervals import interval_words, words_of_span
+from localcloud.bigquery.sql.errors.function_errors import FunctionError
+from localcloud.bigquery.sql.functions.nodes import call, columns_of, is_text
+from localcloud.bigquery.sql.reading.tokens import parsed
+
+_WORDS = "bqemu_words_of_interval"
+_MONTHS = "(datepart('year', x) * 12 + datepart('month', x))"
+_MICROS = "(datepart('hour', x) * 3600000000 + datepart('minute', x) * 60000000 + datepart('microsecond', x))"
+_FRACTION = f"(abs({_MICROS}) % 1000000)"
+_DAY = 86_400_000_000
+# A month has 30 days here, and all parts of the result have one sign.
+_JUSTIFIED = {
+    "hours": (f"datepart('day', x) * {_DAY} + {_MICROS}", f"{_MONTHS}", f"{{0}} // {_DAY}", f"{{0}} % {_DAY}"),
+    "days": (f"{_MONTHS} * 30 + datepart('day', x)", "{0} // 30", "{0} % 30", _MICROS),
+    "interval": (
+        f"({_MONTHS} * 30 + datepart('day', x)) * {_DAY} + {_MICROS}",
+        f"{{0}} // {30 * _DAY}",
+        f"{{0}} % {30 * _DAY} // {_DAY}",
+        f"{{0}} % {_DAY}",
+    ),
+}
+MACROS: tuple[str, ...] = (
+    "CREATE OR REPLACE MACRO _text_of_interval(x) AS "
+    f"CASE WHEN {_MONTHS} < 0 THEN '-' ELSE '' END || abs({_MONTHS}) // 12 || '-' || abs({_MONTHS}) % 12 || ' ' || "
+    f"datepart('day', x) || ' ' || CASE WHEN {_MICROS} < 0 THEN '-' ELSE '' END || "
+    f"abs({_MICROS}) // 3600000000 || ':' || "
+    f"abs({_MICROS}) // 60000000 % 60 || ':' || abs({_MICROS}) // 1000000 % 60 || CASE WHEN {_FRACTION} = 0 THEN '' "
+    f"WHEN {_FRACTION} % 1000 = 0 THEN '.' || lpad(CAST({_FRACTION} // 1000 AS VARCHAR), 3, '0') "
+    f"ELSE '.' || lpad(CAST({_FRACTION} AS VARCHAR), 6, '0') END",
+    *(
+        f"CREATE OR REPLACE MACRO _{name}_interval(x) AS CAST(CASE WHEN typeof(x) = 'INTERVAL' THEN CAST(x AS VARCHAR) "
+        f"ELSE {_WORDS}(CAST(x AS VARCHAR), {safe}) END AS INTERVAL)"
+        for name, safe in (("as", "false"), ("safe", "true"))
+    ),
+    *(
+        f"CREATE OR REPLACE MACRO _justify_{name}(x) AS to_months(CAST({months.format(f'({total})')} AS INTEGER)) + "
+        f"to_days(CAST({days.format(f'({total})')} AS INTEGER)) + to_microseconds({micros.format(f'({total})')})"
+        for name, (total, months, days, micros) in _JUSTIFIED.items()
+    ),
+    # The difference of two DATEs has days, and that of other times hours, minutes and seconds. These are two macros, because
+    # a database of an older version keeps no macro with types.
+    "CREATE OR REPLACE MACRO _days_between(a, b) AS to_days(CAST(a - b AS INTEGER))",
+    "CREATE OR REPLACE MACRO _time_between(a, b) AS to_microseconds(epoch_us(a) - epoch_us(b))",
+)
+"""The DuckDB macros that the rewritten SQL calls."""
+
+_JUSTIFY = {
+    exp.JustifyHours: "_justify_hours",
+    exp.JustifyDays: "_justify_days",
+    exp.JustifyInterval: "_justify_interval",
+}
+_TIMES = frozenset({"DATE", "DATETIME", "TIME", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"})
+_DIFFERENCES = {
+    exp.DType.DATE: "_days_between",
+    exp.DType.DATETIME: "_time_between",
+    exp.DType.TIME: "_time_between",
+    exp.DType.TIMESTAMP: "_time_between",
+    exp.DType.TIMESTAMPTZ: "_time_between",
+}
+_PLACE = "place"
+_SUBTRACTS = re.compile(r"-\s*[A-Za-z_`(@]")
+_NAMES_TIMES = re.compile(r"DATE|TIME", re.IGNORECASE)
+_NAMES_INTERVALS = re.compile(r"\bINTERVAL\b(?:\s+['\"].*\bTO\b|\s*\))|\bJUSTIFY_", re.IGNORECASE | re.DOTALL)
+
+
+def register(connection: duckdb.DuckDBPyConnection) -> None:
+    """Register the Python function that the macros call."""
+    kinds: Any = ["VARCHAR", "BOOLEAN"]
+    connection.create_function(_WORDS, _words, kinds, "VARCHAR", null_handling=FunctionNullHandling.SPECIAL)
+
+
+def _words(text: str | None, safe: bool) -> str | None:
+    if text is None:
+        return None
+    try:
+        return interval_words(text)
+    except ValueError as error:
+        if safe:
+            return None
+        raise FunctionError(QueryError(str(error))) from error
+
+
+def with_intervals(sql: str, schema: Mapping[str, Any] | None) -> str:
+    """Return one statement of GoogleSQL in which DuckDB reads intervals and subtracts times as GoogleSQL does.
+
+    Args:
+        sql: The statement.
+        schema: The types of the columns of its tables, in nested mappings whose innermost keys are columns; or None.
+
+    Raises:
+        QueryError: A literal is not an interval.
+    """
+    subtracts = _SUBTRACTS.search(sql) is not None and (
+        _NAMES_TIMES.search(sql) is not None or bool(columns_of(schema, _TIMES))
+    )
+    if not subtracts and _NAMES_INTERVALS.search(sql) is None:
+        return sql
+    tree = parsed(sql)
+    if tree is None:
+        return sql
+    changed = False
+    differences = _differences(tree, schema) if subtracts else {}
+    for node in reversed(list(tree.find_all(exp.Interval, exp.Cast, exp.Sub, *_JUSTIFY))):
+        changed = _change(node, differences) or changed
+    return tree.sql(dialect="bigquery") if changed else sql
+
+
+def _change(node: exp.Expr, differences: Mapping[int, str]) -> bool:
+    match node:
+        case exp.Interval(this=text, unit=exp.IntervalSpan() as span) if is_text(text):
+            node.replace(_interval(text.name, span.this.name.upper(), span.expression.name.upper()))
+        case exp.Cast() if node.to.this == exp.DType.INTERVAL and not isinstance(node.this, exp.Null):
+            node.set("this", call("_safe_interval" if isinstance(node, exp.TryCast) else "_as_interval", node.this))
+        case exp.JustifyHours() | exp.JustifyDays() | exp.JustifyInterval():
+            node.replace(call(_JUSTIFY[type(node)], node.this))
+        case exp.Sub() if (macro := differences.get(node.meta.get(_PLACE, -1))) is not None:
+            node.replace(call(macro, node.this, node.expression))
+        case _:
+            return False
+    return True
+
+
+def _interval(text: str, first: str, last: str) -> exp.Expr:
+    """Return the interval of a literal whose units are those from ``first`` to ``last``."""
+    words = words_of_span(text, first, last)
+    if words is None:
+        raise QueryError(f"Invalid INTERVAL value '{text}'", location="query")
+    return exp.cast(exp.Literal.string(words), "INTERVAL", dialect="bigquery")
+
+
+def _differences(tree: exp.Expr, schema: Mapping[str, Any] | None) -> dict[int, str]:
+    """Return the macro of each subtraction of two times of one type, by its place among the subtractions of a statement.
+
+    sqlglot knows the types of most queries. Those of DML stay unknown, so that a difference there is that of DuckDB.
+    """
+    for place, node in enumerate(tree.find_all(exp.Sub)):
+        node.meta[_PLACE] = place
+    try:
+        typed = _with_types(tree, dict(schema or {}))
+    except Exception:  # sqlglot's resolver raises many kinds, such as for ORDER BY 3 with a star
+        return {}
+    found = {}
+    for node in typed.find_all(exp.Sub):
+        kinds = {side.type.this for side in (node.this, node.expression) if side.type is not None}
+        if len(kinds) == 1 and _PLACE in node.meta and (macro := _DIFFERENCES.get(next(iter(kinds)))) is not None:
+            found[node.meta[_PLACE]] = macro
+    return found
+
+
+def _with_types(tree: exp.Expr, schema: dict[str, Any]) -> exp.Expr:
+    """Return a copy of a statement whose parts have the types that sqlglot finds."""
+    typed = tree.copy()
+    if isinstance(typed, exp.Query):
+        typed = qualify(
+            typed,
+            schema=schema,
+            dialect="bigquery",
+            validate_qualify_columns=False,
+            expand_stars=False,
+            expand_alias_refs=False,
+            quote_identifiers=False,
+            identify=False,
+        )
+    return annotate_types(typed, schema=schema, dialect="bigquery")

@@ -1,0 +1,1 @@
+"""Reading GoogleSQL as text and as a tree: tokens, names, literals, statements."""

@@ -1,0 +1,1 @@
+"""STRUCTs and arrays: the names of fields, elements, and which fields belong together."""

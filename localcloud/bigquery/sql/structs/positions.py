@@ -1,0 +1,95 @@
+"""Gives a STRUCT the names of its target by position, as GoogleSQL does. DuckDB matches the fields of STRUCTs by name.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_rules#struct_type
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from localcloud.bigquery.sql.reading.tokens import parsed
+
+# The call that stands for a coercion until the translation, with the type of the target as a text.
+COERCION = "_by_position"
+
+
+def by_position(value: exp.Expr, target: exp.DataType | None) -> exp.Expr:
+    """Return a value that is coerced to a type by position; the value itself if the type has no STRUCT."""
+    if target is None or not _has_struct(target) or _is_nameless(value):
+        return value
+    kind = exp.Literal.string(target.sql(dialect="bigquery"))
+    return exp.Anonymous(this=COERCION, expressions=[value.copy(), kind])
+
+
+def query_by_position(query: exp.Expr, targets: list[exp.DataType | None]) -> bool:
+    """Coerce the columns of a query, in place; return False if their expressions are not all written (``*``)."""
+    if isinstance(query, exp.SetOperation):
+        return query_by_position(query.this, targets) and query_by_position(query.expression, targets)
+    if isinstance(query, exp.Subquery):
+        return query_by_position(query.this, targets)
+    if not isinstance(query, exp.Select) or query.args.get("kind") or len(query.expressions) != len(targets):
+        return False
+    if any(projection.is_star for projection in query.expressions):
+        return False
+    columns = []
+    for projection, target in zip(query.expressions, targets, strict=True):
+        value = projection.unalias()
+        coerced = by_position(value, target)
+        name = projection.alias_or_name
+        columns.append(projection if coerced is value else exp.alias_(coerced, name, quoted=True) if name else coerced)
+    query.set("expressions", columns)
+    return True
+
+
+def with_positions(sql: str) -> str:
+    """Return one statement of GoogleSQL in which DuckDB's functions carry out the coercions."""
+    tree = parsed(sql) if COERCION in sql else None
+    if tree is None:
+        return sql
+    calls = [each for each in tree.find_all(exp.Anonymous) if each.name == COERCION]
+    for call in reversed(calls):
+        value, kind = call.expressions
+        call.replace(_coerced(value.copy(), exp.DataType.build(kind.name, dialect="bigquery"), 0))
+    return tree.sql(dialect="bigquery")
+
+
+def _has_struct(kind: exp.DataType) -> bool:
+    return any(each.this == exp.DType.STRUCT for each in kind.find_all(exp.DataType))
+
+
+def _is_nameless(value: exp.Expr) -> bool:
+    """Return whether a value is NULL, DEFAULT, or a constructor without names, which DuckDB takes by position."""
+    match value:
+        case exp.Tuple() | exp.Array() | exp.Paren():
+            return all(_is_nameless(each) for each in value.iter_expressions())
+        case exp.Column():
+            return value.sql() == "DEFAULT"
+    return isinstance(value, (exp.Null, exp.Literal, exp.Boolean))
+
+
+def _coerced(value: exp.Expr, target: exp.DataType, depth: int) -> exp.Expr:
+    """Return the value with STRUCTs without names, which DuckDB converts by position."""
+    if not _has_struct(target):
+        return value
+    element = exp.to_identifier(f"_element_{depth}")
+    if target.this == exp.DType.ARRAY:
+        return _for_each(value, element, _coerced(element.copy(), target.expressions[0], depth + 1))
+    kinds: list[exp.DataType] = [each.args["kind"] for each in target.expressions]  # columns have fields with names
+    if not any(_has_struct(kind) for kind in kinds):
+        return exp.Anonymous(this="struct_values", expressions=[value])
+    fields = [
+        _coerced(_call("struct_extract_at", element.copy(), exp.Literal.number(number)), kind, depth + 1)
+        for number, kind in enumerate(kinds, 1)
+    ]
+    missing = exp.Is(this=element.copy(), expression=exp.Null())
+    whole = exp.Case(ifs=[exp.If(this=missing, true=exp.Null())], default=_call("row", *fields))
+    # The value is in a list of its own, so that it is computed once.
+    return _call("list_extract", _for_each(_call("list_value", value), element, whole), exp.Literal.number(1))
+
+
+def _for_each(values: exp.Expr, element: exp.Identifier, result: exp.Expr) -> exp.Expr:
+    return _call("list_transform", values, exp.Lambda(this=result, expressions=[element]))
+
+
+def _call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
+    return exp.Anonymous(this=name, expressions=list(arguments))

@@ -1,0 +1,104 @@
+"""Parameters of types and constraints of tables, as DuckDB can check them.
+
+- ``STRING(3)`` and ``BYTES(3)`` limit the length of a value. DuckDB reads the number and ignores it, or refuses it.
+- Keys are ``NOT ENFORCED``, and DuckDB would enforce them. They have no effect on rows, so they are left out.
+https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#parameterized_data_types
+"""
+
+from __future__ import annotations
+
+import re
+
+from sqlglot import exp
+
+from localcloud.bigquery.sql.reading.tokens import parsed
+
+_MAY_CONCERN = re.compile(r"\b(?:STRING|BYTES)\s*\(\s*\d|\bENFORCED\b|\b(?:PRIMARY|FOREIGN)\s+KEY\b", re.IGNORECASE)
+_LENGTH = {exp.DType.TEXT: "length", exp.DType.BINARY: "octet_length"}
+_NAME = {exp.DType.TEXT: "STRING", exp.DType.BINARY: "BYTES"}
+_KEYS = (exp.PrimaryKey, exp.ForeignKey, exp.Constraint)
+_COLUMN_KEYS = (exp.PrimaryKeyColumnConstraint, exp.Reference)
+
+MACROS: tuple[str, ...] = tuple(
+    f"CREATE OR REPLACE MACRO _{name.lower()}_of(value, most) AS CASE WHEN {_LENGTH[kind]}(value) > most THEN "
+    f"error('{name}(' || most || ') has maximum length ' || most || ' but got a value with length ' || "
+    f"{_LENGTH[kind]}(value)) ELSE value END"
+    for kind, name in _NAME.items()
+)
+"""The DuckDB macros that the rewritten SQL calls."""
+
+
+def checked_lengths(sql: str) -> str:
+    """Return one statement of GoogleSQL without keys, and with checks in place of the lengths of types."""
+    if _MAY_CONCERN.search(sql) is None:
+        return sql
+    tree = parsed(sql)
+    if tree is None:
+        return sql
+    for cast in list(tree.find_all(exp.Cast)):
+        most = _most(cast.to)
+        if most is not None:
+            kind = cast.to.this
+            cast.set("to", exp.DataType(this=kind))
+            cast.replace(exp.Anonymous(this=f"_{_NAME[kind].lower()}_of", expressions=[cast.copy(), most]))
+    for column in list(tree.find_all(exp.ColumnDef)):
+        _check_column(column)
+    schema = tree.this if isinstance(tree, exp.Create) else None
+    if isinstance(schema, exp.Schema):
+        schema.set("expressions", [each for each in schema.expressions if not isinstance(each, _KEYS)])
+    return tree.sql(dialect="bigquery")
+
+
+def _most(kind: exp.DataType | None) -> exp.Expr | None:
+    """Return the maximum length of a type, or None if it has none."""
+    if kind is None or kind.this not in _LENGTH or len(kind.expressions) != 1:
+        return None
+    parameter = kind.expressions[0]
+    return parameter.this.copy() if isinstance(parameter, exp.DataTypeParam) else None
+
+
+def _check_column(column: exp.ColumnDef) -> None:
+    constraints = [
+        each for each in column.args.get("constraints") or () if not isinstance(each.args.get("kind"), _COLUMN_KEYS)
+    ]
+    kind = column.args.get("kind")
+    most = _most(kind)
+    if kind is not None and most is not None and isinstance(column.parent, exp.Schema):
+        column.set("kind", exp.DataType(this=kind.this))
+        value = exp.column(column.this.copy())
+        call = exp.Anonymous(this=f"_{_NAME[kind.this].lower()}_of", expressions=[value, most])
+        # The call fails by itself, with BigQuery's message, if the value is too long.
+        holds = exp.Or(this=exp.Is(this=call, expression=exp.Null()), expression=exp.true())
+        constraints.append(exp.ColumnConstraint(kind=exp.CheckColumnConstraint(this=holds)))
+    column.set("constraints", constraints)
+
+
+def declared_settings(tree: exp.Expr | None) -> dict[str, dict[str, object]]:
+    """Return the settings of the columns that a CREATE TABLE declares, by the names of the columns.
+
+    The settings are fields of a REST ``TableFieldSchema``: ``maxLength``, ``precision``, ``scale``,
+    ``defaultValueExpression``, ``description``.
+    """
+    if not isinstance(tree, exp.Create) or not isinstance(tree.this, exp.Schema):
+        return {}
+    found: dict[str, dict[str, object]] = {}
+    for column in tree.this.expressions:
+        if not isinstance(column, exp.ColumnDef):
+            continue
+        settings: dict[str, object] = {}
+        kind = column.args.get("kind")
+        numbers = [int(each.name) for each in kind.expressions if isinstance(each, exp.DataTypeParam)] if kind else []
+        if kind and kind.this in _LENGTH and numbers:
+            settings["maxLength"] = str(numbers[0])
+        elif kind and kind.this in (exp.DType.DECIMAL, exp.DType.BIGDECIMAL) and numbers:
+            settings |= dict(zip(("precision", "scale"), map(str, numbers), strict=False))
+        for constraint in column.args.get("constraints") or ():
+            given = constraint.args.get("kind")
+            if isinstance(given, exp.DefaultColumnConstraint):
+                settings["defaultValueExpression"] = given.this.sql(dialect="bigquery")
+            elif isinstance(given, exp.Properties):
+                options = {each.name.lower(): each.args["value"].name for each in given.expressions}
+                settings |= {name: value for name, value in options.items() if name == "description"}
+        if settings:
+            found[column.name.lower()] = settings
+    return found

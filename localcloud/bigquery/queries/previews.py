@@ -48,7 +48,7 @@ class Previews:
         """
         prepared = statements.prepare(sql)
         statement = read_statement(prepared, project=statements.project)
-        statements.check(statement)
+        statements.checks.check_places(statement)
         # The estimate counts the rows that exist, which are the rows that the query would read.
         written = read_statement(sql, project=statements.project)
         policy_statement(written, statements)

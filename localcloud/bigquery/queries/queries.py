@@ -264,7 +264,7 @@ class QueryJobs:
         if model is not None:
             return self._run_model_statement(model, statements)
         original = read_statement(statements.qualify(sql), project=statements.project)
-        statements.check(original)
+        statements.checks.check_places(original)
         outcomes = [self._perform_single(job, each, statements) for each in single_actions(original, statements)]
         return outcomes[-1]
 
@@ -296,7 +296,7 @@ class QueryJobs:
             statistics = self._accounting.describe(original) | definition_statistics("SKIP", original.target)
             rows = RowsInMemory(declared_fields(original, statements), NO_ROWS.table)
             return Outcome(rows, statistics=statistics)
-        if original.kind == "CREATE_VIEW" and statements.uses_models(original.sql):
+        if original.kind == "CREATE_VIEW" and statements.model_uses.are_in(original.sql):
             operation, view = create_model_view(original, statements, self._destinations)
             return Outcome(statistics=self._accounting.describe(original) | definition_statistics(operation, view))
         if original.kind == "EXPORT_DATA":

@@ -18,7 +18,6 @@ import duckdb
 import pyarrow as pa
 import sqlglot
 from bqemulator.api.dependencies import AppContext
-from bqemulator.catalog.models import RoutineMeta
 from bqemulator.domain.errors import DomainError
 from bqemulator.jobs.executor import JOB_RESULTS, JOB_SCHEMAS, execute_query_job
 from bqemulator.sql.inner_query import rewrite_and_translate_statement
@@ -30,38 +29,24 @@ from localcloud.bigquery.base.callers import identity_of
 from localcloud.bigquery.base.errors import NotFound, QueryError
 from localcloud.bigquery.base.schema import Field, field_of
 from localcloud.bigquery.base.session import Column, Session
-from localcloud.bigquery.ml.arguments import split_items
-from localcloud.bigquery.ml.calls import Span
 from localcloud.bigquery.ml.objects.statements import ObjectTableStatement
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.ml.statements import ModelStatement
-from localcloud.bigquery.sql.checks.ambiguity import reject_ambiguous
+from localcloud.bigquery.queries.model_uses import ModelUses
+from localcloud.bigquery.queries.statement_checks import StatementChecks
 from localcloud.bigquery.sql.errors.failures import query_error
 from localcloud.bigquery.sql.errors.syntax import reject_unknown_functions
-from localcloud.bigquery.sql.reading.called import calls
-from localcloud.bigquery.sql.reading.literals import plain_literals
 from localcloud.bigquery.sql.reading.names import quote_names
 from localcloud.bigquery.sql.reading.statement import (
-    DML_TYPES,
-    Statement,
     TableName,
-    mentioned_names,
-    possible_tables,
     read_statement,
 )
-from localcloud.bigquery.sql.reading.tokens import bracket_pairs, position, tokens
 from localcloud.bigquery.sql.tables.information_schema import with_datasets
-from localcloud.bigquery.sql.tables.partition_clauses import declared_types, partitioning_of
-from localcloud.bigquery.sql.tables.partition_filters import FilterCheck, Required
-from localcloud.bigquery.sql.tables.pseudo_columns import check_column_name
 from localcloud.bigquery.sql.translation import Translator
 from localcloud.bigquery.sql.values.parameters import rest_parameters
 from localcloud.bigquery.sql.values.system_variables import replace_system_variables
-from localcloud.bigquery.sql.values.variables import replace_variables
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.engine import Engine, complete
-from localcloud.bigquery.tables.partitions import Partitions, requires_filter
-from localcloud.bigquery.tables.routines import is_model_function
 
 _TRANSLATOR = Translator()
 # The dataset name of a session's temporary tables, which are in a hidden dataset, as in BigQuery.
@@ -76,6 +61,8 @@ class Statements(Session):
     """The statements of one job, and the job's interface for BigQuery ML.
 
     Attributes:
+        checks: The checks of the job's statements.
+        model_uses: The views and table functions over models that the statements use.
         conditional_routines: The names of the routines that the job creates only if they do not exist.
     """
 
@@ -122,6 +109,8 @@ class Statements(Session):
         self.default_dataset = default_dataset
         self._session_dataset = session_dataset
         self._default = _split_dataset(default_dataset, project)
+        self.checks = StatementChecks(destinations, self.columns_of, project=project, location=location)
+        self.model_uses = ModelUses(self.context.catalog, learning, self.columns_of, project=project)
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -152,22 +141,6 @@ class Statements(Session):
         """Return ``sql`` as a statement about a model or an object table, or None. Raises ``QueryError``."""
         return self.learning.parse(quote_names(sql), project=self.project, default_dataset=self.default_dataset)
 
-    def check(self, statement: Statement) -> None:
-        """Reject errors that the translation does not find.
-
-        Raises:
-            NotFound: A dataset is in another location than the job.
-            QueryError: A SELECT has no columns.
-        """
-        if isinstance(statement.tree, exp.Select) and not statement.tree.expressions:
-            raise QueryError("Syntax error: SELECT list must not be empty", location="query")
-        for name in statement.tables:
-            dataset = self.context.catalog.get_dataset(name.project, name.dataset)
-            if dataset is not None and dataset.location.upper() != self.location.upper():
-                raise NotFound(
-                    f"Not found: Dataset {name.project}:{name.dataset} was not found in location {self.location}"
-                )
-
     # Preparing
 
     def prepare(self, sql: str) -> str:
@@ -179,17 +152,8 @@ class Statements(Session):
         """
         sql = with_datasets(sql, self.project, self.default_dataset, self.location, self._datasets_in)
         sql = self.qualify(self.parameters.named_in(replace_system_variables(sql, self.system_variables())))
-        statement = read_statement(sql, project=self.project)
-        self._check_names(statement)
-        if statement.tree is not None:
-            reject_ambiguous(sql, statement.tree, self.columns_of)
-        _check_where(statement)
-        if statement.target is not None and (statement.kind in DML_TYPES or statement.kind == "ALTER_TABLE"):
-            self.destinations.reject_external(statement.target)
-        if (copied := _copied_table(statement, self.project)) is not None:
-            self.destinations.reject_external(copied)
-        self._check_partitions(statement)
-        sql = self.parameters.literal_times(self._inline_model_views(self._inline_model_functions(sql)))
+        self.checks.check(sql)
+        sql = self.parameters.literal_times(self.model_uses.inlined(sql))
         if self.learning.uses_models(sql):
             sql = self.learning.rewrite(sql, self, dry_run=self.dry_run)
             reject_unknown_functions(sql)
@@ -208,64 +172,6 @@ class Statements(Session):
             "row_count": "CAST(NULL AS INT64)",
             "time_zone": "'UTC'",
         }
-
-    def _check_names(self, statement: Statement) -> None:
-        """Reject tables whose names are not valid, or differ from those of existing ones in their case.
-
-        DuckDB ignores the case of names. BigQuery does not:
-        https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#case_sensitivity
-
-        Raises:
-            QueryError: A name is not valid.
-            NotFound: A dataset or a table has another name.
-        """
-        catalog = self.context.catalog
-        for name in statement.tables:
-            name.check()
-            if name == statement.target or catalog.get_table(name.project, name.dataset, name.table) is not None:
-                continue
-            dataset = catalog.get_dataset(name.project, name.dataset)
-            if dataset is None and name.project != self.project and not catalog.list_datasets(name.project):
-                # BigQuery does not tell a project that does not exist from one that the caller may not read.
-                raise QueryError(
-                    f"Access Denied: Table {name}: User does not have permission to query table {name}, or perhaps it "
-                    "does not exist.",
-                    reason="accessDenied",
-                )
-            if dataset is None:
-                others = {other.dataset_id.lower() for other in catalog.list_datasets(name.project)}
-                if name.dataset.lower() in others:
-                    raise NotFound(
-                        f"Not found: Dataset {name.project}:{name.dataset} was not found in location {self.location}"
-                    )
-            elif any(
-                other.table_id.lower() == name.table.lower()
-                for other in catalog.list_tables(name.project, name.dataset)
-            ):
-                raise NotFound(f"Not found: Table {name} was not found in location {self.location}")
-
-    def _check_partitions(self, statement: Statement) -> None:
-        """Reject a wrong PARTITION BY, and a query without the filter that a table requires. Raises ``QueryError``."""
-        tree = statement.tree
-        if tree is None:
-            return
-        if statement.kind in ("CREATE_TABLE", "CREATE_TABLE_AS_SELECT"):
-            partitioning_of(tree, declared_types(tree))
-            for column in tree.this.find_all(exp.ColumnDef):
-                check_column_name(column.name)
-        if any(self._requirement(name) is not None for name in statement.tables):
-            FilterCheck(self.project, self._requirement).check(tree)
-
-    def _requirement(self, name: TableName) -> Required | exp.Query | None:
-        """Return a table that requires a filter, or the query of a view, for the check of filters."""
-        meta = self.context.catalog.get_table(name.project, name.dataset, name.table)
-        if meta is None:
-            return None
-        if meta.table_type == "VIEW" and meta.view_query:
-            view = read_statement(plain_literals(meta.view_query), project=name.project).tree
-            return view if isinstance(view, exp.Query) else None
-        partitions = Partitions.of(meta)
-        return Required(name, partitions.filter_columns) if partitions is not None and requires_filter(meta) else None
 
     def qualify(self, sql: str) -> str:
         """Return ``sql`` in a form that sqlglot can parse, with the default dataset added to table names without one."""
@@ -289,83 +195,10 @@ class Statements(Session):
                 sql = sql[: name.start] + prefix + sql[name.start :]
         return sql
 
-    def uses_models(self, sql: str, *, within: frozenset[TableName] = frozenset()) -> bool:
-        """Return whether ``sql`` uses models, itself or in a view that is not in ``within``."""
-        return self.learning.uses_models(sql) or any(
-            self.uses_models(query, within=within | {name})
-            for name, query in self._mentioned_views(sql)
-            if name not in within
-        )
-
-    def _inline_model_views(self, sql: str) -> str:
-        """Replace views that use models by their queries, so that a query uses the current model."""
-        views = {name: query for name, query in self._mentioned_views(sql) if self.uses_models(query)}
-        if not views:
-            return sql
-        tree = read_statement(sql, project=self.project).tree
-        if tree is None:
-            return sql
-        tree = tree.copy()
-        found = False
-        for node in list(tree.find_all(exp.Table)):
-            query = views.get(TableName(node.catalog or self.project, node.db, node.name))
-            if query is None or isinstance(node.parent, exp.Create):
-                continue
-            body = sqlglot.parse_one(query, read="bigquery")
-            if not isinstance(body, exp.Query):
-                continue
-            # In an argument of a table function, a query in brackets replaces TABLE name, without an alias.
-            argument = isinstance(node.parent, exp.Predict)
-            node.replace(body.subquery() if argument else body.subquery(node.alias or node.name))
-            found = True
-        return self._inline_model_views(tree.sql(dialect="bigquery")) if found else sql
-
-    def _inline_model_functions(self, sql: str) -> str:
-        """Replace calls of table functions that use models by their queries, with the arguments in them."""
-        if "." not in sql or "(" not in sql:
-            return sql
-        found = tokens(sql)
-        pairs = bracket_pairs(found)
-        for called in reversed(list(calls(found))):
-            routine = self._model_function(called.parts)
-            closing = pairs.get(called.last + 1)
-            if routine is None or called.chained or closing is None:
-                continue
-            inside = Span(found[called.last + 1].end, found[closing].start)
-            given = [f"({item.text_in(sql)})" for item in split_items(sql, inside)]
-            names = [argument.name for argument in routine.arguments]
-            if len(given) != len(names):
-                raise QueryError(
-                    f"Number of arguments does not match for table-valued function {'.'.join(called.parts)}: expected "
-                    f"{len(names)}, got {len(given)} at {position(sql, called.start)}",
-                    location="query",
-                )
-            body, used = replace_variables(
-                plain_literals(routine.definition_body), {name.lower(): name for name in names}, self.columns_of
-            )
-            for place, name in used.items():
-                value = given[names.index(name)]
-                body = re.sub(rf"@{place}\b", lambda _, value=value: value, body)  # type: ignore[misc]
-            sql = f"{sql[: called.start]}({body}){sql[found[closing].end :]}"
-        return sql
-
-    def _model_function(self, parts: tuple[str, ...]) -> RoutineMeta | None:
-        if len(parts) not in (2, 3):
-            return None
-        routine = self.context.catalog.get_routine(*(parts if len(parts) == 3 else (self.project, *parts)))
-        return routine if routine is not None and is_model_function(routine) else None
-
     def columns_of(self, table: exp.Table) -> frozenset[str]:
         """Return the names of a table's columns in lower case; none if the table does not exist."""
         meta = self.context.catalog.get_table(table.catalog or self.project, table.db, table.name)
         return frozenset() if meta is None else frozenset(f.name.lower() for f in meta.schema_.fields)
-
-    def _mentioned_views(self, sql: str) -> Iterator[tuple[TableName, str]]:
-        for parts in mentioned_names(sql):
-            for name in possible_tables(parts, self.project):
-                meta = self.context.catalog.get_table(name.project, name.dataset, name.table)
-                if meta is not None and meta.table_type == "VIEW" and meta.view_query:
-                    yield name, plain_literals(meta.view_query)
 
     # Translating
 
@@ -480,28 +313,6 @@ def _split_dataset(name: str | None, project: str) -> tuple[str, str] | None:
         return None
     parts = name.split(".")
     return (parts[0], parts[1]) if len(parts) > 1 else (project, parts[0])
-
-
-def _copied_table(statement: Statement, project: str) -> TableName | None:
-    """Return the table whose rows a CREATE TABLE COPY, CLONE or a CREATE SNAPSHOT TABLE copies; None for another statement."""
-    if statement.kind == "CREATE_SNAPSHOT_TABLE":
-        statement = read_statement(_SNAPSHOT.sub("", statement.sql, count=1), project=project)
-    clone = statement.tree.find(exp.Clone) if isinstance(statement.tree, exp.Create) else None
-    source = None if clone is None else clone.this
-    return TableName(source.catalog or project, source.db, source.name) if isinstance(source, exp.Table) else None
-
-
-def _check_where(statement: Statement) -> None:
-    """Reject an UPDATE or DELETE without WHERE, as BigQuery does.
-
-    https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax
-
-    Raises:
-        QueryError: The statement has no WHERE clause.
-    """
-    if isinstance(statement.tree, (exp.Update, exp.Delete)) and statement.tree.args.get("where") is None:
-        start = position(statement.sql, tokens(statement.sql)[0].start)
-        raise QueryError(f"{statement.kind} must have a WHERE clause at {start}", location="query")
 
 
 def _without_alias_traps(duckdb_sql: str) -> str:

@@ -138,7 +138,7 @@ class Script(ControlledScript):
 
     async def _exec_completed(self, statement: Statement) -> None:
         statements = self._statements
-        if statement.kind == "CREATE_VIEW" and statements.uses_models(statement.sql):
+        if statement.kind == "CREATE_VIEW" and statements.model_uses.are_in(statement.sql):
             create_model_view(statement, statements, statements.destinations)
             self._final_table = None
             return

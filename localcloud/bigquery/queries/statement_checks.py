@@ -1,0 +1,165 @@
+"""Rejects statements that are wrong in ways that the translation does not find.
+
+These are names of tables, columns that two tables have, partitions, UPDATE without WHERE and changes of external tables.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from sqlglot import exp
+
+from localcloud.bigquery.base.errors import NotFound, QueryError
+from localcloud.bigquery.sql.checks.ambiguity import reject_ambiguous
+from localcloud.bigquery.sql.reading.literals import plain_literals
+from localcloud.bigquery.sql.reading.statement import DML_TYPES, Statement, TableName, read_statement
+from localcloud.bigquery.sql.reading.tokens import position, tokens
+from localcloud.bigquery.sql.tables.partition_clauses import declared_types, partitioning_of
+from localcloud.bigquery.sql.tables.partition_filters import FilterCheck, Required
+from localcloud.bigquery.sql.tables.pseudo_columns import check_column_name
+from localcloud.bigquery.tables.destinations import Destinations
+from localcloud.bigquery.tables.partitions import Partitions, requires_filter
+
+_SNAPSHOT = re.compile(r"\bSNAPSHOT\s+(?=TABLE\b)", re.IGNORECASE)
+
+
+class StatementChecks:
+    """The checks of the statements of one job."""
+
+    def __init__(
+        self,
+        destinations: Destinations,
+        columns_of: Callable[[exp.Table], frozenset[str]],
+        *,
+        project: str,
+        location: str,
+    ) -> None:
+        """Check against existing tables.
+
+        Args:
+            destinations: The tables.
+            columns_of: Returns the names of a table's columns in lower case.
+            project: The project of table names without one.
+            location: The location of the job.
+        """
+        self._destinations = destinations
+        self._catalog = destinations.context.catalog
+        self._columns_of = columns_of
+        self._project = project
+        self._location = location
+
+    def check(self, sql: str) -> None:
+        """Check a statement whose tables have all their parts.
+
+        Raises:
+            QueryError: The name of a table, a partition or a clause is not valid, a column is ambiguous, or a required
+                filter is missing.
+            NotFound: A dataset or a table does not exist by this name.
+        """
+        statement = read_statement(sql, project=self._project)
+        self._check_names(statement)
+        if statement.tree is not None:
+            reject_ambiguous(sql, statement.tree, self._columns_of)
+        _check_where(statement)
+        if statement.target is not None and (statement.kind in DML_TYPES or statement.kind == "ALTER_TABLE"):
+            self._destinations.reject_external(statement.target)
+        if (copied := _copied_table(statement, self._project)) is not None:
+            self._destinations.reject_external(copied)
+        self._check_partitions(statement)
+
+    def check_places(self, statement: Statement) -> None:
+        """Reject a SELECT without columns, and tables of another location.
+
+        Raises:
+            NotFound: A dataset is in another location than the job.
+            QueryError: A SELECT has no columns.
+        """
+        if isinstance(statement.tree, exp.Select) and not statement.tree.expressions:
+            raise QueryError("Syntax error: SELECT list must not be empty", location="query")
+        for name in statement.tables:
+            dataset = self._catalog.get_dataset(name.project, name.dataset)
+            if dataset is not None and dataset.location.upper() != self._location.upper():
+                raise NotFound(
+                    f"Not found: Dataset {name.project}:{name.dataset} was not found in location {self._location}"
+                )
+
+    def _check_names(self, statement: Statement) -> None:
+        """Reject tables whose names are not valid, or differ from those of existing ones in their case.
+
+        DuckDB ignores the case of names. BigQuery does not:
+        https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#case_sensitivity
+
+        Raises:
+            QueryError: A name is not valid.
+            NotFound: A dataset or a table has another name.
+        """
+        catalog = self._catalog
+        for name in statement.tables:
+            name.check()
+            if name == statement.target or catalog.get_table(name.project, name.dataset, name.table) is not None:
+                continue
+            dataset = catalog.get_dataset(name.project, name.dataset)
+            if dataset is None and name.project != self._project and not catalog.list_datasets(name.project):
+                # BigQuery does not tell a project that does not exist from one that the caller may not read.
+                raise QueryError(
+                    f"Access Denied: Table {name}: User does not have permission to query table {name}, or perhaps it "
+                    "does not exist.",
+                    reason="accessDenied",
+                )
+            if dataset is None:
+                others = {other.dataset_id.lower() for other in catalog.list_datasets(name.project)}
+                if name.dataset.lower() in others:
+                    raise NotFound(
+                        f"Not found: Dataset {name.project}:{name.dataset} was not found in location {self._location}"
+                    )
+            elif any(
+                other.table_id.lower() == name.table.lower()
+                for other in catalog.list_tables(name.project, name.dataset)
+            ):
+                raise NotFound(f"Not found: Table {name} was not found in location {self._location}")
+
+    def _check_partitions(self, statement: Statement) -> None:
+        """Reject a wrong PARTITION BY, and a query without the filter that a table requires. Raises ``QueryError``."""
+        tree = statement.tree
+        if tree is None:
+            return
+        if statement.kind in ("CREATE_TABLE", "CREATE_TABLE_AS_SELECT"):
+            partitioning_of(tree, declared_types(tree))
+            for column in tree.this.find_all(exp.ColumnDef):
+                check_column_name(column.name)
+        if any(self._requirement(name) is not None for name in statement.tables):
+            FilterCheck(self._project, self._requirement).check(tree)
+
+    def _requirement(self, name: TableName) -> Required | exp.Query | None:
+        """Return a table that requires a filter, or the query of a view, for the check of filters."""
+        meta = self._catalog.get_table(name.project, name.dataset, name.table)
+        if meta is None:
+            return None
+        if meta.table_type == "VIEW" and meta.view_query:
+            view = read_statement(plain_literals(meta.view_query), project=name.project).tree
+            return view if isinstance(view, exp.Query) else None
+        partitions = Partitions.of(meta)
+        return Required(name, partitions.filter_columns) if partitions is not None and requires_filter(meta) else None
+
+
+def _copied_table(statement: Statement, project: str) -> TableName | None:
+    """Return the table whose rows a CREATE TABLE COPY, CLONE or a CREATE SNAPSHOT TABLE copies; None for another statement."""
+    if statement.kind == "CREATE_SNAPSHOT_TABLE":
+        statement = read_statement(_SNAPSHOT.sub("", statement.sql, count=1), project=project)
+    clone = statement.tree.find(exp.Clone) if isinstance(statement.tree, exp.Create) else None
+    source = None if clone is None else clone.this
+    return TableName(source.catalog or project, source.db, source.name) if isinstance(source, exp.Table) else None
+
+
+def _check_where(statement: Statement) -> None:
+    """Reject an UPDATE or DELETE without WHERE, as BigQuery does.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax
+
+    Raises:
+        QueryError: The statement has no WHERE clause.
+    """
+    if isinstance(statement.tree, (exp.Update, exp.Delete)) and statement.tree.args.get("where") is None:
+        start = position(statement.sql, tokens(statement.sql)[0].start)
+        raise QueryError(f"{statement.kind} must have a WHERE clause at {start}", location="query")

@@ -1,109 +1,38 @@
-"""Runs query jobs: each kind of statement has a method."""
+"""Runs query jobs, and describes them in dry runs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 from bqemulator.api.dependencies import AppContext
-from bqemulator.domain.errors import DomainError
-from bqemulator.jobs.executor import build_response_schema, parse_export_data
-from sqlglot import exp
 
 from localcloud.bigquery.base.call_statistics import CallStatistics, statistics_of
-from localcloud.bigquery.base.errors import NotFound, QueryError
-from localcloud.bigquery.base.schema import plain_name
-from localcloud.bigquery.job.jobs import Job, Rows
+from localcloud.bigquery.base.errors import NotFound
+from localcloud.bigquery.job.jobs import Job
 from localcloud.bigquery.ml.calls import parseable_calls
-from localcloud.bigquery.ml.objects.statements import ObjectTableStatement
 from localcloud.bigquery.ml.service import MachineLearning
-from localcloud.bigquery.ml.statements import ModelReference, ModelStatement
+from localcloud.bigquery.ml.statements import ModelReference
 from localcloud.bigquery.queries.accounting import Accounting
-from localcloud.bigquery.queries.definitions.alterations import alter
-from localcloud.bigquery.queries.definitions.model_statements import run_model_statement
-from localcloud.bigquery.queries.definitions.row_policies import policy_statement, run_policy_statement
-from localcloud.bigquery.queries.definitions.table_actions import single_actions
-from localcloud.bigquery.queries.definitions.table_options import apply_options, changed_options, table_options
-from localcloud.bigquery.queries.definitions.tables import (
-    completed,
-    create_model_view,
-    created_table,
-    declared_fields,
-    definition_statistics,
-    exists_already,
-    finish_table,
-    operation_on,
-    query_of,
-    register_table,
-    routine_statistics,
-)
-from localcloud.bigquery.queries.files.load_data import LoadData
 from localcloud.bigquery.queries.files.load_statements import LoadStatements, load_statement
 from localcloud.bigquery.queries.previews import Previews
-from localcloud.bigquery.queries.scripts.children import Step, child_jobs
-from localcloud.bigquery.queries.scripts.running import FileStatements, run_script
+from localcloud.bigquery.queries.runs import Outcome, StatementRuns
 from localcloud.bigquery.queries.scripts.texts import is_script, script_type
 from localcloud.bigquery.queries.statements import Statements
 from localcloud.bigquery.sql.checks.duckdb_only import reject_foreign_names
-from localcloud.bigquery.sql.errors.failures import query_error
 from localcloud.bigquery.sql.reading.conditional_routines import without_conditions
 from localcloud.bigquery.sql.reading.javascript import plain_functions
 from localcloud.bigquery.sql.reading.literals import plain_literals
-from localcloud.bigquery.sql.reading.statement import (
-    DDL_OPERATIONS,
-    Statement,
-    TableName,
-    read_statement,
-)
+from localcloud.bigquery.sql.reading.statement import TableName, read_statement
 from localcloud.bigquery.sql.reading.tokens import without_tail
-from localcloud.bigquery.sql.tables.partition_clauses import layout_of, partitioning_of
-from localcloud.bigquery.tables.context import NEVER
 from localcloud.bigquery.tables.destinations import Destinations
-from localcloud.bigquery.tables.dispositions import Disposition, Source
-from localcloud.bigquery.tables.engine import Cancelled, Engine
-from localcloud.bigquery.tables.exporting import Export, export
-from localcloud.bigquery.tables.results import (
-    NO_ROWS,
-    AnonymousTables,
-    RowsInMemory,
-    rows_in,
-)
+from localcloud.bigquery.tables.results import AnonymousTables
 from localcloud.bigquery.tables.sessions import Sessions
 from localcloud.storage.objects.store import ObjectStore
 
-_DML_COUNTER = {
-    "INSERT": "insertedRowCount",
-    "UPDATE": "updatedRowCount",
-    "DELETE": "deletedRowCount",
-    "TRUNCATE_TABLE": "deletedRowCount",
-}
-_ABORT_SESSION = re.compile(r"\s*CALL\s+BQ\.ABORT_SESSION\s*\(", re.IGNORECASE)
 # The type of a parameter of a function: https://cloud.google.com/bigquery/docs/user-defined-functions#templated-sql-udf-parameters
 _ANY_TYPE = re.compile(r"([(,]\s*(?:\w+|`\w+`))\s+ANY\s+TYPE\b", re.IGNORECASE)
-# Statements whose tables bqemulator creates with its own column types.
-_TIDIED = frozenset({"CREATE_TABLE", "CREATE_TABLE_AS_SELECT", "ALTER_TABLE"})
-
-
-@dataclass
-class Outcome:
-    """The outcome of a query job.
-
-    Attributes:
-        rows: The rows of the result.
-        destination: The table of the rows, or the created model, or None.
-        written: The number of rows that the job wrote into a table, or None.
-        statistics: The ``statistics.query`` of the job.
-        script: Whether the job is a script.
-    """
-
-    rows: Rows = NO_ROWS
-    destination: TableName | None = None
-    written: int | None = None
-    statistics: dict[str, Any] = field(default_factory=dict)
-    script: bool = False
 
 
 class QueryJobs:
@@ -126,10 +55,8 @@ class QueryJobs:
         self._anonymous = anonymous
         self._accounting = accounting
         self._previews = Previews(destinations, accounting)
-        self._sessions = sessions
-        self._store = store
         self._loads = LoadStatements(destinations, store)
-        self._engine: Engine = destinations.engine
+        self._runs = StatementRuns(context, learning, destinations, anonymous, accounting, sessions, store)
 
     def run(self, job: Job) -> None:
         """Run a query job on the calling thread's cursor, and set its rows and statistics.
@@ -143,7 +70,8 @@ class QueryJobs:
         try:
             statements = self._statements(job)
             calls = statements.model_calls
-            outcome = self._perform(job, statements)
+            sql = _readable(job.dialect_sql or query["query"], statements)
+            outcome = self._runs.run(job, sql, statements)
         finally:
             job.statistics = self._accounting.job_statistics(
                 job,
@@ -241,235 +169,6 @@ class QueryJobs:
             self._anonymous.ensure_dataset(job.key.project, dataset, job.key.location)
         return dataset
 
-    # Each kind of statement
-
-    def _perform(self, job: Job, statements: Statements) -> Outcome:
-        query = job.configuration["query"]
-        sql = _readable(job.dialect_sql or query["query"], statements)
-        script = is_script(sql)
-        load = None if script else load_statement(sql, statements)
-        if load is not None:
-            return self._run_load(load, statements)
-        reject_foreign_names(sql)
-        if _ABORT_SESSION.match(sql):
-            self._sessions.end(job.session_id)
-            if job.session_id is not None:
-                statements.execute(
-                    f"DROP SCHEMA IF EXISTS `{job.key.project}`.`_session_{job.session_id}` CASCADE", sql
-                )
-            return Outcome(statistics={"statementType": "CALL"})
-        if script:
-            return self._run_script(job, sql, statements)
-        model = statements.model_statement(sql)
-        if model is not None:
-            return self._run_model_statement(model, statements)
-        original = read_statement(statements.qualify(sql), project=statements.project)
-        statements.checks.check_places(original)
-        outcomes = [self._perform_single(job, each, statements) for each in single_actions(original, statements)]
-        return outcomes[-1]
-
-    def _perform_single(self, job: Job, original: Statement, statements: Statements) -> Outcome:
-        """Run a statement with one action that is not about a model."""
-        original = completed(original, statements)
-        options = table_options(original)
-        if options and (changed := changed_options(original, statements)) is not None:
-            apply_options(options, changed, statements)
-            return Outcome(statistics=self._accounting.describe(original) | definition_statistics("ALTER", changed))
-        outcome = self._perform_statement(job, job.configuration["query"], original, statements)
-        if options:
-            apply_options(options, original.target, statements)
-        return outcome
-
-    def _perform_statement(
-        self, job: Job, query: dict[str, Any], original: Statement, statements: Statements
-    ) -> Outcome:
-        """Run a single statement that is not about a model."""
-        if original.is_query:
-            if query.get("destinationTable"):
-                return self._run_select_into(query, statements, original)
-            return self._run_select(job, statements, original)
-        if created_table(original) is not None:
-            return self._run_create_as(query, statements, original)
-        if (policy := policy_statement(original, statements)) is not None:
-            return Outcome(statistics=self._accounting.describe(original) | run_policy_statement(policy, statements))
-        if original.target is not None and exists_already(original, self._destinations):
-            statistics = self._accounting.describe(original) | definition_statistics("SKIP", original.target)
-            rows = RowsInMemory(declared_fields(original, statements), NO_ROWS.table)
-            return Outcome(rows, statistics=statistics)
-        if original.kind == "CREATE_VIEW" and statements.model_uses.are_in(original.sql):
-            operation, view = create_model_view(original, statements, self._destinations)
-            return Outcome(statistics=self._accounting.describe(original) | definition_statistics(operation, view))
-        if original.kind == "EXPORT_DATA":
-            return self._run_export(query, statements, original)
-        if original.target is not None and alter(original, statements):
-            statistics = self._accounting.describe(original) | definition_statistics("ALTER", original.target)
-            return Outcome(statistics=statistics)
-        return self._run_other(query, statements, original)
-
-    def _run_load(self, load: LoadData, statements: Statements) -> Outcome:
-        loaded = self._loads.run(load, statements)
-        statistics = {"statementType": "LOAD_DATA", "loadQueryStatistics": loaded}
-        return Outcome(NO_ROWS, load.target, int(loaded["outputRows"]), statistics)
-
-    def _run_model_statement(self, model: ModelStatement | ObjectTableStatement, statements: Statements) -> Outcome:
-        result = run_model_statement(model, statements)
-        statistics = {"statementType": result.statement_type} | result.statistics
-        if result.ddl_operation:
-            statistics["ddlOperationPerformed"] = result.ddl_operation
-        destination = None
-        if result.destination:
-            # The job's destination is the model, in the shape of a table reference.
-            reference = result.destination
-            destination = TableName(reference["projectId"], reference["datasetId"], reference["modelId"])
-        return Outcome(destination=destination, statistics=statistics)
-
-    def _run_script(self, job: Job, sql: str, statements: Statements) -> Outcome:
-        steps: list[Step] = []
-        job.scripted = True
-        defined = routine_statistics(sql, statements)
-        try:
-            files = FileStatements(
-                lambda statement: self._export(job, statements, statement),
-                lambda load: self._run_load(load, statements),
-            )
-            table = run_script(sql, statements, steps, files)
-        finally:
-            job.children = child_jobs(job, sql, steps, self._anonymous, self._accounting)
-        name = self._anonymous.name_for(job.key)
-        rows: Rows = NO_ROWS
-        if table.num_columns:
-            rows = self._anonymous.hold(name, RowsInMemory(build_response_schema(table.schema), table))
-        if defined:
-            return Outcome(statistics=defined, script=True)
-        return Outcome(rows, name, statistics={"statementType": script_type(sql)}, script=True)
-
-    def _run_select(self, job: Job, statements: Statements, original: Statement) -> Outcome:
-        statement = read_statement(statements.prepare(original.sql), project=statements.project)
-        self._accounting.check_billing(job.configuration["query"], statement)
-        duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
-        bound, values = statements.bind(duckdb_sql)
-        name = self._anonymous.name_for(job.key)
-        with _query_errors(original.sql, duckdb_sql, job.key.location):
-            rows = self._anonymous.keep(name, bound, values, original.column_names(), job.key.location)
-            statements.check_calls()
-        return Outcome(rows, name, statistics=self._accounting.describe(statement, original))
-
-    def _run_select_into(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
-        name = TableName.of(query["destinationTable"], statements.project)
-        disposition = Disposition.of(query)
-        statements.destinations.reject_external(name)
-        # Checked before the query runs, which may take long, and again before it writes.
-        self._destinations.check_target(name, disposition, statements.location)
-        statement, written = self._write(query, statements, original, name, disposition)
-        rows = rows_in(self._destinations, name)
-        return Outcome(rows, name, written, self._accounting.describe(statement, original))
-
-    def _run_create_as(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
-        """Run a CREATE TABLE AS: write its query to a destination table, which it creates or replaces."""
-        create, target = original.tree, original.target
-        assert isinstance(create, exp.Create)
-        assert target is not None
-        operation = operation_on(create, target, self._destinations)
-        if operation == "SKIP":
-            return Outcome(statistics=self._accounting.describe(original) | definition_statistics(operation, target))
-        select = query_of(original, create, statements.project)
-        disposition = Disposition(write="WRITE_TRUNCATE", layout=layout_of(partitioning_of(create)), redefines=True)
-        statement, written = self._write(query, statements, select, target, disposition)
-        if operation == "REPLACE" and (replaced := self._destinations.get(target)) is not None:
-            self._context.catalog.update_table(replaced.model_copy(update={"expiration_time": NEVER}))
-        register_table(create, target, statements, self._destinations)
-        statistics = self._accounting.describe(statement, select) | {"statementType": original.kind}
-        rows = RowsInMemory(self._destinations.fields(target), NO_ROWS.table)
-        return Outcome(rows, target, written, statistics | definition_statistics(operation, target))
-
-    def _write(
-        self,
-        query: dict[str, Any],
-        statements: Statements,
-        original: Statement,
-        name: TableName,
-        disposition: Disposition,
-    ) -> tuple[Statement, int]:
-        """Write a query's rows into a table; return the prepared statement and the number of rows."""
-        statement = read_statement(statements.prepare(original.sql), project=statements.project)
-        self._accounting.check_billing(query, statement)
-        duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
-        bound, values = statements.bind(duckdb_sql)
-        columns = original.with_names(statements.columns(duckdb_sql, original.sql))
-        columns = [(plain_name(column), kind) for column, kind in columns]
-        with _query_errors(original.sql, duckdb_sql, statements.location):
-            source = Source(bound, values, tuple(columns), check=statements.check_calls)
-            return statement, self._destinations.write(name, source, disposition, location=statements.location)
-
-    def _export(self, job: Job, statements: Statements, original: Statement) -> None:
-        self._run_export(job.configuration["query"], statements, original)
-
-    def _run_export(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
-        """Run EXPORT DATA.
-
-        https://cloud.google.com/bigquery/docs/reference/standard-sql/export-statements
-        """
-        try:
-            request = parse_export_data(original.sql)
-        except DomainError as error:
-            raise query_error(error, sql=original.sql) from error
-        if request is None:
-            raise QueryError("Syntax error in EXPORT DATA", location="query")
-        statement = read_statement(statements.prepare(request.select_sql), project=statements.project)
-        self._accounting.check_billing(query, statement)
-        duckdb_sql = statements.translate_prepared(statement.sql, original.sql)
-        bound, values = statements.bind(duckdb_sql)
-        options = request.options
-        if options.uri.count("*") != 1:
-            raise QueryError("Option 'uri' value must be a wild card URI.", location="query")
-        delimiter = options.field_delimiter or ","
-        target = Export(options.uri, options.format, options.compression, options.header, delimiter, options.overwrite)
-        with _query_errors(original.sql, duckdb_sql, statements.location):
-            rows = export(self._engine, self._store, bound, values, target, statements.check_calls)
-        exported = {"fileCount": "1", "rowCount": str(rows)}
-        statistics = self._accounting.describe(statement) | {"statementType": original.kind}
-        return Outcome(statistics=statistics | {"exportDataStatistics": exported})
-
-    def _run_other(self, query: dict[str, Any], statements: Statements, original: Statement) -> Outcome:
-        """Run DML, or DDL without a method of its own, in bqemulator's executor."""
-        prepared = statements.prepare(original.sql)
-        statement = read_statement(prepared, project=statements.project)
-        self._accounting.check_billing(query, statement)
-        dropped = self._dropped_models(statement, statements.project)
-        with self._destinations.writing(statement.target):
-            with statements.checking_calls(statement.target):
-                table, fields, reported = statements.execute(prepared, original.sql)
-            if statement.kind in _TIDIED:
-                finish_table(original, statements)
-        for reference in dropped:
-            self._learning.models.delete(reference["projectId"], reference["datasetId"], reference["modelId"])
-        reported.pop("totalRows", None)
-        statistics = reported | self._accounting.describe(statement)
-        if statement.kind in DDL_OPERATIONS and statement.target is not None:
-            operation = reported.get("ddlOperationPerformed") or DDL_OPERATIONS[statement.kind]
-            statistics |= definition_statistics(operation, statement.target)
-        affected = reported.get("numDmlAffectedRows")
-        if affected is not None and statement.kind in _DML_COUNTER:
-            statistics["dmlStats"] = {_DML_COUNTER[statement.kind]: affected}
-        written = int(affected) if affected is not None else None
-        return Outcome(RowsInMemory(fields, table), statement.target, written, statistics)
-
-    def _dropped_models(self, statement: Statement, project: str) -> list[dict[str, str]]:
-        """Return the models in the dataset of a DROP SCHEMA.
-
-        Raises:
-            QueryError: There are models and the statement has no CASCADE, or a model is deployed.
-        """
-        drop = statement.tree
-        if statement.kind != "DROP_SCHEMA" or not isinstance(drop, exp.Drop) or not isinstance(drop.this, exp.Table):
-            return []
-        owner, dataset = drop.this.catalog or project, drop.this.db or drop.this.name
-        models = [model["modelReference"] for model in self._learning.models.list(owner, dataset)]
-        if models and not drop.args.get("cascade"):
-            raise QueryError(f"Dataset {owner}:{dataset} is still in use", reason="resourceInUse")
-        self._learning.models.check_not_deployed(owner, dataset)
-        return models
-
 
 def _readable(sql: str, statements: Statements) -> str:
     """Return a statement or script without what bqemulator's and sqlglot's parsers do not know."""
@@ -479,14 +178,3 @@ def _readable(sql: str, statements: Statements) -> str:
     if "@`" in sql:
         sql = statements.parameters.named_in(sql)
     return _ANY_TYPE.sub(r"\1 ANY_TYPE", sql) if "ANY" in sql.upper() else sql
-
-
-@contextmanager
-def _query_errors(sql: str, duckdb_sql: str | None, location: str) -> Iterator[None]:
-    """Translate exceptions in the ``with`` block to BigQuery's errors. Raises ``QueryError``."""
-    try:
-        yield
-    except Cancelled:
-        raise
-    except Exception as error:
-        raise query_error(error, sql=sql, duckdb_sql=duckdb_sql, location=location) from error

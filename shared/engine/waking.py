@@ -100,7 +100,17 @@ class Waker:
         """
         minute = now.replace(second=0, microsecond=0)
         return any(
-            each.created < minute or (each.kind is not Kind.DROP and each.created < item.created)
+            self._keeps_awake(each, minute, now)
             for each in self._ledger.pending(most=MOST_LISTED)
-            if due_soon(each, now, again=False) is not None
+            if each.created < minute or (each.kind is not Kind.DROP and each.created < item.created)
         )
+
+    def _keeps_awake(self, pending: Pending, minute: datetime, now: datetime) -> bool:
+        """Return whether the poller, which has seen this work, looks once more.
+
+        It does so as long as a job runs, until work is due, and once after a look. A look that changes nothing is the last.
+        """
+        due = due_soon(pending, now, again=False)
+        if due is None or pending.submitted:
+            return due is not None
+        return now < max(pending.created, minute, pending.due or minute) + self._pause

@@ -106,10 +106,11 @@ def tick(services: Services, *, until: datetime | None = None, opened: set[Look]
     mending = [Piece(partial(mend_index, each, services), {"key": each.listed.name}) for each in damaged]
     do_in_threads(mending, services, until=until, threads=threads)
     ended, looks_now = services.now(), {look_at(each) for each in due}
+    # A function that sees a submitted job does not wake the poller, so the poller stays awake also after a look in vain.
     soon = [
         when
         for each in pending
-        if (look := look_at(each)) not in opened
+        if ((look := look_at(each)) not in opened or each.submitted)
         and (when := due_soon(each, ended, again=look in looks_now)) is not None
     ]
     opened |= looks_now

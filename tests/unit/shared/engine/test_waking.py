@@ -21,12 +21,13 @@ from shared.drops.drop import DropPath
 from shared.drops.intake import examine_drop
 from shared.engine.services import Services
 from shared.engine.waking import SOON
-from shared.work import Item, Kind, Outcome
+from shared.work import Item, Job, Kind, Outcome, Step, StepState, System
 from tests.example_requests import PROJECT, prediction_item
 from tests.unit.shared.conftest import World
 
 JOB = f"projects/{PROJECT}/locations/us-central1/jobs/poll"
 TOPIC = f"projects/{PROJECT}/topics/wakes"
+SUBMITTED = Step("predict", System.BIGQUERY, StepState.SUBMITTED, job=Job(System.BIGQUERY, "a-predict-1", "US"))
 NOTED_DROP = DropPath("films", "genres", "2")
 
 
@@ -152,7 +153,7 @@ def test_of_work_that_starts_at_once_in_two_processes_the_first_wakes_the_poller
 
 
 def test_an_awake_poller_is_not_woken(world: World, scheduler: LocalScheduler) -> None:
-    started(world, "running", before=30)
+    started(world, "running", before=30, steps=(SUBMITTED,))
     world.services.waker.wake_for(started(world, "new"))
     assert scheduler.runs == []
 
@@ -174,21 +175,22 @@ def test_a_drop_that_was_just_noticed_has_not_woken_the_poller(world: World, sch
     assert len(scheduler.runs) == 1
 
 
-def test_a_drop_that_is_noticed_in_the_minute_before_has_brought_the_poller(
-    world: World, scheduler: LocalScheduler
+@pytest.mark.parametrize(("second", "runs"), [(1, 0), (17, 1)])
+def test_a_drop_of_the_minute_before_keeps_the_poller_awake_until_it_is_looked_at(
+    world: World, scheduler: LocalScheduler, second: float, runs: int
 ) -> None:
     world.upload(NOTED_DROP, "variables/variables.index")
     examine_drop(NOTED_DROP, None, world.services)
-    world.pass_time(60)
+    world.pass_time((60 - 17) + second)
     world.services.waker.wake_for(started(world, "new"))
-    assert scheduler.runs == []
+    assert len(scheduler.runs) == runs
 
 
 def test_a_process_looks_once_while_the_poller_stays_awake(world: World, scheduler: LocalScheduler) -> None:
     first = started(world, "first")
     world.services.waker.wake_for(first)
     finish(world, first)
-    world.services.waker.wake_for(started(world, "second"))
+    world.services.waker.wake_for(started(world, "second", steps=(SUBMITTED,)))
     assert len(scheduler.runs) == 1
     world.pass_time(world.services.settings.poll_again_seconds)
     world.services.waker.wake_for(started(world, "third"))

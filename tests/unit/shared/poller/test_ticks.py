@@ -20,7 +20,7 @@ from shared.engine.index import Pending
 from shared.engine.waking import SOON, due_soon
 from shared.poller.due import JobList, Look, is_due, waits_since, with_a_place
 from shared.poller.ticks import Tick, tick
-from shared.work import Kind, Outcome, StepState, System, WaitReason
+from shared.work import Job, Kind, Outcome, Step, StepState, System, WaitReason
 from tests.example_requests import NOW, import_item, prediction_item
 from tests.unit.shared.conftest import World
 from tests.unit.shared.poller.open_work import ended_unpublished, prediction
@@ -212,6 +212,17 @@ def test_work_that_has_not_come_further_is_not_opened_again_in_the_same_call(wor
     assert [tick(world.services, opened=opened).handled for _ in range(2)] == [1, 0]
     world.services.ledger.index(replace(item, not_before=None))
     assert tick(world.services, opened=opened).handled == 1
+
+
+def test_a_submitted_job_keeps_the_poller_awake_after_a_look_in_vain(world: World) -> None:
+    submitted = Step("submit", System.VERTEX, StepState.SUBMITTED, job=Job(System.VERTEX, "jobs/1", "us-central1"))
+    # Another call holds it.
+    item = world.services.ledger.claim(replace(prediction_item(), steps=(submitted,))).item
+    now = world.services.now()
+    world.services.ledger.index(item, deadline=now)
+    opened: set[Look] = set()
+    ticks = [tick(world.services, opened=opened) for _ in range(3)]
+    assert [(each.handled, each.due) for each in ticks] == [(1, now), (0, now), (0, now)]
 
 
 def test_an_index_object_without_an_item_is_removed_after_a_lease(world: World) -> None:

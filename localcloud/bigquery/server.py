@@ -18,8 +18,10 @@ from localcloud.bigquery.base.schema import Field
 from localcloud.bigquery.job.jobs import Job
 from localcloud.bigquery.ml.service import MachineLearning
 from localcloud.bigquery.queries.accounting import Accounting
+from localcloud.bigquery.queries.files.load_statements import LoadStatements
 from localcloud.bigquery.queries.queries import QueryJobs
 from localcloud.bigquery.queries.reading import Reading
+from localcloud.bigquery.queries.runs import StatementRuns
 from localcloud.bigquery.queries.transfers import TransferJobs
 from localcloud.bigquery.rest.app import BigQueryApp
 from localcloud.bigquery.rest.connection_methods import ConnectionMethods
@@ -111,15 +113,10 @@ class BigQuery:
         self._journal = open_journal(directory, self._engine, self._anonymous)
         self._quotas = Quotas(clock)
         sessions = Sessions(self._engine)
-        queries = QueryJobs(
-            self._context,
-            self.learning,
-            destinations,
-            self._anonymous,
-            Accounting(sizes, Reading(self._context)),
-            sessions,
-            store,
-        )
+        accounting = Accounting(sizes, Reading(self._context))
+        loads = LoadStatements(destinations, store)
+        runs = StatementRuns(self.learning, destinations, self._anonymous, accounting, loads, sessions, store)
+        queries = QueryJobs(self.learning, destinations, self._anonymous, accounting, loads, runs)
         self._jobs = JobService(
             self._engine,
             clock,

@@ -6,8 +6,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from bqemulator.api.dependencies import AppContext
-
 from localcloud.bigquery.base.call_statistics import CallStatistics, statistics_of
 from localcloud.bigquery.base.errors import NotFound
 from localcloud.bigquery.job.jobs import Job
@@ -28,8 +26,6 @@ from localcloud.bigquery.sql.reading.statement import TableName, read_statement
 from localcloud.bigquery.sql.reading.tokens import without_tail
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.results import AnonymousTables
-from localcloud.bigquery.tables.sessions import Sessions
-from localcloud.storage.objects.store import ObjectStore
 
 # The type of a parameter of a function: https://cloud.google.com/bigquery/docs/user-defined-functions#templated-sql-udf-parameters
 _ANY_TYPE = re.compile(r"([(,]\s*(?:\w+|`\w+`))\s+ANY\s+TYPE\b", re.IGNORECASE)
@@ -40,23 +36,22 @@ class QueryJobs:
 
     def __init__(
         self,
-        context: AppContext,
         learning: MachineLearning,
         destinations: Destinations,
         anonymous: AnonymousTables,
         accounting: Accounting,
-        sessions: Sessions,
-        store: ObjectStore,
+        loads: LoadStatements,
+        runs: StatementRuns,
     ) -> None:
         """Create the runner with the parts of BigQuery that queries use."""
-        self._context = context
         self._learning = learning
         self._destinations = destinations
+        self._context = destinations.context
         self._anonymous = anonymous
         self._accounting = accounting
         self._previews = Previews(destinations, accounting)
-        self._loads = LoadStatements(destinations, store)
-        self._runs = StatementRuns(context, learning, destinations, anonymous, accounting, sessions, store)
+        self._loads = loads
+        self._runs = runs
 
     def run(self, job: Job) -> None:
         """Run a query job on the calling thread's cursor, and set its rows and statistics.

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from bqemulator.api.dependencies import AppContext
 from bqemulator.domain.errors import DomainError
 from bqemulator.jobs.executor import build_response_schema, parse_export_data
 from sqlglot import exp
@@ -56,7 +55,7 @@ from localcloud.bigquery.sql.tables.partition_clauses import layout_of, partitio
 from localcloud.bigquery.tables.context import NEVER
 from localcloud.bigquery.tables.destinations import Destinations
 from localcloud.bigquery.tables.dispositions import Disposition, Source
-from localcloud.bigquery.tables.engine import Cancelled, Engine
+from localcloud.bigquery.tables.engine import Cancelled
 from localcloud.bigquery.tables.exporting import Export, export
 from localcloud.bigquery.tables.results import (
     NO_ROWS,
@@ -102,24 +101,24 @@ class StatementRuns:
 
     def __init__(
         self,
-        context: AppContext,
         learning: MachineLearning,
         destinations: Destinations,
         anonymous: AnonymousTables,
         accounting: Accounting,
+        loads: LoadStatements,
         sessions: Sessions,
         store: ObjectStore,
     ) -> None:
         """Create the runner with the parts of BigQuery that statements use."""
-        self._context = context
         self._learning = learning
         self._destinations = destinations
+        self._context = destinations.context
+        self._engine = destinations.engine
         self._anonymous = anonymous
         self._accounting = accounting
+        self._loads = loads
         self._sessions = sessions
         self._store = store
-        self._loads = LoadStatements(destinations, store)
-        self._engine: Engine = destinations.engine
 
     def run(self, job: Job, sql: str, statements: Statements) -> Outcome:
         """Run the statement or the script of a job.

@@ -56,7 +56,8 @@ def _is_source(node: exp.Unnest) -> bool:
 
 
 def _is_literal(node: exp.Unnest) -> bool:
-    return isinstance(node.expressions[0], exp.Array)
+    array = node.expressions[0]
+    return isinstance(array, exp.Array) and not any(isinstance(each, exp.Query) for each in array.expressions)
 
 
 def _position(node: exp.Unnest) -> str | None:
@@ -86,12 +87,19 @@ def _give_fields(node: exp.Unnest, shape: Shape, shapes: Shapes) -> bool:
         return True
     fields = shape.fields or {}
     read = [each for each in columns if each.parts[0].name.lower() in fields and shapes.source_of(each) is node]
+    name = alias or _unused_name(select)
     for column in read:
-        element = exp.to_identifier(alias or _ELEMENT, quoted=True)
+        element = exp.to_identifier(name, quoted=True)
         column.replace(exp.Dot.build([element, *(part.copy() for part in column.parts)]))
     if alias is None and read:
-        node.set("alias", exp.TableAlias(columns=[exp.to_identifier(_ELEMENT, quoted=True)]))
+        node.set("alias", exp.TableAlias(columns=[exp.to_identifier(name, quoted=True)]))
     return bool(read)
+
+
+def _unused_name(select: exp.Select) -> str:
+    """Return a name for the elements of an UNNEST without an alias, other than those of the query's other UNNESTs."""
+    used = sum(str(_alias(each)).startswith(_ELEMENT) for each in select.find_all(exp.Unnest))
+    return f"{_ELEMENT}{used or ''}"
 
 
 def _has_star(select: exp.Select | None) -> bool:

@@ -29,6 +29,35 @@ class Shape:
         return cls(tuple(field.name for field in fields), inner)
 
 
+# Expressions with the type of their first argument, of its elements, or of an array of it.
+_OF_ITS_FIRST_ARGUMENT = (
+    exp.AnyValue,
+    exp.ArgMax,
+    exp.ArgMin,
+    exp.ArrayAgg,
+    exp.ArrayConcatAgg,
+    exp.ArrayFilter,
+    exp.ArrayFirst,
+    exp.ArrayLast,
+    exp.ArrayReverse,
+    exp.ArraySlice,
+    exp.Bracket,
+    exp.FirstValue,
+    exp.HavingMax,
+    exp.IgnoreNulls,
+    exp.Lag,
+    exp.LastValue,
+    exp.Lead,
+    exp.Limit,
+    exp.NthValue,
+    exp.Nullif,
+    exp.Order,
+    exp.Paren,
+    exp.RespectNulls,
+    exp.SafeFunc,
+    exp.Window,
+)
+
 TableShape = Callable[[exp.Table], Shape | None]
 """Returns the shape of a row of a table, or None if the table does not exist."""
 
@@ -39,6 +68,7 @@ class Shapes:
     def __init__(self, table_shape: TableShape) -> None:
         """Create it with a function for tables."""
         self._table_shape = table_shape
+        self._followed: list[exp.CTE] = []
 
     def of_element(self, node: exp.Unnest) -> Shape | None:
         """Return the shape of the elements of an UNNEST, or None if it is not known."""
@@ -57,36 +87,52 @@ class Shapes:
 
     def _of_value(self, value: exp.Expr, place: exp.Expr) -> Shape | None:
         match value:
-            case exp.Paren():
-                return self._of_value(value.this, place)
             case exp.Cast():
                 return _of_type(value.to)
-            case exp.Array() if value.expressions:
-                return self._of_value(value.expressions[0], place)
             case exp.Struct():
-                named = {
-                    each.this.name if isinstance(each, exp.PropertyEQ) else each.alias_or_name: each
-                    for each in value.expressions
-                }
-                inner = {
-                    name.lower(): self._of_value(
-                        each.expression if isinstance(each, exp.PropertyEQ) else each.unalias(), place
-                    )
-                    or Shape()
-                    for name, each in named.items()
-                }
-                return Shape(tuple(named), inner) if all(named) else None
-            case exp.Column() | exp.Dot():
-                parts = [part.name.lower() for part in value.parts]
-                return self._of_path(parts, place)
-        return None
+                return self._of_struct(value, place)
+            case exp.Column():
+                return self._of_path([part.name.lower() for part in value.parts], place)
+            case exp.Identifier():
+                return self._of_path([value.name.lower()], place)
+            case exp.Dot():
+                return _within(self._of_value(value.this, place), [value.name.lower()])
+            case exp.Array() if value.expressions and isinstance(value.expressions[0], exp.Query):
+                return self._of_values(value.expressions[0])
+            case exp.Subquery():
+                return self._of_values(value.this)
+        known = (self._of_value(each, place) for each in _same_type(value))
+        return next((shape for shape in known if shape is not None and shape.fields is not None), None)
+
+    def _of_struct(self, value: exp.Struct, place: exp.Expr) -> Shape | None:
+        named = {
+            each.this.name if isinstance(each, exp.PropertyEQ) else each.alias_or_name: each
+            for each in value.expressions
+        }
+        inner = {
+            name.lower(): self._of_value(each.expression if isinstance(each, exp.PropertyEQ) else each.unalias(), place)
+            or Shape()
+            for name, each in named.items()
+        }
+        return Shape(tuple(named), inner) if all(named) else None
+
+    def _of_values(self, query: exp.Expr) -> Shape | None:
+        """Return the shape of the values of a query with one column, or of a SELECT AS STRUCT."""
+        first = query
+        while isinstance(first, (exp.SetOperation, exp.Subquery)):
+            first = first.this
+        if isinstance(first, exp.Select) and first.args.get("kind") != "STRUCT" and len(first.expressions) == 1:
+            value = first.expressions[0].unalias()
+            return self._of_value(value, value)
+        return self._of_query(query)
 
     def _of_path(self, parts: list[str], place: exp.Expr) -> Shape | None:
         for source in visible_sources(place):
             row = self._of_row(source)
-            if name_of(source) == parts[0] and (len(parts) > 1 or isinstance(source, exp.Unnest)):
+            is_column = row is not None and row.fields is not None and parts[0] in row.fields
+            if name_of(source) == parts[0] and (len(parts) > 1 or isinstance(source, exp.Unnest) or not is_column):
                 return _within(row, parts[1:])
-            if row is not None and row.fields is not None and parts[0] in row.fields:
+            if is_column:
                 return _within(row, parts)
         return None
 
@@ -101,8 +147,18 @@ class Shapes:
             case exp.Table():
                 named = (cte for cte in source.root().find_all(exp.CTE) if cte.alias.lower() == source.name.lower())
                 cte = next(named, None)
-                return None if cte is None or source.find_ancestor(exp.CTE) is cte else self._of_query(cte.this)
+                return None if cte is None else self._of_named_query(cte)
         return None
+
+    def _of_named_query(self, cte: exp.CTE) -> Shape | None:
+        """Return the shape of a query of a WITH clause; None if its shape depends on itself."""
+        if any(each is cte for each in self._followed):
+            return None
+        self._followed.append(cte)
+        try:
+            return self._of_query(cte.this)
+        finally:
+            self._followed.pop()
 
     def _of_query(self, query: exp.Expr) -> Shape | None:
         while isinstance(query, (exp.SetOperation, exp.Subquery)):
@@ -122,6 +178,20 @@ class Shapes:
         return Shape(tuple(names), {name.lower(): shape for name, shape in names.items()})
 
 
+def _same_type(value: exp.Expr) -> list[exp.Expr]:
+    """Return the parts of an expression that have its type, or the type of its elements or of an array of them."""
+    match value:
+        case exp.Array() | exp.Distinct():
+            return value.expressions
+        case exp.If():
+            return [value.args["true"], *filter(None, [value.args.get("false")])]
+        case exp.Case():
+            return [*(each.args["true"] for each in value.args["ifs"]), *filter(None, [value.args.get("default")])]
+        case exp.Coalesce() | exp.ArrayConcat():
+            return [value.this, *value.expressions]
+    return [value.this] if isinstance(value, _OF_ITS_FIRST_ARGUMENT) else []
+
+
 def _within(row: Shape | None, parts: list[str]) -> Shape | None:
     for part in parts:
         row = None if row is None or row.fields is None else row.fields.get(part)
@@ -131,11 +201,11 @@ def _within(row: Shape | None, parts: list[str]) -> Shape | None:
 def visible_sources(node: exp.Expr) -> Iterator[exp.Expr]:
     """Yield the sources whose columns a part of a statement can read, those of the innermost query first.
 
-    A source reads the sources before it.
+    A source reads the sources before it. A query of a WITH clause reads none of the query around it.
     """
     around = {id(node)}
     inside = node.parent
-    while inside is not None:
+    while inside is not None and not isinstance(inside, exp.CTE):
         around.add(id(inside))
         if isinstance(inside, (exp.Select, exp.Update, exp.Delete, exp.Merge)):
             yield from takewhile(lambda source: id(source) not in around, sources_of(inside))

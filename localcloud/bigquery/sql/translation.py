@@ -21,6 +21,7 @@ from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.sql.checks.duckdb_only import quote_routines, reject_duckdb_only
 from localcloud.bigquery.sql.checks.single_matches import with_single_matches
 from localcloud.bigquery.sql.functions.adjustments import adjusted
+from localcloud.bigquery.sql.functions.arithmetic import with_arithmetic
 from localcloud.bigquery.sql.functions.json.texts import call_json_macros
 from localcloud.bigquery.sql.functions.nan import with_nan
 from localcloud.bigquery.sql.functions.rewriting import with_functions
@@ -56,7 +57,9 @@ class Translator(SQLTranslator):
             sql = with_columns(sql)
             sql = with_elements(with_single_matches(sql, schema), lambda _: None)
             sql = with_nan(adjusted(with_positions(with_alternatives(name_fields(checked_lengths(sql))))), schema)
-            sql = call_json_macros(call_subscripts(with_functions(with_intervals(sql, schema), schema)))
+            sql = call_json_macros(
+                call_subscripts(with_functions(with_intervals(with_arithmetic(sql, schema), schema), schema))
+            )
         except QueryError as error:
             return Err(InvalidQueryError(error.message))
         translated = super().translate(sql, schema=schema, **options)

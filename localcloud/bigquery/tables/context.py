@@ -29,7 +29,15 @@ from sqlglot import exp
 from localcloud.base.clock import Clock
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.javascript.functions import check_function
-from localcloud.bigquery.sql.functions import adjustments, byte_strings, nan, networks, regular_expressions, rewriting
+from localcloud.bigquery.sql.functions import (
+    adjustments,
+    arithmetic,
+    byte_strings,
+    nan,
+    networks,
+    regular_expressions,
+    rewriting,
+)
 from localcloud.bigquery.sql.functions.json import changes as json_changes
 from localcloud.bigquery.sql.functions.json import lax as json_lax
 from localcloud.bigquery.sql.functions.json import output as json_output
@@ -303,8 +311,8 @@ def _context(engine: Engine, settings: Settings, directory: Path | None, clock: 
         time_texts,
     ):
         functions.register(engine.connection)
-    rewritten = (*JSON_MACROS, *nan.MACROS, *adjustments.MACROS, *lengths.MACROS, *intervals.MACROS, *rewriting.MACROS)
-    for macro in (*MACROS, *elements.MACROS, *rewritten):
+    modules = (nan, adjustments, arithmetic, lengths, intervals, rewriting)
+    for macro in (*MACROS, *elements.MACROS, *JSON_MACROS, *(macro for module in modules for macro in module.MACROS)):
         engine.execute(macro)
     engine.execute("SET GLOBAL temp_directory = '{}'".format(engine.spill.name.replace("'", "''")))
     for setting in LOCKED_SETTINGS:

@@ -1,11 +1,13 @@
-"""NaN in comparisons, orders and aggregates, and intervals as text."""
+"""NaN in comparisons, orders and aggregates, numbers that overflow, the type of NUMERICs, and intervals as text."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from google.api_core.exceptions import BadRequest
 
 from tests.localcloud.bigquery.world import BigQueryWorld, bigquery_world
 
@@ -100,3 +102,54 @@ def test_an_interval_becomes_a_text(world: BigQueryWorld, interval: str, text: s
     assert world.rows(f"SELECT CAST({interval} AS STRING), CAST(i AS STRING) FROM (SELECT {interval} AS i)") == [
         (text, text)
     ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("1e308 * 10", "double overflow: 1e+308 * 10"),
+        ("-(big + big) / 2", "double overflow"),
+        ("big / 1e-300", "double overflow: 1e+308 / 1e-300"),
+        ("SUM(big)", "double overflow"),
+        ("SUM(big) OVER ()", "double overflow"),
+        ("-(-9223372036854775808)", "overflow"),
+        ("9223372036854775808", "Invalid integer literal: 9223372036854775808"),
+    ],
+)
+def test_a_number_that_overflows_is_an_error(world: BigQueryWorld, expression: str, message: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        world.rows(f"SELECT {expression} FROM UNNEST([1e308, 1e308]) AS big")
+    assert message in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("AVG(big)", 1e308),
+        ("SUM(big / 4)", 5e307),
+        ("SUM(DISTINCT big)", 1e308),
+        ("MAX(CAST('inf' AS FLOAT64) * big)", math.inf),
+        ("SUM(CAST('inf' AS FLOAT64))", math.inf),
+        ("MIN(-9223372036854775808)", -(2**63)),
+        ("SUM(big * NULL)", None),
+    ],
+)
+def test_a_number_that_does_not_overflow_is_kept(world: BigQueryWorld, expression: str, value: Any) -> None:
+    assert world.rows(f"SELECT {expression} FROM UNNEST([1e308, 1e308]) AS big") == [(value,)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("n * n", "0.000000003"),
+        ("n * n * 1000", "0.000003"),
+        ("n * 1.5", "-0.000075"),
+        ("n + 0.5", "0.49995"),
+        ("SUM(n * 3)", "-0.00015"),
+        ("n * (1 - n)", "-0.000050003"),
+    ],
+)
+def test_what_is_computed_with_a_numeric_is_one(world: BigQueryWorld, expression: str, value: str) -> None:
+    result = world.client().query_and_wait(f"SELECT {expression} AS r FROM (SELECT NUMERIC '-0.00005' AS n)")
+    assert result.schema[0].field_type == "NUMERIC"
+    assert [f"{row.r.normalize():f}" for row in result] == [value]

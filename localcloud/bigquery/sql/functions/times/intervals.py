@@ -13,13 +13,12 @@ from typing import Any
 import duckdb
 from duckdb.func import FunctionNullHandling
 from sqlglot import exp
-from sqlglot.optimizer.annotate_types import annotate_types
-from sqlglot.optimizer.qualify import qualify
 
 from localcloud.bigquery.base.errors import QueryError
 from localcloud.bigquery.base.intervals import interval_words, words_of_span
 from localcloud.bigquery.sql.errors.function_errors import FunctionError
 from localcloud.bigquery.sql.functions.nodes import call, columns_of, is_text
+from localcloud.bigquery.sql.functions.types import mark_types, type_of
 from localcloud.bigquery.sql.reading.tokens import parsed
 
 _WORDS = "bqemu_words_of_interval"
@@ -76,7 +75,6 @@ _DIFFERENCES = {
     exp.DType.TIMESTAMP: "_time_between",
     exp.DType.TIMESTAMPTZ: "_time_between",
 }
-_PLACE = "place"
 _SUBTRACTS = re.compile(r"-\s*[A-Za-z_`(@]")
 _NAMES_TIMES = re.compile(r"DATE|TIME", re.IGNORECASE)
 _NAMES_INTERVALS = re.compile(r"\bINTERVAL\b(?:\s+['\"].*\bTO\b|\s*\))|\bJUSTIFY_", re.IGNORECASE | re.DOTALL)
@@ -118,13 +116,14 @@ def with_intervals(sql: str, schema: Mapping[str, Any] | None) -> str:
     if tree is None:
         return sql
     changed = False
-    differences = _differences(tree, schema) if subtracts else {}
+    if subtracts:
+        mark_types(tree, schema, (exp.Sub,))
     for node in reversed(list(tree.find_all(exp.Interval, exp.Cast, exp.Sub, *_JUSTIFY))):
-        changed = _change(node, differences) or changed
+        changed = _change(node) or changed
     return tree.sql(dialect="bigquery") if changed else sql
 
 
-def _change(node: exp.Expr, differences: Mapping[int, str]) -> bool:
+def _change(node: exp.Expr) -> bool:
     match node:
         case exp.Interval(this=text, unit=exp.IntervalSpan() as span) if is_text(text):
             node.replace(_interval(text.name, span.this.name.upper(), span.expression.name.upper()))
@@ -132,7 +131,7 @@ def _change(node: exp.Expr, differences: Mapping[int, str]) -> bool:
             node.set("this", call("_safe_interval" if isinstance(node, exp.TryCast) else "_as_interval", node.this))
         case exp.JustifyHours() | exp.JustifyDays() | exp.JustifyInterval():
             node.replace(call(_JUSTIFY[type(node)], node.this))
-        case exp.Sub() if (macro := differences.get(node.meta.get(_PLACE, -1))) is not None:
+        case exp.Sub() if (macro := _difference(node)) is not None:
             node.replace(call(macro, node.this, node.expression))
         case _:
             return False
@@ -147,37 +146,8 @@ def _interval(text: str, first: str, last: str) -> exp.Expr:
     return exp.cast(exp.Literal.string(words), "INTERVAL", dialect="bigquery")
 
 
-def _differences(tree: exp.Expr, schema: Mapping[str, Any] | None) -> dict[int, str]:
-    """Return the macro of each subtraction of two times of one type, by its place among the subtractions of a statement.
-
-    sqlglot knows the types of most queries. Those of DML stay unknown, so that a difference there is that of DuckDB.
-    """
-    for place, node in enumerate(tree.find_all(exp.Sub)):
-        node.meta[_PLACE] = place
-    try:
-        typed = _with_types(tree, dict(schema or {}))
-    except Exception:  # sqlglot's resolver raises many kinds, such as for ORDER BY 3 with a star
-        return {}
-    found = {}
-    for node in typed.find_all(exp.Sub):
-        kinds = {side.type.this for side in (node.this, node.expression) if side.type is not None}
-        if len(kinds) == 1 and _PLACE in node.meta and (macro := _DIFFERENCES.get(next(iter(kinds)))) is not None:
-            found[node.meta[_PLACE]] = macro
-    return found
-
-
-def _with_types(tree: exp.Expr, schema: dict[str, Any]) -> exp.Expr:
-    """Return a copy of a statement whose parts have the types that sqlglot finds."""
-    typed = tree.copy()
-    if isinstance(typed, exp.Query):
-        typed = qualify(
-            typed,
-            schema=schema,
-            dialect="bigquery",
-            validate_qualify_columns=False,
-            expand_stars=False,
-            expand_alias_refs=False,
-            quote_identifiers=False,
-            identify=False,
-        )
-    return annotate_types(typed, schema=schema, dialect="bigquery")
+def _difference(node: exp.Sub) -> str | None:
+    """Return the macro for the subtraction of two times of one type, or None."""
+    kinds = {type_of(side) for side in (node.this, node.expression)}
+    kind = kinds.pop()
+    return None if kinds or kind is None else _DIFFERENCES.get(kind)
